@@ -1,0 +1,95 @@
+"""Generate the Python stubs of ``proto/pdp/v1`` into ``pdp/v1``, or check that they are fresh.
+
+``python proto/generate.py`` writes them; ``python proto/generate.py --check`` generates into a temporary
+directory, compares byte by byte, and exits 1 naming each file that differs. Uses only what the locked
+development environment holds: grpcio-tools (protoc and the gRPC plugin) and mypy-protobuf (typing).
+"""
+
+import argparse
+import sys
+import tempfile
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from grpc_tools import protoc  # type: ignore[import-untyped]  # grpcio-tools ships no types
+
+PROTO_ROOT = Path(__file__).resolve().parent
+PACKAGE = Path("pdp") / "v1"
+STUBS = PROTO_ROOT.parent / PACKAGE
+TYPING_PLUGINS = ("mypy", "mypy_grpc")
+INIT = '''"""Stubs of the public contract, generated from ``proto/pdp/v1``: never edited, not linted.
+
+Run ``python proto/generate.py`` after a change of a proto file.
+"""
+'''
+
+
+def generate(out: Path) -> None:
+    """Write all stubs and ``__init__.py`` below ``out``, in the package's folder.
+
+    Raises SystemExit with protoc's exit code when a proto file does not compile.
+    """
+    sources = sorted(str(path.relative_to(PROTO_ROOT)) for path in (PROTO_ROOT / PACKAGE).glob("*.proto"))
+    # The plugins of this interpreter's environment, not whatever is first on the PATH.
+    binaries = Path(sys.executable).parent
+    with as_file(files("grpc_tools") / "_proto") as well_known:
+        code = protoc.main(
+            [
+                "protoc",
+                f"--proto_path={PROTO_ROOT}",
+                f"--proto_path={well_known}",
+                *(f"--plugin=protoc-gen-{name}={binaries / f'protoc-gen-{name}'}" for name in TYPING_PLUGINS),
+                f"--python_out={out}",
+                f"--grpc_python_out={out}",
+                f"--mypy_out=quiet:{out}",
+                f"--mypy_grpc_out=quiet:{out}",
+                *sources,
+            ]
+        )
+    if code:
+        raise SystemExit(code)
+    (out / PACKAGE / "__init__.py").write_text(INIT, encoding="utf-8")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Name to bytes of each Python file and typing stub in a folder."""
+    return {path.name: path.read_bytes() for path in folder.glob("*.py*") if path.is_file()}
+
+
+def differences(have: dict[str, bytes], want: dict[str, bytes]) -> list[str]:
+    """One line per file that is missing, left over, or not as generated; empty when fresh."""
+    found = []
+    for name in sorted(have.keys() | want.keys()):
+        path = PACKAGE / name
+        if name not in have:
+            found.append(f"{path} is missing")
+        elif name not in want:
+            found.append(f"{path} belongs to no proto file")
+        elif have[name] != want[name]:
+            found.append(f"{path} is not what the proto files generate")
+    return found
+
+
+def main() -> int:
+    """Generate or check; 0 when done or fresh, 1 when stale."""
+    parser = argparse.ArgumentParser(description="generate pdp/v1 from proto/pdp/v1")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if the stubs are stale")
+    check = parser.parse_args().check
+    with tempfile.TemporaryDirectory() as scratch:
+        generate(Path(scratch))
+        want = contents(Path(scratch) / PACKAGE)
+    stale = differences(contents(STUBS), want)
+    if check:
+        for line in stale:
+            sys.stderr.write(f"{line}: run `python proto/generate.py`\n")
+        return 1 if stale else 0
+    STUBS.mkdir(parents=True, exist_ok=True)
+    for name in contents(STUBS).keys() - want.keys():
+        (STUBS / name).unlink()
+    for name, data in want.items():
+        (STUBS / name).write_bytes(data)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
