@@ -1,0 +1,66 @@
+"""The one evaluation. First ask, re-evaluation with evidence, lists, replay and explain all pass through here.
+
+It is sans-I/O: `question` turns facts into what an engine is asked, `conclude` turns the engine's answer into an
+outcome. Between the two the service carries the bytes; nothing else may happen there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from pdp.core.digest import Json, sha256_hex
+from pdp.core.errors import EngineFault
+from pdp.core.evidence import Evidence
+from pdp.core.facts import Facts, document
+from pdp.core.outcome import Effect, Outcome, Reason, denied, read
+
+RULE = "data.pdp.decision"  # the one query
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What an engine is asked. `sha256` is echoed by the engine, so no answer can belong to another question."""
+
+    document: bytes  # the input document, JSON, UTF-8
+    sha256: str
+    phase: str
+    keys: frozenset[str]  # the target keys asked about
+
+
+def question(
+    facts: Facts,
+    evidence: tuple[Evidence, ...],
+    at_ns: int,
+    *,
+    revision: str,
+    packs: tuple[str, ...],
+    valid: Callable[[Mapping[str, Json]], bool],
+) -> Question:
+    """Build the question. `valid` checks the document against its JSON Schema; a document that is not total is a
+    fault of ours and raises EngineFault (`policy.input`), which the service answers with DENY."""
+    doc = document(facts, evidence, at_ns, revision=revision, packs=packs)
+    if not valid(doc):
+        raise EngineFault("policy.input", "The input document does not match its schema.")
+    # ASCII output keeps lone surrogates, if any slipped in, as escapes that the engine's parser refuses
+    data = json.dumps(doc, allow_nan=False, separators=(",", ":")).encode()
+    return Question(data, sha256_hex(data), facts.phase, frozenset(t.key for t in facts.targets))
+
+
+def conclude(asked: Question, answer: bytes, supported_obligations: frozenset[str]) -> Outcome:
+    """Turn the engine's answer to `asked` into an outcome; every doubt is a denial."""
+    outcome = read(answer)
+    if not outcome.visible <= asked.keys:
+        return denied("policy.not_a_decision", "The policy answered about a target that was not asked for.")
+    if asked.phase != "call":
+        return outcome
+    if outcome.effect is not Effect.DENY and not outcome.visible:
+        return denied("policy.not_a_decision", "The policy let a call pass that it does not grant.")
+    unsupported = sorted({str(o["kind"]) for o in outcome.obligations} - supported_obligations)
+    if unsupported:
+        message = f"The caller does not support the obligation {', '.join(unsupported)}; declare it or do not call."
+        return Outcome(
+            Effect.DENY, (Reason("obligation.unsupported", message, "service"),), waived=outcome.waived
+        )
+    return outcome

@@ -1,0 +1,136 @@
+"""Canonical bytes and hashes. The encoding is `pdp-jcs-1`: RFC 8785, with integers within int64 written as
+exact decimals (RFC 8785 alone would push them through a double).
+
+Everything that is hashed, signed or persisted goes through `canonical`, so the encoding must be injective on
+JSON values: two different values never share bytes (property-tested; an integral float such as `1.0` is the
+same JSON number as `1` and shares its bytes on purpose).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+from pdp.core.errors import InvalidRequest
+
+Json: TypeAlias = "None | bool | int | float | str | Sequence[Json] | Mapping[str, Json]"
+
+INT64_MAX = 2**63 - 1
+INT64_MIN = -(2**63)
+_escape = json.encoder.encode_basestring  # RFC 8785 escapes exactly what this does
+
+
+def canonical(value: Json) -> bytes:
+    """Encode a JSON value as `pdp-jcs-1` bytes (UTF-8).
+
+    Raises InvalidRequest for what has no canonical form: NaN, infinities, integers beyond int64, lone
+    surrogates, keys that are not strings.
+    """
+    out: list[str] = []
+    _write(value, out)
+    try:
+        return "".join(out).encode("utf-8")
+    except UnicodeEncodeError:
+        raise InvalidRequest("json", "contains a lone surrogate; send well-formed UTF-8") from None
+
+
+def _write(value: Json, out: list[str]) -> None:
+    if value is None:
+        out.append("null")
+    elif value is True:
+        out.append("true")
+    elif value is False:
+        out.append("false")
+    elif isinstance(value, str):
+        out.append(_escape(value))
+    elif isinstance(value, int):
+        if not INT64_MIN <= value <= INT64_MAX:
+            raise InvalidRequest("json", "an integer is beyond int64; send it as a string")
+        out.append(str(int(value)))
+    elif isinstance(value, float):
+        out.append(_number(value))
+    elif isinstance(value, Mapping):
+        _write_object(value, out)
+    else:
+        out.append("[")
+        for i, item in enumerate(value):
+            if i:
+                out.append(",")
+            _write(item, out)
+        out.append("]")
+
+
+def _write_object(value: Mapping[str, Json], out: list[str]) -> None:
+    keys = list(value)
+    if not all(isinstance(k, str) for k in keys):
+        raise InvalidRequest("json", "an object key is not a string")
+    # RFC 8785 sorts by UTF-16 code units; for keys within ASCII that is the plain order
+    keys.sort(key=None if all(k.isascii() for k in keys) else _utf16)
+    out.append("{")
+    for i, key in enumerate(keys):
+        if i:
+            out.append(",")
+        out.append(_escape(key))
+        out.append(":")
+        _write(value[key], out)
+    out.append("}")
+
+
+def _utf16(key: str) -> bytes:
+    return key.encode("utf-16-be", "surrogatepass")
+
+
+def _number(value: float) -> str:
+    """ECMAScript Number::toString, which RFC 8785 prescribes."""
+    if not math.isfinite(value):
+        raise InvalidRequest("json", "a number is not finite")
+    if value == 0:
+        return "0"
+    if value.is_integer() and abs(value) < 1e21:
+        if not INT64_MIN <= value <= INT64_MAX:
+            raise InvalidRequest("json", "a number is beyond int64; send it as a string")
+        return str(int(value))
+    sign = "-" if value < 0 else ""
+    mantissa, _, exponent = repr(abs(value)).partition("e")
+    whole, _, fraction = mantissa.partition(".")
+    if not exponent:  # Python writes exponents below 1e-4 and from 1e16 on; between, both texts agree
+        return sign + mantissa
+    digits = (whole + fraction).rstrip("0") or "0"
+    point = int(exponent) + len(whole)  # the decimal point stands after this many digits
+    if -6 < point <= 0:
+        return f"{sign}0.{'0' * -point}{digits}"
+    power = point - 1
+    tail = f".{digits[1:]}" if len(digits) > 1 else ""
+    return f"{sign}{digits[0]}{tail}e{'+' if power >= 0 else '-'}{abs(power)}"
+
+
+def sha256_hex(data: bytes) -> str:
+    """Lower-case hex SHA-256."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def digest(value: Json) -> str:
+    """SHA-256 over canonical bytes, hex."""
+    return sha256_hex(canonical(value))
+
+
+def leaf_hash(record: bytes) -> bytes:
+    """RFC 6962 section 2.1: SHA-256(0x00 || record)."""
+    return hashlib.sha256(b"\x00" + record).digest()
+
+
+def commitment(salt: bytes, path: str, value: bytes) -> str:
+    """Salted commitment to one field: HMAC-SHA256(salt, path || 0x00 || canonical bytes), hex.
+
+    The salt lives in the erasable side table; without it the record's commitment cannot be guessed.
+    """
+    return hmac.new(salt, path.encode() + b"\x00" + value, hashlib.sha256).hexdigest()
+
+
+def keyed_index(key: bytes, *parts: Json) -> str:
+    """A look-up index that reveals nothing without the server's key: HMAC over the canonical list of parts."""
+    return hmac.new(key, canonical(list(parts)), hashlib.sha256).hexdigest()

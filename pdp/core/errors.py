@@ -1,0 +1,72 @@
+"""The fault tree. Refusals are values (see `outcome`); a fault is an exception with a stable code.
+
+`message` is fit for a caller: it says what is wrong, where, and how to fix it, and never carries a value,
+token, path or trace. `detail` is for the operator's log only.
+"""
+
+from __future__ import annotations
+
+
+class Fault(Exception):
+    """The root of every fault. `code` is stable and dotted, for example `request.malformed`."""
+
+    def __init__(self, code: str, message: str, *, detail: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.detail = detail
+
+
+class InvalidRequest(Fault):
+    """The request is malformed; `field` names where (a proto field path), never its value."""
+
+    def __init__(self, field: str, message: str, *, code: str = "request.malformed") -> None:
+        super().__init__(code, f"{field}: {message}")
+        self.field = field
+
+
+class Unauthenticated(Fault):
+    """The caller (the PEP, not the subject) is not authenticated."""
+
+
+class Forbidden(Fault):
+    """The caller lacks the role or the server."""
+
+
+class Overloaded(Fault):
+    """A limit of concurrency or rate was hit before work started."""
+
+
+class DeadlineTooShort(Fault):
+    """The caller's deadline leaves no room to finish; nothing was started."""
+
+
+class Unavailable(Fault):
+    """Something the answer depends on is away, above all the durable record: no answer leaves."""
+
+
+class Unsupported(Fault):
+    """The call is part of the API but has no body in this release."""
+
+
+class NotFound(Fault):
+    """What was asked for does not exist, or not for this caller: the two read the same."""
+
+
+class EngineFault(Fault):
+    """The policy engine did not answer properly (`policy.timeout`, `policy.crashed`, `policy.error`, ...).
+
+    The service turns it into DENY with this code; it never escapes to a caller.
+    """
+
+
+class BundleFault(Fault):
+    """A policy bundle cannot become active (load gate, parse error, unsafe folder permissions)."""
+
+
+class RegistryFault(Fault):
+    """A set index or manifest does not verify, or cannot be read."""
+
+
+class ConfigurationFault(Fault):
+    """The configuration is wrong; the message names the key and the nearest valid one."""

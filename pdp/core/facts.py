@@ -1,0 +1,417 @@
+"""Facts: what the service has established about one request, and the input document made from them.
+
+The document is total (DESIGN section 4): every property of `rego/schemas/input.json` is present, null or empty
+where there is nothing, and a fact that policy orders holds its worst value instead of null. A fact that fails
+its check is passed as its status alone: unverified claims never reach a pack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from pdp.core.digest import Json
+
+SCHEMA = "pdp.input/1"
+WORST_COUNT = 2**53 - 1  # for counters and costs: "as many as can be"
+NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The result of one check. Only `ok` passes; `code` says why not, `message` tells a person how to fix it."""
+
+    status: str  # "ok" | "failed" | "missing"
+    code: str = ""
+    message: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return self.status == "ok"
+
+    def fact(self) -> dict[str, Json]:
+        return {"status": self.status, "code": self.code}
+
+
+OK = Check("ok")
+
+
+def failed(code: str, message: str) -> Check:
+    """A check that ran and did not pass."""
+    return Check("failed", code, message)
+
+
+def missing(code: str, message: str) -> Check:
+    """A check that had nothing to look at."""
+    return Check("missing", code, message)
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """One link of the RFC 8693 `act` chain, the current actor first."""
+
+    id: str
+    issuer: str | None = None
+
+    def fact(self) -> dict[str, Json]:
+        return {"id": self.id, "issuer": self.issuer}
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectFact:
+    """For whom the agent acts. Times are Unix nanoseconds; 0 is the worst value (the beginning of time)."""
+
+    check: Check
+    source: str = "none"  # "verified" | "vouched" | "none"
+    id: str | None = None
+    issuer: str | None = None
+    kind: str = "unknown"  # "human" | "service" | "unknown"
+    groups: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+    acr: str | None = None
+    amr: tuple[str, ...] = ()
+    issued_ns: int = 0
+    authenticated_ns: int = 0
+    expires_ns: int = 0
+    token_id: str | None = None  # `jti`; for the record, not for policy
+
+    def fact(self) -> dict[str, Json]:
+        me = self if self.check.ok else SubjectFact(self.check)
+        return {
+            "status": me.check.status,
+            "source": me.source,
+            "id": me.id,
+            "issuer": me.issuer,
+            "kind": me.kind,
+            "groups": list(me.groups),
+            "scopes": list(me.scopes),
+            "acr": me.acr,
+            "amr": list(me.amr),
+            "issued_ns": me.issued_ns,
+            "authenticated_ns": me.authenticated_ns,
+            "expires_ns": me.expires_ns,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFact:
+    """The client software that acts."""
+
+    check: Check
+    source: str = "none"  # "verified" | "vouched" | "none"
+    id: str | None = None
+    kind: str = "unknown"  # "oauth_client" | "actor" | "workload" | "unknown"
+
+    def fact(self) -> dict[str, Json]:
+        me = self if self.check.ok else AgentFact(self.check)
+        return {"status": me.check.status, "source": me.source, "id": me.id, "kind": me.kind}
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a credential turned out to be."""
+
+    subject: SubjectFact
+    agent: AgentFact
+    actors: tuple[Actor, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFact:
+    """A registered MCP server. `resource` is the audience a subject's token must name (RFC 8707)."""
+
+    check: Check
+    id: str
+    resource: str | None = None
+    owner: str | None = None
+
+    def fact(self) -> dict[str, Json]:
+        return {"status": self.check.status, "id": self.id, "resource": self.resource, "owner": self.owner}
+
+
+@dataclass(frozen=True, slots=True)
+class Annotations:
+    """Effective behaviour hints: the worst of what the server says and what the reviewer says.
+
+    The defaults are the worst values, and the MCP defaults for hints that are absent.
+    """
+
+    read_only: bool = False
+    destructive: bool = True
+    idempotent: bool = False
+    open_world: bool = True
+
+    def fact(self) -> dict[str, Json]:
+        return {
+            "read_only": self.read_only,
+            "destructive": self.destructive,
+            "idempotent": self.idempotent,
+            "open_world": self.open_world,
+        }
+
+
+RISKS = ("low", "medium", "high", "critical")  # risk_level is the index plus one
+
+
+@dataclass(frozen=True, slots=True)
+class Sink:
+    """Where an argument flows to. `argument` is a JSON Pointer, empty for the tool as a whole."""
+
+    kind: str  # "network" | "email" | "message" | "filesystem" | "process" | "database" | "other"
+    argument: str = ""
+
+    def fact(self) -> dict[str, Json]:
+        return {"kind": self.kind, "argument": self.argument}
+
+
+@dataclass(frozen=True, slots=True)
+class TargetFact:
+    """One thing that may be asked for. Unknown targets hold the worst values."""
+
+    check: Check
+    key: str  # "<kind>:<name>", for example "tool:git_status"
+    kind: str
+    name: str
+    server: str
+    risk: str = "critical"
+    permissions: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()  # what its results put on a session
+    sinks: tuple[Sink, ...] = ()
+    annotations: Annotations = field(default_factory=Annotations)
+    definition_check: str = "presented"  # "presented" | "watched" | "none"
+    schema_open: bool = True
+    manifest_sha256: str | None = None
+    version: str | None = None
+    owner: str | None = None
+    cost: int = WORST_COUNT
+
+    def fact(self) -> dict[str, Json]:
+        return {
+            "status": self.check.status,
+            "code": self.check.code,
+            "key": self.key,
+            "kind": self.kind,
+            "name": self.name,
+            "server": self.server,
+            "risk": self.risk,
+            "risk_level": RISKS.index(self.risk) + 1,
+            "permissions": list(self.permissions),
+            "labels": list(self.labels),
+            "sinks": [s.fact() for s in self.sinks],
+            "annotations": self.annotations.fact(),
+            "definition_check": self.definition_check,
+            "schema_open": self.schema_open,
+            "manifest_sha256": self.manifest_sha256,
+            "version": self.version,
+            "owner": self.owner,
+            "cost": self.cost,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something noticed in the arguments. `pointer` is a JSON Pointer; the value itself is never kept."""
+
+    kind: str  # "secret" | "bearer_token" | "undeclared" | "hidden_unicode"
+    pointer: str
+    detail: str = ""  # for example which secret pattern, or the schema keyword
+
+    def fact(self) -> dict[str, Json]:
+        return {"kind": self.kind, "pointer": self.pointer, "detail": self.detail}
+
+
+@dataclass(frozen=True, slots=True)
+class ArgumentsFact:
+    """The arguments of a call. `value` reaches policy only when the check passed."""
+
+    check: Check
+    value: Mapping[str, Json] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+    size: int = WORST_COUNT  # bytes as received
+    depth: int = WORST_COUNT
+
+    def fact(self) -> dict[str, Json]:
+        return {
+            "status": self.check.status,
+            "value": dict(self.value) if self.check.ok else {},
+            "findings": [f.fact() for f in self.findings],
+            "size": self.size,
+            "depth": self.depth,
+        }
+
+
+WORST_LABELS = ("untrusted", "sensitive")  # what an unobserved session must be assumed to hold
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFact:
+    """What this session has touched. No session means the worst labels and counters."""
+
+    check: Check
+    known: bool = False
+    observed: bool = False  # results of this session passed InspectResult, so its labels are complete
+    labels: tuple[str, ...] = WORST_LABELS
+    task: str | None = None
+    task_source: str = "none"  # "subject_signed" | "caller" | "agent" | "none"
+    calls: int = WORST_COUNT
+    denials: int = WORST_COUNT
+    started_ns: int = 0
+
+    def fact(self) -> dict[str, Json]:
+        return {
+            "status": self.check.status,
+            "known": self.known,
+            "observed": self.observed,
+            "labels": list(self.labels),
+            # a statement that only the agent made is not a fact; it stands in `asserted`
+            "task": self.task if self.task_source in ("subject_signed", "caller") else None,
+            "task_source": self.task_source,
+            "calls": self.calls,
+            "denials": self.denials,
+            "started_ns": self.started_ns,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Asserted:
+    """What nobody vouched for. May only make an answer stricter."""
+
+    task: str | None = None
+    observation: str | None = None
+    parent_session: str | None = None
+    client_address: str | None = None
+    definition_digest: str | None = None
+    protocol_version: str | None = None
+    client_capabilities: Mapping[str, Json] = field(default_factory=dict)
+    extra: Mapping[str, Json] = field(default_factory=dict)
+
+    def fact(self) -> dict[str, Json]:
+        return {
+            "task": self.task,
+            "observation": self.observation,
+            "parent_session": self.parent_session,
+            "client_address": self.client_address,
+            "definition_digest": self.definition_digest,
+            "protocol_version": self.protocol_version,
+            "client_capabilities": dict(self.client_capabilities),
+            "extra": dict(self.extra),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Waiver:
+    """A signed exception: softens one waivable baseline element on one server until a date."""
+
+    id: str
+    code: str
+    server: str
+    owner: str
+    reason: str
+    expires_ns: int
+
+    def fact(self) -> dict[str, Json]:
+        return {
+            "id": self.id,
+            "code": self.code,
+            "server": self.server,
+            "owner": self.owner,
+            "reason": self.reason,
+            "expires_ns": self.expires_ns,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class CallerFact:
+    """The authenticated caller; see `request.Caller`."""
+
+    check: Check
+    name: str
+    tenant: str
+    roles: tuple[str, ...] = ()
+
+    def fact(self) -> dict[str, Json]:
+        return {
+            "status": self.check.status,
+            "name": self.name,
+            "tenant": self.tenant,
+            "roles": list(self.roles),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything established about one request. `call_digest` is empty for lists."""
+
+    phase: str  # "call" | "list"
+    method: str
+    caller: CallerFact
+    identity: Identity
+    server: ServerFact
+    switch: Check
+    targets: tuple[TargetFact, ...]
+    arguments: ArgumentsFact
+    session: SessionFact
+    asserted: Asserted
+    waivers: tuple[Waiver, ...] = ()
+    call_digest: str = ""
+    judge_prompts: Mapping[str, str] = field(default_factory=dict)
+    judge_refusals: int = 0
+
+
+def document(
+    facts: Facts, evidence: tuple[Mapping[str, Json], ...], at_ns: int, *, revision: str, packs: tuple[str, ...]
+) -> dict[str, Json]:
+    """The input document (`pdp.input/1`) for one evaluation at one instant."""
+    identity = facts.identity
+    return {
+        "schema": SCHEMA,
+        "phase": facts.phase,
+        "time": time_fact(at_ns),
+        "policy": {"revision": revision, "packs": list(packs)},
+        "caller": facts.caller.fact(),
+        "checks": {
+            "caller": facts.caller.check.fact(),
+            "subject": identity.subject.check.fact(),
+            "agent": identity.agent.check.fact(),
+            "server": facts.server.check.fact(),
+            "switch": facts.switch.fact(),
+        },
+        "call_checks": {
+            "arguments": facts.arguments.check.fact(),
+            "session": facts.session.check.fact(),
+        },
+        "subject": identity.subject.fact(),
+        "actors": [a.fact() for a in identity.actors],
+        "agent": identity.agent.fact(),
+        "server": facts.server.fact(),
+        "targets": [t.fact() for t in facts.targets],
+        "call": {
+            "method": facts.method,
+            "digest": facts.call_digest,
+            "judge_refusals": facts.judge_refusals,
+        },
+        "arguments": facts.arguments.fact(),
+        "session": facts.session.fact(),
+        "consents": [],
+        "grants": [],
+        "evidence": [dict(e) for e in evidence],
+        "judge": {"prompts": dict(facts.judge_prompts)},
+        "waivers": [w.fact() for w in facts.waivers],
+        "asserted": facts.asserted.fact(),
+    }
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def time_fact(at_ns: int) -> dict[str, Json]:
+    """The instant, UTC. `weekday` is ISO (Monday is 1), `minute_of_day` counts from midnight."""
+    at = _EPOCH + timedelta(seconds=at_ns // NS)
+    return {
+        "ns": at_ns,
+        "rfc3339": at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "date": at.strftime("%Y-%m-%d"),
+        "weekday": at.isoweekday(),
+        "minute_of_day": at.hour * 60 + at.minute,
+    }

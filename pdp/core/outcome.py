@@ -1,0 +1,150 @@
+"""The outcome of one evaluation, and the strict reading of what an engine returned.
+
+`read` is the only place where an effect is born from Rego's answer; anything that is not exactly a decision
+becomes a denial. Only here and in `denied` does an `Outcome` come into being.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pdp.core.digest import Json
+
+
+class Effect(StrEnum):
+    """What the caller is told. There is no fourth."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+    PENDING = "pending"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One reason. `rule` is where it comes from, for example `packs.baseline.deny`; `control` e.g. `MB-3.1`."""
+
+    code: str
+    message: str = ""
+    rule: str = ""
+    control: str = ""
+
+    def fact(self) -> dict[str, Json]:
+        return {"code": self.code, "message": self.message, "rule": self.rule, "control": self.control}
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """A target that the subject may not see, and why: for the caller's log, never for a model."""
+
+    key: str
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What policy decided. `requirements` is the opened stage; empty unless pending."""
+
+    effect: Effect
+    reasons: tuple[Reason, ...] = ()
+    requirements: tuple[Mapping[str, Json], ...] = ()
+    obligations: tuple[Mapping[str, Json], ...] = ()
+    visible: frozenset[str] = frozenset()
+    hidden: tuple[Hidden, ...] = ()
+    waived: tuple[Mapping[str, Json], ...] = ()
+
+
+def denied(code: str, message: str = "", *, control: str = "") -> Outcome:
+    """A denial by the service: the one direction in which it may turn an answer."""
+    return Outcome(Effect.DENY, (Reason(code, message, "service", control),))
+
+
+_KEYS = {"effect", "reasons", "requirements", "obligations", "visible", "hidden", "waived"}
+_KINDS = {"judge", "confirmation", "approval", "consent"}
+
+
+class _NotADecisionError(Exception):
+    pass
+
+
+def read(answer: bytes) -> Outcome:
+    """Read `data.pdp.decision` as an engine returned it (JSON bytes). Not a decision is a denial."""
+    try:
+        return _read(json.loads(answer))
+    except (_NotADecisionError, ValueError, RecursionError):
+        return denied("policy.not_a_decision", "The policy did not return a decision.")
+
+
+def _read(value: object) -> Outcome:
+    found = _object(value)
+    if set(found) != _KEYS:
+        raise _NotADecisionError
+    try:
+        effect = Effect(_text(found, "effect"))
+    except ValueError:
+        raise _NotADecisionError from None
+    reasons = tuple(_reason(r) for r in _list(found, "reasons"))
+    requirements = tuple(_requirement(r) for r in _list(found, "requirements"))
+    obligations = tuple(_obligation(o) for o in _list(found, "obligations"))
+    visible = frozenset(_string(v) for v in _list(found, "visible"))
+    hidden = tuple(
+        Hidden(_text(h, "key"), tuple(_reason(r) for r in _list(h, "reasons")))
+        for h in map(_object, _list(found, "hidden"))
+    )
+    waived = tuple(_object(w) for w in _list(found, "waived"))
+    if (effect is Effect.PENDING) != bool(requirements):
+        raise _NotADecisionError
+    if effect is not Effect.ALLOW:
+        obligations = ()  # nothing to carry out
+    elif not visible:
+        raise _NotADecisionError  # an allow grants something
+    return Outcome(effect, reasons, requirements, obligations, visible, hidden, waived)
+
+
+def _reason(value: object) -> Reason:
+    found = _object(value)
+    return Reason(*(_text(found, k) for k in ("code", "message", "rule", "control")))
+
+
+def _requirement(value: object) -> Mapping[str, Json]:
+    found = _object(value)
+    stage, ttl = found.get("stage"), found.get("ttl_seconds")
+    if found.get("kind") not in _KINDS or not _text(found, "id") or not _text(found, "code"):
+        raise _NotADecisionError
+    if not isinstance(stage, int) or isinstance(stage, bool) or stage < 1:
+        raise _NotADecisionError
+    if not isinstance(ttl, int) or isinstance(ttl, bool) or ttl < 1:
+        raise _NotADecisionError
+    return found
+
+
+def _obligation(value: object) -> Mapping[str, Json]:
+    found = _object(value)
+    if not _text(found, "kind") or not _text(found, "code"):
+        raise _NotADecisionError
+    return found
+
+
+def _object(value: object) -> dict[str, Json]:
+    if not isinstance(value, dict):
+        raise _NotADecisionError
+    return value
+
+
+def _list(found: Mapping[str, object], key: str) -> list[object]:
+    value = found.get(key)
+    if not isinstance(value, list):
+        raise _NotADecisionError
+    return value
+
+
+def _text(found: Mapping[str, object], key: str) -> str:
+    return _string(found.get(key))
+
+
+def _string(value: object) -> str:
+    if not isinstance(value, str):
+        raise _NotADecisionError
+    return value

@@ -1,0 +1,76 @@
+"""The policy bundle as a value: immutable, named by its digest, swapped whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pdp.core.digest import Json, canonical, digest, sha256_hex
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """One Rego file. `path` is relative to the bundle, with `/`, and is what messages and records show."""
+
+    path: str
+    text: str
+    shipped: bool = False  # ours (rego/pdp, rego/baseline, rego/lib), as opposed to an organisation's
+
+    @property
+    def is_test(self) -> bool:
+        """Tests never reach an engine that decides."""
+        return self.path.endswith("_test.rego")
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """Everything one policy revision consists of.
+
+    `modules` includes tests (`live` leaves them out). `org` is mounted at `data.org` and nowhere else.
+    `input_schema` and `org_schema` are JSON Schemas; the load gate and the input check read them.
+    """
+
+    modules: tuple[Module, ...]
+    org: bytes  # canonical JSON object
+    input_schema: bytes
+    org_schema: bytes
+    revision: str  # what a person calls it; the digest is what counts
+    packs: tuple[str, ...]  # names of `package packs.<name>`, sorted
+
+    @property
+    def live(self) -> tuple[Module, ...]:
+        """The modules that decide."""
+        return tuple(m for m in self.modules if not m.is_test)
+
+    @property
+    def tests(self) -> tuple[Module, ...]:
+        """The modules that only test."""
+        return tuple(m for m in self.modules if m.is_test)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) over every path, text, the organisation's data and both schemas."""
+        files: Json = [[m.path, sha256_hex(m.text.encode())] for m in sorted(self.modules, key=lambda m: m.path)]
+        parts: Json = [files, sha256_hex(self.org), sha256_hex(self.input_schema), sha256_hex(self.org_schema)]
+        return digest(parts)
+
+    @property
+    def org_digest(self) -> str:
+        """SHA-256 (hex) of the organisation's data."""
+        return sha256_hex(self.org)
+
+    def to_bytes(self) -> bytes:
+        """The artefact kept by digest, from which a decision can be replayed."""
+        return canonical(
+            {
+                "schema": "pdp.bundle/1",
+                "revision": self.revision,
+                "packs": list(self.packs),
+                "modules": [
+                    {"path": m.path, "text": m.text, "shipped": m.shipped}
+                    for m in sorted(self.modules, key=lambda m: m.path)
+                ],
+                "org": self.org.decode(),
+                "input_schema": self.input_schema.decode(),
+                "org_schema": self.org_schema.decode(),
+            }
+        )

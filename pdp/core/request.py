@@ -1,0 +1,178 @@
+"""What is asked, in our own words: the proto messages after the codec, before any fact is established.
+
+Everything here is as the caller sent it and is trusted accordingly (DESIGN section 4).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """Caller roles (DESIGN section 3); a caller has none unless its configuration says so."""
+
+    DECIDE = "decide"
+    EXPLAIN = "explain"
+    APPROVE = "approve"
+    SUBJECT = "subject"
+    AUDIT = "audit"
+    OPERATE = "operate"
+
+
+@dataclass(frozen=True, slots=True)
+class MayAssert:
+    """What a caller's configuration lets it vouch for."""
+
+    claims: tuple[str, ...] = ()  # issuers whose claims it may pass on without the token
+    task: bool = False
+    context_reset: bool = False
+    groups: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The authenticated workload that asks: the PEP. Comes from configuration, never from the request."""
+
+    name: str
+    tenant: str
+    roles: frozenset[Role]
+    servers: frozenset[str]  # server ids; "*" means every server of its tenant
+    resources: tuple[str, ...] = ()  # audiences of the gateway itself, when it fronts servers
+    may_assert: MayAssert = field(default_factory=MayAssert)
+    dedupes_redemptions: bool = False
+    max_worker_kills_per_minute: int = 6
+
+    def fronts(self, server: str) -> bool:
+        """True when this caller may ask about `server`."""
+        return "*" in self.servers or server in self.servers
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """How the connection reached us, as the transport verified it."""
+
+    transport: str  # "unix" | "loopback" | "tls" | "mtls"
+    sans: tuple[str, ...] = ()  # SANs of the verified client certificate, e.g. "uri:spiffe://..", "dns:gw"
+    authorization: str = ""  # the `authorization` metadata, verbatim
+
+
+@dataclass(frozen=True, slots=True)
+class ToolTarget:
+    """A tool call. `definition` is the full definition as presented; a bare digest is only asserted."""
+
+    server: str
+    name: str
+    definition: bytes | None
+    definition_digest: str
+    arguments: bytes  # JSON object, as bytes
+    kind: str = "tool"
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceTarget:
+    """A resource read; `name` is its URI."""
+
+    server: str
+    name: str
+    kind: str = "resource"
+
+
+@dataclass(frozen=True, slots=True)
+class PromptTarget:
+    """A prompt fetch."""
+
+    server: str
+    name: str
+    arguments: bytes
+    kind: str = "prompt"
+
+
+@dataclass(frozen=True, slots=True)
+class GenericTarget:
+    """Reserved: a target outside MCP. Answered with `target.unsupported`."""
+
+    type: str
+    name: str
+    properties: bytes
+    server: str = ""
+    kind: str = "generic"
+
+
+Target = ToolTarget | ResourceTarget | PromptTarget | GenericTarget
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """A subject's access token. Its repr never shows it."""
+
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AssertedClaims:
+    """Identity claims without their token; they count only from a caller that may vouch for the issuer."""
+
+    issuer: str
+    subject: str
+    claims: bytes = field(repr=False)  # JSON object
+
+
+@dataclass(frozen=True, slots=True)
+class NoCredential:
+    """The request names no subject."""
+
+
+Credential = Bearer | AssertedClaims | NoCredential
+
+
+@dataclass(frozen=True, slots=True)
+class SessionAsk:
+    """The session as the caller names it. State, never identity."""
+
+    id: str = ""
+    task: str = ""
+    parent: str = ""
+    task_token: str = ""
+    handle: str = ""
+    context_reset: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ClientAnswer:
+    """Reserved: an elicited confirmation; never above `client_asserted`."""
+
+    requirement_id: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One decision request."""
+
+    request_id: str
+    call_id: str
+    method: str  # MCP method, for example "tools/call"
+    target: Target
+    credential: Credential
+    session: SessionAsk
+    protocol_version: str = ""
+    client_capabilities: bytes = b""
+    supported_obligations: tuple[str, ...] = ()
+    client_address: str = ""
+    observation: str = ""
+    extra: bytes = b""
+    resume_token: str = ""
+    client_answers: tuple[ClientAnswer, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ListAsk:
+    """A request to filter a server's tool list for one subject."""
+
+    request_id: str
+    server: str
+    definitions: tuple[bytes, ...]  # as presented; empty means the whole pinned list
+    credential: Credential
+    session: SessionAsk
+    protocol_version: str = ""

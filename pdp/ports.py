@@ -1,0 +1,350 @@
+"""What the service needs from outside. Components implement these protocols; `bootstrap` wires them.
+
+Nothing here does I/O. Times are Unix nanoseconds unless a name says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from pdp.core.decide import Question
+from pdp.core.digest import Json
+from pdp.core.facts import ArgumentsFact, Check, Identity, ServerFact, SessionFact, TargetFact, Waiver
+from pdp.core.request import Caller, Credential, Peer, SessionAsk
+
+
+class Clock(Protocol):
+    """The two clocks. Read once per request and pinned."""
+
+    def now_ns(self) -> int:
+        """Wall clock, Unix nanoseconds, never before the store's high-water mark."""
+        ...
+
+    def monotonic_ns(self) -> int:
+        """For durations and the record's monotonic reading."""
+        ...
+
+
+class Entropy(Protocol):
+    """Randomness, so that tests can pin it."""
+
+    def bytes(self, count: int) -> bytes: ...
+
+
+class Engine(Protocol):
+    """One loaded, immutable bundle that answers questions. A new bundle is a new engine."""
+
+    @property
+    def name(self) -> str:
+        """"embedded" or "opa"."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Engine and version, for the record."""
+        ...
+
+    async def evaluate(self, asked: Question) -> bytes:
+        """JSON of `data.pdp.decision`. Raises EngineFault (`policy.*`) or Overloaded; never returns late."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Callers(Protocol):
+    """Who asks (identity/callers)."""
+
+    async def authenticate(self, peer: Peer, at_ns: int) -> Caller:
+        """Raises Unauthenticated with a stable code (`caller.unauthenticated`, `caller.token_expired`, ...)."""
+        ...
+
+
+class Subjects(Protocol):
+    """For whom (identity/subject)."""
+
+    async def identify(
+        self, credential: Credential, *, caller: Caller, audiences: tuple[str, ...], at_ns: int
+    ) -> Identity:
+        """Verify a credential. Never raises for a bad one: the checks inside say what failed (`subject.*`,
+        `agent.*`). `audiences` are the resources a token may name; empty means no token can pass."""
+        ...
+
+    def key_status(self, at_ns: int) -> Mapping[str, Json]:
+        """Per issuer: source kind, number of keys, age in seconds; for GetStatus."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedTool:
+    """What the service needs of one verified manifest. `definition` is rebuilt for a model: only name, title,
+    description, inputSchema, outputSchema, annotations."""
+
+    server: str
+    name: str
+    manifest_sha256: str
+    input_schema: Mapping[str, Json]
+    definition: Mapping[str, Json]
+
+
+class RegistryView(Protocol):
+    """An immutable view of one verified registry (registry/view); pinned per request."""
+
+    @property
+    def serial(self) -> int: ...
+
+    @property
+    def digest(self) -> str:
+        """Of the signed set index payload; empty when nothing is loaded."""
+        ...
+
+    @property
+    def waivers(self) -> tuple[Waiver, ...]: ...
+
+    def server(self, tenant: str, server: str, at_ns: int) -> ServerFact:
+        """`server.unknown`, `server.expired` (set index out of date), ... in the check."""
+        ...
+
+    def tools(self, tenant: str, server: str) -> tuple[str, ...]:
+        """Names of all tools the index lists for the server, whatever their state, sorted."""
+        ...
+
+    def target(
+        self, tenant: str, server: str, name: str, presented: bytes | None, at_ns: int
+    ) -> TargetFact:
+        """The tool with its check: `tool.unknown`, `tool.unsigned`, `tool.expired`, `tool.withdrawn`,
+        `tool.quarantined`, `tool.drifted`, `tool.not_presented`, `tool.unwatched`, `tool.corrupt`."""
+        ...
+
+    def pinned(self, tenant: str, server: str, name: str) -> PinnedTool | None:
+        """The verified manifest's content; None when there is none that verifies."""
+        ...
+
+
+class Registry(Protocol):
+    """The registry as loaded now, last-good for at most `max_stale`."""
+
+    def view(self, at_ns: int) -> RegistryView: ...
+
+    async def reload(self, at_ns: int) -> RegistryChange | None:
+        """Read the files again; returns what changed, or None. Never raises: a set that cannot be read or
+        does not verify keeps the last good one until `max_stale` has passed."""
+        ...
+
+    def status(self, at_ns: int) -> Mapping[str, Json]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryChange:
+    """One change of the loaded registry, for its record."""
+
+    serial: int
+    digest: str
+    loaded: int  # tools that verify
+    refused: tuple[tuple[str, str], ...]  # (server/name, code)
+    problem: str = ""  # code, when the new set was refused and the last good one stays
+
+
+class Content(Protocol):
+    """Looks into arguments (content/)."""
+
+    def arguments(self, raw: bytes, tool: PinnedTool | None) -> ArgumentsFact:
+        """Parse strictly, check against the pinned schema (compiled once per manifest digest), collect
+        findings. Raises InvalidRequest for what is not a strict JSON object (duplicate keys, depth, size,
+        integers beyond int64, ill-formed Unicode)."""
+        ...
+
+    def object(self, raw: bytes, field: str) -> Mapping[str, Json]:
+        """Parse an optional strict JSON object (empty bytes give {}); InvalidRequest names `field`."""
+        ...
+
+
+class Sessions(Protocol):
+    """Session state (sessions/memory)."""
+
+    def look(self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int) -> SessionFact:
+        """The session's facts; `session.identity_mismatch` when it belongs to someone else."""
+        ...
+
+    def note(self, caller: Caller, identity: Identity, ask: SessionAsk, effect: str, at_ns: int) -> None:
+        """Count an answered call."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRef:
+    """Where a record stands: log origin, index (from 0), RFC 6962 leaf hash."""
+
+    log: str
+    index: int
+    leaf_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ValueRow:
+    """Values behind a record's commitments: erasable, keyed by subject. `data` is canonical JSON."""
+
+    record_id: str
+    tenant: str
+    subject: str  # keyed index of (issuer, subject), "" when there is none
+    path: str  # what the commitment's path says, e.g. "input" or "arguments"
+    salt: bytes
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CallRow:
+    """The erasable salt of one call, found again by a keyed HMAC index that is never logged."""
+
+    index: str
+    tenant: str
+    subject: str
+    salt: bytes
+    digest: str
+    created_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyRow:
+    """A stored answer (DESIGN section 3, repeating a request). `content` is the keyed HMAC of what was asked."""
+
+    key: str
+    content: str
+    kind: str  # "decide" | "list"
+    effect: str
+    reply: bytes  # opaque to the store; the service's own encoding
+    epochs: str  # policy digest, registry digest, switch epoch
+    valid_until_ns: int
+    created_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """A thing kept by digest for replay: a bundle, organisation data, a set index."""
+
+    digest: str
+    kind: str  # "bundle" | "registry" | "waivers"
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchRow:
+    """One kill switch. `scope` is everything | tenant | server | tool | agent | subject."""
+
+    tenant: str  # "" for every tenant (only with scope everything)
+    scope: str
+    server: str  # for scope server and tool, else ""
+    value: str  # tool name, agent id, subject id; "" for everything, tenant and server
+    engaged: bool
+    reason: str
+    by: str
+    at_ns: int
+    until_ns: int = 0  # 0 = until it is released
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One atomic write: a record and everything that must be true exactly when the record is durable."""
+
+    record_id: str  # UUIDv7; the decision id for decisions
+    kind: str
+    tenant: str
+    at_ns: int
+    record: bytes  # pdp.record/1, canonical; at most 60,000 bytes
+    values: tuple[ValueRow, ...] = ()
+    call: CallRow | None = None
+    reply: ReplyRow | None = None
+    artefacts: tuple[Artefact, ...] = ()
+    switch: SwitchRow | None = None
+    high_water: tuple[tuple[str, int], ...] = ()  # (name, value): never goes back
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecord:
+    """A record as it lies in the log."""
+
+    ref: RecordRef
+    record_id: str
+    tenant: str
+    record: bytes
+
+
+class Store(Protocol):
+    """The one commit port (store/sqlite). Reads are quick and synchronous; `commit` is shared and durable."""
+
+    @property
+    def origin(self) -> str:
+        """The log's origin (its name in checkpoints)."""
+        ...
+
+    async def commit(self, entry: Commit) -> RecordRef:
+        """Write durably (fsync'd) and return the position. Raises Unavailable (`record.unavailable`) when it
+        cannot; after a failed sync the store stays failed. The write goes on when the waiter is cancelled."""
+        ...
+
+    def healthy(self) -> bool: ...
+
+    def size(self) -> int:
+        """Number of records."""
+        ...
+
+    def record(self, record_id: str) -> StoredRecord | None: ...
+
+    def record_at(self, index: int) -> StoredRecord | None: ...
+
+    def value(self, record_id: str, path: str) -> ValueRow | None: ...
+
+    def call(self, index: str) -> CallRow | None: ...
+
+    def reply(self, key: str) -> ReplyRow | None: ...
+
+    def artefact(self, digest: str) -> Artefact | None: ...
+
+    def switches(self) -> tuple[SwitchRow, ...]:
+        """All engaged switches."""
+        ...
+
+    def switch_epoch(self) -> int:
+        """Grows with every switch change."""
+        ...
+
+    def high_water(self, name: str) -> int:
+        """0 when never set."""
+        ...
+
+    def note_refusal(self, tenant: str, caller: str, code: str, at_ns: int) -> bool:
+        """Count a refusal in memory; True when it should get a record of its own, False when it is beyond the
+        quota and only aggregated (flushed as one record by `aggregated_refusals`)."""
+        ...
+
+    def aggregated_refusals(self) -> tuple[tuple[str, str, str, int], ...]:
+        """(tenant, caller, code, count) beyond the quota since the last call; clears them."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+__all__ = [
+    "Artefact",
+    "CallRow",
+    "Callers",
+    "Check",
+    "Clock",
+    "Commit",
+    "Content",
+    "Engine",
+    "Entropy",
+    "PinnedTool",
+    "RecordRef",
+    "Registry",
+    "RegistryChange",
+    "RegistryView",
+    "ReplyRow",
+    "Sessions",
+    "Store",
+    "StoredRecord",
+    "Subjects",
+    "SwitchRow",
+    "ValueRow",
+]
