@@ -1,0 +1,1 @@
+"""Policy engines: bundles, the load gate, and what evaluates them."""

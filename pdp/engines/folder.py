@@ -1,0 +1,106 @@
+"""A folder that policy is read from: who may write to it, and what lies in it.
+
+Whoever can write a policy file decides. So every file and folder must belong to root, to the user the PDP runs
+as, or to the owner of the PDP's own code, and nobody else may write it. Folders above the root are the
+operator's business.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from pdp.core.errors import BundleFault
+
+MAX_FILE = 1 << 20  # bytes; far above any policy a person can review
+MAX_ENTRIES = 10_000
+_NOT_ADVICE = "an editor's or a tool's leftovers? Only visible names are read."
+
+
+class Folder:
+    """Reads files below `root`. `name` is what messages call it; they never show the path of the root."""
+
+    def __init__(self, root: Path, name: str) -> None:
+        """Raises BundleFault (`bundle.layout`, `bundle.permissions`) when the folder cannot be trusted."""
+        if not root.is_dir():
+            raise BundleFault("bundle.layout", f"{name} is not a folder.")
+        self.root = root.resolve()
+        self.name = name
+        _check(os.stat(self.root), name)
+
+    def files(self) -> list[str]:
+        """Relative paths (with `/`) of all files, sorted. Names that begin with a dot are no part of a bundle."""
+        found: list[str] = []
+        pending = [""]
+        seen = 0
+        while pending:
+            folder = pending.pop()
+            for entry in sorted(os.listdir(self.root / folder)):
+                seen += 1
+                if seen > MAX_ENTRIES:
+                    raise BundleFault("bundle.size", f"{self.name} holds more than {MAX_ENTRIES} entries.")
+                path = f"{folder}/{entry}" if folder else entry
+                if entry.startswith("."):
+                    if entry.endswith((".rego", ".json", ".yaml")):
+                        raise BundleFault("bundle.layout", f"{path}: {_NOT_ADVICE}")
+                    continue
+                info = self._stat(path)
+                if stat.S_ISDIR(info.st_mode):
+                    if (self.root / path).is_symlink():
+                        raise BundleFault(
+                            "bundle.permissions",
+                            f"{path}: is a link to a folder; put the folder itself here.",
+                        )
+                    pending.append(path)
+                elif stat.S_ISREG(info.st_mode):
+                    found.append(path)
+                else:
+                    raise BundleFault("bundle.layout", f"{path}: is neither a file nor a folder.")
+        return sorted(found)
+
+    def has(self, path: str) -> bool:
+        """Whether there is such a file (or a link to one)."""
+        return (self.root / path).is_file() or (self.root / path).is_symlink()
+
+    def read(self, path: str) -> bytes:
+        """The file's bytes. Raises BundleFault when it may be written by others, leads outside, or is too large."""
+        self._stat(path)
+        try:
+            with (self.root / path).open("rb") as file:
+                _check(os.fstat(file.fileno()), path)  # what was opened, not what lay there a moment ago
+                data = file.read(MAX_FILE + 1)
+        except OSError as error:
+            raise BundleFault("bundle.layout", f"{path}: cannot be read.", detail=repr(error)) from None
+        if len(data) > MAX_FILE:
+            raise BundleFault("bundle.size", f"{path}: is larger than {MAX_FILE >> 20} MiB; split it.")
+        return data
+
+    def _stat(self, path: str) -> os.stat_result:
+        """Links may stay within the folder (mounted configuration does that), never lead out of it."""
+        try:
+            real = (self.root / path).resolve(strict=True)
+            info = os.stat(real)
+        except (OSError, RuntimeError) as error:
+            raise BundleFault("bundle.layout", f"{path}: cannot be read.", detail=repr(error)) from None
+        if not real.is_relative_to(self.root):
+            raise BundleFault(
+                "bundle.permissions", f"{path}: is a link out of {self.name}; put the file itself here."
+            )
+        _check(info, path)
+        return info
+
+
+def _check(info: os.stat_result, path: str) -> None:
+    if not hasattr(os, "geteuid"):
+        return  # no POSIX permissions to look at
+    if info.st_mode & stat.S_IWOTH:
+        raise BundleFault("bundle.permissions", f"{path}: everybody may write it; run `chmod o-w` on it.")
+    # a group of the owner's own (same number, as user-private groups have) adds nobody
+    if info.st_mode & stat.S_IWGRP and info.st_gid != info.st_uid:
+        raise BundleFault("bundle.permissions", f"{path}: its group may write it; run `chmod g-w` on it.")
+    if info.st_uid not in {0, os.geteuid(), os.stat(__file__).st_uid}:
+        raise BundleFault(
+            "bundle.permissions",
+            f"{path}: belongs to another user, who could change it; run `chown` to root or to the PDP's user.",
+        )
