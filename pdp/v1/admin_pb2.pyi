@@ -100,7 +100,7 @@ class _SwitchScopeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SwitchSco
     SWITCH_SCOPE_EVERYTHING: _SwitchScope.ValueType  # 1
     """Everything, of every tenant. Takes no `server`, `name` or `issuer`."""
     SWITCH_SCOPE_TENANT: _SwitchScope.ValueType  # 2
-    """One tenant: `name`."""
+    """One tenant: `name`, which must be the caller's own, else PERMISSION_DENIED."""
     SWITCH_SCOPE_SERVER: _SwitchScope.ValueType  # 3
     """One server with all its tools: `server`."""
     SWITCH_SCOPE_TOOL: _SwitchScope.ValueType  # 4
@@ -118,7 +118,7 @@ SWITCH_SCOPE_UNSPECIFIED: SwitchScope.ValueType  # 0
 SWITCH_SCOPE_EVERYTHING: SwitchScope.ValueType  # 1
 """Everything, of every tenant. Takes no `server`, `name` or `issuer`."""
 SWITCH_SCOPE_TENANT: SwitchScope.ValueType  # 2
-"""One tenant: `name`."""
+"""One tenant: `name`, which must be the caller's own, else PERMISSION_DENIED."""
 SWITCH_SCOPE_SERVER: SwitchScope.ValueType  # 3
 """One server with all its tools: `server`."""
 SWITCH_SCOPE_TOOL: SwitchScope.ValueType  # 4
@@ -657,7 +657,7 @@ class Switch(_message.Message):
     engaged: _builtins.bool
     """True: engaged. False: released."""
     reason: _builtins.str
-    """Why, for people; at most 1,000 characters. Mandatory."""
+    """Why, for people; at most 1,000 characters. May be empty: in an emergency the switch comes first."""
     set_by: _builtins.str
     """Name of the caller that set it. Answers only; ignored in a request."""
     tenant: _builtins.str

@@ -206,8 +206,6 @@ class ApprovalFilter(_message.Message):
     """Server id."""
     tool: _builtins.str
     """Tool name at that server."""
-    subject: _builtins.str
-    """Subject id of the requester."""
     agent: _builtins.str
     """Agent id."""
     mine: _builtins.bool
@@ -219,6 +217,10 @@ class ApprovalFilter(_message.Message):
     @_builtins.property
     def kinds(self) -> _containers.RepeatedScalarFieldContainer[_types_pb2.RequirementKind.ValueType]:
         """Kinds to list (confirmation, approval, consent)."""
+
+    @_builtins.property
+    def subject(self) -> _types_pb2.Principal:
+        """Subject on whose behalf the call would be made."""
 
     @_builtins.property
     def opened_from(self) -> _timestamp_pb2.Timestamp:
@@ -235,13 +237,13 @@ class ApprovalFilter(_message.Message):
         kinds: _abc.Iterable[_types_pb2.RequirementKind.ValueType] | None = ...,
         server: _builtins.str = ...,
         tool: _builtins.str = ...,
-        subject: _builtins.str = ...,
+        subject: _types_pb2.Principal | None = ...,
         agent: _builtins.str = ...,
         mine: _builtins.bool = ...,
         opened_from: _timestamp_pb2.Timestamp | None = ...,
         opened_to: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["opened_from", b"opened_from", "opened_to", b"opened_to"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["opened_from", b"opened_from", "opened_to", b"opened_to", "subject", b"subject"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "kinds", b"kinds", "mine", b"mine", "opened_from", b"opened_from", "opened_to", b"opened_to", "server", b"server", "states", b"states", "subject", b"subject", "tool", b"tool"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
@@ -425,8 +427,6 @@ class Approval(_message.Message):
     """Id of the request."""
     state: Global___ApprovalState.ValueType
     """Its state."""
-    subject: _builtins.str
-    """Id of the subject on whose behalf the call would be made, with its issuer as `issuer#subject`."""
     agent: _builtins.str
     """Agent that makes the call."""
     caller: _builtins.str
@@ -448,7 +448,7 @@ class Approval(_message.Message):
     task: _builtins.str
     """The task statement, unverified text; empty where none was given."""
     task_source: _builtins.str
-    """Who wrote the task statement: `subject_signed`, `caller` or `agent`."""
+    """Who stands for the task statement: `subject_signed`, `caller`, `agent`, or `none` where there is none."""
     deny_quorum: _builtins.int
     """Denials that end the request."""
     reason_required: _builtins.bool
@@ -466,8 +466,12 @@ class Approval(_message.Message):
         """Sentences that policy states about what the call will do, the server's own, not a model's."""
 
     @_builtins.property
-    def actor_chain(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Who acts for the subject, nearest first, as `issuer#subject`."""
+    def subject(self) -> _types_pb2.Principal:
+        """Subject on whose behalf the call would be made."""
+
+    @_builtins.property
+    def actor_chain(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Principal]:
+        """Who acts for the subject, the current actor first. An actor may have no issuer of its own."""
 
     @_builtins.property
     def arguments(self) -> _containers.RepeatedCompositeFieldContainer[Global___ArgumentRow]:
@@ -512,8 +516,8 @@ class Approval(_message.Message):
         state: Global___ApprovalState.ValueType = ...,
         requirement: _types_pb2.Requirement | None = ...,
         effects: _abc.Iterable[_builtins.str] | None = ...,
-        subject: _builtins.str = ...,
-        actor_chain: _abc.Iterable[_builtins.str] | None = ...,
+        subject: _types_pb2.Principal | None = ...,
+        actor_chain: _abc.Iterable[_types_pb2.Principal] | None = ...,
         agent: _builtins.str = ...,
         caller: _builtins.str = ...,
         session: _builtins.str = ...,
@@ -539,7 +543,7 @@ class Approval(_message.Message):
         policy: _types_pb2.PolicyRef | None = ...,
         decision_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "expires_at", b"expires_at", "grant_offer", b"grant_offer", "opened_at", b"opened_at", "policy", b"policy", "requirement", b"requirement", "resolved_at", b"resolved_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "expires_at", b"expires_at", "grant_offer", b"grant_offer", "opened_at", b"opened_at", "policy", b"policy", "requirement", b"requirement", "resolved_at", b"resolved_at", "subject", b"subject"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["actor_chain", b"actor_chain", "advice", b"advice", "agent", b"agent", "approval_id", b"approval_id", "arguments", b"arguments", "arguments_erased", b"arguments_erased", "call_digest", b"call_digest", "caller", b"caller", "decision_id", b"decision_id", "deny_quorum", b"deny_quorum", "effects", b"effects", "expires_at", b"expires_at", "grant_offer", b"grant_offer", "opened_at", b"opened_at", "policy", b"policy", "reason_required", b"reason_required", "requirement", b"requirement", "resolution", b"resolution", "resolved_at", b"resolved_at", "risk", b"risk", "seats", b"seats", "server", b"server", "session", b"session", "state", b"state", "subject", b"subject", "task", b"task", "task_source", b"task_source", "title", b"title", "tool", b"tool", "votes", b"votes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
@@ -678,16 +682,20 @@ class VoteEntry(_message.Message):
     ASSURANCE_FIELD_NUMBER: _builtins.int
     GROUP_IDS_FIELD_NUMBER: _builtins.int
     VOTED_AT_FIELD_NUMBER: _builtins.int
-    voter: _builtins.str
-    """Who voted, as `issuer#subject`."""
-    on_behalf_of: _builtins.str
-    """For whom, where the voter stands in for somebody; empty otherwise."""
     choice: Global___VoteChoice.ValueType
     """The choice."""
     reason: _builtins.str
     """The reason given; unverified text."""
     assurance: _types_pb2.Assurance.ValueType
     """How strongly the voter was identified."""
+    @_builtins.property
+    def voter(self) -> _types_pb2.Principal:
+        """Who voted."""
+
+    @_builtins.property
+    def on_behalf_of(self) -> _types_pb2.Principal:
+        """For whom, where the voter stood in for somebody; absent otherwise."""
+
     @_builtins.property
     def group_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Groups of the voter that were eligible at the vote."""
@@ -699,15 +707,15 @@ class VoteEntry(_message.Message):
     def __init__(
         self,
         *,
-        voter: _builtins.str = ...,
-        on_behalf_of: _builtins.str = ...,
+        voter: _types_pb2.Principal | None = ...,
+        on_behalf_of: _types_pb2.Principal | None = ...,
         choice: Global___VoteChoice.ValueType = ...,
         reason: _builtins.str = ...,
         assurance: _types_pb2.Assurance.ValueType = ...,
         group_ids: _abc.Iterable[_builtins.str] | None = ...,
         voted_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["voted_at", b"voted_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["on_behalf_of", b"on_behalf_of", "voted_at", b"voted_at", "voter", b"voter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["assurance", b"assurance", "choice", b"choice", "group_ids", b"group_ids", "on_behalf_of", b"on_behalf_of", "reason", b"reason", "voted_at", b"voted_at", "voter", b"voter"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
@@ -776,8 +784,6 @@ class VoteRequest(_message.Message):
     """Why, at most 1,000 characters. Mandatory where `reason_required`, else INVALID_ARGUMENT."""
     presented: _builtins.str
     """`presented` of the GetApproval answer that the person saw. Mandatory with VOTE_CHOICE_APPROVE."""
-    on_behalf_of: _builtins.str
-    """For whom the person votes by a recorded delegation, as `issuer#subject`; empty for oneself."""
     passkey_assertion_json: _builtins.bytes
     """The WebAuthn assertion over `passkey_challenge`, as the browser's UTF-8 JSON; empty without a passkey."""
     @_builtins.property
@@ -790,6 +796,10 @@ class VoteRequest(_message.Message):
         INVALID_ARGUMENT.
         """
 
+    @_builtins.property
+    def on_behalf_of(self) -> _types_pb2.Principal:
+        """For whom the person votes by a recorded delegation; absent for oneself."""
+
     def __init__(
         self,
         *,
@@ -800,10 +810,10 @@ class VoteRequest(_message.Message):
         reason: _builtins.str = ...,
         presented: _builtins.str = ...,
         grant: Global___GrantTerms | None = ...,
-        on_behalf_of: _builtins.str = ...,
+        on_behalf_of: _types_pb2.Principal | None = ...,
         passkey_assertion_json: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "grant", b"grant"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "grant", b"grant", "on_behalf_of", b"on_behalf_of"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "choice", b"choice", "credential", b"credential", "grant", b"grant", "on_behalf_of", b"on_behalf_of", "passkey_assertion_json", b"passkey_assertion_json", "presented", b"presented", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
@@ -933,8 +943,6 @@ class Grant(_message.Message):
     """Id of the grant."""
     state: Global___GrantState.ValueType
     """Its state."""
-    subject: _builtins.str
-    """Subject whose calls it covers, as `issuer#subject`."""
     agent: _builtins.str
     """Agent whose calls it covers."""
     server: _builtins.str
@@ -950,6 +958,10 @@ class Grant(_message.Message):
     element_json: _builtins.bytes
     """The requirement that it settles, as UTF-8 JSON: the whole element of policy."""
     @_builtins.property
+    def subject(self) -> _types_pb2.Principal:
+        """Subject whose calls it covers."""
+
+    @_builtins.property
     def terms(self) -> Global___GrantTerms:
         """Its terms."""
 
@@ -962,15 +974,15 @@ class Grant(_message.Message):
         """When it ends; absent where only uses or the session bound it."""
 
     @_builtins.property
-    def issued_by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Who voted for it, as `issuer#subject`."""
+    def issued_by(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Principal]:
+        """Who voted for it."""
 
     def __init__(
         self,
         *,
         grant_id: _builtins.str = ...,
         state: Global___GrantState.ValueType = ...,
-        subject: _builtins.str = ...,
+        subject: _types_pb2.Principal | None = ...,
         agent: _builtins.str = ...,
         server: _builtins.str = ...,
         tool: _builtins.str = ...,
@@ -980,10 +992,10 @@ class Grant(_message.Message):
         issued_at: _timestamp_pb2.Timestamp | None = ...,
         expires_at: _timestamp_pb2.Timestamp | None = ...,
         approval_id: _builtins.str = ...,
-        issued_by: _abc.Iterable[_builtins.str] | None = ...,
+        issued_by: _abc.Iterable[_types_pb2.Principal] | None = ...,
         element_json: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "issued_at", b"issued_at", "terms", b"terms"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "issued_at", b"issued_at", "subject", b"subject", "terms", b"terms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "approval_id", b"approval_id", "element_json", b"element_json", "expires_at", b"expires_at", "grant_id", b"grant_id", "issued_at", b"issued_at", "issued_by", b"issued_by", "server", b"server", "session", b"session", "state", b"state", "subject", b"subject", "terms", b"terms", "tool", b"tool", "used", b"used"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
@@ -1008,8 +1020,6 @@ class ListGrantsRequest(_message.Message):
     """Server id; empty for all."""
     tool: _builtins.str
     """Tool name at that server; empty for all."""
-    subject: _builtins.str
-    """Subject, as `issuer#subject`; empty for all."""
     page_size: _builtins.int
     """At most this many; 0 means 50, and never more than 200."""
     page_token: _builtins.str
@@ -1022,6 +1032,10 @@ class ListGrantsRequest(_message.Message):
     def states(self) -> _containers.RepeatedScalarFieldContainer[Global___GrantState.ValueType]:
         """States to list. Empty: active ones."""
 
+    @_builtins.property
+    def subject(self) -> _types_pb2.Principal:
+        """Subject; absent for all."""
+
     def __init__(
         self,
         *,
@@ -1029,11 +1043,11 @@ class ListGrantsRequest(_message.Message):
         states: _abc.Iterable[Global___GrantState.ValueType] | None = ...,
         server: _builtins.str = ...,
         tool: _builtins.str = ...,
-        subject: _builtins.str = ...,
+        subject: _types_pb2.Principal | None = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "subject", b"subject"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "page_size", b"page_size", "page_token", b"page_token", "server", b"server", "states", b"states", "subject", b"subject", "tool", b"tool"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...

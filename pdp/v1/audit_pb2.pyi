@@ -302,8 +302,6 @@ class SearchRecordsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     caller: _builtins.str
     """Name of the caller."""
-    subject: _builtins.str
-    """Subject, as `issuer#subject`."""
     agent: _builtins.str
     """Agent id."""
     session: _builtins.str
@@ -340,6 +338,10 @@ class SearchRecordsRequest(_message.Message):
     def codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Reason codes; one that ends in `.` matches all that start with it."""
 
+    @_builtins.property
+    def subject(self) -> _types_pb2.Principal:
+        """Subject; an empty issuer matches every issuer."""
+
     def __init__(
         self,
         *,
@@ -349,7 +351,7 @@ class SearchRecordsRequest(_message.Message):
         effects: _abc.Iterable[_types_pb2.Effect.ValueType] | None = ...,
         codes: _abc.Iterable[_builtins.str] | None = ...,
         caller: _builtins.str = ...,
-        subject: _builtins.str = ...,
+        subject: _types_pb2.Principal | None = ...,
         agent: _builtins.str = ...,
         session: _builtins.str = ...,
         server: _builtins.str = ...,
@@ -359,7 +361,7 @@ class SearchRecordsRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["from_time", b"from_time", "to_time", b"to_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["from_time", b"from_time", "subject", b"subject", "to_time", b"to_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "approval_id", b"approval_id", "call_digest", b"call_digest", "caller", b"caller", "codes", b"codes", "effects", b"effects", "from_time", b"from_time", "kinds", b"kinds", "page_size", b"page_size", "page_token", b"page_token", "server", b"server", "session", b"session", "subject", b"subject", "to_time", b"to_time", "tool", b"tool"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
@@ -420,10 +422,8 @@ class RecordSummary(_message.Message):
     """The effect; unspecified for other kinds."""
     caller: _builtins.str
     """Name of the caller."""
-    subject: _builtins.str
-    """Subject, as `issuer#subject`; empty where none was verified."""
     agent: _builtins.str
-    """Agent id; empty where none was verified."""
+    """Agent id; empty where none was verified or vouched for."""
     server: _builtins.str
     """Server id."""
     tool: _builtins.str
@@ -440,6 +440,10 @@ class RecordSummary(_message.Message):
     def codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Reason codes, most important first."""
 
+    @_builtins.property
+    def subject(self) -> _types_pb2.Principal:
+        """Subject, without name; absent where none was verified or vouched for."""
+
     def __init__(
         self,
         *,
@@ -450,12 +454,12 @@ class RecordSummary(_message.Message):
         effect: _types_pb2.Effect.ValueType = ...,
         codes: _abc.Iterable[_builtins.str] | None = ...,
         caller: _builtins.str = ...,
-        subject: _builtins.str = ...,
+        subject: _types_pb2.Principal | None = ...,
         agent: _builtins.str = ...,
         server: _builtins.str = ...,
         tool: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["record", b"record", "time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["record", b"record", "subject", b"subject", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "caller", b"caller", "codes", b"codes", "decision_id", b"decision_id", "effect", b"effect", "kind", b"kind", "record", b"record", "server", b"server", "subject", b"subject", "time", b"time", "tool", b"tool"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...

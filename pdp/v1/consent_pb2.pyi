@@ -82,8 +82,6 @@ class Consent(_message.Message):
     """Id of the consent. An open request's is the `approval_id` of its requirement."""
     state: Global___ConsentState.ValueType
     """Its state."""
-    subject: _builtins.str
-    """Subject, as `issuer#subject`."""
     agent: _builtins.str
     """Agent that may use it."""
     agent_name: _builtins.str
@@ -100,6 +98,10 @@ class Consent(_message.Message):
     """How strongly the subject was identified when it agreed."""
     presented: _builtins.str
     """Commitment to exactly what this message shows; send it with GrantConsent."""
+    @_builtins.property
+    def subject(self) -> _types_pb2.Principal:
+        """Subject that agrees."""
+
     @_builtins.property
     def granted_at(self) -> _timestamp_pb2.Timestamp:
         """When the subject agreed; absent for a request."""
@@ -121,7 +123,7 @@ class Consent(_message.Message):
         *,
         consent_id: _builtins.str = ...,
         state: Global___ConsentState.ValueType = ...,
-        subject: _builtins.str = ...,
+        subject: _types_pb2.Principal | None = ...,
         agent: _builtins.str = ...,
         agent_name: _builtins.str = ...,
         server: _builtins.str = ...,
@@ -135,7 +137,7 @@ class Consent(_message.Message):
         assurance: _types_pb2.Assurance.ValueType = ...,
         presented: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ended_at", b"ended_at", "expires_at", b"expires_at", "granted_at", b"granted_at", "last_used_at", b"last_used_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ended_at", b"ended_at", "expires_at", b"expires_at", "granted_at", b"granted_at", "last_used_at", b"last_used_at", "subject", b"subject"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "agent_name", b"agent_name", "assurance", b"assurance", "consent_id", b"consent_id", "ended_at", b"ended_at", "expires_at", b"expires_at", "granted_at", b"granted_at", "last_used_at", b"last_used_at", "presented", b"presented", "purpose", b"purpose", "scope", b"scope", "server", b"server", "state", b"state", "subject", b"subject", "tool", b"tool"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...

@@ -123,9 +123,11 @@ class DecideRequest(_message.Message):
     WAIT_RECEIPT_FIELD_NUMBER: _builtins.int
     SERVER_PEER_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Id of this attempt, chosen by the caller; unique within tenant, caller and subject. Mandatory. Send the
-    same id again only to repeat a request whose answer was lost: a repeat of the same content may get the
-    stored answer; the same id with other content is INVALID_ARGUMENT.
+    """Id of this attempt, chosen by the caller; unique within tenant, caller and subject. Mandatory: 1 to 128
+    printable ASCII characters, such as a UUID. Send the same id again only to repeat a request whose answer
+    was lost. A repeat of the same content may get the stored answer (a denial, or an allow before its
+    `valid_until` under unchanged policy, registry and switches) and then adds no record; a pending one is
+    always evaluated again. The same id with other content is INVALID_ARGUMENT.
     """
     call_id: _builtins.str
     """Id of the one execution that is meant, such as the agent's tool-use id: unlike `request_id` it stays
@@ -155,7 +157,7 @@ class DecideRequest(_message.Message):
 
     @_builtins.property
     def credential(self) -> _types_pb2.Credential:
-        """On whose behalf."""
+        """On whose behalf. Absent: DENY `subject.*`."""
 
     @_builtins.property
     def session(self) -> _types_pb2.Session:
@@ -169,7 +171,7 @@ class DecideRequest(_message.Message):
 
     @_builtins.property
     def context(self) -> _types_pb2.Context:
-        """What else the caller knows."""
+        """What else the caller knows. Absent: as a Context without anything in it."""
 
     @_builtins.property
     def client_answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClientAnswer]:
@@ -177,7 +179,9 @@ class DecideRequest(_message.Message):
 
     @_builtins.property
     def server_peer(self) -> _types_pb2.ServerPeer:
-        """How the MCP server proved itself to the caller. Absent: DENY `server.*` where the registry pins a peer."""
+        """How the MCP server proved itself to the caller. Reserved. Absent: DENY `server.*` where the registry pins
+        a peer.
+        """
 
     def __init__(
         self,
@@ -261,7 +265,7 @@ class DecideResponse(_message.Message):
     effect: _types_pb2.Effect.ValueType
     """The answer. Anything but EFFECT_ALLOW forbids the call."""
     risk: _types_pb2.Risk.ValueType
-    """Risk of the tool by its signed manifest."""
+    """Risk of the tool by its signed manifest. Unspecified for what has none."""
     call_digest: _builtins.str
     """Digest that approvals of this call are bound to. It holds arguments only as a salted commitment. Empty
     when the request was denied before it could be computed.
@@ -288,7 +292,7 @@ class DecideResponse(_message.Message):
 
     @_builtins.property
     def valid_until(self) -> _timestamp_pb2.Timestamp:
-        """The answer must not be used from this instant on. Always present with an allow."""
+        """The answer must not be used from this instant on, by the server's clock. Present exactly with an allow."""
 
     @_builtins.property
     def pending(self) -> _types_pb2.Pending:
@@ -342,8 +346,8 @@ class DecideBatchRequest(_message.Message):
     REQUESTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___DecideRequest]:
-        """The questions, in order, each complete in itself; `wait_receipt` and judges' deadlines apply to the
-        whole. Empty, or more than the server's limit: INVALID_ARGUMENT `requests`.
+        """The questions, in order, each complete in itself; the call's deadline is that of all together. Empty, or
+        more than the server's limit: INVALID_ARGUMENT `requests`.
         """
 
     def __init__(
@@ -450,7 +454,7 @@ class FilterToolsRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     SERVER_FIELD_NUMBER: _builtins.int
     METHOD_FIELD_NUMBER: _builtins.int
-    PRESENTED_FIELD_NUMBER: _builtins.int
+    DEFINITIONS_JSON_FIELD_NUMBER: _builtins.int
     PRESENTED_ONLY_FIELD_NUMBER: _builtins.int
     CREDENTIAL_FIELD_NUMBER: _builtins.int
     SESSION_FIELD_NUMBER: _builtins.int
@@ -465,24 +469,28 @@ class FilterToolsRequest(_message.Message):
     method: _builtins.str
     """The MCP method; `tools/list`, also when empty. Another one: DENY `target.unsupported`."""
     presented_only: _builtins.bool
-    """True: the answer is about `presented` alone even if that is empty, for a server that listed no tools."""
+    """True: the answer is about `definitions_json` alone even if that is empty, for a server that listed no
+    tools; `tools` is then empty too.
+    """
     protocol_version: _builtins.str
     """Negotiated MCP protocol version, as in DecideRequest."""
     client_capabilities_json: _builtins.bytes
     """The MCP client's capabilities, as in DecideRequest."""
     @_builtins.property
-    def presented(self) -> _containers.RepeatedCompositeFieldContainer[Global___PresentedTool]:
-        """The tools that the server listed to the caller. Empty: the server's whole pinned list, unless
-        `presented_only`. A tool whose manifest wants its definition presented is hidden if it differs.
+    def definitions_json(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """The tools that the server listed to the caller: each the whole tool object of its `tools/list`, as
+        UTF-8 JSON. Observed. Empty: the answer is about the server's whole pinned list, unless
+        `presented_only`. One that differs from its pinned definition, or that the registry does not know, is
+        hidden. The same name twice, or no name: INVALID_ARGUMENT.
         """
 
     @_builtins.property
     def credential(self) -> _types_pb2.Credential:
-        """On whose behalf."""
+        """On whose behalf. Absent: DENY `subject.*`."""
 
     @_builtins.property
     def session(self) -> _types_pb2.Session:
-        """The agent's session; what is seen does not depend on it, the record names it."""
+        """The agent's session. What is listed does not depend on its labels or counters; it is checked and recorded."""
 
     @_builtins.property
     def context(self) -> _types_pb2.Context:
@@ -490,7 +498,7 @@ class FilterToolsRequest(_message.Message):
 
     @_builtins.property
     def server_peer(self) -> _types_pb2.ServerPeer:
-        """How the MCP server proved itself to the caller, as in DecideRequest."""
+        """How the MCP server proved itself to the caller, as in DecideRequest. Reserved."""
 
     def __init__(
         self,
@@ -498,7 +506,7 @@ class FilterToolsRequest(_message.Message):
         request_id: _builtins.str = ...,
         server: _builtins.str = ...,
         method: _builtins.str = ...,
-        presented: _abc.Iterable[Global___PresentedTool] | None = ...,
+        definitions_json: _abc.Iterable[_builtins.bytes] | None = ...,
         presented_only: _builtins.bool = ...,
         credential: _types_pb2.Credential | None = ...,
         session: _types_pb2.Session | None = ...,
@@ -509,43 +517,11 @@ class FilterToolsRequest(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "credential", b"credential", "server_peer", b"server_peer", "session", b"session"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_capabilities_json", b"client_capabilities_json", "context", b"context", "credential", b"credential", "method", b"method", "presented", b"presented", "presented_only", b"presented_only", "protocol_version", b"protocol_version", "request_id", b"request_id", "server", b"server", "server_peer", b"server_peer", "session", b"session"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_capabilities_json", b"client_capabilities_json", "context", b"context", "credential", b"credential", "definitions_json", b"definitions_json", "method", b"method", "presented_only", b"presented_only", "protocol_version", b"protocol_version", "request_id", b"request_id", "server", b"server", "server_peer", b"server_peer", "session", b"session"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FilterToolsRequest: _TypeAlias = FilterToolsRequest  # noqa: Y015
-
-@_typing.final
-class PresentedTool(_message.Message):
-    """PresentedTool is one tool as its server listed it."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NAME_FIELD_NUMBER: _builtins.int
-    DEFINITION_JSON_FIELD_NUMBER: _builtins.int
-    DEFINITION_DIGEST_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
-    """The server's own name of the tool. Mandatory; equals `name` in `definition_json`."""
-    definition_json: _builtins.bytes
-    """The whole tool object, as UTF-8 JSON. Observed."""
-    definition_digest: _builtins.str
-    """Its digest as the caller computed it. Asserted."""
-    def __init__(
-        self,
-        *,
-        name: _builtins.str = ...,
-        definition_json: _builtins.bytes = ...,
-        definition_digest: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["definition_digest", b"definition_digest", "definition_json", b"definition_json", "presented", b"presented"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["definition_digest", b"definition_digest", "definition_json", b"definition_json", "name", b"name", "presented", b"presented"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_presented: _TypeAlias = _typing.Literal["definition_json", "definition_digest"]  # noqa: Y015
-    _WhichOneofArgType_presented: _TypeAlias = _typing.Literal["presented", b"presented"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_presented) -> _WhichOneofReturnType_presented | None: ...
-
-Global___PresentedTool: _TypeAlias = PresentedTool  # noqa: Y015
 
 @_typing.final
 class FilterToolsResponse(_message.Message):

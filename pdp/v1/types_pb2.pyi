@@ -227,6 +227,36 @@ ASSURANCE_PASSKEY: Assurance.ValueType  # 3
 Global___Assurance: _TypeAlias = Assurance  # noqa: Y015
 
 @_typing.final
+class Principal(_message.Message):
+    """Principal is a human or a service. The pair of issuer and id is its identity; neither alone is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ISSUER_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    issuer: _builtins.str
+    """Issuer that vouches for the id, as `iss` of its tokens."""
+    id: _builtins.str
+    """Id at that issuer, as `sub` of its tokens."""
+    name: _builtins.str
+    """Name for display only, unverified text. Answers only; ignored in a request."""
+    def __init__(
+        self,
+        *,
+        issuer: _builtins.str = ...,
+        id: _builtins.str = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "issuer", b"issuer", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Principal: _TypeAlias = Principal  # noqa: Y015
+
+@_typing.final
 class Target(_message.Message):
     """Target is what is asked for. Exactly one kind must be set, else INVALID_ARGUMENT `target`. It must
     agree with the request's `method`, else DENY `target.unsupported`.
@@ -412,8 +442,8 @@ Global___GenericTarget: _TypeAlias = GenericTarget  # noqa: Y015
 @_typing.final
 class ServerPeer(_message.Message):
     """ServerPeer is how the MCP server proved itself to the caller. Asserted. When the registry pins a peer
-    for the server, another one, or none, is DENY `server.*`. Several may be given; each that is pinned
-    must agree.
+    for the server, another one, or none, is DENY `server.*`. More than one form may be given; each that is
+    pinned must agree.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -445,7 +475,8 @@ Global___ServerPeer: _TypeAlias = ServerPeer  # noqa: Y015
 @_typing.final
 class Credential(_message.Message):
     """Credential is on whose behalf the call is made. It is not the caller's own credential, which travels
-    as a client certificate or in `authorization` metadata. Nothing set: DENY `subject.*`.
+    as a client certificate or in `authorization` metadata. Nothing set: DENY `subject.*` in an answer about
+    a call; UNAUTHENTICATED where a person acts (ApprovalService, ConsentService).
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -537,8 +568,8 @@ class Session(_message.Message):
     `may_assert.task`, else it counts as the agent's own statement, on which a judge can unlock nothing.
     """
     task_by_agent: _builtins.bool
-    """True when the agent wrote `task`, so that a caller that may vouch for tasks does not vouch for this
-    one. Asserted; it can only lower the trust of `task`.
+    """True: the agent wrote `task`, so a caller that may vouch for tasks does not vouch for this one.
+    Asserted; it can only lower the trust of `task`.
     """
     parent: _builtins.str
     """Id or handle of the session that started this one (a sub-agent's parent). Asserted: labels are
@@ -626,11 +657,13 @@ class Reason(_message.Message):
     message: _builtins.str
     """One sentence for a person. Never holds argument values, tokens or claims."""
     rule: _builtins.str
-    """The rule that fired, such as `data.packs.finance.deny`; empty when a check of the service denied."""
+    """Where it comes from: the rule that fired, such as `packs.finance.deny`, or `service` where a check
+    outside policy denied.
+    """
     control: _builtins.str
     """The control that the rule serves, such as `MB-3.1` or `MCP03`; empty where the rule names none."""
     pack: _builtins.str
-    """Name of the policy pack; empty when the gate or the service denied."""
+    """Name of the policy pack; empty where the reason is not a pack's."""
     def __init__(
         self,
         *,
@@ -660,7 +693,9 @@ class Obligation(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     PARAMETERS_JSON_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
-    """What to do, such as `log`, `redact_result` or `notify`. The caller's code for it is chosen by this."""
+    """What to do, such as `log`, `redact_result` or `notify`. Never empty. Kinds are policy's words; the caller
+    lists those that it knows in `supported_obligations`.
+    """
     code: _builtins.str
     """Code of the rule that obliges."""
     parameters_json: _builtins.bytes

@@ -1,0 +1,288 @@
+"""The public contract: linted, fresh, complete by DESIGN section 3, and never renumbered."""
+
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from google.protobuf import descriptor_pb2
+from google.protobuf.descriptor import FileDescriptor
+
+from pdp.v1 import (
+    admin_pb2,
+    approval_pb2,
+    audit_pb2,
+    consent_pb2,
+    decision_pb2,
+    explain_pb2,
+    types_pb2,
+)
+
+ROOT = Path(__file__).resolve().parents[3]
+BUF = str(Path(sys.executable).parent / "buf")
+FILES: list[FileDescriptor] = [
+    module.DESCRIPTOR
+    for module in (
+        types_pb2,
+        decision_pb2,
+        explain_pb2,
+        approval_pb2,
+        consent_pb2,
+        audit_pb2,
+        admin_pb2,
+    )
+]
+
+# DESIGN section 3, the table of services.
+SERVICES = {
+    "DecisionService": {
+        "Decide",
+        "DecideBatch",
+        "FilterTools",
+        "InspectResult",
+        "WaitDecision",
+        "ReportOutcome",
+        "EndSession",
+    },
+    "ExplainService": {"Explain"},
+    "ApprovalService": {
+        "ListApprovals",
+        "GetApproval",
+        "Vote",
+        "WatchApprovals",
+        "ListGrants",
+        "RevokeGrant",
+    },
+    "ConsentService": {"ListConsents", "GrantConsent", "RevokeConsent"},
+    "AuditService": {"GetRecord", "GetProof", "GetCheckpoint", "SearchRecords"},
+    "AdminService": {"GetStatus", "Reload", "SetSwitch"},
+}
+
+# DESIGN section 3, the fields of the question and the answer, the reserved ones included.
+FIELDS = {
+    "DecideRequest": {
+        "request_id",
+        "call_id",
+        "method",
+        "target",
+        "credential",
+        "session",
+        "protocol_version",
+        "client_capabilities_json",
+        "supported_obligations",
+        "context",
+        "resume_token",
+        "client_answers",
+        "wait_receipt",
+    },
+    "Target": {"tool", "resource", "prompt", "generic"},
+    "ToolTarget": {"server", "name", "definition_json", "definition_digest", "arguments_json"},
+    "ResourceTarget": {"server", "uri"},
+    "PromptTarget": {"server", "name", "arguments_json"},
+    "GenericTarget": {"type", "id", "properties_json"},
+    "Credential": {"bearer", "claims"},
+    "Session": {"id", "task", "parent", "task_token", "handle", "context_reset"},
+    "Context": {"client_address", "observation", "extra_json"},
+    "ClientAnswer": {"requirement_id", "answer"},
+    "DecideResponse": {
+        "decision_id",
+        "effect",
+        "reasons",
+        "obligations",
+        "risk",
+        "valid_until",
+        "call_digest",
+        "redemption_id",
+        "enforcement",
+        "pending",
+        "policy",
+        "record",
+        "safe_message",
+        "session_handle",
+    },
+    "Reason": {"code", "message", "rule", "control"},
+    "Pending": {"requirements", "resume_token", "retry_after"},
+    "Requirement": {"id", "kind", "state", "url", "expires_at", "short_code"},
+    "PolicyRef": {"revision", "digest", "engine"},
+    "RecordRef": {"log", "index", "leaf_hash"},
+    "ResultEnd": {"observed_effects"},
+}
+
+
+def run(*command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"proto_{name}", ROOT / "proto" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_buf_finds_nothing_to_complain_about() -> None:
+    done = run(BUF, "lint")
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    done = run(BUF, "format", "--diff", "--exit-code")
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_buf_insists_on_comments(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "proto" / "pdp", tmp_path / "proto" / "pdp")
+    shutil.copy(ROOT / "buf.yaml", tmp_path)
+    (tmp_path / "proto" / "pdp" / "v1" / "bare.proto").write_text(
+        'syntax = "proto3";\npackage pdp.v1;\nmessage Bare {}\n', encoding="utf-8"
+    )
+    done = run(BUF, "lint", cwd=tmp_path)
+    assert done.returncode != 0
+    assert "Bare" in done.stdout
+
+
+def test_stubs_are_fresh() -> None:
+    done = run(sys.executable, "proto/generate.py", "--check")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_stale_missing_and_left_over_stubs_are_named() -> None:
+    differences = script("generate").differences
+    fresh = {"a_pb2.py": b"1", "b_pb2.py": b"2"}
+    assert differences(fresh, fresh) == []
+    found = differences({"a_pb2.py": b"edited", "old_pb2.py": b"3"}, fresh)
+    assert found == [
+        "pdp/v1/a_pb2.py is not what the proto files generate",
+        "pdp/v1/b_pb2.py is missing",
+        "pdp/v1/old_pb2.py belongs to no proto file",
+    ]
+
+
+def test_every_service_and_call_of_the_design_is_there() -> None:
+    found = {
+        name: set(service.methods_by_name)
+        for file in FILES
+        for name, service in file.services_by_name.items()
+    }
+    assert found == SERVICES
+
+
+def test_streams_are_where_the_design_has_them() -> None:
+    found = {
+        method.name: (method.client_streaming, method.server_streaming)
+        for file in FILES
+        for service in file.services_by_name.values()
+        for method in service.methods
+        if method.client_streaming or method.server_streaming
+    }
+    assert found == {"InspectResult": (True, False), "WatchApprovals": (False, True)}
+
+
+def test_fields_of_the_design_are_there() -> None:
+    have = {
+        name: set(message.fields_by_name)
+        for file in FILES
+        for name, message in file.message_types_by_name.items()
+    }
+    missing = {name: fields - have.get(name, set()) for name, fields in FIELDS.items()}
+    assert {name: fields for name, fields in missing.items() if fields} == {}
+
+
+def test_zero_of_every_enum_says_nothing() -> None:
+    enums = [enum for file in FILES for enum in file.enum_types_by_name.values()]
+    assert enums
+    for enum in enums:
+        prefix = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", enum.name).upper()
+        assert enum.values_by_number[0].name == f"{prefix}_UNSPECIFIED"
+
+
+def test_an_empty_answer_permits_nothing() -> None:
+    assert decision_pb2.DecideResponse().effect != types_pb2.EFFECT_ALLOW
+    assert decision_pb2.BatchItem().response.effect != types_pb2.EFFECT_ALLOW
+    assert decision_pb2.FilterToolsResponse().effect != types_pb2.EFFECT_ALLOW
+    assert decision_pb2.InspectResultResponse().effect != types_pb2.EFFECT_ALLOW
+
+
+def test_json_travels_as_bytes_and_never_as_struct() -> None:
+    for file in FILES:
+        assert "google/protobuf/struct.proto" not in [dependency.name for dependency in file.dependencies]
+        for message in file.message_types_by_name.values():
+            for field in message.fields:
+                if field.name.endswith("_json"):
+                    assert field.type == descriptor_pb2.FieldDescriptorProto.TYPE_BYTES, field.full_name
+
+
+def test_no_request_names_a_tenant() -> None:
+    # The tenant follows from the caller and the token's issuer (DESIGN section 3). A switch shows the tenant
+    # that it acts in, in answers only.
+    naming = {
+        message.name
+        for file in FILES
+        for message in file.message_types_by_name.values()
+        if "tenant" in message.fields_by_name
+    }
+    assert naming == {"RegistryStatus", "Switch"}
+
+
+def test_numbers_types_and_signatures_are_golden() -> None:
+    done = run(sys.executable, "proto/snapshot.py", "--check")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("DecideRequest.request_id", "2 string"),
+        ("DecideRequest.request_id", "1 bytes"),
+        ("DecideRequest.supported_obligations", "9 string"),
+        ("Effect.EFFECT_DENY", "1"),
+        ("DecisionService.InspectResult", "InspectResultRequest -> InspectResultResponse"),
+        ("ToolTarget.definition_json", "3 bytes"),
+    ],
+)
+def test_a_change_of_the_golden_numbers_is_found(name: str, line: str) -> None:
+    snapshot = script("snapshot")
+    golden = json.loads((ROOT / "tests" / "vectors" / "proto_v1.json").read_text(encoding="utf-8"))
+    was = golden[name]
+    assert snapshot.broken(golden, golden | {name: line}) == [f"{name}: was `{was}`, is now `{line}`"]
+    gone = {key: value for key, value in golden.items() if key != name}
+    assert snapshot.broken(golden, gone) == [f"{name}: was `{was}`, is now `gone`"]
+    assert snapshot.broken(gone, golden) == []
+
+
+def test_breaking_compares_with_the_last_release(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "proto", tmp_path / "proto")
+    shutil.copy(ROOT / "buf.yaml", tmp_path)
+    git = ("git", "-c", "user.name=test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false")
+
+    def commit() -> None:
+        for command in (("add", "."), ("commit", "--quiet", "--no-verify", "--allow-empty", "-m", "x")):
+            done = run(*git, *command, cwd=tmp_path)
+            assert done.returncode == 0, done.stderr
+
+    def breaking() -> tuple[int, str]:
+        done = run(sys.executable, "proto/breaking.py", cwd=tmp_path)
+        return done.returncode, done.stdout
+
+    assert run(*git, "init", "--quiet", cwd=tmp_path).returncode == 0
+    commit()
+    code, said = breaking()
+    assert code == 0
+    assert "there is no release yet" in said
+
+    assert run(*git, "tag", "v0.1.0", cwd=tmp_path).returncode == 0
+    commit()
+    assert breaking() == (0, "proto: compatible since v0.1.0\n")
+
+    path = tmp_path / "proto" / "pdp" / "v1" / "decision.proto"
+    text = path.read_text(encoding="utf-8")
+    assert "string call_id = 2;" in text
+    path.write_text(text.replace("string call_id = 2;", "string call_id = 99;"), encoding="utf-8")
+    commit()
+    code, said = breaking()
+    assert code != 0
+    assert said.endswith("proto: breaks callers since v0.1.0\n")
