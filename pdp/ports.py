@@ -5,13 +5,14 @@ Nothing here does I/O. Times are Unix nanoseconds unless a name says otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from pdp.core.decide import Question
 from pdp.core.digest import Json
-from pdp.core.facts import ArgumentsFact, Check, Identity, ServerFact, SessionFact, TargetFact, Waiver
+from pdp.core.evidence import Evidence
+from pdp.core.facts import ArgumentsFact, Identity, ServerFact, SessionFact, TargetFact, Waiver
 from pdp.core.request import Caller, Credential, Peer, SessionAsk
 
 
@@ -38,7 +39,7 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """"embedded" or "opa"."""
+        """ "embedded" or "opa"."""
         ...
 
     @property
@@ -51,6 +52,42 @@ class Engine(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPolicy:
+    """One bundle that passed the load gate, with the engine that answers for it."""
+
+    revision: str
+    digest: str
+    org_digest: str
+    packs: tuple[str, ...]
+    engine: Engine
+    valid: Callable[[Mapping[str, Json]], bool]  # does an input document match the schema
+    artefact: bytes  # the bundle, to be kept by digest
+
+
+class PolicySource(Protocol):
+    """Where bundles come from: folder, load gate, engine."""
+
+    async def load(self, active: str | None) -> LoadedPolicy | None:
+        """Read the bundle, gate it, start its engine. None when its digest equals `active`. Raises BundleFault
+        when it must not become active; the last good one then stays."""
+        ...
+
+
+class EvidenceSource(Protocol):
+    """Answers to requirements. People and the judge come in here; until they do, nobody answers."""
+
+    async def known(self, call_digest: str, at_ns: int) -> tuple[Evidence, ...]:
+        """Evidence already at hand for this call."""
+        ...
+
+    async def gather(
+        self, call_digest: str, opened: tuple[Mapping[str, Json], ...], at_ns: int
+    ) -> tuple[Evidence, ...]:
+        """Try to answer the opened stage now; what cannot be answered at once is left out."""
+        ...
 
 
 class Callers(Protocol):
@@ -110,9 +147,7 @@ class RegistryView(Protocol):
         """Names of all tools the index lists for the server, whatever their state, sorted."""
         ...
 
-    def target(
-        self, tenant: str, server: str, name: str, presented: bytes | None, at_ns: int
-    ) -> TargetFact:
+    def target(self, tenant: str, server: str, name: str, presented: bytes | None, at_ns: int) -> TargetFact:
         """The tool with its check: `tool.unknown`, `tool.unsigned`, `tool.expired`, `tool.withdrawn`,
         `tool.quarantined`, `tool.drifted`, `tool.not_presented`, `tool.unwatched`, `tool.corrupt`."""
         ...
@@ -323,28 +358,3 @@ class Store(Protocol):
         ...
 
     async def close(self) -> None: ...
-
-
-__all__ = [
-    "Artefact",
-    "CallRow",
-    "Callers",
-    "Check",
-    "Clock",
-    "Commit",
-    "Content",
-    "Engine",
-    "Entropy",
-    "PinnedTool",
-    "RecordRef",
-    "Registry",
-    "RegistryChange",
-    "RegistryView",
-    "ReplyRow",
-    "Sessions",
-    "Store",
-    "StoredRecord",
-    "Subjects",
-    "SwitchRow",
-    "ValueRow",
-]

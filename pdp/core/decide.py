@@ -60,7 +60,5 @@ def conclude(asked: Question, answer: bytes, supported_obligations: frozenset[st
     unsupported = sorted({str(o["kind"]) for o in outcome.obligations} - supported_obligations)
     if unsupported:
         message = f"The caller does not support the obligation {', '.join(unsupported)}; declare it or do not call."
-        return Outcome(
-            Effect.DENY, (Reason("obligation.unsupported", message, "service"),), waived=outcome.waived
-        )
+        return Outcome(Effect.DENY, (Reason("obligation.unsupported", message, "service"),), waived=outcome.waived)
     return outcome

@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from pdp.core.errors import InvalidRequest
 
-Json: TypeAlias = "None | bool | int | float | str | Sequence[Json] | Mapping[str, Json]"
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
 INT64_MAX = 2**63 - 1
 INT64_MIN = -(2**63)
@@ -39,12 +39,8 @@ def canonical(value: Json) -> bytes:
 
 
 def _write(value: Json, out: list[str]) -> None:
-    if value is None:
-        out.append("null")
-    elif value is True:
-        out.append("true")
-    elif value is False:
-        out.append("false")
+    if value is None or isinstance(value, bool):
+        out.append({None: "null", True: "true", False: "false"}[value])
     elif isinstance(value, str):
         out.append(_escape(value))
     elif isinstance(value, int):
@@ -56,12 +52,16 @@ def _write(value: Json, out: list[str]) -> None:
     elif isinstance(value, Mapping):
         _write_object(value, out)
     else:
-        out.append("[")
-        for i, item in enumerate(value):
-            if i:
-                out.append(",")
-            _write(item, out)
-        out.append("]")
+        _write_array(value, out)
+
+
+def _write_array(value: Sequence[Json], out: list[str]) -> None:
+    out.append("[")
+    for i, item in enumerate(value):
+        if i:
+            out.append(",")
+        _write(item, out)
+    out.append("]")
 
 
 def _write_object(value: Mapping[str, Json], out: list[str]) -> None:

@@ -8,6 +8,7 @@ Rego; this module fixes the shape.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 from pdp.core.digest import Json
@@ -27,26 +28,27 @@ def answer(requirement: Mapping[str, Json], call: str, state: State, expires_ns:
     }
 
 
-def verdict(
-    requirement: Mapping[str, Json],
-    call: str,
-    *,
-    status: str,
-    verdict: str | None,
-    confidence: float | None,
-    prompt_sha256: str,
-    model: str,
-    expires_ns: int,
-) -> Evidence:
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a judge's session came to. `status` is `ok` or why there is no verdict."""
+
+    status: str
+    verdict: str | None  # "allow" | "deny" | "escalate"
+    confidence: float | None
+    prompt_sha256: str
+    model: str
+
+
+def judged(requirement: Mapping[str, Json], call: str, verdict: Verdict, expires_ns: int) -> Evidence:
     """Evidence by the judge: never a state, always a verdict that policy weighs."""
     return {
         "for": dict(requirement),
         "call": call,
         "kind": "judge",
-        "status": status,
-        "verdict": verdict,
-        "confidence": confidence,
-        "prompt_sha256": prompt_sha256,
-        "model": model,
+        "status": verdict.status,
+        "verdict": verdict.verdict,
+        "confidence": verdict.confidence,
+        "prompt_sha256": verdict.prompt_sha256,
+        "model": verdict.model,
         "expires_ns": expires_ns,
     }

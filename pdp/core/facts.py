@@ -360,7 +360,12 @@ class Facts:
 
 
 def document(
-    facts: Facts, evidence: tuple[Mapping[str, Json], ...], at_ns: int, *, revision: str, packs: tuple[str, ...]
+    facts: Facts,
+    evidence: tuple[Mapping[str, Json], ...],
+    at_ns: int,
+    *,
+    revision: str,
+    packs: tuple[str, ...],
 ) -> dict[str, Json]:
     """The input document (`pdp.input/1`) for one evaluation at one instant."""
     identity = facts.identity

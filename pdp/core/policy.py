@@ -50,7 +50,12 @@ class Bundle:
     def digest(self) -> str:
         """SHA-256 (hex) over every path, text, the organisation's data and both schemas."""
         files: Json = [[m.path, sha256_hex(m.text.encode())] for m in sorted(self.modules, key=lambda m: m.path)]
-        parts: Json = [files, sha256_hex(self.org), sha256_hex(self.input_schema), sha256_hex(self.org_schema)]
+        parts: Json = [
+            files,
+            sha256_hex(self.org),
+            sha256_hex(self.input_schema),
+            sha256_hex(self.org_schema),
+        ]
         return digest(parts)
 
     @property

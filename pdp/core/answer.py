@@ -1,0 +1,109 @@
+"""What a caller is answered, as a value. The reply that is kept for repeats is made of it too."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pdp.core.digest import Json, canonical, digest
+from pdp.core.outcome import Effect, Hidden, Reason
+
+# Fit for a model. Denied, hidden and unknown tools read the same, so that nothing can be probed by asking.
+SAFE_MESSAGES: Mapping[Effect, str] = {
+    Effect.ALLOW: "",
+    Effect.DENY: "This call is not available.",
+    Effect.PENDING: "This call waits for a confirmation or approval. Ask again later with the same arguments.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRef:
+    """Which policy answered."""
+
+    revision: str
+    digest: str
+    engine: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRequirement:
+    """One requirement that is still wanted. `id` names it for this call; `expires_ns` is Unix ns."""
+
+    id: str
+    kind: str
+    code: str
+    control: str
+    stage: int
+    expires_ns: int
+    state: str = "open"
+    url: str = ""
+    short_code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to one Decide."""
+
+    decision_id: str
+    effect: Effect
+    reasons: tuple[Reason, ...]
+    obligations: tuple[Mapping[str, Json], ...]
+    risk: str
+    valid_until_ns: int  # 0 for a denial
+    call_digest: str
+    policy: PolicyRef
+    requirements: tuple[OpenRequirement, ...] = ()
+    retry_after_ms: int = 0
+    enforcement: str = "enforced"
+    redemption_id: str = ""
+    resume_token: str = ""
+
+    @property
+    def safe_message(self) -> str:
+        return SAFE_MESSAGES[self.effect]
+
+    def to_bytes(self) -> bytes:
+        """For the reply store."""
+        return canonical(asdict(self))
+
+    @staticmethod
+    def from_bytes(data: bytes) -> Answer:
+        """The inverse of `to_bytes`, for bytes that we wrote."""
+        found: dict[str, Any] = json.loads(data)
+        return Answer(
+            **{
+                **found,
+                "effect": Effect(found["effect"]),
+                "reasons": tuple(Reason(**r) for r in found["reasons"]),
+                "obligations": tuple(found["obligations"]),
+                "policy": PolicyRef(**found["policy"]),
+                "requirements": tuple(OpenRequirement(**r) for r in found["requirements"]),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ListAnswer:
+    """The answer to one FilterTools. `tools` are definitions fit for a model; `hidden` is for logs only."""
+
+    decision_id: str
+    tools: tuple[tuple[str, Mapping[str, Json]], ...]  # (name, definition)
+    hidden: tuple[Hidden, ...]
+    reasons: tuple[Reason, ...]
+    valid_until_ns: int
+    policy: PolicyRef
+
+
+def open_requirement(element: Mapping[str, Any], call_digest: str, at_ns: int) -> OpenRequirement:
+    """Show one element of an opened stage. Its id is a digest of the whole element and the call, so the same
+    requirement of the same call has the same id, and a changed quorum has another."""
+    return OpenRequirement(
+        id=digest([call_digest, element])[:32],
+        kind=str(element["kind"]),
+        code=str(element["code"]),
+        control=str(element.get("control", "")),
+        stage=int(element["stage"]),
+        expires_ns=at_ns + int(element["ttl_seconds"]) * 1_000_000_000,
+    )

@@ -1,0 +1,58 @@
+"""Kill switches: which of the engaged ones applies to a request. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pdp.core.facts import OK, Check, failed
+
+SCOPES = ("everything", "tenant", "server", "tool", "agent", "subject")
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """One kill switch. `tenant` "" reaches every tenant; `until_ns` 0 means until it is released."""
+
+    tenant: str
+    scope: str
+    server: str  # for scope server and tool
+    value: str  # tenant, tool name, agent id or subject id
+    until_ns: int = 0
+
+    def reaches(self, wanted: Mapping[str, str | None]) -> bool:
+        """True when this switch, wider than one tool, applies to a request with these names."""
+        if self.scope == "everything":
+            return True
+        named = self.server if self.scope == "server" else self.value
+        if self.scope == "tenant" and not named:
+            return True  # the operator's own tenant
+        return self.scope in wanted and wanted[self.scope] == named
+
+    def live(self, tenant: str, at_ns: int) -> bool:
+        return self.tenant in ("", tenant) and (self.until_ns == 0 or at_ns < self.until_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Switches:
+    """All engaged switches at one epoch."""
+
+    engaged: tuple[Switch, ...] = ()
+    epoch: int = 0
+
+    def check(self, tenant: str, server: str, *, agent: str | None, subject: str | None, at_ns: int) -> Check:
+        """The check for everything that is wider than one tool."""
+        wanted = {"tenant": tenant, "server": server, "agent": agent, "subject": subject}
+        for switch in self.engaged:
+            if switch.live(tenant, at_ns) and switch.reaches(wanted):
+                return failed(
+                    f"switch.{switch.scope}", "An operator has switched this off; it is denied until released."
+                )
+        return OK
+
+    def tool_off(self, tenant: str, server: str, name: str, at_ns: int) -> bool:
+        """True when this one tool is switched off."""
+        return any(
+            s.scope == "tool" and s.server == server and s.value == name and s.live(tenant, at_ns)
+            for s in self.engaged
+        )
