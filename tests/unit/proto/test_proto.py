@@ -1,5 +1,6 @@
 """The public contract: linted, fresh, complete by DESIGN section 3, and never renumbered."""
 
+import importlib
 import importlib.util
 import json
 import re
@@ -163,11 +164,7 @@ def test_stale_missing_and_left_over_stubs_are_named() -> None:
 
 
 def test_every_service_and_call_of_the_design_is_there() -> None:
-    found = {
-        name: set(service.methods_by_name)
-        for file in FILES
-        for name, service in file.services_by_name.items()
-    }
+    found = {name: set(service.methods_by_name) for file in FILES for name, service in file.services_by_name.items()}
     assert found == SERVICES
 
 
@@ -182,11 +179,21 @@ def test_streams_are_where_the_design_has_them() -> None:
     assert found == {"InspectResult": (True, False), "WatchApprovals": (False, True)}
 
 
+def test_every_service_can_be_served_and_called_with_the_installed_grpc() -> None:
+    # Importing fails when the stubs are newer than the installed grpcio or protobuf.
+    found = set()
+    for file in FILES:
+        module = importlib.import_module(f"pdp.v1.{Path(file.name).stem}_pb2_grpc")
+        for name in file.services_by_name:
+            assert callable(getattr(module, f"{name}Stub"))
+            assert callable(getattr(module, f"add_{name}Servicer_to_server"))
+            found.add(name)
+    assert found == set(SERVICES)
+
+
 def test_fields_of_the_design_are_there() -> None:
     have = {
-        name: set(message.fields_by_name)
-        for file in FILES
-        for name, message in file.message_types_by_name.items()
+        name: set(message.fields_by_name) for file in FILES for name, message in file.message_types_by_name.items()
     }
     missing = {name: fields - have.get(name, set()) for name, fields in FIELDS.items()}
     assert {name: fields for name, fields in missing.items() if fields} == {}
