@@ -99,17 +99,17 @@ class _SwitchScopeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SwitchSco
     SWITCH_SCOPE_UNSPECIFIED: _SwitchScope.ValueType  # 0
     """INVALID_ARGUMENT in a request; never sent."""
     SWITCH_SCOPE_EVERYTHING: _SwitchScope.ValueType  # 1
-    """Everything, of every tenant. Takes no `server`, `name` or `issuer`."""
+    """Everything, of every tenant. Takes no `server` and no `value`."""
     SWITCH_SCOPE_TENANT: _SwitchScope.ValueType  # 2
-    """One tenant: `name`, which must be the caller's own, else PERMISSION_DENIED."""
+    """The caller's tenant. `value` is empty or that tenant; another is PERMISSION_DENIED."""
     SWITCH_SCOPE_SERVER: _SwitchScope.ValueType  # 3
     """One server with all its tools: `server`."""
     SWITCH_SCOPE_TOOL: _SwitchScope.ValueType  # 4
-    """One tool: `server` and `name`."""
+    """One tool: `server`, and the tool's name as `value`."""
     SWITCH_SCOPE_AGENT: _SwitchScope.ValueType  # 5
-    """One agent: `name`, and `issuer` where only that issuer's agent of the name is meant."""
+    """One agent: its id as `value`."""
     SWITCH_SCOPE_SUBJECT: _SwitchScope.ValueType  # 6
-    """One subject: `name`, and `issuer` where only that issuer's subject of the name is meant."""
+    """One subject: its id as `value`, at any issuer of the tenant."""
 
 class SwitchScope(_SwitchScope, metaclass=_SwitchScopeEnumTypeWrapper):
     """SwitchScope is how much a switch stops."""
@@ -117,17 +117,17 @@ class SwitchScope(_SwitchScope, metaclass=_SwitchScopeEnumTypeWrapper):
 SWITCH_SCOPE_UNSPECIFIED: SwitchScope.ValueType  # 0
 """INVALID_ARGUMENT in a request; never sent."""
 SWITCH_SCOPE_EVERYTHING: SwitchScope.ValueType  # 1
-"""Everything, of every tenant. Takes no `server`, `name` or `issuer`."""
+"""Everything, of every tenant. Takes no `server` and no `value`."""
 SWITCH_SCOPE_TENANT: SwitchScope.ValueType  # 2
-"""One tenant: `name`, which must be the caller's own, else PERMISSION_DENIED."""
+"""The caller's tenant. `value` is empty or that tenant; another is PERMISSION_DENIED."""
 SWITCH_SCOPE_SERVER: SwitchScope.ValueType  # 3
 """One server with all its tools: `server`."""
 SWITCH_SCOPE_TOOL: SwitchScope.ValueType  # 4
-"""One tool: `server` and `name`."""
+"""One tool: `server`, and the tool's name as `value`."""
 SWITCH_SCOPE_AGENT: SwitchScope.ValueType  # 5
-"""One agent: `name`, and `issuer` where only that issuer's agent of the name is meant."""
+"""One agent: its id as `value`."""
 SWITCH_SCOPE_SUBJECT: SwitchScope.ValueType  # 6
-"""One subject: `name`, and `issuer` where only that issuer's subject of the name is meant."""
+"""One subject: its id as `value`, at any issuer of the tenant."""
 Global___SwitchScope: _TypeAlias = SwitchScope  # noqa: Y015
 
 @_typing.final
@@ -639,8 +639,7 @@ class Switch(_message.Message):
 
     SCOPE_FIELD_NUMBER: _builtins.int
     SERVER_FIELD_NUMBER: _builtins.int
-    NAME_FIELD_NUMBER: _builtins.int
-    ISSUER_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
     ENGAGED_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     UNTIL_FIELD_NUMBER: _builtins.int
@@ -651,10 +650,8 @@ class Switch(_message.Message):
     """How much it stops. Mandatory."""
     server: _builtins.str
     """Server id, for the scopes SERVER and TOOL; empty otherwise, else INVALID_ARGUMENT."""
-    name: _builtins.str
-    """Tenant, tool, agent or subject, by the scope; empty for EVERYTHING and SERVER."""
-    issuer: _builtins.str
-    """Issuer of the agent or subject. Empty: of any issuer."""
+    value: _builtins.str
+    """Tenant, tool, agent or subject, by the scope; empty for EVERYTHING and SERVER, else INVALID_ARGUMENT."""
     engaged: _builtins.bool
     """True: engaged. False: released."""
     reason: _builtins.str
@@ -676,8 +673,7 @@ class Switch(_message.Message):
         *,
         scope: Global___SwitchScope.ValueType = ...,
         server: _builtins.str = ...,
-        name: _builtins.str = ...,
-        issuer: _builtins.str = ...,
+        value: _builtins.str = ...,
         engaged: _builtins.bool = ...,
         reason: _builtins.str = ...,
         until: _timestamp_pb2.Timestamp | None = ...,
@@ -687,7 +683,7 @@ class Switch(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["set_at", b"set_at", "until", b"until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["engaged", b"engaged", "issuer", b"issuer", "name", b"name", "reason", b"reason", "scope", b"scope", "server", b"server", "set_at", b"set_at", "set_by", b"set_by", "tenant", b"tenant", "until", b"until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["engaged", b"engaged", "reason", b"reason", "scope", b"scope", "server", b"server", "set_at", b"set_at", "set_by", b"set_by", "tenant", b"tenant", "until", b"until", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

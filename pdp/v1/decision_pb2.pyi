@@ -217,24 +217,20 @@ class ClientAnswer(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REQUIREMENT_ID_FIELD_NUMBER: _builtins.int
-    PACK_FIELD_NUMBER: _builtins.int
     ANSWER_FIELD_NUMBER: _builtins.int
     requirement_id: _builtins.str
     """Id of the requirement, from `pending.requirements`. One that is not open is ignored."""
-    pack: _builtins.str
-    """Pack of the requirement, since ids are unique only within a pack."""
     answer: Global___Answer.ValueType
     """What the user answered."""
     def __init__(
         self,
         *,
         requirement_id: _builtins.str = ...,
-        pack: _builtins.str = ...,
         answer: Global___Answer.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "pack", b"pack", "requirement_id", b"requirement_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "requirement_id", b"requirement_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -279,7 +275,7 @@ class DecideResponse(_message.Message):
     """Whether the effect binds."""
     safe_message: _builtins.str
     """One sentence that may be shown to a model or an end user. Denied, hidden and unknown tools read the
-    same.
+    same. Empty with EFFECT_ALLOW.
     """
     session_handle: _builtins.str
     """Handle of the session for `session.handle`. Reserved; empty."""
@@ -293,7 +289,9 @@ class DecideResponse(_message.Message):
 
     @_builtins.property
     def valid_until(self) -> _timestamp_pb2.Timestamp:
-        """The answer must not be used from this instant on, by the server's clock. Present exactly with an allow."""
+        """The answer must not be used from this instant on, by the server's clock. Always present with an allow,
+        absent with a denial.
+        """
 
     @_builtins.property
     def pending(self) -> _types_pb2.Pending:
@@ -550,7 +548,7 @@ class FilterToolsResponse(_message.Message):
     enforcement: _types_pb2.Enforcement.ValueType
     """Whether the effect binds."""
     safe_message: _builtins.str
-    """One sentence that may be shown to a model or an end user."""
+    """One sentence that may be shown to a model or an end user. Empty with EFFECT_ALLOW."""
     session_handle: _builtins.str
     """Handle of the session for `session.handle`. Reserved; empty."""
     @_builtins.property

@@ -735,7 +735,9 @@ class Requirement(_message.Message):
     MIN_ASSURANCE_FIELD_NUMBER: _builtins.int
     APPROVAL_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """The requirement's id in its pack. Names it in `client_answers`."""
+    """Names this requirement of this one call, also in `client_answers`. The same when the same call is asked
+    again; another when the call or policy's requirement differs.
+    """
     kind: Global___RequirementKind.ValueType
     """Who must answer."""
     state: Global___RequirementState.ValueType
