@@ -726,7 +726,9 @@ Global___VoteEntry: _TypeAlias = VoteEntry  # noqa: Y015
 
 @_typing.final
 class GrantTerms(_message.Message):
-    """GrantTerms bound a grant. Every bound that is set applies."""
+    """GrantTerms bound a grant. Every bound that is set applies; without `minutes`, `uses` and `session_only`
+    there is no bound and so no grant: INVALID_ARGUMENT.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
