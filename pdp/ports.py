@@ -147,9 +147,14 @@ class RegistryView(Protocol):
         """Names of all tools the index lists for the server, whatever their state, sorted."""
         ...
 
-    def target(self, tenant: str, server: str, name: str, presented: bytes | None, at_ns: int) -> TargetFact:
+    def target(
+        self, tenant: str, server: str, name: str, presented: bytes | None, at_ns: int, *, listing: bool = False
+    ) -> TargetFact:
         """The tool with its check: `tool.unknown`, `tool.unsigned`, `tool.expired`, `tool.withdrawn`,
-        `tool.quarantined`, `tool.drifted`, `tool.not_presented`, `tool.unwatched`, `tool.corrupt`."""
+        `tool.quarantined`, `tool.drifted`, `tool.not_presented`, `tool.unwatched`, `tool.corrupt`.
+
+        `listing`: the pinned definition itself will be shown, so none needs to be presented or watched; one
+        that is presented is compared all the same."""
         ...
 
     def pinned(self, tenant: str, server: str, name: str) -> PinnedTool | None:

@@ -132,6 +132,7 @@ class SessionAsk:
 
     id: str = ""
     task: str = ""
+    task_by_agent: bool = False  # the caller says that the agent wrote the task: then it is never vouched for
     parent: str = ""
     task_token: str = ""
     handle: str = ""
@@ -172,7 +173,8 @@ class ListAsk:
 
     request_id: str
     server: str
-    definitions: tuple[bytes, ...]  # as presented; empty means the whole pinned list
+    definitions: tuple[bytes, ...]  # as presented; empty means the whole pinned list, unless `presented_only`
     credential: Credential
     session: SessionAsk
+    presented_only: bool = False
     protocol_version: str = ""

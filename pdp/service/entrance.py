@@ -1,0 +1,78 @@
+"""Who may come in: authenticates the caller, checks its role, holds the limits, and records refusals."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from pdp.core.errors import DeadlineTooShort, Fault, Forbidden, InvalidRequest, Overloaded, Unauthenticated
+from pdp.core.request import Caller, Peer, Role
+from pdp.ports import Callers, Clock, Store
+from pdp.service.record import Recorder
+
+# beyond these the caller hears it is at fault, and the log hears who it was
+_RECORDED = (Unauthenticated, Forbidden, InvalidRequest)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits of one process."""
+
+    max_in_flight: int = 256
+    min_budget_ms: int = 10  # a deadline nearer than this is refused before work starts
+    max_budget_ms: int = 55_000
+
+
+class Entrance:
+    """The first hop of every call."""
+
+    def __init__(self, callers: Callers, store: Store, recorder: Recorder, clock: Clock, limits: Limits) -> None:
+        self._callers = callers
+        self._store = store
+        self._recorder = recorder
+        self._clock = clock
+        self._limits = limits
+        self._in_flight = 0
+
+    @property
+    def in_flight(self) -> int:
+        return self._in_flight
+
+    @asynccontextmanager
+    async def admit(self, peer: Peer, role: Role, remaining_s: float | None) -> AsyncIterator[Caller]:
+        """Yield the caller if it may use `role`. A refusal raised here or inside is recorded and goes on.
+
+        `remaining_s` is the caller's deadline in seconds, None when it set none.
+        """
+        if self._in_flight >= self._limits.max_in_flight:
+            raise Overloaded("service.overloaded", "Too many calls at once; ask again shortly.")
+        if remaining_s is not None and remaining_s * 1000 < self._limits.min_budget_ms:
+            raise DeadlineTooShort("service.deadline", "The deadline is too short to finish; allow more time.")
+        self._in_flight += 1
+        who = Caller("", "", frozenset(), frozenset())
+        try:
+            who = await self._callers.authenticate(peer, self._clock.now_ns())
+            if role not in who.roles:
+                raise Forbidden(
+                    "caller.role", f"The caller lacks the role '{role}'; give it in callers.<name>.roles."
+                )
+            yield who
+        except _RECORDED as fault:
+            await self._note(who, fault)
+            raise
+        finally:
+            self._in_flight -= 1
+
+    async def _note(self, caller: Caller, fault: Fault) -> None:
+        at = self._clock.now_ns()
+        if self._store.note_refusal(caller.tenant, caller.name, fault.code, at):
+            await self._recorder.refusal(caller, fault, at)
+
+
+def require_server(caller: Caller, server: str) -> None:
+    """Raises Forbidden when the caller does not front this server."""
+    if not caller.fronts(server):
+        raise Forbidden(
+            "caller.server", "The caller may not ask about this server; list it in callers.<name>.servers."
+        )

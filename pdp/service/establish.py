@@ -1,0 +1,225 @@
+"""From a request to facts: who, for whom, which agent, which pinned tool, which arguments, which session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from pdp.core.digest import Json, canonical, commitment, digest, keyed_index
+from pdp.core.errors import InvalidRequest
+from pdp.core.facts import (
+    OK,
+    ArgumentsFact,
+    Asserted,
+    CallerFact,
+    Check,
+    Facts,
+    Identity,
+    SessionFact,
+    TargetFact,
+    failed,
+)
+from pdp.core.request import Ask, Caller, Credential, ListAsk, Target, ToolTarget
+from pdp.ports import CallRow, Content, Entropy, RegistryView, Sessions, Store, Subjects
+from pdp.service.state import Snapshot
+
+SALT_BYTES = 32
+METHOD_TOOL_CALL = "tools/call"
+METHOD_TOOL_LIST = "tools/list"
+
+
+@dataclass(frozen=True, slots=True)
+class Established:
+    """Facts, and what only the record needs: the call's erasable row and the commitment to its arguments."""
+
+    facts: Facts
+    salt: bytes
+    arguments: bytes  # canonical, or as received when they are no JSON we accept
+    arguments_commitment: str
+    call: CallRow | None  # to be stored with the record; None when it is stored already or there is none
+    subject_index: str
+
+
+class Establish:
+    """Composes the components that look at one request. Order matters: identity first, then what it may see."""
+
+    def __init__(
+        self,
+        subjects: Subjects,
+        content: Content,
+        sessions: Sessions,
+        store: Store,
+        *,
+        entropy: Entropy,
+        index_key: bytes,
+    ) -> None:
+        self._subjects = subjects
+        self._content = content
+        self._sessions = sessions
+        self._store = store
+        self._entropy = entropy
+        self._index_key = index_key
+        self._fresh: dict[str, CallRow] = {}  # drawn, not yet durable: two first asks at once share one salt
+
+    async def identity(
+        self, credential: Credential, caller: Caller, server: str, registry: RegistryView, at_ns: int
+    ) -> Identity:
+        """Verify the subject's credential for this server (or for the caller that fronts it)."""
+        pinned = registry.server(caller.tenant, server, at_ns)
+        audiences = ((pinned.resource,) if pinned.check.ok and pinned.resource else ()) + caller.resources
+        return await self._subjects.identify(credential, caller=caller, audiences=audiences, at_ns=at_ns)
+
+    def subject_index(self, caller: Caller, identity: Identity) -> str:
+        """The erasable tables' key of a subject; "" when nobody was verified."""
+        subject = identity.subject
+        if not subject.check.ok:
+            return ""
+        return keyed_index(self._index_key, "subject", caller.tenant, subject.issuer, subject.id)
+
+    def call(self, ask: Ask, caller: Caller, identity: Identity, snapshot: Snapshot, at_ns: int) -> Established:
+        """The facts of one Decide."""
+        target = self._target(ask.target, ask.method, caller, snapshot, at_ns)
+        raw, arguments = self._arguments(ask.target, target, caller, snapshot.registry)
+        facts = Facts(
+            phase="call",
+            method=ask.method,
+            caller=_caller(caller),
+            identity=identity,
+            server=snapshot.registry.server(caller.tenant, target.server, at_ns),
+            switch=_switch(snapshot, caller, target.server, identity, at_ns),
+            targets=(target,),
+            arguments=arguments,
+            session=self._sessions.look(caller, identity, ask.session, at_ns),
+            asserted=self._asserted(ask, caller),
+            waivers=snapshot.registry.waivers,
+        )
+        return self._bind(facts, ask, caller, raw, at_ns)
+
+    def list(self, ask: ListAsk, caller: Caller, identity: Identity, snapshot: Snapshot, at_ns: int) -> Facts:
+        """The facts of one FilterTools: every pinned tool of the server, or those whose definitions were shown."""
+        registry, tenant = snapshot.registry, caller.tenant
+        shown = self._shown(ask)
+        names = sorted(shown) if shown or ask.presented_only else registry.tools(tenant, ask.server)
+        listing = not shown
+        found = (registry.target(tenant, ask.server, name, shown.get(name), at_ns, listing=listing) for name in names)
+        targets = tuple(self._switched(fact, snapshot, tenant, at_ns) for fact in found)
+        return Facts(
+            phase="list",
+            method=METHOD_TOOL_LIST,
+            caller=_caller(caller),
+            identity=identity,
+            server=registry.server(tenant, ask.server, at_ns),
+            switch=_switch(snapshot, caller, ask.server, identity, at_ns),
+            targets=targets,
+            arguments=ArgumentsFact(failed("arguments.none", "A list has no arguments.")),
+            session=SessionFact(OK),
+            asserted=Asserted(),
+            waivers=registry.waivers,
+        )
+
+    def _shown(self, ask: ListAsk) -> dict[str, bytes]:
+        """The presented definitions by name. Raises InvalidRequest for one without a name, or a name twice."""
+        shown: dict[str, bytes] = {}
+        for raw in ask.definitions:
+            name = self._content.object(raw, "definitions_json").get("name")
+            if not isinstance(name, str) or not name or name in shown:
+                raise InvalidRequest("definitions_json", "every definition needs a name of its own")
+            shown[name] = raw
+        return shown
+
+    def settled(self, row: CallRow | None) -> None:
+        """The row is durable (or given up): later asks read it from the store."""
+        if row is not None:
+            self._fresh.pop(row.index, None)
+
+    def _target(self, target: Target, method: str, caller: Caller, snapshot: Snapshot, at_ns: int) -> TargetFact:
+        if not isinstance(target, ToolTarget) or method != METHOD_TOOL_CALL:
+            check = failed("target.unsupported", "Only tools/call on a tool is decided by this release.")
+            return TargetFact(check, f"{target.kind}:{target.name}", target.kind, target.name, target.server)
+        fact = snapshot.registry.target(caller.tenant, target.server, target.name, target.definition, at_ns)
+        return self._switched(fact, snapshot, caller.tenant, at_ns)
+
+    @staticmethod
+    def _switched(fact: TargetFact, snapshot: Snapshot, tenant: str, at_ns: int) -> TargetFact:
+        if not snapshot.switches.tool_off(tenant, fact.server, fact.name, at_ns):
+            return fact
+        return replace(fact, check=failed("switch.tool", "An operator has switched this tool off."))
+
+    def _arguments(
+        self, target: Target, fact: TargetFact, caller: Caller, registry: RegistryView
+    ) -> tuple[bytes, ArgumentsFact]:
+        if not isinstance(target, ToolTarget):
+            return b"", ArgumentsFact(failed("arguments.unchecked", "There is no pinned schema to check with."))
+        pinned = registry.pinned(caller.tenant, target.server, target.name) if fact.check.ok else None
+        arguments = self._content.arguments(target.arguments, pinned)
+        return canonical(arguments.value), arguments
+
+    def _asserted(self, ask: Ask, caller: Caller) -> Asserted:
+        digest_only = ask.target.definition_digest if isinstance(ask.target, ToolTarget) else ""
+        return Asserted(
+            task=None if caller.may_assert.task and not ask.session.task_by_agent else ask.session.task or None,
+            observation=ask.observation or None,
+            parent_session=ask.session.parent or None,
+            client_address=ask.client_address or None,
+            definition_digest=digest_only or None,
+            protocol_version=ask.protocol_version or None,
+            client_capabilities=self._content.object(ask.client_capabilities, "client_capabilities_json"),
+            extra=self._content.object(ask.extra, "context.extra_json"),
+        )
+
+    def _bind(self, facts: Facts, ask: Ask, caller: Caller, raw: bytes, at_ns: int) -> Established:
+        """Give the call its digest. Only a call whose every check passed has one: nothing else can be approved."""
+        identity, target = facts.identity, facts.targets[0]
+        subject = self.subject_index(caller, identity)
+        whole = all(
+            c.ok
+            for c in (
+                identity.subject.check,
+                identity.agent.check,
+                facts.server.check,
+                target.check,
+                facts.arguments.check,
+                facts.session.check,
+            )
+        )
+        if not whole:
+            salt = self._entropy.bytes(SALT_BYTES)
+            return Established(facts, salt, raw, commitment(salt, "arguments", raw), None, subject)
+        bound: list[Json] = [
+            caller.tenant,
+            [identity.subject.issuer, identity.subject.id],
+            [a.fact() for a in identity.actors],
+            identity.agent.id,
+            caller.name,
+            ask.session.id,
+            target.server,
+            target.key,
+            target.manifest_sha256,
+        ]
+        index = keyed_index(self._index_key, "call", *bound, raw.decode())
+        row, known = self._call_row(index, caller.tenant, subject, at_ns)
+        committed = commitment(row.salt, "arguments", raw)
+        call_digest = digest([*bound, committed])
+        if not known:
+            row = replace(row, digest=call_digest)
+            self._fresh[index] = row
+        facts = replace(facts, call_digest=call_digest)
+        return Established(facts, row.salt, raw, committed, None if known else row, subject)
+
+    def _call_row(self, index: str, tenant: str, subject: str, at_ns: int) -> tuple[CallRow, bool]:
+        fresh = self._fresh.get(index)
+        if fresh is not None:
+            return fresh, False
+        stored = self._store.call(index)
+        if stored is not None:
+            return stored, True
+        return CallRow(index, tenant, subject, self._entropy.bytes(SALT_BYTES), "", at_ns), False
+
+
+def _caller(caller: Caller) -> CallerFact:
+    return CallerFact(OK, caller.name, caller.tenant, tuple(sorted(caller.roles)))
+
+
+def _switch(snapshot: Snapshot, caller: Caller, server: str, identity: Identity, at_ns: int) -> Check:
+    return snapshot.switches.check(
+        caller.tenant, server, agent=identity.agent.id, subject=identity.subject.id, at_ns=at_ns
+    )

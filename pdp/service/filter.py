@@ -1,0 +1,60 @@
+"""Which tools of a server one subject may see: the same evaluation as Decide, over all of them at once."""
+
+from __future__ import annotations
+
+from pdp.core.answer import ListAnswer, PolicyRef
+from pdp.core.digest import Json
+from pdp.core.facts import NS, Facts
+from pdp.core.outcome import Hidden, Outcome, Reason
+from pdp.core.request import Caller, ListAsk
+from pdp.ports import Clock, RecordRef
+from pdp.service.decide import Terms
+from pdp.service.entrance import require_server
+from pdp.service.establish import Establish
+from pdp.service.evaluate import evaluate
+from pdp.service.record import ListRecording, Recorder
+from pdp.service.state import Snapshot, State
+
+
+class Filter:
+    """`DecisionService.FilterTools`. A list that cannot be decided is empty."""
+
+    def __init__(self, state: State, establish: Establish, recorder: Recorder, clock: Clock, terms: Terms) -> None:
+        self._state = state
+        self._establish = establish
+        self._recorder = recorder
+        self._clock = clock
+        self._terms = terms
+
+    async def __call__(self, ask: ListAsk, caller: Caller) -> tuple[ListAnswer, RecordRef]:
+        """Filter one list; recorded like any answer. Raises Forbidden, InvalidRequest, Overloaded, Unavailable."""
+        require_server(caller, ask.server)
+        at = self._clock.now_ns()
+        snapshot = self._state.snapshot()
+        identity = await self._establish.identity(ask.credential, caller, ask.server, snapshot.registry, at)
+        facts = self._establish.list(ask, caller, identity, snapshot, at)
+        found = await evaluate(snapshot.policy, facts, at)
+        answer = self._answer(facts, found.outcome, snapshot, at)
+        subject = self._establish.subject_index(caller, identity)
+        ref = await self._recorder.list(ListRecording(ask, caller, facts, found, snapshot, at, subject), answer)
+        return answer, ref
+
+    def _answer(self, facts: Facts, outcome: Outcome, snapshot: Snapshot, at_ns: int) -> ListAnswer:
+        tools: list[tuple[str, dict[str, Json]]] = []
+        hidden = list(outcome.hidden)
+        for target in facts.targets:
+            pinned = snapshot.registry.pinned(facts.caller.tenant, target.server, target.name)
+            if target.key in outcome.visible and pinned is not None:
+                tools.append((target.name, dict(pinned.definition)))
+        named = {h.key for h in hidden} | {f"tool:{name}" for name, _ in tools}
+        # an evaluation that failed names nothing: every tool is hidden for its reason
+        hidden += [Hidden(t.key, outcome.reasons) for t in facts.targets if t.key not in named]
+        policy = snapshot.policy
+        return ListAnswer(
+            decision_id=self._recorder.new_id(at_ns),
+            tools=tuple(tools),
+            hidden=tuple(hidden),
+            reasons=tuple(outcome.reasons) or (() if tools else (Reason("policy.not_granted"),)),
+            valid_until_ns=min(at_ns + self._terms.list_seconds * NS, facts.identity.subject.expires_ns),
+            policy=PolicyRef(policy.revision, policy.digest, policy.engine.name),
+        )

@@ -1,0 +1,22 @@
+"""Reading the log. An auditor sees the records of its own tenant; another's do not exist for it."""
+
+from __future__ import annotations
+
+from pdp.core.errors import NotFound
+from pdp.core.request import Caller
+from pdp.ports import Store, StoredRecord
+from pdp.service.admin import ANY_TENANT
+
+
+class Records:
+    """`AuditService.GetRecord`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def get(self, caller: Caller, *, decision_id: str = "", index: int | None = None) -> StoredRecord:
+        """One record by decision id or index. Raises NotFound, in the same words for absent and another's."""
+        found = self._store.record(decision_id) if index is None else self._store.record_at(index)
+        if found is None or caller.tenant not in (ANY_TENANT, found.tenant):
+            raise NotFound("record.unknown", "There is no such record.")
+        return found

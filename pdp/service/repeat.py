@@ -1,0 +1,123 @@
+"""Repeating a request (DESIGN section 3): the same `request_id` gets the same answer, within narrow bounds.
+
+The scope is (tenant, caller, verified subject), so nobody reads another's answer by guessing an id; the content
+is compared by a keyed HMAC without credential and deadline. Identity has been verified before anything here is
+called. A subject that was not verified has no scope: its requests are always evaluated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+
+from pdp.core.answer import Answer
+from pdp.core.digest import Json, keyed_index, sha256_hex
+from pdp.core.errors import InvalidRequest
+from pdp.core.facts import Identity
+from pdp.core.outcome import Effect
+from pdp.core.request import Ask, Caller
+from pdp.ports import ReplyRow, Store
+from pdp.service.state import Snapshot
+
+KIND = "decide"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One request id in its scope, and what was asked under it."""
+
+    key: str
+    content: str
+
+
+class Repeats:
+    """Finds kept answers, and lets two identical requests at once become one."""
+
+    def __init__(self, store: Store, index_key: bytes) -> None:
+        self._store = store
+        self._key = index_key
+        self._running: dict[str, asyncio.Event] = {}
+
+    def content(self, ask: Ask) -> str:
+        """The keyed HMAC of what is asked."""
+        return keyed_index(self._key, "content", _content(ask))
+
+    def claim(self, ask: Ask, caller: Caller, identity: Identity) -> Claim | None:
+        """The claim of this request, or None when there is nothing to repeat."""
+        subject = identity.subject
+        if not ask.request_id or not subject.check.ok or not identity.agent.check.ok:
+            return None
+        key = keyed_index(
+            self._key, "request", caller.tenant, caller.name, subject.issuer, subject.id, ask.request_id
+        )
+        return Claim(key, self.content(ask))
+
+    @asynccontextmanager
+    async def alone(self, claim: Claim | None) -> AsyncIterator[None]:
+        """Wait until no request with the same claim is under way, then hold the place."""
+        if claim is None:
+            yield
+            return
+        while (running := self._running.get(claim.key)) is not None:
+            await running.wait()
+        done = self._running[claim.key] = asyncio.Event()
+        try:
+            yield
+        finally:
+            del self._running[claim.key]
+            done.set()
+
+    def kept(self, claim: Claim | None, snapshot: Snapshot, at_ns: int) -> Answer | None:
+        """The answer to replay, if there is one that may be replayed now.
+
+        Raises InvalidRequest when the id was used for other content.
+        """
+        row = self._store.reply(claim.key) if claim else None
+        if claim is None or row is None:
+            return None
+        if row.content != claim.content:
+            raise InvalidRequest(
+                "request_id", "was used for other content; use a new id for a new request", code="request.reused"
+            )
+        if row.effect == Effect.DENY:
+            return Answer.from_bytes(row.reply)
+        fresh = at_ns < row.valid_until_ns and row.epochs == snapshot.epochs
+        return Answer.from_bytes(row.reply) if row.effect == Effect.ALLOW and fresh else None
+
+    @staticmethod
+    def row(claim: Claim | None, answer: Answer, snapshot: Snapshot, at_ns: int) -> ReplyRow | None:
+        """What to keep with the record of `answer`."""
+        if claim is None:
+            return None
+        return ReplyRow(
+            key=claim.key,
+            content=claim.content,
+            kind=KIND,
+            effect=answer.effect.value,
+            reply=answer.to_bytes(),
+            epochs=snapshot.epochs,
+            valid_until_ns=answer.valid_until_ns,
+            created_ns=at_ns,
+        )
+
+
+def _content(ask: Ask) -> Json:
+    """Everything that was asked, without the credential and without the id itself; byte fields by hash."""
+    found = asdict(ask)
+    for gone in ("credential", "request_id"):
+        found.pop(gone)
+    return _plain({**found, "kind": ask.target.kind})
+
+
+def _plain(value: object) -> Json:
+    if isinstance(value, bytes):
+        return sha256_hex(value)
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    raise TypeError(type(value).__name__)
