@@ -1,0 +1,39 @@
+package packs.baseline
+
+import data.lib.session
+import data.lib.subject
+import data.lib.targets
+
+# METADATA
+# title: Somebody approves what an unattended agent does
+# description: Where no person can confirm, the group that runs such agents approves what is more than harmless reading.
+require contains {
+	"kind": "approval",
+	"id": "agent.unattended",
+	"code": "agent.unattended",
+	"control": "MCP02",
+	"waivable": true,
+	"stage": 1,
+	"ttl_seconds": 3600,
+	"seats": [{"group_id": data.org.approvals.unattended, "n": 1}],
+	"deny_quorum": 1,
+	"reason_required": false,
+} if {
+	not subject.attended
+	some t in input.targets
+	t.key in consequential
+}
+
+# METADATA
+# title: Targets that are more than harmless reading
+consequential contains key if some key in targets.changing
+
+consequential contains t.key if {
+	some t in input.targets
+	t.risk_level >= 3
+}
+
+consequential contains key if {
+	session.tainted
+	some key in targets.outward
+}

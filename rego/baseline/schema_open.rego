@@ -1,0 +1,17 @@
+package packs.baseline
+
+import data.lib.targets
+
+# METADATA
+# title: Closed schemas for tools that change something
+# description: An open schema lets arguments through that nobody reviewed.
+deny contains {
+	"code": "schema.open",
+	"message": "The tool may change something and its schema accepts undeclared arguments. Close the schema, or waive it.",
+	"control": "MB-4.1",
+	"waivable": true,
+} if {
+	some t in input.targets
+	t.key in targets.changing
+	t.schema_open == true
+}

@@ -1,0 +1,10 @@
+# METADATA
+# title: Who stands behind a call
+package lib.subject
+
+# METADATA
+# title: A person who can be asked
+# description: Anything that is not positively a person counts as unattended.
+default attended := false
+
+attended if input.subject.kind == "human"

@@ -1,0 +1,29 @@
+# METADATA
+# title: Kinds of targets
+# description: |
+#   Sets of target keys, so that a rule says `t.key in targets.changing` and each notion has one definition.
+package lib.targets
+
+# METADATA
+# title: Targets that may change something
+changing contains t.key if {
+	some t in input.targets
+	t.annotations.read_only == false
+}
+
+# METADATA
+# title: Targets that may destroy something
+# description: MCP gives `destructive` a meaning only where a tool is not read-only.
+destructive contains t.key if {
+	some t in input.targets
+	t.annotations.read_only == false
+	t.annotations.destructive == true
+}
+
+# METADATA
+# title: Targets whose arguments leave the organisation's hands
+outward contains t.key if {
+	some t in input.targets
+	some sink in t.sinks
+	sink.kind in {"network", "email", "message"}
+}

@@ -1,0 +1,71 @@
+# METADATA
+# title: The decision
+# description: |
+#   The gate and the composition: the one place where an effect is born. The rule that everything here follows:
+#   what an allow needs is positively true; "nothing forbidden fired" is never enough.
+#   One file per concern: gate (is there a question at all), visibility (may the subject use this target, now),
+#   vetoes (what packs and call checks forbid), requirements and evidence (what is still wanted, and what answers
+#   it), obligations, waivers, reasons (what is told to people, never what decides). Source: DESIGN.md, section 5.
+package pdp
+
+# METADATA
+# title: The answer to the one query
+# description: |
+#   Exactly {effect, reasons, requirements, obligations, visible, hidden, waived}. A list asks for what is visible;
+#   nothing that only a call has (arguments, labels, evidence) is looked at, and its effect is always deny.
+# entrypoint: true
+decision := {
+	"effect": "deny",
+	"reasons": gate_reasons,
+	"requirements": set(),
+	"obligations": set(),
+	"visible": visible,
+	"hidden": hidden,
+	"waived": waived_hides,
+} if {
+	input.phase == "list"
+} else := {
+	"effect": effect,
+	"reasons": reasons,
+	"requirements": opened,
+	"obligations": imposed,
+	"visible": visible,
+	"hidden": hidden,
+	"waived": (waived_hides | waived_elements),
+}
+
+# METADATA
+# title: The effect of a call
+# description: Allow only if every wanted requirement is settled; pending only if nothing but open ones is missing.
+default effect := "deny"
+
+effect := "allow" if {
+	permitted
+	wanted == settled
+} else := "pending" if {
+	permitted
+	count(open) > 0
+}
+
+# Everything but people and judges agrees: one visible target, every check passed, no veto, nothing blocked.
+permitted if {
+	input.phase == "call"
+	gate_open
+	count(input.targets) == 1
+	input.targets[0].key in visible
+	call_checks_passed
+	count(vetoes) == 0
+	count(blocked) == 0
+}
+
+default opened := set()
+
+# Stage by stage, so people never see what an earlier stage still keeps back.
+opened := {r | some r in open; r.stage == first_stage} if {
+	effect == "pending"
+	first_stage := min({r.stage | some r in open})
+}
+
+default imposed := set()
+
+imposed := obligations if effect == "allow"

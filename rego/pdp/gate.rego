@@ -1,0 +1,106 @@
+package pdp
+
+# The checks that hold for lists and calls alike. No pack and no waiver reaches them.
+gate_checks := {"caller", "subject", "agent", "server", "switch"}
+
+# METADATA
+# title: The gate
+# description: Open only for a question of the known form, about the packs that are loaded, with every check ok.
+default gate_open := false
+
+gate_open if {
+	input.schema == "pdp.input/1"
+	loaded_packs == {p | some p in input.policy.packs}
+	passed_gate_checks == gate_checks
+	count(malformed) == 0
+}
+
+passed_gate_checks := {k | some k in gate_checks; input.checks[k].status == "ok"}
+
+# A pack without a proper `meta` is not loaded as far as the gate is concerned: it then differs from what the
+# service believes, which closes the gate. Base JSON mounted under `packs` is found here too.
+loaded_packs := {p |
+	some p
+	meta := data.packs[p].meta
+	is_object(meta)
+	is_array(meta.servers)
+	is_string(meta.owner)
+}
+
+# What a pack may define as partial sets.
+contract := {"allow", "hide", "deny", "require", "oblige", "label"}
+
+# METADATA
+# title: Elements that cannot be weighed
+# description: |
+#   A rule that is not a set, or an element without the fields that give it its meaning, would drop out of the
+#   composition without a word. It closes the gate instead. An unusable `allow` element simply grants nothing.
+malformed contains {"pack": p, "rule": name} if {
+	some p
+	some name in contract
+	value := data.packs[p][name]
+	not is_set(value)
+}
+
+malformed contains {"pack": p, "rule": "hide"} if {
+	some p
+	some element in data.packs[p].hide
+	not has_text(element, "target")
+}
+
+malformed contains {"pack": p, "rule": "require"} if {
+	input.phase == "call"
+	some p
+	some element in data.packs[p].require
+	not is_object(element)
+}
+
+malformed contains {"pack": p, "rule": "oblige"} if {
+	input.phase == "call"
+	some p
+	some element in data.packs[p].oblige
+	some key in {"kind", "code"}
+	not has_text(element, key)
+}
+
+# True only for a non-empty text under `key` of an object.
+has_text(element, key) if {
+	is_object(element)
+	is_string(object.get(element, key, null))
+	element[key] != ""
+}
+
+# METADATA
+# title: Why the gate is shut
+# description: Told to people; the gate itself never reads it.
+gate_reasons contains reason(code, "A check that every request must pass did not pass.", "pdp.gate", "") if {
+	some k in (gate_checks - passed_gate_checks)
+	code := check_code("checks", k)
+}
+
+gate_reasons contains reason(
+	"policy.packs",
+	"The loaded packs are not those of the bundle.",
+	"pdp.gate",
+	"",
+) if {
+	not loaded_packs == {p | some p in input.policy.packs}
+}
+
+gate_reasons contains reason(
+	"policy.element",
+	sprintf("Pack %s has a %s that cannot be weighed.", [m.pack, m.rule]),
+	sprintf("packs.%s.%s", [m.pack, m.rule]),
+	"",
+) if {
+	some m in malformed
+}
+
+gate_reasons contains reason("policy.input", "The question is not of the form pdp.input/1.", "pdp.gate", "") if {
+	not input.schema == "pdp.input/1"
+}
+
+# The failing check's own code, or one made of its name.
+check_code(group, name) := input[group][name].code if {
+	has_text(input[group][name], "code")
+} else := concat(".", ["check", name])

@@ -1,0 +1,13 @@
+package pdp
+
+# METADATA
+# title: What the caller must do when it carries out an allow
+# description: The union over all packs; elements of one kind that differ in more than their labels are a veto.
+obligations contains object.union(element, {"pack": p}) if {
+	some p
+	some element in data.packs[p].oblige
+	is_object(element)
+}
+
+# What is to be done, without who says so and why.
+parameters(obligation) := object.remove(obligation, {"code", "control", "message", "pack"})

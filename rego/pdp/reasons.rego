@@ -1,0 +1,95 @@
+package pdp
+
+# METADATA
+# title: Why the answer is what it is
+# description: For people and records. No other rule reads it, so a wrong message can never change an effect.
+reasons := allow_reasons if {
+	effect == "allow"
+} else := pending_reasons if {
+	effect == "pending"
+} else := gate_reasons if {
+	not gate_open
+} else := deny_reasons if {
+	count(deny_reasons) > 0
+} else := {reason("policy.undecided", "The policy came to no conclusion.", "pdp.gate", "")}
+
+allow_reasons contains element_reason(p, "allow", element) if {
+	some p
+	input.server.id in data.packs[p].meta.servers
+	some element in data.packs[p].allow
+	element.target == input.targets[0].key
+}
+
+pending_reasons contains reason(
+	text(r, "code"),
+	sprintf("Needs %s %s.", [text(r, "kind"), text(r, "id")]),
+	sprintf("packs.%s.require", [r.pack]),
+	text(r, "control"),
+) if {
+	some r in opened
+}
+
+deny_reasons contains why if {
+	some t in input.targets
+	not t.key in visible
+	some why in target_reasons[t.key]
+}
+
+deny_reasons contains reason(
+	check_code("call_checks", k),
+	"A check that every call must pass did not pass.",
+	"pdp.gate",
+	"",
+) if {
+	some k in (call_checks - passed_call_checks)
+}
+
+# About a target that failed its own checks everything is assumed to be the worst: what packs say of it is noise.
+deny_reasons contains element_reason(v.pack, v.rule, v.element) if {
+	count(spoilt) == 0
+	some v in vetoes
+}
+
+deny_reasons contains reason(
+	b.code,
+	sprintf("Requirement %s: %s.", [text(b.requirement, "id"), blocked_words[b.code]]),
+	sprintf("packs.%s.require", [b.requirement.pack]),
+	text(b.requirement, "control"),
+) if {
+	count(spoilt) == 0
+	some b in blocked
+}
+
+blocked_words := {
+	"requirement.refused": "refused; it can be asked for again when that answer expires",
+	"requirement.failed": "could not be answered, and nothing takes its place",
+	"requirement.malformed": "the pack does not state it properly",
+}
+
+deny_reasons contains reason("policy.targets", "A call is about exactly one target.", "pdp.gate", "") if {
+	not count(input.targets) == 1
+}
+
+deny_reasons contains reason("policy.input", "The phase is neither call nor list.", "pdp.gate", "") if {
+	not input.phase in {"call", "list"}
+}
+
+element_reason(p, rule, element) := reason(
+	code,
+	text(element, "message"),
+	sprintf("packs.%s.%s", [p, rule]),
+	text(element, "control"),
+) if {
+	code := element_code(element)
+}
+
+element_code(element) := text(element, "code") if {
+	has_text(element, "code")
+} else := "policy.element"
+
+# A text under `key`, or "": what is shown must not depend on a pack's good manners.
+text(element, key) := element[key] if {
+	has_text(element, key)
+} else := ""
+
+reason(code, message, rule, control) := {"code": code, "message": message, "rule": rule, "control": control}

@@ -1,0 +1,80 @@
+package pdp
+
+# METADATA
+# title: What packs require
+# description: Each element with the pack it comes from. This whole object is what evidence must be for.
+first contains object.union(element, {"pack": p}) if {
+	some p
+	some element in data.packs[p].require
+	is_object(element)
+	not waived(p, element)
+}
+
+# METADATA
+# title: What takes the place of a failed requirement
+# description: One level deep, at the stage of the requirement it stands in for.
+second contains substitute(r) if {
+	some r in first
+	has_substitute(r)
+	state(r) == "failed"
+}
+
+has_substitute(r) if is_object(r.otherwise)
+
+substitute(r) := object.union(r.otherwise, {"pack": r.pack, "after": r.id, "stage": r.stage})
+
+wanted := first | second
+
+open contains r if {
+	some r in wanted
+	state(r) == "open"
+}
+
+# METADATA
+# title: Requirements that stand in nobody's way any more
+# description: Met, or failed with a substitute that is itself wanted.
+settled contains r if {
+	some r in wanted
+	state(r) == "met"
+}
+
+settled contains r if {
+	some r in first
+	has_substitute(r)
+	state(r) == "failed"
+	substitute(r) in second
+}
+
+# METADATA
+# title: Requirements that cannot be settled
+# description: Refused, failed without a substitute (a substitute has none), or not fit to be asked for.
+blocked contains {"requirement": r, "code": "requirement.refused"} if {
+	some r in wanted
+	state(r) == "refused"
+}
+
+blocked contains {"requirement": r, "code": "requirement.failed"} if {
+	some r in first
+	not has_substitute(r)
+	state(r) == "failed"
+}
+
+blocked contains {"requirement": r, "code": "requirement.failed"} if {
+	some r in second
+	state(r) == "failed"
+}
+
+blocked contains {"requirement": r, "code": "requirement.malformed"} if {
+	some r in wanted
+	not well_formed(r)
+}
+
+well_formed(r) if {
+	r.kind in {"judge", "confirmation", "approval", "consent"}
+	has_text(r, "id")
+	has_text(r, "code")
+	is_number(r.stage)
+	r.stage >= 1
+	is_number(r.ttl_seconds)
+	r.ttl_seconds >= 1
+}

@@ -1,0 +1,75 @@
+package pdp
+
+# What packs grant, each only on the servers that its `meta` names.
+granted contains element.target if {
+	some p
+	input.server.id in data.packs[p].meta.servers
+	some element in data.packs[p].allow
+	has_text(element, "code")
+}
+
+# Targets whose own checks passed, on the server that was asked.
+offered := {t.key |
+	some t in input.targets
+	t.status == "ok"
+	t.server == input.server.id
+}
+
+# One failed check of a key spoils it, however often it is listed.
+spoilt := {t.key | some t in input.targets; not t.status == "ok"}
+
+concealed contains element.target if {
+	some p
+	some element in data.packs[p].hide
+	not waived(p, element)
+}
+
+# METADATA
+# title: What the subject may see and use at this instant
+# description: |
+#   One rule for lists and calls, made only of what both have: what is listed is exactly what may be called.
+#   Set algebra, so a list of n targets costs n.
+default visible := set()
+
+visible := grantable - (spoilt | concealed) if gate_open
+
+grantable := offered & granted
+
+# METADATA
+# title: What stays hidden, and why
+# description: For the caller's log, never for a model.
+hidden contains {"key": t.key, "reasons": why} if {
+	some t in input.targets
+	not t.key in visible
+	why := hidden_reasons(t.key)
+}
+
+hidden_reasons(key) := target_reasons[key] if {
+	gate_open
+} else := gate_reasons
+
+# METADATA
+# title: Why a target is not visible
+# description: By target key. Its failed check alone when there is one; policy has nothing to say about such a target.
+target_reasons[t.key] contains reason(code, "The target did not pass its checks.", "pdp.gate", "") if {
+	some t in input.targets
+	not t.status == "ok"
+	code := target_code(t)
+}
+
+target_reasons[t.key] contains reason("policy.not_granted", "No pack grants this target.", "pdp.gate", "") if {
+	some t in input.targets
+	t.status == "ok"
+	not t.key in grantable
+}
+
+target_reasons[element.target] contains element_reason(p, "hide", element) if {
+	some p
+	some element in data.packs[p].hide
+	element.target in offered
+	not waived(p, element)
+}
+
+target_code(t) := t.code if {
+	has_text(t, "code")
+} else := "check.target"
