@@ -1,0 +1,101 @@
+"""`pdp dev`: keys and tokens for development. A production configuration refuses both."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from pathlib import Path
+
+import click
+
+from pdp.core.errors import ConfigurationFault
+from pdp.identity import development
+
+_DURATION = re.compile(r"([0-9]{1,6})([smh])")
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+class Duration(click.ParamType[int]):
+    """A duration such as `90s`, `10m` or `1h`, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        found = _DURATION.fullmatch(str(value))
+        if found is None or int(found[1]) == 0:
+            self.fail("must be a number and a unit, as in 90s, 10m or 1h", param, ctx)
+        return int(found[1]) * _UNIT_SECONDS[found[2]]
+
+
+@click.group()
+def dev() -> None:
+    """Keys and tokens for development; refused in production."""
+
+
+@dev.command("keys")
+@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+def make_keys(folder: Path) -> None:
+    """Make an Ed25519 key in DIR: key.json (private) and jwks.json (public).
+
+    Existing files are never replaced.
+    """
+    try:
+        key = development.write_keys(folder, secrets.token_bytes(development.SEED_BYTES))
+    except ConfigurationFault as fault:
+        raise click.UsageError(fault.message) from None
+    click.echo(f"key {key.kid} written to {folder / development.KEY_FILE} and {folder / development.JWKS_FILE}")
+    click.echo("trust it in a configuration for development only:")
+    click.echo(
+        f"  issuers:\n    - issuer: {development.DEVELOPMENT_ISSUER}\n      tenant: <tenant>\n"
+        f"      jwks_file: {folder / development.JWKS_FILE}\n      development: true"
+    )
+
+
+@dev.command("token")
+@click.option(
+    "--keys", "folder", required=True, type=click.Path(file_okay=False, path_type=Path), help="From `dev keys`."
+)
+@click.option("--sub", required=True, help="Subject: for whom the agent acts, or the caller.")
+@click.option("--aud", required=True, multiple=True, help="Audience: the server's resource, or the caller audience.")
+@click.option("--iss", default=development.DEVELOPMENT_ISSUER, show_default=True, help="Issuer.")
+@click.option("--client-id", default=None, help="The agent. Equal to --sub, the token is a service's.")
+@click.option("--scope", multiple=True, help="A scope; may be given again.")
+@click.option("--group", multiple=True, help="A group of the subject; may be given again.")
+@click.option("--act", multiple=True, help="An actor (RFC 8693), the current one first; may be given again.")
+@click.option("--amr", multiple=True, default=("pwd",), show_default=True, help="How a person signed in.")
+@click.option("--service", is_flag=True, help="No traces of a person signing in.")
+@click.option(
+    "--expires", "lifetime", type=Duration(), default="10m", show_default=True, help="Lifetime: 90s, 10m, 1h."
+)
+def make_token(
+    folder: Path,
+    sub: str,
+    aud: tuple[str, ...],
+    iss: str,
+    client_id: str | None,
+    scope: tuple[str, ...],
+    group: tuple[str, ...],
+    act: tuple[str, ...],
+    amr: tuple[str, ...],
+    service: bool,
+    lifetime: int,
+) -> None:
+    """Print an access token signed with a development key."""
+    try:
+        key = development.read_key(folder)
+    except ConfigurationFault as fault:
+        raise click.UsageError(fault.message) from None
+    claims = development.claims(
+        subject=sub,
+        audience=aud,
+        issuer=iss,
+        client_id=client_id,
+        scopes=scope,
+        groups=group,
+        actors=act,
+        amr=() if service or sub == client_id else amr,
+    )
+    click.echo(development.mint(claims, key, time.time_ns(), lifetime_seconds=lifetime))

@@ -1,0 +1,204 @@
+"""Reading claims: RFC 7519 (registered claims), RFC 9068 (access tokens), RFC 8693 (`act`), OpenID Connect Core.
+
+Pure. A claim of the wrong shape raises MalformedClaim: nothing is guessed, converted or left out, for a fact that is
+lost could loosen an answer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pdp.core.facts import NS, Actor, AgentFact, failed, missing
+from pdp.core.facts import OK as PASSED
+from pdp.identity.options import IssuerOptions, SubjectKindOptions
+from pdp.identity.refusal import MalformedClaim, Refusal
+
+Claims = Mapping[str, Any]
+_MAX_TEXT = 512  # characters of one identifier
+_MAX_SECONDS = (2**63 - 1) // NS  # the last instant that int64 nanoseconds can name
+_MAX_ITEMS = 1000
+
+
+def text(claims: Claims, name: str) -> str | None:
+    """An identifier: a string of 1 to 512 characters without control characters. None when absent."""
+    if name not in claims:
+        return None
+    value = claims[name]
+    if not _is_text(value):
+        raise MalformedClaim(name, f"a string of 1 to {_MAX_TEXT} characters without control characters")
+    return str(value)
+
+
+def _is_text(value: object) -> bool:
+    if not isinstance(value, str) or not 0 < len(value) <= _MAX_TEXT:
+        return False
+    return not any(c < " " or "\x7f" <= c <= "\x9f" for c in value)
+
+
+def texts(claims: Claims, name: str) -> tuple[str, ...]:
+    """An array of identifiers, without repetitions, in order. Empty when absent."""
+    value = claims.get(name, [])
+    if not isinstance(value, list) or len(value) > _MAX_ITEMS or not all(map(_is_text, value)):
+        raise MalformedClaim(name, f"an array of at most {_MAX_ITEMS} non-empty strings")
+    return tuple(dict.fromkeys(value))
+
+
+def audiences(claims: Claims) -> tuple[str, ...]:
+    """`aud`: one string or an array of them (RFC 7519 section 4.1.3). Empty when absent."""
+    if isinstance(claims.get("aud"), str):
+        return (text(claims, "aud") or "",)
+    return texts(claims, "aud")
+
+
+def seconds(claims: Claims, name: str, *, up: bool = False) -> int | None:
+    """A NumericDate in whole seconds, rounded down, or `up`. None when absent."""
+    if name not in claims:
+        return None
+    value = claims[name]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MAX_SECONDS:
+        raise MalformedClaim(name, "a time in seconds since 1970")
+    return math.ceil(value) if up else math.floor(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """When a token was issued and ends, Unix nanoseconds; 0 where it does not say."""
+
+    issued_ns: int
+    expires_ns: int
+
+
+def times(
+    claims: Claims, at_ns: int, *, skew_seconds: int, max_lifetime_seconds: int, required: bool
+) -> Times | Refusal:
+    """Check `exp`, `nbf` and `iat`. `required` says whether `exp` and `iat` must be there.
+
+    Refuses with `expired`, `not_yet_valid`, `lifetime` or `claims`.
+    """
+    expires, issued, begins = seconds(claims, "exp"), seconds(claims, "iat"), seconds(claims, "nbf", up=True)
+    skew_ns = skew_seconds * NS
+    if required and (expires is None or issued is None):
+        return Refusal("claims", "the token lacks `exp` or `iat`; have the issuer add both")
+    if expires is not None and at_ns >= expires * NS + skew_ns:
+        return Refusal("expired", "the token has expired; get a new one")
+    if max(issued or 0, begins or 0) * NS > at_ns + skew_ns:
+        return Refusal("not_yet_valid", "the token is not valid yet; check the clocks or ask later")
+    if expires is not None and issued is not None:
+        if expires <= issued:
+            return Refusal("claims", "the token ends before it begins; correct `exp` and `iat` at the issuer")
+        if expires - issued > max_lifetime_seconds:
+            return Refusal("lifetime", "the token lives longer than is allowed here; have the issuer shorten it")
+    return Times((issued or 0) * NS, (expires or 0) * NS)
+
+
+def scopes(claims: Claims) -> tuple[str, ...]:
+    """`scope` (RFC 8693 section 4.2), or `scp` as a string or an array, as some issuers have it. If a token has
+    both, they must say the same."""
+    found = [_scopes(claims, name) for name in ("scope", "scp") if name in claims]
+    if len(found) == 2 and set(found[0]) != set(found[1]):
+        raise MalformedClaim("scp", "the same as `scope`, or absent")
+    return found[0] if found else ()
+
+
+def _scopes(claims: Claims, name: str) -> tuple[str, ...]:
+    value = claims[name]
+    tokens = value.split(" ") if isinstance(value, str) else value if name == "scp" else None
+    if not isinstance(tokens, list) or len(tokens) > _MAX_ITEMS:
+        raise MalformedClaim(name, "a string of scopes separated by spaces")
+    if isinstance(value, str):
+        tokens = [token for token in tokens if token]
+    if not all(isinstance(t, str) and t and all("!" <= c <= "~" and c not in '"\\' for c in t) for t in tokens):
+        raise MalformedClaim(name, "scopes of printable ASCII without quotes and backslashes")
+    return tuple(dict.fromkeys(tokens))
+
+
+def groups(claims: Claims, name: str) -> tuple[str, ...]:
+    """The groups claim. A token that says its groups stand elsewhere (OpenID Connect Core 5.6.2, "overage") is
+    malformed to us: to read it as "no groups" would lose what a rule may deny on."""
+    elsewhere = claims.get("_claim_names", {})
+    if not isinstance(elsewhere, dict) or name in elsewhere or claims.get("hasgroups", False) is not False:
+        raise MalformedClaim(name, "inside the token, not referred to")
+    return texts(claims, name)
+
+
+def authenticated_ns(claims: Claims, at_ns: int, *, skew_seconds: int) -> int:
+    """`auth_time`, Unix nanoseconds; 0 when absent."""
+    moment = seconds(claims, "auth_time")
+    if moment is not None and moment * NS > at_ns + skew_seconds * NS:
+        raise MalformedClaim("auth_time", "in the past")
+    return (moment or 0) * NS
+
+
+def clients(claims: Claims) -> tuple[str, ...]:
+    """The distinct client ids that the token names: `client_id` (RFC 9068), `azp` (OpenID Connect)."""
+    named = (text(claims, "client_id"), text(claims, "azp"))
+    return tuple(dict.fromkeys(name for name in named if name is not None))
+
+
+def kind(claims: Claims, subject: str, rules: SubjectKindOptions) -> str:
+    """One of "service", "human" and "unknown".
+
+    A service: `sub` is the client itself (RFC 9068 section 2.2), or the issuer's rule says so. A human only on
+    positive evidence, since policy gives people rights that no service may have: the issuer's rule, or traces of a
+    person signing in (`auth_time`, `amr`). `acr` is no such trace, for some issuers put it into every token.
+    """
+    if subject in clients(claims):
+        return "service"
+    if rules.claim is not None:
+        value = claims.get(rules.claim)
+        values = [v for v in (value if isinstance(value, list) else [value]) if isinstance(v, str)]
+        if any(v in rules.service for v in values):
+            return "service"
+        if any(v in rules.human for v in values):
+            return "human"
+        if rules.human:
+            return "unknown"
+    signed_in = "auth_time" in claims or bool(texts(claims, "amr"))
+    return "human" if signed_in else rules.otherwise
+
+
+def actors(claims: Claims, max_depth: int) -> tuple[Actor, ...] | None:
+    """The `act` chain (RFC 8693 section 4.1), the current actor first; None when it is deeper than `max_depth`."""
+    chain: list[Actor] = []
+    holder = claims
+    while "act" in holder:
+        act = holder["act"]
+        if not isinstance(act, dict):
+            raise MalformedClaim("act", "an object with `sub`")
+        name = text(act, "sub")
+        if name is None:
+            raise MalformedClaim("act", "an object with `sub`")
+        if len(chain) == max_depth:
+            return None
+        chain.append(Actor(name, text(act, "iss")))
+        holder = act
+    return tuple(chain)
+
+
+def agent(claims: Claims, chain: tuple[Actor, ...] | None, source: str) -> AgentFact:
+    """The client software: the client the token was issued to, else the current actor.
+
+    Fails with `agent.chain_too_deep`, `agent.mismatch` or `agent.missing`.
+    """
+    if chain is None:
+        return AgentFact(failed("agent.chain_too_deep", "the token's `act` chain is deeper than is allowed here"))
+    named = clients(claims)
+    if len(named) > 1:
+        return AgentFact(failed("agent.mismatch", "`client_id` and `azp` of the token differ; get a new token"))
+    if named:
+        return AgentFact(PASSED, source, named[0], "oauth_client")
+    if chain:
+        return AgentFact(PASSED, source, chain[0].id, "actor")
+    return AgentFact(missing("agent.missing", "the token names no client; have it carry `client_id`, `azp` or `act`"))
+
+
+UNCONFIGURED = SubjectKindOptions()
+"""For an issuer that a caller vouches for and that we do not know ourselves."""
+
+
+def rules_of(options: IssuerOptions | None) -> tuple[SubjectKindOptions, str]:
+    """How to read the subject's kind, and the name of the groups claim."""
+    return (UNCONFIGURED, "groups") if options is None else (options.subject_kind, options.groups_claim)

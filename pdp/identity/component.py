@@ -1,0 +1,64 @@
+"""Identity put together: one set of keys and one verifier behind the ports `Callers` and `Subjects`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from pdp.core.digest import Json
+from pdp.core.errors import ConfigurationFault
+from pdp.identity.callers import ConfiguredCallers
+from pdp.identity.fetch import Fetch
+from pdp.identity.options import IdentityOptions
+from pdp.identity.revocation import DenyList
+from pdp.identity.sources import source
+from pdp.identity.subjects import VerifiedSubjects
+from pdp.identity.verifier import TokenVerifier, TrustedIssuer
+
+
+class Identity:
+    """The identity component.
+
+    Reads `jwks_file` and `revoked_jti_file` at once, and raises ConfigurationFault (`keys.*`, `revocations.*`) for
+    what cannot serve; URLs are first fetched by `refresh` or by the first token. `production` refuses issuers
+    marked `development` and, at any time, key sets made by `pdp dev keys`. `fetch` replaces HTTP.
+    """
+
+    def __init__(self, options: IdentityOptions, *, production: bool, fetch: Fetch | None = None) -> None:
+        for issuer in options.issuers:
+            if production and issuer.development:
+                raise ConfigurationFault(
+                    "keys.development", "an issuer is marked `development: true`; remove it from production"
+                )
+        self._issuers = {
+            issuer.issuer: TrustedIssuer(issuer, source(issuer, development=issuer.development, fetch=fetch))
+            for issuer in options.issuers
+        }
+        self._deny_list = DenyList(options.revoked_jti_file)
+        verifier = TokenVerifier(self._issuers, self._deny_list)
+        self.callers = ConfiguredCallers(options, verifier)
+        self.subjects = VerifiedSubjects(
+            verifier,
+            self._issuers,
+            self._deny_list,
+            caller_audience=options.caller_audience,
+            max_actor_depth=options.max_actor_depth,
+        )
+
+    async def refresh(self, at_ns: int) -> None:
+        """Bring keys and deny list up to date where they are due; call it now and then. Never raises."""
+        self._deny_list.refresh(at_ns)
+        await asyncio.gather(*(issuer.keys.refresh(at_ns) for issuer in self._issuers.values()))
+
+    def key_status(self, at_ns: int) -> Mapping[str, Json]:
+        """As `subjects.key_status`."""
+        return self.subjects.key_status(at_ns)
+
+    @property
+    def revocations_problem(self) -> str:
+        """Code of what is wrong with the deny list, or empty."""
+        return self._deny_list.problem
+
+    async def close(self) -> None:
+        """Stop fetches under way."""
+        await asyncio.gather(*(issuer.keys.close() for issuer in self._issuers.values()))

@@ -1,0 +1,202 @@
+"""Configuration of identity: issuers of tokens, and callers (DESIGN section 3).
+
+Everything is closed: an unknown key, two callers that one credential would match, or a caller whose tenant is
+not its issuer's is refused here, before anything is served.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from pdp.core.request import Caller, MayAssert, Role
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x20\x7f]+$")]
+Algorithm = Literal[
+    "EdDSA", "Ed25519", "ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"
+]  # asymmetric only: with `none` or HS*, whoever can verify could also sign
+
+
+class _Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SubjectKindOptions(_Options):
+    """How this issuer's tokens tell people from services, beyond what every token tells (see `claims.kind`)."""
+
+    claim: Name | None = None  # for example "idtyp"
+    service: tuple[str, ...] = ()  # its values that mean a service
+    human: tuple[str, ...] = ()  # its values that mean a person; when given, other tokens never count as human
+    otherwise: Literal["unknown", "human"] = "unknown"  # "human" only for issuers that know nobody but people
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.claim is None) != (not self.service and not self.human):
+            raise ValueError("`claim` and its values (`service`, `human`) go together; give both or neither")
+        if set(self.service) & set(self.human):
+            raise ValueError("a value stands under `service` and `human`; keep it under one")
+        return self
+
+
+class IssuerOptions(_Options):
+    """One trusted issuer of tokens and where its public keys (JWKS, RFC 7517) come from."""
+
+    issuer: Name  # compared with `iss` exactly
+    tenant: Name
+    jwks_file: Path | None = None
+    jwks_url: str | None = None
+    jwks_ca_file: Path | None = None  # PEM bundle for `jwks_url`; the system's certificates without it
+    algorithms: tuple[Algorithm, ...] = Field(("EdDSA", "Ed25519", "ES256", "RS256", "PS256"), min_length=1)
+    max_lifetime_seconds: int = Field(3600, ge=1, le=7 * 86400)
+    skew_seconds: int = Field(30, ge=0, le=60)
+    subject_kind: SubjectKindOptions = SubjectKindOptions()
+    groups_claim: Name = "groups"
+    refresh_seconds: int = Field(300, ge=1, le=86400)  # how old keys from a URL grow before they are fetched again
+    retry_seconds: int = Field(30, ge=1, le=3600)  # at most one fetch per this time, whatever asks for it
+    max_stale_seconds: int = Field(3600, ge=1, le=7 * 86400)  # how long the last good keys serve
+    development: bool = False  # its keys were made by `pdp dev keys`; refused in production
+
+    @field_validator("jwks_url")
+    @classmethod
+    def _safe_url(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if not parts.hostname or parts.username is not None or parts.password is not None or parts.fragment:
+            raise ValueError("must be a URL with a host, without user information and fragment")
+        if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname)):
+            return url
+        raise ValueError("must be https (plain http only for a loopback host)")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.jwks_file is None) == (self.jwks_url is None):
+            raise ValueError("give exactly one of `jwks_file` and `jwks_url`")
+        if self.jwks_ca_file is not None and self.jwks_url is None:
+            raise ValueError("`jwks_ca_file` goes with `jwks_url`")
+        if self.jwks_url is not None and self.max_stale_seconds < self.refresh_seconds:
+            raise ValueError("`max_stale_seconds` must be at least `refresh_seconds`")
+        return self
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class SanMatch(_Options):
+    """A caller known by its mTLS certificate: any of these SANs, compared exactly, no wildcards."""
+
+    sans: tuple[Name, ...] = Field(min_length=1)
+
+    @field_validator("sans")
+    @classmethod
+    def _typed(cls, sans: tuple[str, ...]) -> tuple[str, ...]:
+        for san in sans:
+            kind, _, value = san.partition(":")
+            if kind not in ("uri", "dns") or not value:
+                raise ValueError("each SAN must start with `uri:` or `dns:`, as in `uri:spiffe://org/gateway`")
+            if "*" in value:
+                raise ValueError("a SAN must be exact; list each name instead of a wildcard")
+        return tuple(normal_san(san) for san in sans)
+
+
+def normal_san(san: str) -> str:
+    """DNS names compare without regard to case (RFC 4343), URIs exactly."""
+    return san.lower() if san.lower().startswith("dns:") else san
+
+
+class TokenMatch(_Options):
+    """A caller known by a token of its own in `authorization` metadata."""
+
+    issuer: Name
+    subject: Name
+
+
+class MayAssertOptions(_Options):
+    """What a caller may vouch for. Nothing by default."""
+
+    claims: tuple[Name, ...] = ()
+    task: bool = False
+    context_reset: bool = False
+    groups: bool = False
+
+
+class CallerOptions(_Options):
+    """One caller (`callers.<name>`). Roles, servers and vouching are nothing by default."""
+
+    match: SanMatch | TokenMatch
+    tenant: Name
+    roles: frozenset[Role] = frozenset()
+    servers: frozenset[Name] = frozenset()
+    resources: tuple[Name, ...] = ()
+    may_assert: MayAssertOptions = MayAssertOptions()
+    dedupes_redemptions: bool = False
+    max_worker_kills_per_minute: int = Field(6, ge=0, le=1000)
+
+    def caller(self, name: str) -> Caller:
+        """The core's value for this caller."""
+        may = self.may_assert
+        return Caller(
+            name=name,
+            tenant=self.tenant,
+            roles=self.roles,
+            servers=frozenset(self.servers),
+            resources=self.resources,
+            may_assert=MayAssert(may.claims, may.task, may.context_reset, may.groups),
+            dedupes_redemptions=self.dedupes_redemptions,
+            max_worker_kills_per_minute=self.max_worker_kills_per_minute,
+        )
+
+
+class IdentityOptions(_Options):
+    """Everything identity needs to know."""
+
+    issuers: tuple[IssuerOptions, ...] = ()
+    callers: dict[Name, CallerOptions] = Field(default_factory=dict)
+    caller_audience: Name | None = None  # `aud` of caller tokens; never the audience of a subject's
+    max_actor_depth: int = Field(4, ge=0, le=16)
+    revoked_jti_file: Path | None = None  # see `revocation`
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        tenants = {issuer.issuer: issuer.tenant for issuer in self.issuers}
+        if len(tenants) != len(self.issuers):
+            raise ValueError("`issuers` names one issuer twice; merge the two entries")
+        taken: dict[str | tuple[str, str], str] = {}
+        for name, caller in self.callers.items():
+            for key in _credentials(caller.match):
+                if key in taken:
+                    raise ValueError(
+                        f"callers `{taken[key]}` and `{name}` match the same credential; give each its own"
+                    )
+                taken[key] = name
+            self._check_caller(name, caller, tenants)
+        return self
+
+    def _check_caller(self, name: str, caller: CallerOptions, tenants: dict[str, str]) -> None:
+        if isinstance(caller.match, TokenMatch):
+            if self.caller_audience is None:
+                raise ValueError(f"caller `{name}` matches by token; set `caller_audience`")
+            if tenants.get(caller.match.issuer) != caller.tenant:
+                raise ValueError(f"caller `{name}`: `match.issuer` must be one of `issuers`, with the same tenant")
+        if self.caller_audience in caller.resources:
+            raise ValueError(
+                f"caller `{name}`: `resources` names `caller_audience`, so one token would serve caller and subject"
+            )
+        if any(tenants.get(issuer, caller.tenant) != caller.tenant for issuer in caller.may_assert.claims):
+            raise ValueError(f"caller `{name}`: `may_assert.claims` names an issuer of another tenant")
+
+
+def _credentials(match: SanMatch | TokenMatch) -> tuple[str | tuple[str, str], ...]:
+    if isinstance(match, SanMatch):
+        return tuple(dict.fromkeys(match.sans))
+    return ((match.issuer, match.subject),)

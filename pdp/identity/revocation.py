@@ -1,0 +1,75 @@
+"""The deny list of token ids (`revoked_jti_file`).
+
+One entry per line: `<jti>` for every issuer, or `<issuer> <jti>`. Empty lines and lines that start with `#` do not
+count. A list that can no longer be read serves for an hour; after that no token passes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pdp.core.errors import ConfigurationFault
+from pdp.core.facts import NS
+from pdp.identity.refusal import Refusal
+from pdp.identity.watched import WatchedFile
+
+_MAX_BYTES = 64 * 1024 * 1024
+_MAX_STALE_NS = 3600 * NS
+_Entry = tuple[str, str]  # (issuer, or "" for every issuer; jti)
+
+
+class DenyList:
+    """Token ids that are refused before their time is up."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._file: WatchedFile[frozenset[_Entry]] | None = None
+        if path is not None:
+            self._file = WatchedFile(
+                path,
+                _entries,
+                limit=_MAX_BYTES,
+                max_stale_ns=_MAX_STALE_NS,
+                prefix="revocations",
+                key="revoked_jti_file",
+            )
+
+    def refusal(self, issuer: str, jti: str | None, at_ns: int) -> Refusal | None:
+        """`revoked`, `revocations_unavailable`, or `claims` for a token that no list could ever name."""
+        if self._file is None:
+            return None
+        entries = self._file.content(at_ns)
+        if entries is None:
+            return Refusal("revocations_unavailable", "the deny list of tokens cannot be read; tell the operator")
+        if jti is None:
+            return Refusal("claims", "the token has no `jti`, so it could not be revoked; have the issuer add it")
+        if ("", jti) in entries or (issuer, jti) in entries:
+            return Refusal("revoked", "the token was revoked; sign in again")
+        return None
+
+    def refresh(self, at_ns: int) -> None:
+        """Look at the file now."""
+        if self._file is not None:
+            self._file.content(at_ns, now=True)
+
+    @property
+    def problem(self) -> str:
+        """Code of what is wrong with the file, or empty."""
+        return "" if self._file is None else self._file.problem
+
+
+def _entries(raw: bytes) -> frozenset[_Entry]:
+    entries: set[_Entry] = set()
+    try:
+        lines = raw.decode("utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise ConfigurationFault("revocations.malformed", "`revoked_jti_file` is not UTF-8 text") from None
+    for number, line in enumerate(lines, 1):
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            continue
+        if len(words) > 2:
+            raise ConfigurationFault(
+                "revocations.malformed", f"`revoked_jti_file` line {number} is not `<jti>` or `<issuer> <jti>`"
+            )
+        entries.add(("", words[0]) if len(words) == 1 else (words[0], words[1]))
+    return frozenset(entries)
