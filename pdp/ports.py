@@ -39,7 +39,7 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """ "embedded" or "opa"."""
+        """Which engine: `embedded` or `opa`."""
         ...
 
     @property
@@ -79,12 +79,12 @@ class PolicySource(Protocol):
 class EvidenceSource(Protocol):
     """Answers to requirements. People and the judge come in here; until they do, nobody answers."""
 
-    async def known(self, call_digest: str, at_ns: int) -> tuple[Evidence, ...]:
+    async def known(self, call_digest: str, at_ns: int, /) -> tuple[Evidence, ...]:
         """Evidence already at hand for this call."""
         ...
 
     async def gather(
-        self, call_digest: str, opened: tuple[Mapping[str, Json], ...], at_ns: int
+        self, call_digest: str, opened: tuple[Mapping[str, Json], ...], at_ns: int, /
     ) -> tuple[Evidence, ...]:
         """Try to answer the opened stage now; what cannot be answered at once is left out."""
         ...
@@ -128,16 +128,17 @@ class PinnedTool:
 class RegistryView(Protocol):
     """An immutable view of one verified registry (registry/view); pinned per request."""
 
-    @property
-    def serial(self) -> int: ...
-
-    @property
-    def digest(self) -> str:
-        """Of the signed set index payload; empty when nothing is loaded."""
+    def serial(self, tenant: str) -> int:
+        """Of the tenant's set; 0 when none is loaded."""
         ...
 
-    @property
-    def waivers(self) -> tuple[Waiver, ...]: ...
+    def digest(self, tenant: str) -> str:
+        """SHA-256 (hex) over the tenant's verified set index and waivers; empty when nothing is loaded."""
+        ...
+
+    def waivers(self, tenant: str) -> tuple[Waiver, ...]:
+        """The tenant's signed waivers, expired ones included (policy compares the instant)."""
+        ...
 
     def server(self, tenant: str, server: str, at_ns: int) -> ServerFact:
         """`server.unknown`, `server.expired` (set index out of date), ... in the check."""
@@ -167,8 +168,8 @@ class Registry(Protocol):
 
     def view(self, at_ns: int) -> RegistryView: ...
 
-    async def reload(self, at_ns: int) -> RegistryChange | None:
-        """Read the files again; returns what changed, or None. Never raises: a set that cannot be read or
+    async def reload(self, at_ns: int) -> tuple[RegistryChange, ...]:
+        """Read the files again; returns what changed, per tenant. Never raises: a set that cannot be read or
         does not verify keeps the last good one until `max_stale` has passed."""
         ...
 
@@ -177,8 +178,10 @@ class Registry(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RegistryChange:
-    """One change of the loaded registry, for its record."""
+    """One change of a tenant's loaded registry, for its record. The commit of the record also moves the
+    high-water mark `registry.<tenant>` to `serial`, so that a serial never goes back, restarts included."""
 
+    tenant: str
     serial: int
     digest: str
     loaded: int  # tools that verify

@@ -26,28 +26,18 @@ class Terms:
     retry_after_ms: int = 5_000
 
 
+@dataclass(frozen=True, slots=True)
 class Decide:
     """`DecisionService.Decide`."""
 
-    def __init__(  # noqa: PLR0913 - its collaborators, wired once by bootstrap
-        self,
-        state: State,
-        establish: Establish,
-        repeats: Repeats,
-        evidence: EvidenceSource,
-        recorder: Recorder,
-        sessions: Sessions,
-        clock: Clock,
-        terms: Terms,
-    ) -> None:
-        self._state = state
-        self._establish = establish
-        self._repeats = repeats
-        self._evidence = evidence
-        self._recorder = recorder
-        self._sessions = sessions
-        self._clock = clock
-        self._terms = terms
+    state: State
+    establish: Establish
+    repeats: Repeats
+    evidence: EvidenceSource
+    recorder: Recorder
+    sessions: Sessions
+    clock: Clock
+    terms: Terms
 
     async def __call__(self, ask: Ask, caller: Caller) -> tuple[Answer, RecordRef]:
         """Answer one request; the record is durable when this returns.
@@ -55,24 +45,25 @@ class Decide:
         Raises Forbidden, InvalidRequest, Overloaded, Unavailable. Everything else is an answer.
         """
         require_server(caller, ask.target.server)
-        at = self._clock.now_ns()
-        snapshot = self._state.snapshot()
-        identity = await self._establish.identity(ask.credential, caller, ask.target.server, snapshot.registry, at)
-        claim = self._repeats.claim(ask, caller, identity)
-        async with self._repeats.alone(claim):
-            kept = self._repeats.kept(claim, snapshot, at)
+        at = self.clock.now_ns()
+        snapshot = self.state.snapshot()
+        identity = await self.establish.identity(ask.credential, caller, ask.target.server, snapshot.registry, at)
+        claim = self.repeats.claim(ask, caller, identity)
+        async with self.repeats.alone(claim):
+            kept = self.repeats.kept(claim, snapshot, at)
             if kept is not None:
-                return kept, self._recorder.find(kept.decision_id)
-            call = self._establish.call(ask, caller, identity, snapshot, at)
+                return kept, self.recorder.find(kept.decision_id)
+            call = self.establish.call(ask, caller, identity, snapshot, at)
             try:
                 supported = frozenset(ask.supported_obligations)
-                found = await settle(snapshot.policy, call.facts, at, source=self._evidence, supported=supported)
+                found = await settle(snapshot.policy, call.facts, at, source=self.evidence, supported=supported)
                 answer = self._answer(call, found, snapshot, at)
-                reply = self._repeats.row(claim, answer, snapshot, at)
-                ref = await self._recorder.decision(Recording(ask, caller, call, found, snapshot, at), answer, reply)
+                reply = self.repeats.row(claim, answer, snapshot, at)
+                made = Recording(ask, caller, call, found, snapshot, at, claim.content if claim else None)
+                answer, ref = await self.recorder.decision(made, answer, reply)
             finally:
-                self._establish.settled(call.call)
-            self._sessions.note(caller, identity, ask.session, answer.effect.value, at)
+                self.establish.settled(call.call)
+            self.sessions.note(caller, identity, ask.session, answer.effect.value, at)
             return answer, ref
 
     def _answer(self, call: Established, found: Evaluated, snapshot: Snapshot, at_ns: int) -> Answer:
@@ -80,7 +71,7 @@ class Decide:
         requirements = tuple(open_requirement(r, call.facts.call_digest, at_ns) for r in outcome.requirements)
         policy = snapshot.policy
         return Answer(
-            decision_id=self._recorder.new_id(at_ns),
+            decision_id=self.recorder.new_id(at_ns),
             effect=outcome.effect,
             reasons=outcome.reasons,
             obligations=outcome.obligations,
@@ -89,7 +80,7 @@ class Decide:
             call_digest=call.facts.call_digest,
             policy=PolicyRef(policy.revision, policy.digest, policy.engine.name),
             requirements=requirements,
-            retry_after_ms=self._terms.retry_after_ms if requirements else 0,
+            retry_after_ms=self.terms.retry_after_ms if requirements else 0,
         )
 
     def _valid_until(self, outcome: Outcome, call: Established, found: Evaluated, at_ns: int) -> int:
@@ -98,6 +89,6 @@ class Decide:
             return 0
         if outcome.effect is Effect.PENDING:
             return min(open_requirement(r, "", at_ns).expires_ns for r in outcome.requirements)
-        bounds = [at_ns + self._terms.allow_seconds * NS, call.facts.identity.subject.expires_ns]
+        bounds = [at_ns + self.terms.allow_seconds * NS, call.facts.identity.subject.expires_ns]
         bounds += [e["expires_ns"] for e in found.evidence if isinstance(e["expires_ns"], int)]
         return min(bounds)

@@ -40,10 +40,11 @@ class Entrance:
         return self._in_flight
 
     @asynccontextmanager
-    async def admit(self, peer: Peer, role: Role, remaining_s: float | None) -> AsyncIterator[Caller]:
+    async def admit(self, peer: Peer, role: Role, rpc: str, remaining_s: float | None) -> AsyncIterator[Caller]:
         """Yield the caller if it may use `role`. A refusal raised here or inside is recorded and goes on.
 
-        `remaining_s` is the caller's deadline in seconds, None when it set none.
+        `rpc` is the name of the call, for the record; `remaining_s` is the caller's deadline in
+        seconds, None when it set none.
         """
         if self._in_flight >= self._limits.max_in_flight:
             raise Overloaded("service.overloaded", "Too many calls at once; ask again shortly.")
@@ -59,15 +60,15 @@ class Entrance:
                 )
             yield who
         except _RECORDED as fault:
-            await self._note(who, fault)
+            await self._note(who, fault, rpc)
             raise
         finally:
             self._in_flight -= 1
 
-    async def _note(self, caller: Caller, fault: Fault) -> None:
+    async def _note(self, caller: Caller, fault: Fault, rpc: str) -> None:
         at = self._clock.now_ns()
         if self._store.note_refusal(caller.tenant, caller.name, fault.code, at):
-            await self._recorder.refusal(caller, fault, at)
+            await self._recorder.refusal(caller, fault, rpc, at)
 
 
 def require_server(caller: Caller, server: str) -> None:

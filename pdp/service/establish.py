@@ -90,7 +90,7 @@ class Establish:
             arguments=arguments,
             session=self._sessions.look(caller, identity, ask.session, at_ns),
             asserted=self._asserted(ask, caller),
-            waivers=snapshot.registry.waivers,
+            waivers=snapshot.registry.waivers(caller.tenant),
         )
         return self._bind(facts, ask, caller, raw, at_ns)
 
@@ -113,7 +113,7 @@ class Establish:
             arguments=ArgumentsFact(failed("arguments.none", "A list has no arguments.")),
             session=SessionFact(OK),
             asserted=Asserted(),
-            waivers=registry.waivers,
+            waivers=registry.waivers(tenant),
         )
 
     def _shown(self, ask: ListAsk) -> dict[str, bytes]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from pdp.core.decide import conclude, question
 from pdp.core.digest import Json
@@ -64,13 +63,10 @@ async def settle(
 class Nobody:
     """The evidence source until people and the judge are there: nothing is ever answered."""
 
-    async def known(self, call_digest: str, at_ns: int) -> tuple[Evidence, ...]:  # noqa: ARG002 - the port's shape
+    async def known(self, _call_digest: str, _at_ns: int, /) -> tuple[Evidence, ...]:
         return ()
 
     async def gather(
-        self,
-        call_digest: str,
-        opened: tuple[Mapping[str, Json], ...],
-        at_ns: int,  # noqa: ARG002 - the port's shape
+        self, _call_digest: str, _opened: tuple[Mapping[str, Json], ...], _at_ns: int, /
     ) -> tuple[Evidence, ...]:
         return ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from pdp.core.answer import ListAnswer, PolicyRef
 from pdp.core.digest import Json
 from pdp.core.facts import NS, Facts
@@ -16,27 +18,27 @@ from pdp.service.record import ListRecording, Recorder
 from pdp.service.state import Snapshot, State
 
 
+@dataclass(frozen=True, slots=True)
 class Filter:
     """`DecisionService.FilterTools`. A list that cannot be decided is empty."""
 
-    def __init__(self, state: State, establish: Establish, recorder: Recorder, clock: Clock, terms: Terms) -> None:
-        self._state = state
-        self._establish = establish
-        self._recorder = recorder
-        self._clock = clock
-        self._terms = terms
+    state: State
+    establish: Establish
+    recorder: Recorder
+    clock: Clock
+    terms: Terms
 
     async def __call__(self, ask: ListAsk, caller: Caller) -> tuple[ListAnswer, RecordRef]:
         """Filter one list; recorded like any answer. Raises Forbidden, InvalidRequest, Overloaded, Unavailable."""
         require_server(caller, ask.server)
-        at = self._clock.now_ns()
-        snapshot = self._state.snapshot()
-        identity = await self._establish.identity(ask.credential, caller, ask.server, snapshot.registry, at)
-        facts = self._establish.list(ask, caller, identity, snapshot, at)
+        at = self.clock.now_ns()
+        snapshot = self.state.snapshot()
+        identity = await self.establish.identity(ask.credential, caller, ask.server, snapshot.registry, at)
+        facts = self.establish.list(ask, caller, identity, snapshot, at)
         found = await evaluate(snapshot.policy, facts, at)
         answer = self._answer(facts, found.outcome, snapshot, at)
-        subject = self._establish.subject_index(caller, identity)
-        ref = await self._recorder.list(ListRecording(ask, caller, facts, found, snapshot, at, subject), answer)
+        subject = self.establish.subject_index(caller, identity)
+        ref = await self.recorder.list(ListRecording(ask, caller, facts, found, snapshot, at, subject), answer)
         return answer, ref
 
     def _answer(self, facts: Facts, outcome: Outcome, snapshot: Snapshot, at_ns: int) -> ListAnswer:
@@ -51,10 +53,10 @@ class Filter:
         hidden += [Hidden(t.key, outcome.reasons) for t in facts.targets if t.key not in named]
         policy = snapshot.policy
         return ListAnswer(
-            decision_id=self._recorder.new_id(at_ns),
+            decision_id=self.recorder.new_id(at_ns),
             tools=tuple(tools),
             hidden=tuple(hidden),
             reasons=tuple(outcome.reasons) or (() if tools else (Reason("policy.not_granted"),)),
-            valid_until_ns=min(at_ns + self._terms.list_seconds * NS, facts.identity.subject.expires_ns),
+            valid_until_ns=min(at_ns + self.terms.list_seconds * NS, facts.identity.subject.expires_ns),
             policy=PolicyRef(policy.revision, policy.digest, policy.engine.name),
         )

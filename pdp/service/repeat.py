@@ -28,6 +28,7 @@ KIND = "decide"
 class Claim:
     """One request id in its scope, and what was asked under it."""
 
+    tenant: str
     key: str
     content: str
 
@@ -52,7 +53,7 @@ class Repeats:
         key = keyed_index(
             self._key, "request", caller.tenant, caller.name, subject.issuer, subject.id, ask.request_id
         )
-        return Claim(key, self.content(ask))
+        return Claim(caller.tenant, key, self.content(ask))
 
     @asynccontextmanager
     async def alone(self, claim: Claim | None) -> AsyncIterator[None]:
@@ -83,7 +84,7 @@ class Repeats:
             )
         if row.effect == Effect.DENY:
             return Answer.from_bytes(row.reply)
-        fresh = at_ns < row.valid_until_ns and row.epochs == snapshot.epochs
+        fresh = at_ns < row.valid_until_ns and row.epochs == snapshot.epochs(claim.tenant)
         return Answer.from_bytes(row.reply) if row.effect == Effect.ALLOW and fresh else None
 
     @staticmethod
@@ -97,7 +98,7 @@ class Repeats:
             kind=KIND,
             effect=answer.effect.value,
             reply=answer.to_bytes(),
-            epochs=snapshot.epochs,
+            epochs=snapshot.epochs(claim.tenant),
             valid_until_ns=answer.valid_until_ns,
             created_ns=at_ns,
         )

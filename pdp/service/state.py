@@ -21,10 +21,9 @@ class Snapshot:
     registry: RegistryView
     switches: Switches
 
-    @property
-    def epochs(self) -> str:
+    def epochs(self, tenant: str) -> str:
         """Changes whenever a kept answer must not be replayed any more."""
-        return digest([self.policy.digest, self.registry.digest, self.switches.epoch])
+        return digest([self.policy.digest, self.registry.digest(tenant), self.switches.epoch])
 
 
 class State:

@@ -1,0 +1,72 @@
+# Two commands matter: `make demo` shows the product, `make test` checks everything.
+PYTHON ?= python3
+BIN    := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# an OPA installed by .ci/run is found; one on the PATH as well
+export PATH := $(CURDIR)/.tools/bin:$(PATH)
+
+.PHONY: demo serve test lint types layers proto rego pytest lock stubs clean help
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+demo: .venv/ready .venv-demo/ready ## start the PDP and a real MCP server, ask it a dozen questions, print the answers
+	@$(BIN)/pdp demo
+
+serve: .venv/ready .venv-demo/ready ## the demo's server, left running
+	@$(BIN)/pdp demo --serve
+
+test: lint types layers proto rego pytest ## everything
+
+lint: .venv/ready ## style
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: .venv/ready ## mypy, strict
+	$(BIN)/mypy
+
+layers: .venv/ready ## imports go one way
+	$(BIN)/lint-imports
+
+proto: .venv/ready ## the public contract: lint, fresh stubs, golden numbers, no breaking change
+	$(BIN)/buf lint
+	$(BIN)/python proto/generate.py --check
+	$(BIN)/python proto/snapshot.py --check
+	$(BIN)/python proto/breaking.py
+
+rego: .venv/ready ## load gate and policy tests on the embedded engine; on a real OPA too where there is one
+	$(BIN)/pdp policy check rego/examples/acme
+	$(BIN)/pdp policy test rego/examples/acme
+	@sh rego/opa.sh
+
+pytest: .venv/ready .venv-demo/ready ## Python tests
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
+
+stubs: .venv/ready ## generate pdp/v1 from proto/
+	$(BIN)/python proto/generate.py
+	$(BIN)/python proto/snapshot.py
+
+lock: ## resolve the lock files again (needs uv)
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --extra server --group dev pyproject.toml -o requirements.lock
+	echo 'mcp-server-git' | uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header - -o requirements-demo.lock
+
+# Every package is checked against the hash in the lock file.
+.venv/ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	@echo "setting up .venv from requirements.lock"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install -q --require-hashes -r requirements.lock
+	@$(BIN)/pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+# The demo's MCP server lives apart: its SDK need not agree with ours.
+.venv-demo/ready: requirements-demo.lock
+	@echo "setting up .venv-demo (the public mcp-server-git)"
+	@$(PYTHON) -m venv .venv-demo
+	@.venv-demo/bin/pip install -q --require-hashes -r requirements-demo.lock
+	@touch $@
+
+clean: ## forget environments and what the demo made
+	rm -rf .venv .venv-demo .tools var

@@ -1,0 +1,284 @@
+"""Making records durable: stamps them, gathers what must be committed together, and waits for the commit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from pdp.core import events, record
+from pdp.core.answer import Answer, ListAnswer
+from pdp.core.digest import commitment, keyed_index
+from pdp.core.errors import BundleFault, Fault, InvalidRequest, Unavailable
+from pdp.core.facts import NS, Facts
+from pdp.core.ids import RANDOM_BYTES, uuid7
+from pdp.core.outcome import denied
+from pdp.core.record import Decided, Pins, Sealed, Stamp
+from pdp.core.request import Ask, Caller, ListAsk
+from pdp.ports import (
+    Artefact,
+    CallRow,
+    Clock,
+    Commit,
+    Entropy,
+    LoadedPolicy,
+    RecordRef,
+    RegistryChange,
+    ReplyRow,
+    Store,
+    SwitchRow,
+    ValueRow,
+)
+from pdp.service.establish import SALT_BYTES, Established
+from pdp.service.evaluate import Evaluated
+from pdp.service.state import Snapshot
+
+CLOCK = "clock"  # high-water mark of the wall clock, so that it never runs back over a restart
+CLOCK_STEP_NS = 5 * NS
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What one decision was made of."""
+
+    ask: Ask
+    caller: Caller
+    call: Established
+    found: Evaluated
+    snapshot: Snapshot
+    at_ns: int
+    request: str | None  # keyed HMAC of what was asked, when it may be repeated
+
+
+@dataclass(frozen=True, slots=True)
+class ListRecording:
+    """What one filtered list was made of."""
+
+    ask: ListAsk
+    caller: Caller
+    facts: Facts
+    found: Evaluated
+    snapshot: Snapshot
+    at_ns: int
+    subject_index: str
+
+
+class Recorder:
+    """Writes every record of this process. `boot` names this run."""
+
+    def __init__(self, store: Store, clock: Clock, entropy: Entropy, *, boot: str, index_key: bytes) -> None:
+        self._store = store
+        self._clock = clock
+        self._entropy = entropy
+        self._index_key = index_key
+        self._marked_ns = 0
+        self.boot = boot
+
+    def new_id(self, at_ns: int) -> str:
+        """A UUIDv7 for a decision or event."""
+        return uuid7(at_ns, self._entropy.bytes(RANDOM_BYTES))
+
+    def find(self, decision_id: str) -> RecordRef:
+        """Where a decision's record stands. Raises Unavailable if the log does not have it."""
+        found = self._store.record(decision_id)
+        if found is None:
+            raise Unavailable("record.missing", "The record of the kept answer is not in the log.")
+        return found.ref
+
+    async def decision(self, made: Recording, answer: Answer, reply: ReplyRow | None) -> tuple[Answer, RecordRef]:
+        """Commit one decision with everything that belongs to it; returns what may leave.
+
+        A record too large for the log turns the answer into a denial, which always fits.
+        """
+        stamp = self._stamp(answer.decision_id, made.at_ns, made.caller.tenant)
+        sealed, values = self._seal(made, answer.decision_id)
+        decided = Decided(
+            facts=made.call.facts,
+            outcome=made.found.outcome,
+            pins=_pins(made.snapshot, made.caller.tenant),
+            sealed=sealed,
+            valid_until_ns=answer.valid_until_ns,
+            evidence=made.found.evidence,
+            enforcement=answer.enforcement,
+        )
+        try:
+            data = record.decision(stamp, decided)
+        except record.RecordTooLargeError as fault:
+            outcome = denied(fault.code, fault.message)
+            decided = replace(decided, outcome=outcome, evidence=(), valid_until_ns=0)
+            data, reply = record.decision(stamp, decided), None
+            answer = replace(
+                answer,
+                effect=outcome.effect,
+                reasons=outcome.reasons,
+                obligations=(),
+                requirements=(),
+                valid_until_ns=0,
+                retry_after_ms=0,
+            )
+        ref = await self._commit(stamp, "decision", data, values=values, call=made.call.call, reply=reply)
+        return answer, ref
+
+    async def list(self, made: ListRecording, answer: ListAnswer) -> RecordRef:
+        """Commit one filtered list."""
+        stamp = self._stamp(answer.decision_id, made.at_ns, made.caller.tenant)
+        salt = self._entropy.bytes(SALT_BYTES)
+        sealed = Sealed(
+            session=self._session(made.caller, made.ask.session.id),
+            input=commitment(salt, "input", made.found.document),
+        )
+        decided = Decided(
+            made.facts, made.found.outcome, _pins(made.snapshot, made.caller.tenant), sealed, answer.valid_until_ns
+        )
+        value = ValueRow(stamp.id, made.caller.tenant, made.subject_index, "input", salt, made.found.document)
+        return await self._commit(stamp, "list", record.listing(stamp, decided), values=(value,))
+
+    async def refusal(self, caller: Caller, fault: Fault, rpc: str, at_ns: int) -> RecordRef:
+        """A request that was not answered: code and caller, nothing of its content."""
+        stamp = self._event(at_ns, caller.tenant)
+        field = fault.field if isinstance(fault, InvalidRequest) else ""
+        data = events.refusal(stamp, caller=caller.name, rpc=rpc, code=fault.code, field=field)
+        return await self._commit(stamp, "refusal", data)
+
+    async def refusals(self) -> RecordRef | None:
+        """What lay beyond the quota since the last time, if anything."""
+        counts = self._store.aggregated_refusals()
+        if not counts:
+            return None
+        stamp = self._event(self._clock.now_ns())
+        return await self._commit(stamp, "refusals", events.refusals(stamp, counts))
+
+    async def started(self, version: str, config_sha256: str, clean: bool) -> RecordRef:
+        """The run begins to answer."""
+        stamp = self._event(self._clock.now_ns())
+        data = events.start(
+            stamp, version=version, config_sha256=config_sha256, records=self._store.size(), clean=clean
+        )
+        return await self._commit(stamp, "start", data)
+
+    async def stopped(self, reason: str) -> RecordRef:
+        """The run ends on purpose."""
+        stamp = self._event(self._clock.now_ns())
+        return await self._commit(stamp, "stop", events.stop(stamp, reason=reason))
+
+    async def configured(self, sha256: str, keys: Sequence[str]) -> RecordRef:
+        """The configuration differs from the one of the last run."""
+        stamp = self._event(self._clock.now_ns())
+        data = events.config(stamp, sha256=sha256, keys=keys, by="operator")
+        return await self._commit(stamp, "config", data)
+
+    async def policy_activated(self, loaded: LoadedPolicy, at_ns: int) -> RecordRef:
+        """A bundle is about to become active; it is kept by digest so that its decisions can be replayed."""
+        stamp = self._event(at_ns)
+        data = events.policy(stamp, digest=loaded.digest, revision=loaded.revision, packs=loaded.packs)
+        kept = Artefact(loaded.digest, "bundle", loaded.artefact)
+        return await self._commit(stamp, "policy", data, artefacts=(kept,))
+
+    async def policy_refused(self, fault: BundleFault, at_ns: int) -> RecordRef:
+        """A bundle was refused; the last good one stays."""
+        stamp = self._event(at_ns)
+        return await self._commit(
+            stamp, "policy", events.policy(stamp, digest="", revision="", packs=(), problem=fault.code)
+        )
+
+    async def registry(self, change: RegistryChange, at_ns: int) -> RecordRef:
+        """The registry changed, or a set was refused. The serial's high-water mark moves with the record."""
+        stamp = self._event(at_ns, change.tenant)
+        data = events.registry(
+            stamp,
+            digest=change.digest,
+            serial=change.serial,
+            loaded=change.loaded,
+            refused=change.refused,
+            problem=change.problem,
+        )
+        mark = ((f"registry.{change.tenant}", change.serial),)
+        return await self._commit(stamp, "registry", data, high_water=() if change.problem else mark)
+
+    async def switch(self, row: SwitchRow, at_ns: int) -> RecordRef:
+        """A switch and its record, in one commit."""
+        stamp = self._event(at_ns, row.tenant)
+        made = events.Switched(
+            scope=row.scope,
+            server=row.server,
+            value=row.value,
+            engaged=row.engaged,
+            reason=row.reason,
+            by=row.by,
+            until_ns=row.until_ns,
+        )
+        return await self._commit(stamp, "switch", events.switch(stamp, made), switch=row)
+
+    async def reload(self, by: str, results: Mapping[str, str], at_ns: int) -> RecordRef:
+        """Somebody asked for a reload."""
+        stamp = self._event(at_ns)
+        return await self._commit(stamp, "reload", events.reload(stamp, by=by, results=results))
+
+    def _seal(self, made: Recording, record_id: str) -> tuple[Sealed, tuple[ValueRow, ...]]:
+        """Commitments for the record, and the erasable rows behind them."""
+        call, tenant, subject = made.call, made.caller.tenant, made.call.subject_index
+        salt = self._entropy.bytes(SALT_BYTES)
+        sealed = Sealed(
+            request=made.request,
+            session=self._session(made.caller, made.ask.session.id),
+            arguments=call.arguments_commitment,
+            input=commitment(salt, "input", made.found.document),
+        )
+        rows = (("arguments", call.salt, call.arguments), ("input", salt, made.found.document))
+        return sealed, tuple(ValueRow(record_id, tenant, subject, path, key, data) for path, key, data in rows)
+
+    def _session(self, caller: Caller, session: str) -> str | None:
+        if not session:
+            return None
+        return keyed_index(self._index_key, "session", caller.tenant, caller.name, session)
+
+    def _event(self, at_ns: int, tenant: str = "") -> Stamp:
+        return self._stamp(self.new_id(at_ns), at_ns, tenant)
+
+    def _stamp(self, record_id: str, at_ns: int, tenant: str) -> Stamp:
+        return Stamp(self._store.origin, record_id, at_ns, self._clock.monotonic_ns(), self.boot, tenant)
+
+    async def _commit(  # noqa: PLR0913 - the parts of one commit
+        self,
+        stamp: Stamp,
+        kind: str,
+        data: bytes,
+        *,
+        values: tuple[ValueRow, ...] = (),
+        call: CallRow | None = None,
+        reply: ReplyRow | None = None,
+        artefacts: tuple[Artefact, ...] = (),
+        switch: SwitchRow | None = None,
+        high_water: tuple[tuple[str, int], ...] = (),
+    ) -> RecordRef:
+        if stamp.time_ns - self._marked_ns >= CLOCK_STEP_NS:
+            self._marked_ns = stamp.time_ns
+            high_water = (*high_water, (CLOCK, stamp.time_ns))
+        return await self._store.commit(
+            Commit(
+                record_id=stamp.id,
+                kind=kind,
+                tenant=stamp.tenant,
+                at_ns=stamp.time_ns,
+                record=data,
+                values=values,
+                call=call,
+                reply=reply,
+                artefacts=artefacts,
+                switch=switch,
+                high_water=high_water,
+            )
+        )
+
+
+def _pins(snapshot: Snapshot, tenant: str) -> Pins:
+    policy = snapshot.policy
+    return Pins(
+        revision=policy.revision,
+        policy_digest=policy.digest,
+        engine=policy.engine.name,
+        engine_version=policy.engine.version,
+        org_digest=policy.org_digest,
+        registry_serial=snapshot.registry.serial(tenant),
+        registry_digest=snapshot.registry.digest(tenant),
+        switch_epoch=snapshot.switches.epoch,
+    )

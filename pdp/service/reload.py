@@ -1,0 +1,114 @@
+"""Reading policy, registry and keys again. What does not pass its checks is not activated: the last good one
+stays. Every change is recorded before it takes effect."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pdp.core.errors import BundleFault, Fault
+from pdp.ports import Clock, PolicySource, RecordRef, Registry, Subjects
+from pdp.service.record import Recorder
+from pdp.service.state import State
+
+Part = Literal["policy", "registry", "keys"]
+PARTS: tuple[Part, ...] = ("policy", "registry", "keys")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The last thing that went wrong with a part; bland."""
+
+    code: str
+    message: str
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """What became of one part."""
+
+    part: Part
+    ok: bool
+    changed: bool
+    active: str
+    failure: Failure | None = None
+
+
+@dataclass(slots=True)
+class Reloads:
+    """`AdminService.Reload`, and the reloads that run by themselves."""
+
+    state: State
+    policies: PolicySource
+    registry: Registry
+    subjects: Subjects
+    reload_keys: Callable[[int], Awaitable[None]]
+    recorder: Recorder
+    clock: Clock
+    policy_failure: Failure | None = None
+    policy_since_ns: int = 0
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # one reload at a time
+
+    async def __call__(self, parts: tuple[Part, ...], by: str) -> tuple[tuple[Reloaded, ...], RecordRef | None]:
+        """Read the parts again (all, when empty). What does not pass its checks is not activated.
+
+        Each change is recorded by itself; a reload that somebody asked for is recorded too (`by` not empty).
+        """
+        run = {"policy": self._reload_policy, "registry": self._reload_registry, "keys": self._reload_the_keys}
+        async with self._lock:
+            results = tuple([await run[part]() for part in parts or PARTS])
+            ref = None
+            if by:
+                outcome = {str(r.part): _word(r) for r in results}
+                ref = await self.recorder.reload(by, outcome, self.clock.now_ns())
+            return results, ref
+
+    async def _reload_policy(self) -> Reloaded:
+        active = self.state.policy
+        at = self.clock.now_ns()
+        try:
+            loaded = await self.policies.load(active.digest if active else None)
+        except BundleFault as fault:
+            known, self.policy_failure = self.policy_failure, Failure(fault.code, fault.message, at)
+            if known is None or (known.code, known.message) != (fault.code, fault.message):
+                await self.recorder.policy_refused(fault, at)
+            return Reloaded("policy", False, False, active.digest if active else "", self.policy_failure)
+        self.policy_failure = None
+        if loaded is None:
+            return Reloaded("policy", True, False, active.digest if active else "")
+        try:
+            # the record comes first: no answer under a policy whose activation is not in the log
+            await self.recorder.policy_activated(loaded, at)
+        except Fault:
+            await loaded.engine.close()
+            raise
+        self.state.activate(loaded)
+        self.policy_since_ns = at
+        return Reloaded("policy", True, True, loaded.digest)
+
+    async def _reload_registry(self) -> Reloaded:
+        at = self.clock.now_ns()
+        changes = await self.registry.reload(at)
+        for change in changes:
+            await self.recorder.registry(change, at)
+        self.state.pin_registry(self.registry.view(at))
+        active = ", ".join(f"{c.tenant}: serial {c.serial}" for c in changes)
+        problem = next((c.problem for c in changes if c.problem), "")
+        if problem:
+            message = "A set was not taken; `pdp tools verify` says why. The last good one stays for a while."
+            return Reloaded("registry", False, True, active, Failure(problem, message, at))
+        return Reloaded("registry", True, bool(changes), active)
+
+    async def _reload_the_keys(self) -> Reloaded:
+        at = self.clock.now_ns()
+        await self.reload_keys(at)
+        return Reloaded("keys", True, False, f"{len(self.subjects.key_status(at))} issuers")
+
+
+def _word(result: Reloaded) -> str:
+    if result.failure is not None:
+        return result.failure.code
+    return "changed" if result.changed else "unchanged"

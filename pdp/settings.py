@@ -1,0 +1,183 @@
+"""The configuration: one YAML file, overlaid by `PDP_` variables. Everything unknown is an error.
+
+`PDP_STORE__PATH=/x` sets `store.path`; a variable that names no setting is refused like an unknown key, so a
+typo never silently leaves a default in place. Relative paths are relative to the file. A secret is never
+written into the file: `file:PATH` says where it lies.
+"""
+
+from __future__ import annotations
+
+import difflib
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pdp.adapters.grpc.options import ServerOptions
+from pdp.core.digest import Json, digest
+from pdp.core.errors import ConfigurationFault
+from pdp.engines.options import PolicyOptions
+from pdp.identity.options import IdentityOptions
+from pdp.registry.options import RegistryOptions
+from pdp.sessions.options import SessionOptions
+from pdp.store.options import StoreOptions
+
+PREFIX = "PDP_"
+_MIN_SECRET_BYTES = 32
+
+
+class ServiceOptions(BaseModel):
+    """Limits and terms of answers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_in_flight: int = Field(256, ge=1, le=100_000, description="Calls at once; beyond, RESOURCE_EXHAUSTED.")
+    min_budget_ms: int = Field(10, ge=1, le=10_000, description="A nearer deadline is refused at once.")
+    allow_seconds: int = Field(30, ge=1, le=300, description="How long an allow may be used.")
+    list_seconds: int = Field(60, ge=1, le=3600, description="How long a filtered list may be shown.")
+    retry_after_ms: int = Field(5_000, ge=100, le=600_000, description="When a pending call may ask again.")
+    watch_seconds: float = Field(
+        1.0, ge=0.1, le=60, description="How often policy, registry and keys are looked at for changes."
+    )
+    index_key: str = Field(
+        "", description="file:PATH of 32 random bytes or more; replicas share it. Made for you in development."
+    )
+
+
+class Settings(BaseModel):
+    """The whole configuration."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mode: Literal["production", "development"] = Field(
+        "production", description="Development allows development keys and gRPC reflection, and says so."
+    )
+    server: ServerOptions = Field(default_factory=ServerOptions)
+    service: ServiceOptions = Field(default_factory=lambda: ServiceOptions())
+    policy: PolicyOptions = Field(default_factory=PolicyOptions)
+    registry: RegistryOptions = Field(default_factory=RegistryOptions)
+    identity: IdentityOptions = Field(default_factory=IdentityOptions)
+    sessions: SessionOptions = Field(default_factory=SessionOptions)
+    store: StoreOptions
+
+    @property
+    def production(self) -> bool:
+        return self.mode == "production"
+
+    def fingerprint(self) -> str:
+        """Digest of the configuration for its record. References to secrets are in it, secrets are not."""
+        found: Json = self.model_dump(mode="json")
+        return digest(found)
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML without duplicate keys: the second would silently win."""
+
+
+def _mapping(loader: _StrictLoader, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
+    seen: set[object] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call] # PyYAML has no types here
+        if key in seen:
+            raise ConfigurationFault(
+                "config.duplicate", f"line {key_node.start_mark.line + 1}: the key '{key}' stands twice; keep one."
+            )
+        seen.add(key)
+    found: dict[object, object] = yaml.SafeLoader.construct_mapping(loader, node, deep)
+    return found
+
+
+_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def read_yaml(text: str, where: str) -> dict[str, Any]:
+    """A YAML mapping without duplicate keys. Raises ConfigurationFault with the line."""
+    try:
+        found = yaml.load(text, _StrictLoader)  # noqa: S506 - a subclass of SafeLoader
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigurationFault("config.yaml", f"{where}, line {line}: {error.problem or 'not YAML'}.") from None
+    if not isinstance(found, dict):
+        raise ConfigurationFault("config.yaml", f"{where}: must be a mapping of settings.")
+    return found
+
+
+def load(path: Path, environment: Mapping[str, str]) -> Settings:
+    """Read, overlay, validate. Raises ConfigurationFault naming every wrong key and the nearest right one."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationFault(
+            "config.unreadable", f"{path.name}: cannot be read ({error.strerror}); give --config FILE."
+        ) from None
+    found = read_yaml(text, path.name)
+    _overlay(found, environment)
+    return validate(found, path.parent)
+
+
+def validate(found: Mapping[str, Any], folder: Path) -> Settings:
+    """Validate settings; relative paths are taken from `folder`."""
+    try:
+        settings = Settings.model_validate(found, context={"folder": folder})
+    except ValidationError as error:
+        raise ConfigurationFault("config.invalid", "\n".join(_problems(error))) from None
+    return settings
+
+
+def _overlay(found: dict[str, Any], environment: Mapping[str, str]) -> None:
+    for name in sorted(environment):
+        if not name.startswith(PREFIX):
+            continue
+        *sections, last = name.removeprefix(PREFIX).lower().split("__")
+        place = found
+        for section in sections:
+            place = place.setdefault(section, {})
+            if not isinstance(place, dict):
+                raise ConfigurationFault("config.variable", f"{name}: '{section}' is not a section.")
+        place[last] = yaml.safe_load(environment[name])
+
+
+def _problems(error: ValidationError) -> list[str]:
+    found = []
+    for problem in error.errors(include_url=False, include_input=False, include_context=False):
+        where = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            near = _nearest(problem["loc"])
+            hint = f" Did you mean '{near}'?" if near else ""
+            found.append(f"{where}: unknown key.{hint}")
+        else:
+            found.append(f"{where}: {problem['msg'].removeprefix('Value error, ')}.".replace("..", "."))
+    return sorted(found)
+
+
+def _nearest(loc: tuple[int | str, ...]) -> str | None:
+    """The nearest valid sibling of an unknown key, by walking the models along `loc`."""
+    model: Any = Settings
+    for part in loc[:-1]:
+        field = getattr(model, "model_fields", {}).get(part)
+        model = getattr(field, "annotation", None)
+        if model is None:
+            return None
+    names = list(getattr(model, "model_fields", {}))
+    close = difflib.get_close_matches(str(loc[-1]), names, n=1, cutoff=0.6)
+    return close[0] if close else None
+
+
+def secret(reference: str, folder: Path) -> bytes:
+    """The bytes behind `file:PATH`, without a trailing newline. Raises ConfigurationFault, never showing them."""
+    if not reference.startswith("file:"):
+        raise ConfigurationFault("config.secret", "A secret is given as file:PATH, never in the configuration.")
+    path = folder / reference.removeprefix("file:")
+    try:
+        mode = path.stat().st_mode
+        data = path.read_bytes().rstrip(b"\r\n")
+    except OSError as error:
+        raise ConfigurationFault("config.secret", f"{path.name}: cannot be read ({error.strerror}).") from None
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise ConfigurationFault("config.secret", f"{path.name}: others may read it; chmod 600 it.")
+    if len(data) < _MIN_SECRET_BYTES:
+        raise ConfigurationFault("config.secret", f"{path.name}: shorter than {_MIN_SECRET_BYTES} bytes.")
+    return data
