@@ -1,0 +1,305 @@
+"""The pool: a bounded queue of questions, workers that take them in batches, and who is blamed when one dies.
+
+One batch is in flight per worker; what arrives meanwhile travels together in the next. Alone in an idle pool a
+question leaves at once; only when questions had to wait anyway may the next batch linger for company.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import deque
+from collections.abc import Callable
+
+from pdp.core.decide import Question
+from pdp.core.errors import EngineFault, Overloaded
+from pdp.engines import wire
+from pdp.engines.link import Item, Link
+from pdp.engines.options import Counters, PoolOptions
+from pdp.engines.progress import Progress
+
+_HELLO_SECONDS = 5.0
+_UNAVAILABLE = "The policy engine is not available; the call is denied. Try again later."
+_TOO_LARGE = "The input document is too large; send smaller arguments or fewer tools."
+_BUSY = "The policy engine was too busy to decide in time; try again later."
+_TIMEOUT = ("policy.timeout", "The policy did not come to a decision in time.")
+_CRASHED = ("policy.crashed", "The policy engine crashed on this call.")
+_FAULTS = {
+    wire.Status.INPUT: ("policy.input", "The input document is not one that the policy engine accepts."),
+    wire.Status.UNDEFINED: ("policy.undefined", "The policy returned no decision."),
+    wire.Status.NOT_A_DECISION: ("policy.not_a_decision", "The policy did not return a decision."),
+    wire.Status.ERROR: ("policy.error", "The policy failed while it was evaluated."),
+}
+
+
+class Pool:
+    """Dispatches questions over links. It does not start workers: `wanted` is called when one more is needed.
+
+    `condemn` has a worker killed; the pool goes on when its link is lost.
+    """
+
+    def __init__(
+        self,
+        options: PoolOptions,
+        counters: Counters,
+        *,
+        wanted: Callable[[], None],
+        condemn: Callable[[Link], None],
+        on_kill: Callable[[str], None],
+    ) -> None:
+        self._options = options
+        self._counters = counters
+        self._wanted = wanted
+        self._condemn = condemn
+        self._on_kill = on_kill
+        self._loop = asyncio.get_running_loop()
+        self._nonces = itertools.count(1)
+        self._queue: deque[Item] = deque()
+        self._queued_bytes = 0
+        self._again: deque[Item] = deque()  # neighbours of the dead, evaluated one by one
+        self._idle: deque[Link] = deque()
+        self._links: set[Link] = set()  # alive and not condemned
+        self._dispatching: asyncio.Handle | None = None
+        self._last_sent = 0.0
+        self._sweeper: asyncio.TimerHandle | None = None
+        self.failed_starts = 0  # workers in a row that died before their hello
+        self.refusing = False  # no worker can be had: fail at once rather than after `patience_ms`
+
+        self.started = asyncio.Event()  # the first worker is up
+
+    @property
+    def size(self) -> int:
+        """Workers alive or starting."""
+        return len(self._links)
+
+    @property
+    def alive(self) -> bool:
+        """Whether any worker is up."""
+        return any(link.up for link in self._links)
+
+    async def evaluate(self, asked: Question) -> bytes:
+        """JSON of `data.pdp.decision` for the question. Raises EngineFault; Overloaded when the queue is full."""
+        if self.refusing:
+            raise EngineFault("policy.unavailable", _UNAVAILABLE)
+        size = len(asked.document)
+        if size > self._options.cap(asked.phase):
+            raise EngineFault("policy.input", _TOO_LARGE)
+        if self._full(size):
+            raise Overloaded("overload.policy", "Too many calls wait for the policy engine; try again later.")
+        item = Item(next(self._nonces), asked, self._loop.time(), self._loop.create_future())
+        self._queue.append(item)
+        self._queued_bytes += size
+        if self._sweeper is None:
+            self._sweeper = self._loop.call_later(self._options.patience_ms / 1000, self._sweep)
+        if self._idle and (self._dispatching is None or len(self._queue) == self._options.batch_items):
+            # not at once: whoever asks in this round of the loop shares the batch
+            if self._dispatching is not None:
+                self._dispatching.cancel()
+            self._dispatching = self._loop.call_soon(self._dispatch)
+        return await item.answer
+
+    def adopt(self, ident: int, bundle: bytes, progress: Progress, frame_bytes: int) -> Link:
+        """A link for a new worker, to be connected by the caller."""
+        link = Link(ident, bundle, progress, self, wire.Frames(frame_bytes))
+        self._links.add(link)
+        link.timer = self._loop.call_later(_HELLO_SECONDS, self._kill, link, "stalled")
+        return link
+
+    def abandon(self, link: Link) -> None:
+        """Forget an adopted link that could not be connected."""
+        link.stop_timer()
+        self._links.discard(link)
+
+    def refuse(self) -> None:
+        """Fail everything that waits, and whatever comes until `refusing` is reset."""
+        self.refusing = True
+        for item in (*self._again, *self._queue):
+            _fail(item, "policy.unavailable", _UNAVAILABLE)
+        self._again.clear()
+        self._queue.clear()
+        self._queued_bytes = 0
+
+    def close(self) -> None:
+        """Refuse everything for good, what is in flight too, and close every link."""
+        self.refuse()
+        for timer in (self._dispatching, self._sweeper):
+            if timer is not None:
+                timer.cancel()
+        links = list(self._links)
+        self._links.clear()
+        self._idle.clear()
+        for link in links:
+            link.condemned = "closed"
+            link.close()
+
+    # what links report
+
+    def came_up(self, link: Link) -> None:
+        """A worker said hello."""
+        if link.condemned:
+            return
+        link.stop_timer()
+        self.started.set()
+        self.failed_starts = 0
+        self.refusing = False
+        self._idle.append(link)
+        self._dispatch_now()
+
+    def answered(self, link: Link, settled: list[tuple[Item, wire.Reply]]) -> None:
+        """A worker answered some items of its batch, or all that were left."""
+        for item, reply in settled:
+            if item.answer.done():
+                continue
+            if reply.status is wire.Status.OK:
+                item.answer.set_result(reply.body)
+            else:
+                code, message = _FAULTS[reply.status]
+                _fail(item, code, message, reply.body.decode(errors="replace"))
+        if link.flight is None and not link.condemned:
+            self._idle.append(link)
+            self._dispatch_or_linger()
+
+    def mismatched(self, link: Link) -> None:
+        """A worker cannot be believed; neither can what else it would say about its batch."""
+        self._counters.mismatches += 1
+        for item in link.unanswered():
+            _fail(item, "policy.mismatch", "The policy engine's answer does not belong to this call.")
+        link.flight = None
+        self._kill(link, "mismatch")
+
+    def lost(self, link: Link) -> None:
+        """A worker is dead: blame the item in progress, evaluate its neighbours again."""
+        if not link.up:
+            self.failed_starts += 1
+        if link in self._links:
+            self._links.discard(link)
+            if link in self._idle:
+                self._idle.remove(link)
+            self._wanted()
+        if link.condemned == "closed":
+            for item in link.unanswered():
+                _fail(item, "policy.unavailable", _UNAVAILABLE)
+            return
+        cause = link.condemned or "crashed"
+        culprit, since = link.in_progress()
+        if culprit is not None:
+            late = (self._loop.time() - since) * 1000 >= self._options.deadline_ms
+            if cause == "crashed" and late:
+                cause = "timeout"  # its own alarm was quicker than our timer
+            _fail(culprit, *(_TIMEOUT if cause == "timeout" else _CRASHED))
+        for item in link.unanswered():
+            if item is not culprit:
+                self._rerun(item)
+        link.flight = None
+        self._counters.kills += 1
+        self._counters.timeouts += cause == "timeout"
+        self._counters.crashes += cause == "crashed"
+        self._on_kill(cause)
+        self._dispatch_now()
+
+    # dispatch
+
+    def _dispatch_or_linger(self) -> None:
+        if self._dispatching is not None or not (self._queue or self._again):
+            return
+        due = self._last_sent + self._options.linger_ms / 1000
+        # a lone waiter gains nothing by waiting longer, nor does a full batch
+        if not self._again and 1 < len(self._queue) < self._options.batch_items and self._loop.time() < due:
+            self._dispatching = self._loop.call_at(due, self._dispatch)
+        else:
+            self._dispatch()
+
+    def _dispatch_now(self) -> None:
+        if self._dispatching is not None:
+            self._dispatching.cancel()
+        self._dispatch()
+
+    def _dispatch(self) -> None:
+        self._dispatching = None
+        while self._idle and (items := self._take()):
+            link = self._idle.popleft()
+            self._last_sent = self._loop.time()
+            self._counters.batches += 1
+            self._counters.items += len(items)
+            link.send(items, self._last_sent)
+            link.timer = self._loop.call_later(self._options.deadline_ms / 1000, self._overdue, link)
+
+    def _take(self) -> list[Item]:
+        while self._again:
+            item = self._again.popleft()
+            if not item.answer.done():
+                return [item]
+        taken: list[Item] = []
+        size = 0
+        share = min(self._options.batch_items, -(-len(self._queue) // len(self._idle)))
+        while self._queue and len(taken) < share:
+            length = len(self._queue[0].asked.document)
+            if taken and size + length > self._options.batch_bytes:
+                break
+            item = self._queue.popleft()
+            self._queued_bytes -= length
+            if not item.answer.done():  # its caller has gone
+                taken.append(item)
+                size += length
+        return taken
+
+    def _rerun(self, item: Item) -> None:
+        item.attempts += 1
+        if self.refusing or item.attempts >= self._options.attempts:
+            _fail(item, "policy.unavailable", _UNAVAILABLE)
+        elif not item.answer.done():
+            self._counters.reruns += 1
+            self._again.append(item)
+
+    # time
+
+    def _overdue(self, link: Link) -> None:
+        """The deadline of what was in progress when the timer was set; something else may be by now."""
+        item, since = link.in_progress()
+        left = since + self._options.deadline_ms / 1000 - self._loop.time()
+        if left > 0:
+            link.timer = self._loop.call_later(left, self._overdue, link)
+        else:
+            self._kill(link, "timeout" if item is not None else "stalled")
+
+    def _kill(self, link: Link, why: str) -> None:
+        if link.condemned:
+            return
+        link.condemned = why
+        link.stop_timer()
+        self._links.discard(link)
+        if link in self._idle:
+            self._idle.remove(link)
+        self._condemn(link)
+        self._wanted()
+
+    def _sweep(self) -> None:
+        """Fail what has waited too long, queued or in flight, such as behind calls that each cost a worker."""
+        oldest = self._loop.time() - self._options.patience_ms / 1000
+        for queue in (self._again, self._queue):
+            while queue and (queue[0].since <= oldest or queue[0].answer.done()):
+                item = queue.popleft()
+                if queue is self._queue:
+                    self._queued_bytes -= len(item.asked.document)
+                _fail(item, "policy.unavailable", _BUSY)
+        waiting = [queue[0].since for queue in (self._again, self._queue) if queue]
+        for item in (item for link in self._links for item in link.unanswered()):
+            if item.since <= oldest:
+                _fail(item, "policy.unavailable", _BUSY)
+            else:
+                waiting.append(item.since)
+        self._sweeper = self._loop.call_later(min(waiting) - oldest, self._sweep) if waiting else None
+
+    def _full(self, size: int) -> bool:
+        options = self._options
+        if len(self._queue) < options.queue_items and self._queued_bytes + size <= options.queue_bytes:
+            return False
+        # those whose callers have gone do not count
+        self._queue = deque(item for item in self._queue if not item.answer.done())
+        self._queued_bytes = sum(len(item.asked.document) for item in self._queue)
+        return len(self._queue) >= options.queue_items or self._queued_bytes + size > options.queue_bytes
+
+
+def _fail(item: Item, code: str, message: str, detail: str = "") -> None:
+    if not item.answer.done():
+        item.answer.set_exception(EngineFault(code, message, detail=detail))
