@@ -1,0 +1,1 @@
+"""What is inside a call: strict JSON, the pinned schema, findings (DESIGN section 4, observed facts)."""

@@ -1,0 +1,76 @@
+"""The `Content` port: arguments in, one fact out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cachetools import LRUCache
+
+from pdp.content.findings import findings
+from pdp.content.options import ContentOptions
+from pdp.content.validate import Compiled, SchemaError
+from pdp.core.digest import Json
+from pdp.core.facts import ArgumentsFact, Check, failed
+from pdp.core.strict_json import parse_object
+from pdp.ports import PinnedTool
+
+FIELD = "arguments_json"
+OTHER_DEPTH = 64  # definitions hold schemas, which nest deeper than arguments
+
+_UNCHECKED = failed(
+    "arguments.unchecked", "There is no pinned schema to check the arguments with; have the tool pinned and signed."
+)
+_INVALID = failed(
+    "arguments.schema_invalid",
+    "The pinned input schema does not compile, so no arguments can be checked; have the tool's server corrected "
+    "and pin it again. References outside the schema are never followed.",
+)
+
+
+class ArgumentsContent:
+    """Reads arguments strictly, checks them with the pinned schema, collects findings. Not thread-safe."""
+
+    def __init__(self, options: ContentOptions | None = None) -> None:
+        self._options = options or ContentOptions()
+        self._compiled: LRUCache[str, Compiled | None] = LRUCache(self._options.compiled_schemas)
+
+    def arguments(self, raw: bytes, tool: PinnedTool | None) -> ArgumentsFact:
+        """The fact about one call's arguments; empty bytes read as `{}`.
+
+        The check is `arguments.unchecked` without a pinned tool, `arguments.schema_invalid` when its schema does
+        not compile, `arguments.schema` when the arguments break it. Raises InvalidRequest for what is not one
+        strict JSON object within the limits.
+        """
+        limit = self._options
+        value, depth = parse_object(
+            raw or b"{}", FIELD, max_bytes=limit.max_arguments_bytes, max_depth=limit.max_depth
+        )
+        return ArgumentsFact(
+            check=self._check(value, tool),
+            value=value,
+            findings=findings(value, tool.input_schema if tool is not None else None),
+            size=len(raw),
+            depth=depth,
+        )
+
+    def object(self, raw: bytes, field: str) -> Mapping[str, Json]:
+        """An optional strict JSON object; empty bytes read as `{}`. Raises InvalidRequest naming `field`."""
+        if not raw:
+            return {}
+        return parse_object(raw, field, max_bytes=self._options.max_arguments_bytes, max_depth=OTHER_DEPTH)[0]
+
+    def _check(self, value: Mapping[str, Json], tool: PinnedTool | None) -> Check:
+        if tool is None:
+            return _UNCHECKED
+        key = tool.manifest_sha256
+        if key not in self._compiled:
+            self._compiled[key] = _compiled(tool.input_schema)
+        compiled = self._compiled[key]
+        return _INVALID if compiled is None else compiled.check(value)
+
+
+def _compiled(schema: Mapping[str, Json]) -> Compiled | None:
+    try:
+        return Compiled(schema)
+    except SchemaError:
+        return None

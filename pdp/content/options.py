@@ -1,0 +1,17 @@
+"""Configuration of the content component."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pdp.core.strict_json import MAX_BYTES, MAX_DEPTH
+
+
+class ContentOptions(BaseModel):
+    """`content:` in the configuration."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_arguments_bytes: int = Field(default=MAX_BYTES, ge=2, le=4 * MAX_BYTES)
+    max_depth: int = Field(default=MAX_DEPTH, ge=1, le=64)
+    compiled_schemas: int = Field(default=4096, ge=1)  # kept compiled, least recently used go first

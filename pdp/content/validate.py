@@ -1,0 +1,77 @@
+"""The pinned input schema, compiled. Nothing is ever fetched: a schema that refers outside does not compile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import jsonschema_rs
+
+from pdp.content.pointer import pointer
+from pdp.core.digest import Json
+from pdp.core.facts import OK, Check, failed
+from pdp.core.schema import declared_names
+
+_BACKTRACKS = 10_000  # of the regular expression engine, for patterns that need it
+# where a pattern that gives up would make the whole pass
+_NEGATIVE = frozenset({"not", "if", "oneOf", "contains", "patternProperties"})
+
+
+class SchemaError(Exception):
+    """The schema does not compile."""
+
+
+class Compiled:
+    """One schema, ready. Drafts by `$schema`, 2020-12 when it is absent; formats are asserted."""
+
+    def __init__(self, schema: Mapping[str, Json]) -> None:
+        """Raises SchemaError."""
+        self._validator = _compile(dict(schema))
+        self._declared = declared_names(schema)
+
+    def check(self, value: Mapping[str, Json]) -> Check:
+        """`arguments.schema` for the first thing that breaks the schema: where, and which keyword."""
+        error = next(iter(self._validator.iter_errors(dict(value))), None)
+        if error is None:
+            return OK
+        # names that the schema does not declare are the caller's content
+        where = pointer(error.instance_path, self._declared.__contains__)
+        place = f"at {where}" if where else "at the top"
+        return failed(
+            "arguments.schema",
+            f"The arguments break the pinned schema {place}: keyword `{error.kind.name}`. "
+            "Send what the tool's inputSchema asks for.",
+        )
+
+
+def _compile(schema: dict[str, Json]) -> jsonschema_rs.Validator:
+    """Patterns run in linear time. Those with look-around or back-references cannot, so they run with a bounded
+    number of steps, and giving up counts as no match; where that would loosen, the schema is refused."""
+    linear = jsonschema_rs.RegexOptions()
+    try:
+        return _build(schema, linear)
+    except (ValueError, jsonschema_rs.ReferencingError) as error:
+        if _has_negative(schema):
+            raise SchemaError(type(error).__name__) from None
+    try:
+        return _build(schema, jsonschema_rs.FancyRegexOptions(backtrack_limit=_BACKTRACKS))
+    except (ValueError, jsonschema_rs.ReferencingError) as error:
+        raise SchemaError(type(error).__name__) from None
+
+
+def _build(
+    schema: dict[str, Json], options: jsonschema_rs.RegexOptions | jsonschema_rs.FancyRegexOptions
+) -> jsonschema_rs.Validator:
+    return jsonschema_rs.validator_for(schema, validate_formats=True, offline=True, pattern_options=options)
+
+
+def _has_negative(root: Json) -> bool:
+    pending: list[Json] = [root]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, Mapping):
+            if not _NEGATIVE.isdisjoint(node):
+                return True
+            pending.extend(node.values())
+        elif isinstance(node, Sequence) and not isinstance(node, str):
+            pending.extend(node)
+    return False

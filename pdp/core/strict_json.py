@@ -1,0 +1,133 @@
+"""Strict JSON: the one reader for JSON that somebody else wrote (DESIGN section 3, "malformed request").
+
+Two readers that understand the same bytes differently are a way around policy, so what is ambiguous is refused:
+duplicate keys at any depth, numbers that lose value, text that is not well-formed Unicode. Everything that
+passes has canonical bytes (`digest.canonical`). Messages say what is wrong and where, never a key or a value.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pdp.core.digest import INT64_MAX, INT64_MIN, Json
+from pdp.core.errors import InvalidRequest
+
+MAX_BYTES = 262_144
+MAX_DEPTH = 32  # the outermost object or array is depth 1
+_MAX_DIGITS = 20  # int64 needs 19 and a sign
+_EXACT = 2**53  # beyond this, a number written with a fraction or exponent is no longer exact
+_BOM = b"\xef\xbb\xbf"
+
+
+class _Duplicate:
+    """Stands for an object with a duplicate key until its depth is known."""
+
+
+class _Number(Exception):
+    """A number that cannot be kept exactly; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A JSON value and its depth: 0 for a scalar, 1 for a flat object or array."""
+
+    value: Json
+    depth: int
+
+
+def parse(raw: bytes, field: str, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> Parsed:
+    """Parse one JSON value from UTF-8 bytes. Raises InvalidRequest naming `field`."""
+    if len(raw) > max_bytes:
+        raise InvalidRequest(field, f"is {len(raw)} bytes; at most {max_bytes} are accepted")
+    if raw.startswith(_BOM):
+        raise InvalidRequest(field, "begins with a byte order mark; send plain UTF-8")
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(field, f"is not UTF-8 at byte {error.start}") from None
+    try:
+        value = _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        raise InvalidRequest(field, f"is not JSON at character {error.pos}") from None
+    except _Number as error:
+        raise InvalidRequest(field, str(error)) from None
+    except RecursionError:
+        raise InvalidRequest(field, _too_deep(max_depth)) from None
+    # raw surrogates are no UTF-8, so a lone one can only come from an escape
+    depth = _inspect(value, field, max_depth, escapes="\\u" in text)
+    return Parsed(value, depth)
+
+
+def parse_object(
+    raw: bytes, field: str, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH
+) -> tuple[Mapping[str, Json], int]:
+    """Parse one JSON object; returns it with its depth. Raises InvalidRequest naming `field`."""
+    parsed = parse(raw, field, max_bytes=max_bytes, max_depth=max_depth)
+    if not isinstance(parsed.value, dict):
+        raise InvalidRequest(field, "is not a JSON object; send an object, `{}` when there is nothing")
+    return parsed.value, parsed.depth
+
+
+def _inspect(root: object, field: str, max_depth: int, *, escapes: bool) -> int:
+    """Look at every container and text once; returns the depth."""
+    deepest = 0
+    pending: list[tuple[object, int]] = [(root, 0)]
+    while pending:
+        value, outside = pending.pop()
+        if isinstance(value, str):
+            if escapes and not _well_formed(value):
+                raise InvalidRequest(field, f"has a lone surrogate at depth {outside}; send well-formed Unicode")
+        elif isinstance(value, _Duplicate):
+            raise InvalidRequest(field, f"has a duplicate key in an object at depth {outside + 1}")
+        elif isinstance(value, dict | list):
+            depth = outside + 1
+            if depth > max_depth:
+                raise InvalidRequest(field, _too_deep(max_depth))
+            deepest = max(deepest, depth)
+            members = value if isinstance(value, list) else (*value, *value.values())
+            pending.extend((item, depth) for item in members)
+    return deepest
+
+
+def _too_deep(max_depth: int) -> str:
+    return f"is nested deeper than {max_depth} levels"
+
+
+def _well_formed(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _object(pairs: list[tuple[str, object]]) -> object:
+    made = dict(pairs)
+    return made if len(made) == len(pairs) else _Duplicate()
+
+
+def _integer(text: str) -> int:
+    if len(text) > _MAX_DIGITS or not INT64_MIN <= (value := int(text)) <= INT64_MAX:
+        raise _Number("has an integer beyond int64; send it as a string")
+    return value
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise _Number("has a number that is too large; send it as a string")
+    if abs(value) > _EXACT and value.is_integer():
+        raise _Number("has a large number with a fraction or exponent; write it as an integer or as a string")
+    return value
+
+
+def _constant(_text: str) -> float:
+    raise _Number("has NaN or Infinity, which are not JSON")
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_integer, parse_float=_fraction, parse_constant=_constant
+)
