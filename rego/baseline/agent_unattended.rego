@@ -1,6 +1,5 @@
 package packs.baseline
 
-import data.lib.session
 import data.lib.subject
 import data.lib.targets
 
@@ -21,19 +20,5 @@ require contains {
 } if {
 	not subject.attended
 	some t in input.targets
-	t.key in consequential
-}
-
-# METADATA
-# title: Targets that are more than harmless reading
-consequential contains key if some key in targets.changing
-
-consequential contains t.key if {
-	some t in input.targets
-	t.risk_level >= 3
-}
-
-consequential contains key if {
-	session.tainted
-	some key in targets.outward
+	t.key in targets.consequential
 }

@@ -1,5 +1,7 @@
 package packs.baseline
 
+import data.lib.org
+
 # METADATA
 # title: Organisation data is complete
 # description: The schema sees to that. This rule holds even where it does not, since other rules would fall silent without these keys.
@@ -8,12 +10,5 @@ deny contains {
 	"message": "The organisation's data lacks a key that the baseline needs; see schemas/org.json.",
 	"control": "MB-1.3",
 } if {
-	not org_complete
-}
-
-org_complete if {
-	is_number(data.org.delegation.max_actors)
-	is_string(data.org.approvals.destructive)
-	is_string(data.org.approvals.critical)
-	is_string(data.org.approvals.unattended)
+	not org.complete
 }

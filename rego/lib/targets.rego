@@ -4,6 +4,8 @@
 #   Sets of target keys, so that a rule says `t.key in targets.changing` and each notion has one definition.
 package lib.targets
 
+import data.lib.session
+
 # METADATA
 # title: Targets that may change something
 changing contains t.key if {
@@ -26,4 +28,18 @@ outward contains t.key if {
 	some t in input.targets
 	some sink in t.sinks
 	sink.kind in {"network", "email", "message"}
+}
+
+# METADATA
+# title: Targets that are more than harmless reading
+consequential contains key if some key in targets.changing
+
+consequential contains t.key if {
+	some t in input.targets
+	t.risk_level >= 3
+}
+
+consequential contains key if {
+	session.tainted
+	some key in targets.outward
 }

@@ -1,0 +1,116 @@
+# METADATA
+# title: Acme's rules for its development servers
+# description: |
+#   Who may use what comes from data/org.json; the rules here say how that data is read. Tests are
+#   beside it. What the baseline denies or requires holds in addition.
+package packs.acme
+
+import data.lib.targets
+
+# METADATA
+# title: Contract data of this pack
+# description: What this pack grants counts only on these servers.
+meta := {"servers": ["git"], "owner": "security@acme.example"}
+
+# METADATA
+# title: Roles
+# description: A member of any group of a role may use the role's tools on the server that was asked.
+allow contains {"target": t.key, "code": "acme.role"} if {
+	some t in input.targets
+	t.kind == "tool"
+	t.name in tools_of_roles
+}
+
+# Collected once per request, so that a list of many tools costs no more than its length.
+tools_of_roles contains tool if {
+	some role in data.org.roles
+	some group in role.groups
+	group in input.subject.groups
+	some grant in role.grants
+	grant.server == input.server.id
+	some tool in grant.tools
+}
+
+# METADATA
+# title: Grants that end by themselves
+# description: For contractors, audits and incidents. After `until_ns` the tools are neither listed nor callable.
+allow contains {"target": t.key, "code": "acme.temporary"} if {
+	some t in input.targets
+	t.kind == "tool"
+	t.name in tools_granted_for_now
+}
+
+tools_granted_for_now contains tool if {
+	some grant in data.org.temporary_grants
+	grant.group in input.subject.groups
+	grant.server == input.server.id
+	input.time.ns < grant.until_ns
+	some tool in grant.tools
+}
+
+# METADATA
+# title: Some tools are only for people who signed in themselves
+# description: What a gateway merely vouches for, and what runs with no person, neither sees nor calls them.
+hide contains {"target": t.key, "code": "acme.verified_person_only"} if {
+	some t in input.targets
+	t.name in {"git_reset", "git_checkout"}
+	not verified_person
+}
+
+verified_person if {
+	input.subject.source == "verified"
+	input.subject.kind == "human"
+}
+
+# METADATA
+# title: No bulk reading of the history
+# description: |
+#   The limit is `git_log.max_count` of data/org.json. The rule denies unless the count is positively within it, so a
+#   limit that is missing, or a count that is not a number, denies. The tool's own default (10) applies when the
+#   argument is left out.
+deny contains {
+	"code": "acme.log.max_count",
+	"message": "git_log may not read that many commits at once. Ask for fewer (max_count).",
+	"control": "",
+} if {
+	some t in input.targets
+	t.name == "git_log"
+	not log_count_within_limit
+}
+
+log_count_within_limit if {
+	is_number(log_count)
+	some limit in data.org.limits
+	limit.name == "git_log.max_count"
+	log_count >= 1
+	log_count <= limit.max
+}
+
+default log_count := 10
+
+log_count := input.arguments.value.max_count
+
+# METADATA
+# title: On call approves destruction outside business hours
+# description: Nobody is there to notice what goes wrong. Hours are UTC, from data/org.json.
+require contains {
+	"kind": "approval",
+	"id": "acme.out_of_hours",
+	"code": "acme.out_of_hours",
+	"control": "",
+	"stage": 3,
+	"ttl_seconds": 3600,
+	"seats": [{"group_id": "on-call", "n": 1}],
+	"deny_quorum": 1,
+	"reason_required": true,
+} if {
+	some t in input.targets
+	t.key in targets.destructive
+	not business_hours
+}
+
+business_hours if {
+	input.time.weekday in data.org.business_hours.weekdays
+	input.time.minute_of_day >= data.org.business_hours.from_minute
+	input.time.minute_of_day < data.org.business_hours.to_minute
+}
