@@ -32,7 +32,7 @@ outward contains t.key if {
 
 # METADATA
 # title: Targets that are more than harmless reading
-consequential contains key if some key in targets.changing
+consequential contains key if some key in changing
 
 consequential contains t.key if {
 	some t in input.targets
@@ -41,5 +41,5 @@ consequential contains t.key if {
 
 consequential contains key if {
 	session.tainted
-	some key in targets.outward
+	some key in outward
 }
