@@ -1,8 +1,5 @@
 package packs.baseline
 
-import data.lib.subject
-import data.lib.targets
-
 # METADATA
 # title: Somebody approves what an unattended agent does
 # description: Where no person can confirm, the group that runs such agents approves what is more than harmless reading.
@@ -18,7 +15,7 @@ require contains {
 	"deny_quorum": 1,
 	"reason_required": false,
 } if {
-	not subject.attended
+	not data.lib.subject.attended
 	some t in input.targets
-	t.key in targets.consequential
+	t.key in data.lib.targets.consequential
 }

@@ -1,7 +1,5 @@
 package packs.baseline
 
-import data.lib.targets
-
 # METADATA
 # title: Somebody else approves destruction
 # description: What cannot be undone is not left to an agent and one person. Critical tools have their own, stricter rule.
@@ -17,6 +15,6 @@ require contains {
 	"reason_required": false,
 } if {
 	some t in input.targets
-	t.key in targets.destructive
+	t.key in data.lib.targets.destructive
 	t.risk_level < 4
 }

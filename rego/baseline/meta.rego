@@ -7,8 +7,8 @@
 #   validation; MB-5 hardening and oversight (the guide's minimum bar, item by item); MCPnn the Top 10.
 #   Identity, registry, pinning, session and switches are checked by `pdp` itself and not repeated here.
 #   The baseline grants nothing. Elements with `waivable: true` can be softened by a signed waiver.
-#   What several rules share lies in `data.lib`, one file per package: the embedded engine loses a rule that uses
-#   another rule of its own package when that package is spread over several files.
+#   Rules here use nothing of their own package and name what they share by its full path (`data.lib...`), never by
+#   an import: of a package in several files the embedded engine (regorus 0.13) drops rules that do either, silently.
 package packs.baseline
 
 # METADATA

@@ -1,7 +1,5 @@
 package packs.baseline
 
-import data.lib.org
-
 # METADATA
 # title: Organisation data is complete
 # description: The schema sees to that. This rule holds even where it does not, since other rules would fall silent without these keys.
@@ -10,5 +8,5 @@ deny contains {
 	"message": "The organisation's data lacks a key that the baseline needs; see schemas/org.json.",
 	"control": "MB-1.3",
 } if {
-	not org.complete
+	not data.lib.org.complete
 }

@@ -1,8 +1,5 @@
 package packs.baseline
 
-import data.lib.subject
-import data.lib.targets
-
 # METADATA
 # title: The subject confirms a tool of high risk
 # description: With a passkey, so that no agent can answer in its place. Destructive tools and unattended agents have stricter rules.
@@ -15,8 +12,8 @@ require contains {
 	"ttl_seconds": 300,
 	"min_assurance": "passkey",
 } if {
-	subject.attended
+	data.lib.subject.attended
 	some t in input.targets
 	t.risk_level == 3
-	not t.key in targets.destructive
+	not t.key in data.lib.targets.destructive
 }

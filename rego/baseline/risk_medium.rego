@@ -1,8 +1,5 @@
 package packs.baseline
 
-import data.lib.subject
-import data.lib.targets
-
 # METADATA
 # title: The subject confirms a change of medium risk
 # description: Reading at medium risk goes through. Destructive tools and unattended agents have stricter rules.
@@ -16,9 +13,9 @@ require contains {
 	"ttl_seconds": 300,
 	"min_assurance": "signed_in",
 } if {
-	subject.attended
+	data.lib.subject.attended
 	some t in input.targets
 	t.risk_level == 2
-	t.key in targets.changing
-	not t.key in targets.destructive
+	t.key in data.lib.targets.changing
+	not t.key in data.lib.targets.destructive
 }

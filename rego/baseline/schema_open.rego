@@ -1,7 +1,5 @@
 package packs.baseline
 
-import data.lib.targets
-
 # METADATA
 # title: Closed schemas for tools that change something
 # description: An open schema lets arguments through that nobody reviewed.
@@ -12,6 +10,6 @@ deny contains {
 	"waivable": true,
 } if {
 	some t in input.targets
-	t.key in targets.changing
+	t.key in data.lib.targets.changing
 	t.schema_open == true
 }

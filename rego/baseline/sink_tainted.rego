@@ -1,9 +1,5 @@
 package packs.baseline
 
-import data.lib.session
-import data.lib.subject
-import data.lib.targets
-
 # METADATA
 # title: The subject confirms what leaves a tainted session
 # description: Private data, untrusted content and a way out, and whoever has all three can be made to leak.
@@ -17,8 +13,8 @@ require contains {
 	"ttl_seconds": 300,
 	"min_assurance": "signed_in",
 } if {
-	subject.attended
-	session.tainted
+	data.lib.subject.attended
+	data.lib.session.tainted
 	some t in input.targets
-	t.key in targets.outward
+	t.key in data.lib.targets.outward
 }
