@@ -25,6 +25,7 @@ def die_with(parent: int) -> None:
 
 def ignore_signals() -> None:
     """Terminals and service managers signal whole groups, but the server drains before its workers may end."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the server's mask is inherited, and could block our alarm
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.SIG_IGN)
 

@@ -12,6 +12,7 @@ from typing import Protocol
 from typing_extensions import override
 
 from pdp.core.decide import Question
+from pdp.core.errors import EngineFault
 from pdp.engines import wire
 from pdp.engines.progress import Progress
 
@@ -25,6 +26,11 @@ class Item:
     since: float
     answer: asyncio.Future[bytes]
     attempts: int = 0
+
+    def fail(self, fault: tuple[str, str], detail: str = "") -> None:
+        """Raise EngineFault to whoever waits, if anyone still does."""
+        if not self.answer.done():
+            self.answer.set_exception(EngineFault(*fault, detail=detail))
 
 
 @dataclass(slots=True)
@@ -81,7 +87,7 @@ class Link(asyncio.Protocol):
         self._transport = transport
 
     @override
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # the protocol's signature
+    def connection_lost(self, exc: Exception | None) -> None:
         """Called by the loop."""
         self.stop_timer()
         self.owner.lost(self)

@@ -13,23 +13,12 @@ from collections.abc import Callable
 
 from pdp.core.decide import Question
 from pdp.core.errors import EngineFault, Overloaded
-from pdp.engines import wire
+from pdp.engines import faults, wire
 from pdp.engines.link import Item, Link
 from pdp.engines.options import Counters, PoolOptions
 from pdp.engines.progress import Progress
 
 _HELLO_SECONDS = 5.0
-_UNAVAILABLE = "The policy engine is not available; the call is denied. Try again later."
-_TOO_LARGE = "The input document is too large; send smaller arguments or fewer tools."
-_BUSY = "The policy engine was too busy to decide in time; try again later."
-_TIMEOUT = ("policy.timeout", "The policy did not come to a decision in time.")
-_CRASHED = ("policy.crashed", "The policy engine crashed on this call.")
-_FAULTS = {
-    wire.Status.INPUT: ("policy.input", "The input document is not one that the policy engine accepts."),
-    wire.Status.UNDEFINED: ("policy.undefined", "The policy returned no decision."),
-    wire.Status.NOT_A_DECISION: ("policy.not_a_decision", "The policy did not return a decision."),
-    wire.Status.ERROR: ("policy.error", "The policy failed while it was evaluated."),
-}
 
 
 class Pool:
@@ -64,7 +53,6 @@ class Pool:
         self._sweeper: asyncio.TimerHandle | None = None
         self.failed_starts = 0  # workers in a row that died before their hello
         self.refusing = False  # no worker can be had: fail at once rather than after `patience_ms`
-
         self.started = asyncio.Event()  # the first worker is up
 
     @property
@@ -80,10 +68,10 @@ class Pool:
     async def evaluate(self, asked: Question) -> bytes:
         """JSON of `data.pdp.decision` for the question. Raises EngineFault; Overloaded when the queue is full."""
         if self.refusing:
-            raise EngineFault("policy.unavailable", _UNAVAILABLE)
+            raise EngineFault(*faults.UNAVAILABLE)
         size = len(asked.document)
         if size > self._options.cap(asked.phase):
-            raise EngineFault("policy.input", _TOO_LARGE)
+            raise EngineFault(*faults.TOO_LARGE)
         if self._full(size):
             raise Overloaded("overload.policy", "Too many calls wait for the policy engine; try again later.")
         item = Item(next(self._nonces), asked, self._loop.time(), self._loop.create_future())
@@ -107,6 +95,7 @@ class Pool:
 
     def abandon(self, link: Link) -> None:
         """Forget an adopted link that could not be connected."""
+        link.condemned = "closed"
         link.stop_timer()
         self._links.discard(link)
 
@@ -114,7 +103,7 @@ class Pool:
         """Fail everything that waits, and whatever comes until `refusing` is reset."""
         self.refusing = True
         for item in (*self._again, *self._queue):
-            _fail(item, "policy.unavailable", _UNAVAILABLE)
+            item.fail(faults.UNAVAILABLE)
         self._again.clear()
         self._queue.clear()
         self._queued_bytes = 0
@@ -153,8 +142,7 @@ class Pool:
             if reply.status is wire.Status.OK:
                 item.answer.set_result(reply.body)
             else:
-                code, message = _FAULTS[reply.status]
-                _fail(item, code, message, reply.body.decode(errors="replace"))
+                item.fail(faults.BY_STATUS[reply.status], reply.body.decode(errors="replace"))
         if link.flight is None and not link.condemned:
             self._idle.append(link)
             self._dispatch_or_linger()
@@ -163,7 +151,7 @@ class Pool:
         """A worker cannot be believed; neither can what else it would say about its batch."""
         self._counters.mismatches += 1
         for item in link.unanswered():
-            _fail(item, "policy.mismatch", "The policy engine's answer does not belong to this call.")
+            item.fail(faults.MISMATCH)
         link.flight = None
         self._kill(link, "mismatch")
 
@@ -178,15 +166,9 @@ class Pool:
             self._wanted()
         if link.condemned == "closed":
             for item in link.unanswered():
-                _fail(item, "policy.unavailable", _UNAVAILABLE)
+                item.fail(faults.UNAVAILABLE)
             return
-        cause = link.condemned or "crashed"
-        culprit, since = link.in_progress()
-        if culprit is not None:
-            late = (self._loop.time() - since) * 1000 >= self._options.deadline_ms
-            if cause == "crashed" and late:
-                cause = "timeout"  # its own alarm was quicker than our timer
-            _fail(culprit, *(_TIMEOUT if cause == "timeout" else _CRASHED))
+        cause, culprit = self._blame(link)
         for item in link.unanswered():
             if item is not culprit:
                 self._rerun(item)
@@ -196,6 +178,16 @@ class Pool:
         self._counters.crashes += cause == "crashed"
         self._on_kill(cause)
         self._dispatch_now()
+
+    def _blame(self, link: Link) -> tuple[str, Item | None]:
+        """Why a worker died, and the item that is failed for it: the one in progress, never evaluated again."""
+        cause = link.condemned or "crashed"
+        culprit, since = link.in_progress()
+        if culprit is not None:
+            if cause == "crashed" and (self._loop.time() - since) * 1000 >= self._options.deadline_ms:
+                cause = "timeout"  # its own alarm was quicker than our timer
+            culprit.fail(faults.TIMEOUT if cause == "timeout" else faults.CRASHED)
+        return cause, culprit
 
     # dispatch
 
@@ -246,7 +238,7 @@ class Pool:
     def _rerun(self, item: Item) -> None:
         item.attempts += 1
         if self.refusing or item.attempts >= self._options.attempts:
-            _fail(item, "policy.unavailable", _UNAVAILABLE)
+            item.fail(faults.UNAVAILABLE)
         elif not item.answer.done():
             self._counters.reruns += 1
             self._again.append(item)
@@ -281,11 +273,11 @@ class Pool:
                 item = queue.popleft()
                 if queue is self._queue:
                     self._queued_bytes -= len(item.asked.document)
-                _fail(item, "policy.unavailable", _BUSY)
+                item.fail(faults.BUSY)
         waiting = [queue[0].since for queue in (self._again, self._queue) if queue]
         for item in (item for link in self._links for item in link.unanswered()):
             if item.since <= oldest:
-                _fail(item, "policy.unavailable", _BUSY)
+                item.fail(faults.BUSY)
             else:
                 waiting.append(item.since)
         self._sweeper = self._loop.call_later(min(waiting) - oldest, self._sweep) if waiting else None
@@ -298,8 +290,3 @@ class Pool:
         self._queue = deque(item for item in self._queue if not item.answer.done())
         self._queued_bytes = sum(len(item.asked.document) for item in self._queue)
         return len(self._queue) >= options.queue_items or self._queued_bytes + size > options.queue_bytes
-
-
-def _fail(item: Item, code: str, message: str, detail: str = "") -> None:
-    if not item.answer.done():
-        item.answer.set_exception(EngineFault(code, message, detail=detail))

@@ -6,7 +6,8 @@ server over one stream socket in frames (see `wire`), and ends, with all its wor
     server -> zygote   "L" + JSON (ZygoteOptions), NUL, bundle artefact   load and warm up; first, and once
                        "S" + u64 id, with two descriptors                  fork a worker on that socket and page
                        "K" + u64 id                                        kill that worker
-    zygote -> server   "R" + JSON {digest, version}                        ready
+    zygote -> server   "B"                                                 booted: all imports are there
+                       "R" + JSON {digest, version}                        ready
                        "F" + JSON {code, message}                          cannot; ends
 
 Killing goes through here because only a parent knows that a process id still means its child.
@@ -197,6 +198,7 @@ def _main(control: int, parent: int) -> None:
     confinement.die_with(parent)
     confinement.ignore_signals()
     connection = socket.socket(fileno=control)
+    connection.sendall(wire.frame(b"B"))
     command = _receive_load(connection)
     head, _, artefact = command[1:].partition(b"\0")
     told = json.loads(head)

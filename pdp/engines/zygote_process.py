@@ -11,10 +11,11 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from pdp.core.errors import BundleFault, EngineFault
+from pdp.core.errors import BundleFault, ConfigurationFault, EngineFault, Fault
 from pdp.core.policy import Bundle
 from pdp.engines import wire
 from pdp.engines.progress import Progress, page
+from pdp.engines.wire import WireError
 from pdp.engines.zygote import ZygoteOptions, kill_command, load_command, spawn_command
 
 _BOOT = "import sys; sys.path += sys.argv[3:]; from pdp.engines.zygote import main; main()"
@@ -29,6 +30,7 @@ class ZygoteProcess:
     def __init__(self, process: subprocess.Popen[bytes], control: socket.socket) -> None:
         self._process = process
         self._control = control
+        self._booted = False
         self.version = ""
         self.gone = asyncio.Event()
 
@@ -44,7 +46,8 @@ class ZygoteProcess:
         """Start a zygote and load `bundle`, whose digest is `digest`.
 
         Raises BundleFault when the bundle cannot be loaded (or ends the process that tries), EngineFault
-        (`policy.unavailable`) when no zygote can be started at all.
+        (`policy.unavailable`) when no zygote can be started at all, ConfigurationFault when the wrong engine is
+        installed.
         """
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
@@ -64,31 +67,40 @@ class ZygoteProcess:
                 await zygote._load(load_command(options, bundle), digest)
         except BaseException as error:
             zygote.destroy()
-            if isinstance(error, OSError):  # among them the timeout, and a reset by its death
-                raise BundleFault(
-                    "bundle.load",
-                    "The engine took too long to load the bundle, or crashed on it; simplify the policy.",
-                ) from None
+            if isinstance(error, OSError | WireError | ValueError | LookupError):
+                raise zygote._failure() from None
             raise
         asyncio.get_running_loop().add_reader(ours, zygote._readable)
         return zygote
 
     async def _load(self, command: bytes, digest: str) -> None:
         loop = asyncio.get_running_loop()
-        await loop.sock_sendall(self._control, command)
         frames = wire.Frames(_ANSWER_BYTES)
         while True:
             data = await loop.sock_recv(self._control, _ANSWER_BYTES)
             if not data:
                 raise ConnectionResetError
             for answer in frames.feed(data):
-                told = json.loads(answer[1:])
-                if answer[:1] == b"F":
-                    raise BundleFault(told["code"], told["message"])
-                if told["digest"] != digest:
-                    raise EngineFault("policy.mismatch", "The policy engine loaded another bundle.")
-                self.version = told["version"]
-                return
+                if answer == b"B":
+                    self._booted = True
+                    await loop.sock_sendall(self._control, command)
+                elif answer[:1] == b"R":
+                    self._ready(json.loads(answer[1:]), digest)
+                    return
+                else:
+                    raise _refusal(json.loads(answer[1:]))
+
+    def _ready(self, told: dict[str, str], digest: str) -> None:
+        if told["digest"] != digest:
+            raise EngineFault("policy.mismatch", "The policy engine loaded another bundle.")
+        self.version = told["version"]
+
+    def _failure(self) -> Fault:
+        if not self._booted:
+            return EngineFault("policy.unavailable", "The policy engine cannot be started.")
+        return BundleFault(
+            "bundle.load", "The engine took too long to load the bundle, or crashed on it; simplify the policy."
+        )
 
     def _readable(self) -> None:
         # a loaded zygote says nothing more; whatever arrives is its end
@@ -136,6 +148,11 @@ class ZygoteProcess:
         self.destroy()
 
 
+def _refusal(told: dict[str, str]) -> Fault:
+    kind = BundleFault if told["code"].startswith("bundle.") else ConfigurationFault
+    return kind(told["code"], told["message"])
+
+
 def _launch(control: int, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Exec a zygote in a process group of its own, so that a terminal's signals pass it by."""
     # -I leaves out the working directory and PYTHON* variables; what we can import ourselves, it must find too
@@ -147,5 +164,6 @@ def _launch(control: int, environment: Mapping[str, str]) -> subprocess.Popen[by
         stderr=subprocess.DEVNULL,
         env={name: value for name, value in environment.items() if name != "RUST_BACKTRACE"},
         pass_fds=(control,),
+        cwd="/",
         process_group=0,
     )
