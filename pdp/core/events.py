@@ -1,0 +1,103 @@
+"""Records of what is not an answer: refusals, start and stop, and every change of what answers rest on.
+
+Same schema, encoding and limits as `record`; texts from people are cut there, codes and names are ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pdp.core.digest import Json
+from pdp.core.record import Fields, Stamp, cut, encode, portion
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """A kill switch was set or released; fields as in `ports.SwitchRow`."""
+
+    scope: str
+    server: str
+    value: str
+    engaged: bool
+    reason: str
+    by: str
+    until_ns: int = 0
+
+
+def refusal(stamp: Stamp, *, caller: str, rpc: str, code: str, field: str = "") -> bytes:
+    """A request that was not answered at all: code and caller only (DESIGN section 3). `caller` is "" when not
+    authenticated; `field` is a proto field path of our own schema, never text from the request."""
+    return encode(stamp, "refusal", {"caller": caller, "rpc": rpc, "code": code, "field": field})
+
+
+def refusals(stamp: Stamp, counts: Iterable[tuple[str, str, str, int]]) -> bytes:
+    """What lay beyond the quota: (tenant, caller, code, count). Raises RecordTooLargeError."""
+    items: list[Json] = [
+        {"tenant": tenant, "caller": caller, "code": code, "count": count}
+        for tenant, caller, code, count in sorted(counts)
+    ]
+    return encode(stamp, "refusals", {"counts": items})
+
+
+def start(stamp: Stamp, *, version: str, config_sha256: str, records: int, clean: bool) -> bytes:
+    """The process starts to answer. `records` is the log's size before this one, `clean` whether the last run
+    closed the store."""
+    return encode(
+        stamp,
+        "start",
+        {"version": version, "config_sha256": config_sha256, "records": records, "clean": clean},
+    )
+
+
+def stop(stamp: Stamp, *, reason: str) -> bytes:
+    """The process stops on purpose."""
+    return encode(stamp, "stop", {"reason": cut(reason)})
+
+
+def policy(stamp: Stamp, *, digest: str, revision: str, packs: Sequence[str], problem: str = "") -> bytes:
+    """A bundle became active, or was refused for `problem` (a code). The digest is "" when unreadable."""
+    fields: Fields = {"digest": digest, "revision": cut(revision), "packs": [cut(p) for p in packs]}
+    return encode(stamp, "policy", {**fields, **_result("activated", problem)})
+
+
+def registry(
+    stamp: Stamp, *, digest: str, serial: int, loaded: int, refused: Sequence[tuple[str, str]], problem: str = ""
+) -> bytes:
+    """A set index was loaded, or refused for `problem`. `refused` are (server/name, code) of single tools; they
+    are listed as far as they fit."""
+    tools: list[Json] = [{"key": cut(key), "codes": [code]} for key, code in sorted(refused)]
+    fields: Fields = {"digest": digest, "serial": serial, "loaded": loaded, "refused": portion(tools)}
+    return encode(stamp, "registry", {**fields, **_result("loaded", problem)})
+
+
+def config(stamp: Stamp, *, sha256: str, keys: Sequence[str], by: str) -> bytes:
+    """The configuration in force changed: its digest and the names of changed keys, never values."""
+    return encode(stamp, "config", {"sha256": sha256, "keys": sorted(keys), "by": cut(by)})
+
+
+def switch(stamp: Stamp, made: Switched) -> bytes:
+    """A kill switch was set or released."""
+    return encode(
+        stamp,
+        "switch",
+        {
+            "scope": made.scope,
+            "server": cut(made.server),
+            "value": cut(made.value),
+            "engaged": made.engaged,
+            "reason": cut(made.reason),
+            "by": cut(made.by),
+            "until_ns": made.until_ns,
+        },
+    )
+
+
+def reload(stamp: Stamp, *, by: str, results: Mapping[str, str]) -> bytes:
+    """Somebody asked for a reload. `results` maps a part ("policy", "registry") to "changed", "unchanged" or a
+    problem code."""
+    return encode(stamp, "reload", {"by": cut(by), "results": dict(results)})
+
+
+def _result(good: str, problem: str) -> Fields:
+    return {"result": "refused" if problem else good, "problem": problem or None}

@@ -1,0 +1,14 @@
+"""Options of the session memory (`sessions.*` in the configuration)."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class SessionOptions(BaseModel):
+    """Bounds. A session that is forgotten starts again with `known: false`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_sessions_per_caller: int = Field(default=10_000, ge=1, le=1_000_000)
+    idle_seconds: int = Field(default=8 * 3600, ge=1, le=30 * 24 * 3600)

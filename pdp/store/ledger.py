@@ -1,0 +1,85 @@
+"""What the store knows in memory, kept exactly in step with what is durable: the next index, the engaged
+switches, the high-water marks, and the housekeeping that rides along with commits."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from pdp.core.facts import NS
+from pdp.ports import Commit, RecordRef
+from pdp.store.options import StoreOptions
+from pdp.store.refusals import RefusalQuota
+from pdp.store.rows import SWITCH_EPOCH, engaged_switches, high_waters, write
+from pdp.store.schema import set_meta
+
+_PRUNE = (
+    "DELETE FROM replies WHERE rowid IN (SELECT rowid FROM replies WHERE created_ns < ? ORDER BY created_ns LIMIT ?)",
+    "DELETE FROM calls WHERE rowid IN (SELECT rowid FROM calls WHERE created_ns < ? ORDER BY created_ns LIMIT ?)",
+)
+_COUNT = "INSERT OR REPLACE INTO refusals VALUES (?, ?, ?, ?)"
+
+
+class Ledger:
+    """Implements `writer.Hooks`. What is public changes only when a batch is durable, by replacing whole
+    values, so the event loop's thread may read it at any time."""
+
+    def __init__(self, db: sqlite3.Connection, origin: str, size: int, options: StoreOptions) -> None:
+        self.size = size
+        self.switches = engaged_switches(db)
+        self.high_water = high_waters(db)
+        rows = db.execute("SELECT tenant, caller, code, count FROM refusals").fetchall()
+        self.refusals = RefusalQuota(options.refusals_per_minute, {(t, c, code): n for t, c, code, n in rows})
+        self._origin = origin
+        self._next = size
+        self._ages = (options.replies_keep_seconds * NS, options.calls_keep_seconds * NS)
+        self._latest_ns = 0
+        self._touched = False  # switches or marks changed in this batch
+        self._flushed = False  # this batch carries a record of aggregated refusals
+
+    def write(self, db: sqlite3.Connection, entry: Commit) -> RecordRef:
+        """One entry, at the next index."""
+        ref = write(db, entry, self._next, self._origin)
+        self._next += 1
+        self._latest_ns = max(self._latest_ns, entry.at_ns)
+        self._touched = self._touched or entry.switch is not None or bool(entry.high_water)
+        self._flushed = self._flushed or entry.kind == "refusals"
+        return ref
+
+    def mark(self) -> int:
+        """The next index."""
+        return self._next
+
+    def reset(self, mark: int) -> None:
+        """Use the index again: indexes are dense."""
+        self._next = mark
+
+    def before_commit(self, db: sqlite3.Connection, entries: int) -> None:
+        """Prune twice as fast as rows can come, and save the counts of aggregated refusals."""
+        for statement, age in zip(_PRUNE, self._ages, strict=True):
+            db.execute(statement, (self._latest_ns - age, 2 * entries))
+        if self._flushed:
+            db.execute("DELETE FROM refusals")
+        counts = self.refusals.unsaved(everything=self._flushed)
+        if counts:
+            db.executemany(_COUNT, counts)
+
+    def done(self, db: sqlite3.Connection) -> None:
+        """Publish what is durable now."""
+        if self._touched:
+            self.switches = engaged_switches(db)
+            self.high_water = high_waters(db)
+        self.size = self._next
+        self._touched = self._flushed = False
+
+    def undone(self) -> None:
+        """Forget the batch."""
+        self._next = self.size
+        self._touched = self._flushed = False
+
+    def closing(self, db: sqlite3.Connection) -> None:
+        """The run ends well."""
+        set_meta(db, "clean", "1")
+
+    def switch_epoch(self) -> int:
+        """Grows with every switch change."""
+        return self.high_water.get(SWITCH_EPOCH, 0)

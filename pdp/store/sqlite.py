@@ -1,0 +1,191 @@
+"""The store on SQLite: one file, one writer process, one commit that makes everything true at once.
+
+Open it after worker processes that are forked without exec: they would inherit the lock and the connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from typing import Any
+
+from pdp.core.errors import InvalidRequest, Unavailable
+from pdp.ports import (
+    Artefact,
+    CallRow,
+    Commit,
+    Entropy,
+    RecordRef,
+    ReplyRow,
+    StoredRecord,
+    SwitchRow,
+    ValueRow,
+)
+from pdp.store.ledger import Ledger
+from pdp.store.lock import DirectoryLock
+from pdp.store.options import StoreOptions
+from pdp.store.schema import Opened, connect
+from pdp.store.writer import Pace, State, Writer
+
+_RECORD = "SELECT idx, id, tenant, leaf, bytes FROM records WHERE "
+_VALUE = 'SELECT record_id, tenant, subject, path, salt, data FROM "values" WHERE record_id = ? AND path = ?'
+_ERASE = (
+    'DELETE FROM "values" WHERE tenant = ? AND subject = ?',
+    "DELETE FROM calls WHERE tenant = ? AND subject = ?",
+)
+
+
+class SqliteStore:
+    """Implements `ports.Store`. Reads run on the caller's thread (the event loop's) and see every commit that
+    was answered."""
+
+    def __init__(self, opened: Opened, lock: DirectoryLock, options: StoreOptions, boot: str) -> None:
+        self._opened = opened
+        self._reader = opened.reader
+        self._lock = lock
+        self._boot = boot
+        self._ledger = Ledger(opened.writer, opened.origin, opened.size, options)
+        pace = Pace(options.max_batch, options.max_queue, options.linger_ms / 1000, options.probe_seconds)
+        self._writer = Writer(opened.writer, pace, self._ledger)
+
+    @classmethod
+    def open(cls, options: StoreOptions, *, entropy: Entropy) -> SqliteStore:
+        """Lock and open the store, creating it where there is none. Blocks; meant for start-up.
+
+        Raises ConfigurationFault (`store.path`, `store.permissions`, `store.locked`, `store.schema`,
+        `store.foreign`, `store.origin`, `store.durability`) and Unavailable (`store.corrupt`,
+        `store.unreadable`).
+        """
+        lock = DirectoryLock(options.path)
+        boot = entropy.bytes(16).hex()
+        try:
+            opened = connect(options.path, options.origin, f"pdp/{entropy.bytes(8).hex()}", boot)
+        except BaseException:
+            lock.release()
+            raise
+        return cls(opened, lock, options, boot)
+
+    @property
+    def origin(self) -> str:
+        """The log's origin."""
+        return self._opened.origin
+
+    @property
+    def boot(self) -> str:
+        """Names this run of the process in its records."""
+        return self._boot
+
+    @property
+    def clean(self) -> bool:
+        """True when the run before this one closed the store."""
+        return self._opened.clean
+
+    async def commit(self, entry: Commit) -> RecordRef:
+        """Write durably and return the position.
+
+        Raises Unavailable `record.unavailable` (not durable; see `writer` for what heals), `store.conflict`
+        (another request drew a salt for the same call first: decide again), `store.entry` (this entry breaks a
+        constraint, such as an id used twice); InvalidRequest `request.id_reused`; Overloaded
+        `store.overloaded`. Only the first concerns other entries.
+        """
+        return await self._writer.submit(lambda db: self._ledger.write(db, entry))
+
+    async def erase_subject(self, tenant: str, subject: str) -> int:
+        """Delete what was kept of a subject (`values` and `calls`; a keyed index as in ValueRow) and return the
+        number of rows. Freed pages are zeroed and the WAL is emptied before this returns; records and their
+        commitments stay, and can no longer be opened."""
+        if not subject:
+            raise InvalidRequest("subject", "names nobody; give the keyed index of the subject")
+
+        def erase(db: sqlite3.Connection) -> int:
+            return sum(db.execute(statement, (tenant, subject)).rowcount for statement in _ERASE)
+
+        return await self._writer.submit(erase, after=_empty_wal)
+
+    def healthy(self) -> bool:
+        """False when commits are refused."""
+        return self._writer.state is State.OPEN
+
+    def size(self) -> int:
+        """Number of durable records."""
+        return self._ledger.size
+
+    def record(self, record_id: str) -> StoredRecord | None:
+        """By record id."""
+        return self._stored(_RECORD + "id = ?", record_id)
+
+    def record_at(self, index: int) -> StoredRecord | None:
+        """By index."""
+        return self._stored(_RECORD + "idx = ?", index)
+
+    def value(self, record_id: str, path: str) -> ValueRow | None:
+        """The value and salt behind one commitment; None when erased or never there."""
+        row = self._row(_VALUE, record_id, path)
+        if row is None:
+            return None
+        found, tenant, subject, where, salt, data = row
+        return ValueRow(found, tenant, subject, where, salt, data)
+
+    def call(self, index: str) -> CallRow | None:
+        """The salt of a call that was asked about before."""
+        row = self._row("SELECT idx, tenant, subject, salt, digest, created_ns FROM calls WHERE idx = ?", index)
+        return None if row is None else CallRow(*row)
+
+    def reply(self, key: str) -> ReplyRow | None:
+        """A stored answer."""
+        row = self._row("SELECT * FROM replies WHERE key = ?", key)
+        return None if row is None else ReplyRow(*row)
+
+    def artefact(self, digest: str) -> Artefact | None:
+        """A bundle, set index or waiver set by digest."""
+        row = self._row("SELECT digest, kind, data FROM artefacts WHERE digest = ?", digest)
+        return None if row is None else Artefact(*row)
+
+    def switches(self) -> tuple[SwitchRow, ...]:
+        """All engaged switches, oldest first, also those whose `until_ns` has passed."""
+        return self._ledger.switches
+
+    def switch_epoch(self) -> int:
+        """Grows with every switch change."""
+        return self._ledger.switch_epoch()
+
+    def high_water(self, name: str) -> int:
+        """0 when never set."""
+        return self._ledger.high_water.get(name, 0)
+
+    def note_refusal(self, tenant: str, caller: str, code: str, at_ns: int) -> bool:
+        """True when the refusal gets a record of its own; else it is counted."""
+        return self._ledger.refusals.note((tenant, caller, code), at_ns)
+
+    def aggregated_refusals(self) -> tuple[tuple[str, str, str, int], ...]:
+        """(tenant, caller, code, count) beyond the quota; commit them at once as one record of kind
+        `refusals`, which is what clears them from the file."""
+        return self._ledger.refusals.take()
+
+    async def close(self) -> None:
+        """Finish queued commits, then close the file and release the lock. Repeating it does nothing."""
+        await asyncio.to_thread(self._writer.stop)
+        for db in (self._reader, self._opened.writer):
+            with contextlib.suppress(sqlite3.Error):
+                db.close()
+        self._lock.release()
+
+    def _stored(self, statement: str, key: str | int) -> StoredRecord | None:
+        row = self._row(statement, key)
+        if row is None:
+            return None
+        index, record_id, tenant, leaf, data = row
+        return StoredRecord(RecordRef(self.origin, index, leaf), record_id, tenant, data)
+
+    def _row(self, statement: str, *keys: str | int) -> Any:
+        """The one row, or None. All rows are fetched, so no statement holds on to an old snapshot."""
+        try:
+            rows = self._reader.execute(statement, keys).fetchall()
+        except sqlite3.Error as e:
+            raise Unavailable("store.unreadable", "the store cannot be read; try again", detail=str(e)) from None
+        return rows[0] if rows else None
+
+
+def _empty_wal(db: sqlite3.Connection) -> None:
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
