@@ -1,0 +1,98 @@
+package pdp_test
+
+import data.lib.testing
+
+# Two packs: what follows changes one thing at a time.
+packs(rules) := {
+	"baseline": {"meta": {"servers": [], "owner": "pdp"}},
+	"acme": object.union(granting, rules),
+}
+
+granting := {
+	"meta": {"servers": ["git"], "owner": "security"},
+	"allow": {{"target": "tool:git_status", "code": "acme.granted"}},
+}
+
+loaded := {"policy": {"packs": ["acme", "baseline"]}}
+
+call(overrides) := testing.call(object.union(loaded, overrides))
+
+list(overrides) := object.union(testing.list(["git_status", "git_reset"]), object.union(loaded, overrides))
+
+decide(rules, question) := decision if {
+	decision := data.pdp.decision with data.packs as packs(rules) with input as question
+}
+
+codes(decision) := {r.code | some r in decision.reasons}
+
+denied_for(decision, code) if {
+	decision.effect == "deny"
+	code in codes(decision)
+	decision.requirements == set()
+	decision.obligations == set()
+}
+
+test_good_call_is_allowed_with_the_code_of_its_grant if {
+	decide({}, call({})) == {
+		"effect": "allow",
+		"reasons": {{"code": "acme.granted", "message": "", "rule": "packs.acme.allow", "control": ""}},
+		"requirements": set(),
+		"obligations": set(),
+		"visible": {"tool:git_status"},
+		"hidden": set(),
+		"waived": set(),
+	}
+}
+
+test_good_list_shows_what_is_granted_and_says_why_the_rest_is_hidden if {
+	decide({}, list({})) == {
+		"effect": "deny",
+		"reasons": set(),
+		"requirements": set(),
+		"obligations": set(),
+		"visible": {"tool:git_status"},
+		"hidden": {{
+			"key": "tool:git_reset",
+			"reasons": {{
+				"code": "policy.not_granted",
+				"message": "No pack grants this target.",
+				"rule": "pdp.gate",
+				"control": "",
+			}},
+		}},
+		"waived": set(),
+	}
+}
+
+test_call_of_two_targets_is_denied if {
+	decision := decide({}, call({"targets": [testing.tool({}), testing.tool({})]}))
+	denied_for(decision, "policy.targets")
+}
+
+test_call_of_nothing_is_denied if denied_for(decide({}, call({"targets": []})), "policy.targets")
+
+test_unknown_phase_is_denied if denied_for(decide({}, call({"phase": "replay"})), "policy.input")
+
+test_stages_open_one_after_the_other if {
+	first := {"kind": "confirmation", "id": "a", "code": "acme.a", "stage": 1, "ttl_seconds": 60}
+	second := {"kind": "approval", "id": "b", "code": "acme.b", "stage": 2, "ttl_seconds": 60}
+	rules := {"require": {first, second}}
+	opened := object.union(first, {"pack": "acme"})
+
+	asked := decide(rules, call({}))
+	asked.effect == "pending"
+	asked.requirements == {opened}
+	codes(asked) == {"acme.a"}
+
+	answered := decide(rules, call({"evidence": [testing.answer(opened, "met")]}))
+	answered.effect == "pending"
+	answered.requirements == {object.union(second, {"pack": "acme"})}
+	codes(answered) == {"acme.b"}
+}
+
+test_nothing_is_opened_once_a_later_stage_is_refused if {
+	first := {"kind": "confirmation", "id": "a", "code": "acme.a", "stage": 1, "ttl_seconds": 60}
+	second := {"kind": "approval", "id": "b", "code": "acme.b", "stage": 2, "ttl_seconds": 60}
+	refusal := testing.answer(object.union(second, {"pack": "acme"}), "refused")
+	denied_for(decide({"require": {first, second}}, call({"evidence": [refusal]})), "requirement.refused")
+}

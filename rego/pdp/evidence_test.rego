@@ -1,0 +1,125 @@
+package pdp_test
+
+import data.lib.testing
+
+judge := {
+	"kind": "judge", "id": "j", "code": "acme.j", "stage": 1, "ttl_seconds": 30,
+	"prompt": "intent", "accepts": ["allow"], "min_confidence": 0.8,
+}
+
+verdict := {
+	"for": object.union(judge, {"pack": "acme"}),
+	"call": "call-1",
+	"kind": "judge",
+	"status": "ok",
+	"verdict": "allow",
+	"confidence": 0.9,
+	"prompt_sha256": "11",
+	"model": "m",
+	"expires_ns": testing.now_ns + 1,
+}
+
+judged(evidence, session) := decide({"require": {judge}}, call({"evidence": [evidence], "session": session}))
+
+bent(overrides) := judged(object.union(verdict, overrides), {})
+
+test_good_verdict_meets if judged(verdict, {}).effect == "allow"
+
+test_exactly_the_wanted_confidence_meets if bent({"confidence": 0.8}).effect == "allow"
+
+test_verdict_counts_only_as_wanted if {
+	every overrides in [
+		{"status": "error"}, {"status": ""}, {"status": null},
+		{"prompt_sha256": "22"}, {"prompt_sha256": ""}, {"prompt_sha256": null},
+		{"verdict": "escalate"}, {"verdict": null}, {"verdict": ""},
+		{"confidence": 0.79}, {"confidence": "0.9"}, {"confidence": null}, {"confidence": true},
+	] {
+		denied_for(bent(overrides), "requirement.failed")
+	}
+}
+
+test_verdict_with_a_missing_part_fails if {
+	every key in {"status", "prompt_sha256", "verdict", "confidence"} {
+		denied_for(judged(object.remove(verdict, [key]), {}), "requirement.failed")
+	}
+}
+
+test_deny_verdict_refuses_whatever_else_it_says if {
+	denied_for(bent({"verdict": "deny"}), "requirement.refused")
+	denied_for(bent({"verdict": "deny", "status": "error", "confidence": 0}), "requirement.refused")
+}
+
+test_state_of_a_judge_is_ignored if denied_for(bent({"state": "met", "status": "error"}), "requirement.failed")
+
+test_judge_unlocks_nothing_on_the_agents_own_statement if {
+	every source in {"agent", "none", ""} {
+		denied_for(judged(verdict, {"task_source": source}), "requirement.failed")
+	}
+	judged(verdict, {"task_source": "subject_signed"}).effect == "allow"
+}
+
+test_unknown_prompt_fails if {
+	question := call({"evidence": [verdict], "judge": {"prompts": {"intent": "33"}}})
+	denied_for(decide({"require": {judge}}, question), "requirement.failed")
+}
+
+test_judge_without_a_numeric_bar_fails if {
+	every bar in ["0.8", null, false] {
+		lax := object.union(judge, {"min_confidence": bar})
+		evidence := object.union(verdict, {"for": object.union(lax, {"pack": "acme"})})
+		denied_for(decide({"require": {lax}}, call({"evidence": [evidence]})), "requirement.failed")
+	}
+}
+
+test_evidence_for_something_else_leaves_the_requirement_open if {
+	met := testing.answer(composed, "met")
+	every overrides in [
+		{"call": "call-2"},
+		{"call": ""},
+		{"expires_ns": testing.now_ns},
+		{"expires_ns": 0},
+		{"expires_ns": "never"},
+		{"expires_ns": null},
+		{"for": {"stage": 2}},
+		{"for": {"pack": "baseline"}},
+		{"for": {"seats": [{"group_id": "g", "n": 1}]}},
+	] {
+		decision := with_evidence({approval}, [object.union(met, overrides)])
+		decision.effect == "pending"
+	}
+}
+
+test_raised_quorum_drops_old_votes if {
+	one := object.union(approval, {"seats": [{"group_id": "g", "n": 1}]})
+	two := object.union(approval, {"seats": [{"group_id": "g", "n": 2}]})
+	evidence := [testing.answer(object.union(one, {"pack": "acme"}), "met")]
+	with_evidence({one}, evidence).effect == "allow"
+	with_evidence({two}, evidence).effect == "pending"
+}
+
+test_evidence_never_answers_a_call_without_a_digest if {
+	question := call({"call": {"digest": ""}, "evidence": [object.union(testing.answer(composed, "met"), {"call": ""})]})
+	decide({"require": {approval}}, question).effect == "pending"
+}
+
+test_any_other_state_fails if {
+	every state in ["metx", "ok", "", null, true, 1] {
+		denied_for(with_evidence({approval}, [testing.answer(composed, state)]), "requirement.failed")
+	}
+}
+
+test_evidence_without_a_state_fails if {
+	stateless := object.remove(testing.answer(composed, "met"), ["state"])
+	denied_for(with_evidence({approval}, [stateless]), "requirement.failed")
+}
+
+test_the_worst_answer_counts if {
+	met := testing.answer(composed, "met")
+	denied_for(with_evidence({approval}, [met, testing.answer(composed, "refused")]), "requirement.refused")
+	denied_for(with_evidence({approval}, [met, testing.answer(composed, "failed")]), "requirement.failed")
+}
+
+test_evidence_lifts_no_deny if {
+	rules := {"require": {approval}, "deny": {{"code": "acme.no"}}}
+	denied_for(decide(rules, call({"evidence": [testing.answer(composed, "met")]})), "acme.no")
+}

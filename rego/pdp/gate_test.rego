@@ -1,0 +1,76 @@
+package pdp_test
+
+test_each_check_closes_the_gate_with_its_own_code if {
+	every check in {"caller", "subject", "agent", "server", "switch"} {
+		every status in {"failed", "missing", "unknown", ""} {
+			own := sprintf("%s.broken", [check])
+			decision := decide({}, call({"checks": {check: {"status": status, "code": own}}}))
+			denied_for(decision, own)
+			codes(decision) == {own}
+			decision.visible == set()
+		}
+	}
+}
+
+test_each_check_closes_the_gate_of_a_list if {
+	every check in {"caller", "subject", "agent", "server", "switch"} {
+		decision := decide({}, list({"checks": {check: {"status": "failed", "code": "broken"}}}))
+		decision.visible == set()
+		codes(decision) == {"broken"}
+		every h in decision.hidden {
+			{r.code | some r in h.reasons} == {"broken"}
+		}
+		count(decision.hidden) == 2
+	}
+}
+
+test_check_without_a_code_is_named_after_itself if {
+	denied_for(decide({}, call({"checks": {"switch": {"status": "failed", "code": ""}}})), "check.switch")
+}
+
+test_absent_checks_close_the_gate if {
+	every check in {"caller", "subject", "agent", "server", "switch"} {
+		question := json.remove(call({}), [sprintf("checks/%s", [check])])
+		denied_for(decide({}, question), sprintf("check.%s", [check]))
+	}
+	decide({}, json.remove(call({}), ["checks"])).effect == "deny"
+}
+
+test_pack_that_is_not_loaded_closes_the_gate if {
+	denied_for(decide({}, call({"policy": {"packs": ["acme", "baseline", "other"]}})), "policy.packs")
+}
+
+test_pack_that_the_service_does_not_know_closes_the_gate if {
+	denied_for(decide({}, call({"policy": {"packs": ["baseline"]}})), "policy.packs")
+}
+
+test_pack_without_meta_closes_the_gate if {
+	decision := data.pdp.decision with data.packs as json.remove(packs({}), ["acme/meta"]) with input as call({})
+	denied_for(decision, "policy.packs")
+}
+
+test_meta_without_owner_or_servers_closes_the_gate if {
+	every meta in {{"owner": "x"}, {"servers": ["git"]}, {"servers": "git", "owner": "x"}, "git"} {
+		stripped := object.union(json.remove(packs({}), ["acme/meta"]), {"acme": {"meta": meta}})
+		decision := data.pdp.decision with data.packs as stripped with input as call({})
+		denied_for(decision, "policy.packs")
+	}
+}
+
+test_other_form_of_question_closes_the_gate if {
+	denied_for(decide({}, call({"schema": "pdp.input/2"})), "policy.input")
+}
+
+test_elements_that_cannot_be_weighed_close_the_gate if {
+	every rules in [
+		{"hide": {{"code": "x"}}},
+		{"hide": {"tool:git_status"}},
+		{"hide": {{"target": 7, "code": "x"}}},
+		{"require": {"approval"}},
+		{"oblige": {{"code": "x"}}},
+		{"oblige": {{"kind": "redact"}}},
+		{"oblige": {"redact"}},
+	] {
+		denied_for(decide(rules, call({})), "policy.element")
+	}
+}
