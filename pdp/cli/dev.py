@@ -16,18 +16,12 @@ _DURATION = re.compile(r"([0-9]{1,6})([smh])")
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
-class Duration(click.ParamType[int]):
+def _seconds(_context: click.Context, _option: click.Parameter, value: str) -> int:
     """A duration such as `90s`, `10m` or `1h`, in seconds."""
-
-    name = "duration"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        found = _DURATION.fullmatch(str(value))
-        if found is None or int(found[1]) == 0:
-            self.fail("must be a number and a unit, as in 90s, 10m or 1h", param, ctx)
-        return int(found[1]) * _UNIT_SECONDS[found[2]]
+    found = _DURATION.fullmatch(value)
+    if found is None or int(found[1]) == 0:
+        raise click.BadParameter("must be a number and a unit, as in 90s, 10m or 1h")
+    return int(found[1]) * _UNIT_SECONDS[found[2]]
 
 
 @click.group()
@@ -68,9 +62,10 @@ def make_keys(folder: Path) -> None:
 @click.option("--amr", multiple=True, default=("pwd",), show_default=True, help="How a person signed in.")
 @click.option("--service", is_flag=True, help="No traces of a person signing in.")
 @click.option(
-    "--expires", "lifetime", type=Duration(), default="10m", show_default=True, help="Lifetime: 90s, 10m, 1h."
+    "--expires", "lifetime", callback=_seconds, default="10m", show_default=True, help="Lifetime: 90s, 10m, 1h."
 )
 def make_token(
+    *,
     folder: Path,
     sub: str,
     aud: tuple[str, ...],
