@@ -133,7 +133,8 @@ class RegistryView(Protocol):
         ...
 
     def digest(self, tenant: str) -> str:
-        """SHA-256 (hex) over the tenant's verified set index and waivers; empty when nothing is loaded."""
+        """SHA-256 (hex) over what the tenant's answers depend on: verified set index and waivers, manifests that do
+        not verify, whether the set is stale or expired; empty when nothing is loaded."""
         ...
 
     def waivers(self, tenant: str) -> tuple[Waiver, ...]:
@@ -187,6 +188,8 @@ class RegistryChange:
     loaded: int  # tools that verify
     refused: tuple[tuple[str, str], ...]  # (server/name, code)
     problem: str = ""  # code, when the new set was refused and the last good one stays
+    marks: tuple[tuple[str, int], ...] = ()  # high-water marks to commit with the record
+    artefacts: tuple[Artefact, ...] = ()  # what `digest` covers, and the signed payloads it names; kept for replay
 
 
 class Content(Protocol):

@@ -27,7 +27,7 @@ _INVALID = failed(
 )
 
 
-class ArgumentsContent:
+class ArgumentContent:
     """Reads arguments strictly, checks them with the pinned schema, collects findings. Not thread-safe."""
 
     def __init__(self, options: ContentOptions | None = None) -> None:

@@ -1,0 +1,69 @@
+"""Reading a registry folder: only files that nobody else may write, and a cheap sign of whether one changed.
+
+What lies in the folder is signed, so this is no proof of anything; it keeps others from switching tools off.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import TypeAlias
+
+from pdp.core.errors import RegistryFault
+
+SET_FILE = "set.dsse.json"
+WAIVERS_FILE = "waivers.dsse.json"
+DRAFT_FILE = "set.json"
+MANIFESTS = "manifests"
+
+Signature: TypeAlias = tuple[int, ...]
+
+
+def manifest_file(sha256: str) -> str:
+    """Where a manifest lies, below the folder."""
+    return f"{MANIFESTS}/{sha256}.json"
+
+
+def signature(path: Path) -> Signature | None:
+    """Changes whenever the file does (the change time cannot be set back); None when it is not there."""
+    try:
+        info = path.stat()
+    except OSError:
+        return None
+    return (info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_mode, info.st_uid)
+
+
+def read(folder: Path, name: str, limit: int) -> bytes:
+    """The bytes of a file. Raises RegistryFault `registry.missing`, `registry.unreadable`, `registry.unsafe`."""
+    try:
+        check_safe(folder.stat(), "the folder")
+        with (folder / name).open("rb") as file:
+            check_safe(os.fstat(file.fileno()), name)  # what was opened, not what lay there a moment ago
+            data = file.read(limit + 1)
+    except FileNotFoundError:
+        raise RegistryFault("registry.missing", f"{name}: is not there; put the signed files in place") from None
+    except OSError as error:
+        raise RegistryFault(
+            "registry.unreadable", f"{name}: cannot be read; let the PDP's user read it", detail=repr(error)
+        ) from None
+    if len(data) > limit:
+        raise RegistryFault("registry.malformed", f"{name}: is larger than {limit} bytes")
+    return data
+
+
+def check_safe(info: os.stat_result, name: str) -> None:
+    """Raises RegistryFault `registry.unsafe` when somebody else may write it. A sticky folder (as mounted
+    configuration has) lets others add files but not replace ours."""
+    if not hasattr(os, "geteuid"):
+        return  # no POSIX permissions to look at
+    sticky = stat.S_ISDIR(info.st_mode) and info.st_mode & stat.S_ISVTX
+    if info.st_mode & stat.S_IWOTH and not sticky:
+        raise RegistryFault("registry.unsafe", f"{name}: everybody may write it; run `chmod o-w` on it")
+    # a group of the owner's own (same number, as user-private groups have) adds nobody
+    if info.st_mode & stat.S_IWGRP and info.st_gid != info.st_uid:
+        raise RegistryFault("registry.unsafe", f"{name}: its group may write it; run `chmod g-w` on it")
+    if info.st_uid not in {0, os.geteuid(), Path(__file__).stat().st_uid}:
+        raise RegistryFault(
+            "registry.unsafe", f"{name}: belongs to another user; run `chown` to root or to the PDP's user"
+        )

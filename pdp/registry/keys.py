@@ -1,0 +1,128 @@
+"""Ed25519 keys of authors and reviewers: making, reading, and the set of those that may sign."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from pdp.core.errors import ConfigurationFault
+from pdp.registry.options import RegistryOptions, SignerRole
+
+_MAX_PEM = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class SignerKey:
+    """One key that may sign, and in which role."""
+
+    id: str
+    role: SignerRole
+    public: Ed25519PublicKey
+
+    @property
+    def raw(self) -> bytes:
+        """The 32 bytes that make the key what it is, whatever its id."""
+        return self.public.public_bytes_raw()
+
+
+@dataclass(frozen=True, slots=True)
+class KeySet:
+    """Keys and how many distinct ones must have signed; author and reviewer are always both needed."""
+
+    keys: tuple[SignerKey, ...]
+    threshold: int = 2
+
+    def __post_init__(self) -> None:
+        if len({key.raw for key in self.keys}) != len(self.keys):
+            raise ConfigurationFault(
+                "registry.key_twice",
+                "registry.keys: one public key stands under two entries; author and reviewer need keys of their own",
+            )
+
+
+def load_keys(options: RegistryOptions) -> KeySet:
+    """Read the configured public keys. Raises ConfigurationFault naming the entry."""
+    return KeySet(
+        tuple(
+            SignerKey(k.id, k.role, read_public(k.public_key_file, f"registry.keys[{k.id}]")) for k in options.keys
+        ),
+        options.threshold,
+    )
+
+
+def read_public(path: Path, where: str) -> Ed25519PublicKey:
+    """A public key from a PEM file. Raises ConfigurationFault; `where` names the entry in the message."""
+    try:
+        key = serialization.load_pem_public_key(_read(path))
+    except (OSError, ValueError) as error:
+        raise ConfigurationFault(
+            "registry.key",
+            f"{where}: is no readable PEM public key; `pdp tools keygen` makes one",
+            detail=repr(error),
+        ) from None
+    if not isinstance(key, Ed25519PublicKey):
+        raise ConfigurationFault("registry.key", f"{where}: is not an Ed25519 key; `pdp tools keygen` makes one")
+    return key
+
+
+def read_private(path: Path) -> Ed25519PrivateKey:
+    """A signing key from a PEM file that nobody else may read. Raises ConfigurationFault."""
+    try:
+        if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise ConfigurationFault(
+                "registry.key_open", f"{path.name}: others may read this signing key; run `chmod 600` on it"
+            )
+        key = serialization.load_pem_private_key(_read(path), password=None)
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigurationFault(
+            "registry.key",
+            f"{path.name}: is no readable PEM signing key; `pdp tools keygen` makes one",
+            detail=repr(error),
+        ) from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ConfigurationFault("registry.key", f"{path.name}: is not an Ed25519 key; `pdp tools keygen` makes one")
+    return key
+
+
+def key_id(public: Ed25519PublicKey) -> str:
+    """The hint that goes into an envelope: SHA-256 of the raw public key, hex, first 16."""
+    return hashlib.sha256(public.public_bytes_raw()).hexdigest()[:16]
+
+
+def generate(name: str, folder: Path) -> tuple[Path, Path]:
+    """Make `<name>.pem` (0600) and `<name>.pub.pem`. Raises FileExistsError: a key is never overwritten."""
+    private = Ed25519PrivateKey.generate()
+    folder.mkdir(parents=True, exist_ok=True)
+    secret, public = folder / f"{name}.pem", folder / f"{name}.pub.pem"
+    _create(
+        secret,
+        private.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        ),
+        0o600,
+    )
+    _create(
+        public,
+        private.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        ),
+        0o644,
+    )
+    return secret, public
+
+
+def _create(path: Path, data: bytes, mode: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_MAX_PEM)

@@ -1,0 +1,134 @@
+"""The `Registry` port over folders of signed files, one folder per tenant."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from cachetools import LRUCache
+
+from pdp.core.digest import Json, canonical
+from pdp.core.errors import Fault
+from pdp.core.facts import NS
+from pdp.ports import Artefact, RegistryChange
+from pdp.registry.keys import load_keys
+from pdp.registry.options import RegistryOptions
+from pdp.registry.snapshot import TenantSnapshot
+from pdp.registry.tenant import Floors, Tenant
+from pdp.registry.view import FileRegistryView
+
+_PRESENTED = 8192  # digests of presented definitions that are remembered
+
+
+def set_mark(tenant: str) -> str:
+    """Name of the high-water mark of a tenant's set serial."""
+    return f"registry.{tenant}"
+
+
+def waivers_mark(tenant: str) -> str:
+    """Name of the high-water mark of a tenant's waivers serial."""
+    return f"waivers.{tenant}"
+
+
+class SignedRegistry:
+    """Loads, verifies and keeps last-good. `reload` is cheap when nothing changed; call it every second."""
+
+    def __init__(self, options: RegistryOptions, *, high_water: Callable[[str], int]) -> None:
+        """`high_water` gives the highest serial ever committed under a mark's name, 0 for none. Raises
+        ConfigurationFault when a key cannot be read. Nothing is loaded before the first `reload`."""
+        keys = load_keys(options)
+        self._max_stale_ns = options.max_stale_seconds * NS
+        self._high_water = high_water
+        self._folders = {name: Tenant(name, folder, keys) for name, folder in sorted(options.sets.items())}
+        self._snapshots: Mapping[str, TenantSnapshot] = {name: TenantSnapshot(name) for name in self._folders}
+        self._digests: LRUCache[bytes, str] = LRUCache(_PRESENTED)
+        self._reported: dict[str, tuple[str, str, str]] = {}
+        self._lock = asyncio.Lock()
+
+    def view(self, at_ns: int) -> FileRegistryView:
+        """What is loaded now."""
+        return FileRegistryView(self._snapshots, at_ns, self._max_stale_ns, self._digests)
+
+    async def reload(self, at_ns: int) -> tuple[RegistryChange, ...]:
+        """Read again what changed. Returns a change for each tenant of which an answer could differ from before,
+        or whose set began or ceased to fail; never raises for what lies in the folders."""
+        async with self._lock:
+            floors = self._floors()
+            self._snapshots = await asyncio.to_thread(self._refresh, at_ns, floors)
+            view = self.view(at_ns)
+            changes = (self._change(snapshot, view) for snapshot in self._snapshots.values())
+            return tuple(change for change in changes if change is not None)
+
+    def status(self, at_ns: int) -> Mapping[str, Json]:
+        """For operators, by tenant: serial, digest, expiry, number of tools, what is refused and why."""
+        view = self.view(at_ns)
+        found: dict[str, Json] = {}
+        for name, snapshot in self._snapshots.items():
+            signed = snapshot.signed
+            found[name] = {
+                "serial": view.serial(name),
+                "digest": view.digest(name),
+                "expires": signed.index.expires if signed else None,
+                "state": view.state(name) or "ok",
+                "problem": snapshot.problem,
+                "advice": snapshot.advice,
+                "tools": len(snapshot.tools or {}),
+                "refused": dict(snapshot.refused()),
+                "waivers": len(view.waivers(name)),
+                "waivers_problem": snapshot.waivers_problem,
+            }
+        return found
+
+    def _floors(self) -> dict[str, Floors] | None:
+        """None when the marks cannot be read: then nothing new may be loaded."""
+        try:
+            return {
+                name: Floors(self._high_water(set_mark(name)), self._high_water(waivers_mark(name)))
+                for name in self._folders
+            }
+        except Fault:
+            return None
+
+    def _refresh(self, at_ns: int, floors: dict[str, Floors] | None) -> Mapping[str, TenantSnapshot]:
+        if floors is None:
+            return self._snapshots
+        return {name: tenant.refresh(at_ns, floors[name]) for name, tenant in self._folders.items()}
+
+    def _change(self, snapshot: TenantSnapshot, view: FileRegistryView) -> RegistryChange | None:
+        tenant = snapshot.tenant
+        now = (view.digest(tenant), snapshot.problem, snapshot.waivers_problem)
+        if self._reported.get(tenant) == now:
+            return None
+        self._reported[tenant] = now
+        waivers = (("waivers", snapshot.waivers_problem),) if snapshot.waivers_problem else ()
+        return RegistryChange(
+            tenant=tenant,
+            serial=view.serial(tenant),
+            digest=view.digest(tenant),
+            loaded=sum(tool.verified is not None for tool in (snapshot.tools or {}).values()),
+            refused=snapshot.refused() + waivers,
+            problem=snapshot.problem,
+            marks=_marks(snapshot),
+            artefacts=_artefacts(snapshot, view),
+        )
+
+
+def _marks(snapshot: TenantSnapshot) -> tuple[tuple[str, int], ...]:
+    """Of what is loaded, so they may be committed whether or not something newer was refused."""
+    marks: list[tuple[str, int]] = []
+    if snapshot.signed is not None:
+        marks.append((set_mark(snapshot.tenant), snapshot.signed.index.serial))
+    if snapshot.waivers is not None:
+        marks.append((waivers_mark(snapshot.tenant), snapshot.waivers.waivers.serial))
+    return tuple(marks)
+
+
+def _artefacts(snapshot: TenantSnapshot, view: FileRegistryView) -> tuple[Artefact, ...]:
+    """What the digest covers, and the signed payloads it names, so that decisions can be replayed."""
+    found: list[Artefact] = []
+    if snapshot.signed is not None:
+        found.append(Artefact(view.digest(snapshot.tenant), "registry", canonical(view.effective(snapshot.tenant))))
+        found.append(Artefact(snapshot.signed.sha256, "registry", snapshot.signed.payload))
+    if snapshot.waivers is not None:
+        found.append(Artefact(snapshot.waivers.sha256, "waivers", snapshot.waivers.payload))
+    return tuple(found)

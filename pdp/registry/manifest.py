@@ -1,0 +1,152 @@
+"""Manifests: one tool's pinned definition and what a reviewer says about it (`pdp.manifest/1`).
+
+A manifest lies in `manifests/<sha256>.json`, in canonical bytes, named by their digest; the signed set index
+names that digest, so a manifest needs no signature of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pdp.core.digest import Json, canonical, digest, sha256_hex
+from pdp.core.errors import InvalidRequest, RegistryFault
+from pdp.core.facts import Annotations, Sink
+from pdp.core.strict_json import parse_object
+from pdp.registry.times import RFC3339
+
+SCHEMA = "pdp.manifest/1"
+MAX_BYTES = 1_048_576
+MAX_DEPTH = 64
+MODEL_FIELDS = ("name", "title", "description", "inputSchema", "outputSchema", "annotations")
+
+Word = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_./:@-]+$")]
+ServerId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Risk = Literal["low", "medium", "high", "critical"]
+DefinitionCheck = Literal["presented", "watched", "none"]
+SinkKind = Literal["network", "email", "message", "filesystem", "process", "database", "other"]
+
+
+class Closed(BaseModel):
+    """A closed, strict, immutable document."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class SinkEntry(Closed):
+    """Where an argument flows to; `argument` is a JSON Pointer, empty for the tool as a whole."""
+
+    kind: SinkKind
+    argument: str = Field(default="", max_length=256, pattern=r"^(/([^~/]|~[01])*)*$")
+
+
+class Hints(Closed):
+    """Effective behaviour hints."""
+
+    read_only: bool
+    destructive: bool
+    idempotent: bool
+    open_world: bool
+
+    def fact(self) -> Annotations:
+        return Annotations(self.read_only, self.destructive, self.idempotent, self.open_world)
+
+
+class Manifest(Closed):
+    """One pinned tool."""
+
+    schema_: Literal["pdp.manifest/1"] = Field(alias="schema")
+    tenant: Name
+    server: ServerId
+    name: Name
+    definition: dict[str, Any]  # the whole object of tools/list, without `_meta`
+    definition_sha256: Digest
+    version: Word
+    risk: Risk
+    permissions: list[Word]
+    labels: list[Word]
+    sinks: list[SinkEntry]
+    annotations: Hints
+    definition_check: DefinitionCheck
+    owner: Word
+    cost: int = Field(ge=0, le=2**53 - 1)
+    reviewed_by: Word | None = None
+    pinned: RFC3339
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Self:
+        if "_meta" in self.definition:
+            raise ValueError("definition holds `_meta`, which is no part of what is pinned")
+        if self.definition.get("name") != self.name:
+            raise ValueError("definition.name is another name than the manifest's")
+        if not isinstance(self.definition.get("inputSchema"), Mapping):
+            raise ValueError("definition.inputSchema is not an object")  # noqa: TRY004 - pydantic reports ValueError
+        if digest(self.definition) != self.definition_sha256:
+            raise ValueError("definition_sha256 is not the digest of definition")
+        if worse(self.annotations, self.definition) != self.annotations:
+            raise ValueError("annotations are milder than the server's own; a server may raise them")
+        return self
+
+    @property
+    def input_schema(self) -> Mapping[str, Json]:
+        schema: Mapping[str, Json] = self.definition["inputSchema"]
+        return schema
+
+    def sink_facts(self) -> tuple[Sink, ...]:
+        return tuple(Sink(s.kind, s.argument) for s in self.sinks)
+
+    def for_model(self) -> Mapping[str, Json]:
+        """The definition with only the fields a model needs."""
+        return {key: self.definition[key] for key in MODEL_FIELDS if key in self.definition}
+
+    def encoded(self) -> bytes:
+        """Canonical bytes."""
+        return canonical(self.model_dump(mode="json", by_alias=True, exclude_none=True))
+
+    def digest(self) -> str:
+        """SHA-256 of the canonical bytes, hex: the file's name and what the index signs."""
+        return sha256_hex(self.encoded())
+
+
+def decode(raw: bytes) -> Manifest:
+    """Read a manifest. Raises RegistryFault `tool.corrupt`, saying where; never a value."""
+    try:
+        value, _ = parse_object(raw, "manifest", max_bytes=MAX_BYTES, max_depth=MAX_DEPTH)
+        if canonical(value) != raw:
+            raise RegistryFault("tool.corrupt", "manifest: is not in canonical form; pin the tool again")
+        return Manifest.model_validate(value)
+    except InvalidRequest as error:
+        raise RegistryFault("tool.corrupt", f"{error.message}; pin the tool again") from None
+    except ValidationError as error:
+        raise RegistryFault("tool.corrupt", f"manifest: {first_problem(error)}; pin the tool again") from None
+
+
+def first_problem(error: ValidationError) -> str:
+    """Where and what of the first complaint; pydantic's own text with its input left out."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {message}" if where else message
+
+
+def without_meta(definition: Mapping[str, Json]) -> dict[str, Json]:
+    """A tool's definition as it is pinned and compared: all of it but `_meta`."""
+    return {key: value for key, value in definition.items() if key != "_meta"}
+
+
+def worse(hints: Hints, definition: Mapping[str, Json]) -> Hints:
+    """`hints` raised by what the server says of itself (MCP ToolAnnotations). A server never lowers anything."""
+    stated = definition.get("annotations")
+    said: Mapping[str, Json] = stated if isinstance(stated, Mapping) else {}
+    destructive = hints.destructive or said.get("destructiveHint") is True
+    return Hints(
+        # what destroys does not only read, whoever says so
+        read_only=hints.read_only and said.get("readOnlyHint") is not False and not destructive,
+        destructive=destructive,
+        idempotent=hints.idempotent and said.get("idempotentHint") is not False,
+        open_world=hints.open_world or said.get("openWorldHint") is True,
+    )

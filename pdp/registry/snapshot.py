@@ -1,0 +1,101 @@
+"""One tenant's registry as it verified: immutable, built by `load`, read by `view`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pdp.core.facts import OK, Check, TargetFact
+from pdp.core.schema import is_open
+from pdp.ports import PinnedTool
+from pdp.registry.documents import ServerEntry, SetIndex, ToolEntry, WaiverSet
+from pdp.registry.manifest import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class SignedSet:
+    """A verified set index, with the bytes that were verified."""
+
+    index: SetIndex
+    payload: bytes
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignedWaivers:
+    """Verified waivers, with the bytes that were verified."""
+
+    waivers: WaiverSet
+    payload: bytes
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedTool:
+    """A manifest that is what the index signed, with what is derived from it once."""
+
+    manifest: Manifest
+    pinned: PinnedTool
+    fact: TargetFact  # with its check ok
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedTool:
+    """A tool of the index: either verified, or refused with a check that says why."""
+
+    entry: ToolEntry
+    verified: VerifiedTool | None
+    refusal: Check | None
+
+
+@dataclass(frozen=True, slots=True)
+class TenantSnapshot:
+    """What is known of one tenant. `signed` is None when no set ever verified."""
+
+    tenant: str
+    signed: SignedSet | None = None
+    servers: Mapping[str, ServerEntry] | None = None
+    tools: Mapping[tuple[str, str], IndexedTool] | None = None
+    waivers: SignedWaivers | None = None
+    good_ns: int = 0  # when the set last verified
+    problem: str = ""  # code, while the set on disk does not verify
+    advice: str = ""  # the same for people
+    waivers_problem: str = ""
+
+    def stale(self, at_ns: int, max_stale_ns: int) -> bool:
+        """The last good set has been served for too long. Counted only while reading it fails."""
+        return bool(self.problem) and at_ns - self.good_ns > max_stale_ns
+
+    def refused(self) -> tuple[tuple[str, str], ...]:
+        """(server/name, code) of the tools that do not verify, sorted."""
+        tools = self.tools or {}
+        return tuple(
+            sorted(
+                (f"{server}/{name}", t.refusal.code) for (server, name), t in tools.items() if t.refusal is not None
+            )
+        )
+
+
+def verified_tool(manifest: Manifest, sha256: str) -> VerifiedTool:
+    """What the service and policy see of a verified manifest."""
+    schema = manifest.input_schema
+    fact = TargetFact(
+        check=OK,
+        key=f"tool:{manifest.name}",
+        kind="tool",
+        name=manifest.name,
+        server=manifest.server,
+        risk=manifest.risk,
+        permissions=tuple(manifest.permissions),
+        labels=tuple(manifest.labels),
+        sinks=manifest.sink_facts(),
+        annotations=manifest.annotations.fact(),
+        definition_check=manifest.definition_check,
+        schema_open=is_open(schema),
+        manifest_sha256=sha256,
+        version=manifest.version,
+        owner=manifest.owner,
+        cost=manifest.cost,
+    )
+    pinned = PinnedTool(manifest.server, manifest.name, sha256, schema, manifest.for_model())
+    return VerifiedTool(manifest, pinned, fact)

@@ -1,0 +1,239 @@
+"""Loading one tenant's folder: verify the set, its manifests and the waivers; keep the last good set.
+
+Synchronous; runs in a thread. A file is read again when its signature changed, and once more after that, so a
+change within the file system's clock tick is not missed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pdp.core.digest import sha256_hex
+from pdp.core.errors import RegistryFault
+from pdp.core.facts import NS, Check, failed
+from pdp.registry import documents, dsse, files
+from pdp.registry.documents import SetIndex, ToolEntry, WaiverSet
+from pdp.registry.keys import KeySet
+from pdp.registry.manifest import MAX_BYTES, decode
+from pdp.registry.snapshot import (
+    IndexedTool,
+    SignedSet,
+    SignedWaivers,
+    TenantSnapshot,
+    VerifiedTool,
+    verified_tool,
+)
+
+SKEW_NS = 300 * NS  # a set may claim to be issued this far ahead of our clock
+_ABSENT = frozenset({"registry.missing", "registry.unreadable"})
+
+
+@dataclass(frozen=True, slots=True)
+class Floors:
+    """The highest serials ever loaded; nothing below is taken."""
+
+    registry: int = 0
+    waivers: int = 0
+
+
+@dataclass(slots=True)
+class _Seen:
+    """A file's signature when it was read; `confirmed` once it was read twice without a change."""
+
+    signature: files.Signature | None = None
+    confirmed: bool = False
+
+    def unchanged(self, now: files.Signature | None) -> bool:
+        return self.confirmed and now is not None and now == self.signature
+
+    def read(self, now: files.Signature | None) -> None:
+        self.confirmed = now == self.signature
+        self.signature = now
+
+
+@dataclass(slots=True)
+class _Slot:
+    seen: _Seen = field(default_factory=_Seen)
+    verified: VerifiedTool | None = None
+    refusal: Check | None = None
+
+
+@dataclass(slots=True)
+class Tenant:
+    """One tenant's folder and what was last good in it."""
+
+    tenant: str
+    folder: Path
+    keys: KeySet
+    signed: SignedSet | None = None
+    waivers: SignedWaivers | None = None
+    good_ns: int = 0
+    fault: RegistryFault | None = None
+    waivers_fault: RegistryFault | None = None
+    _set_seen: _Seen = field(default_factory=_Seen)
+    _waivers_seen: _Seen = field(default_factory=_Seen)
+    _last_waivers: SignedWaivers | None = None
+    _slots: dict[tuple[str, str, str], _Slot] = field(default_factory=dict)
+
+    def refresh(self, at_ns: int, floors: Floors) -> TenantSnapshot:
+        """Read what changed. Never raises: what is wrong is in the snapshot."""
+        self._refresh_set(at_ns, floors.registry)
+        index = self.signed.index if self.signed is not None else None
+        if index is not None and not self._away():
+            self._refresh_manifests(index)
+        self._refresh_waivers(at_ns, floors.waivers)
+        return self._snapshot()
+
+    def _away(self) -> bool:
+        """The folder is away as a whole: then all is last-good. One that is there is believed about each file."""
+        absent = self.fault is not None and self.fault.code in _ABSENT
+        return absent and files.signature(self.folder / files.MANIFESTS) is None
+
+    def _refresh_set(self, at_ns: int, floor: int) -> None:
+        now = files.signature(self.folder / files.SET_FILE)
+        if self.fault is None and self._set_seen.unchanged(now) and self._folder_safe():
+            self.good_ns = at_ns
+            return
+        try:
+            raw = files.read(self.folder, files.SET_FILE, dsse.MAX_ENVELOPE)
+            payload = dsse.verify(raw, dsse.SET_TYPE, self.keys).payload
+            self._accept_set(payload, at_ns, floor)
+        except RegistryFault as fault:
+            self.fault = fault
+            self._set_seen = _Seen()
+            return
+        self._set_seen.read(now)
+        self.fault = None
+        self.good_ns = at_ns
+
+    def _folder_safe(self) -> bool:
+        try:
+            files.check_safe(self.folder.stat(), "the folder")
+        except (OSError, RegistryFault):
+            return False
+        return True
+
+    def _accept_set(self, payload: bytes, at_ns: int, floor: int) -> None:
+        index = documents.decode(payload, SetIndex, "set")
+        current = self.signed
+        if current is not None and current.payload == payload:
+            return
+        _acceptable(index, self.tenant, at_ns, max(floor, current.index.serial if current else 0), "set")
+        _fresh_serial(index, current.index.serial if current else 0, "set")
+        self.signed = SignedSet(index, payload, sha256_hex(payload))
+
+    def _refresh_manifests(self, index: SetIndex) -> None:
+        slots: dict[tuple[str, str, str], _Slot] = {}
+        for entry in index.tools:
+            key = (entry.server, entry.name, entry.manifest_sha256)
+            slot = slots[key] = self._slots.get(key) or _Slot()
+            now = files.signature(self.folder / files.manifest_file(entry.manifest_sha256))
+            if slot.seen.unchanged(now):
+                continue
+            try:
+                slot.verified, slot.refusal = self._manifest(entry, slot.verified), None
+                slot.seen.read(now)
+            except RegistryFault as fault:
+                slot.verified, slot.refusal, slot.seen = None, failed(fault.code, fault.message), _Seen()
+        self._slots = slots
+
+    def _manifest(self, entry: ToolEntry, known: VerifiedTool | None) -> VerifiedTool:
+        """Raises RegistryFault `tool.unsigned` (nothing there that was signed) or `tool.corrupt`."""
+        try:
+            raw = files.read(self.folder, files.manifest_file(entry.manifest_sha256), MAX_BYTES)
+        except RegistryFault as fault:
+            code = "tool.unsigned" if fault.code == "registry.missing" else "tool.corrupt"
+            raise RegistryFault(code, _MANIFEST_AWAY, detail=fault.message) from None
+        if sha256_hex(raw) != entry.manifest_sha256:
+            raise RegistryFault("tool.corrupt", _MANIFEST_CHANGED)
+        if known is not None:
+            return known  # the same bytes as before
+        manifest = decode(raw)
+        if (manifest.tenant, manifest.server, manifest.name) != (self.tenant, entry.server, entry.name):
+            raise RegistryFault("tool.corrupt", "The tool's manifest is another tool's; pin and sign the set again.")
+        return verified_tool(manifest, entry.manifest_sha256)
+
+    def _refresh_waivers(self, at_ns: int, floor: int) -> None:
+        """Waivers only ever soften, so there is no last good: what does not verify now does not count now."""
+        path = self.folder / files.WAIVERS_FILE
+        now = files.signature(path)
+        if self.waivers is not None and self._waivers_seen.unchanged(now):
+            return
+        self.waivers, self.waivers_fault = None, None
+        if now is None:
+            return
+        try:
+            raw = files.read(self.folder, files.WAIVERS_FILE, dsse.MAX_ENVELOPE)
+            payload = dsse.verify(raw, dsse.WAIVERS_TYPE, self.keys).payload
+            self._accept_waivers(payload, at_ns, floor)
+        except RegistryFault as fault:
+            self.waivers_fault = fault
+            self._waivers_seen = _Seen()
+            return
+        self._waivers_seen.read(now)
+        self.waivers = self._last_waivers
+
+    def _accept_waivers(self, payload: bytes, at_ns: int, floor: int) -> None:
+        last = self._last_waivers
+        if last is not None and last.payload == payload:
+            return
+        waivers = documents.decode(payload, WaiverSet, "waivers")
+        _acceptable(waivers, self.tenant, at_ns, max(floor, last.waivers.serial if last else 0), "waivers")
+        _fresh_serial(waivers, last.waivers.serial if last else 0, "waivers")
+        self._last_waivers = SignedWaivers(waivers, payload, sha256_hex(payload))
+
+    def _snapshot(self) -> TenantSnapshot:
+        fault, waivers_fault = self.fault, self.waivers_fault
+        empty = TenantSnapshot(
+            self.tenant,
+            waivers=self.waivers,
+            good_ns=self.good_ns,
+            problem=fault.code if fault else "",
+            advice=fault.message if fault else "",
+            waivers_problem=waivers_fault.code if waivers_fault else "",
+        )
+        return empty if self.signed is None else self._loaded(self.signed, empty)
+
+    def _loaded(self, signed: SignedSet, empty: TenantSnapshot) -> TenantSnapshot:
+        tools: dict[tuple[str, str], IndexedTool] = {}
+        for entry in signed.index.tools:
+            slot = self._slots[entry.server, entry.name, entry.manifest_sha256]
+            tools[entry.server, entry.name] = IndexedTool(entry, slot.verified, slot.refusal)
+        return TenantSnapshot(
+            self.tenant,
+            signed,
+            {server.id: server for server in signed.index.servers},
+            tools,
+            empty.waivers,
+            empty.good_ns,
+            empty.problem,
+            empty.advice,
+            empty.waivers_problem,
+        )
+
+
+_MANIFEST_AWAY = "The tool's manifest cannot be read; put the signed file back, or pin and sign the set again."
+_MANIFEST_CHANGED = (
+    "The tool's manifest is not the one that was signed; put the signed file back, or pin and sign again."
+)
+
+
+def _acceptable(document: SetIndex | WaiverSet, tenant: str, at_ns: int, floor: int, what: str) -> None:
+    if document.tenant != tenant:
+        raise RegistryFault("registry.wrong_tenant", f"{what}.tenant: this folder is configured for another tenant")
+    if document.serial < floor:
+        raise RegistryFault(
+            "registry.rollback",
+            f"{what}.serial: {document.serial} is older than {floor}, which was loaded before; sign it anew",
+        )
+    if document.issued_ns > at_ns + SKEW_NS:
+        raise RegistryFault("registry.not_yet_valid", f"{what}.issued: lies in the future; check the clocks")
+
+
+def _fresh_serial(document: SetIndex | WaiverSet, current: int, what: str) -> None:
+    if document.serial == current:
+        raise RegistryFault(
+            "registry.serial_reused",
+            f"{what}.serial: {current} was already used for other content; sign it with the next serial",
+        )

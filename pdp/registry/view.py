@@ -1,0 +1,153 @@
+"""The `RegistryView` port: pure readings of what verified. Expiry and staleness are looked at on every call."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, replace
+
+from pdp.core.digest import Json, canonical, digest, sha256_hex
+from pdp.core.errors import InvalidRequest
+from pdp.core.facts import OK, Check, ServerFact, TargetFact, Waiver, failed
+from pdp.core.strict_json import parse_object
+from pdp.ports import PinnedTool
+from pdp.registry.manifest import MAX_BYTES, MAX_DEPTH, without_meta
+from pdp.registry.snapshot import IndexedTool, TenantSnapshot
+
+_UNKNOWN_SERVER = failed("server.unknown", "The server is not in the signed registry; have it pinned and signed.")
+_UNKNOWN_TOOL = failed("tool.unknown", "The tool is not in the signed registry; have it pinned and signed.")
+_WITHDRAWN = failed("tool.withdrawn", "The tool was withdrawn from the registry; ask its owner.")
+_QUARANTINED = failed("tool.quarantined", "The tool is in quarantine; ask its owner.")
+_NOT_PRESENTED = failed(
+    "tool.not_presented", "The tool's definition was not presented; send the whole object of the server's tools/list."
+)
+_UNWATCHED = failed(
+    "tool.unwatched", "Nothing watches this server, so the tool's definition is not known to be current."
+)
+_DRIFTED = failed(
+    "tool.drifted", "The tool's definition is not the pinned one; have the change reviewed, pinned and signed."
+)
+_STALE = "The registry could not be verified for too long; `pdp tools verify` says why."
+_EXPIRED = "The signed registry has expired; sign it again with `pdp tools sign`."
+
+
+@dataclass(frozen=True, slots=True)
+class FileRegistryView:
+    """All tenants' snapshots at one moment. `digests` remembers presented definitions by their bytes."""
+
+    tenants: Mapping[str, TenantSnapshot]
+    at_ns: int
+    max_stale_ns: int
+    digests: MutableMapping[bytes, str]
+
+    def serial(self, tenant: str) -> int:
+        """Of the tenant's set; 0 when none is loaded."""
+        snapshot = self.tenants.get(tenant)
+        return snapshot.signed.index.serial if snapshot is not None and snapshot.signed is not None else 0
+
+    def digest(self, tenant: str) -> str:
+        """Of `effective`; empty when nothing is loaded."""
+        state = self.effective(tenant)
+        return sha256_hex(canonical(state)) if state else ""
+
+    def waivers(self, tenant: str) -> tuple[Waiver, ...]:
+        """The tenant's waivers by id, expired ones included; none once their document has expired."""
+        snapshot = self.tenants.get(tenant)
+        signed = snapshot.waivers if snapshot is not None else None
+        if signed is None or self.at_ns >= signed.waivers.expires_ns:
+            return ()
+        return tuple(sorted((entry.fact() for entry in signed.waivers.waivers), key=lambda w: w.id))
+
+    def server(self, tenant: str, server: str, at_ns: int) -> ServerFact:
+        """`server.unknown`, `server.stale`, `server.expired`."""
+        snapshot = self.tenants.get(tenant)
+        check = _state(snapshot, "server", at_ns, self.max_stale_ns)
+        entry = (snapshot.servers or {}).get(server) if snapshot is not None else None
+        if entry is None or not check.ok:
+            return ServerFact(_UNKNOWN_SERVER if check.ok else check, server)
+        return ServerFact(OK, server, entry.resource, entry.owner)
+
+    def tools(self, tenant: str, server: str) -> tuple[str, ...]:
+        """Names the index lists for the server, whatever their state, sorted."""
+        snapshot = self.tenants.get(tenant)
+        tools = (snapshot.tools if snapshot is not None else None) or {}
+        return tuple(sorted(name for owner, name in tools if owner == server))
+
+    def target(
+        self, tenant: str, server: str, name: str, presented: bytes | None, at_ns: int, *, listing: bool = False
+    ) -> TargetFact:
+        """The tool with its check; a tool that fails it holds the worst values.
+
+        `listing`: the pinned definition itself is shown, so none needs to be presented or watched. What is
+        presented is compared all the same."""
+        snapshot = self.tenants.get(tenant)
+        tool = ((snapshot.tools if snapshot is not None else None) or {}).get((server, name))
+        check = _state(snapshot, "tool", at_ns, self.max_stale_ns)
+        if check.ok:
+            check = _UNKNOWN_TOOL if tool is None else self._tool_check(tool, presented, listing)
+        if tool is None or tool.verified is None:
+            return TargetFact(check, f"tool:{name}", "tool", name, server)
+        if check.ok:
+            return tool.verified.fact
+        fact = tool.verified.fact
+        worst = TargetFact(check, fact.key, "tool", name, server)
+        return replace(worst, manifest_sha256=fact.manifest_sha256, version=fact.version, owner=fact.owner)
+
+    def pinned(self, tenant: str, server: str, name: str) -> PinnedTool | None:
+        """The verified manifest's content; None when there is none that verifies."""
+        snapshot = self.tenants.get(tenant)
+        tool = ((snapshot.tools if snapshot is not None else None) or {}).get((server, name))
+        return tool.verified.pinned if tool is not None and tool.verified is not None else None
+
+    def state(self, tenant: str) -> str:
+        """Empty while the tenant's set may be used, else the code that says why not."""
+        return _state(self.tenants.get(tenant), "server", self.at_ns, self.max_stale_ns).code
+
+    def effective(self, tenant: str) -> dict[str, Json]:
+        """What answers depend on: payload digests, whether the set still counts, refused tools. Empty when
+        nothing is loaded. So a repeated request is evaluated anew when, say, a manifest stops verifying."""
+        snapshot = self.tenants.get(tenant)
+        if snapshot is None or snapshot.signed is None:
+            return {}
+        return {
+            "tenant": tenant,
+            "set": snapshot.signed.sha256,
+            "state": self.state(tenant),
+            "refused": [list(pair) for pair in snapshot.refused()],
+            "waivers": snapshot.waivers.sha256 if snapshot.waivers is not None and self.waivers(tenant) else "",
+        }
+
+    def _tool_check(self, tool: IndexedTool, presented: bytes | None, listing: bool) -> Check:
+        if tool.entry.state != "active":
+            return _WITHDRAWN if tool.entry.state == "withdrawn" else _QUARANTINED
+        if tool.verified is None:
+            return tool.refusal or _UNKNOWN_TOOL
+        if presented is not None and self._digest_of(presented) != tool.verified.manifest.definition_sha256:
+            return _DRIFTED
+        # what the caller shows is not what a watcher saw, so `watched` is not met by presenting
+        asked = "none" if listing else tool.verified.manifest.definition_check
+        if asked == "watched":
+            return _UNWATCHED
+        return _NOT_PRESENTED if asked == "presented" and presented is None else OK
+
+    def _digest_of(self, presented: bytes) -> str:
+        """Digest of a presented definition without `_meta`; "" for what is not a strict JSON object."""
+        key = hashlib.sha256(presented).digest()
+        if key not in self.digests:
+            try:
+                value, _ = parse_object(presented, "definition", max_bytes=MAX_BYTES, max_depth=MAX_DEPTH)
+                self.digests[key] = digest(without_meta(value))
+            except InvalidRequest:
+                self.digests[key] = ""
+        return self.digests[key]
+
+
+def _state(snapshot: TenantSnapshot | None, kind: str, at_ns: int, max_stale_ns: int) -> Check:
+    """Whether the tenant's set may be used at all; codes `<kind>.unknown`, `.stale`, `.expired`."""
+    if snapshot is None or snapshot.signed is None:
+        return _UNKNOWN_SERVER if kind == "server" else _UNKNOWN_TOOL
+    if snapshot.stale(at_ns, max_stale_ns):
+        return failed(f"{kind}.stale", _STALE)
+    if at_ns >= snapshot.signed.index.expires_ns:
+        return failed(f"{kind}.expired", _EXPIRED)
+    return OK
