@@ -44,7 +44,10 @@ def question(
     if not valid(doc):
         raise EngineFault("policy.input", "The input document does not match its schema.")
     # ASCII output keeps lone surrogates, if any slipped in, as escapes that the engine's parser refuses
-    data = json.dumps(doc, allow_nan=False, separators=(",", ":")).encode()
+    try:
+        data = json.dumps(doc, allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError, RecursionError):  # a schema may let NaN and deep values pass
+        raise EngineFault("policy.input", "The input document is not JSON.") from None
     return Question(data, sha256_hex(data), facts.phase, frozenset(t.key for t in facts.targets))
 
 
@@ -54,6 +57,8 @@ def conclude(asked: Question, answer: bytes, supported_obligations: frozenset[st
     if not outcome.visible <= asked.keys:
         return denied("policy.not_a_decision", "The policy answered about a target that was not asked for.")
     if asked.phase != "call":
+        if outcome.effect is not Effect.DENY:
+            return denied("policy.not_a_decision", "The policy decided a call where only a list was asked for.")
         return outcome
     if outcome.effect is not Effect.DENY and not outcome.visible:
         return denied("policy.not_a_decision", "The policy let a call pass that it does not grant.")

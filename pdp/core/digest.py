@@ -28,7 +28,7 @@ def canonical(value: Json) -> bytes:
     """Encode a JSON value as `pdp-jcs-1` bytes (UTF-8).
 
     Raises InvalidRequest for what has no canonical form: NaN, infinities, integers beyond int64, lone
-    surrogates, keys that are not strings.
+    surrogates, keys that are not strings, values that are not JSON.
     """
     out: list[str] = []
     _write(value, out)
@@ -51,8 +51,10 @@ def _write(value: Json, out: list[str]) -> None:
         out.append(_number(value))
     elif isinstance(value, Mapping):
         _write_object(value, out)
-    else:
+    elif isinstance(value, list | tuple):
         _write_array(value, out)
+    else:  # bytes and sets would pass for arrays, and sets in no certain order
+        raise InvalidRequest("json", "holds a value that is not JSON")
 
 
 def _write_array(value: Sequence[Json], out: list[str]) -> None:

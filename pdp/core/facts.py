@@ -387,7 +387,7 @@ def document(
             "session": facts.session.check.fact(),
         },
         "subject": identity.subject.fact(),
-        "actors": [a.fact() for a in identity.actors],
+        "actors": [a.fact() for a in identity.actors] if identity.subject.check.ok else [],
         "agent": identity.agent.fact(),
         "server": facts.server.fact(),
         "targets": [t.fact() for t in facts.targets],

@@ -7,11 +7,12 @@ becomes a denial. Only here and in `denied` does an `Outcome` come into being.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pdp.core.digest import Json
+from pdp.core.digest import INT64_MAX, INT64_MIN, Json
 
 
 class Effect(StrEnum):
@@ -72,7 +73,11 @@ class _NotADecisionError(Exception):
 def read(answer: bytes) -> Outcome:
     """Read `data.pdp.decision` as an engine returned it (JSON bytes). Not a decision is a denial."""
     try:
-        return _read(json.loads(answer))
+        text = answer.decode()
+        value = _DECODER.decode(text)
+        if "\\u" in text:  # an escape may be half a character, which no record can hold
+            json.dumps(value, ensure_ascii=False).encode()
+        return _read(value)
     except (_NotADecisionError, ValueError, RecursionError):
         return denied("policy.not_a_decision", "The policy did not return a decision.")
 
@@ -148,3 +153,35 @@ def _string(value: object) -> str:
     if not isinstance(value, str):
         raise _NotADecisionError
     return value
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Two readers of a duplicate key may see two decisions."""
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise _NotADecisionError
+    return made
+
+
+def _integer(text: str) -> int:
+    value = int(text)
+    if not INT64_MIN <= value <= INT64_MAX:
+        raise _NotADecisionError
+    return value
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise _NotADecisionError
+    return value
+
+
+def _constant(_text: str) -> float:
+    raise _NotADecisionError
+
+
+# what passes has canonical bytes, as its record needs; the general reader (`strict_json`) costs a long list more
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_int=_integer, parse_float=_fraction, parse_constant=_constant
+)
