@@ -41,9 +41,9 @@ def parse(token: str) -> CompactToken | Refusal:
     if found is None:
         return _MALFORMED
     header_part, claims_part, signature_part = found.groups()
-    header = strict_object(_decode(header_part))
-    claims = strict_object(_decode(claims_part))
-    signature = _decode(signature_part)
+    header = strict_object(base64url(header_part))
+    claims = strict_object(base64url(claims_part))
+    signature = base64url(signature_part)
     if header is None or claims is None or signature is None:
         return _MALFORMED
     fault = _header_fault(header)
@@ -65,7 +65,7 @@ def _header_fault(header: dict[str, Any]) -> str:
     return ""
 
 
-def _decode(part: str) -> bytes | None:
+def base64url(part: str) -> bytes | None:
     """Base64url without padding; None unless `part` is the one encoding of its bytes."""
     try:
         raw = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))

@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from joserfc.errors import JoseError
 from joserfc.jwa import JWS_ALGORITHMS
 from joserfc.jwk import JWKRegistry, Key
 
 from pdp.core.errors import ConfigurationFault
-from pdp.identity.compact import strict_object
+from pdp.identity.compact import base64url, strict_object
 from pdp.identity.refusal import Refusal
 
 MAX_DOCUMENT = 256 * 1024  # bytes
@@ -123,13 +122,20 @@ def _public_key(entry: dict[str, Any]) -> PublicKey | None:
     fits = _FITS.get((kind, curve if isinstance(curve, str) else None), frozenset())
     if "alg" in entry:
         fits = fits & {alg} if isinstance(alg, str) else frozenset()
-    if not fits:
+    if not fits or (kind == "RSA" and not _is_sound_rsa(entry)):
         return None
     try:
         key = JWKRegistry.import_key({name: entry[name] for name in _MEMBERS[kind]})
     except (JoseError, ValueError, TypeError, KeyError, UnsupportedAlgorithm):
         return None
-    raw = key.raw_value
-    if isinstance(raw, RSAPublicKey) and not (raw.key_size in _RSA_BITS and raw.public_numbers().e < 2**32):
-        return None
     return PublicKey(kid, fits, key)
+
+
+def _is_sound_rsa(entry: dict[str, Any]) -> bool:
+    """Whether the modulus has a fit size and the exponent a usual one; seen to before the library looks at them."""
+    modulus, exponent = (
+        base64url(part) if isinstance(part, str) else None for part in (entry.get("n"), entry.get("e"))
+    )
+    if modulus is None or exponent is None:
+        return False
+    return int.from_bytes(modulus).bit_length() in _RSA_BITS and 2 < int.from_bytes(exponent) < 2**32

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import secrets
 import threading
@@ -129,13 +130,19 @@ class World:
         found = await self.identify(credential, **how)
         if not found.subject.check.ok:
             fact = found.subject.fact()
-            assert {v for k, v in fact.items() if k not in {"status", "source", "kind"} and not isinstance(v, list)} == {
+            assert {
+                v for k, v in fact.items() if k not in {"status", "source", "kind"} and not isinstance(v, list)
+            } == {
                 None,
                 0,
             }
             assert (fact["groups"], fact["scopes"], fact["amr"]) == ([], [], [])
             assert found.subject.token_id is None
-            assert (found.agent.check.status, found.agent.check.code, found.agent.id) == ("missing", "agent.missing", None)
+            assert (found.agent.check.status, found.agent.check.code, found.agent.id) == (
+                "missing",
+                "agent.missing",
+                None,
+            )
             assert found.actors == ()
             assert found.subject.check.message
         return found.subject.check.code
@@ -203,10 +210,8 @@ def key_server() -> Iterator[KeyServer]:
             pass
 
         def handle(self) -> None:
-            try:
+            with contextlib.suppress(ConnectionError):  # the client may give up on purpose
                 super().handle()
-            except ConnectionError:
-                pass  # the client gave up on purpose
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     state.url = f"http://127.0.0.1:{server.server_port}/{secrets.token_hex(4)}/jwks"

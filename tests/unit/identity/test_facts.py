@@ -130,7 +130,13 @@ async def test_the_groups_claim_is_the_issuers(world: Any) -> None:
 async def test_absent_claims_have_the_worst_value(world: Any) -> None:
     found = await world.identify(world.token(acr=None, amr=None, auth_time=None, groups=None, scope=None))
     subject = found.subject
-    assert (subject.acr, subject.amr, subject.authenticated_ns, subject.groups, subject.scopes) == (None, (), 0, (), ())
+    assert (subject.acr, subject.amr, subject.authenticated_ns, subject.groups, subject.scopes) == (
+        None,
+        (),
+        0,
+        (),
+        (),
+    )
 
 
 async def test_fractions_of_a_second_never_lengthen_a_token(world: Any) -> None:

@@ -18,7 +18,9 @@ def caller(*, tenant: str = "acme", **may: Any) -> Caller:
     return Caller("gateway", tenant, frozenset({Role.DECIDE}), frozenset({"*"}), may_assert=may_assert)
 
 
-def asserted(claims: dict[str, Any] | bytes | None = None, *, issuer: str = ISSUER, subject: str = "bob") -> AssertedClaims:
+def asserted(
+    claims: dict[str, Any] | bytes | None = None, *, issuer: str = ISSUER, subject: str = "bob"
+) -> AssertedClaims:
     raw = claims if isinstance(claims, bytes) else b"" if claims is None else json.dumps(claims).encode()
     return AssertedClaims(issuer, subject, raw)
 
@@ -46,7 +48,9 @@ async def test_empty_claims_name_a_subject_and_no_agent(world: Any) -> None:
 
 async def test_not_vouchable(world: Any) -> None:
     assert await world.code(asserted(), caller=caller(claims=())) == "subject.not_vouchable"
-    assert await world.code(asserted(issuer="https://x.example"), caller=caller(groups=True)) == "subject.not_vouchable"
+    assert (
+        await world.code(asserted(issuer="https://x.example"), caller=caller(groups=True)) == "subject.not_vouchable"
+    )
 
 
 async def test_an_issuer_of_another_tenant_is_not_vouchable(world: Any) -> None:

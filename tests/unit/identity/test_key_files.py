@@ -1,0 +1,182 @@
+"""Key sets: which keys are usable, which documents are refused, and how a file may change under us."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from joserfc.jwk import ECKey, OKPKey, RSAKey
+from joserfc.util import int_to_base64
+
+from pdp.core.errors import ConfigurationFault
+from pdp.core.facts import NS
+from pdp.identity import keys
+from pdp.identity.component import Identity
+from pdp.identity.options import IdentityOptions
+
+NOW = 1_800_000_000
+ISSUER = "https://issuer.example"
+
+
+def start(world: Any) -> str:
+    """The code with which the component refuses to start, or empty."""
+    try:
+        Identity(IdentityOptions.model_validate(world.options), production=True)
+    except ConfigurationFault as caught:
+        fault = caught
+    else:
+        return ""
+    assert str(world.folder) not in fault.message
+    return fault.code
+
+
+def usable(*entries: dict[str, Any]) -> int:
+    return len(keys.read(json.dumps({"keys": entries}).encode(), development=False).keys)
+
+
+def test_keys_for_verifying_are_usable(signers: Any) -> None:
+    jwk = signers["EdDSA"].jwk()
+    assert usable(*(signer.jwk() for signer in signers.values())) == 3
+    assert usable({**jwk, "use": "sig", "key_ops": ["verify"], "alg": "EdDSA", "x5c": ["not looked at"]}) == 1
+    assert usable({name: value for name, value in jwk.items() if name != "kid"}) == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"use": "enc"},
+        {"use": 7},
+        {"key_ops": ["encrypt"]},
+        {"key_ops": "verify"},
+        {"alg": "ES256"},
+        {"alg": None},
+        {"kty": "XYZ"},
+        {"kty": ["OKP"]},
+        {"kty": "EC"},
+        {"crv": "X25519"},
+        {"crv": ["Ed25519"]},
+        {"crv": "Ed448"},
+        {"x": "AAAA"},
+        {"x": 7},
+        {"kid": ""},
+        {"kid": 7},
+    ],
+    ids=str,
+)
+def test_keys_for_something_else_are_not(signers: Any, changes: dict[str, Any]) -> None:
+    jwk = signers["EdDSA"].jwk()
+    assert usable({**jwk, **changes}, signers["ES256"].jwk()) == 1
+
+
+def test_weak_or_odd_keys_are_not_usable() -> None:
+    strong = RSAKey.generate_key(2048).as_dict(private=False)
+    weak = rsa.generate_private_key(65537, 1024).public_key().public_numbers()
+    assert usable(strong) == 1
+    assert usable({**strong, "n": int_to_base64(weak.n)}) == 0
+    assert usable({**strong, "n": int_to_base64(1 << 8193)}) == 0
+    assert usable({**strong, "e": "AQ"}) == 0
+    assert usable({**strong, "e": int_to_base64(2**32 + 1)}) == 0
+    assert usable(OKPKey.generate_key("X25519").as_dict(private=False)) == 0
+    assert usable(ECKey.generate_key("secp256k1").as_dict(private=False)) == 0
+
+
+def test_a_key_is_used_only_for_its_own_alg(signers: Any) -> None:
+    ring = keys.read(json.dumps({"keys": [signers["RS256"].jwk(alg="PS256")]}).encode(), development=False)
+    assert ring.keys[0].algorithms == {"PS256"}
+    assert not ring.keys[0].verifies("RS256", b"data", signers["RS256"].sign(b"data"))
+
+
+@pytest.mark.parametrize(
+    ("document", "code"),
+    [
+        (b"", "keys.malformed"),
+        (b"<html>", "keys.malformed"),
+        (b"[]", "keys.malformed"),
+        (b"{}", "keys.malformed"),
+        (b'{"keys": {}}', "keys.malformed"),
+        (b'{"keys": ["a"]}', "keys.malformed"),
+        (b'{"keys": [], "keys": []}', "keys.malformed"),
+        (b'{"keys": [' + b",".join([b"{}"] * 101) + b"]}", "keys.too_large"),
+        (b'{"keys": []' + b" " * keys.MAX_DOCUMENT + b"}", "keys.too_large"),
+        (b'{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}', "keys.private"),
+        (b'{"keys": [], "pdp:development": true}', "keys.development"),
+        (b'{"keys": [], "pdp:development": null}', "keys.development"),
+        (b'{"keys": [{"kid": "dev-1"}]}', "keys.development"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_documents_refused_at_start(world: Any, document: bytes, code: str) -> None:
+    (world.folder / "jwks.json").write_bytes(document)
+    assert start(world) == code
+
+
+def test_a_private_key_in_the_set_is_refused(world: Any) -> None:
+    world.publish(world.signer.jwk(), world.signer.key.as_dict(private=True))
+    assert start(world) == "keys.private"
+
+
+def test_a_missing_or_unsafe_file_is_refused(world: Any) -> None:
+    (world.folder / "jwks.json").chmod(0o646)
+    assert start(world) == "keys.unsafe_permissions"
+    (world.folder / "jwks.json").unlink()
+    assert start(world) == "keys.unreadable"
+
+
+def test_an_unusable_deny_list_is_refused_at_start(world: Any) -> None:
+    deny = world.folder / "revoked"
+    world.options["revoked_jti_file"] = deny
+    assert start(world) == "revocations.unreadable"
+    deny.write_text("a b c\n")
+    assert start(world) == "revocations.malformed"
+    deny.write_bytes(b"\xff\n")
+    assert start(world) == "revocations.malformed"
+    deny.write_text("a\n")
+    assert start(world) == ""
+
+
+async def test_rotation_in_the_file_is_seen(world: Any, signers: Any) -> None:
+    old, new = world.signer.token(world.claims()), signers["ES256"].token(world.claims())
+    assert await world.code(old) == ""
+    assert await world.code(new) == "subject.key_unknown"
+    world.publish(signers["ES256"].jwk())
+    assert await world.code(new, at=NOW + 1) == ""
+    assert await world.code(old, at=NOW + 1) == "subject.key_unknown"
+
+
+async def test_an_emptied_key_set_stops_everyone(world: Any) -> None:
+    assert await world.code(world.token()) == ""
+    world.publish()
+    assert await world.code(world.token(), at=NOW + 1) == "subject.key_unknown"
+
+
+@pytest.mark.parametrize("breakage", ["garbage", "gone", "development", "unsafe"])
+async def test_a_broken_file_keeps_the_last_good_keys_for_a_while(world: Any, breakage: str) -> None:
+    world.issuer["max_stale_seconds"] = 120
+    assert await world.code(world.token()) == ""
+    path = world.folder / "jwks.json"
+    if breakage == "garbage":
+        path.write_text("{")
+    elif breakage == "gone":
+        path.unlink()
+    elif breakage == "unsafe":
+        path.chmod(0o666)
+        path.write_text(path.read_text() + " ")
+    else:
+        world.publish(world.signer.jwk(), **{"pdp:development": True})
+    assert await world.code(world.token(), at=NOW + 120) == ""
+    status = world.identity.key_status((NOW + 120) * NS)[ISSUER]
+    assert (status["source"], status["keys"], status["age_seconds"]) == ("file", 1, 120)
+    assert status["problem"].startswith("keys.")
+    assert await world.code(world.token(), at=NOW + 121) == "subject.keys_unavailable"
+    world.publish(world.signer.jwk())
+    assert await world.code(world.token(), at=NOW + 122) == ""
+    assert world.identity.key_status((NOW + 122) * NS)[ISSUER]["problem"] == ""
+
+
+async def test_refresh_looks_at_once(world: Any, signers: Any) -> None:
+    assert await world.code(world.token()) == ""
+    world.publish(signers["ES256"].jwk())
+    await world.identity.refresh(NOW * NS)
+    assert await world.code(world.token()) == "subject.key_unknown"
