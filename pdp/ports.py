@@ -27,6 +27,10 @@ class Clock(Protocol):
         """For durations and the record's monotonic reading."""
         ...
 
+    def mark(self) -> int | None:
+        """What to persist as the high-water mark now; None while the wall clock is not to be believed."""
+        ...
+
 
 class Entropy(Protocol):
     """Randomness, so that tests can pin it."""

@@ -11,15 +11,15 @@ import difflib
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, cast
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pdp.adapters.grpc.options import ServerOptions
+from pdp.content.options import ContentOptions
 from pdp.core.digest import Json, digest
 from pdp.core.errors import ConfigurationFault
-from pdp.engines.options import PolicyOptions
 from pdp.identity.options import IdentityOptions
 from pdp.registry.options import RegistryOptions
 from pdp.sessions.options import SessionOptions
@@ -47,6 +47,19 @@ class ServiceOptions(BaseModel):
     )
 
 
+class PolicyOptions(BaseModel):
+    """Where policy comes from, and how it is evaluated."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    folder: Path | None = Field(
+        None, description="The organisation's folder: packs/, data/. Without it nothing is granted."
+    )
+    workers: int | None = Field(None, ge=1, le=256, description="Policy workers; one per spare core if unset.")
+    deadline_ms: int = Field(250, ge=1, le=60_000, description="For one evaluation; later is DENY policy.timeout.")
+    memory_mb: int = Field(1024, ge=128, le=65_536, description="Address space of one worker.")
+
+
 class Settings(BaseModel):
     """The whole configuration."""
 
@@ -56,12 +69,13 @@ class Settings(BaseModel):
         "production", description="Development allows development keys and gRPC reflection, and says so."
     )
     server: ServerOptions = Field(default_factory=ServerOptions)
-    service: ServiceOptions = Field(default_factory=lambda: ServiceOptions())
+    service: ServiceOptions = Field(default_factory=ServiceOptions)
     policy: PolicyOptions = Field(default_factory=PolicyOptions)
-    registry: RegistryOptions = Field(default_factory=RegistryOptions)
+    content: ContentOptions = Field(default_factory=ContentOptions)
+    registry: RegistryOptions
     identity: IdentityOptions = Field(default_factory=IdentityOptions)
     sessions: SessionOptions = Field(default_factory=SessionOptions)
-    store: StoreOptions
+    store: StoreOptions = Field(default_factory=StoreOptions)
 
     @property
     def production(self) -> bool:
@@ -121,10 +135,35 @@ def load(path: Path, environment: Mapping[str, str]) -> Settings:
 def validate(found: Mapping[str, Any], folder: Path) -> Settings:
     """Validate settings; relative paths are taken from `folder`."""
     try:
-        settings = Settings.model_validate(found, context={"folder": folder})
+        settings = Settings.model_validate(found)
     except ValidationError as error:
         raise ConfigurationFault("config.invalid", "\n".join(_problems(error))) from None
-    return settings
+    return _anchor(settings, folder.resolve())
+
+
+_M = TypeVar("_M")
+_PLACES = ("file:", "unix:")
+
+
+def _anchor(value: _M, folder: Path) -> _M:
+    """The same value with every relative path, secret reference and socket below `folder`."""
+    found: Any = value
+    if isinstance(found, BaseModel):
+        found = found.model_copy(
+            update={name: _anchor(getattr(found, name), folder) for name in type(found).model_fields}
+        )
+    elif isinstance(found, Path):
+        found = folder / found
+    elif isinstance(found, str) and found.startswith(_PLACES):
+        kind, _, place = found.partition(":")
+        found = f"{kind}:{folder / place}"
+    elif isinstance(found, Mapping):
+        found = {key: _anchor(inner, folder) for key, inner in found.items()}
+    elif isinstance(found, tuple):
+        found = tuple(_anchor(inner, folder) for inner in found)
+    elif isinstance(found, list):
+        found = [_anchor(inner, folder) for inner in found]
+    return cast("_M", found)
 
 
 def _overlay(found: dict[str, Any], environment: Mapping[str, str]) -> None:
@@ -166,11 +205,11 @@ def _nearest(loc: tuple[int | str, ...]) -> str | None:
     return close[0] if close else None
 
 
-def secret(reference: str, folder: Path) -> bytes:
+def secret(reference: str) -> bytes:
     """The bytes behind `file:PATH`, without a trailing newline. Raises ConfigurationFault, never showing them."""
     if not reference.startswith("file:"):
         raise ConfigurationFault("config.secret", "A secret is given as file:PATH, never in the configuration.")
-    path = folder / reference.removeprefix("file:")
+    path = Path(reference.removeprefix("file:"))
     try:
         mode = path.stat().st_mode
         data = path.read_bytes().rstrip(b"\r\n")

@@ -191,8 +191,7 @@ class Recorder:
             refused=change.refused,
             problem=change.problem,
         )
-        mark = ((f"registry.{change.tenant}", change.serial),)
-        return await self._commit(stamp, "registry", data, high_water=() if change.problem else mark)
+        return await self._commit(stamp, "registry", data, artefacts=change.artefacts, high_water=change.marks)
 
     async def switch(self, row: SwitchRow, at_ns: int) -> RecordRef:
         """A switch and its record, in one commit."""
@@ -250,9 +249,10 @@ class Recorder:
         switch: SwitchRow | None = None,
         high_water: tuple[tuple[str, int], ...] = (),
     ) -> RecordRef:
-        if stamp.time_ns - self._marked_ns >= CLOCK_STEP_NS:
-            self._marked_ns = stamp.time_ns
-            high_water = (*high_water, (CLOCK, stamp.time_ns))
+        mark = self._clock.mark()
+        if mark is not None and mark - self._marked_ns >= CLOCK_STEP_NS:
+            self._marked_ns = mark
+            high_water = (*high_water, (CLOCK, mark))
         return await self._store.commit(
             Commit(
                 record_id=stamp.id,

@@ -1,0 +1,211 @@
+"""From settings to a running process. Knows everyone; decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from pdp import __version__
+from pdp.adapters.grpc.server import Server
+from pdp.adapters.grpc.servicer import Services
+from pdp.content import ArgumentContent
+from pdp.core.errors import ConfigurationFault, Fault
+from pdp.engines.bundle import shipped_rego
+from pdp.engines.embedded import EngineHost
+from pdp.engines.options import EmbeddedOptions, PoolOptions, default_workers
+from pdp.engines.source import EmbeddedSource
+from pdp.identity.component import Identity
+from pdp.ports import Entropy
+from pdp.registry.load import SignedRegistry
+from pdp.service.admin import Admin
+from pdp.service.decide import Decide, Terms
+from pdp.service.entrance import Entrance, Limits
+from pdp.service.establish import Establish
+from pdp.service.evaluate import Nobody
+from pdp.service.filter import Filter
+from pdp.service.record import CLOCK, Recorder
+from pdp.service.records import Records
+from pdp.service.reload import Reloads
+from pdp.service.repeat import Repeats
+from pdp.service.state import State, switches_of
+from pdp.sessions.memory import MemorySessions
+from pdp.settings import PolicyOptions, Settings, secret
+from pdp.store.clock import StoreClock
+from pdp.store.sqlite import SqliteStore
+
+log = logging.getLogger("pdp")
+KEY_BYTES = 32
+
+
+class SystemEntropy:
+    """The operating system's randomness."""
+
+    def bytes(self, count: int) -> bytes:
+        return os.urandom(count)
+
+
+@dataclass(slots=True)
+class Process:
+    """One running PDP: everything wired, in the order in which it is closed."""
+
+    settings: Settings
+    state: State
+    store: SqliteStore
+    identity: Identity
+    host: EngineHost
+    recorder: Recorder
+    reloads: Reloads
+    admin: Admin
+    services: Services
+    server: Server
+
+
+async def build(settings: Settings) -> Process:
+    """Wire a process. Raises ConfigurationFault for what cannot work; nothing is served yet."""
+    entropy = SystemEntropy()
+    store = SqliteStore.open(settings.store, entropy=entropy)
+    try:
+        return _build(settings, store, entropy)
+    except BaseException:
+        await store.close()
+        raise
+
+
+def _build(settings: Settings, store: SqliteStore, entropy: Entropy) -> Process:
+    index_key = _index_key(settings)
+    clock = StoreClock(time.time_ns, time.monotonic_ns, store.high_water(CLOCK))
+    identity = Identity(settings.identity, production=settings.production)
+    registry = SignedRegistry(settings.registry, high_water=store.high_water)
+    content = ArgumentContent(settings.content)
+    sessions = MemorySessions(settings.sessions)
+    host = EngineHost(_engine_options(settings.policy), on_kill=_killed)
+    policies = EmbeddedSource(host, shipped_rego(), settings.policy.folder)
+    state = State(switches_of(store.switches(), store.switch_epoch()))
+    recorder = Recorder(store, clock, entropy, boot=store.boot, index_key=index_key)
+    options = settings.service
+    limits = Limits(options.max_in_flight, options.min_budget_ms)
+    terms = Terms(options.allow_seconds, options.list_seconds, options.retry_after_ms)
+    entrance = Entrance(identity.callers, store, recorder, clock, limits)
+    establish = Establish(identity.subjects, content, sessions, store, entropy=entropy, index_key=index_key)
+    reloads = Reloads(state, policies, registry, identity.subjects, identity.refresh, recorder, clock)
+    admin = Admin(state, reloads, registry, identity.subjects, store, recorder, clock, __version__)
+    decide = Decide(state, establish, Repeats(store, index_key), Nobody(), recorder, sessions, clock, terms)
+    services = Services(
+        entrance=entrance,
+        decide=decide,
+        filter=Filter(state, establish, recorder, clock, terms),
+        admin=admin,
+        reloads=reloads,
+        records=Records(store),
+    )
+    server = Server(
+        settings.server,
+        services,
+        answers=lambda: store.healthy() and state.policy is not None,
+        entropy=entropy,
+        reflection_on=not settings.production,
+    )
+    return Process(settings, state, store, identity, host, recorder, reloads, admin, services, server)
+
+
+def _engine_options(policy: PolicyOptions) -> EmbeddedOptions:
+    return EmbeddedOptions(
+        workers=policy.workers or default_workers(),
+        pool=PoolOptions(deadline_ms=policy.deadline_ms),
+        memory_bytes=policy.memory_mb << 20,
+    )
+
+
+def _killed(why: str) -> None:
+    log.error("policy worker lost: %s", why)
+
+
+def _index_key(settings: Settings) -> bytes:
+    if settings.service.index_key:
+        return secret(settings.service.index_key)
+    if settings.production:
+        raise ConfigurationFault(
+            "config.secret", "service.index_key: give file:PATH of 32 random bytes (head -c 32 /dev/urandom)."
+        )
+    path = settings.store.path / "index.key"
+    if not path.exists():
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(os.urandom(KEY_BYTES).hex().encode())
+    return secret(f"file:{path}")
+
+
+async def start(process: Process) -> None:
+    """Load what answers rest on, record the start, and serve. Raises Fault when there is nothing to serve with."""
+    store, settings = process.store, process.settings
+    await process.recorder.started(__version__, settings.fingerprint(), store.clean)
+    results, _ = await process.reloads((), by="")
+    for result in results:
+        if result.failure is not None:
+            log.error("%s: %s: %s", result.part, result.failure.code, result.failure.message)
+    if process.state.policy is None:
+        failure = process.reloads.policy_failure
+        raise ConfigurationFault(
+            failure.code if failure else "policy.none",
+            failure.message if failure else "There is no policy to serve with.",
+        )
+    await process.server.start()
+
+
+async def run(settings: Settings, *, ready: Path | None = None) -> None:
+    """Serve until SIGTERM or SIGINT, then drain. `ready` is touched when the first call can be answered."""
+    process = await build(settings)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    watcher: asyncio.Task[None] | None = None
+    try:
+        await start(process)
+        log.info("serving on %s", ", ".join(process.server.addresses))
+        if ready is not None:
+            await asyncio.to_thread(ready.touch)
+        watcher = loop.create_task(_watch(process, stop))
+        await stop.wait()
+    finally:
+        if watcher is not None:
+            watcher.cancel()
+        await close(process, reason="signal" if stop.is_set() else "fault")
+
+
+async def close(process: Process, *, reason: str) -> None:
+    """Drain, record the stop, and close everything."""
+    process.admin.draining = True
+    await process.server.drain()
+    try:
+        if process.store.healthy():
+            await process.recorder.refusals()
+            await process.recorder.stopped(reason)
+    except Fault as fault:
+        log.error("the stop could not be recorded: %s", fault.code)
+    await process.state.close()
+    await process.host.close()
+    await process.identity.close()
+    await process.store.close()
+
+
+async def _watch(process: Process, stop: asyncio.Event) -> None:
+    """Once in a while: look for changed files, write down what was aggregated."""
+    pause = process.settings.service.watch_seconds
+    while not stop.is_set():
+        await asyncio.sleep(pause)
+        try:
+            results, _ = await process.reloads((), by="")
+            for result in results:
+                if result.changed or (result.failure and result.changed):
+                    log.info("%s: %s", result.part, result.active)
+            await process.recorder.refusals()
+        except Fault as fault:
+            log.error("watch: %s: %s", fault.code, fault.message)
+        except Exception:
+            log.exception("watch: a fault of ours; trying again")

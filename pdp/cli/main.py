@@ -1,0 +1,43 @@
+"""`pdp`: the command line. Exit codes: 0 allow or done, 10 deny, 11 pending, 2 usage, 1 fault."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from pdp import __version__
+from pdp.cli.config import config
+from pdp.cli.decide import decide
+from pdp.cli.demo import demo
+from pdp.cli.dev import dev
+from pdp.cli.policy import policy
+from pdp.cli.serve import serve
+from pdp.cli.switch import switch
+from pdp.cli.tools import tools
+from pdp.core.errors import Fault
+
+FAULT = 1
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="pdp")
+def cli() -> None:
+    """A policy decision point for the tool calls of AI agents."""
+
+
+for command in (config, decide, demo, dev, policy, serve, switch, tools):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """The entry point. A fault ends with its message and exit code 1, never with a trace."""
+    try:
+        cli(standalone_mode=True)
+    except Fault as fault:
+        click.echo(f"{fault.code}: {fault.message}", err=True)
+        sys.exit(FAULT)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""The policy source for the embedded engine: folders are read, gated, and given an engine of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import jsonschema_rs
+
+from pdp.core.digest import Json, sha256_hex
+from pdp.core.errors import BundleFault, EngineFault
+from pdp.engines.bundle import read_bundle
+from pdp.engines.embedded import EngineHost
+from pdp.engines.gate import check
+from pdp.ports import LoadedPolicy
+
+
+class EmbeddedSource:
+    """Implements `ports.PolicySource`. A bundle that the gate refused is not gated again until its files change."""
+
+    def __init__(self, host: EngineHost, shipped: Path, organisation: Path | None) -> None:
+        self._host = host
+        self._shipped = shipped
+        self._organisation = organisation
+        self._seen = ""  # signature of the files as they were last judged
+        self._problem: BundleFault | None = None
+
+    async def load(self, active: str | None) -> LoadedPolicy | None:
+        """See the port. Reading and gating run outside the event loop."""
+        seen = await asyncio.to_thread(self._signature)
+        if seen == self._seen:
+            if self._problem is not None:
+                raise self._problem
+            if active is not None:
+                return None
+        self._problem = None
+        try:
+            return await self._load(active)
+        except BundleFault as fault:
+            if fault.code == "bundle.engine":
+                seen = ""  # processes may start the next time; the files need not change
+            else:
+                self._problem = fault
+            raise
+        finally:
+            self._seen = seen
+
+    def _signature(self) -> str:
+        folders = [self._shipped, *([self._organisation] if self._organisation else [])]
+        return "|".join(signature(folder) for folder in folders)
+
+    async def _load(self, active: str | None) -> LoadedPolicy | None:
+        bundle = await asyncio.to_thread(read_bundle, self._shipped, self._organisation)
+        if bundle.digest == active:
+            return None
+        report = await asyncio.to_thread(check, bundle)
+        if not report.ok:
+            first = next(f for f in report.findings if f.severity == "error")
+            raise BundleFault(
+                "bundle.gate",
+                f"{first.path}:{first.line}: {first.message} `pdp policy check` shows everything.",
+                detail=first.code,
+            )
+        try:
+            engine = await self._host.load(bundle)
+        except EngineFault as fault:
+            raise BundleFault("bundle.engine", "The engine cannot load the bundle.", detail=fault.detail) from fault
+        validator = jsonschema_rs.validator_for(bundle.input_schema.decode())
+
+        def valid(document: Mapping[str, Json]) -> bool:
+            return validator.is_valid(document)
+
+        return LoadedPolicy(
+            revision=bundle.revision,
+            digest=bundle.digest,
+            org_digest=bundle.org_digest,
+            packs=bundle.packs,
+            engine=engine,
+            valid=valid,
+            artefact=bundle.to_bytes(),
+        )
+
+
+def signature(folder: Path) -> str:
+    """Changes whenever a file below `folder` does: names, sizes, times, inodes."""
+    found = []
+    for place, folders, files in os.walk(folder):
+        folders.sort()
+        for name in sorted(files):
+            info = (Path(place) / name).lstat()
+            found.append(f"{place}/{name}:{info.st_size}:{info.st_mtime_ns}:{info.st_ino}:{info.st_mode}")
+    return sha256_hex("\n".join(found).encode())
