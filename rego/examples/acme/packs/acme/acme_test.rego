@@ -1,0 +1,192 @@
+package acme_test
+
+import data.lib.testing
+import data.packs.acme
+
+# A call of one tool by a member of one group; `tool` bends the tool.
+asks(group, name, tool) := testing.call({
+	"policy": {"packs": ["acme", "baseline"]},
+	"subject": {"groups": [group]},
+	"targets": [testing.tool(object.union({"name": name, "key": sprintf("tool:%s", [name])}, tool))],
+})
+
+lists(group) := object.union(
+	testing.list(["git_status", "git_log", "git_reset"]),
+	{"policy": {"packs": ["acme", "baseline"]}, "subject": {"groups": [group]}},
+)
+
+at(question, offset) := object.union(question, {"time": {"ns": testing.now_ns + offset}})
+
+destructive := {"annotations": {"read_only": false, "destructive": true}}
+
+# Roles
+
+test_developer_may_use_the_tools_of_the_role if {
+	acme.allow == {{"target": "tool:git_reset", "code": "acme.role"}} with input as asks("developers", "git_reset", {})
+		with data.org as testing.org
+}
+
+test_auditor_may_read_and_nothing_else if {
+	"acme.role" in testing.codes(acme.allow) with input as asks("auditors", "git_log", {})
+		with data.org as testing.org
+	acme.allow == set() with input as asks("auditors", "git_reset", {})
+		with data.org as testing.org
+}
+
+test_stranger_may_do_nothing if {
+	acme.allow == set() with input as asks("guests", "git_status", {})
+		with data.org as testing.org
+}
+
+test_role_on_git_says_nothing_about_another_server if {
+	elsewhere := object.union(asks("developers", "git_status", {}), {"server": {"id": "mail"}})
+	acme.allow == set() with input as elsewhere
+		with data.org as testing.org
+}
+
+test_a_prompt_is_not_the_tool_of_the_same_name if {
+	acme.allow == set() with input as asks("developers", "git_status", {"kind": "prompt"})
+		with data.org as testing.org
+}
+
+test_nothing_is_granted_without_data if {
+	acme.allow == set() with input as asks("developers", "git_status", {})
+		with data.org as {}
+}
+
+# Grants that end by themselves
+
+test_contractor_may_read_until_the_grant_ends if {
+	now := asks("contractors", "git_status", {})
+	"acme.temporary" in testing.codes(acme.allow) with input as now
+		with data.org as testing.org
+}
+
+test_contractor_may_do_nothing_from_the_end_on if {
+	acme.allow == set() with input as at(asks("contractors", "git_status", {}), 86400000000000)
+		with data.org as testing.org
+}
+
+test_contractor_may_use_only_the_tools_of_the_grant if {
+	acme.allow == set() with input as asks("contractors", "git_log", {})
+		with data.org as testing.org
+}
+
+# Tools for verified people only
+
+test_vouched_identity_does_not_see_reset if {
+	vouched := object.union(asks("developers", "git_reset", {}), {"subject": {"source": "vouched"}})
+	"acme.verified_person_only" in testing.codes(acme.hide) with input as vouched
+		with data.org as testing.org
+}
+
+test_service_does_not_see_checkout if {
+	service := object.union(asks("developers", "git_checkout", {}), {"subject": {"kind": "service"}})
+	"acme.verified_person_only" in testing.codes(acme.hide) with input as service
+		with data.org as testing.org
+}
+
+test_verified_person_sees_reset if {
+	acme.hide == set() with input as asks("developers", "git_reset", {})
+		with data.org as testing.org
+}
+
+test_service_sees_harmless_tools if {
+	service := object.union(asks("developers", "git_status", {}), {"subject": {"kind": "service"}})
+	acme.hide == set() with input as service
+		with data.org as testing.org
+}
+
+# The limit of git_log
+
+log(value) := object.union(asks("developers", "git_log", {}), {"arguments": {"value": value}})
+
+test_log_over_the_limit_denies if {
+	"acme.log.max_count" in testing.codes(acme.deny) with input as log({"max_count": 101})
+		with data.org as testing.org
+}
+
+test_log_at_the_limit_passes if {
+	acme.deny == set() with input as log({"max_count": 100})
+		with data.org as testing.org
+}
+
+test_log_without_a_count_passes if {
+	acme.deny == set() with input as log({})
+		with data.org as testing.org
+}
+
+test_count_that_is_no_number_denies if {
+	every count in ["1000", true, false, null, [], {}, 0, -1] {
+		"acme.log.max_count" in testing.codes(acme.deny) with input as log({"max_count": count})
+			with data.org as testing.org
+	}
+}
+
+test_log_denies_without_a_limit_in_the_data if {
+	"acme.log.max_count" in testing.codes(acme.deny) with input as log({"max_count": 1})
+		with data.org as object.union(testing.org, {"limits": []})
+}
+
+test_limit_is_for_log_alone if {
+	acme.deny == set() with input as testing.call({"arguments": {"value": {"max_count": 1000}}})
+		with data.org as testing.org
+}
+
+# Destruction outside business hours
+
+test_destruction_on_a_saturday_wants_the_on_call_group if {
+	saturday := object.union(asks("developers", "git_reset", destructive), {"time": {"weekday": 6}})
+	"acme.out_of_hours" in testing.codes(acme.require) with input as saturday
+		with data.org as testing.org
+}
+
+test_destruction_at_the_edges_of_the_day if {
+	reset := asks("developers", "git_reset", destructive)
+	every minute in {419, 1140} {
+		"acme.out_of_hours" in testing.codes(acme.require) with input as object.union(
+			reset,
+			{"time": {"minute_of_day": minute}},
+		)
+			with data.org as testing.org
+	}
+	every minute in {420, 1139} {
+		acme.require == set() with input as object.union(reset, {"time": {"minute_of_day": minute}})
+			with data.org as testing.org
+	}
+}
+
+test_reading_on_a_saturday_passes if {
+	saturday := object.union(asks("developers", "git_status", {}), {"time": {"weekday": 6}})
+	acme.require == set() with input as saturday
+		with data.org as testing.org
+}
+
+# Together with the baseline
+
+test_developer_sees_all_and_auditor_what_the_role_names if {
+	data.pdp.decision.visible == {"tool:git_status", "tool:git_log", "tool:git_reset"} with input as lists("developers")
+		with data.org as testing.org
+	data.pdp.decision.visible == {"tool:git_status", "tool:git_log"} with input as lists("auditors")
+		with data.org as testing.org
+}
+
+test_reading_is_allowed if {
+	data.pdp.decision.effect == "allow" with input as asks("auditors", "git_status", {"schema_open": true})
+		with data.org as testing.org
+}
+
+test_reset_is_pending_once_its_open_schema_is_waived if {
+	reset := asks("developers", "git_reset", object.union(destructive, {"schema_open": true}))
+	denied := data.pdp.decision with input as reset
+		with data.org as testing.org
+	denied.effect == "deny"
+	testing.codes(denied.reasons) == {"schema.open"}
+
+	waived := object.union(reset, {"waivers": [testing.waiver("schema.open", "git")]})
+	pending := data.pdp.decision with input as waived
+		with data.org as testing.org
+	pending.effect == "pending"
+	testing.codes(pending.requirements) == {"annotations.destructive"}
+	testing.codes(pending.waived) == {"schema.open"}
+}
