@@ -1,0 +1,21 @@
+"""The load gate (DESIGN section 5): what a policy bundle must pass before it can become active, on every engine.
+
+The static half walks the parsed policy as an allow-list: what it cannot follow is refused in shipped packs and
+reported in others. The dynamic half runs the packs' own tests, so a rule that can never fire never becomes
+active. Both run in a process that can be killed.
+"""
+
+from pdp.engines.gate.process import check, require_sound, run_tests
+from pdp.engines.gate.report import ERROR, WARNING, Finding, Report, TestReport, TestResult
+
+__all__ = [
+    "ERROR",
+    "WARNING",
+    "Finding",
+    "Report",
+    "TestReport",
+    "TestResult",
+    "check",
+    "require_sound",
+    "run_tests",
+]

@@ -1,0 +1,132 @@
+"""The builtins that policy may call, and the traps among them where engines differ (`rego/capabilities.json`)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pdp.engines.gate.report import Finding, did_you_mean
+from pdp.engines.gate.syntax import Body, Node, Unit, kind, span_of, string
+from pdp.engines.gate.value import Items, Scalar, Unknown, Value
+
+_CLOCK = "The instant is `input.time` (ns, rfc3339, date, weekday, minute_of_day)."
+_NETWORK = "Policy sees no network; what it needs must be a fact of the input or stand in data.org."
+_CRYPTO = "Tokens and signatures are verified before policy runs; read input.subject, input.agent, input.actors."
+_PATTERNS = "json.match_schema differs between engines; arguments are checked against the pinned schema already."
+_ALTERNATIVES = (
+    ("time.now_ns", _CLOCK),
+    ("http.", _NETWORK),
+    ("net.lookup", _NETWORK),
+    ("net.", "Compare with net.cidr_contains and one range at a time."),
+    ("rand.", "Policy must answer the same way twice; there is no chance in it."),
+    ("uuid.", "Policy must answer the same way twice; there is no chance in it."),
+    ("opa.runtime", "Configuration belongs into data/org.json, read as data.org."),
+    ("io.jwt.", _CRYPTO),
+    ("crypto.", _CRYPTO),
+    ("json.match_schema", _PATTERNS),
+    ("json.verify_schema", _PATTERNS),
+    ("print", "Take the print out; `pdp policy test -v` shows what failed."),
+    ("trace", "Take the trace out; `pdp policy test -v` shows what failed."),
+    ("rego.", "Policy does not look at itself."),
+    ("time.format", "Engines format time differently; compare numbers of nanoseconds instead."),
+)
+_UNICODE_CLASSES = re.compile(r"\\[dDwWsSbB]|\[\[:")
+_CLASSES = "Write `[0-9]` for \\d, `[A-Za-z0-9_]` for \\w, `[ \\t]` for \\s: engines differ on other alphabets."
+_VERB = re.compile(r"%(.?)")
+
+
+@dataclass(frozen=True, slots=True)
+class Builtin:
+    """A declaration: how many arguments, and the type of the result."""
+
+    arity: int
+    result: Mapping[str, Any]
+
+
+class Builtins:
+    """The allow-list."""
+
+    def __init__(self, declarations: Mapping[str, Builtin]) -> None:
+        self.declarations = declarations
+
+    @classmethod
+    def read(cls, path: Path) -> Builtins:
+        """Read OPA's capabilities format. Operators are left out: their syntax needs no name."""
+        found = {}
+        for item in json.loads(path.read_bytes())["builtins"]:
+            if "infix" not in item and not item["name"].startswith("internal."):
+                decl = item["decl"]
+                found[item["name"]] = Builtin(len(decl.get("args", [])), decl.get("result", {"type": "any"}))
+        return cls(found)
+
+    def result(self, name: str) -> Value:
+        return _value(self.declarations[name].result)
+
+    def refuse(self, unit: Unit, name: str, span: Body, rules: list[str]) -> Finding:
+        """The finding for a name that is no allowed builtin and no rule."""
+        hint = next((text for start, text in _ALTERNATIVES if name.startswith(start)), "")
+        hint = hint or did_you_mean(name, [*self.declarations, *rules], "rego/capabilities.json lists what there is.")
+        return unit.finding(span, "builtin.refused", f"`{name}` may not be called in policy.", hint)
+
+    def traps(self, unit: Unit, name: str, params: list[Node], span: Body) -> Iterator[Finding]:
+        """Calls that engines answer differently."""
+        if name in ("regex.match", "regex.replace", "regex.split"):
+            yield from _pattern(unit, params, 1 if name == "regex.replace" else 0)
+        elif name == "glob.match":
+            yield from _glob(unit, params)
+        elif name == "sprintf":
+            yield from _format(unit, params)
+
+
+def _value(declared: Mapping[str, Any]) -> Value:
+    shape = declared.get("type")
+    if shape in ("number", "string", "boolean", "null"):
+        return Scalar(str(shape))
+    if shape == "set":
+        return Items(_value(declared.get("of", {})))
+    if shape == "array" and "dynamic" in declared:
+        return Items(_value(declared["dynamic"]))
+    if shape == "array" and declared.get("static"):
+        kinds = {item.get("type") for item in declared["static"]}
+        return Items(_value(declared["static"][0]) if len(kinds) == 1 else Unknown())
+    return Unknown()
+
+
+def _pattern(unit: Unit, params: list[Node], at: int) -> Iterator[Finding]:
+    if at >= len(params):
+        return
+    text = string(params[at])
+    span = span_of(params[at])
+    if text is None:
+        hint = "Write the pattern as a literal, one rule per pattern; plain names are better compared with == or in."
+        yield unit.finding(span, "builtin.pattern", "The pattern of a regex must be written out.", hint)
+    elif _UNICODE_CLASSES.search(text):
+        yield unit.finding(span, "builtin.pattern", "The pattern uses a class that engines read differently.", _CLASSES)
+
+
+def _glob(unit: Unit, params: list[Node]) -> Iterator[Finding]:
+    if len(params) < 2:
+        return
+    name, body = kind(params[1])
+    fine = name == "Null" or (name == "Array" and all(string(i) in (".", "/", "-") for i in body["items"]))
+    if not fine:
+        message = "Delimiters of glob.match other than `.`, `/` and `-` match too much on one engine."
+        hint = 'For names with colons compare segments: split(name, ":") and == on each.'
+        yield unit.finding(span_of(params[1]), "builtin.glob", message, hint)
+
+
+def _format(unit: Unit, params: list[Node]) -> Iterator[Finding]:
+    if len(params) < 2:
+        return
+    text = string(params[0])
+    name, body = kind(params[1])
+    verbs = [v for v in _VERB.findall(text or "") if v != "%"]
+    right = text is not None and all(v in ("s", "d", "v") for v in verbs)
+    if not right or name != "Array" or len(body["items"]) != len(verbs):
+        message = "sprintf needs a literal format of %s, %d and %v and as many values in a literal array."
+        hint = 'For example sprintf("%v is over %v", [amount, limit]).'
+        yield unit.finding(span_of(params[0]), "builtin.sprintf", message, hint)

@@ -1,0 +1,81 @@
+"""Runs in a process of its own: reads one job from standard input, writes one answer to standard output.
+
+Parsing and evaluating foreign policy can loop, exhaust memory or kill the process; this one may be lost.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pdp.core.policy import Bundle, Module
+from pdp.engines.gate import static, trial
+from pdp.engines.gate.report import Finding, TestResult
+
+MEMORY = 2 << 30  # bytes of address space
+
+
+def main() -> None:
+    """Do the job on standard input."""
+    _limit()
+    job = json.load(sys.stdin)
+    bundle = decode(job["bundle"])
+    answer = _check(bundle, job) if job["job"] == "check" else _test(bundle, job)
+    json.dump(answer, sys.stdout)
+
+
+def decode(value: Mapping[str, Any]) -> Bundle:
+    """The inverse of `Bundle.to_bytes`."""
+    return Bundle(
+        tuple(Module(m["path"], m["text"], m["shipped"]) for m in value["modules"]),
+        value["org"].encode(),
+        value["input_schema"].encode(),
+        value["org_schema"].encode(),
+        value["revision"],
+        tuple(value["packs"]),
+    )
+
+
+def _limit() -> None:
+    if os.name == "posix":
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        limit = MEMORY if hard == resource.RLIM_INFINITY else min(MEMORY, hard)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _check(bundle: Bundle, job: Mapping[str, Any]) -> dict[str, Any]:
+    units, findings = static.read(bundle)
+    if not any(f.severity == "error" for f in findings):  # half a policy would give findings that mislead
+        policy = static.index(bundle, units, Path(job["capabilities"]))
+        directory = None if job["directory"] is None else frozenset(job["directory"])
+        findings += static.check(policy, units, directory)
+        if not any(f.severity == "error" for f in findings):  # nothing is run that was refused
+            findings += trial.check(bundle, policy, units)
+    return {"findings": [_finding(f) for f in sorted(set(findings))]}
+
+
+def _test(bundle: Bundle, job: Mapping[str, Any]) -> dict[str, Any]:
+    units, findings = static.read(bundle)
+    results: list[TestResult] = []
+    if not findings:
+        fault = trial.run_all(bundle, units, lambda name: (job["filter"] or "") in name, results.append)
+        findings += [fault] if fault else []
+    return {
+        "findings": [_finding(f) for f in sorted(set(findings))],
+        "results": [{n: getattr(r, n) for n in TestResult.__slots__} for r in results],
+    }
+
+
+def _finding(found: Finding) -> dict[str, Any]:
+    return {name: getattr(found, name) for name in Finding.__slots__}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,199 @@
+"""Each pack as a whole: its meta, its codes, what its rules rest on, and names that nobody uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from pdp.engines.gate import elements
+from pdp.engines.gate.elements import Element
+from pdp.engines.gate.policy import CONTRACT, Analysis, Key, Policy, chain, closure
+from pdp.engines.gate.report import Finding, did_you_mean, nearest
+from pdp.engines.gate.syntax import Node, Rule, Unit, kind, span_of, string
+from pdp.engines.gate.value import Fields, Place, is_number, options
+
+_TOOL_PHASE = ("allow", "hide")
+_MAY_READ_ASSERTED = ("deny", "require")
+_COUNTED = ("stage", "ttl_seconds", "deny_quorum", "min_confidence")
+
+
+def check_pack(policy: Policy, package: tuple[str, ...], analyses: Mapping[Key, Analysis]) -> Iterator[Finding]:
+    """Everything about one pack that one file alone does not show."""
+    units = [unit for unit in policy.units if unit.package == package]
+    yield from _names(policy, package, analyses)
+    if len(units) > 1:
+        yield from _split(units, package, analyses)
+    if (package, "meta") not in policy.groups:
+        hint = 'Write: meta := {"servers": ["git"], "owner": "team@example.org"}'
+        span = units[0].package_span
+        yield units[0].finding(span, "meta.missing", "The pack has no `meta`; without it nothing it grants counts.", hint)
+    else:
+        yield from elements.meta(policy.groups[package, "meta"])
+    found: list[Element] = []
+    for name in CONTRACT[1:]:
+        for rule in policy.groups.get((package, name), []):
+            element, findings = elements.of_rule(rule)
+            yield from findings
+            found += [element] if element else []
+        if (package, name) in policy.groups:
+            yield from _rests_on((package, name), analyses)
+            yield from _values((package, name), analyses[package, name])
+    yield from _unique(found)
+
+
+def pack_elements(policy: Policy, package: tuple[str, ...]) -> list[Element]:
+    """All well-formed elements of a pack."""
+    rules = [rule for name in CONTRACT[1:] for rule in policy.groups.get((package, name), [])]
+    return [element for rule in rules if (element := elements.of_rule(rule)[0]) is not None]
+
+
+def _names(policy: Policy, package: tuple[str, ...], analyses: Mapping[Key, Analysis]) -> Iterator[Finding]:
+    used = {key for name in CONTRACT for key in closure((package, name), analyses)}
+    for found, name in policy.groups:
+        rules = policy.groups[found, name]
+        if found != package:
+            continue
+        if name not in CONTRACT and (found, name) not in used:
+            rule = rules[0]
+            close = nearest(name, CONTRACT)
+            hint = f"Did you mean `{close}`?" if close else f"Use it or remove it. The rules that count: {', '.join(CONTRACT)}."
+            yield rule.unit.finding(rule.span, "rule.unused", f"Nothing uses `{name}`.", hint)
+        for rule in rules:
+            if name not in CONTRACT and (not rule.plain and rule.kind not in ("map",) or _dotted_head(rule)):
+                hint = "Give the rule one plain name."
+                yield rule.unit.finding(rule.span, "rule.shape", f"`{name}` has dots or constants in its head.", hint)
+        kinds = {rule.kind for rule in rules} - {"default"}
+        if len(kinds) > 1:
+            message = f"`{name}` is defined as {' and as '.join(sorted(kinds))}."
+            yield rules[-1].unit.finding(rules[-1].span, "rule.conflict", message, "Give each its own name.")
+    taken = set(CONTRACT) | set(policy.names(package))
+    for unit in policy.units:
+        if unit.package == package:
+            for alias in sorted(set(unit.imports) & taken):
+                span = unit.imports[alias][1]
+                yield unit.finding(span, "names.shadowed", f"`{alias}` is also a rule.", "Import it under another name.")
+
+
+def _split(units: list[Unit], package: tuple[str, ...], analyses: Mapping[Key, Analysis]) -> Iterator[Finding]:
+    """regorus 0.13 looks names up in the wrong file when the composition reads `data.packs[p]` of a package in
+    several files, and drops the rule without a word; asked for directly, as tests do, the rule is there."""
+    path = ".".join(("data", *package))
+    for unit in units:
+        for imported, span in unit.imports.values():
+            if imported[0] in ("data", "input"):
+                message = f"The pack has {len(units)} files; there an import makes the engine drop rules."
+                hint = f"Write the full path (`{'.'.join(imported)}`) in place of the import, or keep the pack in one file."
+                yield unit.finding(span, "package.split", message, hint)
+    for key, analysis in analyses.items():
+        for use in analysis.uses if key[0] == package else ():
+            if use.short:
+                message = f"The pack has {len(units)} files; there a bare name makes the engine drop rules."
+                hint = f"Write `{path}.{use.key[1]}`, or keep the pack in one file."
+                yield use.unit.finding(use.span, "package.split", message, hint)
+
+
+def _dotted_head(rule: Rule) -> bool:
+    """`limits.git := 5` or `limits["git"] := 5`; with a variable key it is a table and fine."""
+    return rule.kind == "map" and len(rule.extra) != 1
+
+
+def _rests_on(key: Key, analyses: Mapping[Key, Analysis]) -> Iterator[Finding]:
+    name = key[1]
+    for found, way in closure(key, analyses).items():
+        analysis = analyses.get(found)
+        for read in analysis.reads if analysis else ():
+            if name in _TOOL_PHASE and read.phase == "call":
+                message = f"`{read.label}` exists only for calls, and {chain(way)} also decides what is listed."
+                hint = "Deny or require on it instead: what is listed must be exactly what may be called."
+                yield read.unit.finding(read.span, "phase.call", message, hint)
+            elif read.trust == "asserted" and name not in _MAY_READ_ASSERTED:
+                message = f"{chain(way)} rests on `{read.label}`, which nobody vouched for."
+                hint = "Asserted facts may be read in `deny` and `require` only."
+                yield read.unit.finding(read.span, "asserted.rule", message, hint)
+            if read.readers == "pdp":
+                message = f"`{read.label}` is for the composition; {chain(way)} may not read it."
+                hint = "No evidence, waiver or check of ours may lift what a pack says. Read the facts themselves."
+                yield read.unit.finding(read.span, "reads.reserved", message, hint)
+        for lost in analysis.lost if analysis and name in _TOOL_PHASE else ():
+            message = f"{lost.message} In {chain(way)} that could read what only calls have."
+            yield Finding(lost.path, lost.line, lost.column, "phase.unknown", "error", message, lost.hint)
+
+
+def _unique(found: list[Element]) -> Iterator[Finding]:
+    seen: dict[tuple[str, str], Element] = {}
+    for element in found:
+        names = [("code", element.code, element.code_span)]
+        if element.rule.name == "require":
+            names += _ids(element.fields)
+        if "otherwise" in element.fields and kind(element.fields["otherwise"])[0] == "Object":
+            below = {string(k) or "": v for _, k, v in kind(element.fields["otherwise"])[1]["fields"]}
+            names += [("code", string(below["code"]) or "", span_of(below["code"]))] if "code" in below else []
+            names += _ids(below)
+        for what, text, span in names:
+            if (what, text) in seen:
+                first = seen[what, text].rule
+                where = f"{first.unit.module.path}:{first.place.line}"
+                message = f"The {what} `{text}` is taken by {where}."
+                hint = "Give each element its own; for several conditions write one element and helper rules."
+                yield element.rule.unit.finding(span, "element.duplicate", message, hint)
+            seen.setdefault((what, text), element)
+
+
+def _ids(fields: Mapping[str, Node]) -> list[tuple[str, str, Mapping[str, object]]]:
+    return [("id", string(fields["id"]) or "", span_of(fields["id"]))] if "id" in fields else []
+
+
+def recursion(policy: Policy, analyses: Mapping[Key, Analysis]) -> Iterator[Finding]:
+    """Rules and functions that rest on themselves: engines answer differently, and one of them dies."""
+    for key in policy.groups:
+        for use in analyses[key].uses:
+            way = closure(use.key, analyses)
+            if key in way and (len(way[key]) > 1 or use.key == key):
+                names = " → ".join(name for _, name in (key, *way[key]))
+                hint = "Write it without the cycle; walk lists with some … in and comprehensions."
+                yield use.unit.finding(use.span, "rule.recursion", f"A rule rests on itself: {names}.", hint)
+                break
+
+
+def seats(policy: Policy, package: tuple[str, ...], directory: frozenset[str]) -> Iterator[Finding]:
+    """Groups that approvals name literally must exist, or nobody could ever vote."""
+    for element in pack_elements(policy, package):
+        places = [element.fields]
+        if "otherwise" in element.fields and kind(element.fields["otherwise"])[0] == "Object":
+            inner = kind(element.fields["otherwise"])[1]["fields"]
+            places.append({string(k) or "": v for _, k, v in inner})
+        for fields in places:
+            if "seats" in fields:
+                yield from _seats(element, fields["seats"], directory)
+
+
+def _seats(element: Element, node: Node, directory: frozenset[str]) -> Iterator[Finding]:
+    unit = element.rule.unit
+    tag, body = kind(node)
+    if tag != "Array":
+        return
+    for seat in body["items"]:
+        seat_tag, seat_body = kind(seat)
+        fields = {string(k): v for _, k, v in seat_body["fields"]} if seat_tag == "Object" else {}
+        group = string(fields["group_id"]) if "group_id" in fields else None
+        if group is not None and group not in directory:
+            hint = did_you_mean(group, directory, "Name a group that the directory has.")
+            yield unit.finding(span_of(fields["group_id"]), "seats.unknown", f"There is no group `{group}`.", hint)
+
+
+def _values(key: Key, analysis: Analysis) -> Iterator[Finding]:
+    """What elements hold: targets that were asked for, and numbers where the composition counts."""
+    for rule, head in analysis.heads:
+        if not isinstance(head, Fields) or rule.key is None:
+            continue
+        nodes = {string(k) or "": v for _, k, v in kind(rule.key)[1]["fields"]}
+        for name, value in head.fields:
+            if name == "target" and not all(
+                isinstance(o, Place) and o.label == "input.targets[_].key" for o in options(value)
+            ):
+                message = "The target is not the key of a target that was asked for."
+                hint = f'Write: some t in input.targets, and "target": t.key in `{key[1]}`.'
+                yield rule.unit.finding(span_of(nodes[name]), "element.target", message, hint)
+            if name in _COUNTED and key[1] == "require" and not is_number(value):
+                message = f"`{name}` may not be a number."
+                hint = "Write a number, or read one that the schema of data.org declares as integer."
+                yield rule.unit.finding(span_of(nodes[name]), "element.number", message, hint)

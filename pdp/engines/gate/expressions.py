@@ -1,0 +1,249 @@
+"""Expressions: comparisons, calls, comprehensions, literals."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+from typing_extensions import override
+
+from pdp.engines.gate.policy import is_pack
+from pdp.engines.gate.references import ASSERTED_HINT, Context, Env, References
+from pdp.engines.gate.syntax import Body, Node, dotted, kind, number, span_of, string
+from pdp.engines.gate.value import (
+    Fields,
+    Free,
+    Items,
+    Place,
+    Scalar,
+    Unknown,
+    Value,
+    any_of,
+    holds_object,
+    is_collection,
+    is_number,
+    options,
+    taint,
+)
+
+_ORDERED = frozenset({"Lt", "Le", "Gt", "Ge"})
+_COPIES = frozenset({"min", "max", "sort", "array.reverse", "array.slice"})  # give back what they were given
+_INSPECTS = frozenset({"count", "type_name"})  # look at no field
+_STATUS_HINT = 'Test it positively: `input.subject.status == "ok"`; every other status, known or new, must fail.'
+_LITERAL_TYPES = {"String": "string", "RawString": "string", "Number": "number", "Bool": "boolean", "Null": "null"}
+INT64 = 2**63
+
+
+class Expressions(References):
+    """Evaluates expressions to what is known about them."""
+
+    @abstractmethod
+    def query(self, literals: Sequence[Body], env: Env, context: Context) -> tuple[dict[str, Value], Context]:
+        """Walk a body; returns its variables and what it guards."""
+
+    @override
+    def evaluate(self, node: Node, env: Env, context: Context) -> Value:
+        name, body = kind(node)
+        if name in ("Var", "RefDot", "RefBrack"):
+            return self.reference(node, env, context)
+        if name in _LITERAL_TYPES:
+            self._exact(name, node)
+            return Scalar(_LITERAL_TYPES[name])
+        if name in ("Array", "Set"):
+            return Items(any_of([self.evaluate(item, env, context) for item in body["items"]]))
+        if name == "Object":
+            return self._object(body, env, context)
+        if name == "Call":
+            return self.call(node, env, context)
+        if name in ("ArrayCompr", "SetCompr", "ObjectCompr"):
+            return self._comprehension(name, body, env, context)
+        if name == "BoolExpr":
+            return self._compare(node, body, env, context)
+        if name == "Membership":
+            return self._membership(body, env, context)
+        if name == "AssignExpr":
+            return self._unify(body, env, context)
+        if name == "UnaryExpr":
+            return taint(Scalar("number"), self.evaluate(body["expr"], env, context).tainted)
+        return self._arithmetic(name, body, env, context)
+
+    def _exact(self, name: str, node: Node) -> None:
+        value = number(node)
+        if name == "Number" and value is not None and not -INT64 <= value < INT64:
+            self.say(span_of(node), "number.range", "The number is beyond int64; engines round it.", "Write it as text.")
+
+    def _object(self, body: Body, env: Env, context: Context) -> Value:
+        found: list[tuple[str, Value]] = []
+        computed = False
+        for _, key, value in body["fields"]:
+            text = string(key)
+            if text is None:
+                self.evaluate(key, env, context)
+                computed = True
+            found.append((text or "", self.evaluate(value, env, context)))
+        if computed:
+            return Items(any_of([value for _, value in found]), keyed=True)
+        return Fields(tuple(found))
+
+    def _comprehension(self, name: str, body: Body, env: Env, context: Context) -> Value:
+        inner, context = self.query(body["query"]["stmts"], env, context)
+        if name == "ObjectCompr":
+            self.evaluate(body["key"], inner, context)
+            return Items(self.evaluate(body["value"], inner, context), self._tainted(inner, env), keyed=True)
+        return Items(self.evaluate(body["term"], inner, context), self._tainted(inner, env))
+
+    def _tainted(self, inner: Env, outer: Env) -> bool:
+        """A comprehension that looks at asserted facts is made from them, whatever it collects."""
+        return any(value.tainted for name, value in inner.items() if outer.get(name) is not value)
+
+    def _compare(self, node: Node, body: Body, env: Env, context: Context) -> Value:
+        left, right = self.evaluate(body["lhs"], env, context), self.evaluate(body["rhs"], env, context)
+        operator = body["op"]
+        tainted = left.tainted or right.tainted
+        for value, other in ((left, body["rhs"]), (right, body["lhs"])):
+            if operator in ("Eq", "Ne"):
+                self.whole(value, span_of(node))
+            if _is_check(value) and not (operator == "Eq" and string(other) == "ok"):
+                self.say(span_of(node), "checks.positive", "A check's status is not tested positively.", _STATUS_HINT)
+            if value.tainted and (operator == "Ne" or (operator == "Eq" and _is_absence(other))):
+                message = "An asserted fact is tested for what it is not."
+                self.say(span_of(node), "asserted.negated", message, ASSERTED_HINT)
+        if operator in _ORDERED:
+            self._ordered(body["lhs"], left, context, env)
+            self._ordered(body["rhs"], right, context, env)
+            small = left if operator in ("Lt", "Le") else right
+            if small.tainted and not isinstance(small, Free | Place):
+                message = "Something counted from asserted facts must be below a limit, so leaving it out would help."
+                self.say(span_of(node), "asserted.negated", message, ASSERTED_HINT)
+        return Scalar("boolean", tainted)
+
+    def _ordered(self, node: Node, value: Value, context: Context, env: Env) -> None:
+        if is_number(value) or self.key_of(node, value) & context.guards:
+            return
+        name, _ = kind(node)
+        text = self.unit.text(span_of(node))[:80]
+        hint = f"Put `is_number({text})` before the comparison, and deny what is no number if it matters."
+        if name in ("String", "RawString"):
+            hint = "Compare numbers; for dates use time.parse_rfc3339_ns(...) and input.time.ns."
+        elif isinstance(value, Place):
+            kinds = " or ".join(sorted(value.types))
+            hint = f"`{value.label}` is a {kinds}; only numbers have an order. Dates: time.parse_rfc3339_ns(...)."
+        self.say(span_of(node), "compare.type", "An ordered comparison on what may not be a number.", hint)
+
+    def whole(self, value: Value, span: Body) -> None:
+        """Comparing a whole object reads all its fields at once, checks included."""
+        if any(isinstance(o, Place) and "object" in o.types and not o.open for o in options(value)):
+            self.lost(span, "flow.whole_object", "A whole object is compared.", "Compare the fields that matter.")
+
+    def _membership(self, body: Body, env: Env, context: Context) -> Value:
+        collection = self.evaluate(body["collection"], env, context)
+        value = self.evaluate(body["value"], env, context)
+        key = self.evaluate(body["key"], env, context) if body["key"] is not None else value
+        self.item(collection, span_of(body["collection"]))
+        self.whole(value, span_of(body["value"]))
+        if _is_check(value):
+            self.say(span_of(body["value"]), "checks.positive", "A check's status is not tested positively.", _STATUS_HINT)
+        return Scalar("boolean", collection.tainted or value.tainted or key.tainted)
+
+    def _unify(self, body: Body, env: Env, context: Context) -> Value:
+        left, right = self.evaluate(body["lhs"], env, context), self.evaluate(body["rhs"], env, context)
+        for value, other in ((left, body["rhs"]), (right, body["lhs"])):
+            text = string(other)
+            if _is_check(value) and text is not None and text != "ok":
+                self.say(span_of(other), "checks.positive", "A check's status is not tested positively.", _STATUS_HINT)
+            if value.tainted and body["op"] == "Eq" and _is_absence(other):
+                message = "An asserted fact is tested for what it is not."
+                self.say(span_of(other), "asserted.negated", message, ASSERTED_HINT)
+        return Scalar("boolean", left.tainted or right.tainted)
+
+    def _arithmetic(self, name: str, body: Body, env: Env, context: Context) -> Value:
+        left, right = self.evaluate(body["lhs"], env, context), self.evaluate(body["rhs"], env, context)
+        tainted = left.tainted or right.tainted
+        if name == "BinExpr":
+            return Items(any_of([self.item(left, span_of(body["lhs"])), self.item(right, span_of(body["rhs"]))]), tainted)
+        if body["op"] == "Sub" and right.tainted:
+            self.say(span_of(body["rhs"]), "asserted.negated", "Asserted facts are taken away.", ASSERTED_HINT)
+        if body["op"] == "Sub" and (is_collection(left) or is_collection(right)):
+            return Items(self.item(left, span_of(body["lhs"])), tainted)
+        sides = ((body["lhs"], left), (body["rhs"], right))
+        if all(is_number(v) or self.key_of(n, v) & context.guards for n, v in sides):
+            return Scalar("number", tainted)
+        return Unknown(tainted)
+
+    def call(self, node: Node, env: Env, context: Context) -> Value:
+        """A call of a function of the policy or of a builtin."""
+        _, body = kind(node)
+        names = dotted(body["fcn"])
+        params: list[Node] = body["params"]
+        if names is None:
+            self.say(span_of(node), "syntax.unknown", "What is called here cannot be told.", "Call functions by name.")
+            return Unknown()
+        name = ".".join(names)
+        own = (self.unit.package, names[0])
+        if names[0] in self.unit.imports or names[0] == "data" or (len(names) == 1 and own in self.policy.groups):
+            return self._function(body, env, context)
+        if name not in self.policy.builtins.declarations:
+            rules = self.policy.names(self.unit.package)
+            self._refused(name, body, rules)
+            for param in params:
+                self.evaluate(param, env, context)
+            return Unknown(True)
+        return self._builtin(name, node, params, env, context)
+
+    def _refused(self, name: str, body: Body, rules: list[str]) -> None:
+        if not self.quiet:
+            found = self.policy.builtins.refuse(self.unit, name, span_of(body["fcn"]), rules)
+            self.analysis.findings.append(found)
+
+    def _function(self, body: Body, env: Env, context: Context) -> Value:
+        values = [self.evaluate(param, env, context) for param in body["params"]]
+        result = self.reference(body["fcn"], {}, context)
+        for param, value in zip(body["params"], values, strict=True):
+            if is_pack(self.unit) and holds_object(value):
+                message = "An object is handed to a function, where its fields are not followed."
+                hint = "Hand over the fields that the function needs, for example may_write(t.risk)."
+                self.lost(span_of(param), "flow.object_argument", message, hint)
+            if _is_check(value):
+                self.say(span_of(param), "checks.positive", "A check's status leaves the rule untested.", _STATUS_HINT)
+        return taint(result, any(v.tainted for v in values))
+
+    def _builtin(self, name: str, node: Node, params: list[Node], env: Env, context: Context) -> Value:
+        arity = self.policy.builtins.declarations[name].arity
+        if len(params) not in (arity, arity + 1):
+            self.say(span_of(node), "builtin.arity", f"`{name}` takes {arity} arguments, here are {len(params)}.")
+        if not self.quiet:
+            self.analysis.findings += self.policy.builtins.traps(self.unit, name, params, span_of(node))
+        values = [self.evaluate(param, env, context) for param in params]
+        tainted = any(v.tainted for v in values)
+        if name == "object.get" and len(params) == 3 and string(params[1]) is not None:
+            found = self.step(values[0], string(params[1]) or "", span_of(params[1]), span_of(node))
+            return taint(any_of([found, values[2]]), tainted)
+        if name == "to_number" and not self.key_of(params[0], values[0]) & {g.removeprefix("~") for g in context.guards}:
+            hint = 'Guard it: regex.match("^[0-9]+$", x) first; engines differ on text that is no number.'
+            self.say(span_of(node), "builtin.unguarded", "to_number on what may be any text.", hint)
+        if name not in _INSPECTS and not name.startswith("is_") and name not in _COPIES:
+            for param, value in zip(params, values, strict=True):
+                if holds_object(value):
+                    message = f"An object is handed to {name}, where its fields are not followed."
+                    self.lost(span_of(param), "flow.object_argument", message)
+        if name in _COPIES and is_collection(values[0]):
+            item = self.item(values[0], span_of(params[0]))
+            return taint(item if name in ("min", "max") else Items(item), tainted)
+        return taint(self.policy.builtins.result(name), tainted)
+
+
+def _is_check(value: Value) -> bool:
+    return any(isinstance(o, Place) and o.is_check for o in options(value))
+
+
+def _is_absence(node: Node) -> bool:
+    """Literals that stand for nothing: false, null, 0, empty text and empty collections."""
+    name, body = kind(node)
+    if name in ("Array", "Set"):
+        return not body["items"]
+    if name == "Object":
+        return not body["fields"]
+    return name == "Null" or (name in ("Bool", "Number", "String", "RawString") and not body["value"])
+
+
+__all__ = ["Context", "Env", "Expressions", "Fields"]

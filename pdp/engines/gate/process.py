@@ -1,0 +1,93 @@
+"""The load gate as others call it: each job in a process that can be killed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pdp.core.digest import Json
+from pdp.core.errors import BundleFault
+from pdp.core.policy import Bundle
+from pdp.engines.bundle import shipped_rego
+from pdp.engines.gate.report import ERROR, Finding, Report, TestReport, TestResult
+
+TIME_LIMIT = 30.0  # seconds
+_START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from pdp.engines.gate.child import main; main()"
+
+
+def check(
+    bundle: Bundle,
+    *,
+    directory: frozenset[str] | None = None,
+    capabilities: Path | None = None,
+    time_limit: float = TIME_LIMIT,
+) -> Report:
+    """Whether `bundle` may become active: the static half, then its packs' own tests.
+
+    `directory` holds the group ids that exist, when they are known; `capabilities` is the list of allowed
+    builtins (ours by default). Blocks up to `time_limit` seconds; call it off the event loop. A bundle that
+    takes longer or kills the process is refused like any other (`gate.time`, `gate.died`).
+    """
+    path = capabilities or shipped_rego() / "capabilities.json"
+    job: dict[str, Json] = {
+        "job": "check",
+        "capabilities": str(path.resolve()),
+        "directory": None if directory is None else sorted(directory),
+    }
+    answer = _run(bundle, job, time_limit)
+    if isinstance(answer, Finding):
+        return Report((answer,))
+    return Report(tuple(Finding(**f) for f in answer["findings"]))
+
+
+def run_tests(bundle: Bundle, *, name_filter: str | None = None, time_limit: float = 120.0) -> TestReport:
+    """Run every `test_*` rule whose full name (`acme_test.test_x`) contains `name_filter`. Blocks."""
+    answer = _run(bundle, {"job": "test", "filter": name_filter}, time_limit)
+    if isinstance(answer, Finding):
+        return TestReport(faults=(answer,))
+    faults = tuple(Finding(**f) for f in answer["findings"])
+    return TestReport(tuple(TestResult(**r) for r in answer["results"]), faults)
+
+
+def require_sound(bundle: Bundle, *, directory: frozenset[str] | None = None) -> Report:
+    """`check`, raising BundleFault (`policy.refused`) with the first error when the bundle may not become active."""
+    report = check(bundle, directory=directory)
+    errors = [f for f in report.findings if f.severity == ERROR]
+    if errors:
+        first = errors[0]
+        where = f"{first.path}:{first.line}:{first.column}: " if first.path else ""
+        more = f" ({len(errors) - 1} more; run `pdp policy check`)" if len(errors) > 1 else ""
+        raise BundleFault("policy.refused", f"{where}{first.message} [{first.code}]{more}", detail=first.hint)
+    return report
+
+
+def _run(bundle: Bundle, job: Mapping[str, Json], time_limit: float) -> dict[str, Any] | Finding:
+    text = json.dumps({**job, "bundle": json.loads(bundle.to_bytes())})
+    command = [sys.executable, "-I", "-c", _START, json.dumps(sys.path)]
+    try:
+        done = subprocess.run(
+            command,
+            input=text.encode(),
+            capture_output=True,
+            timeout=time_limit,
+            env={"RUST_BACKTRACE": "0", "PATH": ""},
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        message = f"The policy was not checked within {time_limit:g} s."
+        hint = "Look for nested loops over long lists, deep nesting, or a test that does not end."
+        return Finding("", 0, 0, "gate.time", ERROR, message, hint)
+    try:
+        if done.returncode != 0:
+            raise ValueError
+        answer: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        message = "The process that checked the policy died" + (f": {lines[-1][:200]}" if lines else ".")
+        hint = "Endless recursion and huge widths in sprintf do this; take out what was added last."
+        return Finding("", 0, 0, "gate.died", ERROR, message, hint)
+    return answer

@@ -1,0 +1,155 @@
+"""References: what a name or a dotted path stands for, and what reading it means."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from pdp.engines.gate.paths import Paths
+from pdp.engines.gate.policy import Analysis, Key, Policy, Use, is_pack
+from pdp.engines.gate.report import did_you_mean
+from pdp.engines.gate.syntax import Body, Node, Unit, flatten, kind, span_of
+from pdp.engines.gate.value import Place, Schema, Unknown, Value
+
+Env: TypeAlias = Mapping[str, Value]
+Step: TypeAlias = "tuple[str | Node, Body]"
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Where an expression stands: under a negation, and which references are known to be numbers or matched."""
+
+    negated: bool = False
+    guards: frozenset[str] = frozenset()
+
+    def under_not(self) -> Context:
+        return replace(self, negated=True)
+
+
+ASSERTED_HINT = (
+    "What nobody vouched for may only make an answer stricter: test it positively, for example "
+    'contains(input.asserted.observation, "…"), so that leaving it out never helps.'
+)
+
+
+class References(Paths, ABC):
+    """Resolves names: local variables, imports, rules of the package, the library, input and data.org."""
+
+    def __init__(
+        self, policy: Policy, unit: Unit, analysis: Analysis, analyse: Callable[[Key], Analysis]
+    ) -> None:
+        super().__init__(policy, unit, analysis)
+        self.analyse = analyse
+
+    @abstractmethod
+    def evaluate(self, node: Node, env: Env, context: Context) -> Value:
+        """The value of an expression, noting everything it reads."""
+
+    def reference(self, node: Node, env: Env, context: Context) -> Value:
+        """The value of `a`, `a.b`, `a[i]`, …"""
+        base, steps = flatten(node)
+        whole = span_of(node)
+        for step, _ in steps:
+            if not isinstance(step, str):
+                self.evaluate(step, env, context)
+        name, body = kind(base)
+        if name != "Var":
+            value = self.evaluate(base, env, context)
+        else:
+            value, steps = self._base(str(body["value"]), steps, whole, env)
+        for key, span in steps:
+            value = self.step(value, key, span, whole)
+        if context.negated and value.tainted:
+            self.say(whole, "asserted.negated", "An asserted fact is used under a negation.", ASSERTED_HINT)
+        return value
+
+    def _base(self, name: str, steps: list[Step], whole: Body, env: Env) -> tuple[Value, list[Step]]:
+        if name in env:
+            return env[name], steps
+        if name == "_":
+            return Unknown(), steps
+        if name in self.unit.imports:
+            path, _ = self.unit.imports[name]
+            name, steps = path[0], [(key, whole) for key in path[1:]] + steps
+        if name == "input":
+            return self._input(steps, whole)
+        if name == "data":
+            return self._data(steps, whole)
+        key = (self.unit.package, name)
+        if key in self.policy.groups:
+            return self.use(key, whole, short=True), steps
+        known = [*env, *self.unit.imports, *self.policy.names(self.unit.package), "input", "data"]
+        if not self.unit.package[0].endswith("_test"):
+            hint = did_you_mean(name, known, "Declare variables with `some`, or define the rule.")
+            self.say(whole, "names.unknown", f"Nothing is called `{name}` here.", hint)
+        return Unknown(), steps
+
+    def _input(self, steps: list[Step], whole: Body) -> tuple[Value, list[Step]]:
+        root = Place(self.policy.input_schema, "input")
+        if not steps:
+            self.lost(whole, "flow.bare_input", "`input` is used as a whole.", all_input=True)
+            return root, steps
+        schemas: list[Schema] = []
+        place, label = root, "input"
+        for key, _ in steps:
+            if not isinstance(key, str) or key not in place.properties:
+                break
+            place = Place(place.properties[key], f"{place.label}.{key}")
+            schemas.append(place.schema)
+            label = place.label
+        self.read(label, schemas, whole)
+        return root, steps
+
+    def _data(self, steps: list[Step], whole: Body) -> tuple[Value, list[Step]]:
+        names = []
+        for key, _ in steps:
+            if not isinstance(key, str):
+                break
+            names.append(key)
+        path = tuple(names)
+        if path[:1] == ("org",):
+            return Place(self.policy.org_schema, "data.org"), steps[1:]
+        found = self.policy.library(path)
+        if found is not None and self._may_read(found[0][0]):
+            rule, _ = found
+            return self.use(rule, whole), steps[len(rule[0]) + 1 :]
+        if not is_pack(self.unit) and path[:1] in (("packs",), ("pdp",)):
+            return Unknown(), []
+        if path[:1] == ("lib",) and found is None:
+            hint = did_you_mean(".".join(path[1:]), [".".join((*p[1:], n)) for p, n in self.policy.groups if p[0] == "lib"])
+            self.say(whole, "reads.unknown", f"The library has no `data.{'.'.join(path)}`.", hint)
+            return Unknown(), []
+        message = f"`data.{'.'.join(path)}` may not be read here."
+        hint = "A pack reads its own package, data.lib and data.org; the input has everything else."
+        self.say(whole, "reads.foreign", message, hint)
+        return Unknown(), []
+
+    def _may_read(self, package: tuple[str, ...]) -> bool:
+        return package[0] == "lib" or package == self.unit.package or not is_pack(self.unit)
+
+    def use(self, key: Key, span: Body, *, short: bool = False) -> Value:
+        """The value of a rule, noted as used."""
+        if not self.quiet:
+            self.analysis.uses.append(Use(key, self.unit, span, short))
+        return self.analyse(key).value
+
+    def key_of(self, node: Node, value: Value) -> frozenset[str]:
+        """Names under which a reference can be recognised again: as written, and as a path without wildcards."""
+        name, _ = kind(node)
+        keys = set()
+        if name in ("Var", "RefDot", "RefBrack"):
+            base, steps = flatten(node)
+            base_kind, body = kind(base)
+            if base_kind == "Var":
+                keys.add(".".join([str(body["value"]), *(s if isinstance(s, str) else self._text(s) for s, _ in steps)]))
+        label = getattr(value, "label", "")
+        if label and "[_]" not in label:
+            keys.add(label)
+        return frozenset(keys)
+
+    def _text(self, node: Node) -> str:
+        """An index as written; a wildcard means another item each time, so it is never the same twice."""
+        text = self.unit.text(span_of(node))
+        return f"[{text}]" if text != "_" else f"[_{span_of(node)['start']}]"

@@ -1,0 +1,93 @@
+"""The static half of the load gate: the whole policy, parsed and walked, nothing run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pdp.core.policy import Bundle
+from pdp.engines.gate import contract, packages, text
+from pdp.engines.gate.builtins import Builtins
+from pdp.engines.gate.flow import Analyses
+from pdp.engines.gate.policy import Policy, is_pack
+from pdp.engines.gate.report import Finding
+from pdp.engines.gate.syntax import Body, Node, Unit, dotted, kind, parse, span_of
+
+
+def read(bundle: Bundle) -> tuple[list[Unit], list[Finding]]:
+    """Scan and parse every module, tests included; what cannot be parsed is among the findings."""
+    units: list[Unit] = []
+    findings: list[Finding] = []
+    for module in bundle.modules:
+        refused = text.scan(module)
+        findings += refused
+        if refused:
+            continue
+        unit = parse(module)
+        if isinstance(unit, Finding):
+            findings.append(unit)
+        else:
+            units.append(unit)
+            findings += packages.check(unit)
+    return units, findings
+
+
+def index(bundle: Bundle, units: list[Unit], capabilities: Path) -> Policy:
+    """The policy without its tests, ready to be walked."""
+    return Policy(
+        [unit for unit in units if not unit.module.is_test],
+        json.loads(bundle.input_schema),
+        json.loads(bundle.org_schema),
+        Builtins.read(capabilities),
+    )
+
+
+def check(policy: Policy, units: list[Unit], directory: frozenset[str] | None) -> list[Finding]:
+    """Every static finding about the policy; `directory` holds the ids of groups that exist, if known."""
+    analyses = Analyses(policy).all()
+    findings = [finding for analysis in analyses.values() for finding in analysis.findings]
+    findings += contract.recursion(policy, analyses)
+    for package in sorted(p for p in policy.packages() if p[:1] == ("packs",)):
+        findings += contract.check_pack(policy, package, analyses)
+        if directory is not None:
+            findings += contract.seats(policy, package, directory)
+    for unit in units:
+        if unit.module.is_test:
+            own = {rule.name for other in units if other.package == unit.package for rule in other.rules}
+            findings += _test_calls(policy, unit, own)
+    return findings
+
+
+def _test_calls(policy: Policy, unit: Unit, own: set[str]) -> list[Finding]:
+    """Tests may do what they like with facts, but call nothing that engines differ on."""
+    found: list[Finding] = []
+    pending: list[object] = [[vars_of(rule) for rule in unit.rules]]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, list | tuple):
+            pending.extend(node)
+        elif isinstance(node, dict):
+            pending.extend(node.values())
+            if set(node) == {"Call"}:
+                found += _test_call(policy, unit, node, own)
+    return found
+
+
+def vars_of(rule: object) -> list[object]:
+    """The syntax trees of a rule."""
+    queries = getattr(rule, "queries", ())
+    return [getattr(rule, "key", None), getattr(rule, "value", None), *((q.literals, q.value) for q in queries)]
+
+
+def _test_call(policy: Policy, unit: Unit, node: Node, own: set[str]) -> list[Finding]:
+    body: Body = kind(node)[1]
+    names = dotted(body["fcn"])
+    if names is None or names[0] in own or names[0] in unit.imports or names[0] in ("data", "print"):
+        return []
+    name = ".".join(names)
+    if name in policy.builtins.declarations:
+        return []
+    return [policy.builtins.refuse(unit, name, span_of(body["fcn"]), sorted(own))]
+
+
+__all__ = ["check", "index", "is_pack", "read"]
