@@ -12,9 +12,10 @@ from pdp.store.refusals import RefusalQuota
 from pdp.store.rows import SWITCH_EPOCH, engaged_switches, high_waters, write
 from pdp.store.schema import set_meta
 
+# The oldest rows come first by `seq`, so a young one among the first few ends the work: no index by age.
 _PRUNE = (
-    "DELETE FROM replies WHERE rowid IN (SELECT rowid FROM replies WHERE created_ns < ? ORDER BY created_ns LIMIT ?)",
-    "DELETE FROM calls WHERE rowid IN (SELECT rowid FROM calls WHERE created_ns < ? ORDER BY created_ns LIMIT ?)",
+    "DELETE FROM replies WHERE seq IN (SELECT seq FROM replies ORDER BY seq LIMIT ?) AND created_ns < ?",
+    "DELETE FROM calls WHERE seq IN (SELECT seq FROM calls ORDER BY seq LIMIT ?) AND created_ns < ?",
 )
 _COUNT = "INSERT OR REPLACE INTO refusals VALUES (?, ?, ?, ?)"
 
@@ -56,7 +57,7 @@ class Ledger:
     def before_commit(self, db: sqlite3.Connection, entries: int) -> None:
         """Prune twice as fast as rows can come, and save the counts of aggregated refusals."""
         for statement, age in zip(_PRUNE, self._ages, strict=True):
-            db.execute(statement, (self._latest_ns - age, 2 * entries))
+            db.execute(statement, (2 * entries, self._latest_ns - age))
         if self._flushed:
             db.execute("DELETE FROM refusals")
         counts = self.refusals.unsaved(everything=self._flushed)

@@ -10,12 +10,15 @@ from pdp.ports import CallRow, Commit, RecordRef, ReplyRow, SwitchRow
 
 SWITCH_EPOCH = "switch_epoch"  # the store's own high water; no commit sets it
 
+VALUES_PER_RECORD = 16
+
 _RECORD = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)"
-_VALUE = 'INSERT INTO "values" (record_id, path, tenant, subject, salt, data) VALUES (?, ?, ?, ?, ?, ?)'
-_CALL = "INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (idx) DO NOTHING"
+_VALUE = 'INSERT INTO "values" VALUES (?, ?, ?, ?, ?, ?)'
+_CALL = "INSERT INTO calls VALUES (NULL, ?, ?, ?, ?, ?, ?) ON CONFLICT (idx) DO NOTHING"
 _CALL_SALT = "SELECT salt FROM calls WHERE idx = ?"
-_REPLY = """INSERT INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (key) DO UPDATE SET kind = excluded.kind, effect = excluded.effect, reply = excluded.reply,
+_REPLY = """INSERT INTO replies VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (key) DO UPDATE SET seq = (SELECT max(seq) + 1 FROM replies),
+  kind = excluded.kind, effect = excluded.effect, reply = excluded.reply,
   epochs = excluded.epochs, valid_until_ns = excluded.valid_until_ns, created_ns = excluded.created_ns
 WHERE content = excluded.content"""
 _ARTEFACT = "INSERT INTO artefacts VALUES (?, ?, ?) ON CONFLICT (digest) DO NOTHING"
@@ -36,8 +39,7 @@ def write(db: sqlite3.Connection, entry: Commit, index: int, origin: str) -> Rec
     leaf = leaf_hash(entry.record)
     row = (index, entry.record_id, entry.kind, entry.tenant, entry.at_ns, leaf, entry.record)
     db.execute(_RECORD, row)
-    for v in entry.values:
-        db.execute(_VALUE, (v.record_id, v.path, v.tenant, v.subject, v.salt, v.data))
+    _write_values(db, entry, index)
     if entry.call is not None:
         _write_call(db, entry.call)
     if entry.reply is not None:
@@ -45,15 +47,25 @@ def write(db: sqlite3.Connection, entry: Commit, index: int, origin: str) -> Rec
     for a in entry.artefacts:
         db.execute(_ARTEFACT, (a.digest, a.kind, a.data))
     if entry.switch is not None:
-        s = entry.switch
-        place = (s.tenant, s.scope, s.server, s.value)
-        db.execute(_SWITCH, (*place, int(s.engaged), s.reason, s.by, s.at_ns, s.until_ns))
-        db.execute(_EPOCH)
+        _write_switch(db, entry.switch)
     for name, value in entry.high_water:
         if name == SWITCH_EPOCH:
             raise Fault("store.entry", "high_water: switch_epoch is the store's own; name another")
         db.execute(_HIGH_WATER, (name, value))
     return RecordRef(origin, index, leaf)
+
+
+def _write_values(db: sqlite3.Connection, entry: Commit, index: int) -> None:
+    if len(entry.values) > VALUES_PER_RECORD or any(v.record_id != entry.record_id for v in entry.values):
+        raise Fault("store.entry", "values: at most 16, all of the record they are committed with")
+    for seq, v in enumerate(entry.values, VALUES_PER_RECORD * index):
+        db.execute(_VALUE, (seq, v.path, v.tenant, v.subject, v.salt, v.data))
+
+
+def _write_switch(db: sqlite3.Connection, s: SwitchRow) -> None:
+    row = (s.tenant, s.scope, s.server, s.value, int(s.engaged), s.reason, s.by, s.at_ns, s.until_ns)
+    db.execute(_SWITCH, row)
+    db.execute(_EPOCH)
 
 
 def _write_call(db: sqlite3.Connection, call: CallRow) -> None:

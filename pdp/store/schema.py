@@ -44,16 +44,16 @@ CREATE TRIGGER records_stay_as_written BEFORE UPDATE ON records
 CREATE TRIGGER records_stay BEFORE DELETE ON records
   BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
 CREATE TABLE "values" (
-  record_id TEXT NOT NULL,
+  seq INTEGER PRIMARY KEY, -- 16 * the record's index, plus its place among the record's values
   path TEXT NOT NULL,
   tenant TEXT NOT NULL,
   subject TEXT NOT NULL,
   salt BLOB NOT NULL,
-  data BLOB NOT NULL,
-  UNIQUE (record_id, path)
+  data BLOB NOT NULL
 ) STRICT;
-CREATE INDEX values_by_subject ON "values" (tenant, subject) WHERE subject <> '';
+CREATE INDEX values_by_subject ON "values" (subject) WHERE subject <> '';
 CREATE TABLE calls (
+  seq INTEGER PRIMARY KEY, -- in order of age
   idx TEXT NOT NULL UNIQUE,
   tenant TEXT NOT NULL,
   subject TEXT NOT NULL,
@@ -61,9 +61,9 @@ CREATE TABLE calls (
   digest TEXT NOT NULL,
   created_ns INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX calls_by_subject ON calls (tenant, subject) WHERE subject <> '';
-CREATE INDEX calls_by_age ON calls (created_ns);
+CREATE INDEX calls_by_subject ON calls (subject) WHERE subject <> '';
 CREATE TABLE replies (
+  seq INTEGER PRIMARY KEY, -- in order of age: a newer answer moves to the end
   key TEXT NOT NULL UNIQUE,
   content TEXT NOT NULL,
   kind TEXT NOT NULL,
@@ -73,7 +73,6 @@ CREATE TABLE replies (
   valid_until_ns INTEGER NOT NULL,
   created_ns INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX replies_by_age ON replies (created_ns);
 CREATE TABLE artefacts (digest TEXT PRIMARY KEY, kind TEXT NOT NULL, data BLOB NOT NULL) STRICT;
 CREATE TABLE switches (
   tenant TEXT NOT NULL,

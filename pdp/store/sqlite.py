@@ -29,7 +29,11 @@ from pdp.store.schema import Opened, connect
 from pdp.store.writer import Pace, State, Writer
 
 _RECORD = "SELECT idx, id, tenant, leaf, bytes FROM records WHERE "
-_VALUE = 'SELECT record_id, tenant, subject, path, salt, data FROM "values" WHERE record_id = ? AND path = ?'
+_VALUE = """SELECT id, v.tenant, subject, path, salt, data FROM records JOIN "values" AS v
+ON seq BETWEEN idx * 16 AND idx * 16 + 15 WHERE id = ? AND path = ?"""
+_CALL = "SELECT idx, tenant, subject, salt, digest, created_ns FROM calls WHERE idx = ?"
+_REPLY = """SELECT key, content, kind, effect, reply, epochs, valid_until_ns, created_ns FROM replies
+WHERE key = ?"""
 _ERASE = (
     'DELETE FROM "values" WHERE tenant = ? AND subject = ?',
     "DELETE FROM calls WHERE tenant = ? AND subject = ?",
@@ -122,19 +126,16 @@ class SqliteStore:
     def value(self, record_id: str, path: str) -> ValueRow | None:
         """The value and salt behind one commitment; None when erased or never there."""
         row = self._row(_VALUE, record_id, path)
-        if row is None:
-            return None
-        found, tenant, subject, where, salt, data = row
-        return ValueRow(found, tenant, subject, where, salt, data)
+        return None if row is None else ValueRow(*row)
 
     def call(self, index: str) -> CallRow | None:
         """The salt of a call that was asked about before."""
-        row = self._row("SELECT idx, tenant, subject, salt, digest, created_ns FROM calls WHERE idx = ?", index)
+        row = self._row(_CALL, index)
         return None if row is None else CallRow(*row)
 
     def reply(self, key: str) -> ReplyRow | None:
         """A stored answer."""
-        row = self._row("SELECT * FROM replies WHERE key = ?", key)
+        row = self._row(_REPLY, key)
         return None if row is None else ReplyRow(*row)
 
     def artefact(self, digest: str) -> Artefact | None:

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 PROBE_BYTES = 128 * 1024
 CHECKPOINT_IDLE = 0.02  # seconds without work after which a checkpoint disturbs nobody
-CHECKPOINT_ENTRIES = 1_000  # entries after which it is due in any case, so that the WAL stays small
+CHECKPOINT_WRITES = 400  # entries and commits after which it is due in any case: a WAL of some 15 MB
 _HEALING = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 # Errors of one entry, after which the transaction is whole and the others go on.
 _ENTRY_ERRORS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError)
@@ -186,7 +186,7 @@ class Writer:
         results: list[object] = [unavailable()] * len(batch)
         if self.state is State.OPEN:
             self._guarded(lambda: self._transaction(batch, results))
-        self._since_checkpoint += len(batch)
+        self._since_checkpoint += len(batch) + 1
         _deliver(batch, results)
 
     def _transaction(self, batch: Sequence[Work], results: list[object]) -> None:
@@ -209,11 +209,12 @@ class Writer:
             result: object = work.job(db)
         except Fault as fault:
             result = fault
-        except (*_ENTRY_ERRORS, OverflowError, ValueError) as e:
-            log.exception("an entry cannot be written")
-            result = Unavailable(
-                "store.entry", "the record cannot be written as it is; nothing was decided", detail=str(e)
-            )
+        except _ENTRY_ERRORS as e:
+            result = _unwritable(e)
+        except sqlite3.Error:
+            raise
+        except Exception as e:  # noqa: BLE001 one entry's bug (a wrong type, a lone surrogate) is not the others'
+            result = _unwritable(e)
         if isinstance(result, Fault):
             db.execute("ROLLBACK TO entry")
             self._hooks.reset(mark)
@@ -258,12 +259,17 @@ class Writer:
     def _checkpoint_due(self, *, idle: bool) -> bool:
         if self.state is not State.OPEN or not self._since_checkpoint:
             return False
-        return idle or self._since_checkpoint >= CHECKPOINT_ENTRIES
+        return idle or self._since_checkpoint >= CHECKPOINT_WRITES
 
     def _checkpoint(self) -> None:
         """Copy the WAL into the database. Done here, not by SQLite itself, because that hides its errors."""
         self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         self._since_checkpoint = 0
+
+
+def _unwritable(cause: Exception) -> Unavailable:
+    log.error("an entry cannot be written", exc_info=cause)
+    return Unavailable("store.entry", "the record cannot be written as it is; nothing was decided", detail=str(cause))
 
 
 def _deliver(batch: Sequence[Work], results: Sequence[object]) -> None:
