@@ -1,0 +1,91 @@
+"""Presence, shape and size of single fields. A refusal names the field's proto path, never its value."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Collection
+from ipaddress import ip_address
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from pdp.core.errors import InvalidRequest
+
+# limits, in characters unless they say bytes; pdp.content has its own for JSON
+MAX_REQUEST_ID = 128
+MAX_ID = 512  # servers, tools, sessions, calls, agents, subjects
+MAX_URI = 4_096
+MAX_WORD = 128  # methods, versions, kinds of obligations, digests
+MAX_TOKEN = 32_768  # tokens and handles
+MAX_TASK = 32_768
+MAX_OBSERVATION = 262_144
+MAX_REASON = 1_000
+MAX_JSON_BYTES = 262_144
+MAX_DEFINITIONS = 2_000
+MAX_OBLIGATIONS = 64
+MAX_CLIENT_ANSWERS = 64
+
+NS = 1_000_000_000
+_MAX_SECONDS = 253_402_300_799  # 9999-12-31T23:59:59Z, the end of google.protobuf.Timestamp
+_ASCII = frozenset(string.ascii_letters + string.digits + string.punctuation + " ")
+
+
+def request_id(value: str) -> str:
+    """1 to 128 printable ASCII characters."""
+    if not value:
+        raise InvalidRequest("request_id", "is missing; send a new id, such as a UUID, with every request")
+    if len(value) > MAX_REQUEST_ID or not _ASCII.issuperset(value):
+        raise InvalidRequest("request_id", f"must be 1 to {MAX_REQUEST_ID} printable ASCII characters")
+    return value
+
+
+def name(value: str, field: str, *, limit: int = MAX_ID, mandatory: bool = False) -> str:
+    """An id or a word: printable, so that it looks like itself in every log and on every screen."""
+    if mandatory and not value:
+        raise InvalidRequest(field, "is missing")
+    if len(value) > limit:
+        raise InvalidRequest(field, f"is longer than {limit} characters")
+    if not value.isprintable():
+        raise InvalidRequest(field, "holds control or invisible characters; send printable ones only")
+    return value
+
+
+def text(value: str, field: str, limit: int) -> str:
+    """Free text, bounded."""
+    if len(value) > limit:
+        raise InvalidRequest(field, f"is longer than {limit} characters")
+    return value
+
+
+def data(value: bytes, field: str, limit: int = MAX_JSON_BYTES) -> bytes:
+    """JSON bytes, bounded; what is in them is `pdp.content`'s to judge."""
+    if len(value) > limit:
+        raise InvalidRequest(field, f"is longer than {limit} bytes")
+    return value
+
+
+def count(values: Collection[object], field: str, limit: int) -> None:
+    """Refuse a list with more than `limit` items."""
+    if len(values) > limit:
+        raise InvalidRequest(field, f"has more than {limit} items")
+
+
+def address(value: str, field: str) -> str:
+    """An IP address without port, or nothing."""
+    if value:
+        try:
+            ip_address(name(value, field, limit=MAX_WORD))
+        except ValueError:
+            raise InvalidRequest(field, "must be an IPv4 or IPv6 address without port") from None
+    return value
+
+
+def instant_ns(value: Timestamp, field: str) -> int:
+    """A timestamp as Unix nanoseconds."""
+    if not 0 <= value.seconds <= _MAX_SECONDS or not 0 <= value.nanos < NS:
+        raise InvalidRequest(field, "is not an instant from 1970 to 9999")
+    return value.seconds * NS + value.nanos
+
+
+def timestamp(at_ns: int) -> Timestamp:
+    """Unix nanoseconds as a timestamp."""
+    return Timestamp(seconds=at_ns // NS, nanos=at_ns % NS)

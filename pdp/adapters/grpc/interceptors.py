@@ -1,0 +1,150 @@
+"""The one outer interceptor: every fault of every call leaves through here.
+
+grpc.aio sends the text of an uncaught exception to the peer, turns TimeoutError into UNKNOWN, answers a request
+that it cannot parse with the parser's words, and leaves a client without a deadline waiting for ever when a
+handler raises CancelledError (grpc issue 29248). None of that gets past this file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, NoReturn
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError
+from typing_extensions import override
+
+from pdp.adapters.grpc.peer import Context
+from pdp.adapters.grpc.status import Refusal, refusal
+from pdp.core.errors import DeadlineTooShort, Fault, InvalidRequest
+from pdp.ports import Entropy
+
+METADATA_KEY = "pdp-code"
+_LOG = logging.getLogger("pdp.grpc")
+_LEVELS = {
+    grpc.StatusCode.INTERNAL: logging.ERROR,
+    grpc.StatusCode.UNAVAILABLE: logging.WARNING,
+    grpc.StatusCode.DEADLINE_EXCEEDED: logging.WARNING,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: logging.WARNING,
+}
+
+Handler = grpc.RpcMethodHandler[Any, Any]
+_Parse = Callable[[bytes], Any] | None
+
+
+class Faults(grpc.aio.ServerInterceptor):
+    """Maps every fault by `status.TABLE`, and gives up calls that take longer than `max_call_seconds`.
+
+    Streams of answers have no such bound; they end with their caller or with the server.
+    """
+
+    def __init__(self, entropy: Entropy, max_call_seconds: float) -> None:
+        self._entropy = entropy
+        self._max_call_seconds = max_call_seconds
+
+    @override
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """Wrap the handler of a known method; an unknown one is UNIMPLEMENTED by gRPC itself."""
+        handler: Any = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        method = handler_call_details.method
+        # a request is parsed inside the guard, so that what does not parse is a fault like any other
+        if handler.response_streaming:
+            if handler.request_streaming:
+                stream = self._stream(handler.stream_stream, method, None)
+                return grpc.stream_stream_rpc_method_handler(
+                    stream, _parser(handler.request_deserializer), handler.response_serializer
+                )
+            stream = self._stream(handler.unary_stream, method, handler.request_deserializer)
+            return grpc.unary_stream_rpc_method_handler(stream, None, handler.response_serializer)
+        if handler.request_streaming:
+            unary = self._unary(handler.stream_unary, method, None)
+            return grpc.stream_unary_rpc_method_handler(
+                unary, _parser(handler.request_deserializer), handler.response_serializer
+            )
+        unary = self._unary(handler.unary_unary, method, handler.request_deserializer)
+        return grpc.unary_unary_rpc_method_handler(unary, None, handler.response_serializer)
+
+    def _unary(self, inner: Callable[..., Awaitable[Any]], method: str, parse: _Parse) -> Callable[..., Any]:
+        async def guarded(request: Any, context: Context) -> Any:
+            limit = asyncio.timeout(self._max_call_seconds)
+            try:
+                async with limit:
+                    return await inner(_parser(parse)(request) if parse else request, context)
+            except BaseException as error:  # noqa: BLE001 - whatever it is, the caller gets an answer and no text of it
+                await self._leave(error, method, context, expired=limit.expired())
+
+        return guarded
+
+    def _stream(self, inner: Callable[..., AsyncIterator[Any]], method: str, parse: _Parse) -> Callable[..., Any]:
+        async def guarded(request: Any, context: Context) -> AsyncIterator[Any]:
+            try:
+                async for answer in inner(_parser(parse)(request) if parse else request, context):
+                    yield answer
+            except GeneratorExit:
+                raise  # nobody reads any more
+            except BaseException as error:  # noqa: BLE001 - as above
+                await self._leave(error, method, context, expired=False)
+
+        return guarded
+
+    async def _leave(self, error: BaseException, method: str, context: Context, *, expired: bool) -> NoReturn:
+        """Abort the call. Raises AbortError, or goes on with a cancellation that is the caller's or the server's."""
+        if isinstance(error, grpc.aio.AbortError):
+            raise error
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise error  # the caller is gone, or the server stops: nobody waits for words
+        if expired and isinstance(error, TimeoutError):
+            error = DeadlineTooShort("service.timeout", "The call took too long and was given up.")
+        fault_id = self._entropy.bytes(8).hex()
+        said = refusal(error, fault_id)
+        _log(error, said, method, fault_id)
+        await context.abort(said.status, said.message, ((METADATA_KEY, said.code),))
+
+
+def _parser(parse: _Parse) -> Callable[[bytes], Any]:
+    def strict(raw: bytes) -> Any:
+        try:
+            return parse(raw) if parse else raw
+        except DecodeError:
+            raise InvalidRequest("request", "is not a message of this call; use the stubs of pdp.v1") from None
+
+    return strict
+
+
+def _log(error: BaseException, said: Refusal, method: str, fault_id: str) -> None:
+    """One line of JSON per fault: no values, no text of foreign exceptions (which may quote values)."""
+    status = said.status.name
+    event: dict[str, object] = {"event": "rpc.refused", "method": method, "status": status, "code": said.code}
+    if isinstance(error, Fault):
+        event |= {"fault": error.code} | ({"detail": error.detail} if error.detail else {})
+    if said.status is grpc.StatusCode.INTERNAL:
+        event |= {"id": fault_id, "exception": _kinds(error), "trace": _frames(error)}
+    _LOG.log(_LEVELS.get(said.status, logging.INFO), "%s", json.dumps(event), extra={"event": event})
+
+
+def _kinds(error: BaseException) -> list[str]:
+    """The classes of an exception and of what led to it, outermost first."""
+    found: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None and len(found) < 8:
+        found.append(f"{type(cause).__module__}.{type(cause).__qualname__}")
+        cause = cause.__cause__ or cause.__context__
+    return found
+
+
+def _frames(error: BaseException) -> list[str]:
+    """Where it was raised, innermost last: module file, line and function, never the source line's values."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return [f"{f.filename}:{f.lineno} {f.name}" for f in frames[-20:]]

@@ -1,0 +1,231 @@
+"""Codec for operators and auditors, both ways: status, reloads, switches, records."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+from pdp.adapters.grpc import fields
+from pdp.adapters.grpc.answers import record_ref
+from pdp.core.digest import Json
+from pdp.core.errors import Forbidden, InvalidRequest, Unsupported
+from pdp.core.request import Caller
+from pdp.ports import RecordRef, StoredRecord, SwitchRow
+from pdp.service.admin import ANY_TENANT, Status, SwitchAsk
+from pdp.service.reload import Failure, Part, Reloaded
+from pdp.v1 import admin_pb2, audit_pb2, types_pb2
+
+_SERVING = {
+    "starting": admin_pb2.SERVING_STATE_STARTING,
+    "serving": admin_pb2.SERVING_STATE_SERVING,
+    "not_serving": admin_pb2.SERVING_STATE_NOT_SERVING,
+    "draining": admin_pb2.SERVING_STATE_DRAINING,
+}
+_PART_NUMBERS: Mapping[Part, admin_pb2.ReloadPart.ValueType] = {
+    "policy": admin_pb2.RELOAD_PART_POLICY,
+    "registry": admin_pb2.RELOAD_PART_REGISTRY,
+    "keys": admin_pb2.RELOAD_PART_KEYS,
+}
+_PARTS: Mapping[int, Part] = {number: part for part, number in _PART_NUMBERS.items()}
+_LATER_PARTS: Collection[int] = (admin_pb2.RELOAD_PART_DIRECTORY, admin_pb2.RELOAD_PART_PROMPTS)
+_SCOPES = {
+    admin_pb2.SWITCH_SCOPE_EVERYTHING: "everything",
+    admin_pb2.SWITCH_SCOPE_TENANT: "tenant",
+    admin_pb2.SWITCH_SCOPE_SERVER: "server",
+    admin_pb2.SWITCH_SCOPE_TOOL: "tool",
+    admin_pb2.SWITCH_SCOPE_AGENT: "agent",
+    admin_pb2.SWITCH_SCOPE_SUBJECT: "subject",
+}
+_SCOPE_NUMBERS = {scope: number for number, scope in _SCOPES.items()}
+_BREADTH = tuple(_SCOPE_NUMBERS)
+
+
+def parts(request: admin_pb2.ReloadRequest) -> tuple[Part, ...]:
+    """What to read again; each part once. Raises InvalidRequest, and Unsupported for parts of later releases."""
+    for i, part in enumerate(request.parts):
+        if part in _LATER_PARTS:
+            raise Unsupported("reload.unsupported", f"parts[{i}]: this release has no such part; leave it out.")
+        if part not in _PARTS:
+            raise InvalidRequest(f"parts[{i}]", "is not a part; name policy, registry or keys, or none for all")
+    return tuple(dict.fromkeys(_PARTS[part] for part in request.parts))
+
+
+def reload_response(results: Iterable[Reloaded], record: RecordRef | None) -> admin_pb2.ReloadResponse:
+    """What became of each part."""
+    return admin_pb2.ReloadResponse(
+        results=(
+            admin_pb2.ReloadResult(
+                part=_PART_NUMBERS[r.part], ok=r.ok, changed=r.changed, active=r.active, failure=_failure(r.failure)
+            )
+            for r in results
+        ),
+        record=None if record is None else record_ref(record),
+    )
+
+
+def switch_ask(request: admin_pb2.SetSwitchRequest) -> SwitchAsk:
+    """The switch as it is to be. Raises InvalidRequest naming the field."""
+    fields.request_id(request.request_id)
+    if not request.HasField("switch"):
+        raise InvalidRequest("switch", "is missing")
+    wanted = request.switch
+    if wanted.scope not in _SCOPES:
+        raise InvalidRequest("switch.scope", f"must be one of {', '.join(_BREADTH)}")
+    until_ns = fields.instant_ns(wanted.until, "switch.until") if wanted.HasField("until") else 0
+    if wanted.HasField("until") and until_ns == 0:
+        raise InvalidRequest("switch.until", "is in the past")  # 0 would mean "until it is released"
+    return SwitchAsk(
+        scope=_SCOPES[wanted.scope],
+        server=fields.name(wanted.server, "switch.server"),
+        value=fields.name(wanted.value, "switch.value"),
+        engaged=wanted.engaged,
+        reason=fields.text(wanted.reason, "switch.reason", fields.MAX_REASON),
+        until_ns=until_ns,
+    )
+
+
+def switch_response(row: SwitchRow, epoch: int, record: RecordRef) -> admin_pb2.SetSwitchResponse:
+    """The switch as it now is."""
+    return admin_pb2.SetSwitchResponse(switch=_switch(row), switch_epoch=epoch, record=record_ref(record))
+
+
+def status_response(status: Status, caller: Caller) -> admin_pb2.GetStatusResponse:
+    """What runs. An operator of one tenant sees the registry and the switches of that tenant, and those of all."""
+    found = admin_pb2.GetStatusResponse(
+        version=status.version,
+        serving=_SERVING.get(status.serving, admin_pb2.SERVING_STATE_NOT_SERVING),
+        boot_id=status.boot,
+        time=fields.timestamp(status.at_ns),
+        policy=_policy(status),
+        registries=_registries(status, caller),
+        key_sets=_key_sets(status),
+        switches=_switches(status.switches, caller),
+        switch_epoch=status.switch_epoch,
+        store=admin_pb2.StoreStatus(log=status.log, records=status.records),
+    )
+    if status.policy is not None:
+        found.engine.engine = _text(status.policy, "engine_version")
+    return found
+
+
+def record_key(request: audit_pb2.GetRecordRequest) -> tuple[str, int | None]:
+    """(decision id, None) or ("", index). Raises InvalidRequest, and Forbidden for the values behind commitments,
+    which no caller of this release may see."""
+    if request.with_values:
+        raise Forbidden("caller.values", "The caller may not see values; ask for the record without them.")
+    match request.WhichOneof("key"):
+        case "decision_id":
+            decision_id = fields.name(request.decision_id, "decision_id", limit=fields.MAX_WORD, mandatory=True)
+            return decision_id, None
+        case "index":
+            if request.index >= 2**63:
+                raise InvalidRequest("index", "is beyond every log")
+            return "", request.index
+        case _:
+            raise InvalidRequest("key", "is missing; set decision_id or index")
+
+
+def record_response(stored: StoredRecord) -> audit_pb2.GetRecordResponse:
+    """The exact bytes of a record."""
+    return audit_pb2.GetRecordResponse(record_json=stored.record, record=record_ref(stored.ref))
+
+
+def _failure(failure: Failure | None) -> admin_pb2.Fault | None:
+    if failure is None:
+        return None
+    return admin_pb2.Fault(code=failure.code, message=failure.message, at=fields.timestamp(failure.at_ns))
+
+
+def _problem(code: str, at_ns: int) -> admin_pb2.Fault | None:
+    """A problem that is known by its code only."""
+    return _failure(Failure(code, "The last attempt failed; the operator's log says why.", at_ns)) if code else None
+
+
+def _switches(rows: Iterable[SwitchRow], caller: Caller) -> Iterable[admin_pb2.Switch]:
+    seen = [row for row in rows if row.tenant in ("", caller.tenant) or caller.tenant == ANY_TENANT]
+    return map(_switch, sorted(seen, key=lambda row: (_BREADTH.index(row.scope), row.tenant, row.server, row.value)))
+
+
+def _switch(row: SwitchRow) -> admin_pb2.Switch:
+    return admin_pb2.Switch(
+        scope=_SCOPE_NUMBERS[row.scope],
+        server=row.server,
+        value=row.value,
+        engaged=row.engaged,
+        reason=row.reason,
+        until=fields.timestamp(row.until_ns) if row.until_ns else None,
+        set_at=fields.timestamp(row.at_ns),
+        set_by=row.by,
+        tenant=row.tenant,
+    )
+
+
+def _policy(status: Status) -> admin_pb2.PolicyStatus:
+    found = admin_pb2.PolicyStatus(last_failure=_failure(status.policy_failure))
+    policy = status.policy
+    if policy is not None:
+        found.policy.CopyFrom(
+            types_pb2.PolicyRef(
+                revision=_text(policy, "revision"),
+                digest=_text(policy, "digest"),
+                engine=_text(policy, "engine_version"),
+            )
+        )
+        found.org_data_digest = _text(policy, "org_digest")
+        found.packs.extend(admin_pb2.PackStatus(name=str(name)) for name in _list(policy, "packs"))
+        if _number(policy, "since_ns"):
+            found.activated_at.CopyFrom(fields.timestamp(_number(policy, "since_ns")))
+    return found
+
+
+def _registries(status: Status, caller: Caller) -> Iterable[admin_pb2.RegistryStatus]:
+    for tenant, entry in sorted(status.registry.items()):
+        if isinstance(entry, Mapping) and caller.tenant in (ANY_TENANT, tenant):
+            yield _registry(tenant, entry, status.at_ns)
+
+
+def _registry(tenant: str, entry: Mapping[str, Json], at_ns: int) -> admin_pb2.RegistryStatus:
+    found = admin_pb2.RegistryStatus(
+        tenant=tenant,
+        serial=_number(entry, "serial"),
+        tools_loaded=_number(entry, "tools_loaded"),
+        stale=entry.get("stale") is True,
+        last_failure=_problem(_text(entry, "problem"), at_ns),
+    )
+    for name in ("expires", "loaded"):
+        if _number(entry, f"{name}_ns"):
+            getattr(found, f"{name}_at").CopyFrom(fields.timestamp(_number(entry, f"{name}_ns")))
+    for denied in _list(entry, "tools_denied"):
+        if isinstance(denied, Mapping):
+            reason = types_pb2.Reason(code=_text(denied, "code"), rule="service")
+            tool = admin_pb2.DeniedTool(server=_text(denied, "server"), name=_text(denied, "name"), reasons=[reason])
+            found.tools_denied.append(tool)
+    return found
+
+
+def _key_sets(status: Status) -> Iterable[admin_pb2.KeySetStatus]:
+    for issuer, entry in sorted(status.keys.items()):
+        if isinstance(entry, Mapping):
+            found = admin_pb2.KeySetStatus(
+                issuer=issuer,
+                keys=_number(entry, "keys"),
+                last_failure=_problem(_text(entry, "problem"), status.at_ns),
+            )
+            age = entry.get("age_seconds")
+            if isinstance(age, int) and age >= 0 and found.keys:
+                found.fetched_at.CopyFrom(fields.timestamp(max(0, status.at_ns - age * fields.NS)))
+            yield found
+
+
+def _text(entry: Mapping[str, Json], key: str) -> str:
+    value = entry.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _number(entry: Mapping[str, Json], key: str) -> int:
+    value = entry.get(key)
+    return value if isinstance(value, int) and value > 0 else 0
+
+
+def _list(entry: Mapping[str, Json], key: str) -> tuple[Json, ...]:
+    value = entry.get(key)
+    return tuple(value) if isinstance(value, (list, tuple)) else ()

@@ -1,0 +1,175 @@
+"""Codec, inwards: what is asked about calls and lists, from `pdp.v1` to `core.request`.
+
+Only presence and shape are looked at; whether what is said is true is for the service to find out. Fields that the
+contract marks as reserved are left out, which never loosens an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pdp.adapters.grpc import fields
+from pdp.core.errors import InvalidRequest, Unsupported
+from pdp.core.request import (
+    Ask,
+    AssertedClaims,
+    Bearer,
+    ClientAnswer,
+    Credential,
+    GenericTarget,
+    ListAsk,
+    NoCredential,
+    PromptTarget,
+    ResourceTarget,
+    SessionAsk,
+    Target,
+    ToolTarget,
+)
+from pdp.v1 import decision_pb2, types_pb2
+
+METHOD_TOOL_LIST = "tools/list"
+_ANSWERS = {
+    decision_pb2.ANSWER_UNSPECIFIED: "",
+    decision_pb2.ANSWER_ACCEPT: "accept",
+    decision_pb2.ANSWER_DECLINE: "decline",
+    decision_pb2.ANSWER_CANCEL: "cancel",
+}
+
+
+def ask(request: decision_pb2.DecideRequest) -> Ask:
+    """A DecideRequest. Raises InvalidRequest naming the field."""
+    request_id = fields.request_id(request.request_id)
+    context = request.context
+    return Ask(
+        request_id=request_id,
+        call_id=fields.name(request.call_id, "call_id"),
+        method=fields.name(request.method, "method", limit=fields.MAX_WORD, mandatory=True),
+        target=_target(request.target),
+        credential=_credential(request.credential),
+        session=_session(request.session),
+        protocol_version=fields.name(request.protocol_version, "protocol_version", limit=fields.MAX_WORD),
+        client_capabilities=fields.data(request.client_capabilities_json, "client_capabilities_json"),
+        supported_obligations=_obligations(request.supported_obligations),
+        client_address=fields.address(context.client_address, "context.client_address"),
+        observation=fields.text(context.observation, "context.observation", fields.MAX_OBSERVATION),
+        extra=fields.data(context.extra_json, "context.extra_json"),
+        resume_token=fields.name(request.resume_token, "resume_token", limit=fields.MAX_TOKEN),
+        client_answers=_client_answers(request.client_answers),
+    )
+
+
+def list_ask(request: decision_pb2.FilterToolsRequest) -> ListAsk:
+    """A FilterToolsRequest. Raises InvalidRequest naming the field, and Unsupported for what this release cannot ask:
+    a list by another method, and one about no tool at all."""
+    request_id = fields.request_id(request.request_id)
+    server = fields.name(request.server, "server", mandatory=True)
+    if fields.name(request.method, "method", limit=fields.MAX_WORD) not in ("", METHOD_TOOL_LIST):
+        raise Unsupported("target.unsupported", f"method: only {METHOD_TOOL_LIST} is filtered by this release.")
+    fields.count(request.definitions_json, "definitions_json", fields.MAX_DEFINITIONS)
+    if request.presented_only and not request.definitions_json:
+        raise Unsupported(
+            "request.unsupported", "presented_only: a server that listed no tools has none to filter; show none."
+        )
+    return ListAsk(
+        request_id=request_id,
+        server=server,
+        definitions=tuple(
+            fields.data(raw, f"definitions_json[{i}]") for i, raw in enumerate(request.definitions_json)
+        ),
+        credential=_credential(request.credential),
+        session=_session(request.session),
+        protocol_version=fields.name(request.protocol_version, "protocol_version", limit=fields.MAX_WORD),
+    )
+
+
+def _target(target: types_pb2.Target) -> Target:
+    match target.WhichOneof("kind"):
+        case "tool":
+            return _tool(target.tool)
+        case "resource":
+            uri = fields.name(target.resource.uri, "target.resource.uri", limit=fields.MAX_URI, mandatory=True)
+            return ResourceTarget(_server(target.resource.server, "target.resource.server"), uri)
+        case "prompt":
+            return PromptTarget(
+                _server(target.prompt.server, "target.prompt.server"),
+                fields.name(target.prompt.name, "target.prompt.name", mandatory=True),
+                fields.data(target.prompt.arguments_json, "target.prompt.arguments_json"),
+            )
+        case "generic":
+            return GenericTarget(
+                fields.name(target.generic.type, "target.generic.type", mandatory=True),
+                fields.name(target.generic.id, "target.generic.id", mandatory=True),
+                fields.data(target.generic.properties_json, "target.generic.properties_json"),
+            )
+        case _:
+            raise InvalidRequest("target", "is missing; set exactly one of tool, resource, prompt and generic")
+
+
+def _tool(tool: types_pb2.ToolTarget) -> ToolTarget:
+    presented = tool.WhichOneof("presented")
+    path = "target.tool"
+    definition = None
+    if presented == "definition_json" and tool.definition_json:  # empty bytes mean "not given"
+        definition = fields.data(tool.definition_json, f"{path}.definition_json")
+    return ToolTarget(
+        server=_server(tool.server, f"{path}.server"),
+        name=fields.name(tool.name, f"{path}.name", mandatory=True),
+        definition=definition,
+        definition_digest=fields.name(tool.definition_digest, f"{path}.definition_digest", limit=fields.MAX_WORD),
+        arguments=fields.data(tool.arguments_json, f"{path}.arguments_json") or b"{}",
+    )
+
+
+def _server(value: str, field: str) -> str:
+    return fields.name(value, field, mandatory=True)
+
+
+def _credential(credential: types_pb2.Credential) -> Credential:
+    match credential.WhichOneof("kind"):
+        case "bearer":
+            token = fields.text(credential.bearer, "credential.bearer", fields.MAX_TOKEN)
+            return Bearer(token) if token else NoCredential()
+        case "claims":
+            claims, path = credential.claims, "credential.claims"
+            return AssertedClaims(
+                fields.name(claims.issuer, f"{path}.issuer", limit=fields.MAX_URI, mandatory=True),
+                fields.name(claims.subject, f"{path}.subject", mandatory=True),
+                fields.data(claims.claims_json, f"{path}.claims_json") or b"{}",
+            )
+        case _:
+            return NoCredential()
+
+
+def _session(session: types_pb2.Session) -> SessionAsk:
+    task = fields.text(session.task, "session.task", fields.MAX_TASK)
+    return SessionAsk(
+        id=fields.name(session.id, "session.id"),
+        # an agent's own statement must not look vouched for; until SessionAsk can say so, it is left out
+        task="" if session.task_by_agent else task,
+        parent=fields.name(session.parent, "session.parent", limit=fields.MAX_TOKEN),
+        task_token=fields.name(session.task_token, "session.task_token", limit=fields.MAX_TOKEN),
+        handle=fields.name(session.handle, "session.handle", limit=fields.MAX_TOKEN),
+        context_reset=session.context_reset,
+    )
+
+
+def _obligations(kinds: Iterable[str]) -> tuple[str, ...]:
+    found = tuple(kinds)
+    fields.count(found, "supported_obligations", fields.MAX_OBLIGATIONS)
+    return tuple(
+        fields.name(kind, f"supported_obligations[{i}]", limit=fields.MAX_WORD, mandatory=True)
+        for i, kind in enumerate(found)
+    )
+
+
+def _client_answers(answers: Iterable[decision_pb2.ClientAnswer]) -> tuple[ClientAnswer, ...]:
+    found = []
+    for i, answer in enumerate(answers):
+        path = f"client_answers[{i}]"
+        if answer.answer not in _ANSWERS:
+            raise InvalidRequest(f"{path}.answer", "is not a value of this release")
+        said = _ANSWERS[answer.answer]
+        identity = fields.name(answer.requirement_id, f"{path}.requirement_id", mandatory=True)
+        found.append(ClientAnswer(identity, said))
+    fields.count(found, "client_answers", fields.MAX_CLIENT_ANSWERS)
+    return tuple(found)

@@ -1,0 +1,169 @@
+"""The services with bodies. Every call is admitted for its role first; one without a body is refused only then, so
+that nobody learns anything by asking."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import NoReturn
+
+from typing_extensions import override
+
+from pdp.adapters.grpc import answers, operation, questions
+from pdp.adapters.grpc.peer import Context, peer_of
+from pdp.core.errors import Unsupported
+from pdp.core.request import Caller, Role
+from pdp.service.admin import Admin
+from pdp.service.decide import Decide
+from pdp.service.entrance import Entrance
+from pdp.service.filter import Filter
+from pdp.service.records import Records
+from pdp.service.reload import Reloads
+from pdp.v1 import (
+    admin_pb2,
+    admin_pb2_grpc,
+    audit_pb2,
+    audit_pb2_grpc,
+    decision_pb2,
+    decision_pb2_grpc,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What is served."""
+
+    entrance: Entrance
+    decide: Decide
+    filter: Filter
+    admin: Admin
+    reloads: Reloads
+    records: Records
+
+
+class Admission:
+    """Lets calls in, and refuses those that have no body in this release."""
+
+    def __init__(self, entrance: Entrance) -> None:
+        self._entrance = entrance
+
+    def admit(self, context: Context, role: Role, rpc: str) -> AbstractAsyncContextManager[Caller]:
+        """See `Entrance.admit`."""
+        return self._entrance.admit(peer_of(context), role, rpc, context.time_remaining())
+
+    async def refuse(self, context: Context, role: Role, rpc: str) -> NoReturn:
+        """Admit, then say that `rpc` has no body. Raises Unsupported, or whatever keeps the caller out."""
+        async with self.admit(context, role, rpc):
+            raise Unsupported(
+                "service.unsupported", f"{rpc} is part of the API, but this release does not answer it."
+            )
+
+
+class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
+    """`DecisionService`, for the role `decide`."""
+
+    def __init__(self, services: Services) -> None:
+        self._admission = Admission(services.entrance)
+        self._decide = services.decide
+        self._filter = services.filter
+
+    @override
+    async def Decide(self, request: decision_pb2.DecideRequest, context: Context) -> decision_pb2.DecideResponse:
+        async with self._admission.admit(context, Role.DECIDE, "Decide") as caller:
+            answer, record = await self._decide(questions.ask(request), caller)
+            return answers.decide_response(answer, record)
+
+    @override
+    async def FilterTools(
+        self, request: decision_pb2.FilterToolsRequest, context: Context
+    ) -> decision_pb2.FilterToolsResponse:
+        async with self._admission.admit(context, Role.DECIDE, "FilterTools") as caller:
+            answer, record = await self._filter(questions.list_ask(request), caller)
+            return answers.filter_response(answer, record)
+
+    @override
+    async def DecideBatch(
+        self, request: decision_pb2.DecideBatchRequest, context: Context
+    ) -> decision_pb2.DecideBatchResponse:
+        await self._admission.refuse(context, Role.DECIDE, "DecideBatch")
+
+    @override
+    async def InspectResult(
+        self, request_iterator: AsyncIterator[decision_pb2.InspectResultRequest], context: Context
+    ) -> decision_pb2.InspectResultResponse:
+        await self._admission.refuse(context, Role.DECIDE, "InspectResult")
+
+    @override
+    async def WaitDecision(
+        self, request: decision_pb2.WaitDecisionRequest, context: Context
+    ) -> decision_pb2.WaitDecisionResponse:
+        await self._admission.refuse(context, Role.DECIDE, "WaitDecision")
+
+    @override
+    async def ReportOutcome(
+        self, request: decision_pb2.ReportOutcomeRequest, context: Context
+    ) -> decision_pb2.ReportOutcomeResponse:
+        await self._admission.refuse(context, Role.DECIDE, "ReportOutcome")
+
+    @override
+    async def EndSession(
+        self, request: decision_pb2.EndSessionRequest, context: Context
+    ) -> decision_pb2.EndSessionResponse:
+        await self._admission.refuse(context, Role.DECIDE, "EndSession")
+
+
+class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
+    """`AdminService`, for the role `operate`."""
+
+    def __init__(self, services: Services) -> None:
+        self._admission = Admission(services.entrance)
+        self._admin = services.admin
+        self._reloads = services.reloads
+
+    @override
+    async def GetStatus(self, request: admin_pb2.GetStatusRequest, context: Context) -> admin_pb2.GetStatusResponse:
+        async with self._admission.admit(context, Role.OPERATE, "GetStatus") as caller:
+            return operation.status_response(await self._admin.status(), caller)
+
+    @override
+    async def Reload(self, request: admin_pb2.ReloadRequest, context: Context) -> admin_pb2.ReloadResponse:
+        async with self._admission.admit(context, Role.OPERATE, "Reload") as caller:
+            results, record = await self._reloads(operation.parts(request), caller.name)
+            return operation.reload_response(results, record)
+
+    @override
+    async def SetSwitch(self, request: admin_pb2.SetSwitchRequest, context: Context) -> admin_pb2.SetSwitchResponse:
+        async with self._admission.admit(context, Role.OPERATE, "SetSwitch") as caller:
+            row, epoch, record = await self._admin.set_switch(operation.switch_ask(request), caller)
+            return operation.switch_response(row, epoch, record)
+
+
+class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
+    """`AuditService`, for the role `audit`."""
+
+    def __init__(self, services: Services) -> None:
+        self._admission = Admission(services.entrance)
+        self._records = services.records
+
+    @override
+    async def GetRecord(self, request: audit_pb2.GetRecordRequest, context: Context) -> audit_pb2.GetRecordResponse:
+        async with self._admission.admit(context, Role.AUDIT, "GetRecord") as caller:
+            decision_id, index = operation.record_key(request)
+            return operation.record_response(self._records.get(caller, decision_id=decision_id, index=index))
+
+    @override
+    async def GetProof(self, request: audit_pb2.GetProofRequest, context: Context) -> audit_pb2.GetProofResponse:
+        await self._admission.refuse(context, Role.AUDIT, "GetProof")
+
+    @override
+    async def GetCheckpoint(
+        self, request: audit_pb2.GetCheckpointRequest, context: Context
+    ) -> audit_pb2.GetCheckpointResponse:
+        await self._admission.refuse(context, Role.AUDIT, "GetCheckpoint")
+
+    @override
+    async def SearchRecords(
+        self, request: audit_pb2.SearchRecordsRequest, context: Context
+    ) -> audit_pb2.SearchRecordsResponse:
+        await self._admission.refuse(context, Role.AUDIT, "SearchRecords")

@@ -1,0 +1,66 @@
+"""The one table from faults to gRPC status (DESIGN section 3, "What goes wrong, and what is answered").
+
+A fault that has no row of its own, and every fault of ours, is INTERNAL with a fresh id: the caller hears the id,
+the log has the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from grpc import StatusCode
+
+from pdp.core.errors import (
+    BundleFault,
+    ConfigurationFault,
+    DeadlineTooShort,
+    EngineFault,
+    Fault,
+    Forbidden,
+    InvalidRequest,
+    NotFound,
+    Overloaded,
+    RegistryFault,
+    Unauthenticated,
+    Unavailable,
+    Unsupported,
+)
+
+INTERNAL_CODE = "service.internal"
+
+TABLE: Mapping[type[Fault], StatusCode] = {
+    InvalidRequest: StatusCode.INVALID_ARGUMENT,
+    Unauthenticated: StatusCode.UNAUTHENTICATED,
+    Forbidden: StatusCode.PERMISSION_DENIED,
+    Overloaded: StatusCode.RESOURCE_EXHAUSTED,
+    DeadlineTooShort: StatusCode.DEADLINE_EXCEEDED,
+    Unavailable: StatusCode.UNAVAILABLE,
+    Unsupported: StatusCode.UNIMPLEMENTED,
+    NotFound: StatusCode.NOT_FOUND,
+    # ours to handle before they get here; one that does is a bug
+    EngineFault: StatusCode.INTERNAL,
+    BundleFault: StatusCode.INTERNAL,
+    RegistryFault: StatusCode.INTERNAL,
+    ConfigurationFault: StatusCode.INTERNAL,
+    Fault: StatusCode.INTERNAL,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What a caller is told about a fault. `code` goes out as trailing metadata `pdp-code`."""
+
+    status: StatusCode
+    code: str
+    message: str
+
+
+def refusal(error: BaseException, fault_id: str) -> Refusal:
+    """What to say about `error`. Only the message of a fault with a row other than INTERNAL is ever said."""
+    if isinstance(error, Fault):
+        status = TABLE.get(type(error), StatusCode.INTERNAL)
+        if status is not StatusCode.INTERNAL:
+            return Refusal(status, error.code, error.message)
+    message = f"Something went wrong in the service; its log says more under the id {fault_id}."
+    return Refusal(StatusCode.INTERNAL, INTERNAL_CODE, message)
