@@ -1,0 +1,103 @@
+"""`pdp policy`: check and test policy before it can become active."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from pdp.engines.bundle import shipped_rego
+from pdp.engines.gate import ERROR, Finding
+from pdp.tooling.policy_check import Checked, check_folder
+from pdp.tooling.policy_test import Tested, test_folder
+
+FAULT = 1
+DENIED = 10  # findings that keep the bundle from becoming active, or failing tests
+_GATE_FAULTS = ("gate.died", "gate.time")
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+_organisation = click.argument("organisation", metavar="[ORG_FOLDER]", required=False, type=_FOLDER)
+_shipped = click.option("--shipped", type=_FOLDER, default=None, help="Other Rego than the one that comes with pdp.")
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+@click.group()
+def policy() -> None:
+    """Check and test policy. Exit codes: 0 ok, 10 findings or failing tests, 2 usage, 1 fault."""
+
+
+@policy.command()
+@_organisation
+@_shipped
+@_as_json
+def check(organisation: Path | None, shipped: Path | None, *, as_json: bool) -> None:
+    """Say whether the policy of ORG_FOLDER, with what comes with pdp, may become active.
+
+    This is the load gate that the server applies: file, line and what to write instead.
+    """
+    checked = check_folder(shipped or shipped_rego(), organisation)
+    if as_json:
+        click.echo(json.dumps(checked.facts(), indent=2))
+    else:
+        _print_check(checked)
+    sys.exit(_exit(checked.report.findings, ok=checked.report.ok))
+
+
+@policy.command("test")
+@_organisation
+@_shipped
+@click.option("--filter", "name_filter", default=None, help="Only tests whose name contains this.")
+@click.option("-v", "--verbose", is_flag=True, help="Show tests that pass, too.")
+@_as_json
+def run(
+    organisation: Path | None, shipped: Path | None, name_filter: str | None, *, verbose: bool, as_json: bool
+) -> None:
+    """Run the Rego tests of ORG_FOLDER, and of what comes with pdp, on the embedded engine."""
+    tested = test_folder(shipped or shipped_rego(), organisation, name_filter=name_filter)
+    if as_json:
+        click.echo(json.dumps(tested.facts(), indent=2))
+    else:
+        _print_test(tested, verbose=verbose)
+    sys.exit(_exit(tested.report.faults, ok=tested.report.ok))
+
+
+def _exit(findings: tuple[Finding, ...], *, ok: bool) -> int:
+    if any(f.code in _GATE_FAULTS for f in findings):
+        return FAULT
+    return 0 if ok else DENIED
+
+
+def _print_check(checked: Checked) -> None:
+    for found in checked.report.findings:
+        _print_finding(found)
+    errors = sum(f.severity == ERROR for f in checked.report.findings)
+    warnings = len(checked.report.findings) - errors
+    if checked.bundle is not None:
+        click.echo(f"policy {checked.bundle.revision}: packs {', '.join(checked.bundle.packs) or 'none'}")
+    verdict = "may become active" if checked.report.ok else "is refused"
+    click.secho(f"{verdict}: {errors} errors, {warnings} warnings", fg="green" if checked.report.ok else "red")
+
+
+def _print_finding(found: Finding) -> None:
+    where = f"{found.path}:{found.line}:{found.column}: " if found.path else ""
+    click.secho(f"{where}{found.severity} {found.code}", fg="red" if found.severity == ERROR else "yellow", bold=True)
+    click.echo(f"  {found.message}")
+    for line in found.hint.splitlines():
+        click.echo(f"    {line}")
+
+
+def _print_test(tested: Tested, *, verbose: bool) -> None:
+    for found in tested.report.faults:
+        _print_finding(found)
+    for result in tested.report.results:
+        if verbose and result.passed:
+            click.echo(f"pass  {result.name}")
+        elif not result.passed:
+            why = f": {result.error}" if result.error else ""
+            click.secho(f"FAIL  {result.name}  ({result.path}:{result.line}){why}", fg="red")
+    passed = sum(r.passed for r in tested.report.results)
+    total = len(tested.report.results)
+    if not total and not tested.report.faults:
+        click.echo("no test has that name")
+    click.secho(f"{passed} of {total} tests pass", fg="green" if tested.report.ok else "red")

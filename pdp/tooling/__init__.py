@@ -1,0 +1,1 @@
+"""Tools for the people who write policy and run the product; nothing here answers requests."""

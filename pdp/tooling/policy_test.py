@@ -1,0 +1,46 @@
+"""`pdp policy test` without its command line: run every Rego test on the embedded engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pdp.core.digest import Json
+from pdp.core.errors import BundleFault
+from pdp.core.policy import Bundle
+from pdp.engines import gate
+from pdp.engines.bundle import read_bundle
+from pdp.tooling.policy_check import fault_finding, finding_fact
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """What the tests said. `bundle` is None when the folder cannot even be read as one."""
+
+    bundle: Bundle | None
+    report: gate.TestReport
+
+    def facts(self) -> dict[str, Json]:
+        """For machines: `{ok, revision, passed, failed, results: [{name, path, line, passed, error}], faults}`."""
+        results = self.report.results
+        return {
+            "schema": "pdp.policy-test/1",
+            "ok": self.report.ok,
+            "revision": self.bundle.revision if self.bundle else None,
+            "passed": sum(r.passed for r in results),
+            "failed": sum(not r.passed for r in results),
+            "results": [
+                {"name": r.name, "path": r.path, "line": r.line, "passed": r.passed, "error": r.error}
+                for r in results
+            ],
+            "faults": [finding_fact(f) for f in self.report.faults],
+        }
+
+
+def test_folder(shipped: Path, organisation: Path | None, *, name_filter: str | None = None) -> Tested:
+    """Run the tests of the bundle made of two folders, those whose name contains `name_filter`."""
+    try:
+        bundle = read_bundle(shipped, organisation)
+    except BundleFault as fault:
+        return Tested(None, gate.TestReport(faults=(fault_finding(fault),)))
+    return Tested(bundle, gate.run_tests(bundle, name_filter=name_filter))
