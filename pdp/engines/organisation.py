@@ -92,9 +92,7 @@ def _validate(value: dict[str, Json], schema: dict[str, Json], where: str) -> No
         keyword = [str(p) for p in broken.schema_path]
         # the message of `required` names a key of the schema; others would show values
         which = f" ({broken.message[:120]})" if keyword[-1:] == ["required"] else ""
-        raise BundleFault(
-            "bundle.data", f"{where} at {pointer}: breaks {SCHEMA} at {'/'.join(keyword)}{which}."
-        )
+        raise BundleFault("bundle.data", f"{where} at {pointer}: breaks {SCHEMA} at {'/'.join(keyword)}{which}.")
 
 
 def _closed(node: object, at: str) -> None:
@@ -143,9 +141,7 @@ def _extends(schema: dict[str, Json], ours: dict[str, Json], at: str) -> None:
                 f"{SCHEMA}: lacks {where}, which the shipped one has; copy that one and add to it.",
             )
         if not _types(yours) <= _types(mine):
-            raise BundleFault(
-                "bundle.data", f"{SCHEMA} at {where}: must not allow more types than the shipped one."
-            )
+            raise BundleFault("bundle.data", f"{SCHEMA} at {where}: must not allow more types than the shipped one.")
         _extends(yours, mine, where)
     mine_items, your_items = ours.get("items"), schema.get("items")
     if isinstance(mine_items, dict) and isinstance(your_items, dict):
@@ -192,9 +188,7 @@ class _Yaml(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[str, Json]:  # type: ignore[override]  # keys are strings here
-        pairs = [
-            (self.construct_object(k, deep=True), self.construct_object(v, deep=True)) for k, v in node.value
-        ]
+        pairs = [(self.construct_object(k, deep=True), self.construct_object(v, deep=True)) for k, v in node.value]
         if not all(isinstance(k, str) for k, _ in pairs):
             raise yaml.YAMLError("a key is not text; quote it")
         return _unique(pairs)

@@ -5,7 +5,7 @@ reported in others. The dynamic half runs the packs' own tests, so a rule that c
 active. Both run in a process that can be killed.
 """
 
-from pdp.engines.gate.process import check, require_sound, run_tests
+from pdp.engines.gate.process import check, run_tests
 from pdp.engines.gate.report import ERROR, WARNING, Finding, Report, TestReport, TestResult
 
 __all__ = [
@@ -16,6 +16,5 @@ __all__ = [
     "TestReport",
     "TestResult",
     "check",
-    "require_sound",
     "run_tests",
 ]

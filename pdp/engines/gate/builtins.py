@@ -105,7 +105,9 @@ def _pattern(unit: Unit, params: list[Node], at: int) -> Iterator[Finding]:
         hint = "Write the pattern as a literal, one rule per pattern; plain names are better compared with == or in."
         yield unit.finding(span, "builtin.pattern", "The pattern of a regex must be written out.", hint)
     elif _UNICODE_CLASSES.search(text):
-        yield unit.finding(span, "builtin.pattern", "The pattern uses a class that engines read differently.", _CLASSES)
+        yield unit.finding(
+            span, "builtin.pattern", "The pattern uses a class that engines read differently.", _CLASSES
+        )
 
 
 def _glob(unit: Unit, params: list[Node]) -> Iterator[Finding]:

@@ -25,7 +25,9 @@ def check_pack(policy: Policy, package: tuple[str, ...], analyses: Mapping[Key, 
     if (package, "meta") not in policy.groups:
         hint = 'Write: meta := {"servers": ["git"], "owner": "team@example.org"}'
         span = units[0].package_span
-        yield units[0].finding(span, "meta.missing", "The pack has no `meta`; without it nothing it grants counts.", hint)
+        yield units[0].finding(
+            span, "meta.missing", "The pack has no `meta`; without it nothing it grants counts.", hint
+        )
     else:
         yield from elements.meta(policy.groups[package, "meta"])
     found: list[Element] = []
@@ -55,7 +57,11 @@ def _names(policy: Policy, package: tuple[str, ...], analyses: Mapping[Key, Anal
         if name not in CONTRACT and (found, name) not in used:
             rule = rules[0]
             close = nearest(name, CONTRACT)
-            hint = f"Did you mean `{close}`?" if close else f"Use it or remove it. The rules that count: {', '.join(CONTRACT)}."
+            hint = (
+                f"Did you mean `{close}`?"
+                if close
+                else f"Use it or remove it. The rules that count: {', '.join(CONTRACT)}."
+            )
             yield rule.unit.finding(rule.span, "rule.unused", f"Nothing uses `{name}`.", hint)
         for rule in rules:
             if name not in CONTRACT and (not rule.plain and rule.kind not in ("map",) or _dotted_head(rule)):
@@ -70,7 +76,9 @@ def _names(policy: Policy, package: tuple[str, ...], analyses: Mapping[Key, Anal
         if unit.package == package:
             for alias in sorted(set(unit.imports) & taken):
                 span = unit.imports[alias][1]
-                yield unit.finding(span, "names.shadowed", f"`{alias}` is also a rule.", "Import it under another name.")
+                yield unit.finding(
+                    span, "names.shadowed", f"`{alias}` is also a rule.", "Import it under another name."
+                )
 
 
 def _split(units: list[Unit], package: tuple[str, ...], analyses: Mapping[Key, Analysis]) -> Iterator[Finding]:

@@ -113,11 +113,15 @@ def _head(rule: Rule) -> Iterator[Finding]:
         message = "The baseline grants nothing."
         yield rule.unit.finding(rule.span, "allow.baseline", message, "Grants belong into an organisation's pack.")
     if rule.kind != "set" or not rule.plain:
-        form = {"default": "`default`", "function": "a function", "map": "keys in its head"}.get(rule.kind, "one value")
+        form = {"default": "`default`", "function": "a function", "map": "keys in its head"}.get(
+            rule.kind, "one value"
+        )
         yield _shape(rule, rule.span, f"`{rule.name}` is a set of elements, it cannot have {form}.")
 
 
-def _fields(rule: Rule, what: str, fields: Mapping[str, Node], node: Node, *, nested: bool = False) -> Iterator[Finding]:
+def _fields(
+    rule: Rule, what: str, fields: Mapping[str, Node], node: Node, *, nested: bool = False
+) -> Iterator[Finding]:
     needed, besides = _FIELDS[what]
     if what == "require":
         own = string(fields["kind"]) if "kind" in fields else None
@@ -162,7 +166,9 @@ def _requirement(rule: Rule, fields: Mapping[str, Node], node: Node, *, nested: 
     tag, body = kind(inner)
     if tag != "Object" or not all(string(key) for _, key, _ in body["fields"]):
         message = "`otherwise` must be a requirement, written out."
-        yield rule.unit.finding(span_of(inner), "element.otherwise", message, f"Write: {_EXAMPLES['require'][17:-11]}")
+        yield rule.unit.finding(
+            span_of(inner), "element.otherwise", message, f"Write: {_EXAMPLES['require'][17:-11]}"
+        )
         return
     below = {string(key) or "": value for _, key, value in body["fields"]}
     if "otherwise" in below:

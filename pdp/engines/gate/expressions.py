@@ -70,7 +70,9 @@ class Expressions(References):
     def _exact(self, name: str, node: Node) -> None:
         value = number(node)
         if name == "Number" and value is not None and not -INT64 <= value < INT64:
-            self.say(span_of(node), "number.range", "The number is beyond int64; engines round it.", "Write it as text.")
+            self.say(
+                span_of(node), "number.range", "The number is beyond int64; engines round it.", "Write it as text."
+            )
 
     def _object(self, body: Body, env: Env, context: Context) -> Value:
         found: list[tuple[str, Value]] = []
@@ -142,7 +144,9 @@ class Expressions(References):
         self.item(collection, span_of(body["collection"]))
         self.whole(value, span_of(body["value"]))
         if _is_check(value):
-            self.say(span_of(body["value"]), "checks.positive", "A check's status is not tested positively.", _STATUS_HINT)
+            self.say(
+                span_of(body["value"]), "checks.positive", "A check's status is not tested positively.", _STATUS_HINT
+            )
         return Scalar("boolean", collection.tainted or value.tainted or key.tainted)
 
     def _unify(self, body: Body, env: Env, context: Context) -> Value:
@@ -150,7 +154,9 @@ class Expressions(References):
         for value, other in ((left, body["rhs"]), (right, body["lhs"])):
             text = string(other)
             if _is_check(value) and text is not None and text != "ok":
-                self.say(span_of(other), "checks.positive", "A check's status is not tested positively.", _STATUS_HINT)
+                self.say(
+                    span_of(other), "checks.positive", "A check's status is not tested positively.", _STATUS_HINT
+                )
             if value.tainted and body["op"] == "Eq" and _is_absence(other):
                 message = "An asserted fact is tested for what it is not."
                 self.say(span_of(other), "asserted.negated", message, ASSERTED_HINT)
@@ -160,7 +166,9 @@ class Expressions(References):
         left, right = self.evaluate(body["lhs"], env, context), self.evaluate(body["rhs"], env, context)
         tainted = left.tainted or right.tainted
         if name == "BinExpr":
-            return Items(any_of([self.item(left, span_of(body["lhs"])), self.item(right, span_of(body["rhs"]))]), tainted)
+            return Items(
+                any_of([self.item(left, span_of(body["lhs"])), self.item(right, span_of(body["rhs"]))]), tainted
+            )
         if body["op"] == "Sub" and right.tainted:
             self.say(span_of(body["rhs"]), "asserted.negated", "Asserted facts are taken away.", ASSERTED_HINT)
         if body["op"] == "Sub" and (is_collection(left) or is_collection(right)):
@@ -176,7 +184,9 @@ class Expressions(References):
         names = dotted(body["fcn"])
         params: list[Node] = body["params"]
         if names is None:
-            self.say(span_of(node), "syntax.unknown", "What is called here cannot be told.", "Call functions by name.")
+            self.say(
+                span_of(node), "syntax.unknown", "What is called here cannot be told.", "Call functions by name."
+            )
             return Unknown()
         name = ".".join(names)
         own = (self.unit.package, names[0])
@@ -204,7 +214,9 @@ class Expressions(References):
                 hint = "Hand over the fields that the function needs, for example may_write(t.risk)."
                 self.lost(span_of(param), "flow.object_argument", message, hint)
             if _is_check(value):
-                self.say(span_of(param), "checks.positive", "A check's status leaves the rule untested.", _STATUS_HINT)
+                self.say(
+                    span_of(param), "checks.positive", "A check's status leaves the rule untested.", _STATUS_HINT
+                )
         return taint(result, any(v.tainted for v in values))
 
     def _builtin(self, name: str, node: Node, params: list[Node], env: Env, context: Context) -> Value:
@@ -218,7 +230,9 @@ class Expressions(References):
         if name == "object.get" and len(params) == 3 and string(params[1]) is not None:
             found = self.step(values[0], string(params[1]) or "", span_of(params[1]), span_of(node))
             return taint(any_of([found, values[2]]), tainted)
-        if name == "to_number" and not self.key_of(params[0], values[0]) & {g.removeprefix("~") for g in context.guards}:
+        if name == "to_number" and not self.key_of(params[0], values[0]) & {
+            g.removeprefix("~") for g in context.guards
+        }:
             hint = 'Guard it: regex.match("^[0-9]+$", x) first; engines differ on text that is no number.'
             self.say(span_of(node), "builtin.unguarded", "to_number on what may be any text.", hint)
         if name not in _INSPECTS and not name.startswith("is_") and name not in _COPIES:

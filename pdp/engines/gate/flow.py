@@ -86,7 +86,9 @@ class Flow(Expressions):
         context = Context(context.negated, frozenset(guards))
         for statement, (name, body, modifiers) in zip(literals, parsed, strict=True):
             if modifiers:
-                self.lost(statement["span"], "flow.with", "`with` replaces facts or rules.", _WITH_HINT, all_input=True)
+                self.lost(
+                    statement["span"], "flow.with", "`with` replaces facts or rules.", _WITH_HINT, all_input=True
+                )
                 for modifier in modifiers:
                     self.evaluate(modifier["as"], inner, context)
             self._check(name, body, inner, context)
@@ -148,7 +150,12 @@ class Flow(Expressions):
         return name in ("input", "data") or name in self.unit.imports or (self.unit.package, name) in groups
 
     def _bind_from(
-        self, pattern: Node, source: Node, env: Env, own: dict[str, Value], context: Context,
+        self,
+        pattern: Node,
+        source: Node,
+        env: Env,
+        own: dict[str, Value],
+        context: Context,
         only: frozenset[str] | None = None,
     ) -> None:
         pattern_kind, left = kind(pattern)
@@ -302,5 +309,7 @@ class Analyses:
         turned = [r for r in rules if r.kind == "default" or any(q.is_else for q in r.queries)]
         if tainted and turned and is_pack(rules[0].unit):
             message = "A rule on asserted facts has a default or an else, so leaving the fact out has an effect."
-            analysis.findings.append(turned[0].unit.finding(turned[0].span, "asserted.negated", message, ASSERTED_HINT))
+            analysis.findings.append(
+                turned[0].unit.finding(turned[0].span, "asserted.negated", message, ASSERTED_HINT)
+            )
         return analysis

@@ -44,9 +44,13 @@ def _imports(unit: Unit) -> Iterator[Finding]:
             continue
         if alias in ("input", "data") or path == ("data",):
             message = "An import of everything, or under the name of it, hides what is read."
-            yield unit.finding(span, "import.whole", message, "Import one package, for example `import data.lib.time`.")
+            yield unit.finding(
+                span, "import.whole", message, "Import one package, for example `import data.lib.time`."
+            )
         elif path == ("input",):
-            yield unit.finding(span, "import.whole", "`input` under another name hides what is read.", "Read input.x.")
+            yield unit.finding(
+                span, "import.whole", "`input` under another name hides what is read.", "Read input.x."
+            )
         elif path[0] not in ("input", "data"):
             hint = did_you_mean(path[0], ["input", "data"], "Only data.lib, data.org and input can be imported.")
             yield unit.finding(span, "import.unknown", f"`{'.'.join(path)}` is nothing to import.", hint)

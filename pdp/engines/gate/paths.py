@@ -158,6 +158,11 @@ class Paths:
             return Place(rest, f"{place.label}[_]")
         if place.open and not place.properties:
             return Free(f"{place.label}[_]")
-        self.lost(span, "flow.dynamic_key", f"The members of `{place.label}` are taken one by one.",
-                  "Name the members that the rule is about.", all_input=place.label == "input")
+        self.lost(
+            span,
+            "flow.dynamic_key",
+            f"The members of `{place.label}` are taken one by one.",
+            "Name the members that the rule is about.",
+            all_input=place.label == "input",
+        )
         return Unknown(place.tainted or place.label == "input")

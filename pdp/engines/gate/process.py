@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from pdp.core.digest import Json
-from pdp.core.errors import BundleFault
 from pdp.core.policy import Bundle
 from pdp.engines.bundle import shipped_rego
 from pdp.engines.gate.report import ERROR, Finding, Report, TestReport, TestResult
@@ -51,18 +50,6 @@ def run_tests(bundle: Bundle, *, name_filter: str | None = None, time_limit: flo
         return TestReport(faults=(answer,))
     faults = tuple(Finding(**f) for f in answer["findings"])
     return TestReport(tuple(TestResult(**r) for r in answer["results"]), faults)
-
-
-def require_sound(bundle: Bundle, *, directory: frozenset[str] | None = None) -> Report:
-    """`check`, raising BundleFault (`policy.refused`) with the first error when the bundle may not become active."""
-    report = check(bundle, directory=directory)
-    errors = [f for f in report.findings if f.severity == ERROR]
-    if errors:
-        first = errors[0]
-        where = f"{first.path}:{first.line}:{first.column}: " if first.path else ""
-        more = f" ({len(errors) - 1} more; run `pdp policy check`)" if len(errors) > 1 else ""
-        raise BundleFault("policy.refused", f"{where}{first.message} [{first.code}]{more}", detail=first.hint)
-    return report
 
 
 def _run(bundle: Bundle, job: Mapping[str, Json], time_limit: float) -> dict[str, Any] | Finding:

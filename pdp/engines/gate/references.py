@@ -37,9 +37,7 @@ ASSERTED_HINT = (
 class References(Paths, ABC):
     """Resolves names: local variables, imports, rules of the package, the library, input and data.org."""
 
-    def __init__(
-        self, policy: Policy, unit: Unit, analysis: Analysis, analyse: Callable[[Key], Analysis]
-    ) -> None:
+    def __init__(self, policy: Policy, unit: Unit, analysis: Analysis, analyse: Callable[[Key], Analysis]) -> None:
         super().__init__(policy, unit, analysis)
         self.analyse = analyse
 
@@ -118,7 +116,9 @@ class References(Paths, ABC):
         if not is_pack(self.unit) and path[:1] in (("packs",), ("pdp",)):
             return Unknown(), []
         if path[:1] == ("lib",) and found is None:
-            hint = did_you_mean(".".join(path[1:]), [".".join((*p[1:], n)) for p, n in self.policy.groups if p[0] == "lib"])
+            hint = did_you_mean(
+                ".".join(path[1:]), [".".join((*p[1:], n)) for p, n in self.policy.groups if p[0] == "lib"]
+            )
             self.say(whole, "reads.unknown", f"The library has no `data.{'.'.join(path)}`.", hint)
             return Unknown(), []
         message = f"`data.{'.'.join(path)}` may not be read here."
@@ -143,7 +143,9 @@ class References(Paths, ABC):
             base, steps = flatten(node)
             base_kind, body = kind(base)
             if base_kind == "Var":
-                keys.add(".".join([str(body["value"]), *(s if isinstance(s, str) else self._text(s) for s, _ in steps)]))
+                keys.add(
+                    ".".join([str(body["value"]), *(s if isinstance(s, str) else self._text(s) for s, _ in steps)])
+                )
         label = getattr(value, "label", "")
         if label and "[_]" not in label:
             keys.add(label)

@@ -7,13 +7,13 @@ Whatever shape is not known here is refused (`syntax.unknown`), so a newer parse
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from pdp.core.policy import Module
 from pdp.engines.gate.report import ERROR, Finding
+from pdp.engines.regorus_binding import new_engine
 
 Node: TypeAlias = Mapping[str, Any]
 Body: TypeAlias = Mapping[str, Any]
@@ -200,10 +200,7 @@ def dotted(node: Node) -> tuple[str, ...] | None:
 
 def parse(module: Module) -> Unit | Finding:
     """Parse one file (after `text.scan` found nothing). A parse error is a finding."""
-    os.environ["RUST_BACKTRACE"] = "0"  # error texts would carry stacks, at 60 MB once
-    import regorus
-
-    engine = regorus.Engine()
+    engine: Any = new_engine()
     try:
         engine.add_policy(module.path, module.text)
         [tree] = json.loads(engine.get_ast_as_json())
@@ -232,7 +229,15 @@ def _syntax_error(module: Module, text: str) -> Finding:
 
 
 def _unit(module: Module, tree: Body) -> Unit:
-    if not set(tree) <= {"package", "imports", "rules", "rego_v1", "num_expressions", "num_statements", "num_queries"}:
+    if not set(tree) <= {
+        "package",
+        "imports",
+        "rules",
+        "rego_v1",
+        "num_expressions",
+        "num_statements",
+        "num_queries",
+    }:
         raise NotUnderstoodError
     package = dotted(tree["package"]["refr"])
     if package is None:

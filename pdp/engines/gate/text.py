@@ -56,7 +56,7 @@ def _brackets(module: Module) -> list[Finding]:
             end = text.find("\n", i)
             i = len(text) if end < 0 else end
             continue
-        elif char in "\"`":
+        elif char in '"`':
             skipped = _string_end(text, i)
             if skipped is None:
                 return [_unbalanced(module, line, i - start + 1)]

@@ -8,7 +8,6 @@ One more rule per contract rule notes that the set was looked at, so "did not fi
 from __future__ import annotations
 
 import json
-import os
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from pdp.engines.gate.elements import Element
 from pdp.engines.gate.policy import Policy, is_pack
 from pdp.engines.gate.report import ERROR, Finding, TestResult
 from pdp.engines.gate.syntax import Rule, Unit
+from pdp.engines.regorus_binding import new_engine
 
 _NOTE = "pdp_gate.note"
 _PROVEN = ("allow", "hide", "deny", "require")
@@ -34,10 +34,7 @@ class Trial:
 
     def load(self, bundle: Bundle, texts: dict[str, str]) -> None:
         """Load every module, with `texts` in place of those that were rewritten. Raises RuntimeError."""
-        os.environ["RUST_BACKTRACE"] = "0"
-        import regorus
-
-        self.engine = regorus.Engine()
+        self.engine = new_engine()
         self.engine.add_extension(_NOTE, 1, self._note)
         for module in bundle.modules:
             self.engine.add_policy(module.path, texts.get(module.path, module.text))
@@ -92,7 +89,9 @@ def check(bundle: Bundle, policy: Policy, units: list[Unit]) -> list[Finding]:
     try:
         trial.load(bundle, _rewritten(policy, elements))
     except RuntimeError as error:
-        return [Finding("", 0, 0, "engine.load", ERROR, f"The engine does not load it: {_engine_message(str(error))}.")]
+        return [
+            Finding("", 0, 0, "engine.load", ERROR, f"The engine does not load it: {_engine_message(str(error))}.")
+        ]
     findings: list[Finding] = []
     fired: dict[str, set[str]] = defaultdict(set)  # package -> notes, over its own tests
     absent: dict[str, set[str]] = defaultdict(set)
@@ -157,7 +156,9 @@ def _proven(element: Element, fired: bool, absent: bool) -> list[Finding]:
     name = "".join(c if c.isalnum() else "_" for c in element.code)
     if fired:
         what, code = "no test of the pack looks at it without getting it", "test.never_absent"
-        line = f'test_no_{name} if not "{element.code}" in {{e.code | some e in {pack}.{rule.name}}} with input as fine'
+        line = (
+            f'test_no_{name} if not "{element.code}" in {{e.code | some e in {pack}.{rule.name}}} with input as fine'
+        )
     else:
         what, code = "no test of the pack that passes produces it", "test.never_fires"
         line = f'test_{name} if "{element.code}" in {{e.code | some e in {pack}.{rule.name}}} with input as bad'
