@@ -127,10 +127,13 @@ class EmbeddedEngine:
             raise
 
     def _condemn(self, link: Link) -> None:
-        """Have the link's worker killed; a zygote that cannot do it is killed itself, and all workers with it."""
+        """Have the link's worker killed; a zygote that cannot do it, or did not bring the worker up in the first
+        place, is killed itself, and all workers with it."""
         try:
             self._zygote.kill(link.ident)
         except OSError:
+            self._zygote.destroy()
+        if not link.up:
             self._zygote.destroy()
         link.timer = self._loop.call_later(_BURIAL_SECONDS, self._zygote.destroy)
 

@@ -18,7 +18,7 @@ from pdp.engines.link import Item, Link
 from pdp.engines.options import Counters, PoolOptions
 from pdp.engines.progress import Progress
 
-_HELLO_SECONDS = 5.0
+_HELLO_SECONDS = 2.0  # a fork takes milliseconds
 
 
 class Pool:

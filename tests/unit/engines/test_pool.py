@@ -1,0 +1,187 @@
+"""The pool against a peer on a real socket that does not keep to the protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+
+import pytest
+
+from pdp.core.decide import Question
+from pdp.core.errors import EngineFault
+from pdp.engines import wire
+from pdp.engines.link import Link
+from pdp.engines.options import Counters, PoolOptions
+from pdp.engines.pool import Pool
+from pdp.engines.progress import Progress, page
+
+Ask = Callable[..., Question]
+Answer = Callable[[wire.Replies], bytes]
+BUNDLE = hashlib.sha256(b"the bundle").digest()
+OTHER = hashlib.sha256(b"another").digest()
+
+
+class Bench:
+    """A pool with one link to a peer in this process. The peer answers batches by `answer`."""
+
+    def __init__(self) -> None:
+        self.condemned: list[str] = []
+        self.kills: list[str] = []
+        self.counters = Counters()
+        self.pool = Pool(
+            PoolOptions(),
+            self.counters,
+            wanted=lambda: None,
+            condemn=self._condemn,
+            on_kill=self.kills.append,
+        )
+        self._peers: list[asyncio.StreamWriter] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def _condemn(self, link: Link) -> None:
+        self.condemned.append(link.condemned)
+        self._peers[link.ident].close()
+
+    async def connect(self, answer: Answer, hello: bytes = BUNDLE) -> None:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        descriptor = page()
+        link = self.pool.adopt(len(self._peers), BUNDLE, Progress(descriptor), 1 << 20)
+        os.close(descriptor)
+        reader, writer = await asyncio.open_unix_connection(sock=theirs)
+        self._peers.append(writer)
+        writer.write(wire.hello(hello))
+        await asyncio.get_running_loop().create_unix_connection(lambda: link, sock=ours)
+        self._tasks.append(asyncio.ensure_future(self._serve(reader, writer, answer)))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Answer) -> None:
+        while header := await reader.read(4):
+            sequence, items = wire.read_batch(await reader.readexactly(wire.frame_length(header)))
+            replies = tuple(
+                wire.Reply(nonce, hashlib.sha256(document).digest(), wire.Status.OK, document)
+                for nonce, document in items
+            )
+            writer.write(answer(wire.Replies(BUNDLE, sequence, replies)))
+
+    async def close(self) -> None:
+        self.pool.close()
+        for writer in self._peers:
+            writer.close()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    made = Bench()
+    yield made
+    await made.close()
+
+
+def each(**changes: object) -> Answer:
+    """Changes the last reply only."""
+
+    def answer(honest: wire.Replies) -> bytes:
+        return wire.replies(replace(honest, items=(*honest.items[:-1], replace(honest.items[-1], **changes))))
+
+    return answer
+
+
+def crossed(honest: wire.Replies) -> bytes:
+    return wire.replies(replace(honest, items=honest.items[::-1]))
+
+
+FORGERIES: dict[str, Answer] = {
+    "another nonce": each(nonce=99),
+    "another document": each(sha256=OTHER),
+    "another bundle": lambda honest: wire.replies(replace(honest, bundle=OTHER)),
+    "another batch": lambda honest: wire.replies(replace(honest, sequence=honest.sequence + 1)),
+    "another order": crossed,
+    "too many": lambda honest: wire.replies(replace(honest, items=honest.items * 2)),
+    "none": lambda honest: wire.replies(replace(honest, items=())),
+    "no frame": lambda _: b"GET / HTTP/1.1\r\n\r\n",
+    "a second hello": lambda _: wire.hello(BUNDLE),
+    "garbage in a frame": lambda _: wire.frame(b"garbage"),
+}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+async def test_a_worker_that_answers_something_else_is_killed_and_not_believed(
+    bench: Bench, ask: Ask, forgery: str
+) -> None:
+    await bench.connect(FORGERIES[forgery])
+    answers = await asyncio.gather(*(bench.pool.evaluate(ask(n=n)) for n in range(2)), return_exceptions=True)
+    assert [getattr(a, "code", a) for a in answers] == ["policy.mismatch"] * 2
+    assert bench.condemned == ["mismatch"]
+    assert bench.counters.mismatches == 1
+    # and another worker goes on
+    await bench.connect(wire.replies)
+    assert await bench.pool.evaluate(ask(n=3)) == ask(n=3).document
+
+
+async def test_an_honest_peer_is_believed(bench: Bench, ask: Ask) -> None:
+    await bench.connect(wire.replies)
+    assert await asyncio.gather(*(bench.pool.evaluate(ask(n=n)) for n in range(2))) == [
+        ask(n=0).document,
+        ask(n=1).document,
+    ]
+    assert bench.condemned == []
+
+
+async def test_a_worker_with_another_bundle_never_gets_a_question(bench: Bench, ask: Ask) -> None:
+    await bench.connect(wire.replies, hello=OTHER)
+    await asyncio.sleep(0.01)
+    assert bench.condemned == ["mismatch"]
+    waiting = asyncio.ensure_future(bench.pool.evaluate(ask(n=1)))
+    await bench.connect(wire.replies)
+    assert await waiting == ask(n=1).document
+    assert bench.counters.items == 1
+
+
+async def test_answers_may_come_in_parts(bench: Bench, ask: Ask) -> None:
+    await bench.connect(
+        lambda honest: b"".join(wire.replies(replace(honest, items=(item,))) for item in honest.items)
+    )
+    answers = await asyncio.gather(*(bench.pool.evaluate(ask(n=n)) for n in range(5)))
+    assert answers == [ask(n=n).document for n in range(5)]
+
+
+async def test_an_answer_that_nobody_asked_for_is_a_mismatch(bench: Bench, ask: Ask) -> None:
+    await bench.connect(lambda honest: wire.replies(honest) * 2)
+    # the first copy is the right answer; the second condemns the worker
+    assert await bench.pool.evaluate(ask(n=1)) == ask(n=1).document
+    await asyncio.sleep(0.01)
+    assert bench.condemned == ["mismatch"]
+
+
+async def test_a_call_is_given_up_when_every_worker_dies_under_it(bench: Bench, ask: Ask) -> None:
+    waiting = asyncio.ensure_future(bench.pool.evaluate(ask(n=1)))
+    for index in range(3):
+
+        def hang_up(_: wire.Replies, index: int = index) -> bytes:
+            bench._peers[index].close()
+            return b""
+
+        await bench.connect(hang_up)
+        await asyncio.sleep(0.02)
+    with pytest.raises(EngineFault) as caught:
+        await waiting
+    assert caught.value.code == "policy.unavailable"
+    assert bench.kills == ["crashed"] * 3
+
+
+async def test_refusing_fails_what_waits_and_what_comes_until_a_worker_is_up(bench: Bench, ask: Ask) -> None:
+    waiting = asyncio.ensure_future(bench.pool.evaluate(ask(n=1)))
+    await asyncio.sleep(0)
+    bench.pool.refuse()
+    later: Awaitable[bytes] = bench.pool.evaluate(ask(n=2))
+    for call in (waiting, later):
+        with pytest.raises(EngineFault) as caught:
+            await call
+        assert caught.value.code == "policy.unavailable"
+    await bench.connect(wire.replies)
+    await asyncio.sleep(0.01)
+    assert await bench.pool.evaluate(ask(n=3)) == ask(n=3).document
