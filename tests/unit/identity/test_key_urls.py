@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pdp.core.errors import ConfigurationFault
 from pdp.core.facts import NS
 from pdp.identity.component import Identity
 from pdp.identity.fetch import HttpFetch
@@ -171,3 +172,19 @@ async def test_closing_ends_a_fetch_under_way(remote: Any, key_server: Any) -> N
     await remote.identity.close()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+
+
+async def test_a_body_is_not_read_beyond_the_limit(key_server: Any) -> None:
+    key_server.body = b" " * 5_000_000
+    with pytest.raises(ConfigurationFault) as caught:
+        await HttpFetch()(key_server.url)
+    assert caught.value.code == "keys.too_large"
+
+
+def test_an_unusable_ca_file_is_refused_at_start(world: Any, tmp_path: Any) -> None:
+    (tmp_path / "ca.pem").write_text("no certificate")
+    for path in (tmp_path / "ca.pem", tmp_path / "absent.pem"):
+        world.issuer.update(jwks_file=None, jwks_url="https://issuer.example/jwks", jwks_ca_file=path)
+        with pytest.raises(ConfigurationFault) as caught:
+            Identity(IdentityOptions.model_validate(world.options), production=True)
+        assert caught.value.code == "keys.ca_unreadable"
