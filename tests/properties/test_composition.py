@@ -1,0 +1,294 @@
+"""The composition of `rego/pdp` against a reference model, over every combination of its finite abstraction.
+
+The full product of everything that the composition looks at is beyond counting through an engine (3^7 statuses of
+checks times 41^2 pairs of requirements times the rest). It is split where the composition itself has a seam:
+
+- A *gate*: the checks reach the effect only through "all five passed", "both passed" and "the target passed". A runs
+  every status of every one of the eight, for lists and calls, with all else good and with a requirement open.
+- B *elements*: packs' elements and waivers meet in `waived`, once per kind of element. B runs every allow, hide, deny,
+  every way in which a waiver can apply or not, lists and calls.
+- C *requirements*: two of them, each absent or in one of four states, with no `otherwise` or one in each of four
+  states, at stage 1 or 2, with and without a deny.
+- D *together*: each seam reduced to the classes that A to C show to be all there is, and then the full product.
+
+An error in a seam shows in D; an error within a part in A, B or C. The numbers of combinations are asserted.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+regorus = pytest.importorskip("regorus")
+
+PDP = Path(__file__).parents[2] / "rego" / "pdp"
+NOW = 1_000
+CALL = "digest"
+KEY = "tool:t"
+STATUSES = ("ok", "failed", "missing")
+STATES = ("open", "met", "refused", "failed")
+GATE = ("caller", "subject", "agent", "server", "switch")
+CALL_CHECKS = ("arguments", "session")
+
+# Packs that do what the question tells them; real ones may not, but the composition cannot tell the difference.
+ORGANISATION = """package packs.acme
+meta := {"servers": ["s"], "owner": "o"}
+allow contains e if some e in input.arguments.value.acme.allow
+hide contains e if some e in input.arguments.value.acme.hide
+deny contains e if some e in input.arguments.value.acme.deny
+require contains e if some e in input.arguments.value.acme.require
+"""
+BASELINE = ORGANISATION.replace("acme", "baseline").replace('["s"]', "[]")
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """`otherwise` is the state of the substitute, or None when there is none."""
+
+    state: str
+    stage: int = 1
+    otherwise: str | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """One combination. `hide`, `deny`: "" | "acme" | "rigid" | "waivable" (the last two in the baseline)."""
+
+    phase: str = "call"
+    checks: tuple[str, ...] = ("ok",) * 5
+    call_checks: tuple[str, ...] = ("ok",) * 2
+    target: str = "ok"
+    allow: bool = True
+    hide: str = ""
+    deny: str = ""
+    waiver: str = ""  # "" | "live" | "expired" | "code" | "server" (another code, another server)
+    acme: Requirement | None = None  # required by the organisation
+    baseline: Requirement | None = None  # required by the baseline, waivable
+
+
+@dataclass(frozen=True)
+class Result:
+    effect: str
+    visible: bool
+    opened: frozenset[str] = frozenset()
+    waived: frozenset[str] = frozenset()
+
+
+def model(case: Case) -> Result:
+    """What DESIGN section 5 says, in the plainest words."""
+    live = case.waiver == "live"
+    waived = {name for name in ("hide", "deny") if live and getattr(case, name) == "waivable"}
+    stands = {name for name in ("hide", "deny") if getattr(case, name)} - waived
+    gate = all(status == "ok" for status in case.checks)
+    visible = gate and case.target == "ok" and case.allow and "hide" not in stands
+    if case.phase == "list":
+        return Result("deny", visible, waived=frozenset(waived & {"hide"}))
+    wanted: list[tuple[str, int, str]] = []  # id, stage, state
+    for name, wish in (("acme", case.acme), ("baseline", case.baseline)):
+        if wish is None:
+            continue
+        if name == "baseline" and live:
+            waived.add("require")
+            continue
+        if wish.state == "failed" and wish.otherwise is not None:
+            wanted.append((f"{name}.otherwise", wish.stage, wish.otherwise))
+        else:
+            wanted.append((name, wish.stage, wish.state))
+    blocked = any(state in ("refused", "failed") for _, _, state in wanted)
+    used = frozenset(waived)
+    if not visible or "deny" in stands or blocked or any(status != "ok" for status in case.call_checks):
+        return Result("deny", visible, waived=used)
+    waiting = [(name, stage) for name, stage, state in wanted if state == "open"]
+    if not waiting:
+        return Result("allow", visible, waived=used)
+    first = min(stage for _, stage in waiting)
+    return Result("pending", visible, frozenset(name for name, stage in waiting if stage == first), used)
+
+
+def question(case: Case) -> dict[str, Any]:
+    """The input document; only what the composition and the packs above read."""
+    packs: dict[str, dict[str, list[Any]]] = {
+        name: {rule: [] for rule in ("allow", "hide", "deny", "require")} for name in ("acme", "baseline")
+    }
+    if case.allow:
+        packs["acme"]["allow"].append({"target": KEY, "code": "granted"})
+    for rule, where in (("hide", case.hide), ("deny", case.deny)):
+        if where:
+            element = {"code": f"code.{rule}", "message": "", "control": "MB-4.1", "target": KEY}
+            element["waivable"] = where != "rigid"  # on an organisation's element it means nothing
+            packs["acme" if where == "acme" else "baseline"][rule].append(element)
+    evidence = []
+    for name, wish in (("acme", case.acme), ("baseline", case.baseline)):
+        if wish is None:
+            continue
+        element = _required(name, wish)
+        packs[name]["require"].append(element)
+        composed = {**element, "pack": name}
+        evidence += _answers(composed, wish.state)
+        if wish.otherwise is not None:
+            substitute = {**element["otherwise"], "pack": name, "after": name, "stage": wish.stage}
+            evidence += _answers(substitute, wish.otherwise)
+    return {
+        "schema": "pdp.input/1",
+        "phase": case.phase,
+        "time": {"ns": NOW},
+        "policy": {"packs": ["acme", "baseline"]},
+        "checks": {k: {"status": s, "code": ""} for k, s in zip(GATE, case.checks, strict=True)},
+        "call_checks": {k: {"status": s, "code": ""} for k, s in zip(CALL_CHECKS, case.call_checks, strict=True)},
+        "server": {"id": "s"},
+        "targets": [{"key": KEY, "status": case.target, "code": "", "server": "s"}],
+        "call": {"digest": CALL},
+        "arguments": {"value": packs},
+        "evidence": evidence,
+        "waivers": _waivers(case.waiver),
+    }
+
+
+def _required(name: str, wish: Requirement) -> dict[str, Any]:
+    element: dict[str, Any] = {"kind": "approval", "id": name, "code": "code.require", "stage": wish.stage}
+    element |= {"ttl_seconds": 60, "control": "MCP06", "waivable": True}
+    if wish.otherwise is not None:
+        other = {"kind": "confirmation", "id": f"{name}.otherwise", "code": "code.otherwise", "ttl_seconds": 60}
+        element["otherwise"] = other
+    return element
+
+
+def _answers(requirement: dict[str, Any], state: str) -> list[dict[str, Any]]:
+    if state == "open":
+        return []
+    return [{"for": requirement, "call": CALL, "kind": requirement["kind"], "state": state, "expires_ns": NOW + 1}]
+
+
+def _waivers(kind: str) -> list[dict[str, Any]]:
+    if not kind:
+        return []
+    return [
+        {
+            "id": f"w.{rule}",
+            "code": "code.else" if kind == "code" else f"code.{rule}",
+            "server": "elsewhere" if kind == "server" else "s",
+            "expires_ns": NOW if kind == "expired" else NOW + 1,
+        }
+        for rule in ("hide", "deny", "require")
+    ]
+
+
+class Composition:
+    """The real `rego/pdp` with the two packs above."""
+
+    def __init__(self) -> None:
+        self._engine = regorus.Engine()
+        for path in sorted(PDP.glob("*.rego")):
+            if not path.name.endswith("_test.rego"):
+                self._engine.add_policy(path.name, path.read_text())
+        self._engine.add_policy("acme.rego", ORGANISATION)
+        self._engine.add_policy("baseline.rego", BASELINE)
+
+    def decide(self, case: Case) -> Result:
+        self._engine.set_input_json(json.dumps(question(case)))
+        found = json.loads(self._engine.eval_rule_as_json("data.pdp.decision"))
+        assert set(found["visible"]) <= {KEY}
+        # a target is either visible or hidden for a reason, and what is not allowed always says why
+        assert {h["key"] for h in found["hidden"] if h["reasons"]} == {KEY} - set(found["visible"])
+        assert found["reasons"] or case.phase == "list"
+        return Result(
+            found["effect"],
+            bool(found["visible"]),
+            frozenset(r["id"] for r in found["requirements"]),
+            frozenset(w["code"].removeprefix("code.") for w in found["waived"]),
+        )
+
+
+@pytest.fixture(scope="module")
+def composition() -> Composition:
+    return Composition()
+
+
+def differences(composition: Composition, cases: Iterable[Case]) -> tuple[int, list[str]]:
+    """How many cases ran, and the first few on which the two differ."""
+    count, found = 0, []
+    for case in cases:
+        count += 1
+        expected, got = model(case), composition.decide(case)
+        if got != expected and len(found) < 5:
+            found.append(f"{case}: expected {expected}, got {got}")
+    return count, found
+
+
+OPEN = Requirement("open")
+
+
+def gate_cases() -> Iterator[Case]:
+    statuses = itertools.product(STATUSES, repeat=8)
+    for found, phase, acme in itertools.product(statuses, ("call", "list"), (None, OPEN)):
+        if phase == "list" and acme:
+            continue  # C's business; lists look at no requirement, which D covers
+        yield Case(phase, found[:5], found[5:7], found[7], acme=acme)
+
+
+WHERE = ("", "acme", "rigid", "waivable")
+
+
+def element_cases() -> Iterator[Case]:
+    waivers = ("", "live", "expired", "code", "server")
+    parts = (("call", "list"), (True, False), WHERE, WHERE, waivers, (None, OPEN), (None, OPEN))
+    for phase, allow, hide, deny, waiver, acme, baseline in itertools.product(*parts):
+        yield Case(phase, allow=allow, hide=hide, deny=deny, waiver=waiver, acme=acme, baseline=baseline)
+
+
+def requirement_cases() -> Iterator[Case]:
+    wishes = [
+        None,
+        *(Requirement(*parts) for parts in itertools.product(STATES, (1, 2), (None, *STATES))),
+    ]
+    for acme, baseline, deny in itertools.product(wishes, wishes, ("", "acme")):
+        yield Case(deny=deny, acme=acme, baseline=baseline)
+
+
+def joint_cases() -> Iterator[Case]:
+    good, bad = ("ok",) * 5, ("ok", "ok", "ok", "ok", "failed")
+    wishes = (
+        None,
+        OPEN,
+        Requirement("met"),
+        Requirement("refused"),
+        Requirement("failed"),
+        Requirement("failed", otherwise="open"),
+        Requirement("failed", otherwise="met"),
+    )
+    base = itertools.product(
+        ("call", "list"), (good, bad), (("ok", "ok"), ("ok", "failed")), ("ok", "failed"), (True, False)
+    )
+    seams = [Case(*parts) for parts in base]
+    elements = list(itertools.product(("", "rigid", "waivable"), ("", "rigid", "waivable"), ("", "live")))
+    for seam, (hide, deny, waiver) in itertools.product(seams, elements):
+        for acme, baseline in itertools.product(wishes, (*wishes[:5],) if seam.phase == "call" else (None, OPEN)):
+            yield replace(seam, hide=hide, deny=deny, waiver=waiver, acme=acme, baseline=baseline)
+
+
+@pytest.mark.parametrize(
+    ("cases", "count"),
+    [
+        pytest.param(gate_cases, 3**8 * 3, id="A-gate"),
+        pytest.param(element_cases, 2 * 2 * 4 * 4 * 5 * 2 * 2, id="B-elements"),
+        pytest.param(requirement_cases, 41 * 41 * 2, id="C-requirements"),
+        pytest.param(joint_cases, 16 * 18 * (7 * 5 + 7 * 2), id="D-together"),
+    ],
+)
+def test_composition_does_what_the_model_says(composition: Composition, cases: Any, count: int) -> None:
+    ran, found = differences(composition, cases())
+    assert found == []
+    assert ran == count
+
+
+def test_the_comparison_can_fail(composition: Composition) -> None:
+    """A model that is wrong in one point is found out, so the comparison sees what it compares."""
+    assert model(Case(deny="acme")) == composition.decide(Case(deny="acme"))
+    assert model(Case()) != composition.decide(Case(deny="acme"))
+    assert model(Case(acme=OPEN)) != composition.decide(Case(acme=Requirement("met")))

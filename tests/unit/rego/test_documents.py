@@ -1,0 +1,65 @@
+"""Fixtures and data fit the schemas that production checks them with."""
+
+from __future__ import annotations
+
+import json
+
+import jsonschema_rs
+import pytest
+import shipped
+
+from pdp.core.facts import (
+    OK,
+    AgentFact,
+    ArgumentsFact,
+    Asserted,
+    CallerFact,
+    Facts,
+    Identity,
+    ServerFact,
+    SessionFact,
+    SubjectFact,
+    document,
+)
+from pdp.engines.bundle import read_bundle
+
+NS_OF_FIXTURE = 1_782_907_200_000_000_000
+
+
+def schema(name):
+    return json.loads((shipped.REGO / "schemas" / name).read_text())
+
+
+@pytest.mark.parametrize("name", ["base", "listing"])
+def test_fixture_is_a_valid_question(name):
+    jsonschema_rs.validate(schema("input.json"), json.loads(shipped.fixture(name)))
+
+
+def test_fixture_has_the_members_that_the_core_builds():
+    identity = Identity(SubjectFact(OK), AgentFact(OK))
+    facts = Facts(
+        "call", "tools/call", CallerFact(OK, "c", "t"), identity, ServerFact(OK, "git"), OK, (),
+        ArgumentsFact(OK), SessionFact(OK), Asserted(),
+    )  # fmt: skip
+    built = document(facts, (), NS_OF_FIXTURE, revision="r", packs=())
+    fixture = json.loads(shipped.fixture("base"))
+    assert built.keys() == fixture.keys()
+    assert built["time"] == fixture["time"]
+
+
+def test_fixture_of_the_organisation_fits_the_schema():
+    jsonschema_rs.validate(schema("org.json"), json.loads(shipped.fixture("org")))
+
+
+def test_organisation_schema_refuses_a_missing_and_an_unknown_key():
+    validator = jsonschema_rs.validator_for(schema("org.json"))
+    assert validator.is_valid(shipped.ORG)
+    for key in shipped.ORG:
+        assert not validator.is_valid({k: v for k, v in shipped.ORG.items() if k != key}), key
+    assert not validator.is_valid({**shipped.ORG, "extra": 1})
+
+
+def test_bundles_of_the_shipped_policy_can_be_read():
+    alone = read_bundle(shipped.REGO, None)
+    assert alone.packs == ("baseline",)
+    assert read_bundle(shipped.REGO, shipped.ACME).packs == ("acme", "baseline")

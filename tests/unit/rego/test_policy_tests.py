@@ -1,0 +1,59 @@
+"""The tests that lie beside our Rego, on the embedded engine, and on a real OPA where there is one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections import Counter
+
+import pytest
+import shipped
+
+OPA_PATHS = ["pdp", "baseline", "lib", "examples/acme/packs"]
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return shipped.engine(tests=True)
+
+
+@pytest.mark.parametrize(("file", "rule"), shipped.rego_tests(), ids=lambda value: value.removeprefix("data."))
+def test_rego(engine, file, rule):
+    assert shipped.evaluate(engine, rule) is True, file
+
+
+def test_every_test_rule_has_a_name_of_its_own():
+    twice = [rule for rule, times in Counter(rule for _, rule in shipped.rego_tests()).items() if times > 1]
+    assert twice == []
+
+
+def test_every_rule_file_of_the_shipped_policy_has_its_test_beside_it():
+    without = {"reasons.rego", "obligations.rego"}  # asserted on by the tests of every other file
+    for path in shipped.files(tests=False):
+        if path.parent.name in ("pdp", "baseline") and path.name not in without:
+            assert path.with_name(f"{path.stem}_test.rego").is_file(), path.name
+
+
+def _opa(*arguments: str) -> str:
+    found = shutil.which("opa")
+    if found is None:
+        message = "no opa on the PATH: the checks on a real OPA are skipped (.ci/run installs it)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    done = subprocess.run([found, *arguments], cwd=shipped.REGO, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_opa_check_strict():
+    _opa("check", "--strict", "--schema", "schemas/input.json", *OPA_PATHS)
+
+
+def test_opa_runs_the_same_tests():
+    assert f"PASS: {len(shipped.rego_tests())}/{len(shipped.rego_tests())}" in _opa("test", *OPA_PATHS)
+
+
+def test_opa_fmt_has_nothing_to_change():
+    assert _opa("fmt", "--list", *OPA_PATHS) == ""

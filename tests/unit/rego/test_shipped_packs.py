@@ -1,0 +1,211 @@
+"""Properties of the shipped packs together with the example organisation, for questions of any kind."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import shipped
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+RANK = {"deny": 0, "pending": 1, "allow": 2}
+TOOLS = ("git_status", "git_log", "git_diff", "git_add", "git_reset", "git_checkout", "send_mail")
+BOOL = st.booleans()
+KIND = st.sampled_from(["secret", "bearer_token", "undeclared", "hidden_unicode"])
+TEXT = st.one_of(st.none(), st.text(alphabet="abc<>/ ", max_size=8))
+LEAF = st.one_of(st.none(), st.booleans(), st.integers(-3, 1000), st.text(alphabet="ab1", max_size=3))
+
+
+def changed(base, **members):
+    return {**base, **members}
+
+
+@st.composite
+def targets(draw):
+    base = json.loads(shipped.fixture("base_tool"))
+    chosen = draw(st.lists(st.sampled_from(TOOLS), unique=True, min_size=1))
+    found = []
+    for name in chosen:
+        level = draw(st.integers(1, 4))
+        found.append(
+            changed(
+                base,
+                name=name,
+                key=f"tool:{name}",
+                status=draw(st.sampled_from(["ok", "ok", "ok", "failed", "missing"])),
+                server=draw(st.sampled_from(["git", "git", "git", "mail"])),
+                risk=("low", "medium", "high", "critical")[level - 1],
+                risk_level=level,
+                permissions=draw(st.lists(st.sampled_from(["repo:read", "repo:write"]), unique=True)),
+                schema_open=draw(BOOL),
+                sinks=draw(st.lists(st.just({"kind": "email", "argument": ""}), max_size=1)),
+                annotations={k: draw(BOOL) for k in ("read_only", "destructive", "idempotent", "open_world")},
+            )
+        )
+    return found
+
+
+@st.composite
+def requests(draw):
+    """A list of tools: everything that holds for lists and calls alike."""
+    base = json.loads(shipped.fixture("listing"))
+    subject = changed(
+        base["subject"],
+        groups=draw(st.lists(st.sampled_from(["developers", "auditors", "contractors"]), unique=True)),
+        scopes=draw(st.lists(st.sampled_from(["repo:read", "repo:write"]), unique=True)),
+        kind=draw(st.sampled_from(["human", "service", "unknown"])),
+        source=draw(st.sampled_from(["verified", "vouched"])),
+    )
+    checks = changed(base["checks"])
+    if draw(st.integers(0, 5)) == 0:
+        broken = draw(st.sampled_from(sorted(checks)))
+        checks[broken] = {"status": "failed", "code": f"{broken}.failed"}
+    waiver = {"id": "w", "code": "schema.open", "server": "git", "owner": "o", "reason": "r"}
+    waiver["expires_ns"] = base["time"]["ns"] + draw(st.integers(-1, 1))
+    return changed(
+        base,
+        policy={"revision": "r", "packs": ["acme", "baseline"]},
+        subject=subject,
+        checks=checks,
+        targets=draw(targets()),
+        actors=draw(st.lists(st.just({"id": "a", "issuer": None}), max_size=3)),
+        waivers=draw(st.sampled_from([[], [waiver]])),
+    )
+
+
+@st.composite
+def call_facts(draw):
+    """What only a call has, good and bad."""
+    base = json.loads(shipped.fixture("base"))
+    findings = [{"kind": kind, "pointer": "/a", "detail": ""} for kind in draw(st.lists(KIND, max_size=2))]
+    value = draw(st.dictionaries(st.sampled_from(["max_count", "repo_path"]), LEAF, max_size=2))
+    check = st.sampled_from([{"status": "ok", "code": ""}] * 3 + [{"status": "failed", "code": "x.failed"}])
+    return {
+        "phase": "call",
+        "call_checks": {"arguments": draw(check), "session": draw(check)},
+        "call": base["call"],
+        "arguments": changed(base["arguments"], findings=findings, value=value),
+        "session": changed(
+            base["session"],
+            labels=draw(st.lists(st.sampled_from(["public", "sensitive", "untrusted"]), unique=True)),
+            known=draw(BOOL),
+            observed=draw(BOOL),
+            calls=draw(st.integers(0, 2**53 - 1)),
+            denials=draw(st.integers(0, 2**53 - 1)),
+        ),
+        "asserted": draw(asserted()),
+    }
+
+
+@st.composite
+def asserted(draw):
+    names = ("task", "observation", "parent_session", "client_address", "definition_digest", "protocol_version")
+    extra = st.dictionaries(st.sampled_from(["status", "waivers", "groups", "evidence"]), LEAF, max_size=3)
+    return {**{n: draw(TEXT) for n in names}, "client_capabilities": draw(extra), "extra": draw(extra)}
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return shipped.engine(tests=False)
+
+
+def decide(engine, question):
+    return shipped.evaluate(engine, "data.pdp.decision", question)
+
+
+steady = settings(max_examples=150, deadline=None, derandomize=True, database=None)
+
+
+@steady
+@given(request=requests(), facts=call_facts())
+def test_visible_exactly_when_callable(engine, request, facts):
+    listed = set(decide(engine, request)["visible"])
+    for target in request["targets"]:
+        answer = decide(engine, {**request, **facts, "targets": [target]})
+        # whatever the arguments, labels and counters are, the call stands to the target as the list does
+        assert set(answer["visible"]) == listed & {target["key"]}
+        if answer["effect"] != "deny":
+            assert target["key"] in listed
+        codes = {r["code"] for r in answer["reasons"]}
+        if target["key"] in listed:
+            assert not codes & {"policy.not_granted", "acme.verified_person_only"}
+
+
+@steady
+@given(request=requests(), facts=call_facts(), forged=asserted())
+def test_asserted_facts_never_change_an_answer_of_the_shipped_packs(engine, request, facts, forged):
+    question = {**request, **facts, "targets": request["targets"][:1]}
+    nothing = json.loads(shipped.fixture("base"))["asserted"]
+    answers = [decide(engine, {**question, "asserted": a}) for a in (facts["asserted"], forged, nothing)]
+    assert answers[0] == answers[1] == answers[2]
+
+
+@steady
+@given(request=requests(), facts=call_facts())
+def test_taking_something_away_never_loosens(engine, request, facts):
+    """A subject with no groups or scopes, an unknown kind, a session nobody observed: never a looser answer."""
+    question = {**request, **facts, "targets": request["targets"][:1], "waivers": []}
+    rank = RANK[decide(engine, question)["effect"]]
+    subject, session = question["subject"], question["session"]
+    for poorer in (
+        {"subject": changed(subject, groups=[])},
+        {"subject": changed(subject, scopes=[])},
+        {"subject": changed(subject, kind="unknown")},
+        {"session": changed(session, observed=False)},
+        {"session": changed(session, known=False)},
+        {"session": changed(session, labels=["sensitive", "untrusted"])},
+    ):
+        assert RANK[decide(engine, {**question, **poorer})["effect"]] <= rank
+
+
+@pytest.mark.parametrize("key", sorted(shipped.ORG))
+def test_missing_organisation_data_never_loosens(engine, key):
+    """With a key of data.org gone, each of these questions is answered as before or more strictly."""
+    poorer = shipped.engine(tests=False, org={k: v for k, v in shipped.ORG.items() if k != key})
+    base = json.loads(shipped.fixture("base"))
+    ranks = []
+    for name in TOOLS[:6]:
+        for level in (1, 2, 3, 4):
+            hints = {"read_only": name in TOOLS[:3], "destructive": name == "git_reset"}
+            target = changed(
+                base["targets"][0],
+                name=name,
+                key=f"tool:{name}",
+                risk_level=level,
+                annotations=changed(base["targets"][0]["annotations"], **hints),
+            )
+            question = changed(
+                base,
+                policy={"revision": "r", "packs": ["acme", "baseline"]},
+                subject=changed(base["subject"], groups=["developers"]),
+                targets=[target],
+            )
+            ranks.append((RANK[decide(poorer, question)["effect"]], RANK[decide(engine, question)["effect"]]))
+    assert all(without <= with_all for without, with_all in ranks)
+    assert {with_all for _, with_all in ranks} >= {1, 2}  # otherwise nothing could have loosened
+
+
+@steady
+@given(request=requests(), facts=call_facts())
+def test_the_composition_sees_every_element_of_every_pack(request, facts):
+    """Read by full path and read as the composition does, packs say the same (see test_packages_in_files)."""
+    question = {**request, **facts}
+    for name in ("deny", "require", "hide", "allow"):
+        full = [shipped.evaluate(_probe(), f"data.packs.{pack}.{name}", question) for pack in PACKS[name]]
+        assert sorted(map(json.dumps, sum(full, []))) == sorted(
+            map(json.dumps, shipped.evaluate(_probe(), f"data.probe.{name}", question))
+        )
+
+
+PACKS = {"deny": ("acme", "baseline"), "require": ("acme", "baseline"), "hide": ("acme",), "allow": ("acme",)}
+_PROBE = "package probe\n" + "".join(
+    f"{name} := {{e | some p; some e in data.packs[p].{name}}}\n" for name in ("deny", "require", "hide", "allow")
+)
+_probes = []
+
+
+def _probe():
+    if not _probes:
+        _probes.append(shipped.engine(tests=False, extra=_PROBE))
+    return _probes[0]
