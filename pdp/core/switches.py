@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from pdp.core.facts import OK, Check, failed
@@ -20,14 +20,14 @@ class Switch:
     value: str  # tenant, tool name, agent id or subject id
     until_ns: int = 0
 
-    def reaches(self, wanted: Mapping[str, str | None]) -> bool:
+    def reaches(self, wanted: Mapping[str, Collection[str]]) -> bool:
         """True when this switch, wider than one tool, applies to a request with these names."""
         if self.scope == "everything":
             return True
         named = self.server if self.scope == "server" else self.value
         if self.scope == "tenant" and not named:
             return True  # the operator's own tenant
-        return self.scope in wanted and wanted[self.scope] == named
+        return named in wanted.get(self.scope, ())
 
     def live(self, tenant: str, at_ns: int) -> bool:
         return self.tenant in ("", tenant) and (self.until_ns == 0 or at_ns < self.until_ns)
@@ -40,9 +40,14 @@ class Switches:
     engaged: tuple[Switch, ...] = ()
     epoch: int = 0
 
-    def check(self, tenant: str, server: str, *, agent: str | None, subject: str | None, at_ns: int) -> Check:
-        """The check for everything that is wider than one tool."""
-        wanted = {"tenant": tenant, "server": server, "agent": agent, "subject": subject}
+    def check(self, tenant: str, server: str, *, agents: frozenset[str], subject: str | None, at_ns: int) -> Check:
+        """The check for everything that is wider than one tool. `agents` is the agent and its actor chain."""
+        wanted = {
+            "tenant": {tenant},
+            "server": {server},
+            "agent": agents,
+            "subject": set() if subject is None else {subject},
+        }
         for switch in self.engaged:
             if switch.live(tenant, at_ns) and switch.reaches(wanted):
                 return failed(

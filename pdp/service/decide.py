@@ -89,6 +89,9 @@ class Decide:
             return 0
         if outcome.effect is Effect.PENDING:
             return min(open_requirement(r, "", at_ns).expires_ns for r in outcome.requirements)
-        bounds = [at_ns + self.terms.allow_seconds * NS, call.facts.identity.subject.expires_ns]
+        subject = call.facts.identity.subject
+        bounds = [at_ns + self.terms.allow_seconds * NS]
+        if subject.expires_ns:  # vouched claims may have no end of their own; a token always has
+            bounds.append(subject.expires_ns)
         bounds += [e["expires_ns"] for e in found.evidence if isinstance(e["expires_ns"], int)]
         return min(bounds)

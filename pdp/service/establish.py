@@ -220,6 +220,5 @@ def _caller(caller: Caller) -> CallerFact:
 
 
 def _switch(snapshot: Snapshot, caller: Caller, server: str, identity: Identity, at_ns: int) -> Check:
-    return snapshot.switches.check(
-        caller.tenant, server, agent=identity.agent.id, subject=identity.subject.id, at_ns=at_ns
-    )
+    agents = frozenset({identity.agent.id or "", *(actor.id for actor in identity.actors)} - {""})
+    return snapshot.switches.check(caller.tenant, server, agents=agents, subject=identity.subject.id, at_ns=at_ns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 from pdp.core.answer import ListAnswer, PolicyRef
@@ -51,12 +52,12 @@ class Filter:
         named = {h.key for h in hidden} | {f"tool:{name}" for name, _ in tools}
         # an evaluation that failed names nothing: every tool is hidden for its reason
         hidden += [Hidden(t.key, outcome.reasons) for t in facts.targets if t.key not in named]
-        policy = snapshot.policy
+        policy, expires = snapshot.policy, facts.identity.subject.expires_ns
         return ListAnswer(
             decision_id=self.recorder.new_id(at_ns),
             tools=tuple(tools),
             hidden=tuple(hidden),
             reasons=tuple(outcome.reasons) or (() if tools else (Reason("policy.not_granted"),)),
-            valid_until_ns=min(at_ns + self.terms.list_seconds * NS, facts.identity.subject.expires_ns),
+            valid_until_ns=min(at_ns + self.terms.list_seconds * NS, expires or sys.maxsize),
             policy=PolicyRef(policy.revision, policy.digest, policy.engine.name),
         )
