@@ -5,8 +5,8 @@ checks times 41^2 pairs of requirements times the rest). It is split where the c
 
 - A *gate*: the checks reach the effect only through "all five passed", "both passed" and "the target passed". A runs
   every status of every one of the eight, for lists and calls, with all else good and with a requirement open.
-- B *elements*: packs' elements and waivers meet in `waived`, once per kind of element. B runs every allow, hide, deny,
-  every way in which a waiver can apply or not, lists and calls.
+- B *elements*: packs' elements and waivers meet in `waived`, once per kind of element. B runs every allow, hide,
+  deny, every way in which a waiver can apply or not, lists and calls.
 - C *requirements*: two of them, each absent or in one of four states, with no `otherwise` or one in each of four
   states, at stage 1 or 2, with and without a deny.
 - D *together*: each seam reduced to the classes that A to C show to be all there is, and then the full product.

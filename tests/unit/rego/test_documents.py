@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import jsonschema_rs
 import pytest
@@ -23,19 +24,21 @@ from pdp.core.facts import (
 )
 from pdp.engines.bundle import read_bundle
 
+Json = dict[str, Any]
+
 NS_OF_FIXTURE = 1_782_907_200_000_000_000
 
 
-def schema(name):
+def schema(name: str) -> Json:
     return json.loads((shipped.REGO / "schemas" / name).read_text())
 
 
 @pytest.mark.parametrize("name", ["base", "listing"])
-def test_fixture_is_a_valid_question(name):
+def test_fixture_is_a_valid_question(name: str) -> None:
     jsonschema_rs.validate(schema("input.json"), json.loads(shipped.fixture(name)))
 
 
-def test_fixture_has_the_members_that_the_core_builds():
+def test_fixture_has_the_members_that_the_core_builds() -> None:
     identity = Identity(SubjectFact(OK), AgentFact(OK))
     facts = Facts(
         "call", "tools/call", CallerFact(OK, "c", "t"), identity, ServerFact(OK, "git"), OK, (),
@@ -47,11 +50,11 @@ def test_fixture_has_the_members_that_the_core_builds():
     assert built["time"] == fixture["time"]
 
 
-def test_fixture_of_the_organisation_fits_the_schema():
+def test_fixture_of_the_organisation_fits_the_schema() -> None:
     jsonschema_rs.validate(schema("org.json"), json.loads(shipped.fixture("org")))
 
 
-def test_organisation_schema_refuses_a_missing_and_an_unknown_key():
+def test_organisation_schema_refuses_a_missing_and_an_unknown_key() -> None:
     validator = jsonschema_rs.validator_for(schema("org.json"))
     assert validator.is_valid(shipped.ORG)
     for key in shipped.ORG:
@@ -59,7 +62,7 @@ def test_organisation_schema_refuses_a_missing_and_an_unknown_key():
     assert not validator.is_valid({**shipped.ORG, "extra": 1})
 
 
-def test_bundles_of_the_shipped_policy_can_be_read():
+def test_bundles_of_the_shipped_policy_can_be_read() -> None:
     alone = read_bundle(shipped.REGO, None)
     assert alone.packs == ("baseline",)
     assert read_bundle(shipped.REGO, shipped.ACME).packs == ("acme", "baseline")

@@ -17,7 +17,7 @@ READ = "package probe\nall := {e | some p; some e in data.packs[p].deny}\n"
 FIRST = 'package packs.x\ndeny contains "plain" if input.go\n'
 
 
-def denied(*modules):
+def denied(*modules: str) -> list[str]:
     engine = regorus.Engine()
     for number, text in enumerate((*modules, READ)):
         engine.add_policy(f"{number}.rego", text)
@@ -32,23 +32,23 @@ def denied(*modules):
         'package packs.x\nimport data.lib.a\ndeny contains "lost" if a.helper\n',
     ],
 )
-def test_the_engine_still_loses_rules(second):
+def test_the_engine_still_loses_rules(second: str) -> None:
     """When this fails the engine is mended: drop the advice in baseline/meta.rego and examples/acme/README.md."""
     library = "package lib.a\nhelper if input.go\n"
     assert denied(library, FIRST, second) == ["plain"]
 
 
-def test_a_full_path_into_another_package_is_safe():
+def test_a_full_path_into_another_package_is_safe() -> None:
     library = "package lib.a\nhelper if input.go\n"
     second = 'package packs.x\ndeny contains "kept" if data.lib.a.helper\n'
     assert denied(library, FIRST, second) == ["kept", "plain"]
 
 
-def test_one_file_is_safe():
+def test_one_file_is_safe() -> None:
     assert denied(FIRST + 'deny contains "kept" if helper\nhelper if input.go\n') == ["kept", "plain"]
 
 
-def test_shipped_packs_in_several_files_use_full_paths_only():
+def test_shipped_packs_in_several_files_use_full_paths_only() -> None:
     rules = [p for p in shipped.files(tests=False) if p.parent.name == "baseline"]
     assert len(rules) > 1
     for path in rules:
@@ -59,7 +59,7 @@ def test_shipped_packs_in_several_files_use_full_paths_only():
 
 
 @pytest.mark.parametrize("folder", ["lib", "examples/acme/packs/acme"])
-def test_other_shipped_packages_are_one_file_each(folder):
+def test_other_shipped_packages_are_one_file_each(folder: str) -> None:
     packages = [
         next(line for line in path.read_text().splitlines() if line.startswith("package "))
         for path in (shipped.REGO / folder).glob("*.rego")

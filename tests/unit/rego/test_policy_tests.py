@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections import Counter
+from typing import Any
 
 import pytest
 import shipped
@@ -14,21 +15,21 @@ OPA_PATHS = ["pdp", "baseline", "lib", "examples/acme/packs"]
 
 
 @pytest.fixture(scope="module")
-def engine():
+def engine() -> Any:
     return shipped.engine(tests=True)
 
 
 @pytest.mark.parametrize(("file", "rule"), shipped.rego_tests(), ids=lambda value: value.removeprefix("data."))
-def test_rego(engine, file, rule):
+def test_rego(engine: Any, file: str, rule: str) -> None:
     assert shipped.evaluate(engine, rule) is True, file
 
 
-def test_every_test_rule_has_a_name_of_its_own():
+def test_every_test_rule_has_a_name_of_its_own() -> None:
     twice = [rule for rule, times in Counter(rule for _, rule in shipped.rego_tests()).items() if times > 1]
     assert twice == []
 
 
-def test_every_rule_file_of_the_shipped_policy_has_its_test_beside_it():
+def test_every_rule_file_of_the_shipped_policy_has_its_test_beside_it() -> None:
     without = {"reasons.rego", "obligations.rego"}  # asserted on by the tests of every other file
     for path in shipped.files(tests=False):
         if path.parent.name in ("pdp", "baseline") and path.name not in without:
@@ -47,13 +48,13 @@ def _opa(*arguments: str) -> str:
     return done.stdout
 
 
-def test_opa_check_strict():
+def test_opa_check_strict() -> None:
     _opa("check", "--strict", "--schema", "schemas/input.json", *OPA_PATHS)
 
 
-def test_opa_runs_the_same_tests():
+def test_opa_runs_the_same_tests() -> None:
     assert f"PASS: {len(shipped.rego_tests())}/{len(shipped.rego_tests())}" in _opa("test", *OPA_PATHS)
 
 
-def test_opa_fmt_has_nothing_to_change():
+def test_opa_fmt_has_nothing_to_change() -> None:
     assert _opa("fmt", "--list", *OPA_PATHS) == ""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 import shipped
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+Json = dict[str, Any]
 
 RANK = {"deny": 0, "pending": 1, "allow": 2}
 TOOLS = ("git_status", "git_log", "git_diff", "git_add", "git_reset", "git_checkout", "send_mail")
@@ -17,12 +20,12 @@ TEXT = st.one_of(st.none(), st.text(alphabet="abc<>/ ", max_size=8))
 LEAF = st.one_of(st.none(), st.booleans(), st.integers(-3, 1000), st.text(alphabet="ab1", max_size=3))
 
 
-def changed(base, **members):
+def changed(base: Json, **members: Any) -> Json:
     return {**base, **members}
 
 
 @st.composite
-def targets(draw):
+def targets(draw: Any) -> list[Json]:
     base = json.loads(shipped.fixture("base_tool"))
     chosen = draw(st.lists(st.sampled_from(TOOLS), unique=True, min_size=1))
     found = []
@@ -47,7 +50,7 @@ def targets(draw):
 
 
 @st.composite
-def requests(draw):
+def requests(draw: Any) -> Json:
     """A list of tools: everything that holds for lists and calls alike."""
     base = json.loads(shipped.fixture("listing"))
     subject = changed(
@@ -75,7 +78,7 @@ def requests(draw):
 
 
 @st.composite
-def call_facts(draw):
+def call_facts(draw: Any) -> Json:
     """What only a call has, good and bad."""
     base = json.loads(shipped.fixture("base"))
     findings = [{"kind": kind, "pointer": "/a", "detail": ""} for kind in draw(st.lists(KIND, max_size=2))]
@@ -99,18 +102,18 @@ def call_facts(draw):
 
 
 @st.composite
-def asserted(draw):
+def asserted(draw: Any) -> Json:
     names = ("task", "observation", "parent_session", "client_address", "definition_digest", "protocol_version")
     extra = st.dictionaries(st.sampled_from(["status", "waivers", "groups", "evidence"]), LEAF, max_size=3)
     return {**{n: draw(TEXT) for n in names}, "client_capabilities": draw(extra), "extra": draw(extra)}
 
 
 @pytest.fixture(scope="module")
-def engine():
+def engine() -> Any:
     return shipped.engine(tests=False)
 
 
-def decide(engine, question):
+def decide(engine: Any, question: Json) -> Json:
     return shipped.evaluate(engine, "data.pdp.decision", question)
 
 
@@ -119,7 +122,7 @@ steady = settings(max_examples=150, deadline=None, derandomize=True, database=No
 
 @steady
 @given(request=requests(), facts=call_facts())
-def test_visible_exactly_when_callable(engine, request, facts):
+def test_visible_exactly_when_callable(engine: Any, request: Json, facts: Json) -> None:
     listed = set(decide(engine, request)["visible"])
     for target in request["targets"]:
         answer = decide(engine, {**request, **facts, "targets": [target]})
@@ -134,7 +137,7 @@ def test_visible_exactly_when_callable(engine, request, facts):
 
 @steady
 @given(request=requests(), facts=call_facts(), forged=asserted())
-def test_asserted_facts_never_change_an_answer_of_the_shipped_packs(engine, request, facts, forged):
+def test_asserted_facts_never_change_an_answer(engine: Any, request: Json, facts: Json, forged: Json) -> None:
     question = {**request, **facts, "targets": request["targets"][:1]}
     nothing = json.loads(shipped.fixture("base"))["asserted"]
     answers = [decide(engine, {**question, "asserted": a}) for a in (facts["asserted"], forged, nothing)]
@@ -143,7 +146,7 @@ def test_asserted_facts_never_change_an_answer_of_the_shipped_packs(engine, requ
 
 @steady
 @given(request=requests(), facts=call_facts())
-def test_taking_something_away_never_loosens(engine, request, facts):
+def test_taking_something_away_never_loosens(engine: Any, request: Json, facts: Json) -> None:
     """A subject with no groups or scopes, an unknown kind, a session nobody observed: never a looser answer."""
     question = {**request, **facts, "targets": request["targets"][:1], "waivers": []}
     rank = RANK[decide(engine, question)["effect"]]
@@ -160,7 +163,7 @@ def test_taking_something_away_never_loosens(engine, request, facts):
 
 
 @pytest.mark.parametrize("key", sorted(shipped.ORG))
-def test_missing_organisation_data_never_loosens(engine, key):
+def test_missing_organisation_data_never_loosens(engine: Any, key: str) -> None:
     """With a key of data.org gone, each of these questions is answered as before or more strictly."""
     poorer = shipped.engine(tests=False, org={k: v for k, v in shipped.ORG.items() if k != key})
     base = json.loads(shipped.fixture("base"))
@@ -188,24 +191,23 @@ def test_missing_organisation_data_never_loosens(engine, key):
 
 @steady
 @given(request=requests(), facts=call_facts())
-def test_the_composition_sees_every_element_of_every_pack(request, facts):
+def test_the_composition_sees_every_element_of_every_pack(request: Json, facts: Json) -> None:
     """Read by full path and read as the composition does, packs say the same (see test_packages_in_files)."""
     question = {**request, **facts}
     for name in ("deny", "require", "hide", "allow"):
-        full = [shipped.evaluate(_probe(), f"data.packs.{pack}.{name}", question) for pack in PACKS[name]]
-        assert sorted(map(json.dumps, sum(full, []))) == sorted(
-            map(json.dumps, shipped.evaluate(_probe(), f"data.probe.{name}", question))
-        )
+        paths = [f"data.packs.{pack}.{name}" for pack in PACKS[name]]
+        full = [json.dumps(e) for path in paths for e in shipped.evaluate(_probe(), path, question)]
+        assert sorted(full) == sorted(map(json.dumps, shipped.evaluate(_probe(), f"data.probe.{name}", question)))
 
 
 PACKS = {"deny": ("acme", "baseline"), "require": ("acme", "baseline"), "hide": ("acme",), "allow": ("acme",)}
 _PROBE = "package probe\n" + "".join(
     f"{name} := {{e | some p; some e in data.packs[p].{name}}}\n" for name in ("deny", "require", "hide", "allow")
 )
-_probes = []
+_probes: list[Any] = []
 
 
-def _probe():
+def _probe() -> Any:
     if not _probes:
         _probes.append(shipped.engine(tests=False, extra=_PROBE))
     return _probes[0]
