@@ -12,7 +12,7 @@ import json
 import logging
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import grpc
 import grpc.aio
@@ -33,7 +33,7 @@ _LEVELS = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: logging.WARNING,
 }
 
-Handler = grpc.RpcMethodHandler[Any, Any]
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Parse = Callable[[bytes], Any] | None
 
 

@@ -1,0 +1,122 @@
+"""The client for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Iterable
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+import grpc.aio
+
+from pdp.client import channel
+from pdp.client.asking import Answer, CallQuestion, ListQuestion, Plan, Question, failed, fault
+from pdp.client.values import Credential, Decision, Listing, Session, ToolCall, ToolList
+from pdp.v1 import decision_pb2_grpc
+
+Token = str | Callable[[], str | Awaitable[str]]
+
+
+class AsyncClient:
+    """As `pdp.client.Client`, for asyncio. Make and use it within one running loop; `token` may be a coroutine
+    function. A task that is cancelled while it asks is cancelled."""
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        tls: channel.Tls | None = None,
+        token: Token | None = None,
+        timeout: float = 5.0,
+        obligations: Iterable[str] = (),
+    ) -> None:
+        channel.check(target, tls)
+        self._token = token
+        self._timeout = timeout
+        self._obligations = frozenset(obligations)
+        options = list(channel.OPTIONS)
+        self._channel = (
+            grpc.aio.insecure_channel(target, options)
+            if tls is None
+            else grpc.aio.secure_channel(target, tls.credentials(), options)
+        )
+        self._stub = decision_pb2_grpc.DecisionServiceStub(self._channel)
+
+    async def decide(
+        self,
+        call: ToolCall,
+        credential: Credential = None,
+        *,
+        session: Session | None = None,
+        request_id: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - a deadline that the service is told, not only this task's
+    ) -> Decision:
+        """As `Client.decide`."""
+        question = CallQuestion(_id(request_id), call, credential, session, self._obligations)
+        return await self._ask(question, self._stub.Decide, timeout)
+
+    async def filter_tools(
+        self,
+        listing: Listing,
+        credential: Credential = None,
+        *,
+        session: Session | None = None,
+        request_id: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - as above
+    ) -> ToolList:
+        """As `Client.filter_tools`."""
+        question = ListQuestion(_id(request_id), listing, credential, session)
+        return await self._ask(question, self._stub.FilterTools, timeout)
+
+    async def close(self) -> None:
+        """Close the connection; questions after that are denied."""
+        await self._channel.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _ask(
+        self,
+        question: Question[Answer],
+        send: Callable[..., Awaitable[Any]],
+        limit: float | None,
+    ) -> Answer:
+        try:
+            request = question.request()
+            plan = Plan(time.monotonic() + (self._timeout if limit is None else limit))
+            attempt = 0
+            while True:
+                attempt += 1
+                try:
+                    metadata = await self._metadata()
+                    left = plan.timeout(time.monotonic())
+                    response = await send(request, timeout=left, metadata=metadata)
+                except grpc.RpcError as error:
+                    pause, denial = failed(question, plan, attempt, error, time.monotonic())
+                    if pause is None:
+                        return denial
+                    await asyncio.sleep(pause)
+                else:
+                    return question.read(response, time.time())
+        except Exception as error:  # noqa: BLE001 - nothing on this side may become a permission or an exception
+            return fault(question, error)
+
+    async def _metadata(self) -> tuple[tuple[str, str], ...]:
+        if self._token is None:
+            return ()
+        token = self._token if isinstance(self._token, str) else self._token()
+        if not isinstance(token, str):
+            token = await token
+        return (("authorization", f"Bearer {token}"),)
+
+
+def _id(request_id: str | None) -> str:
+    return str(uuid.uuid4()) if request_id is None else request_id

@@ -1,0 +1,187 @@
+"""Sans I/O, inwards: responses and errors to decisions. Whatever is not plainly an allow is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from pdp.client.values import Decision, Obligation, Pending, Reason, Record, Requirement, Tool, ToolList
+from pdp.v1 import decision_pb2, types_pb2
+
+SAFE_MESSAGE = "This call is not available."
+METADATA_KEY = "pdp-code"
+
+CODES: Mapping[grpc.StatusCode, str] = {
+    grpc.StatusCode.UNAVAILABLE: "client.unavailable",
+    grpc.StatusCode.DEADLINE_EXCEEDED: "client.deadline",
+    grpc.StatusCode.UNAUTHENTICATED: "client.unauthenticated",
+    grpc.StatusCode.PERMISSION_DENIED: "client.forbidden",
+    grpc.StatusCode.INVALID_ARGUMENT: "client.invalid_request",
+    grpc.StatusCode.RESOURCE_EXHAUSTED: "client.overloaded",
+    grpc.StatusCode.UNIMPLEMENTED: "client.unsupported",
+    grpc.StatusCode.CANCELLED: "client.cancelled",
+}
+
+_Risk = Literal["low", "medium", "high", "critical"]
+_RISKS: Mapping[int, _Risk] = {
+    types_pb2.RISK_LOW: "low",
+    types_pb2.RISK_MEDIUM: "medium",
+    types_pb2.RISK_HIGH: "high",
+}  # all others are critical
+_Kind = Literal["judge", "confirmation", "approval", "consent", "unknown"]
+_KINDS: Mapping[int, _Kind] = {
+    types_pb2.REQUIREMENT_KIND_JUDGE: "judge",
+    types_pb2.REQUIREMENT_KIND_CONFIRMATION: "confirmation",
+    types_pb2.REQUIREMENT_KIND_APPROVAL: "approval",
+    types_pb2.REQUIREMENT_KIND_CONSENT: "consent",
+}
+# an observed answer is read as if it were enforced: never looser
+_ENFORCEMENTS = (
+    types_pb2.ENFORCEMENT_UNSPECIFIED,
+    types_pb2.ENFORCEMENT_ENFORCED,
+    types_pb2.ENFORCEMENT_OBSERVED,
+)
+
+
+def refused(request_id: str, code: str, message: str, server_code: str = "") -> Decision:
+    """A denial of this client's own."""
+    return Decision(False, "deny", request_id, (Reason(code, message),), SAFE_MESSAGE, server_code=server_code)
+
+
+def refused_list(request_id: str, code: str, message: str, server_code: str = "") -> ToolList:
+    """An empty list of this client's own."""
+    return ToolList(False, request_id, (), (Reason(code, message),), SAFE_MESSAGE, server_code=server_code)
+
+
+def decision(
+    response: decision_pb2.DecideResponse, request_id: str, supported: frozenset[str], now: float
+) -> Decision:
+    """Read an answer at `now` (Unix seconds)."""
+    doubt = _doubt(response, supported, now)
+    reasons = tuple(map(_reason, response.reasons))
+    pending = response.effect == types_pb2.EFFECT_PENDING and doubt is None
+    allowed = response.effect == types_pb2.EFFECT_ALLOW and doubt is None
+    return Decision(
+        allowed=allowed,
+        effect="allow" if allowed else "pending" if pending else "deny",
+        request_id=request_id,
+        reasons=reasons if doubt is None else (doubt, *reasons),
+        safe_message="" if allowed else response.safe_message or SAFE_MESSAGE,
+        decision_id=response.decision_id,
+        obligations=tuple(Obligation(o.kind, o.code, o.parameters_json) for o in response.obligations)
+        if allowed
+        else (),
+        risk=_RISKS.get(response.risk, "critical"),
+        valid_until=_seconds(response.valid_until) if response.HasField("valid_until") and not doubt else None,
+        call_digest=response.call_digest,
+        redemption_id=response.redemption_id,
+        pending=_pending(response.pending) if pending else None,
+        policy_revision=response.policy.revision,
+        policy_digest=response.policy.digest,
+        record=_record(response.record) if response.HasField("record") else None,
+    )
+
+
+def tool_list(response: decision_pb2.FilterToolsResponse, request_id: str, now: float) -> ToolList:
+    """Read a filtered list at `now` (Unix seconds)."""
+    doubt = _list_doubt(response, now)
+    allowed = response.effect == types_pb2.EFFECT_ALLOW and doubt is None
+    reasons = tuple(map(_reason, response.reasons))
+    return ToolList(
+        allowed=allowed,
+        request_id=request_id,
+        tools=tuple(Tool(t.name, t.definition_json) for t in response.tools) if allowed else (),
+        reasons=reasons if doubt is None else (doubt, *reasons),
+        safe_message="" if allowed else response.safe_message or SAFE_MESSAGE,
+        decision_id=response.decision_id,
+        hidden=tuple((h.name, tuple(map(_reason, h.reasons))) for h in response.hidden),
+        valid_until=_seconds(response.valid_until) if allowed else None,
+        record=_record(response.record) if response.HasField("record") else None,
+    )
+
+
+def status(error: grpc.RpcError) -> grpc.StatusCode:
+    """The status of an error of either kind of channel."""
+    found = error.code() if callable(getattr(error, "code", None)) else None
+    return found if isinstance(found, grpc.StatusCode) else grpc.StatusCode.UNKNOWN
+
+
+def failure(error: grpc.RpcError) -> tuple[str, str, str]:
+    """(code, message, the service's own code) of an error."""
+    details = getattr(error, "details", None)
+    trailing = getattr(error, "trailing_metadata", None)
+    message = details() if callable(details) else ""
+    found = next((str(v) for k, v in (trailing() if callable(trailing) else ()) or () if k == METADATA_KEY), "")
+    return CODES.get(status(error), "client.error"), str(message or "The service could not be asked."), found
+
+
+def _doubt(response: decision_pb2.DecideResponse, supported: frozenset[str], now: float) -> Reason | None:
+    """Why an answer cannot be taken at its word, if so."""
+    if response.effect == types_pb2.EFFECT_DENY:
+        return None if response.reasons else _malformed("a denial without a reason")
+    if response.effect == types_pb2.EFFECT_PENDING:
+        return None if response.pending.requirements else _malformed("a pending answer that waits for nothing")
+    return _common(response, now) or _obliged(response, supported)
+
+
+def _obliged(response: decision_pb2.DecideResponse, supported: frozenset[str]) -> Reason | None:
+    if response.HasField("pending"):
+        return _malformed("an allow that waits for something")
+    if any(o.kind not in supported for o in response.obligations):
+        return Reason("client.obligation", "The answer obliges to something that this caller did not declare.")
+    return None
+
+
+def _list_doubt(response: decision_pb2.FilterToolsResponse, now: float) -> Reason | None:
+    return None if response.effect == types_pb2.EFFECT_DENY else _common(response, now)
+
+
+def _common(response: decision_pb2.DecideResponse | decision_pb2.FilterToolsResponse, now: float) -> Reason | None:
+    """What must hold for every allow."""
+    if response.effect != types_pb2.EFFECT_ALLOW:
+        return Reason("client.effect", "The answer has no effect that this client knows.")
+    if response.enforcement not in _ENFORCEMENTS:
+        return Reason("client.enforcement", "The answer has an enforcement that this client does not know.")
+    if not response.decision_id or not response.HasField("record"):
+        return _malformed("an allow without decision id or record")
+    if not response.HasField("valid_until"):
+        return _malformed("an allow without valid_until")
+    if _seconds(response.valid_until) <= now:
+        return Reason("client.expired", "The answer came too late to be used; compare the two clocks if it stays so.")
+    return None
+
+
+def _malformed(what: str) -> Reason:
+    return Reason("client.malformed", f"The service sent {what}; is it a policy decision point of this version?")
+
+
+def _pending(pending: types_pb2.Pending) -> Pending:
+    requirements = tuple(
+        Requirement(
+            id=r.id,
+            kind=_KINDS.get(r.kind, "unknown"),
+            code=r.code,
+            url=r.url,
+            short_code=r.short_code,
+            expires_at=_seconds(r.expires_at) if r.HasField("expires_at") else None,
+        )
+        for r in pending.requirements
+    )
+    wait = pending.retry_after
+    retry = wait.seconds + wait.nanos / 1e9 if pending.HasField("retry_after") else None
+    return Pending(requirements, pending.resume_token, retry)
+
+
+def _record(record: types_pb2.RecordRef) -> Record:
+    return Record(record.log, record.index, record.leaf_hash)
+
+
+def _reason(reason: types_pb2.Reason) -> Reason:
+    return Reason(reason.code, reason.message, reason.rule, reason.control, reason.pack)
+
+
+def _seconds(instant: Timestamp) -> float:
+    return instant.seconds + instant.nanos / 1e9

@@ -1,0 +1,121 @@
+"""The client for threads."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+
+from pdp.client import channel
+from pdp.client.asking import Answer, CallQuestion, ListQuestion, Plan, Question, failed, fault
+from pdp.client.values import Credential, Decision, Listing, Session, ToolCall, ToolList
+from pdp.v1 import decision_pb2_grpc
+
+Token = str | Callable[[], str]
+
+
+class Client:
+    """Asks a policy decision point; safe to share between threads.
+
+    `target` is `unix:/PATH`, `HOST:PORT` or `[IPV6]:PORT`; anything but a Unix socket or a literal loopback address
+    needs `tls`, else PlaintextRefusedError. `token` is this caller's own token (or a function that gives it, asked
+    for every attempt), sent as `authorization`; it is never the subject's. `timeout` in seconds is for a whole
+    question, its one retry included. `obligations` are the kinds that this caller honours.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        tls: channel.Tls | None = None,
+        token: Token | None = None,
+        timeout: float = 5.0,
+        obligations: Iterable[str] = (),
+    ) -> None:
+        channel.check(target, tls)
+        self._token = token
+        self._timeout = timeout
+        self._obligations = frozenset(obligations)
+        options = list(channel.OPTIONS)
+        self._channel = (
+            grpc.insecure_channel(target, options)
+            if tls is None
+            else grpc.secure_channel(target, tls.credentials(), options)
+        )
+        self._stub = decision_pb2_grpc.DecisionServiceStub(self._channel)
+
+    def decide(
+        self,
+        call: ToolCall,
+        credential: Credential = None,
+        *,
+        session: Session | None = None,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Decision:
+        """May `call` be carried out now, for the subject of `credential` (its access token, or Claims)?
+
+        Never raises: what goes wrong is a denial with a code `client.*`. `request_id` is made when none is given;
+        give the one of a lost answer to ask for it again.
+        """
+        question = CallQuestion(_id(request_id), call, credential, session, self._obligations)
+        return self._ask(question, self._stub.Decide, timeout)
+
+    def filter_tools(
+        self,
+        listing: Listing,
+        credential: Credential = None,
+        *,
+        session: Session | None = None,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> ToolList:
+        """Which tools may the subject see? Never raises; a list that could not be decided is empty."""
+        question = ListQuestion(_id(request_id), listing, credential, session)
+        return self._ask(question, self._stub.FilterTools, timeout)
+
+    def close(self) -> None:
+        """Close the connection; questions after that are denied."""
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _ask(self, question: Question[Answer], send: Callable[..., Any], timeout: float | None) -> Answer:
+        try:
+            request = question.request()
+            plan = Plan(time.monotonic() + (self._timeout if timeout is None else timeout))
+            attempt = 0
+            while True:
+                attempt += 1
+                try:
+                    left = plan.timeout(time.monotonic())
+                    response = send(request, timeout=left, metadata=self._metadata())
+                except grpc.RpcError as error:
+                    pause, denial = failed(question, plan, attempt, error, time.monotonic())
+                    if pause is None:
+                        return denial
+                    time.sleep(pause)
+                else:
+                    return question.read(response, time.time())
+        except Exception as error:  # noqa: BLE001 - nothing on this side may become a permission or an exception
+            return fault(question, error)
+
+    def _metadata(self) -> tuple[tuple[str, str], ...]:
+        if self._token is None:
+            return ()
+        token = self._token if isinstance(self._token, str) else self._token()
+        return (("authorization", f"Bearer {token}"),)
+
+
+def _id(request_id: str | None) -> str:
+    return str(uuid.uuid4()) if request_id is None else request_id

@@ -1,0 +1,179 @@
+"""What the client takes and gives. All of it is immutable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Effect = Literal["allow", "deny", "pending"]
+JsonObject = Mapping[str, Any] | bytes | None  # a mapping, or JSON bytes that are passed on as they are
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """Identity claims that this caller has verified itself; they count only where its configuration says so."""
+
+    issuer: str
+    subject: str
+    claims: JsonObject = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One call of a tool. `tool` is the server's own name of it; `definition` is the tool as the server listed it.
+
+    `call_id` names the one execution that is meant and stays the same when a pending call is asked again.
+    """
+
+    server: str
+    tool: str
+    arguments: JsonObject = field(default=None, repr=False)
+    definition: JsonObject = field(default=None, repr=False)
+    definition_digest: str = ""
+    call_id: str = ""
+    resume_token: str = field(default="", repr=False)
+    observation: str = field(default="", repr=False)
+    client_address: str = ""
+    protocol_version: str = ""
+    client_capabilities: JsonObject = None
+    extra: JsonObject = None
+    meta: JsonObject = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A server's list of tools. `definitions` are the tools as it listed them; None asks about its pinned list."""
+
+    server: str
+    definitions: Sequence[Mapping[str, Any] | bytes] | None = field(default=None, repr=False)
+    protocol_version: str = ""
+
+
+Credential = str | Claims | None  # a str is the subject's access token, without the word Bearer
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The agent's session. `task` is what it was asked to do; `task_by_agent` says that the agent wrote it."""
+
+    id: str = ""
+    task: str = ""
+    task_by_agent: bool = False
+    parent: str = ""
+    context_reset: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why an answer is what it is: for logs, never for a model. Codes `client.*` are this client's own."""
+
+    code: str
+    message: str = ""
+    rule: str = ""
+    control: str = ""
+    pack: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Obligation:
+    """What must be done when the call is carried out. `parameters` is a JSON object as bytes."""
+
+    kind: str
+    code: str
+    parameters: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """Something that is still wanted. `expires_at` is in Unix seconds, None when it does not say."""
+
+    id: str
+    kind: Literal["judge", "confirmation", "approval", "consent", "unknown"]
+    code: str
+    url: str
+    short_code: str
+    expires_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What a pending answer waits for. Ask the same call again with `resume_token`, after `retry_after` seconds."""
+
+    requirements: tuple[Requirement, ...]
+    resume_token: str
+    retry_after: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Where the record of the answer stands in the audit log."""
+
+    log: str
+    index: int
+    leaf_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One answer. Act only if `allowed`, honouring every obligation, before `valid_until`.
+
+    `effect` is what holds for this caller: an allow that this client cannot vouch for is a "deny" here, and its
+    first reason says why. `server_code` is the service's code of an error, from its metadata. Only `safe_message`
+    is fit for a model.
+    """
+
+    allowed: bool
+    effect: Effect
+    request_id: str
+    reasons: tuple[Reason, ...]
+    safe_message: str
+    decision_id: str = ""
+    obligations: tuple[Obligation, ...] = ()
+    risk: Literal["low", "medium", "high", "critical"] = "critical"
+    valid_until: float | None = None  # Unix seconds
+    call_digest: str = ""
+    redemption_id: str = ""
+    pending: Pending | None = None
+    policy_revision: str = ""
+    policy_digest: str = ""
+    record: Record | None = None
+    server_code: str = ""
+
+    @property
+    def code(self) -> str:
+        """The first reason's code; "" for an allow."""
+        return self.reasons[0].code if self.reasons else ""
+
+    def holds(self, at: float) -> bool:
+        """True while the call may still be carried out at `at`, Unix seconds: for callers that wait in between."""
+        return self.allowed and self.valid_until is not None and at < self.valid_until
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool that the subject may see. `definition` is the JSON to pass on, instead of what the server sent."""
+
+    name: str
+    definition: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ToolList:
+    """A filtered list. Not `allowed`: it could not be decided, and `tools` is empty."""
+
+    allowed: bool
+    request_id: str
+    tools: tuple[Tool, ...]
+    reasons: tuple[Reason, ...]
+    safe_message: str
+    decision_id: str = ""
+    hidden: tuple[tuple[str, tuple[Reason, ...]], ...] = ()  # (name, why): for logs only
+    valid_until: float | None = None  # Unix seconds
+    record: Record | None = None
+    server_code: str = ""
+
+    @property
+    def code(self) -> str:
+        """The first reason's code; "" for a list."""
+        return self.reasons[0].code if self.reasons else ""
