@@ -1,0 +1,298 @@
+"""`pdp tools`: pin what a server lists, sign it, verify it. Exit: 0 ok, 10 does not verify, 2 usage, 1 fault."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import sys
+import time
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pdp.content.patterns import hidden_in
+from pdp.content.validate import Compiled, SchemaError
+from pdp.core.digest import Json
+from pdp.core.errors import ConfigurationFault
+from pdp.core.facts import NS
+from pdp.core.schema import is_open
+from pdp.registry import keys as signing_keys
+from pdp.registry.documents import SetIndex
+from pdp.registry.keys import KeySet, SignerKey
+from pdp.registry.live import HttpServer, StdioServer, read_tools
+from pdp.registry.manifest import Manifest
+from pdp.registry.options import SignerRole
+from pdp.registry.pin import Pinned, Server
+from pdp.registry.pin import pin as pin_tools
+from pdp.registry.review import Review, load_review
+from pdp.registry.sign import Signing, Term, sign_set, sign_waivers
+from pdp.registry.verify import Report, verify_folder
+
+NOT_VERIFIED = 10
+_UNITS = {"h": 3600, "d": 86_400}
+_DAYS = "30d"
+
+
+@click.group()
+def tools() -> None:
+    r"""Which tools may be called: pin, sign and verify the registry.
+
+    \b
+    pdp tools keygen alice --out keys            (each signer once)
+    pdp tools pin ... --out registry/acme        (read a live server, write a draft)
+    pdp tools sign registry/acme --key keys/alice.pem     (the author)
+    pdp tools sign registry/acme --key keys/bob.pem       (the reviewer)
+    pdp tools verify registry/acme --key author:keys/alice.pub.pem --key reviewer:keys/bob.pub.pem
+    """
+
+
+@tools.command()
+@click.option("--tenant", required=True, help="Tenant that the set belongs to.")
+@click.option("--server", required=True, help="Server id, as gateways will name it.")
+@click.option("--resource", required=True, help="URI that tokens for the server name as audience (RFC 8707).")
+@click.option("--owner", required=True, help="Who answers for the server.")
+@click.option("--peer", default=None, help="How the server is reached, for people.")
+@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="The tenant's folder.")
+@click.option(
+    "--review",
+    "review_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="YAML: {reviewed_by, tools: {NAME: {risk, permissions, labels, sinks, annotations, definition_check, "
+    "cost, version, owner, state}}}. What it leaves out stays at its worst value.",
+)
+@click.option("--url", default=None, help="Streamable HTTP endpoint; instead of a command.")
+@click.option("--env", "env_names", multiple=True, help="Name of a variable to pass on to the command.")
+@click.option("--timeout", default=30.0, show_default=True, help="Seconds the server has to answer.")
+@click.option("--legacy", is_flag=True, help="Read the list as gateways with protocol versions before 2026 do.")
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+def pin(  # noqa: PLR0917 - one parameter per option
+    tenant: str,
+    server: str,
+    resource: str,
+    owner: str,
+    peer: str | None,
+    out: Path,
+    review_file: Path | None,
+    url: str | None,
+    env_names: tuple[str, ...],
+    timeout: float,
+    legacy: bool,
+    as_json: bool,
+    command: tuple[str, ...],
+) -> None:
+    """Read tools/list of a live server and write manifests and a draft of the set.
+
+    COMMAND starts a server that speaks stdio; put it after `--`. Nothing is usable before it is signed.
+    """
+    if bool(url) == bool(command):
+        raise click.UsageError("give either --url URL or `-- COMMAND ARGS...`")
+    review = load_review(review_file) if review_file else Review()
+    env = {name: os.environ[name] for name in env_names if name in os.environ}
+    source = HttpServer(url) if url else StdioServer(command[0], command[1:], env)
+    definitions = asyncio.run(read_tools(source, timeout_seconds=timeout, legacy=legacy))
+    pinned = pin_tools(out, Server(tenant, server, resource, owner, peer), definitions, review, at_ns=time.time_ns())
+    if as_json:
+        _print_json(_pinned_json(pinned))
+    else:
+        _show_pinned(pinned, server)
+
+
+@tools.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--key", required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False), help="PEM, 0600.")
+@click.option("--expires", default=None, help=f"How long it holds, like 12h or 90d. First signature only. [{_DAYS}]")
+@click.option("--renew", is_flag=True, help="Begin anew: next serial, fresh dates.")
+@click.option(
+    "--waivers",
+    is_flag=True,
+    help="Sign waivers.yaml instead: {waivers: [{id, code, server, owner, reason, expires}]}.",
+)
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+def sign(folder: Path, key: Path, expires: str | None, renew: bool, waivers: bool, as_json: bool) -> None:
+    """Put a signature under the set in FOLDER. Author and reviewer each sign with a key of their own."""
+    private = signing_keys.read_private(key)
+    term = Term(time.time_ns(), _lifetime(expires or _DAYS))
+    signing = (sign_waivers if waivers else sign_set)(folder, private, term, renew=renew)
+    if expires and signing.outcome != "begun":
+        click.echo("--expires had no effect: the first signature fixed the dates.", err=True)
+    if as_json:
+        document = signing.document
+        _print_json(
+            {
+                "outcome": signing.outcome,
+                "signatures": signing.signatures,
+                "serial": document.serial,
+                "expires": document.expires,
+            }
+        )
+    else:
+        _show_signing(signing)
+
+
+@tools.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--key", "key_specs", multiple=True, required=True, help="author:FILE or reviewer:FILE; repeat.")
+@click.option("--threshold", default=2, show_default=True, type=click.IntRange(2), help="Distinct keys needed.")
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+def verify(folder: Path, key_specs: tuple[str, ...], threshold: int, as_json: bool) -> None:
+    """Say what is wrong with the registry in FOLDER, where, and how to fix it."""
+    found = KeySet(tuple(_key(spec) for spec in key_specs), threshold)
+    report = verify_folder(folder, found, time.time_ns())
+    if as_json:
+        _print_json(_report_json(report))
+    else:
+        _show_report(report)
+    sys.exit(0 if report.ok else NOT_VERIFIED)
+
+
+@tools.command()
+@click.argument("name")
+@click.option("--out", default=Path(), type=click.Path(path_type=Path, file_okay=False), help="Folder for the files.")
+def keygen(name: str, out: Path) -> None:
+    """Make an Ed25519 key: NAME.pem (keep it) and NAME.pub.pem (configure it)."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+        raise click.UsageError("NAME is letters, digits, `.`, `_` and `-`")
+    try:
+        private, public = signing_keys.generate(name, out)
+    except FileExistsError:
+        raise click.UsageError(f"{name}.pem or {name}.pub.pem exists; a key is never overwritten") from None
+    click.echo(f"{private}  signing key: only its holder may read it\n{public}  public key: for `registry.keys`")
+
+
+def warnings_of(manifest: Manifest) -> tuple[str, ...]:
+    """What a reviewer should look at in a definition."""
+    found: list[str] = []
+    try:
+        Compiled(manifest.input_schema)
+    except SchemaError:
+        found.append("input schema does not compile: every call will be denied")
+    if is_open(manifest.input_schema):
+        found.append("open schema: takes undeclared arguments")
+    if kinds := hidden_in(json.dumps(manifest.definition, ensure_ascii=False)):
+        found.append(f"hidden characters: {', '.join(kinds)}")
+    return tuple(found)
+
+
+def _key(spec: str) -> SignerKey:
+    role, _, name = spec.partition(":")
+    roles: dict[str, SignerRole] = {"author": "author", "reviewer": "reviewer"}
+    if role not in roles or not name:
+        raise click.UsageError("--key is author:FILE or reviewer:FILE")
+    path = Path(name)
+    try:
+        return SignerKey(path.name, roles[role], signing_keys.read_public(path, path.name))
+    except ConfigurationFault as fault:
+        raise click.UsageError(fault.message) from None
+
+
+def _lifetime(text: str) -> int:
+    match = re.fullmatch(r"([1-9][0-9]{0,3})([hd])", text)
+    if match is None:
+        raise click.UsageError("--expires is a number of hours or days, like 12h or 30d")
+    return int(match[1]) * _UNITS[match[2]] * NS
+
+
+def _print_json(value: Json) -> None:
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _pinned_json(pinned: Pinned) -> Json:
+    return {
+        "serial": pinned.draft.serial if pinned.draft is not None else None,
+        "tools": [
+            {
+                "name": p.manifest.name,
+                "change": p.change,
+                "state": p.state,
+                "reviewed": p.reviewed,
+                "risk": p.manifest.risk,
+                "manifest_sha256": p.manifest.digest(),
+                "warnings": list(warnings_of(p.manifest)),
+            }
+            for p in pinned.proposals
+        ],
+    }
+
+
+def _show_pinned(pinned: Pinned, server: str) -> None:
+    table = Table("tool", "change", "state", "risk", "permissions", "acts", "look at", title=f"{escape(server)}")
+    for p in pinned.proposals:
+        look = ([] if p.reviewed else ["not reviewed: worst values"]) + list(warnings_of(p.manifest))
+        table.add_row(
+            escape(p.manifest.name),
+            p.change,
+            p.state,
+            p.manifest.risk,
+            escape(", ".join(p.manifest.permissions)) or "none",
+            _acts(p.manifest),
+            escape("\n".join(look)),
+        )
+    console = Console()
+    console.print(table)
+    if pinned.draft is None:
+        console.print("Nothing differs from the set at hand.")
+    else:
+        console.print(
+            f"Draft with serial {pinned.draft.serial} written. Next: author and reviewer run `pdp tools sign`."
+        )
+
+
+def _acts(manifest: Manifest) -> str:
+    if manifest.annotations.read_only:
+        return "reads"
+    return "destroys" if manifest.annotations.destructive else "writes"
+
+
+def _show_signing(signing: Signing) -> None:
+    document = signing.document
+    what = "set" if isinstance(document, SetIndex) else "waivers"
+    size = len(document.tools if isinstance(document, SetIndex) else document.waivers)
+    said = {"begun": "signed anew", "added": "signature added", "already": "this key had signed it before"}
+    click.echo(
+        f"{what} serial {document.serial} of {document.tenant} ({size} entries): {said[signing.outcome]}, "
+        f"{signing.signatures} signatures, expires {document.expires}"
+    )
+    if isinstance(document, SetIndex):
+        table = Table("server", "tool", "state", "manifest")
+        for entry in document.tools:
+            table.add_row(escape(entry.server), escape(entry.name), entry.state, entry.manifest_sha256[:16])
+        Console().print(table)
+
+
+def _report_json(report: Report) -> Json:
+    return {
+        "ok": report.ok,
+        "serial": report.index.serial if report.index is not None else None,
+        "expires": report.index.expires if report.index is not None else None,
+        "signers": list(report.signers),
+        "problems": [{"where": p.where, "code": p.code, "what": p.what, "fix": p.fix} for p in report.problems],
+        "notes": list(report.notes),
+        "tools": [
+            {"server": t.server, "name": t.name, "state": t.state, "code": t.code or "ok"} for t in report.tools
+        ],
+    }
+
+
+def _show_report(report: Report) -> None:
+    console = Console()
+    if report.index is not None:
+        table = Table("server", "tool", "state", "risk", "acts", "verifies")
+        for line in report.tools:
+            m = line.manifest
+            row = (m.risk, _acts(m)) if m is not None else ("?", "?")
+            table.add_row(escape(line.server), escape(line.name), line.state, *row, line.code or "yes")
+        console.print(table)
+        signers = ", ".join(report.signers) or "not by enough"
+        console.print(f"Serial {report.index.serial}, expires {report.index.expires}, signed: {escape(signers)}.")
+    for note in report.notes:
+        console.print(f"Note: {escape(note)}.")
+    for problem in report.problems:
+        console.print(f"[bold]{escape(problem.where)}[/bold]: {escape(problem.what)} ({problem.code})")
+        console.print(f"  to fix: {escape(problem.fix)}")
+    console.print("Everything verifies." if report.ok else f"{len(report.problems)} problems.")

@@ -1,0 +1,120 @@
+"""The unsigned draft of a set index (`set.json`): the index without `issued` and `expires`, which signing sets."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from pdp.core.errors import InvalidRequest, RegistryFault
+from pdp.core.strict_json import parse_object
+from pdp.registry import documents, dsse, files
+from pdp.registry.documents import SET_SCHEMA, Serial, ServerEntry, SetIndex, State, ToolEntry
+from pdp.registry.manifest import Closed, Name, first_problem
+from pdp.registry.times import render
+
+
+class Draft(Closed):
+    """What will be signed, but for its dates."""
+
+    schema_: Literal["pdp.set/1"] = Field(alias="schema")
+    tenant: Name
+    serial: Serial
+    servers: list[ServerEntry]
+    tools: list[ToolEntry]
+
+    def tool(self, server: str, name: str) -> ToolEntry | None:
+        return next((t for t in self.tools if (t.server, t.name) == (server, name)), None)
+
+    def with_server(self, entry: ServerEntry, tools: Sequence[tuple[str, str, State]]) -> Draft:
+        """The draft with one server and all its tools replaced; everything sorted."""
+        servers = [s for s in self.servers if s.id != entry.id] + [entry]
+        kept = [t for t in self.tools if t.server != entry.id]
+        made = [ToolEntry(server=entry.id, name=n, manifest_sha256=sha, state=state) for n, sha, state in tools]
+        return self.model_copy(
+            update={
+                "servers": sorted(servers, key=lambda s: s.id),
+                "tools": sorted(kept + made, key=lambda t: (t.server, t.name)),
+            }
+        )
+
+    def same_content(self, other: Draft) -> bool:
+        return (self.servers, self.tools) == (other.servers, other.tools)
+
+    def dated(self, issued_ns: int, expires_ns: int) -> SetIndex:
+        """The index to sign. Raises RegistryFault when it does not hold together."""
+        value = self.model_dump(by_alias=True) | {"issued": render(issued_ns), "expires": render(expires_ns)}
+        try:
+            return SetIndex.model_validate(value)
+        except ValidationError as error:
+            raise RegistryFault("registry.malformed", f"set: {first_problem(error)}; pin again") from None
+
+    def encoded(self) -> bytes:
+        """Indented, for people to read before they sign."""
+        value = self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n"
+
+
+def of_index(index: SetIndex) -> Draft:
+    """A signed index without its dates."""
+    value = index.model_dump(by_alias=True)
+    return Draft.model_validate({k: v for k, v in value.items() if k not in ("issued", "expires")})
+
+
+def load_draft(folder: Path) -> Draft | None:
+    """The draft in `folder`, None when there is none. Raises RegistryFault."""
+    raw = _optional(folder / files.DRAFT_FILE)
+    if raw is None:
+        return None
+    try:
+        value, _ = parse_object(raw, files.DRAFT_FILE, max_bytes=documents.MAX_BYTES)
+        return Draft.model_validate(value)
+    except InvalidRequest as error:
+        raise RegistryFault("registry.malformed", f"{error.message}; pin again") from None
+    except ValidationError as error:
+        raise RegistryFault("registry.malformed", f"{files.DRAFT_FILE}: {first_problem(error)}; pin again") from None
+
+
+def load_envelope(folder: Path, name: str) -> dsse.Envelope | None:
+    """A signed file's envelope, unverified; None when there is none. Raises RegistryFault."""
+    raw = _optional(folder / name)
+    return None if raw is None else dsse.parse(raw)
+
+
+def base_of(folder: Path, tenant: str) -> Draft:
+    """What the next draft starts from, with the next serial: the draft at hand if it is newer than what is
+    signed, else what is signed, else nothing. Raises RegistryFault when the folder is another tenant's."""
+    draft = load_draft(folder)
+    envelope = load_envelope(folder, files.SET_FILE)
+    signed = documents.decode(envelope.payload, SetIndex, "set") if envelope is not None else None
+    if signed is not None and (draft is None or draft.serial <= signed.serial):
+        draft = of_index(signed)
+    if draft is not None and draft.tenant != tenant:
+        raise RegistryFault("registry.wrong_tenant", "This folder holds another tenant's set; give each its own.")
+    if draft is None:
+        return Draft.model_validate({"schema": SET_SCHEMA, "tenant": tenant, "serial": 1, "servers": [], "tools": []})
+    return draft.model_copy(update={"serial": signed.serial + 1 if signed is not None else draft.serial})
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Whole or not at all: a reader never sees half a file. Readable by all, writable by the owner."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+def _optional(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise RegistryFault("registry.unreadable", f"{path.name}: cannot be read", detail=repr(error)) from None

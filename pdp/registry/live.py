@@ -1,0 +1,130 @@
+"""Reading `tools/list` of a live MCP server, all pages, as the server wrote it.
+
+The objects are taken from the wire, not from the SDK's models, which drop fields they do not know: what is
+pinned must be what a gateway will present.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+import mcp_types
+from mcp import MCPError, StdioServerParameters
+from mcp.client.client import Client
+from mcp.client.stdio import stdio_client
+from pydantic import BaseModel, Field, ValidationError
+
+from pdp import __version__
+from pdp.core.digest import Json, canonical
+from pdp.core.errors import InvalidRequest, RegistryFault
+from pdp.core.strict_json import parse_object
+from pdp.registry.manifest import MAX_BYTES, MAX_DEPTH, without_meta
+
+MAX_PAGES = 1_000
+MAX_TOOLS = 10_000
+
+
+class _Page(BaseModel):
+    """One page of `tools/list`, its tools untouched."""
+
+    tools: list[Any]
+    next_cursor: str | None = Field(default=None, alias="nextCursor")
+
+
+@dataclass(frozen=True, slots=True)
+class StdioServer:
+    """A server started as a command. It inherits only a few harmless variables, and `env`."""
+
+    command: str
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    cwd: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HttpServer:
+    """A server at a streamable HTTP endpoint."""
+
+    url: str
+
+
+async def read_tools(
+    server: StdioServer | HttpServer, *, timeout_seconds: float = 30, legacy: bool = False
+) -> tuple[dict[str, Json], ...]:
+    """All tool definitions, without `_meta`, in the server's order.
+
+    `legacy` keeps to the handshake of protocol versions before 2026, for gateways that speak those: a server may
+    list other fields there. Raises RegistryFault `pin.unreachable`, `pin.malformed`.
+    """
+    try:
+        with anyio.fail_after(timeout_seconds):
+            listed = await _list(server, legacy=legacy)
+    except TimeoutError:
+        raise RegistryFault(
+            "pin.unreachable", f"The server did not answer within {timeout_seconds:g} s; start it, or give it longer."
+        ) from None
+    except (OSError, MCPError, ValidationError, ValueError, ExceptionGroup) as error:
+        raise RegistryFault(
+            "pin.unreachable",
+            "The server's tools could not be listed; check the command or the URL, and that it speaks MCP.",
+            detail=repr(error),
+        ) from None
+    return _checked(listed)
+
+
+async def _list(server: StdioServer | HttpServer, *, legacy: bool) -> list[Any]:
+    listed: list[Any] = []
+    seen: set[str] = set()
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(_client(server, stack, legacy=legacy))
+        cursor: str | None = None
+        for _ in range(MAX_PAGES):
+            request = mcp_types.ListToolsRequest(params=mcp_types.PaginatedRequestParams(cursor=cursor))
+            page = await client.session.send_request(request, _Page)
+            listed.extend(page.tools)
+            cursor = page.next_cursor
+            if cursor is None:
+                return listed
+            if cursor in seen or len(listed) > MAX_TOOLS:
+                break
+            seen.add(cursor)
+    raise RegistryFault("pin.malformed", "The server's list of tools does not end; its paging is broken.")
+
+
+def _client(server: StdioServer | HttpServer, stack: AsyncExitStack, *, legacy: bool) -> Client:
+    info = mcp_types.Implementation(name="pdp", version=__version__)
+    mode = "legacy" if legacy else "auto"
+    if isinstance(server, HttpServer):
+        return Client(server.url, cache=None, client_info=info, mode=mode)
+    parameters = StdioServerParameters(
+        command=server.command, args=list(server.args), env=dict(server.env) or None, cwd=server.cwd
+    )
+    # what the server says about itself on stderr is not ours to print
+    quiet = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - the stack closes it
+    return Client(stdio_client(parameters, errlog=quiet), cache=None, client_info=info, mode=mode)
+
+
+def _checked(listed: list[Any]) -> tuple[dict[str, Json], ...]:
+    """What has no strict JSON form cannot be pinned: nobody could present it again."""
+    found: dict[str, dict[str, Json]] = {}
+    for index, tool in enumerate(listed):
+        where = f"tools[{index}]"
+        if not isinstance(tool, dict) or not isinstance(name := tool.get("name"), str):
+            raise RegistryFault("pin.malformed", f"{where}: is no tool with a name; the server must be corrected.")
+        if name in found:
+            raise RegistryFault(
+                "pin.malformed", f"{where}: has the name of another tool; the server must be corrected."
+            )
+        try:
+            definition = without_meta(tool)
+            parse_object(canonical(definition), where, max_bytes=MAX_BYTES, max_depth=MAX_DEPTH)
+        except InvalidRequest as error:
+            raise RegistryFault("pin.malformed", f"{error.message}; the server must be corrected.") from None
+        found[name] = definition
+    return tuple(found.values())

@@ -1,0 +1,187 @@
+"""Pinning: from a server's definitions and a review to manifests and an unsigned draft of the set index.
+
+Nothing here makes a tool usable: a draft counts once author and reviewer have signed it (`sign`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from pdp.core.digest import Json, digest
+from pdp.core.errors import RegistryFault
+from pdp.core.facts import WORST_COUNT, WORST_LABELS
+from pdp.registry import files
+from pdp.registry.documents import ServerEntry, State
+from pdp.registry.draft import Draft, base_of, write_file
+from pdp.registry.manifest import SCHEMA, Hints, Manifest, decode, first_problem, worse
+from pdp.registry.review import Review, ReviewedHints, ToolReview
+from pdp.registry.times import render
+
+UNREVIEWED = "unreviewed"  # the version of a tool without a review
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The server whose tools are pinned. `resource` is the audience of tokens for it (RFC 8707)."""
+
+    tenant: str
+    id: str
+    resource: str
+    owner: str
+    peer: str | None = None
+
+    def entry(self) -> ServerEntry:
+        """Raises RegistryFault `pin.malformed` naming the option."""
+        try:
+            return ServerEntry(id=self.id, resource=self.resource, owner=self.owner, peer=self.peer)
+        except ValidationError as error:
+            raise RegistryFault("pin.malformed", f"server.{first_problem(error)}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """One tool as it would be pinned, and what is new about it."""
+
+    manifest: Manifest
+    state: State
+    reviewed: bool
+    change: str  # "new" | "changed" | "same" | "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """What a pin wrote. `draft` is None when nothing differs from what is signed."""
+
+    proposals: tuple[Proposal, ...]
+    draft: Draft | None
+
+
+def manifest_of(
+    server: Server, definition: Mapping[str, Json], review: ToolReview | None, *, reviewed_by: str | None, at_ns: int
+) -> Manifest:
+    """One tool's manifest: worst values, lowered by the review, raised by the server's own annotations. Raises
+    RegistryFault `pin.malformed` for a definition or review that no manifest can hold."""
+    said = review or ToolReview()
+    name = definition.get("name")
+    try:
+        return Manifest.model_validate(
+            {
+                "schema": SCHEMA,
+                "tenant": server.tenant,
+                "server": server.id,
+                "name": name,
+                "definition": dict(definition),
+                "definition_sha256": digest(definition),
+                "version": said.version or (UNREVIEWED if review is None else "1"),
+                "risk": said.risk or "critical",
+                # a permission that nobody holds until somebody grants it on purpose
+                "permissions": [f"{server.id}:{name}"] if said.permissions is None else said.permissions,
+                "labels": list(WORST_LABELS) if said.labels is None else said.labels,
+                "sinks": [{"kind": "network"}] if said.sinks is None else [s.model_dump() for s in said.sinks],
+                "annotations": _hints(said.annotations, definition).model_dump(),
+                "definition_check": said.definition_check,
+                "owner": said.owner or server.owner,
+                "cost": WORST_COUNT if said.cost is None else said.cost,
+                "reviewed_by": reviewed_by if review is not None else None,
+                "pinned": render(at_ns),
+            }
+        )
+    except ValidationError as error:
+        raise RegistryFault(
+            "pin.malformed", f"tool {_shown(name)}: {first_problem(error)}; correct the server or the review"
+        ) from None
+
+
+def pin(
+    folder: Path, server: Server, definitions: Sequence[Mapping[str, Json]], review: Review, *, at_ns: int
+) -> Pinned:
+    """Write manifests and the draft `set.json` with the next serial into `folder`.
+
+    Other servers of the set stay as they are; tools that the server no longer lists are withdrawn; what did not
+    change keeps its manifest. Raises RegistryFault (`pin.*`, `review.*`, `registry.*`).
+    """
+    names = [str(definition["name"]) for definition in definitions]
+    review.check_names(names)
+    _check_sinks(definitions, review)
+    base = base_of(folder, server.tenant)
+    proposals = [_propose(folder, base, server, definition, review, at_ns) for definition in definitions]
+    proposals += _gone(folder, base, server.id, names)
+    draft = base.with_server(server.entry(), [(p.manifest.name, p.manifest.digest(), p.state) for p in proposals])
+    if draft.same_content(base):
+        return Pinned(tuple(proposals), None)
+    (folder / files.MANIFESTS).mkdir(parents=True, exist_ok=True)
+    for proposal in proposals:
+        if proposal.change in ("new", "changed"):
+            data = proposal.manifest.encoded()
+            decode(data)  # what cannot be read back is not written
+            write_file(folder / files.manifest_file(proposal.manifest.digest()), data)
+    write_file(folder / files.DRAFT_FILE, draft.encoded())
+    return Pinned(tuple(proposals), draft)
+
+
+def _propose(
+    folder: Path, base: Draft, server: Server, definition: Mapping[str, Json], review: Review, at_ns: int
+) -> Proposal:
+    said = review.tools.get(str(definition["name"]))
+    made = manifest_of(server, definition, said, reviewed_by=review.reviewed_by, at_ns=at_ns)
+    known = base.tool(server.id, made.name)
+    state: State = (said.state if said is not None else None) or (known.state if known is not None else "active")
+    before = _stored(folder, known.manifest_sha256) if known is not None else None
+    if before is not None and before.model_copy(update={"pinned": made.pinned}) == made:
+        return Proposal(before, state, said is not None, "same" if known and known.state == state else "changed")
+    return Proposal(made, state, said is not None, "new" if known is None else "changed")
+
+
+def _gone(folder: Path, base: Draft, server: str, names: Sequence[str]) -> list[Proposal]:
+    found: list[Proposal] = []
+    for entry in base.tools:
+        if entry.server == server and entry.name not in names:
+            manifest = _stored(folder, entry.manifest_sha256)
+            if manifest is not None:  # one without its manifest cannot be used; it leaves the set
+                found.append(Proposal(manifest, "withdrawn", manifest.reviewed_by is not None, "gone"))
+    return found
+
+
+def _stored(folder: Path, sha256: str) -> Manifest | None:
+    try:
+        manifest = decode((folder / files.manifest_file(sha256)).read_bytes())
+    except (OSError, RegistryFault):
+        return None
+    return manifest if manifest.digest() == sha256 else None
+
+
+def _hints(said: ReviewedHints, definition: Mapping[str, Json]) -> Hints:
+    read_only = said.read_only is True
+    reviewed = Hints(
+        read_only=read_only,
+        destructive=said.destructive if said.destructive is not None else not read_only,
+        idempotent=said.idempotent is True,
+        open_world=said.open_world is not False,
+    )
+    return worse(reviewed, definition)
+
+
+def _check_sinks(definitions: Sequence[Mapping[str, Json]], review: Review) -> None:
+    """A sink at an argument that does not exist would silently guard nothing."""
+    for definition in definitions:
+        said = review.tools.get(str(definition["name"]))
+        schema = definition.get("inputSchema")
+        properties: Any = schema.get("properties") if isinstance(schema, Mapping) else None
+        for sink in (said.sinks if said is not None else None) or ():
+            first = sink.argument[1:].split("/")[0].replace("~1", "/").replace("~0", "~")
+            if sink.argument and first not in (properties or {}):
+                raise RegistryFault(
+                    "review.unknown_argument",
+                    f"review.tools.{definition['name']}.sinks: {sink.argument} is no argument of the tool; "
+                    f"it has {', '.join(sorted(properties or {})) or 'none'}",
+                )
+
+
+def _shown(name: Json) -> str:
+    return json.dumps(name) if isinstance(name, str) else "without a name"

@@ -1,0 +1,111 @@
+"""The reviewer's word about a server's tools, as YAML: the only thing that can lower a tool's worst values.
+
+What an entry leaves out stays at its worst; an empty list says "none" and is said on purpose.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError
+from typing_extensions import override
+
+from pdp.core.errors import RegistryFault
+from pdp.registry.documents import State
+from pdp.registry.manifest import Closed, DefinitionCheck, Risk, SinkEntry, Word, first_problem
+
+_MAX_BYTES = 1_048_576
+
+
+class ReviewedHints(Closed):
+    """Behaviour hints as the reviewer sees them; those left out stay at their worst. `read_only: true` says with
+    it that the tool does not destroy."""
+
+    read_only: bool | None = None
+    destructive: bool | None = None
+    idempotent: bool | None = None
+    open_world: bool | None = None
+
+
+class ToolReview(Closed):
+    """One tool."""
+
+    risk: Risk | None = None
+    permissions: list[Word] | None = None
+    labels: list[Word] | None = None
+    sinks: list[SinkEntry] | None = None
+    annotations: ReviewedHints = Field(default_factory=ReviewedHints)
+    definition_check: DefinitionCheck = "presented"
+    cost: int | None = Field(default=None, ge=0, le=2**53 - 1)
+    version: Word | None = None
+    owner: Word | None = None
+    state: State | None = None
+
+
+class Review(Closed):
+    """`review.yaml`: {reviewed_by, tools: {<name>: ...}}."""
+
+    reviewed_by: Word | None = None
+    tools: dict[str, ToolReview] = Field(default_factory=dict)
+
+    def check_names(self, names: Sequence[str]) -> None:
+        """Raises RegistryFault `review.unknown_tool` for an entry about no tool, with the nearest right name."""
+        for name in self.tools:
+            if name not in names:
+                near = difflib.get_close_matches(name, names, 1)
+                hint = f"; did you mean `{near[0]}`?" if near else "; the server lists no such tool"
+                raise RegistryFault("review.unknown_tool", f"review.tools.{name}: unknown tool{hint}")
+
+
+def load_review(path: Path) -> Review:
+    """Read a review. Raises RegistryFault `review.malformed` saying where."""
+    value = load_yaml(path, "review.malformed")
+    try:
+        return Review.model_validate(value)
+    except ValidationError as error:
+        raise RegistryFault(
+            "review.malformed", f"{path.name}: {first_problem(error)}; see `pdp tools pin --help`"
+        ) from None
+
+
+def load_yaml(path: Path, code: str) -> Mapping[str, Any]:
+    """A YAML mapping; duplicate keys are refused and instants stay text. Raises RegistryFault `code`."""
+    try:
+        raw = path.read_bytes()
+        if len(raw) > _MAX_BYTES:
+            raise RegistryFault(code, f"{path.name}: is larger than {_MAX_BYTES} bytes")
+        value = yaml.load(raw, Loader=_StrictLoader)  # noqa: S506 - a safe loader, made stricter
+    except OSError as error:
+        raise RegistryFault(code, f"{path.name}: cannot be read; check the path", detail=repr(error)) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark is not None else ""
+        raise RegistryFault(
+            code, f"{path.name}: is no YAML{where}; {getattr(error, 'problem', None) or 'check it'}"
+        ) from None
+    if not isinstance(value, dict):
+        raise RegistryFault(code, f"{path.name}: is not a mapping; begin with `tools:` or `waivers:`")
+    return value
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """The safe loader without two of its habits: the last of two equal keys winning, and text becoming dates."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - the shape that yaml's class attribute has
+        first: [(tag, shape) for tag, shape in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    @override
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[Hashable] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable) or key in seen:
+                raise yaml.constructor.ConstructorError(None, None, "the same key twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)

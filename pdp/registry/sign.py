@@ -1,0 +1,158 @@
+"""Signing: a set index or the waivers, one signature at a time, until author and reviewer have both signed.
+
+The first signature fixes the dates; whoever signs next signs the same bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pydantic import ValidationError
+
+from pdp.core.digest import sha256_hex
+from pdp.core.errors import RegistryFault
+from pdp.registry import documents, dsse, files
+from pdp.registry.documents import WAIVERS_SCHEMA, SetIndex, ToolEntry, WaiverSet
+from pdp.registry.draft import load_draft, load_envelope, of_index, write_file
+from pdp.registry.keys import SignerKey
+from pdp.registry.manifest import MAX_BYTES, Manifest, decode, first_problem
+from pdp.registry.review import load_yaml
+from pdp.registry.times import render
+
+WAIVERS_DRAFT = "waivers.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """When it is signed and for how long it holds; `lifetime_ns` counts only for the first signature."""
+
+    at_ns: int
+    lifetime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """What a signature was put under."""
+
+    document: SetIndex | WaiverSet
+    signatures: int
+    outcome: str  # "begun" (first signature) | "added" | "already" (this key had signed)
+
+
+def sign_set(folder: Path, key: Ed25519PrivateKey, term: Term, *, renew: bool = False) -> Signing:
+    """Sign the draft in `folder`, or add a signature to `set.dsse.json` when it already holds the same content.
+
+    `renew` begins anew with the next serial and fresh dates. Raises RegistryFault: nothing to sign, a manifest
+    that is not what the index names (nobody signs what cannot be read), an index out of date.
+    """
+    draft, envelope = load_draft(folder), load_envelope(folder, files.SET_FILE)
+    current = documents.decode(envelope.payload, SetIndex, "set") if envelope is not None else None
+    if draft is None and current is None:
+        raise RegistryFault("sign.nothing", "There is neither a draft nor a set here; begin with `pdp tools pin`.")
+    wanted = draft
+    if current is not None and (draft is None or draft.serial < current.serial or draft == of_index(current)):
+        wanted = of_index(current)
+    if wanted is None:  # pragma: no cover - one of the two is there
+        raise RegistryFault("sign.nothing", "There is nothing to sign.")
+    for entry in wanted.tools:
+        load_manifest(folder, entry, wanted.tenant)
+    if current is not None and envelope is not None and not renew and wanted == of_index(current):
+        return _add(folder / files.SET_FILE, envelope, current, key, term)
+    if current is not None:
+        _next_serial(wanted.serial, current.serial, renew=renew)
+        wanted = wanted.model_copy(update={"serial": max(wanted.serial, current.serial + 1)})
+    index = wanted.dated(term.at_ns, term.at_ns + term.lifetime_ns)
+    return _begin(folder / files.SET_FILE, dsse.SET_TYPE, index, key)
+
+
+def sign_waivers(folder: Path, key: Ed25519PrivateKey, term: Term, *, renew: bool = False) -> Signing:
+    """Sign `waivers.yaml` ({waivers: [{id, code, server, owner, reason, expires}]}) for the tenant of the set in
+    `folder`, or add a signature to `waivers.dsse.json` when it already holds the same. Raises RegistryFault."""
+    wanted = load_yaml(folder / WAIVERS_DRAFT, "waivers.malformed")
+    envelope = load_envelope(folder, files.WAIVERS_FILE)
+    current = documents.decode(envelope.payload, WaiverSet, "waivers") if envelope is not None else None
+    made = _waivers(wanted, _tenant(folder), current.serial + 1 if current is not None else 1, term)
+    if current is not None and envelope is not None and not renew and current.waivers == made.waivers:
+        return _add(folder / files.WAIVERS_FILE, envelope, current, key, term)
+    return _begin(folder / files.WAIVERS_FILE, dsse.WAIVERS_TYPE, made, key)
+
+
+def load_manifest(folder: Path, entry: ToolEntry, tenant: str) -> Manifest:
+    """The manifest that the entry names. Raises RegistryFault (`tool.unsigned`, `tool.corrupt`) saying what to do."""
+    name = files.manifest_file(entry.manifest_sha256)
+    try:
+        raw = files.read(folder, name, MAX_BYTES)
+    except RegistryFault as fault:
+        code = "tool.unsigned" if fault.code == "registry.missing" else "tool.corrupt"
+        raise RegistryFault(code, fault.message, detail=fault.detail) from None
+    if sha256_hex(raw) != entry.manifest_sha256:
+        raise RegistryFault(
+            "tool.corrupt", f"{name}: is not the content that the index names; put it back, or pin again"
+        )
+    manifest = decode(raw)
+    if (manifest.tenant, manifest.server, manifest.name) != (tenant, entry.server, entry.name):
+        raise RegistryFault("tool.corrupt", f"{name}: is the manifest of another tool; pin again and sign")
+    return manifest
+
+
+def _next_serial(wanted: int, current: int, *, renew: bool) -> None:
+    if wanted <= current and not renew:
+        raise RegistryFault(
+            "sign.serial",
+            "The draft has the serial of what is signed, but other content; pin again, which takes the next.",
+        )
+
+
+def _tenant(folder: Path) -> str:
+    draft, envelope = load_draft(folder), load_envelope(folder, files.SET_FILE)
+    if draft is not None:
+        return draft.tenant
+    if envelope is not None:
+        return documents.decode(envelope.payload, SetIndex, "set").tenant
+    raise RegistryFault(
+        "sign.nothing", "Waivers belong to a set, and there is none here; begin with `pdp tools pin`."
+    )
+
+
+def _waivers(wanted: Any, tenant: str, serial: int, term: Term) -> WaiverSet:
+    head = {
+        "schema": WAIVERS_SCHEMA,
+        "tenant": tenant,
+        "serial": serial,
+        "issued": render(term.at_ns),
+        "expires": render(term.at_ns + term.lifetime_ns),
+    }
+    if set(wanted) != {"waivers"}:
+        raise RegistryFault("waivers.malformed", f"{WAIVERS_DRAFT}: holds other keys than `waivers`; remove them")
+    try:
+        return WaiverSet.model_validate(head | dict(wanted))
+    except ValidationError as error:
+        raise RegistryFault(
+            "waivers.malformed", f"{WAIVERS_DRAFT}: {first_problem(error)}; see `pdp tools sign --help`"
+        ) from None
+
+
+def _begin(path: Path, payload_type: str, document: SetIndex | WaiverSet, key: Ed25519PrivateKey) -> Signing:
+    payload = document.encoded()
+    signature = dsse.sign(payload_type, payload, key)
+    write_file(path, dsse.encode(dsse.Envelope(payload_type, payload, (signature,))))
+    return Signing(document, 1, "begun")
+
+
+def _add(
+    path: Path, envelope: dsse.Envelope, document: SetIndex | WaiverSet, key: Ed25519PrivateKey, term: Term
+) -> Signing:
+    if term.at_ns >= document.expires_ns:
+        raise RegistryFault("sign.expired", "What is signed has expired; begin anew with --renew.")
+    expected = dsse.SET_TYPE if isinstance(document, SetIndex) else dsse.WAIVERS_TYPE
+    if envelope.payload_type != expected:
+        raise RegistryFault("registry.malformed", "envelope.payloadType: is another document's; begin anew")
+    mine = SignerKey("mine", "author", key.public_key())
+    if dsse.signed_by(envelope, (mine,)):
+        return Signing(document, len(envelope.signatures), "already")
+    signatures = (*envelope.signatures, dsse.sign(envelope.payload_type, envelope.payload, key))
+    write_file(path, dsse.encode(dsse.Envelope(envelope.payload_type, envelope.payload, signatures)))
+    return Signing(document, len(signatures), "added")

@@ -1,0 +1,154 @@
+"""Saying what is wrong with a registry folder: everything at once, each with where and how to fix it.
+
+The same checks as loading, but it goes on after the first problem, with unverified bytes if need be.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from pdp.core.errors import RegistryFault
+from pdp.core.facts import NS
+from pdp.registry import documents, dsse, files
+from pdp.registry.documents import SetIndex, WaiverSet
+from pdp.registry.draft import load_draft, of_index
+from pdp.registry.keys import KeySet
+from pdp.registry.manifest import Manifest
+from pdp.registry.sign import load_manifest
+from pdp.registry.tenant import SKEW_NS
+
+_SOON_NS = 7 * 24 * 3600 * NS
+_Document = TypeVar("_Document", SetIndex, WaiverSet)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that keeps something from counting. `where` is a file or a tool, never a path of this machine."""
+
+    where: str
+    code: str
+    what: str
+    fix: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolLine:
+    """One tool of the index; `code` is empty when it verifies."""
+
+    server: str
+    name: str
+    state: str
+    code: str
+    manifest: Manifest | None
+
+
+@dataclass(slots=True)
+class Report:
+    """What a folder holds, and what is wrong with it. `notes` need attention but break nothing."""
+
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    signers: tuple[str, ...] = ()
+    index: SetIndex | None = None
+    waivers: WaiverSet | None = None
+    tools: list[ToolLine] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+    def add(self, where: str, fault: RegistryFault) -> None:
+        what, _, fix = fault.message.removeprefix(f"{where}: ").partition("; ")
+        self.problems.append(Problem(where, fault.code, what, fix or "see the manual of `pdp tools`"))
+
+
+def verify_folder(folder: Path, keys: KeySet, at_ns: int, *, floor: int = 0) -> Report:
+    """Check a tenant's folder as the PDP would at `at_ns`. `floor` is the highest serial it has loaded before."""
+    report = Report()
+    report.index = _document((folder, files.SET_FILE), dsse.SET_TYPE, SetIndex, keys, report)
+    if report.index is not None:
+        _dates(report.index, files.SET_FILE, at_ns, report)
+        if report.index.serial < floor:
+            report.add(
+                files.SET_FILE,
+                RegistryFault("registry.rollback", f"its serial is below {floor}, which was loaded before; pin anew"),
+            )
+        _tools(folder, report.index, report)
+        _leftovers(folder, report.index, report)
+    if (folder / files.WAIVERS_FILE).exists():
+        report.waivers = _document((folder, files.WAIVERS_FILE), dsse.WAIVERS_TYPE, WaiverSet, keys, report)
+        if report.waivers is not None:
+            _dates(report.waivers, files.WAIVERS_FILE, at_ns, report)
+            _same_tenant(report)
+    return report
+
+
+def _document(
+    source: tuple[Path, str], payload_type: str, kind: type[_Document], keys: KeySet, report: Report
+) -> _Document | None:
+    """The document, even when too few have signed it: the rest of the report is about what is there."""
+    folder, name = source
+    try:
+        envelope = dsse.parse(files.read(folder, name, dsse.MAX_ENVELOPE))
+    except RegistryFault as fault:
+        report.add(name, fault)
+        return None
+    try:
+        signers = dsse.verify_envelope(envelope, payload_type, keys).signers
+        if kind is SetIndex:
+            report.signers = tuple(f"{signer.role} {signer.id}" for signer in signers)
+    except RegistryFault as fault:
+        report.add(name, fault)
+    try:
+        return documents.decode(envelope.payload, kind, name)
+    except RegistryFault as fault:
+        report.add(name, fault)
+        return None
+
+
+def _dates(document: SetIndex | WaiverSet, name: str, at_ns: int, report: Report) -> None:
+    if at_ns >= document.expires_ns:
+        report.add(
+            name,
+            RegistryFault("registry.expired", f"expired {document.expires}; `pdp tools sign --renew` signs anew"),
+        )
+    elif document.expires_ns - at_ns < _SOON_NS:
+        report.notes.append(f"{name} expires {document.expires}; `pdp tools sign --renew` signs it anew")
+    if document.issued_ns > at_ns + SKEW_NS:
+        report.add(name, RegistryFault("registry.not_yet_valid", "was issued in the future; check the clocks"))
+
+
+def _tools(folder: Path, index: SetIndex, report: Report) -> None:
+    for entry in index.tools:
+        where = f"{entry.server}/{entry.name}"
+        manifest, code = None, ""
+        try:
+            manifest = load_manifest(folder, entry, index.tenant)
+        except RegistryFault as fault:
+            code = fault.code
+            report.add(where, fault)
+        report.tools.append(ToolLine(entry.server, entry.name, entry.state, code, manifest))
+
+
+def _leftovers(folder: Path, index: SetIndex, report: Report) -> None:
+    named = {entry.manifest_sha256 for entry in index.tools}
+    lying = sorted(path.stem for path in (folder / files.MANIFESTS).glob("*.json") if path.stem not in named)
+    if lying:
+        report.notes.append(f"{len(lying)} manifests are not in the set and have no effect")
+    try:
+        draft = load_draft(folder)
+    except RegistryFault as fault:
+        report.notes.append(f"the draft cannot be read: {fault.message}")
+        return
+    if draft is not None and draft.serial > index.serial and draft != of_index(index):
+        report.notes.append(f"a draft with serial {draft.serial} waits to be signed with `pdp tools sign`")
+
+
+def _same_tenant(report: Report) -> None:
+    if report.index is not None and report.waivers is not None and report.index.tenant != report.waivers.tenant:
+        report.add(
+            files.WAIVERS_FILE,
+            RegistryFault("registry.wrong_tenant", "belongs to another tenant than the set; sign it in its folder"),
+        )
