@@ -139,7 +139,7 @@ def _answer(made: Decided) -> Fields:
         "caller": facts.caller.name,
         "method": cut(facts.method),
         "subject": _subject(facts.identity),
-        "actors": [{"id": cut(a.id), "issuer": cut(a.issuer)} for a in facts.identity.actors],
+        "actors": _actors(facts.identity),
         "agent": _agent(facts.identity.agent),
         "session": {**facts.session.check.fact(), "index": made.sealed.session, "known": facts.session.known},
         "server": {"id": cut(facts.server.id), **facts.server.check.fact()},
@@ -182,6 +182,12 @@ def _subject(identity: Identity) -> Fields:
         "source": shown.source,
         "token_id": cut(shown.token_id),
     }
+
+
+def _actors(identity: Identity) -> list[Json]:
+    if not identity.subject.check.ok:
+        return []
+    return [{"id": cut(a.id), "issuer": cut(a.issuer)} for a in identity.actors]
 
 
 def _agent(found: AgentFact) -> Fields:
