@@ -1,0 +1,112 @@
+"""One fully good call as facts, to be bent by a test in one place."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from pdp.core.facts import (
+    OK,
+    Actor,
+    AgentFact,
+    Annotations,
+    ArgumentsFact,
+    Asserted,
+    CallerFact,
+    Facts,
+    Finding,
+    Identity,
+    ServerFact,
+    SessionFact,
+    Sink,
+    SubjectFact,
+    TargetFact,
+    Waiver,
+)
+
+AT = 1_782_907_200_123_456_789  # Wednesday, 2026-07-01, 12:00 UTC
+_SCHEMA = json.loads((Path(__file__).parents[3] / "rego" / "schemas" / "input.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def schema() -> Any:
+    return _SCHEMA
+
+
+@pytest.fixture(scope="session")
+def valid() -> Any:
+    return jsonschema_rs.validator_for(_SCHEMA).is_valid
+
+
+@pytest.fixture
+def at() -> Any:
+    return AT
+
+
+@pytest.fixture
+def facts() -> Any:
+    """Everything that can be established is, and is good."""
+    return Facts(
+        phase="call",
+        method="tools/call",
+        caller=CallerFact(OK, "gateway", "acme", ("decide",)),
+        identity=Identity(
+            SubjectFact(
+                OK,
+                source="verified",
+                id="ada",
+                issuer="https://id.example",
+                kind="human",
+                groups=("developers",),
+                scopes=("repo:read",),
+                acr="2",
+                amr=("hwk",),
+                issued_ns=AT - 60,
+                authenticated_ns=AT - 60,
+                expires_ns=AT + 60,
+                token_id="token-1",
+            ),
+            AgentFact(OK, source="verified", id="assistant", kind="oauth_client"),
+            (Actor("assistant", "https://id.example"),),
+        ),
+        server=ServerFact(OK, "git", "https://git.example/mcp", "platform"),
+        switch=OK,
+        targets=(
+            TargetFact(
+                OK,
+                key="tool:git_status",
+                kind="tool",
+                name="git_status",
+                server="git",
+                risk="low",
+                permissions=("repo:read",),
+                labels=("sensitive",),
+                sinks=(Sink("filesystem", "/path"),),
+                annotations=Annotations(read_only=True, destructive=False),
+                schema_open=False,
+                manifest_sha256="00",
+                version="1",
+                owner="platform",
+                cost=1,
+            ),
+        ),
+        arguments=ArgumentsFact(OK, {"path": "/repo"}, (Finding("undeclared", "/x", "d"),), 16, 1),
+        session=SessionFact(
+            OK,
+            known=True,
+            observed=True,
+            labels=(),
+            task="look",
+            task_source="caller",
+            calls=1,
+            denials=0,
+            started_ns=1,
+        ),
+        asserted=Asserted(task="t", observation="o", extra={"k": [1]}),
+        waivers=(Waiver("w", "schema.open", "git", "security", "until fixed", AT + 1),),
+        call_digest="d1",
+        judge_prompts={"intent": "11"},
+        judge_refusals=2,
+    )

@@ -1,0 +1,103 @@
+"""The answer as it is kept for repeats, and what of it a model may see."""
+
+import json
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+
+from pdp.core.answer import SAFE_MESSAGES, Answer, OpenRequirement, PolicyRef, open_requirement
+from pdp.core.digest import canonical
+from pdp.core.outcome import Effect, Reason
+
+ELEMENT = {
+    "kind": "approval",
+    "id": "a",
+    "code": "acme.a",
+    "control": "MCP06",
+    "stage": 2,
+    "ttl_seconds": 60,
+    "pack": "acme",
+    "seats": [{"group_id": "security", "n": 1}],
+}
+FULL = Answer(
+    decision_id="id-1",
+    effect=Effect.PENDING,
+    reasons=(Reason("acme.a", "m", "packs.acme.require", "MCP06"), Reason("b")),
+    obligations=({"kind": "redact", "code": "acme.redact", "fields": ["a", {"b": None}]},),
+    risk="high",
+    valid_until_ns=2**63 - 1,
+    call_digest="d1",
+    policy=PolicyRef("r1", "digest", "embedded"),
+    requirements=(OpenRequirement("i", "approval", "acme.a", "MCP06", 2, 5, "open", "https://x.example", "AB12"),),
+    retry_after_ms=5,
+    enforcement="observed",
+    redemption_id="red",
+    resume_token="resume",
+)
+
+
+@pytest.mark.parametrize("effect", list(Effect))
+def test_round_trip(effect: Any) -> None:
+    answer = replace(FULL, effect=effect)
+    assert Answer.from_bytes(answer.to_bytes()) == answer
+    assert type(Answer.from_bytes(answer.to_bytes()).effect) is Effect
+
+
+def test_round_trip_of_the_shortest() -> None:
+    answer = Answer("i", Effect.DENY, (), (), "low", 0, "", PolicyRef("", "", ""))
+    assert Answer.from_bytes(answer.to_bytes()) == answer
+
+
+def test_the_bytes_are_canonical_and_hold_every_field() -> None:
+    found = json.loads(FULL.to_bytes())
+    assert canonical(found) == FULL.to_bytes()
+    assert set(found) == {f.name for f in fields(Answer)}
+
+
+@pytest.mark.parametrize("effect", ["Allow", "", None])
+def test_bytes_with_another_effect_are_no_answer(effect: Any) -> None:
+    found = {**json.loads(FULL.to_bytes()), "effect": effect}
+    with pytest.raises(ValueError, match="Effect"):
+        Answer.from_bytes(canonical(found))
+
+
+def test_denied_hidden_and_unknown_tools_read_the_same() -> None:
+    denials = {
+        replace(FULL, effect=Effect.DENY, reasons=(Reason(c),)).safe_message for c in ("tool.unknown", "x", "y")
+    }
+    assert denials == {SAFE_MESSAGES[Effect.DENY]}
+
+
+def test_safe_messages_say_nothing_of_this_answer() -> None:
+    assert set(SAFE_MESSAGES) == set(Effect)
+    for effect in Effect:
+        message = replace(FULL, effect=effect).safe_message
+        assert not any(word in message for word in ("acme", "security", "high", "redact", "resume"))
+
+
+def test_an_open_requirement_shows_no_more_than_is_needed() -> None:
+    found = open_requirement(ELEMENT, "d1", 1_000)
+    assert found == OpenRequirement(found.id, "approval", "acme.a", "MCP06", 2, 1_000 + 60 * 10**9)
+    assert len(found.id) == 32
+
+
+def test_the_same_requirement_of_the_same_call_has_the_same_id() -> None:
+    again = dict(reversed(list(ELEMENT.items())))
+    assert open_requirement(ELEMENT, "d1", 1).id == open_requirement(again, "d1", 2).id
+
+
+@pytest.mark.parametrize(
+    "change", [{"seats": [{"group_id": "security", "n": 2}]}, {"stage": 3}, {"pack": "other"}, {"control": ""}]
+)
+def test_a_changed_requirement_has_another_id(change: Any) -> None:
+    assert open_requirement(ELEMENT, "d1", 1).id != open_requirement({**ELEMENT, **change}, "d1", 1).id
+
+
+def test_another_call_has_another_id() -> None:
+    assert open_requirement(ELEMENT, "d1", 1).id != open_requirement(ELEMENT, "d2", 1).id
+
+
+def test_a_requirement_without_a_control() -> None:
+    bare = {k: v for k, v in ELEMENT.items() if k != "control"}
+    assert open_requirement(bare, "d1", 1).control == ""

@@ -1,0 +1,168 @@
+"""The question that an engine is asked, and what is made of its answer."""
+
+import json
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pdp.core.decide import RULE, Question, conclude, question
+from pdp.core.digest import sha256_hex
+from pdp.core.errors import EngineFault
+from pdp.core.facts import OK, TargetFact, document
+from pdp.core.outcome import Effect, Reason
+
+REQUIREMENT = {"kind": "approval", "id": "a", "code": "acme.a", "stage": 1, "ttl_seconds": 60}
+REDACT = {"kind": "redact", "code": "acme.redact"}
+NOTIFY = {"kind": "notify", "code": "acme.notify"}
+
+
+def ask(facts: Any, at: int, valid: Any, evidence: Any = ()) -> Any:
+    return question(facts, evidence, at, revision="r1", packs=("baseline",), valid=valid)
+
+
+def answer(**changes: Any) -> Any:
+    whole = {
+        "effect": "allow",
+        "reasons": [],
+        "requirements": [],
+        "obligations": [],
+        "visible": ["tool:a"],
+        "hidden": [],
+        "waived": [],
+    }
+    return json.dumps({**whole, **changes}).encode()
+
+
+def asked(phase: Any = "call", keys: Any = ("tool:a",)) -> Any:
+    return Question(b"{}", sha256_hex(b"{}"), phase, frozenset(keys))
+
+
+def codes(outcome: Any) -> Any:
+    return [r.code for r in outcome.reasons]
+
+
+def test_there_is_one_query() -> None:
+    assert RULE == "data.pdp.decision"
+
+
+def test_the_question_is_the_document(facts: Any, at: int, valid: Any) -> None:
+    evidence = ({"call": "d1", "state": "met"},)
+    found = ask(facts, at, valid, evidence)
+    assert json.loads(found.document) == document(facts, evidence, at, revision="r1", packs=("baseline",))
+    assert found.sha256 == sha256_hex(found.document)
+    assert found.phase == "call"
+    assert found.keys == {"tool:git_status"}
+
+
+def test_a_list_asks_about_all_its_targets(facts: Any, at: int, valid: Any) -> None:
+    targets = tuple(TargetFact(OK, key=f"tool:{n}", kind="tool", name=n, server="git") for n in "abc")
+    found = ask(replace(facts, phase="list", targets=targets), at, valid)
+    assert (found.phase, found.keys) == ("list", {"tool:a", "tool:b", "tool:c"})
+
+
+def test_the_same_facts_are_the_same_question(facts: Any, at: int, valid: Any) -> None:
+    assert ask(facts, at, valid) == ask(facts, at, valid)
+    assert ask(facts, at, valid) != ask(facts, at + 1, valid)
+
+
+def test_a_document_that_is_not_valid_is_not_asked(facts: Any, at: int) -> None:
+    with pytest.raises(EngineFault) as caught:
+        ask(facts, at, lambda _: False)
+    assert caught.value.code == "policy.input"
+
+
+@pytest.mark.parametrize(
+    "bend",
+    [
+        {"phase": "result"},
+        {"judge_refusals": -1},
+        {"judge_refusals": "2"},
+        {"method": None},
+        {"call_digest": None},
+    ],
+)
+def test_the_shipped_schema_refuses_what_is_not_total(facts: Any, at: int, valid: Any, bend: Any) -> None:
+    with pytest.raises(EngineFault):
+        ask(replace(facts, **bend), at, valid)
+
+
+@pytest.mark.parametrize("confidence", [math.nan, math.inf, -math.inf, object()])
+def test_what_is_not_json_is_not_asked_even_if_the_schema_lets_it_pass(facts: Any, at: int, confidence: Any) -> None:
+    with pytest.raises(EngineFault) as caught:
+        ask(facts, at, lambda _: True, ({"confidence": confidence},))
+    assert caught.value.code == "policy.input"
+
+
+def test_a_lone_surrogate_reaches_the_engine_only_as_an_escape(facts: Any, at: int) -> None:
+    bent = replace(facts, method="\ud800")
+    assert b"\\ud800" in ask(bent, at, lambda _: True).document
+
+
+def test_an_allow_passes_with_what_it_carries() -> None:
+    found = conclude(asked(), answer(obligations=[REDACT]), frozenset({"redact"}))
+    assert (found.effect, found.obligations, found.visible) == (Effect.ALLOW, (REDACT,), {"tool:a"})
+
+
+def test_a_pending_passes() -> None:
+    found = conclude(asked(), answer(effect="pending", requirements=[REQUIREMENT]), frozenset())
+    assert (found.effect, found.requirements) == (Effect.PENDING, (REQUIREMENT,))
+
+
+def test_a_denial_passes_with_its_reasons() -> None:
+    reason = {"code": "acme.x", "message": "m", "rule": "packs.acme.deny", "control": ""}
+    found = conclude(asked(), answer(effect="deny", reasons=[reason]), frozenset())
+    assert (found.effect, codes(found)) == (Effect.DENY, ["acme.x"])
+
+
+@pytest.mark.parametrize("visible", [["tool:b"], ["tool:a", "tool:b"], ["a"], [""]])
+@pytest.mark.parametrize("phase", ["call", "list"])
+@pytest.mark.parametrize("effect", ["allow", "deny"])
+def test_an_answer_about_something_else_is_a_denial(visible: Any, phase: Any, effect: Any) -> None:
+    found = conclude(asked(phase), answer(effect=effect, visible=visible), frozenset())
+    assert (found.effect, codes(found), found.visible) == (Effect.DENY, ["policy.not_a_decision"], frozenset())
+
+
+def test_what_is_not_a_decision_is_a_denial() -> None:
+    found = conclude(asked(), b"{}", frozenset())
+    assert (found.effect, codes(found)) == (Effect.DENY, ["policy.not_a_decision"])
+
+
+def test_pending_without_a_visible_target_is_a_denial() -> None:
+    found = conclude(asked(), answer(effect="pending", requirements=[REQUIREMENT], visible=[]), frozenset())
+    assert (found.effect, codes(found), found.requirements) == (Effect.DENY, ["policy.not_a_decision"], ())
+
+
+@pytest.mark.parametrize("supported", [(), ("notify",), ("Redact",), ("*",)])
+def test_an_obligation_that_the_caller_does_not_support_is_a_denial(supported: Any) -> None:
+    found = conclude(asked(), answer(obligations=[REDACT], waived=[{"waiver": "w"}]), frozenset(supported))
+    assert found.effect is Effect.DENY
+    assert codes(found) == ["obligation.unsupported"]
+    assert (found.visible, found.obligations) == (frozenset(), ())
+    assert found.waived == ({"waiver": "w"},)
+    assert found.reasons[0] == Reason("obligation.unsupported", found.reasons[0].message, "service")
+    assert "redact" in found.reasons[0].message
+
+
+def test_every_unsupported_obligation_is_named() -> None:
+    found = conclude(asked(), answer(obligations=[REDACT, NOTIFY]), frozenset())
+    assert "notify, redact" in found.reasons[0].message
+    found = conclude(asked(), answer(obligations=[REDACT, NOTIFY]), frozenset({"redact"}))
+    assert "redact" not in found.reasons[0].message
+
+
+def test_more_support_than_needed_does_no_harm() -> None:
+    found = conclude(asked(), answer(obligations=[REDACT]), frozenset({"redact", "notify"}))
+    assert found.effect is Effect.ALLOW
+
+
+def test_a_list_says_what_is_visible() -> None:
+    found = conclude(asked("list", ("tool:a", "tool:b")), answer(effect="deny"), frozenset())
+    assert (found.effect, found.visible) == (Effect.DENY, {"tool:a"})
+
+
+@pytest.mark.parametrize("changes", [{}, {"effect": "pending", "requirements": [REQUIREMENT]}])
+def test_a_list_decides_no_call(changes: Any) -> None:
+    found = conclude(asked("list"), answer(**changes), frozenset())
+    assert (found.effect, codes(found), found.visible) == (Effect.DENY, ["policy.not_a_decision"], frozenset())

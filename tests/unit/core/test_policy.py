@@ -1,0 +1,84 @@
+"""A bundle's digest stands for every part that decides."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pdp.core.digest import canonical, sha256_hex
+from pdp.core.policy import Bundle, Module
+
+ONE = Module("pdp/a.rego", "package pdp", shipped=True)
+TWO = Module("packs/acme/acme.rego", "package packs.acme")
+TEST = Module("packs/acme/acme_test.rego", "package acme_test")
+BUNDLE = Bundle((ONE, TWO, TEST), b"{}", b'{"i":1}', b'{"o":1}', "r1", ("acme",))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"modules": (replace(ONE, text="package pdp "), TWO, TEST)},
+        {"modules": (replace(ONE, path="pdp/b.rego"), TWO, TEST)},
+        {"modules": (replace(ONE, text=TWO.text), replace(TWO, text=ONE.text), TEST)},
+        {"modules": (ONE, TWO)},
+        {"modules": (ONE, TWO, TEST, Module("packs/b/b.rego", ""))},
+        {"modules": (ONE, TWO, replace(TEST, text="package acme_test\n"))},
+        {"org": b'{"a":1}'},
+        {"input_schema": b'{"i":2}'},
+        {"org_schema": b'{"o":2}'},
+        {"input_schema": b'{"o":1}', "org_schema": b'{"i":1}'},
+    ],
+    ids=str,
+)
+def test_the_digest_changes_with(change: Any) -> None:
+    assert replace(BUNDLE, **change).digest != BUNDLE.digest
+
+
+def test_every_change_has_a_digest_of_its_own() -> None:
+    changed = [
+        replace(BUNDLE, org=b"1"),
+        replace(BUNDLE, input_schema=b"1"),
+        replace(BUNDLE, org_schema=b"1"),
+        BUNDLE,
+    ]
+    assert len({b.digest for b in changed}) == len(changed)
+
+
+@pytest.mark.parametrize("change", [{"revision": "r2"}, {"modules": (TEST, TWO, ONE)}])
+def test_the_digest_does_not_change_with(change: Any) -> None:
+    assert replace(BUNDLE, **change).digest == BUNDLE.digest
+
+
+def test_the_digest_is_pinned() -> None:
+    """Records name it: another digest for the same bundle would break replay."""
+    files = [[m.path, sha256_hex(m.text.encode())] for m in (TWO, TEST, ONE)]
+    parts = [files, sha256_hex(b"{}"), sha256_hex(b'{"i":1}'), sha256_hex(b'{"o":1}')]
+    assert BUNDLE.digest == sha256_hex(canonical(parts))
+
+
+def test_tests_are_told_from_what_decides() -> None:
+    assert BUNDLE.live == (ONE, TWO)
+    assert BUNDLE.tests == (TEST,)
+    assert not Module("packs/a/test_rego.rego", "").is_test
+
+
+def test_org_digest() -> None:
+    assert BUNDLE.org_digest == sha256_hex(b"{}")
+
+
+def test_the_artefact_holds_everything() -> None:
+    found = json.loads(BUNDLE.to_bytes())
+    assert canonical(found) == BUNDLE.to_bytes()
+    modules = tuple(Module(**m) for m in found["modules"])
+    again = Bundle(
+        modules,
+        found["org"].encode(),
+        found["input_schema"].encode(),
+        found["org_schema"].encode(),
+        found["revision"],
+        tuple(found["packs"]),
+    )
+    assert again.digest == BUNDLE.digest
+    assert again == replace(BUNDLE, modules=modules)
+    assert set(modules) == set(BUNDLE.modules)
