@@ -1,0 +1,8 @@
+"""`pdp decide`."""
+
+import click
+
+
+@click.command()
+def decide() -> None:
+    """x"""

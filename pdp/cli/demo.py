@@ -1,0 +1,8 @@
+"""`pdp demo`."""
+
+import click
+
+
+@click.command()
+def demo() -> None:
+    """x"""

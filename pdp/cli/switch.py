@@ -1,0 +1,8 @@
+"""`pdp switch`."""
+
+import click
+
+
+@click.command()
+def switch() -> None:
+    """x"""

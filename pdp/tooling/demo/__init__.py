@@ -1,0 +1,1 @@
+"""The demo: the product on real input, in one minute."""
