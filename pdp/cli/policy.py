@@ -11,7 +11,7 @@ import click
 from pdp.engines.bundle import shipped_rego
 from pdp.engines.gate import ERROR, Finding
 from pdp.tooling.policy_check import Checked, check_folder
-from pdp.tooling.policy_test import Tested, test_folder
+from pdp.tooling.policy_test import Tested, run_folder
 
 FAULT = 1
 DENIED = 10  # findings that keep the bundle from becoming active, or failing tests
@@ -54,7 +54,7 @@ def run(
     organisation: Path | None, shipped: Path | None, name_filter: str | None, *, verbose: bool, as_json: bool
 ) -> None:
     """Run the Rego tests of ORG_FOLDER, and of what comes with pdp, on the embedded engine."""
-    tested = test_folder(shipped or shipped_rego(), organisation, name_filter=name_filter)
+    tested = run_folder(shipped or shipped_rego(), organisation, name_filter=name_filter)
     if as_json:
         click.echo(json.dumps(tested.facts(), indent=2))
     else:

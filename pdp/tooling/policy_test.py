@@ -37,7 +37,7 @@ class Tested:
         }
 
 
-def test_folder(shipped: Path, organisation: Path | None, *, name_filter: str | None = None) -> Tested:
+def run_folder(shipped: Path, organisation: Path | None, *, name_filter: str | None = None) -> Tested:
     """Run the tests of the bundle made of two folders, those whose name contains `name_filter`."""
     try:
         bundle = read_bundle(shipped, organisation)

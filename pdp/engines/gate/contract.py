@@ -109,14 +109,14 @@ def _rests_on(key: Key, analyses: Mapping[Key, Analysis]) -> Iterator[Finding]:
     for found, way in closure(key, analyses).items():
         analysis = analyses.get(found)
         for read in analysis.reads if analysis else ():
-            if name in _TOOL_PHASE and read.phase == "call":
-                message = f"`{read.label}` exists only for calls, and {chain(way)} also decides what is listed."
-                hint = "Deny or require on it instead: what is listed must be exactly what may be called."
-                yield read.unit.finding(read.span, "phase.call", message, hint)
-            elif read.trust == "asserted" and name not in _MAY_READ_ASSERTED:
+            if read.trust == "asserted" and name not in _MAY_READ_ASSERTED:
                 message = f"{chain(way)} rests on `{read.label}`, which nobody vouched for."
                 hint = "Asserted facts may be read in `deny` and `require` only."
                 yield read.unit.finding(read.span, "asserted.rule", message, hint)
+            elif name in _TOOL_PHASE and read.phase == "call":
+                message = f"`{read.label}` exists only for calls, and {chain(way)} also decides what is listed."
+                hint = "Deny or require on it instead: what is listed must be exactly what may be called."
+                yield read.unit.finding(read.span, "phase.call", message, hint)
             if read.readers == "pdp":
                 message = f"`{read.label}` is for the composition; {chain(way)} may not read it."
                 hint = "No evidence, waiver or check of ours may lift what a pack says. Read the facts themselves."
@@ -191,7 +191,7 @@ def _seats(element: Element, node: Node, directory: frozenset[str]) -> Iterator[
 def _values(key: Key, analysis: Analysis) -> Iterator[Finding]:
     """What elements hold: targets that were asked for, and numbers where the composition counts."""
     for rule, head in analysis.heads:
-        if not isinstance(head, Fields) or rule.key is None:
+        if not isinstance(head, Fields) or rule.key is None or kind(rule.key)[0] != "Object":
             continue
         nodes = {string(k) or "": v for _, k, v in kind(rule.key)[1]["fields"]}
         for name, value in head.fields:

@@ -217,6 +217,9 @@ class Flow(Expressions):
                 if inner["op"] == "ColEq":
                     self._bind_from(inner["lhs"], inner["rhs"], env, {}, context)
                     return
+                for one, other in ((inner["lhs"], inner["rhs"]), (inner["rhs"], inner["lhs"])):
+                    if kind(one)[0] in ("Object", "Array"):
+                        self._bind_from(one, other, env, {}, context)
             self.evaluate(body["expr"], env, context)
         elif name == "NotExpr":
             self.evaluate(body["expr"], env, context.under_not())

@@ -243,6 +243,7 @@ def _unit(module: Module, tree: Body) -> Unit:
     if package is None:
         raise NotUnderstoodError
     unit = Unit(module, package, tree["package"]["span"], source=module.text.encode())
+    _repair(tree, unit.source)
     for found in tree["imports"]:
         path = dotted(found["refr"])
         if path is None:
@@ -251,6 +252,19 @@ def _unit(module: Module, tree: Body) -> Unit:
         unit.imports[alias] = (path, found["span"])
     unit.rules = [_rule(unit, rule) for rule in tree["rules"]]
     return unit
+
+
+def _repair(tree: object, source: bytes) -> None:
+    """The parser lets an object with several keys begin at its last one; let it begin at its brace."""
+    if isinstance(tree, dict):
+        for name, inner in tree.items():
+            _repair(inner, source)
+            if name == "Object" and len(inner["fields"]) > 1:
+                first = int(span_of(inner["fields"][0][1])["start"])
+                inner["span"]["start"] = max(source.rfind(b"{", 0, first), 0)
+    elif isinstance(tree, list):
+        for inner in tree:
+            _repair(inner, source)
 
 
 def _rule(unit: Unit, rule: Body) -> Rule:
