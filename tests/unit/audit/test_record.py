@@ -7,6 +7,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -57,7 +58,7 @@ APPROVAL = {
 JUDGE = {**APPROVAL, "kind": "judge", "id": "look", "min_confidence": 0.75}
 
 
-def facts(**fields):
+def facts(**fields: Any) -> Any:
     subject = SubjectFact(OK, "verified", "alice", "https://idp.example", "human", token_id="t-1")
     tool = TargetFact(OK, "tool:git_reset", "tool", "git_reset", "git", "high", manifest_sha256=HEX)
     known = {
@@ -76,16 +77,16 @@ def facts(**fields):
     return Facts(**{**known, **fields})
 
 
-def decided(outcome, **fields):
+def decided(outcome: Any, **fields: Any) -> Any:
     known = {"facts": facts(), "outcome": outcome, "pins": PINS, "sealed": SEALED, "valid_until_ns": AT + 10**9}
     return record.Decided(**{**known, **fields})
 
 
-def allow():
+def allow() -> Any:
     return Outcome(Effect.ALLOW, (Reason("role.maintainer", "", "packs.acme.allow"),), visible=frozenset({"tool:x"}))
 
 
-def cases():
+def cases() -> Any:
     """Name → record bytes; every kind at least once."""
     reason = Reason("tool.destructive", "This tool destroys: ask a maintainer.", "packs.baseline.require", "MB-4.1")
     pending = Outcome(Effect.PENDING, (reason,), requirements=(APPROVAL,), waived=({"id": "w1", "code": "c"},))
@@ -130,7 +131,7 @@ def cases():
 CASES = cases()
 
 
-def test_every_kind_has_its_golden_bytes():
+def test_every_kind_has_its_golden_bytes() -> None:
     texts = {name: data.decode() for name, data in CASES.items()}
     if os.environ.get("PDP_WRITE_VECTORS"):
         VECTORS.write_text(json.dumps(texts, indent=1, ensure_ascii=False) + "\n")
@@ -138,17 +139,17 @@ def test_every_kind_has_its_golden_bytes():
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_every_record_passes_the_strict_check(name):
+def test_every_record_passes_the_strict_check(name: Any) -> None:
     assert check(CASES[name]) == []
 
 
-def test_the_schema_knows_exactly_these_kinds():
+def test_the_schema_knows_exactly_these_kinds() -> None:
     schema = json.loads((Path(check.__code__.co_filename).with_name("record.schema.json")).read_text())
     assert {json.loads(r)["kind"] for r in CASES.values()} == set(schema["properties"]["kind"]["enum"])
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_schema_is_closed_everywhere(name):
+def test_the_schema_is_closed_everywhere(name: Any) -> None:
     """An unknown field, or one missing, at any depth is a problem; only what policy made stays open."""
     whole = json.loads(CASES[name])
     for path in _objects(whole, ()):
@@ -162,7 +163,7 @@ def test_the_schema_is_closed_everywhere(name):
             assert check(canonical(changed)) or open_set, (path, key)
 
 
-def _objects(value, path):
+def _objects(value: Any, path: Any) -> Any:
     if isinstance(value, dict):
         yield path
         for key, inner in value.items():
@@ -173,7 +174,7 @@ def _objects(value, path):
             yield from _objects(inner, (*path, i))
 
 
-def _at(value, path):
+def _at(value: Any, path: Any) -> Any:
     for step in path:
         value = value[step]
     return value
@@ -189,19 +190,19 @@ def _at(value, path):
         (lambda r: r.replace(b'"effect":"allow"', b'"effect":"maybe"'), "record.schema"),
         (lambda r: r.replace(b"pdp.record/1", b"pdp.record/2"), "record.schema"),
         (lambda r: r[:-1], "record.json"),
-        (lambda r: b"[" * 100_000, "record.size"),
-        (lambda r: b"[" * 50_000, "record.json"),
-        (lambda r: b"\xff", "record.json"),
-        (lambda r: b'{"a":NaN}', "record.json"),
-        (lambda r: b"{}", "record.schema"),
+        (lambda _: b"[" * 100_000, "record.size"),
+        (lambda _: b"[" * 50_000, "record.json"),
+        (lambda _: b"\xff", "record.json"),
+        (lambda _: b'{"a":NaN}', "record.json"),
+        (lambda _: b"{}", "record.schema"),
     ],
 )
-def test_what_we_would_not_have_written_is_a_problem(broken, code):
+def test_what_we_would_not_have_written_is_a_problem(broken: Any, code: Any) -> None:
     data = broken(CASES["decision plain"])
     assert {p.code for p in check(data)} == {code}
 
 
-def test_unverified_claims_and_values_stay_out():
+def test_unverified_claims_and_values_stay_out() -> None:
     text = CASES["decision denied"].decode()
     assert "mallory" not in text
     assert "evil" not in text
@@ -213,19 +214,19 @@ def test_unverified_claims_and_values_stay_out():
     assert "tidy up" not in everything
 
 
-def test_who_decided():
+def test_who_decided() -> None:
     by = {name: json.loads(data).get("decided_by") for name, data in CASES.items()}
     assert by["decision denied"] == "service"
     assert {by["decision allow"], by["decision pending"], by["list"]} == {"policy"}
 
 
-def test_evidence_names_its_requirement_by_digest():
+def test_evidence_names_its_requirement_by_digest() -> None:
     first, second = json.loads(CASES["decision allow"])["evidence"]
     assert (first["for_id"], first["for_sha256"]) == ("reset", digest(APPROVAL))
     assert (second["verdict"], second["confidence"]) == ("allow", 0.9)
 
 
-def test_a_record_beyond_the_limit_is_refused_and_its_denial_always_fits():
+def test_a_record_beyond_the_limit_is_refused_and_its_denial_always_fits() -> None:
     large = replace(allow(), reasons=tuple(Reason(f"c{n}", "m" * 900) for n in range(100)))
     with pytest.raises(record.RecordTooLargeError) as e:
         record.decision(STAMP, decided(large))
@@ -242,7 +243,7 @@ def test_a_record_beyond_the_limit_is_refused_and_its_denial_always_fits():
     assert check(record.decision(STAMP, decided(denied("record.too_large"), facts=everything))) == []
 
 
-def test_a_long_list_keeps_count_and_digest():
+def test_a_long_list_keeps_count_and_digest() -> None:
     names = sorted(f"tool:{'x' * 60}{n:04}" for n in range(2000))
     hidden = tuple(Hidden(f"{n}h", (Reason("role.none"),)) for n in names)
     data = record.listing(STAMP, decided(Outcome(Effect.ALLOW, visible=frozenset(names), hidden=hidden)))
@@ -254,7 +255,7 @@ def test_a_long_list_keeps_count_and_digest():
 
 
 @given(st.text(max_size=3000), st.text(max_size=3000))
-def test_bounded_texts_stay_different(one, other):
+def test_bounded_texts_stay_different(one: Any, other: Any) -> None:
     if one != other:
         assert record.cut(one) != record.cut(other)
     assert len(canonical(record.cut(one))) <= record.TEXT_BYTES
@@ -265,7 +266,7 @@ _texts = st.text(max_size=40)
 
 @settings(max_examples=60)
 @given(id_=_texts, name=_texts, message=_texts, tenant=_texts)
-def test_the_quick_encoding_is_the_canonical_one(id_, name, message, tenant):
+def test_the_quick_encoding_is_the_canonical_one(id_: Any, name: Any, message: Any, tenant: Any) -> None:
     subject = SubjectFact(OK, "verified", id_, name, token_id=message)
     with_them = facts(identity=Identity(subject, AgentFact(OK, id=name)))
     outcome = Outcome(Effect.DENY, (Reason("c", message),))
@@ -273,13 +274,13 @@ def test_the_quick_encoding_is_the_canonical_one(id_, name, message, tenant):
     assert data == canonical(json.loads(data))
 
 
-def test_a_lone_surrogate_has_no_record():
+def test_a_lone_surrogate_has_no_record() -> None:
     with pytest.raises(InvalidRequest):
         events.stop(STAMP, reason="\ud800")
 
 
 @given(st.integers(0, 2**48 * 10**6 - 1001), st.binary(min_size=8, max_size=12))
-def test_ids_are_uuid7_in_order_of_time(at_ns, random):
+def test_ids_are_uuid7_in_order_of_time(at_ns: Any, random: Any) -> None:
     made = uuid7(at_ns, random)
     assert int(made.replace("-", "")[:12], 16) == at_ns // 10**6
     assert made[14] == "7"
@@ -288,7 +289,7 @@ def test_ids_are_uuid7_in_order_of_time(at_ns, random):
 
 
 @pytest.mark.parametrize(("at_ns", "random"), [(-1, bytes(8)), (2**48 * 10**6, bytes(8)), (0, bytes(7))])
-def test_an_id_from_nothing_is_refused(at_ns, random):
+def test_an_id_from_nothing_is_refused(at_ns: Any, random: Any) -> None:
     with pytest.raises(Fault) as e:
         uuid7(at_ns, random)
     assert e.value.code == "ids.invalid"

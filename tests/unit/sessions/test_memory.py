@@ -1,6 +1,7 @@
 """Session memory."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -16,15 +17,15 @@ ALICE = Identity(SubjectFact(OK, "verified", "alice", "https://idp"), AgentFact(
 ASK = SessionAsk("s-1")
 
 
-def sessions(**options):
+def sessions(**options: Any) -> Any:
     return MemorySessions(SessionOptions(**options))
 
 
-def identity(subject="alice", issuer="https://idp", agent="agent"):
+def identity(subject: Any = "alice", issuer: Any = "https://idp", agent: Any = "agent") -> Any:
     return Identity(SubjectFact(OK, "verified", subject, issuer), AgentFact(OK, "verified", agent))
 
 
-def test_a_session_counts_its_calls():
+def test_a_session_counts_its_calls() -> None:
     memory = sessions()
     first = memory.look(CALLER, ALICE, ASK, T)
     assert (first.check.ok, first.known, first.calls, first.denials, first.started_ns) == (True, False, 0, 0, T)
@@ -34,14 +35,14 @@ def test_a_session_counts_its_calls():
     assert (then.known, then.calls, then.denials, then.started_ns) == (True, 3, 1, T)
 
 
-def test_labels_are_the_worst_until_results_are_observed():
+def test_labels_are_the_worst_until_results_are_observed() -> None:
     memory = sessions()
     memory.note(CALLER, ALICE, ASK, "allow", T)
     found = memory.look(CALLER, ALICE, ASK, T)
     assert (found.observed, found.labels) == (False, WORST_LABELS)
 
 
-def test_no_session_has_the_worst_values():
+def test_no_session_has_the_worst_values() -> None:
     memory = sessions()
     memory.note(CALLER, ALICE, SessionAsk(), "allow", T)
     found = memory.look(CALLER, ALICE, SessionAsk(), T)
@@ -50,7 +51,7 @@ def test_no_session_has_the_worst_values():
 
 
 @pytest.mark.parametrize("other", [identity("bob"), identity(issuer="https://x"), identity(agent="other")])
-def test_a_session_of_somebody_else_reads_like_an_unknown_one(other):
+def test_a_session_of_somebody_else_reads_like_an_unknown_one(other: Any) -> None:
     memory = sessions()
     memory.look(CALLER, ALICE, ASK, T)  # bound here
     found = memory.look(CALLER, other, ASK, T)
@@ -64,7 +65,7 @@ def test_a_session_of_somebody_else_reads_like_an_unknown_one(other):
 
 
 @pytest.mark.parametrize("caller", [replace(CALLER, name="gw2"), replace(CALLER, tenant="other")])
-def test_the_same_id_elsewhere_is_another_session(caller):
+def test_the_same_id_elsewhere_is_another_session(caller: Any) -> None:
     memory = sessions()
     memory.look(CALLER, ALICE, ASK, T)
     found = memory.look(caller, identity("bob"), ASK, T)
@@ -79,7 +80,7 @@ def test_the_same_id_elsewhere_is_another_session(caller):
         Identity(ALICE.subject, AgentFact(missing("agent.missing", ""), id="agent")),
     ],
 )
-def test_an_identity_that_failed_its_checks_binds_and_counts_nothing(unverified):
+def test_an_identity_that_failed_its_checks_binds_and_counts_nothing(unverified: Any) -> None:
     memory = sessions()
     found = memory.look(CALLER, unverified, ASK, T)
     assert (found.check.ok, found.known, found.calls) == (True, False, WORST_COUNT)
@@ -88,7 +89,7 @@ def test_an_identity_that_failed_its_checks_binds_and_counts_nothing(unverified)
     assert (first.check.ok, first.known, first.denials) == (True, False, 0)
 
 
-def test_the_task_says_who_stated_it():
+def test_the_task_says_who_stated_it() -> None:
     memory = sessions()
     ask = SessionAsk("s", task="tidy up")
     vouching = replace(CALLER, may_assert=MayAssert(task=True))
@@ -97,7 +98,7 @@ def test_the_task_says_who_stated_it():
     assert seen[0].fact()["task"] is None
 
 
-def test_an_idle_session_is_forgotten_and_use_keeps_it():
+def test_an_idle_session_is_forgotten_and_use_keeps_it() -> None:
     memory = sessions(idle_seconds=60)
     memory.note(CALLER, ALICE, ASK, "allow", T)
     memory.note(CALLER, ALICE, ASK, "allow", T + 59 * S)
@@ -106,14 +107,14 @@ def test_an_idle_session_is_forgotten_and_use_keeps_it():
     assert memory.look(CALLER, identity("bob"), ASK, T + 179 * S).check.ok  # free for anyone again
 
 
-def test_a_clock_that_runs_back_revives_nothing():
+def test_a_clock_that_runs_back_revives_nothing() -> None:
     memory = sessions(idle_seconds=60)
     memory.note(CALLER, ALICE, ASK, "allow", T)
     assert not memory.look(CALLER, ALICE, ASK, T + 60 * S).known
     assert memory.look(CALLER, ALICE, ASK, T).calls == 0
 
 
-def test_memory_is_bounded_per_caller():
+def test_memory_is_bounded_per_caller() -> None:
     memory = sessions(max_sessions_per_caller=3)
     other = replace(CALLER, name="gw2")
     memory.note(other, ALICE, ASK, "allow", T)
@@ -124,7 +125,7 @@ def test_memory_is_bounded_per_caller():
     assert memory.look(other, ALICE, ASK, T).calls == 1
 
 
-def test_the_least_recently_used_goes_first():
+def test_the_least_recently_used_goes_first() -> None:
     memory = sessions(max_sessions_per_caller=2)
     for n in (0, 1):
         memory.note(CALLER, ALICE, SessionAsk(f"s{n}"), "allow", T)
@@ -134,6 +135,6 @@ def test_the_least_recently_used_goes_first():
     assert memory.look(CALLER, ALICE, SessionAsk("s1"), T).calls == 0
 
 
-def test_options_refuse_unknown_keys():
+def test_options_refuse_unknown_keys() -> None:
     with pytest.raises(ValueError, match="ttl"):
         SessionOptions(ttl=1)

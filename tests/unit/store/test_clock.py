@@ -1,5 +1,7 @@
 """The clock that does not run back."""
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,18 +12,18 @@ T = 1_800_000_000 * S
 
 
 class Time:
-    def __init__(self, wall=T, monotonic=50 * S):
+    def __init__(self, wall: Any = T, monotonic: Any = 50 * S) -> None:
         self.wall, self.monotonic = wall, monotonic
 
-    def clock(self, high_water=0, **options):
+    def clock(self, high_water: Any = 0, **options: Any) -> Any:
         return StoreClock(lambda: self.wall, lambda: self.monotonic, high_water, **options)
 
-    def passes(self, seconds, stepped=0):
+    def passes(self, seconds: Any, stepped: Any = 0) -> None:
         self.monotonic += seconds * S
         self.wall += (seconds + stepped) * S
 
 
-def test_it_follows_the_wall_clock():
+def test_it_follows_the_wall_clock() -> None:
     time = Time()
     clock = time.clock()
     time.passes(10)
@@ -30,7 +32,7 @@ def test_it_follows_the_wall_clock():
     assert clock.anomaly() == ""
 
 
-def test_a_wall_clock_set_back_does_not_stop_expiry():
+def test_a_wall_clock_set_back_does_not_stop_expiry() -> None:
     time = Time()
     clock = time.clock()
     time.passes(1, stepped=-3600)
@@ -43,7 +45,7 @@ def test_a_wall_clock_set_back_does_not_stop_expiry():
     assert clock.anomaly() == ""
 
 
-def test_it_never_starts_before_the_mark():
+def test_it_never_starts_before_the_mark() -> None:
     time = Time()
     clock = time.clock(high_water=T + 3600 * S)
     assert clock.now_ns() == T + 3600 * S
@@ -51,7 +53,7 @@ def test_it_never_starts_before_the_mark():
     assert clock.now_ns() == T + 3605 * S
 
 
-def test_a_leap_is_followed_flagged_and_not_persisted():
+def test_a_leap_is_followed_flagged_and_not_persisted() -> None:
     time = Time()
     clock = time.clock(jump_limit_ns=3600 * S)
     time.passes(1, stepped=3600)
@@ -64,7 +66,7 @@ def test_a_leap_is_followed_flagged_and_not_persisted():
     assert (clock.anomaly(), clock.mark()) == ("", T + 7203 * S)
 
 
-def test_a_slow_wall_clock_is_followed_when_it_does_not_fall_back():
+def test_a_slow_wall_clock_is_followed_when_it_does_not_fall_back() -> None:
     time = Time()
     clock = time.clock()
     for _ in range(1000):  # slewed: a millisecond less per second
@@ -77,7 +79,7 @@ def test_a_slow_wall_clock_is_followed_when_it_does_not_fall_back():
 @given(
     st.lists(st.tuples(st.integers(0, 10**12), st.integers(-(10**13), 10**13)), max_size=30), st.integers(0, 2 * T)
 )
-def test_it_never_runs_back(steps, high_water):
+def test_it_never_runs_back(steps: Any, high_water: Any) -> None:
     time = Time()
     clock = time.clock(high_water)
     last = clock.now_ns()

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import stat
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,43 +22,43 @@ AT = 1_800_000_000_000_000_000
 
 
 class Entropy:
-    def __init__(self):
+    def __init__(self) -> None:
         self.count = 0
 
-    def bytes(self, count):
+    def bytes(self, count: Any) -> Any:
         self.count += 1
         return hashlib.shake_128(str(self.count).encode()).digest(count)
 
 
-def an_id(n):
+def an_id(n: Any) -> Any:
     return uuid7(AT, n.to_bytes(8, "big"))
 
 
-def entry(n, **fields):
+def entry(n: Any, **fields: Any) -> Any:
     record = b'{"id":"%s"}' % an_id(n).encode()
     return Commit(an_id(n), fields.pop("kind", "decision"), "acme", fields.pop("at_ns", AT), record, **fields)
 
 
-def a_reply(key="k", content="c", effect="allow", created_ns=AT):
+def a_reply(key: Any = "k", content: Any = "c", effect: Any = "allow", created_ns: Any = AT) -> Any:
     return ReplyRow(key, content, "decide", effect, b"reply", "epochs", AT, created_ns)
 
 
-def a_switch(engaged=True, value="git_reset"):
+def a_switch(engaged: Any = True, value: Any = "git_reset") -> Any:
     return SwitchRow("acme", "tool", "git", value, engaged, "incident", "ops", AT)
 
 
-def opened(path, **options):
+def opened(path: Any, **options: Any) -> Any:
     return SqliteStore.open(StoreOptions(path=path / "store", **options), entropy=Entropy())
 
 
 @pytest.fixture
-async def store(tmp_path):
+async def store(tmp_path: Any) -> Any:
     found = opened(tmp_path)
     yield found
     await found.close()
 
 
-async def test_a_commit_can_be_read_back_at_once(store):
+async def test_a_commit_can_be_read_back_at_once(store: Any) -> None:
     value = ValueRow(an_id(1), "acme", "alice", "input", b"salt", b"{}")
     call = CallRow("idx", "acme", "alice", b"salt", "digest", AT)
     artefact = Artefact("d1", "bundle", b"data")
@@ -78,7 +79,7 @@ async def test_a_commit_can_be_read_back_at_once(store):
     assert store.healthy()
 
 
-async def test_what_is_not_there_reads_as_none(store):
+async def test_what_is_not_there_reads_as_none(store: Any) -> None:
     await store.commit(entry(1))
     assert store.record("no") is store.record_at(1) is store.value(an_id(1), "input") is None
     assert store.call("no") is store.reply("no") is store.artefact("no") is None
@@ -86,7 +87,7 @@ async def test_what_is_not_there_reads_as_none(store):
     assert store.switches() == ()
 
 
-async def test_everything_survives_a_restart(tmp_path):
+async def test_everything_survives_a_restart(tmp_path: Any) -> None:
     first = opened(tmp_path)
     assert first.clean
     await first.commit(entry(1, switch=a_switch(), reply=a_reply(), high_water=(("clock", 9),)))
@@ -102,7 +103,7 @@ async def test_everything_survives_a_restart(tmp_path):
         await second.close()
 
 
-async def test_a_duplicate_id_fails_alone_and_leaves_no_gap(store):
+async def test_a_duplicate_id_fails_alone_and_leaves_no_gap(store: Any) -> None:
     first = await store.commit(entry(1))
     wanted = [2, 3, 1, 4, 1, 5]  # one batch: they are queued before the writer wakes
     results = await asyncio.gather(*(store.commit(entry(n)) for n in wanted), return_exceptions=True)
@@ -113,7 +114,7 @@ async def test_a_duplicate_id_fails_alone_and_leaves_no_gap(store):
     assert [store.record_at(i) is not None for i in range(6)] == [True] * 5 + [False]
 
 
-async def test_a_failed_entry_leaves_nothing_of_itself(store):
+async def test_a_failed_entry_leaves_nothing_of_itself(store: Any) -> None:
     await store.commit(entry(1))
     bad = entry(1, reply=a_reply("other"), switch=a_switch(), high_water=(("clock", 9),))
     with pytest.raises(Unavailable):
@@ -138,7 +139,7 @@ async def test_a_failed_entry_leaves_nothing_of_itself(store):
         {"switch": replace(a_switch(), scope="world")},
     ],
 )
-async def test_an_entry_that_cannot_be_written_is_refused_alone(store, broken):
+async def test_an_entry_that_cannot_be_written_is_refused_alone(store: Any, broken: Any) -> None:
     results = await asyncio.gather(
         store.commit(entry(1)),
         store.commit(replace(entry(9), **broken)),
@@ -150,7 +151,7 @@ async def test_an_entry_that_cannot_be_written_is_refused_alone(store, broken):
     assert store.healthy()
 
 
-async def test_a_request_id_cannot_be_taken_by_other_content(store):
+async def test_a_request_id_cannot_be_taken_by_other_content(store: Any) -> None:
     await store.commit(entry(1, reply=a_reply(content="one", effect="pending")))
     await store.commit(entry(2, reply=a_reply(content="one", effect="allow")))
     with pytest.raises(InvalidRequest) as e:
@@ -160,7 +161,7 @@ async def test_a_request_id_cannot_be_taken_by_other_content(store):
     assert store.size() == 2
 
 
-async def test_a_call_keeps_its_first_salt(store):
+async def test_a_call_keeps_its_first_salt(store: Any) -> None:
     call = CallRow("idx", "acme", "alice", b"salt", "digest", AT)
     await store.commit(entry(1, call=call))
     await store.commit(entry(2, call=replace(call, created_ns=AT + 1)))
@@ -171,7 +172,7 @@ async def test_a_call_keeps_its_first_salt(store):
     assert store.healthy()
 
 
-async def test_switches_have_an_epoch_and_can_be_released(store):
+async def test_switches_have_an_epoch_and_can_be_released(store: Any) -> None:
     await store.commit(entry(1, switch=a_switch()))
     await store.commit(entry(2, switch=a_switch(value="git_push")))
     assert store.switches() == (a_switch(value="git_push"), a_switch())
@@ -181,7 +182,7 @@ async def test_switches_have_an_epoch_and_can_be_released(store):
     assert store.switch_epoch() == 3
 
 
-async def test_old_replies_and_calls_are_pruned(tmp_path):
+async def test_old_replies_and_calls_are_pruned(tmp_path: Any) -> None:
     store = opened(tmp_path, replies_keep_seconds=60, calls_keep_seconds=120)
     try:
         call = CallRow("idx", "acme", "a", b"s", "d", AT)
@@ -201,7 +202,7 @@ async def test_old_replies_and_calls_are_pruned(tmp_path):
         await store.close()
 
 
-async def test_the_write_goes_on_when_the_waiter_is_cancelled(store):
+async def test_the_write_goes_on_when_the_waiter_is_cancelled(store: Any) -> None:
     waiter = asyncio.create_task(store.commit(entry(1)))
     await asyncio.sleep(0)  # it is queued now
     waiter.cancel()
@@ -211,7 +212,7 @@ async def test_the_write_goes_on_when_the_waiter_is_cancelled(store):
     assert store.record(an_id(1)) is not None
 
 
-async def test_closing_finishes_what_is_queued_and_then_refuses(tmp_path):
+async def test_closing_finishes_what_is_queued_and_then_refuses(tmp_path: Any) -> None:
     store = opened(tmp_path)
     waiting = [asyncio.create_task(store.commit(entry(n))) for n in range(200)]
     await asyncio.sleep(0)
@@ -226,7 +227,7 @@ async def test_closing_finishes_what_is_queued_and_then_refuses(tmp_path):
         store.record(an_id(1))
 
 
-async def test_a_queue_that_is_full_refuses(tmp_path):
+async def test_a_queue_that_is_full_refuses(tmp_path: Any) -> None:
     store = opened(tmp_path, max_queue=64)
     try:
         results = await asyncio.gather(*(store.commit(entry(n)) for n in range(300)), return_exceptions=True)
@@ -238,7 +239,7 @@ async def test_a_queue_that_is_full_refuses(tmp_path):
         await store.close()
 
 
-async def test_erasing_a_subject_leaves_no_byte_of_it(tmp_path):
+async def test_erasing_a_subject_leaves_no_byte_of_it(tmp_path: Any) -> None:
     store = opened(tmp_path)
     marked = b'{"iban":"ERASE-ME-PLEASE"}'
     for n, subject in ((1, "alice"), (2, "bob"), (3, "alice")):
@@ -262,7 +263,7 @@ async def test_erasing_a_subject_leaves_no_byte_of_it(tmp_path):
     assert not any(b"ERASE-ME" in f.read_bytes() for f in files)
 
 
-async def test_the_log_is_append_only_for_sql_too(store):
+async def test_the_log_is_append_only_for_sql_too(store: Any) -> None:
     await store.commit(entry(1))
     for statement in ("UPDATE records SET tenant = 'x'", "DELETE FROM records"):
         with pytest.raises(Unavailable) as e:
@@ -271,11 +272,11 @@ async def test_the_log_is_append_only_for_sql_too(store):
     assert store.record_at(0).tenant == "acme"
 
 
-def _raw(db, statement):
+def _raw(db: Any, statement: Any) -> Any:
     return db.execute(statement).rowcount
 
 
-async def test_directory_and_files_are_private(store, tmp_path):
+async def test_directory_and_files_are_private(store: Any, tmp_path: Any) -> None:
     await store.commit(entry(1))
     directory = tmp_path / "store"
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
@@ -284,14 +285,14 @@ async def test_directory_and_files_are_private(store, tmp_path):
     assert set(modes.values()) == {0o600}
 
 
-async def test_a_second_writer_is_locked_out(store, tmp_path):
+async def test_a_second_writer_is_locked_out(store: Any, tmp_path: Any) -> None:
     with pytest.raises(ConfigurationFault) as e:
         opened(tmp_path)
     assert e.value.code == "store.locked"
     assert store.healthy()
 
 
-def _damage(path, *statements):
+def _damage(path: Any, *statements: Any) -> None:
     db = sqlite3.connect(path / "store" / "pdp.sqlite3")
     for statement in statements:
         db.execute(statement)
@@ -308,7 +309,7 @@ def _damage(path, *statements):
         (["DROP TRIGGER records_stay_as_written", "UPDATE records SET bytes = x'00' WHERE idx = 2"], "store.corrupt"),
     ],
 )
-async def test_a_file_that_is_not_as_we_left_it_is_refused(tmp_path, damage, code):
+async def test_a_file_that_is_not_as_we_left_it_is_refused(tmp_path: Any, damage: Any, code: Any) -> None:
     store = opened(tmp_path)
     for n in range(3):
         await store.commit(entry(n))
@@ -319,7 +320,7 @@ async def test_a_file_that_is_not_as_we_left_it_is_refused(tmp_path, damage, cod
     assert e.value.code == code
 
 
-async def test_a_file_of_junk_is_refused(tmp_path):
+async def test_a_file_of_junk_is_refused(tmp_path: Any) -> None:
     (tmp_path / "store").mkdir(mode=0o700)
     (tmp_path / "store" / "pdp.sqlite3").write_bytes(b"junk" * 2000)
     with pytest.raises(Unavailable) as e:
@@ -328,7 +329,7 @@ async def test_a_file_of_junk_is_refused(tmp_path):
     assert str(tmp_path) not in e.value.message
 
 
-async def test_a_creation_that_was_cut_short_is_begun_again(tmp_path):
+async def test_a_creation_that_was_cut_short_is_begun_again(tmp_path: Any) -> None:
     (tmp_path / "store").mkdir(mode=0o700)
     db = sqlite3.connect(tmp_path / "store" / "pdp.sqlite3")
     db.execute("PRAGMA journal_mode=WAL")
@@ -338,7 +339,7 @@ async def test_a_creation_that_was_cut_short_is_begun_again(tmp_path):
     await store.close()
 
 
-async def test_a_directory_others_may_write_is_refused(tmp_path):
+async def test_a_directory_others_may_write_is_refused(tmp_path: Any) -> None:
     (tmp_path / "store").mkdir()
     (tmp_path / "store").chmod(0o770)
     with pytest.raises(ConfigurationFault) as e:
@@ -346,14 +347,14 @@ async def test_a_directory_others_may_write_is_refused(tmp_path):
     assert e.value.code == "store.permissions"
 
 
-async def test_a_path_that_is_a_file_is_refused(tmp_path):
+async def test_a_path_that_is_a_file_is_refused(tmp_path: Any) -> None:
     (tmp_path / "store").write_text("")
     with pytest.raises(ConfigurationFault) as e:
         opened(tmp_path)
     assert e.value.code == "store.path"
 
 
-async def test_another_origin_than_configured_is_refused(tmp_path):
+async def test_another_origin_than_configured_is_refused(tmp_path: Any) -> None:
     store = opened(tmp_path, origin="example.org/log")
     assert store.origin == "example.org/log"
     await store.close()
@@ -366,18 +367,18 @@ async def test_another_origin_than_configured_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("path", [":memory:", "file:x?mode=memory"])
-def test_a_store_in_memory_is_refused(path):
+def test_a_store_in_memory_is_refused(path: Any) -> None:
     with pytest.raises(ValueError, match="on disk"):
         StoreOptions(path=path)
 
 
 @pytest.mark.parametrize("origin", ["", "a b", "a+b", "a\nb", "/x"])
-def test_an_origin_that_no_checkpoint_can_carry_is_refused(origin):
+def test_an_origin_that_no_checkpoint_can_carry_is_refused(origin: Any) -> None:
     with pytest.raises(ValueError, match="origin"):
         StoreOptions(origin=origin)
 
 
-async def test_a_stall_by_a_foreign_lock_heals(tmp_path):
+async def test_a_stall_by_a_foreign_lock_heals(tmp_path: Any) -> None:
     store = opened(tmp_path, probe_seconds=0.05)
     await store.commit(entry(1))
     foreign = sqlite3.connect(tmp_path / "store" / "pdp.sqlite3", isolation_level=None)
@@ -391,7 +392,7 @@ async def test_a_stall_by_a_foreign_lock_heals(tmp_path):
     with pytest.raises(Unavailable):
         await store.commit(entry(3))
     foreign.execute("ROLLBACK")
-    while not store.healthy():
+    while not store.healthy():  # noqa: ASYNC110 the store tells nobody when it heals
         await asyncio.sleep(0.01)
     assert (await store.commit(entry(4))).index == 1
     assert store.record(an_id(2)) is None
@@ -399,11 +400,11 @@ async def test_a_stall_by_a_foreign_lock_heals(tmp_path):
     foreign.close()
 
 
-async def test_a_bug_in_the_writer_refuses_the_batch_and_stays(store):
-    def bug(_db):
+async def test_a_bug_in_the_writer_refuses_the_batch_and_stays(store: Any) -> None:
+    def bug(_db: Any) -> None:
         raise KeyError("bug")
 
-    work = store._writer.submit(lambda db: 0, after=bug)
+    work = store._writer.submit(lambda _: 0, after=bug)
     results = await asyncio.gather(store.commit(entry(1)), work, return_exceptions=True)
     assert [r.code for r in results] == ["record.unavailable"] * 2
     assert not store.healthy()
@@ -413,10 +414,10 @@ async def test_a_bug_in_the_writer_refuses_the_batch_and_stays(store):
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(plan=st.lists(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 50)), max_size=9), max_size=6))
-def test_indexes_are_dense_and_marks_never_go_back(tmp_path_factory, plan):
+def test_indexes_are_dense_and_marks_never_go_back(tmp_path_factory: Any, plan: Any) -> None:
     """Any order of commits, with ids used again and marks in any order, several at once."""
 
-    async def run(path):
+    async def run(path: Any) -> None:
         store = SqliteStore.open(StoreOptions(path=path), entropy=Entropy())
         seen, mark = {}, 0
         for wave in plan:
@@ -437,19 +438,19 @@ def test_indexes_are_dense_and_marks_never_go_back(tmp_path_factory, plan):
     asyncio.run(run(tmp_path_factory.mktemp("log") / "s"))
 
 
-async def test_two_event_loops_may_commit(store):
-    def elsewhere():
+async def test_two_event_loops_may_commit(store: Any) -> None:
+    def elsewhere() -> Any:
         return asyncio.run(_many(store, range(100, 150)))
 
     here, there = await asyncio.gather(_many(store, range(50)), asyncio.to_thread(elsewhere))
     assert sorted(r.index for r in here + there) == list(range(100))
 
 
-async def _many(store, numbers):
+async def _many(store: Any, numbers: Any) -> Any:
     return await asyncio.gather(*(store.commit(entry(n)) for n in numbers))
 
 
-async def test_refusals_beyond_the_quota_survive_a_crash_until_recorded(tmp_path):
+async def test_refusals_beyond_the_quota_survive_a_crash_until_recorded(tmp_path: Any) -> None:
     store = opened(tmp_path, refusals_per_minute=2)
     noted = [store.note_refusal("acme", "gw", "caller.role", AT) for _ in range(5)]
     assert noted == [True, True, False, False, False]
@@ -465,7 +466,7 @@ async def test_refusals_beyond_the_quota_survive_a_crash_until_recorded(tmp_path
     await store.close()
 
 
-def test_entropy_of_the_process_is_not_used(monkeypatch, tmp_path):
+def test_entropy_of_the_process_is_not_used(monkeypatch: Any, tmp_path: Any) -> None:
     monkeypatch.setattr(os, "urandom", None)
     store = opened(tmp_path)
     assert store.origin.startswith("pdp/")
