@@ -1,0 +1,102 @@
+"""JSON that somebody else wrote: what two readers could read differently is refused."""
+
+import json
+from typing import Any
+
+import pytest
+
+from pdp.core.digest import canonical
+from pdp.core.errors import InvalidRequest
+from pdp.core.strict_json import MAX_DEPTH, parse, parse_object
+
+
+def refusal(raw: Any, **limits: Any) -> Any:
+    with pytest.raises(InvalidRequest) as caught:
+        parse(raw, "target.tool.arguments_json", **limits)
+    assert caught.value.field == "target.tool.arguments_json"
+    return caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("raw", "value", "depth"),
+    [
+        (b"{}", {}, 1),
+        (b" [1, 2.5, -0.5e1] ", [1, 2.5, -5.0], 1),
+        (b'{"a":{"b":[null]}}', {"a": {"b": [None]}}, 3),
+        (b"true", True, 0),
+        (b'"\\ud83d\\ude00"', "\U0001f600", 0),
+        ('"é"'.encode(), "é", 0),
+        (b"9223372036854775807", 2**63 - 1, 0),
+        (b"-9223372036854775808", -(2**63), 0),
+        (b"9007199254740992.0", 2.0**53, 0),
+        (b"1.7976931348623157e-308", 1.7976931348623157e-308, 0),
+    ],
+)
+def test_what_is_read(raw: Any, value: Any, depth: Any) -> None:
+    found = parse(raw, "f")
+    assert (found.value, found.depth) == (value, depth)
+    canonical(found.value)
+
+
+@pytest.mark.parametrize(
+    ("raw", "word"),
+    [
+        (b"", "is not JSON"),
+        (b"{", "is not JSON"),
+        (b"{}x", "is not JSON"),
+        (b"{'a':1}", "is not JSON"),
+        (b'{"a":1,}', "is not JSON"),
+        (b"// no\n{}", "is not JSON"),
+        (b"01", "is not JSON"),
+        (b"+1", "is not JSON"),
+        (b'"\n"', "is not JSON"),
+        (b"\xef\xbb\xbf{}", "byte order mark"),
+        (b'"\xff"', "UTF-8"),
+        (b'"\xed\xa0\x80"', "UTF-8"),
+        ("{}".encode("utf-16"), "UTF-8"),
+        (b'{"a":1,"a":1}', "duplicate key"),
+        (b'{"a":1,"\\u0061":2}', "duplicate key"),
+        (b'[[{"b":{"a":1,"a":2}}]]', "duplicate key"),
+        (b"9223372036854775808", "int64"),
+        (b"-9223372036854775809", "int64"),
+        (b"1" * 5000, "int64"),
+        (b"9007199254740994.0", "large number"),
+        (b"1e300", "large number"),
+        (b"1e999", "too large"),
+        (b"NaN", "NaN"),
+        (b"[-Infinity]", "NaN"),
+        (b'"\\ud800"', "surrogate"),
+        (b'{"\\udc00":1}', "surrogate"),
+        (b'["\\udc00\\ud800"]', "surrogate"),
+    ],
+)
+def test_what_is_refused(raw: Any, word: Any) -> None:
+    assert word in refusal(raw)
+
+
+def test_depth() -> None:
+    deep = b"[" * MAX_DEPTH + b"]" * MAX_DEPTH
+    assert parse(deep, "f").depth == MAX_DEPTH
+    assert "nested deeper" in refusal(b"[" + deep + b"]")
+    assert "nested deeper" in refusal(b"[" * 100_000 + b"]" * 100_000)
+    assert "nested deeper" in refusal(b"[[]]", max_depth=1)
+
+
+def test_size() -> None:
+    assert parse(b'"' + b"a" * 8 + b'"', "f", max_bytes=10).depth == 0
+    assert "at most 10 are accepted" in refusal(b'"' + b"a" * 9 + b'"', max_bytes=10)
+
+
+def test_a_refusal_never_shows_what_was_sent() -> None:
+    for raw in (b'{"secret":1,"secret":2}', b'["secret', b'{"secret":NaN}', b'"secret\\ud800"', b'"secret\xff"'):
+        assert "secret" not in refusal(raw)
+
+
+@pytest.mark.parametrize("raw", [b"[]", b"null", b"1", b'"{}"'])
+def test_an_object_is_asked_for(raw: Any) -> None:
+    with pytest.raises(InvalidRequest, match="f: is not a JSON object"):
+        parse_object(raw, "f")
+
+
+def test_an_object() -> None:
+    assert parse_object(json.dumps({"a": [1]}).encode(), "f") == ({"a": [1]}, 2)
