@@ -137,7 +137,7 @@ def validate(found: Mapping[str, Any], folder: Path) -> Settings:
     try:
         settings = Settings.model_validate(found)
     except ValidationError as error:
-        raise ConfigurationFault("config.invalid", "\n".join(_problems(error))) from None
+        raise ConfigurationFault("config.invalid", "\n".join(problems(error, Settings))) from None
     return _anchor(settings, folder.resolve())
 
 
@@ -179,12 +179,13 @@ def _overlay(found: dict[str, Any], environment: Mapping[str, str]) -> None:
         place[last] = yaml.safe_load(environment[name])
 
 
-def _problems(error: ValidationError) -> list[str]:
+def problems(error: ValidationError, root: type[BaseModel]) -> list[str]:
+    """One line per problem, unknown keys with the nearest right one. Never shows a value."""
     found = []
     for problem in error.errors(include_url=False, include_input=False, include_context=False):
         where = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            near = _nearest(problem["loc"])
+            near = _nearest(problem["loc"], root)
             hint = f" Did you mean '{near}'?" if near else ""
             found.append(f"{where}: unknown key.{hint}")
         else:
@@ -192,9 +193,9 @@ def _problems(error: ValidationError) -> list[str]:
     return sorted(found)
 
 
-def _nearest(loc: tuple[int | str, ...]) -> str | None:
+def _nearest(loc: tuple[int | str, ...], root: type[BaseModel]) -> str | None:
     """The nearest valid sibling of an unknown key, by walking the models along `loc`."""
-    model: Any = Settings
+    model: Any = root
     for part in loc[:-1]:
         field = getattr(model, "model_fields", {}).get(part)
         model = getattr(field, "annotation", None)

@@ -1,8 +1,135 @@
-"""`pdp decide`."""
+"""`pdp decide FILE`: ask a running server, as a gateway would."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import click
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pdp.client import Client, Decision, Session, Tls, ToolCall
+from pdp.core.errors import ConfigurationFault
+from pdp.settings import problems, read_yaml
+
+EXIT = {"allow": 0, "deny": 10, "pending": 11}
+FAULT = 1
+
+
+class _SessionFile(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str = ""
+    task: str = ""
+
+
+class _Question(BaseModel):
+    """What FILE may say. Paths are relative to it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    target: str
+    ca_file: Path | None = None
+    caller_token_file: Path | None = None
+    bearer_file: Path | None = None
+    server: str
+    tool: str
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    definition_file: Path | None = None
+    session: _SessionFile | None = None
+    request_id: str | None = None
+    obligations: tuple[str, ...] = ()
 
 
 @click.command()
-def decide() -> None:
-    """x"""
+@click.argument("path", metavar="FILE", type=click.Path(dir_okay=False, exists=True, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="The answer as JSON.")
+@click.option("--timeout", type=click.FloatRange(0.05, 60), default=5.0, show_default=True, help="Seconds.")
+def decide(path: Path, as_json: bool, timeout: float) -> None:
+    r"""Ask whether the tool call in FILE (YAML) may be carried out now.
+
+    \b
+    target: unix:/run/pdp/pdp.sock      # or 127.0.0.1:50051, or host:port with ca_file
+    caller_token_file: gateway.token    # who asks
+    bearer_file: alice.token            # for whom: the subject's access token
+    server: git
+    tool: git_status
+    arguments: {repo_path: /src}
+    definition_file: git_status.json    # the tool as the server lists it
+
+    Exit codes: 0 allow, 10 deny, 11 pending, 2 usage, 1 fault.
+    """
+    asked = _read(path)
+    folder = path.parent
+    token = _text(folder, asked.caller_token_file, "caller_token_file")
+    tls = Tls.from_files(ca=folder / asked.ca_file) if asked.ca_file else None
+    call = ToolCall(
+        server=asked.server,
+        tool=asked.tool,
+        arguments=asked.arguments,
+        definition=_bytes(folder, asked.definition_file, "definition_file"),
+    )
+    session = Session(id=asked.session.id, task=asked.session.task) if asked.session else None
+    with Client(asked.target, tls=tls, token=token, timeout=timeout, obligations=asked.obligations) as pdp:
+        bearer = _text(folder, asked.bearer_file, "bearer_file")
+        decision = pdp.decide(call, bearer, session=session, request_id=asked.request_id)
+    click.echo(json.dumps(_facts(decision), indent=2) if as_json else _lines(decision))
+    sys.exit(FAULT if decision.code.startswith("client.") else EXIT[decision.effect])
+
+
+def _read(path: Path) -> _Question:
+    try:
+        return _Question.model_validate(read_yaml(path.read_text(encoding="utf-8"), path.name))
+    except ValidationError as error:
+        raise click.UsageError("\n".join(f"{path.name}: {line}" for line in problems(error, _Question))) from None
+    except (ConfigurationFault, UnicodeDecodeError) as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _bytes(folder: Path, path: Path | None, field: str) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        return (folder / path).read_bytes()
+    except OSError as error:
+        raise click.UsageError(f"{field}: cannot be read ({error.strerror})") from None
+
+
+def _text(folder: Path, path: Path | None, field: str) -> str | None:
+    data = _bytes(folder, path, field)
+    return None if data is None else data.decode("ascii", "replace").strip()
+
+
+def _facts(decision: Decision) -> Mapping[str, Any]:
+    record = decision.record
+    return {
+        "effect": decision.effect,
+        "decision_id": decision.decision_id,
+        "reasons": [{"code": r.code, "message": r.message, "rule": r.rule} for r in decision.reasons],
+        "requirements": [
+            {"id": r.id, "kind": r.kind, "code": r.code}
+            for r in (decision.pending.requirements if decision.pending else ())
+        ],
+        "obligations": [{"kind": o.kind, "code": o.code} for o in decision.obligations],
+        "valid_until": decision.valid_until,
+        "call_digest": decision.call_digest,
+        "policy": decision.policy_revision,
+        "record": {"log": record.log, "index": record.index, "leaf_hash": record.leaf_hash.hex()} if record else None,
+        "safe_message": decision.safe_message,
+    }
+
+
+def _lines(decision: Decision) -> str:
+    lines = [f"{decision.effect.upper()}"]
+    lines += [f"  because  {r.code}  {r.message}  [{r.rule or 'client'}]" for r in decision.reasons]
+    if decision.pending is not None:
+        lines += [f"  wants    {r.kind}: {r.code}" for r in decision.pending.requirements]
+    if decision.valid_until is not None and decision.allowed:
+        lines.append(f"  for      {max(0, decision.valid_until - time.time()):.0f} s")
+    if decision.record is not None:
+        lines.append(f"  record   {decision.record.index} of {decision.record.log}, decision {decision.decision_id}")
+    return "\n".join(lines)

@@ -1,8 +1,79 @@
-"""`pdp demo`."""
+"""`pdp demo`: the product on real input. Exit: 0 every answer was the expected one, 1 not."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
 
 import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pdp.tooling.demo.play import Row, play
+from pdp.tooling.demo.stage import RunningServer, Stage, prepare
+
+FOLDER = Path("var/demo")
+GIT_SERVER = Path(".venv-demo/bin/mcp-server-git")
+_COLOURS = {"allow": "green", "deny": "red", "pending": "yellow", "list": "cyan"}
+_WIDTH = 150  # of a page that is no terminal
 
 
 @click.command()
-def demo() -> None:
-    """x"""
+@click.option("--serve", "leave", is_flag=True, help="Leave the server running, with requests to send to it.")
+@click.option("--folder", type=click.Path(file_okay=False, path_type=Path), default=FOLDER, show_default=True)
+@click.option("--git-server", type=click.Path(dir_okay=False, path_type=Path), default=GIT_SERVER, show_default=True)
+def demo(leave: bool, folder: Path, git_server: Path) -> None:
+    """Start the PDP and the public mcp-server-git, and ask what a gateway would ask."""
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH)
+    stage = asyncio.run(prepare(folder.absolute(), git_server.absolute()))
+    console.print(
+        f"pinned and signed {len(stage.tools)} tools of the public mcp-server-git, running on a scratch repository"
+    )
+    server = RunningServer(stage.world)
+    try:
+        if leave:
+            _leave(console, stage, server)
+        elif not asyncio.run(_play(console, stage, server)):
+            sys.exit(1)
+    finally:
+        server.stop()
+
+
+async def _play(console: Console, stage: Stage, server: RunningServer) -> bool:
+    await server.wait_ready()
+    table = Table(title="What the gateway asked, and what it was told", title_justify="left", expand=False)
+    for name in ("", "situation", "for", "call", "effect", "why", "rule", "record", "executed"):
+        table.add_column(name, overflow="fold")
+    rows: list[Row] = []
+    async for row in play(stage):
+        rows.append(row)
+        effect = f"[{_COLOURS.get(row.effect, 'white')}]{row.effect.upper()}[/]"
+        mark = "[green]ok[/]" if row.ok else "[bold red]WRONG[/]"
+        cells = (row.what, row.who, row.call)
+        table.add_row(mark, *map(escape, cells), effect, *map(escape, (row.why, row.rule, row.record, row.ran)))
+    console.print(table)
+    wrong = sum(not row.ok for row in rows)
+    console.print(
+        f"{len(rows) - wrong} of {len(rows)} answers were the expected ones. Every answer has a durable record; "
+        f"the log, keys and configuration lie in {FOLDER}."
+    )
+    return wrong == 0
+
+
+def _leave(console: Console, stage: Stage, server: RunningServer) -> None:
+    asyncio.run(server.wait_ready())
+    here = Path.cwd()
+
+    def shown(path: Path) -> str:
+        return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+    console.print("serving; the tokens hold for an hour. In another terminal:")
+    for tool in ("git_status", "git_reset"):
+        console.print(f"  .venv/bin/pdp decide {shown(stage.decide_file(tool))}", highlight=False)
+    console.print("Ctrl-C ends it")
+    try:
+        server.wait()
+    except KeyboardInterrupt:
+        console.print("stopping")

@@ -71,7 +71,7 @@ def tools() -> None:
 @click.option("--legacy", is_flag=True, help="Read the list as gateways with protocol versions before 2026 do.")
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
-def pin(  # noqa: PLR0917 - one parameter per option
+def pin(
     tenant: str,
     server: str,
     resource: str,
@@ -171,9 +171,9 @@ def warnings_of(manifest: Manifest) -> tuple[str, ...]:
     try:
         Compiled(manifest.input_schema)
     except SchemaError:
-        found.append("input schema does not compile: every call will be denied")
+        found.append("schema does not compile: every call will be denied")
     if is_open(manifest.input_schema):
-        found.append("open schema: takes undeclared arguments")
+        found.append("open schema")
     if kinds := hidden_in(json.dumps(manifest.definition, ensure_ascii=False)):
         found.append(f"hidden characters: {', '.join(kinds)}")
     return tuple(found)
@@ -223,7 +223,7 @@ def _pinned_json(pinned: Pinned) -> Json:
 def _show_pinned(pinned: Pinned, server: str) -> None:
     table = Table("tool", "change", "state", "risk", "permissions", "acts", "look at", title=f"{escape(server)}")
     for p in pinned.proposals:
-        look = ([] if p.reviewed else ["not reviewed: worst values"]) + list(warnings_of(p.manifest))
+        look = ([] if p.reviewed else ["not reviewed"]) + list(warnings_of(p.manifest))
         table.add_row(
             escape(p.manifest.name),
             p.change,
@@ -231,10 +231,12 @@ def _show_pinned(pinned: Pinned, server: str) -> None:
             p.manifest.risk,
             escape(", ".join(p.manifest.permissions)) or "none",
             _acts(p.manifest),
-            escape("\n".join(look)),
+            escape(", ".join(look)),
         )
     console = Console()
     console.print(table)
+    if not all(p.reviewed for p in pinned.proposals):
+        console.print("A tool that is not reviewed holds the worst values, and a permission that nobody has yet.")
     if pinned.draft is None:
         console.print("Nothing differs from the set at hand.")
     else:

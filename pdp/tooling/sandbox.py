@@ -150,14 +150,13 @@ def _configuration() -> dict[str, Any]:
         "registry": {
             "sets": {TENANT: "registry"},
             "keys": [
-                {"id": name, "role": name, "public_key_file": f"keys/{name}.pub.pem"} for name in ("author", "reviewer")
+                {"id": name, "role": name, "public_key_file": f"keys/{name}.pub.pem"}
+                for name in ("author", "reviewer")
             ],
         },
         "identity": {
             "caller_audience": CALLER_AUDIENCE,
-            "issuers": [
-                {"issuer": issuer, "tenant": TENANT, "jwks_file": "issuer/jwks.json", "development": True}
-            ],
+            "issuers": [{"issuer": issuer, "tenant": TENANT, "jwks_file": "issuer/jwks.json", "development": True}],
             "callers": callers,
         },
     }
