@@ -1,0 +1,31 @@
+"""A bare grpc.aio server: the yardstick. It parses the request, answers a fixed one, and does nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+import grpc
+import grpc.aio
+
+
+async def serve(target: str) -> None:
+    """Serve `Decide` as an echo on `target` until ended."""
+    from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2  # noqa: PLC0415 - only this process needs them
+
+    answer = decision_pb2.DecideResponse(effect=types_pb2.EFFECT_DENY, decision_id="x" * 36, safe_message="x" * 40)
+
+    class Echo(decision_pb2_grpc.DecisionServiceServicer):
+        async def Decide(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802 - gRPC's names
+            return answer
+
+    server = grpc.aio.server()
+    decision_pb2_grpc.add_DecisionServiceServicer_to_server(Echo(), server)  # type: ignore[abstract] # one call is enough
+    server.add_insecure_port(target)
+    await server.start()
+    await server.wait_for_termination()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(sys.argv[1]))
