@@ -71,13 +71,14 @@ def _names(policy: Policy, package: tuple[str, ...], analyses: Mapping[Key, Anal
         if len(kinds) > 1:
             message = f"`{name}` is defined as {' and as '.join(sorted(kinds))}."
             yield rules[-1].unit.finding(rules[-1].span, "rule.conflict", message, "Give each its own name.")
-    taken = set(CONTRACT) | set(policy.names(package))
+    spaces = {name.split(".")[0] for name in policy.builtins.declarations}
+    taken = set(CONTRACT) | set(policy.names(package)) | spaces
     for unit in policy.units:
         if unit.package == package:
             for alias in sorted(set(unit.imports) & taken):
                 span = unit.imports[alias][1]
                 yield unit.finding(
-                    span, "names.shadowed", f"`{alias}` is also a rule.", "Import it under another name."
+                    span, "names.shadowed", f"`{alias}` already means something else.", "Import it under another name."
                 )
 
 
@@ -148,6 +149,14 @@ def _unique(found: list[Element]) -> Iterator[Finding]:
 
 def _ids(fields: Mapping[str, Node]) -> list[tuple[str, str, Mapping[str, object]]]:
     return [("id", string(fields["id"]) or "", span_of(fields["id"]))] if "id" in fields else []
+
+
+def shadowing(policy: Policy) -> Iterator[Finding]:
+    """Rules named as a builtin: engines differ on which one is called, and so would the gate."""
+    for (_, name), rules in policy.groups.items():
+        if name in {declared.split(".")[0] for declared in policy.builtins.declarations}:
+            hint = "Choose another name."
+            yield rules[0].unit.finding(rules[0].span, "names.shadowed", f"`{name}` is the name of a builtin.", hint)
 
 
 def recursion(policy: Policy, analyses: Mapping[Key, Analysis]) -> Iterator[Finding]:

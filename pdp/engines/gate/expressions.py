@@ -28,6 +28,7 @@ from pdp.engines.gate.value import (
 
 _ORDERED = frozenset({"Lt", "Le", "Gt", "Ge"})
 _COPIES = frozenset({"min", "max", "sort", "array.reverse", "array.slice"})  # give back what they were given
+_ABSENCE = frozenset({"object.get", "object.subset", "is_null", "type_name"})
 _INSPECTS = frozenset({"count", "type_name"})  # look at no field
 _STATUS_HINT = 'Test it positively: `input.subject.status == "ok"`; every other status, known or new, must fail.'
 _LITERAL_TYPES = {"String": "string", "RawString": "string", "Number": "number", "Bool": "boolean", "Null": "null"}
@@ -141,9 +142,12 @@ class Expressions(References):
         collection = self.evaluate(body["collection"], env, context)
         value = self.evaluate(body["value"], env, context)
         key = self.evaluate(body["key"], env, context) if body["key"] is not None else value
-        self.item(collection, span_of(body["collection"]))
+        item = self.item(collection, span_of(body["collection"]))
         self.whole(value, span_of(body["value"]))
-        if _is_check(value):
+        if value.tainted and _holds_absence(body["collection"]):
+            message = "An asserted fact is tested for what it is not."
+            self.say(span_of(body["collection"]), "asserted.negated", message, ASSERTED_HINT)
+        if _is_check(value) or _is_check(item):
             self.say(
                 span_of(body["value"]), "checks.positive", "A check's status is not tested positively.", _STATUS_HINT
             )
@@ -227,6 +231,11 @@ class Expressions(References):
             self.analysis.findings += self.policy.builtins.traps(self.unit, name, params, span_of(node))
         values = [self.evaluate(param, env, context) for param in params]
         tainted = any(v.tainted for v in values)
+        if tainted and name in _ABSENCE:
+            message = f"{name} can tell that an asserted fact is missing."
+            self.say(span_of(node), "asserted.negated", message, ASSERTED_HINT)
+        if name != "sprintf" and any(_is_check(v) for v in values):
+            self.say(span_of(node), "checks.positive", "A check's status is not tested positively.", _STATUS_HINT)
         if name == "object.get" and len(params) == 3 and string(params[1]) is not None:
             found = self.step(values[0], string(params[1]) or "", span_of(params[1]), span_of(node))
             return taint(any_of([found, values[2]]), tainted)
@@ -247,7 +256,15 @@ class Expressions(References):
 
 
 def _is_check(value: Value) -> bool:
-    return any(isinstance(o, Place) and o.is_check for o in options(value))
+    """The status of a check, or a collection of such."""
+    return any(
+        (isinstance(o, Place) and o.is_check) or (isinstance(o, Items) and _is_check(o.item)) for o in options(value)
+    )
+
+
+def _holds_absence(node: Node) -> bool:
+    name, body = kind(node)
+    return name in ("Array", "Set") and any(_is_absence(item) for item in body["items"])
 
 
 def _is_absence(node: Node) -> bool:

@@ -68,8 +68,10 @@ class Flow(Expressions):
         inner = dict(env)
         parsed = [literal(statement) for statement in literals]
         own: dict[str, Value] = {}
-        for name in self._declared(parsed, env):
+        declared = set(self._declared(parsed))
+        for name in declared:
             inner.pop(name, None)
+        context = context.without(declared)
         self.quiet += 1
         for _ in range(min(len(parsed), _ROUNDS) + 1):
             before = dict(own)
@@ -94,7 +96,7 @@ class Flow(Expressions):
             self._check(name, body, inner, context)
         return inner, context
 
-    def _declared(self, parsed: list[tuple[str, Body, list[Body]]], env: Env) -> Iterator[str]:
+    def _declared(self, parsed: list[tuple[str, Body, list[Body]]]) -> Iterator[str]:
         """Names that the body introduces anew, hiding outer ones."""
         for name, body, _ in parsed:
             if name == "SomeVars":
@@ -245,7 +247,8 @@ class Flow(Expressions):
             inner[self.unit.text(body["key"])] = Scalar("any")
         self._shadow(self.unit.text(body["value"]), body["value"])
         inner[self.unit.text(body["value"])] = self.item(domain, span_of(body["domain"]))
-        self.query(body["query"]["stmts"], inner, context.under_not())
+        hidden = {name for name, value in inner.items() if env.get(name) is not value}
+        self.query(body["query"]["stmts"], inner, context.under_not().without(hidden))
 
     def _check_names(self, pattern: Node | None) -> None:
         if pattern is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -26,6 +26,10 @@ class Context:
 
     def under_not(self) -> Context:
         return replace(self, negated=True)
+
+    def without(self, names: Set[str]) -> Context:
+        """The same, without guards on variables that are declared anew."""
+        return replace(self, guards=frozenset(g for g in self.guards if g.lstrip("~").split(".")[0] not in names))
 
 
 ASSERTED_HINT = (

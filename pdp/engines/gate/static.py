@@ -46,7 +46,7 @@ def check(policy: Policy, units: list[Unit], directory: frozenset[str] | None) -
     """Every static finding about the policy; `directory` holds the ids of groups that exist, if known."""
     analyses = Analyses(policy).all()
     findings = [finding for analysis in analyses.values() for finding in analysis.findings]
-    findings += contract.recursion(policy, analyses)
+    findings += [*contract.recursion(policy, analyses), *contract.shadowing(policy)]
     for package in sorted(p for p in policy.packages() if p[:1] == ("packs",)):
         findings += contract.check_pack(policy, package, analyses)
         if directory is not None:

@@ -175,6 +175,6 @@ def _proven(element: Element, fired: bool, absent: bool) -> list[Finding]:
 
 def _engine_message(text: str) -> str:
     """The engine's words without its drawing of the source."""
-    rows = [r.removeprefix("error:").strip() for r in text.split("Stack backtrace")[0].splitlines()]
-    told = [row for row in rows if row and not row.startswith(("-->", "|", "^")) and not row[0].isdigit()]
-    return (told[-1] if told else "evaluation failed").rstrip(".")[:300]
+    rows = text.partition("\nStack backtrace")[0].splitlines()
+    errors = [row.removeprefix("error:").strip() for row in rows if row.startswith("error:")]
+    return (errors[0] if errors else "evaluation failed").rstrip(".")[:300]

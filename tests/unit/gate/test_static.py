@@ -182,6 +182,23 @@ REFUSED = {
                                       "input.arguments.value.n >", "is_number("),
     "guard under not": deny("not is_number(input.arguments.value.n); input.arguments.value.n > 5", "compare.type",
                             "input.arguments.value.n > 5", "is_number("),
+    "guard on a shadowed variable": deny(
+        "n := input.arguments.value.a; is_number(n); count([1 | n := input.arguments.value.b; n > 5]) > 0",
+        "compare.type", "n > 5", "is_number(n)",
+    ),
+    "guard on a variable that every hides": deny(
+        "n := input.arguments.value.a; is_number(n); every n in input.arguments.value.l { n > 5 }",
+        "compare.type", "n > 5", "is_number(n)",
+    ),
+    "guard of one's own": Sample(
+        DENY % "is_number(input.arguments.value.n); input.arguments.value.n > 5" + "is_number(x) if x == x\n",
+        "names.shadowed", "is_number(x)", "another name",
+    ),
+    "import named as a builtin's namespace": Sample(
+        "import data.packs.acme as time\n" + DENY % "time.now_ns(1)" + "now_ns(x) if x == 1\n",
+        "names.shadowed", "import", "another name",
+    ),
+    "operators by name": deny('neq(input.subject.status, "ok")', "builtin.refused", "neq", ""),
     "dates in order": deny('input.time.date > "2026-01-01"', "compare.type", "input.time.date", "parse_rfc3339_ns"),
     "text in order": deny('input.time.ns > "5"', "compare.type", '"5"', "Compare numbers"),
     "wildcard guard": deny("is_number(input.arguments.value.x[_]); input.arguments.value.x[_] > 5", "compare.type",
@@ -197,6 +214,9 @@ REFUSED = {
     "status to a function": Sample(
         DENY % "bad(input.subject.status)" + 'bad(s) if s == "failed"\n', "checks.positive", "input.subject.status)"
     ),
+    "status inside a set": deny('not "failed" in {input.subject.status}', "checks.positive", '"failed"', '== "ok"'),
+    "status in a set compared": deny('{input.subject.status} != {"ok"}', "checks.positive", "{input", '== "ok"'),
+    "status by a builtin": deny('lower(input.subject.status) == "failed"', "checks.positive", "lower", '== "ok"'),
     # phases
     "arguments in allow": allow("input.arguments.size < 5", "phase.call", "input.arguments.size", "Deny or require"),
     "session in hide": Sample(
@@ -257,6 +277,11 @@ REFUSED = {
     "asserted in an else": Sample(
         DENY % "grade == 2" + 'grade := 1 if input.asserted.task == "x"\nelse := 2\n', "asserted.negated", "grade :="
     ),
+    "asserted by default": deny(
+        'object.get(input.asserted.extra, "x", 1) == 1', "asserted.negated", "object.get", "positively"
+    ),
+    "asserted is_null": deny("is_null(input.asserted.task)", "asserted.negated", "is_null", "positively"),
+    "asserted among null": deny("input.asserted.task in {null}", "asserted.negated", "{null", "positively"),
     # what may be read
     "another pack": deny("data.packs.other.meta", "reads.foreign", "data.packs.other", "data.lib and data.org"),
     "all packs": deny("some p; data.packs[p].meta", "reads.foreign", "data.packs", "data.lib"),
