@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 
 from pdp.adapters.grpc import fields
 from pdp.adapters.grpc.answers import record_ref
@@ -135,9 +136,10 @@ def _failure(failure: Failure | None) -> admin_pb2.Fault | None:
     return admin_pb2.Fault(code=failure.code, message=failure.message, at=fields.timestamp(failure.at_ns))
 
 
-def _problem(code: str, at_ns: int) -> admin_pb2.Fault | None:
-    """A problem that is known by its code only."""
-    return _failure(Failure(code, "The last attempt failed; the operator's log says why.", at_ns)) if code else None
+def _problem(code: str, at_ns: int, advice: str = "") -> admin_pb2.Fault | None:
+    """A problem that lasts: known by its code, and as of the status's own instant."""
+    said = advice or "The last attempt failed; the operator's log says why."
+    return _failure(Failure(code, said, at_ns)) if code else None
 
 
 def _switches(rows: Iterable[SwitchRow], caller: Caller) -> Iterable[admin_pb2.Switch]:
@@ -184,22 +186,26 @@ def _registries(status: Status, caller: Caller) -> Iterable[admin_pb2.RegistrySt
 
 
 def _registry(tenant: str, entry: Mapping[str, Json], at_ns: int) -> admin_pb2.RegistryStatus:
+    """One tenant's part of `Registry.status`."""
+    refused = entry.get("refused")
+    denied = {k: str(v) for k, v in refused.items()} if isinstance(refused, Mapping) else {}
+    problem = _text(entry, "problem")
     found = admin_pb2.RegistryStatus(
         tenant=tenant,
         serial=_number(entry, "serial"),
-        tools_loaded=_number(entry, "tools_loaded"),
-        stale=entry.get("stale") is True,
-        last_failure=_problem(_text(entry, "problem"), at_ns),
+        tools_loaded=max(0, _number(entry, "tools") - len(denied)),
+        tools_denied=(_denied(key, code) for key, code in sorted(denied.items())),
+        stale=bool(problem) and _text(entry, "state") == "ok",
+        last_failure=_problem(problem, at_ns, _text(entry, "advice")),
     )
-    for name in ("expires", "loaded"):
-        if _number(entry, f"{name}_ns"):
-            getattr(found, f"{name}_at").CopyFrom(fields.timestamp(_number(entry, f"{name}_ns")))
-    for denied in _list(entry, "tools_denied"):
-        if isinstance(denied, Mapping):
-            reason = types_pb2.Reason(code=_text(denied, "code"), rule="service")
-            tool = admin_pb2.DeniedTool(server=_text(denied, "server"), name=_text(denied, "name"), reasons=[reason])
-            found.tools_denied.append(tool)
+    with suppress(ValueError):  # nothing is loaded, so nothing expires
+        found.expires_at.FromJsonString(_text(entry, "expires"))
     return found
+
+
+def _denied(key: str, code: str) -> admin_pb2.DeniedTool:
+    server, _, name = key.partition("/")
+    return admin_pb2.DeniedTool(server=server, name=name, reasons=[types_pb2.Reason(code=code, rule="service")])
 
 
 def _key_sets(status: Status) -> Iterable[admin_pb2.KeySetStatus]:

@@ -59,17 +59,12 @@ def ask(request: decision_pb2.DecideRequest) -> Ask:
 
 
 def list_ask(request: decision_pb2.FilterToolsRequest) -> ListAsk:
-    """A FilterToolsRequest. Raises InvalidRequest naming the field, and Unsupported for what this release cannot ask:
-    a list by another method, and one about no tool at all."""
+    """A FilterToolsRequest. Raises InvalidRequest naming the field, and Unsupported for a list by another method."""
     request_id = fields.request_id(request.request_id)
     server = fields.name(request.server, "server", mandatory=True)
     if fields.name(request.method, "method", limit=fields.MAX_WORD) not in ("", METHOD_TOOL_LIST):
         raise Unsupported("target.unsupported", f"method: only {METHOD_TOOL_LIST} is filtered by this release.")
     fields.count(request.definitions_json, "definitions_json", fields.MAX_DEFINITIONS)
-    if request.presented_only and not request.definitions_json:
-        raise Unsupported(
-            "request.unsupported", "presented_only: a server that listed no tools has none to filter; show none."
-        )
     return ListAsk(
         request_id=request_id,
         server=server,
@@ -78,6 +73,7 @@ def list_ask(request: decision_pb2.FilterToolsRequest) -> ListAsk:
         ),
         credential=_credential(request.credential),
         session=_session(request.session),
+        presented_only=request.presented_only,
         protocol_version=fields.name(request.protocol_version, "protocol_version", limit=fields.MAX_WORD),
     )
 
@@ -141,11 +137,10 @@ def _credential(credential: types_pb2.Credential) -> Credential:
 
 
 def _session(session: types_pb2.Session) -> SessionAsk:
-    task = fields.text(session.task, "session.task", fields.MAX_TASK)
     return SessionAsk(
         id=fields.name(session.id, "session.id"),
-        # an agent's own statement must not look vouched for; until SessionAsk can say so, it is left out
-        task="" if session.task_by_agent else task,
+        task=fields.text(session.task, "session.task", fields.MAX_TASK),
+        task_by_agent=session.task_by_agent,
         parent=fields.name(session.parent, "session.parent", limit=fields.MAX_TOKEN),
         task_token=fields.name(session.task_token, "session.task_token", limit=fields.MAX_TOKEN),
         handle=fields.name(session.handle, "session.handle", limit=fields.MAX_TOKEN),

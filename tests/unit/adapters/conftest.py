@@ -1,0 +1,386 @@
+"""The real service behind the real server, on stand-ins for the ports at its edges."""
+
+import datetime
+import hashlib
+import ipaddress
+import itertools
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import grpc.aio
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from pdp.adapters.grpc.options import ServerOptions
+from pdp.adapters.grpc.server import Server
+from pdp.adapters.grpc.servicer import Services
+from pdp.content import ArgumentContent
+from pdp.core.errors import Unauthenticated
+from pdp.core.facts import (
+    NS,
+    OK,
+    AgentFact,
+    Identity,
+    ServerFact,
+    SubjectFact,
+    TargetFact,
+    failed,
+    missing,
+)
+from pdp.core.request import Bearer, Caller, Role
+from pdp.core.switches import Switches
+from pdp.ports import LoadedPolicy, PinnedTool
+from pdp.service.admin import Admin
+from pdp.service.decide import Decide, Terms
+from pdp.service.entrance import Entrance, Limits
+from pdp.service.establish import Establish
+from pdp.service.evaluate import Nobody
+from pdp.service.filter import Filter
+from pdp.service.record import Recorder
+from pdp.service.records import Records
+from pdp.service.reload import Reloads
+from pdp.service.repeat import Repeats
+from pdp.service.state import State
+from pdp.sessions.memory import MemorySessions
+from pdp.sessions.options import SessionOptions
+from pdp.store.options import StoreOptions
+from pdp.store.sqlite import SqliteStore
+from pdp.v1 import (
+    admin_pb2_grpc,
+    approval_pb2_grpc,
+    audit_pb2_grpc,
+    consent_pb2_grpc,
+    decision_pb2_grpc,
+    explain_pb2_grpc,
+)
+
+AT = 1_800_000_000 * NS
+TOOLS = ("git_log", "git_reset", "git_status")
+ALLOWED = {"effect": "allow", "reasons": [], "requirements": [], "obligations": [], "hidden": [], "waived": []}
+
+
+class Clock:
+    def __init__(self):
+        self.now = AT
+
+    def now_ns(self):
+        return self.now
+
+    def monotonic_ns(self):
+        return 1
+
+
+class Entropy:
+    def __init__(self):
+        self.count = itertools.count()
+
+    def bytes(self, count):
+        return hashlib.shake_128(str(next(self.count)).encode()).digest(count)
+
+
+class Callers:
+    """Knows callers by a word in `authorization`, or by a SAN."""
+
+    def __init__(self):
+        self.known = {
+            "gateway": Caller("gateway", "acme", frozenset({Role.DECIDE}), frozenset({"git"})),
+            "operator": Caller("operator", "acme", frozenset({Role.OPERATE}), frozenset()),
+            "root": Caller("root", "*", frozenset({Role.OPERATE, Role.AUDIT}), frozenset()),
+            "auditor": Caller("auditor", "acme", frozenset({Role.AUDIT}), frozenset()),
+            "stranger": Caller("stranger", "other", frozenset({Role.AUDIT}), frozenset()),
+            "nobody": Caller("nobody", "acme", frozenset(), frozenset({"git"})),
+            "all": Caller("all", "acme", frozenset(Role), frozenset({"*"})),
+        }
+        self.peers = []
+
+    async def authenticate(self, peer, _at_ns):
+        self.peers.append(peer)
+        proofs = [peer.authorization.removeprefix("Bearer ")]
+        proofs += [san.partition("//")[2] for san in peer.sans if san.startswith("uri:")]
+        for proof in proofs:
+            if proof in self.known:
+                return self.known[proof]
+        raise Unauthenticated("caller.unauthenticated", "No caller credential was shown.")
+
+
+class Subjects:
+    async def identify(self, credential, *, caller, audiences, at_ns):
+        if not isinstance(credential, Bearer):
+            return Identity(SubjectFact(missing("subject.missing", "No credential.")), AgentFact(OK))
+        subject = SubjectFact(OK, "verified", credential.token, "https://id.example", expires_ns=at_ns + 600 * NS)
+        return Identity(subject, AgentFact(OK, "verified", "assistant"))
+
+    def key_status(self, _at_ns):
+        return {"https://id.example": {"source": "file", "keys": 2, "age_seconds": 5, "problem": ""}}
+
+
+class View:
+    def serial(self, _tenant):
+        return 3
+
+    def digest(self, _tenant):
+        return "d" * 64
+
+    def waivers(self, _tenant):
+        return ()
+
+    def server(self, _tenant, server, _at_ns):
+        return ServerFact(OK, server, f"https://{server}.example", "platform")
+
+    def tools(self, _tenant, _server):
+        return TOOLS
+
+    def target(self, _tenant, server, name, _presented, _at_ns, *, listing=False):
+        if name not in TOOLS:
+            return TargetFact(failed("tool.unknown", "Unknown."), f"tool:{name}", "tool", name, server)
+        return TargetFact(OK, f"tool:{name}", "tool", name, server, risk="low", manifest_sha256="0" * 64)
+
+    def pinned(self, _tenant, server, name):
+        schema = {"type": "object"}
+        return (
+            PinnedTool(server, name, "0" * 64, schema, {"name": name, "inputSchema": schema})
+            if name in TOOLS
+            else None
+        )
+
+
+class Registry:
+    def view(self, _at_ns):
+        return View()
+
+    async def reload(self, _at_ns):
+        return ()
+
+    def status(self, _at_ns):
+        entry = {
+            "serial": 3,
+            "digest": "d",
+            "expires": "2030-01-01T00:00:00Z",
+            "state": "ok",
+            "problem": "set.unreadable",
+            "advice": "Sign it again.",
+            "tools": 3,
+            "refused": {"git/git_reset": "tool.unsigned"},
+        }
+        return {"acme": entry, "other": {"serial": 9, "tools": 0, "refused": {}, "problem": ""}}
+
+
+class Engine:
+    """Answers by a function of the input document that tests replace."""
+
+    name = "embedded"
+    version = "stand-in/1"
+
+    def __init__(self):
+        self.answer = self.allow
+
+    @staticmethod
+    def allow(document):
+        keys = [t["key"] for t in document["targets"] if t["status"] == "ok"]
+        if not keys:
+            return denial("tool.unknown")
+        return {**ALLOWED, "visible": keys}
+
+    async def evaluate(self, asked):
+        found = self.answer(json.loads(asked.document))
+        if hasattr(found, "__await__"):
+            found = await found
+        return json.dumps(found).encode()
+
+    async def close(self):
+        pass
+
+
+def denial(code):
+    reason = {"code": code, "message": "No.", "rule": "packs.baseline.deny", "control": "MB-1"}
+    return {**ALLOWED, "effect": "deny", "visible": [], "reasons": [reason]}
+
+
+class Policies:
+    def __init__(self, engine):
+        self.engine = engine
+
+    async def load(self, active):
+        if active == "sha256:p":
+            return None
+        return LoadedPolicy("r1", "sha256:p", "sha256:o", ("acme",), self.engine, lambda _: True, b"bundle")
+
+
+@dataclass
+class Edges:
+    """The stand-ins, to be bent by a test."""
+
+    clock: Clock = field(default_factory=Clock)
+    callers: Callers = field(default_factory=Callers)
+    engine: Engine = field(default_factory=Engine)
+    healthy: bool = True
+
+
+@pytest.fixture
+def edges():
+    return Edges()
+
+
+@pytest.fixture
+async def store(tmp_path):
+    found = SqliteStore.open(StoreOptions(path=tmp_path / "store"), entropy=Entropy())
+    yield found
+    await found.close()
+
+
+@pytest.fixture
+async def services(edges, store):
+    entropy, clock, key = Entropy(), edges.clock, b"k" * 32
+    subjects, registry = Subjects(), Registry()
+    sessions = MemorySessions(SessionOptions())
+    state = State(Switches())
+    recorder = Recorder(store, clock, entropy, boot="boot-1", index_key=key)
+    establish = Establish(subjects, ArgumentContent(), sessions, store, entropy=entropy, index_key=key)
+
+    async def reload_keys(_at_ns):
+        pass
+
+    reloads = Reloads(state, Policies(edges.engine), registry, subjects, reload_keys, recorder, clock)
+    await reloads((), by="")
+    yield Services(
+        entrance=Entrance(edges.callers, store, recorder, clock, Limits()),
+        decide=Decide(state, establish, Repeats(store, key), Nobody(), recorder, sessions, clock, Terms()),
+        filter=Filter(state, establish, recorder, clock, Terms()),
+        admin=Admin(state, reloads, registry, subjects, store, recorder, clock, "0.1.0"),
+        reloads=reloads,
+        records=Records(store),
+    )
+    await state.close()
+
+
+@pytest.fixture
+async def serve(services, edges) -> AsyncIterator:
+    """Starts servers with options; they end with the test."""
+    started = []
+
+    async def start(*, with_services=services, reflection_on=False, **options):
+        options.setdefault("listen", ("127.0.0.1:0",))
+        server = Server(
+            ServerOptions(**options),
+            with_services,
+            answers=lambda: edges.healthy,
+            entropy=Entropy(),
+            reflection_on=reflection_on,
+        )
+        started.append(server)
+        await server.start()
+        return server
+
+    yield start
+    for server in started:
+        await server.close()
+
+
+def stubs_of(channel):
+    return SimpleNamespace(
+        decision=decision_pb2_grpc.DecisionServiceStub(channel),
+        admin=admin_pb2_grpc.AdminServiceStub(channel),
+        audit=audit_pb2_grpc.AuditServiceStub(channel),
+        explain=explain_pb2_grpc.ExplainServiceStub(channel),
+        approval=approval_pb2_grpc.ApprovalServiceStub(channel),
+        consent=consent_pb2_grpc.ConsentServiceStub(channel),
+        channel=channel,
+    )
+
+
+@pytest.fixture
+async def connect():
+    """Opens channels; they end with the test."""
+    channels = []
+
+    def open_channel(target, credentials=None):
+        options = [("grpc.enable_http_proxy", 0)]
+        channel = (
+            grpc.aio.insecure_channel(target, options)
+            if credentials is None
+            else grpc.aio.secure_channel(target, credentials, options)
+        )
+        channels.append(channel)
+        return stubs_of(channel)
+
+    yield open_channel
+    for channel in channels:
+        await channel.close()
+
+
+@pytest.fixture
+async def pdp(serve, connect):
+    """A running server on loopback, and stubs for it."""
+    server = await serve()
+    return connect(server.addresses[0])
+
+
+@pytest.fixture
+def as_caller():
+    def metadata(name):
+        return (("authorization", f"Bearer {name}"),)
+
+    return metadata
+
+
+class Authority:
+    """A certificate authority of this run."""
+
+    def __init__(self, name="ca"):
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        self.certificate = self._certificate(self.name, self.key, self.key, ca=True, sans=())
+
+    @property
+    def pem(self):
+        return self.certificate.public_bytes(serialization.Encoding.PEM)
+
+    def issue(self, *sans):
+        """(certificate, key), PEM."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "uri:spiffe://gateway")])
+        certificate = self._certificate(subject, key, self.key, ca=False, sans=sans)
+        private = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        return certificate.public_bytes(serialization.Encoding.PEM), private
+
+    def _certificate(self, subject, key, signer, *, ca, sans):
+        now = datetime.datetime.now(datetime.UTC)
+        day = datetime.timedelta(days=1)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self.name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - day)
+            .not_valid_after(now + day)
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        )
+        if sans:
+            builder = builder.add_extension(x509.SubjectAlternativeName(sans), critical=False)
+        return builder.sign(signer, hashes.SHA256())
+
+
+LOOPBACK = (x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
+
+
+@pytest.fixture
+def authority():
+    return Authority()
+
+
+@pytest.fixture
+def server_files(authority, tmp_path):
+    """TLS options of a server with a certificate of `authority`."""
+    certificate, key = authority.issue(*LOOPBACK)
+    files = {"certificate_file": certificate, "key_file": key, "client_ca_file": authority.pem}
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    return {name: tmp_path / name for name in files}

@@ -1,0 +1,271 @@
+"""Every call through the real server and the real service."""
+
+import asyncio
+import json
+
+import grpc
+import pytest
+
+from pdp.core.request import Role
+from pdp.v1 import admin_pb2, approval_pb2, audit_pb2, consent_pb2, decision_pb2, explain_pb2
+from pdp.v1 import types_pb2 as t
+
+ROLES = {
+    ("decision", decision_pb2): Role.DECIDE,
+    ("explain", explain_pb2): Role.EXPLAIN,
+    ("approval", approval_pb2): Role.APPROVE,
+    ("consent", consent_pb2): Role.SUBJECT,
+    ("audit", audit_pb2): Role.AUDIT,
+    ("admin", admin_pb2): Role.OPERATE,
+}
+CALLS = [
+    (name, method.name, role)
+    for (name, module), role in ROLES.items()
+    for service in module.DESCRIPTOR.services_by_name.values()
+    for method in service.methods
+]
+BODIES = {"Decide", "FilterTools", "GetStatus", "Reload", "SetSwitch", "GetRecord"}
+GATEWAY, OPERATOR, AUDITOR = "gateway", "operator", "auditor"
+
+
+def decide(name="git_status", **changes):
+    request = decision_pb2.DecideRequest(
+        request_id="r-1",
+        method="tools/call",
+        target=t.Target(tool=t.ToolTarget(server="git", name=name, arguments_json=b'{"n":1}')),
+        credential=t.Credential(bearer="ada"),
+    )
+    request.MergeFrom(decision_pb2.DecideRequest(**changes))
+    return request
+
+
+async def raised(call):
+    with pytest.raises(grpc.RpcError) as error:
+        await call
+    found = error.value
+    return found.code(), dict(found.trailing_metadata() or ()).get("pdp-code"), found.details()
+
+
+async def none():
+    for nothing in ():
+        yield nothing
+
+
+async def invoke(pdp, service, method, metadata):
+    """Any call, with an empty request; its status."""
+    call = getattr(getattr(pdp, service), method)
+    kind = type(call).__name__
+    module = next(m for (name, m), _ in ROLES.items() if name == service)
+    request = none() if kind.startswith("Stream") else getattr(module, f"{method}Request")()
+    made = call(request, metadata=metadata, timeout=10)
+    try:
+        if kind.endswith("StreamMultiCallable"):
+            async for _ in made:
+                pass
+        else:
+            await made
+    except grpc.RpcError as error:
+        return error.code()
+    return grpc.StatusCode.OK
+
+
+def test_all_services_are_listed():
+    assert len(CALLS) == 25
+
+
+@pytest.mark.parametrize(("service", "method", "role"), CALLS)
+async def test_a_call_needs_its_role_before_anything_is_said(pdp, edges, as_caller, service, method, role):
+    others = frozenset(Role) - {role}
+    edges.callers.known["others"] = edges.callers.known["all"].__class__("others", "acme", others, frozenset({"*"}))
+    assert await invoke(pdp, service, method, ()) is grpc.StatusCode.UNAUTHENTICATED
+    assert await invoke(pdp, service, method, as_caller("others")) is grpc.StatusCode.PERMISSION_DENIED
+    admitted = await invoke(pdp, service, method, as_caller("all"))
+    if method not in BODIES:
+        assert admitted is grpc.StatusCode.UNIMPLEMENTED
+    else:
+        assert admitted in (grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT)
+
+
+async def test_an_allow_with_its_durable_record(pdp, as_caller, store):
+    found = await pdp.decision.Decide(decide(), metadata=as_caller(GATEWAY))
+    assert found.effect == t.EFFECT_ALLOW
+    assert found.HasField("valid_until")
+    assert found.policy.digest == "sha256:p"
+    assert store.record(found.decision_id).ref.index == found.record.index
+    assert found.record.leaf_hash == store.record(found.decision_id).ref.leaf_hash
+
+
+async def test_a_denial_reads_the_same_for_unknown_and_denied(pdp, as_caller, edges):
+    unknown = await pdp.decision.Decide(decide("no_such"), metadata=as_caller(GATEWAY))
+    from_policy = {"effect": "deny", "visible": [], "reasons": [
+        {"code": "acme.no", "message": "No.", "rule": "packs.acme.deny", "control": ""}
+    ]}
+    edges.engine.answer = lambda _: {"requirements": [], "obligations": [], "hidden": [], "waived": []} | from_policy
+    denied = await pdp.decision.Decide(decide(request_id="r-2"), metadata=as_caller(GATEWAY))
+    assert (unknown.effect, denied.effect) == (t.EFFECT_DENY, t.EFFECT_DENY)
+    assert unknown.safe_message == denied.safe_message != ""
+    assert [r.code for r in denied.reasons] == ["acme.no"]
+
+
+async def test_pending(pdp, as_caller, edges):
+    wanted = {"kind": "approval", "id": "a", "code": "acme.a", "control": "", "stage": 1, "ttl_seconds": 60}
+    edges.engine.answer = lambda document: edges.engine.allow(document) | {
+        "effect": "pending", "requirements": [wanted]
+    }
+    found = await pdp.decision.Decide(decide(), metadata=as_caller(GATEWAY))
+    assert found.effect == t.EFFECT_PENDING
+    assert [r.kind for r in found.pending.requirements] == [t.REQUIREMENT_KIND_APPROVAL]
+    assert found.pending.HasField("retry_after")
+
+
+async def test_a_repeat_is_the_same_answer(pdp, as_caller, store):
+    first = await pdp.decision.Decide(decide(), metadata=as_caller(GATEWAY))
+    size = store.size()
+    again = await pdp.decision.Decide(decide(), metadata=as_caller(GATEWAY))
+    assert (again.decision_id, store.size()) == (first.decision_id, size)
+    other = decide(call_id="another")
+    status, code, _ = await raised(pdp.decision.Decide(other, metadata=as_caller(GATEWAY)))
+    assert (status, code) == (grpc.StatusCode.INVALID_ARGUMENT, "request.reused")
+
+
+async def test_a_malformed_request_names_the_field_and_is_recorded(pdp, as_caller, store):
+    size = store.size()
+    request = decision_pb2.DecideRequest(request_id="r", method="tools/call", target=t.Target())
+    status, code, details = await raised(pdp.decision.Decide(request, metadata=as_caller(GATEWAY)))
+    assert (status, code) == (grpc.StatusCode.INVALID_ARGUMENT, "request.malformed")
+    assert details.startswith("target: ")
+    refusal = json.loads(store.record_at(size).record)
+    assert refusal["kind"] == "refusal"
+    assert b"gateway" in store.record_at(size).record
+
+
+@pytest.mark.parametrize("arguments", [b"[]", b'{"a":1,"a":2}', b"{", b'{"n":99999999999999999999}'])
+async def test_arguments_that_are_no_strict_object(pdp, as_caller, arguments):
+    target = t.Target(tool=t.ToolTarget(server="git", name="git_status", arguments_json=arguments))
+    request = decision_pb2.DecideRequest(request_id="r", method="tools/call", target=target)
+    status, _, details = await raised(pdp.decision.Decide(request, metadata=as_caller(GATEWAY)))
+    assert status is grpc.StatusCode.INVALID_ARGUMENT
+    assert "arguments" in details
+
+
+async def test_a_server_that_the_caller_does_not_front(pdp, as_caller):
+    request = decide()
+    request.target.tool.server = "mail"
+    status, code, _ = await raised(pdp.decision.Decide(request, metadata=as_caller(GATEWAY)))
+    assert (status, code) == (grpc.StatusCode.PERMISSION_DENIED, "caller.server")
+
+
+async def test_a_deadline_that_leaves_no_room(pdp, as_caller, store):
+    size = store.size()
+    with pytest.raises(grpc.RpcError) as error:
+        await pdp.decision.Decide(decide(), metadata=as_caller(GATEWAY), timeout=0.001)
+    assert error.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert store.size() == size
+
+
+async def test_several_authorization_values_prove_nothing(pdp, as_caller, edges):
+    twice = as_caller(GATEWAY) + as_caller(GATEWAY)
+    status, _, _ = await raised(pdp.decision.Decide(decide(), metadata=twice))
+    assert status is grpc.StatusCode.UNAUTHENTICATED
+    assert edges.callers.peers[-1].authorization == "Bearer gateway, Bearer gateway"
+
+
+async def test_a_filtered_list(pdp, as_caller, store):
+    request = decision_pb2.FilterToolsRequest(
+        request_id="r", server="git", credential=t.Credential(bearer="ada"), definitions_json=[b'{"name":"git_log"}', b'{"name":"evil"}']
+    )
+    found = await pdp.decision.FilterTools(request, metadata=as_caller(GATEWAY))
+    assert found.effect == t.EFFECT_ALLOW
+    assert [(tool.name, json.loads(tool.definition_json)["name"]) for tool in found.tools] == [("git_log", "git_log")]
+    assert [h.name for h in found.hidden] == ["evil"]
+    assert store.record(found.decision_id).ref.index == found.record.index
+
+
+async def test_a_switch_acts_on_the_next_call(pdp, as_caller):
+    wanted = admin_pb2.Switch(scope=admin_pb2.SWITCH_SCOPE_TOOL, server="git", value="git_status", engaged=True)
+    request = admin_pb2.SetSwitchRequest(request_id="s-1", switch=wanted)
+    found = await pdp.admin.SetSwitch(request, metadata=as_caller(OPERATOR))
+    assert (found.switch.set_by, found.switch.tenant, found.switch.engaged) == ("operator", "acme", True)
+    assert found.switch_epoch > 0
+    assert found.record.leaf_hash
+    answer = await pdp.decision.Decide(decide(), metadata=as_caller(GATEWAY))
+    assert answer.effect == t.EFFECT_DENY
+
+
+async def test_reload_says_what_became_of_each_part(pdp, as_caller):
+    parts = [admin_pb2.RELOAD_PART_POLICY, admin_pb2.RELOAD_PART_KEYS]
+    found = await pdp.admin.Reload(admin_pb2.ReloadRequest(parts=parts), metadata=as_caller(OPERATOR))
+    assert [(r.part, r.ok, r.changed) for r in found.results] == [(p, True, False) for p in parts]
+    assert found.record.log
+
+
+async def test_status_shows_an_operator_its_own_tenant(pdp, as_caller):
+    scopes = {"operator": admin_pb2.SWITCH_SCOPE_TENANT, "root": admin_pb2.SWITCH_SCOPE_EVERYTHING}
+    for caller, scope in scopes.items():
+        wanted = admin_pb2.SetSwitchRequest(request_id="s", switch=admin_pb2.Switch(scope=scope, engaged=True))
+        await pdp.admin.SetSwitch(wanted, metadata=as_caller(caller))
+    own = await pdp.admin.GetStatus(admin_pb2.GetStatusRequest(), metadata=as_caller(OPERATOR))
+    everything = await pdp.admin.GetStatus(admin_pb2.GetStatusRequest(), metadata=as_caller("root"))
+    assert [r.tenant for r in own.registries] == ["acme"]
+    assert [r.tenant for r in everything.registries] == ["acme", "other"]
+    (registry,) = own.registries
+    assert (registry.serial, registry.tools_loaded, registry.stale) == (3, 2, True)
+    assert [(d.server, d.name, d.reasons[0].code) for d in registry.tools_denied] == [
+        ("git", "git_reset", "tool.unsigned")
+    ]
+    assert (registry.last_failure.code, registry.last_failure.message) == ("set.unreadable", "Sign it again.")
+    assert registry.expires_at.ToJsonString() == "2030-01-01T00:00:00Z"
+    assert (own.version, own.boot_id, own.serving) == ("0.1.0", "boot-1", admin_pb2.SERVING_STATE_SERVING)
+    assert (own.policy.policy.revision, own.policy.org_data_digest) == ("r1", "sha256:o")
+    assert [p.name for p in own.policy.packs] == ["acme"]
+    (keys,) = own.key_sets
+    assert (keys.issuer, keys.keys) == ("https://id.example", 2)
+    assert keys.fetched_at.seconds == own.time.seconds - 5
+    assert own.engine.engine == "stand-in/1"
+    assert [s.scope for s in own.switches] == [admin_pb2.SWITCH_SCOPE_EVERYTHING, admin_pb2.SWITCH_SCOPE_TENANT]
+
+
+async def test_another_tenants_switches_are_not_shown(pdp, as_caller, edges):
+    edges.callers.known["theirs"] = edges.callers.known["operator"].__class__(
+        "theirs", "other", frozenset({Role.OPERATE}), frozenset()
+    )
+    wanted = admin_pb2.Switch(scope=admin_pb2.SWITCH_SCOPE_AGENT, value="bot", engaged=True)
+    request = admin_pb2.SetSwitchRequest(request_id="s", switch=wanted)
+    await pdp.admin.SetSwitch(request, metadata=as_caller("theirs"))
+    own = await pdp.admin.GetStatus(admin_pb2.GetStatusRequest(), metadata=as_caller(OPERATOR))
+    assert not own.switches
+
+
+async def test_a_record_by_id_and_by_index(pdp, as_caller, store):
+    made = await pdp.decision.Decide(decide(), metadata=as_caller(GATEWAY))
+    by_id = audit_pb2.GetRecordRequest(decision_id=made.decision_id)
+    found = await pdp.audit.GetRecord(by_id, metadata=as_caller(AUDITOR))
+    assert found.record_json == store.record(made.decision_id).record
+    assert found.record == made.record
+    by_index = audit_pb2.GetRecordRequest(index=made.record.index)
+    assert (await pdp.audit.GetRecord(by_index, metadata=as_caller(AUDITOR))) == found
+    theirs = await raised(pdp.audit.GetRecord(by_id, metadata=as_caller("stranger")))
+    unknown = await raised(
+        pdp.audit.GetRecord(audit_pb2.GetRecordRequest(decision_id="x"), metadata=as_caller("stranger"))
+    )
+    assert theirs == unknown
+    assert theirs[0] is grpc.StatusCode.NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (audit_pb2.GetRecordRequest(), grpc.StatusCode.INVALID_ARGUMENT),
+        (audit_pb2.GetRecordRequest(index=2**63), grpc.StatusCode.INVALID_ARGUMENT),
+        (audit_pb2.GetRecordRequest(index=10**6), grpc.StatusCode.NOT_FOUND),
+        (audit_pb2.GetRecordRequest(index=0, with_values=True), grpc.StatusCode.PERMISSION_DENIED),
+    ],
+)
+async def test_records_that_are_not_given(pdp, as_caller, request_, status):
+    assert (await raised(pdp.audit.GetRecord(request_, metadata=as_caller(AUDITOR))))[0] is status
+
+
+async def test_calls_side_by_side(pdp, as_caller):
+    calls = [pdp.decision.Decide(decide(request_id=f"r-{i}"), metadata=as_caller(GATEWAY)) for i in range(20)]
+    found = await asyncio.gather(*calls)
+    assert len({f.record.index for f in found}) == 20

@@ -1,0 +1,131 @@
+"""Whatever a handler does, a caller gets one status with a code, and no text of ours."""
+
+import asyncio
+import logging
+from dataclasses import replace
+
+import grpc
+import pytest
+
+from pdp.core.errors import EngineFault, Unavailable
+from pdp.v1 import decision_pb2
+from pdp.v1 import types_pb2 as t
+
+SECRET = "s3cr3t-value"
+REQUEST = decision_pb2.DecideRequest(
+    request_id="r", method="tools/call", target=t.Target(tool=t.ToolTarget(server="git", name="x"))
+)
+
+
+class OddError(BaseException):
+    pass
+
+
+@pytest.fixture
+async def asked(serve, connect, services, as_caller):
+    """Asks a server whose Decide is the given function."""
+
+    async def ask(decide, **options):
+        server = await serve(with_services=replace(services, decide=decide), **options)
+        stub = connect(server.addresses[0]).decision
+        # no deadline on purpose: a handler that hangs must not hang its client
+        return stub.Decide(REQUEST, metadata=as_caller("gateway"))
+
+    return ask
+
+
+async def outcome(call):
+    with pytest.raises(grpc.RpcError) as error:
+        await asyncio.wait_for(call, 20)
+    found = error.value
+    return found.code(), dict(found.trailing_metadata()).get("pdp-code"), found.details()
+
+
+def raising(error):
+    async def decide(_ask, _caller):
+        raise error
+
+    return decide
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError(SECRET),
+        TimeoutError(SECRET),
+        asyncio.CancelledError(SECRET),
+        ExceptionGroup(SECRET, [ValueError(SECRET)]),
+        OddError(SECRET),
+        SystemExit(SECRET),
+        KeyboardInterrupt(SECRET),
+        StopAsyncIteration(SECRET),
+        EngineFault("policy.timeout", SECRET, detail=SECRET),
+    ],
+    ids=lambda e: type(e).__name__,
+)
+async def test_a_bug_is_internal_with_an_id_and_nothing_else(asked, caplog, error):
+    with caplog.at_level(logging.INFO, "pdp.grpc"):
+        status, code, details = await outcome(await asked(raising(error)))
+    assert (status, code) == (grpc.StatusCode.INTERNAL, "service.internal")
+    assert SECRET not in details
+    (record,) = [r for r in caplog.records if r.name == "pdp.grpc"]
+    assert record.event["id"] in details
+    assert record.event["method"] == "/pdp.v1.DecisionService/Decide"
+    assert any("test_interceptors.py" in frame for frame in record.event["trace"])
+    if not isinstance(error, EngineFault):  # a fault's detail is for the log
+        assert SECRET not in record.getMessage()
+
+
+async def test_a_fault_says_its_code_and_its_detail_stays(asked, caplog):
+    with caplog.at_level(logging.INFO, "pdp.grpc"):
+        fault = Unavailable("record.unavailable", "The record is away.", detail=SECRET)
+        found = await outcome(await asked(raising(fault)))
+    assert found == (grpc.StatusCode.UNAVAILABLE, "record.unavailable", "The record is away.")
+    (record,) = [r for r in caplog.records if r.name == "pdp.grpc"]
+    assert (record.event["detail"], record.levelno) == (SECRET, logging.WARNING)
+
+
+async def test_a_handler_that_hangs_is_given_up(asked):
+    async def hang(_ask, _caller):
+        await asyncio.Event().wait()
+
+    status, code, _ = await outcome(await asked(hang, max_call_seconds=1))
+    assert (status, code) == (grpc.StatusCode.DEADLINE_EXCEEDED, "service.timeout")
+
+
+async def test_a_caller_that_leaves_cancels_its_call_quietly(asked, caplog):
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def hang(_ask, _caller):
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    call = await asked(hang)
+    await begun.wait()
+    call.cancel()
+    await asyncio.wait_for(ended.wait(), 20)
+    assert not [r for r in caplog.records if r.name == "pdp.grpc"]
+
+
+@pytest.mark.parametrize(
+    "path", ["DecisionService/Decide", "ApprovalService/WatchApprovals"], ids=["unary", "stream"]
+)
+async def test_bytes_that_are_no_message(pdp, as_caller, path):
+    name = f"/pdp.v1.{path}"
+    if path.endswith("Decide"):
+        call = pdp.channel.unary_unary(name)(b"\xff\xff", metadata=as_caller("all"))
+        status, code, details = await outcome(call)
+    else:
+        call = pdp.channel.unary_stream(name)(b"\xff\xff", metadata=as_caller("all"))
+        status, code, details = await outcome(anext(aiter(call)))
+    assert (status, code) == (grpc.StatusCode.INVALID_ARGUMENT, "request.malformed")
+    assert details.startswith("request: ")
+
+
+async def test_an_unknown_method_is_unimplemented(pdp):
+    with pytest.raises(grpc.RpcError) as error:
+        await pdp.channel.unary_unary("/pdp.v1.DecisionService/Nope")(b"")
+    assert error.value.code() is grpc.StatusCode.UNIMPLEMENTED

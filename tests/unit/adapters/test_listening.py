@@ -1,0 +1,362 @@
+"""Where the server listens, and where it refuses to."""
+
+import asyncio
+import os
+import socket
+import ssl
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import grpc
+import pytest
+from cryptography import x509
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from pydantic import ValidationError
+
+from pdp.adapters.grpc.address import TcpAddress, UnixAddress, addresses
+from pdp.adapters.grpc.options import ServerOptions, TlsOptions
+from pdp.core.errors import ConfigurationFault
+from pdp.v1 import decision_pb2
+from pdp.v1 import types_pb2 as t
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+REQUEST = decision_pb2.DecideRequest(
+    request_id="r",
+    method="tools/call",
+    target=t.Target(tool=t.ToolTarget(server="git", name="git_log")),
+    credential=t.Credential(bearer="ada"),
+)
+
+
+def listening(*where, **options):
+    return addresses(ServerOptions(listen=where, **options))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("127.0.0.1:1", TcpAddress("127.0.0.1", 1, loopback=True)),
+        ("127.9.9.9:1", TcpAddress("127.9.9.9", 1, loopback=True)),
+        ("[::1]:65535", TcpAddress("::1", 65535, loopback=True)),
+        ("unix:/run/pdp/pdp.sock", UnixAddress(Path("/run/pdp/pdp.sock"))),
+    ],
+)
+def test_local_addresses(text, expected):
+    assert listening(text) == (expected,)
+
+
+@pytest.mark.parametrize(
+    "text", ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "localhost:1", "pdp.example:1", "[2001:db8::1]:1", "[::ffff:10.0.0.1]:1"]
+)
+def test_plaintext_on_a_network_is_refused_and_says_what_to_do(text):
+    with pytest.raises(ConfigurationFault) as refused:
+        listening(text)
+    assert refused.value.code == "config.plaintext"
+    for word in ("server.listen[0]", "server.tls", "127.0.0.1", "unix:"):
+        assert word in refused.value.message
+    tls = TlsOptions(certificate_file="c", key_file="k")
+    (found,) = listening(text, tls=tls)
+    assert not found.loopback
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", ":1", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "::1:80", "127.0.0.1:8\u0660", "http://x/:1",
+     "unix:", "unix:pdp.sock", "unix:/a/../b", "unix:/" + "x" * 120, "unix-abstract:pdp"],
+)  # fmt: skip
+def test_what_is_no_address(text):
+    with pytest.raises(ConfigurationFault):
+        listening(text)
+
+
+def test_the_same_address_twice():
+    with pytest.raises(ConfigurationFault, match="twice"):
+        listening("127.0.0.1:1", "127.0.0.1:1")
+
+
+def test_options_are_closed_and_paths_lie_beside_the_file(tmp_path):
+    with pytest.raises(ValidationError):
+        ServerOptions(listn=["127.0.0.1:1"])
+    found = ServerOptions.model_validate(
+        {"listen": ["unix:run/pdp.sock", "[::1]:1"], "tls": {"certificate_file": "c.pem", "key_file": "/k.pem"}},
+        context={"folder": tmp_path},
+    )
+    assert found.listen == (f"unix:{tmp_path}/run/pdp.sock", "[::1]:1")
+    assert (found.tls.certificate_file, found.tls.key_file) == (tmp_path / "c.pem", Path("/k.pem"))
+
+
+async def ask(stubs, metadata=()):
+    return (await stubs.decision.Decide(REQUEST, metadata=metadata, timeout=20)).effect
+
+
+@pytest.mark.parametrize(("group", "mode"), [(False, 0o600), (True, 0o660)])
+async def test_a_unix_socket_is_private_and_goes_with_its_server(serve, connect, as_caller, tmp_path, edges, group, mode):
+    path = tmp_path / "pdp.sock"
+    server = await serve(listen=(f"unix:{path}",), socket_group=group)
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+    assert await ask(connect(f"unix:{path}"), as_caller("gateway")) == t.EFFECT_ALLOW
+    assert edges.callers.peers[-1].transport == "unix"
+    await server.close()
+    assert not path.exists()
+
+
+async def test_several_addresses_at_once(serve, connect, as_caller, tmp_path, edges):
+    server = await serve(listen=(f"unix:{tmp_path}/s", "127.0.0.1:0"))
+    seen = []
+    for address in server.addresses:
+        await ask(connect(address), as_caller("gateway"))
+        seen.append(edges.callers.peers[-1].transport)
+    assert seen == ["unix", "loopback"]
+
+
+async def test_a_folder_that_everybody_may_write_is_refused(serve, tmp_path):
+    tmp_path.chmod(0o777)
+    with pytest.raises(ConfigurationFault, match="everybody may write"):
+        await serve(listen=(f"unix:{tmp_path}/s",))
+    tmp_path.chmod(0o700)
+
+
+async def test_a_folder_that_is_not_there(serve, tmp_path):
+    with pytest.raises(ConfigurationFault, match="does not exist"):
+        await serve(listen=(f"unix:{tmp_path}/none/s",))
+
+
+async def test_a_path_that_another_file_has(serve, tmp_path):
+    (tmp_path / "s").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    for name in ("s", "link"):
+        with pytest.raises(ConfigurationFault, match="another file"):
+            await serve(listen=(f"unix:{tmp_path}/{name}",))
+    assert (tmp_path / "s").read_text() == "mine"
+
+
+async def test_a_socket_on_which_somebody_answers_is_not_taken(serve, connect, as_caller, tmp_path):
+    path = f"unix:{tmp_path}/s"
+    await serve(listen=(path,))
+    with pytest.raises(ConfigurationFault, match="another server answers"):
+        await serve(listen=(path,))
+    assert await ask(connect(path), as_caller("gateway")) == t.EFFECT_ALLOW
+
+
+async def test_a_socket_left_behind_is_replaced(serve, connect, as_caller, tmp_path):
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(f"{tmp_path}/s")
+    await serve(listen=(f"unix:{tmp_path}/s",))
+    assert await ask(connect(f"unix:{tmp_path}/s"), as_caller("gateway")) == t.EFFECT_ALLOW
+
+
+async def test_the_umask_is_as_before(serve, tmp_path):
+    before = os.umask(0o022)
+    try:
+        await serve(listen=(f"unix:{tmp_path}/s",))
+        assert os.umask(0o022) == 0o022
+    finally:
+        os.umask(before)
+
+
+async def test_two_servers_do_not_share_a_port(serve):
+    first = await serve()
+    with pytest.raises(ConfigurationFault, match=r"server.listen\[0\]: cannot be bound"):
+        await serve(listen=first.addresses)
+
+
+async def test_a_request_beyond_the_limit_is_refused(serve, connect, as_caller):
+    server = await serve(max_message_bytes=2048)
+    stubs = connect(server.addresses[0])
+    big = decision_pb2.DecideRequest()
+    big.CopyFrom(REQUEST)
+    big.session.task = "x" * 4096
+    with pytest.raises(grpc.RpcError) as error:
+        await stubs.decision.Decide(big, metadata=as_caller("gateway"))
+    assert error.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert await ask(stubs, as_caller("gateway")) == t.EFFECT_ALLOW
+
+
+def hanging():
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def decide(_ask, _caller):
+        begun.set()
+        await go.wait()
+        raise ConfigurationFault("a.b", "over")
+
+    return decide, begun, go
+
+
+async def test_calls_beyond_the_limit_are_refused_before_they_start(serve, connect, as_caller, services):
+    decide, begun, go = hanging()
+    server = await serve(with_services=replace(services, decide=decide), max_concurrent=1)
+    stubs = connect(server.addresses[0])
+    first = stubs.decision.Decide(REQUEST, metadata=as_caller("gateway"))
+    await begun.wait()
+    with pytest.raises(grpc.RpcError) as error:
+        await ask(stubs, as_caller("gateway"))
+    assert error.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    go.set()
+    with pytest.raises(grpc.RpcError):
+        await first
+
+
+async def health(stubs, service=""):
+    stub = health_pb2_grpc.HealthStub(stubs.channel)
+    return (await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=20)).status
+
+
+async def test_health_follows_the_service(pdp, edges):
+    assert await health(pdp) == SERVING
+    assert await health(pdp, "pdp.v1.DecisionService") == SERVING
+    edges.healthy = False
+    assert await health(pdp) == NOT_SERVING
+    assert await health(pdp, "pdp.v1.DecisionService") == NOT_SERVING
+
+
+async def test_health_knows_its_services_only_and_is_not_watched(pdp):
+    with pytest.raises(grpc.RpcError) as error:
+        await health(pdp, "pdp.v1.Other")
+    assert error.value.code() is grpc.StatusCode.NOT_FOUND
+    stub = health_pb2_grpc.HealthStub(pdp.channel)
+    with pytest.raises(grpc.RpcError) as error:
+        await anext(aiter(stub.Watch(health_pb2.HealthCheckRequest(), timeout=20)))
+    assert error.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_a_drain_finishes_what_was_begun_and_takes_no_more(serve, connect, as_caller, services):
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def decide(ask_, caller):
+        begun.set()
+        await go.wait()
+        return await services.decide(ask_, caller)
+
+    server = await serve(with_services=replace(services, decide=decide))
+    stubs = connect(server.addresses[0])
+    call = stubs.decision.Decide(REQUEST, metadata=as_caller("gateway"))
+    await begun.wait()
+    draining = asyncio.create_task(server.drain(20))
+    await asyncio.sleep(0)
+    assert not server._health._serving
+    with pytest.raises(grpc.RpcError) as error:
+        while True:  # until the listener is gone
+            await ask(connect(server.addresses[0]), as_caller("gateway"))
+    assert error.value.code() is grpc.StatusCode.UNAVAILABLE
+    go.set()
+    assert (await call).effect == t.EFFECT_ALLOW
+    await draining
+    await server.wait_closed()
+
+
+async def test_a_drain_does_not_wait_beyond_its_grace(serve, connect, as_caller, services):
+    decide, begun, _ = hanging()
+    server = await serve(with_services=replace(services, decide=decide), drain_seconds=0.1)
+    call = connect(server.addresses[0]).decision.Decide(REQUEST, metadata=as_caller("gateway"))
+    await begun.wait()
+    await asyncio.wait_for(server.drain(), 20)
+    with pytest.raises((grpc.RpcError, asyncio.CancelledError)):
+        await call
+
+
+async def reflected(stubs):
+    async def questions():
+        yield reflection_pb2.ServerReflectionRequest(list_services="")
+
+    stub = reflection_pb2_grpc.ServerReflectionStub(stubs.channel)
+    async for found in stub.ServerReflectionInfo(questions(), timeout=20):
+        return {s.name for s in found.list_services_response.service}
+    return set()
+
+
+async def test_reflection_is_for_development(serve, connect):
+    on = await serve(reflection_on=True)
+    assert "pdp.v1.DecisionService" in await reflected(connect(on.addresses[0]))
+    off = await serve()
+    with pytest.raises(grpc.RpcError) as error:
+        await reflected(connect(off.addresses[0]))
+    assert error.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+def without_clients(files):
+    return {k: v for k, v in files.items() if k != "client_ca_file"}
+
+
+async def test_tls_with_a_caller_token(serve, connect, as_caller, authority, server_files, edges):
+    server = await serve(tls=without_clients(server_files))
+    stubs = connect(server.addresses[0], grpc.ssl_channel_credentials(authority.pem))
+    assert await ask(stubs, as_caller("gateway")) == t.EFFECT_ALLOW
+    assert (edges.callers.peers[-1].transport, edges.callers.peers[-1].sans) == ("tls", ())
+    with pytest.raises(grpc.RpcError):  # no plaintext beside it
+        await ask(connect(server.addresses[0]), as_caller("gateway"))
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+async def test_tls_is_1_2_or_later(serve, authority, server_files):
+    server = await serve(tls=without_clients(server_files))
+    host, port = server.addresses[0].split(":")
+
+    def handshake(version):
+        context = ssl.create_default_context(cadata=authority.pem.decode())
+        context.set_ciphers("DEFAULT:@SECLEVEL=0")
+        context.set_alpn_protocols(["h2"])
+        context.minimum_version = context.maximum_version = version
+        with socket.create_connection((host, int(port)), 20) as raw, context.wrap_socket(raw, server_hostname=host) as s:
+            return s.version()
+
+    assert await asyncio.to_thread(handshake, ssl.TLSVersion.TLSv1_2) == "TLSv1.2"
+    assert await asyncio.to_thread(handshake, ssl.TLSVersion.TLSv1_3) == "TLSv1.3"
+    with pytest.raises(ssl.SSLError, match="(?i)alert"):  # the server's own refusal, not this side's
+        await asyncio.to_thread(handshake, ssl.TLSVersion.TLSv1_1)
+
+
+async def test_mtls_names_the_caller_by_typed_sans(serve, connect, authority, server_files, edges):
+    server = await serve(tls=server_files)
+    certificate, key = authority.issue(x509.UniformResourceIdentifier("spiffe://gateway"), x509.DNSName("gw.example"))
+    stubs = connect(server.addresses[0], grpc.ssl_channel_credentials(authority.pem, key, certificate))
+    assert await ask(stubs) == t.EFFECT_ALLOW
+    peer = edges.callers.peers[-1]
+    assert (peer.transport, peer.sans) == ("mtls", ("uri:spiffe://gateway", "dns:gw.example"))
+
+
+async def test_a_name_of_another_type_is_not_a_uri(serve, connect, authority, server_files, edges):
+    """Neither the common name nor a DNS name that reads like a URI."""
+    server = await serve(tls=server_files)
+    certificate, key = authority.issue(x509.DNSName("spiffe://gateway"))
+    stubs = connect(server.addresses[0], grpc.ssl_channel_credentials(authority.pem, key, certificate))
+    with pytest.raises(grpc.RpcError) as error:
+        await ask(stubs)
+    assert error.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    assert edges.callers.peers[-1].sans == ("dns:spiffe://gateway",)
+
+
+async def test_mtls_wants_a_certificate_of_its_authority(serve, connect, authority, server_files, as_caller):
+    server = await serve(tls=server_files)
+    stranger = type(authority)("another").issue(x509.UniformResourceIdentifier("spiffe://gateway"))
+    for key, certificate in ((None, None), tuple(reversed(stranger))):
+        credentials = grpc.ssl_channel_credentials(authority.pem, key, certificate)
+        with pytest.raises(grpc.RpcError) as error:
+            await ask(connect(server.addresses[0], credentials), as_caller("gateway"))
+        assert error.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+@pytest.mark.parametrize("broken", ["certificate_file", "key_file", "client_ca_file"])
+@pytest.mark.parametrize("how", ["missing", "junk", "another"])
+async def test_certificates_that_cannot_serve_are_refused_at_start(serve, authority, server_files, broken, how):
+    path = server_files[broken]
+    if how == "missing":
+        path.unlink()
+    elif how == "junk":
+        path.write_text("junk")
+    elif broken == "client_ca_file":
+        pytest.skip("another authority is as good as any")
+    else:
+        path.write_bytes(authority.issue()[broken == "key_file"])
+    with pytest.raises(ConfigurationFault, match=r"^server.tls") as refused:
+        await serve(tls=server_files)
+    assert refused.value.code == "config.tls"
+    assert str(path) not in refused.value.message
+
+
+async def test_a_server_that_could_not_start_can_be_closed(serve, tmp_path):
+    with pytest.raises(ConfigurationFault):
+        await serve(listen=("127.0.0.1:0", f"unix:{tmp_path}/none/s"))
