@@ -96,7 +96,7 @@ class Tenant:
             self.good_ns = at_ns
             return
         try:
-            raw = files.read(self.folder, files.SET_FILE, dsse.MAX_ENVELOPE)
+            raw = files.read_set(self.folder, files.SET_FILE, dsse.MAX_ENVELOPE)
             payload = dsse.verify(raw, dsse.SET_TYPE, self.keys).payload
             self._accept_set(payload, at_ns, floor)
         except RegistryFault as fault:
@@ -164,7 +164,7 @@ class Tenant:
         if now is None:
             return
         try:
-            raw = files.read(self.folder, files.WAIVERS_FILE, dsse.MAX_ENVELOPE)
+            raw = files.read_set(self.folder, files.WAIVERS_FILE, dsse.MAX_ENVELOPE)
             payload = dsse.verify(raw, dsse.WAIVERS_TYPE, self.keys).payload
             self._accept_waivers(payload, at_ns, floor)
         except RegistryFault as fault:

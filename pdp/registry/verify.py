@@ -91,7 +91,7 @@ def _document(
     """The document, even when too few have signed it: the rest of the report is about what is there."""
     folder, name = source
     try:
-        envelope = dsse.parse(files.read(folder, name, dsse.MAX_ENVELOPE))
+        envelope = dsse.parse(files.read_set(folder, name, dsse.MAX_ENVELOPE))
     except RegistryFault as fault:
         report.add(name, fault)
         return None

@@ -1,0 +1,122 @@
+"""Manifests: closed, canonical, worst by default; what a server says raises and never lowers."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import Any
+
+import pytest
+from registry_bench import NOW, REVIEWED, definition
+
+from pdp.core.digest import canonical
+from pdp.core.errors import RegistryFault
+from pdp.core.facts import WORST_COUNT
+from pdp.registry.manifest import Manifest, decode
+from pdp.registry.pin import Server, manifest_of
+from pdp.registry.review import Review, ToolReview
+
+SERVER = Server("acme", "files", "https://files.example/mcp", "platform")
+
+
+def made(review: dict[str, Any] | None = None, **more: Any) -> Manifest:
+    said = None if review is None else ToolReview.model_validate(review)
+    return manifest_of(SERVER, definition(**more), said, reviewed_by="bob", at_ns=NOW)
+
+
+def test_round_trip() -> None:
+    manifest = made(REVIEWED)
+    assert decode(manifest.encoded()) == manifest
+    assert decode(manifest.encoded()).digest() == manifest.digest()
+
+
+def test_worst_without_review() -> None:
+    manifest = made(annotations={"readOnlyHint": True, "destructiveHint": False, "idempotentHint": True})
+    assert manifest.risk == "critical"
+    assert manifest.annotations.model_dump() == {
+        "read_only": False, "destructive": True, "idempotent": False, "open_world": True,
+    }  # fmt: skip
+    assert manifest.definition_check == "presented"
+    assert manifest.permissions == ["files:read_file"]
+    assert manifest.labels == ["untrusted", "sensitive"]
+    assert manifest.cost == WORST_COUNT
+    assert manifest.reviewed_by is None
+
+
+def test_review_lowers_and_server_raises() -> None:
+    assert made(REVIEWED).annotations.read_only
+    assert not made(REVIEWED).annotations.destructive
+    raised = made(REVIEWED, annotations={"destructiveHint": True}).annotations
+    assert raised.destructive
+    assert not raised.read_only
+    assert made(REVIEWED, annotations={"openWorldHint": True}).annotations.open_world
+    assert not made(REVIEWED, annotations={"idempotentHint": False}).annotations.idempotent
+    assert not made(REVIEWED, annotations={"readOnlyHint": False}).annotations.read_only
+
+
+def test_no_hint_of_a_server_makes_anything_milder() -> None:
+    names = ("readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint")
+    options = (None, True, False)
+    reviews = [None, REVIEWED, {"annotations": {"read_only": True}}, {"annotations": {"destructive": False}}]
+    for review in reviews:
+        plain = made(review).annotations
+        for values in itertools.product(options, repeat=4):
+            hints = {n: v for n, v in zip(names, values, strict=True) if v is not None}
+            got = made(review, annotations=hints).annotations
+            assert got.read_only <= plain.read_only
+            assert got.destructive >= plain.destructive
+            assert got.idempotent <= plain.idempotent
+            assert got.open_world >= plain.open_world
+            assert not (got.read_only and got.destructive)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda v: v.update(extra=1), "extra"),
+        (lambda v: v.pop("owner"), "owner"),
+        (lambda v: v.update(schema="pdp.manifest/2"), "schema"),
+        (lambda v: v.update(cost="1"), "cost"),
+        (lambda v: v.update(cost=-1), "cost"),
+        (lambda v: v.update(risk="none"), "risk"),
+        (lambda v: v.update(pinned="2030-02-30T00:00:00Z"), "pinned"),
+        (lambda v: v.update(name="other"), "another name"),
+        (lambda v: v["definition"].update(_meta={}), "_meta"),
+        (lambda v: v["definition"].update(description="x"), "definition_sha256"),
+        (lambda v: v["definition"].pop("inputSchema"), "inputSchema"),
+        (lambda v: v["sinks"][0].update(argument="path"), "argument"),
+        (lambda v: v["annotations"].update(read_only=1), "read_only"),
+    ],
+)
+def test_closed_and_consistent(change: Any, says: str) -> None:
+    value = json.loads(made(REVIEWED).encoded())
+    change(value)
+    with pytest.raises(RegistryFault) as fault:
+        decode(canonical(value))
+    assert fault.value.code == "tool.corrupt"
+    assert says in fault.value.message
+
+
+def test_annotations_milder_than_the_servers_are_corrupt() -> None:
+    value = json.loads(made(REVIEWED, annotations={"destructiveHint": True}).encoded())
+    value["annotations"].update(destructive=False, read_only=True)
+    with pytest.raises(RegistryFault, match="milder"):
+        decode(canonical(value))
+
+
+def test_only_canonical_bytes() -> None:
+    raw = made(REVIEWED).encoded()
+    for other in (raw + b"\n", b" " + raw, json.dumps(json.loads(raw)).encode()):
+        with pytest.raises(RegistryFault) as fault:
+            decode(other)
+        assert fault.value.code == "tool.corrupt"
+
+
+def test_only_what_a_model_needs() -> None:
+    manifest = made(REVIEWED, title="T", icons=[], execution={}, annotations={"title": "x"}, outputSchema={})
+    assert set(manifest.for_model()) == {"name", "title", "description", "inputSchema", "outputSchema", "annotations"}
+
+
+def test_review_of_an_unknown_tool_names_the_nearest() -> None:
+    with pytest.raises(RegistryFault, match=r"did you mean `read_file`"):
+        Review.model_validate({"tools": {"raed_file": {}}}).check_names(["read_file", "write_file"])
