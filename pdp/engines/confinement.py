@@ -9,6 +9,7 @@ import signal
 import sys
 
 _PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)  # opened once, not in every fork
 _DESCRIPTORS = 64
 
 
@@ -18,7 +19,7 @@ def die_with(parent: int) -> None:
     Only Linux can do this; elsewhere a process ends at the end of its socket, or by the alarm of its evaluation.
     """
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(0)
 

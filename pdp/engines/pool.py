@@ -180,14 +180,19 @@ class Pool:
         self._dispatch_now()
 
     def _blame(self, link: Link) -> tuple[str, Item | None]:
-        """Why a worker died, and the item that is failed for it: the one in progress, never evaluated again."""
+        """Why a worker died, and the item that is failed for it and never evaluated again: the one in progress,
+        unless we ended the worker because of another."""
         cause = link.condemned or "crashed"
         culprit, since = link.in_progress()
-        if culprit is not None:
-            if cause == "crashed" and (self._loop.time() - since) * 1000 >= self._options.deadline_ms:
-                cause = "timeout"  # its own alarm was quicker than our timer
-            culprit.fail(faults.TIMEOUT if cause == "timeout" else faults.CRASHED)
-        return cause, culprit
+        if culprit is None:
+            return cause, None
+        if (self._loop.time() - since) * 1000 >= self._options.deadline_ms:
+            culprit.fail(faults.TIMEOUT)  # its own alarm may have been quicker than our timer
+            return "timeout", culprit
+        if cause == "crashed":
+            culprit.fail(faults.CRASHED)
+            return cause, culprit
+        return cause, None
 
     # dispatch
 
@@ -251,8 +256,11 @@ class Pool:
         left = since + self._options.deadline_ms / 1000 - self._loop.time()
         if left > 0:
             link.timer = self._loop.call_later(left, self._overdue, link)
+        elif item is None:
+            self._kill(link, "stalled")
         else:
-            self._kill(link, "timeout" if item is not None else "stalled")
+            item.fail(faults.TIMEOUT)  # now, whatever may still come
+            self._kill(link, "timeout")
 
     def _kill(self, link: Link, why: str) -> None:
         if link.condemned:

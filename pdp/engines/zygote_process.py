@@ -18,7 +18,7 @@ from pdp.engines.progress import Progress, page
 from pdp.engines.wire import WireError
 from pdp.engines.zygote import ZygoteOptions, kill_command, load_command, spawn_command
 
-_BOOT = "import sys; sys.path += sys.argv[3:]; from pdp.engines.zygote import main; main()"
+_BOOT = "import sys; sys.path[:] = sys.argv[3:]; from pdp.engines.zygote import main; main()"
 _ANSWER_BYTES = 1 << 16
 _CLOSE_SECONDS = 2.0
 _BOOT_SECONDS = 10.0
@@ -155,7 +155,7 @@ def _refusal(told: dict[str, str]) -> Fault:
 
 def _launch(control: int, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Exec a zygote in a process group of its own, so that a terminal's signals pass it by."""
-    # -I leaves out the working directory and PYTHON* variables; what we can import ourselves, it must find too
+    # -I leaves out the working directory and PYTHON* variables; it imports exactly what we would, so our own code
     paths = [path for path in sys.path if Path(path).is_absolute()]
     return subprocess.Popen(
         [sys.executable, "-I", "-B", "-c", _BOOT, str(control), str(os.getpid()), *paths],

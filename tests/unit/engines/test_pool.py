@@ -28,12 +28,15 @@ OTHER = hashlib.sha256(b"another").digest()
 class Bench:
     """A pool with one link to a peer in this process. The peer answers batches by `answer`."""
 
-    def __init__(self) -> None:
+    def __init__(self, deadline_ms: int) -> None:
         self.condemned: list[str] = []
+        self.reprieve = False  # whether the condemned get to say something before they die
+        self.hold = asyncio.Event()
+        self.hold.set()
         self.kills: list[str] = []
         self.counters = Counters()
         self.pool = Pool(
-            PoolOptions(),
+            PoolOptions(deadline_ms=deadline_ms, patience_ms=20_000),
             self.counters,
             wanted=lambda: None,
             condemn=self._condemn,
@@ -44,9 +47,11 @@ class Bench:
 
     def _condemn(self, link: Link) -> None:
         self.condemned.append(link.condemned)
-        self._peers[link.ident].close()
+        self.hold.set()
+        if not self.reprieve:
+            self._peers[link.ident].close()
 
-    async def connect(self, answer: Answer, hello: bytes = BUNDLE) -> None:
+    async def connect(self, answer: Answer, hello: bytes = BUNDLE) -> Link:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         descriptor = page()
@@ -57,6 +62,7 @@ class Bench:
         writer.write(wire.hello(hello))
         await asyncio.get_running_loop().create_unix_connection(lambda: link, sock=ours)
         self._tasks.append(asyncio.ensure_future(self._serve(reader, writer, answer)))
+        return link
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Answer) -> None:
         while header := await reader.read(4):
@@ -65,6 +71,7 @@ class Bench:
                 wire.Reply(nonce, hashlib.sha256(document).digest(), wire.Status.OK, document)
                 for nonce, document in items
             )
+            await self.hold.wait()
             writer.write(answer(wire.Replies(BUNDLE, sequence, replies)))
 
     async def close(self) -> None:
@@ -76,7 +83,17 @@ class Bench:
 
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
-    made = Bench()
+    made = Bench(deadline_ms=5000)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def hasty() -> AsyncIterator[Bench]:
+    """A bench whose condemned workers may say something before they die; the first batch is held until then."""
+    made = Bench(deadline_ms=100)
+    made.reprieve = True
+    made.hold.clear()
     yield made
     await made.close()
 
@@ -185,3 +202,41 @@ async def test_refusing_fails_what_waits_and_what_comes_until_a_worker_is_up(ben
     await bench.connect(wire.replies)
     await asyncio.sleep(0.01)
     assert await bench.pool.evaluate(ask(n=3)) == ask(n=3).document
+
+
+async def test_a_condemned_worker_gets_no_more_questions_even_if_it_answers(hasty: Bench, ask: Ask) -> None:
+    await hasty.connect(wire.replies)
+    first = await hasty.pool.evaluate(ask(n=1))  # it never said that it had started, so nothing is held against n=1
+    assert first == ask(n=1).document
+    assert hasty.condemned == ["stalled"]
+    second = asyncio.ensure_future(hasty.pool.evaluate(ask(n=2)))
+    await asyncio.sleep(0.02)
+    assert not second.done()
+    await hasty.connect(wire.replies)
+    assert await second == ask(n=2).document
+
+
+async def test_an_answer_that_crosses_the_deadline_is_too_late(hasty: Bench, ask: Ask) -> None:
+    link = await hasty.connect(wire.replies)
+    waiting = asyncio.ensure_future(hasty.pool.evaluate(ask(n=1)))
+    await asyncio.sleep(0.01)
+    link.progress.write(1, 0, asyncio.get_running_loop().time())
+    with pytest.raises(EngineFault) as caught:
+        await waiting
+    assert caught.value.code == "policy.timeout"
+    assert hasty.condemned == ["timeout"]
+
+
+async def test_a_neighbour_that_started_between_deadline_and_death_is_not_blamed(hasty: Bench, ask: Ask) -> None:
+    link = await hasty.connect(lambda _: b"")
+    calls = [asyncio.ensure_future(hasty.pool.evaluate(ask(n=n))) for n in range(2)]
+    await asyncio.sleep(0.01)
+    link.progress.write(1, 0, asyncio.get_running_loop().time())
+    await hasty.hold.wait()  # condemned
+    link.progress.write(1, 1, asyncio.get_running_loop().time())
+    link.close()
+    await hasty.connect(wire.replies)
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert getattr(answers[0], "code", None) == "policy.timeout"
+    assert answers[1] == ask(n=1).document
+    assert hasty.kills == ["timeout"]
