@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -14,6 +15,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SHAPE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z", re.ASCII)
 
 
+@lru_cache(maxsize=4096)
 def parse_ns(text: str) -> int:
     """Unix nanoseconds. Raises ValueError for anything but `YYYY-MM-DDTHH:MM:SSZ`."""
     if not _SHAPE.match(text):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pdp.core.digest import Json, canonical, digest, sha256_hex
 from pdp.core.errors import InvalidRequest
@@ -39,6 +39,7 @@ class FileRegistryView:
     at_ns: int
     max_stale_ns: int
     digests: MutableMapping[bytes, str]
+    _known: MutableMapping[str, str] = field(default_factory=dict)  # digest by tenant: the view never changes
 
     def serial(self, tenant: str) -> int:
         """Of the tenant's set; 0 when none is loaded."""
@@ -47,8 +48,10 @@ class FileRegistryView:
 
     def digest(self, tenant: str) -> str:
         """Of `effective`; empty when nothing is loaded."""
-        state = self.effective(tenant)
-        return sha256_hex(canonical(state)) if state else ""
+        if tenant not in self._known:
+            state = self.effective(tenant)
+            self._known[tenant] = sha256_hex(canonical(state)) if state else ""
+        return self._known[tenant]
 
     def waivers(self, tenant: str) -> tuple[Waiver, ...]:
         """The tenant's waivers by id, expired ones included; none once their document has expired."""

@@ -1,0 +1,219 @@
+"""Arguments: strict, checked with the pinned schema, and never quoted in a message."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pdp.content import ArgumentContent, ContentOptions
+from pdp.core.digest import canonical
+from pdp.core.errors import InvalidRequest
+from pdp.core.facts import ArgumentsFact, Check
+from pdp.ports import PinnedTool
+
+SECRET = "hunter2"
+
+
+def tool(schema: dict[str, Any], digest: str = "d" * 64) -> PinnedTool:
+    return PinnedTool("srv", "t", digest, schema, {})
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "path": {"type": "string", "maxLength": 10},
+        "n": {"type": "integer", "maximum": 9007199254740993},
+        "when": {"type": "string", "format": "date-time"},
+        "list": {"type": "array", "items": {"type": "integer"}},
+        "a/b~c": {"type": "boolean"},
+    },
+    "required": ["path"],
+    "additionalProperties": False,
+}
+
+
+def look(value: Any, schema: dict[str, Any] = SCHEMA) -> ArgumentsFact:
+    raw = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return ArgumentContent().arguments(raw, tool(schema))
+
+
+def test_good_arguments() -> None:
+    fact = look({"path": "x", "n": 9007199254740993})
+    assert fact.check == Check("ok")
+    assert fact.value == {"path": "x", "n": 9007199254740993}
+    assert (fact.depth, fact.findings) == (1, ())
+    assert fact.size == len(json.dumps({"path": "x", "n": 9007199254740993}))
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ({}, "at the top: keyword `required`"),
+        ({"path": 1}, "at /path: keyword `type`"),
+        ({"path": SECRET * 2}, "at /path: keyword `maxLength`"),
+        ({"path": "x", "n": 9007199254740994}, "at /n: keyword `maximum`"),
+        ({"path": "x", "when": SECRET}, "at /when: keyword `format`"),
+        ({"path": "x", "list": [1, SECRET]}, "at /list/1: keyword `type`"),
+        ({"path": "x", "a/b~c": SECRET}, "at /a~1b~0c: keyword `type`"),
+        ({"path": "x", SECRET: 1}, "at the top: keyword `additionalProperties`"),
+    ],
+)
+def test_broken_schema_names_place_and_keyword_never_the_value(value: Any, says: str) -> None:
+    check = look(value).check
+    assert (check.status, check.code) == ("failed", "arguments.schema")
+    assert says in check.message
+    assert SECRET not in check.message
+
+
+def test_names_that_the_schema_does_not_declare_are_not_shown() -> None:
+    schema = {"type": "object", "additionalProperties": {"type": "integer"}}
+    message = look({SECRET: "x"}, schema).check.message
+    assert "at /*: keyword `type`" in message
+    assert SECRET not in message
+
+
+def test_unchecked_without_a_pinned_tool() -> None:
+    fact = ArgumentContent().arguments(b'{"a":"AKIAIOSFODNN7EXAMPLE"}', None)
+    assert fact.check.code == "arguments.unchecked"
+    assert [f.kind for f in fact.findings] == ["secret"]
+
+
+def test_empty_bytes_are_no_arguments() -> None:
+    assert look(b"", {"type": "object"}).check.ok
+    assert look(b"").check.code == "arguments.schema"
+    assert ArgumentContent().object(b"", "x") == {}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "nope"},
+        {"properties": {"a": {"$ref": "#/$defs/none"}}},
+        {"properties": {"a": {"$ref": "http://127.0.0.1:9/schema.json"}}},
+        {"properties": {"a": {"$ref": "file:///etc/passwd"}}},
+        {"$schema": "https://example.com/own-dialect"},
+        {"properties": {"a": {"pattern": "("}}},
+        # giving up on a pattern would loosen here, so it is refused
+        {"properties": {"a": {"not": {"pattern": "^(?=x)(x+)+$"}}}},
+    ],
+)
+def test_schemas_that_do_not_compile(schema: dict[str, Any]) -> None:
+    assert look({}, schema).check.code == "arguments.schema_invalid"
+
+
+@pytest.mark.parametrize(
+    ("draft", "schema", "value", "ok"),
+    [
+        # `prefixItems` is 2020-12, `items` as a list is draft 7
+        (None, {"prefixItems": [{"type": "string"}]}, [1], False),
+        ("https://json-schema.org/draft/2020-12/schema", {"prefixItems": [{"type": "string"}]}, [1], False),
+        ("http://json-schema.org/draft-07/schema#", {"prefixItems": [{"type": "string"}]}, [1], True),
+        ("http://json-schema.org/draft-07/schema#", {"items": [{"type": "string"}]}, [1], False),
+    ],
+)
+def test_drafts(draft: str | None, schema: dict[str, Any], value: Any, ok: bool) -> None:
+    whole: dict[str, Any] = {"type": "object", "properties": {"a": schema}}
+    if draft is not None:
+        whole["$schema"] = draft
+    assert look({"a": value}, whole).check.ok is ok
+
+
+def test_look_around_works_and_is_bounded() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string", "pattern": r"^(?=a)(a+)+\1$"}}}
+    assert look({"a": "aa"}, schema).check.ok
+    assert look({"a": "a" * 60 + "b"}, schema).check.code == "arguments.schema"
+    linear = {"type": "object", "properties": {"a": {"pattern": "^(a+)+$"}}}
+    assert look({"a": "a" * 100_000 + "b"}, linear).check.code == "arguments.schema"
+
+
+def test_schemas_are_compiled_per_manifest() -> None:
+    content = ArgumentContent(ContentOptions(compiled_schemas=1))
+    one, other = tool({"type": "object"}, "1" * 64), tool({"type": "object", "required": ["a"]}, "2" * 64)
+    for _ in range(2):
+        assert content.arguments(b"{}", one).check.ok
+        assert not content.arguments(b"{}", other).check.ok
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"[]",
+        b'"x"',
+        b"{",
+        b'{"hunter2":1,"hunter2":2}',
+        b'{"a":{"hunter2":1,"\\u0068unter2":2}}',
+        b'{"a":9223372036854775808}',
+        b'{"a":NaN}',
+        b'{"a":"\\ud800"}',
+        b'{"\\udc00hunter2":1}',
+        b"\xef\xbb\xbf{}",
+        b'{"a":"\xff"}',
+        b'{"a":"' + b"x" * 262_144 + b'"}',
+        b'{"a":' * 33 + b"1" + b"}" * 33,
+        b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+    ],
+)
+def test_what_is_not_strict_is_refused_without_quoting_it(raw: bytes) -> None:
+    for read in (lambda: look(raw), lambda: ArgumentContent(ContentOptions(max_depth=32)).arguments(raw, None)):
+        with pytest.raises(InvalidRequest) as caught:
+            read()
+        assert caught.value.field == "arguments_json"
+        assert SECRET not in str(caught.value)
+
+
+def test_limits_are_exact() -> None:
+    schema = {"type": "object"}
+    deep = b'{"a":' * 32 + b"1" + b"}" * 32
+    assert look(deep, schema).depth == 32
+    whole = b'{"a":"' + b"x" * (262_144 - 8) + b'"}'
+    assert look(whole, schema).size == 262_144
+    with pytest.raises(InvalidRequest, match="x_json"):
+        ArgumentContent().object(b"[1]", "x_json")
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False).filter(lambda x: not x.is_integer() or abs(x) <= 2**53)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4),
+    max_leaves=12,
+)
+OBJECTS = st.dictionaries(st.text(max_size=4), JSON, max_size=4)
+
+
+@given(OBJECTS)
+def test_round_trip(value: dict[str, Any]) -> None:
+    for raw in (
+        canonical(value),
+        json.dumps(value).encode(),
+        json.dumps(value, ensure_ascii=False, indent=1).encode(),
+    ):
+        assert ArgumentContent().arguments(raw, None).value == value
+
+
+@given(OBJECTS, OBJECTS)
+def test_canonical_bytes_tell_values_apart(one: dict[str, Any], other: dict[str, Any]) -> None:
+    def typed(value: Any) -> Any:
+        """Equality that keeps `true` and 1 apart, as JSON does."""
+        if isinstance(value, dict):
+            return {key: typed(member) for key, member in value.items()}
+        if isinstance(value, list):
+            return [typed(member) for member in value]
+        return (isinstance(value, bool), value)
+
+    assert (canonical(one) == canonical(other)) is (typed(one) == typed(other))
+
+
+@given(st.binary(max_size=64))
+def test_any_bytes_parse_or_are_refused(raw: bytes) -> None:
+    try:
+        fact = ArgumentContent().arguments(raw, None)
+    except InvalidRequest:
+        return
+    canonical(fact.value)  # what passes has canonical bytes
