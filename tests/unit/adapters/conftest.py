@@ -48,6 +48,7 @@ from pdp.service.repeat import Repeats
 from pdp.service.state import State
 from pdp.sessions.memory import MemorySessions
 from pdp.sessions.options import SessionOptions
+from pdp.store.clock import StoreClock
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite import SqliteStore
 from pdp.v1 import (
@@ -64,15 +65,8 @@ TOOLS = ("git_log", "git_reset", "git_status")
 ALLOWED = {"effect": "allow", "reasons": [], "requirements": [], "obligations": [], "hidden": [], "waived": []}
 
 
-class Clock:
-    def __init__(self):
-        self.now = AT
-
-    def now_ns(self):
-        return self.now
-
-    def monotonic_ns(self):
-        return 1
+def still_clock():
+    return StoreClock(lambda: AT, lambda: 1, 0)
 
 
 class Entropy:
@@ -184,7 +178,8 @@ class Engine:
         keys = [t["key"] for t in document["targets"] if t["status"] == "ok"]
         if not keys:
             return denial("tool.unknown")
-        return {**ALLOWED, "visible": keys}
+        effect = "deny" if document["phase"] == "list" else "allow"  # a list has no effect of its own
+        return {**ALLOWED, "effect": effect, "visible": keys}
 
     async def evaluate(self, asked):
         found = self.answer(json.loads(asked.document))
@@ -215,7 +210,7 @@ class Policies:
 class Edges:
     """The stand-ins, to be bent by a test."""
 
-    clock: Clock = field(default_factory=Clock)
+    clock: StoreClock = field(default_factory=still_clock)
     callers: Callers = field(default_factory=Callers)
     engine: Engine = field(default_factory=Engine)
     healthy: bool = True

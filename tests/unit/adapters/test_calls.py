@@ -70,7 +70,7 @@ async def invoke(pdp, service, method, metadata):
 
 
 def test_all_services_are_listed():
-    assert len(CALLS) == 25
+    assert len(CALLS) == 24
 
 
 @pytest.mark.parametrize(("service", "method", "role"), CALLS)

@@ -305,7 +305,7 @@ async def test_tls_is_1_2_or_later(serve, authority, server_files):
 
     assert await asyncio.to_thread(handshake, ssl.TLSVersion.TLSv1_2) == "TLSv1.2"
     assert await asyncio.to_thread(handshake, ssl.TLSVersion.TLSv1_3) == "TLSv1.3"
-    with pytest.raises(ssl.SSLError, match="(?i)alert"):  # the server's own refusal, not this side's
+    with pytest.raises(ssl.SSLError, match="(?i)alert|EOF"):  # the server hung up; this side was willing
         await asyncio.to_thread(handshake, ssl.TLSVersion.TLSv1_1)
 
 
