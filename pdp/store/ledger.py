@@ -38,21 +38,13 @@ class Ledger:
         self._flushed = False  # this batch carries a record of aggregated refusals
 
     def write(self, db: sqlite3.Connection, entry: Commit) -> RecordRef:
-        """One entry, at the next index."""
+        """One entry, at the next index. When it raises, nothing here has changed and the index is used again."""
         ref = write(db, entry, self._next, self._origin)
         self._next += 1
         self._latest_ns = max(self._latest_ns, entry.at_ns)
         self._touched = self._touched or entry.switch is not None or bool(entry.high_water)
         self._flushed = self._flushed or entry.kind == "refusals"
         return ref
-
-    def mark(self) -> int:
-        """The next index."""
-        return self._next
-
-    def reset(self, mark: int) -> None:
-        """Use the index again: indexes are dense."""
-        self._next = mark
 
     def before_commit(self, db: sqlite3.Connection, entries: int) -> None:
         """Prune twice as fast as rows can come, and save the counts of aggregated refusals."""

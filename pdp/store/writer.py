@@ -72,14 +72,6 @@ class Pace:
 class Hooks(Protocol):
     """What the store keeps in step with the file; called on the writer's thread only."""
 
-    def mark(self) -> int:
-        """The position before an entry."""
-        ...
-
-    def reset(self, mark: int) -> None:
-        """One entry was rolled back."""
-        ...
-
     def before_commit(self, db: sqlite3.Connection, entries: int) -> None:
         """Add the store's own rows to the batch."""
         ...
@@ -204,7 +196,6 @@ class Writer:
     def _entry(self, work: Work) -> object:
         db = self._db
         db.execute("SAVEPOINT entry")
-        mark = self._hooks.mark()
         try:
             result: object = work.job(db)
         except Fault as fault:
@@ -215,9 +206,8 @@ class Writer:
             raise
         except Exception as e:  # noqa: BLE001 one entry's bug (a wrong type, a lone surrogate) is not the others'
             result = _unwritable(e)
-        if isinstance(result, Fault):
+        if isinstance(result, Fault):  # the job changed nothing in memory: it did not get to its end
             db.execute("ROLLBACK TO entry")
-            self._hooks.reset(mark)
         db.execute("RELEASE entry")
         return result
 

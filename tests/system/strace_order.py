@@ -40,8 +40,9 @@ _RESUMED = re.compile(r"^<\.\.\. (\w+) resumed>(.*)$", re.DOTALL)
 _RESULT = re.compile(r"\)\s+= (-?\d+|\?)")
 
 
-def traced(command: Sequence[str], log: Path, *inject: str) -> list[str]:
-    """The command under strace. `inject` are strace's fault injections, e.g. `fdatasync:error=EIO:when=9`."""
+def traced(command: Sequence[str], log: Path, *inject: str, path: Path | None = None) -> list[str]:
+    """The command under strace. `inject` are strace's fault injections, e.g. `fdatasync:error=EIO:when=9`; with
+    `path` only calls on that file are traced and hurt."""
     # -s must cover a WAL frame (one page of 4 KiB); -y shows a descriptor's path
     base = [
         "strace",
@@ -57,7 +58,8 @@ def traced(command: Sequence[str], log: Path, *inject: str) -> list[str]:
         "signal=none",
     ]
     faults = [part for fault in inject for part in ("-e", f"inject={fault}")]
-    return [*base, *faults, "--", *command]
+    only = [] if path is None else ["-P", str(path)]
+    return [*base, *only, *faults, "--", *command]
 
 
 def need_strace() -> None:

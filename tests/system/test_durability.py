@@ -26,11 +26,13 @@ ROOT = Path(__file__).parents[2]
 class Driver:
     """A running store driver; what it answers is read as it comes."""
 
-    def __init__(self, directory: Path, *arguments: Any, log: Any = None, inject: Any = ()) -> None:
+    def __init__(
+        self, directory: Path, *arguments: Any, log: Any = None, inject: Any = (), path: Path | None = None
+    ) -> None:
         read_end, write_end = os.pipe()
         command = [sys.executable, str(DRIVER), str(directory), str(write_end), *map(str, arguments)]
         if log is not None:
-            command = strace_order.traced(command, log, *inject)
+            command = strace_order.traced(command, log, *inject, path=path)
         self.process = subprocess.Popen(
             command,
             pass_fds=(write_end,),
@@ -127,6 +129,20 @@ async def test_a_failed_sync_is_final(tmp_path: Path) -> None:
     assert all(line[0] in ("refused", "end") for line in driver.lines[first:])
     assert not driver.healthy_at_end
     await reopened(tmp_path / "s", driver.answered)
+
+
+async def test_a_failed_sync_in_a_checkpoint_is_final(tmp_path: Path) -> None:
+    """SQLite's own checkpoints would hide it."""
+    strace_order.need_strace()
+    directory = tmp_path / "s"
+    before = Driver(directory, 5, 1).wait()
+    fault = "fdatasync,fsync:error=EIO:when=1"
+    path = directory / "pdp.sqlite3"
+    driver = Driver(directory, 300, 1, log=tmp_path / "log", inject=[fault], path=path).wait()
+    assert 0 < len(driver.answered) < 300
+    assert len(driver.answered) + len(driver.refused) == 300
+    assert not driver.healthy_at_end
+    await reopened(directory, {**before.answered, **driver.answered})
 
 
 @pytest.mark.parametrize("error", ["EIO", "EROFS"])
