@@ -72,7 +72,7 @@ class Builtins:
         hint = hint or did_you_mean(name, [*self.declarations, *rules], "rego/capabilities.json lists what there is.")
         return unit.finding(span, "builtin.refused", f"`{name}` may not be called in policy.", hint)
 
-    def traps(self, unit: Unit, name: str, params: list[Node], span: Body) -> Iterator[Finding]:
+    def traps(self, unit: Unit, name: str, params: list[Node]) -> Iterator[Finding]:
         """Calls that engines answer differently."""
         if name in ("regex.match", "regex.replace", "regex.split"):
             yield from _pattern(unit, params, 1 if name == "regex.replace" else 0)

@@ -64,7 +64,7 @@ def _names(policy: Policy, package: tuple[str, ...], analyses: Mapping[Key, Anal
             )
             yield rule.unit.finding(rule.span, "rule.unused", f"Nothing uses `{name}`.", hint)
         for rule in rules:
-            if name not in CONTRACT and (not rule.plain and rule.kind not in ("map",) or _dotted_head(rule)):
+            if name not in CONTRACT and ((not rule.plain and rule.kind not in ("map",)) or _dotted_head(rule)):
                 hint = "Give the rule one plain name."
                 yield rule.unit.finding(rule.span, "rule.shape", f"`{name}` has dots or constants in its head.", hint)
         kinds = {rule.kind for rule in rules} - {"default"}
@@ -78,12 +78,15 @@ def _names(policy: Policy, package: tuple[str, ...], analyses: Mapping[Key, Anal
             for alias in sorted(set(unit.imports) & taken):
                 span = unit.imports[alias][1]
                 yield unit.finding(
-                    span, "names.shadowed", f"`{alias}` already means something else.", "Import it under another name."
+                    span,
+                    "names.shadowed",
+                    f"`{alias}` already means something else.",
+                    "Import it under another name.",
                 )
 
 
 def _split(units: list[Unit], package: tuple[str, ...], analyses: Mapping[Key, Analysis]) -> Iterator[Finding]:
-    """regorus 0.13 looks names up in the wrong file when the composition reads `data.packs[p]` of a package in
+    """Regorus 0.13 looks names up in the wrong file when the composition reads `data.packs[p]` of a package in
     several files, and drops the rule without a word; asked for directly, as tests do, the rule is there."""
     path = ".".join(("data", *package))
     for unit in units:

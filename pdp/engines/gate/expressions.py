@@ -50,23 +50,27 @@ class Expressions(References):
         if name in _LITERAL_TYPES:
             self._exact(name, node)
             return Scalar(_LITERAL_TYPES[name])
-        if name in ("Array", "Set"):
-            return Items(any_of([self.evaluate(item, env, context) for item in body["items"]]))
-        if name == "Object":
-            return self._object(body, env, context)
-        if name == "Call":
-            return self.call(node, env, context)
         if name in ("ArrayCompr", "SetCompr", "ObjectCompr"):
             return self._comprehension(name, body, env, context)
-        if name == "BoolExpr":
-            return self._compare(node, body, env, context)
-        if name == "Membership":
-            return self._membership(body, env, context)
-        if name == "AssignExpr":
-            return self._unify(body, env, context)
-        if name == "UnaryExpr":
-            return taint(Scalar("number"), self.evaluate(body["expr"], env, context).tainted)
-        return self._arithmetic(name, body, env, context)
+        if name in ("BinExpr", "ArithExpr"):
+            return self._arithmetic(name, body, env, context)
+        by_kind = {
+            "Array": self._collection,
+            "Set": self._collection,
+            "Object": self._object,
+            "Call": self._call,
+            "BoolExpr": self._compare,
+            "Membership": self._membership,
+            "AssignExpr": self._unify,
+            "UnaryExpr": self._minus,
+        }
+        return by_kind[name](body, env, context)
+
+    def _collection(self, body: Body, env: Env, context: Context) -> Value:
+        return Items(any_of([self.evaluate(item, env, context) for item in body["items"]]))
+
+    def _minus(self, body: Body, env: Env, context: Context) -> Value:
+        return taint(Scalar("number"), self.evaluate(body["expr"], env, context).tainted)
 
     def _exact(self, name: str, node: Node) -> None:
         value = number(node)
@@ -99,28 +103,28 @@ class Expressions(References):
         """A comprehension that looks at asserted facts is made from them, whatever it collects."""
         return any(value.tainted for name, value in inner.items() if outer.get(name) is not value)
 
-    def _compare(self, node: Node, body: Body, env: Env, context: Context) -> Value:
+    def _compare(self, body: Body, env: Env, context: Context) -> Value:
         left, right = self.evaluate(body["lhs"], env, context), self.evaluate(body["rhs"], env, context)
         operator = body["op"]
         tainted = left.tainted or right.tainted
         for value, other in ((left, body["rhs"]), (right, body["lhs"])):
             if operator in ("Eq", "Ne"):
-                self.whole(value, span_of(node))
+                self.whole(value, body["span"])
             if _is_check(value) and not (operator == "Eq" and string(other) == "ok"):
-                self.say(span_of(node), "checks.positive", "A check's status is not tested positively.", _STATUS_HINT)
+                self.say(body["span"], "checks.positive", "A check's status is not tested positively.", _STATUS_HINT)
             if value.tainted and (operator == "Ne" or (operator == "Eq" and _is_absence(other))):
                 message = "An asserted fact is tested for what it is not."
-                self.say(span_of(node), "asserted.negated", message, ASSERTED_HINT)
+                self.say(body["span"], "asserted.negated", message, ASSERTED_HINT)
         if operator in _ORDERED:
-            self._ordered(body["lhs"], left, context, env)
-            self._ordered(body["rhs"], right, context, env)
+            self._ordered(body["lhs"], left, context)
+            self._ordered(body["rhs"], right, context)
             small = left if operator in ("Lt", "Le") else right
             if small.tainted and not isinstance(small, Free | Place):
                 message = "Something counted from asserted facts must be below a limit, so leaving it out would help."
-                self.say(span_of(node), "asserted.negated", message, ASSERTED_HINT)
+                self.say(body["span"], "asserted.negated", message, ASSERTED_HINT)
         return Scalar("boolean", tainted)
 
-    def _ordered(self, node: Node, value: Value, context: Context, env: Env) -> None:
+    def _ordered(self, node: Node, value: Value, context: Context) -> None:
         if is_number(value) or self.key_of(node, value) & context.guards:
             return
         name, _ = kind(node)
@@ -182,27 +186,22 @@ class Expressions(References):
             return Scalar("number", tainted)
         return Unknown(tainted)
 
-    def call(self, node: Node, env: Env, context: Context) -> Value:
-        """A call of a function of the policy or of a builtin."""
-        _, body = kind(node)
+    def _call(self, body: Body, env: Env, context: Context) -> Value:
         names = dotted(body["fcn"])
-        params: list[Node] = body["params"]
         if names is None:
-            self.say(
-                span_of(node), "syntax.unknown", "What is called here cannot be told.", "Call functions by name."
-            )
+            message = "What is called here cannot be told."
+            self.say(body["span"], "syntax.unknown", message, "Call functions by name.")
             return Unknown()
-        name = ".".join(names)
-        own = (self.unit.package, names[0])
-        if names[0] in self.unit.imports or names[0] == "data" or (len(names) == 1 and own in self.policy.groups):
+        own = len(names) == 1 and (self.unit.package, names[0]) in self.policy.groups
+        if own or names[0] in self.unit.imports or names[0] == "data":
             return self._function(body, env, context)
+        values = [self.evaluate(param, env, context) for param in body["params"]]
+        name = ".".join(names)
         if name not in self.policy.builtins.declarations:
-            rules = self.policy.names(self.unit.package)
-            self._refused(name, body, rules)
-            for param in params:
-                self.evaluate(param, env, context)
-            return Unknown(True)
-        return self._builtin(name, node, params, env, context)
+            self._refused(name, body, self.policy.names(self.unit.package))
+            return Unknown(any(value.tainted for value in values))
+        self._builtin(name, body, values, context)
+        return self._result(name, body, values)
 
     def _refused(self, name: str, body: Body, rules: list[str]) -> None:
         if not self.quiet:
@@ -223,36 +222,46 @@ class Expressions(References):
                 )
         return taint(result, any(v.tainted for v in values))
 
-    def _builtin(self, name: str, node: Node, params: list[Node], env: Env, context: Context) -> Value:
+    def _builtin(self, name: str, body: Body, values: list[Value], context: Context) -> None:
+        """What is wrong with a call of a builtin."""
+        params, span = body["params"], body["span"]
         arity = self.policy.builtins.declarations[name].arity
         if len(params) not in (arity, arity + 1):
-            self.say(span_of(node), "builtin.arity", f"`{name}` takes {arity} arguments, here are {len(params)}.")
+            self.say(span, "builtin.arity", f"`{name}` takes {arity} arguments, here are {len(params)}.")
         if not self.quiet:
-            self.analysis.findings += self.policy.builtins.traps(self.unit, name, params, span_of(node))
-        values = [self.evaluate(param, env, context) for param in params]
-        tainted = any(v.tainted for v in values)
-        if tainted and name in _ABSENCE:
+            self.analysis.findings += self.policy.builtins.traps(self.unit, name, params)
+        if name in _ABSENCE and any(value.tainted for value in values):
             message = f"{name} can tell that an asserted fact is missing."
-            self.say(span_of(node), "asserted.negated", message, ASSERTED_HINT)
-        if name != "sprintf" and any(_is_check(v) for v in values):
-            self.say(span_of(node), "checks.positive", "A check's status is not tested positively.", _STATUS_HINT)
-        if name == "object.get" and len(params) == 3 and string(params[1]) is not None:
-            found = self.step(values[0], string(params[1]) or "", span_of(params[1]), span_of(node))
-            return taint(any_of([found, values[2]]), tainted)
-        if name == "to_number" and not self.key_of(params[0], values[0]) & {
-            g.removeprefix("~") for g in context.guards
-        }:
+            self.say(span, "asserted.negated", message, ASSERTED_HINT)
+        if name != "sprintf" and any(_is_check(value) for value in values):
+            self.say(span, "checks.positive", "A check's status is not tested positively.", _STATUS_HINT)
+        if name == "to_number" and f"~{min(self.key_of(params[0], values[0]), default='')}" not in context.guards:
             hint = 'Guard it: regex.match("^[0-9]+$", x) first; engines differ on text that is no number.'
-            self.say(span_of(node), "builtin.unguarded", "to_number on what may be any text.", hint)
-        if name not in _INSPECTS and not name.startswith("is_") and name not in _COPIES:
-            for param, value in zip(params, values, strict=True):
-                if holds_object(value):
-                    message = f"An object is handed to {name}, where its fields are not followed."
-                    self.lost(span_of(param), "flow.object_argument", message)
-        if name in _COPIES and is_collection(values[0]):
+            self.say(span, "builtin.unguarded", "to_number on what may be any text.", hint)
+        if not (name in _INSPECTS or name in _COPIES or name.startswith("is_") or _is_field(name, params)):
+            self._handed(name, params, values)
+
+    def _handed(self, name: str, params: list[Node], values: list[Value]) -> None:
+        for param, value in zip(params, values, strict=True):
+            if holds_object(value):
+                message = f"An object is handed to {name}, where its fields are not followed."
+                self.lost(span_of(param), "flow.object_argument", message)
+
+    def _result(self, name: str, body: Body, values: list[Value]) -> Value:
+        params = body["params"]
+        result = self.policy.builtins.result(name)
+        if _is_field(name, params):
+            found = self.step(values[0], string(params[1]) or "", span_of(params[1]), body["span"])
+            result = any_of([found, values[2]])
+        elif name in _COPIES and is_collection(values[0]):
             item = self.item(values[0], span_of(params[0]))
-            return taint(item if name in ("min", "max") else Items(item), tainted)
-        return taint(self.policy.builtins.result(name), tainted)
+            result = item if name in ("min", "max") else Items(item)
+        return taint(result, any(value.tainted for value in values))
+
+
+def _is_field(name: str, params: list[Node]) -> bool:
+    """object.get with a literal key is a path like any other."""
+    return name == "object.get" and len(params) == 3 and string(params[1]) is not None
 
 
 def _is_check(value: Value) -> bool:
@@ -275,6 +284,3 @@ def _is_absence(node: Node) -> bool:
     if name == "Object":
         return not body["fields"]
     return name == "Null" or (name in ("Bool", "Number", "String", "RawString") and not body["value"])
-
-
-__all__ = ["Context", "Env", "Expressions", "Fields"]

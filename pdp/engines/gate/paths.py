@@ -53,8 +53,7 @@ class Paths:
             return
         notes = {"phase": "", "trust": "", "readers": ""}
         for schema in schemas:
-            for name in notes:
-                notes[name] = str(schema.get(f"x-pdp-{name}", notes[name]))
+            notes = {name: str(schema.get(f"x-pdp-{name}", note)) for name, note in notes.items()}
         self.analysis.reads.append(Read(label, self.unit, span, notes["phase"], notes["trust"], notes["readers"]))
 
     def step(self, value: Value, key: str | Node, span: Body, whole: Body) -> Value:

@@ -81,6 +81,7 @@ class Policy:
 
 
 def is_pack(unit: Unit) -> bool:
+    """Whether a file is part of a pack (ours or an organisation's)."""
     return unit.package[:1] == ("packs",)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -27,7 +28,7 @@ class Context:
     def under_not(self) -> Context:
         return replace(self, negated=True)
 
-    def without(self, names: Set[str]) -> Context:
+    def without(self, names: AbstractSet[str]) -> Context:
         """The same, without guards on variables that are declared anew."""
         return replace(self, guards=frozenset(g for g in self.guards if g.lstrip("~").split(".")[0] not in names))
 

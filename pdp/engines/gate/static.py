@@ -7,11 +7,12 @@ from pathlib import Path
 
 from pdp.core.policy import Bundle
 from pdp.engines.gate import contract, packages, text
+from pdp.engines.gate.analyses import Analyses
 from pdp.engines.gate.builtins import Builtins
-from pdp.engines.gate.flow import Analyses
-from pdp.engines.gate.policy import Policy, is_pack
+from pdp.engines.gate.parsing import parse
+from pdp.engines.gate.policy import Policy
 from pdp.engines.gate.report import Finding
-from pdp.engines.gate.syntax import Body, Node, Unit, dotted, kind, parse, span_of
+from pdp.engines.gate.syntax import Body, Node, Rule, Unit, dotted, kind, span_of
 
 
 def read(bundle: Bundle) -> tuple[list[Unit], list[Finding]]:
@@ -61,7 +62,7 @@ def check(policy: Policy, units: list[Unit], directory: frozenset[str] | None) -
 def _test_calls(policy: Policy, unit: Unit, own: set[str]) -> list[Finding]:
     """Tests may do what they like with facts, but call nothing that engines differ on."""
     found: list[Finding] = []
-    pending: list[object] = [[vars_of(rule) for rule in unit.rules]]
+    pending: list[object] = [[_trees(rule) for rule in unit.rules]]
     while pending:
         node = pending.pop()
         if isinstance(node, list | tuple):
@@ -73,10 +74,8 @@ def _test_calls(policy: Policy, unit: Unit, own: set[str]) -> list[Finding]:
     return found
 
 
-def vars_of(rule: object) -> list[object]:
-    """The syntax trees of a rule."""
-    queries = getattr(rule, "queries", ())
-    return [getattr(rule, "key", None), getattr(rule, "value", None), *((q.literals, q.value) for q in queries)]
+def _trees(rule: Rule) -> list[object]:
+    return [rule.key, rule.value, *((query.literals, query.value) for query in rule.queries)]
 
 
 def _test_call(policy: Policy, unit: Unit, node: Node, own: set[str]) -> list[Finding]:
@@ -88,6 +87,3 @@ def _test_call(policy: Policy, unit: Unit, node: Node, own: set[str]) -> list[Fi
     if name in policy.builtins.declarations:
         return []
     return [policy.builtins.refuse(unit, name, span_of(body["fcn"]), sorted(own))]
-
-
-__all__ = ["check", "index", "is_pack", "read"]

@@ -116,12 +116,14 @@ def any_of(values: list[Value]) -> Value:
 
 
 def same(one: Value, other: Value) -> bool:
+    """Whether two values are the same; places are by their label."""
     if isinstance(one, Place) and isinstance(other, Place):
         return one.label == other.label
     return one == other
 
 
 def options(value: Value) -> tuple[Value, ...]:
+    """The values that a value may be."""
     return value.options if isinstance(value, AnyOf) else (value,)
 
 
@@ -134,6 +136,7 @@ def is_number(value: Value) -> bool:
 
 
 def is_collection(value: Value) -> bool:
+    """Surely an array or a set."""
     return all(isinstance(o, Items) or (isinstance(o, Place) and o.types == {"array"}) for o in options(value))
 
 
