@@ -7,7 +7,8 @@ import logging
 import os
 import signal
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pdp import __version__
@@ -20,7 +21,7 @@ from pdp.engines.embedded import EngineHost
 from pdp.engines.options import EmbeddedOptions, PoolOptions, default_workers
 from pdp.engines.source import EmbeddedSource
 from pdp.identity.component import Identity
-from pdp.ports import Entropy
+from pdp.ports import Entropy, EvidenceSource
 from pdp.registry.load import SignedRegistry
 from pdp.service.admin import Admin
 from pdp.service.decide import Decide, Terms
@@ -49,6 +50,19 @@ class SystemEntropy:
         return os.urandom(count)
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a process takes from outside: two clocks (nanoseconds), randomness, and who answers requirements."""
+
+    wall: Callable[[], int] = time.time_ns
+    monotonic: Callable[[], int] = time.monotonic_ns
+    entropy: Entropy = field(default_factory=SystemEntropy)
+    evidence: EvidenceSource = field(default_factory=Nobody)
+
+
+SYSTEM = Surroundings()
+
+
 @dataclass(slots=True)
 class Process:
     """One running PDP: everything wired, in the order in which it is closed."""
@@ -65,20 +79,20 @@ class Process:
     server: Server
 
 
-async def build(settings: Settings) -> Process:
+async def build(settings: Settings, surroundings: Surroundings = SYSTEM) -> Process:
     """Wire a process. Raises ConfigurationFault for what cannot work; nothing is served yet."""
-    entropy = SystemEntropy()
-    store = SqliteStore.open(settings.store, entropy=entropy)
+    store = SqliteStore.open(settings.store, entropy=surroundings.entropy)
     try:
-        return _build(settings, store, entropy)
+        return _build(settings, store, surroundings)
     except BaseException:
         await store.close()
         raise
 
 
-def _build(settings: Settings, store: SqliteStore, entropy: Entropy) -> Process:
-    index_key = _index_key(settings)
-    clock = StoreClock(time.time_ns, time.monotonic_ns, store.high_water(CLOCK))
+def _build(settings: Settings, store: SqliteStore, surroundings: Surroundings) -> Process:
+    entropy = surroundings.entropy
+    index_key = _index_key(settings, entropy)
+    clock = StoreClock(surroundings.wall, surroundings.monotonic, store.high_water(CLOCK))
     identity = Identity(settings.identity, production=settings.production)
     registry = SignedRegistry(settings.registry, high_water=store.high_water)
     content = ArgumentContent(settings.content)
@@ -94,7 +108,8 @@ def _build(settings: Settings, store: SqliteStore, entropy: Entropy) -> Process:
     establish = Establish(identity.subjects, content, sessions, store, entropy=entropy, index_key=index_key)
     reloads = Reloads(state, policies, registry, identity.subjects, identity.refresh, recorder, clock)
     admin = Admin(state, reloads, registry, identity.subjects, store, recorder, clock, __version__)
-    decide = Decide(state, establish, Repeats(store, index_key), Nobody(), recorder, sessions, clock, terms)
+    repeats = Repeats(store, index_key)
+    decide = Decide(state, establish, repeats, surroundings.evidence, recorder, sessions, clock, terms)
     services = Services(
         entrance=entrance,
         decide=decide,
@@ -125,7 +140,7 @@ def _killed(why: str) -> None:
     log.error("policy worker lost: %s", why)
 
 
-def _index_key(settings: Settings) -> bytes:
+def _index_key(settings: Settings, entropy: Entropy) -> bytes:
     if settings.service.index_key:
         return secret(settings.service.index_key)
     if settings.production:
@@ -136,7 +151,7 @@ def _index_key(settings: Settings) -> bytes:
     if not path.exists():
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "wb") as file:
-            file.write(os.urandom(KEY_BYTES).hex().encode())
+            file.write(entropy.bytes(KEY_BYTES).hex().encode())
     return secret(f"file:{path}")
 
 

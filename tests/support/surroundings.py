@@ -1,0 +1,94 @@
+"""What a world takes from outside: a clock that stands still, entropy from a seed, scripted evidence."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from pdp.bootstrap import Surroundings
+from pdp.core.digest import Json
+from pdp.core.evidence import Evidence
+from pdp.core.facts import NS
+
+Requirement = Mapping[str, Json]
+# (call digest, the opened stage, instant) -> what is answered at once
+Gather = Callable[[str, tuple[Requirement, ...], int], tuple[Evidence, ...]]
+Known = Callable[[str, int], tuple[Evidence, ...]]
+
+
+@dataclass(slots=True)
+class StillClock:
+    """Both clocks stand still until `advance`. Never turn it back: the store's clock would not follow."""
+
+    wall_ns: int
+    monotonic_ns: int = 1_000 * NS
+
+    def wall(self) -> int:
+        return self.wall_ns
+
+    def monotonic(self) -> int:
+        return self.monotonic_ns
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass on both clocks."""
+        step = int(seconds * NS)
+        self.wall_ns += step
+        self.monotonic_ns += step
+
+
+@dataclass(slots=True)
+class SeededEntropy:
+    """The same bytes in every run: SHA-256 over a seed and a counter."""
+
+    seed: str
+    drawn: int = 0
+
+    def bytes(self, count: int) -> bytes:
+        found = b""
+        while len(found) < count:
+            self.drawn += 1
+            found += hashlib.sha256(f"{self.seed}/{self.drawn}".encode()).digest()
+        return found[:count]
+
+
+def _nothing_known(_call: str, _at: int) -> tuple[Evidence, ...]:
+    return ()
+
+
+def _nobody(_call: str, _opened: tuple[Requirement, ...], _at: int) -> tuple[Evidence, ...]:
+    return ()
+
+
+@dataclass(slots=True)
+class ScriptedEvidence:
+    """An `EvidenceSource` that a test scripts by setting `gather` or `known`. `opened` keeps the stages it saw."""
+
+    gather_with: Gather = _nobody
+    known_with: Known = _nothing_known
+    opened: list[tuple[Requirement, ...]] = field(default_factory=list)
+
+    async def known(self, call_digest: str, at_ns: int, /) -> tuple[Evidence, ...]:
+        return self.known_with(call_digest, at_ns)
+
+    async def gather(self, call_digest: str, opened: tuple[Requirement, ...], at_ns: int, /) -> tuple[Evidence, ...]:
+        self.opened.append(opened)
+        return self.gather_with(call_digest, opened, at_ns)
+
+    def reset(self) -> None:
+        """Nobody answers any more."""
+        self.gather_with, self.known_with = _nobody, _nothing_known
+        self.opened.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The parts of `Surroundings` that a test keeps hold of."""
+
+    clock: StillClock
+    evidence: ScriptedEvidence = field(default_factory=ScriptedEvidence)
+    seed: str = "test"
+
+    def surroundings(self) -> Surroundings:
+        """For `bootstrap.build`."""
+        return Surroundings(self.clock.wall, self.clock.monotonic, SeededEntropy(self.seed), self.evidence)
