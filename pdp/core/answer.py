@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pdp.core.digest import Json, canonical, digest
+from pdp.core.digest import Json, digest
 from pdp.core.outcome import Effect, Hidden, Reason
 
 # Fit for a model. Denied, hidden and unknown tools read the same, so that nothing can be probed by asking.
@@ -66,7 +66,12 @@ class Answer:
 
     def to_bytes(self) -> bytes:
         """For the reply store."""
-        return canonical(asdict(self))
+        known = {name: getattr(self, name) for name in self.__slots__}
+        known["reasons"] = [r.fact() for r in self.reasons]
+        known["obligations"] = [dict(o) for o in self.obligations]
+        known["policy"] = [self.policy.revision, self.policy.digest, self.policy.engine]
+        known["requirements"] = [asdict(r) for r in self.requirements]
+        return json.dumps(known, separators=(",", ":")).encode()
 
     @staticmethod
     def from_bytes(data: bytes) -> Answer:
@@ -78,7 +83,7 @@ class Answer:
                 "effect": Effect(found["effect"]),
                 "reasons": tuple(Reason(**r) for r in found["reasons"]),
                 "obligations": tuple(found["obligations"]),
-                "policy": PolicyRef(**found["policy"]),
+                "policy": PolicyRef(*found["policy"]),
                 "requirements": tuple(OpenRequirement(**r) for r in found["requirements"]),
             }
         )

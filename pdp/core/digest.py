@@ -21,6 +21,7 @@ Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json
 
 INT64_MAX = 2**63 - 1
 INT64_MIN = -(2**63)
+_flat = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 _escape = json.encoder.encode_basestring  # RFC 8785 escapes exactly what this does
 
 
@@ -30,10 +31,14 @@ def canonical(value: Json) -> bytes:
     Raises InvalidRequest for what has no canonical form: NaN, infinities, integers beyond int64, lone
     surrogates, keys that are not strings, values that are not JSON.
     """
-    out: list[str] = []
-    _write(value, out)
+    if isinstance(value, list) and all(item is None or isinstance(item, str) for item in value):
+        text = _flat(value)  # nothing in it that the C encoder would write otherwise
+    else:
+        out: list[str] = []
+        _write(value, out)
+        text = "".join(out)
     try:
-        return "".join(out).encode("utf-8")
+        return text.encode("utf-8")
     except UnicodeEncodeError:
         raise InvalidRequest("json", "contains a lone surrogate; send well-formed UTF-8") from None
 

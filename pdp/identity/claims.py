@@ -7,6 +7,7 @@ lost could loosen an answer.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from pdp.identity.options import IssuerOptions, SubjectKindOptions
 from pdp.identity.refusal import MalformedClaim, Refusal
 
 Claims = Mapping[str, Any]
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _MAX_TEXT = 512  # characters of one identifier
 _MAX_SECONDS = (2**63 - 1) // NS  # the last instant that int64 nanoseconds can name
 _MAX_ITEMS = 1000
@@ -35,7 +37,7 @@ def text(claims: Claims, name: str) -> str | None:
 def _is_text(value: object) -> bool:
     if not isinstance(value, str) or not 0 < len(value) <= _MAX_TEXT:
         return False
-    return not any(c < " " or "\x7f" <= c <= "\x9f" for c in value)
+    return _CONTROL.search(value) is None
 
 
 def texts(claims: Claims, name: str) -> tuple[str, ...]:

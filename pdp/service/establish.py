@@ -186,8 +186,9 @@ class Establish:
             return Established(facts, salt, raw, commitment(salt, "arguments", raw), None, subject)
         bound: list[Json] = [
             caller.tenant,
-            [identity.subject.issuer, identity.subject.id],
-            [a.fact() for a in identity.actors],
+            identity.subject.issuer,
+            identity.subject.id,
+            canonical([a.fact() for a in identity.actors]).decode(),
             identity.agent.id,
             caller.name,
             ask.session.id,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields, is_dataclass
 
 from pdp.core.answer import Answer
 from pdp.core.digest import Json, keyed_index, sha256_hex
@@ -104,21 +104,22 @@ class Repeats:
         )
 
 
+_NOT_CONTENT = frozenset({"credential", "request_id"})
+
+
 def _content(ask: Ask) -> Json:
     """Everything that was asked, without the credential and without the id itself; byte fields by hash."""
-    found = asdict(ask)
-    for gone in ("credential", "request_id"):
-        found.pop(gone)
-    return _plain({**found, "kind": ask.target.kind})
+    return [_plain(getattr(ask, f.name)) for f in fields(ask) if f.name not in _NOT_CONTENT]
 
 
 def _plain(value: object) -> Json:
-    if isinstance(value, bytes):
-        return sha256_hex(value)
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
+    """Positional, so that no field can be forgotten; a value of a type that is not known here is a bug."""
     if value is None or isinstance(value, (str, bool, int)):
         return value
-    raise TypeError(type(value).__name__)
+    if isinstance(value, bytes):
+        return sha256_hex(value)
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, type) or not is_dataclass(value):
+        raise TypeError(type(value).__name__)
+    return [type(value).__name__, *(_plain(getattr(value, f.name)) for f in fields(value))]
