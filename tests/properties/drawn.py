@@ -1,0 +1,255 @@
+"""Drawn facts about requests to the shipped policy. Names come from the example organisation, so rules do fire."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from pdp.core.facts import (
+    OK,
+    Actor,
+    AgentFact,
+    Annotations,
+    ArgumentsFact,
+    Asserted,
+    CallerFact,
+    Check,
+    Facts,
+    Finding,
+    Identity,
+    ServerFact,
+    SessionFact,
+    Sink,
+    SubjectFact,
+    TargetFact,
+    Waiver,
+    missing,
+)
+
+TOOLS = ("git_status", "git_log", "git_diff", "git_commit", "git_checkout", "git_reset", "git_push")
+NOON = 1_782_907_200 * 10**9  # a Wednesday
+GRANT_ENDS = 1_806_537_600 * 10**9  # of the contractors' grant in the example
+CALL = "call-1"
+NONE = missing("x.missing", "There is none.")
+WAIVABLE = ("schema.open", "arguments.undeclared", "risk.medium", "agent.unattended", "sink.tainted")
+
+
+def some(*values: Any, most: int = 3) -> st.SearchStrategy[tuple[Any, ...]]:
+    return st.lists(st.sampled_from(values), unique=True, max_size=most).map(tuple)
+
+
+def mostly(good: Any, *other: Any) -> st.SearchStrategy[Any]:
+    """`good` in about 19 cases of 20."""
+    return st.sampled_from((good,) * (19 * len(other)) + other)
+
+
+checks = mostly(OK, Check("failed", "x.failed"), Check("missing", "x.missing"))
+instants = st.one_of(
+    st.just(NOON),
+    st.sampled_from((0, GRANT_ENDS - 1, GRANT_ENDS, GRANT_ENDS + 1, NOON + 8 * 3600 * 10**9)),
+    st.integers(NOON, NOON + 7 * 86_400 * 10**9),
+)
+short = st.text(max_size=6)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | short | st.floats(0, 1),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(short, inner, max_size=3),
+    max_leaves=5,
+)
+subjects = st.builds(
+    SubjectFact,
+    check=checks,
+    source=mostly("verified", "vouched", "none"),
+    id=st.sampled_from(("ada", "bob", None)),
+    issuer=st.just("https://id.example"),
+    kind=st.sampled_from(("human", "human", "human", "service", "unknown")),
+    groups=st.sampled_from(
+        (*[("developers",)] * 4, ("developers", "auditors"), ("auditors",), ("contractors",), ("others",), ())
+    ),
+    scopes=mostly(("repo:read", "repo:write"), ("repo:read",), ()),
+    acr=st.none() | short,
+    amr=some("pwd", "hwk", most=2),
+    issued_ns=st.integers(0, 10),
+    authenticated_ns=st.integers(0, 10),
+    expires_ns=st.integers(0, 2**62),
+)
+annotations = st.builds(Annotations, st.booleans(), st.booleans(), st.booleans(), st.booleans())
+sinks = st.lists(st.builds(Sink, st.sampled_from(("network", "email", "filesystem")), st.just("")), max_size=2).map(
+    tuple
+)
+asserted = st.builds(
+    Asserted,
+    task=st.none() | short,
+    observation=st.none() | short,
+    parent_session=st.none() | short,
+    client_address=st.none() | st.just("10.0.0.1") | short,
+    definition_digest=st.none() | short,
+    protocol_version=st.none() | short,
+    client_capabilities=st.dictionaries(short, values, max_size=2),
+    extra=st.dictionaries(st.sampled_from(("effect", "allow", "status", "x")) | short, values, max_size=3),
+)
+arguments = st.builds(
+    ArgumentsFact,
+    check=checks,
+    value=st.dictionaries(
+        st.sampled_from(("max_count", "path", "effect")), st.integers(-2, 300) | values, max_size=3
+    ),
+    findings=mostly(
+        (),
+        (Finding("secret", "/a"),),
+        (Finding("bearer_token", "/a"), Finding("undeclared", "/b")),
+        (Finding("undeclared", "/a"),),
+        (Finding("hidden_unicode", "/a"),),
+    ),
+    size=st.integers(0, 2**53),
+    depth=st.integers(0, 32),
+)
+sessions = st.builds(
+    SessionFact,
+    check=checks,
+    known=st.booleans(),
+    observed=st.booleans(),
+    labels=some("untrusted", "sensitive", "other"),
+    task=st.none() | short,
+    task_source=st.sampled_from(("subject_signed", "caller", "agent", "none")),
+    calls=st.integers(0, 2**53),
+    denials=st.integers(0, 2**53),
+    started_ns=st.integers(0, NOON),
+)
+
+
+@st.composite
+def targets(draw: st.DrawFn, name: str | None = None) -> TargetFact:
+    called = name or draw(st.sampled_from(TOOLS))
+    kind = draw(mostly("tool", "resource"))
+    return TargetFact(
+        check=draw(checks),
+        key=f"{kind}:{called}",
+        kind=kind,
+        name=called,
+        server=draw(mostly("git", "mail")),
+        risk=draw(st.sampled_from(("low", "low", "medium", "high", "critical"))),
+        permissions=draw(st.just(()) | some("repo:read", "repo:write", most=1)),
+        labels=(),
+        sinks=draw(sinks),
+        annotations=draw(annotations),
+        schema_open=draw(mostly(False, True)),  # noqa: FBT003 - two values to draw from
+        cost=draw(st.integers(0, 9)),
+    )
+
+
+@st.composite
+def waivers(draw: st.DrawFn) -> Waiver:
+    return Waiver(
+        id=draw(short),
+        code=draw(st.sampled_from((*WAIVABLE, "scope.missing", "arguments.secret"))),
+        server=draw(mostly("git", "mail")),
+        owner="security",
+        reason="",
+        expires_ns=draw(st.sampled_from((1, NOON, NOON + 1, GRANT_ENDS, 2**62))),
+    )
+
+
+@st.composite
+def calls(draw: st.DrawFn, shared: Facts | None = None, target: TargetFact | None = None) -> Facts:
+    """A call. With `shared` (a list's facts), everything that a list has too is taken from there."""
+    actors = st.lists(st.builds(Actor, short.filter(bool)), max_size=3).map(tuple)
+    listed = shared or Facts(
+        phase="list",
+        method="tools/call",
+        caller=CallerFact(draw(checks), "gateway", "acme", ("decide",)),
+        identity=Identity(
+            draw(subjects), AgentFact(draw(checks), "verified", "assistant", "oauth_client"), draw(actors)
+        ),
+        server=ServerFact(draw(checks), draw(mostly("git", "mail")), "https://git.example/mcp", "platform"),
+        switch=draw(checks),
+        targets=(draw(targets()),),
+        arguments=ArgumentsFact(NONE),
+        session=SessionFact(NONE),
+        asserted=Asserted(),
+        waivers=draw(st.lists(waivers(), max_size=2).map(tuple)),
+    )
+    return Facts(
+        phase="call",
+        method="tools/call",
+        caller=listed.caller,
+        identity=listed.identity,
+        server=listed.server,
+        switch=listed.switch,
+        targets=(target or listed.targets[0],),
+        arguments=draw(arguments),
+        session=draw(sessions),
+        asserted=draw(asserted),
+        waivers=listed.waivers,
+        call_digest=CALL,
+        judge_prompts=draw(st.just({"intent": "11"}) | st.dictionaries(short, short, max_size=2)),
+        judge_refusals=draw(st.integers(0, 5)),
+    )
+
+
+@st.composite
+def lists(draw: st.DrawFn) -> Facts:
+    """A list of one to five different tools."""
+    call = draw(calls())
+    names = draw(st.lists(st.sampled_from(TOOLS), unique=True, min_size=1, max_size=5))
+    return Facts(
+        phase="list",
+        method="tools/list",
+        caller=call.caller,
+        identity=call.identity,
+        server=call.server,
+        switch=call.switch,
+        targets=tuple(draw(targets(name)) for name in names),
+        arguments=ArgumentsFact(NONE),
+        session=SessionFact(NONE),
+        asserted=Asserted(),
+        waivers=call.waivers,
+    )
+
+
+def good_call(**changes: Any) -> Facts:
+    """A developer's call of a harmless tool, with everything in order."""
+    whole: dict[str, Any] = {
+        "phase": "call",
+        "method": "tools/call",
+        "caller": CallerFact(OK, "gateway", "acme", ("decide",)),
+        "identity": Identity(
+            SubjectFact(
+                OK,
+                source="verified",
+                id="ada",
+                issuer="https://id.example",
+                kind="human",
+                groups=("developers",),
+                scopes=("repo:read", "repo:write"),
+                expires_ns=2**62,
+            ),
+            AgentFact(OK, "verified", "assistant", "oauth_client"),
+        ),
+        "server": ServerFact(OK, "git", "https://git.example/mcp", "platform"),
+        "switch": OK,
+        "targets": (good_target(),),
+        "arguments": ArgumentsFact(OK, {}, (), 2, 1),
+        "session": SessionFact(
+            OK, known=True, observed=True, labels=(), task="look", task_source="caller", calls=1, denials=0
+        ),
+        "asserted": Asserted(),
+        "call_digest": CALL,
+        "judge_prompts": {"intent": "11"},
+    }
+    return Facts(**{**whole, **changes})
+
+
+def good_target(**changes: Any) -> TargetFact:
+    whole: dict[str, Any] = {
+        "check": OK,
+        "key": "tool:git_reset",
+        "kind": "tool",
+        "name": "git_reset",
+        "server": "git",
+        "risk": "low",
+        "annotations": Annotations(read_only=True, destructive=False),
+        "schema_open": False,
+        "cost": 1,
+    }
+    return TargetFact(**{**whole, **changes})

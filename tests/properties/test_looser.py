@@ -1,0 +1,160 @@
+"""Nothing that anybody leaves out, makes up or loses makes an answer looser."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+from drawn import asserted, calls, instants
+from hypothesis import given
+from hypothesis import strategies as st
+from policy_under_test import Policy, no_looser
+
+from pdp.core.facts import (
+    WORST_COUNT,
+    Annotations,
+    ArgumentsFact,
+    Asserted,
+    Check,
+    Facts,
+    Finding,
+    SessionFact,
+    SubjectFact,
+)
+from pdp.core.outcome import Effect
+
+# An organisation may look at what nobody vouched for only to deny or to require.
+SUSPICIOUS = """package packs.suspicious
+meta := {"servers": ["git"], "owner": "o"}
+deny contains {"code": "s.address", "message": ""} if input.asserted.client_address == "10.0.0.1"
+deny contains {"code": "s.observed", "message": ""} if is_string(input.asserted.observation)
+require contains {
+	"kind": "approval", "id": "s.task", "code": "s.task", "control": "", "stage": 1, "ttl_seconds": 60,
+	"seats": [{"group_id": "security", "n": 1}], "deny_quorum": 1, "reason_required": false,
+} if input.asserted.task == null
+"""
+
+
+@pytest.fixture(scope="module")
+def suspicious() -> Policy:
+    return Policy({"suspicious": SUSPICIOUS})
+
+
+@given(call=calls(), forged=asserted, at_ns=instants)
+def test_forging_or_omitting_what_is_asserted_changes_nothing(
+    policy: Policy, call: Facts, forged: Asserted, at_ns: int
+) -> None:
+    """The shipped packs read none of it, so this holds in its strongest form: field by field, and all at once."""
+    base = policy.ask(call, at_ns)
+    empty = Asserted()
+    names = [f.name for f in fields(Asserted)]
+    bent = [replace(call.asserted, **{n: getattr(source, n)}) for n in names for source in (forged, empty)]
+    for one in (*bent, forged, empty):
+        assert policy.ask(replace(call, asserted=one), at_ns) == base
+
+
+@given(call=calls(), forged=asserted, at_ns=instants)
+def test_rules_about_what_is_asserted_only_make_stricter(
+    policy: Policy, suspicious: Policy, call: Facts, forged: Asserted, at_ns: int
+) -> None:
+    base = policy.ask(call, at_ns)
+    for one in (call.asserted, forged, Asserted()):
+        assert no_looser(suspicious.ask(replace(call, asserted=one), at_ns), base)
+
+
+def test_the_suspicious_pack_does_something(suspicious: Policy, policy: Policy) -> None:
+    counts: Counter[bool] = Counter()
+
+    @given(call=calls(), at_ns=instants)
+    def run(call: Facts, at_ns: int) -> None:
+        counts[suspicious.ask(call, at_ns).effect is policy.ask(call, at_ns).effect] += 1
+
+    run()
+    assert counts[False] >= 10
+
+
+def _subject(call: Facts, **changes: Any) -> Facts:
+    identity = call.identity
+    return replace(call, identity=replace(identity, subject=replace(identity.subject, **changes)))
+
+
+def _agent(call: Facts, check: Check) -> Facts:
+    identity = call.identity
+    return replace(call, identity=replace(identity, agent=replace(identity.agent, check=check)))
+
+
+def _target(call: Facts, **changes: Any) -> Facts:
+    return replace(call, targets=tuple(replace(t, **changes) for t in call.targets))
+
+
+FAILING: dict[str, Callable[[Facts, Check], Facts]] = {
+    "caller": lambda c, bad: replace(c, caller=replace(c.caller, check=bad)),
+    "subject": lambda c, bad: _subject(c, check=bad),
+    "subject with nothing": lambda c, bad: replace(c, identity=replace(c.identity, subject=SubjectFact(bad))),
+    "agent": _agent,
+    "server": lambda c, bad: replace(c, server=replace(c.server, check=bad)),
+    "switch": lambda c, bad: replace(c, switch=bad),
+    "target": lambda c, bad: _target(c, check=bad),
+    "arguments": lambda c, bad: replace(c, arguments=replace(c.arguments, check=bad)),
+    "arguments with nothing": lambda c, bad: replace(c, arguments=ArgumentsFact(bad)),
+    "session": lambda c, bad: replace(c, session=replace(c.session, check=bad)),
+    "session with nothing": lambda c, bad: replace(c, session=SessionFact(bad)),
+}
+
+
+@given(call=calls(), at_ns=instants, status=st.sampled_from(("failed", "missing")))
+def test_without_any_one_check_everything_is_denied(policy: Policy, call: Facts, at_ns: int, status: str) -> None:
+    base = policy.ask(call, at_ns)
+    for name, fail in FAILING.items():
+        bent = policy.ask(fail(call, Check(status, f"x.{name}")), at_ns)
+        assert bent.effect is Effect.DENY, name
+        assert no_looser(bent, base), name
+        if "arguments" not in name and "session" not in name:
+            assert bent.visible == frozenset(), name
+
+
+LOSING: dict[str, Callable[[Facts], Facts]] = {
+    "groups": lambda c: _subject(c, groups=()),
+    "one group": lambda c: _subject(c, groups=c.identity.subject.groups[1:]),
+    "scopes": lambda c: _subject(c, scopes=()),
+    "verified source": lambda c: _subject(c, source="vouched"),
+    "any source": lambda c: _subject(c, source="none"),
+    "human": lambda c: _subject(c, kind="unknown"),
+    "id": lambda c: _subject(c, id=None, issuer=None),
+    "acr": lambda c: _subject(c, acr=None, amr=()),
+    "token times": lambda c: _subject(c, issued_ns=0, authenticated_ns=0, expires_ns=0),
+    "risk": lambda c: _target(c, risk="critical"),
+    "annotations": lambda c: _target(c, annotations=Annotations()),
+    "closed schema": lambda c: _target(c, schema_open=True),
+    "cost": lambda c: _target(c, cost=WORST_COUNT),
+    "session facts": lambda c: replace(c, session=SessionFact(c.session.check)),
+    "session observed": lambda c: replace(c, session=replace(c.session, observed=False)),
+    "session known": lambda c: replace(c, session=replace(c.session, known=False)),
+    "clean labels": lambda c: replace(c, session=replace(c.session, labels=("untrusted", "sensitive"))),
+    "task": lambda c: replace(c, session=replace(c.session, task=None, task_source="none")),
+    "clean arguments": lambda c: replace(
+        c, arguments=replace(c.arguments, findings=(*c.arguments.findings, Finding("secret", "/a")))
+    ),
+    "waivers": lambda c: replace(c, waivers=()),
+    "server's owner": lambda c: replace(c, server=replace(c.server, resource=None, owner=None)),
+    "judge prompts": lambda c: replace(c, judge_prompts={}),
+}
+
+
+@given(call=calls(), at_ns=instants)
+def test_losing_a_fact_never_loosens(policy: Policy, call: Facts, at_ns: int) -> None:
+    base = policy.ask(call, at_ns)
+    for name, lose in LOSING.items():
+        assert no_looser(policy.ask(lose(call), at_ns), base), name
+
+
+def test_the_draws_reach_every_effect(policy: Policy) -> None:
+    counts: Counter[Effect] = Counter()
+
+    @given(call=calls(), at_ns=instants)
+    def run(call: Facts, at_ns: int) -> None:
+        counts[policy.ask(call, at_ns).effect] += 1
+
+    run()
+    assert min(counts[effect] for effect in Effect) >= 5
