@@ -133,7 +133,7 @@ def targets(draw: st.DrawFn, name: str | None = None) -> TargetFact:
         labels=(),
         sinks=draw(sinks),
         annotations=draw(annotations),
-        schema_open=draw(mostly(False, True)),  # noqa: FBT003 - two values to draw from
+        schema_open=draw(mostly(False, True)),
         cost=draw(st.integers(0, 9)),
     )
 

@@ -49,9 +49,8 @@ def test_round_trip_of_the_shortest() -> None:
     assert Answer.from_bytes(answer.to_bytes()) == answer
 
 
-def test_the_bytes_are_canonical_and_hold_every_field() -> None:
+def test_the_bytes_hold_every_field() -> None:
     found = json.loads(FULL.to_bytes())
-    assert canonical(found) == FULL.to_bytes()
     assert set(found) == {f.name for f in fields(Answer)}
 
 

@@ -61,6 +61,12 @@ def test_true_is_not_one() -> None:
     assert canonical([True, 1, False, 0]) == b"[true,1,false,0]"
 
 
+def test_a_flat_list_of_texts_is_written_like_any_other() -> None:
+    texts = [case["json"] for case in VECTORS["values"]] + ["".join(map(chr, range(0x100))), "\U0001f600", ""]
+    flat = canonical([*texts, None])
+    assert flat == canonical((*texts, None)) == b"[" + b",".join(map(canonical, [*texts, None])) + b"]"
+
+
 def test_a_tuple_is_an_array() -> None:
     assert canonical((1, ("a",))) == b'[1,["a"]]'
 
