@@ -20,6 +20,8 @@ from typing import Any
 
 import grpc
 import grpc.aio
+from support.surroundings import Stage, StillClock
+from support.tools import GIT, Definition, ServerPlan, resource
 
 from pdp import bootstrap
 from pdp.adapters.grpc import answers, questions, status
@@ -34,8 +36,6 @@ from pdp.settings import load
 from pdp.tooling import sandbox
 from pdp.tooling.sandbox import Person, Sandbox, definition_bytes
 from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2
-from support.surroundings import Stage, StillClock
-from support.tools import GIT, Definition, ServerPlan, resource
 
 PROCESS, GRPC = "process", "grpc"
 WAYS = (PROCESS, GRPC)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.world import GRPC, WAYS, Refused, running
 
 from pdp.tooling.sandbox import ALICE, BOB
 from pdp.v1 import types_pb2
-from support.world import GRPC, WAYS, Refused, running
 
 
 @pytest.mark.parametrize("way", WAYS)
