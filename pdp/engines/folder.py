@@ -15,7 +15,6 @@ from pdp.core.errors import BundleFault
 
 MAX_FILE = 1 << 20  # bytes; far above any policy a person can review
 MAX_ENTRIES = 10_000
-_NOT_ADVICE = "an editor's or a tool's leftovers? Only visible names are read."
 
 
 class Folder:
@@ -27,7 +26,7 @@ class Folder:
             raise BundleFault("bundle.layout", f"{name} is not a folder.")
         self.root = root.resolve()
         self.name = name
-        _check(os.stat(self.root), name)
+        _check(self.root.stat(), name)
 
     def files(self) -> list[str]:
         """Relative paths (with `/`) of all files, sorted. Names that begin with a dot are no part of a bundle."""
@@ -36,28 +35,23 @@ class Folder:
         seen = 0
         while pending:
             folder = pending.pop()
-            for entry in sorted(os.listdir(self.root / folder)):
+            for entry in sorted((self.root / folder).iterdir()):
                 seen += 1
                 if seen > MAX_ENTRIES:
                     raise BundleFault("bundle.size", f"{self.name} holds more than {MAX_ENTRIES} entries.")
-                path = f"{folder}/{entry}" if folder else entry
-                if entry.startswith("."):
-                    if entry.endswith((".rego", ".json", ".yaml")):
-                        raise BundleFault("bundle.layout", f"{path}: {_NOT_ADVICE}")
-                    continue
-                info = self._stat(path)
-                if stat.S_ISDIR(info.st_mode):
-                    if (self.root / path).is_symlink():
-                        raise BundleFault(
-                            "bundle.permissions",
-                            f"{path}: is a link to a folder; put the folder itself here.",
-                        )
-                    pending.append(path)
-                elif stat.S_ISREG(info.st_mode):
-                    found.append(path)
-                else:
-                    raise BundleFault("bundle.layout", f"{path}: is neither a file nor a folder.")
+                path = f"{folder}/{entry.name}" if folder else entry.name
+                if _visible(path, entry.name):
+                    (pending if self._is_folder(path) else found).append(path)
         return sorted(found)
+
+    def _is_folder(self, path: str) -> bool:
+        """Whether it is a folder or a file. Raises BundleFault for anything else."""
+        mode = self._stat(path).st_mode
+        if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+            raise BundleFault("bundle.layout", f"{path}: is neither a file nor a folder.")
+        if stat.S_ISDIR(mode) and (self.root / path).is_symlink():
+            raise BundleFault("bundle.permissions", f"{path}: is a link to a folder; put the folder itself here.")
+        return stat.S_ISDIR(mode)
 
     def has(self, path: str) -> bool:
         """Whether there is such a file (or a link to one)."""
@@ -80,7 +74,7 @@ class Folder:
         """Links may stay within the folder (mounted configuration does that), never lead out of it."""
         try:
             real = (self.root / path).resolve(strict=True)
-            info = os.stat(real)
+            info = real.stat()
         except (OSError, RuntimeError) as error:
             raise BundleFault("bundle.layout", f"{path}: cannot be read.", detail=repr(error)) from None
         if not real.is_relative_to(self.root):
@@ -91,6 +85,14 @@ class Folder:
         return info
 
 
+def _visible(path: str, name: str) -> bool:
+    if not name.startswith("."):
+        return True
+    if name.endswith((".rego", ".json", ".yaml")):
+        raise BundleFault("bundle.layout", f"{path}: leftovers of an editor? Only visible names are read.")
+    return False
+
+
 def _check(info: os.stat_result, path: str) -> None:
     if not hasattr(os, "geteuid"):
         return  # no POSIX permissions to look at
@@ -99,7 +101,7 @@ def _check(info: os.stat_result, path: str) -> None:
     # a group of the owner's own (same number, as user-private groups have) adds nobody
     if info.st_mode & stat.S_IWGRP and info.st_gid != info.st_uid:
         raise BundleFault("bundle.permissions", f"{path}: its group may write it; run `chmod g-w` on it.")
-    if info.st_uid not in {0, os.geteuid(), os.stat(__file__).st_uid}:
+    if info.st_uid not in {0, os.geteuid(), Path(__file__).stat().st_uid}:
         raise BundleFault(
             "bundle.permissions",
             f"{path}: belongs to another user, who could change it; run `chown` to root or to the PDP's user.",

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 
 import jsonschema_rs
 import yaml
+from typing_extensions import override
 
 from pdp.core.digest import Json, canonical
 from pdp.core.errors import BundleFault, InvalidRequest
@@ -98,7 +99,7 @@ def _validate(value: dict[str, Json], schema: dict[str, Json], where: str) -> No
 def _closed(node: object, at: str) -> None:
     """Every object lists its properties, all of them required, and admits no others."""
     where = f"{SCHEMA} at {at or '/'}"
-    if not isinstance(node, dict) or "type" not in node and not {"const", "enum"} & set(node):
+    if not isinstance(node, dict) or ("type" not in node and not {"const", "enum"} & set(node)):
         raise BundleFault("bundle.data", f"{where}: must be an object with a `type`.")
     unknown = sorted(set(node) - _KEYWORDS - {k for k in node if k.startswith("x-")})
     if unknown:
@@ -182,12 +183,17 @@ def _refuse(name: str) -> None:
 class _Yaml(yaml.SafeLoader):
     """Plain data: no aliases (they explode), no merge keys, no dates, no key twice."""
 
+    @override
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases are not supported")
         return super().compose_node(parent, index)
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[str, Json]:  # type: ignore[override]  # keys are strings here
+    @override
+    def construct_mapping(  # type: ignore[override]  # keys are strings here
+        self, node: yaml.MappingNode, deep: bool = False
+    ) -> dict[str, Json]:
+        del deep  # always: a mapping is built in one go
         pairs = [(self.construct_object(k, deep=True), self.construct_object(v, deep=True)) for k, v in node.value]
         if not all(isinstance(k, str) for k, _ in pairs):
             raise yaml.YAMLError("a key is not text; quote it")
@@ -202,7 +208,7 @@ _Yaml.yaml_implicit_resolvers = {
 
 def _read_yaml(folder: Folder, path: str) -> dict[str, Json]:
     try:
-        value = yaml.load(folder.read(path), _Yaml)  # a SafeLoader, stricter
+        value = yaml.load(folder.read(path), _Yaml)  # noqa: S506  # a SafeLoader, stricter
         canonical(value)
     except (yaml.YAMLError, ValueError, RecursionError, InvalidRequest, AttributeError, TypeError) as error:
         raise BundleFault("bundle.data", f"{path}: is not proper YAML data.", detail=str(error)) from None

@@ -6,7 +6,6 @@ Parsing and evaluating foreign policy can loop, exhaust memory or kill the proce
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,11 @@ from typing import Any
 from pdp.core.policy import Bundle, Module
 from pdp.engines.gate import static, trial
 from pdp.engines.gate.report import Finding, TestResult
+
+try:
+    import resource
+except ImportError:  # not a POSIX system: no limits but the time limit
+    resource = None  # type: ignore[assignment]  # asked for before use
 
 MEMORY = 2 << 30  # bytes of address space
 
@@ -41,9 +45,7 @@ def decode(value: Mapping[str, Any]) -> Bundle:
 
 
 def _limit() -> None:
-    if os.name == "posix":
-        import resource
-
+    if resource is not None:
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         limit = MEMORY if hard == resource.RLIM_INFINITY else min(MEMORY, hard)
         resource.setrlimit(resource.RLIMIT_AS, (limit, hard))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pdp.engines.gate import elements
 from pdp.engines.gate.elements import Element
 from pdp.engines.gate.policy import CONTRACT, Analysis, Key, Policy, chain, closure
-from pdp.engines.gate.report import Finding, did_you_mean, nearest
+from pdp.engines.gate.report import Finding, did_you_mean
 from pdp.engines.gate.syntax import Node, Rule, Unit, kind, span_of, string
 from pdp.engines.gate.value import Fields, Place, is_number, options
 
@@ -50,62 +50,54 @@ def pack_elements(policy: Policy, package: tuple[str, ...]) -> list[Element]:
 
 def _names(policy: Policy, package: tuple[str, ...], analyses: Mapping[Key, Analysis]) -> Iterator[Finding]:
     used = {key for name in CONTRACT for key in closure((package, name), analyses)}
-    for found, name in policy.groups:
-        rules = policy.groups[found, name]
-        if found != package:
-            continue
-        if name not in CONTRACT and (found, name) not in used:
-            rule = rules[0]
-            close = nearest(name, CONTRACT)
-            hint = (
-                f"Did you mean `{close}`?"
-                if close
-                else f"Use it or remove it. The rules that count: {', '.join(CONTRACT)}."
-            )
-            yield rule.unit.finding(rule.span, "rule.unused", f"Nothing uses `{name}`.", hint)
-        for rule in rules:
-            if name not in CONTRACT and ((not rule.plain and rule.kind not in ("map",)) or _dotted_head(rule)):
-                hint = "Give the rule one plain name."
-                yield rule.unit.finding(rule.span, "rule.shape", f"`{name}` has dots or constants in its head.", hint)
-        kinds = {rule.kind for rule in rules} - {"default"}
-        if len(kinds) > 1:
-            message = f"`{name}` is defined as {' and as '.join(sorted(kinds))}."
-            yield rules[-1].unit.finding(rules[-1].span, "rule.conflict", message, "Give each its own name.")
+    for key, rules in policy.groups.items():
+        if key[0] == package and key[1] not in CONTRACT:
+            yield from _helper(key, rules, used=key in used)
     spaces = {name.split(".")[0] for name in policy.builtins.declarations}
     taken = set(CONTRACT) | set(policy.names(package)) | spaces
     for unit in policy.units:
-        if unit.package == package:
-            for alias in sorted(set(unit.imports) & taken):
-                span = unit.imports[alias][1]
-                yield unit.finding(
-                    span,
-                    "names.shadowed",
-                    f"`{alias}` already means something else.",
-                    "Import it under another name.",
-                )
+        for alias in sorted(set(unit.imports) & taken) if unit.package == package else ():
+            message = f"`{alias}` already means something else."
+            yield unit.finding(unit.imports[alias][1], "names.shadowed", message, "Import it under another name.")
+
+
+def _helper(key: Key, rules: list[Rule], *, used: bool) -> Iterator[Finding]:
+    """A rule that the composition does not know: used by one it knows, of one kind, under one plain name."""
+    name = key[1]
+    first, last = rules[0], rules[-1]
+    if not used:
+        hint = did_you_mean(name, CONTRACT, f"Use it or remove it. The rules that count: {', '.join(CONTRACT)}.")
+        yield first.unit.finding(first.span, "rule.unused", f"Nothing uses `{name}`.", hint)
+    for rule in rules:
+        if _dotted_head(rule):
+            hint = "Give the rule one plain name."
+            yield rule.unit.finding(rule.span, "rule.shape", f"`{name}` has dots or constants in its head.", hint)
+    kinds = {rule.kind for rule in rules} - {"default"}
+    if len(kinds) > 1:
+        message = f"`{name}` is defined as {' and as '.join(sorted(kinds))}."
+        yield last.unit.finding(last.span, "rule.conflict", message, "Give each its own name.")
 
 
 def _split(units: list[Unit], package: tuple[str, ...], analyses: Mapping[Key, Analysis]) -> Iterator[Finding]:
     """Regorus 0.13 looks names up in the wrong file when the composition reads `data.packs[p]` of a package in
     several files, and drops the rule without a word; asked for directly, as tests do, the rule is there."""
     path = ".".join(("data", *package))
+    why = f"The pack has {len(units)} files; there the engine drops rules that use"
     for unit in units:
         for imported, span in unit.imports.values():
             if imported[0] in ("data", "input"):
-                message = f"The pack has {len(units)} files; there an import makes the engine drop rules."
-                hint = f"Write the full path (`{'.'.join(imported)}`) in place of the import, or keep the pack in one file."
-                yield unit.finding(span, "package.split", message, hint)
+                hint = f"Write the full path, `{'.'.join(imported)}`, or keep the pack in one file."
+                yield unit.finding(span, "package.split", f"{why} an import.", hint)
     for key, analysis in analyses.items():
         for use in analysis.uses if key[0] == package else ():
             if use.short:
-                message = f"The pack has {len(units)} files; there a bare name makes the engine drop rules."
                 hint = f"Write `{path}.{use.key[1]}`, or keep the pack in one file."
-                yield use.unit.finding(use.span, "package.split", message, hint)
+                yield use.unit.finding(use.span, "package.split", f"{why} a bare name.", hint)
 
 
 def _dotted_head(rule: Rule) -> bool:
-    """`limits.git := 5` or `limits["git"] := 5`; with a variable key it is a table and fine."""
-    return rule.kind == "map" and len(rule.extra) != 1
+    """`limits.git := 5` or `limits["git"] := 5`; with one variable key it is a table and fine."""
+    return not rule.plain and (rule.kind != "map" or len(rule.extra) != 1)
 
 
 def _rests_on(key: Key, analyses: Mapping[Key, Analysis]) -> Iterator[Finding]:

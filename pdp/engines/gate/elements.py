@@ -6,38 +6,13 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from pdp.engines.gate.policy import CONTRACT
+from pdp.engines.gate import requirement
+from pdp.engines.gate.fields import EXAMPLES, check_fields
 from pdp.engines.gate.report import Finding, did_you_mean
-from pdp.engines.gate.syntax import Body, Node, Rule, kind, number, span_of, string
+from pdp.engines.gate.syntax import Body, Node, Rule, kind, span_of, string
 
-CODE = re.compile(r"[a-z0-9][a-z0-9_.-]{0,95}")
-_CONTROL = re.compile(r"(MB|MCP)-?[0-9]+(\.[0-9]+)*|[A-Za-z0-9][A-Za-z0-9_.:/-]{0,63}")
+_CONTROL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,63}")
 _NEVER_WAIVED = re.compile(r"MB-?[12](\D.*)?")
-KINDS: Mapping[str, frozenset[str]] = {
-    "approval": frozenset({"seats", "deny_quorum", "reason_required"}),
-    "confirmation": frozenset({"min_assurance"}),
-    "judge": frozenset({"prompt", "accepts", "min_confidence"}),
-    "consent": frozenset({"scope", "purpose"}),
-}
-_REQUIREMENT = frozenset({"kind", "id", "code", "stage", "ttl_seconds"})
-_FIELDS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {  # rule -> (needed, allowed besides)
-    "allow": (frozenset({"target", "code"}), frozenset({"message", "control"})),
-    "hide": (frozenset({"target", "code"}), frozenset({"message", "control", "waivable"})),
-    "deny": (frozenset({"code", "message"}), frozenset({"control", "waivable"})),
-    "require": (_REQUIREMENT, frozenset({"control", "message", "otherwise", "waivable"})),
-    "oblige": (frozenset({"kind", "code"}), frozenset({"message", "control"})),
-    "label": (frozenset({"label", "code"}), frozenset({"message", "control"})),
-}
-_EXAMPLES = {
-    "allow": 'allow contains {"target": t.key, "code": "team.reads"} if { some t in input.targets; ... }',
-    "hide": 'hide contains {"target": t.key, "code": "team.hidden"} if { some t in input.targets; ... }',
-    "deny": 'deny contains {"code": "team.limit", "message": "Too much."} if { ... }',
-    "require": 'require contains {"kind": "confirmation", "id": "confirm", "code": "team.confirm", "stage": 1, '
-    '"ttl_seconds": 600, "min_assurance": "session"} if { ... }',
-    "oblige": 'oblige contains {"kind": "redact", "code": "team.redact"} if { ... }',
-    "label": 'label contains {"label": "sensitive", "code": "team.sensitive"} if { ... }',
-    "meta": 'meta := {"servers": ["git"], "owner": "team@example.org"}',
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,27 +30,32 @@ def of_rule(rule: Rule) -> tuple[Element | None, list[Finding]]:
     findings = list(_head(rule))
     if findings or rule.key is None:
         return None, findings
-    name, body = kind(rule.key)
-    fields: dict[str, Node] = {}
-    if name == "Object":
-        for _, key, value in body["fields"]:
-            text = string(key)
-            if text is None or text in fields:
-                return None, [_shape(rule, span_of(key), "A key of the element is computed or stands twice.")]
-            fields[text] = value
-    else:
-        return None, [_shape(rule, span_of(rule.key), "The element is not written out as an object.")]
-    code = string(fields["code"]) if "code" in fields else None
-    findings = list(_fields(rule, rule.name, fields, rule.key))
-    if "code" in fields and (code is None or not CODE.fullmatch(code)):
-        findings.append(_code(rule, fields["code"]))
+    fields = _written_out(rule.key)
+    if isinstance(fields, str):
+        return None, [_shape(rule, span_of(rule.key), fields)]
+    findings = list(check_fields(rule, rule.name, fields, rule.key))
     if rule.name == "require":
-        findings += _requirement(rule, fields, rule.key, nested=False)
+        findings += requirement.check(rule, fields)
     if "waivable" in fields or "control" in fields or _is_baseline(rule):
         findings += _baseline(rule, fields)
+    code = string(fields["code"]) if "code" in fields else None
     if code is None or any(f.code == "element.code" for f in findings):
         return None, findings
     return Element(rule, code, span_of(fields["code"]), fields), findings
+
+
+def _written_out(node: Node) -> dict[str, Node] | str:
+    """The fields of a literal object with literal keys, or what is wrong."""
+    name, body = kind(node)
+    if name != "Object":
+        return "The element is not written out as an object."
+    fields: dict[str, Node] = {}
+    for _, key, value in body["fields"]:
+        text = string(key)
+        if text is None or text in fields:
+            return "A key of the element is computed or stands twice."
+        fields[text] = value
+    return fields
 
 
 def meta(rules: list[Rule]) -> Iterator[Finding]:
@@ -99,13 +79,7 @@ def meta(rules: list[Rule]) -> Iterator[Finding]:
 
 
 def _shape(rule: Rule, span: Body, message: str, code: str = "rule.shape") -> Finding:
-    return rule.unit.finding(span, code, message, f"Write: {_EXAMPLES[rule.name]}")
-
-
-def _code(rule: Rule, node: Node) -> Finding:
-    message = "The code must be a literal: lower-case letters, digits, `.`, `_` and `-`."
-    hint = 'One rule per code, for example "code": "team.limit"; put what varies into the message.'
-    return rule.unit.finding(span_of(node), "element.code", message, hint)
+    return rule.unit.finding(span, code, message, f"Write: {EXAMPLES[rule.name]}")
 
 
 def _head(rule: Rule) -> Iterator[Finding]:
@@ -119,85 +93,25 @@ def _head(rule: Rule) -> Iterator[Finding]:
         yield _shape(rule, rule.span, f"`{rule.name}` is a set of elements, it cannot have {form}.")
 
 
-def _fields(
-    rule: Rule, what: str, fields: Mapping[str, Node], node: Node, *, nested: bool = False
-) -> Iterator[Finding]:
-    needed, besides = _FIELDS[what]
-    if what == "require":
-        own = string(fields["kind"]) if "kind" in fields else None
-        needed = needed | KINDS.get(own or "", frozenset())
-        besides = besides | (frozenset({"grant"}) if own == "approval" else frozenset())
-        if nested:
-            needed, besides = needed - {"stage"}, (besides | {"stage"}) - {"otherwise", "waivable"}
-    for name in sorted(needed - set(fields)):
-        message = f"The element of `{what}` lacks `{name}`."
-        yield rule.unit.finding(span_of(node), "element.missing", message, f"Write: {_EXAMPLES[what]}")
-    if what == "oblige":
-        besides = besides | (set(fields) - {"pack"})  # what an obligation says besides is between pack and caller
-    for name in sorted(set(fields) - needed - besides):
-        hint = did_you_mean(name, needed | besides, f"It has: {', '.join(sorted(needed | besides))}.")
-        message = f"An element of `{what}` has no field `{name}`."
-        yield rule.unit.finding(span_of(fields[name]), "element.unknown", message, hint)
-    for name in sorted({"code", "message", "id", "control", "label", "prompt", "target"} & set(fields)):
-        if kind(fields[name])[0] in ("Number", "Bool", "Null", "Array", "Set", "Object"):
-            message = f"`{name}` must be text."
-            yield rule.unit.finding(span_of(fields[name]), "element.type", message, "Put it in quotes.")
-
-
-def _requirement(rule: Rule, fields: Mapping[str, Node], node: Node, *, nested: bool) -> Iterator[Finding]:
-    if "kind" in fields and string(fields["kind"]) not in KINDS:
-        text = string(fields["kind"]) or ""
-        hint = did_you_mean(text, KINDS, f"One of: {', '.join(sorted(KINDS))}, as literal text.")
-        yield rule.unit.finding(span_of(fields["kind"]), "element.kind", "There is no such kind.", hint)
-    if "id" in fields and not CODE.fullmatch(string(fields["id"]) or ""):
-        message = "The id must be a literal: lower-case letters, digits, `.`, `_` and `-`."
-        yield rule.unit.finding(span_of(fields["id"]), "element.id", message, 'For example "id": "second-pair".')
-    for name in ("stage", "ttl_seconds"):
-        value = fields.get(name)
-        if value is None:
-            continue
-        given = number(value)
-        if kind(value)[0] not in ("Number", "Var", "RefDot") or (given is not None and (given < 1 or given % 1)):
-            message = f"`{name}` must be a whole number of at least 1."
-            yield rule.unit.finding(span_of(value), "element.number", message, f'For example "{name}": 1.')
-    if "otherwise" not in fields or nested:
-        return
-    inner = fields["otherwise"]
-    tag, body = kind(inner)
-    if tag != "Object" or not all(string(key) for _, key, _ in body["fields"]):
-        message = "`otherwise` must be a requirement, written out."
-        yield rule.unit.finding(
-            span_of(inner), "element.otherwise", message, f"Write: {_EXAMPLES['require'][17:-11]}"
-        )
-        return
-    below = {string(key) or "": value for _, key, value in body["fields"]}
-    if "otherwise" in below:
-        message = "`otherwise` stands inside an `otherwise`; one level only."
-        hint = "What should follow then? Deny is the answer when the second requirement fails too."
-        yield rule.unit.finding(span_of(below["otherwise"]), "element.otherwise", message, hint)
-        del below["otherwise"]
-    yield from _fields(rule, "require", below, inner, nested=True)
-    if "code" in below and not CODE.fullmatch(string(below["code"]) or ""):
-        yield _code(rule, below["code"])
-    yield from _requirement(rule, below, inner, nested=True)
-
-
 def _is_baseline(rule: Rule) -> bool:
     return rule.unit.package == ("packs", "baseline")
 
 
 def _baseline(rule: Rule, fields: Mapping[str, Node]) -> Iterator[Finding]:
+    """Controls and waivers: every element of the baseline names its control, and only those can be waived."""
     control = string(fields["control"]) if "control" in fields else None
-    if _is_baseline(rule) or ("control" in fields and control != ""):
-        if control is None or not _CONTROL.fullmatch(control):
-            message = "The control must be literal text, as in MB-3.1 or MCP03."
-            span = span_of(fields["control"]) if "control" in fields else rule.span
-            yield rule.unit.finding(span, "element.control", message, 'For example "control": "MB-3.1".')
-    waivable = fields.get("waivable")
-    if waivable is None:
-        return
-    span = span_of(waivable)
-    tag, body = kind(waivable)
+    optional = not _is_baseline(rule) and ("control" not in fields or control == "")
+    if not optional and not _CONTROL.fullmatch(control or ""):
+        message = "The control must be literal text, as in MB-3.1 or MCP03."
+        span = span_of(fields["control"]) if "control" in fields else rule.span
+        yield rule.unit.finding(span, "element.control", message, 'For example "control": "MB-3.1".')
+    if "waivable" in fields:
+        yield from _waivable(rule, fields["waivable"], control)
+
+
+def _waivable(rule: Rule, node: Node, control: str | None) -> Iterator[Finding]:
+    span = span_of(node)
+    tag, body = kind(node)
     if tag != "Bool" or body["value"] is not True:
         hint = 'Write "waivable": true, or leave it out.'
         yield rule.unit.finding(span, "element.waivable", "`waivable` can only be literally true.", hint)
@@ -207,8 +121,3 @@ def _baseline(rule: Rule, fields: Mapping[str, Node]) -> Iterator[Finding]:
     elif control is None or _NEVER_WAIVED.fullmatch(control):
         message = "Elements of MB-1 and MB-2 (identity, isolation), or without a control, cannot be waived."
         yield rule.unit.finding(span, "element.waivable", message, "Take `waivable` out.")
-
-
-def contract_names() -> tuple[str, ...]:
-    """The names a pack's rules may have for the composition to see them."""
-    return CONTRACT

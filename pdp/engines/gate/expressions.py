@@ -235,7 +235,8 @@ class Expressions(References):
             self.say(span, "asserted.negated", message, ASSERTED_HINT)
         if name != "sprintf" and any(_is_check(value) for value in values):
             self.say(span, "checks.positive", "A check's status is not tested positively.", _STATUS_HINT)
-        if name == "to_number" and f"~{min(self.key_of(params[0], values[0]), default='')}" not in context.guards:
+        guards = {guard.removeprefix("~") for guard in context.guards}
+        if name == "to_number" and not self.key_of(params[0], values[0]) & guards:
             hint = 'Guard it: regex.match("^[0-9]+$", x) first; engines differ on text that is no number.'
             self.say(span, "builtin.unguarded", "to_number on what may be any text.", hint)
         if not (name in _INSPECTS or name in _COPIES or name.startswith("is_") or _is_field(name, params)):

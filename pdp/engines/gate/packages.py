@@ -40,7 +40,7 @@ def check(unit: Unit) -> Iterator[Finding]:
 
 def _imports(unit: Unit) -> Iterator[Finding]:
     for alias, (path, span) in unit.imports.items():
-        if path in (("rego", "v1"),) or path[:2] == ("future", "keywords"):
+        if path == ("rego", "v1") or path[:2] == ("future", "keywords"):
             continue
         if alias in ("input", "data") or path == ("data",):
             message = "An import of everything, or under the name of it, hides what is read."

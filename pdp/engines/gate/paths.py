@@ -60,7 +60,7 @@ class Paths:
         """One step from `value`; `key` is a literal name or an index expression (then any member)."""
         return any_of([self._step(option, key, span, whole) for option in options(value)])
 
-    def _step(self, value: Value, key: str | Node, span: Body, whole: Body) -> Value:
+    def _step(self, value: Value, key: str | Node, span: Body, whole: Body) -> Value:  # noqa: PLR0911  # one way out per kind of value
         if isinstance(value, Place):
             return self._schema_step(value, key, span, whole)
         if isinstance(value, Free):
@@ -97,16 +97,22 @@ class Paths:
     def _schema_step(self, place: Place, key: str | Node, span: Body, whole: Body) -> Value:
         types = place.types
         if "array" in types:
-            items = place.schema.get("items")
-            if isinstance(key, str):
-                hint = f"Write `some item in {place.label}` and read item.{key}."
-                self.say(span, "path.unknown", f"`{place.label}` is a list; it has no `{key}`.", hint)
-                return Unknown()
-            return Place(items, place.label + "[_]") if isinstance(items, dict) else Free(place.label + "[_]")
-        if "object" not in types:
-            kinds = " or ".join(sorted(types))
-            self.say(span, "path.unknown", f"`{place.label}` is a {kinds}; nothing stands below it.")
-            return Unknown(place.tainted)
+            return self._index(place, key, span)
+        if "object" in types:
+            return self._member(place, key, span, whole)
+        kinds = " or ".join(sorted(types))
+        self.say(span, "path.unknown", f"`{place.label}` is a {kinds}; nothing stands below it.")
+        return Unknown(place.tainted)
+
+    def _index(self, place: Place, key: str | Node, span: Body) -> Value:
+        if isinstance(key, str):
+            hint = f"Write `some item in {place.label}` and read item.{key}."
+            self.say(span, "path.unknown", f"`{place.label}` is a list; it has no `{key}`.", hint)
+            return Unknown()
+        items = place.schema.get("items")
+        return Place(items, place.label + "[_]") if isinstance(items, dict) else Free(place.label + "[_]")
+
+    def _member(self, place: Place, key: str | Node, span: Body, whole: Body) -> Value:
         rest = place.schema.get("additionalProperties")
         if isinstance(key, str) and key in place.properties:
             return Place(place.properties[key], f"{place.label}.{key}")

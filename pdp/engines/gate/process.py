@@ -68,13 +68,10 @@ def _run(bundle: Bundle, job: Mapping[str, Json], time_limit: float) -> dict[str
         message = f"The policy was not checked within {time_limit:g} s."
         hint = "Look for nested loops over long lists, deep nesting, or a test that does not end."
         return Finding("", 0, 0, "gate.time", ERROR, message, hint)
-    try:
-        if done.returncode != 0:
-            raise ValueError
+    if done.returncode == 0:
         answer: dict[str, Any] = json.loads(done.stdout)
-    except ValueError:
-        lines = done.stderr.decode(errors="replace").strip().splitlines()
-        message = "The process that checked the policy died" + (f": {lines[-1][:200]}" if lines else ".")
-        hint = "Endless recursion and huge widths in sprintf do this; take out what was added last."
-        return Finding("", 0, 0, "gate.died", ERROR, message, hint)
-    return answer
+        return answer
+    lines = done.stderr.decode(errors="replace").strip().splitlines()
+    message = "The process that checked the policy died" + (f": {lines[-1][:200]}" if lines else ".")
+    hint = "Endless recursion and huge widths in sprintf do this; take out what was added last."
+    return Finding("", 0, 0, "gate.died", ERROR, message, hint)

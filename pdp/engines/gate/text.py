@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from pdp.core.policy import Module
@@ -11,6 +12,7 @@ MAX_DEPTH = 10
 MAX_LINES = 2_000
 MAX_LINE = 500  # characters; the engine itself stops at 1,024
 MAX_BYTES = 128 * 1024
+_TOKEN = re.compile(r'#[^\n]*|`[^`]*`|"(?:\\.|[^"\\\n])*"|[()\[\]{}"`]')
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 
 
@@ -36,64 +38,36 @@ def _sizes(module: Module) -> Iterator[Finding]:
             hint = "Break it; long lists belong into data/org.json, read as data.org."
             yield _finding(module, number, MAX_LINE + 1, "size.line", message, hint)
             return
-        for column, char in enumerate(line, 1):
-            if not char.isprintable() and char not in "\t\r":
+        for column, char in enumerate(line.removesuffix("\r"), 1):
+            if not char.isprintable() and char != "\t":
                 message = f"U+{ord(char):04X} is invisible and can make text read differently than it runs."
                 yield _finding(module, number, column, "text.invisible", message, "Remove the character.")
                 return
 
 
 def _brackets(module: Module) -> list[Finding]:
+    """Depth and balance, outside of comments and text."""
     stack: list[str] = []
-    line, start = 1, 0
-    text = module.text
-    i = 0
-    while i < len(text):
-        char = text[i]
-        if char == "\n":
-            line, start = line + 1, i + 1
-        elif char == "#":
-            end = text.find("\n", i)
-            i = len(text) if end < 0 else end
-            continue
-        elif char in '"`':
-            skipped = _string_end(text, i)
-            if skipped is None:
-                return [_unbalanced(module, line, i - start + 1)]
-            line += text.count("\n", i, skipped)
-            if "\n" in text[i:skipped]:
-                start = text.rindex("\n", i, skipped) + 1
-            i = skipped
-            continue
-        elif char in "([{":
-            stack.append(char)
-            if len(stack) > MAX_DEPTH:
-                message = f"Brackets are nested deeper than {MAX_DEPTH}."
-                hint = "Give the inner part a name: a helper rule or a variable of its own."
-                return [_finding(module, line, i - start + 1, "size.depth", message, hint)]
-        elif char in _PAIRS:
+    for token in _TOKEN.finditer(module.text):
+        char = token[0]
+        if char in _PAIRS:
             if not stack or stack.pop() != _PAIRS[char]:
-                return [_unbalanced(module, line, i - start + 1)]
-        i += 1
-    return [_unbalanced(module, line, 1)] if stack else []
+                return [_unbalanced(module, token.start())]
+        elif char in ('"', "`"):  # not closed, or it would have matched as a whole
+            return [_unbalanced(module, token.start())]
+        elif char in ("(", "[", "{"):
+            stack.append(char)
+        if len(stack) > MAX_DEPTH:
+            message = f"Brackets are nested deeper than {MAX_DEPTH}."
+            hint = "Give the inner part a name: a helper rule or a variable of its own."
+            return [_finding(module, *_position(module.text, token.start()), "size.depth", message, hint)]
+    return [_unbalanced(module, len(module.text))] if stack else []
 
 
-def _unbalanced(module: Module, line: int, column: int) -> Finding:
+def _unbalanced(module: Module, offset: int) -> Finding:
     message = "Brackets or quotes do not match."
-    return _finding(module, line, column, "syntax.brackets", message, "Close what was opened, in order.")
+    return _finding(module, *_position(module.text, offset), "syntax.brackets", message, "Close what was opened.")
 
 
-def _string_end(text: str, start: int) -> int | None:
-    """The index after the closing quote, or None. Raw strings end at the next backtick, others within the line."""
-    if text[start] == "`":
-        end = text.find("`", start + 1)
-        return None if end < 0 else end + 1
-    i = start + 1
-    while i < len(text) and text[i] != "\n":
-        if text[i] == "\\":
-            i += 2
-        elif text[i] == '"':
-            return i + 1
-        else:
-            i += 1
-    return None
+def _position(text: str, offset: int) -> tuple[int, int]:
+    return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)

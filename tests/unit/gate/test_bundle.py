@@ -70,7 +70,10 @@ def test_reads_both_folders(ours: Path, theirs: Path) -> None:
     assert bundle.packs == ("acme", "baseline")
     assert [m.path for m in bundle.live] == ["baseline/b.rego", "lib/l.rego", "packs/acme/acme.rego", "pdp/gate.rego"]
     assert [m.path for m in bundle.tests] == ["packs/acme/deep/acme_test.rego"]
-    assert {m.path for m in bundle.modules if not m.shipped} == {"packs/acme/acme.rego", "packs/acme/deep/acme_test.rego"}
+    assert {m.path for m in bundle.modules if not m.shipped} == {
+        "packs/acme/acme.rego",
+        "packs/acme/deep/acme_test.rego",
+    }
     assert json.loads(bundle.org) == {"limit": 3, "groups": [{"name": "a"}]}
     assert bundle.revision == bundle.digest[:12]
     assert read_bundle(ours, theirs, revision="r7").revision == "r7"
@@ -238,7 +241,14 @@ def test_yaml_is_data_too(ours: Path, theirs: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["limit: 1\nlimit: 2\ngroups: []", "limit: &a 1\ngroups: [*a]", "- 1", "1: 2", "limit: !!python/name:os.system x", "a: ["],
+    [
+        "limit: 1\nlimit: 2\ngroups: []",
+        "limit: &a 1\ngroups: [*a]",
+        "- 1",
+        "1: 2",
+        "limit: !!python/name:os.system x",
+        "a: [",
+    ],
 )
 def test_yaml_with_surprises_is_refused(ours: Path, theirs: Path, text: str) -> None:
     (theirs / "data/org.json").unlink()

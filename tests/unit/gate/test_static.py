@@ -61,7 +61,7 @@ REFUSED = {
         'deny contains object.union({"code": "a"}, {"message": "m"})', "rule.shape", "object", "deny contains"
     ),
     "computed key in an element": Sample(
-        'deny contains {"code": "a", "message": "m", input.server.id: 1}', "rule.shape", "input", "deny contains"
+        'deny contains {"code": "a", "message": "m", input.server.id: 1}', "rule.shape", '{"code"', "deny contains"
     ),
     "computed code": Sample(
         'deny contains {"code": sprintf("%s", ["a"]), "message": "m"}', "element.code", "sprintf", "One rule per code"
@@ -93,7 +93,9 @@ REFUSED = {
     ),
     "unknown kind": Sample(
         f'require contains {{{APPROVAL.replace("approval", "aproval")}, "stage": 1}}',
-        "element.kind", '"aproval"', "`approval`",
+        "element.kind",
+        '"aproval"',
+        "`approval`",
     ),
     "stage zero": Sample(f'require contains {{{APPROVAL}, "stage": 0}}', "element.number", "0}", '"stage": 1'),
     "stage as text": Sample(f'require contains {{{APPROVAL}, "stage": "1"}}', "element.number", '"1"}'),
@@ -103,29 +105,41 @@ REFUSED = {
     "no seats": Sample(
         'require contains {"kind": "approval", "id": "i", "code": "a", "stage": 1, "ttl_seconds": 6, '
         '"deny_quorum": 1, "reason_required": true}',
-        "element.missing", "{", "require contains",
+        "element.missing",
+        "{",
+        "require contains",
     ),
     "nested otherwise": Sample(
         f'require contains {{{APPROVAL}, "stage": 1, "otherwise": {{"kind": "confirmation", "id": "c", "code": "a.c", '
         '"ttl_seconds": 6, "min_assurance": "x", "otherwise": {"kind": "judge"}}}',
-        "element.otherwise", '{"kind": "judge"}', "Deny is the answer",
+        "element.otherwise",
+        '{"kind": "judge"}',
+        "Deny is the answer",
     ),
     "otherwise by reference": Sample(
-        f'require contains {{{APPROVAL}, "stage": 1, "otherwise": other}}\nother := {{}}', "element.otherwise", "other}"
+        f'require contains {{{APPROVAL}, "stage": 1, "otherwise": other}}\nother := {{}}',
+        "element.otherwise",
+        "other}",
     ),
     "incomplete otherwise": Sample(
         f'require contains {{{APPROVAL}, "stage": 1, "otherwise": {{"kind": "confirmation", "id": "c"}}}}',
-        "element.missing", '{"kind": "confirmation"',
+        "element.missing",
+        '{"kind": "confirmation"',
     ),
     "waivable outside the baseline": Sample(
         'deny contains {"code": "a", "message": "m", "control": "MB-3.1", "waivable": true}',
-        "element.waivable", "true", "its own rule",
+        "element.waivable",
+        "true",
+        "its own rule",
     ),
     "target out of thin air": Sample(
         'allow contains {"target": "tool:git_push", "code": "a"}', "element.target", '"tool:git_push"', "t.key"
     ),
     "target by name": Sample(
-        'hide contains {"target": t.name, "code": "a"} if some t in input.targets', "element.target", "t.name", "t.key"
+        'hide contains {"target": t.name, "code": "a"} if some t in input.targets',
+        "element.target",
+        "t.name",
+        "t.key",
     ),
     "two metas": Sample('meta := {"servers": ["x"], "owner": "y"}', "meta.twice", "meta", "Keep one"),
     "rule and function of one name": Sample(
@@ -154,13 +168,15 @@ REFUSED = {
     "out of a destructured list": deny('[s, _] := [input.subject, 1]; s.knd == "x"', "path.unknown", "knd", "`kind`"),
     "out of a destructured object": deny('{"knd": k} := input.subject; k == "x"', "path.unknown", '"knd"', "`kind`"),
     "by object.get": deny('object.get(input.session, "lables", []) == []', "path.unknown", '"lables"', "`labels`"),
-    "out of a helper rule": Sample(
-        DENY % 's.knd == "x"' + "s := input.subject\n", "path.unknown", "knd", "`kind`"
-    ),
+    "out of a helper rule": Sample(DENY % 's.knd == "x"' + "s := input.subject\n", "path.unknown", "knd", "`kind`"),
     "out of a helper set": Sample(
-        DENY % 'some r in risky; r.nme == "x"' + "risky contains t if some t in input.targets\n", "path.unknown", "nme"
+        DENY % 'some r in risky; r.nme == "x"' + "risky contains t if some t in input.targets\n",
+        "path.unknown",
+        "nme",
     ),
-    "out of an import": Sample('import input.subject as who\n' + DENY % 'who.knd == "x"', "path.unknown", "knd", "`kind`"),
+    "out of an import": Sample(
+        "import input.subject as who\n" + DENY % 'who.knd == "x"', "path.unknown", "knd", "`kind`"
+    ),
     "in a message": Sample(
         'deny contains {"code": "a", "message": sprintf("%s", [input.subject.nme])}', "path.unknown", "nme"
     ),
@@ -173,37 +189,63 @@ REFUSED = {
     "unknown name": deny("taintd", "names.unknown", "taintd"),
     "argument in a message": Sample(
         'deny contains {"code": "a", "message": sprintf("%v", [input.arguments.value.n])} if input.server.id == "x"',
-        "element.optional", "input.arguments.value.n", "in the body first",
+        "element.optional",
+        "input.arguments.value.n",
+        "in the body first",
     ),
     # comparisons
     "argument in order": deny("input.arguments.value.n > 5", "compare.type", "input.arguments.value.n", "is_number("),
-    "argument in order by alias": deny("n := input.arguments.value.n; n > 5", "compare.type", "n > 5", "is_number(n)"),
-    "guard on another argument": deny("is_number(input.arguments.value.m); input.arguments.value.n > 5", "compare.type",
-                                      "input.arguments.value.n >", "is_number("),
-    "guard under not": deny("not is_number(input.arguments.value.n); input.arguments.value.n > 5", "compare.type",
-                            "input.arguments.value.n > 5", "is_number("),
+    "argument in order by alias": deny(
+        "n := input.arguments.value.n; n > 5", "compare.type", "n > 5", "is_number(n)"
+    ),
+    "guard on another argument": deny(
+        "is_number(input.arguments.value.m); input.arguments.value.n > 5",
+        "compare.type",
+        "input.arguments.value.n >",
+        "is_number(",
+    ),
+    "guard under not": deny(
+        "not is_number(input.arguments.value.n); input.arguments.value.n > 5",
+        "compare.type",
+        "input.arguments.value.n > 5",
+        "is_number(",
+    ),
     "guard on a shadowed variable": deny(
         "n := input.arguments.value.a; is_number(n); count([1 | n := input.arguments.value.b; n > 5]) > 0",
-        "compare.type", "n > 5", "is_number(n)",
+        "compare.type",
+        "n > 5",
+        "is_number(n)",
     ),
     "guard on a variable that every hides": deny(
         "n := input.arguments.value.a; is_number(n); every n in input.arguments.value.l { n > 5 }",
-        "compare.type", "n > 5", "is_number(n)",
+        "compare.type",
+        "n > 5",
+        "is_number(n)",
     ),
     "guard of one's own": Sample(
         DENY % "is_number(input.arguments.value.n); input.arguments.value.n > 5" + "is_number(x) if x == x\n",
-        "names.shadowed", "is_number(x)", "another name",
+        "names.shadowed",
+        "is_number(x)",
+        "another name",
     ),
     "import named as a builtin's namespace": Sample(
         "import data.packs.acme as time\n" + DENY % "time.now_ns(1)" + "now_ns(x) if x == 1\n",
-        "names.shadowed", "import", "another name",
+        "names.shadowed",
+        "import",
+        "another name",
     ),
     "operators by name": deny('neq(input.subject.status, "ok")', "builtin.refused", "neq", ""),
     "dates in order": deny('input.time.date > "2026-01-01"', "compare.type", "input.time.date", "parse_rfc3339_ns"),
     "text in order": deny('input.time.ns > "5"', "compare.type", '"5"', "Compare numbers"),
-    "wildcard guard": deny("is_number(input.arguments.value.x[_]); input.arguments.value.x[_] > 5", "compare.type",
-                           "input.arguments.value.x[_] >", "is_number("),
-    "number beyond int64": deny("input.time.ns > 18446744073709551616", "number.range", "18446744073709551616", "text"),
+    "wildcard guard": deny(
+        "is_number(input.arguments.value.x[_]); input.arguments.value.x[_] > 5",
+        "compare.type",
+        "input.arguments.value.x[_] >",
+        "is_number(",
+    ),
+    "number beyond int64": deny(
+        "input.time.ns > 18446744073709551616", "number.range", "18446744073709551616", "text"
+    ),
     # checks
     "status not ok": deny('input.subject.status != "ok"', "checks.positive", "input.subject.status", '== "ok"'),
     "status failed": deny('input.subject.status == "failed"', "checks.positive", "input.subject.status", '== "ok"'),
@@ -221,7 +263,9 @@ REFUSED = {
     "arguments in allow": allow("input.arguments.size < 5", "phase.call", "input.arguments.size", "Deny or require"),
     "session in hide": Sample(
         'hide contains {"target": t.key, "code": "a"} if { some t in input.targets; not input.session.observed }',
-        "phase.call", "input.session.observed", "Deny or require",
+        "phase.call",
+        "input.session.observed",
+        "Deny or require",
     ),
     "call by a helper": Sample(ALLOW % "fresh" + "fresh if input.session.calls < 3\n", "phase.call", "input.session"),
     "call by a function": Sample(
@@ -233,9 +277,11 @@ REFUSED = {
     "call by the library": allow("data.lib.session.tainted", "phase.call", "input.session", "Deny or require"),
     "call by an import": Sample("import input.session\n" + ALLOW % "session.known", "phase.call", "session.known"),
     "call by bare input": allow("x := input; x.session.known", "phase.unknown", "input;", "full path"),
-    "call by a computed key": allow('k := "session"; input[k].known', "phase.unknown", "input[k]", "Write the key out"),
+    "call by a computed key": allow(
+        'k := "session"; input[k].known', "phase.unknown", "input[k]", "Write the key out"
+    ),
     "call by walk": allow('walk(input, [_, v]); v == "x"', "phase.unknown", "input, [", "full path"),
-    "call by with": allow('data.lib.subject.attended with input as {}', "phase.unknown", "data.lib", "for tests"),
+    "call by with": allow("data.lib.subject.attended with input as {}", "phase.unknown", "data.lib", "for tests"),
     "call by json": allow("json.unmarshal(json.marshal(input)).session", "phase.unknown", "input))", "full path"),
     # what only the composition reads
     "evidence": deny("count(input.evidence) > 0", "reads.reserved", "input.evidence", "facts themselves"),
@@ -246,13 +292,19 @@ REFUSED = {
     "asserted in allow": allow('input.asserted.task == "x"', "asserted.rule", "input.asserted.task", "deny"),
     "asserted in hide": Sample(
         'hide contains {"target": t.key, "code": "a"} if { some t in input.targets; input.asserted.task == "x" }',
-        "asserted.rule", "input.asserted.task", "deny",
+        "asserted.rule",
+        "input.asserted.task",
+        "deny",
     ),
     "asserted in oblige": Sample(
         'oblige contains {"kind": "k", "code": "a"} if input.asserted.task == "x"', "asserted.rule", "input.asserted"
     ),
-    "asserted under not": deny('not input.asserted.task == "x"', "asserted.negated", "input.asserted.task", "positively"),
-    "asserted variable under not": deny('t := input.asserted.task; not t == "x"', "asserted.negated", "t ==", "positively"),
+    "asserted under not": deny(
+        'not input.asserted.task == "x"', "asserted.negated", "input.asserted.task", "positively"
+    ),
+    "asserted variable under not": deny(
+        't := input.asserted.task; not t == "x"', "asserted.negated", "t ==", "positively"
+    ),
     "asserted helper under not": Sample(
         DENY % "not fine" + 'fine if input.asserted.task == "x"\n', "asserted.negated", "fine }", "positively"
     ),
@@ -263,10 +315,15 @@ REFUSED = {
     "asserted is null": deny("input.asserted.task == null", "asserted.negated", "input.asserted.task", "positively"),
     "asserted helper is false": Sample(
         DENY % "fine == false" + 'default fine := false\nfine if input.asserted.task == "x"\n',
-        "asserted.negated", "fine ==", "positively",
+        "asserted.negated",
+        "fine ==",
+        "positively",
     ),
     "asserted in every": deny(
-        'every l in ["a"] { contains(input.asserted.task, l) }', "asserted.negated", "input.asserted.task", "positively"
+        'every l in ["a"] { contains(input.asserted.task, l) }',
+        "asserted.negated",
+        "input.asserted.task",
+        "positively",
     ),
     "asserted counted below": deny(
         "count({l | some l in input.asserted.extra.x}) < 1", "asserted.negated", "count", "positively"
@@ -300,9 +357,7 @@ REFUSED = {
     "unknown function": deny("no.such(1)", "builtin.refused", "no.such", ""),
     "misspelt builtin": deny('startwith(input.server.id, "x")', "builtin.refused", "startwith", "`startswith`"),
     "own time": Sample(DENY % 'lookup("x")', "builtin.refused", "lookup", ""),
-    "glob by colon": deny(
-        'glob.match("a:*", [":"], input.server.id)', "builtin.glob", '[":"]', "split(name"
-    ),
+    "glob by colon": deny('glob.match("a:*", [":"], input.server.id)', "builtin.glob", '[":"]', "split(name"),
     "regex class": deny('regex.match("^\\\\d+$", input.server.id)', "builtin.pattern", '"^', "[0-9]"),
     "raw regex class": deny("regex.match(`\\w`, input.server.id)", "builtin.pattern", "`", "[A-Za-z0-9_]"),
     "computed regex": deny("regex.match(input.subject.id, input.server.id)", "builtin.pattern", "input.subject.id"),
@@ -313,16 +368,22 @@ REFUSED = {
     # recursion
     "rule recursion": Sample(DENY % "a" + "a if b\nb if a\n", "rule.recursion", "b", "cycle"),
     "function recursion": Sample(DENY % "f(3) == 1" + "f(x) := f(x - 1)\n", "rule.recursion", "f(x - 1)", "cycle"),
-    "recursion by full path": Sample(DENY % "a" + "a if data.packs.acme.a\n", "rule.recursion", "data.packs", "cycle"),
+    "recursion by full path": Sample(
+        DENY % "a" + "a if data.packs.acme.a\n", "rule.recursion", "data.packs", "cycle"
+    ),
     # names
-    "a variable called input": deny('some input in [1]; input.x', "names.shadowed", "input in", "another name"),
+    "a variable called input": deny("some input in [1]; input.x", "names.shadowed", "input in", "another name"),
     "a parameter called input": Sample(DENY % "f(1)" + "f(input) if input == 1\n", "names.shadowed", "input) if"),
     "a variable called as a rule": Sample(
-        DENY % "some helper in [1]; helper" + "helper := input.subject\n", "names.shadowed", "helper in", "another name"
+        DENY % "some helper in [1]; helper" + "helper := input.subject\n",
+        "names.shadowed",
+        "helper in",
+        "another name",
     ),
     "a variable called as a builtin": deny("some count in [1]; count == 1", "names.shadowed", "count in", "another"),
     "unicode identifier": Sample("dény := 1", "syntax.error", "", "Rego v1"),
-    "invisible character": Sample(DENY % "input.server.id == \"a\u200bb\"", "text.invisible", "\u200b", "Remove"),
+    "a bare carriage return": Sample("# x\r" + DENY % "true", "text.invisible", "\r", "Remove"),
+    "invisible character": Sample(DENY % 'input.server.id == "a\u200bb"', "text.invisible", "\u200b", "Remove"),
     "deep nesting": Sample(DENY % ("x := " + "[" * 12 + "]" * 12), "size.depth", "[[[", "name"),
     "long line": Sample(DENY % f'input.server.id in {{"{"x" * 600}"}}', "size.line", "", "data/org.json"),
     "open bracket": Sample("deny contains {", "syntax.brackets", "", "Close"),
@@ -330,17 +391,23 @@ REFUSED = {
     # reported in organisations' packs
     "bare input": deny("x := input; x.subject.id", "flow.bare_input", "input;", "full path", "warning"),
     "computed key": deny('some k in ["id"]; input.subject[k]', "flow.dynamic_key", "input.subject[k]", "", "warning"),
-    "members one by one": deny("some k, v in input.subject; v == 1", "flow.dynamic_key", "input.subject", "", "warning"),
+    "members one by one": deny(
+        "some k, v in input.subject; v == 1", "flow.dynamic_key", "input.subject", "", "warning"
+    ),
     "with": deny("data.lib.subject.attended with input as {}", "flow.with", "data.lib", "tests", "warning"),
     "object to a function": Sample(
         DENY % "some t in input.targets; f(t)" + 'f(t) if t.risk == "high"\n',
-        "flow.object_argument", "t) }", "fields", "warning",
+        "flow.object_argument",
+        "t) }",
+        "fields",
+        "warning",
     ),
     "field of a parameter": Sample(
         DENY % "f(input.arguments.value)" + "f(t) if t.risk == 1\n", "flow.unknown", "t.risk", "facts", "warning"
     ),
-    "object to a builtin": deny('walk(input.session, [_, v]); v == 1', "flow.object_argument", "input.session", "",
-                                "warning"),
+    "object to a builtin": deny(
+        "walk(input.session, [_, v]); v == 1", "flow.object_argument", "input.session", "", "warning"
+    ),
     "whole objects compared": deny("input.server == {}", "flow.whole_object", "input.server", "fields", "warning"),
 }
 
@@ -367,14 +434,17 @@ def _in_library(found: list[Finding]) -> bool:
 ACCEPTED = {
     "a plain deny": DENY % 'input.server.id == "x"',
     "an allow for a role": ALLOW % '"dev" in input.subject.groups; t.kind == "tool"',
-    "an allow by time": ALLOW % "input.time.ns < time.parse_rfc3339_ns(\"2026-01-01T00:00:00Z\")",
+    "an allow by time": ALLOW % 'input.time.ns < time.parse_rfc3339_ns("2026-01-01T00:00:00Z")',
     "a hide": 'hide contains {"target": t.key, "code": "a"} if { some t in input.targets; t.risk_level > 3 }',
     "a guarded argument": DENY % "is_number(input.arguments.value.n); input.arguments.value.n > 5",
     "a guarded alias": DENY % "n := input.arguments.value.n; is_number(n); n > 5",
-    "a guard on the path of an alias": DENY % "n := input.arguments.value.n; is_number(input.arguments.value.n); n > 5",
-    "a guard outside every": DENY % "n := input.arguments.value.n; is_number(n); every l in data.org.limits { n > l.max }",
+    "a guard on the path of an alias": DENY
+    % "n := input.arguments.value.n; is_number(input.arguments.value.n); n > 5",
+    "a guard outside every": DENY
+    % "n := input.arguments.value.n; is_number(n); every l in data.org.limits { n > l.max }",
     "arithmetic": DENY % "input.time.ns - input.subject.authenticated_ns > 60 * 1000",
-    "a number out of a helper": DENY % "limit > 3" + "default limit := 0\nlimit := l.max if some l in data.org.limits\n",
+    "a number out of a helper": DENY % "limit > 3"
+    + "default limit := 0\nlimit := l.max if some l in data.org.limits\n",
     "a number out of a function": DENY % "f(1) > 3" + "f(x) := 2 if x == 1\n",
     "a sum": DENY % "sum([l.max | some l in data.org.limits]) > 3",
     "the largest": DENY % "max([l.max | some l in data.org.limits]) > 3",
@@ -467,7 +537,9 @@ def test_meta_is_written_out(walk: Static, meta: str) -> None:
 
 def baseline(body: str) -> Module:
     return Module(
-        "baseline/x.rego", 'package packs.baseline\n\nmeta := {"servers": [], "owner": "pdp"}\n\n' + body, shipped=True
+        "baseline/x.rego",
+        'package packs.baseline\n\nmeta := {"servers": [], "owner": "pdp"}\n\n' + body,
+        shipped=True,
     )
 
 
@@ -479,9 +551,15 @@ def baseline(body: str) -> Module:
         ('deny contains {"code": "a", "message": "m", "control": "MB-1.2", "waivable": true}', "element.waivable"),
         ('deny contains {"code": "a", "message": "m", "control": "MB-2", "waivable": true}', "element.waivable"),
         ('deny contains {"code": "a", "message": "m", "control": "MB-3.1", "waivable": false}', "element.waivable"),
-        ('deny contains {"code": "a", "message": "m", "control": "MB-3.1", "waivable": w}\nw := true', "element.waivable"),
+        (
+            'deny contains {"code": "a", "message": "m", "control": "MB-3.1", "waivable": w}\nw := true',
+            "element.waivable",
+        ),
         ('deny contains {"code": "a", "message": "m", "waivable": true}', "element.waivable"),
-        ('deny contains {"code": "a", "message": "m", "control": "MB-3.1"} if { x := input; x.time }', "flow.bare_input"),
+        (
+            'deny contains {"code": "a", "message": "m", "control": "MB-3.1"} if { x := input; x.time }',
+            "flow.bare_input",
+        ),
         (
             'deny contains {"code": "a", "message": "m", "control": "MB-3.1"} if { some t in input.targets; f(t) }\n'
             'f(t) if t.name == "x"',

@@ -10,16 +10,15 @@ from pdp.core.policy import Bundle, Module
 from pdp.engines import gate
 from pdp.engines.bundle import read_bundle, shipped_rego
 
-
-
 HEAD = 'package packs.acme\n\nmeta := {"servers": ["git"], "owner": "acme"}\n\n'
 TEST_HEAD = "package acme_test\n\nimport data.lib.testing\nimport data.packs.acme\n\n"
 LIMIT = (
     'deny contains {"code": "acme.limit", "message": "Too many."} if {\n'
     "\tis_number(input.arguments.value.n)\n\tinput.arguments.value.n > 5\n}\n"
 )
-FIRES = 'test_limit if "acme.limit" in testing.codes(acme.deny) with input as testing.call({"arguments": %s})\n' % (
-    '{"value": {"n": 9}}'
+FIRES = (
+    'test_limit if "acme.limit" in testing.codes(acme.deny) with input as '
+    'testing.call({"arguments": {"value": {"n": 9}}})\n'
 )
 ABSENT = "test_no_limit if count(acme.deny) == 0 with input as testing.call({})\n"
 
@@ -42,7 +41,12 @@ def test_a_rule_shown_both_ways_passes(shipped: Bundle) -> None:
 
 def test_a_rule_without_tests_is_refused_with_an_example(shipped: Bundle) -> None:
     [found] = gate.check(bundle(shipped, LIMIT)).findings
-    assert (found.code, found.path, found.line, found.severity) == ("test.never_fires", "packs/acme/acme.rego", 5, "error")
+    assert (found.code, found.path, found.line, found.severity) == (
+        "test.never_fires",
+        "packs/acme/acme.rego",
+        5,
+        "error",
+    )
     assert "`acme.limit`" in found.message
     assert "packs/acme/acme_test.rego" in found.hint
     assert "package acme_test" in found.hint
@@ -63,7 +67,7 @@ def test_a_rule_that_is_never_absent_is_refused(shipped: Bundle) -> None:
 
 
 def test_a_test_that_does_not_look_proves_no_absence(shipped: Bundle) -> None:
-    idle = "test_nothing if input.server.id == \"git\" with input as testing.call({})\n"
+    idle = 'test_nothing if input.server.id == "git" with input as testing.call({})\n'
     assert codes(gate.check(bundle(shipped, LIMIT, FIRES + idle))) == ["test.never_absent"]
 
 
@@ -80,7 +84,9 @@ def test_a_failing_test_is_refused_where_it_stands(shipped: Bundle) -> None:
 
 def test_a_failing_test_proves_nothing(shipped: Bundle) -> None:
     half = FIRES.replace(" with input", "; false").split("; false")[0]
-    failing = half.replace("if ", "if { ") + ' with input as testing.call({"arguments": {"value": {"n": 9}}}); false }\n'
+    failing = (
+        half.replace("if ", "if { ") + ' with input as testing.call({"arguments": {"value": {"n": 9}}}); false }\n'
+    )
     assert set(codes(gate.check(bundle(shipped, LIMIT, failing + ABSENT)))) == {"test.failed", "test.never_fires"}
 
 
@@ -137,7 +143,9 @@ def test_a_type_error_shows_before_the_bundle_is_active(shipped: Bundle) -> None
 
 
 def test_a_test_that_does_not_end_is_a_finding(shipped: Bundle) -> None:
-    endless = "test_loop if count([1 | some i in numbers.range(1, 9000); some j in numbers.range(1, 9000); i == j]) == 1\n"
+    endless = (
+        "test_loop if count([1 | some i in numbers.range(1, 9000); some j in numbers.range(1, 9000); i == j]) == 1\n"
+    )
     report = gate.check(bundle(shipped, LIMIT, FIRES + ABSENT + endless), time_limit=1.5)
     assert codes(report) == ["gate.time"]
     assert not report.ok
@@ -157,7 +165,9 @@ def test_deep_brackets_never_reach_the_parser(shipped: Bundle) -> None:
 
 
 def test_nothing_is_run_that_was_refused(shipped: Bundle) -> None:
-    endless = "test_loop if count([1 | some i in numbers.range(1, 9000); some j in numbers.range(1, 9000); i == j]) == 1\n"
+    endless = (
+        "test_loop if count([1 | some i in numbers.range(1, 9000); some j in numbers.range(1, 9000); i == j]) == 1\n"
+    )
     report = gate.check(bundle(shipped, "deny := 1\n", endless), time_limit=5)
     assert codes(report) == ["rule.shape"]
 
@@ -174,7 +184,7 @@ def test_the_engine_would_drop_what_the_split_rule_refuses(shipped: Bundle) -> N
 
 def test_run_tests_reports_each(shipped: Bundle) -> None:
     report = gate.run_tests(
-        bundle(shipped, LIMIT, FIRES + "test_false if false\ntest_error if 1 / input.x == 1 with input as {\"x\": 0}\n")
+        bundle(shipped, LIMIT, FIRES + 'test_false if false\ntest_error if 1 / input.x == 1 with input as {"x": 0}\n')
     )
     assert not report.ok
     assert [(r.name, r.passed, bool(r.error)) for r in report.results] == [
