@@ -13,7 +13,7 @@ import grpc
 import grpc.aio
 
 from pdp.client import channel
-from pdp.client.asking import Answer, CallQuestion, ListQuestion, Plan, Question, failed, fault
+from pdp.client.asking import Answer, CallQuestion, ListQuestion, Plan, Question, failed, fault, too_late
 from pdp.client.values import Credential, Decision, Listing, Session, ToolCall, ToolList
 from pdp.v1 import decision_pb2_grpc
 
@@ -98,6 +98,8 @@ class AsyncClient:
                 try:
                     metadata = await self._metadata()
                     left = plan.timeout(time.monotonic())
+                    if left <= 0:  # gRPC would take it for no deadline at all
+                        return too_late(question)
                     response = await send(request, timeout=left, metadata=metadata)
                 except grpc.RpcError as error:
                     pause, denial = failed(question, plan, attempt, error, time.monotonic())

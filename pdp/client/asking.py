@@ -149,6 +149,11 @@ def failed(
     return plan.pause(attempt, reading.status(error), now), denial
 
 
+def too_late(question: Question[Answer]) -> Answer:
+    """There is no time left to ask."""
+    return question.refuse(question.request_id, "client.deadline", "There is no time left to ask; allow more.")
+
+
 def fault(question: Question[Answer], error: Exception) -> Answer:
     """Whatever else went wrong on this side, as a denial."""
     if isinstance(error, NotARequestError):

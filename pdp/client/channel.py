@@ -53,7 +53,7 @@ def check(target: str, tls: Tls | None) -> None:
     """Raises PlaintextRefusedError unless `target` is a Unix socket, a literal loopback address, or TLS is given."""
     if tls is None and not _local(target):
         raise PlaintextRefusedError(
-            "plaintext is only used for unix:/PATH, 127.0.0.1:PORT and [::1]:PORT; give tls=Tls(...) for other targets"
+            "plaintext is only used for unix:/PATH, 127.0.0.1:PORT and [::1]:PORT; give tls=Tls(...) for others"
         )
 
 

@@ -11,7 +11,7 @@ from typing import Any, Self
 import grpc
 
 from pdp.client import channel
-from pdp.client.asking import Answer, CallQuestion, ListQuestion, Plan, Question, failed, fault
+from pdp.client.asking import Answer, CallQuestion, ListQuestion, Plan, Question, failed, fault, too_late
 from pdp.client.values import Credential, Decision, Listing, Session, ToolCall, ToolList
 from pdp.v1 import decision_pb2_grpc
 
@@ -99,6 +99,8 @@ class Client:
                 attempt += 1
                 try:
                     left = plan.timeout(time.monotonic())
+                    if left <= 0:  # gRPC would take it for no deadline at all
+                        return too_late(question)
                     response = send(request, timeout=left, metadata=self._metadata())
                 except grpc.RpcError as error:
                     pause, denial = failed(question, plan, attempt, error, time.monotonic())

@@ -46,6 +46,7 @@ class Faults(grpc.aio.ServerInterceptor):
     def __init__(self, entropy: Entropy, max_call_seconds: float) -> None:
         self._entropy = entropy
         self._max_call_seconds = max_call_seconds
+        self._guarded: dict[str, Handler] = {}  # by method; only known ones, so it stays small
 
     @override
     async def intercept_service(
@@ -54,33 +55,36 @@ class Faults(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler | None:
         """Wrap the handler of a known method; an unknown one is UNIMPLEMENTED by gRPC itself."""
-        handler: Any = await continuation(handler_call_details)
+        handler = await continuation(handler_call_details)
         if handler is None:
             return None
         method = handler_call_details.method
-        # a request is parsed inside the guard, so that what does not parse is a fault like any other
+        guarded = self._guarded.get(method)
+        if guarded is None:
+            guarded = self._guarded[method] = self._guard(handler, method)
+        return guarded
+
+    def _guard(self, handler: Any, method: str) -> Handler:
+        # a single request is parsed inside the guard, so that what does not parse is a fault like any other
+        parse, write = _parser(handler.request_deserializer), handler.response_serializer
+        if handler.request_streaming and handler.response_streaming:
+            stream = self._stream(handler.stream_stream, method, None)
+            return grpc.stream_stream_rpc_method_handler(stream, parse, write)
         if handler.response_streaming:
-            if handler.request_streaming:
-                stream = self._stream(handler.stream_stream, method, None)
-                return grpc.stream_stream_rpc_method_handler(
-                    stream, _parser(handler.request_deserializer), handler.response_serializer
-                )
-            stream = self._stream(handler.unary_stream, method, handler.request_deserializer)
-            return grpc.unary_stream_rpc_method_handler(stream, None, handler.response_serializer)
+            stream = self._stream(handler.unary_stream, method, parse)
+            return grpc.unary_stream_rpc_method_handler(stream, None, write)
         if handler.request_streaming:
             unary = self._unary(handler.stream_unary, method, None)
-            return grpc.stream_unary_rpc_method_handler(
-                unary, _parser(handler.request_deserializer), handler.response_serializer
-            )
-        unary = self._unary(handler.unary_unary, method, handler.request_deserializer)
-        return grpc.unary_unary_rpc_method_handler(unary, None, handler.response_serializer)
+            return grpc.stream_unary_rpc_method_handler(unary, parse, write)
+        unary = self._unary(handler.unary_unary, method, parse)
+        return grpc.unary_unary_rpc_method_handler(unary, None, write)
 
     def _unary(self, inner: Callable[..., Awaitable[Any]], method: str, parse: _Parse) -> Callable[..., Any]:
         async def guarded(request: Any, context: Context) -> Any:
             limit = asyncio.timeout(self._max_call_seconds)
             try:
                 async with limit:
-                    return await inner(_parser(parse)(request) if parse else request, context)
+                    return await inner(parse(request) if parse else request, context)
             except BaseException as error:  # noqa: BLE001 - whatever it is, the caller gets an answer and no text of it
                 await self._leave(error, method, context, expired=limit.expired())
 
@@ -89,7 +93,7 @@ class Faults(grpc.aio.ServerInterceptor):
     def _stream(self, inner: Callable[..., AsyncIterator[Any]], method: str, parse: _Parse) -> Callable[..., Any]:
         async def guarded(request: Any, context: Context) -> AsyncIterator[Any]:
             try:
-                async for answer in inner(_parser(parse)(request) if parse else request, context):
+                async for answer in inner(parse(request) if parse else request, context):
                     yield answer
             except GeneratorExit:
                 raise  # nobody reads any more
@@ -113,10 +117,10 @@ class Faults(grpc.aio.ServerInterceptor):
         await context.abort(said.status, said.message, ((METADATA_KEY, said.code),))
 
 
-def _parser(parse: _Parse) -> Callable[[bytes], Any]:
+def _parser(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
     def strict(raw: bytes) -> Any:
         try:
-            return parse(raw) if parse else raw
+            return parse(raw)
         except DecodeError:
             raise InvalidRequest("request", "is not a message of this call; use the stubs of pdp.v1") from None
 

@@ -1,6 +1,6 @@
 """The real service behind the real server, on stand-ins for the ports at its edges."""
 
-import datetime
+import datetime as dt
 import hashlib
 import ipaddress
 import itertools
@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from types import SimpleNamespace
+from typing import Any
 
 import grpc.aio
 import pytest
@@ -65,22 +66,22 @@ TOOLS = ("git_log", "git_reset", "git_status")
 ALLOWED = {"effect": "allow", "reasons": [], "requirements": [], "obligations": [], "hidden": [], "waived": []}
 
 
-def still_clock():
+def still_clock() -> Any:
     return StoreClock(lambda: AT, lambda: 1, 0)
 
 
 class Entropy:
-    def __init__(self):
+    def __init__(self) -> None:
         self.count = itertools.count()
 
-    def bytes(self, count):
+    def bytes(self, count: Any) -> Any:
         return hashlib.shake_128(str(next(self.count)).encode()).digest(count)
 
 
 class Callers:
     """Knows callers by a word in `authorization`, or by a SAN."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.known = {
             "gateway": Caller("gateway", "acme", frozenset({Role.DECIDE}), frozenset({"git"})),
             "operator": Caller("operator", "acme", frozenset({Role.OPERATE}), frozenset()),
@@ -92,7 +93,7 @@ class Callers:
         }
         self.peers = []
 
-    async def authenticate(self, peer, _at_ns):
+    async def authenticate(self, peer: Any, _at_ns: Any) -> Any:
         self.peers.append(peer)
         proofs = [peer.authorization.removeprefix("Bearer ")]
         proofs += [san.partition("//")[2] for san in peer.sans if san.startswith("uri:")]
@@ -103,38 +104,38 @@ class Callers:
 
 
 class Subjects:
-    async def identify(self, credential, *, caller, audiences, at_ns):
+    async def identify(self, credential: Any, *, at_ns: Any, **_: Any) -> Any:
         if not isinstance(credential, Bearer):
             return Identity(SubjectFact(missing("subject.missing", "No credential.")), AgentFact(OK))
         subject = SubjectFact(OK, "verified", credential.token, "https://id.example", expires_ns=at_ns + 600 * NS)
         return Identity(subject, AgentFact(OK, "verified", "assistant"))
 
-    def key_status(self, _at_ns):
+    def key_status(self, _at_ns: Any) -> Any:
         return {"https://id.example": {"source": "file", "keys": 2, "age_seconds": 5, "problem": ""}}
 
 
 class View:
-    def serial(self, _tenant):
+    def serial(self, _tenant: Any) -> Any:
         return 3
 
-    def digest(self, _tenant):
+    def digest(self, _tenant: Any) -> Any:
         return "d" * 64
 
-    def waivers(self, _tenant):
+    def waivers(self, _tenant: Any) -> Any:
         return ()
 
-    def server(self, _tenant, server, _at_ns):
+    def server(self, _tenant: Any, server: Any, _at_ns: Any) -> Any:
         return ServerFact(OK, server, f"https://{server}.example", "platform")
 
-    def tools(self, _tenant, _server):
+    def tools(self, _tenant: Any, _server: Any) -> Any:
         return TOOLS
 
-    def target(self, _tenant, server, name, _presented, _at_ns, *, listing=False):
+    def target(self, _tenant: Any, server: Any, name: Any, _presented: Any, _at_ns: Any, **_: Any) -> Any:
         if name not in TOOLS:
             return TargetFact(failed("tool.unknown", "Unknown."), f"tool:{name}", "tool", name, server)
         return TargetFact(OK, f"tool:{name}", "tool", name, server, risk="low", manifest_sha256="0" * 64)
 
-    def pinned(self, _tenant, server, name):
+    def pinned(self, _tenant: Any, server: Any, name: Any) -> Any:
         schema = {"type": "object"}
         return (
             PinnedTool(server, name, "0" * 64, schema, {"name": name, "inputSchema": schema})
@@ -144,13 +145,13 @@ class View:
 
 
 class Registry:
-    def view(self, _at_ns):
+    def view(self, _at_ns: Any) -> Any:
         return View()
 
-    async def reload(self, _at_ns):
+    async def reload(self, _at_ns: Any) -> Any:
         return ()
 
-    def status(self, _at_ns):
+    def status(self, _at_ns: Any) -> Any:
         entry = {
             "serial": 3,
             "digest": "d",
@@ -170,37 +171,37 @@ class Engine:
     name = "embedded"
     version = "stand-in/1"
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.answer = self.allow
 
     @staticmethod
-    def allow(document):
+    def allow(document: Any) -> Any:
         keys = [t["key"] for t in document["targets"] if t["status"] == "ok"]
         if not keys:
             return denial("tool.unknown")
         effect = "deny" if document["phase"] == "list" else "allow"  # a list has no effect of its own
         return {**ALLOWED, "effect": effect, "visible": keys}
 
-    async def evaluate(self, asked):
+    async def evaluate(self, asked: Any) -> Any:
         found = self.answer(json.loads(asked.document))
         if hasattr(found, "__await__"):
             found = await found
         return json.dumps(found).encode()
 
-    async def close(self):
+    async def close(self) -> None:
         pass
 
 
-def denial(code):
+def denial(code: Any) -> Any:
     reason = {"code": code, "message": "No.", "rule": "packs.baseline.deny", "control": "MB-1"}
     return {**ALLOWED, "effect": "deny", "visible": [], "reasons": [reason]}
 
 
 class Policies:
-    def __init__(self, engine):
+    def __init__(self, engine: Any) -> None:
         self.engine = engine
 
-    async def load(self, active):
+    async def load(self, active: Any) -> Any:
         if active == "sha256:p":
             return None
         return LoadedPolicy("r1", "sha256:p", "sha256:o", ("acme",), self.engine, lambda _: True, b"bundle")
@@ -217,19 +218,19 @@ class Edges:
 
 
 @pytest.fixture
-def edges():
+def edges() -> Any:
     return Edges()
 
 
 @pytest.fixture
-async def store(tmp_path):
+async def store(tmp_path: Any) -> Any:
     found = SqliteStore.open(StoreOptions(path=tmp_path / "store"), entropy=Entropy())
     yield found
     await found.close()
 
 
 @pytest.fixture
-async def services(edges, store):
+async def services(edges: Any, store: Any) -> Any:
     entropy, clock, key = Entropy(), edges.clock, b"k" * 32
     subjects, registry = Subjects(), Registry()
     sessions = MemorySessions(SessionOptions())
@@ -237,7 +238,7 @@ async def services(edges, store):
     recorder = Recorder(store, clock, entropy, boot="boot-1", index_key=key)
     establish = Establish(subjects, ArgumentContent(), sessions, store, entropy=entropy, index_key=key)
 
-    async def reload_keys(_at_ns):
+    async def reload_keys(_at_ns: Any) -> None:
         pass
 
     reloads = Reloads(state, Policies(edges.engine), registry, subjects, reload_keys, recorder, clock)
@@ -254,11 +255,11 @@ async def services(edges, store):
 
 
 @pytest.fixture
-async def serve(services, edges) -> AsyncIterator:
+async def serve(services: Any, edges: Any) -> AsyncIterator:
     """Starts servers with options; they end with the test."""
     started = []
 
-    async def start(*, with_services=services, reflection_on=False, **options):
+    async def start(*, with_services: Any = services, reflection_on: Any = False, **options: Any) -> Any:
         options.setdefault("listen", ("127.0.0.1:0",))
         server = Server(
             ServerOptions(**options),
@@ -276,7 +277,7 @@ async def serve(services, edges) -> AsyncIterator:
         await server.close()
 
 
-def stubs_of(channel):
+def stubs_of(channel: Any) -> Any:
     return SimpleNamespace(
         decision=decision_pb2_grpc.DecisionServiceStub(channel),
         admin=admin_pb2_grpc.AdminServiceStub(channel),
@@ -289,11 +290,11 @@ def stubs_of(channel):
 
 
 @pytest.fixture
-async def connect():
+async def connect() -> Any:
     """Opens channels; they end with the test."""
     channels = []
 
-    def open_channel(target, credentials=None):
+    def open_channel(target: Any, credentials: Any = None) -> Any:
         options = [("grpc.enable_http_proxy", 0)]
         channel = (
             grpc.aio.insecure_channel(target, options)
@@ -309,15 +310,15 @@ async def connect():
 
 
 @pytest.fixture
-async def pdp(serve, connect):
+async def pdp(serve: Any, connect: Any) -> Any:
     """A running server on loopback, and stubs for it."""
     server = await serve()
     return connect(server.addresses[0])
 
 
 @pytest.fixture
-def as_caller():
-    def metadata(name):
+def as_caller() -> Any:
+    def metadata(name: Any) -> Any:
         return (("authorization", f"Bearer {name}"),)
 
     return metadata
@@ -326,16 +327,16 @@ def as_caller():
 class Authority:
     """A certificate authority of this run."""
 
-    def __init__(self, name="ca"):
+    def __init__(self, name: Any = "ca") -> None:
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self.certificate = self._certificate(self.name, self.key, self.key, ca=True, sans=())
 
     @property
-    def pem(self):
+    def pem(self) -> Any:
         return self.certificate.public_bytes(serialization.Encoding.PEM)
 
-    def issue(self, *sans):
+    def issue(self, *sans: Any) -> Any:
         """(certificate, key), PEM."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "uri:spiffe://gateway")])
@@ -345,9 +346,9 @@ class Authority:
         )
         return certificate.public_bytes(serialization.Encoding.PEM), private
 
-    def _certificate(self, subject, key, signer, *, ca, sans):
-        now = datetime.datetime.now(datetime.UTC)
-        day = datetime.timedelta(days=1)
+    def _certificate(self, subject: Any, key: Any, signer: Any, *, ca: Any, sans: Any) -> Any:
+        now = dt.datetime.now(dt.UTC)
+        day = dt.timedelta(days=1)
         builder = (
             x509.CertificateBuilder()
             .subject_name(subject)
@@ -367,12 +368,12 @@ LOOPBACK = (x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.
 
 
 @pytest.fixture
-def authority():
+def authority() -> Any:
     return Authority()
 
 
 @pytest.fixture
-def server_files(authority, tmp_path):
+def server_files(authority: Any, tmp_path: Any) -> Any:
     """TLS options of a server with a certificate of `authority`."""
     certificate, key = authority.issue(*LOOPBACK)
     files = {"certificate_file": certificate, "key_file": key, "client_ca_file": authority.pem}

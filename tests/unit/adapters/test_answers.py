@@ -1,6 +1,7 @@
 """Codec, outwards."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,13 +19,13 @@ REF = RecordRef("log.example", 7, b"h" * 32)
 POLICY = PolicyRef("r1", "sha256:p", "embedded")
 
 
-def answer(effect=Effect.ALLOW, **changes):
+def answer(effect: Any = Effect.ALLOW, **changes: Any) -> Any:
     reasons = () if effect is Effect.ALLOW else (Reason("a.code", "m", "packs.finance.deny", "MB-1"),)
     given_ = {"obligations": (), "risk": "low", "valid_until_ns": AT, "call_digest": "sha256:c", "policy": POLICY}
     return Answer("id-1", effect, reasons, **(given_ | changes))
 
 
-def test_an_allow():
+def test_an_allow() -> None:
     obliged = {"kind": "redact_result", "code": "r.c", "paths": ["/x"], "n": 2**60}
     found = answers.decide_response(answer(obligations=(obliged,), redemption_id="red"), REF)
     assert (found.decision_id, found.effect, found.risk) == ("id-1", t.EFFECT_ALLOW, t.RISK_LOW)
@@ -39,7 +40,7 @@ def test_an_allow():
     assert json.loads(obligation.parameters_json) == {"paths": ["/x"], "n": 2**60}
 
 
-def test_a_denial_says_why_and_grants_nothing():
+def test_a_denial_says_why_and_grants_nothing() -> None:
     found = answers.decide_response(
         answer(Effect.DENY, obligations=({"kind": "log", "code": "x"},), valid_until_ns=AT), REF
     )
@@ -56,7 +57,7 @@ def test_a_denial_says_why_and_grants_nothing():
     )
 
 
-def test_a_pending_answer():
+def test_a_pending_answer() -> None:
     wanted = OpenRequirement("q1", "approval", "c", "MB-2", 2, AT, url="https://x", short_code="AB12")
     found = answers.decide_response(
         answer(Effect.PENDING, requirements=(wanted,), retry_after_ms=5_250, resume_token="rt"), REF
@@ -75,24 +76,24 @@ def test_a_pending_answer():
 
 
 @pytest.mark.parametrize("effect", Effect)
-def test_each_effect_has_its_number(effect):
+def test_each_effect_has_its_number(effect: Any) -> None:
     assert t.Effect.Name(answers.decide_response(answer(effect), REF).effect) == f"EFFECT_{effect.upper()}"
 
 
-def test_only_the_very_word_frees_a_caller():
+def test_only_the_very_word_frees_a_caller() -> None:
     for word, number in (("observed", t.ENFORCEMENT_OBSERVED), ("", 1), ("Observed", 1), ("off", 1)):
         assert answers.decide_response(answer(enforcement=word), REF).enforcement == number
 
 
-def test_a_risk_that_is_no_risk_is_not_said():
+def test_a_risk_that_is_no_risk_is_not_said() -> None:
     assert answers.decide_response(answer(risk="unknown"), REF).risk == t.RISK_UNSPECIFIED
 
 
-def listed(tools=(), reasons=(), hidden=()):
+def listed(tools: Any = (), reasons: Any = (), hidden: Any = ()) -> Any:
     return ListAnswer("id-2", tools, hidden, reasons, AT, POLICY)
 
 
-def test_a_list_is_ordered_and_keeps_its_hidden_tools_apart():
+def test_a_list_is_ordered_and_keeps_its_hidden_tools_apart() -> None:
     hidden = (Hidden("tool:git_reset", (Reason("x.y"),)),)
     tools = (("b", {"name": "b"}), ("a", {"name": "a", "title": "ä"}))
     found = answers.filter_response(listed(tools, (), hidden), REF)
@@ -106,7 +107,7 @@ def test_a_list_is_ordered_and_keeps_its_hidden_tools_apart():
     assert found.safe_message == ""
 
 
-def test_a_list_that_was_denied():
+def test_a_list_that_was_denied() -> None:
     found = answers.filter_response(listed(reasons=(Reason("subject.expired"),)), REF)
     assert (found.effect, [r.code for r in found.reasons]) == (t.EFFECT_DENY, ["subject.expired"])
     assert not found.HasField("valid_until")
@@ -114,11 +115,11 @@ def test_a_list_that_was_denied():
 
 
 @given(st.integers(0, 253_402_300_799 * 10**9))
-def test_instants_keep_their_nanoseconds(at_ns):
+def test_instants_keep_their_nanoseconds(at_ns: Any) -> None:
     assert fields.instant_ns(fields.timestamp(at_ns), "x") == at_ns
 
 
 @pytest.mark.parametrize(("seconds", "nanos"), [(-1, 0), (0, -1), (0, 10**9), (253_402_300_800, 0)])
-def test_instants_out_of_range_are_refused(seconds, nanos):
-    with pytest.raises(InvalidRequest, match="^switch.until: "):
+def test_instants_out_of_range_are_refused(seconds: Any, nanos: Any) -> None:
+    with pytest.raises(InvalidRequest, match=r"^switch.until: "):
         fields.instant_ns(fields.Timestamp(seconds=seconds, nanos=nanos), "switch.until")

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 
 import grpc
 import pytest
@@ -28,7 +29,7 @@ BODIES = {"Decide", "FilterTools", "GetStatus", "Reload", "SetSwitch", "GetRecor
 GATEWAY, OPERATOR, AUDITOR = "gateway", "operator", "auditor"
 
 
-def decide(name="git_status", **changes):
+def decide(name: Any = "git_status", **changes: Any) -> Any:
     request = decision_pb2.DecideRequest(
         request_id="r-1",
         method="tools/call",
@@ -39,19 +40,19 @@ def decide(name="git_status", **changes):
     return request
 
 
-async def raised(call):
+async def raised(call: Any) -> Any:
     with pytest.raises(grpc.RpcError) as error:
         await call
     found = error.value
     return found.code(), dict(found.trailing_metadata() or ()).get("pdp-code"), found.details()
 
 
-async def none():
+async def none() -> Any:
     for nothing in ():
         yield nothing
 
 
-async def invoke(pdp, service, method, metadata):
+async def invoke(pdp: Any, service: Any, method: Any, metadata: Any) -> Any:
     """Any call, with an empty request; its status."""
     call = getattr(getattr(pdp, service), method)
     kind = type(call).__name__
@@ -69,12 +70,14 @@ async def invoke(pdp, service, method, metadata):
     return grpc.StatusCode.OK
 
 
-def test_all_services_are_listed():
+def test_all_services_are_listed() -> None:
     assert len(CALLS) == 24
 
 
 @pytest.mark.parametrize(("service", "method", "role"), CALLS)
-async def test_a_call_needs_its_role_before_anything_is_said(pdp, edges, as_caller, service, method, role):
+async def test_a_call_needs_its_role_before_anything_is_said(
+    pdp: Any, edges: Any, as_caller: Any, service: Any, method: Any, role: Any
+) -> None:
     others = frozenset(Role) - {role}
     edges.callers.known["others"] = edges.callers.known["all"].__class__("others", "acme", others, frozenset({"*"}))
     assert await invoke(pdp, service, method, ()) is grpc.StatusCode.UNAUTHENTICATED
@@ -86,7 +89,7 @@ async def test_a_call_needs_its_role_before_anything_is_said(pdp, edges, as_call
         assert admitted in (grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT)
 
 
-async def test_an_allow_with_its_durable_record(pdp, as_caller, store):
+async def test_an_allow_with_its_durable_record(pdp: Any, as_caller: Any, store: Any) -> None:
     found = await pdp.decision.Decide(decide(), metadata=as_caller(GATEWAY))
     assert found.effect == t.EFFECT_ALLOW
     assert found.HasField("valid_until")
@@ -95,11 +98,13 @@ async def test_an_allow_with_its_durable_record(pdp, as_caller, store):
     assert found.record.leaf_hash == store.record(found.decision_id).ref.leaf_hash
 
 
-async def test_a_denial_reads_the_same_for_unknown_and_denied(pdp, as_caller, edges):
+async def test_a_denial_reads_the_same_for_unknown_and_denied(pdp: Any, as_caller: Any, edges: Any) -> None:
     unknown = await pdp.decision.Decide(decide("no_such"), metadata=as_caller(GATEWAY))
-    from_policy = {"effect": "deny", "visible": [], "reasons": [
-        {"code": "acme.no", "message": "No.", "rule": "packs.acme.deny", "control": ""}
-    ]}
+    from_policy = {
+        "effect": "deny",
+        "visible": [],
+        "reasons": [{"code": "acme.no", "message": "No.", "rule": "packs.acme.deny", "control": ""}],
+    }
     edges.engine.answer = lambda _: {"requirements": [], "obligations": [], "hidden": [], "waived": []} | from_policy
     denied = await pdp.decision.Decide(decide(request_id="r-2"), metadata=as_caller(GATEWAY))
     assert (unknown.effect, denied.effect) == (t.EFFECT_DENY, t.EFFECT_DENY)
@@ -107,18 +112,18 @@ async def test_a_denial_reads_the_same_for_unknown_and_denied(pdp, as_caller, ed
     assert [r.code for r in denied.reasons] == ["acme.no"]
 
 
-async def test_pending(pdp, as_caller, edges):
+async def test_pending(pdp: Any, as_caller: Any, edges: Any) -> None:
     wanted = {"kind": "approval", "id": "a", "code": "acme.a", "control": "", "stage": 1, "ttl_seconds": 60}
-    edges.engine.answer = lambda document: edges.engine.allow(document) | {
-        "effect": "pending", "requirements": [wanted]
-    }
+    edges.engine.answer = lambda document: (
+        edges.engine.allow(document) | {"effect": "pending", "requirements": [wanted]}
+    )
     found = await pdp.decision.Decide(decide(), metadata=as_caller(GATEWAY))
     assert found.effect == t.EFFECT_PENDING
     assert [r.kind for r in found.pending.requirements] == [t.REQUIREMENT_KIND_APPROVAL]
     assert found.pending.HasField("retry_after")
 
 
-async def test_a_repeat_is_the_same_answer(pdp, as_caller, store):
+async def test_a_repeat_is_the_same_answer(pdp: Any, as_caller: Any, store: Any) -> None:
     first = await pdp.decision.Decide(decide(), metadata=as_caller(GATEWAY))
     size = store.size()
     again = await pdp.decision.Decide(decide(), metadata=as_caller(GATEWAY))
@@ -128,7 +133,7 @@ async def test_a_repeat_is_the_same_answer(pdp, as_caller, store):
     assert (status, code) == (grpc.StatusCode.INVALID_ARGUMENT, "request.reused")
 
 
-async def test_a_malformed_request_names_the_field_and_is_recorded(pdp, as_caller, store):
+async def test_a_malformed_request_names_the_field_and_is_recorded(pdp: Any, as_caller: Any, store: Any) -> None:
     size = store.size()
     request = decision_pb2.DecideRequest(request_id="r", method="tools/call", target=t.Target())
     status, code, details = await raised(pdp.decision.Decide(request, metadata=as_caller(GATEWAY)))
@@ -140,7 +145,7 @@ async def test_a_malformed_request_names_the_field_and_is_recorded(pdp, as_calle
 
 
 @pytest.mark.parametrize("arguments", [b"[]", b'{"a":1,"a":2}', b"{", b'{"n":99999999999999999999}'])
-async def test_arguments_that_are_no_strict_object(pdp, as_caller, arguments):
+async def test_arguments_that_are_no_strict_object(pdp: Any, as_caller: Any, arguments: Any) -> None:
     target = t.Target(tool=t.ToolTarget(server="git", name="git_status", arguments_json=arguments))
     request = decision_pb2.DecideRequest(request_id="r", method="tools/call", target=target)
     status, _, details = await raised(pdp.decision.Decide(request, metadata=as_caller(GATEWAY)))
@@ -148,14 +153,14 @@ async def test_arguments_that_are_no_strict_object(pdp, as_caller, arguments):
     assert "arguments" in details
 
 
-async def test_a_server_that_the_caller_does_not_front(pdp, as_caller):
+async def test_a_server_that_the_caller_does_not_front(pdp: Any, as_caller: Any) -> None:
     request = decide()
     request.target.tool.server = "mail"
     status, code, _ = await raised(pdp.decision.Decide(request, metadata=as_caller(GATEWAY)))
     assert (status, code) == (grpc.StatusCode.PERMISSION_DENIED, "caller.server")
 
 
-async def test_a_deadline_that_leaves_no_room(pdp, as_caller, store):
+async def test_a_deadline_that_leaves_no_room(pdp: Any, as_caller: Any, store: Any) -> None:
     size = store.size()
     with pytest.raises(grpc.RpcError) as error:
         await pdp.decision.Decide(decide(), metadata=as_caller(GATEWAY), timeout=0.001)
@@ -163,16 +168,19 @@ async def test_a_deadline_that_leaves_no_room(pdp, as_caller, store):
     assert store.size() == size
 
 
-async def test_several_authorization_values_prove_nothing(pdp, as_caller, edges):
+async def test_several_authorization_values_prove_nothing(pdp: Any, as_caller: Any, edges: Any) -> None:
     twice = as_caller(GATEWAY) + as_caller(GATEWAY)
     status, _, _ = await raised(pdp.decision.Decide(decide(), metadata=twice))
     assert status is grpc.StatusCode.UNAUTHENTICATED
     assert edges.callers.peers[-1].authorization == "Bearer gateway, Bearer gateway"
 
 
-async def test_a_filtered_list(pdp, as_caller, store):
+async def test_a_filtered_list(pdp: Any, as_caller: Any, store: Any) -> None:
     request = decision_pb2.FilterToolsRequest(
-        request_id="r", server="git", credential=t.Credential(bearer="ada"), definitions_json=[b'{"name":"git_log"}', b'{"name":"evil"}']
+        request_id="r",
+        server="git",
+        credential=t.Credential(bearer="ada"),
+        definitions_json=[b'{"name":"git_log"}', b'{"name":"evil"}'],
     )
     found = await pdp.decision.FilterTools(request, metadata=as_caller(GATEWAY))
     assert found.effect == t.EFFECT_ALLOW
@@ -181,7 +189,7 @@ async def test_a_filtered_list(pdp, as_caller, store):
     assert store.record(found.decision_id).ref.index == found.record.index
 
 
-async def test_a_switch_acts_on_the_next_call(pdp, as_caller):
+async def test_a_switch_acts_on_the_next_call(pdp: Any, as_caller: Any) -> None:
     wanted = admin_pb2.Switch(scope=admin_pb2.SWITCH_SCOPE_TOOL, server="git", value="git_status", engaged=True)
     request = admin_pb2.SetSwitchRequest(request_id="s-1", switch=wanted)
     found = await pdp.admin.SetSwitch(request, metadata=as_caller(OPERATOR))
@@ -192,14 +200,14 @@ async def test_a_switch_acts_on_the_next_call(pdp, as_caller):
     assert answer.effect == t.EFFECT_DENY
 
 
-async def test_reload_says_what_became_of_each_part(pdp, as_caller):
+async def test_reload_says_what_became_of_each_part(pdp: Any, as_caller: Any) -> None:
     parts = [admin_pb2.RELOAD_PART_POLICY, admin_pb2.RELOAD_PART_KEYS]
     found = await pdp.admin.Reload(admin_pb2.ReloadRequest(parts=parts), metadata=as_caller(OPERATOR))
     assert [(r.part, r.ok, r.changed) for r in found.results] == [(p, True, False) for p in parts]
     assert found.record.log
 
 
-async def test_status_shows_an_operator_its_own_tenant(pdp, as_caller):
+async def test_status_shows_an_operator_its_own_tenant(pdp: Any, as_caller: Any) -> None:
     scopes = {"operator": admin_pb2.SWITCH_SCOPE_TENANT, "root": admin_pb2.SWITCH_SCOPE_EVERYTHING}
     for caller, scope in scopes.items():
         wanted = admin_pb2.SetSwitchRequest(request_id="s", switch=admin_pb2.Switch(scope=scope, engaged=True))
@@ -225,7 +233,7 @@ async def test_status_shows_an_operator_its_own_tenant(pdp, as_caller):
     assert [s.scope for s in own.switches] == [admin_pb2.SWITCH_SCOPE_EVERYTHING, admin_pb2.SWITCH_SCOPE_TENANT]
 
 
-async def test_another_tenants_switches_are_not_shown(pdp, as_caller, edges):
+async def test_another_tenants_switches_are_not_shown(pdp: Any, as_caller: Any, edges: Any) -> None:
     edges.callers.known["theirs"] = edges.callers.known["operator"].__class__(
         "theirs", "other", frozenset({Role.OPERATE}), frozenset()
     )
@@ -236,7 +244,7 @@ async def test_another_tenants_switches_are_not_shown(pdp, as_caller, edges):
     assert not own.switches
 
 
-async def test_a_record_by_id_and_by_index(pdp, as_caller, store):
+async def test_a_record_by_id_and_by_index(pdp: Any, as_caller: Any, store: Any) -> None:
     made = await pdp.decision.Decide(decide(), metadata=as_caller(GATEWAY))
     by_id = audit_pb2.GetRecordRequest(decision_id=made.decision_id)
     found = await pdp.audit.GetRecord(by_id, metadata=as_caller(AUDITOR))
@@ -261,11 +269,11 @@ async def test_a_record_by_id_and_by_index(pdp, as_caller, store):
         (audit_pb2.GetRecordRequest(index=0, with_values=True), grpc.StatusCode.PERMISSION_DENIED),
     ],
 )
-async def test_records_that_are_not_given(pdp, as_caller, request_, status):
+async def test_records_that_are_not_given(pdp: Any, as_caller: Any, request_: Any, status: Any) -> None:
     assert (await raised(pdp.audit.GetRecord(request_, metadata=as_caller(AUDITOR))))[0] is status
 
 
-async def test_calls_side_by_side(pdp, as_caller):
+async def test_calls_side_by_side(pdp: Any, as_caller: Any) -> None:
     calls = [pdp.decision.Decide(decide(request_id=f"r-{i}"), metadata=as_caller(GATEWAY)) for i in range(20)]
     found = await asyncio.gather(*calls)
     assert len({f.record.index for f in found}) == 20

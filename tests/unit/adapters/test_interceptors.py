@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from dataclasses import replace
+from typing import Any
 
 import grpc
 import pytest
@@ -22,10 +23,10 @@ class OddError(BaseException):
 
 
 @pytest.fixture
-async def asked(serve, connect, services, as_caller):
+async def asked(serve: Any, connect: Any, services: Any, as_caller: Any) -> Any:
     """Asks a server whose Decide is the given function."""
 
-    async def ask(decide, **options):
+    async def ask(decide: Any, **options: Any) -> Any:
         server = await serve(with_services=replace(services, decide=decide), **options)
         stub = connect(server.addresses[0]).decision
         # no deadline on purpose: a handler that hangs must not hang its client
@@ -34,15 +35,15 @@ async def asked(serve, connect, services, as_caller):
     return ask
 
 
-async def outcome(call):
+async def outcome(call: Any) -> Any:
     with pytest.raises(grpc.RpcError) as error:
         await asyncio.wait_for(call, 20)
     found = error.value
     return found.code(), dict(found.trailing_metadata()).get("pdp-code"), found.details()
 
 
-def raising(error):
-    async def decide(_ask, _caller):
+def raising(error: Any) -> Any:
+    async def decide(_ask: Any, _caller: Any) -> None:
         raise error
 
     return decide
@@ -63,7 +64,7 @@ def raising(error):
     ],
     ids=lambda e: type(e).__name__,
 )
-async def test_a_bug_is_internal_with_an_id_and_nothing_else(asked, caplog, error):
+async def test_a_bug_is_internal_with_an_id_and_nothing_else(asked: Any, caplog: Any, error: Any) -> None:
     with caplog.at_level(logging.INFO, "pdp.grpc"):
         status, code, details = await outcome(await asked(raising(error)))
     assert (status, code) == (grpc.StatusCode.INTERNAL, "service.internal")
@@ -76,7 +77,7 @@ async def test_a_bug_is_internal_with_an_id_and_nothing_else(asked, caplog, erro
         assert SECRET not in record.getMessage()
 
 
-async def test_a_fault_says_its_code_and_its_detail_stays(asked, caplog):
+async def test_a_fault_says_its_code_and_its_detail_stays(asked: Any, caplog: Any) -> None:
     with caplog.at_level(logging.INFO, "pdp.grpc"):
         fault = Unavailable("record.unavailable", "The record is away.", detail=SECRET)
         found = await outcome(await asked(raising(fault)))
@@ -85,18 +86,18 @@ async def test_a_fault_says_its_code_and_its_detail_stays(asked, caplog):
     assert (record.event["detail"], record.levelno) == (SECRET, logging.WARNING)
 
 
-async def test_a_handler_that_hangs_is_given_up(asked):
-    async def hang(_ask, _caller):
+async def test_a_handler_that_hangs_is_given_up(asked: Any) -> None:
+    async def hang(_ask: Any, _caller: Any) -> None:
         await asyncio.Event().wait()
 
     status, code, _ = await outcome(await asked(hang, max_call_seconds=1))
     assert (status, code) == (grpc.StatusCode.DEADLINE_EXCEEDED, "service.timeout")
 
 
-async def test_a_caller_that_leaves_cancels_its_call_quietly(asked, caplog):
+async def test_a_caller_that_leaves_cancels_its_call_quietly(asked: Any, caplog: Any) -> None:
     begun, ended = asyncio.Event(), asyncio.Event()
 
-    async def hang(_ask, _caller):
+    async def hang(_ask: Any, _caller: Any) -> None:
         begun.set()
         try:
             await asyncio.Event().wait()
@@ -113,7 +114,7 @@ async def test_a_caller_that_leaves_cancels_its_call_quietly(asked, caplog):
 @pytest.mark.parametrize(
     "path", ["DecisionService/Decide", "ApprovalService/WatchApprovals"], ids=["unary", "stream"]
 )
-async def test_bytes_that_are_no_message(pdp, as_caller, path):
+async def test_bytes_that_are_no_message(pdp: Any, as_caller: Any, path: Any) -> None:
     name = f"/pdp.v1.{path}"
     if path.endswith("Decide"):
         call = pdp.channel.unary_unary(name)(b"\xff\xff", metadata=as_caller("all"))
@@ -125,7 +126,7 @@ async def test_bytes_that_are_no_message(pdp, as_caller, path):
     assert details.startswith("request: ")
 
 
-async def test_an_unknown_method_is_unimplemented(pdp):
+async def test_an_unknown_method_is_unimplemented(pdp: Any) -> None:
     with pytest.raises(grpc.RpcError) as error:
         await pdp.channel.unary_unary("/pdp.v1.DecisionService/Nope")(b"")
     assert error.value.code() is grpc.StatusCode.UNIMPLEMENTED

@@ -1,5 +1,7 @@
 """Codec of operators: what is refused before the service sees it."""
 
+from typing import Any
+
 import pytest
 
 from pdp.adapters.grpc import fields, operation
@@ -11,17 +13,17 @@ from pdp.v1 import admin_pb2 as a
 REF = RecordRef("log", 0, b"h" * 32)
 
 
-def switch(**changes):
+def switch(**changes: Any) -> Any:
     wanted = {"scope": a.SWITCH_SCOPE_TOOL, "server": "git", "value": "git_reset", "engaged": True} | changes
     return a.SetSwitchRequest(request_id="r", switch=a.Switch(**wanted))
 
 
 @pytest.mark.parametrize("number", [n for n in a.SwitchScope.values() if n])
-def test_each_scope_is_one_of_the_core(number):
+def test_each_scope_is_one_of_the_core(number: Any) -> None:
     assert operation.switch_ask(switch(scope=number)).scope == a.SwitchScope.Name(number)[13:].lower()
 
 
-def test_all_scopes_can_be_named():
+def test_all_scopes_can_be_named() -> None:
     assert len(SCOPES) == len(a.SwitchScope.values()) - 1
 
 
@@ -39,24 +41,24 @@ def test_all_scopes_can_be_named():
         ("switch.until", switch(until=fields.Timestamp())),
     ],
 )
-def test_a_switch_without_shape_is_refused(field, request_):
+def test_a_switch_without_shape_is_refused(field: Any, request_: Any) -> None:
     with pytest.raises(InvalidRequest) as refused:
         operation.switch_ask(request_)
     assert refused.value.field == field
 
 
-def test_a_switch_comes_back_as_it_is():
+def test_a_switch_comes_back_as_it_is() -> None:
     row = SwitchRow("acme", "tool", "git", "git_reset", True, "why", "ops", 7, 9)
     found = operation.switch_response(row, 4, REF)
     s = found.switch
     assert (s.scope, s.server, s.value, s.engaged, s.reason) == (a.SWITCH_SCOPE_TOOL, "git", "git_reset", True, "why")
     assert (s.set_by, s.tenant, s.set_at.nanos, s.until.nanos, found.switch_epoch) == ("ops", "acme", 7, 9, 4)
-    assert not operation.switch_response(SwitchRow("", "everything", "", "", False, "", "ops", 7), 5, REF).switch.HasField(
-        "until"
-    )
+    assert not operation.switch_response(
+        SwitchRow("", "everything", "", "", False, "", "ops", 7), 5, REF
+    ).switch.HasField("until")
 
 
-def test_parts():
+def test_parts() -> None:
     assert operation.parts(a.ReloadRequest()) == ()
     wanted = [a.RELOAD_PART_KEYS, a.RELOAD_PART_POLICY, a.RELOAD_PART_KEYS, a.RELOAD_PART_REGISTRY]
     assert operation.parts(a.ReloadRequest(parts=wanted)) == ("keys", "policy", "registry")
@@ -67,6 +69,6 @@ def test_parts():
     [(a.RELOAD_PART_UNSPECIFIED, InvalidRequest), (99, InvalidRequest)]
     + [(p, Unsupported) for p in (a.RELOAD_PART_DIRECTORY, a.RELOAD_PART_PROMPTS)],
 )
-def test_parts_that_cannot_be_read(part, kind):
+def test_parts_that_cannot_be_read(part: Any, kind: Any) -> None:
     with pytest.raises(kind, match=r"parts\[1\]"):
         operation.parts(a.ReloadRequest(parts=[a.RELOAD_PART_KEYS, part]))

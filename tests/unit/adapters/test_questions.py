@@ -1,5 +1,7 @@
 """Codec, inwards: presence, shape, limits; messages name fields and never values."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,7 +25,7 @@ from pdp.v1 import types_pb2 as t
 SECRET = "s3cr3t\x00"
 
 
-def decide(**changes):
+def decide(**changes: Any) -> Any:
     request = d.DecideRequest(
         request_id="r-1", method="tools/call", target=t.Target(tool=t.ToolTarget(server="git", name="git_status"))
     )
@@ -31,7 +33,7 @@ def decide(**changes):
     return request
 
 
-def test_a_full_request_arrives_whole():
+def test_a_full_request_arrives_whole() -> None:
     request = d.DecideRequest(
         request_id="r-1",
         call_id="c-1",
@@ -61,7 +63,7 @@ def test_a_full_request_arrives_whole():
     assert (found.protocol_version, found.client_capabilities) == ("2026-07-28", b"{}")
 
 
-def test_what_is_not_given_is_nothing():
+def test_what_is_not_given_is_nothing() -> None:
     found = questions.ask(decide())
     assert found.target == ToolTarget("git", "git_status", None, "", b"{}")
     assert isinstance(found.credential, NoCredential)
@@ -77,30 +79,30 @@ def test_what_is_not_given_is_nothing():
         (t.Target(generic=t.GenericTarget(type="document", id="7")), GenericTarget("document", "7", b"")),
     ],
 )
-def test_other_targets(target, expected):
+def test_other_targets(target: Any, expected: Any) -> None:
     request = d.DecideRequest(request_id="r", method="resources/read", target=target)
     assert questions.ask(request).target == expected
 
 
-def test_an_empty_definition_and_an_empty_token_are_not_given():
+def test_an_empty_definition_and_an_empty_token_are_not_given() -> None:
     tool = t.ToolTarget(server="git", name="x", definition_json=b"")
     found = questions.ask(decide(target=t.Target(tool=tool), credential=t.Credential(bearer="")))
     assert found.target.definition is None
     assert isinstance(found.credential, NoCredential)
 
 
-def test_asserted_claims():
+def test_asserted_claims() -> None:
     claims = t.AssertedClaims(issuer="https://id.example", subject="ada")
     found = questions.ask(decide(credential=t.Credential(claims=claims)))
     assert found.credential == AssertedClaims("https://id.example", "ada", b"{}")
 
 
-def test_a_task_that_the_agent_wrote_says_so():
+def test_a_task_that_the_agent_wrote_says_so() -> None:
     session = t.Session(id="s", task="anything goes", task_by_agent=True)
     assert questions.ask(decide(session=session)).session == SessionAsk("s", "anything goes", task_by_agent=True)
 
 
-def tool(**changes):
+def tool(**changes: Any) -> Any:
     return t.Target(tool=t.ToolTarget(**{"server": "git", "name": "x", **changes}))
 
 
@@ -154,14 +156,14 @@ REFUSED = {
     [(f, r) for f, many in REFUSED.items() for r in many],
     ids=lambda v: v if isinstance(v, str) else "",
 )
-def test_what_has_no_shape_is_refused_by_its_field(field, request_):
+def test_what_has_no_shape_is_refused_by_its_field(field: Any, request_: Any) -> None:
     with pytest.raises(InvalidRequest) as refused:
         questions.ask(request_)
     assert refused.value.field == field
     assert "s3cr3t" not in refused.value.message
 
 
-def test_the_request_id_is_mandatory():
+def test_the_request_id_is_mandatory() -> None:
     for bare, read in ((decide(), questions.ask), (d.FilterToolsRequest(server="git"), questions.list_ask)):
         bare.request_id = ""
         with pytest.raises(InvalidRequest, match=r"^request_id: is missing"):
@@ -169,7 +171,7 @@ def test_the_request_id_is_mandatory():
 
 
 @given(st.text(alphabet=st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=128))
-def test_any_printable_ascii_request_id_is_kept(request_id):
+def test_any_printable_ascii_request_id_is_kept(request_id: Any) -> None:
     assert questions.ask(decide(request_id=request_id)).request_id == request_id
 
 
@@ -180,7 +182,7 @@ def test_any_printable_ascii_request_id_is_kept(request_id):
     task=st.text(max_size=256),
     observation=st.text(max_size=256),
 )
-def test_text_and_bytes_pass_unchanged(server, name, arguments, task, observation):
+def test_text_and_bytes_pass_unchanged(server: Any, name: Any, arguments: Any, task: Any, observation: Any) -> None:
     """Through the wire format too: what policy sees is what the caller wrote."""
     sent = decide(
         target=t.Target(tool=t.ToolTarget(server=server, name=name, arguments_json=arguments)),
@@ -192,7 +194,7 @@ def test_text_and_bytes_pass_unchanged(server, name, arguments, task, observatio
     assert (found.session.task, found.observation) == (task, observation)
 
 
-def test_a_list():
+def test_a_list() -> None:
     request = d.FilterToolsRequest(
         request_id="r",
         server="git",
@@ -215,19 +217,19 @@ def test_a_list():
         ("definitions_json[1]", {"definitions_json": [b"", b"x" * (fields.MAX_JSON_BYTES + 1)]}),
     ],
 )
-def test_a_list_without_shape_is_refused(field, changes):
+def test_a_list_without_shape_is_refused(field: Any, changes: Any) -> None:
     with pytest.raises(InvalidRequest) as refused:
         questions.list_ask(d.FilterToolsRequest(**{"request_id": "r", "server": "git", **changes}))
     assert refused.value.field == field
 
 
-def test_a_list_by_another_method_is_not_asked_otherwise():
+def test_a_list_by_another_method_is_not_asked_otherwise() -> None:
     with pytest.raises(Unsupported):
         questions.list_ask(d.FilterToolsRequest(request_id="r", server="git", method="resources/list"))
 
 
 @pytest.mark.parametrize("presented_only", [False, True])
-def test_a_list_about_nothing_stays_one(presented_only):
+def test_a_list_about_nothing_stays_one(presented_only: Any) -> None:
     request = d.FilterToolsRequest(request_id="r", server="git", method="tools/list", presented_only=presented_only)
     found = questions.list_ask(request)
     assert (found.definitions, found.presented_only) == ((), presented_only)

@@ -1,5 +1,7 @@
 """Faults to gRPC status: every class of the tree has its row."""
 
+from typing import Any
+
 import grpc
 import pytest
 
@@ -7,28 +9,28 @@ from pdp.adapters.grpc.status import INTERNAL_CODE, TABLE, refusal
 from pdp.core.errors import Fault, InvalidRequest
 
 
-def tree(root=Fault):
+def tree(root: Any = Fault) -> Any:
     # an exception of another component may derive from Fault; only the tree's own module is ours to map
     children = [c for c in root.__subclasses__() if c.__module__ == Fault.__module__]
     return {root}.union(*(tree(child) for child in children))
 
 
-def example(kind):
+def example(kind: Any) -> Any:
     if kind is InvalidRequest:
         return kind("target.tool.name", "is missing")
     return kind("a.code", "A sentence for the caller.", detail="for the log only")
 
 
-def test_every_fault_has_a_row():
+def test_every_fault_has_a_row() -> None:
     assert set(TABLE) == tree()
 
 
-def test_no_row_is_ok_or_unknown():
+def test_no_row_is_ok_or_unknown() -> None:
     assert not {grpc.StatusCode.OK, grpc.StatusCode.UNKNOWN} & set(TABLE.values())
 
 
 @pytest.mark.parametrize("kind", sorted(tree(), key=lambda k: k.__name__), ids=lambda k: k.__name__)
-def test_detail_never_leaves_and_ours_are_bland(kind):
+def test_detail_never_leaves_and_ours_are_bland(kind: Any) -> None:
     fault = example(kind)
     said = refusal(fault, "id-1")
     assert said.status is TABLE[kind]
@@ -39,7 +41,7 @@ def test_detail_never_leaves_and_ours_are_bland(kind):
         assert (said.code, said.message) == (fault.code, fault.message)
 
 
-def test_a_fault_without_a_row_is_internal():
+def test_a_fault_without_a_row_is_internal() -> None:
     class Novel(InvalidRequest):
         pass
 
@@ -47,7 +49,7 @@ def test_a_fault_without_a_row_is_internal():
 
 
 @pytest.mark.parametrize("error", [ValueError("secret"), TimeoutError("secret"), SystemExit(3), MemoryError()])
-def test_any_other_exception_is_internal_without_its_text(error):
+def test_any_other_exception_is_internal_without_its_text(error: Any) -> None:
     said = refusal(error, "id-3")
     assert said.status is grpc.StatusCode.INTERNAL
     assert "secret" not in said.message
