@@ -76,7 +76,7 @@ class Binding(Expressions, ABC):
             self.bind_from((left, right), env, own, context)
             return
         for one, other in ((left, right), (right, left)):
-            unbound = [n for n, _ in variables(one) if n not in env or n in own]
+            unbound = [n for n, _ in variables(one) if (n not in env or n in own) and not self.is_global(n)]
             known = self._resolvable(other, env)
             if unbound and known:
                 self.bind_from((one, other), env, own, context, frozenset(unbound))

@@ -205,6 +205,9 @@ def _values(key: Key, analysis: Analysis) -> Iterator[Finding]:
                 message = "The target is not the key of a target that was asked for."
                 hint = f'Write: some t in input.targets, and "target": t.key in `{key[1]}`.'
                 yield rule.unit.finding(span_of(nodes[name]), "element.target", message, hint)
+            if name == "message" and any(isinstance(o, Place) and o.types != {"string"} for o in options(value)):
+                hint = 'Write text, for example sprintf("%v is too much.", [n]).'
+                yield rule.unit.finding(span_of(nodes[name]), "element.type", "`message` may not be text.", hint)
             if name in _COUNTED and key[1] == "require" and not is_number(value):
                 message = f"`{name}` may not be a number."
                 hint = "Write a number, or read one that the schema of data.org declares as integer."

@@ -93,15 +93,13 @@ class Expressions(References):
         return Fields(tuple(found))
 
     def _comprehension(self, name: str, body: Body, env: Env, context: Context) -> Value:
+        before = self.touched
         inner, context = self.query(body["query"]["stmts"], env, context)
         if name == "ObjectCompr":
             self.evaluate(body["key"], inner, context)
-            return Items(self.evaluate(body["value"], inner, context), self._tainted(inner, env), keyed=True)
-        return Items(self.evaluate(body["term"], inner, context), self._tainted(inner, env))
-
-    def _tainted(self, inner: Env, outer: Env) -> bool:
-        """A comprehension that looks at asserted facts is made from them, whatever it collects."""
-        return any(value.tainted for name, value in inner.items() if outer.get(name) is not value)
+        item = self.evaluate(body["value" if name == "ObjectCompr" else "term"], inner, context)
+        # what looks at asserted facts is made from them, whatever it collects
+        return Items(item, self.touched > before, keyed=name == "ObjectCompr")
 
     def _compare(self, body: Body, env: Env, context: Context) -> Value:
         left, right = self.evaluate(body["lhs"], env, context), self.evaluate(body["rhs"], env, context)
@@ -266,9 +264,12 @@ def _is_field(name: str, params: list[Node]) -> bool:
 
 
 def _is_check(value: Value) -> bool:
-    """The status of a check, or a collection of such."""
+    """The status of a check, or something that holds one."""
     return any(
-        (isinstance(o, Place) and o.is_check) or (isinstance(o, Items) and _is_check(o.item)) for o in options(value)
+        (isinstance(o, Place) and o.is_check)
+        or (isinstance(o, Items) and _is_check(o.item))
+        or (isinstance(o, Fields) and any(_is_check(v) for _, v in o.fields))
+        for o in options(value)
     )
 
 

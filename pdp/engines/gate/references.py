@@ -33,6 +33,7 @@ class Context:
         return replace(self, guards=frozenset(g for g in self.guards if g.lstrip("~").split(".")[0] not in names))
 
 
+FIXTURES = ("lib", "testing")  # what tests make inputs from
 ASSERTED_HINT = (
     "What nobody vouched for may only make an answer stricter: test it positively, for example "
     'contains(input.asserted.observation, "…"), so that leaving it out never helps.'
@@ -45,6 +46,7 @@ class References(Paths, ABC):
     def __init__(self, policy: Policy, unit: Unit, analysis: Analysis, analyse: Callable[[Key], Analysis]) -> None:
         super().__init__(policy, unit, analysis)
         self.analyse = analyse
+        self.touched = 0  # how often asserted facts were looked at
 
     @abstractmethod
     def evaluate(self, node: Node, env: Env, context: Context) -> Value:
@@ -64,12 +66,13 @@ class References(Paths, ABC):
             value, steps = self._base(str(body["value"]), steps, whole, env)
         for key, span in steps:
             value = self.step(value, key, span, whole)
+        self.touched += value.tainted
         if context.negated and value.tainted:
             self.say(whole, "asserted.negated", "An asserted fact is used under a negation.", ASSERTED_HINT)
         return value
 
     def _base(self, name: str, steps: list[Step], whole: Body, env: Env) -> tuple[Value, list[Step]]:
-        if name in env:
+        if name in env and name not in ("input", "data"):  # these two are never anything else
             return env[name], steps
         if name == "_":
             return Unknown(), steps
@@ -132,6 +135,8 @@ class References(Paths, ABC):
         return Unknown(), []
 
     def _may_read(self, package: tuple[str, ...]) -> bool:
+        if package == FIXTURES and is_pack(self.unit):
+            return False
         return package[0] == "lib" or package == self.unit.package or not is_pack(self.unit)
 
     def use(self, key: Key, span: Body, *, short: bool = False) -> Value:

@@ -82,6 +82,9 @@ REFUSED = {
         "its own",
     ),
     "no message": Sample('deny contains {"code": "a"}', "element.missing", '{"code"', "message"),
+    "message that may be null": Sample(
+        'deny contains {"code": "a", "message": input.subject.id}', "element.type", "input.subject.id", "sprintf"
+    ),
     "misspelt field": Sample(
         'deny contains {"code": "a", "message": "m", "contol": "x"}', "element.unknown", '"x"', "`control`"
     ),
@@ -110,7 +113,8 @@ REFUSED = {
         "require contains",
     ),
     "nested otherwise": Sample(
-        f'require contains {{{APPROVAL}, "stage": 1, "otherwise": {{"kind": "confirmation", "id": "c", "code": "a.c", '
+        f'require contains {{{APPROVAL}, "stage": 1, "otherwise": {{"kind": "confirmation", "id": "c", '
+        '"code": "a.c", '
         '"ttl_seconds": 6, "min_assurance": "x", "otherwise": {"kind": "judge"}}}',
         "element.otherwise",
         '{"kind": "judge"}',
@@ -258,6 +262,12 @@ REFUSED = {
     ),
     "status inside a set": deny('not "failed" in {input.subject.status}', "checks.positive", '"failed"', '== "ok"'),
     "status in a set compared": deny('{input.subject.status} != {"ok"}', "checks.positive", "{input", '== "ok"'),
+    "status in an object compared": deny(
+        '{"a": input.subject.status} == {"a": "failed"}', "checks.positive", '{"a": input', '== "ok"'
+    ),
+    "status by object.get": deny(
+        'x := object.get(input.session, "status", ""); x == "failed"', "checks.positive", "x ==", '== "ok"'
+    ),
     "status by a builtin": deny('lower(input.subject.status) == "failed"', "checks.positive", "lower", '== "ok"'),
     # phases
     "arguments in allow": allow("input.arguments.size < 5", "phase.call", "input.arguments.size", "Deny or require"),
@@ -277,6 +287,16 @@ REFUSED = {
     "call by the library": allow("data.lib.session.tainted", "phase.call", "input.session", "Deny or require"),
     "call by an import": Sample("import input.session\n" + ALLOW % "session.known", "phase.call", "session.known"),
     "call by bare input": allow("x := input; x.session.known", "phase.unknown", "input;", "full path"),
+    "call by unified input": allow("x = input; x.session.known", "phase.unknown", "input;", "full path"),
+    "call by unified fields": allow('{"session": s} = input; s.known', "phase.unknown", "input;", "full path"),
+    "call by a list of input": allow("some x in [input]; x.session.known", "phase.unknown", "input]", "full path"),
+    "call by a rule on input": Sample(
+        ALLOW % "g.session.known" + "g := input\n", "phase.unknown", "input", "full path"
+    ),
+    "call by members of input": allow("some k, v in input; v == 1", "phase.unknown", "input;", ""),
+    "call by path in object.get": allow(
+        'object.get(input, ["session", "known"], false)', "phase.unknown", "input, [", "full path"
+    ),
     "call by a computed key": allow(
         'k := "session"; input[k].known', "phase.unknown", "input[k]", "Write the key out"
     ),
@@ -328,6 +348,18 @@ REFUSED = {
     "asserted counted below": deny(
         "count({l | some l in input.asserted.extra.x}) < 1", "asserted.negated", "count", "positively"
     ),
+    "asserted as a condition only": deny(
+        'count([1 | input.asserted.task == "x"]) < 1', "asserted.negated", "count", "positively"
+    ),
+    "asserted as a condition, no set": deny(
+        'x := {1 | input.asserted.task == "x"}; x == set()', "asserted.negated", "x ==", "positively"
+    ),
+    "asserted as a condition, taken away": deny(
+        'count({1} - {1 | input.asserted.task == "x"}) > 0', "asserted.negated", "{1 |", "positively"
+    ),
+    "asserted by walk": deny(
+        "walk(input.asserted.extra, [_, v]); not v == 1", "asserted.negated", "v ==", "positively"
+    ),
     "asserted taken away": deny(
         'count({"a"} - {l | some l in input.asserted.extra.x}) > 0', "asserted.negated", "{l", "positively"
     ),
@@ -345,6 +377,7 @@ REFUSED = {
     "the composition": deny("data.pdp.gate_open", "reads.foreign", "data.pdp", "data.lib"),
     "all data": deny("d := data; d.x", "reads.foreign", "data;", "data.lib"),
     "computed data": deny('k := "packs"; data[k].x', "reads.foreign", "data[k]", "data.lib"),
+    "fixtures": deny('data.lib.testing.base.subject.kind == "x"', "reads.foreign", "data.lib.testing", "data.lib"),
     "import of another pack": Sample("import data.packs.other\n" + DENY % "other.x", "reads.foreign", "import"),
     "import of all data": Sample("import data as d\n" + DENY % "d.x", "import.whole", "import", "one package"),
     "import of input by name": Sample("import input as i\n" + DENY % "i.x", "import.whole", "import", "Read input"),
@@ -465,7 +498,8 @@ ACCEPTED = {
     "an open part one by one": DENY % 'some k, v in input.arguments.value; k == "a"; v == "b"',
     "arguments deep down": DENY % 'some x in input.arguments.value.list; x.name == "b"',
     "object.get": DENY % 'object.get(input.session, "labels", []) == ["x"]',
-    "a message that asked first": 'deny contains {"code": "a", "message": sprintf("%v", [input.arguments.value.n])} if {'
+    "a message that asked first": 'deny contains {"code": "a", "message": sprintf("%v", '
+    "[input.arguments.value.n])} if {"
     "input.arguments.value.n == 5 }",
     "a table": DENY % 'weight["a"] > 1' + "weight[l.name] := l.max if some l in data.org.limits\n",
     "a set": DENY % "input.server.id in servers" + 'servers := {"a", "b"}\n',
@@ -561,12 +595,14 @@ def baseline(body: str) -> Module:
             "flow.bare_input",
         ),
         (
-            'deny contains {"code": "a", "message": "m", "control": "MB-3.1"} if { some t in input.targets; f(t) }\n'
-            'f(t) if t.name == "x"',
+            (
+                'deny contains {"code": "a", "message": "m", "control": "MB-3.1"} if {\n'
+                'some t in input.targets\nf(t) }\nf(t) if t.name == "x"'
+            ),
             "flow.object_argument",
         ),
         (
-            'deny contains {"code": "a", "message": "m", "control": "MB-3.1"} if data.lib.subject.attended with input as 1',
+            'deny contains {"code": "a", "message": "m", "control": "MB-3.1"} if { true with input as 1 }',
             "flow.with",
         ),
     ],

@@ -104,10 +104,12 @@ def test_another_packs_tests_do_not_count(shipped: Bundle) -> None:
     "rule",
     [
         'deny contains {"code": "acme.limit", "message": "m"} if input.arguments.value.n == 9\n',
-        'deny contains {"code": `acme.limit`, "message": "m"} if {\n\tsome k, v in input.arguments.value\n\tv == 9\n}\n',
-        'deny contains {"message": "é", "code": "acme.limit"} if { input.arguments.value.n == 9 } # é "acme.limit"\n',
-        'deny contains {\n\t"code": "acme.limit",\n\t"message": sprintf("%d", [n]),\n} if {\n\tn := input.arguments.value.n\n'
-        "\tn == 9\n}\n",
+        'deny contains {"code": `acme.limit`, "message": "m"} if {\n\tsome v in input.arguments.value\n\tv == 9\n}\n',
+        'deny contains {"message": "é", "code": "acme.limit"} if { input.arguments.value.n == 9 } # "acme.limit"\n',
+        (
+            'deny contains {\n\t"code": "acme.limit",\n\t"message": sprintf("%d", [n]),\n} if {\n'
+            "\tn := input.arguments.value.n\n\tn == 9\n}\n"
+        ),
     ],
 )
 def test_every_form_of_a_rule_is_seen(shipped: Bundle, rule: str) -> None:
