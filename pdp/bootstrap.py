@@ -29,9 +29,10 @@ from pdp.service.entrance import Entrance, Limits
 from pdp.service.establish import Establish
 from pdp.service.evaluate import Nobody
 from pdp.service.filter import Filter
+from pdp.service.quota import KillQuota
 from pdp.service.record import CLOCK, Recorder
 from pdp.service.records import Records
-from pdp.service.reload import Reloads
+from pdp.service.reload import PARTS, Part, Reloads
 from pdp.service.repeat import Repeats
 from pdp.service.state import State, switches_of
 from pdp.sessions.memory import MemorySessions
@@ -70,6 +71,7 @@ class Process:
     settings: Settings
     state: State
     store: SqliteStore
+    clock: StoreClock
     identity: Identity
     host: EngineHost
     recorder: Recorder
@@ -109,11 +111,12 @@ def _build(settings: Settings, store: SqliteStore, surroundings: Surroundings) -
     reloads = Reloads(state, policies, registry, identity.subjects, identity.refresh, recorder, clock)
     admin = Admin(state, reloads, registry, identity.subjects, store, recorder, clock, __version__)
     repeats = Repeats(store, index_key)
-    decide = Decide(state, establish, repeats, surroundings.evidence, recorder, sessions, clock, terms)
+    kills = KillQuota()
+    decide = Decide(state, establish, repeats, surroundings.evidence, recorder, sessions, clock, kills, terms)
     services = Services(
         entrance=entrance,
         decide=decide,
-        filter=Filter(state, establish, recorder, clock, terms),
+        filter=Filter(state, establish, recorder, clock, kills, terms),
         admin=admin,
         reloads=reloads,
         records=Records(store),
@@ -125,7 +128,7 @@ def _build(settings: Settings, store: SqliteStore, surroundings: Surroundings) -
         entropy=entropy,
         reflection_on=not settings.production,
     )
-    return Process(settings, state, store, identity, host, recorder, reloads, admin, services, server)
+    return Process(settings, state, store, clock, identity, host, recorder, reloads, admin, services, server)
 
 
 def _engine_options(policy: PolicyOptions) -> EmbeddedOptions:
@@ -158,7 +161,10 @@ def _index_key(settings: Settings, entropy: Entropy) -> bytes:
 async def start(process: Process) -> None:
     """Load what answers rest on, record the start, and serve. Raises Fault when there is nothing to serve with."""
     store, settings = process.store, process.settings
-    await process.recorder.started(__version__, settings.fingerprint(), store.clean)
+    fingerprint = settings.fingerprint()
+    await process.recorder.started(__version__, fingerprint, store.clean)
+    if store.artefact(fingerprint) is None:
+        await process.recorder.configured(fingerprint, settings.changed())
     results, _ = await process.reloads((), by="")
     for result in results:
         if result.failure is not None:
@@ -179,16 +185,17 @@ async def run(settings: Settings, *, ready: Path | None = None) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    watcher: asyncio.Task[None] | None = None
+    watchers: list[asyncio.Task[None]] = []
     try:
         await start(process)
         log.info("serving on %s", ", ".join(process.server.addresses))
         if ready is not None:
             await asyncio.to_thread(ready.touch)
-        watcher = loop.create_task(_watch(process, stop))
+        watchers = [loop.create_task(_watch(process, part)) for part in PARTS]
+        watchers.append(loop.create_task(_tend(process)))
         await stop.wait()
     finally:
-        if watcher is not None:
+        for watcher in watchers:
             watcher.cancel()
         await close(process, reason="signal" if stop.is_set() else "fault")
 
@@ -209,18 +216,37 @@ async def close(process: Process, *, reason: str) -> None:
     await process.store.close()
 
 
-async def _watch(process: Process, stop: asyncio.Event) -> None:
-    """Once in a while: look for changed files, write down what was aggregated."""
-    pause = process.settings.service.watch_seconds
-    while not stop.is_set():
-        await asyncio.sleep(pause)
+async def _watch(process: Process, part: Part) -> None:
+    """Look for changes of one part once in a while, each part by itself: gating a policy takes seconds."""
+    said = ""
+    while True:
+        await asyncio.sleep(process.settings.service.watch_seconds)
         try:
-            results, _ = await process.reloads((), by="")
-            for result in results:
-                if result.changed or (result.failure and result.changed):
-                    log.info("%s: %s", result.part, result.active)
+            (result,), _ = await process.reloads((part,), by="")
+        except Fault as fault:
+            log.error("%s: %s: %s", part, fault.code, fault.message)
+            continue
+        except Exception:
+            log.exception("%s: a fault of ours; trying again", part)
+            continue
+        problem = f"{result.failure.code}: {result.failure.message}" if result.failure else ""
+        if problem != said:
+            said = problem
+            log.log(logging.ERROR if problem else logging.INFO, "%s: %s", part, problem or "good again")
+        if result.changed and not problem:
+            log.info("%s: now %s", part, result.active)
+
+
+async def _tend(process: Process) -> None:
+    """Write down what was aggregated, and say when the clock cannot be believed."""
+    said = ""
+    while True:
+        await asyncio.sleep(process.settings.service.watch_seconds)
+        try:
             await process.recorder.refusals()
         except Fault as fault:
-            log.error("watch: %s: %s", fault.code, fault.message)
-        except Exception:
-            log.exception("watch: a fault of ours; trying again")
+            log.error("refusals: %s: %s", fault.code, fault.message)
+        anomaly = process.clock.anomaly()
+        if anomaly != said:
+            said = anomaly
+            log.log(logging.ERROR if anomaly else logging.INFO, "clock: %s", anomaly or "good again")

@@ -274,7 +274,7 @@ class Artefact:
     """A thing kept by digest for replay: a bundle, organisation data, a set index."""
 
     digest: str
-    kind: str  # "bundle" | "registry" | "waivers"
+    kind: str  # "bundle" | "registry" | "waivers" | "config"
     data: bytes
 
 

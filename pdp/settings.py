@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
@@ -36,7 +36,7 @@ class ServiceOptions(BaseModel):
 
     max_in_flight: int = Field(256, ge=1, le=100_000, description="Calls at once; beyond, RESOURCE_EXHAUSTED.")
     min_budget_ms: int = Field(10, ge=1, le=10_000, description="A nearer deadline is refused at once.")
-    allow_seconds: int = Field(30, ge=1, le=300, description="How long an allow may be used.")
+    allow_seconds: int = Field(5, ge=1, le=300, description="How long an allow may be used.")
     list_seconds: int = Field(60, ge=1, le=3600, description="How long a filtered list may be shown.")
     retry_after_ms: int = Field(5_000, ge=100, le=600_000, description="When a pending call may ask again.")
     watch_seconds: float = Field(
@@ -81,10 +81,22 @@ class Settings(BaseModel):
     def production(self) -> bool:
         return self.mode == "production"
 
+    def changed(self) -> list[str]:
+        """Dotted names of the settings that are not left at their defaults."""
+        return sorted(_names(self.model_dump(mode="json", exclude_defaults=True)))
+
     def fingerprint(self) -> str:
         """Digest of the configuration for its record. References to secrets are in it, secrets are not."""
         found: Json = self.model_dump(mode="json")
         return digest(found)
+
+
+def _names(found: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    for key, value in found.items():
+        if isinstance(value, Mapping) and value:
+            yield from _names(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}"
 
 
 class _StrictLoader(yaml.SafeLoader):

@@ -12,6 +12,7 @@ from pdp.ports import Clock, EvidenceSource, RecordRef, Sessions
 from pdp.service.entrance import require_server
 from pdp.service.establish import Establish, Established
 from pdp.service.evaluate import Evaluated, settle
+from pdp.service.quota import KillQuota
 from pdp.service.record import Recorder, Recording
 from pdp.service.repeat import Repeats
 from pdp.service.state import Snapshot, State
@@ -21,7 +22,7 @@ from pdp.service.state import Snapshot, State
 class Terms:
     """How long answers hold."""
 
-    allow_seconds: int = 30
+    allow_seconds: int = 5  # a call begins at once; whoever stops something wants it stopped
     list_seconds: int = 60
     retry_after_ms: int = 5_000
 
@@ -37,6 +38,7 @@ class Decide:
     recorder: Recorder
     sessions: Sessions
     clock: Clock
+    kills: KillQuota
     terms: Terms
 
     async def __call__(self, ask: Ask, caller: Caller) -> tuple[Answer, RecordRef]:
@@ -46,6 +48,7 @@ class Decide:
         """
         require_server(caller, ask.target.server)
         at = self.clock.now_ns()
+        self.kills.check(caller, at)
         snapshot = self.state.snapshot()
         identity = await self.establish.identity(ask.credential, caller, ask.target.server, snapshot.registry, at)
         claim = self.repeats.claim(ask, caller, identity)
@@ -57,6 +60,7 @@ class Decide:
             try:
                 supported = frozenset(ask.supported_obligations)
                 found = await settle(snapshot.policy, call.facts, at, source=self.evidence, supported=supported)
+                self.kills.note(caller, found.outcome, at)
                 answer = self._answer(call, found, snapshot, at)
                 reply = self.repeats.row(claim, answer, snapshot, at)
                 made = Recording(ask, caller, call, found, snapshot, at, claim.content if claim else None)

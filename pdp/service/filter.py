@@ -15,6 +15,7 @@ from pdp.service.decide import Terms
 from pdp.service.entrance import require_server
 from pdp.service.establish import Establish
 from pdp.service.evaluate import evaluate
+from pdp.service.quota import KillQuota
 from pdp.service.record import ListRecording, Recorder
 from pdp.service.state import Snapshot, State
 
@@ -27,16 +28,19 @@ class Filter:
     establish: Establish
     recorder: Recorder
     clock: Clock
+    kills: KillQuota
     terms: Terms
 
     async def __call__(self, ask: ListAsk, caller: Caller) -> tuple[ListAnswer, RecordRef]:
         """Filter one list; recorded like any answer. Raises Forbidden, InvalidRequest, Overloaded, Unavailable."""
         require_server(caller, ask.server)
         at = self.clock.now_ns()
+        self.kills.check(caller, at)
         snapshot = self.state.snapshot()
         identity = await self.establish.identity(ask.credential, caller, ask.server, snapshot.registry, at)
         facts = self.establish.list(ask, caller, identity, snapshot, at)
         found = await evaluate(snapshot.policy, facts, at)
+        self.kills.note(caller, found.outcome, at)
         answer = self._answer(facts, found.outcome, snapshot, at)
         subject = self.establish.subject_index(caller, identity)
         ref = await self.recorder.list(ListRecording(ask, caller, facts, found, snapshot, at, subject), answer)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from pdp.core import events, record
 from pdp.core.answer import Answer, ListAnswer
-from pdp.core.digest import commitment, keyed_index
+from pdp.core.digest import canonical, commitment, keyed_index
 from pdp.core.errors import BundleFault, Fault, InvalidRequest, Unavailable
 from pdp.core.facts import NS, Facts
 from pdp.core.ids import RANDOM_BYTES, uuid7
@@ -139,13 +139,13 @@ class Recorder:
         data = events.refusal(stamp, caller=caller.name, rpc=rpc, code=fault.code, field=field)
         return await self._commit(stamp, "refusal", data)
 
-    async def refusals(self) -> RecordRef | None:
-        """What lay beyond the quota since the last time, if anything."""
+    async def refusals(self) -> None:
+        """What lay beyond the quota since the last time: one record per tenant, so that each may read its own."""
         counts = self._store.aggregated_refusals()
-        if not counts:
-            return None
-        stamp = self._event(self._clock.now_ns())
-        return await self._commit(stamp, "refusals", events.refusals(stamp, counts))
+        for tenant in sorted({count[0] for count in counts}):
+            stamp = self._event(self._clock.now_ns(), tenant)
+            data = events.refusals(stamp, [count for count in counts if count[0] == tenant])
+            await self._commit(stamp, "refusals", data)
 
     async def started(self, version: str, config_sha256: str, clean: bool) -> RecordRef:
         """The run begins to answer."""
@@ -161,10 +161,11 @@ class Recorder:
         return await self._commit(stamp, "stop", events.stop(stamp, reason=reason))
 
     async def configured(self, sha256: str, keys: Sequence[str]) -> RecordRef:
-        """The configuration differs from the one of the last run."""
+        """A configuration that this store has not seen yet. Each start names its own by digest."""
         stamp = self._event(self._clock.now_ns())
         data = events.config(stamp, sha256=sha256, keys=keys, by="operator")
-        return await self._commit(stamp, "config", data)
+        known = Artefact(sha256, "config", canonical(list(keys)))
+        return await self._commit(stamp, "config", data, artefacts=(known,))
 
     async def policy_activated(self, loaded: LoadedPolicy, at_ns: int) -> RecordRef:
         """A bundle is about to become active; it is kept by digest so that its decisions can be replayed."""

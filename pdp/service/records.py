@@ -17,6 +17,7 @@ class Records:
     def get(self, caller: Caller, *, decision_id: str = "", index: int | None = None) -> StoredRecord:
         """One record by decision id or index. Raises NotFound, in the same words for absent and another's."""
         found = self._store.record(decision_id) if index is None else self._store.record_at(index)
-        if found is None or caller.tenant not in (ANY_TENANT, found.tenant):
+        # what belongs to no tenant (start, policy, configuration) concerns every auditor
+        if found is None or (found.tenant and caller.tenant not in (ANY_TENANT, found.tenant)):
             raise NotFound("record.unknown", "There is no such record.")
         return found

@@ -50,7 +50,8 @@ class Reloads:
     clock: Clock
     policy_failure: Failure | None = None
     policy_since_ns: int = 0
-    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # one reload at a time
+    # one reload of a part at a time; a slow gate must not hold up a manifest that stopped verifying
+    _locks: dict[Part, asyncio.Lock] = field(default_factory=lambda: {part: asyncio.Lock() for part in PARTS})
 
     async def __call__(self, parts: tuple[Part, ...], by: str) -> tuple[tuple[Reloaded, ...], RecordRef | None]:
         """Read the parts again (all, when empty). What does not pass its checks is not activated.
@@ -58,13 +59,15 @@ class Reloads:
         Each change is recorded by itself; a reload that somebody asked for is recorded too (`by` not empty).
         """
         run = {"policy": self._reload_policy, "registry": self._reload_registry, "keys": self._reload_the_keys}
-        async with self._lock:
-            results = tuple([await run[part]() for part in parts or PARTS])
-            ref = None
-            if by:
-                outcome = {str(r.part): _word(r) for r in results}
-                ref = await self.recorder.reload(by, outcome, self.clock.now_ns())
-            return results, ref
+        results: tuple[Reloaded, ...] = ()
+        for part in parts or PARTS:
+            async with self._locks[part]:
+                results += (await run[part](),)
+        ref = None
+        if by:
+            outcome = {str(r.part): _word(r) for r in results}
+            ref = await self.recorder.reload(by, outcome, self.clock.now_ns())
+        return results, ref
 
     async def _reload_policy(self) -> Reloaded:
         active = self.state.policy
