@@ -37,7 +37,9 @@ def check_folder(shipped: Path, organisation: Path | None, *, directory: frozens
         bundle = read_bundle(shipped, organisation)
     except BundleFault as fault:
         return Checked(None, gate.Report((fault_finding(fault),)))
-    return Checked(bundle, gate.check(bundle, directory=directory, capabilities=shipped / "capabilities.json"))
+    own = shipped / "capabilities.json"
+    capabilities = own if own.is_file() else None
+    return Checked(bundle, gate.check(bundle, directory=directory, capabilities=capabilities))
 
 
 def fault_finding(fault: BundleFault) -> gate.Finding:

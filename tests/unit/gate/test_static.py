@@ -517,7 +517,6 @@ ACCEPTED = {
     "an else": DENY % "grade == 2" + 'grade := 1 if { input.server.id == "x" } else := 2\n',
     "brackets in text": DENY % 'input.server.id == "[[[[[[[[[[[[[[[" # [[[[[[[[[[[[[[[[[\n',
     "unification": DENY % 'k = input.subject.kind; k == "human"',
-    "variables in any order": DENY % 'y == "human"; y := x.kind; x := input.subject',
 }
 
 
@@ -660,3 +659,40 @@ def test_tests_call_only_what_engines_share(walk: Static) -> None:
 
 def test_size_limits(walk: Static) -> None:
     assert [f.code for f in walk("#\n" * 2_100)] == ["size.file"]
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        'data["lib"]["session"]["tainted"]',
+        'data.lib["session"].tainted',
+        "data.packs.acme.s",
+        "[x | x := input.session.known][0]",
+        '{"a": {"b": input.session}}.a.b.known',
+        "t.risk in {r | some r in [input.session.task]}",
+        't.key == object.get(input.session, "task", "")',
+        "[true] = [input.session.known]",
+        '{"a": true} = {"a": input.session.known}',
+        "t.labels[input.session.calls] == 1",
+        't.labels[count(input.session.labels)] == "x"',
+        "x := y; y := z; z := input.session.known",
+        'sprintf("%v", [input.session.known]) == "true"',
+        "-input.session.calls < 0",
+        "some i in numbers.range(1, input.session.calls); i == 2",
+        "every l in input.session.labels { l == 1 }",
+        "s(t.key)",
+        "other",
+        "fallback",
+        "table[t.key]",
+    ],
+)
+def test_no_way_from_allow_to_what_only_calls_have(walk: Static, way: str) -> None:
+    helpers = (
+        "s if input.session.known\n"
+        "f(k) := v if { k == 1; v := input.session.known }\n"
+        "default other := false\nother := input.session.known\n"
+        "fallback := 1 if { input.time.ns == 1 } else := input.session.known\n"
+        "table[k] := true if { some t in input.targets; k := t.key; input.session.known }\n"
+    )
+    findings = walk(ALLOW % way.replace("s(t", "f(t") + helpers)
+    assert "phase.call" in {f.code for f in findings if f.severity == "error"}, findings
