@@ -42,6 +42,7 @@ from pdp.service.entrance import Entrance, Limits
 from pdp.service.establish import Establish
 from pdp.service.evaluate import Nobody
 from pdp.service.filter import Filter
+from pdp.service.quota import KillQuota
 from pdp.service.record import Recorder
 from pdp.service.records import Records
 from pdp.service.reload import Reloads
@@ -234,7 +235,7 @@ async def services(edges: Any, store: Any) -> Any:
     entropy, clock, key = Entropy(), edges.clock, b"k" * 32
     subjects, registry = Subjects(), Registry()
     sessions = MemorySessions(SessionOptions())
-    state = State(Switches())
+    state, kills = State(Switches()), KillQuota()
     recorder = Recorder(store, clock, entropy, boot="boot-1", index_key=key)
     establish = Establish(subjects, ArgumentContent(), sessions, store, entropy=entropy, index_key=key)
 
@@ -245,8 +246,8 @@ async def services(edges: Any, store: Any) -> Any:
     await reloads((), by="")
     yield Services(
         entrance=Entrance(edges.callers, store, recorder, clock, Limits()),
-        decide=Decide(state, establish, Repeats(store, key), Nobody(), recorder, sessions, clock, Terms()),
-        filter=Filter(state, establish, recorder, clock, Terms()),
+        decide=Decide(state, establish, Repeats(store, key), Nobody(), recorder, sessions, clock, kills, Terms()),
+        filter=Filter(state, establish, recorder, clock, kills, Terms()),
         admin=Admin(state, reloads, registry, subjects, store, recorder, clock, "0.1.0"),
         reloads=reloads,
         records=Records(store),
