@@ -106,7 +106,7 @@ class _StrictLoader(yaml.SafeLoader):
 def _mapping(loader: _StrictLoader, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
     seen: set[object] = set()
     for key_node, _ in node.value:
-        key = loader.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call] # PyYAML has no types here
+        key = loader.construct_object(key_node, deep=True)
         if key in seen:
             raise ConfigurationFault(
                 "config.duplicate", f"line {key_node.start_mark.line + 1}: the key '{key}' stands twice; keep one."

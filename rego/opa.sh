@@ -7,5 +7,5 @@ if ! command -v opa >/dev/null 2>&1; then
   [ "${CI:-}" = true ] && exit 1
   exit 0
 fi
-opa check --strict --schema schemas pdp baseline lib examples/acme/packs
-opa test pdp baseline lib examples/acme/packs
+opa check --strict --capabilities capabilities.json --schema schemas pdp baseline lib examples/acme/packs
+opa test --capabilities capabilities.json pdp baseline lib examples/acme/packs

@@ -12,8 +12,10 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
+from pdp.core.digest import Json
 from pdp.registry.pin import Server
 from pdp.registry.review import Review
 from pdp.tooling import sandbox
@@ -22,7 +24,7 @@ from pdp.tooling.sandbox import ALICE, Sandbox
 ROUNDS = 5
 SECONDS = 3.0
 TICKS = os.sysconf("SC_CLK_TCK")
-TOOL = {
+TOOL: Mapping[str, Json] = {
     "name": "git_log",
     "description": "Shows the commit logs",
     "inputSchema": {

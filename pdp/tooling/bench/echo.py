@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 import grpc.aio
+from typing_extensions import override
 
 
 async def serve(target: str) -> None:
@@ -17,7 +18,8 @@ async def serve(target: str) -> None:
     answer = decision_pb2.DecideResponse(effect=types_pb2.EFFECT_DENY, decision_id="x" * 36, safe_message="x" * 40)
 
     class Echo(decision_pb2_grpc.DecisionServiceServicer):
-        async def Decide(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802 - gRPC's names
+        @override
+        async def Decide(self, request: Any, context: Any) -> Any:
             return answer
 
     server = grpc.aio.server()

@@ -11,6 +11,8 @@ import json
 import sys
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -32,7 +34,7 @@ async def run(target: str, token: str, seconds: float, template: bytes) -> dict[
     # a field that stands twice takes its last value: the id is appended to the encoded request
     prefix = f"{time.time_ns():x}-"
 
-    async def caller(call: grpc.aio.UnaryUnaryMultiCallable) -> None:
+    async def caller(call: Callable[..., Awaitable[Any]]) -> None:
         while time.monotonic() < ends:
             request = template + decision_pb2.DecideRequest(request_id=f"{prefix}{next(ids)}").SerializeToString()
             began = time.perf_counter()
@@ -47,7 +49,7 @@ async def run(target: str, token: str, seconds: float, template: bytes) -> dict[
     channels = [
         grpc.aio.insecure_channel(target, options=[("grpc.use_local_subchannel_pool", 1)]) for _ in range(CHANNELS)
     ]
-    calls = [c.unary_unary(METHOD, None, decision_pb2.DecideResponse.FromString) for c in channels]
+    calls: list[Any] = [c.unary_unary(METHOD, None, decision_pb2.DecideResponse.FromString) for c in channels]
     await asyncio.gather(*(caller(calls[i % CHANNELS]) for i in range(IN_FLIGHT)))
     for channel in channels:
         await channel.close()
