@@ -69,7 +69,8 @@ def main() -> None:
             ratios.append(pdp_cpu / echo_cpu)
             throughput.append(pdp_rate / echo_rate)
             _say(
-                f"round {i + 1}: echo {echo_cpu:.0f} us, {echo_rate:.0f}/s; Decide {pdp_cpu:.0f} us, {pdp_rate:.0f}/s, "
+                f"round {i + 1}: echo {echo_cpu:.0f} us, {echo_rate:.0f}/s; "
+                f"Decide {pdp_cpu:.0f} us, {pdp_rate:.0f}/s, "
                 f"p50 {found['p50_us']} us, p99 {found['p99_us']} us, effects {found['effects']}"
             )
         _say(

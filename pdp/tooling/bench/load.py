@@ -1,4 +1,4 @@
-"""A closed loop of callers, in a process of its own: `python -m pdp.tooling.bench.load TARGET TOKEN SECONDS < request`.
+"""A closed loop of callers in a process of its own: `... -m pdp.tooling.bench.load TARGET TOKEN SECONDS < request`.
 
 Prints JSON: calls answered, answers by effect, errors, p50 and p99 in microseconds.
 """
