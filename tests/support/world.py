@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +29,7 @@ from pdp.bootstrap import Process, Surroundings
 from pdp.core.errors import Fault
 from pdp.core.facts import NS
 from pdp.core.request import Peer, Role
+from pdp.identity import development
 from pdp.ports import ValueRow
 from pdp.registry.pin import pin
 from pdp.service.admin import SwitchAsk
@@ -58,12 +59,14 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a world holds. `policy` is an organisation's folder (the shipped `acme` without it)."""
+    """What a world holds. `policy` is an organisation's folder (the shipped `acme` without it). `finish` does what
+    a plan cannot say, after everything is signed."""
 
     servers: Sequence[ServerPlan] = (GIT,)
     policy: Path | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     waivers: Sequence[Mapping[str, Any]] = ()
+    finish: Callable[[Sandbox, int], None] | None = None
 
 
 @dataclass(slots=True)
@@ -195,7 +198,10 @@ class World:
             return Refused(error.code().name, code, error.details() or "")
 
     def _authorization(self, caller: str) -> str:
-        return f"Bearer {self.sandbox.caller_token(caller, self.now_ns)}"
+        configured = self.process.settings.identity.callers.get(caller)
+        issuer = getattr(configured and configured.match, "issuer", development.DEVELOPMENT_ISSUER)
+        claims = development.claims(subject=caller, audience=sandbox.CALLER_AUDIENCE, issuer=issuer, client_id=caller)
+        return f"Bearer {development.mint(claims, self.sandbox.key, self.now_ns)}"
 
     def _admitted(self, caller: str, rpc: str, role: Role = Role.DECIDE) -> Any:
         peer = Peer("unix", (), self._authorization(caller) if caller else "")
@@ -215,6 +221,8 @@ def create(folder: Path, plan: Plan, at_ns: int) -> Sandbox:
         made.sign(at_ns)
     if plan.waivers:
         made.waive(plan.waivers, at_ns)
+    if plan.finish is not None:
+        plan.finish(made, at_ns)
     return made
 
 

@@ -1,0 +1,257 @@
+"""Golden decisions: request, facts, answer and record, in process and over gRPC."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from support.cases import JUDGE_PROMPTS, Answers, Asker, Case, differences, load_cases
+from support.golden import INSTANTS, plan
+from support.surroundings import Stage, StillClock
+from support.world import WAYS, DecideAnswer, ListAnswer, Refused, World, running
+
+from pdp.audit.check import check
+from pdp.core.digest import canonical, commitment, leaf_hash
+from pdp.core.facts import NS
+from pdp.service.establish import Establish, Established
+from pdp.v1 import types_pb2
+
+CASES = load_cases()
+EFFECTS = {types_pb2.EFFECT_ALLOW: "allow", types_pb2.EFFECT_DENY: "deny", types_pb2.EFFECT_PENDING: "pending"}
+RISKS = {types_pb2.RISK_LOW: "low", types_pb2.RISK_MEDIUM: "medium", types_pb2.RISK_HIGH: "high"}
+RISKS[types_pb2.RISK_CRITICAL] = "critical"
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+class JudgedEstablish(Establish):
+    """Establishes the judge's pinned prompts as well, which no component of this release does."""
+
+    def call(self, *args: Any) -> Established:
+        made = super().call(*args)
+        return replace(made, facts=replace(made.facts, judge_prompts=JUDGE_PROMPTS))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def worlds(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict[str, World]]:
+    async with AsyncExitStack() as stack:
+        found = {}
+        for name, at_ns in INSTANTS.items():
+            folder = tmp_path_factory.mktemp(name[:3])
+            stage = Stage(StillClock(at_ns), seed=name)
+            world = await stack.enter_async_context(running(folder, plan(folder), stage))
+            world.process.services.decide.establish.__class__ = JudgedEstablish
+            found[name] = world
+        yield found
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a case: what was answered, and what was written down. Nothing is, for a refusal."""
+
+    answer: DecideAnswer | ListAnswer | Refused
+    record: bytes = b""
+    document: bytes = b""
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.record)
+        return found
+
+
+async def run(case: Case, world: World, way: str) -> Run:
+    """Ask what the case asks, after what it says came before."""
+    asker = Asker(world, world.fresh("run"))
+    world.stage.evidence.reset()
+    switched = []
+    try:
+        for said in case.switches:
+            await world.switch(**said)
+            switched.append(said)
+        for said in case.before:
+            await _ask(asker, said, way)
+        answers = Answers(list(case.evidence))
+        world.stage.evidence.gather_with, world.stage.evidence.known_with = answers.gather, answers.known
+        if any(said.get("when") == "later" for said in case.evidence):
+            first = await _ask(asker, case.request, way)
+            assert not isinstance(first, Refused)
+            assert EFFECTS[first.effect] == "pending", "evidence that comes later is for a call that waits"
+        answer = await _ask(asker, case.request, way)
+    finally:
+        world.stage.evidence.reset()
+        for said in reversed(switched):
+            await world.switch(**{**said, "engaged": False})
+    if isinstance(answer, Refused):
+        return Run(answer)
+    record = world.record_bytes(answer.decision_id)
+    return Run(answer, record, world.value(answer.decision_id, "input").data)
+
+
+async def _ask(asker: Asker, said: Any, way: str) -> DecideAnswer | ListAnswer | Refused:
+    caller = said.get("caller", "gateway")
+    if "list" in said:
+        return await asker.world.filter(asker.listing(said), caller=caller, way=way)
+    return await asker.world.decide(asker.question(said), caller=caller, way=way)
+
+
+@contextmanager
+def told(what: str) -> Iterator[None]:
+    """Name the part of a case that does not hold."""
+    try:
+        yield
+    except AssertionError as error:
+        error.add_note(f"in {what}")
+        raise
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+async def test_case(case: Case, way: str, worlds: dict[str, World]) -> None:
+    world = worlds[case.world]
+    found = await run(case, world, way)
+    if case.refused:
+        assert isinstance(found.answer, Refused), found.answer
+        assert (found.answer.status, found.answer.code) == (case.refused["status"], case.refused["code"])
+        assert found.answer.message.startswith(case.refused.get("field", ""))
+        return
+    assert not isinstance(found.answer, Refused), found.answer
+    with told("facts"):
+        assert list(differences(case.facts, json.loads(found.document))) == []
+    with told("decision"):
+        if isinstance(found.answer, ListAnswer):
+            _check_list(case, found.answer, world)
+        else:
+            _check_decision(case, found.answer, found, world)
+    with told("record"):
+        assert list(differences(case.record, found.fields)) == []
+        _check_record(case, found.answer, found, world)
+
+
+def _check_decision(case: Case, answer: DecideAnswer, found: Run, world: World) -> None:
+    wanted, fields = case.decision, found.fields
+    assert (EFFECTS[answer.effect], codes(answer.reasons)) == (wanted["effect"], set(wanted["reasons"]))
+    opened = [r["id"] for r in fields["requirements"]]
+    assert sorted(opened) == sorted(wanted.get("requirements", ()))
+    assert {(r.code, r.stage) for r in answer.pending.requirements} == {
+        (r["code"], r["stage"]) for r in fields["requirements"]
+    }
+    obligations = [{"kind": o.kind, "code": o.code, **json.loads(o.parameters_json)} for o in answer.obligations]
+    assert obligations == list(wanted.get("obligations", ()))
+    assert {w["code"] for w in fields["waived"]} == set(wanted.get("waived", ()))
+    assert RISKS[answer.risk] == wanted.get("risk", RISKS[answer.risk])
+    assert answer.HasField("valid_until") == (wanted["effect"] != "deny")
+    if "valid_seconds" in wanted:
+        assert answer.valid_until.seconds == world.now_ns // NS + wanted["valid_seconds"]
+    assert bool(answer.safe_message) == (wanted["effect"] != "allow")
+    for code in case.spares:
+        assert code not in codes(answer.reasons) | {r["code"] for r in fields["requirements"]}
+        assert code not in {w["code"] for w in fields["waived"]}
+    if case.spares:
+        assert "pdp.gate" not in {r.rule for r in answer.reasons}, "what the gate refuses shows nothing of a rule"
+
+
+def _check_list(case: Case, answer: ListAnswer, world: World) -> None:
+    wanted = case.decision
+    assert (EFFECTS[answer.effect], codes(answer.reasons)) == (wanted["effect"], set(wanted.get("reasons", ())))
+    assert [t.name for t in answer.tools] == sorted(wanted["visible"])
+    hidden = {h.name: sorted(codes(h.reasons)) for h in answer.hidden}
+    for name, expected in wanted.get("hidden", {}).items():
+        assert hidden.get(name) == sorted(expected), name
+    assert not set(hidden) & set(wanted["visible"])
+    server = case.request.get("server", "git")
+    for tool in answer.tools:  # what a model is shown is what was pinned
+        assert json.loads(tool.definition_json) == world.definition(server, tool.name)
+    for code in case.spares:
+        assert code not in {code for found in hidden.values() for code in found} | codes(answer.reasons)
+
+
+def _check_record(case: Case, answer: DecideAnswer | ListAnswer, found: Run, world: World) -> None:
+    """What holds of every record."""
+    assert check(found.record) == []
+    assert answer.record.leaf_hash == leaf_hash(found.record)
+    fields = found.fields
+    assert fields["kind"] == ("list" if case.is_list else "decision")
+    if not case.is_list:
+        assert (fields["effect"], {r["code"] for r in fields["reasons"]}) == (
+            EFFECTS[answer.effect],
+            codes(answer.reasons),
+        )
+    policy = world.process.state.policy
+    assert policy is not None
+    assert (fields["policy"]["digest"], fields["policy"]["revision"]) == (policy.digest, policy.revision)
+    assert fields["org_digest"] == policy.org_digest
+    registry = world.process.state.snapshot().registry
+    assert fields["registry"]["digest"] == registry.digest(fields["tenant"]) != ""
+    assert fields["switch_epoch"] == world.process.store.switch_epoch() - len(case.switches)
+    assert fields["time_ns"] == world.now_ns
+    row = world.value(answer.decision_id, "input")
+    assert fields["input"] == commitment(row.salt, "input", row.data)
+    if not case.is_list:
+        row = world.value(answer.decision_id, "arguments")
+        assert fields["arguments"]["commitment"] == commitment(row.salt, "arguments", row.data)
+        assert row.data == _sent(case)
+    for text in _texts(case.request.get("arguments", {})):
+        assert text.encode() not in found.record, "an argument's value stands in the record"
+
+
+def _sent(case: Case) -> bytes:
+    if "target" in case.request:
+        return b""
+    if "arguments_json" in case.request:
+        return canonical(json.loads(case.request["arguments_json"]))
+    return canonical(case.request.get("arguments", {}))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str) and len(value) > 5:
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
+
+
+def codes(reasons: Any) -> set[str]:
+    return {r.code for r in reasons}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+async def test_both_ways_agree(case: Case, worlds: dict[str, World]) -> None:
+    one, other = [await run(case, worlds[case.world], way) for way in WAYS]
+    if isinstance(one.answer, Refused):
+        assert one.answer == other.answer
+        return
+    assert not isinstance(other.answer, Refused)
+    assert _scrubbed(one.answer) == _scrubbed(other.answer)
+    assert _told(one.fields) == _told(other.fields)
+
+
+def _scrubbed(answer: Any) -> Any:
+    """Without what is another for every answer."""
+    same = type(answer)()
+    same.CopyFrom(answer)
+    for name in ("decision_id", "record", "call_digest"):
+        if name in same.DESCRIPTOR.fields_by_name:
+            same.ClearField(name)
+    if isinstance(same, DecideAnswer):
+        for requirement in same.pending.requirements:
+            requirement.id = ""
+    return same
+
+
+def _told(fields: dict[str, Any]) -> dict[str, Any]:
+    own = {"id", "input", "request", "call_digest", "monotonic_ns", "switch_epoch"}
+    kept = {key: value for key, value in fields.items() if key not in own}
+    kept["session"] = {**kept["session"], "index": None}
+    if "arguments" in kept:
+        kept["arguments"] = {**kept["arguments"], "commitment": None}
+    for element in kept.get("evidence", ()):
+        element.pop("for_sha256", None)
+    return kept
