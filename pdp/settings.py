@@ -11,10 +11,10 @@ import difflib
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, Self, TypeVar, cast
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pdp.adapters.grpc.options import ServerOptions
 from pdp.content.options import ContentOptions
@@ -36,7 +36,7 @@ class ServiceOptions(BaseModel):
 
     max_in_flight: int = Field(256, ge=1, le=100_000, description="Calls at once; beyond, RESOURCE_EXHAUSTED.")
     min_budget_ms: int = Field(10, ge=1, le=10_000, description="A nearer deadline is refused at once.")
-    allow_seconds: int = Field(5, ge=1, le=300, description="How long an allow may be used.")
+    allow_seconds: int = Field(10, ge=1, le=300, description="How long an allow may be used.")
     list_seconds: int = Field(60, ge=1, le=3600, description="How long a filtered list may be shown.")
     retry_after_ms: int = Field(5_000, ge=100, le=600_000, description="When a pending call may ask again.")
     watch_seconds: float = Field(
@@ -76,6 +76,12 @@ class Settings(BaseModel):
     identity: IdentityOptions = Field(default_factory=IdentityOptions)
     sessions: SessionOptions = Field(default_factory=SessionOptions)
     store: StoreOptions = Field(default_factory=StoreOptions)
+
+    @model_validator(mode="after")
+    def _health_finds_room(self) -> Self:
+        if self.server.max_concurrent <= self.service.max_in_flight:
+            raise ValueError("server.max_concurrent must be above service.max_in_flight, so that health answers")
+        return self
 
     @property
     def production(self) -> bool:

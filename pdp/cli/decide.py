@@ -50,7 +50,7 @@ class _Question(BaseModel):
 @click.option("--json", "as_json", is_flag=True, help="The answer as JSON.")
 @click.option("--timeout", type=click.FloatRange(0.05, 60), default=5.0, show_default=True, help="Seconds.")
 def decide(path: Path, as_json: bool, timeout: float) -> None:
-    r"""Ask whether the tool call in FILE (YAML) may be carried out now.
+    """Ask whether the tool call in FILE (YAML) may be carried out now.
 
     \b
     target: unix:/run/pdp/pdp.sock      # or 127.0.0.1:50051, or host:port with ca_file

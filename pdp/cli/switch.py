@@ -36,7 +36,7 @@ SCOPES = {
 def switch(
     *, state: str, scope: str, name: str, server: str, target: str, token_file: Path, ca: Path | None, reason: str
 ) -> None:
-    r"""Switch something off, or on again: every answer within a second obeys.
+    """Switch something off, or on again: every answer within a second obeys.
 
     \b
     pdp switch off server git ...              everything of one MCP server

@@ -40,7 +40,7 @@ _DAYS = "30d"
 
 @click.group()
 def tools() -> None:
-    r"""Which tools may be called: pin, sign and verify the registry.
+    """Which tools may be called: pin, sign and verify the registry.
 
     \b
     pdp tools keygen alice --out keys            (each signer once)

@@ -22,7 +22,7 @@ from pdp.service.state import Snapshot, State
 class Terms:
     """How long answers hold."""
 
-    allow_seconds: int = 5  # a call begins at once; whoever stops something wants it stopped
+    allow_seconds: int = 10  # a call begins at once; whoever stops something wants it stopped
     list_seconds: int = 60
     retry_after_ms: int = 5_000
 

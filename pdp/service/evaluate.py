@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from pdp.core.facts import Facts
 from pdp.core.outcome import Effect, Outcome, denied
 from pdp.ports import EvidenceSource, LoadedPolicy
 
+log = logging.getLogger("pdp.policy")
 MAX_ROUNDS = 8  # stages that can be answered at once within one call
 
 
@@ -41,6 +43,8 @@ async def evaluate(
         outcome = conclude(asked, await policy.engine.evaluate(asked), supported)
     except EngineFault as fault:
         outcome = denied(fault.code, "The policy could not be evaluated; the operator's log says why.")
+        # the alarm: whatever reaches this is a fault of the policy or of ours, never of the caller
+        log.error("%s: bundle %s: %s %s", fault.code, policy.digest[:12], fault.message, fault.detail)
     return Evaluated(outcome, document, evidence)
 
 

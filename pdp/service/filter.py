@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pdp.core.answer import ListAnswer, PolicyRef
 from pdp.core.digest import Json
 from pdp.core.facts import NS, Facts
-from pdp.core.outcome import Hidden, Outcome, Reason
+from pdp.core.outcome import Hidden, Outcome
 from pdp.core.request import Caller, ListAsk
 from pdp.ports import Clock, RecordRef
 from pdp.service.decide import Terms
@@ -61,7 +61,7 @@ class Filter:
             decision_id=self.recorder.new_id(at_ns),
             tools=tuple(tools),
             hidden=tuple(hidden),
-            reasons=tuple(outcome.reasons) or (() if tools else (Reason("policy.not_granted"),)),
+            reasons=outcome.reasons,  # why it could not be decided; an empty list is an answer too
             valid_until_ns=min(at_ns + self.terms.list_seconds * NS, expires or sys.maxsize),
             policy=PolicyRef(policy.revision, policy.digest, policy.engine.name),
         )

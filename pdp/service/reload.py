@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pdp.core.errors import BundleFault, Fault
-from pdp.ports import Clock, PolicySource, RecordRef, Registry, Subjects
+from pdp.ports import Clock, PolicySource, RecordRef, Registry, RegistryChange, Subjects
 from pdp.service.record import Recorder
 from pdp.service.state import State
 
@@ -50,6 +50,7 @@ class Reloads:
     clock: Clock
     policy_failure: Failure | None = None
     policy_since_ns: int = 0
+    _owed: dict[str, RegistryChange] = field(default_factory=dict)  # by tenant: changes that have no record yet
     # one reload of a part at a time; a slow gate must not hold up a manifest that stopped verifying
     _locks: dict[Part, asyncio.Lock] = field(default_factory=lambda: {part: asyncio.Lock() for part in PARTS})
 
@@ -75,9 +76,10 @@ class Reloads:
         try:
             loaded = await self.policies.load(active.digest if active else None)
         except BundleFault as fault:
-            known, self.policy_failure = self.policy_failure, Failure(fault.code, fault.message, at)
+            known = self.policy_failure
             if known is None or (known.code, known.message) != (fault.code, fault.message):
                 await self.recorder.policy_refused(fault, at)
+            self.policy_failure = Failure(fault.code, fault.message, at)
             return Reloaded("policy", False, False, active.digest if active else "", self.policy_failure)
         self.policy_failure = None
         if loaded is None:
@@ -95,8 +97,11 @@ class Reloads:
     async def _reload_registry(self) -> Reloaded:
         at = self.clock.now_ns()
         changes = await self.registry.reload(at)
-        for change in changes:
+        # the registry reports a change once: one whose record fails is owed until a later reload has written it
+        self._owed |= {change.tenant: change for change in changes}
+        for tenant, change in tuple(self._owed.items()):
             await self.recorder.registry(change, at)
+            del self._owed[tenant]
         self.state.pin_registry(self.registry.view(at))
         active = ", ".join(f"{c.tenant}: serial {c.serial}" for c in changes)
         problem = next((c.problem for c in changes if c.problem), "")
