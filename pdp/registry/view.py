@@ -40,6 +40,7 @@ class FileRegistryView:
     max_stale_ns: int
     digests: MutableMapping[bytes, str]
     _known: MutableMapping[str, str] = field(default_factory=dict)  # digest by tenant: the view never changes
+    _waivers: MutableMapping[str, tuple[Waiver, ...]] = field(default_factory=dict)
 
     def serial(self, tenant: str) -> int:
         """Of the tenant's set; 0 when none is loaded."""
@@ -55,11 +56,13 @@ class FileRegistryView:
 
     def waivers(self, tenant: str) -> tuple[Waiver, ...]:
         """The tenant's waivers by id, expired ones included; none once their document has expired."""
-        snapshot = self.tenants.get(tenant)
-        signed = snapshot.waivers if snapshot is not None else None
-        if signed is None or self.at_ns >= signed.waivers.expires_ns:
-            return ()
-        return tuple(sorted((entry.fact() for entry in signed.waivers.waivers), key=lambda w: w.id))
+        if tenant not in self._waivers:
+            snapshot = self.tenants.get(tenant)
+            signed = snapshot.waivers if snapshot is not None else None
+            current = signed is not None and self.at_ns < signed.waivers.expires_ns
+            entries = signed.waivers.waivers if signed is not None and current else ()
+            self._waivers[tenant] = tuple(sorted((e.fact() for e in entries), key=lambda w: w.id))
+        return self._waivers[tenant]
 
     def server(self, tenant: str, server: str, at_ns: int) -> ServerFact:
         """`server.unknown`, `server.stale`, `server.expired`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -103,6 +104,12 @@ def test_empty_bytes_are_no_arguments() -> None:
 )
 def test_schemas_that_do_not_compile(schema: dict[str, Any]) -> None:
     assert look({}, schema).check.code == "arguments.schema_invalid"
+
+
+def test_a_reference_to_a_real_file_is_not_followed(tmp_path: Path) -> None:
+    other = tmp_path / "other.json"
+    other.write_text('{"type": "string"}')
+    assert look({"a": "x"}, {"properties": {"a": {"$ref": other.as_uri()}}}).check.code == "arguments.schema_invalid"
 
 
 @pytest.mark.parametrize(

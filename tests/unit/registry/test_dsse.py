@@ -45,10 +45,11 @@ def test_golden_documents() -> None:
     assert decode(payload, SetIndex, "set").encoded() == payload
 
 
-AUTHOR, REVIEWER, SECOND, STRANGER = (Ed25519PrivateKey.generate() for _ in range(4))
+AUTHOR, COAUTHOR, REVIEWER, SECOND, STRANGER = (Ed25519PrivateKey.generate() for _ in range(5))
 KEYS = KeySet(
     (
         SignerKey("a", "author", AUTHOR.public_key()),
+        SignerKey("a2", "author", COAUTHOR.public_key()),
         SignerKey("r", "reviewer", REVIEWER.public_key()),
         SignerKey("r2", "reviewer", SECOND.public_key()),
     )
@@ -76,6 +77,7 @@ def envelope(*keys: Ed25519PrivateKey, payload: bytes = b"{}", keyid: str | None
         ((AUTHOR, REVIEWER, REVIEWER), 3, False),
         ((AUTHOR, STRANGER), 2, False),
         ((REVIEWER, SECOND), 2, False),  # two reviewers are no author
+        ((AUTHOR, COAUTHOR), 2, False),  # and two authors no reviewer
         ((STRANGER,), 2, False),
     ],
 )

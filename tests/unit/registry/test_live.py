@@ -57,7 +57,12 @@ def test_a_real_server_over_stdio(git_server: StdioServer, legacy: bool, tmp_pat
 
 
 def tool(name: str) -> mcp_types.Tool:
-    return mcp_types.Tool(name=name, description=f"Does {name}", input_schema={"type": "object", "properties": {}})
+    return mcp_types.Tool(
+        name=name,
+        description=f"Does {name}",
+        input_schema={"type": "object", "properties": {}},
+        _meta={"example.com/build": "changes with every start"},
+    )
 
 
 async def paged(_ctx: Any, params: mcp_types.PaginatedRequestParams | None) -> mcp_types.ListToolsResult:
@@ -97,6 +102,7 @@ def test_all_pages_over_http(legacy: bool) -> None:
     with serving(paged) as server:
         tools = read(server, legacy=legacy)
     assert [t["name"] for t in tools] == [f"tool_{p}_{i}" for p in range(3) for i in range(2)]
+    assert all("_meta" not in t for t in tools)
     assert tools[0]["inputSchema"] == {"type": "object", "properties": {}}
 
 

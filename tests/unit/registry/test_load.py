@@ -304,6 +304,24 @@ def test_a_repaired_set_counts_again(bench: Bench) -> None:
     assert bench.code(registry, at=NOW + HOUR) == ""
 
 
+def test_staleness_counts_from_the_last_time_it_was_good(bench: Bench) -> None:
+    registry = bench.loaded(max_stale_seconds=3600)
+    for at in (NOW + HOUR, NOW + 5 * HOUR):
+        bench.reload(registry, at)
+    (bench.folder / files.SET_FILE).write_bytes(b"{}")
+    bench.reload(registry, NOW + 6 * HOUR)
+    assert bench.code(registry, at=NOW + 6 * HOUR) == ""
+    assert bench.code(registry, at=NOW + 6 * HOUR + 1) == "tool.stale"
+
+
+@pytest.mark.parametrize("part", ["servers", "tools"])
+def test_nothing_stands_twice_in_a_set(bench: Bench, part: str) -> None:
+    payload = bench.payload()
+    bench.seal(canonical(payload | {part: payload[part] + payload[part][:1]}))
+    (change,) = bench.reload(bench.registry())
+    assert change.problem == "registry.malformed"
+
+
 def test_a_folder_that_is_away_is_served_last_good(bench: Bench) -> None:
     registry = bench.loaded()
     bench.folder.rename(bench.root / "away")

@@ -64,6 +64,11 @@ def test_a_sink_at_no_argument_is_refused(bench: Bench) -> None:
         bench.pin(definition(), review=review)
 
 
+def test_a_review_of_no_tool_is_refused(bench: Bench) -> None:
+    with pytest.raises(RegistryFault, match="did you mean `read_file`"):
+        bench.pin(definition(), review={"read_flie": REVIEWED})
+
+
 @pytest.mark.parametrize("name", ["", "a b", "tööl", "x" * 129])
 def test_unfit_names(bench: Bench, name: str) -> None:
     with pytest.raises(RegistryFault) as fault:
