@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from pdp.core.digest import Json, sha256_hex
 from pdp.core.errors import EngineFault
@@ -27,6 +27,7 @@ class Question:
     sha256: str
     phase: str
     keys: frozenset[str]  # the target keys asked about
+    advice: Mapping[str, str] = field(default_factory=dict)  # failed checks: what to tell people, by code
 
 
 def question(
@@ -48,12 +49,13 @@ def question(
         data = json.dumps(doc, allow_nan=False, separators=(",", ":")).encode()
     except (TypeError, ValueError, RecursionError):  # a schema may let NaN and deep values pass
         raise EngineFault("policy.input", "The input document is not JSON.") from None
-    return Question(data, sha256_hex(data), facts.phase, frozenset(t.key for t in facts.targets))
+    keys = frozenset(t.key for t in facts.targets)
+    return Question(data, sha256_hex(data), facts.phase, keys, _advice(facts))
 
 
 def conclude(asked: Question, answer: bytes, supported_obligations: frozenset[str]) -> Outcome:
     """Turn the engine's answer to `asked` into an outcome; every doubt is a denial."""
-    outcome = read(answer)
+    outcome = _advised(read(answer), asked.advice)
     if not outcome.visible <= asked.keys:
         return denied("policy.not_a_decision", "The policy answered about a target that was not asked for.")
     if asked.phase != "call":
@@ -67,3 +69,29 @@ def conclude(asked: Question, answer: bytes, supported_obligations: frozenset[st
         message = f"The caller does not support the obligation {', '.join(unsupported)}; declare it or do not call."
         return Outcome(Effect.DENY, (Reason("obligation.unsupported", message, "service"),), waived=outcome.waived)
     return outcome
+
+
+def _advice(facts: Facts) -> Mapping[str, str]:
+    """Where a check failed and how to mend it. Policy sees only a check's code, so its words would say less."""
+    identity = facts.identity
+    checks = [identity.subject.check, identity.agent.check, facts.server.check, facts.switch]
+    checks += [target.check for target in facts.targets]
+    if facts.phase == "call":
+        checks += [facts.arguments.check, facts.session.check]
+    return {check.code: check.message for check in checks if not check.ok and check.message}
+
+
+def _advised(outcome: Outcome, advice: Mapping[str, str]) -> Outcome:
+    """The gate's reasons, in the words of the checks that they name."""
+
+    def told(reasons: tuple[Reason, ...]) -> tuple[Reason, ...]:
+        return tuple(replace(r, message=advice[r.code]) if _gates(r) and r.code in advice else r for r in reasons)
+
+    if not advice:
+        return outcome
+    hidden = tuple(replace(h, reasons=told(h.reasons)) for h in outcome.hidden)
+    return replace(outcome, reasons=told(outcome.reasons), hidden=hidden)
+
+
+def _gates(reason: Reason) -> bool:
+    return reason.rule == "pdp.gate"

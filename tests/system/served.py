@@ -31,6 +31,7 @@ from pdp.engines.embedded import EngineHost
 from pdp.engines.options import EmbeddedOptions, PoolOptions
 from pdp.registry.pin import Server
 from pdp.registry.review import Review
+from pdp.service.reload import PARTS
 from pdp.tooling import sandbox
 from pdp.tooling.sandbox import ALICE, Person, Sandbox, definition_bytes
 from pdp.v1 import admin_pb2, admin_pb2_grpc, audit_pb2, audit_pb2_grpc, decision_pb2, decision_pb2_grpc, types_pb2
@@ -297,17 +298,18 @@ class Served(Asking):
     async def _main(self) -> None:
         self.loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        watcher = None
+        watchers: list[asyncio.Task[None]] = []
         try:
             self.process = await bootstrap.build(self._settings, self._surroundings)
             try:
                 await bootstrap.start(self.process)
                 if self._watch:
-                    watcher = self.loop.create_task(bootstrap._watch(self.process, self._stop))
+                    watchers = [self.loop.create_task(bootstrap._watch(self.process, part)) for part in PARTS]
+                    watchers.append(self.loop.create_task(bootstrap._tend(self.process)))
                 self._started.set()
                 await self._stop.wait()
             finally:
-                if watcher is not None:
+                for watcher in watchers:
                     watcher.cancel()
                 await bootstrap.close(self.process, reason="test")
                 for host in self._hosts:
@@ -385,10 +387,11 @@ class Spawned(Asking):
         super().__init__(world)
         ready = world.folder / f"ready-{next(_ids)}"
         command = serve_command(world, ready)
+        self._errors = (world.folder / "server.log").open("ab")
         self.process = subprocess.Popen(
             prefix(command) if prefix else command,
             stdout=subprocess.DEVNULL,
-            stderr=(world.folder / "server.log").open("ab"),
+            stderr=self._errors,
             env={**clean_environment(), **(environment or {})},
             preexec_fn=setup,
         )
@@ -426,6 +429,7 @@ class Spawned(Asking):
             raise
         finally:
             self.disconnect()
+            self._errors.close()
 
 
 @contextlib.contextmanager
