@@ -28,9 +28,27 @@ def manifest_file(sha256: str) -> str:
 def signature(path: Path) -> Signature | None:
     """Changes whenever the file does (the change time cannot be set back); None when it is not there."""
     try:
-        info = path.stat()
+        return _signature(path.stat())
     except OSError:
         return None
+
+
+def signatures(folder: Path) -> dict[str, Signature]:
+    """The signatures of all files in a folder, by name; empty when the folder is not there."""
+    found: dict[str, Signature] = {}
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                try:
+                    found[entry.name] = _signature(entry.stat())
+                except OSError:
+                    continue  # a link to nothing
+    except OSError:
+        return {}
+    return found
+
+
+def _signature(info: os.stat_result) -> Signature:
     return (info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_mode, info.st_uid)
 
 

@@ -74,6 +74,7 @@ class Tenant:
     _set_seen: _Seen = field(default_factory=_Seen)
     _waivers_seen: _Seen = field(default_factory=_Seen)
     _last_waivers: SignedWaivers | None = None
+    _built: dict[tuple[str, str], IndexedTool] | None = None  # of `signed` and `_slots`; None when they changed
     _slots: dict[tuple[str, str, str], _Slot] = field(default_factory=dict)
 
     def refresh(self, at_ns: int, floors: Floors) -> TenantSnapshot:
@@ -122,15 +123,18 @@ class Tenant:
         _acceptable(index, self.tenant, at_ns, max(floor, current.index.serial if current else 0), "set")
         _fresh_serial(index, current.index.serial if current else 0, "set")
         self.signed = SignedSet(index, payload, sha256_hex(payload))
+        self._built = None
 
     def _refresh_manifests(self, index: SetIndex) -> None:
+        lying = files.signatures(self.folder / files.MANIFESTS)
         slots: dict[tuple[str, str, str], _Slot] = {}
         for entry in index.tools:
             key = (entry.server, entry.name, entry.manifest_sha256)
             slot = slots[key] = self._slots.get(key) or _Slot()
-            now = files.signature(self.folder / files.manifest_file(entry.manifest_sha256))
+            now = lying.get(f"{entry.manifest_sha256}.json")
             if slot.seen.unchanged(now):
                 continue
+            self._built = None
             try:
                 slot.verified, slot.refusal = self._manifest(entry, slot.verified), None
                 slot.seen.read(now)
@@ -196,15 +200,16 @@ class Tenant:
         return empty if self.signed is None else self._loaded(self.signed, empty)
 
     def _loaded(self, signed: SignedSet, empty: TenantSnapshot) -> TenantSnapshot:
-        tools: dict[tuple[str, str], IndexedTool] = {}
-        for entry in signed.index.tools:
-            slot = self._slots[entry.server, entry.name, entry.manifest_sha256]
-            tools[entry.server, entry.name] = IndexedTool(entry, slot.verified, slot.refusal)
+        if self._built is None:
+            self._built = {}
+            for entry in signed.index.tools:
+                slot = self._slots[entry.server, entry.name, entry.manifest_sha256]
+                self._built[entry.server, entry.name] = IndexedTool(entry, slot.verified, slot.refusal)
         return TenantSnapshot(
             self.tenant,
             signed,
             {server.id: server for server in signed.index.servers},
-            tools,
+            self._built,
             empty.waivers,
             empty.good_ns,
             empty.problem,
