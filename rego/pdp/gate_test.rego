@@ -61,6 +61,17 @@ test_other_form_of_question_closes_the_gate if {
 	denied_for(decide({}, call({"schema": "pdp.input/2"})), "policy.input")
 }
 
+# A scalar in their place is an error to one engine and undefined to the other: a denial on both.
+test_rules_that_are_no_sets_close_the_gate if {
+	every name in contract_rules {
+		every value in [["x"], {"x": 1}, [{"code": "x", "kind": "y"}], {}] {
+			denied_for(decide({name: value}, call({})), "policy.element")
+		}
+	}
+}
+
+contract_rules := {"allow", "hide", "deny", "require", "oblige", "label"}
+
 test_elements_that_cannot_be_weighed_close_the_gate if {
 	every rules in [
 		{"hide": {{"code": "x"}}},
