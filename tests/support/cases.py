@@ -88,6 +88,20 @@ class Case:
             found |= set(codes)
         return found
 
+    def named(self) -> set[str]:
+        """Every text that the case expects anywhere: codes of checks stand in facts and records too."""
+        return self.fired() | set(_leaves([self.facts, self.record, self.refused]))
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _leaves(list(value.values()))
+    elif isinstance(value, Sequence):
+        for item in value:
+            yield from _leaves(item)
+
 
 def load_cases(folder: Path = CASES) -> list[Case]:
     """All cases of the folder's YAML files."""

@@ -44,6 +44,10 @@ class SeededEntropy:
     seed: str
     drawn: int = 0
 
+    def restart(self, seed: str) -> None:
+        """From here on the bytes of another seed, whatever was drawn before."""
+        self.seed, self.drawn = seed, 0
+
     def bytes(self, count: int) -> bytes:
         found = b""
         while len(found) < count:
@@ -87,8 +91,8 @@ class Stage:
 
     clock: StillClock
     evidence: ScriptedEvidence = field(default_factory=ScriptedEvidence)
-    seed: str = "test"
+    entropy: SeededEntropy = field(default_factory=lambda: SeededEntropy("test"))
 
     def surroundings(self) -> Surroundings:
         """For `bootstrap.build`."""
-        return Surroundings(self.clock.wall, self.clock.monotonic, SeededEntropy(self.seed), self.evidence)
+        return Surroundings(self.clock.wall, self.clock.monotonic, self.entropy, self.evidence)

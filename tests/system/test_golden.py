@@ -43,7 +43,7 @@ async def worlds(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict
         found = {}
         for name, at_ns in INSTANTS.items():
             folder = tmp_path_factory.mktemp(name[:3])
-            stage = Stage(StillClock(at_ns), seed=name)
+            stage = Stage(StillClock(at_ns))
             world = await stack.enter_async_context(running(folder, plan(folder), stage))
             world.process.services.decide.establish.__class__ = JudgedEstablish
             found[name] = world

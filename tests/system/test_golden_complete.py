@@ -1,0 +1,106 @@
+"""The golden cases cover what there is: every code of a shipped rule, both ways, and every code of a failed check."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.cases import load_cases
+
+from pdp.core.switches import SCOPES
+
+ROOT = Path(__file__).parents[2]
+CASES = load_cases()
+FEWEST = 70
+_CODE = re.compile(r'"code": "([a-z_.]+)"')
+
+# What no question to these worlds can bring about: the test that does, and why not here.
+ELSEWHERE = {
+    # the schema of data.org keeps such a bundle from becoming active
+    "org.incomplete": ("rego/baseline/org_incomplete_test.rego", "test_missing_approvals_critical_denies"),
+    # a registry, keys or a deny list that cannot be read for hours
+    "server.stale": (
+        "tests/unit/registry/test_load.py",
+        "test_a_set_that_does_not_verify_leaves_the_last_good_one_for_a_while",
+    ),
+    "tool.stale": (
+        "tests/unit/registry/test_load.py",
+        "test_a_set_that_does_not_verify_leaves_the_last_good_one_for_a_while",
+    ),
+    "subject.keys_unavailable": (
+        "tests/unit/identity/test_key_files.py",
+        "test_a_broken_file_keeps_the_last_good_keys_for_a_while",
+    ),
+    "subject.revocations_unavailable": (
+        "tests/unit/identity/test_tokens.py",
+        "test_revocation_is_seen_while_running_and_a_lost_list_stops_everyone",
+    ),
+}
+
+
+def rule_codes() -> set[str]:
+    """Literal codes of the shipped rules, tests left out."""
+    folders = (ROOT / "rego" / "baseline", ROOT / "rego" / "examples" / "acme")
+    files = [p for folder in folders for p in folder.rglob("*.rego") if not p.stem.endswith("_test")]
+    return {code for path in files for code in _CODE.findall(path.read_text())}
+
+
+def check_codes() -> set[str]:
+    """Codes with which a check of a request can fail, read from the source."""
+    found = {f"switch.{scope}" for scope in SCOPES} | {"tool.unsigned", "tool.corrupt", "obligation.unsupported"}
+    for folder in ("identity", "registry", "content", "sessions", "service"):
+        for path in (ROOT / "pdp" / folder).rglob("*.py"):
+            found |= set(_codes_of(ast.parse(path.read_text())))
+    return found
+
+
+def _codes_of(tree: ast.AST) -> Iterator[str]:
+    """First arguments of `failed`, `missing` and `Refusal`; an f-string begins with the kind (server or tool)."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or not node.args:
+            continue
+        first, name = node.args[0], node.func.id
+        if isinstance(first, ast.Constant) and name in ("failed", "missing"):
+            yield str(first.value)
+        elif isinstance(first, ast.Constant) and name == "Refusal":
+            yield f"subject.{first.value}"
+        elif isinstance(first, ast.JoinedStr) and name in ("failed", "missing"):
+            last = first.values[-1]
+            if isinstance(last, ast.Constant):
+                yield from (f"{kind}{last.value}" for kind in ("server", "tool"))
+
+
+def test_there_are_cases() -> None:
+    assert len(CASES) >= FEWEST
+    assert len({case.id for case in CASES}) == len(CASES)
+
+
+def test_reading_the_source_finds_codes() -> None:
+    assert {"acme.role", "arguments.secret", "risk.critical"} <= rule_codes()
+    assert {"subject.expired", "tool.drifted", "server.stale", "session.unknown"} <= check_codes()
+
+
+@pytest.mark.parametrize("code", sorted(rule_codes() - set(ELSEWHERE)))
+def test_rule_both_ways(code: str) -> None:
+    assert any(code in case.fired() for case in CASES), "no case fires it"
+    assert any(code in case.spares for case in CASES), "no case shows what it leaves alone (`spares`)"
+
+
+@pytest.mark.parametrize("code", sorted(check_codes() - set(ELSEWHERE)))
+def test_check_fails_in_a_case(code: str) -> None:
+    assert any(code in case.named() for case in CASES), "no case fails it"
+
+
+@pytest.mark.parametrize("code", sorted(ELSEWHERE))
+def test_elsewhere_is_there(code: str) -> None:
+    file, test = ELSEWHERE[code]
+    text = (ROOT / file).read_text()
+    assert code in text
+    assert re.search(rf"^(async def |def )?{test}\b", text, re.MULTILINE), (
+        "the test that covers it has another name now"
+    )
+    assert code in rule_codes() | check_codes(), "nothing has this code any more"
+    assert not any(code in case.fired() for case in CASES), "a case covers it here"
