@@ -56,7 +56,11 @@ def tools() -> None:
 @click.option("--server", required=True, help="Server id, as gateways will name it.")
 @click.option("--resource", required=True, help="URI that tokens for the server name as audience (RFC 8707).")
 @click.option("--owner", required=True, help="Who answers for the server.")
-@click.option("--peer", default=None, help="How the server is reached, for people.")
+@click.option(
+    "--peer",
+    default=None,
+    help="How the server must prove itself to the caller. Not yet checked: such a server is denied.",
+)
 @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="The tenant's folder.")
 @click.option(
     "--review",

@@ -16,6 +16,9 @@ from pdp.registry.snapshot import IndexedTool, TenantSnapshot
 
 _UNKNOWN_SERVER = failed("server.unknown", "The server is not in the signed registry; have it pinned and signed.")
 _UNKNOWN_TOOL = failed("tool.unknown", "The tool is not in the signed registry; have it pinned and signed.")
+_PEER_UNCHECKED = failed(
+    "server.peer_unchecked", "The registry pins how the server proves itself, which this release cannot check."
+)
 _WITHDRAWN = failed("tool.withdrawn", "The tool was withdrawn from the registry; ask its owner.")
 _QUARANTINED = failed("tool.quarantined", "The tool is in quarantine; ask its owner.")
 _NOT_PRESENTED = failed(
@@ -65,12 +68,14 @@ class FileRegistryView:
         return self._waivers[tenant]
 
     def server(self, tenant: str, server: str, at_ns: int) -> ServerFact:
-        """`server.unknown`, `server.stale`, `server.expired`."""
+        """`server.unknown`, `server.stale`, `server.expired`, `server.peer_unchecked`."""
         snapshot = self.tenants.get(tenant)
         check = _state(snapshot, "server", at_ns, self.max_stale_ns)
         entry = (snapshot.servers or {}).get(server) if snapshot is not None else None
         if entry is None or not check.ok:
             return ServerFact(_UNKNOWN_SERVER if check.ok else check, server)
+        if entry.peer is not None:
+            return ServerFact(_PEER_UNCHECKED, server)
         return ServerFact(OK, server, entry.resource, entry.owner)
 
     def tools(self, tenant: str, server: str) -> tuple[str, ...]:

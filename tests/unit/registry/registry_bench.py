@@ -78,9 +78,13 @@ class Bench:
         return RegistryOptions(**({"sets": {self.tenant: self.folder}, "keys": keys} | more))
 
     def pin(
-        self, *definitions: dict[str, Any], review: dict[str, Any] | None = None, server: str = "files"
+        self,
+        *definitions: dict[str, Any],
+        review: dict[str, Any] | None = None,
+        server: str = "files",
+        peer: str | None = None,
     ) -> Pinned:
-        described = Server(self.tenant, server, f"https://{server}.example/mcp", "platform")
+        described = Server(self.tenant, server, f"https://{server}.example/mcp", "platform", peer)
         return pin(self.folder, described, definitions, Review.model_validate({"tools": review or {}}), at_ns=self.at)
 
     def sign(self, *names: str, days: int = 30, renew: bool = False) -> None:

@@ -71,6 +71,14 @@ def test_unknown_names(bench: Bench) -> None:
     assert view.pinned("other", "files", "read_file") is None
 
 
+def test_a_pinned_peer_that_cannot_be_checked_denies_the_server(bench: Bench) -> None:
+    bench.pin(definition(), server="other", peer="spiffe://acme/files")
+    bench.sign()
+    view = bench.loaded().view(NOW)
+    assert view.server("acme", "other", NOW).check.code == "server.peer_unchecked"
+    assert view.server("acme", "files", NOW).check.ok
+
+
 def test_a_tool_that_fails_holds_the_worst_values(bench: Bench) -> None:
     fact = bench.loaded().view(NOW).target("acme", "files", "read_file", None, NOW)
     assert fact.check.code == "tool.not_presented"
