@@ -49,6 +49,30 @@ test_deny_verdict_refuses_whatever_else_it_says if {
 	denied_for(bent({"verdict": "deny", "status": "error", "confidence": 0}), "requirement.refused")
 }
 
+# Whatever the answer calls itself: the requirement says that a judge answers it.
+test_answer_by_people_is_no_verdict if {
+	denied_for(bent({"kind": "approval", "state": "met", "status": "error"}), "requirement.failed")
+	denied_for(bent({"kind": "approval", "state": "met", "verdict": null}), "requirement.failed")
+}
+
+test_prompt_that_is_not_pinned_meets_nothing if {
+	every pinned in ["", null] {
+		every said in ["", null] {
+			evidence := object.union(verdict, {"prompt_sha256": said})
+			question := call({"judge": {"prompts": {"intent": pinned}}, "evidence": [evidence]})
+			denied_for(decide({"require": {judge}}, question), "requirement.failed")
+		}
+	}
+}
+
+test_prompt_that_nobody_knows_meets_nothing if {
+	other := object.union(judge, {"prompt": "other"})
+	every said in ["", null, "11"] {
+		evidence := object.union(verdict, {"for": object.union(other, {"pack": "acme"}), "prompt_sha256": said})
+		denied_for(decide({"require": {other}}, call({"evidence": [evidence]})), "requirement.failed")
+	}
+}
+
 test_state_of_a_judge_is_ignored if denied_for(bent({"state": "met", "status": "error"}), "requirement.failed")
 
 test_judge_unlocks_nothing_on_the_agents_own_statement if {

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 import pytest
-from drawn import asserted, calls, instants
+from drawn import NOON, asserted, calls, good_call, instants
 from hypothesis import given
 from hypothesis import strategies as st
 from policy_under_test import Policy, no_looser
@@ -72,6 +72,14 @@ def test_the_suspicious_pack_does_something(suspicious: Policy, policy: Policy) 
 
     run()
     assert counts[False] >= 10
+
+
+@pytest.mark.parametrize("value", ["true", "false", "null", "1", '"x"', '["x"]', '{"x": 1}', "{}", "[]"])
+@pytest.mark.parametrize("rule", ["hide", "deny", "require", "oblige"])
+def test_a_rule_that_is_no_set_lets_nothing_pass(rule: str, value: str) -> None:
+    """The gate closes on it, or the engine cannot evaluate it: both deny."""
+    odd = Policy({"odd": f'package packs.odd\nmeta := {{"servers": ["git"], "owner": "o"}}\n{rule} := {value}\n'})
+    assert odd.ask(good_call(), NOON).effect is Effect.DENY
 
 
 def _subject(call: Facts, **changes: Any) -> Facts:

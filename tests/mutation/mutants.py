@@ -1,0 +1,9 @@
+"""The fixed list. Each mutant must be caught by a test or by the load gate; one that survives is a missing test."""
+
+from __future__ import annotations
+
+from composition_mutants import COMPOSITION
+from core_mutants import CORE
+from pack_mutants import PACKS
+
+MUTANTS = (*COMPOSITION, *PACKS, *CORE)

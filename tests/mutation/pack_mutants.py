@@ -1,0 +1,358 @@
+"""Bugs planted in packs, shared rules and data: most never become active, the others fail the packs' tests."""
+
+from __future__ import annotations
+
+from mutant import Mutant
+
+ACME = "rego/examples/acme/packs/acme/acme.rego"
+ACME_DATA = "rego/examples/acme/data/org.json"
+BASELINE = "rego/baseline"
+LIB = "rego/lib"
+
+# An element in the form that a hurried person would write.
+DEAD_RULE = """
+deny contains {"code": "acme.never", "message": ""} if {
+	some t in input.targets
+	t.name == "git_push"
+	t.risk_level > 9
+}
+"""
+NESTED = """{
+	"kind": "approval", "id": "b", "code": "b", "ttl_seconds": 9,
+	"otherwise": {"kind": "approval", "id": "c", "code": "c", "ttl_seconds": 9},
+},
+"""
+META = 'meta := {"servers": [], "owner": "pdp"}'
+ALLOWS = """
+
+allow contains {"target": t.key, "code": "base.all"} if some t in input.targets"""
+_GRANT = "\tgrant.server == input.server.id\n\tsome tool in grant.tools\n}\n\n# METADATA\n# title: Grants"
+_ROLES = "\tt.name in tools_of_roles\n"
+
+GATED = (
+    Mutant(
+        "pack-denies-for-deny",
+        f"{BASELINE}/arguments_secret.rego",
+        "deny contains",
+        "denies contains",
+        "only contract rules are public",
+    ),
+    Mutant(
+        "pack-requires-for-require",
+        f"{BASELINE}/risk_critical.rego",
+        "require contains",
+        "requires contains",
+        "only contract rules are public",
+    ),
+    Mutant(
+        "pack-waiver-on-mb-1",
+        f"{BASELINE}/scope_missing.rego",
+        '"control": "MB-1.2",\n',
+        '"control": "MB-1.2",\n\t"waivable": true,\n',
+        "waivable never on MB-1",
+    ),
+    Mutant(
+        "pack-nested-otherwise",
+        f"{BASELINE}/risk_high.rego",
+        '"min_assurance": "passkey",\n',
+        '"min_assurance": "passkey",\n\t"otherwise": ' + NESTED,
+        "otherwise is one level deep",
+    ),
+    Mutant(
+        "pack-stage-as-text",
+        f"{BASELINE}/risk_critical.rego",
+        '"stage": 2,',
+        '"stage": "2",',
+        "elements hold what the contract says",
+    ),
+    Mutant("pack-stage-zero", f"{BASELINE}/risk_critical.rego", '"stage": 2,', '"stage": 0,', "stages begin at 1"),
+    Mutant(
+        "pack-code-missing",
+        f"{BASELINE}/risk_medium.rego",
+        '\t"code": "risk.medium",\n',
+        "",
+        "every element has a literal code",
+    ),
+    Mutant(
+        "pack-code-twice",
+        f"{BASELINE}/risk_medium.rego",
+        '"code": "risk.medium"',
+        '"code": "risk.high"',
+        "codes are unique in a pack",
+    ),
+    Mutant(
+        "pack-path-misspelt",
+        f"{BASELINE}/scope_missing.rego",
+        "input.subject.scopes",
+        "input.subject.scope",
+        "input paths exist in the schema",
+    ),
+    Mutant(
+        "pack-path-misspelt-in-lib",
+        f"{LIB}/session.rego",
+        "input.session.observed",
+        "input.session.watched",
+        "input paths exist in the schema",
+    ),
+    Mutant(
+        "pack-org-path-misspelt",
+        f"{BASELINE}/delegation_depth.rego",
+        "max_actors",
+        "maximum",
+        "data.org paths exist in the schema",
+    ),
+    Mutant(
+        "pack-baseline-allows",
+        f"{BASELINE}/meta.rego",
+        META,
+        META + ALLOWS,
+        "the baseline grants nothing",
+    ),
+    Mutant(
+        "pack-meta-missing",
+        f"{BASELINE}/meta.rego",
+        META,
+        "",
+        "every pack has a meta",
+    ),
+    Mutant(
+        "pack-allow-by-arguments",
+        ACME,
+        _ROLES,
+        f"{_ROLES}\tnot input.arguments.value.force\n",
+        "allow and hide read nothing that only a call has",
+    ),
+    Mutant(
+        "pack-allow-by-session",
+        ACME,
+        _GRANT,
+        f"\tinput.session.known\n{_GRANT}",
+        "phase rules hold transitively",
+    ),
+    Mutant(
+        "pack-allow-by-asserted",
+        ACME,
+        _ROLES,
+        f'{_ROLES}\tinput.asserted.task == "please"\n',
+        "asserted facts never allow",
+    ),
+    Mutant(
+        "pack-asserted-negated",
+        ACME,
+        "\tnot log_count_within_limit\n",
+        '\tnot log_count_within_limit\n\tnot input.asserted.task == "please"\n',
+        "asserted facts never under not",
+    ),
+    Mutant(
+        "pack-reads-evidence",
+        ACME,
+        "\tnot log_count_within_limit\n",
+        "\tnot log_count_within_limit\n\tcount(input.evidence) == 0\n",
+        "no evidence lifts a deny",
+    ),
+    Mutant(
+        "pack-reads-waivers",
+        ACME,
+        "\tnot log_count_within_limit\n",
+        "\tnot log_count_within_limit\n\tcount(input.waivers) == 0\n",
+        "waivers are the composition's",
+    ),
+    Mutant(
+        "pack-reads-another-pack",
+        ACME,
+        "\tnot business_hours\n",
+        "\tnot business_hours\n\tcount(data.packs.baseline.deny) == 0\n",
+        "packs read only their own",
+    ),
+    Mutant(
+        "pack-reads-the-clock",
+        ACME,
+        "input.time.ns < grant.until_ns",
+        "time.now_ns() < grant.until_ns",
+        "the instant is input.time",
+    ),
+    Mutant(
+        "pack-asks-the-network",
+        ACME,
+        "\tnot business_hours\n",
+        '\tnot business_hours\n\thttp.send({"method": "get", "url": "http://x.example"}).status_code == 200\n',
+        "only allow-listed builtins",
+    ),
+    Mutant(
+        "pack-orders-an-argument", ACME, "\tis_number(log_count)\n", "", "arguments are compared only after is_number"
+    ),
+    Mutant(
+        "pack-dead-rule",
+        ACME,
+        "# METADATA\n# title: On call",
+        f"{DEAD_RULE}\n# METADATA\n# title: On call",
+        "a rule that never fires never becomes active",
+    ),
+    Mutant(
+        "pack-recursion", ACME, "verified_person if {\n", "verified_person if {\n\tverified_person\n", "no recursion"
+    ),
+    Mutant(
+        "pack-in-another-package",
+        ACME,
+        "package packs.acme\n",
+        "package packs.acme.inner\n",
+        "a pack has the package of its folder",
+    ),
+    Mutant("pack-as-the-composition", ACME, "package packs.acme\n", "package pdp\n", "packs are packs"),
+    Mutant(
+        "pack-allow-as-object",
+        ACME,
+        'allow contains {"target": t.key, "code": "acme.temporary"} if {\n\tsome t in input.targets\n',
+        'allow[t.key] := {"target": t.key, "code": "acme.temporary"} if {\n\tsome t in input.targets\n',
+        "contract rules are sets",
+    ),
+    Mutant(
+        "json-under-packs",
+        "rego/examples/acme/packs/acme/data.json",
+        None,
+        '{"allow": [{"target": "tool:git_push", "code": "x"}]}\n',
+        "JSON is never a rule",
+    ),
+    Mutant(
+        "json-beside-org",
+        "rego/examples/acme/data/packs.json",
+        None,
+        '{"acme": {"allow": []}}\n',
+        "only data/org.json is mounted",
+    ),
+    Mutant("org-key-missing", ACME_DATA, '    "max_actors": 2\n', "", "data.org has a closed schema"),
+    Mutant(
+        "org-key-misspelt",
+        ACME_DATA,
+        '"destructive": "approvers"',
+        '"destruction": "approvers"',
+        "data.org has a closed schema",
+    ),
+    Mutant("org-text-for-a-number", ACME_DATA, '"max": 100', '"max": "100"', "data.org has a closed schema"),
+)
+
+TESTED = (
+    Mutant(
+        "depth-flipped", f"{BASELINE}/delegation_depth.rego", "> data.org", "< data.org", "short chains of delegation"
+    ),
+    Mutant(
+        "depth-inclusive",
+        f"{BASELINE}/delegation_depth.rego",
+        "> data.org",
+        ">= data.org",
+        "short chains of delegation",
+    ),
+    Mutant(
+        "scope-negated",
+        f"{BASELINE}/scope_missing.rego",
+        "not permission in",
+        "permission in",
+        "every permission is a scope",
+    ),
+    Mutant(
+        "critical-flipped",
+        f"{BASELINE}/risk_critical.rego",
+        "t.risk_level >= 4",
+        "t.risk_level <= 4",
+        "two people for a critical tool",
+    ),
+    Mutant(
+        "critical-one-person", f"{BASELINE}/risk_critical.rego", '"n": 2', '"n": 1', "two people for a critical tool"
+    ),
+    Mutant("high-by-anyone", f"{BASELINE}/risk_high.rego", '"passkey"', '"signed_in"', "a passkey for high risk"),
+    Mutant(
+        "destructive-stage-dropped",
+        f"{BASELINE}/annotations_destructive.rego",
+        "\tt.risk_level < 4\n",
+        "\tt.risk_level < 3\n",
+        "destruction is approved at every risk",
+    ),
+    Mutant(
+        "bearer-token-passes",
+        f"{BASELINE}/arguments_secret.rego",
+        '{"secret", "bearer_token"}',
+        '{"secret"}',
+        "no secrets in arguments",
+    ),
+    Mutant(
+        "open-schema-passes",
+        f"{BASELINE}/schema_open.rego",
+        "t.schema_open == true",
+        "t.schema_open == false",
+        "closed schemas for what changes something",
+    ),
+    Mutant(
+        "unattended-passes",
+        f"{BASELINE}/agent_unattended.rego",
+        "not data.lib.subject.attended",
+        "data.lib.subject.attended",
+        "somebody approves what an unattended agent does",
+    ),
+    Mutant(
+        "taint-forgotten",
+        f"{BASELINE}/sink_tainted.rego",
+        "\tdata.lib.session.tainted\n",
+        "\tnot data.lib.session.tainted\n",
+        "what leaves a tainted session is confirmed",
+    ),
+    Mutant(
+        "org-complete-by-default",
+        f"{LIB}/org.rego",
+        "default complete := false",
+        "default complete := true",
+        "a missing data.org key denies",
+    ),
+    Mutant(
+        "org-key-not-needed",
+        f"{LIB}/org.rego",
+        "\tis_number(data.org.delegation.max_actors)\n",
+        "",
+        "a missing data.org key denies",
+    ),
+    Mutant(
+        "session-clean-by-default",
+        f"{LIB}/session.rego",
+        "default tainted := true",
+        "default tainted := false",
+        "unknown sessions count as tainted",
+    ),
+    Mutant(
+        "unknown-session-clean-rule",
+        f"{LIB}/session.rego",
+        "\tinput.session.observed == true\n",
+        "",
+        "unobserved sessions count as tainted",
+    ),
+    Mutant(
+        "attended-by-default",
+        f"{LIB}/subject.rego",
+        "default attended := false",
+        "default attended := true",
+        "nobody is attended unless a person",
+    ),
+    Mutant(
+        "destructive-needs-both",
+        f"{LIB}/targets.rego",
+        "\tt.annotations.read_only == false\n\tt.annotations.destructive == true\n",
+        "\tt.annotations.destructive == true\n",
+        "MCP's meaning of destructive",
+    ),
+    Mutant(
+        "grant-flipped",
+        ACME,
+        "input.time.ns < grant.until_ns",
+        "input.time.ns > grant.until_ns",
+        "grants end by themselves",
+    ),
+    Mutant("limit-flipped", ACME, "log_count <= limit.max", "log_count >= limit.max", "an argument's limit"),
+    Mutant(
+        "role-on-any-server",
+        ACME,
+        _GRANT,
+        _GRANT.partition("\n")[2],
+        "a role grants on its server",
+    ),
+    Mutant("hours-flipped", ACME, "\tnot business_hours\n", "\tbusiness_hours\n", "on call approves out of hours"),
+)
+
+PACKS = (*GATED, *TESTED)

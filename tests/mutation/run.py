@@ -1,0 +1,202 @@
+"""Plants every bug of the list, one at a time, in a copy of the tree, and sees whether anything notices.
+
+    python tests/mutation/run.py [--jobs N] [--only NAME]...
+
+The checks first run on the copy as it is, where they must pass. A mutant that survives them all fails the run, and
+so does one whose text is no longer in the code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from mutant import Mutant, StaleMutantError
+from mutants import MUTANTS
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+
+NEEDED = ("pdp", "rego", "pyproject.toml", "tests/unit", "tests/properties", "tests/vectors")
+SECONDS = 120  # for one check; a mutant that hangs one is caught as well
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A command that must succeed. `of` are the folders whose mutants it is likely to catch: it then runs early."""
+
+    name: str
+    arguments: tuple[str, ...]
+    of: tuple[str, ...] = ()
+
+
+def _pytest(*arguments: str) -> tuple[str, ...]:
+    return ("-m", "pytest", "-x", "-q", "--no-header", "-p", "no:randomly", "-p", "no:cacheprovider", *arguments)
+
+
+_PROPERTIES = "tests/properties/test_"
+# the quickest first
+QUICK = (
+    Check("load gate", (str(HERE / "load_gate.py"),), ("rego",)),
+    Check("core", _pytest("tests/unit/core"), ("pdp/core",)),
+)
+CHECKS = (
+    *QUICK,
+    Check("records", _pytest("tests/unit/audit"), ("pdp/core",)),
+    Check("composition", _pytest(f"{_PROPERTIES}composition.py", "-k", "B-elements or C-requirements"), ("rego",)),
+    Check("evidence", _pytest(f"{_PROPERTIES}evidence.py"), ("rego", "pdp/core")),
+    Check("properties", _pytest(*(f"{_PROPERTIES}{n}.py" for n in ("canonical", "visibility", "looser")))),
+    Check("rego", _pytest("tests/unit/rego"), ("rego",)),
+    Check("gate", _pytest("tests/unit/gate")),
+)
+
+
+class Tree:
+    """A copy of what the checks need, in which one mutant at a time lives."""
+
+    def __init__(self, folder: Path, source: Path = ROOT) -> None:
+        """`source` is the repository or another tree, whose compiled modules are then copied too."""
+        self.folder = folder
+        unwanted = shutil.ignore_patterns(".*", *(["__pycache__"] if source == ROOT else []))
+        for name in NEEDED:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            if (source / name).is_dir():
+                shutil.copytree(source / name, folder / name, ignore=unwanted)
+            else:
+                shutil.copy2(source / name, folder / name)
+
+    def failing(self, checks: Sequence[Check], *, compile_modules: bool = False) -> str:
+        """The name of the first check that fails, with what it says; empty when all pass."""
+        for check in checks:
+            said = self._run(check, {} if compile_modules else {"PYTHONDONTWRITEBYTECODE": "1"})
+            if said is not None:
+                return f"{check.name}: {said}"
+        return ""
+
+    def try_out(self, mutant: Mutant, checks: Sequence[Check]) -> str:
+        """What catches the mutant; empty when it survives. Raises StaleMutantError."""
+        path = self.folder / mutant.file
+        text = mutant.applied(self.folder)
+        if mutant.old is None:
+            path.write_text(text)
+            undo = path.unlink
+        else:
+            undo = _replace(path, text)
+        try:
+            likely_first = sorted(checks, key=lambda c: not any(mutant.file.startswith(of) for of in c.of))
+            return self.failing(likely_first)
+        finally:
+            undo()
+
+    def _run(self, check: Check, more: Mapping[str, str]) -> str | None:
+        """None when the check passes, otherwise the last it said."""
+        process = subprocess.Popen(
+            [sys.executable, *check.arguments],
+            cwd=self.folder,
+            env={"PYTHONPATH": str(self.folder), "PATH": os.defpath, **more},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            said, _ = process.communicate(timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            return "it does not end"
+        if process.returncode == 0:
+            return None
+        lines = [line for line in said.splitlines() if line.strip()]
+        failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
+        return ((failed or lines or ["it fails"])[-1])[:150]
+
+
+def _replace(path: Path, text: str) -> Callable[[], None]:
+    """Replace a file's text; returns what puts it back. The time stamps keep compiled modules honest."""
+    before, times = path.read_bytes(), path.stat()
+    path.write_text(text)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns + 10**10))
+
+    def undo() -> None:
+        path.write_bytes(before)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+    return undo
+
+
+class Trees:
+    """One tree per thread, made when first needed, from one in which the checks pass."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._mine = threading.local()
+        self._first = Tree(folder / "first")
+
+    def failing(self, checks: Sequence[Check], jobs: int) -> str:
+        """What fails without any mutant."""
+        with ThreadPoolExecutor(jobs) as pool:
+            found = pool.map(lambda c: self._first.failing([c], compile_modules=True), checks)
+        return "; ".join(filter(None, found))
+
+    def tree(self) -> Tree:
+        if not hasattr(self._mine, "tree"):
+            self._mine.tree = Tree(Path(tempfile.mkdtemp(dir=self._folder)), self._first.folder)
+        tree: Tree = self._mine.tree
+        return tree
+
+
+def verdict(trees: Trees, mutant: Mutant, checks: Sequence[Check]) -> tuple[bool, str]:
+    """Whether the mutant was caught, and by what."""
+    try:
+        found = trees.tree().try_out(mutant, checks)
+    except StaleMutantError as error:
+        return False, f"STALE {error}"
+    return bool(found), found or f"SURVIVED, so nothing holds: {mutant.attacks}"
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--only", action="append", default=[], metavar="NAME")
+    options = parser.parse_args(arguments)
+    chosen = [m for m in MUTANTS if not options.only or m.name in options.only]
+    if unknown := set(options.only) - {m.name for m in chosen}:
+        parser.error(f"no such mutant: {', '.join(sorted(unknown))}")
+    began = time.monotonic()
+    caught = 0
+    with tempfile.TemporaryDirectory(prefix="pdp-mutation-") as folder:
+        trees = Trees(Path(folder))
+        if broken := trees.failing(CHECKS, options.jobs):
+            _say(f"the checks fail without any mutant: {broken}")
+            return 1
+        _say(f"the checks pass without a mutant ({time.monotonic() - began:.0f} s)")
+        with ThreadPoolExecutor(options.jobs) as pool:
+            jobs = {pool.submit(verdict, trees, mutant, CHECKS): mutant for mutant in chosen}
+            for number, job in enumerate(as_completed(jobs), 1):
+                was_caught, by = job.result()
+                caught += was_caught
+                _say(f"{number:>3}/{len(chosen)} {jobs[job].name}: {by}")
+    _say(f"{len(chosen)} mutants, {caught} caught ({time.monotonic() - began:.0f} s)")
+    return 0 if caught == len(chosen) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
