@@ -44,7 +44,7 @@ test_only_waivable_elements_can_be_waived if {
 }
 
 test_identity_and_isolation_cannot_be_waived if {
-	every control in ["MB-1.1", "MB-1.3", "MB-2.2", "MB-10.1", "", "mb-4.1", "MB-4.1 MB-1.1", 4, null] {
+	every control in ["MB-1.1", "MB-1.3", "MB-2.2", "MB-10.1", "", "mb-4.1", "MB-4.1 MB-1.1", "MB-1.1 MB-4.1", 4, null] {
 		rigid := object.union(softenable, {"control": control})
 		denied_for(base_decide({"deny": {rigid}}, waived_call({})), "x.soft")
 	}
