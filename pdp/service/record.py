@@ -251,7 +251,8 @@ class Recorder:
         high_water: tuple[tuple[str, int], ...] = (),
     ) -> RecordRef:
         mark = self._clock.mark()
-        if mark is not None and mark - self._marked_ns >= CLOCK_STEP_NS:
+        # the last record of a run always marks, so that the next one begins no earlier
+        if mark is not None and (kind == "stop" or mark - self._marked_ns >= CLOCK_STEP_NS):
             self._marked_ns = mark
             high_water = (*high_water, (CLOCK, mark))
         return await self._store.commit(

@@ -352,14 +352,23 @@ class Served(Asking):
         self.run(swap())
 
     def put(self, engine: Any) -> None:
-        """Let another implementation of the engine port answer from now on."""
+        """Let another implementation of the engine port answer from now on. The real one is not closed."""
 
         async def swap() -> None:
-            good = self.process.state.policy
-            assert good is not None
-            self.process.state.activate(dataclasses.replace(good, digest=uuid.uuid4().hex * 2, engine=engine))
+            good = self.process.state.snapshot().policy
+            self.process.state._policy = dataclasses.replace(good, digest=uuid.uuid4().hex * 2, engine=engine)
 
         self.run(swap())
+
+    @contextlib.contextmanager
+    def instead(self, engine: Any) -> Iterator[Any]:
+        """The same for a while."""
+        good = self.process.state.snapshot().policy
+        self.put(engine)
+        try:
+            yield engine
+        finally:
+            self.process.state._policy = good
 
 
 @contextlib.contextmanager

@@ -1,0 +1,292 @@
+"""Overload, deadlines, bugs and clocks: what must never end in a late or an old allow, or tell a caller too much."""
+
+import asyncio
+import concurrent.futures
+import json
+import logging
+import re
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from served import ALICE, ALLOW, DENY, Refused, Served, ask, codes, make_world, served, until
+from shifting import Shifting
+
+from pdp.v1 import decision_pb2_grpc
+
+SECRET = "zq83-what-the-exception-says"
+MINUTE, HOUR = 60, 3600
+
+
+class Gate:
+    """The real engine behind a gate: what is asked waits until a test opens it."""
+
+    def __init__(self, server: Served) -> None:
+        self._real = server.process.state.snapshot().policy.engine
+        self._open = asyncio.Event()
+        self._loop = server.loop
+        self.waiting = 0
+        self.name, self.version = self._real.name, self._real.version
+
+    async def evaluate(self, asked: Any) -> bytes:
+        self.waiting += 1
+        await self._open.wait()
+        return await self._real.evaluate(asked)
+
+    async def close(self) -> None:
+        """The real one goes with the server."""
+
+    def open(self) -> None:
+        self._loop.call_soon_threadsafe(self._open.set)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    over = {"service": {"max_in_flight": 3, "min_budget_ms": 1500}}
+    with served(make_world(tmp_path_factory.mktemp("s") / "w", over)) as found:
+        yield found
+
+
+@pytest.fixture
+def gate(server: Served) -> Iterator[Gate]:
+    """Nothing is evaluated until it opens."""
+    with server.instead(Gate(server)) as found:
+        yield found
+        found.open()
+        until(lambda: server.process.services.entrance.in_flight == 0)
+
+
+def test_one_more_call_than_fits(server: Served, gate: Gate) -> None:
+    before = len(server.records())
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        under_way = [pool.submit(server.decide) for _ in range(3)]
+        until(lambda: gate.waiting == 3)
+        with pytest.raises(Refused) as caught:
+            server.decide()
+        assert (caught.value.status, caught.value.code) == (
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            "service.overloaded",
+        )
+        with pytest.raises(Refused) as caught:  # not even who asks is looked at
+            server.decide(ask(), caller="")
+        assert caught.value.code == "service.overloaded"
+        assert len(server.records()) == before
+        assert server.serving()  # health is not part of the crowd
+        gate.open()
+        assert {call.result().effect for call in under_way} == {ALLOW}
+    assert [r["kind"] for r in server.records()[before:]] == ["decision"] * 3
+    assert server.decide().effect == ALLOW
+
+
+def test_a_deadline_too_near_to_finish(server: Served, gate: Gate) -> None:
+    before = len(server.records())
+    with pytest.raises(Refused) as caught:
+        server.decide(budget=1.0)  # nearer than min_budget_ms
+    assert (caught.value.status, caught.value.code) == (grpc.StatusCode.DEADLINE_EXCEEDED, "service.deadline")
+    assert gate.waiting == 0  # no work was begun
+    assert len(server.records()) == before
+
+
+def test_the_callers_deadline_passes_while_policy_is_slow(server: Served, gate: Gate) -> None:
+    request = ask(bearer=server.alice())
+    before = len(server.records())
+    with pytest.raises(Refused) as caught:
+        server.decide(request, budget=2.0)
+    assert caught.value.status is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert gate.waiting == 1
+    until(lambda: server.process.services.entrance.in_flight == 0)
+    gate.open()
+    again = server.decide(request)  # the same question is evaluated, not replayed
+    assert again.effect == ALLOW
+    assert gate.waiting == 2
+    assert [r["kind"] for r in server.records()[before:]] == ["decision"]
+
+
+def test_a_caller_that_goes_away_leaves_nothing(server: Served, gate: Gate) -> None:
+    before = len(server.records())
+    stub = decision_pb2_grpc.DecisionServiceStub(server.channel())
+    call = stub.Decide.future(ask(bearer=server.alice()), timeout=20, metadata=server.metadata("gateway"))
+    until(lambda: gate.waiting == 1)
+    call.cancel()
+    until(lambda: server.process.services.entrance.in_flight == 0)
+    gate.open()
+    assert server.decide().effect == ALLOW
+    assert len(server.records()) == before + 1
+
+
+def test_a_call_that_never_ends_is_given_up(tmp_path: Path) -> None:
+    with served(make_world(tmp_path / "w", {"server": {"max_call_seconds": 1}})) as server:
+        gate = Gate(server)
+        server.put(gate)
+        stub = decision_pb2_grpc.DecisionServiceStub(server.channel())
+        with pytest.raises(Refused) as caught:
+            server.call(stub.Decide, ask(bearer=server.alice()), budget=None)  # a caller without a deadline
+        assert (caught.value.status, caught.value.code) == (
+            grpc.StatusCode.DEADLINE_EXCEEDED,
+            "service.timeout",
+        )
+        gate.open()
+        assert not server.records("decision")
+        assert server.process.services.entrance.in_flight == 0
+
+
+def test_a_commit_outlives_its_caller_and_is_found_again(server: Served) -> None:
+    """A caller that goes away while its record is written cannot take the record back."""
+    store = server.process.store
+    reached, go = threading.Event(), threading.Event()
+    hooks = store._ledger
+    real = hooks.before_commit
+
+    def slow(*arguments: Any) -> None:
+        reached.set()
+        assert go.wait(20)
+        real(*arguments)
+
+    hooks.before_commit = slow  # type: ignore[method-assign] # the writer's thread stands still here
+    try:
+        request = ask(bearer=server.alice())
+        stub = decision_pb2_grpc.DecisionServiceStub(server.channel())
+        before = len(server.records())
+        call = stub.Decide.future(request, timeout=20, metadata=server.metadata("gateway"))
+        assert reached.wait(20)
+        call.cancel()
+        until(lambda: server.process.services.entrance.in_flight == 0)
+    finally:
+        go.set()
+        hooks.before_commit = real  # type: ignore[method-assign] # as it was
+    until(lambda: len(server.records()) == before + 1)
+    again = server.decide(request)
+    assert again.decision_id == server.records()[-1]["id"]
+    assert len(server.records()) == before + 1
+
+
+# bugs
+
+
+class Broken:
+    """A port implementation with a bug."""
+
+    name, version = "test", "test/1"
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    async def evaluate(self, asked: Any) -> bytes:
+        raise self._error
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError(SECRET), KeyError(SECRET), TimeoutError(SECRET), asyncio.CancelledError(SECRET), SystemExit(SECRET)],
+    ids=lambda e: type(e).__name__,
+)
+def test_a_bug(server: Served, caplog: pytest.LogCaptureFixture, error: BaseException) -> None:
+    before = len(server.records())
+    with (
+        server.instead(Broken(error)),
+        caplog.at_level(logging.ERROR, "pdp.grpc"),
+        pytest.raises(Refused) as caught,
+    ):
+        server.decide()
+    assert (caught.value.status, caught.value.code) == (grpc.StatusCode.INTERNAL, "service.internal")
+    found = re.search(r"under the id ([0-9a-f]{16})\.", caught.value.message)
+    assert found is not None
+    assert SECRET not in caught.value.message
+    (event,) = [json.loads(r.getMessage()) for r in caplog.records if r.name == "pdp.grpc"]
+    assert event["id"] == found[1]
+    assert event["exception"][0].endswith(type(error).__name__)
+    assert any("test_faults_limits.py" in frame and "evaluate" in frame for frame in event["trace"])
+    assert SECRET not in caplog.text
+    assert len(server.records()) == before  # nothing was decided
+
+
+def test_a_bug_in_one_record_is_not_the_others(server: Served, caplog: pytest.LogCaptureFixture) -> None:
+    recorder = server.process.recorder
+    real = type(recorder).decision
+
+    async def broken(*arguments: Any) -> Any:
+        raise AttributeError(SECRET)
+
+    type(recorder).decision = broken  # type: ignore[method-assign] # a bug for one call
+    try:
+        with pytest.raises(Refused) as caught:
+            server.decide()
+    finally:
+        type(recorder).decision = real  # type: ignore[method-assign] # mended
+    assert caught.value.status is grpc.StatusCode.INTERNAL
+    assert SECRET not in caught.value.message + caplog.text
+    assert server.decide().effect == ALLOW
+
+
+# clocks
+
+
+def test_a_wall_clock_that_steps_back_revives_nothing(tmp_path: Path) -> None:
+    clock = Shifting()
+    world = make_world(tmp_path / "w")
+    with served(world, surroundings=clock.surroundings()) as server:
+        token = server.alice(lifetime_seconds=2 * MINUTE)
+        assert server.decide(ask(bearer=token)).effect == ALLOW
+        clock.pass_seconds(3 * MINUTE)
+        assert "subject.expired" in codes(server.decide(ask(bearer=token)))
+        clock.step(-3 * MINUTE)
+        answer = server.decide(ask(bearer=token))
+        assert (answer.effect, "subject.expired" in codes(answer)) == (DENY, True)
+        assert server.process.clock.anomaly() == "clock.behind"
+        times = [r["time_ns"] for r in server.records()]
+        assert times == sorted(times)
+    with served(world, surroundings=clock.surroundings()) as server:  # nor does a restart
+        answer = server.decide(ask(bearer=token))
+        assert (answer.effect, "subject.expired" in codes(answer)) == (DENY, True)
+        clock.pass_seconds(1)
+        # time goes on all the same: what expires, expires
+        other = server.world.token(ALICE, server.process.clock.now_ns(), lifetime_seconds=MINUTE)
+        assert server.decide(ask(bearer=other)).effect == ALLOW
+        clock.pass_seconds(2 * MINUTE)
+        assert "subject.expired" in codes(server.decide(ask(bearer=other)))
+        times = [r["time_ns"] for r in server.records()]
+        assert times == sorted(times)
+
+
+def test_a_wall_clock_that_leaps_ahead_is_flagged_and_not_persisted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Shifting()
+    world = make_world(tmp_path / "w")
+    with served(world, surroundings=clock.surroundings()) as server, caplog.at_level(logging.ERROR, "pdp"):
+        token = server.alice()
+        assert server.decide(ask(bearer=token)).effect == ALLOW
+        clock.step(24 * HOUR)
+        assert "subject.expired" in codes(server.decide(ask(bearer=token)))  # expiry fails closed
+        until(lambda: "clock.jumped" in caplog.text)  # the operator hears of it
+    clock.step(-24 * HOUR)
+    with served(world, surroundings=clock.surroundings()) as server:  # the clock was put right: nothing is lost
+        assert server.decide(ask(bearer=token)).effect == ALLOW
+
+
+def test_an_allow_is_not_replayed_after_its_time(tmp_path: Path) -> None:
+    clock = Shifting()
+    world = make_world(tmp_path / "w", {"service": {"allow_seconds": 30}})
+    with served(world, surroundings=clock.surroundings()) as server:
+        request = ask(bearer=server.alice(lifetime_seconds=20 * MINUTE))
+        first = server.decide(request)
+        clock.step(-10 * MINUTE)
+        assert server.decide(request).decision_id == first.decision_id
+        clock.pass_seconds(40)
+        later = server.decide(request)
+        assert later.decision_id != first.decision_id
+        assert later.valid_until.ToNanoseconds() > first.valid_until.ToNanoseconds()
+
+
+def test_an_allow_never_outlives_the_token_behind_it(server: Served) -> None:
+    now = time.time_ns() // 10**9
+    answer = server.decide(bearer=server.alice(exp=now + 2))
+    assert answer.effect == ALLOW
+    assert answer.valid_until.seconds <= now + 2
