@@ -57,23 +57,24 @@ async def _play(console: Console, stage: Stage, server: RunningServer) -> bool:
     wrong = sum(not row.ok for row in rows)
     console.print(
         f"{len(rows) - wrong} of {len(rows)} answers were the expected ones. Every answer has a durable record; "
-        f"the log, keys and configuration lie in {FOLDER}."
+        f"the log, keys and configuration lie in {_shown(stage.world.folder)}."
     )
     return wrong == 0
 
 
 def _leave(console: Console, stage: Stage, server: RunningServer) -> None:
     asyncio.run(server.wait_ready())
-    here = Path.cwd()
-
-    def shown(path: Path) -> str:
-        return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
-
     console.print("serving; the tokens hold for an hour. In another terminal:")
     for tool in ("git_status", "git_reset"):
-        console.print(f"  .venv/bin/pdp decide {shown(stage.decide_file(tool))}", highlight=False)
+        console.print(f"  .venv/bin/pdp decide {_shown(stage.decide_file(tool))}", highlight=False)
     console.print("Ctrl-C ends it")
     try:
         server.wait()
     except KeyboardInterrupt:
         console.print("stopping")
+
+
+def _shown(path: Path) -> str:
+    """As short as it can be from here."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

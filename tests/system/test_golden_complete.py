@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.cases import load_cases
+from support.cases import differences, load_cases
 
 from pdp.core.switches import SCOPES
 
@@ -104,3 +104,35 @@ def test_elsewhere_is_there(code: str) -> None:
     )
     assert code in rule_codes() | check_codes(), "nothing has this code any more"
     assert not any(code in case.fired() for case in CASES), "a case covers it here"
+
+
+def test_a_subset_that_does_not_hold_is_noticed() -> None:
+    found = {"a": {"b": [1, 2], "c": True, "d": None}}
+    assert list(differences({"a": {"b": [1, 2], "c": True, "d": None}, "/a/b/1": 2}, found)) == []
+    wrong = [
+        {"a": {"b": [1]}},
+        {"a": {"c": 1}},
+        {"a": {"e": None}},
+        {"/a/b/2": 3},
+        {"/a/x/y": 1},
+        {"a": []},
+        {"b": {}},
+    ]
+    for wanted in wrong:
+        assert len(list(differences(wanted, found))) == 1, wanted
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "{name: x, request: {}, decision: {}, descision: {}}",
+        "{name: x, request: {whom: alice}, decision: {}}",
+        "{name: x, request: {}, decision: {reason: []}}",
+        "{name: x, request: {}}",
+        "{name: x, request: {}, decision: {}, world: sunday}",
+    ],
+)
+def test_a_misspelt_case_is_refused(case: str, tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text(f"- {case}\n")
+    with pytest.raises(AssertionError):
+        load_cases(tmp_path)

@@ -1,0 +1,147 @@
+"""`pdp demo` as a user runs it: the real command, the real git server, a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pdp.engines.bundle import shipped_rego
+
+GIT_SERVER = Path(__file__).parents[2] / ".venv-demo" / "bin" / "mcp-server-git"
+SECONDS = 60
+# The same command on another policy: the demo always takes the shipped one.
+WITH_POLICY = """
+import functools, pathlib, sys
+from pdp.cli.main import main
+from pdp.tooling import sandbox
+sandbox.create = functools.partial(sandbox.create, policy=pathlib.Path(sys.argv.pop(1)))
+main()
+"""
+# (for, effect, why) of each row, in order
+EXPECTED = [
+    ("alice", "ALLOW", "acme.role"),
+    ("alice", "ALLOW", "acme.role"),
+    ("alice", "ALLOW", "acme.role"),
+    ("bob", "DENY", "policy.not_granted"),
+    ("alice", "DENY", "arguments.schema"),
+    ("alice", "DENY", "acme.log.max_count"),
+    ("alice", "DENY", "arguments.secret"),
+    ("alice", "PENDING", "annotations.destructive"),
+    ("alice", "DENY", "tool.drifted"),
+    ("alice", "DENY", "subject.expired"),
+    ("alice", "LIST", "12 tools shown, 0 hidden"),
+    ("bob", "LIST", "4 tools shown, 8 hidden"),
+    ("alice", "DENY", "switch.server"),
+    ("alice", "ALLOW", "acme.role"),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """How one demo went."""
+
+    code: int
+    text: str
+    folder: Path
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """Cells of the table's rows; the first line of each, whose mark is not empty."""
+        lines = [line for line in self.text.splitlines() if line.startswith("│")]
+        cells = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
+        return [row for row in cells if row[0]]
+
+
+@pytest.fixture(scope="module")
+def played() -> Iterator[dict[str, Played]]:
+    """The demo as it is, and on a policy that gives the auditor too much; both at once, since each mostly waits."""
+    if not GIT_SERVER.exists():
+        reason = "mcp-server-git is not installed; `make demo` does it"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with tempfile.TemporaryDirectory(prefix="demo-") as name:
+        root = Path(name)
+        commands = {
+            "shipped": [sys.executable, "-m", "pdp.cli.main"],
+            "sabotaged": [sys.executable, "-c", WITH_POLICY, str(_sabotaged(root / "policy"))],
+        }
+        running = {}
+        for kind, command in commands.items():
+            arguments = ["demo", "--folder", str(root / kind), "--git-server", str(GIT_SERVER)]
+            running[kind] = subprocess.Popen(
+                [*command, *arguments],
+                cwd=root,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+        try:
+            found = {}
+            for kind, process in running.items():
+                text, _ = process.communicate(timeout=SECONDS)
+                found[kind] = Played(process.returncode, text, root / kind)
+            yield found
+        finally:
+            for process in running.values():
+                if process.poll() is None:  # with the server that it started
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+
+
+def _sabotaged(folder: Path) -> Path:
+    """The shipped example, but its auditors may stage files."""
+    shutil.copytree(shipped_rego() / "examples" / "acme", folder)
+    path = folder / "data" / "org.json"
+    data = json.loads(path.read_text())
+    auditor = next(role for role in data["roles"] if role["name"] == "auditor")
+    auditor["grants"][0]["tools"].append("git_add")
+    path.write_text(json.dumps(data))
+    return folder
+
+
+def test_the_demo_answers_as_it_says(played: dict[str, Played]) -> None:
+    found = played["shipped"]
+    assert found.code == 0, found.text
+    assert [(row[2], row[4], row[5]) for row in found.rows] == EXPECTED
+    assert all(row[0] == "ok" for row in found.rows)
+    assert f"{len(EXPECTED)} of {len(EXPECTED)} answers were the expected ones" in found.text
+
+
+def test_only_what_was_allowed_was_carried_out(played: dict[str, Played]) -> None:
+    rows = played["shipped"].rows
+    calls = [row for row in rows if row[4] == "ALLOW" and "release" not in row[1]]
+    assert {row[8] for row in calls} == {"yes"}
+    assert {row[8] for row in rows if row[4] != "ALLOW"} == {"-"}
+
+
+def test_every_row_has_a_record_of_its_own(played: dict[str, Played]) -> None:
+    records = [int(row[7]) for row in played["shipped"].rows]
+    assert records == sorted(set(records))
+
+
+def test_nothing_is_left_running(played: dict[str, Played]) -> None:
+    folder = played["shipped"].folder
+    assert not (folder / "pdp.sock").exists()
+    assert "Traceback" not in (folder / "server.log").read_text()
+
+
+def test_a_policy_that_allows_too_much_is_noticed(played: dict[str, Played]) -> None:
+    found = played["sabotaged"]
+    assert found.code == 1, found.text
+    wrong = [(row[2], row[4]) for row in found.rows if row[0] == "WRONG"]
+    assert ("bob", "LIST") in wrong
+    assert ("bob", "DENY") in wrong  # for another reason than that nobody granted it: the token lacks the scope
+    assert re.search(r"12 of 14 answers were the expected ones", found.text)
