@@ -219,7 +219,7 @@ REST = (
         (
             "switch-passes",
             "                return failed(\n",
-            "                return missing(\n",
+            "                return OK or failed(\n",
             "a switch is a failed check",
         ),
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from composition_mutants import COMPOSITION
 from core_mutants import CORE
+from gate_mutants import LOADING
 from pack_mutants import PACKS
 
-MUTANTS = (*COMPOSITION, *PACKS, *CORE)
+MUTANTS = (*COMPOSITION, *PACKS, *CORE, *LOADING)

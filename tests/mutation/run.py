@@ -58,7 +58,7 @@ CHECKS = (
     Check("evidence", _pytest(f"{_PROPERTIES}evidence.py"), ("rego", "pdp/core")),
     Check("properties", _pytest(*(f"{_PROPERTIES}{n}.py" for n in ("canonical", "visibility", "looser")))),
     Check("rego", _pytest("tests/unit/rego"), ("rego",)),
-    Check("gate", _pytest("tests/unit/gate")),
+    Check("gate", _pytest("tests/unit/gate"), ("pdp/engines",)),
 )
 
 

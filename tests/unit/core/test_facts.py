@@ -168,6 +168,7 @@ def test_a_task_is_a_fact_only_if_somebody_stands_behind_it(facts: Any, at: int,
 
 
 def test_unknown_things_hold_their_worst_values(at: int) -> None:
+    assert WORST_COUNT == 9_007_199_254_740_991  # what every reader of JSON holds exactly
     doc = made(barest(), at)
     target, session = doc["targets"][0], doc["session"]
     assert (target["risk"], target["risk_level"], target["schema_open"], target["cost"]) == (
