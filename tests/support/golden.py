@@ -109,6 +109,7 @@ SERVERS = (
     ServerPlan("lab", _LAB_TOOLS, _LAB_REVIEWS),
     ServerPlan("waived", _WAIVED_TOOLS, _WAIVED_REVIEWS),
     ServerPlan("lapsed", _WAIVED_TOOLS, _WAIVED_REVIEWS),
+    ServerPlan("proven", (tool("read", _NOTE),), {"read": READING}, peer="spiffe://acme.example/proven"),
     ServerPlan("mail", (tool("git_status", _NOTE), tool("read", _NOTE)), {"git_status": READING, "read": READING}),
 )
 

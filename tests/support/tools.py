@@ -56,10 +56,11 @@ class ServerPlan:
     tools: Sequence[Definition]
     reviews: Mapping[str, Mapping[str, Any]]
     tenant: str = TENANT
+    peer: str | None = None
 
     @property
     def server(self) -> Server:
-        return Server(self.tenant, self.id, resource(self.id), f"{self.id}-team@acme.example")
+        return Server(self.tenant, self.id, resource(self.id), f"{self.id}-team@acme.example", self.peer)
 
     @property
     def review(self) -> Review:
