@@ -11,6 +11,7 @@ import dataclasses
 import itertools
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -210,6 +211,12 @@ class Asking:
         stub = audit_pb2_grpc.AuditServiceStub(self._shared())
         request = audit_pb2.GetRecordRequest(decision_id=decision_id)
         found = self._call(stub.GetRecord, request, caller, BUDGET)
+        return dict(json.loads(found.record_json))
+
+    def record_at(self, index: int, caller: str = "auditor") -> dict[str, Any]:
+        """The same by its place."""
+        stub = audit_pb2_grpc.AuditServiceStub(self._shared())
+        found = self._call(stub.GetRecord, audit_pb2.GetRecordRequest(index=index), caller, BUDGET)
         return dict(json.loads(found.record_json))
 
     def serving(self) -> bool:
@@ -418,14 +425,23 @@ class Spawned(Asking):
         """What it said."""
         return (self.world.folder / "server.log").read_text()
 
+    @property
+    def pid(self) -> int:
+        """The server itself, also under strace, which does not pass signals on."""
+        command = Path(f"/proc/{self.process.pid}/cmdline").read_bytes()
+        if not command.startswith(b"strace"):
+            return self.process.pid
+        (child,) = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return int(child)
+
     def stop(self) -> int:
         """SIGTERM, as an operator would; its exit code."""
-        self.process.terminate()
+        os.kill(self.pid, signal.SIGTERM)
         return self.wait()
 
     def kill(self) -> None:
         """SIGKILL."""
-        self.process.kill()
+        os.kill(self.pid, signal.SIGKILL)
         self.wait()
 
     def wait(self) -> int:
