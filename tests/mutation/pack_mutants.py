@@ -17,10 +17,11 @@ deny contains {"code": "acme.never", "message": ""} if {
 	t.risk_level > 9
 }
 """
-NESTED = """{
-	"kind": "approval", "id": "b", "code": "b", "ttl_seconds": 9,
-	"otherwise": {"kind": "approval", "id": "c", "code": "c", "ttl_seconds": 9},
-},
+_PEOPLE = '"seats": [{"group_id": "security", "n": 1}], "deny_quorum": 1, "reason_required": false'
+NESTED = f"""{{
+	"kind": "approval", "id": "b", "code": "b", "ttl_seconds": 9, {_PEOPLE},
+	"otherwise": {{"kind": "approval", "id": "c", "code": "c", "ttl_seconds": 9, {_PEOPLE}}},
+}},
 """
 META = 'meta := {"servers": [], "owner": "pdp"}'
 ALLOWS = """
@@ -261,7 +262,7 @@ TESTED = (
     ),
     Mutant("high-by-anyone", f"{BASELINE}/risk_high.rego", '"passkey"', '"signed_in"', "a passkey for high risk"),
     Mutant(
-        "destructive-stage-dropped",
+        "destructive-high-passes",
         f"{BASELINE}/annotations_destructive.rego",
         "\tt.risk_level < 4\n",
         "\tt.risk_level < 3\n",

@@ -171,7 +171,7 @@ def test_a_hidden_target_has_a_key_and_reasons(hidden: Any) -> None:
         b'"<undefined>"',
         b"{",
         b"\xff",
-        b"[" * 100_000,
+        pytest.param(b"[" * 100_000, id="deep"),
         encoded(decision()) + b"x",
         encoded([decision()]),
         b"\xef\xbb\xbf" + encoded(decision()),
