@@ -34,7 +34,7 @@ from pdp.service.record import CLOCK, Recorder
 from pdp.service.records import Records
 from pdp.service.reload import PARTS, Part, Reloads
 from pdp.service.repeat import Repeats
-from pdp.service.state import State, switches_of
+from pdp.service.state import State
 from pdp.sessions.memory import MemorySessions
 from pdp.settings import PolicyOptions, Settings, secret
 from pdp.store.clock import StoreClock
@@ -107,7 +107,7 @@ def _build(settings: Settings, store: SqliteStore, surroundings: Surroundings) -
     sessions = MemorySessions(settings.sessions)
     host = EngineHost(_engine_options(settings.policy), on_kill=_killed)
     policies = EmbeddedSource(host, shipped_rego(), settings.policy.folder)
-    state = State(switches_of(store.switches(), store.switch_epoch()))
+    state = State(store)
     recorder = Recorder(store, clock, entropy, boot=store.boot, index_key=index_key)
     options = settings.service
     limits = Limits(options.max_in_flight, options.min_budget_ms)

@@ -35,17 +35,16 @@ class EmbeddedSource:
                 raise self._problem
             if active is not None:
                 return None
-        self._problem = None
+        self._problem, self._seen = None, ""
         try:
-            return await self._load(active)
+            loaded = await self._load(active)
         except BundleFault as fault:
-            if fault.code == "bundle.engine":
-                seen = ""  # processes may start the next time; the files need not change
-            else:
-                self._problem = fault
+            if fault.code != "bundle.engine":  # processes may start the next time; the files need not change
+                self._problem, self._seen = fault, seen
             raise
-        finally:
+        if loaded is None:  # only now: what was handed out, or cut short, may not have become active
             self._seen = seen
+        return loaded
 
     def _signature(self) -> str:
         folders = [self._shipped, *([self._organisation] if self._organisation else [])]

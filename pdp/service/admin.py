@@ -92,13 +92,13 @@ class Admin:
         )
 
     async def set_switch(self, ask: SwitchAsk, caller: Caller) -> tuple[SwitchRow, int, RecordRef]:
-        """Store and record one switch; answers within the second obey it. Raises InvalidRequest, Forbidden."""
+        """Store and record one switch; whatever is decided from then on obeys it.
+
+        Raises InvalidRequest, Forbidden, Unavailable."""
         at = self.clock.now_ns()
         row = self._row(ask, caller, at)
         ref = await self.recorder.switch(row, at)
-        epoch = self.store.switch_epoch()
-        self.state.set_switches(self.store.switches(), epoch)
-        return row, epoch, ref
+        return row, self.store.switch_epoch(), ref
 
     @staticmethod
     def _row(ask: SwitchAsk, caller: Caller, at_ns: int) -> SwitchRow:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pdp.core.answer import Answer, PolicyRef, open_requirement
-from pdp.core.facts import NS
+from pdp.core.errors import DeadlineTooShort
+from pdp.core.facts import NS, Identity
 from pdp.core.outcome import Effect, Outcome
 from pdp.core.request import Ask, Caller
 from pdp.ports import Clock, EvidenceSource, RecordRef, Sessions
@@ -14,8 +15,10 @@ from pdp.service.establish import Establish, Established
 from pdp.service.evaluate import Evaluated, settle
 from pdp.service.quota import KillQuota
 from pdp.service.record import Recorder, Recording
-from pdp.service.repeat import Repeats
+from pdp.service.repeat import Claim, Repeats
 from pdp.service.state import Snapshot, State
+
+PIN_NS = NS  # whoever throws a switch wants it obeyed within a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,31 +47,46 @@ class Decide:
     async def __call__(self, ask: Ask, caller: Caller) -> tuple[Answer, RecordRef]:
         """Answer one request; the record is durable when this returns.
 
-        Raises Forbidden, InvalidRequest, Overloaded, Unavailable. Everything else is an answer.
+        Raises Forbidden, InvalidRequest, Overloaded, Unavailable, DeadlineTooShort. Everything else is an answer.
         """
         require_server(caller, ask.target.server)
-        at = self.clock.now_ns()
-        self.kills.check(caller, at)
-        snapshot = self.state.snapshot()
-        identity = await self.establish.identity(ask.credential, caller, ask.target.server, snapshot.registry, at)
-        claim = self.repeats.claim(ask, caller, identity)
-        async with self.repeats.alone(claim):
-            kept = self.repeats.kept(claim, snapshot, at)
-            if kept is not None:
-                return kept, self.recorder.find(kept.decision_id)
-            call = self.establish.call(ask, caller, identity, snapshot, at)
-            try:
-                supported = frozenset(ask.supported_obligations)
-                found = await settle(snapshot.policy, call.facts, at, source=self.evidence, supported=supported)
-                self.kills.note(caller, found.outcome, at)
-                answer = self._answer(call, found, snapshot, at)
-                reply = self.repeats.row(claim, answer, snapshot, at)
-                made = Recording(ask, caller, call, found, snapshot, at, claim.content if claim else None)
-                answer, ref = await self.recorder.decision(made, answer, reply)
-            finally:
-                self.establish.settled(call.call)
-            self.sessions.note(caller, identity, ask.session, answer.effect.value, at)
-            return answer, ref
+        while True:
+            at, snapshot = self.clock.now_ns(), self.state.snapshot()
+            self.kills.check(caller, at)
+            identity = await self.establish.identity(ask.credential, caller, ask.target.server, snapshot.registry, at)
+            claim = self.repeats.claim(ask, caller, identity)
+            async with self.repeats.alone(claim):
+                # fetching keys or waiting for a twin may have taken long: what was pinned is then history
+                if self.clock.now_ns() - at > PIN_NS or self.state.switches is not snapshot.switches:
+                    continue
+                kept = self.repeats.kept(claim, snapshot, at)
+                if kept is not None:
+                    return kept, self.recorder.find(kept.decision_id)
+                answered = await self._decided(ask, caller, identity, claim, snapshot, at)
+                if answered is not None:
+                    return answered
+
+    async def _decided(
+        self, ask: Ask, caller: Caller, identity: Identity, claim: Claim | None, snapshot: Snapshot, at_ns: int
+    ) -> tuple[Answer, RecordRef] | None:
+        """Establish, evaluate, record. None when somebody threw a switch meanwhile: then nothing was recorded."""
+        call = self.establish.call(ask, caller, identity, snapshot, at_ns)
+        try:
+            supported = frozenset(ask.supported_obligations)
+            found = await settle(snapshot.policy, call.facts, at_ns, source=self.evidence, supported=supported)
+            self.kills.note(caller, found.outcome, at_ns)
+            if self.state.switches is not snapshot.switches:
+                return None
+            answer = self._answer(call, found, snapshot, at_ns)
+            reply = self.repeats.row(claim, answer, snapshot, at_ns)
+            made = Recording(ask, caller, call, found, snapshot, at_ns, claim.content if claim else None)
+            answer, ref = await self.recorder.decision(made, answer, reply)
+        finally:
+            self.establish.settled(call.call)
+        self.sessions.note(caller, identity, ask.session, answer.effect.value, at_ns)
+        if answer.effect is Effect.ALLOW and self.clock.now_ns() - at_ns >= self.terms.allow_seconds * NS:
+            raise DeadlineTooShort("service.late", "The answer took longer than it would have held; ask again.")
+        return answer, ref
 
     def _answer(self, call: Established, found: Evaluated, snapshot: Snapshot, at_ns: int) -> Answer:
         outcome = found.outcome

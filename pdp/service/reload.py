@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pdp.core.errors import BundleFault, Fault
+from pdp.core.errors import BundleFault
 from pdp.ports import Clock, PolicySource, RecordRef, Registry, RegistryChange, Subjects
 from pdp.service.record import Recorder
 from pdp.service.state import State
@@ -87,7 +87,7 @@ class Reloads:
         try:
             # the record comes first: no answer under a policy whose activation is not in the log
             await self.recorder.policy_activated(loaded, at)
-        except Fault:
+        except BaseException:  # a caller that went away too: nobody else knows of these processes
             await loaded.engine.close()
             raise
         self.state.activate(loaded)

@@ -2,7 +2,8 @@
 
 The scope is (tenant, caller, verified subject), so nobody reads another's answer by guessing an id; the content
 is compared by a keyed HMAC without credential and deadline. Identity has been verified before anything here is
-called. A subject that was not verified has no scope: its requests are always evaluated.
+called. A subject that was not verified has no scope: its requests are always evaluated. An allow is replayed only
+to the rights it was given to: another agent's token, or one with fewer scopes, is evaluated.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields, is_dataclass
 
 from pdp.core.answer import Answer
-from pdp.core.digest import Json, keyed_index, sha256_hex
+from pdp.core.digest import Json, digest, keyed_index, sha256_hex
 from pdp.core.errors import InvalidRequest
 from pdp.core.facts import Identity
 from pdp.core.outcome import Effect
@@ -26,11 +27,17 @@ KIND = "decide"
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One request id in its scope, and what was asked under it."""
+    """One request id in its scope, and what was asked under it. `rights` is a digest of what the credential says,
+    without its times: a renewed token is the same, another agent's or a narrower one is not."""
 
     tenant: str
     key: str
     content: str
+    rights: str
+
+    def epochs(self, snapshot: Snapshot) -> str:
+        """Changes whenever a kept answer must not be replayed any more."""
+        return f"{snapshot.epochs(self.tenant)}.{self.rights}"
 
 
 class Repeats:
@@ -53,7 +60,7 @@ class Repeats:
         key = keyed_index(
             self._key, "request", caller.tenant, caller.name, subject.issuer, subject.id, ask.request_id
         )
-        return Claim(caller.tenant, key, self.content(ask))
+        return Claim(caller.tenant, key, self.content(ask), digest(_rights(identity)))
 
     @asynccontextmanager
     async def alone(self, claim: Claim | None) -> AsyncIterator[None]:
@@ -84,7 +91,7 @@ class Repeats:
             )
         if row.effect == Effect.DENY:
             return Answer.from_bytes(row.reply)
-        fresh = at_ns < row.valid_until_ns and row.epochs == snapshot.epochs(claim.tenant)
+        fresh = at_ns < row.valid_until_ns and row.epochs == claim.epochs(snapshot)
         return Answer.from_bytes(row.reply) if row.effect == Effect.ALLOW and fresh else None
 
     @staticmethod
@@ -98,10 +105,19 @@ class Repeats:
             kind=KIND,
             effect=answer.effect.value,
             reply=answer.to_bytes(),
-            epochs=snapshot.epochs(claim.tenant),
+            epochs=claim.epochs(snapshot),
             valid_until_ns=answer.valid_until_ns,
             created_ns=at_ns,
         )
+
+
+_TIMES = frozenset({"issued_ns", "expires_ns"})  # verified on every attempt, and different in a renewed token
+
+
+def _rights(identity: Identity) -> Json:
+    """All that policy may ask of a verified identity."""
+    subject = {name: value for name, value in identity.subject.fact().items() if name not in _TIMES}
+    return [subject, identity.agent.fact(), [actor.fact() for actor in identity.actors]]
 
 
 _NOT_CONTENT = frozenset({"credential", "request_id"})

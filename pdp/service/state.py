@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pdp.core.digest import digest
 from pdp.core.errors import Unavailable
 from pdp.core.switches import Switch, Switches
-from pdp.ports import LoadedPolicy, RegistryView, SwitchRow
+from pdp.ports import LoadedPolicy, RegistryView, Store
 
 DRAIN_SECONDS = 5.0  # an engine that was replaced finishes what it was asked
 
@@ -22,24 +22,28 @@ class Snapshot:
     switches: Switches
 
     def epochs(self, tenant: str) -> str:
-        """Changes whenever a kept answer must not be replayed any more."""
+        """Changes with policy, registry and switches: whatever an answer rests on besides the request."""
         return digest([self.policy.digest, self.registry.digest(tenant), self.switches.epoch])
 
 
 class State:
-    """Holds the current snapshot. Every change is a whole new one."""
+    """Holds the current snapshot. Every change is a whole new one.
 
-    def __init__(self, switches: Switches) -> None:
+    Switches are the store's: one that is durable acts, even when whoever set it did not wait for its answer.
+    """
+
+    def __init__(self, store: Store) -> None:
         self._policy: LoadedPolicy | None = None
         self._registry: RegistryView | None = None
-        self._switches = switches
+        self._store = store
+        self._switches = _switches(store)
         self._closing: set[asyncio.Task[None]] = set()
 
     def snapshot(self) -> Snapshot:
         """The current snapshot. Raises Unavailable while there is no policy or no registry."""
         if self._policy is None or self._registry is None:
             raise Unavailable("service.starting", "No policy is active yet; ask again when health says SERVING.")
-        return Snapshot(self._policy, self._registry, self._switches)
+        return Snapshot(self._policy, self._registry, self.switches)
 
     @property
     def policy(self) -> LoadedPolicy | None:
@@ -47,6 +51,9 @@ class State:
 
     @property
     def switches(self) -> Switches:
+        """Those that are durable now; the same value until one changes."""
+        if self._store.switch_epoch() != self._switches.epoch:
+            self._switches = _switches(self._store)
         return self._switches
 
     def activate(self, policy: LoadedPolicy) -> None:
@@ -66,10 +73,6 @@ class State:
     def pin_registry(self, view: RegistryView) -> None:
         self._registry = view
 
-    def set_switches(self, rows: tuple[SwitchRow, ...], epoch: int) -> None:
-        """Take over what the store says."""
-        self._switches = switches_of(rows, epoch)
-
     async def close(self) -> None:
         """Close every engine."""
         for task in list(self._closing):
@@ -79,7 +82,8 @@ class State:
             await self._policy.engine.close()
 
 
-def switches_of(rows: tuple[SwitchRow, ...], epoch: int) -> Switches:
-    """Rows of the store as the pure value."""
+def _switches(store: Store) -> Switches:
+    """What the store holds, as the pure value. The epoch is read first: switches newer than it are read again."""
+    epoch, rows = store.switch_epoch(), store.switches()
     engaged = tuple(Switch(r.tenant, r.scope, r.server, r.value, r.until_ns) for r in rows if r.engaged)
-    return replace(Switches(), engaged=engaged, epoch=epoch)
+    return Switches(engaged, epoch)

@@ -34,7 +34,6 @@ from pdp.core.facts import (
     missing,
 )
 from pdp.core.request import Bearer, Caller, Role
-from pdp.core.switches import Switches
 from pdp.ports import LoadedPolicy, PinnedTool
 from pdp.service.admin import Admin
 from pdp.service.decide import Decide, Terms
@@ -235,7 +234,7 @@ async def services(edges: Any, store: Any) -> Any:
     entropy, clock, key = Entropy(), edges.clock, b"k" * 32
     subjects, registry = Subjects(), Registry()
     sessions = MemorySessions(SessionOptions())
-    state, kills = State(Switches()), KillQuota()
+    state, kills = State(store), KillQuota()
     recorder = Recorder(store, clock, entropy, boot="boot-1", index_key=key)
     establish = Establish(subjects, ArgumentContent(), sessions, store, entropy=entropy, index_key=key)
 

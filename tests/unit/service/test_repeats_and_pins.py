@@ -1,0 +1,188 @@
+"""What a kept answer rests on, and what becomes of a request while it waits."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.tools import resource
+from support.world import NS, Role, World, running
+
+from pdp.core.errors import Unavailable
+from pdp.service.admin import SwitchAsk
+from pdp.tooling.sandbox import ALICE
+from pdp.v1 import decision_pb2, types_pb2
+
+ALLOW, DENY = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY
+ARGUMENTS = {"repo_path": "/r"}
+
+
+@pytest.fixture
+async def world(tmp_path_factory: Any) -> AsyncIterator[World]:
+    async with running(Path(tmp_path_factory.mktemp("w"))) as found:
+        yield found
+
+
+def again(request: decision_pb2.DecideRequest, world: World, **claims: Any) -> decision_pb2.DecideRequest:
+    """The same request under the same id, with another token of the same subject."""
+    made = decision_pb2.DecideRequest()
+    made.CopyFrom(request)
+    made.credential.bearer = world.sandbox.token(ALICE, world.now_ns, aud=resource("git"), **claims)
+    return made
+
+
+async def test_a_renewed_token_of_the_same_rights_gets_the_kept_answer(world: World) -> None:
+    signed_in = world.now_ns // NS
+    request = again(world.ask(ALICE, "git_status", ARGUMENTS), world, auth_time=signed_in)
+    first = await world.decide(request)
+    world.stage.clock.advance(2)
+    renewed = again(request, world, auth_time=signed_in, jti="another")
+    assert first.effect == ALLOW
+    assert (await world.decide(renewed)).decision_id == first.decision_id
+
+
+@pytest.mark.parametrize(
+    ("claims", "code"),
+    [
+        ({"scope": ""}, "scope.missing"),
+        ({"groups": []}, "policy.not_granted"),
+        ({"client_id": "another-agent"}, None),
+        ({"act": {"sub": "middleman"}}, None),
+        ({"amr": ["pwd", "otp"]}, None),
+    ],
+)
+async def test_an_allow_is_not_replayed_to_other_rights(world: World, claims: Any, code: str | None) -> None:
+    request = world.ask(ALICE, "git_status", ARGUMENTS)
+    first = await world.decide(request)
+    other = await world.decide(again(request, world, **claims))
+    assert first.effect == ALLOW
+    assert other.decision_id != first.decision_id
+    assert (other.effect, code in {r.code for r in other.reasons}) == ((DENY, True) if code else (ALLOW, False))
+
+
+async def test_a_switch_acts_although_whoever_set_it_went_away(world: World) -> None:
+    async with world._admitted("operator", "SetSwitch", Role.OPERATE) as operator:
+        setting = asyncio.create_task(
+            world.process.admin.set_switch(SwitchAsk("server", "git", "", True, "stop"), operator)
+        )
+        await asyncio.sleep(0)  # up to the queue of the writer
+        setting.cancel()
+        await asyncio.gather(setting, return_exceptions=True)
+    await world.decide(world.ask(ALICE, "git_log", ARGUMENTS))  # its record lies behind the switch's
+    answer = await world.decide(world.ask(ALICE, "git_status", ARGUMENTS))
+    assert world.process.store.switch_epoch() == 1
+    assert [r.code for r in answer.reasons] == ["switch.server"]
+
+
+class Held:
+    """Holds back one call of an inner object until released."""
+
+    def __init__(self, inner: Any, name: str) -> None:
+        self.inner, self.name = inner, name
+        self.reached, self.release = asyncio.Event(), asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.inner, name)
+        if name != self.name:
+            return found
+
+        async def held(*args: Any, **named: Any) -> Any:
+            self.reached.set()
+            await self.release.wait()
+            return await found(*args, **named)
+
+        return held
+
+
+async def test_a_switch_thrown_while_keys_are_fetched_is_obeyed(world: World) -> None:
+    establish = world.process.services.decide.establish
+    held = Held(establish._subjects, "identify")
+    establish._subjects = held
+    asking = asyncio.create_task(world.decide(world.ask(ALICE, "git_status", ARGUMENTS)))
+    await held.reached.wait()
+    await world.switch("server", server="git")
+    held.release.set()
+    assert [r.code for r in (await asking).reasons] == ["switch.server"]
+
+
+async def test_a_switch_thrown_during_the_evaluation_is_obeyed(world: World) -> None:
+    held = Held(world.process.state.policy.engine, "evaluate")
+    world.process.state.activate(_with_engine(world, held))
+    size = world.process.store.size()
+    asking = asyncio.create_task(world.decide(world.ask(ALICE, "git_status", ARGUMENTS)))
+    await held.reached.wait()
+    await world.switch("server", server="git")
+    held.release.set()
+    assert [r.code for r in (await asking).reasons] == ["switch.server"]
+    assert world.process.store.size() == size + 2  # the switch and the one decision
+
+
+async def test_time_that_passes_while_keys_are_fetched_counts(world: World) -> None:
+    establish = world.process.services.decide.establish
+    held = Held(establish._subjects, "identify")
+    establish._subjects = held
+    request = world.ask(ALICE, "git_status", ARGUMENTS)
+    request.credential.bearer = world.sandbox.token(ALICE, world.now_ns, aud=resource("git"), lifetime_seconds=60)
+    asking = asyncio.create_task(world.decide(request))
+    await held.reached.wait()
+    world.stage.clock.advance(120)
+    held.release.set()
+    assert "subject.expired" in {r.code for r in (await asking).reasons}
+
+
+async def test_a_twin_that_waited_does_not_get_an_allow_of_the_past(world: World) -> None:
+    held = Held(world.process.store, "commit")
+    world.process.recorder._store = held
+    request = world.ask(ALICE, "git_status", ARGUMENTS)
+    first = asyncio.create_task(world.decide(request))
+    await held.reached.wait()
+    twin = asyncio.create_task(world.decide(request))
+    await asyncio.sleep(0.05)
+    world.stage.clock.advance(30)
+    held.release.set()
+    late, fresh = await first, await twin
+    assert (late.status, late.code) == ("DEADLINE_EXCEEDED", "service.late")
+    assert fresh.effect == ALLOW
+    assert fresh.valid_until.seconds * NS > world.now_ns
+
+
+async def test_a_policy_whose_reload_was_cut_short_becomes_active_later(world: World) -> None:
+    reloads, pack = world.process.reloads, world.sandbox.policy / "packs/acme/acme.rego"
+    pack.write_text(pack.read_text() + "\n# stricter\n")
+    source, before = reloads.policies, world.process.state.policy.digest
+    held = Held(source._host, "load")
+    source._host = held
+    cut = asyncio.create_task(reloads(("policy",), by="operator"))
+    await held.reached.wait()
+    cut.cancel()
+    await asyncio.gather(cut, return_exceptions=True)
+    source._host = held.inner
+    await world.reload()
+    assert world.process.state.policy.digest != before
+
+
+async def test_a_policy_whose_activation_could_not_be_recorded_becomes_active_later(world: World) -> None:
+    reloads, pack = world.process.reloads, world.sandbox.policy / "packs/acme/acme.rego"
+    pack.write_text(pack.read_text() + "\n# stricter\n")
+    before, commit = world.process.state.policy.digest, world.process.recorder._commit
+
+    async def unavailable(*_args: Any, **_named: Any) -> None:
+        raise Unavailable("record.unavailable", "the disk is full")
+
+    world.process.recorder._commit = unavailable
+    with pytest.raises(Unavailable):
+        await reloads(("policy",), by="")
+    assert world.process.state.policy.digest == before
+    assert [e.closed for e in world.process.host._engines] == [False, True]
+    world.process.recorder._commit = commit
+    await world.reload()
+    assert world.process.state.policy.digest != before
+
+
+def _with_engine(world: World, engine: Any) -> Any:
+    """The policy in force, its engine replaced; the state must not close the real one meanwhile."""
+    policy = world.process.state.policy
+    world.process.state._policy = None
+    return replace(policy, engine=engine)
