@@ -10,7 +10,7 @@ import pytest
 from pdp.core.decide import RULE, Question, conclude, question
 from pdp.core.digest import sha256_hex
 from pdp.core.errors import EngineFault
-from pdp.core.facts import OK, TargetFact, document
+from pdp.core.facts import OK, TargetFact, document, failed
 from pdp.core.outcome import Effect, Reason
 
 REQUIREMENT = {"kind": "approval", "id": "a", "code": "acme.a", "stage": 1, "ttl_seconds": 60}
@@ -166,3 +166,53 @@ def test_a_list_says_what_is_visible() -> None:
 def test_a_list_decides_no_call(changes: Any) -> None:
     found = conclude(asked("list"), answer(**changes), frozenset())
     assert (found.effect, codes(found), found.visible) == (Effect.DENY, ["policy.not_a_decision"], frozenset())
+
+
+GATE_REASON = {"code": "x.bad", "message": "A check did not pass.", "rule": "pdp.gate", "control": ""}
+PACK_REASON = {"code": "x.bad", "message": "Acme's words.", "rule": "packs.acme.deny", "control": ""}
+BAD = failed("x.bad", "Mend it like this.")
+
+
+def advised(facts: Any, at: int, **changes: Any) -> Any:
+    return conclude(ask(facts, at, lambda _: True), answer(**changes), frozenset())
+
+
+@pytest.mark.parametrize("part", ["server", "arguments", "session"])
+def test_a_failed_check_says_how_to_mend_it(facts: Any, at: int, part: str) -> None:
+    bent = replace(facts, **{part: replace(getattr(facts, part), check=BAD)})
+    found = advised(bent, at, effect="deny", visible=[], reasons=[GATE_REASON, PACK_REASON])
+    assert [r.message for r in found.reasons] == ["Mend it like this.", "Acme's words."]
+    assert (found.effect, codes(found)) == (Effect.DENY, ["x.bad", "x.bad"])
+
+
+def test_a_target_and_an_identity_say_it_too(facts: Any, at: int) -> None:
+    identity = facts.identity
+    for bent in (
+        replace(facts, targets=(replace(facts.targets[0], check=BAD),)),
+        replace(facts, switch=BAD),
+        replace(facts, identity=replace(identity, subject=replace(identity.subject, check=BAD))),
+        replace(facts, identity=replace(identity, agent=replace(identity.agent, check=BAD))),
+    ):
+        hidden = [{"key": "tool:git_status", "reasons": [GATE_REASON]}]
+        found = advised(bent, at, effect="deny", visible=[], reasons=[GATE_REASON], hidden=hidden)
+        assert found.reasons[0].message == "Mend it like this."
+        assert found.hidden[0].reasons[0].message == "Mend it like this."
+
+
+def test_without_advice_the_words_stay(facts: Any, at: int) -> None:
+    silent = replace(facts, server=replace(facts.server, check=failed("x.bad", "")))
+    for asking in (facts, silent):
+        found = advised(asking, at, effect="deny", visible=[], reasons=[GATE_REASON])
+        assert found.reasons[0].message == "A check did not pass."
+
+
+def test_a_list_has_no_call_checks_to_mend(facts: Any, at: int) -> None:
+    bent = replace(facts, phase="list", session=replace(facts.session, check=BAD))
+    found = advised(bent, at, effect="deny", visible=[], reasons=[GATE_REASON])
+    assert found.reasons[0].message == "A check did not pass."
+
+
+def test_advice_changes_nothing_but_words(facts: Any, at: int) -> None:
+    bent = replace(facts, server=replace(facts.server, check=BAD))
+    found = advised(bent, at, visible=["tool:git_status"], reasons=[GATE_REASON], waived=[{"waiver": "w"}])
+    assert (found.effect, found.visible, found.waived) == (Effect.ALLOW, {"tool:git_status"}, ({"waiver": "w"},))
