@@ -287,8 +287,9 @@ def evidence(said: Mapping[str, Any], wanted: Requirement, call: str, at_ns: int
 
 
 def differences(wanted: Any, found: Any, at: str = "") -> Iterator[str]:
-    """What of a nested subset does not hold. Keys that begin with "/" are JSON Pointers into `found`."""
-    if isinstance(wanted, Mapping) and isinstance(found, Mapping):
+    """What of a nested subset does not hold. Keys that begin with "/" are JSON Pointers into `found`; an empty
+    mapping is only in an empty one."""
+    if isinstance(wanted, Mapping) and wanted and isinstance(found, Mapping):
         for key, value in wanted.items():
             if key.startswith("/"):
                 yield from differences(value, resolve(found, key), f"{at}{key}")

@@ -139,14 +139,14 @@ async def test_case(case: Case, way: str, worlds: dict[str, World], ran: Ran) ->
         return
     assert not isinstance(found.answer, Refused), found.answer
     with told("facts"):
-        assert list(differences(case.facts, json.loads(found.document))) == []
+        assert not case.facts or list(differences(case.facts, json.loads(found.document))) == []
     with told("decision"):
         if isinstance(found.answer, ListAnswer):
             _check_list(case, found.answer, world)
         else:
             _check_decision(case, found.answer, found, world)
     with told("record"):
-        assert list(differences(case.record, found.fields)) == []
+        assert not case.record or list(differences(case.record, found.fields)) == []
         _check_record(case, found.answer, found, world)
 
 
