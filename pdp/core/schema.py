@@ -7,7 +7,7 @@ counts as open, and a property that only a pattern admits counts as undeclared.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -17,6 +17,7 @@ Path: TypeAlias = tuple[str | int, ...]
 _Proof: TypeAlias = frozenset[tuple[int, frozenset[str]]]
 
 _TYPES = frozenset({"object", "array", "string", "number", "integer", "boolean", "null"})
+_SCALARS = (str, int, float, type(None))
 _CONTAINERS = frozenset({"object", "array"})
 _IN_PLACE_LISTS = ("allOf", "anyOf", "oneOf")
 _IN_PLACE = ("if", "then", "else")
@@ -64,18 +65,24 @@ def undeclared(schema: Json, value: Json) -> Iterator[Path]:
     pending: list[tuple[Path, list[Json], Json]] = [((), [schema], value)]
     while pending:
         path, schemas, item = pending.pop()
-        if not isinstance(item, Mapping | Sequence) or isinstance(item, str):
-            continue
         key = tuple(map(id, schemas))
         level = levels.get(key) or levels.setdefault(key, _level(_flatten(schema, schemas)))
         if isinstance(item, Mapping):
             if level.names or not path:
                 yield from ((*path, name) for name in item if name not in level.declared)
-            pending.extend(
-                ((*path, name), level.declared.get(name, level.others), member) for name, member in item.items()
+            members: Iterable[tuple[str | int, Json, list[Json]]] = (
+                (name, member, level.declared.get(name, level.others)) for name, member in item.items()
             )
+        elif isinstance(item, Sequence) and not isinstance(item, str):
+            members = ((index, member, level.at(index)) for index, member in enumerate(item))
         else:
-            pending.extend(((*path, index), level.at(index), member) for index, member in enumerate(item))
+            continue
+        # where no schema applies any more, none declares names
+        pending += [
+            ((*path, part), below, member)
+            for part, member, below in members
+            if below and not isinstance(member, _SCALARS)
+        ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Strict JSON: the one reader for JSON that somebody else wrote (DESIGN section 3, "malformed request").
 
 Two readers that understand the same bytes differently are a way around policy, so what is ambiguous is refused:
-duplicate keys at any depth, numbers that lose value, text that is not well-formed Unicode. Everything that
+duplicate keys at any depth, numbers out of range, text that is not well-formed Unicode. Everything that
 passes has canonical bytes (`digest.canonical`). Messages say what is wrong and where, never a key or a value.
 """
 
@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 
 from pdp.core.digest import INT64_MAX, INT64_MIN, Json
 from pdp.core.errors import InvalidRequest
@@ -18,6 +19,7 @@ from pdp.core.errors import InvalidRequest
 MAX_BYTES = 262_144
 MAX_DEPTH = 32  # the outermost object or array is depth 1
 _MAX_DIGITS = 20  # int64 needs 19 and a sign
+_ZERO = frozenset("-.0")
 _EXACT = 2**53  # beyond this, a number written with a fraction or exponent is no longer exact
 _BOM = b"\xef\xbb\xbf"
 
@@ -119,7 +121,9 @@ def _fraction(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
         raise _Number("has a number that is too large; send it as a string")
-    if abs(value) > _EXACT and value.is_integer():
+    if value == 0 and not _ZERO.issuperset(text.lower().partition("e")[0]):
+        raise _Number("has a number that is too small; send it as a string")
+    if abs(value) > _EXACT or (abs(value) == _EXACT and Decimal(text) != value):
         raise _Number("has a large number with a fraction or exponent; write it as an integer or as a string")
     return value
 

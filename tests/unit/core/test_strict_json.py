@@ -29,6 +29,7 @@ def refusal(raw: Any, **limits: Any) -> Any:
         (b"9223372036854775807", 2**63 - 1, 0),
         (b"-9223372036854775808", -(2**63), 0),
         (b"9007199254740992.0", 2.0**53, 0),
+        (b"0.00e-999", 0.0, 0),
         (b"1.7976931348623157e-308", 1.7976931348623157e-308, 0),
     ],
 )
@@ -61,6 +62,10 @@ def test_what_is_read(raw: Any, value: Any, depth: Any) -> None:
         (b"-9223372036854775809", "int64"),
         pytest.param(b"1" * 5000, "int64", id="5000 digits"),
         (b"9007199254740994.0", "large number"),
+        (b"9007199254740993.0", "large number"),
+        (b"-9007199254740992.5", "large number"),
+        (b"1e-400", "too small"),
+        (b"-0.1E-400", "too small"),
         (b"1e300", "large number"),
         (b"1e999", "too large"),
         (b"NaN", "NaN"),
