@@ -12,7 +12,7 @@ from typing import Any
 import click
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pdp.client import Client, Decision, Session, Tls, ToolCall
+from pdp.client import Client, Decision, PlaintextRefusedError, Session, Tls, ToolCall
 from pdp.core.errors import ConfigurationFault
 from pdp.settings import problems, read_yaml
 
@@ -66,7 +66,8 @@ def decide(path: Path, as_json: bool, timeout: float) -> None:
     asked = _read(path)
     folder = path.parent
     token = _text(folder, asked.caller_token_file, "caller_token_file")
-    tls = Tls.from_files(ca=folder / asked.ca_file) if asked.ca_file else None
+    ca = _bytes(folder, asked.ca_file, "ca_file")
+    tls = None if ca is None else Tls(ca)
     call = ToolCall(
         server=asked.server,
         tool=asked.tool,
@@ -74,8 +75,14 @@ def decide(path: Path, as_json: bool, timeout: float) -> None:
         definition=_bytes(folder, asked.definition_file, "definition_file"),
     )
     session = Session(id=asked.session.id, task=asked.session.task) if asked.session else None
-    with Client(asked.target, tls=tls, token=token, timeout=timeout, obligations=asked.obligations) as pdp:
-        bearer = _text(folder, asked.bearer_file, "bearer_file")
+    bearer = _text(folder, asked.bearer_file, "bearer_file")
+    try:
+        client = Client(asked.target, tls=tls, token=token, timeout=timeout, obligations=asked.obligations)
+    except PlaintextRefusedError:
+        raise click.UsageError(
+            f"{path.name}: target: beyond unix:/PATH, 127.0.0.1:PORT and [::1]:PORT only TLS is spoken; give ca_file"
+        ) from None
+    with client as pdp:
         decision = pdp.decide(call, bearer, session=session, request_id=asked.request_id)
     click.echo(json.dumps(_facts(decision), indent=2) if as_json else _lines(decision))
     sys.exit(FAULT if decision.code.startswith("client.") else EXIT[decision.effect])

@@ -30,7 +30,12 @@ SCOPES = {
 @click.argument("name", required=False, default="")
 @click.option("--server", default="", help="The server of a tool (scope tool).")
 @click.option("--target", required=True, help="unix:/PATH, 127.0.0.1:PORT, or HOST:PORT with --ca.")
-@click.option("--token-file", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--token-file",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The operator's caller token.",
+)
 @click.option("--ca", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="PEM, for TLS.")
 @click.option("--reason", default="", help="For the record.")
 def switch(
@@ -54,8 +59,10 @@ def switch(
     tls = Tls.from_files(ca=ca) if ca else None
     try:
         check(target, tls)
-    except PlaintextRefusedError as error:
-        raise click.UsageError(str(error)) from None
+    except PlaintextRefusedError:
+        raise click.UsageError(
+            "--target: beyond unix:/PATH, 127.0.0.1:PORT and [::1]:PORT only TLS is spoken; give --ca"
+        ) from None
     options = list(OPTIONS)
     channel = (
         grpc.secure_channel(target, tls.credentials(), options) if tls else grpc.insecure_channel(target, options)

@@ -301,4 +301,4 @@ def _show_report(report: Report) -> None:
     for problem in report.problems:
         console.print(f"[bold]{escape(problem.where)}[/bold]: {escape(problem.what)} ({problem.code})")
         console.print(f"  to fix: {escape(problem.fix)}")
-    console.print("Everything verifies." if report.ok else f"{len(report.problems)} problems.")
+    console.print("Everything verifies." if report.ok else f"Problems: {len(report.problems)}.")
