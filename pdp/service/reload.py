@@ -81,8 +81,8 @@ class Reloads:
                 await self.recorder.policy_refused(fault, at)
             self.policy_failure = Failure(fault.code, fault.message, at)
             return Reloaded("policy", False, False, active.digest if active else "", self.policy_failure)
-        self.policy_failure = None
         if loaded is None:
+            self.policy_failure = None
             return Reloaded("policy", True, False, active.digest if active else "")
         try:
             # the record comes first: no answer under a policy whose activation is not in the log
@@ -91,7 +91,7 @@ class Reloads:
             await loaded.engine.close()
             raise
         self.state.activate(loaded)
-        self.policy_since_ns = at
+        self.policy_failure, self.policy_since_ns = None, at
         return Reloaded("policy", True, True, loaded.digest)
 
     async def _reload_registry(self) -> Reloaded:

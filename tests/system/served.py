@@ -111,7 +111,7 @@ def caller_options(name: str, **rights: Any) -> dict[str, Any]:
     return {**base, "roles": ["decide"], "servers": ["*"], **rights}
 
 
-def ask(  # noqa: PLR0917 - a call in a line
+def ask(
     tool: str = "git_status",
     arguments: Mapping[str, Any] | bytes | None = None,
     *,
@@ -265,7 +265,9 @@ class Asking:
         """Every durable record, oldest first: of one kind and with these fields, if given."""
         found = [json.loads(data) for _, data in stored(self.world)]
         return [
-            r for r in found if kind in ("", r["kind"]) and all(r.get(name) == value for name, value in fields.items())
+            r
+            for r in found
+            if kind in ("", r["kind"]) and all(r.get(name) == value for name, value in fields.items())
         ]
 
 
@@ -337,7 +339,6 @@ class Served(Asking):
             self.loop.call_soon_threadsafe(self._stop.set)
             self._thread.join(START_SECONDS)
 
-
     def activate(self, *modules: Module, packs: Sequence[str] | None = None, deadline_ms: int = 1000) -> None:
         """Make a bundle active that the load gate never saw: a real engine on exactly these modules."""
         bundle = Bundle(modules, b"{}", b"{}", b"{}", "ungated", ())
@@ -397,7 +398,6 @@ class Spawned(Asking):
         *,
         prefix: Any = None,
         environment: Mapping[str, str] | None = None,
-        setup: Any = None,
         wait: bool = True,
     ) -> None:
         super().__init__(world)
@@ -409,7 +409,6 @@ class Spawned(Asking):
             stdout=subprocess.DEVNULL,
             stderr=self._errors,
             env={**clean_environment(), **(environment or {})},
-            preexec_fn=setup,
         )
         self._ready = ready
         if wait:

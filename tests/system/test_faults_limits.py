@@ -175,7 +175,7 @@ class Broken:
     def __init__(self, error: BaseException) -> None:
         self._error = error
 
-    async def evaluate(self, asked: Any) -> bytes:
+    async def evaluate(self, _asked: Any) -> bytes:
         raise self._error
 
     async def close(self) -> None:
@@ -184,7 +184,13 @@ class Broken:
 
 @pytest.mark.parametrize(
     "error",
-    [RuntimeError(SECRET), KeyError(SECRET), TimeoutError(SECRET), asyncio.CancelledError(SECRET), SystemExit(SECRET)],
+    [
+        RuntimeError(SECRET),
+        KeyError(SECRET),
+        TimeoutError(SECRET),
+        asyncio.CancelledError(SECRET),
+        SystemExit(SECRET),
+    ],
     ids=lambda e: type(e).__name__,
 )
 def test_a_bug(server: Served, caplog: pytest.LogCaptureFixture, error: BaseException) -> None:

@@ -1,6 +1,7 @@
 """What goes wrong in policy: DENY with a code, recorded, an alarm in the log, and nobody else is hurt.
 
-The load gate keeps such policies out, so most of them are put into a running server behind its back, on a real engine.
+The load gate keeps such policies out, so most of them are put into a running server behind its back,
+on a real engine.
 """
 
 import concurrent.futures
@@ -16,32 +17,13 @@ import grpc
 import pytest
 from served import ALLOW, DENY, SAFE, Refused, Served, ask, codes, make_world, served, until
 from shifting import Shifting
+from ungated import ALLOWS, FOREVER, rego
 
 from pdp.core.errors import EngineFault
 from pdp.core.policy import Module
 from pdp.engines.bundle import read_bundle, shipped_rego
 from pdp.service.quota import WINDOW_NS
 from pdp.v1 import admin_pb2, decision_pb2
-
-ALLOWS = """{
-    "effect": "allow",
-    "reasons": [{"code": "test.ok", "message": "", "rule": "test", "control": ""}],
-    "requirements": [],
-    "obligations": [],
-    "visible": [input.targets[0].key],
-    "hidden": [],
-    "waived": [],
-}"""
-# git_status is allowed; anything else is what a test makes of it
-ELSE = f"""package pdp
-
-import rego.v1
-
-tool := input.targets[0].name
-decision := {ALLOWS} if tool == "git_status"
-"""
-# an endless loop cannot be written in Rego; this one takes about as long as anybody would wait
-FOREVER = "count({1 | some i in numbers.range(1, 9000); some j in numbers.range(1, 9000); i * j < 0})"
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +32,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     callers = {name: {"max_worker_kills_per_minute": 1000} for name in ("gateway", "second")}
     with served(make_world(tmp_path_factory.mktemp("s") / "w", {"identity": {"callers": callers}})) as found:
         yield found
-
-
-def rego(text: str) -> Module:
-    return Module("pdp/main.rego", text, shipped=True)
 
 
 def denied(server: Served, code: str, /, **asked: Any) -> decision_pb2.DecideResponse:
@@ -73,7 +51,11 @@ def denied(server: Served, code: str, /, **asked: Any) -> decision_pb2.DecideRes
     ("case", "rule", "code"),
     [
         ("undefined", 'decision := {} if tool == "nothing"', "policy.undefined"),
-        ("conflict", 'decision := {"a": 1} if tool == "git_log"\ndecision := {"a": 2} if tool == "git_log"', "policy.error"),
+        (
+            "conflict",
+            'decision := {"a": 1} if tool == "git_log"\ndecision := {"a": 2} if tool == "git_log"',
+            "policy.error",
+        ),
         ("runtime error", 'decision := {"effect": 1 / count([])} if tool == "git_log"', "policy.error"),
         ("a type that a builtin refuses", 'decision := {"e": upper(count([]))} if tool == "git_log"', "policy.error"),
         ("text", 'decision := "allow" if tool == "git_log"', "policy.not_a_decision"),
@@ -108,13 +90,13 @@ def denied(server: Served, code: str, /, **asked: Any) -> decision_pb2.DecideRes
     ids=lambda v: v if isinstance(v, str) and len(v) < 32 and ":=" not in v else "",
 )
 def test_a_policy_that_does_not_decide(server: Served, case: str, rule: str, code: str) -> None:
-    server.activate(rego(f"{ELSE}{rule}\n"))
+    server.activate(rego(rule))
     denied(server, code, tool="git_log")
     assert server.decide().effect == ALLOW  # the others go on
 
 
 def test_the_operator_hears_of_it(server: Served, caplog: pytest.LogCaptureFixture) -> None:
-    server.activate(rego(f'{ELSE}decision := {{"e": 1 / count([])}} if input.arguments.value.repo_path == "zq-secret"\n'))
+    server.activate(rego('decision := {"e": 1 / count([])} if input.arguments.value.repo_path == "zq-secret"'))
     with caplog.at_level(logging.ERROR, "pdp.policy"):
         denied(server, "policy.error", tool="git_log", arguments={"repo_path": "zq-secret"})
     assert "policy.error" in caplog.text
@@ -123,7 +105,7 @@ def test_the_operator_hears_of_it(server: Served, caplog: pytest.LogCaptureFixtu
 
 
 def test_a_policy_that_loops(server: Served) -> None:
-    server.activate(rego(f'{ELSE}decision := {{"n": {FOREVER}}} if tool == "git_log"\n'), deadline_ms=300)
+    server.activate(rego(f'decision := {{"n": {FOREVER}}} if tool == "git_log"'), deadline_ms=300)
     server.kills.clear()
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         neighbours = [pool.submit(server.decide) for _ in range(4)]
@@ -137,7 +119,7 @@ def test_a_policy_that_loops(server: Served) -> None:
 
 
 def test_a_policy_that_overflows_the_stack(server: Served) -> None:
-    server.activate(rego(f'{ELSE}decision := {{"n": f(1)}} if tool == "git_log"\n\nf(x) := f(x + 1)\n'))
+    server.activate(rego('decision := {"n": f(1)} if tool == "git_log"\n\nf(x) := f(x + 1)'))
     server.kills.clear()
     denied(server, "policy.crashed", tool="git_log")
     assert server.kills == ["crashed"]
@@ -153,7 +135,7 @@ def children(pid: int) -> set[int]:
 
 
 def test_a_worker_is_killed_in_mid_flight(server: Served) -> None:
-    server.activate(rego(f'{ELSE}decision := {{"n": {FOREVER}}} if tool == "git_log"\n'), deadline_ms=30_000)
+    server.activate(rego(f'decision := {{"n": {FOREVER}}} if tool == "git_log"'), deadline_ms=30_000)
     server.kills.clear()
     engine: Any = server.process.state.snapshot().policy.engine
     (worker,) = until(lambda: children(engine.zygote_pid))
@@ -169,7 +151,7 @@ def test_a_worker_is_killed_in_mid_flight(server: Served) -> None:
 
 
 def test_no_worker_can_be_had(server: Served) -> None:
-    server.activate(rego(ELSE))
+    server.activate(rego())
     engine: Any = server.process.state.snapshot().policy.engine
     server.run(engine.close())
     denied(server, "policy.unavailable")
@@ -206,7 +188,7 @@ class Wrong:
     def __init__(self, code: str) -> None:
         self._code = code
 
-    async def evaluate(self, asked: Any) -> bytes:
+    async def evaluate(self, _asked: Any) -> bytes:
         raise EngineFault(self._code, "as the port allows", detail="for the operator")
 
     async def close(self) -> None:
@@ -224,7 +206,7 @@ def test_an_engine_of_another_revision(server: Served) -> None:
     """The bytes of an answer to another question are no answer to this one."""
 
     class Late(Wrong):
-        async def evaluate(self, asked: Any) -> bytes:
+        async def evaluate(self, _asked: Any) -> bytes:
             key = "tool:git_status"
             return json.dumps(
                 {
@@ -242,11 +224,13 @@ def test_an_engine_of_another_revision(server: Served) -> None:
     denied(server, "policy.not_a_decision", tool="git_log")
 
 
-OBLIGE = ALLOWS.replace('"obligations": []', '"obligations": [{"kind": "redact", "code": "test.redact", "field": "x"}]')
+OBLIGE = ALLOWS.replace(
+    '"obligations": []', '"obligations": [{"kind": "redact", "code": "test.redact", "field": "x"}]'
+)
 
 
 def test_an_obligation_that_the_caller_does_not_support(server: Served) -> None:
-    server.activate(rego(f'{ELSE}decision := {OBLIGE} if tool == "git_log"\n'))
+    server.activate(rego(f'decision := {OBLIGE} if tool == "git_log"'))
     answer = denied(server, "obligation.unsupported", tool="git_log")
     assert "redact" in answer.reasons[0].message
     assert not answer.obligations
@@ -263,7 +247,7 @@ def test_a_caller_that_costs_too_many_workers_waits(tmp_path: Path) -> None:
     clock = Shifting()
     world = make_world(tmp_path / "w", {"identity": {"callers": callers}})
     with served(world, surroundings=clock.surroundings()) as server:
-        server.activate(rego(f'{ELSE}decision := {{"n": f(1)}} if tool == "git_log"\n\nf(x) := f(x + 1)\n'))
+        server.activate(rego('decision := {"n": f(1)} if tool == "git_log"\n\nf(x) := f(x + 1)'))
         for _ in range(3):
             denied(server, "policy.crashed", tool="git_log")
         decisions = len(server.records("decision"))
@@ -301,7 +285,9 @@ def test_a_bundle_is_broken_on_disk_while_we_run(tmp_path: Path, case: str, code
             case "no rego":
                 file.write_text(f"{good}\nallow contains {{")
             case "refused by the gate":
-                file.write_text(good + '\nallow contains {"target": t.key, "code": "acme.all"} if some t in input.targets\n')
+                file.write_text(
+                    good + '\nallow contains {"target": t.key, "code": "acme.all"} if some t in input.targets\n'
+                )
             case "writable by all":
                 file.chmod(0o666)
             case "broken data":
@@ -348,13 +334,13 @@ def test_nothing_is_served_when_the_first_bundle_is_broken(tmp_path: Path) -> No
 
 def test_a_request_is_evaluated_under_one_policy_from_end_to_end(server: Served) -> None:
     """A swap in mid-flight changes nothing for who is under way."""
-    server.activate(rego(f'{ELSE}decision := {ALLOWS} if {{ tool == "git_log"; {FOREVER} > -1 }}\n'), deadline_ms=30_000)
+    server.activate(rego(f'decision := {ALLOWS} if {{ tool == "git_log"; {FOREVER} > -1 }}'), deadline_ms=30_000)
     slow = server.process.state.snapshot().policy
     engine: Any = slow.engine
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         under_way = pool.submit(server.decide, ask("git_log", bearer=server.alice()))
         until(lambda: engine._pool._links and any(link.flight for link in engine._pool._links))
-        server.activate(rego(ELSE))
+        server.activate(rego())
         assert server.decide().policy.digest != slow.digest
         for pid in children(engine.zygote_pid):
             os.kill(pid, signal.SIGKILL)  # not to wait for it

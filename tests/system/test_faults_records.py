@@ -1,6 +1,5 @@
 """What goes wrong when a record cannot be made durable: UNAVAILABLE, health NOT_SERVING, and no answer leaves."""
 
-import os
 import resource
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import grpc
 import pytest
 import strace_order
 from served import ALLOW, Asking, Refused, Spawned, ask, make_world, served, spawned, store_file, stored, until
+from ungated import ALLOWS, rego
 
 from pdp.tooling.sandbox import Sandbox
 from pdp.v1 import admin_pb2
@@ -252,17 +252,16 @@ def test_no_answer_of_a_batch_leaves_when_its_commit_fails(tmp_path: Path) -> No
 def test_a_store_that_others_may_write_is_not_opened(tmp_path: Path) -> None:
     world = make_world(tmp_path / "w")
     store_file(world).parent.mkdir(mode=0o700)
-    os.chmod(store_file(world).parent, 0o777)
+    store_file(world).parent.chmod(0o777)
     with pytest.raises(Exception, match="written by others"):
         served(world).__enter__()
 
 
 def test_a_record_too_large_for_the_log_is_a_denial_that_fits(tmp_path: Path) -> None:
-    from test_faults_policy import ALLOWS, ELSE, rego  # noqa: PLC0415 - a policy that grants with too many words
-
-    words = '[{"code": sprintf("c%d", [i]), "message": "", "rule": "test", "control": ""} | some i in numbers.range(1, 2000)]'
+    words = '[{"code": sprintf("c%d", [i]), "message": "", "rule": "test", "control": ""} | some i in ns]'
+    rule = f'decision := object.union({ALLOWS}, {{"reasons": {words}}}) if tool == "git_log"'
     with served(make_world(tmp_path / "w")) as server:
-        server.activate(rego(f'{ELSE}decision := object.union({ALLOWS}, {{"reasons": {words}}}) if tool == "git_log"\n'))
+        server.activate(rego(f"ns := numbers.range(1, 2000)\n{rule}"))
         answer = server.decide(tool="git_log")
         assert answer.effect != ALLOW
         assert [r.code for r in answer.reasons] == ["record.too_large"]

@@ -1,4 +1,4 @@
-"""What goes wrong with servers, tools, their manifests and arguments: DENY with a code, recorded, the rest goes on."""
+"""What goes wrong with servers, tools, manifests and arguments: DENY with a code, recorded; the rest goes on."""
 
 import json
 import shutil
@@ -43,7 +43,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield found
 
 
-def denied(server: Served, request: Any = None, /, **asked: Any) -> tuple[decision_pb2.DecideResponse, dict[str, Any]]:
+def denied(
+    server: Served, request: Any = None, /, **asked: Any
+) -> tuple[decision_pb2.DecideResponse, dict[str, Any]]:
     """Ask, be denied, and give the answer with its record."""
     answer = server.decide(request, **asked)
     assert answer.effect == DENY
