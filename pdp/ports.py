@@ -113,7 +113,7 @@ class Subjects(Protocol):
         ...
 
     def key_status(self, at_ns: int) -> Mapping[str, Json]:
-        """Per issuer: source kind, number of keys, age in seconds; for GetStatus."""
+        """Per issuer: its tenant, source kind, number of keys, age in seconds; for GetStatus."""
         ...
 
 

@@ -75,8 +75,11 @@ class VerifiedSubjects:
         return found
 
     def key_status(self, at_ns: int) -> Mapping[str, Json]:
-        """See `ports.Subjects.key_status`: issuer to {source, keys, age_seconds, problem}."""
-        return {name: issuer.keys.status(at_ns) for name, issuer in self._issuers.items()}
+        """See `ports.Subjects.key_status`: issuer to {tenant, source, keys, age_seconds, problem}."""
+        return {
+            name: {"tenant": issuer.options.tenant, **issuer.keys.status(at_ns)}
+            for name, issuer in self._issuers.items()
+        }
 
     async def _bearer(self, token: str, caller: Caller, audiences: tuple[str, ...], at_ns: int) -> Identity | Refusal:
         verified = await self._verifier.verify(token, at_ns)

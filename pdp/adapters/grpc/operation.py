@@ -90,7 +90,7 @@ def switch_response(row: SwitchRow, epoch: int, record: RecordRef) -> admin_pb2.
 
 
 def status_response(status: Status, caller: Caller) -> admin_pb2.GetStatusResponse:
-    """What runs. An operator of one tenant sees the registry and the switches of that tenant, and those of all."""
+    """What runs. An operator of one tenant sees the registry, keys and switches of that tenant, and those of all."""
     found = admin_pb2.GetStatusResponse(
         version=status.version,
         serving=_SERVING.get(status.serving, admin_pb2.SERVING_STATE_NOT_SERVING),
@@ -98,7 +98,7 @@ def status_response(status: Status, caller: Caller) -> admin_pb2.GetStatusRespon
         time=fields.timestamp(status.at_ns),
         policy=_policy(status),
         registries=_registries(status, caller),
-        key_sets=_key_sets(status),
+        key_sets=_key_sets(status, caller),
         switches=_switches(status.switches, caller),
         switch_epoch=status.switch_epoch,
         store=admin_pb2.StoreStatus(log=status.log, records=status.records),
@@ -143,8 +143,13 @@ def _problem(code: str, at_ns: int, advice: str = "") -> admin_pb2.Fault | None:
 
 
 def _switches(rows: Iterable[SwitchRow], caller: Caller) -> Iterable[admin_pb2.Switch]:
-    seen = [row for row in rows if row.tenant in ("", caller.tenant) or caller.tenant == ANY_TENANT]
+    seen = [row for row in rows if caller.tenant == ANY_TENANT or _concerns(row, caller.tenant)]
     return map(_switch, sorted(seen, key=lambda row: (_BREADTH.index(row.scope), row.tenant, row.server, row.value)))
+
+
+def _concerns(row: SwitchRow, tenant: str) -> bool:
+    """Whether a switch can touch a tenant; one set for every tenant may name a single one."""
+    return row.tenant in ("", tenant) and (row.scope != "tenant" or row.value == tenant)
 
 
 def _switch(row: SwitchRow) -> admin_pb2.Switch:
@@ -208,9 +213,9 @@ def _denied(key: str, code: str) -> admin_pb2.DeniedTool:
     return admin_pb2.DeniedTool(server=server, name=name, reasons=[types_pb2.Reason(code=code, rule="service")])
 
 
-def _key_sets(status: Status) -> Iterable[admin_pb2.KeySetStatus]:
+def _key_sets(status: Status, caller: Caller) -> Iterable[admin_pb2.KeySetStatus]:
     for issuer, entry in sorted(status.keys.items()):
-        if isinstance(entry, Mapping):
+        if isinstance(entry, Mapping) and caller.tenant in (ANY_TENANT, entry.get("tenant")):
             found = admin_pb2.KeySetStatus(
                 issuer=issuer,
                 keys=_number(entry, "keys"),

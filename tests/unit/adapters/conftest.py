@@ -111,7 +111,10 @@ class Subjects:
         return Identity(subject, AgentFact(OK, "verified", "assistant"))
 
     def key_status(self, _at_ns: Any) -> Any:
-        return {"https://id.example": {"source": "file", "keys": 2, "age_seconds": 5, "problem": ""}}
+        status = {"source": "file", "keys": 2, "age_seconds": 5, "problem": ""}
+        return {
+            f"https://{host}.example": {"tenant": t, **status} for host, t in (("id", "acme"), ("their", "other"))
+        }
 
 
 class View:

@@ -228,6 +228,7 @@ async def test_status_shows_an_operator_its_own_tenant(pdp: Any, as_caller: Any)
     assert [p.name for p in own.policy.packs] == ["acme"]
     (keys,) = own.key_sets
     assert (keys.issuer, keys.keys) == ("https://id.example", 2)
+    assert [k.issuer for k in everything.key_sets] == ["https://id.example", "https://their.example"]
     assert keys.fetched_at.seconds == own.time.seconds - 5
     assert own.engine.engine == "stand-in/1"
     assert [s.scope for s in own.switches] == [admin_pb2.SWITCH_SCOPE_EVERYTHING, admin_pb2.SWITCH_SCOPE_TENANT]
@@ -240,6 +241,8 @@ async def test_another_tenants_switches_are_not_shown(pdp: Any, as_caller: Any, 
     wanted = admin_pb2.Switch(scope=admin_pb2.SWITCH_SCOPE_AGENT, value="bot", engaged=True)
     request = admin_pb2.SetSwitchRequest(request_id="s", switch=wanted)
     await pdp.admin.SetSwitch(request, metadata=as_caller("theirs"))
+    named = admin_pb2.Switch(scope=admin_pb2.SWITCH_SCOPE_TENANT, value="other", reason="incident", engaged=True)
+    await pdp.admin.SetSwitch(admin_pb2.SetSwitchRequest(request_id="t", switch=named), metadata=as_caller("root"))
     own = await pdp.admin.GetStatus(admin_pb2.GetStatusRequest(), metadata=as_caller(OPERATOR))
     assert not own.switches
 

@@ -33,6 +33,7 @@ def problem(world: Any, at: int = NOW) -> Any:
 
 async def test_keys_are_fetched_once_and_served_from_memory(remote: Any, key_server: Any) -> None:
     assert remote.identity.key_status(NOW * NS)[ISSUER] == {
+        "tenant": "acme",
         "source": "url",
         "keys": 0,
         "age_seconds": NOW,
@@ -42,6 +43,7 @@ async def test_keys_are_fetched_once_and_served_from_memory(remote: Any, key_ser
         assert await remote.code(remote.token(), at=NOW + second) == ""
     assert key_server.hits == 1
     assert remote.identity.key_status((NOW + 19) * NS)[ISSUER] == {
+        "tenant": "acme",
         "source": "url",
         "keys": 1,
         "age_seconds": 19,
