@@ -19,7 +19,7 @@ from pdp.core.errors import ConfigurationFault, Fault
 from pdp.engines.bundle import shipped_rego
 from pdp.engines.embedded import EngineHost
 from pdp.engines.options import EmbeddedOptions, PoolOptions, default_workers
-from pdp.engines.source import EmbeddedSource
+from pdp.engines.source import FolderSource, Host
 from pdp.identity.component import Identity
 from pdp.ports import Entropy, EvidenceSource
 from pdp.registry.load import SignedRegistry
@@ -79,7 +79,7 @@ class Process:
     store: SqliteStore
     clock: StoreClock
     identity: Identity
-    host: EngineHost
+    host: Host
     recorder: Recorder
     reloads: Reloads
     admin: Admin
@@ -105,8 +105,8 @@ def _build(settings: Settings, store: SqliteStore, surroundings: Surroundings) -
     registry = SignedRegistry(settings.registry, high_water=store.high_water)
     content = ArgumentContent(settings.content)
     sessions = MemorySessions(settings.sessions)
-    host = EngineHost(_engine_options(settings.policy), on_kill=_killed)
-    policies = EmbeddedSource(host, shipped_rego(), settings.policy.folder)
+    host = _engine_host(settings.policy, entropy)
+    policies = FolderSource(host, shipped_rego(), settings.policy.folder)
     state = State(store)
     recorder = Recorder(store, clock, entropy, boot=store.boot, index_key=index_key)
     options = settings.service
@@ -135,6 +135,19 @@ def _build(settings: Settings, store: SqliteStore, surroundings: Surroundings) -
         reflection_on=not settings.production,
     )
     return Process(settings, state, store, clock, identity, host, recorder, reloads, admin, services, server)
+
+
+def _engine_host(policy: PolicyOptions, entropy: Entropy) -> Host:
+    if policy.opa is None:
+        return EngineHost(_engine_options(policy), on_kill=_killed)
+    try:
+        from pdp.engines.opa_host import OpaHost  # noqa: PLC0415 - an extra, and half a second of imports
+    except ImportError:
+        raise ConfigurationFault(
+            "engine.distribution", "policy.engine: opa needs opa-python-client; install pdp[server,opa]."
+        ) from None
+    token = secret(policy.opa.token) if policy.opa.token else b""
+    return OpaHost(policy.opa, entropy, token=token, memory_mb=policy.memory_mb, on_kill=_killed)
 
 
 def _engine_options(policy: PolicyOptions) -> EmbeddedOptions:

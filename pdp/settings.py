@@ -20,6 +20,7 @@ from pdp.adapters.grpc.options import ServerOptions
 from pdp.content.options import ContentOptions
 from pdp.core.digest import Json, digest
 from pdp.core.errors import ConfigurationFault
+from pdp.engines.opa_options import OpaOptions
 from pdp.identity.options import IdentityOptions
 from pdp.registry.options import RegistryOptions
 from pdp.sessions.options import SessionOptions
@@ -58,6 +59,16 @@ class PolicyOptions(BaseModel):
     workers: int | None = Field(None, ge=1, le=256, description="Policy workers; one per spare core if unset.")
     deadline_ms: int = Field(250, ge=1, le=60_000, description="For one evaluation; later is DENY policy.timeout.")
     memory_mb: int = Field(1024, ge=128, le=65_536, description="Address space of one worker.")
+    engine: Literal["embedded", "opa"] = Field(
+        "embedded", description="Which engine answers; `opa` needs policy.opa."
+    )
+    opa: OpaOptions | None = Field(None, description="With engine: opa, which OPA.")
+
+    @model_validator(mode="after")
+    def _one_engine(self) -> Self:
+        if (self.engine == "opa") != (self.opa is not None):
+            raise ValueError("policy.engine: opa and the section policy.opa go together")
+        return self
 
 
 class Settings(BaseModel):

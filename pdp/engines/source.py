@@ -1,4 +1,4 @@
-"""The policy source for the embedded engine: folders are read, gated, and given an engine of their own."""
+"""The policy source: folders are read, gated, and given an engine of their own."""
 
 from __future__ import annotations
 
@@ -6,26 +6,41 @@ import asyncio
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 import jsonschema_rs
 
 from pdp.core.digest import Json, sha256_hex
 from pdp.core.errors import BundleFault, EngineFault
+from pdp.core.policy import Bundle
 from pdp.engines.bundle import read_bundle
-from pdp.engines.embedded import EngineHost
 from pdp.engines.gate import check
-from pdp.ports import LoadedPolicy
+from pdp.ports import Engine, LoadedPolicy
 
 
-class EmbeddedSource:
-    """Implements `ports.PolicySource`. A bundle that the gate refused is not gated again until its files change."""
+class Host(Protocol):
+    """Makes engines: `EngineHost` (embedded) or `OpaHost`."""
 
-    def __init__(self, host: EngineHost, shipped: Path, organisation: Path | None) -> None:
+    async def load(self, bundle: Bundle) -> Engine:
+        """A new engine for `bundle`. Raises BundleFault, EngineFault, ConfigurationFault."""
+        ...
+
+    async def close(self) -> None:
+        """Close every engine that is still open."""
+        ...
+
+
+class FolderSource:
+    """Implements `ports.PolicySource`. A bundle that the gate refused is not gated again until its files change, and
+    one that it passed is not gated again while its engine cannot be had."""
+
+    def __init__(self, host: Host, shipped: Path, organisation: Path | None) -> None:
         self._host = host
         self._shipped = shipped
         self._organisation = organisation
         self._seen = ""  # signature of the files as they were last judged
         self._problem: BundleFault | None = None
+        self._passed = ""  # digest of the bundle that last passed the gate
 
     async def load(self, active: str | None) -> LoadedPolicy | None:
         """See the port. Reading and gating run outside the event loop."""
@@ -54,18 +69,14 @@ class EmbeddedSource:
         bundle = await asyncio.to_thread(read_bundle, self._shipped, self._organisation)
         if bundle.digest == active:
             return None
-        report = await asyncio.to_thread(check, bundle)
-        if not report.ok:
-            first = next(f for f in report.findings if f.severity == "error")
-            raise BundleFault(
-                "bundle.gate",
-                f"{first.path}:{first.line}: {first.message} `pdp policy check` shows everything.",
-                detail=first.code,
-            )
+        if bundle.digest != self._passed:
+            await self._gate(bundle)
+            self._passed = bundle.digest
         try:
             engine = await self._host.load(bundle)
         except EngineFault as fault:
-            raise BundleFault("bundle.engine", "The engine cannot load the bundle.", detail=fault.detail) from fault
+            why = fault.message if fault.code == "policy.mismatch" else "The engine cannot load the bundle."
+            raise BundleFault("bundle.engine", why, detail=fault.detail) from fault
         validator = jsonschema_rs.validator_for(bundle.input_schema.decode())
 
         def valid(document: Mapping[str, Json]) -> bool:
@@ -80,6 +91,16 @@ class EmbeddedSource:
             valid=valid,
             artefact=bundle.to_bytes(),
         )
+
+    async def _gate(self, bundle: Bundle) -> None:
+        report = await asyncio.to_thread(check, bundle)
+        if not report.ok:
+            first = next(f for f in report.findings if f.severity == "error")
+            raise BundleFault(
+                "bundle.gate",
+                f"{first.path}:{first.line}: {first.message} `pdp policy check` shows everything.",
+                detail=first.code,
+            )
 
 
 def signature(folder: Path) -> str:

@@ -1,0 +1,77 @@
+"""Our bundle in OPA's own format, and how an OPA proves that it holds this one and that nobody else can add to it.
+
+The revision is the bundle's digest. The bundle owns every root that the policy reads, so OPA refuses policy and data
+for them from anywhere else (DESIGN section 5, "JSON is never a rule").
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tarfile
+from collections.abc import Mapping
+from typing import Any
+
+from pdp.core.errors import EngineFault
+from pdp.core.policy import Bundle
+
+ROOTS = ("lib", "org", "packs", "pdp")
+
+
+def archive(bundle: Bundle) -> bytes:
+    """A bundle for OPA (tar.gz, the same bytes every time): live modules, and the organisation's data at `org`."""
+    files = {module.path: module.text.encode() for module in bundle.live}
+    return pack({**files, "org/data.json": bundle.org}, revision=bundle.digest, roots=ROOTS)
+
+
+def pack(files: Mapping[str, bytes], *, revision: str, roots: tuple[str, ...]) -> bytes:
+    """An OPA bundle of these files (path to content)."""
+    manifest = {"revision": revision, "roots": list(roots), "rego_version": 1}
+    made = io.BytesIO()
+    with gzip.GzipFile(fileobj=made, mode="wb", mtime=0) as packed, tarfile.open(fileobj=packed, mode="w") as tar:
+        for path, content in sorted({**files, ".manifest": json.dumps(manifest).encode()}.items()):
+            member = tarfile.TarInfo(path)
+            member.size, member.mode = len(content), 0o600
+            tar.addfile(member, io.BytesIO(content))
+    return made.getvalue()
+
+
+def owner(told: Any, digest: str) -> str:
+    """The name under which OPA holds our bundle, from its `data.system.bundles`.
+
+    Raises EngineFault (`policy.mismatch`) unless exactly one bundle has our roots, owns all of them, and has the
+    expected revision.
+    """
+    claims = [(name, found["manifest"]) for name, found in _objects(told) if _roots(found) & set(ROOTS)]
+    if len(claims) != 1 or not set(ROOTS) <= _roots({"manifest": claims[0][1]}):
+        raise EngineFault(
+            "policy.mismatch",
+            "OPA has no bundle that owns the policy's roots; load what `pdp policy bundle` writes, as a bundle.",
+        )
+    [(name, manifest)] = claims
+    if manifest.get("revision") != digest:
+        raise EngineFault(
+            "policy.mismatch",
+            "OPA holds another revision of the policy than the PDP; give it what `pdp policy bundle` writes.",
+        )
+    return name
+
+
+def revision(provenance: Any, name: str) -> Any:
+    """The revision of one bundle in an answer's provenance; None when it is not told."""
+    for part in ("bundles", name, "revision"):
+        provenance = provenance.get(part) if isinstance(provenance, dict) else None
+    return provenance
+
+
+def _objects(told: Any) -> list[tuple[str, dict[str, Any]]]:
+    found = told if isinstance(told, dict) else {}
+    return [(n, b) for n, b in found.items() if isinstance(b, dict) and isinstance(b.get("manifest"), dict)]
+
+
+def _roots(found: Mapping[str, Any]) -> set[str]:
+    """The first name of each root, so that `packs/x` of another bundle is a claim on `packs`."""
+    roots = found["manifest"].get("roots")
+    named = {str(root).strip("/").split("/")[0] for root in roots} if isinstance(roots, list) else {""}
+    return set(ROOTS) if "" in named else named  # the empty root owns everything

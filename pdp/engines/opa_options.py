@@ -1,0 +1,63 @@
+"""Settings of the OPA server engine (`policy.opa`)."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+_PORTS = {"http": 80, "https": 443}
+
+
+class OpaOptions(BaseModel):
+    """Which OPA decides: one that we start ourselves, or one that somebody else runs with the bundle that
+    `pdp policy bundle` writes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    binary: Path | None = Field(None, description="The `opa` to start, one private process per bundle.")
+    url: str = Field("", description="Or: where an OPA that you run listens, as https://host:port.")
+    token: str = Field("", description="With url: file:PATH of the bearer token that OPA expects.")
+    ca_file: Path | None = Field(
+        None, description="With an https url: PEM of the authority that OPA's name rests on."
+    )
+    deadline_ms: int = Field(250, ge=1, le=60_000, description="For one answer, all waiting included.")
+    connections: int = Field(32, ge=1, le=1024, description="Questions that OPA is asked at once; others wait.")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.binary is None) == (not self.url):
+            raise ValueError("give either binary (an opa for us to start) or url (an opa that you run)")
+        if self.binary is not None and (self.token or self.ca_file):
+            raise ValueError("token and ca_file go with url; an opa that we start is reached by a private socket")
+        if self.url:
+            address(self.url)
+            if not self.token.startswith("file:"):
+                raise ValueError("token must be file:PATH; start OPA with --authentication=token and a policy for it")
+            if self.ca_file and not self.url.startswith("https:"):
+                raise ValueError("ca_file goes with an https url")
+        return self
+
+
+def address(url: str) -> tuple[bool, str, int]:
+    """Whether TLS is spoken, host and port. Raises ValueError for what is no address of an OPA, and for plain http
+    to anywhere but this machine."""
+    found = urlsplit(url)
+    if found.scheme not in _PORTS or not found.hostname or found.username is not None:
+        raise ValueError("url must be https://host:port (or http:// on this machine)")
+    if found.path.strip("/") or found.query or found.fragment:
+        raise ValueError("url must end after the port: OPA has its API at the root")
+    if found.scheme == "http" and not _here(found.hostname):
+        raise ValueError("url must be https:// unless OPA runs on this machine; policy decides on what crosses this")
+    host = f"[{found.hostname}]" if ":" in found.hostname else found.hostname
+    return found.scheme == "https", host, found.port or _PORTS[found.scheme]
+
+
+def _here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
