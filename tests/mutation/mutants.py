@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from composition_mutants import COMPOSITION
 from core_mutants import CORE
+from encoding_mutants import ENCODING
 from gate_mutants import LOADING
-from pack_mutants import PACKS
+from pack_mutants import GATED
+from requirement_mutants import WANTED
+from rule_mutants import TESTED
 
-MUTANTS = (*COMPOSITION, *PACKS, *CORE, *LOADING)
+MUTANTS = (*COMPOSITION, *WANTED, *GATED, *TESTED, *CORE, *ENCODING, *LOADING)

@@ -1,4 +1,4 @@
-"""Bugs planted in packs, shared rules and data: most never become active, the others fail the packs' tests."""
+"""Bugs planted in packs and data, which never become active: the load gate refuses them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ META = 'meta := {"servers": [], "owner": "pdp"}'
 ALLOWS = """
 
 allow contains {"target": t.key, "code": "base.all"} if some t in input.targets"""
-_GRANT = "\tgrant.server == input.server.id\n\tsome tool in grant.tools\n}\n\n# METADATA\n# title: Grants"
+GRANT = "\tgrant.server == input.server.id\n\tsome tool in grant.tools\n}\n\n# METADATA\n# title: Grants"
 _ROLES = "\tt.name in tools_of_roles\n"
 
 GATED = (
@@ -126,8 +126,8 @@ GATED = (
     Mutant(
         "pack-allow-by-session",
         ACME,
-        _GRANT,
-        f"\tinput.session.known\n{_GRANT}",
+        GRANT,
+        f"\tinput.session.known\n{GRANT}",
         "phase rules hold transitively",
     ),
     Mutant(
@@ -231,129 +231,3 @@ GATED = (
     ),
     Mutant("org-text-for-a-number", ACME_DATA, '"max": 100', '"max": "100"', "data.org has a closed schema"),
 )
-
-TESTED = (
-    Mutant(
-        "depth-flipped", f"{BASELINE}/delegation_depth.rego", "> data.org", "< data.org", "short chains of delegation"
-    ),
-    Mutant(
-        "depth-inclusive",
-        f"{BASELINE}/delegation_depth.rego",
-        "> data.org",
-        ">= data.org",
-        "short chains of delegation",
-    ),
-    Mutant(
-        "scope-negated",
-        f"{BASELINE}/scope_missing.rego",
-        "not permission in",
-        "permission in",
-        "every permission is a scope",
-    ),
-    Mutant(
-        "critical-flipped",
-        f"{BASELINE}/risk_critical.rego",
-        "t.risk_level >= 4",
-        "t.risk_level <= 4",
-        "two people for a critical tool",
-    ),
-    Mutant(
-        "critical-one-person", f"{BASELINE}/risk_critical.rego", '"n": 2', '"n": 1', "two people for a critical tool"
-    ),
-    Mutant("high-by-anyone", f"{BASELINE}/risk_high.rego", '"passkey"', '"signed_in"', "a passkey for high risk"),
-    Mutant(
-        "destructive-high-passes",
-        f"{BASELINE}/annotations_destructive.rego",
-        "\tt.risk_level < 4\n",
-        "\tt.risk_level < 3\n",
-        "destruction is approved at every risk",
-    ),
-    Mutant(
-        "bearer-token-passes",
-        f"{BASELINE}/arguments_secret.rego",
-        '{"secret", "bearer_token"}',
-        '{"secret"}',
-        "no secrets in arguments",
-    ),
-    Mutant(
-        "open-schema-passes",
-        f"{BASELINE}/schema_open.rego",
-        "t.schema_open == true",
-        "t.schema_open == false",
-        "closed schemas for what changes something",
-    ),
-    Mutant(
-        "unattended-passes",
-        f"{BASELINE}/agent_unattended.rego",
-        "not data.lib.subject.attended",
-        "data.lib.subject.attended",
-        "somebody approves what an unattended agent does",
-    ),
-    Mutant(
-        "taint-forgotten",
-        f"{BASELINE}/sink_tainted.rego",
-        "\tdata.lib.session.tainted\n",
-        "\tnot data.lib.session.tainted\n",
-        "what leaves a tainted session is confirmed",
-    ),
-    Mutant(
-        "org-complete-by-default",
-        f"{LIB}/org.rego",
-        "default complete := false",
-        "default complete := true",
-        "a missing data.org key denies",
-    ),
-    Mutant(
-        "org-key-not-needed",
-        f"{LIB}/org.rego",
-        "\tis_number(data.org.delegation.max_actors)\n",
-        "",
-        "a missing data.org key denies",
-    ),
-    Mutant(
-        "session-clean-by-default",
-        f"{LIB}/session.rego",
-        "default tainted := true",
-        "default tainted := false",
-        "unknown sessions count as tainted",
-    ),
-    Mutant(
-        "unknown-session-clean-rule",
-        f"{LIB}/session.rego",
-        "\tinput.session.observed == true\n",
-        "",
-        "unobserved sessions count as tainted",
-    ),
-    Mutant(
-        "attended-by-default",
-        f"{LIB}/subject.rego",
-        "default attended := false",
-        "default attended := true",
-        "nobody is attended unless a person",
-    ),
-    Mutant(
-        "destructive-needs-both",
-        f"{LIB}/targets.rego",
-        "\tt.annotations.read_only == false\n\tt.annotations.destructive == true\n",
-        "\tt.annotations.destructive == true\n",
-        "MCP's meaning of destructive",
-    ),
-    Mutant(
-        "grant-flipped",
-        ACME,
-        "input.time.ns < grant.until_ns",
-        "input.time.ns > grant.until_ns",
-        "grants end by themselves",
-    ),
-    Mutant("limit-flipped", ACME, "log_count <= limit.max", "log_count >= limit.max", "an argument's limit"),
-    Mutant(
-        "role-on-any-server",
-        ACME,
-        _GRANT,
-        _GRANT.partition("\n")[2],
-        "a role grants on its server",
-    ),
-    Mutant("hours-flipped", ACME, "\tnot business_hours\n", "\tbusiness_hours\n", "on call approves out of hours"),
-)
-
-PACKS = (*GATED, *TESTED)
