@@ -14,7 +14,9 @@ from pdp.core.facts import NS
 from pdp.engines.bundle import shipped_rego
 from pdp.identity.development import DEVELOPMENT_ISSUER
 from pdp.registry import files, keys, sign
+from pdp.registry.draft import load_draft
 from pdp.registry.pin import pin
+from pdp.registry.times import render
 from pdp.tooling.sandbox import CALLER_AUDIENCE, DAY_NS, TENANT, Person, Sandbox
 
 CASES = Path(__file__).parents[1] / "cases"
@@ -190,7 +192,7 @@ def finish(world: Sandbox, at_ns: int) -> None:
     """What a plan cannot say: waivers of another day, a set that has expired, manifests that do not verify."""
     (world.folder / "revoked.txt").write_text(f"{REVOKED_JTI}\n")
     earlier = at_ns - 10 * DAY_NS
-    world.waive(_waivers(sign.render(at_ns - DAY_NS)), earlier)
+    world.waive(_waivers(render(at_ns - DAY_NS)), earlier)
     for name, damage in (("unsigned", None), ("corrupt", b"{}")):
         path = _manifest(world, "lab", name)
         path.unlink()
@@ -206,7 +208,7 @@ def finish(world: Sandbox, at_ns: int) -> None:
 
 
 def _manifest(world: Sandbox, server: str, name: str) -> Path:
-    draft = sign.load_draft(world.registry)
+    draft = load_draft(world.registry)
     assert draft is not None
     entry = next(t for t in draft.tools if (t.server, t.name) == (server, name))
     return world.registry / files.manifest_file(entry.manifest_sha256)

@@ -135,7 +135,8 @@ class World:
     ) -> DecideAnswer | Refused:
         """Ask one question, in process (through entrance and codec) or over the socket."""
         if way == GRPC:
-            return await self._call("Decide", request, caller)
+            found: DecideAnswer | Refused = await self._call("Decide", request, caller)
+            return found
         try:
             async with self._admitted(caller, "Decide") as who:
                 answer, ref = await self.process.services.decide(questions.ask(request), who)
@@ -148,7 +149,8 @@ class World:
     ) -> ListAnswer | Refused:
         """Ask for one list, likewise."""
         if way == GRPC:
-            return await self._call("FilterTools", request, caller)
+            found: ListAnswer | Refused = await self._call("FilterTools", request, caller)
+            return found
         try:
             async with self._admitted(caller, "FilterTools") as who:
                 answer, ref = await self.process.services.filter(questions.list_ask(request), who)

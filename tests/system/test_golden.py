@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from support.cases import JUDGE_PROMPTS, Answers, Asker, Case, differences, load_cases
+from support.answers import JUDGE_PROMPTS, Answers
+from support.cases import Asker, Case, differences, load_cases
 from support.golden import INSTANTS, plan
 from support.surroundings import Stage, StillClock
 from support.world import WAYS, DecideAnswer, ListAnswer, Refused, World, running
+from typing_extensions import override
 
 from pdp.audit.check import check
 from pdp.core.digest import canonical, commitment, leaf_hash
@@ -32,6 +34,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 class JudgedEstablish(Establish):
     """Establishes the judge's pinned prompts as well, which no component of this release does."""
 
+    @override
     def call(self, *args: Any) -> Established:
         made = super().call(*args)
         return replace(made, facts=replace(made.facts, judge_prompts=JUDGE_PROMPTS))

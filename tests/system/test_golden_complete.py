@@ -63,14 +63,15 @@ def _codes_of(tree: ast.AST) -> Iterator[str]:
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or not node.args:
             continue
         first, name = node.args[0], node.func.id
-        if isinstance(first, ast.Constant) and name in ("failed", "missing"):
-            yield str(first.value)
-        elif isinstance(first, ast.Constant) and name == "Refusal":
-            yield f"subject.{first.value}"
+        text = str(first.value) if isinstance(first, ast.Constant) else ""
+        if text and name in ("failed", "missing"):
+            yield text
+        elif text and name == "Refusal":
+            yield f"subject.{text}"
         elif isinstance(first, ast.JoinedStr) and name in ("failed", "missing"):
             last = first.values[-1]
             if isinstance(last, ast.Constant):
-                yield from (f"{kind}{last.value}" for kind in ("server", "tool"))
+                yield from (kind + str(last.value) for kind in ("server", "tool"))
 
 
 def test_there_are_cases() -> None:

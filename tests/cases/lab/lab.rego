@@ -57,7 +57,7 @@ require contains {
 	"id": "lab.fit",
 	"code": "lab.fit",
 	"control": "",
-	"stage": 1,
+	"stage": 2,
 	"ttl_seconds": 60,
 	"prompt": "task-fit",
 	"accepts": ["allow"],
