@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pdp.content.patterns import hidden_in
+from pdp.core.patterns import hidden_in
 from pdp.content.validate import Compiled, SchemaError
 from pdp.core.digest import Json
 from pdp.core.errors import ConfigurationFault

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from pdp.content.patterns import hidden_in, secrets_in
+from pdp.core.patterns import hidden_in, secrets_in
 from pdp.content.pointer import harmless, pointer
 from pdp.core.digest import Json
 from pdp.core.facts import Finding

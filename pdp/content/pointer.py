@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
-from pdp.content.patterns import secret_in
+from pdp.core.patterns import secret_in
 
 _PLAIN = re.compile(r"[A-Za-z_$@][A-Za-z0-9_.$@:-]{0,63}\Z")
 MASK = "*"  # stands for a name that is not shown
