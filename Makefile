@@ -5,7 +5,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # an OPA installed by .ci/run is found; one on the PATH as well
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: demo serve test lint types layers proto rego pytest lock stubs clean help
+.PHONY: demo serve test lint types layers proto rego pytest mutation bench lock stubs clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -41,6 +41,12 @@ rego: .venv/ready ## load gate and policy tests on the embedded engine; on a rea
 
 pytest: .venv/ready .venv-demo/ready ## Python tests
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
+
+mutation: .venv/ready ## plant every bug of the list; a test or the load gate must catch each (minutes)
+	$(BIN)/python tests/mutation/run.py
+
+bench: .venv/ready ## CPU per Decide over a bare gRPC echo, interleaved
+	$(BIN)/python -m pdp.tooling.bench.cpu
 
 stubs: .venv/ready ## generate pdp/v1 from proto/
 	$(BIN)/python proto/generate.py
