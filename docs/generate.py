@@ -1,0 +1,105 @@
+# ruff: noqa: INP001, D100 - a build script, see the docstring of main
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "policy.md"
+BASELINE = ROOT / "rego" / "baseline"
+INPUT = ROOT / "rego" / "schemas" / "input.json"
+_TITLE = re.compile(r"^# title: (.+)$", re.MULTILINE)
+_RULE = re.compile(r"^(allow|hide|deny|require|oblige|label) contains \{(.*?)^\}", re.MULTILINE | re.DOTALL)
+_FIELD = re.compile(r'^\t"(code|control|waivable|kind|stage)": "?([^",]+)"?,$', re.MULTILINE)
+
+
+def facts() -> str:
+    """The facts that packs may read, one row per leaf of the input schema."""
+    schema = json.loads(INPUT.read_text())
+    lines = ["| fact | type | read by | trust |", "|---|---|---|---|"]
+    reserved: list[str] = []
+    for path, node, told in _leaves(schema, "input", {}):
+        if told.get("x-pdp-readers") == "pdp":
+            top = ".".join(path.split(".")[:2]).removesuffix("[_]")
+            reserved += [] if top in reserved else [top]
+            continue
+        phase = "lists and calls" if told.get("x-pdp-phase") == "tool" else "calls"
+        lines.append(f"| `{path}` | {_type(node)} | {phase} | {told.get('x-pdp-trust', '')} |")
+    lines += ["", f"Only the composition reads {', '.join(f'`{name}`' for name in reserved)}."]
+    return "\n".join(lines)
+
+
+def rules() -> str:
+    """The baseline, one row per element."""
+    lines = ["| code | control | rule | waivable | says |", "|---|---|---|---|---|"]
+    for path in sorted(BASELINE.glob("*.rego")):
+        if path.name.endswith("_test.rego"):
+            continue
+        text = path.read_text()
+        for found in _RULE.finditer(text):
+            titles = _TITLE.findall(text[: found.start()])
+            field = dict(_FIELD.findall(found[2]))
+            kind = f"`{found[1]}`" + (f" {field['kind']}, stage {field['stage']}" if "kind" in field else "")
+            waivable = "yes" if field.get("waivable") == "true" else "no"
+            lines.append(f"| `{field['code']}` | {field['control']} | {kind} | {waivable} | {titles[-1]} |")
+    return "\n".join(lines)
+
+
+def page(text: str) -> str:
+    """The page with its marked sections made anew. Raises ValueError when a mark is missing."""
+    for name, made in (("facts", facts()), ("baseline", rules())):
+        begin, end = f"<!-- {name}: made by docs/generate.py -->\n", f"<!-- end of {name} -->"
+        before, found, rest = text.partition(begin)
+        _, closed, after = rest.partition(end)
+        if not found or not closed:
+            raise ValueError(f"{PAGE.name}: the marks of '{name}' are missing; put them back")
+        text = f"{before}{begin}\n{made}\n\n{end}{after}"
+    return text
+
+
+def _leaves(
+    node: Mapping[str, Any], path: str, told: Mapping[str, str]
+) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, str]]]:
+    told = {**told, **{key: value for key, value in node.items() if key.startswith("x-pdp-")}}
+    items, properties = node.get("items"), node.get("properties")
+    if isinstance(items, dict):
+        yield from _leaves(items, f"{path}[_]", told)
+    elif properties:
+        for name, inner in properties.items():
+            yield from _leaves(inner, f"{path}.{name}", told)
+    else:
+        yield path, node, told
+
+
+def _type(node: Mapping[str, Any]) -> str:
+    if "const" in node:
+        return f"`{node['const']}`"
+    if "enum" in node:
+        return ", ".join(f"`{value}`" for value in node["enum"])
+    kinds = node["type"] if isinstance(node["type"], list) else [node["type"]]
+    return " or ".join("any object" if kind == "object" else str(kind) for kind in kinds)
+
+
+def main() -> int:
+    """Write the tables of docs/policy.md from rego/; with --check, say whether they are fresh."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when something is stale")
+    checking: bool = parser.parse_args().check
+    old = PAGE.read_text()
+    new = page(old)
+    if new == old:
+        return 0
+    if checking:
+        sys.stderr.write("docs/policy.md: its tables are stale; run `python docs/generate.py`\n")
+        return 1
+    PAGE.write_text(new)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,161 @@
+"""What the documentation shows is true: tables, links, configuration, policy, code and commands."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+import pytest
+from pydantic import BaseModel
+
+from pdp import settings
+from pdp.cli.main import cli
+from pdp.engines.bundle import shipped_rego
+from pdp.tooling.policy_check import check_folder
+
+ROOT = Path(__file__).parents[3]
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "changes").glob("*.md"),
+        *(ROOT / "rego").rglob("*.md"),
+    ]
+)
+# what a deployment has to choose, so the example shows a value that is no default
+CHOSEN = {"server.listen", "service.index_key", "store.path"}
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def name(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def test_generated_tables_are_fresh() -> None:
+    done = subprocess.run(
+        [sys.executable, "docs/generate.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def anchors(page: Path) -> set[str]:
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in found}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith(("https://", "mailto:")):
+            continue
+        file, _, anchor = target.partition("#")
+        found = (page.parent / file).resolve() if file else page
+        assert found.exists(), target
+        assert not anchor or anchor in anchors(found), target
+
+
+def examples() -> list[dict[str, Any]]:
+    """The whole configuration, and each alternative laid over it."""
+    texts = re.findall(
+        r"<!-- configuration: .*?-->\n```yaml\n(.*?)^```$",
+        (ROOT / "docs" / "operators.md").read_text(),
+        re.MULTILINE | re.DOTALL,
+    )
+    whole, *others = (settings.read_yaml(text, "operators.md") for text in texts)
+    return [whole, *({**whole, **other} for other in others)]
+
+
+def test_example_configurations_are_valid() -> None:
+    found = [settings.validate(example, Path("/etc/pdp")) for example in examples()]
+    assert all(each.production for each in found)
+    assert found[0].policy.folder == Path("/etc/pdp/policy")
+
+
+def test_example_configurations_show_every_setting() -> None:
+    assert settings_of(settings.Settings) - set().union(*map(shown, examples())) == set()
+
+
+def test_example_configuration_shows_the_defaults() -> None:
+    found = settings.validate(examples()[0], Path("/etc/pdp"))
+    assert {path: value for path, value in changed(found) if path not in CHOSEN} == {}
+
+
+def settings_of(model: type[BaseModel], above: str = "") -> set[str]:
+    """Every setting's dotted name; the items of lists and mappings share one."""
+    found: set[str] = set()
+    for key, field in model.model_fields.items():
+        path = f"{above}{key}"
+        inner = [m for m in models(field.annotation) if m is not model]
+        found |= {path} if not inner else set().union(*(settings_of(m, f"{path}.") for m in inner))
+    return found
+
+
+def models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in models(part)]
+
+
+def shown(value: Any, above: str = "") -> set[str]:
+    """Every name that the example shows, as `settings_of` writes it."""
+    if isinstance(value, list):
+        return set().union(*(shown(item, above) for item in value))
+    if not isinstance(value, Mapping):
+        return set()
+    if above == "identity.callers":  # its keys are names
+        return set().union(*(shown(inner, f"{above}.") for inner in value.values()))
+    found: set[str] = set()
+    for key, inner in value.items():
+        path = f"{above.rstrip('.')}.{key}".lstrip(".")
+        found |= {path} | shown(inner, path)
+    return found
+
+
+def changed(model: BaseModel, above: str = "") -> Iterator[tuple[str, Any]]:
+    for key, field in type(model).model_fields.items():
+        value = getattr(model, key)
+        if isinstance(value, BaseModel):
+            yield from changed(value, f"{above}{key}.")
+        elif isinstance(field.default, (bool, int, float, str, tuple)) and field.default and field.default != value:
+            yield f"{above}{key}", value
+
+
+def test_small_pack_of_the_policy_page_may_become_active(tmp_path: Path) -> None:
+    pack, test = blocks(ROOT / "docs" / "policy.md", "rego")
+    folder = tmp_path / "packs" / "payroll"
+    folder.mkdir(parents=True)
+    (folder / "payroll.rego").write_text(pack)
+    (folder / "payroll_test.rego").write_text(test)
+    report = check_folder(shipped_rego(), tmp_path).report
+    assert report.findings == ()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_python_is_python(page: Path) -> None:
+    for text in blocks(page, "python"):
+        ast.parse(text)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_commands_exist(page: Path) -> None:
+    """Every `pdp ...` that is shown names commands and options that there are."""
+    text = re.sub(r" \\\n\s*", " ", page.read_text())
+    for line in re.findall(r"(?:^    (?:\$ )?|`)(?:\.venv/bin/)?pdp ([a-z][^`\n]*)", text, re.MULTILINE):
+        words = line.split(" -- ")[0].partition("#")[0].split()
+        command: click.Command = cli
+        while isinstance(command, click.Group) and words and words[0] in command.commands:
+            command = command.commands[words.pop(0)]
+        assert command is not cli, line
+        known = {option for param in command.params for option in (*param.opts, *param.secondary_opts)}
+        assert {word for word in words if word.startswith("--")} <= known | {"--help"}, line
