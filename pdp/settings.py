@@ -57,7 +57,12 @@ class PolicyOptions(BaseModel):
         None, description="The organisation's folder: packs/, data/. Without it nothing is granted."
     )
     workers: int | None = Field(None, ge=1, le=256, description="Policy workers; one per spare core if unset.")
-    deadline_ms: int = Field(250, ge=1, le=60_000, description="For one evaluation; later is DENY policy.timeout.")
+    deadline_ms: int = Field(
+        250,
+        ge=1,
+        le=60_000,
+        description="For one call; lists of over 100 tools have up to six times it. Later is DENY policy.timeout.",
+    )
     memory_mb: int = Field(1024, ge=128, le=65_536, description="Address space of one worker.")
     engine: Literal["embedded", "opa"] = Field(
         "embedded", description="Which engine answers; `opa` needs policy.opa."

@@ -13,6 +13,8 @@ from pdp.engines.zygote import ZygoteOptions
 
 _MEMORY = 1 << 30
 _FRAME_OVERHEAD = 1 << 16
+_TARGETS = 100  # of a list, that are looked at in the time that a call has
+_LONGEST = 6  # times that; stays below `patience_ms` by default
 
 
 def default_workers() -> int:
@@ -25,7 +27,7 @@ def default_workers() -> int:
 class PoolOptions:
     """Sizes and times of a pool."""
 
-    deadline_ms: int = 250  # for one evaluation, from the moment a worker starts it
+    deadline_ms: int = 250  # for one evaluation, from the moment a worker starts it; see `seconds`
     patience_ms: int = 2000  # for an answer, all waiting included
     linger_ms: float = 1.0  # at most 2; never when idle
     batch_items: int = 32
@@ -39,6 +41,11 @@ class PoolOptions:
     def cap(self, phase: str) -> int:
         """The largest document of a phase, in bytes."""
         return self.call_bytes if phase == "call" else self.list_bytes
+
+    def seconds(self, targets: int) -> float:
+        """The deadline for a question about so many targets: a long list has more to look at than a call, and whoever
+        lists many tools must not cost a worker by it."""
+        return self.deadline_ms / 1000 * min(_LONGEST, max(1.0, targets / _TARGETS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +82,7 @@ class EmbeddedOptions:
             depth=self.depth,
             answer_bytes=self.answer_bytes,
             batch_bytes=pool.batch_bytes + max(pool.call_bytes, pool.list_bytes) + _FRAME_OVERHEAD,
-            alarm_seconds=max(1.0, 4 * pool.deadline_ms / 1000),
+            alarm_seconds=max(1.0, (_LONGEST + 2) * pool.deadline_ms / 1000),
         )
         return ZygoteOptions(self.memory_bytes, self.load_seconds, caps)
 

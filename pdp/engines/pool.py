@@ -186,7 +186,7 @@ class Pool:
         culprit, since = link.in_progress()
         if culprit is None:
             return cause, None
-        if (self._loop.time() - since) * 1000 >= self._options.deadline_ms:
+        if self._loop.time() - since >= self._options.seconds(len(culprit.asked.keys)):
             culprit.fail(faults.TIMEOUT)  # its own alarm may have been quicker than our timer
             return "timeout", culprit
         if cause == "crashed":
@@ -219,7 +219,7 @@ class Pool:
             self._counters.batches += 1
             self._counters.items += len(items)
             link.send(items, self._last_sent)
-            link.timer = self._loop.call_later(self._options.deadline_ms / 1000, self._overdue, link)
+            link.timer = self._loop.call_later(self._options.seconds(1), self._overdue, link)
 
     def _take(self) -> list[Item]:
         while self._again:
@@ -253,7 +253,7 @@ class Pool:
     def _overdue(self, link: Link) -> None:
         """The deadline of what was in progress when the timer was set; something else may be by now."""
         item, since = link.in_progress()
-        left = since + self._options.deadline_ms / 1000 - self._loop.time()
+        left = since + self._options.seconds(len(item.asked.keys) if item else 1) - self._loop.time()
         if left > 0:
             link.timer = self._loop.call_later(left, self._overdue, link)
         elif item is None:

@@ -240,3 +240,26 @@ async def test_a_neighbour_that_started_between_deadline_and_death_is_not_blamed
     assert getattr(answers[0], "code", None) == "policy.timeout"
     assert answers[1] == ask(n=1).document
     assert hasty.kills == ["timeout"]
+
+
+@pytest.mark.parametrize(("targets", "seconds"), [(0, 0.25), (100, 0.25), (300, 0.75), (2000, 1.5)])
+def test_a_list_has_more_time_than_a_call_within_bounds(targets: int, seconds: float) -> None:
+    assert PoolOptions(deadline_ms=250).seconds(targets) == pytest.approx(seconds)
+    assert PoolOptions().seconds(10**6) * 1000 < PoolOptions().patience_ms
+
+
+@pytest.mark.parametrize(
+    ("targets", "since", "condemned"), [(1, 0.2, ["timeout"]), (300, 0.2, []), (300, 0.4, ["timeout"])]
+)
+async def test_a_long_list_costs_no_worker_by_its_length(
+    hasty: Bench, ask: Ask, targets: int, since: float, condemned: list[str]
+) -> None:
+    link = await hasty.connect(wire.replies)
+    asked = replace(ask(n=1), keys=frozenset(f"tool:{n}" for n in range(targets)))
+    waiting = asyncio.ensure_future(hasty.pool.evaluate(asked))
+    await asyncio.sleep(0.01)
+    link.progress.write(1, 0, asyncio.get_running_loop().time() - since)
+    hasty.pool._overdue(link)
+    assert hasty.condemned == condemned
+    hasty.hold.set()
+    await asyncio.gather(waiting, return_exceptions=True)
