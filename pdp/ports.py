@@ -159,8 +159,8 @@ class RegistryView(Protocol):
         """The tool with its check: `tool.unknown`, `tool.unsigned`, `tool.expired`, `tool.withdrawn`,
         `tool.quarantined`, `tool.drifted`, `tool.not_presented`, `tool.unwatched`, `tool.corrupt`.
 
-        `listing`: the pinned definition itself will be shown, so none needs to be presented or watched; one
-        that is presented is compared all the same."""
+        `listing`: the pinned definition itself will be shown, so none needs to be presented; one that is
+        presented is compared all the same."""
         ...
 
     def pinned(self, tenant: str, server: str, name: str) -> PinnedTool | None:

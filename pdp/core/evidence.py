@@ -28,6 +28,37 @@ def answer(requirement: Mapping[str, Json], call: str, state: State, expires_ns:
     }
 
 
+KINDS = frozenset({"judge", "confirmation", "approval", "consent"})
+STATES = frozenset({"met", "refused", "failed"})
+VERDICTS = frozenset({"allow", "deny", "escalate"})
+_SHARED = {"for", "call", "kind", "expires_ns"}
+_BY_PEOPLE = _SHARED | {"state"}
+_BY_JUDGE = _SHARED | {"status", "verdict", "confidence", "prompt_sha256", "model"}
+
+
+def well_formed(element: Evidence) -> bool:
+    """True for exactly what `answer` and `judged` make. Anything else is a fault of who supplied it, and is
+    neither weighed nor recorded: the call is denied."""
+    wanted = element.get("for")
+    kind = element.get("kind")
+    if not isinstance(wanted, Mapping) or wanted.get("kind") != kind or kind not in KINDS:
+        return False
+    if not isinstance(element.get("call"), str) or type(element.get("expires_ns")) is not int:
+        return False
+    if kind != "judge":
+        return element.keys() == _BY_PEOPLE and element["state"] in STATES
+    return element.keys() == _BY_JUDGE and _is_verdict(element)
+
+
+def _is_verdict(element: Evidence) -> bool:
+    texts = all(isinstance(element[name], str) for name in ("status", "prompt_sha256", "model"))
+    confidence = element["confidence"]
+    number = confidence is None or (
+        isinstance(confidence, (int, float)) and not isinstance(confidence, bool) and 0 <= confidence <= 1
+    )
+    return texts and number and (element["verdict"] is None or element["verdict"] in VERDICTS)
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What a judge's session came to. `status` is `ok` or why there is no verdict."""

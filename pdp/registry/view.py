@@ -89,8 +89,8 @@ class FileRegistryView:
     ) -> TargetFact:
         """The tool with its check; a tool that fails it holds the worst values.
 
-        `listing`: the pinned definition itself is shown, so none needs to be presented or watched. What is
-        presented is compared all the same."""
+        `listing`: the pinned definition itself is shown, so none needs to be presented. What is presented is
+        compared all the same, and what would have to be watched is no more visible than callable."""
         snapshot = self.tenants.get(tenant)
         tool = ((snapshot.tools if snapshot is not None else None) or {}).get((server, name))
         check = _state(snapshot, "tool", at_ns, self.max_stale_ns)
@@ -136,7 +136,9 @@ class FileRegistryView:
         if presented is not None and self._digest_of(presented) != tool.verified.manifest.definition_sha256:
             return _DRIFTED
         # what the caller shows is not what a watcher saw, so `watched` is not met by presenting
-        asked = "none" if listing else tool.verified.manifest.definition_check
+        asked = tool.verified.manifest.definition_check
+        if listing and asked == "presented":
+            asked = "none"
         if asked == "watched":
             return _UNWATCHED
         return _NOT_PRESENTED if asked == "presented" and presented is None else OK

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pdp.core.decide import conclude, question
 from pdp.core.digest import Json
-from pdp.core.errors import EngineFault
-from pdp.core.evidence import Evidence
+from pdp.core.errors import EngineFault, Unavailable
+from pdp.core.evidence import Evidence, well_formed
 from pdp.core.facts import Facts
 from pdp.core.outcome import Effect, Outcome, denied
 from pdp.ports import EvidenceSource, LoadedPolicy
@@ -51,17 +51,40 @@ async def evaluate(
 async def settle(
     policy: LoadedPolicy, facts: Facts, at_ns: int, *, source: EvidenceSource, supported: frozenset[str]
 ) -> Evaluated:
-    """Evaluate, and while something is open and can be answered at once, evaluate again with the answer."""
-    known = await source.known(facts.call_digest, at_ns) if facts.call_digest else ()
-    found = await evaluate(policy, facts, at_ns, evidence=known, supported=supported)
-    for _ in range(MAX_ROUNDS):
-        if found.outcome.effect is not Effect.PENDING or not facts.call_digest:
-            return found
-        fresh = await source.gather(facts.call_digest, found.outcome.requirements, at_ns)
-        if not fresh:
-            return found
-        found = await evaluate(policy, facts, at_ns, evidence=(*found.evidence, *fresh), supported=supported)
+    """Evaluate, and while something is open and can be answered at once, evaluate again with the answer.
+
+    Evidence that cannot be had, or is none, denies: what it would have said is not known.
+    """
+
+    async def weigh(evidence: tuple[Evidence, ...]) -> Evaluated:
+        sound = tuple(element for element in evidence if well_formed(element))
+        made = await evaluate(policy, facts, at_ns, evidence=sound, supported=supported)
+        if len(sound) == len(evidence):
+            return made
+        return _denied(made, "evidence.malformed", "An answer to a requirement is not in the form of one.")
+
+    if not facts.call_digest:
+        return await weigh(())
+    found: Evaluated | None = None
+    try:
+        found = await weigh(await source.known(facts.call_digest, at_ns))
+        for _ in range(MAX_ROUNDS):
+            if found.outcome.effect is not Effect.PENDING:
+                break
+            fresh = await source.gather(facts.call_digest, found.outcome.requirements, at_ns)
+            if not fresh:
+                break
+            found = await weigh((*found.evidence, *fresh))
+    except Unavailable as fault:
+        return _denied(found or await weigh(()), fault.code, fault.message)
     return found
+
+
+def _denied(found: Evaluated, code: str, message: str) -> Evaluated:
+    """The same evaluation, denied; a denial by policy keeps its own reasons."""
+    if found.outcome.effect is Effect.DENY:
+        return found
+    return replace(found, outcome=denied(code, message))
 
 
 class Nobody:

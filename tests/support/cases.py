@@ -27,7 +27,6 @@ _KEYS = {
     "case": {
         "name", "world", "before", "switches", "request", "evidence", "facts", "decision", "refused", "record",
         "spares",
-        "record_problems",
     },
     "request": {
         "who", "claims", "token", "vouched", "caller", "server", "tool", "arguments", "arguments_json", "definition",
@@ -66,7 +65,6 @@ class Case:
     refused: Mapping[str, Any] = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)
     spares: Sequence[str] = ()
-    record_problems: Sequence[str] = ()
 
     @property
     def id(self) -> str:

@@ -193,7 +193,7 @@ def _check_list(case: Case, answer: ListAnswer, world: World) -> None:
 
 def _check_record(case: Case, answer: DecideAnswer | ListAnswer, found: Run, world: World) -> None:
     """What holds of every record."""
-    assert [p.where for p in check(found.record)] == list(case.record_problems)
+    assert check(found.record) == []
     assert answer.record.leaf_hash == leaf_hash(found.record)
     fields = found.fields
     assert fields["kind"] == ("list" if case.is_list else "decision")

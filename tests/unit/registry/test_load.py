@@ -120,7 +120,7 @@ def test_presented_definition(bench: Bench, presented: bytes | None, code: str) 
         ("presented", False, True, ""),
         ("watched", False, False, "tool.unwatched"),
         ("watched", True, False, "tool.unwatched"),
-        ("watched", False, True, ""),
+        ("watched", False, True, "tool.unwatched"),
         ("none", False, False, ""),
         ("none", True, False, ""),
     ],

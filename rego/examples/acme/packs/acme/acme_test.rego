@@ -5,7 +5,6 @@ import data.packs.acme
 
 # A call of one tool by a member of one group; `tool` bends the tool.
 asks(group, name, tool) := testing.call({
-	"policy": {"packs": ["acme", "baseline"]},
 	"subject": {"groups": [group]},
 	"targets": [testing.tool(object.union({"name": name, "key": sprintf("tool:%s", [name])}, tool))],
 })
@@ -160,33 +159,4 @@ test_reading_on_a_saturday_passes if {
 	saturday := object.union(asks("developers", "git_status", {}), {"time": {"weekday": 6}})
 	acme.require == set() with input as saturday
 		with data.org as testing.org
-}
-
-# Together with the baseline
-
-test_developer_sees_all_and_auditor_what_the_role_names if {
-	data.pdp.decision.visible == {"tool:git_status", "tool:git_log", "tool:git_reset"} with input as lists("developers")
-		with data.org as testing.org
-	data.pdp.decision.visible == {"tool:git_status", "tool:git_log"} with input as lists("auditors")
-		with data.org as testing.org
-}
-
-test_reading_is_allowed if {
-	data.pdp.decision.effect == "allow" with input as asks("auditors", "git_status", {"schema_open": true})
-		with data.org as testing.org
-}
-
-test_reset_is_pending_once_its_open_schema_is_waived if {
-	reset := asks("developers", "git_reset", object.union(destructive, {"schema_open": true}))
-	denied := data.pdp.decision with input as reset
-		with data.org as testing.org
-	denied.effect == "deny"
-	testing.codes(denied.reasons) == {"schema.open"}
-
-	waived := object.union(reset, {"waivers": [testing.waiver("schema.open", "git")]})
-	pending := data.pdp.decision with input as waived
-		with data.org as testing.org
-	pending.effect == "pending"
-	testing.codes(pending.requirements) == {"annotations.destructive"}
-	testing.codes(pending.waived) == {"schema.open"}
 }
