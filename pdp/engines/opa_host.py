@@ -43,8 +43,8 @@ class OpaHost:
     async def load(self, bundle: Bundle) -> OpaEngine:
         """An engine for `bundle`, once OPA has proven that it holds it.
 
-        Raises EngineFault (`policy.unavailable`, `policy.mismatch`), ConfigurationFault (`engine.binary`,
-        `engine.version`, `config.invalid`).
+        Raises EngineFault (`policy.unavailable`, `policy.mismatch`), BundleFault (`bundle.load`), ConfigurationFault
+        (`engine.binary`, `engine.version`, `config.invalid`).
         """
         binary = self._options.binary
         name, version, link = await (self._started(binary, bundle) if binary else self._found(bundle))

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from pdp.core.digest import sha256_hex
-from pdp.core.errors import ConfigurationFault, EngineFault
+from pdp.core.errors import BundleFault, ConfigurationFault, EngineFault
 from pdp.core.policy import Bundle
 from pdp.engines import faults
 from pdp.engines.opa_boot import command
@@ -73,7 +73,8 @@ class OpaProcess:
     async def start(cls, binary: Path, bundle: Bundle, *, token: str, memory_mb: int, connections: int) -> OpaProcess:
         """Start OPA with `bundle` and wait until it answers.
 
-        Raises EngineFault (`policy.unavailable`, `policy.mismatch`), ConfigurationFault (`engine.binary`).
+        Raises EngineFault (`policy.unavailable`, `policy.mismatch`), BundleFault (`bundle.load`), ConfigurationFault
+        (`engine.binary`).
         """
         check(binary)
         folder = Path(tempfile.mkdtemp(prefix="pdp-opa-"))  # for this user only
@@ -83,10 +84,10 @@ class OpaProcess:
             process = await asyncio.create_subprocess_exec(
                 *command(binary, memory_mb, arguments),
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,  # its reasons not to start go here, its log to the other
+                stderr=asyncio.subprocess.STDOUT,
                 env={},
-                cwd="/",
+                cwd=folder,  # so that the bundle has the same name in every process
                 process_group=0,  # a terminal's signals pass it by
             )
         except OSError as error:
@@ -100,7 +101,7 @@ class OpaProcess:
             made.client = await OpaClient.connect(Place(token, folder / "s"), connections)
             made.bundle, made.version = await made._up(made.client, bundle.digest)
             for file in files:
-                os.unlink(file)  # noqa: PTH108 - it is loaded; what is not there cannot be read
+                os.unlink(folder / file)  # noqa: PTH108 - it is loaded; what is not there cannot be read
         except BaseException:
             await made.close()
             raise
@@ -119,18 +120,18 @@ class OpaProcess:
             if loop.time() > end:
                 break
             await asyncio.sleep(_POLL_SECONDS)
-        raise EngineFault(*faults.UNAVAILABLE, detail=f"opa does not start: {self._last_words()}")
+        words = self._words.decode(errors="replace").replace(f"{self._folder}/", "").strip()
+        if "rego_" in words:  # an error of the policy, in OPA's own words; there is no input yet to be quoted
+            raise BundleFault("bundle.load", f"OPA does not load the policy: {words[:600]}")
+        raise EngineFault(*faults.UNAVAILABLE, detail=f"opa does not start: {words}")
 
     async def _listen(self) -> None:
         """Keep OPA's last words; what is not read would stop it. At their end it is dead."""
-        words = self._process.stderr
+        words = self._process.stdout
         while words is not None and (said := await words.read(4096)):
             self._words = (self._words + said)[-_TAIL:]
         await self._process.wait()
         self.gone.set()
-
-    def _last_words(self) -> str:
-        return self._words.decode(errors="replace")
 
     def destroy(self) -> None:
         """Kill it; it has nothing to lose."""
@@ -164,7 +165,6 @@ def _write(folder: Path, bundle: Bundle, token: str) -> list[str]:
     authorization = pack({"authz.rego": rules.encode()}, revision="1", roots=("system/authz",))
     made = []
     for name, content in (("policy.tar.gz", archive(bundle)), ("authorization.tar.gz", authorization)):
-        path = folder / name
-        path.write_bytes(content)
-        made.append(str(path))
+        (folder / name).write_bytes(content)
+        made.append(name)
     return made
