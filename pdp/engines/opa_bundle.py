@@ -43,8 +43,8 @@ def owner(told: Any, digest: str) -> str:
     Raises EngineFault (`policy.mismatch`) unless exactly one bundle has our roots, owns all of them, and has the
     expected revision.
     """
-    claims = [(name, found["manifest"]) for name, found in _objects(told) if _roots(found) & set(ROOTS)]
-    if len(claims) != 1 or not set(ROOTS) <= _roots({"manifest": claims[0][1]}):
+    claims = [(name, manifest) for name, manifest in _manifests(told) if _claimed(manifest) & set(ROOTS)]
+    if len(claims) != 1 or claims[0][1].get("roots") != list(ROOTS):
         raise EngineFault(
             "policy.mismatch",
             "OPA has no bundle that owns the policy's roots; load what `pdp policy bundle` writes, as a bundle.",
@@ -65,13 +65,15 @@ def revision(provenance: Any, name: str) -> Any:
     return provenance
 
 
-def _objects(told: Any) -> list[tuple[str, dict[str, Any]]]:
+def _manifests(told: Any) -> list[tuple[str, dict[str, Any]]]:
     found = told if isinstance(told, dict) else {}
-    return [(n, b) for n, b in found.items() if isinstance(b, dict) and isinstance(b.get("manifest"), dict)]
+    manifests = [(name, held.get("manifest") if isinstance(held, dict) else None) for name, held in found.items()]
+    return [(name, manifest if isinstance(manifest, dict) else {}) for name, manifest in manifests]
 
 
-def _roots(found: Mapping[str, Any]) -> set[str]:
-    """The first name of each root, so that `packs/x` of another bundle is a claim on `packs`."""
-    roots = found["manifest"].get("roots")
+def _claimed(manifest: Mapping[str, Any]) -> set[str]:
+    """The first name of each root, so that `packs/x` of another bundle is a claim on `packs`. A bundle that names no
+    roots, or the empty one, claims everything."""
+    roots = manifest.get("roots")
     named = {str(root).strip("/").split("/")[0] for root in roots} if isinstance(roots, list) else {""}
-    return set(ROOTS) if "" in named else named  # the empty root owns everything
+    return set(ROOTS) if "" in named else named

@@ -133,7 +133,8 @@ class _Verbatim(dict[str, Any]):
 
 
 def _serialise(value: Any) -> str:
-    return f'{{"input":{value["input"].text}}}'
+    found = value["input"] if set(value) == {"input"} else None
+    return f'{{"input":{found.text}}}' if isinstance(found, _Verbatim) else json.dumps(value)
 
 
 class _BoundedResponse(aiohttp.ClientResponse):
@@ -169,9 +170,12 @@ async def _said(response: aiohttp.ClientResponse) -> str:
         body = await response.json()
     except (UnfitError, aiohttp.ClientError):
         return found[0]
-    for error in body.get("errors", [])[:_ERRORS] if isinstance(body, dict) else []:
-        place = error.get("location", {})
-        found.append(f"{error.get('code')} at {place.get('file')}:{place.get('row')}:{place.get('col')}")
+    errors = body.get("errors") if isinstance(body, dict) else None
+    for error in errors[:_ERRORS] if isinstance(errors, list) else []:
+        place = error.get("location") if isinstance(error, dict) else None
+        if isinstance(place, dict):
+            where = ":".join(str(place.get(part)) for part in ("file", "row", "col"))
+            found.append(f"{error.get('code')} at {where}")
     return "; ".join(found)[:1000]
 
 
