@@ -172,7 +172,8 @@ def _integer(text: str) -> int:
 
 def _fraction(text: str) -> float:
     value = float(text)
-    if not math.isfinite(value):
+    # a whole number beyond int64 has no canonical bytes, however it is written
+    if not math.isfinite(value) or (value.is_integer() and not INT64_MIN <= value <= INT64_MAX):
         raise _NotADecisionError
     return value
 

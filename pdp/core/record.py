@@ -18,7 +18,7 @@ from pdp.core.digest import Json, canonical, digest, sha256_hex
 from pdp.core.errors import Fault, InvalidRequest
 from pdp.core.evidence import Evidence
 from pdp.core.facts import NS, AgentFact, Facts, Identity, SubjectFact, TargetFact
-from pdp.core.outcome import Effect, Outcome
+from pdp.core.outcome import Effect, Outcome, Reason
 
 SCHEMA = "pdp.record/1"
 MAX_BYTES = 60_000
@@ -148,7 +148,7 @@ def _answer(made: Decided) -> Fields:
         "input": made.sealed.input,
         "effect": outcome.effect.value,
         "decided_by": _decided_by(outcome),
-        "reasons": [{**r.fact(), "message": cut(r.message)} for r in outcome.reasons],
+        "reasons": [{**r.fact(), "message": cut(_kept_message(r))} for r in outcome.reasons],
         "waived": [dict(w) for w in outcome.waived],
         "policy": {
             "revision": cut(pins.revision),
@@ -163,6 +163,15 @@ def _answer(made: Decided) -> Fields:
         "enforcement": made.enforcement,
         "degraded": list(made.degraded),
     }
+
+
+def _kept_message(reason: Reason) -> str:
+    """Packs of an organisation word their messages freely, arguments included, and a record cannot be erased: of
+    theirs the code and rule must do. The answer has the message, and the bundle, kept by digest, its wording."""
+    _, _, rest = reason.rule.partition("packs.")
+    pack, _, name = rest.partition(".")
+    ours = not rest or pack == "baseline" or name == "require"  # what is said of a requirement is the composition's
+    return reason.message if ours else ""
 
 
 def _decided_by(outcome: Outcome) -> str:

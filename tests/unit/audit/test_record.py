@@ -293,3 +293,28 @@ def test_an_id_from_nothing_is_refused(at_ns: Any, random: Any) -> None:
     with pytest.raises(Fault) as e:
         uuid7(at_ns, random)
     assert e.value.code == "ids.invalid"
+
+
+@pytest.mark.parametrize(
+    ("rule", "kept"),
+    [
+        ("packs.acme.deny", False),
+        ("packs.acme.allow", False),
+        ("packs.acme.hide", False),
+        ("packs.acme.require", True),
+        ("packs.baseline.deny", True),
+        ("pdp.gate", True),
+        ("service", True),
+    ],
+)
+def test_an_organisations_words_stay_out_of_a_record(rule: Any, kept: Any) -> None:
+    outcome = Outcome(Effect.DENY, (Reason("acme.limit", "4711 is too much", rule, "MB-1.1"),))
+    data = record.decision(STAMP, decided(outcome))
+    (found,) = json.loads(data)["reasons"]
+    assert found == {
+        "code": "acme.limit",
+        "message": "4711 is too much" if kept else "",
+        "rule": rule,
+        "control": "MB-1.1",
+    }
+    assert check(data) == []

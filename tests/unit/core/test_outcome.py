@@ -189,7 +189,9 @@ def test_a_key_that_stands_twice() -> None:
     assert refused(encoded(pending(REQUIREMENT)).replace(b'"stage": 1', b'"stage": 2, "stage": 1'))
 
 
-@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999", "9223372036854775808", '"\\ud800"'])
+@pytest.mark.parametrize(
+    "value", ["NaN", "Infinity", "-Infinity", "1e999", "1e19", "1e300", "9223372036854775808", '"\\ud800"']
+)
 def test_what_no_record_could_hold(value: Any) -> None:
     text = json.dumps(decision(obligations=[{**OBLIGATION, "x": "@"}])).replace('"@"', value)
     assert refused(text.encode())
