@@ -1,0 +1,217 @@
+"""The loop: facts, Rego, evidence for the opened stage, Rego again."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from pdp.core.errors import EngineFault, Overloaded
+from pdp.core.facts import (
+    OK,
+    AgentFact,
+    ArgumentsFact,
+    Asserted,
+    CallerFact,
+    Facts,
+    Identity,
+    ServerFact,
+    SessionFact,
+    SubjectFact,
+    TargetFact,
+    failed,
+)
+from pdp.core.outcome import Effect
+from pdp.ports import LoadedPolicy
+from pdp.service.evaluate import MAX_ROUNDS, evaluate, settle
+
+T = 1_800_000_000_000_000_000
+KEY = "tool:git_status"
+
+
+def facts(call_digest: str = "c" * 64, **changes: Any) -> Facts:
+    base: dict[str, Any] = {
+        "phase": "call",
+        "method": "tools/call",
+        "caller": CallerFact(OK, "gw", "acme", ("decide",)),
+        "identity": Identity(SubjectFact(OK, "verified", "alice", "https://idp"), AgentFact(OK, "verified", "a")),
+        "server": ServerFact(OK, "git", "https://git"),
+        "switch": OK,
+        "targets": (TargetFact(OK, KEY, "tool", "git_status", "git"),),
+        "arguments": ArgumentsFact(OK),
+        "session": SessionFact(OK),
+        "asserted": Asserted(),
+        "waivers": (),
+        "call_digest": call_digest,
+    }
+    return Facts(**{**base, **changes})
+
+
+def requirement(stage: int) -> dict[str, Any]:
+    return {
+        "kind": "approval",
+        "id": f"need-{stage}",
+        "code": f"need.{stage}",
+        "control": "",
+        "stage": stage,
+        "ttl_seconds": 60,
+        "pack": "acme",
+    }
+
+
+def decision(effect: str, *wanted: Mapping[str, Any], code: str = "x", rule: str = "r") -> bytes:
+    reason = {"code": code, "message": "as policy puts it", "rule": rule, "control": ""}
+    found = {
+        "effect": effect,
+        "reasons": [reason],
+        "requirements": list(wanted),
+        "obligations": [],
+        "visible": [KEY],
+        "hidden": [],
+        "waived": [],
+    }
+    return json.dumps(found).encode()
+
+
+class Staged:
+    """An engine that wants `stages` answers, one after the other."""
+
+    name, version = "test", "test/1"
+
+    def __init__(self, stages: int = 0, answer: bytes | BaseException | None = None) -> None:
+        self.stages = stages
+        self.answer = answer
+        self.asked: list[Any] = []
+
+    async def evaluate(self, asked: Any) -> bytes:
+        self.asked.append(json.loads(asked.document))
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        if self.answer is not None:
+            return self.answer
+        met = len(self.asked[-1]["evidence"])
+        return decision("allow") if met >= self.stages else decision("pending", requirement(met + 1))
+
+    async def close(self) -> None:
+        pass
+
+
+class Answers:
+    """Answers the opened stage until `limit` answers were given."""
+
+    def __init__(self, limit: int = 1000, known: int = 0) -> None:
+        self.limit, self.given, self._known = limit, 0, known
+        self.opened: list[str] = []
+
+    async def known(self, call_digest: str, _at_ns: int, /) -> tuple[Any, ...]:
+        return tuple(self._one(call_digest, requirement(i + 1)) for i in range(self._known))
+
+    async def gather(self, call_digest: str, opened: tuple[Any, ...], _at_ns: int, /) -> tuple[Any, ...]:
+        self.opened += [str(r["id"]) for r in opened]
+        if self.given >= self.limit:
+            return ()
+        self.given += 1
+        return tuple(self._one(call_digest, dict(r)) for r in opened)
+
+    @staticmethod
+    def _one(call_digest: str, wanted: Any) -> dict[str, Any]:
+        return {"for": wanted, "call": call_digest, "kind": "approval", "state": "met", "expires_ns": T + 1}
+
+
+def policy(engine: Any) -> LoadedPolicy:
+    return LoadedPolicy("r", "d" * 64, "o", ("acme",), engine, lambda _: True, b"{}")
+
+
+async def run(engine: Staged, source: Answers, made: Facts | None = None) -> Any:
+    return await settle(policy(engine), made or facts(), T, source=source, supported=frozenset())
+
+
+async def test_stages_are_answered_one_after_the_other() -> None:
+    engine, source = Staged(3), Answers()
+    found = await run(engine, source)
+    assert found.outcome.effect is Effect.ALLOW
+    assert source.opened == ["need-1", "need-2", "need-3"]
+    assert [len(asked["evidence"]) for asked in engine.asked] == [0, 1, 2, 3]
+    assert len(found.evidence) == 3
+
+
+async def test_what_cannot_be_answered_at_once_is_pending() -> None:
+    engine, source = Staged(3), Answers(limit=1)
+    found = await run(engine, source)
+    assert found.outcome.effect is Effect.PENDING
+    assert [r["id"] for r in found.outcome.requirements] == ["need-2"]
+    assert source.opened == ["need-1", "need-2"]
+
+
+async def test_what_is_known_is_given_at_once() -> None:
+    engine, source = Staged(2), Answers(known=2)
+    assert (await run(engine, source)).outcome.effect is Effect.ALLOW
+    assert len(engine.asked) == 1
+    assert source.opened == []
+
+
+async def test_it_ends() -> None:
+    engine, source = Staged(1000), Answers()
+    found = await run(engine, source)
+    assert found.outcome.effect is Effect.PENDING
+    assert len(engine.asked) == MAX_ROUNDS + 1
+
+
+async def test_a_call_without_a_digest_is_asked_about_nobody() -> None:
+    engine, source = Staged(1), Answers(known=1)
+    found = await run(engine, source, facts(call_digest=""))
+    assert found.outcome.effect is Effect.PENDING
+    assert source.opened == []
+    assert engine.asked[0]["evidence"] == []
+
+
+async def test_a_denial_is_asked_about_nobody() -> None:
+    source = Answers()
+    found = await run(Staged(answer=decision("deny")), source)
+    assert found.outcome.effect is Effect.DENY
+    assert source.opened == []
+
+
+async def test_a_fault_of_the_engine_denies_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    engine = Staged(answer=EngineFault("policy.error", "it failed", detail="pdp/x.rego:1:1"))
+    with caplog.at_level(logging.ERROR, "pdp.policy"):
+        found = await evaluate(policy(engine), facts(), T)
+    assert found.outcome.effect is Effect.DENY
+    assert [(r.code, r.rule) for r in found.outcome.reasons] == [("policy.error", "service")]
+    assert "pdp/x.rego:1:1" not in found.outcome.reasons[0].message
+    assert "policy.error" in caplog.text
+    assert "pdp/x.rego:1:1" in caplog.text
+
+
+async def test_a_document_that_does_not_fit_its_schema_is_never_asked() -> None:
+    engine = Staged()
+    loaded = LoadedPolicy("r", "d" * 64, "o", ("acme",), engine, lambda _: False, b"{}")
+    found = await evaluate(loaded, facts(), T)
+    assert [r.code for r in found.outcome.reasons] == ["policy.input"]
+    assert engine.asked == []
+    assert found.document == b""
+
+
+async def test_overload_is_no_answer() -> None:
+    with pytest.raises(Overloaded):
+        await evaluate(policy(Staged(answer=Overloaded("overload.policy", "full"))), facts(), T)
+
+
+WHY = "The arguments break the pinned schema at /a: keyword `type`."
+
+
+@pytest.mark.parametrize(
+    ("code", "rule", "message"),
+    [
+        ("arguments.schema", "pdp.gate", WHY),
+        ("arguments.schema", "packs.acme.deny", "as policy puts it"),  # a pack's own words stay
+        ("session.unknown", "pdp.gate", "as policy puts it"),  # no such check failed
+    ],
+)
+async def test_the_gate_says_what_the_failed_check_says(code: str, rule: str, message: str) -> None:
+    made = facts(arguments=ArgumentsFact(failed("arguments.schema", WHY)))
+    found = await evaluate(policy(Staged(answer=decision("deny", code=code, rule=rule))), made, T)
+    assert [r.message for r in found.outcome.reasons] == [message]

@@ -1,0 +1,92 @@
+"""Reading and stamping records."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from pdp.core.errors import Forbidden, InvalidRequest, NotFound, Unavailable
+from pdp.core.request import Caller, Role
+from pdp.service.record import CLOCK, CLOCK_STEP_NS
+from pdp.service.records import Records
+from pdp.service.state import State
+
+T = 1_800_000_000_000_000_000
+
+
+def auditor(tenant: str) -> Caller:
+    return Caller("aud", tenant, frozenset({Role.AUDIT}), frozenset())
+
+
+async def test_an_auditor_reads_its_own_tenant_and_what_concerns_all(store: Any, recorder: Any) -> None:
+    await recorder.stopped("test")
+    await recorder.refusal(auditor("acme"), Forbidden("caller.role", "m"), "Decide", T)
+    await recorder.refusal(auditor("beta"), Forbidden("caller.role", "m"), "Decide", T)
+    records = Records(store)
+    assert records.get(auditor("acme"), index=0).ref.index == 0
+    assert records.get(auditor("acme"), index=1).tenant == "acme"
+    assert records.get(auditor("*"), index=2).tenant == "beta"
+    other = store.record_at(2).record_id
+    for ask in ({"index": 2}, {"decision_id": other}, {"index": 99}, {"decision_id": "none"}):
+        with pytest.raises(NotFound) as caught:
+            records.get(auditor("acme"), **ask)
+        assert caught.value.message == "There is no such record."  # absent and another's read the same
+
+
+async def test_a_refusal_holds_no_content(store: Any, recorder: Any) -> None:
+    fault = InvalidRequest("session.id", "is longer than 512 characters")
+    await recorder.refusal(auditor("acme"), fault, "Decide", T)
+    found = json.loads(store.record_at(0).record)
+    assert {k: found[k] for k in ("caller", "code", "field", "rpc")} == {
+        "caller": "aud",
+        "code": "request.malformed",
+        "field": "session.id",
+        "rpc": "Decide",
+    }
+    assert "512" not in json.dumps(found)
+
+
+def test_an_answer_whose_record_is_gone_is_no_answer(recorder: Any) -> None:
+    with pytest.raises(Unavailable) as caught:
+        recorder.find("0" * 36)
+    assert caught.value.code == "record.missing"
+
+
+async def test_the_clock_is_marked_every_few_seconds_and_at_the_end(store: Any, recorder: Any, clock: Any) -> None:
+    clock.marked = T
+    await recorder.configured("a" * 64, [])
+    assert store.high_water(CLOCK) == T
+    clock.marked = T + CLOCK_STEP_NS - 1
+    await recorder.configured("b" * 64, [])
+    assert store.high_water(CLOCK) == T
+    await recorder.stopped("signal")
+    assert store.high_water(CLOCK) == T + CLOCK_STEP_NS - 1
+
+
+async def test_a_clock_that_is_not_believed_marks_nothing(store: Any, recorder: Any, clock: Any) -> None:
+    clock.marked = None
+    await recorder.stopped("signal")
+    assert store.high_water(CLOCK) == 0
+
+
+async def test_refusals_beyond_the_quota_are_told_per_tenant(store: Any, recorder: Any) -> None:
+    for i in range(40):
+        store.note_refusal("acme", "gw", "caller.role", T + i)
+        store.note_refusal("", "", "caller.unauthenticated", T + i)
+    await recorder.refusals()
+    found = [json.loads(store.record_at(i).record) for i in range(store.size())]
+    assert [(r["kind"], r["tenant"], [c["count"] for c in r["counts"]]) for r in found] == [
+        ("refusals", "", [10]),
+        ("refusals", "acme", [10]),
+    ]
+    await recorder.refusals()
+    assert store.size() == 2
+
+
+def test_there_is_no_snapshot_before_policy_and_registry(store: Any) -> None:
+    state = State(store)
+    with pytest.raises(Unavailable) as caught:
+        state.snapshot()
+    assert caught.value.code == "service.starting"

@@ -1,0 +1,177 @@
+"""Reloads when the log cannot be written: nothing takes effect without its record, and nothing is forgotten."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pdp.core.errors import BundleFault, Unavailable
+from pdp.ports import LoadedPolicy, RegistryChange
+from pdp.service.reload import Reloads
+from pdp.service.state import State
+
+
+class Engine:
+    """Knows only whether it was closed."""
+
+    name, version = "test", "test/1"
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    async def evaluate(self, _asked: Any) -> bytes:
+        return b""
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class Policies:
+    """A source that gives what a test puts there."""
+
+    def __init__(self) -> None:
+        self.next: LoadedPolicy | BundleFault | None = None
+
+    async def load(self, active: str | None) -> LoadedPolicy | None:
+        if isinstance(self.next, BundleFault):
+            raise self.next
+        return None if self.next is None or self.next.digest == active else self.next
+
+
+class Sets:
+    """A registry that reports each change once, as the port says."""
+
+    def __init__(self) -> None:
+        self.changes: list[RegistryChange] = []
+        self.seen = 0
+
+    async def reload(self, _at_ns: int) -> tuple[RegistryChange, ...]:
+        found, self.changes = tuple(self.changes), []
+        self.seen += len(found)
+        return found
+
+    def view(self, _at_ns: int) -> Any:
+        return f"view after {self.seen}"
+
+
+class Keys:
+    """Nothing to say."""
+
+    def key_status(self, _at_ns: int) -> dict[str, Any]:
+        return {}
+
+
+def loaded(digest: str) -> LoadedPolicy:
+    return LoadedPolicy("r", digest, "o", ("p",), Engine(), lambda _: True, b"{}")
+
+
+def change(tenant: str, serial: int, problem: str = "") -> RegistryChange:
+    marks = ((f"registry.{tenant}", serial),)
+    return RegistryChange(tenant, serial, "d" * 64, 1, (), problem, marks)
+
+
+class Stage:
+    """Reloads on a real store, with everything around them in the test's hands."""
+
+    def __init__(self, store: Any, recorder: Any, clock: Any) -> None:
+        self.store = store
+        self.state = State(store)
+        self.policies, self.sets = Policies(), Sets()
+        ports: Any = (self.policies, self.sets, Keys())
+        self.reloads = Reloads(self.state, *ports, self._keys, recorder, clock)
+
+    async def _keys(self, _at_ns: int) -> None:
+        pass
+
+    def log(self) -> list[dict[str, Any]]:
+        return [json.loads(self.store.record_at(i).record) for i in range(self.store.size())]
+
+
+@pytest.fixture
+def stage(store: Any, recorder: Any, clock: Any) -> Stage:
+    return Stage(store, recorder, clock)
+
+
+async def test_a_policy_that_cannot_be_recorded_does_not_become_active(stage: Stage) -> None:
+    stage.policies.next = first = loaded("a" * 64)
+    await stage.reloads(("policy",), by="")
+    stage.policies.next = second = loaded("b" * 64)
+    stage.store.full = True
+    with pytest.raises(Unavailable):
+        await stage.reloads(("policy",), by="")
+    assert stage.state.policy is first
+    assert second.engine.closed  # type: ignore[attr-defined] # the test's own engine
+    assert not first.engine.closed  # type: ignore[attr-defined] # likewise
+    stage.store.full = False
+    stage.policies.next = third = replace(second, engine=Engine())
+    await stage.reloads(("policy",), by="")
+    assert stage.state.policy is third
+    assert [r["digest"][0] for r in stage.log()] == ["a", "b"]
+    await stage.state.close()
+
+
+async def test_a_refused_policy_is_recorded_once_and_not_forgotten(stage: Stage) -> None:
+    stage.policies.next = BundleFault("bundle.gate", "a:1: no")
+    stage.store.full = True
+    with pytest.raises(Unavailable):
+        await stage.reloads(("policy",), by="")
+    stage.store.full = False
+    for _ in range(3):
+        (result,), _ = await stage.reloads(("policy",), by="")
+        assert (result.ok, result.failure is not None and result.failure.code) == (False, "bundle.gate")
+    stage.policies.next = BundleFault("bundle.gate", "a:2: no")  # something else
+    await stage.reloads(("policy",), by="")
+    assert [(r["result"], r["problem"]) for r in stage.log()] == [("refused", "bundle.gate")] * 2
+
+
+async def test_a_registry_change_is_owed_until_it_is_recorded(stage: Stage) -> None:
+    stage.sets.changes = [change("acme", 1), change("beta", 1)]
+    await stage.reloads(("registry",), by="")
+    stage.sets.changes = [change("acme", 2)]
+    stage.store.full = True
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            await stage.reloads(("registry",), by="")
+    assert stage.state._registry == "view after 2"  # nothing took effect
+    assert stage.store.high_water("registry.acme") == 1
+    stage.sets.changes = [change("beta", 5)]
+    stage.store.full = False
+    await stage.reloads(("registry",), by="")
+    assert stage.state._registry == "view after 4"
+    assert [(r["tenant"], r["serial"]) for r in stage.log()] == [("acme", 1), ("beta", 1), ("acme", 2), ("beta", 5)]
+    assert stage.store.high_water("registry.acme") == 2
+    await stage.reloads(("registry",), by="")
+    assert stage.store.size() == 4
+
+
+async def test_of_several_changes_of_one_tenant_the_last_is_owed(stage: Stage) -> None:
+    stage.store.full = True
+    for serial in (1, 2):
+        stage.sets.changes = [change("acme", serial)]
+        with pytest.raises(Unavailable):
+            await stage.reloads(("registry",), by="")
+    stage.store.full = False
+    await stage.reloads(("registry",), by="")
+    assert [r["serial"] for r in stage.log()] == [2]
+
+
+async def test_a_refused_set_is_told_to_who_asked(stage: Stage) -> None:
+    stage.sets.changes = [change("acme", 1, "registry.rollback")]
+    (result,), ref = await stage.reloads(("registry",), by="op")
+    assert (result.ok, result.failure and result.failure.code) == (False, "registry.rollback")
+    assert ref is not None
+    log = stage.log()
+    assert (log[0]["result"], log[0]["problem"]) == ("refused", "registry.rollback")
+    assert (log[1]["kind"], log[1]["by"], log[1]["results"]) == ("reload", "op", {"registry": "registry.rollback"})
+
+
+async def test_a_reload_by_itself_leaves_no_record_of_its_own(stage: Stage) -> None:
+    stage.policies.next = loaded("a" * 64)
+    results, ref = await stage.reloads((), by="")
+    assert [r.part for r in results] == ["policy", "registry", "keys"]
+    assert ref is None
+    assert [r["kind"] for r in stage.log()] == ["policy"]
+    await stage.state.close()
