@@ -148,6 +148,8 @@ def read_yaml(text: str, where: str) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigurationFault("config.yaml", f"{where}, line {line}: {error.problem or 'not YAML'}.") from None
+    except yaml.YAMLError:
+        raise ConfigurationFault("config.yaml", f"{where}: holds characters that YAML does not allow.") from None
     if not isinstance(found, dict):
         raise ConfigurationFault("config.yaml", f"{where}: must be a mapping of settings.")
     return found
@@ -161,6 +163,8 @@ def load(path: Path, environment: Mapping[str, str]) -> Settings:
         raise ConfigurationFault(
             "config.unreadable", f"{path.name}: cannot be read ({error.strerror}); give --config FILE."
         ) from None
+    except UnicodeDecodeError:
+        raise ConfigurationFault("config.unreadable", f"{path.name}: is not UTF-8 text; save it as UTF-8.") from None
     found = read_yaml(text, path.name)
     _overlay(found, environment)
     return validate(found, path.parent)
@@ -210,7 +214,10 @@ def _overlay(found: dict[str, Any], environment: Mapping[str, str]) -> None:
             place = place.setdefault(section, {})
             if not isinstance(place, dict):
                 raise ConfigurationFault("config.variable", f"{name}: '{section}' is not a section.")
-        place[last] = yaml.safe_load(environment[name])
+        try:
+            place[last] = yaml.safe_load(environment[name])
+        except yaml.YAMLError:
+            raise ConfigurationFault("config.variable", f"{name}: is not YAML; quote the value.") from None
 
 
 def problems(error: ValidationError, root: type[BaseModel]) -> list[str]:
@@ -247,9 +254,11 @@ def secret(reference: str) -> bytes:
     path = Path(reference.removeprefix("file:"))
     try:
         mode = path.stat().st_mode
-        data = path.read_bytes().rstrip(b"\r\n")
+        data = path.read_bytes()
     except OSError as error:
         raise ConfigurationFault("config.secret", f"{path.name}: cannot be read ({error.strerror}).") from None
+    if data.strip().isascii() and data.strip().decode("ascii").isprintable():
+        data = data.strip()  # text that an editor or a shell ended with a line break; raw bytes stay as they are
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise ConfigurationFault("config.secret", f"{path.name}: others may read it; chmod 600 it.")
     if len(data) < _MIN_SECRET_BYTES:
