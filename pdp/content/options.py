@@ -12,6 +12,10 @@ class ContentOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    max_arguments_bytes: int = Field(default=MAX_BYTES, ge=2, le=4 * MAX_BYTES)
-    max_depth: int = Field(default=MAX_DEPTH, ge=1, le=64)
-    compiled_schemas: int = Field(default=4096, ge=1)  # kept compiled, least recently used go first
+    max_arguments_bytes: int = Field(
+        default=MAX_BYTES, ge=2, le=4 * MAX_BYTES, description="Of a call's arguments; more is INVALID_ARGUMENT."
+    )
+    max_depth: int = Field(default=MAX_DEPTH, ge=1, le=64, description="Of nesting in arguments.")
+    compiled_schemas: int = Field(
+        default=4096, ge=1, description="Schemas kept compiled; the least recently used go first."
+    )

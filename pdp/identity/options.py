@@ -28,10 +28,14 @@ class _Options(BaseModel):
 class SubjectKindOptions(_Options):
     """How this issuer's tokens tell people from services, beyond what every token tells (see `claims.kind`)."""
 
-    claim: Name | None = None  # for example "idtyp"
-    service: tuple[str, ...] = ()  # its values that mean a service
-    human: tuple[str, ...] = ()  # its values that mean a person; when given, other tokens never count as human
-    otherwise: Literal["unknown", "human"] = "unknown"  # "human" only for issuers that know nobody but people
+    claim: Name | None = Field(None, description="The claim that tells them apart.", examples=["idtyp"])
+    service: tuple[str, ...] = Field((), description="Its values that mean a service.", examples=[["app"]])
+    human: tuple[str, ...] = Field(
+        (), description="Its values that mean a person; then other tokens never do.", examples=[["user"]]
+    )
+    otherwise: Literal["unknown", "human"] = Field(
+        "unknown", description="What tokens without a telling value are; human only for issuers of people alone."
+    )
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -45,20 +49,40 @@ class SubjectKindOptions(_Options):
 class IssuerOptions(_Options):
     """One trusted issuer of tokens and where its public keys (JWKS, RFC 7517) come from."""
 
-    issuer: Name  # compared with `iss` exactly
-    tenant: Name
-    jwks_file: Path | None = None
-    jwks_url: str | None = None
-    jwks_ca_file: Path | None = None  # PEM bundle for `jwks_url`; the system's certificates without it
-    algorithms: tuple[Algorithm, ...] = Field(("EdDSA", "Ed25519", "ES256", "RS256", "PS256"), min_length=1)
-    max_lifetime_seconds: int = Field(3600, ge=1, le=7 * 86400)
-    skew_seconds: int = Field(30, ge=0, le=60)
-    subject_kind: SubjectKindOptions = SubjectKindOptions()
-    groups_claim: Name = "groups"
-    refresh_seconds: int = Field(300, ge=1, le=86400)  # how old keys from a URL grow before they are fetched again
-    retry_seconds: int = Field(30, ge=1, le=3600)  # at most one fetch per this time, whatever asks for it
-    max_stale_seconds: int = Field(3600, ge=1, le=7 * 86400)  # how long the last good keys serve
-    development: bool = False  # its keys were made by `pdp dev keys`; refused in production
+    issuer: Name = Field(description="Its name, compared with `iss` exactly.", examples=["https://id.acme.example"])
+    tenant: Name = Field(description="The tenant of everybody it vouches for.", examples=["acme"])
+    jwks_file: Path | None = Field(
+        None, description="Its public keys, read again when the file changes.", examples=["keys/issuer.jwks.json"]
+    )
+    jwks_url: str | None = Field(
+        None, description="Or: where it publishes them; https, plain http for loopback only."
+    )
+    jwks_ca_file: Path | None = Field(
+        None, description="PEM of who signs that URL's certificate; the system's authorities without it."
+    )
+    algorithms: tuple[Algorithm, ...] = Field(
+        ("EdDSA", "Ed25519", "ES256", "RS256", "PS256"),
+        min_length=1,
+        description="Signatures that are accepted; asymmetric ones only.",
+    )
+    max_lifetime_seconds: int = Field(3600, ge=1, le=7 * 86400, description="A token made for longer is refused.")
+    skew_seconds: int = Field(30, ge=0, le=60, description="How far its clock and ours may differ.")
+    subject_kind: SubjectKindOptions = Field(
+        SubjectKindOptions(), description="How its tokens tell people from services."
+    )
+    groups_claim: Name = Field("groups", description="The claim that lists a subject's groups.")
+    refresh_seconds: int = Field(
+        300, ge=1, le=86400, description="How old keys from a URL grow before they are fetched again."
+    )
+    retry_seconds: int = Field(
+        30, ge=1, le=3600, description="At most one fetch per this time, whatever asks for it."
+    )
+    max_stale_seconds: int = Field(
+        3600, ge=1, le=7 * 86400, description="How long the last good keys serve when new ones cannot be had."
+    )
+    development: bool = Field(
+        default=False, description="Its keys were made by `pdp dev keys`; refused in production."
+    )
 
     @field_validator("jwks_url")
     @classmethod
@@ -95,7 +119,11 @@ def _is_loopback(host: str) -> bool:
 class SanMatch(_Options):
     """A caller known by its mTLS certificate: any of these SANs, compared exactly, no wildcards."""
 
-    sans: tuple[Name, ...] = Field(min_length=1)
+    sans: tuple[Name, ...] = Field(
+        min_length=1,
+        description="Names of its mTLS certificate, uri: or dns:, compared exactly; any of them matches.",
+        examples=[["uri:spiffe://acme.example/gateway"]],
+    )
 
     @field_validator("sans")
     @classmethod
@@ -117,30 +145,45 @@ def normal_san(san: str) -> str:
 class TokenMatch(_Options):
     """A caller known by a token of its own in `authorization` metadata."""
 
-    issuer: Name
-    subject: Name
+    issuer: Name = Field(
+        description="Who made its token: one of the issuers, of the same tenant.",
+        examples=["https://id.acme.example"],
+    )
+    subject: Name = Field(description="The token's `sub`.", examples=["operator"])
 
 
 class MayAssertOptions(_Options):
     """What a caller may vouch for. Nothing by default."""
 
-    claims: tuple[Name, ...] = ()
-    task: bool = False
-    context_reset: bool = False
-    groups: bool = False
+    claims: tuple[Name, ...] = Field(
+        (), description="Issuers whose claims it may state without a token.", examples=[["https://id.acme.example"]]
+    )
+    task: bool = Field(default=False, description="The task that a session is about.")
+    context_reset: bool = Field(default=False, description="That an agent's context was emptied.")
+    groups: bool = Field(default=False, description="Groups of a subject whose claims it states.")
 
 
 class CallerOptions(_Options):
     """One caller (`callers.<name>`). Roles, servers and vouching are nothing by default."""
 
-    match: SanMatch | TokenMatch
-    tenant: Name
-    roles: frozenset[Role] = frozenset()
-    servers: frozenset[Name] = frozenset()
-    resources: tuple[Name, ...] = ()
-    may_assert: MayAssertOptions = MayAssertOptions()
-    dedupes_redemptions: bool = False
-    max_worker_kills_per_minute: int = Field(6, ge=0, le=1000)
+    match: SanMatch | TokenMatch = Field(description="How it is known: by a certificate, or by a token of its own.")
+    tenant: Name = Field(description='Its tenant; "*" is for operators of every tenant.', examples=["acme"])
+    roles: frozenset[Role] = Field(frozenset(), description="What it may do.", examples=[["decide"]])
+    servers: frozenset[Name] = Field(
+        frozenset(), description='Servers it may ask about; "*" is every one.', examples=[["git"]]
+    )
+    resources: tuple[Name, ...] = Field(
+        (),
+        description="Audiences of tokens made for the caller itself, when it fronts servers.",
+        examples=[["https://gateway.acme.example"]],
+    )
+    may_assert: MayAssertOptions = Field(MayAssertOptions(), description="What it may vouch for.")
+    dedupes_redemptions: bool = Field(
+        default=False, description="It promises to carry out an allow that it gets twice only once."
+    )
+    max_worker_kills_per_minute: int = Field(
+        6, ge=0, le=1000, description="Lost policy workers, after which its calls are denied for a while."
+    )
 
     def caller(self, name: str) -> Caller:
         """The core's value for this caller."""
@@ -160,11 +203,19 @@ class CallerOptions(_Options):
 class IdentityOptions(_Options):
     """Everything identity needs to know."""
 
-    issuers: tuple[IssuerOptions, ...] = ()
-    callers: dict[Name, CallerOptions] = Field(default_factory=dict)
-    caller_audience: Name | None = None  # `aud` of caller tokens; never the audience of a subject's
-    max_actor_depth: int = Field(4, ge=0, le=16)
-    revoked_jti_file: Path | None = None  # see `revocation`
+    issuers: tuple[IssuerOptions, ...] = Field((), description="Who may make tokens, of subjects and of callers.")
+    callers: dict[Name, CallerOptions] = Field(
+        default_factory=dict, description="Who may ask, by a name of your choice.", examples=["gateway"]
+    )
+    caller_audience: Name | None = Field(
+        None,
+        description="`aud` of callers' own tokens; never that of a subject's.",
+        examples=["https://pdp.acme.example"],
+    )
+    max_actor_depth: int = Field(4, ge=0, le=16, description="Longest chain of who acts for whom in a token.")
+    revoked_jti_file: Path | None = Field(
+        None, description="Revoked tokens, one per line: JTI, or ISSUER JTI.", examples=["revoked.txt"]
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

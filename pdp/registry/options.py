@@ -15,9 +15,11 @@ class KeyOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    id: str = Field(min_length=1, max_length=128)
-    role: SignerRole
-    public_key_file: Path  # PEM, SubjectPublicKeyInfo, Ed25519
+    id: str = Field(min_length=1, max_length=128, description="The key's name in signatures.", examples=["ann"])
+    role: SignerRole = Field(
+        description="What its holder is: a set is signed by an author and by a reviewer.", examples=["author"]
+    )
+    public_key_file: Path = Field(description="PEM, Ed25519.", examples=["keys/ann.pub.pem"])
 
 
 class RegistryOptions(BaseModel):
@@ -25,10 +27,25 @@ class RegistryOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    sets: dict[str, Path] = Field(default_factory=dict)  # tenant -> folder
-    keys: tuple[KeyOptions, ...] = ()
-    threshold: int = Field(default=2, ge=2)  # distinct keys; author and reviewer are always both needed
-    max_stale_seconds: int = Field(default=3600, ge=0)
+    sets: dict[str, Path] = Field(
+        default_factory=dict,
+        description="Folder of signed manifests, by tenant.",
+        examples=[{"acme": "registry/acme"}],
+    )
+    keys: tuple[KeyOptions, ...] = Field(
+        (),
+        description="Who may sign; at least one author and one reviewer.",
+        examples=[
+            [
+                {"id": "ann", "role": "author", "public_key_file": "keys/ann.pub.pem"},
+                {"id": "ben", "role": "reviewer", "public_key_file": "keys/ben.pub.pem"},
+            ]
+        ],
+    )
+    threshold: int = Field(default=2, ge=2, description="Distinct keys that must have signed; both roles always.")
+    max_stale_seconds: int = Field(
+        default=3600, ge=0, description="How long the last good set serves when a new one does not verify."
+    )
 
     @model_validator(mode="after")
     def _satisfiable(self) -> Self:

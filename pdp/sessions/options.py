@@ -10,5 +10,9 @@ class SessionOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    max_sessions_per_caller: int = Field(default=10_000, ge=1, le=1_000_000)
-    idle_seconds: int = Field(default=8 * 3600, ge=1, le=30 * 24 * 3600)
+    max_sessions_per_caller: int = Field(
+        default=10_000, ge=1, le=1_000_000, description="Remembered at once; the least recently used go first."
+    )
+    idle_seconds: int = Field(
+        default=8 * 3600, ge=1, le=30 * 24 * 3600, description="A session without calls is forgotten after this."
+    )

@@ -15,8 +15,10 @@ class TlsOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    certificate_file: Path = Field(description="The server's certificate, with its chain.")
-    key_file: Path = Field(description="Its private key.")
+    certificate_file: Path = Field(
+        description="The server's certificate, with its chain.", examples=["tls/server.pem"]
+    )
+    key_file: Path = Field(description="Its private key.", examples=["tls/server.key"])
     client_ca_file: Path | None = Field(
         None, description="Who signs callers' certificates. With it every TLS caller must show one (mTLS)."
     )
@@ -36,8 +38,13 @@ class ServerOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    listen: tuple[str, ...] = Field(("127.0.0.1:50051",), min_length=1, max_length=16)
-    tls: TlsOptions | None = None
+    listen: tuple[str, ...] = Field(
+        ("127.0.0.1:50051",),
+        min_length=1,
+        max_length=16,
+        description="unix:PATH, HOST:PORT or [IPV6]:PORT; plaintext on unix: and literal loopback addresses only.",
+    )
+    tls: TlsOptions | None = Field(None, description="For every TCP address: TLS 1.2 or later.")
     socket_group: bool = Field(False, description="Lets the group of a Unix socket connect too (0660, else 0600).")
     max_message_bytes: int = Field(4 << 20, ge=1 << 10, le=64 << 20, description="Of a request.")
     max_concurrent: int = Field(
