@@ -1,0 +1,147 @@
+"""A whole PDP on a real OPA: what happens to OPA is answered by a recorded denial."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.opa import opa_or_skip
+from support.surroundings import SeededEntropy
+from support.world import DecideAnswer, Plan, World, running
+
+from pdp.core.errors import BundleFault, ConfigurationFault
+from pdp.engines.bundle import read_bundle, shipped_rego
+from pdp.engines.opa_host import OpaHost
+from pdp.engines.opa_link import Kept
+from pdp.engines.opa_options import OpaOptions
+from pdp.engines.opa_process import OpaProcess
+from pdp.engines.source import FolderSource
+from pdp.settings import validate
+from pdp.tooling.sandbox import Person
+from pdp.v1 import types_pb2
+
+ALICE = Person("alice", ("developers",), ("git:read", "git:write"))
+
+
+def on_opa(**opa: Any) -> Mapping[str, Any]:
+    return {"policy": {"engine": "opa", "opa": {"binary": str(opa_or_skip()), **opa}}}
+
+
+def pid(world: World) -> int:
+    policy = world.process.state.policy
+    assert policy is not None
+    link = policy.engine._link  # type: ignore[attr-defined]  # the port has none
+    assert isinstance(link, Kept)
+    assert isinstance(link._running, OpaProcess)
+    return link._running.pid
+
+
+async def told(world: World, **more: Any) -> tuple[str, str, str, Mapping[str, Any]]:
+    answer = await world.decide(world.ask(ALICE, "git_status", {"repo_path": "/src"}, **more))
+    assert isinstance(answer, DecideAnswer)
+    [reason] = answer.reasons
+    record = world.record(answer.decision_id)
+    return types_pb2.Effect.Name(answer.effect), reason.code, reason.rule, record["policy"]
+
+
+async def test_it_decides_dies_denies_and_is_replaced(tmp_path: Path) -> None:
+    settings = on_opa(deadline_ms=60_000)
+    async with running(tmp_path, Plan(settings=settings)) as world:
+        effect, code, rule, policy = await told(world)
+        assert (effect, code, rule) == ("EFFECT_ALLOW", "acme.role", "packs.acme.allow")
+        assert policy["engine"] == "opa"
+        assert policy["engine_version"].startswith("opa/1.")
+        first = pid(world)
+        os.kill(first, signal.SIGKILL)
+        codes = []
+        while True:
+            effect, code, rule, _ = await told(world)
+            if effect == "EFFECT_ALLOW":
+                break
+            assert (effect, rule) == ("EFFECT_DENY", "service")
+            codes.append(code)
+        assert codes
+        assert set(codes) <= {"policy.crashed", "policy.unavailable"}
+        assert pid(world) != first
+
+
+async def test_it_hangs_and_denies(tmp_path: Path) -> None:
+    async with running(tmp_path, Plan(settings=on_opa(deadline_ms=150))) as world:
+        process = pid(world)
+        os.kill(process, signal.SIGSTOP)
+        while Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "T":  # noqa: ASYNC240 - a moment
+            pass
+        assert (await told(world))[:3] == ("EFFECT_DENY", "policy.timeout", "service")
+
+
+async def test_a_new_policy_gets_an_opa_of_its_own(tmp_path: Path) -> None:
+    async with running(tmp_path, Plan(settings=on_opa(deadline_ms=60_000))) as world:
+        before = pid(world)
+        pack = world.sandbox.policy / "packs" / "acme" / "acme.rego"
+        pack.write_text(pack.read_text() + "\n# changed\n")
+        await world.reload()
+        assert pid(world) != before
+        assert (await told(world))[0] == "EFFECT_ALLOW"
+        pack.write_text(pack.read_text() + "\nbroken :=\n")
+        now = pid(world)
+        await world.reload()  # the last good one stays
+        assert pid(world) == now
+        assert (await told(world))[0] == "EFFECT_ALLOW"
+
+
+async def test_a_policy_that_the_gate_passed_waits_for_the_opa_that_somebody_runs(tmp_path: Path) -> None:
+    """The gate takes seconds; an operator's OPA may take a while to fetch its bundle."""
+    acme = tmp_path / "acme"
+    shutil.copytree(shipped_rego() / "examples" / "acme", acme)
+    options = OpaOptions(url="http://127.0.0.1:1", token="file:token")
+    host = OpaHost(options, SeededEntropy("opa"), token=b"token")
+    source = FolderSource(host, shipped_rego(), acme)
+    for _ in range(2):
+        with pytest.raises(BundleFault) as caught:
+            await source.load(None)
+        assert caught.value.code == "bundle.engine"
+        assert source._passed == read_bundle(shipped_rego(), acme).digest
+    source._host = ours = OpaHost(OpaOptions(binary=opa_or_skip()), SeededEntropy("opa"))
+    loaded = await source.load(None)
+    assert loaded is not None
+    assert loaded.engine.name == "opa"
+    await ours.close()
+    (acme / "packs" / "acme" / "acme.rego").write_text("package packs.acme\n")
+    with pytest.raises(BundleFault) as caught:  # another bundle is gated like any other
+        await source.load(loaded.digest)
+    assert caught.value.code == "bundle.gate"
+
+
+@pytest.mark.parametrize(
+    ("policy", "fits"),
+    [
+        ({"engine": "opa", "opa": {"binary": "/opa"}}, True),
+        ({"engine": "embedded"}, True),
+        ({}, True),
+        ({"engine": "opa"}, False),
+        ({"opa": {"binary": "/opa"}}, False),
+        ({"engine": "embedded", "opa": {"binary": "/opa"}}, False),
+        ({"engine": "other", "opa": {"binary": "/opa"}}, False),
+    ],
+)
+def test_engine_and_section_go_together(tmp_path: Path, policy: Mapping[str, Any], *, fits: bool) -> None:
+    found = {"registry": {"sets": {}, "keys": []}, "store": {"path": "store"}, "policy": policy}
+    try:
+        validate(found, tmp_path)
+        problems = ""
+    except ConfigurationFault as fault:
+        problems = fault.message
+    assert ("policy" not in problems) == fits, problems
+
+
+def test_paths_and_secrets_are_relative_to_the_file(tmp_path: Path) -> None:
+    found = {"engine": "opa", "opa": {"url": "https://opa", "token": "file:opa.token", "ca_file": "ca.pem"}}
+    settings = validate({"registry": {"sets": {}, "keys": []}, "store": {"path": "s"}, "policy": found}, tmp_path)
+    assert settings.policy.opa is not None
+    assert settings.policy.opa.ca_file == tmp_path / "ca.pem"
+    assert settings.policy.opa.token == f"file:{tmp_path / 'opa.token'}"
