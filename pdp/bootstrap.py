@@ -105,7 +105,7 @@ def _build(settings: Settings, store: SqliteStore, surroundings: Surroundings) -
     registry = SignedRegistry(settings.registry, high_water=store.high_water)
     content = ArgumentContent(settings.content)
     sessions = MemorySessions(settings.sessions)
-    host = _engine_host(settings.policy, entropy)
+    host = _engine_host(settings, entropy)
     policies = FolderSource(host, shipped_rego(), settings.policy.folder)
     state = State(store)
     recorder = Recorder(store, clock, entropy, boot=store.boot, index_key=index_key)
@@ -137,7 +137,8 @@ def _build(settings: Settings, store: SqliteStore, surroundings: Surroundings) -
     return Process(settings, state, store, clock, identity, host, recorder, reloads, admin, services, server)
 
 
-def _engine_host(policy: PolicyOptions, entropy: Entropy) -> Host:
+def _engine_host(settings: Settings, entropy: Entropy) -> Host:
+    policy = settings.policy
     if policy.opa is None:
         return EngineHost(_engine_options(policy), on_kill=_killed)
     try:
@@ -146,7 +147,7 @@ def _engine_host(policy: PolicyOptions, entropy: Entropy) -> Host:
         raise ConfigurationFault(
             "engine.distribution", "policy.engine: opa needs opa-python-client; install pdp[server,opa]."
         ) from None
-    token = secret(policy.opa.token) if policy.opa.token else b""
+    token = secret(policy.opa.token, settings.vault) if policy.opa.token else b""
     return OpaHost(policy.opa, entropy, token=token, memory_mb=policy.memory_mb, on_kill=_killed)
 
 
@@ -164,10 +165,10 @@ def _killed(why: str) -> None:
 
 def _index_key(settings: Settings, entropy: Entropy) -> bytes:
     if settings.service.index_key:
-        return secret(settings.service.index_key)
+        return secret(settings.service.index_key, settings.vault)
     if settings.production:
         raise ConfigurationFault(
-            "config.secret", "service.index_key: give file:PATH of 32 random bytes (head -c 32 /dev/urandom)."
+            "config.secret", "service.index_key: give file:PATH of a random text (openssl rand -hex 32 > PATH)."
         )
     path = settings.store.path / "index.key"
     if not path.exists():

@@ -2,12 +2,11 @@
 
 `PDP_STORE__PATH=/x` sets `store.path`; a variable that names no setting is refused like an unknown key, so a
 typo never silently leaves a default in place. Relative paths are relative to the file. A secret is never
-written into the file: `file:PATH` says where it lies.
+written into the file: `file:PATH` or `vault:MOUNT/data/PATH#KEY` says where it lies.
 """
 
 from __future__ import annotations
 
-import difflib
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -25,8 +24,11 @@ from pdp.identity.options import IdentityOptions
 from pdp.registry.options import RegistryOptions
 from pdp.sessions.options import SessionOptions
 from pdp.store.options import StoreOptions
+from pdp.tooling.config_problems import problems
+from pdp.vault.options import VaultOptions
 
 PREFIX = "PDP_"
+VAULT = "vault:"
 _MIN_SECRET_BYTES = 32
 
 
@@ -44,7 +46,11 @@ class ServiceOptions(BaseModel):
         1.0, ge=0.1, le=60, description="How often policy, registry and keys are looked at for changes."
     )
     index_key: str = Field(
-        "", description="file:PATH of 32 random bytes or more; replicas share it. Made for you in development."
+        "",
+        description="file:PATH or vault:PATH#KEY of 32 random bytes or more; replicas share it. Mandatory in "
+        "production, made for you in development.",
+        examples=["file:secrets/index.key"],
+        json_schema_extra={"secret": True},
     )
 
 
@@ -54,7 +60,9 @@ class PolicyOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     folder: Path | None = Field(
-        None, description="The organisation's folder: packs/, data/. Without it nothing is granted."
+        None,
+        description="The organisation's folder: packs/, data/. Without it nothing is granted.",
+        examples=["policy"],
     )
     workers: int | None = Field(None, ge=1, le=256, description="Policy workers; one per spare core if unset.")
     deadline_ms: int = Field(
@@ -92,6 +100,7 @@ class Settings(BaseModel):
     identity: IdentityOptions = Field(default_factory=IdentityOptions)
     sessions: SessionOptions = Field(default_factory=SessionOptions)
     store: StoreOptions = Field(default_factory=StoreOptions)
+    vault: VaultOptions | None = Field(None, description="Where secrets given as vault:PATH#KEY are looked up.")
 
     @model_validator(mode="after")
     def _health_finds_room(self) -> Self:
@@ -220,37 +229,44 @@ def _overlay(found: dict[str, Any], environment: Mapping[str, str]) -> None:
             raise ConfigurationFault("config.variable", f"{name}: is not YAML; quote the value.") from None
 
 
-def problems(error: ValidationError, root: type[BaseModel]) -> list[str]:
-    """One line per problem, unknown keys with the nearest right one. Never shows a value."""
-    found = []
-    for problem in error.errors(include_url=False, include_input=False, include_context=False):
-        where = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            near = _nearest(problem["loc"], root)
-            hint = f" Did you mean '{near}'?" if near else ""
-            found.append(f"{where}: unknown key.{hint}")
-        else:
-            found.append(f"{where}: {problem['msg'].removeprefix('Value error, ')}.".replace("..", "."))
-    return sorted(found)
+def secret(reference: str, vault: VaultOptions | None = None) -> bytes:
+    """The bytes behind `file:PATH` or `vault:PATH#KEY`, without a trailing newline; 32 at least.
+
+    Blocks. Raises ConfigurationFault (`config.secret`, `vault.*`), never showing them.
+    """
+    if reference.startswith(VAULT):
+        name, data = "vault", _from_vault(reference, vault)
+    else:
+        name, data = _from_file(reference)
+    if len(data) < _MIN_SECRET_BYTES:
+        raise ConfigurationFault("config.secret", f"{name}: the secret is shorter than {_MIN_SECRET_BYTES} bytes.")
+    return data
 
 
-def _nearest(loc: tuple[int | str, ...], root: type[BaseModel]) -> str | None:
-    """The nearest valid sibling of an unknown key, by walking the models along `loc`."""
-    model: Any = root
-    for part in loc[:-1]:
-        field = getattr(model, "model_fields", {}).get(part)
-        model = getattr(field, "annotation", None)
-        if model is None:
-            return None
-    names = list(getattr(model, "model_fields", {}))
-    close = difflib.get_close_matches(str(loc[-1]), names, n=1, cutoff=0.6)
-    return close[0] if close else None
+def _from_vault(reference: str, options: VaultOptions | None) -> bytes:
+    if options is None:
+        raise ConfigurationFault(
+            "config.secret", "A secret is in Vault, but the section vault (url, token) is missing."
+        )
+    try:
+        from pdp.vault.client import Vault  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise ConfigurationFault(
+            "vault.distribution", "A secret is in Vault, which needs hvac; install pdp[server,vault]."
+        ) from None
+    vault = Vault(options, _from_file(options.token)[1])
+    try:
+        return vault.read(reference)
+    finally:
+        vault.close()
 
 
-def secret(reference: str) -> bytes:
-    """The bytes behind `file:PATH`, without a trailing newline. Raises ConfigurationFault, never showing them."""
+def _from_file(reference: str) -> tuple[str, bytes]:
+    """Name and content of the file."""
     if not reference.startswith("file:"):
-        raise ConfigurationFault("config.secret", "A secret is given as file:PATH, never in the configuration.")
+        raise ConfigurationFault(
+            "config.secret", "A secret is given as file:PATH or vault:PATH#KEY, never in the configuration."
+        )
     path = Path(reference.removeprefix("file:"))
     try:
         mode = path.stat().st_mode
@@ -261,6 +277,4 @@ def secret(reference: str) -> bytes:
         data = data.strip()  # text that an editor or a shell ended with a line break; raw bytes stay as they are
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise ConfigurationFault("config.secret", f"{path.name}: others may read it; chmod 600 it.")
-    if len(data) < _MIN_SECRET_BYTES:
-        raise ConfigurationFault("config.secret", f"{path.name}: shorter than {_MIN_SECRET_BYTES} bytes.")
-    return data
+    return path.name, data

@@ -76,7 +76,14 @@ def _print_check(checked: Checked) -> None:
     if checked.bundle is not None:
         click.echo(f"policy {checked.bundle.revision}: packs {', '.join(checked.bundle.packs) or 'none'}")
     verdict = "may become active" if checked.report.ok else "is refused"
-    click.secho(f"{verdict}: {errors} errors, {warnings} warnings", fg="green" if checked.report.ok else "red")
+    click.secho(
+        f"{verdict}: {_count(errors, 'error')}, {_count(warnings, 'warning')}",
+        fg="green" if checked.report.ok else "red",
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _print_finding(found: Finding) -> None:

@@ -55,7 +55,7 @@ def question(
 
 def conclude(asked: Question, answer: bytes, supported_obligations: frozenset[str]) -> Outcome:
     """Turn the engine's answer to `asked` into an outcome; every doubt is a denial."""
-    outcome = _advised(read(answer), asked.advice)
+    outcome = _ordered(_advised(read(answer), asked.advice))
     if not outcome.visible <= asked.keys:
         return denied("policy.not_a_decision", "The policy answered about a target that was not asked for.")
     if asked.phase != "call":
@@ -91,6 +91,22 @@ def _advised(outcome: Outcome, advice: Mapping[str, str]) -> Outcome:
         return outcome
     hidden = tuple(replace(h, reasons=told(h.reasons)) for h in outcome.hidden)
     return replace(outcome, reasons=told(outcome.reasons), hidden=hidden)
+
+
+# The causes before their consequences: without a server there is no audience, without a subject no agent.
+_CAUSES = ("policy", "caller", "switch", "server", "subject", "agent", "target", "tool", "arguments", "session")
+_ORDER = {name: index for index, name in enumerate(_CAUSES)}
+
+
+def _ordered(outcome: Outcome) -> Outcome:
+    """Reasons, most important first: the gate's in order of cause, then the packs'. Rego's sets know no order."""
+
+    def place(reason: Reason) -> tuple[bool, int, str, str]:
+        gates = _gates(reason)
+        cause = _ORDER.get(reason.code.partition(".")[0], len(_ORDER)) if gates else 0
+        return not gates, cause, reason.rule, reason.code
+
+    return replace(outcome, reasons=tuple(sorted(outcome.reasons, key=place)))
 
 
 def _gates(reason: Reason) -> bool:

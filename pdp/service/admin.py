@@ -97,8 +97,20 @@ class Admin:
         Raises InvalidRequest, Forbidden, Unavailable."""
         at = self.clock.now_ns()
         row = self._row(ask, caller, at)
+        self._check_known(row, at)
         ref = await self.recorder.switch(row, at)
         return row, self.store.switch_epoch(), ref
+
+    def _check_known(self, row: SwitchRow, at_ns: int) -> None:
+        """A misspelt name would stop nothing while everybody believes that it did. Raises InvalidRequest."""
+        registry = self.registry.view(at_ns)
+        if not row.engaged or not row.server or not row.tenant or not registry.serial(row.tenant):
+            return
+        tools = registry.tools(row.tenant, row.server)
+        if not tools and registry.server(row.tenant, row.server, at_ns).check.code == "server.unknown":
+            raise InvalidRequest("switch.server", "no server of that id is registered; see the signed set")
+        if row.scope == "tool" and row.value not in tools:
+            raise InvalidRequest("switch.value", "the server has no tool of that name in the signed set")
 
     @staticmethod
     def _row(ask: SwitchAsk, caller: Caller, at_ns: int) -> SwitchRow:

@@ -9,8 +9,8 @@ Conventions of the whole package:
 - JSON travels as UTF-8 bytes in fields named `*_json`, never as google.protobuf.Struct, which turns
   integers into doubles. JSON that a caller sends is strict: no duplicate keys, no lone surrogates,
   integers within int64, bounded depth and size; anything else is INVALID_ARGUMENT naming the field.
-- A digest is a string `sha256:` followed by 64 lower-case hexadecimal digits. A hash of the audit
-  tree is its 32 raw bytes (RFC 6962).
+- A digest is SHA-256 as 64 lower-case hexadecimal digits, the same text as in records. A hash of the
+  audit tree is its 32 raw bytes (RFC 6962).
 - An empty string, empty bytes, an empty list and an absent message all mean "not given". What is not
   given never loosens an answer.
 - Trust of what a caller sends: *verified* (proved by a credential), *observed* (computed by the

@@ -22,7 +22,7 @@ allow_reasons contains element_reason(p, "allow", element) if {
 
 pending_reasons contains reason(
 	text(r, "code"),
-	sprintf("Needs %s %s.", [text(r, "kind"), text(r, "id")]),
+	sprintf("Needs an answer: %s (%s).", [text(r, "kind"), text(r, "id")]),
 	sprintf("packs.%s.require", [r.pack]),
 	text(r, "control"),
 ) if {

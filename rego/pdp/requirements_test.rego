@@ -20,7 +20,7 @@ test_open_requirement_is_pending_as_composed if {
 	decision.requirements == {composed}
 	decision.reasons == {{
 		"code": "acme.a",
-		"message": "Needs approval a.",
+		"message": "Needs an answer: approval (a).",
 		"rule": "packs.acme.require",
 		"control": "C",
 	}}

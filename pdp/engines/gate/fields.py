@@ -29,7 +29,7 @@ EXAMPLES = {
     "hide": 'hide contains {"target": t.key, "code": "team.hidden"} if { some t in input.targets; ... }',
     "deny": 'deny contains {"code": "team.limit", "message": "Too much."} if { ... }',
     "require": 'require contains {"kind": "confirmation", "id": "confirm", "code": "team.confirm", "stage": 1, '
-    '"ttl_seconds": 600, "min_assurance": "session"} if { ... }',
+    '"ttl_seconds": 600, "min_assurance": "signed_in"} if { ... }',
     "oblige": 'oblige contains {"kind": "redact", "code": "team.redact"} if { ... }',
     "label": 'label contains {"label": "sensitive", "code": "team.sensitive"} if { ... }',
     "meta": 'meta := {"servers": ["git"], "owner": "team@example.org"}',
@@ -38,7 +38,7 @@ EXAMPLES = {
 
 OTHERWISE_EXAMPLE = (
     '"otherwise": {"kind": "confirmation", "id": "confirm", "code": "team.confirm", "ttl_seconds": 600, '
-    '"min_assurance": "session"}'
+    '"min_assurance": "signed_in"}'
 )
 _TEXT = frozenset({"code", "message", "id", "control", "label", "prompt", "target"})
 _NOT_TEXT = ("Number", "Bool", "Null", "Array", "Set", "Object")

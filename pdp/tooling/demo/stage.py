@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -59,6 +60,10 @@ async def prepare(folder: Path, command: Path) -> Stage:
     """Make everything but the running server. `command` is the mcp-server-git executable."""
     if not await asyncio.to_thread(command.exists):
         raise ConfigurationFault("demo.server", "mcp-server-git is not installed; run `make demo`, which does it.")
+    if await asyncio.to_thread(_in_use, folder / "pdp.sock"):
+        raise ConfigurationFault(
+            "demo.in_use", "A demo is serving from this folder; stop it first, or give another with --folder."
+        )
     world = sandbox.create(folder, SERVER)
     repository = _repository(folder / "repository")
     server = StdioServer(str(command), ("--repository", str(repository)))
@@ -69,6 +74,16 @@ async def prepare(folder: Path, command: Path) -> Stage:
     stage = Stage(world, repository, server, {str(d["name"]): d for d in definitions})
     _write_asks(stage, now)
     return stage
+
+
+def _in_use(path: Path) -> bool:
+    """Does somebody answer at this socket?"""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+        return True
 
 
 def _repository(path: Path) -> Path:

@@ -39,7 +39,7 @@ def test_check_shows_place_and_the_right_name(folder: Path) -> None:
     assert done.exit_code == 10
     assert "packs/acme/acme.rego:5:1: error rule.unused" in done.output
     assert "Did you mean `deny`?" in done.output
-    assert "is refused: 1 errors, 0 warnings" in done.output
+    assert "is refused: 1 error, 0 warnings" in done.output
 
 
 def test_check_for_machines(folder: Path) -> None:
