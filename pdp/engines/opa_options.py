@@ -18,9 +18,15 @@ class OpaOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    binary: Path | None = Field(None, description="The `opa` to start, one private process per bundle.")
+    binary: Path | None = Field(
+        None, description="The `opa` to start, one private process per bundle.", examples=["/usr/local/bin/opa"]
+    )
     url: str = Field("", description="Or: where an OPA that you run listens, as https://host:port.")
-    token: str = Field("", description="With url: file:PATH of the bearer token that OPA expects.")
+    token: str = Field(
+        "",
+        description="With url: file:PATH or vault:PATH#KEY of the bearer token that OPA expects.",
+        json_schema_extra={"secret": True},
+    )
     ca_file: Path | None = Field(
         None, description="With an https url: PEM of the authority that OPA's name rests on."
     )
@@ -35,8 +41,10 @@ class OpaOptions(BaseModel):
             raise ValueError("token and ca_file go with url; an opa that we start is reached by a private socket")
         if self.url:
             address(self.url)
-            if not self.token.startswith("file:"):
-                raise ValueError("token must be file:PATH; start OPA with --authentication=token and a policy for it")
+            if not self.token.startswith(("file:", "vault:")):
+                raise ValueError(
+                    "token must be file:PATH or vault:PATH#KEY; start OPA with --authentication=token and a policy"
+                )
             if self.ca_file and not self.url.startswith("https:"):
                 raise ValueError("ca_file goes with an https url")
         return self

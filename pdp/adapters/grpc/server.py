@@ -55,7 +55,7 @@ class Server:
         """Raises ConfigurationFault for addresses or certificates that cannot be served."""
         self._options = options
         self._wanted = addresses(options)
-        self._credentials = None if options.tls is None else _credentials(options.tls)
+        self._credentials = None if options.tls is None else credentials(options.tls)
         self._health = Health(answers, SERVICES)
         self._server = grpc.aio.server(
             interceptors=[Faults(entropy, options.max_call_seconds)],
@@ -165,7 +165,7 @@ def _channel_options(options: ServerOptions) -> list[tuple[str, int]]:
     ]
 
 
-def _credentials(tls: TlsOptions) -> grpc.ServerCredentials:
+def credentials(tls: TlsOptions) -> grpc.ServerCredentials:
     """TLS 1.2 or later is all that gRPC speaks. The files are tried first, since gRPC does not say what is wrong."""
     certificate, key = _read(tls.certificate_file, "certificate_file"), _read(tls.key_file, "key_file")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

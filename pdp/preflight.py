@@ -1,0 +1,188 @@
+"""What a start would need, tried without starting: nothing is written, bound, recorded or served.
+
+`pdp config check` runs it. It reads the files that the configuration names, asks Vault where secrets are there, and
+puts the policy through the load gate. It does not fetch keys from URLs, and does not contact a running OPA.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pdp.adapters.grpc.address import UnixAddress, addresses
+from pdp.adapters.grpc.server import credentials
+from pdp.core.errors import ConfigurationFault, Fault
+from pdp.engines import gate
+from pdp.engines.bundle import read_bundle, shipped_rego
+from pdp.engines.regorus_binding import version
+from pdp.identity.component import Identity
+from pdp.registry.load import SignedRegistry
+from pdp.settings import Settings, secret
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a start would fail. `code` and `message` as a Fault has them."""
+
+    code: str
+    message: str
+
+
+def problems(settings: Settings, at_ns: int) -> list[Problem]:
+    """Everything that would keep a process with these settings from starting, or from having a tool to allow.
+
+    `at_ns` is the instant (Unix time, nanoseconds) at which signatures are looked at. Blocks for seconds.
+    """
+    found = []
+    for attempt in (_server, _secrets, _identity, _policy, _engine, _store):
+        found += _tried(attempt, settings)
+    return found + _tried(lambda s: asyncio.run(_registry(s, at_ns)), settings)
+
+
+def _tried(attempt: Callable[[Settings], object], settings: Settings) -> list[Problem]:
+    try:
+        attempt(settings)
+    except Fault as fault:
+        return [Problem(fault.code, fault.message)]
+    return []
+
+
+def _server(settings: Settings) -> None:
+    for address in addresses(settings.server):
+        if isinstance(address, UnixAddress) and not address.path.parent.is_dir():
+            raise ConfigurationFault("config.listen", "server.listen: the folder of the Unix socket does not exist.")
+    if settings.server.tls is not None:
+        credentials(settings.server.tls)
+
+
+def _secrets(settings: Settings) -> None:
+    if settings.service.index_key:
+        secret(settings.service.index_key, settings.vault)
+    elif settings.production:
+        raise ConfigurationFault(
+            "config.secret",
+            "service.index_key: mandatory in production; give file:PATH (openssl rand -hex 32 > PATH).",
+        )
+    opa = settings.policy.opa
+    if opa is not None and opa.token:
+        secret(opa.token, settings.vault)
+
+
+def _identity(settings: Settings) -> None:
+    Identity(settings.identity, production=settings.production)
+
+
+def _policy(settings: Settings) -> None:
+    bundle = read_bundle(shipped_rego(), settings.policy.folder)
+    report = gate.check(bundle)
+    if not report.ok:
+        first = next(f for f in report.findings if f.severity == gate.ERROR)
+        where = f"{first.path}:{first.line}: " if first.path else ""
+        raise ConfigurationFault(
+            "bundle.gate", f"policy: {where}{first.message} `pdp policy check FOLDER` shows everything."
+        )
+
+
+def _engine(settings: Settings) -> None:
+    opa = settings.policy.opa
+    if opa is None:
+        version()
+    elif opa.binary is not None and not os.access(opa.binary, os.X_OK):
+        raise ConfigurationFault("engine.binary", "policy.opa.binary: is no program that can be run.")
+    elif opa.ca_file is not None and not opa.ca_file.is_file():
+        raise ConfigurationFault("config.invalid", "policy.opa.ca_file: cannot be read.")
+
+
+async def _registry(settings: Settings, at_ns: int) -> None:
+    """A registry that does not verify keeps no process from starting, but then nothing can be allowed."""
+    registry = SignedRegistry(settings.registry, high_water=lambda _: 0)
+    for change in await registry.reload(at_ns):
+        if change.problem:
+            raise ConfigurationFault(
+                change.problem, f"registry.sets.{change.tenant}: does not verify; `pdp tools verify` says why."
+            )
+
+
+def _store(settings: Settings) -> None:
+    path = settings.store.path
+    place = path if path.exists() else next(parent for parent in path.parents if parent.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        raise ConfigurationFault("store.path", "store.path: cannot be used as a directory by this user.")
+    if path.exists() and path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise ConfigurationFault("store.permissions", "store.path: others may write to it; run chmod go-w on it.")
+
+
+@dataclass(frozen=True, slots=True)
+class Risk:
+    """A choice that is allowed and loosens something."""
+
+    path: str
+    message: str
+
+
+_HOUR, _DAY = 3600, 86_400
+
+
+def risks(settings: Settings) -> list[Risk]:
+    """Choices that somebody should have made on purpose."""
+    return [*_risks_of_process(settings), *_risks_of_callers(settings), *_risks_of_issuers(settings)]
+
+
+def _risks_of_process(settings: Settings) -> Iterator[Risk]:
+    if not settings.production:
+        yield Risk("mode", "development: keys of `pdp dev keys` are accepted, and gRPC reflection is on")
+    if settings.server.socket_group:
+        yield Risk("server.socket_group", "the whole group may connect to the Unix socket")
+    if settings.server.tls is not None and settings.server.tls.client_ca_file is None:
+        yield Risk("server.tls.client_ca_file", "not set: callers are known by their tokens alone")
+    if settings.service.allow_seconds > 60:
+        yield Risk("service.allow_seconds", "an allow outlives a change of policy for more than a minute")
+    if settings.policy.folder is None:
+        yield Risk("policy.folder", "not set: nothing is granted, every call is denied")
+    if not settings.registry.sets:
+        yield Risk("registry.sets", "empty: every server is unknown, every call is denied")
+    if settings.registry.max_stale_seconds > _DAY:
+        yield Risk("registry.max_stale_seconds", "a withdrawal may take more than a day to be noticed")
+    for path, url in (("policy.opa.url", settings.policy.opa), ("vault.url", settings.vault)):
+        if url is not None and url.url.startswith("http:"):
+            yield Risk(path, "plain http; whatever runs on this machine may listen there")
+    if str(settings.store.path).startswith(("/tmp/", "/dev/shm/", "/var/tmp/")):  # noqa: S108 - refusing it
+        yield Risk("store.path", "a temporary directory: records may be swept away")
+
+
+def _risks_of_callers(settings: Settings) -> Iterator[Risk]:
+    for name, caller in settings.identity.callers.items():
+        path = f"identity.callers.{name}"
+        roles = {str(role) for role in caller.roles}
+        if "*" in caller.servers:
+            yield Risk(f"{path}.servers", '"*": it may ask about every server of its tenant')
+        if caller.tenant == "*":
+            yield Risk(f"{path}.tenant", '"*": it acts for every tenant')
+        if "decide" in roles and roles & {"explain", "approve", "operate"}:
+            other = ", ".join(sorted(roles & {"explain", "approve", "operate"}))
+            yield Risk(f"{path}.roles", f"decide together with {other}: who asks should not also be told or rule")
+        if caller.may_assert.claims:
+            yield Risk(f"{path}.may_assert.claims", "it may say who the subject is, without a token")
+        if caller.may_assert.groups:
+            yield Risk(f"{path}.may_assert.groups", "it may say which groups a subject is in, and groups grant")
+
+
+def _risks_of_issuers(settings: Settings) -> Iterator[Risk]:
+    for i, issuer in enumerate(settings.identity.issuers):
+        path = f"identity.issuers.{i}"
+        if issuer.development:
+            yield Risk(f"{path}.development", "its private key lies beside its public one")
+        if issuer.jwks_url is not None and issuer.jwks_url.startswith("http:"):
+            yield Risk(f"{path}.jwks_url", "plain http; whatever runs on this machine may listen there")
+        if issuer.max_lifetime_seconds > _DAY:
+            yield Risk(f"{path}.max_lifetime_seconds", "a stolen token is good for more than a day")
+        elif issuer.max_lifetime_seconds > _HOUR and settings.identity.revoked_jti_file is None:
+            yield Risk(f"{path}.max_lifetime_seconds", "tokens live for more than an hour and none can be revoked")
+        if issuer.max_stale_seconds > _DAY:
+            yield Risk(f"{path}.max_stale_seconds", "a withdrawn key is accepted for more than a day")
+        if issuer.subject_kind.otherwise == "human":
+            yield Risk(f"{path}.subject_kind.otherwise", "whatever its tokens do not mark counts as a person")

@@ -1,0 +1,60 @@
+"""Where each setting comes from: a line of the file, a variable, or its default."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import yaml
+
+Path_ = tuple[str, ...]
+_MERGE = "tag:yaml.org,2002:merge"
+
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """Maps the path of a key (`("server", "listen")`, list items by index) to its origin in words."""
+
+    found: Mapping[Path_, str] = field(default_factory=dict)
+
+    def of(self, path: Path_) -> str:
+        """`line 7`, `PDP_STORE__PATH`, or `default`."""
+        return self.found.get(path, "default")
+
+
+def origins(text: str, environment: Mapping[str, str], prefix: str) -> Origins:
+    """Origins of a file that was read and of the variables whose names begin with `prefix`, which win.
+
+    Raises yaml.YAMLError for what is not YAML.
+    """
+    found: dict[Path_, str] = {}
+    node = yaml.compose(text, yaml.SafeLoader)
+    if node is not None:
+        found.update((path, f"line {line}") for path, line in _walk(node, ()))
+    for name in sorted(environment):
+        if not name.startswith(prefix):
+            continue
+        above = tuple(name.removeprefix(prefix).lower().split("__"))
+        found = {path: origin for path, origin in found.items() if path[: len(above)] != above}
+        found[above] = name
+        value = yaml.compose(environment[name], yaml.SafeLoader)
+        if value is not None:
+            found.update((path, name) for path, _ in _walk(value, above))
+    return Origins(found)
+
+
+def _walk(node: yaml.Node, above: Path_) -> Iterator[tuple[Path_, int]]:
+    if isinstance(node, yaml.MappingNode):
+        merged = [value for key, value in node.value if key.tag == _MERGE]
+        for value in merged:
+            for part in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                yield from _walk(part, above)
+        for key, value in node.value:
+            if key.tag != _MERGE:
+                path = (*above, str(key.value))
+                yield path, key.start_mark.line + 1
+                yield from _walk(value, path)
+    elif isinstance(node, yaml.SequenceNode):
+        for i, value in enumerate(node.value):
+            yield (*above, str(i)), value.start_mark.line + 1
+            yield from _walk(value, (*above, str(i)))

@@ -1,0 +1,84 @@
+"""What is wrong with a configuration, in lines that people can act on. Values are never shown."""
+
+from __future__ import annotations
+
+import difflib
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+from pydantic import ValidationError
+
+from pdp.tooling.config_model import Model, shape
+
+_Loc: TypeAlias = tuple[int | str, ...]
+_Problem: TypeAlias = tuple[_Loc, str, str]  # where, pydantic's type, its words
+_Placed: TypeAlias = tuple[list[str], list[str], _Problem]
+
+
+def problems(error: ValidationError, root: Model) -> list[str]:
+    """One line per problem, unknown keys with the nearest right one; of alternatives, the one that fits best."""
+    raw = [
+        (problem["loc"], problem["type"], problem["msg"])
+        for problem in error.errors(include_url=False, include_input=False, include_context=False)
+    ]
+    found = []
+    for where, names, (_, kind, words) in _placed(raw, root):
+        if kind == "extra_forbidden":
+            near = difflib.get_close_matches(where[-1], names, n=1, cutoff=0.6)
+            hint = f" Did you mean '{near[0]}'?" if near else f" Known here: {', '.join(names)}." if names else ""
+            found.append(f"{'.'.join(where)}: unknown key.{hint}")
+        else:
+            found.append(f"{'.'.join(where)}: {words.removeprefix('Value error, ')}.".replace("..", ".").lstrip(": "))
+    return sorted(set(found))
+
+
+def _placed(raw: Iterable[_Problem], root: Model) -> list[_Placed]:
+    """Each problem with its path as written in the file, and the keys that are valid there.
+
+    Where a section may have one of several forms, pydantic tells the problems of all forms, with the form's name
+    in the place; only those of the form with the fewest are kept.
+    """
+    plain: list[_Placed] = []
+    forms: dict[tuple[str, ...], dict[str, list[_Placed]]] = defaultdict(dict)
+    for problem in raw:
+        path, form, names = _walk(problem[0], root)
+        entry = (path, names, problem)
+        if form is None:
+            plain.append(entry)
+        else:
+            above, name = form
+            forms[above].setdefault(name, []).append(entry)
+    for alternatives in forms.values():
+        best: list[_Placed] = min(alternatives.values(), key=len)
+        plain += best
+    return plain
+
+
+def _walk(loc: _Loc, root: Model) -> tuple[list[str], tuple[tuple[str, ...], str] | None, list[str]]:
+    """The path without names of forms; the form (section and its name), if any; the valid keys at the path's end."""
+    path: list[str] = []
+    names: list[str] = []
+    form: tuple[tuple[str, ...], str] | None = None
+    models: tuple[Model, ...] = (root,)
+    item = False  # the next part is an index, or a key of the user's choice
+    for part in loc:
+        named = [m for m in models if m.__name__ == part]
+        if len(models) > 1 and named and not item:
+            form, models = (tuple(path), str(part)), (named[0],)
+            continue
+        if item:
+            item, names = False, []
+        else:
+            names = sorted({name for model in models for name in model.model_fields})
+            models, item = _below(models, part)
+        path.append(str(part))
+    return path, form, names
+
+
+def _below(models: tuple[Model, ...], part: int | str) -> tuple[tuple[Model, ...], bool]:
+    fields: list[Any] = [m.model_fields[part] for m in models if isinstance(part, str) and part in m.model_fields]
+    if not fields:
+        return (), False
+    found = shape(fields[0].annotation)
+    return found.models, found.holds in ("list", "map")
