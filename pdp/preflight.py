@@ -11,7 +11,6 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from pdp.adapters.grpc.address import UnixAddress, addresses
 from pdp.adapters.grpc.server import credentials
@@ -124,7 +123,7 @@ class Risk:
     message: str
 
 
-_HOUR, _DAY = 3600, 86_400
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
 def risks(settings: Settings) -> list[Risk]:
@@ -133,25 +132,37 @@ def risks(settings: Settings) -> list[Risk]:
 
 
 def _risks_of_process(settings: Settings) -> Iterator[Risk]:
-    if not settings.production:
-        yield Risk("mode", "development: keys of `pdp dev keys` are accepted, and gRPC reflection is on")
-    if settings.server.socket_group:
-        yield Risk("server.socket_group", "the whole group may connect to the Unix socket")
-    if settings.server.tls is not None and settings.server.tls.client_ca_file is None:
-        yield Risk("server.tls.client_ca_file", "not set: callers are known by their tokens alone")
-    if settings.service.allow_seconds > 60:
-        yield Risk("service.allow_seconds", "an allow outlives a change of policy for more than a minute")
-    if settings.policy.folder is None:
-        yield Risk("policy.folder", "not set: nothing is granted, every call is denied")
-    if not settings.registry.sets:
-        yield Risk("registry.sets", "empty: every server is unknown, every call is denied")
-    if settings.registry.max_stale_seconds > _DAY:
-        yield Risk("registry.max_stale_seconds", "a withdrawal may take more than a day to be noticed")
-    for path, url in (("policy.opa.url", settings.policy.opa), ("vault.url", settings.vault)):
-        if url is not None and url.url.startswith("http:"):
-            yield Risk(path, "plain http; whatever runs on this machine may listen there")
-    if str(settings.store.path).startswith(("/tmp/", "/dev/shm/", "/var/tmp/")):  # noqa: S108 - refusing it
-        yield Risk("store.path", "a temporary directory: records may be swept away")
+    tls, opa, vault = settings.server.tls, settings.policy.opa, settings.vault
+    plain = "plain http; whatever runs on this machine may listen there"
+    looser = (
+        (not settings.production, "mode", "development: keys of `pdp dev keys` are accepted, gRPC reflection is on"),
+        (settings.server.socket_group, "server.socket_group", "the whole group may connect to the Unix socket"),
+        (
+            tls is not None and tls.client_ca_file is None,
+            "server.tls.client_ca_file",
+            "not set: callers are known by their tokens alone",
+        ),
+        (
+            settings.service.allow_seconds > _MINUTE,
+            "service.allow_seconds",
+            "an allow outlives a change of policy for more than a minute",
+        ),
+        (settings.policy.folder is None, "policy.folder", "not set: nothing is granted, every call is denied"),
+        (not settings.registry.sets, "registry.sets", "empty: every server is unknown, every call is denied"),
+        (
+            settings.registry.max_stale_seconds > _DAY,
+            "registry.max_stale_seconds",
+            "a withdrawal may take more than a day to be noticed",
+        ),
+        (opa is not None and opa.url.startswith("http:"), "policy.opa.url", plain),
+        (vault is not None and vault.url.startswith("http:"), "vault.url", plain),
+        (
+            str(settings.store.path).startswith(("/tmp/", "/dev/shm/", "/var/tmp/")),  # noqa: S108 - a warning
+            "store.path",
+            "a temporary directory: records may be swept away",
+        ),
+    )
+    yield from (Risk(path, why) for holds, path, why in looser if holds)
 
 
 def _risks_of_callers(settings: Settings) -> Iterator[Risk]:
