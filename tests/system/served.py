@@ -30,6 +30,7 @@ from pdp.bootstrap import Surroundings
 from pdp.core.policy import Bundle, Module
 from pdp.engines.embedded import EngineHost
 from pdp.engines.options import EmbeddedOptions, PoolOptions
+from pdp.ports import LoadedPolicy
 from pdp.registry.pin import Server
 from pdp.registry.review import Review
 from pdp.service.reload import PARTS
@@ -344,8 +345,7 @@ class Served(Asking):
         bundle = Bundle(modules, b"{}", b"{}", b"{}", "ungated", ())
 
         async def swap() -> None:
-            good = self.process.state.policy
-            assert good is not None
+            good = await self._settled()
             options = EmbeddedOptions(workers=1, pool=PoolOptions(deadline_ms=deadline_ms, patience_ms=20_000))
             host = EngineHost(options, on_kill=self.kills.append)
             engine = await host.load(bundle)
@@ -359,11 +359,18 @@ class Served(Asking):
 
         self.run(swap())
 
+    async def _settled(self) -> LoadedPolicy:
+        """The active policy, once its source knows it to be; else the source would soon put it back."""
+        async with self.process.reloads._locks["policy"]:
+            active = self.process.state.snapshot().policy
+            assert await self.process.reloads.policies.load(active.digest) is None
+            return active
+
     def put(self, engine: Any) -> None:
         """Let another implementation of the engine port answer from now on. The real one is not closed."""
 
         async def swap() -> None:
-            good = self.process.state.snapshot().policy
+            good = await self._settled()
             self.process.state._policy = dataclasses.replace(good, digest=uuid.uuid4().hex * 2, engine=engine)
 
         self.run(swap())

@@ -118,6 +118,41 @@ def test_a_caller_that_goes_away_leaves_nothing(server: Served, gate: Gate) -> N
     assert len(server.records()) == before + 1
 
 
+def test_an_allow_that_took_longer_than_it_holds_is_not_given(tmp_path: Path) -> None:
+    """The caller is patient, but an allow that arrives after its own time is none."""
+    clock = Shifting()
+    world = make_world(tmp_path / "w", {"service": {"allow_seconds": 5}})
+    with served(world, surroundings=clock.surroundings()) as server:
+        gate = Gate(server)
+        server.put(gate)
+        request = ask(bearer=server.alice())
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            under_way = pool.submit(server.decide, request)
+            until(lambda: gate.waiting == 1)
+            clock.pass_seconds(6)
+            gate.open()
+            with pytest.raises(Refused) as caught:
+                under_way.result()
+        assert (caught.value.status, caught.value.code) == (grpc.StatusCode.DEADLINE_EXCEEDED, "service.late")
+        assert [r["effect"] for r in server.records("decision")] == ["allow"]  # it was decided, and never told
+        assert server.decide(request).valid_until.ToNanoseconds() > clock.wall()  # a fresh one
+
+
+def test_a_switch_reaches_who_is_under_way(server: Served, gate: Gate) -> None:
+    before = len(server.records("decision"))
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        under_way = pool.submit(server.decide)
+        until(lambda: gate.waiting == 1)
+        server.switch(engaged=True)
+        try:
+            gate.open()
+            answer = under_way.result()
+        finally:
+            server.switch(engaged=False)
+    assert (answer.effect, codes(answer)) == (DENY, ["switch.server"])
+    assert [r["effect"] for r in server.records("decision")[before:]] == ["deny"]
+
+
 def test_a_call_that_never_ends_is_given_up(tmp_path: Path) -> None:
     with served(make_world(tmp_path / "w", {"server": {"max_call_seconds": 1}})) as server:
         gate = Gate(server)
