@@ -1,0 +1,97 @@
+"""What a scan finds, and text made fit to be shown."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pdp.core.digest import digest, sha256_hex
+
+Severity = Literal["high", "medium", "low"]
+SEVERITIES: tuple[Severity, ...] = ("high", "medium", "low")
+
+_ID_CHARS = 20  # of the hex digest: nobody finds a second text for an accepted id
+_BEFORE, _AFTER = 24, 96
+_SHOWN = "\n\t"  # known to everybody, and shown as a space
+_UNSEEN = frozenset({"Cc", "Cf", "Co", "Cn", "Cs", "Zl", "Zp"})
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One thing that is looked for. `help` says what a reviewer should do about it."""
+
+    code: str
+    severity: Severity
+    help: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a text stands: RFC 6901 `pointer` into the definition of `tool` on `server`."""
+
+    server: str
+    tool: str
+    pointer: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Finding:
+    """One rule that holds of one text. `id` changes whenever the text does, so an acceptance is of this text only."""
+
+    server: str
+    tool: str
+    pointer: str
+    code: str
+    severity: Severity = field(compare=False)
+    excerpt: str = field(compare=False)
+    help: str = field(compare=False)
+    id: str
+
+
+def finding(rule: Rule, place: Place, text: str, excerpt: str) -> Finding:
+    """A finding about `text`. Its id covers server, tool, pointer, rule, the whole text and the excerpt."""
+    covered = [place.server, place.tool, place.pointer, rule.code, _text_digest(text), excerpt]
+    made = digest(covered)[:_ID_CHARS]
+    return Finding(place.server, place.tool, place.pointer, rule.code, rule.severity, excerpt, rule.help, made)
+
+
+def _text_digest(text: str) -> str:
+    return sha256_hex(text.encode("utf-8", "surrogatepass"))  # what a live server sends need not be well-formed
+
+
+def excerpt_of(text: str, start: int = 0, end: int = 0) -> str:
+    """At most some 120 characters of `text` around a match, with everything unseen spelled out."""
+    first, last = max(0, start - _BEFORE), min(len(text), max(end, start) + _AFTER, start + _BEFORE + _AFTER)
+    shown = visible(text[first:last]).strip()
+    return f"{'…' if first else ''}{shown}{'…' if last < len(text) else ''}"
+
+
+def visible(text: str) -> str:
+    """`text` with characters that people cannot see, or that move others about, written as ⟨U+XXXX⟩."""
+    return "".join(_visible(char) for char in text)
+
+
+def _visible(char: str) -> str:
+    if " " <= char <= "~":
+        return char
+    if char in _SHOWN or unicodedata.category(char) == "Zs":
+        return " "
+    if unicodedata.category(char) in _UNSEEN or is_unseen(char):
+        return f"⟨U+{ord(char):04X}⟩"
+    return char
+
+
+def is_unseen(char: str) -> bool:
+    """Letters and marks by category that are drawn as nothing: fillers and variation selectors."""
+    return (
+        char in "\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0"
+        or "\ufe00" <= char <= "\ufe0e"
+        or "\U000e0100" <= char <= "\U000e01ef"
+    )
+
+
+def blocking(found: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Those that keep a set from being signed."""
+    return tuple(one for one in found if one.severity == "high")

@@ -1,0 +1,108 @@
+"""What people do not see and a model does: hidden characters, look-alike letters, text pushed out of view."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+from pdp.core.patterns import hidden_in
+from pdp.registry.scan.finding import Rule, excerpt_of
+
+_SHOW = "Text that a reviewer cannot see has no business in a definition; have the server corrected."
+TAGS = Rule("hidden.tags", "high", f"Unicode tag characters spell invisible ASCII. {_SHOW}")
+BIDI = Rule("hidden.bidi", "high", f"Direction overrides show text in another order than a model reads. {_SHOW}")
+ZERO_WIDTH = Rule("hidden.zero_width", "high", f"Zero-width characters split or smuggle words. {_SHOW}")
+SELECTORS = Rule("hidden.selectors", "high", f"Runs of variation selectors carry bytes unseen. {_SHOW}")
+FILLER = Rule("hidden.filler", "high", f"Letters drawn as nothing. {_SHOW}")
+CONTROL = Rule(
+    "hidden.control", "high", f"Control characters (terminal escapes) hide or rewrite what is shown. {_SHOW}"
+)
+PRIVATE = Rule(
+    "hidden.private_use", "medium", "Private-use characters mean what only the author knows; ask for text."
+)
+MIXED = Rule(
+    "hidden.lookalike",
+    "high",
+    "A word mixes Latin letters with look-alikes of another script, which hides it from search and review; "
+    "have it spelled with one script.",
+)
+PADDING = Rule(
+    "hidden.padding",
+    "high",
+    "A long run of blanks or empty lines pushes text out of a reviewer's view; read what stands behind it.",
+)
+COMMENT = Rule("hidden.comment", "high", "A markup comment is not shown to people, but a model reads it.")
+
+_CLASSES = {
+    "tags": (TAGS, re.compile("[\U000e0000-\U000e007f]")),
+    "bidi": (BIDI, re.compile("[\u202a-\u202e\u2066-\u2069]")),
+    "zero_width": (ZERO_WIDTH, re.compile("[\u00ad\u034f\u180e\u200b-\u200d\u2060-\u2064\ufeff]")),
+    "variation_selector": (SELECTORS, re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]{2}|[\U000e0100-\U000e01ef]")),
+    "filler": (FILLER, re.compile("[\u115f\u1160\u3164\uffa0\u206a-\u206f\ufff9-\ufffb]")),
+    "control": (CONTROL, re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")),
+}
+_PRIVATE = re.compile("[\ue000-\uf8ff\U000f0000-\U0010fffd]")
+_MARKS = re.compile("[\u200e\u200f\u061c]{2}")
+_WORD = re.compile(r"[^\W\d_]{2,80}")
+_ASCII = re.compile(r"[A-Za-z]")
+_FOREIGN = ("CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "MATHEMATICAL", "FULLWIDTH", "COPTIC", "LISU")
+_NO_LATIN_TWIN = frozenset("μΔΩΣπλθφψδεβγΠΦΨΛΘ")  # units and formulas: Δt, μm, Ωm
+_BLANK = re.compile(r"\s{12,}")
+_LINES, _WIDTH = 12, 100  # from here on, what follows is out of view
+_COMMENT = re.compile(r"<!--(?:[^-]|-(?!->)){1,4000}-->|\[//\]: ?# ?\([^)\n]{1,2000}\)")
+_WORDS = re.compile(r"[A-Za-z]{2,}")
+_JOINER = "\u200d"
+_NON_JOINER = "\u200c"
+
+
+def hidden(text: str) -> Iterator[tuple[Rule, str]]:
+    """Each rule that holds of `text`, with an excerpt that makes the unseen visible."""
+    if not text.isascii() or not text.isprintable():
+        yield from _characters(text)
+    for blank in _BLANK.finditer(text):
+        if _pads(blank[0]) and blank.end() < len(text):
+            yield PADDING, excerpt_of(text, blank.end(), blank.end())
+            break
+    for comment in _COMMENT.finditer(text):
+        if len(_WORDS.findall(comment[0])) >= 2:
+            yield COMMENT, excerpt_of(text, comment.start(), comment.end())
+            break
+
+
+def _pads(blank: str) -> bool:
+    return blank.count("\n") > _LINES or max(map(len, blank.split("\n"))) >= _WIDTH
+
+
+def _characters(text: str) -> Iterator[tuple[Rule, str]]:
+    for kind in hidden_in(text):
+        rule, shape = _CLASSES[kind]
+        for match in shape.finditer(text):
+            if not _belongs(text, match):
+                yield rule, excerpt_of(text, match.start(), match.end())
+                break
+    for rule, shape in ((PRIVATE, _PRIVATE), (BIDI, _MARKS)):
+        if (match_ := shape.search(text)) is not None:
+            yield rule, excerpt_of(text, match_.start(), match_.end())
+    if (mixed := next((w for w in _WORD.finditer(text) if is_mixed(w[0])), None)) is not None:
+        yield MIXED, excerpt_of(text, mixed.start(), mixed.end())
+
+
+def _belongs(text: str, match: re.Match[str]) -> bool:
+    """Joiners inside an emoji, or in scripts that are written with them."""
+    if match[0] not in (_JOINER, _NON_JOINER) or not 0 < match.start() < len(text) - 1:
+        return False
+    before, after = text[match.start() - 1], text[match.end()]
+    around = unicodedata.category(before) in ("So", "Sk", "Mn") and unicodedata.category(after) == "So"
+    return around or (not before.isascii() and not after.isascii() and before.isalpha() and after.isalpha())
+
+
+def is_mixed(word: str) -> bool:
+    """Latin letters and letters of a script with look-alikes, in one word."""
+    if word.isascii() or not _ASCII.search(word):
+        return False
+    return any(_foreign(char) for char in word if not char.isascii() and char not in _NO_LATIN_TWIN)
+
+
+def _foreign(char: str) -> bool:
+    return unicodedata.name(char, "").startswith(_FOREIGN)

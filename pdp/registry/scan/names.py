@@ -1,0 +1,105 @@
+"""Tool names that a model could take for another's, across the servers of a set."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+
+from pdp.registry.scan.finding import Rule
+from pdp.registry.scan.fold import letters
+
+_ONE = "Rename it, or keep the two servers in different sets."
+COLLISION = Rule("name.collision", "medium", f"Another server has a tool of this very name. {_ONE}")
+CONFUSABLE = Rule("name.confusable", "high", f"Another tool's name reads the same. {_ONE}")
+VARIANT = Rule("name.variant", "high", f"Another server's tool has this name but for a filler or a version. {_ONE}")
+SPELLING = Rule("name.spelling", "medium", "Another tool of this server has this name but for case or separators.")
+UNUSUAL = Rule("name.unusual", "high", "A tool's name holds more than ASCII letters, digits and `_-./:@`.")
+COPIED = Rule("description.copied", "high", f"Another server's tool is described in the same words. {_ONE}")
+
+_PLAIN = re.compile(r"[A-Za-z0-9_./:@-]{1,128}\Z")
+_PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+")
+_FILLERS = frozenset(
+    "a the an my our your this that all new old copy alt alternative official original real actual true secure secured "
+    "safe trusted verified enhanced improved better best pro plus premium fast faster quick smart auto advanced updated "
+    "latest next legacy tool function fn v ver version ex ext x stored local".split()
+)
+_SIMILAR = (("rn", "m"), ("vv", "w"), ("cl", "d"), ("0", "o"), ("1", "l"), ("i", "l"), ("5", "s"), ("3", "e"))
+_COPIED_CHARS = 40
+_SENTENCE = re.compile(r"[.!?](?:\s|$)|\n\s*\n")
+
+Key = tuple[str, str]  # server, name
+
+
+def skeleton(name: str) -> str:
+    """What a name looks like: equal for two names that people would read as one."""
+    made = "".join(char for char in letters(name) if char.isalnum())
+    for seen, meant in _SIMILAR:
+        made = made.replace(seen, meant)
+    return made
+
+
+def spelling(name: str) -> str:
+    """A name without case and separators."""
+    return "".join(char for char in name.casefold() if char.isalnum())
+
+
+def words(name: str) -> tuple[str, ...]:
+    """The words of a name without fillers and versions, as they stand; all of them when nothing is left."""
+    parts = tuple(part.lower() for part in _PARTS.findall(name))
+    kept = tuple(part for part in parts if part not in _FILLERS and not part.isdigit())
+    return tuple(dict.fromkeys(_singular(part) for part in kept or parts))
+
+
+def clashes(keys: Sequence[Key]) -> Iterator[tuple[Key, Rule, str]]:
+    """For each tool whose name clashes: the rule and which tool it clashes with."""
+    by_skeleton: dict[str, list[Key]] = defaultdict(list)
+    by_words: dict[tuple[str, ...], list[Key]] = defaultdict(list)
+    for key in keys:
+        by_skeleton[skeleton(key[1])].append(key)
+        by_words[words(key[1])].append(key)
+    for key in keys:
+        if _PLAIN.match(key[1]) is None:
+            yield key, UNUSUAL, ""
+        for other in by_skeleton[skeleton(key[1])]:
+            if other != key:
+                yield key, _clash(key, other), _shown(other)
+        for other in by_words[words(key[1])]:
+            if other[0] != key[0] and skeleton(other[1]) != skeleton(key[1]):
+                yield key, VARIANT, _shown(other)
+
+
+def copies(descriptions: Mapping[Key, str]) -> Iterator[tuple[Key, str]]:
+    """Tools whose folded description shares a first sentence of some length with a tool of another server."""
+    by_sentence: dict[str, list[Key]] = defaultdict(list)
+    for key, text in descriptions.items():
+        for sentence in _sentences(text):
+            by_sentence[sentence].append(key)
+    seen: set[Key] = set()
+    for keys in by_sentence.values():
+        servers = {server for server, _ in keys}
+        for key in keys if len(servers) > 1 else ():
+            if key not in seen:
+                seen.add(key)
+                yield key, _shown(next(other for other in keys if other[0] != key[0]))
+
+
+def _clash(key: Key, other: Key) -> Rule:
+    if key[1] == other[1]:
+        return COLLISION
+    if key[0] == other[0] and spelling(key[1]) == spelling(other[1]):
+        return SPELLING
+    return CONFUSABLE
+
+
+def _sentences(text: str) -> set[str]:
+    parts = (part.strip().casefold() for part in _SENTENCE.split(text[:20_000]))
+    return {part for part in list(parts)[:4] if len(part) >= _COPIED_CHARS}
+
+
+def _singular(word: str) -> str:
+    return word[:-1] if len(word) > 3 and word.endswith("s") else word
+
+
+def _shown(key: Key) -> str:
+    return f"{key[1]} of {key[0]}"

@@ -1,0 +1,116 @@
+"""From the definitions of a set to findings: pure, deterministic, one pass over each text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pdp.core.digest import Json
+from pdp.registry.scan import behaviour, names
+from pdp.registry.scan.addresses import addresses, secrets
+from pdp.registry.scan.concepts import meetings, sentences
+from pdp.registry.scan.finding import Finding, Place, Rule, excerpt_of, finding, visible
+from pdp.registry.scan.fold import decoded, letters, phrase
+from pdp.registry.scan.hidden import hidden
+from pdp.registry.scan.markers import markers
+from pdp.registry.scan.phrases import TOGETHER, instructions, together
+from pdp.registry.scan.references import References
+from pdp.registry.scan.texts import MAX_CHARS, MAX_TEXTS, Role, Text, texts_of
+
+LIMIT = Rule("scan.limit", "high", "Too much text to scan whole; what is not scanned is not trusted. Have it shortened.")
+ENCODED = Rule("encoded.text", "medium", "Text spelled another way (base64, escapes, letters apart); read it decoded.")
+_ENCODED_HELP = " It stands there in another spelling (base64, escapes, letters apart)."
+
+_PROSE: frozenset[Role] = frozenset({"description", "title", "value", "property"})
+_SECRET_WORD = re.compile(
+    r"\b(?:credentials?|passwords?|api keys?|private keys?|ssh|secret keys?|access tokens?)\b"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ScannedTool:
+    """One tool: its server and its definition as listed. The name is the definition's."""
+
+    server: str
+    definition: Mapping[str, Json]
+
+    @property
+    def name(self) -> str:
+        return str(self.definition.get("name", ""))
+
+
+def scan(tools: Sequence[ScannedTool]) -> tuple[Finding, ...]:
+    """All findings about a set of tools, sorted by server, tool, place and rule; each rule once per text."""
+    known = References((tool.server, tool.name) for tool in tools)
+    found: set[Finding] = set(_across(tools))
+    for tool in tools:
+        found.update(_of_tool(tool, known))
+    return tuple(sorted(found))
+
+
+def _across(tools: Sequence[ScannedTool]) -> Iterator[Finding]:
+    for (server, name), rule, other in names.clashes([(tool.server, tool.name) for tool in tools]):
+        yield finding(rule, Place(server, name, "/name"), name, visible(f"{name}, like {other}" if other else name))
+    texts = {(tool.server, tool.name): text for tool in tools if isinstance(text := tool.definition.get("description"), str)}
+    for (server, name), other in names.copies(texts):
+        yield finding(names.COPIED, Place(server, name, "/description"), texts[server, name], visible(f"like {other}"))
+
+
+def _of_tool(tool: ScannedTool, known: References) -> Iterator[Finding]:
+    for rule, pointer, said in behaviour.contradictions(tool.definition):
+        yield finding(rule, Place(tool.server, tool.name, pointer), said, visible(said))
+    for count, text in enumerate(texts_of(tool.definition)):
+        place = Place(tool.server, tool.name, text.pointer)
+        if count >= MAX_TEXTS:
+            yield finding(LIMIT, place, "", f"more than {MAX_TEXTS} texts")
+            return
+        for rule, excerpt in _of_text(text, tool, known):
+            yield finding(rule, place, text.value, excerpt)
+
+
+def _of_text(text: Text, tool: ScannedTool, known: References) -> Iterator[tuple[Rule, str]]:
+    value = text.value[:MAX_CHARS]
+    if len(value) < len(text.value):
+        yield LIMIT, f"{len(text.value)} characters"
+    yield from hidden(value)
+    yield from secrets(value)
+    if text.role == "property" and behaviour.probe(value):
+        yield behaviour.PROBE, visible(value)
+    if text.role == "name":
+        return
+    plain = list(_readings(value, text, tool, known))
+    yield from plain
+    seen = {rule.code for rule, _ in plain}
+    for spelled in decoded(value):
+        hits = [(rule, said) for rule, said in _readings(spelled, text, tool, known) if rule.code not in seen]
+        if not hits and spelled not in value:
+            yield ENCODED, excerpt_of(spelled)
+        for rule, said in hits:
+            yield Rule(rule.code, rule.severity, rule.help + _ENCODED_HELP), said
+
+
+def _readings(value: str, text: Text, tool: ScannedTool, known: References) -> Iterator[tuple[Rule, str]]:
+    """What one reading of a text says."""
+    bare, folded = letters(value), phrase(value)
+    signs: set[str] = set()
+    for rule, excerpt in addresses(bare):
+        signs.add({"path.sensitive": "path", "address.mail": "address_word"}.get(rule.code, ""))
+        yield rule, excerpt
+    yield from markers(bare)
+    if text.role not in _PROSE or len(folded) < 3:
+        return
+    if (said := behaviour.asks(folded)) is not None:
+        yield behaviour.PROBE_TEXT, said
+    for phrases, excerpt in instructions(folded):
+        signs.add(phrases.sign)
+        yield phrases.rule, excerpt
+    for rule, excerpt in known.named_in(value, tool.server, tool.name, tool.definition):
+        signs.add("reference" if rule.severity != "low" else "")
+        yield rule, excerpt
+    for sentence in sentences(value):
+        yield from meetings(phrase(sentence), of_property=bool(text.subject))
+    if _SECRET_WORD.search(folded):
+        signs.add("secret_word")
+    if together(frozenset(signs - {""})):
+        yield TOGETHER, ", ".join(sorted(signs - {""}))

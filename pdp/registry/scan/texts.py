@@ -1,0 +1,73 @@
+"""Every text of a definition, with where it stands and what kind of text it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from pdp.core.digest import Json
+
+Role = Literal["name", "title", "description", "property", "value"]
+
+MAX_TEXTS = 20_000  # texts of one definition that are looked at
+MAX_CHARS = 200_000  # of one text
+
+_ROLES: Mapping[str, Role] = {"description": "description", "title": "title", "$comment": "description"}
+# members whose keys are names that the server chose
+_NAMED = frozenset(
+    {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependentRequired"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One text. `pointer` is RFC 6901; `subject` is the property that a schema text is about, or empty."""
+
+    pointer: str
+    role: Role
+    value: str
+    subject: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Here:
+    value: Json
+    pointer: str
+    key: str
+    subject: str
+    named: bool  # the keys of this object are names
+
+
+def texts_of(definition: Mapping[str, Json]) -> Iterator[Text]:
+    """Every string and every chosen name, in document order, `MAX_TEXTS` at most plus one that tells of more."""
+    pending = [_Here(definition, "", "", "", named=False)]
+    while pending:
+        here = pending.pop()
+        if isinstance(here.value, str):
+            yield Text(here.pointer, _role(here), here.value, here.subject)
+        elif isinstance(here.value, Mapping):
+            if here.named:
+                yield from (Text(f"{here.pointer}/{escape(key)}", "property", key, key) for key in here.value)
+            pending.extend(reversed([_below(here, key, value) for key, value in here.value.items()]))
+        elif isinstance(here.value, list | tuple):
+            items = [
+                _Here(v, f"{here.pointer}/{i}", here.key, here.subject, named=False) for i, v in enumerate(here.value)
+            ]
+            pending.extend(reversed(items))
+
+
+def escape(name: str) -> str:
+    """One segment of a JSON Pointer."""
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def _below(here: _Here, key: str, value: Json) -> _Here:
+    named = not here.named and key in _NAMED
+    return _Here(value, f"{here.pointer}/{escape(key)}", key, key if here.named else here.subject, named)
+
+
+def _role(here: _Here) -> Role:
+    if here.pointer == "/name":
+        return "name"
+    return _ROLES.get(here.key, "value")
