@@ -8,9 +8,13 @@ from pathlib import Path
 
 import click
 
+from pdp.core.errors import ConfigurationFault
 from pdp.engines.bundle import shipped_rego
 from pdp.engines.gate import ERROR, Finding
+from pdp.tooling import policy_coverage
+from pdp.tooling.junit import junit
 from pdp.tooling.policy_check import Checked, check_folder
+from pdp.tooling.policy_new import new_pack
 from pdp.tooling.policy_test import Tested, run_folder
 
 FAULT = 1
@@ -49,17 +53,47 @@ def check(organisation: Path | None, shipped: Path | None, *, as_json: bool) -> 
 @_shipped
 @click.option("--filter", "name_filter", default=None, help="Only tests whose name contains this.")
 @click.option("-v", "--verbose", is_flag=True, help="Show tests that pass, too.")
+@click.option("--coverage", is_flag=True, help="Say which lines and elements the tests reach.")
+@click.option("--junit", "junit_file", type=click.Path(dir_okay=False, path_type=Path), help="Write JUnit XML.")
 @_as_json
 def run(
-    organisation: Path | None, shipped: Path | None, name_filter: str | None, *, verbose: bool, as_json: bool
+    organisation: Path | None,
+    shipped: Path | None,
+    name_filter: str | None,
+    *,
+    verbose: bool,
+    coverage: bool,
+    junit_file: Path | None,
+    as_json: bool,
 ) -> None:
     """Run the Rego tests of ORG_FOLDER, and of what comes with pdp, on the embedded engine."""
-    tested = run_folder(shipped or shipped_rego(), organisation, name_filter=name_filter)
+    tested = run_folder(shipped or shipped_rego(), organisation, name_filter=name_filter, coverage=coverage)
+    if junit_file is not None:
+        junit_file.write_text(junit(tested.report), encoding="utf-8")
     if as_json:
         click.echo(json.dumps(tested.facts(), indent=2))
     else:
         _print_test(tested, verbose=verbose)
     sys.exit(_exit(tested.report.faults, ok=tested.report.ok))
+
+
+@policy.command("new")
+@click.argument("name")
+@click.argument("organisation", metavar="ORG_FOLDER", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--server", default=None, help="The server that the pack is for; NAME if left out.")
+@click.option("--owner", default="security team", show_default=True, help="Who answers for the pack.")
+def new(name: str, organisation: Path, server: str | None, owner: str) -> None:
+    """Write a pack NAME into ORG_FOLDER (made where there is none): a rule of each kind, with tests.
+
+    It passes `pdp policy check` and `pdp policy test` as it is. Nothing is overwritten.
+    """
+    try:
+        made = new_pack(name, organisation, shipped_rego(), server=server or name, owner=owner)
+    except ConfigurationFault as fault:
+        raise click.UsageError(fault.message) from None
+    for path in made:
+        click.echo(path)
+    click.echo(f"next: pdp policy check {organisation}; pdp policy test {organisation} --filter {name}_test")
 
 
 def _exit(findings: tuple[Finding, ...], *, ok: bool) -> int:
@@ -103,6 +137,8 @@ def _print_test(tested: Tested, *, verbose: bool) -> None:
         elif not result.passed:
             why = f": {result.error}" if result.error else ""
             click.secho(f"FAIL  {result.name}  ({result.path}:{result.line}){why}", fg="red")
+    for line in policy_coverage.lines(tested.report.coverage) if tested.report.coverage else ():
+        click.echo(line)
     passed = sum(r.passed for r in tested.report.results)
     total = len(tested.report.results)
     if not total and not tested.report.faults:

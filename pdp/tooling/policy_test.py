@@ -10,6 +10,7 @@ from pdp.core.errors import BundleFault
 from pdp.core.policy import Bundle
 from pdp.engines import gate
 from pdp.engines.bundle import read_bundle
+from pdp.tooling import policy_coverage
 from pdp.tooling.policy_check import fault_finding, finding_fact
 
 
@@ -34,13 +35,17 @@ class Tested:
                 for r in results
             ],
             "faults": [finding_fact(f) for f in self.report.faults],
+            "coverage": policy_coverage.fact(self.report.coverage) if self.report.coverage else None,
         }
 
 
-def run_folder(shipped: Path, organisation: Path | None, *, name_filter: str | None = None) -> Tested:
-    """Run the tests of the bundle made of two folders, those whose name contains `name_filter`."""
+def run_folder(
+    shipped: Path, organisation: Path | None, *, name_filter: str | None = None, coverage: bool = False
+) -> Tested:
+    """Run the tests of the bundle made of two folders, those whose name contains `name_filter`; with `coverage`,
+    say what they reach."""
     try:
         bundle = read_bundle(shipped, organisation)
     except BundleFault as fault:
         return Tested(None, gate.TestReport(faults=(fault_finding(fault),)))
-    return Tested(bundle, gate.run_tests(bundle, name_filter=name_filter))
+    return Tested(bundle, gate.run_tests(bundle, name_filter=name_filter, coverage=coverage))

@@ -6,11 +6,22 @@ active. Both run in a process that can be killed.
 """
 
 from pdp.engines.gate.process import check, run_tests
-from pdp.engines.gate.report import ERROR, WARNING, Finding, Report, TestReport, TestResult
+from pdp.engines.gate.report import (
+    ERROR,
+    WARNING,
+    ElementCoverage,
+    FileCoverage,
+    Finding,
+    Report,
+    TestReport,
+    TestResult,
+)
 
 __all__ = [
     "ERROR",
     "WARNING",
+    "ElementCoverage",
+    "FileCoverage",
     "Finding",
     "Report",
     "TestReport",

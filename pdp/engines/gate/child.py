@@ -5,6 +5,7 @@ Parsing and evaluating foreign policy can loop, exhaust memory or kill the proce
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from collections.abc import Mapping
@@ -12,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from pdp.core.policy import Bundle, Module
-from pdp.engines.gate import static, trial
-from pdp.engines.gate.report import Finding, TestResult
+from pdp.engines.gate import coverage, static, trial
+from pdp.engines.gate.report import FileCoverage, Finding, TestResult
 
 try:
     import resource
@@ -66,10 +67,19 @@ def _check(bundle: Bundle, job: Mapping[str, Any]) -> dict[str, Any]:
 def _test(bundle: Bundle, job: Mapping[str, Any]) -> dict[str, Any]:
     units, findings = static.read(bundle)
     results: list[TestResult] = []
-    if not findings:
+    reached: tuple[FileCoverage, ...] = ()
+    if not findings and job["coverage"]:
+        policy = static.index(bundle, units, Path(job["capabilities"]))
+        found = coverage.run(bundle, policy, units, lambda name: (job["filter"] or "") in name, results.append)
+        if isinstance(found, Finding):
+            findings.append(found)
+        else:
+            reached = found
+    elif not findings:
         fault = trial.run_all(bundle, units, lambda name: (job["filter"] or "") in name, results.append)
         findings += [fault] if fault else []
     return {
+        "coverage": [dataclasses.asdict(file) for file in reached],
         "findings": [_finding(f) for f in sorted(set(findings))],
         "results": [{n: getattr(r, n) for n in TestResult.__slots__} for r in results],
     }

@@ -12,7 +12,7 @@ from typing import Any
 from pdp.core.digest import Json
 from pdp.core.policy import Bundle
 from pdp.engines.bundle import shipped_rego
-from pdp.engines.gate.report import ERROR, Finding, Report, TestReport, TestResult
+from pdp.engines.gate.report import ERROR, ElementCoverage, FileCoverage, Finding, Report, TestReport, TestResult
 
 TIME_LIMIT = 30.0  # seconds
 _START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from pdp.engines.gate.child import main; main()"
@@ -43,13 +43,26 @@ def check(
     return Report(tuple(Finding(**f) for f in answer["findings"]))
 
 
-def run_tests(bundle: Bundle, *, name_filter: str | None = None, time_limit: float = 120.0) -> TestReport:
-    """Run every `test_*` rule whose full name (`acme_test.test_x`) contains `name_filter`. Blocks."""
-    answer = _run(bundle, {"job": "test", "filter": name_filter}, time_limit)
+def run_tests(
+    bundle: Bundle, *, name_filter: str | None = None, coverage: bool = False, time_limit: float = 120.0
+) -> TestReport:
+    """Run every `test_*` rule whose full name (`acme_test.test_x`) contains `name_filter`. Blocks.
+
+    With `coverage` the report says what those tests reached.
+    """
+    capabilities = str((shipped_rego() / "capabilities.json").resolve())
+    job: dict[str, Json] = {"job": "test", "filter": name_filter, "coverage": coverage, "capabilities": capabilities}
+    answer = _run(bundle, job, time_limit)
     if isinstance(answer, Finding):
         return TestReport(faults=(answer,))
     faults = tuple(Finding(**f) for f in answer["findings"])
-    return TestReport(tuple(TestResult(**r) for r in answer["results"]), faults)
+    reached = tuple(_coverage(file) for file in answer["coverage"])
+    return TestReport(tuple(TestResult(**r) for r in answer["results"]), faults, reached)
+
+
+def _coverage(file: Mapping[str, Any]) -> FileCoverage:
+    elements = tuple(ElementCoverage(**element) for element in file["elements"])
+    return FileCoverage(file["path"], file["shipped"], tuple(file["covered"]), tuple(file["missed"]), elements)
 
 
 def _run(bundle: Bundle, job: Mapping[str, Json], time_limit: float) -> dict[str, Any] | Finding:

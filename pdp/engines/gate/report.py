@@ -48,13 +48,36 @@ class TestResult:
 
 
 @dataclass(frozen=True, slots=True)
+class ElementCoverage:
+    """One element of a contract rule, and whether any test that ran brought it about."""
+
+    code: str
+    rule: str  # allow, deny, ...
+    line: int
+    reached: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FileCoverage:
+    """What tests reached of one file. Lines from 1; those that hold nothing to evaluate are in neither list."""
+
+    path: str
+    shipped: bool
+    covered: tuple[int, ...]
+    missed: tuple[int, ...]
+    elements: tuple[ElementCoverage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class TestReport:
-    """All test results. `ok` wants every test passed, and at least one; `faults` are what kept tests from running."""
+    """All test results. `ok` wants every test passed, and at least one; `faults` are what kept tests from running.
+    `coverage` is empty unless it was asked for."""
 
     __test__ = False
 
     results: tuple[TestResult, ...] = ()
     faults: tuple[Finding, ...] = ()
+    coverage: tuple[FileCoverage, ...] = ()
 
     @property
     def ok(self) -> bool:

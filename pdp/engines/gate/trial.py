@@ -29,12 +29,23 @@ _PROVEN = ("allow", "hide", "deny", "require")
 class Trial:
     """An engine with the whole bundle, tests included, that notes what fires."""
 
+    counting: bool = False  # lines, for coverage; slower
     notes: set[str] = field(default_factory=set)
     engine: Any = None
+
+    def start(self, bundle: Bundle, texts: dict[str, str]) -> Finding | None:
+        """As `load`; a bundle that does not load is a finding."""
+        try:
+            self.load(bundle, texts)
+        except RuntimeError as error:
+            message = f"The engine does not load it: {_engine_message(str(error))}."
+            return Finding("", 0, 0, "engine.load", ERROR, message)
+        return None
 
     def load(self, bundle: Bundle, texts: dict[str, str]) -> None:
         """Load every module, with `texts` in place of those that were rewritten. Raises RuntimeError."""
         self.engine = new_engine()
+        self.engine.set_enable_coverage(self.counting)
         self.engine.add_extension(_NOTE, 1, self._note)
         for module in bundle.modules:
             self.engine.add_policy(module.path, texts.get(module.path, module.text))
@@ -72,10 +83,9 @@ def run_all(
 ) -> Finding | None:
     """Run the tests whose name is wanted. Returns a finding if the bundle does not even load."""
     trial = Trial()
-    try:
-        trial.load(bundle, {})
-    except RuntimeError as error:
-        return Finding("", 0, 0, "engine.load", ERROR, f"The engine does not load it: {_engine_message(str(error))}.")
+    fault = trial.start(bundle, {})
+    if fault is not None:
+        return fault
     for unit, rule in tests_of(units):
         if wanted(".".join((*unit.package, rule.name))):
             report(trial.run(unit, rule)[0])
@@ -84,14 +94,11 @@ def run_all(
 
 def check(bundle: Bundle, policy: Policy, units: list[Unit]) -> list[Finding]:
     """Every element of every pack must come about in one of the pack's own tests, and not in another."""
-    elements = [e for package in sorted(_packs(policy)) for e in contract.pack_elements(policy, package)]
+    elements = pack_elements(policy)
     trial = Trial()
-    try:
-        trial.load(bundle, _rewritten(policy, elements))
-    except RuntimeError as error:
-        return [
-            Finding("", 0, 0, "engine.load", ERROR, f"The engine does not load it: {_engine_message(str(error))}.")
-        ]
+    fault = trial.start(bundle, rewritten(policy, elements))
+    if fault is not None:
+        return [fault]
     findings: list[Finding] = []
     fired: dict[str, set[str]] = defaultdict(set)  # package -> notes, over its own tests
     absent: dict[str, set[str]] = defaultdict(set)
@@ -107,19 +114,25 @@ def check(bundle: Bundle, policy: Policy, units: list[Unit]) -> list[Finding]:
             findings.append(unit.finding(rule.span, "test.failed", message, hint))
             continue
         fired[pack] |= notes
-        absent[pack] |= {_label(e) for e in elements if _seen(e) in notes} - notes
+        absent[pack] |= {label(e) for e in elements if _seen(e) in notes} - notes
     for element in elements:
         pack = element.rule.unit.package[1]
         if element.rule.name in _PROVEN:
-            findings += _proven(element, _label(element) in fired[pack], _label(element) in absent[pack])
+            findings += _proven(element, label(element) in fired[pack], label(element) in absent[pack])
     return findings
+
+
+def pack_elements(policy: Policy) -> list[Element]:
+    """Every element of every pack."""
+    return [e for package in sorted(_packs(policy)) for e in contract.pack_elements(policy, package)]
 
 
 def _packs(policy: Policy) -> set[tuple[str, ...]]:
     return {unit.package for unit in policy.units if is_pack(unit) and len(unit.package) == 2}
 
 
-def _label(element: Element) -> str:
+def label(element: Element) -> str:
+    """How an element is noted when it comes about."""
     return f"{element.rule.unit.package[1]}.{element.rule.name}\n{element.code}"
 
 
@@ -127,13 +140,14 @@ def _seen(element: Element) -> str:
     return f"{element.rule.unit.package[1]}.{element.rule.name}\n"
 
 
-def _rewritten(policy: Policy, elements: list[Element]) -> dict[str, str]:
+def rewritten(policy: Policy, elements: list[Element]) -> dict[str, str]:
+    """Texts, by path, in which elements are noted when they come about. Lines stay where they are."""
     edits: dict[str, list[tuple[int, int, bytes]]] = defaultdict(list)
     sources = {unit.module.path: unit.source for unit in policy.units}
     looked: dict[tuple[tuple[str, ...], str], Element] = {}
     for element in elements:
         span = element.code_span
-        call = f"{_NOTE}({json.dumps(_label(element))})".encode()
+        call = f"{_NOTE}({json.dumps(label(element))})".encode()
         edits[element.rule.unit.module.path].append((int(span["start"]), int(span["end"]), call))
         looked.setdefault((element.rule.unit.package, element.rule.name), element)
     tails: dict[str, bytes] = defaultdict(bytes)

@@ -1,0 +1,99 @@
+# METADATA
+# title: Who may use newserver, and how
+# description: |
+#   One rule of each kind, to be changed. Facts that rules may read: docs/policy.md. Tests are beside it;
+#   `pdp policy check` and `pdp policy test` say whether the folder may become active.
+package packs.newpack
+
+# METADATA
+# title: Contract data of this pack
+# description: What this pack grants counts only on these servers.
+meta := {"servers": ["newserver"], "owner": "newowner"}
+
+# METADATA
+# title: Members of a group may use tools that only read
+allow contains {"target": t.key, "code": "newpack.readers"} if {
+	"newpack-readers" in input.subject.groups
+	some t in input.targets
+	t.annotations.read_only
+}
+
+# METADATA
+# title: Members of another group may use every tool
+allow contains {"target": t.key, "code": "newpack.writers"} if {
+	"newpack-writers" in input.subject.groups
+	some t in input.targets
+}
+
+# METADATA
+# title: Tools of critical risk are neither listed nor callable for anything but people
+hide contains {"target": t.key, "code": "newpack.people_only"} if {
+	some t in input.targets
+	t.server == "newserver"
+	t.risk == "critical"
+	not person
+}
+
+person if {
+	input.subject.source == "verified"
+	input.subject.kind == "human"
+}
+
+# METADATA
+# title: At most a hundred at once
+# description: Denies unless the number is positively within the limit, so text or a missing number denies too.
+deny contains {
+	"code": "newpack.too_many",
+	"message": "list_items returns at most a hundred items. Ask for fewer (limit).",
+} if {
+	some t in input.targets
+	t.server == "newserver"
+	t.name == "list_items"
+	not few_enough
+}
+
+few_enough if {
+	is_number(input.arguments.value.limit)
+	input.arguments.value.limit >= 1
+	input.arguments.value.limit <= 100
+}
+
+# METADATA
+# title: Somebody of the operators approves what is done at night
+require contains {
+	"kind": "approval",
+	"id": "newpack.night",
+	"code": "newpack.night",
+	"stage": 1,
+	"ttl_seconds": 3600,
+	"seats": [{"group_id": "operators", "n": 1}],
+	"deny_quorum": 1,
+	"reason_required": true,
+} if {
+	some t in input.targets
+	t.server == "newserver"
+	t.annotations.read_only == false
+	not daytime
+}
+
+# UTC
+daytime if {
+	input.time.minute_of_day >= 360
+	input.time.minute_of_day < 1200
+}
+
+# METADATA
+# title: Whoever carries out an allowed change tells the owner
+oblige contains {"kind": "notify", "code": "newpack.notify"} if {
+	some t in input.targets
+	t.server == "newserver"
+	t.annotations.read_only == false
+}
+
+# METADATA
+# title: What tools bring in from outside is not to be trusted
+label contains {"label": "untrusted", "code": "newpack.untrusted"} if {
+	some t in input.targets
+	t.server == "newserver"
+	t.annotations.open_world
+}
