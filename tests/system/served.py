@@ -418,8 +418,13 @@ class Spawned(Asking):
             env={**clean_environment(), **(environment or {})},
         )
         self._ready = ready
-        if wait:
-            self.wait_ready()
+        try:
+            if wait:
+                self.wait_ready()
+        except BaseException:
+            self.process.kill()
+            self.wait()
+            raise
 
     def wait_ready(self) -> None:
         """Raises AssertionError with the server's own words when it ends instead."""
