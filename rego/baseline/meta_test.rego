@@ -29,6 +29,6 @@ test_every_element_names_its_control if {
 	elements := baseline.deny | baseline.require with input as testing.call_of(worst) with data.org as {}
 	count(elements) > 0
 	every element in elements {
-		regex.match("^(MB-[1-5]\\.[0-9]|MCP[01][0-9])$", element.control)
+		regex.match(`^(MB-[1-5]\.[0-9]|MCP[01][0-9])$`, element.control)
 	}
 }

@@ -88,8 +88,8 @@ test_unknown_prompt_fails if {
 }
 
 test_judge_without_a_numeric_bar_fails if {
-	every bar in ["0.8", null, false] {
-		lax := object.union(judge, {"min_confidence": bar})
+	every least in ["0.8", null, false] {
+		lax := object.union(judge, {"min_confidence": least})
 		evidence := object.union(verdict, {"for": object.union(lax, {"pack": "acme"})})
 		denied_for(decide({"require": {lax}}, call({"evidence": [evidence]})), "requirement.failed")
 	}

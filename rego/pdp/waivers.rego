@@ -24,7 +24,7 @@ live_waivers(element) := {w.id |
 waivable(element) if {
 	element.waivable == true
 	is_string(element.control)
-	regex.match("^(MB-[345]\\.[0-9]+|MCP[0-9]+)$", element.control)
+	regex.match(`^(MB-[345]\.[0-9]+|MCP[0-9]+)$`, element.control)
 }
 
 waived_hides contains waiver_use(element.code, id) if {

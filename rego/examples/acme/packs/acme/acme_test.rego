@@ -116,8 +116,8 @@ test_log_without_a_count_passes if {
 }
 
 test_count_that_is_no_number_denies if {
-	every count in ["1000", true, false, null, [], {}, 0, -1] {
-		"acme.log.max_count" in testing.codes(acme.deny) with input as log({"max_count": count})
+	every number in ["1000", true, false, null, [], {}, 0, -1] {
+		"acme.log.max_count" in testing.codes(acme.deny) with input as log({"max_count": number})
 			with data.org as testing.org
 	}
 }
