@@ -13,7 +13,7 @@ from pdp.core.decide import Question
 from pdp.core.digest import Json
 from pdp.core.evidence import Evidence
 from pdp.core.facts import ArgumentsFact, Identity, ServerFact, SessionFact, TargetFact, Waiver
-from pdp.core.request import Caller, Credential, Peer, SessionAsk
+from pdp.core.request import Caller, Credential, Peer, ServerPeer, SessionAsk
 
 
 class Clock(Protocol):
@@ -145,8 +145,13 @@ class RegistryView(Protocol):
         """The tenant's signed waivers, expired ones included (policy compares the instant)."""
         ...
 
-    def server(self, tenant: str, server: str, at_ns: int) -> ServerFact:
-        """`server.unknown`, `server.expired` (set index out of date), ... in the check."""
+    def server(self, tenant: str, server: str, at_ns: int, peer: ServerPeer | None = None) -> ServerFact:
+        """`server.unknown`, `server.expired` (set index out of date), ... in the check. `peer` is how the server
+        proved itself to a caller that may vouch for that; None: nobody may (`server.peer_unchecked`)."""
+        ...
+
+    def resource(self, tenant: str, server: str, at_ns: int) -> str:
+        """The audience of tokens for the server, whoever it proves to be; "" when it is not to be used at all."""
         ...
 
     def tools(self, tenant: str, server: str) -> tuple[str, ...]:

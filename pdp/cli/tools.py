@@ -59,7 +59,7 @@ def tools() -> None:
 @click.option(
     "--peer",
     default=None,
-    help="How the server must prove itself to the caller. Not yet checked: such a server is denied.",
+    help="How the server must prove itself to the caller: spiffe://ID, spki:SHA256 or command:SHA256.",
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="The tenant's folder.")
 @click.option(

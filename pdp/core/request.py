@@ -28,6 +28,7 @@ class MayAssert:
     task: bool = False
     context_reset: bool = False
     groups: bool = False
+    server_peer: bool = False  # how a server proved itself to it
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,15 @@ class Peer:
     transport: str  # "unix" | "loopback" | "tls" | "mtls"
     sans: tuple[str, ...] = ()  # SANs of the verified client certificate, e.g. "uri:spiffe://..", "dns:gw"
     authorization: str = ""  # the `authorization` metadata, verbatim
+
+
+@dataclass(frozen=True, slots=True)
+class ServerPeer:
+    """How the MCP server proved itself to the caller, in the caller's words; "" for a form that it did not see."""
+
+    spiffe_id: str = ""
+    spki_digest: str = ""  # SHA-256 of the DER SubjectPublicKeyInfo, lower-case hex
+    command_digest: str = ""  # SHA-256 of the command of a stdio server, lower-case hex
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +175,7 @@ class Ask:
     extra: bytes = b""
     resume_token: str = ""
     client_answers: tuple[ClientAnswer, ...] = ()
+    server_peer: ServerPeer = field(default_factory=ServerPeer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,3 +189,4 @@ class ListAsk:
     session: SessionAsk
     presented_only: bool = False
     protocol_version: str = ""
+    server_peer: ServerPeer = field(default_factory=ServerPeer)

@@ -161,6 +161,9 @@ class MayAssertOptions(_Options):
     task: bool = Field(default=False, description="The task that a session is about.")
     context_reset: bool = Field(default=False, description="That an agent's context was emptied.")
     groups: bool = Field(default=False, description="Groups of a subject whose claims it states.")
+    server_peer: bool = Field(
+        default=False, description="How an MCP server proved itself to it, where the registry pins that."
+    )
 
 
 class CallerOptions(_Options):
@@ -194,7 +197,7 @@ class CallerOptions(_Options):
             roles=self.roles,
             servers=frozenset(self.servers),
             resources=self.resources,
-            may_assert=MayAssert(may.claims, may.task, may.context_reset, may.groups),
+            may_assert=MayAssert(may.claims, may.task, may.context_reset, may.groups, may.server_peer),
             dedupes_redemptions=self.dedupes_redemptions,
             max_worker_kills_per_minute=self.max_worker_kills_per_minute,
         )

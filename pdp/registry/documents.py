@@ -24,7 +24,7 @@ State = Literal["active", "withdrawn", "quarantined"]
 
 class ServerEntry(Closed):
     """A server. `resource` is the audience that tokens for it name (RFC 8707); `peer` is how it must
-    prove itself to the caller, which this release cannot check: a server that pins one is denied."""
+    prove itself to the caller (see `registry.peer`); in a form that is not known, the server is denied."""
 
     id: ServerId
     resource: Resource

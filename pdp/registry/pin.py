@@ -20,6 +20,7 @@ from pdp.registry import files
 from pdp.registry.documents import ServerEntry, State
 from pdp.registry.draft import Draft, base_of, write_file
 from pdp.registry.manifest import SCHEMA, Hints, Manifest, decode, first_problem, worse
+from pdp.registry.peer import FORMS, is_peer
 from pdp.registry.review import Review, ReviewedHints, ToolReview
 from pdp.registry.times import render
 
@@ -38,6 +39,8 @@ class Server:
 
     def entry(self) -> ServerEntry:
         """Raises RegistryFault `pin.malformed` naming the option."""
+        if self.peer is not None and not is_peer(self.peer):
+            raise RegistryFault("pin.malformed", f"server.peer: is none of {FORMS}")
         try:
             return ServerEntry(id=self.id, resource=self.resource, owner=self.owner, peer=self.peer)
         except ValidationError as error:

@@ -9,16 +9,15 @@ from dataclasses import dataclass, field, replace
 from pdp.core.digest import Json, canonical, digest, sha256_hex
 from pdp.core.errors import InvalidRequest
 from pdp.core.facts import OK, Check, ServerFact, TargetFact, Waiver, failed
+from pdp.core.request import ServerPeer
 from pdp.core.strict_json import parse_object
 from pdp.ports import PinnedTool
 from pdp.registry.manifest import MAX_BYTES, MAX_DEPTH, without_meta
+from pdp.registry.peer import check_peer
 from pdp.registry.snapshot import IndexedTool, TenantSnapshot
 
 _UNKNOWN_SERVER = failed("server.unknown", "The server is not in the signed registry; have it pinned and signed.")
 _UNKNOWN_TOOL = failed("tool.unknown", "The tool is not in the signed registry; have it pinned and signed.")
-_PEER_UNCHECKED = failed(
-    "server.peer_unchecked", "The registry pins how the server proves itself, which this release cannot check."
-)
 _WITHDRAWN = failed("tool.withdrawn", "The tool was withdrawn from the registry; ask its owner.")
 _QUARANTINED = failed("tool.quarantined", "The tool is in quarantine; ask its owner.")
 _NOT_PRESENTED = failed(
@@ -67,16 +66,24 @@ class FileRegistryView:
             self._waivers[tenant] = tuple(sorted((e.fact() for e in entries), key=lambda w: w.id))
         return self._waivers[tenant]
 
-    def server(self, tenant: str, server: str, at_ns: int) -> ServerFact:
-        """`server.unknown`, `server.stale`, `server.expired`, `server.peer_unchecked`."""
+    def server(self, tenant: str, server: str, at_ns: int, peer: ServerPeer | None = None) -> ServerFact:
+        """`server.unknown`, `server.stale`, `server.expired`, and `server.peer_*` (see `peer.check_peer`)."""
         snapshot = self.tenants.get(tenant)
         check = _state(snapshot, "server", at_ns, self.max_stale_ns)
         entry = (snapshot.servers or {}).get(server) if snapshot is not None else None
         if entry is None or not check.ok:
             return ServerFact(_UNKNOWN_SERVER if check.ok else check, server)
-        if entry.peer is not None:
-            return ServerFact(_PEER_UNCHECKED, server)
+        proved = check_peer(entry.peer, peer)
+        if not proved.ok:
+            return ServerFact(proved, server)
         return ServerFact(OK, server, entry.resource, entry.owner)
+
+    def resource(self, tenant: str, server: str, at_ns: int) -> str:
+        """The signed `resource`, whether or not the server has proved itself."""
+        snapshot = self.tenants.get(tenant)
+        entry = (snapshot.servers or {}).get(server) if snapshot is not None else None
+        usable = _state(snapshot, "server", at_ns, self.max_stale_ns).ok
+        return entry.resource if entry is not None and usable else ""
 
     def tools(self, tenant: str, server: str) -> tuple[str, ...]:
         """Names the index lists for the server, whatever their state, sorted."""

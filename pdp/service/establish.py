@@ -18,7 +18,7 @@ from pdp.core.facts import (
     TargetFact,
     failed,
 )
-from pdp.core.request import Ask, Caller, Credential, ListAsk, Target, ToolTarget
+from pdp.core.request import Ask, Caller, Credential, ListAsk, ServerPeer, Target, ToolTarget
 from pdp.ports import CallRow, Content, Entropy, RegistryView, Sessions, Store, Subjects
 from pdp.service.state import Snapshot
 
@@ -64,8 +64,8 @@ class Establish:
         self, credential: Credential, caller: Caller, server: str, registry: RegistryView, at_ns: int
     ) -> Identity:
         """Verify the subject's credential for this server (or for the caller that fronts it)."""
-        pinned = registry.server(caller.tenant, server, at_ns)
-        audiences = ((pinned.resource,) if pinned.check.ok and pinned.resource else ()) + caller.resources
+        resource = registry.resource(caller.tenant, server, at_ns)
+        audiences = ((resource,) if resource else ()) + caller.resources
         return await self._subjects.identify(credential, caller=caller, audiences=audiences, at_ns=at_ns)
 
     def subject_index(self, caller: Caller, identity: Identity) -> str:
@@ -84,7 +84,7 @@ class Establish:
             method=ask.method,
             caller=_caller(caller),
             identity=identity,
-            server=snapshot.registry.server(caller.tenant, target.server, at_ns),
+            server=snapshot.registry.server(caller.tenant, target.server, at_ns, _peer(ask.server_peer, caller)),
             switch=_switch(snapshot, caller, target.server, identity, at_ns),
             targets=(target,),
             arguments=arguments,
@@ -107,7 +107,7 @@ class Establish:
             method=METHOD_TOOL_LIST,
             caller=_caller(caller),
             identity=identity,
-            server=registry.server(tenant, ask.server, at_ns),
+            server=registry.server(tenant, ask.server, at_ns, _peer(ask.server_peer, caller)),
             switch=_switch(snapshot, caller, ask.server, identity, at_ns),
             targets=targets,
             arguments=ArgumentsFact(failed("arguments.none", "A list has no arguments.")),
@@ -218,6 +218,11 @@ class Establish:
 
 def _caller(caller: Caller) -> CallerFact:
     return CallerFact(OK, caller.name, caller.tenant, tuple(sorted(caller.roles)))
+
+
+def _peer(seen: ServerPeer, caller: Caller) -> ServerPeer | None:
+    """What the caller says of the server, if it may vouch for that."""
+    return seen if caller.may_assert.server_peer else None
 
 
 def _switch(snapshot: Snapshot, caller: Caller, server: str, identity: Identity, at_ns: int) -> Check:

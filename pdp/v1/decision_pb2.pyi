@@ -180,8 +180,8 @@ class DecideRequest(_message.Message):
 
     @_builtins.property
     def server_peer(self) -> _types_pb2.ServerPeer:
-        """How the MCP server proved itself to the caller. Reserved. Absent: DENY `server.*` where the registry pins
-        a peer.
+        """How the MCP server proved itself to the caller. Vouched: counts from a caller whose configuration says
+        `may_assert.server_peer`. Absent, or from another: DENY `server.*` where the registry pins a peer.
         """
 
     def __init__(
@@ -497,7 +497,7 @@ class FilterToolsRequest(_message.Message):
 
     @_builtins.property
     def server_peer(self) -> _types_pb2.ServerPeer:
-        """How the MCP server proved itself to the caller, as in DecideRequest. Reserved."""
+        """How the MCP server proved itself to the caller, as in DecideRequest."""
 
     def __init__(
         self,

@@ -442,7 +442,7 @@ Global___GenericTarget: _TypeAlias = GenericTarget  # noqa: Y015
 
 @_typing.final
 class ServerPeer(_message.Message):
-    """ServerPeer is how the MCP server proved itself to the caller. Asserted. When the registry pins a peer
+    """ServerPeer is how the MCP server proved itself to the caller. Vouched. When the registry pins a peer
     for the server, another one, or none, is DENY `server.*`. More than one form may be given; each that is
     pinned must agree.
     """
@@ -457,7 +457,7 @@ class ServerPeer(_message.Message):
     spki_digest: _builtins.str
     """Digest of the DER SubjectPublicKeyInfo of the server's certificate."""
     command_digest: _builtins.str
-    """Digest of the command that was started, for a server over stdio."""
+    """Digest of the command that was started, for a server over stdio, as the registry's reviewer computed it."""
     def __init__(
         self,
         *,

@@ -30,7 +30,7 @@ _KEYS = {
     },
     "request": {
         "who", "claims", "token", "vouched", "caller", "server", "tool", "arguments", "arguments_json", "definition",
-        "session", "obligations", "context", "method", "target", "list", "capabilities", "protocol_version",
+        "session", "obligations", "context", "method", "target", "list", "capabilities", "protocol_version", "peer",
     },
     "token": {"raw", "signed_by", "header", "age", "lifetime"},
     "session": {"id", "task", "task_by_agent", "parent", "handle"},
@@ -139,6 +139,7 @@ class Asker:
             supported_obligations=said.get("obligations", ()),
             protocol_version=said.get("protocol_version", ""),
             client_capabilities_json=_json(said.get("capabilities")),
+            server_peer=types_pb2.ServerPeer(**said.get("peer", {})),
             context=types_pb2.Context(
                 client_address=context.get("client_address", ""),
                 observation=context.get("observation", ""),
@@ -158,6 +159,7 @@ class Asker:
             session=self._session(said),
             definitions_json=[tampered(d) if d["name"] in drifted else definition_bytes(d) for d in definitions],
             presented_only=wanted.get("only", False),
+            server_peer=types_pb2.ServerPeer(**said.get("peer", {})),
         )
 
     def _target(self, said: Mapping[str, Any]) -> types_pb2.Target:

@@ -149,6 +149,7 @@ def _settings() -> dict[str, Any]:
         "frontdoor": _caller("frontdoor", ["decide"], resources=[GATEWAY_RESOURCE], **everywhere),
         "narrow": _caller("narrow", ["decide"], servers=["git"]),
         "voucher": _caller("voucher", ["decide"], may_assert={**vouching, "groups": True}, **everywhere),
+        "prover": _caller("prover", ["decide"], may_assert={"server_peer": True}, **everywhere),
         "half-voucher": _caller("half-voucher", ["decide"], may_assert=vouching, **everywhere),
         "globex-gateway": _caller("globex-gateway", ["decide"], GLOBEX_ISSUER, **everywhere),
         "globex-operator": _caller("globex-operator", ["operate"], GLOBEX_ISSUER),

@@ -21,6 +21,7 @@ from pdp.core.request import (
     NoCredential,
     PromptTarget,
     ResourceTarget,
+    ServerPeer,
     SessionAsk,
     Target,
     ToolTarget,
@@ -55,6 +56,7 @@ def ask(request: decision_pb2.DecideRequest) -> Ask:
         extra=fields.data(context.extra_json, "context.extra_json"),
         resume_token=fields.name(request.resume_token, "resume_token", limit=fields.MAX_TOKEN),
         client_answers=_client_answers(request.client_answers),
+        server_peer=_server_peer(request.server_peer),
     )
 
 
@@ -75,6 +77,7 @@ def list_ask(request: decision_pb2.FilterToolsRequest) -> ListAsk:
         session=_session(request.session),
         presented_only=request.presented_only,
         protocol_version=fields.name(request.protocol_version, "protocol_version", limit=fields.MAX_WORD),
+        server_peer=_server_peer(request.server_peer),
     )
 
 
@@ -118,6 +121,14 @@ def _tool(tool: types_pb2.ToolTarget) -> ToolTarget:
 
 def _server(value: str, field: str) -> str:
     return fields.name(value, field, mandatory=True)
+
+
+def _server_peer(peer: types_pb2.ServerPeer) -> ServerPeer:
+    return ServerPeer(
+        spiffe_id=fields.name(peer.spiffe_id, "server_peer.spiffe_id", limit=fields.MAX_URI),
+        spki_digest=fields.name(peer.spki_digest, "server_peer.spki_digest", limit=fields.MAX_WORD),
+        command_digest=fields.name(peer.command_digest, "server_peer.command_digest", limit=fields.MAX_WORD),
+    )
 
 
 def _credential(credential: types_pb2.Credential) -> Credential:

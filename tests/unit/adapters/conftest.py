@@ -127,8 +127,11 @@ class View:
     def waivers(self, _tenant: Any) -> Any:
         return ()
 
-    def server(self, _tenant: Any, server: Any, _at_ns: Any) -> Any:
+    def server(self, _tenant: Any, server: Any, _at_ns: Any, _peer: Any = None) -> Any:
         return ServerFact(OK, server, f"https://{server}.example", "platform")
+
+    def resource(self, _tenant: Any, server: Any, _at_ns: Any) -> Any:
+        return f"https://{server}.example"
 
     def tools(self, _tenant: Any, _server: Any) -> Any:
         return TOOLS
