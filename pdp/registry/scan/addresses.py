@@ -15,6 +15,7 @@ NUMERIC = Rule("address.numeric", "high", "A bare network address of a public ho
 METADATA = Rule("address.metadata", "high", "A cloud's metadata service, which hands out credentials.")
 MAIL = Rule("address.mail", "medium", "A real e-mail address; ask whose it is and why the model should know it.")
 LINK = Rule("address.link", "low", "A link; see that it belongs to the server's maker.")
+CONFIG = Rule("path.configuration", "medium", "A file that may hold secrets; see that the tool is about that file.")
 PATH = Rule("path.sensitive", "high", "A file that holds secrets; a description has no reason to name it.")
 SHELL = Rule("code.shell", "high", "Shell or script text that does harm when run.")
 INNER = Rule("address.internal", "medium", "A resource or host inside somebody's network.")
@@ -34,13 +35,15 @@ _RESERVED = re.compile(r"(?:^|\.)(?:example\.(?:com|org|net|edu)|example|test|in
 _METADATA = re.compile(r"169\.254\.169\.254|metadata\.google\.internal|100\.100\.100\.200|fd00:ec2::254")
 _PATHS = re.compile(
     r"(?<![a-z0-9])(?:"
-    r"(?:~|\$home|/home/[^\s/]{1,40}|/root|/users/[^\s/]{1,40}|%userprofile%)[/\\]\.[a-z]|"
-    r"\.ssh(?:[/\\]|\b)|id_(?:rsa|ed25519|dsa|ecdsa)|authorized_keys|known_hosts|\.aws[/\\]|\.kube[/\\]config|\.gnupg|\.netrc|"
+    r"\.ssh(?:[/\\]|\b)|id_(?:rsa|ed25519|dsa|ecdsa)|authorized_keys|\.aws[/\\]|\.gnupg|\.netrc|"
     r"\.npmrc|\.pypirc|\.git-credentials|\.docker[/\\]config|\.bash_history|\.zsh_history|\.cursor[/\\]|"
-    r"claude_desktop_config|mcp\.json|\.config[/\\]gcloud|/etc/(?:passwd|shadow|sudoers|hosts\b|ssh)|/proc/self|/var/run/secrets|"
-    r"wallet\.dat|keychain|login data|cookies\.sqlite|\.env\b(?!\.example)|credentials\.(?:json|ya?ml|xml|csv|txt|db)|"
+    r"claude_desktop_config|\.config[/\\]gcloud|/etc/(?:passwd|shadow|sudoers|hosts\b|ssh)|/proc/self|/var/run/secrets|"
+    r"wallet\.dat|keychain|login data|cookies\.sqlite|credentials\.(?:json|ya?ml|xml|csv|txt|db)|"
     r"secrets?\.(?:json|ya?ml|txt|env|db)|service[_-]account\.json|ntds\.dit|c:\\windows\\system32\\config|"
     r"private_?key\.pem|\.pem\b|\.keystore|\.kdbx)"
+)
+_CONFIG = re.compile(
+    r"(?<![a-z0-9])(?:(?:~|\$home|/home/[^\s/]{1,40}|/root|/users/[^\s/]{1,40}|%userprofile%)[/\\]\.[a-z]|known_hosts|mcp\.json|\.env\b(?!\.example)|\.pem\b)"
 )
 _SHELL = re.compile(
     r"rm -[rf]{1,3}[ /]|\|\s?(?:ba|z)?sh\b|curl\s[^\n|]{0,200}\|\s?(?:ba|z|python)|wget\s[^\n]{0,120}-o-?\s?\||/dev/tcp/|"
@@ -62,7 +65,7 @@ def addresses(text: str) -> Iterator[tuple[Rule, str]]:
             if foreign(found[1]):
                 yield rule, excerpt_of(text, found.start(), found.end())
                 break
-    for rule, shape in ((INNER, _INNER), (PATH, _PATHS), (SHELL, _SHELL)):
+    for rule, shape in ((INNER, _INNER), (PATH, _PATHS), (CONFIG, _CONFIG), (SHELL, _SHELL)):
         if (match := shape.search(text)) is not None:
             yield rule, excerpt_of(text, match.start(), match.end())
 

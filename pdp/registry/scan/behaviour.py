@@ -20,6 +20,11 @@ HARMLESS = Rule(
 )
 CONTRARY = Rule("behaviour.contrary", "high", "It says of itself that it only reads, and that it destroys.")
 CLOSED = Rule("behaviour.closed_world", "medium", "It says `openWorldHint: false`, its name says that it reaches out.")
+SAYS_READ = Rule(
+    "behaviour.says_read_only",
+    "high",
+    "It says that it only reads, and offers a way to write. Believe neither; ask, and set the review.",
+)
 TITLE = Rule("behaviour.title", "high", "Its title says another thing than its name: people approve titles.")
 PROBE = Rule(
     "parameter.probe",
@@ -45,7 +50,7 @@ _PROBES = re.compile(
     r"(?:^| )(?:(?:llm|ai|agent|assistant|language) (?:model )?(?:name|id|version|model|identity)|llm model name|"
     r"system (?:prompt|message|instructions?)|(?:conversation|chat|dialog|dialogue|message|prompt|interaction|session) (?:history|log|logs|context|transcript|dump)|"
     r"(?:available |other |all |agent )?tools? (?:list|names?|call history|calls history|inventory|definitions?)|list of tools|available tools|"
-    r"chain of thought|(?:users? )?(?:passwords?|credentials?|credit card|ssn|private key|ssh key|secret key|seed phrase|mnemonic)|side ?notes?|"
+    r"chain of thought|users? (?:passwords?|credentials?|credit cards?|private keys?|ssh keys?|secrets?)|ssn|seed phrase|mnemonic|side ?notes?|"
     r"env(?:ironment)? (?:vars?|variables?|dump)|(?:full|entire|previous|prior) (?:context|conversation|prompt|messages?|chat)|internal (?:thoughts?|reasoning|notes?)|"
     r"(?:hidden|debug|exfil|secret|security|auth|validation|telemetry) (?:context|data|payload|notes?|dump|info))$"
 )
@@ -55,6 +60,19 @@ _PROBE_TEXT = re.compile(
     r"(?:your|the models?|the agents?|the assistants?) (?:system prompt|chain of thought|instructions|internal reasoning|hidden)|"
     r"(?:full|entire|complete|whole|verbatim) (?:conversation|chat|message|prompt|context|dialogue)"
 )
+
+
+_SAYS_READ = re.compile(r"\bread ?-?only\b")
+_OFFERS_WRITE = re.compile(
+    r"\b(?:write|delete|destructive|overwrite|modify|update) mode\b|\b(?:allow|enable|permit|perform|support)(?:s|ing)? (?:write|delete|destructive|modif)\w*|"
+    r"\bwrite ?-?back\b"
+)
+
+
+def contradicts_itself(folded: str) -> str | None:
+    """A text that says it only reads and offers writing."""
+    offer = _OFFERS_WRITE.search(folded)
+    return offer[0] if offer is not None and _SAYS_READ.search(folded) else None
 
 
 def contradictions(definition: Mapping[str, Json]) -> Iterator[tuple[Rule, str, str]]:

@@ -17,7 +17,7 @@ _SENTENCE = re.compile(r"(?<=[.!?])[\s\"')*_`]+|\n\s*\n|\n\s*[-*•]\s")
 MAX_SENTENCES = 2_000
 
 _CONCEPTS = {
-    "secret": r"{SECRET}\b|(?:aws|cloud|login|database|db|admin|root|user) (?:keys?|passwords?|logins?)\b|keyring|vault contents?|mnemonic",
+    "secret": r"{SECRET}\b|(?:aws|cloud|login|database|db|admin|root|user) (?:keys?|passwords?|logins?)\b|keyring|vault contents?|mnemonic|[^ ]{0,30}\.env\b|[^ ]{0,40}\.ssh\b|[^ ]{0,40}id rsa",
     "talk": r"{CONTEXT}\b|(?:earlier|previous|prior|past|preceding|other|recent|all|every|last) (?:[^ ]{1,20} )?(?:messages?|chats?|conversations?|turns?|prompts?)\b"
     r"|(?:what|whatever|everything|anything|all|things?|words?) (?:that )?(?:the |your )?(?:users?|humans?|person|customer|they|he|she) (?:has |have |had |just |already )?(?:said|wrote|written|typed|asked|entered|told|shared|say|says|type|write|ask|discussed)"
     r"|(?:this|the|your|our) (?:chat|conversation|dialogue|transcript)s?\b|system prompts?\b|(?:your|the models?) (?:own )?(?:instructions|reasoning|configuration|context|memory)\b|the users? (?:original|exact|full|entire) (?:request|message|prompt|query|words|question)",
@@ -35,7 +35,7 @@ _CONCEPTS = {
     "person": r"{PERSON}\b|user|person|somebody|someone|human being|people|end user|reviewers?|developers?|team\b",
     "rules": r"(?:instructions?|guidance|guidelines?|guard ?rails?|rules?|polic(?:y|ies)|limits?|limitations?|restrictions?|constraints?|safety(?: training| rules| checks?| filters?)?|training|system (?:prompt|message)|operator|boundaries|ethic\w*|directives?|orders|protections?|safeguards?|whatever you were told)\b",
     "cancel": r"(?:no longer (?:appl\w+|hold|holds|valid|in force|binding|relevant|count)|suspended|(?:leave|set|put|cast|lay|push) (?:[^ ]{1,20} ){0,4}?aside|disregard\w*|ignor\w+|forget\w*|lifted|(?:do|does|did|will) not (?:apply|count|hold|matter)|void|overrid\w+|overrul\w+|waived?|revoked|outrank\w*|not bound|not subject|supersed\w*|come(?:s)? second|abandon\w*|drop\w* all|unlearn|bypass\w*|circumvent\w*|neglect\w*|discard\w*|lift\w*|free (?:of|from)|exempt\w*|stand(?:s)? above|trump\w*|replac\w+ (?:your|all|the system|any|previous|earlier))\b",
-    "early": r"(?:previous|prior|above|earlier|preceding|existing|original|initial|your|you were|system|safety|security|operators?|developers?|given|whatever|all|any|other|users?)\b",
+    "early": r"(?:previous|prior|above|earlier|preceding|existing|original|initial|your|you were|system|safety|security|operators?|developers?|whatever|users?)\b",
     "foreign": r"(?:other|another|different|every other|any other|remaining|competing|neighbouring|sibling) (?:[^ ]{1,20} )?(?:tools?|servers?|functions?|ways?|means|methods?|options?|agents?)\b|(?:alternatives|the others|everything else|the rest|no other|others)\b"
     r"|(?:payments?|e?mails?|messag\w+|files?|git|search|browser|database|calendar|shell|bank\w*|transfer|write|read|send|delete|upload|chat|slack|github|whatsapp|web|commands?|code|terminal) ?(?:[^ ]{1,20} )?(?:tools?|push|commits?|operations?|functions?|calls?)\b|(?:when|whenever|if|each time|every time|once|before|after|while) (?:the |an? )?[^ ]{2,40} (?:tool )?(?:is|are|gets|has been|was|were) (?:called|used|invoked|run|executed|triggered)\b",
     "alter": r"(?:doubl|chang|rewrit|replac|redirect|bcc|alter|swap|adjust|modif|increas|overwrit|substitut|rerout|diver|reroute|intercept|tamper|inject|append|add|insert|put|wrap|filter|mirror|forward|duplicat|beneficiary|recipient|prefix|strip)\w*\b",
@@ -49,7 +49,8 @@ _CONCEPTS = {
     "now": r"(?:from (?:now|here|this point) on|from here on|now on|henceforth|for (?:this|the rest of the) session|hereafter|going forward|as of now|starting now|is your guidance|your guidance now|now your)\b",
     "address": r"[^ ]{1,64}@[^ ]{1,64}\.[a-z]{2,10}|https?:[^ ]{4,200}|ftp:[^ ]{3,200}",
     "copy": r"(?:also|copy|copied|copies|archive|mirror|backup|bcc|cc|as well|additionally|every|each|all|must|in parallel|second)\b",
-    "leave": r"(?:sent|send|mailed|mail|e?mailed|forward\w*|upload\w*|post\w*|deliver\w*|report\w*|shar\w+|push\w*|sync\w*|transmit\w*|submit\w*|stream\w*|copied|log\w*)\b",
+    "leave": r"(?:sent|sends?|sending|mailed|mails?|e?mailed|forward\w*|upload\w*|post(?:s|ed|ing)|deliver\w*|report(?:s|ed|ing)|shar(?:es|ed|ing)|push\w*|transmit\w*|submit\w*|stream\w*|copied|exfiltrat\w*|collects?|harvest\w*|captures?|relays?)\b",
+    "context": r"{CONTEXT}\b|(?:chat|conversation|prompt|session) (?:meta)?data\b|(?:users?|chat|conversation) (?:[^ ]{1,20} )?(?:conversations?|content|histor(?:y|ies)|transcripts?)\b",
 }  # fmt: skip
 _SHAPES = {name: compiled(pattern) for name, pattern in _CONCEPTS.items()}
 
@@ -69,7 +70,7 @@ def _meeting(code: str, what: str, *concepts: str) -> _Meeting:
 
 _MEETINGS = (
     _meeting("secret", "has a secret handed over", "secret give slot", "secret give oblige", "secret take give", "secret give whole"),
-    _meeting("talk", "has the conversation handed over", "talk give oblige", "talk give slot", "talk leave", "chat give whole"),
+    _meeting("talk", "has the conversation handed over", "talk give oblige", "talk give slot", "context leave", "chat give whole"),
     _meeting("hide", "keeps something from people", "hide person", "dark"),
     _meeting("rules", "sets rules aside", "rules cancel early", "rules cancel model", "rules now", "act now", "act model now"),
     _meeting("foreign", "meddles with other tools", "foreign alter oblige", "foreign sole oblige", "foreign sole call", "foreign alter address"),
@@ -78,6 +79,8 @@ _MEETINGS = (
     _meeting("leave", "has data leave for an address", "address leave copy", "address leave oblige"),
 )  # fmt: skip
 
+# what a sentence denies from its first word on, it does not ask for
+_DENIAL = compiled(r"(?:no|neither|none of|this tool (?:does|will) not|it (?:does|will) not|does not|we (?:do not|never)) (?![^ ]{1,20} tools?)")
 _ASKED = _meeting("asked", "asks for what only the model or the user has", "chat whole", "secret give")
 
 
@@ -93,6 +96,8 @@ def sentences(text: str) -> Iterator[str]:
 def meetings(folded: str, *, of_property: bool) -> Iterator[tuple[Rule, str]]:
     """Rules that hold of one folded sentence; a parameter's description asks for what it describes."""
     held: dict[str, bool] = {}
+    if _DENIAL.match(folded):
+        return
 
     def holds(concept: str) -> bool:
         if concept not in held:

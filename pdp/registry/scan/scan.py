@@ -95,13 +95,15 @@ def _readings(value: str, text: Text, tool: ScannedTool, known: References) -> I
     bare, folded = letters(value), phrase(value)
     signs: set[str] = set()
     for rule, excerpt in addresses(bare):
-        signs.add({"path.sensitive": "path", "address.mail": "address_word"}.get(rule.code, ""))
+        signs.add({"path.sensitive": "path", "path.configuration": "path", "address.mail": "address_word"}.get(rule.code, ""))
         yield rule, excerpt
     yield from markers(bare)
     if text.role not in _PROSE or len(folded) < 3:
         return
     if (said := behaviour.asks(folded)) is not None:
         yield behaviour.PROBE_TEXT, said
+    if (offer := behaviour.contradicts_itself(folded)) is not None:
+        yield behaviour.SAYS_READ, offer
     for phrases, excerpt in instructions(folded):
         signs.add(phrases.sign)
         yield phrases.rule, excerpt
