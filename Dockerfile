@@ -1,0 +1,54 @@
+# syntax=docker/dockerfile:1
+# The decision point as an image without shell or package manager: docs/docker.md.
+# Both bases are pinned by digests that whoever builds must give; there are no defaults.
+ARG BUILD_DIGEST
+ARG RUNTIME_DIGEST
+
+FROM docker.io/library/python:3.11-slim-bookworm@${BUILD_DIGEST} AS build
+WORKDIR /src
+COPY docker/build.lock docker/requirements.lock docker/
+# everything is checked against a hash; nothing is compiled
+RUN python -m venv /opt/tools && \
+    /opt/tools/bin/python -m pip install -q --no-cache-dir --require-hashes --only-binary :all: -r docker/build.lock
+RUN python -m venv --without-pip /opt/pdp && \
+    /opt/tools/bin/python -m pip --python /opt/pdp/bin/python install -q --no-cache-dir --require-hashes --only-binary :all: -r docker/requirements.lock
+COPY pyproject.toml README.md LICENSE ./
+COPY pdp pdp
+COPY rego rego
+RUN /opt/tools/bin/python -m pip wheel -q --no-deps --no-build-isolation --wheel-dir /opt/wheel . && \
+    /opt/tools/bin/python -m pip --python /opt/pdp/bin/python install -q --no-cache-dir --no-deps --no-index --find-links /opt/wheel pdp
+# what the image holds, CycloneDX 1.6
+RUN /opt/tools/bin/cyclonedx-py environment --output-reproducible --spec-version 1.6 --output-file /opt/sbom.cdx.json /opt/pdp/bin/python
+# others may write nothing that decides
+RUN chmod -R go-w /opt/pdp && \
+    mkdir -p /opt/state/pdp && \
+    chmod 0700 /opt/state/pdp
+
+FROM gcr.io/distroless/python3-debian12:nonroot@${RUNTIME_DIGEST}
+ARG VERSION=""
+ARG REVISION=""
+ARG CREATED=""
+ARG SOURCE=""
+LABEL org.opencontainers.image.title="pdp" \
+      org.opencontainers.image.description="A policy decision point for the tool calls of AI agents" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.created="${CREATED}" \
+      org.opencontainers.image.source="${SOURCE}"
+COPY --from=build /opt/pdp/lib/python3.11/site-packages /opt/pdp
+COPY --from=build /opt/sbom.cdx.json /usr/share/doc/pdp/sbom.cdx.json
+# the only place that is written to; a volume belongs here
+COPY --from=build --chown=65532:65532 /opt/state/pdp /var/lib/pdp
+ENV PYTHONPATH=/opt/pdp \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+USER 65532:65532
+# also where temporary files go when the root is read-only
+WORKDIR /var/lib/pdp
+EXPOSE 50051
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
+  CMD ["/usr/bin/python3.11", "-P", "-m", "pdp.cli.main", "health", "--config", "/etc/pdp/pdp.yaml"]
+ENTRYPOINT ["/usr/bin/python3.11", "-P", "-m", "pdp.cli.main"]
+CMD ["serve", "--config", "/etc/pdp/pdp.yaml"]

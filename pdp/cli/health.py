@@ -1,0 +1,72 @@
+"""`pdp health`: ask a server whether it serves, as probes do."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped] # has no types
+
+from pdp import settings
+from pdp.client.channel import OPTIONS, PlaintextRefusedError, Tls
+from pdp.client.channel import check as check_target
+from pdp.core.errors import ConfigurationFault
+
+NOT_SERVING = 1
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.option("--target", default=None, help="unix:/PATH, 127.0.0.1:PORT, or HOST:PORT with --ca.")
+@click.option("--config", "path", type=_FILE, help="Instead: the server's configuration; a Unix socket is preferred.")
+@click.option("--service", default="", help="One service, such as pdp.v1.DecisionService; else the whole server.")
+@click.option("--ca", type=_FILE, help="PEM of who signs the server's certificate; with it TLS is spoken.")
+@click.option("--certificate", type=_FILE, help="Our certificate, where the server wants one; with --key.")
+@click.option("--key", type=_FILE, help="Its private key.")
+@click.option("--timeout", type=click.FloatRange(0.1, 60), default=3.0, show_default=True, help="Seconds.")
+def health(
+    target: str | None,
+    path: Path | None,
+    service: str,
+    ca: Path | None,
+    certificate: Path | None,
+    key: Path | None,
+    timeout: float,
+) -> None:
+    """Exit with 0 when the server says SERVING, with 1 for everything else."""
+    if (target is None) == (path is None):
+        raise click.UsageError("Give either --target or --config.")
+    try:
+        where = target or _listens(path or Path())
+        tls = Tls.from_files(ca, certificate, key) if ca else None
+        check_target(where, tls)
+    except (ConfigurationFault, PlaintextRefusedError, ValueError, OSError) as error:
+        raise click.UsageError(str(error)) from None
+    said = _ask(where, tls, service, timeout)
+    click.echo(said)
+    if said != "SERVING":
+        raise SystemExit(NOT_SERVING)
+
+
+def _listens(path: Path) -> str:
+    """Where the server with this configuration listens, as a client reaches it."""
+    listen = settings.load(path, os.environ).server.listen
+    return next((item for item in listen if item.startswith("unix:")), listen[0])
+
+
+def _ask(target: str, tls: Tls | None, service: str, timeout: float) -> str:
+    channel = (
+        grpc.insecure_channel(target, options=OPTIONS)
+        if tls is None
+        else grpc.secure_channel(target, tls.credentials(), options=OPTIONS)
+    )
+    with channel:
+        try:
+            answer = health_pb2_grpc.HealthStub(channel).Check(
+                health_pb2.HealthCheckRequest(service=service), timeout=timeout
+            )
+        except grpc.RpcError as error:
+            return str(error.code().name) if isinstance(error, grpc.Call) else "UNKNOWN"
+    return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))

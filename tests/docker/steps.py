@@ -1,0 +1,40 @@
+"""`make docker-steps`: carry out the Dockerfile's own steps in a scratch directory and start what they made."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from dockerfile import DOCKERFILE, ROOT, Scratch, read
+
+
+def main() -> int:
+    """Exit code 0 when the steps work and the entry point does what it should."""
+    _, (build, final) = read(DOCKERFILE.read_text())
+    with tempfile.TemporaryDirectory(prefix="pdp-image-") as folder:
+        scratch = Scratch(Path(folder).resolve())
+        scratch.build(build)
+        scratch.compose(final)
+        sbom = json.loads((scratch.folder / "image/usr/share/doc/pdp/sbom.cdx.json").read_text())
+        held = {component["name"] for component in sbom["components"]}
+        assert {"pdp", "grpcio", "gordon-to-regorus", "hvac"} <= held, held
+        assert not held & {"pip", "pytest", "mypy", "cyclonedx-bom"}, held
+        for expected, *arguments in (
+            (0, "--version"),
+            (0, "config", "check", "--syntax-only", str(ROOT / "docs/config.example.yaml")),
+            (0, "policy", "check"),
+            (0, "policy", "test"),
+            (1, "health", "--target", "127.0.0.1:1", "--timeout", "1"),
+        ):
+            done = scratch.run(final, *arguments, timeout=120)
+            sys.stdout.write(f"{' '.join(arguments[:2])}: exit {done.returncode}\n")
+            assert done.returncode == expected, done.stdout + done.stderr
+        sys.stdout.write(f"{len(held)} packages in the SBOM\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
