@@ -422,8 +422,8 @@ class Spawned(Asking):
             if wait:
                 self.wait_ready()
         except BaseException:
-            self.process.kill()
-            self.wait()
+            self._end()
+            self._errors.close()
             raise
 
     def wait_ready(self) -> None:
@@ -455,13 +455,20 @@ class Spawned(Asking):
         os.kill(self.pid, signal.SIGKILL)
         self.wait()
 
+    def _end(self) -> None:
+        """At once, whatever state it is in: the server first, since it would outlive a tracer."""
+        if self.process.poll() is None:
+            with contextlib.suppress(OSError, ValueError):
+                os.kill(self.pid, signal.SIGKILL)
+            self.process.kill()
+            self.process.wait()
+
     def wait(self) -> int:
         """Until it has ended."""
         try:
             return self.process.wait(START_SECONDS)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+            self._end()
             raise
         finally:
             self.disconnect()
