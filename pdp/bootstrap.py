@@ -24,6 +24,7 @@ from pdp.identity.component import Identity
 from pdp.ports import Entropy, EvidenceSource
 from pdp.registry.load import SignedRegistry
 from pdp.service.admin import Admin
+from pdp.service.batch import Batch
 from pdp.service.decide import Decide, Terms
 from pdp.service.entrance import Entrance, Limits
 from pdp.service.establish import Establish
@@ -122,6 +123,7 @@ def _build(settings: Settings, store: SqliteStore, surroundings: Surroundings) -
     services = Services(
         entrance=entrance,
         decide=decide,
+        batch=Batch(decide),
         filter=Filter(state, establish, recorder, clock, kills, terms),
         admin=admin,
         reloads=reloads,

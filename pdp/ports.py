@@ -338,6 +338,11 @@ class Store(Protocol):
         cannot; after a failed sync the store stays failed. The write goes on when the waiter is cancelled."""
         ...
 
+    async def commit_all(self, entries: tuple[Commit, ...]) -> tuple[RecordRef, ...]:
+        """As `commit`, for entries that stand together: all of them, at consecutive positions in their order and
+        durable at once, or none."""
+        ...
+
     def healthy(self) -> bool: ...
 
     def size(self) -> int:

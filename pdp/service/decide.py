@@ -14,7 +14,8 @@ from pdp.service.entrance import require_server
 from pdp.service.establish import Establish, Established
 from pdp.service.evaluate import Evaluated, settle
 from pdp.service.quota import KillQuota
-from pdp.service.record import Recorder, Recording
+from pdp.service.record import Recorder
+from pdp.service.recording import Recording
 from pdp.service.repeat import Claim, Repeats
 from pdp.service.state import Snapshot, State
 
@@ -77,23 +78,29 @@ class Decide:
             self.kills.note(caller, found.outcome, at_ns)
             if self.state.switches is not snapshot.switches:
                 return None
-            answer = self._answer(call, found, snapshot, at_ns)
+            answer = self.answer(self.recorder.new_id(at_ns), call, found, snapshot, at_ns)
             reply = self.repeats.row(claim, answer, snapshot, at_ns)
-            made = Recording(ask, caller, call, found, snapshot, at_ns, claim.content if claim else None)
+            content, salt = claim.content if claim else None, self.recorder.new_salt()
+            made = Recording(ask, caller, call, found, snapshot, at_ns, content, salt)
             answer, ref = await self.recorder.decision(made, answer, reply)
         finally:
             self.establish.settled(call.call)
         self.sessions.note(caller, identity, ask.session, answer.effect.value, at_ns)
-        if answer.effect is Effect.ALLOW and self.clock.now_ns() - at_ns >= self.terms.allow_seconds * NS:
-            raise DeadlineTooShort("service.late", "The answer took longer than it would have held; ask again.")
+        self.check_late(answer, at_ns)
         return answer, ref
 
-    def _answer(self, call: Established, found: Evaluated, snapshot: Snapshot, at_ns: int) -> Answer:
+    def check_late(self, answer: Answer, at_ns: int) -> None:
+        """Raises DeadlineTooShort for an allow that is recorded only now that it no longer holds."""
+        if answer.effect is Effect.ALLOW and self.clock.now_ns() - at_ns >= self.terms.allow_seconds * NS:
+            raise DeadlineTooShort("service.late", "The answer took longer than it would have held; ask again.")
+
+    def answer(self, decision_id: str, call: Established, found: Evaluated, snapshot: Snapshot, at_ns: int) -> Answer:
+        """What an evaluation comes to for the caller."""
         outcome = found.outcome
         requirements = tuple(open_requirement(r, call.facts.call_digest, at_ns) for r in outcome.requirements)
         policy = snapshot.policy
         return Answer(
-            decision_id=self.recorder.new_id(at_ns),
+            decision_id=decision_id,
             effect=outcome.effect,
             reasons=outcome.reasons,
             obligations=outcome.obligations,

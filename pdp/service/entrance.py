@@ -12,7 +12,7 @@ from pdp.ports import Callers, Clock, Store
 from pdp.service.record import Recorder
 
 # beyond these the caller hears it is at fault, and the log hears who it was
-_RECORDED = (Unauthenticated, Forbidden, InvalidRequest)
+RECORDED = (Unauthenticated, Forbidden, InvalidRequest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Entrance:
                     "caller.role", f"The caller lacks the role '{role}'; give it in callers.<name>.roles."
                 )
             yield who
-        except _RECORDED as fault:
+        except RECORDED as fault:
             await self._note(who, fault, rpc)
             raise
         finally:

@@ -16,7 +16,8 @@ from pdp.service.entrance import require_server
 from pdp.service.establish import Establish
 from pdp.service.evaluate import evaluate
 from pdp.service.quota import KillQuota
-from pdp.service.record import ListRecording, Recorder
+from pdp.service.record import Recorder
+from pdp.service.recording import ListRecording
 from pdp.service.state import Snapshot, State
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pdp.core import events, record
 from pdp.core.answer import Answer, ListAnswer
 from pdp.core.digest import canonical, commitment, keyed_index
 from pdp.core.errors import BundleFault, Fault, InvalidRequest, Unavailable
-from pdp.core.facts import NS, Facts
+from pdp.core.facts import NS
 from pdp.core.ids import RANDOM_BYTES, uuid7
 from pdp.core.outcome import denied
-from pdp.core.record import Decided, Pins, Sealed, Stamp
-from pdp.core.request import Ask, Caller, ListAsk
+from pdp.core.record import Decided, Sealed, Stamp
+from pdp.core.request import Caller
 from pdp.ports import (
     Artefact,
     CallRow,
@@ -28,38 +28,11 @@ from pdp.ports import (
     SwitchRow,
     ValueRow,
 )
-from pdp.service.establish import SALT_BYTES, Established
-from pdp.service.evaluate import Evaluated
-from pdp.service.state import Snapshot
+from pdp.service.establish import SALT_BYTES
+from pdp.service.recording import ListRecording, Recording, pins
 
 CLOCK = "clock"  # high-water mark of the wall clock, so that it never runs back over a restart
 CLOCK_STEP_NS = 5 * NS
-
-
-@dataclass(frozen=True, slots=True)
-class Recording:
-    """What one decision was made of."""
-
-    ask: Ask
-    caller: Caller
-    call: Established
-    found: Evaluated
-    snapshot: Snapshot
-    at_ns: int
-    request: str | None  # keyed HMAC of what was asked, when it may be repeated
-
-
-@dataclass(frozen=True, slots=True)
-class ListRecording:
-    """What one filtered list was made of."""
-
-    ask: ListAsk
-    caller: Caller
-    facts: Facts
-    found: Evaluated
-    snapshot: Snapshot
-    at_ns: int
-    subject_index: str
 
 
 class Recorder:
@@ -84,8 +57,21 @@ class Recorder:
             raise Unavailable("record.missing", "The record of the kept answer is not in the log.")
         return found.ref
 
+    def new_salt(self) -> bytes:
+        """For one commitment."""
+        return self._entropy.bytes(SALT_BYTES)
+
     async def decision(self, made: Recording, answer: Answer, reply: ReplyRow | None) -> tuple[Answer, RecordRef]:
-        """Commit one decision with everything that belongs to it; returns what may leave.
+        """Commit one decision with everything that belongs to it; returns what may leave."""
+        answer, entry = self.decided(made, answer, reply)
+        return answer, await self._store.commit(entry)
+
+    async def commit_all(self, entries: tuple[Commit, ...]) -> tuple[RecordRef, ...]:
+        """Make entries durable together, or none of them."""
+        return await self._store.commit_all(entries) if entries else ()
+
+    def decided(self, made: Recording, answer: Answer, reply: ReplyRow | None) -> tuple[Answer, Commit]:
+        """What may leave once the entry is durable.
 
         A record too large for the log turns the answer into a denial, which always fits.
         """
@@ -94,7 +80,7 @@ class Recorder:
         decided = Decided(
             facts=made.call.facts,
             outcome=made.found.outcome,
-            pins=_pins(made.snapshot, made.caller.tenant),
+            pins=pins(made.snapshot, made.caller.tenant),
             sealed=sealed,
             valid_until_ns=answer.valid_until_ns,
             evidence=made.found.evidence,
@@ -115,8 +101,7 @@ class Recorder:
                 valid_until_ns=0,
                 retry_after_ms=0,
             )
-        ref = await self._commit(stamp, "decision", data, values=values, call=made.call.call, reply=reply)
-        return answer, ref
+        return answer, self._entry(stamp, "decision", data, values=values, call=made.call.call, reply=reply)
 
     async def list(self, made: ListRecording, answer: ListAnswer) -> RecordRef:
         """Commit one filtered list."""
@@ -127,17 +112,27 @@ class Recorder:
             input=commitment(salt, "input", made.found.document),
         )
         decided = Decided(
-            made.facts, made.found.outcome, _pins(made.snapshot, made.caller.tenant), sealed, answer.valid_until_ns
+            made.facts, made.found.outcome, pins(made.snapshot, made.caller.tenant), sealed, answer.valid_until_ns
         )
         value = ValueRow(stamp.id, made.caller.tenant, made.subject_index, "input", salt, made.found.document)
-        return await self._commit(stamp, "list", record.listing(stamp, decided), values=(value,))
+        return await self._store.commit(self._entry(stamp, "list", record.listing(stamp, decided), values=(value,)))
 
     async def refusal(self, caller: Caller, fault: Fault, rpc: str, at_ns: int) -> RecordRef:
         """A request that was not answered: code and caller, nothing of its content."""
+        return await self._store.commit(self._refusal(caller, fault, rpc, at_ns))
+
+    def refused(self, caller: Caller, fault: Fault, rpc: str, at_ns: int) -> Commit | None:
+        """The entry of such a request; None when it is beyond the quota and only counted."""
+        if not self._store.note_refusal(caller.tenant, caller.name, fault.code, at_ns):
+            return None
+        return self._refusal(caller, fault, rpc, at_ns)
+
+    def _refusal(self, caller: Caller, fault: Fault, rpc: str, at_ns: int) -> Commit:
         stamp = self._event(at_ns, caller.tenant)
         field = fault.field if isinstance(fault, InvalidRequest) else ""
-        data = events.refusal(stamp, caller=caller.name, rpc=rpc, code=fault.code, field=field)
-        return await self._commit(stamp, "refusal", data)
+        return self._entry(
+            stamp, "refusal", events.refusal(stamp, caller=caller.name, rpc=rpc, code=fault.code, field=field)
+        )
 
     async def refusals(self) -> None:
         """What lay beyond the quota since the last time: one record per tenant, so that each may read its own."""
@@ -145,7 +140,7 @@ class Recorder:
         for tenant in sorted({count[0] for count in counts}):
             stamp = self._event(self._clock.now_ns(), tenant)
             data = events.refusals(stamp, [count for count in counts if count[0] == tenant])
-            await self._commit(stamp, "refusals", data)
+            await self._store.commit(self._entry(stamp, "refusals", data))
 
     async def started(self, version: str, config_sha256: str, clean: bool) -> RecordRef:
         """The run begins to answer."""
@@ -153,32 +148,32 @@ class Recorder:
         data = events.start(
             stamp, version=version, config_sha256=config_sha256, records=self._store.size(), clean=clean
         )
-        return await self._commit(stamp, "start", data)
+        return await self._store.commit(self._entry(stamp, "start", data))
 
     async def stopped(self, reason: str) -> RecordRef:
         """The run ends on purpose."""
         stamp = self._event(self._clock.now_ns())
-        return await self._commit(stamp, "stop", events.stop(stamp, reason=reason))
+        return await self._store.commit(self._entry(stamp, "stop", events.stop(stamp, reason=reason)))
 
     async def configured(self, sha256: str, keys: Sequence[str]) -> RecordRef:
         """A configuration that this store has not seen yet. Each start names its own by digest."""
         stamp = self._event(self._clock.now_ns())
         data = events.config(stamp, sha256=sha256, keys=keys, by="operator")
         known = Artefact(sha256, "config", canonical(list(keys)))
-        return await self._commit(stamp, "config", data, artefacts=(known,))
+        return await self._store.commit(self._entry(stamp, "config", data, artefacts=(known,)))
 
     async def policy_activated(self, loaded: LoadedPolicy, at_ns: int) -> RecordRef:
         """A bundle is about to become active; it is kept by digest so that its decisions can be replayed."""
         stamp = self._event(at_ns)
         data = events.policy(stamp, digest=loaded.digest, revision=loaded.revision, packs=loaded.packs)
         kept = Artefact(loaded.digest, "bundle", loaded.artefact)
-        return await self._commit(stamp, "policy", data, artefacts=(kept,))
+        return await self._store.commit(self._entry(stamp, "policy", data, artefacts=(kept,)))
 
     async def policy_refused(self, fault: BundleFault, at_ns: int) -> RecordRef:
         """A bundle was refused; the last good one stays."""
         stamp = self._event(at_ns)
-        return await self._commit(
-            stamp, "policy", events.policy(stamp, digest="", revision="", packs=(), problem=fault.code)
+        return await self._store.commit(
+            self._entry(stamp, "policy", events.policy(stamp, digest="", revision="", packs=(), problem=fault.code))
         )
 
     async def registry(self, change: RegistryChange, at_ns: int) -> RecordRef:
@@ -192,7 +187,9 @@ class Recorder:
             refused=change.refused,
             problem=change.problem,
         )
-        return await self._commit(stamp, "registry", data, artefacts=change.artefacts, high_water=change.marks)
+        return await self._store.commit(
+            self._entry(stamp, "registry", data, artefacts=change.artefacts, high_water=change.marks)
+        )
 
     async def switch(self, row: SwitchRow, at_ns: int) -> RecordRef:
         """A switch and its record, in one commit."""
@@ -206,17 +203,17 @@ class Recorder:
             by=row.by,
             until_ns=row.until_ns,
         )
-        return await self._commit(stamp, "switch", events.switch(stamp, made), switch=row)
+        return await self._store.commit(self._entry(stamp, "switch", events.switch(stamp, made), switch=row))
 
     async def reload(self, by: str, results: Mapping[str, str], at_ns: int) -> RecordRef:
         """Somebody asked for a reload."""
         stamp = self._event(at_ns)
-        return await self._commit(stamp, "reload", events.reload(stamp, by=by, results=results))
+        return await self._store.commit(self._entry(stamp, "reload", events.reload(stamp, by=by, results=results)))
 
     def _seal(self, made: Recording, record_id: str) -> tuple[Sealed, tuple[ValueRow, ...]]:
         """Commitments for the record, and the erasable rows behind them."""
         call, tenant, subject = made.call, made.caller.tenant, made.call.subject_index
-        salt = self._entropy.bytes(SALT_BYTES)
+        salt = made.salt
         sealed = Sealed(
             request=made.request,
             session=self._session(made.caller, made.ask.session.id),
@@ -237,7 +234,7 @@ class Recorder:
     def _stamp(self, record_id: str, at_ns: int, tenant: str) -> Stamp:
         return Stamp(self._store.origin, record_id, at_ns, self._clock.monotonic_ns(), self.boot, tenant)
 
-    async def _commit(  # noqa: PLR0913 - the parts of one commit
+    def _entry(  # noqa: PLR0913 - the parts of one commit
         self,
         stamp: Stamp,
         kind: str,
@@ -249,38 +246,22 @@ class Recorder:
         artefacts: tuple[Artefact, ...] = (),
         switch: SwitchRow | None = None,
         high_water: tuple[tuple[str, int], ...] = (),
-    ) -> RecordRef:
+    ) -> Commit:
         mark = self._clock.mark()
         # the last record of a run always marks, so that the next one begins no earlier
         if mark is not None and (kind == "stop" or mark - self._marked_ns >= CLOCK_STEP_NS):
             self._marked_ns = mark
             high_water = (*high_water, (CLOCK, mark))
-        return await self._store.commit(
-            Commit(
-                record_id=stamp.id,
-                kind=kind,
-                tenant=stamp.tenant,
-                at_ns=stamp.time_ns,
-                record=data,
-                values=values,
-                call=call,
-                reply=reply,
-                artefacts=artefacts,
-                switch=switch,
-                high_water=high_water,
-            )
+        return Commit(
+            record_id=stamp.id,
+            kind=kind,
+            tenant=stamp.tenant,
+            at_ns=stamp.time_ns,
+            record=data,
+            values=values,
+            call=call,
+            reply=reply,
+            artefacts=artefacts,
+            switch=switch,
+            high_water=high_water,
         )
-
-
-def _pins(snapshot: Snapshot, tenant: str) -> Pins:
-    policy = snapshot.policy
-    return Pins(
-        revision=policy.revision,
-        policy_digest=policy.digest,
-        engine=policy.engine.name,
-        engine_version=policy.engine.version,
-        org_digest=policy.org_digest,
-        registry_serial=snapshot.registry.serial(tenant),
-        registry_digest=snapshot.registry.digest(tenant),
-        switch_epoch=snapshot.switches.epoch,
-    )

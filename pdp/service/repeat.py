@@ -9,7 +9,7 @@ to the rights it was given to: another agent's token, or one with fewer scopes, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields, is_dataclass
 
@@ -77,13 +77,18 @@ class Repeats:
             del self._running[claim.key]
             done.set()
 
-    def kept(self, claim: Claim | None, snapshot: Snapshot, at_ns: int) -> Answer | None:
-        """The answer to replay, if there is one that may be replayed now.
+    def kept(
+        self, claim: Claim | None, snapshot: Snapshot, at_ns: int, newer: Mapping[str, ReplyRow] | None = None
+    ) -> Answer | None:
+        """The answer to replay, if there is one that may be replayed now. `newer` are replies by key that will be
+        kept, in the same commit as whatever comes of this claim.
 
         Raises InvalidRequest when the id was used for other content.
         """
-        row = self._store.reply(claim.key) if claim else None
-        if claim is None or row is None:
+        if claim is None:
+            return None
+        row = (newer or {}).get(claim.key) or self._store.reply(claim.key)
+        if row is None:
             return None
         if row.content != claim.content:
             raise InvalidRequest(

@@ -4,6 +4,7 @@ switches, the high-water marks, and the housekeeping that rides along with commi
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 
 from pdp.core.facts import NS
 from pdp.ports import Commit, RecordRef
@@ -46,8 +47,18 @@ class Ledger:
         self._flushed = self._flushed or entry.kind == "refusals"
         return ref
 
+    def write_all(self, db: sqlite3.Connection, entries: Sequence[Commit]) -> tuple[RecordRef, ...]:
+        """Entries that stand together, at the next indexes. When it raises, nothing here has changed."""
+        before = (self._next, self._latest_ns, self._touched, self._flushed)
+        try:
+            return tuple(self.write(db, entry) for entry in entries)
+        except BaseException:
+            self._next, self._latest_ns, self._touched, self._flushed = before
+            raise
+
     def before_commit(self, db: sqlite3.Connection, entries: int) -> None:
         """Prune twice as fast as rows can come, and save the counts of aggregated refusals."""
+        entries = max(entries, self._next - self.size)  # one piece of work may write many
         for statement, age in zip(_PRUNE, self._ages, strict=True):
             db.execute(statement, (2 * entries, self._latest_ns - age))
         if self._flushed:

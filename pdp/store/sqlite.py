@@ -95,6 +95,10 @@ class SqliteStore:
         """
         return await self._writer.submit(lambda db: self._ledger.write(db, entry))
 
+    async def commit_all(self, entries: tuple[Commit, ...]) -> tuple[RecordRef, ...]:
+        """Write entries durably, in order and without a gap, or none of them; faults as in `commit`."""
+        return await self._writer.submit(lambda db: self._ledger.write_all(db, entries), weight=len(entries))
+
     async def erase_subject(self, tenant: str, subject: str) -> int:
         """Delete what was kept of a subject (`values` and `calls`; a keyed index as in ValueRow) and return the
         number of rows. Freed pages are zeroed and the WAL is emptied before this returns; records and their

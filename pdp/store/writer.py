@@ -57,6 +57,7 @@ class Work:
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
     after: After | None = None
+    weight: int = 1  # how many entries it writes
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +107,15 @@ class Writer:
         self._thread = Thread(target=self._run, name="pdp-store-writer", daemon=True)
         self._thread.start()
 
-    async def submit(self, job: Callable[[sqlite3.Connection], T], after: After | None = None) -> T:
+    async def submit(
+        self, job: Callable[[sqlite3.Connection], T], after: After | None = None, *, weight: int = 1
+    ) -> T:
         """Queue a job and wait until it is durable. Raises Unavailable or Overloaded, and the job's own fault.
 
         The write goes on when the waiter is cancelled: only the future is, and nobody takes work back.
         """
         loop = asyncio.get_running_loop()
-        work = Work(job, loop, loop.create_future(), after)
+        work = Work(job, loop, loop.create_future(), after, weight)
         with self._ready:
             if self.state is not State.OPEN or self._closing:
                 raise unavailable()
@@ -178,7 +181,7 @@ class Writer:
         results: list[object] = [unavailable()] * len(batch)
         if self.state is State.OPEN:
             self._guarded(lambda: self._transaction(batch, results))
-        self._since_checkpoint += len(batch) + 1
+        self._since_checkpoint += sum(work.weight for work in batch) + 1
         _deliver(batch, results)
 
     def _transaction(self, batch: Sequence[Work], results: list[object]) -> None:

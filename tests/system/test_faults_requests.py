@@ -135,10 +135,10 @@ def test_a_caller_that_does_not_front_the_server_is_refused(server: Served) -> N
 
 
 def test_a_call_without_a_body_is_refused_only_to_those_who_may_ask(server: Served) -> None:
-    batch = decision_pb2_grpc.DecisionServiceStub(server.channel()).DecideBatch
+    end = decision_pb2_grpc.DecisionServiceStub(server.channel()).EndSession
     for caller, status in (("gateway", grpc.StatusCode.UNIMPLEMENTED), ("operator", DENIED), ("", UNAUTHENTICATED)):
         with pytest.raises(Refused) as caught:
-            server.call(batch, decision_pb2.DecideBatchRequest(), caller)
+            server.call(end, decision_pb2.EndSessionRequest(), caller)
         assert caught.value.status is status
 
 

@@ -10,11 +10,12 @@ from typing import NoReturn
 
 from typing_extensions import override
 
-from pdp.adapters.grpc import answers, operation, questions
+from pdp.adapters.grpc import answers, batching, operation, questions
 from pdp.adapters.grpc.peer import Context, peer_of
 from pdp.core.errors import Unsupported
 from pdp.core.request import Caller, Role
 from pdp.service.admin import Admin
+from pdp.service.batch import Batch
 from pdp.service.decide import Decide
 from pdp.service.entrance import Entrance
 from pdp.service.filter import Filter
@@ -36,6 +37,7 @@ class Services:
 
     entrance: Entrance
     decide: Decide
+    batch: Batch
     filter: Filter
     admin: Admin
     reloads: Reloads
@@ -66,6 +68,7 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
     def __init__(self, services: Services) -> None:
         self._admission = Admission(services.entrance)
         self._decide = services.decide
+        self._batch = services.batch
         self._filter = services.filter
 
     @override
@@ -86,7 +89,8 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
     async def DecideBatch(
         self, request: decision_pb2.DecideBatchRequest, context: Context
     ) -> decision_pb2.DecideBatchResponse:
-        await self._admission.refuse(context, Role.DECIDE, "DecideBatch")
+        async with self._admission.admit(context, Role.DECIDE, "DecideBatch") as caller:
+            return batching.response(await self._batch(batching.asks(request), caller))
 
     @override
     async def InspectResult(

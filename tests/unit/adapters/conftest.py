@@ -36,6 +36,7 @@ from pdp.core.facts import (
 from pdp.core.request import Bearer, Caller, Role
 from pdp.ports import LoadedPolicy, PinnedTool
 from pdp.service.admin import Admin
+from pdp.service.batch import Batch
 from pdp.service.decide import Decide, Terms
 from pdp.service.entrance import Entrance, Limits
 from pdp.service.establish import Establish
@@ -249,9 +250,11 @@ async def services(edges: Any, store: Any) -> Any:
 
     reloads = Reloads(state, Policies(edges.engine), registry, subjects, reload_keys, recorder, clock)
     await reloads((), by="")
+    decide = Decide(state, establish, Repeats(store, key), Nobody(), recorder, sessions, clock, kills, Terms())
     yield Services(
         entrance=Entrance(edges.callers, store, recorder, clock, Limits()),
-        decide=Decide(state, establish, Repeats(store, key), Nobody(), recorder, sessions, clock, kills, Terms()),
+        decide=decide,
+        batch=Batch(decide),
         filter=Filter(state, establish, recorder, clock, kills, Terms()),
         admin=Admin(state, reloads, registry, subjects, store, recorder, clock, "0.1.0"),
         reloads=reloads,

@@ -166,17 +166,17 @@ async def test_a_policy_whose_reload_was_cut_short_becomes_active_later(world: W
 async def test_a_policy_whose_activation_could_not_be_recorded_becomes_active_later(world: World) -> None:
     reloads, pack = world.process.reloads, world.sandbox.policy / "packs/acme/acme.rego"
     pack.write_text(pack.read_text() + "\n# stricter\n")
-    before, commit = world.process.state.policy.digest, world.process.recorder._commit
+    before, commit = world.process.state.policy.digest, world.process.recorder._entry
 
-    async def unavailable(*_args: Any, **_named: Any) -> None:
+    def unavailable(*_args: Any, **_named: Any) -> None:
         raise Unavailable("record.unavailable", "the disk is full")
 
-    world.process.recorder._commit = unavailable
+    world.process.recorder._entry = unavailable
     with pytest.raises(Unavailable):
         await reloads(("policy",), by="")
     assert world.process.state.policy.digest == before
     assert [e.closed for e in world.process.host._engines] == [False, True]
-    world.process.recorder._commit = commit
+    world.process.recorder._entry = commit
     await world.reload()
     assert world.process.state.policy.digest != before
 

@@ -494,3 +494,60 @@ def test_entropy_of_the_process_is_not_used(monkeypatch: Any, tmp_path: Any) -> 
     assert store.origin.startswith("pdp/")
     assert len(store.boot) == 32
     asyncio.run(store.close())
+
+
+async def test_entries_that_stand_together_are_all_there(store: Any) -> None:
+    await store.commit(entry(0))
+    made = (entry(1, reply=a_reply("k1")), entry(2, switch=a_switch()), entry(3, high_water=(("clock", 7),)))
+    refs = await store.commit_all(made)
+    assert [ref.index for ref in refs] == [1, 2, 3]
+    assert [store.record_at(i).record for i in (1, 2, 3)] == [e.record for e in made]
+    assert store.size() == 4
+    assert store.reply("k1") is not None
+    assert store.switches() == (a_switch(),)
+    assert store.high_water("clock") == 7
+
+
+@pytest.mark.parametrize("bad", [0, 1, 2])
+async def test_one_entry_that_cannot_be_written_takes_the_others_with_it(store: Any, bad: Any) -> None:
+    await store.commit(entry(0))
+    store.note_refusal("acme", "gw", "caller.role", AT)
+    together = [
+        entry(1, reply=a_reply("k1"), high_water=(("clock", 9),)),
+        entry(2, switch=a_switch()),
+        entry(3, kind="refusals", call=CallRow("idx", "acme", "alice", b"salt", "digest", AT)),
+    ]
+    together.insert(bad, entry(0))  # its id is taken
+    # others of the same transaction are not touched
+    alone, whole, after = await asyncio.gather(
+        store.commit(entry(7)), store.commit_all(tuple(together)), store.commit(entry(8)), return_exceptions=True
+    )
+    assert whole.code == "store.entry"
+    assert (alone.index, after.index) == (1, 2)
+    assert store.size() == 3
+    assert [store.record(an_id(n)) for n in (1, 2, 3)] == [None] * 3
+    assert store.reply("k1") is store.call("idx") is None
+    assert (store.switches(), store.switch_epoch(), store.high_water("clock")) == ((), 0, 0)
+    refs = await store.commit_all((entry(1), entry(2)))
+    assert [ref.index for ref in refs] == [3, 4]
+
+
+async def test_entries_that_stand_together_share_one_sync(tmp_path: Any) -> None:
+    found = opened(tmp_path)
+    commits = []
+    try:
+        found._opened.writer.set_trace_callback(commits.append)
+        await found.commit_all(tuple(entry(n) for n in range(1, 65)))
+    finally:
+        await found.close()
+    upto = commits[: commits.index("COMMIT") + 1]
+    assert sum(said.startswith("INSERT INTO records") for said in upto) == 64
+
+
+async def test_nothing_of_a_failed_disk_is_told(store: Any) -> None:
+    await store.commit(entry(0))
+    store._opened.writer.execute("PRAGMA query_only = 1")
+    with pytest.raises(Unavailable) as e:
+        await store.commit_all((entry(1), entry(2)))
+    assert e.value.code == "record.unavailable"
+    assert store.size() == 1

@@ -1,0 +1,251 @@
+"""Several decisions in one call: each answer is what a call of its own would have got, and one commit makes all of
+them durable.
+
+One snapshot and one instant are pinned for the whole batch. Items go in order. One that depends on an earlier one
+waits for it: a call of the same session sees the counters that the earlier one left, a repeat of the same request id
+sees its answer. Items between which nothing lies are evaluated together. Until the commit nothing outside has
+changed: counters, replies and records of a batch that cannot be made durable are forgotten with its answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+from pdp.core.answer import Answer
+from pdp.core.errors import DeadlineTooShort, Fault, Forbidden, InvalidRequest, Overloaded, Unavailable
+from pdp.core.facts import WORST_COUNT, Identity, SessionFact
+from pdp.core.outcome import Effect
+from pdp.core.request import Ask, Caller, Credential
+from pdp.ports import Commit, RecordRef, ReplyRow
+from pdp.service.decide import PIN_NS, Decide
+from pdp.service.entrance import RECORDED, require_server
+from pdp.service.establish import Established
+from pdp.service.evaluate import Evaluated, settle
+from pdp.service.recording import Recording
+from pdp.service.repeat import Claim
+from pdp.service.state import Snapshot
+
+RPC = "DecideBatch"
+MAX_ITEMS = 64
+
+# What refuses one item of a batch, as it would refuse a single call. Anything else is a bug, and nobody's answer.
+_REFUSALS = (Forbidden, InvalidRequest, Overloaded, Unavailable, DeadlineTooShort)
+
+Question = Ask | InvalidRequest  # what is asked, or why it cannot be read
+Answered = tuple[Answer, RecordRef] | Fault
+_Counter = tuple[str, str | None, str | None, str | None]  # session id, issuer, subject, agent
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """One question, and what is known of it before anything is evaluated."""
+
+    ask: Ask
+    identity: Identity
+    claim: Claim | None
+
+    @property
+    def counter(self) -> _Counter:
+        """Whose calls it counts among: a session belongs to the first who used it."""
+        subject = self.identity.subject
+        return self.ask.session.id, subject.issuer, subject.id, self.identity.agent.id
+
+    def meets(self, other: _Item) -> bool:
+        """Whether one sees what the other leaves: the same session, or the same request id."""
+        session, claim = self.ask.session.id, self.claim
+        repeats = claim is not None and other.claim is not None and claim.key == other.claim.key
+        return repeats or (session != "" and session == other.ask.session.id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """An item with its facts, to be evaluated. Its randomness is drawn in the order of the items."""
+
+    place: int
+    item: _Item
+    call: Established
+    decision_id: str
+    salt: bytes
+
+
+@dataclass(slots=True)
+class _Run:
+    """What a batch has come to so far, by place; none of it is durable."""
+
+    caller: Caller
+    snapshot: Snapshot
+    at_ns: int
+    results: dict[int, Answer | Fault] = field(default_factory=dict)
+    entries: dict[int, Commit] = field(default_factory=dict)
+    replies: dict[str, ReplyRow] = field(default_factory=dict)
+    calls: list[Established] = field(default_factory=list)
+    counts: dict[_Counter, tuple[int, int]] = field(default_factory=dict)  # calls, denials
+    notes: list[tuple[_Item, str]] = field(default_factory=list)
+    waiting: list[_Open] = field(default_factory=list)
+
+    def depends(self, item: _Item) -> bool:
+        """Whether an item has to wait for one that is still to be evaluated."""
+        return any(item.meets(other.item) for other in self.waiting)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """`DecisionService.DecideBatch`, made of the same steps as `Decide`."""
+
+    decide: Decide
+
+    async def __call__(self, questions: Sequence[Question], caller: Caller) -> tuple[Answered, ...]:
+        """Answer every question, in order; all records are durable when this returns.
+
+        Raises InvalidRequest for no or too many questions, and Unavailable or Overloaded when the answers cannot
+        be recorded: then there is none. What is wrong with one question is its own result.
+        """
+        if not 1 <= len(questions) <= MAX_ITEMS:
+            raise InvalidRequest("requests", f"must be 1 to {MAX_ITEMS} questions")
+        while True:
+            at, snapshot = self.decide.clock.now_ns(), self.decide.state.snapshot()
+            items = await self._identified(questions, caller, snapshot, at)
+            async with self._alone(items):
+                # fetching keys or waiting for a twin may have taken long: what was pinned is then history
+                if self.decide.clock.now_ns() - at > PIN_NS or self._switched(snapshot):
+                    continue
+                run = _Run(caller, snapshot, at)
+                try:
+                    await self._walk(run, items)
+                    if self._switched(snapshot):
+                        continue
+                    return await self._durable(run)
+                finally:
+                    for call in run.calls:
+                        self.decide.establish.settled(call.call)
+
+    def _switched(self, snapshot: Snapshot) -> bool:
+        """Whether somebody threw a switch since: then nothing of what was found may be told."""
+        return self.decide.state.switches is not snapshot.switches
+
+    async def _identified(
+        self, questions: Sequence[Question], caller: Caller, snapshot: Snapshot, at_ns: int
+    ) -> list[_Item | Fault]:
+        """For whom each question is: one verification for each credential and server."""
+        known: dict[tuple[Credential, str], Identity] = {}
+        found: list[_Item | Fault] = []
+        for asked in questions:
+            try:
+                if isinstance(asked, Fault):
+                    raise asked
+                credential, server = asked.credential, asked.target.server
+                require_server(caller, server)
+                if (credential, server) not in known:
+                    known[credential, server] = await self.decide.establish.identity(
+                        credential, caller, server, snapshot.registry, at_ns
+                    )
+                identity = known[credential, server]
+                found.append(_Item(asked, identity, self.decide.repeats.claim(asked, caller, identity)))
+            except _REFUSALS as fault:
+                found.append(fault)
+        return found
+
+    @asynccontextmanager
+    async def _alone(self, items: Sequence[_Item | Fault]) -> AsyncIterator[None]:
+        """Hold the place of every request id. In one order for all batches, so that no two wait for each other."""
+        claims = {item.claim.key: item.claim for item in items if isinstance(item, _Item) and item.claim}
+        async with AsyncExitStack() as stack:
+            for key in sorted(claims):
+                await stack.enter_async_context(self.decide.repeats.alone(claims[key]))
+            yield
+
+    async def _walk(self, run: _Run, items: Sequence[_Item | Fault]) -> None:
+        for place, item in enumerate(items):
+            if isinstance(item, _Item) and run.depends(item):
+                await self._drain(run)
+            try:
+                if isinstance(item, Fault):
+                    raise item
+                self._begin(run, place, item)
+            except _REFUSALS as fault:
+                self._refuse(run, place, fault)
+        await self._drain(run)
+
+    def _begin(self, run: _Run, place: int, item: _Item) -> None:
+        """A kept answer, or facts to evaluate. Raises what refuses the item."""
+        decide, at = self.decide, run.at_ns
+        decide.kills.check(run.caller, at)
+        kept = decide.repeats.kept(item.claim, run.snapshot, at, run.replies)
+        if kept is not None:
+            run.results[place] = kept
+            return
+        call = decide.establish.call(item.ask, run.caller, item.identity, run.snapshot, at)
+        run.calls.append(call)
+        facts = replace(call.facts, session=_counted(call.facts.session, run.counts.get(item.counter)))
+        call = replace(call, facts=facts)
+        run.waiting.append(_Open(place, item, call, decide.recorder.new_id(at), decide.recorder.new_salt()))
+
+    async def _drain(self, run: _Run) -> None:
+        """Evaluate what waits, together, and take the results in order."""
+        opened, run.waiting = run.waiting, []
+        results = await asyncio.gather(*(self._settle(run, each) for each in opened), return_exceptions=True)
+        for each, found in zip(opened, results, strict=True):
+            try:
+                if isinstance(found, BaseException):
+                    raise found
+                self._close(run, each, found)
+            except _REFUSALS as fault:
+                self._refuse(run, each.place, fault)
+
+    async def _settle(self, run: _Run, each: _Open) -> Evaluated:
+        supported = frozenset(each.item.ask.supported_obligations)
+        policy, source = run.snapshot.policy, self.decide.evidence
+        return await settle(policy, each.call.facts, run.at_ns, source=source, supported=supported)
+
+    def _close(self, run: _Run, each: _Open, found: Evaluated) -> None:
+        """What is to be told, recorded, kept and counted, once the batch is durable."""
+        decide, item, at = self.decide, each.item, run.at_ns
+        decide.kills.note(run.caller, found.outcome, at)
+        answer = decide.answer(each.decision_id, each.call, found, run.snapshot, at)
+        reply = decide.repeats.row(item.claim, answer, run.snapshot, at)
+        content = item.claim.content if item.claim else None
+        made = Recording(item.ask, run.caller, each.call, found, run.snapshot, at, content, each.salt)
+        answer, entry = decide.recorder.decided(made, answer, reply)
+        run.results[each.place], run.entries[each.place] = answer, entry
+        if entry.reply is not None:
+            run.replies[entry.reply.key] = entry.reply
+        calls, denials = run.counts.get(item.counter, (0, 0))
+        run.counts[item.counter] = (calls + 1, denials + (answer.effect is Effect.DENY))
+        run.notes.append((item, answer.effect.value))
+
+    def _refuse(self, run: _Run, place: int, fault: Fault) -> None:
+        run.results[place] = fault
+        if isinstance(fault, RECORDED):
+            entry = self.decide.recorder.refused(run.caller, fault, RPC, run.at_ns)
+            if entry is not None:
+                run.entries[place] = entry
+
+    async def _durable(self, run: _Run) -> tuple[Answered, ...]:
+        """One commit; what was tentative until now becomes so."""
+        places = sorted(run.entries)
+        refs = await self.decide.recorder.commit_all(tuple(run.entries[place] for place in places))
+        for item, effect in run.notes:
+            self.decide.sessions.note(run.caller, item.identity, item.ask.session, effect, run.at_ns)
+        known = {run.entries[place].record_id: ref for place, ref in zip(places, refs, strict=True)}
+        return tuple(self._answered(run, place, known) for place in sorted(run.results))
+
+    def _answered(self, run: _Run, place: int, known: Mapping[str, RecordRef]) -> Answered:
+        answer = run.results[place]
+        if isinstance(answer, Fault):
+            return answer
+        try:
+            if place in run.entries:
+                self.decide.check_late(answer, run.at_ns)
+            return answer, known.get(answer.decision_id) or self.decide.recorder.find(answer.decision_id)
+        except _REFUSALS as fault:
+            return fault
+
+
+def _counted(session: SessionFact, counts: tuple[int, int] | None) -> SessionFact:
+    """A session's own facts with what this batch has added to them so far."""
+    if counts is None or not session.check.ok or session.calls == WORST_COUNT:
+        return session
+    return replace(session, calls=session.calls + counts[0], denials=session.denials + counts[1])

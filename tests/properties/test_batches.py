@@ -1,0 +1,247 @@
+"""A batch answers exactly what the same calls would have got one by one.
+
+Two worlds from one folder, with the same clock and the same randomness: one is asked call by call, the other in one
+batch. Answers are compared whole, down to decision ids, salted digests and the leaf hashes of their records.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import grpc
+import pytest
+import pytest_asyncio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.golden import PEOPLE, SERVERS, policy
+from support.surroundings import Stage, StillClock
+from support.world import WEDNESDAY_NS, Plan, Refused, World, create, serving
+
+from pdp.adapters.grpc import batching
+from pdp.core.errors import Fault
+from pdp.v1 import decision_pb2, types_pb2
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SETTINGS = {
+    "store": {"refusals_per_minute": 10_000},
+    "identity": {"callers": {"gateway": {"servers": ["git", "lab"]}}},
+}
+CODES = {status.name: status.value[0] for status in grpc.StatusCode}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def twins(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[World, World]]:
+    folder = tmp_path_factory.mktemp("t")
+    plan = Plan(servers=SERVERS[:2], policy=policy(folder), settings=SETTINGS)
+    one = create(folder / "one", plan, WEDNESDAY_NS)
+    shutil.copytree(one.folder, folder / "two")
+    two = replace(one, folder=folder / "two")
+    async with (
+        serving(one, plan, Stage(StillClock(WEDNESDAY_NS))) as first,
+        serving(two, plan, Stage(StillClock(WEDNESDAY_NS))) as second,
+    ):
+        yield first, second
+
+
+@dataclass(frozen=True)
+class Step:
+    """One question of a batch, in words."""
+
+    who: str | None
+    server: str
+    tool: str
+    arguments: Any
+    session: str
+    request: str
+    obligations: bool = True
+
+
+CALLS = [
+    ("alice", "git", "git_status", {"repo_path": "/r"}),
+    ("alice", "git", "git_status", {"repo_path": "/other"}),
+    ("alice", "git", "git_log", {"max_count": 500}),
+    ("alice", "git", "git_commit", {"message": "m"}),
+    ("alice", "git", "git_status", {"wrong": 1}),
+    ("alice", "git", "git_status", b'{"a": 1, "a": 2}'),
+    ("bob", "git", "git_commit", {"message": "m"}),
+    ("bob", "git", "git_status", {}),
+    (None, "git", "git_status", {}),
+    ("lee", "lab", "budgeted", {}),
+    ("lee", "lab", "budgeted", {"note": "n"}),
+    ("lee", "lab", "read", {}),
+    ("lee", "lab", "judged", {}),
+    ("lee", "lab", "obliged", {}),
+    ("lee", "lab", "no_such_tool", {}),
+    ("lee", "elsewhere", "read", {}),
+]
+STEPS = st.builds(
+    lambda call, session, request, obliges: Step(*call, session, request, obliges),
+    st.sampled_from(CALLS),
+    st.sampled_from(["", "a", "a", "b", "with\x00control"]),
+    st.sampled_from(["1", "2", "3", "4", "5", "6", "7", ""]),
+    st.booleans(),
+)
+_runs = itertools.count()
+
+
+def requests(world: World, steps: Sequence[Step]) -> list[decision_pb2.DecideRequest]:
+    """The same bytes for both worlds; ids and sessions that no other example has had."""
+    run, made = next(_runs), []
+    tokens: dict[Any, Any] = {}
+    for step in steps:
+        key = (step.who, step.server)
+        if key not in tokens:
+            tokens[key] = world.credential(PEOPLE[step.who] if step.who else None, step.server)
+        known = any(t["name"] == step.tool for s in SERVERS[:2] if s.id == step.server for t in s.tools)
+        request = world.ask(
+            tokens[key],
+            step.tool,
+            step.arguments,
+            server=step.server,
+            definition=None if known else b"{}",
+            session=f"{step.session}-{run}" if step.session else "",
+            obligations=["redact"] if step.obligations else [],
+        )
+        request.request_id = f"{step.request}-{run}" if step.request else ""
+        made.append(request)
+    return made
+
+
+def item(said: decision_pb2.DecideResponse | Refused) -> decision_pb2.BatchItem:
+    """A single call's answer as a batch would show it."""
+    if isinstance(said, Refused):
+        error = decision_pb2.BatchError(code=CODES[said.status], message=said.message)
+        return decision_pb2.BatchItem(error=error)
+    return decision_pb2.BatchItem(response=said)
+
+
+async def batch(world: World, asked: Sequence[decision_pb2.DecideRequest], caller: str = "gateway") -> Any:
+    request = decision_pb2.DecideBatchRequest(requests=asked)
+    async with world._admitted(caller, "DecideBatch") as who:
+        return batching.response(await world.process.services.batch(batching.asks(request), who))
+
+
+@settings(max_examples=60)
+@given(steps=st.lists(STEPS, min_size=1, max_size=7))
+async def test_a_batch_answers_what_single_calls_would(twins: tuple[World, World], steps: list[Step]) -> None:
+    one, two = twins
+    asked = requests(one, steps)
+    wanted = [item(await one.decide(request)) for request in asked]
+    found = await batch(two, asked)
+    assert list(found.items) == wanted
+    assert one.process.store.size() == two.process.store.size()
+
+
+async def test_the_cases_that_matter_are_drawn(twins: tuple[World, World]) -> None:
+    """One batch with everything in it: each kind of answer comes about, so that the property is about them."""
+    one, two = twins
+    steps = [Step(*call, "", str(i)) for i, call in enumerate(CALLS)]
+    steps += [Step("alice", "git", "git_status", {"repo_path": "/r"}, "", "0")]  # a repeat
+    steps += [Step("alice", "git", "git_status", {"repo_path": "/x"}, "", "0")]  # an id for other content
+    steps += [Step("lee", "lab", "budgeted", {}, "s", f"s{i}") for i in range(4)]  # a budget that runs out
+    steps += [Step("lee", "lab", "obliged", {}, "", "unobliged", obligations=False)]
+    asked = requests(one, steps)
+    wanted = [item(await one.decide(request)) for request in asked]
+    before = two.process.store.size()
+    found = await batch(two, asked)
+    assert list(found.items) == wanted
+    effects = {i.response.effect for i in found.items if i.HasField("response")}
+    assert effects == {types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING}
+    assert found.items[len(CALLS)].response == found.items[0].response
+    assert found.items[len(CALLS) + 1].error.code == CODES["INVALID_ARGUMENT"]
+    budget = [i.response.effect for i in found.items[len(CALLS) + 2 : len(CALLS) + 6]]
+    assert budget[0] == types_pb2.EFFECT_ALLOW
+    assert budget[-1] == types_pb2.EFFECT_DENY
+    # one record per item, but for the repeat, in the order of the items
+    assert two.process.store.size() - before == len(steps) - 1
+    places = [i.response.record.index for i in found.items if i.HasField("response") and i != found.items[len(CALLS)]]
+    assert places == sorted(places)
+
+
+async def test_a_batch_that_cannot_be_recorded_leaves_nothing(
+    twins: tuple[World, World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counters and replies are as before: the next call of the session is its first."""
+    _, world = twins
+    asked = requests(world, [Step("lee", "lab", "budgeted", {}, "lost", str(i)) for i in range(2)])
+    commit_all = type(world.process.store).commit_all
+
+    async def fails(self: Any, entries: Any) -> Any:
+        return await commit_all(self, (*entries, entries[0]))  # an id twice: the store refuses the whole
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(world.process.store), "commit_all", fails)
+        with pytest.raises(Fault) as refused:
+            await batch(world, asked)
+    assert refused.value.code == "store.entry"
+    size = world.process.store.size()
+    found = await batch(world, asked)
+    assert [i.response.effect for i in found.items] == [types_pb2.EFFECT_ALLOW] * 2
+    assert world.process.store.size() == size + 2
+
+
+async def test_one_verification_for_each_credential_and_server(
+    twins: tuple[World, World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, world = twins
+    seen = []
+    subjects = type(world.process.services.decide.establish._subjects)
+    identify = subjects.identify
+
+    async def counted(self: Any, credential: Any, **more: Any) -> Any:
+        seen.append((credential, more["audiences"]))
+        return await identify(self, credential, **more)
+
+    monkeypatch.setattr(subjects, "identify", counted)
+    steps = [Step("alice", "git", "git_status", {}, "", str(i)) for i in range(5)]
+    steps += [Step("bob", "git", "git_status", {}, "", "b"), Step("alice", "lab", "read", {}, "", "c")]
+    await batch(world, requests(world, steps))
+    assert len(seen) == len(set(seen)) == 3
+
+
+async def test_a_switch_thrown_meanwhile_is_obeyed_by_all(
+    twins: tuple[World, World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, world = twins
+    asked = requests(world, [Step("alice", "git", "git_status", {}, "", str(i)) for i in range(3)])
+    known, thrown = world.stage.evidence.known_with, []
+
+    async def throws(call: str, at_ns: int, /) -> Any:
+        if not thrown:
+            thrown.append(call)
+            await world.switch("tool", server="git", value="git_status")
+        return known(call, at_ns)
+
+    monkeypatch.setattr(type(world.stage.evidence), "known", lambda _, call, at: throws(call, at))
+    try:
+        found = await batch(world, asked)
+    finally:
+        await world.switch("tool", server="git", value="git_status", engaged=False)
+    assert {i.response.reasons[0].code for i in found.items} == {"switch.tool"}
+
+
+@pytest.mark.parametrize("count", [0, 65])
+async def test_a_batch_is_bounded(twins: tuple[World, World], count: int) -> None:
+    _, world = twins
+    asked = requests(world, [Step("alice", "git", "git_status", {}, "", "1")]) * count
+    size = world.process.store.size()
+    with pytest.raises(Fault) as refused:
+        await batch(world, asked)
+    assert refused.value.code == "request.malformed"
+    assert world.process.store.size() == size + 1  # the refusal
+
+
+async def test_over_the_socket(twins: tuple[World, World]) -> None:
+    _, world = twins
+    asked = requests(
+        world, [Step("alice", "git", "git_status", {}, "", "1"), Step("bob", "git", "git_status", {}, "", "")]
+    )
+    found = await world._call("DecideBatch", decision_pb2.DecideBatchRequest(requests=asked), "gateway")
+    assert found.items[0].response.effect == types_pb2.EFFECT_ALLOW
+    assert found.items[1].error.code == CODES["INVALID_ARGUMENT"]
+    assert "request_id" in found.items[1].error.message
