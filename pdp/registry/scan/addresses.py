@@ -27,6 +27,12 @@ _DROPS = re.compile(
     r"hooks\.slack\.com/services|serveo\.net|localtunnel|loca\.lt|requestcatcher\.com|mockbin|anonfiles|gofile\.io|"
     r"(?:attacker|attkr|evil|malicious|exfil|hacker|c2)[a-z0-9-]{0,30}\.[a-z]{2,12}\b)"
 )
+_LABELLED = re.compile(
+    r"(?:api[ _-]?key|secret(?:[ _-]?key)?|access[ _-]?key|aws secret|(?:auth|access|api|bearer|session)[ _-]?token|password|passwd|pwd)[\"'`]{0,2}\s{0,3}[:=]\s{0,3}[\"'`]{0,2}"
+    r"(?![a-z<{$]{0,12}(?:your|example|xxx|placeholder|env|\.\.\.|redacted|string|optional|required|none|null|true|false))"
+    r"(?=[^\s\"'`]{0,60}\d)(?=[^\s\"'`]{0,60}[a-z])[a-z0-9/+_.!@#$%^&*=-]{10,200}|"
+    r"[a-z][a-z0-9+]{2,16}://[a-z0-9_.-]{1,64}:(?!(?:password|pass|pwd|secret|your)\b)[^\s@/:<{\[$*]{4,64}@[a-z0-9.-]{1,253}"
+)
 _HOST = re.compile(r"(?<![\w.])(\d{1,3}(?:\.\d{1,3}){3})(?![\w.]\d)")
 _MAIL = re.compile(r"[a-z0-9._%+-]{1,64}@((?:[a-z0-9-]{1,63}\.){1,5}[a-z]{2,24})(?![a-z0-9])")
 _LINK = re.compile(r"https?://([a-z0-9.-]{1,253})")
@@ -58,6 +64,8 @@ def addresses(text: str) -> Iterator[tuple[Rule, str]]:
     """Each rule that holds of a text without hidden characters, in lower case."""
     if (match := _DROPS.search(text)) is not None:
         yield DROP, excerpt_of(text, match.start(), match.end())
+    if _LABELLED.search(text) is not None:
+        yield SECRET, "a value labelled as a credential"
     if (match := _METADATA.search(text)) is not None:
         yield METADATA, excerpt_of(text, match.start(), match.end())
     for rule, shape, foreign in ((NUMERIC, _HOST, _public), (MAIL, _MAIL, _real), (LINK, _LINK, _real)):

@@ -1,0 +1,124 @@
+"""Accepted findings: `accepted.yaml` in a registry folder, reviewed and committed with what it is about.
+
+It is no signature: it keeps signers from overlooking a finding, and whoever signs is shown what was accepted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from pdp.core.errors import RegistryFault
+from pdp.registry.draft import write_file
+from pdp.registry.manifest import Closed, first_problem
+from pdp.registry.review import load_yaml
+from pdp.registry.scan.finding import Finding, blocking
+
+FILE = "accepted.yaml"
+_SHOWN = 5  # findings named in a refusal
+_HEAD = "# Findings of `pdp tools scan` that a reviewer accepts. An id covers the whole text it is about.\n"
+
+FindingId = Annotated[str, Field(pattern=r"^[0-9a-f]{20}$")]
+Reason = Annotated[str, Field(min_length=3, max_length=2048, pattern=r"\S")]
+
+
+class Accepted(Closed):
+    """One accepted finding. `what` is for readers; only the id counts."""
+
+    id: FindingId
+    reason: Reason
+    what: str = Field(default="", max_length=1024)
+
+
+class Acceptances(Closed):
+    """`accepted.yaml`: {accepted: [{id, reason, what?}]}."""
+
+    accepted: list[Accepted] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _once(self) -> Acceptances:
+        ids = [entry.id for entry in self.accepted]
+        if len(ids) != len(set(ids)):
+            raise ValueError("accepted has the same id twice")
+        return self
+
+    def by_id(self) -> Mapping[str, str]:
+        return {entry.id: entry.reason for entry in self.accepted}
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """Findings held against what was accepted."""
+
+    open: tuple[Finding, ...]  # of any severity, not accepted
+    accepted: tuple[tuple[Finding, str], ...]  # with the reason
+    stale: tuple[str, ...]  # accepted ids of findings that are no more
+
+    @property
+    def blocking(self) -> tuple[Finding, ...]:
+        return blocking(self.open)
+
+
+def review(found: Sequence[Finding], accepted: Acceptances) -> Review:
+    """Hold findings against acceptances."""
+    reasons = accepted.by_id()
+    ids = {one.id for one in found}
+    return Review(
+        tuple(one for one in found if one.id not in reasons),
+        tuple((one, reasons[one.id]) for one in found if one.id in reasons),
+        tuple(sorted(set(reasons) - ids)),
+    )
+
+
+def load(folder: Path) -> Acceptances:
+    """What is accepted in `folder`; nothing when there is no file. Raises RegistryFault `accepted.malformed`."""
+    if not (folder / FILE).exists():
+        return Acceptances()
+    value = load_yaml(folder / FILE, "accepted.malformed")
+    try:
+        return Acceptances.model_validate(value)
+    except ValidationError as error:
+        raise RegistryFault(
+            "accepted.malformed", f"{FILE}: {first_problem(error)}; see `pdp tools scan --help`"
+        ) from None
+
+
+def accept(folder: Path, found: Sequence[Finding], ids: Sequence[str], reason: str) -> Acceptances:
+    """Add findings to `accepted.yaml`, and drop entries about findings that are no more. Raises RegistryFault
+    `accepted.unknown` for an id that no finding has, `accepted.malformed` for an empty reason."""
+    known = {one.id: one for one in found}
+    if unknown := [one for one in ids if one not in known]:
+        raise RegistryFault(
+            "accepted.unknown", f"{unknown[0][:40]!r} is the id of no finding here; `pdp tools scan` lists them"
+        )
+    kept = [entry for entry in load(folder).accepted if entry.id in known and entry.id not in ids]
+    try:
+        made = [Accepted(id=one, reason=reason, what=_what(known[one])) for one in dict.fromkeys(ids)]
+    except ValidationError as error:
+        raise RegistryFault("accepted.malformed", f"--reason: {first_problem(error)}; say why it is harmless") from None
+    result = Acceptances(accepted=sorted([*kept, *made], key=lambda entry: entry.id))
+    text = yaml.safe_dump(result.model_dump(), sort_keys=False, allow_unicode=False, width=100)
+    write_file(folder / FILE, (_HEAD + text).encode())
+    return result
+
+
+def refuse_open(held: Review) -> None:
+    """Raises RegistryFault `sign.findings` while a finding of severity high is not accepted."""
+    if not held.blocking:
+        return
+    named = "; ".join(f"{f.id} {f.code} {f.server}/{f.tool}{f.pointer}" for f in held.blocking[:_SHOWN])
+    more = f" and {len(held.blocking) - _SHOWN} more" if len(held.blocking) > _SHOWN else ""
+    raise RegistryFault(
+        "sign.findings",
+        f"{len(held.blocking)} findings are open: {named}{more}. Read them with `pdp tools scan FOLDER`; have the "
+        "server corrected, or accept each with `pdp tools scan FOLDER --accept ID --reason TEXT`.",
+    )
+
+
+def _what(one: Finding) -> str:
+    return f"{one.code} at {one.server}/{one.tool}{one.pointer}: {one.excerpt}"[:512]
