@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,7 +13,17 @@ import grpc
 import grpc.aio
 
 from pdp.client import channel
-from pdp.client.asking import Answer, CallQuestion, ListQuestion, Plan, Question, failed, fault, too_late
+from pdp.client.asking import (
+    Answer,
+    BatchQuestion,
+    CallQuestion,
+    ListQuestion,
+    Plan,
+    Question,
+    failed,
+    fault,
+    too_late,
+)
 from pdp.client.values import Credential, Decision, Listing, Session, ToolCall, ToolList
 from pdp.v1 import decision_pb2_grpc
 
@@ -57,6 +67,19 @@ class AsyncClient:
         """As `Client.decide`."""
         question = CallQuestion(_id(request_id), call, credential, session, self._obligations)
         return await self._ask(question, self._stub.Decide, timeout)
+
+    async def decide_batch(
+        self,
+        calls: Sequence[ToolCall],
+        credential: Credential = None,
+        *,
+        session: Session | None = None,
+        request_ids: Sequence[str] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - as above
+    ) -> tuple[Decision, ...]:
+        """As `Client.decide_batch`."""
+        question = BatchQuestion.of(_ids(request_ids, calls), calls, credential, session, self._obligations)
+        return await self._ask(question, self._stub.DecideBatch, timeout)
 
     async def filter_tools(
         self,
@@ -122,3 +145,7 @@ class AsyncClient:
 
 def _id(request_id: str | None) -> str:
     return str(uuid.uuid4()) if request_id is None else request_id
+
+
+def _ids(request_ids: Sequence[str] | None, calls: Sequence[ToolCall]) -> tuple[str, ...]:
+    return tuple(_id(None) for _ in calls) if request_ids is None else tuple(request_ids)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -107,6 +107,61 @@ class CallQuestion:
     def read(self, response: decision_pb2.DecideResponse, now: float) -> Decision:
         """See `Question`."""
         return reading.decision(response, self.request_id, self.supported, now)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchQuestion:
+    """May these calls be carried out, in this order? Whatever keeps the batch from an answer denies all of them."""
+
+    questions: tuple[CallQuestion, ...]
+    miscounted: bool = False  # another number of ids than of calls
+
+    @classmethod
+    def of(
+        cls,
+        ids: Sequence[str],
+        calls: Sequence[ToolCall],
+        credential: Credential,
+        session: Session | None,
+        supported: frozenset[str],
+    ) -> BatchQuestion:
+        """One question for each call, all for one subject in one session."""
+        known = (*ids, *("" for _ in calls))
+        questions = (
+            CallQuestion(i, call, credential, session, supported) for i, call in zip(known, calls, strict=False)
+        )
+        return cls(tuple(questions), len(ids) != len(calls))
+
+    @property
+    def request_id(self) -> str:
+        """A batch has none of its own."""
+        return ""
+
+    def refuse(self, request_id: str, code: str, message: str, server_code: str = "") -> tuple[Decision, ...]:
+        """See `Question`: one denial for each call."""
+        del request_id  # each has its own
+        return tuple(reading.refused(q.request_id, code, message, server_code) for q in self.questions)
+
+    def request(self) -> decision_pb2.DecideBatchRequest:
+        """See `Question`."""
+        if self.miscounted:
+            raise NotARequestError("request_ids: give as many as calls, or none")
+        found = decision_pb2.DecideBatchRequest()
+        for i, question in enumerate(self.questions):
+            try:
+                found.requests.append(question.request())
+            except NotARequestError as error:
+                raise NotARequestError(f"calls[{i}]: {error}") from None
+        return found
+
+    def read(self, response: decision_pb2.DecideBatchResponse, now: float) -> tuple[Decision, ...]:
+        """See `Question`."""
+        if len(response.items) != len(self.questions):
+            return self.refuse("", *reading.MISCOUNTED)
+        return tuple(
+            reading.item(item, q.request_id, q.supported, now)
+            for item, q in zip(response.items, self.questions, strict=True)
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ _KINDS: Mapping[int, _Kind] = {
     types_pb2.REQUIREMENT_KIND_APPROVAL: "approval",
     types_pb2.REQUIREMENT_KIND_CONSENT: "consent",
 }
+MISCOUNTED = ("client.malformed", "The service sent another number of answers than there were questions.")
 # an observed answer is read as if it were enforced: never looser
 _ENFORCEMENTS = (
     types_pb2.ENFORCEMENT_UNSPECIFIED,
@@ -83,6 +84,18 @@ def decision(
         policy_digest=response.policy.digest,
         record=_record(response.record) if response.HasField("record") else None,
     )
+
+
+def item(found: decision_pb2.BatchItem, request_id: str, supported: frozenset[str], now: float) -> Decision:
+    """Read one item of a batch at `now` (Unix seconds). One with neither answer nor error is a denial."""
+    kind = found.WhichOneof("result")
+    if kind == "response":
+        return decision(found.response, request_id, supported, now)
+    if kind == "error":
+        known = (code for status_, code in CODES.items() if status_.value[0] == found.error.code)
+        return refused(request_id, next(known, "client.error"), found.error.message or "The service gave no answer.")
+    doubt = _malformed("an item without an answer")
+    return refused(request_id, doubt.code, doubt.message)
 
 
 def tool_list(response: decision_pb2.FilterToolsResponse, request_id: str, now: float) -> ToolList:

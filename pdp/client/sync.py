@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 import grpc
 
 from pdp.client import channel
-from pdp.client.asking import Answer, CallQuestion, ListQuestion, Plan, Question, failed, fault, too_late
+from pdp.client.asking import (
+    Answer,
+    BatchQuestion,
+    CallQuestion,
+    ListQuestion,
+    Plan,
+    Question,
+    failed,
+    fault,
+    too_late,
+)
 from pdp.client.values import Credential, Decision, Listing, Session, ToolCall, ToolList
 from pdp.v1 import decision_pb2_grpc
 
@@ -64,6 +74,22 @@ class Client:
         """
         question = CallQuestion(_id(request_id), call, credential, session, self._obligations)
         return self._ask(question, self._stub.Decide, timeout)
+
+    def decide_batch(
+        self,
+        calls: Sequence[ToolCall],
+        credential: Credential = None,
+        *,
+        session: Session | None = None,
+        request_ids: Sequence[str] | None = None,
+        timeout: float | None = None,
+    ) -> tuple[Decision, ...]:
+        """May `calls` be carried out now, in this order, for one subject? One decision for each call.
+
+        Never raises. `request_ids` are as many as calls, or none: then they are made.
+        """
+        question = BatchQuestion.of(_ids(request_ids, calls), calls, credential, session, self._obligations)
+        return self._ask(question, self._stub.DecideBatch, timeout)
 
     def filter_tools(
         self,
@@ -121,3 +147,7 @@ class Client:
 
 def _id(request_id: str | None) -> str:
     return str(uuid.uuid4()) if request_id is None else request_id
+
+
+def _ids(request_ids: Sequence[str] | None, calls: Sequence[ToolCall]) -> tuple[str, ...]:
+    return tuple(_id(None) for _ in calls) if request_ids is None else tuple(request_ids)

@@ -44,7 +44,7 @@ class Scripted(decision_pb2_grpc.DecisionServiceServicer):
             context.abort(status, details)
         return said
 
-    Decide = FilterTools = answer
+    Decide = DecideBatch = FilterTools = answer
 
     @property
     def requests(self) -> Any:
