@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pdp.cli.watch import watch
 from pdp.core.patterns import hidden_in
 from pdp.content.validate import Compiled, SchemaError
 from pdp.core.digest import Json
@@ -49,6 +50,10 @@ def tools() -> None:
     pdp tools sign registry/acme --key keys/bob.pem       (the reviewer)
     pdp tools verify registry/acme --key author:keys/alice.pub.pem --key reviewer:keys/bob.pub.pem
     """
+
+
+for _command in (watch,):
+    tools.add_command(_command)
 
 
 @tools.command()

@@ -7,6 +7,7 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -22,7 +23,7 @@ class SignerKey:
     """One key that may sign, and in which role."""
 
     id: str
-    role: SignerRole
+    role: SignerRole | Literal["watcher"]
     public: Ed25519PublicKey
 
     @property

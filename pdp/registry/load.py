@@ -13,9 +13,11 @@ from pdp.core.facts import NS
 from pdp.ports import Artefact, RegistryChange
 from pdp.registry.keys import load_keys
 from pdp.registry.options import RegistryOptions
+from pdp.registry.sighting import Sightings
 from pdp.registry.snapshot import TenantSnapshot
 from pdp.registry.tenant import Floors, Tenant
 from pdp.registry.view import FileRegistryView
+from pdp.registry.watched import Watched
 
 _PRESENTED = 8192  # digests of presented definitions that are remembered
 
@@ -42,19 +44,21 @@ class SignedRegistry:
         self._folders = {name: Tenant(name, folder, keys) for name, folder in sorted(options.sets.items())}
         self._snapshots: Mapping[str, TenantSnapshot] = {name: TenantSnapshot(name) for name in self._folders}
         self._digests: LRUCache[bytes, str] = LRUCache(_PRESENTED)
+        self._watched = Watched(options)
+        self._sightings = Sightings()
         self._reported: dict[str, tuple[str, str, str]] = {}
         self._lock = asyncio.Lock()
 
     def view(self, at_ns: int) -> FileRegistryView:
         """What is loaded now."""
-        return FileRegistryView(self._snapshots, at_ns, self._max_stale_ns, self._digests)
+        return FileRegistryView(self._snapshots, at_ns, self._max_stale_ns, self._digests, self._sightings)
 
     async def reload(self, at_ns: int) -> tuple[RegistryChange, ...]:
         """Read again what changed. Returns a change for each tenant of which an answer could differ from before,
         or whose set began or ceased to fail; never raises for what lies in the folders."""
         async with self._lock:
             floors = self._floors()
-            self._snapshots = await asyncio.to_thread(self._refresh, at_ns, floors)
+            self._snapshots, self._sightings = await asyncio.to_thread(self._refresh, at_ns, floors)
             view = self.view(at_ns)
             changes = (self._change(snapshot, view) for snapshot in self._snapshots.values())
             return tuple(change for change in changes if change is not None)
@@ -70,10 +74,12 @@ class SignedRegistry:
                 "digest": view.digest(name),
                 "expires": signed.index.expires if signed else None,
                 "state": view.state(name) or "ok",
+                "age_seconds": (at_ns - snapshot.good_ns) // NS if snapshot.good_ns else None,
                 "problem": snapshot.problem,
                 "advice": snapshot.advice,
                 "tools": len(snapshot.tools or {}),
-                "refused": dict(snapshot.refused()),
+                "refused": dict(snapshot.refused() + view.unseen(name)),
+                "watched": self._watched.status(name, at_ns),
                 "waivers": len(view.waivers(name)),
                 "waivers_problem": snapshot.waivers_problem,
             }
@@ -89,10 +95,14 @@ class SignedRegistry:
         except Fault:
             return None
 
-    def _refresh(self, at_ns: int, floors: dict[str, Floors] | None) -> Mapping[str, TenantSnapshot]:
-        if floors is None:
-            return self._snapshots
-        return {name: tenant.refresh(at_ns, floors[name]) for name, tenant in self._folders.items()}
+    def _refresh(
+        self, at_ns: int, floors: dict[str, Floors] | None
+    ) -> tuple[Mapping[str, TenantSnapshot], Sightings]:
+        found = self._snapshots
+        if floors is not None:
+            found = {name: tenant.refresh(at_ns, floors[name]) for name, tenant in self._folders.items()}
+        servers = {name: snapshot.watched_servers() for name, snapshot in found.items()}
+        return found, self._watched.refresh(servers, at_ns)
 
     def _change(self, snapshot: TenantSnapshot, view: FileRegistryView) -> RegistryChange | None:
         tenant = snapshot.tenant
@@ -106,7 +116,7 @@ class SignedRegistry:
             serial=view.serial(tenant),
             digest=view.digest(tenant),
             loaded=sum(tool.verified is not None for tool in (snapshot.tools or {}).values()),
-            refused=snapshot.refused() + waivers,
+            refused=snapshot.refused() + view.unseen(tenant) + waivers,
             problem=snapshot.problem,
             marks=_marks(snapshot),
             artefacts=_artefacts(snapshot, view),

@@ -22,6 +22,19 @@ class KeyOptions(BaseModel):
     public_key_file: Path = Field(description="PEM, Ed25519.", examples=["keys/ann.pub.pem"])
 
 
+class WatcherOptions(BaseModel):
+    """One `pdp tools watch` that this service believes, for one tenant."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str = Field(min_length=1, max_length=128, description="A name of your choice.", examples=["watcher-1"])
+    tenant: str = Field(min_length=1, max_length=128, description="Whose servers it watches.", examples=["acme"])
+    folder: Path = Field(description="Where it writes what it saw.", examples=["watched/acme"])
+    public_key_file: Path = Field(
+        description="PEM, Ed25519: a key of its own, which signs nothing else.", examples=["keys/watcher.pub.pem"]
+    )
+
+
 class RegistryOptions(BaseModel):
     """`registry:` in the configuration."""
 
@@ -46,12 +59,33 @@ class RegistryOptions(BaseModel):
     max_stale_seconds: int = Field(
         default=3600, ge=0, description="How long the last good set serves when a new one does not verify."
     )
+    watchers: tuple[WatcherOptions, ...] = Field(
+        (),
+        description="Who looks at servers for tools that callers cannot show (`definition_check: watched`).",
+        examples=[
+            [
+                {
+                    "id": "watcher-1",
+                    "tenant": "acme",
+                    "folder": "watched/acme",
+                    "public_key_file": "keys/watcher.pub.pem",
+                }
+            ]
+        ],
+    )
+    watch_max_age_seconds: int = Field(
+        default=300, ge=10, le=3600, description="How long what a watcher saw counts; a few of its intervals."
+    )
 
     @model_validator(mode="after")
     def _satisfiable(self) -> Self:
         ids = [key.id for key in self.keys]
         if len(ids) != len(set(ids)):
             raise ValueError("`keys` has the same id twice; give every key its own")
+        if len({watcher.id for watcher in self.watchers}) != len(self.watchers):
+            raise ValueError("`watchers` has the same id twice; give every watcher its own")
+        if any(watcher.tenant not in self.sets for watcher in self.watchers):
+            raise ValueError("`watchers` names a tenant that `sets` does not have")
         if not self.sets:
             return self  # nothing to verify: every server is unknown
         if {key.role for key in self.keys} != {"author", "reviewer"}:

@@ -47,6 +47,12 @@ class IndexedTool:
     verified: VerifiedTool | None
     refusal: Check | None
 
+    @property
+    def watched(self) -> bool:
+        """Usable, as long as a watcher sees what was pinned."""
+        active = self.verified is not None and self.entry.state == "active"
+        return active and self.verified is not None and self.verified.manifest.definition_check == "watched"
+
 
 @dataclass(frozen=True, slots=True)
 class TenantSnapshot:
@@ -65,6 +71,10 @@ class TenantSnapshot:
     def stale(self, at_ns: int, max_stale_ns: int) -> bool:
         """The last good set has been served for too long. Counted only while reading it fails."""
         return bool(self.problem) and at_ns - self.good_ns > max_stale_ns
+
+    def watched_servers(self) -> tuple[str, ...]:
+        """Servers with a tool that a watcher has to see, sorted."""
+        return tuple(sorted({server for (server, _), tool in (self.tools or {}).items() if tool.watched}))
 
     def refused(self) -> tuple[tuple[str, str], ...]:
         """(server/name, code) of the tools that do not verify, sorted."""

@@ -14,6 +14,7 @@ from pdp.core.strict_json import parse_object
 from pdp.ports import PinnedTool
 from pdp.registry.manifest import MAX_BYTES, MAX_DEPTH, without_meta
 from pdp.registry.peer import check_peer
+from pdp.registry.sighting import Sightings
 from pdp.registry.snapshot import IndexedTool, TenantSnapshot
 
 _UNKNOWN_SERVER = failed("server.unknown", "The server is not in the signed registry; have it pinned and signed.")
@@ -22,9 +23,6 @@ _WITHDRAWN = failed("tool.withdrawn", "The tool was withdrawn from the registry;
 _QUARANTINED = failed("tool.quarantined", "The tool is in quarantine; ask its owner.")
 _NOT_PRESENTED = failed(
     "tool.not_presented", "The tool's definition was not presented; send the whole object of the server's tools/list."
-)
-_UNWATCHED = failed(
-    "tool.unwatched", "Nothing watches this server, so the tool's definition is not known to be current."
 )
 _DRIFTED = failed(
     "tool.drifted", "The tool's definition is not the pinned one; have the change reviewed, pinned and signed."
@@ -41,6 +39,7 @@ class FileRegistryView:
     at_ns: int
     max_stale_ns: int
     digests: MutableMapping[bytes, str]
+    sightings: Sightings = field(default_factory=Sightings)
     _known: MutableMapping[str, str] = field(default_factory=dict)  # digest by tenant: the view never changes
     _waivers: MutableMapping[str, tuple[Waiver, ...]] = field(default_factory=dict)
 
@@ -102,7 +101,7 @@ class FileRegistryView:
         tool = ((snapshot.tools if snapshot is not None else None) or {}).get((server, name))
         check = _state(snapshot, "tool", at_ns, self.max_stale_ns)
         if check.ok:
-            check = _UNKNOWN_TOOL if tool is None else self._tool_check(tool, presented, listing)
+            check = _UNKNOWN_TOOL if tool is None else self._tool_check(tool, presented, listing, (tenant, at_ns))
         if tool is None or tool.verified is None:
             return TargetFact(check, f"tool:{name}", "tool", name, server)
         if check.ok:
@@ -127,15 +126,32 @@ class FileRegistryView:
         snapshot = self.tenants.get(tenant)
         if snapshot is None or snapshot.signed is None:
             return {}
-        return {
+        state: dict[str, Json] = {
             "tenant": tenant,
             "set": snapshot.signed.sha256,
             "state": self.state(tenant),
             "refused": [list(pair) for pair in snapshot.refused()],
             "waivers": snapshot.waivers.sha256 if snapshot.waivers is not None and self.waivers(tenant) else "",
         }
+        unseen = self.unseen(tenant)
+        return state | {"watched": [list(pair) for pair in unseen]} if unseen else state
 
-    def _tool_check(self, tool: IndexedTool, presented: bytes | None, listing: bool) -> Check:
+    def unseen(self, tenant: str) -> tuple[tuple[str, str], ...]:
+        """(server/name, code) of the active `watched` tools that no watcher has lately seen as pinned, sorted."""
+        snapshot = self.tenants.get(tenant)
+        tools = (snapshot.tools if snapshot is not None else None) or {}
+        found: list[tuple[str, str]] = []
+        for (server, name), tool in tools.items():
+            if tool.watched:
+                check = self._seen(tool, tenant, self.at_ns)
+                found += [] if check.ok else [(f"{server}/{name}", check.code)]
+        return tuple(sorted(found))
+
+    def _seen(self, tool: IndexedTool, tenant: str, at_ns: int) -> Check:
+        pinned = tool.verified.manifest.definition_sha256 if tool.verified is not None else ""
+        return self.sightings.check(tenant, tool.entry.server, tool.entry.name, pinned, at_ns)
+
+    def _tool_check(self, tool: IndexedTool, presented: bytes | None, listing: bool, where: tuple[str, int]) -> Check:
         if tool.entry.state != "active":
             return _WITHDRAWN if tool.entry.state == "withdrawn" else _QUARANTINED
         if tool.verified is None:
@@ -147,7 +163,7 @@ class FileRegistryView:
         if listing and asked == "presented":
             asked = "none"
         if asked == "watched":
-            return _UNWATCHED
+            return self._seen(tool, *where)
         return _NOT_PRESENTED if asked == "presented" and presented is None else OK
 
     def _digest_of(self, presented: bytes) -> str:

@@ -1,0 +1,117 @@
+"""The watcher: looks at servers again and again and writes down what each lists, signed (`pdp tools watch`)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Self
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pydantic import Field, ValidationError, model_validator
+
+from pdp.core.errors import RegistryFault
+from pdp.registry.draft import write_file
+from pdp.registry.live import HttpServer, StdioServer, read_tools
+from pdp.registry.manifest import Closed, Name, ServerId, Word, first_problem
+from pdp.registry.review import load_yaml
+from pdp.registry.sighting import file_of, seal, sighting_of
+
+
+class WatchedServer(Closed):
+    """One server: a command over stdio, or the URL of a streamable HTTP endpoint."""
+
+    id: ServerId
+    command: Annotated[list[str], Field(min_length=1, max_length=64)] | None = None
+    url: Annotated[str, Field(min_length=1, max_length=2048, pattern=r"^https?://[^\s]+$")] | None = None
+    env: list[Word] = Field(default_factory=list)  # names of variables to pass on to the command
+    legacy: bool = False  # as in `pdp tools pin --legacy`
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.command is None) == (self.url is None):
+            raise ValueError("give exactly one of `command` and `url`")
+        if self.env and self.command is None:
+            raise ValueError("`env` goes with `command`")
+        return self
+
+    def source(self, environment: Mapping[str, str]) -> StdioServer | HttpServer:
+        """How to reach it."""
+        if self.url is not None:
+            return HttpServer(self.url)
+        command = self.command or [""]
+        env = {name: environment[name] for name in self.env if name in environment}
+        return StdioServer(command[0], tuple(command[1:]), env)
+
+
+class WatchPlan(Closed):
+    """`watch.yaml`: {tenant, servers: [{id, command | url, env?, legacy?}], interval_seconds?, timeout_seconds?}."""
+
+    tenant: Name
+    servers: Annotated[list[WatchedServer], Field(min_length=1, max_length=1000)]
+    interval_seconds: int = Field(default=60, ge=1, le=3600)
+    timeout_seconds: int = Field(default=30, ge=1, le=300)
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        if len({server.id for server in self.servers}) != len(self.servers):
+            raise ValueError("servers has the same id twice")
+        return self
+
+
+def load_plan(path: Path) -> WatchPlan:
+    """Read a plan. Raises RegistryFault `watch.plan` saying where."""
+    value = load_yaml(path, "watch.plan")
+    try:
+        return WatchPlan.model_validate(value)
+    except ValidationError as error:
+        raise RegistryFault(
+            "watch.plan", f"{path.name}: {first_problem(error)}; see `pdp tools watch --help`"
+        ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What became of looking at one server: how many tools were written down, or why nothing was."""
+
+    server: str
+    tools: int = 0
+    fault: RegistryFault | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Watcher:
+    """Looks at the servers of a plan and writes sightings into `folder`. A server that cannot be read gets none:
+    its last sighting grows old, and then its watched tools are denied."""
+
+    plan: WatchPlan
+    folder: Path
+    key: Ed25519PrivateKey
+    now_ns: Callable[[], int]
+
+    async def round(self) -> tuple[Look, ...]:
+        """Look at every server once, all at the same time."""
+        return tuple(await asyncio.gather(*map(self._look, self.plan.servers)))
+
+    async def run(self, told: Callable[[tuple[Look, ...]], None], wait: Callable[[float], Awaitable[None]]) -> None:
+        """Look until cancelled."""
+        while True:
+            told(await self.round())
+            await wait(self.plan.interval_seconds)
+
+    async def _look(self, server: WatchedServer) -> Look:
+        began = self.now_ns()  # what was listed is at least as new as this
+        try:
+            definitions = await read_tools(
+                server.source(os.environ), timeout_seconds=self.plan.timeout_seconds, legacy=server.legacy
+            )
+            seen = sighting_of(self.plan.tenant, server.id, definitions, began)
+            await asyncio.to_thread(write_file, self.folder / file_of(server.id), seal(seen, self.key))
+        except RegistryFault as fault:
+            return Look(server.id, fault=fault)
+        except OSError as error:
+            kept = RegistryFault("watch.write", "the sighting cannot be written; check --out", detail=repr(error))
+            return Look(server.id, fault=kept)
+        return Look(server.id, len(definitions))
