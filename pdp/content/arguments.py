@@ -46,7 +46,7 @@ class ArgumentContent:
             raw or b"{}", FIELD, max_bytes=limit.max_arguments_bytes, max_depth=limit.max_depth
         )
         return ArgumentsFact(
-            check=self._check(value, tool),
+            check=self._check(value, tool, size=len(raw), depth=depth),
             value=value,
             findings=findings(value, tool.input_schema if tool is not None else None),
             size=len(raw),
@@ -59,14 +59,14 @@ class ArgumentContent:
             return {}
         return parse_object(raw, field, max_bytes=self._options.max_arguments_bytes, max_depth=OTHER_DEPTH)[0]
 
-    def _check(self, value: Mapping[str, Json], tool: PinnedTool | None) -> Check:
+    def _check(self, value: Mapping[str, Json], tool: PinnedTool | None, *, size: int, depth: int) -> Check:
         if tool is None:
             return _UNCHECKED
         key = tool.manifest_sha256
         if key not in self._compiled:
             self._compiled[key] = _compiled(tool.input_schema)
         compiled = self._compiled[key]
-        return _INVALID if compiled is None else compiled.check(value)
+        return _INVALID if compiled is None else compiled.check(value, size=size, depth=depth)
 
 
 def _compiled(schema: Mapping[str, Json]) -> Compiled | None:

@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 
 import jsonschema_rs
 
+from pdp.content.cost import Visits
 from pdp.content.pointer import pointer
 from pdp.core.digest import Json
 from pdp.core.facts import OK, Check, failed
 from pdp.core.schema import declared_names
 
+_WIDEST = 10_000  # branches that may meet in one value
+_WORK = 250_000  # visits, at most, to find out where arguments break a schema
 _BACKTRACKS = 10_000  # of the regular expression engine, for patterns that need it
 # where a pattern that gives up would make the whole pass
 _NEGATIVE = frozenset({"not", "if", "oneOf", "contains", "patternProperties"})
@@ -27,12 +30,22 @@ class Compiled:
         """Raises SchemaError."""
         self._validator = _compile(dict(schema))
         self._declared = declared_names(schema)
+        self._visits = Visits(schema)
+        if self._visits.widest() > _WIDEST:
+            raise SchemaError("Too many branches.")
 
-    def check(self, value: Mapping[str, Json]) -> Check:
-        """`arguments.schema` for the first thing that breaks the schema: where, and which keyword."""
-        error = next(iter(self._validator.iter_errors(dict(value))), None)
-        if error is None:
+    def check(self, value: Mapping[str, Json], *, size: int, depth: int) -> Check:
+        """`arguments.schema` for the first thing that breaks the schema: where, and which keyword, unless that is too
+        much work for a value of this size (bytes) and depth."""
+        if self._validator.is_valid(dict(value)):
             return OK
+        cheap = size * self._visits.along(depth) <= _WORK
+        error = next(iter(self._validator.iter_errors(dict(value))), None) if cheap else None
+        if error is None:
+            return failed(
+                "arguments.schema",
+                "The arguments break the pinned schema. Send what the tool's inputSchema asks for.",
+            )
         # names that the schema does not declare are the caller's content
         where = pointer(error.instance_path, self._declared.__contains__)
         place = f"at {where}" if where else "at the top"
