@@ -20,8 +20,8 @@ passed_gate_checks := {k | some k in gate_checks; input.checks[k].status == "ok"
 # A pack without a proper `meta` is not loaded as far as the gate is concerned: it then differs from what the
 # service believes, which closes the gate. Base JSON mounted under `packs` is found here too.
 loaded_packs := {p |
-	some p
-	meta := data.packs[p].meta
+	some p, pack in packs
+	meta := pack.meta
 	is_object(meta)
 	is_array(meta.servers)
 	is_string(meta.owner)
@@ -36,29 +36,29 @@ contract := {"allow", "hide", "deny", "require", "oblige", "label"}
 #   A rule that is not a set, or an element without the fields that give it its meaning, would drop out of the
 #   composition without a word. It closes the gate instead. An unusable `allow` element simply grants nothing.
 malformed contains {"pack": p, "rule": name} if {
-	some p
+	some p, pack in packs
 	some name in contract
-	value := data.packs[p][name]
+	value := pack[name]
 	not is_set(value)
 }
 
 malformed contains {"pack": p, "rule": "hide"} if {
-	some p
-	some element in data.packs[p].hide
+	some p, pack in packs
+	some element in pack.hide
 	not has_text(element, "target")
 }
 
 malformed contains {"pack": p, "rule": "require"} if {
 	input.phase == "call"
-	some p
-	some element in data.packs[p].require
+	some p, pack in packs
+	some element in pack.require
 	not is_object(element)
 }
 
 malformed contains {"pack": p, "rule": "oblige"} if {
 	input.phase == "call"
-	some p
-	some element in data.packs[p].oblige
+	some p, pack in packs
+	some element in pack.oblige
 	some key in {"kind", "code"}
 	not has_text(element, key)
 }
@@ -104,3 +104,8 @@ gate_reasons contains reason("policy.input", "The question is not of the form pd
 check_code(group, name) := input[group][name].code if {
 	has_text(input[group][name], "code")
 } else := concat(".", ["check", name])
+
+# METADATA
+# title: All packs, evaluated once
+# description: Read through this and never one rule at a time, for an engine evaluates a pack anew for each computed path.
+packs := data.packs

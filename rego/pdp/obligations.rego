@@ -4,8 +4,8 @@ package pdp
 # title: What the caller must do when it carries out an allow
 # description: The union over all packs; elements of one kind that differ in more than their labels are a veto.
 obligations contains object.union(element, {"pack": p}) if {
-	some p
-	some element in data.packs[p].oblige
+	some p, pack in packs
+	some element in pack.oblige
 	is_object(element)
 }
 

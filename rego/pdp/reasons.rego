@@ -14,9 +14,9 @@ reasons := allow_reasons if {
 } else := {reason("policy.undecided", "The policy came to no conclusion.", "pdp.gate", "")}
 
 allow_reasons contains element_reason(p, "allow", element) if {
-	some p
-	input.server.id in data.packs[p].meta.servers
-	some element in data.packs[p].allow
+	some p, pack in packs
+	input.server.id in pack.meta.servers
+	some element in pack.allow
 	element.target == input.targets[0].key
 }
 

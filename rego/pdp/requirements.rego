@@ -4,8 +4,8 @@ package pdp
 # title: What packs require
 # description: Each element with the pack it comes from. This whole object is what evidence must be for.
 first contains object.union(element, {"pack": p}) if {
-	some p
-	some element in data.packs[p].require
+	some p, pack in packs
+	some element in pack.require
 	is_object(element)
 	not waived(p, element)
 }

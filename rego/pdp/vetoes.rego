@@ -13,8 +13,8 @@ passed_call_checks := {k | some k in call_checks; input.call_checks[k].status ==
 # title: What packs forbid
 # description: Any element of a `deny` counts, whatever its form, unless a live waiver softens it.
 vetoes contains {"pack": p, "rule": "deny", "element": element} if {
-	some p
-	some element in data.packs[p].deny
+	some p, pack in packs
+	some element in pack.deny
 	not waived(p, element)
 }
 

@@ -2,9 +2,9 @@ package pdp
 
 # What packs grant, each only on the servers that its `meta` names.
 granted contains element.target if {
-	some p
-	input.server.id in data.packs[p].meta.servers
-	some element in data.packs[p].allow
+	some pack in packs
+	input.server.id in pack.meta.servers
+	some element in pack.allow
 	has_text(element, "code")
 }
 
@@ -19,8 +19,8 @@ offered := {t.key |
 spoilt := {t.key | some t in input.targets; not t.status == "ok"}
 
 concealed contains element.target if {
-	some p
-	some element in data.packs[p].hide
+	some p, pack in packs
+	some element in pack.hide
 	not waived(p, element)
 }
 
@@ -64,8 +64,8 @@ target_reasons[t.key] contains reason("policy.not_granted", "No pack grants this
 }
 
 target_reasons[element.target] contains element_reason(p, "hide", element) if {
-	some p
-	some element in data.packs[p].hide
+	some p, pack in packs
+	some element in pack.hide
 	element.target in offered
 	not waived(p, element)
 }

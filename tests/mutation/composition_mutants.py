@@ -109,7 +109,7 @@ VISIBILITY = _in(
     "visibility",
     (
         "visible-outside-meta-servers",
-        "\tinput.server.id in data.packs[p].meta.servers\n",
+        "\tinput.server.id in pack.meta.servers\n",
         "",
         "a pack grants only on its own servers",
     ),
@@ -145,8 +145,8 @@ VETOES = _in(
         "default call_checks_passed := true",
         "call checks must pass",
     ),
-    ("veto-denies-for-deny", "data.packs[p].deny\n", "data.packs[p].denies\n", "any deny wins"),
-    ("veto-only-baseline", "data.packs[p].deny\n", "data.packs.baseline.deny\n", "every pack may deny"),
+    ("veto-denies-for-deny", "pack.deny\n", "pack.denies\n", "any deny wins"),
+    ("veto-only-baseline", "pack.deny\n", "data.packs.baseline.deny\n", "every pack may deny"),
     (
         "veto-conflict-ignored",
         "parameters(one) != parameters(other)",
