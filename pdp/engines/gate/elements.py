@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from pdp.engines.gate import requirement
+from pdp.engines.gate import recorded, requirement
 from pdp.engines.gate.fields import EXAMPLES, check_fields
 from pdp.engines.gate.report import Finding, did_you_mean
 from pdp.engines.gate.syntax import Body, Node, Rule, kind, span_of, string
@@ -36,6 +36,7 @@ def of_rule(rule: Rule) -> tuple[Element | None, list[Finding]]:
     findings = list(check_fields(rule, rule.name, fields, rule.key))
     if rule.name == "require":
         findings += requirement.check(rule, fields)
+    findings += recorded.check(rule, fields)
     if "waivable" in fields or "control" in fields or _is_baseline(rule):
         findings += _baseline(rule, fields)
     code = string(fields["code"]) if "code" in fields else None
