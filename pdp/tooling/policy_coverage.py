@@ -23,7 +23,8 @@ def lines(files: Sequence[FileCoverage]) -> Iterator[str]:
         yield f"{file.path:<{width}}  {percent([file]):5.1f} %{missed}"
         for element in file.elements:
             if not element.reached:
-                yield f"  {file.path}:{element.line}: no test brings about `{element.code}` of `{element.rule}`"
+                what = f"`{element.code}` of `{element.rule}`"
+                yield f"  {file.path}:{element.line}: no test of the pack brings about {what}"
     elements = [element for file in files for element in file.elements]
     reached = sum(element.reached for element in elements)
     yield f"{'all':<{width}}  {percent(files):5.1f} %  {reached} of {len(elements)} elements"

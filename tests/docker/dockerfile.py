@@ -8,8 +8,11 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = ROOT / "Dockerfile"
@@ -118,8 +121,7 @@ class Scratch:
             else:
                 shutil.copy(self.place(source), taken)
 
-    def run(self, stage: Stage, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-        """The entry point with `arguments` in place of CMD, on the composed image's files and environment."""
+    def _command(self, stage: Stage, arguments: tuple[str, ...]) -> dict[str, Any]:
         image = self.folder / "image"
         program, *options = stage.one("ENTRYPOINT").words
         assert program == "/usr/bin/python3.11"
@@ -128,12 +130,25 @@ class Scratch:
             for name, value in stage.environment.items()
         }
         # -S: the image's interpreter has no packages of its own
-        return subprocess.run(
-            [sys.executable, "-S", *options, *arguments],
-            cwd=image / stage.one("WORKDIR").text.lstrip("/"),
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=timeout,
-        )
+        command = [sys.executable, "-S", *options, *arguments]
+        return {
+            "args": command,
+            "cwd": image / stage.one("WORKDIR").text.lstrip("/"),
+            "env": environment,
+            "text": True,
+        }
+
+    def run(self, stage: Stage, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        """The entry point with `arguments` in place of CMD, on the composed image's files and environment."""
+        return subprocess.run(**self._command(stage, arguments), capture_output=True, check=False, timeout=timeout)
+
+    @contextmanager
+    def started(self, stage: Stage, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """The entry point, left running."""
+        process = subprocess.Popen(**self._command(stage, arguments))
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()

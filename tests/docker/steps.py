@@ -5,10 +5,31 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from dockerfile import DOCKERFILE, ROOT, Scratch, read
+from dockerfile import DOCKERFILE, ROOT, Scratch, Stage, read
+
+from pdp.registry.pin import Server
+from pdp.tooling import sandbox
+
+
+def serve(scratch: Scratch, final: Stage) -> None:
+    """A server of the image's files, asked by its own probe, and stopped as Docker would."""
+    world = sandbox.create(scratch.folder / "w", Server("acme", "git", "https://git.example/mcp", "platform"))
+    probe = ("health", "--config", str(world.config), "--timeout", "1")
+    with scratch.started(final, "serve", "--config", str(world.config)) as server:
+        for _ in range(60):
+            if scratch.run(final, *probe).returncode == 0:
+                break
+            assert server.poll() is None, "the server ended"
+            time.sleep(0.5)
+        assert scratch.run(final, *probe).stdout == "SERVING\n"
+        server.terminate()
+        assert server.wait(30) == 0
+    assert scratch.run(final, *probe).returncode == 1
+    sys.stdout.write("serve: answered its probe, ended by SIGTERM\n")
 
 
 def main() -> int:
@@ -32,6 +53,7 @@ def main() -> int:
             done = scratch.run(final, *arguments, timeout=120)
             sys.stdout.write(f"{' '.join(arguments[:2])}: exit {done.returncode}\n")
             assert done.returncode == expected, done.stdout + done.stderr
+        serve(scratch, final)
         sys.stdout.write(f"{len(held)} packages in the SBOM\n")
     return 0
 

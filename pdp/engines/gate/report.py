@@ -49,7 +49,7 @@ class TestResult:
 
 @dataclass(frozen=True, slots=True)
 class ElementCoverage:
-    """One element of a contract rule, and whether any test that ran brought it about."""
+    """One element of a contract rule, and whether any of its pack's tests that ran brought it about."""
 
     code: str
     rule: str  # allow, deny, ...

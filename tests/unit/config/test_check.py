@@ -1,0 +1,218 @@
+"""`pdp config check`: what a start would meet, without starting; and every setting with its origin."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from pdp import preflight, settings
+from pdp.cli.config import config
+from pdp.registry.pin import Server
+from pdp.tooling import sandbox
+from pdp.tooling.config_explain import HIDDEN, explain
+from pdp.tooling.config_origins import origins
+from pdp.tooling.sandbox import Sandbox
+
+SERVER = Server("acme", "git", "https://git.example/mcp", "platform")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Sandbox:
+    made = sandbox.create(tmp_path / "w", SERVER)
+    (made.folder / "store").mkdir(mode=0o700)
+    made.pin([], sandbox.Review(tools={}), time.time_ns())
+    return made
+
+
+def change(world: Sandbox, path: str, value: Any) -> None:
+    found = yaml.safe_load(world.config.read_text())
+    place = found
+    *above, last = path.split(".")
+    for name in above:
+        place = place[int(name)] if isinstance(place, list) else place.setdefault(name, {})
+    place[last] = value
+    world.config.write_text(yaml.safe_dump(found, sort_keys=False))
+
+
+def check(world: Sandbox, *arguments: str, **environment: str) -> Result:
+    return CliRunner().invoke(config, ["check", str(world.config), *arguments], env=environment)
+
+
+def files(folder: Path) -> dict[str, int]:
+    return {str(path.relative_to(folder)): path.lstat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def test_a_right_one_passes_and_nothing_is_written(world: Sandbox) -> None:
+    before = files(world.folder)
+    done = check(world)
+    assert done.exit_code == 0, done.output
+    assert "ok: development, 3 callers, 1 issuers" in done.output
+    assert files(world.folder) == before
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("policy.folder", "nowhere", "bundle.layout"),
+        ("identity.issuers.0.jwks_file", "nowhere.json", "keys.unreadable"),
+        ("registry.keys.0.public_key_file", "nowhere.pem", "registry.key"),
+        ("service.index_key", "file:nowhere", "config.secret"),
+        ("service.index_key", "abcdefgh-not-a-reference", "config.secret"),
+        ("server.listen", ["0.0.0.0:1"], "config.plaintext"),
+        ("server.listen", ["unix:nowhere/pdp.sock"], "config.listen"),
+        ("server.tls", {"certificate_file": "no.pem", "key_file": "no.key"}, "config.tls"),
+        ("store.path", "pdp.yaml", "store.path"),
+        ("mode", "production", "keys.development"),
+        ("policy", {"folder": "policy", "engine": "opa", "opa": {"binary": "pdp.yaml"}}, "engine.binary"),
+        ("registry.sets.acme", "keys", "registry.sets.acme: does not verify"),
+    ],
+)
+def test_what_a_start_would_refuse(world: Sandbox, path: str, value: Any, words: str) -> None:
+    change(world, path, value)
+    done = check(world)
+    assert done.exit_code == 10, done.output
+    assert words in done.output
+    assert "abcdefgh" not in done.output
+    assert str(world.folder) not in done.output
+    assert check(world, "--syntax-only").exit_code == 0
+
+
+def test_policy_that_the_gate_refuses(world: Sandbox) -> None:
+    (world.policy / "packs/acme/acme.rego").write_text("package packs.acme\n")
+    done = check(world)
+    assert done.exit_code == 10
+    assert "bundle.gate: policy: packs/acme/acme.rego:1" in done.output
+
+
+def test_a_store_that_others_may_write(world: Sandbox) -> None:
+    (world.folder / "store").chmod(0o777)
+    assert "store.permissions" in check(world).output
+
+
+def test_production_wants_its_index_key(world: Sandbox) -> None:
+    found = settings.load(world.config, {}).model_copy(update={"mode": "production"})
+    codes = {(p.code, p.message.partition(":")[0]) for p in preflight.problems(found, time.time_ns())}
+    assert ("config.secret", "service.index_key") in codes
+
+
+def test_all_problems_are_told_at_once(world: Sandbox) -> None:
+    change(world, "policy.folder", "nowhere")
+    change(world, "service.index_key", "file:nowhere")
+    done = check(world, "--json")
+    found = json.loads(done.output)
+    assert {p["code"] for p in found["problems"]} == {"bundle.layout", "config.secret"}
+    assert found["ok"] is False
+
+
+def test_wrong_keys_for_machines(world: Sandbox) -> None:
+    change(world, "stor", {})
+    done = check(world, "--json")
+    assert done.exit_code == 10
+    assert json.loads(done.output)["problems"] == [
+        {"code": "config.invalid", "message": "stor: unknown key. Did you mean 'store'?"}
+    ]
+
+
+def test_every_setting_has_its_origin(world: Sandbox) -> None:
+    world.config.write_text(
+        "mode: development\n"
+        "registry:\n  sets: {acme: registry}\n  keys:\n"
+        "    - {id: author, role: author, public_key_file: keys/author.pub.pem}\n"
+        "    - id: reviewer\n      role: reviewer\n      public_key_file: keys/reviewer.pub.pem\n"
+        "store:\n  path: elsewhere\n  max_queue: 100\n"
+    )
+    done = check(
+        world, "--explain", "--json", "--syntax-only", PDP_STORE__PATH="/x", PDP_SESSIONS="{idle_seconds: 60}"
+    )
+    found = {s["path"]: (s["value"], s["origin"]) for s in json.loads(done.output)["settings"]}
+    assert found["mode"] == ("development", "line 1")
+    assert found["registry.keys.0.role"] == ("author", "line 5")
+    assert found["registry.keys.1.role"] == ("reviewer", "line 7")
+    assert found["store.path"] == ("/x", "PDP_STORE__PATH")
+    assert found["store.max_queue"] == (100, "line 11")
+    assert found["store.max_batch"] == (64, "default")
+    assert found["sessions.idle_seconds"] == (60, "PDP_SESSIONS")
+    assert found["sessions.max_sessions_per_caller"] == (10_000, "default")
+    assert found["vault"] == (None, "default")
+
+
+def test_text_of_explain(world: Sandbox) -> None:
+    done = check(world, "--explain", "--syntax-only")
+    assert "service.allow_seconds = 10\n    default: How long an allow may be used.\n" in done.output
+
+
+def test_a_variable_for_a_section_takes_the_place_of_the_file() -> None:
+    found = origins("store: {path: a, max_queue: 1}\n", {"PDP_STORE": "{path: b}", "HOME": "/"}, "PDP_")
+    assert found.of(("store", "path")) == "PDP_STORE"
+    assert found.of(("store", "max_queue")) == "default"
+
+
+def test_merged_keys_have_the_line_where_they_stand() -> None:
+    found = origins("x: &x\n  a: 1\n  b: 2\ny:\n  <<: *x\n  b: 3\n", {}, "PDP_")
+    assert (found.of(("y", "a")), found.of(("y", "b"))) == ("line 2", "line 6")
+
+
+def test_secrets_are_never_shown(world: Sandbox) -> None:
+    literal = secrets.token_hex(32)
+    change(world, "service.index_key", literal)
+    found = settings.load(world.config, {})
+    shown = {s.path: s.value for s in explain(found, origins(world.config.read_text(), {}, "PDP_"))}
+    assert shown["service.index_key"] == HIDDEN
+    done = check(world, "--explain")
+    assert done.exit_code == 10
+    assert literal not in done.output
+    change(world, "service.index_key", "file:index.key")
+    (world.folder / "index.key").write_text(literal)
+    (world.folder / "index.key").chmod(0o600)
+    done = check(world, "--explain")
+    assert (done.exit_code, literal in done.output) == (0, False)
+    assert f'service.index_key = "file:{world.folder}/index.key"' in done.output
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "warned"),
+    [
+        ("service.allow_seconds", 61, "service.allow_seconds"),
+        ("server.socket_group", True, "server.socket_group"),
+        ("policy", {}, "policy.folder"),
+        ("registry.sets", {}, "registry.sets"),
+        ("registry.max_stale_seconds", 86_401, "registry.max_stale_seconds"),
+        ("vault", {"url": "http://127.0.0.1:1", "token": "file:t"}, "vault.url"),
+        ("server.tls", {"certificate_file": "a", "key_file": "b"}, "server.tls.client_ca_file"),
+        ("identity.callers.operator.tenant", "acme2", ""),
+        ("identity.callers.gateway.roles", ["decide", "explain"], "identity.callers.gateway.roles"),
+        ("identity.callers.operator.servers", ["*"], "identity.callers.operator.servers"),
+        ("identity.callers.gateway.may_assert", {"groups": True}, "identity.callers.gateway.may_assert.groups"),
+        ("identity.issuers.0.max_lifetime_seconds", 7200, "identity.issuers.0.max_lifetime_seconds"),
+        ("identity.issuers.0.max_lifetime_seconds", 86_401, "identity.issuers.0.max_lifetime_seconds"),
+        ("identity.issuers.0.max_stale_seconds", 86_401, "identity.issuers.0.max_stale_seconds"),
+        ("identity.issuers.0.subject_kind", {"otherwise": "human"}, "identity.issuers.0.subject_kind.otherwise"),
+    ],
+)
+def test_risky_choices_are_warned_of(world: Sandbox, path: str, value: Any, warned: str) -> None:
+    def paths() -> set[str]:
+        done = check(world, "--json", "--syntax-only")
+        return {w["path"] for w in json.loads(done.output)["warnings"]}
+
+    before = paths()
+    change(world, path, value)
+    assert paths() - before == ({warned} if warned else set())
+
+
+def test_records_in_a_temporary_directory_are_warned_of(world: Sandbox) -> None:
+    for path, warned in (("/var/tmp/x", True), ("/tmp/x", True), ("/var/lib/pdp", False), ("/tmpfiles", False)):
+        change(world, "store.path", path)
+        paths = {w["path"] for w in json.loads(check(world, "--json", "--syntax-only").output)["warnings"]}
+        assert ("store.path" in paths) == warned
+
+
+def test_the_sandbox_is_warned_of_what_it_does(world: Sandbox) -> None:
+    found = {w["path"] for w in json.loads(check(world, "--json", "--syntax-only").output)["warnings"]}
+    assert {"mode", "identity.issuers.0.development", "identity.callers.gateway.servers"} <= found

@@ -1,0 +1,81 @@
+"""Every wrong key has its place as written and the nearest right one, through lists, mappings and alternatives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pdp import settings
+from pdp.core.errors import ConfigurationFault
+
+GATEWAY = "identity: {callers: {gw: %s}}"
+
+
+def said(text: str) -> list[str]:
+    with pytest.raises(ConfigurationFault) as raised:
+        settings.validate(settings.read_yaml(f"registry: {{}}\n{text}", "pdp.yaml"), Path("/etc/pdp"))
+    assert raised.value.code == "config.invalid"
+    return raised.value.message.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("stor: {}", "stor: unknown key. Did you mean 'store'?"),
+        ("server: {listn: []}", "server.listn: unknown key. Did you mean 'listen'?"),
+        ("server: {tls: {key_fle: x}}", "server.tls.key_fle: unknown key. Did you mean 'key_file'?"),
+        ("policy: {opa: {binry: /x}}", "policy.opa.binry: unknown key. Did you mean 'binary'?"),
+        ("vault: {uri: x}", "vault.uri: unknown key. Did you mean 'url'?"),
+        ("identity: {issuers: [{isuer: x}]}", "identity.issuers.0.isuer: unknown key. Did you mean 'issuer'?"),
+        (
+            "identity: {issuers: [{subject_kind: {humans: []}}]}",
+            "identity.issuers.0.subject_kind.humans: unknown key. Did you mean 'human'?",
+        ),
+        (GATEWAY % "{rolez: []}", "identity.callers.gw.rolez: unknown key. Did you mean 'roles'?"),
+        (
+            GATEWAY % "{may_assert: {clams: []}}",
+            "identity.callers.gw.may_assert.clams: unknown key. Did you mean 'claims'?",
+        ),
+        (GATEWAY % "{match: {sanz: []}}", "identity.callers.gw.match.sanz: unknown key. Did you mean 'sans'?"),
+        (
+            GATEWAY % "{match: {issuer: a, subjcet: b}}",
+            "identity.callers.gw.match.subjcet: unknown key. Did you mean 'subject'?",
+        ),
+        ("sessions: {keys: [{ids: x}]}", "sessions.keys: unknown key. Known here: idle_seconds"),
+    ],
+)
+def test_nearest_name(text: str, line: str) -> None:
+    assert [found for found in said(text) if found.startswith(line)]
+
+
+def test_only_the_alternative_that_fits_best_is_told() -> None:
+    found = said(GATEWAY % "{match: {issuer: a, subjcet: b}, tenant: acme}")
+    assert found == [
+        "identity.callers.gw.match.subjcet: unknown key. Did you mean 'subject'?",
+        "identity.callers.gw.match.subject: Field required.",
+    ]
+
+
+def test_two_callers_are_told_apart() -> None:
+    found = said(
+        "identity: {callers: {a: {match: {sanz: [x]}, tenant: t}, b: {match: {issuer: i, subjcet: s}, tenant: t}}}"
+    )
+    assert "identity.callers.a.match.sanz: unknown key. Did you mean 'sans'?" in found
+    assert "identity.callers.b.match.subjcet: unknown key. Did you mean 'subject'?" in found
+    assert len(found) == 4
+
+
+def test_a_key_like_no_other_gets_all_that_there_are() -> None:
+    [found] = said("sessions: {xyzzy: 1}")
+    assert found == "sessions.xyzzy: unknown key. Known here: idle_seconds, max_sessions_per_caller."
+
+
+def test_a_caller_named_like_a_form_is_a_caller() -> None:
+    found = said("identity: {callers: {SanMatch: {rolez: []}}}")
+    assert "identity.callers.SanMatch.rolez: unknown key. Did you mean 'roles'?" in found
+
+
+def test_values_are_not_shown() -> None:
+    text = "\n".join(said("service: {allow_seconds: hunter2, index_key: [hunter2]}\nmode: hunter2"))
+    assert "hunter2" not in text
