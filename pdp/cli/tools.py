@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pdp.cli.versions import before_signing, diff, quarantine, restore, withdraw
 from pdp.cli.watch import watch
 from pdp.core.patterns import hidden_in
 from pdp.content.validate import Compiled, SchemaError
@@ -52,7 +53,7 @@ def tools() -> None:
     """
 
 
-for _command in (watch,):
+for _command in (diff, quarantine, restore, watch, withdraw):
     tools.add_command(_command)
 
 
@@ -124,9 +125,14 @@ def pin(
 )
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def sign(folder: Path, key: Path, expires: str | None, renew: bool, waivers: bool, as_json: bool) -> None:
-    """Put a signature under the set in FOLDER. Author and reviewer each sign with a key of their own."""
+    """Put a signature under the set in FOLDER. Author and reviewer each sign with a key of their own.
+
+    Shows what changed since the set that was signed before, as `pdp tools diff` does.
+    """
     private = signing_keys.read_private(key)
     term = Term(time.time_ns(), _lifetime(expires or _DAYS))
+    if not waivers:
+        before_signing(folder, renew=renew, told=not as_json)
     signing = (sign_waivers if waivers else sign_set)(folder, private, term, renew=renew)
     if expires and signing.outcome != "begun":
         click.echo("--expires had no effect: the first signature fixed the dates.", err=True)

@@ -1,0 +1,145 @@
+"""What differs between two versions of a registry, in words, the worst first. Signatures are not looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pdp.core.errors import RegistryFault
+from pdp.registry import documents, dsse, files
+from pdp.registry.documents import ServerEntry, SetIndex, ToolEntry
+from pdp.registry.draft import Draft, load_draft, load_envelope, of_index, write_file
+from pdp.registry.manifest import Manifest
+from pdp.registry.sign import load_manifest
+from pdp.registry.wording import SEVERITIES, Change, Said, acts, quoted, tool_changes
+
+BEFORE_FILE = "set.before.dsse.json"
+"""The set that was signed before the one at hand, kept so that a reviewer, who signs second, sees the difference."""
+
+_FULLY_SIGNED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A set without dates, and the folder that its manifests lie in. `draft` is None: there is nothing yet."""
+
+    draft: Draft | None
+    folder: Path
+
+    def servers(self) -> Mapping[str, ServerEntry]:
+        return {s.id: s for s in self.draft.servers} if self.draft else {}
+
+    def tools(self) -> Mapping[tuple[str, str], ToolEntry]:
+        return {(t.server, t.name): t for t in self.draft.tools} if self.draft else {}
+
+    def manifest(self, entry: ToolEntry) -> Manifest | None:
+        """None when it cannot be read."""
+        try:
+            return load_manifest(self.folder, entry, self.draft.tenant if self.draft else "")
+        except RegistryFault:
+            return None
+
+
+def signed_version(folder: Path, name: str = files.SET_FILE) -> Version:
+    """What is signed in `folder`, fully or not. Raises RegistryFault for a file that is no set."""
+    envelope = load_envelope(folder, name)
+    index = documents.decode(envelope.payload, SetIndex, "set") if envelope is not None else None
+    return Version(of_index(index) if index is not None else None, folder)
+
+
+def newest_version(folder: Path) -> Version:
+    """The draft, if it is newer than what is signed; else that."""
+    signed, draft = signed_version(folder), load_draft(folder)
+    if draft is None or (signed.draft is not None and draft.serial < signed.draft.serial):
+        return signed
+    return Version(draft, folder)
+
+
+def version_before(folder: Path) -> Version:
+    """What the newest version is to be compared with: what is signed, or what was before if that is the newest."""
+    signed = signed_version(folder)
+    if signed.draft is not None and newest_version(folder).draft == signed.draft:
+        return signed_version(folder, BEFORE_FILE)
+    return signed
+
+
+def keep_before(folder: Path) -> None:
+    """Keep what is fully signed now; call it before the first signature under something new replaces it."""
+    envelope = load_envelope(folder, files.SET_FILE)
+    if envelope is not None and len(envelope.signatures) >= _FULLY_SIGNED:
+        write_file(folder / BEFORE_FILE, dsse.encode(envelope))
+
+
+def compare(old: Version, new: Version) -> tuple[Change, ...]:
+    """All differences, the worst first. Raises RegistryFault when they are of two tenants."""
+    if old.draft is not None and new.draft is not None and old.draft.tenant != new.draft.tenant:
+        raise RegistryFault("registry.wrong_tenant", "These are sets of two tenants; compare those of one.")
+    found = [*_servers(old, new), *_tools(old, new)]
+    return tuple(sorted(found, key=lambda c: (SEVERITIES.index(c.severity), c.where)))
+
+
+def _servers(old: Version, new: Version) -> Iterator[Change]:
+    before, after = old.servers(), new.servers()
+    for name in sorted(set(before) | set(after)):
+        a, b = before.get(name), after.get(name)
+        for severity, what in _server(a, b):
+            yield Change(severity, name, what)
+
+
+def _server(old: ServerEntry | None, new: ServerEntry | None) -> Iterator[Said]:
+    if new is None:
+        yield "note", "server removed"
+    elif old is None:
+        yield "attention", f"new server, for tokens with audience {quoted(new.resource)}"
+    else:
+        if old.resource != new.resource:
+            yield "danger", f"audience of its tokens changed from {quoted(old.resource)} to {quoted(new.resource)}"
+        if old.peer != new.peer:
+            a, b = old.peer, new.peer
+            if b is None:
+                yield "danger", f"need not prove itself as {quoted(a or '')} any more"
+            else:
+                yield (
+                    "danger" if a else "note",
+                    f"must prove itself as {quoted(b)}" + (f", not {quoted(a)}" if a else ""),
+                )
+        if old.owner != new.owner:
+            yield "note", f"owner changed from {quoted(old.owner)} to {quoted(new.owner)}"
+
+
+def _tools(old: Version, new: Version) -> Iterator[Change]:
+    before, after = old.tools(), new.tools()
+    for key in sorted(set(before) | set(after)):
+        for severity, what in _tool(old, new, before.get(key), after.get(key)):
+            yield Change(severity, "/".join(key), what)
+
+
+def _tool(old: Version, new: Version, was: ToolEntry | None, now: ToolEntry | None) -> Iterator[Said]:
+    if now is None:
+        yield "note", "removed"
+        return
+    made = new.manifest(now)
+    if was is None:
+        said = f"{acts(made)}; risk {made.risk}" if made is not None else "its manifest cannot be read"
+        yield "danger" if now.state == "active" else "note", f"new tool{_state(now)}: {said}"
+        return
+    if was.state != now.state:
+        words = {"active": "may be used again", "withdrawn": "withdrawn", "quarantined": "quarantined"}
+        yield "danger" if now.state == "active" else "note", words[now.state]
+    if was.manifest_sha256 == now.manifest_sha256:
+        return
+    before = old.manifest(was)
+    if before is None or made is None:
+        yield "danger", "changed, and a manifest cannot be read to say how"
+        return
+    said_any = False
+    for item in tool_changes(before, made):
+        said_any = True
+        yield item
+    if not said_any:
+        yield "note", "pinned again"
+
+
+def _state(entry: ToolEntry) -> str:
+    return "" if entry.state == "active" else f" ({entry.state})"

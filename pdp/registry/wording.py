@@ -1,0 +1,224 @@
+"""What changed in one tool, in words that say what it means for whoever signs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pdp.core.digest import Json, canonical
+from pdp.core.errors import InvalidRequest
+from pdp.core.schema import is_open
+from pdp.registry.manifest import Manifest, SinkEntry
+from pdp.registry.scan.finding import visible
+
+Severity = Literal["danger", "attention", "note"]
+"""`danger`: it may do more, or less is asked of it. `attention`: a model or a caller sees something else. `note`: the
+rest, stricter values among it."""
+
+SEVERITIES: tuple[Severity, ...] = ("danger", "attention", "note")
+_EXCERPT = 160  # characters of a changed text that are shown, around where it begins to differ
+_RISKS = ("low", "medium", "high", "critical")
+_CHECKS = ("none", "watched", "presented")  # from loose to strict; watched asks less of callers
+_FLOWS = {
+    "network": "sends to the network",
+    "email": "sends e-mail",
+    "message": "sends messages",
+    "filesystem": "writes files",
+    "process": "starts processes",
+    "database": "writes to a database",
+    "other": "lets arguments out",
+}
+_SHAPE = ("type", "enum", "const", "format", "pattern", "items", "properties", "required", "anyOf", "oneOf", "allOf")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference. `where` is a server or `server/tool`; both texts show what cannot be seen as ⟨U+XXXX⟩."""
+
+    severity: Severity
+    where: str
+    what: str
+
+
+Said = tuple[Severity, str]
+
+
+def tool_changes(old: Manifest, new: Manifest) -> Iterator[Said]:
+    """Everything in which two manifests of one tool differ, but for when they were pinned."""
+    yield from _hints(old, new)
+    yield from _sinks(old.sinks, new.sinks)
+    yield from _risk(old, new)
+    yield from _lists(old, new)
+    yield from _definition(old.definition, new.definition)
+    for name, a, b in (
+        ("version", old.version, new.version),
+        ("owner", old.owner, new.owner),
+        ("reviewer", old.reviewed_by or "nobody", new.reviewed_by or "nobody"),
+    ):
+        if a != b:
+            yield "note", f"{name} changed from {quoted(a)} to {quoted(b)}"
+    if old.cost != new.cost:
+        yield "note" if new.cost > old.cost else "attention", f"cost changed from {old.cost} to {new.cost}"
+
+
+def acts(manifest: Manifest) -> str:
+    """What a tool does by its annotations and sinks, such as `destroys, sends e-mail`."""
+    hints = manifest.annotations
+    base = "destroys" if hints.destructive else "only reads" if hints.read_only else "writes"
+    return ", ".join([base, *sorted({_FLOWS[s.kind] for s in manifest.sinks})])
+
+
+def quoted(value: str) -> str:
+    """A text between backticks, bounded, with what cannot be seen made visible."""
+    shown = visible(value).replace("`", "'")
+    return f"`{shown}`" if len(shown) <= _EXCERPT else f"`{shown[:_EXCERPT]}…`"
+
+
+def _ascii(name: str) -> str:
+    """A name, in which a letter of another script may pose as one of ours."""
+    shown = "".join(c if c.isascii() or c in "⟨⟩…" else f"⟨U+{ord(c):04X}⟩" for c in visible(name))
+    return quoted(shown)
+
+
+def _hints(old: Manifest, new: Manifest) -> Iterator[Said]:
+    a, b = old.annotations, new.annotations
+    if a.destructive != b.destructive:
+        yield "danger", "now destroys" if b.destructive else "no longer destroys, it is said"
+    if a.read_only != b.read_only:
+        # a milder word lets more calls pass, so it deserves the same look
+        yield "danger", "only reads from now on, it is said" if b.read_only else "now writes"
+    if a.open_world != b.open_world:
+        yield "danger", "now reaches the outside world" if b.open_world else "stays inside from now on, it is said"
+    if a.idempotent != b.idempotent:
+        yield "attention", f"twice is {'' if b.idempotent else 'no longer '}the same as once"
+
+
+def _sinks(old: list[SinkEntry], new: list[SinkEntry]) -> Iterator[Said]:
+    before, after = {(s.kind, s.argument) for s in old}, {(s.kind, s.argument) for s in new}
+    for kind, argument in sorted(after - before):
+        yield "danger", f"now {_FLOWS[kind]}{_with(argument)}"
+    for kind, argument in sorted(before - after):
+        yield "danger", f"is no longer said to {_plain(_FLOWS[kind])}{_with(argument)}"
+
+
+def _with(argument: str) -> str:
+    return f" (argument {_ascii(argument)})" if argument else ""
+
+
+def _plain(flow: str) -> str:
+    verb, _, rest = flow.partition(" ")
+    return f"{verb.removesuffix('s')} {rest}"
+
+
+def _risk(old: Manifest, new: Manifest) -> Iterator[Said]:
+    if old.risk != new.risk:
+        lowered = _RISKS.index(new.risk) < _RISKS.index(old.risk)
+        way = "lowered" if lowered else "raised"
+        yield "danger" if lowered else "note", f"risk {way} from {old.risk} to {new.risk}"
+    if old.definition_check != new.definition_check:
+        looser = _CHECKS.index(new.definition_check) < _CHECKS.index(old.definition_check)
+        way = "loosened" if looser else "tightened"
+        words = f"definition check {way} from {old.definition_check} to {new.definition_check}"
+        yield "danger" if looser else "note", words
+
+
+def _lists(old: Manifest, new: Manifest) -> Iterator[Said]:
+    for what, a, b in (("permission", old.permissions, new.permissions), ("label", old.labels, new.labels)):
+        for item in sorted(set(a) - set(b)):
+            yield "danger", f"{what} {quoted(item)} dropped"
+        for item in sorted(set(b) - set(a)):
+            yield "note", f"{what} {quoted(item)} added"
+
+
+def _definition(old: Mapping[str, Json], new: Mapping[str, Json]) -> Iterator[Said]:
+    yield from _schema(_object(old.get("inputSchema")), _object(new.get("inputSchema")))
+    for name in sorted({*old, *new} - {"name", "inputSchema"}):
+        if not _same(old.get(name), new.get(name)) or (name in old) != (name in new):
+            yield "attention", _changed(quoted(name) if name not in _KNOWN else name, old.get(name), new.get(name))
+
+
+_KNOWN = frozenset({"description", "title", "annotations", "outputSchema", "icons", "execution"})
+
+
+def _schema(old: Mapping[str, Json], new: Mapping[str, Json]) -> Iterator[Said]:
+    if _same(old, new):
+        return
+    said: list[Said] = []
+    if is_open(old) != is_open(new):
+        opened = is_open(new)
+        said.append(
+            ("danger", "schema opened: takes undeclared arguments now") if opened else ("note", "schema closed")
+        )
+    a, b = _object(old.get("properties")), _object(new.get("properties"))
+    wanted, needs = set(_list(old.get("required"))), set(_list(new.get("required")))
+    for name in sorted(set(b) - set(a)):
+        asks = "needs" if name in needs else "asks for"
+        said.append(("danger", f"{asks} a new argument {_ascii(name)}"))
+    said += [("attention", f"argument {_ascii(name)} is gone") for name in sorted(set(a) - set(b))]
+    for name in sorted(set(a) & set(b)):
+        said += _argument(name, a[name], b[name])
+        if (name in wanted) != (name in needs):
+            word = "is needed now" if name in needs else "is no longer needed"
+            said.append(("attention", f"argument {_ascii(name)} {word}"))
+    rest = {"properties", "required", "additionalProperties", "unevaluatedProperties"}
+    others = sorted(k for k in {*old, *new} - rest if not _same(old.get(k), new.get(k)))
+    said += [("attention", _changed(f"schema {quoted(k)}", old.get(k), new.get(k))) for k in others]
+    yield from said or [("attention", "input schema changed")]
+
+
+def _argument(name: str, old: Json, new: Json) -> Iterator[Said]:
+    if _same(old, new):
+        return
+    a, b = _object(old), _object(new)
+    shape = [k for k in _SHAPE if not _same(a.get(k), b.get(k))]
+    for key in sorted({*a, *b}):
+        if not _same(a.get(key), b.get(key)):
+            what = _changed(
+                f"argument {_ascii(name)}: {key if key in _SHAPE else quoted(key)}", a.get(key), b.get(key)
+            )
+            yield "attention", what
+    if not shape and not {*a, *b}:  # `true` and `false` are schemas too
+        yield "attention", f"argument {_ascii(name)} changed"
+
+
+def _changed(what: str, old: Json, new: Json) -> str:
+    if old is None or new is None:
+        there, word = (new, "added") if old is None else (old, "removed")
+        return f"{what} {word}: {_excerpt(_text(there), 0)}"
+    a, b = _text(old), _text(new)
+    at = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+    return f"{what} changed from {_excerpt(a, at)} to {_excerpt(b, at)}"
+
+
+def _excerpt(text: str, at: int) -> str:
+    """As much of a text as is shown, from a little before `at`."""
+    start = max(0, at - 40) if len(text) > _EXCERPT else 0
+    part = text[start : start + _EXCERPT]
+    shown = visible(part).replace("`", "'")
+    return f"`{'…' if start else ''}{shown}{'…' if start + len(part) < len(text) else ''}`"
+
+
+def _text(value: Json) -> str:
+    if isinstance(value, str):
+        return value
+    try:
+        return canonical(value).decode()
+    except InvalidRequest:
+        return repr(value)
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Equal as JSON: `1` is not `true`."""
+    try:
+        return canonical(a) == canonical(b)
+    except InvalidRequest:
+        return False
+
+
+def _object(value: Json) -> Mapping[str, Json]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: Json) -> list[str]:
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
