@@ -43,7 +43,11 @@ class ArgumentContent:
         """
         limit = self._options
         value, depth = parse_object(
-            raw or b"{}", FIELD, max_bytes=limit.max_arguments_bytes, max_depth=limit.max_depth
+            raw or b"{}",
+            FIELD,
+            max_bytes=limit.max_arguments_bytes,
+            max_depth=limit.max_depth,
+            max_values=limit.max_values,
         )
         return ArgumentsFact(
             check=self._check(value, tool, size=len(raw), depth=depth),

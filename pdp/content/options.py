@@ -15,6 +15,9 @@ class ContentOptions(BaseModel):
     max_arguments_bytes: int = Field(
         default=MAX_BYTES, ge=2, le=4 * MAX_BYTES, description="Of a call's arguments; more is INVALID_ARGUMENT."
     )
+    max_values: int = Field(
+        default=16_384, ge=1, le=1_048_576, description="Members of all objects and arrays of a call together."
+    )
     max_depth: int = Field(default=MAX_DEPTH, ge=1, le=64, description="Of nesting in arguments.")
     compiled_schemas: int = Field(
         default=4096, ge=1, description="Schemas kept compiled; the least recently used go first."

@@ -17,6 +17,7 @@ from pdp.core.digest import INT64_MAX, INT64_MIN, Json
 from pdp.core.errors import InvalidRequest
 
 MAX_BYTES = 262_144
+ANY_NUMBER = 2**31
 MAX_DEPTH = 32  # the outermost object or array is depth 1
 _MAX_DIGITS = 20  # int64 needs 19 and a sign
 _ZERO = frozenset("-.0")
@@ -40,8 +41,12 @@ class Parsed:
     depth: int
 
 
-def parse(raw: bytes, field: str, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> Parsed:
-    """Parse one JSON value from UTF-8 bytes. Raises InvalidRequest naming `field`."""
+def parse(
+    raw: bytes, field: str, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH, max_values: int = ANY_NUMBER
+) -> Parsed:
+    """Parse one JSON value from UTF-8 bytes. Raises InvalidRequest naming `field`.
+
+    `max_values` bounds the members of all containers together: each is looked at."""
     if len(raw) > max_bytes:
         raise InvalidRequest(field, f"is {len(raw)} bytes; at most {max_bytes} are accepted")
     if raw.startswith(_BOM):
@@ -59,23 +64,23 @@ def parse(raw: bytes, field: str, *, max_bytes: int = MAX_BYTES, max_depth: int 
     except RecursionError:
         raise InvalidRequest(field, _too_deep(max_depth)) from None
     # raw surrogates are no UTF-8, so a lone one can only come from an escape
-    depth = _inspect(value, field, max_depth, escapes="\\u" in text)
+    depth = _inspect(value, field, max_depth, max_values, escapes="\\u" in text)
     return Parsed(value, depth)
 
 
 def parse_object(
-    raw: bytes, field: str, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH
+    raw: bytes, field: str, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH, max_values: int = ANY_NUMBER
 ) -> tuple[Mapping[str, Json], int]:
     """Parse one JSON object; returns it with its depth. Raises InvalidRequest naming `field`."""
-    parsed = parse(raw, field, max_bytes=max_bytes, max_depth=max_depth)
+    parsed = parse(raw, field, max_bytes=max_bytes, max_depth=max_depth, max_values=max_values)
     if not isinstance(parsed.value, dict):
         raise InvalidRequest(field, "is not a JSON object; send an object, `{}` when there is nothing")
     return parsed.value, parsed.depth
 
 
-def _inspect(root: object, field: str, max_depth: int, *, escapes: bool) -> int:
+def _inspect(root: object, field: str, max_depth: int, max_values: int, *, escapes: bool) -> int:
     """Look at every container and text once; returns the depth."""
-    deepest = 0
+    deepest = seen = 0
     pending: list[tuple[object, int]] = [(root, 0)]
     while pending:
         value, outside = pending.pop()
@@ -90,6 +95,9 @@ def _inspect(root: object, field: str, max_depth: int, *, escapes: bool) -> int:
                 raise InvalidRequest(field, _too_deep(max_depth))
             deepest = max(deepest, depth)
             members = value if isinstance(value, list) else (*value, *value.values())
+            seen += len(value)
+            if seen > max_values:
+                raise InvalidRequest(field, f"has more than {max_values} values; send less at once")
             pending.extend((item, depth) for item in members)
     return deepest
 

@@ -11,7 +11,7 @@ from pdp.core.facts import NS, Facts
 from pdp.core.outcome import Hidden, Outcome
 from pdp.core.request import Caller, ListAsk
 from pdp.ports import Clock, RecordRef
-from pdp.service.decide import Terms
+from pdp.service.decide import PIN_NS, Terms
 from pdp.service.entrance import require_server
 from pdp.service.establish import Establish
 from pdp.service.evaluate import evaluate
@@ -35,17 +35,19 @@ class Filter:
     async def __call__(self, ask: ListAsk, caller: Caller) -> tuple[ListAnswer, RecordRef]:
         """Filter one list; recorded like any answer. Raises Forbidden, InvalidRequest, Overloaded, Unavailable."""
         require_server(caller, ask.server)
-        at = self.clock.now_ns()
-        self.kills.check(caller, at)
-        snapshot = self.state.snapshot()
-        identity = await self.establish.identity(ask.credential, caller, ask.server, snapshot.registry, at)
+        while True:
+            at, snapshot = self.clock.now_ns(), self.state.snapshot()
+            self.kills.check(caller, at)
+            identity = await self.establish.identity(ask.credential, caller, ask.server, snapshot.registry, at)
+            # fetching keys may have taken long: what was pinned is then history
+            if self.clock.now_ns() - at <= PIN_NS and self.state.switches is snapshot.switches:
+                break
         facts = self.establish.list(ask, caller, identity, snapshot, at)
         found = await evaluate(snapshot.policy, facts, at)
         self.kills.note(caller, found.outcome, at)
         answer = self._answer(facts, found.outcome, snapshot, at)
         subject = self.establish.subject_index(caller, identity)
-        ref = await self.recorder.list(ListRecording(ask, caller, facts, found, snapshot, at, subject), answer)
-        return answer, ref
+        return await self.recorder.list(ListRecording(ask, caller, facts, found, snapshot, at, subject), answer)
 
     def _answer(self, facts: Facts, outcome: Outcome, snapshot: Snapshot, at_ns: int) -> ListAnswer:
         tools: list[tuple[str, dict[str, Json]]] = []
