@@ -15,13 +15,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pdp.cli.scan import scan_command
 from pdp.cli.versions import before_signing, diff, quarantine, restore, withdraw
 from pdp.cli.watch import watch
-from pdp.core.patterns import hidden_in
 from pdp.content.validate import Compiled, SchemaError
 from pdp.core.digest import Json
 from pdp.core.errors import ConfigurationFault
 from pdp.core.facts import NS
+from pdp.core.patterns import hidden_in
 from pdp.core.schema import is_open
 from pdp.registry import keys as signing_keys
 from pdp.registry.documents import SetIndex
@@ -47,6 +48,7 @@ def tools() -> None:
     \b
     pdp tools keygen alice --out keys            (each signer once)
     pdp tools pin ... --out registry/acme        (read a live server, write a draft)
+    pdp tools scan registry/acme                 (look for poison; what is grave keeps it from being signed)
     pdp tools sign registry/acme --key keys/alice.pem     (the author)
     pdp tools sign registry/acme --key keys/bob.pem       (the reviewer)
     pdp tools verify registry/acme --key author:keys/alice.pub.pem --key reviewer:keys/bob.pub.pem
@@ -55,6 +57,9 @@ def tools() -> None:
 
 for _command in (diff, quarantine, restore, watch, withdraw):
     tools.add_command(_command)
+
+
+tools.add_command(scan_command)
 
 
 @tools.command()
@@ -280,6 +285,8 @@ def _show_signing(signing: Signing) -> None:
         for entry in document.tools:
             table.add_row(escape(entry.server), escape(entry.name), entry.state, entry.manifest_sha256[:16])
         Console().print(table)
+    for one, reason in signing.scanned.accepted if signing.scanned is not None else ():
+        click.echo(f"accepted finding {one.id} ({one.code}) of {one.server}/{one.tool}: {reason}")
 
 
 def _report_json(report: Report) -> Json:

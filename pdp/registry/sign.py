@@ -5,7 +5,7 @@ The first signature fixes the dates; whoever signs next signs the same bytes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,12 @@ from pdp.core.digest import sha256_hex
 from pdp.core.errors import RegistryFault
 from pdp.registry import documents, dsse, files
 from pdp.registry.documents import WAIVERS_SCHEMA, SetIndex, ToolEntry, WaiverSet
-from pdp.registry.draft import load_draft, load_envelope, of_index, write_file
+from pdp.registry.draft import Draft, load_draft, load_envelope, of_index, write_file
 from pdp.registry.keys import SignerKey
 from pdp.registry.manifest import MAX_BYTES, Manifest, decode, first_problem
 from pdp.registry.review import load_yaml
+from pdp.registry.scan import accept
+from pdp.registry.scan.scan import ScannedTool, scan
 from pdp.registry.times import render
 
 WAIVERS_DRAFT = "waivers.yaml"
@@ -40,13 +42,17 @@ class Signing:
     document: SetIndex | WaiverSet
     signatures: int
     outcome: str  # "begun" (first signature) | "added" | "already" (this key had signed)
+    scanned: accept.Review | None = (
+        None  # what a scan found in the set, and what of it is accepted; waivers have none
+    )
 
 
 def sign_set(folder: Path, key: Ed25519PrivateKey, term: Term, *, renew: bool = False) -> Signing:
     """Sign the draft in `folder`, or add a signature to `set.dsse.json` when it already holds the same content.
 
     `renew` begins anew with the next serial and fresh dates. Raises RegistryFault: nothing to sign, a manifest
-    that is not what the index names (nobody signs what cannot be read), an index out of date.
+    that is not what the index names (nobody signs what cannot be read), an index out of date, a finding of
+    severity high that `accepted.yaml` does not name (`sign.findings`).
     """
     draft, envelope = load_draft(folder), load_envelope(folder, files.SET_FILE)
     current = documents.decode(envelope.payload, SetIndex, "set") if envelope is not None else None
@@ -57,15 +63,15 @@ def sign_set(folder: Path, key: Ed25519PrivateKey, term: Term, *, renew: bool = 
         wanted = of_index(current)
     if wanted is None:  # pragma: no cover - one of the two is there
         raise RegistryFault("sign.nothing", "There is nothing to sign.")
-    for entry in wanted.tools:
-        load_manifest(folder, entry, wanted.tenant)
+    scanned = accept.review(scan(scanned_tools(folder, wanted)), accept.load(folder))
+    accept.refuse_open(scanned)
     if current is not None and envelope is not None and not renew and wanted == of_index(current):
-        return _add(folder / files.SET_FILE, envelope, current, key, term)
+        return replace(_add(folder / files.SET_FILE, envelope, current, key, term), scanned=scanned)
     if current is not None:
         _next_serial(wanted.serial, current.serial, renew=renew)
         wanted = wanted.model_copy(update={"serial": max(wanted.serial, current.serial + 1)})
     index = wanted.dated(term.at_ns, term.at_ns + term.lifetime_ns)
-    return _begin(folder / files.SET_FILE, dsse.SET_TYPE, index, key)
+    return replace(_begin(folder / files.SET_FILE, dsse.SET_TYPE, index, key), scanned=scanned)
 
 
 def sign_waivers(folder: Path, key: Ed25519PrivateKey, term: Term, *, renew: bool = False) -> Signing:
@@ -78,6 +84,13 @@ def sign_waivers(folder: Path, key: Ed25519PrivateKey, term: Term, *, renew: boo
     if current is not None and envelope is not None and not renew and current.waivers == made.waivers:
         return _add(folder / files.WAIVERS_FILE, envelope, current, key, term)
     return _begin(folder / files.WAIVERS_FILE, dsse.WAIVERS_TYPE, made, key)
+
+
+def scanned_tools(folder: Path, wanted: Draft) -> tuple[ScannedTool, ...]:
+    """What a scan of a set looks at: every tool but withdrawn ones, which cannot be called. All manifests are read:
+    nobody signs what cannot be read. Raises RegistryFault (`tool.*`)."""
+    held = [(entry, load_manifest(folder, entry, wanted.tenant)) for entry in wanted.tools]
+    return tuple(ScannedTool(e.server, m.definition) for e, m in held if e.state != "withdrawn")
 
 
 def load_manifest(folder: Path, entry: ToolEntry, tenant: str) -> Manifest:

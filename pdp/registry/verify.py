@@ -16,6 +16,8 @@ from pdp.registry.documents import SetIndex, WaiverSet
 from pdp.registry.draft import load_draft, of_index
 from pdp.registry.keys import KeySet
 from pdp.registry.manifest import Manifest
+from pdp.registry.scan import accept
+from pdp.registry.scan.scan import ScannedTool, scan
 from pdp.registry.sign import load_manifest
 from pdp.registry.tenant import SKEW_NS
 
@@ -76,6 +78,7 @@ def verify_folder(folder: Path, keys: KeySet, at_ns: int, *, floor: int = 0) -> 
                 RegistryFault("registry.rollback", f"its serial is below {floor}, which was loaded before; pin anew"),
             )
         _tools(folder, report.index, report)
+        _findings(folder, report)
         _leftovers(folder, report.index, report)
     if (folder / files.WAIVERS_FILE).exists():
         report.waivers = _document((folder, files.WAIVERS_FILE), dsse.WAIVERS_TYPE, WaiverSet, keys, report)
@@ -130,6 +133,28 @@ def _tools(folder: Path, index: SetIndex, report: Report) -> None:
             code = fault.code
             report.add(where, fault)
         report.tools.append(ToolLine(entry.server, entry.name, entry.state, code, manifest))
+
+
+def _findings(folder: Path, report: Report) -> None:
+    """Notes, not problems: a set that was signed counts; its findings were accepted, or are newer than the rules."""
+    tools = [
+        ScannedTool(line.server, line.manifest.definition)
+        for line in report.tools
+        if line.manifest is not None and line.state != "withdrawn"
+    ]
+    try:
+        held = accept.review(scan(tools), accept.load(folder))
+    except RegistryFault as fault:
+        report.add(accept.FILE, fault)
+        return
+    for one, reason in held.accepted:
+        report.notes.append(f"finding {one.id} ({one.code}) of {one.server}/{one.tool} is accepted: {reason}")
+    for one in held.blocking:
+        report.notes.append(
+            f"finding {one.id} ({one.code}) of {one.server}/{one.tool} is open: the set cannot be signed anew"
+        )
+    if held.stale:
+        report.notes.append(f"{len(held.stale)} acceptances in {accept.FILE} are about findings that are no more")
 
 
 def _leftovers(folder: Path, index: SetIndex, report: Report) -> None:

@@ -100,7 +100,9 @@ def accept(folder: Path, found: Sequence[Finding], ids: Sequence[str], reason: s
     try:
         made = [Accepted(id=one, reason=reason, what=_what(known[one])) for one in dict.fromkeys(ids)]
     except ValidationError as error:
-        raise RegistryFault("accepted.malformed", f"--reason: {first_problem(error)}; say why it is harmless") from None
+        raise RegistryFault(
+            "accepted.malformed", f"--reason: {first_problem(error)}; say why it is harmless"
+        ) from None
     result = Acceptances(accepted=sorted([*kept, *made], key=lambda entry: entry.id))
     text = yaml.safe_dump(result.model_dump(), sort_keys=False, allow_unicode=False, width=100)
     write_file(folder / FILE, (_HEAD + text).encode())

@@ -14,24 +14,20 @@ import unicodedata
 from collections.abc import Iterator
 from urllib.parse import unquote
 
-# Cyrillic, Greek, Armenian, Cherokee and Latin letters that are drawn like a Latin one. Ours, from the letters'
-# shapes; NFKC takes care of fullwidth and mathematical alphabets.
-_LOOKALIKES = {
-    "a": "аɑα", "b": "Ьᖯƅ", "c": "сϲᴄ", "d": "ԁɗ", "e": "еєҽ℮", "f": "ſƒ", "g": "ɡցɢ", "h": "һհн", "i": "іıɩιӏ",
-    "j": "јϳ", "k": "кκᴋ", "l": "ⅼ", "m": "мᴍ", "n": "ոпηɴ", "o": "оοօσο", "p": "рρ", "q": "ԛգ", "r": "гᴦɾ",
-    "s": "ѕꜱ", "t": "тτᴛ", "u": "υսᴜ", "v": "νѵᴠ", "w": "ԝшωѡᴡ", "x": "хχ×", "y": "уүγʏ", "z": "ᴢʐ",
-}  # fmt: skip
-_FOLDED = {ord(char): latin for latin, chars in _LOOKALIKES.items() for char in chars if len(char) == 1}
-_CAPITALS = {"А": "a", "В": "b", "С": "c", "Е": "e", "Н": "h", "І": "i", "Ј": "j", "К": "k", "М": "m", "О": "o", "Р": "p",
-             "Ѕ": "s", "Т": "t", "У": "y", "Х": "x", "Α": "a", "Β": "b", "Ε": "e", "Ζ": "z", "Η": "h", "Ι": "i", "Κ": "k",
-             "Μ": "m", "Ν": "n", "Ο": "o", "Ρ": "p", "Τ": "t", "Υ": "y", "Χ": "x"}  # fmt: skip
-_FOLDED.update({ord(char): latin for char, latin in _CAPITALS.items()})
+from pdp.registry.scan.rules import LOOKALIKES
+
+_FOLDED = {ord(char): latin for latin, chars in LOOKALIKES.items() for char in chars}
 _DROPPED = dict.fromkeys(
-    [0xAD, 0x34F, 0x61C, 0x115F, 0x1160, 0x180E, 0x3164, 0xFEFF, 0xFFA0, *range(0x200B, 0x2010), *range(0x202A, 0x202F),
-     *range(0x2060, 0x2070), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0), *range(0x9), *range(0xE, 0x20)]
+    code
+    for first, last in (
+        (0x0, 0x8), (0xE, 0x1F), (0xAD, 0xAD), (0x34F, 0x34F), (0x61C, 0x61C), (0x115F, 0x1160), (0x180E, 0x180E),
+        (0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x206F), (0x3164, 0x3164), (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF),
+        (0xFFA0, 0xFFA0), (0xE0100, 0xE01EF),
+    )
+    for code in range(first, last + 1)
 )  # fmt: skip
 _TAGS = {0xE0000 + code: chr(code) for code in range(0x20, 0x7F)}
-_MARKUP = {ord(char): " " for char in '*_#>|~"`“”«»\\{}'} | {ord(char): None for char in "'’‘"}
+_MARKUP = {ord(char): " " for char in '*_#>|~"`“”«»\\{}'} | {ord(char): None for char in "'\u2019\u2018"}
 _SPACES = re.compile(r"\s+")
 _BLOB = re.compile(r"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/_-]{24,4096}={0,2}(?![A-Za-z0-9+/=_-])")
 _ENTITY = re.compile(r"&(?:#\d{2,7}|#x[0-9A-Fa-f]{2,6});")

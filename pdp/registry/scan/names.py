@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from pdp.registry.scan.finding import Rule
 from pdp.registry.scan.fold import letters
+from pdp.registry.scan.rules import words as word_list
 
 _ONE = "Rename it, or keep the two servers in different sets."
 COLLISION = Rule("name.collision", "medium", f"Another server has a tool of this very name. {_ONE}")
@@ -19,11 +20,7 @@ COPIED = Rule("description.copied", "high", f"Another server's tool is described
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@-]{1,128}\Z")
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+")
-_FILLERS = frozenset(
-    "a the an my our your this that all new old copy alt alternative official original real actual true secure secured "
-    "safe trusted verified enhanced improved better best pro plus premium fast faster quick smart auto advanced updated "
-    "latest next legacy tool function fn v ver version ex ext x stored local".split()
-)
+_FILLERS = word_list("fillers")
 _SIMILAR = (("rn", "m"), ("vv", "w"), ("cl", "d"), ("0", "o"), ("1", "l"), ("i", "l"), ("5", "s"), ("3", "e"))
 _COPIED_CHARS = 40
 _SENTENCE = re.compile(r"[.!?](?:\s|$)|\n\s*\n")

@@ -24,7 +24,8 @@ _NAME = r"[A-Za-z][A-Za-z0-9]{0,40}(?:[_-][A-Za-z0-9]{1,40}){1,8}"
 _WORD = re.compile(rf"(?<![A-Za-z0-9_./-]){_NAME}(?![A-Za-z0-9_/-])")
 _TOOL = re.compile(
     rf"(?:tool|function) [`'\"(]{{0,3}}({_NAME})[`'\")]{{0,3}}(?![A-Za-z0-9_])|"
-    rf"(?:[Uu]s(?:e|ing)|[Cc]all(?:ing)?|[Ii]nvok(?:e|ing)|[Rr]un|[Ee]xecute|the|of) (?:the )?[`'\"(]{{0,3}}({_NAME})[`'\")]{{0,3}} (?:tool|function)\b"
+    rf"(?:[Uu]s(?:e|ing)|[Cc]all(?:ing)?|[Ii]nvok(?:e|ing)|[Rr]un|[Ee]xecute|the|of) (?:the )?[`'\"(]{{0,3}}({_NAME})"
+    r"[`'\")]{0,3} (?:tool|function)\b"
 )
 
 
@@ -48,7 +49,12 @@ class References:
         own_words = _properties(definition)
         for match in _TOOL.finditer(text):
             name = match[1] or match[2]
-            if name != own and name not in self._servers and name not in own_words and ("_" in name or name.islower()):
+            if (
+                name != own
+                and name not in self._servers
+                and name not in own_words
+                and ("_" in name or name.islower())
+            ):
                 found.setdefault(UNKNOWN.code, (UNKNOWN, excerpt_of(text, match.start(), match.end())))
         yield from found.values()
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from pdp import __version__
 from pdp.core.digest import Json
 from pdp.registry.scan.accept import Review
@@ -63,7 +61,11 @@ def _result(one: Finding, index: int, artifact: str, reasons: dict[str, str]) ->
                     "region": {"startLine": 1},
                 },
                 "logicalLocations": [
-                    {"name": one.tool, "fullyQualifiedName": f"{one.server}/{one.tool}{one.pointer}", "kind": "function"}
+                    {
+                        "name": one.tool,
+                        "fullyQualifiedName": f"{one.server}/{one.tool}{one.pointer}",
+                        "kind": "function",
+                    }
                 ],
             }
         ],

@@ -18,14 +18,18 @@ from pdp.registry.scan.phrases import TOGETHER, instructions, together
 from pdp.registry.scan.references import References
 from pdp.registry.scan.texts import MAX_CHARS, MAX_TEXTS, Role, Text, texts_of
 
-LIMIT = Rule("scan.limit", "high", "Too much text to scan whole; what is not scanned is not trusted. Have it shortened.")
-ENCODED = Rule("encoded.text", "medium", "Text spelled another way (base64, escapes, letters apart); read it decoded.")
+LIMIT = Rule(
+    "scan.limit", "high", "Too much text to scan whole; what is not scanned is not trusted. Have it shortened."
+)
+ENCODED = Rule(
+    "encoded.text", "medium", "Text spelled another way (base64, escapes, letters apart); read it decoded."
+)
 _ENCODED_HELP = " It stands there in another spelling (base64, escapes, letters apart)."
 
 _PROSE: frozenset[Role] = frozenset({"description", "title", "value", "property"})
-_SECRET_WORD = re.compile(
-    r"\b(?:credentials?|passwords?|api keys?|private keys?|ssh|secret keys?|access tokens?)\b"
-)
+_SIGNS = {"path.sensitive": "path", "path.configuration": "path", "address.mail": "address_word"}
+_SHORTEST = 3  # of a text that could say anything
+_SECRET_WORD = re.compile(r"\b(?:credentials?|passwords?|api keys?|private keys?|ssh|secret keys?|access tokens?)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +56,15 @@ def scan(tools: Sequence[ScannedTool]) -> tuple[Finding, ...]:
 def _across(tools: Sequence[ScannedTool]) -> Iterator[Finding]:
     for (server, name), rule, other in names.clashes([(tool.server, tool.name) for tool in tools]):
         yield finding(rule, Place(server, name, "/name"), name, visible(f"{name}, like {other}" if other else name))
-    texts = {(tool.server, tool.name): text for tool in tools if isinstance(text := tool.definition.get("description"), str)}
+    texts = {
+        (tool.server, tool.name): text
+        for tool in tools
+        if isinstance(text := tool.definition.get("description"), str)
+    }
     for (server, name), other in names.copies(texts):
-        yield finding(names.COPIED, Place(server, name, "/description"), texts[server, name], visible(f"like {other}"))
+        yield finding(
+            names.COPIED, Place(server, name, "/description"), texts[server, name], visible(f"like {other}")
+        )
 
 
 def _of_tool(tool: ScannedTool, known: References) -> Iterator[Finding]:
@@ -93,17 +103,12 @@ def _of_text(text: Text, tool: ScannedTool, known: References) -> Iterator[tuple
 def _readings(value: str, text: Text, tool: ScannedTool, known: References) -> Iterator[tuple[Rule, str]]:
     """What one reading of a text says."""
     bare, folded = letters(value), phrase(value)
-    signs: set[str] = set()
-    for rule, excerpt in addresses(bare):
-        signs.add({"path.sensitive": "path", "path.configuration": "path", "address.mail": "address_word"}.get(rule.code, ""))
-        yield rule, excerpt
-    yield from markers(bare)
-    if text.role not in _PROSE or len(folded) < 3:
+    found = [*addresses(bare), *markers(bare)]
+    signs = {_SIGNS.get(rule.code, "") for rule, _ in found}
+    yield from found
+    if text.role not in _PROSE or len(folded) < _SHORTEST:
         return
-    if (said := behaviour.asks(folded)) is not None:
-        yield behaviour.PROBE_TEXT, said
-    if (offer := behaviour.contradicts_itself(folded)) is not None:
-        yield behaviour.SAYS_READ, offer
+    yield from _statements(folded)
     for phrases, excerpt in instructions(folded):
         signs.add(phrases.sign)
         yield phrases.rule, excerpt
@@ -112,7 +117,14 @@ def _readings(value: str, text: Text, tool: ScannedTool, known: References) -> I
         yield rule, excerpt
     for sentence in sentences(value):
         yield from meetings(phrase(sentence), of_property=bool(text.subject))
-    if _SECRET_WORD.search(folded):
-        signs.add("secret_word")
+    signs.add("secret_word" if _SECRET_WORD.search(folded) else "")
     if together(frozenset(signs - {""})):
         yield TOGETHER, ", ".join(sorted(signs - {""}))
+
+
+def _statements(folded: str) -> Iterator[tuple[Rule, str]]:
+    """What a text says of its tool's behaviour and parameters."""
+    if (said := behaviour.asks(folded)) is not None:
+        yield behaviour.PROBE_TEXT, said
+    if (offer := behaviour.contradicts_itself(folded)) is not None:
+        yield behaviour.SAYS_READ, offer

@@ -58,6 +58,15 @@ def verify(home: Path, *more: Any) -> Result:
     return run("verify", home / "set", "--key", f"author:{author}", "--key", f"reviewer:{reviewer}", *more)
 
 
+def accept(home: Path) -> list[str]:
+    """Accept what the scan finds in the bench's server, which has a hidden character on purpose."""
+    found = json.loads(run("scan", home / "set", "--json").output)["findings"]
+    ids = [one["id"] for one in found if one["severity"] == "high"]
+    args = [part for one in ids for part in ("--accept", one)]
+    assert run("scan", home / "set", *args, "--reason", "hidden on purpose").exit_code == 0
+    return ids
+
+
 def test_from_pin_to_verified(home: Path) -> None:
     pinned = pin(home, "--json")
     assert pinned.exit_code == 0, pinned.output
@@ -68,7 +77,12 @@ def test_from_pin_to_verified(home: Path) -> None:
     assert by_name["bad"]["risk"] == "critical"
     assert by_name["read"]["warnings"] == ["open schema", "hidden characters: zero_width"]
     assert by_name["bad"]["warnings"][0] == "schema does not compile: every call will be denied"
-    assert run("sign", home / "set", "--key", home / "keys/alice.pem", "--expires", "12h").exit_code == 0
+    refused = run("sign", home / "set", "--key", home / "keys/alice.pem", "--expires", "12h")
+    assert getattr(refused.exception, "code", None) == "sign.findings"
+    (accepted,) = accept(home)
+    signed = run("sign", home / "set", "--key", home / "keys/alice.pem", "--expires", "12h")
+    assert signed.exit_code == 0
+    assert f"accepted finding {accepted} (hidden.zero_width) of srv/read: hidden on purpose" in signed.output
     half = verify(home, "--json")
     assert half.exit_code == 10
     assert json.loads(half.output)["problems"][0]["code"] == "registry.unsigned"
@@ -78,10 +92,12 @@ def test_from_pin_to_verified(home: Path) -> None:
     whole = verify(home)
     assert whole.exit_code == 0
     assert "Everything verifies" in whole.output
+    assert accepted in whole.output
 
 
 def test_tables_are_for_people(home: Path) -> None:
     assert "not reviewed" in pin(home).output
+    accept(home)
     run("sign", home / "set", "--key", home / "keys/alice.pem")
     shown = verify(home)
     assert shown.exit_code == 10
@@ -90,6 +106,7 @@ def test_tables_are_for_people(home: Path) -> None:
 
 def test_waivers(home: Path) -> None:
     pin(home)
+    accept(home)
     for name in ("alice", "bob"):
         run("sign", home / "set", "--key", home / f"keys/{name}.pem")
     (home / "set/waivers.yaml").write_text(

@@ -1,0 +1,176 @@
+"""`pdp tools scan`: look for poison in tool definitions. Exit: 0 clean, 10 findings, 2 usage, 1 fault."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pdp.core.digest import Json
+from pdp.registry.live import HttpServer, StdioServer, read_tools
+from pdp.registry.scan import accept, folder
+from pdp.registry.scan.accept import Review
+from pdp.registry.scan.finding import SEVERITIES, Finding, Severity, visible
+from pdp.registry.scan.sarif import sarif
+from pdp.registry.scan.scan import ScannedTool, scan
+
+FINDINGS = 10
+_COLOURS: dict[Severity, str] = {"high": "red", "medium": "yellow", "low": "dim"}
+
+
+@click.command("scan")
+@click.argument("source", nargs=-1, type=click.UNPROCESSED)
+@click.option("--url", default=None, help="Streamable HTTP endpoint of a live server, instead of SOURCE.")
+@click.option("--stdio", is_flag=True, help="SOURCE is a command that speaks stdio; put it after `--`.")
+@click.option("--server", default="server", show_default=True, help="What to call a live server.")
+@click.option("--env", "env_names", multiple=True, help="Name of a variable to pass on to the command.")
+@click.option("--timeout", default=30.0, show_default=True, help="Seconds that a live server has to answer.")
+@click.option("--legacy", is_flag=True, help="Read the list as gateways with protocol versions before 2026 do.")
+@click.option("--accept", "ids", multiple=True, metavar="ID", help="Accept this finding of a folder; repeat.")
+@click.option("--reason", default=None, help="Why what is accepted is harmless; goes with --accept.")
+@click.option(
+    "--fail-on",
+    type=click.Choice(SEVERITIES),
+    default="high",
+    show_default=True,
+    help="Exit 10 when a finding at least this grave is not accepted.",
+)
+@click.option("--sarif", "as_sarif", is_flag=True, help="SARIF 2.1.0, for code-scanning views.")
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+def scan_command(
+    source: tuple[str, ...],
+    url: str | None,
+    stdio: bool,
+    server: str,
+    env_names: tuple[str, ...],
+    timeout: float,
+    legacy: bool,
+    ids: tuple[str, ...],
+    reason: str | None,
+    fail_on: Severity,
+    as_sarif: bool,
+    as_json: bool,
+) -> None:
+    """Look for poison in tool definitions, and accept what is harmless.
+
+    SOURCE is a registry folder (its newest set, draft or signed) or a JSON file with an answer to `tools/list`. A
+    finding of severity high keeps a folder from being signed until it is accepted by id with a reason.
+
+    \b
+    pdp tools scan registry/acme
+    pdp tools scan tools.json --sarif > tools.sarif
+    pdp tools scan --url https://mcp.example.com/mcp
+    pdp tools scan --stdio -- mcp-server-git
+    pdp tools scan registry/acme --accept 0123456789abcdef0123 --reason "names its own log file"
+    """
+    if url or stdio:
+        env = {name: os.environ[name] for name in env_names if name in os.environ}
+        found = _live(source, url, server, env, timeout=timeout, legacy=legacy)
+        path = None
+    else:
+        path = _path(source)
+        found = folder.folder_tools(path) if path.is_dir() else folder.file_tools(path)
+    findings = scan(found)
+    held = accept.review(findings, _acceptances(path, findings, ids, reason))
+    if as_sarif:
+        _print_json(sarif(held, path.name if path is not None else server))
+    elif as_json:
+        _print_json(_json(held, len(found)))
+    else:
+        _show(held, len(found))
+    sys.exit(FINDINGS if any(_at_least(one, fail_on) for one in held.open) else 0)
+
+
+def _path(source: tuple[str, ...]) -> Path:
+    if len(source) != 1:
+        raise click.UsageError("give one SOURCE (a registry folder or a JSON file), or --url, or --stdio -- COMMAND")
+    path = Path(source[0])
+    if not path.exists():
+        raise click.UsageError(f"SOURCE {source[0]!r} does not exist; a command goes after --stdio --")
+    return path
+
+
+def _live(
+    source: tuple[str, ...], url: str | None, server: str, env: dict[str, str], *, timeout: float, legacy: bool
+) -> tuple[ScannedTool, ...]:
+    if bool(url) == bool(source):
+        raise click.UsageError("give either --url URL or --stdio -- COMMAND ARGS...")
+    live = HttpServer(url) if url else StdioServer(source[0], source[1:], env)
+    return folder.definitions(server, asyncio.run(read_tools(live, timeout_seconds=timeout, legacy=legacy)))
+
+
+def _acceptances(
+    path: Path | None, findings: tuple[Finding, ...], ids: tuple[str, ...], reason: str | None
+) -> accept.Acceptances:
+    """What is accepted, with what is accepted now."""
+    if bool(ids) != (reason is not None):
+        raise click.UsageError("--accept ID and --reason TEXT go together: a reviewer says why")
+    if path is None or not path.is_dir():
+        if ids:
+            raise click.UsageError("--accept writes accepted.yaml into a registry folder; give the folder")
+        return accept.Acceptances()
+    return accept.accept(path, findings, ids, reason) if ids and reason is not None else accept.load(path)
+
+
+def _at_least(one: Finding, fail_on: Severity) -> bool:
+    return SEVERITIES.index(one.severity) <= SEVERITIES.index(fail_on)
+
+
+def _print_json(value: Json) -> None:
+    click.echo(json.dumps(value, indent=2, ensure_ascii=True))
+
+
+def _json(held: Review, tools: int) -> Json:
+    reasons = {one.id: reason for one, reason in held.accepted}
+    everything = sorted([*held.open, *(one for one, _ in held.accepted)])
+    return {
+        "tools": tools,
+        "open": {severity: sum(one.severity == severity for one in held.open) for severity in SEVERITIES},
+        "stale": list(held.stale),
+        "findings": [
+            {
+                "id": one.id,
+                "code": one.code,
+                "severity": one.severity,
+                "server": one.server,
+                "tool": one.tool,
+                "pointer": one.pointer,
+                "excerpt": one.excerpt,
+                "help": one.help,
+                "accepted": reasons.get(one.id),
+            }
+            for one in everything
+        ],
+    }
+
+
+def _show(held: Review, tools: int) -> None:
+    console = Console()
+    if held.open:
+        table = Table("severity", "tool", "where", "rule", "text", "id", title="open findings")
+        for one in sorted(held.open, key=lambda o: (SEVERITIES.index(o.severity), o)):
+            colour = _COLOURS[one.severity]
+            table.add_row(
+                f"[{colour}]{one.severity}[/{colour}]",
+                escape(visible(f"{one.server}/{one.tool}")),
+                escape(visible(one.pointer)),
+                one.code,
+                escape(one.excerpt),
+                one.id,
+            )
+        console.print(table)
+        for code, text in sorted({(one.code, one.help) for one in held.open}):
+            console.print(f"[bold]{code}[/bold]: {escape(text)}")
+    for one, reason in held.accepted:
+        console.print(f"Accepted {one.id} ({one.code}, {escape(visible(one.tool))}): {escape(visible(reason))}")
+    if held.stale:
+        console.print(f"{len(held.stale)} acceptances are about findings that are no more: {', '.join(held.stale)}")
+    counts = ", ".join(f"{sum(o.severity == s for o in held.open)} {s}" for s in SEVERITIES)
+    console.print(f"{tools} tools, open findings: {counts}; accepted: {len(held.accepted)}.")

@@ -1,0 +1,33 @@
+"""The tables of the scan, read once from `rules.toml`: patterns are data that reviewers read, not code."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from importlib import resources
+from typing import Any
+
+_TABLES: dict[str, Any] = tomllib.loads(
+    resources.files("pdp.registry.scan").joinpath("rules.toml").read_text("utf-8")
+)
+
+SETS: dict[str, str] = _TABLES["sets"]
+CONCEPTS: dict[str, str] = _TABLES["concepts"]
+SENTENCES: list[dict[str, Any]] = _TABLES["sentences"]
+PHRASES: list[dict[str, Any]] = _TABLES["phrases"]
+LOOKALIKES: dict[str, str] = _TABLES["lookalikes"]
+
+
+def shape(name: str) -> re.Pattern[str]:
+    """A compiled expression of `[shapes]`."""
+    return re.compile(_TABLES["shapes"][name])
+
+
+def phrase(name: str) -> str:
+    """An expression of `[shapes]` in the language of phrases."""
+    return str(_TABLES["shapes"][name])
+
+
+def words(name: str) -> frozenset[str]:
+    """A list of `[words]`."""
+    return frozenset(_TABLES["words"][name].split())
