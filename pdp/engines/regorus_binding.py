@@ -13,6 +13,7 @@ from importlib import metadata
 from typing import Protocol, cast
 
 from pdp.core.errors import ConfigurationFault
+from pdp.engines.regorus_builtins import EXTENSIONS
 
 DISTRIBUTION = "gordon-to-regorus"
 _RIVALS = ("celine-regorus", "regorus")  # install the same files with other, worse semantics
@@ -40,8 +41,11 @@ class RegorusEngine(Protocol):
 
 
 def new_engine() -> RegorusEngine:
-    """An empty engine, bound to the calling thread."""
-    return cast("RegorusEngine", importlib.import_module("regorus").Engine())
+    """An empty engine, bound to the calling thread, whose builtins answer as those of OPA."""
+    made = importlib.import_module("regorus").Engine()
+    for name, (arity, extension) in EXTENSIONS.items():
+        made.add_extension(name, arity, extension)
+    return cast("RegorusEngine", made)
 
 
 def version() -> str:

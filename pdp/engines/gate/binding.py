@@ -128,7 +128,7 @@ class Binding(Expressions, ABC):
             self.say(span_of(item), "checks.positive", "A check's status is not tested positively.", hint)
 
     def guards(self, node: Node, env: Env, context: Context) -> set[str]:
-        """References that a positive call shows to be numbers, or (with `~`) to match a pattern."""
+        """References that a positive call shows to be numbers, (`~`) to match a pattern, (`#`) to hold items."""
         name, body = kind(node)
         if name != "Call":
             return set()
@@ -136,6 +136,8 @@ class Binding(Expressions, ABC):
         params = body["params"]
         if called == "is_number" and len(params) == 1:
             return set(self._quietly(params[0], env, context))
+        if called in ("is_array", "is_object", "is_set") and len(params) == 1:
+            return {f"#{key}" for key in self._quietly(params[0], env, context)}
         if called == "regex.match" and len(params) == 2:
             return {f"~{key}" for key in self._quietly(params[1], env, context)}
         return set()

@@ -17,6 +17,7 @@ _CLOCK = "The instant is `input.time` (ns, rfc3339, date, weekday, minute_of_day
 _NETWORK = "Policy sees no network; what it needs must be a fact of the input or stand in data.org."
 _CRYPTO = "Tokens and signatures are verified before policy runs; read input.subject, input.agent, input.actors."
 _PATTERNS = "json.match_schema differs between engines; arguments are checked against the pinned schema already."
+_CALENDAR = "Engines count months and daylight saving differently; compare numbers of nanoseconds."
 _ALTERNATIVES = (
     ("time.now_ns", _CLOCK),
     ("http.", _NETWORK),
@@ -29,6 +30,19 @@ _ALTERNATIVES = (
     ("crypto.", _CRYPTO),
     ("json.match_schema", _PATTERNS),
     ("json.verify_schema", _PATTERNS),
+    ("bits.", "Say it with arithmetic or sets; some arguments end an OPA."),
+    ("ceil", "Engines round negative fractions differently; compare with < and >=."),
+    ("floor", "Engines round negative fractions differently; compare with < and >=."),
+    ("array.slice", "Engines differ on fractions; compare items by their index."),
+    ("regex.", "Only regex.match reads alike on every engine; cut text with split, replace and trim."),
+    ("json.", "Engines differ on paths and numbers; read fields by name, take keys away with object.remove."),
+    ("object.subset", "Engines differ on mixed kinds; write every x in a { x in b }."),
+    ("semver.is_valid", "Engines differ on a leading v; semver.compare refuses what is no version."),
+    ("time.add_date", _CALENDAR),
+    ("time.diff", _CALENDAR),
+    ("units.", "Engines differ on fractions; pass plain numbers."),
+    ("urlquery.", "Engines differ on what they escape; compare parts cut with split."),
+    ("base64url.decode", "Engines differ on padding; decode before the PDP is asked."),
     ("print", "Take the print out; `pdp policy test -v` shows what failed."),
     ("trace", "Take the trace out; `pdp policy test -v` shows what failed."),
     ("rego.", "Policy does not look at itself."),
@@ -36,6 +50,16 @@ _ALTERNATIVES = (
 )
 _UNICODE_CLASSES = re.compile(r"\\[dDwWsSbB]|\[\[:")
 _CLASSES = "Write `[0-9]` for \\d, `[A-Za-z0-9_]` for \\w, `[ \\t]` for \\s: engines differ on other alphabets."
+_PLAIN = (
+    "Use literals, `.`, `[a-z]`, `( )`, `|`, `* + ? {1,9}`, `^ $`; escape with a backslash what is meant as such."
+)
+# what every engine reads alike; the rest is refused, whether or not one of them would take it
+_ESCAPE = r"\\[.^$*+?()\[\]{}|\\/nrt-]"
+_SET = rf"\[\^?(?:[^\\\[\]&~]|{_ESCAPE}|&(?!&)|~(?!~))+\]"
+_ATOM = rf"(?:[^\\\[\](){{}}*+?]|{_ESCAPE}|\\[Az]|{_SET}|\((?:\?:|\?[ims]+[:)])?|\))"
+_REPEAT = r"(?:[*+?]|\{[0-9]{1,3}(?:,[0-9]{0,3})?\})\??"
+_REGEX = re.compile(rf"(?:{_ATOM}(?:{_REPEAT})?)*")
+_GLOB = re.compile(r"(?:[^\\\[\]{}?]|\[!?[^\\\[\]!^]+\]|\{[^\\\[\]{}?]+\})*")
 _VERB = re.compile(r"%(.?)")
 
 
@@ -74,8 +98,13 @@ class Builtins:
 
     def traps(self, unit: Unit, name: str, params: list[Node]) -> Iterator[Finding]:
         """Calls that engines answer differently."""
-        if name in ("regex.match", "regex.replace", "regex.split"):
-            yield from _pattern(unit, params, 1 if name == "regex.replace" else 0)
+        if len(params) < self.declarations[name].arity:
+            return  # refused for that
+        if name == "regex.match":
+            yield from _pattern(unit, params)
+        elif name == "json.remove":
+            message = "json.remove may be called in tests only: engines differ on paths that lead nowhere."
+            yield unit.finding(span_of(params[1]), "builtin.tests", message, "Take keys away with object.remove.")
         elif name == "glob.match":
             yield from _glob(unit, params)
         elif name == "sprintf":
@@ -96,11 +125,8 @@ def _value(declared: Mapping[str, Any]) -> Value:
     return Unknown()
 
 
-def _pattern(unit: Unit, params: list[Node], at: int) -> Iterator[Finding]:
-    if at >= len(params):
-        return
-    text = string(params[at])
-    span = span_of(params[at])
+def _pattern(unit: Unit, params: list[Node]) -> Iterator[Finding]:
+    text, span = string(params[0]), span_of(params[0])
     if text is None:
         hint = "Write the pattern as a literal, one rule per pattern; plain names are better compared with == or in."
         yield unit.finding(span, "builtin.pattern", "The pattern of a regex must be written out.", hint)
@@ -108,22 +134,25 @@ def _pattern(unit: Unit, params: list[Node], at: int) -> Iterator[Finding]:
         yield unit.finding(
             span, "builtin.pattern", "The pattern uses a class that engines read differently.", _CLASSES
         )
+    elif not _REGEX.fullmatch(text) or "--" in text:
+        yield unit.finding(span, "builtin.pattern", "Engines may read this pattern differently.", _PLAIN)
 
 
 def _glob(unit: Unit, params: list[Node]) -> Iterator[Finding]:
-    if len(params) < 2:
-        return
     name, body = kind(params[1])
     fine = name == "Null" or (name == "Array" and all(string(i) in (".", "/", "-") for i in body["items"]))
     if not fine:
         message = "Delimiters of glob.match other than `.`, `/` and `-` match too much on one engine."
         hint = 'For names with colons compare segments: split(name, ":") and == on each.'
         yield unit.finding(span_of(params[1]), "builtin.glob", message, hint)
+    pattern = string(params[0])
+    if pattern is None or not _GLOB.fullmatch(pattern):
+        message = "The pattern of glob.match must be written out, without `?`, `[^` and backslashes."
+        hint = 'Use *, **, {a,b} and [a-z], one rule per pattern; or compare segments: split(name, "/").'
+        yield unit.finding(span_of(params[0]), "builtin.glob", message, hint)
 
 
 def _format(unit: Unit, params: list[Node]) -> Iterator[Finding]:
-    if len(params) < 2:
-        return
     text = string(params[0])
     name, body = kind(params[1])
     verbs = [v for v in _VERB.findall(text or "") if v != "%"]

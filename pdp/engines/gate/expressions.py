@@ -22,13 +22,14 @@ from pdp.engines.gate.value import (
     holds_object,
     is_collection,
     is_number,
+    may_be_text,
     options,
     taint,
 )
 
 _ORDERED = frozenset({"Lt", "Le", "Gt", "Ge"})
-_COPIES = frozenset({"min", "max", "sort", "array.reverse", "array.slice"})  # give back what they were given
-_ABSENCE = frozenset({"object.get", "object.subset", "is_null", "type_name"})
+_COPIES = frozenset({"min", "max", "sort", "array.reverse"})  # give back what they were given
+_ABSENCE = frozenset({"object.get", "is_null", "type_name"})
 _INSPECTS = frozenset({"count", "type_name"})  # look at no field
 _STATUS_HINT = 'Test it positively: `input.subject.status == "ok"`; every other status, known or new, must fail.'
 _LITERAL_TYPES = {"String": "string", "RawString": "string", "Number": "number", "Bool": "boolean", "Null": "null"}
@@ -234,11 +235,22 @@ class Expressions(References):
         if name != "sprintf" and any(_is_check(value) for value in values):
             self.say(span, "checks.positive", "A check's status is not tested positively.", _STATUS_HINT)
         guards = {guard.removeprefix("~") for guard in context.guards}
-        if name == "to_number" and not self.key_of(params[0], values[0]) & guards:
+        if name == "to_number" and params and not self.key_of(params[0], values[0]) & guards:
             hint = 'Guard it: regex.match("^[0-9]+$", x) first; engines differ on text that is no number.'
             self.say(span, "builtin.unguarded", "to_number on what may be any text.", hint)
+        if name == "count" and params:
+            self._counted(params[0], values[0], context)
         if not (name in _INSPECTS or name in _COPIES or name.startswith("is_") or _is_field(name, params)):
             self._handed(name, params, values)
+
+    def _counted(self, node: Node, value: Value, context: Context) -> None:
+        """Engines count the characters of text differently."""
+        if not may_be_text(value):
+            return
+        if not {f"#{key}" for key in self.key_of(node, value)} & context.guards:
+            text = self.unit.text(span_of(node))[:80]
+            hint = f'For text: count(split({text}, "")). For a list: put `is_array({text})` before it.'
+            self.say(span_of(node), "builtin.count", "count on what may be text; engines count it differently.", hint)
 
     def _handed(self, name: str, params: list[Node], values: list[Value]) -> None:
         for param, value in zip(params, values, strict=True):

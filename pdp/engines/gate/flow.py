@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from typing_extensions import override
 
-from pdp.engines.gate.binding import Binding, Literal, variables
+from pdp.engines.gate.binding import Literal, variables
+from pdp.engines.gate.negation import Negation
 from pdp.engines.gate.policy import CONTRACT, is_pack
 from pdp.engines.gate.references import Context, Env
 from pdp.engines.gate.syntax import Body, Node, Query, Rule, children, kind, literal, span_of
@@ -15,7 +16,7 @@ from pdp.engines.gate.value import Free, Scalar, Unknown, Value
 _WITH_HINT = "Policy decides on the one input it is given; `with` is for tests."
 
 
-class Flow(Binding):
+class Flow(Negation):
     """Walks one rule (all its definitions)."""
 
     def rule(self, rule: Rule) -> list[Value]:
@@ -89,6 +90,7 @@ class Flow(Binding):
             self._expression(body["expr"], env, context)
         elif name == "NotExpr":
             self.evaluate(body["expr"], env, context.under_not())
+            self.negation(body["expr"], env, context)
         elif name == "SomeIn":
             collection = self.evaluate(body["collection"], env, context)
             self._names(body["key"], body["value"])

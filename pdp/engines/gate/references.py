@@ -30,7 +30,7 @@ class Context:
 
     def without(self, names: AbstractSet[str]) -> Context:
         """The same, without guards on variables that are declared anew."""
-        return replace(self, guards=frozenset(g for g in self.guards if g.lstrip("~").split(".")[0] not in names))
+        return replace(self, guards=frozenset(g for g in self.guards if g.lstrip("~#").split(".")[0] not in names))
 
 
 FIXTURES = ("lib", "testing")  # what tests make inputs from

@@ -140,6 +140,16 @@ def is_collection(value: Value) -> bool:
     return all(isinstance(o, Items) or (isinstance(o, Place) and o.types == {"array"}) for o in options(value))
 
 
+def may_be_text(value: Value) -> bool:
+    """Not surely a collection, a number or nothing."""
+    return any(
+        isinstance(o, Free | Unknown)
+        or (isinstance(o, Place) and "string" in o.types)
+        or (isinstance(o, Scalar) and o.type in ("string", "any"))
+        for o in options(value)
+    )
+
+
 def holds_object(value: Value) -> bool:
     """Whether a field could be read from it later that the gate would then not check."""
     for option in options(value):
