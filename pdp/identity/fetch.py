@@ -1,4 +1,4 @@
-"""Getting a key set over HTTP: bounded in time and size, no redirects, no ambient proxy."""
+"""Getting a key set, or what says where it lies, over HTTP: bounded, no redirects, no ambient proxy."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class HttpFetch:
         try:
             async with asyncio.timeout(self._timeout):
                 return await self._get(url)
-        except (httpx.HTTPError, TimeoutError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, TimeoutError) as error:
             raise ConfigurationFault(
-                "keys.unreachable", "the key set cannot be fetched from `jwks_url`", detail=type(error).__name__
+                "keys.unreachable", "the key set cannot be fetched from its URL", detail=type(error).__name__
             ) from None
 
     async def _get(self, url: str) -> bytes:
@@ -48,12 +48,12 @@ class HttpFetch:
             if response.status_code != httpx.codes.OK or "content-encoding" in response.headers:
                 raise ConfigurationFault(
                     "keys.refused",
-                    "`jwks_url` does not answer 200 with a plain document; it must name the key set itself",
+                    "the URL does not answer 200 with a plain document; it must name the document itself",
                     detail=f"status {response.status_code}",
                 )
             body = bytearray()
             async for chunk in response.aiter_raw():
                 body += chunk
                 if len(body) > MAX_DOCUMENT:
-                    raise ConfigurationFault("keys.too_large", f"the key set is larger than {MAX_DOCUMENT} bytes")
+                    raise ConfigurationFault("keys.too_large", f"the document is larger than {MAX_DOCUMENT} bytes")
             return bytes(body)

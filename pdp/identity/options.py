@@ -57,6 +57,9 @@ class IssuerOptions(_Options):
     jwks_url: str | None = Field(
         None, description="Or: where it publishes them; https, plain http for loopback only."
     )
+    jwks: Literal["discover"] | None = Field(
+        None, description="Or: `discover`, by the issuer's metadata (RFC 8414); it must be an https URL."
+    )
     jwks_ca_file: Path | None = Field(
         None, description="PEM of who signs that URL's certificate; the system's authorities without it."
     )
@@ -87,27 +90,40 @@ class IssuerOptions(_Options):
     @field_validator("jwks_url")
     @classmethod
     def _safe_url(cls, url: str | None) -> str | None:
-        if url is None:
-            return None
-        parts = urlsplit(url)
-        if not parts.hostname or parts.username is not None or parts.password is not None or parts.fragment:
-            raise ValueError("must be a URL with a host, without user information and fragment")
-        if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname)):
-            return url
-        raise ValueError("must be https (plain http only for a loopback host)")
+        if url is not None and (problem := key_url_problem(url)):
+            raise ValueError(problem)
+        return url
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if (self.jwks_file is None) == (self.jwks_url is None):
-            raise ValueError("give exactly one of `jwks_file` and `jwks_url`")
-        if self.jwks_ca_file is not None and self.jwks_url is None:
-            raise ValueError("`jwks_ca_file` goes with `jwks_url`")
-        if self.jwks_url is not None and self.max_stale_seconds < self.refresh_seconds:
+        if [self.jwks_file, self.jwks_url, self.jwks].count(None) != 2:
+            raise ValueError("give exactly one of `jwks_file`, `jwks_url` and `jwks: discover`")
+        if self.jwks_ca_file is not None and self.jwks_file is not None:
+            raise ValueError("`jwks_ca_file` goes with `jwks_url`, or with `jwks: discover`")
+        if self.jwks_file is None and self.max_stale_seconds < self.refresh_seconds:
             raise ValueError("`max_stale_seconds` must be at least `refresh_seconds`")
+        if self.jwks is not None and (key_url_problem(self.issuer) or "?" in self.issuer):
+            raise ValueError("`jwks: discover` needs an `issuer` that is an https URL without query and fragment")
         return self
 
 
-def _is_loopback(host: str) -> bool:
+def key_url_problem(url: str) -> str:
+    """Why keys must not be fetched from a URL, or empty."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+        _ = parts.port
+    except ValueError:
+        return "must be a URL with a host, without user information and fragment"
+    if not host or parts.username is not None or parts.password is not None or "#" in url:
+        return "must be a URL with a host, without user information and fragment"
+    if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host)):
+        return ""
+    return "must be https (plain http only for a loopback host)"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name is this machine's own."""
     if host == "localhost":
         return True
     try:

@@ -10,6 +10,7 @@ from pdp.core.digest import Json
 from pdp.core.errors import ConfigurationFault
 from pdp.core.facts import NS
 from pdp.identity import keys
+from pdp.identity.discovery import DiscoveredFetch
 from pdp.identity.fetch import Fetch, HttpFetch
 from pdp.identity.keys import KeyRing
 from pdp.identity.options import IssuerOptions
@@ -36,7 +37,10 @@ def source(options: IssuerOptions, *, development: bool, fetch: Fetch | None) ->
     """The source an issuer's options name. Raises ConfigurationFault for a file that cannot serve."""
     if options.jwks_file is not None:
         return FileKeys(options, development=development)
-    return UrlKeys(options, fetch or HttpFetch(ca_file=options.jwks_ca_file), development=development)
+    get = fetch or HttpFetch(ca_file=options.jwks_ca_file)
+    if options.jwks_url is not None:
+        return UrlKeys(options, options.jwks_url, get, development=development)
+    return UrlKeys(options, options.issuer, DiscoveredFetch(get), development=development)
 
 
 class FileKeys:
@@ -70,17 +74,15 @@ class FileKeys:
 
 
 class UrlKeys:
-    """Keys from a URL.
+    """Keys from a URL, or from wherever `fetch` finds them by it.
 
     Fetched when they are older than `refresh_seconds` or a token names an unknown key, but once per
     `retry_seconds` at most, so no flood of tokens becomes a flood of fetches. Requests wait for a fetch only when
     the keys at hand cannot serve them. A failed fetch keeps the last good keys until `max_stale_seconds`.
     """
 
-    def __init__(self, options: IssuerOptions, fetch: Fetch, *, development: bool) -> None:
-        if options.jwks_url is None:
-            raise ConfigurationFault("keys.source", "`jwks_url` is missing")
-        self._url, self._fetch, self._development = options.jwks_url, fetch, development
+    def __init__(self, options: IssuerOptions, url: str, fetch: Fetch, *, development: bool) -> None:
+        self._url, self._fetch, self._development = url, fetch, development
         self._refresh_ns = options.refresh_seconds * NS
         self._retry_ns = min(options.retry_seconds, options.refresh_seconds) * NS
         self._max_stale_ns = options.max_stale_seconds * NS

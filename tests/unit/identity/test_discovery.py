@@ -1,0 +1,250 @@
+"""Keys by way of the issuer's metadata: whose it is, where it sends us, and what a liar achieves (nothing)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from pdp.core.errors import ConfigurationFault
+from pdp.core.facts import NS
+from pdp.identity.discovery import DiscoveredFetch, metadata_urls
+from pdp.identity.fetch import HttpFetch
+from pdp.identity.keys import MAX_DOCUMENT
+from pdp.identity.options import IdentityOptions, IssuerOptions
+
+NOW = 1_800_000_000
+OAUTH = "/.well-known/oauth-authorization-server"
+
+
+@dataclass
+class Site:
+    """An issuer's web site: pages by path."""
+
+    origin: str = ""
+    pages: dict[str, bytes] = field(default_factory=dict)
+    redirects: dict[str, str] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    @property
+    def issuer(self) -> str:
+        return f"{self.origin}/acme"
+
+    def publish(self, *, path: str = f"{OAUTH}/acme", keys: tuple[Any, ...] = (), **metadata: Any) -> None:
+        document = {"issuer": self.issuer, "jwks_uri": f"{self.origin}/keys"} | metadata
+        self.pages[path] = json.dumps({k: v for k, v in document.items() if v is not None}).encode()
+        self.pages["/keys"] = json.dumps({"keys": list(keys)}).encode()
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    state = Site()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            state.asked.append(self.path)
+            body = state.pages.get(self.path)
+            self.send_response(302 if self.path in state.redirects else 404 if body is None else 200)
+            if self.path in state.redirects:
+                self.send_header("location", state.redirects[self.path])
+            self.send_header("content-length", str(len(body or b"")))
+            self.end_headers()
+            self.wfile.write(body or b"")
+
+        def log_message(self, *_arguments: object) -> None:
+            pass
+
+        def handle(self) -> None:
+            with contextlib.suppress(ConnectionError):
+                super().handle()
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    state.origin = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield state
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def found(world: Any, site: Site) -> Any:
+    """A world whose issuer is found by its metadata."""
+    world.issuer.pop("jwks_file")
+    world.issuer.update(issuer=site.issuer, jwks="discover", refresh_seconds=100, retry_seconds=10)
+    world.issuer.update(max_stale_seconds=300)
+    site.publish(keys=(world.signer.jwk(),))
+    return world
+
+
+def problem(world: Any, site: Site, at: int = NOW) -> Any:
+    return world.identity.key_status(at * NS)[site.issuer]["problem"]
+
+
+@pytest.mark.parametrize(
+    ("issuer", "urls"),
+    [
+        ("https://a.example", (f"https://a.example{OAUTH}", "https://a.example/.well-known/openid-configuration")),
+        ("https://a.example/", (f"https://a.example{OAUTH}", "https://a.example/.well-known/openid-configuration")),
+        (
+            "https://a.example:8443/t/1",
+            (f"https://a.example:8443{OAUTH}/t/1", "https://a.example:8443/t/1/.well-known/openid-configuration"),
+        ),
+    ],
+)
+def test_where_metadata_lies(issuer: str, urls: tuple[str, ...]) -> None:
+    assert metadata_urls(issuer) == urls
+
+
+async def test_found_once_and_kept(found: Any, site: Site) -> None:
+    for second in range(5):
+        assert await found.code(found.token(iss=site.issuer), at=NOW + second) == ""
+    assert site.asked == [f"{OAUTH}/acme", "/keys"]
+
+
+async def test_found_by_openid_connect(found: Any, site: Site) -> None:
+    site.pages.clear()
+    site.publish(path="/acme/.well-known/openid-configuration", keys=(found.signer.jwk(),))
+    assert await found.code(found.token(iss=site.issuer)) == ""
+    assert site.asked == [f"{OAUTH}/acme", "/acme/.well-known/openid-configuration", "/keys"]
+
+
+async def test_keys_that_move_are_followed(found: Any, site: Site, signers: Any) -> None:
+    assert await found.code(found.token(iss=site.issuer)) == ""
+    site.publish(jwks_uri=f"{site.origin}/moved")
+    site.pages["/moved"] = json.dumps({"keys": [signers["ES256"].jwk()]}).encode()
+    token = signers["ES256"].token(found.claims(iss=site.issuer))
+    assert await found.code(token, at=NOW + 5) == "subject.key_unknown"  # at most one look per retry_seconds
+    assert await found.code(token, at=NOW + 10) == ""
+
+
+async def test_metadata_that_is_gone_leaves_the_last_good_keys(found: Any, site: Site) -> None:
+    assert await found.code(found.token(iss=site.issuer)) == ""
+    site.pages.clear()
+    await found.identity.refresh((NOW + 100) * NS)
+    assert problem(found, site) == "keys.refused"
+    assert await found.code(found.token(iss=site.issuer), at=NOW + 300) == ""
+    assert await found.code(found.token(iss=site.issuer), at=NOW + 301) == "subject.keys_unavailable"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "code"),
+    [
+        ({"issuer": "https://evil.example"}, "keys.metadata_issuer"),
+        ({"issuer": None}, "keys.metadata_issuer"),
+        ({"issuer": ["https://evil.example"]}, "keys.metadata_issuer"),
+        ({"jwks_uri": None}, "keys.metadata_url"),
+        ({"jwks_uri": 7}, "keys.metadata_url"),
+        ({"jwks_uri": "/keys"}, "keys.metadata_url"),
+        ({"jwks_uri": "http://keys.example/jwks"}, "keys.metadata_url"),
+        ({"jwks_uri": "file:///etc/passwd"}, "keys.metadata_url"),
+        ({"jwks_uri": "https://user:password@keys.example/jwks"}, "keys.metadata_url"),
+        ({"jwks_uri": "https://[::1/jwks"}, "keys.metadata_url"),
+        ({"jwks_uri": "https://keys.example:99999/"}, "keys.metadata_url"),
+        ({"jwks_uri": "https://\u0000/"}, "keys.unreachable"),
+        ({"jwks_uri": "https://a..b/"}, "keys.unreachable"),
+        ({"jwks_uri": "https://127.0.0.1:9/jwks"}, "keys.unreachable"),
+    ],
+)
+async def test_metadata_that_is_not_believed(found: Any, site: Site, metadata: Any, code: str) -> None:
+    site.publish(keys=(found.signer.jwk(),), **metadata)
+    assert await found.code(found.token(iss=site.issuer)) == "subject.keys_unavailable"
+    assert problem(found, site) == code
+
+
+async def test_an_issuer_that_is_nearly_the_same(found: Any, site: Site) -> None:
+    site.publish(issuer=site.issuer + "/")
+    assert await found.code(found.token(iss=site.issuer)) == "subject.keys_unavailable"
+    assert problem(found, site) == "keys.metadata_issuer"
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"<html>", "keys.metadata"),
+        (b"[]", "keys.metadata"),
+        (b'{"issuer": "a", "issuer": "b"}', "keys.metadata"),
+        (b"{" * 100_000, "keys.metadata"),
+        (b" " * (MAX_DOCUMENT + 1), "keys.too_large"),
+    ],
+    ids=["html", "array", "twice", "deep", "huge"],
+)
+async def test_what_is_no_metadata(found: Any, site: Site, body: bytes, code: str) -> None:
+    site.pages[f"{OAUTH}/acme"] = body
+    assert await found.code(found.token(iss=site.issuer)) == "subject.keys_unavailable"
+    assert problem(found, site) == code
+
+
+@pytest.mark.parametrize("path", [f"{OAUTH}/acme", "/keys"])
+async def test_redirects_are_not_followed(found: Any, site: Site, path: str) -> None:
+    site.pages["/elsewhere"] = site.pages[path]
+    site.redirects[path] = "/elsewhere"
+    assert await found.code(found.token(iss=site.issuer)) == "subject.keys_unavailable"
+    assert problem(found, site) == "keys.refused"
+    assert "/elsewhere" not in site.asked
+
+
+async def test_a_server_that_is_gone_is_asked_once(found: Any, site: Site) -> None:
+    """No second try for a server that does not answer: requests wait for this."""
+    asked: list[str] = []
+
+    async def fetch(url: str) -> bytes:
+        asked.append(url)
+        raise ConfigurationFault("keys.unreachable", "gone")
+
+    with pytest.raises(ConfigurationFault):
+        await DiscoveredFetch(fetch)(site.issuer)
+    assert asked == [f"{site.issuer.removesuffix('/acme')}{OAUTH}/acme"]
+
+
+async def test_only_an_issuer_of_this_machine_leads_to_this_machine_without_tls() -> None:
+    async def fetch(_url: str) -> bytes:
+        return json.dumps({"issuer": "https://id.example", "jwks_uri": "http://127.0.0.1:9/jwks"}).encode()
+
+    with pytest.raises(ConfigurationFault) as caught:
+        await DiscoveredFetch(fetch)("https://id.example")
+    assert caught.value.code == "keys.metadata_url"
+
+
+async def test_urls_that_are_none_are_a_fault_not_a_trace() -> None:
+    for url in ("https://\x00/", "https://a..b/", "http://[::1", "https://" + "a" * 70_000):
+        with pytest.raises(ConfigurationFault) as caught:
+            await HttpFetch()(url)
+        assert caught.value.code == "keys.unreachable"
+
+
+BASE = {"issuer": "https://id.example", "tenant": "acme"}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "exactly one of"),
+        ({"jwks": "discover", "jwks_url": "https://id.example/jwks"}, "exactly one of"),
+        ({"jwks": "discover", "jwks_file": "x"}, "exactly one of"),
+        ({"jwks": "https://id.example/jwks"}, "discover"),
+        ({"jwks": "discover", "issuer": "acme"}, "needs an `issuer` that is"),
+        ({"jwks": "discover", "issuer": "http://id.example"}, "needs an `issuer` that is"),
+        ({"jwks": "discover", "issuer": "https://id.example?a=b"}, "needs an `issuer` that is"),
+        ({"jwks": "discover", "issuer": "https://id.example#a"}, "needs an `issuer` that is"),
+        ({"jwks": "discover", "issuer": "https://a@id.example"}, "needs an `issuer` that is"),
+        ({"jwks": "discover", "max_stale_seconds": 5}, "at least `refresh_seconds`"),
+        ({"jwks_file": "x", "jwks_ca_file": "y"}, "goes with"),
+    ],
+)
+def test_options(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        IssuerOptions.model_validate(BASE | options)
+
+
+def test_a_good_option() -> None:
+    found = IdentityOptions.model_validate({"issuers": [BASE | {"jwks": "discover", "jwks_ca_file": "ca.pem"}]})
+    assert found.issuers[0].jwks == "discover"
