@@ -44,6 +44,12 @@ def test_what_is_written_out_or_the_organisations_is_accepted(walk: Callable[...
     assert [f for f in walk(OBLIGE.replace("%s", field)) if f.code == "element.value"] == []
 
 
+def test_a_variable_over_the_organisations_data_is_the_organisations(walk: Callable[..., Any]) -> None:
+    body = 'oblige contains {"kind": "k", "code": "o", "what": l.name} if { some l in %s }\n'
+    assert "element.value" not in [f.code for f in walk(body % "data.org.limits")]
+    assert "element.value" in [f.code for f in walk(body % "input.targets")]
+
+
 def test_seats_too(walk: Callable[..., Any]) -> None:
     fixed = APPROVAL.replace("%s", '[{"group_id": data.org.approvals.critical, "n": 1}]')
     chosen = APPROVAL.replace("%s", '[{"group_id": input.asserted.task, "n": 1}]')
