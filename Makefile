@@ -5,7 +5,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # an OPA installed by .ci/run is found; one on the PATH as well
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: demo serve test lint types layers proto rego pytest mutation bench lock stubs clean help
+.PHONY: demo serve test lint types layers proto rego pytest docker-steps mutation bench lock stubs generated clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -16,11 +16,12 @@ demo: .venv/ready .venv-demo/ready ## start the PDP and a real MCP server, ask i
 serve: .venv/ready .venv-demo/ready ## the demo's server, left running
 	@$(BIN)/pdp demo --serve
 
-test: lint types layers proto rego pytest ## everything
+test: lint types layers proto rego pytest docker-steps ## everything
 
 lint: .venv/ready ## style
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/python docs/generate.py --check
 
 types: .venv/ready ## mypy, strict
 	$(BIN)/mypy
@@ -38,15 +39,23 @@ rego: .venv/ready ## load gate and policy tests on the embedded engine; on a rea
 	$(BIN)/pdp policy check rego/examples/acme
 	$(BIN)/pdp policy test rego/examples/acme
 	@sh rego/opa.sh
+	@sh rego/regal.sh
 
 pytest: .venv/ready .venv-demo/ready ## Python tests
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
+
+docker-steps: .venv/ready ## the Dockerfile's own steps and entry point, without Docker
+	$(BIN)/python tests/docker/steps.py
 
 mutation: .venv/ready ## plant every bug of the list; a test or the load gate must catch each (minutes)
 	$(BIN)/python tests/mutation/run.py
 
 bench: .venv/ready ## CPU per Decide over a bare gRPC echo, interleaved
 	$(BIN)/python -m pdp.tooling.bench.cpu
+
+generated: .venv/ready ## what is generated from the code: tables of the docs, the example configuration
+	$(BIN)/python docs/generate.py
+	$(BIN)/pdp config example > docs/config.example.yaml
 
 stubs: .venv/ready ## generate pdp/v1 from proto/
 	$(BIN)/python proto/generate.py
@@ -55,6 +64,11 @@ stubs: .venv/ready ## generate pdp/v1 from proto/
 lock: ## resolve the lock files again (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --all-extras --group dev pyproject.toml -o requirements.lock
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --extra server --extra opa --extra vault --extra telemetry -c requirements.lock pyproject.toml \
+	  -o docker/requirements.lock
+	printf 'cyclonedx-bom\nhatchling\n' | uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header -c requirements.lock - -o docker/build.lock
 	echo 'mcp-server-git' | uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header - -o requirements-demo.lock
 
