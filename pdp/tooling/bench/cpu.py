@@ -1,7 +1,8 @@
 """CPU per Decide over a bare echo (DESIGN section 12, first line): `python -m pdp.tooling.bench.cpu`.
 
-One fixed allowed call: JWT, pinned schema, Rego, durable record. The PDP with its workers, and the echo, are
-processes of their own; rounds alternate; CPU is what the kernel charged to the server's processes per answer.
+One fixed allowed call: the subject's JWT and the caller's own (RS256, as most issuers sign), pinned schema, Rego,
+durable record. The PDP with its workers, and the echo, are processes of their own; rounds alternate; CPU is what
+the kernel charged to the server's processes per answer.
 """
 
 from __future__ import annotations
@@ -15,7 +16,13 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from joserfc import jwt
+from joserfc.jwk import RSAKey
+
 from pdp.core.digest import Json
+from pdp.core.facts import NS
+from pdp.identity import development
+from pdp.identity.keys import DEVELOPMENT_MEMBER, DEVELOPMENT_PREFIX
 from pdp.registry.pin import Server
 from pdp.registry.review import Review
 from pdp.tooling import sandbox
@@ -54,6 +61,7 @@ def main() -> None:
     world = sandbox.create(folder, Server(sandbox.TENANT, "git", "https://mcp.acme.example/git", "bench"))
     now = time.time_ns()
     world.pin([TOOL], Review.model_validate(REVIEW), now)
+    tokens = Tokens(world)
     ready = folder / "ready"
     pdp = _start("pdp.cli.main", "serve", "--config", str(world.config), "--ready-file", str(ready))
     echo_target = f"unix:{folder / 'echo.sock'}"
@@ -61,7 +69,7 @@ def main() -> None:
     try:
         _wait(ready)
         _wait(folder / "echo.sock")
-        token, request = world.caller_token("gateway", now), _request(world, now)
+        token, request = tokens.caller(now), _request(tokens.subject(now))
         ratios, throughput = [], []
         for i in range(ROUNDS):
             echo_cpu, echo_rate, _ = _round(echo.pid, echo_target, token, request)
@@ -98,12 +106,44 @@ def _wait(path: Path) -> None:
         time.sleep(0.05)
 
 
-def _request(world: Sandbox, now: int) -> bytes:
+class Tokens:
+    """RS256 tokens of the world's issuer, whose key set is replaced by one RSA key made here."""
+
+    def __init__(self, world: Sandbox) -> None:
+        self._world = world
+        self._key = RSAKey.generate_key(2048, {"kid": f"{DEVELOPMENT_PREFIX}bench", "use": "sig", "alg": "RS256"})
+        keys = {"keys": [self._key.as_dict(private=False)], DEVELOPMENT_MEMBER: True}
+        (world.folder / "issuer" / development.JWKS_FILE).write_text(json.dumps(keys))
+
+    def subject(self, now: int) -> str:
+        """For whom the agent acts."""
+        made = development.claims(
+            subject=ALICE.id,
+            audience=self._world.server.resource,
+            client_id="coding-agent",
+            scopes=ALICE.scopes,
+            groups=ALICE.groups,
+            amr=("pwd",),
+        )
+        return self._sign({**made, "auth_time": now // NS}, now)
+
+    def caller(self, now: int) -> str:
+        """The gateway's own."""
+        return self._sign(
+            development.claims(subject="gateway", audience=sandbox.CALLER_AUDIENCE, client_id="gateway"), now
+        )
+
+    def _sign(self, claims: Mapping[str, Json], now: int) -> str:
+        times = {"iat": now // NS, "exp": now // NS + 3600, "jti": f"bench-{now}"}
+        header = {"alg": "RS256", "kid": self._key.kid, "typ": "at+jwt"}
+        return jwt.encode(header, {**claims, **times}, self._key)
+
+
+def _request(bearer: str) -> bytes:
     from pdp.client.asking import CallQuestion  # noqa: PLC0415 - only here
     from pdp.client.values import Session, ToolCall  # noqa: PLC0415
 
     call = ToolCall("git", "git_log", {"repo_path": "/src/project", "max_count": 10}, TOOL)
-    bearer = world.token(ALICE, now, lifetime_seconds=3600)
     question = CallQuestion("x", call, bearer, Session(id="bench"), frozenset())
     encoded: bytes = question.request().SerializeToString()
     return encoded
