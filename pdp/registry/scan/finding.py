@@ -52,8 +52,8 @@ class Finding:
 
 def finding(rule: Rule, place: Place, text: str, excerpt: str) -> Finding:
     """A finding about `text`. Its id covers server, tool, pointer, rule, the whole text and the excerpt."""
-    covered = [place.server, place.tool, place.pointer, rule.code, _text_digest(text), excerpt]
-    made = digest(covered)[:_ID_CHARS]
+    covered = (place.server, place.tool, place.pointer, rule.code, text, excerpt)
+    made = digest([_text_digest(part) for part in covered])[:_ID_CHARS]
     return Finding(place.server, place.tool, place.pointer, rule.code, rule.severity, excerpt, rule.help, made)
 
 

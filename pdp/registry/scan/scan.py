@@ -75,8 +75,10 @@ def _of_tool(tool: ScannedTool, known: References) -> Iterator[Finding]:
         if count >= MAX_TEXTS:
             yield finding(LIMIT, place, "", f"more than {MAX_TEXTS} texts")
             return
+        once: dict[str, tuple[Rule, str]] = {}
         for rule, excerpt in _of_text(text, tool, known):
-            yield finding(rule, place, text.value, excerpt)
+            once.setdefault(rule.code, (rule, excerpt))
+        yield from (finding(rule, place, text.value, excerpt) for rule, excerpt in once.values())
 
 
 def _of_text(text: Text, tool: ScannedTool, known: References) -> Iterator[tuple[Rule, str]]:
