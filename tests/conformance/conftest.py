@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.opa import opa_or_skip
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import engines
+
+
+@pytest.fixture(scope="session")
+def opa() -> Iterator[engines.Opa]:
+    """A real OPA for snippets; skipped without one, a failure in CI."""
+    with engines.serving(opa_or_skip()) as server:
+        yield server

@@ -1,0 +1,113 @@
+"""Each row of the table: the engines do differ as it says, and the treatment it names is the one that happens."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import engines
+import pytest
+import regorus
+from test_conformance import HERE, ROWS, TABLE
+
+from pdp.core.errors import InvalidRequest
+from pdp.core.policy import Bundle, Module
+from pdp.core.strict_json import parse
+from pdp.engines.bundle import read_bundle, shipped_rego
+from pdp.engines.gate import static
+from pdp.engines.regorus_builtins import EXTENSIONS
+from pdp.engines.worker import too_deep
+
+_PACK = """package packs.acme
+
+meta := {"servers": ["git"], "owner": "acme"}
+
+deny contains {"code": "acme.x", "message": "No."} if {
+	%s
+}
+"""
+_KEYS = {"id", "says", "opa", "embedded", "gate", "code", "pack", "probe", "input", "why", "cases"}
+PROBED = [row for row in TABLE if "probe" in row]
+
+
+@pytest.fixture(scope="session")
+def shipped() -> Bundle:
+    return read_bundle(shipped_rego(), None)
+
+
+def codes(shipped: Bundle, body: str) -> set[str]:
+    """What the static half of the gate says of a pack with this body of a deny."""
+    library = tuple(m for m in shipped.modules if m.path.startswith("lib/") and not m.is_test)
+    pack = Module("packs/acme/acme.rego", _PACK % body)
+    bundle = replace(shipped, modules=(*library, pack), packs=("acme",))
+    units, findings = static.read(bundle)
+    if not findings:
+        findings = static.check(static.index(bundle, units, shipped_rego() / "capabilities.json"), units, None)
+    return {f.code for f in findings if f.severity == "error"}
+
+
+def module(row: Mapping[str, Any]) -> str:
+    return f"package test\n\n{row['probe']}\n"
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row["id"])
+def test_the_row_is_complete(row: Mapping[str, Any]) -> None:
+    assert set(row) <= _KEYS
+    wanted = {
+        "refused": {"code", "pack"},
+        "input": {"why"},
+        "equal": {"probe"},
+        "loud": {"probe"},
+        "harmless": {"why", "probe"},
+    }
+    assert wanted[row["gate"]] <= set(row)
+    assert "probe" in row or row.get("cases") or row["id"] == "bits"  # bits would end the server for all tests
+
+
+@pytest.mark.parametrize("row", [r for r in TABLE if "pack" in r], ids=lambda row: row["id"])
+def test_the_gate_refuses_it(shipped: Bundle, row: Mapping[str, Any]) -> None:
+    assert row["code"] in codes(shipped, row["pack"])
+
+
+def test_the_gate_takes_the_same_pack_without_it(shipped: Bundle) -> None:
+    assert codes(shipped, 'input.call.method == "tools/call"') == set()
+
+
+@pytest.mark.parametrize("row", PROBED, ids=lambda row: row["id"])
+def test_the_engines_answer_as_the_row_says(opa: engines.Opa, row: Mapping[str, Any]) -> None:
+    theirs = opa.ask([module(row)], row["input"])
+    ours = engines.embedded([module(row)], row["input"])
+    assert engines.same(theirs, ours) == (row["gate"] == "equal")
+    if row["gate"] == "loud":
+        assert engines.LOUD in (theirs, ours)
+
+
+@pytest.mark.parametrize("row", [r for r in TABLE if r["gate"] == "equal"], ids=lambda row: row["id"])
+def test_without_our_extension_they_would_differ(
+    opa: engines.Opa, row: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "new_engine", regorus.Engine)
+    assert not engines.same(opa.ask([module(row)], row["input"]), engines.embedded([module(row)], row["input"]))
+
+
+def test_no_input_has_integers_beyond_64_bits_or_too_many_levels() -> None:
+    for number in (2**63, -(2**63) - 1):
+        with pytest.raises(InvalidRequest):
+            parse(b'{"n":%d}' % number, "arguments")
+    assert too_deep(b"[" * 65 + b"]" * 65, 64)
+    deep = [row for row in ROWS if row["id"] in ("deep_200", "deep_array_200")]
+    assert all(too_deep(engines.json.dumps(row["input"]).encode(), 64) for row in deep)
+
+
+def test_an_extension_stands_in_the_table() -> None:
+    told = " ".join(row["says"] for row in TABLE if row["gate"] == "equal")
+    assert all(f"`{name}`" in told for name in EXTENSIONS)
+
+
+def test_the_page_shows_the_table() -> None:
+    sys.path.insert(0, str(HERE))
+    import render  # noqa: PLC0415 - a script
+
+    assert render.page(render.PAGE.read_text()) == render.PAGE.read_text(), "run tests/conformance/render.py"
