@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pdp import __version__
+from pdp import __version__, instruments
 from pdp.adapters.grpc.server import Server
 from pdp.adapters.grpc.servicer import Services
 from pdp.content import ArgumentContent
@@ -27,7 +27,6 @@ from pdp.service.admin import Admin
 from pdp.service.batch import Batch
 from pdp.service.decide import Decide, Terms
 from pdp.service.entrance import Entrance, Limits
-from pdp.service.establish import Establish
 from pdp.service.evaluate import Nobody
 from pdp.service.filter import Filter
 from pdp.service.quota import KillQuota
@@ -38,6 +37,7 @@ from pdp.service.repeat import Repeats
 from pdp.service.state import State
 from pdp.sessions.memory import MemorySessions
 from pdp.settings import PolicyOptions, Settings, secret
+from pdp.signals import Telemetry
 from pdp.store.clock import StoreClock
 from pdp.store.sqlite import SqliteStore
 
@@ -60,12 +60,14 @@ class SystemEntropy:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a process takes from outside: two clocks (nanoseconds), randomness, and who answers requirements."""
+    """What a process takes from outside: two clocks (nanoseconds), randomness, and who answers requirements.
+    `telemetry` stands for what the settings say."""
 
     wall: Callable[[], int] = time.time_ns
     monotonic: Callable[[], int] = time.monotonic_ns
     entropy: Entropy = field(default_factory=SystemEntropy)
     evidence: EvidenceSource = field(default_factory=Nobody)
+    telemetry: Telemetry | None = None
 
 
 SYSTEM = Surroundings()
@@ -86,19 +88,25 @@ class Process:
     admin: Admin
     services: Services
     server: Server
+    levels: instruments.Levels
 
 
 async def build(settings: Settings, surroundings: Surroundings = SYSTEM) -> Process:
     """Wire a process. Raises ConfigurationFault for what cannot work; nothing is served yet."""
     store = SqliteStore.open(settings.store, entropy=surroundings.entropy)
     try:
-        return _build(settings, store, surroundings)
+        telemetry = surroundings.telemetry or instruments.telemetry(settings, surroundings.monotonic, store.boot)
+        try:
+            return _build(settings, store, surroundings, telemetry)
+        except BaseException:
+            await asyncio.to_thread(telemetry.close)
+            raise
     except BaseException:
         await store.close()
         raise
 
 
-def _build(settings: Settings, store: SqliteStore, surroundings: Surroundings) -> Process:
+def _build(settings: Settings, store: SqliteStore, surroundings: Surroundings, telemetry: Telemetry) -> Process:
     entropy = surroundings.entropy
     index_key = _index_key(settings, entropy)
     clock = StoreClock(surroundings.wall, surroundings.monotonic, store.high_water(CLOCK))
@@ -106,16 +114,20 @@ def _build(settings: Settings, store: SqliteStore, surroundings: Surroundings) -
     registry = SignedRegistry(settings.registry, high_water=store.high_water)
     content = ArgumentContent(settings.content)
     sessions = MemorySessions(settings.sessions)
-    host = _engine_host(settings, entropy)
+    host = _engine_host(settings, entropy, _killed(telemetry))
     policies = FolderSource(host, shipped_rego(), settings.policy.folder)
+    ports = instruments.Ports(identity.callers, identity.subjects, content, store, policies)
+    ports = instruments.observed(telemetry, ports, store)
     state = State(store)
-    recorder = Recorder(store, clock, entropy, boot=store.boot, index_key=index_key)
+    recorder = Recorder(ports.store, clock, entropy, boot=store.boot, index_key=index_key)
     options = settings.service
     limits = Limits(options.max_in_flight, options.min_budget_ms)
     terms = Terms(options.allow_seconds, options.list_seconds, options.retry_after_ms)
-    entrance = Entrance(identity.callers, store, recorder, clock, limits)
-    establish = Establish(identity.subjects, content, sessions, store, entropy=entropy, index_key=index_key)
-    reloads = Reloads(state, policies, registry, identity.subjects, identity.refresh, recorder, clock)
+    entrance = Entrance(ports.callers, store, recorder, clock, limits)
+    establish = instruments.establishing(
+        telemetry, ports.subjects, ports.content, sessions, store, entropy=entropy, index_key=index_key
+    )
+    reloads = Reloads(state, ports.policies, registry, identity.subjects, identity.refresh, recorder, clock)
     admin = Admin(state, reloads, registry, identity.subjects, store, recorder, clock, __version__)
     repeats = Repeats(store, index_key)
     kills = KillQuota()
@@ -128,6 +140,7 @@ def _build(settings: Settings, store: SqliteStore, surroundings: Surroundings) -
         admin=admin,
         reloads=reloads,
         records=Records(store),
+        telemetry=telemetry,
     )
     server = Server(
         settings.server,
@@ -135,14 +148,18 @@ def _build(settings: Settings, store: SqliteStore, surroundings: Surroundings) -
         answers=lambda: store.healthy() and state.policy is not None,
         entropy=entropy,
         reflection_on=not settings.production,
+        telemetry=telemetry,
     )
-    return Process(settings, state, store, clock, identity, host, recorder, reloads, admin, services, server)
+    levels = instruments.Levels(
+        telemetry, store, registry, identity.subjects, lambda: reloads.policy_since_ns if state.policy else None
+    )
+    return Process(settings, state, store, clock, identity, host, recorder, reloads, admin, services, server, levels)
 
 
-def _engine_host(settings: Settings, entropy: Entropy) -> Host:
+def _engine_host(settings: Settings, entropy: Entropy, on_kill: Callable[[str], None]) -> Host:
     policy = settings.policy
     if policy.opa is None:
-        return EngineHost(_engine_options(policy), on_kill=_killed)
+        return EngineHost(_engine_options(policy), on_kill=on_kill)
     try:
         from pdp.engines.opa_host import OpaHost  # noqa: PLC0415 - an extra, and half a second of imports
     except ImportError:
@@ -150,7 +167,7 @@ def _engine_host(settings: Settings, entropy: Entropy) -> Host:
             "engine.distribution", "policy.engine: opa needs opa-python-client; install pdp[server,opa]."
         ) from None
     token = secret(policy.opa.token, settings.vault) if policy.opa.token else b""
-    return OpaHost(policy.opa, entropy, token=token, memory_mb=policy.memory_mb, on_kill=_killed)
+    return OpaHost(policy.opa, entropy, token=token, memory_mb=policy.memory_mb, on_kill=on_kill)
 
 
 def _engine_options(policy: PolicyOptions) -> EmbeddedOptions:
@@ -161,8 +178,12 @@ def _engine_options(policy: PolicyOptions) -> EmbeddedOptions:
     )
 
 
-def _killed(why: str) -> None:
-    log.error("policy worker lost: %s", why)
+def _killed(telemetry: Telemetry) -> Callable[[str], None]:
+    def killed(why: str) -> None:
+        log.error("policy worker lost: %s", why)
+        telemetry.count("pdp.policy.workers.lost", {"pdp.cause": why})
+
+    return killed
 
 
 def _index_key(settings: Settings, entropy: Entropy) -> bytes:
@@ -236,6 +257,7 @@ async def close(process: Process, *, reason: str) -> None:
     await process.host.close()
     await process.identity.close()
     await process.store.close()
+    await asyncio.to_thread(process.levels.telemetry.close)
 
 
 async def _watch(process: Process, part: Part) -> None:
@@ -260,7 +282,7 @@ async def _watch(process: Process, part: Part) -> None:
 
 
 async def _tend(process: Process) -> None:
-    """Write down what was aggregated, and say when the clock cannot be believed."""
+    """Write down what was aggregated, tell how things stand, and say when the clock cannot be believed."""
     said = ""
     while True:
         await asyncio.sleep(process.settings.service.watch_seconds)
@@ -268,6 +290,7 @@ async def _tend(process: Process) -> None:
             await process.recorder.refusals()
         except Fault as fault:
             log.error("refusals: %s: %s", fault.code, fault.message)
+        process.levels.tell(process.clock.now_ns())
         anomaly = process.clock.anomaly()
         if anomaly != said:
             said = anomaly

@@ -24,6 +24,7 @@ from pdp.identity.options import IdentityOptions
 from pdp.registry.options import RegistryOptions
 from pdp.sessions.options import SessionOptions
 from pdp.store.options import StoreOptions
+from pdp.telemetry.options import TelemetryOptions
 from pdp.tooling.config_problems import problems
 from pdp.vault.options import VaultOptions
 
@@ -101,6 +102,7 @@ class Settings(BaseModel):
     sessions: SessionOptions = Field(default_factory=SessionOptions)
     store: StoreOptions = Field(default_factory=StoreOptions)
     vault: VaultOptions | None = Field(None, description="Where secrets given as vault:PATH#KEY are looked up.")
+    telemetry: TelemetryOptions = Field(default_factory=TelemetryOptions)
 
     @model_validator(mode="after")
     def _health_finds_room(self) -> Self:
@@ -229,8 +231,8 @@ def _overlay(found: dict[str, Any], environment: Mapping[str, str]) -> None:
             raise ConfigurationFault("config.variable", f"{name}: is not YAML; quote the value.") from None
 
 
-def secret(reference: str, vault: VaultOptions | None = None) -> bytes:
-    """The bytes behind `file:PATH` or `vault:PATH#KEY`, without a trailing newline; 32 at least.
+def secret(reference: str, vault: VaultOptions | None = None, *, at_least: int = _MIN_SECRET_BYTES) -> bytes:
+    """The bytes behind `file:PATH` or `vault:PATH#KEY`, without a trailing newline; 32 at least, or `at_least`.
 
     Blocks. Raises ConfigurationFault (`config.secret`, `vault.*`), never showing them.
     """
@@ -238,8 +240,8 @@ def secret(reference: str, vault: VaultOptions | None = None) -> bytes:
         name, data = "vault", _from_vault(reference, vault)
     else:
         name, data = _from_file(reference)
-    if len(data) < _MIN_SECRET_BYTES:
-        raise ConfigurationFault("config.secret", f"{name}: the secret is shorter than {_MIN_SECRET_BYTES} bytes.")
+    if len(data) < at_least:
+        raise ConfigurationFault("config.secret", f"{name}: the secret is shorter than {at_least} bytes.")
     return data
 
 

@@ -3,8 +3,9 @@ switches, the high-water marks, and the housekeeping that rides along with commi
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pdp.core.facts import NS
 from pdp.ports import Commit, RecordRef
@@ -37,6 +38,7 @@ class Ledger:
         self._latest_ns = 0
         self._touched = False  # switches or marks changed in this batch
         self._flushed = False  # this batch carries a record of aggregated refusals
+        self.told: Callable[[int], None] | None = None  # hears of each durable batch how many records it has
 
     def write(self, db: sqlite3.Connection, entry: Commit) -> RecordRef:
         """One entry, at the next index. When it raises, nothing here has changed and the index is used again."""
@@ -72,8 +74,11 @@ class Ledger:
         if self._touched:
             self.switches = engaged_switches(db)
             self.high_water = high_waters(db)
-        self.size = self._next
+        written, self.size = self._next - self.size, self._next
         self._touched = self._flushed = False
+        if self.told is not None and written:
+            with contextlib.suppress(Exception):  # whoever watches must not be able to stop the store
+                self.told(written)
 
     def undone(self) -> None:
         """Forget the batch."""

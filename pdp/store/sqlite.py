@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+from collections.abc import Callable
 from typing import Any
 
 from pdp.core.errors import InvalidRequest, Unavailable
@@ -110,6 +111,10 @@ class SqliteStore:
             return sum(db.execute(statement, (tenant, subject)).rowcount for statement in _ERASE)
 
         return await self._writer.submit(erase, after=_empty_wal)
+
+    def observe(self, told: Callable[[int], None]) -> None:
+        """Have `told` hear of each durable batch how many records it has, on the writer's thread."""
+        self._ledger.told = told
 
     def healthy(self) -> bool:
         """False when commits are refused."""

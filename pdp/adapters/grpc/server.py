@@ -18,8 +18,10 @@ from pdp.adapters.grpc.interceptors import Faults
 from pdp.adapters.grpc.options import ServerOptions, TlsOptions
 from pdp.adapters.grpc.people import ApprovalServicer, ConsentServicer, ExplainServicer
 from pdp.adapters.grpc.servicer import AdminServicer, AuditServicer, DecisionServicer, Services
+from pdp.adapters.grpc.traces import Traces
 from pdp.core.errors import ConfigurationFault
 from pdp.ports import Entropy
+from pdp.signals import SILENT, Telemetry
 from pdp.v1 import (
     admin_pb2_grpc,
     approval_pb2_grpc,
@@ -51,14 +53,16 @@ class Server:
         answers: Callable[[], bool],
         entropy: Entropy,
         reflection_on: bool = False,
+        telemetry: Telemetry = SILENT,
     ) -> None:
         """Raises ConfigurationFault for addresses or certificates that cannot be served."""
         self._options = options
         self._wanted = addresses(options)
         self._credentials = None if options.tls is None else credentials(options.tls)
         self._health = Health(answers, SERVICES)
+        traces = () if telemetry is SILENT else (Traces(telemetry),)
         self._server = grpc.aio.server(
-            interceptors=[Faults(entropy, options.max_call_seconds)],
+            interceptors=[*traces, Faults(entropy, options.max_call_seconds)],
             options=_channel_options(options),
             maximum_concurrent_rpcs=options.max_concurrent,
         )

@@ -21,6 +21,7 @@ from pdp.service.entrance import Entrance
 from pdp.service.filter import Filter
 from pdp.service.records import Records
 from pdp.service.reload import Reloads
+from pdp.signals import SILENT, Telemetry
 from pdp.v1 import (
     admin_pb2,
     admin_pb2_grpc,
@@ -42,6 +43,7 @@ class Services:
     admin: Admin
     reloads: Reloads
     records: Records
+    telemetry: Telemetry = SILENT
 
 
 class Admission:
@@ -70,12 +72,14 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
         self._decide = services.decide
         self._batch = services.batch
         self._filter = services.filter
+        self._telemetry = services.telemetry
 
     @override
     async def Decide(self, request: decision_pb2.DecideRequest, context: Context) -> decision_pb2.DecideResponse:
         async with self._admission.admit(context, Role.DECIDE, "Decide") as caller:
             answer, record = await self._decide(questions.ask(request), caller)
-            return answers.decide_response(answer, record)
+            with self._telemetry.stage("answer"):
+                return answers.decide_response(answer, record)
 
     @override
     async def FilterTools(
@@ -83,7 +87,8 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
     ) -> decision_pb2.FilterToolsResponse:
         async with self._admission.admit(context, Role.DECIDE, "FilterTools") as caller:
             answer, record = await self._filter(questions.list_ask(request), caller)
-            return answers.filter_response(answer, record)
+            with self._telemetry.stage("answer"):
+                return answers.filter_response(answer, record)
 
     @override
     async def DecideBatch(

@@ -1,0 +1,51 @@
+"""W3C Trace Context, level 1: reading `traceparent`. What is malformed is no context at all, as the standard says.
+
+`tracestate` and baggage are not read: they are free text of somebody else, and we call nobody who would want them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from pdp.core.errors import InvalidRequest
+from pdp.core.strict_json import parse_object
+
+KEY = "traceparent"
+MAX_META_BYTES = 65_536
+_FORM = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
+_MAX_CHARACTERS = 256  # a later version may be longer than 55
+_SAMPLED = 0x01
+
+
+@dataclass(frozen=True, slots=True)
+class TraceParent:
+    """The caller's span. Ids are lower-case hex, 32 and 16 digits, never all zero."""
+
+    trace_id: str
+    span_id: str
+    sampled: bool
+
+
+def parse(text: object) -> TraceParent | None:
+    """The span that `text` names, or None when it is no valid `traceparent`."""
+    if not isinstance(text, str) or len(text) > _MAX_CHARACTERS:
+        return None
+    found = _FORM.fullmatch(text)
+    if found is None:
+        return None
+    version, trace_id, span_id, flags, more = found.groups()
+    if version == "ff" or (version == "00" and more) or not trace_id.strip("0") or not span_id.strip("0"):
+        return None
+    return TraceParent(trace_id, span_id, bool(int(flags, 16) & _SAMPLED))
+
+
+def from_meta(raw: bytes) -> TraceParent | None:
+    """The span that an MCP `_meta` object names (`params._meta.traceparent`), or None."""
+    if not raw:
+        return None
+    try:
+        found, _ = parse_object(raw, "context.meta_json", max_bytes=MAX_META_BYTES)
+    except InvalidRequest:
+        return None  # it is asked for nothing but this, so nothing is lost
+    return parse(found.get(KEY))

@@ -1,0 +1,106 @@
+"""Telemetry's wiring: what is put around the ports, and how things stand. Off, everything stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from pdp.core.facts import NS
+from pdp.ports import Callers, Content, PolicySource, Registry, Store, Subjects
+from pdp.service.establish import Establish
+from pdp.service.observed import ObservedEstablish
+from pdp.settings import Settings, secret
+from pdp.signals import SILENT, Telemetry
+from pdp.store.sqlite import SqliteStore
+from pdp.telemetry.options import distribution_missing
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The ports that have stages of their own."""
+
+    callers: Callers
+    subjects: Subjects
+    content: Content
+    store: Store
+    policies: PolicySource
+
+
+def telemetry(settings: Settings, monotonic: Callable[[], int], instance: str) -> Telemetry:
+    """As configured; `SILENT` when it is off. Raises ConfigurationFault."""
+    options = settings.telemetry
+    if not options.enabled:
+        return SILENT
+    try:
+        from pdp.telemetry.exporting import exporting  # noqa: PLC0415 - an extra, and nothing for those who do without
+    except ImportError:
+        raise distribution_missing() from None
+
+    def resolve(reference: str) -> bytes:
+        return secret(reference, settings.vault, at_least=1)
+
+    return exporting(options, monotonic=monotonic, instance=instance, secret=resolve)
+
+
+def observed(telemetry: Telemetry, ports: Ports, store: SqliteStore) -> Ports:
+    """The same ports, with their stages told."""
+    if telemetry is SILENT:
+        return ports
+    from pdp.telemetry import observed as around  # noqa: PLC0415 - see above
+
+    store.observe(lambda entries: telemetry.measure("pdp.commit.batch", entries))
+    # what is not observed goes through by __getattr__, which no type checker follows
+    return Ports(
+        callers=cast("Callers", around.ObservedCallers(ports.callers, telemetry)),
+        subjects=cast("Subjects", around.ObservedSubjects(ports.subjects, telemetry)),
+        content=cast("Content", around.ObservedContent(ports.content, telemetry)),
+        store=cast("Store", around.ObservedStore(ports.store, telemetry)),
+        policies=cast("PolicySource", around.ObservedPolicies(ports.policies, telemetry)),
+    )
+
+
+def establishing(telemetry: Telemetry, *arguments: Any, **more: Any) -> Establish:
+    """An `Establish`, with its stages told."""
+    if telemetry is SILENT:
+        return Establish(*arguments, **more)
+    return ObservedEstablish(*arguments, telemetry=telemetry, **more)
+
+
+@dataclass(slots=True)
+class Levels:
+    """Tells how things stand, once in a while, on the event loop: no other thread looks into them."""
+
+    telemetry: Telemetry
+    store: Store
+    registry: Registry
+    subjects: Subjects
+    policy_since: Callable[[], int | None]  # Unix nanoseconds; None without a policy
+
+    def tell(self, at_ns: int) -> None:
+        """Set every level."""
+        if self.telemetry is SILENT:
+            return
+        level, since = self.telemetry.level, self.policy_since()
+        level("pdp.store.healthy", int(self.store.healthy()))
+        level("pdp.store.records", self.store.size())
+        level("pdp.switches.engaged", len(self.store.switches()))
+        level("pdp.policy.active", int(since is not None))
+        if since is not None:
+            level("pdp.policy.age", max(0, at_ns - since) / NS)
+        for tenant, state in _entries(self.registry.status(at_ns)):
+            self._registry(tenant, state)
+        for issuer, state in _entries(self.subjects.key_status(at_ns)):
+            level("pdp.keys", state["keys"], {"pdp.issuer": issuer})
+            level("pdp.keys.age", state["age_seconds"], {"pdp.issuer": issuer})
+
+    def _registry(self, tenant: str, state: Mapping[str, Any]) -> None:
+        own = {"pdp.tenant": tenant}
+        if state["age_seconds"] is not None:
+            self.telemetry.level("pdp.registry.age", state["age_seconds"], own)
+        self.telemetry.level("pdp.registry.tools", state["tools"] - len(state["refused"]), own)
+        self.telemetry.level("pdp.registry.problem", int(bool(state["problem"])), own)
+
+
+def _entries(status: Mapping[str, Any]) -> Any:
+    return status.items()

@@ -1,0 +1,45 @@
+"""Establishing with telemetry around it; wired only when it is on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typing_extensions import override
+
+from pdp.core.facts import Facts, Identity, TargetFact
+from pdp.core.request import Ask, Caller, ListAsk, Target
+from pdp.service.establish import METHOD_TOOL_CALL, METHOD_TOOL_LIST, Establish, Established
+from pdp.service.state import Snapshot
+from pdp.signals import Telemetry
+
+
+class ObservedEstablish(Establish):
+    """The stages `facts` and `registry`. Names the tool of a call when it is one that was signed: any other name is
+    the caller's own words."""
+
+    def __init__(self, *arguments: Any, telemetry: Telemetry, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._telemetry = telemetry
+
+    @override
+    def call(self, ask: Ask, caller: Caller, identity: Identity, snapshot: Snapshot, at_ns: int) -> Established:
+        with self._telemetry.stage("facts", {"pdp.phase": "call"}):
+            return super().call(ask, caller, identity, snapshot, at_ns)
+
+    @override
+    def list(self, ask: ListAsk, caller: Caller, identity: Identity, snapshot: Snapshot, at_ns: int) -> Facts:
+        self._telemetry.note("mcp.method.name", METHOD_TOOL_LIST)
+        with self._telemetry.stage("facts", {"pdp.phase": "list"}):
+            return super().list(ask, caller, identity, snapshot, at_ns)
+
+    @override
+    def _target(self, target: Target, method: str, caller: Caller, snapshot: Snapshot, at_ns: int) -> TargetFact:
+        with self._telemetry.stage("registry") as span:
+            found = super()._target(target, method, caller, snapshot, at_ns)
+            span.set("pdp.check", "ok" if found.check.ok else found.check.code)
+        if method == METHOD_TOOL_CALL:
+            self._telemetry.note("mcp.method.name", method)
+            self._telemetry.note("gen_ai.operation.name", "execute_tool")
+        if found.check.ok:
+            self._telemetry.note("gen_ai.tool.name", found.name)
+        return found

@@ -1,0 +1,133 @@
+"""Everything that is told, in one table: the instruments are made from it, and so is docs/telemetry.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A child span `pdp.<name>` of a call, and a value of `pdp.stage` in `pdp.stage.duration`."""
+
+    name: str
+    says: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """An attribute of spans or metrics."""
+
+    name: str
+    says: str
+    where: str  # in words
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """A metric. `unit` is UCUM, "1" for a plain number."""
+
+    name: str
+    kind: Literal["counter", "histogram", "level", "up_down"]
+    unit: str
+    says: str
+    attributes: tuple[str, ...] = ()
+    bounds: tuple[float, ...] = ()
+
+
+_SECONDS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+STAGES = (
+    Stage("admit", "the caller is authenticated"),
+    Stage("identify", "the subject's credential is verified"),
+    Stage("facts", "facts are established"),
+    Stage("registry", "within facts: the tool is found in the signed registry and compared with what was presented"),
+    Stage("arguments", "within facts: arguments are parsed and checked against the pinned schema"),
+    Stage("evaluate", "the engine answers; again for each stage of requirements that is met at once"),
+    Stage("commit", "the record becomes durable, waiting for its batch included"),
+    Stage("answer", "the answer is put into its message"),
+)
+
+ATTRIBUTES = (
+    Attribute("rpc.system.name", "`grpc`", "call"),
+    Attribute("rpc.method", "fully qualified, such as `pdp.v1.DecisionService/Decide`", "call; metrics"),
+    Attribute("rpc.response.status_code", "name of the gRPC status", "call; metrics"),
+    Attribute("error.type", "code of the fault that ended a stage, or a call by our fault", "every span"),
+    Attribute("mcp.method.name", "`tools/call` or `tools/list`", "call"),
+    Attribute("gen_ai.operation.name", "`execute_tool`, for a call of a tool", "call"),
+    Attribute("gen_ai.tool.name", "the tool, when it is in the signed registry and passes its checks", "call"),
+    Attribute("pdp.decision.id", "id of the decision and its record", "call"),
+    Attribute("pdp.effect", "`allow`, `deny` or `pending`", "call; metrics"),
+    Attribute(
+        "pdp.code", "code of the first reason, or of the refusal; `none` for an allow without one", "call; metrics"
+    ),
+    Attribute("pdp.phase", "`call` or `list`", "facts, evaluate; metrics"),
+    Attribute("pdp.engine", "`embedded` or `opa`", "call, evaluate; metrics"),
+    Attribute("pdp.policy.digest", "SHA-256 of the bundle that answered", "call, evaluate"),
+    Attribute("pdp.document.bytes", "size of the input document", "evaluate"),
+    Attribute("pdp.check", "code of the check that failed, `ok` when none did", "identify, registry, arguments"),
+    Attribute("pdp.record.kind", "kind of the record", "commit; metrics"),
+    Attribute("pdp.stage", "name of a stage", "metrics"),
+    Attribute("pdp.cause", "why a policy worker ended: `timeout`, `crashed`, `stalled`, ...", "metrics"),
+    Attribute("pdp.outcome", "`loaded` or `refused`", "metrics"),
+    Attribute("pdp.tenant", "a tenant of the configuration", "metrics"),
+    Attribute("pdp.issuer", "an issuer of the configuration", "metrics"),
+)
+
+INSTRUMENTS = (
+    Instrument(
+        "rpc.server.call.duration", "histogram", "s", "time of a call",
+        ("rpc.method", "rpc.response.status_code"), _SECONDS,
+    ),
+    Instrument("pdp.calls.active", "up_down", "{call}", "calls under way"),
+    Instrument("pdp.stage.duration", "histogram", "s", "time of a stage", ("pdp.stage",), _SECONDS),
+    Instrument(
+        "pdp.decisions", "counter", "{decision}", "answers with a durable record of their own; repeats add none",
+        ("pdp.phase", "pdp.effect", "pdp.code", "pdp.engine"),
+    ),
+    Instrument(
+        "pdp.refusals", "counter", "{call}", "calls that got an error instead of an answer",
+        ("rpc.method", "rpc.response.status_code", "pdp.code"),
+    ),
+    Instrument("pdp.records", "counter", "{record}", "durable records", ("pdp.record.kind",)),
+    Instrument(
+        "pdp.commit.batch", "histogram", "{record}", "entries that shared one sync",
+        bounds=(1, 2, 4, 8, 16, 32, 64, 128),
+    ),
+    Instrument("pdp.policy.workers.lost", "counter", "{worker}", "policy workers that ended", ("pdp.cause",)),
+    Instrument(
+        "pdp.policy.loads", "counter", "{bundle}", "bundles that became an engine, or were refused",
+        ("pdp.outcome", "pdp.code"),
+    ),
+    Instrument("pdp.policy.active", "level", "1", "1 while a policy answers"),
+    Instrument("pdp.policy.age", "level", "s", "since the active policy was loaded"),
+    Instrument("pdp.store.healthy", "level", "1", "1 while records can be written"),
+    Instrument("pdp.store.records", "level", "{record}", "records in the log"),
+    Instrument(
+        "pdp.registry.age", "level", "s", "since a tenant's set was last read and verified", ("pdp.tenant",)
+    ),
+    Instrument(
+        "pdp.registry.tools", "level", "{tool}", "tools that verify", ("pdp.tenant",)
+    ),
+    Instrument("pdp.registry.problem", "level", "1", "1 while a tenant's set is refused", ("pdp.tenant",)),
+    Instrument("pdp.keys.age", "level", "s", "since an issuer's keys were last read", ("pdp.issuer",)),
+    Instrument("pdp.keys", "level", "{key}", "usable keys of an issuer", ("pdp.issuer",)),
+    Instrument("pdp.switches.engaged", "level", "{switch}", "kill switches that are engaged"),
+)  # fmt: skip
+
+_KINDS = {"counter": "counter", "histogram": "histogram", "level": "gauge", "up_down": "up-down counter"}
+
+
+def tables() -> dict[str, str]:
+    """The tables of docs/telemetry.md, by name."""
+    stages = [f"| `pdp.{s.name}` | {s.says} |" for s in STAGES]
+    attributes = [f"| `{a.name}` | {a.where} | {a.says} |" for a in ATTRIBUTES]
+    metrics = [
+        f"| `{i.name}` | {_KINDS[i.kind]} | {i.unit} | {', '.join(f'`{a}`' for a in i.attributes)} | {i.says} |"
+        for i in INSTRUMENTS
+    ]
+    return {
+        "stages": "\n".join(["| span | what happens |", "|---|---|", *stages]),
+        "attributes": "\n".join(["| attribute | of | value |", "|---|---|---|", *attributes]),
+        "metrics": "\n".join(["| metric | kind | unit | attributes | value |", "|---|---|---|---|---|", *metrics]),
+    }

@@ -1,0 +1,111 @@
+"""From options to a running `OpenTelemetry`: exporters, sampling, and the listener for Prometheus.
+
+The SDK's own environment variables (`OTEL_*`) are not asked: the configuration file says everything, and what is in
+force can be read there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import grpc
+from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+from prometheus_client import CollectorRegistry, start_http_server
+
+from pdp import __version__
+from pdp.core.errors import ConfigurationFault
+from pdp.telemetry.options import OtlpOptions, TelemetryOptions, listen
+from pdp.telemetry.provider import OpenTelemetry
+
+
+def exporting(
+    options: TelemetryOptions, *, monotonic: Callable[[], int], instance: str, secret: Callable[[str], bytes]
+) -> OpenTelemetry:
+    """Telemetry as configured. `instance` names this run; `secret` resolves references.
+
+    Raises ConfigurationFault (`config.telemetry`, `config.secret`).
+    """
+    resource = Resource(
+        {"service.name": options.service_name, "service.version": __version__, "service.instance.id": instance}
+    )
+    tracers = TracerProvider(
+        sampler=ParentBased(TraceIdRatioBased(options.sample_ratio)), resource=resource, shutdown_on_exit=False
+    )
+    readers: list[MetricReader] = []
+    ends: list[Callable[[], None]] = []
+    if options.otlp is not None:
+        spans, reader = _otlp(options.otlp, secret)
+        tracers.add_span_processor(BatchSpanProcessor(spans))
+        readers.append(reader)
+    if options.prometheus is not None:
+        registry = CollectorRegistry(auto_describe=False)
+        readers.append(PrometheusMetricReader(registry=registry, scope_info_enabled=False))
+        ends.append(_serve(options.prometheus, registry))
+    meters = MeterProvider(metric_readers=readers, resource=resource, shutdown_on_exit=False)
+    return OpenTelemetry(tracers, meters, monotonic=monotonic, call_log=options.call_log, on_close=ends)
+
+
+def _otlp(options: OtlpOptions, secret: Callable[[str], bytes]) -> tuple[OTLPSpanExporter, MetricReader]:
+    secure = options.endpoint.startswith("https:")
+    common: Mapping[str, Any] = {
+        "endpoint": options.endpoint,
+        "insecure": not secure,
+        "credentials": grpc.ssl_channel_credentials(_authorities(options)) if secure else None,
+        "headers": tuple((name, _header(name, secret(where))) for name, where in options.headers.items()),
+        "timeout": options.timeout_seconds,
+    }
+    metrics = OTLPMetricExporter(**common)
+    reader = PeriodicExportingMetricReader(
+        metrics,
+        export_interval_millis=options.metrics_seconds * 1000,
+        export_timeout_millis=options.timeout_seconds * 1000,
+    )
+    return OTLPSpanExporter(**common), reader
+
+
+def _header(name: str, value: bytes) -> str:
+    try:
+        text = value.decode("ascii")
+    except UnicodeDecodeError:
+        text = ""
+    if not text.isprintable() or not text:
+        raise ConfigurationFault("config.telemetry", f"telemetry.otlp.headers.{name}: must be printable ASCII.")
+    return text
+
+
+def _authorities(options: OtlpOptions) -> bytes | None:
+    if options.ca_file is None:
+        return None
+    try:
+        return options.ca_file.read_bytes()
+    except OSError as error:
+        raise ConfigurationFault(
+            "config.telemetry", f"telemetry.otlp.ca_file: cannot be read ({error.strerror})."
+        ) from None
+
+
+def _serve(address: str, registry: CollectorRegistry) -> Callable[[], None]:
+    """Serve metrics; returns what ends it."""
+    host, port = listen(address)
+    try:
+        server, thread = start_http_server(port, host, registry)
+    except OSError as error:
+        raise ConfigurationFault(
+            "config.telemetry", f"telemetry.prometheus: cannot be bound ({error.strerror}); is the port free?"
+        ) from None
+
+    def end() -> None:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    return end

@@ -1,0 +1,70 @@
+"""Log lines as JSON, one object each, with the ids of the call under way.
+
+An exception is written as its classes and where it was raised, never with its text: a library's may quote values.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import traceback
+from datetime import UTC, datetime
+
+from typing_extensions import override
+
+from pdp.telemetry.current import identifiers
+
+_FRAMES = 20
+_CAUSES = 8
+
+
+class JsonFormatter(logging.Formatter):
+    """`time`, `level`, `logger`, `message`, the ids, and the fields of a structured event (`extra={"event": {...}}`).
+
+    A handler formats in the task that logged, so the ids are those of its call.
+    """
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+        }
+        event = record.__dict__.get("event")
+        line |= event if isinstance(event, dict) else {"message": record.getMessage()}
+        line |= identifiers()
+        if record.exc_info and record.exc_info[1] is not None:
+            line |= _raised(record.exc_info[1])
+        return json.dumps(line, ensure_ascii=False, default=_unwritable)
+
+
+class TextFormatter(logging.Formatter):
+    """For people: one line, exceptions with their trace below it."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
+
+
+FORMATTERS = {"text": TextFormatter, "json": JsonFormatter}
+
+
+def handler(form: str) -> logging.Handler:
+    """A handler for standard error; `form` is a key of `FORMATTERS`."""
+    made = logging.StreamHandler()
+    made.setFormatter(FORMATTERS[form]())
+    return made
+
+
+def _raised(error: BaseException) -> dict[str, object]:
+    kinds: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None and len(kinds) < _CAUSES:
+        kinds.append(f"{type(cause).__module__}.{type(cause).__qualname__}")
+        cause = cause.__cause__ or cause.__context__
+    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
+    return {"exception": kinds, "trace": [f"{f.filename}:{f.lineno} {f.name}" for f in frames]}
+
+
+def _unwritable(value: object) -> str:
+    return type(value).__name__

@@ -1,0 +1,155 @@
+"""The ports with telemetry around them. They are wired only when it is on, so that off costs nothing at all."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Coroutine, Mapping
+from dataclasses import replace
+from typing import Any, Generic, TypeVar
+
+from pdp.core.decide import Question
+from pdp.core.digest import Json
+from pdp.core.errors import BundleFault
+from pdp.core.facts import ArgumentsFact, Check, Identity
+from pdp.core.request import Caller, Credential, Peer
+from pdp.ports import Callers, Commit, Content, Engine, LoadedPolicy, PinnedTool, PolicySource, RecordRef, Store
+from pdp.ports import Subjects as SubjectsPort
+from pdp.signals import SEVERAL, Attributes, Telemetry
+
+_P = TypeVar("_P")
+_R = TypeVar("_R")
+_DECIDED = ("decision", "list")
+NONE = "none"
+
+
+class _Observed(Generic[_P]):
+    """What is not observed goes straight through."""
+
+    def __init__(self, inner: _P, telemetry: Telemetry) -> None:
+        self._inner = inner
+        self._telemetry = telemetry
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+class ObservedCallers(_Observed[Callers]):
+    """The stage `admit`."""
+
+    async def authenticate(self, peer: Peer, at_ns: int) -> Caller:
+        with self._telemetry.stage("admit"):
+            return await self._inner.authenticate(peer, at_ns)
+
+
+class ObservedSubjects(_Observed[SubjectsPort]):
+    """The stage `identify`."""
+
+    async def identify(
+        self, credential: Credential, *, caller: Caller, audiences: tuple[str, ...], at_ns: int
+    ) -> Identity:
+        with self._telemetry.stage("identify") as span:
+            found = await self._inner.identify(credential, caller=caller, audiences=audiences, at_ns=at_ns)
+            span.set("pdp.check", code(found.subject.check))
+            return found
+
+
+class ObservedContent(_Observed[Content]):
+    """The stage `arguments`."""
+
+    def arguments(self, raw: bytes, tool: PinnedTool | None) -> ArgumentsFact:
+        with self._telemetry.stage("arguments") as span:
+            found = self._inner.arguments(raw, tool)
+            span.set("pdp.check", code(found.check))
+            return found
+
+    def object(self, raw: bytes, field: str) -> Mapping[str, Json]:
+        return self._inner.object(raw, field)
+
+
+class ObservedPolicies(_Observed[PolicySource]):
+    """Counts loads, and gives each bundle an observed engine."""
+
+    _told: BundleFault | None = None
+
+    async def load(self, active: str | None) -> LoadedPolicy | None:
+        try:
+            loaded = await self._inner.load(active)
+        except BundleFault as fault:
+            if fault is not self._told:  # the source repeats a refusal until the files change
+                self._told = fault
+                self._telemetry.count("pdp.policy.loads", {"pdp.outcome": "refused", "pdp.code": fault.code})
+            raise
+        if loaded is None:
+            return None
+        self._telemetry.count("pdp.policy.loads", {"pdp.outcome": "loaded", "pdp.code": NONE})
+        return replace(loaded, engine=_engine(loaded, self._telemetry))
+
+
+class ObservedEngine(_Observed[Engine]):
+    """The stage `evaluate`."""
+
+    def __init__(self, inner: Engine, telemetry: Telemetry, digest: str) -> None:
+        super().__init__(inner, telemetry)
+        self._digest = digest
+
+    async def evaluate(self, asked: Question) -> bytes:
+        attributes: Attributes = {
+            "pdp.engine": self._inner.name,
+            "pdp.policy.digest": self._digest,
+            "pdp.phase": asked.phase,
+            "pdp.document.bytes": len(asked.document),
+        }
+        with self._telemetry.stage("evaluate", attributes):
+            return await self._inner.evaluate(asked)
+
+
+class ObservedStore(_Observed[Store]):
+    """The stage `commit`; counts what is durable, whether or not anybody still waits for it."""
+
+    async def commit(self, entry: Commit) -> RecordRef:
+        self._note((entry,))
+        with self._telemetry.stage("commit", {"pdp.record.kind": entry.kind}):
+            return await self._counted(self._inner.commit(entry), (entry,))
+
+    async def commit_all(self, entries: tuple[Commit, ...]) -> tuple[RecordRef, ...]:
+        self._note(entries)
+        with self._telemetry.stage("commit", {"pdp.record.kind": entries[0].kind if len(entries) == 1 else SEVERAL}):
+            return await self._counted(self._inner.commit_all(entries), entries)
+
+    def _note(self, entries: tuple[Commit, ...]) -> None:
+        for entry in entries:
+            if entry.kind in _DECIDED:
+                self._telemetry.note("pdp.decision.id", entry.record_id)
+
+    async def _counted(self, write: Coroutine[Any, Any, _R], entries: tuple[Commit, ...]) -> _R:
+        def durable(task: asyncio.Task[_R]) -> None:
+            if not task.cancelled() and task.exception() is None:
+                for entry in entries:
+                    self._count(entry)
+
+        writing = asyncio.ensure_future(write)
+        writing.add_done_callback(durable)
+        return await asyncio.shield(writing)
+
+    def _count(self, entry: Commit) -> None:
+        self._telemetry.count("pdp.records", {"pdp.record.kind": entry.kind})
+        if entry.kind not in _DECIDED:
+            return
+        record = json.loads(entry.record)  # ours, so it has these
+        said = {
+            "pdp.phase": "call" if entry.kind == "decision" else "list",
+            "pdp.effect": record["effect"],
+            "pdp.code": next((reason["code"] for reason in record["reasons"]), NONE),
+            "pdp.engine": record["policy"]["engine"],
+        }
+        self._telemetry.count("pdp.decisions", said)
+
+
+def code(check: Check) -> str:
+    """The code of a check that failed, or `ok`."""
+    return "ok" if check.ok else check.code
+
+
+def _engine(loaded: LoadedPolicy, telemetry: Telemetry) -> Any:
+    return ObservedEngine(loaded.engine, telemetry, loaded.digest)

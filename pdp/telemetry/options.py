@@ -1,0 +1,116 @@
+"""Configuration of telemetry (`telemetry.*`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from pdp.core.errors import ConfigurationFault
+
+_MAX_PORT = 65_535
+
+
+class OtlpOptions(BaseModel):
+    """A collector that is sent traces and metrics, by OTLP over gRPC."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    endpoint: str = Field(
+        description="https://host:port of the collector; plain http for a literal loopback address only.",
+        examples=["https://collector.acme.example:4317"],
+    )
+    ca_file: Path | None = Field(
+        None, description="PEM of who signs its certificate; the system's authorities without it."
+    )
+    headers: Mapping[str, str] = Field(
+        default_factory=dict,
+        description="Name of a header to file:PATH or vault:PATH#KEY of its value.",
+        json_schema_extra={"secret": True},
+    )
+    metrics_seconds: float = Field(60.0, ge=1, le=3600, description="How often metrics are sent.")
+    timeout_seconds: float = Field(5.0, ge=0.1, le=60, description="For one sending; what is late is dropped.")
+
+    @field_validator("endpoint")
+    @classmethod
+    def _safe(cls, endpoint: str) -> str:
+        found = urlsplit(endpoint)
+        if not found.hostname or found.port is None or found.username is not None or found.password is not None:
+            raise ValueError("must be https://host:port, without user information")
+        if found.path.strip("/") or found.query or found.fragment:
+            raise ValueError("must end after the port")
+        if found.scheme != "https" and not (found.scheme == "http" and _is_loopback(found.hostname)):
+            raise ValueError("must be https (plain http only for a literal loopback address)")
+        return endpoint.rstrip("/")
+
+    @field_validator("headers")
+    @classmethod
+    def _by_reference(cls, headers: Mapping[str, str]) -> Mapping[str, str]:
+        for name, value in headers.items():
+            if not name.isascii() or name != name.lower() or not name.replace("-", "").replace("_", "").isalnum():
+                raise ValueError("a header's name is lower-case letters, digits, '-' and '_'")
+            if not value.startswith(("file:", "vault:")):
+                raise ValueError("a header's value is given as file:PATH or vault:PATH#KEY")
+        return headers
+
+
+class TelemetryOptions(BaseModel):
+    """What is told to whom about the service's work. Nothing by default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    enabled: bool = Field(False, description="Traces and metrics; needs otlp, prometheus or call_log.")
+    service_name: str = Field("pdp", min_length=1, max_length=128, pattern=r"^[!-~]*$", description="Our own name.")
+    sample_ratio: float = Field(
+        1.0, ge=0, le=1, description="Share of calls that are traced where the caller says nothing; metrics see all."
+    )
+    otlp: OtlpOptions | None = Field(None, description="Where traces and metrics are sent.")
+    prometheus: str | None = Field(
+        None,
+        description="IP:PORT where metrics can be fetched, by plain HTTP; without an IP, the port of 127.0.0.1.",
+        examples=["127.0.0.1:9464"],
+    )
+    call_log: bool = Field(False, description="One log line per call: method, status, effect, code, ids, duration.")
+
+    @field_validator("prometheus")
+    @classmethod
+    def _listens(cls, address: str | None) -> str | None:
+        if address is not None:
+            listen(address)
+        return address
+
+    @model_validator(mode="after")
+    def _somebody_hears(self) -> Self:
+        if self.enabled and self.otlp is None and self.prometheus is None and not self.call_log:
+            raise ValueError("telemetry.enabled needs somebody who hears: otlp, prometheus or call_log")
+        return self
+
+
+def listen(address: str) -> tuple[str, int]:
+    """Host and port of `IP:PORT`, `[IPV6]:PORT` or `PORT` (loopback). Raises ValueError."""
+    host, colon, port = address.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]") if colon else "127.0.0.1"
+    if not port.isascii() or not port.isdigit() or int(port) > _MAX_PORT:
+        raise ValueError("must be IP:PORT, or PORT for 127.0.0.1")
+    try:
+        return str(ip_address(host)), int(port)
+    except ValueError:
+        raise ValueError("must be IP:PORT with a literal address, for a name is whatever the resolver says") from None
+
+
+def distribution_missing() -> ConfigurationFault:
+    """What to say when the SDK is not installed."""
+    return ConfigurationFault(
+        "telemetry.distribution", "telemetry.enabled needs OpenTelemetry; install pdp[server,telemetry]."
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,209 @@
+"""The port `signals.Telemetry` on OpenTelemetry's SDK.
+
+Nothing is global: providers are given, and a call's span is a root of its own or below the caller's, whatever else
+the process traces. Exceptions are never recorded, only codes: their text may hold anything.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.metrics import Counter, Histogram, Meter, UpDownCounter
+from opentelemetry.metrics import _Gauge as Gauge
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from typing_extensions import override
+
+from pdp import __version__
+from pdp.core.errors import Fault
+from pdp.core.trace_context import TraceParent
+from pdp.signals import NONE, SEVERAL, Attributes, Span, Telemetry, Value
+from pdp.telemetry.catalogue import INSTRUMENTS, Instrument
+from pdp.telemetry.current import CURRENT, Current
+
+log = logging.getLogger("pdp.call")
+CODE = "pdp.code"
+OTHER = "other"
+MAX_CODES = 256  # distinct codes that become label values; an organisation's packs may have any number
+_CODE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*")
+_MAX_CODE = 64
+_BUG = "bug"  # an exception that is no fault of ours has no code
+
+
+class _Handle(Span):
+    """A span of the SDK, as the port sees it."""
+
+    __slots__ = ("_span",)
+
+    def __init__(self, span: trace.Span) -> None:
+        self._span = span
+
+    @override
+    def set(self, name: str, value: Value) -> None:
+        self._span.set_attribute(name, value)
+
+    @override
+    def fail(self, code: str) -> None:
+        self._span.set_attribute("error.type", code)
+        self._span.set_status(Status(StatusCode.ERROR))
+
+
+class OpenTelemetry(Telemetry):
+    """Spans and metrics of one process. `monotonic` is in nanoseconds; `on_close` runs after the last flush."""
+
+    def __init__(
+        self,
+        tracers: TracerProvider,
+        meters: MeterProvider,
+        *,
+        monotonic: Callable[[], int],
+        call_log: bool = False,
+        on_close: Sequence[Callable[[], None]] = (),
+    ) -> None:
+        self._tracers = tracers
+        self._meters = meters
+        self._tracer = tracers.get_tracer("pdp", __version__)
+        self._monotonic = monotonic
+        self._call_log = call_log
+        self._on_close = on_close
+        self._codes: set[str] = set()
+        meter = meters.get_meter("pdp", __version__)
+        made = {i.name: _instrument(meter, i) for i in INSTRUMENTS}
+        self._counters = {name: i for name, i in made.items() if isinstance(i, Counter)}
+        self._histograms = {name: i for name, i in made.items() if isinstance(i, Histogram)}
+        self._gauges = {name: i for name, i in made.items() if isinstance(i, Gauge)}
+        active = made["pdp.calls.active"]
+        assert isinstance(active, UpDownCounter)  # noqa: S101 - the catalogue says so
+        self._active = active
+
+    @override
+    @contextmanager
+    def call(self, method: str, parent: TraceParent | None) -> Iterator[Span]:
+        attributes = {"rpc.system.name": "grpc", "rpc.method": method}
+        span = self._tracer.start_span(method, _context(parent), SpanKind.SERVER, attributes)
+        ids = span.get_span_context()
+        current = Current(method, f"{ids.trace_id:032x}", f"{ids.span_id:016x}")
+        token = CURRENT.set(current)
+        status: dict[str, Value] = {}
+        began = self._monotonic()
+        self._active.add(1)
+        try:
+            with trace.use_span(span, end_on_exit=False, record_exception=False, set_status_on_exception=False):
+                yield _Call(span, status)
+        finally:
+            self._active.add(-1)
+            seconds = (self._monotonic() - began) / 1e9
+            for name, value in current.noted.items():
+                span.set_attribute(name, value)
+            span.end()
+            self._finished(current, status, seconds)
+            CURRENT.reset(token)
+
+    def _finished(self, current: Current, status: Mapping[str, Value], seconds: float) -> None:
+        said = {"rpc.method": current.method, **{k: v for k, v in status.items() if k == "rpc.response.status_code"}}
+        self._histograms["rpc.server.call.duration"].record(seconds, said)
+        if self._call_log:
+            event = {"event": "rpc.answered", **said, **status, **current.noted, "ms": round(seconds * 1000, 3)}
+            event.pop("pdp.decision.id", None)  # the formatter has it among the ids
+            log.info("%s %s", current.method, status.get("rpc.response.status_code", ""), extra={"event": event})
+
+    @override
+    @contextmanager
+    def stage(self, name: str, attributes: Attributes = NONE) -> Iterator[Span]:
+        # outside a call there is no trace to belong to
+        span = (
+            self._tracer.start_span(f"pdp.{name}", attributes=dict(attributes))
+            if CURRENT.get() is not None
+            else trace.INVALID_SPAN
+        )
+        handle = _Handle(span)
+        began = self._monotonic()
+        try:
+            with trace.use_span(span, end_on_exit=False, record_exception=False, set_status_on_exception=False):
+                yield handle
+        except BaseException as error:
+            handle.fail(error.code if isinstance(error, Fault) else _BUG)
+            raise
+        finally:
+            self._histograms["pdp.stage.duration"].record((self._monotonic() - began) / 1e9, {"pdp.stage": name})
+            span.end()
+
+    @override
+    def note(self, name: str, value: Value) -> None:
+        current = CURRENT.get()
+        if current is not None:
+            current.noted[name] = value if current.noted.get(name, value) == value else SEVERAL
+
+    @override
+    def count(self, name: str, attributes: Attributes = NONE) -> None:
+        self._counters[name].add(1, self._bounded(attributes))
+
+    @override
+    def measure(self, name: str, value: float, attributes: Attributes = NONE) -> None:
+        self._histograms[name].record(value, self._bounded(attributes))
+
+    @override
+    def level(self, name: str, value: float, attributes: Attributes = NONE) -> None:
+        self._gauges[name].set(value, self._bounded(attributes))
+
+    @override
+    def close(self) -> None:
+        self._tracers.shutdown()
+        self._meters.shutdown()
+        for end in self._on_close:
+            end()
+
+    def _bounded(self, attributes: Attributes) -> dict[str, Value]:
+        """The same, a code that is one too many as `other`: packs name their own."""
+        found = dict(attributes)
+        code = found.get(CODE)
+        if isinstance(code, str) and code not in self._codes:
+            if len(self._codes) < MAX_CODES and len(code) <= _MAX_CODE and _CODE.fullmatch(code):
+                self._codes.add(code)
+            else:
+                found[CODE] = OTHER
+        return found
+
+
+class _Call(_Handle):
+    """The span of a call; what is set on it is in the call's log line too."""
+
+    __slots__ = ("_said",)
+
+    def __init__(self, span: trace.Span, said: dict[str, Value]) -> None:
+        super().__init__(span)
+        self._said = said
+
+    @override
+    def set(self, name: str, value: Value) -> None:
+        self._said[name] = value
+        super().set(name, value)
+
+
+def _context(parent: TraceParent | None) -> Context:
+    """An empty context, or one below the caller's span."""
+    if parent is None:
+        return Context()
+    flags = TraceFlags(TraceFlags.SAMPLED if parent.sampled else TraceFlags.DEFAULT)
+    remote = SpanContext(int(parent.trace_id, 16), int(parent.span_id, 16), is_remote=True, trace_flags=flags)
+    return trace.set_span_in_context(NonRecordingSpan(remote), Context())
+
+
+def _instrument(meter: Meter, wanted: Instrument) -> object:
+    match wanted.kind:
+        case "counter":
+            return meter.create_counter(wanted.name, wanted.unit, wanted.says)
+        case "histogram":
+            return meter.create_histogram(
+                wanted.name, wanted.unit, wanted.says, explicit_bucket_boundaries_advisory=wanted.bounds
+            )
+        case "level":
+            return meter.create_gauge(wanted.name, wanted.unit, wanted.says)
+        case "up_down":
+            return meter.create_up_down_counter(wanted.name, wanted.unit, wanted.says)

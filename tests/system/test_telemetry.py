@@ -1,0 +1,297 @@
+"""A whole PDP, watched: spans and their parents, metrics that equal the records, nothing told that is secret."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import grpc.aio
+import pytest
+from support.surroundings import Stage, StillClock
+from support.tools import resource
+from support.watching import Watch
+from support.world import GRPC, WEDNESDAY_NS, Plan, Refused, World, create, serving
+
+from pdp.core.facts import NS
+from pdp.telemetry.catalogue import ATTRIBUTES, INSTRUMENTS, STAGES
+from pdp.telemetry.logs import JsonFormatter
+from pdp.tooling.sandbox import ALICE, BOB
+from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2
+
+DECIDE = "pdp.v1.DecisionService/Decide"
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+OTHER = "00-11111111111111111111111111111111-2222222222222222-01"
+SECRET = "hunter2-in-an-argument"
+STATUS = "rpc.response.status_code"
+
+
+@asynccontextmanager
+async def watched(folder: Path) -> AsyncIterator[tuple[World, Watch]]:
+    stage, plan, watch = Stage(StillClock(WEDNESDAY_NS)), Plan(), Watch()
+    made = create(folder / "w", plan, stage.clock.wall())
+    surroundings = replace(stage.surroundings(), telemetry=watch.telemetry)
+    async with serving(made, plan, stage, surroundings=surroundings) as world:
+        yield world, watch
+
+
+async def ask(world: World, request: decision_pb2.DecideRequest, *metadata: tuple[str, str]) -> str:
+    stub = decision_pb2_grpc.DecisionServiceStub(world.channel)
+    answer = await stub.Decide(request, metadata=(*world.metadata("gateway"), *metadata), timeout=20)
+    return str(answer.decision_id)
+
+
+async def test_spans_of_one_decide(tmp_path: Path) -> None:
+    async with watched(tmp_path) as (world, watch):
+        watch.spans()  # the start's records have no call and no spans
+        decision = await ask(world, world.ask(ALICE, "git_status"), ("traceparent", PARENT))
+        spans = watch.spans()
+        policy = world.process.state.policy
+        assert policy is not None
+        by_name = {span.name: span for span in spans}
+        root = by_name[DECIDE]
+        assert root.kind.name == "SERVER"
+        assert root.parent is not None
+        assert (f"{root.context.trace_id:032x}", f"{root.parent.span_id:016x}") == tuple(PARENT.split("-")[1:3])
+        assert dict(root.attributes or {}) == {
+            "rpc.system.name": "grpc",
+            "rpc.method": DECIDE,
+            STATUS: "OK",
+            "mcp.method.name": "tools/call",
+            "gen_ai.operation.name": "execute_tool",
+            "gen_ai.tool.name": "git_status",
+            "pdp.decision.id": decision,
+            "pdp.effect": "allow",
+            "pdp.code": world.record(decision)["reasons"][0]["code"] if world.record(decision)["reasons"] else "none",
+            "pdp.policy.digest": policy.digest,
+            "pdp.engine": "embedded",
+        }
+        assert [s.name for s in spans[1:]] == [f"pdp.{stage.name}" for stage in STAGES]
+        inside = {"pdp.registry": "pdp.facts", "pdp.arguments": "pdp.facts"}
+        names = {span.context.span_id: span.name for span in spans}
+        for span in spans[1:]:
+            assert span.parent is not None
+            assert names[span.parent.span_id] == inside.get(span.name, DECIDE), span.name
+        evaluate = dict(by_name["pdp.evaluate"].attributes or {})
+        assert evaluate["pdp.phase"] == "call"
+        assert evaluate["pdp.policy.digest"] == policy.digest
+        assert by_name["pdp.commit"].attributes == {"pdp.record.kind": "decision"}
+
+
+async def test_context_of_metadata_wins_over_meta_and_malformed_is_none(tmp_path: Path) -> None:
+    async with watched(tmp_path) as (world, watch):
+
+        async def trace(meta: bytes, *metadata: tuple[str, str]) -> str:
+            watch.spans()
+            request = world.ask(ALICE, "git_status")
+            request.context.meta_json = meta
+            await ask(world, request, *metadata)
+            root = next(s for s in watch.spans() if s.name == DECIDE)
+            return f"{root.context.trace_id:032x}" if root.parent else "none"
+
+        meta = json.dumps({"traceparent": OTHER, "progressToken": 1}).encode()
+        assert await trace(meta) == OTHER.split("-")[1]
+        assert await trace(meta, ("traceparent", PARENT)) == PARENT.split("-")[1]
+        assert await trace(meta, ("traceparent", "rubbish")) == "none"
+        assert await trace(b'{"traceparent": 7}') == "none"
+        assert await trace(b"{not json") == "none"
+
+
+async def test_trace_context_of_a_repeat_is_no_other_content(tmp_path: Path) -> None:
+    async with watched(tmp_path) as (world, watch):
+        request = world.ask(ALICE, "git_status")
+        first = await ask(world, request)
+        request.context.meta_json = json.dumps({"traceparent": OTHER}).encode()
+        assert await ask(world, request) == first
+        assert watch.total("pdp.decisions") == 1
+        assert watch.total("rpc.server.call.duration", rpc__method=DECIDE) == 2
+
+
+async def test_counts_equal_records(tmp_path: Path) -> None:
+    async with watched(tmp_path) as (world, watch):
+        for request in (
+            world.ask(ALICE, "git_status"),
+            world.ask(ALICE, "git_status"),
+            world.ask(BOB, "git_add", {"files": []}),
+            world.ask(None, "git_status"),
+            world.ask(ALICE, "git_status", server="nowhere", definition=b""),
+        ):
+            assert not isinstance(await world.decide(request, way=GRPC), Refused)
+        batch = decision_pb2.DecideBatchRequest(
+            requests=[world.ask(ALICE, "git_status"), world.ask(BOB, "git_status")]
+        )
+        stub = decision_pb2_grpc.DecisionServiceStub(world.channel)
+        await stub.DecideBatch(batch, metadata=world.metadata("gateway"), timeout=20)
+        listing = decision_pb2.FilterToolsRequest(request_id="l", server="git", credential=world.credential(ALICE))
+        assert not isinstance(await world.filter(listing, way=GRPC), Refused)
+        assert isinstance(await world.decide(world.ask(ALICE, "git_status"), caller="auditor", way=GRPC), Refused)
+        records = [
+            json.loads(stored.record)
+            for i in range(world.process.store.size())
+            if (stored := world.process.store.record_at(i)) is not None
+        ]
+        kinds = {labels["pdp.record.kind"]: n for labels, n in watch.points("pdp.records")}
+        assert kinds == Counter(record["kind"] for record in records)
+        assert watch.total("pdp.decisions") == kinds["decision"] + kinds["list"] == 8
+        told = {
+            (labels["pdp.phase"], labels["pdp.effect"], labels["pdp.code"], labels["pdp.engine"]): n
+            for labels, n in watch.points("pdp.decisions")
+        }
+        assert told == Counter(
+            (
+                "call" if r["kind"] == "decision" else "list",
+                r["effect"],
+                r["reasons"][0]["code"] if r["reasons"] else "none",
+                "embedded",
+            )
+            for r in records
+            if r["kind"] in ("decision", "list")
+        )
+        assert watch.points("pdp.refusals") == [
+            ({"rpc.method": DECIDE, STATUS: "PERMISSION_DENIED", "pdp.code": "caller.role"}, 1)
+        ]
+        assert watch.total("pdp.stage.duration", pdp__stage="evaluate") >= 8
+        assert watch.points("pdp.calls.active") == [({}, 0)]
+        assert watch.total("pdp.policy.loads", pdp__outcome="loaded") == 1
+
+
+async def test_batches_of_commits_are_measured(tmp_path: Path) -> None:
+    async with watched(tmp_path) as (world, watch):
+        await asyncio.gather(*(ask(world, world.ask(ALICE, "git_status")) for _ in range(8)))
+        (found,) = [
+            point
+            for resource_metrics in watch.reader.get_metrics_data().resource_metrics
+            for scope in resource_metrics.scope_metrics
+            for metric in scope.metrics
+            if metric.name == "pdp.commit.batch"
+            for point in metric.data.data_points
+        ]
+        assert found.sum == world.process.store.size()
+
+
+async def test_refusal_marks_its_span_only_when_it_is_our_fault(tmp_path: Path) -> None:
+    async with watched(tmp_path) as (world, watch):
+        watch.spans()
+        await world.decide(world.ask(ALICE, "git_status"), caller="", way=GRPC)
+        spans = {span.name: span for span in watch.spans()}
+        assert set(spans) == {DECIDE, "pdp.admit", "pdp.commit"}
+        attributes = dict(spans[DECIDE].attributes or {})
+        assert (attributes[STATUS], attributes["pdp.code"]) == ("UNAUTHENTICATED", "caller.unauthenticated")
+        assert spans[DECIDE].status.status_code.name == "UNSET"
+        assert spans["pdp.admit"].status.status_code.name == "ERROR"
+        assert spans["pdp.admit"].status.description is None
+        assert (spans["pdp.admit"].attributes or {})["error.type"] == "caller.unauthenticated"
+        assert spans["pdp.admit"].events == ()
+        stub = decision_pb2_grpc.DecisionServiceStub(world.channel)
+        with pytest.raises(grpc.aio.AioRpcError):
+            await stub.EndSession(decision_pb2.EndSessionRequest(), metadata=world.metadata("gateway"), timeout=20)
+        end = next(s for s in watch.spans() if s.name.endswith("EndSession"))
+        assert end.status.status_code.name == "ERROR"
+        assert (end.attributes or {})["error.type"] == "service.unsupported"
+
+
+async def test_request_that_does_not_parse_is_a_refusal(tmp_path: Path) -> None:
+    async with watched(tmp_path) as (world, watch):
+        call = world.channel.unary_unary(f"/{DECIDE}")
+        with pytest.raises(grpc.aio.AioRpcError):
+            await call(b"\xff\xff\xff", metadata=world.metadata("gateway"), timeout=20)
+        assert watch.total("pdp.refusals", pdp__code="request.malformed") == 1
+        health = world.channel.unary_unary("/grpc.health.v1.Health/Check")
+        await health(b"", timeout=20)
+        assert {labels["rpc.method"] for labels, _ in watch.points("rpc.server.call.duration")} == {DECIDE}
+
+
+async def test_nothing_secret_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "pdp")
+    caplog.handler.setFormatter(JsonFormatter())
+    async with watched(tmp_path) as (world, watch):
+        asked = [
+            world.ask(ALICE, "git_status", {"repo_path": SECRET}, session=f"session-{SECRET}"),
+            world.ask(BOB, "git_add", {"files": [SECRET]}),
+            world.ask(ALICE, f"tool-{SECRET}", {"a": SECRET}, definition=b""),
+            world.ask(ALICE, "git_status", b'{"a": "' + SECRET.encode()),
+            world.ask(ALICE, "git_status", server=f"server-{SECRET}", definition=b""),
+            world.ask(types_pb2.Credential(bearer=f"token-{SECRET}"), "git_status"),
+        ]
+        for request in asked:
+            request.context.observation = SECRET
+            request.context.meta_json = json.dumps({"traceparent": f"{SECRET}", "x": SECRET}).encode()
+            await world.decide(request, way=GRPC)
+        odd = world.ask(ALICE, "git_status")
+        odd.method = f"method-{SECRET}"
+        await ask(world, odd, ("traceparent", PARENT), ("tracestate", f"v={SECRET}"), ("baggage", f"b={SECRET}"))
+        tokens = [request.credential.bearer for request in asked if request.credential.bearer]
+        world.process.levels.tell(world.now_ns)
+        told = watch.everything() + caplog.text
+        assert "git_status" in told
+        assert "rpc.answered" in caplog.text
+        for secret in (SECRET, ALICE.id, BOB.id, "coding-agent", resource("git"), *tokens):
+            assert secret not in told, secret
+
+
+async def test_log_lines_name_trace_and_decision(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "pdp.call")
+    caplog.handler.setFormatter(JsonFormatter())
+    async with watched(tmp_path) as (world, _):
+        caplog.clear()
+        decision = await ask(world, world.ask(BOB, "git_add", {"files": []}), ("traceparent", PARENT))
+        (line,) = [json.loads(text) for text in caplog.text.splitlines() if "rpc.answered" in text]
+    assert line["trace_id"] == PARENT.split("-")[1]
+    assert (line["decision_id"], line["pdp.effect"], line["logger"]) == (decision, "deny", "pdp.call")
+
+
+async def test_everything_told_is_in_the_catalogue(tmp_path: Path) -> None:
+    async with watched(tmp_path) as (world, watch):
+        await ask(world, world.ask(ALICE, "git_status"))
+        await world.decide(world.ask(ALICE, "git_status"), caller="auditor", way=GRPC)
+        world.process.levels.tell(world.now_ns)
+        known = {attribute.name for attribute in ATTRIBUTES}
+        names = {f"pdp.{stage.name}" for stage in STAGES} | {DECIDE}
+        for span in watch.spans():
+            assert span.name in names
+            assert set(span.attributes or {}) <= known, span.name
+        for instrument in INSTRUMENTS:
+            for labels, _ in watch.points(instrument.name):
+                assert set(labels) == set(instrument.attributes), instrument.name
+        data = watch.reader.get_metrics_data()
+        told = {m.name for r in data.resource_metrics for s in r.scope_metrics for m in s.metrics}
+        assert told <= {instrument.name for instrument in INSTRUMENTS}
+        assert {i.name for i in INSTRUMENTS if i.kind == "level"} <= told
+
+
+async def test_levels_say_how_things_stand(tmp_path: Path) -> None:
+    async with watched(tmp_path) as (world, watch):
+        world.stage.clock.advance(90)
+        await world.switch("tool", server="git", value="git_status")
+        world.process.levels.tell(world.now_ns)
+        assert watch.points("pdp.switches.engaged") == [({}, 1)]
+        assert watch.points("pdp.store.records") == [({}, world.process.store.size())]
+        assert watch.points("pdp.policy.age") == [({}, 90)]
+        assert watch.points("pdp.store.healthy") == [({}, 1)]
+        ((labels, tools),) = watch.points("pdp.registry.tools")
+        assert (labels, tools) == ({"pdp.tenant": "acme"}, len(world.plan.servers[0].tools))
+        assert watch.points("pdp.registry.age") == [({"pdp.tenant": "acme"}, 90)]
+        world.stage.clock.advance(1)
+        assert world.now_ns == WEDNESDAY_NS + 91 * NS
+
+
+async def test_policy_that_is_refused_is_counted_once(tmp_path: Path) -> None:
+    async with watched(tmp_path) as (world, watch):
+        pack = world.sandbox.policy / "packs" / "broken"
+        pack.mkdir()
+        (pack / "broken.rego").write_text("package packs.broken\n\ndeny contains {")
+        for _ in range(3):
+            await world.reload()
+        assert watch.total("pdp.policy.loads", pdp__outcome="refused") == 1
+
+
+async def test_lost_worker_is_counted(tmp_path: Path) -> None:
+    async with watched(tmp_path) as (world, watch):
+        on_kill = world.process.host._on_kill
+        on_kill("timeout")
+        assert watch.points("pdp.policy.workers.lost") == [({"pdp.cause": "timeout"}, 1)]

@@ -1,0 +1,201 @@
+"""Telemetry as the settings switch it on: Prometheus by real HTTP, OTLP to a real collector's port; and off."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent import futures
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2_grpc
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+from prometheus_client.parser import text_string_to_metric_families
+from support.surroundings import Stage, StillClock
+from support.world import GRPC, WEDNESDAY_NS, Plan, Refused, create, running, serving
+from typing_extensions import override
+
+from pdp import bootstrap
+from pdp.core.errors import ConfigurationFault
+from pdp.settings import load
+from pdp.signals import SILENT
+from pdp.tooling.sandbox import ALICE, BOB
+
+KEY = "the-key-of-the-collector"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        found: int = probe.getsockname()[1]
+        return found
+
+
+def scrape(port: int) -> dict[str, list[tuple[dict[str, str], float]]]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    return {
+        sample.name: [(s.labels, s.value) for s in family.samples if s.name == sample.name]
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+async def test_prometheus_is_served_and_ends_with_the_process(tmp_path: Path) -> None:
+    port = free_port()
+    plan = Plan(settings={"telemetry": {"enabled": True, "prometheus": f"127.0.0.1:{port}", "service_name": "mine"}})
+    async with running(tmp_path, plan) as world:
+        for who in (ALICE, BOB):
+            request = world.ask(who, "git_add", {"files": []})
+            assert not isinstance(await world.decide(request, way=GRPC), Refused)
+        world.process.levels.tell(world.now_ns)
+        found = await asyncio.to_thread(scrape, port)
+        decisions = {(s["pdp_effect"], s["pdp_engine"]): n for s, n in found["pdp_decisions_total"]}
+        assert decisions == {("allow", "embedded"): 1, ("deny", "embedded"): 1}
+        assert found["pdp_store_healthy"] == [({}, 1)]
+        assert found["target_info"][0][0]["service_name"] == "mine"
+        (evaluated,) = [n for s, n in found["pdp_stage_duration_seconds_count"] if s["pdp_stage"] == "evaluate"]
+        assert evaluated == 2
+        bounds = {float(s["le"]) for s, _ in found["pdp_stage_duration_seconds_bucket"]}
+        assert 0.0005 in bounds
+    with pytest.raises(urllib.error.URLError):
+        await asyncio.to_thread(scrape, port)
+    assert not [t for t in threading.enumerate() if "Otel" in t.name or "http" in t.name.lower()]
+
+
+async def test_port_that_is_taken_is_told(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        plan = Plan(settings={"telemetry": {"enabled": True, "prometheus": f"127.0.0.1:{taken.getsockname()[1]}"}})
+        made = create(tmp_path / "w", plan, WEDNESDAY_NS)
+        with pytest.raises(ConfigurationFault, match="cannot be bound"):
+            await bootstrap.build(load(made.config, {}))
+
+
+class Collector(trace_service_pb2_grpc.TraceServiceServicer, metrics_service_pb2_grpc.MetricsServiceServicer):
+    """Keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self.spans: list[str] = []
+        self.metrics: set[str] = set()
+        self.keys: set[str] = set()
+
+    @override
+    def Export(self, request: Any, context: grpc.ServicerContext) -> Any:
+        self.keys |= {str(v) for k, v in context.invocation_metadata() if k == "x-key"}
+        if request.DESCRIPTOR.name == "ExportTraceServiceRequest":
+            self.spans += [s.name for r in request.resource_spans for scope in r.scope_spans for s in scope.spans]
+            return ExportTraceServiceResponse()
+        self.metrics |= {m.name for r in request.resource_metrics for s in r.scope_metrics for m in s.metrics}
+        return ExportMetricsServiceResponse()
+
+
+@contextmanager
+def collecting() -> Iterator[tuple[Collector, int]]:
+    collector, server = Collector(), grpc.server(futures.ThreadPoolExecutor(2))
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(collector, server)
+    metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(collector, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield collector, port
+    finally:
+        server.stop(0).wait()
+
+
+async def test_collector_is_sent_spans_and_metrics(tmp_path: Path) -> None:
+    with collecting() as (collector, port):
+        otlp = {"endpoint": f"http://127.0.0.1:{port}", "headers": {"x-key": "file:collector.key"}}
+        plan = Plan(settings={"telemetry": {"enabled": True, "otlp": otlp}})
+        made = create(tmp_path / "w", plan, WEDNESDAY_NS)
+        key = made.folder / "collector.key"
+        key.write_text(KEY + "\n")
+        key.chmod(0o600)
+        async with serving(made, plan, Stage(StillClock(WEDNESDAY_NS))) as world:
+            assert not isinstance(await world.decide(world.ask(ALICE, "git_status"), way=GRPC), Refused)
+        assert "pdp.v1.DecisionService/Decide" in collector.spans
+        assert "pdp.commit" in collector.spans
+        assert "pdp.decisions" in collector.metrics
+        assert collector.keys == {KEY}
+
+
+async def test_collector_that_is_away_costs_no_answer(tmp_path: Path) -> None:
+    otlp = {"endpoint": f"http://127.0.0.1:{free_port()}", "timeout_seconds": 0.2}
+    plan = Plan(settings={"telemetry": {"enabled": True, "otlp": otlp}})
+    async with running(tmp_path, plan) as world:
+        assert not isinstance(await world.decide(world.ask(ALICE, "git_status"), way=GRPC), Refused)
+
+
+async def test_header_in_a_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
+    otlp = {"endpoint": "http://127.0.0.1:1", "headers": {"x-key": "file:collector.key"}}
+    made = create(tmp_path / "w", Plan(settings={"telemetry": {"enabled": True, "otlp": otlp}}), WEDNESDAY_NS)
+    key = made.folder / "collector.key"
+    key.write_text(KEY)
+    key.chmod(0o644)
+    with pytest.raises(ConfigurationFault, match="others may read it"):
+        await bootstrap.build(load(made.config, {}))
+
+
+async def test_off_leaves_every_port_bare(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        process = world.process
+        assert process.levels.telemetry is SILENT
+        assert process.recorder._store is process.store
+        assert type(process.services.decide.establish).__name__ == "Establish"
+        assert type(process.state.snapshot().policy.engine).__name__ == "EmbeddedEngine"
+
+
+_OFF = """
+import asyncio, sys, threading
+from pathlib import Path
+from pdp import bootstrap
+from pdp.settings import load
+
+async def main():
+
+    process = await bootstrap.build(load(Path(sys.argv[1]), {}))
+    names = sorted(thread.name for thread in threading.enumerate())
+    await bootstrap.close(process, reason="test")
+    return names
+
+names = asyncio.run(main())
+loaded = sorted(name for name in sys.modules if name.startswith(("opentelemetry", "prometheus_client")))
+print(__import__("json").dumps([names, loaded]))
+"""
+
+
+def test_off_imports_nothing_and_starts_no_thread(tmp_path: Path) -> None:
+    made = create(tmp_path / "w", Plan(), WEDNESDAY_NS)
+    done = subprocess.run(
+        [sys.executable, "-c", _OFF, str(made.config)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=dict(os.environ),
+    )
+    assert done.returncode == 0, done.stderr
+    threads, loaded = json.loads(done.stdout)
+    assert loaded == []
+    known = ("MainThread", "pdp-store-writer", "_poll_wrapper")  # the last is grpc.aio's own
+    assert [name for name in threads if not any(k in name for k in known)] == []
+
+
+def test_without_the_sdk_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = create(tmp_path / "w", Plan(settings={"telemetry": {"enabled": True, "call_log": True}}), WEDNESDAY_NS)
+    monkeypatch.setitem(sys.modules, "pdp.telemetry.exporting", None)
+    with pytest.raises(ConfigurationFault, match=r"pdp\[server,telemetry\]"):
+        asyncio.run(bootstrap.build(load(made.config, {})))

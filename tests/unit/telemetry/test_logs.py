@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+from pdp.telemetry.current import CURRENT, DECISION_ID, Current
+from pdp.telemetry.logs import FORMATTERS, JsonFormatter, handler
+
+SECRET = "a-value-that-a-library-quotes"
+
+
+def line(message: str = "%s said", *arguments: Any, **more: Any) -> dict[str, Any]:
+    record = logging.getLogger("pdp.x").makeRecord(
+        "pdp.x", logging.WARNING, "f.py", 1, message, arguments or ("it",), more.pop("exc_info", None), extra=more
+    )
+    text = JsonFormatter().format(record)
+    assert "\n" not in text
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def test_line_has_time_level_logger_and_message() -> None:
+    found = line()
+    assert found.pop("time").endswith("+00:00")
+    assert found == {"level": "warning", "logger": "pdp.x", "message": "it said"}
+
+
+def test_event_is_its_fields() -> None:
+    found = line(event={"event": "rpc.refused", "code": "caller.role", "odd": object()})
+    assert (found["event"], found["code"], found["odd"]) == ("rpc.refused", "caller.role", "object")
+    assert "message" not in found
+
+
+def test_line_inside_a_call_has_its_ids() -> None:
+    token = CURRENT.set(Current("m", "t" * 32, "s" * 16, {DECISION_ID: "d"}))
+    try:
+        found = line()
+    finally:
+        CURRENT.reset(token)
+    assert (found["trace_id"], found["span_id"], found["decision_id"]) == ("t" * 32, "s" * 16, "d")
+    assert "trace_id" not in line()
+
+
+def test_exception_is_told_without_its_text() -> None:
+    try:
+        int(SECRET)
+    except ValueError as error:
+        error.__cause__ = KeyError(SECRET)
+        found = line(exc_info=(ValueError, error, error.__traceback__))
+    assert found["exception"] == ["builtins.ValueError", "builtins.KeyError"]
+    assert found["trace"][0].endswith("test_exception_is_told_without_its_text")
+    assert SECRET not in json.dumps(found)
+
+
+def test_line_break_cannot_forge_a_line() -> None:
+    assert line("%s", 'x\n{"level":"error"}')["message"] == 'x\n{"level":"error"}'
+
+
+def test_forms() -> None:
+    assert set(FORMATTERS) == {"text", "json"}
+    assert isinstance(handler("json").formatter, JsonFormatter)

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from pdp import settings
+from pdp.telemetry.options import OtlpOptions, TelemetryOptions, listen
+
+
+def test_nothing_is_told_by_default() -> None:
+    assert not TelemetryOptions().enabled
+
+
+def test_enabled_needs_somebody_who_hears() -> None:
+    with pytest.raises(ValidationError, match="somebody who hears"):
+        TelemetryOptions(enabled=True)
+    assert TelemetryOptions(enabled=True, call_log=True).enabled
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("9464", ("127.0.0.1", 9464)), ("0.0.0.0:1", ("0.0.0.0", 1)), ("[::1]:9464", ("::1", 9464))],
+)
+def test_listens_on_loopback_or_where_it_is_told(text: str, found: tuple[str, int]) -> None:
+    assert listen(text) == found
+    assert TelemetryOptions(prometheus=text).prometheus == text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "localhost:9464", "metrics.acme.example:1", "127.0.0.1:", "1.2.3.4:70000", ":x"]
+)
+def test_listens_nowhere_else(text: str) -> None:
+    with pytest.raises(ValidationError, match="must be IP:PORT"):
+        TelemetryOptions(prometheus=text)
+
+
+@pytest.mark.parametrize("url", ["https://c.example:4317", "http://127.0.0.1:4317", "http://[::1]:4317"])
+def test_collector_is_reached_by_tls_or_on_loopback(url: str) -> None:
+    assert OtlpOptions(endpoint=url).endpoint == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://c.example:4317",
+        "http://localhost:4317",
+        "https://c.example",
+        "https://user:pw@c.example:4317",
+        "https://c.example:4317/v1",
+        "ftp://127.0.0.1:21",
+    ],
+)
+def test_other_collectors_are_refused(url: str) -> None:
+    with pytest.raises(ValidationError, match="must"):
+        OtlpOptions(endpoint=url)
+
+
+def test_header_is_a_reference() -> None:
+    with pytest.raises(ValidationError, match="file:PATH"):
+        OtlpOptions(endpoint="https://c.example:1", headers={"x-key": "the key itself"})
+    with pytest.raises(ValidationError, match="lower-case"):
+        OtlpOptions(endpoint="https://c.example:1", headers={"X-Key": "file:k"})
+
+
+def test_reference_is_anchored_at_the_file() -> None:
+
+    otlp = {"endpoint": "https://c.example:1", "headers": {"x-key": "file:k"}, "ca_file": "ca.pem"}
+    found = settings.validate(
+        {
+            "registry": {
+                "sets": {"acme": "r"},
+                "keys": [
+                    {"id": "a", "role": "author", "public_key_file": "a.pem"},
+                    {"id": "b", "role": "reviewer", "public_key_file": "b.pem"},
+                ],
+            },
+            "telemetry": {"enabled": True, "otlp": otlp},
+        },
+        Path("/etc/pdp"),
+    )
+
+    assert found.telemetry.otlp is not None
+    assert found.telemetry.otlp.headers == {"x-key": "file:/etc/pdp/k"}
+    assert found.telemetry.otlp.ca_file == Path("/etc/pdp/ca.pem")

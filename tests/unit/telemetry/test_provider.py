@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import pytest
+from support.watching import Watch
+
+from pdp.core.errors import EngineFault
+from pdp.core.trace_context import TraceParent
+from pdp.signals import SEVERAL, SILENT
+from pdp.telemetry.provider import MAX_CODES, OTHER
+
+
+def test_codes_stay_bounded() -> None:
+    watch = Watch()
+    for i in range(MAX_CODES + 50):
+        watch.telemetry.count("pdp.policy.loads", {"pdp.outcome": "refused", "pdp.code": f"pack.code_{i}"})
+    points = watch.points("pdp.policy.loads")
+    assert len(points) == MAX_CODES + 1
+    assert [n for labels, n in points if labels["pdp.code"] == OTHER] == [50]
+
+
+@pytest.mark.parametrize("code", ["Not A Code", "x" * 65, "a..b", "", "a\nb"])
+def test_what_is_no_code_is_no_label(code: str) -> None:
+    watch = Watch()
+    watch.telemetry.count("pdp.policy.loads", {"pdp.outcome": "refused", "pdp.code": code})
+    assert [labels["pdp.code"] for labels, _ in watch.points("pdp.policy.loads")] == [OTHER]
+
+
+def test_fault_that_leaves_a_stage_marks_it_by_its_code() -> None:
+    watch = Watch()
+    with watch.telemetry.call("m", None):
+        with pytest.raises(KeyError), watch.telemetry.stage("facts"):
+            raise KeyError("a secret")
+        with pytest.raises(EngineFault), watch.telemetry.stage("evaluate"):
+            raise EngineFault("policy.timeout", "a message", detail="a detail")
+    facts, evaluate = (s for s in watch.spans() if s.name.startswith("pdp."))
+    assert (evaluate.attributes or {})["error.type"] == "policy.timeout"
+    assert (facts.attributes or {})["error.type"] == "bug"
+    for span in (facts, evaluate):
+        assert (span.status.status_code.name, span.status.description, span.events) == ("ERROR", None, ())
+
+
+def test_stage_outside_a_call_is_measured_and_no_span() -> None:
+    watch = Watch()
+    with watch.telemetry.stage("commit") as span:
+        span.set("pdp.record.kind", "start")
+    watch.telemetry.note("gen_ai.tool.name", "x")
+    assert watch.spans() == []
+    assert watch.points("pdp.stage.duration") == [({"pdp.stage": "commit"}, 1)]
+
+
+def test_call_does_not_see_the_call_before() -> None:
+    watch = Watch()
+    parent = TraceParent("1" * 32, "2" * 16, sampled=False)
+    with watch.telemetry.call("unsampled", parent), watch.telemetry.stage("facts"):
+        pass
+    assert watch.spans() == []  # as the caller decided
+    with watch.telemetry.call("m", None):
+        watch.telemetry.note("gen_ai.tool.name", "a")
+        watch.telemetry.note("gen_ai.tool.name", "b")
+        watch.telemetry.note("mcp.method.name", "tools/call")
+        watch.telemetry.note("mcp.method.name", "tools/call")
+    (span,) = watch.spans()
+    assert span.parent is None
+    assert (span.attributes or {})["gen_ai.tool.name"] == SEVERAL
+    assert (span.attributes or {})["mcp.method.name"] == "tools/call"
+
+
+def test_silence_takes_everything() -> None:
+    with SILENT.call("m", None) as call, SILENT.stage("facts") as stage:
+        call.set("a", 1)
+        stage.fail("x")
+    assert call is stage  # nothing is made
+    SILENT.note("a", 1)
+    SILENT.count("a")
+    SILENT.measure("a", 1)
+    SILENT.level("a", 1)
+    SILENT.close()
+    with pytest.raises(KeyError), SILENT.stage("facts"):
+        raise KeyError  # and hides nothing
+
+
+def test_unknown_instrument_is_a_bug() -> None:
+    with pytest.raises(KeyError):
+        Watch().telemetry.count("pdp.no_such")
