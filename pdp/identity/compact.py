@@ -34,9 +34,9 @@ class CompactToken:
 
 
 def parse(token: str) -> CompactToken | Refusal:
-    """Take a token apart, or say `malformed`."""
+    """Take a token apart, or say `too_large`, `malformed`, `header` (it brings a key or an extension) or `type`."""
     if len(token) > MAX_TOKEN:
-        return Refusal("malformed", f"the token is longer than {MAX_TOKEN} characters; ask for fewer claims")
+        return Refusal("too_large", f"the token is longer than {MAX_TOKEN} characters; ask for fewer claims")
     found = _FORM.fullmatch(token)
     if found is None:
         return _MALFORMED
@@ -47,22 +47,22 @@ def parse(token: str) -> CompactToken | Refusal:
     if header is None or claims is None or signature is None:
         return _MALFORMED
     fault = _header_fault(header)
-    if fault:
-        return Refusal("malformed", fault)
+    if fault is not None:
+        return fault
     signing_input = f"{header_part}.{claims_part}".encode("ascii")
     return CompactToken(header["alg"], header.get("kid"), claims, signing_input, signature)
 
 
-def _header_fault(header: dict[str, Any]) -> str:
-    """What is wrong with a header, or empty."""
+def _header_fault(header: dict[str, Any]) -> Refusal | None:
+    """What is wrong with a header."""
     if not _REFUSED_HEADERS.isdisjoint(header):
-        return "the token's header carries a key or an extension; have it issued without"
+        return Refusal("header", "the token's header carries a key or an extension; have it issued without")
     key_id, kind = header.get("kid", "-"), header.get("typ", "JWT")
     if not isinstance(header.get("alg"), str) or not isinstance(key_id, str) or not key_id:
-        return "the token's `alg` or `kid` is no string; have the issuer correct it"
+        return Refusal("malformed", "the token's `alg` or `kid` is no string; have the issuer correct it")
     if not isinstance(kind, str) or kind.lower().removeprefix("application/") not in _TYPES:
-        return "the token's `typ` is not `at+jwt` or `JWT`; send an access token"
-    return ""
+        return Refusal("type", "the token's `typ` is not `at+jwt` or `JWT`; send an access token")
+    return None
 
 
 def base64url(part: str) -> bytes | None:
