@@ -17,8 +17,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _CIDR = re.compile(r"([0-9A-Fa-f:.]+)/([0-9]{1,3})")
 _MAPPED = 96  # bits of ::ffff:0:0, the part of IPv6 that stands for IPv4
-# Letters with case that came after Unicode 15.0, which OPA's Go knows: newer Pythons would change them
-_LATER = re.compile("[\u1c89\u1c8a\ua7cb-\ua7cd\ua7da-\ua7dc\ua7ce-\ua7d5\U00010d50-\U00010d65\U00010d70-\U00010d85]")
+# Letters with case since Unicode 16 and 17; not every Python and not every OPA knows them
+_LATER = re.compile("[\u1c89\u1c8a\ua7cb-\ua7cf\ua7d2\ua7d4\ua7da-\ua7dc\U00010d50-\U00010d85\U00016ea0-\U00016ed3]")
 
 
 def lower(text: object) -> str:
@@ -57,16 +57,14 @@ def _known(text: object) -> str:
 
 
 def _lower(letter: str) -> str:
-    changed = letter.lower()
-    return changed if len(changed) == 1 else changed[0]  # only İ becomes two: i and a dot
+    return letter.lower()[0]  # only İ becomes two: i and a dot
 
 
 def _upper(letter: str) -> str:
     changed = letter.upper()
-    if len(changed) == 1:
-        return changed
-    changed = letter.title()  # the few that have one letter as a title have that as their simple capital
-    return changed if len(changed) == 1 else letter
+    if len(changed) > 1:
+        changed = letter.title()  # what becomes one letter as a title has that as its simple capital
+    return changed if len(changed) == 1 and not _LATER.match(changed) else letter
 
 
 def _address(text: str) -> Address:
