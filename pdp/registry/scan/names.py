@@ -23,6 +23,7 @@ _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+")
 _FILLERS = word_list("fillers")
 _SIMILAR = (("rn", "m"), ("vv", "w"), ("cl", "d"), ("0", "o"), ("1", "l"), ("i", "l"), ("5", "s"), ("3", "e"))
 _COPIED_CHARS = 40
+_MANY = 16
 _SENTENCE = re.compile(r"[.!?](?:\s|$)|\n\s*\n")
 
 Key = tuple[str, str]  # server, name
@@ -43,27 +44,40 @@ def spelling(name: str) -> str:
 
 def words(name: str) -> tuple[str, ...]:
     """The words of a name without fillers and versions, as they stand; all of them when nothing is left."""
-    parts = tuple(part.lower() for part in _PARTS.findall(name))
-    kept = tuple(part for part in parts if part not in _FILLERS and not part.isdigit())
-    return tuple(dict.fromkeys(_singular(part) for part in kept or parts))
+    parts = _parts(name)
+    return tuple(part for part in parts if part not in _FILLERS and not part.isdigit()) or parts
 
 
 def clashes(keys: Sequence[Key]) -> Iterator[tuple[Key, Rule, str]]:
-    """For each tool whose name clashes: the rule and which tool it clashes with."""
+    """For each tool whose name clashes: the rule and one tool that it clashes with."""
     by_skeleton: dict[str, list[Key]] = defaultdict(list)
     by_words: dict[tuple[str, ...], list[Key]] = defaultdict(list)
-    for key in keys:
+    for key in sorted(keys):
         by_skeleton[skeleton(key[1])].append(key)
         by_words[words(key[1])].append(key)
     for key in keys:
         if _PLAIN.match(key[1]) is None:
             yield key, UNUSUAL, ""
-        for other in by_skeleton[skeleton(key[1])]:
-            if other != key:
-                yield key, _clash(key, other), _shown(other)
-        for other in by_words[words(key[1])]:
-            if other[0] != key[0] and skeleton(other[1]) != skeleton(key[1]):
+        for other in _some(by_skeleton[skeleton(key[1])], key):
+            yield key, _clash(key, other), _shown(other)
+        for other in _some(by_words[words(key[1])], key):
+            if other[0] != key[0] and skeleton(other[1]) != skeleton(key[1]) and _is_plain(key[1], other[1]):
                 yield key, VARIANT, _shown(other)
+
+
+def _some(group: Sequence[Key], key: Key) -> list[Key]:
+    """Enough of a group to compare with: each rule is reported once per tool anyway."""
+    first = {server: (server, name) for server, name in reversed(group)}.values() if len(group) > _MANY else group
+    return [other for other in list(first)[:_MANY] if other != key]
+
+
+def _is_plain(one: str, other: str) -> bool:
+    """One of the names has neither filler nor version: two numbered tools are no variants of each other."""
+    return any(_parts(name) == words(name) for name in (one, other))
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_singular(part.lower()) for part in _PARTS.findall(name)))
 
 
 def copies(descriptions: Mapping[Key, str]) -> Iterator[tuple[Key, str]]:

@@ -54,8 +54,11 @@ def scan(tools: Sequence[ScannedTool]) -> tuple[Finding, ...]:
 
 
 def _across(tools: Sequence[ScannedTool]) -> Iterator[Finding]:
+    once: dict[tuple[str, str, str], Finding] = {}
     for (server, name), rule, other in names.clashes([(tool.server, tool.name) for tool in tools]):
-        yield finding(rule, Place(server, name, "/name"), name, visible(f"{name}, like {other}" if other else name))
+        said = visible(f"{name}, like {other}" if other else name)
+        once.setdefault((server, name, rule.code), finding(rule, Place(server, name, "/name"), name, said))
+    yield from once.values()
     texts = {
         (tool.server, tool.name): text
         for tool in tools

@@ -192,6 +192,16 @@ def test_names_within_a_server() -> None:
     assert codes(tool(name="readFile"), tool(name="read_file")) == {"name.spelling"}
 
 
+def test_numbered_tools_of_two_servers_are_no_variants() -> None:
+    tools = [ScannedTool(f"s{i % 2}", tool(f"Reads {i}.", f"read_{i}")) for i in range(2, 40)]
+    assert scan(tools) == ()
+
+
+def test_a_clash_is_found_in_a_crowd() -> None:
+    crowd = [ScannedTool("a", tool(f"Reads {i}.", "_" * i + "read_file")) for i in range(40)]
+    assert ("readFile", "/name", "name.confusable") in high(*crowd, ScannedTool("b", tool("Gets it.", "readFile")))
+
+
 def test_a_copied_description() -> None:
     text = "Reads the complete contents of one file from the disk of the user."
     tools = [ScannedTool("a", tool(text, "read_file")), ScannedTool("b", tool(f"{text} And more.", "obtain"))]
