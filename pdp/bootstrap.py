@@ -18,6 +18,7 @@ from pdp.content import ArgumentContent
 from pdp.core.errors import ConfigurationFault, Fault
 from pdp.engines.bundle import shipped_rego
 from pdp.engines.embedded import EngineHost
+from pdp.engines.kept import KeptBundles
 from pdp.engines.options import EmbeddedOptions, PoolOptions, default_workers
 from pdp.engines.source import FolderSource, Host
 from pdp.identity.component import Identity
@@ -27,7 +28,9 @@ from pdp.service.admin import Admin
 from pdp.service.batch import Batch
 from pdp.service.decide import Decide, Terms
 from pdp.service.entrance import Entrance, Limits
+from pdp.service.establish import Establish
 from pdp.service.evaluate import Nobody
+from pdp.service.explain import Explain
 from pdp.service.filter import Filter
 from pdp.service.quota import KillQuota
 from pdp.service.record import CLOCK, Recorder
@@ -35,6 +38,7 @@ from pdp.service.records import Records
 from pdp.service.reload import PARTS, Part, Reloads
 from pdp.service.repeat import Repeats
 from pdp.service.state import State
+from pdp.service.suppose import Onlooker
 from pdp.sessions.memory import MemorySessions
 from pdp.settings import PolicyOptions, Settings, secret
 from pdp.signals import Telemetry
@@ -140,6 +144,16 @@ def _build(settings: Settings, store: SqliteStore, surroundings: Surroundings, t
         admin=admin,
         reloads=reloads,
         records=Records(store),
+        explain=Explain(
+            state,
+            Establish(identity.subjects, content, Onlooker(sessions), store, entropy=entropy, index_key=index_key),
+            surroundings.evidence,
+            KeptBundles(host),
+            store,
+            recorder,
+            clock,
+            kills,
+        ),
         telemetry=telemetry,
     )
     server = Server(

@@ -80,6 +80,33 @@ class PolicySource(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class FiredElement:
+    """One element that a rule gave, or one check of the gate (`pack` empty, `rule` `gate`), and where it stands:
+    a file of the bundle and a line from 1, or 0 where that is not known."""
+
+    pack: str
+    rule: str
+    code: str
+    file: str
+    line: int
+    element: Mapping[str, Json]
+
+
+class KeptPolicies(Protocol):
+    """Policies as they were, from what is kept by digest (`LoadedPolicy.artefact`)."""
+
+    async def open(self, artefact: bytes) -> LoadedPolicy:
+        """An engine of its own for that bundle, which whoever asked closes. It passed the load gate when it became
+        active and is not gated again. Raises EngineFault, BundleFault."""
+        ...
+
+    async def fired(self, artefact: bytes, document: bytes, codes: tuple[str, ...]) -> tuple[FiredElement, ...]:
+        """What an input document brings about in that bundle; `codes` are the gate's reasons to be placed as well.
+        Raises EngineFault."""
+        ...
+
+
 class EvidenceSource(Protocol):
     """Answers to requirements. People and the judge come in here; until they do, nobody answers."""
 
@@ -220,6 +247,10 @@ class Sessions(Protocol):
 
     def look(self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int) -> SessionFact:
         """The session's facts; `session.identity_mismatch` when it belongs to someone else."""
+        ...
+
+    def peek(self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int) -> SessionFact:
+        """What `look` would say, without binding a new id or remembering that anybody looked."""
         ...
 
     def note(self, caller: Caller, identity: Identity, ask: SessionAsk, effect: str, at_ns: int) -> None:

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,29 +65,54 @@ def decide(path: Path, as_json: bool, timeout: float) -> None:
 
     Exit codes: 0 allow, 10 deny, 11 pending, 2 usage, 1 fault.
     """
-    asked = _read(path)
-    folder = path.parent
-    token = _text(folder, asked.caller_token_file, "caller_token_file")
-    ca = _bytes(folder, asked.ca_file, "ca_file")
-    tls = None if ca is None else Tls(ca)
-    call = ToolCall(
-        server=asked.server,
-        tool=asked.tool,
-        arguments=asked.arguments,
-        definition=_bytes(folder, asked.definition_file, "definition_file"),
-    )
-    session = Session(id=asked.session.id, task=asked.session.task) if asked.session else None
-    bearer = _text(folder, asked.bearer_file, "bearer_file")
+    asked = read(path)
+    tls, obligations = asked.tls, asked.obligations
     try:
-        client = Client(asked.target, tls=tls, token=token, timeout=timeout, obligations=asked.obligations)
+        client = Client(asked.target, tls=tls, token=asked.token, timeout=timeout, obligations=obligations)
     except PlaintextRefusedError:
         raise click.UsageError(
             f"{path.name}: target: beyond unix:/PATH, 127.0.0.1:PORT and [::1]:PORT only TLS is spoken; give ca_file"
         ) from None
     with client as pdp:
-        decision = pdp.decide(call, bearer, session=session, request_id=asked.request_id)
+        decision = pdp.decide(asked.call, asked.bearer, session=asked.session, request_id=asked.request_id)
     click.echo(json.dumps(_facts(decision), indent=2) if as_json else _lines(decision))
     sys.exit(FAULT if decision.code.startswith("client.") else EXIT[decision.effect])
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a FILE says, with the files that it names read."""
+
+    target: str
+    tls: Tls | None
+    token: str | None
+    call: ToolCall
+    bearer: str | None
+    session: Session | None
+    request_id: str | None
+    obligations: tuple[str, ...]
+
+
+def read(path: Path) -> Asked:
+    """Read a FILE. Raises click.UsageError."""
+    said, folder = _read(path), path.parent
+    ca = _bytes(folder, said.ca_file, "ca_file")
+    call = ToolCall(
+        server=said.server,
+        tool=said.tool,
+        arguments=said.arguments,
+        definition=_bytes(folder, said.definition_file, "definition_file"),
+    )
+    return Asked(
+        target=said.target,
+        tls=None if ca is None else Tls(ca),
+        token=_text(folder, said.caller_token_file, "caller_token_file"),
+        call=call,
+        bearer=_text(folder, said.bearer_file, "bearer_file"),
+        session=Session(id=said.session.id, task=said.session.task) if said.session else None,
+        request_id=said.request_id,
+        obligations=said.obligations,
+    )
 
 
 def _read(path: Path) -> _Question:

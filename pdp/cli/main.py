@@ -11,6 +11,7 @@ from pdp.cli.config import config
 from pdp.cli.decide import decide
 from pdp.cli.demo import demo
 from pdp.cli.dev import dev
+from pdp.cli.explain import explain
 from pdp.cli.health import health
 from pdp.cli.policy import policy
 from pdp.cli.serve import serve
@@ -27,7 +28,7 @@ def cli() -> None:
     """A policy decision point for the tool calls of AI agents."""
 
 
-for command in (config, decide, demo, dev, health, policy, serve, switch, tools):
+for command in (config, decide, demo, dev, explain, health, policy, serve, switch, tools):
     cli.add_command(command)
 
 

@@ -53,6 +53,10 @@ class NotFound(Fault):
     """What was asked for does not exist, or not for this caller: the two read the same."""
 
 
+class Gone(Fault):
+    """What the answer needs was there once and is no more: erased values, a policy that is not kept."""
+
+
 class EngineFault(Fault):
     """The policy engine did not answer properly (`policy.timeout`, `policy.crashed`, `policy.error`, ...).
 

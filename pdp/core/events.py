@@ -99,5 +99,39 @@ def reload(stamp: Stamp, *, by: str, results: Mapping[str, str]) -> bytes:
     return encode(stamp, "reload", {"by": cut(by), "results": dict(results)})
 
 
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What was explained, and what came out. `decision` is the id of a recorded decision, "" for a request that was
+    only supposed; `reproduced` whether the replay gave the recorded answer, None for a request. `evaluations` counts
+    what the search for changes tried, 0 when none was asked for."""
+
+    caller: str
+    decision: str
+    server: str
+    target: str
+    effect: str
+    policy_digest: str
+    reproduced: bool | None
+    evaluations: int
+
+
+def explain(stamp: Stamp, made: Explained) -> bytes:
+    """Somebody asked why. Neither facts nor values stand here: those of a decision are in its own record."""
+    return encode(
+        stamp,
+        "explain",
+        {
+            "caller": made.caller,
+            "decision": made.decision or None,
+            "server": cut(made.server),
+            "target": cut(made.target),
+            "effect": made.effect,
+            "policy_digest": made.policy_digest,
+            "reproduced": made.reproduced,
+            "evaluations": made.evaluations,
+        },
+    )
+
+
 def _result(good: str, problem: str) -> Fields:
     return {"result": "refused" if problem else good, "problem": problem or None}

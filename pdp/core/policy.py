@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from typing import Any
 
 from pdp.core.digest import Json, canonical, digest, sha256_hex
 
@@ -78,4 +80,17 @@ class Bundle:
                 "input_schema": self.input_schema.decode(),
                 "org_schema": self.org_schema.decode(),
             }
+        )
+
+    @staticmethod
+    def from_bytes(data: bytes) -> Bundle:
+        """The inverse of `to_bytes`, for bytes that we wrote."""
+        value: dict[str, Any] = json.loads(data)
+        return Bundle(
+            modules=tuple(Module(m["path"], m["text"], m["shipped"]) for m in value["modules"]),
+            org=value["org"].encode(),
+            input_schema=value["input_schema"].encode(),
+            org_schema=value["org_schema"].encode(),
+            revision=value["revision"],
+            packs=tuple(value["packs"]),
         )

@@ -77,7 +77,9 @@ def _shipped_modules(folder: Folder) -> list[Module]:
         top = path.split("/")[0]
         if top in SHIPPED_FOLDERS and path.endswith(".rego"):
             found.append(_module(folder, path, shipped=True))
-        elif top in ("examples", "capabilities.json", "schemas", "data", "opa.sh", "regal.sh") or path.endswith(_IGNORED):
+        elif top in ("examples", "capabilities.json", "schemas", "data", "opa.sh", "regal.sh") or path.endswith(
+            _IGNORED
+        ):
             continue
         else:
             raise BundleFault(

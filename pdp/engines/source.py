@@ -77,20 +77,7 @@ class FolderSource:
         except EngineFault as fault:
             why = fault.message if fault.code == "policy.mismatch" else "The engine cannot load the bundle."
             raise BundleFault("bundle.engine", why, detail=fault.detail) from fault
-        validator = jsonschema_rs.validator_for(bundle.input_schema.decode())
-
-        def valid(document: Mapping[str, Json]) -> bool:
-            return validator.is_valid(document)
-
-        return LoadedPolicy(
-            revision=bundle.revision,
-            digest=bundle.digest,
-            org_digest=bundle.org_digest,
-            packs=bundle.packs,
-            engine=engine,
-            valid=valid,
-            artefact=bundle.to_bytes(),
-        )
+        return loaded_policy(bundle, engine)
 
     async def _gate(self, bundle: Bundle) -> None:
         report = await asyncio.to_thread(check, bundle)
@@ -101,6 +88,24 @@ class FolderSource:
                 f"{first.path}:{first.line}: {first.message} `pdp policy check` shows everything.",
                 detail=first.code,
             )
+
+
+def loaded_policy(bundle: Bundle, engine: Engine) -> LoadedPolicy:
+    """A bundle with the engine that answers for it."""
+    validator = jsonschema_rs.validator_for(bundle.input_schema.decode())
+
+    def valid(document: Mapping[str, Json]) -> bool:
+        return validator.is_valid(document)
+
+    return LoadedPolicy(
+        revision=bundle.revision,
+        digest=bundle.digest,
+        org_digest=bundle.org_digest,
+        packs=bundle.packs,
+        engine=engine,
+        valid=valid,
+        artefact=bundle.to_bytes(),
+    )
 
 
 def signature(folder: Path) -> str:

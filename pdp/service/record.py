@@ -103,8 +103,8 @@ class Recorder:
             )
         return answer, self._entry(stamp, "decision", data, values=values, call=made.call.call, reply=reply)
 
-    async def list(self, made: ListRecording, answer: ListAnswer) -> RecordRef:
-        """Commit one filtered list."""
+    async def list(self, made: ListRecording, answer: ListAnswer) -> tuple[ListAnswer, RecordRef]:
+        """Commit one filtered list; returns what may leave. A record too large for the log empties the list."""
         stamp = self._stamp(answer.decision_id, made.at_ns, made.caller.tenant)
         salt = self._entropy.bytes(SALT_BYTES)
         sealed = Sealed(
@@ -115,7 +115,13 @@ class Recorder:
             made.facts, made.found.outcome, pins(made.snapshot, made.caller.tenant), sealed, answer.valid_until_ns
         )
         value = ValueRow(stamp.id, made.caller.tenant, made.subject_index, "input", salt, made.found.document)
-        return await self._store.commit(self._entry(stamp, "list", record.listing(stamp, decided), values=(value,)))
+        try:
+            data = record.listing(stamp, decided)
+        except record.RecordTooLargeError as fault:
+            outcome = denied(fault.code, fault.message)
+            data = record.listing(stamp, replace(decided, outcome=outcome))
+            answer = replace(answer, tools=(), reasons=outcome.reasons)
+        return answer, await self._store.commit(self._entry(stamp, "list", data, values=(value,)))
 
     async def refusal(self, caller: Caller, fault: Fault, rpc: str, at_ns: int) -> RecordRef:
         """A request that was not answered: code and caller, nothing of its content."""
@@ -204,6 +210,11 @@ class Recorder:
             until_ns=row.until_ns,
         )
         return await self._store.commit(self._entry(stamp, "switch", events.switch(stamp, made), switch=row))
+
+    async def explained(self, tenant: str, made: events.Explained, at_ns: int) -> RecordRef:
+        """Somebody asked why."""
+        stamp = self._event(at_ns, tenant)
+        return await self._store.commit(self._entry(stamp, "explain", events.explain(stamp, made)))
 
     async def reload(self, by: str, results: Mapping[str, str], at_ns: int) -> RecordRef:
         """Somebody asked for a reload."""

@@ -45,6 +45,13 @@ class MemorySessions:
         nothing is kept (the gate denies the latter on its own checks). Failed checks: `session.unknown` for a
         handle (this release issues none), `session.identity_mismatch`, both in the same words.
         """
+        return self._fact(caller, identity, ask, at_ns, binding=True)
+
+    def peek(self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int) -> SessionFact:
+        """As `look`, but a new id stays free and nobody has looked."""
+        return self._fact(caller, identity, ask, at_ns, binding=False)
+
+    def _fact(self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int, *, binding: bool) -> SessionFact:
         task, source = _task(caller, ask)
         if ask.handle:
             return SessionFact(failed("session.unknown", UNKNOWN), task=task, task_source=source)
@@ -54,10 +61,11 @@ class MemorySessions:
         found = sessions.get(ask.id)
         if found is None:
             found = _Session(_owner(identity), at_ns)
-            sessions[ask.id] = found
+            if binding:
+                sessions[ask.id] = found
         if found.owner != _owner(identity):
             return SessionFact(failed("session.identity_mismatch", UNKNOWN), task=task, task_source=source)
-        known, found.looked = found.looked, True
+        known, found.looked = found.looked, found.looked or binding
         return SessionFact(
             OK,
             known=known,

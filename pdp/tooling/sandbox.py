@@ -33,6 +33,7 @@ CALLERS: Mapping[str, Mapping[str, Any]] = {
     "gateway": {"roles": ["decide"], "servers": ["*"]},
     "operator": {"roles": ["operate"]},
     "auditor": {"roles": ["audit"]},
+    "explainer": {"roles": ["explain"], "servers": ["*"]},
 }
 
 

@@ -105,7 +105,7 @@ def requests(world: World, steps: Sequence[Step]) -> list[decision_pb2.DecideReq
             server=step.server,
             definition=None if known else b"{}",
             session=f"{step.session}-{run}" if step.session else "",
-            obligations=["redact"] if step.obligations else [],
+            obligations=["truncate"] if step.obligations else [],
         )
         request.request_id = f"{step.request}-{run}" if step.request else ""
         made.append(request)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -13,7 +13,7 @@ from pdp.core.outcome import Effect, Reason
 from pdp.ports import RecordRef
 from pdp.v1 import decision_pb2, types_pb2
 
-_EFFECTS = {
+EFFECTS = {
     Effect.ALLOW: types_pb2.EFFECT_ALLOW,
     Effect.DENY: types_pb2.EFFECT_DENY,
     Effect.PENDING: types_pb2.EFFECT_PENDING,
@@ -45,14 +45,14 @@ def decide_response(answer: Answer, record: RecordRef) -> decision_pb2.DecideRes
     """The answer to one Decide."""
     found = decision_pb2.DecideResponse(
         decision_id=answer.decision_id,
-        effect=_EFFECTS[answer.effect],
-        reasons=map(_reason, answer.reasons),
+        effect=EFFECTS[answer.effect],
+        reasons=map(reason, answer.reasons),
         obligations=map(_obligation, answer.obligations) if answer.effect is Effect.ALLOW else (),
         risk=_RISKS.get(answer.risk, types_pb2.RISK_UNSPECIFIED),
         call_digest=answer.call_digest,
         redemption_id=answer.redemption_id,
         enforcement=_enforcement(answer.enforcement),
-        policy=_policy(answer.policy),
+        policy=policy_ref(answer.policy),
         record=record_ref(record),
         safe_message=answer.safe_message,
     )
@@ -69,18 +69,18 @@ def filter_response(answer: ListAnswer, record: RecordRef) -> decision_pb2.Filte
     effect = Effect.DENY if denied else Effect.ALLOW
     found = decision_pb2.FilterToolsResponse(
         decision_id=answer.decision_id,
-        effect=_EFFECTS[effect],
-        reasons=map(_reason, answer.reasons) if denied else (),
+        effect=EFFECTS[effect],
+        reasons=map(reason, answer.reasons) if denied else (),
         tools=(
             decision_pb2.ToolView(name=name, definition_json=canonical(definition))
             for name, definition in sorted(answer.tools, key=lambda tool: tool[0])
         ),
         hidden=(
-            decision_pb2.HiddenTool(name=h.key.removeprefix(_TOOL), reasons=map(_reason, h.reasons))
+            decision_pb2.HiddenTool(name=h.key.removeprefix(_TOOL), reasons=map(reason, h.reasons))
             for h in answer.hidden
         ),
         enforcement=types_pb2.ENFORCEMENT_ENFORCED,
-        policy=_policy(answer.policy),
+        policy=policy_ref(answer.policy),
         record=record_ref(record),
         safe_message=SAFE_MESSAGES[effect],
     )
@@ -94,11 +94,10 @@ def record_ref(record: RecordRef) -> types_pb2.RecordRef:
     return types_pb2.RecordRef(log=record.log, index=record.index, leaf_hash=record.leaf_hash)
 
 
-def _reason(reason: Reason) -> types_pb2.Reason:
-    pack = reason.rule.removeprefix(_PACKS).split(".")[0] if reason.rule.startswith(_PACKS) else ""
-    return types_pb2.Reason(
-        code=reason.code, message=reason.message, rule=reason.rule, control=reason.control, pack=pack
-    )
+def reason(given: Reason) -> types_pb2.Reason:
+    """One reason."""
+    pack = given.rule.removeprefix(_PACKS).split(".")[0] if given.rule.startswith(_PACKS) else ""
+    return types_pb2.Reason(code=given.code, message=given.message, rule=given.rule, control=given.control, pack=pack)
 
 
 def _obligation(obligation: Mapping[str, Json]) -> types_pb2.Obligation:
@@ -109,31 +108,32 @@ def _obligation(obligation: Mapping[str, Json]) -> types_pb2.Obligation:
 
 
 def _pending(answer: Answer) -> types_pb2.Pending:
-    found = types_pb2.Pending(requirements=_requirements(answer.requirements), resume_token=answer.resume_token)
+    found = types_pb2.Pending(requirements=map(requirement, answer.requirements), resume_token=answer.resume_token)
     if answer.retry_after_ms:
         seconds, ms = divmod(answer.retry_after_ms, 1000)
         found.retry_after.CopyFrom(Duration(seconds=seconds, nanos=ms * 1_000_000))
     return found
 
 
-def _requirements(requirements: Iterable[OpenRequirement]) -> Iterable[types_pb2.Requirement]:
-    for wanted in requirements:
-        found = types_pb2.Requirement(
-            id=wanted.id,
-            kind=_KINDS.get(wanted.kind, types_pb2.REQUIREMENT_KIND_UNSPECIFIED),
-            state=_STATES.get(wanted.state, types_pb2.REQUIREMENT_STATE_UNSPECIFIED),
-            url=wanted.url,
-            short_code=wanted.short_code,
-            code=wanted.code,
-            control=wanted.control,
-            stage=wanted.stage,
-        )
-        if wanted.state == "open":
-            found.expires_at.CopyFrom(fields.timestamp(wanted.expires_ns))
-        yield found
+def requirement(wanted: OpenRequirement) -> types_pb2.Requirement:
+    """One requirement of a pending answer."""
+    found = types_pb2.Requirement(
+        id=wanted.id,
+        kind=_KINDS.get(wanted.kind, types_pb2.REQUIREMENT_KIND_UNSPECIFIED),
+        state=_STATES.get(wanted.state, types_pb2.REQUIREMENT_STATE_UNSPECIFIED),
+        url=wanted.url,
+        short_code=wanted.short_code,
+        code=wanted.code,
+        control=wanted.control,
+        stage=wanted.stage,
+    )
+    if wanted.state == "open":
+        found.expires_at.CopyFrom(fields.timestamp(wanted.expires_ns))
+    return found
 
 
-def _policy(policy: PolicyRef) -> types_pb2.PolicyRef | None:
+def policy_ref(policy: PolicyRef) -> types_pb2.PolicyRef | None:
+    """Which policy answered."""
     if not policy.digest:
         return None  # answered before policy was chosen
     return types_pb2.PolicyRef(revision=policy.revision, digest=policy.digest, engine=policy.engine)

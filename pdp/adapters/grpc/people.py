@@ -1,4 +1,4 @@
-"""The services for people and for the security team. They have no bodies in this release, but they have a door."""
+"""The services for people and the security team. Those that have no body in this release have a door all the same."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 from typing_extensions import override
 
+from pdp.adapters.grpc import explaining
 from pdp.adapters.grpc.peer import Context
 from pdp.adapters.grpc.servicer import Admission, Services
 from pdp.core.request import Role
@@ -24,10 +25,12 @@ class ExplainServicer(explain_pb2_grpc.ExplainServiceServicer):
 
     def __init__(self, services: Services) -> None:
         self._admission = Admission(services.entrance)
+        self._explain = services.explain
 
     @override
     async def Explain(self, request: explain_pb2.ExplainRequest, context: Context) -> explain_pb2.ExplainResponse:
-        await self._admission.refuse(context, Role.EXPLAIN, "Explain")
+        async with self._admission.admit(context, Role.EXPLAIN, "Explain") as caller:
+            return explaining.response(*await self._explain(explaining.why(request), caller))
 
 
 class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):

@@ -18,6 +18,7 @@ from pdp.service.admin import Admin
 from pdp.service.batch import Batch
 from pdp.service.decide import Decide
 from pdp.service.entrance import Entrance
+from pdp.service.explain import Explain
 from pdp.service.filter import Filter
 from pdp.service.records import Records
 from pdp.service.reload import Reloads
@@ -43,6 +44,7 @@ class Services:
     admin: Admin
     reloads: Reloads
     records: Records
+    explain: Explain
     telemetry: Telemetry = SILENT
 
 

@@ -18,6 +18,7 @@ from pdp.core.errors import (
     EngineFault,
     Fault,
     Forbidden,
+    Gone,
     InvalidRequest,
     NotFound,
     Overloaded,
@@ -38,6 +39,7 @@ TABLE: Mapping[type[Fault], StatusCode] = {
     Unavailable: StatusCode.UNAVAILABLE,
     Unsupported: StatusCode.UNIMPLEMENTED,
     NotFound: StatusCode.NOT_FOUND,
+    Gone: StatusCode.FAILED_PRECONDITION,
     # ours to handle before they get here; one that does is a bug
     EngineFault: StatusCode.INTERNAL,
     BundleFault: StatusCode.INTERNAL,

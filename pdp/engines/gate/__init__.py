@@ -5,7 +5,7 @@ reported in others. The dynamic half runs the packs' own tests, so a rule that c
 active. Both run in a process that can be killed.
 """
 
-from pdp.engines.gate.process import check, run_tests
+from pdp.engines.gate.process import check, fired, run_tests
 from pdp.engines.gate.report import (
     ERROR,
     WARNING,
@@ -27,5 +27,6 @@ __all__ = [
     "TestReport",
     "TestResult",
     "check",
+    "fired",
     "run_tests",
 ]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pdp.core.policy import Bundle, Module
-from pdp.engines.gate import coverage, static, trial
+from pdp.engines.gate import coverage, firing, static, trial
 from pdp.engines.gate.report import FileCoverage, Finding, TestResult
 
 try:
@@ -29,8 +29,8 @@ def main() -> None:
     _limit()
     job = json.load(sys.stdin)
     bundle = decode(job["bundle"])
-    answer = _check(bundle, job) if job["job"] == "check" else _test(bundle, job)
-    json.dump(answer, sys.stdout)
+    jobs = {"check": _check, "test": _test, "fired": _fired}
+    json.dump(jobs[job["job"]](bundle, job), sys.stdout)
 
 
 def decode(value: Mapping[str, Any]) -> Bundle:
@@ -83,6 +83,10 @@ def _test(bundle: Bundle, job: Mapping[str, Any]) -> dict[str, Any]:
         "findings": [_finding(f) for f in sorted(set(findings))],
         "results": [{n: getattr(r, n) for n in TestResult.__slots__} for r in results],
     }
+
+
+def _fired(bundle: Bundle, job: Mapping[str, Any]) -> dict[str, Any]:
+    return {"fired": firing.run(bundle, job["document"], job["codes"], Path(job["capabilities"]))}
 
 
 def _finding(found: Finding) -> dict[str, Any]:

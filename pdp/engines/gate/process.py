@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pdp.core.digest import Json
+from pdp.core.errors import EngineFault
 from pdp.core.policy import Bundle
 from pdp.engines.bundle import shipped_rego
 from pdp.engines.gate.report import ERROR, ElementCoverage, FileCoverage, Finding, Report, TestReport, TestResult
+from pdp.ports import FiredElement
 
 TIME_LIMIT = 30.0  # seconds
 _START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from pdp.engines.gate.child import main; main()"
@@ -58,6 +60,24 @@ def run_tests(
     faults = tuple(Finding(**f) for f in answer["findings"])
     reached = tuple(_coverage(file) for file in answer["coverage"])
     return TestReport(tuple(TestResult(**r) for r in answer["results"]), faults, reached)
+
+
+def fired(
+    bundle: Bundle, document: bytes, codes: Sequence[str], *, time_limit: float = TIME_LIMIT
+) -> tuple[FiredElement, ...]:
+    """The elements that `document` brings about in a bundle that once passed the gate, and the gate's checks named
+    by `codes`, with their places. Blocks. Raises EngineFault when that cannot be found out in time."""
+    capabilities = str((shipped_rego() / "capabilities.json").resolve())
+    job: dict[str, Json] = {
+        "job": "fired",
+        "document": document.decode(),
+        "codes": list(codes),
+        "capabilities": capabilities,
+    }
+    answer = _run(bundle, job, time_limit)
+    if isinstance(answer, Finding):
+        raise EngineFault("policy.untraced", "The rules that fired cannot be found out.", detail=answer.message)
+    return tuple(FiredElement(**found) for found in answer["fired"])
 
 
 def _coverage(file: Mapping[str, Any]) -> FileCoverage:

@@ -41,6 +41,7 @@ from pdp.service.decide import Decide, Terms
 from pdp.service.entrance import Entrance, Limits
 from pdp.service.establish import Establish
 from pdp.service.evaluate import Nobody
+from pdp.service.explain import Explain
 from pdp.service.filter import Filter
 from pdp.service.quota import KillQuota
 from pdp.service.record import Recorder
@@ -259,6 +260,7 @@ async def services(edges: Any, store: Any) -> Any:
         admin=Admin(state, reloads, registry, subjects, store, recorder, clock, "0.1.0"),
         reloads=reloads,
         records=Records(store),
+        explain=Explain(state, establish, Nobody(), SimpleNamespace(), store, recorder, clock, kills),
     )
     await state.close()
 

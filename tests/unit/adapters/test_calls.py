@@ -25,7 +25,7 @@ CALLS = [
     for service in module.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 ]
-BODIES = {"Decide", "DecideBatch", "FilterTools", "GetStatus", "Reload", "SetSwitch", "GetRecord"}
+BODIES = {"Decide", "DecideBatch", "Explain", "FilterTools", "GetStatus", "Reload", "SetSwitch", "GetRecord"}
 GATEWAY, OPERATOR, AUDITOR = "gateway", "operator", "auditor"
 
 

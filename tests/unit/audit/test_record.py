@@ -124,6 +124,12 @@ def cases() -> Any:
         ),
         "config": events.config(STAMP, sha256=HEX, keys=["store.path", "callers"], by="start"),
         "switch": events.switch(STAMP, events.Switched("tool", "git", "git_reset", True, "incident", "ops", AT)),
+        "explain": events.explain(
+            STAMP, events.Explained("security", uuid7(AT, bytes(8)), "git", "tool:git_reset", "deny", HEX, True, 31)
+        ),
+        "explain a request": events.explain(
+            STAMP, events.Explained("security", "", "git", "tool:git_reset", "pending", HEX, None, 0)
+        ),
         "reload": events.reload(STAMP, by="ops", results={"policy": "changed", "registry": "registry.signature"}),
     }
 

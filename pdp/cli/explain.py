@@ -1,0 +1,244 @@
+"""`pdp explain`: ask a running server why, as the security team."""
+
+from __future__ import annotations
+
+import json
+import sys
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import grpc
+
+from pdp.cli.decide import EXIT, FAULT, read
+from pdp.client.asking import CallQuestion, NotARequestError
+from pdp.client.channel import OPTIONS, PlaintextRefusedError, Tls, check
+from pdp.v1 import explain_pb2, explain_pb2_grpc, types_pb2
+
+_EFFECTS = {types_pb2.EFFECT_ALLOW: "allow", types_pb2.EFFECT_DENY: "deny", types_pb2.EFFECT_PENDING: "pending"}
+_TRUSTS = {
+    explain_pb2.TRUST_VERIFIED: "verified",
+    explain_pb2.TRUST_OBSERVED: "observed",
+    explain_pb2.TRUST_VOUCHED: "vouched",
+}  # all others are asserted
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """Whom to ask, and as whom."""
+
+    target: str
+    tls: Tls | None
+    token: str
+
+
+@click.command()
+@click.argument("what", metavar="DECISION_ID|FILE")
+@click.option(
+    "--target", default="", help="unix:/PATH, 127.0.0.1:PORT, or HOST:PORT with --ca; FILE's own by default."
+)
+@click.option("--token-file", type=_FILE, help="The explainer's caller token; FILE's caller_token_file by default.")
+@click.option("--ca", type=_FILE, help="PEM, for TLS; FILE's ca_file by default.")
+@click.option("--changes/--no-changes", default=True, help="For a denial, also search what would allow.")
+@click.option("--json", "as_json", is_flag=True, help="Everything, as JSON.")
+@click.option("--timeout", type=click.FloatRange(0.05, 60), default=30.0, show_default=True, help="Seconds.")
+def explain(
+    what: str, target: str, token_file: Path | None, ca: Path | None, changes: bool, as_json: bool, timeout: float
+) -> None:
+    """Say why a recorded decision was what it was, or what would be decided of the call in FILE and why.
+
+    The caller needs the role explain. A recorded decision is replayed from the policy and the values that are kept;
+    FILE (as for `pdp decide`) is evaluated now and changes nothing. Facts that hold nothing are left out of the
+    human output.
+
+    \b
+    pdp explain 01a3185c-507b-774f-8000-000000000000 --target unix:/run/pdp/pdp.sock --token-file explainer.token
+    pdp explain call.yaml --token-file explainer.token
+
+    Exit codes: of the decision, 0 allow, 10 deny, 11 pending; 2 usage, 1 fault.
+    """
+    request, where = _asked(what, _Where(target, Tls.from_files(ca=ca) if ca else None, _token(token_file)))
+    request.find_changes = changes
+    try:
+        found = _ask(request, where, timeout)
+    except grpc.RpcError as error:
+        details = error.details() if isinstance(error, grpc.Call) else ""
+        click.echo(f"not explained: {details or 'the server did not answer'}", err=True)
+        sys.exit(FAULT)
+    click.echo(json.dumps(_plain(found), indent=2) if as_json else "\n".join(_lines(found)))
+    sys.exit(EXIT.get(_EFFECTS.get(found.effect, ""), FAULT))
+
+
+def _token(path: Path | None) -> str:
+    return path.read_text(encoding="ascii", errors="replace").strip() if path else ""
+
+
+def _asked(what: str, given: _Where) -> tuple[explain_pb2.ExplainRequest, _Where]:
+    """The request, and where to send it: what is given on the command line goes before what FILE says."""
+    if _is_id(what):
+        if not given.target or not given.token:
+            raise click.UsageError("a decision id needs --target and --token-file")
+        return explain_pb2.ExplainRequest(decision_id=what), given
+    path = Path(what)
+    if not path.is_file():
+        raise click.UsageError(f"{what}: is neither a decision id nor a file")
+    said = read(path)
+    question = CallQuestion(
+        said.request_id or str(uuid.uuid4()), said.call, said.bearer, said.session, frozenset(said.obligations)
+    )
+    try:
+        request = explain_pb2.ExplainRequest(request=question.request())
+    except NotARequestError as error:
+        raise click.UsageError(f"{path.name}: {error}") from None
+    return request, _Where(given.target or said.target, given.tls or said.tls, given.token or said.token or "")
+
+
+def _is_id(what: str) -> bool:
+    try:
+        return str(uuid.UUID(what)) == what.lower()
+    except ValueError:
+        return False
+
+
+def _ask(request: explain_pb2.ExplainRequest, where: _Where, timeout: float) -> explain_pb2.ExplainResponse:
+    tls = where.tls
+    try:
+        check(where.target, tls)
+    except PlaintextRefusedError:
+        raise click.UsageError(
+            "target: beyond unix:/PATH, 127.0.0.1:PORT and [::1]:PORT only TLS is spoken; give --ca"
+        ) from None
+    options = list(OPTIONS)
+    channel = (
+        grpc.secure_channel(where.target, tls.credentials(), options)
+        if tls
+        else grpc.insecure_channel(where.target, options)
+    )
+    metadata = (("authorization", f"Bearer {where.token}"),) if where.token else ()
+    with channel:
+        stub = explain_pb2_grpc.ExplainServiceStub(channel)
+        return stub.Explain(request, timeout=timeout, metadata=metadata)
+
+
+def _plain(found: explain_pb2.ExplainResponse) -> Mapping[str, Any]:
+    """Everything, with JSON values as such."""
+    return {
+        "effect": _EFFECTS.get(found.effect, "deny"),
+        "reasons": [
+            {"code": r.code, "message": r.message, "rule": r.rule, "control": r.control} for r in found.reasons
+        ],
+        "rules": [
+            {
+                "pack": r.pack,
+                "rule": r.rule,
+                "code": r.code,
+                "control": r.control,
+                "file": r.file,
+                "line": r.line,
+                "waived_by": r.waived_by,
+                "element": json.loads(r.element_json),
+            }
+            for r in found.rules
+        ],
+        "requirements": [
+            {
+                "code": r.requirement.code,
+                "state": _state(r.requirement),
+                "why": r.why,
+                "element": json.loads(r.element_json),
+            }
+            for r in found.requirements
+        ],
+        "changes": [
+            [
+                {"path": c.path, "before": json.loads(c.before_json), "after": json.loads(c.after_json)}
+                for c in s.facts
+            ]
+            for s in found.changes
+        ],
+        "search_incomplete": found.search_incomplete,
+        "facts": [
+            {
+                "path": f.path,
+                "value": None if f.erased else json.loads(f.value_json),
+                "trust": _TRUSTS.get(f.trust, "asserted"),
+                "source": f.source,
+                "erased": f.erased,
+            }
+            for f in found.facts
+        ],
+        "policy": {
+            "revision": found.policy.revision,
+            "digest": found.policy.digest,
+            "engine": found.policy.engine,
+        },
+        "evaluated_at": found.evaluated_at.ToJsonString(),
+        "reproduced": found.reproduced if found.HasField("explained") else None,
+        "explained": found.explained.index if found.HasField("explained") else None,
+        "record": found.record.index,
+    }
+
+
+def _state(requirement: types_pb2.Requirement) -> str:
+    return types_pb2.RequirementState.Name(requirement.state).removeprefix("REQUIREMENT_STATE_").lower()
+
+
+def _lines(found: explain_pb2.ExplainResponse) -> Iterator[str]:
+    yield f"{_EFFECTS.get(found.effect, 'deny').upper()}{_replayed(found)}"
+    yield from (f"  because  {r.code}  {r.message}  [{r.rule}]" for r in found.reasons)
+    yield from _section("rules that fired", map(_rule, found.rules))
+    yield from _section(
+        "requirements",
+        (f"{r.requirement.code}  {_state(r.requirement)}  {r.why}" for r in found.requirements),
+    )
+    if found.changes or found.search_incomplete:
+        yield from _section("would allow, smallest first", _changes(found))
+    yield from _section("facts", map(_fact, filter(_says_something, found.facts)))
+    yield f"policy {found.policy.revision}, as of {found.evaluated_at.ToJsonString()}, record {found.record.index}"
+
+
+def _replayed(found: explain_pb2.ExplainResponse) -> str:
+    if not found.HasField("explained"):
+        return "  if it were asked now"
+    same = "as it was recorded" if found.reproduced else "NOT what was recorded"
+    return f"  replayed, {same} (record {found.explained.index})"
+
+
+def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
+    shown = [f"  {line}" for line in lines]
+    if shown:
+        yield title
+        yield from shown
+
+
+def _rule(rule: explain_pb2.FiredRule) -> str:
+    place = f"{rule.file}:{rule.line}" if rule.file else rule.pack or "gate"
+    waived = f"  waived by {rule.waived_by}" if rule.waived_by else ""
+    return f"{place}  {rule.rule}  {rule.code}{waived}"
+
+
+def _changes(found: explain_pb2.ExplainResponse) -> Iterator[str]:
+    for i, changed in enumerate(found.changes, 1):
+        for j, fact in enumerate(changed.facts):
+            lead = f"{i}." if j == 0 else "and"
+            yield f"{lead:<4}{fact.path}: {_short(fact.before_json)} -> {_short(fact.after_json)}"
+    if found.search_incomplete:
+        yield "the search gave up at its limit: there may be others" if found.changes else "nothing was found in time"
+
+
+def _fact(fact: explain_pb2.Fact) -> str:
+    value = "(a secret; not shown)" if fact.erased else _short(fact.value_json)
+    return f"{_TRUSTS.get(fact.trust, 'asserted'):<9}{fact.path}  {value}  [{fact.source}]"
+
+
+def _says_something(fact: explain_pb2.Fact) -> bool:
+    return fact.erased or fact.value_json not in (b"null", b'""', b"[]", b"{}")
+
+
+def _short(value: bytes, limit: int = 120) -> str:
+    text = value.decode(errors="replace")
+    return text if len(text) <= limit else f"{text[:limit]}..."

@@ -1,0 +1,210 @@
+"""What an explanation is made of: facts with their trust, and requirements with their story. Pure.
+
+Everything is read from the input document that was evaluated; who may see an explanation is the service's question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pdp.core.digest import Json
+
+TRUSTS = ("verified", "observed", "vouched", "asserted")
+_SECRETS = frozenset({"secret", "bearer_token"})
+_REGISTRY = frozenset({"server", "targets", "waivers"})
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One value of the input document. `erased`: it is or holds a secret, which is never shown."""
+
+    path: str  # JSON Pointer
+    value: Json
+    trust: str  # of TRUSTS
+    source: str
+    erased: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FiredRule:
+    """One element that a rule gave. `file` is relative to the bundle, `line` from 1 or 0 where it is not known;
+    `waived_by` is the id of the waiver that softened it. `pack` is empty for the gate."""
+
+    pack: str
+    rule: str
+    code: str
+    file: str
+    line: int
+    element: Mapping[str, Json]
+    waived_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RequirementStory:
+    """One requirement as policy wants it; `state` is `open`, `met`, `refused`, `failed` or `expired`."""
+
+    element: Mapping[str, Json]
+    state: str
+    why: str
+
+
+def facts(document: Mapping[str, Json], schema: Mapping[str, Json]) -> tuple[Fact, ...]:
+    """Every fact of the document, by path. `schema` is the input schema of the bundle: `x-pdp-trust` says how far a
+    part is trusted; what a caller vouched for says so itself."""
+    caller = _text(document, "caller", "name")
+    secrets = _secret_paths(document)
+    found = []
+    for path, value in sorted(_leaves(document, "")):
+        top = path.split("/")[1]
+        trust = _trust(document, schema, path)
+        erased = any(path == s or path.startswith(f"{s}/") or s.startswith(f"{path}/") for s in secrets)
+        found.append(Fact(path, None if erased else value, trust, _source(document, top, trust, caller), erased))
+    return tuple(found)
+
+
+def _leaves(value: Json, path: str) -> Iterator[tuple[str, Json]]:
+    """Objects are walked into, lists of objects too; a list of plain values is one fact."""
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from _leaves(inner, f"{path}/{escape(key)}")
+    elif isinstance(value, list) and any(isinstance(inner, (Mapping, list)) for inner in value):
+        for i, inner in enumerate(value):
+            yield from _leaves(inner, f"{path}/{i}")
+    else:
+        yield path, value
+
+
+def escape(key: str) -> str:
+    """A key as a step of a JSON Pointer (RFC 6901)."""
+    return key.replace("~", "~0").replace("/", "~1")
+
+
+def _trust(document: Mapping[str, Json], schema: Mapping[str, Json], path: str) -> str:
+    top = path.split("/")[1]
+    if top in ("subject", "agent", "actors"):
+        part = "agent" if top == "agent" else "subject"
+        if _text(document, part, "source") == "vouched":
+            return "vouched"
+    if path in ("/session/task", "/session/task_source") and _text(document, "session", "task_source") == "caller":
+        return "vouched"
+    properties = schema.get("properties")
+    described = properties.get(top) if isinstance(properties, Mapping) else None
+    said = described.get("x-pdp-trust") if isinstance(described, Mapping) else None
+    if said == "service":  # the service's own: as sure as what it saw
+        return "observed"
+    return said if isinstance(said, str) and said in TRUSTS else "asserted"
+
+
+def _source(document: Mapping[str, Json], top: str, trust: str, caller: str) -> str:
+    if trust in ("vouched", "asserted"):
+        return caller
+    if top in ("subject", "agent", "actors"):
+        return _text(document, "subject", "issuer")
+    if top in _REGISTRY:
+        return "registry"
+    return {"caller": "configuration", "arguments": "request", "session": "session"}.get(top, "service")
+
+
+def _secret_paths(document: Mapping[str, Json]) -> tuple[str, ...]:
+    """Where findings say that an argument is or holds a secret."""
+    arguments = document.get("arguments")
+    findings = arguments.get("findings") if isinstance(arguments, Mapping) else None
+    return tuple(
+        f"/arguments/value{finding['pointer']}"
+        for finding in (findings if isinstance(findings, Sequence) else ())
+        if isinstance(finding, Mapping) and finding.get("kind") in _SECRETS
+    )
+
+
+def stories(
+    document: Mapping[str, Json],
+    fired: Sequence[FiredRule],
+    opened: Sequence[Mapping[str, Json]],
+    effect: str,
+) -> tuple[RequirementStory, ...]:
+    """Every requirement that policy wants and no waiver softened, in order of stage.
+
+    `opened` is the stage that the answer shows; one that is there but gave no element of its own stands in for
+    another that failed.
+    """
+    wanted = [{**rule.element, "pack": rule.pack} for rule in fired if rule.rule == "require" and not rule.waived_by]
+    wanted += [dict(element) for element in opened if dict(element) not in wanted]
+    wanted.sort(key=lambda element: (_number(element, "stage"), str(element.get("pack")), str(element.get("id"))))
+    return tuple(_story(document, element, element in [dict(o) for o in opened], effect) for element in wanted)
+
+
+def _story(document: Mapping[str, Json], element: Mapping[str, Json], opened: bool, effect: str) -> RequirementStory:
+    state, expired = _state(document, element)
+    if state == "open" and effect == "deny":
+        return RequirementStory(element, state, "The call is denied whatever the answer, so nobody is asked.")
+    if state == "open" and expired:
+        return RequirementStory(element, "expired", f"Its last answer has expired; {_wanted(element)} again.")
+    if state == "open" and not opened:
+        why = f"It is of stage {element.get('stage')} and is opened when the stages before it are settled."
+        return RequirementStory(element, state, why)
+    words = {
+        "open": f"Nobody has answered it yet: {_wanted(element)}.",
+        "met": "It was answered, and the answer still holds.",
+        "refused": "It was refused, which holds until that answer expires.",
+        "failed": "It could not be answered.",
+    }
+    return RequirementStory(element, state, words[state])
+
+
+def _wanted(element: Mapping[str, Json]) -> str:
+    """Who is to answer, in words."""
+    kind = element.get("kind")
+    if kind == "approval":
+        seats = element.get("seats")
+        named = [
+            f"{seat.get('n')} of group {seat.get('group_id')}"
+            for seat in (seats if isinstance(seats, Sequence) else ())
+            if isinstance(seat, Mapping)
+        ]
+        return f"it wants approval by {' and '.join(named) or 'somebody else'}"
+    if kind == "confirmation":
+        return f"it wants the subject's own confirmation ({element.get('min_assurance') or 'signed in'})"
+    if kind == "consent":
+        return "it wants the subject's consent to this agent"
+    return "it wants a judge's verdict"
+
+
+def _state(document: Mapping[str, Json], element: Mapping[str, Json]) -> tuple[str, bool]:
+    """Where it stands by the evidence that was weighed, the worst live answer first; and whether one has expired.
+    Says the same as `rego/pdp/evidence.rego`, for people only: nothing is decided by it."""
+    call, time, evidence = document.get("call"), document.get("time"), document.get("evidence")
+    digest = call.get("digest") if isinstance(call, Mapping) else None
+    now = time.get("ns") if isinstance(time, Mapping) else 0
+    answers = [
+        e
+        for e in (evidence if isinstance(evidence, Sequence) else ())
+        if isinstance(e, Mapping) and e.get("for") == element and e.get("call") == digest and digest
+    ]
+    live = {_worth(e, element) for e in answers if _number(e, "expires_ns") > (now if isinstance(now, int) else 0)}
+    state = next((s for s in ("refused", "failed", "met") if s in live), "open")
+    return state, bool(answers) and not live
+
+
+def _worth(evidence: Mapping[str, Json], element: Mapping[str, Json]) -> str:
+    if element.get("kind") != "judge":
+        state = evidence.get("state")
+        return state if state in ("met", "refused") and isinstance(state, str) else "failed"
+    if evidence.get("verdict") == "deny":
+        return "refused"
+    accepts, bar = element.get("accepts"), element.get("min_confidence")
+    confidence = evidence.get("confidence")
+    sure = isinstance(confidence, (int, float)) and isinstance(bar, (int, float)) and confidence >= bar
+    accepted = isinstance(accepts, Sequence) and evidence.get("verdict") in accepts
+    return "met" if evidence.get("status") == "ok" and sure and accepted else "failed"
+
+
+def _text(document: Mapping[str, Json], part: str, key: str) -> str:
+    found = document.get(part)
+    value = found.get(key) if isinstance(found, Mapping) else None
+    return value if isinstance(value, str) else ""
+
+
+def _number(value: Mapping[str, Json], key: str) -> int:
+    found = value.get(key)
+    return found if isinstance(found, int) else 0

@@ -1,0 +1,272 @@
+"""Why an answer was what it was, and what would have to be different: `ExplainService`.
+
+A recorded decision is replayed from what was kept of it: its input document, its policy bundle, its record. A request
+is evaluated as if it were asked now. Neither changes anything: no counter, no reply, no salt, no requirement; what is
+written is the record that somebody asked. The answers tell how to get past policy, so gateways never get the role,
+and each caller has a rate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pdp.core import changes, explain
+from pdp.core.answer import PolicyRef
+from pdp.core.digest import canonical, commitment
+from pdp.core.errors import BundleFault, EngineFault, Gone, NotFound, Overloaded
+from pdp.core.events import Explained
+from pdp.core.explain import FiredRule
+from pdp.core.facts import NS
+from pdp.core.outcome import Effect, Outcome, Reason, denied
+from pdp.core.policy import Bundle
+from pdp.core.request import Ask, Caller
+from pdp.ports import (
+    Clock,
+    EvidenceSource,
+    FiredElement,
+    KeptPolicies,
+    LoadedPolicy,
+    RecordRef,
+    Store,
+    StoredRecord,
+)
+from pdp.service.admin import ANY_TENANT
+from pdp.service.entrance import require_server
+from pdp.service.establish import Establish
+from pdp.service.evaluate import settle
+from pdp.service.quota import KillQuota
+from pdp.service.record import Recorder
+from pdp.service.state import State
+from pdp.service.suppose import Case, Standing, evaluated, search
+
+log = logging.getLogger("pdp.policy")
+
+WINDOW_NS = 60 * NS
+PER_MINUTE = 60
+_UNSUPPORTED = "obligation.unsupported"
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """What is to be explained: a recorded decision by id, or a request."""
+
+    asked: str | Ask
+    find_changes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The answer; `evaluated_ns` is the recorded instant, or now. `reproduced` and `explained` are None for a
+    request; `digest` is of the call."""
+
+    outcome: Outcome
+    facts: tuple[explain.Fact, ...]
+    rules: tuple[FiredRule, ...]
+    requirements: tuple[explain.RequirementStory, ...]
+    changes: changes.Found | None
+    policy: PolicyRef
+    evaluated_ns: int
+    digest: str
+    reproduced: bool | None = None
+    explained: RecordRef | None = None
+
+
+@dataclass(slots=True)
+class Explain:
+    """`ExplainService.Explain`. `establish` is one of its own, made with `onlooker(sessions)`."""
+
+    state: State
+    establish: Establish
+    evidence: EvidenceSource
+    kept: KeptPolicies
+    store: Store
+    recorder: Recorder
+    clock: Clock
+    kills: KillQuota
+    per_minute: int = PER_MINUTE
+    _asked: dict[tuple[str, str], deque[int]] = field(default_factory=dict)
+    _one: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))  # each starts processes
+
+    async def __call__(self, why: Why, caller: Caller) -> tuple[Explanation, RecordRef]:
+        """Explain one answer; that somebody asked is durable when this returns.
+
+        Raises NotFound (no such decision for this caller), Gone (what a replay needs is not there any more),
+        Overloaded, and for a request what Decide raises.
+        """
+        at = self.clock.now_ns()
+        self._limit(caller, at)
+        self.kills.check(caller, at)
+        async with self._one:
+            if isinstance(why.asked, str):
+                found, made = await self._recorded(why.asked, caller, why.find_changes)
+            else:
+                found, made = await self._supposed(why.asked, caller, at, why.find_changes)
+        self.kills.note(caller, found.outcome, at)
+        return found, await self.recorder.explained(made[0], made[1], self.clock.now_ns())
+
+    def _limit(self, caller: Caller, at_ns: int) -> None:
+        asked = self._asked.setdefault((caller.tenant, caller.name), deque())
+        while asked and asked[0] <= at_ns - WINDOW_NS:
+            asked.popleft()
+        if len(asked) >= self.per_minute:
+            raise Overloaded(
+                "explain.rate", f"More than {self.per_minute} explanations in a minute; ask again shortly."
+            )
+        asked.append(at_ns)
+
+    async def _recorded(
+        self, decision_id: str, caller: Caller, find_changes: bool
+    ) -> tuple[Explanation, tuple[str, Explained]]:
+        stored = self.store.record(decision_id)
+        record: dict[str, Any] = json.loads(stored.record) if stored else {}
+        if (
+            stored is None
+            or record["kind"] != "decision"
+            or caller.tenant not in (ANY_TENANT, stored.tenant)
+            or not caller.fronts(record["server"]["id"])
+        ):
+            raise NotFound("record.unknown", "There is no such decision.")
+        document, pinned = self._document(stored, record), record["policy"]["digest"]
+        async with self._policy(pinned) as policy:
+            case = await _replay(policy, document, record)
+            found = await self._explained(case, find_changes)
+        found = replace(found, reproduced=_same(case.outcome, record), explained=stored.ref)
+        target = (record["server"]["id"] or "", record["target"]["key"] or "")
+        return found, (stored.tenant, _entry(caller, decision_id, target, found))
+
+    async def _supposed(
+        self, ask: Ask, caller: Caller, at_ns: int, find_changes: bool
+    ) -> tuple[Explanation, tuple[str, Explained]]:
+        require_server(caller, ask.target.server)
+        snapshot, supported = self.state.snapshot(), frozenset(ask.supported_obligations)
+        identity = await self.establish.identity(ask.credential, caller, ask.target.server, snapshot.registry, at_ns)
+        call = self.establish.call(ask, caller, identity, snapshot, at_ns)
+        self.establish.settled(call.call)  # a salt that nothing will be stored with
+        source = Standing(self.evidence)
+        made = await settle(snapshot.policy, call.facts, at_ns, source=source, supported=supported)
+        found = await self._explained(Case(snapshot.policy, made.document, made.outcome, supported), find_changes)
+        target = (call.facts.targets[0].server, call.facts.targets[0].key)
+        return found, (caller.tenant, _entry(caller, "", target, found))
+
+    def _document(self, stored: StoredRecord, record: Mapping[str, Any]) -> bytes:
+        """The input document of a recorded decision, which must be the one that the record is committed to."""
+        row = self.store.value(stored.record_id, "input")
+        if row is None:
+            raise Gone(
+                "explain.erased",
+                "The values of this decision (input, arguments) were erased. Its record still has effect, reasons and"
+                " a commitment to them; ask GetRecord.",
+            )
+        if commitment(row.salt, "input", row.data) != record["input"]:
+            raise Gone("explain.altered", "The stored input is not the one that the record is committed to.")
+        if not row.data:
+            raise Gone("explain.no_input", "No policy saw this call; the record says why. Ask GetRecord.")
+        return row.data
+
+    @asynccontextmanager
+    async def _policy(self, wanted: str) -> AsyncIterator[LoadedPolicy]:
+        """The policy of that digest: the one in force, or the kept bundle on an engine for this question."""
+        active = self.state.policy
+        if active is not None and active.digest == wanted:
+            yield active
+            return
+        kept = self.store.artefact(wanted)
+        if kept is None or Bundle.from_bytes(kept.data).digest != wanted:
+            raise Gone("explain.policy", "The policy bundle of this decision is not kept any more.")
+        try:
+            policy = await self.kept.open(kept.data)
+        except (EngineFault, BundleFault) as fault:
+            why = "The policy bundle of this decision is kept, but no engine can be had for it."
+            raise Gone("explain.engine", why, detail=f"{fault.code}: {fault.message}") from fault
+        try:
+            yield policy
+        finally:
+            await policy.engine.close()
+
+    async def _explained(self, case: Case, find_changes: bool) -> Explanation:
+        policy, outcome = case.policy, case.outcome
+        document: dict[str, Any] = json.loads(case.document) if case.document else {}
+        bundle = Bundle.from_bytes(policy.artefact)
+        rules = await self._fired(case) if document else ()
+        found = None
+        if find_changes and outcome.effect is Effect.DENY and document:
+            found = await search(case, document, bundle)
+        return Explanation(
+            outcome=outcome,
+            facts=explain.facts(document, json.loads(bundle.input_schema)) if document else (),
+            rules=rules,
+            requirements=explain.stories(document, rules, outcome.requirements, outcome.effect.value),
+            changes=found,
+            policy=PolicyRef(policy.revision, policy.digest, policy.engine.name),
+            evaluated_ns=document["time"]["ns"] if document else self.clock.now_ns(),
+            digest=document["call"]["digest"] if document else "",
+        )
+
+    async def _fired(self, case: Case) -> tuple[FiredRule, ...]:
+        """What fired, with its place. Where that cannot be found out, at least what the answer itself names."""
+        outcome = case.outcome
+        waivers = {(w["pack"], w["code"]): str(w["waiver"]) for w in outcome.waived}
+        codes = tuple(reason.code for reason in outcome.reasons if reason.rule == "pdp.gate")
+        try:
+            fired = await self.kept.fired(case.policy.artefact, case.document, codes)
+        except EngineFault as fault:
+            log.warning("%s: %s %s", fault.code, fault.message, fault.detail)
+            fired = tuple(_named(reason) for reason in outcome.reasons if reason.rule != "service")
+        return tuple(
+            FiredRule(
+                f.pack,
+                f.rule,
+                f.code,
+                f.file,
+                f.line,
+                f.element,
+                waivers.get((f.pack, f.code), "") if f.rule in ("deny", "hide", "require") else "",
+            )
+            for f in fired
+        )
+
+
+def _named(reason: Reason) -> FiredElement:
+    _, _, rest = reason.rule.partition("packs.")
+    pack, _, rule = rest.partition(".")
+    return FiredElement(pack, rule or "gate", reason.code, "", 0, reason.fact())
+
+
+def _entry(caller: Caller, decision_id: str, target: tuple[str, str], found: Explanation) -> Explained:
+    return Explained(
+        caller=caller.name,
+        decision=decision_id,
+        server=target[0],
+        target=target[1],
+        effect=found.outcome.effect.value,
+        policy_digest=found.policy.digest,
+        reproduced=found.reproduced,
+        evaluations=found.changes.evaluations if found.changes else 0,
+    )
+
+
+async def _replay(policy: LoadedPolicy, document: bytes, record: Mapping[str, Any]) -> Case:
+    """Evaluate a recorded document again. What the caller supported is not recorded: everything, unless the
+    recorded denial says otherwise."""
+    supported = frozenset[str]() if any(r["code"] == _UNSUPPORTED for r in record["reasons"]) else None
+    advice = {r["code"]: r["message"] for r in record["reasons"] if r["rule"] == "pdp.gate" and r["message"]}
+    try:
+        outcome = await evaluated(policy, document, supported, advice)
+    except EngineFault as fault:
+        outcome = denied(fault.code, "The policy could not be evaluated; the operator's log says why.")
+    return Case(policy, document, outcome, supported)
+
+
+def _same(outcome: Outcome, record: Mapping[str, Any]) -> bool:
+    """Whether a replay came to what was recorded."""
+    reasons = {(r.code, r.rule) for r in outcome.reasons} == {(r["code"], r["rule"]) for r in record["reasons"]}
+    requirements = sorted(canonical(dict(r)) for r in outcome.requirements)
+    wanted = sorted(canonical(r) for r in record["requirements"])
+    return outcome.effect.value == record["effect"] and reasons and requirements == wanted

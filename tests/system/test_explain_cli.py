@@ -1,0 +1,129 @@
+"""`pdp explain` against a whole PDP: what is printed, and the exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import yaml
+from click.testing import CliRunner, Result
+from support.world import World, running
+
+from pdp.cli.main import cli
+from pdp.tooling.sandbox import ALICE, Person, definition_bytes
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+SECRET = "ghp_" + "b" * 36
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    async with running(tmp_path_factory.mktemp("x")) as found:
+        for name in ("explainer", "gateway"):
+            (found.sandbox.folder / f"{name}.token").write_text(found.sandbox.caller_token(name, found.now_ns))
+        yield found
+
+
+async def pdp(*arguments: Any) -> Result:
+    """In a thread, since the server runs in this loop."""
+    return await asyncio.to_thread(CliRunner().invoke, cli, ["explain", *map(str, arguments)])
+
+
+def access(world: World, caller: str = "explainer") -> tuple[Any, ...]:
+    return "--target", world.sandbox.socket, "--token-file", world.sandbox.folder / f"{caller}.token"
+
+
+def question(world: World, folder: Path, who: Person, tool: str, arguments: Any, **more: Any) -> Path:
+    (folder / "subject.token").write_text(world.sandbox.token(who, world.now_ns))
+    (folder / "tool.json").write_bytes(definition_bytes(world.definition("git", tool)))
+    said = {
+        "target": world.sandbox.socket,
+        "caller_token_file": str(world.sandbox.folder / "explainer.token"),
+        "bearer_file": "subject.token",
+        "server": "git",
+        "tool": tool,
+        "arguments": arguments,
+        "definition_file": "tool.json",
+        **more,
+    }
+    path = folder / "call.yaml"
+    path.write_text(yaml.safe_dump(said))
+    return path
+
+
+async def test_a_denial_for_people(world: World) -> None:
+    answer = await world.decide(world.ask(ALICE, "git_log", {"max_count": 500}))
+    found = await pdp(answer.decision_id, *access(world))
+    assert found.exit_code == 10, found.output
+    assert "DENY  replayed, as it was recorded" in found.output
+    assert "packs/acme/acme.rego:71  deny  acme.log.max_count" in found.output
+    assert "1.  /arguments/value/max_count: 500 -> 100" in found.output
+    assert 'verified /subject/id  "alice"  [urn:pdp:development]' in found.output
+    assert "/asserted" not in found.output  # nothing was asserted
+
+
+async def test_a_denial_for_machines(world: World) -> None:
+    answer = await world.decide(world.ask(ALICE, "git_commit", {"message": SECRET}))
+    found = await pdp(answer.decision_id, *access(world), "--json")
+    said = json.loads(found.output)
+    assert (found.exit_code, said["effect"], said["reproduced"]) == (10, "deny", True)
+    assert said["reasons"][0]["code"] == "arguments.secret"
+    assert said["changes"][0][0]["path"] == "/arguments/findings"
+    assert {f["trust"] for f in said["facts"]} == {"verified", "observed", "asserted"}
+    assert {f["path"]: f["erased"] for f in said["facts"]}["/arguments/value/message"] is True
+    assert said["record"] > said["explained"] > 0
+    assert SECRET not in found.output
+    shown = await pdp(answer.decision_id, *access(world))
+    assert "(a secret; not shown)" in shown.output
+    assert SECRET not in shown.output
+
+
+async def test_what_would_be_answered_to_a_file(world: World, tmp_path: Path) -> None:
+    found = await pdp(question(world, tmp_path, ALICE, "git_status", {}))
+    assert found.exit_code == 0, found.output
+    assert found.output.startswith("ALLOW  if it were asked now")
+    found = await pdp(question(world, tmp_path, ALICE, "git_reset", {}))
+    assert found.exit_code == 11, found.output
+    assert "annotations.destructive  open  Nobody has answered it yet" in found.output
+    size = world.process.store.size()
+    found = await pdp(question(world, tmp_path, ALICE, "git_log", {"max_count": 500}), "--no-changes", "--json")
+    assert (found.exit_code, json.loads(found.output)["changes"]) == (10, [])
+    assert world.process.store.size() == size + 1  # the record that somebody asked
+
+
+async def test_the_command_line_goes_before_the_file(world: World, tmp_path: Path) -> None:
+    path = question(world, tmp_path, ALICE, "git_status", {}, target="unix:/nowhere", caller_token_file=None)
+    assert (await pdp(path, *access(world))).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["no-such-file.yaml"], "neither a decision id nor a file"),
+        (["01a3185c-507b-774f-8000-000000000000"], "needs --target and --token-file"),
+    ],
+)
+async def test_usage(world: World, arguments: list[str], says: str) -> None:
+    found = await pdp(*arguments)
+    assert found.exit_code == 2
+    assert says in found.output
+
+
+async def test_plain_text_stays_on_this_machine(world: World) -> None:
+    token = world.sandbox.folder / "explainer.token"
+    found = await pdp("01a3185c-507b-774f-8000-000000000000", "--target", "example.org:1", "--token-file", token)
+    assert found.exit_code == 2
+    assert "only TLS" in found.output
+
+
+async def test_faults(world: World) -> None:
+    unknown = await pdp("01a3185c-507b-774f-8000-000000000000", *access(world))
+    assert (unknown.exit_code, unknown.output) == (1, "not explained: There is no such decision.\n")
+    forbidden = await pdp("01a3185c-507b-774f-8000-000000000000", *access(world, "gateway"))
+    assert forbidden.exit_code == 1
+    assert "role 'explain'" in forbidden.output

@@ -1,0 +1,192 @@
+"""The search for the smallest changes, against policies that are plain functions."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pdp.core.alternatives import alternatives
+from pdp.core.changes import MAX_SETS, Found, Step, apply, search
+from pdp.core.outcome import Effect, Outcome, Reason, denied
+from pdp.core.policy import Bundle, Module
+
+NOW = 1_800_000_000_000_000_000
+
+
+def document(**changes: Any) -> dict[str, Any]:
+    ok = {"status": "ok", "code": ""}
+    target = {
+        "status": "ok", "code": "", "key": "tool:t", "kind": "tool", "name": "t", "server": "git", "risk": "low",
+        "risk_level": 1, "permissions": [], "labels": [], "sinks": [], "schema_open": False,
+        "annotations": {"read_only": True, "destructive": False, "idempotent": False, "open_world": False},
+    }  # fmt: skip
+    return {
+        "time": {"ns": NOW},
+        "checks": {name: dict(ok) for name in ("caller", "subject", "agent", "server", "switch")},
+        "call_checks": {name: dict(ok) for name in ("arguments", "session")},
+        "subject": {"status": "ok", "source": "verified", "kind": "human", "groups": [], "scopes": []},
+        "agent": {"status": "ok", "source": "verified", "kind": "oauth_client"},
+        "actors": [],
+        "targets": [target],
+        "call": {"digest": "d"},
+        "arguments": {"status": "ok", "value": {}, "findings": []},
+        "session": {"status": "ok", "labels": [], "calls": 0, "denials": 0},
+        "evidence": [],
+        "asserted": {"observation": None},
+        **changes,
+    }
+
+
+OFF = {"status": "failed", "code": "switch.tool"}
+
+
+def bundle(text: str = "", org: str = "{}") -> Bundle:
+    return Bundle((Module("packs/a/a.rego", text),), org.encode(), b"{}", b"{}", "r", ("a",))
+
+
+ALLOW = Outcome(Effect.ALLOW, visible=frozenset({"tool:t"}))
+Policy = Callable[[dict[str, Any]], Outcome]
+
+
+def run(asked: dict[str, Any], steps: Any, policy: Policy, budget: int = 600) -> Found:
+    searching = search(asked, policy(asked), steps, budget)
+    outcomes: Any = None
+    while True:
+        try:
+            documents = next(searching) if outcomes is None else searching.send(outcomes)
+        except StopIteration as done:
+            return done.value
+        assert documents
+        outcomes = [policy(d) for d in documents]
+
+
+def within(limit: int) -> Policy:
+    return lambda d: ALLOW if d["arguments"]["value"].get("n", 0) <= limit else denied("limit")
+
+
+def test_the_nearest_number_that_policy_knows() -> None:
+    asked = document(arguments={"status": "ok", "value": {"n": 500}, "findings": []})
+    steps = alternatives(asked, bundle("x if count < 7 # not 450", '{"limits": [100, 20]}'))
+    found = run(asked, steps, within(100))
+    (change,) = found.sets[0]
+    assert (change.path, change.before, change.after) == ("/arguments/value/n", 500, 100)
+    assert len(found.sets) == 1  # 20 and 7 would do as well, and say nothing more
+    assert not found.incomplete
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "after"),
+    [
+        ({"checks": {**document()["checks"], "switch": OFF}}, "/checks/switch/status", "ok"),
+        ({"session": {"status": "ok", "labels": ["untrusted"], "calls": 0, "denials": 0}}, "/session/labels", []),
+        ({"session": {"status": "ok", "labels": [], "calls": 3, "denials": 0}}, "/session/calls", 0),
+        ({"actors": [{"id": "a", "issuer": None}]}, "/actors", []),
+        ({"asserted": {"observation": "seen"}}, "/asserted/observation", None),
+        ({"arguments": {"status": "ok", "value": {"force": True}, "findings": []}}, "/arguments/value/force", False),
+        ({"subject": {**document()["subject"], "source": "vouched"}}, "/subject/source", "verified"),
+        ({"evidence": [{"state": "refused"}]}, "/evidence", []),
+    ],
+)  # fmt: skip
+def test_each_kind_of_fact_has_its_alternative(changes: Any, path: str, after: Any) -> None:
+    asked = document(**changes)
+
+    def policy(d: dict[str, Any]) -> Outcome:
+        return denied("no") if d == asked else ALLOW
+
+    found = run(asked, alternatives(asked, bundle()), policy)
+    assert (path, after) in [(c.path, c.after) for changed in found.sets for c in changed]
+
+
+def test_a_list_of_tool_facts_and_rights() -> None:
+    target = {
+        **document()["targets"][0],
+        "permissions": ["s"],
+        "risk_level": 4,
+        "risk": "critical",
+        "schema_open": True,
+    }
+    asked = document(targets=[target])
+    steps = alternatives(
+        asked, bundle('"g1" in input.subject.groups', '{"roles": [{"groups": ["g2"]}], "group": "g3"}')
+    )
+    said = [(s.path, s.value) for s in steps]
+    assert [v for p, v in said if p == "/subject/groups"] == ["g2", "g3", "g1"]
+    assert ("/subject/scopes", "s") in said
+    assert ("/targets/0/risk", "low") in said
+    assert ("/targets/0/schema_open", False) in said
+    made = apply(asked, [s for s in steps if s.path == "/targets/0/risk"])
+    assert made["targets"][0]["risk_level"] == 1
+    assert asked["targets"][0]["risk_level"] == 4
+
+
+def test_nobody_is_one_change() -> None:
+    """A credential that is not there is one fact, although two checks fail."""
+    failed = {"status": "missing", "code": "x"}
+    asked = document(checks={**document()["checks"], "subject": failed, "agent": failed})
+    steps = [s for s in alternatives(asked, bundle()) if s.path.startswith("/checks")]
+    assert [s.path for s in steps] == ["/checks/subject/status"]
+    made = apply(asked, steps)
+    assert {c["status"] for c in made["checks"].values()} == {"ok"}
+
+
+def test_what_waits_is_allowed_when_it_is_answered() -> None:
+    wanted = {"kind": "approval", "id": "a", "code": "a", "stage": 1, "ttl_seconds": 60, "pack": "p"}
+
+    def policy(d: dict[str, Any]) -> Outcome:
+        if "g" not in d["subject"]["groups"]:
+            return denied("group")
+        met = any(e["for"] == wanted and e["call"] == d["call"]["digest"] for e in d["evidence"])
+        return ALLOW if met else Outcome(Effect.PENDING, requirements=(wanted,))
+
+    asked = document(call={"digest": ""})
+    found = run(asked, alternatives(asked, bundle('"g" in input.subject.groups')), policy)
+    assert [c.path for c in found.sets[0]] == ["/subject/groups", "/evidence"]
+    judged = {**wanted, "kind": "judge"}
+
+    def judging(d: dict[str, Any]) -> Outcome:
+        waits = Outcome(Effect.PENDING, requirements=(judged,))
+        return waits if "g" in d["subject"]["groups"] else denied("group")
+
+    assert run(asked, alternatives(asked, bundle('"g" in input.subject.groups')), judging).sets == ()
+
+
+FLAGS = [f"f{i}" for i in range(6)]
+
+
+@given(st.lists(st.frozensets(st.sampled_from(range(6)), min_size=1, max_size=4), min_size=1, max_size=3))
+def test_what_it_finds_is_smallest_and_all_of_that_size(ways: list[frozenset[int]]) -> None:
+    """Policy allows when every flag of one of the ways is turned; compared with trying everything."""
+    asked = document(arguments={"status": "ok", "value": dict.fromkeys(FLAGS, True), "findings": []})
+    steps = [Step("set", f"/arguments/value/{flag}", False) for flag in FLAGS]
+
+    def turned(d: dict[str, Any]) -> set[int]:
+        return {i for i, flag in enumerate(FLAGS) if not d["arguments"]["value"][flag]}
+
+    def policy(d: dict[str, Any]) -> Outcome:
+        off = turned(d)
+        if any(way <= off for way in ways):
+            return ALLOW
+        return Outcome(Effect.DENY, tuple(Reason(f"way{i}.{len(w - off)}") for i, w in enumerate(ways)))
+
+    found = run(asked, steps, policy)
+    smallest = min(len(way) for way in ways)
+    if smallest > 3:
+        assert (found.sets, found.incomplete) == ((), True)
+        return
+    wanted = {c for c in itertools.combinations(range(6), smallest) if any(way <= set(c) for way in ways)}
+    assert {tuple(sorted(int(c.path[-1]) for c in s)) for s in found.sets} == wanted or len(wanted) > MAX_SETS
+    assert found.evaluations <= 6 + 15 + 20
+
+
+def test_it_says_when_it_gives_up() -> None:
+    asked = document(arguments={"status": "ok", "value": dict.fromkeys(FLAGS, True), "findings": []})
+    steps = [Step("set", f"/arguments/value/{flag}", False) for flag in FLAGS]
+    found = run(asked, steps, lambda _: denied("no"), budget=10)
+    assert (found.sets, found.incomplete, found.evaluations) == ((), True, 10)
+    assert run(asked, steps[:2], lambda _: denied("no")) == Found((), False, 3)
+    assert run(asked, (), lambda _: denied("no")) == Found((), False, 0)

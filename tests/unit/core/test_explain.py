@@ -1,0 +1,134 @@
+"""Facts with their trust, and the story of each requirement."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from pdp.core import explain
+from pdp.core.explain import FiredRule
+from pdp.engines.bundle import shipped_rego
+
+SCHEMA = json.loads((shipped_rego() / "schemas/input.json").read_text())
+NOW = 1_000
+WANTED = {
+    "kind": "approval",
+    "id": "a",
+    "code": "a",
+    "stage": 1,
+    "ttl_seconds": 60,
+    "seats": [{"group_id": "g", "n": 2}],
+}
+ELEMENT = {**WANTED, "pack": "acme"}
+
+
+def document(**changes: Any) -> dict[str, Any]:
+    return {
+        "caller": {"name": "gateway"},
+        "subject": {"source": "verified", "issuer": "https://idp.example", "groups": ["a", "b"]},
+        "agent": {"source": "vouched"},
+        "session": {"task": "tidy", "task_source": "caller", "calls": 1},
+        "targets": [{"name": "t", "sinks": []}],
+        "arguments": {"value": {"a/b": {"token": "s3cr3t", "n": 1}, "plain": 2}, "findings": []},
+        "asserted": {"observation": "o"},
+        "schema": "pdp.input/1",
+        "time": {"ns": NOW},
+        "call": {"digest": "d"},
+        "evidence": [],
+        **changes,
+    }
+
+
+def by_path(**changes: Any) -> dict[str, explain.Fact]:
+    return {fact.path: fact for fact in explain.facts(document(**changes), SCHEMA)}
+
+
+def test_each_fact_has_its_trust_and_source() -> None:
+    found = by_path()
+    assert (found["/subject/groups"].trust, found["/subject/groups"].source) == ("verified", "https://idp.example")
+    assert found["/subject/groups"].value == ["a", "b"]
+    assert (found["/agent/source"].trust, found["/agent/source"].source) == ("vouched", "gateway")
+    assert (found["/targets/0/name"].trust, found["/targets/0/name"].source) == ("observed", "registry")
+    assert (found["/session/task"].trust, found["/session/calls"].trust) == ("vouched", "observed")
+    assert (found["/asserted/observation"].trust, found["/asserted/observation"].source) == ("asserted", "gateway")
+    assert found["/schema"].trust == "observed"
+    assert list(found) == sorted(found)
+
+
+def test_a_part_that_no_schema_describes_is_anybodys_word() -> None:
+    assert by_path(new={"x": 1})["/new/x"].trust == "asserted"
+
+
+@pytest.mark.parametrize("pointer", ["/a~1b/token", "/a~1b", ""])
+@pytest.mark.parametrize("kind", ["secret", "bearer_token"])
+def test_a_secret_is_never_shown(pointer: str, kind: str) -> None:
+    arguments = {**document()["arguments"], "findings": [{"kind": kind, "pointer": pointer, "detail": "x"}]}
+    found = by_path(arguments=arguments)
+    fact = found["/arguments/value/a~1b/token"]
+    assert (fact.erased, fact.value) == (True, None)
+    assert "s3cr3t" not in repr(found)
+    assert found["/arguments/value/plain"].erased is (pointer == "")
+
+
+def test_what_is_no_secret_is_shown() -> None:
+    arguments = {**document()["arguments"], "findings": [{"kind": "undeclared", "pointer": "/plain", "detail": ""}]}
+    assert by_path(arguments=arguments)["/arguments/value/plain"].value == 2
+
+
+def answer(**changes: Any) -> dict[str, Any]:
+    return {"for": ELEMENT, "call": "d", "kind": "approval", "state": "met", "expires_ns": NOW + 1, **changes}
+
+
+def story(*evidence: Any, effect: str = "pending", opened: Any = (ELEMENT,), element: Any = None) -> Any:
+    wanted = element or WANTED
+    rule = FiredRule("acme", "require", "a", "f", 1, wanted)
+    (found,) = explain.stories(document(evidence=list(evidence)), [rule], opened, effect)
+    return found
+
+
+def test_where_a_requirement_stands_and_why() -> None:
+    assert (story().state, "2 of group g" in story().why) == ("open", True)
+    assert story(answer()).state == "met"
+    assert story(answer(state="refused")).state == "refused"
+    assert story(answer(state="odd")).state == "failed"
+    assert story(answer(), answer(state="refused")).state == "refused"
+    assert story(answer(expires_ns=NOW)).state == "expired"
+    assert story(answer(call="other")).state == "open"
+    assert story(answer(**{"for": {**ELEMENT, "seats": []}})).state == "open"
+    assert "stage 1" in story(opened=()).why
+    assert "denied whatever" in story(effect="deny", opened=()).why
+
+
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [
+        ({}, "met"),
+        ({"verdict": "deny"}, "refused"),
+        ({"verdict": "escalate"}, "failed"),
+        ({"confidence": 0.5}, "failed"),
+        ({"confidence": None}, "failed"),
+        ({"status": "error"}, "failed"),
+    ],
+)
+def test_a_verdict_is_worth_what_the_requirement_says(changes: Any, state: str) -> None:
+    judge = {**WANTED, "kind": "judge", "accepts": ["allow"], "min_confidence": 0.8}
+    verdict = {"for": {**judge, "pack": "acme"}, "call": "d", "kind": "judge", "expires_ns": NOW + 1, "status": "ok"}
+    found = story({**verdict, "verdict": "allow", "confidence": 0.9, **changes}, opened=(), element=judge)
+    assert found.state == state
+
+
+def test_a_waived_requirement_has_no_story_and_a_substitute_has() -> None:
+    waived = FiredRule("acme", "require", "a", "f", 1, WANTED, waived_by="W-1")
+    substitute = {**ELEMENT, "id": "b", "after": "a"}
+    (found,) = explain.stories(document(), [waived], [substitute], "pending")
+    assert found.element == substitute
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"), [("confirmation", "confirmation"), ("consent", "consent"), ("judge", "verdict")]
+)
+def test_who_is_to_answer(kind: str, says: str) -> None:
+    element = {**WANTED, "kind": kind}
+    assert says in story(element=element, opened=({**element, "pack": "acme"},)).why
