@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pdp.cli.scan import scan_command
+from pdp.cli.shadow import shadow
 from pdp.cli.versions import before_signing, diff, quarantine, restore, withdraw
 from pdp.cli.watch import watch
 from pdp.content.validate import Compiled, SchemaError
@@ -55,7 +56,7 @@ def tools() -> None:
     """
 
 
-for _command in (diff, quarantine, restore, watch, withdraw):
+for _command in (diff, quarantine, restore, shadow, watch, withdraw):
     tools.add_command(_command)
 
 

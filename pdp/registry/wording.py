@@ -75,10 +75,13 @@ def quoted(value: str) -> str:
     return f"`{shown}`" if len(shown) <= _EXCERPT else f"`{shown[:_EXCERPT]}…`"
 
 
+def plain_name(name: str) -> str:
+    """A name in ASCII, the rest as ⟨U+XXXX⟩: a letter of another script may pose as one of ours."""
+    return "".join(c if c.isascii() and c.isprintable() else f"⟨U+{ord(c):04X}⟩" for c in name)
+
+
 def _ascii(name: str) -> str:
-    """A name, in which a letter of another script may pose as one of ours."""
-    shown = "".join(c if c.isascii() or c in "⟨⟩…" else f"⟨U+{ord(c):04X}⟩" for c in visible(name))
-    return quoted(shown)
+    return quoted(plain_name(name))
 
 
 def _hints(old: Manifest, new: Manifest) -> Iterator[Said]:
