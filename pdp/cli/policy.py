@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
 import click
 
-from pdp.core.errors import ConfigurationFault
+from pdp.core.errors import ConfigurationFault, Fault
 from pdp.engines.bundle import shipped_rego
 from pdp.engines.gate import ERROR, Finding
+from pdp.engines.opa_bundle import ROOTS, archive
 from pdp.tooling import policy_coverage
 from pdp.tooling.junit import junit
 from pdp.tooling.policy_check import Checked, check_folder
@@ -54,6 +56,8 @@ def check(organisation: Path | None, shipped: Path | None, *, as_json: bool) -> 
 @click.option("--filter", "name_filter", default=None, help="Only tests whose name contains this.")
 @click.option("-v", "--verbose", is_flag=True, help="Show tests that pass, too.")
 @click.option("--coverage", is_flag=True, help="Say which lines and elements the tests reach.")
+@click.option("--engine", type=click.Choice(["embedded", "opa"]), default="embedded", show_default=True)
+@click.option("--opa", default=None, help="With --engine opa: the binary; the `opa` on the PATH if left out.")
 @click.option("--junit", "junit_file", type=click.Path(dir_okay=False, path_type=Path), help="Write JUnit XML.")
 @_as_json
 def run(
@@ -63,11 +67,20 @@ def run(
     *,
     verbose: bool,
     coverage: bool,
+    engine: str,
+    opa: str | None,
     junit_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Run the Rego tests of ORG_FOLDER, and of what comes with pdp, on the embedded engine."""
-    tested = run_folder(shipped or shipped_rego(), organisation, name_filter=name_filter, coverage=coverage)
+    """Run the Rego tests of ORG_FOLDER, and of what comes with pdp, on the embedded engine or a real OPA."""
+    binary = _opa(opa) if engine == "opa" else None
+    try:
+        tested = run_folder(
+            shipped or shipped_rego(), organisation, name_filter=name_filter, coverage=coverage, opa=binary
+        )
+    except Fault as fault:
+        click.secho(f"{fault.code}: {fault.message}", fg="red", err=True)
+        sys.exit(FAULT)
     if junit_file is not None:
         junit_file.write_text(junit(tested.report), encoding="utf-8")
     if as_json:
@@ -94,6 +107,30 @@ def new(name: str, organisation: Path, server: str | None, owner: str) -> None:
     for path in made:
         click.echo(path)
     click.echo(f"next: pdp policy check {organisation}; pdp policy test {organisation} --filter {name}_test")
+
+
+@policy.command()
+@_organisation
+@_shipped
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="policy.tar.gz")
+def bundle(organisation: Path | None, shipped: Path | None, output: Path) -> None:
+    """Write the policy of ORG_FOLDER as a bundle for an OPA that you run (policy.opa.url).
+
+    Only policy that may become active is written. The revision is its digest, on which the PDP insists.
+    """
+    checked = check_folder(shipped or shipped_rego(), organisation)
+    if checked.bundle is None or not checked.report.ok:
+        _print_check(checked)
+        sys.exit(_exit(checked.report.findings, ok=False))
+    output.write_bytes(archive(checked.bundle))
+    click.echo(f"{output}: revision {checked.bundle.digest}, roots {', '.join(ROOTS)}")
+
+
+def _opa(named: str | None) -> Path:
+    found = shutil.which(named or "opa")
+    if found is None:
+        raise click.UsageError(f"there is no `{named or 'opa'}`; give --opa PATH.")
+    return Path(found)
 
 
 def _exit(findings: tuple[Finding, ...], *, ok: bool) -> int:

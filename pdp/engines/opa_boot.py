@@ -16,7 +16,7 @@ _ENTRY = "import sys; sys.path[:] = sys.argv[{0}:]; from pdp.engines.opa_boot im
 def command(binary: Path, memory_mb: int, arguments: list[str]) -> list[str]:
     """The command that runs `binary` with `arguments`, confined. To be started from the loop's own thread: Linux ends
     it with the thread that started it."""
-    own = [str(os.getpid()), str(memory_mb), str(binary), *arguments]
+    own = [str(os.getpid()), str(memory_mb), str(binary.absolute()), *arguments]
     paths = [path for path in sys.path if Path(path).is_absolute()]  # never the working directory
     return [sys.executable, "-I", "-B", "-c", _ENTRY.format(len(own) + 1), *own, *paths]
 

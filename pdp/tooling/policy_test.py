@@ -1,4 +1,4 @@
-"""`pdp policy test` without its command line: run every Rego test on the embedded engine."""
+"""`pdp policy test` without its command line: run every Rego test, on the embedded engine or an OPA."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from pdp.core.digest import Json
 from pdp.core.errors import BundleFault
 from pdp.core.policy import Bundle
-from pdp.engines import gate
+from pdp.engines import gate, opa_trial
 from pdp.engines.bundle import read_bundle
 from pdp.tooling import policy_coverage
 from pdp.tooling.policy_check import fault_finding, finding_fact
@@ -40,12 +40,23 @@ class Tested:
 
 
 def run_folder(
-    shipped: Path, organisation: Path | None, *, name_filter: str | None = None, coverage: bool = False
+    shipped: Path,
+    organisation: Path | None,
+    *,
+    name_filter: str | None = None,
+    coverage: bool = False,
+    opa: Path | None = None,
 ) -> Tested:
     """Run the tests of the bundle made of two folders, those whose name contains `name_filter`; with `coverage`,
-    say what they reach."""
+    say what they reach. With `opa` (the binary) what passes and fails is what that engine says.
+
+    Raises EngineFault and ConfigurationFault for an OPA that cannot be had.
+    """
     try:
         bundle = read_bundle(shipped, organisation)
     except BundleFault as fault:
         return Tested(None, gate.TestReport(faults=(fault_finding(fault),)))
-    return Tested(bundle, gate.run_tests(bundle, name_filter=name_filter, coverage=coverage))
+    report = gate.run_tests(bundle, name_filter=name_filter, coverage=coverage)
+    if opa is not None and not report.faults:
+        report = opa_trial.run_tests(bundle, opa, report)
+    return Tested(bundle, report)

@@ -1,6 +1,6 @@
 """The same question, the same answer: made-up inputs to the shipped packs, the example and the lab, on both engines.
 
-300 inputs here; `DIFFERENTIAL=20000 python -m pytest tests/properties/test_differential.py` asks that many. Inputs are
+300 inputs here; `DIFFERENTIAL=20000 python -m pytest tests/properties/test_differential.py` asks that many. They are
 made from the input schema itself, so a new fact is varied without a word here. Most begin with a good call and change
 a few facts; where a decision wants something, it is asked again with evidence for it.
 """
