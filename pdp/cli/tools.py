@@ -1,4 +1,4 @@
-"""`pdp tools`: pin what a server lists, sign it, verify it. Exit: 0 ok, 10 does not verify, 2 usage, 1 fault."""
+"""`pdp tools`: pin what a server lists, and sign it. Exit: 0 ok, 2 usage, 1 fault."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import re
-import sys
 import time
 from pathlib import Path
 
@@ -17,27 +16,24 @@ from rich.table import Table
 
 from pdp.cli.scan import scan_command
 from pdp.cli.shadow import shadow
+from pdp.cli.verify import verify
 from pdp.cli.versions import before_signing, diff, quarantine, restore, withdraw
 from pdp.cli.watch import watch
 from pdp.content.validate import Compiled, SchemaError
 from pdp.core.digest import Json
-from pdp.core.errors import ConfigurationFault
 from pdp.core.facts import NS
 from pdp.core.patterns import hidden_in
 from pdp.core.schema import is_open
 from pdp.registry import keys as signing_keys
 from pdp.registry.documents import SetIndex
-from pdp.registry.keys import KeySet, SignerKey
 from pdp.registry.live import HttpServer, StdioServer, read_tools
 from pdp.registry.manifest import Manifest
-from pdp.registry.options import SignerRole
 from pdp.registry.pin import Pinned, Server
 from pdp.registry.pin import pin as pin_tools
 from pdp.registry.review import Review, load_review
 from pdp.registry.sign import Signing, Term, sign_set, sign_waivers
-from pdp.registry.verify import Report, verify_folder
+from pdp.registry.wording import behaviour
 
-NOT_VERIFIED = 10
 _UNITS = {"h": 3600, "d": 86_400}
 _DAYS = "30d"
 
@@ -56,11 +52,8 @@ def tools() -> None:
     """
 
 
-for _command in (diff, quarantine, restore, shadow, watch, withdraw):
+for _command in (diff, quarantine, restore, scan_command, shadow, verify, watch, withdraw):
     tools.add_command(_command)
-
-
-tools.add_command(scan_command)
 
 
 @tools.command()
@@ -157,22 +150,6 @@ def sign(folder: Path, key: Path, expires: str | None, renew: bool, waivers: boo
 
 
 @tools.command()
-@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--key", "key_specs", multiple=True, required=True, help="author:FILE or reviewer:FILE; repeat.")
-@click.option("--threshold", default=2, show_default=True, type=click.IntRange(2), help="Distinct keys needed.")
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
-def verify(folder: Path, key_specs: tuple[str, ...], threshold: int, as_json: bool) -> None:
-    """Say what is wrong with the registry in FOLDER, where, and how to fix it."""
-    found = KeySet(tuple(_key(spec) for spec in key_specs), threshold)
-    report = verify_folder(folder, found, time.time_ns())
-    if as_json:
-        _print_json(_report_json(report))
-    else:
-        _show_report(report)
-    sys.exit(0 if report.ok else NOT_VERIFIED)
-
-
-@tools.command()
 @click.argument("name")
 @click.option("--out", default=Path(), type=click.Path(path_type=Path, file_okay=False), help="Folder for the files.")
 def keygen(name: str, out: Path) -> None:
@@ -198,18 +175,6 @@ def warnings_of(manifest: Manifest) -> tuple[str, ...]:
     if kinds := hidden_in(json.dumps(manifest.definition, ensure_ascii=False)):
         found.append(f"hidden characters: {', '.join(kinds)}")
     return tuple(found)
-
-
-def _key(spec: str) -> SignerKey:
-    role, _, name = spec.partition(":")
-    roles: dict[str, SignerRole] = {"author": "author", "reviewer": "reviewer"}
-    if role not in roles or not name:
-        raise click.UsageError("--key is author:FILE or reviewer:FILE")
-    path = Path(name)
-    try:
-        return SignerKey(path.name, roles[role], signing_keys.read_public(path, path.name))
-    except ConfigurationFault as fault:
-        raise click.UsageError(fault.message) from None
 
 
 def _lifetime(text: str) -> int:
@@ -251,7 +216,7 @@ def _show_pinned(pinned: Pinned, server: str) -> None:
             p.state,
             p.manifest.risk,
             escape(", ".join(p.manifest.permissions)) or "none",
-            _acts(p.manifest),
+            behaviour(p.manifest),
             escape(", ".join(look)),
         )
     console = Console()
@@ -264,12 +229,6 @@ def _show_pinned(pinned: Pinned, server: str) -> None:
         console.print(
             f"Draft with serial {pinned.draft.serial} written. Next: author and reviewer run `pdp tools sign`."
         )
-
-
-def _acts(manifest: Manifest) -> str:
-    if manifest.annotations.read_only:
-        return "reads"
-    return "destroys" if manifest.annotations.destructive else "writes"
 
 
 def _show_signing(signing: Signing) -> None:
@@ -288,36 +247,3 @@ def _show_signing(signing: Signing) -> None:
         Console().print(table)
     for one, reason in signing.scanned.accepted if signing.scanned is not None else ():
         click.echo(f"accepted finding {one.id} ({one.code}) of {one.server}/{one.tool}: {reason}")
-
-
-def _report_json(report: Report) -> Json:
-    return {
-        "ok": report.ok,
-        "serial": report.index.serial if report.index is not None else None,
-        "expires": report.index.expires if report.index is not None else None,
-        "signers": list(report.signers),
-        "problems": [{"where": p.where, "code": p.code, "what": p.what, "fix": p.fix} for p in report.problems],
-        "notes": list(report.notes),
-        "tools": [
-            {"server": t.server, "name": t.name, "state": t.state, "code": t.code or "ok"} for t in report.tools
-        ],
-    }
-
-
-def _show_report(report: Report) -> None:
-    console = Console()
-    if report.index is not None:
-        table = Table("server", "tool", "state", "risk", "acts", "verifies")
-        for line in report.tools:
-            m = line.manifest
-            row = (m.risk, _acts(m)) if m is not None else ("?", "?")
-            table.add_row(escape(line.server), escape(line.name), line.state, *row, line.code or "yes")
-        console.print(table)
-        signers = ", ".join(report.signers) or "not by enough"
-        console.print(f"Serial {report.index.serial}, expires {report.index.expires}, signed: {escape(signers)}.")
-    for note in report.notes:
-        console.print(f"Note: {escape(note)}.")
-    for problem in report.problems:
-        console.print(f"[bold]{escape(problem.where)}[/bold]: {escape(problem.what)} ({problem.code})")
-        console.print(f"  to fix: {escape(problem.fix)}")
-    console.print("Everything verifies." if report.ok else f"Problems: {len(report.problems)}.")

@@ -62,11 +62,17 @@ def tool_changes(old: Manifest, new: Manifest) -> Iterator[Said]:
         yield "note" if new.cost > old.cost else "attention", f"cost changed from {old.cost} to {new.cost}"
 
 
+def behaviour(manifest: Manifest) -> str:
+    """What its annotations say: `reads`, `writes` or `destroys`."""
+    if manifest.annotations.read_only:
+        return "reads"
+    return "destroys" if manifest.annotations.destructive else "writes"
+
+
 def acts(manifest: Manifest) -> str:
     """What a tool does by its annotations and sinks, such as `destroys, sends e-mail`."""
-    hints = manifest.annotations
-    base = "destroys" if hints.destructive else "only reads" if hints.read_only else "writes"
-    return ", ".join([base, *sorted({_FLOWS[s.kind] for s in manifest.sinks})])
+    base = behaviour(manifest)
+    return ", ".join(["only reads" if base == "reads" else base, *sorted({_FLOWS[s.kind] for s in manifest.sinks})])
 
 
 def quoted(value: str) -> str:
