@@ -225,9 +225,18 @@ def _changes(found: explain_pb2.ExplainResponse) -> Iterator[str]:
     for i, changed in enumerate(found.changes, 1):
         for j, fact in enumerate(changed.facts):
             lead = f"{i}." if j == 0 else "and"
-            yield f"{lead:<4}{fact.path}: {_short(fact.before_json)} -> {_short(fact.after_json)}"
+            yield f"{lead:<4}{_change(fact)}"
     if found.search_incomplete:
         yield "the search gave up at its limit: there may be others" if found.changes else "nothing was found in time"
+
+
+def _change(fact: explain_pb2.FactChange) -> str:
+    if fact.path == "/evidence":  # whole elements say less to people than what was answered
+        before, after = json.loads(fact.before_json), json.loads(fact.after_json)
+        words = [f"{e['for']['kind']} {e['for']['id']} is met" for e in after if e not in before]
+        words += [f"{e['for']['kind']} {e['for']['id']} is open again" for e in before if e not in after]
+        return f"{fact.path}: {', '.join(words)}"
+    return f"{fact.path}: {_short(fact.before_json)} -> {_short(fact.after_json)}"
 
 
 def _fact(fact: explain_pb2.Fact) -> str:
