@@ -29,18 +29,35 @@ class Ports:
 
 def telemetry(settings: Settings, monotonic: Callable[[], int], instance: str) -> Telemetry:
     """As configured; `SILENT` when it is off. Raises ConfigurationFault."""
-    options = settings.telemetry
-    if not options.enabled:
+    if not settings.telemetry.enabled:
         return SILENT
+    found: Telemetry = _sdk().exporting(
+        settings.telemetry, monotonic=monotonic, instance=instance, secret=_secrets(settings)
+    )
+    return found
+
+
+def check(settings: Settings) -> None:
+    """Read what the settings name, and open nothing. Raises ConfigurationFault."""
+    if settings.telemetry.enabled:
+        sdk = _sdk()
+        if settings.telemetry.otlp is not None:
+            sdk.collector(settings.telemetry.otlp, _secrets(settings))
+
+
+def _sdk() -> Any:
     try:
-        from pdp.telemetry.exporting import exporting  # noqa: PLC0415 - an extra, and nothing for those who do without
+        from pdp.telemetry import exporting  # noqa: PLC0415 - an extra, and nothing for those who do without
     except ImportError:
         raise distribution_missing() from None
+    return exporting
 
+
+def _secrets(settings: Settings) -> Callable[[str], bytes]:
     def resolve(reference: str) -> bytes:
         return secret(reference, settings.vault, at_least=1)
 
-    return exporting(options, monotonic=monotonic, instance=instance, secret=resolve)
+    return resolve
 
 
 def observed(telemetry: Telemetry, ports: Ports, store: SqliteStore) -> Ports:

@@ -85,7 +85,7 @@ class _Nothing(AbstractContextManager["_Nothing"], Span):
     def fail(self, code: str) -> None: ...
 
 
-_NOTHING = _Nothing()
+UNSEEN = _Nothing()  # a span that nobody keeps
 
 
 class Silent(Telemetry):
@@ -93,11 +93,11 @@ class Silent(Telemetry):
 
     @override
     def call(self, method: str, parent: TraceParent | None) -> AbstractContextManager[Span]:
-        return _NOTHING
+        return UNSEEN
 
     @override
     def stage(self, name: str, attributes: Attributes = NONE) -> AbstractContextManager[Span]:
-        return _NOTHING
+        return UNSEEN
 
     @override
     def note(self, name: str, value: Value) -> None: ...

@@ -13,6 +13,7 @@ class Current:
     method: str
     trace_id: str
     span_id: str
+    recorded: bool  # whether its spans are kept; metrics are in any case
     noted: dict[str, str | int | bool] = field(default_factory=dict)
 
 

@@ -13,7 +13,7 @@ import grpc
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
-from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -50,19 +50,27 @@ def exporting(
         registry = CollectorRegistry(auto_describe=False)
         readers.append(PrometheusMetricReader(registry=registry, scope_info_enabled=False))
         ends.append(_serve(options.prometheus, registry))
-    meters = MeterProvider(metric_readers=readers, resource=resource, shutdown_on_exit=False)
+    # no exemplars: they cost more than the numbers, and Prometheus does not ask for them
+    meters = MeterProvider(
+        metric_readers=readers, resource=resource, shutdown_on_exit=False, exemplar_filter=AlwaysOffExemplarFilter()
+    )
     return OpenTelemetry(tracers, meters, monotonic=monotonic, call_log=options.call_log, on_close=ends)
 
 
-def _otlp(options: OtlpOptions, secret: Callable[[str], bytes]) -> tuple[OTLPSpanExporter, MetricReader]:
+def collector(options: OtlpOptions, secret: Callable[[str], bytes]) -> Mapping[str, Any]:
+    """How the collector is reached. Reads what the options name; raises ConfigurationFault."""
     secure = options.endpoint.startswith("https:")
-    common: Mapping[str, Any] = {
+    return {
         "endpoint": options.endpoint,
         "insecure": not secure,
         "credentials": grpc.ssl_channel_credentials(_authorities(options)) if secure else None,
         "headers": tuple((name, _header(name, secret(where))) for name, where in options.headers.items()),
         "timeout": options.timeout_seconds,
     }
+
+
+def _otlp(options: OtlpOptions, secret: Callable[[str], bytes]) -> tuple[OTLPSpanExporter, MetricReader]:
+    common = collector(options, secret)
     metrics = OTLPMetricExporter(**common)
     reader = PeriodicExportingMetricReader(
         metrics,

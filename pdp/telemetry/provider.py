@@ -23,7 +23,7 @@ from typing_extensions import override
 from pdp import __version__
 from pdp.core.errors import Fault
 from pdp.core.trace_context import TraceParent
-from pdp.signals import NONE, SEVERAL, Attributes, Span, Telemetry, Value
+from pdp.signals import NONE, SEVERAL, UNSEEN, Attributes, Span, Telemetry, Value
 from pdp.telemetry.catalogue import INSTRUMENTS, Instrument
 from pdp.telemetry.current import CURRENT, Current
 
@@ -78,6 +78,7 @@ class OpenTelemetry(Telemetry):
         self._counters = {name: i for name, i in made.items() if isinstance(i, Counter)}
         self._histograms = {name: i for name, i in made.items() if isinstance(i, Histogram)}
         self._gauges = {name: i for name, i in made.items() if isinstance(i, Gauge)}
+        self._stages = self._histograms["pdp.stage.duration"]
         active = made["pdp.calls.active"]
         assert isinstance(active, UpDownCounter)  # noqa: S101 - the catalogue says so
         self._active = active
@@ -88,7 +89,7 @@ class OpenTelemetry(Telemetry):
         attributes = {"rpc.system.name": "grpc", "rpc.method": method}
         span = self._tracer.start_span(method, _context(parent), SpanKind.SERVER, attributes)
         ids = span.get_span_context()
-        current = Current(method, f"{ids.trace_id:032x}", f"{ids.span_id:016x}")
+        current = Current(method, f"{ids.trace_id:032x}", f"{ids.span_id:016x}", span.is_recording())
         token = CURRENT.set(current)
         status: dict[str, Value] = {}
         began = self._monotonic()
@@ -116,14 +117,22 @@ class OpenTelemetry(Telemetry):
     @override
     @contextmanager
     def stage(self, name: str, attributes: Attributes = NONE) -> Iterator[Span]:
-        # outside a call there is no trace to belong to
-        span = (
-            self._tracer.start_span(f"pdp.{name}", attributes=dict(attributes))
-            if CURRENT.get() is not None
-            else trace.INVALID_SPAN
-        )
-        handle = _Handle(span)
+        current = CURRENT.get()
         began = self._monotonic()
+        try:
+            # outside a call there is no trace to belong to, and inside one that nobody keeps no use in more spans
+            if current is None or not current.recorded:
+                yield UNSEEN
+            else:
+                with self._span(name, attributes) as span:
+                    yield span
+        finally:
+            self._stages.record((self._monotonic() - began) / 1e9, {"pdp.stage": name})
+
+    @contextmanager
+    def _span(self, name: str, attributes: Attributes) -> Iterator[Span]:
+        span = self._tracer.start_span(f"pdp.{name}", attributes=dict(attributes))
+        handle = _Handle(span)
         try:
             with trace.use_span(span, end_on_exit=False, record_exception=False, set_status_on_exception=False):
                 yield handle
@@ -131,7 +140,6 @@ class OpenTelemetry(Telemetry):
             handle.fail(error.code if isinstance(error, Fault) else _BUG)
             raise
         finally:
-            self._histograms["pdp.stage.duration"].record((self._monotonic() - began) / 1e9, {"pdp.stage": name})
             span.end()
 
     @override

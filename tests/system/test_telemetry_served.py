@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -28,11 +29,12 @@ from support.surroundings import Stage, StillClock
 from support.world import GRPC, WEDNESDAY_NS, Plan, Refused, create, running, serving
 from typing_extensions import override
 
-from pdp import bootstrap
+from pdp import bootstrap, instruments
 from pdp.core.errors import ConfigurationFault
 from pdp.settings import load
 from pdp.signals import SILENT
 from pdp.tooling.sandbox import ALICE, BOB
+from pdp.v1 import decision_pb2, decision_pb2_grpc
 
 KEY = "the-key-of-the-collector"
 
@@ -140,7 +142,7 @@ async def test_collector_that_is_away_costs_no_answer(tmp_path: Path) -> None:
         assert not isinstance(await world.decide(world.ask(ALICE, "git_status"), way=GRPC), Refused)
 
 
-async def test_header_in_a_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
+async def test_header_in_a_file_that_others_may_read_is_refused_before_it_is_started_too(tmp_path: Path) -> None:
     otlp = {"endpoint": "http://127.0.0.1:1", "headers": {"x-key": "file:collector.key"}}
     made = create(tmp_path / "w", Plan(settings={"telemetry": {"enabled": True, "otlp": otlp}}), WEDNESDAY_NS)
     key = made.folder / "collector.key"
@@ -148,6 +150,13 @@ async def test_header_in_a_file_that_others_may_read_is_refused(tmp_path: Path) 
     key.chmod(0o644)
     with pytest.raises(ConfigurationFault, match="others may read it"):
         await bootstrap.build(load(made.config, {}))
+    with pytest.raises(ConfigurationFault, match="others may read it"):
+        instruments.check(load(made.config, {}))
+    key.chmod(0o600)
+    instruments.check(load(made.config, {}))
+    key.write_bytes(b"\xff\x00")
+    with pytest.raises(ConfigurationFault, match="printable ASCII"):
+        instruments.check(load(made.config, {}))
 
 
 async def test_off_leaves_every_port_bare(tmp_path: Path) -> None:
@@ -197,5 +206,39 @@ def test_off_imports_nothing_and_starts_no_thread(tmp_path: Path) -> None:
 def test_without_the_sdk_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = create(tmp_path / "w", Plan(settings={"telemetry": {"enabled": True, "call_log": True}}), WEDNESDAY_NS)
     monkeypatch.setitem(sys.modules, "pdp.telemetry.exporting", None)
+    monkeypatch.delattr("pdp.telemetry.exporting", raising=False)  # as it is where nobody has imported it yet
     with pytest.raises(ConfigurationFault, match=r"pdp\[server,telemetry\]"):
         asyncio.run(bootstrap.build(load(made.config, {})))
+
+
+def test_served_log_lines_are_json_with_ids(tmp_path: Path) -> None:
+    """A process of its own, as it is served: every line on standard error is one JSON object."""
+    plan = Plan(settings={"telemetry": {"enabled": True, "call_log": True}})
+    made = create(tmp_path / "w", plan, time.time_ns())
+    ready = tmp_path / "ready"
+    command = [
+        sys.executable,
+        "-m",
+        "pdp.cli.main",
+        "serve",
+        "--config",
+        str(made.config),
+        "--ready-file",
+        str(ready),
+    ]
+    process = subprocess.Popen([*command, "--log-format", "json"], stderr=subprocess.PIPE, text=True)
+    try:
+        while not ready.exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        with grpc.insecure_channel(made.socket) as channel, pytest.raises(grpc.RpcError):
+            decision_pb2_grpc.DecisionServiceStub(channel).Decide(decision_pb2.DecideRequest(), timeout=20)
+    finally:
+        process.terminate()
+        _, said = process.communicate(timeout=30)
+    lines = [json.loads(text) for text in said.splitlines()]
+    events = {line["event"]: line for line in lines if "event" in line}
+    refused, answered = events["rpc.refused"], events["rpc.answered"]
+    assert refused["code"] == answered["pdp.code"] == "caller.unauthenticated"
+    assert refused["trace_id"] == answered["trace_id"] != "0" * 32
+    assert all({"time", "level", "logger"} <= set(line) for line in lines)

@@ -33,7 +33,7 @@ def test_event_is_its_fields() -> None:
 
 
 def test_line_inside_a_call_has_its_ids() -> None:
-    token = CURRENT.set(Current("m", "t" * 32, "s" * 16, {DECISION_ID: "d"}))
+    token = CURRENT.set(Current("m", "t" * 32, "s" * 16, recorded=True, noted={DECISION_ID: "d"}))
     try:
         found = line()
     finally:
