@@ -7,9 +7,13 @@ raises a PanicException, which is a BaseException.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import importlib
+import importlib.util
 import re
 from importlib import metadata
+from pathlib import Path
 from typing import Protocol, cast
 
 from pdp.core.errors import ConfigurationFault
@@ -63,6 +67,12 @@ def version() -> str:
         raise ConfigurationFault(
             "engine.distribution", f"{DISTRIBUTION} is not installed; install the server from its lock file."
         )
+    if not _intact(metadata.distribution(DISTRIBUTION)):
+        raise ConfigurationFault(
+            "engine.distribution",
+            f"The module regorus is not as {DISTRIBUTION} installed it: another distribution owns or changed it. Make"
+            " a new environment from the lock file.",
+        )
     return f"regorus/{found} ({DISTRIBUTION})"
 
 
@@ -82,6 +92,24 @@ def load_error(error: BaseException) -> str:
 
 def _own_words(error: BaseException) -> str:
     return str(error).partition("\nStack backtrace:")[0]
+
+
+def _intact(distribution: metadata.Distribution) -> bool:
+    """Whether the module that would be imported consists of the distribution's files, byte for byte."""
+    spec = importlib.util.find_spec("regorus")
+    files = [file for file in distribution.files or () if file.parts[0] == "regorus" and file.hash is not None]
+    if spec is None or spec.origin not in [str(file.locate()) for file in files]:
+        return False
+    return all(_digest(Path(str(file.locate()))) == file.hash.value for file in files if file.hash)
+
+
+def _digest(path: Path) -> str:
+    """As a wheel's RECORD writes it."""
+    try:
+        found = hashlib.sha256(path.read_bytes()).digest()
+    except OSError:
+        return ""
+    return base64.urlsafe_b64encode(found).rstrip(b"=").decode()
 
 
 def _installed(distribution: str) -> str:
