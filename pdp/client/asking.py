@@ -10,7 +10,17 @@ from typing import Any, Protocol, TypeVar
 import grpc
 
 from pdp.client import reading
-from pdp.client.values import Claims, Credential, Decision, JsonObject, Listing, Session, ToolCall, ToolList
+from pdp.client.values import (
+    Claims,
+    Credential,
+    Decision,
+    JsonObject,
+    Listing,
+    ServerPeer,
+    Session,
+    ToolCall,
+    ToolList,
+)
 from pdp.v1 import decision_pb2, types_pb2
 
 METHOD_TOOL_CALL = "tools/call"
@@ -94,6 +104,7 @@ class CallQuestion:
                 client_capabilities_json=encoded(call.client_capabilities, "client_capabilities"),
                 supported_obligations=sorted(self.supported),
                 resume_token=call.resume_token,
+                server_peer=_peer(call.server_peer),
                 context=types_pb2.Context(
                     client_address=call.client_address,
                     observation=call.observation,
@@ -187,6 +198,7 @@ class ListQuestion:
                 credential=_credential(self.credential),
                 session=_session(self.session),
                 protocol_version=self.listing.protocol_version,
+                server_peer=_peer(self.listing.server_peer),
             )
         except (TypeError, ValueError) as error:
             raise _unfit(error) from None
@@ -194,6 +206,16 @@ class ListQuestion:
     def read(self, response: decision_pb2.FilterToolsResponse, now: float) -> ToolList:
         """See `Question`."""
         return reading.tool_list(response, self.request_id, now)
+
+
+def _peer(peer: ServerPeer | None) -> types_pb2.ServerPeer | None:
+    if peer is None:
+        return None
+    if not isinstance(peer, ServerPeer):
+        raise TypeError("server_peer")
+    return types_pb2.ServerPeer(
+        spiffe_id=peer.spiffe_id, spki_digest=peer.spki_digest, command_digest=peer.command_digest
+    )
 
 
 def failed(

@@ -20,6 +20,15 @@ class Claims:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerPeer:
+    """How the MCP server proved itself, as far as you have checked it. Digests are SHA-256, lower-case hex."""
+
+    spiffe_id: str = ""
+    spki_digest: str = ""
+    command_digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ToolCall:
     """One call of a tool. `tool` is the server's own name of it; `definition` is the tool as the server listed it.
 
@@ -39,6 +48,7 @@ class ToolCall:
     client_capabilities: JsonObject = None
     extra: JsonObject = None
     meta: JsonObject = None
+    server_peer: ServerPeer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +58,7 @@ class Listing:
     server: str
     definitions: Sequence[Mapping[str, Any] | bytes] | None = field(default=None, repr=False)
     protocol_version: str = ""
+    server_peer: ServerPeer | None = None
 
 
 Credential = str | Claims | None  # a str is the subject's access token, without the word Bearer

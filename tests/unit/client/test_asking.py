@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import pytest
 
-from pdp.client import AsyncClient, Claims, Client, Listing, Session, ToolCall
+from pdp.client import AsyncClient, Claims, Client, Listing, ServerPeer, Session, ToolCall
 from pdp.client.asking import Plan
 from pdp.client.reading import CODES
 from pdp.v1 import decision_pb2
@@ -58,6 +58,18 @@ def test_claims_and_a_digest(ask: Any, target: Any, scripted: Any) -> None:
     assert request.target.tool.arguments_json == b""
 
 
+def test_how_the_server_proved_itself(ask: Any, target: Any, scripted: Any) -> None:
+    peer = ServerPeer(spiffe_id="spiffe://acme.example/git", spki_digest="ab", command_digest="cd")
+    ask.decide(target, ToolCall("git", "x", server_peer=peer))
+    ask.filter_tools(target, Listing("git", server_peer=peer))
+    ask.decide(target, ToolCall("git", "x"))
+    sent = [request.server_peer for request in scripted.requests]
+    assert [(p.spiffe_id, p.spki_digest, p.command_digest) for p in sent[:2]] == [
+        ("spiffe://acme.example/git", "ab", "cd")
+    ] * 2
+    assert not scripted.requests[2].HasField("server_peer")
+
+
 def test_every_question_has_an_id_of_its_own(ask: Any, target: Any, scripted: Any) -> None:
     first, second = ask.decide(target, CALL), ask.decide(target, CALL)
     assert [r.request_id for r in scripted.requests] == [first.request_id, second.request_id]
@@ -81,6 +93,8 @@ LOOP["loop"] = LOOP
         (ToolCall("git", "x", extra=5), "extra"),
         (ToolCall("git", "s3cr3t\ud800"), "argument"),
         (ToolCall("git", 5), "argument"),
+        (ToolCall("git", "x", server_peer="s3cr3t"), "argument"),
+        (ToolCall("git", "x", server_peer=ServerPeer(spki_digest=5)), "argument"),
     ],
 )
 def test_what_cannot_be_sent_is_denied_by_name(ask: Any, target: Any, scripted: Any, call: Any, name: Any) -> None:

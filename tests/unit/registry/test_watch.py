@@ -100,6 +100,15 @@ def test_too_old(bench: Bench, post: Post) -> None:
     assert view.target("acme", "files", TOOL, None, NOW + AGE + 1).check.code == "tool.unwatched"
 
 
+def test_a_clock_that_goes_back(bench: Bench, post: Post) -> None:
+    found = registry(bench, post)
+    post.see(definition(), at=NOW + 60 * NS)
+    assert code(bench, found, NOW + 60 * NS) == ""
+    view = found.view(NOW)
+    assert view.target("acme", "files", TOOL, None, NOW + 30 * NS).check.code == ""
+    assert view.target("acme", "files", TOOL, None, NOW + 30 * NS - 1).check.code == "tool.unwatched"
+
+
 def test_the_files_own_time_says_nothing(bench: Bench, post: Post) -> None:
     found = registry(bench, post)
     post.see(definition(), at=NOW - AGE - NS)
