@@ -37,19 +37,20 @@ def shipped() -> Bundle:
     return read_bundle(shipped_rego(), None)
 
 
-def codes(shipped: Bundle, body: str) -> set[str]:
-    """What the static half of the gate says of a pack with this body of a deny."""
+def codes(shipped: Bundle, pack: str | Mapping[str, str]) -> set[str]:
+    """What the static half of the gate says of a pack: of files, or of one with this body of a deny."""
     library = tuple(m for m in shipped.modules if m.path.startswith("lib/") and not m.is_test)
-    pack = Module("packs/acme/acme.rego", _PACK % body)
-    bundle = replace(shipped, modules=(*library, pack), packs=("acme",))
+    files = {"packs/acme/acme.rego": _PACK % pack} if isinstance(pack, str) else pack
+    modules = [Module(path, text) for path, text in files.items()]
+    bundle = replace(shipped, modules=(*library, *modules), packs=("acme",))
     units, findings = static.read(bundle)
     if not findings:
         findings = static.check(static.index(bundle, units, shipped_rego() / "capabilities.json"), units, None)
     return {f.code for f in findings if f.severity == "error"}
 
 
-def module(row: Mapping[str, Any]) -> str:
-    return f"package test\n\n{row['probe']}\n"
+def probe(row: Mapping[str, Any]) -> list[str]:
+    return row["probe"] if isinstance(row["probe"], list) else [f"package test\n\n{row['probe']}\n"]
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row["id"])
@@ -77,8 +78,8 @@ def test_the_gate_takes_the_same_pack_without_it(shipped: Bundle) -> None:
 
 @pytest.mark.parametrize("row", PROBED, ids=lambda row: row["id"])
 def test_the_engines_answer_as_the_row_says(opa: engines.Opa, row: Mapping[str, Any]) -> None:
-    theirs = opa.ask([module(row)], row["input"])
-    ours = engines.embedded([module(row)], row["input"])
+    theirs = opa.ask(probe(row), row["input"])
+    ours = engines.embedded(probe(row), row["input"])
     assert engines.same(theirs, ours) == (row["gate"] == "equal")
     if row["gate"] == "loud":
         assert engines.LOUD in (theirs, ours)
@@ -89,7 +90,7 @@ def test_without_our_extension_they_would_differ(
     opa: engines.Opa, row: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engines, "new_engine", regorus.Engine)
-    assert not engines.same(opa.ask([module(row)], row["input"]), engines.embedded([module(row)], row["input"]))
+    assert not engines.same(opa.ask(probe(row), row["input"]), engines.embedded(probe(row), row["input"]))
 
 
 def test_no_input_has_integers_beyond_64_bits_or_too_many_levels() -> None:
