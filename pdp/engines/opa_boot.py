@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import os
 import resource
+import stat
 import sys
 from pathlib import Path
 
+from pdp.core.errors import ConfigurationFault
 from pdp.engines.confinement import die_with
 
 _RESERVED = 3 << 30  # address space that Go sets aside without using it
 _ENTRY = "import sys; sys.path[:] = sys.argv[{0}:]; from pdp.engines.opa_boot import main; main(sys.argv[1:{0}])"
+
+
+def check(binary: Path) -> None:
+    """Whoever can write the binary decides. Raises ConfigurationFault (`engine.binary`)."""
+    try:
+        mode = binary.stat().st_mode
+    except OSError as error:
+        raise ConfigurationFault("engine.binary", f"policy.opa.binary: cannot be used ({error.strerror}).") from None
+    if not stat.S_ISREG(mode) or not mode & stat.S_IXUSR:
+        raise ConfigurationFault("engine.binary", "policy.opa.binary: is not an executable file.")
+    if mode & stat.S_IWOTH:
+        raise ConfigurationFault("engine.binary", "policy.opa.binary: everybody may write it; run `chmod o-w` on it.")
 
 
 def command(binary: Path, memory_mb: int, arguments: list[str]) -> list[str]:

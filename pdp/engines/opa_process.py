@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import stat
 import tempfile
 from pathlib import Path
 
 from pdp.core.digest import sha256_hex
-from pdp.core.errors import BundleFault, ConfigurationFault, EngineFault
+from pdp.core.errors import BundleFault, EngineFault
 from pdp.core.policy import Bundle
 from pdp.engines import faults
-from pdp.engines.opa_boot import command
+from pdp.engines.opa_boot import check, command
 from pdp.engines.opa_bundle import archive, pack
 from pdp.engines.opa_client import OpaClient, Place
 from pdp.engines.opa_link import introduce
@@ -145,18 +144,6 @@ class OpaProcess:
         self.destroy()
         await self._listener
         shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def check(binary: Path) -> None:
-    """Whoever can write the binary decides. Raises ConfigurationFault (`engine.binary`)."""
-    try:
-        mode = binary.stat().st_mode
-    except OSError as error:
-        raise ConfigurationFault("engine.binary", f"policy.opa.binary: cannot be used ({error.strerror}).") from None
-    if not stat.S_ISREG(mode) or not mode & stat.S_IXUSR:
-        raise ConfigurationFault("engine.binary", "policy.opa.binary: is not an executable file.")
-    if mode & stat.S_IWOTH:
-        raise ConfigurationFault("engine.binary", "policy.opa.binary: everybody may write it; run `chmod o-w` on it.")
 
 
 def _write(folder: Path, bundle: Bundle, token: str) -> list[str]:

@@ -20,9 +20,8 @@ from typing_extensions import override
 from pdp.core.errors import EngineFault
 from pdp.core.policy import Bundle
 from pdp.engines.gate.report import TestReport, TestResult
-from pdp.engines.opa_boot import command
+from pdp.engines.opa_boot import check, command
 from pdp.engines.opa_bundle import pack
-from pdp.engines.opa_process import check
 
 START_SECONDS = 10.0
 TEST_SECONDS = 30.0  # for one test

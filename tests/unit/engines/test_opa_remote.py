@@ -6,6 +6,8 @@ import asyncio
 import json
 import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -521,6 +523,12 @@ def test_options_that_cannot_be_meant(told: dict[str, Any], word: str) -> None:
 @pytest.mark.parametrize("url", ["https://opa", "https://opa:8181/", "http://[::1]:8181", "http://localhost:1"])
 def test_options_that_can(url: str) -> None:
     assert OpaOptions(url=url, token=TOKEN_FILE).url == url
+
+
+def test_who_does_not_ask_for_opa_needs_no_client() -> None:
+    """It is an extra, and half a second of imports."""
+    script = "import sys, pdp.bootstrap, pdp.cli.main; sys.exit(bool({'aiohttp', 'opa_client'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
 def test_tls_rests_on_the_given_authority_alone(tmp_path: Path) -> None:
