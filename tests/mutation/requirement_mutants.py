@@ -145,7 +145,7 @@ WAIVERS = _in(
     ),
     ("waiver-of-mb-1", "MB-[345]", "MB-[1345]", "no waiver reaches identity (MB-1)"),
     ("waiver-of-mb-2", "MB-[345]", "MB-[2345]", "no waiver reaches isolation (MB-2)"),
-    ("waiver-control-anywhere", '`^(MB-[345]', '`(MB-[345]', "no waiver reaches identity (MB-1)"),
+    ("waiver-control-anywhere", "`^(MB-[345]", "`(MB-[345]", "no waiver reaches identity (MB-1)"),
     (
         "waiver-by-default",
         "default waived(_, _) := false",
