@@ -187,7 +187,7 @@ async def test_an_opa_that_hangs_denies_and_is_replaced(load: Load, rego: Rego, 
     assert await code(engine, ask(n=1)) == "policy.timeout"
     assert json.loads(await again(engine, ask(n=2))) == {"n": 2}
     assert running(engine).pid != first.pid
-    assert kills == ["stalled"]
+    assert set(kills) == {"stalled"}
 
 
 async def test_an_opa_that_is_killed_denies_and_is_replaced(load: Load, rego: Rego, ask: Ask) -> None:
