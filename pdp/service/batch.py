@@ -1,10 +1,11 @@
 """Several decisions in one call: each answer is what a call of its own would have got, and one commit makes all of
 them durable.
 
-One snapshot and one instant are pinned for the whole batch. Items go in order. One that depends on an earlier one
-waits for it: a call of the same session sees the counters that the earlier one left, a repeat of the same request id
-sees its answer. Items between which nothing lies are evaluated together. Until the commit nothing outside has
-changed: counters, replies and records of a batch that cannot be made durable are forgotten with its answers.
+One snapshot and one instant are pinned for the whole batch. Items go in order: a repeat of an earlier request id
+sees its answer, and a call of the same session the counters that earlier ones left. So that a session's calls can be
+evaluated together all the same, the counters are guessed (each earlier call was answered, and not denied), and an
+item whose guess turns out wrong is evaluated again in its turn. Until the commit nothing outside has changed:
+counters, replies and records of a batch that cannot be made durable are forgotten with its answers.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from pdp.service.evaluate import Evaluated, settle
 from pdp.service.recording import Recording
 from pdp.service.repeat import Claim
 from pdp.service.state import Snapshot
+from pdp.service.suppose import Standing
 
 RPC = "DecideBatch"
 MAX_ITEMS = 64
@@ -54,19 +56,20 @@ class _Item:
         return self.ask.session.id, subject.issuer, subject.id, self.identity.agent.id
 
     def meets(self, other: _Item) -> bool:
-        """Whether one sees what the other leaves: the same session, or the same request id."""
-        session, claim = self.ask.session.id, self.claim
-        repeats = claim is not None and other.claim is not None and claim.key == other.claim.key
-        return repeats or (session != "" and session == other.ask.session.id)
+        """Whether one is a repeat of the other."""
+        return self.claim is not None and other.claim is not None and self.claim.key == other.claim.key
 
 
 @dataclass(frozen=True, slots=True)
 class _Open:
-    """An item with its facts, to be evaluated. Its randomness is drawn in the order of the items."""
+    """An item with its facts, to be evaluated. Its randomness is drawn in the order of the items. `session` is its
+    session without what this batch counted; `guess`: the counters rest on answers that are not there yet."""
 
     place: int
     item: _Item
     call: Established
+    session: SessionFact
+    guess: bool
     decision_id: str
     salt: bytes
 
@@ -179,9 +182,12 @@ class Batch:
             return
         call = decide.establish.call(item.ask, run.caller, item.identity, run.snapshot, at)
         run.calls.append(call)
-        facts = replace(call.facts, session=_counted(call.facts.session, run.counts.get(item.counter)))
-        call = replace(call, facts=facts)
-        run.waiting.append(_Open(place, item, call, decide.recorder.new_id(at), decide.recorder.new_salt()))
+        session, before = call.facts.session, sum(item.counter == other.item.counter for other in run.waiting)
+        guessed = _counted(call, session, run.counts.get(item.counter, (0, 0)), guess=before)
+        drawn = decide.recorder.new_id(at), decide.recorder.new_salt()
+        run.waiting.append(
+            _Open(place, item, guessed, session, guessed.facts.session != session and before > 0, *drawn)
+        )
 
     async def _drain(self, run: _Run) -> None:
         """Evaluate what waits, together, and take the results in order."""
@@ -189,16 +195,30 @@ class Batch:
         results = await asyncio.gather(*(self._settle(run, each) for each in opened), return_exceptions=True)
         for each, found in zip(opened, results, strict=True):
             try:
-                if isinstance(found, BaseException):
-                    raise found
-                self._close(run, each, found)
+                self._close(run, *await self._checked(run, each, found))
             except _REFUSALS as fault:
                 self._refuse(run, each.place, fault)
 
     async def _settle(self, run: _Run, each: _Open) -> Evaluated:
         supported = frozenset(each.item.ask.supported_obligations)
         policy, source = run.snapshot.policy, self.decide.evidence
+        if each.guess:  # nobody is asked for what may not be wanted
+            source = Standing(source)
         return await settle(policy, each.call.facts, run.at_ns, source=source, supported=supported)
+
+    async def _checked(self, run: _Run, each: _Open, found: Evaluated | BaseException) -> tuple[_Open, Evaluated]:
+        """The evaluation, if it rests on what has come about by now; else another one."""
+        if each.guess:
+            call = _counted(each.call, each.session, run.counts.get(each.item.counter, (0, 0)))
+            unsure = isinstance(found, BaseException) or found.outcome.effect is Effect.PENDING
+            if unsure or call.facts.session != each.call.facts.session:
+                if isinstance(found, Evaluated):
+                    self.decide.kills.note(run.caller, found.outcome, run.at_ns)
+                each = replace(each, call=call, guess=False)
+                found = await self._settle(run, each)
+        if isinstance(found, BaseException):
+            raise found
+        return each, found
 
     def _close(self, run: _Run, each: _Open, found: Evaluated) -> None:
         """What is to be told, recorded, kept and counted, once the batch is durable."""
@@ -244,8 +264,8 @@ class Batch:
             return fault
 
 
-def _counted(session: SessionFact, counts: tuple[int, int] | None) -> SessionFact:
-    """A session's own facts with what this batch has added to them so far."""
-    if counts is None or not session.check.ok or session.calls == WORST_COUNT:
-        return session
-    return replace(session, calls=session.calls + counts[0], denials=session.denials + counts[1])
+def _counted(call: Established, session: SessionFact, counts: tuple[int, int], *, guess: int = 0) -> Established:
+    """A call whose session has its own counters and what this batch has added to them, or will by a guess."""
+    if session.check.ok and session.calls != WORST_COUNT:
+        session = replace(session, calls=session.calls + counts[0] + guess, denials=session.denials + counts[1])
+    return replace(call, facts=replace(call.facts, session=session))

@@ -19,10 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.golden import PEOPLE, SERVERS, policy
 from support.surroundings import Stage, StillClock
-from support.world import WEDNESDAY_NS, Plan, Refused, World, create, serving
+from support.world import WEDNESDAY_NS, Plan, Refused, World, create, running, serving
 
 from pdp.adapters.grpc import batching
 from pdp.core.errors import Fault
+from pdp.core.evidence import answer
+from pdp.core.facts import NS
 from pdp.v1 import decision_pb2, types_pb2
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -46,6 +48,14 @@ async def twins(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple
         serving(two, plan, Stage(StillClock(WEDNESDAY_NS))) as second,
     ):
         yield first, second
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """One alone: twins stay twins only as long as both are asked the same."""
+    folder = tmp_path_factory.mktemp("a")
+    async with running(folder, Plan(servers=SERVERS[:2], policy=policy(folder), settings=SETTINGS)) as found:
+        yield found
 
 
 @dataclass(frozen=True)
@@ -163,11 +173,8 @@ async def test_the_cases_that_matter_are_drawn(twins: tuple[World, World]) -> No
     assert places == sorted(places)
 
 
-async def test_a_batch_that_cannot_be_recorded_leaves_nothing(
-    twins: tuple[World, World], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_batch_that_cannot_be_recorded_leaves_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counters and replies are as before: the next call of the session is its first."""
-    _, world = twins
     asked = requests(world, [Step("lee", "lab", "budgeted", {}, "lost", str(i)) for i in range(2)])
     commit_all = type(world.process.store).commit_all
 
@@ -185,10 +192,7 @@ async def test_a_batch_that_cannot_be_recorded_leaves_nothing(
     assert world.process.store.size() == size + 2
 
 
-async def test_one_verification_for_each_credential_and_server(
-    twins: tuple[World, World], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _, world = twins
+async def test_one_verification_for_each_credential_and_server(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     subjects = type(world.process.services.decide.establish._subjects)
     identify = subjects.identify
@@ -204,10 +208,7 @@ async def test_one_verification_for_each_credential_and_server(
     assert len(seen) == len(set(seen)) == 3
 
 
-async def test_a_switch_thrown_meanwhile_is_obeyed_by_all(
-    twins: tuple[World, World], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _, world = twins
+async def test_a_switch_thrown_meanwhile_is_obeyed_by_all(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = requests(world, [Step("alice", "git", "git_status", {}, "", str(i)) for i in range(3)])
     known, thrown = world.stage.evidence.known_with, []
 
@@ -226,8 +227,7 @@ async def test_a_switch_thrown_meanwhile_is_obeyed_by_all(
 
 
 @pytest.mark.parametrize("count", [0, 65])
-async def test_a_batch_is_bounded(twins: tuple[World, World], count: int) -> None:
-    _, world = twins
+async def test_a_batch_is_bounded(world: World, count: int) -> None:
     asked = requests(world, [Step("alice", "git", "git_status", {}, "", "1")]) * count
     size = world.process.store.size()
     with pytest.raises(Fault) as refused:
@@ -236,8 +236,7 @@ async def test_a_batch_is_bounded(twins: tuple[World, World], count: int) -> Non
     assert world.process.store.size() == size + 1  # the refusal
 
 
-async def test_over_the_socket(twins: tuple[World, World]) -> None:
-    _, world = twins
+async def test_over_the_socket(world: World) -> None:
     asked = requests(
         world, [Step("alice", "git", "git_status", {}, "", "1"), Step("bob", "git", "git_status", {}, "", "")]
     )
@@ -245,3 +244,48 @@ async def test_over_the_socket(twins: tuple[World, World]) -> None:
     assert found.items[0].response.effect == types_pb2.EFFECT_ALLOW
     assert found.items[1].error.code == CODES["INVALID_ARGUMENT"]
     assert "request_id" in found.items[1].error.message
+
+
+async def test_answers_that_can_be_had_at_once_are_had_in_a_batch_too(twins: tuple[World, World]) -> None:
+    """In one session, so that the counters of later calls are guessed; somebody answers every requirement."""
+    one, two = twins
+    steps = [Step("lee", "lab", "staged", {"note": str(i)}, "answered", f"a{i}") for i in range(3)]
+    steps.insert(1, Step("lee", "lab", "no_such_tool", {}, "answered", "d"))  # a denial makes the guesses wrong
+    asked = requests(one, steps)
+
+    def met(call: str, opened: Any, at_ns: int) -> Any:
+        return tuple(answer(wanted, call, "met", at_ns + 60 * NS) for wanted in opened)
+
+    for world in twins:
+        world.stage.evidence.gather_with = met
+    try:
+        wanted = [item(await one.decide(request)) for request in asked]
+        found = await batch(two, asked)
+        assert two.stage.evidence.opened == one.stage.evidence.opened  # nobody was asked on a mere guess
+    finally:
+        for world in twins:
+            world.stage.evidence.reset()
+    assert list(found.items) == wanted
+    assert [i.response.effect for i in found.items] == [types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY] + [
+        types_pb2.EFFECT_ALLOW
+    ] * 2
+
+
+async def test_calls_of_one_session_are_evaluated_together(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once each while the guesses are right, and never more than twice."""
+    engine = world.process.state.policy.engine
+    evaluated: list[bytes] = []
+    evaluate = type(engine).evaluate
+
+    async def counted(self: Any, asked: Any) -> bytes:
+        evaluated.append(asked.document)
+        return await evaluate(self, asked)
+
+    monkeypatch.setattr(type(engine), "evaluate", counted)
+    right = [Step("alice", "git", "git_status", {"repo_path": str(i)}, "right", f"r{i}") for i in range(8)]
+    await batch(world, requests(world, right))
+    assert len(evaluated) == 8
+    evaluated.clear()
+    wrong = [Step("bob", "git", "git_commit", {"message": str(i)}, "wrong", f"w{i}") for i in range(8)]
+    await batch(world, requests(world, wrong))
+    assert 8 < len(evaluated) <= 16
