@@ -5,6 +5,7 @@ load, which the product answers with a denial."""
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import http.client
 import json
 import multiprocessing
@@ -155,6 +156,7 @@ def embedded_apart(modules: Sequence[str], document: Any, query: str, data: Mapp
     ours, theirs = context.Pipe(duplex=False)
 
     def work() -> None:
+        faulthandler.disable()  # losing this process is expected
         os.close(1)
         os.close(2)
         theirs.send(embedded(modules, document, query=query, data=data))
