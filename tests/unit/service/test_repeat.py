@@ -18,6 +18,7 @@ from pdp.core.request import (
     PromptTarget,
     ResourceTarget,
     Role,
+    ServerPeer,
     SessionAsk,
     ToolTarget,
 )
@@ -51,11 +52,13 @@ def changed() -> dict[str, Ask]:
     """One request per field, with another value there."""
     made: dict[str, Ask] = {}
     for f in fields(Ask):
-        if f.name not in ("target", "session", "credential", "client_answers", "request_id"):
+        if f.name not in ("target", "session", "credential", "client_answers", "request_id", "server_peer"):
             made[f.name] = replace(ASK, **{f.name: other(getattr(ASK, f.name))})
     for f in fields(SessionAsk):
         session = replace(ASK.session, **{f.name: other(getattr(ASK.session, f.name))})
         made[f"session.{f.name}"] = replace(ASK, session=session)
+    for f in fields(ServerPeer):
+        made[f"server_peer.{f.name}"] = replace(ASK, server_peer=ServerPeer(**{f.name: "x"}))
     for f in fields(ToolTarget):
         made[f"target.{f.name}"] = replace(ASK, target=replace(TARGET, **{f.name: other(getattr(TARGET, f.name))}))
     made["target.definition none"] = replace(ASK, target=replace(TARGET, definition=None))
