@@ -41,7 +41,7 @@ from pdp.service.state import State
 from pdp.service.suppose import Onlooker
 from pdp.sessions.memory import MemorySessions
 from pdp.settings import PolicyOptions, Settings, secret
-from pdp.signals import Telemetry
+from pdp.signals import SILENT, Telemetry
 from pdp.store.clock import StoreClock
 from pdp.store.sqlite import SqliteStore
 
@@ -64,14 +64,13 @@ class SystemEntropy:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a process takes from outside: two clocks (nanoseconds), randomness, and who answers requirements.
-    `telemetry` stands for what the settings say."""
+    """What a process takes from outside: two clocks (nanoseconds), randomness, and who answers requirements."""
 
     wall: Callable[[], int] = time.time_ns
     monotonic: Callable[[], int] = time.monotonic_ns
     entropy: Entropy = field(default_factory=SystemEntropy)
     evidence: EvidenceSource = field(default_factory=Nobody)
-    telemetry: Telemetry | None = None
+    telemetry: Telemetry | None = None  # in place of what the settings say
 
 
 SYSTEM = Surroundings()
@@ -98,14 +97,12 @@ class Process:
 async def build(settings: Settings, surroundings: Surroundings = SYSTEM) -> Process:
     """Wire a process. Raises ConfigurationFault for what cannot work; nothing is served yet."""
     store = SqliteStore.open(settings.store, entropy=surroundings.entropy)
+    telemetry: Telemetry = SILENT
     try:
         telemetry = surroundings.telemetry or instruments.telemetry(settings, surroundings.monotonic, store.boot)
-        try:
-            return _build(settings, store, surroundings, telemetry)
-        except BaseException:
-            await asyncio.to_thread(telemetry.close)
-            raise
+        return _build(settings, store, surroundings, telemetry)
     except BaseException:
+        await asyncio.to_thread(telemetry.close)
         await store.close()
         raise
 
@@ -118,7 +115,7 @@ def _build(settings: Settings, store: SqliteStore, surroundings: Surroundings, t
     registry = SignedRegistry(settings.registry, high_water=store.high_water)
     content = ArgumentContent(settings.content)
     sessions = MemorySessions(settings.sessions)
-    host = _engine_host(settings, entropy, _killed(telemetry))
+    host = _engine_host(settings, entropy, instruments.killed(telemetry))
     policies = FolderSource(host, shipped_rego(), settings.policy.folder)
     ports = instruments.Ports(identity.callers, identity.subjects, content, store, policies)
     ports = instruments.observed(telemetry, ports, store)
@@ -190,14 +187,6 @@ def _engine_options(policy: PolicyOptions) -> EmbeddedOptions:
         pool=PoolOptions(deadline_ms=policy.deadline_ms),
         memory_bytes=policy.memory_mb << 20,
     )
-
-
-def _killed(telemetry: Telemetry) -> Callable[[str], None]:
-    def killed(why: str) -> None:
-        log.error("policy worker lost: %s", why)
-        telemetry.count("pdp.policy.workers.lost", {"pdp.cause": why})
-
-    return killed
 
 
 def _index_key(settings: Settings, entropy: Entropy) -> bytes:

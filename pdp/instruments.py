@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -14,6 +15,8 @@ from pdp.settings import Settings, secret
 from pdp.signals import SILENT, Telemetry
 from pdp.store.sqlite import SqliteStore
 from pdp.telemetry.options import distribution_missing
+
+log = logging.getLogger("pdp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,16 @@ def establishing(telemetry: Telemetry, *arguments: Any, **more: Any) -> Establis
     if telemetry is SILENT:
         return Establish(*arguments, **more)
     return ObservedEstablish(*arguments, telemetry=telemetry, **more)
+
+
+def killed(telemetry: Telemetry) -> Callable[[str], None]:
+    """For engines: says and counts that a policy worker was lost, and why."""
+
+    def tell(why: str) -> None:
+        log.error("policy worker lost: %s", why)
+        telemetry.count("pdp.policy.workers.lost", {"pdp.cause": why})
+
+    return tell
 
 
 @dataclass(slots=True)

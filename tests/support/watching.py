@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +31,11 @@ class Watch:
         tracers.add_span_processor(SimpleSpanProcessor(self.exporter))
         meters = MeterProvider([self.reader], shutdown_on_exit=False)
         self.telemetry = OpenTelemetry(tracers, meters, monotonic=time.monotonic_ns, call_log=True)
+
+    async def settled(self) -> None:
+        """Wait for calls under way: a caller hears of its error a moment before its call has ended."""
+        while any(active for _, active in self.points("pdp.calls.active")):  # noqa: ASYNC110 - metrics tell nobody
+            await asyncio.sleep(0.001)
 
     def spans(self) -> list[ReadableSpan]:
         """Finished since the last time, in order of their start."""

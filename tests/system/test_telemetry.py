@@ -135,6 +135,7 @@ async def test_counts_equal_records(tmp_path: Path) -> None:
         listing = decision_pb2.FilterToolsRequest(request_id="l", server="git", credential=world.credential(ALICE))
         assert not isinstance(await world.filter(listing, way=GRPC), Refused)
         assert isinstance(await world.decide(world.ask(ALICE, "git_status"), caller="auditor", way=GRPC), Refused)
+        await watch.settled()
         records = [
             json.loads(stored.record)
             for i in range(world.process.store.size())
@@ -183,6 +184,7 @@ async def test_refusal_marks_its_span_only_when_it_is_our_fault(tmp_path: Path) 
     async with watched(tmp_path) as (world, watch):
         watch.spans()
         await world.decide(world.ask(ALICE, "git_status"), caller="", way=GRPC)
+        await watch.settled()
         spans = {span.name: span for span in watch.spans()}
         assert set(spans) == {DECIDE, "pdp.admit", "pdp.commit"}
         attributes = dict(spans[DECIDE].attributes or {})
@@ -195,6 +197,7 @@ async def test_refusal_marks_its_span_only_when_it_is_our_fault(tmp_path: Path) 
         stub = decision_pb2_grpc.DecisionServiceStub(world.channel)
         with pytest.raises(grpc.aio.AioRpcError):
             await stub.EndSession(decision_pb2.EndSessionRequest(), metadata=world.metadata("gateway"), timeout=20)
+        await watch.settled()
         end = next(s for s in watch.spans() if s.name.endswith("EndSession"))
         assert end.status.status_code.name == "ERROR"
         assert (end.attributes or {})["error.type"] == "service.unsupported"
@@ -205,6 +208,7 @@ async def test_request_that_does_not_parse_is_a_refusal(tmp_path: Path) -> None:
         call = world.channel.unary_unary(f"/{DECIDE}")
         with pytest.raises(grpc.aio.AioRpcError):
             await call(b"\xff\xff\xff", metadata=world.metadata("gateway"), timeout=20)
+        await watch.settled()
         assert watch.total("pdp.refusals", pdp__code="request.malformed") == 1
         health = world.channel.unary_unary("/grpc.health.v1.Health/Check")
         await health(b"", timeout=20)
@@ -227,6 +231,7 @@ async def test_nothing_secret_is_told(tmp_path: Path, caplog: pytest.LogCaptureF
             request.context.observation = SECRET
             request.context.meta_json = json.dumps({"traceparent": f"{SECRET}", "x": SECRET}).encode()
             await world.decide(request, way=GRPC)
+            await watch.settled()
         odd = world.ask(ALICE, "git_status")
         odd.method = f"method-{SECRET}"
         await ask(world, odd, ("traceparent", PARENT), ("tracestate", f"v={SECRET}"), ("baggage", f"b={SECRET}"))
@@ -254,6 +259,7 @@ async def test_everything_told_is_in_the_catalogue(tmp_path: Path) -> None:
     async with watched(tmp_path) as (world, watch):
         await ask(world, world.ask(ALICE, "git_status"))
         await world.decide(world.ask(ALICE, "git_status"), caller="auditor", way=GRPC)
+        await watch.settled()
         world.process.levels.tell(world.now_ns)
         known = {attribute.name for attribute in ATTRIBUTES}
         names = {f"pdp.{stage.name}" for stage in STAGES} | {DECIDE}

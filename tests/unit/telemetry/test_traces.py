@@ -93,6 +93,7 @@ async def test_bug_is_told_without_its_text() -> None:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await channel.unary_unary(f"/{NAME}")(b"", timeout=20)
         assert refused.value.code() is grpc.StatusCode.INTERNAL
+        await watch.settled()
         assert SECRET not in watch.everything() + str(refused.value)
         assert await told(watch) == {STATUS: "INTERNAL", "pdp.code": "service.internal"}
         (span,) = watch.spans()
