@@ -82,3 +82,9 @@ def test_the_artefact_holds_everything() -> None:
     assert again.digest == BUNDLE.digest
     assert again == replace(BUNDLE, modules=modules)
     assert set(modules) == set(BUNDLE.modules)
+
+
+def test_a_kept_bundle_is_the_bundle() -> None:
+    found = Bundle.from_bytes(BUNDLE.to_bytes())
+    assert found == replace(BUNDLE, modules=tuple(sorted(BUNDLE.modules, key=lambda m: m.path)))
+    assert (found.digest, found.revision) == (BUNDLE.digest, "r1")

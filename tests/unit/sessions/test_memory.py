@@ -138,3 +138,24 @@ def test_the_least_recently_used_goes_first() -> None:
 def test_options_refuse_unknown_keys() -> None:
     with pytest.raises(ValueError, match="ttl"):
         SessionOptions(ttl=1)
+
+
+def test_peeking_says_the_same_and_leaves_no_trace() -> None:
+    memory = sessions()
+    new = memory.peek(CALLER, ALICE, ASK, T)
+    assert (new.check.ok, new.known, new.calls) == (True, False, 0)
+    # the id is still free: another subject may be the first
+    assert memory.look(CALLER, identity("bob"), ASK, T).check.ok
+    assert memory.peek(CALLER, ALICE, ASK, T).check.code == "session.identity_mismatch"
+    assert not memory.peek(CALLER, identity("bob"), SessionAsk("other"), T).known
+    memory.note(CALLER, identity("bob"), ASK, "deny", T)
+    seen = memory.peek(CALLER, identity("bob"), ASK, T)
+    assert seen == memory.look(CALLER, identity("bob"), ASK, T)
+    assert (seen.known, seen.calls, seen.denials) == (True, 1, 1)
+
+
+def test_whoever_only_peeked_is_not_known() -> None:
+    memory = sessions()
+    memory.look(CALLER, ALICE, SessionAsk("elsewhere"), T)
+    assert not memory.peek(CALLER, ALICE, ASK, T).known
+    assert not memory.look(CALLER, ALICE, ASK, T).known
