@@ -53,7 +53,7 @@ def test_a_right_one_passes_and_nothing_is_written(world: Sandbox) -> None:
     before = files(world.folder)
     done = check(world)
     assert done.exit_code == 0, done.output
-    assert "ok: development, 3 callers, 1 issuers" in done.output
+    assert "ok: development, 4 callers, 1 issuers" in done.output
     assert files(world.folder) == before
 
 
