@@ -32,6 +32,7 @@ from pdp.service.suppose import Standing
 
 RPC = "DecideBatch"
 MAX_ITEMS = 64
+TOGETHER = 16  # evaluated at once; then the caller's quota of lost workers is looked at again
 
 # What refuses one item of a batch, as it would refuse a single call. Anything else is a bug, and nobody's answer.
 _REFUSALS = (Forbidden, InvalidRequest, Overloaded, Unavailable, DeadlineTooShort)
@@ -162,7 +163,7 @@ class Batch:
 
     async def _walk(self, run: _Run, items: Sequence[_Item | Fault]) -> None:
         for place, item in enumerate(items):
-            if isinstance(item, _Item) and run.depends(item):
+            if isinstance(item, _Item) and (run.depends(item) or len(run.waiting) == TOGETHER):
                 await self._drain(run)
             try:
                 if isinstance(item, Fault):

@@ -12,7 +12,7 @@ import asyncio
 import json
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -111,6 +111,10 @@ class Explain:
         self.kills.note(caller, found.outcome, at)
         return found, await self.recorder.explained(made[0], made[1], self.clock.now_ns())
 
+    def _failed(self, caller: Caller) -> Callable[[Outcome], None]:
+        """Workers that a search costs count against the caller like any other."""
+        return lambda outcome: self.kills.note(caller, outcome, self.clock.now_ns())
+
     def _limit(self, caller: Caller, at_ns: int) -> None:
         asked = self._asked.setdefault((caller.tenant, caller.name), deque())
         while asked and asked[0] <= at_ns - WINDOW_NS:
@@ -136,7 +140,7 @@ class Explain:
         document, pinned = self._document(stored, record), record["policy"]["digest"]
         async with self._policy(pinned) as policy:
             case = await _replay(policy, document, record)
-            found = await self._explained(case, find_changes)
+            found = await self._explained(case, find_changes, self._failed(caller))
         found = replace(found, reproduced=_same(case.outcome, record), explained=stored.ref)
         target = (record["server"]["id"] or "", record["target"]["key"] or "")
         return found, (stored.tenant, _entry(caller, decision_id, target, found))
@@ -151,7 +155,8 @@ class Explain:
         self.establish.settled(call.call)  # a salt that nothing will be stored with
         source = Standing(self.evidence)
         made = await settle(snapshot.policy, call.facts, at_ns, source=source, supported=supported)
-        found = await self._explained(Case(snapshot.policy, made.document, made.outcome, supported), find_changes)
+        case = Case(snapshot.policy, made.document, made.outcome, supported)
+        found = await self._explained(case, find_changes, self._failed(caller))
         target = (call.facts.targets[0].server, call.facts.targets[0].key)
         return found, (caller.tenant, _entry(caller, "", target, found))
 
@@ -190,14 +195,17 @@ class Explain:
         finally:
             await policy.engine.close()
 
-    async def _explained(self, case: Case, find_changes: bool) -> Explanation:
+    async def _explained(self, case: Case, find_changes: bool, failed: Callable[[Outcome], None]) -> Explanation:
         policy, outcome = case.policy, case.outcome
         document: dict[str, Any] = json.loads(case.document) if case.document else {}
         bundle = Bundle.from_bytes(policy.artefact)
         rules = await self._fired(case) if document else ()
         found = None
         if find_changes and outcome.effect is Effect.DENY and document:
-            found = await search(case, document, bundle)
+            if any(r.rule == "service" and r.code.startswith("policy.") for r in outcome.reasons):
+                found = changes.Found((), incomplete=True, evaluations=0)  # it cannot be evaluated as it is
+            else:
+                found = await search(case, document, bundle, failed)
         return Explanation(
             outcome=outcome,
             facts=explain.facts(document, json.loads(bundle.input_schema)) if document else (),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pdp.core import changes
@@ -83,20 +83,23 @@ async def evaluated(
     return conclude(asked, answer, supported)
 
 
-async def search(case: Case, document: Mapping[str, Any], bundle: Bundle) -> changes.Found:
-    """The smallest changes that would allow a denied call; what cannot be evaluated makes the search incomplete."""
-    failures = 0
+async def search(
+    case: Case, document: Mapping[str, Any], bundle: Bundle, failed: Callable[[Outcome], None]
+) -> changes.Found:
+    """The smallest changes that would allow a denied call. An evaluation that fails ends the search: the next ones
+    might cost a policy worker each. `failed` hears of it."""
+    failures: list[Outcome] = []
+    tries = 0
 
     async def tried(supposed: Mapping[str, Any]) -> Outcome:
-        nonlocal failures
         if not case.policy.valid(supposed):
             return denied("policy.input")
         try:
             data = json.dumps(supposed, allow_nan=False, separators=(",", ":")).encode()
             return await evaluated(case.policy, data, case.supported)
         except EngineFault as fault:
-            failures += 1
-            return denied(fault.code)
+            failures.append(denied(fault.code))
+            return failures[-1]
 
     steps = changes.search(document, case.outcome, alternatives(document, bundle), EVALUATIONS)
     outcomes: list[Outcome] | None = None
@@ -105,5 +108,10 @@ async def search(case: Case, document: Mapping[str, Any], bundle: Bundle) -> cha
             asked = next(steps) if outcomes is None else steps.send(outcomes)
         except StopIteration as done:
             found: changes.Found = done.value
-            return replace(found, incomplete=True) if failures else found
+            return found
+        tries += len(asked)
         outcomes = list(await asyncio.gather(*map(tried, asked)))
+        if failures:
+            for outcome in failures:
+                failed(outcome)
+            return changes.Found((), incomplete=True, evaluations=tries)

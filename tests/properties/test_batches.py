@@ -22,9 +22,10 @@ from support.surroundings import Stage, StillClock
 from support.world import WEDNESDAY_NS, Plan, Refused, World, create, running, serving
 
 from pdp.adapters.grpc import batching
-from pdp.core.errors import Fault
+from pdp.core.errors import EngineFault, Fault
 from pdp.core.evidence import answer
 from pdp.core.facts import NS
+from pdp.service.batch import TOGETHER
 from pdp.v1 import decision_pb2, types_pb2
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -289,3 +290,19 @@ async def test_calls_of_one_session_are_evaluated_together(world: World, monkeyp
     wrong = [Step("bob", "git", "git_commit", {"message": str(i)}, "wrong", f"w{i}") for i in range(8)]
     await batch(world, requests(world, wrong))
     assert 8 < len(evaluated) <= 16
+
+
+async def test_a_batch_cannot_cost_more_workers_than_its_caller_may(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond the quota, what is not under way yet is refused, as single calls would be."""
+
+    async def times_out(_self: Any, _asked: Any) -> bytes:
+        raise EngineFault("policy.timeout", "too slow")
+
+    monkeypatch.setattr(type(world.process.state.policy.engine), "evaluate", times_out)
+    steps = [Step("alice", "git", "git_status", {"repo_path": str(i)}, "", f"k{i}") for i in range(40)]
+    found = await batch(world, requests(world, steps))
+    codes = [i.response.reasons[0].code if i.HasField("response") else i.error.code for i in found.items]
+    assert codes == ["policy.timeout"] * TOGETHER + [CODES["RESOURCE_EXHAUSTED"]] * (40 - TOGETHER)
+    world.process.services.decide.kills._kills.clear()

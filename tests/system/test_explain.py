@@ -14,8 +14,9 @@ from support.world import Plan, Refused, World, running
 
 from pdp.adapters.grpc import explaining, status
 from pdp.audit.check import check
-from pdp.core.errors import Fault
+from pdp.core.errors import EngineFault, Fault
 from pdp.core.request import Role
+from pdp.service.quota import KillQuota
 from pdp.tooling.sandbox import ALICE, BOB
 from pdp.v1 import decision_pb2, explain_pb2, explain_pb2_grpc, types_pb2
 
@@ -308,6 +309,33 @@ async def test_each_caller_has_a_rate(world: World) -> None:
         assert (await explain(world, decision_id=answer.decision_id)).reproduced
     finally:
         service.per_minute = before
+
+
+async def test_a_policy_that_fails_is_not_searched(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each try might cost a worker: those that do count, and the search ends."""
+    answer = await decided(world, ALICE, "git_log", {"max_count": 500})
+    engine, service = type(world.process.state.policy.engine), world.process.services.explain
+    evaluate, asked = engine.evaluate, []
+
+    async def fails(self: Any, question: Any) -> bytes:
+        asked.append(question)
+        if len(asked) > calm:
+            raise EngineFault("policy.timeout", "too slow")
+        return await evaluate(self, question)
+
+    monkeypatch.setattr(engine, "evaluate", fails)
+    monkeypatch.setattr(service, "kills", KillQuota())
+    calm = 0  # the decision itself cannot be evaluated any more
+    found = await explain(world, decision_id=answer.decision_id, find_changes=True)
+    assert (found.effect, found.reproduced, found.reasons[0].code) == (DENY, False, "policy.timeout")
+    assert (found.search_incomplete, len(found.changes), len(asked)) == (True, 0, 1)
+    asked.clear()
+    calm = 1  # it can, and what is tried cannot
+    found = await explain(world, decision_id=answer.decision_id, find_changes=True)
+    assert (found.reproduced, found.search_incomplete, len(found.changes)) == (True, True, 0)
+    assert last(world)["evaluations"] == len(asked) - 1 <= 32
+    refused = await explain(world, decision_id=answer.decision_id)
+    assert (refused.status, refused.code) == ("RESOURCE_EXHAUSTED", "caller.worker_kills")
 
 
 async def test_over_the_socket(world: World) -> None:
