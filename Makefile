@@ -5,7 +5,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # an OPA installed by .ci/run is found; one on the PATH as well
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: demo serve test lint types layers proto rego pytest docker-steps mutation bench lock stubs generated clean help
+.PHONY: demo serve test lint types layers proto rego pytest docker-steps mutation bench lock stubs generated differential rebuild-engine clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -49,6 +49,12 @@ docker-steps: .venv/ready ## the Dockerfile's own steps and entry point, without
 
 mutation: .venv/ready ## plant every bug of the list; a test or the load gate must catch each (minutes)
 	$(BIN)/python tests/mutation/run.py
+
+differential: .venv/ready ## 20,000 made-up inputs, the same decision on both engines (needs opa; a minute or two)
+	DIFFERENTIAL=20000 $(BIN)/python -m pytest -q tests/properties/test_differential.py
+
+rebuild-engine: .venv/ready ## build the embedded engine from its source and compare (needs cargo; minutes)
+	$(BIN)/python tests/conformance/rebuild.py
 
 bench: .venv/ready ## CPU per Decide over a bare gRPC echo, interleaved
 	$(BIN)/python -m pdp.tooling.bench.cpu

@@ -8,4 +8,5 @@ if ! command -v opa >/dev/null 2>&1; then
   exit 0
 fi
 opa check --strict --capabilities capabilities.json --schema schemas pdp baseline lib examples/acme/packs
+../.venv/bin/pdp policy test examples/acme --engine opa
 opa test --capabilities capabilities.json pdp baseline lib examples/acme/packs

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from pdp.core.patterns import hidden_in, secrets_in
 from pdp.content.pointer import harmless, pointer
 from pdp.core.digest import Json
 from pdp.core.facts import Finding
+from pdp.core.patterns import hidden_in, secrets_in
 from pdp.core.schema import Path, undeclared
 
 MAX_PER_KIND = 16  # more of one kind tell policy nothing new

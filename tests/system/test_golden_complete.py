@@ -34,6 +34,10 @@ ELSEWHERE = {
         "tests/unit/identity/test_key_files.py",
         "test_a_broken_file_keeps_the_last_good_keys_for_a_while",
     ),
+    # what a token may look like at all: the corpus holds one recipe after another for each
+    "subject.too_large": ("tests/corpora/tokens/recipes.json", None),
+    "subject.header": ("tests/corpora/tokens/recipes.json", None),
+    "subject.type": ("tests/corpora/tokens/recipes.json", None),
     "subject.revocations_unavailable": (
         "tests/unit/identity/test_tokens.py",
         "test_revocation_is_seen_while_running_and_a_lost_list_stops_everyone",
@@ -100,7 +104,7 @@ def test_elsewhere_is_there(code: str) -> None:
     file, test = ELSEWHERE[code]
     text = (ROOT / file).read_text()
     assert code in text
-    assert re.search(rf"^(async def |def )?{test}\b", text, re.MULTILINE), (
+    assert test is None or re.search(rf"^(async def |def )?{test}\b", text, re.MULTILINE), (
         "the test that covers it has another name now"
     )
     assert code in rule_codes() | check_codes(), "nothing has this code any more"

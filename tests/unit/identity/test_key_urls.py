@@ -133,7 +133,10 @@ async def test_stale_keys_do_not_make_requests_wait(remote: Any, key_server: Any
         ({"status": 404}, "keys.refused"),
         ({"status": 204, "body": b""}, "keys.refused"),
         ({"status": 302, "headers": {"location": "/elsewhere"}}, "keys.refused"),
-        ({"body": gzip.compress(b" " * 50_000_000), "headers": {"content-encoding": "gzip"}}, "keys.refused"),
+        (
+            {"body": gzip.compress(b" " * 50_000_000, mtime=0), "headers": {"content-encoding": "gzip"}},
+            "keys.refused",
+        ),
         ({"body": b'{"keys": [], "pdp:development": true}'}, "keys.development"),
         ({"body": b'{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}'}, "keys.private"),
     ],
