@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from pdp.core.facts import NS
+from pdp.core.check import NS
 from pdp.ports import Callers, Content, PolicySource, Registry, Store, Subjects
 from pdp.service.establish import Establish
 from pdp.service.observed import ObservedEstablish

@@ -12,8 +12,11 @@ from typing import Protocol
 from pdp.core.decide import Question
 from pdp.core.digest import Json
 from pdp.core.evidence import Evidence
-from pdp.core.facts import ArgumentsFact, Identity, ServerFact, SessionFact, TargetFact, Waiver
+from pdp.core.facts import ArgumentsFact, Identity, ServerFact, SessionFact, Waiver
+from pdp.core.registered import PinnedTool, RegistryChange
 from pdp.core.request import Caller, Credential, Peer, ServerPeer, SessionAsk
+from pdp.core.stored import Artefact, CallRow, Commit, RecordRef, ReplyRow, StoredRecord, SwitchRow, ValueRow
+from pdp.core.target import TargetFact
 
 
 class Clock(Protocol):
@@ -144,18 +147,6 @@ class Subjects(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class PinnedTool:
-    """What the service needs of one verified manifest. `definition` is rebuilt for a model: only name, title,
-    description, inputSchema, outputSchema, annotations."""
-
-    server: str
-    name: str
-    manifest_sha256: str
-    input_schema: Mapping[str, Json]
-    definition: Mapping[str, Json]
-
-
 class RegistryView(Protocol):
     """An immutable view of one verified registry (registry/view); pinned per request."""
 
@@ -213,21 +204,6 @@ class Registry(Protocol):
     def status(self, at_ns: int) -> Mapping[str, Json]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class RegistryChange:
-    """One change of a tenant's loaded registry, for its record. The commit of the record also moves the
-    high-water mark `registry.<tenant>` to `serial`, so that a serial never goes back, restarts included."""
-
-    tenant: str
-    serial: int
-    digest: str
-    loaded: int  # tools that verify
-    refused: tuple[tuple[str, str], ...]  # (server/name, code)
-    problem: str = ""  # code, when the new set was refused and the last good one stays
-    marks: tuple[tuple[str, int], ...] = ()  # high-water marks to commit with the record
-    artefacts: tuple[Artefact, ...] = ()  # what `digest` covers, and the signed payloads it names; kept for replay
-
-
 class Content(Protocol):
     """Looks into arguments (content/)."""
 
@@ -256,104 +232,6 @@ class Sessions(Protocol):
     def note(self, caller: Caller, identity: Identity, ask: SessionAsk, effect: str, at_ns: int) -> None:
         """Count an answered call."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class RecordRef:
-    """Where a record stands: log origin, index (from 0), RFC 6962 leaf hash."""
-
-    log: str
-    index: int
-    leaf_hash: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class ValueRow:
-    """Values behind a record's commitments: erasable, keyed by subject. `data` is canonical JSON."""
-
-    record_id: str
-    tenant: str
-    subject: str  # keyed index of (issuer, subject), "" when there is none
-    path: str  # what the commitment's path says, e.g. "input" or "arguments"
-    salt: bytes
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class CallRow:
-    """The erasable salt of one call, found again by a keyed HMAC index that is never logged."""
-
-    index: str
-    tenant: str
-    subject: str
-    salt: bytes
-    digest: str
-    created_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class ReplyRow:
-    """A stored answer (DESIGN section 3, repeating a request). `content` is the keyed HMAC of what was asked."""
-
-    key: str
-    content: str
-    kind: str  # "decide" | "list"
-    effect: str
-    reply: bytes  # opaque to the store; the service's own encoding
-    epochs: str  # policy digest, registry digest, switch epoch
-    valid_until_ns: int
-    created_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Artefact:
-    """A thing kept by digest for replay: a bundle, organisation data, a set index."""
-
-    digest: str
-    kind: str  # "bundle" | "registry" | "waivers" | "config"
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class SwitchRow:
-    """One kill switch. `scope` is everything | tenant | server | tool | agent | subject."""
-
-    tenant: str  # "" for every tenant (only with scope everything)
-    scope: str
-    server: str  # for scope server and tool, else ""
-    value: str  # tool name, agent id, subject id; "" for everything, tenant and server
-    engaged: bool
-    reason: str
-    by: str
-    at_ns: int
-    until_ns: int = 0  # 0 = until it is released
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """One atomic write: a record and everything that must be true exactly when the record is durable."""
-
-    record_id: str  # UUIDv7; the decision id for decisions
-    kind: str
-    tenant: str
-    at_ns: int
-    record: bytes  # pdp.record/1, canonical; at most 60,000 bytes
-    values: tuple[ValueRow, ...] = ()
-    call: CallRow | None = None
-    reply: ReplyRow | None = None
-    artefacts: tuple[Artefact, ...] = ()
-    switch: SwitchRow | None = None
-    high_water: tuple[tuple[str, int], ...] = ()  # (name, value): never goes back
-
-
-@dataclass(frozen=True, slots=True)
-class StoredRecord:
-    """A record as it lies in the log."""
-
-    ref: RecordRef
-    record_id: str
-    tenant: str
-    record: bytes
 
 
 class Store(Protocol):

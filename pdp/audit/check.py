@@ -14,9 +14,9 @@ from pathlib import Path
 
 import jsonschema_rs
 
+from pdp.core.check import NS
 from pdp.core.digest import canonical
 from pdp.core.errors import InvalidRequest
-from pdp.core.facts import NS
 from pdp.core.record import MAX_BYTES
 
 SCHEMA_FILE = Path(__file__).with_name("record.schema.json")

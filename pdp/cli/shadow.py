@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pdp.core.facts import NS
+from pdp.core.check import NS
 from pdp.store.reading import records_with
 from pdp.tooling.shadow import KINDS, MARK, MAX_CALLERS, Shadow, shadows
 

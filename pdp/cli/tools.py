@@ -20,8 +20,8 @@ from pdp.cli.verify import verify
 from pdp.cli.versions import before_signing, diff, quarantine, restore, withdraw
 from pdp.cli.watch import watch
 from pdp.content.validate import Compiled, SchemaError
+from pdp.core.check import NS
 from pdp.core.digest import Json
-from pdp.core.facts import NS
 from pdp.core.patterns import hidden_in
 from pdp.core.schema import is_open
 from pdp.registry import keys as signing_keys

@@ -9,10 +9,11 @@ from cachetools import LRUCache
 from pdp.content.findings import findings
 from pdp.content.options import ContentOptions
 from pdp.content.validate import Compiled, SchemaError
+from pdp.core.check import Check, failed
 from pdp.core.digest import Json
-from pdp.core.facts import ArgumentsFact, Check, failed
+from pdp.core.facts import ArgumentsFact
+from pdp.core.registered import PinnedTool
 from pdp.core.strict_json import parse_object
-from pdp.ports import PinnedTool
 
 FIELD = "arguments_json"
 OTHER_DEPTH = 64  # definitions hold schemas, which nest deeper than arguments

@@ -8,8 +8,8 @@ import jsonschema_rs
 
 from pdp.content.cost import Visits
 from pdp.content.pointer import pointer
+from pdp.core.check import OK, Check, failed
 from pdp.core.digest import Json
-from pdp.core.facts import OK, Check, failed
 from pdp.core.schema import declared_names
 
 _WIDEST = 10_000  # branches that may meet in one value

@@ -9,42 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 
+from pdp.core.check import WORST_COUNT, Check
 from pdp.core.digest import Json
-
-SCHEMA = "pdp.input/1"
-WORST_COUNT = 2**53 - 1  # for counters and costs: "as many as can be"
-NS = 1_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """The result of one check. Only `ok` passes; `code` says why not, `message` tells a person how to fix it."""
-
-    status: str  # "ok" | "failed" | "missing"
-    code: str = ""
-    message: str = ""
-
-    @property
-    def ok(self) -> bool:
-        return self.status == "ok"
-
-    def fact(self) -> dict[str, Json]:
-        return {"status": self.status, "code": self.code}
-
-
-OK = Check("ok")
-
-
-def failed(code: str, message: str) -> Check:
-    """A check that ran and did not pass."""
-    return Check("failed", code, message)
-
-
-def missing(code: str, message: str) -> Check:
-    """A check that had nothing to look at."""
-    return Check("missing", code, message)
+from pdp.core.target import TargetFact
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,85 +96,6 @@ class ServerFact:
 
     def fact(self) -> dict[str, Json]:
         return {"status": self.check.status, "id": self.id, "resource": self.resource, "owner": self.owner}
-
-
-@dataclass(frozen=True, slots=True)
-class Annotations:
-    """Effective behaviour hints: the worst of what the server says and what the reviewer says.
-
-    The defaults are the worst values, and the MCP defaults for hints that are absent.
-    """
-
-    read_only: bool = False
-    destructive: bool = True
-    idempotent: bool = False
-    open_world: bool = True
-
-    def fact(self) -> dict[str, Json]:
-        return {
-            "read_only": self.read_only,
-            "destructive": self.destructive,
-            "idempotent": self.idempotent,
-            "open_world": self.open_world,
-        }
-
-
-RISKS = ("low", "medium", "high", "critical")  # risk_level is the index plus one
-
-
-@dataclass(frozen=True, slots=True)
-class Sink:
-    """Where an argument flows to. `argument` is a JSON Pointer, empty for the tool as a whole."""
-
-    kind: str  # "network" | "email" | "message" | "filesystem" | "process" | "database" | "other"
-    argument: str = ""
-
-    def fact(self) -> dict[str, Json]:
-        return {"kind": self.kind, "argument": self.argument}
-
-
-@dataclass(frozen=True, slots=True)
-class TargetFact:
-    """One thing that may be asked for. Unknown targets hold the worst values."""
-
-    check: Check
-    key: str  # "<kind>:<name>", for example "tool:git_status"
-    kind: str
-    name: str
-    server: str
-    risk: str = "critical"
-    permissions: tuple[str, ...] = ()
-    labels: tuple[str, ...] = ()  # what its results put on a session
-    sinks: tuple[Sink, ...] = ()
-    annotations: Annotations = field(default_factory=Annotations)
-    definition_check: str = "presented"  # "presented" | "watched" | "none"
-    schema_open: bool = True
-    manifest_sha256: str | None = None
-    version: str | None = None
-    owner: str | None = None
-    cost: int = WORST_COUNT
-
-    def fact(self) -> dict[str, Json]:
-        return {
-            "status": self.check.status,
-            "code": self.check.code,
-            "key": self.key,
-            "kind": self.kind,
-            "name": self.name,
-            "server": self.server,
-            "risk": self.risk,
-            "risk_level": RISKS.index(self.risk) + 1,
-            "permissions": list(self.permissions),
-            "labels": list(self.labels),
-            "sinks": [s.fact() for s in self.sinks],
-            "annotations": self.annotations.fact(),
-            "definition_check": self.definition_check,
-            "schema_open": self.schema_open,
-            "manifest_sha256": self.manifest_sha256,
-            "version": self.version,
-            "owner": self.owner,
-            "cost": self.cost,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,66 +246,3 @@ class Facts:
     call_digest: str = ""
     judge_prompts: Mapping[str, str] = field(default_factory=dict)
     judge_refusals: int = 0
-
-
-def document(
-    facts: Facts,
-    evidence: tuple[Mapping[str, Json], ...],
-    at_ns: int,
-    *,
-    revision: str,
-    packs: tuple[str, ...],
-) -> dict[str, Json]:
-    """The input document (`pdp.input/1`) for one evaluation at one instant."""
-    identity = facts.identity
-    return {
-        "schema": SCHEMA,
-        "phase": facts.phase,
-        "time": time_fact(at_ns),
-        "policy": {"revision": revision, "packs": list(packs)},
-        "caller": facts.caller.fact(),
-        "checks": {
-            "caller": facts.caller.check.fact(),
-            "subject": identity.subject.check.fact(),
-            "agent": identity.agent.check.fact(),
-            "server": facts.server.check.fact(),
-            "switch": facts.switch.fact(),
-        },
-        "call_checks": {
-            "arguments": facts.arguments.check.fact(),
-            "session": facts.session.check.fact(),
-        },
-        "subject": identity.subject.fact(),
-        "actors": [a.fact() for a in identity.actors] if identity.subject.check.ok else [],
-        "agent": identity.agent.fact(),
-        "server": facts.server.fact(),
-        "targets": [t.fact() for t in facts.targets],
-        "call": {
-            "method": facts.method,
-            "digest": facts.call_digest,
-            "judge_refusals": facts.judge_refusals,
-        },
-        "arguments": facts.arguments.fact(),
-        "session": facts.session.fact(),
-        "consents": [],
-        "grants": [],
-        "evidence": [dict(e) for e in evidence],
-        "judge": {"prompts": dict(facts.judge_prompts)},
-        "waivers": [w.fact() for w in facts.waivers],
-        "asserted": facts.asserted.fact(),
-    }
-
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def time_fact(at_ns: int) -> dict[str, Json]:
-    """The instant, UTC. `weekday` is ISO (Monday is 1), `minute_of_day` counts from midnight."""
-    at = _EPOCH + timedelta(seconds=at_ns // NS)
-    return {
-        "ns": at_ns,
-        "rfc3339": at.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "date": at.strftime("%Y-%m-%d"),
-        "weekday": at.isoweekday(),
-        "minute_of_day": at.hour * 60 + at.minute,
-    }

@@ -14,11 +14,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from pdp.core.check import NS
 from pdp.core.digest import Json, canonical, digest, sha256_hex
 from pdp.core.errors import Fault, InvalidRequest
 from pdp.core.evidence import Evidence
-from pdp.core.facts import NS, AgentFact, Facts, Identity, SubjectFact, TargetFact
+from pdp.core.facts import AgentFact, Facts, Identity, SubjectFact
 from pdp.core.outcome import Effect, Outcome, Reason
+from pdp.core.target import TargetFact
 
 SCHEMA = "pdp.record/1"
 MAX_BYTES = 60_000

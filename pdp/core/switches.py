@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from pdp.core.facts import OK, Check, failed
+from pdp.core.check import OK, Check, failed
 
 SCOPES = ("everything", "tenant", "server", "tool", "agent", "subject")
 

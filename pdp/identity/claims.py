@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pdp.core.facts import NS, Actor, AgentFact, failed, missing
-from pdp.core.facts import OK as PASSED
+from pdp.core.check import NS, failed, missing
+from pdp.core.check import OK as PASSED
+from pdp.core.facts import Actor, AgentFact
 from pdp.identity.options import IssuerOptions, SubjectKindOptions
 from pdp.identity.refusal import MalformedClaim, Refusal
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
-from pdp.core.facts import NS
 from pdp.identity.refusal import Refusal
 from pdp.identity.watched import WatchedFile
 

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Mapping
 from typing import Protocol
 
+from pdp.core.check import NS
 from pdp.core.digest import Json
 from pdp.core.errors import ConfigurationFault
-from pdp.core.facts import NS
 from pdp.identity import keys
 from pdp.identity.discovery import DiscoveredFetch
 from pdp.identity.fetch import Fetch, HttpFetch

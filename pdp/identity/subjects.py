@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pdp.core.check import OK as PASSED
+from pdp.core.check import failed, missing
 from pdp.core.digest import Json
-from pdp.core.facts import OK as PASSED
-from pdp.core.facts import AgentFact, Identity, SubjectFact, failed, missing
+from pdp.core.facts import AgentFact, Identity, SubjectFact
 from pdp.core.request import AssertedClaims, Bearer, Caller, Credential
 from pdp.identity import claims as read
 from pdp.identity.compact import MAX_TOKEN, strict_object

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
-from pdp.core.facts import NS
 
 T = TypeVar("T")
 _LOOK_AGAIN_NS = NS  # look at the file's status at most once a second

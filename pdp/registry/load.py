@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 
 from cachetools import LRUCache
 
+from pdp.core.check import NS
 from pdp.core.digest import Json, canonical
 from pdp.core.errors import Fault
-from pdp.core.facts import NS
-from pdp.ports import Artefact, RegistryChange
+from pdp.core.registered import RegistryChange
+from pdp.core.stored import Artefact
 from pdp.registry.keys import load_keys
 from pdp.registry.options import RegistryOptions
 from pdp.registry.sighting import Sightings

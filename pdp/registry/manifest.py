@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from pdp.core.digest import Json, canonical, digest, sha256_hex
 from pdp.core.errors import InvalidRequest, RegistryFault
-from pdp.core.facts import Annotations, Sink
 from pdp.core.strict_json import parse_object
+from pdp.core.target import Annotations, Sink
 from pdp.registry.times import RFC3339
 
 SCHEMA = "pdp.manifest/1"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from pdp.core.facts import OK, Check, failed, missing
+from pdp.core.check import OK, Check, failed, missing
 from pdp.core.request import ServerPeer
 
 # SPIFFE-ID section 2: no port, no query, no empty or dotted path segment

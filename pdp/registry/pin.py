@@ -13,9 +13,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from pdp.core.check import WORST_COUNT
 from pdp.core.digest import Json, digest
 from pdp.core.errors import RegistryFault
-from pdp.core.facts import WORST_COUNT, WORST_LABELS
+from pdp.core.facts import WORST_LABELS
 from pdp.registry import files
 from pdp.registry.documents import ServerEntry, State
 from pdp.registry.draft import Draft, base_of, write_file

@@ -14,9 +14,9 @@ from typing import Annotated, Literal
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import Field, ValidationError
 
+from pdp.core.check import NS, OK, Check, failed
 from pdp.core.digest import Json, canonical, digest
 from pdp.core.errors import InvalidRequest, RegistryFault
-from pdp.core.facts import NS, OK, Check, failed
 from pdp.core.strict_json import parse_object
 from pdp.registry import dsse
 from pdp.registry.keys import SignerKey

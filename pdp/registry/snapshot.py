@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pdp.core.facts import OK, Check, TargetFact
+from pdp.core.check import OK, Check
+from pdp.core.registered import PinnedTool
 from pdp.core.schema import is_open
-from pdp.ports import PinnedTool
+from pdp.core.target import TargetFact
 from pdp.registry.documents import ServerEntry, SetIndex, ToolEntry, WaiverSet
 from pdp.registry.manifest import Manifest
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pdp.core.check import NS, Check, failed
 from pdp.core.digest import sha256_hex
 from pdp.core.errors import RegistryFault
-from pdp.core.facts import NS, Check, failed
 from pdp.registry import documents, dsse, files
 from pdp.registry.documents import SetIndex, ToolEntry, WaiverSet
 from pdp.registry.keys import KeySet

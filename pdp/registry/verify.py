@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from pdp.core.check import NS
 from pdp.core.errors import RegistryFault
-from pdp.core.facts import NS
 from pdp.registry import documents, dsse, files
 from pdp.registry.documents import SetIndex, WaiverSet
 from pdp.registry.draft import load_draft, of_index

@@ -6,12 +6,14 @@ import hashlib
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 
+from pdp.core.check import OK, Check, failed
 from pdp.core.digest import Json, canonical, digest, sha256_hex
 from pdp.core.errors import InvalidRequest
-from pdp.core.facts import OK, Check, ServerFact, TargetFact, Waiver, failed
+from pdp.core.facts import ServerFact, Waiver
+from pdp.core.registered import PinnedTool
 from pdp.core.request import ServerPeer
 from pdp.core.strict_json import parse_object
-from pdp.ports import PinnedTool
+from pdp.core.target import TargetFact
 from pdp.registry.manifest import MAX_BYTES, MAX_DEPTH, without_meta
 from pdp.registry.peer import check_peer
 from pdp.registry.sighting import Sightings

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pdp.core.check import NS
 from pdp.core.digest import Json
 from pdp.core.errors import ConfigurationFault, RegistryFault
-from pdp.core.facts import NS
 from pdp.registry.keys import SignerKey, read_public
 from pdp.registry.options import RegistryOptions
 from pdp.registry.sighting import MAX_BYTES, SKEW_NS, Sighting, Sightings, file_of, unseal

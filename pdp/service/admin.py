@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pdp.core.digest import Json
 from pdp.core.errors import Forbidden, InvalidRequest
 from pdp.core.request import Caller
+from pdp.core.stored import RecordRef, SwitchRow
 from pdp.core.switches import SCOPES
-from pdp.ports import Clock, RecordRef, Registry, Store, Subjects, SwitchRow
+from pdp.ports import Clock, Registry, Store, Subjects
 from pdp.service.record import Recorder
 from pdp.service.reload import Failure, Reloads
 from pdp.service.state import State

@@ -16,11 +16,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from pdp.core.answer import Answer
+from pdp.core.check import WORST_COUNT
 from pdp.core.errors import DeadlineTooShort, Fault, Forbidden, InvalidRequest, Overloaded, Unavailable
-from pdp.core.facts import WORST_COUNT, Identity, SessionFact
+from pdp.core.facts import Identity, SessionFact
 from pdp.core.outcome import Effect
 from pdp.core.request import Ask, Caller, Credential
-from pdp.ports import Commit, RecordRef, ReplyRow
+from pdp.core.stored import Commit, RecordRef, ReplyRow
 from pdp.service.decide import PIN_NS, Decide
 from pdp.service.entrance import RECORDED, require_server
 from pdp.service.establish import Established

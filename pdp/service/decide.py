@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pdp.core.answer import Answer, PolicyRef, open_requirement
+from pdp.core.check import NS
 from pdp.core.errors import DeadlineTooShort
-from pdp.core.facts import NS, Identity
+from pdp.core.facts import Identity
 from pdp.core.outcome import Effect, Outcome
 from pdp.core.request import Ask, Caller
-from pdp.ports import Clock, EvidenceSource, RecordRef, Sessions
+from pdp.core.stored import RecordRef
+from pdp.ports import Clock, EvidenceSource, Sessions
 from pdp.service.entrance import require_server
 from pdp.service.establish import Establish, Established
 from pdp.service.evaluate import Evaluated, settle

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from pdp.core.check import OK, Check, failed
 from pdp.core.digest import Json, canonical, commitment, digest, keyed_index
 from pdp.core.errors import InvalidRequest
-from pdp.core.facts import (
-    OK,
-    ArgumentsFact,
-    Asserted,
-    CallerFact,
-    Check,
-    Facts,
-    Identity,
-    SessionFact,
-    TargetFact,
-    failed,
-)
+from pdp.core.facts import ArgumentsFact, Asserted, CallerFact, Facts, Identity, SessionFact
 from pdp.core.request import Ask, Caller, Credential, ListAsk, ServerPeer, Target, ToolTarget
-from pdp.ports import CallRow, Content, Entropy, RegistryView, Sessions, Store, Subjects
+from pdp.core.stored import CallRow
+from pdp.core.target import TargetFact
+from pdp.ports import Content, Entropy, RegistryView, Sessions, Store, Subjects
 from pdp.service.state import Snapshot
 
 SALT_BYTES = 32

@@ -19,24 +19,16 @@ from typing import Any
 
 from pdp.core import changes, explain
 from pdp.core.answer import PolicyRef
+from pdp.core.check import NS
 from pdp.core.digest import canonical, commitment
 from pdp.core.errors import BundleFault, EngineFault, Gone, NotFound, Overloaded
 from pdp.core.events import Explained
 from pdp.core.explain import FiredRule
-from pdp.core.facts import NS
 from pdp.core.outcome import Effect, Outcome, Reason, denied
 from pdp.core.policy import Bundle
 from pdp.core.request import Ask, Caller
-from pdp.ports import (
-    Clock,
-    EvidenceSource,
-    FiredElement,
-    KeptPolicies,
-    LoadedPolicy,
-    RecordRef,
-    Store,
-    StoredRecord,
-)
+from pdp.core.stored import RecordRef, StoredRecord
+from pdp.ports import Clock, EvidenceSource, FiredElement, KeptPolicies, LoadedPolicy, Store
 from pdp.service.admin import ANY_TENANT
 from pdp.service.entrance import require_server
 from pdp.service.establish import Establish

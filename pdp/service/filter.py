@@ -6,11 +6,13 @@ import sys
 from dataclasses import dataclass
 
 from pdp.core.answer import ListAnswer, PolicyRef
+from pdp.core.check import NS
 from pdp.core.digest import Json
-from pdp.core.facts import NS, Facts
+from pdp.core.facts import Facts
 from pdp.core.outcome import Hidden, Outcome
 from pdp.core.request import Caller, ListAsk
-from pdp.ports import Clock, RecordRef
+from pdp.core.stored import RecordRef
+from pdp.ports import Clock
 from pdp.service.decide import PIN_NS, Terms
 from pdp.service.entrance import require_server
 from pdp.service.establish import Establish

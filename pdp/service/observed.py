@@ -6,8 +6,9 @@ from typing import Any
 
 from typing_extensions import override
 
-from pdp.core.facts import Facts, Identity, TargetFact
+from pdp.core.facts import Facts, Identity
 from pdp.core.request import Ask, Caller, ListAsk, Target
+from pdp.core.target import TargetFact
 from pdp.service.establish import METHOD_TOOL_CALL, METHOD_TOOL_LIST, Establish, Established
 from pdp.service.state import Snapshot
 from pdp.signals import Telemetry

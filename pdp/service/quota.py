@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
+from pdp.core.check import NS
 from pdp.core.errors import Overloaded
-from pdp.core.facts import NS
 from pdp.core.outcome import Outcome
 from pdp.core.request import Caller
 

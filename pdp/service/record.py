@@ -7,27 +7,16 @@ from dataclasses import replace
 
 from pdp.core import events, record
 from pdp.core.answer import Answer, ListAnswer
+from pdp.core.check import NS
 from pdp.core.digest import canonical, commitment, keyed_index
 from pdp.core.errors import BundleFault, Fault, InvalidRequest, Unavailable
-from pdp.core.facts import NS
 from pdp.core.ids import RANDOM_BYTES, uuid7
 from pdp.core.outcome import denied
 from pdp.core.record import Decided, Sealed, Stamp
+from pdp.core.registered import RegistryChange
 from pdp.core.request import Caller
-from pdp.ports import (
-    Artefact,
-    CallRow,
-    Clock,
-    Commit,
-    Entropy,
-    LoadedPolicy,
-    RecordRef,
-    RegistryChange,
-    ReplyRow,
-    Store,
-    SwitchRow,
-    ValueRow,
-)
+from pdp.core.stored import Artefact, CallRow, Commit, RecordRef, ReplyRow, SwitchRow, ValueRow
+from pdp.ports import Clock, Entropy, LoadedPolicy, Store
 from pdp.service.establish import SALT_BYTES
 from pdp.service.recording import ListRecording, Recording, pins
 

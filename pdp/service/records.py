@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pdp.core.errors import NotFound
 from pdp.core.request import Caller
-from pdp.ports import Store, StoredRecord
+from pdp.core.stored import StoredRecord
+from pdp.ports import Store
 from pdp.service.admin import ANY_TENANT
 
 

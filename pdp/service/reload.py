@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pdp.core.errors import BundleFault
-from pdp.ports import Clock, PolicySource, RecordRef, Registry, RegistryChange, Subjects
+from pdp.core.registered import RegistryChange
+from pdp.core.stored import RecordRef
+from pdp.ports import Clock, PolicySource, Registry, Subjects
 from pdp.service.record import Recorder
 from pdp.service.state import State
 

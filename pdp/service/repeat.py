@@ -19,7 +19,8 @@ from pdp.core.errors import InvalidRequest
 from pdp.core.facts import Identity
 from pdp.core.outcome import Effect
 from pdp.core.request import Ask, Caller
-from pdp.ports import ReplyRow, Store
+from pdp.core.stored import ReplyRow
+from pdp.ports import Store
 from pdp.service.state import Snapshot
 
 KIND = "decide"

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from cachetools import TTLCache
 
-from pdp.core.facts import NS, OK, Identity, SessionFact, failed
+from pdp.core.check import NS, OK, failed
+from pdp.core.facts import Identity, SessionFact
 from pdp.core.request import Caller, SessionAsk
 from pdp.sessions.options import SessionOptions
 

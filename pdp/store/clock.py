@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pdp.core.facts import NS
+from pdp.core.check import NS
 
 MARK = "clock"  # the name of its high-water mark in the store
 

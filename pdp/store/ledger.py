@@ -7,8 +7,8 @@ import contextlib
 import sqlite3
 from collections.abc import Callable, Sequence
 
-from pdp.core.facts import NS
-from pdp.ports import Commit, RecordRef
+from pdp.core.check import NS
+from pdp.core.stored import Commit, RecordRef
 from pdp.store.options import StoreOptions
 from pdp.store.refusals import RefusalQuota
 from pdp.store.rows import SWITCH_EPOCH, engaged_switches, high_waters, write

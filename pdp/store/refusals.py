@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from threading import Lock
 
-from pdp.core.facts import NS
+from pdp.core.check import NS
 
 Key = tuple[str, str, str]  # tenant, caller, code
 

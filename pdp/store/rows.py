@@ -6,7 +6,7 @@ import sqlite3
 
 from pdp.core.digest import leaf_hash
 from pdp.core.errors import Fault, InvalidRequest, Unavailable
-from pdp.ports import CallRow, Commit, RecordRef, ReplyRow, SwitchRow
+from pdp.core.stored import CallRow, Commit, RecordRef, ReplyRow, SwitchRow
 
 SWITCH_EPOCH = "switch_epoch"  # the store's own high water; no commit sets it
 

@@ -12,17 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from pdp.core.errors import InvalidRequest, Unavailable
-from pdp.ports import (
-    Artefact,
-    CallRow,
-    Commit,
-    Entropy,
-    RecordRef,
-    ReplyRow,
-    StoredRecord,
-    SwitchRow,
-    ValueRow,
-)
+from pdp.core.stored import Artefact, CallRow, Commit, RecordRef, ReplyRow, StoredRecord, SwitchRow, ValueRow
+from pdp.ports import Entropy
 from pdp.store.ledger import Ledger
 from pdp.store.lock import DirectoryLock
 from pdp.store.options import StoreOptions

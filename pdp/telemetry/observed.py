@@ -8,12 +8,15 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
+from pdp.core.check import Check
 from pdp.core.decide import Question
 from pdp.core.digest import Json
 from pdp.core.errors import BundleFault
-from pdp.core.facts import ArgumentsFact, Check, Identity
+from pdp.core.facts import ArgumentsFact, Identity
+from pdp.core.registered import PinnedTool
 from pdp.core.request import Caller, Credential, Peer
-from pdp.ports import Callers, Commit, Content, Engine, LoadedPolicy, PinnedTool, PolicySource, RecordRef, Store
+from pdp.core.stored import Commit, RecordRef
+from pdp.ports import Callers, Content, Engine, LoadedPolicy, PolicySource, Store
 from pdp.ports import Subjects as SubjectsPort
 from pdp.signals import SEVERAL, Attributes, Telemetry
 

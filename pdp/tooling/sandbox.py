@@ -16,8 +16,8 @@ from typing import Any
 
 import yaml
 
+from pdp.core.check import NS
 from pdp.core.digest import Json
-from pdp.core.facts import NS
 from pdp.engines.bundle import shipped_rego
 from pdp.identity import development
 from pdp.identity.development import DevelopmentKey

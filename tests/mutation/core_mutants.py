@@ -91,7 +91,6 @@ DECIDE = _in(
 
 FACTS = _in(
     "facts",
-    ("check-negated", 'return self.status == "ok"', 'return self.status != "failed"', "only ok is ok"),
     (
         "subject-leaks",
         "me = self if self.check.ok else SubjectFact(self.check)",
@@ -102,12 +101,6 @@ FACTS = _in(
         "agent-leaks",
         "me = self if self.check.ok else AgentFact(self.check)",
         "me = self",
-        "unverified claims never reach a pack",
-    ),
-    (
-        "actors-leak",
-        " if identity.subject.check.ok else [],",
-        ",",
         "unverified claims never reach a pack",
     ),
     (
@@ -122,22 +115,41 @@ FACTS = _in(
         "self.task",
         "the agent's own statement is only asserted",
     ),
+    ("unknown-session-clean", "] = WORST_LABELS", "] = ()", "no session means the worst labels"),
+)
+
+CHECKS = _in(
+    "check",
+    ("check-negated", 'return self.status == "ok"', 'return self.status != "failed"', "only ok is ok"),
+    ("unknown-count-zero", "WORST_COUNT = 2**53 - 1", "WORST_COUNT = 0", "an unknown count is the worst"),
+)
+
+TARGETS = _in(
+    "target",
     ("unknown-not-destructive", "destructive: bool = True", "destructive: bool = False", "unknown is the worst"),
     ("unknown-risk-low", 'risk: str = "critical"', 'risk: str = "low"', "unknown is the worst"),
     ("unknown-schema-closed", "schema_open: bool = True", "schema_open: bool = False", "unknown is the worst"),
-    ("unknown-session-clean", "] = WORST_LABELS", "] = ()", "no session means the worst labels"),
-    ("unknown-count-zero", "WORST_COUNT = 2**53 - 1", "WORST_COUNT = 0", "an unknown count is the worst"),
     ("risk-off-by-one", "RISKS.index(self.risk) + 1", "RISKS.index(self.risk)", "risk levels begin at 1"),
+)
+
+DOCUMENT = _in(
+    "document",
+    (
+        "actors-leak",
+        " if identity.subject.check.ok else [],",
+        ",",
+        "unverified claims never reach a pack",
+    ),
     (
         "switch-not-passed-on",
         '"switch": facts.switch.fact(),',
-        '"switch": OK.fact(),',
+        '"switch": {"status": "ok", "code": ""},',
         "a kill switch reaches policy",
     ),
     (
         "server-check-not-passed-on",
         '"server": facts.server.check.fact(),',
-        '"server": OK.fact(),',
+        '"server": {"status": "ok", "code": ""},',
         "the registry's check reaches policy",
     ),
     ("weekday-from-zero", "at.isoweekday()", "at.weekday()", "weekdays are ISO"),
@@ -148,4 +160,7 @@ CORE = (
     *OUTCOME,
     *DECIDE,
     *FACTS,
+    *CHECKS,
+    *TARGETS,
+    *DOCUMENT,
 )

@@ -6,26 +6,22 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from pdp.core.check import OK, Check, missing
 from pdp.core.facts import (
-    OK,
     Actor,
     AgentFact,
-    Annotations,
     ArgumentsFact,
     Asserted,
     CallerFact,
-    Check,
     Facts,
     Finding,
     Identity,
     ServerFact,
     SessionFact,
-    Sink,
     SubjectFact,
-    TargetFact,
     Waiver,
-    missing,
 )
+from pdp.core.target import Annotations, Sink, TargetFact
 
 TOOLS = ("git_status", "git_log", "git_diff", "git_commit", "git_checkout", "git_reset", "git_push")
 NOON = 1_782_907_200 * 10**9  # a Wednesday

@@ -22,9 +22,9 @@ from support.surroundings import Stage, StillClock
 from support.world import WEDNESDAY_NS, Plan, Refused, World, create, running, serving
 
 from pdp.adapters.grpc import batching
+from pdp.core.check import NS
 from pdp.core.errors import EngineFault, Fault
 from pdp.core.evidence import answer
-from pdp.core.facts import NS
 from pdp.service.batch import TOGETHER
 from pdp.v1 import decision_pb2, types_pb2
 

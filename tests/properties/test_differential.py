@@ -27,8 +27,8 @@ from support.surroundings import SeededEntropy
 
 from pdp.core.decide import Question
 from pdp.core.digest import sha256_hex
+from pdp.core.document import document
 from pdp.core.errors import EngineFault
-from pdp.core.facts import document
 from pdp.core.policy import Bundle
 from pdp.engines.bundle import read_bundle, shipped_rego
 from pdp.engines.opa import OpaEngine

@@ -8,8 +8,8 @@ from typing import Any
 
 from support.surroundings import Requirement
 
+from pdp.core.check import NS
 from pdp.core.evidence import Evidence, Verdict, answer, judged
-from pdp.core.facts import NS
 
 JUDGE_PROMPTS = {"task-fit": "5e" * 32}  # what the judge's component will establish: prompt name to its digest
 

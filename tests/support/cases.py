@@ -16,7 +16,7 @@ import yaml
 from support.golden import CASES, INSTANTS, PEOPLE, REVOKED_JTI, audience
 from support.world import METHOD, World
 
-from pdp.core.facts import NS
+from pdp.core.check import NS
 from pdp.identity import development
 from pdp.identity.development import DEVELOPMENT_ISSUER, DevelopmentKey
 from pdp.tooling.demo.stage import tampered

@@ -10,7 +10,7 @@ from typing import Any
 from support.tools import CHANGING, DESTROYING, GIT, READING, ServerPlan, resource, reviewed, tool
 from support.world import WEDNESDAY_NS, Plan
 
-from pdp.core.facts import NS
+from pdp.core.check import NS
 from pdp.engines.bundle import shipped_rego
 from pdp.identity.development import DEVELOPMENT_ISSUER
 from pdp.registry import files, keys, sign

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from pdp.bootstrap import Surroundings
+from pdp.core.check import NS
 from pdp.core.digest import Json
 from pdp.core.evidence import Evidence
-from pdp.core.facts import NS
 
 Requirement = Mapping[str, Json]
 # (call digest, the opened stage, instant) -> what is answered at once

@@ -26,11 +26,11 @@ from support.tools import GIT, Definition, ServerPlan, resource
 from pdp import bootstrap
 from pdp.adapters.grpc import answers, questions, status
 from pdp.bootstrap import Process, Surroundings
+from pdp.core.check import NS
 from pdp.core.errors import Fault
-from pdp.core.facts import NS
 from pdp.core.request import Peer, Role
+from pdp.core.stored import ValueRow
 from pdp.identity import development
-from pdp.ports import ValueRow
 from pdp.registry.pin import pin
 from pdp.service.admin import SwitchAsk
 from pdp.settings import load

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pdp.core.errors import Unavailable
 from pdp.core.ids import uuid7
-from pdp.ports import CallRow, Commit, ReplyRow, ValueRow
+from pdp.core.stored import CallRow, Commit, ReplyRow, ValueRow
 from pdp.store import schema
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite import SqliteStore

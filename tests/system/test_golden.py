@@ -18,8 +18,8 @@ from support.world import WAYS, DecideAnswer, ListAnswer, Refused, World, runnin
 from typing_extensions import override
 
 from pdp.audit.check import check
+from pdp.core.check import NS
 from pdp.core.digest import canonical, commitment, leaf_hash
-from pdp.core.facts import NS
 from pdp.service.establish import Establish, Established
 from pdp.v1 import types_pb2
 

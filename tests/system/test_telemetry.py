@@ -18,7 +18,7 @@ from support.tools import resource
 from support.watching import Watch
 from support.world import GRPC, WEDNESDAY_NS, Plan, Refused, World, create, serving
 
-from pdp.core.facts import NS
+from pdp.core.check import NS
 from pdp.telemetry.catalogue import ATTRIBUTES, INSTRUMENTS, STAGES
 from pdp.telemetry.logs import JsonFormatter
 from pdp.tooling.sandbox import ALICE, BOB

@@ -10,7 +10,7 @@ from pdp.adapters.grpc import fields
 from pdp.core.answer import SAFE_MESSAGES, Answer, ListAnswer, OpenRequirement, PolicyRef
 from pdp.core.digest import Json, canonical
 from pdp.core.outcome import Effect, Reason
-from pdp.ports import RecordRef
+from pdp.core.stored import RecordRef
 from pdp.v1 import decision_pb2, types_pb2
 
 EFFECTS = {

@@ -10,7 +10,7 @@ from pdp.core.changes import FactChange
 from pdp.core.digest import canonical
 from pdp.core.errors import InvalidRequest
 from pdp.core.explain import Fact, FiredRule, RequirementStory
-from pdp.ports import RecordRef
+from pdp.core.stored import RecordRef
 from pdp.service.explain import Explanation, Why
 from pdp.v1 import explain_pb2
 

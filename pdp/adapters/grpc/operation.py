@@ -10,7 +10,7 @@ from pdp.adapters.grpc.answers import record_ref
 from pdp.core.digest import Json
 from pdp.core.errors import Forbidden, InvalidRequest, Unsupported
 from pdp.core.request import Caller
-from pdp.ports import RecordRef, StoredRecord, SwitchRow
+from pdp.core.stored import RecordRef, StoredRecord, SwitchRow
 from pdp.service.admin import ANY_TENANT, Status, SwitchAsk
 from pdp.service.reload import Failure, Part, Reloaded
 from pdp.v1 import admin_pb2, audit_pb2, types_pb2

@@ -15,7 +15,7 @@ from mcp.client.client import Client
 from mcp.client.stdio import stdio_client
 
 from pdp.client import AsyncClient, Decision, Listing, Reason, Session, ToolCall
-from pdp.core.facts import NS
+from pdp.core.check import NS
 from pdp.tooling.demo.scenes import CALLS, LISTS, Scene
 from pdp.tooling.demo.stage import Stage, switch_command, tampered
 from pdp.tooling.sandbox import ALICE, Person, definition_bytes

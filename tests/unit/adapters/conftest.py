@@ -21,20 +21,13 @@ from pdp.adapters.grpc.options import ServerOptions
 from pdp.adapters.grpc.server import Server
 from pdp.adapters.grpc.servicer import Services
 from pdp.content import ArgumentContent
+from pdp.core.check import NS, OK, failed, missing
 from pdp.core.errors import Unauthenticated
-from pdp.core.facts import (
-    NS,
-    OK,
-    AgentFact,
-    Identity,
-    ServerFact,
-    SubjectFact,
-    TargetFact,
-    failed,
-    missing,
-)
+from pdp.core.facts import AgentFact, Identity, ServerFact, SubjectFact
+from pdp.core.registered import PinnedTool
 from pdp.core.request import Bearer, Caller, Role
-from pdp.ports import LoadedPolicy, PinnedTool
+from pdp.core.target import TargetFact
+from pdp.ports import LoadedPolicy
 from pdp.service.admin import Admin
 from pdp.service.batch import Batch
 from pdp.service.decide import Decide, Terms

@@ -11,7 +11,7 @@ from pdp.adapters.grpc import answers, fields
 from pdp.core.answer import Answer, ListAnswer, OpenRequirement, PolicyRef
 from pdp.core.errors import InvalidRequest
 from pdp.core.outcome import Effect, Hidden, Reason
-from pdp.ports import RecordRef
+from pdp.core.stored import RecordRef
 from pdp.v1 import types_pb2 as t
 
 AT = 1_800_000_000_123_456_789

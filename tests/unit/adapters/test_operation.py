@@ -6,8 +6,8 @@ import pytest
 
 from pdp.adapters.grpc import fields, operation
 from pdp.core.errors import InvalidRequest, Unsupported
+from pdp.core.stored import RecordRef, SwitchRow
 from pdp.core.switches import SCOPES
-from pdp.ports import RecordRef, SwitchRow
 from pdp.v1 import admin_pb2 as a
 
 REF = RecordRef("log", 0, b"h" * 32)

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from pdp.audit.check import check
 from pdp.core import events, record
+from pdp.core.check import OK, failed, missing
 from pdp.core.digest import canonical, digest
 from pdp.core.errors import Fault, InvalidRequest
 from pdp.core.evidence import Verdict, answer, judged
 from pdp.core.facts import (
-    OK,
     Actor,
     AgentFact,
     ArgumentsFact,
@@ -31,12 +31,10 @@ from pdp.core.facts import (
     ServerFact,
     SessionFact,
     SubjectFact,
-    TargetFact,
-    failed,
-    missing,
 )
 from pdp.core.ids import uuid7
 from pdp.core.outcome import Effect, Hidden, Outcome, Reason, denied
+from pdp.core.target import TargetFact
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "record.json"
 AT = 1_800_000_000_123_456_789

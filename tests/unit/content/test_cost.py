@@ -8,7 +8,7 @@ import pytest
 from pdp.content import ArgumentContent
 from pdp.content.cost import ENDLESS, Visits
 from pdp.core.facts import ArgumentsFact
-from pdp.ports import PinnedTool
+from pdp.core.registered import PinnedTool
 
 
 def branch(*required: str) -> dict[str, Any]:

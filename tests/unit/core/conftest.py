@@ -7,11 +7,10 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
+from pdp.core.check import OK
 from pdp.core.facts import (
-    OK,
     Actor,
     AgentFact,
-    Annotations,
     ArgumentsFact,
     Asserted,
     CallerFact,
@@ -20,11 +19,10 @@ from pdp.core.facts import (
     Identity,
     ServerFact,
     SessionFact,
-    Sink,
     SubjectFact,
-    TargetFact,
     Waiver,
 )
+from pdp.core.target import Annotations, Sink, TargetFact
 
 AT = 1_782_907_200_123_456_789  # Wednesday, 2026-07-01, 12:00 UTC
 _SCHEMA = json.loads((Path(__file__).parents[3] / "rego" / "schemas" / "input.json").read_text())

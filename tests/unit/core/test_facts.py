@@ -6,28 +6,22 @@ from typing import Any
 
 import pytest
 
+from pdp.core.check import OK, WORST_COUNT, Check, failed, missing
+from pdp.core.document import document, time_fact
 from pdp.core.facts import (
-    OK,
-    RISKS,
-    WORST_COUNT,
     WORST_LABELS,
     Actor,
     AgentFact,
     ArgumentsFact,
     Asserted,
     CallerFact,
-    Check,
     Facts,
     Identity,
     ServerFact,
     SessionFact,
     SubjectFact,
-    TargetFact,
-    document,
-    failed,
-    missing,
-    time_fact,
 )
+from pdp.core.target import RISKS, TargetFact
 
 BAD = failed("x.bad", "It is bad. Make it good.")
 

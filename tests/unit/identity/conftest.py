@@ -17,7 +17,7 @@ import pytest
 from joserfc.jwa import JWS_ALGORITHMS
 from joserfc.jwk import JWKRegistry, Key
 
-from pdp.core.facts import NS
+from pdp.core.check import NS
 from pdp.core.facts import Identity as Established
 from pdp.core.request import Bearer, Caller, Credential, MayAssert, Role
 from pdp.identity.component import Identity

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from pdp.core.check import NS
 from pdp.core.errors import Unauthenticated
-from pdp.core.facts import NS
 from pdp.core.request import Caller, Peer, Role
 from pdp.identity.component import Identity
 from pdp.identity.options import IdentityOptions

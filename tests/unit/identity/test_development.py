@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from pdp.cli.dev import dev
+from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
-from pdp.core.facts import NS
 from pdp.core.facts import Identity as Established
 from pdp.core.request import Bearer, Caller
 from pdp.identity import development

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
-from pdp.core.facts import NS
 from pdp.identity.discovery import DiscoveredFetch, metadata_urls
 from pdp.identity.fetch import HttpFetch
 from pdp.identity.keys import MAX_DOCUMENT

@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.util import int_to_base64
 
+from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
-from pdp.core.facts import NS
 from pdp.identity import keys
 from pdp.identity.component import Identity
 from pdp.identity.options import IdentityOptions

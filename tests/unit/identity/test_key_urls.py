@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
-from pdp.core.facts import NS
 from pdp.identity.component import Identity
 from pdp.identity.fetch import HttpFetch
 from pdp.identity.keys import MAX_DOCUMENT

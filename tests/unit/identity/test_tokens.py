@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from joserfc.jwk import OKPKey
 
-from pdp.core.facts import NS
+from pdp.core.check import NS
 from pdp.core.request import Caller, NoCredential, Role
 from pdp.identity.compact import MAX_TOKEN
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from registry_bench import NOW, REVIEWED, definition
 
+from pdp.core.check import WORST_COUNT
 from pdp.core.digest import canonical
 from pdp.core.errors import RegistryFault
-from pdp.core.facts import WORST_COUNT
 from pdp.registry.manifest import Manifest, decode
 from pdp.registry.pin import Server, manifest_of
 from pdp.registry.review import Review, ToolReview

@@ -9,8 +9,9 @@ import jsonschema_rs
 import pytest
 import shipped
 
+from pdp.core.check import OK
+from pdp.core.document import document
 from pdp.core.facts import (
-    OK,
     AgentFact,
     ArgumentsFact,
     Asserted,
@@ -20,7 +21,6 @@ from pdp.core.facts import (
     ServerFact,
     SessionFact,
     SubjectFact,
-    document,
 )
 from pdp.engines.bundle import read_bundle
 

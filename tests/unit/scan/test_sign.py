@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from pdp.core.check import NS
 from pdp.core.errors import RegistryFault
-from pdp.core.facts import NS
 from pdp.registry.keys import KeySet, SignerKey, generate, read_private, read_public
 from pdp.registry.pin import Server, pin
 from pdp.registry.review import Review, ToolReview

@@ -10,7 +10,7 @@ import pytest
 from typing_extensions import override
 
 from pdp.core.errors import Unavailable
-from pdp.ports import Commit, RecordRef
+from pdp.core.stored import Commit, RecordRef
 from pdp.service.record import Recorder
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite import SqliteStore

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from pdp.core.check import OK, failed
 from pdp.core.errors import EngineFault, Overloaded
 from pdp.core.facts import (
-    OK,
     AgentFact,
     ArgumentsFact,
     Asserted,
@@ -21,10 +21,9 @@ from pdp.core.facts import (
     ServerFact,
     SessionFact,
     SubjectFact,
-    TargetFact,
-    failed,
 )
 from pdp.core.outcome import Effect
+from pdp.core.target import TargetFact
 from pdp.ports import LoadedPolicy
 from pdp.service.evaluate import MAX_ROUNDS, evaluate, settle
 

@@ -9,9 +9,9 @@ from typing import Any, NoReturn
 import pytest
 from support.world import World, running
 
+from pdp.core.check import NS
 from pdp.core.errors import Unavailable
 from pdp.core.evidence import answer
-from pdp.core.facts import NS
 from pdp.tooling.sandbox import ALICE
 from pdp.v1 import types_pb2
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from pdp.core.errors import BundleFault, Unavailable
-from pdp.ports import LoadedPolicy, RegistryChange
+from pdp.core.registered import RegistryChange
+from pdp.ports import LoadedPolicy
 from pdp.service.reload import Reloads
 from pdp.service.state import State
 

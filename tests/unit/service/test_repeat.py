@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from pdp.core.facts import OK, AgentFact, Identity, SubjectFact, failed
+from pdp.core.check import OK, failed
+from pdp.core.facts import AgentFact, Identity, SubjectFact
 from pdp.core.request import (
     Ask,
     Bearer,

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from pdp.core.facts import OK, WORST_COUNT, WORST_LABELS, AgentFact, Identity, SubjectFact, failed, missing
+from pdp.core.check import OK, WORST_COUNT, failed, missing
+from pdp.core.facts import WORST_LABELS, AgentFact, Identity, SubjectFact
 from pdp.core.request import Caller, MayAssert, Role, SessionAsk
 from pdp.sessions.memory import MemorySessions
 from pdp.sessions.options import SessionOptions

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pdp.core.errors import ConfigurationFault, Fault, InvalidRequest, Unavailable
 from pdp.core.ids import uuid7
-from pdp.ports import Artefact, CallRow, Commit, ReplyRow, SwitchRow, ValueRow
+from pdp.core.stored import Artefact, CallRow, Commit, ReplyRow, SwitchRow, ValueRow
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite import SqliteStore
 

@@ -1,0 +1,39 @@
+"""The result of one check, and the words every fact is made with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pdp.core.digest import Json
+
+WORST_COUNT = 2**53 - 1  # for counters and costs: "as many as can be"
+NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The result of one check. Only `ok` passes; `code` says why not, `message` tells a person how to fix it."""
+
+    status: str  # "ok" | "failed" | "missing"
+    code: str = ""
+    message: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return self.status == "ok"
+
+    def fact(self) -> dict[str, Json]:
+        return {"status": self.status, "code": self.code}
+
+
+OK = Check("ok")
+
+
+def failed(code: str, message: str) -> Check:
+    """A check that ran and did not pass."""
+    return Check("failed", code, message)
+
+
+def missing(code: str, message: str) -> Check:
+    """A check that had nothing to look at."""
+    return Check("missing", code, message)

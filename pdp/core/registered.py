@@ -1,0 +1,36 @@
+"""What the registry gives: a pinned tool, and a change to be recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pdp.core.digest import Json
+from pdp.core.stored import Artefact
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedTool:
+    """What the service needs of one verified manifest. `definition` is rebuilt for a model: only name, title,
+    description, inputSchema, outputSchema, annotations."""
+
+    server: str
+    name: str
+    manifest_sha256: str
+    input_schema: Mapping[str, Json]
+    definition: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryChange:
+    """One change of a tenant's loaded registry, for its record. The commit of the record also moves the
+    high-water mark `registry.<tenant>` to `serial`, so that a serial never goes back, restarts included."""
+
+    tenant: str
+    serial: int
+    digest: str
+    loaded: int  # tools that verify
+    refused: tuple[tuple[str, str], ...]  # (server/name, code)
+    problem: str = ""  # code, when the new set was refused and the last good one stays
+    marks: tuple[tuple[str, int], ...] = ()  # high-water marks to commit with the record
+    artefacts: tuple[Artefact, ...] = ()  # what `digest` covers, and the signed payloads it names; kept for replay

@@ -1,0 +1,103 @@
+"""What is committed together and found again: rows of the store as values. Times are Unix nanoseconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRef:
+    """Where a record stands: log origin, index (from 0), RFC 6962 leaf hash."""
+
+    log: str
+    index: int
+    leaf_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ValueRow:
+    """Values behind a record's commitments: erasable, keyed by subject. `data` is canonical JSON."""
+
+    record_id: str
+    tenant: str
+    subject: str  # keyed index of (issuer, subject), "" when there is none
+    path: str  # what the commitment's path says, e.g. "input" or "arguments"
+    salt: bytes
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CallRow:
+    """The erasable salt of one call, found again by a keyed HMAC index that is never logged."""
+
+    index: str
+    tenant: str
+    subject: str
+    salt: bytes
+    digest: str
+    created_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyRow:
+    """A stored answer (DESIGN section 3, repeating a request). `content` is the keyed HMAC of what was asked."""
+
+    key: str
+    content: str
+    kind: str  # "decide" | "list"
+    effect: str
+    reply: bytes  # opaque to the store; the service's own encoding
+    epochs: str  # policy digest, registry digest, switch epoch
+    valid_until_ns: int
+    created_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """A thing kept by digest for replay: a bundle, organisation data, a set index."""
+
+    digest: str
+    kind: str  # "bundle" | "registry" | "waivers" | "config"
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchRow:
+    """One kill switch. `scope` is everything | tenant | server | tool | agent | subject."""
+
+    tenant: str  # "" for every tenant (only with scope everything)
+    scope: str
+    server: str  # for scope server and tool, else ""
+    value: str  # tool name, agent id, subject id; "" for everything, tenant and server
+    engaged: bool
+    reason: str
+    by: str
+    at_ns: int
+    until_ns: int = 0  # 0 = until it is released
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One atomic write: a record and everything that must be true exactly when the record is durable."""
+
+    record_id: str  # UUIDv7; the decision id for decisions
+    kind: str
+    tenant: str
+    at_ns: int
+    record: bytes  # pdp.record/1, canonical; at most 60,000 bytes
+    values: tuple[ValueRow, ...] = ()
+    call: CallRow | None = None
+    reply: ReplyRow | None = None
+    artefacts: tuple[Artefact, ...] = ()
+    switch: SwitchRow | None = None
+    high_water: tuple[tuple[str, int], ...] = ()  # (name, value): never goes back
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecord:
+    """A record as it lies in the log."""
+
+    ref: RecordRef
+    record_id: str
+    tenant: str
+    record: bytes
