@@ -19,8 +19,8 @@ from pathlib import Path
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
+from pdp.core.check import NS
 from pdp.core.digest import Json
-from pdp.core.facts import NS
 from pdp.identity import development
 from pdp.identity.keys import DEVELOPMENT_MEMBER, DEVELOPMENT_PREFIX
 from pdp.registry.pin import Server
