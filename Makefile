@@ -56,8 +56,8 @@ differential: .venv/ready ## 20,000 made-up inputs, the same decision on both en
 rebuild-engine: .venv/ready ## build the embedded engine from its source and compare (needs cargo; minutes)
 	$(BIN)/python tests/conformance/rebuild.py
 
-bench: .venv/ready ## CPU per Decide over a bare gRPC echo, interleaved
-	$(BIN)/python -m pdp.tooling.bench.cpu
+bench: .venv/ready ## what a decision costs, as ratios within one run (a minute and a half)
+	$(BIN)/pdp bench
 
 generated: .venv/ready ## what is generated from the code: tables of the docs, the example configuration
 	$(BIN)/python docs/generate.py

@@ -7,6 +7,7 @@ import sys
 import click
 
 from pdp import __version__
+from pdp.cli.bench import bench
 from pdp.cli.config import config
 from pdp.cli.decide import decide
 from pdp.cli.demo import demo
@@ -28,7 +29,7 @@ def cli() -> None:
     """A policy decision point for the tool calls of AI agents."""
 
 
-for command in (config, decide, demo, dev, explain, health, policy, serve, switch, tools):
+for command in (bench, config, decide, demo, dev, explain, health, policy, serve, switch, tools):
     cli.add_command(command)
 
 

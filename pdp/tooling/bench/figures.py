@@ -1,0 +1,103 @@
+"""What a bench comes to: ratios with their spread, set against DESIGN section 12. Pure."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pdp.core.digest import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Median and range of the values of all rounds; `values` in the order of the rounds, never empty."""
+
+    values: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not self.values:
+            raise ValueError("values: at least one round is needed")
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.values)
+
+    @property
+    def low(self) -> float:
+        return min(self.values)
+
+    @property
+    def high(self) -> float:
+        return max(self.values)
+
+    def over(self, base: Spread) -> Spread:
+        """Round by round: each value over its own partner. Raises ValueError when the rounds do not pair."""
+        return Spread(tuple(a / b for a, b in zip(self.values, base.values, strict=True)))
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """The value below which `share` (0 to 1) of `ordered` (ascending) lies, by the nearest rank; 0.0 for none."""
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """Two marks of DESIGN section 12: what was wanted first, and what is aimed at."""
+
+    first: float
+    aim: float
+    at_most: bool = True
+
+    def holds(self, value: float, mark: float) -> bool:
+        """Whether `value` keeps `mark`."""
+        return value <= mark if self.at_most else value >= mark
+
+    def share(self, value: float) -> float:
+        """How much of what was wanted first `value` uses up: 1.0 just meets it, more does not."""
+        return value / self.first if self.at_most else self.first / value
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One line of the table. `note` says what was measured, with absolute values."""
+
+    name: str
+    what: str
+    spread: Spread
+    goal: Goal | None = None
+    note: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """`aim`, `first` or `missed`, by the median; "" for a figure without a goal."""
+        if self.goal is None:
+            return ""
+        if self.goal.holds(self.spread.median, self.goal.aim):
+            return "aim"
+        return "first" if self.goal.holds(self.spread.median, self.goal.first) else "missed"
+
+    def json(self) -> Mapping[str, Json]:
+        """The figure for machines."""
+        goal = self.goal
+        marks: Json = None if goal is None else {"first": goal.first, "aim": goal.aim, "at_most": goal.at_most}
+        return {
+            "name": self.name,
+            "what": self.what,
+            "median": round(self.spread.median, 4),
+            "low": round(self.spread.low, 4),
+            "high": round(self.spread.high, 4),
+            "rounds": [round(value, 4) for value in self.spread.values],
+            "goal": marks,
+            "verdict": self.verdict,
+            "note": self.note,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """CPU microseconds of one stage of one Decide: in the server's process, and in its workers."""
+
+    name: str
+    server_us: float
+    workers_us: float

@@ -1,0 +1,173 @@
+import base64
+import json
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from pdp.cli.main import cli
+from pdp.tooling.bench import machine, plot
+from pdp.tooling.bench.driver import Load, _Round
+from pdp.tooling.bench.figures import Figure, Goal, Spread, Stage, percentile
+from pdp.tooling.bench.measure import Pace
+from pdp.tooling.bench.report import FORMAT, Report
+from pdp.tooling.bench.rig import cpu_seconds
+from pdp.v1 import decision_pb2
+
+LESS, MORE = Goal(4.0, 2.0), Goal(0.25, 0.5, at_most=False)
+
+
+def figure(goal: Goal | None, *values: float, note: str = "") -> Figure:
+    return Figure("name", "a <figure> & more", Spread(values), goal, note)
+
+
+def test_a_spread_is_the_median_and_the_range() -> None:
+    spread = Spread((3.0, 1.0, 10.0, 2.0))
+    assert (spread.median, spread.low, spread.high) == (2.5, 1.0, 10.0)
+
+
+def test_rounds_are_divided_by_their_own_partners() -> None:
+    assert Spread((8.0, 9.0)).over(Spread((4.0, 3.0))).values == (2.0, 3.0)
+
+
+def test_rounds_that_do_not_pair_are_refused() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        Spread((8.0, 9.0)).over(Spread((4.0,)))
+
+
+def test_a_spread_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one round"):
+        Spread(())
+
+
+def test_percentiles_go_by_rank() -> None:
+    values = [float(i) for i in range(100)]
+    assert (percentile(values, 0.5), percentile(values, 0.99), percentile(values, 1.0)) == (50.0, 99.0, 99.0)
+    assert percentile([], 0.5) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("goal", "values", "verdict"),
+    [
+        (LESS, (1.0, 2.0, 9.0), "aim"),
+        (LESS, (4.0,), "first"),
+        (LESS, (4.1,), "missed"),
+        (MORE, (0.5,), "aim"),
+        (MORE, (0.25,), "first"),
+        (MORE, (0.2,), "missed"),
+        (None, (1.0,), ""),
+    ],
+)
+def test_the_median_decides_which_mark_is_kept(goal: Goal | None, values: tuple[float, ...], verdict: str) -> None:
+    assert figure(goal, *values).verdict == verdict
+
+
+def test_a_share_of_one_just_meets_the_first_mark() -> None:
+    assert (LESS.share(4.0), LESS.share(8.0), MORE.share(0.25), MORE.share(0.125)) == (1.0, 2.0, 1.0, 2.0)
+
+
+def report(*figures: Figure) -> Report:
+    return Report(machine.facts(), (0.5, 1.5), Pace(), figures, (Stage("engine", 60.04, 500.0),))
+
+
+def test_the_report_says_everything_a_reader_needs_and_nothing_that_names_the_machine() -> None:
+    made = report(figure(LESS, 2.0, 3.0, 7.0, note="a note"))
+    found = json.loads(json.dumps(made.json()))
+    assert found["format"] == FORMAT
+    assert found["load_average"] == {"start": 0.5, "end": 1.5}
+    assert found["figures"] == [
+        {
+            "name": "name",
+            "what": "a <figure> & more",
+            "median": 3.0,
+            "low": 2.0,
+            "high": 7.0,
+            "rounds": [2.0, 3.0, 7.0],
+            "goal": {"first": 4.0, "aim": 2.0, "at_most": True},
+            "verdict": "first",
+            "note": "a note",
+        }
+    ]
+    assert found["stages"] == [{"name": "engine", "server_us": 60.0, "workers_us": 500.0}]
+    assert {"cpu", "cores", "kernel", "python", "versions"} <= found["machine"].keys()
+    assert os.uname().nodename not in json.dumps(found["machine"]).split('"')
+
+
+def test_the_picture_is_well_formed_and_has_a_bar_for_each_goal() -> None:
+    made = report(figure(LESS, 1.0), figure(LESS, 100.0), figure(MORE, 0.2, 0.3), figure(None, 5.0))
+    root = ET.fromstring(plot.svg(made.figures, "a <machine> & its load"))
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    bars = [e for e in root.iter("{http://www.w3.org/2000/svg}rect") if e.get("height") == "20"]
+    widths = [float(bar.get("width", "")) for bar in bars]
+    assert len(widths) == 3
+    assert 0 < widths[0] < widths[2] < widths[1]
+    assert all(400 + width <= float(root.get("width", "")) for width in widths)
+    assert "a <machine> & its load" in "".join(root.itertext())
+
+
+def test_every_question_has_an_id_of_its_own() -> None:
+    template = decision_pb2.DecideRequest(request_id="x", call_id="kept").SerializeToString()
+    load = Load("unix:/nowhere", "token", "DecideBatch", base64.b64encode(template).decode(), 1.0, items=3)
+    batch = decision_pb2.DecideBatchRequest.FromString(_Round(load)._encoded())
+    assert {r.call_id for r in batch.requests} == {"kept"}
+    assert len({r.request_id for r in batch.requests} - {"x"}) == 3
+
+
+def test_a_long_question_fits_into_a_batch() -> None:
+    template = decision_pb2.DecideRequest(call_id="long" * 10_000).SerializeToString()
+    load = Load("unix:/nowhere", "token", "DecideBatch", base64.b64encode(template).decode(), 1.0, items=1)
+    (request,) = decision_pb2.DecideBatchRequest.FromString(_Round(load)._encoded()).requests
+    assert request.call_id == "long" * 10_000
+
+
+_BURN = "import time\nwhile time.process_time() < 0.2: pass\nprint('done', flush=True)\ninput()"
+
+
+def test_cpu_is_that_of_a_process_and_its_children() -> None:
+    assert cpu_seconds(0) == 0.0
+    before = cpu_seconds(os.getpid())
+    with subprocess.Popen(
+        [sys.executable, "-c", _BURN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"done\n"
+        own, all_of_it = cpu_seconds(child.pid), cpu_seconds(os.getpid())
+        child.kill()
+    assert own > 0.15  # the kernel counts in ticks
+    assert all_of_it - before > 0.15
+
+
+def test_a_short_run_measures_real_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--rounds", "1", "--seconds", "0.3", "--only", "closed", "--only", "batch"]
+    done = CliRunner().invoke(cli, ["bench", *arguments, "--json", "a.json", "--plot", "a.svg"])
+    assert done.exit_code == 0, done.output
+    found = {f["name"]: f for f in json.loads(Path("a.json").read_text())["figures"]}
+    assert found.keys() == {"cpu", "throughput", "open", "batch"}
+    assert all(f["median"] > 0 for f in found.values())
+    assert ET.parse("a.svg").getroot().tag.endswith("svg")
+    assert not list(Path("var").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--full", "--quick"], "give --full or --quick"),
+        (["--token-file", "a.token"], "give that too"),
+        (["--target", "unix:/run/pdp.sock"], "needs --ask"),
+        (["--target", "pdp.example:443", "--ask", "a.token"], "must begin with"),
+        (["--only", "nothing"], "nothing"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.token").write_text("token")
+    done = CliRunner().invoke(cli, ["bench", *arguments])
+    assert done.exit_code == 2
+    assert said in done.output
