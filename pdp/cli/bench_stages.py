@@ -35,12 +35,12 @@ class _Meter:
 
     async def waits(self, name: str, step: Callable[[], Awaitable[Any]]) -> Any:
         """For a step that is awaited."""
-        everything, own = cpu_seconds(os.getpid()), time.process_time()
+        others, own = cpu_seconds(os.getpid(), itself=False), time.process_time()
         made = await step()
         for _ in range(self.times - 1):
             made = await step()
         own = time.process_time() - own
-        workers = max(0.0, cpu_seconds(os.getpid()) - everything - own)
+        workers = cpu_seconds(os.getpid(), itself=False) - others
         self.stages.append(Stage(name, own / self.times * 1e6, workers / self.times * 1e6))
         return made
 

@@ -25,7 +25,7 @@ def svg(figures: Sequence[Figure], caption: str) -> str:
         ),
         "<title>Figures of the bench against their goals</title>",
         f'<rect width="{_WIDTH}" height="{height}" fill="#ffffff"/>',
-        _text(16, 26, "How much of the first goal each figure uses up (shorter is better)", weight="bold"),
+        _text(16, 26, "How much of the first goal each figure uses up (shorter is better; white mark: aim, line: range)", weight="bold"),
     ]
     for place, (figure, goal) in enumerate(shown):
         parts += _bar(figure, goal, _TOP + place * _ROW, end)
@@ -54,7 +54,7 @@ def _bar(figure: Figure, goal: Goal, top: int, end: float) -> list[str]:
     ]
     aim = _x(goal.share(goal.aim), end)
     made.append(f'<rect x="{aim - 1}" y="{top + 1}" width="3" height="26" fill="#ffffff" stroke="#222222"/>')
-    made.append(_text(_x(max(high, median), end) + 8, middle + 5, f"{figure.spread.median:.2f}", weight="bold"))
+    made.append(_text(_WIDTH - 24, middle + 5, f"{figure.spread.median:.2f}", weight="bold", anchor="end"))
     return made
 
 

@@ -113,8 +113,8 @@ class Rig:
         return Seen(**json.loads(line))
 
 
-def cpu_seconds(pid: int) -> float:
-    """User and system seconds of a process and all its living descendants; 0.0 for pid 0."""
+def cpu_seconds(pid: int, *, itself: bool = True) -> float:
+    """User and system seconds of a process (unless not `itself`) and all its living descendants; 0.0 for pid 0."""
     if not pid:
         return 0.0
     children: dict[int, list[int]] = {}
@@ -128,7 +128,7 @@ def cpu_seconds(pid: int) -> float:
             continue
         children.setdefault(int(fields[1]), []).append(int(entry.name))
         used[int(entry.name)] = (int(fields[11]) + int(fields[12])) / _TICKS
-    total, left = 0.0, [pid]
+    total, left = 0.0, [pid] if itself else children.get(pid, [])
     while left:
         current = left.pop()
         total += used.get(current, 0.0)

@@ -136,6 +136,8 @@ def test_cpu_is_that_of_a_process_and_its_children() -> None:
         assert child.stdout is not None
         assert child.stdout.readline() == b"done\n"
         own, all_of_it = cpu_seconds(child.pid), cpu_seconds(os.getpid())
+        assert cpu_seconds(child.pid, itself=False) == 0.0
+        assert cpu_seconds(os.getpid(), itself=False) >= own
         child.kill()
     assert own > 0.15  # the kernel counts in ticks
     assert all_of_it - before > 0.15
