@@ -25,7 +25,12 @@ def svg(figures: Sequence[Figure], caption: str) -> str:
         ),
         "<title>Figures of the bench against their goals</title>",
         f'<rect width="{_WIDTH}" height="{height}" fill="#ffffff"/>',
-        _text(16, 26, "How much of the first goal each figure uses up (shorter is better; white mark: aim, line: range)", weight="bold"),
+        _text(
+            16,
+            26,
+            "How much of the first goal each figure uses up (shorter is better; white mark: aim, line: range)",
+            weight="bold",
+        ),
     ]
     for place, (figure, goal) in enumerate(shown):
         parts += _bar(figure, goal, _TOP + place * _ROW, end)
