@@ -260,7 +260,8 @@ async def test_a_drain_finishes_what_was_begun_and_takes_no_more(
     await asyncio.sleep(0)
     assert not server._health._serving
     while (status := await health_or_error(connect(server.addresses[0]))) != grpc.StatusCode.UNAVAILABLE:
-        assert status == NOT_SERVING
+        # one that comes while the door closes may be cut off; none is told that all is well
+        assert status in (NOT_SERVING, grpc.StatusCode.CANCELLED)
     go.set()
     assert (await call).effect == t.EFFECT_ALLOW
     await draining
