@@ -19,7 +19,7 @@ from pdp.tooling.bench import machine, measure, peers, plot
 from pdp.tooling.bench.figures import Figure, Stage
 from pdp.tooling.bench.measure import FIGURES, Bench, Pace
 from pdp.tooling.bench.report import Report
-from pdp.tooling.bench.rig import Rig, Server
+from pdp.tooling.bench.rig import BenchFault, Rig, Server
 
 QUICK, FULL = Pace(), Pace(rounds=7, seconds=3.0, records=1_000_000)
 STAGES, PEERS = "stages", "peers"
@@ -28,6 +28,7 @@ _STAGE_TIMES = 600  # for each second of a round
 _COLOURS = {"aim": "green", "first": "yellow", "missed": "red"}
 _WORDS = {"aim": "aim reached", "first": "first met", "missed": "first missed", "": ""}
 _WIDTH = 170  # of a page that is no terminal
+_LONGEST = 70  # bytes; the kernel takes 107, and a folder, a world and a socket are still to come
 _LOCAL = ("unix:", "127.0.0.1:", "[::1]:")
 
 _File = click.Path(dir_okay=False, path_type=Path)
@@ -110,6 +111,10 @@ def _foreign(target: str, token_file: Path | None, ask: Path | None) -> Server:
 def _run(console: Console, pace: Pace, names: tuple[str, ...], foreign: Server | None) -> Report:
     began = machine.load()
     place = Path("var").absolute()
+    if len(bytes(place)) > _LONGEST:
+        raise BenchFault(
+            "bench.folder", "./var has too long a path for Unix sockets; begin in a folder nearer the root"
+        )
     place.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=place) as folder, Rig() as rig:
         if foreign is not None:

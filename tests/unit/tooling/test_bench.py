@@ -3,7 +3,9 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from pdp.tooling.bench.driver import Load, _Round
 from pdp.tooling.bench.figures import Figure, Goal, Spread, Stage, percentile
 from pdp.tooling.bench.measure import Pace
 from pdp.tooling.bench.report import FORMAT, Report
-from pdp.tooling.bench.rig import cpu_seconds
+from pdp.tooling.bench.rig import BenchFault, cpu_seconds
 from pdp.v1 import decision_pb2
 
 LESS, MORE = Goal(4.0, 2.0), Goal(0.25, 0.5, at_most=False)
@@ -143,8 +145,25 @@ def test_cpu_is_that_of_a_process_and_its_children() -> None:
     assert all_of_it - before > 0.15
 
 
-def test_a_short_run_measures_real_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder in which a socket's path fits."""
+    with tempfile.TemporaryDirectory(prefix="pdp") as folder:
+        yield Path(folder)
+
+
+def test_a_folder_too_deep_for_sockets_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = tmp_path / ("d" * 80)
+    deep.mkdir()
+    monkeypatch.chdir(deep)
+    done = CliRunner().invoke(cli, ["bench", "--only", "closed"])
+    assert isinstance(done.exception, BenchFault)
+    assert done.exception.code == "bench.folder"
+    assert not list(deep.iterdir())
+
+
+def test_a_short_run_measures_real_processes(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(short)
     arguments = ["--rounds", "1", "--seconds", "0.3", "--only", "closed", "--only", "batch"]
     done = CliRunner().invoke(cli, ["bench", *arguments, "--json", "a.json", "--plot", "a.svg"])
     assert done.exit_code == 0, done.output
