@@ -1,6 +1,8 @@
 # Two commands matter: `make demo` shows the product, `make test` checks everything.
 PYTHON ?= python3
 BIN    := .venv/bin
+# the order of the tests: the same for everybody; `make pytest SEED=random` draws another
+SEED   ?= 20261120
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # an OPA installed by .ci/run is found; one on the PATH as well
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
@@ -42,7 +44,7 @@ rego: .venv/ready ## load gate and policy tests on the embedded engine; on a rea
 	@sh rego/regal.sh
 
 pytest: .venv/ready .venv-demo/ready ## Python tests
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup -p no:cacheprovider --randomly-seed=$(SEED)
 
 docker-steps: .venv/ready ## the Dockerfile's own steps and entry point, without Docker
 	$(BIN)/python tests/docker/steps.py
