@@ -1,7 +1,7 @@
 # Two commands matter: `make demo` shows the product, `make test` checks everything.
 PYTHON ?= python3
 BIN    := .venv/bin
-# the order of the tests: the same for everybody; `make pytest SEED=random` draws another
+# the order of the tests: the same for everybody; `make pytest SEED=7` is another
 SEED   ?= 20261120
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # an OPA installed by .ci/run is found; one on the PATH as well
