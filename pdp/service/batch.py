@@ -22,7 +22,7 @@ from pdp.core.facts import Identity, SessionFact
 from pdp.core.outcome import Effect
 from pdp.core.request import Ask, Caller, Credential
 from pdp.core.stored import Commit, RecordRef, ReplyRow
-from pdp.service.decide import PIN_NS, Decide
+from pdp.service.decide import Decide
 from pdp.service.entrance import RECORDED, require_server
 from pdp.service.establish import Established
 from pdp.service.evaluate import Evaluated, settle
@@ -115,7 +115,7 @@ class Batch:
             items = await self._identified(questions, caller, snapshot, at)
             async with self._alone(items):
                 # fetching keys or waiting for a twin may have taken long: what was pinned is then history
-                if self.decide.clock.now_ns() - at > PIN_NS or self._switched(snapshot):
+                if self.decide.state.outdated(snapshot, at, self.decide.clock.now_ns()):
                     continue
                 run = _Run(caller, snapshot, at)
                 try:

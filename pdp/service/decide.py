@@ -21,8 +21,6 @@ from pdp.service.recording import Recording
 from pdp.service.repeat import Claim, Repeats
 from pdp.service.state import Snapshot, State
 
-PIN_NS = NS  # whoever throws a switch wants it obeyed within a second
-
 
 @dataclass(frozen=True, slots=True)
 class Terms:
@@ -60,7 +58,7 @@ class Decide:
             claim = self.repeats.claim(ask, caller, identity)
             async with self.repeats.alone(claim):
                 # fetching keys or waiting for a twin may have taken long: what was pinned is then history
-                if self.clock.now_ns() - at > PIN_NS or self.state.switches is not snapshot.switches:
+                if self.state.outdated(snapshot, at, self.clock.now_ns()):
                     continue
                 kept = self.repeats.kept(claim, snapshot, at)
                 if kept is not None:

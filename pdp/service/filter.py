@@ -13,7 +13,7 @@ from pdp.core.outcome import Hidden, Outcome
 from pdp.core.request import Caller, ListAsk
 from pdp.core.stored import RecordRef
 from pdp.ports import Clock
-from pdp.service.decide import PIN_NS, Terms
+from pdp.service.decide import Terms
 from pdp.service.entrance import require_server
 from pdp.service.establish import Establish
 from pdp.service.evaluate import evaluate
@@ -42,7 +42,7 @@ class Filter:
             self.kills.check(caller, at)
             identity = await self.establish.identity(ask.credential, caller, ask.server, snapshot.registry, at)
             # fetching keys may have taken long: what was pinned is then history
-            if self.clock.now_ns() - at <= PIN_NS and self.state.switches is snapshot.switches:
+            if not self.state.outdated(snapshot, at, self.clock.now_ns()):
                 break
         facts = self.establish.list(ask, caller, identity, snapshot, at)
         found = await evaluate(snapshot.policy, facts, at)

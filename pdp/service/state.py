@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from pdp.core.check import NS
 from pdp.core.digest import digest
 from pdp.core.errors import Unavailable
 from pdp.core.switches import Switch, Switches
 from pdp.ports import LoadedPolicy, RegistryView, Store
 
+PIN_NS = NS  # whoever throws a switch wants it obeyed within a second
 DRAIN_SECONDS = 5.0  # an engine that was replaced finishes what it was asked
 
 
@@ -55,6 +57,10 @@ class State:
         if self._store.switch_epoch() != self._switches.epoch:
             self._switches = _switches(self._store)
         return self._switches
+
+    def outdated(self, pinned: Snapshot, pinned_ns: int, now_ns: int) -> bool:
+        """Whether what a request pinned at `pinned_ns` is history by now: too old, or a switch was thrown since."""
+        return now_ns - pinned_ns > PIN_NS or self.switches is not pinned.switches
 
     def activate(self, policy: LoadedPolicy) -> None:
         """Swap the policy; the old engine is closed after it has finished what it was asked."""

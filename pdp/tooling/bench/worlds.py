@@ -22,7 +22,7 @@ from pdp.registry.review import Review
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite import SqliteStore
 from pdp.tooling import sandbox
-from pdp.tooling.bench.cpu import REVIEW, TOOL, Tokens
+from pdp.tooling.bench.call import REVIEW, TOOL, Tokens
 from pdp.tooling.bench.rig import Rig, Server
 
 RESOURCE = "https://mcp.acme.example/git"
