@@ -35,17 +35,21 @@ _LEVELS = {
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Parse = Callable[[bytes], Any] | None
+# refuses a request of `method` that could not be read, as the call itself would have: raises
+Door: TypeAlias = "Callable[[Context, str, InvalidRequest], Awaitable[NoReturn]]"
 
 
 class Faults(grpc.aio.ServerInterceptor):
     """Maps every fault by `status.TABLE`, and gives up calls that take longer than `max_call_seconds`.
 
-    Streams of answers have no such bound; they end with their caller or with the server.
+    Streams of answers have no such bound; they end with their caller or with the server. What is no message goes
+    to the `door`, where it is refused and recorded.
     """
 
-    def __init__(self, entropy: Entropy, max_call_seconds: float) -> None:
+    def __init__(self, entropy: Entropy, max_call_seconds: float, door: Door) -> None:
         self._entropy = entropy
         self._max_call_seconds = max_call_seconds
+        self._door = door
         self._guarded: dict[str, Handler] = {}  # by method; only known ones, so it stays small
 
     @override
@@ -84,7 +88,7 @@ class Faults(grpc.aio.ServerInterceptor):
             limit = asyncio.timeout(self._max_call_seconds)
             try:
                 async with limit:
-                    return await inner(parse(request) if parse else request, context)
+                    return await inner(await self._read(parse, request, method, context), context)
             except BaseException as error:  # noqa: BLE001 - whatever it is, the caller gets an answer and no text of it
                 await self._leave(error, method, context, expired=limit.expired())
 
@@ -93,7 +97,7 @@ class Faults(grpc.aio.ServerInterceptor):
     def _stream(self, inner: Callable[..., AsyncIterator[Any]], method: str, parse: _Parse) -> Callable[..., Any]:
         async def guarded(request: Any, context: Context) -> AsyncIterator[Any]:
             try:
-                async for answer in inner(parse(request) if parse else request, context):
+                async for answer in inner(await self._read(parse, request, method, context), context):
                     yield answer
             except GeneratorExit:
                 raise  # nobody reads any more
@@ -101,6 +105,12 @@ class Faults(grpc.aio.ServerInterceptor):
                 await self._leave(error, method, context, expired=False)
 
         return guarded
+
+    async def _read(self, parse: _Parse, request: Any, method: str, context: Context) -> Any:
+        try:
+            return parse(request) if parse else request
+        except InvalidRequest as fault:
+            await self._door(context, method, fault)
 
     async def _leave(self, error: BaseException, method: str, context: Context, *, expired: bool) -> NoReturn:
         """Abort the call. Raises AbortError, or goes on with a cancellation that is the caller's or the server's."""

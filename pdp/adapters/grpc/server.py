@@ -17,7 +17,7 @@ from pdp.adapters.grpc.health import Health
 from pdp.adapters.grpc.interceptors import Faults
 from pdp.adapters.grpc.options import ServerOptions, TlsOptions
 from pdp.adapters.grpc.people import ApprovalServicer, ConsentServicer, ExplainServicer
-from pdp.adapters.grpc.servicer import AdminServicer, AuditServicer, DecisionServicer, Services
+from pdp.adapters.grpc.servicer import AdminServicer, Admission, AuditServicer, DecisionServicer, Services
 from pdp.adapters.grpc.traces import Traces
 from pdp.core.errors import ConfigurationFault
 from pdp.ports import Entropy
@@ -62,7 +62,10 @@ class Server:
         self._health = Health(answers, SERVICES)
         traces = () if telemetry is SILENT else (Traces(telemetry),)
         self._server = grpc.aio.server(
-            interceptors=[*traces, Faults(entropy, options.max_call_seconds)],
+            interceptors=[
+                *traces,
+                Faults(entropy, options.max_call_seconds, Admission(services.entrance).unreadable),
+            ],
             options=_channel_options(options),
             maximum_concurrent_rpcs=options.max_concurrent,
         )

@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from pdp.adapters.grpc import answers, batching, operation, questions
 from pdp.adapters.grpc.peer import Context, peer_of
-from pdp.core.errors import Unsupported
+from pdp.core.errors import InvalidRequest, Unsupported
 from pdp.core.request import Caller, Role
 from pdp.service.admin import Admin
 from pdp.service.batch import Batch
@@ -48,6 +48,16 @@ class Services:
     telemetry: Telemetry = SILENT
 
 
+_ROLES = {
+    "pdp.v1.DecisionService": Role.DECIDE,
+    "pdp.v1.ExplainService": Role.EXPLAIN,
+    "pdp.v1.ApprovalService": Role.APPROVE,
+    "pdp.v1.ConsentService": Role.SUBJECT,
+    "pdp.v1.AuditService": Role.AUDIT,
+    "pdp.v1.AdminService": Role.OPERATE,
+}
+
+
 class Admission:
     """Lets calls in, and refuses those that have no body in this release."""
 
@@ -64,6 +74,16 @@ class Admission:
             raise Unsupported(
                 "service.unsupported", f"{rpc} is part of the API, but this release does not answer it."
             )
+
+    async def unreadable(self, context: Context, method: str, fault: InvalidRequest) -> NoReturn:
+        """Admit to `method` (`/service/rpc`), then say `fault`, so that bytes which are no message leave a record
+        like every other malformed request. Raises `fault`, or whatever keeps the caller out."""
+        _, service, rpc = method.split("/")
+        role = _ROLES.get(service)
+        if role is None:  # health and reflection have no door
+            raise fault
+        async with self.admit(context, role, rpc):
+            raise fault
 
 
 class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):

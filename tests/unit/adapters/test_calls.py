@@ -144,6 +144,34 @@ async def test_a_malformed_request_names_the_field_and_is_recorded(pdp: Any, as_
     assert b"gateway" in store.record_at(size).record
 
 
+UNARY = [call for call in CALLS if call[1] not in ("InspectResult", "WatchApprovals")]
+
+
+@pytest.mark.parametrize("asked", UNARY, ids=lambda asked: asked[1])
+async def test_bytes_that_are_no_message_are_refused_at_the_door_of_their_call(
+    pdp: Any, edges: Any, as_caller: Any, store: Any, asked: Any
+) -> None:
+    """Whoever may not call at all learns nothing else, and every refusal is recorded."""
+    service, method, role = asked
+    call = pdp.channel.unary_unary(f"/pdp.v1.{service.capitalize()}Service/{method}")
+    mine, others = frozenset({role}), frozenset(Role) - {role}
+    for name, roles in (("mine", mine), ("others", others)):
+        edges.callers.known[name] = edges.callers.known["all"].__class__(name, "acme", roles, frozenset({"*"}))
+    size = store.size()
+    found = [(await raised(call(b"\xff\xff", metadata=m)))[:2] for m in ((), as_caller("others"), as_caller("mine"))]
+    assert found == [
+        (grpc.StatusCode.UNAUTHENTICATED, "caller.unauthenticated"),
+        (grpc.StatusCode.PERMISSION_DENIED, "caller.role"),
+        (grpc.StatusCode.INVALID_ARGUMENT, "request.malformed"),
+    ]
+    left = [json.loads(store.record_at(i).record) for i in range(size, store.size())]
+    assert [(r["kind"], r["caller"], r["rpc"], r["code"]) for r in left] == [
+        ("refusal", "", method, "caller.unauthenticated"),
+        ("refusal", "others", method, "caller.role"),
+        ("refusal", "mine", method, "request.malformed"),
+    ]
+
+
 @pytest.mark.parametrize("arguments", [b"[]", b'{"a":1,"a":2}', b"{", b'{"n":99999999999999999999}'])
 async def test_arguments_that_are_no_strict_object(pdp: Any, as_caller: Any, arguments: Any) -> None:
     target = t.Target(tool=t.ToolTarget(server="git", name="git_status", arguments_json=arguments))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 import grpc.aio
@@ -25,9 +25,13 @@ class Entropy:
         return b"0" * count
 
 
+async def never(_context: object, _method: str, fault: Exception) -> NoReturn:
+    raise AssertionError("every request can be read") from fault
+
+
 @asynccontextmanager
 async def serving(watch: Watch, do: Callable[..., Awaitable[bytes]]) -> AsyncIterator[grpc.aio.Channel]:
-    server = grpc.aio.server(interceptors=[Traces(watch.telemetry), Faults(Entropy(), 0.3)])
+    server = grpc.aio.server(interceptors=[Traces(watch.telemetry), Faults(Entropy(), 0.3, never)])
     handler = grpc.unary_unary_rpc_method_handler(do, request_deserializer=bytes, response_serializer=bytes)
     service, method = NAME.split("/")
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, {method: handler})])
