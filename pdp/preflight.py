@@ -18,6 +18,7 @@ from pdp.adapters.grpc.server import credentials
 from pdp.core.errors import ConfigurationFault, Fault
 from pdp.engines import gate
 from pdp.engines.bundle import read_bundle, shipped_rego
+from pdp.engines.opa_boot import check
 from pdp.engines.regorus_binding import version
 from pdp.identity.component import Identity
 from pdp.registry.load import SignedRegistry
@@ -91,8 +92,8 @@ def _engine(settings: Settings) -> None:
     opa = settings.policy.opa
     if opa is None:
         version()
-    elif opa.binary is not None and not os.access(opa.binary, os.X_OK):
-        raise ConfigurationFault("engine.binary", "policy.opa.binary: is no program that can be run.")
+    elif opa.binary is not None:
+        check(opa.binary)
     elif opa.ca_file is not None and not opa.ca_file.is_file():
         raise ConfigurationFault("config.invalid", "policy.opa.ca_file: cannot be read.")
 

@@ -95,12 +95,18 @@ def _own_words(error: BaseException) -> str:
 
 
 def _intact(distribution: metadata.Distribution) -> bool:
-    """Whether the module that would be imported consists of the distribution's files, byte for byte."""
+    """Whether the module that would be imported consists of the distribution's files, byte for byte, and of no other:
+    Python prefers an extension module made for one version to the one for all, wherever that came from."""
     spec = importlib.util.find_spec("regorus")
-    files = [file for file in distribution.files or () if file.parts[0] == "regorus" and file.hash is not None]
-    if spec is None or spec.origin not in [str(file.locate()) for file in files]:
+    hashes = {
+        Path(str(file.locate())): file.hash.value
+        for file in distribution.files or ()
+        if file.parts[0] == "regorus" and file.hash is not None
+    }
+    if spec is None or spec.origin is None or Path(spec.origin) not in hashes:
         return False
-    return all(_digest(Path(str(file.locate()))) == file.hash.value for file in files if file.hash)
+    there = {path for path in Path(spec.origin).parent.rglob("*") if path.suffix != ".pyc" and not path.is_dir()}
+    return there == set(hashes) and all(_digest(path) == wanted for path, wanted in hashes.items())
 
 
 def _digest(path: Path) -> str:

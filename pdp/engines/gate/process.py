@@ -1,4 +1,8 @@
-"""The load gate as others call it: each job in a process that can be killed."""
+"""The load gate as others call it: each job in a process that can be killed.
+
+Policy is read and tried by the embedded engine, whichever engine answers later, so each job raises
+ConfigurationFault (`engine.distribution`) where another distribution owns its module.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from pdp.core.errors import EngineFault
 from pdp.core.policy import Bundle
 from pdp.engines.bundle import shipped_rego
 from pdp.engines.gate.report import ERROR, ElementCoverage, FileCoverage, Finding, Report, TestReport, TestResult
+from pdp.engines.regorus_binding import version
 from pdp.ports import FiredElement
 
 TIME_LIMIT = 30.0  # seconds
@@ -86,6 +91,7 @@ def _coverage(file: Mapping[str, Any]) -> FileCoverage:
 
 
 def _run(bundle: Bundle, job: Mapping[str, Json], time_limit: float) -> dict[str, Any] | Finding:
+    version()
     text = json.dumps({**job, "bundle": json.loads(bundle.to_bytes())})
     command = [sys.executable, "-I", "-c", _START, json.dumps(sys.path)]
     try:

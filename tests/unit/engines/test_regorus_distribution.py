@@ -5,13 +5,14 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from importlib import metadata, util
+from importlib import machinery, metadata, util
 from pathlib import Path
 
 import pytest
 
 from pdp.core.errors import ConfigurationFault
-from pdp.engines import regorus_binding
+from pdp.engines import gate, regorus_binding
+from pdp.engines.bundle import read_bundle, shipped_rego
 from pdp.engines.regorus_binding import DISTRIBUTION, version
 
 
@@ -55,8 +56,8 @@ def test_a_module_of_that_name_that_comes_first(tmp_path: Path, monkeypatch: pyt
     assert "not as gordon-to-regorus installed it" in done.stderr
 
 
-def test_a_file_that_was_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a rival of any name does: the same files, installed over ours."""
+def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The distribution once more, where it comes first: the folder of its module."""
     found = metadata.distribution(DISTRIBUTION)
     [info] = {Path(str(f.locate())).parent for f in found.files or () if f.name == "RECORD"}
     for folder in (info, info.parent / "regorus"):
@@ -64,8 +65,33 @@ def test_a_file_that_was_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "regorus", raising=False)
     assert version()
-    with (tmp_path / "regorus" / "__init__.py").open("a") as file:
+    return tmp_path / "regorus"
+
+
+def test_a_file_that_was_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a rival of any name does: the same files, installed over ours."""
+    module = copied(tmp_path, monkeypatch)
+    with (module / "__init__.py").open("a") as file:
         file.write("# changed\n")
     assert "not as gordon-to-regorus installed it" in refused()
-    shutil.rmtree(tmp_path / "regorus")
+    shutil.rmtree(module)
     assert refused()
+
+
+@pytest.mark.parametrize("suffix", machinery.EXTENSION_SUFFIXES)
+def test_an_extension_module_beside_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+    """A rival's wheel for one version of Python writes another file than ours, and that one is imported."""
+    module = copied(tmp_path, monkeypatch)
+    (module / f"regorus{suffix}").write_bytes(b"another engine")
+    assert "not as gordon-to-regorus installed it" in refused()
+
+
+def test_no_policy_is_even_read_by_a_rival(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever engine answers: the gate parses with this one, and runs the packs' tests on it."""
+    bundle = read_bundle(shipped_rego(), None)
+    distribution(tmp_path, "celine-regorus")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for job in (gate.check, gate.run_tests, lambda b: gate.fired(b, b"{}", ())):
+        with pytest.raises(ConfigurationFault) as caught:
+            job(bundle)
+        assert caught.value.code == "engine.distribution"
