@@ -6,19 +6,24 @@ pinned must be what a gateway will present.
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx2
 import mcp_types
-from mcp import MCPError, StdioServerParameters
+from mcp import StdioServerParameters
+from mcp.client._transport import TransportStreams
 from mcp.client.client import Client
 from mcp.client.stdio import stdio_client
-from pydantic import BaseModel, Field, ValidationError
+from mcp.client.streamable_http import streamable_http_client
+from pydantic import BaseModel, Field
+from typing_extensions import override
 
 from pdp import __version__
 from pdp.core.digest import Json, canonical
@@ -28,6 +33,10 @@ from pdp.registry.manifest import MAX_BYTES, MAX_DEPTH, without_meta
 
 MAX_PAGES = 1_000
 MAX_TOOLS = 10_000
+MAX_ANSWERS = 16 * 1024 * 1024  # bytes of all answers to one reading
+
+# the SDK logs what a server sent, which is not ours to print either
+logging.getLogger("mcp").addHandler(logging.NullHandler())
 
 
 class _Page(BaseModel):
@@ -69,13 +78,51 @@ async def read_tools(
         raise RegistryFault(
             "pin.unreachable", f"The server did not answer within {timeout_seconds:g} s; start it, or give it longer."
         ) from None
-    except (OSError, MCPError, ValidationError, ValueError, ExceptionGroup) as error:
+    except RegistryFault:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever the SDK makes of a hostile server, it is that server's fault
         raise RegistryFault(
             "pin.unreachable",
-            "The server's tools could not be listed; check the command or the URL, and that it speaks MCP.",
+            "The server's tools could not be listed; check the command or the URL, and that it speaks MCP "
+            f"(answers plain, of {MAX_ANSWERS >> 20} MiB at most).",
             detail=repr(error),
         ) from None
     return _checked(listed)
+
+
+class _Bounded(httpx2.AsyncByteStream):
+    """An answer's body, up to what is left of the reading's `MAX_ANSWERS`."""
+
+    def __init__(self, body: httpx2.AsyncByteStream, answers: _Answers) -> None:
+        self._body, self._answers = body, answers
+
+    @override
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._body:
+            self._answers.take(len(chunk))
+            yield chunk
+
+    @override
+    async def aclose(self) -> None:
+        await self._body.aclose()
+
+
+@dataclass(slots=True)
+class _Answers:
+    """What a server may still send. The SDK reads a whole answer into memory, however long it is."""
+
+    left: int = MAX_ANSWERS
+
+    def take(self, count: int) -> None:
+        self.left -= count
+        if self.left < 0:
+            raise httpx2.ReadError("too long an answer")
+
+    async def bound(self, response: httpx2.Response) -> None:
+        """Compressed bodies are refused: their size is not known before they are unpacked."""
+        if "content-encoding" in response.headers or not isinstance(response.stream, httpx2.AsyncByteStream):
+            raise httpx2.DecodingError("a compressed answer")
+        response.stream = _Bounded(response.stream, self)
 
 
 async def _list(server: StdioServer | HttpServer, *, legacy: bool) -> list[Any]:
@@ -101,7 +148,7 @@ def _client(server: StdioServer | HttpServer, stack: AsyncExitStack, *, legacy: 
     info = mcp_types.Implementation(name="pdp", version=__version__)
     mode = "legacy" if legacy else "auto"
     if isinstance(server, HttpServer):
-        return Client(server.url, cache=None, client_info=info, mode=mode)
+        return Client(_http(server.url), cache=None, client_info=info, mode=mode)
     parameters = StdioServerParameters(
         command=server.command, args=list(server.args), env=dict(server.env) or None, cwd=server.cwd
     )
@@ -110,8 +157,21 @@ def _client(server: StdioServer | HttpServer, stack: AsyncExitStack, *, legacy: 
     return Client(stdio_client(parameters, errlog=quiet), cache=None, client_info=info, mode=mode)
 
 
+@asynccontextmanager
+async def _http(url: str) -> AsyncGenerator[TransportStreams]:
+    """The SDK's transport, which follows no redirect to another host, over a client that is bounded."""
+    headers, hooks = {"accept-encoding": "identity"}, {"response": [_Answers().bound]}
+    async with (
+        httpx2.AsyncClient(headers=headers, timeout=None, event_hooks=hooks) as client,
+        streamable_http_client(url, http_client=client) as streams,
+    ):
+        yield streams
+
+
 def _checked(listed: list[Any]) -> tuple[dict[str, Json], ...]:
     """What has no strict JSON form cannot be pinned: nobody could present it again."""
+    if len(listed) > MAX_TOOLS:
+        raise RegistryFault("pin.malformed", f"The server lists more than {MAX_TOOLS} tools; have it list fewer.")
     found: dict[str, dict[str, Json]] = {}
     for index, tool in enumerate(listed):
         where = f"tools[{index}]"

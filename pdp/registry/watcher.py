@@ -96,10 +96,14 @@ class Watcher:
         return tuple(await asyncio.gather(*map(self._look, self.plan.servers)))
 
     async def run(self, told: Callable[[tuple[Look, ...]], None], wait: Callable[[float], Awaitable[None]]) -> None:
-        """Look until cancelled."""
-        while True:
-            told(await self.round())
-            await wait(self.plan.interval_seconds)
+        """Look until cancelled, at each server by itself: one that hangs keeps no other's sightings waiting."""
+
+        async def keep_looking(server: WatchedServer) -> None:
+            while True:
+                told((await self._look(server),))
+                await wait(self.plan.interval_seconds)
+
+        await asyncio.gather(*map(keep_looking, self.plan.servers))
 
     async def _look(self, server: WatchedServer) -> Look:
         began = self.now_ns()  # what was listed is at least as new as this

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import os
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from registry_bench import Bench
 
 from pdp.core.digest import canonical
 from pdp.core.errors import RegistryFault
-from pdp.registry.live import HttpServer, StdioServer, read_tools
+from pdp.registry.live import MAX_ANSWERS, HttpServer, StdioServer, read_tools
 
 GIT_SERVER = Path(__file__).parents[3] / ".venv-demo" / "bin" / "mcp-server-git"
 
@@ -113,6 +114,63 @@ def test_lists_that_cannot_be_pinned(listing: Any, says: str) -> None:
     assert fault.value.code == "pin.malformed"
 
 
+@contextlib.contextmanager
+def answering(head: bytes, body: Callable[[], Iterator[bytes]]) -> Iterator[tuple[HttpServer, list[int]]]:
+    """An endpoint that answers each request with this, and counts what it got rid of."""
+    sent = [0]
+
+    def answer(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            connection.recv(65_536)
+            connection.sendall(b"HTTP/1.1 " + head + b"\r\ncontent-type: application/json\r\n\r\n")
+            for part in body():
+                connection.sendall(part)
+                sent[0] += len(part)
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=answer, args=(listener.accept()[0],), daemon=True).start()
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=accept, daemon=True)
+    thread.start()
+    try:
+        yield HttpServer(f"http://127.0.0.1:{listener.getsockname()[1]}/mcp"), sent
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join(10)
+
+
+def chunks() -> Iterator[bytes]:
+    """A gibibyte, a mebibyte at a time."""
+    yield from (b"100000\r\n" + b"x" * 0x100000 + b"\r\n" for _ in range(1024))
+
+
+def test_an_answer_without_end_is_not_kept() -> None:
+    with answering(b"200 OK\r\ntransfer-encoding: chunked", chunks) as (server, sent):
+        with pytest.raises(RegistryFault) as fault:
+            read(server)
+        assert fault.value.code == "pin.unreachable"
+        assert sent[0] < 4 * MAX_ANSWERS
+
+
+def test_a_compressed_answer_is_not_unpacked() -> None:
+    packed = gzip.compress(b"x" * 10_000)
+    head = b"200 OK\r\ncontent-encoding: gzip\r\ncontent-length: %d" % len(packed)
+    with answering(head, lambda: iter([packed])) as (server, _), pytest.raises(RegistryFault) as fault:
+        read(server)
+    assert "a compressed answer" in (fault.value.detail or "")
+
+
+def test_another_host_is_not_asked_instead() -> None:
+    with serving(paged) as elsewhere:
+        head = f"307 Temporary Redirect\r\nlocation: {elsewhere.url}\r\ncontent-length: 0".encode()
+        with answering(head, lambda: iter([])) as (server, _), pytest.raises(RegistryFault):
+            read(server)
+
+
 @pytest.mark.parametrize(
     "server",
     [
@@ -126,6 +184,12 @@ def test_servers_that_are_none(server: StdioServer | HttpServer) -> None:
     with pytest.raises(RegistryFault) as fault:
         read(server, timeout_seconds=20)
     assert fault.value.code == "pin.unreachable"
+
+
+def test_more_tools_than_anybody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pdp.registry.live.MAX_TOOLS", 5)
+    with serving(paged) as server, pytest.raises(RegistryFault, match="more than 5 tools"):
+        read(server)
 
 
 def test_a_silent_server_does_not_hang_us() -> None:

@@ -369,6 +369,22 @@ def test_it_looks_again_after_each_interval(post: Post, plan: Path) -> None:
     assert (waited, said) == ([60, 60], ["watch.write", "watch.write"])
 
 
+def test_a_server_that_hangs_keeps_no_other_waiting(tmp_path: Path, post: Post) -> None:
+    hanging = {"id": "hangs", "command": [sys.executable, "-c", "import sys; sys.stdin.read()"]}
+    absent = {"id": "away", "command": ["/nonexistent/server"]}
+    plan = WatchPlan.model_validate({"tenant": "acme", "servers": [hanging, absent], "timeout_seconds": 60})
+    watcher = Watcher(plan, post.folder, read_private(post.secret), lambda: NOW)
+    said: list[str] = []
+
+    async def wait(_seconds: float) -> None:
+        if len(said) == 3:
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(watcher.run(lambda looks: said.extend(look.server for look in looks), wait))
+    assert said == ["away"] * 3
+
+
 @pytest.mark.parametrize(
     ("text", "where"),
     [
