@@ -1,5 +1,5 @@
 """Who asks, and for whom: callers, subjects, actor chain, agent (DESIGN section 3, "Who may ask").
 
 `component.Identity` is the whole of it: its `callers` and `subjects` implement the ports of the same names. Signing
-keys are cached, results of verification never are: every attempt is verified again.
+keys are cached, and which key has verified which token's signature; whether a token holds is asked on every call.
 """

@@ -1,4 +1,4 @@
-"""Where an issuer's keys come from, and how long they serve. Keys are cached; results of verification never are."""
+"""Where an issuer's keys come from, and how long they serve."""
 
 from __future__ import annotations
 

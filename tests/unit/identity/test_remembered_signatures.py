@@ -1,0 +1,57 @@
+"""What is remembered of a token that was seen before must not outlive its key, nor any other reason to refuse it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from joserfc.jwk import JWKRegistry
+
+NOW = 1_800_000_000
+
+
+async def test_another_key_of_the_same_name_ends_a_token_that_was_seen(world: Any) -> None:
+    token = world.token()
+    assert await world.code(token) == ""
+    impostor = replace(world.signer, key=JWKRegistry.generate_key("OKP", "Ed25519"))
+    world.publish(impostor.jwk())
+    assert await world.code(token, at=NOW + 1) == "subject.signature"
+    assert await world.code(impostor.token(world.claims()), at=NOW + 1) == ""
+
+
+async def test_a_key_set_read_anew_verifies_anew(world: Any, signers: Any) -> None:
+    token = world.token()
+    assert await world.code(token) == ""
+    world.publish(world.signer.jwk(), signers["RS256"].jwk())
+    assert await world.code(token, at=NOW + 1) == ""
+
+
+async def test_a_key_that_may_no_longer_be_used_so_ends_a_token_that_was_seen(world: Any) -> None:
+    token = world.token()
+    assert await world.code(token) == ""
+    world.publish(world.signer.jwk(use="enc"))
+    assert await world.code(token, at=NOW + 1) == "subject.key_unknown"
+
+
+async def test_a_bad_signature_is_not_remembered_as_good(world: Any) -> None:
+    head, claims, _ = world.token().split(".")
+    _, _, other = world.token(jti="t-2").split(".")
+    for _ in range(2):
+        assert await world.code(f"{head}.{claims}.{other}") == "subject.signature"
+    assert await world.code(world.token()) == ""
+    assert await world.code(f"{head}.{claims}.{other}") == "subject.signature"
+
+
+@pytest.mark.parametrize("scopes", [0, 600])  # short enough to be remembered, and too long
+async def test_a_token_says_the_same_every_time(world: Any, scopes: int) -> None:
+    token = world.token(scope=" ".join(f"repo:{i:04}" for i in range(scopes)))
+    first, second = await world.identify(token), await world.identify(token)
+    assert first.subject.check.ok
+    assert first == second
+    assert len(first.subject.scopes) == scopes
+    assert await world.code(token, at=NOW + 630) == "subject.expired"
+
+
+async def test_what_is_no_text_is_malformed(world: Any) -> None:
+    assert await world.code(f"{world.token()}\ud800") == "subject.malformed"
