@@ -94,10 +94,11 @@ class OpaClient(AsyncOpaClient):  # type: ignore[misc]  # untyped, see above
     @override
     async def _init_session(self) -> None:
         place = self._place
+        limit = self._connections + 1  # one is left to look whether OPA lives, however many questions are asked
         if place.socket is not None:
-            connector: aiohttp.BaseConnector = aiohttp.UnixConnector(str(place.socket), limit=self._connections)
+            connector: aiohttp.BaseConnector = aiohttp.UnixConnector(str(place.socket), limit=limit)
         else:
-            connector = aiohttp.TCPConnector(ssl=place.tls or True, limit=self._connections)
+            connector = aiohttp.TCPConnector(ssl=place.tls or True, limit=limit)
         self._session = aiohttp.ClientSession(
             headers={**self.headers, "Accept-Encoding": "identity"},
             connector=connector,

@@ -51,7 +51,7 @@ class OpaHost:
         if version.startswith("0."):
             await link.close()
             raise ConfigurationFault("engine.version", "policy.opa: OPA 1.0 or newer is needed.")
-        engine = OpaEngine(bundle.digest, name, version, link, self._options.deadline_ms)
+        engine = OpaEngine(bundle.digest, name, version, link, self._options)
         self._engines = [e for e in self._engines if not e.closed]
         self._engines.append(engine)
         return engine

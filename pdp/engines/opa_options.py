@@ -30,7 +30,12 @@ class OpaOptions(BaseModel):
     ca_file: Path | None = Field(
         None, description="With an https url: PEM of the authority that OPA's name rests on."
     )
-    deadline_ms: int = Field(250, ge=1, le=60_000, description="For one answer, all waiting included.")
+    deadline_ms: int = Field(
+        250,
+        ge=1,
+        le=60_000,
+        description="For one answer, all waiting included; lists of over 100 tools have up to six times it.",
+    )
     connections: int = Field(32, ge=1, le=1024, description="Questions that OPA is asked at once; others wait.")
 
     @model_validator(mode="after")

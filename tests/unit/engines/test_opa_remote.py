@@ -25,12 +25,14 @@ from support.opa import opa_or_skip
 from support.surroundings import SeededEntropy
 
 from pdp.core.decide import Question
+from pdp.core.digest import sha256_hex
 from pdp.core.errors import ConfigurationFault, EngineFault
 from pdp.core.policy import Bundle
 from pdp.engines import opa_client
 from pdp.engines.opa import OpaEngine
 from pdp.engines.opa_bundle import ROOTS, archive, pack
 from pdp.engines.opa_host import OpaHost
+from pdp.engines.opa_link import introduce
 from pdp.engines.opa_options import OpaOptions
 
 Rego = Callable[..., Bundle]
@@ -269,7 +271,13 @@ async def test_an_answer_that_drips_is_late(load: Load, liar: Any, rego: Rego, a
     assert caught.value.code == "policy.timeout"
 
 
-async def test_waiting_for_a_connection_counts(load: Load, liar: Any, rego: Rego, ask: Ask) -> None:
+async def codes(engine: OpaEngine, *asked: Question) -> list[str]:
+    """What each of them comes to when all are asked at once."""
+    answers = await asyncio.gather(*map(engine.evaluate, asked), return_exceptions=True)
+    return [getattr(answer, "code", "answered") for answer in answers]
+
+
+async def test_waiting_for_a_connection_counts_and_blames_nobody(load: Load, liar: Any, rego: Rego, ask: Ask) -> None:
     free = asyncio.Event()
 
     async def slow(request: web.Request) -> web.StreamResponse:
@@ -278,11 +286,92 @@ async def test_waiting_for_a_connection_counts(load: Load, liar: Any, rego: Rego
 
     engine = await load(liar.url, rego(ECHO), deadline_ms=200, connections=1)
     liar.say = slow
-    asked = await asyncio.gather(*(engine.evaluate(ask(n=n)) for n in range(3)), return_exceptions=True)
-    assert [getattr(a, "code", None) for a in asked] == ["policy.timeout"] * 3
+    found = await codes(engine, *(ask(n=n) for n in range(3)))
+    assert found == ["policy.timeout", "policy.unavailable", "policy.unavailable"]
     free.set()
     liar.say = liar.honest
     assert await engine.evaluate(ask(n=1)) == b'{"n":1}'
+
+
+async def test_a_slow_question_is_blamed_where_others_are_answered(
+    load: Load, liar: Any, rego: Rego, ask: Ask
+) -> None:
+    never = asyncio.Event()
+
+    async def one_is_slow(request: web.Request) -> web.StreamResponse:
+        if b'"slow"' in await request.read():
+            await never.wait()
+        return await liar.honest(request)
+
+    engine = await load(liar.url, rego(ECHO), deadline_ms=300)
+    liar.say = one_is_slow
+    found = await codes(engine, *(ask(n="slow") for _ in range(3)), *(ask(n="quick") for _ in range(3)))
+    assert found == ["policy.timeout"] * 3 + ["answered"] * 3
+    never.set()
+
+
+async def test_an_opa_that_answers_nobody_blames_one_at_most(load: Load, liar: Any, rego: Rego, ask: Ask) -> None:
+    """Else a pause of OPA would use up the quota of every caller, and a minute would pass until they may ask."""
+    never = asyncio.Event()
+
+    async def hang(_request: web.Request) -> web.StreamResponse:
+        await never.wait()
+        return web.Response()
+
+    engine = await load(liar.url, rego(ECHO), deadline_ms=200)
+    liar.say = hang
+    found = await codes(engine, *(ask(n=n) for n in range(20)))
+    assert sorted(found) == ["policy.timeout"] + ["policy.unavailable"] * 19
+    never.set()
+
+
+async def test_connections_that_break_together_blame_one_at_most(load: Load, liar: Any, rego: Rego, ask: Ask) -> None:
+    waiting: list[web.Request] = []
+
+    async def hang_up(request: web.Request) -> web.StreamResponse:
+        waiting.append(request)
+        while len(waiting) < 5:  # noqa: ASYNC110 - until all are there
+            await asyncio.sleep(0.01)
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    engine = await load(liar.url, rego(ECHO))
+    liar.say = hang_up
+    found = await codes(engine, *(ask(n=n) for n in range(5)))
+    assert sorted(found) == ["policy.crashed"] + ["policy.unavailable"] * 4
+
+
+async def test_a_long_list_has_more_time(load: Load, liar: Any, rego: Rego) -> None:
+    async def slow(request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(0.4)
+        return await liar.honest(request)
+
+    def asked(tools: int) -> Question:
+        return Question(b"{}", sha256_hex(b"{}"), "list", frozenset(f"tool:{n}" for n in range(tools)))
+
+    engine = await load(liar.url, rego(ECHO), deadline_ms=250)
+    liar.say = slow
+    assert await codes(engine, asked(100)) == ["policy.timeout"]
+    assert await engine.evaluate(asked(600)) == b'{"n":1}'  # up to 1.5 s
+
+
+async def test_whether_opa_lives_can_be_seen_however_many_ask(load: Load, liar: Any, rego: Rego, ask: Ask) -> None:
+    """Else an OPA of ours that is merely busy would be taken for one that hangs, and killed."""
+    free, there = asyncio.Event(), asyncio.Event()
+
+    async def slow(request: web.Request) -> web.StreamResponse:
+        there.set()
+        await free.wait()
+        return await liar.honest(request)
+
+    engine = await load(liar.url, rego(ECHO), connections=1)
+    liar.say = slow
+    asked = asyncio.gather(*(engine.evaluate(ask(n=n)) for n in range(3)))
+    await there.wait()
+    assert await introduce(engine._link.client(), liar.digest, 20) == ("ours", "1.22.0")
+    free.set()
+    assert await asked == [b'{"n":1}'] * 3
 
 
 async def test_a_connection_that_breaks_is_a_fault(load: Load, liar: Any, rego: Rego, ask: Ask) -> None:
