@@ -45,6 +45,10 @@ class Unavailable(Fault):
     """Something the answer depends on is away, above all the durable record: no answer leaves."""
 
 
+class Conflict(Unavailable):
+    """Somebody else's commit came first, so what was decided no longer holds: read again and decide again."""
+
+
 class Unsupported(Fault):
     """The call is part of the API but has no body in this release."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pdp.core.approvals.steps import Step
+
 
 @dataclass(frozen=True, slots=True)
 class RecordRef:
@@ -91,6 +93,7 @@ class Commit:
     artefacts: tuple[Artefact, ...] = ()
     switch: SwitchRow | None = None
     high_water: tuple[tuple[str, int], ...] = ()  # (name, value): never goes back
+    steps: tuple[Step, ...] = ()  # carried out with the record, or the entry is refused with Conflict
 
 
 @dataclass(frozen=True, slots=True)

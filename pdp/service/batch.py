@@ -206,7 +206,8 @@ class Batch:
         policy, source = run.snapshot.policy, self.decide.evidence
         if each.guess:  # nobody is asked for what may not be wanted
             source = Standing(source)
-        return await settle(policy, each.call.facts, run.at_ns, source=source, supported=supported)
+        facts, asked = each.call.facts, each.call.asked
+        return await settle(policy, facts, run.at_ns, asked=asked, source=source, supported=supported)
 
     async def _checked(self, run: _Run, each: _Open, found: Evaluated | BaseException) -> tuple[_Open, Evaluated]:
         """The evaluation, if it rests on what has come about by now; else another one."""

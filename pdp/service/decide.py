@@ -74,7 +74,9 @@ class Decide:
         call = self.establish.call(ask, caller, identity, snapshot, at_ns)
         try:
             supported = frozenset(ask.supported_obligations)
-            found = await settle(snapshot.policy, call.facts, at_ns, source=self.evidence, supported=supported)
+            found = await settle(
+                snapshot.policy, call.facts, at_ns, asked=call.asked, source=self.evidence, supported=supported
+            )
             self.kills.note(caller, found.outcome, at_ns)
             if self.state.switches is not snapshot.switches:
                 return None

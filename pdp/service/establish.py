@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from pdp.core.approvals.asked import Asked
+from pdp.core.approvals.rows import Account, Call
 from pdp.core.check import OK, Check, failed
 from pdp.core.digest import Json, canonical, commitment, digest, keyed_index
 from pdp.core.errors import InvalidRequest
@@ -29,6 +31,7 @@ class Established:
     arguments_commitment: str
     call: CallRow | None  # to be stored with the record; None when it is stored already or there is none
     subject_index: str
+    asked: Asked | None = None  # for whom answers requirements; None for a call that has no digest
 
 
 class Establish:
@@ -196,7 +199,17 @@ class Establish:
             row = replace(row, digest=call_digest)
             self._fresh[index] = row
         facts = replace(facts, call_digest=call_digest)
-        return Established(facts, row.salt, raw, committed, None if known else row, subject)
+        asked = Asked(
+            tenant=caller.tenant,
+            call=_bound(facts, ask, caller),
+            index=index,
+            subject_index=subject,
+            arguments=raw,
+            facts=facts,
+            repeated=known,
+            observation=ask.observation,
+        )
+        return Established(facts, row.salt, raw, committed, None if known else row, subject, asked)
 
     def _call_row(self, index: str, tenant: str, subject: str, at_ns: int) -> tuple[CallRow, bool]:
         fresh = self._fresh.get(index)
@@ -206,6 +219,22 @@ class Establish:
         if stored is not None:
             return stored, True
         return CallRow(index, tenant, subject, self._entropy.bytes(SALT_BYTES), "", at_ns), False
+
+
+def _bound(facts: Facts, ask: Ask, caller: Caller) -> Call:
+    """What the digest binds, for people to see. Only for a call whose every check passed."""
+    subject, target = facts.identity.subject, facts.targets[0]
+    return Call(
+        digest=facts.call_digest,
+        subject=Account(subject.issuer or "", subject.id or ""),
+        actors=tuple(Account(actor.issuer or "", actor.id) for actor in facts.identity.actors),
+        agent=facts.identity.agent.id or "",
+        caller=caller.name,
+        session=ask.session.id,
+        server=target.server,
+        tool=target.name,
+        manifest_sha256=target.manifest_sha256 or "",
+    )
 
 
 def _caller(caller: Caller) -> CallerFact:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from pdp.core.approvals.asked import Asked, Held
 from pdp.core.decide import conclude, question
 from pdp.core.digest import Json
 from pdp.core.errors import EngineFault, Unavailable
@@ -24,7 +25,12 @@ class Evaluated:
 
     outcome: Outcome
     document: bytes
-    evidence: tuple[Evidence, ...]
+    held: tuple[Held, ...] = ()
+
+    @property
+    def evidence(self) -> tuple[Evidence, ...]:
+        """The elements alone."""
+        return tuple(held.element for held in self.held)
 
 
 async def evaluate(
@@ -32,11 +38,12 @@ async def evaluate(
     facts: Facts,
     at_ns: int,
     *,
-    evidence: tuple[Evidence, ...] = (),
+    held: tuple[Held, ...] = (),
     supported: frozenset[str] = frozenset(),
 ) -> Evaluated:
     """Ask the engine once. An engine that fails, in whatever way, denies."""
     document = b""
+    evidence = tuple(each.element for each in held)
     try:
         asked = question(facts, evidence, at_ns, revision=policy.revision, packs=policy.packs, valid=policy.valid)
         document = asked.document
@@ -45,36 +52,43 @@ async def evaluate(
         outcome = denied(fault.code, "The policy could not be evaluated; the operator's log says why.")
         # the alarm: whatever reaches this is a fault of the policy or of ours, never of the caller
         log.error("%s: bundle %s: %s %s", fault.code, policy.digest[:12], fault.message, fault.detail)
-    return Evaluated(outcome, document, evidence)
+    return Evaluated(outcome, document, held)
 
 
 async def settle(
-    policy: LoadedPolicy, facts: Facts, at_ns: int, *, source: EvidenceSource, supported: frozenset[str]
+    policy: LoadedPolicy,
+    facts: Facts,
+    at_ns: int,
+    *,
+    asked: Asked | None,
+    source: EvidenceSource,
+    supported: frozenset[str],
 ) -> Evaluated:
     """Evaluate, and while something is open and can be answered at once, evaluate again with the answer.
 
-    Evidence that cannot be had, or is none, denies: what it would have said is not known.
+    Evidence that cannot be had, or is none, denies: what it would have said is not known. `asked` is None for a call
+    without a digest, for which nobody can answer.
     """
 
-    async def weigh(evidence: tuple[Evidence, ...]) -> Evaluated:
-        sound = tuple(element for element in evidence if well_formed(element))
-        made = await evaluate(policy, facts, at_ns, evidence=sound, supported=supported)
-        if len(sound) == len(evidence):
+    async def weigh(found: tuple[Held, ...]) -> Evaluated:
+        sound = tuple(each for each in found if well_formed(each.element))
+        made = await evaluate(policy, facts, at_ns, held=sound, supported=supported)
+        if len(sound) == len(found):
             return made
         return _denied(made, "evidence.malformed", "An answer to a requirement is not in the form of one.")
 
-    if not facts.call_digest:
+    if asked is None:
         return await weigh(())
     found: Evaluated | None = None
     try:
-        found = await weigh(await source.known(facts.call_digest, at_ns))
+        found = await weigh(await source.known(asked, at_ns))
         for _ in range(MAX_ROUNDS):
             if found.outcome.effect is not Effect.PENDING:
                 break
-            fresh = await source.gather(facts.call_digest, found.outcome.requirements, at_ns)
+            fresh = await source.gather(asked, found.outcome.requirements, at_ns)
             if not fresh:
                 break
-            found = await weigh((*found.evidence, *fresh))
+            found = await weigh((*found.held, *fresh))
     except Unavailable as fault:
         return _denied(found or await weigh(()), fault.code, fault.message)
     return found
@@ -88,12 +102,12 @@ def _denied(found: Evaluated, code: str, message: str) -> Evaluated:
 
 
 class Nobody:
-    """The evidence source until people and the judge are there: nothing is ever answered."""
+    """An evidence source that never has an answer."""
 
-    async def known(self, _call_digest: str, _at_ns: int, /) -> tuple[Evidence, ...]:
+    async def known(self, _asked: Asked, _at_ns: int, /) -> tuple[Held, ...]:
         return ()
 
     async def gather(
-        self, _call_digest: str, _opened: tuple[Mapping[str, Json], ...], _at_ns: int, /
-    ) -> tuple[Evidence, ...]:
+        self, _asked: Asked, _opened: tuple[Mapping[str, Json], ...], _at_ns: int, /
+    ) -> tuple[Held, ...]:
         return ()

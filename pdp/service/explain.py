@@ -146,7 +146,9 @@ class Explain:
         call = self.establish.call(ask, caller, identity, snapshot, at_ns)
         self.establish.settled(call.call)  # a salt that nothing will be stored with
         source = Standing(self.evidence)
-        made = await settle(snapshot.policy, call.facts, at_ns, source=source, supported=supported)
+        made = await settle(
+            snapshot.policy, call.facts, at_ns, asked=call.asked, source=source, supported=supported
+        )
         case = Case(snapshot.policy, made.document, made.outcome, supported)
         found = await self._explained(case, find_changes, self._failed(caller))
         target = (call.facts.targets[0].server, call.facts.targets[0].key)

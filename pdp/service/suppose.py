@@ -10,10 +10,10 @@ from typing import Any
 
 from pdp.core import changes
 from pdp.core.alternatives import alternatives
+from pdp.core.approvals.asked import Asked, Held
 from pdp.core.decide import Question, conclude
 from pdp.core.digest import Json, sha256_hex
 from pdp.core.errors import EngineFault
-from pdp.core.evidence import Evidence
 from pdp.core.facts import Identity, SessionFact
 from pdp.core.outcome import Outcome, denied, read
 from pdp.core.policy import Bundle
@@ -59,13 +59,13 @@ class Standing:
     def __init__(self, source: EvidenceSource) -> None:
         self._source = source
 
-    async def known(self, call_digest: str, at_ns: int, /) -> tuple[Evidence, ...]:
+    async def known(self, asked: Asked, at_ns: int, /) -> tuple[Held, ...]:
         """See the port."""
-        return await self._source.known(call_digest, at_ns)
+        return await self._source.known(asked, at_ns)
 
     async def gather(
-        self, _call_digest: str, _opened: tuple[Mapping[str, Json], ...], _at_ns: int, /
-    ) -> tuple[Evidence, ...]:
+        self, _asked: Asked, _opened: tuple[Mapping[str, Json], ...], _at_ns: int, /
+    ) -> tuple[Held, ...]:
         """Nobody."""
         return ()
 

@@ -22,6 +22,7 @@ from support.surroundings import Stage, StillClock
 from support.world import WEDNESDAY_NS, Plan, Refused, World, create, running, serving
 
 from pdp.adapters.grpc import batching
+from pdp.core.approvals.asked import Asked
 from pdp.core.check import NS
 from pdp.core.errors import EngineFault, Fault
 from pdp.core.evidence import answer
@@ -213,13 +214,13 @@ async def test_a_switch_thrown_meanwhile_is_obeyed_by_all(world: World, monkeypa
     asked = requests(world, [Step("alice", "git", "git_status", {}, "", str(i)) for i in range(3)])
     known, thrown = world.stage.evidence.known_with, []
 
-    async def throws(call: str, at_ns: int, /) -> Any:
+    async def throws(asked: Asked, at_ns: int, /) -> Any:
         if not thrown:
-            thrown.append(call)
+            thrown.append(asked.call.digest)
             await world.switch("tool", server="git", value="git_status")
-        return known(call, at_ns)
+        return known(asked.call.digest, at_ns)
 
-    monkeypatch.setattr(type(world.stage.evidence), "known", lambda _, call, at: throws(call, at))
+    monkeypatch.setattr(type(world.stage.evidence), "known", lambda _, asked, at: throws(asked, at))
     try:
         found = await batch(world, asked)
     finally:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from pdp.bootstrap import Surroundings
+from pdp.core.approvals.asked import Asked, Held
 from pdp.core.check import NS
 from pdp.core.digest import Json
 from pdp.core.evidence import Evidence
@@ -72,12 +73,12 @@ class ScriptedEvidence:
     known_with: Known = _nothing_known
     opened: list[tuple[Requirement, ...]] = field(default_factory=list)
 
-    async def known(self, call_digest: str, at_ns: int, /) -> tuple[Evidence, ...]:
-        return self.known_with(call_digest, at_ns)
+    async def known(self, asked: Asked, at_ns: int, /) -> tuple[Held, ...]:
+        return tuple(map(Held, self.known_with(asked.call.digest, at_ns)))
 
-    async def gather(self, call_digest: str, opened: tuple[Requirement, ...], at_ns: int, /) -> tuple[Evidence, ...]:
+    async def gather(self, asked: Asked, opened: tuple[Requirement, ...], at_ns: int, /) -> tuple[Held, ...]:
         self.opened.append(opened)
-        return self.gather_with(call_digest, opened, at_ns)
+        return tuple(map(Held, self.gather_with(asked.call.digest, opened, at_ns)))
 
     def reset(self) -> None:
         """Nobody answers any more."""

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from pdp.core.approvals.asked import Asked, Held
+from pdp.core.approvals.rows import Account, Call
 from pdp.core.check import OK, failed
 from pdp.core.errors import EngineFault, Overloaded
 from pdp.core.facts import (
@@ -47,6 +49,11 @@ def facts(call_digest: str = "c" * 64, **changes: Any) -> Facts:
         "call_digest": call_digest,
     }
     return Facts(**{**base, **changes})
+
+
+def about(made: Facts) -> Asked:
+    call = Call(made.call_digest, Account("https://idp", "alice"), (), "a", "gw", "s", "git", "git_status", "m")
+    return Asked("acme", call, "index", "subject", b"{}", made, repeated=False)
 
 
 def requirement(stage: int) -> dict[str, Any]:
@@ -105,19 +112,20 @@ class Answers:
         self.limit, self.given, self._known = limit, 0, known
         self.opened: list[str] = []
 
-    async def known(self, call_digest: str, _at_ns: int, /) -> tuple[Any, ...]:
-        return tuple(self._one(call_digest, requirement(i + 1)) for i in range(self._known))
+    async def known(self, asked: Asked, _at_ns: int, /) -> tuple[Held, ...]:
+        return tuple(self._one(asked, requirement(i + 1)) for i in range(self._known))
 
-    async def gather(self, call_digest: str, opened: tuple[Any, ...], _at_ns: int, /) -> tuple[Any, ...]:
+    async def gather(self, asked: Asked, opened: tuple[Any, ...], _at_ns: int, /) -> tuple[Held, ...]:
         self.opened += [str(r["id"]) for r in opened]
         if self.given >= self.limit:
             return ()
         self.given += 1
-        return tuple(self._one(call_digest, dict(r)) for r in opened)
+        return tuple(self._one(asked, dict(r)) for r in opened)
 
     @staticmethod
-    def _one(call_digest: str, wanted: Any) -> dict[str, Any]:
-        return {"for": wanted, "call": call_digest, "kind": "approval", "state": "met", "expires_ns": T + 1}
+    def _one(asked: Asked, wanted: Any) -> Held:
+        made = {"for": wanted, "call": asked.call.digest, "kind": "approval", "state": "met", "expires_ns": T + 1}
+        return Held(made)
 
 
 def policy(engine: Any) -> LoadedPolicy:
@@ -125,7 +133,9 @@ def policy(engine: Any) -> LoadedPolicy:
 
 
 async def run(engine: Staged, source: Answers, made: Facts | None = None) -> Any:
-    return await settle(policy(engine), made or facts(), T, source=source, supported=frozenset())
+    made = made or facts()
+    asked = about(made) if made.call_digest else None
+    return await settle(policy(engine), made, T, asked=asked, source=source, supported=frozenset())
 
 
 async def test_stages_are_answered_one_after_the_other() -> None:

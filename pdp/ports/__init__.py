@@ -11,12 +11,32 @@ from typing import Protocol
 
 from pdp.core.decide import Question
 from pdp.core.digest import Json
-from pdp.core.evidence import Evidence
 from pdp.core.facts import ArgumentsFact, Identity, ServerFact, SessionFact, Waiver
 from pdp.core.registered import PinnedTool, RegistryChange
 from pdp.core.request import Caller, Credential, Peer, ServerPeer, SessionAsk
-from pdp.core.stored import Artefact, CallRow, Commit, RecordRef, ReplyRow, StoredRecord, SwitchRow, ValueRow
 from pdp.core.target import TargetFact
+from pdp.ports.people import Answers, Directories, EvidenceSource
+from pdp.ports.store import Store
+
+__all__ = [
+    "Answers",
+    "Callers",
+    "Clock",
+    "Content",
+    "Directories",
+    "Engine",
+    "Entropy",
+    "EvidenceSource",
+    "FiredElement",
+    "KeptPolicies",
+    "LoadedPolicy",
+    "PolicySource",
+    "Registry",
+    "RegistryView",
+    "Sessions",
+    "Store",
+    "Subjects",
+]
 
 
 class Clock(Protocol):
@@ -54,11 +74,28 @@ class Engine(Protocol):
         """Engine and version, for the record."""
         ...
 
+    @property
+    def workers(self) -> int:
+        """Workers that are up; without any of its own, 1 when it can be asked."""
+        ...
+
     async def evaluate(self, asked: Question) -> bytes:
         """JSON of `data.pdp.decision`. Raises EngineFault (`policy.*`) or Overloaded; never returns late."""
         ...
 
     async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """A pack as its `meta` tells it."""
+
+    name: str
+    owner: str
+    servers: tuple[str, ...]
+
+    def fact(self) -> Json:
+        return {"name": self.name, "owner": self.owner, "servers": list(self.servers)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +109,7 @@ class LoadedPolicy:
     engine: Engine
     valid: Callable[[Mapping[str, Json]], bool]  # does an input document match the schema
     artefact: bytes  # the bundle, to be kept by digest
+    about: tuple[Pack, ...] = ()  # for operators; empty for a kept bundle
 
 
 class PolicySource(Protocol):
@@ -107,20 +145,6 @@ class KeptPolicies(Protocol):
     async def fired(self, artefact: bytes, document: bytes, codes: tuple[str, ...]) -> tuple[FiredElement, ...]:
         """What an input document brings about in that bundle; `codes` are the gate's reasons to be placed as well.
         Raises EngineFault."""
-        ...
-
-
-class EvidenceSource(Protocol):
-    """Answers to requirements. People and the judge come in here; until they do, nobody answers."""
-
-    async def known(self, call_digest: str, at_ns: int, /) -> tuple[Evidence, ...]:
-        """Evidence already at hand for this call."""
-        ...
-
-    async def gather(
-        self, call_digest: str, opened: tuple[Mapping[str, Json], ...], at_ns: int, /
-    ) -> tuple[Evidence, ...]:
-        """Try to answer the opened stage now; what cannot be answered at once is left out."""
         ...
 
 
@@ -232,63 +256,3 @@ class Sessions(Protocol):
     def note(self, caller: Caller, identity: Identity, ask: SessionAsk, effect: str, at_ns: int) -> None:
         """Count an answered call."""
         ...
-
-
-class Store(Protocol):
-    """The one commit port (store/sqlite). Reads are quick and synchronous; `commit` is shared and durable."""
-
-    @property
-    def origin(self) -> str:
-        """The log's origin (its name in checkpoints)."""
-        ...
-
-    async def commit(self, entry: Commit) -> RecordRef:
-        """Write durably (fsync'd) and return the position. Raises Unavailable (`record.unavailable`) when it
-        cannot; after a failed sync the store stays failed. The write goes on when the waiter is cancelled."""
-        ...
-
-    async def commit_all(self, entries: tuple[Commit, ...]) -> tuple[RecordRef, ...]:
-        """As `commit`, for entries that stand together: all of them, at consecutive positions in their order and
-        durable at once, or none."""
-        ...
-
-    def healthy(self) -> bool: ...
-
-    def size(self) -> int:
-        """Number of records."""
-        ...
-
-    def record(self, record_id: str) -> StoredRecord | None: ...
-
-    def record_at(self, index: int) -> StoredRecord | None: ...
-
-    def value(self, record_id: str, path: str) -> ValueRow | None: ...
-
-    def call(self, index: str) -> CallRow | None: ...
-
-    def reply(self, key: str) -> ReplyRow | None: ...
-
-    def artefact(self, digest: str) -> Artefact | None: ...
-
-    def switches(self) -> tuple[SwitchRow, ...]:
-        """All engaged switches."""
-        ...
-
-    def switch_epoch(self) -> int:
-        """Grows with every switch change."""
-        ...
-
-    def high_water(self, name: str) -> int:
-        """0 when never set."""
-        ...
-
-    def note_refusal(self, tenant: str, caller: str, code: str, at_ns: int) -> bool:
-        """Count a refusal in memory; True when it should get a record of its own, False when it is beyond the
-        quota and only aggregated (flushed as one record by `aggregated_refusals`)."""
-        ...
-
-    def aggregated_refusals(self) -> tuple[tuple[str, str, str, int], ...]:
-        """(tenant, caller, code, count) beyond the quota since the last call; clears them."""
-        ...
-
-    async def close(self) -> None: ...

@@ -1,0 +1,1 @@
+"""What people answer: requests and their votes, grants, consents. Pure: rows are values, changes are steps."""

@@ -1,0 +1,42 @@
+"""One call as people and standing answers are asked about it, and an answer with where it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from pdp.core.approvals.rows import Answered, Approval, Call, Consent, Grant
+from pdp.core.evidence import Evidence
+from pdp.core.facts import Facts
+
+Source: TypeAlias = Approval | Grant | Consent | Answered | None  # None: for this evaluation only, never redeemed
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A call that has a digest. `arguments` are canonical; `repeated` says whether the call was asked about before:
+    else nobody can have answered for it yet. `resumed` names the requests of a resume token that opened."""
+
+    tenant: str
+    call: Call
+    index: str  # the call's keyed index
+    subject_index: str
+    arguments: bytes
+    facts: Facts
+    repeated: bool
+    observation: str = ""
+    resumed: tuple[str, ...] = ()
+
+    @property
+    def value(self) -> Mapping[str, Any]:
+        """The arguments, parsed."""
+        return self.facts.arguments.value
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Evidence, and the row behind it that an allow which rests on it redeems."""
+
+    element: Evidence
+    source: Source = None

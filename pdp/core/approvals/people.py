@@ -1,0 +1,79 @@
+"""Who people are: the directory as a value, and a person who acts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pdp.core.approvals.rows import Account, Delegation, Seen
+from pdp.core.digest import digest
+
+ASSURANCES = ("client_asserted", "signed_in", "passkey")  # weakest first
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One human of the directory. `accounts` are linked: they are one human."""
+
+    id: str
+    name: str
+    accounts: tuple[Account, ...]
+    groups: frozenset[str] = frozenset()
+    active: bool = True
+    mail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """People and groups of one tenant, as loaded; `revision` changes with its content.
+
+    `claimable` are groups whose membership may also come from a person's own verified claims.
+    """
+
+    revision: str = ""
+    members: Mapping[str, Member] = field(default_factory=dict)  # by human id
+    by_account: Mapping[Account, str] = field(default_factory=dict)
+    group_names: Mapping[str, str] = field(default_factory=dict)  # by group id; a group that is not here is unknown
+    claimable: frozenset[str] = frozenset()
+
+    def human(self, account: Account) -> str:
+        """One id for all accounts of a human; an account that the directory does not know is a human of its own."""
+        known = self.by_account.get(account)
+        return known if known is not None else f"account:{digest([account.issuer, account.id])[:32]}"
+
+    def active(self, human: str) -> bool:
+        """False for a human who is disabled; one who is unknown is nobody's to disable."""
+        member = self.members.get(human)
+        return member is None or member.active
+
+    def groups(self, human: str) -> frozenset[str]:
+        """Groups by id that the directory itself gives; none for who is disabled or unknown."""
+        member = self.members.get(human)
+        return member.groups if member is not None and member.active else frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A human who acts, verified for this one act. `claimed` are group ids of its own claims, already narrowed to
+    those that may come from there."""
+
+    tenant: str
+    account: Account
+    human: str
+    name: str
+    assurance: str
+    surface: str
+    claimed: frozenset[str] = frozenset()
+    authenticated_ns: int = 0
+    roles: frozenset[str] = frozenset()  # what the console's operator may do besides: "operate", "audit"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Everything about people that counting rests on, at one instant."""
+
+    directory: Directory
+    at_ns: int
+    delegations: tuple[Delegation, ...] = ()
+    seen: Mapping[Account, Seen] = field(default_factory=dict)
+    claims_max_age_ns: int = 24 * 3600 * 1_000_000_000

@@ -1,0 +1,57 @@
+"""What is looked for among what people answer. Empty fields do not narrow; lists are oldest first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pdp.core.approvals.rows import Account
+from pdp.core.approvals.states import GrantState, State
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalQuery:
+    """Requests of one tenant. `groups`: only those with a seat for one of these groups, or of `involved` as subject;
+    None: whoever looks may see all."""
+
+    tenant: str
+    states: frozenset[State] = frozenset()
+    kinds: frozenset[str] = frozenset()
+    server: str = ""
+    tool: str = ""
+    subject: Account | None = None
+    agent: str = ""
+    groups: frozenset[str] | None = None
+    involved: tuple[Account, ...] = ()
+    opened_from_ns: int = 0
+    opened_to_ns: int = 0
+    newest_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GrantQuery:
+    """Grants of one tenant, narrowed like requests."""
+
+    tenant: str
+    states: frozenset[GrantState] = frozenset()
+    server: str = ""
+    tool: str = ""
+    subject: Account | None = None
+    groups: frozenset[str] | None = None
+    involved: tuple[Account, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentQuery:
+    """Consents of one subject: nobody sees another's."""
+
+    tenant: str
+    subjects: tuple[Account, ...]  # the accounts of one human
+    ended: bool = False  # also those that are over
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Where a page begins and how long it is. `after` is the id of the last row of the page before."""
+
+    size: int = 50
+    after: str = ""

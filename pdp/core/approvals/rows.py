@@ -1,0 +1,217 @@
+"""Rows of the store for what people answer, as values. Times are Unix nanoseconds; JSON is canonical bytes.
+
+`version` grows by one with every change of a row; every write names the version that it was decided on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pdp.core.approvals.states import GrantState, State
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account at an issuer. Neither part alone names anybody."""
+
+    issuer: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The call that a request is about, as its digest binds it. None of it is erasable; arguments are in `Shown`."""
+
+    digest: str
+    subject: Account
+    actors: tuple[Account, ...]  # the current actor first; an actor without issuer has ""
+    agent: str
+    caller: str
+    session: str
+    server: str
+    tool: str
+    manifest_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """One request for people about one call: a confirmation, an approval or a consent."""
+
+    id: str  # UUIDv7
+    tenant: str
+    index: str  # keyed HMAC of call and requirement, never logged: at most one open request has it
+    kind: str  # "confirmation" | "approval" | "consent"
+    state: State
+    version: int
+    call: Call
+    requirement: bytes  # the whole element as policy wants it
+    title: str
+    risk: str
+    short_code: str  # for people to compare, e.g. "7F-K2"
+    subject_index: str  # the erasable tables' key of the subject
+    decision_id: str  # the decision that opened it
+    policy_revision: str
+    policy_digest: str
+    opened_ns: int
+    expires_ns: int
+    changed_ns: int
+    resolved_ns: int = 0  # 0 while open
+    resolution: str = ""  # code of why it ended
+    redemption_id: str = ""
+    redeemed_call: str = ""  # `call_id` of the ask that redeemed it
+    canary: bool = False  # never executable: measures attention
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What only people see of a request. Erased with its subject; the record has commitments by `salt`."""
+
+    approval_id: str
+    tenant: str
+    subject_index: str
+    salt: bytes
+    arguments: bytes  # canonical JSON object
+    secrets: tuple[str, ...]  # JSON Pointers of values that are shown by kind only
+    task: str
+    task_source: str  # as in the input document
+    effects: tuple[str, ...]  # sentences made from the signed manifest, the server's own
+    agent_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """One vote. The last vote of a human counts. `human` is the directory's id: linked accounts are one human."""
+
+    id: str  # UUIDv7
+    approval_id: str
+    tenant: str
+    human: str
+    account: Account
+    choice: str  # "approve" | "deny" | "cancel"
+    reason: str
+    assurance: str  # "client_asserted" | "signed_in" | "passkey"
+    groups: tuple[str, ...]  # eligible groups at the vote, by id
+    claimed: tuple[str, ...]  # those of them that only the person's claims said
+    surface: str  # "grpc" | "cli" | "console"
+    at_ns: int
+    presented: str = ""  # commitment to what was shown
+    behalf: str = ""  # human stood in for, by `delegation`
+    delegation: str = ""
+    passkey: bytes = b""  # the WebAuthn assertion, JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A standing approval within bounds. `uses`, `expires_ns` and `session` bound it; 0 and "" mean not by that."""
+
+    id: str
+    tenant: str
+    state: GrantState
+    version: int
+    subject: Account
+    agent: str
+    caller: str
+    server: str
+    tool: str
+    manifest_sha256: str
+    requirement: bytes  # the element that it answers
+    arguments_schema: bytes  # JSON Schema 2020-12 that the arguments must satisfy
+    session: str
+    uses: int
+    used: int
+    issued_ns: int
+    expires_ns: int
+    changed_ns: int
+    approval_id: str
+    issued_by: tuple[str, ...]  # humans
+    subject_index: str
+    ended_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """A subject lets an agent use a server, a tool or a scope for a purpose until a date. "" means any."""
+
+    id: str
+    tenant: str
+    version: int
+    subject: Account
+    subject_index: str
+    agent: str
+    server: str
+    tool: str
+    scope: str
+    purpose: str
+    granted_ns: int
+    expires_ns: int
+    assurance: str
+    ended_ns: int = 0  # 0 while it is in force
+    last_used_ns: int = 0
+    approval_id: str = ""  # the request that asked for it, if one did
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer to one requirement for one call that is no person's: the judge's. `element` is the evidence."""
+
+    call_digest: str
+    requirement_sha256: str
+    tenant: str
+    kind: str
+    element: bytes
+    expires_ns: int
+    created_ns: int
+    redemption_id: str = ""  # redeemed like any other answer
+
+
+@dataclass(frozen=True, slots=True)
+class Delegation:
+    """Somebody stands in for somebody who is away. Recorded, bounded, never passed on."""
+
+    id: str
+    tenant: str
+    absent: str  # human
+    deputy: str  # human
+    from_ns: int
+    until_ns: int
+    reason: str
+    ended_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Groups that a person's verified token claimed when we last saw it."""
+
+    tenant: str
+    account: Account
+    name: str
+    groups: tuple[str, ...]
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an allowed call: "done", "failed" or "unknown"."""
+
+    decision_id: str
+    tenant: str
+    caller: str
+    call_index: str  # keyed HMAC; an unknown outcome blocks an identical call where policy says so
+    redemption_id: str
+    outcome: str
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One message to send about a request: in the outbox until it is delivered or given up."""
+
+    id: str
+    tenant: str
+    channel: str  # name of a configured channel
+    event: str  # "opened" | "resolved" | "reminder"
+    approval_id: str
+    due_ns: int
+    attempts: int = 0
+    done_ns: int = 0
+    problem: str = ""

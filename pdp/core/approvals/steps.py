@@ -1,0 +1,194 @@
+"""What one commit changes besides its record: conditional writes, decided by pure code on the rows it read.
+
+The store carries out all steps of a commit in its transaction, or none and raises Conflict: then whoever decided
+reads again and decides again. So every race has one winner, the one whose commit came first.
+
+For whatever must happen before something expires, the store takes the later of the step's own instant and the latest
+instant that any committed step had: a process whose clock is behind cannot use what has expired.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from pdp.core.approvals.rows import (
+    Answered,
+    Approval,
+    Consent,
+    Delegation,
+    Grant,
+    Notice,
+    Outcome,
+    Seen,
+    Shown,
+    Vote,
+)
+from pdp.core.approvals.states import Event, GrantState
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Insert a request. Conflict while another open one has its index, or when there are as many open ones as
+    `per_subject` or `per_tenant` allow (0: no limit)."""
+
+    approval: Approval
+    shown: Shown
+    per_subject: int = 0
+    per_tenant: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Move a request by a row of the table of states. Conflict unless it is in the row's state, at this version and,
+    where the row is timely, not yet expired. Never a step without a row: that is a bug (ValueError)."""
+
+    approval_id: str
+    version: int
+    event: Event
+    at_ns: int
+    resolution: str = ""
+    redemption_id: str = ""
+    call_id: str = ""
+    vote: Vote | None = None  # the vote that moves it, written with it
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """Insert a grant."""
+
+    grant: Grant
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Use a grant once; it is exhausted by its last use. Conflict unless active, at this version, not expired."""
+
+    grant_id: str
+    version: int
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndGrant:
+    """End a grant. Conflict unless active and at this version."""
+
+    grant_id: str
+    version: int
+    after: GrantState
+    by: str
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Agree:
+    """Insert a consent."""
+
+    consent: Consent
+
+
+@dataclass(frozen=True, slots=True)
+class UseConsent:
+    """Note a use. Conflict unless in force, at this version, and not expired. Does not change the version."""
+
+    consent_id: str
+    version: int
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndConsent:
+    """End a consent. Conflict unless in force and at this version."""
+
+    consent_id: str
+    version: int
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class PutAnswer:
+    """Insert or replace the judge's answer to one requirement of one call, unless a refusal stands there."""
+
+    answered: Answered
+
+
+@dataclass(frozen=True, slots=True)
+class TakeAnswer:
+    """Redeem an answer. Conflict unless it is there, unredeemed and not expired."""
+
+    call_digest: str
+    requirement_sha256: str
+    redemption_id: str
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delegate:
+    """Insert a delegation."""
+
+    delegation: Delegation
+
+
+@dataclass(frozen=True, slots=True)
+class EndDelegation:
+    """End a delegation. Conflict unless it has not ended."""
+
+    delegation_id: str
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class See:
+    """Remember what a person's token claimed; an older sight never replaces a newer one."""
+
+    seen: Seen
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Insert an outcome. Conflict when the decision has one, unless that is `unknown`."""
+
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """Insert or update a message of the outbox."""
+
+    notice: Notice
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """Conflict unless the active policy of the log and the switch epoch are these."""
+
+    policy_digest: str
+    switch_epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Activate:
+    """This policy is the log's active one from here on."""
+
+    policy_digest: str
+
+
+Step: TypeAlias = (
+    Open
+    | Move
+    | Issue
+    | Use
+    | EndGrant
+    | Agree
+    | UseConsent
+    | EndConsent
+    | PutAnswer
+    | TakeAnswer
+    | Delegate
+    | EndDelegation
+    | See
+    | Note
+    | Notify
+    | Expect
+    | Activate
+)

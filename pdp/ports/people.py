@@ -1,0 +1,118 @@
+"""What the service needs to know of what people and the judge answered, and of who people are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from pdp.core.approvals.asked import Asked, Held
+from pdp.core.approvals.people import Directory
+from pdp.core.approvals.queries import ApprovalQuery, ConsentQuery, GrantQuery, Page
+from pdp.core.approvals.rows import (
+    Account,
+    Answered,
+    Approval,
+    Consent,
+    Delegation,
+    Grant,
+    Notice,
+    Outcome,
+    Seen,
+    Shown,
+    Vote,
+)
+from pdp.core.digest import Json
+
+
+class EvidenceSource(Protocol):
+    """Answers to requirements: by people, by what they agreed to before, by the judge. Raises Unavailable when what
+    it would say cannot be known."""
+
+    async def known(self, asked: Asked, at_ns: int, /) -> tuple[Held, ...]:
+        """Answers for exactly this call that are already there. One answer for each requirement at most."""
+        ...
+
+    async def gather(self, asked: Asked, opened: tuple[Mapping[str, Json], ...], at_ns: int, /) -> tuple[Held, ...]:
+        """Try to answer the opened stage now; what cannot be answered at once is left out."""
+        ...
+
+
+class Directories(Protocol):
+    """People and groups by tenant, as loaded now."""
+
+    def of(self, tenant: str) -> Directory: ...
+
+
+class Answers(Protocol):
+    """Reading what people answered; part of the store. Synchronous and quick, from any thread: what lists many rows
+    is called from a thread of its own. Sees every commit that was answered."""
+
+    def approval(self, tenant: str, approval_id: str) -> Approval | None: ...
+
+    def shown(self, approval_id: str) -> Shown | None:
+        """None once erased."""
+        ...
+
+    def votes(self, approval_id: str) -> tuple[Vote, ...]:
+        """Oldest first."""
+        ...
+
+    def approvals_of(self, tenant: str, call_digest: str) -> tuple[Approval, ...]:
+        """Requests about exactly this call, newest first, 32 at most."""
+        ...
+
+    def approvals(self, query: ApprovalQuery, page: Page) -> tuple[Approval, ...]: ...
+
+    def open_count(self, tenant: str, subject_index: str) -> tuple[int, int]:
+        """Open requests of the subject, and of the tenant."""
+        ...
+
+    def due(self, at_ns: int, limit: int) -> tuple[Approval, ...]:
+        """Open requests whose time is over."""
+        ...
+
+    def changes(self, tenant: str, after: int, limit: int) -> tuple[tuple[int, Approval], ...]:
+        """Requests that changed after a change number, each as it is now, with the number of its last change."""
+        ...
+
+    def last_change(self) -> int:
+        """The greatest change number; 0 when there was none."""
+        ...
+
+    def last_redeemed(self, tenant: str, agent: str, server: str, tool: str) -> Shown | None:
+        """What was shown of the last approved and redeemed call of this tool by this agent."""
+        ...
+
+    def grant(self, tenant: str, grant_id: str) -> Grant | None: ...
+
+    def grants_for(self, tenant: str, subject: Account, agent: str, server: str, tool: str) -> tuple[Grant, ...]:
+        """Active ones, oldest first."""
+        ...
+
+    def grants(self, query: GrantQuery, page: Page) -> tuple[Grant, ...]: ...
+
+    def consent(self, tenant: str, consent_id: str) -> Consent | None: ...
+
+    def consents_for(self, tenant: str, subject: Account, agent: str) -> tuple[Consent, ...]:
+        """Those in force (not ended; whoever asks compares the instant), oldest first."""
+        ...
+
+    def consents(self, query: ConsentQuery, page: Page) -> tuple[Consent, ...]: ...
+
+    def answers_of(self, tenant: str, call_digest: str) -> tuple[Answered, ...]: ...
+
+    def delegations(self, tenant: str, at_ns: int) -> tuple[Delegation, ...]:
+        """Those that have not ended and whose time is not over."""
+        ...
+
+    def seen(self, tenant: str, accounts: tuple[Account, ...]) -> Mapping[Account, Seen]: ...
+
+    def outcome(self, decision_id: str) -> Outcome | None: ...
+
+    def unknown_outcomes(self, call_index: str) -> int:
+        """How many calls like this one ended nobody knows how."""
+        ...
+
+    def notices(self, at_ns: int, limit: int) -> tuple[Notice, ...]:
+        """Undelivered messages that are due."""
+        ...

@@ -1,0 +1,73 @@
+"""The one commit port, and what is read back."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from pdp.core.stored import Artefact, CallRow, Commit, RecordRef, ReplyRow, StoredRecord, SwitchRow, ValueRow
+from pdp.ports.people import Answers
+
+
+class Store(Answers, Protocol):
+    """The one commit port (store/sqlite). Reads are quick and synchronous; `commit` is shared and durable."""
+
+    @property
+    def origin(self) -> str:
+        """The log's origin (its name in checkpoints)."""
+        ...
+
+    async def commit(self, entry: Commit) -> RecordRef:
+        """Write durably (fsync'd) and return the position. Raises Unavailable (`record.unavailable`) when it
+        cannot; after a failed sync the store stays failed. Raises Conflict when a step's condition does not hold;
+        nothing of the entry is then written. The write goes on when the waiter is cancelled."""
+        ...
+
+    async def commit_all(self, entries: tuple[Commit, ...]) -> tuple[RecordRef, ...]:
+        """As `commit`, for entries that stand together: all of them, at consecutive positions in their order and
+        durable at once, or none."""
+        ...
+
+    def healthy(self) -> bool: ...
+
+    def size(self) -> int:
+        """Number of records."""
+        ...
+
+    def size_bytes(self) -> int:
+        """What the store takes on disk; 0 when that cannot be told."""
+        ...
+
+    def record(self, record_id: str) -> StoredRecord | None: ...
+
+    def record_at(self, index: int) -> StoredRecord | None: ...
+
+    def value(self, record_id: str, path: str) -> ValueRow | None: ...
+
+    def call(self, index: str) -> CallRow | None: ...
+
+    def reply(self, key: str) -> ReplyRow | None: ...
+
+    def artefact(self, digest: str) -> Artefact | None: ...
+
+    def switches(self) -> tuple[SwitchRow, ...]:
+        """All engaged switches; one that has just ended may still be among them."""
+        ...
+
+    def switch_epoch(self) -> int:
+        """Grows with every switch change."""
+        ...
+
+    def high_water(self, name: str) -> int:
+        """0 when never set."""
+        ...
+
+    def note_refusal(self, tenant: str, caller: str, code: str, at_ns: int) -> bool:
+        """Count a refusal in memory; True when it should get a record of its own, False when it is beyond the
+        quota and only aggregated (flushed as one record by `aggregated_refusals`)."""
+        ...
+
+    def aggregated_refusals(self) -> tuple[tuple[str, str, str, int], ...]:
+        """(tenant, caller, code, count) beyond the quota since the last call; clears them."""
+        ...
+
+    async def close(self) -> None: ...
