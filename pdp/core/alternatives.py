@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from pdp.core.changes import Document, Step
@@ -28,26 +30,31 @@ _MEMBER = re.compile(r'"([^"\\\n]{1,200})"\s+in\s+input\.subject\.(groups|scopes
 _NUMBER = re.compile(r"(?<![\w.\"])(\d{1,15})(?![\w.\"])")
 
 
-def alternatives(document: Document, bundle: Bundle) -> tuple[Step, ...]:
-    """Single changes worth trying, the likeliest first: checks that pass, rights that are granted, arguments within
-    limits, a session without history, a tool of less risk."""
+def alternatives(document: Document, bundle: Bundle, most: int) -> tuple[Step, ...]:
+    """Single changes worth trying, the likeliest first and no more than `most`: checks that pass, rights that are
+    granted, arguments within limits, a session without history, a tool of less risk.
+
+    Documents and data may hold many thousands of names and numbers, so no more is looked at than is asked for.
+    """
     known = _Known.of(bundle)
-    found = [
-        *_checks(document),
-        *_rights(document, known),
-        *_arguments(document, known),
-        *_history(document),
-        *_tool(document),
-    ]
+    found = chain(
+        _checks(document),
+        _rights(document, known),
+        _arguments(document, known),
+        _history(document),
+        _tool(document),
+    )
     seen: dict[bytes, Step] = {}
     for step in found:
         seen.setdefault(canonical([step.how, step.path, step.value]), step)
+        if len(seen) == most:
+            break
     return tuple(seen.values())
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """Names and numbers that the policy itself mentions."""
+    """Names and numbers that the policy itself mentions; the numbers sorted."""
 
     groups: tuple[str, ...]
     scopes: tuple[str, ...]
@@ -63,7 +70,7 @@ class _Known:
         return cls(
             tuple(dict.fromkeys(groups)),
             tuple(dict.fromkeys(name for name, where in members if where == "scopes")),
-            tuple(dict.fromkeys(numbers)),
+            tuple(sorted({*numbers, 0, 1})),
         )
 
 
@@ -147,9 +154,15 @@ def _arguments(document: Document, known: _Known) -> Iterator[Step]:
         if isinstance(value, bool):
             yield Step("set", path, not value)
         elif isinstance(value, (int, float)):
-            near = sorted({*known.numbers, 0, 1} - {value}, key=lambda n: abs(n - value))
-            for number in near[:_MAX_NUMBERS]:
+            for number in _nearest(known.numbers, value):
                 yield Step("set", path, number)
+
+
+def _nearest(numbers: Sequence[int], value: float) -> list[int]:
+    """Of sorted numbers, those nearest to a value, and other than it."""
+    low, high = bisect_left(numbers, value), bisect_right(numbers, value)
+    near = [*numbers[max(0, low - _MAX_NUMBERS) : low], *numbers[high : high + _MAX_NUMBERS]]
+    return sorted(near, key=lambda n: (abs(n - value), n))[:_MAX_NUMBERS]
 
 
 def _history(document: Document) -> Iterator[Step]:

@@ -6,7 +6,6 @@ size and in evaluations, and says when it gives up.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -163,18 +162,17 @@ def _answer(
 
 
 def apply(document: Document, steps: Iterable[Step]) -> dict[str, Any]:
-    """A copy of the document with the steps taken."""
-    made: dict[str, Any] = json.loads(json.dumps(document))
+    """The document with the steps taken. What no step touches is shared with it: nobody may change either."""
+    made: Any = document
     for step in steps:
         for path, value in step.also:
-            _set(made, path, value)
-        if step.how == "set":
-            _set(made, step.path, step.value)
-            continue
-        items = _get(made, step.path)
-        kept = [item for item in items if item != step.value]
-        _set(made, step.path, kept + ([step.value] if step.how == "add" else []))
-    return made
+            made = _with(made, _steps_of(path), value)
+        new = step.value
+        if step.how != "set":
+            kept = [item for item in _get(made, step.path) if item != step.value]
+            new = kept + ([step.value] if step.how == "add" else [])
+        made = _with(made, _steps_of(step.path), new)
+    return dict(made)
 
 
 def _shown(document: Document, sets: Sequence[tuple[Step, ...]]) -> tuple[tuple[FactChange, ...], ...]:
@@ -200,8 +198,10 @@ def _get(value: Any, path: str) -> Any:
     return value
 
 
-def _set(value: Any, path: str, new: Json) -> None:
-    *above, last = _steps_of(path)
-    for part in above:
-        value = value[int(part)] if isinstance(value, list) else value[part]
-    value[int(last) if isinstance(value, list) else last] = new
+def _with(value: Any, path: Sequence[str], new: Json) -> Any:
+    """A copy of the value with another one at the path."""
+    first, *rest = path
+    copied: Any = list(value) if isinstance(value, list) else dict(value)
+    place: Any = int(first) if isinstance(value, list) else first
+    copied[place] = _with(value[place], rest, new) if rest else new
+    return copied

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import overload
 
 from pdp.core.digest import Json
+from pdp.core.patterns import secret_in
 
+WITHHELD = "(a secret; not shown)"
 TRUSTS = ("verified", "observed", "vouched", "asserted")
 _SECRETS = frozenset({"secret", "bearer_token"})
 _REGISTRY = frozenset({"server", "targets", "waivers"})
@@ -58,9 +61,40 @@ def facts(document: Mapping[str, Json], schema: Mapping[str, Json]) -> tuple[Fac
     for path, value in sorted(_leaves(document, "")):
         top = path.split("/")[1]
         trust = _trust(document, schema, path)
-        erased = any(path == s or path.startswith(f"{s}/") or s.startswith(f"{path}/") for s in secrets)
-        found.append(Fact(path, None if erased else value, trust, _source(document, top, trust, caller), erased))
+        source = _source(document, top, trust, caller)
+        # findings are counted up to a limit, and made of arguments only; so what is shown is looked at itself
+        erased = any(_meets(path, secret) for secret in secrets) or withheld(value) != value
+        found.append(Fact(withheld_in(path), None if erased else value, trust, source, erased))
     return tuple(found)
+
+
+def withheld_text(text: str) -> str:
+    """The text, unless a credential stands in it."""
+    return WITHHELD if secret_in(text) else text
+
+
+@overload
+def withheld(value: Mapping[str, Json]) -> Mapping[str, Json]: ...
+@overload
+def withheld(value: Json) -> Json: ...
+def withheld(value: Json) -> Json:
+    """The value, without texts and names in which a credential stands."""
+    if isinstance(value, str):
+        return withheld_text(value)
+    if isinstance(value, Mapping):
+        return {withheld_text(key): withheld(inner) for key, inner in value.items()}
+    return [withheld(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+
+
+def withheld_in(path: str) -> str:
+    """A JSON Pointer without names in which a credential stands."""
+    return "/".join(map(withheld_text, path.split("/")))
+
+
+def _meets(path: str, secret: str) -> bool:
+    """Whether one pointer leads to or through the other. A finding writes `*` for a name that it does not show."""
+    steps = zip(path.split("/"), secret.split("/"), strict=False)
+    return all(other in (step, "*") for step, other in steps)
 
 
 def _leaves(value: Json, path: str) -> Iterator[tuple[str, Json]]:

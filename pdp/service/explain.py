@@ -19,11 +19,12 @@ from typing import Any
 
 from pdp.core import changes, explain
 from pdp.core.answer import PolicyRef
+from pdp.core.changes import FactChange
 from pdp.core.check import NS
 from pdp.core.digest import canonical, commitment
 from pdp.core.errors import BundleFault, EngineFault, Gone, NotFound, Overloaded
 from pdp.core.events import Explained
-from pdp.core.explain import FiredRule
+from pdp.core.explain import FiredRule, withheld, withheld_in, withheld_text
 from pdp.core.outcome import Effect, Outcome, Reason, denied
 from pdp.core.policy import Bundle
 from pdp.core.request import Ask, Caller
@@ -146,9 +147,7 @@ class Explain:
         call = self.establish.call(ask, caller, identity, snapshot, at_ns)
         self.establish.settled(call.call)  # a salt that nothing will be stored with
         source = Standing(self.evidence)
-        made = await settle(
-            snapshot.policy, call.facts, at_ns, asked=call.asked, source=source, supported=supported
-        )
+        made = await settle(snapshot.policy, call.facts, at_ns, asked=call.asked, source=source, supported=supported)
         case = Case(snapshot.policy, made.document, made.outcome, supported)
         found = await self._explained(case, find_changes, self._failed(caller))
         target = (call.facts.targets[0].server, call.facts.targets[0].key)
@@ -200,7 +199,7 @@ class Explain:
                 found = changes.Found((), incomplete=True, evaluations=0)  # it cannot be evaluated as it is
             else:
                 found = await search(case, document, bundle, failed)
-        return Explanation(
+        made = Explanation(
             outcome=outcome,
             facts=explain.facts(document, json.loads(bundle.input_schema)) if document else (),
             rules=rules,
@@ -210,6 +209,7 @@ class Explain:
             evaluated_ns=document["time"]["ns"] if document else self.clock.now_ns(),
             digest=document["call"]["digest"] if document else "",
         )
+        return _without_secrets(made)
 
     async def _fired(self, case: Case) -> tuple[FiredRule, ...]:
         """What fired, with its place. Where that cannot be found out, at least what the answer itself names."""
@@ -233,6 +233,23 @@ class Explain:
             )
             for f in fired
         )
+
+
+def _without_secrets(made: Explanation) -> Explanation:
+    """What a pack's message or a change quotes of the arguments may be a credential, like a fact."""
+    return replace(
+        made,
+        outcome=replace(
+            made.outcome, reasons=tuple(replace(r, message=withheld_text(r.message)) for r in made.outcome.reasons)
+        ),
+        rules=tuple(replace(rule, element=withheld(rule.element)) for rule in made.rules),
+        requirements=tuple(replace(story, element=withheld(story.element)) for story in made.requirements),
+        changes=made.changes and replace(made.changes, sets=tuple(map(_set_without, made.changes.sets))),
+    )
+
+
+def _set_without(changed: tuple[FactChange, ...]) -> tuple[FactChange, ...]:
+    return tuple(FactChange(withheld_in(c.path), withheld(c.before), withheld(c.after)) for c in changed)
 
 
 def _named(reason: Reason) -> FiredElement:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ from pdp.core.request import Caller, SessionAsk
 from pdp.ports import EvidenceSource, LoadedPolicy, Sessions
 
 EVALUATIONS = 600  # the most that one search for changes may try
+SEARCH_BYTES = 32 << 20  # of documents, likewise: a search shares workers and event loop with decisions
+TOGETHER_BYTES = 512 << 10  # of documents that are written and evaluated at once
 _NOBODY: Mapping[str, str] = {}
 
 
@@ -86,32 +88,41 @@ async def evaluated(
 async def search(
     case: Case, document: Mapping[str, Any], bundle: Bundle, failed: Callable[[Outcome], None]
 ) -> changes.Found:
-    """The smallest changes that would allow a denied call. An evaluation that fails ends the search: the next ones
-    might cost a policy worker each. `failed` hears of it."""
+    """The smallest changes that would allow a denied call, by at most EVALUATIONS tries, fewer for large documents.
+    An evaluation that fails ends the search: the next ones might cost a policy worker each. `failed` hears of it."""
+    size = len(case.document)
+    budget, together = min(EVALUATIONS, SEARCH_BYTES // size), max(1, TOGETHER_BYTES // size)
+    steps = changes.search(document, case.outcome, alternatives(document, bundle, budget + 1), budget)
+    outcomes: list[Outcome] | None = None
     failures: list[Outcome] = []
     tries = 0
-
-    async def tried(supposed: Mapping[str, Any]) -> Outcome:
-        if not case.policy.valid(supposed):
-            return denied("policy.input")
-        try:
-            data = json.dumps(supposed, allow_nan=False, separators=(",", ":")).encode()
-            return await evaluated(case.policy, data, case.supported)
-        except EngineFault as fault:
-            failures.append(denied(fault.code))
-            return failures[-1]
-
-    steps = changes.search(document, case.outcome, alternatives(document, bundle), EVALUATIONS)
-    outcomes: list[Outcome] | None = None
     while True:
         try:
             asked = next(steps) if outcomes is None else steps.send(outcomes)
         except StopIteration as done:
             found: changes.Found = done.value
             return found
-        tries += len(asked)
-        outcomes = list(await asyncio.gather(*map(tried, asked)))
-        if failures:
-            for outcome in failures:
-                failed(outcome)
-            return changes.Found((), incomplete=True, evaluations=tries)
+        outcomes = []
+        for some in _batched(asked, together):
+            tries += len(some)
+            outcomes += await asyncio.gather(*(_tried(case, supposed, failures) for supposed in some))
+            if failures:
+                for outcome in failures:
+                    failed(outcome)
+                return changes.Found((), incomplete=True, evaluations=tries)
+
+
+async def _tried(case: Case, supposed: Mapping[str, Any], failures: list[Outcome]) -> Outcome:
+    if not case.policy.valid(supposed):
+        return denied("policy.input")
+    try:
+        data = json.dumps(supposed, allow_nan=False, separators=(",", ":")).encode()
+        return await evaluated(case.policy, data, case.supported)
+    except EngineFault as fault:
+        failures.append(denied(fault.code))
+        return failures[-1]
+
+
+def _batched(documents: Sequence[dict[str, Any]], size: int) -> Iterator[Sequence[dict[str, Any]]]:
+    """The documents in their order, `size` at a time."""
+    return (documents[start : start + size] for start in range(0, len(documents), size))

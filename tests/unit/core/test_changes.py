@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -10,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdp.core.alternatives import alternatives
+from pdp.core import alternatives as found_in
 from pdp.core.changes import MAX_SETS, Found, Step, apply, search
 from pdp.core.outcome import Effect, Outcome, Reason, denied
 from pdp.core.policy import Bundle, Module
 
+MOST = 601
 NOW = 1_800_000_000_000_000_000
 
 
@@ -47,6 +49,10 @@ OFF = {"status": "failed", "code": "switch.tool"}
 
 def bundle(text: str = "", org: str = "{}") -> Bundle:
     return Bundle((Module("packs/a/a.rego", text),), org.encode(), b"{}", b"{}", "r", ("a",))
+
+
+def alternatives(asked: dict[str, Any], known: Bundle, most: int = MOST) -> tuple[Step, ...]:
+    return found_in.alternatives(asked, known, most)
 
 
 ALLOW = Outcome(Effect.ALLOW, visible=frozenset({"tool:t"}))
@@ -190,3 +196,41 @@ def test_it_says_when_it_gives_up() -> None:
     assert (found.sets, found.incomplete, found.evaluations) == ((), True, 10)
     assert run(asked, steps[:2], lambda _: denied("no")) == Found((), False, 3)
     assert run(asked, (), lambda _: denied("no")) == Found((), False, 0)
+
+
+def test_no_more_is_looked_at_than_can_be_tried() -> None:
+    """An agent may send tens of thousands of numbers, and an organisation's data name as many: the search ends at its
+    budget, says so, and what it did not reach was never made."""
+    numbers = {f"n{i}": i for i in range(20_000)}
+    asked = document(arguments={"status": "ok", "value": numbers, "findings": []})
+    known = bundle(org=json.dumps({"limits": list(range(1_000_000, 1_100_000))}))
+    steps = alternatives(asked, known, 601)
+    assert len(steps) == 601
+    assert {s.path.rpartition("/")[2] for s in steps} == {f"n{i}" for i in range(76)}
+    found = run(asked, steps, lambda _: denied("no"))
+    assert (found.sets, found.incomplete, found.evaluations) == ((), True, 600)
+
+
+@pytest.mark.parametrize(
+    ("value", "near"),
+    [(250, [300, 100, 1, 0]), (100, [1, 0, 300, 1000]), (1.5, [1, 0, 100, 300]), (-9, [0, 1, 100, 300])],
+)
+def test_numbers_come_nearest_first(value: float, near: list[int]) -> None:
+    asked = document(arguments={"status": "ok", "value": {"n": value}, "findings": []})
+    steps = alternatives(asked, bundle(org='{"limits": [1000, 100, 300]}'))
+    assert [s.value for s in steps][:4] == near
+
+
+def test_a_supposition_leaves_the_document_alone() -> None:
+    asked = document(actors=[{"id": "a"}], evidence=[{"state": "refused"}])
+    before = json.dumps(asked)
+    steps = [
+        Step("set", "/targets/0/risk", "high", (("/targets/0/risk_level", 3),)),
+        Step("add", "/subject/groups", "g"),
+        Step("drop", "/evidence", {"state": "refused"}),
+        Step("set", "/arguments/value/a~1b", 1),
+    ]
+    made = apply(asked, steps)
+    assert json.dumps(asked) == before
+    assert (made["targets"][0]["risk"], made["targets"][0]["risk_level"]) == ("high", 3)
+    assert (made["subject"]["groups"], made["evidence"], made["arguments"]["value"]) == (["g"], [], {"a/b": 1})

@@ -72,6 +72,42 @@ def test_a_secret_is_never_shown(pointer: str, kind: str) -> None:
     assert found["/arguments/value/plain"].erased is (pointer == "")
 
 
+TOKEN = "ghp_" + "a" * 36
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        # a name that is not fit to be shown is `*` in a finding
+        {"arguments": {"value": {"api key": "s3cr3t"}, "findings": [{"kind": "secret", "pointer": "/*"}]}},
+        # of one kind only so many findings are kept
+        {"arguments": {"value": {f"n{i}": f"{TOKEN}{i}" for i in range(20)}, "findings": []}},
+        {"arguments": {"value": {"list": ["x", f"say {TOKEN}"]}, "findings": []}},
+        {"arguments": {"value": {TOKEN: 1}, "findings": []}},
+        # arguments are not the only words of a caller
+        {"asserted": {"observation": f"the page says {TOKEN}"}},
+        {"session": {"task": f"use {TOKEN}", "task_source": "agent"}},
+    ],
+    ids=["name", "many", "list", "key", "observation", "task"],
+)
+def test_a_secret_is_never_shown_wherever_it_stands(changes: Any) -> None:
+    found = explain.facts(document(**{"arguments": {"value": {}, "findings": []}, **changes}), SCHEMA)
+    assert "s3cr3t" not in repr(found)
+    assert TOKEN not in repr(found)
+    assert any(fact.erased or explain.WITHHELD in fact.path for fact in found)
+
+
+def test_elements_are_shown_without_secrets() -> None:
+    element = {"code": "x", "message": f"not {TOKEN}", "seats": [{TOKEN: 1, "n": 2}], "ok": True}
+    assert explain.withheld(element) == {
+        "code": "x",
+        "message": explain.WITHHELD,
+        "seats": [{explain.WITHHELD: 1, "n": 2}],
+        "ok": True,
+    }
+    assert explain.withheld_in(f"/arguments/value/{TOKEN}/a~1b") == f"/arguments/value/{explain.WITHHELD}/a~1b"
+
+
 def test_what_is_no_secret_is_shown() -> None:
     arguments = {**document()["arguments"], "findings": [{"kind": "undeclared", "pointer": "/plain", "detail": ""}]}
     assert by_path(arguments=arguments)["/arguments/value/plain"].value == 2
