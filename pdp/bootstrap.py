@@ -115,7 +115,8 @@ def _build(settings: Settings, store: SqliteStore, surroundings: Surroundings, t
     registry = SignedRegistry(settings.registry, high_water=store.high_water)
     content = ArgumentContent(settings.content)
     sessions = MemorySessions(settings.sessions)
-    host = _engine_host(settings, entropy, instruments.killed(telemetry))
+    losses = instruments.Losses(telemetry)
+    host = _engine_host(settings, entropy, losses)
     policies = FolderSource(host, shipped_rego(), settings.policy.folder)
     ports = instruments.Ports(identity.callers, identity.subjects, content, store, policies)
     ports = instruments.observed(telemetry, ports, store)
@@ -129,7 +130,18 @@ def _build(settings: Settings, store: SqliteStore, surroundings: Surroundings, t
         telemetry, ports.subjects, ports.content, sessions, store, entropy=entropy, index_key=index_key
     )
     reloads = Reloads(state, ports.policies, registry, identity.subjects, identity.refresh, recorder, clock)
-    admin = Admin(state, reloads, registry, identity.subjects, store, recorder, clock, __version__)
+    admin = Admin(
+        state,
+        reloads,
+        registry,
+        identity.subjects,
+        store,
+        recorder,
+        clock,
+        __version__,
+        index_key,
+        lambda: losses.count,
+    )
     repeats = Repeats(store, index_key)
     kills = KillQuota()
     decide = Decide(state, establish, repeats, surroundings.evidence, recorder, sessions, clock, kills, terms)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from pdp.core.check import NS
+from pdp.core.switches import ended
 from pdp.ports import Callers, Content, PolicySource, Registry, Store, Subjects
 from pdp.service.establish import Establish
 from pdp.service.observed import ObservedEstablish
@@ -87,14 +88,17 @@ def establishing(telemetry: Telemetry, *arguments: Any, **more: Any) -> Establis
     return ObservedEstablish(*arguments, telemetry=telemetry, **more)
 
 
-def killed(telemetry: Telemetry) -> Callable[[str], None]:
+@dataclass(slots=True)
+class Losses:
     """For engines: says and counts that a policy worker was lost, and why."""
 
-    def tell(why: str) -> None:
-        log.error("policy worker lost: %s", why)
-        telemetry.count("pdp.policy.workers.lost", {"pdp.cause": why})
+    telemetry: Telemetry
+    count: int = 0  # since the start
 
-    return tell
+    def __call__(self, why: str) -> None:
+        self.count += 1
+        log.error("policy worker lost: %s", why)
+        self.telemetry.count("pdp.policy.workers.lost", {"pdp.cause": why})
 
 
 @dataclass(slots=True)
@@ -114,7 +118,7 @@ class Levels:
         level, since = self.telemetry.level, self.policy_since()
         level("pdp.store.healthy", int(self.store.healthy()))
         level("pdp.store.records", self.store.size())
-        level("pdp.switches.engaged", len(self.store.switches()))
+        level("pdp.switches.engaged", sum(not ended(row.until_ns, at_ns) for row in self.store.switches()))
         level("pdp.policy.active", int(since is not None))
         if since is not None:
             level("pdp.policy.age", max(0, at_ns - since) / NS)

@@ -10,6 +10,11 @@ from pdp.core.check import OK, Check, failed
 SCOPES = ("everything", "tenant", "server", "tool", "agent", "subject")
 
 
+def ended(until_ns: int, at_ns: int) -> bool:
+    """Whether a switch has released itself; with 0 it never does."""
+    return 0 < until_ns <= at_ns
+
+
 @dataclass(frozen=True, slots=True)
 class Switch:
     """One kill switch. `tenant` "" reaches every tenant; `until_ns` 0 means until it is released."""
@@ -30,7 +35,7 @@ class Switch:
         return named in wanted.get(self.scope, ())
 
     def live(self, tenant: str, at_ns: int) -> bool:
-        return self.tenant in ("", tenant) and (self.until_ns == 0 or at_ns < self.until_ns)
+        return self.tenant in ("", tenant) and not ended(self.until_ns, at_ns)
 
 
 @dataclass(frozen=True, slots=True)

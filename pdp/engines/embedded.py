@@ -64,6 +64,11 @@ class EmbeddedEngine:
         return self._closing
 
     @property
+    def workers(self) -> int:
+        """Workers that are up."""
+        return self._pool.up
+
+    @property
     def zygote_pid(self) -> int:
         """Process id of the zygote, for the operator."""
         return self._zygote.pid
@@ -102,7 +107,7 @@ class EmbeddedEngine:
                 failures += 1
                 self._zygote.destroy()
                 self._wanted.set()
-            if not self._pool.alive and max(failures, self._pool.failed_starts) >= _HOPELESS_STARTS:
+            if not self._pool.up and max(failures, self._pool.failed_starts) >= _HOPELESS_STARTS:
                 self._pool.refuse()
             pause = max(failures, self._pool.failed_starts)
             await asyncio.sleep(_BACKOFF_SECONDS[min(pause, len(_BACKOFF_SECONDS) - 1)])

@@ -61,9 +61,9 @@ class Pool:
         return len(self._links)
 
     @property
-    def alive(self) -> bool:
-        """Whether any worker is up."""
-        return any(link.up for link in self._links)
+    def up(self) -> int:
+        """Workers that answer."""
+        return sum(link.up for link in self._links)
 
     async def evaluate(self, asked: Question) -> bytes:
         """JSON of `data.pdp.decision` for the question. Raises EngineFault; Overloaded when the queue is full."""

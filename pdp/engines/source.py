@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +16,7 @@ from pdp.core.errors import BundleFault, EngineFault
 from pdp.core.policy import Bundle
 from pdp.engines.bundle import read_bundle
 from pdp.engines.gate import check
-from pdp.ports import Engine, LoadedPolicy
+from pdp.ports import Engine, LoadedPolicy, Pack
 
 
 class Host(Protocol):
@@ -41,6 +42,7 @@ class FolderSource:
         self._seen = ""  # signature of the files as they were last judged
         self._problem: BundleFault | None = None
         self._passed = ""  # digest of the bundle that last passed the gate
+        self._about: tuple[Pack, ...] = ()  # its packs
 
     async def load(self, active: str | None) -> LoadedPolicy | None:
         """See the port. Reading and gating run outside the event loop."""
@@ -70,16 +72,16 @@ class FolderSource:
         if bundle.digest == active:
             return None
         if bundle.digest != self._passed:
-            await self._gate(bundle)
+            self._about = await self._gate(bundle)
             self._passed = bundle.digest
         try:
             engine = await self._host.load(bundle)
         except EngineFault as fault:
             why = fault.message if fault.code == "policy.mismatch" else "The engine cannot load the bundle."
             raise BundleFault("bundle.engine", why, detail=fault.detail) from fault
-        return loaded_policy(bundle, engine)
+        return replace(loaded_policy(bundle, engine), about=self._about)
 
-    async def _gate(self, bundle: Bundle) -> None:
+    async def _gate(self, bundle: Bundle) -> tuple[Pack, ...]:
         report = await asyncio.to_thread(check, bundle)
         if not report.ok:
             first = next(f for f in report.findings if f.severity == "error")
@@ -88,6 +90,7 @@ class FolderSource:
                 f"{first.path}:{first.line}: {first.message} `pdp policy check` shows everything.",
                 detail=first.code,
             )
+        return report.packs
 
 
 def loaded_policy(bundle: Bundle, engine: Engine) -> LoadedPolicy:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
 
-from pdp.core.digest import Json
+from pdp.core.digest import Json, canonical, keyed_index
 from pdp.core.errors import Forbidden, InvalidRequest
 from pdp.core.request import Caller
-from pdp.core.stored import RecordRef, SwitchRow
-from pdp.core.switches import SCOPES
+from pdp.core.stored import RecordRef, ReplyRow, SwitchRow
+from pdp.core.switches import SCOPES, ended
 from pdp.ports import Clock, Registry, Store, Subjects
 from pdp.service.record import Recorder
 from pdp.service.reload import Failure, Reloads
 from pdp.service.state import State
 
+KIND = "switch"  # of a kept answer
 ANY_TENANT = "*"  # an operator's tenant in the configuration: acts on all of them
 
 
@@ -28,6 +31,16 @@ class SwitchAsk:
     engaged: bool
     reason: str
     until_ns: int = 0
+    request_id: str = ""  # without one, every attempt is a new one
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """A switch that is durable. `epoch` is the store's with it."""
+
+    row: SwitchRow
+    epoch: int
+    ref: RecordRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +59,9 @@ class Status:
     switch_epoch: int
     log: str
     records: int
+    store_bytes: int  # on disk
+    worker_deaths: int  # of the policy engine's, since the start
+    healthy: bool  # records can be written
 
 
 @dataclass(slots=True)
@@ -60,7 +76,10 @@ class Admin:
     recorder: Recorder
     clock: Clock
     version: str
+    index_key: bytes
+    worker_deaths: Callable[[], int] = lambda: 0
     draining: bool = False
+    _one_switch: asyncio.Lock = field(default_factory=asyncio.Lock)  # so that the epoch is that of the switch
 
     async def status(self) -> Status:
         """What runs now; changes nothing."""
@@ -78,7 +97,8 @@ class Admin:
                 "revision": policy.revision,
                 "digest": policy.digest,
                 "org_digest": policy.org_digest,
-                "packs": list(policy.packs),
+                "packs": [about.fact() for about in policy.about],
+                "workers": policy.engine.workers,
                 "engine": policy.engine.name,
                 "engine_version": policy.engine.version,
                 "since_ns": self.reloads.policy_since_ns,
@@ -86,21 +106,63 @@ class Admin:
             policy_failure=self.reloads.policy_failure,
             registry=self.registry.status(at),
             keys=self.subjects.key_status(at),
-            switches=self.store.switches(),
+            switches=self._engaged(at),
             switch_epoch=self.store.switch_epoch(),
             log=self.store.origin,
             records=self.store.size(),
+            store_bytes=self.store.size_bytes(),
+            worker_deaths=self.worker_deaths(),
+            healthy=healthy,
         )
 
-    async def set_switch(self, ask: SwitchAsk, caller: Caller) -> tuple[SwitchRow, int, RecordRef]:
+    async def set_switch(self, ask: SwitchAsk, caller: Caller) -> Switched:
         """Store and record one switch; whatever is decided from then on obeys it.
 
+        The same request id with the same content gets the same answer, as long as the switch still is as it was
+        set then: that something is stopped must never be said of what is not.
+
         Raises InvalidRequest, Forbidden, Unavailable."""
-        at = self.clock.now_ns()
-        row = self._row(ask, caller, at)
-        self._check_known(row, at)
-        ref = await self.recorder.switch(row, at)
-        return row, self.store.switch_epoch(), ref
+        # a caller that goes away must not free the place of a write that goes on: it may come back with the same id
+        setting = asyncio.ensure_future(self._set_switch(ask, caller))
+        setting.add_done_callback(lambda done: done.cancelled() or done.exception())  # somebody has looked
+        return await asyncio.shield(setting)
+
+    async def _set_switch(self, ask: SwitchAsk, caller: Caller) -> Switched:
+        async with self._one_switch:
+            at = self.clock.now_ns()
+            row = self._row(ask, caller, at)
+            key = keyed_index(self.index_key, "switch", caller.tenant, caller.name, ask.request_id)
+            content = keyed_index(self.index_key, "switch content", *(getattr(ask, f.name) for f in fields(ask)))
+            kept = self.store.reply(key) if ask.request_id else None
+            if kept is not None:
+                return self._again(kept, content, row)
+            self._check_known(row, at)
+            epoch = self.store.switch_epoch() + 1
+
+            def reply(record_id: str) -> ReplyRow:
+                return ReplyRow(key, content, KIND, "", canonical([epoch, record_id]), "", 0, at)
+
+            ref = await self.recorder.switch(row, at, reply if ask.request_id else None)
+            return Switched(row, epoch, ref)
+
+    def _again(self, kept: ReplyRow, content: str, row: SwitchRow) -> Switched:
+        """What was answered to this id. Raises InvalidRequest for other content, or when that is no longer true."""
+        if kept.content != content:
+            raise InvalidRequest(
+                "request_id", "was used for another switch; use a new id for a new request", code="request.reused"
+            )
+        row = replace(row, at_ns=kept.created_ns)
+        acts = next((r for r in self._engaged(row.at_ns) if _place(r) == _place(row)), None)
+        if acts != (row if row.engaged else None):
+            raise InvalidRequest(
+                "request_id", "was used, and the switch was set anew since; use a new id", code="request.reused"
+            )
+        epoch, record_id = json.loads(kept.reply)
+        return Switched(row, epoch, self.recorder.find(record_id))
+
+    def _engaged(self, at_ns: int) -> tuple[SwitchRow, ...]:
+        """Those that act; one that has released itself is none, whether or not it was swept out yet."""
+        return tuple(row for row in self.store.switches() if not ended(row.until_ns, at_ns))
 
     def _check_known(self, row: SwitchRow, at_ns: int) -> None:
         """A misspelt name would stop nothing while everybody believes that it did. Raises InvalidRequest."""
@@ -147,3 +209,8 @@ class Admin:
             at_ns=at_ns,
             until_ns=ask.until_ns,
         )
+
+
+def _place(row: SwitchRow) -> tuple[str, str, str, str]:
+    """What a switch stops; there is one switch for it at a time."""
+    return row.tenant, row.scope, row.server, row.value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from pdp.core import events, record
@@ -74,6 +74,7 @@ class Recorder:
             valid_until_ns=answer.valid_until_ns,
             evidence=made.found.evidence,
             enforcement=answer.enforcement,
+            degraded=made.snapshot.degraded(made.caller.tenant),
         )
         try:
             data = record.decision(stamp, decided)
@@ -101,7 +102,12 @@ class Recorder:
             input=commitment(salt, "input", made.found.document),
         )
         decided = Decided(
-            made.facts, made.found.outcome, pins(made.snapshot, made.caller.tenant), sealed, answer.valid_until_ns
+            facts=made.facts,
+            outcome=made.found.outcome,
+            pins=pins(made.snapshot, made.caller.tenant),
+            sealed=sealed,
+            valid_until_ns=answer.valid_until_ns,
+            degraded=made.snapshot.degraded(made.caller.tenant),
         )
         value = ValueRow(stamp.id, made.caller.tenant, made.subject_index, "input", salt, made.found.document)
         try:
@@ -186,8 +192,8 @@ class Recorder:
             self._entry(stamp, "registry", data, artefacts=change.artefacts, high_water=change.marks)
         )
 
-    async def switch(self, row: SwitchRow, at_ns: int) -> RecordRef:
-        """A switch and its record, in one commit."""
+    async def switch(self, row: SwitchRow, at_ns: int, reply: Callable[[str], ReplyRow] | None = None) -> RecordRef:
+        """A switch and its record, in one commit; with what `reply` makes of the record's id, to be kept."""
         stamp = self._event(at_ns, row.tenant)
         made = events.Switched(
             scope=row.scope,
@@ -198,7 +204,9 @@ class Recorder:
             by=row.by,
             until_ns=row.until_ns,
         )
-        return await self._store.commit(self._entry(stamp, "switch", events.switch(stamp, made), switch=row))
+        kept = reply(stamp.id) if reply is not None else None
+        data = events.switch(stamp, made)
+        return await self._store.commit(self._entry(stamp, "switch", data, switch=row, reply=kept))
 
     async def explained(self, tenant: str, made: events.Explained, at_ns: int) -> RecordRef:
         """Somebody asked why."""

@@ -4,7 +4,7 @@ stays. Every change is recorded before it takes effect."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -53,6 +53,7 @@ class Reloads:
     policy_failure: Failure | None = None
     policy_since_ns: int = 0
     _owed: dict[str, RegistryChange] = field(default_factory=dict)  # by tenant: changes that have no record yet
+    _stale: dict[str, str] = field(default_factory=dict)  # by tenant: why it serves an old set
     # one reload of a part at a time; a slow gate must not hold up a manifest that stopped verifying
     _locks: dict[Part, asyncio.Lock] = field(default_factory=lambda: {part: asyncio.Lock() for part in PARTS})
 
@@ -82,9 +83,11 @@ class Reloads:
             if known is None or (known.code, known.message) != (fault.code, fault.message):
                 await self.recorder.policy_refused(fault, at)
             self.policy_failure = Failure(fault.code, fault.message, at)
+            self.state.degrade("policy", {"": "policy.last_good"})
             return Reloaded("policy", False, False, active.digest if active else "", self.policy_failure)
         if loaded is None:
             self.policy_failure = None
+            self.state.degrade("policy", {})
             return Reloaded("policy", True, False, active.digest if active else "")
         try:
             # the record comes first: no answer under a policy whose activation is not in the log
@@ -93,6 +96,7 @@ class Reloads:
             await loaded.engine.close()
             raise
         self.state.activate(loaded)
+        self.state.degrade("policy", {})
         self.policy_failure, self.policy_since_ns = None, at
         return Reloaded("policy", True, True, loaded.digest)
 
@@ -104,6 +108,7 @@ class Reloads:
         for tenant, change in tuple(self._owed.items()):
             await self.recorder.registry(change, at)
             del self._owed[tenant]
+            self._note_stale(change)
         self.state.pin_registry(self.registry.view(at))
         active = ", ".join(f"{c.tenant}: serial {c.serial}" for c in changes)
         problem = next((c.problem for c in changes if c.problem), "")
@@ -112,10 +117,20 @@ class Reloads:
             return Reloaded("registry", False, True, active, Failure(problem, message, at))
         return Reloaded("registry", True, bool(changes), active)
 
+    def _note_stale(self, change: RegistryChange) -> None:
+        """A set that was refused while the one before it serves on; the registry reports the end of that too."""
+        self._stale.pop(change.tenant, None)
+        if change.problem and change.digest:
+            self._stale[change.tenant] = "registry.stale"
+        self.state.degrade("registry", self._stale)
+
     async def _reload_the_keys(self) -> Reloaded:
         at = self.clock.now_ns()
         await self.reload_keys(at)
-        return Reloaded("keys", True, False, f"{len(self.subjects.key_status(at))} issuers")
+        found = self.subjects.key_status(at)
+        entries = [entry for entry in found.values() if isinstance(entry, Mapping)]
+        self.state.degrade("keys", {str(e["tenant"]): "keys.stale" for e in entries if e["problem"] and e["keys"]})
+        return Reloaded("keys", True, False, f"{len(found)} issuers")
 
 
 def _word(result: Reloaded) -> str:

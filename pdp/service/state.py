@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from pdp.core.check import NS
 from pdp.core.digest import digest
@@ -22,6 +24,13 @@ class Snapshot:
     policy: LoadedPolicy
     registry: RegistryView
     switches: Switches
+    worse: Mapping[str, Mapping[str, str]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )  # as `degrade` has it
+
+    def degraded(self, tenant: str) -> tuple[str, ...]:
+        """Codes of what works worse than normal for a tenant (`policy.last_good`, ...): its record says so."""
+        return tuple(codes[name] for codes in self.worse.values() for name in ("", tenant) if name in codes)
 
     def epochs(self, tenant: str) -> str:
         """Changes with policy, registry and switches: whatever an answer rests on besides the request."""
@@ -39,13 +48,14 @@ class State:
         self._registry: RegistryView | None = None
         self._store = store
         self._switches = _switches(store)
+        self._worse: Mapping[str, Mapping[str, str]] = MappingProxyType({})
         self._closing: set[asyncio.Task[None]] = set()
 
     def snapshot(self) -> Snapshot:
         """The current snapshot. Raises Unavailable while there is no policy or no registry."""
         if self._policy is None or self._registry is None:
             raise Unavailable("service.starting", "No policy is active yet; ask again when health says SERVING.")
-        return Snapshot(self._policy, self._registry, self.switches)
+        return Snapshot(self._policy, self._registry, self.switches, self._worse)
 
     @property
     def policy(self) -> LoadedPolicy | None:
@@ -75,6 +85,12 @@ class State:
             await asyncio.sleep(DRAIN_SECONDS)
         finally:
             await old.engine.close()
+
+    def degrade(self, part: str, codes: Mapping[str, str]) -> None:
+        """From now on, a part serves worse than normal: codes by tenant, "" for all of them; none when it is well."""
+        if self._worse.get(part, {}) != codes:
+            rest = {name: found for name, found in self._worse.items() if name != part}
+            self._worse = MappingProxyType({**rest, part: dict(codes)} if codes else rest)
 
     def pin_registry(self, view: RegistryView) -> None:
         self._registry = view

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 
 from pdp.core.check import NS
 from pdp.core.stored import Commit, RecordRef
+from pdp.core.switches import ended
+from pdp.store.clock import MARK
 from pdp.store.options import StoreOptions
 from pdp.store.refusals import RefusalQuota
 from pdp.store.rows import SWITCH_EPOCH, engaged_switches, high_waters, write
@@ -19,6 +21,10 @@ _PRUNE = (
     "DELETE FROM replies WHERE seq IN (SELECT seq FROM replies ORDER BY seq LIMIT ?) AND created_ns < ?",
     "DELETE FROM calls WHERE seq IN (SELECT seq FROM calls ORDER BY seq LIMIT ?) AND created_ns < ?",
 )
+# these have released themselves, so no epoch counts them
+_SWEEP = "DELETE FROM switches WHERE until_ns BETWEEN 1 AND ?"
+_PRUNE_VALUES = """DELETE FROM "values" WHERE seq IN (SELECT seq FROM "values" ORDER BY seq LIMIT ?)
+AND (SELECT time_ns FROM records WHERE idx = seq / 16) < ?"""
 _COUNT = "INSERT OR REPLACE INTO refusals VALUES (?, ?, ?, ?)"
 
 
@@ -35,6 +41,7 @@ class Ledger:
         self._origin = origin
         self._next = size
         self._ages = (options.replies_keep_seconds * NS, options.calls_keep_seconds * NS)
+        self._keep_values = options.values_keep_seconds
         self._latest_ns = 0
         self._touched = False  # switches or marks changed in this batch
         self._flushed = False  # this batch carries a record of aggregated refusals
@@ -63,11 +70,21 @@ class Ledger:
         entries = max(entries, self._next - self.size)  # one piece of work may write many
         for statement, age in zip(_PRUNE, self._ages, strict=True):
             db.execute(statement, (2 * entries, self._latest_ns - age))
+        self._forget(db, entries)
         if self._flushed:
             db.execute("DELETE FROM refusals")
         counts = self.refusals.unsaved(everything=self._flushed)
         if counts:
             db.executemany(_COUNT, counts)
+
+    def _forget(self, db: sqlite3.Connection, entries: int) -> None:
+        """What cannot be had again goes by the clock's persisted mark: a wrong leap of the clock does not move it."""
+        believed = self.high_water.get(MARK, 0)
+        if self._keep_values is not None:
+            db.execute(_PRUNE_VALUES, (4 * entries, believed - self._keep_values * NS))  # a record has two
+        if any(ended(switch.until_ns, believed) for switch in self.switches):
+            db.execute(_SWEEP, (believed,))
+            self._touched = True
 
     def done(self, db: sqlite3.Connection) -> None:
         """Publish what is durable now."""

@@ -40,6 +40,11 @@ class StoreOptions(BaseModel):
     calls_keep_seconds: int = Field(
         default=7 * 24 * 3600, ge=60, le=366 * 24 * 3600, description="How long asking again gives the same digest."
     )
+    values_keep_seconds: int | None = Field(
+        default=None,
+        ge=3600,
+        description="How long the values behind records can be opened and replayed; for good if unset.",
+    )
     refusals_per_minute: int = Field(
         default=30,
         ge=0,

@@ -17,7 +17,7 @@ from pdp.ports import Entropy
 from pdp.store.ledger import Ledger
 from pdp.store.lock import DirectoryLock
 from pdp.store.options import StoreOptions
-from pdp.store.schema import Opened, connect
+from pdp.store.schema import FILE, Opened, connect
 from pdp.store.writer import Pace, State, Writer
 
 _RECORD = "SELECT idx, id, tenant, leaf, bytes FROM records WHERE "
@@ -41,6 +41,7 @@ class SqliteStore:
         self._reader = opened.reader
         self._lock = lock
         self._boot = boot
+        self._path = options.path
         self._ledger = Ledger(opened.writer, opened.origin, opened.size, options)
         pace = Pace(options.max_batch, options.max_queue, options.linger_ms / 1000, options.probe_seconds)
         self._writer = Writer(opened.writer, pace, self._ledger)
@@ -115,6 +116,13 @@ class SqliteStore:
         """Number of durable records."""
         return self._ledger.size
 
+    def size_bytes(self) -> int:
+        """The file and what is not yet moved into it; 0 when that cannot be told."""
+        try:
+            return sum(file.stat().st_size for file in self._path.glob(f"{FILE}*"))
+        except OSError:
+            return 0
+
     def record(self, record_id: str) -> StoredRecord | None:
         """By record id."""
         return self._stored(_RECORD + "id = ?", record_id)
@@ -144,7 +152,7 @@ class SqliteStore:
         return None if row is None else Artefact(*row)
 
     def switches(self) -> tuple[SwitchRow, ...]:
-        """All engaged switches, oldest first, also those whose `until_ns` has passed."""
+        """All engaged switches, oldest first; one whose `until_ns` has passed goes with a later commit."""
         return self._ledger.switches
 
     def switch_epoch(self) -> int:

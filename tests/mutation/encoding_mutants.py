@@ -72,8 +72,8 @@ REST = (
             "return (",
             "a tenant's switch is its own",
         ),
-        ("switch-until-flipped", "at_ns < self.until_ns", "at_ns > self.until_ns", "a switch ends at its time"),
-        ("switch-ended-at-once", "self.until_ns == 0 or", "self.until_ns != 0 and", "0 means until released"),
+        ("switch-until-flipped", "until_ns <= at_ns", "until_ns > at_ns", "a switch ends at its time"),
+        ("switch-ended-at-once", "return 0 < until_ns", "return 0 <= until_ns", "0 means until released"),
         ("switch-of-any-server", "s.server == server and ", "", "a tool's switch is its server's"),
         (
             "switch-everything-ignored",

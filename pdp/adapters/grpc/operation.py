@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from pdp.adapters.grpc import fields
 from pdp.adapters.grpc.answers import record_ref
 from pdp.core.digest import Json
 from pdp.core.errors import Forbidden, InvalidRequest, Unsupported
 from pdp.core.request import Caller
 from pdp.core.stored import RecordRef, StoredRecord, SwitchRow
-from pdp.service.admin import ANY_TENANT, Status, SwitchAsk
+from pdp.service.admin import ANY_TENANT, Status, SwitchAsk, Switched
 from pdp.service.reload import Failure, Part, Reloaded
 from pdp.v1 import admin_pb2, audit_pb2, types_pb2
 
@@ -38,6 +40,7 @@ _SCOPES = {
 }
 _SCOPE_NUMBERS = {scope: number for number, scope in _SCOPES.items()}
 _BREADTH = tuple(_SCOPE_NUMBERS)
+_STORE_ADVICE = "Records cannot be written, so nothing is answered. Look at the disk; the operator's log says more."
 
 
 def parts(request: admin_pb2.ReloadRequest) -> tuple[Part, ...]:
@@ -81,12 +84,13 @@ def switch_ask(request: admin_pb2.SetSwitchRequest) -> SwitchAsk:
         engaged=wanted.engaged,
         reason=fields.text(wanted.reason, "switch.reason", fields.MAX_REASON),
         until_ns=until_ns,
+        request_id=request.request_id,
     )
 
 
-def switch_response(row: SwitchRow, epoch: int, record: RecordRef) -> admin_pb2.SetSwitchResponse:
+def switch_response(made: Switched) -> admin_pb2.SetSwitchResponse:
     """The switch as it now is."""
-    return admin_pb2.SetSwitchResponse(switch=_switch(row), switch_epoch=epoch, record=record_ref(record))
+    return admin_pb2.SetSwitchResponse(switch=_switch(made.row), switch_epoch=made.epoch, record=record_ref(made.ref))
 
 
 def status_response(status: Status, caller: Caller) -> admin_pb2.GetStatusResponse:
@@ -101,10 +105,17 @@ def status_response(status: Status, caller: Caller) -> admin_pb2.GetStatusRespon
         key_sets=_key_sets(status, caller),
         switches=_switches(status.switches, caller),
         switch_epoch=status.switch_epoch,
-        store=admin_pb2.StoreStatus(log=status.log, records=status.records),
+        store=admin_pb2.StoreStatus(
+            log=status.log,
+            records=status.records,
+            size_bytes=status.store_bytes,
+            last_failure=None if status.healthy else _problem("record.unavailable", status.at_ns, _STORE_ADVICE),
+        ),
+        engine=admin_pb2.EngineStatus(worker_deaths=status.worker_deaths),
     )
     if status.policy is not None:
         found.engine.engine = _text(status.policy, "engine_version")
+        found.engine.workers = _number(status.policy, "workers")
     return found
 
 
@@ -178,7 +189,13 @@ def _policy(status: Status) -> admin_pb2.PolicyStatus:
             )
         )
         found.org_data_digest = _text(policy, "org_digest")
-        found.packs.extend(admin_pb2.PackStatus(name=str(name)) for name in _list(policy, "packs"))
+        packs = [pack for pack in _list(policy, "packs") if isinstance(pack, Mapping)]
+        found.packs.extend(
+            admin_pb2.PackStatus(
+                name=_text(pack, "name"), owner=_text(pack, "owner"), servers=map(str, _list(pack, "servers"))
+            )
+            for pack in packs
+        )
         if _number(policy, "since_ns"):
             found.activated_at.CopyFrom(fields.timestamp(_number(policy, "since_ns")))
     return found
@@ -203,6 +220,7 @@ def _registry(tenant: str, entry: Mapping[str, Json], at_ns: int) -> admin_pb2.R
         stale=bool(problem) and _text(entry, "state") == "ok",
         last_failure=_problem(problem, at_ns, _text(entry, "advice")),
     )
+    _aged(found.loaded_at, entry.get("age_seconds"), at_ns)
     with suppress(ValueError):  # nothing is loaded, so nothing expires
         found.expires_at.FromJsonString(_text(entry, "expires"))
     return found
@@ -221,10 +239,15 @@ def _key_sets(status: Status, caller: Caller) -> Iterable[admin_pb2.KeySetStatus
                 keys=_number(entry, "keys"),
                 last_failure=_problem(_text(entry, "problem"), status.at_ns),
             )
-            age = entry.get("age_seconds")
-            if isinstance(age, int) and age >= 0 and found.keys:
-                found.fetched_at.CopyFrom(fields.timestamp(max(0, status.at_ns - age * fields.NS)))
+            if found.keys:
+                _aged(found.fetched_at, entry.get("age_seconds"), status.at_ns)
             yield found
+
+
+def _aged(place: Timestamp, seconds: Json, at_ns: int) -> None:
+    """Set an instant that is known by its age; leave it absent when there is none."""
+    if isinstance(seconds, int) and seconds >= 0:
+        place.CopyFrom(fields.timestamp(max(0, at_ns - seconds * fields.NS)))
 
 
 def _text(entry: Mapping[str, Json], key: str) -> str:

@@ -166,8 +166,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
     @override
     async def SetSwitch(self, request: admin_pb2.SetSwitchRequest, context: Context) -> admin_pb2.SetSwitchResponse:
         async with self._admission.admit(context, Role.OPERATE, "SetSwitch") as caller:
-            row, epoch, record = await self._admin.set_switch(operation.switch_ask(request), caller)
-            return operation.switch_response(row, epoch, record)
+            return operation.switch_response(await self._admin.set_switch(operation.switch_ask(request), caller))
 
 
 class AuditServicer(audit_pb2_grpc.AuditServiceServicer):

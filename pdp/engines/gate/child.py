@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from pdp.core.policy import Bundle, Module
-from pdp.engines.gate import coverage, firing, static, trial
+from pdp.engines.gate import coverage, elements, firing, static, trial
 from pdp.engines.gate.report import FileCoverage, Finding, TestResult
+from pdp.ports import Pack
 
 try:
     import resource
@@ -55,13 +56,15 @@ def _limit() -> None:
 
 def _check(bundle: Bundle, job: Mapping[str, Any]) -> dict[str, Any]:
     units, findings = static.read(bundle)
+    packs: list[Pack] = []
     if not any(f.severity == "error" for f in findings):  # half a policy would give findings that mislead
         policy = static.index(bundle, units, Path(job["capabilities"]))
         directory = None if job["directory"] is None else frozenset(job["directory"])
         findings += static.check(policy, units, directory)
         if not any(f.severity == "error" for f in findings):  # nothing is run that was refused
             findings += trial.check(bundle, policy, units)
-    return {"findings": [_finding(f) for f in sorted(set(findings))]}
+            packs = [elements.pack(name, policy.groups[("packs", name), "meta"]) for name in bundle.packs]
+    return {"findings": [_finding(f) for f in sorted(set(findings))], "packs": [pack.fact() for pack in packs]}
 
 
 def _test(bundle: Bundle, job: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pdp.engines.gate import recorded, requirement
 from pdp.engines.gate.fields import EXAMPLES, check_fields
 from pdp.engines.gate.report import Finding, did_you_mean
 from pdp.engines.gate.syntax import Body, Node, Rule, kind, span_of, string
+from pdp.ports import Pack
 
 _CONTROL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,63}")
 _NEVER_WAIVED = re.compile(r"MB-?[12](\D.*)?")
@@ -77,6 +78,15 @@ def meta(rules: list[Rule]) -> Iterator[Finding]:
         yield _shape(rule, rule.span, "`servers` must list the servers that the pack is for, as text.", "meta.shape")
     if owner is None or not string(owner):
         yield _shape(rule, rule.span, "`owner` must say, as text, who answers for the pack.", "meta.shape")
+
+
+def pack(name: str, rules: list[Rule]) -> Pack:
+    """What the `meta` of a pack says, once `meta` has nothing to say against it."""
+    value = rules[0].value
+    assert value is not None  # noqa: S101 - `meta` has looked
+    fields = {string(key): item for _, key, item in kind(value)[1]["fields"]}
+    servers = [string(item) or "" for item in kind(fields["servers"])[1]["items"]]
+    return Pack(name, string(fields["owner"]) or "", tuple(servers))
 
 
 def _shape(rule: Rule, span: Body, message: str, code: str = "rule.shape") -> Finding:

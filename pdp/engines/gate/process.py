@@ -19,7 +19,7 @@ from pdp.core.policy import Bundle
 from pdp.engines.bundle import shipped_rego
 from pdp.engines.gate.report import ERROR, ElementCoverage, FileCoverage, Finding, Report, TestReport, TestResult
 from pdp.engines.regorus_binding import version
-from pdp.ports import FiredElement
+from pdp.ports import FiredElement, Pack
 
 TIME_LIMIT = 30.0  # seconds
 _START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from pdp.engines.gate.child import main; main()"
@@ -47,7 +47,8 @@ def check(
     answer = _run(bundle, job, time_limit)
     if isinstance(answer, Finding):
         return Report((answer,))
-    return Report(tuple(Finding(**f) for f in answer["findings"]))
+    packs = tuple(Pack(p["name"], p["owner"], tuple(p["servers"])) for p in answer["packs"])
+    return Report(tuple(Finding(**f) for f in answer["findings"]), packs)
 
 
 def run_tests(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from pdp.ports import Pack
 
 ERROR = "error"  # the bundle cannot become active
 WARNING = "warning"  # reported; the bundle may become active
@@ -28,6 +30,7 @@ class Report:
     """What the gate found. Only a bundle whose report is `ok` may become active."""
 
     findings: tuple[Finding, ...] = ()
+    packs: tuple[Pack, ...] = field(default=(), compare=False)  # of a bundle that passed
 
     @property
     def ok(self) -> bool:

@@ -27,7 +27,7 @@ from pdp.core.facts import AgentFact, Identity, ServerFact, SubjectFact
 from pdp.core.registered import PinnedTool
 from pdp.core.request import Bearer, Caller, Role
 from pdp.core.target import TargetFact
-from pdp.ports import LoadedPolicy
+from pdp.ports import LoadedPolicy, Pack
 from pdp.service.admin import Admin
 from pdp.service.batch import Batch
 from pdp.service.decide import Decide, Terms
@@ -157,6 +157,7 @@ class Registry:
             "serial": 3,
             "digest": "d",
             "expires": "2030-01-01T00:00:00Z",
+            "age_seconds": 7,
             "state": "ok",
             "problem": "set.unreadable",
             "advice": "Sign it again.",
@@ -171,6 +172,7 @@ class Engine:
 
     name = "embedded"
     version = "stand-in/1"
+    workers = 2
 
     def __init__(self) -> None:
         self.answer = self.allow
@@ -205,7 +207,8 @@ class Policies:
     async def load(self, active: Any) -> Any:
         if active == "sha256:p":
             return None
-        return LoadedPolicy("r1", "sha256:p", "sha256:o", ("acme",), self.engine, lambda _: True, b"bundle")
+        about = (Pack("acme", "team@acme.example", ("git",)),)
+        return LoadedPolicy("r1", "sha256:p", "sha256:o", ("acme",), self.engine, lambda _: True, b"bundle", about)
 
 
 @dataclass
@@ -250,7 +253,7 @@ async def services(edges: Any, store: Any) -> Any:
         decide=decide,
         batch=Batch(decide),
         filter=Filter(state, establish, recorder, clock, kills, Terms()),
-        admin=Admin(state, reloads, registry, subjects, store, recorder, clock, "0.1.0"),
+        admin=Admin(state, reloads, registry, subjects, store, recorder, clock, "0.1.0", b"k" * 32, lambda: 3),
         reloads=reloads,
         records=Records(store),
         explain=Explain(state, establish, Nobody(), SimpleNamespace(), store, recorder, clock, kills),

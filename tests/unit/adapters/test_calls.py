@@ -6,7 +6,9 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
+from pdp.core.check import NS
 from pdp.core.request import Role
 from pdp.v1 import admin_pb2, approval_pb2, audit_pb2, consent_pb2, decision_pb2, explain_pb2
 from pdp.v1 import types_pb2 as t
@@ -253,13 +255,35 @@ async def test_status_shows_an_operator_its_own_tenant(pdp: Any, as_caller: Any)
     assert registry.expires_at.ToJsonString() == "2030-01-01T00:00:00Z"
     assert (own.version, own.boot_id, own.serving) == ("0.1.0", "boot-1", admin_pb2.SERVING_STATE_SERVING)
     assert (own.policy.policy.revision, own.policy.org_data_digest) == ("r1", "sha256:o")
-    assert [p.name for p in own.policy.packs] == ["acme"]
+    assert [(p.name, p.owner, list(p.servers)) for p in own.policy.packs] == [("acme", "team@acme.example", ["git"])]
+    assert registry.loaded_at.seconds == own.time.seconds - 7
+    assert (own.engine.workers, own.engine.worker_deaths) == (2, 3)
+    assert own.store.size_bytes > 4096
+    assert not own.store.HasField("last_failure")
     (keys,) = own.key_sets
     assert (keys.issuer, keys.keys) == ("https://id.example", 2)
     assert [k.issuer for k in everything.key_sets] == ["https://id.example", "https://their.example"]
     assert keys.fetched_at.seconds == own.time.seconds - 5
     assert own.engine.engine == "stand-in/1"
     assert [s.scope for s in own.switches] == [admin_pb2.SWITCH_SCOPE_EVERYTHING, admin_pb2.SWITCH_SCOPE_TENANT]
+
+
+async def test_status_says_that_records_cannot_be_written(pdp: Any, as_caller: Any, store: Any) -> None:
+    store.healthy = lambda: False
+    found = await pdp.admin.GetStatus(admin_pb2.GetStatusRequest(), metadata=as_caller(OPERATOR))
+    assert found.serving == admin_pb2.SERVING_STATE_NOT_SERVING
+    assert found.store.last_failure.code == "record.unavailable"
+
+
+async def test_status_leaves_out_a_switch_that_has_released_itself(pdp: Any, as_caller: Any, edges: Any) -> None:
+    until = Timestamp(seconds=edges.clock.now_ns() // NS + 60)
+    wanted = admin_pb2.Switch(scope=admin_pb2.SWITCH_SCOPE_AGENT, value="bot", engaged=True, until=until)
+    request = admin_pb2.SetSwitchRequest(request_id="s", switch=wanted)
+    await pdp.admin.SetSwitch(request, metadata=as_caller(OPERATOR))
+    ask = admin_pb2.GetStatusRequest()
+    assert len((await pdp.admin.GetStatus(ask, metadata=as_caller(OPERATOR))).switches) == 1
+    edges.clock._now += 60 * NS
+    assert not (await pdp.admin.GetStatus(ask, metadata=as_caller(OPERATOR))).switches
 
 
 async def test_another_tenants_switches_are_not_shown(pdp: Any, as_caller: Any, edges: Any) -> None:

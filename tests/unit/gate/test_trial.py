@@ -133,6 +133,8 @@ def test_shipped_policy_and_example_pass() -> None:
     example = shipped_rego() / "examples" / "acme"
     report = gate.check(read_bundle(shipped_rego(), example))
     assert report.ok, report.findings
+    owners = {pack.name: (bool(pack.owner), pack.servers) for pack in report.packs}
+    assert owners == {"acme": (True, ("git",)), "baseline": (True, ())}
 
 
 def test_a_type_error_shows_before_the_bundle_is_active(shipped: Bundle) -> None:

@@ -18,7 +18,7 @@ from pdp.service.state import State
 class Engine:
     """Knows only whether it was closed."""
 
-    name, version = "test", "test/1"
+    name, version, workers = "test", "test/1", 1
 
     def __init__(self) -> None:
         self.closed = False

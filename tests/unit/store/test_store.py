@@ -204,6 +204,65 @@ async def test_old_replies_and_calls_are_pruned(tmp_path: Any) -> None:
         await store.close()
 
 
+def _lasting(value: str, until_ns: int) -> SwitchRow:
+    return replace(a_switch(value=value), until_ns=until_ns)
+
+
+async def test_switches_that_released_themselves_are_swept_out(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    await store.commit(entry(1, switch=_lasting("soon", AT + 5)))
+    await store.commit(entry(2, switch=_lasting("later", AT + 50)))
+    await store.commit(entry(3, switch=_lasting("for-good", 0)))
+    await store.commit(entry(4, high_water=(("clock", AT + 4),)))
+    await store.commit(entry(5))
+    assert [row.value for row in store.switches()] == ["for-good", "later", "soon"]
+    await store.commit(entry(6, high_water=(("clock", AT + 5),)))
+    await store.commit(entry(7))
+    assert [row.value for row in store.switches()] == ["for-good", "later"]
+    assert store.switch_epoch() == 3
+    await store.close()
+    again = opened(tmp_path)
+    assert [row.value for row in again.switches()] == ["for-good", "later"]
+    await again.close()
+
+
+async def test_a_wrong_leap_of_the_clock_releases_nothing(store: Any) -> None:
+    """The mark of the clock does not follow a leap, so a corrected clock finds the switch engaged."""
+    await store.commit(entry(1, switch=_lasting("soon", AT + 5), high_water=(("clock", AT),)))
+    await store.commit(entry(2, at_ns=AT + 10**18))
+    await store.commit(entry(3, at_ns=AT + 10**18))
+    assert [row.value for row in store.switches()] == ["soon"]
+
+
+def _valued(n: int, at_ns: int, **fields: Any) -> Any:
+    rows = tuple(ValueRow(an_id(n), "acme", "", path, b"salt", b"{}") for path in ("arguments", "input"))
+    return entry(n, at_ns=at_ns, values=rows, **fields)
+
+
+@pytest.mark.parametrize("keep", [None, 3600])
+async def test_values_are_kept_as_long_as_the_operator_says(tmp_path: Path, keep: int | None) -> None:
+    """Those of nobody in particular as well, which no erasure finds."""
+    hour = 3600 * 10**9
+    store = opened(tmp_path, values_keep_seconds=keep)
+    for n in range(6):
+        await store.commit(_valued(n, AT + n, high_water=(("clock", AT + n),)))
+    assert store.value(an_id(0), "input") is not None
+    await store.commit(_valued(6, AT + hour + 3, high_water=(("clock", AT + hour + 3),)))
+    for n in range(7, 10):
+        await store.commit(_valued(n, AT + hour + 3))
+    left = [n for n in range(10) for path in ("arguments", "input") if store.value(an_id(n), path)]
+    assert left == [n for n in range(0 if keep is None else 3, 10) for _ in range(2)]
+    assert store.size() == 10
+    await store.close()
+
+
+async def test_the_store_knows_what_it_takes(store: Any, tmp_path: Path) -> None:
+    before = store.size_bytes()
+    await store.commit(entry(1, artefacts=(Artefact("d", "bundle", b"x" * 100_000),)))
+    assert store.size_bytes() - before >= 100_000
+    assert store.size_bytes() == sum(f.stat().st_size for f in (tmp_path / "store").iterdir() if "sqlite3" in f.name)
+
+
 async def test_the_write_goes_on_when_the_waiter_is_cancelled(store: Any) -> None:
     waiter = asyncio.create_task(store.commit(entry(1)))
     await asyncio.sleep(0)  # it is queued now
