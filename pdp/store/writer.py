@@ -50,8 +50,8 @@ def unavailable(detail: str = "") -> Unavailable:
 
 @dataclass(slots=True)
 class Work:
-    """One queued write. `job` runs inside the batch's transaction, in its own savepoint; `after` runs once the
-    batch is durable, before the waiter is told."""
+    """One queued write. `job` runs inside the batch's transaction, and again when one of the batch was at fault;
+    `after` runs once the batch is durable, before the waiter is told."""
 
     job: Callable[[sqlite3.Connection], object]
     loop: asyncio.AbstractEventLoop
@@ -187,7 +187,17 @@ class Writer:
     def _transaction(self, batch: Sequence[Work], results: list[object]) -> None:
         db = self._db
         db.execute("BEGIN IMMEDIATE")
-        made = [self._entry(work) for work in batch]
+        try:
+            made = [work.job(db) for work in batch]
+        except Exception as e:
+            if isinstance(e, sqlite3.Error) and not isinstance(e, _ENTRY_ERRORS):
+                raise
+            # One entry is at fault. Once more, each in a savepoint of its own, so that the others stand; savepoints
+            # copy pages, so a batch without faults does not have them.
+            db.execute("ROLLBACK")
+            self._hooks.undone()
+            db.execute("BEGIN IMMEDIATE")
+            made = [self._entry(work) for work in batch]
         self._hooks.before_commit(db, len(batch))
         db.execute("COMMIT")
         self._hooks.done(db)
