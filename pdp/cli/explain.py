@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,6 +17,7 @@ import grpc
 from pdp.cli.decide import EXIT, FAULT, read
 from pdp.client.asking import CallQuestion, NotARequestError
 from pdp.client.channel import OPTIONS, PlaintextRefusedError, Tls, check
+from pdp.registry.scan.finding import visible
 from pdp.v1 import explain_pb2, explain_pb2_grpc, types_pb2
 
 _EFFECTS = {types_pb2.EFFECT_ALLOW: "allow", types_pb2.EFFECT_DENY: "deny", types_pb2.EFFECT_PENDING: "pending"}
@@ -24,6 +26,8 @@ _TRUSTS = {
     explain_pb2.TRUST_OBSERVED: "observed",
     explain_pb2.TRUST_VOUCHED: "vouched",
 }  # all others are asserted
+_TOKEN = re.compile(r"[!-~]+")  # what may stand in a header
+_LIKE_AN_ID = re.compile(r"[0-9A-Fa-f-]{16,}")
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -63,13 +67,16 @@ def explain(
     """
     request, where = _asked(what, _Where(target, Tls.from_files(ca=ca) if ca else None, _token(token_file)))
     request.find_changes = changes
+    if where.token and not _TOKEN.fullmatch(where.token):
+        raise click.UsageError("the token file holds more or other than one token")
     try:
         found = _ask(request, where, timeout)
     except grpc.RpcError as error:
         details = error.details() if isinstance(error, grpc.Call) else ""
         click.echo(f"not explained: {details or 'the server did not answer'}", err=True)
         sys.exit(FAULT)
-    click.echo(json.dumps(_plain(found), indent=2) if as_json else "\n".join(_lines(found)))
+    # what callers, subjects and packs wrote must not move the cursor, or pass for a line of ours
+    click.echo(json.dumps(_plain(found), indent=2) if as_json else "\n".join(map(visible, _lines(found, changes))))
     sys.exit(EXIT.get(_EFFECTS.get(found.effect, ""), FAULT))
 
 
@@ -81,11 +88,12 @@ def _asked(what: str, given: _Where) -> tuple[explain_pb2.ExplainRequest, _Where
     """The request, and where to send it: what is given on the command line goes before what FILE says."""
     if _is_id(what):
         if not given.target or not given.token:
-            raise click.UsageError("a decision id needs --target and --token-file")
-        return explain_pb2.ExplainRequest(decision_id=what), given
+            raise click.UsageError("a decision id needs --target and --token-file (with a token in it)")
+        return explain_pb2.ExplainRequest(decision_id=what.lower()), given
     path = Path(what)
     if not path.is_file():
-        raise click.UsageError(f"{what}: is neither a decision id nor a file")
+        hint = "; an id has 32 digits, as 01a3185c-507b-774f-8000-000000000000" if _LIKE_AN_ID.fullmatch(what) else ""
+        raise click.UsageError(f"{visible(what)}: is neither a decision id nor a file{hint}")
     said = read(path)
     question = CallQuestion(
         said.request_id or str(uuid.uuid4()), said.call, said.bearer, said.session, frozenset(said.obligations)
@@ -187,15 +195,15 @@ def _state(requirement: types_pb2.Requirement) -> str:
     return types_pb2.RequirementState.Name(requirement.state).removeprefix("REQUIREMENT_STATE_").lower()
 
 
-def _lines(found: explain_pb2.ExplainResponse) -> Iterator[str]:
+def _lines(found: explain_pb2.ExplainResponse, searched: bool) -> Iterator[str]:
     yield f"{_EFFECTS.get(found.effect, 'deny').upper()}{_replayed(found)}"
-    yield from (f"  because  {r.code}  {r.message}  [{r.rule}]" for r in found.reasons)
+    yield from ("  because  " + "  ".join(filter(None, (r.code, r.message, f"[{r.rule}]"))) for r in found.reasons)
     yield from _section("rules that fired", map(_rule, found.rules))
     yield from _section(
         "requirements",
         (f"{r.requirement.code}  {_state(r.requirement)}  {r.why}" for r in found.requirements),
     )
-    if found.changes or found.search_incomplete:
+    if searched and found.effect == types_pb2.EFFECT_DENY:
         yield from _section("would allow, smallest first", _changes(found))
     yield from _section("facts", map(_fact, filter(_says_something, found.facts)))
     yield f"policy {found.policy.revision}, as of {found.evaluated_at.ToJsonString()}, record {found.record.index}"
@@ -227,7 +235,11 @@ def _changes(found: explain_pb2.ExplainResponse) -> Iterator[str]:
             lead = f"{i}." if j == 0 else "and"
             yield f"{lead:<4}{_change(fact)}"
     if found.search_incomplete:
-        yield "the search gave up at its limit: there may be others" if found.changes else "nothing was found in time"
+        yield "the search gave up at its limit" + (
+            ": there may be others" if found.changes else ", and found nothing"
+        )
+    elif not found.changes:
+        yield "nothing that the search tries (docs/explain.md says what that is)"
 
 
 def _change(fact: explain_pb2.FactChange) -> str:

@@ -106,12 +106,56 @@ async def test_the_command_line_goes_before_the_file(world: World, tmp_path: Pat
     [
         (["no-such-file.yaml"], "neither a decision id nor a file"),
         (["01a3185c-507b-774f-8000-000000000000"], "needs --target and --token-file"),
+        (["01a3185c-507b-774f-8000-00000000000"], "an id has 32 digits"),
+        (["\x1b]0;x\x07.yaml"], "⟨U+001B⟩]0;x⟨U+0007⟩.yaml: is neither"),
     ],
 )
 async def test_usage(world: World, arguments: list[str], says: str) -> None:
     found = await pdp(*arguments)
     assert found.exit_code == 2
     assert says in found.output
+
+
+@pytest.mark.parametrize("token", [b"h\xc3\xa9llo", b"two tokens", b"a\nb", b""])
+async def test_a_token_file_without_one_token(world: World, tmp_path: Path, token: bytes) -> None:
+    (tmp_path / "t").write_bytes(token)
+    known = "01a3185c-507b-774f-8000-000000000000"
+    found = await pdp(known, "--target", world.sandbox.socket, "--token-file", tmp_path / "t")
+    assert found.exit_code == 2
+    assert "token" in found.output
+
+
+async def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "call.yaml").write_bytes(b"\xff\xfe")
+    found = await pdp(tmp_path / "call.yaml")
+    assert (found.exit_code, "call.yaml: is not UTF-8 text" in found.output) == (2, True)
+
+
+async def test_an_id_is_taken_in_capitals_too(world: World) -> None:
+    answer = await world.decide(world.ask(ALICE, "git_status", {}))
+    found = await pdp(answer.decision_id.upper(), *access(world))
+    assert found.exit_code == 0, found.output
+
+
+async def test_what_a_caller_wrote_cannot_speak_to_the_terminal(world: World) -> None:
+    """Escape sequences, a line that looks like ours, and characters that turn the others round."""
+    asked = world.ask(ALICE, "git_commit", {"message": "\x1b[2Ja\x9b2Jb\u202ec\nALLOW", "\u202enote": "x"})
+    asked.context.observation = "seen\x85  because  all is well"
+    answer = await world.decide(asked)
+    found = await pdp(answer.decision_id, *access(world))
+    assert found.exit_code == 10
+    assert "a⟨U+009B⟩2Jb⟨U+202E⟩c" in found.output
+    assert "⟨U+0085⟩" in found.output
+    assert all(c == "\n" or c.isprintable() for c in found.output)
+    assert "ALLOW" not in [line.strip() for line in found.output.splitlines()]
+
+
+async def test_a_search_says_what_it_came_to(world: World) -> None:
+    unknown = await world.decide(world.ask(ALICE, "no_such_tool", {}, definition=b"{}"))
+    found = await pdp(unknown.decision_id, *access(world))
+    assert "the search gave up at its limit, and found nothing" in found.output
+    found = await pdp(unknown.decision_id, *access(world), "--no-changes")
+    assert "search" not in found.output
 
 
 async def test_plain_text_stays_on_this_machine(world: World) -> None:
