@@ -120,7 +120,9 @@ def _read(path: Path) -> _Question:
         return _Question.model_validate(read_yaml(path.read_text(encoding="utf-8"), path.name))
     except ValidationError as error:
         raise click.UsageError("\n".join(f"{path.name}: {line}" for line in problems(error, _Question))) from None
-    except (ConfigurationFault, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise click.UsageError(f"{path.name}: is not UTF-8 text") from None
+    except ConfigurationFault as error:
         raise click.UsageError(str(error)) from None
 
 
