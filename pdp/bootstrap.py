@@ -37,13 +37,15 @@ from pdp.service.record import CLOCK, Recorder
 from pdp.service.records import Records
 from pdp.service.reload import PARTS, Part, Reloads
 from pdp.service.repeat import Repeats
+from pdp.service.runs import Runs
 from pdp.service.state import State
 from pdp.service.suppose import Onlooker
 from pdp.sessions.memory import MemorySessions
-from pdp.settings import PolicyOptions, Settings, secret
+from pdp.settings import PolicyOptions, Settings
 from pdp.signals import SILENT, Telemetry
 from pdp.store.clock import StoreClock
 from pdp.store.sqlite import SqliteStore
+from pdp.tooling.config_secrets import secret
 
 log = logging.getLogger("pdp")
 KEY_BYTES = 32
@@ -189,7 +191,7 @@ def _engine_host(settings: Settings, entropy: Entropy, on_kill: Callable[[str], 
         raise ConfigurationFault(
             "engine.distribution", "policy.engine: opa needs opa-python-client; install pdp[server,opa]."
         ) from None
-    token = secret(policy.opa.token, settings.vault) if policy.opa.token else b""
+    token = secret(policy.opa.token, settings.vault, where="policy.opa.token") if policy.opa.token else b""
     return OpaHost(policy.opa, entropy, token=token, memory_mb=policy.memory_mb, on_kill=on_kill)
 
 
@@ -203,7 +205,7 @@ def _engine_options(policy: PolicyOptions) -> EmbeddedOptions:
 
 def _index_key(settings: Settings, entropy: Entropy) -> bytes:
     if settings.service.index_key:
-        return secret(settings.service.index_key, settings.vault)
+        return secret(settings.service.index_key, settings.vault, where="service.index_key")
     if settings.production:
         raise ConfigurationFault(
             "config.secret", "service.index_key: give file:PATH of a random text (openssl rand -hex 32 > PATH)."
@@ -213,14 +215,15 @@ def _index_key(settings: Settings, entropy: Entropy) -> bytes:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "wb") as file:
             file.write(entropy.bytes(KEY_BYTES).hex().encode())
-    return secret(f"file:{path}")
+    return secret(f"file:{path}", where="store.path")
 
 
 async def start(process: Process) -> None:
     """Load what answers rest on, record the start, and serve. Raises Fault when there is nothing to serve with."""
     store, settings = process.store, process.settings
     fingerprint = settings.fingerprint()
-    await process.recorder.started(__version__, fingerprint, store.clean)
+    runs = Runs(process.recorder, store, process.clock)
+    await runs.started(__version__, fingerprint, clean=store.clean)
     if store.artefact(fingerprint) is None:
         await process.recorder.configured(fingerprint, settings.changed())
     results, _ = await process.reloads((), by="")
@@ -265,7 +268,7 @@ async def close(process: Process, *, reason: str) -> None:
     try:
         if process.store.healthy():
             await process.recorder.refusals()
-            await process.recorder.stopped(reason)
+            await Runs(process.recorder, process.store, process.clock).stopped(reason)
     except Fault as fault:
         log.error("the stop could not be recorded: %s", fault.code)
     await process.state.close()

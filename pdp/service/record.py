@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from pdp.core import events, record
 from pdp.core.answer import Answer, ListAnswer
+from pdp.core.approvals.steps import Activate, Step
 from pdp.core.check import NS
 from pdp.core.digest import canonical, commitment, keyed_index
 from pdp.core.errors import BundleFault, Fault, InvalidRequest, Unavailable
@@ -34,6 +35,7 @@ class Recorder:
         self._index_key = index_key
         self._marked_ns = 0
         self.boot = boot
+        self.changed: Callable[[], None] = lambda: None  # told after each commit that had steps
 
     def new_id(self, at_ns: int) -> str:
         """A UUIDv7 for a decision or event."""
@@ -143,19 +145,6 @@ class Recorder:
             data = events.refusals(stamp, [count for count in counts if count[0] == tenant])
             await self._store.commit(self._entry(stamp, "refusals", data))
 
-    async def started(self, version: str, config_sha256: str, clean: bool) -> RecordRef:
-        """The run begins to answer."""
-        stamp = self._event(self._clock.now_ns())
-        data = events.start(
-            stamp, version=version, config_sha256=config_sha256, records=self._store.size(), clean=clean
-        )
-        return await self._store.commit(self._entry(stamp, "start", data))
-
-    async def stopped(self, reason: str) -> RecordRef:
-        """The run ends on purpose."""
-        stamp = self._event(self._clock.now_ns())
-        return await self._store.commit(self._entry(stamp, "stop", events.stop(stamp, reason=reason)))
-
     async def configured(self, sha256: str, keys: Sequence[str]) -> RecordRef:
         """A configuration that this store has not seen yet. Each start names its own by digest."""
         stamp = self._event(self._clock.now_ns())
@@ -168,7 +157,8 @@ class Recorder:
         stamp = self._event(at_ns)
         data = events.policy(stamp, digest=loaded.digest, revision=loaded.revision, packs=loaded.packs)
         kept = Artefact(loaded.digest, "bundle", loaded.artefact)
-        return await self._store.commit(self._entry(stamp, "policy", data, artefacts=(kept,)))
+        entry = self._entry(stamp, "policy", data, artefacts=(kept,))
+        return await self._store.commit(replace(entry, steps=(Activate(loaded.digest),)))
 
     async def policy_refused(self, fault: BundleFault, at_ns: int) -> RecordRef:
         """A bundle was refused; the last good one stays."""
@@ -212,6 +202,34 @@ class Recorder:
         """Somebody asked why."""
         stamp = self._event(at_ns, tenant)
         return await self._store.commit(self._entry(stamp, "explain", events.explain(stamp, made)))
+
+    def event(
+        self,
+        tenant: str,
+        kind: str,
+        made: Callable[[Stamp], bytes],
+        steps: tuple[Step, ...],
+        at_ns: int,
+        values: Callable[[str], tuple[ValueRow, ...]] | None = None,
+    ) -> Commit:
+        """One event with the steps that it tells of, to be committed. `values` makes what is kept beside it."""
+        stamp = self._event(at_ns, tenant)
+        kept = values(stamp.id) if values is not None else ()
+        return replace(self._entry(stamp, kind, made(stamp), values=kept), steps=steps)
+
+    async def people(
+        self,
+        tenant: str,
+        kind: str,
+        made: Callable[[Stamp], bytes],
+        steps: tuple[Step, ...],
+        at_ns: int,
+        values: Callable[[str], tuple[ValueRow, ...]] | None = None,
+    ) -> RecordRef:
+        """Commit one event with its steps; see `event`. Raises Conflict when another commit came first."""
+        ref = await self._store.commit(self.event(tenant, kind, made, steps, at_ns, values))
+        self.changed()
+        return ref
 
     async def reload(self, by: str, results: Mapping[str, str], at_ns: int) -> RecordRef:
         """Somebody asked for a reload."""

@@ -11,6 +11,7 @@ from pdp.core.errors import Forbidden, InvalidRequest, NotFound, Unavailable
 from pdp.core.request import Caller, Role
 from pdp.service.record import CLOCK, CLOCK_STEP_NS
 from pdp.service.records import Records
+from pdp.service.runs import Runs
 from pdp.service.state import State
 
 T = 1_800_000_000_000_000_000
@@ -21,7 +22,7 @@ def auditor(tenant: str) -> Caller:
 
 
 async def test_an_auditor_reads_its_own_tenant_and_what_concerns_all(store: Any, recorder: Any) -> None:
-    await recorder.stopped("test")
+    await Runs(recorder, store, recorder._clock).stopped("test")
     await recorder.refusal(auditor("acme"), Forbidden("caller.role", "m"), "Decide", T)
     await recorder.refusal(auditor("beta"), Forbidden("caller.role", "m"), "Decide", T)
     records = Records(store)
@@ -61,13 +62,13 @@ async def test_the_clock_is_marked_every_few_seconds_and_at_the_end(store: Any, 
     clock.marked = T + CLOCK_STEP_NS - 1
     await recorder.configured("b" * 64, [])
     assert store.high_water(CLOCK) == T
-    await recorder.stopped("signal")
+    await Runs(recorder, store, clock).stopped("signal")
     assert store.high_water(CLOCK) == T + CLOCK_STEP_NS - 1
 
 
 async def test_a_clock_that_is_not_believed_marks_nothing(store: Any, recorder: Any, clock: Any) -> None:
     clock.marked = None
-    await recorder.stopped("signal")
+    await Runs(recorder, store, clock).stopped("signal")
     assert store.high_water(CLOCK) == 0
 
 
