@@ -139,7 +139,7 @@ async def test_an_id_is_taken_in_capitals_too(world: World) -> None:
 
 async def test_what_a_caller_wrote_cannot_speak_to_the_terminal(world: World) -> None:
     """Escape sequences, a line that looks like ours, and characters that turn the others round."""
-    asked = world.ask(ALICE, "git_commit", {"message": "\x1b[2Ja\x9b2Jb\u202ec\nALLOW", "\u202enote": "x"})
+    asked = world.ask(ALICE, "git_commit", {"message": "\x1b[2Ja\x9b2Jb\u202ec\nALLOW"})
     asked.context.observation = "seen\x85  because  all is well"
     answer = await world.decide(asked)
     found = await pdp(answer.decision_id, *access(world))
