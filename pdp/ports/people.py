@@ -8,6 +8,7 @@ from typing import Protocol
 from pdp.core.approvals.asked import Asked, Held
 from pdp.core.approvals.people import Directory
 from pdp.core.approvals.queries import ApprovalQuery, ConsentQuery, GrantQuery, Page
+from pdp.core.approvals.resume import Resume
 from pdp.core.approvals.rows import (
     Account,
     Answered,
@@ -41,6 +42,16 @@ class Directories(Protocol):
     """People and groups by tenant, as loaded now."""
 
     def of(self, tenant: str) -> Directory: ...
+
+
+class ResumeTokens(Protocol):
+    """Seals what a pending call is found again by (approvals/resume)."""
+
+    def seal(self, resume: Resume) -> str: ...
+
+    def open(self, token: str, at_ns: int) -> Resume | None:
+        """None for anything but an own, unchanged token whose time is not over."""
+        ...
 
 
 class Answers(Protocol):

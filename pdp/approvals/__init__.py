@@ -1,0 +1,1 @@
+"""What people need around their answers: the directory, resume tokens, messages, passkeys."""

@@ -1,0 +1,67 @@
+"""Resume tokens: only what we sealed, unchanged and in time, opens."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pdp.approvals.resume import MAX_CHARS, ResumeTokens
+from pdp.core.approvals.resume import Resume
+from pdp.core.approvals.rows import Account
+
+SAID = Resume("acme", "gw", Account("https://idp", "alice"), "git", "d" * 64, ("a-1", "a-2"), 1_000)
+
+
+class System:
+    def bytes(self, count: int) -> bytes:
+        return os.urandom(count)
+
+
+def tokens(*names: str) -> ResumeTokens:
+    return ResumeTokens([hashlib.sha256(name.encode()).digest() for name in names], System())
+
+
+OURS = tokens("first")
+SEALED = OURS.seal(SAID)
+
+
+def test_what_was_sealed_opens_until_its_time_is_over() -> None:
+    assert OURS.open(SEALED, 999) == SAID
+    assert OURS.open(SEALED, 1_000) is None  # at that very instant it is over
+
+
+def test_a_token_tells_nothing() -> None:
+    raw = base64.urlsafe_b64decode(SEALED.removeprefix("r1.") + "===")
+    for said in (b"acme", b"alice", b"git", b"a-1", b"d" * 16):
+        assert said not in raw
+    assert OURS.seal(SAID) != SEALED
+
+
+def test_keys_rotate() -> None:
+    after = tokens("second", "first")
+    assert after.open(SEALED, 1) == SAID
+    assert tokens("second").open(SEALED, 1) is None
+    assert OURS.open(after.seal(SAID), 1) is None  # sealed with the new key, which the old replica lacks
+
+
+@given(st.integers(min_value=0, max_value=len(SEALED) - 1), st.characters(codec="ascii"))
+def test_a_changed_token_is_none(place: int, character: str) -> None:
+    changed = SEALED[:place] + character + SEALED[place + 1 :]
+    raw, back = (base64.b64decode(t[3:] + "=" * (-len(t[3:]) % 4), altchars=b"-_") for t in (SEALED, changed))
+    assert OURS.open(changed, 1) in (None, SAID)
+    if raw != back or not changed.startswith("r1."):
+        assert OURS.open(changed, 1) is None
+
+
+@given(st.text(max_size=300))
+def test_anything_else_is_none(text: str) -> None:
+    assert OURS.open(text, 1) is None
+    assert OURS.open("r1." + text, 1) is None
+
+
+def test_nothing_long_is_looked_at() -> None:
+    assert OURS.open(SEALED + "A" * MAX_CHARS, 1) is None
