@@ -168,7 +168,7 @@ class Expect:
 
 @dataclass(frozen=True, slots=True)
 class Activate:
-    """This policy is the log's active one from here on."""
+    """Make a policy the log's active one."""
 
     policy_digest: str
 

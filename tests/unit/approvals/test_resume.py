@@ -51,10 +51,13 @@ def test_keys_rotate() -> None:
 @given(st.integers(min_value=0, max_value=len(SEALED) - 1), st.characters(codec="ascii"))
 def test_a_changed_token_is_none(place: int, character: str) -> None:
     changed = SEALED[:place] + character + SEALED[place + 1 :]
-    raw, back = (base64.b64decode(t[3:] + "=" * (-len(t[3:]) % 4), altchars=b"-_") for t in (SEALED, changed))
-    assert OURS.open(changed, 1) in (None, SAID)
-    if raw != back or not changed.startswith("r1."):
-        assert OURS.open(changed, 1) is None
+    if OURS.open(changed, 1) is not None:  # the last character of base64 may have bits that say nothing
+        assert raw(changed) == raw(SEALED)
+
+
+def raw(token: str) -> bytes:
+    text = token.removeprefix("r1.")
+    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
 
 
 @given(st.text(max_size=300))
