@@ -1,1 +1,1 @@
-"""What people need around their answers: the directory, resume tokens, messages, passkeys."""
+"""What approvals need from outside the service: the directory of people, messages to them, passkeys."""

@@ -61,6 +61,14 @@ class Gone(Fault):
     """What the answer needs was there once and is no more: erased values, a policy that is not kept."""
 
 
+class Outdated(Fault):
+    """What a person acts on is no longer as it was: too late, or changed since it was shown. Read it again."""
+
+
+class OutOfRange(Fault):
+    """A place to go on from that this log does not have: begin anew."""
+
+
 class EngineFault(Fault):
     """The policy engine did not answer properly (`policy.timeout`, `policy.crashed`, `policy.error`, ...).
 

@@ -15,7 +15,7 @@ from pdp.core.facts import ArgumentsFact, Identity, ServerFact, SessionFact, Wai
 from pdp.core.registered import PinnedTool, RegistryChange
 from pdp.core.request import Caller, Credential, Peer, ServerPeer, SessionAsk
 from pdp.core.target import TargetFact
-from pdp.ports.people import Answers, Directories, EvidenceSource, ResumeTokens
+from pdp.ports.people import Answers, Directories, DirectorySource, EvidenceSource, ResumeTokens
 from pdp.ports.store import Store
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Clock",
     "Content",
     "Directories",
+    "DirectorySource",
     "Engine",
     "Entropy",
     "EvidenceSource",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from pdp.core.approvals.asked import Asked, Held
-from pdp.core.approvals.people import Directory
+from pdp.core.approvals.people import Directory, DirectoryChange
 from pdp.core.approvals.queries import ApprovalQuery, ConsentQuery, GrantQuery, Page
 from pdp.core.approvals.resume import Resume
 from pdp.core.approvals.rows import (
@@ -42,6 +42,15 @@ class Directories(Protocol):
     """People and groups by tenant, as loaded now."""
 
     def of(self, tenant: str) -> Directory: ...
+
+
+class DirectorySource(Directories, Protocol):
+    """Where they are loaded from."""
+
+    async def reload(self, at_ns: int) -> tuple[DirectoryChange, ...]:
+        """Look again; returns what changed. Never raises: what cannot be read keeps the last good one, and is
+        reported once for each new problem."""
+        ...
 
 
 class ResumeTokens(Protocol):

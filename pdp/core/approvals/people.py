@@ -35,6 +35,10 @@ class Directory:
     by_account: Mapping[Account, str] = field(default_factory=dict)
     group_names: Mapping[str, str] = field(default_factory=dict)  # by group id; a group that is not here is unknown
     claimable: frozenset[str] = frozenset()
+    claims: Mapping[str, frozenset[str]] = field(default_factory=dict)  # by issuer: which of them its tokens may name
+    roles: Mapping[str, frozenset[str]] = field(
+        default_factory=dict
+    )  # "operate" and "audit": the groups that have it
 
     def human(self, account: Account) -> str:
         """One id for all accounts of a human; an account that the directory does not know is a human of its own."""
@@ -50,6 +54,19 @@ class Directory:
         """Groups by id that the directory itself gives; none for who is disabled or unknown."""
         member = self.members.get(human)
         return member.groups if member is not None and member.active else frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryChange:
+    """One change of a tenant's directory, for its record. `problem` is a code when new files were refused and the
+    last good ones stay; `detail` is for the operator's log, without anybody's data."""
+
+    tenant: str
+    revision: str
+    people: int
+    groups: int
+    problem: str = ""
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

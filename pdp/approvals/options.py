@@ -1,0 +1,113 @@
+"""Configuration of the directory (`directory:`) and of approvals (`approvals:`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x20\x7f]+$")]
+
+
+class _Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ScimOptions(_Options):
+    """What was exported from an identity provider by SCIM 2.0 (RFC 7644): the list responses of two resources."""
+
+    users_file: Path = Field(description="The list response of `Users`, JSON.", examples=["scim/users.json"])
+    groups_file: Path = Field(description="The list response of `Groups`, JSON.", examples=["scim/groups.json"])
+    issuer: Name = Field(description="The issuer of these people's tokens.", examples=["https://id.acme.example"])
+    account: Literal["userName", "externalId", "id"] = Field(
+        "externalId", description="Which attribute is the `sub` of their tokens."
+    )
+
+
+class ClaimsOptions(_Options):
+    """Groups that a person's own verified token may name."""
+
+    issuer: Name = Field(description="Whose tokens.", examples=["https://id.acme.example"])
+    groups: tuple[Name, ...] = Field(
+        min_length=1, description="Ids of these groups, exactly as the claim has them.", examples=[["team-release"]]
+    )
+
+
+class TenantDirectoryOptions(_Options):
+    """People and groups of one tenant. File and SCIM import may be used together; no account may stand in both."""
+
+    file: Path | None = Field(
+        None, description="YAML or JSON, read again when it changes.", examples=["directory/acme.yaml"]
+    )
+    scim: ScimOptions | None = Field(None, description="An import from an identity provider.")
+    claims: tuple[ClaimsOptions, ...] = Field(
+        (), description="Groups that count from a token's claims. No others do."
+    )
+    operators: tuple[Name, ...] = Field(
+        (),
+        description="Groups whose members see every request, may cancel it, and end grants and delegations.",
+        examples=[["g-operators"]],
+    )
+    auditors: tuple[Name, ...] = Field(
+        (), description="Groups whose members see every request and grant.", examples=[["g-audit"]]
+    )
+
+    @model_validator(mode="after")
+    def _one_entry_per_issuer(self) -> Self:
+        if len({entry.issuer for entry in self.claims}) != len(self.claims):
+            raise ValueError("`claims` names one issuer twice; merge the two entries")
+        return self
+
+
+class DirectoryOptions(_Options):
+    """Who people are."""
+
+    tenants: dict[Name, TenantDirectoryOptions] = Field(
+        default_factory=dict,
+        description="By tenant. Without one, nobody can fill a seat of an approval.",
+        examples=["acme"],
+    )
+    claims_max_age_seconds: int = Field(
+        24 * 3600,
+        ge=60,
+        le=30 * 86_400,
+        description="How long a group that only a token named counts after the token was last seen.",
+    )
+
+
+class ApprovalOptions(_Options):
+    """Requests for people."""
+
+    console_url: str = Field(
+        "",
+        description="Where people answer, as they reach it; links in answers and messages begin with it.",
+        examples=["https://approvals.acme.example"],
+    )
+    open_per_subject: int = Field(20, ge=1, le=10_000, description="Open requests of one subject; beyond, DENY.")
+    open_per_tenant: int = Field(1_000, ge=1, le=1_000_000, description="Open requests of a tenant; beyond, DENY.")
+    resume_keys: tuple[str, ...] = Field(
+        (),
+        description="file:PATH or vault:PATH#KEY of 32 random bytes or more each, newest first; replicas share them. "
+        "Mandatory in production, made for you in development.",
+        examples=[["file:secrets/resume.key"]],
+        json_schema_extra={"secret": True},
+    )
+    consent_max_days: int = Field(180, ge=1, le=3660, description="How long a consent holds at most.")
+    delegation_max_days: int = Field(30, ge=1, le=366, description="How long somebody may be stood in for.")
+    sweep_seconds: float = Field(
+        1.0, ge=0.1, le=60, description="How often expiry and switches are written down; they count at once."
+    )
+
+    @field_validator("console_url")
+    @classmethod
+    def _is_a_url(cls, url: str) -> str:
+        try:
+            parts = urlsplit(url)
+            host = parts.hostname
+        except ValueError:
+            host = None
+        if url and (not host or parts.scheme not in ("https", "http") or parts.query or parts.fragment):
+            raise ValueError("must be a URL with a host, without query and fragment")
+        return url.rstrip("/")
