@@ -154,16 +154,14 @@ def _json(held: Review, tools: int) -> Json:
 def _show(held: Review, tools: int) -> None:
     console = Console()
     if held.open:
-        table = Table("severity", "tool", "where", "rule", "text", "id", title="open findings")
+        table = Table(title="open findings", show_lines=True)
+        table.add_column("finding", no_wrap=True)  # its id is there to be copied
+        table.add_column("where, and what stands there", overflow="fold")
         for one in sorted(held.open, key=lambda o: (SEVERITIES.index(o.severity), o)):
             colour = _COLOURS[one.severity]
             table.add_row(
-                f"[{colour}]{one.severity}[/{colour}]",
-                escape(visible(f"{one.server}/{one.tool}")),
-                escape(visible(one.pointer)),
-                one.code,
-                escape(one.excerpt),
-                one.id,
+                f"[{colour}]{one.severity}[/{colour}] {one.code}\n{one.id}",
+                f"{escape(visible(f'{one.server}/{one.tool}{one.pointer}'))}\n{escape(one.excerpt)}",
             )
         console.print(table)
         for code, text in sorted({(one.code, one.help) for one in held.open}):

@@ -31,6 +31,7 @@ from pdp.registry.manifest import Manifest
 from pdp.registry.pin import Pinned, Server
 from pdp.registry.pin import pin as pin_tools
 from pdp.registry.review import Review, load_review
+from pdp.registry.scan.finding import visible
 from pdp.registry.sign import Signing, Term, sign_set, sign_waivers
 from pdp.registry.wording import behaviour
 
@@ -246,4 +247,5 @@ def _show_signing(signing: Signing) -> None:
             table.add_row(escape(entry.server), escape(entry.name), entry.state, entry.manifest_sha256[:16])
         Console().print(table)
     for one, reason in signing.scanned.accepted if signing.scanned is not None else ():
-        click.echo(f"accepted finding {one.id} ({one.code}) of {one.server}/{one.tool}: {reason}")
+        # the author wrote the reason, and whoever signs next must see it whole
+        click.echo(visible(f"accepted finding {one.id} ({one.code}) of {one.server}/{one.tool}: {reason}"))

@@ -17,6 +17,7 @@ from pdp.registry.draft import load_draft, of_index
 from pdp.registry.keys import KeySet
 from pdp.registry.manifest import Manifest
 from pdp.registry.scan import accept
+from pdp.registry.scan.finding import visible
 from pdp.registry.scan.scan import ScannedTool, scan
 from pdp.registry.sign import load_manifest
 from pdp.registry.tenant import SKEW_NS
@@ -148,7 +149,8 @@ def _findings(folder: Path, report: Report) -> None:
         report.add(accept.FILE, fault)
         return
     for one, reason in held.accepted:
-        report.notes.append(f"finding {one.id} ({one.code}) of {one.server}/{one.tool} is accepted: {reason}")
+        said = visible(reason)  # the author may have written it: it must not hide itself
+        report.notes.append(f"finding {one.id} ({one.code}) of {one.server}/{one.tool} is accepted: {said}")
     for one in held.blocking:
         report.notes.append(
             f"finding {one.id} ({one.code}) of {one.server}/{one.tool} is open: the set cannot be signed anew"

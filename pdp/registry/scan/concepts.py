@@ -16,7 +16,8 @@ from pdp.registry.scan.phrasing import compiled
 from pdp.registry.scan.rules import CONCEPTS, SENTENCES, phrase
 
 _SENTENCE = re.compile(r"(?<=[.!?])[\s\"')*_`]+|\n\s*\n|\n\s*[-*•]\s")
-MAX_SENTENCES = 2_000
+MAX_SENTENCES = 2_000  # of one text that are looked at
+_SHORTEST = 12
 
 _SHAPES = {name: compiled(pattern) for name, pattern in CONCEPTS.items()}
 
@@ -37,23 +38,20 @@ def _meeting(table: dict[str, Any]) -> _Meeting:
 
 _EVERYWHERE = tuple(_meeting(table) for table in SENTENCES if not table.get("of_property"))
 _OF_PROPERTIES = tuple(_meeting(table) for table in SENTENCES if table.get("of_property"))
-_DENIAL = compiled(phrase("denial"))  # what a sentence denies from its first word on, it does not ask for
+_DENIAL = compiled(phrase("denial"))  # what a clause denies from its first word on, it does not ask for
+_CLAUSE = re.compile(r"[,:;]|\b(?:but|instead|still|however|rather|yet)\b| [-\u2013\u2014] ")
 
 
 def sentences(text: str) -> Iterator[str]:
-    """The sentences of a text, at most `MAX_SENTENCES`."""
-    for count, part in enumerate(_SENTENCE.split(text)):
-        if count == MAX_SENTENCES:
-            return
-        if part and len(part) > 12:
-            yield part
+    """The sentences of a text, but for those too short to say anything."""
+    return (part for part in _SENTENCE.split(text) if part and len(part) > _SHORTEST)
 
 
 def meetings(folded: str, *, of_property: bool) -> Iterator[tuple[Rule, str]]:
     """Rules that hold of one folded sentence; a parameter's description asks for what it describes."""
     held: dict[str, bool] = {}
     if _DENIAL.match(folded):
-        return
+        folded = _CLAUSE.split(folded, maxsplit=1)[-1] if _CLAUSE.search(folded) else ""
 
     def holds(concept: str) -> bool:
         if concept not in held:

@@ -32,6 +32,11 @@ PADDING = Rule(
     "high",
     "A long run of blanks or empty lines pushes text out of a reviewer's view; read what stands behind it.",
 )
+FOREIGN = Rule(
+    "language.other",
+    "medium",
+    "Text in another script. Most rules read English; have it translated before you believe it.",
+)
 COMMENT = Rule("hidden.comment", "high", "A markup comment is not shown to people, but a model reads it.")
 
 _CLASSES = {
@@ -42,15 +47,23 @@ _CLASSES = {
     "filler": (FILLER, re.compile("[\u115f\u1160\u3164\uffa0\u206a-\u206f\ufff9-\ufffb]")),
     "control": (CONTROL, re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")),
 }
+_ELSEWHERE = tuple(pair for kind, pair in _CLASSES.items() if kind != "filler")
+_BLANKS = frozenset("\u17b4\u17b5\u180b\u180c\u180d\u180f\u2065\u2800")
+_DRAWN = frozenset(
+    "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
+) | frozenset(
+    "\u061c\u200e\u200f"  # marks that right-to-left text is written with, one at a time (`_MARKS`)
+)
 _PRIVATE = re.compile("[\ue000-\uf8ff\U000f0000-\U0010fffd]")
 _MARKS = re.compile("[\u200e\u200f\u061c]{2}")
 _WORD = re.compile(r"[^\W\d_]{2,80}")
 _ASCII = re.compile(r"[A-Za-z]")
 _FOREIGN = ("CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "MATHEMATICAL", "FULLWIDTH", "COPTIC", "LISU")
 _NO_LATIN_TWIN = frozenset("μΔΩΣπλθφψδεβγΠΦΨΛΘ")  # units and formulas: Δt, μm, Ωm
+_SCRIPT = re.compile(r"(?:[^\W\d_\u0000-\u024f\u1e00-\u1eff][^\w]{0,3}){6}")
 _BLANK = re.compile(r"\s{12,}")
 _LINES, _WIDTH = 12, 100  # from here on, what follows is out of view
-_COMMENT = re.compile(r"<!--(?:[^-]|-(?!->)){1,4000}-->|\[//\]: ?# ?\([^)\n]{1,2000}\)")
+_COMMENT = re.compile(r"<!--(?:[^<-]|-(?!->)|<(?!!--)){1,20000}-->|\[//\]: ?# ?\([^)\n]{1,2000}\)")
 _WORDS = re.compile(r"[A-Za-z]{2,}")
 _JOINER = "\u200d"
 _NON_JOINER = "\u200c"
@@ -75,17 +88,24 @@ def _pads(blank: str) -> bool:
 
 
 def _characters(text: str) -> Iterator[tuple[Rule, str]]:
-    for kind in hidden_in(text):
-        rule, shape = _CLASSES[kind]
-        for match in shape.finditer(text):
-            if not _belongs(text, match):
-                yield rule, excerpt_of(text, match.start(), match.end())
-                break
-    for rule, shape in ((PRIVATE, _PRIVATE), (BIDI, _MARKS)):
+    for rule, shape in (_CLASSES[kind] for kind in hidden_in(text)):
+        match = next((match for match in shape.finditer(text) if not _belongs(text, match)), None)
+        if match is not None:
+            yield rule, excerpt_of(text, match.start(), match.end())
+    if (unseen := next((i for i, char in enumerate(text) if _drawn_as_nothing(char)), None)) is not None:
+        yield FILLER, excerpt_of(text, unseen, unseen + 1)
+    for rule, shape in ((PRIVATE, _PRIVATE), (BIDI, _MARKS), (FOREIGN, _SCRIPT)):
         if (match_ := shape.search(text)) is not None:
             yield rule, excerpt_of(text, match_.start(), match_.end())
     if (mixed := next((w for w in _WORD.finditer(text) if is_mixed(w[0])), None)) is not None:
         yield MIXED, excerpt_of(text, mixed.start(), mixed.end())
+
+
+def _drawn_as_nothing(char: str) -> bool:
+    """Blanks and format characters that no class above names: musical, shorthand, hieroglyphic controls and so on."""
+    if char in _BLANKS:
+        return True
+    return unicodedata.category(char) == "Cf" and char not in _DRAWN and not any(c.match(char) for _, c in _ELSEWHERE)
 
 
 def _belongs(text: str, match: re.Match[str]) -> bool:

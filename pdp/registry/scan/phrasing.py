@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from pdp.registry.scan.fold import letters
 from pdp.registry.scan.rules import SETS
 
 _GAP = r"(?:[^ ]{{0,39}}[^ .!?;] ){{0,{}}}"
@@ -20,4 +21,6 @@ def compiled(pattern: str) -> re.Pattern[str]:
     while _USES.search(pattern):
         pattern = _USES.sub(lambda use: SETS[use[1]], pattern)
     pattern = re.sub(r"~(\d{1,2}) ?", lambda gap: _GAP.format(gap[1]), pattern)
+    if not pattern.isascii():
+        pattern = letters(pattern)  # another language's phrase, folded as the texts are
     return re.compile(rf"(?<![a-z0-9])(?:{pattern})")

@@ -21,7 +21,9 @@ UNKNOWN = Rule(
     "It sends the model to a tool that this server does not list, so of another server; have it removed.",
 )
 _NAME = r"[A-Za-z][A-Za-z0-9]{0,40}(?:[_-][A-Za-z0-9]{1,40}){1,8}"
-_WORD = re.compile(rf"(?<![A-Za-z0-9_./-]){_NAME}(?![A-Za-z0-9_/-])")
+_HUMPS = r"[a-z][a-z0-9]{0,40}(?:[A-Z][a-z0-9]{1,40}){1,8}"  # sendMessage
+# some clients write a tool as `mcp__server__name`, people as `server.name` or `server/name`
+_WORD = re.compile(rf"(?:(?<![A-Za-z0-9_./-])|(?<=[a-z]__)|(?<=[a-z][./]))(?:{_NAME}|{_HUMPS})(?![A-Za-z0-9_/-])")
 _TOOL = re.compile(
     rf"(?:tool|function) [`'\"(]{{0,3}}({_NAME})[`'\")]{{0,3}}(?![A-Za-z0-9_])|"
     rf"(?:[Uu]s(?:e|ing)|[Cc]all(?:ing)?|[Ii]nvok(?:e|ing)|[Rr]un|[Ee]xecute|the|of) (?:the )?[`'\"(]{{0,3}}({_NAME})"
@@ -46,20 +48,19 @@ class References:
             if match[0] != own and (servers := self._servers.get(match[0])):
                 rule = SAME if server in servers else OTHER
                 found.setdefault(rule.code, (rule, excerpt_of(text, match.start(), match.end())))
-        own_words = _properties(definition)
         for match in _TOOL.finditer(text):
             name = match[1] or match[2]
             if (
                 name != own
                 and name not in self._servers
-                and name not in own_words
+                and not _is_property(name, definition)
                 and ("_" in name or name.islower())
             ):
                 found.setdefault(UNKNOWN.code, (UNKNOWN, excerpt_of(text, match.start(), match.end())))
         yield from found.values()
 
 
-def _properties(definition: Mapping[str, Json]) -> frozenset[str]:
+def _is_property(name: str, definition: Mapping[str, Json]) -> bool:
     schema = definition.get("inputSchema")
     properties = schema.get("properties") if isinstance(schema, Mapping) else None
-    return frozenset(properties) if isinstance(properties, Mapping) else frozenset()
+    return isinstance(properties, Mapping) and name in properties

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from pdp import __version__
 from pdp.core.digest import Json
 from pdp.registry.scan.accept import Review
-from pdp.registry.scan.finding import Finding, Severity
+from pdp.registry.scan.finding import Finding, Severity, visible
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _LEVELS: dict[Severity, str] = {"high": "error", "medium": "warning", "low": "note"}
@@ -13,7 +15,7 @@ _RANKS: dict[Severity, str] = {"high": "8.0", "medium": "5.0", "low": "2.0"}
 
 
 def sarif(held: Review, artifact: str) -> Json:
-    """One run. `artifact` is a relative URI of what was scanned; accepted findings are there, suppressed."""
+    """One run. `artifact` is the name of what was scanned; accepted findings are there, suppressed."""
     found = sorted([*held.open, *(one for one, _ in held.accepted)])
     reasons = {one.id: reason for one, reason in held.accepted}
     rules = {one.code: one for one in reversed(found)}
@@ -53,11 +55,11 @@ def _result(one: Finding, index: int, artifact: str, reasons: dict[str, str]) ->
         "ruleId": one.code,
         "ruleIndex": index,
         "level": _LEVELS[one.severity],
-        "message": {"text": f"{one.server}/{one.tool}{one.pointer}: {one.excerpt}"},
+        "message": {"text": visible(f"{one.server}/{one.tool}{one.pointer}: {one.excerpt}")},
         "locations": [
             {
                 "physicalLocation": {
-                    "artifactLocation": {"uri": artifact},
+                    "artifactLocation": {"uri": quote(artifact)},
                     "region": {"startLine": 1},
                 },
                 "logicalLocations": [

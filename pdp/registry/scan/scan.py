@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from pdp.core.digest import Json
 from pdp.registry.scan import behaviour, names
 from pdp.registry.scan.addresses import addresses, secrets
-from pdp.registry.scan.concepts import meetings, sentences
+from pdp.registry.scan.concepts import MAX_SENTENCES, meetings, sentences
 from pdp.registry.scan.finding import Finding, Place, Rule, excerpt_of, finding, visible
 from pdp.registry.scan.fold import decoded, letters, phrase
 from pdp.registry.scan.hidden import hidden
@@ -24,6 +25,7 @@ LIMIT = Rule(
 ENCODED = Rule(
     "encoded.text", "medium", "Text spelled another way (base64, escapes, letters apart); read it decoded."
 )
+_SPLIT_HELP = " It stands there in pieces, over several texts."
 _ENCODED_HELP = " It stands there in another spelling (base64, escapes, letters apart)."
 
 _PROSE: frozenset[Role] = frozenset({"description", "title", "value", "property"})
@@ -72,16 +74,38 @@ def _across(tools: Sequence[ScannedTool]) -> Iterator[Finding]:
 
 def _of_tool(tool: ScannedTool, known: References) -> Iterator[Finding]:
     for rule, pointer, said in behaviour.contradictions(tool.definition):
-        yield finding(rule, Place(tool.server, tool.name, pointer), said, visible(said))
+        yield finding(rule, Place(tool.server, tool.name, pointer), _whole(tool), visible(said))
+    said_alone: set[str] = set()
+    prose: list[str] = []
     for count, text in enumerate(texts_of(tool.definition)):
         place = Place(tool.server, tool.name, text.pointer)
         if count >= MAX_TEXTS:
-            yield finding(LIMIT, place, "", f"more than {MAX_TEXTS} texts")
+            yield finding(LIMIT, place, _whole(tool), f"more than {MAX_TEXTS} texts")
             return
         once: dict[str, tuple[Rule, str]] = {}
         for rule, excerpt in _of_text(text, tool, known):
             once.setdefault(rule.code, (rule, excerpt))
         yield from (finding(rule, place, text.value, excerpt) for rule, excerpt in once.values())
+        said_alone.update(once)
+        if text.role in ("title", "description"):
+            prose.append(text.value)
+    joined = " ".join(prose)
+    for rule, excerpt in _grave(joined):
+        if rule.code not in said_alone:
+            split = Rule(rule.code, rule.severity, rule.help + _SPLIT_HELP)
+            yield finding(split, Place(tool.server, tool.name, ""), joined, excerpt)
+
+
+def _whole(tool: ScannedTool) -> str:
+    """What a finding is about that no single text shows."""
+    return json.dumps(tool.definition, sort_keys=True)
+
+
+def _grave(value: str) -> Iterator[tuple[Rule, str]]:
+    """What pieces say that were not written as one sentence: only phrases that leave no doubt."""
+    for phrases, excerpt in instructions(phrase(value)):
+        if phrases.rule.severity == "high":
+            yield phrases.rule, excerpt
 
 
 def _of_text(text: Text, tool: ScannedTool, known: References) -> Iterator[tuple[Rule, str]]:
@@ -94,13 +118,16 @@ def _of_text(text: Text, tool: ScannedTool, known: References) -> Iterator[tuple
         yield behaviour.PROBE, visible(value)
     if text.role == "name":
         return
+    if text.role == "pieces":
+        yield from _grave(value)
+        return
     plain = list(_readings(value, text, tool, known))
     yield from plain
     seen = {rule.code for rule, _ in plain}
     for spelled in decoded(value):
-        hits = [(rule, said) for rule, said in _readings(spelled, text, tool, known) if rule.code not in seen]
-        if not hits and spelled not in value:
-            yield ENCODED, excerpt_of(spelled)
+        hits = [(rule, said) for rule, said in _readings(spelled.text, text, tool, known) if rule.code not in seen]
+        if not hits and spelled.unusual and spelled.text not in value:
+            yield ENCODED, excerpt_of(spelled.text)
         for rule, said in hits:
             yield Rule(rule.code, rule.severity, rule.help + _ENCODED_HELP), said
 
@@ -120,7 +147,10 @@ def _readings(value: str, text: Text, tool: ScannedTool, known: References) -> I
     for rule, excerpt in known.named_in(value, tool.server, tool.name, tool.definition):
         signs.add("reference" if rule.severity != "low" else "")
         yield rule, excerpt
-    for sentence in sentences(value):
+    for count, sentence in enumerate(sentences(value)):
+        if count == MAX_SENTENCES:
+            yield LIMIT, f"more than {MAX_SENTENCES} sentences"
+            break
         yield from meetings(phrase(sentence), of_property=bool(text.subject))
     signs.add("secret_word" if _SECRET_WORD.search(folded) else "")
     if together(frozenset(signs - {""})):

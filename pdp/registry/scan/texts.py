@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from pdp.core.digest import Json
 
-Role = Literal["name", "title", "description", "property", "value"]
+Role = Literal["name", "title", "description", "property", "value", "pieces"]
 
 MAX_TEXTS = 20_000  # texts of one definition that are looked at
 MAX_CHARS = 200_000  # of one text
@@ -18,6 +19,8 @@ _ROLES: Mapping[str, Role] = {"description": "description", "title": "title", "$
 _NAMED = frozenset(
     {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependentRequired"}
 )
+# what a keyword of JSON Schema or MCP looks like: no room for a sentence
+_KEYWORD = re.compile(r"\$?[A-Za-z]{1,24}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +43,37 @@ class _Here:
 
 
 def texts_of(definition: Mapping[str, Json]) -> Iterator[Text]:
-    """Every string and every chosen name, in document order, `MAX_TEXTS` at most plus one that tells of more."""
+    """Every string and every name that is no keyword, in document order. What a list or an object spells in pieces,
+    words of an `enum` or names of properties, is a text as well."""
     pending = [_Here(definition, "", "", "", named=False)]
     while pending:
         here = pending.pop()
         if isinstance(here.value, str):
             yield Text(here.pointer, _role(here), here.value, here.subject)
         elif isinstance(here.value, Mapping):
-            if here.named:
-                yield from (Text(f"{here.pointer}/{escape(key)}", "property", key, key) for key in here.value)
+            yield from _names(here, here.value)
             pending.extend(reversed([_below(here, key, value) for key, value in here.value.items()]))
         elif isinstance(here.value, list | tuple):
+            yield from _pieces(here, [item for item in here.value if isinstance(item, str)])
             items = [
                 _Here(v, f"{here.pointer}/{i}", here.key, here.subject, named=False) for i, v in enumerate(here.value)
             ]
             pending.extend(reversed(items))
+
+
+def _names(here: _Here, value: Mapping[str, Json]) -> Iterator[Text]:
+    for key in value:
+        if here.named:
+            yield Text(f"{here.pointer}/{escape(key)}", "property", key, key)
+        elif _KEYWORD.match(key) is None:
+            yield Text(f"{here.pointer}/{escape(key)}", "value", key, here.subject)
+    if here.named:
+        yield from _pieces(here, list(value))
+
+
+def _pieces(here: _Here, words: list[str]) -> Iterator[Text]:
+    if len(words) > 1:
+        yield Text(here.pointer, "pieces", " ".join(words), here.subject)
 
 
 def escape(name: str) -> str:

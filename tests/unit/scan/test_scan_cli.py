@@ -59,6 +59,15 @@ def test_the_table_hides_nothing(tmp_path: Path) -> None:
     assert "hidden.bidi" in shown.output
 
 
+def test_the_table_shows_whole_ids_on_a_narrow_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    path = document(tmp_path, [POISONED])
+    findings = json.loads(run(path, "--json").output)["findings"]
+    shown = run(path).output
+    assert findings
+    assert all(one["id"] in shown and one["code"] in shown for one in findings)
+
+
 def test_a_live_server(tmp_path: Path) -> None:
     server = tmp_path / "server.py"
     server.write_text(
@@ -91,6 +100,13 @@ def test_sarif(tmp_path: Path) -> None:
         assert len(result["partialFingerprints"]["pdpFindingId/v1"]) == 20
     levels = {result["ruleId"]: result["level"] for result in one["results"]}
     assert (levels["hidden.bidi"], levels["address.mail"]) == ("error", "warning")
+
+
+def test_sarif_names_any_file_by_a_uri(tmp_path: Path) -> None:
+    path = document(tmp_path, [POISONED]).rename(tmp_path / "a b: 50%.json")
+    (one,) = json.loads(run(path, "--sarif").output)["runs"]
+    uris = {r["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for r in one["results"]}
+    assert uris == {"a%20b%3A%2050%25.json"}
 
 
 def test_a_folder_is_scanned_accepted_and_then_clean(tmp_path: Path) -> None:

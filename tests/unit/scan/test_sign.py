@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from pdp.cli.tools import tools
 from pdp.core.check import NS
 from pdp.core.errors import RegistryFault
 from pdp.registry.keys import KeySet, SignerKey, generate, read_private, read_public
@@ -93,6 +95,17 @@ def test_accepted_findings_are_shown_to_signers_and_verifiers(registry: Registry
     assert {reason for _, reason in signing.scanned.accepted} == {"the manual wants it"}
     registry.sign("reviewer")
     assert "is accepted: the manual wants it" in registry.notes()
+
+
+def test_a_reason_cannot_hide_itself_from_who_signs_next(registry: Registry) -> None:
+    registry.pin(definition(POISON))
+    registry.accept("fine\x1b[1A\x1b[2K\u202e")
+    registry.sign("author")
+    shown = CliRunner().invoke(tools, ["sign", str(registry.folder), "--key", str(registry.keys / "reviewer.pem")])
+    assert shown.exit_code == 0, shown.output
+    for text in (shown.output, registry.notes()):
+        assert "fine⟨U+001B⟩[1A⟨U+001B⟩[2K⟨U+202E⟩" in text
+        assert "\x1b" not in text
 
 
 def test_every_finding_needs_its_own_acceptance(registry: Registry) -> None:
