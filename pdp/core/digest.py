@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from pdp.core.errors import InvalidRequest
@@ -21,7 +21,8 @@ Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json
 
 INT64_MAX = 2**63 - 1
 INT64_MIN = -(2**63)
-_flat = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
+# the C encoder, which writes canonical bytes of what `_is_plain`
+_plain = json.JSONEncoder(ensure_ascii=False, check_circular=False, sort_keys=True, separators=(",", ":")).encode
 _escape = json.encoder.encode_basestring  # RFC 8785 escapes exactly what this does
 
 
@@ -31,8 +32,8 @@ def canonical(value: Json) -> bytes:
     Raises InvalidRequest for what has no canonical form: NaN, infinities, integers beyond int64, lone
     surrogates, keys that are not strings, values that are not JSON.
     """
-    if isinstance(value, list) and all(item is None or isinstance(item, str) for item in value):
-        text = _flat(value)  # nothing in it that the C encoder would write otherwise
+    if _is_plain((value,)):
+        text = _plain(value)
     else:
         out: list[str] = []
         _write(value, out)
@@ -41,6 +42,31 @@ def canonical(value: Json) -> bytes:
         return text.encode("utf-8")
     except UnicodeEncodeError:
         raise InvalidRequest("json", "contains a lone surrogate; send well-formed UTF-8") from None
+
+
+def _is_plain(values: Iterable[Json]) -> bool:
+    """Whether these are made only of what the C encoder writes as `_write` does, three times as fast: of the very
+    types of JSON, with integers within int64 and ASCII keys, and without floats."""
+    for value in values:
+        kind = type(value)
+        if kind is str or value is None or kind is bool:
+            continue
+        if kind is int:
+            if not INT64_MIN <= value <= INT64_MAX:  # type: ignore[operator] # its type was just looked at
+                return False
+        elif kind is list:
+            if not _is_plain(value):  # type: ignore[arg-type] # as above
+                return False
+        elif kind is not dict or not _is_plain_object(value):  # type: ignore[arg-type] # as above
+            return False
+    return True
+
+
+def _is_plain_object(value: Mapping[str, Json]) -> bool:
+    for key in value:
+        if type(key) is not str or not key.isascii():  # RFC 8785 sorts others in another way
+            return False
+    return _is_plain(value.values())
 
 
 def _write(value: Json, out: list[str]) -> None:
@@ -135,9 +161,9 @@ def commitment(salt: bytes, path: str, value: bytes) -> str:
 
     The salt lives in the erasable side table; without it the record's commitment cannot be guessed.
     """
-    return hmac.new(salt, path.encode() + b"\x00" + value, hashlib.sha256).hexdigest()
+    return hmac.digest(salt, path.encode() + b"\x00" + value, "sha256").hex()
 
 
 def keyed_index(key: bytes, *parts: Json) -> str:
     """A look-up index that reveals nothing without the server's key: HMAC over the canonical list of parts."""
-    return hmac.new(key, canonical(list(parts)), hashlib.sha256).hexdigest()
+    return hmac.digest(key, canonical(list(parts)), "sha256").hex()
