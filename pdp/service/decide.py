@@ -88,12 +88,12 @@ class Decide:
         finally:
             self.establish.settled(call.call)
         self.sessions.note(caller, identity, ask.session, answer.effect.value, at_ns)
-        self.check_late(answer, at_ns)
+        self.check_late(answer)
         return answer, ref
 
-    def check_late(self, answer: Answer, at_ns: int) -> None:
-        """Raises DeadlineTooShort for an allow that is recorded only now that it no longer holds."""
-        if answer.effect is Effect.ALLOW and self.clock.now_ns() - at_ns >= self.terms.allow_seconds * NS:
+    def check_late(self, answer: Answer) -> None:
+        """Raises DeadlineTooShort for an allow that could leave only now that it no longer holds."""
+        if answer.effect is Effect.ALLOW and self.clock.now_ns() >= answer.valid_until_ns:
             raise DeadlineTooShort("service.late", "The answer took longer than it would have held; ask again.")
 
     def answer(self, decision_id: str, call: Established, found: Evaluated, snapshot: Snapshot, at_ns: int) -> Answer:

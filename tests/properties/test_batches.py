@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.golden import PEOPLE, SERVERS, policy
 from support.surroundings import Stage, StillClock
+from support.tools import resource
 from support.world import WEDNESDAY_NS, Plan, Refused, World, create, running, serving
 
 from pdp.adapters.grpc import batching
@@ -192,6 +193,45 @@ async def test_a_batch_that_cannot_be_recorded_leaves_nothing(world: World, monk
     found = await batch(world, asked)
     assert [i.response.effect for i in found.items] == [types_pb2.EFFECT_ALLOW] * 2
     assert world.process.store.size() == size + 2
+
+
+def with_rights(request: decision_pb2.DecideRequest, world: World, **claims: Any) -> decision_pb2.DecideRequest:
+    """The same request under the same id, by a token of the same subject that says something else."""
+    made = decision_pb2.DecideRequest()
+    made.CopyFrom(request)
+    made.credential.bearer = world.sandbox.token(PEOPLE["alice"], world.now_ns, aud=resource("git"), **claims)
+    return made
+
+
+RIGHTS = [
+    ({"scope": ""}, types_pb2.EFFECT_DENY),
+    ({"groups": []}, types_pb2.EFFECT_DENY),
+    ({"client_id": "another-agent"}, types_pb2.EFFECT_ALLOW),
+    ({"act": {"sub": "middleman"}}, types_pb2.EFFECT_ALLOW),
+]
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["in one batch", "kept before"])
+@pytest.mark.parametrize(("claims", "effect"), RIGHTS, ids=["scope", "groups", "agent", "actor"])
+async def test_an_allow_is_not_replayed_to_other_rights(
+    twins: tuple[World, World], claims: Any, effect: Any, *, kept: bool
+) -> None:
+    """Neither one of this batch nor one of before; and what the other rights got is what is kept from then on."""
+    one, two = twins
+    [request] = requests(one, [Step("alice", "git", "git_status", {"repo_path": "/r"}, "", "rights")])
+    request.credential.bearer = one.sandbox.token(PEOPLE["alice"], one.now_ns, aud=resource("git"))
+    other = with_rights(request, one, **claims)
+    asked = [request, other, other, request]
+    wanted = [item(await one.decide(each)) for each in asked]
+    if kept:
+        found = [item(await two.decide(request)), *(await batch(two, asked[1:])).items]
+    else:
+        found = list((await batch(two, asked)).items)
+    assert found == wanted
+    first, second, third, _ = (i.response for i in found)
+    assert (first.effect, second.effect) == (types_pb2.EFFECT_ALLOW, effect)
+    assert len({first.decision_id, second.decision_id}) == 2
+    assert third.decision_id == second.decision_id
 
 
 async def test_one_verification_for_each_credential_and_server(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.holding import Held
 from support.tools import resource
 from support.world import NS, Role, World, running
 
@@ -74,26 +75,6 @@ async def test_a_switch_acts_although_whoever_set_it_went_away(world: World) -> 
     answer = await world.decide(world.ask(ALICE, "git_status", ARGUMENTS))
     assert world.process.store.switch_epoch() == 1
     assert [r.code for r in answer.reasons] == ["switch.server"]
-
-
-class Held:
-    """Holds back one call of an inner object until released."""
-
-    def __init__(self, inner: Any, name: str) -> None:
-        self.inner, self.name = inner, name
-        self.reached, self.release = asyncio.Event(), asyncio.Event()
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self.inner, name)
-        if name != self.name:
-            return found
-
-        async def held(*args: Any, **named: Any) -> Any:
-            self.reached.set()
-            await self.release.wait()
-            return await found(*args, **named)
-
-        return held
 
 
 async def test_a_switch_thrown_while_keys_are_fetched_is_obeyed(world: World) -> None:

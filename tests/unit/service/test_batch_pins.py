@@ -1,0 +1,119 @@
+"""What becomes of a batch while it waits: for keys, for a twin, for its commit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.holding import Held
+from support.tools import resource
+from support.world import NS, World, running
+
+from pdp.adapters.grpc import batching
+from pdp.tooling.sandbox import ALICE
+from pdp.v1 import decision_pb2, types_pb2
+
+ALLOW = types_pb2.EFFECT_ALLOW
+LATE = 4  # DEADLINE_EXCEEDED
+
+
+@pytest.fixture
+async def world(tmp_path_factory: Any) -> AsyncIterator[World]:
+    async with running(Path(tmp_path_factory.mktemp("w"))) as found:
+        yield found
+
+
+async def batch(world: World, *asked: decision_pb2.DecideRequest) -> list[decision_pb2.BatchItem]:
+    request = decision_pb2.DecideBatchRequest(requests=asked)
+    async with world._admitted("gateway", "DecideBatch") as who:
+        return list(batching.response(await world.process.services.batch(batching.asks(request), who)).items)
+
+
+def questions(world: World, *, lifetime: int = 300) -> list[decision_pb2.DecideRequest]:
+    asked = [world.ask(ALICE, "git_status", {"repo_path": path}) for path in ("/a", "/b")]
+    for request in asked:
+        request.credential.bearer = world.sandbox.token(
+            ALICE, world.now_ns, aud=resource("git"), lifetime_seconds=lifetime
+        )
+    return asked
+
+
+def reasons(items: list[decision_pb2.BatchItem]) -> set[str]:
+    return {reason.code for item in items for reason in item.response.reasons}
+
+
+async def while_keys_are_fetched(world: World, asked: list[Any], happens: Callable[[], Any]) -> Any:
+    establish = world.process.services.decide.establish
+    held = establish._subjects = Held(establish._subjects, "identify")
+    asking = asyncio.create_task(batch(world, *asked))
+    await held.reached.wait()
+    await happens()
+    held.release.set()
+    return await asking
+
+
+async def test_a_switch_thrown_while_keys_are_fetched_is_obeyed(world: World) -> None:
+    found = await while_keys_are_fetched(world, questions(world), lambda: world.switch("server", server="git"))
+    assert reasons(found) == {"switch.server"}
+
+
+async def test_time_that_passes_while_keys_are_fetched_counts(world: World) -> None:
+    async def passes() -> None:
+        world.stage.clock.advance(120)
+
+    found = await while_keys_are_fetched(world, questions(world, lifetime=60), passes)
+    assert "subject.expired" in reasons(found)
+
+
+async def test_a_batch_that_waited_for_a_twin_does_not_get_an_allow_of_the_past(world: World) -> None:
+    first, second = questions(world)
+    held = world.process.recorder._store = Held(world.process.store, "commit")
+    single = asyncio.create_task(world.decide(first))
+    await held.reached.wait()
+    waiting = asyncio.create_task(batch(world, first, second))
+    await asyncio.sleep(0.05)
+    world.stage.clock.advance(30)
+    held.release.set()
+    late, found = await single, await waiting
+    assert late.code == "service.late"
+    assert [item.response.effect for item in found] == [ALLOW, ALLOW]
+    assert all(item.response.valid_until.seconds * NS > world.now_ns for item in found)
+
+
+async def test_an_allow_of_the_past_does_not_leave_as_a_repeat_either(world: World) -> None:
+    """A commit that takes longer than its allows hold: neither they nor what repeats them in the same batch leave."""
+    first, second = questions(world)
+    held = world.process.recorder._store = Held(world.process.store, "commit_all")
+    asking = asyncio.create_task(batch(world, first, second, first))
+    await held.reached.wait()
+    world.stage.clock.advance(30)
+    held.release.set()
+    assert [item.error.code for item in await asking] == [LATE] * 3
+
+
+async def test_a_kept_allow_that_ends_while_the_rest_is_decided_does_not_leave(world: World) -> None:
+    first, second = questions(world)
+    assert (await world.decide(first)).effect == ALLOW
+    world.stage.clock.advance(8)  # of the ten seconds that it holds
+    held = world.process.recorder._store = Held(world.process.store, "commit_all")
+    asking = asyncio.create_task(batch(world, first, second))
+    await held.reached.wait()
+    world.stage.clock.advance(5)
+    held.release.set()
+    kept, fresh = await asking
+    assert (kept.error.code, fresh.response.effect) == (LATE, ALLOW)
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["single", "batch"])
+async def test_an_allow_does_not_outlive_its_token_while_it_is_recorded(world: World, *, many: bool) -> None:
+    first, _ = questions(world, lifetime=3)
+    held = world.process.recorder._store = Held(world.process.store, "commit_all" if many else "commit")
+    asking = asyncio.create_task(batch(world, first) if many else world.decide(first))
+    await held.reached.wait()
+    world.stage.clock.advance(5)
+    held.release.set()
+    found = await asking
+    assert (found[0].error.code == LATE) if many else (found.code == "service.late")
