@@ -16,8 +16,8 @@ from pdp.adapters.grpc.server import Server
 from pdp.adapters.grpc.servicer import Services
 from pdp.content import ArgumentContent
 from pdp.core.errors import ConfigurationFault, Fault
+from pdp.engines import hosts
 from pdp.engines.bundle import shipped_rego
-from pdp.engines.embedded import EngineHost
 from pdp.engines.kept import KeptBundles
 from pdp.engines.options import EmbeddedOptions, PoolOptions, default_workers
 from pdp.engines.source import FolderSource, Host
@@ -118,7 +118,9 @@ def _build(settings: Settings, store: SqliteStore, surroundings: Surroundings, t
     content = ArgumentContent(settings.content)
     sessions = MemorySessions(settings.sessions)
     losses = instruments.Losses(telemetry)
-    host = _engine_host(settings, entropy, losses)
+    opa, engines = settings.policy.opa, _engine_options(settings.policy)
+    token = secret(opa.token, settings.vault, where="policy.opa.token") if opa and opa.token else b""
+    host = hosts.deciding(opa, engines, entropy, token, losses)
     policies = FolderSource(host, shipped_rego(), settings.policy.folder)
     ports = instruments.Ports(identity.callers, identity.subjects, content, store, policies)
     ports = instruments.observed(telemetry, ports, store)
@@ -159,7 +161,7 @@ def _build(settings: Settings, store: SqliteStore, surroundings: Surroundings, t
             state,
             Establish(identity.subjects, content, Onlooker(sessions), store, entropy=entropy, index_key=index_key),
             surroundings.evidence,
-            KeptBundles(host),
+            KeptBundles(hosts.replaying(host, opa, engines)),
             store,
             recorder,
             clock,
@@ -179,20 +181,6 @@ def _build(settings: Settings, store: SqliteStore, surroundings: Surroundings, t
         telemetry, store, registry, identity.subjects, lambda: reloads.policy_since_ns if state.policy else None
     )
     return Process(settings, state, store, clock, identity, host, recorder, reloads, admin, services, server, levels)
-
-
-def _engine_host(settings: Settings, entropy: Entropy, on_kill: Callable[[str], None]) -> Host:
-    policy = settings.policy
-    if policy.opa is None:
-        return EngineHost(_engine_options(policy), on_kill=on_kill)
-    try:
-        from pdp.engines.opa_host import OpaHost  # noqa: PLC0415 - an extra, and half a second of imports
-    except ImportError:
-        raise ConfigurationFault(
-            "engine.distribution", "policy.engine: opa needs opa-python-client; install pdp[server,opa]."
-        ) from None
-    token = secret(policy.opa.token, settings.vault, where="policy.opa.token") if policy.opa.token else b""
-    return OpaHost(policy.opa, entropy, token=token, memory_mb=policy.memory_mb, on_kill=on_kill)
 
 
 def _engine_options(policy: PolicyOptions) -> EmbeddedOptions:
