@@ -54,11 +54,6 @@ class Identity:
         """As `subjects.key_status`."""
         return self.subjects.key_status(at_ns)
 
-    @property
-    def revocations_problem(self) -> str:
-        """Code of what is wrong with the deny list, or empty."""
-        return self._deny_list.problem
-
     async def close(self) -> None:
         """Stop fetches under way."""
         await asyncio.gather(*(issuer.keys.close() for issuer in self._issuers.values()))

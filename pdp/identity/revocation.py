@@ -6,6 +6,7 @@ count. A list that can no longer be read serves for an hour; after that no token
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from pdp.core.check import NS
@@ -15,6 +16,7 @@ from pdp.identity.watched import WatchedFile
 
 _MAX_BYTES = 64 * 1024 * 1024
 _MAX_STALE_NS = 3600 * NS
+_SPACE = re.compile(r"\s")
 _Entry = tuple[str, str]  # (issuer, or "" for every issuer; jti)
 
 
@@ -33,15 +35,20 @@ class DenyList:
                 key="revoked_jti_file",
             )
 
-    def refusal(self, issuer: str, jti: str | None, at_ns: int) -> Refusal | None:
-        """`revoked`, `revocations_unavailable`, or `claims` for a token that no list could ever name."""
+    def refusal(self, issuer: str, jti: str | None, at_ns: int, *, vouched: bool = False) -> Refusal | None:
+        """`revoked`, `revocations_unavailable`, or `claims` for a token that no list could ever name. A caller that
+        vouches for claims may leave `jti` out, for it has seen the token."""
         if self._file is None:
             return None
         entries = self._file.content(at_ns)
         if entries is None:
             return Refusal("revocations_unavailable", "the deny list of tokens cannot be read; tell the operator")
-        if jti is None:
-            return Refusal("claims", "the token has no `jti`, so it could not be revoked; have the issuer add it")
+        if jti is None and vouched:
+            return None
+        if jti is None or _SPACE.search(jti):
+            return Refusal(
+                "claims", "the token has no `jti`, or one with blanks, so it could not be revoked; have the issuer add one"
+            )
         if ("", jti) in entries or (issuer, jti) in entries:
             return Refusal("revoked", "the token was revoked; sign in again")
         return None
@@ -60,7 +67,7 @@ class DenyList:
 def _entries(raw: bytes) -> frozenset[_Entry]:
     entries: set[_Entry] = set()
     try:
-        lines = raw.decode("utf-8").splitlines()
+        lines = raw.decode("utf-8-sig").splitlines()  # an editor's mark must not hide the first entry
     except UnicodeDecodeError:
         raise ConfigurationFault("revocations.malformed", "`revoked_jti_file` is not UTF-8 text") from None
     for number, line in enumerate(lines, 1):

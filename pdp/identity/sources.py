@@ -125,7 +125,8 @@ class UrlKeys:
         """The fetch under way, a new one, or None when it is too early for one."""
         if self._running is not None and not self._running.done():
             return self._running
-        if self._tried_ns is not None and at_ns - self._tried_ns < self._retry_ns:
+        # either way: requests are a little apart, and a clock that is set back must not stop us for as long
+        if self._tried_ns is not None and abs(at_ns - self._tried_ns) < self._retry_ns:
             return None
         self._tried_ns = at_ns
         self._running = asyncio.create_task(self._load(at_ns))

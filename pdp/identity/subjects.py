@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
 
 from pdp.core.check import OK as PASSED
 from pdp.core.check import failed, missing
@@ -15,7 +16,7 @@ from pdp.identity.compact import MAX_TOKEN, strict_object
 from pdp.identity.options import IssuerOptions
 from pdp.identity.refusal import MalformedClaim, Refusal
 from pdp.identity.revocation import DenyList
-from pdp.identity.verifier import TokenVerifier, TrustedIssuer
+from pdp.identity.verifier import TokenVerifier, TrustedIssuer, VerifiedToken
 
 _SKEW_SECONDS = 30  # for vouched claims of an issuer that is not configured here
 _MAX_LIFETIME_SECONDS = 3600
@@ -53,6 +54,7 @@ class VerifiedSubjects:
         self._deny_list = deny_list
         self._caller_audience = caller_audience
         self._max_actor_depth = max_actor_depth
+        self._known: WeakKeyDictionary[VerifiedToken, Identity] = WeakKeyDictionary()
 
     async def identify(
         self, credential: Credential, *, caller: Caller, audiences: tuple[str, ...], at_ns: int
@@ -76,11 +78,13 @@ class VerifiedSubjects:
         return found
 
     def key_status(self, at_ns: int) -> Mapping[str, Json]:
-        """See `ports.Subjects.key_status`: issuer to {tenant, source, keys, age_seconds, problem}."""
-        return {
-            name: {"tenant": issuer.options.tenant, **issuer.keys.status(at_ns)}
-            for name, issuer in self._issuers.items()
-        }
+        """See `ports.Subjects.key_status`: issuer to {tenant, source, keys, age_seconds, problem}. A deny list that
+        cannot be read is every issuer's problem: sooner or later none of their tokens passes."""
+        found: dict[str, Json] = {}
+        for name, issuer in self._issuers.items():
+            status = {"tenant": issuer.options.tenant, **issuer.keys.status(at_ns)}
+            found[name] = {**status, "problem": status["problem"] or self._deny_list.problem}
+        return found
 
     async def _bearer(self, token: str, caller: Caller, audiences: tuple[str, ...], at_ns: int) -> Identity | Refusal:
         verified = await self._verifier.verify(token, at_ns)
@@ -90,17 +94,20 @@ class VerifiedSubjects:
             return _TENANT
         if not self._addressed(verified.audiences, audiences):
             return _AUDIENCE
-        return self._identity(
-            _Accepted(
-                "verified",
-                verified.issuer.issuer,
-                verified.subject,
-                verified.times,
-                verified.claims,
-                may_name_groups=True,
-            ),
-            at_ns,
+        known = self._known.get(verified)
+        if known is not None:  # only this of what the claims come to depends on the instant
+            read.authenticated_ns(verified.claims, at_ns, skew_seconds=verified.issuer.skew_seconds)
+            return known
+        accepted = _Accepted(
+            "verified",
+            verified.issuer.issuer,
+            verified.subject,
+            verified.times,
+            verified.claims,
+            may_name_groups=True,
         )
+        found = self._known[verified] = self._identity(accepted, at_ns)
+        return found
 
     def _asserted(
         self, asserted: AssertedClaims, caller: Caller, audiences: tuple[str, ...], at_ns: int
@@ -135,7 +142,7 @@ class VerifiedSubjects:
             return Refusal("claims", "`iss` or `sub` in the claims differs from what is named beside them")
         options = self._options(issuer)
         jti = read.text(claims, "jti")
-        revoked = None if jti is None else self._deny_list.refusal(issuer, jti, at_ns)
+        revoked = self._deny_list.refusal(issuer, jti, at_ns, vouched=True)
         return revoked or read.times(
             claims,
             at_ns,

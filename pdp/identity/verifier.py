@@ -19,8 +19,8 @@ from pdp.identity.refusal import MalformedClaim, Refusal
 from pdp.identity.revocation import DenyList
 from pdp.identity.sources import KeySource
 
-_SIGNED = 1024  # tokens of which the signature is remembered
-_SIGNED_LENGTH = 4096  # characters of the longest of them
+_KNOWN = 1024  # tokens that are remembered
+_KNOWN_LENGTH = 4096  # characters of the longest of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,12 @@ class TrustedIssuer:
     keys: KeySource
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class VerifiedToken:
-    """A token that its issuer signed and that holds now. `audiences` is still to be checked."""
+    """A token that its issuer signed and that holds now. `audiences` is still to be checked.
+
+    While the verifier remembers a token this is one object, by which others may remember what they made of it.
+    """
 
     issuer: IssuerOptions
     subject: str
@@ -44,30 +47,32 @@ class VerifiedToken:
 
 
 @dataclass(frozen=True, slots=True)
-class _Signed:
-    """A token of which `key` has verified the signature."""
+class _Known:
+    """A token that held when it was last asked about, and the key that verified its signature."""
 
     token: CompactToken
     key: PublicKey
+    verified: VerifiedToken
 
 
 class TokenVerifier:
     """Verifies tokens of the configured issuers.
 
-    Between calls it remembers one thing, by the digest of a token's bytes: what is in it, and which key has verified
-    its signature. That holds for as long as the issuer's key set has that very key; a set that is read anew has new
-    ones. All that depends on time, lists or options is checked on every call.
+    Between calls it remembers, by the digest of a token's bytes, what is in it and which key has verified its
+    signature. That counts only while the issuer's key set has that very key; a set that is read anew has new ones.
+    Whether the issuer's keys may still be used, and whether the token has begun, ended or been revoked, is asked on
+    every call.
     """
 
     def __init__(self, issuers: Mapping[str, TrustedIssuer], deny_list: DenyList) -> None:
         self._issuers = issuers
         self._deny_list = deny_list
-        self._signed: LRUCache[bytes, _Signed] = LRUCache(_SIGNED)
+        self._known: LRUCache[bytes, _Known] = LRUCache(_KNOWN)
 
     async def verify(self, token: str, at_ns: int) -> VerifiedToken | Refusal:
         """Verify one token at one instant."""
         mark = hashlib.sha256(token.encode(errors="surrogatepass")).digest()
-        known = self._signed.get(mark)
+        known = self._known.get(mark)
         parsed = parse(token) if known is None else known.token
         if isinstance(parsed, Refusal):
             return parsed
@@ -78,15 +83,16 @@ class TokenVerifier:
         key = await self._key(parsed, issuer, at_ns)
         if isinstance(key, Refusal):
             return key
-        if known is None or known.key is not key:
-            if not key.verifies(parsed.algorithm, parsed.signing_input, parsed.signature):
-                return Refusal("signature", "the token's signature does not verify; get a new token from its issuer")
-            if len(token) <= _SIGNED_LENGTH:
-                self._signed[mark] = _Signed(parsed, key)
+        verified = known.verified if known is not None and known.key is key else None
+        if verified is None and not key.verifies(parsed.algorithm, parsed.signing_input, parsed.signature):
+            return Refusal("signature", "the token's signature does not verify; get a new token from its issuer")
         try:
-            return self._check(issuer.options, parsed.claims, at_ns)
+            found = self._check(issuer.options, parsed.claims, at_ns, verified)
         except MalformedClaim as error:
             return error.refusal()
+        if verified is None and isinstance(found, VerifiedToken) and len(token) <= _KNOWN_LENGTH:
+            self._known[mark] = _Known(parsed, key, found)
+        return found
 
     async def _key(self, parsed: CompactToken, issuer: TrustedIssuer, at_ns: int) -> PublicKey | Refusal:
         """The issuer's key that must have signed the token."""
@@ -97,7 +103,10 @@ class TokenVerifier:
             return Refusal("keys_unavailable", "the issuer's keys cannot be had; try again, then tell the operator")
         return ring.select(parsed.key_id, parsed.algorithm)
 
-    def _check(self, issuer: IssuerOptions, claims: read.Claims, at_ns: int) -> VerifiedToken | Refusal:
+    def _check(
+        self, issuer: IssuerOptions, claims: read.Claims, at_ns: int, known: VerifiedToken | None
+    ) -> VerifiedToken | Refusal:
+        """Whether a token that was rightly signed holds now; `known` is what was read from it before."""
         times = read.times(
             claims,
             at_ns,
@@ -107,10 +116,11 @@ class TokenVerifier:
         )
         if isinstance(times, Refusal):
             return times
-        subject, jti = read.text(claims, "sub"), read.text(claims, "jti")
+        subject = known.subject if known is not None else read.text(claims, "sub")
+        jti = known.token_id if known is not None else read.text(claims, "jti")
         if subject is None:
             return Refusal("claims", "the token has no `sub`; have the issuer add it")
         revoked = self._deny_list.refusal(issuer.issuer, jti, at_ns)
         if revoked is not None:
             return revoked
-        return VerifiedToken(issuer, subject, read.audiences(claims), times, jti, claims)
+        return known or VerifiedToken(issuer, subject, read.audiences(claims), times, jti, claims)

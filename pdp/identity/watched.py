@@ -31,6 +31,7 @@ class WatchedFile(Generic[T]):
         self._looked_ns: int | None = None
         self._good_ns: int | None = None
         self.problem = ""  # code of the last fault, empty while the file is good
+        self._confirmed = False  # read twice with one stamp: a change within one tick of the file's clock leaves none
         self._stamp, self._content = self._read()
 
     def content(self, at_ns: int, *, now: bool = False) -> T | None:
@@ -48,10 +49,12 @@ class WatchedFile(Generic[T]):
 
     def _look(self, at_ns: int) -> None:
         try:
-            if _stamp(self._path.stat()) == self._stamp and not self.problem:
+            if self._confirmed and _stamp(self._path.stat()) == self._stamp and not self.problem:
                 self._good_ns = at_ns
                 return
+            before = self._stamp
             self._stamp, self._content = self._read()
+            self._confirmed = self._stamp == before
         except ConfigurationFault as fault:
             self.problem = fault.code
         except OSError:

@@ -239,14 +239,32 @@ async def test_revocation_is_seen_while_running_and_a_lost_list_stops_everyone(w
     assert await world.code(world.token()) == ""
     deny.write_text("t-1\n")
     assert await world.code(world.token(), at=NOW + 1) == "subject.revoked"
-    assert world.identity.revocations_problem == ""
+    assert world.identity.key_status(NOW * NS)[ISSUER]["problem"] == ""
     deny.unlink()
     assert await world.code(world.token(), at=NOW + 2) == "subject.revoked"
-    assert world.identity.revocations_problem == "revocations.unreadable"
+    # GetStatus shows it, before it stops everyone
+    assert world.identity.key_status((NOW + 2) * NS)[ISSUER]["problem"] == "revocations.unreadable"
     later = {"iat": NOW + 4000, "exp": NOW + 4100, "jti": "t-2"}
     assert await world.code(world.token(**later), at=NOW + 4000) == "subject.revocations_unavailable"
     deny.write_text("")
     assert await world.code(world.token(**later), at=NOW + 4001) == ""
+
+
+async def test_an_editors_mark_hides_no_entry(world: Any, tmp_path: Any) -> None:
+    deny = tmp_path / "revoked"
+    deny.write_bytes(b"\xef\xbb\xbft-1\r\nt-2\r\n")
+    world.options["revoked_jti_file"] = deny
+    assert await world.code(world.token(jti="t-1")) == "subject.revoked"
+    assert await world.code(world.token(jti="t-2")) == "subject.revoked"
+    assert await world.code(world.token(jti="t-3")) == ""
+
+
+async def test_an_id_that_no_list_can_name(world: Any, tmp_path: Any) -> None:
+    assert await world.code(world.token(jti="t 1")) == ""
+    (tmp_path / "revoked").write_text("t 1\n")
+    world.options["revoked_jti_file"] = tmp_path / "revoked"
+    world._identity = None
+    assert await world.code(world.token(jti="t 1")) == "subject.claims"
 
 
 async def test_tenant_of_issuer_and_caller(world: Any) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from joserfc.jwk import JWKRegistry
 
+from pdp.core.request import Caller, Role
+
 NOW = 1_800_000_000
 
 
@@ -55,3 +57,19 @@ async def test_a_token_says_the_same_every_time(world: Any, scopes: int) -> None
 
 async def test_what_is_no_text_is_malformed(world: Any) -> None:
     assert await world.code(f"{world.token()}\ud800") == "subject.malformed"
+
+
+async def test_each_time_of_a_token_that_was_seen_is_looked_at_again(world: Any) -> None:
+    token = world.token(auth_time=NOW + 20, nbf=NOW + 10, iat=NOW - 100)
+    assert await world.code(token) == ""
+    assert await world.code(token, at=NOW - 11) == "subject.claims"  # signed in later than now, beyond the skew
+    assert await world.code(token, at=NOW - 21) == "subject.not_yet_valid"
+    assert await world.code(token) == ""
+
+
+async def test_another_tenants_caller_learns_nothing_from_a_token_that_was_seen(world: Any) -> None:
+    token = world.token()
+    assert await world.code(token) == ""
+    stranger = Caller("gateway", "globex", frozenset({Role.DECIDE}), frozenset({"*"}))
+    assert await world.code(token, caller=stranger) == "subject.tenant"
+    assert await world.code(token, audiences=("https://other.example/mcp",)) == "subject.audience"
