@@ -52,10 +52,16 @@ class Recorder:
         """For one commitment."""
         return self._entropy.bytes(SALT_BYTES)
 
-    async def decision(self, made: Recording, answer: Answer, reply: ReplyRow | None) -> tuple[Answer, RecordRef]:
-        """Commit one decision with everything that belongs to it; returns what may leave."""
+    async def decision(
+        self, made: Recording, answer: Answer, reply: ReplyRow | None, entries: tuple[Commit, ...] = ()
+    ) -> tuple[Answer, RecordRef]:
+        """Commit one decision with everything that belongs to it; returns what may leave. Raises Conflict."""
         answer, entry = self.decided(made, answer, reply)
-        return answer, await self._store.commit(entry)
+        if not entries or answer.effect is not made.found.outcome.effect:  # a denial by size opens and spends nothing
+            return answer, await self._store.commit(entry)
+        ref, *_ = await self._store.commit_all((entry, *entries))
+        self.changed()
+        return answer, ref
 
     async def commit_all(self, entries: tuple[Commit, ...]) -> tuple[RecordRef, ...]:
         """Make entries durable together, or none of them."""
@@ -92,6 +98,8 @@ class Recorder:
                 requirements=(),
                 valid_until_ns=0,
                 retry_after_ms=0,
+                redemption_id="",
+                resume_token="",
             )
         return answer, self._entry(stamp, "decision", data, values=values, call=made.call.call, reply=reply)
 

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields, is_dataclass
 
 from pdp.core.answer import Answer
+from pdp.core.approvals.asked import Asked
 from pdp.core.digest import Json, digest, keyed_index, sha256_hex
 from pdp.core.errors import InvalidRequest
 from pdp.core.facts import Identity
@@ -24,6 +25,7 @@ from pdp.ports import Store
 from pdp.service.state import Snapshot
 
 KIND = "decide"
+REDEEMED = "redeemed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,34 @@ class Repeats:
             valid_until_ns=answer.valid_until_ns,
             created_ns=at_ns,
         )
+
+
+    def redeemed_row(self, asked: Asked, caller: Caller, call_id: str, answer: Answer, at_ns: int) -> ReplyRow | None:
+        """What to keep of an allow that redeems something: it is told again only by its call id (DESIGN section 7)."""
+        if not call_id or not caller.dedupes_redemptions:
+            return None
+        return ReplyRow(
+            key=self._redeemed_key(asked, caller, call_id),
+            content=asked.call.digest,
+            kind=REDEEMED,
+            effect=answer.effect.value,
+            reply=answer.to_bytes(),
+            epochs=digest(_rights(asked.facts.identity)),
+            valid_until_ns=answer.valid_until_ns,
+            created_ns=at_ns,
+        )
+
+    def redeemed(self, asked: Asked, caller: Caller, call_id: str, at_ns: int) -> Answer | None:
+        """The allow that was redeemed under this call id, to the same rights, while it may be used."""
+        row = self._store.reply(self._redeemed_key(asked, caller, call_id))
+        if row is None or row.kind != REDEEMED or row.content != asked.call.digest or at_ns >= row.valid_until_ns:
+            return None
+        return Answer.from_bytes(row.reply) if row.epochs == digest(_rights(asked.facts.identity)) else None
+
+    def _redeemed_key(self, asked: Asked, caller: Caller, call_id: str) -> str:
+        subject = asked.call.subject
+        parts = (REDEEMED, caller.tenant, caller.name, subject.issuer, subject.id, asked.call.digest, call_id)
+        return keyed_index(self._key, *parts)
 
 
 _TIMES = frozenset({"issued_ns", "expires_ns"})  # verified on every attempt, and different in a renewed token

@@ -1,0 +1,110 @@
+"""Answers by people, for one call: what they said of it, and what they agreed to before.
+
+Everything is counted again for each evaluation, by the directory and the delegations of now: a stored APPROVED is a
+hint, never an answer. What only people can settle is left open here; `opening` asks them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pdp.core.approvals import consents, grants
+from pdp.core.approvals.asked import Asked, Held
+from pdp.core.approvals.people import Standing
+from pdp.core.approvals.redeem import evidence_state
+from pdp.core.approvals.rows import Approval, Vote
+from pdp.core.approvals.wanted import read
+from pdp.core.check import NS
+from pdp.core.digest import Json, canonical
+from pdp.core.evidence import answer
+from pdp.ports import Answers, Directories
+
+GIVEN = ("met", "refused")  # everything else is no answer
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """Who people are and what they said, as of an instant."""
+
+    store: Answers
+    directories: Directories
+    claims_max_age_ns: int = 24 * 3600 * NS
+
+    def standing(self, tenant: str, votes: Iterable[Vote], at_ns: int) -> Standing:
+        """What counting these votes rests on."""
+        accounts = tuple(sorted({vote.account for vote in votes if vote.claimed}, key=lambda a: (a.issuer, a.id)))
+        return Standing(
+            directory=self.directories.of(tenant),
+            at_ns=at_ns,
+            delegations=self.store.delegations(tenant, at_ns),
+            seen=self.store.seen(tenant, accounts) if accounts else {},
+            claims_max_age_ns=self.claims_max_age_ns,
+        )
+
+    def stands(self, approval: Approval, at_ns: int) -> tuple[str, int]:
+        """How a request stands by its votes, counted now: "met", "refused", "open" or "expired"; and until when."""
+        wanted = read(json.loads(approval.requirement))
+        if wanted is None:  # written by a release that understood more: nobody may build on it
+            return "open", approval.expires_ns
+        votes = self.store.votes(approval.id)
+        return evidence_state(approval, wanted, votes, approval.call, self.standing(approval.tenant, votes, at_ns))
+
+
+class Escalate:
+    """Implements `ports.EvidenceSource`. `valid` tells whether arguments satisfy a JSON Schema (both as JSON)."""
+
+    def __init__(self, people: People, valid: Callable[[bytes, Mapping[str, Any]], bool]) -> None:
+        self._people = people
+        self._store = people.store
+        self._valid = valid
+
+    async def known(self, asked: Asked, at_ns: int, /) -> tuple[Held, ...]:
+        """What people said of exactly this call: for each requirement the latest that is an answer."""
+        if not asked.repeated:
+            return ()
+        found: dict[bytes, Held] = {}
+        for approval in self._store.approvals_of(asked.tenant, asked.call.digest):
+            if approval.requirement in found or approval.canary:
+                continue
+            state, until = self._people.stands(approval, at_ns)
+            if state in GIVEN:
+                element = json.loads(approval.requirement)
+                made = answer(element, asked.call.digest, "met" if state == "met" else "refused", until)
+                found[approval.requirement] = Held(made, approval)
+        return tuple(found.values())
+
+    async def gather(self, asked: Asked, opened: tuple[Mapping[str, Json], ...], at_ns: int, /) -> tuple[Held, ...]:
+        """Standing answers: a consent or a grant that covers this call mints one element for it."""
+        found = []
+        for element in opened:
+            if element["kind"] == "consent":
+                held = self._agreed(asked, element, at_ns)
+            elif element["kind"] == "approval":
+                held = self._granted(asked, element, at_ns)
+            else:
+                held = None
+            if held is not None:
+                found.append(held)
+        return tuple(found)
+
+    def _agreed(self, asked: Asked, element: Mapping[str, Json], at_ns: int) -> Held | None:
+        wanted = read(element)
+        if wanted is None:
+            return None
+        for consent in self._store.consents_for(asked.tenant, asked.call.subject, asked.call.agent):
+            if consents.covers(consent, wanted, asked, at_ns):
+                return Held(answer(element, asked.call.digest, "met", consent.expires_ns), consent)
+        return None
+
+    def _granted(self, asked: Asked, element: Mapping[str, Json], at_ns: int) -> Held | None:
+        wanted, call = canonical(element), asked.call
+        for grant in self._store.grants_for(asked.tenant, call.subject, call.agent, call.server, call.tool):
+            if grant.requirement == wanted and grants.covers(grant, asked, at_ns, self._valid):
+                until = grant.expires_ns or at_ns + int(str(element["ttl_seconds"])) * NS
+                return Held(answer(element, call.digest, "met", until), grant)
+        return None
+
+

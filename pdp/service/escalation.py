@@ -1,0 +1,106 @@
+"""What surrounds an evaluation when people have a say: before it, a call that comes back; after it, what a pending
+answer opens and what an allow spends. Unary calls and batches share it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from pdp.core.answer import Answer
+from pdp.core.approvals.asked import Asked
+from pdp.core.outcome import Effect, Outcome
+from pdp.core.request import Ask, Caller
+from pdp.core.stored import Commit, ReplyRow
+from pdp.service.establish import Established
+from pdp.service.evaluate import Evaluated
+from pdp.service.opening import Opening
+from pdp.service.redeem import Redeem
+from pdp.service.repeat import Claim, Repeats
+from pdp.service.resuming import Resuming, call_id_of
+from pdp.service.state import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """One question under way: who asks what, on which snapshot, at which instant."""
+
+    ask: Ask
+    caller: Caller
+    claim: Claim | None
+    call: Established
+    snapshot: Snapshot
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What an evaluation comes to: the answer, what is committed besides its record, and what is kept for repeats."""
+
+    found: Evaluated
+    answer: Answer
+    entries: tuple[Commit, ...]
+    reply: ReplyRow | None
+
+
+@dataclass(frozen=True, slots=True)
+class Escalation:
+    """Brings people in."""
+
+    resuming: Resuming
+    opening: Opening
+    redeem: Redeem
+    repeats: Repeats
+
+    def begin(self, asking: Asking) -> Answer | Outcome | None:
+        """For a call that comes back: its kept answer, or a denial. None: evaluate."""
+        asked = asking.call.asked
+        return self.resuming(asking.ask, asking.caller, asked, asking.at_ns) if asked is not None else None
+
+    def end(self, asking: Asking, found: Evaluated, answered: Callable[[Evaluated], Answer]) -> Ended:
+        """What `found` comes to. `answered` makes the plain answer of an evaluation."""
+        asked = asking.call.asked
+        if asked is not None and found.outcome.effect is Effect.PENDING:
+            return self._opened(asking, asked, found, answered)
+        if asked is not None and found.outcome.effect is Effect.ALLOW:
+            return self._redeemed(asking, asked, found, answered(found))
+        return self._plain(asking, found, answered(found))
+
+    def _plain(self, asking: Asking, found: Evaluated, answer: Answer, entries: tuple[Commit, ...] = ()) -> Ended:
+        reply = self.repeats.row(asking.claim, answer, asking.snapshot, asking.at_ns)
+        return Ended(found, answer, entries, reply)
+
+    def _opened(
+        self, asking: Asking, asked: Asked, found: Evaluated, answered: Callable[[Evaluated], Answer]
+    ) -> Ended:
+        answer = answered(found)
+        wanted, at = found.outcome.requirements, asking.at_ns
+        opened = self.opening(asked, _title(asking), wanted, answer.policy, answer.decision_id, at)
+        if isinstance(opened, Outcome):
+            found = replace(found, outcome=opened)
+            return self._plain(asking, found, answered(found))
+        answer = replace(
+            answer,
+            requirements=opened.requirements,
+            resume_token=opened.resume_token,
+            valid_until_ns=min(each.expires_ns for each in opened.requirements),
+        )
+        return self._plain(asking, found, answer, opened.entries)
+
+    def _redeemed(self, asking: Asking, asked: Asked, found: Evaluated, answer: Answer) -> Ended:
+        snapshot = asking.snapshot
+        call_id, at = call_id_of(asking.ask), asking.at_ns
+        epoch, policy = snapshot.switches.epoch, snapshot.policy.digest
+        made = self.redeem(asked, found.held, call_id, answer.decision_id, policy, epoch, at)
+        if made is None:
+            return self._plain(asking, found, answer)
+        answer = replace(answer, redemption_id=made.id)
+        # told again by its call id only: a repeat of the request id must not spend the same answer twice
+        reply = self.repeats.redeemed_row(asked, asking.caller, call_id, answer, at)
+        return Ended(found, answer, made.entries, reply)
+
+
+def _title(asking: Asking) -> str:
+    target = asking.call.facts.targets[0]
+    pinned = asking.snapshot.registry.pinned(asking.caller.tenant, target.server, target.name)
+    title = pinned.definition.get("title") if pinned is not None else None
+    return title if isinstance(title, str) else ""

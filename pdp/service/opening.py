@@ -1,0 +1,203 @@
+"""A pending call asks people: one request for each requirement that nobody was asked yet, and a token to come back.
+
+An identical call attaches to what is open. Nothing is written here: the entries go into the decision's own commit.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pdp.core.answer import OpenRequirement, PolicyRef, open_requirement
+from pdp.core.approvals import records
+from pdp.core.approvals.asked import Asked
+from pdp.core.approvals.count import satisfiable
+from pdp.core.approvals.effects import effects
+from pdp.core.approvals.resume import Resume
+from pdp.core.approvals.rows import Approval, Notice, Shown
+from pdp.core.approvals.states import OPEN, Event, State
+from pdp.core.approvals.steps import Move, Notify, Open, Step
+from pdp.core.approvals.wanted import PEOPLE, Wanted, read
+from pdp.core.check import NS
+from pdp.core.digest import canonical, keyed_index
+from pdp.core.ids import RANDOM_BYTES, uuid7
+from pdp.core.outcome import Outcome, denied
+from pdp.core.stored import Commit
+from pdp.ports import Entropy, ResumeTokens
+from pdp.service.establish import SALT_BYTES
+from pdp.service.escalate import People
+from pdp.service.record import Recorder
+
+TOKEN_GRACE_NS = 24 * 3600 * NS  # a token outlives its requests, so that whoever comes late hears why
+_SECRETS = frozenset({"secret", "bearer_token"})
+_CODE_CHARS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """How many requests may be open at once; beyond, the call is denied, and nothing is dropped."""
+
+    per_subject: int = 20
+    per_tenant: int = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a pending answer tells, and what is committed with it."""
+
+    requirements: tuple[OpenRequirement, ...]
+    entries: tuple[Commit, ...]
+    resume_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Asks people. `url` is the console's address, "" where there is none; `channels` are told of new requests."""
+
+    people: People
+    recorder: Recorder
+    tokens: ResumeTokens
+    entropy: Entropy
+    index_key: bytes
+    caps: Caps
+    url: str = ""
+    channels: tuple[str, ...] = ()
+
+    def __call__(
+        self,
+        asked: Asked,
+        title: str,
+        wanted: tuple[Mapping[str, Any], ...],
+        policy: PolicyRef,
+        decision_id: str,
+        at_ns: int,
+    ) -> Opened | Outcome:
+        """Attach to what is open, open the rest; or the denial that this comes to."""
+        store, tenant = self.people.store, asked.tenant
+        mine, everybody = store.open_count(tenant, asked.subject_index)
+        known = store.approvals_of(tenant, asked.call.digest) if asked.repeated else ()
+        shown: list[OpenRequirement] = []
+        entries: list[Commit] = []
+        waiting: list[Approval] = []
+        for element in wanted:
+            plain = open_requirement(element, asked.call.digest, at_ns)
+            if element["kind"] not in PEOPLE:
+                shown.append(plain)
+                continue
+            need = read(element)
+            if need is None:
+                return denied("requirement.malformed", "The policy requires something that nobody can answer.")
+            approval = _open(known, canonical(element), at_ns)
+            if approval is None:
+                if refused := self._refused(need, asked, mine + len(entries), everybody + len(entries)):
+                    return refused
+                approval = self._new(asked, title, need, canonical(element), policy, decision_id, at_ns)
+                entries.append(self._opened(asked, approval, at_ns))
+            elif approval.state is State.APPROVED:  # somebody whose vote counted may no longer vote
+                entries.append(self._reopened(approval, at_ns))
+            waiting.append(approval)
+            shown.append(self._shown(plain, approval))
+        return Opened(tuple(shown), tuple(entries), self._token(asked, waiting))
+
+    def _refused(self, need: Wanted, asked: Asked, mine: int, everybody: int) -> Outcome | None:
+        directory = self.people.directories.of(asked.tenant)
+        if not satisfiable(need, asked.call, directory):
+            return denied(
+                "approval.unsatisfiable", "Nobody in the directory could give the approval that policy requires."
+            )
+        if asked.facts.identity.subject.kind == "service" and need.kind != "approval":
+            return denied("approval.unsatisfiable", "The subject is a service and cannot confirm or consent.")
+        if mine >= self.caps.per_subject:
+            return denied("approval.too_many", "Too many calls of this subject wait for people; settle those first.")
+        if everybody >= self.caps.per_tenant:
+            return denied("approval.queue_full", "Too many calls wait for people; ask again when some are settled.")
+        return None
+
+    def _new(  # noqa: PLR0913, PLR0917 - what a request is made of
+        self, asked: Asked, title: str, need: Wanted, element: bytes, policy: PolicyRef, decision_id: str, at_ns: int
+    ) -> Approval:
+        approval_id = uuid7(at_ns, self.entropy.bytes(RANDOM_BYTES))
+        return Approval(
+            id=approval_id,
+            tenant=asked.tenant,
+            index=keyed_index(self.index_key, "approval", asked.tenant, asked.index, element.decode()),
+            kind=need.kind,
+            state=State.PENDING,
+            version=1,
+            call=asked.call,
+            requirement=element,
+            title=title,
+            risk=asked.facts.targets[0].risk,
+            short_code=short_code(approval_id),
+            subject_index=asked.subject_index,
+            decision_id=decision_id,
+            policy_revision=policy.revision,
+            policy_digest=policy.digest,
+            opened_ns=at_ns,
+            expires_ns=at_ns + need.ttl_ns,
+            changed_ns=at_ns,
+        )
+
+    def _opened(self, asked: Asked, approval: Approval, at_ns: int) -> Commit:
+        session = asked.facts.session
+        shown = Shown(
+            approval_id=approval.id,
+            tenant=approval.tenant,
+            subject_index=approval.subject_index,
+            salt=self.entropy.bytes(SALT_BYTES),
+            arguments=asked.arguments,
+            secrets=tuple(sorted({f.pointer for f in asked.facts.arguments.findings if f.kind in _SECRETS})),
+            task=session.task or asked.facts.asserted.task or "",
+            task_source=session.task_source,
+            effects=effects(asked.facts.targets[0]),
+        )
+        opened = Open(approval, shown, self.caps.per_subject, self.caps.per_tenant)
+        steps: tuple[Step, ...] = (opened, *(self._notice(approval, name, at_ns) for name in self.channels))
+        return self.recorder.event(
+            approval.tenant, "approval", lambda stamp: records.opened(stamp, approval), steps, at_ns
+        )
+
+    def _notice(self, approval: Approval, channel: str, at_ns: int) -> Notify:
+        notice_id = uuid7(at_ns, self.entropy.bytes(RANDOM_BYTES))
+        return Notify(Notice(notice_id, approval.tenant, channel, "opened", approval.id, at_ns))
+
+    def _reopened(self, approval: Approval, at_ns: int) -> Commit:
+        move = Move(approval.id, approval.version, Event.REOPEN, at_ns)
+        return self.recorder.event(
+            approval.tenant, "approval", lambda stamp: records.moved(stamp, approval, move), (move,), at_ns
+        )
+
+    def _shown(self, plain: OpenRequirement, approval: Approval) -> OpenRequirement:
+        page = "consents" if approval.kind == "consent" else "requests"
+        return replace(
+            plain,
+            approval_id=approval.id,
+            expires_ns=approval.expires_ns,
+            short_code=approval.short_code,
+            url=f"{self.url}/{page}/{approval.id}" if self.url else "",
+        )
+
+    def _token(self, asked: Asked, waiting: list[Approval]) -> str:
+        if not waiting:
+            return ""
+        call, until = asked.call, max(approval.expires_ns for approval in waiting)
+        ids = tuple(approval.id for approval in waiting)
+        return self.tokens.seal(
+            Resume(asked.tenant, call.caller, call.subject, call.server, call.digest, ids, until + TOKEN_GRACE_NS)
+        )
+
+
+def short_code(approval_id: str) -> str:
+    """For people to compare at the requester's and the approver's screen: `7F-K2`. It opens nothing."""
+    text = base64.b32encode(hashlib.sha256(approval_id.encode()).digest()).decode()[:_CODE_CHARS]
+    return f"{text[:2]}-{text[2:]}"
+
+
+def _open(known: tuple[Approval, ...], element: bytes, at_ns: int) -> Approval | None:
+    for approval in known:
+        if approval.requirement == element and approval.state in OPEN and at_ns < approval.expires_ns:
+            return approval
+    return None
