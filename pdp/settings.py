@@ -2,20 +2,19 @@
 
 `PDP_STORE__PATH=/x` sets `store.path`; a variable that names no setting is refused like an unknown key, so a
 typo never silently leaves a default in place. Relative paths are relative to the file. A secret is never
-written into the file: `file:PATH` or `vault:MOUNT/data/PATH#KEY` says where it lies.
+written into the file: `file:PATH` or `vault:MOUNT/data/PATH#KEY` says where it lies (tooling/config_secrets).
 """
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, cast
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pdp.adapters.grpc.options import ServerOptions
+from pdp.approvals.options import ApprovalOptions, DirectoryOptions
 from pdp.content.options import ContentOptions
 from pdp.core.digest import Json, digest
 from pdp.core.errors import ConfigurationFault
@@ -25,12 +24,10 @@ from pdp.registry.options import RegistryOptions
 from pdp.sessions.options import SessionOptions
 from pdp.store.options import StoreOptions
 from pdp.telemetry.options import TelemetryOptions
+from pdp.tooling.config_origins import Origins, origins
 from pdp.tooling.config_problems import problems
+from pdp.tooling.config_yaml import overlay, read_yaml, variables
 from pdp.vault.options import VaultOptions
-
-PREFIX = "PDP_"
-VAULT = "vault:"
-_MIN_SECRET_BYTES = 32
 
 
 class ServiceOptions(BaseModel):
@@ -100,6 +97,8 @@ class Settings(BaseModel):
     registry: RegistryOptions
     identity: IdentityOptions = Field(default_factory=IdentityOptions)
     sessions: SessionOptions = Field(default_factory=SessionOptions)
+    directory: DirectoryOptions = Field(default_factory=DirectoryOptions)
+    approvals: ApprovalOptions = Field(default_factory=ApprovalOptions)
     store: StoreOptions = Field(default_factory=StoreOptions)
     vault: VaultOptions | None = Field(None, description="Where secrets given as vault:PATH#KEY are looked up.")
     telemetry: TelemetryOptions = Field(default_factory=TelemetryOptions)
@@ -132,40 +131,6 @@ def _names(found: Mapping[str, Any], above: str = "") -> Iterator[str]:
             yield f"{above}{key}"
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """YAML without duplicate keys: the second would silently win."""
-
-
-def _mapping(loader: _StrictLoader, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
-    seen: set[object] = set()
-    for key_node, _ in node.value:
-        key = loader.construct_object(key_node, deep=True)
-        if key in seen:
-            raise ConfigurationFault(
-                "config.duplicate", f"line {key_node.start_mark.line + 1}: the key '{key}' stands twice; keep one."
-            )
-        seen.add(key)
-    found: dict[object, object] = yaml.SafeLoader.construct_mapping(loader, node, deep)
-    return found
-
-
-_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-
-
-def read_yaml(text: str, where: str) -> dict[str, Any]:
-    """A YAML mapping without duplicate keys. Raises ConfigurationFault with the line."""
-    try:
-        found = yaml.load(text, _StrictLoader)  # noqa: S506 - a subclass of SafeLoader
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigurationFault("config.yaml", f"{where}, line {line}: {error.problem or 'not YAML'}.") from None
-    except yaml.YAMLError:
-        raise ConfigurationFault("config.yaml", f"{where}: holds characters that YAML does not allow.") from None
-    if not isinstance(found, dict):
-        raise ConfigurationFault("config.yaml", f"{where}: must be a mapping of settings.")
-    return found
-
-
 def load(path: Path, environment: Mapping[str, str]) -> Settings:
     """Read, overlay, validate. Raises ConfigurationFault naming every wrong key and the nearest right one."""
     try:
@@ -176,17 +141,17 @@ def load(path: Path, environment: Mapping[str, str]) -> Settings:
         ) from None
     except UnicodeDecodeError:
         raise ConfigurationFault("config.unreadable", f"{path.name}: is not UTF-8 text; save it as UTF-8.") from None
-    found = read_yaml(text, path.name)
-    _overlay(found, environment)
-    return validate(found, path.parent)
+    found, ours = read_yaml(text, path.name), variables(environment)
+    overlay(found, ours)
+    return validate(found, path.parent, origins(text, ours))
 
 
-def validate(found: Mapping[str, Any], folder: Path) -> Settings:
-    """Validate settings; relative paths are taken from `folder`."""
+def validate(found: Mapping[str, Any], folder: Path, known: Origins | None = None) -> Settings:
+    """Validate settings; relative paths are taken from `folder`. `known` says where each comes from."""
     try:
         settings = Settings.model_validate(found)
     except ValidationError as error:
-        raise ConfigurationFault("config.invalid", "\n".join(problems(error, Settings))) from None
+        raise ConfigurationFault("config.invalid", "\n".join(problems(error, Settings, known))) from None
     return _anchor(settings, folder.resolve())
 
 
@@ -213,70 +178,3 @@ def _anchor(value: _M, folder: Path) -> _M:
     elif isinstance(found, list):
         found = [_anchor(inner, folder) for inner in found]
     return cast("_M", found)
-
-
-def _overlay(found: dict[str, Any], environment: Mapping[str, str]) -> None:
-    for name in sorted(environment):
-        if not name.startswith(PREFIX):
-            continue
-        *sections, last = name.removeprefix(PREFIX).lower().split("__")
-        place = found
-        for section in sections:
-            place = place.setdefault(section, {})
-            if not isinstance(place, dict):
-                raise ConfigurationFault("config.variable", f"{name}: '{section}' is not a section.")
-        try:
-            place[last] = yaml.safe_load(environment[name])
-        except yaml.YAMLError:
-            raise ConfigurationFault("config.variable", f"{name}: is not YAML; quote the value.") from None
-
-
-def secret(reference: str, vault: VaultOptions | None = None, *, at_least: int = _MIN_SECRET_BYTES) -> bytes:
-    """The bytes behind `file:PATH` or `vault:PATH#KEY`, without a trailing newline; 32 at least, or `at_least`.
-
-    Blocks. Raises ConfigurationFault (`config.secret`, `vault.*`), never showing them.
-    """
-    if reference.startswith(VAULT):
-        name, data = "vault", _from_vault(reference, vault)
-    else:
-        name, data = _from_file(reference)
-    if len(data) < at_least:
-        raise ConfigurationFault("config.secret", f"{name}: the secret is shorter than {at_least} bytes.")
-    return data
-
-
-def _from_vault(reference: str, options: VaultOptions | None) -> bytes:
-    if options is None:
-        raise ConfigurationFault(
-            "config.secret", "A secret is in Vault, but the section vault (url, token) is missing."
-        )
-    try:
-        from pdp.vault.client import Vault  # noqa: PLC0415 - an extra
-    except ImportError:
-        raise ConfigurationFault(
-            "vault.distribution", "A secret is in Vault, which needs hvac; install pdp[server,vault]."
-        ) from None
-    vault = Vault(options, _from_file(options.token)[1])
-    try:
-        return vault.read(reference)
-    finally:
-        vault.close()
-
-
-def _from_file(reference: str) -> tuple[str, bytes]:
-    """Name and content of the file."""
-    if not reference.startswith("file:"):
-        raise ConfigurationFault(
-            "config.secret", "A secret is given as file:PATH or vault:PATH#KEY, never in the configuration."
-        )
-    path = Path(reference.removeprefix("file:"))
-    try:
-        mode = path.stat().st_mode
-        data = path.read_bytes()
-    except OSError as error:
-        raise ConfigurationFault("config.secret", f"{path.name}: cannot be read ({error.strerror}).") from None
-    if data.strip().isascii() and data.strip().decode("ascii").isprintable():
-        data = data.strip()  # text that an editor or a shell ended with a line break; raw bytes stay as they are
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise ConfigurationFault("config.secret", f"{path.name}: others may read it; chmod 600 it.")
-    return path.name, data

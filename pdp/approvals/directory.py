@@ -1,36 +1,173 @@
-"""The directory: people and groups by tenant, read from files and kept as they last were good.
-
-A file is YAML or JSON, and closed:
-
-    people:
-      - id: p-anna                  # stable, ours; never used again for somebody else
-        name: Anna Novak
-        mail: anna@acme.example     # for messages; may be left out
-        accounts:                   # all of them are one human
-          - {issuer: https://id.acme.example, id: anna}
-        groups: [g-release]         # ids
-        active: true
-    groups:
-      g-release: Release managers   # id to a name, for display only
-"""
+"""The directory: people and groups by tenant, loaded from files, kept for a while as it last was good."""
 
 from __future__ import annotations
 
-from pdp.approvals.options import DirectoryOptions
-from pdp.core.approvals.people import Directory, DirectoryChange
+import asyncio
+import os
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from pdp.approvals.listed import Listed, Read, join, read_file
+from pdp.approvals.options import DirectoryOptions, TenantDirectoryOptions
+from pdp.approvals.scim import read_export
+from pdp.core.approvals.people import Directory, DirectoryChange, Member
+from pdp.core.check import NS
+from pdp.core.digest import Json, digest
+from pdp.core.errors import ConfigurationFault
+
+MAX_BYTES = 64 << 20
+_EMPTY = Directory()
+_Stamp = tuple[tuple[int, ...], ...]
+
+
+@dataclass(slots=True)
+class _Loaded:
+    """One tenant's directory as it stands."""
+
+    directory: Directory = _EMPTY
+    stamp: _Stamp = ()
+    good_ns: int = 0
+    problem: str = ""
+    detail: str = ""
+    stale: bool = field(default=False)
 
 
 class LoadedDirectories:
-    """Implements `ports.Directories`. A tenant whose files were never good has nobody in it."""
+    """Implements `ports.DirectorySource`. `read` turns a YAML text into a mapping, strictly.
 
-    def __init__(self, options: DirectoryOptions) -> None:
+    A tenant whose files were never good has nobody in it, and its claims give nobody a group: who is disabled there
+    would not be known.
+    """
+
+    def __init__(self, options: DirectoryOptions, read: Read) -> None:
         self._options = options
+        self._read = read
+        self._loaded = {tenant: _Loaded() for tenant in options.tenants}
 
     def of(self, tenant: str) -> Directory:
         """As loaded now; empty for a tenant without one."""
-        raise NotImplementedError
+        loaded = self._loaded.get(tenant)
+        return _EMPTY if loaded is None else loaded.directory
 
     async def reload(self, at_ns: int) -> tuple[DirectoryChange, ...]:
-        """Look at the files again; returns what changed, per tenant. Never raises: what cannot be read keeps the
-        last good one, and is reported when its problem is a new one."""
-        raise NotImplementedError
+        """See `ports.DirectorySource.reload`."""
+        changes = []
+        for tenant, options in self._options.tenants.items():
+            change = await self._reload(tenant, options, at_ns)
+            if change is not None:
+                changes.append(change)
+        return tuple(changes)
+
+    async def _reload(self, tenant: str, options: TenantDirectoryOptions, at_ns: int) -> DirectoryChange | None:
+        loaded = self._loaded[tenant]
+        try:
+            stamp = await asyncio.to_thread(_stamps, options)
+            if stamp == loaded.stamp and not loaded.problem and loaded.good_ns:
+                loaded.good_ns = at_ns
+                return None
+            fresh = await asyncio.to_thread(partial(_load, options, self._read))
+        except ConfigurationFault as fault:
+            return self._failed(tenant, loaded, fault, at_ns)
+        changed = fresh.revision != loaded.directory.revision or bool(loaded.problem)
+        self._loaded[tenant] = _Loaded(fresh, stamp, max(at_ns, 1))
+        return _change(tenant, fresh) if changed else None
+
+    def _failed(self, tenant: str, loaded: _Loaded, fault: ConfigurationFault, at_ns: int) -> DirectoryChange | None:
+        stale = bool(loaded.good_ns) and at_ns - loaded.good_ns > self._options.max_stale_seconds * NS
+        news = (loaded.problem, loaded.detail, loaded.stale) != (fault.code, fault.message, stale)
+        loaded.problem, loaded.detail, loaded.stale = fault.code, fault.message, stale
+        if stale:
+            loaded.directory = _EMPTY
+        return _change(tenant, loaded.directory, fault.code, fault.message) if news else None
+
+
+def _change(tenant: str, directory: Directory, problem: str = "", detail: str = "") -> DirectoryChange:
+    people, groups = len(directory.members), len(directory.group_names)
+    return DirectoryChange(tenant, directory.revision, people, groups, problem, detail)
+
+
+def _files(options: TenantDirectoryOptions) -> tuple[Path, ...]:
+    own = () if options.file is None else (options.file,)
+    return own if options.scim is None else (*own, options.scim.users_file, options.scim.groups_file)
+
+
+def _stamps(options: TenantDirectoryOptions) -> _Stamp:
+    return tuple(_stamp(path) for path in _files(options))
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _load(options: TenantDirectoryOptions, read: Read) -> Directory:
+    """Read everything anew. Raises ConfigurationFault."""
+    sources: list[Listed] = []
+    if options.file is not None:
+        sources.append(read_file(_text(options.file), options.file.name, read))
+    if options.scim is not None:
+        users, groups = _bytes(options.scim.users_file), _bytes(options.scim.groups_file)
+        scim = options.scim
+        sources.append(read_export(users, groups, issuer=scim.issuer, attribute=scim.account, max_bytes=MAX_BYTES))
+    members, by_account, names = join(tuple(sources))
+    claims = {entry.issuer: frozenset(entry.groups) for entry in options.claims}
+    claimable = frozenset[str]().union(*claims.values())
+    roles = {"operate": frozenset(options.operators), "audit": frozenset(options.auditors)}
+    names |= {group: group for group in claimable - names.keys()}
+    for role, groups_of_role in roles.items():
+        if unknown := sorted(groups_of_role - names.keys()):
+            where = {"operate": "operators", "audit": "auditors"}[role]
+            raise ConfigurationFault("directory.unknown_group", f"{where}: there is no group `{unknown[0]}`")
+    return Directory(
+        revision=_revision(members, names, claims, roles),
+        members=members,
+        by_account=by_account,
+        group_names=names,
+        claimable=claimable,
+        claims=claims,
+        roles=roles,
+    )
+
+
+def _revision(
+    members: dict[str, Member],
+    names: dict[str, str],
+    claims: dict[str, frozenset[str]],
+    roles: dict[str, frozenset[str]],
+) -> str:
+    people: list[Json] = [
+        [m.id, m.name, m.mail, m.active, sorted(m.groups), sorted([a.issuer, a.id] for a in m.accounts)]
+        for _, m in sorted(members.items())
+    ]
+    sets: list[Json] = [{key: sorted(value) for key, value in found.items()} for found in (claims, roles)]
+    return digest([people, names, *sets])
+
+
+def _text(path: Path) -> str:
+    try:
+        return _bytes(path).decode()
+    except UnicodeDecodeError:
+        raise ConfigurationFault("directory.malformed", f"{path.name}: is not UTF-8 text") from None
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_mode & 0o002:
+                raise ConfigurationFault(
+                    "directory.permissions", f"{path.name}: everybody may write to it; run chmod o-w on it"
+                )
+            raw = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    if len(raw) > MAX_BYTES:
+        raise ConfigurationFault("directory.malformed", f"{path.name}: is larger than {MAX_BYTES >> 20} MiB")
+    return raw
+
+
+def _unreadable(path: Path, error: OSError) -> ConfigurationFault:
+    return ConfigurationFault("directory.unreadable", f"{path.name}: cannot be read ({error.strerror})")

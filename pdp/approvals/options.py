@@ -69,6 +69,13 @@ class DirectoryOptions(_Options):
         description="By tenant. Without one, nobody can fill a seat of an approval.",
         examples=["acme"],
     )
+    max_stale_seconds: int = Field(
+        24 * 3600,
+        ge=0,
+        le=30 * 86_400,
+        description="How long the last good directory serves when its files can no longer be read; then nobody "
+        "may vote.",
+    )
     claims_max_age_seconds: int = Field(
         24 * 3600,
         ge=60,
@@ -103,11 +110,14 @@ class ApprovalOptions(_Options):
     @field_validator("console_url")
     @classmethod
     def _is_a_url(cls, url: str) -> str:
-        try:
-            parts = urlsplit(url)
-            host = parts.hostname
-        except ValueError:
-            host = None
-        if url and (not host or parts.scheme not in ("https", "http") or parts.query or parts.fragment):
+        if url and not _is_plain_url(url):
             raise ValueError("must be a URL with a host, without query and fragment")
         return url.rstrip("/")
+
+
+def _is_plain_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("https", "http") and bool(parts.hostname) and not parts.query and not parts.fragment
+    except ValueError:
+        return False

@@ -1,0 +1,133 @@
+"""People as a file lists them, whoever wrote it: read strictly, then joined into one directory.
+
+A file of the organisation's own is YAML or JSON, and closed:
+
+    people:
+      - id: p-anna                  # ours and stable; never used again for somebody else
+        name: Anna Novak
+        mail: anna@acme.example     # for messages; may be left out
+        accounts:                   # all of them are one human
+          - {issuer: https://id.acme.example, id: anna}
+        groups: [g-release]         # ids of `groups`
+        active: true                # false: may do nothing, and votes given before no longer count
+    groups:
+      g-release: Release managers   # id to name, which is for display only
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from pdp.core.approvals.people import Member
+from pdp.core.approvals.rows import Account
+from pdp.core.digest import Json
+from pdp.core.errors import ConfigurationFault, InvalidRequest
+from pdp.core.strict_json import parse_object
+
+UNLISTED = "account:"  # how the core names a human whom the directory does not know
+CODE = "directory.malformed"
+Read: TypeAlias = "Callable[[str, str], Mapping[str, Any]]"  # text and file name to a mapping; ConfigurationFault
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What one source lists."""
+
+    people: tuple[Member, ...] = ()
+    groups: Mapping[str, str] | None = None  # id to name
+
+
+def _an_id(value: str) -> str:
+    if not value.isprintable() or " " in value or value.startswith(UNLISTED):
+        raise ValueError(f"must be printable, without spaces, and not begin with `{UNLISTED}`")
+    return value
+
+
+def _shown(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("holds control or invisible characters")
+    return value
+
+
+Id = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(_an_id)]
+Name = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(_shown)]
+Mail = Annotated[str, Field(max_length=320, pattern=r"^[^\s@,;<>\"\\]+@[^\s@,;<>\"\\]+$")]
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class _Account(_Closed):
+    issuer: Name
+    id: Name
+
+
+class _Human(_Closed):
+    id: Id
+    name: Name
+    accounts: list[_Account] = Field(min_length=1)
+    groups: list[Id] = Field(default_factory=list)
+    active: bool
+    mail: Mail | None = None
+
+    def member(self) -> Member:
+        accounts = tuple(Account(a.issuer, a.id) for a in self.accounts)
+        return Member(self.id, self.name, accounts, frozenset(self.groups), self.active, self.mail or "")
+
+
+class _File(_Closed):
+    people: list[_Human]
+    groups: dict[Id, Name]
+
+
+def read_file(text: str, name: str, read: Read) -> Listed:
+    """Read the organisation's own file: JSON by its name, else YAML. Raises ConfigurationFault saying where, never
+    showing what stands there."""
+    try:
+        found = _File.model_validate(_json(text, name) if name.endswith(".json") else read(text, name))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = ".".join(str(part) if isinstance(part, int) else part for part in first["loc"][:4])
+        message = first["msg"].removeprefix("Value error, ")
+        raise ConfigurationFault(CODE, f"{name}: {where}: {message}") from None
+    for i, human in enumerate(found.people):
+        if unknown := [n for n, group in enumerate(human.groups) if group not in found.groups]:
+            raise ConfigurationFault(CODE, f"{name}: people.{i}.groups.{unknown[0]}: `groups` has no such id")
+    return Listed(tuple(human.member() for human in found.people), found.groups)
+
+
+def _json(text: str, name: str) -> Mapping[str, Json]:
+    raw = text.encode()
+    try:
+        return parse_object(raw, name, max_bytes=len(raw))[0]
+    except InvalidRequest as error:
+        raise ConfigurationFault(CODE, f"{error.message}.") from None
+
+
+def join(sources: tuple[Listed, ...]) -> tuple[dict[str, Member], dict[Account, str], dict[str, str]]:
+    """People by id, human by account, group names by id. Raises ConfigurationFault for what stands twice: nobody
+    could say which of the two counts."""
+    members: dict[str, Member] = {}
+    by_account: dict[Account, str] = {}
+    groups: dict[str, str] = {}
+    for source in sources:
+        for member in source.people:
+            if member.id in members:
+                raise ConfigurationFault(CODE, f"people: the id of number {len(members) + 1} stands twice")
+            members[member.id] = member
+            for account in member.accounts:
+                if account in by_account:
+                    raise ConfigurationFault(
+                        CODE, f"people: an account of number {len(members)} stands twice; an account is one human's"
+                    )
+                by_account[account] = member.id
+        for group, name in (source.groups or {}).items():
+            if group in groups:
+                raise ConfigurationFault(CODE, "groups: an id stands in two sources; keep it in one")
+            groups[group] = name
+    return members, by_account, groups
