@@ -47,7 +47,8 @@ class DenyList:
             return None
         if jti is None or _SPACE.search(jti):
             return Refusal(
-                "claims", "the token has no `jti`, or one with blanks, so it could not be revoked; have the issuer add one"
+                "claims",
+                "the token has no `jti`, or one with blanks, so it could not be revoked; have the issuer add one",
             )
         if ("", jti) in entries or (issuer, jti) in entries:
             return Refusal("revoked", "the token was revoked; sign in again")

@@ -181,6 +181,7 @@ class KeyServer:
     headers: dict[str, str] = field(default_factory=dict)
     hits: int = 0
     hang: bool = False
+    drip: bool = False  # a byte now and then, for ever
     arrived: threading.Event = field(default_factory=threading.Event)
     released: threading.Event = field(default_factory=threading.Event)
 
@@ -204,6 +205,9 @@ def key_server() -> Iterator[KeyServer]:
                 self.send_header(name, value)
             self.send_header("content-length", str(len(state.body)))
             self.end_headers()
+            if state.drip:
+                while not state.released.wait(0.02):
+                    self.wfile.write(b" ")
             self.wfile.write(state.body)
 
         def log_message(self, *_arguments: object) -> None:

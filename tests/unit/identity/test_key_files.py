@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from pdp.core.errors import ConfigurationFault
 from pdp.identity import keys
 from pdp.identity.component import Identity
 from pdp.identity.options import IdentityOptions
+from pdp.identity.watched import WatchedFile
 
 NOW = 1_800_000_000
 ISSUER = "https://issuer.example"
@@ -173,6 +175,21 @@ async def test_a_broken_file_keeps_the_last_good_keys_for_a_while(world: Any, br
     world.publish(world.signer.jwk())
     assert await world.code(world.token(), at=NOW + 122) == ""
     assert world.identity.key_status((NOW + 122) * NS)[ISSUER]["problem"] == ""
+
+
+def test_a_file_is_read_once_more_after_a_change(tmp_path: Path) -> None:
+    """Two changes within one tick of the file system's clock leave the same stamp."""
+    read: list[bytes] = []
+    path = tmp_path / "file"
+    path.write_bytes(b"one")
+    file = WatchedFile(path, read.append, limit=10, max_stale_ns=NS, prefix="x", key="x")
+    for second in range(5):
+        file.content(second * NS)
+    assert read == [b"one", b"one"]
+    path.write_bytes(b"two")
+    for second in range(5, 10):
+        file.content(second * NS)
+    assert read == [b"one", b"one", b"two", b"two"]
 
 
 async def test_refresh_looks_at_once(world: Any, signers: Any) -> None:

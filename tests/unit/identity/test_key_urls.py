@@ -162,6 +162,26 @@ async def test_a_server_that_hangs_or_is_gone(remote: Any, key_server: Any) -> N
     assert problem(remote) == "keys.unreachable"
 
 
+async def test_a_server_that_drips_is_not_waited_for(remote: Any, key_server: Any) -> None:
+    key_server.drip, key_server.body = True, b" " * MAX_DOCUMENT
+    options = IdentityOptions.model_validate(remote.options)
+    remote._identity = Identity(options, production=True, fetch=HttpFetch(timeout_seconds=0.2))
+    assert await remote.code(remote.token()) == "subject.keys_unavailable"
+    assert problem(remote) == "keys.unreachable"
+
+
+async def test_a_clock_that_is_set_back_does_not_stop_fetching(remote: Any, key_server: Any) -> None:
+    key_server.status = 503
+    assert await remote.code(remote.token(), at=NOW + 5000) == "subject.keys_unavailable"
+    key_server.status = 200
+    assert await remote.code(remote.token()) == ""
+    # requests that began a little earlier than the last attempt cause none of their own
+    token = remote.signer.token(remote.claims(), kid="made-up")
+    for second in (30, 29, 28):
+        assert await remote.code(token, at=NOW + second) == "subject.key_unknown"
+    assert key_server.hits == 3
+
+
 async def test_a_proxy_of_the_environment_is_not_asked(
     remote: Any, key_server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -88,3 +88,13 @@ async def test_what_the_claims_say_is_checked(world: Any, tmp_path: Any, claims:
 
 async def test_a_vouched_subject_needs_a_name(world: Any) -> None:
     assert await world.code(asserted(subject=""), caller=caller()) == "subject.claims"
+
+
+async def test_a_lost_deny_list_stops_vouched_claims_too(world: Any, tmp_path: Any) -> None:
+    deny = tmp_path / "revoked"
+    deny.write_text("t-1\n")
+    world.options["revoked_jti_file"] = deny
+    assert await world.code(asserted(), caller=caller()) == ""
+    deny.unlink()
+    assert await world.code(asserted(), caller=caller(), at=NOW + 3600) == ""
+    assert await world.code(asserted(), caller=caller(), at=NOW + 3601) == "subject.revocations_unavailable"
