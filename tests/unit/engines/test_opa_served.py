@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
-from collections.abc import Mapping
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +18,17 @@ from support.surroundings import SeededEntropy
 from support.world import DecideAnswer, Plan, World, running
 
 from pdp.core.errors import BundleFault, ConfigurationFault
+from pdp.core.outcome import Effect
+from pdp.core.policy import Bundle
+from pdp.core.request import Role
 from pdp.engines.bundle import read_bundle, shipped_rego
+from pdp.engines.opa_bundle import archive, pack
 from pdp.engines.opa_host import OpaHost
 from pdp.engines.opa_link import Kept
 from pdp.engines.opa_options import OpaOptions
 from pdp.engines.opa_process import OpaProcess
 from pdp.engines.source import FolderSource
+from pdp.service.explain import Why
 from pdp.settings import validate
 from pdp.tooling.sandbox import Person
 from pdp.v1 import types_pb2
@@ -115,6 +123,70 @@ async def test_a_policy_that_the_gate_passed_waits_for_the_opa_that_somebody_run
     with pytest.raises(BundleFault) as caught:  # another bundle is gated like any other
         await source.load(loaded.digest)
     assert caught.value.code == "bundle.gate"
+
+
+TOKEN = "a-token-for-tests-" * 3
+AUTHORIZATION = f"""package system.authz
+
+default allow := false
+
+allow if input.identity == "{TOKEN}"
+"""
+
+
+@asynccontextmanager
+async def somebodys_opa(folder: Path, bundle: Bundle) -> AsyncIterator[str]:
+    """The URL of an OPA that watches `folder`, run as an operator would."""
+    rules = pack({"authz.rego": AUTHORIZATION.encode()}, revision="1", roots=("system/authz",))
+    (folder / "authz.tar.gz").write_bytes(rules)
+    (folder / "policy.tar.gz").write_bytes(archive(bundle))
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{found.getsockname()[1]}"
+    command = [str(opa_or_skip()), "run", "-s", "--addr", address, "--authentication=token", "--authorization=basic"]
+    command += ["--skip-version-check", "--log-level=error", "--watch", "--bundle"]
+    command += [str(folder / "authz.tar.gz"), str(folder / "policy.tar.gz")]
+    null = asyncio.subprocess.DEVNULL
+    process = await asyncio.create_subprocess_exec(*command, stdout=null, stderr=null)
+    try:
+        while True:
+            try:
+                _, writer = await asyncio.open_connection(*address.split(":"))
+            except ConnectionError:
+                await asyncio.sleep(0.02)
+                continue
+            writer.close()
+            break
+        yield f"http://{address}"
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def test_a_decision_of_an_older_policy_is_replayed_although_opa_holds_another(tmp_path: Path) -> None:
+    acme, served = shipped_rego() / "examples" / "acme", tmp_path / "served"
+    served.mkdir()
+    (tmp_path / "token").write_text(TOKEN)
+    (tmp_path / "token").chmod(0o600)
+    async with somebodys_opa(served, read_bundle(shipped_rego(), acme)) as url:
+        opa = {"url": url, "token": f"file:{tmp_path / 'token'}", "deadline_ms": 60_000}
+        plan = Plan(settings={"policy": {"engine": "opa", "opa": opa}})
+        async with running(tmp_path, plan) as world:
+            answer = await world.decide(world.ask(ALICE, "git_status", {"repo_path": "/src"}))
+            assert isinstance(answer, DecideAnswer)
+            before, data = world.process.state.policy, world.sandbox.policy / "data" / "org.json"
+            assert before is not None
+            data.write_text(data.read_text().replace('"max": 100', '"max": 50'))
+            now = archive(read_bundle(shipped_rego(), world.sandbox.policy))
+            (tmp_path / "new").write_bytes(now)
+            (tmp_path / "new").replace(served / "policy.tar.gz")
+            while world.process.state.policy is before:
+                await world.reload()
+                await asyncio.sleep(0.05)
+            async with world._admitted("explainer", "Explain", Role.EXPLAIN) as who:
+                found, _ = await world.process.services.explain(Why(answer.decision_id), who)
+            assert (found.outcome.effect, found.reproduced) == (Effect.ALLOW, True)
+            assert (found.policy.digest, found.policy.engine) == (before.digest, "embedded")
 
 
 @pytest.mark.parametrize(
