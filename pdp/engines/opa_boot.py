@@ -16,15 +16,28 @@ _ENTRY = "import sys; sys.path[:] = sys.argv[{0}:]; from pdp.engines.opa_boot im
 
 
 def check(binary: Path) -> None:
-    """Whoever can write the binary decides. Raises ConfigurationFault (`engine.binary`)."""
+    """Whoever can write the binary, or put another in its place, decides. Raises ConfigurationFault
+    (`engine.binary`)."""
     try:
-        mode = binary.stat().st_mode
-    except OSError as error:
-        raise ConfigurationFault("engine.binary", f"policy.opa.binary: cannot be used ({error.strerror}).") from None
-    if not stat.S_ISREG(mode) or not mode & stat.S_IXUSR:
+        found = binary.resolve(strict=True)
+        info, folder = found.stat(), found.parent.stat()
+    except (OSError, RuntimeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "its links end nowhere"
+        raise ConfigurationFault("engine.binary", f"policy.opa.binary: cannot be used ({why}).") from None
+    if not stat.S_ISREG(info.st_mode) or not info.st_mode & stat.S_IXUSR:
         raise ConfigurationFault("engine.binary", "policy.opa.binary: is not an executable file.")
-    if mode & stat.S_IWOTH:
-        raise ConfigurationFault("engine.binary", "policy.opa.binary: everybody may write it; run `chmod o-w` on it.")
+    # as for policy files: a group of the owner's own (same number, as user-private groups have) adds nobody
+    shared = info.st_mode & stat.S_IWGRP and info.st_gid != info.st_uid
+    if info.st_mode & stat.S_IWOTH or shared:
+        raise ConfigurationFault("engine.binary", "policy.opa.binary: others may write it; run `chmod go-w` on it.")
+    if info.st_uid not in {0, os.geteuid()}:
+        raise ConfigurationFault(
+            "engine.binary", "policy.opa.binary: belongs to another user; run `chown` to root or to the PDP's user."
+        )
+    if folder.st_mode & stat.S_IWOTH and not folder.st_mode & stat.S_ISVTX:
+        raise ConfigurationFault(
+            "engine.binary", "policy.opa.binary: everybody may write its folder; run `chmod o-w` on that."
+        )
 
 
 def command(binary: Path, memory_mb: int, arguments: list[str]) -> list[str]:

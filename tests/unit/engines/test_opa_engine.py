@@ -22,6 +22,7 @@ from pdp.core.errors import BundleFault, ConfigurationFault, EngineFault, Overlo
 from pdp.core.policy import Bundle
 from pdp.engines import opa
 from pdp.engines.opa import OpaEngine
+from pdp.engines.opa_boot import check
 from pdp.engines.opa_host import OpaHost
 from pdp.engines.opa_link import Kept
 from pdp.engines.opa_options import OpaOptions
@@ -311,16 +312,53 @@ async def test_a_bundle_that_opa_does_not_load_is_refused(load: Load, rego: Rego
     assert "/tmp" not in caught.value.message
 
 
-async def test_what_is_not_a_trusted_binary_is_refused(rego: Rego, tmp_path: Path) -> None:
-    opened = tmp_path / "opa"
-    opened.write_bytes(b"#!/bin/sh\n")
-    for mode in (0o600, 0o757):
-        opened.chmod(mode)
-        with pytest.raises(ConfigurationFault) as caught:
-            await OpaHost(OpaOptions(binary=opened), SeededEntropy("opa")).load(rego(ECHO))
+@pytest.mark.parametrize(
+    ("mode", "folder", "says"),
+    [
+        (0o600, 0o755, "not an executable"),
+        (0o757, 0o755, "others may write it"),
+        (0o775, 0o755, "others may write it"),
+        (0o755, 0o777, "its folder"),
+        (0o755, 0o1777, ""),
+        (0o755, 0o755, ""),
+    ],
+)
+def test_what_is_not_a_trusted_binary_is_refused(tmp_path: Path, mode: int, folder: int, says: str) -> None:
+    place = tmp_path / "bin"
+    place.mkdir()
+    binary, link = place / "opa", tmp_path / "link"
+    binary.write_bytes(b"#!/bin/sh\n")
+    if os.geteuid() == 0:
+        os.chown(binary, 0, 4242)  # a group of others
+    elif mode == 0o775 and os.getegid() == os.geteuid():
+        pytest.skip("this user has no other group")
+    link.symlink_to(binary)
+    binary.chmod(mode)
+    place.chmod(folder)
+    for path in (binary, link):
+        if not says:
+            check(path)
+            continue
+        with pytest.raises(ConfigurationFault, match=says) as caught:
+            check(path)
         assert caught.value.code == "engine.binary"
-    with pytest.raises(ConfigurationFault):
-        await OpaHost(OpaOptions(binary=tmp_path / "none"), SeededEntropy("opa")).load(rego(ECHO))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_binary_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    binary = tmp_path / "opa"
+    binary.write_bytes(b"#!/bin/sh\n")
+    binary.chmod(0o755)
+    os.chown(binary, 4242, 4242)
+    with pytest.raises(ConfigurationFault, match="belongs to another user"):
+        check(binary)
+
+
+async def test_a_binary_is_looked_at_before_it_is_started(rego: Rego, tmp_path: Path) -> None:
+    for binary in (tmp_path / "none", tmp_path):
+        with pytest.raises(ConfigurationFault) as caught:
+            await OpaHost(OpaOptions(binary=binary), SeededEntropy("opa")).load(rego(ECHO))
+        assert caught.value.code == "engine.binary"
 
 
 async def test_a_binary_that_is_no_opa_is_a_fault(rego: Rego) -> None:
