@@ -284,7 +284,7 @@ async def _watch(process: Process, part: Part) -> None:
             said = problem
             log.log(logging.ERROR if problem else logging.INFO, "%s: %s", part, problem or "good again")
         if result.changed and not problem:
-            log.info("%s: now %s", part, result.active)
+            log.info("%s: now %s", part, ", ".join(result.active.values()))
 
 
 async def _tend(process: Process) -> None:

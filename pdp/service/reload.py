@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from pdp.core.errors import BundleFault
@@ -30,13 +30,26 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Reloaded:
-    """What became of one part."""
+    """What became of one part, by tenant; under "" what concerns everybody."""
 
     part: Part
-    ok: bool
     changed: bool
-    active: str
-    failure: Failure | None = None
+    active: Mapping[str, str]
+    failures: Mapping[str, Failure] = field(default_factory=dict)
+
+    @property
+    def failure(self) -> Failure | None:
+        """The first there is."""
+        return next(iter(self.failures.values()), None)
+
+    def seen_by(self, tenant: str) -> Reloaded:
+        """The same without what is another tenant's."""
+        seen = ("", tenant)
+        return replace(
+            self,
+            active={t: what for t, what in self.active.items() if t in seen},
+            failures={t: what for t, what in self.failures.items() if t in seen},
+        )
 
 
 @dataclass(slots=True)
@@ -53,6 +66,7 @@ class Reloads:
     policy_failure: Failure | None = None
     policy_since_ns: int = 0
     _owed: dict[str, RegistryChange] = field(default_factory=dict)  # by tenant: changes that have no record yet
+    _sets: dict[str, RegistryChange] = field(default_factory=dict)  # by tenant: what the registry last reported
     _stale: dict[str, str] = field(default_factory=dict)  # by tenant: why it serves an old set
     # one reload of a part at a time; a slow gate must not hold up a manifest that stopped verifying
     _locks: dict[Part, asyncio.Lock] = field(default_factory=lambda: {part: asyncio.Lock() for part in PARTS})
@@ -84,11 +98,11 @@ class Reloads:
                 await self.recorder.policy_refused(fault, at)
             self.policy_failure = Failure(fault.code, fault.message, at)
             self.state.degrade("policy", {"": "policy.last_good"})
-            return Reloaded("policy", False, False, active.digest if active else "", self.policy_failure)
+            return Reloaded("policy", False, {"": active.digest if active else ""}, {"": self.policy_failure})
         if loaded is None:
             self.policy_failure = None
             self.state.degrade("policy", {})
-            return Reloaded("policy", True, False, active.digest if active else "")
+            return Reloaded("policy", False, {"": active.digest if active else ""})
         try:
             # the record comes first: no answer under a policy whose activation is not in the log
             await self.recorder.policy_activated(loaded, at)
@@ -98,7 +112,7 @@ class Reloads:
         self.state.activate(loaded)
         self.state.degrade("policy", {})
         self.policy_failure, self.policy_since_ns = None, at
-        return Reloaded("policy", True, True, loaded.digest)
+        return Reloaded("policy", True, {"": loaded.digest})
 
     async def _reload_registry(self) -> Reloaded:
         at = self.clock.now_ns()
@@ -110,12 +124,11 @@ class Reloads:
             del self._owed[tenant]
             self._note_stale(change)
         self.state.pin_registry(self.registry.view(at))
-        active = ", ".join(f"{c.tenant}: serial {c.serial}" for c in changes)
-        problem = next((c.problem for c in changes if c.problem), "")
-        if problem:
-            message = "A set was not taken; `pdp tools verify` says why. The last good one stays for a while."
-            return Reloaded("registry", False, True, active, Failure(problem, message, at))
-        return Reloaded("registry", True, bool(changes), active)
+        self._sets |= {change.tenant: change for change in changes}
+        message = "A set was not taken; `pdp tools verify` says why. The last good one stays for a while."
+        active = {t: f"{t}: serial {c.serial}" for t, c in sorted(self._sets.items())}
+        failures = {t: Failure(c.problem, message, at) for t, c in sorted(self._sets.items()) if c.problem}
+        return Reloaded("registry", bool(changes), active, failures)
 
     def _note_stale(self, change: RegistryChange) -> None:
         """A set that was refused while the one before it serves on; the registry reports the end of that too."""
@@ -130,7 +143,7 @@ class Reloads:
         found = self.subjects.key_status(at)
         entries = [entry for entry in found.values() if isinstance(entry, Mapping)]
         self.state.degrade("keys", {str(e["tenant"]): "keys.stale" for e in entries if e["problem"] and e["keys"]})
-        return Reloaded("keys", True, False, f"{len(found)} issuers")
+        return Reloaded("keys", False, {"": f"{len(found)} issuers"})
 
 
 def _word(result: Reloaded) -> str:

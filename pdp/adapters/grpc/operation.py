@@ -53,14 +53,21 @@ def parts(request: admin_pb2.ReloadRequest) -> tuple[Part, ...]:
     return tuple(dict.fromkeys(_PARTS[part] for part in request.parts))
 
 
-def reload_response(results: Iterable[Reloaded], record: RecordRef | None) -> admin_pb2.ReloadResponse:
-    """What became of each part."""
+def reload_response(
+    results: Iterable[Reloaded], record: RecordRef | None, caller: Caller
+) -> admin_pb2.ReloadResponse:
+    """What became of each part. An operator of one tenant sees nothing of another's."""
+    seen = (r if caller.tenant == ANY_TENANT else r.seen_by(caller.tenant) for r in results)
     return admin_pb2.ReloadResponse(
         results=(
             admin_pb2.ReloadResult(
-                part=_PART_NUMBERS[r.part], ok=r.ok, changed=r.changed, active=r.active, failure=_failure(r.failure)
+                part=_PART_NUMBERS[r.part],
+                ok=r.failure is None,
+                changed=r.changed,
+                active=", ".join(r.active.values()),
+                failure=_failure(r.failure),
             )
-            for r in results
+            for r in seen
         ),
         record=None if record is None else record_ref(record),
     )

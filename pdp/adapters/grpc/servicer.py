@@ -161,7 +161,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
     async def Reload(self, request: admin_pb2.ReloadRequest, context: Context) -> admin_pb2.ReloadResponse:
         async with self._admission.admit(context, Role.OPERATE, "Reload") as caller:
             results, record = await self._reloads(operation.parts(request), caller.name)
-            return operation.reload_response(results, record)
+            return operation.reload_response(results, record, caller)
 
     @override
     async def SetSwitch(self, request: admin_pb2.SetSwitchRequest, context: Context) -> admin_pb2.SetSwitchResponse:

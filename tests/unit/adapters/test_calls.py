@@ -8,8 +8,10 @@ import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from pdp.adapters.grpc import operation
 from pdp.core.check import NS
-from pdp.core.request import Role
+from pdp.core.request import Caller, Role
+from pdp.service.reload import Failure, Reloaded
 from pdp.v1 import admin_pb2, approval_pb2, audit_pb2, consent_pb2, decision_pb2, explain_pb2
 from pdp.v1 import types_pb2 as t
 
@@ -235,6 +237,20 @@ async def test_reload_says_what_became_of_each_part(pdp: Any, as_caller: Any) ->
     found = await pdp.admin.Reload(admin_pb2.ReloadRequest(parts=parts), metadata=as_caller(OPERATOR))
     assert [(r.part, r.ok, r.changed) for r in found.results] == [(p, True, False) for p in parts]
     assert found.record.log
+
+
+def test_reload_shows_an_operator_its_own_tenant() -> None:
+    serials = {"acme": "acme: serial 3", "other": "other: serial 9"}
+    made = (Reloaded("registry", True, serials, {"other": Failure("set.unreadable", "Sign it again.", NS)}),)
+
+    def shown(tenant: str) -> tuple[str, bool, str]:
+        caller = Caller("someone", tenant, frozenset({Role.OPERATE}), frozenset({"*"}))
+        (result,) = operation.reload_response(made, None, caller).results
+        return result.active, result.ok, result.failure.code
+
+    assert shown("acme") == ("acme: serial 3", True, "")
+    assert shown("other") == ("other: serial 9", False, "set.unreadable")
+    assert shown("*") == ("acme: serial 3, other: serial 9", False, "set.unreadable")
 
 
 async def test_status_shows_an_operator_its_own_tenant(pdp: Any, as_caller: Any) -> None:

@@ -122,7 +122,7 @@ async def test_a_refused_policy_is_recorded_once_and_not_forgotten(stage: Stage)
     stage.store.full = False
     for _ in range(3):
         (result,), _ = await stage.reloads(("policy",), by="")
-        assert (result.ok, result.failure is not None and result.failure.code) == (False, "bundle.gate")
+        assert (result.failure is not None and result.failure.code) == "bundle.gate"
     stage.policies.next = BundleFault("bundle.gate", "a:2: no")  # something else
     await stage.reloads(("policy",), by="")
     assert [(r["result"], r["problem"]) for r in stage.log()] == [("refused", "bundle.gate")] * 2
@@ -162,7 +162,7 @@ async def test_of_several_changes_of_one_tenant_the_last_is_owed(stage: Stage) -
 async def test_a_refused_set_is_told_to_who_asked(stage: Stage) -> None:
     stage.sets.changes = [change("acme", 1, "registry.rollback")]
     (result,), ref = await stage.reloads(("registry",), by="op")
-    assert (result.ok, result.failure and result.failure.code) == (False, "registry.rollback")
+    assert (result.failure and result.failure.code) == "registry.rollback"
     assert ref is not None
     log = stage.log()
     assert (log[0]["result"], log[0]["problem"]) == ("refused", "registry.rollback")
@@ -176,3 +176,27 @@ async def test_a_reload_by_itself_leaves_no_record_of_its_own(stage: Stage) -> N
     assert ref is None
     assert [r["kind"] for r in stage.log()] == ["policy"]
     await stage.state.close()
+
+
+async def test_a_set_that_is_still_refused_is_not_good_again(stage: Stage) -> None:
+    """The registry reports a change once; the answer to a reload says how things are."""
+    stage.sets.changes = [change("acme", 1), change("beta", 7, "registry.rollback")]
+    for expected in (True, False):
+        (result,), _ = await stage.reloads(("registry",), by="")
+        assert result.changed is expected
+        assert result.failure is not None
+        assert result.failure.code == "registry.rollback"
+    stage.sets.changes = [change("beta", 8)]
+    (result,), _ = await stage.reloads(("registry",), by="")
+    assert result.failure is None
+
+
+async def test_a_tenants_operator_sees_nothing_of_another(stage: Stage) -> None:
+    stage.sets.changes = [change("acme", 1), change("beta", 7, "registry.rollback")]
+    (result,), _ = await stage.reloads(("registry",), by="")
+    theirs, ours = result.seen_by("beta"), result.seen_by("acme")
+    assert dict(ours.active) == {"acme": "acme: serial 1"}
+    assert ours.failure is None
+    assert dict(theirs.active) == {"beta": "beta: serial 7"}
+    assert theirs.failure is not None
+    assert "acme" not in repr(theirs)
