@@ -10,11 +10,14 @@ from collections.abc import Callable, Sequence
 from pdp.core.check import NS
 from pdp.core.stored import Commit, RecordRef
 from pdp.core.switches import ended
+from pdp.store.alchemy import plain_faults
 from pdp.store.clock import MARK
+from pdp.store.marks import SWITCH_EPOCH
 from pdp.store.options import StoreOptions
+from pdp.store.people.steps import carry_out
 from pdp.store.refusals import RefusalQuota
-from pdp.store.rows import SWITCH_EPOCH, engaged_switches, high_waters, write
-from pdp.store.schema import set_meta
+from pdp.store.rows import engaged_switches, high_waters, write
+from pdp.store.schema import Opened, set_meta
 
 # The oldest rows come first by `seq`, so a young one among the first few ends the work: no index by age.
 _PRUNE = (
@@ -32,14 +35,16 @@ class Ledger:
     """Implements `writer.Hooks`. What is public changes only when a batch is durable, by replacing whole
     values, so the event loop's thread may read it at any time."""
 
-    def __init__(self, db: sqlite3.Connection, origin: str, size: int, options: StoreOptions) -> None:
-        self.size = size
+    def __init__(self, opened: Opened, options: StoreOptions) -> None:
+        db = opened.writer
+        self.size = opened.size
         self.switches = engaged_switches(db)
         self.high_water = high_waters(db)
         rows = db.execute("SELECT tenant, caller, code, count FROM refusals").fetchall()
         self.refusals = RefusalQuota(options.refusals_per_minute, {(t, c, code): n for t, c, code, n in rows})
-        self._origin = origin
-        self._next = size
+        self._origin = opened.origin
+        self._next = opened.size
+        self._people = opened.people
         self._ages = (options.replies_keep_seconds * NS, options.calls_keep_seconds * NS)
         self._keep_values = options.values_keep_seconds
         self._latest_ns = 0
@@ -49,6 +54,9 @@ class Ledger:
 
     def write(self, db: sqlite3.Connection, entry: Commit) -> RecordRef:
         """One entry, at the next index. When it raises, nothing here has changed and the index is used again."""
+        if entry.steps:
+            with plain_faults():
+                carry_out(self._people, entry.steps)
         ref = write(db, entry, self._next, self._origin)
         self._next += 1
         self._latest_ns = max(self._latest_ns, entry.at_ns)

@@ -7,8 +7,7 @@ import sqlite3
 from pdp.core.digest import leaf_hash
 from pdp.core.errors import Fault, InvalidRequest, Unavailable
 from pdp.core.stored import CallRow, Commit, RecordRef, ReplyRow, SwitchRow
-
-SWITCH_EPOCH = "switch_epoch"  # the store's own high water; no commit sets it
+from pdp.store.marks import OWN
 
 VALUES_PER_RECORD = 16
 
@@ -49,8 +48,8 @@ def write(db: sqlite3.Connection, entry: Commit, index: int, origin: str) -> Rec
     if entry.switch is not None:
         _write_switch(db, entry.switch)
     for name, value in entry.high_water:
-        if name == SWITCH_EPOCH:
-            raise Fault("store.entry", "high_water: switch_epoch is the store's own; name another")
+        if name in OWN:
+            raise Fault("store.entry", f"high_water: {name} is the store's own; name another")
         db.execute(_HIGH_WATER, (name, value))
     return RecordRef(origin, index, leaf)
 

@@ -1,4 +1,8 @@
-"""The tables, and opening the file: created, recognised, or refused."""
+"""Opening the file: created, recognised, brought up to date, or refused.
+
+`PRAGMA user_version` says the version of the tables, which releases before migrations know too: they refuse a newer
+file. Alembic's own table is stamped from it.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,16 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
 from pdp.core.digest import leaf_hash
 from pdp.core.errors import ConfigurationFault, Unavailable
+from pdp.store import alchemy
+from pdp.store.migrations import VERSION, upgrade
 
 FILE = "pdp.sqlite3"
 APPLICATION = 0x70647031  # "pdp1", in the file's header
-VERSION = 1
 TAIL = 64  # records whose leaf hash is computed again at open
 
 # Order of words: a commit is durable when COMMIT returns (WAL + FULL syncs the WAL on every commit). Checkpoints
@@ -28,80 +36,15 @@ WRITER_PRAGMAS = (
 )
 READER_PRAGMAS = ("PRAGMA query_only=ON", "PRAGMA busy_timeout=1000", "PRAGMA cache_size=-8192")
 
-TABLES = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE records (
-  idx INTEGER PRIMARY KEY CHECK (idx >= 0),
-  id TEXT NOT NULL UNIQUE,
-  kind TEXT NOT NULL,
-  tenant TEXT NOT NULL,
-  time_ns INTEGER NOT NULL,
-  leaf BLOB NOT NULL CHECK (length(leaf) = 32),
-  bytes BLOB NOT NULL CHECK (length(bytes) <= 60000)
-) STRICT;
-CREATE TRIGGER records_stay_as_written BEFORE UPDATE ON records
-  BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
-CREATE TRIGGER records_stay BEFORE DELETE ON records
-  BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
-CREATE TABLE "values" (
-  seq INTEGER PRIMARY KEY, -- 16 * the record's index, plus its place among the record's values
-  path TEXT NOT NULL,
-  tenant TEXT NOT NULL,
-  subject TEXT NOT NULL,
-  salt BLOB NOT NULL,
-  data BLOB NOT NULL
-) STRICT;
-CREATE INDEX values_by_subject ON "values" (subject) WHERE subject <> '';
-CREATE TABLE calls (
-  seq INTEGER PRIMARY KEY, -- in order of age
-  idx TEXT NOT NULL UNIQUE,
-  tenant TEXT NOT NULL,
-  subject TEXT NOT NULL,
-  salt BLOB NOT NULL,
-  digest TEXT NOT NULL,
-  created_ns INTEGER NOT NULL
-) STRICT;
-CREATE INDEX calls_by_subject ON calls (subject) WHERE subject <> '';
-CREATE TABLE replies (
-  seq INTEGER PRIMARY KEY, -- in order of age: a newer answer moves to the end
-  key TEXT NOT NULL UNIQUE,
-  content TEXT NOT NULL,
-  kind TEXT NOT NULL,
-  effect TEXT NOT NULL,
-  reply BLOB NOT NULL,
-  epochs TEXT NOT NULL,
-  valid_until_ns INTEGER NOT NULL,
-  created_ns INTEGER NOT NULL
-) STRICT;
-CREATE TABLE artefacts (digest TEXT PRIMARY KEY, kind TEXT NOT NULL, data BLOB NOT NULL) STRICT;
-CREATE TABLE switches (
-  tenant TEXT NOT NULL,
-  scope TEXT NOT NULL CHECK (scope IN ('everything', 'tenant', 'server', 'tool', 'agent', 'subject')),
-  server TEXT NOT NULL,
-  value TEXT NOT NULL,
-  engaged INTEGER NOT NULL CHECK (engaged IN (0, 1)),
-  reason TEXT NOT NULL,
-  by TEXT NOT NULL,
-  at_ns INTEGER NOT NULL,
-  until_ns INTEGER NOT NULL,
-  PRIMARY KEY (tenant, scope, server, value)
-) STRICT;
-CREATE TABLE high_water (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE refusals (
-  tenant TEXT NOT NULL,
-  caller TEXT NOT NULL,
-  code TEXT NOT NULL,
-  count INTEGER NOT NULL,
-  PRIMARY KEY (tenant, caller, code)
-) STRICT, WITHOUT ROWID;
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The two connections and what the file says about itself. `clean`: the last run closed the store."""
+    """The connections and what the file says about itself. `clean`: the last run closed the store. `people` is
+    SQLAlchemy on the writer's connection, `reads` a pool of its own."""
 
     writer: sqlite3.Connection
+    people: Connection
+    reads: Engine
     reader: sqlite3.Connection
     origin: str
     size: int
@@ -119,13 +62,14 @@ def connect(directory: Path, origin: str | None, fresh: str, boot: str) -> Opene
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # WAL and SHM take its mode
         writer = _connection(path)
-        new = _is_new(writer)
+        version = _version(writer)
         for pragma in WRITER_PRAGMAS:
             writer.execute(pragma).fetchall()
         if writer.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
             raise ConfigurationFault("store.durability", "store.path: this disk cannot do WAL; use a local disk")
-        if new:
-            _create(writer, origin or fresh)
+        people = alchemy.on(writer)
+        if version < VERSION:
+            _bring_up(writer, people, version, origin or fresh)
         name = _meta(writer, "origin")
         if origin is not None and name != origin:
             raise ConfigurationFault(
@@ -135,25 +79,31 @@ def connect(directory: Path, origin: str | None, fresh: str, boot: str) -> Opene
         size = _checked_size(writer)
         _begin_run(writer, boot)
         _sync_directory(directory)
-        reader = _connection(path)
-        for pragma in READER_PRAGMAS:
-            reader.execute(pragma).fetchall()
-    except (sqlite3.Error, OSError) as e:
+        reader = _reader(path)
+    except (sqlite3.Error, SQLAlchemyError, OSError) as e:
         raise Unavailable(
             "store.unreadable", "store.path: the store cannot be opened; see the log", detail=str(e)
         ) from None
-    return Opened(writer, reader, name, size, clean)
+    return Opened(writer, people, alchemy.pool(lambda: _reader(path)), reader, name, size, clean)
 
 
 def _connection(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
 
 
-def _is_new(db: sqlite3.Connection) -> bool:
+def _reader(path: Path) -> sqlite3.Connection:
+    db = _connection(path)
+    for pragma in READER_PRAGMAS:
+        db.execute(pragma).fetchall()
+    return db
+
+
+def _version(db: sqlite3.Connection) -> int:
+    """The version of the tables; 0 for a file without any."""
     application = db.execute("PRAGMA application_id").fetchone()[0]
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if application == 0 and not db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall():
-        return True  # just created, or a crash came before `_create` was committed
+        return 0  # just created, or a crash came before the tables were committed
     if application != APPLICATION:
         raise ConfigurationFault(
             "store.foreign", f"store.path: {FILE} in it is not a store of this program; use an empty directory"
@@ -163,13 +113,16 @@ def _is_new(db: sqlite3.Connection) -> bool:
             "store.schema",
             f"store.path: written by a newer release (schema {version}, this one knows {VERSION}); upgrade",
         )
-    return False
+    return int(version)
 
 
-def _create(db: sqlite3.Connection, origin: str) -> None:
-    db.executescript(f"BEGIN EXCLUSIVE; {TABLES}")
-    set_meta(db, "origin", origin)
-    set_meta(db, "clean", "1")
+def _bring_up(db: sqlite3.Connection, people: Connection, version: int, origin: str) -> None:
+    """Create the tables or bring them up to date, in one transaction."""
+    db.execute("BEGIN EXCLUSIVE")
+    upgrade(people, version)
+    if version == 0:
+        set_meta(db, "origin", origin)
+        set_meta(db, "clean", "1")
     db.execute(f"PRAGMA application_id={APPLICATION}")
     db.execute(f"PRAGMA user_version={VERSION}")
     db.execute("COMMIT")

@@ -14,9 +14,12 @@ from typing import Any
 from pdp.core.errors import InvalidRequest, Unavailable
 from pdp.core.stored import Artefact, CallRow, Commit, RecordRef, ReplyRow, StoredRecord, SwitchRow, ValueRow
 from pdp.ports import Entropy
+from pdp.store.alchemy import plain_faults
 from pdp.store.ledger import Ledger
 from pdp.store.lock import DirectoryLock
 from pdp.store.options import StoreOptions
+from pdp.store.people.answers import PeopleReads
+from pdp.store.people.erasing import erase
 from pdp.store.schema import FILE, Opened, connect
 from pdp.store.writer import Pace, State, Writer
 
@@ -26,23 +29,20 @@ ON seq BETWEEN idx * 16 AND idx * 16 + 15 WHERE id = ? AND path = ?"""
 _CALL = "SELECT idx, tenant, subject, salt, digest, created_ns FROM calls WHERE idx = ?"
 _REPLY = """SELECT key, content, kind, effect, reply, epochs, valid_until_ns, created_ns FROM replies
 WHERE key = ?"""
-_ERASE = (
-    'DELETE FROM "values" WHERE tenant = ? AND subject = ?',
-    "DELETE FROM calls WHERE tenant = ? AND subject = ?",
-)
 
 
-class SqliteStore:
+class SqliteStore(PeopleReads):
     """Implements `ports.Store`. Reads run on the caller's thread (the event loop's) and see every commit that
     was answered."""
 
     def __init__(self, opened: Opened, lock: DirectoryLock, options: StoreOptions, boot: str) -> None:
+        super().__init__(opened.reads)
         self._opened = opened
         self._reader = opened.reader
         self._lock = lock
         self._boot = boot
         self._path = options.path
-        self._ledger = Ledger(opened.writer, opened.origin, opened.size, options)
+        self._ledger = Ledger(opened, options)
         pace = Pace(options.max_batch, options.max_queue, options.linger_ms / 1000, options.probe_seconds)
         self._writer = Writer(opened.writer, pace, self._ledger)
 
@@ -93,16 +93,17 @@ class SqliteStore:
         return await self._writer.submit(lambda db: self._ledger.write_all(db, entries), weight=len(entries))
 
     async def erase_subject(self, tenant: str, subject: str) -> int:
-        """Delete what was kept of a subject (`values` and `calls`; a keyed index as in ValueRow) and return the
-        number of rows. Freed pages are zeroed and the WAL is emptied before this returns; records and their
-        commitments stay, and can no longer be opened."""
+        """Delete what was kept of a subject (a keyed index as in ValueRow) and return the number of rows. Freed pages
+        are zeroed and the WAL is emptied before this returns; records and their commitments stay, and can no longer
+        be opened. Requests stay without what was shown and said, grants cover nothing any more."""
         if not subject:
             raise InvalidRequest("subject", "names nobody; give the keyed index of the subject")
 
-        def erase(db: sqlite3.Connection) -> int:
-            return sum(db.execute(statement, (tenant, subject)).rowcount for statement in _ERASE)
+        def run(_db: sqlite3.Connection) -> int:
+            with plain_faults():
+                return erase(self._opened.people, tenant, subject)
 
-        return await self._writer.submit(erase, after=_empty_wal)
+        return await self._writer.submit(run, after=_empty_wal)
 
     def observe(self, told: Callable[[int], None]) -> None:
         """Have `told` hear of each durable batch how many records it has, on the writer's thread."""
@@ -175,6 +176,7 @@ class SqliteStore:
     async def close(self) -> None:
         """Finish queued commits, then close the file and release the lock. Repeating it does nothing."""
         await asyncio.to_thread(self._writer.stop)
+        self._opened.reads.dispose()
         for db in (self._reader, self._opened.writer):
             with contextlib.suppress(sqlite3.Error):
                 db.close()

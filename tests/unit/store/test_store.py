@@ -384,7 +384,7 @@ def _damage(path: Any, *statements: Any) -> None:
 @pytest.mark.parametrize(
     ("damage", "code"),
     [
-        (["PRAGMA user_version=2"], "store.schema"),
+        (["PRAGMA user_version=999"], "store.schema"),
         (["PRAGMA application_id=5"], "store.foreign"),
         (["DROP TRIGGER records_stay", "DELETE FROM records WHERE idx = 1"], "store.corrupt"),
         (["DROP TRIGGER records_stay_as_written", "UPDATE records SET bytes = x'00' WHERE idx = 2"], "store.corrupt"),

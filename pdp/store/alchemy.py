@@ -1,0 +1,52 @@
+"""SQLAlchemy on the SQLite store's connections. It never begins or ends a transaction: the writer alone does."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import QueuePool, StaticPool
+
+READERS = 4  # connections kept for threads that read at the same time
+MOST_READERS = 32  # beyond, a read waits
+PATIENCE = 5.0  # seconds that it waits
+
+
+def on(db: sqlite3.Connection) -> Connection:
+    """The writer's own connection, as SQLAlchemy's."""
+    engine = create_engine(
+        "sqlite://",
+        creator=lambda: db,
+        poolclass=StaticPool,
+        pool_reset_on_return=None,
+        isolation_level="AUTOCOMMIT",
+        skip_autocommit_rollback=True,
+    )
+    return engine.connect()
+
+
+def pool(connect: Callable[[], sqlite3.Connection]) -> Engine:
+    """Connections for reads from any thread, one for each read that is under way."""
+    return create_engine(
+        "sqlite://",
+        creator=connect,
+        poolclass=QueuePool,
+        pool_size=READERS,
+        max_overflow=MOST_READERS - READERS,
+        pool_timeout=PATIENCE,
+        pool_reset_on_return=None,
+        isolation_level="AUTOCOMMIT",
+        skip_autocommit_rollback=True,
+    )
+
+
+@contextmanager
+def plain_faults() -> Iterator[None]:
+    """The database's faults are raised as its own, not as SQLAlchemy's: the writer knows them."""
+    try:
+        yield
+    except DBAPIError as e:
+        raise e.orig or e from None

@@ -1,0 +1,103 @@
+"""Column types that mean the same on both databases."""
+
+from __future__ import annotations
+
+import json
+from enum import Enum
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import BigInteger, Dialect, LargeBinary, Text
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.types import TypeDecorator
+from typing_extensions import override
+
+from pdp.core.approvals.rows import Account
+
+Integer = BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
+Bytes = LargeBinary()
+
+E = TypeVar("E", bound=Enum)
+
+
+class Flag(TypeDecorator[bool]):
+    """A truth value as 0 or 1."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    @override
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        return dialect.type_descriptor(Integer)
+
+    @override
+    def process_bind_param(self, value: bool | None, _dialect: Dialect) -> int | None:
+        return None if value is None else int(value)
+
+    @override
+    def process_result_value(self, value: int | None, _dialect: Dialect) -> bool:
+        return bool(value)
+
+
+class OneOf(TypeDecorator[E], Generic[E]):
+    """A member of an enumeration, by its value."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, members: type[E]) -> None:
+        super().__init__()
+        self.members = members
+
+    @override
+    def process_bind_param(self, value: E | None, _dialect: Dialect) -> str | None:
+        return None if value is None else self.members(value).value
+
+    @override
+    def process_result_value(self, value: str | None, _dialect: Dialect) -> E:
+        return self.members(value)
+
+
+class Prose(TypeDecorator[str]):
+    """Text that others wrote, as a JSON string in ASCII: PostgreSQL keeps no NUL, and neither database a lone
+    surrogate."""
+
+    impl = Text
+    cache_ok = True
+
+    @override
+    def process_bind_param(self, value: str | None, _dialect: Dialect) -> str | None:
+        return None if value is None else json.dumps(value)
+
+    @override
+    def process_result_value(self, value: str | None, _dialect: Dialect) -> str:
+        return "" if value is None else str(json.loads(value))
+
+
+class Texts(TypeDecorator[tuple[str, ...]]):
+    """Texts in their order, as a JSON array."""
+
+    impl = Text
+    cache_ok = True
+
+    @override
+    def process_bind_param(self, value: tuple[str, ...] | None, _dialect: Dialect) -> str | None:
+        return None if value is None else json.dumps(value)
+
+    @override
+    def process_result_value(self, value: str | None, _dialect: Dialect) -> tuple[str, ...]:
+        return () if value is None else tuple(json.loads(value))
+
+
+class Accounts(TypeDecorator[tuple[Account, ...]]):
+    """Accounts in their order, as a JSON array of pairs."""
+
+    impl = Text
+    cache_ok = True
+
+    @override
+    def process_bind_param(self, value: tuple[Account, ...] | None, _dialect: Dialect) -> str | None:
+        return None if value is None else json.dumps([(account.issuer, account.id) for account in value])
+
+    @override
+    def process_result_value(self, value: str | None, _dialect: Dialect) -> tuple[Account, ...]:
+        return () if value is None else tuple(Account(issuer, id_) for issuer, id_ in json.loads(value))
