@@ -7,10 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pdp.core.approvals.people import Person
+from pdp.core.approvals.people import Directory, Person
 from pdp.core.approvals.rows import Account
+from pdp.core.errors import Forbidden, Unauthenticated
+from pdp.core.facts import Identity
 from pdp.core.request import Caller, Credential
 from pdp.ports import Clock, Directories, Subjects
+
+_NO_CLIENT = "agent.missing"  # a token that names no client: there is no agent in it
+_ASSURANCE = {"verified": "signed_in", "vouched": "client_asserted"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +42,64 @@ class Persons:
     async def identify(self, caller: Caller, credential: Credential, surface: str) -> Person:
         """The person behind a credential that was made for this caller (`resources` of its configuration).
 
-        Raises Unauthenticated (`subject.*`) when it does not verify; Forbidden `person.agent` (it has an actor
-        chain), `person.service` (it is no human's), `person.inactive` (disabled in the directory).
+        Raises Unauthenticated (`subject.*`) when it does not verify; Forbidden `person.agent` (it is an agent's),
+        `person.not_human` (it is no human's, as far as can be told), `person.inactive` (disabled in the directory).
         """
-        raise NotImplementedError
+        identity = await self._subjects.identify(
+            credential, caller=caller, audiences=caller.resources, at_ns=self._clock.now_ns()
+        )
+        subject = identity.subject
+        if not subject.check.ok:
+            raise Unauthenticated(subject.check.code, f"{_sentence(subject.check.message)}")
+        if _is_agent(identity):
+            raise Forbidden("person.agent", "An agent's token answers nothing; act with a token of your own.")
+        found = SignedIn(
+            tenant=caller.tenant,
+            account=Account(subject.issuer or "", subject.id or ""),
+            groups=subject.groups,
+            authenticated_ns=subject.authenticated_ns,
+            assurance=_ASSURANCE[subject.source],
+        )
+        listed = found.account in self._directories.of(caller.tenant).by_account
+        if subject.kind != "human" and not (subject.kind == "unknown" and listed):
+            raise Forbidden(
+                "person.not_human", "The token is not known to be a person's; sign in yourself, or be listed."
+            )
+        return self._person(found, surface)
 
     async def signed_in(self, found: SignedIn) -> Person:
         """The person who has signed in at the console. Raises Forbidden `person.inactive`."""
-        raise NotImplementedError
+        return self._person(found, "console")
+
+    def _person(self, found: SignedIn, surface: str) -> Person:
+        directory = self._directories.of(found.tenant)
+        human = directory.human(found.account)
+        if not directory.active(human):
+            raise Forbidden("person.inactive", "This person is disabled in the directory.")
+        member = directory.members.get(human)
+        claimed = frozenset(found.groups) & directory.claims.get(found.account.issuer, frozenset())
+        return Person(
+            tenant=found.tenant,
+            account=found.account,
+            human=human,
+            name=member.name if member else found.name or found.account.id,
+            assurance=found.assurance,
+            surface=surface,
+            claimed=claimed,
+            authenticated_ns=found.authenticated_ns,
+            roles=_roles(directory, directory.groups(human) | claimed),
+        )
+
+
+def _is_agent(identity: Identity) -> bool:
+    """Whether anybody acts in the subject's stead. A chain that could not be read is one."""
+    agent = identity.agent
+    return bool(identity.actors) or agent.kind == "actor" or not (agent.check.ok or agent.check.code == _NO_CLIENT)
+
+
+def _roles(directory: Directory, groups: frozenset[str]) -> frozenset[str]:
+    return frozenset(role for role, wanted in directory.roles.items() if wanted & groups)
+
+
+def _sentence(message: str) -> str:
+    return f"{message[:1].upper()}{message[1:]}." if message else "The person's credential does not verify."

@@ -2,41 +2,70 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import asyncio
+from dataclasses import replace
 
+from pdp.core.approvals import records
 from pdp.core.approvals.people import Person
 from pdp.core.approvals.queries import Page
-from pdp.core.approvals.rows import Account
 from pdp.core.approvals.states import OPEN, State
 from pdp.core.approvals.view import ApprovalView
+from pdp.ports import Answers, Clock
+from pdp.service.people.looking import ApprovalFilter, Looking, sighting
+from pdp.service.record import Recorder
 
+__all__ = ["ApprovalFilter", "Queue"]
 
-@dataclass(frozen=True, slots=True)
-class ApprovalFilter:
-    """What is listed or watched. Fields are combined by and, the values of a set by or; empty ones do not narrow,
-    but for `states`: the open ones. Instants are Unix nanoseconds, `opened_to_ns` is excluded."""
-
-    states: frozenset[State] = field(default=OPEN)
-    kinds: frozenset[str] = frozenset()
-    server: str = ""
-    tool: str = ""
-    subject: Account | None = None
-    agent: str = ""
-    mine: bool = False  # only those on which this person may vote now
-    opened_from_ns: int = 0
-    opened_to_ns: int = 0
-    newest_first: bool = False
+_CHUNK = 200
+_MOST_ROWS = 2_000  # looked at for one page; a page may end early, and the next goes on
 
 
 class Queue:
     """`ApprovalService.ListApprovals` and `GetApproval`, and the console's queue, history and request page."""
 
+    def __init__(self, looking: Looking, store: Answers, recorder: Recorder, clock: Clock) -> None:
+        self._looking = looking
+        self._store = store
+        self._recorder = recorder
+        self._clock = clock
+
     async def list(self, person: Person, wanted: ApprovalFilter, page: Page) -> tuple[tuple[ApprovalView, ...], str]:
         """A page of the requests that the person may see, without what only one at a time shows (`shown` is None,
         no rows), and the `after` of the next page; "" on the last. A page may be shorter than its size."""
-        raise NotImplementedError
+        return await asyncio.to_thread(self._list, person, wanted, page)
 
     async def get(self, person: Person, approval_id: str) -> ApprovalView:
         """One request, complete; the read is recorded. Raises NotFound, in the same words for unknown and not
         this person's to see."""
-        raise NotImplementedError
+        at = self._clock.now_ns()
+        approval = self._looking.approval(person, approval_id, at)
+        found = self._looking.complete(person, approval, at)
+        await self._recorder.people(
+            person.tenant, "read", lambda stamp: records.read(stamp, person, approval), sighting(person, at), at
+        )
+        return found
+
+    def _list(self, person: Person, wanted: ApprovalFilter, page: Page) -> tuple[tuple[ApprovalView, ...], str]:
+        at = self._clock.now_ns()
+        wanted = replace(wanted, states=wanted.states or OPEN)
+        # what has expired may not have been written down yet
+        asked = replace(wanted, states=wanted.states | (OPEN if State.EXPIRED in wanted.states else frozenset()))
+        query = self._looking.query(person, asked, at)
+        found: list[ApprovalView] = []
+        after, looked = page.after, 0
+        while True:
+            # a list by `mine` leaves out many; all others hardly any
+            size = _CHUNK if wanted.mine else page.size + 1 - len(found)
+            rows = self._store.approvals(query, Page(size, after))
+            for row in rows:
+                if len(found) == page.size:
+                    return tuple(found), after
+                after = row.id
+                seen = self._looking.listed(person, row, wanted, at)
+                if seen is not None:
+                    found.append(seen)
+            looked += len(rows)
+            if len(rows) < size:
+                return tuple(found), ""
+            if looked >= _MOST_ROWS:
+                return tuple(found), after

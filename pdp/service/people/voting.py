@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from pdp.core.approvals.grants import GrantTerms
 from pdp.core.approvals.people import Person
 from pdp.core.approvals.rows import Account, Approval
 from pdp.core.approvals.view import ApprovalView
-from pdp.core.approvals.vote import GrantTerms
 from pdp.core.stored import RecordRef
 
 
