@@ -29,7 +29,7 @@ class PoolOptions:
 
     deadline_ms: int = 250  # for one evaluation, from the moment a worker starts it; see `seconds`
     patience_ms: int = 2000  # for an answer, all waiting included
-    linger_ms: float = 1.0  # at most 2; never when idle
+    linger_ms: float = 2.0  # at most 2, after a batch of several; never when idle
     batch_items: int = 32
     batch_bytes: int = 8 << 20
     queue_items: int = 1024

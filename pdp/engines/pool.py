@@ -1,7 +1,7 @@
 """The pool: a bounded queue of questions, workers that take them in batches, and who is blamed when one dies.
 
 One batch is in flight per worker; what arrives meanwhile travels together in the next. Alone in an idle pool a
-question leaves at once; only when questions had to wait anyway may the next batch linger for company.
+question leaves at once; only right after a batch of several may the next one linger for as much company.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ class Pool:
         self._idle: deque[Link] = deque()
         self._links: set[Link] = set()  # alive and not condemned
         self._dispatching: asyncio.Handle | None = None
-        self._last_sent = 0.0
+        self._lingering = False  # `_dispatching` waits for company
+        self._idle_since, self._expected = 0.0, 1  # the last batch's end, and its length
         self._sweeper: asyncio.TimerHandle | None = None
         self.failed_starts = 0  # workers in a row that died before their hello
         self.refusing = False  # no worker can be had: fail at once rather than after `patience_ms`
@@ -79,11 +80,7 @@ class Pool:
         self._queued_bytes += size
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(self._options.patience_ms / 1000, self._sweep)
-        if self._idle and (self._dispatching is None or len(self._queue) == self._options.batch_items):
-            # not at once: whoever asks in this round of the loop shares the batch
-            if self._dispatching is not None:
-                self._dispatching.cancel()
-            self._dispatching = self._loop.call_soon(self._dispatch)
+        self._dispatch_soon()
         return await item.answer
 
     def adopt(self, ident: int, bundle: bytes, progress: Progress, frame_bytes: int) -> Link:
@@ -145,7 +142,8 @@ class Pool:
                 item.fail(faults.BY_STATUS[reply.status], reply.body.decode(errors="replace"))
         if link.flight is None and not link.condemned:
             self._idle.append(link)
-            self._dispatch_or_linger()
+            self._idle_since = self._loop.time()
+            self._dispatch_soon()
 
     def mismatched(self, link: Link) -> None:
         """A worker cannot be believed; neither can what else it would say about its batch."""
@@ -196,15 +194,18 @@ class Pool:
 
     # dispatch
 
-    def _dispatch_or_linger(self) -> None:
-        if self._dispatching is not None or not (self._queue or self._again):
+    def _dispatch_soon(self) -> None:
+        """Send together what is asked in this round of the loop; right after a batch, linger for as many again."""
+        if not self._idle or not (self._queue or self._again):
             return
-        due = self._last_sent + self._options.linger_ms / 1000
-        # a lone waiter gains nothing by waiting longer, nor does a full batch
-        if not self._again and 1 < len(self._queue) < self._options.batch_items and self._loop.time() < due:
-            self._dispatching = self._loop.call_at(due, self._dispatch)
-        else:
-            self._dispatch()
+        due = self._idle_since + self._options.linger_ms / 1000
+        lingering = not self._again and len(self._queue) < self._expected and self._loop.time() < due
+        if self._dispatching is not None:
+            if lingering or not self._lingering:
+                return
+            self._dispatching.cancel()
+        loop, self._lingering = self._loop, lingering
+        self._dispatching = loop.call_at(due, self._dispatch) if lingering else loop.call_soon(self._dispatch)
 
     def _dispatch_now(self) -> None:
         if self._dispatching is not None:
@@ -215,10 +216,10 @@ class Pool:
         self._dispatching = None
         while self._idle and (items := self._take()):
             link = self._idle.popleft()
-            self._last_sent = self._loop.time()
+            self._expected = len(items)
             self._counters.batches += 1
             self._counters.items += len(items)
-            link.send(items, self._last_sent)
+            link.send(items, self._loop.time())
             link.timer = self._loop.call_later(self._options.seconds(1), self._overdue, link)
 
     def _take(self) -> list[Item]:
@@ -226,8 +227,7 @@ class Pool:
             item = self._again.popleft()
             if not item.answer.done():
                 return [item]
-        taken: list[Item] = []
-        size = 0
+        taken, size = list[Item](), 0
         share = min(self._options.batch_items, -(-len(self._queue) // len(self._idle)))
         while self._queue and len(taken) < share:
             length = len(self._queue[0].asked.document)

@@ -28,7 +28,7 @@ OTHER = hashlib.sha256(b"another").digest()
 class Bench:
     """A pool with one link to a peer in this process. The peer answers batches by `answer`."""
 
-    def __init__(self, deadline_ms: int) -> None:
+    def __init__(self, deadline_ms: int, linger_ms: float = 2.0) -> None:
         self.condemned: list[str] = []
         self.reprieve = False  # whether the condemned get to say something before they die
         self.hold = asyncio.Event()
@@ -36,7 +36,7 @@ class Bench:
         self.kills: list[str] = []
         self.counters = Counters()
         self.pool = Pool(
-            PoolOptions(deadline_ms=deadline_ms, patience_ms=20_000),
+            PoolOptions(deadline_ms=deadline_ms, patience_ms=20_000, linger_ms=linger_ms),
             self.counters,
             wanted=lambda: None,
             condemn=self._condemn,
@@ -156,6 +156,30 @@ async def test_a_worker_with_another_bundle_never_gets_a_question(bench: Bench, 
     await bench.connect(wire.replies)
     assert await waiting == ask(n=1).document
     assert bench.counters.items == 1
+
+
+async def test_after_a_batch_of_several_the_next_waits_for_as_many(ask: Ask) -> None:
+    for_ever = Bench(deadline_ms=5000, linger_ms=1e9)
+    await for_ever.connect(wire.replies)
+    pool, counters = for_ever.pool, for_ever.counters
+    for n in range(2):  # alone, each leaves at once
+        await pool.evaluate(ask(n=n))
+    await asyncio.gather(*(pool.evaluate(ask(n=n)) for n in range(3)))
+    assert counters.batches == 3
+    early = [asyncio.ensure_future(pool.evaluate(ask(n=n))) for n in range(2)]
+    await asyncio.sleep(0.01)
+    assert counters.batches == 3
+    await pool.evaluate(ask(n=2))
+    assert counters.batches == 4
+    await asyncio.gather(*early)
+    await for_ever.close()
+
+
+async def test_company_that_does_not_come_is_not_waited_for(bench: Bench, ask: Ask) -> None:
+    await bench.connect(wire.replies)
+    await asyncio.gather(*(bench.pool.evaluate(ask(n=n)) for n in range(3)))
+    await bench.pool.evaluate(ask(n=3))
+    assert bench.counters.batches == 2
 
 
 async def test_answers_may_come_in_parts(bench: Bench, ask: Ask) -> None:
