@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pdp import __version__, instruments
+from pdp import __version__, instruments, tending
 from pdp.adapters.grpc.server import Server
 from pdp.adapters.grpc.servicer import Services
 from pdp.content import ArgumentContent
@@ -35,7 +35,7 @@ from pdp.service.filter import Filter
 from pdp.service.quota import KillQuota
 from pdp.service.record import CLOCK, Recorder
 from pdp.service.records import Records
-from pdp.service.reload import PARTS, Part, Reloads
+from pdp.service.reload import PARTS, Reloads
 from pdp.service.repeat import Repeats
 from pdp.service.runs import Runs
 from pdp.service.state import State
@@ -89,6 +89,7 @@ class Process:
     identity: Identity
     host: Host
     recorder: Recorder
+    runs: Runs
     reloads: Reloads
     admin: Admin
     services: Services
@@ -180,7 +181,10 @@ def _build(settings: Settings, store: SqliteStore, surroundings: Surroundings, t
     levels = instruments.Levels(
         telemetry, store, registry, identity.subjects, lambda: reloads.policy_since_ns if state.policy else None
     )
-    return Process(settings, state, store, clock, identity, host, recorder, reloads, admin, services, server, levels)
+    runs = Runs(recorder, ports.store, clock)
+    return Process(
+        settings, state, store, clock, identity, host, recorder, runs, reloads, admin, services, server, levels
+    )
 
 
 def _engine_options(policy: PolicyOptions) -> EmbeddedOptions:
@@ -210,8 +214,7 @@ async def start(process: Process) -> None:
     """Load what answers rest on, record the start, and serve. Raises Fault when there is nothing to serve with."""
     store, settings = process.store, process.settings
     fingerprint = settings.fingerprint()
-    runs = Runs(process.recorder, store, process.clock)
-    await runs.started(__version__, fingerprint, clean=store.clean)
+    await process.runs.started(__version__, fingerprint, clean=store.clean)
     if store.artefact(fingerprint) is None:
         await process.recorder.configured(fingerprint, settings.changed())
     results, _ = await process.reloads((), by="")
@@ -240,8 +243,8 @@ async def run(settings: Settings, *, ready: Path | None = None) -> None:
         log.info("serving on %s", ", ".join(process.server.addresses))
         if ready is not None:
             await asyncio.to_thread(ready.touch)
-        watchers = [loop.create_task(_watch(process, part)) for part in PARTS]
-        watchers.append(loop.create_task(_tend(process)))
+        watchers = [loop.create_task(tending.watch(process, part)) for part in PARTS]
+        watchers.append(loop.create_task(tending.tend(process)))
         await stop.wait()
     finally:
         for watcher in watchers:
@@ -255,8 +258,8 @@ async def close(process: Process, *, reason: str) -> None:
     await process.server.drain()
     try:
         if process.store.healthy():
-            await process.recorder.refusals()
-            await Runs(process.recorder, process.store, process.clock).stopped(reason)
+            await process.runs.refusals()
+            await process.runs.stopped(reason)
     except Fault as fault:
         log.error("the stop could not be recorded: %s", fault.code)
     await process.state.close()
@@ -264,40 +267,3 @@ async def close(process: Process, *, reason: str) -> None:
     await process.identity.close()
     await process.store.close()
     await asyncio.to_thread(process.levels.telemetry.close)
-
-
-async def _watch(process: Process, part: Part) -> None:
-    """Look for changes of one part once in a while, each part by itself: gating a policy takes seconds."""
-    said = ""
-    while True:
-        await asyncio.sleep(process.settings.service.watch_seconds)
-        try:
-            (result,), _ = await process.reloads((part,), by="")
-        except Fault as fault:
-            log.error("%s: %s: %s", part, fault.code, fault.message)
-            continue
-        except Exception:
-            log.exception("%s: a fault of ours; trying again", part)
-            continue
-        problem = f"{result.failure.code}: {result.failure.message}" if result.failure else ""
-        if problem != said:
-            said = problem
-            log.log(logging.ERROR if problem else logging.INFO, "%s: %s", part, problem or "good again")
-        if result.changed and not problem:
-            log.info("%s: now %s", part, ", ".join(result.active.values()))
-
-
-async def _tend(process: Process) -> None:
-    """Write down what was aggregated, tell how things stand, and say when the clock cannot be believed."""
-    said = ""
-    while True:
-        await asyncio.sleep(process.settings.service.watch_seconds)
-        try:
-            await process.recorder.refusals()
-        except Fault as fault:
-            log.error("refusals: %s: %s", fault.code, fault.message)
-        process.levels.tell(process.clock.now_ns())
-        anomaly = process.clock.anomaly()
-        if anomaly != said:
-            said = anomaly
-            log.log(logging.ERROR if anomaly else logging.INFO, "clock: %s", anomaly or "good again")

@@ -40,6 +40,9 @@ class OpenRequirement:
     state: str = "open"
     url: str = ""
     short_code: str = ""
+    approval_id: str = ""
+    pack: str = ""
+    min_assurance: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,4 +114,6 @@ def open_requirement(element: Mapping[str, Any], call_digest: str, at_ns: int) -
         control=str(element.get("control", "")),
         stage=int(element["stage"]),
         expires_ns=at_ns + int(element["ttl_seconds"]) * 1_000_000_000,
+        pack=str(element.get("pack", "")),
+        min_assurance=str(element.get("min_assurance", "")),
     )

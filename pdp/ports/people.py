@@ -129,7 +129,7 @@ class Answers(Protocol):
 
     def outcome(self, decision_id: str) -> Outcome | None: ...
 
-    def unknown_outcomes(self, call_index: str) -> int:
+    def unknown_outcomes(self, call_digest: str) -> int:
         """How many calls like this one ended nobody knows how."""
         ...
 

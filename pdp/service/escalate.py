@@ -106,5 +106,3 @@ class Escalate:
                 until = grant.expires_ns or at_ns + int(str(element["ttl_seconds"])) * NS
                 return Held(answer(element, call.digest, "met", until), grant)
         return None
-
-

@@ -27,8 +27,8 @@ from pdp.core.ids import RANDOM_BYTES, uuid7
 from pdp.core.outcome import Outcome, denied
 from pdp.core.stored import Commit
 from pdp.ports import Entropy, ResumeTokens
-from pdp.service.establish import SALT_BYTES
 from pdp.service.escalate import People
+from pdp.service.establish import SALT_BYTES
 from pdp.service.record import Recorder
 
 TOKEN_GRACE_NS = 24 * 3600 * NS  # a token outlives its requests, so that whoever comes late hears why

@@ -145,14 +145,6 @@ class Recorder:
             stamp, "refusal", events.refusal(stamp, caller=caller.name, rpc=rpc, code=fault.code, field=field)
         )
 
-    async def refusals(self) -> None:
-        """What lay beyond the quota since the last time: one record per tenant, so that each may read its own."""
-        counts = self._store.aggregated_refusals()
-        for tenant in sorted({count[0] for count in counts}):
-            stamp = self._event(self._clock.now_ns(), tenant)
-            data = events.refusals(stamp, [count for count in counts if count[0] == tenant])
-            await self._store.commit(self._entry(stamp, "refusals", data))
-
     async def configured(self, sha256: str, keys: Sequence[str]) -> RecordRef:
         """A configuration that this store has not seen yet. Each start names its own by digest."""
         stamp = self._event(self._clock.now_ns())
@@ -211,31 +203,37 @@ class Recorder:
         stamp = self._event(at_ns, tenant)
         return await self._store.commit(self._entry(stamp, "explain", events.explain(stamp, made)))
 
-    def event(
+    def event(  # noqa: PLR0913 - the parts of one entry
         self,
         tenant: str,
         kind: str,
         made: Callable[[Stamp], bytes],
         steps: tuple[Step, ...],
         at_ns: int,
+        *,
         values: Callable[[str], tuple[ValueRow, ...]] | None = None,
+        record_id: str = "",
     ) -> Commit:
         """One event with the steps that it tells of, to be committed. `values` makes what is kept beside it."""
-        stamp = self._event(at_ns, tenant)
+        stamp = self._stamp(record_id or self.new_id(at_ns), at_ns, tenant)
         kept = values(stamp.id) if values is not None else ()
         return replace(self._entry(stamp, kind, made(stamp), values=kept), steps=steps)
 
-    async def people(
+    async def people(  # noqa: PLR0913 - see `event`
         self,
         tenant: str,
         kind: str,
         made: Callable[[Stamp], bytes],
         steps: tuple[Step, ...],
         at_ns: int,
+        *,
         values: Callable[[str], tuple[ValueRow, ...]] | None = None,
+        record_id: str = "",
     ) -> RecordRef:
         """Commit one event with its steps; see `event`. Raises Conflict when another commit came first."""
-        ref = await self._store.commit(self.event(tenant, kind, made, steps, at_ns, values))
+        ref = await self._store.commit(
+            self.event(tenant, kind, made, steps, at_ns, values=values, record_id=record_id)
+        )
         self.changed()
         return ref
 

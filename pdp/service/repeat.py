@@ -118,9 +118,8 @@ class Repeats:
             created_ns=at_ns,
         )
 
-
     def redeemed_row(self, asked: Asked, caller: Caller, call_id: str, answer: Answer, at_ns: int) -> ReplyRow | None:
-        """What to keep of an allow that redeems something: it is told again only by its call id (DESIGN section 7)."""
+        """What to keep of an allow that redeems something: only its call id tells it again (DESIGN section 7)."""
         if not call_id or not caller.dedupes_redemptions:
             return None
         return ReplyRow(

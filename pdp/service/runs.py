@@ -1,8 +1,9 @@
-"""The records of a run: when it began to answer, and when it ended on purpose."""
+"""The records of a run: when it began to answer, what it counted, and when it ended on purpose."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from pdp.core import events
 from pdp.core.stored import RecordRef
@@ -30,6 +31,14 @@ class Runs:
             (),
             self.clock.now_ns(),
         )
+
+    async def refusals(self) -> None:
+        """What lay beyond the quota since the last time: one record per tenant, so that each may read its own."""
+        counts = self.store.aggregated_refusals()
+        for tenant in sorted({count[0] for count in counts}):
+            mine = [count for count in counts if count[0] == tenant]
+            made = partial(events.refusals, counts=mine)
+            await self.recorder.people(tenant, "refusals", made, (), self.clock.now_ns())
 
     async def stopped(self, reason: str) -> RecordRef:
         """The run ends on purpose."""

@@ -25,7 +25,7 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from pdp import bootstrap, settings
+from pdp import bootstrap, settings, tending
 from pdp.bootstrap import Surroundings
 from pdp.core.policy import Bundle, Module
 from pdp.engines.embedded import EngineHost
@@ -317,8 +317,8 @@ class Served(Asking):
             try:
                 await bootstrap.start(self.process)
                 if self._watch:
-                    watchers = [self.loop.create_task(bootstrap._watch(self.process, part)) for part in PARTS]
-                    watchers.append(self.loop.create_task(bootstrap._tend(self.process)))
+                    watchers = [self.loop.create_task(tending.watch(self.process, part)) for part in PARTS]
+                    watchers.append(self.loop.create_task(tending.tend(self.process)))
                 self._started.set()
                 await self._stop.wait()
             finally:

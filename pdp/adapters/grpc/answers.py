@@ -37,6 +37,11 @@ _STATES = {
     "failed": types_pb2.REQUIREMENT_STATE_FAILED,
     "expired": types_pb2.REQUIREMENT_STATE_EXPIRED,
 }
+_ASSURANCES = {
+    "client_asserted": types_pb2.ASSURANCE_CLIENT_ASSERTED,
+    "signed_in": types_pb2.ASSURANCE_SIGNED_IN,
+    "passkey": types_pb2.ASSURANCE_PASSKEY,
+}
 _PACKS = "packs."
 _TOOL = "tool:"
 
@@ -126,6 +131,9 @@ def requirement(wanted: OpenRequirement) -> types_pb2.Requirement:
         code=wanted.code,
         control=wanted.control,
         stage=wanted.stage,
+        pack=wanted.pack,
+        min_assurance=_ASSURANCES.get(wanted.min_assurance, types_pb2.ASSURANCE_UNSPECIFIED),
+        approval_id=wanted.approval_id,
     )
     if wanted.state == "open":
         found.expires_at.CopyFrom(fields.timestamp(wanted.expires_ns))

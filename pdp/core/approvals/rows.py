@@ -98,6 +98,7 @@ class Vote:
     behalf: str = ""  # human stood in for, by `delegation`
     delegation: str = ""
     passkey: bytes = b""  # the WebAuthn assertion, JSON
+    grant: bytes = b""  # terms of the grant that this voter agrees to, canonical JSON; none issues without all of theirs
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,10 +197,11 @@ class Outcome:
     decision_id: str
     tenant: str
     caller: str
-    call_index: str  # keyed HMAC; an unknown outcome blocks an identical call where policy says so
+    call_digest: str  # an unknown outcome blocks an identical call where policy says so
     redemption_id: str
     outcome: str
     at_ns: int
+    record_id: str
 
 
 @dataclass(frozen=True, slots=True)

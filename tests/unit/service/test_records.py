@@ -21,8 +21,8 @@ def auditor(tenant: str) -> Caller:
     return Caller("aud", tenant, frozenset({Role.AUDIT}), frozenset())
 
 
-async def test_an_auditor_reads_its_own_tenant_and_what_concerns_all(store: Any, recorder: Any) -> None:
-    await Runs(recorder, store, recorder._clock).stopped("test")
+async def test_an_auditor_reads_its_own_tenant_and_what_concerns_all(store: Any, recorder: Any, clock: Any) -> None:
+    await Runs(recorder, store, clock).stopped("test")
     await recorder.refusal(auditor("acme"), Forbidden("caller.role", "m"), "Decide", T)
     await recorder.refusal(auditor("beta"), Forbidden("caller.role", "m"), "Decide", T)
     records = Records(store)
@@ -72,17 +72,17 @@ async def test_a_clock_that_is_not_believed_marks_nothing(store: Any, recorder: 
     assert store.high_water(CLOCK) == 0
 
 
-async def test_refusals_beyond_the_quota_are_told_per_tenant(store: Any, recorder: Any) -> None:
+async def test_refusals_beyond_the_quota_are_told_per_tenant(store: Any, recorder: Any, clock: Any) -> None:
     for i in range(40):
         store.note_refusal("acme", "gw", "caller.role", T + i)
         store.note_refusal("", "", "caller.unauthenticated", T + i)
-    await recorder.refusals()
+    await Runs(recorder, store, clock).refusals()
     found = [json.loads(store.record_at(i).record) for i in range(store.size())]
     assert [(r["kind"], r["tenant"], [c["count"] for c in r["counts"]]) for r in found] == [
         ("refusals", "", [10]),
         ("refusals", "acme", [10]),
     ]
-    await recorder.refusals()
+    await Runs(recorder, store, clock).refusals()
     assert store.size() == 2
 
 

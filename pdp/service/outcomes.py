@@ -1,0 +1,90 @@
+"""ReportOutcome: what became of an allowed call. Nobody knowing is an outcome too, and policy hears of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from pdp.core.approvals import records
+from pdp.core.approvals.rows import Outcome
+from pdp.core.approvals.steps import Note
+from pdp.core.errors import Conflict, NotFound, Outdated
+from pdp.core.outcome import Effect
+from pdp.core.request import Caller
+from pdp.core.stored import RecordRef
+from pdp.ports import Clock, Store
+from pdp.service.record import Recorder
+
+OUTCOMES = frozenset({"done", "failed", "unknown"})
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a caller reports. `outcome` is one of `OUTCOMES`."""
+
+    decision_id: str
+    redemption_id: str
+    outcome: str
+    finished_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """`DecisionService.ReportOutcome`."""
+
+    store: Store
+    recorder: Recorder
+    clock: Clock
+
+    async def __call__(self, report: Report, caller: Caller) -> RecordRef:
+        """Note it; durable when this returns. The same report again gets the same record.
+
+        Raises NotFound (no such decision of this caller), Outdated (`outcome.not_allowed`; `outcome.noted`, another
+        outcome stands).
+        """
+        decision = self._decision(report, caller)
+        at = self.clock.now_ns()
+        noted = self.store.outcome(report.decision_id)
+        if noted is not None and noted.outcome == report.outcome:
+            return self.recorder.find(noted.record_id)
+        if noted is not None and noted.outcome != "unknown":
+            raise Outdated("outcome.noted", "Another outcome of this call is noted already.")
+        record_id = self.recorder.new_id(at)
+        outcome = Outcome(
+            decision_id=report.decision_id,
+            tenant=caller.tenant,
+            caller=caller.name,
+            call_digest=decision["call_digest"],
+            redemption_id=report.redemption_id,
+            outcome=report.outcome,
+            at_ns=report.finished_ns or at,
+            record_id=record_id,
+        )
+        try:
+            return await self.recorder.people(
+                caller.tenant,
+                "outcome",
+                lambda stamp: records.outcome(stamp, outcome),
+                (Note(outcome),),
+                at,
+                record_id=record_id,
+            )
+        except Conflict:
+            raise Outdated("outcome.noted", "Another outcome of this call is noted already.") from None
+
+    def _decision(self, report: Report, caller: Caller) -> dict[str, str]:
+        stored = self.store.record(report.decision_id)
+        found = json.loads(stored.record) if stored is not None else {}
+        mine = (found.get("kind"), found.get("tenant"), found.get("caller"))
+        if mine != ("decision", caller.tenant, caller.name):
+            raise NotFound("outcome.decision", "There is no such decision.")
+        if found["effect"] != Effect.ALLOW or not found["call_digest"]:
+            raise Outdated("outcome.not_allowed", "This decision allowed nothing, so nothing came of it.")
+        spent = {
+            approval.redemption_id
+            for approval in self.store.approvals_of(caller.tenant, found["call_digest"])
+            if approval.redemption_id
+        }
+        if report.redemption_id and spent and report.redemption_id not in spent:
+            raise NotFound("outcome.decision", "There is no such decision.")
+        return found

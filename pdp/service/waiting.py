@@ -1,0 +1,92 @@
+"""WaitDecision: hold a pending call's caller until asking again is worth it. Decides and redeems nothing.
+
+A long poll costs a place of its own, not one of those that decisions are made in, and no look at the store while
+nothing changes (`people/changes`).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+
+from pdp.core.answer import OpenRequirement, open_requirement
+from pdp.core.approvals.resume import Resume
+from pdp.core.approvals.rows import Account, Approval
+from pdp.core.approvals.states import State
+from pdp.core.check import NS
+from pdp.core.errors import NotFound
+from pdp.core.request import Caller, Credential
+from pdp.ports import Answers, Clock, ResumeTokens
+from pdp.service.entrance import require_server
+from pdp.service.establish import Establish
+from pdp.service.people.changes import Changes
+from pdp.service.state import State as Pinned
+
+MAX_SECONDS = 50.0
+
+
+@dataclass(frozen=True, slots=True)
+class Waited:
+    """`again`: ask Decide now. Else `requirements` are what the call still waits for."""
+
+    again: bool
+    requirements: tuple[OpenRequirement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """`DecisionService.WaitDecision`."""
+
+    store: Answers
+    tokens: ResumeTokens
+    establish: Establish
+    state: Pinned
+    changes: Changes
+    clock: Clock
+
+    async def __call__(self, token: str, credential: Credential, max_seconds: float, caller: Caller) -> Waited:
+        """Wait at most `max_seconds`, and never more than 50.
+
+        Raises NotFound, always in the same words, for a token that does not open, or is another caller's or
+        subject's; Forbidden for a server that the caller no longer fronts.
+        """
+        resume = await self._own(token, credential, caller)
+        ids = frozenset(resume.approvals)
+        loop_ends = self.clock.monotonic_ns() + int(min(max_seconds, MAX_SECONDS) * NS)
+        with self.changes.waiting(resume.tenant, ids) as waiter:
+            while True:
+                found = [self.store.approval(resume.tenant, approval_id) for approval_id in resume.approvals]
+                waiting = [approval for approval in found if approval is not None]
+                now, left = self.clock.now_ns(), loop_ends - self.clock.monotonic_ns()
+                if len(waiting) < len(ids) or any(_settled(approval, now) for approval in waiting):
+                    return Waited(again=True)
+                if left <= 0:
+                    return Waited(again=False, requirements=tuple(map(_shown, waiting)))
+                next_end = min(approval.expires_ns for approval in waiting) - now
+                await waiter.wait(min(left, next_end) / NS)
+
+    async def _own(self, token: str, credential: Credential, caller: Caller) -> Resume:
+        at = self.clock.now_ns()
+        resume = self.tokens.open(token, at)
+        if resume is None or (resume.tenant, resume.caller) != (caller.tenant, caller.name):
+            raise _unknown()
+        require_server(caller, resume.server)
+        registry = self.state.snapshot().registry
+        identity = await self.establish.identity(credential, caller, resume.server, registry, at)
+        subject = identity.subject
+        if not subject.check.ok or Account(subject.issuer or "", subject.id or "") != resume.subject:
+            raise _unknown()
+        return resume
+
+
+def _unknown() -> NotFound:
+    return NotFound("resume.unknown", "There is no pending call for this token; ask Decide.")
+
+
+def _settled(approval: Approval, now_ns: int) -> bool:
+    return approval.state is not State.PENDING or now_ns >= approval.expires_ns
+
+
+def _shown(approval: Approval) -> OpenRequirement:
+    plain = open_requirement(json.loads(approval.requirement), approval.call.digest, approval.opened_ns)
+    return replace(plain, approval_id=approval.id, expires_ns=approval.expires_ns, short_code=approval.short_code)
