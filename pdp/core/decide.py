@@ -18,6 +18,8 @@ from pdp.core.facts import Facts
 from pdp.core.outcome import Effect, Outcome, Reason, denied, read
 
 RULE = "data.pdp.decision"  # the one query
+# ASCII output keeps lone surrogates, if any slipped in, as escapes that the engine's parser refuses
+_encode = json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +47,8 @@ def question(
     doc = document(facts, evidence, at_ns, revision=revision, packs=packs)
     if not valid(doc):
         raise EngineFault("policy.input", "The input document does not match its schema.")
-    # ASCII output keeps lone surrogates, if any slipped in, as escapes that the engine's parser refuses
     try:
-        data = json.dumps(doc, allow_nan=False, separators=(",", ":")).encode()
+        data = _encode(doc).encode()
     except (TypeError, ValueError, RecursionError):  # a schema may let NaN and deep values pass
         raise EngineFault("policy.input", "The input document is not JSON.") from None
     keys = frozenset(t.key for t in facts.targets)
@@ -101,6 +102,8 @@ _ORDER = {name: index for index, name in enumerate(_CAUSES)}
 
 def _ordered(outcome: Outcome) -> Outcome:
     """Reasons, most important first: the gate's in order of cause, then the packs'. Rego's sets know no order."""
+    if len(outcome.reasons) < 2:
+        return outcome
 
     def place(reason: Reason) -> tuple[bool, int, str, str]:
         gates = _gates(reason)

@@ -68,8 +68,8 @@ def time_fact(at_ns: int) -> dict[str, Json]:
     at = _EPOCH + timedelta(seconds=at_ns // NS)
     return {
         "ns": at_ns,
-        "rfc3339": at.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "date": at.strftime("%Y-%m-%d"),
+        "rfc3339": f"{at.isoformat()[:19]}Z",
+        "date": at.date().isoformat(),
         "weekday": at.isoweekday(),
         "minute_of_day": at.hour * 60 + at.minute,
     }

@@ -248,7 +248,7 @@ def cut(text: str | None) -> str | None:
 
 def _time(at_ns: int) -> str:
     seconds, rest = divmod(at_ns, NS)
-    return f"{_EPOCH + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+    return f"{(_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]}.{rest:09d}Z"
 
 
 # The C encoder writes the same bytes as `canonical`, three times as fast, as long as keys are ASCII strings and
