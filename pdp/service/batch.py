@@ -260,7 +260,7 @@ class Batch:
         if isinstance(answer, Fault):
             return answer
         try:
-            self.decide.check_late(answer)  # a repeat too: the others, or the commit, may have taken long
+            self.decide.check_late(answer, run.at_ns)  # a repeat too: the others, or the commit, may have taken long
             return answer, known.get(answer.decision_id) or self.decide.recorder.find(answer.decision_id)
         except _REFUSALS as fault:
             return fault

@@ -88,12 +88,16 @@ class Decide:
         finally:
             self.establish.settled(call.call)
         self.sessions.note(caller, identity, ask.session, answer.effect.value, at_ns)
-        self.check_late(answer)
+        self.check_late(answer, at_ns)
         return answer, ref
 
-    def check_late(self, answer: Answer) -> None:
-        """Raises DeadlineTooShort for an allow that could leave only now that it no longer holds."""
-        if answer.effect is Effect.ALLOW and self.clock.now_ns() >= answer.valid_until_ns:
+    def check_late(self, answer: Answer, at_ns: int) -> None:
+        """Raises DeadlineTooShort for an allow that held when it was decided, and no longer does."""
+        if answer.effect is not Effect.ALLOW:
+            return
+        now = self.clock.now_ns()
+        # a token that is accepted within the skew had ended by then: its allow holds for no time, and is no later
+        if now - at_ns >= self.terms.allow_seconds * NS or at_ns < answer.valid_until_ns <= now:
             raise DeadlineTooShort("service.late", "The answer took longer than it would have held; ask again.")
 
     def answer(self, decision_id: str, call: Established, found: Evaluated, snapshot: Snapshot, at_ns: int) -> Answer:
