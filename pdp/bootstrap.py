@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -49,6 +50,7 @@ from pdp.tooling.config_secrets import secret
 
 log = logging.getLogger("pdp")
 KEY_BYTES = 32
+YOUNG_OBJECTS = 20_000  # that may come to live before the collector looks at them
 
 
 class SystemEntropy:
@@ -240,6 +242,7 @@ async def run(settings: Settings, *, ready: Path | None = None) -> None:
     watchers: list[asyncio.Task[None]] = []
     try:
         await start(process)
+        _settle()
         log.info("serving on %s", ", ".join(process.server.addresses))
         if ready is not None:
             await asyncio.to_thread(ready.touch)
@@ -250,6 +253,14 @@ async def run(settings: Settings, *, ready: Path | None = None) -> None:
         for watcher in watchers:
             watcher.cancel()
         await close(process, reason="signal" if stop.is_set() else "fault")
+
+
+def _settle() -> None:
+    """What was loaded stays, so the collector need not look at it ever again; and hardly any of the many objects that
+    a call makes are left for it, so it need not look often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS)
 
 
 async def close(process: Process, *, reason: str) -> None:
