@@ -105,8 +105,10 @@ def pin(
     review = load_review(review_file) if review_file else Review()
     env = {name: os.environ[name] for name in env_names if name in os.environ}
     source = HttpServer(url) if url else StdioServer(command[0], command[1:], env)
+    described = Server(tenant, server, resource, owner, peer)
+    described.entry()  # a misspelt option is told before anything is started
     definitions = asyncio.run(read_tools(source, timeout_seconds=timeout, legacy=legacy))
-    pinned = pin_tools(out, Server(tenant, server, resource, owner, peer), definitions, review, at_ns=time.time_ns())
+    pinned = pin_tools(out, described, definitions, review, at_ns=time.time_ns())
     if as_json:
         _print_json(_pinned_json(pinned))
     else:

@@ -75,6 +75,10 @@ def read_public(path: Path, where: str) -> Ed25519PublicKey:
 def read_private(path: Path) -> Ed25519PrivateKey:
     """A signing key from a PEM file that nobody else may read. Raises ConfigurationFault."""
     try:
+        if b"PUBLIC KEY" in _read(path):
+            raise ConfigurationFault(
+                "registry.key", f"{path.name}: is a public key; sign with the one beside it, without `.pub`"
+            )
         if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise ConfigurationFault(
                 "registry.key_open", f"{path.name}: others may read this signing key; run `chmod 600` on it"

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pdp.core.digest import Json, canonical
 from pdp.core.errors import InvalidRequest
-from pdp.core.schema import is_open
+from pdp.core.schema import declared_names, is_open
 from pdp.registry.manifest import Manifest, SinkEntry
 from pdp.registry.scan.finding import visible
 
@@ -18,6 +18,8 @@ rest, stricter values among it."""
 
 SEVERITIES: tuple[Severity, ...] = ("danger", "attention", "note")
 _EXCERPT = 160  # characters of a changed text that are shown, around where it begins to differ
+_BEFORE = 40  # of them
+_SEEN = _EXCERPT - _BEFORE
 _RISKS = ("low", "medium", "high", "critical")
 _CHECKS = ("none", "watched", "presented")  # from loose to strict; watched asks less of callers
 _FLOWS = {
@@ -164,13 +166,17 @@ def _schema(old: Mapping[str, Json], new: Mapping[str, Json]) -> Iterator[Said]:
     for name in sorted(set(b) - set(a)):
         asks = "needs" if name in needs else "asks for"
         said.append(("danger", f"{asks} a new argument {_ascii(name)}"))
+    inner = declared_names(new) - declared_names(old) - set(b)
+    said += [("danger", f"asks for a new argument {_ascii(name)} inside another") for name in sorted(inner)]
     said += [("attention", f"argument {_ascii(name)} is gone") for name in sorted(set(a) - set(b))]
     for name in sorted(set(a) & set(b)):
         said += _argument(name, a[name], b[name])
         if (name in wanted) != (name in needs):
             word = "is needed now" if name in needs else "is no longer needed"
             said.append(("attention", f"argument {_ascii(name)} {word}"))
-    rest = {"properties", "required", "additionalProperties", "unevaluatedProperties"}
+    rest = {"properties", "required"}
+    if is_open(old) != is_open(new):
+        rest |= {"additionalProperties", "unevaluatedProperties"}  # said above
     others = sorted(k for k in {*old, *new} - rest if not _same(old.get(k), new.get(k)))
     said += [("attention", _changed(f"schema {quoted(k)}", old.get(k), new.get(k))) for k in others]
     yield from said or [("attention", "input schema changed")]
@@ -197,12 +203,13 @@ def _changed(what: str, old: Json, new: Json) -> str:
         return f"{what} {word}: {_excerpt(_text(there), 0)}"
     a, b = _text(old), _text(new)
     at = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
-    return f"{what} changed from {_excerpt(a, at)} to {_excerpt(b, at)}"
+    cut = f"; {len(b)} characters, {len(a)} before: read it whole" if max(len(a), len(b)) - at > _SEEN else ""
+    return f"{what} changed from {_excerpt(a, at)} to {_excerpt(b, at)}{cut}"
 
 
 def _excerpt(text: str, at: int) -> str:
     """As much of a text as is shown, from a little before `at`."""
-    start = max(0, at - 40) if len(text) > _EXCERPT else 0
+    start = max(0, at - _BEFORE) if len(text) > _EXCERPT else 0
     part = text[start : start + _EXCERPT]
     shown = visible(part).replace("`", "'")
     return f"`{'…' if start else ''}{shown}{'…' if start + len(part) < len(text) else ''}`"

@@ -91,7 +91,12 @@ HINTS = {"read_only": True, "idempotent": True, "open_world": False}
         ({"inputSchema": schema(path={"type": "string", "maxLength": True})}, {}, {
             "argument `path`: `maxLength` added: `true`": "attention"}),
         ({"inputSchema": SCHEMA | {"description": "X"}}, {}, {"schema `description` added: `X`": "attention"}),
-        ({"inputSchema": CLOSED_OTHERWISE}, {}, {"input schema changed": "attention"}),
+        ({"inputSchema": CLOSED_OTHERWISE}, {}, {
+            "schema `additionalProperties` removed: `false`": "attention",
+            "schema `unevaluatedProperties` added: `false`": "attention"}),
+        ({"inputSchema": schema(path={"type": "string", "properties": {"s\u0456de": {}}})}, {}, {
+            "asks for a new argument `s⟨U+0456⟩de` inside another": "danger",
+            'argument `path`: properties added: `{"s\u0456de":{}}`': "attention"}),
     ],
 )  # fmt: skip
 def test_words(bench: Bench, shown: dict[str, Any], reviewed: dict[str, Any], expected: dict[str, str]) -> None:
@@ -165,6 +170,24 @@ def test_long_texts_are_shown_where_they_differ(bench: Bench) -> None:
     assert "first" in what
     assert "other" in what
     assert len(what) < 300
+
+
+def test_what_lies_beyond_an_excerpt_is_told(bench: Bench) -> None:
+    """A small change in front must not hide a large one behind."""
+    bench.pin(definition(description="Does it." + "a" * 500), review=review())
+    bench.sign()
+    bench.pin(definition(description="Does if." + "a" * 500 + "and more"), review=review())
+    (what,) = said(bench)
+    assert what.endswith("; 516 characters, 508 before: read it whole")
+
+
+def test_a_schema_that_stays_open_shows_what_else_changed(bench: Bench) -> None:
+    for text in ("benign", "other"):
+        free = SCHEMA | {"additionalProperties": {"description": text}, "description": text}
+        bench.pin(definition(inputSchema=free), review=review())
+        if text == "benign":
+            bench.sign()
+    assert any("`additionalProperties` changed" in what for what in said(bench))
 
 
 def test_a_manifest_that_is_away_is_grave(bench: Bench) -> None:

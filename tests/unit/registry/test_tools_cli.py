@@ -144,3 +144,19 @@ def test_faults_are_faults(home: Path) -> None:
     result = run("sign", home, "--key", home / "keys/alice.pem")
     assert isinstance(result.exception, Fault)  # the entry point prints it and exits with 1
     assert result.exception.code == "sign.nothing"
+
+
+def test_a_misspelt_option_is_told_before_anything_is_started(home: Path) -> None:
+    started = home / "started"
+    (home / "server.py").write_text(f"open({str(started)!r}, 'w').close()")
+    for option, value in (("--peer", "spki:zz"), ("--server", "a b"), ("--resource", "nowhere")):
+        found = pin(home, option, value)
+        assert getattr(found.exception, "code", "") == "pin.malformed"
+    assert not started.exists()
+
+
+def test_the_public_key_signs_nothing(home: Path) -> None:
+    pin(home)
+    found = run("sign", home / "set", "--key", home / "keys/alice.pub.pem")
+    assert isinstance(found.exception, Fault)
+    assert "is a public key" in found.exception.message
