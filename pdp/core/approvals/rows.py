@@ -98,7 +98,7 @@ class Vote:
     behalf: str = ""  # human stood in for, by `delegation`
     delegation: str = ""
     passkey: bytes = b""  # the WebAuthn assertion, JSON
-    grant: bytes = b""  # terms of the grant that this voter agrees to, canonical JSON; none issues without all of theirs
+    grant: bytes = b""  # terms of a grant that this voter agrees to, canonical JSON; none comes without all of theirs
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,60 @@
+"""Consents: a subject lets an agent use a server, a tool or a scope for a purpose until a date. Pure.
+
+An approval never implies one, and one never implies another: a consent is for one agent and one purpose.
+"""
+
+from __future__ import annotations
+
+from pdp.core.approvals.asked import Asked
+from pdp.core.approvals.people import ASSURANCES
+from pdp.core.approvals.rows import Approval, Consent
+from pdp.core.approvals.wanted import Wanted
+
+
+def covers(consent: Consent, wanted: Wanted, asked: Asked, at_ns: int) -> bool:
+    """Whether a consent answers a requirement for this call now. Server, tool and scope of a consent may be "" (any);
+    its agent and purpose never are."""
+    call = asked.call
+    if wanted.kind != "consent" or consent.tenant != asked.tenant or consent.subject != call.subject:
+        return False
+    if not consent.agent or consent.agent != call.agent or consent.purpose != wanted.purpose:
+        return False
+    if consent.tool and not consent.server:  # a tool's name says nothing without its server
+        return False
+    narrowed = ((consent.server, call.server), (consent.tool, call.tool), (consent.scope, wanted.scope))
+    if any(bound and bound != needed for bound, needed in narrowed):
+        return False
+    return lasts(consent, at_ns) and _strong_enough(consent.assurance, wanted.min_assurance)
+
+
+def lasts(consent: Consent, at_ns: int) -> bool:
+    """Whether a consent is in force at an instant; at the instant of its expiry it is over. There is none without a
+    date."""
+    return not consent.ended_ns and consent.granted_ns <= at_ns < consent.expires_ns
+
+
+def given(
+    approval: Approval, wanted: Wanted, *, consent_id: str, expires_ns: int, assurance: str, at_ns: int
+) -> Consent:
+    """The consent that comes of a request of kind `consent`: to this agent, for this tool, scope and purpose."""
+    call = approval.call
+    return Consent(
+        id=consent_id,
+        tenant=approval.tenant,
+        version=1,
+        subject=call.subject,
+        subject_index=approval.subject_index,
+        agent=call.agent,
+        server=call.server,
+        tool=call.tool,
+        scope=wanted.scope,
+        purpose=wanted.purpose,
+        granted_ns=at_ns,
+        expires_ns=expires_ns,
+        assurance=assurance,
+        approval_id=approval.id,
+    )
+
+
+def _strong_enough(assurance: str, least: str) -> bool:
+    return assurance in ASSURANCES and ASSURANCES.index(assurance) >= ASSURANCES.index(least)

@@ -1,0 +1,150 @@
+"""Grants: a standing approval within bounds that policy offered and every approver agreed to. Pure.
+
+A grant is evidence for calls like the one it came of: policy is still evaluated for each of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from pdp.core.approvals.asked import Asked
+from pdp.core.approvals.people import Directory
+from pdp.core.approvals.rows import Approval, Grant
+from pdp.core.approvals.states import GrantState
+from pdp.core.approvals.wanted import GrantOffer
+from pdp.core.check import NS
+from pdp.core.digest import Json, canonical
+from pdp.core.errors import InvalidRequest
+from pdp.core.strict_json import parse_object
+
+# Whether arguments satisfy a JSON Schema (2020-12). False for a schema that is none; never raises.
+Valid: TypeAlias = Callable[[bytes, Mapping[str, Json]], bool]
+
+MAX_MINUTES = 366 * 24 * 60
+MAX_USES = 1_000_000
+MAX_SCHEMA_BYTES = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class GrantTerms:
+    """What an approver agrees to. 0 and False: not bounded by that. `arguments_schema` is UTF-8 JSON; empty means
+    exactly the arguments of this call."""
+
+    minutes: int = 0
+    uses: int = 0
+    session: bool = False
+    arguments_schema: bytes = b""
+
+    def to_bytes(self) -> bytes:
+        """For the vote's row. Raises InvalidRequest for a schema that is not a JSON object."""
+        schema: Json = None
+        if self.arguments_schema:
+            schema = parse_object(self.arguments_schema, "grant.arguments_schema", max_bytes=MAX_SCHEMA_BYTES)[0]
+        bounds: dict[str, Json] = {"minutes": self.minutes, "uses": self.uses, "session": self.session}
+        return canonical({**bounds, "arguments_schema": schema})
+
+    @staticmethod
+    def from_bytes(data: bytes) -> GrantTerms:
+        """The inverse of `to_bytes`; the schema comes back in canonical bytes."""
+        found = json.loads(data)
+        schema = found["arguments_schema"]
+        text = b"" if schema is None else canonical(schema)
+        return GrantTerms(found["minutes"], found["uses"], found["session"], text)
+
+
+def within(terms: GrantTerms, offer: GrantOffer | None) -> bool:
+    """Whether terms are no wider than the offer: each of its bounds is kept; more bounds are welcome."""
+    if offer is None or not 0 <= terms.minutes <= MAX_MINUTES or not 0 <= terms.uses <= MAX_USES:
+        return False
+    for bound, most in ((terms.minutes, offer.minutes), (terms.uses, offer.uses)):
+        if most and not 1 <= bound <= most:
+            return False
+    if offer.session and not terms.session:
+        return False
+    return bool(terms.minutes or terms.uses or terms.session)
+
+
+def fits(terms: GrantTerms, arguments: bytes, valid: Valid | None) -> bool:
+    """Whether the terms' schema is one, and lets the very call through that was shown."""
+    if not terms.arguments_schema:
+        return True
+    try:
+        schema = parse_object(terms.arguments_schema, "grant.arguments_schema", max_bytes=MAX_SCHEMA_BYTES)[0]
+    except InvalidRequest:
+        return False
+    return bool(schema) and valid is not None and valid(terms.arguments_schema, json.loads(arguments))
+
+
+def narrowest(agreed: Iterable[GrantTerms]) -> GrantTerms:
+    """What all of the terms allow; there is at least one. Their schemas must all be satisfied."""
+    terms = tuple(agreed)
+    minutes = min((t.minutes for t in terms if t.minutes), default=0)
+    uses = min((t.uses for t in terms if t.uses), default=0)
+    schemas = sorted({t.arguments_schema for t in terms})
+    exact = b"" in schemas or not schemas
+    several = canonical({"allOf": [json.loads(schema) for schema in schemas]}) if not exact else b""
+    schema = schemas[0] if len(schemas) == 1 else several
+    return GrantTerms(minutes, uses, any(t.session for t in terms), schema)
+
+
+def issue(
+    approval: Approval, terms: GrantTerms, *, grant_id: str, issued_by: tuple[str, ...], arguments: bytes, at_ns: int
+) -> Grant:
+    """The grant that comes of an approval. `arguments` are the canonical ones that were shown."""
+    call = approval.call
+    exact = canonical({"const": json.loads(arguments)})
+    return Grant(
+        id=grant_id,
+        tenant=approval.tenant,
+        state=GrantState.ACTIVE,
+        version=1,
+        subject=call.subject,
+        agent=call.agent,
+        caller=call.caller,
+        server=call.server,
+        tool=call.tool,
+        manifest_sha256=call.manifest_sha256,
+        requirement=approval.requirement,
+        arguments_schema=terms.arguments_schema or exact,
+        session=call.session if terms.session else "",
+        uses=terms.uses,
+        used=0,
+        issued_ns=at_ns,
+        expires_ns=at_ns + terms.minutes * 60 * NS if terms.minutes else 0,
+        changed_ns=at_ns,
+        approval_id=approval.id,
+        issued_by=issued_by,
+        subject_index=approval.subject_index,
+    )
+
+
+def covers(grant: Grant, asked: Asked, at_ns: int, valid: Valid) -> bool:
+    """Whether a grant answers its requirement for this call now: same subject, agent, caller, tool and definition,
+    within its bounds, and the arguments satisfy its schema. Whoever asks compares `grant.requirement`."""
+    call = asked.call
+    same = (grant.tenant, grant.subject, grant.agent, grant.caller) == (
+        asked.tenant,
+        call.subject,
+        call.agent,
+        call.caller,
+    )
+    there = (grant.server, grant.tool, grant.manifest_sha256) == (call.server, call.tool, call.manifest_sha256)
+    if not same or not there or not lasts(grant, at_ns):
+        return False
+    if grant.session and grant.session != call.session:
+        return False
+    return valid(grant.arguments_schema, asked.value)
+
+
+def lasts(grant: Grant, at_ns: int) -> bool:
+    """Whether a grant is in force at an instant, whatever its state says; at the instant of its expiry it is over."""
+    timely = not grant.expires_ns or at_ns < grant.expires_ns
+    return grant.state is GrantState.ACTIVE and timely and (not grant.uses or grant.used < grant.uses)
+
+
+def upheld(grant: Grant, directory: Directory) -> bool:
+    """Whether everybody who agreed to a grant is still there. One who left vouches for nothing."""
+    return bool(grant.issued_by) and all(directory.active(human) for human in grant.issued_by)

@@ -1,0 +1,75 @@
+"""Whether a request answers its requirement for a call now. Pure: the stored state is a hint, votes are counted."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from pdp.core.approvals.asked import Asked
+from pdp.core.approvals.count import tally, wanted_by
+from pdp.core.approvals.people import Standing
+from pdp.core.approvals.rows import Approval, Call, Vote
+from pdp.core.approvals.states import State
+from pdp.core.approvals.wanted import Wanted
+
+Standpoint: TypeAlias = Literal["met", "refused", "open", "expired"]
+_OVER = {
+    State.DENIED: "approval.denied",
+    State.REVOKED: "approval.revoked",
+    State.CANCELLED: "approval.cancelled",
+    State.EXPIRED: "approval.expired",
+    State.REDEEMED: "already_redeemed",
+    State.PENDING: "approval.pending",
+}
+
+
+def evidence_state(
+    approval: Approval, wanted: Wanted, votes: tuple[Vote, ...], call: Call, standing: Standing
+) -> tuple[Standpoint, int]:
+    """What a request says about a call at `standing.at_ns`, and until when (Unix nanoseconds).
+
+    `refused` holds for the cool-down, a `ttl` from when it was refused. `expired` stands for every request that has
+    no answer any more: its time is over, or it was cancelled or redeemed, or it is about another call.
+    """
+    if approval.call != call or approval.canary:
+        return "expired", 0
+    if approval.state in (State.DENIED, State.REVOKED):
+        until = approval.resolved_ns + wanted.ttl_ns
+        return ("refused", until) if standing.at_ns < until else ("expired", until)
+    if approval.state not in (State.PENDING, State.APPROVED) or approval.expires_ns <= standing.at_ns:
+        return "expired", approval.expires_ns
+    counted = tally(wanted, votes, call, standing)
+    if counted.refused:
+        return "refused", approval.expires_ns
+    met = approval.state is State.APPROVED and counted.met
+    return ("met" if met else "open"), approval.expires_ns
+
+
+def redeemable(  # noqa: PLR0911 - one refusal per line
+    approval: Approval, votes: tuple[Vote, ...], wanted: Wanted, asked: Asked, standing: Standing
+) -> str:
+    """Why no allow for this call may redeem the request now, as a code; "" when one may.
+
+    `approval.not_found` for a call of another tenant, subject, agent, caller or session: there the id does not exist.
+    `approval.reopened` says that votes were lost: the request goes back to pending (`Event.REOPEN`).
+    """
+    if approval.tenant != asked.tenant or approval.canary:
+        return "approval.not_found"
+    mine, theirs = approval.call, asked.call
+    if _who(mine) != _who(theirs):
+        return "approval.not_found"
+    if mine != theirs:
+        return "approval.other_call"
+    if wanted_by(approval.requirement) != wanted:
+        return "approval.other_requirement"
+    if approval.state is not State.APPROVED:
+        return _OVER[approval.state]
+    if approval.expires_ns <= standing.at_ns:
+        return "approval.expired"
+    counted = tally(wanted, votes, approval.call, standing)
+    if counted.refused:
+        return "approval.denied"
+    return "" if counted.met else "approval.reopened"
+
+
+def _who(call: Call) -> tuple[object, ...]:
+    return call.subject, call.actors, call.agent, call.caller, call.session

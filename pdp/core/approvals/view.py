@@ -1,0 +1,172 @@
+"""One request as a person is to judge it: facts in rows, secrets by kind, and the commitment to all of it. Pure.
+
+Texts are as they came: whoever shows one passes it through `inert.visible`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from pdp.core.approvals.count import Tally, last_votes, may_vote, tally, wanted_by
+from pdp.core.approvals.people import Person, Standing
+from pdp.core.approvals.rows import Approval, Shown, Vote
+from pdp.core.approvals.wanted import Wanted
+from pdp.core.digest import Json, canonical, commitment
+from pdp.core.patterns import secret_in
+
+
+@dataclass(frozen=True, slots=True)
+class ArgumentRow:
+    """One leaf of the arguments. `value_json` is the whole value as JSON text; empty for one that is no more. Where
+    `secret`, both texts are our own words for the kind of secret, as JSON strings."""
+
+    pointer: str
+    type: str  # "string" | "integer" | "number" | "boolean" | "null", "object" or "array" when empty
+    value_json: str
+    change: str = "none"  # "none" (nothing to compare with) | "same" | "added" | "changed" | "removed"
+    previous_json: str = ""
+    secret: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalView:
+    """One request for one person. `shown` is None once erased, or in a list; arguments are in `rows` alone, where
+    secrets are replaced. `mine` is the person's own choice that stands."""
+
+    approval: Approval
+    wanted: Wanted
+    shown: Shown | None
+    rows: tuple[ArgumentRow, ...]
+    votes: tuple[Vote, ...]
+    tally: Tally
+    may_vote: bool
+    may_not_code: str
+    presented: str
+    short_code: str
+    mine: str = ""
+
+
+def view(
+    approval: Approval,
+    shown: Shown | None,
+    votes: tuple[Vote, ...],
+    person: Person,
+    standing: Standing,
+    previous: Shown | None = None,
+) -> ApprovalView | None:
+    """The view, or None for a request whose requirement nobody can answer. `previous` is what was shown of the last
+    approved call of the same tool by the same agent."""
+    wanted = wanted_by(approval.requirement)
+    if wanted is None:
+        return None
+    code = may_vote(approval, wanted, votes, person, standing)
+    me = standing.directory.human(person.account)
+    own = [vote.choice for vote in last_votes(votes, standing.directory) if me == vote.human and not vote.behalf]
+    return ApprovalView(
+        approval=approval,
+        wanted=wanted,
+        # arguments and salt stay here: nobody shows them by accident
+        shown=None if shown is None else replace(shown, salt=b"", arguments=b"{}", secrets=()),
+        rows=() if shown is None else argument_rows(shown, previous),
+        votes=votes,
+        tally=tally(wanted, votes, approval.call, standing),
+        may_vote=not code,
+        may_not_code=code,
+        presented="" if shown is None else presented(approval, shown),
+        short_code=approval.short_code,
+        mine=own[-1] if own else "",
+    )
+
+
+def presented(approval: Approval, shown: Shown) -> str:
+    """Commitment to everything a person sees that can change what it agrees to. It is the same for everybody, and
+    stays the same while others vote."""
+    seen: dict[str, Json] = {
+        "id": approval.id,
+        "tenant": approval.tenant,
+        "kind": approval.kind,
+        "call": _plain(asdict(approval.call)),
+        "requirement": json.loads(approval.requirement),
+        "title": approval.title,
+        "risk": approval.risk,
+        "short_code": approval.short_code,
+        "policy": [approval.policy_revision, approval.policy_digest],
+        "opened_ns": approval.opened_ns,
+        "expires_ns": approval.expires_ns,
+        "arguments": json.loads(shown.arguments),
+        "secrets": list(shown.secrets),
+        "task": shown.task,
+        "task_source": shown.task_source,
+        "effects": list(shown.effects),
+        "agent_name": shown.agent_name,
+    }
+    return commitment(shown.salt, "presented", canonical(seen))
+
+
+def argument_rows(shown: Shown, previous: Shown | None) -> tuple[ArgumentRow, ...]:
+    """The arguments, one row per leaf in their order, then those that only the previous call had."""
+    now = _leaves_by_pointer(shown)
+    before = {} if previous is None else _leaves_by_pointer(previous)
+    hidden = frozenset(shown.secrets) | frozenset(previous.secrets if previous else ())
+    rows = []
+    for pointer, value in now.items():
+        if pointer in before:
+            same = canonical(before[pointer]) == canonical(value)
+            rows.append(
+                _row(pointer, value, "same" if same else "changed", hidden, () if same else (before[pointer],))
+            )
+        else:
+            rows.append(_row(pointer, value, "none" if previous is None else "added", hidden))
+    gone = ((pointer, value) for pointer, value in before.items() if pointer not in now)
+    rows += [replace(_row(at, value, "removed", hidden, (value,)), value_json="") for at, value in gone]
+    return tuple(rows)
+
+
+def _row(
+    pointer: str, value: Json, change: str, hidden: frozenset[str], previous: tuple[Json, ...] = ()
+) -> ArgumentRow:
+    """Secrets are looked for here too: what was found in the call names only so many."""
+    found = [pattern for text in (value, *previous) if isinstance(text, str) and (pattern := secret_in(text))]
+    at_secret = any(pointer == each or pointer.startswith(f"{each}/") for each in hidden)
+    if found or at_secret:
+        marker = _text(f"⟨secret: {found[0].name if found else 'value'}⟩")
+        return ArgumentRow(pointer, _type(value), marker, change, marker if previous else "", secret=True)
+    return ArgumentRow(pointer, _type(value), _text(value), change, _text(previous[0]) if previous else "")
+
+
+def _leaves_by_pointer(shown: Shown) -> dict[str, Json]:
+    return dict(_leaves(json.loads(shown.arguments), ""))
+
+
+def _leaves(value: Json, pointer: str) -> Iterator[tuple[str, Json]]:
+    if isinstance(value, Mapping) and value:
+        for position, (key, member) in enumerate(value.items()):
+            found = secret_in(key)
+            step = f"⟨secret: {found.name}, name {position}⟩" if found else key.replace("~", "~0").replace("/", "~1")
+            yield from _leaves(member, f"{pointer}/{step}")
+    elif isinstance(value, list) and value:
+        for index, member in enumerate(value):
+            yield from _leaves(member, f"{pointer}/{index}")
+    else:
+        yield pointer, value
+
+
+def _text(value: Json) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _type(value: Json) -> str:
+    if value is None:
+        return "null"
+    kinds = ((bool, "boolean"), (int, "integer"), (float, "number"), (str, "string"), (Mapping, "object"))
+    return next((name for kind, name in kinds if isinstance(value, kind)), "array")
+
+
+def _plain(value: Any) -> Json:
+    """A dataclass's dictionary as JSON."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, tuple) else value

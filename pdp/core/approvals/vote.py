@@ -1,0 +1,271 @@
+"""Casting a vote: the one check for every surface (gRPC, command line, console), and what it changes. Pure.
+
+Decided on the rows that were read; the step names their versions, so that a commit in between makes whoever votes
+read and decide again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from pdp.core.approvals.count import (
+    Tally,
+    bar,
+    delegation,
+    eligible_groups,
+    last_votes,
+    strong_enough,
+    tally,
+    wanted_by,
+)
+from pdp.core.approvals.grants import GrantTerms, Valid, fits, issue, narrowest, within
+from pdp.core.approvals.people import Person, Standing
+from pdp.core.approvals.rows import Approval, Grant, Seen, Shown, Vote
+from pdp.core.approvals.states import OPEN, Event, State, follow
+from pdp.core.approvals.steps import Move
+from pdp.core.approvals.view import presented
+from pdp.core.approvals.wanted import Wanted
+
+MAX_REASON = 1_000  # characters
+MAX_PASSKEY_BYTES = 8_192
+
+
+@dataclass(frozen=True, slots=True)
+class Ballot:
+    """What a person decides about one request. `presented` is that of the view it saw; `passkey` a WebAuthn assertion
+    that was verified before, as `Person.assurance` says. `vote_id` is the id of the vote and of a grant it leaves."""
+
+    choice: str  # "approve" | "deny" | "cancel"
+    vote_id: str  # UUIDv7
+    at_ns: int
+    reason: str = ""
+    presented: str = ""
+    behalf: str = ""  # the human in whose place
+    grant: GrantTerms | None = None
+    passkey: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A vote that does not count. `message` says how to do better, never a value."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """A vote that counts: to be committed as `move` (which carries the vote) and, if there is one, `Issue(grant)`."""
+
+    vote: Vote
+    event: Event
+    move: Move
+    grant: Grant | None
+    after: State
+    tally: Tally
+
+
+MESSAGES: Mapping[str, str] = {
+    "approval.not_found": "There is no such request.",
+    "approval.unreadable": "This request cannot be answered; have the call asked again.",
+    "approval.too_late": "This request is no longer open.",
+    "approval.choice": "Choose approve, deny or cancel.",
+    "approval.own_call": "Nobody may approve a call of their own, or one that they act in.",
+    "approval.not_yours": "Only the person on whose behalf the call is made may answer this.",
+    "approval.not_eligible": "None of the groups that may decide this has you as a member.",
+    "approval.no_delegation": "There is no delegation by which you stand in for this person now.",
+    "approval.voted": "This person has a vote on this request already.",
+    "approval.assurance": "This request asks for a stronger proof of who you are; use a passkey.",
+    "approval.stale": "What was shown is no longer what would be done; read the request again.",
+    "approval.erased": "What this request would do has been erased, so nobody can approve it.",
+    "approval.reason_required": "This request asks for a reason.",
+    "approval.reason_too_long": f"A reason has at most {MAX_REASON} characters.",
+    "approval.passkey": "The passkey's assertion is too large.",
+    "approval.grant": "A grant keeps within what policy offers for this request, and lets its own call through.",
+    "approval.not_requester": "Only the requester or an operator may take a request back.",
+    "person.inactive": "This account is disabled.",
+}
+
+
+def cast(  # noqa: PLR0913 - all that a vote rests on
+    approval: Approval,
+    shown: Shown | None,
+    votes: tuple[Vote, ...],
+    ballot: Ballot,
+    person: Person,
+    standing: Standing,
+    *,
+    valid: Valid | None = None,
+) -> Cast | Refusal:
+    """What a ballot comes to. `valid` checks a grant's own schema; without it a grant covers the same arguments only.
+
+    A person may change its vote while the request is pending: the last one counts. Any denial after the approval ends
+    it. The last instant to vote is the one before `expires_ns`.
+    """
+    at_ns = max(ballot.at_ns, standing.at_ns)
+    standing = _with_claims(standing, person, at_ns)
+    wanted = wanted_by(approval.requirement)
+    if person.tenant != approval.tenant:
+        return _refused("approval.not_found")
+    if wanted is None:
+        return _refused("approval.unreadable")
+    if ballot.choice == "cancel":
+        return _cancel(approval, votes, ballot, person, standing, wanted)
+    code = bar(approval, wanted, votes, person, standing, ballot.behalf) or _unfit(wanted, ballot)
+    if not code and ballot.choice == "approve":
+        code = _unproved(wanted, ballot, person) or _unseen(approval, shown, wanted, ballot, valid)
+    if code:
+        return _refused(code)
+    vote = _vote(approval, wanted, ballot, person, standing)
+    return _count(approval, shown, votes, vote, wanted, standing)
+
+
+def _count(
+    approval: Approval, shown: Shown | None, votes: tuple[Vote, ...], vote: Vote, wanted: Wanted, standing: Standing
+) -> Cast | Refusal:
+    before, after = (tally(wanted, some, approval.call, standing) for some in (votes, (*votes, vote)))
+    if _again(approval, votes, vote, before, standing):
+        return _refused("approval.voted")
+    event = _event(approval.state, vote, after)
+    made = _cast(approval, vote, event, after)
+    if event is not Event.FILL or shown is None:
+        return made
+    return replace(made, grant=_grant(approval, shown, (*votes, vote), after, standing))
+
+
+def _cancel(
+    approval: Approval, votes: tuple[Vote, ...], ballot: Ballot, person: Person, standing: Standing, wanted: Wanted
+) -> Cast | Refusal:
+    directory = standing.directory
+    me = directory.human(person.account)
+    if not directory.active(me):
+        return _refused("person.inactive")
+    if "operate" not in person.roles and me != directory.human(approval.call.subject):
+        return _refused("approval.not_requester")
+    if approval.state not in OPEN or approval.expires_ns <= standing.at_ns:
+        return _refused("approval.too_late")
+    if ballot.behalf or ballot.grant is not None:
+        return _refused("approval.choice")
+    if len(ballot.reason) > MAX_REASON:
+        return _refused("approval.reason_too_long")
+    vote = _vote(approval, wanted, ballot, person, standing)
+    return _cast(approval, vote, Event.CANCEL, tally(wanted, votes, approval.call, standing))
+
+
+def _unfit(wanted: Wanted, ballot: Ballot) -> str:
+    if ballot.choice not in ("approve", "deny"):
+        return "approval.choice"
+    if ballot.grant is not None and ballot.choice == "deny":
+        return "approval.grant"
+    if len(ballot.reason) > MAX_REASON:
+        return "approval.reason_too_long"
+    return "approval.reason_required" if wanted.reason_required and not ballot.reason.strip() else ""
+
+
+def _unproved(wanted: Wanted, ballot: Ballot, person: Person) -> str:
+    """A passkey's assertion goes into the record, so it must be there."""
+    if len(ballot.passkey) > MAX_PASSKEY_BYTES:
+        return "approval.passkey"
+    unsigned = person.assurance == "passkey" and not ballot.passkey
+    return "approval.assurance" if unsigned or not strong_enough(wanted, person.assurance) else ""
+
+
+def _unseen(approval: Approval, shown: Shown | None, wanted: Wanted, ballot: Ballot, valid: Valid | None) -> str:
+    """Who approves has seen exactly what would be done, and what it would let through besides."""
+    if shown is None:
+        return "approval.erased"
+    if ballot.presented != presented(approval, shown):
+        return "approval.stale"
+    terms = ballot.grant
+    if terms is None:
+        return ""
+    unbound = terms.session and not approval.call.session
+    fit = within(terms, wanted.grant) and fits(terms, shown.arguments, valid)
+    return "" if fit and not unbound else "approval.grant"
+
+
+def _vote(approval: Approval, wanted: Wanted, ballot: Ballot, person: Person, standing: Standing) -> Vote:
+    directory = standing.directory
+    me = directory.human(person.account)
+    stands_in = delegation(standing, approval.tenant, ballot.behalf, me) if ballot.behalf else None
+    claimed = () if ballot.behalf else person.claimed
+    groups = eligible_groups(wanted, ballot.behalf or me, claimed, directory)
+    return Vote(
+        id=ballot.vote_id,
+        approval_id=approval.id,
+        tenant=approval.tenant,
+        human=me,
+        account=person.account,
+        choice=ballot.choice,
+        reason=ballot.reason,
+        assurance=person.assurance,
+        groups=tuple(sorted(groups)),
+        claimed=tuple(sorted(groups - directory.groups(ballot.behalf or me))),
+        surface=person.surface,
+        at_ns=standing.at_ns,
+        presented=ballot.presented if ballot.choice == "approve" else "",  # checked for an approval only
+        behalf=ballot.behalf,
+        delegation=stands_in.id if stands_in else "",
+        passkey=ballot.passkey if ballot.choice == "approve" else b"",
+        grant=ballot.grant.to_bytes() if ballot.grant is not None else b"",
+    )
+
+
+def _again(approval: Approval, votes: tuple[Vote, ...], vote: Vote, before: Tally, standing: Standing) -> bool:
+    """Whether the vote says again what counts already. Where votes fill all seats of a pending request, somebody who
+    lost a role has it back: then saying so again is what approves."""
+    useless = before.counted if vote.choice == "approve" else tuple(each.id for each in votes)
+    refills = approval.state is State.PENDING and before.met
+    return not refills and any(
+        (each.human, each.behalf, each.choice) == (vote.human, vote.behalf, vote.choice) and each.id in useless
+        for each in last_votes(votes, standing.directory)
+    )
+
+
+def _event(before: State, vote: Vote, after: Tally) -> Event:
+    if vote.choice == "deny":
+        if before is State.APPROVED:
+            return Event.REVOKE
+        return Event.REFUSE if after.refused else Event.VOTE
+    return Event.FILL if before is State.PENDING and after.met else Event.VOTE
+
+
+_RESOLUTIONS = {
+    Event.REFUSE: "approval.denied",
+    Event.REVOKE: "approval.revoked",
+    Event.CANCEL: "approval.cancelled",
+}
+
+
+def _cast(approval: Approval, vote: Vote, event: Event, after: Tally) -> Cast:
+    row = follow(approval.state, event)
+    if row is None:  # only an open request comes this far, and the table has all that a vote can do to one
+        raise ValueError(f"no transition for {event} in {approval.state}")
+    resolution = _RESOLUTIONS.get(event, "")
+    move = Move(approval.id, approval.version, event, vote.at_ns, resolution, vote=vote)
+    return Cast(vote, event, move, None, row.after, after)
+
+
+def _grant(
+    approval: Approval, shown: Shown, votes: tuple[Vote, ...], after: Tally, standing: Standing
+) -> Grant | None:
+    """The grant that everybody who filled a seat agreed to; None unless all did."""
+    last = last_votes(votes, standing.directory)
+    seated = [vote for vote in last if vote.id in after.counted]
+    if not seated or not all(vote.grant for vote in seated):
+        return None
+    terms = narrowest(GrantTerms.from_bytes(vote.grant) for vote in seated)
+    by = tuple(vote.human for vote in seated)
+    newest = seated[-1]
+    return issue(approval, terms, grant_id=newest.id, issued_by=by, arguments=shown.arguments, at_ns=newest.at_ns)
+
+
+def _with_claims(standing: Standing, person: Person, at_ns: int) -> Standing:
+    """A vote is itself the latest sight of what the person's token claims."""
+    seen = Seen(person.tenant, person.account, person.name, tuple(sorted(person.claimed)), at_ns)
+    return replace(standing, at_ns=at_ns, seen={**standing.seen, person.account: seen})
+
+
+def _refused(code: str) -> Refusal:
+    return Refusal(code, MESSAGES[code])
