@@ -36,6 +36,9 @@ class ServiceOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     max_in_flight: int = Field(256, ge=1, le=100_000, description="Calls at once; beyond, RESOURCE_EXHAUSTED.")
+    max_waiting: int = Field(
+        700, ge=1, le=100_000, description="Long polls and watchers at once; beyond, RESOURCE_EXHAUSTED."
+    )
     min_budget_ms: int = Field(10, ge=1, le=10_000, description="A nearer deadline is refused at once.")
     allow_seconds: int = Field(10, ge=1, le=300, description="How long an allow may be used.")
     list_seconds: int = Field(60, ge=1, le=3600, description="How long a filtered list may be shown.")
@@ -105,8 +108,11 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _health_finds_room(self) -> Self:
-        if self.server.max_concurrent <= self.service.max_in_flight:
-            raise ValueError("server.max_concurrent must be above service.max_in_flight, so that health answers")
+        if self.server.max_concurrent <= self.service.max_in_flight + self.service.max_waiting:
+            raise ValueError(
+                "server.max_concurrent must be above service.max_in_flight + service.max_waiting, so that health "
+                "answers"
+            )
         return self
 
     @property

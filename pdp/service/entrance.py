@@ -20,6 +20,7 @@ class Limits:
     """Limits of one process."""
 
     max_in_flight: int = 256
+    max_waiting: int = 700  # long polls and watchers: they take no decision's place
     min_budget_ms: int = 10  # a deadline nearer than this is refused before work starts
     max_budget_ms: int = 55_000
 
@@ -34,24 +35,25 @@ class Entrance:
         self._clock = clock
         self._limits = limits
         self._in_flight = 0
+        self._waiting = 0
 
     @property
     def in_flight(self) -> int:
         return self._in_flight
 
     @asynccontextmanager
-    async def admit(self, peer: Peer, role: Role, rpc: str, remaining_s: float | None) -> AsyncIterator[Caller]:
+    async def admit(
+        self, peer: Peer, role: Role, rpc: str, remaining_s: float | None, *, waits: bool = False
+    ) -> AsyncIterator[Caller]:
         """Yield the caller if it may use `role`. A refusal raised here or inside is recorded and goes on.
 
         `rpc` is the name of the call, for the record; `remaining_s` is the caller's deadline in
-        seconds, None when it set none.
+        seconds, None when it set none; `waits` is true for a call that is held until something changes.
         """
-        if self._in_flight >= self._limits.max_in_flight:
-            raise Overloaded("service.overloaded", "Too many calls at once; ask again shortly.")
         if remaining_s is not None and remaining_s * 1000 < self._limits.min_budget_ms:
             raise DeadlineTooShort("service.deadline", "The deadline is too short to finish; allow more time.")
-        self._in_flight += 1
         who = Caller("", "", frozenset(), frozenset())
+        self._enter(waits=waits)
         try:
             who = await self._callers.authenticate(peer, self._clock.now_ns())
             if role not in who.roles:
@@ -63,7 +65,17 @@ class Entrance:
             await self._note(who, fault, rpc)
             raise
         finally:
-            self._in_flight -= 1
+            self._waiting -= waits
+            self._in_flight -= not waits
+
+    def _enter(self, *, waits: bool) -> None:
+        taken, room = (
+            (self._waiting, self._limits.max_waiting) if waits else (self._in_flight, self._limits.max_in_flight)
+        )
+        if taken >= room:
+            raise Overloaded("service.overloaded", "Too many calls at once; ask again shortly.")
+        self._waiting += waits
+        self._in_flight += not waits
 
     async def _note(self, caller: Caller, fault: Fault, rpc: str) -> None:
         at = self._clock.now_ns()

@@ -46,7 +46,7 @@ def ask(request: decision_pb2.DecideRequest) -> Ask:
         call_id=fields.name(request.call_id, "call_id"),
         method=fields.name(request.method, "method", limit=fields.MAX_WORD, mandatory=True),
         target=_target(request.target),
-        credential=_credential(request.credential),
+        credential=credential(request.credential),
         session=_session(request.session),
         protocol_version=fields.name(request.protocol_version, "protocol_version", limit=fields.MAX_WORD),
         client_capabilities=fields.data(request.client_capabilities_json, "client_capabilities_json"),
@@ -73,7 +73,7 @@ def list_ask(request: decision_pb2.FilterToolsRequest) -> ListAsk:
         definitions=tuple(
             fields.data(raw, f"definitions_json[{i}]") for i, raw in enumerate(request.definitions_json)
         ),
-        credential=_credential(request.credential),
+        credential=credential(request.credential),
         session=_session(request.session),
         presented_only=request.presented_only,
         protocol_version=fields.name(request.protocol_version, "protocol_version", limit=fields.MAX_WORD),
@@ -131,13 +131,14 @@ def _server_peer(peer: types_pb2.ServerPeer) -> ServerPeer:
     )
 
 
-def _credential(credential: types_pb2.Credential) -> Credential:
-    match credential.WhichOneof("kind"):
+def credential(given: types_pb2.Credential) -> Credential:
+    """On whose behalf. Raises InvalidRequest naming the field."""
+    match given.WhichOneof("kind"):
         case "bearer":
-            token = fields.text(credential.bearer, "credential.bearer", fields.MAX_TOKEN)
+            token = fields.text(given.bearer, "credential.bearer", fields.MAX_TOKEN)
             return Bearer(token) if token else NoCredential()
         case "claims":
-            claims, path = credential.claims, "credential.claims"
+            claims, path = given.claims, "credential.claims"
             return AssertedClaims(
                 fields.name(claims.issuer, f"{path}.issuer", limit=fields.MAX_URI, mandatory=True),
                 fields.name(claims.subject, f"{path}.subject", mandatory=True),
