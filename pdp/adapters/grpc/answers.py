@@ -18,26 +18,26 @@ EFFECTS = {
     Effect.DENY: types_pb2.EFFECT_DENY,
     Effect.PENDING: types_pb2.EFFECT_PENDING,
 }
-_RISKS = {
+RISKS = {
     "low": types_pb2.RISK_LOW,
     "medium": types_pb2.RISK_MEDIUM,
     "high": types_pb2.RISK_HIGH,
     "critical": types_pb2.RISK_CRITICAL,
 }
-_KINDS = {
+KINDS = {
     "judge": types_pb2.REQUIREMENT_KIND_JUDGE,
     "confirmation": types_pb2.REQUIREMENT_KIND_CONFIRMATION,
     "approval": types_pb2.REQUIREMENT_KIND_APPROVAL,
     "consent": types_pb2.REQUIREMENT_KIND_CONSENT,
 }
-_STATES = {
+STATES = {
     "open": types_pb2.REQUIREMENT_STATE_OPEN,
     "met": types_pb2.REQUIREMENT_STATE_MET,
     "refused": types_pb2.REQUIREMENT_STATE_REFUSED,
     "failed": types_pb2.REQUIREMENT_STATE_FAILED,
     "expired": types_pb2.REQUIREMENT_STATE_EXPIRED,
 }
-_ASSURANCES = {
+ASSURANCES = {
     "client_asserted": types_pb2.ASSURANCE_CLIENT_ASSERTED,
     "signed_in": types_pb2.ASSURANCE_SIGNED_IN,
     "passkey": types_pb2.ASSURANCE_PASSKEY,
@@ -53,7 +53,7 @@ def decide_response(answer: Answer, record: RecordRef) -> decision_pb2.DecideRes
         effect=EFFECTS[answer.effect],
         reasons=map(reason, answer.reasons),
         obligations=map(_obligation, answer.obligations) if answer.effect is Effect.ALLOW else (),
-        risk=_RISKS.get(answer.risk, types_pb2.RISK_UNSPECIFIED),
+        risk=RISKS.get(answer.risk, types_pb2.RISK_UNSPECIFIED),
         call_digest=answer.call_digest,
         redemption_id=answer.redemption_id,
         enforcement=_enforcement(answer.enforcement),
@@ -124,15 +124,15 @@ def requirement(wanted: OpenRequirement) -> types_pb2.Requirement:
     """One requirement of a pending answer."""
     found = types_pb2.Requirement(
         id=wanted.id,
-        kind=_KINDS.get(wanted.kind, types_pb2.REQUIREMENT_KIND_UNSPECIFIED),
-        state=_STATES.get(wanted.state, types_pb2.REQUIREMENT_STATE_UNSPECIFIED),
+        kind=KINDS.get(wanted.kind, types_pb2.REQUIREMENT_KIND_UNSPECIFIED),
+        state=STATES.get(wanted.state, types_pb2.REQUIREMENT_STATE_UNSPECIFIED),
         url=wanted.url,
         short_code=wanted.short_code,
         code=wanted.code,
         control=wanted.control,
         stage=wanted.stage,
         pack=wanted.pack,
-        min_assurance=_ASSURANCES.get(wanted.min_assurance, types_pb2.ASSURANCE_UNSPECIFIED),
+        min_assurance=ASSURANCES.get(wanted.min_assurance, types_pb2.ASSURANCE_UNSPECIFIED),
         approval_id=wanted.approval_id,
     )
     if wanted.state == "open":

@@ -132,6 +132,7 @@ def _server_peer(peer: types_pb2.ServerPeer) -> ServerPeer:
 
 
 def credential(given: types_pb2.Credential) -> Credential:
+    """On whose behalf, or who acts. Nothing set is NoCredential."""
     """On whose behalf. Raises InvalidRequest naming the field."""
     match given.WhichOneof("kind"):
         case "bearer":
