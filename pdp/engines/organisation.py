@@ -10,12 +10,12 @@ import json
 from collections.abc import Iterator, Mapping
 
 import jsonschema_rs
-import yaml
-from typing_extensions import override
 
+from pdp import strict_yaml
 from pdp.core.digest import Json, canonical
 from pdp.core.errors import BundleFault, InvalidRequest
 from pdp.engines.folder import Folder
+from pdp.strict_yaml import NotPlainYaml
 
 SCHEMA = "schemas/org.json"
 DATA = ("data/org.json", "data/org.yaml")
@@ -180,37 +180,14 @@ def _refuse(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-class _Yaml(yaml.SafeLoader):
-    """Plain data: no aliases (they explode), no merge keys, no dates, no key twice."""
-
-    @override
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases are not supported")
-        return super().compose_node(parent, index)
-
-    @override
-    def construct_mapping(  # type: ignore[override]  # keys are strings here
-        self, node: yaml.MappingNode, deep: bool = False
-    ) -> dict[str, Json]:
-        del deep  # always: a mapping is built in one go
-        pairs = [(self.construct_object(k, deep=True), self.construct_object(v, deep=True)) for k, v in node.value]
-        if not all(isinstance(k, str) for k, _ in pairs):
-            raise yaml.YAMLError("a key is not text; quote it")
-        return _unique(pairs)
-
-
-_Yaml.yaml_implicit_resolvers = {
-    first: [(tag, form) for tag, form in forms if not tag.endswith((":timestamp", ":merge"))]
-    for first, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-
-
 def _read_yaml(folder: Folder, path: str) -> dict[str, Json]:
     try:
-        value = yaml.load(folder.read(path), _Yaml)  # noqa: S506  # a SafeLoader, stricter
+        value = strict_yaml.read(folder.read(path))
+    except NotPlainYaml as problem:
+        raise BundleFault("bundle.data", f"{path}: {problem}.") from None
+    try:
         canonical(value)
-    except (yaml.YAMLError, ValueError, RecursionError, InvalidRequest, AttributeError, TypeError) as error:
+    except (ValueError, RecursionError, InvalidRequest) as error:
         raise BundleFault("bundle.data", f"{path}: is not proper YAML data.", detail=str(error)) from None
     if not isinstance(value, dict):
         raise BundleFault("bundle.data", f"{path}: must be a mapping.")

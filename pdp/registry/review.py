@@ -6,17 +6,17 @@ What an entry leaves out stays at its worst; an empty list says "none" and is sa
 from __future__ import annotations
 
 import difflib
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field, ValidationError
-from typing_extensions import override
 
+from pdp import strict_yaml
 from pdp.core.errors import RegistryFault
 from pdp.registry.documents import State
 from pdp.registry.manifest import Closed, DefinitionCheck, Risk, SinkEntry, Word, first_problem
+from pdp.strict_yaml import NotPlainYaml
 
 _MAX_BYTES = 1_048_576
 
@@ -73,39 +73,17 @@ def load_review(path: Path) -> Review:
 
 
 def load_yaml(path: Path, code: str) -> Mapping[str, Any]:
-    """A YAML mapping; duplicate keys are refused and instants stay text. Raises RegistryFault `code`."""
+    """A mapping from a YAML file (`strict_yaml`). Raises RegistryFault `code`, saying where."""
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            raw = file.read(_MAX_BYTES + 1)
         if len(raw) > _MAX_BYTES:
             raise RegistryFault(code, f"{path.name}: is larger than {_MAX_BYTES} bytes")
-        value = yaml.load(raw, Loader=_StrictLoader)  # noqa: S506 - a safe loader, made stricter
+        value = strict_yaml.read(raw)
     except OSError as error:
         raise RegistryFault(code, f"{path.name}: cannot be read; check the path", detail=repr(error)) from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}" if mark is not None else ""
-        raise RegistryFault(
-            code, f"{path.name}: is no YAML{where}; {getattr(error, 'problem', None) or 'check it'}"
-        ) from None
+    except NotPlainYaml as problem:
+        raise RegistryFault(code, f"{path.name}: {problem}") from None
     if not isinstance(value, dict):
-        raise RegistryFault(code, f"{path.name}: is not a mapping; begin with `tools:` or `waivers:`")
+        raise RegistryFault(code, f"{path.name}: is not a mapping of names to values")
     return value
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """The safe loader without two of its habits: the last of two equal keys winning, and text becoming dates."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012 - the shape that yaml's class attribute has
-        first: [(tag, shape) for tag, shape in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-    @override
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Hashable] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, Hashable) or key in seen:
-                raise yaml.constructor.ConstructorError(None, None, "the same key twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)

@@ -157,13 +157,16 @@ def test_keys_are_kept_close(tmp_path: Path) -> None:
 def test_yaml_is_read_strictly(tmp_path: Path) -> None:
     path = tmp_path / "review.yaml"
     path.write_text("tools:\n  a: {risk: low}\n  a: {risk: high}\n")
-    with pytest.raises(RegistryFault, match="line 3; the same key twice"):
+    with pytest.raises(RegistryFault, match=r"review\.yaml: line 3: the key 'a' stands twice"):
         load_review(path)
     path.write_text("tools: {a: {rsik: low}}")
     with pytest.raises(RegistryFault, match=r"tools\.a\.rsik"):
         load_review(path)
     path.write_text("at: 2030-01-01T00:00:00Z")
     assert load_yaml(path, "x") == {"at": "2030-01-01T00:00:00Z"}
+    path.write_text("tools: " + "[" * 5000)
+    with pytest.raises(RegistryFault, match="nested too deeply"):
+        load_review(path)
     path.write_text("!!python/object/apply:os.getcwd []")
     with pytest.raises(RegistryFault):
         load_yaml(path, "x")

@@ -1,0 +1,73 @@
+"""YAML as plain data, for every file that people write for us: no key twice, no dates, nothing that explodes.
+
+Plain YAML lets the second of two equal keys win, turns `2030-01-01` into a date, and builds a gigabyte out of a few
+lines of aliases. Who reads a file says in its own words what follows from a problem.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import yaml
+from typing_extensions import override
+
+_DATE, _MERGE = "tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:merge"
+
+
+class NotPlainYaml(ValueError):
+    """What is wrong with a text: `what` is fit to be shown, `line` counts from 1. Never a value."""
+
+    def __init__(self, what: str, line: int | None) -> None:
+        super().__init__(what if line is None else f"line {line}: {what}")
+        self.what, self.line = what, line
+
+
+def read(text: str | bytes) -> Any:
+    """The value of the one document in `text`. Raises NotPlainYaml."""
+    try:
+        return yaml.load(text, _Plain)  # noqa: S506 - a safe loader, made stricter
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else None
+        raise NotPlainYaml(error.problem or "it is no YAML", line) from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise NotPlainYaml("holds characters that YAML does not allow", None) from None
+    except RecursionError:
+        raise NotPlainYaml("is nested too deeply", None) from None
+    except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError):  # such as `!!int ""`
+        raise NotPlainYaml("a tag does not fit its value", None) from None
+
+
+class _Plain(yaml.SafeLoader):
+    yaml_implicit_resolvers = {  # noqa: RUF012 - the shape that yaml's class attribute has
+        first: [(tag, shape) for tag, shape in resolvers if tag not in (_DATE, _MERGE)]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    @override
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.composer.ComposerError(None, None, "aliases are not supported; write it out", self.get_mark())
+        return super().compose_node(parent, index)
+
+    @override
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[Hashable] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise _problem("a key is a list or mapping; use text", key_node)
+            if key in seen:
+                raise _problem(f"the key '{_shown(key)}' stands twice; keep one", key_node)
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+def _problem(what: str, node: yaml.Node) -> yaml.MarkedYAMLError:
+    return yaml.constructor.ConstructorError(None, None, what, node.start_mark)
+
+
+def _shown(key: Hashable) -> str:
+    """A key is a name that its author chose; it is shown to find it."""
+    text = str(key)
+    return "".join(c if c.isprintable() else "?" for c in text[:80])
