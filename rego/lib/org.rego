@@ -7,8 +7,9 @@ package lib.org
 default complete := false
 
 complete if {
-	is_number(data.org.delegation.max_actors)
-	is_string(data.org.approvals.destructive)
-	is_string(data.org.approvals.critical)
-	is_string(data.org.approvals.unattended)
+	org := data.org
+	is_number(org.delegation.max_actors)
+	is_string(org.approvals.destructive)
+	is_string(org.approvals.critical)
+	is_string(org.approvals.unattended)
 }

@@ -79,7 +79,7 @@ TESTED = (
     Mutant(
         "org-key-not-needed",
         f"{LIB}/org.rego",
-        "\tis_number(data.org.delegation.max_actors)\n",
+        "\tis_number(org.delegation.max_actors)\n",
         "",
         "a missing data.org key denies",
     ),
