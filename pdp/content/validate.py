@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import jsonschema_rs
+from cachetools import LRUCache, cached
 
 from pdp.content.cost import Visits
 from pdp.content.pointer import pointer
 from pdp.core.check import OK, Check, failed
 from pdp.core.digest import Json
+from pdp.core.errors import InvalidRequest
 from pdp.core.schema import declared_names
+from pdp.core.strict_json import parse_object
 
 _WIDEST = 10_000  # branches that may meet in one value
 _WORK = 250_000  # visits, at most, to find out where arguments break a schema
+_KEPT = 1_024  # compiled schemas of grants
 _BACKTRACKS = 10_000  # of the regular expression engine, for patterns that need it
 # where a pattern that gives up would make the whole pass
 _NEGATIVE = frozenset({"not", "if", "oneOf", "contains", "patternProperties"})
@@ -33,6 +37,10 @@ class Compiled:
         self._visits = Visits(schema)
         if self._visits.widest() > _WIDEST:
             raise SchemaError("Too many branches.")
+
+    def valid(self, value: Mapping[str, Json]) -> bool:
+        """Whether it fits."""
+        return bool(self._validator.is_valid(dict(value)))
 
     def check(self, value: Mapping[str, Json], *, size: int, depth: int) -> Check:
         """`arguments.schema` for the first thing that breaks the schema: where, and which keyword, unless that is too
@@ -54,6 +62,21 @@ class Compiled:
             f"The arguments break the pinned schema {place}: keyword `{error.kind.name}`. "
             "Send what the tool's inputSchema asks for.",
         )
+
+
+@cached(LRUCache(_KEPT))
+def _compiled(schema: bytes) -> Compiled | None:
+    try:
+        parsed, _ = parse_object(schema, "schema", max_bytes=len(schema))
+        return Compiled(parsed)
+    except (SchemaError, InvalidRequest):
+        return None
+
+
+def satisfies(schema: bytes, value: Mapping[str, Json]) -> bool:
+    """Whether a value satisfies a schema given as JSON. Never for a schema that does not compile."""
+    compiled = _compiled(schema)
+    return compiled is not None and compiled.valid(value)
 
 
 def _compile(schema: dict[str, Json]) -> jsonschema_rs.Validator:

@@ -26,7 +26,7 @@ GIVEN = ("met", "refused")  # everything else is no answer
 
 
 @dataclass(frozen=True, slots=True)
-class People:
+class Counting:
     """Who people are and what they said, as of an instant."""
 
     store: Answers
@@ -56,9 +56,9 @@ class People:
 class Escalate:
     """Implements `ports.EvidenceSource`. `valid` tells whether arguments satisfy a JSON Schema (both as JSON)."""
 
-    def __init__(self, people: People, valid: Callable[[bytes, Mapping[str, Any]], bool]) -> None:
-        self._people = people
-        self._store = people.store
+    def __init__(self, counting: Counting, valid: Callable[[bytes, Mapping[str, Any]], bool]) -> None:
+        self._counting = counting
+        self._store = counting.store
         self._valid = valid
 
     async def known(self, asked: Asked, at_ns: int, /) -> tuple[Held, ...]:
@@ -69,7 +69,7 @@ class Escalate:
         for approval in self._store.approvals_of(asked.tenant, asked.call.digest):
             if approval.requirement in found or approval.canary:
                 continue
-            state, until = self._people.stands(approval, at_ns)
+            state, until = self._counting.stands(approval, at_ns)
             if state in GIVEN:
                 element = json.loads(approval.requirement)
                 made = answer(element, asked.call.digest, "met" if state == "met" else "refused", until)

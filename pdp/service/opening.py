@@ -27,7 +27,7 @@ from pdp.core.ids import RANDOM_BYTES, uuid7
 from pdp.core.outcome import Outcome, denied
 from pdp.core.stored import Commit
 from pdp.ports import Entropy, ResumeTokens
-from pdp.service.escalate import People
+from pdp.service.escalate import Counting
 from pdp.service.establish import SALT_BYTES
 from pdp.service.record import Recorder
 
@@ -57,7 +57,7 @@ class Opened:
 class Opening:
     """Asks people. `url` is the console's address, "" where there is none; `channels` are told of new requests."""
 
-    people: People
+    counting: Counting
     recorder: Recorder
     tokens: ResumeTokens
     entropy: Entropy
@@ -76,7 +76,7 @@ class Opening:
         at_ns: int,
     ) -> Opened | Outcome:
         """Attach to what is open, open the rest; or the denial that this comes to."""
-        store, tenant = self.people.store, asked.tenant
+        store, tenant = self.counting.store, asked.tenant
         mine, everybody = store.open_count(tenant, asked.subject_index)
         known = store.approvals_of(tenant, asked.call.digest) if asked.repeated else ()
         shown: list[OpenRequirement] = []
@@ -103,7 +103,7 @@ class Opening:
         return Opened(tuple(shown), tuple(entries), self._token(asked, waiting))
 
     def _refused(self, need: Wanted, asked: Asked, mine: int, everybody: int) -> Outcome | None:
-        directory = self.people.directories.of(asked.tenant)
+        directory = self.counting.directories.of(asked.tenant)
         if not satisfiable(need, asked.call, directory):
             return denied(
                 "approval.unsatisfiable", "Nobody in the directory could give the approval that policy requires."

@@ -28,12 +28,14 @@ from pdp.registry.times import render
 
 TENANT = "acme"
 CALLER_AUDIENCE = "urn:pdp:callers"
+DESK = "urn:pdp:desk"  # the audience of tokens with which people act themselves
 DAY_NS = 24 * 3600 * NS
 CALLERS: Mapping[str, Mapping[str, Any]] = {
     "gateway": {"roles": ["decide"], "servers": ["*"]},
     "operator": {"roles": ["operate"]},
     "auditor": {"roles": ["audit"]},
     "explainer": {"roles": ["explain"], "servers": ["*"]},
+    "desk": {"roles": ["approve", "subject"], "resources": [DESK]},
 }
 
 
@@ -48,6 +50,18 @@ class Person:
 
 ALICE = Person("alice", ("developers",), ("git:read", "git:write"))
 BOB = Person("bob", ("auditors",), ("git:read",))
+CAROL = Person("carol", ("approvers", "security"), ())
+DAVE = Person("dave", ("approvers", "security"), ())
+ERIN = Person("erin", ("operators", "on-call"), ())
+PEOPLE = (ALICE, BOB, CAROL, DAVE, ERIN)
+GROUPS: Mapping[str, str] = {
+    "approvers": "Approvers",
+    "auditors": "Auditors",
+    "developers": "Developers",
+    "on-call": "On call",
+    "operators": "Operators",
+    "security": "Security",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +98,13 @@ class Sandbox:
             scopes=person.scopes,
             groups=person.groups,
             amr=("pwd",),
+        )
+        return development.mint({**made, **claims}, self.key, at_ns, lifetime_seconds=lifetime_seconds)
+
+    def own_token(self, person: Person, at_ns: int, *, lifetime_seconds: int = 600, **claims: Json) -> str:
+        """A person's own token, to act with: no agent holds it, and it is good for no MCP server."""
+        made = development.claims(
+            subject=person.id, audience=DESK, client_id="desk", groups=person.groups, amr=("pwd",)
         )
         return development.mint({**made, **claims}, self.key, at_ns, lifetime_seconds=lifetime_seconds)
 
@@ -133,6 +154,7 @@ def create(
     for place in (folder / "policy", *(folder / "policy").rglob("*")):
         place.chmod(0o755 if place.is_dir() else 0o644)
     made = Sandbox(folder, server, key)
+    (folder / "directory.yaml").write_text(yaml.safe_dump(_directory(), sort_keys=False))
     made.config.write_text(yaml.safe_dump(_merged(_configuration(), settings or {}), sort_keys=False))
     return made
 
@@ -148,6 +170,7 @@ def _configuration() -> dict[str, Any]:
         "server": {"listen": ["unix:pdp.sock"]},
         "store": {"path": "store"},
         "policy": {"folder": "policy"},
+        "directory": {"tenants": {TENANT: {"file": "directory.yaml", "operators": ["operators"]}}},
         "registry": {
             "sets": {TENANT: "registry"},
             "keys": [
@@ -161,6 +184,22 @@ def _configuration() -> dict[str, Any]:
             "callers": callers,
         },
     }
+
+
+def _directory() -> dict[str, Any]:
+    issuer = development.DEVELOPMENT_ISSUER
+    people = [
+        {
+            "id": f"p-{person.id}",
+            "name": person.id.capitalize(),
+            "mail": f"{person.id}@acme.example",
+            "accounts": [{"issuer": issuer, "id": person.id}],
+            "groups": list(person.groups),
+            "active": True,
+        }
+        for person in PEOPLE
+    ]
+    return {"people": people, "groups": dict(GROUPS)}
 
 
 def _merged(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,104 @@
+"""Wires what people do: their answers as evidence, the requests they answer, and the services for every surface."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pdp.approvals.directory import LoadedDirectories
+from pdp.approvals.resume import ResumeTokens
+from pdp.content.validate import satisfies
+from pdp.core.check import NS
+from pdp.ports import Clock, Entropy, EvidenceSource, Store, Subjects
+from pdp.service.escalate import Counting, Escalate
+from pdp.service.escalation import Escalation
+from pdp.service.establish import Establish
+from pdp.service.opening import Caps, Opening
+from pdp.service.outcomes import Outcomes
+from pdp.service.people.assembly import Bounds, People, assemble
+from pdp.service.people.changes import Changes
+from pdp.service.record import Recorder
+from pdp.service.redeem import Redeem
+from pdp.service.repeat import Repeats
+from pdp.service.resuming import Resuming
+from pdp.service.state import State
+from pdp.service.waiting import Waiting
+from pdp.settings import Settings, secret
+from pdp.tooling.config_yaml import read_yaml
+
+DAY_NS = 24 * 3600 * NS
+
+
+@dataclass(frozen=True, slots=True)
+class Wired:
+    """What came of it."""
+
+    directories: LoadedDirectories
+    evidence: EvidenceSource
+    escalation: Escalation
+    waiting: Waiting
+    outcomes: Outcomes
+    changes: Changes
+    services: People
+
+
+def wire(  # noqa: PLR0913 - what it rests on
+    settings: Settings,
+    store: Store,
+    state: State,
+    subjects: Subjects,
+    establish: Establish,
+    recorder: Recorder,
+    repeats: Repeats,
+    clock: Clock,
+    *,
+    entropy: Entropy,
+    index_key: bytes,
+) -> Wired:
+    """Wire it. Raises ConfigurationFault for a secret that cannot be had."""
+    options = settings.approvals
+    directories = LoadedDirectories(settings.directory, read_yaml)
+    counting = Counting(store, directories, settings.directory.claims_max_age_seconds * NS)
+    tokens = ResumeTokens(_resume_secrets(settings, index_key), entropy)
+    changes = Changes(store)
+    recorder.changed = changes.notify
+    opening = Opening(
+        counting,
+        recorder,
+        tokens,
+        entropy,
+        index_key,
+        Caps(options.open_per_subject, options.open_per_tenant),
+        options.console_url,
+    )
+    bounds = Bounds(
+        options.consent_max_days * DAY_NS, options.delegation_max_days * DAY_NS, counting.claims_max_age_ns
+    )
+    services = assemble(
+        store,
+        state,
+        directories,
+        subjects,
+        recorder,
+        clock,
+        index_key=index_key,
+        bounds=bounds,
+        tenants=settings.tenants(),
+        changes=changes,
+    )
+    return Wired(
+        directories=directories,
+        evidence=Escalate(counting, satisfies),
+        escalation=Escalation(Resuming(store, tokens, repeats), opening, Redeem(recorder, entropy), repeats),
+        waiting=Waiting(store, tokens, establish, state, changes, clock),
+        outcomes=Outcomes(store, recorder, clock),
+        changes=changes,
+        services=services,
+    )
+
+
+def _resume_secrets(settings: Settings, index_key: bytes) -> tuple[bytes, ...]:
+    """Replicas share them; without keys of their own, tokens are sealed with what replicas share anyway."""
+    keys = settings.approvals.resume_keys
+    return tuple(secret(key, settings.vault, where=f"approvals.resume_keys[{i}]") for i, key in enumerate(keys)) or (
+        index_key,
+    )
