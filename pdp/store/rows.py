@@ -1,15 +1,19 @@
-"""Between port values and rows: what one commit writes, and the rows that are kept in memory."""
+"""Between port values and SQLite's rows: what one commit writes, and the rows that are kept in memory."""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 
 from pdp.core.digest import leaf_hash
-from pdp.core.errors import Fault, InvalidRequest, Unavailable
 from pdp.core.stored import CallRow, Commit, RecordRef, ReplyRow, SwitchRow
-from pdp.store.marks import OWN
+from pdp.store.alchemy import plain_faults
+from pdp.store.entries import places, reused, salt_taken, settable
+from pdp.store.ledger import Ages, Head, Marks
+from pdp.store.people.steps import carry_out
+from pdp.store.schema import Opened, set_meta
 
-VALUES_PER_RECORD = 16
+_ENGAGED = "SELECT * FROM switches WHERE engaged = 1 ORDER BY at_ns, tenant, scope, server, value"
 
 _RECORD = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)"
 _VALUE = 'INSERT INTO "values" VALUES (?, ?, ?, ?, ?, ?)'
@@ -24,40 +28,94 @@ _ARTEFACT = "INSERT INTO artefacts VALUES (?, ?, ?) ON CONFLICT (digest) DO NOTH
 _SWITCH = "INSERT OR REPLACE INTO switches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _EPOCH = """INSERT INTO high_water VALUES ('switch_epoch', 1)
 ON CONFLICT (name) DO UPDATE SET value = value + 1"""
+# The oldest rows come first by `seq`, so a young one among the first few ends the work: no index by age.
+_PRUNE_REPLIES = "DELETE FROM replies WHERE seq IN (SELECT seq FROM replies ORDER BY seq LIMIT ?) AND created_ns < ?"
+_PRUNE_CALLS = "DELETE FROM calls WHERE seq IN (SELECT seq FROM calls ORDER BY seq LIMIT ?) AND created_ns < ?"
+_PRUNE_VALUES = """DELETE FROM "values" WHERE seq IN (SELECT seq FROM "values" ORDER BY seq LIMIT ?)
+AND (SELECT time_ns FROM records WHERE idx = seq / 16) < ?"""
+# these have released themselves, so no epoch counts them
+_SWEEP = "DELETE FROM switches WHERE until_ns BETWEEN 1 AND ?"
+_COUNT = "INSERT OR REPLACE INTO refusals VALUES (?, ?, ?, ?)"
 _HIGH_WATER = """INSERT INTO high_water VALUES (?, ?)
 ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)"""
 
 
-def write(db: sqlite3.Connection, entry: Commit, index: int, origin: str) -> RecordRef:
-    """Write one entry inside the current transaction.
+class SqliteRows:
+    """Implements `ledger.Rows` by hand-written statements: a decision's time is theirs. SQLAlchemy, on the same
+    connection, runs only for steps."""
 
-    Raises InvalidRequest `request.id_reused` (the reply's key is taken by other content), Unavailable
-    `store.conflict` (another request drew a salt for the same call first: decide again), and what sqlite3
-    raises (IntegrityError for a duplicate id).
-    """
-    leaf = leaf_hash(entry.record)
-    row = (index, entry.record_id, entry.kind, entry.tenant, entry.at_ns, leaf, entry.record)
-    db.execute(_RECORD, row)
-    _write_values(db, entry, index)
-    if entry.call is not None:
-        _write_call(db, entry.call)
-    if entry.reply is not None:
-        _write_reply(db, entry.reply)
-    for a in entry.artefacts:
-        db.execute(_ARTEFACT, (a.digest, a.kind, a.data))
-    if entry.switch is not None:
-        _write_switch(db, entry.switch)
-    for name, value in entry.high_water:
-        if name in OWN:
-            raise Fault("store.entry", f"high_water: {name} is the store's own; name another")
-        db.execute(_HIGH_WATER, (name, value))
-    return RecordRef(origin, index, leaf)
+    def __init__(self, opened: Opened) -> None:
+        self._db = opened.writer
+        self._people = opened.people
+        self._origin = opened.origin
+
+    def lock(self, known: Head) -> Head:
+        """The file is this process's alone."""
+        return known
+
+    def advance(self, head: Head) -> None:
+        """The records say it."""
+
+    def write(self, entry: Commit, index: int) -> RecordRef:
+        """As the protocol says; sqlite3.IntegrityError for a duplicate id."""
+        db = self._db
+        if entry.steps:
+            with plain_faults():
+                carry_out(self._people, entry.steps)
+        leaf = leaf_hash(entry.record)
+        row = (index, entry.record_id, entry.kind, entry.tenant, entry.at_ns, leaf, entry.record)
+        db.execute(_RECORD, row)
+        _write_values(db, entry, index)
+        if entry.call is not None:
+            _write_call(db, entry.call)
+        if entry.reply is not None:
+            _write_reply(db, entry.reply)
+        for a in entry.artefacts:
+            db.execute(_ARTEFACT, (a.digest, a.kind, a.data))
+        if entry.switch is not None:
+            _write_switch(db, entry.switch)
+        for name, value in entry.high_water:
+            db.execute(_HIGH_WATER, (settable(name), value))
+        return RecordRef(self._origin, index, leaf)
+
+    def marks(self) -> Marks:
+        """As of the transaction."""
+        found = self._db.execute(_ENGAGED).fetchall()
+        switches = tuple(
+            SwitchRow(tenant, scope, server, value, bool(engaged), reason, by, at_ns, until_ns)
+            for tenant, scope, server, value, engaged, reason, by, at_ns, until_ns in found
+        )
+        return Marks(switches, dict(self._db.execute("SELECT name, value FROM high_water").fetchall()))
+
+    def prune(self, limit: int, ages: Ages) -> None:
+        """As the protocol says."""
+        self._db.execute(_PRUNE_REPLIES, (limit, ages.replies_ns))
+        self._db.execute(_PRUNE_CALLS, (limit, ages.calls_ns))
+        if ages.values_ns is not None:
+            self._db.execute(_PRUNE_VALUES, (2 * limit, ages.values_ns))  # a record has two
+
+    def sweep(self, at_ns: int) -> None:
+        """As the protocol says."""
+        self._db.execute(_SWEEP, (at_ns,))
+
+    def saved_refusals(self) -> dict[tuple[str, str, str], int]:
+        """As the protocol says."""
+        rows = self._db.execute("SELECT tenant, caller, code, count FROM refusals").fetchall()
+        return {(tenant, caller, code): count for tenant, caller, code, count in rows}
+
+    def save_refusals(self, counts: Sequence[tuple[str, str, str, int]], *, everything: bool) -> None:
+        """As the protocol says."""
+        if everything:
+            self._db.execute("DELETE FROM refusals")
+        self._db.executemany(_COUNT, counts)
+
+    def end_run(self) -> None:
+        """The next run finds that this one ended well."""
+        set_meta(self._db, "clean", "1")
 
 
 def _write_values(db: sqlite3.Connection, entry: Commit, index: int) -> None:
-    if len(entry.values) > VALUES_PER_RECORD or any(v.record_id != entry.record_id for v in entry.values):
-        raise Fault("store.entry", "values: at most 16, all of the record they are committed with")
-    for seq, v in enumerate(entry.values, VALUES_PER_RECORD * index):
+    for seq, v in places(entry, index):
         db.execute(_VALUE, (seq, v.path, v.tenant, v.subject, v.salt, v.data))
 
 
@@ -72,24 +130,10 @@ def _write_call(db: sqlite3.Connection, call: CallRow) -> None:
     if db.execute(_CALL, row).rowcount == 1:
         return
     if db.execute(_CALL_SALT, (call.index,)).fetchall() != [(call.salt,)]:
-        raise Unavailable("store.conflict", "the same call was asked about at the same time; send it again")
+        raise salt_taken()
 
 
 def _write_reply(db: sqlite3.Connection, r: ReplyRow) -> None:
     row = (r.key, r.content, r.kind, r.effect, r.reply, r.epochs, r.valid_until_ns, r.created_ns)
     if db.execute(_REPLY, row).rowcount != 1:
-        raise InvalidRequest("request_id", "was used for another request; use a new id", code="request.id_reused")
-
-
-def engaged_switches(db: sqlite3.Connection) -> tuple[SwitchRow, ...]:
-    """All engaged switches, oldest first."""
-    rows = db.execute("SELECT * FROM switches WHERE engaged = 1 ORDER BY at_ns, tenant, scope, server, value")
-    return tuple(
-        SwitchRow(tenant, scope, server, value, bool(engaged), reason, by, at_ns, until_ns)
-        for tenant, scope, server, value, engaged, reason, by, at_ns, until_ns in rows.fetchall()
-    )
-
-
-def high_waters(db: sqlite3.Connection) -> dict[str, int]:
-    """All high-water marks by name."""
-    return dict(db.execute("SELECT name, value FROM high_water").fetchall())
+        raise reused()

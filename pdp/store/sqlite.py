@@ -15,12 +15,14 @@ from pdp.core.errors import InvalidRequest, Unavailable
 from pdp.core.stored import Artefact, CallRow, Commit, RecordRef, ReplyRow, StoredRecord, SwitchRow, ValueRow
 from pdp.ports import Entropy
 from pdp.store.alchemy import plain_faults
-from pdp.store.ledger import Ledger
+from pdp.store.ledger import Head, Ledger
 from pdp.store.lock import DirectoryLock
 from pdp.store.options import StoreOptions
 from pdp.store.people.answers import PeopleReads
 from pdp.store.people.erasing import erase
+from pdp.store.rows import SqliteRows
 from pdp.store.schema import FILE, Opened, connect
+from pdp.store.transactions import SqliteTransactions
 from pdp.store.writer import Pace, State, Writer
 
 _RECORD = "SELECT idx, id, tenant, leaf, bytes FROM records WHERE "
@@ -42,9 +44,10 @@ class SqliteStore(PeopleReads):
         self._lock = lock
         self._boot = boot
         self._path = options.path
-        self._ledger = Ledger(opened, options)
+        self._ledger = Ledger(SqliteRows(opened), Head(opened.size), options)
         pace = Pace(options.max_batch, options.max_queue, options.linger_ms / 1000, options.probe_seconds)
-        self._writer = Writer(opened.writer, pace, self._ledger)
+        self._database = SqliteTransactions(opened.writer)
+        self._writer = Writer(self._database, pace, self._ledger)
 
     @classmethod
     def open(cls, options: StoreOptions, *, entropy: Entropy) -> SqliteStore:
@@ -86,11 +89,11 @@ class SqliteStore(PeopleReads):
         constraint, such as an id used twice); InvalidRequest `request.id_reused`; Overloaded
         `store.overloaded`. Only the first concerns other entries.
         """
-        return await self._writer.submit(lambda db: self._ledger.write(db, entry))
+        return await self._writer.submit(lambda: self._ledger.write(entry))
 
     async def commit_all(self, entries: tuple[Commit, ...]) -> tuple[RecordRef, ...]:
         """Write entries durably, in order and without a gap, or none of them; faults as in `commit`."""
-        return await self._writer.submit(lambda db: self._ledger.write_all(db, entries), weight=len(entries))
+        return await self._writer.submit(lambda: self._ledger.write_all(entries), weight=len(entries))
 
     async def erase_subject(self, tenant: str, subject: str) -> int:
         """Delete what was kept of a subject (a keyed index as in ValueRow) and return the number of rows. Freed pages
@@ -99,11 +102,11 @@ class SqliteStore(PeopleReads):
         if not subject:
             raise InvalidRequest("subject", "names nobody; give the keyed index of the subject")
 
-        def run(_db: sqlite3.Connection) -> int:
+        def run() -> int:
             with plain_faults():
                 return erase(self._opened.people, tenant, subject)
 
-        return await self._writer.submit(run, after=_empty_wal)
+        return await self._writer.submit(run, after=self._database.empty_log)
 
     def observe(self, told: Callable[[int], None]) -> None:
         """Have `told` hear of each durable batch how many records it has, on the writer's thread."""
@@ -115,7 +118,7 @@ class SqliteStore(PeopleReads):
 
     def size(self) -> int:
         """Number of durable records."""
-        return self._ledger.size
+        return self._ledger.head.size
 
     def size_bytes(self) -> int:
         """The file and what is not yet moved into it; 0 when that cannot be told."""
@@ -154,7 +157,7 @@ class SqliteStore(PeopleReads):
 
     def switches(self) -> tuple[SwitchRow, ...]:
         """All engaged switches, oldest first; one whose `until_ns` has passed goes with a later commit."""
-        return self._ledger.switches
+        return self._ledger.marks.switches
 
     def switch_epoch(self) -> int:
         """Grows with every switch change."""
@@ -162,7 +165,7 @@ class SqliteStore(PeopleReads):
 
     def high_water(self, name: str) -> int:
         """0 when never set."""
-        return self._ledger.high_water.get(name, 0)
+        return self._ledger.marks.high_water.get(name, 0)
 
     def note_refusal(self, tenant: str, caller: str, code: str, at_ns: int) -> bool:
         """True when the refusal gets a record of its own; else it is counted."""
@@ -196,7 +199,3 @@ class SqliteStore(PeopleReads):
         except sqlite3.Error as e:
             raise Unavailable("store.unreadable", "the store cannot be read; try again", detail=str(e)) from None
         return rows[0] if rows else None
-
-
-def _empty_wal(db: sqlite3.Connection) -> None:
-    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

@@ -107,14 +107,17 @@ class PeopleReads:
 
     def grants(self, query: GrantQuery, page: Page) -> tuple[Grant, ...]:
         c = t.grants.c
-        wanted = [c.tenant == query.tenant, c.id > page.after, *_same(t.grants, query, "server", "tool")]
+        wanted = [c.tenant == query.tenant, *_same(t.grants, query, "server", "tool")]
+        if page.after:
+            wanted.append(c.id < page.after if query.newest_first else c.id > page.after)
         if query.states:
             wanted.append(c.state.in_(sorted(query.states)))
         if query.subject is not None:
             wanted.extend(_of(t.grants, "subject", query.subject))
         if query.groups is not None:
             wanted.append(_concerns(c.approval_id, query.groups, t.grants, "subject", query.involved))
-        return self._values(Grant, select(t.grants).where(*wanted).order_by(c.id).limit(page.size))
+        order = c.id.desc() if query.newest_first else c.id
+        return self._values(Grant, select(t.grants).where(*wanted).order_by(order).limit(page.size))
 
     def consent(self, tenant: str, consent_id: str) -> Consent | None:
         return _first(self._values(Consent, select(t.consents).where(*_known(t.consents, tenant, consent_id))))

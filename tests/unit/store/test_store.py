@@ -348,13 +348,9 @@ async def test_the_log_is_append_only_for_sql_too(store: Any) -> None:
     await store.commit(entry(1))
     for statement in ("UPDATE records SET tenant = 'x'", "DELETE FROM records"):
         with pytest.raises(Unavailable) as e:
-            await store._writer.submit(lambda db, s=statement: _raw(db, s))
+            await store._writer.submit(lambda s=statement: store._opened.writer.execute(s).rowcount)
         assert "append-only" in e.value.detail
     assert store.record_at(0).tenant == "acme"
-
-
-def _raw(db: Any, statement: Any) -> Any:
-    return db.execute(statement).rowcount
 
 
 async def test_directory_and_files_are_private(store: Any, tmp_path: Any) -> None:
@@ -464,7 +460,7 @@ async def test_a_stall_by_a_foreign_lock_heals(tmp_path: Any) -> None:
     await store.commit(entry(1))
     foreign = sqlite3.connect(tmp_path / "store" / "pdp.sqlite3", isolation_level=None)
     # closed in this process only after the store: closing drops the POSIX locks of the whole process
-    await store._writer.submit(lambda db: db.execute("PRAGMA busy_timeout=0").fetchall())
+    await store._writer.submit(lambda: store._opened.writer.execute("PRAGMA busy_timeout=0").fetchall())
     foreign.execute("BEGIN IMMEDIATE")
     with pytest.raises(Unavailable) as e:
         await store.commit(entry(2))
@@ -482,10 +478,10 @@ async def test_a_stall_by_a_foreign_lock_heals(tmp_path: Any) -> None:
 
 
 async def test_a_bug_in_the_writer_refuses_the_batch_and_stays(store: Any) -> None:
-    def bug(_db: Any) -> None:
+    def bug() -> None:
         raise KeyError("bug")
 
-    work = store._writer.submit(lambda _: 0, after=bug)
+    work = store._writer.submit(lambda: 0, after=bug)
     results = await asyncio.gather(store.commit(entry(1)), work, return_exceptions=True)
     assert [r.code for r in results] == ["record.unavailable"] * 2
     assert not store.healthy()

@@ -1,0 +1,63 @@
+"""What the writer asks of a database, and of the store that it writes for."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Database(Protocol):
+    """What the writer needs of a database; called on the writer's thread only."""
+
+    def begin(self) -> None: ...
+
+    def commit(self) -> None:
+        """Returns when the transaction is durable; raises when it is not, or when that cannot be told."""
+        ...
+
+    def rollback(self) -> None: ...
+
+    def savepoint(self) -> None: ...
+
+    def release(self, *, undo: bool) -> None:
+        """End the savepoint, and take back what was written since where `undo`."""
+        ...
+
+    def at_fault(self, error: Exception) -> bool:
+        """True when the error is the database's, False when it is only the entry's."""
+        ...
+
+    def heals(self, error: Exception) -> bool:
+        """True when the error may go away by itself and the transaction is taken back."""
+        ...
+
+    def probe(self) -> None:
+        """A committed test write; anew from the start where need be."""
+        ...
+
+    def tidy(self) -> None:
+        """Housekeeping between batches."""
+        ...
+
+
+class Hooks(Protocol):
+    """What the store keeps in step with the database; called on the writer's thread only."""
+
+    def begun(self) -> None:
+        """A transaction has begun."""
+        ...
+
+    def before_commit(self, entries: int) -> None:
+        """Add the store's own rows to the batch."""
+        ...
+
+    def done(self) -> None:
+        """The batch is durable; nobody has been told yet."""
+        ...
+
+    def undone(self) -> None:
+        """The batch, or whatever was under way, was not made durable."""
+        ...
+
+    def closing(self) -> None:
+        """The last write of a run that ends well."""
+        ...
