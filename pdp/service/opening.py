@@ -157,7 +157,7 @@ class Opening:
         opened = Open(approval, shown, self.caps.per_subject, self.caps.per_tenant)
         steps: tuple[Step, ...] = (opened, *(self._notice(approval, name, at_ns) for name in self.channels))
         return self.recorder.event(
-            approval.tenant, "approval", lambda stamp: records.opened(stamp, approval), steps, at_ns
+            approval.tenant, "approval", lambda stamp: records.opened(stamp, approval, shown), steps, at_ns
         )
 
     def _notice(self, approval: Approval, channel: str, at_ns: int) -> Notify:

@@ -38,6 +38,7 @@ class GrantQuery:
     subject: Account | None = None
     groups: frozenset[str] | None = None
     involved: tuple[Account, ...] = ()
+    newest_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)

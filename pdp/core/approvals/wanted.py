@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from pdp.core.approvals.people import ASSURANCES
 from pdp.core.check import NS
@@ -59,7 +59,7 @@ def read(element: Mapping[str, Any]) -> Wanted | None:
     if not _counts(stage) or not _counts(ttl) or assurance not in ASSURANCES:
         return None
     shared: dict[str, Any] = {"kind": kind, "id": texts[0], "code": texts[1], "stage": stage}
-    shared.update(ttl_ns=ttl * NS, min_assurance=assurance)  # type: ignore[operator] - a count by now
+    shared.update(ttl_ns=ttl * NS, min_assurance=assurance)
     return {"approval": _approval, "consent": _consent, "confirmation": _confirmation}[str(kind)](element, shared)
 
 
@@ -102,9 +102,9 @@ def _offer(raw: object) -> GrantOffer | None:
     return GrantOffer(minutes, uses, session) if minutes or uses or session else None
 
 
-def _whole(value: object) -> bool:
+def _whole(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _counts(value: object) -> bool:
+def _counts(value: object) -> TypeGuard[int]:
     return _whole(value) and value != 0

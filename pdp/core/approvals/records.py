@@ -1,0 +1,266 @@
+"""Records of what people do, and of what is used up: one constructor per kind, as in `core/events`.
+
+Together they rebuild the rows of the store, but for what can be erased: arguments, task and session of a request, the
+reason of a vote or delegation, and the arguments that a grant lets through. Of those a record has a commitment by the
+salt in the erasable row (`erasable`, `Shown`).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from pdp.core.approvals.people import Person
+from pdp.core.approvals.rows import (
+    Account,
+    Answered,
+    Approval,
+    Call,
+    Consent,
+    Grant,
+    Outcome,
+    Shown,
+    Vote,
+)
+from pdp.core.approvals.states import Event, GrantState, follow
+from pdp.core.approvals.steps import Move
+from pdp.core.approvals.view import presented
+from pdp.core.digest import Json, canonical, commitment
+from pdp.core.record import Fields, Stamp, cut, encode
+from pdp.core.stored import ValueRow
+
+_HAPPENED = {
+    Event.VOTE: "voted",
+    Event.FILL: "approved",
+    Event.REFUSE: "denied",
+    Event.UNSATISFIABLE: "denied",
+    Event.EXPIRE: "expired",
+    Event.CANCEL: "cancelled",
+    Event.REVOKE: "revoked",
+    Event.REOPEN: "reopened",
+    Event.REDEEM: "redeemed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """The redemption by which something was used: of which decision, and of which `call_id` of the caller."""
+
+    decision_id: str
+    redemption_id: str
+    call_id: str
+
+
+def opened(stamp: Stamp, approval: Approval, shown: Shown) -> bytes:
+    """People are asked. Raises RecordTooLargeError."""
+    call = approval.call
+    request: Fields = {
+        "kind": approval.kind,
+        "call": {
+            "digest": call.digest,
+            "subject": account(call.subject),
+            "actors": [account(actor) for actor in call.actors],
+            "agent": call.agent,
+            "caller": call.caller,
+            "session": sealed(shown.salt, "session", call.session),
+            "server": call.server,
+            "tool": call.tool,
+            "manifest_sha256": call.manifest_sha256,
+        },
+        "title": approval.title,
+        "risk": approval.risk,
+        "short_code": approval.short_code,
+        "presented": presented(approval, shown),
+        "decision_id": approval.decision_id,
+        "policy_revision": approval.policy_revision,
+        "policy_digest": approval.policy_digest,
+        "opened_ns": approval.opened_ns,
+        "expires_ns": approval.expires_ns,
+        "canary": approval.canary,
+    }
+    body = _request(approval, "opened", str(approval.state), approval.version, approval.opened_ns)
+    return encode(stamp, "approval", {**body, "request": request, "requirements": [json.loads(approval.requirement)]})
+
+
+def moved(stamp: Stamp, approval: Approval, move: Move, spent: Spent | None = None, *, salt: bytes = b"") -> bytes:
+    """A request moves on from `approval`, the row that this was decided on. `salt` is needed where somebody said
+    something, the same as for `erasable`. Raises ValueError for a move that the table of states does not have."""
+    row = follow(approval.state, move.event)
+    if row is None:
+        raise ValueError(f"no transition for {move.event} in {approval.state}")
+    fields = _request(approval, _HAPPENED[move.event], str(row.after), move.version + 1, move.at_ns)
+    fields["resolution"] = move.resolution or None
+    fields["spent"] = _spent(spent)
+    fields["vote"] = None if move.vote is None else _vote(move.vote, salt)
+    return encode(stamp, "approval", fields)
+
+
+def erasable(
+    record_id: str, tenant: str, subject: str, salt: bytes, *, reason: str = "", grant: bytes = b""
+) -> tuple[ValueRow, ...]:
+    """What lies behind a record's commitments. `subject` is the keyed index of the subject of the request, grant or
+    delegation; `grant` are the terms of a vote (`Vote.grant`) or the schema of a grant."""
+    texts = (("reason", canonical(reason) if reason else b""), ("grant", grant))
+    return tuple(ValueRow(record_id, tenant, subject, path, salt, data) for path, data in texts if data)
+
+
+def grant_issued(stamp: Stamp, grant: Grant, salt: bytes) -> bytes:
+    """A grant came of an approval."""
+    bounds: Fields = {
+        "subject": account(grant.subject),
+        "agent": grant.agent,
+        "caller": grant.caller,
+        "server": grant.server,
+        "tool": grant.tool,
+        "manifest_sha256": grant.manifest_sha256,
+        "arguments_schema": _commitment(salt, "grant", grant.arguments_schema),
+        "session": sealed(salt, "session", grant.session),
+        "uses": grant.uses,
+        "issued_ns": grant.issued_ns,
+        "expires_ns": grant.expires_ns,
+        "approval_id": grant.approval_id,
+        "issued_by": list(grant.issued_by),
+    }
+    body = _grant(grant, "issued", grant.state, grant.version, grant.issued_ns)
+    return encode(stamp, "grant", {**body, "bounds": bounds, "requirements": [json.loads(grant.requirement)]})
+
+
+def grant_used(stamp: Stamp, grant: Grant, call: Call, spent: Spent) -> bytes:
+    """A grant answered for a call. `grant` is the row before."""
+    used = grant.used + 1
+    state = GrantState.EXHAUSTED if grant.uses and used >= grant.uses else GrantState.ACTIVE
+    body = _grant(grant, "used", state, grant.version + 1, stamp.time_ns)
+    return encode(stamp, "grant", {**body, "used": used, "call_digest": call.digest, "spent": _spent(spent)})
+
+
+def grant_ended(stamp: Stamp, grant: Grant, after: GrantState, by: str, at_ns: int) -> bytes:
+    """A grant is over. `grant` is the row before; `by` the human or what else ended it."""
+    return encode(stamp, "grant", {**_grant(grant, "ended", after, grant.version + 1, at_ns), "by": cut(by)})
+
+
+def consent_granted(stamp: Stamp, consent: Consent) -> bytes:
+    """A subject agreed."""
+    terms: Fields = {
+        "subject": account(consent.subject),
+        "agent": consent.agent,
+        "server": consent.server,
+        "tool": consent.tool,
+        "scope": consent.scope,
+        "purpose": consent.purpose,
+        "granted_ns": consent.granted_ns,
+        "expires_ns": consent.expires_ns,
+        "assurance": consent.assurance,
+        "approval_id": consent.approval_id or None,
+    }
+    return encode(stamp, "consent", {**_consent(consent, "granted", consent.granted_ns), "terms": terms})
+
+
+def consent_used(stamp: Stamp, consent: Consent, call: Call, spent: Spent) -> bytes:
+    """A consent answered for a call."""
+    body = _consent(consent, "used", stamp.time_ns)
+    return encode(stamp, "consent", {**body, "call_digest": call.digest, "spent": _spent(spent)})
+
+
+def consent_ended(stamp: Stamp, consent: Consent, by: str, at_ns: int) -> bytes:
+    """A subject took its consent back, or it was ended for it. `consent` is the row before."""
+    body = {**_consent(consent, "ended", at_ns), "version": consent.version + 1}
+    return encode(stamp, "consent", {**body, "by": cut(by)})
+
+
+def evidence_used(stamp: Stamp, answered: Answered, spent: Spent) -> bytes:
+    """The judge's answer was used up."""
+    fields: Fields = {
+        "event": "used",
+        "call_digest": answered.call_digest,
+        "requirement_sha256": answered.requirement_sha256,
+        "spent": _spent(spent),
+    }
+    return encode(stamp, "evidence", fields)
+
+
+def outcome(stamp: Stamp, noted: Outcome) -> bytes:
+    """What became of an allowed call."""
+    fields: Fields = {
+        "caller": noted.caller,
+        "decision_id": noted.decision_id,
+        "call_digest": noted.call_digest,
+        "redemption_id": noted.redemption_id or None,
+        "outcome": noted.outcome,
+        "at_ns": noted.at_ns,
+    }
+    return encode(stamp, "outcome", fields)
+
+
+def read(stamp: Stamp, person: Person, approval: Approval) -> bytes:
+    """A person looked at a request, arguments and all."""
+    fields: Fields = {
+        "human": person.human,
+        "account": account(person.account),
+        "assurance": person.assurance,
+        "surface": person.surface,
+        "approval_id": approval.id,
+        "call_digest": approval.call.digest,
+    }
+    return encode(stamp, "read", fields)
+
+
+def _request(approval: Approval, event: str, state: str, version: int, at_ns: int) -> Fields:
+    nothing: Fields = {"resolution": None, "spent": None, "vote": None, "request": None, "requirements": []}
+    return {"event": event, "approval_id": approval.id, "state": state, "version": version, "at_ns": at_ns, **nothing}
+
+
+def _vote(vote: Vote, salt: bytes) -> Fields:
+    return {
+        "vote_id": vote.id,
+        "human": vote.human,
+        "account": account(vote.account),
+        "choice": vote.choice,
+        "reason": sealed(salt, "reason", vote.reason),
+        "assurance": vote.assurance,
+        "groups": list(vote.groups),
+        "claimed": list(vote.claimed),
+        "surface": vote.surface,
+        "at_ns": vote.at_ns,
+        "presented": vote.presented or None,
+        "behalf": vote.behalf or None,
+        "delegation": vote.delegation or None,
+        "passkey": vote.passkey.decode() or None,
+        "grant": _commitment(salt, "grant", vote.grant),
+    }
+
+
+def _grant(grant: Grant, event: str, state: GrantState, version: int, at_ns: int) -> Fields:
+    nothing: Fields = {"by": None, "call_digest": None, "spent": None, "bounds": None, "requirements": []}
+    row: Fields = {"grant_id": grant.id, "state": str(state), "version": version, "used": grant.used}
+    return {"event": event, **row, "at_ns": at_ns, **nothing}
+
+
+def _consent(consent: Consent, event: str, at_ns: int) -> Fields:
+    nothing: Fields = {"by": None, "call_digest": None, "spent": None, "terms": None}
+    return {"event": event, "consent_id": consent.id, "version": consent.version, "at_ns": at_ns, **nothing}
+
+
+def _spent(spent: Spent | None) -> Json:
+    if spent is None:
+        return None
+    ids = {"decision_id": spent.decision_id, "redemption_id": spent.redemption_id}
+    return {**ids, "call_id": cut(spent.call_id)}
+
+
+def account(known: Account) -> Json:
+    """An account, for a record."""
+    return {"issuer": known.issuer, "id": known.id}
+
+
+def sealed(salt: bytes, path: str, text: str) -> str | None:
+    """A commitment to a text that can be erased; None where there is none."""
+    return _commitment(salt, path, canonical(text) if text else b"")
+
+
+def _commitment(salt: bytes, path: str, data: bytes) -> str | None:
+    """None where there is nothing. Raises ValueError for a text without a salt: its commitment could be guessed."""
+    if not data:
+        return None
+    if not salt:
+        raise ValueError(f"the {path} needs a salt")
+    return commitment(salt, path, data)
