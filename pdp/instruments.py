@@ -12,10 +12,11 @@ from pdp.core.switches import ended
 from pdp.ports import Callers, Content, PolicySource, Registry, Store, Subjects
 from pdp.service.establish import Establish
 from pdp.service.observed import ObservedEstablish
-from pdp.settings import Settings, secret
+from pdp.settings import Settings
 from pdp.signals import SILENT, Telemetry
 from pdp.store.sqlite import SqliteStore
 from pdp.telemetry.options import distribution_missing
+from pdp.tooling.config_secrets import secret
 
 log = logging.getLogger("pdp")
 
@@ -59,7 +60,7 @@ def _sdk() -> Any:
 
 def _secrets(settings: Settings) -> Callable[[str], bytes]:
     def resolve(reference: str) -> bytes:
-        return secret(reference, settings.vault, at_least=1)
+        return secret(reference, settings.vault, where="telemetry.otlp.headers", at_least=1)
 
     return resolve
 

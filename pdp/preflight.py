@@ -22,7 +22,8 @@ from pdp.engines.opa_boot import check
 from pdp.engines.regorus_binding import version
 from pdp.identity.component import Identity
 from pdp.registry.load import SignedRegistry
-from pdp.settings import Settings, secret
+from pdp.settings import Settings
+from pdp.tooling.config_secrets import secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ def problems(settings: Settings, at_ns: int) -> list[Problem]:
     `at_ns` is the instant (Unix time, nanoseconds) at which signatures are looked at. Blocks for seconds.
     """
     found = []
-    for attempt in (_server, _secrets, _identity, _policy, _engine, _store, instruments.check):
+    for attempt in (_server, _index_key, _opa_token, _identity, _policy, _engine, _store, instruments.check):
         found += _tried(attempt, settings)
     return found + _tried(lambda s: asyncio.run(_registry(s, at_ns)), settings)
 
@@ -60,17 +61,20 @@ def _server(settings: Settings) -> None:
         credentials(settings.server.tls)
 
 
-def _secrets(settings: Settings) -> None:
+def _index_key(settings: Settings) -> None:
     if settings.service.index_key:
-        secret(settings.service.index_key, settings.vault)
+        secret(settings.service.index_key, settings.vault, where="service.index_key")
     elif settings.production:
         raise ConfigurationFault(
             "config.secret",
             "service.index_key: mandatory in production; give file:PATH (openssl rand -hex 32 > PATH).",
         )
+
+
+def _opa_token(settings: Settings) -> None:
     opa = settings.policy.opa
     if opa is not None and opa.token:
-        secret(opa.token, settings.vault)
+        secret(opa.token, settings.vault, where="policy.opa.token")
 
 
 def _identity(settings: Settings) -> None:

@@ -15,6 +15,7 @@ from pdp.settings import Settings
 from pdp.tooling.config_explain import Setting, explain
 from pdp.tooling.config_origins import origins
 from pdp.tooling.config_reference import example
+from pdp.tooling.config_yaml import variables
 
 DENIED = 10
 
@@ -43,7 +44,7 @@ def check(path: Path, *, explaining: bool, syntax_only: bool, as_json: bool) -> 
         else:
             click.echo(fault.message, err=True)
         raise SystemExit(DENIED) from None
-    told = list(explain(found, origins(path.read_text("utf-8"), os.environ, settings.PREFIX))) if explaining else []
+    told = list(explain(found, origins(path.read_text("utf-8"), variables(os.environ)))) if explaining else []
     problems = [] if syntax_only else preflight.problems(found, time.time_ns())
     if as_json:
         _print_json(found, problems, told)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import yaml
 
+from pdp.tooling.config_yaml import place_of
+
 Path_ = tuple[str, ...]
 _MERGE = "tag:yaml.org,2002:merge"
 
@@ -21,9 +23,14 @@ class Origins:
         """`line 7`, `PDP_STORE__PATH`, or `default`."""
         return self.found.get(path, "default")
 
+    def nearest(self, path: Path_) -> str:
+        """The same for a key that need not be there: of what stands around it; "" for the file as a whole."""
+        around = (path[:length] for length in range(len(path), 0, -1))
+        return next((self.found[place] for place in around if place in self.found), "")
 
-def origins(text: str, environment: Mapping[str, str], prefix: str) -> Origins:
-    """Origins of a file that was read and of the variables whose names begin with `prefix`, which win.
+
+def origins(text: str, variables: Mapping[str, str]) -> Origins:
+    """Origins of a file that was read and of our variables, which win.
 
     Raises yaml.YAMLError for what is not YAML.
     """
@@ -31,13 +38,11 @@ def origins(text: str, environment: Mapping[str, str], prefix: str) -> Origins:
     node = yaml.compose(text, yaml.SafeLoader)
     if node is not None:
         found.update((path, f"line {line}") for path, line in _walk(node, ()))
-    for name in sorted(environment):
-        if not name.startswith(prefix):
-            continue
-        above = tuple(name.removeprefix(prefix).lower().split("__"))
+    for name, said in variables.items():
+        above = place_of(name)
         found = {path: origin for path, origin in found.items() if path[: len(above)] != above}
         found[above] = name
-        value = yaml.compose(environment[name], yaml.SafeLoader)
+        value = yaml.compose(said, yaml.SafeLoader)
         if value is not None:
             found.update((path, name) for path, _ in _walk(value, above))
     return Origins(found)

@@ -9,28 +9,74 @@ from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 
-from pdp.tooling.config_model import Model, shape
+from pdp.tooling.config_model import Model, keys, shape
+from pdp.tooling.config_origins import Origins
+from pdp.tooling.config_yaml import PREFIX
 
 _Loc: TypeAlias = tuple[int | str, ...]
 _Problem: TypeAlias = tuple[_Loc, str, str]  # where, pydantic's type, its words
 _Placed: TypeAlias = tuple[list[str], list[str], _Problem]
+_FEW = 16  # names that a line may list
 
 
-def problems(error: ValidationError, root: Model) -> list[str]:
-    """One line per problem, unknown keys with the nearest right one; of alternatives, the one that fits best."""
+# pydantic's words where they speak of Python
+_WORDS = {
+    "missing": "is missing, and mandatory",
+    "model_type": "must be a mapping of settings; leave it out where there are none",
+    "model_attributes_type": "must be a mapping of settings; leave it out where there are none",
+    "mapping_type": "must be a mapping",
+    "dict_type": "must be a mapping",
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+    "path_type": "must be a path",
+    "string_type": "must be text; quote it",
+    "invalid_key": "must be text; quote it",
+}
+
+
+def problems(error: ValidationError, root: Model, known: Origins | None = None) -> list[str]:
+    """One line per problem, unknown keys with the nearest right one; of alternatives, the one that fits best.
+
+    With `known` origins each ends with the line or variable that it comes from.
+    """
     raw = [
         (problem["loc"], problem["type"], problem["msg"])
         for problem in error.errors(include_url=False, include_input=False, include_context=False)
     ]
     found = []
     for where, names, (_, kind, words) in _placed(raw, root):
-        if kind == "extra_forbidden":
-            near = difflib.get_close_matches(where[-1], names, n=1, cutoff=0.6)
-            hint = f" Did you mean '{near[0]}'?" if near else f" Known here: {', '.join(names)}." if names else ""
-            found.append(f"{'.'.join(where)}: unknown key.{hint}")
-        else:
-            found.append(f"{'.'.join(where)}: {words.removeprefix('Value error, ')}.".replace("..", ".").lstrip(": "))
+        origin = known.nearest(tuple(where)) if known is not None else ""
+        if kind == "extra_forbidden" and origin.startswith(PREFIX):
+            found.append(f"{origin}: names no setting.{_near(origin, _variables(root), '{}')}")
+            continue
+        said = f"unknown key.{_near(where[-1], names)}" if kind == "extra_forbidden" else f"{_worded(kind, words)}."
+        line = f"{'.'.join(where)}: {said}".replace("..", ".").lstrip(": ")
+        found.append(f"{line} ({origin})" if origin else line)
     return sorted(set(found))
+
+
+def _worded(kind: str, words: str) -> str:
+    return _WORDS.get(kind) or words.removeprefix("Value error, ").removeprefix("Input ")
+
+
+def _near(name: str, names: list[str], quoted: str = "'{}'") -> str:
+    """A hint at the right name, or at all of them when they are few."""
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if near:
+        return f" Did you mean {quoted.format(near[0])}?"
+    return f" Known here: {', '.join(names)}." if 0 < len(names) <= _FEW else ""
+
+
+def _variables(model: Model, above: str = PREFIX) -> list[str]:
+    """The variables that set one setting each; below names of one's own there are none."""
+    found = []
+    for name, field in keys(model):
+        inner = shape(field.annotation)
+        if inner.holds == "section":
+            found += [each for below in inner.models for each in _variables(below, f"{above}{name.upper()}__")]
+        else:
+            found.append(f"{above}{name.upper()}")
+    return found
 
 
 def _placed(raw: Iterable[_Problem], root: Model) -> list[_Placed]:

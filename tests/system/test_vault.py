@@ -21,13 +21,14 @@ from pydantic import ValidationError
 from served import ALLOW, make_world, pdp, spawned
 from vault_server import REAL, Running, imitated, real
 
-from pdp import settings
 from pdp.core.errors import ConfigurationFault
+from pdp.tooling.config_secrets import secret
 from pdp.tooling.sandbox import Sandbox
 from pdp.vault.client import parse
 from pdp.vault.options import VaultOptions
 
 REFERENCE = "vault:secret/data/pdp#index_key"
+WHERE = "service.index_key"
 
 
 @pytest.fixture(params=["imitated", pytest.param("real", marks=pytest.mark.skipif(not REAL, reason="no vault here"))])
@@ -50,19 +51,19 @@ def options(vault: Running, folder: Path, *, token: str = "", **others: Any) -> 
 
 def refusal(reference: str, found: VaultOptions | None) -> ConfigurationFault:
     with pytest.raises(ConfigurationFault) as raised:
-        settings.secret(reference, found)
+        secret(reference, found, where=WHERE)
     return raised.value
 
 
 def test_a_secret_is_read(vault: Running, tmp_path: Path, key: str) -> None:
     vault.put("pdp", {"index_key": key, "other": "x"})
-    assert settings.secret(REFERENCE, options(vault, tmp_path)) == key.encode()
+    assert secret(REFERENCE, options(vault, tmp_path), where=WHERE) == key.encode()
 
 
 def test_the_last_version_counts_and_blanks_around_it_do_not(vault: Running, tmp_path: Path, key: str) -> None:
     vault.put("team/pdp", {"index_key": "0" * 64})
     vault.put("team/pdp", {"index_key": key + "\n"})
-    assert settings.secret("vault:secret/data/team/pdp#index_key", options(vault, tmp_path)) == key.encode()
+    assert secret("vault:secret/data/team/pdp#index_key", options(vault, tmp_path), where=WHERE) == key.encode()
 
 
 @pytest.mark.parametrize(
@@ -136,7 +137,7 @@ def test_somebody_who_is_no_vault(tmp_path: Path, answer: bytes) -> None:
                 connection.recv(65536)
                 connection.sendall(answer)
 
-        thread = threading.Thread(target=serve)
+        thread = threading.Thread(target=serve, daemon=True)  # a test that fails must not wait for it
         thread.start()
         running = Running(f"http://127.0.0.1:{listener.getsockname()[1]}", "hvs.x")
         assert refusal(REFERENCE, options(running, tmp_path, timeout_seconds=2)).code == "vault.answer"
@@ -150,7 +151,7 @@ def test_variables_of_others_change_nothing(tmp_path: Path, key: str, monkeypatc
     monkeypatch.setenv("VAULT_NAMESPACE", "another")
     with imitated() as vault:
         vault.put("pdp", {"index_key": key})
-        assert settings.secret(REFERENCE, options(vault, tmp_path)) == key.encode()
+        assert secret(REFERENCE, options(vault, tmp_path), where=WHERE) == key.encode()
         assert vault.state is not None
         [(_, headers)] = vault.state.asked
         assert headers["X-Vault-Request"] == "true"
@@ -160,7 +161,7 @@ def test_variables_of_others_change_nothing(tmp_path: Path, key: str, monkeypatc
 def test_the_namespace_is_sent(tmp_path: Path, key: str) -> None:
     with imitated() as vault:
         vault.put("pdp", {"index_key": key})
-        settings.secret(REFERENCE, options(vault, tmp_path, namespace="team/a"))
+        secret(REFERENCE, options(vault, tmp_path, namespace="team/a"), where=WHERE)
         assert vault.state is not None
         assert vault.state.asked[-1][1]["X-Vault-Namespace"] == "team/a"
 
@@ -199,7 +200,7 @@ def test_https_rests_on_the_named_authority_alone(tmp_path: Path, key: str, monk
     with imitated((pem, private)) as vault:
         assert vault.state is not None
         vault.state.versions["pdp"] = [{"index_key": key}]
-        assert settings.secret(REFERENCE, options(vault, tmp_path, ca_file=pem)) == key.encode()
+        assert secret(REFERENCE, options(vault, tmp_path, ca_file=pem), where=WHERE) == key.encode()
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(pem))  # of whoever starts us: not ours
         assert refusal(REFERENCE, options(vault, tmp_path)).code == "vault.unreachable"
 
@@ -309,8 +310,8 @@ def test_a_server_starts_with_its_key_in_vault(vault: Running, world: Sandbox, k
         server.wait_ready()
         assert server.decide().effect == ALLOW
         log = server.log
-    for secret in (key, vault.token):
-        assert secret not in checked.stdout + checked.stderr + log
+    for hidden in (key, vault.token):
+        assert hidden not in checked.stdout + checked.stderr + log
 
 
 def test_a_server_without_its_key_does_not_start(vault: Running, world: Sandbox) -> None:

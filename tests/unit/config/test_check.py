@@ -112,11 +112,12 @@ def test_all_problems_are_told_at_once(world: Sandbox) -> None:
 
 
 def test_wrong_keys_for_machines(world: Sandbox) -> None:
+    line = len(world.config.read_text().splitlines()) + 1
     change(world, "stor", {})
     done = check(world, "--json")
     assert done.exit_code == 10
     assert json.loads(done.output)["problems"] == [
-        {"code": "config.invalid", "message": "stor: unknown key. Did you mean 'store'?"}
+        {"code": "config.invalid", "message": f"stor: unknown key. Did you mean 'store'? (line {line})"}
     ]
 
 
@@ -149,13 +150,13 @@ def test_text_of_explain(world: Sandbox) -> None:
 
 
 def test_a_variable_for_a_section_takes_the_place_of_the_file() -> None:
-    found = origins("store: {path: a, max_queue: 1}\n", {"PDP_STORE": "{path: b}", "HOME": "/"}, "PDP_")
+    found = origins("store: {path: a, max_queue: 1}\n", {"PDP_STORE": "{path: b}"})
     assert found.of(("store", "path")) == "PDP_STORE"
     assert found.of(("store", "max_queue")) == "default"
 
 
 def test_merged_keys_have_the_line_where_they_stand() -> None:
-    found = origins("x: &x\n  a: 1\n  b: 2\ny:\n  <<: *x\n  b: 3\n", {}, "PDP_")
+    found = origins("x: &x\n  a: 1\n  b: 2\ny:\n  <<: *x\n  b: 3\n", {})
     assert (found.of(("y", "a")), found.of(("y", "b"))) == ("line 2", "line 6")
 
 
@@ -163,7 +164,7 @@ def test_secrets_are_never_shown(world: Sandbox) -> None:
     literal = secrets.token_hex(32)
     change(world, "service.index_key", literal)
     found = settings.load(world.config, {})
-    shown = {s.path: s.value for s in explain(found, origins(world.config.read_text(), {}, "PDP_"))}
+    shown = {s.path: s.value for s in explain(found, origins(world.config.read_text(), {}))}
     assert shown["service.index_key"] == HIDDEN
     done = check(world, "--explain")
     assert done.exit_code == 10

@@ -8,13 +8,14 @@ import pytest
 
 from pdp import settings
 from pdp.core.errors import ConfigurationFault
+from pdp.tooling.config_yaml import read_yaml
 
 GATEWAY = "identity: {callers: {gw: %s}}"
 
 
 def said(text: str) -> list[str]:
     with pytest.raises(ConfigurationFault) as raised:
-        settings.validate(settings.read_yaml(f"registry: {{}}\n{text}", "pdp.yaml"), Path("/etc/pdp"))
+        settings.validate(read_yaml(f"registry: {{}}\n{text}", "pdp.yaml"), Path("/etc/pdp"))
     assert raised.value.code == "config.invalid"
     return raised.value.message.splitlines()
 
@@ -53,7 +54,7 @@ def test_only_the_alternative_that_fits_best_is_told() -> None:
     found = said(GATEWAY % "{match: {issuer: a, subjcet: b}, tenant: acme}")
     assert found == [
         "identity.callers.gw.match.subjcet: unknown key. Did you mean 'subject'?",
-        "identity.callers.gw.match.subject: Field required.",
+        "identity.callers.gw.match.subject: is missing, and mandatory.",
     ]
 
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from pdp import settings
 from pdp.cli.main import cli
 from pdp.engines.bundle import shipped_rego
+from pdp.tooling.config_yaml import read_yaml
 from pdp.tooling.policy_check import check_folder
 
 ROOT = Path(__file__).parents[3]
@@ -72,7 +73,7 @@ def examples() -> list[dict[str, Any]]:
         (ROOT / "docs" / "operators.md").read_text(),
         re.MULTILINE | re.DOTALL,
     )
-    whole, *others = (settings.read_yaml(text, "operators.md") for text in texts)
+    whole, *others = (read_yaml(text, "operators.md") for text in texts)
     return [whole, *({**whole, **other} for other in others)]
 
 

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from pdp.core.errors import ConfigurationFault
-from pdp.settings import Settings, load, read_yaml, secret, validate
+from pdp.settings import Settings, load, validate
+from pdp.tooling.config_yaml import read_yaml
 
 MARK = "zq87-must-not-be-echoed"
 
@@ -78,6 +79,8 @@ def test_keys_below_names_of_ones_own_are_checked_too(file: Path) -> None:
         ("", "config.yaml", "must be a mapping"),
         ("mode: production\nmode: development\n", "config.duplicate", "line 2: the key 'mode' stands twice"),
         ("store:\n  path: a\n  path: b\n", "config.duplicate", "line 3: the key 'path' stands twice"),
+        ("? [a]\n: b", "config.yaml", "line 1: a key is a list or mapping"),
+        ("a: " + "[" * 3000 + "]" * 3000, "config.yaml", "nested too deeply"),
         ("x: !!python/object/apply:os.system [true]", "config.yaml", "pdp.yaml, line 1"),
     ],
 )
@@ -108,14 +111,69 @@ def test_variables_lie_over_the_file(file: Path) -> None:
     assert found.server.listen == (f"unix:{file.parent / 'a.sock'}",)
 
 
-@pytest.mark.parametrize("name", ["PDP_", "PDP_X", "PDP_SERVICE_MAX_IN_FLIGHT", "PDP_SERVICE__MAX_IN_FLIGHT__X"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "PDP_",
+        "PDP_X",
+        "PDP_SERVER_PORT",
+        "PDP_SERVICE_HOST",
+        "PDP_STORE_PORT_1_TCP",
+        "PDP_SERVICE_MAX_IN_FLIGHT",
+        "PDP_SERVICE__MAX_IN_FLIGHT__X",
+    ],
+)
 def test_a_variable_that_is_nobodys(file: Path, name: str) -> None:
     fault(file, {"registry": {}, "service": {"max_in_flight": 3}}, **{name: MARK})
 
 
+def test_a_variable_has_its_nearest_right_name(file: Path) -> None:
+    names = {"PDP_STORE_PATH": "PDP_STORE__PATH", "PDP_SERVICE__ALOW_SECONDS": "PDP_SERVICE__ALLOW_SECONDS"}
+    said = fault(file, {"registry": {}}, **dict.fromkeys(names, MARK)).message.splitlines()
+    assert said == sorted(f"{wrong}: names no setting. Did you mean {right}?" for wrong, right in names.items())
+
+
+@pytest.mark.parametrize("service", ["PDP", "PDP_GRPC"])
+def test_what_kubernetes_says_of_services_is_no_setting(file: Path, service: str) -> None:
+    said = {
+        "SERVICE_HOST": "10.0.0.1",
+        "SERVICE_PORT": "50051",
+        "SERVICE_PORT_GRPC": "50051",
+        "PORT": "tcp://10.0.0.1:50051",
+        "PORT_50051_TCP": "tcp://10.0.0.1:50051",
+        "PORT_50051_TCP_PROTO": "tcp",
+        "PORT_50051_TCP_PORT": "50051",
+        "PORT_50051_TCP_ADDR": "10.0.0.1",
+    }
+    found = load(written(file, {"registry": {}}), {f"{service}_{name}": value for name, value in said.items()})
+    assert found == load(file, {})
+
+
+@pytest.mark.parametrize("section", ["store", "telemetry"])
+def test_a_section_with_nothing_below_it(file: Path, section: str) -> None:
+    """As it is left when every key of it is commented out."""
+    text = f"registry: {{}}\n{section}:\n"
+    assert f"{section}: must be a mapping of settings; leave it out" in fault(file, text).message
+    file.write_text(text.replace(section, "store"))
+    assert load(file, {"PDP_STORE__PATH": "/x"}).store.path == Path("/x")
+
+
+def test_problems_say_where_they_come_from(file: Path) -> None:
+    service = "service:\n  allow_seconds: 0\n  max_inflight: 3\n"
+    text = f"registry: {{}}\n{service}store: {{}}\nidentity:\n  issuers:\n  - issuer: i\n"
+    said = fault(file, text, PDP_STORE__MAX_QUEUE="1").message.splitlines()
+    assert [line.rpartition("(")[2] for line in said if not line.startswith("identity")] == [
+        "line 3)",
+        "line 4)",
+        "PDP_STORE__MAX_QUEUE)",
+    ]
+    assert "identity.issuers.0.tenant: is missing, and mandatory. (line 8)" in said
+
+
 def test_a_variable_that_is_no_yaml(file: Path) -> None:
-    found = fault(file, {"registry": {}}, PDP_STORE__PATH=f"[{MARK}")
-    assert "PDP_STORE__PATH" in found.message
+    for value in (f"[{MARK}", "[" * 3000, f"{{a: {MARK}, a: {MARK}}}", f"? [{MARK}]\n: b"):
+        found = fault(file, {"registry": {}}, PDP_STORE__PATH=value)
+        assert "PDP_STORE__PATH" in found.message
 
 
 @pytest.mark.parametrize(("raw", "code"), [(b"mode: \xff", "config.unreadable"), (b"mode: \x00", "config.yaml")])
@@ -149,48 +207,6 @@ def test_the_fingerprint_tells_configurations_apart(tmp_path: Path) -> None:
     assert made().fingerprint() == made().fingerprint()
     assert made().fingerprint() != made(allow_seconds=7).fingerprint()
     assert made(allow_seconds=7).changed() == [*sorted({*made().changed(), "service.allow_seconds"})]
-
-
-def secret_file(tmp_path: Path, content: bytes, mode: int = 0o600) -> str:
-    path = tmp_path / "secret"
-    path.write_bytes(content)
-    path.chmod(mode)
-    return f"file:{path}"
-
-
-def test_a_secret(tmp_path: Path) -> None:
-    assert secret(secret_file(tmp_path, b"s" * 32 + b"\n")) == b"s" * 32
-    assert secret(secret_file(tmp_path, b"s" * 31 + b"\n\r\n" + b"t" * 9)) == b"s" * 31 + b"\n\r\n" + b"t" * 9
-
-
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o610, 0o601, 0o644, 0o666])
-def test_a_secret_that_others_may_touch(tmp_path: Path, mode: int) -> None:
-    with pytest.raises(ConfigurationFault) as caught:
-        secret(secret_file(tmp_path, MARK.encode() * 4, mode))
-    assert caught.value.code == "config.secret"
-    assert "chmod 600" in caught.value.message
-    assert MARK not in caught.value.message
-
-
-@pytest.mark.parametrize("content", [b"", b"\n" * 64, b"s" * 31, b"s" * 31 + b"\n\n"])
-def test_a_secret_that_is_too_short(tmp_path: Path, content: bytes) -> None:
-    with pytest.raises(ConfigurationFault, match="shorter than 32 bytes"):
-        secret(secret_file(tmp_path, content))
-
-
-@pytest.mark.parametrize("reference", [MARK * 4, "", "env:KEY", f"FILE:{MARK}"])
-def test_a_secret_is_given_by_file(reference: str) -> None:
-    with pytest.raises(ConfigurationFault) as caught:
-        secret(reference)
-    assert "file:PATH" in caught.value.message
-    assert MARK not in caught.value.message
-
-
-def test_a_secret_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationFault) as caught:
-        secret(f"file:{tmp_path / 'none'}")
-    assert "cannot be read" in caught.value.message
-    assert str(tmp_path) not in caught.value.message
 
 
 def test_yaml_keys_that_are_equal_only_in_yaml() -> None:
