@@ -30,6 +30,19 @@ DIGEST = _in(
         '        if value is None:\n            raise InvalidRequest("json", "an integer',
         "integers lie within int64",
     ),
+    (
+        "plain-integers-unbounded",
+        "            if not INT64_MIN <= value <= INT64_MAX:  #",
+        "            if value is None:  #",
+        "integers lie within int64",
+    ),
+    ("plain-keys-of-any-script", " or not key.isascii():", ":", "keys sort by UTF-16 (RFC 8785)"),
+    (
+        "plain-keys-unsorted",
+        "check_circular=False, sort_keys=True, sep",
+        "check_circular=False, sep",
+        "bytes do not depend on order",
+    ),
     ("nan-is-a-number", "if not math.isfinite(value):", "if math.isinf(value):", "NaN has no canonical form"),
     ("true-is-one", "value is None or isinstance(value, bool)", "value is None or value is False", "true is not 1"),
     (
@@ -46,7 +59,7 @@ DIGEST = _in(
         "only JSON is encoded",
     ),
     ("leaf-prefix-dropped", 'b"\\x00" + record', "record", "a leaf is no inner node (RFC 6962)"),
-    ("commitment-without-salt", "hmac.new(salt, path", 'hmac.new(b"", path', "commitments are salted"),
+    ("commitment-without-salt", "hmac.digest(salt, path", 'hmac.digest(b"", path', "commitments are salted"),
     ("commitment-without-path", 'path.encode() + b"\\x00" + value', "value", "a commitment is to one field"),
     (
         "commitment-without-separator",
@@ -54,7 +67,7 @@ DIGEST = _in(
         "path.encode() + value",
         "a commitment is injective",
     ),
-    ("index-without-key", "hmac.new(key, canonical", 'hmac.new(b"", canonical', "an index reveals nothing"),
+    ("index-without-key", "hmac.digest(key, canonical", 'hmac.digest(b"", canonical', "an index reveals nothing"),
     (
         "index-joins-its-parts",
         "canonical(list(parts))",

@@ -132,6 +132,12 @@ def test_the_order_of_keys_never_shows(value: Any, data: Any) -> None:
     assert canonical(shuffled(value)) == canonical(value)
 
 
+@settings(max_examples=500)
+@given(value=trees)
+def test_both_ways_to_write_a_value_agree(value: Any) -> None:
+    assert canonical((value,)) == b"[" + canonical(value) + b"]"  # a tuple is never left to the C encoder
+
+
 @given(value=trees)
 def test_the_bytes_are_json_for_the_same_value(value: Any) -> None:
     data = canonical(value)

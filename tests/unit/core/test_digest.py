@@ -21,7 +21,9 @@ def named(cases: Any) -> Any:
 
 @pytest.mark.parametrize("case", named(VECTORS["values"]))
 def test_recorded_bytes(case: Any) -> None:
-    assert canonical(json.loads(case["json"])).hex() == case["hex"]
+    value = json.loads(case["json"])
+    assert canonical(value).hex() == case["hex"]
+    assert canonical((value,)) == b"[" + canonical(value) + b"]"  # a tuple is never left to the C encoder
 
 
 @pytest.mark.parametrize("case", named(VECTORS["refused"]))
@@ -29,6 +31,8 @@ def test_what_has_no_canonical_form_is_refused(case: Any) -> None:
     with pytest.raises(InvalidRequest) as caught:
         canonical(json.loads(case["json"]))
     assert caught.value.code == "request.malformed"
+    with pytest.raises(InvalidRequest):
+        canonical((json.loads(case["json"]),))
 
 
 def test_numbers_are_written_as_ecmascript_writes_them() -> None:
@@ -58,7 +62,7 @@ def test_keys_are_texts(key: Any) -> None:
 
 
 def test_true_is_not_one() -> None:
-    assert canonical([True, 1, False, 0]) == b"[true,1,false,0]"
+    assert canonical([True, 1, False, 0]) == canonical((True, 1, False, 0)) == b"[true,1,false,0]"
 
 
 def test_a_flat_list_of_texts_is_written_like_any_other() -> None:
