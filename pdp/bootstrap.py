@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pdp import __version__, instruments, tending
+from pdp import __version__, instruments, people, tending
 from pdp.adapters.grpc.server import Server
 from pdp.adapters.grpc.servicer import Services
 from pdp.content import ArgumentContent
@@ -30,7 +30,6 @@ from pdp.service.batch import Batch
 from pdp.service.decide import Decide, Terms
 from pdp.service.entrance import Entrance, Limits
 from pdp.service.establish import Establish
-from pdp.service.evaluate import Nobody
 from pdp.service.explain import Explain
 from pdp.service.filter import Filter
 from pdp.service.quota import KillQuota
@@ -73,7 +72,7 @@ class Surroundings:
     wall: Callable[[], int] = time.time_ns
     monotonic: Callable[[], int] = time.monotonic_ns
     entropy: Entropy = field(default_factory=SystemEntropy)
-    evidence: EvidenceSource = field(default_factory=Nobody)
+    evidence: EvidenceSource | None = None  # in place of people and the judge
     telemetry: Telemetry | None = None  # in place of what the settings say
 
 
@@ -97,6 +96,7 @@ class Process:
     services: Services
     server: Server
     levels: instruments.Levels
+    staff: people.Wired
 
 
 async def build(settings: Settings, surroundings: Surroundings = SYSTEM) -> Process:
@@ -151,7 +151,20 @@ def _build(settings: Settings, store: SqliteStore, surroundings: Surroundings, t
     )
     repeats = Repeats(store, index_key)
     kills = KillQuota()
-    decide = Decide(state, establish, repeats, surroundings.evidence, recorder, sessions, clock, kills, terms)
+    staff = people.wire(
+        settings,
+        ports.store,
+        state,
+        identity.subjects,
+        establish,
+        recorder,
+        repeats,
+        clock,
+        entropy=entropy,
+        index_key=index_key,
+    )
+    evidence = surroundings.evidence or staff.evidence
+    decide = Decide(state, establish, repeats, evidence, staff.escalation, recorder, sessions, clock, kills, terms)
     services = Services(
         entrance=entrance,
         decide=decide,
@@ -163,13 +176,15 @@ def _build(settings: Settings, store: SqliteStore, surroundings: Surroundings, t
         explain=Explain(
             state,
             Establish(identity.subjects, content, Onlooker(sessions), store, entropy=entropy, index_key=index_key),
-            surroundings.evidence,
+            evidence,
             KeptBundles(hosts.replaying(host, opa, engines)),
             store,
             recorder,
             clock,
             kills,
         ),
+        waiting=staff.waiting,
+        outcomes=staff.outcomes,
         telemetry=telemetry,
     )
     server = Server(
@@ -185,7 +200,20 @@ def _build(settings: Settings, store: SqliteStore, surroundings: Surroundings, t
     )
     runs = Runs(recorder, ports.store, clock)
     return Process(
-        settings, state, store, clock, identity, host, recorder, runs, reloads, admin, services, server, levels
+        settings,
+        state,
+        store,
+        clock,
+        identity,
+        host,
+        recorder,
+        runs,
+        reloads,
+        admin,
+        services,
+        server,
+        levels,
+        staff,
     )
 
 
@@ -273,6 +301,7 @@ async def close(process: Process, *, reason: str) -> None:
             await process.runs.stopped(reason)
     except Fault as fault:
         log.error("the stop could not be recorded: %s", fault.code)
+    await process.staff.changes.close()
     await process.state.close()
     await process.host.close()
     await process.identity.close()

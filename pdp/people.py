@@ -14,7 +14,6 @@ from pdp.service.escalation import Escalation
 from pdp.service.establish import Establish
 from pdp.service.opening import Caps, Opening
 from pdp.service.outcomes import Outcomes
-from pdp.service.people.assembly import Bounds, People, assemble
 from pdp.service.people.changes import Changes
 from pdp.service.record import Recorder
 from pdp.service.redeem import Redeem
@@ -22,7 +21,8 @@ from pdp.service.repeat import Repeats
 from pdp.service.resuming import Resuming
 from pdp.service.state import State
 from pdp.service.waiting import Waiting
-from pdp.settings import Settings, secret
+from pdp.settings import Settings
+from pdp.tooling.config_secrets import secret
 from pdp.tooling.config_yaml import read_yaml
 
 DAY_NS = 24 * 3600 * NS
@@ -38,10 +38,9 @@ class Wired:
     waiting: Waiting
     outcomes: Outcomes
     changes: Changes
-    services: People
 
 
-def wire(  # noqa: PLR0913 - what it rests on
+def wire(  # noqa: PLR0913, PLR0917 - what it rests on
     settings: Settings,
     store: Store,
     state: State,
@@ -70,21 +69,6 @@ def wire(  # noqa: PLR0913 - what it rests on
         Caps(options.open_per_subject, options.open_per_tenant),
         options.console_url,
     )
-    bounds = Bounds(
-        options.consent_max_days * DAY_NS, options.delegation_max_days * DAY_NS, counting.claims_max_age_ns
-    )
-    services = assemble(
-        store,
-        state,
-        directories,
-        subjects,
-        recorder,
-        clock,
-        index_key=index_key,
-        bounds=bounds,
-        tenants=settings.tenants(),
-        changes=changes,
-    )
     return Wired(
         directories=directories,
         evidence=Escalate(counting, satisfies),
@@ -92,7 +76,6 @@ def wire(  # noqa: PLR0913 - what it rests on
         waiting=Waiting(store, tokens, establish, state, changes, clock),
         outcomes=Outcomes(store, recorder, clock),
         changes=changes,
-        services=services,
     )
 
 

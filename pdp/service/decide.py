@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 
 from pdp.core.answer import Answer, PolicyRef, open_requirement
 from pdp.core.check import NS
-from pdp.core.errors import DeadlineTooShort
+from pdp.core.errors import Conflict, DeadlineTooShort
 from pdp.core.facts import Identity
 from pdp.core.outcome import Effect, Outcome
 from pdp.core.request import Ask, Caller
 from pdp.core.stored import RecordRef
 from pdp.ports import Clock, EvidenceSource, Sessions
 from pdp.service.entrance import require_server
+from pdp.service.escalation import Asking, Ended, Escalation
 from pdp.service.establish import Establish, Established
 from pdp.service.evaluate import Evaluated, settle
 from pdp.service.quota import KillQuota
@@ -20,6 +22,8 @@ from pdp.service.record import Recorder
 from pdp.service.recording import Recording
 from pdp.service.repeat import Claim, Repeats
 from pdp.service.state import Snapshot, State
+
+TRIES = 5  # evaluations of one question that somebody else's commit may overtake
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,7 @@ class Decide:
     establish: Establish
     repeats: Repeats
     evidence: EvidenceSource
+    escalation: Escalation
     recorder: Recorder
     sessions: Sessions
     clock: Clock
@@ -51,11 +56,13 @@ class Decide:
         Raises Forbidden, InvalidRequest, Overloaded, Unavailable, DeadlineTooShort. Everything else is an answer.
         """
         require_server(caller, ask.target.server)
+        tries = 0
         while True:
             at, snapshot = self.clock.now_ns(), self.state.snapshot()
             self.kills.check(caller, at)
             identity = await self.establish.identity(ask.credential, caller, ask.target.server, snapshot.registry, at)
             claim = self.repeats.claim(ask, caller, identity)
+            tries += 1
             async with self.repeats.alone(claim):
                 # fetching keys or waiting for a twin may have taken long: what was pinned is then history
                 if self.state.outdated(snapshot, at, self.clock.now_ns()):
@@ -63,33 +70,47 @@ class Decide:
                 kept = self.repeats.kept(claim, snapshot, at)
                 if kept is not None:
                     return kept, self.recorder.find(kept.decision_id)
-                answered = await self._decided(ask, caller, identity, claim, snapshot, at)
-                if answered is not None:
-                    return answered
+                with suppress(Conflict) if tries < TRIES else nullcontext():
+                    answered = await self._decided(ask, caller, identity, claim, snapshot, at)
+                    if answered is not None:
+                        return answered
 
     async def _decided(
         self, ask: Ask, caller: Caller, identity: Identity, claim: Claim | None, snapshot: Snapshot, at_ns: int
     ) -> tuple[Answer, RecordRef] | None:
-        """Establish, evaluate, record. None when somebody threw a switch meanwhile: then nothing was recorded."""
+        """Establish, evaluate, record. None when somebody threw a switch meanwhile: then nothing was recorded. Raises
+        Conflict when an answer that this one rests on was spent or changed meanwhile."""
         call = self.establish.call(ask, caller, identity, snapshot, at_ns)
+        asking = Asking(ask, caller, claim, call, snapshot, at_ns)
         try:
-            supported = frozenset(ask.supported_obligations)
-            found = await settle(
-                snapshot.policy, call.facts, at_ns, asked=call.asked, source=self.evidence, supported=supported
-            )
+            begun = self.escalation.begin(asking)
+            if isinstance(begun, Answer):
+                return begun, self.recorder.find(begun.decision_id)
+            found = Evaluated(begun, b"") if begun is not None else await self.settled(asking, self.evidence)
             self.kills.note(caller, found.outcome, at_ns)
             if self.state.switches is not snapshot.switches:
                 return None
-            answer = self.answer(self.recorder.new_id(at_ns), call, found, snapshot, at_ns)
-            reply = self.repeats.row(claim, answer, snapshot, at_ns)
+            ended = self.ended(asking, found, self.recorder.new_id(at_ns))
             content, salt = claim.content if claim else None, self.recorder.new_salt()
-            made = Recording(ask, caller, call, found, snapshot, at_ns, content, salt)
-            answer, ref = await self.recorder.decision(made, answer, reply)
+            made = Recording(ask, caller, call, ended.found, snapshot, at_ns, content, salt)
+            answer, ref = await self.recorder.decision(made, ended.answer, ended.reply, ended.entries)
         finally:
             self.establish.settled(call.call)
         self.sessions.note(caller, identity, ask.session, answer.effect.value, at_ns)
         self.check_late(answer, at_ns)
         return answer, ref
+
+    async def settled(self, asking: Asking, source: EvidenceSource) -> Evaluated:
+        """What policy says, with the answers that are at hand."""
+        policy, facts, supported = asking.snapshot.policy, asking.call.facts, asking.ask.supported_obligations
+        return await settle(
+            policy, facts, asking.at_ns, asked=asking.call.asked, source=source, supported=frozenset(supported)
+        )
+
+    def ended(self, asking: Asking, found: Evaluated, decision_id: str) -> Ended:
+        """What an evaluation comes to, people included."""
+        call, snapshot, at = asking.call, asking.snapshot, asking.at_ns
+        return self.escalation.end(asking, found, lambda made: self.answer(decision_id, call, made, snapshot, at))
 
     def check_late(self, answer: Answer, at_ns: int) -> None:
         """Raises DeadlineTooShort for an allow that held when it was decided, and no longer does."""

@@ -101,8 +101,13 @@ class Escalate:
 
     def _granted(self, asked: Asked, element: Mapping[str, Json], at_ns: int) -> Held | None:
         wanted, call = canonical(element), asked.call
+        directory = self._counting.directories.of(asked.tenant)
         for grant in self._store.grants_for(asked.tenant, call.subject, call.agent, call.server, call.tool):
-            if grant.requirement == wanted and grants.covers(grant, asked, at_ns, self._valid):
+            if (
+                grant.requirement == wanted
+                and grants.covers(grant, asked, at_ns, self._valid)
+                and grants.upheld(grant, directory)
+            ):
                 until = grant.expires_ns or at_ns + int(str(element["ttl_seconds"])) * NS
                 return Held(answer(element, call.digest, "met", until), grant)
         return None

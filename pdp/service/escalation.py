@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from pdp.core.answer import Answer
 from pdp.core.approvals.asked import Asked
-from pdp.core.outcome import Effect, Outcome
+from pdp.core.outcome import Effect, Outcome, denied
+from pdp.core.record import RecordTooLargeError
 from pdp.core.request import Ask, Caller
 from pdp.core.stored import Commit, ReplyRow
 from pdp.service.establish import Established
@@ -74,7 +75,10 @@ class Escalation:
     ) -> Ended:
         answer = answered(found)
         wanted, at = found.outcome.requirements, asking.at_ns
-        opened = self.opening(asked, _title(asking), wanted, answer.policy, answer.decision_id, at)
+        try:
+            opened = self.opening(asked, _title(asking), wanted, answer.policy, answer.decision_id, at)
+        except RecordTooLargeError as fault:
+            opened = denied(fault.code, fault.message)
         if isinstance(opened, Outcome):
             found = replace(found, outcome=opened)
             return self._plain(asking, found, answered(found))

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from pdp.core.approvals.asked import Asked, Held
 from pdp.core.decide import conclude, question
-from pdp.core.digest import Json
 from pdp.core.errors import EngineFault, Unavailable
 from pdp.core.evidence import Evidence, well_formed
 from pdp.core.facts import Facts
@@ -99,15 +97,3 @@ def _denied(found: Evaluated, code: str, message: str) -> Evaluated:
     if found.outcome.effect is Effect.DENY:
         return found
     return replace(found, outcome=denied(code, message))
-
-
-class Nobody:
-    """An evidence source that never has an answer."""
-
-    async def known(self, _asked: Asked, _at_ns: int, /) -> tuple[Held, ...]:
-        return ()
-
-    async def gather(
-        self, _asked: Asked, _opened: tuple[Mapping[str, Json], ...], _at_ns: int, /
-    ) -> tuple[Held, ...]:
-        return ()

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from typing_extensions import override
 
-from pdp.adapters.grpc import answers, batching, operation, questions
+from pdp.adapters.grpc import answers, batching, operation, pending, questions
 from pdp.adapters.grpc.peer import Context, peer_of
 from pdp.core.errors import InvalidRequest, Unsupported
 from pdp.core.request import Caller, Role
@@ -20,8 +20,10 @@ from pdp.service.decide import Decide
 from pdp.service.entrance import Entrance
 from pdp.service.explain import Explain
 from pdp.service.filter import Filter
+from pdp.service.outcomes import Outcomes
 from pdp.service.records import Records
 from pdp.service.reload import Reloads
+from pdp.service.waiting import Waiting
 from pdp.signals import SILENT, Telemetry
 from pdp.v1 import (
     admin_pb2,
@@ -45,6 +47,8 @@ class Services:
     reloads: Reloads
     records: Records
     explain: Explain
+    waiting: Waiting
+    outcomes: Outcomes
     telemetry: Telemetry = SILENT
 
 
@@ -64,9 +68,11 @@ class Admission:
     def __init__(self, entrance: Entrance) -> None:
         self._entrance = entrance
 
-    def admit(self, context: Context, role: Role, rpc: str) -> AbstractAsyncContextManager[Caller]:
+    def admit(
+        self, context: Context, role: Role, rpc: str, *, waits: bool = False
+    ) -> AbstractAsyncContextManager[Caller]:
         """See `Entrance.admit`."""
-        return self._entrance.admit(peer_of(context), role, rpc, context.time_remaining())
+        return self._entrance.admit(peer_of(context), role, rpc, context.time_remaining(), waits=waits)
 
     async def refuse(self, context: Context, role: Role, rpc: str) -> NoReturn:
         """Admit, then say that `rpc` has no body. Raises Unsupported, or whatever keeps the caller out."""
@@ -94,6 +100,8 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
         self._decide = services.decide
         self._batch = services.batch
         self._filter = services.filter
+        self._waiting = services.waiting
+        self._outcomes = services.outcomes
         self._telemetry = services.telemetry
 
     @override
@@ -129,13 +137,17 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
     async def WaitDecision(
         self, request: decision_pb2.WaitDecisionRequest, context: Context
     ) -> decision_pb2.WaitDecisionResponse:
-        await self._admission.refuse(context, Role.DECIDE, "WaitDecision")
+        async with self._admission.admit(context, Role.DECIDE, "WaitDecision", waits=True) as caller:
+            token, credential, seconds = pending.wait(request, context.time_remaining())
+            return pending.waited(await self._waiting(token, credential, seconds, caller))
 
     @override
     async def ReportOutcome(
         self, request: decision_pb2.ReportOutcomeRequest, context: Context
     ) -> decision_pb2.ReportOutcomeResponse:
-        await self._admission.refuse(context, Role.DECIDE, "ReportOutcome")
+        async with self._admission.admit(context, Role.DECIDE, "ReportOutcome") as caller:
+            record = await self._outcomes(pending.report(request), caller)
+            return decision_pb2.ReportOutcomeResponse(record=answers.record_ref(record))
 
     @override
     async def EndSession(
