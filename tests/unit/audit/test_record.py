@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import people_records
 
 from pdp.audit.check import check
 from pdp.core import events, record
@@ -129,6 +130,7 @@ def cases() -> Any:
             STAMP, events.Explained("security", "", "git", "tool:git_reset", "pending", HEX, None, 0)
         ),
         "reload": events.reload(STAMP, by="ops", results={"policy": "changed", "registry": "registry.signature"}),
+        **people_records.cases(STAMP),
     }
 
 
@@ -215,7 +217,8 @@ def test_unverified_claims_and_values_stay_out() -> None:
     everything = " ".join(c.decode() for c in CASES.values())
     assert "/srv" not in everything
     assert "ignore previous" not in everything
-    assert "tidy up" not in everything
+    assert "tidy up" not in everything.replace('"purpose":"tidy up"', "")
+    assert "looks right" not in everything
 
 
 def test_who_decided() -> None:
