@@ -1,0 +1,1 @@
+"""The approvers' and subjects' pages: server-rendered, without a build step, and whole without JavaScript."""

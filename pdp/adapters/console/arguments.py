@@ -1,0 +1,77 @@
+"""Arguments as a page shows them: what is long is cut in the middle, never silently, and never its end.
+
+Whoever approves must have seen everything: a page on which anything is cut offers to show it all, and only then to
+approve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pdp.core.approvals.view import ArgumentRow
+
+MAX_TEXT = 480  # characters of one value
+MAX_ROWS = 80
+_HEAD, _TAIL, _MAX_TAIL = 240, 120, 200
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text, or its beginning and its end with how much is left out between."""
+
+    head: str
+    hidden: int = 0
+    tail: str = ""
+    length: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One argument. `folder` and `name` are its JSON Pointer, split before the last segment."""
+
+    folder: str
+    name: str
+    type: str
+    value: Text
+    change: str
+    previous: Text
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """All rows, or as many as a page shows at first. `cut`: something is left out."""
+
+    rows: tuple[Row, ...]
+    more: int
+    cut: bool
+    compared: bool
+
+
+def arguments(rows: Sequence[ArgumentRow], *, everything: bool) -> Arguments:
+    """Rows for a page."""
+    first = rows if everything else rows[:MAX_ROWS]
+    shown = tuple(_row(row, everything=everything) for row in first)
+    more = len(rows) - len(first)
+    cut = bool(more) or any(row.value.hidden or row.previous.hidden for row in shown)
+    return Arguments(shown, more, cut, any(row.change != "none" for row in rows))
+
+
+def fold(text: str, *, everything: bool) -> Text:
+    """Cut a long text in the middle. The end begins with the last segment of a path, where that is not too long."""
+    if everything or len(text) <= MAX_TEXT:
+        return Text(text, length=len(text))
+    slash = max(text.rfind("/", -_MAX_TAIL), text.rfind("\\", -_MAX_TAIL))
+    at = min(slash, len(text) - _TAIL) if slash >= 0 else len(text) - _TAIL
+    return Text(text[:_HEAD], at - _HEAD, text[at:], len(text))
+
+
+def _row(row: ArgumentRow, *, everything: bool) -> Row:
+    folder, slash, name = row.pointer.rpartition("/")
+    value, previous = (fold(_plain(text), everything=everything) for text in (row.value_json, row.previous_json))
+    return Row(folder + slash, name or "(all of them)", row.type, value, row.change, previous)
+
+
+def _plain(text: str) -> str:
+    """Our own word for a secret without its brackets, which nobody else's text may use; JSON never begins so."""
+    return text[1:-1] if text.startswith("⟨") else text

@@ -1,0 +1,100 @@
+"""One's own consents: what an agent asks to be allowed, what is in force, and how to take it back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from starlette.responses import RedirectResponse, Response
+
+from pdp.adapters.console.visit import Visit
+from pdp.core.approvals.queries import Page
+from pdp.core.check import NS
+from pdp.core.errors import InvalidRequest, NotFound, Outdated
+from pdp.service.people.consents import STATES, Agreement, ConsentView
+
+PAGE = 50
+_OVER = frozenset({"refused", "expired", "revoked"})
+
+
+async def show(visit: Visit) -> Response:
+    """GET /consents: those asked for and in force; `ended=1`: those that are over."""
+    asked = visit.request.query_params
+    ended = asked.get("ended") == "1"
+    states = _OVER if ended else frozenset(STATES) - _OVER
+    views, after = await visit.people.consents.list(
+        visit.person, Page(PAGE, asked.get("after", "")[:64]), states=states
+    )
+    return visit.show("consents.html", views=views, ended=ended, after=after)
+
+
+async def one(visit: Visit) -> Response:
+    """GET /consents/ID: read it, then agree, refuse or take it back."""
+    return await _one(visit)
+
+
+async def agree(visit: Visit) -> Response:
+    """POST /consents/ID/agree: to an open request, until the day given."""
+    wanted = Agreement(
+        request_id=visit.form.get("attempt", ""),
+        what=_id(visit),
+        presented=visit.form.get("presented", ""),
+        expires_ns=_until(visit.form.get("until", "")),
+    )
+    try:
+        await visit.people.consents.grant(visit.person, wanted)
+    except (Outdated, InvalidRequest) as fault:
+        return await _one(visit, notice=fault.message, status=409 if isinstance(fault, Outdated) else 400)
+    return RedirectResponse("/consents", 303)
+
+
+async def refuse(visit: Visit) -> Response:
+    """POST /consents/ID/refuse."""
+    await visit.people.consents.refuse(visit.person, _id(visit), visit.form.get("attempt", ""))
+    return RedirectResponse("/consents", 303)
+
+
+async def revoke(visit: Visit) -> Response:
+    """POST /consents/ID/revoke: at once, with no page between."""
+    await visit.people.consents.revoke(visit.person, _id(visit), visit.form.get("attempt", ""))
+    return RedirectResponse("/consents", 303)
+
+
+async def _one(visit: Visit, *, notice: str = "", status: int = 200) -> Response:
+    view = await _find(visit)
+    entropy = visit.console.services.entropy
+    today = datetime.fromtimestamp(visit.console.services.clock.now_ns() // NS, UTC).date()
+    return visit.show(
+        "consent.html",
+        status,
+        view=view,
+        notice=notice,
+        fresh=visit.fresh,
+        again=visit.again(f"/consents/{view.id}"),
+        attempt=entropy.bytes(16).hex(),
+        days=tuple((word, (today + timedelta(days=days)).isoformat()) for word, days in _DAYS),
+    )
+
+
+_DAYS = (("today", 0), ("a week from now", 7), ("30 days from now", 30), ("90 days from now", 90))
+
+
+async def _find(visit: Visit) -> ConsentView:
+    views, _ = await visit.people.consents.list(
+        visit.person, Page(1), states=frozenset(STATES), consent_id=_id(visit)
+    )
+    if not views:
+        raise NotFound("consent.not_found", "There is no such consent, or it is not yours.")
+    return views[0]
+
+
+def _id(visit: Visit) -> str:
+    return str(visit.request.path_params["id"])
+
+
+def _until(day: str) -> int:
+    """The end of a day, UTC."""
+    try:
+        found = datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=1)
+        return int(found.timestamp()) * NS
+    except (ValueError, OverflowError):
+        raise InvalidRequest("until", "is a day, as in 2026-11-20") from None

@@ -1,0 +1,70 @@
+"""One's own page: who one is here, in which groups, and who stands in while one is away."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from starlette.responses import RedirectResponse, Response
+
+from pdp.adapters.console.visit import Visit
+from pdp.core.check import NS
+from pdp.core.errors import InvalidRequest
+from pdp.service.people.delegations import StandIn
+
+_MAX_TEXT = 2000
+
+
+async def show(visit: Visit) -> Response:
+    """GET /me."""
+    return await _show(visit)
+
+
+async def add(visit: Visit) -> Response:
+    """POST /me/deputies: name a deputy, from one day's beginning to another's end (UTC)."""
+    try:
+        wanted = StandIn(
+            deputy=visit.form.get("deputy", "")[:_MAX_TEXT],
+            from_ns=_day(visit.form.get("from", "")),
+            until_ns=_day(visit.form.get("until", ""), after=1),
+            reason=visit.form.get("reason", "")[:_MAX_TEXT],
+        )
+        await visit.people.delegations.add(visit.person, wanted)
+    except InvalidRequest as fault:
+        return await _show(visit, notice=fault.message, status=400)
+    return RedirectResponse("/me", 303)
+
+
+async def end(visit: Visit) -> Response:
+    """POST /me/deputies/ID/end."""
+    await visit.people.delegations.end(visit.person, str(visit.request.path_params["id"]))
+    return RedirectResponse("/me", 303)
+
+
+async def _show(visit: Visit, *, notice: str = "", status: int = 200) -> Response:
+    services = visit.console.services
+    directory = services.directories.of(visit.person.tenant)
+    others = sorted(
+        (m for m in directory.members.values() if m.active and m.id != visit.person.human), key=lambda m: m.name
+    )
+    return visit.show(
+        "me.html",
+        status,
+        delegations=await visit.people.delegations.list(visit.person),
+        others=others,
+        groups=sorted(directory.groups(visit.person.human) | visit.person.claimed),
+        account=visit.session.account,
+        authenticated_ns=visit.session.authenticated_ns,
+        fresh=visit.fresh,
+        again=visit.again("/me"),
+        notice=notice,
+        today=datetime.fromtimestamp(services.clock.now_ns() // NS, UTC).date().isoformat(),
+    )
+
+
+def _day(found: str, *, after: int = 0) -> int:
+    """The beginning of a day, UTC, or of one some days later."""
+    try:
+        day = datetime.strptime(found, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=after)
+        return int(day.timestamp()) * NS
+    except (ValueError, OverflowError):
+        raise InvalidRequest("from, until", "are days, as in 2026-11-20") from None

@@ -1,0 +1,172 @@
+"""Configuration of the console (`console.*`). Without the section there is no console."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator, model_validator
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=512)]
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
+
+
+class _Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ConsoleTlsOptions(_Options):
+    """Certificate of the console's own listener, PEM. Read at start."""
+
+    certificate_file: Path = Field(description="Its certificate, with the chain.", examples=["tls/console.pem"])
+    key_file: Path = Field(description="Its private key.", examples=["tls/console.key"])
+
+    @field_validator("certificate_file", "key_file")
+    @classmethod
+    def _beside_the_file(cls, path: Path, info: ValidationInfo) -> Path:
+        return _folder(info) / path
+
+
+class ProviderOptions(_Options):
+    """An OpenID provider at which people sign in. Its people belong to `tenant`, whatever a token or request says."""
+
+    name: Slug = Field(description="Part of its callback, /signin/NAME/callback.", examples=["staff"])
+    label: Name = Field(description="What the sign-in page calls it.", examples=["Acme staff"])
+    issuer: Name = Field(
+        description="Compared exactly with `iss`; its metadata lies below it. The same issuer as in identity.issuers "
+        "makes one account of the person who asks and the person who signs in.",
+        examples=["https://id.acme.example"],
+    )
+    tenant: Name = Field(description="Whose people they are.", examples=["acme"])
+    client_id: Name = Field(description="Our name there.", examples=["pdp-console"])
+    client_secret: str = Field(
+        "",
+        description="file:PATH or vault:PATH#KEY; without it we are a public client (PKCE is always used).",
+        examples=["file:secrets/console-client"],
+        json_schema_extra={"secret": True},
+    )
+    groups_claim: Name = Field("groups", description="The claim that lists a person's groups.")
+    scopes: tuple[Name, ...] = Field(("profile",), description="Asked for besides `openid`.")
+    ca_file: Path | None = Field(None, description="Who signs its certificate, if that is none of the system's.")
+
+    @field_validator("issuer")
+    @classmethod
+    def _safe_issuer(cls, url: str) -> str:
+        parts = _split(url)
+        if not is_safe(url) or parts.query or "#" in url or "?" in url:
+            raise ValueError("must be an https URL without query and fragment (plain http only for a loopback host)")
+        return url
+
+    @field_validator("ca_file")
+    @classmethod
+    def _beside_the_file(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        return None if path is None else _folder(info) / path
+
+
+class LocalAccountOptions(_Options):
+    """Somebody who may sign in by a click, in development only."""
+
+    name: Slug = Field(description="What one clicks on.", examples=["bob"])
+    label: Name = Field(description="Name shown.", examples=["Bob Example"])
+    tenant: Name = Field(description="Its tenant.", examples=["acme"])
+    issuer: Name = Field(description="Issuer of the account.", examples=["https://development.pdp.invalid"])
+    id: Name = Field(description="Its id at the issuer, a token's `sub`.", examples=["bob"])
+    groups: tuple[Name, ...] = Field((), description="Groups, as if a token claimed them.", examples=[["auditors"]])
+
+
+class ConsoleOptions(_Options):
+    """Where people approve, refuse, agree and take back."""
+
+    listen: str = Field(
+        "127.0.0.1:8443", description="HOST:PORT or [IPV6]:PORT. Plaintext on a literal loopback address only."
+    )
+    public_url: str = Field(
+        description="Where browsers find it: scheme and host, nothing else. Other hosts are refused.",
+        examples=["https://approvals.acme.example"],
+    )
+    tls: ConsoleTlsOptions | None = Field(None, description="Without it a proxy before the console speaks TLS.")
+    behind_proxy: bool = Field(
+        default=False,
+        description="A proxy speaks TLS and only it can reach `listen`: then plaintext may be served on any address. "
+        "No forwarding header is believed, with or without it.",
+    )
+    providers: tuple[ProviderOptions, ...] = Field((), description="Where people sign in.")
+    development_accounts: tuple[LocalAccountOptions, ...] = Field(
+        (), description="Accounts without password; refused in production."
+    )
+    session_minutes: int = Field(60, ge=1, le=720, description="How long a sign-in lasts, whatever one does.")
+    step_up_minutes: int = Field(
+        15, ge=1, le=720, description="To vote, agree or delegate, one has signed in this recently."
+    )
+    max_body_bytes: int = Field(64 << 10, ge=4 << 10, le=1 << 20, description="Of a form.")
+    max_connections: int = Field(512, ge=8, le=65_536, description="At once; beyond, 503.")
+    max_streams: int = Field(256, ge=0, le=65_536, description="Pages that are told of changes at once.")
+    drain_seconds: float = Field(5.0, ge=0, le=300, description="For answers under way when the service stops.")
+
+    @field_validator("public_url")
+    @classmethod
+    def _an_origin(cls, url: str) -> str:
+        parts = _split(url)
+        if not is_safe(url) or parts.path not in {"", "/"} or "?" in url or "#" in url:
+            raise ValueError("must be https://HOST or https://HOST:PORT (plain http only for a loopback host)")
+        host = (parts.hostname or "").lower()
+        host = f"[{host}]" if ":" in host else host
+        default = {"https": 443, "http": 80}[parts.scheme]
+        return f"{parts.scheme}://{host}{'' if parts.port in {None, default} else f':{parts.port}'}"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [p.name for p in self.providers] + [a.name for a in self.development_accounts]
+        if not names:
+            raise ValueError("nobody could sign in; give `providers`")
+        if len(set(names)) != len(names):
+            raise ValueError("two `providers` or `development_accounts` have the same name")
+        if not self.https and self.tls is not None:
+            raise ValueError("`tls` is given, so `public_url` must be https")
+        if self.https and self.tls is None and not self.behind_proxy:
+            raise ValueError("`public_url` is https: give `tls`, or say `behind_proxy: true`")
+        return self
+
+    @property
+    def https(self) -> bool:
+        return self.public_url.startswith("https:")
+
+    @property
+    def host(self) -> str:
+        """The only `Host` that is answered."""
+        return self.public_url.partition("://")[2]
+
+
+def is_safe(url: str) -> bool:
+    """Whether a URL has a host, no user information, and TLS (or this machine's own address)."""
+    try:
+        parts = _split(url)
+    except ValueError:
+        return False
+    if not parts.hostname or parts.username is not None or parts.password is not None:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine's own."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _split(url: str) -> Any:
+    parts = urlsplit(url)
+    _ = parts.port  # raises ValueError for what is no port
+    return parts
+
+
+def _folder(info: ValidationInfo) -> Path:
+    """Where relative paths start: the folder of the configuration file, when there is one."""
+    context: Any = info.context
+    return Path(context["folder"]) if isinstance(context, dict) and "folder" in context else Path()

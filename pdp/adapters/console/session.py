@@ -1,0 +1,122 @@
+"""Who is signed in. The session lies sealed in the browser's cookie, so any replica can read it.
+
+It ends at a fixed instant whatever one does. Signing out ends it in the browser and, for as long as it would have
+lasted, in this process; what a person may do is asked of the directory anew at every request.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from pdp.adapters.console.options import ConsoleOptions
+from pdp.adapters.console.seal import Seal, derive
+from pdp.core.approvals.rows import Account
+from pdp.core.check import NS
+from pdp.ports import Clock, Entropy
+
+SameSite: TypeAlias = Literal["lax", "strict"]
+_ID_BYTES = 16
+_SIGNED_OUT = 10_000  # ids remembered; beyond, those that end first are forgotten
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One sign-in. `groups` are what the provider's token claimed; `authenticated_ns` is when the person proved who
+    they are, 0 when the provider does not say."""
+
+    id: str
+    tenant: str
+    account: Account
+    name: str
+    groups: tuple[str, ...]
+    provider: str
+    authenticated_ns: int
+    expires_ns: int
+
+
+class Sessions:
+    """Opens, reads and ends sessions."""
+
+    def __init__(self, options: ConsoleOptions, key: bytes, clock: Clock, entropy: Entropy) -> None:
+        self._options = options
+        self._seal = Seal(key, "session 1", entropy)
+        self._form_key = derive(key, "form 1")
+        self._clock = clock
+        self._entropy = entropy
+        self._ended: dict[str, int] = {}
+        prefix = "__Host-" if options.https else ""
+        self.cookie = f"{prefix}pdp-session"
+
+    def open(self, response: Response, found: Session) -> bool:
+        """Begin a session with a new id on this answer. False when its groups are too many for a cookie."""
+        sealed = self._seal.close(
+            {
+                "id": _text(self._entropy.bytes(_ID_BYTES)),
+                "tenant": found.tenant,
+                "issuer": found.account.issuer,
+                "account": found.account.id,
+                "name": found.name,
+                "groups": list(found.groups),
+                "provider": found.provider,
+                "authenticated_ns": found.authenticated_ns,
+                "expires_ns": found.expires_ns,
+            }
+        )
+        if sealed is None:
+            return False
+        self.set_cookie(response, self.cookie, sealed, same_site="strict")
+        return True
+
+    def read(self, request: Request) -> Session | None:
+        """The session of a request; None when there is none that holds now."""
+        found = self._seal.open(request.cookies.get(self.cookie, ""))
+        if found is None or found["expires_ns"] <= self._clock.now_ns() or found["id"] in self._ended:
+            return None
+        return Session(
+            found["id"],
+            found["tenant"],
+            Account(found["issuer"], found["account"]),
+            found["name"],
+            tuple(found["groups"]),
+            found["provider"],
+            found["authenticated_ns"],
+            found["expires_ns"],
+        )
+
+    def end(self, response: Response, session: Session) -> None:
+        """End it, here and in the browser."""
+        now = self._clock.now_ns()
+        self._ended = {key: until for key, until in self._ended.items() if until > now}
+        if len(self._ended) >= _SIGNED_OUT:
+            del self._ended[min(self._ended, key=self._ended.__getitem__)]
+        self._ended[session.id] = session.expires_ns
+        self.drop_cookie(response, self.cookie)
+
+    def fresh(self, session: Session) -> bool:
+        """Whether the person proved recently enough who they are to act."""
+        return self._clock.now_ns() - session.authenticated_ns < self._options.step_up_minutes * 60 * NS
+
+    def token(self, session: Session, form: str) -> str:
+        """The token of one form of this session. `form` names the form and all that it is about."""
+        return _text(hmac.digest(self._form_key, f"{session.id}\0{form}".encode(), hashlib.sha256))
+
+    def holds(self, session: Session, form: str, token: str) -> bool:
+        """Whether a posted token is that form's."""
+        return hmac.compare_digest(self.token(session, form).encode(), token.encode())
+
+    def set_cookie(self, response: Response, name: str, value: str, *, same_site: SameSite) -> None:
+        response.set_cookie(name, value, path="/", httponly=True, secure=self._options.https, samesite=same_site)
+
+    def drop_cookie(self, response: Response, name: str) -> None:
+        response.delete_cookie(name, path="/", httponly=True, secure=self._options.https)
+
+
+def _text(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")

@@ -1,0 +1,113 @@
+// Progressive enhancement: everything works without it. No page changes under the eyes of who is about to decide.
+"use strict";
+
+(() => {
+  const APPROVE_AFTER_MS = 1500;
+  const body = document.body;
+  // The service's clock: its instant when the page was made, and what has passed here since. Our own clock may be wrong.
+  const serviceNow = () => Number(body.dataset.nowMs) + performance.now();
+
+  // Times: the reader's own beside UTC.
+  const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (zone && zone !== "UTC") {
+    for (const time of document.querySelectorAll("time[datetime]")) {
+      time.title = time.textContent;
+      time.textContent = local.format(new Date(time.dateTime)) + " (your time)";
+    }
+  }
+
+  // Time left. It is announced three times, not every second.
+  const words = (ms) => {
+    const seconds = Math.max(0, Math.floor(ms / 1000));
+    const units = [[86400, "day"], [3600, "hour"], [60, "minute"], [1, "second"]];
+    const [size, unit] = units.find(([least]) => seconds >= least) || units[3];
+    const count = Math.floor(seconds / size);
+    const rest = size === 60 && seconds < 600 ? ` ${seconds % 60} s` : "";
+    return `${count} ${unit}${count === 1 ? "" : "s"}${rest}`;
+  };
+  const announce = document.querySelector("[data-announce]");
+  const clocks = [...document.querySelectorAll("[data-left-ms]")].map((place) => ({ place, said: Infinity }));
+  const tick = () => {
+    const now = serviceNow();
+    for (const clock of clocks) {
+      const left = Number(clock.place.dataset.leftMs) - now;
+      clock.place.textContent = left > 0 ? words(left) : "time is over";
+      clock.place.classList.toggle("urgent", left < 60000);
+      const mark = [0, 60000, 300000].find((least) => left <= least);
+      if (announce && mark !== undefined && mark < clock.said) {
+        if (clock.said !== Infinity || mark === 0) {
+          announce.textContent = left > 0 ? `${words(left)} left to decide.` : "The time to decide is over.";
+        }
+        clock.said = mark;
+      }
+      if (announce && clock.said === Infinity && mark === undefined) clock.said = 3600000;
+    }
+  };
+  if (clocks.length) {
+    tick();
+    setInterval(tick, 1000);
+  }
+
+  // Refusing has the focus; approving wakes up after a moment in which the page was to be seen, and never takes Enter.
+  const first = document.querySelector("[data-first]");
+  if (first && !document.querySelector("[role=alert]")) first.focus({ preventScroll: true });
+  const approve = document.querySelector("[data-approve]");
+  if (approve) {
+    let timer = 0;
+    const sleep = () => {
+      clearTimeout(timer);
+      approve.setAttribute("aria-disabled", "true");
+      if (document.visibilityState !== "visible") return;
+      timer = setTimeout(() => approve.removeAttribute("aria-disabled"), APPROVE_AFTER_MS);
+    };
+    sleep();
+    document.addEventListener("visibilitychange", sleep);
+    window.addEventListener("focus", sleep);
+    const asleep = () => approve.getAttribute("aria-disabled") === "true";
+    approve.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") event.preventDefault();
+    });
+    approve.addEventListener("click", (event) => {
+      if (asleep()) event.preventDefault();
+    });
+    approve.form.addEventListener("submit", (event) => {
+      if (event.submitter === approve && asleep()) event.preventDefault();
+    });
+  }
+
+  // A form is sent once.
+  for (const form of document.querySelectorAll("form[method=post]")) {
+    form.addEventListener("submit", (event) => {
+      if (event.defaultPrevented) return;
+      if (form.dataset.sent) event.preventDefault();
+      form.dataset.sent = "1";
+    });
+  }
+  window.addEventListener("pageshow", () => {
+    for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
+  });
+
+  // Changes: say so, and let the reader look when ready. One stream for each page in sight.
+  const news = document.querySelector("[data-news]");
+  const request = document.querySelector("[data-request]");
+  const lives = request || document.querySelector("table.list, main > .empty");
+  if (news && lives && window.EventSource) {
+    let stream = null;
+    const watch = () => {
+      if (document.visibilityState !== "visible") {
+        if (stream) stream.close();
+        stream = null;
+      } else if (!stream) {
+        stream = new EventSource("/events");
+        stream.addEventListener("changed", (event) => {
+          const id = JSON.parse(event.data).id;
+          if (!request || !id || id === request.dataset.request) news.hidden = false;
+        });
+      }
+    };
+    document.addEventListener("visibilitychange", watch);
+    window.addEventListener("pagehide", () => stream && stream.close());
+    watch();
+  }
+})();

@@ -1,0 +1,178 @@
+"""One visit of somebody who is signed in, and the way from a request to a handler.
+
+A GET page needs a session; a POST needs, besides, the form's own token, our own origin, and a recent sign-in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+from urllib.parse import parse_qsl, quote
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from pdp.adapters.console.options import ConsoleOptions
+from pdp.adapters.console.pages import Pages
+from pdp.adapters.console.session import Session, Sessions
+from pdp.core.approvals.people import Person
+from pdp.core.errors import Forbidden, InvalidRequest, Unauthenticated
+from pdp.ports import Clock, Directories, Entropy
+from pdp.service.people.assembly import People
+from pdp.service.people.persons import SignedIn
+
+SIGN_IN = "/signin"
+TOKEN_FIELD = "csrf"  # noqa: S105 - the name of a form's field
+_FORM = "application/x-www-form-urlencoded"
+_MAX_FIELDS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleServices:
+    """What the console calls; `bootstrap` gives it."""
+
+    people: People
+    directories: Directories
+    clock: Clock
+    entropy: Entropy
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """What every page works with."""
+
+    options: ConsoleOptions
+    services: ConsoleServices
+    sessions: Sessions
+    pages: Pages
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A request of a person who is signed in. `form` is what was posted, one value for each name."""
+
+    console: Console
+    request: Request
+    session: Session
+    person: Person
+    form: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def people(self) -> People:
+        """What people may ask for and do."""
+        return self.console.services.people
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the person signed in recently enough to act."""
+        return self.console.sessions.fresh(self.session)
+
+    def token(self, form: str) -> str:
+        """The token that a form posted to this path must carry."""
+        return self.console.sessions.token(self.session, form)
+
+    def again(self, back: str = "") -> str:
+        """Where to prove again who one is, and then come back."""
+        return again_url(self.session.provider, back or self.request.url.path)
+
+    def show(self, template: str, status: int = 200, **context: object) -> Response:
+        """A page with the frame of somebody who is signed in."""
+        return self.console.pages.show(
+            template,
+            status,
+            path=self.request.url.path,
+            person=self.person,
+            directory=self.console.services.directories.of(self.person.tenant),
+            token=self.token,
+            session_ends_ns=self.session.expires_ns,
+            **context,
+        )
+
+
+Handler: TypeAlias = Callable[[Visit], Awaitable[Response]]
+Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
+
+
+def page(console: Console, handler: Handler) -> Endpoint:
+    """An endpoint that shows something."""
+
+    async def endpoint(request: Request) -> Response:
+        session = console.sessions.read(request)
+        if session is None:
+            return _unknown(console, request)
+        return await handler(Visit(console, request, session, await _person(console, session)))
+
+    return endpoint
+
+
+def act(console: Console, handler: Handler) -> Endpoint:
+    """An endpoint that changes something. Raises Forbidden (`console.origin`, `console.csrf`, `console.step_up`),
+    Unauthenticated, InvalidRequest."""
+
+    async def endpoint(request: Request) -> Response:
+        own_origin(console.options, request)
+        session = console.sessions.read(request)
+        if session is None:
+            raise Unauthenticated("console.session", "You are not signed in any more. Nothing was changed.")
+        form = await read_form(request)
+        if not console.sessions.holds(session, request.url.path, form.get(TOKEN_FIELD, "")):
+            raise Forbidden(
+                "console.csrf", "This form is not of your present sign-in. Nothing was changed; open the page again."
+            )
+        if not console.sessions.fresh(session):
+            raise Forbidden(
+                "console.step_up", "This needs a recent sign-in. Nothing was changed; sign in again and repeat it."
+            )
+        return await handler(Visit(console, request, session, await _person(console, session), form))
+
+    return endpoint
+
+
+def own_origin(options: ConsoleOptions, request: Request) -> None:
+    """Raises Forbidden unless a page of ours sent the form."""
+    origin = request.headers.get("origin", "")
+    site = request.headers.get("sec-fetch-site", "same-origin")
+    if origin != options.public_url or site != "same-origin":
+        raise Forbidden("console.origin", "The form was sent by another site. Nothing was changed.")
+
+
+async def read_form(request: Request) -> Mapping[str, str]:
+    """The posted fields. Raises InvalidRequest for what is no plain form, or names a field twice."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != _FORM:
+        raise InvalidRequest("content-type", f"a form is sent as {_FORM}")
+    try:
+        pairs = parse_qsl(
+            (await request.body()).decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=True,
+            errors="strict",
+            max_num_fields=_MAX_FIELDS,
+        )
+    except ValueError:
+        raise InvalidRequest("form", "cannot be read; open the page again") from None
+    if len(dict(pairs)) != len(pairs):
+        raise InvalidRequest("form", "names a field twice; open the page again")
+    return dict(pairs)
+
+
+def again_url(provider: str, back: str) -> str:
+    """Where to prove again who one is, and then go on to `back`; a local account has no provider."""
+    return f"{SIGN_IN}{f'/{provider}' if provider else ''}?again=1&next={quote(back, safe='')}"
+
+
+async def _person(console: Console, session: Session) -> Person:
+    found = SignedIn(
+        session.tenant, session.account, session.name, session.groups, authenticated_ns=session.authenticated_ns
+    )
+    return await console.services.people.persons.signed_in(found)
+
+
+def _unknown(console: Console, request: Request) -> Response:
+    """Nobody is signed in, or it does not look so: with a link from elsewhere a browser keeps a strict cookie to
+    itself. A page of ours that goes on to the same address brings it along."""
+    here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    if request.headers.get("sec-fetch-site") == "cross-site":
+        return console.pages.show("onward.html", target=here)
+    return RedirectResponse(f"{SIGN_IN}?next={quote(here, safe='')}", 303)
