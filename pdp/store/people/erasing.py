@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Connection, MetaData, Table, Text, delete, or_, select, update
+from sqlalchemy import Connection, delete, or_, select, update
 
 from pdp.store.people import tables as t
+from pdp.store.tables import calls, values
 
 _NOTHING = b"false"  # the schema that no arguments satisfy
 
-_kept = MetaData()
-_KEPT = tuple(Table(name, _kept, Column("tenant", Text), Column("subject", Text)) for name in ("values", "calls"))
+_KEPT = (values, calls)
 
 
 def erase(db: Connection, tenant: str, subject: str) -> int:

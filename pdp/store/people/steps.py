@@ -19,6 +19,7 @@ from pdp.core.errors import Conflict
 from pdp.store.marks import PEOPLE_INSTANT, SWITCH_EPOCH
 from pdp.store.people import tables as t
 from pdp.store.people.mapping import to_row
+from pdp.store.tables import high_water
 
 _INSTANTS: Mapping[type, Callable[[Any], int]] = {
     s.Open: lambda step: step.approval.opened_ns,
@@ -38,7 +39,7 @@ def carry_out(db: Connection, steps: tuple[s.Step, ...]) -> None:
         latest = max(latest, instant(step))
         _DO[type(step)](db, step, latest)
     if latest > before:
-        _put(db, t.high_water, {"name": PEOPLE_INSTANT}, {"value": latest})
+        _put(db, high_water, {"name": PEOPLE_INSTANT}, {"value": latest})
 
 
 def instant(step: s.Step) -> int:
@@ -235,7 +236,7 @@ def _activate(db: Connection, step: s.Activate, _now: int) -> None:
 
 
 def _high_water(db: Connection, name: str) -> int:
-    c = t.high_water.c
+    c = high_water.c
     return int(db.execute(select(c.value).where(c.name == name)).scalar_one_or_none() or 0)
 
 

@@ -5,90 +5,65 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Column, Index, MetaData, Table, Text, TextClause, text
+from sqlalchemy import Column, Index, Table, TextClause
+from sqlalchemy import text as words
 
 from pdp.core.approvals.states import GrantState, State
-from pdp.store.people.columns import Accounts, Bytes, Flag, Integer, OneOf, Prose, Texts
-
-metadata = MetaData()
-
+from pdp.store.columns import Accounts, Flag, Integer, OneOf, Texts, account, data, key, number, prose, text
+from pdp.store.tables import metadata
 
 # Partial indexes serve only queries that say the same words, so these are words and not bound values.
-OPEN = text("state IN ('approved', 'pending')")
-REDEEMED = text("state = 'redeemed'")
-ACTIVE = text("state = 'active'")
-IN_FORCE = text("ended_ns = 0")
-UNKNOWN = text("outcome = 'unknown'")
-UNDELIVERED = text("done_ns = 0")
-
-
-def _text(name: str) -> Column[str]:
-    return Column(name, Text, nullable=False)
-
-
-def _prose(name: str) -> Column[str]:
-    return Column(name, Prose, nullable=False)
-
-
-def _number(name: str) -> Column[int]:
-    return Column(name, Integer, nullable=False)
-
-
-def _bytes(name: str) -> Column[bytes]:
-    return Column(name, Bytes, nullable=False)
-
-
-def _account(name: str) -> tuple[Column[str], Column[str]]:
-    return _text(f"{name}_issuer"), _text(f"{name}_id")
-
-
-def _id(name: str = "id") -> Column[str]:
-    return Column(name, Text, primary_key=True)
+OPEN = words("state IN ('approved', 'pending')")
+REDEEMED = words("state = 'redeemed'")
+ACTIVE = words("state = 'active'")
+IN_FORCE = words("ended_ns = 0")
+UNKNOWN = words("outcome = 'unknown'")
+UNDELIVERED = words("done_ns = 0")
 
 
 approvals = Table(
     "approvals",
     metadata,
-    _id(),
-    _text("tenant"),
-    _text("index"),
-    _text("kind"),
+    key(),
+    text("tenant"),
+    text("index"),
+    text("kind"),
     Column("state", OneOf(State), nullable=False),
-    _number("version"),
-    _text("call_digest"),
-    *_account("call_subject"),
+    number("version"),
+    text("call_digest"),
+    *account("call_subject"),
     Column("call_actors", Accounts, nullable=False),
-    _text("call_agent"),
-    _text("call_caller"),
-    _text("call_session"),
-    _text("call_server"),
-    _text("call_tool"),
-    _text("call_manifest_sha256"),
-    _bytes("requirement"),
-    _text("title"),
-    _text("risk"),
-    _text("short_code"),
-    _text("subject_index"),
-    _text("decision_id"),
-    _text("policy_revision"),
-    _text("policy_digest"),
-    _number("opened_ns"),
-    _number("expires_ns"),
-    _number("changed_ns"),
-    _number("resolved_ns"),
-    _text("resolution"),
-    _text("redemption_id"),
-    _text("redeemed_call"),
+    text("call_agent"),
+    text("call_caller"),
+    text("call_session"),
+    text("call_server"),
+    text("call_tool"),
+    text("call_manifest_sha256"),
+    data("requirement"),
+    text("title"),
+    text("risk"),
+    text("short_code"),
+    text("subject_index"),
+    text("decision_id"),
+    text("policy_revision"),
+    text("policy_digest"),
+    number("opened_ns"),
+    number("expires_ns"),
+    number("changed_ns"),
+    number("resolved_ns"),
+    text("resolution"),
+    text("redemption_id"),
+    text("redeemed_call"),
     Column("canary", Flag, nullable=False),
-    _number("seq"),  # the number of its last change; grows over all requests
+    number("seq"),  # the number of its last change; grows over all requests
     sqlite_strict=True,
 )
 
 seats = Table(
     "seats",  # groups that have seats in a request's requirement, to find requests by
     metadata,
-    _id("approval_id"),
-    _id("group_id"),
+    key("approval_id"),
+    key("group_id"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
@@ -96,159 +71,159 @@ seats = Table(
 shown = Table(
     "shown",  # erasable
     metadata,
-    _id("approval_id"),
-    _text("tenant"),
-    _text("subject_index"),
-    _bytes("salt"),
-    _bytes("arguments"),
+    key("approval_id"),
+    text("tenant"),
+    text("subject_index"),
+    data("salt"),
+    data("arguments"),
     Column("secrets", Texts, nullable=False),
-    _prose("task"),
-    _text("task_source"),
+    prose("task"),
+    text("task_source"),
     Column("effects", Texts, nullable=False),
-    _prose("agent_name"),
+    prose("agent_name"),
     sqlite_strict=True,
 )
 
 votes = Table(
     "votes",
     metadata,
-    _id(),
-    _text("approval_id"),
-    _text("tenant"),
-    _text("human"),
-    *_account("account"),
-    _text("choice"),
-    _prose("reason"),  # erasable
-    _text("assurance"),
+    key(),
+    text("approval_id"),
+    text("tenant"),
+    text("human"),
+    *account("account"),
+    text("choice"),
+    prose("reason"),  # erasable
+    text("assurance"),
     Column("groups", Texts, nullable=False),
     Column("claimed", Texts, nullable=False),
-    _text("surface"),
-    _number("at_ns"),
-    _text("presented"),
-    _text("behalf"),
-    _text("delegation"),
-    _bytes("passkey"),
-    _bytes("grant"),  # erasable
-    _number("seq"),  # the request's version that it made: votes come in the order of commits, not of clocks
+    text("surface"),
+    number("at_ns"),
+    text("presented"),
+    text("behalf"),
+    text("delegation"),
+    data("passkey"),
+    data("grant"),  # erasable
+    number("seq"),  # the request's version that it made: votes come in the order of commits, not of clocks
     sqlite_strict=True,
 )
 
 grants = Table(
     "grants",
     metadata,
-    _id(),
-    _text("tenant"),
+    key(),
+    text("tenant"),
     Column("state", OneOf(GrantState), nullable=False),
-    _number("version"),
-    *_account("subject"),
-    _text("agent"),
-    _text("caller"),
-    _text("server"),
-    _text("tool"),
-    _text("manifest_sha256"),
-    _bytes("requirement"),
-    _bytes("arguments_schema"),  # erasable
-    _text("session"),
-    _number("uses"),
-    _number("used"),
-    _number("issued_ns"),
-    _number("expires_ns"),
-    _number("changed_ns"),
-    _text("approval_id"),
+    number("version"),
+    *account("subject"),
+    text("agent"),
+    text("caller"),
+    text("server"),
+    text("tool"),
+    text("manifest_sha256"),
+    data("requirement"),
+    data("arguments_schema"),  # erasable
+    text("session"),
+    number("uses"),
+    number("used"),
+    number("issued_ns"),
+    number("expires_ns"),
+    number("changed_ns"),
+    text("approval_id"),
     Column("issued_by", Texts, nullable=False),
-    _text("subject_index"),
-    _text("ended_by"),
+    text("subject_index"),
+    text("ended_by"),
     sqlite_strict=True,
 )
 
 consents = Table(
     "consents",
     metadata,
-    _id(),
-    _text("tenant"),
-    _number("version"),
-    *_account("subject"),
-    _text("subject_index"),
-    _text("agent"),
-    _text("server"),
-    _text("tool"),
-    _text("scope"),
-    _text("purpose"),
-    _number("granted_ns"),
-    _number("expires_ns"),
-    _text("assurance"),
-    _number("ended_ns"),
-    _number("last_used_ns"),
-    _text("approval_id"),
+    key(),
+    text("tenant"),
+    number("version"),
+    *account("subject"),
+    text("subject_index"),
+    text("agent"),
+    text("server"),
+    text("tool"),
+    text("scope"),
+    text("purpose"),
+    number("granted_ns"),
+    number("expires_ns"),
+    text("assurance"),
+    number("ended_ns"),
+    number("last_used_ns"),
+    text("approval_id"),
     sqlite_strict=True,
 )
 
 evidence = Table(
     "evidence",  # answers that are no person's
     metadata,
-    _id("call_digest"),
-    _id("requirement_sha256"),
-    _text("tenant"),
-    _text("kind"),
-    _bytes("element"),
-    _number("expires_ns"),
-    _number("created_ns"),
-    _text("redemption_id"),
+    key("call_digest"),
+    key("requirement_sha256"),
+    text("tenant"),
+    text("kind"),
+    data("element"),
+    number("expires_ns"),
+    number("created_ns"),
+    text("redemption_id"),
     sqlite_strict=True,
 )
 
 delegations = Table(
     "delegations",
     metadata,
-    _id(),
-    _text("tenant"),
-    _text("absent"),
-    _text("deputy"),
-    _number("from_ns"),
-    _number("until_ns"),
-    _prose("reason"),
-    _number("ended_ns"),
+    key(),
+    text("tenant"),
+    text("absent"),
+    text("deputy"),
+    number("from_ns"),
+    number("until_ns"),
+    prose("reason"),
+    number("ended_ns"),
     sqlite_strict=True,
 )
 
 seen = Table(
     "seen",
     metadata,
-    _id("tenant"),
-    _id("account_issuer"),
-    _id("account_id"),
-    _prose("name"),
+    key("tenant"),
+    key("account_issuer"),
+    key("account_id"),
+    prose("name"),
     Column("groups", Texts, nullable=False),
-    _number("at_ns"),
+    number("at_ns"),
     sqlite_strict=True,
 )
 
 outcomes = Table(
     "outcomes",
     metadata,
-    _id("decision_id"),
-    _text("tenant"),
-    _text("caller"),
-    _text("call_digest"),
-    _text("redemption_id"),
-    _text("outcome"),
-    _number("at_ns"),
-    _text("record_id"),
+    key("decision_id"),
+    text("tenant"),
+    text("caller"),
+    text("call_digest"),
+    text("redemption_id"),
+    text("outcome"),
+    number("at_ns"),
+    text("record_id"),
     sqlite_strict=True,
 )
 
 notices = Table(
     "notices",
     metadata,
-    _id(),
-    _text("tenant"),
-    _text("channel"),
-    _text("event"),
-    _text("approval_id"),
-    _number("due_ns"),
-    _number("attempts"),
-    _number("done_ns"),
-    _prose("problem"),
+    key(),
+    text("tenant"),
+    text("channel"),
+    text("event"),
+    text("approval_id"),
+    number("due_ns"),
+    number("attempts"),
+    number("done_ns"),
+    prose("problem"),
     sqlite_strict=True,
 )
 
@@ -256,17 +231,8 @@ active_policy = Table(
     "active_policy",
     metadata,
     Column("one", Integer, primary_key=True, autoincrement=False),  # always 1
-    _text("digest"),
+    text("digest"),
     sqlite_strict=True,
-)
-
-high_water = Table(  # the store's marks, of which the people's instant is one
-    "high_water",
-    metadata,
-    _id("name"),
-    _number("value"),
-    sqlite_strict=True,
-    sqlite_with_rowid=False,
 )
 
 

@@ -73,7 +73,12 @@ CREATE TABLE switches (
 ) {strict}
 
 CREATE TABLE high_water (name TEXT PRIMARY KEY, value {number} NOT NULL) {keyed}
+"""
 
+# The log cannot be changed, and what one database alone needs: SQLite keeps counts of refusals over a crash,
+# PostgreSQL has a row that who writes locks, and who is running.
+OWN = {
+    "sqlite": """
 CREATE TABLE refusals (
   tenant TEXT NOT NULL,
   caller TEXT NOT NULL,
@@ -81,10 +86,7 @@ CREATE TABLE refusals (
   count {number} NOT NULL,
   PRIMARY KEY (tenant, caller, code)
 ) {keyed}
-"""
 
-APPEND_ONLY = {
-    "sqlite": """
 CREATE TRIGGER records_stay_as_written BEFORE UPDATE ON records
   BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
 
@@ -100,6 +102,16 @@ CREATE TRIGGER records_stay BEFORE UPDATE OR DELETE ON records
 
 CREATE TRIGGER records_are_not_emptied BEFORE TRUNCATE ON records
   FOR EACH STATEMENT EXECUTE FUNCTION the_log_is_append_only()
+
+CREATE TABLE head (
+  one {number} PRIMARY KEY CHECK (one = 1),
+  size {number} NOT NULL,
+  changes {number} NOT NULL -- of switches and marks
+)
+
+INSERT INTO head VALUES (1, 0, 0)
+
+CREATE TABLE runs (boot TEXT PRIMARY KEY)
 """,
 }
 
@@ -107,5 +119,5 @@ CREATE TRIGGER records_are_not_emptied BEFORE TRUNCATE ON records
 def upgrade() -> None:
     """Make the tables."""
     dialect = op.get_bind().dialect.name
-    for statement in (*statements(TABLES, dialect), *statements(APPEND_ONLY[dialect], dialect)):
+    for statement in (*statements(TABLES, dialect), *statements(OWN[dialect], dialect)):
         op.execute(statement)

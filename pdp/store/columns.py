@@ -6,7 +6,7 @@ import json
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import BigInteger, Dialect, LargeBinary, Text
+from sqlalchemy import BigInteger, Column, Dialect, LargeBinary, Text
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.types import TypeDecorator
 from typing_extensions import override
@@ -101,3 +101,38 @@ class Accounts(TypeDecorator[tuple[Account, ...]]):
     @override
     def process_result_value(self, value: str | None, _dialect: Dialect) -> tuple[Account, ...]:
         return () if value is None else tuple(Account(issuer, id_) for issuer, id_ in json.loads(value))
+
+
+def text(name: str) -> Column[str]:
+    """A text that is there."""
+    return Column(name, Text, nullable=False)
+
+
+def prose(name: str) -> Column[str]:
+    """A text that others wrote."""
+    return Column(name, Prose, nullable=False)
+
+
+def number(name: str) -> Column[int]:
+    """A whole number of at most 64 bits."""
+    return Column(name, Integer, nullable=False)
+
+
+def data(name: str) -> Column[bytes]:
+    """Bytes."""
+    return Column(name, Bytes, nullable=False)
+
+
+def account(name: str) -> tuple[Column[str], Column[str]]:
+    """The two parts that name an account."""
+    return text(f"{name}_issuer"), text(f"{name}_id")
+
+
+def key(name: str = "id") -> Column[str]:
+    """A text of the primary key."""
+    return Column(name, Text, primary_key=True)
+
+
+def serial(name: str = "seq") -> Column[int]:
+    """Numbers rows in the order of age."""
+    return Column(name, Integer, primary_key=True)

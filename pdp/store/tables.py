@@ -1,0 +1,80 @@
+"""The log's tables, for statements by SQLAlchemy. The migrations make them; SQLite has `refusals` besides."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, MetaData, Table
+
+from pdp.store.columns import Flag, Integer, data, key, number, serial, text
+
+metadata = MetaData()
+
+meta = Table("meta", metadata, key("name"), data("value"), sqlite_strict=True, sqlite_with_rowid=False)
+
+records = Table(
+    "records",
+    metadata,
+    Column("idx", Integer, primary_key=True, autoincrement=False),
+    text("id"),
+    text("kind"),
+    text("tenant"),
+    number("time_ns"),
+    data("leaf"),
+    data("bytes"),
+    sqlite_strict=True,
+)
+
+values = Table(
+    "values",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    text("path"),
+    text("tenant"),
+    text("subject"),
+    data("salt"),
+    data("data"),
+    sqlite_strict=True,
+)
+
+calls = Table(
+    "calls",
+    metadata,
+    serial(),
+    text("idx"),
+    text("tenant"),
+    text("subject"),
+    data("salt"),
+    text("digest"),
+    number("created_ns"),
+    sqlite_strict=True,
+)
+
+replies = Table(
+    "replies",
+    metadata,
+    serial(),
+    text("key"),
+    text("content"),
+    text("kind"),
+    text("effect"),
+    data("reply"),
+    text("epochs"),
+    number("valid_until_ns"),
+    number("created_ns"),
+    sqlite_strict=True,
+)
+
+artefacts = Table("artefacts", metadata, key("digest"), text("kind"), data("data"), sqlite_strict=True)
+
+switches = Table(
+    "switches",
+    metadata,
+    *(key(name) for name in ("tenant", "scope", "server", "value")),
+    Column("engaged", Flag, nullable=False),
+    text("reason"),
+    text("by"),
+    number("at_ns"),
+    number("until_ns"),
+    sqlite_strict=True,
+)
+
+high_water = Table("high_water", metadata, key("name"), number("value"), sqlite_strict=True, sqlite_with_rowid=False)
