@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields
+from functools import cache, lru_cache
+from typing import Any
 
 from pdp.core.answer import Answer
 from pdp.core.approvals.asked import Asked
@@ -63,7 +65,7 @@ class Repeats:
         key = keyed_index(
             self._key, "request", caller.tenant, caller.name, subject.issuer, subject.id, ask.request_id
         )
-        return Claim(caller.tenant, key, self.content(ask), digest(_rights(identity)))
+        return Claim(caller.tenant, key, self.content(ask), _rights(identity))
 
     @asynccontextmanager
     async def alone(self, claim: Claim | None) -> AsyncIterator[None]:
@@ -128,7 +130,7 @@ class Repeats:
             kind=REDEEMED,
             effect=answer.effect.value,
             reply=answer.to_bytes(),
-            epochs=digest(_rights(asked.facts.identity)),
+            epochs=_rights(asked.facts.identity),
             valid_until_ns=answer.valid_until_ns,
             created_ns=at_ns,
         )
@@ -138,7 +140,7 @@ class Repeats:
         row = self._store.reply(self._redeemed_key(asked, caller, call_id))
         if row is None or row.kind != REDEEMED or row.content != asked.call.digest or at_ns >= row.valid_until_ns:
             return None
-        return Answer.from_bytes(row.reply) if row.epochs == digest(_rights(asked.facts.identity)) else None
+        return Answer.from_bytes(row.reply) if row.epochs == _rights(asked.facts.identity) else None
 
     def _redeemed_key(self, asked: Asked, caller: Caller, call_id: str) -> str:
         subject = asked.call.subject
@@ -149,10 +151,11 @@ class Repeats:
 _TIMES = frozenset({"issued_ns", "expires_ns"})  # verified on every attempt, and different in a renewed token
 
 
-def _rights(identity: Identity) -> Json:
-    """All that policy may ask of a verified identity."""
+@lru_cache(1024)
+def _rights(identity: Identity) -> str:
+    """The digest of all that policy may ask of a verified identity."""
     subject = {name: value for name, value in identity.subject.fact().items() if name not in _TIMES}
-    return [subject, identity.agent.fact(), [actor.fact() for actor in identity.actors]]
+    return digest([subject, identity.agent.fact(), [actor.fact() for actor in identity.actors]])
 
 
 _NOT_CONTENT = frozenset({"credential", "request_id"})
@@ -160,7 +163,8 @@ _NOT_CONTENT = frozenset({"credential", "request_id"})
 
 def _content(ask: Ask) -> Json:
     """Everything that was asked, without the credential and without the id itself; byte fields by hash."""
-    return [_plain(getattr(ask, f.name)) for f in fields(ask) if f.name not in _NOT_CONTENT]
+    kind: type[Any] = type(ask)
+    return [_plain(getattr(ask, name)) for name in _members(kind) if name not in _NOT_CONTENT]
 
 
 def _plain(value: object) -> Json:
@@ -171,6 +175,11 @@ def _plain(value: object) -> Json:
         return sha256_hex(value)
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    if isinstance(value, type) or not is_dataclass(value):
-        raise TypeError(type(value).__name__)
-    return [type(value).__name__, *(_plain(getattr(value, f.name)) for f in fields(value))]
+    kind: type[Any] = type(value)
+    return [kind.__name__, *[_plain(getattr(value, name)) for name in _members(kind)]]
+
+
+@cache
+def _members(kind: type[Any]) -> tuple[str, ...]:
+    """The fields of a dataclass. Raises TypeError for any other type."""
+    return tuple(field.name for field in fields(kind))
