@@ -23,6 +23,7 @@ from pdp.engines.regorus_binding import version
 from pdp.identity.component import Identity
 from pdp.registry.load import SignedRegistry
 from pdp.settings import Settings
+from pdp.telemetry.options import beyond_this_machine
 from pdp.tooling.config_secrets import secret
 
 
@@ -138,7 +139,7 @@ def risks(settings: Settings) -> list[Risk]:
 
 
 def _risks_of_process(settings: Settings) -> Iterator[Risk]:
-    tls, opa, vault = settings.server.tls, settings.policy.opa, settings.vault
+    tls, opa, vault, told = settings.server.tls, settings.policy.opa, settings.vault, settings.telemetry
     plain = "plain http; whatever runs on this machine may listen there"
     looser = (
         (not settings.production, "mode", "development: keys of `pdp dev keys` are accepted, gRPC reflection is on"),
@@ -162,6 +163,11 @@ def _risks_of_process(settings: Settings) -> Iterator[Risk]:
         ),
         (opa is not None and opa.url.startswith("http:"), "policy.opa.url", plain),
         (vault is not None and vault.url.startswith("http:"), "vault.url", plain),
+        (
+            told.enabled and told.prometheus is not None and beyond_this_machine(told.prometheus),
+            "telemetry.prometheus",
+            "plain HTTP without authentication, beyond this machine; it names tenants and issuers",
+        ),
         (
             str(settings.store.path).startswith(("/tmp/", "/dev/shm/", "/var/tmp/")),  # noqa: S108 - a warning
             "store.path",

@@ -69,7 +69,11 @@ def _print(found: Settings, problems: list[preflight.Problem], told: list[Settin
         click.secho(f"{problem.code}: {problem.message}", fg="red", err=True)
     if not problems:
         callers, issuers = len(found.identity.callers), len(found.identity.issuers)
-        click.echo(f"ok: {found.mode}, {callers} callers, {issuers} issuers")
+        click.echo(f"ok: {found.mode}, {_counted(callers, 'caller')}, {_counted(issuers, 'issuer')}")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _print_json(found: Settings | None, problems: list[preflight.Problem], told: list[Setting]) -> None:

@@ -19,12 +19,13 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 
 from pdp import __version__
 from pdp.core.errors import ConfigurationFault
 from pdp.telemetry.options import OtlpOptions, TelemetryOptions, listen
 from pdp.telemetry.provider import OpenTelemetry
+from pdp.telemetry.scraping import serve
 
 
 def exporting(
@@ -37,9 +38,9 @@ def exporting(
     resource = Resource(
         {"service.name": options.service_name, "service.version": __version__, "service.instance.id": instance}
     )
-    tracers = TracerProvider(
-        sampler=ParentBased(TraceIdRatioBased(options.sample_ratio)), resource=resource, shutdown_on_exit=False
-    )
+    ratio = TraceIdRatioBased(options.sample_ratio)
+    sampler = ParentBased(ratio) if options.follow_callers else ratio
+    tracers = TracerProvider(sampler=sampler, resource=resource, shutdown_on_exit=False)
     readers: list[MetricReader] = []
     ends: list[Callable[[], None]] = []
     if options.otlp is not None:
@@ -103,17 +104,9 @@ def _authorities(options: OtlpOptions) -> bytes | None:
 
 def _serve(address: str, registry: CollectorRegistry) -> Callable[[], None]:
     """Serve metrics; returns what ends it."""
-    host, port = listen(address)
     try:
-        server, thread = start_http_server(port, host, registry)
+        return serve(*listen(address), registry)
     except OSError as error:
         raise ConfigurationFault(
             "config.telemetry", f"telemetry.prometheus: cannot be bound ({error.strerror}); is the port free?"
         ) from None
-
-    def end() -> None:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-    return end

@@ -68,6 +68,11 @@ class TelemetryOptions(BaseModel):
     sample_ratio: float = Field(
         1.0, ge=0, le=1, description="Share of calls that are traced where the caller says nothing; metrics see all."
     )
+    follow_callers: bool = Field(
+        default=True,
+        description="Whether a trace that a caller brings is kept or not as the caller says. That is read before the "
+        "caller is authenticated, so false where strangers can connect: then sample_ratio counts for all.",
+    )
     otlp: OtlpOptions | None = Field(None, description="Where traces and metrics are sent.")
     prometheus: str | None = Field(
         None,
@@ -100,6 +105,11 @@ def listen(address: str) -> tuple[str, int]:
         return str(ip_address(host)), int(port)
     except ValueError:
         raise ValueError("must be IP:PORT with a literal address, for a name is whatever the resolver says") from None
+
+
+def beyond_this_machine(address: str) -> bool:
+    """Whether others can reach what listens there."""
+    return not _is_loopback(listen(address)[0])
 
 
 def distribution_missing() -> ConfigurationFault:

@@ -61,7 +61,7 @@ def variables(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _linked(name: str, environment: Mapping[str, str]) -> bool:
-    """Whether it describes a Service. Its fellows must be there, so that nobody's misspelt setting is taken for one."""
+    """Whether it describes a Service: its fellows must be there, so that no misspelt setting is taken for one."""
     found = _LINK.fullmatch(name)
     if found is None:
         return False

@@ -3,10 +3,29 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from pydantic import ValidationError
 
 from pdp import settings
+from pdp.core.trace_context import TraceParent
+from pdp.telemetry.exporting import exporting
 from pdp.telemetry.options import OtlpOptions, TelemetryOptions, listen
+
+
+@pytest.mark.parametrize(("follow", "kept"), [(True, {"asked", "own"}), (False, {"own", "refused"})])
+def test_whose_word_on_sampling_counts(follow: bool, kept: set[str]) -> None:
+    """Sampling is decided before the caller is authenticated: a stranger could have everything traced, or nothing."""
+    spans = InMemorySpanExporter()
+    options = TelemetryOptions(enabled=True, call_log=True, follow_callers=follow, sample_ratio=0.5)
+    found = exporting(options, monotonic=lambda: 0, instance="i", secret=lambda _: b"")
+    found._tracers.add_span_processor(SimpleSpanProcessor(spans))
+    small, large = "0" * 31 + "1", "f" * 32  # by its lower half the ratio takes the first and not the second
+    for name, trace_id, sampled in (("asked", large, True), ("refused", small, False), ("own", small, True)):
+        with found.call(name, TraceParent(trace_id, "2" * 16, sampled)):
+            pass
+    found.close()
+    assert {span.name for span in spans.get_finished_spans()} == kept
 
 
 def test_nothing_is_told_by_default() -> None:
