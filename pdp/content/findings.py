@@ -27,7 +27,7 @@ def findings(value: Mapping[str, Json], schema: Json) -> tuple[Finding, ...]:
 
 
 def _all(value: Mapping[str, Json], schema: Json) -> Iterator[Finding]:
-    if schema is not None:
+    if schema is not None and not _plainly_declared(value, schema):
         for path in undeclared(schema, value):
             yield Finding("undeclared", pointer(path, harmless))
     for path, text in _texts(value):
@@ -37,6 +37,14 @@ def _all(value: Mapping[str, Json], schema: Json) -> Iterator[Finding]:
         if not text.isascii() or not text.isprintable():
             for name in hidden_in(text):
                 yield Finding("hidden_unicode", pointer(path, harmless), name)
+
+
+def _plainly_declared(value: Mapping[str, Json], schema: Json) -> bool:
+    """Whether flat arguments all stand among the schema's own `properties`: then there is nothing to look for."""
+    named = schema.get("properties") if isinstance(schema, Mapping) else None
+    if not isinstance(named, Mapping) or not value.keys() <= named.keys():
+        return False
+    return all(member is None or isinstance(member, (str, int, float)) for member in value.values())
 
 
 def _texts(root: Json) -> Iterator[tuple[Path, str]]:

@@ -163,7 +163,7 @@ _NOT_CONTENT = frozenset({"credential", "request_id"})
 
 def _content(ask: Ask) -> Json:
     """Everything that was asked, without the credential and without the id itself; byte fields by hash."""
-    kind: type[Any] = type(ask)
+    kind: Any = type(ask)
     return [_plain(getattr(ask, name)) for name in _members(kind) if name not in _NOT_CONTENT]
 
 
@@ -175,7 +175,7 @@ def _plain(value: object) -> Json:
         return sha256_hex(value)
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    kind: type[Any] = type(value)
+    kind: Any = type(value)
     return [kind.__name__, *[_plain(getattr(value, name)) for name in _members(kind)]]
 
 

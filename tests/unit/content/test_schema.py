@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pdp.content.findings import findings
+from pdp.content.pointer import harmless, pointer
 from pdp.core.schema import declared_names, is_open, undeclared
 
 STR = {"type": "string"}
@@ -122,6 +124,13 @@ def test_a_closed_schema_admits_nothing_undeclared(schema: Any, value: dict[str,
     # `enum` values are the schema's own words
     assert [p for p in undeclared(schema, value) if "z" not in p] == []
     assert "zz" not in str(value)
+
+
+@settings(max_examples=400)
+@given(SCHEMAS, OBJECTS)
+def test_findings_overlook_nothing_undeclared(schema: Any, value: dict[str, Any]) -> None:
+    found = {f.pointer for f in findings(value, schema) if f.kind == "undeclared"}
+    assert found == {pointer(path, harmless) for path in undeclared(schema, value)}
 
 
 @pytest.mark.parametrize(
