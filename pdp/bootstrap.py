@@ -247,6 +247,7 @@ async def start(process: Process) -> None:
     await process.runs.started(__version__, fingerprint, clean=store.clean)
     if store.artefact(fingerprint) is None:
         await process.recorder.configured(fingerprint, settings.changed())
+    await tending.read_directories(process)
     results, _ = await process.reloads((), by="")
     for result in results:
         if result.failure is not None:

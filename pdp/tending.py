@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import Protocol
 
-from pdp import instruments
+from pdp import instruments, people
+from pdp.core.approvals import org_records
 from pdp.core.errors import Fault
+from pdp.service.record import Recorder
 from pdp.service.reload import Part, Reloads
 from pdp.service.runs import Runs
 from pdp.settings import Settings
@@ -21,9 +24,27 @@ class Tended(Protocol):
 
     settings: Settings
     reloads: Reloads
+    recorder: Recorder
     runs: Runs
+    staff: people.Wired
     clock: StoreClock
     levels: instruments.Levels
+
+
+async def read_directories(process: Tended) -> None:
+    """Look at the files of people and groups again; what changed, or could not be read, is recorded and told."""
+    at = process.clock.now_ns()
+    for change in await process.staff.directories.reload(at):
+        made = partial(
+            org_records.directory,
+            revision=change.revision,
+            members=change.people,
+            groups=change.groups,
+            problem=change.problem,
+        )
+        await process.recorder.people(change.tenant, "directory", made, (), at)
+        level = logging.ERROR if change.problem else logging.INFO
+        log.log(level, "directory of %s: %s", change.tenant, change.detail or change.problem or "loaded")
 
 
 async def watch(process: Tended, part: Part) -> None:
@@ -53,9 +74,10 @@ async def tend(process: Tended) -> None:
     while True:
         await asyncio.sleep(process.settings.service.watch_seconds)
         try:
+            await read_directories(process)
             await process.runs.refusals()
         except Fault as fault:
-            log.error("refusals: %s: %s", fault.code, fault.message)
+            log.error("tending: %s: %s", fault.code, fault.message)
         process.levels.tell(process.clock.now_ns())
         anomaly = process.clock.anomaly()
         if anomaly != said:

@@ -50,14 +50,15 @@ class Person:
 
 ALICE = Person("alice", ("developers",), ("git:read", "git:write"))
 BOB = Person("bob", ("auditors",), ("git:read",))
-CAROL = Person("carol", ("approvers", "security"), ())
-DAVE = Person("dave", ("approvers", "security"), ())
+CAROL = Person("carol", ("approvers", "leaders", "security"), ())
+DAVE = Person("dave", ("approvers", "leaders", "security"), ())
 ERIN = Person("erin", ("operators", "on-call"), ())
 PEOPLE = (ALICE, BOB, CAROL, DAVE, ERIN)
 GROUPS: Mapping[str, str] = {
     "approvers": "Approvers",
     "auditors": "Auditors",
     "developers": "Developers",
+    "leaders": "Team leaders",
     "on-call": "On call",
     "operators": "Operators",
     "security": "Security",

@@ -263,7 +263,9 @@ def _scrubbed(answer: Any) -> Any:
             same.ClearField(name)
     if isinstance(same, DecideAnswer):
         for requirement in same.pending.requirements:
-            requirement.id = ""
+            requirement.id = requirement.approval_id = requirement.short_code = ""
+        if same.HasField("pending"):
+            same.pending.resume_token = ""
     return same
 
 
