@@ -15,7 +15,7 @@ from pdp.core.facts import ArgumentsFact, Identity, ServerFact, SessionFact, Wai
 from pdp.core.registered import PinnedTool, RegistryChange
 from pdp.core.request import Caller, Credential, Peer, ServerPeer, SessionAsk
 from pdp.core.target import TargetFact
-from pdp.ports.people import Answers, Directories, DirectorySource, EvidenceSource, ResumeTokens
+from pdp.ports.people import Answers, Directories, DirectorySource, EvidenceSource, Passkeys, ResumeTokens
 from pdp.ports.store import Store
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "FiredElement",
     "KeptPolicies",
     "LoadedPolicy",
+    "Passkeys",
     "PolicySource",
     "Registry",
     "RegistryView",

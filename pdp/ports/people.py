@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from pdp.core.approvals.asked import Asked, Held
-from pdp.core.approvals.people import Directory, DirectoryChange
+from pdp.core.approvals.people import Directory, DirectoryChange, Person
 from pdp.core.approvals.queries import ApprovalQuery, ConsentQuery, GrantQuery, Page
 from pdp.core.approvals.resume import Resume
 from pdp.core.approvals.rows import (
@@ -60,6 +60,15 @@ class ResumeTokens(Protocol):
 
     def open(self, token: str, at_ns: int) -> Resume | None:
         """None for anything but an own, unchanged token whose time is not over."""
+        ...
+
+
+class Passkeys(Protocol):
+    """Verifies what passkeys sign (WebAuthn)."""
+
+    def verify(self, person: Person, challenge: bytes, assertion: bytes, /) -> bool:
+        """Whether `assertion` (the browser's JSON) is by a passkey of this person over `challenge`, with user
+        verification."""
         ...
 
 

@@ -133,9 +133,12 @@ def grant_used(stamp: Stamp, grant: Grant, call: Call, spent: Spent) -> bytes:
     return encode(stamp, "grant", {**body, "used": used, "call_digest": call.digest, "spent": _spent(spent)})
 
 
-def grant_ended(stamp: Stamp, grant: Grant, after: GrantState, by: str, at_ns: int) -> bytes:
-    """A grant is over. `grant` is the row before; `by` the human or what else ended it."""
-    return encode(stamp, "grant", {**_grant(grant, "ended", after, grant.version + 1, at_ns), "by": cut(by)})
+def grant_ended(  # noqa: PLR0913, PLR0917 - what there is to say of an end
+    stamp: Stamp, grant: Grant, after: GrantState, by: str, at_ns: int, reason: str = "", salt: bytes = b""
+) -> bytes:
+    """A grant is over. `grant` is the row before; `by` the human, or what else ended it, and `reason` why."""
+    fields = {**_grant(grant, "ended", after, grant.version + 1, at_ns), "by": cut(by)}
+    return encode(stamp, "grant", {**fields, "reason": sealed(salt, "reason", reason)})
 
 
 def consent_granted(stamp: Stamp, consent: Consent) -> bytes:
@@ -230,7 +233,8 @@ def _vote(vote: Vote, salt: bytes) -> Fields:
 
 
 def _grant(grant: Grant, event: str, state: GrantState, version: int, at_ns: int) -> Fields:
-    nothing: Fields = {"by": None, "call_digest": None, "spent": None, "bounds": None, "requirements": []}
+    nothing: Fields = {"by": None, "reason": None, "call_digest": None, "spent": None, "bounds": None}
+    nothing["requirements"] = []
     row: Fields = {"grant_id": grant.id, "state": str(state), "version": version, "used": grant.used}
     return {"event": event, **row, "at_ns": at_ns, **nothing}
 

@@ -4,32 +4,40 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pdp.ports import Clock, Directories, Store, Subjects
+from pdp.core.approvals.grants import Valid
+from pdp.core.check import NS
+from pdp.ports import Clock, Directories, Passkeys, Store, Subjects
+from pdp.service import escalate
+from pdp.service.people.attempts import Attempts
+from pdp.service.people.changes import Changes
 from pdp.service.people.consents import Consents
 from pdp.service.people.delegations import Delegations
 from pdp.service.people.granted import Grants
+from pdp.service.people.looking import Looking
 from pdp.service.people.persons import Persons
 from pdp.service.people.queue import Queue
 from pdp.service.people.sweep import Sweep
-from pdp.service.people.voting import Voting
-from pdp.service.people.watching import Changes, Watching
+from pdp.service.people.voting import Proofs, Voting
+from pdp.service.people.watching import Watching
 from pdp.service.record import Recorder
 from pdp.service.state import State
+
+DAY_NS = 24 * 3600 * NS
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Limits of what people may leave behind."""
+    """How long what people leave behind may last."""
 
-    consent_max_ns: int = 180 * 24 * 3600 * 1_000_000_000
-    delegation_max_ns: int = 30 * 24 * 3600 * 1_000_000_000
-    claims_max_age_ns: int = 24 * 3600 * 1_000_000_000
+    consent_ns: int = 180 * DAY_NS
+    delegation_ns: int = 30 * DAY_NS
 
 
 @dataclass(frozen=True, slots=True)
 class People:
     """The services for people. Every surface gets this one value."""
 
+    directories: Directories
     persons: Persons
     queue: Queue
     voting: Voting
@@ -44,15 +52,34 @@ class People:
 def assemble(  # noqa: PLR0913 - what they rest on
     store: Store,
     state: State,
-    directories: Directories,
+    counting: escalate.People,
     subjects: Subjects,
     recorder: Recorder,
     clock: Clock,
     *,
     index_key: bytes,
-    bounds: Bounds,
     tenants: tuple[str, ...],
     changes: Changes,
+    bounds: Bounds,
+    valid: Valid | None = None,
+    passkeys: Passkeys | None = None,
 ) -> People:
-    """Wire them. `tenants` are those that requests may belong to; `changes` is the hub that `recorder` wakes."""
-    raise NotImplementedError
+    """Wire them. `counting` is what evidence is counted with, so that people see what decides; `tenants` are those
+    whose requests are swept; `changes` is the hub that `recorder.changed` notifies; `valid` tells whether arguments
+    satisfy a JSON Schema."""
+    directories = counting.directories
+    looking = Looking(store, counting)
+    attempts = Attempts(store, recorder, index_key)
+    voting = Voting(looking, attempts, recorder, clock, Proofs(passkeys), valid)
+    return People(
+        directories=directories,
+        persons=Persons(subjects, directories, clock),
+        queue=Queue(looking, store, recorder, clock),
+        voting=voting,
+        watching=Watching(looking, store, changes, clock),
+        changes=changes,
+        grants=Grants(looking, store, attempts, recorder, clock),
+        consents=Consents(looking, store, voting, attempts, recorder, clock, index_key, bounds.consent_ns),
+        delegations=Delegations(store, directories, recorder, clock, index_key, bounds.delegation_ns),
+        sweep=Sweep(store, state, directories, recorder, tenants),
+    )

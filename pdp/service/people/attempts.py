@@ -65,14 +65,15 @@ class Attempts:
     async def commit(
         self, attempt: Attempt | None, entries: tuple[Commit, ...], reply: tuple[Json, ...], at_ns: int
     ) -> RecordRef:
-        """Make entries durable together, and keep what is answered: the first record's id, then `reply`. Returns where
-        the first one stands. Raises Conflict when another commit came first."""
+        """Make entries durable together, and keep what is answered: the first record's id, then `reply`. Returns
+        where the first one stands. Raises Conflict when another commit came first."""
         first, *rest = entries
         if attempt is not None:
             kept = canonical([first.record_id, *reply])
             row = ReplyRow(attempt.key, attempt.content, KIND, "", kept, "", 0, at_ns)
             first = replace(first, reply=row)
         refs = await self._recorder.commit_all((first, *rest))
+        self._recorder.changed()
         return refs[0]
 
 

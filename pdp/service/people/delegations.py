@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pdp.core.approvals import org_records
 from pdp.core.approvals.people import Person
+from pdp.core.approvals.records import erasable
 from pdp.core.approvals.rows import Delegation
+from pdp.core.approvals.steps import Delegate, EndDelegation
+from pdp.core.digest import keyed_index
+from pdp.core.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from pdp.core.stored import RecordRef
+from pdp.ports import Answers, Clock, Directories
+from pdp.service.record import Recorder
+
+MAX_REASON = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +31,93 @@ class StandIn:
 
 
 class Delegations:
-    """The console's page of deputies."""
+    """The console's page of deputies. `longest_ns` bounds each."""
+
+    def __init__(
+        self,
+        store: Answers,
+        directories: Directories,
+        recorder: Recorder,
+        clock: Clock,
+        index_key: bytes,
+        longest_ns: int,
+    ) -> None:
+        self._store = store
+        self._directories = directories
+        self._recorder = recorder
+        self._clock = clock
+        self._index_key = index_key
+        self._longest_ns = longest_ns
 
     async def list(self, person: Person) -> tuple[Delegation, ...]:
         """Those that are not over, of which the person is the absent or the deputy; an operator sees all."""
-        raise NotImplementedError
+        found = self._store.delegations(person.tenant, self._clock.now_ns())
+        return tuple(each for each in found if _concerns(person, each))
 
     async def add(self, person: Person, wanted: StandIn) -> tuple[Delegation, RecordRef]:
         """Name a deputy: for oneself, or as an operator for anybody. Raises InvalidRequest (unknown or disabled
         deputy, oneself, a time that is over, too long); Forbidden `delegation.not_yours`."""
-        raise NotImplementedError
+        at, absent = self._clock.now_ns(), wanted.absent or person.human
+        if absent != person.human and "operate" not in person.roles:
+            raise Forbidden("delegation.not_yours", "You name a deputy for yourself; an operator does so for others.")
+        self._check(person, wanted, absent, at)
+        made = Delegation(
+            id=self._recorder.new_id(at),
+            tenant=person.tenant,
+            absent=absent,
+            deputy=wanted.deputy,
+            from_ns=max(wanted.from_ns, at),
+            until_ns=wanted.until_ns,
+            reason=wanted.reason,
+        )
+        salt = self._recorder.new_salt()
+        index = keyed_index(self._index_key, "human", person.tenant, absent)
+        ref = await self._recorder.people(
+            person.tenant,
+            "delegation",
+            lambda stamp: org_records.delegated(stamp, made, person.human, salt),
+            (Delegate(made),),
+            at,
+            lambda record_id: erasable(record_id, person.tenant, index, salt, reason=made.reason),
+        )
+        return made, ref
 
     async def end(self, person: Person, delegation_id: str) -> RecordRef:
         """End it at once: the absent, the deputy, or an operator. Raises NotFound."""
-        raise NotImplementedError
+        at = self._clock.now_ns()
+        found = next((each for each in await self.list(person) if each.id == delegation_id), None)
+        if found is None:
+            raise _unknown()
+        try:
+            return await self._recorder.people(
+                person.tenant,
+                "delegation",
+                lambda stamp: org_records.delegation_ended(stamp, found, person.human, at),
+                (EndDelegation(found.id, at),),
+                at,
+            )
+        except Conflict:  # somebody else has just ended it
+            raise _unknown() from None
+
+    def _check(self, person: Person, wanted: StandIn, absent: str, at_ns: int) -> None:
+        members = self._directories.of(person.tenant).members
+        deputy = members.get(wanted.deputy)
+        if absent not in members:
+            raise InvalidRequest("absent", "is not in the directory; only who is listed there can be stood in for")
+        if deputy is None or not deputy.active or wanted.deputy == absent:
+            raise InvalidRequest("deputy", "must be an active person of the directory, and somebody else")
+        if not max(wanted.from_ns, at_ns) < wanted.until_ns:
+            raise InvalidRequest("until", "must come after the beginning, and be in the future")
+        if wanted.until_ns - max(wanted.from_ns, at_ns) > self._longest_ns:
+            days = self._longest_ns // (24 * 3600 * 1_000_000_000)
+            raise InvalidRequest("until", f"is too late; somebody is stood in for at most {days} days at a time")
+        if len(wanted.reason) > MAX_REASON:
+            raise InvalidRequest("reason", f"is longer than {MAX_REASON} characters")
+
+
+def _concerns(person: Person, found: Delegation) -> bool:
+    return person.human in (found.absent, found.deputy) or "operate" in person.roles
+
+
+def _unknown() -> NotFound:
+    return NotFound("delegation.unknown", "There is no such delegation.")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from pdp.core.approvals.count import wanted_by
-from pdp.core.approvals.people import Directory, Person, Standing
+from pdp.core.approvals.people import Person, Standing
 from pdp.core.approvals.queries import ApprovalQuery
 from pdp.core.approvals.rows import Account, Approval, Seen, Vote
 from pdp.core.approvals.states import OPEN, State
@@ -14,8 +13,9 @@ from pdp.core.approvals.steps import See
 from pdp.core.approvals.view import ApprovalView, view
 from pdp.core.errors import NotFound
 from pdp.ports import Answers
-from pdp.service.escalate import People
+from pdp.service.escalate import Counting
 
+UNKNOWN = ("approval.unknown", "There is no such request.")  # in the same words for what is not one's to see
 SEES_ALL = frozenset({"operate", "audit"})
 
 
@@ -37,92 +37,121 @@ class ApprovalFilter:
     newest_first: bool = False
 
 
-class Looking:
-    """Reads for one person. Synchronous: what goes through many rows is called in a thread."""
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """One person's eyes at one instant. Synchronous: what goes through many rows is called in a thread.
 
-    def __init__(self, store: Answers, people: People) -> None:
-        self._store = store
-        self._people = people
+    `groups` are ids for whose seats the person may act: its own, and those of whom it stands in for; `accounts` all
+    of this human's. `sees_all` is an operator's or auditor's right.
+    """
 
-    def directory(self, tenant: str) -> Directory:
-        """The tenant's people and groups now."""
-        return self._people.directories.of(tenant)
+    person: Person
+    at_ns: int
+    base: Standing  # without anybody's claims
+    groups: frozenset[str]
+    accounts: tuple[Account, ...]
+    sees_all: bool
+    store: Answers
 
-    def standing(self, person: Person, votes: tuple[Vote, ...], at_ns: int) -> Standing:
-        """What counting these votes, and one of this person, rests on."""
-        found = self._people.standing(person.tenant, votes, at_ns)
-        seen: Mapping[Account, Seen] = {**found.seen, person.account: sight(person, at_ns)}
-        return replace(found, seen=seen) if person.claimed else found
-
-    def groups(self, person: Person, at_ns: int) -> frozenset[str]:
-        """Groups by id for whose seats this person may act: its own, and those of whom it stands in for."""
-        directory = self.directory(person.tenant)
-        held = directory.groups(person.human) | (person.claimed & directory.claimable)
-        for found in self._store.delegations(person.tenant, at_ns):
-            if found.deputy == person.human and found.from_ns <= at_ns:
-                held |= directory.groups(found.absent)
-        return held
-
-    def accounts(self, person: Person) -> tuple[Account, ...]:
-        """All accounts of this human."""
-        member = self.directory(person.tenant).members.get(person.human)
-        known = member.accounts if member is not None else ()
-        return known if person.account in known else (*known, person.account)
-
-    def query(self, person: Person, wanted: ApprovalFilter, at_ns: int) -> ApprovalQuery:
+    def query(self, wanted: ApprovalFilter) -> ApprovalQuery:
         """The filter, narrowed to what the person may see."""
-        whole = bool(person.roles & SEES_ALL)
         return ApprovalQuery(
-            tenant=person.tenant,
+            tenant=self.person.tenant,
             states=wanted.states,
             kinds=wanted.kinds,
             server=wanted.server,
             tool=wanted.tool,
             subject=wanted.subject,
             agent=wanted.agent,
-            groups=None if whole else self.groups(person, at_ns),
-            involved=self.accounts(person),
+            groups=None if self.sees_all else self.groups,
+            involved=self.accounts,
             opened_from_ns=wanted.opened_from_ns,
             opened_to_ns=wanted.opened_to_ns,
             newest_first=wanted.newest_first,
         )
 
-    def approval(self, person: Person, approval_id: str, at_ns: int) -> Approval:
-        """The row, as it stands now. Raises NotFound, in the same words for unknown and not this person's to see."""
-        found = self._store.approval(person.tenant, approval_id)
-        if found is None or not self._may_see(person, found, at_ns):
-            raise NotFound("approval.unknown", "There is no such request.")
-        return as_of(found, at_ns)
+    def standing(self, votes: tuple[Vote, ...]) -> Standing:
+        """What counting these votes, and one of this person, rests on."""
+        person = self.person
+        claimants = {vote.account for vote in votes if vote.claimed} - {person.account}
+        accounts = tuple(sorted(claimants, key=lambda account: (account.issuer, account.id)))
+        seen = {**self.store.seen(person.tenant, accounts)} if accounts else {}
+        if person.claimed:
+            seen[person.account] = sight(person, self.at_ns)
+        return replace(self.base, seen=seen)
 
-    def listed(self, person: Person, approval: Approval, wanted: ApprovalFilter, at_ns: int) -> ApprovalView | None:
+    def approval(self, approval_id: str) -> Approval:
+        """The row, as it stands. Raises NotFound, in the same words for unknown and not this person's to see."""
+        found = self.store.approval(self.person.tenant, approval_id)
+        if found is None or not self._may_see(found):
+            raise NotFound(*UNKNOWN)
+        return as_of(found, self.at_ns)
+
+    def listed(self, approval: Approval, wanted: ApprovalFilter) -> ApprovalView | None:
         """The request as in a list; None when the filter or the person's rights leave it out."""
-        approval = as_of(approval, at_ns)
-        if not _matches(wanted, approval) or not self._may_see(person, approval, at_ns):
+        approval = as_of(approval, self.at_ns)
+        if not _matches(wanted, approval) or not self._may_see(approval):
             return None
-        found = self.summary(person, approval, at_ns)
+        found = self.summary(approval)
         return None if found is None or (wanted.mine and not found.may_vote) else found
 
-    def summary(self, person: Person, approval: Approval, at_ns: int) -> ApprovalView | None:
-        """The request as in a list: without arguments, task and the reasons of votes."""
-        votes = self._store.votes(approval.id)
-        return view(approval, None, votes, person, self.standing(person, votes, at_ns))
+    def summary(self, approval: Approval) -> ApprovalView | None:
+        """The request as in a list: of what only people see, the effects and the agent's name. None when this release
+        cannot read its requirement."""
+        votes, shown = self.store.votes(approval.id), self.store.shown(approval.id)
+        bare = None if shown is None else replace(shown, arguments=b"{}", secrets=(), task="", task_source="none")
+        found = view(approval, bare, votes, self.person, self.standing(votes))
+        # what is not shown whole is no ground for a vote
+        return None if found is None else replace(found, rows=(), presented="")
 
-    def complete(self, person: Person, approval: Approval, at_ns: int) -> ApprovalView:
+    def complete(self, approval: Approval) -> ApprovalView:
         """The request as it is to be judged. Raises NotFound for one that this release cannot read."""
-        votes, call = self._store.votes(approval.id), approval.call
-        shown = self._store.shown(approval.id)
-        previous = self._store.last_redeemed(approval.tenant, call.agent, call.server, call.tool)
-        found = view(approval, shown, votes, person, self.standing(person, votes, at_ns), previous)
+        votes, call = self.store.votes(approval.id), approval.call
+        shown = self.store.shown(approval.id)
+        previous = self.store.last_redeemed(approval.tenant, call.agent, call.server, call.tool)
+        found = view(approval, shown, votes, self.person, self.standing(votes), previous)
         if found is None:
-            raise NotFound("approval.unknown", "There is no such request.")
+            raise NotFound(*UNKNOWN)
         return found
 
-    def _may_see(self, person: Person, approval: Approval, at_ns: int) -> bool:
-        if person.roles & SEES_ALL or approval.call.subject in self.accounts(person):
+    def sees(self, subject: Account, requirement: bytes) -> bool:
+        """Whether what concerns this subject and was wanted so is this person's to see."""
+        if self.sees_all or subject in self.accounts:
             return True
-        wanted = wanted_by(approval.requirement)
+        wanted = wanted_by(requirement)
         seats = frozenset(seat.group_id for seat in wanted.seats) if wanted is not None else frozenset[str]()
-        return bool(seats) and not seats.isdisjoint(self.groups(person, at_ns))
+        return not seats.isdisjoint(self.groups)
+
+    def _may_see(self, approval: Approval) -> bool:
+        return approval.tenant == self.person.tenant and self.sees(approval.call.subject, approval.requirement)
+
+
+@dataclass(frozen=True, slots=True)
+class Looking:
+    """Makes viewers."""
+
+    store: Answers
+    people: Counting
+
+    def by(self, person: Person, at_ns: int) -> Viewer:
+        """What counts of the person now: directory and delegations as they are."""
+        base = self.people.standing(person.tenant, (), at_ns)
+        directory = base.directory
+        held = directory.groups(person.human) | (person.claimed & directory.claimable)
+        for found in base.delegations:
+            if found.deputy == person.human and found.from_ns <= at_ns:
+                held |= directory.groups(found.absent)
+        member = directory.members.get(person.human)
+        known = member.accounts if member is not None else ()
+        return Viewer(
+            person=person,
+            at_ns=at_ns,
+            base=base,
+            groups=held,
+            accounts=known if person.account in known else (*known, person.account),
+            sees_all=bool(person.roles & SEES_ALL),
+            store=self.store,
+        )
 
 
 def sight(person: Person, at_ns: int) -> Seen:

@@ -38,8 +38,9 @@ class Queue:
         """One request, complete; the read is recorded. Raises NotFound, in the same words for unknown and not
         this person's to see."""
         at = self._clock.now_ns()
-        approval = self._looking.approval(person, approval_id, at)
-        found = self._looking.complete(person, approval, at)
+        viewer = self._looking.by(person, at)
+        approval = viewer.approval(approval_id)
+        found = viewer.complete(approval)
         await self._recorder.people(
             person.tenant, "read", lambda stamp: records.read(stamp, person, approval), sighting(person, at), at
         )
@@ -50,7 +51,8 @@ class Queue:
         wanted = replace(wanted, states=wanted.states or OPEN)
         # what has expired may not have been written down yet
         asked = replace(wanted, states=wanted.states | (OPEN if State.EXPIRED in wanted.states else frozenset()))
-        query = self._looking.query(person, asked, at)
+        viewer = self._looking.by(person, at)
+        query = viewer.query(asked)
         found: list[ApprovalView] = []
         after, looked = page.after, 0
         while True:
@@ -61,7 +63,7 @@ class Queue:
                 if len(found) == page.size:
                     return tuple(found), after
                 after = row.id
-                seen = self._looking.listed(person, row, wanted, at)
+                seen = viewer.listed(row, wanted)
                 if seen is not None:
                     found.append(seen)
             looked += len(rows)

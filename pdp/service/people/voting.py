@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
-from pdp.core.approvals.grants import GrantTerms
+from pdp.core.approvals import records
+from pdp.core.approvals.grants import GrantTerms, Valid
 from pdp.core.approvals.people import Person
 from pdp.core.approvals.rows import Account, Approval
+from pdp.core.approvals.states import FINAL, State
+from pdp.core.approvals.steps import Issue
 from pdp.core.approvals.view import ApprovalView
-from pdp.core.stored import RecordRef
+from pdp.core.approvals.vote import Ballot, Cast, Refusal, cast
+from pdp.core.digest import Json, canonical, sha256_hex
+from pdp.core.errors import Fault, Forbidden, InvalidRequest, NotFound, Outdated
+from pdp.core.stored import Commit, RecordRef
+from pdp.ports import Clock, Passkeys
+from pdp.service.people.attempts import Attempts, decided
+from pdp.service.people.looking import UNKNOWN, Looking, Viewer, sighting
+from pdp.service.record import Recorder
+
+_INVALID = {  # by the field that is wrong
+    "approval.choice": "choice",
+    "approval.reason_required": "reason",
+    "approval.reason_too_long": "reason",
+    "approval.passkey": "passkey_assertion_json",
+    "approval.grant": "grant",
+}
+_OUTDATED = frozenset({"approval.too_late", "approval.stale", "approval.erased", "approval.voted"})
+_UNKNOWN = frozenset({"approval.not_found", "approval.unreadable"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +45,13 @@ class BallotInput:
     behalf: Account | None = None
     grant: GrantTerms | None = None
     passkey: bytes = field(default=b"", repr=False)
+
+    def content(self, approval_id: str) -> tuple[Json, ...]:
+        """What the attempt is about."""
+        behalf = None if self.behalf is None else [self.behalf.issuer, self.behalf.id]
+        terms = None if self.grant is None else sha256_hex(self.grant.to_bytes())
+        passkey = sha256_hex(self.passkey)
+        return (approval_id, self.choice, self.reason, self.presented, behalf, terms, passkey)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +68,52 @@ class Voted:
         return self.view.approval
 
 
+Prove: TypeAlias = Callable[[Person, ApprovalView, bytes], Person]
+
+
+class Proofs:
+    """Raises a person's assurance by a passkey's assertion over what was shown."""
+
+    def __init__(self, passkeys: Passkeys | None = None) -> None:
+        self._passkeys = passkeys
+
+    def __call__(self, person: Person, view: ApprovalView, assertion: bytes) -> Person:
+        """The person as the assertion proves it to be; without one as before. Raises Forbidden `person.passkey`."""
+        if not assertion:
+            return person
+        if self._passkeys is None or not self._passkeys.verify(person, challenge(view), assertion):
+            raise Forbidden(
+                "person.passkey", "The passkey's answer does not verify; read the request and sign again."
+            )
+        return replace(person, assurance="passkey")
+
+
+def challenge(view: ApprovalView) -> bytes:
+    """What a passkey signs for a vote on this request: 32 bytes that commit to all that is shown; b"" where policy
+    does not ask for one."""
+    if view.wanted.min_assurance != "passkey" or not view.presented:
+        return b""
+    return bytes.fromhex(sha256_hex(canonical(["passkey", view.approval.id, view.presented])))
+
+
 class Voting:
-    """`ApprovalService.Vote`."""
+    """`ApprovalService.Vote`. `valid` tells whether arguments satisfy a JSON Schema."""
+
+    def __init__(
+        self,
+        looking: Looking,
+        attempts: Attempts,
+        recorder: Recorder,
+        clock: Clock,
+        proofs: Proofs,
+        valid: Valid | None = None,
+    ) -> None:
+        self._looking = looking
+        self._attempts = attempts
+        self._recorder = recorder
+        self._clock = clock
+        self._proofs = proofs
+        self._valid = valid
 
     async def vote(self, person: Person, approval_id: str, given: BallotInput) -> Voted:
         """Cast one vote; it and everything that follows from it are one commit.
@@ -50,4 +123,99 @@ class Voting:
         `approval.stale`: read it again); InvalidRequest (a reason is wanted, a grant wider than offered, the
         request id used for another vote); Unavailable.
         """
-        raise NotImplementedError
+        return await decided(lambda: self._vote(person, approval_id, given))
+
+    async def _vote(self, person: Person, approval_id: str, given: BallotInput) -> Voted:
+        attempt = self._attempts.attempt("vote", person, given.request_id, *given.content(approval_id))
+        at = self._clock.now_ns()
+        viewer = self._looking.by(person, at)
+        approval = viewer.approval(approval_id)
+        kept = self._attempts.kept(attempt)
+        if kept is not None:
+            return self._again(viewer, approval, kept)
+        if approval.kind == "consent":
+            raise Forbidden(
+                "approval.consent", "A consent is the subject's own; it is given on its page of consents."
+            )
+        made = self.cast(viewer, approval, given)
+        entries = self.entries(approval, made, person, at)
+        grant_id = made.grant.id if made.grant is not None else ""
+        reply = (grant_id, str(made.after), at if made.after in FINAL else 0, made.move.resolution)
+        ref = await self._attempts.commit(attempt, entries, reply, at)
+        return Voted(self._after(viewer, approval.id), ref, grant_id)
+
+    def cast(self, viewer: Viewer, approval: Approval, given: BallotInput) -> Cast:
+        """What the vote comes to. Raises the fault that belongs to its refusal."""
+        votes, shown = viewer.store.votes(approval.id), viewer.store.shown(approval.id)
+        person = self._proofs(viewer.person, viewer.complete(approval), given.passkey)
+        at, directory = viewer.at_ns, viewer.base.directory
+        ballot = Ballot(
+            choice=given.choice,
+            vote_id=self._recorder.new_id(at),
+            at_ns=at,
+            reason=given.reason,
+            presented=given.presented,
+            behalf="" if given.behalf is None else directory.human(given.behalf),
+            grant=given.grant,
+            passkey=given.passkey,
+        )
+        made = cast(approval, shown, votes, ballot, person, viewer.standing(votes), valid=self._valid)
+        if isinstance(made, Refusal):
+            raise fault(made)
+        return made
+
+    def entries(self, approval: Approval, made: Cast, person: Person, at_ns: int) -> tuple[Commit, ...]:
+        """The vote, and a grant that comes of it, to be committed together."""
+        salt, tenant, vote = self._recorder.new_salt(), approval.tenant, made.vote
+        voted = self._recorder.event(
+            tenant,
+            "approval",
+            lambda stamp: records.moved(stamp, approval, made.move, salt=salt),
+            (made.move, *sighting(person, at_ns)),
+            at_ns,
+            lambda record_id: records.erasable(
+                record_id, tenant, approval.subject_index, salt, reason=vote.reason, grant=vote.grant
+            ),
+        )
+        if (grant := made.grant) is None:
+            return (voted,)
+        other = self._recorder.new_salt()
+        issued = self._recorder.event(
+            tenant,
+            "grant",
+            lambda stamp: records.grant_issued(stamp, grant, other),
+            (Issue(grant),),
+            at_ns,
+            lambda record_id: records.erasable(
+                record_id, tenant, grant.subject_index, other, grant=grant.arguments_schema
+            ),
+        )
+        return voted, issued
+
+    def _after(self, viewer: Viewer, approval_id: str) -> ApprovalView:
+        found = viewer.store.approval(viewer.person.tenant, approval_id)
+        view = viewer.summary(found) if found is not None else None
+        if view is None:
+            raise NotFound(*UNKNOWN)
+        return view
+
+    def _again(self, viewer: Viewer, approval: Approval, kept: list[str]) -> Voted:
+        """What was answered before: the request as it was then."""
+        record_id, grant_id, state, resolved_ns, resolution = kept
+        then = replace(approval, state=State(state), resolved_ns=int(resolved_ns), resolution=resolution)
+        view = viewer.summary(then)
+        if view is None:
+            raise NotFound(*UNKNOWN)
+        return Voted(view, self._attempts.record(record_id), grant_id)
+
+
+def fault(refused: Refusal) -> Fault:
+    """The fault that a refused vote leaves as."""
+    code, message = refused.code, refused.message
+    if code in _UNKNOWN:
+        return NotFound(*UNKNOWN)
+    if code in _OUTDATED:
+        return Outdated(code, message)
+    if code in _INVALID:
+        return InvalidRequest(_INVALID[code], message, code=code)
+    return Forbidden(code, message)
