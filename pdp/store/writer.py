@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from pdp.core.errors import Fault, Overloaded, Unavailable
 from pdp.store.database import Database, Hooks
+from pdp.store.options import StoreOptions
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,11 @@ class Pace:
     max_queue: int
     linger: float
     probe: float
+
+
+def pace(options: StoreOptions) -> Pace:
+    """As the options say."""
+    return Pace(options.max_batch, options.max_queue, options.linger_ms / 1000, options.probe_seconds)
 
 
 class Writer:
