@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pdp.core.approvals.grants import Valid
 from pdp.core.check import NS
 from pdp.ports import Clock, Directories, Passkeys, Store, Subjects
-from pdp.service import escalate
+from pdp.service.escalate import Counting
 from pdp.service.people.attempts import Attempts
 from pdp.service.people.changes import Changes
 from pdp.service.people.consents import Consents
@@ -52,7 +52,7 @@ class People:
 def assemble(  # noqa: PLR0913 - what they rest on
     store: Store,
     state: State,
-    counting: escalate.People,
+    counting: Counting,
     subjects: Subjects,
     recorder: Recorder,
     clock: Clock,

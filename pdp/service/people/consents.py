@@ -222,7 +222,7 @@ class Consents:
             raise _unknown()
         return found
 
-    def _all(self, viewer: Viewer, states: frozenset[str]) -> list[ConsentView]:
+    def _all(self, viewer: Viewer, states: frozenset[str]) -> tuple[ConsentView, ...]:
         """Requests and consents of one human, in the order of a list."""
         tenant, accounts = viewer.person.tenant, viewer.accounts
         asked = frozenset(state for state in REQUEST_STATES if REQUEST_STATES[state] in states)
@@ -240,7 +240,7 @@ class Consents:
         given = self._store.consents(ConsentQuery(tenant, accounts, bool(states - DEFAULT_STATES)), Page(_MOST))
         found += [of_consent(row, viewer.at_ns) for row in reversed(given)]
         found = [each for each in found if each.state in states]
-        return sorted(found, key=lambda each: each.state != "requested")
+        return tuple(sorted(found, key=lambda each: each.state != "requested"))
 
 
 def _terms(consent: Consent) -> tuple[str, ...]:

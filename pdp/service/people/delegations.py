@@ -78,7 +78,7 @@ class Delegations:
             lambda stamp: org_records.delegated(stamp, made, person.human, salt),
             (Delegate(made),),
             at,
-            lambda record_id: erasable(record_id, person.tenant, index, salt, reason=made.reason),
+            values=lambda record_id: erasable(record_id, person.tenant, index, salt, reason=made.reason),
         )
         return made, ref
 

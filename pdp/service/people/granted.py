@@ -86,7 +86,9 @@ class Grants:
             lambda stamp: records.grant_ended(stamp, grant, GrantState.REVOKED, person.human, at, reason, salt),
             (EndGrant(grant.id, grant.version, GrantState.REVOKED, person.human, at),),
             at,
-            lambda record_id: records.erasable(record_id, person.tenant, grant.subject_index, salt, reason=reason),
+            values=lambda record_id: records.erasable(
+                record_id, person.tenant, grant.subject_index, salt, reason=reason
+            ),
         )
         ref = await self._attempts.commit(attempt, (ended,), (), at)
         return self._own(viewer, grant_id), ref

@@ -131,11 +131,11 @@ class Looking:
     """Makes viewers."""
 
     store: Answers
-    people: Counting
+    counting: Counting
 
     def by(self, person: Person, at_ns: int) -> Viewer:
         """What counts of the person now: directory and delegations as they are."""
-        base = self.people.standing(person.tenant, (), at_ns)
+        base = self.counting.standing(person.tenant, (), at_ns)
         directory = base.directory
         held = directory.groups(person.human) | (person.claimed & directory.claimable)
         for found in base.delegations:

@@ -173,7 +173,7 @@ class Voting:
             lambda stamp: records.moved(stamp, approval, made.move, salt=salt),
             (made.move, *sighting(person, at_ns)),
             at_ns,
-            lambda record_id: records.erasable(
+            values=lambda record_id: records.erasable(
                 record_id, tenant, approval.subject_index, salt, reason=vote.reason, grant=vote.grant
             ),
         )
@@ -186,7 +186,7 @@ class Voting:
             lambda stamp: records.grant_issued(stamp, grant, other),
             (Issue(grant),),
             at_ns,
-            lambda record_id: records.erasable(
+            values=lambda record_id: records.erasable(
                 record_id, tenant, grant.subject_index, other, grant=grant.arguments_schema
             ),
         )
