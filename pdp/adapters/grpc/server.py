@@ -13,6 +13,7 @@ import grpc.aio
 from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped] # grpcio-reflection has no types
 
 from pdp.adapters.grpc.address import CODE, Address, TcpAddress, UnixAddress, addresses, prepare
+from pdp.adapters.grpc.bodies import Bodies
 from pdp.adapters.grpc.health import Health
 from pdp.adapters.grpc.interceptors import Faults
 from pdp.adapters.grpc.options import ServerOptions, TlsOptions
@@ -63,6 +64,7 @@ class Server:
         traces = () if telemetry is SILENT else (Traces(telemetry),)
         self._server = grpc.aio.server(
             interceptors=[
+                Bodies(),
                 *traces,
                 Faults(entropy, options.max_call_seconds, Admission(services.entrance).unreadable),
             ],
