@@ -1,6 +1,7 @@
-"""Log lines as JSON, one object each, with the ids of the call under way.
+"""Log lines: as JSON, one object each with the ids of the call under way, or as text for people.
 
-An exception is written as its classes and where it was raised, never with its text: a library's may quote values.
+Either way an exception is written as its classes and where it was raised, never with its text, for a library's may
+quote values; and whatever a message holds, it stays one line of printable characters.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import json
 import logging
 import traceback
 from datetime import UTC, datetime
+from typing import Any
 
 from typing_extensions import override
 
@@ -36,17 +38,38 @@ class JsonFormatter(logging.Formatter):
         line |= identifiers()
         if record.exc_info and record.exc_info[1] is not None:
             line |= _raised(record.exc_info[1])
-        return json.dumps(line, ensure_ascii=False, default=_unwritable)
+        return json.dumps(line, default=_unwritable)  # ASCII: nothing that ends a line or turns it round
 
 
 class TextFormatter(logging.Formatter):
-    """For people: one line, exceptions with their trace below it."""
+    """For people: one line, exceptions with their places below it."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
 
+    @override
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in record.message)
+        return super().formatMessage(record)
+
+    @override
+    def formatException(self, ei: Any) -> str:
+        if ei[1] is None:
+            return ""
+        raised = _raised(ei[1])
+        return "\n".join(f"  {line}" for line in (" from ".join(raised["exception"]), *raised["trace"]))
+
 
 FORMATTERS = {"text": TextFormatter, "json": JsonFormatter}
+
+
+def configure(level: str, form: str) -> None:
+    """Log to standard error from `level` (such as `info`) on. Of others' packages only what goes wrong is told: at
+    finer levels they tell URLs and headers."""
+    logging.basicConfig(
+        level=max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()]), handlers=[handler(form)]
+    )
+    logging.getLogger("pdp").setLevel(level.upper())
 
 
 def handler(form: str) -> logging.Handler:
@@ -56,7 +79,7 @@ def handler(form: str) -> logging.Handler:
     return made
 
 
-def _raised(error: BaseException) -> dict[str, object]:
+def _raised(error: BaseException) -> dict[str, list[str]]:
     kinds: list[str] = []
     cause: BaseException | None = error
     while cause is not None and len(kinds) < _CAUSES:

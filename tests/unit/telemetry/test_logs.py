@@ -4,8 +4,10 @@ import json
 import logging
 from typing import Any
 
+import pytest
+
 from pdp.telemetry.current import CURRENT, DECISION_ID, Current
-from pdp.telemetry.logs import FORMATTERS, JsonFormatter, handler
+from pdp.telemetry.logs import FORMATTERS, JsonFormatter, TextFormatter, configure, handler
 
 SECRET = "a-value-that-a-library-quotes"
 
@@ -55,6 +57,51 @@ def test_exception_is_told_without_its_text() -> None:
 
 def test_line_break_cannot_forge_a_line() -> None:
     assert line("%s", 'x\n{"level":"error"}')["message"] == 'x\n{"level":"error"}'
+
+
+@pytest.mark.parametrize("text", ["a\u2028b", "a\u202eb", "a\x1b[2Jb", "a\ud800b", "a\x85b"])
+@pytest.mark.parametrize("form", sorted(FORMATTERS))
+def test_no_character_ends_or_hides_a_line(form: str, text: str) -> None:
+    record = logging.getLogger("pdp.x").makeRecord("pdp.x", logging.WARNING, "f.py", 1, "%s", (text,), None)
+    found = FORMATTERS[form]().format(record)
+    assert len(found.splitlines()) == 1
+    assert found.isascii()
+
+
+def test_text_tells_an_exception_without_its_text() -> None:
+    try:
+        try:
+            int(SECRET)
+        except ValueError as error:
+            raise RuntimeError(SECRET) from error
+    except RuntimeError as error:
+        info: Any = (RuntimeError, error, error.__traceback__)
+    record = logging.getLogger("pdp.x").makeRecord("pdp.x", logging.ERROR, "f.py", 1, "it broke\nbadly", (), info)
+    line, kinds, place = TextFormatter().format(record).splitlines()
+    assert line.endswith(r"pdp.x it broke\nbadly")
+    assert kinds == "  builtins.RuntimeError from builtins.ValueError"
+    assert place.endswith("test_text_tells_an_exception_without_its_text")
+    assert SECRET not in TextFormatter().format(record)
+
+
+@pytest.mark.parametrize(
+    ("level", "ours", "theirs"), [("debug", logging.DEBUG, logging.WARNING), ("error", logging.ERROR, logging.ERROR)]
+)
+def test_others_packages_tell_only_what_goes_wrong(level: str, ours: int, theirs: int) -> None:
+    """At finer levels they tell URLs and headers."""
+    root, own = logging.getLogger(), logging.getLogger("pdp")
+    before = (root.level, own.level, root.handlers[:])
+    root.handlers.clear()
+    try:
+        configure(level, "json")
+        assert logging.getLogger("pdp.call").getEffectiveLevel() == ours
+        assert logging.getLogger("httpcore").getEffectiveLevel() == theirs
+        [made] = root.handlers
+        assert isinstance(made.formatter, JsonFormatter)
+    finally:
+        root.handlers[:] = before[2]
+        root.setLevel(before[0])
+        own.setLevel(before[1])
 
 
 def test_forms() -> None:
