@@ -1,7 +1,7 @@
 """People, calls and requests for tests: one good one of each, to be bent in one place.
 
-The humans of `DIRECTORY`: `sue` (the subject, with a second account linked), `ann` in groups `red` and `blue`, `bob` in
-`red`, `cat` in `blue`, `dan` in no group, `eve` in `red` but disabled. The group `claims` may be claimed.
+The humans of `DIRECTORY`: `sue` (the subject, with a second account linked), `ann` in groups `red` and `blue`, `bob`
+in `red`, `cat` in `blue`, `dan` in no group, `eve` in `red` but disabled. The group `claims` may be claimed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from pdp.core.approvals.asked import Asked
 from pdp.core.approvals.people import Directory, Member, Person, Standing
 from pdp.core.approvals.rows import Account, Approval, Call, Delegation, Seen, Shown, Vote
-from pdp.core.approvals.states import Event, State, follow
+from pdp.core.approvals.states import State, follow
 from pdp.core.approvals.steps import Move
 from pdp.core.approvals.view import presented
 from pdp.core.approvals.vote import Ballot, Cast
