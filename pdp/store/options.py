@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, Self
+from urllib.parse import parse_qs, unquote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class StoreOptions(BaseModel):
@@ -13,7 +16,28 @@ class StoreOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: Path = Field(
-        Path("var/store"), description="A directory of its own on a local disk; created with mode 0700."
+        Path("var/store"),
+        description="For SQLite: a directory of its own on a local disk; created with mode 0700. Not with `url`.",
+    )
+    url: str | None = Field(
+        default=None,
+        description="For PostgreSQL, which processes share: postgresql://USER@HOST:PORT/DATABASE without a password; "
+        "?host=/DIRECTORY for a Unix socket.",
+        examples=["postgresql://pdp@db.example.org/pdp"],
+    )
+    password: str = Field(
+        "",
+        description="file:PATH or vault:PATH#KEY of the password at `url`.",
+        examples=["file:secrets/postgres"],
+        json_schema_extra={"secret": True},
+    )
+    tls: Literal["verify", "off"] = Field(
+        "verify",
+        description="To `url`: `verify` the server's certificate and name; `off` only on a network that is trusted. "
+        "A Unix socket has none.",
+    )
+    ca_file: Path | None = Field(
+        None, description="Who may have signed the certificate at `url`; the system's authorities if unset."
     )
     origin: str | None = Field(
         default=None,
@@ -58,3 +82,46 @@ class StoreOptions(BaseModel):
         if str(path).startswith((":memory:", "file:")):
             raise ValueError("must be a directory on disk: records in memory would not survive")
         return path
+
+    @field_validator("url")
+    @classmethod
+    def _a_database(cls, url: str | None) -> str | None:
+        if url is not None:
+            Place.read(url)
+        return url
+
+    @model_validator(mode="after")
+    def _one_store(self) -> Self:
+        if self.url is not None and "path" in self.model_fields_set:
+            raise ValueError("path and url are both set: give path for SQLite or url for PostgreSQL")
+        if self.url is None and self.password:
+            raise ValueError("password is set without url: SQLite has none")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a PostgreSQL database is. `socket` is a directory, or "" for TCP."""
+
+    user: str
+    host: str
+    port: int
+    database: str
+    socket: str
+
+    @classmethod
+    def read(cls, url: str) -> Place:
+        """Raises ValueError for what is no such URL; a password has no place in one."""
+        parts = urlsplit(url)
+        query = parse_qs(parts.query, strict_parsing=bool(parts.query))
+        socket = query.pop("host", [""])[0]
+        if parts.scheme != "postgresql" or parts.fragment or query or socket[:1] not in {"", "/"}:
+            raise ValueError(
+                "must be postgresql://USER@HOST:PORT/DATABASE, or with ?host=/DIRECTORY for a Unix socket"
+            )
+        if parts.password is not None:
+            raise ValueError("a password does not belong here; set store.password to file:PATH")
+        user, database = unquote(parts.username or ""), unquote(parts.path[1:])
+        if not user or not database or "/" in database or bool(parts.hostname) == bool(socket):
+            raise ValueError("must name a user, a host (or ?host=/DIRECTORY, not both) and a database")
+        return cls(user, parts.hostname or "", parts.port or 5432, database, socket)

@@ -211,7 +211,8 @@ class Writer:
 
     def _turn(self, state: State, cause: BaseException) -> None:
         if self.state is not state:
-            log.error("the store is %s: records cannot be written", state.value, exc_info=cause)
+            why = getattr(cause, "sqlite_errorname", type(cause).__name__)
+            log.error("the store is %s: records cannot be written (%s)", state.value, why, exc_info=cause)
         self.state = state
         self._hooks.undone()
 

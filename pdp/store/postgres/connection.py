@@ -1,0 +1,95 @@
+"""Connections to PostgreSQL, and what its errors mean."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+from sqlalchemy import URL, Engine, Pool, create_engine, event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool, QueuePool
+
+from pdp.core.errors import ConfigurationFault
+from pdp.store.options import Place, StoreOptions
+
+# Classes of SQLSTATE. What is wrong with one entry: bad data, a constraint, a limit of the program.
+_ENTRY = {"22", "23", "54"}
+# What may go by itself: the connection, the transaction's state (a standby reads only), rolled back, no resources, a
+# lock or a time limit, an operator.
+_HEALING = {"08", "25", "40", "53", "55", "57"}
+
+WRITING = (
+    "SET synchronous_commit = on",  # a commit is durable when COMMIT returns
+    "SET lock_timeout = '5s'",
+    "SET statement_timeout = '10s'",
+    "SET idle_in_transaction_session_timeout = '10s'",  # who holds the head and hangs holds up everybody
+)
+READING = ("SET default_transaction_read_only = on", "SET statement_timeout = '3s'")
+WRITE_SECONDS, READ_SECONDS = 15.0, 4.0  # of silence on the socket; longer than the server's own limits
+
+
+def writing(options: StoreOptions, password: bytes, boot: str) -> Engine:
+    """For one connection at a time; a lost one is opened anew."""
+    return _engine(options, password, boot, WRITING, WRITE_SECONDS, NullPool)
+
+
+def reading(options: StoreOptions, password: bytes, boot: str) -> Engine:
+    """A pool of connections that only read, each statement by itself."""
+    return _engine(options, password, boot, READING, READ_SECONDS, QueuePool).execution_options(
+        isolation_level="AUTOCOMMIT"
+    )
+
+
+def _engine(
+    options: StoreOptions, password: bytes, boot: str, session: tuple[str, ...], seconds: float, pool: type[Pool]
+) -> Engine:
+    place = Place.read(options.url or "")
+    url = URL.create("postgresql+pg8000", place.user, password.decode() or None, place.host or None, place.port)
+    arguments: dict[str, Any] = {"timeout": seconds, "application_name": application(boot)}
+    if place.socket:
+        arguments["unix_sock"] = f"{place.socket}/.s.PGSQL.{place.port}"
+    elif options.tls == "verify":
+        arguments["ssl_context"] = _tls(options)
+    engine = create_engine(url.set(database=place.database), connect_args=arguments, poolclass=pool)
+
+    @event.listens_for(engine, "connect")
+    def _(connection: Any, _record: object) -> None:
+        cursor = connection.cursor()
+        for statement in session:
+            cursor.execute(statement)
+        connection.commit()
+
+    return engine
+
+
+def _tls(options: StoreOptions) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=options.ca_file)
+    except OSError as e:
+        raise ConfigurationFault("store.ca_file", f"store.ca_file: cannot be read ({e.strerror}).") from None
+
+
+def application(boot: str) -> str:
+    """What a process is called among the server's sessions."""
+    return f"pdp {boot}"
+
+
+def state(error: DBAPIError) -> str:
+    """The SQLSTATE; "" for an error that the server did not send."""
+    told = error.orig.args[0] if error.orig is not None and error.orig.args else None
+    return str(told.get("C", "")) if isinstance(told, dict) else ""
+
+
+def entrys(error: DBAPIError) -> bool:
+    """True when only an entry is at fault."""
+    return state(error)[:2] in _ENTRY
+
+
+def lost(error: DBAPIError) -> bool:
+    """True when the connection is gone, and with it what the server would have said."""
+    return error.connection_invalidated or state(error)[:2] in {"", "08"} or state(error).startswith("57P")
+
+
+def passing(error: DBAPIError) -> bool:
+    """True when it may go by itself."""
+    return lost(error) or state(error)[:2] in _HEALING

@@ -1,0 +1,116 @@
+"""Opening the database: its tables made or brought up to date by one process, recognised, or refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Engine, delete, func, insert, select, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from pdp.core.digest import leaf_hash
+from pdp.core.errors import ConfigurationFault, Unavailable
+from pdp.store.ledger import Head
+from pdp.store.migrations import VERSION, upgrade
+from pdp.store.postgres.connection import application
+from pdp.store.postgres.tables import head, runs
+from pdp.store.tables import meta, records
+
+TAIL = 64  # records whose leaf hash is computed again at open
+_OPENING = 0x70647031  # "pdp1": the advisory lock of who opens
+_MUST = {"server_encoding": "UTF8", "fsync": "on", "full_page_writes": "on"}
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What the database says about itself. `clean`: no process that is gone left without ending its run."""
+
+    origin: str
+    head: Head
+    clean: bool
+
+
+def connect(engine: Engine, origin: str | None, fresh: str, boot: str) -> Opened:
+    """Make, bring up to date and check. `fresh` names a new log for which no `origin` is configured.
+
+    Raises ConfigurationFault: `store.schema` (written by a newer release), `store.foreign` (not ours),
+    `store.origin` (another log than configured), `store.durability` (the server would lose commits); Unavailable
+    `store.corrupt` (the log is damaged) or `store.unreadable`.
+    """
+    try:
+        with engine.begin() as db:
+            db.execute(select(func.pg_advisory_xact_lock(_OPENING)))
+            _durable(db)
+            version = _version(db)
+            if version < VERSION:
+                upgrade(db, version)
+            name = _origin(db, origin, fresh)
+            return Opened(name, _checked_head(db), _begin_run(db, boot))
+    except SQLAlchemyError as e:
+        raise Unavailable(
+            "store.unreadable", "store.url: the store cannot be opened; see the log", detail=str(e)
+        ) from None
+
+
+def _durable(db: Connection) -> None:
+    for setting, value in _MUST.items():
+        if db.execute(select(func.current_setting(setting))).scalar_one() != value:
+            raise ConfigurationFault(
+                "store.durability", f"store.url: the server's {setting} is not {value}; without it records are lost"
+            )
+
+
+def _version(db: Connection) -> int:
+    """The version of the tables, which Alembic's own says; 0 where there are none."""
+    ours, alembic = (
+        db.execute(select(func.to_regclass(name))).scalar_one() is not None for name in ("records", "alembic_version")
+    )
+    if not ours and not alembic:
+        return 0
+    found = db.execute(text("SELECT version_num FROM alembic_version")).scalars().all() if alembic else []
+    if len(found) != 1 or not ours or not found[0].isdecimal():
+        raise ConfigurationFault(
+            "store.foreign", "store.url: its tables are not those of this program; use a database of its own"
+        )
+    version = int(found[0])
+    if version > VERSION:
+        raise ConfigurationFault(
+            "store.schema",
+            f"store.url: written by a newer release (schema {version}, this one knows {VERSION}); upgrade",
+        )
+    return version
+
+
+def _origin(db: Connection, origin: str | None, fresh: str) -> str:
+    found = db.execute(select(meta.c.value).where(meta.c.name == "origin")).scalar_one_or_none()
+    if found is None:
+        found = (origin or fresh).encode()
+        db.execute(insert(meta).values(name="origin", value=found))
+    name = bytes(found).decode()
+    if origin not in {None, name}:
+        raise ConfigurationFault(
+            "store.origin", f"store.origin: this store's log is {name!r}; set that, or use another database"
+        )
+    return name
+
+
+def _checked_head(db: Connection) -> Head:
+    """Where the log ends; the last indexes are dense and their leaves hash to what they say."""
+    row = db.execute(select(head.c.size, head.c.changes)).one()
+    tail = db.execute(
+        select(records.c.idx, records.c.leaf, records.c.bytes).order_by(records.c.idx.desc()).limit(TAIL)
+    ).all()
+    dense = [each.idx for each in tail] == list(range(row.size - 1, row.size - 1 - min(row.size, TAIL), -1))
+    if not dense or any(leaf_hash(each.bytes) != each.leaf for each in tail):
+        raise Unavailable(
+            "store.corrupt", "store.url: the log is damaged; keep the database, restore a backup elsewhere"
+        )
+    return Head(row.size, row.changes)
+
+
+def _begin_run(db: Connection, boot: str) -> bool:
+    here = set(db.execute(text("SELECT application_name FROM pg_stat_activity")).scalars())
+    gone = [known for known in db.execute(select(runs.c.boot)).scalars() if application(known) not in here]
+    if gone:
+        db.execute(delete(runs).where(runs.c.boot.in_(gone)))
+    db.execute(insert(runs).values(boot=boot))
+    return not gone

@@ -1,0 +1,144 @@
+"""The store on PostgreSQL: any number of processes, one log, one locked head row."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from threading import Event, Thread
+from typing import Any
+
+from sqlalchemy import Engine, Select, func, select
+from sqlalchemy.exc import SQLAlchemyError
+from typing_extensions import override
+
+from pdp.core.errors import Unavailable
+from pdp.core.stored import Artefact, CallRow, RecordRef, ReplyRow, StoredRecord, ValueRow
+from pdp.ports import Entropy
+from pdp.store import tables as t
+from pdp.store.entries import VALUES_PER_RECORD
+from pdp.store.ledger import Head, Ledger
+from pdp.store.log import LogStore
+from pdp.store.options import StoreOptions
+from pdp.store.people.erasing import erase
+from pdp.store.postgres import connection
+from pdp.store.postgres.opening import Opened, connect
+from pdp.store.postgres.rows import PostgresRows, marks
+from pdp.store.postgres.tables import head
+from pdp.store.postgres.transactions import PostgresTransactions
+from pdp.store.writer import Writer, pace
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.2  # how often others' switches are looked for: they must act within a second
+
+
+class PostgresStore(LogStore):
+    """Implements `ports.Store`. What other processes wrote is read from the database; their switches and marks are
+    kept in memory too, as of the last commit of this process or the last look, whichever is later."""
+
+    def __init__(self, opened: Opened, writing: Engine, reading: Engine, options: StoreOptions, boot: str) -> None:
+        self._database = PostgresTransactions(writing)
+        rows = PostgresRows(self._database, opened.origin, boot)
+        with self._database.db.begin():
+            ledger = Ledger(rows, opened.head, options)
+        writer = Writer(self._database, pace(options), ledger)
+        super().__init__(reading, writer, ledger, origin=opened.origin, boot=boot, clean=opened.clean)
+        self._closing = Event()
+        self._looking = Thread(target=self._look_again, name="pdp-store-look", daemon=True)
+        self._looking.start()
+
+    @classmethod
+    def open(cls, options: StoreOptions, *, entropy: Entropy, password: bytes = b"") -> PostgresStore:
+        """Open the store, making its tables where there are none. Blocks; meant for start-up.
+
+        Raises ConfigurationFault (`store.schema`, `store.foreign`, `store.origin`, `store.durability`,
+        `store.ca_file`) and Unavailable (`store.corrupt`, `store.unreadable`).
+        """
+        boot = entropy.bytes(16).hex()
+        writing = connection.writing(options, password, boot)
+        opened = connect(writing, options.origin, f"pdp/{entropy.bytes(8).hex()}", boot)
+        return cls(opened, writing, connection.reading(options, password, boot), options, boot)
+
+    def size_bytes(self) -> int:
+        """The database; 0 when that cannot be told."""
+        try:
+            return int(self._one(select(func.pg_database_size(func.current_database()).label("n")))["n"])
+        except Unavailable:
+            return 0
+
+    def record(self, record_id: str) -> StoredRecord | None:
+        """By record id."""
+        return self._stored(select(t.records).where(t.records.c.id == record_id))
+
+    def record_at(self, index: int) -> StoredRecord | None:
+        """By index."""
+        return self._stored(select(t.records).where(t.records.c.idx == index))
+
+    def value(self, record_id: str, path: str) -> ValueRow | None:
+        """The value and salt behind one commitment; None when erased or never there."""
+        v, first = t.values.c, t.records.c.idx * VALUES_PER_RECORD
+        found = select(t.values).join(t.records, v.seq.between(first, first + VALUES_PER_RECORD - 1))
+        row = self._one(found.where(t.records.c.id == record_id, v.path == path))
+        if row is None:
+            return None
+        return ValueRow(record_id, row["tenant"], row["subject"], row["path"], row["salt"], row["data"])
+
+    def call(self, index: str) -> CallRow | None:
+        """The salt of a call that was asked about before."""
+        c = t.calls.c
+        row = self._one(
+            select(c.idx.label("index"), c.tenant, c.subject, c.salt, c.digest, c.created_ns).where(c.idx == index)
+        )
+        return None if row is None else CallRow(**row)
+
+    def reply(self, key: str) -> ReplyRow | None:
+        """A stored answer."""
+        named = [column for column in t.replies.c if column.name != "seq"]
+        row = self._one(select(*named).where(t.replies.c.key == key))
+        return None if row is None else ReplyRow(**row)
+
+    def artefact(self, digest: str) -> Artefact | None:
+        """A bundle, set index or waiver set by digest."""
+        row = self._one(select(t.artefacts).where(t.artefacts.c.digest == digest))
+        return None if row is None else Artefact(**row)
+
+    async def close(self) -> None:
+        """Finish queued commits, then close the connections. Repeating it does nothing."""
+        self._closing.set()
+        await asyncio.to_thread(self._looking.join)
+        await asyncio.to_thread(self._writer.stop)
+        self._database.close()
+        self._engine.dispose()
+
+    @override
+    def _erase(self, tenant: str, subject: str) -> int:
+        return erase(self._database.db, tenant, subject)
+
+    def _stored(self, query: Select[Any]) -> StoredRecord | None:
+        row = self._one(query)
+        if row is None:
+            return None
+        return StoredRecord(RecordRef(self.origin, row["idx"], row["leaf"]), row["id"], row["tenant"], row["bytes"])
+
+    def _one(self, query: Select[Any]) -> Any:
+        rows = self._rows(query)
+        return rows[0] if rows else None
+
+    def _look_again(self) -> None:
+        said = ""
+        while not self._closing.wait(LOOK_SECONDS):
+            try:
+                self._look()
+                problem = ""
+            except SQLAlchemyError as e:
+                problem = type(e).__name__
+            if problem and problem != said:
+                log.error("switches of other processes cannot be seen: %s", problem)
+            said = problem
+
+    def _look(self) -> None:
+        with self._engine.connect() as db:
+            row = db.execute(select(head.c.size, head.c.changes)).one()
+            now = Head(row.size, row.changes)
+            changed = now.changes > self._ledger.head.changes
+            self._ledger.publish(now, marks(db) if changed else None)

@@ -1,0 +1,132 @@
+"""A real PostgreSQL for tests: in a folder of its own, on a Unix socket and, with TLS, on loopback."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pg8000.dbapi
+import pytest
+
+WAIT_SECONDS = 30
+_HBA = """local all all trust
+hostssl all all 127.0.0.1/32 scram-sha-256
+"""
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A running server. `user` is a superuser; over TCP it has the password."""
+
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes]
+    user: str = "pdp"
+
+    def url(self, database: str) -> str:
+        return f"postgresql://{self.user}@:{self.port}/{database}?host={self.folder}"
+
+    def sql(self, *statements: str, database: str = "postgres") -> list[list[object]]:
+        """Run statements, each by itself; the rows of the last."""
+        db = pg8000.dbapi.connect(
+            self.user, database=database, unix_sock=f"{self.folder}/.s.PGSQL.{self.port}", timeout=20
+        )
+        try:
+            db.autocommit = True
+            cursor = db.cursor()
+            for statement in statements:
+                cursor.execute(statement)
+            return [list(row) for row in cursor.fetchall()] if cursor.description else []
+        finally:
+            db.close()
+
+    @contextmanager
+    def database(self, name: str) -> Iterator[str]:
+        """An empty database; its URL."""
+        self.sql(f"CREATE DATABASE {name}")
+        try:
+            yield self.url(name)
+        finally:
+            self.sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def programs() -> Path | None:
+    """The folder of initdb and postgres, or None where PostgreSQL is not installed."""
+    found = shutil.which("initdb")
+    if found is not None:
+        return Path(found).parent
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    return debian[-1].parent if debian else None
+
+
+@contextmanager
+def running() -> Iterator[Postgres]:
+    """Start a server, and stop it. Without PostgreSQL the test is skipped, in CI it fails."""
+    bin_ = programs()
+    if bin_ is None:
+        message = "PostgreSQL is not installed (Debian: apt-get install postgresql)"
+        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # nosec: a sync costs nothing there
+    with tempfile.TemporaryDirectory(prefix="pdp-pg-", dir=memory, ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        owner = _owner(folder)
+        data = folder / "data"
+        initdb = [bin_ / "initdb", "-D", data, "-U", "pdp", "--auth=trust", "-E", "UTF8", "--no-sync", "--locale=C"]
+        made = subprocess.run(initdb, cwd=folder, check=False, capture_output=True, timeout=60, **owner)  # type: ignore[call-overload] # who runs it
+        assert made.returncode == 0, made.stderr
+        (data / "pg_hba.conf").write_text(_HBA)
+        port = _free_port()
+        options = {
+            "listen_addresses": "127.0.0.1",
+            "port": port,
+            "unix_socket_directories": folder,
+            "max_connections": 60,
+            "shared_buffers": "32MB",
+        }
+        command = [bin_ / "postgres", "-D", data, *(f"--{key}={value}" for key, value in options.items())]
+        with (folder / "log").open("wb") as out:
+            process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=out, **owner)  # type: ignore[call-overload] # who runs it
+        server = Postgres(folder, port, process)
+        try:
+            _wait(server)
+            yield server
+        finally:
+            process.terminate()
+            process.send_signal(2)  # at once, clients or not
+            process.wait(WAIT_SECONDS)
+
+
+def _owner(folder: Path) -> dict[str, object]:
+    """Root may not run a server: then the folder and the server are somebody else's."""
+    if os.geteuid() != 0:
+        return {}
+    known = {entry.pw_name: entry for entry in pwd.getpwall()}
+    who = known.get("postgres") or known["nobody"]
+    os.chown(folder, who.pw_uid, who.pw_gid)
+    return {"user": who.pw_uid, "group": who.pw_gid, "extra_groups": []}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait(server: Postgres) -> None:
+    until = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            server.sql("SELECT 1")
+        except (pg8000.dbapi.Error, OSError):
+            assert server.process.poll() is None, (server.folder / "log").read_text()
+            assert time.monotonic() < until, "PostgreSQL did not start"
+            time.sleep(0.05)
+        else:
+            return
