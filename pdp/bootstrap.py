@@ -185,6 +185,7 @@ def _build(settings: Settings, store: SqliteStore, surroundings: Surroundings, t
         ),
         waiting=staff.waiting,
         outcomes=staff.outcomes,
+        people=staff.people,
         telemetry=telemetry,
     )
     server = Server(

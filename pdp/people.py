@@ -14,6 +14,7 @@ from pdp.service.escalation import Escalation
 from pdp.service.establish import Establish
 from pdp.service.opening import Caps, Opening
 from pdp.service.outcomes import Outcomes
+from pdp.service.people.assembly import Bounds, People, assemble
 from pdp.service.people.changes import Changes
 from pdp.service.record import Recorder
 from pdp.service.redeem import Redeem
@@ -38,6 +39,7 @@ class Wired:
     waiting: Waiting
     outcomes: Outcomes
     changes: Changes
+    people: People
 
 
 def wire(  # noqa: PLR0913, PLR0917 - what it rests on
@@ -76,6 +78,19 @@ def wire(  # noqa: PLR0913, PLR0917 - what it rests on
         waiting=Waiting(store, tokens, establish, state, changes, clock),
         outcomes=Outcomes(store, recorder, clock),
         changes=changes,
+        people=assemble(
+            store,
+            state,
+            counting,
+            subjects,
+            recorder,
+            clock,
+            index_key=index_key,
+            tenants=tuple(dict.fromkeys(issuer.tenant for issuer in settings.identity.issuers)),
+            changes=changes,
+            bounds=Bounds(options.consent_max_days * DAY_NS, options.delegation_max_days * DAY_NS),
+            valid=satisfies,
+        ),
     )
 
 

@@ -76,6 +76,7 @@ async def tend(process: Tended) -> None:
         try:
             await read_directories(process)
             await process.runs.refusals()
+            await process.staff.people.sweep.run_once(process.clock.now_ns())
         except Fault as fault:
             log.error("tending: %s: %s", fault.code, fault.message)
         process.levels.tell(process.clock.now_ns())

@@ -129,6 +129,11 @@ def granted(view: ConsentView, record: RecordRef, directory: Directory) -> conse
     return consent_pb2.GrantConsentResponse(consent=consent(view, directory), record=answers.record_ref(record))
 
 
+def revoked(view: ConsentView, record: RecordRef, directory: Directory) -> consent_pb2.RevokeConsentResponse:
+    """A consent that has ended, or a request that was refused."""
+    return consent_pb2.RevokeConsentResponse(consent=consent(view, directory), record=answers.record_ref(record))
+
+
 def _terms(given: consent_pb2.ConsentTerms) -> ConsentTerms:
     return ConsentTerms(
         agent=fields.name(given.agent, "terms.agent", mandatory=True),

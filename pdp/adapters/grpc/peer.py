@@ -15,6 +15,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 # typed properties: in `x509_subject_alternative_name` a DNS name could pass for a URI
 _SANS = (("peer_uri", "uri"), ("peer_dns", "dns"), ("peer_email", "email"), ("peer_ip", "ip"))
 _AUTHORIZATION = "authorization"
+_SURFACE = "pdp-surface"
 
 
 def peer_of(context: Context) -> Peer:
@@ -31,6 +32,12 @@ def peer_of(context: Context) -> Peer:
         return Peer(kind, (), authorization)
     sans = tuple(f"{kind}:{san}" for name, kind in _SANS for san in _texts(proved.get(name, ())))
     return Peer("mtls" if "x509_pem_cert" in proved else "tls", sans, authorization)
+
+
+def surface_of(context: Context) -> str:
+    """By what a person acts, as the client says: for the record, and good for nothing else."""
+    said = [v for k, v in context.invocation_metadata() or () if k == _SURFACE]
+    return "cli" if said == ["cli"] else "grpc"
 
 
 def _texts(values: Iterable[bytes]) -> Iterator[str]:

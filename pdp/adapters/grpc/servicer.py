@@ -21,6 +21,7 @@ from pdp.service.entrance import Entrance
 from pdp.service.explain import Explain
 from pdp.service.filter import Filter
 from pdp.service.outcomes import Outcomes
+from pdp.service.people.assembly import People
 from pdp.service.records import Records
 from pdp.service.reload import Reloads
 from pdp.service.waiting import Waiting
@@ -49,6 +50,7 @@ class Services:
     explain: Explain
     waiting: Waiting
     outcomes: Outcomes
+    people: People
     telemetry: Telemetry = SILENT
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 from pdp.core.approvals.people import Person
@@ -33,7 +33,7 @@ class Watching:
 
     async def watch(
         self, person: Person, wanted: ApprovalFilter, cursor: str
-    ) -> AsyncIterator[tuple[ApprovalView | None, str]]:
+    ) -> AsyncGenerator[tuple[ApprovalView | None, str], None]:
         """Each change of a request that the person may see, as in a list, with the cursor to go on from; (None,
         cursor) is a sign of life. `cursor` "" begins now. A filter without states lets every state through.
 
