@@ -130,7 +130,7 @@ def _build(settings: Settings, store: SqliteStore, surroundings: Surroundings, t
     state = State(store)
     recorder = Recorder(ports.store, clock, entropy, boot=store.boot, index_key=index_key)
     options = settings.service
-    limits = Limits(options.max_in_flight, options.min_budget_ms)
+    limits = Limits(options.max_in_flight, options.max_waiting, options.min_budget_ms)
     terms = Terms(options.allow_seconds, options.list_seconds, options.retry_after_ms)
     entrance = Entrance(ports.callers, store, recorder, clock, limits)
     establish = instruments.establishing(

@@ -37,7 +37,7 @@ class ServiceOptions(BaseModel):
 
     max_in_flight: int = Field(256, ge=1, le=100_000, description="Calls at once; beyond, RESOURCE_EXHAUSTED.")
     max_waiting: int = Field(
-        700, ge=1, le=100_000, description="Long polls and watchers at once; beyond, RESOURCE_EXHAUSTED."
+        200, ge=1, le=100_000, description="Long polls and watchers at once; beyond, RESOURCE_EXHAUSTED."
     )
     min_budget_ms: int = Field(10, ge=1, le=10_000, description="A nearer deadline is refused at once.")
     allow_seconds: int = Field(10, ge=1, le=300, description="How long an allow may be used.")

@@ -6,28 +6,29 @@ sees its answer, and a call of the same session the counters that earlier ones l
 evaluated together all the same, the counters are guessed (each earlier call was answered, and not denied), and an
 item whose guess turns out wrong is evaluated again in its turn. Until the commit nothing outside has changed:
 counters, replies and records of a batch that cannot be made durable are forgotten with its answers.
+
+Where people are asked, or an allow spends what they said, a commit ends: what follows is pinned and evaluated anew,
+so that it sees what was opened and spent.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
 
 from pdp.core.answer import Answer
-from pdp.core.check import WORST_COUNT
-from pdp.core.errors import DeadlineTooShort, Fault, Forbidden, InvalidRequest, Overloaded, Unavailable
-from pdp.core.facts import Identity, SessionFact
+from pdp.core.errors import Conflict, DeadlineTooShort, Fault, Forbidden, InvalidRequest, Overloaded, Unavailable
+from pdp.core.facts import Identity
 from pdp.core.outcome import Effect
 from pdp.core.request import Ask, Caller, Credential
-from pdp.core.stored import Commit, RecordRef, ReplyRow
-from pdp.service.decide import Decide
+from pdp.core.stored import Commit, RecordRef
+from pdp.service.batch_run import Item, Open, Run, asking, counted
+from pdp.service.decide import TRIES, Decide
 from pdp.service.entrance import RECORDED, require_server
-from pdp.service.establish import Established
-from pdp.service.evaluate import Evaluated, settle
+from pdp.service.evaluate import Evaluated
 from pdp.service.recording import Recording
-from pdp.service.repeat import Claim
 from pdp.service.state import Snapshot
 from pdp.service.suppose import Standing
 
@@ -40,60 +41,6 @@ _REFUSALS = (Forbidden, InvalidRequest, Overloaded, Unavailable, DeadlineTooShor
 
 Question = Ask | InvalidRequest  # what is asked, or why it cannot be read
 Answered = tuple[Answer, RecordRef] | Fault
-_Counter = tuple[str, str | None, str | None, str | None]  # session id, issuer, subject, agent
-
-
-@dataclass(frozen=True, slots=True)
-class _Item:
-    """One question, and what is known of it before anything is evaluated."""
-
-    ask: Ask
-    identity: Identity
-    claim: Claim | None
-
-    @property
-    def counter(self) -> _Counter:
-        """Whose calls it counts among: a session belongs to the first who used it."""
-        subject = self.identity.subject
-        return self.ask.session.id, subject.issuer, subject.id, self.identity.agent.id
-
-    def meets(self, other: _Item) -> bool:
-        """Whether one is a repeat of the other."""
-        return self.claim is not None and other.claim is not None and self.claim.key == other.claim.key
-
-
-@dataclass(frozen=True, slots=True)
-class _Open:
-    """An item with its facts, to be evaluated. Its randomness is drawn in the order of the items. `session` is its
-    session without what this batch counted; `guess`: the counters rest on answers that are not there yet."""
-
-    place: int
-    item: _Item
-    call: Established
-    session: SessionFact
-    guess: bool
-    decision_id: str
-    salt: bytes
-
-
-@dataclass(slots=True)
-class _Run:
-    """What a batch has come to so far, by place; none of it is durable."""
-
-    caller: Caller
-    snapshot: Snapshot
-    at_ns: int
-    results: dict[int, Answer | Fault] = field(default_factory=dict)
-    entries: dict[int, Commit] = field(default_factory=dict)
-    replies: dict[str, ReplyRow] = field(default_factory=dict)
-    calls: list[Established] = field(default_factory=list)
-    counts: dict[_Counter, tuple[int, int]] = field(default_factory=dict)  # calls, denials
-    notes: list[tuple[_Item, str]] = field(default_factory=list)
-    waiting: list[_Open] = field(default_factory=list)
-
-    def depends(self, item: _Item) -> bool:
-        """Whether an item has to wait for one that is still to be evaluated."""
-        return any(item.meets(other.item) for other in self.waiting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,24 +52,41 @@ class Batch:
     async def __call__(self, questions: Sequence[Question], caller: Caller) -> tuple[Answered, ...]:
         """Answer every question, in order; all records are durable when this returns.
 
-        Raises InvalidRequest for no or too many questions, and Unavailable or Overloaded when the answers cannot
-        be recorded: then there is none. What is wrong with one question is its own result.
+        Raises InvalidRequest for no or too many questions, and Unavailable or Overloaded when the first answers
+        cannot be recorded: then there is none. What is wrong with one question, or with recording what comes after
+        an answer that is durable already, is its own result.
         """
         if not 1 <= len(questions) <= MAX_ITEMS:
             raise InvalidRequest("requests", f"must be 1 to {MAX_ITEMS} questions")
+        answered: list[Answered] = []
+        while len(answered) < len(questions):
+            try:
+                answered += await self._segment(questions[len(answered) :], caller)
+            except _REFUSALS as fault:
+                if not answered:
+                    raise
+                answered += [fault] * (len(questions) - len(answered))
+        return tuple(answered)
+
+    async def _segment(self, questions: Sequence[Question], caller: Caller) -> tuple[Answered, ...]:
+        """The answers to the first questions, up to one that people are asked about or whose allow spends what they
+        said, or to all of them; one commit."""
+        tries = 0
         while True:
+            tries += 1
             at, snapshot = self.decide.clock.now_ns(), self.decide.state.snapshot()
             items = await self._identified(questions, caller, snapshot, at)
             async with self._alone(items):
                 # fetching keys or waiting for a twin may have taken long: what was pinned is then history
                 if self.decide.state.outdated(snapshot, at, self.decide.clock.now_ns()):
                     continue
-                run = _Run(caller, snapshot, at)
+                run = Run(caller, snapshot, at)
                 try:
                     await self._walk(run, items)
                     if self._switched(snapshot):
                         continue
-                    return await self._durable(run)
+                    with suppress(Conflict) if tries < TRIES else nullcontext():
+                        return await self._durable(run)
                 finally:
                     for call in run.calls:
                         self.decide.establish.settled(call.call)
@@ -133,10 +97,10 @@ class Batch:
 
     async def _identified(
         self, questions: Sequence[Question], caller: Caller, snapshot: Snapshot, at_ns: int
-    ) -> list[_Item | Fault]:
+    ) -> list[Item | Fault]:
         """For whom each question is: one verification for each credential and server."""
         known: dict[tuple[Credential, str], Identity] = {}
-        found: list[_Item | Fault] = []
+        found: list[Item | Fault] = []
         for asked in questions:
             try:
                 if isinstance(asked, Fault):
@@ -148,33 +112,35 @@ class Batch:
                         credential, caller, server, snapshot.registry, at_ns
                     )
                 identity = known[credential, server]
-                found.append(_Item(asked, identity, self.decide.repeats.claim(asked, caller, identity)))
+                found.append(Item(asked, identity, self.decide.repeats.claim(asked, caller, identity)))
             except _REFUSALS as fault:
                 found.append(fault)
         return found
 
     @asynccontextmanager
-    async def _alone(self, items: Sequence[_Item | Fault]) -> AsyncIterator[None]:
+    async def _alone(self, items: Sequence[Item | Fault]) -> AsyncIterator[None]:
         """Hold the place of every request id. In one order for all batches, so that no two wait for each other."""
-        claims = {item.claim.key: item.claim for item in items if isinstance(item, _Item) and item.claim}
+        claims = {item.claim.key: item.claim for item in items if isinstance(item, Item) and item.claim}
         async with AsyncExitStack() as stack:
             for key in sorted(claims):
                 await stack.enter_async_context(self.decide.repeats.alone(claims[key]))
             yield
 
-    async def _walk(self, run: _Run, items: Sequence[_Item | Fault]) -> None:
+    async def _walk(self, run: Run, items: Sequence[Item | Fault]) -> None:
         for place, item in enumerate(items):
-            if isinstance(item, _Item) and (run.depends(item) or len(run.waiting) == TOGETHER):
+            if isinstance(item, Item) and (run.depends(item) or len(run.waiting) == TOGETHER):
                 await self._drain(run)
+            if run.end is not None:
+                return
             try:
                 if isinstance(item, Fault):
                     raise item
                 self._begin(run, place, item)
             except _REFUSALS as fault:
-                self._refuse(run, place, fault)
+                run.results[place] = fault
         await self._drain(run)
 
-    def _begin(self, run: _Run, place: int, item: _Item) -> None:
+    def _begin(self, run: Run, place: int, item: Item) -> None:
         """A kept answer, or facts to evaluate. Raises what refuses the item."""
         decide, at = self.decide, run.at_ns
         decide.kills.check(run.caller, at)
@@ -184,14 +150,18 @@ class Batch:
             return
         call = decide.establish.call(item.ask, run.caller, item.identity, run.snapshot, at)
         run.calls.append(call)
+        begun = decide.escalation.begin(asking(run, item, call))
+        if isinstance(begun, Answer):
+            run.results[place] = begun
+            return
         session, before = call.facts.session, sum(item.counter == other.item.counter for other in run.waiting)
-        guessed = _counted(call, session, run.counts.get(item.counter, (0, 0)), guess=before)
+        guessed = counted(call, session, run.counts.get(item.counter, (0, 0)), guess=before)
         drawn = decide.recorder.new_id(at), decide.recorder.new_salt()
         run.waiting.append(
-            _Open(place, item, guessed, session, guessed.facts.session != session and before > 0, *drawn)
+            Open(place, item, guessed, session, guessed.facts.session != session and before > 0, *drawn, begun)
         )
 
-    async def _drain(self, run: _Run) -> None:
+    async def _drain(self, run: Run) -> None:
         """Evaluate what waits, together, and take the results in order."""
         opened, run.waiting = run.waiting, []
         results = await asyncio.gather(*(self._settle(run, each) for each in opened), return_exceptions=True)
@@ -199,20 +169,22 @@ class Batch:
             try:
                 self._close(run, *await self._checked(run, each, found))
             except _REFUSALS as fault:
-                self._refuse(run, each.place, fault)
+                run.results[each.place] = fault
+            if run.end is not None:
+                return
 
-    async def _settle(self, run: _Run, each: _Open) -> Evaluated:
-        supported = frozenset(each.item.ask.supported_obligations)
-        policy, source = run.snapshot.policy, self.decide.evidence
+    async def _settle(self, run: Run, each: Open) -> Evaluated:
+        if each.denied is not None:
+            return Evaluated(each.denied, b"")
+        source = self.decide.evidence
         if each.guess:  # nobody is asked for what may not be wanted
             source = Standing(source)
-        facts, asked = each.call.facts, each.call.asked
-        return await settle(policy, facts, run.at_ns, asked=asked, source=source, supported=supported)
+        return await self.decide.settled(asking(run, each.item, each.call), source)
 
-    async def _checked(self, run: _Run, each: _Open, found: Evaluated | BaseException) -> tuple[_Open, Evaluated]:
+    async def _checked(self, run: Run, each: Open, found: Evaluated | BaseException) -> tuple[Open, Evaluated]:
         """The evaluation, if it rests on what has come about by now; else another one."""
         if each.guess:
-            call = _counted(each.call, each.session, run.counts.get(each.item.counter, (0, 0)))
+            call = counted(each.call, each.session, run.counts.get(each.item.counter, (0, 0)))
             unsure = isinstance(found, BaseException) or found.outcome.effect is Effect.PENDING
             if unsure or call.facts.session != each.call.facts.session:
                 if isinstance(found, Evaluated):
@@ -223,39 +195,42 @@ class Batch:
             raise found
         return each, found
 
-    def _close(self, run: _Run, each: _Open, found: Evaluated) -> None:
+    def _close(self, run: Run, each: Open, found: Evaluated) -> None:
         """What is to be told, recorded, kept and counted, once the batch is durable."""
         decide, item, at = self.decide, each.item, run.at_ns
         decide.kills.note(run.caller, found.outcome, at)
-        answer = decide.answer(each.decision_id, each.call, found, run.snapshot, at)
-        reply = decide.repeats.row(item.claim, answer, run.snapshot, at)
+        ended = decide.ended(asking(run, item, each.call), found, each.decision_id)
         content = item.claim.content if item.claim else None
-        made = Recording(item.ask, run.caller, each.call, found, run.snapshot, at, content, each.salt)
-        answer, entry = decide.recorder.decided(made, answer, reply)
-        run.results[each.place], run.entries[each.place] = answer, entry
-        if entry.reply is not None:
-            run.replies[entry.reply.key] = entry.reply
+        made = Recording(item.ask, run.caller, each.call, ended.found, run.snapshot, at, content, each.salt)
+        answer, entries = decide.recorder.decided(made, ended.answer, ended.reply, ended.entries)
+        run.results[each.place], run.entries[each.place] = answer, entries
+        if len(entries) > 1:  # what follows sees what this has opened or spent, as single calls would
+            run.end = each.place
+        if (kept := entries[0].reply) is not None:
+            run.replies[kept.key] = kept
         calls, denials = run.counts.get(item.counter, (0, 0))
         run.counts[item.counter] = (calls + 1, denials + (answer.effect is Effect.DENY))
         run.notes.append((item, answer.effect.value))
 
-    def _refuse(self, run: _Run, place: int, fault: Fault) -> None:
-        run.results[place] = fault
+    def _entries(self, run: Run, place: int) -> tuple[Commit, ...]:
+        """What is committed of one item. Only now is a refusal counted: before, it might be found again."""
+        fault = run.results[place]
         if isinstance(fault, RECORDED):
             entry = self.decide.recorder.refused(run.caller, fault, RPC, run.at_ns)
-            if entry is not None:
-                run.entries[place] = entry
+            return (entry,) if entry is not None else ()
+        return run.entries.get(place, ())
 
-    async def _durable(self, run: _Run) -> tuple[Answered, ...]:
-        """One commit; what was tentative until now becomes so."""
-        places = sorted(run.entries)
-        refs = await self.decide.recorder.commit_all(tuple(run.entries[place] for place in places))
+    async def _durable(self, run: Run) -> tuple[Answered, ...]:
+        """One commit; what was tentative until now becomes so. Raises Conflict."""
+        places = [place for place in sorted(run.results) if run.end is None or place <= run.end]
+        entries = [entry for place in places for entry in self._entries(run, place)]
+        refs = await self.decide.recorder.commit_all(tuple(entries))
         for item, effect in run.notes:
             self.decide.sessions.note(run.caller, item.identity, item.ask.session, effect, run.at_ns)
-        known = {run.entries[place].record_id: ref for place, ref in zip(places, refs, strict=True)}
-        return tuple(self._answered(run, place, known) for place in sorted(run.results))
+        known = {entry.record_id: ref for entry, ref in zip(entries, refs, strict=True)}
+        return tuple(self._answered(run, place, known) for place in places)
 
-    def _answered(self, run: _Run, place: int, known: Mapping[str, RecordRef]) -> Answered:
+    def _answered(self, run: Run, place: int, known: Mapping[str, RecordRef]) -> Answered:
         answer = run.results[place]
         if isinstance(answer, Fault):
             return answer
@@ -264,10 +239,3 @@ class Batch:
             return answer, known.get(answer.decision_id) or self.decide.recorder.find(answer.decision_id)
         except _REFUSALS as fault:
             return fault
-
-
-def _counted(call: Established, session: SessionFact, counts: tuple[int, int], *, guess: int = 0) -> Established:
-    """A call whose session has its own counters and what this batch has added to them, or will by a guess."""
-    if session.check.ok and session.calls != WORST_COUNT:
-        session = replace(session, calls=session.calls + counts[0] + guess, denials=session.denials + counts[1])
-    return replace(call, facts=replace(call.facts, session=session))

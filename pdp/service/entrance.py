@@ -20,7 +20,7 @@ class Limits:
     """Limits of one process."""
 
     max_in_flight: int = 256
-    max_waiting: int = 700  # long polls and watchers: they take no decision's place
+    max_waiting: int = 200  # long polls and watchers: they take no decision's place
     min_budget_ms: int = 10  # a deadline nearer than this is refused before work starts
     max_budget_ms: int = 55_000
 

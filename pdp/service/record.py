@@ -56,21 +56,23 @@ class Recorder:
         self, made: Recording, answer: Answer, reply: ReplyRow | None, entries: tuple[Commit, ...] = ()
     ) -> tuple[Answer, RecordRef]:
         """Commit one decision with everything that belongs to it; returns what may leave. Raises Conflict."""
-        answer, entry = self.decided(made, answer, reply)
-        if not entries or answer.effect is not made.found.outcome.effect:  # a denial by size opens and spends nothing
-            return answer, await self._store.commit(entry)
-        ref, *_ = await self._store.commit_all((entry, *entries))
-        self.changed()
-        return answer, ref
+        answer, whole = self.decided(made, answer, reply, entries)
+        if len(whole) == 1:
+            return answer, await self._store.commit(whole[0])
+        return answer, (await self.commit_all(whole))[0]
 
     async def commit_all(self, entries: tuple[Commit, ...]) -> tuple[RecordRef, ...]:
-        """Make entries durable together, or none of them."""
-        return await self._store.commit_all(entries) if entries else ()
+        """Make entries durable together, or none of them. Raises Conflict."""
+        refs = await self._store.commit_all(entries) if entries else ()
+        self.changed()
+        return refs
 
-    def decided(self, made: Recording, answer: Answer, reply: ReplyRow | None) -> tuple[Answer, Commit]:
-        """What may leave once the entry is durable.
+    def decided(
+        self, made: Recording, answer: Answer, reply: ReplyRow | None, entries: tuple[Commit, ...]
+    ) -> tuple[Answer, tuple[Commit, ...]]:
+        """What may leave once the entries are durable: the decision's own and `entries`.
 
-        A record too large for the log turns the answer into a denial, which always fits.
+        A record too large for the log turns the answer into a denial, which always fits, opens and spends nothing.
         """
         stamp = self._stamp(answer.decision_id, made.at_ns, made.caller.tenant)
         sealed, values = self._seal(made, answer.decision_id)
@@ -89,7 +91,7 @@ class Recorder:
         except record.RecordTooLargeError as fault:
             outcome = denied(fault.code, fault.message)
             decided = replace(decided, outcome=outcome, evidence=(), valid_until_ns=0)
-            data, reply = record.decision(stamp, decided), None
+            data, reply, entries = record.decision(stamp, decided), None, ()
             answer = replace(
                 answer,
                 effect=outcome.effect,
@@ -101,7 +103,8 @@ class Recorder:
                 redemption_id="",
                 resume_token="",
             )
-        return answer, self._entry(stamp, "decision", data, values=values, call=made.call.call, reply=reply)
+        entry = self._entry(stamp, "decision", data, values=values, call=made.call.call, reply=reply)
+        return answer, (entry, *entries)
 
     async def list(self, made: ListRecording, answer: ListAnswer) -> tuple[ListAnswer, RecordRef]:
         """Commit one filtered list; returns what may leave. A record too large for the log empties the list."""

@@ -48,11 +48,11 @@ class ServerOptions(BaseModel):
     socket_group: bool = Field(False, description="Lets the group of a Unix socket connect too (0660, else 0600).")
     max_message_bytes: int = Field(4 << 20, ge=1 << 10, le=64 << 20, description="Of a request.")
     max_concurrent: int = Field(
-        320,
+        512,
         ge=1,
         le=100_000,
-        description="Calls at once over all connections, known or not; above service.max_in_flight. Each may hold three"
-        " times max_message_bytes.",
+        description="Calls at once over all connections, known or not; above service.max_in_flight and"
+        " service.max_waiting together. Each may hold three times max_message_bytes.",
     )
     max_streams: int = Field(256, ge=1, le=100_000, description="Calls at once on one connection.")
     max_call_seconds: float = Field(55.0, ge=1, le=300, description="A call that takes longer is given up.")
