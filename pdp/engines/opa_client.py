@@ -112,6 +112,8 @@ class OpaClient(AsyncOpaClient):  # type: ignore[misc]  # untyped, see above
     @override
     @asynccontextmanager
     async def _request(self, method: str, url: str, **kwargs: Any) -> AsyncIterator[aiohttp.ClientResponse]:
+        if self._session is None:  # closed under whoever asks
+            raise aiohttp.ClientConnectionError("the session is closed")
         async with super()._request(method, url, allow_redirects=False, **kwargs) as response:
             if response.status != 200:
                 raise RefusedError(await _said(response))

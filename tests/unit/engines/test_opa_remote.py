@@ -395,6 +395,17 @@ async def test_a_connection_that_breaks_is_a_fault(load: Load, liar: Any, rego: 
         assert (caught.value.code, len(liar.seen)) == ("policy.crashed", 1)
 
 
+async def test_a_session_that_was_closed_under_the_question(load: Load, liar: Any, rego: Rego, ask: Ask) -> None:
+    """An OPA that died is replaced while others may still look at it."""
+    engine = await load(liar.url, rego(ECHO))
+    client = engine._link.client()
+    await client.close_connection()
+    assert await codes(engine, ask(n=1)) == ["policy.crashed"]
+    with pytest.raises(EngineFault) as caught:
+        await introduce(client, liar.digest, 20)
+    assert caught.value.code == "policy.unavailable"
+
+
 async def test_nobody_there(load: Load, rego: Rego) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # bound and not listening: refused
