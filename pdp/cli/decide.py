@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pdp.client import Client, Decision, PlaintextRefusedError, Session, Tls, ToolCall
 from pdp.core.errors import ConfigurationFault
-from pdp.tooling.config_yaml import read_yaml
 from pdp.tooling.config_problems import problems
+from pdp.tooling.config_yaml import read_yaml
 
 EXIT = {"allow": 0, "deny": 10, "pending": 11}
 FAULT = 1

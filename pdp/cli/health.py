@@ -10,6 +10,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped] # has no types
 
 from pdp import settings
+from pdp.cli.operating import PLAINTEXT
 from pdp.client.channel import OPTIONS, PlaintextRefusedError, Tls
 from pdp.client.channel import check as check_target
 from pdp.core.errors import ConfigurationFault
@@ -35,14 +36,19 @@ def health(
     key: Path | None,
     timeout: float,
 ) -> None:
-    """Exit with 0 when the server says SERVING, with 1 for everything else."""
+    """Ask a server whether it serves, as probes do.
+
+    Exit codes: 0 it says SERVING, 1 everything else, 2 usage or a wrong configuration.
+    """
     if (target is None) == (path is None):
         raise click.UsageError("Give either --target or --config.")
     try:
         where = target or _listens(path or Path())
         tls = Tls.from_files(ca, certificate, key) if ca else None
         check_target(where, tls)
-    except (ConfigurationFault, PlaintextRefusedError, ValueError, OSError) as error:
+    except PlaintextRefusedError:
+        raise click.UsageError(PLAINTEXT) from None
+    except (ConfigurationFault, ValueError, OSError) as error:
         raise click.UsageError(str(error)) from None
     said = _ask(where, tls, service, timeout)
     click.echo(said)

@@ -16,6 +16,7 @@ from pdp.cli.explain import explain
 from pdp.cli.health import health
 from pdp.cli.policy import policy
 from pdp.cli.serve import serve
+from pdp.cli.status import reload, status
 from pdp.cli.switch import switch
 from pdp.cli.tools import tools
 from pdp.core.errors import Fault
@@ -29,7 +30,7 @@ def cli() -> None:
     """A policy decision point for the tool calls of AI agents."""
 
 
-for command in (bench, config, decide, demo, dev, explain, health, policy, serve, switch, tools):
+for command in (bench, config, decide, demo, dev, explain, health, policy, reload, serve, status, switch, tools):
     cli.add_command(command)
 
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import sys
+import re
 import uuid
-from pathlib import Path
 
 import click
-import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
 
-from pdp.client.channel import OPTIONS, PlaintextRefusedError, Tls, check
-from pdp.v1 import admin_pb2, admin_pb2_grpc
+from pdp.cli.operating import Reach, reaching
+from pdp.v1 import admin_pb2
 
-FAULT = 1
-SECONDS = 10
 SCOPES = {
     "everything": admin_pb2.SWITCH_SCOPE_EVERYTHING,
     "tenant": admin_pb2.SWITCH_SCOPE_TENANT,
@@ -22,6 +19,8 @@ SCOPES = {
     "agent": admin_pb2.SWITCH_SCOPE_AGENT,
     "subject": admin_pb2.SWITCH_SCOPE_SUBJECT,
 }
+_NAMED = ("server", "tool", "agent", "subject")
+_SECONDS = {"m": 60, "h": 3600, "d": 86_400}
 
 
 @click.command()
@@ -29,18 +28,10 @@ SCOPES = {
 @click.argument("scope", type=click.Choice(list(SCOPES)))
 @click.argument("name", required=False, default="")
 @click.option("--server", default="", help="The server of a tool (scope tool).")
-@click.option("--target", required=True, help="unix:/PATH, 127.0.0.1:PORT, or HOST:PORT with --ca.")
-@click.option(
-    "--token-file",
-    required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The operator's caller token.",
-)
-@click.option("--ca", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="PEM, for TLS.")
+@click.option("--for", "duration", default="", metavar="TIME", help="It releases itself after 30m, 8h, 2d.")
 @click.option("--reason", default="", help="For the record.")
-def switch(
-    *, state: str, scope: str, name: str, server: str, target: str, token_file: Path, ca: Path | None, reason: str
-) -> None:
+@reaching
+def switch(*, state: str, scope: str, name: str, server: str, duration: str, reason: str, reach: Reach) -> None:
     """Switch something off, or on again: every answer within a second obeys.
 
     \b
@@ -49,32 +40,30 @@ def switch(
     pdp switch off agent coding-agent ...      pdp switch off subject alice ...
     pdp switch off tenant ...                  everything of the operator's tenant
     """
+    if scope in _NAMED and not name:
+        raise click.UsageError(f"NAME: which {scope}?")
+    if (scope == "tool") != bool(server):
+        raise click.UsageError("--server names the server of a tool; it goes with the scope tool.")
     wanted = admin_pb2.Switch(
         scope=SCOPES[scope],
         server=name if scope == "server" else server,
         value="" if scope == "server" else name,
         engaged=state == "off",
         reason=reason,
+        until=_until(duration, state, reach),
     )
-    tls = Tls.from_files(ca=ca) if ca else None
-    try:
-        check(target, tls)
-    except PlaintextRefusedError:
-        raise click.UsageError(
-            "--target: beyond unix:/PATH, 127.0.0.1:PORT and [::1]:PORT only TLS is spoken; give --ca"
-        ) from None
-    options = list(OPTIONS)
-    channel = (
-        grpc.secure_channel(target, tls.credentials(), options) if tls else grpc.insecure_channel(target, options)
-    )
-    with channel:
-        request = admin_pb2.SetSwitchRequest(request_id=str(uuid.uuid4()), switch=wanted)
-        metadata = (("authorization", f"Bearer {token_file.read_text().strip()}"),)
-        try:
-            answer = admin_pb2_grpc.AdminServiceStub(channel).SetSwitch(request, timeout=SECONDS, metadata=metadata)
-        except grpc.RpcError as error:
-            details = error.details() if isinstance(error, grpc.Call) else ""
-            click.echo(f"not switched: {details or 'the server did not answer'}", err=True)
-            sys.exit(FAULT)
+    answer = reach.call("SetSwitch", admin_pb2.SetSwitchRequest(request_id=str(uuid.uuid4()), switch=wanted))
     done = "off" if answer.switch.engaged else "on"
-    click.echo(f"{scope} {name} is {done} (record {answer.record.index})".replace("  ", " "))
+    until = f" until {answer.switch.until.ToJsonString()}" if answer.switch.HasField("until") else ""
+    click.echo(f"{scope} {name} is {done}{until} (record {answer.record.index})".replace("  ", " "))
+
+
+def _until(duration: str, state: str, reach: Reach) -> Timestamp | None:
+    """By the server's clock, for that is the one that ends it."""
+    if not duration:
+        return None
+    found = re.fullmatch(r"([1-9][0-9]{0,4})([mhd])", duration)
+    if found is None or state == "on":
+        raise click.UsageError("--for goes with `off`: a number with m, h or d, such as 30m.")
+    now = reach.call("GetStatus", admin_pb2.GetStatusRequest()).time.seconds
+    return Timestamp(seconds=now + int(found[1]) * _SECONDS[found[2]])

@@ -1,0 +1,101 @@
+"""What an operator types: status, reload and switches against a running server, and what is wrong with a line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from support.world import World, running
+
+from pdp.cli.main import cli
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(cli, list(words))
+
+
+async def asked(world: World, *words: str, caller: str = "operator") -> Result:
+    token = world.sandbox.folder / "operator.token"
+    token.write_text(world.metadata(caller)[0][1].removeprefix("Bearer ") + "\n")
+    reach = ("--target", world.sandbox.socket, "--token-file", str(token))
+    return await asyncio.to_thread(run, *words, *reach)
+
+
+async def test_an_operators_day(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        shown = await asked(world, "status")
+        assert shown.exit_code == 0, shown.output
+        for line in ("server    ", "policy    ", "pack acme of ", "registry  acme: serial ", "workers: ", " MB"):
+            assert line in shown.output
+        assert "lost since the start: 0" in shown.output
+        assert "off  " not in shown.output
+
+        done = await asked(
+            world, "switch", "off", "tool", "git_reset", "--server", "git", "--for", "2d", "--reason", "12"
+        )
+        assert done.exit_code == 0, done.output
+        assert done.output.startswith("tool git_reset is off until 20")
+        shown = await asked(world, "status")
+        assert "off       tool git git_reset (acme), by operator at " in shown.output
+        assert (await asked(world, "switch", "on", "tool", "git_reset", "--server", "git")).exit_code == 0
+        found = json.loads((await asked(world, "status", "--json")).output)
+        assert "switches" not in found
+        assert found["engine"]["workers"] >= 1
+
+        done = await asked(world, "reload", "policy", "keys")
+        assert (done.exit_code, done.output) == (0, "policy    unchanged\nkeys      unchanged\n")
+        (world.sandbox.policy / "data" / "org.json").write_bytes(b"{")
+        done = await asked(world, "reload")
+        assert done.exit_code == 10
+        assert done.output.startswith("policy    refused: bundle.")
+        assert "another was refused: bundle." in (await asked(world, "status")).output
+
+        refused = await asked(world, "status", caller="gateway")
+        assert (refused.exit_code, "caller lacks the role" in refused.output) == (1, True)
+
+
+@pytest.mark.parametrize("content", [b"", b" \n", b"\xff\xfe", b"two\x00words", "tök".encode()])
+@pytest.mark.parametrize("words", [("status",), ("reload",), ("switch", "off", "tenant")])
+def test_a_file_without_a_token(tmp_path: Path, words: tuple[str, ...], content: bytes) -> None:
+    (tmp_path / "token").write_bytes(content)
+    done = run(*words, "--target", "127.0.0.1:1", "--token-file", str(tmp_path / "token"))
+    assert (done.exit_code, "holds no token" in done.output) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("switch", "off", "server"), "which server?"),
+        (("switch", "off", "subject"), "which subject?"),
+        (("switch", "off", "tool", "push"), "--server"),
+        (("switch", "off", "agent", "a", "--server", "git"), "--server"),
+        (("switch", "off", "tenant", "--for", "soon"), "--for"),
+        (("switch", "off", "tenant", "--for", "0m"), "--for"),
+        (("switch", "on", "tenant", "--for", "5m"), "--for"),
+        (("reload", "polcy"), "polcy"),
+        (("status",), "who asks"),
+        (("status", "--key", "KEY"), "go together"),
+    ],
+)
+def test_a_line_that_is_wrong(tmp_path: Path, words: tuple[str, ...], says: str) -> None:
+    (tmp_path / "k").write_bytes(b"k")
+    typed = [str(tmp_path / "k") if word == "KEY" else word for word in words]
+    done = run(*typed, "--target", "127.0.0.1:1")
+    assert (done.exit_code, says in done.output) == (2, True), done.output
+
+
+@pytest.mark.parametrize("words", [("status",), ("health",)])
+def test_plaintext_stays_on_this_machine(tmp_path: Path, words: tuple[str, ...]) -> None:
+    (tmp_path / "token").write_text("t")
+    more = ("--token-file", str(tmp_path / "token")) if words != ("health",) else ()
+    done = run(*words, "--target", "pdp.acme.example:50051", *more)
+    assert (done.exit_code, "give --ca" in done.output) == (2, True)
+
+
+def test_nobody_there(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("t")
+    done = run("status", "--target", f"unix:{tmp_path}/none.sock", "--token-file", str(tmp_path / "token"))
+    assert (done.exit_code, done.output.startswith("GetStatus: ")) == (1, True)
