@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
+from pdp import strict_yaml
 from pdp.core.errors import ConfigurationFault
+from pdp.strict_yaml import NotPlainYaml
 
 PREFIX = "PDP_"
 # Kubernetes puts these into every container beside a Service named `pdp` or `pdp-something`
@@ -18,38 +18,13 @@ _LINK = re.compile(
 _ADDRESS = ("tcp://", "udp://", "sctp://")
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """YAML without duplicate keys: the second would silently win."""
-
-
-def _mapping(loader: _StrictLoader, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
-    seen: set[object] = set()
-    for key_node, _ in node.value:
-        key = loader.construct_object(key_node, deep=True)
-        line = key_node.start_mark.line + 1
-        if not isinstance(key, Hashable):
-            raise ConfigurationFault("config.yaml", f"line {line}: a key is a list or mapping; use text.")
-        if key in seen:
-            raise ConfigurationFault("config.duplicate", f"line {line}: the key '{key}' stands twice; keep one.")
-        seen.add(key)
-    found: dict[object, object] = yaml.SafeLoader.construct_mapping(loader, node, deep)
-    return found
-
-
-_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-
-
 def read_yaml(text: str, where: str) -> dict[str, Any]:
-    """A YAML mapping without duplicate keys. Raises ConfigurationFault with the line."""
+    """A YAML mapping (`strict_yaml`). Raises ConfigurationFault with the line."""
     try:
-        found = yaml.load(text, _StrictLoader)  # noqa: S506 - a subclass of SafeLoader
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigurationFault("config.yaml", f"{where}, line {line}: {error.problem or 'not YAML'}.") from None
-    except yaml.YAMLError:
-        raise ConfigurationFault("config.yaml", f"{where}: holds characters that YAML does not allow.") from None
-    except RecursionError:
-        raise ConfigurationFault("config.yaml", f"{where}: is nested too deeply.") from None
+        found = strict_yaml.read(text)
+    except NotPlainYaml as problem:
+        between = ": " if problem.line is None else ", "
+        raise ConfigurationFault("config.yaml", f"{where}{between}{problem}.") from None
     if not isinstance(found, dict):
         raise ConfigurationFault("config.yaml", f"{where}: must be a mapping of settings.")
     return found
@@ -86,8 +61,6 @@ def overlay(found: dict[str, Any], environment: Mapping[str, str]) -> None:
             if not isinstance(place, dict):
                 raise ConfigurationFault("config.variable", f"{name}: '{section}' is not a section.")
         try:
-            place[last] = yaml.load(text, _StrictLoader)  # noqa: S506 - a subclass of SafeLoader
-        except (yaml.YAMLError, RecursionError):
-            raise ConfigurationFault("config.variable", f"{name}: is not YAML; quote the value.") from None
-        except ConfigurationFault as fault:
-            raise ConfigurationFault(fault.code, f"{name}: {fault.message}") from None
+            place[last] = strict_yaml.read(text)
+        except NotPlainYaml as problem:
+            raise ConfigurationFault("config.variable", f"{name}: is no YAML ({problem}); quote the value.") from None
