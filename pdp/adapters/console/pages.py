@@ -33,7 +33,7 @@ class Pages:
         self._templates.globals["words"] = wording
         self._templates.filters["moment"] = moment
         self._templates.filters["block"] = block
-        self._templates.filters["own"] = own
+        self._templates.filters["exact"] = exact
 
     def show(self, template: str, status: int = 200, **context: object) -> HTMLResponse:
         """A page. `now_ns` is the service's own clock, which all times left are counted from."""
@@ -51,8 +51,8 @@ def block(text: str) -> Markup:
     return escape(visible(text, lines=True))
 
 
-def own(text: str) -> Markup:
-    """What a person typed, given back to go on with: as it was."""
+def exact(text: str) -> Markup:
+    """For what comes back to us: values of form fields, and what a person typed. Escaped, and else as it is."""
     return escape(text)
 
 

@@ -1,0 +1,285 @@
+"""The whole console, called as a browser would, on stand-ins for the services behind it. What services do is tested
+where they are, and all of it together in tests/browser."""
+
+import asyncio
+import itertools
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+from support.surroundings import SeededEntropy
+
+from pdp.adapters.console.app import application
+from pdp.adapters.console.oidc import Provider
+from pdp.adapters.console.options import ConsoleOptions
+from pdp.adapters.console.visit import ConsoleServices
+from pdp.core.approvals.people import Directory, Member, Person, Standing
+from pdp.core.approvals.rows import Account, Approval, Call, Grant, Shown
+from pdp.core.approvals.states import GrantState, State
+from pdp.core.approvals.view import view
+from pdp.core.check import NS
+from pdp.core.digest import canonical
+from pdp.core.errors import NotFound
+from pdp.service.people.consents import ConsentView
+
+NOW_NS = 1_799_834_400 * NS
+HOST = "approvals.acme.example"
+URL = f"https://{HOST}"
+ISSUER = "https://id.acme.example"
+ALICE, BOB = Account(ISSUER, "alice"), Account(ISSUER, "bob")
+KEY = bytes(range(32))
+BASE: dict[str, Any] = {
+    "public_url": URL,
+    "behind_proxy": True,
+    "development_accounts": [
+        {"name": name, "label": name.title(), "tenant": "acme", "issuer": ISSUER, "id": name}
+        for name in ("alice", "bob")
+    ],
+}
+DIRECTORY = Directory(
+    members={
+        "p-alice": Member("p-alice", "Alice Example", (ALICE,), frozenset({"developers"})),
+        "p-bob": Member("p-bob", "Bob Example", (BOB,), frozenset({"g-release"})),
+    },
+    by_account={ALICE: "p-alice", BOB: "p-bob"},
+    group_names={"g-release": "Release managers"},
+)
+REQUIREMENT = {
+    "kind": "approval",
+    "id": "annotations.destructive",
+    "code": "annotations.destructive",
+    "control": "MCP06",
+    "stage": 1,
+    "ttl_seconds": 3600,
+    "seats": [{"group_id": "g-release", "n": 1}],
+    "deny_quorum": 1,
+    "reason_required": False,
+    "grant": {"minutes": 30, "uses": 5},
+}
+CALL = Call(
+    "d" * 8, ALICE, (Account("", "build-bot"),), "coding-agent", "gateway", "s-1", "git", "git_reset", "e" * 8
+)
+APPROVAL = Approval(
+    id="0199-request",
+    tenant="acme",
+    index="i",
+    kind="approval",
+    state=State.PENDING,
+    version=1,
+    call=CALL,
+    requirement=canonical(REQUIREMENT),
+    title="Reset a repository",
+    risk="high",
+    short_code="7F-K2",
+    subject_index="s",
+    decision_id="0199-decision",
+    policy_revision="r1",
+    policy_digest="f" * 8,
+    opened_ns=NOW_NS - 60 * NS,
+    expires_ns=NOW_NS + 3000 * NS,
+    changed_ns=NOW_NS - 60 * NS,
+)
+SHOWN = Shown(
+    approval_id=APPROVAL.id,
+    tenant="acme",
+    subject_index="s",
+    salt=bytes(32),
+    arguments=canonical({"repo_path": "/srv/git/website", "mode": "hard"}),
+    secrets=(),
+    task="Please clean up.\nThanks.",
+    task_source="agent",
+    effects=("May delete or overwrite what is there.",),
+    agent_name="Helpful Bot",
+)
+GRANT = Grant(
+    "0199-grant", "acme", GrantState.ACTIVE, 1, ALICE, "coding-agent", "gateway", "git", "git_add", "e" * 8,
+    canonical(REQUIREMENT), b'{"const":{"files":["a"]}}', "s-1", 5, 1, NOW_NS, NOW_NS + 600 * NS, NOW_NS, APPROVAL.id,
+    ("p-bob",), "s",
+)  # fmt: skip
+CONSENT = ConsentView(
+    "0199-consent", "requested", BOB, "coding-agent", "Helpful Bot", "mail", "send", "mail:send", "Send the minutes",
+    NOW_NS + 600 * NS, presented="p" * 64,
+)  # fmt: skip
+
+
+@dataclass
+class Standin:
+    """Services that keep what they were asked, and answer what a test says."""
+
+    clock: Any
+    approval: Approval = APPROVAL
+    shown: Shown | None = SHOWN
+    votes: tuple[Any, ...] = ()
+    grants_found: tuple[Grant, ...] = (GRANT,)
+    consents_found: tuple[ConsentView, ...] = (CONSENT,)
+    delegations_found: tuple[Any, ...] = ()
+    fault: Exception | None = None
+    done: list[tuple[Any, ...]] = field(default_factory=list)
+    changes: list[Any] = field(default_factory=list)
+
+    def people(self) -> SimpleNamespace:
+        one = SimpleNamespace
+        return one(
+            persons=one(signed_in=self.signed_in),
+            queue=one(list=self.listed, get=self.get),
+            voting=one(vote=self.vote),
+            watching=one(watch=self.watch),
+            grants=one(list=self.list_grants, revoke=self.act("revoke grant")),
+            consents=one(
+                list=self.list_consents,
+                grant=self.act("agree"),
+                refuse=self.act("refuse"),
+                revoke=self.act("revoke consent"),
+            ),
+            delegations=one(list=self.list_delegations, add=self.act("delegate"), end=self.act("end delegation")),
+        )
+
+    async def signed_in(self, found: Any) -> Person:
+        human = DIRECTORY.human(found.account)
+        return Person(
+            found.tenant, found.account, human, found.name, found.assurance, "console", frozenset(found.groups),
+            found.authenticated_ns,
+        )  # fmt: skip
+
+    def seen_by(self, person: Person, shown: Shown | None) -> Any:
+        return view(self.approval, shown, self.votes, person, Standing(DIRECTORY, self.clock.now_ns()))
+
+    async def listed(self, person: Person, wanted: Any, page: Any) -> Any:
+        self.done.append(("list", wanted, page))
+        return (self.seen_by(person, None),), ""
+
+    async def get(self, person: Person, approval_id: str) -> Any:
+        if approval_id != self.approval.id:
+            raise NotFound("approval.unknown", "There is no such request.")
+        return self.seen_by(person, self.shown)
+
+    async def vote(self, person: Person, approval_id: str, ballot: Any) -> None:
+        self._fail()
+        self.done.append(("vote", person, approval_id, ballot))
+
+    def act(self, name: str) -> Any:
+        async def done(*given: Any) -> None:
+            self._fail()
+            self.done.append((name, *given))
+
+        return done
+
+    async def list_grants(self, _person: Person, _wanted: Any, _page: Any) -> Any:
+        return self.grants_found, ""
+
+    async def list_consents(self, _person: Person, _page: Any, **wanted: Any) -> Any:
+        only = wanted.get("consent_id", "")
+        return tuple(c for c in self.consents_found if only in ("", c.id)), ""
+
+    async def list_delegations(self, _person: Person) -> Any:
+        return self.delegations_found
+
+    async def watch(self, _person: Person, _wanted: Any, _cursor: str) -> AsyncIterator[Any]:
+        for change in self.changes:
+            yield change
+        await asyncio.Event().wait()
+
+    def acts(self) -> list[str]:
+        """What was changed."""
+        return [each[0] for each in self.done if each[0] != "list"]
+
+    def _fail(self) -> None:
+        if self.fault is not None:
+            raise self.fault
+
+
+class Clock:
+    """Stands still until told."""
+
+    def __init__(self) -> None:
+        self.ns = NOW_NS
+
+    def now_ns(self) -> int:
+        return self.ns
+
+    def pass_minutes(self, minutes: float) -> None:
+        self.ns += int(minutes * 60 * NS)
+
+
+@dataclass
+class Desk:
+    """A console and a browser before it."""
+
+    services: Standin
+    parts: ConsoleServices
+    clock: Clock
+    app: Any
+    client: httpx.AsyncClient
+    stopping: asyncio.Event
+
+    async def sign_in(self, name: str = "bob") -> None:
+        """By a development account."""
+        answer = await self.client.post("/signin/development", data={"account": name, "next": "/queue"}, headers=OURS)
+        assert answer.status_code == 200, answer.text
+
+    async def form(self, path: str, action: str) -> dict[str, str]:
+        """The hidden fields of a page's form."""
+        page = await self.client.get(path)
+        return Forms(page.text).of[action]
+
+    async def post(self, path: str, form: dict[str, str], **headers: str) -> httpx.Response:
+        return await self.client.post(path, data=form, headers={**OURS, **headers})
+
+
+OURS = {"origin": URL, "sec-fetch-site": "same-origin"}
+
+
+class Forms(HTMLParser):
+    """The named fields with a value of each form of a page, by its action; first values of what is chosen from."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.of: dict[str, dict[str, str]] = {}
+        self._action = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = {name: value or "" for name, value in attrs}
+        if tag == "form":
+            self._action = found.get("action", "")
+            self.of.setdefault(self._action, {})
+        elif tag == "input" and found.get("type") == "hidden":
+            self.of[self._action][found["name"]] = found["value"]
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "form":
+            self._action = ""
+
+
+def text_of(html: str) -> str:
+    """What a page says, without its markup."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", html))
+
+
+_numbers = itertools.count()
+
+
+@asynccontextmanager
+async def opened(*, providers: Mapping[str, Provider] | None = None, **options: Any) -> AsyncIterator[Desk]:
+    """A desk; `options` replace those of the console."""
+    clock = Clock()
+    services = Standin(clock)
+    entropy = SeededEntropy(f"console {next(_numbers)}")
+    stopping = asyncio.Event()
+    people: Any = services.people()
+    parts = ConsoleServices(people, SimpleNamespace(of=lambda _tenant: DIRECTORY), clock, entropy)
+    app = application(
+        ConsoleOptions.model_validate({**BASE, **options}),
+        parts,
+        key=KEY,
+        providers=providers or {},
+        stopping=stopping,
+    )
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url=URL) as client:
+        yield Desk(services, parts, clock, app, client, stopping)

@@ -1,0 +1,136 @@
+"""Who may send a form: our own page, in the session it was made for, of somebody who signed in lately."""
+
+import pytest
+from support.desk import APPROVAL, OURS, URL, Desk
+
+PLACE = f"/requests/{APPROVAL.id}/vote"
+PAGE = f"/requests/{APPROVAL.id}"
+
+
+async def test_a_vote_reaches_the_service_as_it_was_cast(desk: Desk) -> None:
+    await desk.sign_in()
+    form = await desk.form(PAGE, PLACE)
+    answer = await desk.post(PLACE, {**form, "choice": "deny", "reason": "not today"})
+    assert (answer.status_code, answer.headers["location"]) == (303, f"{PAGE}?done=deny")
+    ((_, person, request_id, ballot),) = [each for each in desk.services.done if each[0] == "vote"]
+    assert (person.account.id, person.surface, request_id) == ("bob", "console", APPROVAL.id)
+    assert (ballot.choice, ballot.reason, ballot.grant) == ("deny", "not today", None)
+    assert ballot.presented == form["presented"]
+    assert ballot.request_id == form["attempt"]
+
+
+async def test_two_forms_are_two_attempts(desk: Desk) -> None:
+    await desk.sign_in()
+    assert (await desk.form(PAGE, PLACE))["attempt"] != (await desk.form(PAGE, PLACE))["attempt"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        {"origin": ""},
+        {"origin": f"{URL}.evil.example"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+    ],
+)
+async def test_a_form_of_another_site_changes_nothing(desk: Desk, headers: dict[str, str]) -> None:
+    await desk.sign_in()
+    form = await desk.form(PAGE, PLACE)
+    answer = await desk.post(PLACE, {**form, "choice": "deny"}, **headers)
+    assert answer.status_code == 403
+    assert "console.origin" in answer.text
+    assert desk.services.acts() == []
+
+
+async def test_a_form_without_its_token_changes_nothing(desk: Desk) -> None:
+    await desk.sign_in()
+    form = await desk.form(PAGE, PLACE)
+    others = await desk.form("/grants", "/grants/0199-grant/revoke")
+    await desk.sign_in()  # another session of the same person
+    fresh = await desk.form(PAGE, PLACE)
+    for token in ("", "x", others["csrf"], form["csrf"], fresh["csrf"][:-1], "é"):
+        answer = await desk.post(PLACE, {**fresh, "csrf": token, "choice": "deny"})
+        assert answer.status_code == 403
+        assert "console.csrf" in answer.text
+    assert desk.services.acts() == []
+    assert (await desk.post(PLACE, {**fresh, "choice": "deny"})).status_code == 303
+
+
+async def test_a_token_is_good_for_one_request_only(desk: Desk) -> None:
+    await desk.sign_in()
+    form = await desk.form(PAGE, PLACE)
+    answer = await desk.post("/requests/0199-another/vote", {**form, "choice": "deny"})
+    assert answer.status_code == 403
+    assert desk.services.acts() == []
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"choice=deny&choice=approve", "application/x-www-form-urlencoded"),
+        (b'{"choice": "deny"}', "application/json"),
+        (b"choice=deny", "text/plain"),
+        (b"--x\r\n\r\n--x--", "multipart/form-data; boundary=x"),
+        (b"&".join(b"f%d=1" % i for i in range(100)), "application/x-www-form-urlencoded"),
+        (b"choice=%ff", "application/x-www-form-urlencoded"),
+        (b"choice", "application/x-www-form-urlencoded"),
+        ("choice=é".encode(), "application/x-www-form-urlencoded"),
+    ],
+)
+async def test_what_is_no_plain_form_is_refused(desk: Desk, body: bytes, kind: str) -> None:
+    await desk.sign_in()
+    answer = await desk.client.post(PLACE, content=body, headers={**OURS, "content-type": kind})
+    assert answer.status_code == 400
+    assert desk.services.acts() == []
+
+
+async def test_to_act_one_signed_in_lately(desk: Desk) -> None:
+    await desk.sign_in()
+    form = await desk.form(PAGE, PLACE)
+    desk.clock.pass_minutes(15)
+    answer = await desk.post(PLACE, {**form, "choice": "deny"})
+    assert answer.status_code == 403
+    assert f"/signin?again=1&amp;next=%2Frequests%2F{APPROVAL.id}" in answer.text
+    assert desk.services.acts() == []
+    page = await desk.client.get(PAGE)
+    assert "Sign in again" in page.text
+    assert 'value="deny"' not in page.text
+
+
+@pytest.mark.parametrize("word", ["", "maybe", "APPROVE"])
+async def test_only_known_choices(desk: Desk, word: str) -> None:
+    await desk.sign_in()
+    form = await desk.form(PAGE, PLACE)
+    assert (await desk.post(PLACE, {**form, "choice": word})).status_code == 400
+    assert desk.services.acts() == []
+
+
+async def test_the_other_forms_act_too(desk: Desk) -> None:
+    await desk.sign_in()
+    consent = "/consents/0199-consent"
+    for page, place, more in (
+        (consent, f"{consent}/agree", {"until": "2027-02-01"}),
+        (consent, f"{consent}/refuse", {}),
+        ("/grants", "/grants/0199-grant/revoke", {"reason": "enough"}),
+        ("/me", "/me/deputies", {"deputy": "p-alice", "from": "2027-01-13", "until": "2027-01-14", "reason": ""}),
+    ):
+        form = await desk.form(page, place)
+        answer = await desk.post(place, {**form, **more})
+        assert answer.status_code == 303, answer.text
+    assert desk.services.acts() == ["agree", "refuse", "revoke grant", "delegate"]
+    agreed = desk.services.done[0][2]
+    assert (agreed.what, agreed.presented) == ("0199-consent", "p" * 64)
+    assert agreed.expires_ns == 1_801_526_400 * 10**9  # the end of 2027-02-01, UTC
+    stand_in = desk.services.done[-1][2]
+    assert stand_in.until_ns - stand_in.from_ns == 2 * 86_400 * 10**9
+
+
+@pytest.mark.parametrize("day", ["", "tomorrow", "2027-02-30", "0000-00-00", "99999-01-01"])
+async def test_odd_days_are_refused(desk: Desk, day: str) -> None:
+    await desk.sign_in()
+    form = await desk.form("/consents/0199-consent", "/consents/0199-consent/agree")
+    answer = await desk.post("/consents/0199-consent/agree", {**form, "until": day})
+    assert answer.status_code == 400
+    assert desk.services.acts() == []

@@ -1,0 +1,285 @@
+"""What pages show: everything, in characters that can be seen, and nothing as markup."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.desk import APPROVAL, CONSENT, GRANT, SHOWN, Desk, text_of
+
+from pdp.adapters.console import wording
+from pdp.core.approvals.rows import Account, Delegation, Vote
+from pdp.core.approvals.states import FINAL, GrantState, State
+from pdp.core.check import NS
+from pdp.core.digest import canonical
+from pdp.core.errors import InvalidRequest, Outdated
+from pdp.core.target import RISKS
+
+PAGE, PLACE = f"/requests/{APPROVAL.id}", f"/requests/{APPROVAL.id}/vote"
+CONSOLE = Path(wording.__file__).parent
+# one of each way to deceive: direction, nothing to see, markup, terminal, tags, selectors, separators, padding
+DECEPTIVE = "‮\u200b⁠­̈\x1b[31m\r\u2028\ue000\U000e0041️ㅤ" + " " * 40
+MARKUP = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'`{{7*7}}</textarea></title>"
+EVIL = f"a{DECEPTIVE}{MARKUP}z"
+
+
+def vote(**changes: object) -> Vote:
+    account = Account("https://id.acme.example", "carol")
+    made = Vote(
+        "v1", APPROVAL.id, "acme", "p-carol", account, "deny", "no", "signed_in", (), (), "grpc", APPROVAL.opened_ns
+    )
+    return replace(made, **changes)  # type: ignore[arg-type] - a test's changes
+
+
+async def test_five_seconds_say_what_who_and_why(desk: Desk) -> None:
+    await desk.sign_in()
+    text = text_of((await desk.client.get(PAGE)).text)
+    for said in (
+        "High risk",
+        "Reset a repository",
+        "git › git_reset",
+        "May delete or overwrite what is there.",
+        "Alice Example (alice at https://id.acme.example)",
+        "coding-agent",
+        "calls itself “ Helpful Bot ”, unverified",
+        "build-bot (issuer not named)",
+        "gateway",
+        "session s-1",
+        "The tool can destroy what it works on, so somebody else has to agree.",
+        "annotations.destructive",
+        "MCP06",
+        "1 person of Release managers : 0 of 1 so far",
+        '/ repo_path string "/srv/git/website"',
+        "7F-K2",
+        "50 minutes",
+        "the agent's own words, not verified",
+    ):
+        assert said.lower() in text.lower(), said
+
+
+async def test_nothing_of_others_is_markup_or_unseen(desk: Desk) -> None:
+    """Every field that comes from others, on every page that shows it."""
+    call = replace(
+        APPROVAL.call,
+        subject=Account(EVIL, EVIL), actors=(Account(EVIL, EVIL),), agent=EVIL, caller=EVIL, session=EVIL,
+        server=EVIL, tool=EVIL,
+    )  # fmt: skip
+    element = {**json.loads(APPROVAL.requirement), "message": EVIL, "control": EVIL}
+    desk.services.approval = replace(
+        APPROVAL, call=call, title=EVIL, policy_revision=EVIL, requirement=canonical(element)
+    )
+    desk.services.shown = replace(
+        SHOWN, arguments=canonical({EVIL: EVIL, "x": {EVIL: [EVIL]}}), task=EVIL, agent_name=EVIL, effects=(EVIL,)
+    )
+    desk.services.votes = (vote(human=EVIL, account=Account(EVIL, EVIL), reason=EVIL, behalf=EVIL),)
+    desk.services.grants_found = (
+        replace(GRANT, subject=Account(EVIL, EVIL), agent=EVIL, server=EVIL, tool=EVIL, session=EVIL, issued_by=(EVIL,),
+                arguments_schema=json.dumps({EVIL: EVIL}, ensure_ascii=False).encode()),
+    )  # fmt: skip
+    desk.services.consents_found = (
+        replace(CONSENT, subject=Account(EVIL, EVIL), agent=EVIL, agent_name=EVIL, server=EVIL, tool=EVIL, scope=EVIL,
+                purpose=EVIL),
+    )  # fmt: skip
+    desk.services.delegations_found = (Delegation("d", "acme", EVIL, EVIL, 1, 2, EVIL),)
+    await desk.sign_in()
+    for path in (
+        "/queue",
+        "/history",
+        PAGE,
+        f"{PAGE}?all=1",
+        "/grants",
+        "/consents",
+        "/consents/0199-consent",
+        "/me",
+    ):
+        answer = await desk.client.get(path)
+        assert answer.status_code == 200
+        html = answer.text
+        assert "⟨U+202E⟩" in html, path
+        assert not set(html) & (set(DECEPTIVE) - set(" [31m\r")), path
+        assert "\r" not in html
+        assert "<script>alert" not in html
+        assert "<img src=x" not in html
+        assert "49" not in re.findall(r"`(.*?)&lt;", html)
+
+
+@pytest.mark.parametrize("name", ["server", "tool", "state", "kind", "from", "to", "after", "mine"])
+async def test_nothing_of_the_address_is_markup(desk: Desk, name: str) -> None:
+    await desk.sign_in()
+    for path in ("/queue", "/history"):
+        answer = await desk.client.get(path, params={name: MARKUP})
+        assert "<script>alert" not in answer.text
+        assert "onerror=alert(1)>" not in answer.text
+
+
+async def test_a_cut_request_cannot_be_approved_before_everything_was_shown(desk: Desk) -> None:
+    long = "rm -rf " + "x/" * 600 + "the-end"
+    desk.services.shown = replace(SHOWN, arguments=canonical({"command": long, "path": "/a" * 400 + "/passwd"}))
+    await desk.sign_in()
+    cut = await desk.client.get(PAGE)
+    assert "characters not shown" in cut.text
+    assert "the-end" in cut.text
+    assert "/passwd" in cut.text
+    assert f"{len(long) + 2:,} characters" in cut.text
+    assert 'value="approve"' not in cut.text
+    assert 'value="deny"' in cut.text
+    form = await desk.form(PAGE, PLACE)
+    answer = await desk.post(PLACE, {**form, "choice": "approve"})
+    assert answer.status_code == 409
+    assert "parts of this request were cut" in answer.text
+    assert long in answer.text
+    assert desk.services.acts() == []
+    form = await desk.form(f"{PAGE}?all=1", PLACE)
+    assert (await desk.post(PLACE, {**form, "choice": "approve"})).status_code == 303
+
+
+async def test_too_many_arguments_are_cut_too(desk: Desk) -> None:
+    desk.services.shown = replace(SHOWN, arguments=canonical({"files": [f"f{i}" for i in range(200)]}))
+    await desk.sign_in()
+    cut = (await desk.client.get(PAGE)).text
+    assert "120 more arguments not shown" in cut
+    assert 'value="approve"' not in cut
+    assert "f199" in (await desk.client.get(f"{PAGE}?all=1")).text
+
+
+async def test_what_was_shown_whole_is_good_for_that_state_of_the_request_only(desk: Desk) -> None:
+    await desk.sign_in()
+    form = await desk.form(PAGE, PLACE)
+    desk.services.shown = replace(SHOWN, arguments=canonical({"repo_path": "/etc"}))
+    now = await desk.form(PAGE, PLACE)
+    assert now["presented"] != form["presented"]
+    answer = await desk.post(PLACE, {**form, "presented": now["presented"], "choice": "approve"})
+    assert answer.status_code == 409
+    assert desk.services.acts() == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "said"),
+    [
+        (Outdated("approval.stale", "Read it again."), 409, "not as it was shown to you"),
+        (InvalidRequest("reason", "is wanted here"), 400, "is wanted here"),
+    ],
+)
+async def test_a_vote_that_does_not_count_leads_back_to_the_request(
+    desk: Desk, fault: Exception, status: int, said: str
+) -> None:
+    await desk.sign_in()
+    form = await desk.form(PAGE, PLACE)
+    desk.services.fault = fault
+    answer = await desk.post(PLACE, {**form, "choice": "approve", "reason": "because <b>"})
+    assert answer.status_code == status
+    assert said in answer.text
+    assert "because &lt;b&gt;</textarea>" in answer.text
+    assert 'role="alert"' in answer.text
+
+
+async def test_secrets_are_named_and_not_shown(desk: Desk) -> None:
+    arguments = {"token": "AKIAIOSFODNN7EXAMPLE", "note": "n"}
+    desk.services.shown = replace(SHOWN, arguments=canonical(arguments), secrets=("/token",))
+    await desk.sign_in()
+    text = (await desk.client.get(f"{PAGE}?all=1")).text
+    assert "AKIAIOSFODNN7EXAMPLE" not in text
+    assert "hidden, secret:" in text
+    assert "U+27E8" not in text
+
+
+async def test_erased_details_cannot_be_approved(desk: Desk) -> None:
+    desk.services.shown = None
+    await desk.sign_in()
+    page = (await desk.client.get(PAGE)).text
+    assert "have been erased" in page
+    assert 'value="approve"' not in page
+    assert 'value="deny"' in page
+
+
+async def test_ones_own_call_can_be_withdrawn_and_nothing_else(desk: Desk) -> None:
+    await desk.sign_in("alice")
+    page = (await desk.client.get(PAGE)).text
+    assert 'value="cancel"' in page
+    assert 'value="approve"' not in page
+    assert 'value="deny"' not in page
+    assert "somebody else has to decide" in page
+
+
+@pytest.mark.parametrize("state", sorted(FINAL))
+async def test_what_is_decided_offers_nothing(desk: Desk, state: State) -> None:
+    desk.services.approval = replace(APPROVAL, state=state, resolved_ns=APPROVAL.changed_ns)
+    await desk.sign_in()
+    page = (await desk.client.get(PAGE)).text
+    assert 'name="choice"' not in page
+    assert wording.STATES[state] in page
+
+
+async def test_a_grant_is_offered_in_words_and_within_its_bounds(desk: Desk) -> None:
+    await desk.sign_in()
+    page = (await desk.client.get(PAGE)).text
+    assert "at most for 30 minutes, for 5 calls" in page
+    form = await desk.form(PAGE, PLACE)
+    more = {"choice": "approve", "scope": "grant", "minutes": "10", "uses": "2"}
+    assert (await desk.post(PLACE, {**form, **more})).status_code == 303
+    terms = desk.services.done[-1][3].grant
+    assert (terms.minutes, terms.uses, terms.session, terms.arguments_schema) == (10, 2, False, b"")
+    assert (await desk.post(PLACE, {**form, **more, "minutes": "-1"})).status_code == 400
+    form = await desk.form(PAGE, PLACE)
+    assert (await desk.post(PLACE, {**form, "choice": "approve"})).status_code == 303
+    assert desk.services.done[-1][3].grant is None
+
+
+async def test_no_grant_where_policy_offers_none(desk: Desk) -> None:
+    element = {k: v for k, v in json.loads(APPROVAL.requirement).items() if k != "grant"}
+    desk.services.approval = replace(APPROVAL, requirement=canonical(element))
+    await desk.sign_in()
+    assert 'value="grant"' not in (await desk.client.get(PAGE)).text
+
+
+async def test_a_deputy_votes_for_who_is_away(desk: Desk) -> None:
+    now = APPROVAL.opened_ns
+    element = {**json.loads(APPROVAL.requirement), "seats": [{"group_id": "developers", "n": 1}]}
+    desk.services.approval = replace(
+        APPROVAL, requirement=canonical(element), call=replace(APPROVAL.call, subject=Account("i", "eve"))
+    )
+    desk.services.delegations_found = (Delegation("d", "acme", "p-alice", "p-bob", now, now + 3600 * NS, "holiday"),)
+    await desk.sign_in("bob")
+    page = await desk.client.get(PAGE)
+    assert "standing in for Alice Example" in page.text
+    form = await desk.form(PAGE, PLACE)
+    answer = await desk.post(PLACE, {**form, "choice": "deny", "behalf": "p-alice"})
+    assert answer.status_code == 303
+    assert desk.services.done[-1][3].behalf.id == "alice"
+    form = await desk.form(PAGE, PLACE)
+    assert (await desk.post(PLACE, {**form, "choice": "deny", "behalf": "p-bob"})).status_code == 404
+
+
+def test_every_word_has_its_wording() -> None:
+    assert set(wording.RISKS) == set(RISKS)
+    assert {*State, *GrantState} <= set(wording.STATES)
+
+
+def test_every_rule_of_the_baseline_that_asks_people_says_why() -> None:
+    folder = CONSOLE.parents[2] / "rego" / "baseline"
+    rules = [path.read_text() for path in folder.glob("*.rego") if not path.stem.endswith("_test")]
+    asking = [rule for rule in rules if re.search(r'"kind": "(approval|confirmation|consent)"', rule)]
+    codes = {re.search(r'"code": "([^"]+)"', rule)[1] for rule in asking}  # type: ignore[index] - they have one
+    assert codes <= set(wording.REASONS)
+    assert len(codes) > 3
+
+
+@pytest.mark.parametrize("path", sorted((CONSOLE / "templates").iterdir()), ids=lambda path: path.name)
+def test_no_template_steps_around_the_escaping(path: Path) -> None:
+    text = path.read_text()
+    for forbidden in ("safe", "autoescape", "Markup", "|e ", "| e ", "forceescape", "raw %"):
+        assert forbidden not in re.sub(r"{#.*?#}", "", text, flags=re.DOTALL), forbidden
+    assert not re.search(r"\son[a-z]+\s*=|\sstyle\s*=|<style|javascript:|<script(?! src=\"/static)", text)
+    for tag in re.findall(r"<[a-z][^>]*>", re.sub(r"{%.*?%}", "", text)):
+        assert not re.search(r"\s[a-z-]+={{", tag), f"an attribute without quotes: {tag}"
+    for use in re.findall(r".{60}\| exact", text, re.DOTALL):
+        assert "value=" in use or "<textarea" in text, use
+
+
+def test_times_are_told_in_their_largest_unit() -> None:
+    assert [wording.span(0, s * NS) for s in (-5, 0, 59, 60, 7200, 86400 * 3)] == [
+        "0 seconds", "0 seconds", "59 seconds", "1 minute", "2 hours", "3 days",
+    ]  # fmt: skip
+    assert wording.instant(1_799_834_400 * NS) == "13 Jan 2027, 10:00 UTC"
+    assert wording.bounds(60, 1, session=True) == "for 1 hour, for 1 call, in this session only"

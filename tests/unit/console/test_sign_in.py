@@ -1,0 +1,175 @@
+"""Sessions: their cookie, their end, and where one is sent afterwards."""
+
+import pytest
+from support.desk import KEY, OURS, Desk
+from support.surroundings import SeededEntropy
+
+from pdp.adapters.console.options import ConsoleOptions
+from pdp.adapters.console.seal import Seal
+from pdp.adapters.console.server import ConsoleServer
+from pdp.adapters.console.signin import onward
+from pdp.core.errors import ConfigurationFault, Forbidden
+
+SESSION = "__Host-pdp-session"
+
+
+async def test_the_cookie_is_kept_from_scripts_other_sites_and_plain_http(desk: Desk) -> None:
+    answer = await desk.client.post("/signin/development", data={"account": "bob"}, headers=OURS)
+    cookie = next(each for each in answer.headers.get_list("set-cookie") if each.startswith(SESSION))
+    attributes = {part.strip().lower() for part in cookie.split(";")[1:]}
+    assert attributes == {"httponly", "secure", "samesite=strict", "path=/"}
+
+
+async def test_each_sign_in_has_a_session_of_its_own(desk: Desk) -> None:
+    await desk.sign_in()
+    first = desk.client.cookies[SESSION]
+    await desk.sign_in()
+    assert desk.client.cookies[SESSION] != first
+
+
+async def test_what_lies_in_the_cookie_cannot_be_read_or_changed(desk: Desk) -> None:
+    await desk.sign_in()
+    sealed = desk.client.cookies[SESSION]
+    assert "bob" not in sealed
+    for i in (0, len(sealed) // 2, len(sealed) - 2):
+        changed = sealed[:i] + ("A" if sealed[i] != "A" else "B") + sealed[i + 1 :]
+        desk.client.cookies.set(SESSION, changed)
+        assert (await desk.client.get("/queue", headers={"cookie": f"{SESSION}={changed}"})).status_code == 303
+
+
+async def test_what_was_sealed_for_something_else_is_no_session(desk: Desk) -> None:
+    entropy = SeededEntropy("x")
+    content = {"id": "1", "tenant": "acme", "issuer": "i", "account": "bob", "name": "", "groups": [], "provider": ""}
+    content |= {"authenticated_ns": 0, "expires_ns": 2**62}
+    for key, purpose in ((KEY, "sign-in 1"), (bytes(32), "session 1")):
+        sealed = Seal(key, purpose, entropy).close(content)
+        assert (await desk.client.get("/queue", headers={"cookie": f"{SESSION}={sealed}"})).status_code == 303
+    whole = Seal(KEY, "session 1", entropy).close(content)
+    assert (await desk.client.get("/queue", headers={"cookie": f"{SESSION}={whole}"})).status_code == 200
+
+
+async def test_a_session_ends_at_its_time_whatever_one_does(desk: Desk) -> None:
+    await desk.sign_in()
+    desk.clock.pass_minutes(59)
+    assert (await desk.client.get("/queue")).status_code == 200
+    desk.clock.pass_minutes(1)
+    assert (await desk.client.get("/queue")).status_code == 303
+
+
+async def test_signing_out_ends_the_session_for_a_copied_cookie_too(desk: Desk) -> None:
+    await desk.sign_in()
+    copied = desk.client.cookies[SESSION]
+    form = await desk.form("/queue", "/signout")
+    refused = await desk.post("/signout", {"csrf": "x"})
+    assert refused.status_code == 403
+    answer = await desk.post("/signout", form)
+    assert answer.status_code == 303
+    assert SESSION not in desk.client.cookies
+    assert (await desk.client.get("/queue", headers={"cookie": f"{SESSION}={copied}"})).status_code == 303
+
+
+async def test_a_disabled_person_is_out_at_the_next_request(desk: Desk) -> None:
+    await desk.sign_in()
+
+    async def disabled(_found: object) -> None:
+        raise Forbidden("person.inactive", "This account is disabled.")
+
+    desk.parts.people.persons.signed_in = disabled  # type: ignore[method-assign] - the directory changed
+    answer = await desk.client.get("/queue")
+    assert answer.status_code == 403
+    assert "person.inactive" in answer.text
+    assert (await desk.client.post("/signin/development", data={"account": "bob"}, headers=OURS)).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "", "//evil.example", "https://evil.example", "/\\evil.example", "\\\\evil", "javascript:alert(1)", "queue",
+        "/a\nb", "/" + "x" * 2000, "/é", " /queue", "/\t/evil.example",
+    ],
+)  # fmt: skip
+async def test_nobody_is_led_elsewhere(desk: Desk, target: str) -> None:
+    assert onward(target) == "/queue"
+    data = {"account": "bob", "next": target}
+    answer = await desk.client.post("/signin/development", data=data, headers=OURS)
+    assert 'content="0;url=/queue"' in answer.text
+
+
+async def test_one_is_led_back_to_where_one_was(desk: Desk) -> None:
+    data = {"account": "bob", "next": "/requests/1?all=1"}
+    answer = await desk.client.post("/signin/development", data=data, headers=OURS)
+    assert 'content="0;url=/requests/1?all=1"' in answer.text
+
+
+async def test_only_configured_accounts_and_providers(desk: Desk) -> None:
+    answer = await desk.client.post("/signin/development", data={"account": "eve"}, headers=OURS)
+    assert answer.status_code == 404
+    assert (await desk.client.get("/signin/elsewhere")).status_code == 404
+    assert (await desk.client.get("/signin/elsewhere/callback?code=1&state=2")).status_code == 404
+
+
+async def test_signing_in_is_not_for_forms_of_others(desk: Desk) -> None:
+    headers = {**OURS, "origin": "https://evil.example"}
+    answer = await desk.client.post("/signin/development", data={"account": "bob"}, headers=headers)
+    assert answer.status_code == 403
+    assert SESSION not in desk.client.cookies
+
+
+BASE = {
+    "public_url": "https://approvals.acme.example",
+    "behind_proxy": True,
+    "providers": [
+        {"name": "staff", "label": "Staff", "issuer": "https://id.example", "tenant": "acme", "client_id": "pdp"}
+    ],
+}
+PLAIN = {"public_url": "http://localhost:1", "behind_proxy": False}
+ACCOUNT = {"name": "bob", "label": "Bob", "tenant": "acme", "issuer": "https://id.example", "id": "bob"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"public_url": "http://approvals.acme.example"},
+        {"public_url": "https://approvals.acme.example/console"},
+        {"public_url": "https://bob@approvals.acme.example"},
+        {"public_url": "https://approvals.acme.example?x"},
+        {"public_url": "ftp://approvals.acme.example"},
+        {"public_url": "https://approvals.acme.example:99999"},
+        {"providers": []},
+        {"providers": [{**BASE["providers"][0], "issuer": "http://id.example"}]},
+        {"providers": [{**BASE["providers"][0], "issuer": "https://id.example?x=1"}]},
+        {"providers": [BASE["providers"][0], BASE["providers"][0]]},
+        {"providers": [{**BASE["providers"][0], "name": "../x"}]},
+        {"behind_proxy": False},
+        {"unknown": 1},
+    ],
+)
+def test_options_that_cannot_be_safe_are_refused(change: dict[str, object]) -> None:
+    ConsoleOptions.model_validate(BASE)
+    with pytest.raises(ValueError, match=r".+"):
+        ConsoleOptions.model_validate({**BASE, **change})
+
+
+@pytest.mark.parametrize(
+    ("change", "more", "code"),
+    [
+        ({"development_accounts": [ACCOUNT]}, {"production": True}, "console.development_accounts"),
+        ({}, {"key": b"short"}, "config.secret"),
+        ({"public_url": "http://localhost:1", "behind_proxy": False, "listen": "0.0.0.0:1"}, {}, "config.plaintext"),
+        (
+            {"public_url": "http://localhost:1", "behind_proxy": False, "listen": "localhost:1"},
+            {},
+            "config.plaintext",
+        ),
+        ({"listen": "nowhere"}, {}, "config.listen"),
+        ({"listen": "127.0.0.1:99999"}, {}, "config.listen"),
+        ({"tls": {"certificate_file": "/nowhere.pem", "key_file": "/nowhere.key"}}, {}, "config.tls"),
+    ],
+)
+async def test_what_cannot_be_served_safely_is_not_served(
+    desk: Desk, change: dict[str, object], more: dict[str, object], code: str
+) -> None:
+    options = ConsoleOptions.model_validate({**BASE, **change})
+    with pytest.raises(ConfigurationFault) as caught:
+        ConsoleServer(options, desk.parts, **{"key": KEY, "secrets": {}, "production": False, **more})
+    assert caught.value.code == code
