@@ -10,7 +10,6 @@ import yaml
 from pdp.tooling.config_yaml import place_of
 
 Path_ = tuple[str, ...]
-_MERGE = "tag:yaml.org,2002:merge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +49,10 @@ def origins(text: str, variables: Mapping[str, str]) -> Origins:
 
 def _walk(node: yaml.Node, above: Path_) -> Iterator[tuple[Path_, int]]:
     if isinstance(node, yaml.MappingNode):
-        merged = [value for key, value in node.value if key.tag == _MERGE]
-        for value in merged:
-            for part in value.value if isinstance(value, yaml.SequenceNode) else [value]:
-                yield from _walk(part, above)
         for key, value in node.value:
-            if key.tag != _MERGE:
-                path = (*above, str(key.value))
-                yield path, key.start_mark.line + 1
-                yield from _walk(value, path)
+            path = (*above, str(key.value))
+            yield path, key.start_mark.line + 1
+            yield from _walk(value, path)
     elif isinstance(node, yaml.SequenceNode):
         for i, value in enumerate(node.value):
             yield (*above, str(i)), value.start_mark.line + 1

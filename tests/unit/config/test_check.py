@@ -156,11 +156,6 @@ def test_a_variable_for_a_section_takes_the_place_of_the_file() -> None:
     assert found.of(("store", "max_queue")) == "default"
 
 
-def test_merged_keys_have_the_line_where_they_stand() -> None:
-    found = origins("x: &x\n  a: 1\n  b: 2\ny:\n  <<: *x\n  b: 3\n", {})
-    assert (found.of(("y", "a")), found.of(("y", "b"))) == ("line 2", "line 6")
-
-
 def test_secrets_are_never_shown(world: Sandbox) -> None:
     literal = secrets.token_hex(32)
     change(world, "service.index_key", literal)
