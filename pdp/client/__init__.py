@@ -8,10 +8,15 @@ It fails closed: an error, a doubt or a late answer is a `Decision` that is not 
         decision = pdp.decide(ToolCall("git", "git_status", {"repo_path": "/src"}, definition=tool), users_token)
         if decision.allowed:
             ...
+
+A person acts through a `Desk`; there, what fails raises `RefusedError`.
 """
 
+from pdp.client.acting import Ballot, Consent, Filter, RefusedError, Terms
 from pdp.client.aio import AsyncClient
+from pdp.client.aio_desk import AsyncDesk
 from pdp.client.channel import PlaintextRefusedError, Tls
+from pdp.client.desk import Desk
 from pdp.client.sync import Client
 from pdp.client.values import (
     Claims,
@@ -31,18 +36,25 @@ from pdp.client.values import (
 
 __all__ = [
     "AsyncClient",
+    "AsyncDesk",
+    "Ballot",
     "Claims",
     "Client",
+    "Consent",
     "Decision",
+    "Desk",
+    "Filter",
     "Listing",
     "Obligation",
     "Pending",
     "PlaintextRefusedError",
     "Reason",
     "Record",
+    "RefusedError",
     "Requirement",
     "ServerPeer",
     "Session",
+    "Terms",
     "Tls",
     "Tool",
     "ToolCall",
