@@ -112,7 +112,7 @@ class SqliteStore(LogStore):
     async def close(self) -> None:
         """Finish queued commits, then close the file and release the lock. Repeating it does nothing."""
         await asyncio.to_thread(self._writer.stop)
-        self._opened.reads.dispose()
+        self._end_reads()
         for db in (self._reader, self._opened.writer):
             with contextlib.suppress(sqlite3.Error):
                 db.close()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Engine, RowMapping, Select, Table, TextClause, and_, false, func, or_, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from pdp.core.approvals.queries import ApprovalQuery, ConsentQuery, GrantQuery, Page
 from pdp.core.approvals.rows import (
@@ -38,6 +38,7 @@ class PeopleReads:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._reading = True
 
     def approval(self, tenant: str, approval_id: str) -> Approval | None:
         return _first(self._values(Approval, select(t.approvals).where(*_known(t.approvals, tenant, approval_id))))
@@ -171,10 +172,24 @@ class PeopleReads:
 
     def _rows(self, query: Select[Any]) -> Sequence[RowMapping]:
         try:
-            with self._engine.connect() as db:
-                return db.execute(query).mappings().all()
+            try:
+                return self._ask(query)
+            except DBAPIError as e:
+                if not e.connection_invalidated:
+                    raise
+                return self._ask(query)  # the server was away: the pool is new
         except SQLAlchemyError as e:
             raise Unavailable("store.unreadable", "the store cannot be read; try again", detail=str(e)) from None
+
+    def _ask(self, query: Select[Any]) -> Sequence[RowMapping]:
+        if not self._reading:
+            raise Unavailable("store.unreadable", "the store is closed; start the process again")
+        with self._engine.connect() as db:
+            return db.execute(query).mappings().all()
+
+    def _end_reads(self) -> None:
+        self._reading = False
+        self._engine.dispose()
 
 
 def _first(found: tuple[T, ...]) -> T | None:

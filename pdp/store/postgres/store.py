@@ -108,7 +108,7 @@ class PostgresStore(LogStore):
         await asyncio.to_thread(self._looking.join)
         await asyncio.to_thread(self._writer.stop)
         self._database.close()
-        self._engine.dispose()
+        self._end_reads()
 
     @override
     def _erase(self, tenant: str, subject: str) -> int:

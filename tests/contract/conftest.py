@@ -1,0 +1,62 @@
+"""Each test of this folder runs on both stores."""
+
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.postgres import Postgres, running
+from support.stored import Entropy
+
+from pdp.store.opening import AnyStore, open_store
+from pdp.store.options import StoreOptions
+
+_numbers = itertools.count()
+
+
+class Place:
+    """Where a store lies, to open it again; what is left open is closed in the end."""
+
+    def __init__(self, **where: Any) -> None:
+        self.where = where
+        self.left = AsyncExitStack()
+
+    def open(self, *, seed: str = "", **options: Any) -> AnyStore:
+        store = open_store(StoreOptions(**self.where, **options), entropy=Entropy(seed))
+        self.left.push_async_callback(store.close)
+        return store
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with running() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def where(database: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, Any]]:
+    with ExitStack() as left:
+        if database == "sqlite":
+            yield {"path": tmp_path / "store"}
+        else:
+            server: Postgres = request.getfixturevalue("postgres")
+            yield {"url": left.enter_context(server.database(f"test_{next(_numbers)}"))}
+
+
+@pytest.fixture
+async def place(where: dict[str, Any]) -> AsyncIterator[Place]:
+    found = Place(**where)
+    async with found.left:
+        yield found
+
+
+@pytest.fixture
+def store(place: Place) -> AnyStore:
+    return place.open()

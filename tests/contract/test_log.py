@@ -1,0 +1,327 @@
+"""The log: commits, what they carry, switches, marks, what is forgotten."""
+
+import asyncio
+import hashlib
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from support.stored import AT, a_reply, a_switch, an_id, entry
+
+from pdp.core.errors import ConfigurationFault, Fault, InvalidRequest, Unavailable
+from pdp.core.stored import Artefact, CallRow, SwitchRow, ValueRow
+
+Place = Any  # of conftest, which cannot be imported
+
+
+async def test_a_commit_can_be_read_back_at_once(store: Any) -> None:
+    value = ValueRow(an_id(1), "acme", "alice", "input", b"salt", b"{}")
+    call = CallRow("idx", "acme", "alice", b"salt", "digest", AT)
+    artefact = Artefact("d1", "bundle", b"data")
+    made = entry(1, values=(value,), call=call, reply=a_reply(), artefacts=(artefact,), high_water=(("clock", 7),))
+    ref = await store.commit(made)
+    assert (ref.log, ref.index) == (store.origin, 0)
+    assert ref.leaf_hash == hashlib.sha256(b"\0" + made.record).digest()
+    assert store.record(made.record_id) == store.record_at(0)
+    assert store.record_at(0).record == made.record
+    assert store.record_at(0).ref == ref
+    assert store.record_at(0).tenant == "acme"
+    assert store.value(made.record_id, "input") == value
+    assert store.call("idx") == call
+    assert store.reply("k") == a_reply()
+    assert store.artefact("d1") == artefact
+    assert store.high_water("clock") == 7
+    assert store.size() == 1
+    assert store.healthy()
+
+
+async def test_what_is_not_there_reads_as_none(store: Any) -> None:
+    await store.commit(entry(1))
+    assert store.record("no") is store.record_at(1) is store.value(an_id(1), "input") is None
+    assert store.call("no") is store.reply("no") is store.artefact("no") is None
+    assert store.high_water("clock") == store.switch_epoch() == 0
+    assert store.switches() == ()
+
+
+async def test_everything_survives_a_restart(place: Place) -> None:
+    first = place.open()
+    assert first.clean
+    await first.commit(entry(1, switch=a_switch(), reply=a_reply(), high_water=(("clock", 9),)))
+    await first.close()
+    second = place.open()
+    try:
+        assert (second.size(), second.origin, second.clean) == (1, first.origin, True)
+        assert second.switches() == (a_switch(),)
+        assert second.high_water("clock") == 9
+        assert second.reply("k") == a_reply()
+        assert (await second.commit(entry(2))).index == 1
+    finally:
+        await second.close()
+
+
+async def test_a_duplicate_id_fails_alone_and_leaves_no_gap(store: Any) -> None:
+    first = await store.commit(entry(1))
+    wanted = [2, 3, 1, 4, 1, 5]  # one batch: they are queued before the writer wakes
+    results = await asyncio.gather(*(store.commit(entry(n)) for n in wanted), return_exceptions=True)
+    assert [getattr(r, "code", None) for r in results] == [None, None, "store.entry", None, "store.entry", None]
+    indexes = sorted([first.index] + [r.index for r in results if not isinstance(r, Fault)])
+    assert indexes == list(range(5))
+    assert store.healthy()
+    assert [store.record_at(i) is not None for i in range(6)] == [True] * 5 + [False]
+
+
+async def test_a_failed_entry_leaves_nothing_of_itself(store: Any) -> None:
+    await store.commit(entry(1))
+    bad = entry(1, reply=a_reply("other"), switch=a_switch(), high_water=(("clock", 9),))
+    with pytest.raises(Unavailable):
+        await store.commit(bad)
+    bad = entry(2, reply=a_reply("k2"), high_water=(("switch_epoch", 9),))
+    with pytest.raises(Fault) as e:
+        await store.commit(bad)
+    assert e.value.code == "store.entry"
+    assert store.reply("other") is store.reply("k2") is store.record(an_id(2)) is None
+    assert (store.switches(), store.high_water("clock"), store.switch_epoch()) == ((), 0, 0)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"record": "text"},
+        {"record": b"x" * 60_001},
+        {"record_id": "\ud800"},
+        {"at_ns": 2**63},
+        {"values": tuple(ValueRow(an_id(9), "acme", "a", f"/{i}", b"s", b"{}") for i in range(17))},
+        {"values": (ValueRow(an_id(8), "acme", "a", "/", b"s", b"{}"),)},
+        {"switch": replace(a_switch(), scope="world")},
+    ],
+)
+async def test_an_entry_that_cannot_be_written_is_refused_alone(store: Any, broken: Any) -> None:
+    results = await asyncio.gather(
+        store.commit(entry(1)),
+        store.commit(replace(entry(9), **broken)),
+        store.commit(entry(2)),
+        return_exceptions=True,
+    )
+    assert [r.index for r in (results[0], results[2])] == [0, 1]
+    assert isinstance(results[1], Fault)
+    assert store.healthy()
+
+
+async def test_a_request_id_cannot_be_taken_by_other_content(store: Any) -> None:
+    await store.commit(entry(1, reply=a_reply(content="one", effect="pending")))
+    await store.commit(entry(2, reply=a_reply(content="one", effect="allow")))
+    with pytest.raises(InvalidRequest) as e:
+        await store.commit(entry(3, reply=a_reply(content="two")))
+    assert e.value.code == "request.id_reused"
+    assert store.reply("k").effect == "allow"
+    assert store.size() == 2
+
+
+async def test_a_call_keeps_its_first_salt(store: Any) -> None:
+    call = CallRow("idx", "acme", "alice", b"salt", "digest", AT)
+    await store.commit(entry(1, call=call))
+    await store.commit(entry(2, call=replace(call, created_ns=AT + 1)))
+    with pytest.raises(Unavailable) as e:
+        await store.commit(entry(3, call=replace(call, salt=b"other")))
+    assert e.value.code == "store.conflict"
+    assert store.call("idx") == call
+    assert store.healthy()
+
+
+async def test_switches_have_an_epoch_and_can_be_released(store: Any) -> None:
+    await store.commit(entry(1, switch=a_switch()))
+    await store.commit(entry(2, switch=a_switch(value="git_push")))
+    assert store.switches() == (a_switch(value="git_push"), a_switch())
+    assert store.switch_epoch() == 2
+    await store.commit(entry(3, switch=a_switch(engaged=False)))
+    assert store.switches() == (a_switch(value="git_push"),)
+    assert store.switch_epoch() == 3
+
+
+async def test_old_replies_and_calls_are_pruned(place: Place) -> None:
+    store = place.open(replies_keep_seconds=60, calls_keep_seconds=120)
+    try:
+        call = CallRow("idx", "acme", "a", b"s", "d", AT)
+        await store.commit(entry(1, reply=a_reply("old"), call=call))
+        await store.commit(entry(2, reply=a_reply("again")))
+        later = AT + 61_000_000_000
+        # answered again at a later time, so it is young again
+        await store.commit(entry(3, at_ns=AT + 30_000_000_000, reply=a_reply("again", created_ns=later)))
+        await store.commit(entry(4, at_ns=later))
+        await store.commit(entry(5, at_ns=later))
+        assert store.reply("old") is None
+        assert store.reply("again") is not None
+        assert store.call("idx") is not None
+        await store.commit(entry(6, at_ns=AT + 121_000_000_000))
+        assert store.call("idx") is None
+    finally:
+        await store.close()
+
+
+def _lasting(value: str, until_ns: int) -> SwitchRow:
+    return replace(a_switch(value=value), until_ns=until_ns)
+
+
+async def test_switches_that_released_themselves_are_swept_out(place: Place) -> None:
+    store = place.open()
+    await store.commit(entry(1, switch=_lasting("soon", AT + 5)))
+    await store.commit(entry(2, switch=_lasting("later", AT + 50)))
+    await store.commit(entry(3, switch=_lasting("for-good", 0)))
+    await store.commit(entry(4, high_water=(("clock", AT + 4),)))
+    await store.commit(entry(5))
+    assert [row.value for row in store.switches()] == ["for-good", "later", "soon"]
+    await store.commit(entry(6, high_water=(("clock", AT + 5),)))
+    await store.commit(entry(7))
+    assert [row.value for row in store.switches()] == ["for-good", "later"]
+    assert store.switch_epoch() == 3
+    await store.close()
+    again = place.open()
+    assert [row.value for row in again.switches()] == ["for-good", "later"]
+    await again.close()
+
+
+async def test_a_wrong_leap_of_the_clock_releases_nothing(store: Any) -> None:
+    """The mark of the clock does not follow a leap, so a corrected clock finds the switch engaged."""
+    await store.commit(entry(1, switch=_lasting("soon", AT + 5), high_water=(("clock", AT),)))
+    await store.commit(entry(2, at_ns=AT + 10**18))
+    await store.commit(entry(3, at_ns=AT + 10**18))
+    assert [row.value for row in store.switches()] == ["soon"]
+
+
+def _valued(n: int, at_ns: int, **fields: Any) -> Any:
+    rows = tuple(ValueRow(an_id(n), "acme", "", path, b"salt", b"{}") for path in ("arguments", "input"))
+    return entry(n, at_ns=at_ns, values=rows, **fields)
+
+
+@pytest.mark.parametrize("keep", [None, 3600])
+async def test_values_are_kept_as_long_as_the_operator_says(place: Place, keep: int | None) -> None:
+    """Those of nobody in particular as well, which no erasure finds."""
+    hour = 3600 * 10**9
+    store = place.open(values_keep_seconds=keep)
+    for n in range(6):
+        await store.commit(_valued(n, AT + n, high_water=(("clock", AT + n),)))
+    assert store.value(an_id(0), "input") is not None
+    await store.commit(_valued(6, AT + hour + 3, high_water=(("clock", AT + hour + 3),)))
+    for n in range(7, 10):
+        await store.commit(_valued(n, AT + hour + 3))
+    left = [n for n in range(10) for path in ("arguments", "input") if store.value(an_id(n), path)]
+    assert left == [n for n in range(0 if keep is None else 3, 10) for _ in range(2)]
+    assert store.size() == 10
+    await store.close()
+
+
+async def test_the_write_goes_on_when_the_waiter_is_cancelled(store: Any) -> None:
+    waiter = asyncio.create_task(store.commit(entry(1)))
+    await asyncio.sleep(0)  # it is queued now
+    waiter.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiter
+    assert (await store.commit(entry(2))).index == 1
+    assert store.record(an_id(1)) is not None
+
+
+async def test_a_cancelled_waiter_does_not_hold_up_its_batch(store: Any) -> None:
+    first, second, third = (asyncio.create_task(store.commit(entry(n))) for n in (1, 2, 3))
+    await asyncio.sleep(0)
+    second.cancel()
+    assert {(await first).index, (await third).index} <= {0, 1, 2}
+    assert (await store.commit(entry(4))).index == 3
+
+
+async def test_closing_finishes_what_is_queued_and_then_refuses(place: Place) -> None:
+    store = place.open()
+    waiting = [asyncio.create_task(store.commit(entry(n))) for n in range(200)]
+    await asyncio.sleep(0)
+    await store.close()
+    await store.close()
+    assert sorted([(await w).index for w in waiting]) == list(range(200))
+    assert not store.healthy()
+    with pytest.raises(Unavailable) as e:
+        await store.commit(entry(999))
+    assert e.value.code == "record.unavailable"
+    with pytest.raises(Unavailable):
+        store.record(an_id(1))
+
+
+async def test_a_queue_that_is_full_refuses(place: Place) -> None:
+    store = place.open(max_queue=64)
+    try:
+        results = await asyncio.gather(*(store.commit(entry(n)) for n in range(300)), return_exceptions=True)
+        refused = [r for r in results if isinstance(r, Fault)]
+        assert refused
+        assert {r.code for r in refused} == {"store.overloaded"}
+        assert store.size() == 300 - len(refused)
+    finally:
+        await store.close()
+
+
+async def test_another_origin_than_configured_is_refused(place: Place) -> None:
+    store = place.open(origin="example.org/log")
+    assert store.origin == "example.org/log"
+    await store.close()
+    with pytest.raises(ConfigurationFault) as e:
+        place.open(origin="example.org/other")
+    assert e.value.code == "store.origin"
+    again = place.open()  # the refused start let go of the lock
+    assert again.origin == "example.org/log"
+    await again.close()
+
+
+async def test_a_bug_in_the_writer_refuses_the_batch_and_stays(store: Any) -> None:
+    def bug() -> None:
+        raise KeyError("bug")
+
+    work = store._writer.submit(lambda: 0, after=bug)
+    results = await asyncio.gather(store.commit(entry(1)), work, return_exceptions=True)
+    assert [r.code for r in results] == ["record.unavailable"] * 2
+    assert not store.healthy()
+    with pytest.raises(Unavailable):
+        await store.commit(entry(2))
+
+
+async def _many(store: Any, numbers: Any) -> Any:
+    return await asyncio.gather(*(store.commit(entry(n)) for n in numbers))
+
+
+async def test_two_event_loops_may_commit(store: Any) -> None:
+    def elsewhere() -> Any:
+        return asyncio.run(_many(store, range(100, 150)))
+
+    here, there = await asyncio.gather(_many(store, range(50)), asyncio.to_thread(elsewhere))
+    assert sorted(r.index for r in here + there) == list(range(100))
+
+
+async def test_entries_that_stand_together_are_all_there(store: Any) -> None:
+    await store.commit(entry(0))
+    made = (entry(1, reply=a_reply("k1")), entry(2, switch=a_switch()), entry(3, high_water=(("clock", 7),)))
+    refs = await store.commit_all(made)
+    assert [ref.index for ref in refs] == [1, 2, 3]
+    assert [store.record_at(i).record for i in (1, 2, 3)] == [e.record for e in made]
+    assert store.size() == 4
+    assert store.reply("k1") is not None
+    assert store.switches() == (a_switch(),)
+    assert store.high_water("clock") == 7
+
+
+@pytest.mark.parametrize("bad", [0, 1, 2])
+async def test_one_entry_that_cannot_be_written_takes_the_others_with_it(store: Any, bad: Any) -> None:
+    await store.commit(entry(0))
+    store.note_refusal("acme", "gw", "caller.role", AT)
+    together = [
+        entry(1, reply=a_reply("k1"), high_water=(("clock", 9),)),
+        entry(2, switch=a_switch()),
+        entry(3, kind="refusals", call=CallRow("idx", "acme", "alice", b"salt", "digest", AT)),
+    ]
+    together.insert(bad, entry(0))  # its id is taken
+    # others of the same transaction are not touched
+    alone, whole, after = await asyncio.gather(
+        store.commit(entry(7)), store.commit_all(tuple(together)), store.commit(entry(8)), return_exceptions=True
+    )
+    assert whole.code == "store.entry"
+    assert (alone.index, after.index) == (1, 2)
+    assert store.size() == 3
+    assert [store.record(an_id(n)) for n in (1, 2, 3)] == [None] * 3
+    assert store.reply("k1") is store.call("idx") is None
+    assert (store.switches(), store.switch_epoch(), store.high_water("clock")) == ((), 0, 0)
+    refs = await store.commit_all((entry(1), entry(2)))
+    assert [ref.index for ref in refs] == [3, 4]
