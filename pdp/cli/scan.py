@@ -22,6 +22,7 @@ from pdp.registry.scan.sarif import sarif
 from pdp.registry.scan.scan import ScannedTool, scan
 
 FINDINGS = 10
+SECONDS = click.FloatRange(0.1, 3600)  # that a live server has to answer
 _COLOURS: dict[Severity, str] = {"high": "red", "medium": "yellow", "low": "dim"}
 
 
@@ -31,7 +32,9 @@ _COLOURS: dict[Severity, str] = {"high": "red", "medium": "yellow", "low": "dim"
 @click.option("--stdio", is_flag=True, help="SOURCE is a command that speaks stdio; put it after `--`.")
 @click.option("--server", default="server", show_default=True, help="What to call a live server.")
 @click.option("--env", "env_names", multiple=True, help="Name of a variable to pass on to the command.")
-@click.option("--timeout", default=30.0, show_default=True, help="Seconds that a live server has to answer.")
+@click.option(
+    "--timeout", default=30.0, show_default=True, type=SECONDS, help="Seconds that a live server has to answer."
+)
 @click.option("--legacy", is_flag=True, help="Read the list as gateways with protocol versions before 2026 do.")
 @click.option("--accept", "ids", multiple=True, metavar="ID", help="Accept this finding of a folder; repeat.")
 @click.option("--reason", default=None, help="Why what is accepted is harmless; goes with --accept.")

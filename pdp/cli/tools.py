@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pdp.cli.scan import scan_command
+from pdp.cli.scan import SECONDS, scan_command
 from pdp.cli.shadow import shadow
 from pdp.cli.verify import verify
 from pdp.cli.versions import before_signing, diff, quarantine, restore, withdraw
@@ -77,7 +77,7 @@ for _command in (diff, quarantine, restore, scan_command, shadow, verify, watch,
 )
 @click.option("--url", default=None, help="Streamable HTTP endpoint; instead of a command.")
 @click.option("--env", "env_names", multiple=True, help="Name of a variable to pass on to the command.")
-@click.option("--timeout", default=30.0, show_default=True, help="Seconds the server has to answer.")
+@click.option("--timeout", default=30.0, show_default=True, type=SECONDS, help="Seconds the server has to answer.")
 @click.option("--legacy", is_flag=True, help="Read the list as gateways with protocol versions before 2026 do.")
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)

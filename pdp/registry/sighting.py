@@ -74,8 +74,10 @@ def sighting_of(tenant: str, server: str, definitions: Sequence[Mapping[str, Jso
 
 
 def seal(sighting: Sighting, key: Ed25519PrivateKey) -> bytes:
-    """The signed file."""
+    """The signed file. Raises RegistryFault `watch.malformed` for one that nobody would read."""
     payload = canonical(sighting.model_dump(mode="json", by_alias=True))
+    if len(payload) > MAX_BYTES:
+        raise RegistryFault("watch.malformed", "the server lists too many or too long names; it must be corrected")
     return dsse.encode(dsse.Envelope(SIGHTING_TYPE, payload, (dsse.sign(SIGHTING_TYPE, payload, key),)))
 
 

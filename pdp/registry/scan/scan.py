@@ -116,9 +116,7 @@ def _of_text(text: Text, tool: ScannedTool, known: References) -> Iterator[tuple
     yield from secrets(value)
     if text.role == "property" and behaviour.probe(value):
         yield behaviour.PROBE, visible(value)
-    if text.role == "name":
-        return
-    if text.role == "pieces":
+    if text.role in ("name", "pieces"):
         yield from _grave(value)
         return
     plain = list(_readings(value, text, tool, known))

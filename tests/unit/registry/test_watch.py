@@ -369,6 +369,13 @@ def test_it_looks_again_after_each_interval(post: Post, plan: Path) -> None:
     assert (waited, said) == ([60, 60], ["watch.write", "watch.write"])
 
 
+def test_what_nobody_would_read_is_not_written(post: Post) -> None:
+    listed = [{"name": f"{i:04d}" + "x" * 1000} for i in range(5000)]
+    with pytest.raises(RegistryFault) as caught:
+        seal(sighting_of("acme", "files", listed, NOW), read_private(post.secret))
+    assert caught.value.code == "watch.malformed"
+
+
 def test_a_server_that_hangs_keeps_no_other_waiting(tmp_path: Path, post: Post) -> None:
     hanging = {"id": "hangs", "command": [sys.executable, "-c", "import sys; sys.stdin.read()"]}
     absent = {"id": "away", "command": ["/nonexistent/server"]}

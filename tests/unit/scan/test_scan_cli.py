@@ -134,6 +134,7 @@ def test_a_folder_is_scanned_accepted_and_then_clean(tmp_path: Path) -> None:
         ("{file}", "--reason", "because"),
         ("{file}", "--accept", "0" * 20, "--reason", "because"),
         ("{file}", "--fail-on", "never"),
+        ("--timeout", "-1", "--url", "http://127.0.0.1:1/"),
     ],
 )
 def test_usage(tmp_path: Path, args: tuple[str, ...]) -> None:
