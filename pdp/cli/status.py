@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import click
 from google.protobuf.json_format import MessageToJson
@@ -67,7 +67,7 @@ def _lines(found: admin_pb2.GetStatusResponse) -> Iterator[str]:
             yield _more(_fault(each.last_failure))
     for keys in found.key_sets:
         read = f", read {_at(keys.fetched_at)}" if keys.HasField("fetched_at") else ""
-        yield f"{'keys':10}{keys.issuer}: {keys.keys}{read}"
+        yield f"{'keys':10}{keys.issuer}: {keys.keys} usable{read}"
         if keys.HasField("last_failure"):
             yield _more(_fault(keys.last_failure))
     store = found.store
@@ -85,9 +85,14 @@ def _policy(found: admin_pb2.GetStatusResponse) -> Iterator[str]:
     else:
         yield f"{'policy':10}none: everything is denied"
     for pack in policy.packs:
-        yield _more(f"pack {pack.name} of {pack.owner or 'nobody'}: {', '.join(pack.servers) or 'no servers'}")
+        yield _more(f"pack {pack.name} of {pack.owner}: {_grants(pack.servers)}")
     if policy.HasField("last_failure"):
         yield _more(f"another was refused: {_fault(policy.last_failure)}")
+
+
+def _grants(servers: Iterable[str]) -> str:
+    named = ", ".join(servers)
+    return f"grants on {named}" if named else "grants nothing"
 
 
 def _switches(found: admin_pb2.GetStatusResponse) -> Iterator[str]:
