@@ -20,17 +20,20 @@ _READ = "A definition describes; it does not give the model orders of its own. R
 
 @dataclass(frozen=True, slots=True)
 class Phrases:
-    """A rule and the phrases that it looks for; `sign` is the kind of sign it is when several come together."""
+    """A rule and the phrases that it looks for; `sign` is the kind of sign it is when several come together;
+    `other_script` says that no ASCII text holds any of them."""
 
     rule: Rule
     patterns: tuple[re.Pattern[str], ...]
     sign: str = ""
+    other_script: bool = False
 
 
 def _phrases(table: dict[str, Any]) -> Phrases:
     severity: Severity = "high" if table["severity"] == "high" else "medium"
     rule = Rule(table["code"], severity, f"{table['help']} {_READ}")
-    return Phrases(rule, tuple(compiled(pattern) for pattern in table["patterns"]), table["sign"])
+    patterns = tuple(compiled(pattern) for pattern in table["patterns"])
+    return Phrases(rule, patterns, table["sign"], table.get("other_script", False))
 
 
 RULES = tuple(_phrases(table) for table in PHRASES)
@@ -53,7 +56,7 @@ _PAIRS = (
 def instructions(folded: str) -> Iterator[tuple[Phrases, str]]:
     """Each rule that holds of a folded text, with an excerpt."""
     for phrases in RULES:
-        for pattern in phrases.patterns:
+        for pattern in () if phrases.other_script and folded.isascii() else phrases.patterns:
             if (match := pattern.search(folded)) is not None:
                 yield phrases, excerpt_of(folded, match.start(), match.end())
                 break
