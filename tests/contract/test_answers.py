@@ -1,0 +1,265 @@
+"""Reading what people answered: what is found, in which order, page by page, and what nobody else sees."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from support.stored import (
+    ALICE,
+    AT,
+    BOB,
+    TTL,
+    a_consent,
+    a_grant,
+    a_vote,
+    an_approval,
+    an_id,
+    entry,
+    shown_of,
+    wanted,
+)
+
+from pdp.core.approvals.queries import ApprovalQuery, ConsentQuery, GrantQuery, Page
+from pdp.core.approvals.rows import Account, Answered, Delegation, Notice
+from pdp.core.approvals.states import OPEN, Event, GrantState, State
+from pdp.core.approvals.steps import Agree, Delegate, EndConsent, Issue, Move, Notify, Open, PutAnswer, Step
+from pdp.core.stored import CallRow, ValueRow
+from pdp.store.opening import AnyStore
+from pdp.store.people import tables
+from pdp.store.people.mapping import from_row, to_row
+
+ELSEWHERE = Account("https://other.example", "alice")  # the same id of another issuer is somebody else
+
+
+async def keep(store: AnyStore, *steps: Step) -> None:
+    await store.commit_all(tuple(entry(9000 + store.size() + n, steps=(step,)) for n, step in enumerate(steps)))
+
+
+def opened(n: int, **fields: Any) -> Open:
+    approval = an_approval(n, **fields)
+    return Open(approval, shown_of(approval))
+
+
+def ids(found: tuple[Any, ...]) -> list[int]:
+    """The numbers that ids were made of."""
+    return [next(n for n in range(100) if an_id(n) == each.id) for each in found]
+
+
+QUEUE = (
+    opened(1),
+    opened(2, state=State.APPROVED, requirement=wanted("legal", "ops")),
+    opened(3, state=State.DENIED, call_server="mail", call_tool="send"),
+    opened(4, kind="confirmation", requirement=b"{}", call_subject=BOB),
+    opened(5, requirement=wanted("legal"), call_subject=ELSEWHERE, opened_ns=AT + 5),
+    opened(6, tenant="other"),
+    opened(7, state=State.REDEEMED, call_agent="robot", opened_ns=AT + 7),
+)
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({}, [1, 2, 3, 4, 5, 7]),
+        ({"tenant": "other"}, [6]),
+        ({"tenant": "nobody"}, []),
+        ({"newest_first": True}, [7, 5, 4, 3, 2, 1]),
+        ({"states": OPEN}, [1, 2, 4, 5]),
+        ({"states": frozenset({State.PENDING})}, [1, 4, 5]),
+        ({"states": frozenset({State.DENIED, State.APPROVED})}, [2, 3]),
+        ({"kinds": frozenset({"confirmation", "consent"})}, [4]),
+        ({"server": "mail"}, [3]),
+        ({"tool": "git_reset"}, [1, 2, 4, 5, 7]),
+        ({"agent": "robot"}, [7]),
+        ({"subject": ALICE}, [1, 2, 3, 7]),
+        ({"groups": frozenset({"ops"})}, [1, 2, 3, 7]),
+        ({"groups": frozenset({"legal", "x"})}, [2, 5]),
+        ({"groups": frozenset()}, []),
+        ({"groups": frozenset(), "involved": (BOB,)}, [4]),
+        ({"groups": frozenset({"legal"}), "involved": (BOB, ELSEWHERE)}, [2, 4, 5]),
+        ({"involved": (BOB,)}, [1, 2, 3, 4, 5, 7]),  # who may see all sees all
+        ({"opened_from_ns": AT + 5}, [5, 7]),
+        ({"opened_from_ns": AT + 5, "opened_to_ns": AT + 7}, [5]),
+        ({"states": OPEN, "groups": frozenset({"legal"}), "newest_first": True}, [5, 2]),
+    ],
+)
+async def test_requests_are_found(store: AnyStore, query: dict[str, Any], found: list[int]) -> None:
+    await keep(store, *QUEUE)
+    asked = ApprovalQuery(**{"tenant": "acme", **query})
+    assert ids(store.approvals(asked, Page())) == found
+    pages, after = [], ""
+    while page := store.approvals(asked, Page(2, after)):
+        pages += ids(page)
+        after = page[-1].id
+    assert pages == found
+
+
+async def test_nobody_sees_what_is_anothers(store: AnyStore) -> None:
+    await keep(store, opened(1), Issue(a_grant(2)), Agree(a_consent(3)), PutAnswer(_answer()))
+    await keep(store, Delegate(Delegation(an_id(4), "acme", "bob", "carol", AT, AT + TTL, "")))
+    assert (
+        store.approval("other", an_id(1))
+        is store.grant("other", an_id(2))
+        is store.consent("other", an_id(3))
+        is None
+    )
+    assert store.approvals_of("other", "digest") == store.grants(GrantQuery("other"), Page()) == ()
+    assert (
+        store.grants_for("other", ALICE, "agent", "git", "git_reset")
+        == store.consents_for("other", ALICE, "agent")
+        == ()
+    )
+    assert store.consents(ConsentQuery("other", (ALICE,)), Page()) == store.answers_of("other", "digest") == ()
+    assert store.delegations("other", AT) == store.changes("other", 0, 9) == ()
+    assert store.open_count("other", "alice-index") == (0, 0)
+    assert store.seen("other", (ALICE,)) == store.seen("acme", ()) == {}
+
+
+def _answer() -> Answered:
+    return Answered("digest", "r" * 64, "acme", "judge", b'{"state":"met"}', AT + TTL, AT)
+
+
+async def test_what_is_not_there_reads_as_nothing(store: AnyStore) -> None:
+    assert store.approval("acme", "no") is store.shown("no") is store.grant("acme", "no") is None
+    assert store.consent("acme", "no") is store.outcome("no") is None
+    assert store.last_redeemed("acme", "agent", "git", "git_reset") is None
+    assert store.last_change() == store.unknown_outcomes("digest") == 0
+    assert store.due(AT, 9) == store.notices(AT, 9) == store.votes("no") == ()
+
+
+async def test_requests_about_one_call_come_newest_first(store: AnyStore) -> None:
+    await keep(
+        store, *(opened(n, index=f"i{n}", expires_ns=AT + n) for n in range(40)), opened(50, call_digest="other")
+    )
+    assert ids(store.approvals_of("acme", "digest")) == list(range(39, 7, -1))
+
+
+async def test_requests_whose_time_is_over_are_due(store: AnyStore) -> None:
+    await keep(store, *(opened(n, expires_ns=AT + 10 - n) for n in range(1, 6)))
+    await keep(
+        store, opened(8, state=State.CANCELLED, expires_ns=AT + 1), opened(9, tenant="other", expires_ns=AT + 6)
+    )
+    assert ids(store.due(AT + 7, 9)) == [5, 4, 9, 3]  # of all tenants: expires_ns itself is too late
+    assert ids(store.due(AT + 7, 2)) == [5, 4]
+
+
+async def test_each_change_of_a_request_has_a_number(store: AnyStore) -> None:
+    await keep(store, opened(1), opened(2), opened(3, tenant="other"))
+    numbers = [number for number, _ in store.changes("acme", 0, 9)]
+    assert numbers == sorted(numbers)
+    seen = store.last_change()
+    await keep(store, Move(an_id(1), 1, Event.VOTE, AT, vote=a_vote(9, an_approval(1))))
+    ((number, changed),) = store.changes("acme", seen, 9)
+    assert (number, changed) == (store.last_change(), store.approval("acme", an_id(1)))
+    assert [each.id for _, each in store.changes("acme", 0, 9)] == [an_id(2), an_id(1)]
+    assert [each.id for _, each in store.changes("acme", 0, 1)] == [an_id(2)]
+
+
+async def test_the_last_redeemed_call_is_found(store: AnyStore) -> None:
+    approved = [opened(n, state=State.APPROVED) for n in (1, 2)]
+    other = [opened(3, state=State.APPROVED, call_tool="push"), opened(4, state=State.APPROVED, call_agent="robot")]
+    await keep(store, *approved, *other)
+    await keep(store, *(Move(an_id(n), 1, Event.REDEEM, AT) for n in (2, 1, 3, 4)))
+    assert store.last_redeemed("acme", "agent", "git", "git_reset") == approved[0].shown
+    assert store.last_redeemed("acme", "robot", "git", "git_reset") == other[1].shown
+
+
+async def test_grants_are_found(store: AnyStore) -> None:
+    await keep(store, opened(50, requirement=wanted("ops")), opened(51, requirement=wanted("legal")))
+    grants = [
+        a_grant(1, approval_id=an_id(50)),
+        a_grant(2, approval_id=an_id(51), tool="git_push"),
+        a_grant(3, state=GrantState.REVOKED, approval_id=an_id(51)),
+        a_grant(4, subject=ELSEWHERE),
+        a_grant(5, server="mail", agent="robot", subject=BOB),
+    ]
+    await keep(store, *(Issue(grant) for grant in grants), Issue(a_grant(6)))
+    assert ids(store.grants_for("acme", ALICE, "agent", "git", "git_reset")) == [1, 6]
+    assert ids(store.grants_for("acme", ALICE, "agent", "git", "git_push")) == [2]
+    found: Callable[..., list[int]] = lambda **q: ids(store.grants(GrantQuery("acme", **q), Page()))  # noqa: E731 - only here
+    assert found() == [1, 2, 3, 4, 5, 6]
+    assert found(states=frozenset({GrantState.REVOKED})) == [3]
+    assert found(server="mail") == [5]
+    assert found(tool="git_push") == [2]
+    assert found(subject=ALICE) == [1, 2, 3, 6]
+    assert found(groups=frozenset({"legal"})) == [2, 3]
+    assert found(groups=frozenset({"ops"}), involved=(BOB,)) == [1, 5]
+    assert ids(store.grants(GrantQuery("acme"), Page(2, an_id(2)))) == [3, 4]
+
+
+async def test_consents_are_their_subjects_alone(store: AnyStore) -> None:
+    await keep(store, *(Agree(a_consent(n)) for n in (1, 2)), Agree(a_consent(3, subject=BOB, agent="robot")))
+    await keep(store, Agree(a_consent(4, subject=ELSEWHERE)), EndConsent(an_id(1), 1, AT))
+    assert ids(store.consents_for("acme", ALICE, "agent")) == [2]
+    assert store.consents_for("acme", ALICE, "robot") == ()
+    assert ids(store.consents(ConsentQuery("acme", (ALICE, BOB)), Page())) == [2, 3]
+    assert ids(store.consents(ConsentQuery("acme", (ALICE, BOB), ended=True), Page())) == [1, 2, 3]
+    assert ids(store.consents(ConsentQuery("acme", (ALICE, BOB), ended=True), Page(1, an_id(1)))) == [2]
+    assert store.consents(ConsentQuery("acme", ()), Page()) == ()
+
+
+async def test_delegations_and_messages_are_found_by_the_instant(store: AnyStore) -> None:
+    made = [Delegation(an_id(n), "acme", "bob", "carol", AT + 5, AT + 10 * n, "") for n in (1, 2)]
+    notices = [Notice(an_id(n), "acme", "mail", "opened", an_id(9), AT + 10 - n) for n in (1, 2, 3)]
+    await keep(store, *(Delegate(each) for each in made), *(Notify(each) for each in notices))
+    assert store.delegations("acme", AT) == tuple(made)
+    assert store.delegations("acme", AT + 10) == (made[1],)
+    assert store.notices(AT + 8, 9) == (notices[2], notices[1])
+    assert store.notices(AT + 8, 1) == (notices[2],)
+
+
+async def test_reads_come_from_any_thread(store: AnyStore) -> None:
+    """At the same time, and while commits go on."""
+    await keep(store, *QUEUE)
+
+    def read() -> list[list[int]]:
+        return [ids(store.approvals(ApprovalQuery("acme"), Page())) for _ in range(20)]
+
+    reads = asyncio.gather(*(asyncio.to_thread(read) for _ in range(6)))
+    for n in range(20):
+        await keep(store, Move(an_id(1), n + 1, Event.VOTE, AT))
+    assert all(each == [1, 2, 3, 4, 5, 7] for found in await reads for each in found)
+
+
+async def test_an_erased_subject_has_no_words_left(store: AnyStore) -> None:
+    mine, other = an_approval(1), an_approval(2, subject_index="bob-index")
+    value = ValueRow(an_id(3), "acme", "alice-index", "input", b"s", b"{}")
+    call = CallRow("c", "acme", "alice-index", b"s", "digest", AT)
+    await store.commit(entry(3, values=(value,), call=call))
+    await keep(store, *(Open(each, shown_of(each)) for each in (mine, other)))
+    await keep(
+        store, *(Move(each.id, 1, Event.FILL, AT, vote=a_vote(n, each)) for n, each in ((11, mine), (13, other)))
+    )
+    await keep(store, Issue(a_grant(4)), Issue(a_grant(5, subject_index="bob-index")))
+    assert await store.erase_subject("other", "alice-index") == 0
+    assert await store.erase_subject("acme", "alice-index") == 5
+    assert store.shown(mine.id) is store.value(an_id(3), "input") is store.call("c") is None
+    assert store.votes(mine.id) == (a_vote(11, mine, reason="", grant=b""),)
+    assert store.grant("acme", an_id(4)) == a_grant(4, arguments_schema=b"false", version=2)
+    assert store.approval("acme", mine.id) == replace(mine, state=State.APPROVED, version=2)
+    assert store.shown(other.id) == shown_of(other)
+    assert store.votes(other.id) == (a_vote(13, other),)
+    assert store.grant("acme", an_id(5)) == a_grant(5, subject_index="bob-index")
+    assert await store.erase_subject("acme", "alice-index") == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "table"),
+    [
+        (an_approval(1), tables.approvals),
+        (shown_of(an_approval(1)), tables.shown),
+        (a_vote(1, an_approval(1)), tables.votes),
+        (a_grant(1), tables.grants),
+        (a_consent(1), tables.consents),
+        (_answer(), tables.evidence),
+        (Delegation(an_id(1), "acme", "bob", "carol", AT, AT, ""), tables.delegations),
+        (Notice(an_id(1), "acme", "mail", "opened", an_id(9), AT), tables.notices),
+    ],
+    ids=lambda each: type(each).__name__,
+)
+def test_a_column_is_a_field(value: Any, table: Any) -> None:
+    row = to_row(value)
+    assert set(table.columns.keys()) - set(row) <= {"seq"}
+    assert set(row) <= set(table.columns.keys())
+    assert from_row(type(value), row) == value

@@ -1,0 +1,392 @@
+"""Every step of a commit: what it does, each way in which it conflicts, and that then its entry left nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from support.stored import (
+    ALICE,
+    AT,
+    BOB,
+    TTL,
+    a_consent,
+    a_grant,
+    a_switch,
+    a_vote,
+    an_approval,
+    an_id,
+    entry,
+    shown_of,
+    wanted,
+)
+
+from pdp.core.approvals.rows import Answered, Delegation, Notice, Outcome, Seen
+from pdp.core.approvals.states import OPEN, TRANSITIONS, Event, GrantState, State
+from pdp.core.approvals.steps import (
+    Activate,
+    Agree,
+    Delegate,
+    EndConsent,
+    EndDelegation,
+    EndGrant,
+    Expect,
+    Issue,
+    Move,
+    Note,
+    Notify,
+    Open,
+    PutAnswer,
+    See,
+    Step,
+    TakeAnswer,
+    Use,
+    UseConsent,
+)
+from pdp.core.errors import Conflict, Unavailable
+from pdp.store.opening import AnyStore
+
+
+class Book:
+    """A store to which commits are made one by one."""
+
+    def __init__(self, store: AnyStore) -> None:
+        self.store = store
+        self.count = 1000
+
+    async def does(self, *steps: Step, **fields: Any) -> None:
+        self.count += 1
+        await self.store.commit(entry(self.count, steps=steps, **fields))
+
+    async def conflicts(self, *steps: Step) -> None:
+        """None of the steps is carried out, and the record is not written."""
+        self.count += 1
+        size = self.store.size()
+        with pytest.raises(Conflict) as e:
+            await self.store.commit(entry(self.count, steps=steps))
+        assert e.value.code == "store.conflict"
+        assert self.store.record(an_id(self.count)) is None
+        assert self.store.size() == size
+
+
+@pytest.fixture
+async def book(store: AnyStore) -> AsyncIterator[Book]:
+    yield Book(store)
+    assert store.healthy()
+
+
+def opening(n: int, **fields: Any) -> Open:
+    approval = an_approval(n, **fields)
+    return Open(approval, shown_of(approval))
+
+
+def answered(state: str = "met", **fields: Any) -> Answered:
+    element = b'{"state":"%s"}' % state.encode()
+    return replace(Answered("digest", "r" * 64, "acme", "judge", element, AT + TTL, AT), **fields)
+
+
+async def test_a_request_is_opened_and_reads_as_it_was_written(book: Book) -> None:
+    approval = an_approval(1, canary=True, requirement=wanted("ops", "legal"))
+    shown = shown_of(approval, task="NUL \0, half a pair \ud800, \u202e", secrets=(), effects=("One.", "Two."))
+    await book.does(Open(approval, shown))
+    assert book.store.approval("acme", approval.id) == approval
+    assert book.store.shown(approval.id) == shown
+    assert book.store.votes(approval.id) == ()
+
+
+async def test_one_open_request_for_one_question(book: Book) -> None:
+    await book.does(opening(1))
+    await book.conflicts(opening(2, index="index-1"))
+    await book.does(opening(3, index="index-1", tenant="other"))
+    await book.does(Move(an_id(1), 1, Event.EXPIRE, AT + TTL), opening(4, index="index-1"))
+    assert book.store.approval("acme", an_id(2)) is book.store.shown(an_id(2)) is None
+    assert book.store.approval("acme", an_id(1)).state is State.EXPIRED  # type: ignore[union-attr] # it is there
+
+
+async def test_requests_are_capped_by_subject_and_tenant(book: Book) -> None:
+    await book.does(opening(1))
+    await book.does(opening(2, subject_index="bob-index"))
+    assert book.store.open_count("acme", "alice-index") == (1, 2)
+    await book.conflicts(replace(opening(3), per_subject=1))
+    await book.conflicts(replace(opening(3), per_subject=2, per_tenant=2))
+    await book.does(replace(opening(3), per_subject=2, per_tenant=3))
+    await book.does(Move(an_id(3), 1, Event.CANCEL, AT))
+    assert book.store.open_count("acme", "alice-index") == (1, 2)
+    await book.does(replace(opening(4, tenant="other"), per_subject=1, per_tenant=1))
+
+
+@pytest.mark.parametrize("transition", TRANSITIONS, ids=lambda t: f"{t.before}-{t.event}")
+async def test_requests_move_by_the_table(book: Book, transition: Any) -> None:
+    await book.does(opening(1, state=transition.before, version=7))
+    move = Move(an_id(1), 7, transition.event, AT + 5, "because", "redemption", "call")
+    if transition.timely:
+        await book.conflicts(replace(move, at_ns=AT + TTL))
+    await book.conflicts(replace(move, version=6))
+    await book.conflicts(replace(move, version=8))
+    await book.conflicts(replace(move, approval_id=an_id(2)))
+    await book.does(move)
+    final = transition.after not in OPEN
+    redeemed = transition.event is Event.REDEEM
+    assert book.store.approval("acme", an_id(1)) == an_approval(
+        1,
+        state=transition.after,
+        version=8,
+        changed_ns=AT + 5,
+        resolved_ns=AT + 5 if final else 0,
+        resolution="because" if final else "",
+        redemption_id="redemption" if redeemed else "",
+        redeemed_call="call" if redeemed else "",
+    )
+    await book.conflicts(move)
+
+
+@pytest.mark.parametrize("state", State)
+async def test_a_move_that_no_row_has_is_a_bug(book: Book, state: State) -> None:
+    await book.does(opening(1, state=state))
+    known = {t.event for t in TRANSITIONS if t.before is state}
+    for event in sorted(set(Event) - known):
+        with pytest.raises(Unavailable) as e:
+            await book.does(Move(an_id(1), 1, event, AT))
+        assert (type(e.value), e.value.code) == (Unavailable, "store.entry")
+    assert book.store.approval("acme", an_id(1)) == an_approval(1, state=state)
+
+
+async def test_votes_come_in_the_order_of_commits(book: Book) -> None:
+    """Not of clocks: the last vote of a person counts."""
+    await book.does(opening(1))
+    approval = an_approval(1)
+    late, early = a_vote(11, approval, at_ns=AT + 9), a_vote(10, approval, at_ns=AT + 3, reason="\ud800 \0")
+    await book.does(Move(an_id(1), 1, Event.VOTE, AT + 9, vote=late))
+    await book.does(Move(an_id(1), 2, Event.FILL, AT + 3, vote=early))
+    assert book.store.votes(an_id(1)) == (late, early)
+    await book.conflicts(Move(an_id(1), 2, Event.VOTE, AT, vote=a_vote(12, approval)))
+    with pytest.raises(Unavailable):
+        await book.does(Move(an_id(1), 3, Event.VOTE, AT, vote=a_vote(12, an_approval(2))))
+    assert len(book.store.votes(an_id(1))) == 2
+
+
+async def test_a_grant_is_used_up_by_its_last_use(book: Book) -> None:
+    await book.does(Issue(a_grant(1, uses=2)))
+    assert book.store.grant("acme", an_id(1)) == a_grant(1, uses=2)
+    await book.does(Use(an_id(1), 1, AT + 1))
+    assert book.store.grant("acme", an_id(1)) == a_grant(1, uses=2, used=1, version=2, changed_ns=AT + 1)
+    await book.conflicts(Use(an_id(1), 1, AT + 1))
+    await book.does(Use(an_id(1), 2, AT + 2))
+    over = a_grant(1, uses=2, used=2, version=3, changed_ns=AT + 2, state=GrantState.EXHAUSTED)
+    assert book.store.grant("acme", an_id(1)) == over
+    await book.conflicts(Use(an_id(1), 3, AT + 2))
+    await book.conflicts(EndGrant(an_id(1), 3, GrantState.REVOKED, "bob", AT + 2))
+    await book.conflicts(Use(an_id(2), 1, AT))
+
+
+async def test_a_grant_without_a_number_of_uses_lasts_until_its_instant(book: Book) -> None:
+    await book.does(Issue(a_grant(1, expires_ns=AT + TTL)))
+    for version in (1, 2, 3):
+        await book.does(Use(an_id(1), version, AT + TTL - 1))
+    await book.conflicts(Use(an_id(1), 4, AT + TTL))
+
+
+@pytest.mark.parametrize("after", [GrantState.REVOKED, GrantState.EXPIRED])
+async def test_a_grant_ends_once(book: Book, after: GrantState) -> None:
+    await book.does(Issue(a_grant(1)))
+    await book.conflicts(EndGrant(an_id(1), 2, after, "bob", AT))
+    with pytest.raises(Unavailable):
+        await book.does(EndGrant(an_id(1), 1, GrantState.ACTIVE, "bob", AT))
+    await book.does(EndGrant(an_id(1), 1, after, "bob", AT + 1))
+    ended = a_grant(1, state=after, version=2, changed_ns=AT + 1, ended_by="bob")
+    assert book.store.grant("acme", an_id(1)) == ended
+    await book.conflicts(EndGrant(an_id(1), 2, after, "bob", AT + 1))
+    await book.conflicts(Use(an_id(1), 2, AT + 1))
+
+
+async def test_a_consent_is_used_until_it_ends(book: Book) -> None:
+    await book.does(Agree(a_consent(1)))
+    assert book.store.consent("acme", an_id(1)) == a_consent(1)
+    await book.does(UseConsent(an_id(1), 1, AT + 5))
+    await book.does(UseConsent(an_id(1), 1, AT + 3))
+    assert book.store.consent("acme", an_id(1)) == a_consent(1, last_used_ns=AT + 5)
+    await book.conflicts(UseConsent(an_id(1), 2, AT + 5))
+    await book.conflicts(EndConsent(an_id(1), 2, AT + 5))
+    await book.does(EndConsent(an_id(1), 1, AT + 6))
+    assert book.store.consent("acme", an_id(1)) == a_consent(1, last_used_ns=AT + 5, ended_ns=AT + 6, version=2)
+    await book.conflicts(UseConsent(an_id(1), 2, AT + 6))
+    await book.conflicts(EndConsent(an_id(1), 2, AT + 6))
+
+
+async def test_a_consent_is_not_used_after_its_instant(book: Book) -> None:
+    await book.does(Agree(a_consent(1)))
+    await book.does(UseConsent(an_id(1), 1, AT + TTL - 1))
+    await book.conflicts(UseConsent(an_id(1), 1, AT + TTL))
+
+
+async def test_an_answer_is_taken_once(book: Book) -> None:
+    await book.does(PutAnswer(answered()))
+    assert book.store.answers_of("acme", "digest") == (answered(),)
+    take = TakeAnswer("digest", "r" * 64, "redemption", AT + 1)
+    await book.conflicts(replace(take, requirement_sha256="s" * 64))
+    await book.conflicts(replace(take, call_digest="other"))
+    await book.does(take)
+    assert book.store.answers_of("acme", "digest") == (answered(redemption_id="redemption"),)
+    await book.conflicts(replace(take, redemption_id="again"))
+
+
+async def test_an_answer_is_not_taken_after_its_instant(book: Book) -> None:
+    await book.does(PutAnswer(answered()))
+    await book.conflicts(TakeAnswer("digest", "r" * 64, "redemption", AT + TTL))
+
+
+@pytest.mark.parametrize("element", [b'{"state":"refused"}', b'{"verdict":"deny"}'])
+async def test_no_kinder_answer_replaces_a_refusal_that_stands(book: Book, element: bytes) -> None:
+    await book.does(PutAnswer(answered("failed")))
+    await book.does(PutAnswer(answered(element=element)))
+    await book.conflicts(PutAnswer(answered("met", created_ns=AT + TTL - 1)))
+    later = answered("met", created_ns=AT + TTL, expires_ns=AT + 2 * TTL)
+    await book.does(PutAnswer(later))
+    assert book.store.answers_of("acme", "digest") == (later,)
+
+
+async def test_a_delegation_ends_once(book: Book) -> None:
+    made = Delegation(an_id(1), "acme", "bob", "carol", AT, AT + TTL, "away \0")
+    await book.does(Delegate(made))
+    assert book.store.delegations("acme", AT) == (made,)
+    await book.does(EndDelegation(made.id, AT + 1))
+    await book.conflicts(EndDelegation(made.id, AT + 1))
+    await book.conflicts(EndDelegation(an_id(2), AT + 1))
+    assert book.store.delegations("acme", AT) == ()
+
+
+async def test_an_older_sight_never_replaces_a_newer_one(book: Book) -> None:
+    new, old = Seen("acme", BOB, "Bob", ("ops", "dev"), AT + 2), Seen("acme", BOB, "Robert", (), AT + 1)
+    await book.does(See(new))
+    await book.does(See(old))
+    assert book.store.seen("acme", (BOB, ALICE)) == {BOB: new}
+    newer = replace(new, groups=(), at_ns=AT + 3)
+    await book.does(See(newer))
+    assert book.store.seen("acme", (BOB,)) == {BOB: newer}
+
+
+async def test_an_outcome_is_noted_once_unless_nobody_knew(book: Book) -> None:
+    unknown = Outcome(an_id(1), "acme", "gateway", "digest", "redemption", "unknown", AT, an_id(9))
+    await book.does(Note(unknown))
+    assert book.store.unknown_outcomes("digest") == 1
+    done = replace(unknown, outcome="done", at_ns=AT + 1, record_id=an_id(10))
+    await book.does(Note(done))
+    assert book.store.outcome(an_id(1)) == done
+    assert book.store.unknown_outcomes("digest") == 0
+    for outcome in ("failed", "unknown", "done"):
+        await book.conflicts(Note(replace(done, outcome=outcome)))
+
+
+async def test_a_message_waits_until_it_is_delivered(book: Book) -> None:
+    notice = Notice(an_id(1), "acme", "mail", "opened", an_id(2), AT)
+    await book.does(Notify(notice))
+    again = replace(notice, attempts=1, due_ns=AT + 5, problem="refused \0")
+    await book.does(Notify(again))
+    assert book.store.notices(AT + 4, 9) == ()
+    assert book.store.notices(AT + 5, 9) == (again,)
+    await book.does(Notify(replace(again, done_ns=AT + 6)))
+    assert book.store.notices(AT + 9, 9) == ()
+
+
+async def test_a_commit_expects_the_policy_and_the_switches_it_was_decided_by(book: Book) -> None:
+    await book.does(Expect("", 0))
+    await book.does(Activate("one"), Expect("one", 0))
+    await book.conflicts(Expect("", 0))
+    await book.conflicts(Expect("one", 1))
+    await book.does(switch=a_switch())
+    await book.conflicts(Expect("one", 0))
+    await book.does(Activate("two"))
+    await book.conflicts(Expect("one", 1))
+    await book.does(Expect("two", 1))
+    await book.does(Expect("two", 1), switch=a_switch(engaged=False))  # what was before the entry's own switch
+
+
+async def test_a_clock_that_is_behind_uses_nothing_that_expired(book: Book) -> None:
+    """The latest instant of any committed step counts, also after the store was closed."""
+    await book.does(opening(1), opening(2), Issue(a_grant(3, expires_ns=AT + TTL)), Agree(a_consent(4)))
+    await book.does(PutAnswer(answered()), Move(an_id(1), 1, Event.FILL, AT + TTL - 1))
+    await book.does(Move(an_id(1), 2, Event.VOTE, AT))  # behind, and nothing expired yet
+    await book.does(See(Seen("acme", BOB, "Bob", (), AT + TTL)))
+    await book.conflicts(Move(an_id(1), 3, Event.REDEEM, AT))
+    await book.conflicts(Move(an_id(2), 1, Event.FILL, AT))
+    await book.conflicts(Use(an_id(3), 1, AT))
+    await book.conflicts(UseConsent(an_id(4), 1, AT))
+    await book.conflicts(TakeAnswer("digest", "r" * 64, "redemption", AT))
+    await book.does(Move(an_id(2), 1, Event.EXPIRE, AT))
+
+
+async def test_the_latest_instant_is_kept(place: Any) -> None:
+    store = place.open()
+    book = Book(store)
+    await book.does(opening(1), See(Seen("acme", BOB, "Bob", (), AT + TTL)))
+    await store.close()
+    again = Book(place.open())
+    again.count = book.count
+    await again.conflicts(Move(an_id(1), 1, Event.FILL, AT))
+
+
+async def test_a_refused_step_does_not_move_the_latest_instant(book: Book) -> None:
+    await book.does(opening(1), opening(2, expires_ns=AT + 9 * TTL))
+    await book.conflicts(Move(an_id(2), 1, Event.FILL, AT + 2 * TTL), Move(an_id(1), 9, Event.FILL, AT))
+    await book.does(Move(an_id(1), 1, Event.FILL, AT))
+
+
+async def test_a_commit_carries_out_all_of_its_steps_or_none(book: Book) -> None:
+    await book.does(opening(1), Issue(a_grant(2, uses=1)))
+    both = (Move(an_id(1), 1, Event.FILL, AT), Use(an_id(2), 1, AT))
+    await book.conflicts(*both, Use(an_id(2), 1, AT))
+    assert book.store.approval("acme", an_id(1)) == an_approval(1)
+    assert book.store.grant("acme", an_id(2)) == a_grant(2, uses=1)
+    await book.does(*both)
+
+
+async def test_of_commits_that_wait_together_the_first_wins(book: Book) -> None:
+    """One batch: they are queued before the writer wakes. The others of it stand."""
+    await book.does(opening(1, state=State.APPROVED))
+    redeem = Move(an_id(1), 1, Event.REDEEM, AT)
+    commits = [
+        book.store.commit(entry(1)),
+        *(book.store.commit(entry(n, steps=(redeem,))) for n in range(2, 6)),
+        book.store.commit(entry(6)),
+    ]
+    results = await asyncio.gather(*commits, return_exceptions=True)
+    assert [isinstance(each, Conflict) for each in results] == [False, False, True, True, True, False]
+    first = book.store.record(an_id(2))
+    assert first is not None
+    assert book.store.size() == first.ref.index + 2
+
+
+async def test_entries_that_stand_together_conflict_together(book: Book) -> None:
+    await book.does(opening(1, state=State.APPROVED))
+    redeem = entry(2, steps=(Move(an_id(1), 1, Event.REDEEM, AT),))
+    with pytest.raises(Conflict):
+        await book.store.commit_all((entry(1), redeem, replace(redeem, record_id=an_id(3), record=b"{}")))
+    assert book.store.record(an_id(1)) is book.store.record(an_id(2)) is None
+    assert book.store.approval("acme", an_id(1)) == an_approval(1, state=State.APPROVED)
+    assert len(await book.store.commit_all((entry(1), redeem))) == 2
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        Issue(a_grant(1)),
+        Agree(a_consent(1)),
+        Delegate(Delegation(an_id(1), "acme", "bob", "carol", AT, AT + TTL, "")),
+        opening(1),
+    ],
+    ids=lambda step: type(step).__name__,
+)
+async def test_an_id_is_used_once(book: Book, step: Step) -> None:
+    await book.does(step)
+    if isinstance(step, Open):
+        step = replace(step, approval=replace(step.approval, index="other"))
+    with pytest.raises(Unavailable) as e:
+        await book.does(step)
+    assert e.value.code == "store.entry"
+
+
+async def test_marks_of_the_store_itself_are_not_set_by_commits(book: Book) -> None:
+    for name in ("switch_epoch", "people_instant"):
+        with pytest.raises(Exception, match="store's own"):
+            await book.does(high_water=((name, 9),))
