@@ -7,12 +7,15 @@ import sys
 import click
 
 from pdp import __version__
+from pdp.cli.approvals import approvals
 from pdp.cli.bench import bench
 from pdp.cli.config import config
+from pdp.cli.consent import consent
 from pdp.cli.decide import decide
 from pdp.cli.demo import demo
 from pdp.cli.dev import dev
 from pdp.cli.explain import explain
+from pdp.cli.grants import grants
 from pdp.cli.health import health
 from pdp.cli.policy import policy
 from pdp.cli.serve import serve
@@ -30,7 +33,24 @@ def cli() -> None:
     """A policy decision point for the tool calls of AI agents."""
 
 
-for command in (bench, config, decide, demo, dev, explain, health, policy, reload, serve, status, switch, tools):
+for command in (
+    approvals,
+    bench,
+    config,
+    consent,
+    decide,
+    demo,
+    dev,
+    explain,
+    grants,
+    health,
+    policy,
+    reload,
+    serve,
+    status,
+    switch,
+    tools,
+):
     cli.add_command(command)
 
 

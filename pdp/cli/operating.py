@@ -70,14 +70,14 @@ class Reach:
         return ()
 
 
-def read_token(path: Path) -> str:
+def read_token(path: Path, option: str = "--token-file") -> str:
     """The token in a file. Raises UsageError for a file that cannot hold one, without showing it."""
     try:
         text = path.read_bytes().strip().decode("ascii")
     except (OSError, UnicodeDecodeError):
         text = ""
     if not text or not text.isprintable():
-        raise click.UsageError("--token-file: the file holds no token.")
+        raise click.UsageError(f"{option}: the file holds no token.")
     return text
 
 

@@ -1,0 +1,181 @@
+"""`pdp approvals`: see what waits for people, and answer it. Exit: 0 done, 2 usage, 1 refused or fault."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from pdp.cli import showing
+from pdp.cli.desk import Seat, seated, to_json
+from pdp.client import Ballot, Desk, Filter, Terms
+from pdp.v1 import approval_pb2
+
+_PAGE = 100
+_STATES = [name.removeprefix("APPROVAL_STATE_").lower() for name in approval_pb2.ApprovalState.keys()[1:]]
+_KINDS = ["confirmation", "approval", "consent"]
+_JSON = click.option("--json", "as_json", is_flag=True, help="As JSON.")
+
+
+@click.group()
+def approvals() -> None:
+    """Calls that wait for people: look at them, approve or deny them.
+
+    \b
+    pdp approvals list                  what waits for you
+    pdp approvals show ID               exactly what will happen, and why it needs people
+    pdp approvals approve ID            shows it, then asks for its code
+    pdp approvals deny ID --reason ...  also ends an approval that was not used yet
+    pdp approvals cancel ID             takes your own request back
+
+    Say once where the server is and who you are: PDPCTL_TARGET, PDPCTL_TOKEN_FILE, PDPCTL_CALLER_TOKEN_FILE.
+    """
+
+
+@approvals.command("list")
+@click.option("--state", "states", multiple=True, type=click.Choice(_STATES), help="Also others than open ones.")
+@click.option("--kind", "kinds", multiple=True, type=click.Choice(_KINDS), help="What is wanted.")
+@click.option("--server", default="", help="Of one server.")
+@click.option("--tool", default="", help="Of one tool.")
+@click.option("--agent", default="", help="By one agent.")
+@click.option("--mine", is_flag=True, help="Only those on which you may vote now.")
+@_JSON
+@seated
+def list_(
+    *,
+    seat: Seat,
+    states: tuple[str, ...],
+    kinds: tuple[str, ...],
+    server: str,
+    tool: str,
+    agent: str,
+    mine: bool,
+    as_json: bool,
+) -> None:
+    """List requests that you may see, oldest first; the open ones unless told otherwise."""
+    wanted = Filter(states=states, kinds=kinds, server=server, tool=tool, agent=agent, mine=mine)
+    whole = approval_pb2.ListApprovalsResponse()
+    with seat.desk() as desk:
+        while True:
+            page = desk.list_approvals(wanted, page_size=_PAGE, page_token=whole.next_page_token)
+            whole.approvals.extend(page.approvals)
+            whole.next_page_token = page.next_page_token
+            if not page.next_page_token:
+                break
+    if as_json:
+        click.echo(to_json(whole))
+    elif not whole.approvals:
+        click.echo("Nothing waits.")
+    else:
+        showing.console().print(showing.requests(whole.approvals, showing.now()))
+
+
+@approvals.command()
+@click.argument("approval_id", metavar="ID")
+@_JSON
+@seated
+def show(*, seat: Seat, approval_id: str, as_json: bool) -> None:
+    """Show one request as you are to judge it. That you looked is recorded."""
+    with seat.desk() as desk:
+        found = desk.get_approval(approval_id)
+    if as_json:
+        click.echo(to_json(found))
+    else:
+        showing.console().print(showing.request(found, showing.now()))
+
+
+@approvals.command()
+@click.argument("approval_id", metavar="ID")
+@click.option("--reason", default="", help="Why; some requests insist on one.")
+@click.option("--yes", is_flag=True, help="For scripts: do not show and ask; needs --presented.")
+@click.option("--presented", default="", help="With --yes: `presented` of the `show --json` that was judged.")
+@click.option("--grant-minutes", type=click.IntRange(1), help="Also let calls like this one through for so long.")
+@click.option("--grant-uses", type=click.IntRange(1), help="Also let so many calls like this one through.")
+@click.option("--grant-session", is_flag=True, help="Also let calls like this one through within its session.")
+@click.option("--for", "behalf", nargs=2, metavar="ISSUER ID", help="In the place of somebody who is away.")
+@seated
+def approve(
+    *,
+    seat: Seat,
+    approval_id: str,
+    reason: str,
+    yes: bool,
+    presented: str,
+    grant_minutes: int | None,
+    grant_uses: int | None,
+    grant_session: bool,
+    behalf: tuple[str, str] | None,
+) -> None:
+    """Approve one request. Shows it first and asks for its code, so that it is the one you mean."""
+    if yes != bool(presented):
+        raise click.UsageError("--yes and --presented go together")
+    grant = None
+    if grant_minutes or grant_uses or grant_session:
+        grant = Terms(grant_minutes or 0, grant_uses or 0, grant_session)
+    with seat.desk() as desk:
+        if not yes:
+            presented = _asked(desk, approval_id)
+        ballot = Ballot("approve", reason=reason, presented=presented, grant=grant, behalf=behalf)
+        _told(desk.vote(approval_id, ballot))
+
+
+@approvals.command()
+@click.argument("approval_id", metavar="ID")
+@click.option("--reason", default="", help="Why; some requests insist on one.")
+@click.option("--for", "behalf", nargs=2, metavar="ISSUER ID", help="In the place of somebody who is away.")
+@seated
+def deny(*, seat: Seat, approval_id: str, reason: str, behalf: tuple[str, str] | None) -> None:
+    """Deny one request. Also ends an approval that was not used yet."""
+    with seat.desk() as desk:
+        _told(desk.vote(approval_id, Ballot("deny", reason=reason, behalf=behalf)))
+
+
+@approvals.command()
+@click.argument("approval_id", metavar="ID")
+@click.option("--reason", default="", help="Why.")
+@seated
+def cancel(*, seat: Seat, approval_id: str, reason: str) -> None:
+    """Take one request back: your own, or any as an operator."""
+    with seat.desk() as desk:
+        _told(desk.vote(approval_id, Ballot("cancel", reason=reason)))
+
+
+@approvals.command()
+@click.option("--mine", is_flag=True, help="Only those on which you may vote now.")
+@click.option("--count", type=click.IntRange(1), help="End after so many changes.")
+@seated
+def watch(*, seat: Seat, mine: bool, count: int | None) -> None:
+    """Print each change of a request that you may see, until interrupted."""
+    screen, seen = showing.console(), 0
+    with seat.desk() as desk:
+        for change in desk.watch(Filter(mine=mine)):
+            if not change.HasField("approval"):
+                continue
+            screen.print(showing.entry(change.approval))
+            seen += 1
+            if seen == count:
+                return
+
+
+def _asked(desk: Desk, approval_id: str) -> str:
+    """Show the request and have its code typed: the commitment to what was shown, or the end of the command."""
+    found = desk.get_approval(approval_id)
+    screen = showing.console()
+    screen.print(showing.request(found, showing.now()))
+    if not found.may_vote:
+        click.echo(f"\nYou may not vote: {showing.why_not(found)}.", err=True)
+        sys.exit(1)
+    code = found.approval.requirement.short_code
+    typed = click.prompt("\nType the code shown above to approve", default="", show_default=False)
+    if typed.strip().upper() != code.upper() or not code:
+        click.echo("That is not its code. Nothing was approved.", err=True)
+        sys.exit(1)
+    return found.presented
+
+
+def _told(done: approval_pb2.VoteResponse) -> None:
+    it = done.approval
+    showing.console().print(showing.entry(it))
+    if done.grant_id:
+        click.echo(f"grant {done.grant_id}: calls like it go through until then; `pdp grants revoke` ends it")
+    click.echo(f"record {done.record.index} of {done.record.log}")

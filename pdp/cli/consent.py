@@ -1,0 +1,129 @@
+"""`pdp consent`: what you let agents use. Exit: 0 done, 2 usage, 1 refused or fault."""
+
+from __future__ import annotations
+
+import re
+import sys
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from pdp.cli import showing, showing_standing
+from pdp.cli.desk import Seat, seated, to_json
+from pdp.client import Consent
+from pdp.v1 import consent_pb2
+
+_PAGE = 100
+_STATES = [name.removeprefix("CONSENT_STATE_").lower() for name in consent_pb2.ConsentState.keys()[1:]]
+
+
+@click.group()
+def consent() -> None:
+    """What you let agents use in your name: yours alone to give, and to take back at once.
+
+    \b
+    pdp consent list                      what is asked of you, and what you have given
+    pdp consent grant ID                  shows what is asked, then asks you
+    pdp consent grant --agent A --server S --scope read --purpose support
+    pdp consent refuse ID                 pdp consent revoke ID
+    """
+
+
+@consent.command("list")
+@click.option("--state", "states", multiple=True, type=click.Choice(_STATES), help="Also what is over.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@seated
+def list_(*, seat: Seat, states: tuple[str, ...], as_json: bool) -> None:
+    """List your consents, and what asks for one."""
+    whole = consent_pb2.ListConsentsResponse()
+    with seat.desk() as desk:
+        while True:
+            page = desk.list_consents(states=states, page_size=_PAGE, page_token=whole.next_page_token)
+            whole.consents.extend(page.consents)
+            whole.next_page_token = page.next_page_token
+            if not page.next_page_token:
+                break
+    if as_json:
+        click.echo(to_json(whole))
+    elif not whole.consents:
+        click.echo("No consents, and nothing asks for one.")
+    else:
+        showing.console().print(showing_standing.consents(whole.consents))
+
+
+@consent.command()
+@click.argument("consent_id", metavar="[ID]", default="")
+@click.option("--agent", default="", help="Without ID: the agent.")
+@click.option("--server", default="", help="Without ID: the server that it may use.")
+@click.option("--tool", default="", help="Without ID: only this tool of it.")
+@click.option("--scope", default="", help="Without ID: what may be used, in policy's words.")
+@click.option("--purpose", default="", help="Without ID: what for, in policy's words.")
+@click.option("--for", "duration", default="", help="How long: a number with h or d; as long as is allowed without.")
+@click.option("--yes", is_flag=True, help="For scripts: do not show and ask; with ID needs --presented.")
+@click.option("--presented", default="", help="With --yes: `presented` of what was judged.")
+@seated
+def grant(
+    *,
+    seat: Seat,
+    consent_id: str,
+    agent: str,
+    server: str,
+    tool: str,
+    scope: str,
+    purpose: str,
+    duration: str,
+    yes: bool,
+    presented: str,
+) -> None:
+    """Agree to what is asked (ID), or of your own accord."""
+    terms = Consent(agent=agent, server=server, scope=scope, purpose=purpose, tool=tool)
+    own = bool(agent or server or tool or scope or purpose)
+    if own == bool(consent_id):
+        raise click.UsageError("give ID, or --agent, --server, --scope and --purpose")
+    if consent_id and yes != bool(presented):
+        raise click.UsageError("--yes and --presented go together")
+    expires = _until(duration)
+    with seat.desk() as desk:
+        if consent_id and not yes:
+            found = desk.list_consents(consent_id=consent_id).consents
+            if not found:
+                click.echo("consent.unknown: There is no such consent.", err=True)
+                sys.exit(1)
+            showing.console().print(showing_standing.consent(found[0]))
+            click.confirm("\nDo you agree?", abort=True)
+            presented = found[0].presented
+        done = desk.grant_consent(consent_id or terms, presented=presented, expires=expires)
+    until = showing.when(done.consent.expires_at)
+    click.echo(f"agreed until {until}; `pdp consent revoke {done.consent.consent_id}` ends it at once")
+    click.echo(f"record {done.record.index} of {done.record.log}")
+
+
+@consent.command()
+@click.argument("consent_id", metavar="ID")
+@seated
+def refuse(*, seat: Seat, consent_id: str) -> None:
+    """Refuse what is asked."""
+    _end(seat, consent_id, "refused")
+
+
+@consent.command()
+@click.argument("consent_id", metavar="ID")
+@seated
+def revoke(*, seat: Seat, consent_id: str) -> None:
+    """Take a consent back, at once."""
+    _end(seat, consent_id, "revoked")
+
+
+def _end(seat: Seat, consent_id: str, word: str) -> None:
+    with seat.desk() as desk:
+        done = desk.revoke_consent(consent_id)
+    click.echo(f"{word} (record {done.record.index} of {done.record.log})")
+
+
+def _until(duration: str) -> datetime | None:
+    if not duration:
+        return None
+    found = re.fullmatch(r"([1-9][0-9]{0,4})([hd])", duration)
+    if found is None:
+        raise click.UsageError("--for: a number with h or d, such as 30d")
+    return datetime.now(UTC) + timedelta(hours=int(found[1]) * (24 if found[2] == "d" else 1))

@@ -1,0 +1,127 @@
+"""How people's commands reach a server: the options they share, and what is refused as an exit code."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import click
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+
+from pdp.cli.operating import PLAINTEXT, read_token
+from pdp.client import Desk, RefusedError, Tls
+from pdp.client.channel import PlaintextRefusedError
+
+FAULT = 1
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """Where the server is, who acts, and how the workload shows who it is."""
+
+    target: str
+    token_file: Path
+    caller_token_file: Path | None
+    ca: Path | None
+    certificate: Path | None
+    key: Path | None
+
+    @contextmanager
+    def desk(self) -> Iterator[Desk]:
+        """Sit down. What is refused ends the command with exit code 1 and the server's words."""
+        person, caller = read_token(self.token_file, "--token-file"), None
+        if self.caller_token_file is not None:
+            caller = read_token(self.caller_token_file, "--caller-token-file")
+        elif self.certificate is None:
+            raise click.UsageError("Say what asks: --caller-token-file, or --certificate with --key.")
+        try:
+            desk = Desk(self.target, person, tls=self._tls(), token=caller, surface="cli")
+        except PlaintextRefusedError:
+            raise click.UsageError(PLAINTEXT) from None
+        with desk:
+            try:
+                yield desk
+            except RefusedError as error:
+                if error.code == "client.request":
+                    raise click.UsageError(error.message) from None
+                click.echo(f"{error.code}: {error.message}", err=True)
+                sys.exit(FAULT)
+
+    def _tls(self) -> Tls | None:
+        if self.ca is None and self.certificate is None and self.key is None:
+            return None
+        try:
+            return Tls.from_files(self.ca, self.certificate, self.key)
+        except (ValueError, OSError) as error:
+            raise click.UsageError(f"--ca, --certificate, --key: {error}") from None
+
+
+def seated(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of `Seat`, as its argument `seat`. Their variables begin with PDPCTL_, since those
+    that begin with PDP_ are the server's settings."""
+
+    @functools.wraps(command)
+    def with_seat(**given: Any) -> None:
+        seat = Seat(**{field.name: given.pop(field.name) for field in fields(Seat)})
+        command(seat=seat, **given)
+
+    for option in (
+        click.option("--key", type=_FILE, envvar="PDPCTL_KEY", help="Its private key."),
+        click.option(
+            "--certificate",
+            type=_FILE,
+            envvar="PDPCTL_CERTIFICATE",
+            help="This workload's certificate, instead of a token; with --key.",
+        ),
+        click.option(
+            "--ca",
+            type=_FILE,
+            envvar="PDPCTL_CA",
+            help="PEM of who signs the server's certificate; with it TLS is spoken.",
+        ),
+        click.option(
+            "--caller-token-file",
+            type=_FILE,
+            envvar="PDPCTL_CALLER_TOKEN_FILE",
+            help="The caller token of this workload.",
+        ),
+        click.option(
+            "--token-file",
+            type=_FILE,
+            required=True,
+            envvar="PDPCTL_TOKEN_FILE",
+            help="Your own access token: who acts.",
+        ),
+        click.option(
+            "--target",
+            required=True,
+            envvar="PDPCTL_TARGET",
+            help="unix:/PATH, 127.0.0.1:PORT, or HOST:PORT with --ca.",
+        ),
+    ):
+        with_seat = option(with_seat)
+    return with_seat
+
+
+def to_json(message: Message) -> str:
+    """A message as JSON for machines, all of it ASCII: a terminal that shows it is not deceived either. Fields that
+    hold JSON are its text."""
+    found = _plain(MessageToDict(message, preserving_proto_field_name=True))
+    return json.dumps(found, indent=2, ensure_ascii=True)
+
+
+def _plain(found: Any, key: str = "") -> Any:
+    if isinstance(found, dict):
+        return {name: _plain(value, name) for name, value in found.items()}
+    if isinstance(found, list):
+        return [_plain(value, key) for value in found]
+    return base64.b64decode(found).decode("utf-8", "replace") if key.endswith("_json") else found

@@ -1,0 +1,54 @@
+"""`pdp grants`: standing approvals within bounds. Exit: 0 done, 2 usage, 1 refused or fault."""
+
+from __future__ import annotations
+
+import click
+
+from pdp.cli import showing, showing_standing
+from pdp.cli.desk import Seat, seated, to_json
+from pdp.v1 import approval_pb2
+
+_PAGE = 100
+_STATES = [name.removeprefix("GRANT_STATE_").lower() for name in approval_pb2.GrantState.keys()[1:]]
+
+
+@click.group()
+def grants() -> None:
+    """Calls that go through without asking, for a while: see which, and end that."""
+
+
+@grants.command("list")
+@click.option("--state", "states", multiple=True, type=click.Choice(_STATES), help="Also what is over.")
+@click.option("--server", default="", help="Of one server.")
+@click.option("--tool", default="", help="Of one tool.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@seated
+def list_(*, seat: Seat, states: tuple[str, ...], server: str, tool: str, as_json: bool) -> None:
+    """List the grants that you may see, newest first."""
+    whole = approval_pb2.ListGrantsResponse()
+    with seat.desk() as desk:
+        while True:
+            page = desk.list_grants(
+                states=states, server=server, tool=tool, page_size=_PAGE, page_token=whole.next_page_token
+            )
+            whole.grants.extend(page.grants)
+            whole.next_page_token = page.next_page_token
+            if not page.next_page_token:
+                break
+    if as_json:
+        click.echo(to_json(whole))
+    elif not whole.grants:
+        click.echo("No grants.")
+    else:
+        showing.console().print(showing_standing.grants(whole.grants))
+
+
+@grants.command()
+@click.argument("grant_id", metavar="ID")
+@click.option("--reason", default="", help="Why, for the record.")
+@seated
+def revoke(*, seat: Seat, grant_id: str, reason: str) -> None:
+    """End a grant, at once."""
+    with seat.desk() as desk:
+        done = desk.revoke_grant(grant_id, reason)
+    click.echo(f"revoked (record {done.record.index} of {done.record.log})")
