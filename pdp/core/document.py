@@ -48,6 +48,7 @@ def document(
             "method": facts.method,
             "digest": facts.call_digest,
             "judge_refusals": facts.judge_refusals,
+            "unknown_outcomes": facts.unknown_outcomes,
         },
         "arguments": facts.arguments.fact(),
         "session": facts.session.fact(),

@@ -246,3 +246,4 @@ class Facts:
     call_digest: str = ""
     judge_prompts: Mapping[str, str] = field(default_factory=dict)
     judge_refusals: int = 0
+    unknown_outcomes: int = 0  # calls like this one whose end nobody knows

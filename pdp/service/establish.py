@@ -198,7 +198,8 @@ class Establish:
         if not known:
             row = replace(row, digest=call_digest)
             self._fresh[index] = row
-        facts = replace(facts, call_digest=call_digest)
+        unknown = self._store.unknown_outcomes(call_digest) if known else 0
+        facts = replace(facts, call_digest=call_digest, unknown_outcomes=unknown)
         asked = Asked(
             tenant=caller.tenant,
             call=_bound(facts, ask, caller),

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from typing_extensions import override
 
 from pdp.core.check import NS
 from pdp.core.digest import Json
@@ -156,8 +157,16 @@ def create(
         place.chmod(0o755 if place.is_dir() else 0o644)
     made = Sandbox(folder, server, key)
     (folder / "directory.yaml").write_text(yaml.safe_dump(_directory(), sort_keys=False))
-    made.config.write_text(yaml.safe_dump(_merged(_configuration(), settings or {}), sort_keys=False))
+    made.config.write_text(yaml.dump(_merged(_configuration(), settings or {}), Dumper=_Plain, sort_keys=False))
     return made
+
+
+class _Plain(yaml.SafeDumper):
+    """Writes what it meets twice twice: our reader takes no aliases."""
+
+    @override
+    def ignore_aliases(self, data: object) -> bool:
+        return True
 
 
 def _configuration() -> dict[str, Any]:

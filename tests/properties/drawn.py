@@ -180,6 +180,7 @@ def calls(draw: st.DrawFn, shared: Facts | None = None, target: TargetFact | Non
         call_digest=CALL,
         judge_prompts=draw(st.just({"intent": "11"}) | st.dictionaries(short, short, max_size=2)),
         judge_refusals=draw(st.integers(0, 5)),
+        unknown_outcomes=draw(st.integers(0, 3)),
     )
 
 

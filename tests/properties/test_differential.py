@@ -73,6 +73,7 @@ POOLS: Mapping[str, list[Any]] = {
     "time.minute_of_day": [0, 479, 480, 600, 1079, 1080, 1439],
     "policy.packs": ["acme", "baseline", "lab", "other"],
     "call.judge_refusals": [0, 1, 2, 3, 2**63 - 1],
+    "call.unknown_outcomes": [0, 1, 2, 2**63 - 1],
     "session.calls": [0, 1, 2, 3, 100, 2**63 - 1],
     "call.digest": [CALL, "", "other"],
 }

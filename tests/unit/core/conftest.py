@@ -107,4 +107,5 @@ def facts() -> Any:
         call_digest="d1",
         judge_prompts={"intent": "11"},
         judge_refusals=2,
+        unknown_outcomes=1,
     )

@@ -77,7 +77,7 @@ def test_safe_messages_say_nothing_of_this_answer() -> None:
 
 def test_an_open_requirement_shows_no_more_than_is_needed() -> None:
     found = open_requirement(ELEMENT, "d1", 1_000)
-    assert found == OpenRequirement(found.id, "approval", "acme.a", "MCP06", 2, 1_000 + 60 * 10**9)
+    assert found == OpenRequirement(found.id, "approval", "acme.a", "MCP06", 2, 1_000 + 60 * 10**9, pack="acme")
     assert len(found.id) == 32
 
 
