@@ -181,9 +181,10 @@ async def test_a_batch_answers_what_single_calls_would(twins: tuple[World, World
 async def test_the_cases_that_matter_are_drawn(twins: tuple[World, World]) -> None:
     """One batch with everything in it: each kind of answer comes about, so that the property is about them."""
     one, two = twins
-    steps = [Step(*call, "", str(i)) for i, call in enumerate(CALLS)]
-    steps += [Step("alice", "git", "git_status", {"repo_path": "/r"}, "", "0")]  # a repeat
-    steps += [Step("alice", "git", "git_status", {"repo_path": "/x"}, "", "0")]  # an id for other content
+    # in sessions of their own: a call that people have been asked about before opens nothing new
+    steps = [Step(*call, f"of-{call[0]}", str(i)) for i, call in enumerate(CALLS)]
+    steps += [Step("alice", "git", "git_status", {"repo_path": "/r"}, "of-alice", "0")]  # a repeat
+    steps += [Step("alice", "git", "git_status", {"repo_path": "/x"}, "of-alice", "0")]  # an id for other content
     steps += [Step("lee", "lab", "budgeted", {}, "s", f"s{i}") for i in range(4)]  # a budget that runs out
     steps += [Step("lee", "lab", "obliged", {}, "", "unobliged", obligations=False)]
     asked = requests(one, steps)
