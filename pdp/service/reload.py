@@ -143,7 +143,9 @@ class Reloads:
         found = self.subjects.key_status(at)
         entries = [entry for entry in found.values() if isinstance(entry, Mapping)]
         self.state.degrade("keys", {str(e["tenant"]): "keys.stale" for e in entries if e["problem"] and e["keys"]})
-        return Reloaded("keys", False, {"": f"{len(found)} issuers"})
+        message = "An issuer's keys or the deny list could not be read; the last good ones serve for a while."
+        failures = {str(e["tenant"]): Failure(str(e["problem"]), message, at) for e in entries if e["problem"]}
+        return Reloaded("keys", False, {"": f"{len(found)} issuers"}, failures)
 
 
 def _word(result: Reloaded) -> str:

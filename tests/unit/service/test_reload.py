@@ -59,10 +59,13 @@ class Sets:
 
 
 class Keys:
-    """Nothing to say."""
+    """Says what a test lets it say."""
+
+    def __init__(self) -> None:
+        self.problem = ""
 
     def key_status(self, _at_ns: int) -> dict[str, Any]:
-        return {}
+        return {"https://i.example": {"tenant": "acme", "keys": 2, "problem": self.problem}}
 
 
 def loaded(digest: str) -> LoadedPolicy:
@@ -80,8 +83,8 @@ class Stage:
     def __init__(self, store: Any, recorder: Any, clock: Any) -> None:
         self.store = store
         self.state = State(store)
-        self.policies, self.sets = Policies(), Sets()
-        ports: Any = (self.policies, self.sets, Keys())
+        self.policies, self.sets, self.keys = Policies(), Sets(), Keys()
+        ports: Any = (self.policies, self.sets, self.keys)
         self.reloads = Reloads(self.state, *ports, self._keys, recorder, clock)
 
     async def _keys(self, _at_ns: int) -> None:
@@ -200,3 +203,14 @@ async def test_a_tenants_operator_sees_nothing_of_another(stage: Stage) -> None:
     assert dict(theirs.active) == {"beta": "beta: serial 7"}
     assert theirs.failure is not None
     assert "acme" not in repr(theirs)
+
+
+async def test_keys_that_cannot_be_read_are_told_to_whom_they_concern(stage: Stage) -> None:
+    stage.keys.problem = "revocations.unreadable"
+    (result,), _ = await stage.reloads(("keys",), by="")
+    assert result.failure is not None
+    assert result.failure.code == "revocations.unreadable"
+    assert result.seen_by("beta").failure is None
+    stage.keys.problem = ""
+    (result,), _ = await stage.reloads(("keys",), by="")
+    assert result.failure is None
