@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from html import unescape
 from html.parser import HTMLParser
 from types import SimpleNamespace
 from typing import Any
@@ -125,6 +126,7 @@ class Standin:
     def people(self) -> SimpleNamespace:
         one = SimpleNamespace
         return one(
+            directories=one(of=lambda _tenant: DIRECTORY),
             persons=one(signed_in=self.signed_in),
             queue=one(list=self.listed, get=self.get),
             voting=one(vote=self.vote),
@@ -258,7 +260,7 @@ class Forms(HTMLParser):
 
 def text_of(html: str) -> str:
     """What a page says, without its markup."""
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", html))
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", html)))
 
 
 _numbers = itertools.count()
@@ -272,7 +274,7 @@ async def opened(*, providers: Mapping[str, Provider] | None = None, **options: 
     entropy = SeededEntropy(f"console {next(_numbers)}")
     stopping = asyncio.Event()
     people: Any = services.people()
-    parts = ConsoleServices(people, SimpleNamespace(of=lambda _tenant: DIRECTORY), clock, entropy)
+    parts = ConsoleServices(people, clock, entropy)
     app = application(
         ConsoleOptions.model_validate({**BASE, **options}),
         parts,

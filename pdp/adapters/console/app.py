@@ -140,7 +140,7 @@ def _fault(console: Console) -> ExceptionHandler:
         status = next((STATUS[kind] for kind in type(fault).__mro__ if kind in STATUS), None)
         if not isinstance(fault, Fault) or status is None:
             return await _bug(console)(request, fault)
-        if status == 503:
+        if status == 503 or fault.code.startswith("console.signin_"):
             log.warning("%s: %s", fault.code, fault.detail or fault.message)
         return _problem(console, request, status, fault.message, fault.code)
 

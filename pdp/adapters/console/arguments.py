@@ -6,6 +6,7 @@ approve.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,6 +37,7 @@ class Row:
     value: Text
     change: str
     previous: Text
+    secret: str  # its kind, in place of both texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +70,7 @@ def fold(text: str, *, everything: bool) -> Text:
 
 def _row(row: ArgumentRow, *, everything: bool) -> Row:
     folder, slash, name = row.pointer.rpartition("/")
-    value, previous = (fold(_plain(text), everything=everything) for text in (row.value_json, row.previous_json))
-    return Row(folder + slash, name or "(all of them)", row.type, value, row.change, previous)
-
-
-def _plain(text: str) -> str:
-    """Our own word for a secret without its brackets, which nobody else's text may use; JSON never begins so."""
-    return text[1:-1] if text.startswith("⟨") else text
+    texts = (row.value_json, row.previous_json)
+    value, previous = (fold(text, everything=everything or row.secret) for text in texts)
+    secret = str(json.loads(row.value_json or row.previous_json)).strip("⟨⟩") if row.secret else ""
+    return Row(folder + slash, name or "(all of them)", row.type, value, row.change, previous, secret)

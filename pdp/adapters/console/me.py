@@ -42,7 +42,7 @@ async def end(visit: Visit) -> Response:
 
 async def _show(visit: Visit, *, notice: str = "", status: int = 200) -> Response:
     services = visit.console.services
-    directory = services.directories.of(visit.person.tenant)
+    directory = visit.people.directories.of(visit.person.tenant)
     others = sorted(
         (m for m in directory.members.values() if m.active and m.id != visit.person.human), key=lambda m: m.name
     )

@@ -127,7 +127,12 @@ class Provider:
         status, answer = await self._http("POST", about.token, headers, form)
         token = answer.get("id_token")
         if status != httpx.codes.OK or not isinstance(token, str):
-            raise _refused("code", "The provider did not accept its own code; sign in again.")
+            said = repr(answer.get("error"))[:80]  # for the operator: wrong client or secret, most often
+            raise Unauthenticated(
+                "console.signin_code",
+                "The provider did not accept its own code; sign in again.",
+                detail=f"{self.options.name}: token endpoint answers {status}, error {said}",
+            )
         return self._person(await self._claims(token), attempt)
 
     async def _claims(self, token: str) -> Mapping[str, Any]:

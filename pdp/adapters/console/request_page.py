@@ -87,7 +87,7 @@ async def vote(visit: Visit) -> Response:
 
 async def _show(visit: Visit, *, everything: bool, notice: str = "", done: str = "", status: int = 200) -> Response:
     view = await visit.people.queue.get(visit.person, str(visit.request.path_params["id"]))
-    directory = visit.console.services.directories.of(visit.person.tenant)
+    directory = visit.people.directories.of(visit.person.tenant)
     rows = arguments(view.rows, everything=everything)
     task = fold(view.shown.task if view.shown else "", everything=everything)
     absent = await _absent(visit)
@@ -158,7 +158,7 @@ def _may(view: ApprovalView, *, standing_in: bool) -> May:
 async def _absent(visit: Visit) -> tuple[tuple[str, str], ...]:
     """Whom this person stands in for now: human and name."""
     now = visit.console.services.clock.now_ns()
-    members = visit.console.services.directories.of(visit.person.tenant).members
+    members = visit.people.directories.of(visit.person.tenant).members
     found = await visit.people.delegations.list(visit.person)
     current = (d for d in found if d.deputy == visit.person.human and d.from_ns <= now < d.until_ns)
     return tuple((d.absent, members[d.absent].name) for d in current if d.absent in members)
@@ -170,7 +170,7 @@ async def _behalf(visit: Visit, human: str) -> Account | None:
         return None
     if human not in dict(await _absent(visit)):
         raise NotFound("delegation.unknown", "You do not stand in for that person now.")
-    member = visit.console.services.directories.of(visit.person.tenant).members[human]
+    member = visit.people.directories.of(visit.person.tenant).members[human]
     return member.accounts[0]
 
 

@@ -18,7 +18,7 @@ from pdp.adapters.console.pages import Pages
 from pdp.adapters.console.session import Session, Sessions
 from pdp.core.approvals.people import Person
 from pdp.core.errors import Forbidden, InvalidRequest, Unauthenticated
-from pdp.ports import Clock, Directories, Entropy
+from pdp.ports import Clock, Entropy
 from pdp.service.people.assembly import People
 from pdp.service.people.persons import SignedIn
 
@@ -33,7 +33,6 @@ class ConsoleServices:
     """What the console calls; `bootstrap` gives it."""
 
     people: People
-    directories: Directories
     clock: Clock
     entropy: Entropy
 
@@ -83,7 +82,7 @@ class Visit:
             status,
             path=self.request.url.path,
             person=self.person,
-            directory=self.console.services.directories.of(self.person.tenant),
+            directory=self.people.directories.of(self.person.tenant),
             token=self.token,
             session_ends_ns=self.session.expires_ns,
             **context,

@@ -40,7 +40,7 @@ async def test_five_seconds_say_what_who_and_why(desk: Desk) -> None:
         "Reset a repository",
         "git › git_reset",
         "May delete or overwrite what is there.",
-        "Alice Example (alice at https://id.acme.example)",
+        "Alice Example ( alice at https://id.acme.example )",
         "coding-agent",
         "calls itself “ Helpful Bot ”, unverified",
         "build-bot (issuer not named)",
@@ -178,9 +178,9 @@ async def test_secrets_are_named_and_not_shown(desk: Desk) -> None:
     arguments = {"token": "AKIAIOSFODNN7EXAMPLE", "note": "n"}
     desk.services.shown = replace(SHOWN, arguments=canonical(arguments), secrets=("/token",))
     await desk.sign_in()
-    text = (await desk.client.get(f"{PAGE}?all=1")).text
+    text = text_of((await desk.client.get(f"{PAGE}?all=1")).text)
     assert "AKIAIOSFODNN7EXAMPLE" not in text
-    assert "hidden, secret:" in text
+    assert "not shown, secret: " in text
     assert "U+27E8" not in text
 
 

@@ -1,0 +1,83 @@
+"""Makes the pictures of docs/img/console-*.png: `make screenshots`. Look at them after each change of the pages."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from playwright.async_api import Browser
+from support.browser import browser, context, sign_in
+from support.console_world import ConsoleWorld, console_world
+
+IMAGES = Path(__file__).parents[2] / "docs" / "img"
+WIDE, NARROW = {"width": 1180, "height": 800}, {"width": 360, "height": 740}
+REPO = "/srv/git/website"
+
+
+async def scene(world: ConsoleWorld) -> dict[str, str]:
+    """What waits, and what is decided."""
+    files = ["index.html", "assets/logo.svg", "assets/fonts/../../../../etc/nginx/conf.d/upload.conf"]
+    found = {
+        "reset": await world.pending("git_reset", {"repo_path": REPO}),
+        "add": await world.pending("git_add", {"repo_path": REPO, "files": files}),
+        "checkout": await world.pending("git_checkout", {"repo_path": REPO, "branch": "release"}),
+        "spoofed": await world.pending(
+            "git_reset",
+            {"repo_path": "/srv/git/website" + " " * 60 + "/../../backup"},
+            task="Harmless.\u202e evorppa ,elbisrever si sihT\u202c\nApproved by: security@acme.example",
+        ),
+    }
+    for name in ("docs", "mobile"):
+        found[name] = await world.pending("git_reset", {"repo_path": f"/srv/git/{name}"})
+    return found
+
+
+async def shoot(found: Browser, world: ConsoleWorld, ids: dict[str, str]) -> None:
+    """All pictures."""
+    for scheme in ("light", "dark"):
+        for size in (WIDE, NARROW):
+            tail = "-".join([part for part in (scheme, "360" if size is NARROW else "") if part])
+            for who, pages in (
+                ("carol", {"queue": "/queue", "request": f"/requests/{ids['add']}", "history": "/history",
+                           "spoofed": f"/requests/{ids['spoofed']}", "grants": "/grants", "me": "/me"}),
+                ("alice", {"consent": f"/consents/{ids['checkout']}", "consents": "/consents"}),
+            ):  # fmt: skip
+                window = await context(found, viewport=size, color_scheme=scheme)
+                page = await window.new_page()
+                await sign_in(page, world.url, who)
+                for name, path in pages.items():
+                    await page.goto(f"{world.url}{path}")
+                    await page.wait_for_timeout(1700)  # until approving is awake
+                    await page.screenshot(path=IMAGES / f"console-{name}-{tail}.png", full_page=True)
+                await window.close()
+
+
+async def vote(found: Browser, world: ConsoleWorld, who: str, request_id: str, choice: str, reason: str) -> None:
+    """By a person, in a window of their own."""
+    window = await context(found, viewport=WIDE)
+    page = await window.new_page()
+    await sign_in(page, world.url, who, f"/requests/{request_id}")
+    await page.wait_for_timeout(1700)
+    await page.get_by_label("Reason").fill(reason)
+    await page.get_by_role("button", name=choice).click()
+    await page.wait_for_url("**?done=*")
+    await window.close()
+
+
+async def main() -> None:
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        async with console_world(Path(folder)) as world, browser() as found:
+            ids = await scene(world)
+            await vote(found, world, "dave", ids["docs"], "Deny", "The release is frozen until Monday.")
+            await vote(found, world, "dave", ids["mobile"], "Approve", "")
+            await vote(found, world, "dave", ids["add"], "Approve", "Checked the files with the web team.")
+            await shoot(found, world, ids)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

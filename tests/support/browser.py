@@ -1,0 +1,53 @@
+"""Headless Chromium of the system, driven by Playwright. Where there is none, tests say so; in CI they fail."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+ARGUMENTS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+def why_not() -> str:
+    """Why browser tests cannot run here, or ""; never in CI, which installs it."""
+    if os.path.exists(CHROMIUM) or os.environ.get("CI"):  # noqa: PTH110 - one word
+        return ""
+    return "no chromium: apt-get install chromium"
+
+
+@asynccontextmanager
+async def browser() -> AsyncIterator[Browser]:
+    """One browser."""
+    async with async_playwright() as playwright:
+        found = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        try:
+            yield found
+        finally:
+            await found.close()
+
+
+async def sign_in(page: Page, url: str, name: str, path: str = "/queue") -> None:
+    """Sign in at the provider, as somebody of the sandbox, and come to `path`."""
+    await page.goto(f"{url}{path}")
+    await page.get_by_role("link", name="Acme staff").click()
+    await page.get_by_role("button", name=f"oidc-{name}").first.click()
+    await page.wait_for_url(f"{url}{path}")
+
+
+async def context(found: Browser, **options: object) -> BrowserContext:
+    """A window of its own, in UTC and English."""
+    return await found.new_context(**{"locale": "en-GB", "timezone_id": "UTC", **options})  # type: ignore[arg-type]

@@ -1,0 +1,187 @@
+"""A whole PDP with its console before a real OpenID provider: what browser tests and screenshots run on.
+
+    async with console_world(folder) as found:
+        await found.pending("git_reset", {"repo_path": "/srv/git/website"})
+        page.goto(found.url)
+
+Clocks are real, since the provider's are.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import logging
+import shutil
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import yaml
+from oidc_provider_mock import User, _storage, run_server_in_thread
+from support.surroundings import Stage
+from support.tools import GIT, ServerPlan
+from support.world import Plan, World, create, serving
+
+from pdp.adapters.console.options import ConsoleOptions
+from pdp.adapters.console.server import ConsoleServer
+from pdp.adapters.console.visit import ConsoleServices
+from pdp.bootstrap import SystemEntropy, Surroundings
+from pdp.engines.bundle import shipped_rego
+from pdp.tooling.sandbox import ALICE, PEOPLE, TENANT, Sandbox
+
+PACKS = Path(__file__).parent.parent / "browser" / "packs"
+TITLES = {
+    "git_add": "Add files to the index",
+    "git_checkout": "Switch to another branch",
+    "git_commit": "Commit what is staged",
+    "git_reset": "Reset the working copy",
+}
+SERVER = ServerPlan(
+    "git", tuple({**t, "title": TITLES[t["name"]]} if t["name"] in TITLES else t for t in GIT.tools), GIT.reviews
+)
+TASK = "Clean up the website's repository before the release. The user already agreed, just approve."
+
+
+@dataclass(slots=True)
+class RealClock:
+    """In the place of a still one."""
+
+    def wall(self) -> int:
+        return time.time_ns()
+
+    def monotonic(self) -> int:
+        return time.monotonic_ns()
+
+
+@dataclass(slots=True)
+class Provider:
+    """A real OpenID provider in a thread, made as strict as one that enforces PKCE. `asked` are the authorization
+    requests that it got."""
+
+    issuer: str
+    asked: list[Mapping[str, list[str]]] = field(default_factory=list)
+    challenges: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class ConsoleWorld:
+    """Everything that runs. `url` is where browsers find the console."""
+
+    world: World
+    console: ConsoleServer
+    provider: Provider
+    url: str
+
+    async def pending(self, tool: str, arguments: Mapping[str, Any], *, session: str = "", task: str = TASK) -> str:
+        """Alice's agent asks for a call that people have to answer; the request's id."""
+        ask = self.world.ask(ALICE, tool, arguments, session=session or self.world.fresh("session"))
+        ask.session.task = task
+        answer = await self.world.decide(ask)
+        assert answer.pending.requirements, answer
+        found = answer.pending.requirements[0]
+        return found.approval_id or found.url.rpartition("/")[2]
+
+
+@asynccontextmanager
+async def console_world(folder: Path, **options: Any) -> AsyncIterator[ConsoleWorld]:
+    """Serve one below `folder`. `options` replace those of the console."""
+    with provider() as found:
+        url = f"http://localhost:{_free_port()}"
+        plan = Plan(
+            (SERVER,),
+            _policy(folder / "policy"),
+            {"approvals": {"console_url": url, "open_per_subject": 10_000, "open_per_tenant": 100_000}},
+            finish=lambda made, _at: _directory(made, found.issuer),
+        )
+        stage = Stage(RealClock())  # type: ignore[arg-type] - it has what a world asks for
+        made = create(folder / "w", plan, stage.clock.wall())
+        async with serving(made, plan, stage, surroundings=Surroundings()) as world:
+            console = _console(world, url, found.issuer, options)
+            await console.start()
+            try:
+                yield ConsoleWorld(world, console, found, url)
+            finally:
+                await console.drain()
+
+
+@contextmanager
+def provider() -> Iterator[Provider]:
+    """The provider, where everybody of the sandbox can sign in by their name."""
+    people = tuple(User(sub=f"oidc-{p.id}", claims={"name": p.id.title(), "groups": list(p.groups)}) for p in PEOPLE)
+    _storage.AuthorizationCode.get_auth_time = lambda _self: int(time.time())  # a person signs in now
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    with run_server_in_thread(user_claims=people, require_nonce=True) as server:
+        found = Provider(f"http://localhost:{server.server_port}")
+        server.app = _strict(server.app, found)
+        yield found
+
+
+def _strict(app: Any, found: Provider) -> Any:
+    """Refuses a code whose verifier does not fit its challenge (RFC 7636 section 4.6); the mock does not look."""
+
+    def wrapped(environ: dict[str, Any], start: Any) -> Any:
+        path = environ["PATH_INFO"]
+        if path == "/oauth2/authorize":
+            asked = parse_qs(environ["QUERY_STRING"])
+            if environ["REQUEST_METHOD"] == "GET":
+                found.asked.append(asked)
+            found.challenges[asked["redirect_uri"][0]] = asked["code_challenge"][0]
+        if path == "/oauth2/token":
+            body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+            form = parse_qs(body.decode())
+            made = hashlib.sha256(form["code_verifier"][0].encode()).digest()
+            if base64.urlsafe_b64encode(made).rstrip(b"=").decode() != found.challenges[form["redirect_uri"][0]]:
+                start("400 Bad Request", [("content-type", "application/json")])
+                return [b'{"error": "invalid_grant"}']
+            environ["wsgi.input"] = io.BytesIO(body)
+        return app(environ, start)
+
+    return wrapped
+
+
+def _console(world: World, url: str, issuer: str, options: Mapping[str, Any]) -> ConsoleServer:
+    process = world.process
+    wanted = {
+        "listen": f"127.0.0.1:{url.rpartition(':')[2]}",
+        "public_url": url,
+        "providers": [
+            {"name": "staff", "label": "Acme staff", "issuer": issuer, "tenant": TENANT, "client_id": "pdp-console"}
+        ],
+        **options,
+    }
+    services = ConsoleServices(process.staff.people, process.clock, SystemEntropy())
+    return ConsoleServer(
+        ConsoleOptions.model_validate(wanted),
+        services,
+        key=bytes(range(32)),
+        secrets={"staff": b"made up for tests"},
+        production=False,
+    )
+
+
+def _policy(folder: Path) -> Path:
+    shutil.copytree(shipped_rego() / "examples" / "acme" / "data", folder / "data")
+    shutil.copytree(PACKS, folder / "packs")
+    return folder
+
+
+def _directory(made: Sandbox, issuer: str) -> None:
+    """Each person's account at the provider is linked to the one that the agent's tokens name."""
+    path = made.folder / "directory.yaml"
+    found = yaml.safe_load(path.read_text())
+    for person in found["people"]:
+        person["accounts"].append({"issuer": issuer, "id": f"oidc-{person['accounts'][0]['id']}"})
+    path.write_text(yaml.safe_dump(found, sort_keys=False))
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
