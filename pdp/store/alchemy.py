@@ -25,7 +25,9 @@ def on(db: sqlite3.Connection) -> Connection:
         isolation_level="AUTOCOMMIT",
         skip_autocommit_rollback=True,
     )
-    return engine.connect()
+    connection = engine.connect()
+    connection.begin()  # says nothing to SQLite, and is never ended; Alembic would commit without it
+    return connection
 
 
 def pool(connect: Callable[[], sqlite3.Connection]) -> Engine:

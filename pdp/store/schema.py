@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,32 +60,40 @@ def connect(directory: Path, origin: str | None, fresh: str, boot: str) -> Opene
     `store.corrupt` (the log is damaged) or `store.unreadable`.
     """
     path = directory / FILE
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # WAL and SHM take its mode
-        writer = _connection(path)
-        version = _version(writer)
-        for pragma in WRITER_PRAGMAS:
-            writer.execute(pragma).fetchall()
-        if writer.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-            raise ConfigurationFault("store.durability", "store.path: this disk cannot do WAL; use a local disk")
-        people = alchemy.on(writer)
-        if version < VERSION:
-            _bring_up(writer, people, version, origin or fresh)
-        name = _meta(writer, "origin")
-        if origin is not None and name != origin:
-            raise ConfigurationFault(
-                "store.origin", f"store.origin: this store's log is {name!r}; set that, or use another store.path"
-            )
-        clean = _meta(writer, "clean") == "1"
-        size = _checked_size(writer)
-        _begin_run(writer, boot)
-        _sync_directory(directory)
-        reader = _reader(path)
-    except (sqlite3.Error, SQLAlchemyError, OSError) as e:
-        raise Unavailable(
-            "store.unreadable", "store.path: the store cannot be opened; see the log", detail=str(e)
-        ) from None
+    with ExitStack() as refused:
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # WAL and SHM take its mode
+            writer = _connection(path)
+            refused.callback(writer.close)
+            version = _version(writer)
+            for pragma in WRITER_PRAGMAS:
+                writer.execute(pragma).fetchall()
+            if writer.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                raise ConfigurationFault("store.durability", "store.path: this disk cannot do WAL; use a local disk")
+            people = alchemy.on(writer)
+            if version < VERSION:
+                _bring_up(writer, people, version, origin or fresh)
+            name = _checked_origin(writer, origin)
+            clean = _meta(writer, "clean") == "1"
+            size = _checked_size(writer)
+            _begin_run(writer, boot)
+            _sync_directory(directory)
+            reader = _reader(path)
+        except (sqlite3.Error, SQLAlchemyError, OSError) as e:
+            raise Unavailable(
+                "store.unreadable", "store.path: the store cannot be opened; see the log", detail=str(e)
+            ) from None
+        refused.pop_all()
     return Opened(writer, people, alchemy.pool(lambda: _reader(path)), reader, name, size, clean)
+
+
+def _checked_origin(db: sqlite3.Connection, origin: str | None) -> str:
+    name = _meta(db, "origin")
+    if origin not in {None, name}:
+        raise ConfigurationFault(
+            "store.origin", f"store.origin: this store's log is {name!r}; set that, or use another store.path"
+        )
+    return name
 
 
 def _connection(path: Path) -> sqlite3.Connection:
