@@ -53,7 +53,7 @@ mutation: .venv/ready ## plant every bug of the list; a test or the load gate mu
 	$(BIN)/python tests/mutation/run.py
 
 differential: .venv/ready ## 20,000 made-up inputs, the same decision on both engines (needs opa; a minute or two)
-	DIFFERENTIAL=20000 $(BIN)/python -m pytest -q tests/properties/test_differential.py
+	CI=true DIFFERENTIAL=20000 $(BIN)/python -m pytest -q tests/properties/test_differential.py
 
 rebuild-engine: .venv/ready ## build the embedded engine from its source and compare (needs cargo; minutes)
 	$(BIN)/python tests/conformance/rebuild.py
