@@ -16,7 +16,7 @@ from pdp.registry.keys import load_keys
 from pdp.registry.options import RegistryOptions
 from pdp.registry.sighting import Sightings
 from pdp.registry.snapshot import TenantSnapshot
-from pdp.registry.tenant import Floors, Tenant
+from pdp.registry.tenant import Floor, Floors, Tenant, fingerprint
 from pdp.registry.view import FileRegistryView
 from pdp.registry.watched import Watched
 
@@ -31,6 +31,11 @@ def set_mark(tenant: str) -> str:
 def waivers_mark(tenant: str) -> str:
     """Name of the high-water mark of a tenant's waivers serial."""
     return f"waivers.{tenant}"
+
+
+def content_mark(mark: str, serial: int) -> str:
+    """Name of the mark of what was loaded under a serial (`tenant.fingerprint`)."""
+    return f"{mark}@{serial}"
 
 
 class SignedRegistry:
@@ -90,11 +95,14 @@ class SignedRegistry:
         """None when the marks cannot be read: then nothing new may be loaded."""
         try:
             return {
-                name: Floors(self._high_water(set_mark(name)), self._high_water(waivers_mark(name)))
-                for name in self._folders
+                name: Floors(self._floor(set_mark(name)), self._floor(waivers_mark(name))) for name in self._folders
             }
         except Fault:
             return None
+
+    def _floor(self, mark: str) -> Floor:
+        serial = self._high_water(mark)
+        return Floor(serial, self._high_water(content_mark(mark, serial)) if serial else 0)
 
     def _refresh(
         self, at_ns: int, floors: dict[str, Floors] | None
@@ -128,10 +136,14 @@ def _marks(snapshot: TenantSnapshot) -> tuple[tuple[str, int], ...]:
     """Of what is loaded, so they may be committed whether or not something newer was refused."""
     marks: list[tuple[str, int]] = []
     if snapshot.signed is not None:
-        marks.append((set_mark(snapshot.tenant), snapshot.signed.index.serial))
+        marks += _mark(set_mark(snapshot.tenant), snapshot.signed.index.serial, snapshot.signed.sha256)
     if snapshot.waivers is not None:
-        marks.append((waivers_mark(snapshot.tenant), snapshot.waivers.waivers.serial))
+        marks += _mark(waivers_mark(snapshot.tenant), snapshot.waivers.waivers.serial, snapshot.waivers.sha256)
     return tuple(marks)
+
+
+def _mark(name: str, serial: int, sha256: str) -> list[tuple[str, int]]:
+    return [(name, serial), (content_mark(name, serial), fingerprint(sha256))]
 
 
 def _artefacts(snapshot: TenantSnapshot, view: FileRegistryView) -> tuple[Artefact, ...]:

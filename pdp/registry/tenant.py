@@ -30,11 +30,25 @@ _ABSENT = frozenset({"registry.missing", "registry.unreadable"})
 
 
 @dataclass(frozen=True, slots=True)
-class Floors:
-    """The highest serials ever loaded; nothing below is taken."""
+class Floor:
+    """The highest serial ever loaded, and the `fingerprint` of what was loaded under it (0: not known). Nothing
+    older is taken, and nothing else under that serial."""
 
-    registry: int = 0
-    waivers: int = 0
+    serial: int = 0
+    content: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Floors:
+    """Of a tenant's two documents."""
+
+    registry: Floor = Floor()
+    waivers: Floor = Floor()
+
+
+def fingerprint(sha256: str) -> int:
+    """48 bits of a payload's digest, to be kept as a mark; never 0."""
+    return int(sha256[:12], 16) + 1
 
 
 @dataclass(slots=True)
@@ -91,7 +105,7 @@ class Tenant:
         absent = self.fault is not None and self.fault.code in _ABSENT
         return absent and files.signature(self.folder / files.MANIFESTS) is None
 
-    def _refresh_set(self, at_ns: int, floor: int) -> None:
+    def _refresh_set(self, at_ns: int, floor: Floor) -> None:
         now = files.signature(self.folder / files.SET_FILE)
         if self.fault is None and self._set_seen.unchanged(now) and self._folder_safe():
             self.good_ns = at_ns
@@ -115,14 +129,16 @@ class Tenant:
             return False
         return True
 
-    def _accept_set(self, payload: bytes, at_ns: int, floor: int) -> None:
+    def _accept_set(self, payload: bytes, at_ns: int, floor: Floor) -> None:
         index = documents.decode(payload, SetIndex, "set")
         current = self.signed
         if current is not None and current.payload == payload:
             return
-        _acceptable(index, self.tenant, at_ns, max(floor, current.index.serial if current else 0), "set")
-        _fresh_serial(index, current.index.serial if current else 0, "set")
-        self.signed = SignedSet(index, payload, sha256_hex(payload))
+        signed = SignedSet(index, payload, sha256_hex(payload))
+        floor = _highest(floor, Floor(current.index.serial, fingerprint(current.sha256)) if current else Floor())
+        _acceptable(index, self.tenant, at_ns, floor.serial, "set")
+        _fresh_serial(index, signed.sha256, floor, "set")
+        self.signed = signed
         self._built = None
 
     def _refresh_manifests(self, index: SetIndex) -> None:
@@ -158,7 +174,7 @@ class Tenant:
             raise RegistryFault("tool.corrupt", "The tool's manifest is another tool's; pin and sign the set again.")
         return verified_tool(manifest, entry.manifest_sha256)
 
-    def _refresh_waivers(self, at_ns: int, floor: int) -> None:
+    def _refresh_waivers(self, at_ns: int, floor: Floor) -> None:
         """Waivers only ever soften, so there is no last good: what does not verify now does not count now."""
         path = self.folder / files.WAIVERS_FILE
         now = files.signature(path)
@@ -178,14 +194,16 @@ class Tenant:
         self._waivers_seen.read(now)
         self.waivers = self._last_waivers
 
-    def _accept_waivers(self, payload: bytes, at_ns: int, floor: int) -> None:
+    def _accept_waivers(self, payload: bytes, at_ns: int, floor: Floor) -> None:
         last = self._last_waivers
         if last is not None and last.payload == payload:
             return
         waivers = documents.decode(payload, WaiverSet, "waivers")
-        _acceptable(waivers, self.tenant, at_ns, max(floor, last.waivers.serial if last else 0), "waivers")
-        _fresh_serial(waivers, last.waivers.serial if last else 0, "waivers")
-        self._last_waivers = SignedWaivers(waivers, payload, sha256_hex(payload))
+        signed = SignedWaivers(waivers, payload, sha256_hex(payload))
+        floor = _highest(floor, Floor(last.waivers.serial, fingerprint(last.sha256)) if last else Floor())
+        _acceptable(waivers, self.tenant, at_ns, floor.serial, "waivers")
+        _fresh_serial(waivers, signed.sha256, floor, "waivers")
+        self._last_waivers = signed
 
     def _snapshot(self) -> TenantSnapshot:
         fault, waivers_fault = self.fault, self.waivers_fault
@@ -236,9 +254,14 @@ def _acceptable(document: SetIndex | WaiverSet, tenant: str, at_ns: int, floor: 
         raise RegistryFault("registry.not_yet_valid", f"{what}.issued: lies in the future; check the clocks")
 
 
-def _fresh_serial(document: SetIndex | WaiverSet, current: int, what: str) -> None:
-    if document.serial == current:
+def _highest(kept: Floor, loaded: Floor) -> Floor:
+    """What is in memory knows its content, so it counts when both name one serial."""
+    return loaded if loaded.serial >= kept.serial and loaded.serial else kept
+
+
+def _fresh_serial(document: SetIndex | WaiverSet, sha256: str, floor: Floor, what: str) -> None:
+    if document.serial == floor.serial and floor.content not in (0, fingerprint(sha256)):
         raise RegistryFault(
             "registry.serial_reused",
-            f"{what}.serial: {current} was already used for other content; sign it with the next serial",
+            f"{what}.serial: {floor.serial} was already used for other content; sign it with the next serial",
         )
