@@ -11,12 +11,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pdp.tooling.demo.play import Row, play
+from pdp.tooling.demo.play import play
+from pdp.tooling.demo.row import Row
 from pdp.tooling.demo.stage import RunningServer, Stage, prepare
 
 FOLDER = Path("var/demo")
 GIT_SERVER = Path(".venv-demo/bin/mcp-server-git")
-_COLOURS = {"allow": "green", "deny": "red", "pending": "yellow", "list": "cyan"}
+_COLOURS = {"allow": "green", "deny": "red", "pending": "yellow", "list": "cyan", "approve": "cyan"}
 _WIDTH = 150  # of a page that is no terminal
 
 

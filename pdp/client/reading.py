@@ -180,6 +180,7 @@ def _pending(pending: types_pb2.Pending) -> Pending:
             url=r.url,
             short_code=r.short_code,
             expires_at=_seconds(r.expires_at) if r.HasField("expires_at") else None,
+            approval_id=r.approval_id,
         )
         for r in pending.requirements
     )

@@ -105,6 +105,7 @@ class Requirement:
     url: str
     short_code: str
     expires_at: float | None
+    approval_id: str = ""  # of the request that people answer; "" for a judge
 
 
 @dataclass(frozen=True, slots=True)

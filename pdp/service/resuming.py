@@ -23,7 +23,7 @@ REPLAY_NS = 30 * NS  # how long a redeemed allow is told again to a caller that 
 
 _INVALID = ("resume.invalid", "The resume token is not valid here; ask again without one.")
 _OTHER = ("resume.mismatch", "The resume token belongs to another call: what is asked now is not what people saw.")
-_SPENT = ("approval.already_redeemed", "The approval of this call has been used; ask again for another one.")
+_SPENT = ("already_redeemed", "The approval of this call has been used; ask again for another one.")
 _OVER = {
     State.EXPIRED: ("requirement.expired", "Nobody answered in time; ask again without the token."),
     State.CANCELLED: ("requirement.cancelled", "The request was taken back; ask again without the token."),

@@ -44,6 +44,10 @@ EXPECTED = [
     ("bob", "LIST", "4 tools shown, 8 hidden"),
     ("alice", "DENY", "switch.server"),
     ("alice", "ALLOW", "acme.role"),
+    ("carol", "APPROVE", ""),  # and erin, outside of business hours
+    ("alice", "ALLOW", "acme.role"),
+    ("alice", "DENY", "already_redeemed"),
+    ("alice", "DENY", "resume.mismatch"),
 ]
 
 
@@ -115,7 +119,8 @@ def _sabotaged(folder: Path) -> Path:
 def test_the_demo_answers_as_it_says(played: dict[str, Played]) -> None:
     found = played["shipped"]
     assert found.code == 0, found.text
-    assert [(row[2], row[4], row[5]) for row in found.rows] == EXPECTED
+    told = [(row[2].partition(",")[0], row[4], row[5]) for row in found.rows]
+    assert told == EXPECTED
     assert all(row[0] == "ok" for row in found.rows)
     assert f"{len(EXPECTED)} of {len(EXPECTED)} answers were the expected ones" in found.text
 
@@ -128,7 +133,7 @@ def test_only_what_was_allowed_was_carried_out(played: dict[str, Played]) -> Non
 
 
 def test_every_row_has_a_record_of_its_own(played: dict[str, Played]) -> None:
-    records = [int(row[7]) for row in played["shipped"].rows]
+    records = [int(row[7]) for row in played["shipped"].rows if row[4] != "APPROVE"]
     assert records == sorted(set(records))
 
 
@@ -144,4 +149,4 @@ def test_a_policy_that_allows_too_much_is_noticed(played: dict[str, Played]) -> 
     wrong = [(row[2], row[4]) for row in found.rows if row[0] == "WRONG"]
     assert ("bob", "LIST") in wrong
     assert ("bob", "DENY") in wrong  # for another reason than that nobody granted it: the token lacks the scope
-    assert re.search(r"12 of 14 answers were the expected ones", found.text)
+    assert re.search(r"16 of 18 answers were the expected ones", found.text)

@@ -7,36 +7,23 @@ import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from mcp import StdioServerParameters
 from mcp.client.client import Client
 from mcp.client.stdio import stdio_client
 
-from pdp.client import AsyncClient, Decision, Listing, Reason, Session, ToolCall
+from pdp.client import AsyncClient, Decision, Listing, Session, ToolCall
 from pdp.core.check import NS
+from pdp.tooling.demo.approving import approve
+from pdp.tooling.demo.row import Row, row_of
 from pdp.tooling.demo.scenes import CALLS, LISTS, Scene
 from pdp.tooling.demo.stage import Stage, switch_command, tampered
 from pdp.tooling.sandbox import ALICE, Person, definition_bytes
 
 SWITCH_SECONDS = 1.0  # what the product promises
 HOUR_NS = 3600 * NS
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the table. `ok` is whether the answer was the expected one."""
-
-    what: str
-    who: str
-    call: str
-    effect: str
-    why: str
-    rule: str
-    record: str
-    ran: str
-    ok: bool
 
 
 async def play(stage: Stage) -> AsyncIterator[Row]:
@@ -48,6 +35,8 @@ async def play(stage: Stage) -> AsyncIterator[Row]:
         for person in LISTS:
             yield await _list(stage, person, pdp)
         async for row in _switch(stage, pdp):
+            yield row
+        async for row in approve(stage, pdp, server):
             yield row
 
 
@@ -79,9 +68,7 @@ async def _call(stage: Stage, scene: Scene, pdp: AsyncClient, server: Client) ->
         arguments = {"repo_path": str(stage.repository), **scene.arguments}
         result = await server.call_tool(scene.tool, arguments)
         ran = "failed" if result.is_error else "yes"
-    found = next((r for r in decision.reasons if r.code == scene.code), None)
-    ok = decision.effect == scene.effect and found is not None and ran in ("-", "yes")
-    return _row(scene, decision, found, ran=ran, ok=ok)
+    return row_of(scene, decision, ran=ran)
 
 
 async def _list(stage: Stage, person: Person, pdp: AsyncClient) -> Row:
@@ -106,29 +93,14 @@ async def _switch(stage: Stage, pdp: AsyncClient) -> AsyncIterator[Row]:
     while decision.effect == "allow" and time.monotonic() - since < SWITCH_SECONDS:
         decision = await _ask(stage, scene, pdp)
     took = time.monotonic() - since
-    found = next((r for r in decision.reasons if r.code == scene.code), None)
-    ok = decision.effect == "deny" and found is not None and took <= SWITCH_SECONDS
-    yield _row(replace(scene, title=f"{scene.title} ({took * 1000:.0f} ms)"), decision, found, ok=ok)
+    row = row_of(replace(scene, title=f"{scene.title} ({took * 1000:.0f} ms)"), decision)
+    yield replace(row, ok=row.ok and took <= SWITCH_SECONDS)
     await _run(switch_command(stage, engaged=False))
     decision = await _ask(stage, scene, pdp)
-    found = decision.reasons[0] if decision.reasons else None
-    yield _row(replace(scene, title="... and releases it"), decision, found, ok=decision.allowed)
+    yield row_of(replace(scene, title="... and releases it", effect="allow", code="acme.role"), decision)
 
 
 async def _run(command: list[str]) -> None:
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
     if await process.wait() != 0:
         raise RuntimeError("the switch command failed")
-
-
-def _row(scene: Scene, decision: Decision, reason: Reason | None, *, ran: str = "-", ok: bool) -> Row:
-    shown = reason or (decision.reasons[0] if decision.reasons else Reason("", "no reason was given"))
-    record = str(decision.record.index) if decision.record else "-"
-    given = ", ".join(f"{key}={_short(value)}" for key, value in scene.arguments.items())
-    call = f"{scene.tool}({given})"
-    return Row(scene.title, scene.who.id, call, decision.effect, shown.code, shown.rule, record, ran, ok)
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 12 else f"{text[:9]}..."

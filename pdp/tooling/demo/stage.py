@@ -23,7 +23,7 @@ from pdp.core.errors import ConfigurationFault
 from pdp.registry.live import StdioServer, read_tools
 from pdp.registry.pin import Server
 from pdp.tooling import sandbox
-from pdp.tooling.sandbox import ALICE, Sandbox, definition_bytes
+from pdp.tooling.sandbox import ALICE, CAROL, ERIN, Person, Sandbox, definition_bytes
 
 SERVER = Server(sandbox.TENANT, "git", "https://mcp.acme.example/git", "devtools@acme.example")
 REVIEW = Path(__file__).with_name("review.yaml")
@@ -109,6 +109,9 @@ def _write_asks(stage: Stage, at_ns: int) -> None:
     _private(folder / "gateway.token", stage.world.caller_token("gateway", at_ns))
     _private(folder / "operator.token", stage.world.caller_token("operator", at_ns))
     _private(folder / "alice.token", stage.world.token(ALICE, at_ns, lifetime_seconds=3600))
+    _private(folder / "desk.token", stage.world.caller_token("desk", at_ns))
+    for person in (CAROL, ERIN):
+        _private(folder / f"{person.id}.token", stage.world.own_token(person, at_ns, lifetime_seconds=3600))
     for tool in ("git_status", "git_reset"):
         (folder / f"{tool}.json").write_bytes(definition_bytes(stage.tools[tool]))
         ask = {
@@ -178,6 +181,17 @@ def switch_command(stage: Stage, *, engaged: bool) -> list[str]:
         "--target", stage.world.socket,
         "--token-file", str(stage.world.folder / "asks" / "operator.token"),
         "--reason", "demo",
+    ]  # fmt: skip
+
+
+def approvals_command(stage: Stage, person: Person, *arguments: str) -> list[str]:
+    """The command with which a person looks at a request or answers it."""
+    asks = stage.world.folder / "asks"
+    return [
+        *pdp_command(), "approvals", *arguments,
+        "--target", stage.world.socket,
+        "--token-file", str(asks / f"{person.id}.token"),
+        "--caller-token-file", str(asks / "desk.token"),
     ]  # fmt: skip
 
 
