@@ -44,7 +44,7 @@ from pdp.sessions.memory import MemorySessions
 from pdp.settings import PolicyOptions, Settings
 from pdp.signals import SILENT, Telemetry
 from pdp.store.clock import StoreClock
-from pdp.store.sqlite import SqliteStore
+from pdp.store.opening import AnyStore, open_store
 from pdp.tooling.config_secrets import secret
 
 log = logging.getLogger("pdp")
@@ -85,7 +85,7 @@ class Process:
 
     settings: Settings
     state: State
-    store: SqliteStore
+    store: AnyStore
     clock: StoreClock
     identity: Identity
     host: Host
@@ -101,7 +101,9 @@ class Process:
 
 async def build(settings: Settings, surroundings: Surroundings = SYSTEM) -> Process:
     """Wire a process. Raises ConfigurationFault for what cannot work; nothing is served yet."""
-    store = SqliteStore.open(settings.store, entropy=surroundings.entropy)
+    reference = settings.store.password
+    password = secret(reference, settings.vault, where="store.password", at_least=1) if reference else b""
+    store = open_store(settings.store, entropy=surroundings.entropy, password=password)
     telemetry: Telemetry = SILENT
     try:
         telemetry = surroundings.telemetry or instruments.telemetry(settings, surroundings.monotonic, store.boot)
@@ -112,7 +114,7 @@ async def build(settings: Settings, surroundings: Surroundings = SYSTEM) -> Proc
         raise
 
 
-def _build(settings: Settings, store: SqliteStore, surroundings: Surroundings, telemetry: Telemetry) -> Process:
+def _build(settings: Settings, store: AnyStore, surroundings: Surroundings, telemetry: Telemetry) -> Process:
     entropy = surroundings.entropy
     index_key = _index_key(settings, entropy)
     clock = StoreClock(surroundings.wall, surroundings.monotonic, store.high_water(CLOCK))
@@ -232,6 +234,10 @@ def _index_key(settings: Settings, entropy: Entropy) -> bytes:
     if settings.production:
         raise ConfigurationFault(
             "config.secret", "service.index_key: give file:PATH of a random text (openssl rand -hex 32 > PATH)."
+        )
+    if settings.store.url is not None:
+        raise ConfigurationFault(
+            "config.secret", "service.index_key: give the same file:PATH to every process of the store at store.url."
         )
     path = settings.store.path / "index.key"
     if not path.exists():

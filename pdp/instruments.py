@@ -14,7 +14,7 @@ from pdp.service.establish import Establish
 from pdp.service.observed import ObservedEstablish
 from pdp.settings import Settings
 from pdp.signals import SILENT, Telemetry
-from pdp.store.sqlite import SqliteStore
+from pdp.store.opening import AnyStore
 from pdp.telemetry.options import distribution_missing
 from pdp.tooling.config_secrets import secret
 
@@ -65,7 +65,7 @@ def _secrets(settings: Settings) -> Callable[[str], bytes]:
     return resolve
 
 
-def observed(telemetry: Telemetry, ports: Ports, store: SqliteStore) -> Ports:
+def observed(telemetry: Telemetry, ports: Ports, store: AnyStore) -> Ports:
     """The same ports, with their stages told."""
     if telemetry is SILENT:
         return ports

@@ -23,6 +23,7 @@ from pdp.engines.regorus_binding import version
 from pdp.identity.component import Identity
 from pdp.registry.load import SignedRegistry
 from pdp.settings import Settings
+from pdp.store.options import Place
 from pdp.telemetry.options import beyond_this_machine
 from pdp.tooling.config_secrets import secret
 
@@ -114,6 +115,12 @@ async def _registry(settings: Settings, at_ns: int) -> None:
 
 
 def _store(settings: Settings) -> None:
+    if settings.store.url is not None:
+        if settings.store.password:
+            secret(settings.store.password, settings.vault, where="store.password", at_least=1)
+        if settings.store.ca_file is not None and not settings.store.ca_file.is_file():
+            raise ConfigurationFault("store.ca_file", "store.ca_file: cannot be read.")
+        return
     path = settings.store.path
     place = path if path.exists() else next(parent for parent in path.parents if parent.exists())
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
@@ -169,9 +176,16 @@ def _risks_of_process(settings: Settings) -> Iterator[Risk]:
             "plain HTTP without authentication, beyond this machine; it names tenants and issuers",
         ),
         (
-            str(settings.store.path).startswith(("/tmp/", "/dev/shm/", "/var/tmp/")),  # noqa: S108 - a warning
+            settings.store.url is None and str(settings.store.path).startswith(("/tmp/", "/dev/shm/", "/var/tmp/")),  # noqa: S108 - a warning
             "store.path",
             "a temporary directory: records may be swept away",
+        ),
+        (
+            settings.store.url is not None
+            and settings.store.tls == "off"
+            and not Place.read(settings.store.url).socket,
+            "store.tls",
+            "off: whoever is on the way to the database reads and changes records",
         ),
     )
     yield from (Risk(path, why) for holds, path, why in looser if holds)

@@ -22,13 +22,11 @@ class StoreOptions(BaseModel):
     url: str | None = Field(
         default=None,
         description="For PostgreSQL, which processes share: postgresql://USER@HOST:PORT/DATABASE without a password; "
-        "?host=/DIRECTORY for a Unix socket.",
-        examples=["postgresql://pdp@db.example.org/pdp"],
+        "postgresql://USER@/DATABASE?host=/DIRECTORY for a Unix socket. Not with `path`.",
     )
     password: str = Field(
         "",
         description="file:PATH or vault:PATH#KEY of the password at `url`.",
-        examples=["file:secrets/postgres"],
         json_schema_extra={"secret": True},
     )
     tls: Literal["verify", "off"] = Field(
