@@ -12,6 +12,7 @@ from typing import Any
 
 from typing_extensions import override
 
+from pdp.core.approvals.rows import Approval
 from pdp.core.errors import Unavailable
 from pdp.core.stored import Artefact, CallRow, RecordRef, ReplyRow, StoredRecord, ValueRow
 from pdp.ports import Entropy
@@ -32,6 +33,9 @@ ON seq BETWEEN idx * 16 AND idx * 16 + 15 WHERE id = ? AND path = ?"""
 _CALL = "SELECT idx, tenant, subject, salt, digest, created_ns FROM calls WHERE idx = ?"
 _REPLY = """SELECT key, content, kind, effect, reply, epochs, valid_until_ns, created_ns FROM replies
 WHERE key = ?"""
+
+_ASKED = "SELECT 1 FROM approvals WHERE tenant = ? AND call_digest = ? LIMIT 1"
+_UNKNOWN = "SELECT count(*) FROM outcomes WHERE call_digest = ? AND outcome = 'unknown'"
 
 
 class SqliteStore(LogStore):
@@ -103,6 +107,17 @@ class SqliteStore(LogStore):
         """A stored answer."""
         row = self._row(_REPLY, key)
         return None if row is None else ReplyRow(*row)
+
+    @override
+    def approvals_of(self, tenant: str, call_digest: str) -> tuple[Approval, ...]:
+        """A decision about a call that comes again reads this, and `unknown_outcomes`, mostly to find nothing: so by
+        statements of our own, like the rest of its way."""
+        asked = self._row(_ASKED, tenant, call_digest) is not None
+        return super().approvals_of(tenant, call_digest) if asked else ()
+
+    @override
+    def unknown_outcomes(self, call_digest: str) -> int:
+        return int(self._row(_UNKNOWN, call_digest)[0])
 
     def artefact(self, digest: str) -> Artefact | None:
         """A bundle, set index or waiver set by digest."""
