@@ -19,7 +19,7 @@ import pytest
 from pdp.engines.bundle import shipped_rego
 
 GIT_SERVER = Path(__file__).parents[2] / ".venv-demo" / "bin" / "mcp-server-git"
-SECONDS = 60
+SECONDS = 120
 # The same command on another policy: the demo always takes the shipped one.
 WITH_POLICY = """
 import functools, pathlib, sys
