@@ -82,7 +82,10 @@ def run(
         click.secho(f"{fault.code}: {fault.message}", fg="red", err=True)
         sys.exit(FAULT)
     if junit_file is not None:
-        junit_file.write_text(junit(tested.report), encoding="utf-8")
+        try:
+            junit_file.write_text(junit(tested.report), encoding="utf-8")
+        except OSError as error:
+            raise click.UsageError(f"--junit: cannot be written ({error.strerror}).") from None
     if as_json:
         click.echo(json.dumps(tested.facts(), indent=2))
     else:

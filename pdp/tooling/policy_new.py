@@ -14,6 +14,25 @@ from pdp.engines.bundle import RESERVED
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _SERVER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _DATA = "data/org.json"
+# words of Rego: `data.packs.NAME` is no reference with them
+_KEYWORDS = frozenset(
+    [
+        "as",
+        "default",
+        "else",
+        "every",
+        "false",
+        "if",
+        "import",
+        "in",
+        "not",
+        "null",
+        "package",
+        "some",
+        "true",
+        "with",
+    ]
+)
 
 
 def new_pack(name: str, folder: Path, shipped: Path, *, server: str, owner: str) -> list[Path]:
@@ -44,11 +63,11 @@ def new_pack(name: str, folder: Path, shipped: Path, *, server: str, owner: str)
 
 
 def _check(name: str, server: str, owner: str) -> None:
-    if not _NAME.fullmatch(name) or name in RESERVED or name.endswith("_test"):
+    if not _NAME.fullmatch(name) or name in RESERVED | _KEYWORDS or name.endswith("_test"):
         raise ConfigurationFault(
             "pack.name",
             "A pack's name has lower-case letters, digits and _, begins with a letter, does not end in _test, and is "
-            f"none of {', '.join(sorted(RESERVED))}.",
+            f"none of {', '.join(sorted(RESERVED))}, nor a word of Rego such as `default`.",
         )
     if not _SERVER.fullmatch(server):
         raise ConfigurationFault("pack.server", "A server's name has letters, digits, dots, - and _ only.")

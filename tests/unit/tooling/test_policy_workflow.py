@@ -182,6 +182,21 @@ def test_junit_for_a_ci(org: Path, tmp_path: Path) -> None:
     assert (org / passed.attrib["file"]).read_text().splitlines()[int(passed.attrib["line"]) - 1].startswith("test_")
 
 
+def test_junit_that_cannot_be_written(org: Path, tmp_path: Path) -> None:
+    done = pdp("test", org, "--filter", "payroll_test", "--junit", tmp_path / "none" / "junit.xml")
+    assert (done.exit_code, "--junit: cannot be written" in done.output) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "word", ["as", "default", "else", "every", "if", "in", "not", "null", "some", "true", "with"]
+)
+def test_a_word_of_rego_is_no_name(tmp_path: Path, word: str) -> None:
+    """A pack of that name could not be named in its own tests."""
+    done = pdp("new", word, tmp_path / "org")
+    assert (done.exit_code, "word of Rego" in done.output) == (2, True)
+    assert not (tmp_path / "org").exists()
+
+
 def test_junit_says_why_no_test_ran() -> None:
     fault = gate.Finding("a.rego", 1, 1, "syntax.error", gate.ERROR, "Not \x00 <valid>.")
     [suite] = ET.fromstring(junit(gate.TestReport(faults=(fault,))))
