@@ -1,0 +1,195 @@
+"""The services for people on a real store, with clock, directory and switches in the test's hands.
+
+The humans are those of `support.approvals`; besides, `oz` is an operator and `ada` an auditor.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from support.approvals import (
+    ARGUMENTS,
+    AT,
+    MEMBERS,
+    TENANT,
+    account,
+    approval,
+    call,
+    constant,
+    directory,
+    element,
+    make_id,
+    member,
+    person,
+    shown,
+)
+from support.stored import Entropy
+
+from pdp.core.approvals import records
+from pdp.core.approvals.people import Directory, Member, Person
+from pdp.core.approvals.rows import Approval
+from pdp.core.approvals.steps import Open, Step
+from pdp.core.check import NS, OK
+from pdp.core.digest import digest
+from pdp.core.facts import AgentFact, Identity, SubjectFact
+from pdp.core.request import Bearer, Caller, Role
+from pdp.service.escalate import Counting
+from pdp.service.people.assembly import Bounds, People, assemble
+from pdp.service.people.changes import Changes
+from pdp.service.people.voting import BallotInput
+from pdp.service.record import Recorder
+from pdp.service.state import State
+from pdp.store.options import StoreOptions
+from pdp.store.sqlite import SqliteStore
+
+KEY = b"k" * 32
+DESK = Caller("desk", TENANT, frozenset({Role.APPROVE, Role.SUBJECT}), frozenset(), resources=("urn:desk",))
+STAFF = (*MEMBERS, member("oz", "operators"), member("ada", "auditors"))
+ROLES = {"operate": frozenset({"operators"}), "audit": frozenset({"auditors"})}
+
+
+@dataclass(slots=True)
+class Clock:
+    """Stands where it is put."""
+
+    at: int = AT + NS
+
+    def now_ns(self) -> int:
+        return self.at
+
+    def monotonic_ns(self) -> int:
+        return self.at - AT
+
+    def mark(self) -> int | None:
+        return None
+
+
+@dataclass(slots=True)
+class Staff:
+    """The directory, to be changed by a test."""
+
+    now: Directory
+
+    def of(self, tenant: str) -> Directory:
+        return self.now if tenant == TENANT else Directory()
+
+    def set(self, *members: Member, **fields: Any) -> None:
+        """Another directory from here on."""
+        made = replace(directory(*(members or STAFF), revision=self.now.revision + "+"), roles=ROLES)
+        self.now = replace(made, **fields)
+
+
+@dataclass(slots=True)
+class Subjects:
+    """Knows credentials by their word: `identities` say what each turned out to be."""
+
+    identities: dict[str, Identity] = field(default_factory=dict)
+    audiences: list[tuple[str, ...]] = field(default_factory=list)
+
+    async def identify(self, credential: Any, *, audiences: tuple[str, ...], **_: Any) -> Identity:
+        self.audiences.append(audiences)
+        assert isinstance(credential, Bearer)
+        return self.identities[credential.token]
+
+
+def identity(name: str, **fields: Any) -> Identity:
+    """A verified human by a token that this caller's client got."""
+    known = SubjectFact(OK, "verified", name, account(name).issuer, "human")
+    return Identity(replace(known, **fields), AgentFact(OK, "verified", "desk", "oauth_client"))
+
+
+@dataclass(slots=True)
+class Office:
+    """Everything, for one test."""
+
+    store: SqliteStore
+    recorder: Recorder
+    people: People
+    clock: Clock
+    staff: Staff
+    subjects: Subjects
+    state: State
+    changes: Changes
+
+    async def open(self, requirement: Mapping[str, Any] | None = None, number: int = 1, **fields: Any) -> Approval:
+        """A request for people, opened as a pending answer does it. `number` makes its id, and its call another."""
+        arguments = fields.pop("arguments", {**ARGUMENTS, "n": number})
+        task = fields.pop("task", "tidy up")
+        made = approval(
+            requirement,
+            **{
+                "id": make_id(number, self.clock.at),
+                "call": call(arguments),
+                "index": digest(["index", number]),
+                "opened_ns": self.clock.at,
+                "expires_ns": self.clock.at + 900 * NS,
+                **fields,
+            },
+        )
+        seen = shown(made, arguments, task=task)
+        await self.commit("approval", lambda stamp: records.opened(stamp, made, seen), Open(made, seen))
+        return made
+
+    async def commit(self, kind: str, made: Any, *steps: Step) -> None:
+        """Any other step, with its record."""
+        await self.recorder.people(TENANT, kind, made, steps, self.clock.at)
+
+    async def approve(self, who: str | Person, of: Approval, request_id: str = "", **fields: Any) -> Any:
+        """Look, and approve what was seen."""
+        acting = person(who) if isinstance(who, str) else who
+        view = await self.people.queue.get(acting, of.id)
+        given = BallotInput(request_id, "approve", presented=view.presented, **fields)
+        return await self.people.voting.vote(acting, of.id, given)
+
+    async def deny(self, who: str, of: Approval, **fields: Any) -> Any:
+        """Deny without a look."""
+        return await self.people.voting.vote(person(who), of.id, BallotInput("", "deny", **fields))
+
+    def row(self, of: Approval) -> Approval:
+        """As it lies in the store."""
+        found = self.store.approval(TENANT, of.id)
+        assert found is not None
+        return found
+
+    def records(self, kind: str = "") -> list[dict[str, Any]]:
+        """The log, parsed; of one kind, or all."""
+        found = (self.store.record_at(i) for i in range(self.store.size()))
+        parsed = [json.loads(each.record) for each in found if each is not None]
+        return [each for each in parsed if kind in ("", each["kind"])]
+
+
+@asynccontextmanager
+async def office(folder: Path, **more: Any) -> AsyncIterator[Office]:
+    """Open for business in a folder."""
+    clock, staff, subjects = Clock(), Staff(replace(directory(*STAFF), roles=ROLES)), Subjects()
+    store = SqliteStore.open(StoreOptions(path=folder / "store"), entropy=Entropy())
+    recorder = Recorder(store, clock, Entropy("recorder"), boot=store.boot, index_key=KEY)
+    state, changes = State(store), Changes(store)
+    recorder.changed = changes.notify
+    people = assemble(
+        store,
+        state,
+        Counting(store, staff),
+        subjects,  # type: ignore[arg-type] # what it is asked for here
+        recorder,
+        clock,
+        index_key=KEY,
+        tenants=(TENANT,),
+        changes=changes,
+        bounds=Bounds(),
+        valid=more.get("valid", constant),
+        passkeys=more.get("passkeys"),
+    )
+    try:
+        yield Office(store, recorder, people, clock, staff, subjects, state, changes)
+    finally:
+        await changes.close()
+        await store.close()
+
+
+__all__ = ["AT", "DESK", "NS", "TENANT", "Office", "account", "element", "identity", "office", "person"]

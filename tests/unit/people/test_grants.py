@@ -1,0 +1,98 @@
+"""Grants: seen by whom they concern, ended at once, never twice."""
+
+from __future__ import annotations
+
+import pytest
+from support.approvals import element, person, seats
+from support.office import NS, TENANT, Office
+
+from pdp.core.approvals.grants import GrantTerms
+from pdp.core.approvals.people import Person
+from pdp.core.approvals.queries import Page
+from pdp.core.approvals.rows import Grant
+from pdp.core.approvals.states import GrantState
+from pdp.core.errors import Forbidden, InvalidRequest, NotFound, Outdated
+from pdp.service.people.granted import GrantFilter
+
+OPERATOR = person("oz", roles=frozenset({"operate"}))
+AUDITOR = person("ada", roles=frozenset({"audit"}))
+ENDED = frozenset({GrantState.EXPIRED, GrantState.REVOKED})
+
+
+async def granted(office: Office, number: int = 1) -> Grant:
+    asked = await office.open(element(grant={"minutes": 30}), number=number)
+    done = await office.approve("bob", asked, grant=GrantTerms(30))
+    found = office.store.grant(TENANT, done.grant_id)
+    assert found is not None
+    return found
+
+
+async def seen(office: Office, who: Person, **fields: object) -> list[str]:
+    found, _ = await office.people.grants.list(who, GrantFilter(**fields), Page())  # type: ignore[arg-type]
+    return [grant.id for grant in found]
+
+
+async def test_who_sees_which(office: Office) -> None:
+    grant = await granted(office)
+    for who in (person("sue"), person("bob"), person("ann"), OPERATOR, AUDITOR):
+        assert await seen(office, who) == [grant.id]
+    assert await seen(office, person("cat")) == []
+    assert await seen(office, person("sue"), tool="other") == []
+
+
+async def test_newest_first_in_pages(office: Office) -> None:
+    ids = []
+    for number in (1, 2, 3):
+        office.clock.at += NS
+        ids.append((await granted(office, number)).id)
+    found, after = await office.people.grants.list(OPERATOR, GrantFilter(), Page(2))
+    rest, end = await office.people.grants.list(OPERATOR, GrantFilter(), Page(2, after))
+    assert ([grant.id for grant in (*found, *rest)], end) == (ids[::-1], "")
+
+
+@pytest.mark.parametrize("who", [person("sue"), person("bob"), person("ann"), OPERATOR], ids=lambda who: who.human)
+async def test_subject_approvers_and_operators_end_one(office: Office, who: Person) -> None:
+    grant = await granted(office)
+    ended, ref = await office.people.grants.revoke(who, grant.id, "no longer", "r-1")
+    assert (ended.state, ended.ended_by) == (GrantState.REVOKED, who.human)
+    assert await seen(office, OPERATOR) == []
+    assert await seen(office, OPERATOR, states=ENDED) == [grant.id]
+    record = office.records("grant")[-1]
+    assert (record["event"], record["by"]) == ("ended", who.human)
+    assert office.store.value(record["id"], "reason").data == b'"no longer"'
+    assert (await office.people.grants.revoke(who, grant.id, "no longer", "r-1"))[1] == ref
+    with pytest.raises(InvalidRequest):
+        await office.people.grants.revoke(who, grant.id, "other", "r-1")
+    with pytest.raises(Outdated) as caught:
+        await office.people.grants.revoke(who, grant.id, "", "r-2")
+    assert caught.value.code == "grant.ended"
+
+
+async def test_others_do_not(office: Office) -> None:
+    grant = await granted(office)
+    with pytest.raises(Forbidden):
+        await office.people.grants.revoke(AUDITOR, grant.id, "")
+    for who, name in ((person("cat"), grant.id), (OPERATOR, "nothing")):
+        with pytest.raises(NotFound) as caught:
+            await office.people.grants.revoke(who, name, "")
+        assert caught.value.message == "There is no such grant."
+
+
+async def test_time_ends_one_by_itself(office: Office) -> None:
+    grant = await granted(office)
+    office.clock.at = grant.expires_ns
+    assert await seen(office, OPERATOR) == []
+    assert await seen(office, OPERATOR, states=frozenset({GrantState.EXPIRED})) == [grant.id]
+    with pytest.raises(Outdated):
+        await office.people.grants.revoke(OPERATOR, grant.id, "")
+
+
+async def test_a_seat_in_two_hands_needs_both_to_grant(office: Office) -> None:
+    asked = await office.open(element(seats=seats(red=1, blue=1), grant={"minutes": 30}))
+    await office.approve("bob", asked, grant=GrantTerms(30))
+    assert (await office.approve("cat", asked)).grant_id == ""  # she agreed to this one call
+    other = await office.open(element(seats=seats(red=1, blue=1), grant={"minutes": 30}), number=2)
+    await office.approve("bob", other, grant=GrantTerms(30))
+    done = await office.approve("cat", other, grant=GrantTerms(10))
+    grant = office.store.grant(TENANT, done.grant_id)
+    assert grant.expires_ns - grant.issued_ns == 10 * 60 * NS

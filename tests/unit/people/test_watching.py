@@ -1,0 +1,72 @@
+"""Watching: news as it comes, to whom it concerns, taken up again where it was left."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+from support.approvals import person
+from support.office import Office
+
+from pdp.core.approvals.states import State
+from pdp.core.errors import OutOfRange, Overloaded
+from pdp.service.people import watching
+from pdp.service.people.looking import ApprovalFilter
+
+
+async def test_news_come_as_they_happen(office: Office) -> None:
+    async with aclosing(office.people.watching.watch(person("bob"), ApprovalFilter(), "")) as news:
+        first = asyncio.ensure_future(anext(news))
+        await asyncio.sleep(0)
+        asked = await office.open()
+        view, cursor = await first
+        assert (view.approval.id, view.approval.state, view.rows) == (asked.id, State.PENDING, ())
+        await office.deny("ann", asked)
+        view, later = await anext(news)
+        assert (view.approval.state, int(later) > int(cursor)) == (State.DENIED, True)
+
+
+async def test_what_was_missed_is_told_first(office: Office) -> None:
+    asked = await office.open(number=1)
+    async with aclosing(office.people.watching.watch(person("bob"), ApprovalFilter(), "0")) as news:
+        view, cursor = await anext(news)
+        assert view.approval.id == asked.id
+    other = await office.open(number=2)
+    async with aclosing(office.people.watching.watch(person("bob"), ApprovalFilter(), cursor)) as news:
+        view, _ = await anext(news)
+        assert view.approval.id == other.id
+
+
+async def test_nobody_hears_of_what_is_not_theirs(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "LIFE_SECONDS", 0.01)
+    await office.open()
+    async with aclosing(office.people.watching.watch(person("cat"), ApprovalFilter(), "0")) as news:
+        view, cursor = await anext(news)
+        assert (view, cursor) == (None, "1")  # a sign of life
+
+
+async def test_mine_leaves_out_what_i_cannot_answer(office: Office) -> None:
+    denied = await office.open(number=1)
+    await office.deny("bob", denied)
+    asked = await office.open(number=2)
+    async with aclosing(office.people.watching.watch(person("bob"), ApprovalFilter(mine=True), "0")) as news:
+        view, _ = await anext(news)
+        assert view.approval.id == asked.id
+
+
+@pytest.mark.parametrize("cursor", ["1", "-1", "x", "9" * 30, "٣"])
+async def test_a_cursor_of_elsewhere_is_refused(office: Office, cursor: str) -> None:
+    with pytest.raises(OutOfRange):
+        await anext(office.people.watching.watch(person("bob"), ApprovalFilter(), cursor))
+
+
+async def test_there_is_room_for_so_many(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "MAX_WATCHERS", 1)
+    monkeypatch.setattr(watching, "LIFE_SECONDS", 0.01)
+    async with aclosing(office.people.watching.watch(person("bob"), ApprovalFilter(), "")) as news:
+        await anext(news)
+        with pytest.raises(Overloaded):
+            await anext(office.people.watching.watch(person("bob"), ApprovalFilter(), ""))
+    async with aclosing(office.people.watching.watch(person("bob"), ApprovalFilter(), "")) as news:
+        assert (await anext(news))[0] is None  # the place is free again
