@@ -15,24 +15,8 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _SERVER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _DATA = "data/org.json"
 # words of Rego: `data.packs.NAME` is no reference with them
-_KEYWORDS = frozenset(
-    [
-        "as",
-        "default",
-        "else",
-        "every",
-        "false",
-        "if",
-        "import",
-        "in",
-        "not",
-        "null",
-        "package",
-        "some",
-        "true",
-        "with",
-    ]
-)
+_KEYWORDS = frozenset({"as", "default", "else", "every", "false", "if", "import", "in", "not"})
+_KEYWORDS |= {"null", "package", "some", "true", "with"}
 
 
 def new_pack(name: str, folder: Path, shipped: Path, *, server: str, owner: str) -> list[Path]:
