@@ -17,6 +17,8 @@ SAFE_MESSAGES: Mapping[Effect, str] = {
     Effect.PENDING: "This call waits for a confirmation or approval. Ask again later with the same arguments.",
 }
 
+_encode = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
+
 
 @dataclass(frozen=True, slots=True)
 class PolicyRef:
@@ -74,7 +76,7 @@ class Answer:
         known["obligations"] = [dict(o) for o in self.obligations]
         known["policy"] = [self.policy.revision, self.policy.digest, self.policy.engine]
         known["requirements"] = [asdict(r) for r in self.requirements]
-        return json.dumps(known, separators=(",", ":")).encode()
+        return _encode(known).encode()
 
     @staticmethod
     def from_bytes(data: bytes) -> Answer:

@@ -47,6 +47,8 @@ class Switches:
 
     def check(self, tenant: str, server: str, *, agents: frozenset[str], subject: str | None, at_ns: int) -> Check:
         """The check for everything that is wider than one tool. `agents` is the agent and its actor chain."""
+        if not self.engaged:
+            return OK
         wanted = {
             "tenant": {tenant},
             "server": {server},

@@ -40,8 +40,10 @@ def request_id(value: str) -> str:
 
 def name(value: str, field: str, *, limit: int = MAX_ID, mandatory: bool = False) -> str:
     """An id or a word: printable, so that it looks like itself in every log and on every screen."""
-    if mandatory and not value:
-        raise InvalidRequest(field, "is missing")
+    if not value:
+        if mandatory:
+            raise InvalidRequest(field, "is missing")
+        return value
     if len(value) > limit:
         raise InvalidRequest(field, f"is longer than {limit} characters")
     if not value.isprintable():
