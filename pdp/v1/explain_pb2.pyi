@@ -197,7 +197,9 @@ class Fact(_message.Message):
     source: _builtins.str
     """Where it came from, such as an issuer or a caller's name."""
     erased: _builtins.bool
-    """True: the value was erased; `value_json` is empty and the record holds only its commitment."""
+    """True: the value was erased, or holds a credential; `value_json` is empty. The record holds a commitment to the
+    document that it is from.
+    """
     def __init__(
         self,
         *,
@@ -242,7 +244,7 @@ class FiredRule(_message.Message):
     line: _builtins.int
     """Line in that file, from 1; 0 where the engine cannot tell."""
     element_json: _builtins.bytes
-    """The whole element as UTF-8 JSON."""
+    """The whole element as UTF-8 JSON; texts in it that hold a credential are replaced."""
     waived_by: _builtins.str
     """Code of the waiver that softened it; empty where none did."""
     def __init__(
