@@ -15,6 +15,7 @@ from pdp.adapters.grpc import answers, questions
 from pdp.core.decide import conclude, question
 from pdp.core.request import Caller, Peer, Role
 from pdp.core.stored import RecordRef
+from pdp.service.escalation import Asking
 from pdp.service.evaluate import Evaluated
 from pdp.service.recording import Recording
 from pdp.tooling.bench.figures import Stage
@@ -101,18 +102,17 @@ async def _walk(process: bootstrap.Process, world: World, meter: _Meter) -> byte
     )
     said = await meter.waits("engine (Rego, in a worker)", lambda: policy.engine.evaluate(asked))
     outcome = meter.runs("conclude", lambda: conclude(asked, said, frozenset()))
-    found = Evaluated(outcome, asked.document, ())
+    found, asking = Evaluated(outcome, asked.document), Asking(ask, caller, claim, call, snapshot, at)
 
     def record() -> Any:
-        answer = decide.answer(decide.recorder.new_id(at), call, found, snapshot, at)
-        reply = decide.repeats.row(claim, answer, snapshot, at)
+        ended = decide.ended(asking, found, decide.recorder.new_id(at))
         content, salt = claim.content if claim else None, decide.recorder.new_salt()
-        made = Recording(ask, caller, call, found, snapshot, at, content, salt)
-        return decide.recorder.decided(made, answer, reply)
+        made = Recording(ask, caller, call, ended.found, snapshot, at, content, salt)
+        return decide.recorder.decided(made, ended.answer, ended.reply, ended.entries)
 
     answer, _ = meter.runs("record", record)
     entries = iter([record()[1] for _ in range(meter.times)])
-    await meter.waits("commit (one sync each)", lambda: process.store.commit(next(entries)))
+    await meter.waits("commit (one sync each)", lambda: process.store.commit_all(next(entries)))
     meter.runs("encode", lambda: answers.decide_response(answer, _NOWHERE).SerializeToString())
     decide.establish.settled(call.call)
     document: bytes = asked.document
