@@ -188,17 +188,9 @@ class Recorder:
     async def switch(self, row: SwitchRow, at_ns: int, reply: Callable[[str], ReplyRow] | None = None) -> RecordRef:
         """A switch and its record, in one commit; with what `reply` makes of the record's id, to be kept."""
         stamp = self._event(at_ns, row.tenant)
-        made = events.Switched(
-            scope=row.scope,
-            server=row.server,
-            value=row.value,
-            engaged=row.engaged,
-            reason=row.reason,
-            by=row.by,
-            until_ns=row.until_ns,
-        )
+        what = (row.scope, row.server, row.value, row.engaged, row.reason, row.by, row.until_ns)
         kept = reply(stamp.id) if reply is not None else None
-        data = events.switch(stamp, made)
+        data = events.switch(stamp, events.Switched(*what))
         return await self._store.commit(self._entry(stamp, "switch", data, switch=row, reply=kept))
 
     async def explained(self, tenant: str, made: events.Explained, at_ns: int) -> RecordRef:

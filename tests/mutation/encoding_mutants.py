@@ -81,8 +81,8 @@ REST = (
         "switches",
         (
             "switch-of-any-tenant",
-            'return self.tenant in ("", tenant) and (',
-            "return (",
+            'return self.tenant in ("", tenant) and not',
+            "return not",
             "a tenant's switch is its own",
         ),
         ("switch-until-flipped", "until_ns <= at_ns", "until_ns > at_ns", "a switch ends at its time"),
