@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from support.rebuilding import FINAL, plain, rebuild
+from support.rebuilding import FINAL, parsed, plain, rebuild
 
 from pdp.core.approvals.people import Standing
 from pdp.core.approvals.rows import Account, Approval, Call, Consent, Grant, Vote
@@ -77,9 +77,11 @@ def invariant_binding(rows: Rows, redeemed: Sequence[Redeemed], records: Sequenc
     problems = [
         f"I1: {each.id} was redeemed for another call" for each in redeemed if not _covers(sources[each.id], each)
     ]
-    for each in redeemed:
-        if each.source == "approval" and opened[each.id]["call"]["digest"] != each.call.digest:
-            problems.append(f"I1: {each.id} was opened for another call")
+    problems += [
+        f"I1: {each.id} was opened for another call"
+        for each in redeemed
+        if each.source == "approval" and opened[each.id]["call"]["digest"] != each.call.digest
+    ]
     return problems + [
         f"I1: vote {vote.id} is for something that was not shown"
         for vote in rows.votes
@@ -97,10 +99,11 @@ def invariant_once(rows: Rows, redeemed: Sequence[Redeemed], records: Sequence[b
             problems.append(f"I2: {approval.id} was redeemed twice")
         if bool(uses[approval.id]) != bool(approval.redemption_id) or (approval.canary and uses[approval.id]):
             problems.append(f"I2: {approval.id} does not know whether it was redeemed")
-    for grant in rows.grants:
-        if grant.used != uses[grant.id] or (grant.uses and grant.used > grant.uses):
-            problems.append(f"I2: grant {grant.id} was used {uses[grant.id]} times")
-    return problems
+    return problems + [
+        f"I2: grant {grant.id} was used {uses[grant.id]} times"
+        for grant in rows.grants
+        if grant.used != uses[grant.id] or (grant.uses and grant.used > grant.uses)
+    ]
 
 
 def invariant_separation(rows: Rows, redeemed: Sequence[Redeemed], _records: Sequence[bytes]) -> Problems:
@@ -195,24 +198,24 @@ def invariant_recorded(rows: Rows, redeemed: Sequence[Redeemed], records: Sequen
     problems = []
     rebuilt = rebuild(records)
     for kind, made in (("approvals", rows.approvals), ("grants", rows.grants), ("consents", rows.consents)):
-        plain = {row.id: plain(row) for row in made}
-        if plain != rebuilt[kind]:
-            odd = [key for key in plain.keys() | rebuilt[kind].keys() if plain.get(key) != rebuilt[kind].get(key)]
+        stored, told = {row.id: plain(row) for row in made}, rebuilt[kind]
+        if stored != told:
+            odd = [key for key in stored.keys() | told.keys() if stored.get(key) != told.get(key)]
             problems.append(f"I8: the log does not rebuild the {kind} {sorted(odd)}")
     by_request: dict[str, list[Any]] = {}
     for vote in rows.votes:
         by_request.setdefault(vote.approval_id, []).append(plain(vote))
     if by_request != rebuilt["votes"]:
         problems.append("I8: the log does not rebuild the votes")
-    told = Counter(
+    spent = Counter(
         (
             record.get("approval_id") or record.get("grant_id") or record.get("consent_id"),
             record["spent"]["redemption_id"],
         )
-        for record in map(json.loads, records)
+        for record in map(parsed, records)
         if record.get("spent") and record["kind"] != "evidence"
     )
-    if told != Counter((each.id, each.redemption_id) for each in redeemed):
+    if spent != Counter((each.id, each.redemption_id) for each in redeemed):
         problems.append("I8: the log tells of other redemptions")
     return problems
 
@@ -256,7 +259,7 @@ def violated(rows: Rows, redeemed: Sequence[Redeemed], records: Sequence[bytes])
 
 
 def _of(records: Sequence[bytes], kind: str) -> Iterator[dict[str, Any]]:
-    return (record for record in map(json.loads, records) if record["kind"] == kind)
+    return (record for record in map(parsed, records) if record["kind"] == kind)
 
 
 def _by_id(rows: Sequence[Any], name: str) -> Any:
@@ -267,7 +270,7 @@ def _approvals(rows: Rows, redeemed: Sequence[Redeemed]) -> Iterator[tuple[Redee
     """Redemptions of requests, each with its row and what policy wanted then."""
     for each in redeemed:
         if each.source == "approval":
-            yield each, _by_id(rows.approvals, each.id), json.loads(each.answered)
+            yield each, _by_id(rows.approvals, each.id), parsed(each.answered)
 
 
 def _accounts(directory: Any, human: str) -> tuple[Account, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from pdp.core.approvals.rows import Account, Call, Grant
@@ -11,10 +12,17 @@ from pdp.core.approvals.rows import Account, Call, Grant
 FINAL = {"denied", "expired", "cancelled", "revoked", "redeemed"}
 
 
+@lru_cache(maxsize=65_536)
+def parsed(record: bytes) -> dict[str, Any]:
+    """A record's fields; nobody changes them."""
+    found: dict[str, Any] = json.loads(record)
+    return found
+
+
 def rebuild(records: Iterable[bytes]) -> dict[str, dict[str, Any]]:
     """Rows as the log tells them, as dictionaries: what `plain` keeps of a row."""
     made: dict[str, dict[str, Any]] = {"approvals": {}, "votes": {}, "grants": {}, "consents": {}}
-    for record in map(json.loads, records):
+    for record in map(parsed, records):
         if record["kind"] == "approval":
             _rebuild_approval(made, record)
         elif record["kind"] == "grant":
@@ -72,6 +80,7 @@ _ASIDE = {"index", "subject_index", "reason", "grant", "arguments_schema"}  # ke
 _ERASABLE_TOO = {Call: {"session"}, Grant: {"session"}}
 
 
+@lru_cache(maxsize=65_536)
 def plain(row: Any) -> dict[str, Any]:
     """A row as a dictionary, without what the log must not have."""
     aside = _ASIDE | _ERASABLE_TOO.get(type(row), set())
@@ -80,7 +89,7 @@ def plain(row: Any) -> dict[str, Any]:
 
 def _json(name: str, value: Any) -> Any:
     if name == "requirement":
-        return json.loads(value)
+        return parsed(value)
     if isinstance(value, Call):
         return plain(value)
     if isinstance(value, Account):

@@ -56,7 +56,8 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """A vote that counts: to be committed as `move` (which carries the vote) and, if there is one, `Issue(grant)`."""
+    """A vote that counts: to be committed as `move` (which carries the vote) with `Issue(grant)` if there is one, and
+    an `EndGrant` for each active grant among `ends_grants`: what is revoked or taken back leaves no grant behind."""
 
     vote: Vote
     event: Event
@@ -64,6 +65,7 @@ class Cast:
     grant: Grant | None
     after: State
     tally: Tally
+    ends_grants: tuple[str, ...] = ()
 
 
 MESSAGES: Mapping[str, str] = {
@@ -129,6 +131,8 @@ def _count(
         return _refused("approval.voted")
     event = _event(approval.state, vote, after)
     made = _cast(approval, vote, event, after)
+    if event is Event.REVOKE:
+        return replace(made, ends_grants=_granted(votes))
     if event is not Event.FILL or shown is None:
         return made
     return replace(made, grant=_grant(approval, shown, (*votes, vote), after, standing))
@@ -150,7 +154,8 @@ def _cancel(
     if len(ballot.reason) > MAX_REASON:
         return _refused("approval.reason_too_long")
     vote = _vote(approval, wanted, ballot, person, standing)
-    return _cast(approval, vote, Event.CANCEL, tally(wanted, votes, approval.call, standing))
+    made = _cast(approval, vote, Event.CANCEL, tally(wanted, votes, approval.call, standing))
+    return replace(made, ends_grants=_granted(votes))
 
 
 def _unfit(wanted: Wanted, ballot: Ballot) -> str:
@@ -259,6 +264,11 @@ def _grant(
     by = tuple(vote.human for vote in seated)
     newest = seated[-1]
     return issue(approval, terms, grant_id=newest.id, issued_by=by, arguments=shown.arguments, at_ns=newest.at_ns)
+
+
+def _granted(votes: tuple[Vote, ...]) -> tuple[str, ...]:
+    """Ids that a grant of this request may have: it has that of the vote that filled the last seat."""
+    return tuple(vote.id for vote in votes if vote.grant)
 
 
 def _with_claims(standing: Standing, person: Person, at_ns: int) -> Standing:
