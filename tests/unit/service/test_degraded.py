@@ -93,7 +93,9 @@ async def test_records_say_that_a_last_good_policy_answered(tmp_path: Path) -> N
         org.write_bytes(b"{")
         await world.reload()
         assert await degraded() == ["policy.last_good"]
-        wanted = decision_pb2.FilterToolsRequest(server="git", credential=world.credential(ALICE))
+        wanted = decision_pb2.FilterToolsRequest(
+            request_id=world.fresh(), server="git", credential=world.credential(ALICE)
+        )
         listed = await world.filter(wanted)
         assert isinstance(listed, decision_pb2.FilterToolsResponse)
         assert world.record(listed.decision_id)["degraded"] == ["policy.last_good"]
