@@ -82,6 +82,7 @@ class Opening:
         shown: list[OpenRequirement] = []
         entries: list[Commit] = []
         waiting: list[Approval] = []
+        opened = 0
         for element in wanted:
             plain = open_requirement(element, asked.call.digest, at_ns)
             if element["kind"] not in PEOPLE:
@@ -92,12 +93,14 @@ class Opening:
                 return denied("requirement.malformed", "The policy requires something that nobody can answer.")
             approval = _open(known, canonical(element), at_ns)
             if approval is None:
-                if refused := self._refused(need, asked, mine + len(entries), everybody + len(entries)):
+                entries += [self._moved(old, Event.EXPIRE, at_ns) for old in _over(known, canonical(element), at_ns)]
+                if refused := self._refused(need, asked, mine + opened, everybody + opened):
                     return refused
+                opened += 1
                 approval = self._new(asked, title, need, canonical(element), policy, decision_id, at_ns)
                 entries.append(self._opened(asked, approval, at_ns))
             elif approval.state is State.APPROVED:  # somebody whose vote counted may no longer vote
-                entries.append(self._reopened(approval, at_ns))
+                entries.append(self._moved(approval, Event.REOPEN, at_ns))
             waiting.append(approval)
             shown.append(self._shown(plain, approval))
         return Opened(tuple(shown), tuple(entries), self._token(asked, waiting))
@@ -123,7 +126,7 @@ class Opening:
         return Approval(
             id=approval_id,
             tenant=asked.tenant,
-            index=keyed_index(self.index_key, "approval", asked.tenant, asked.index, element.decode()),
+            index=keyed_index(self.index_key, "approval", asked.tenant, asked.call.digest, element.decode()),
             kind=need.kind,
             state=State.PENDING,
             version=1,
@@ -164,8 +167,9 @@ class Opening:
         notice_id = uuid7(at_ns, self.entropy.bytes(RANDOM_BYTES))
         return Notify(Notice(notice_id, approval.tenant, channel, "opened", approval.id, at_ns))
 
-    def _reopened(self, approval: Approval, at_ns: int) -> Commit:
-        move = Move(approval.id, approval.version, Event.REOPEN, at_ns)
+    def _moved(self, approval: Approval, event: Event, at_ns: int) -> Commit:
+        resolution = "approval.expired" if event is Event.EXPIRE else ""
+        move = Move(approval.id, approval.version, event, at_ns, resolution=resolution)
         return self.recorder.event(
             approval.tenant, "approval", lambda stamp: records.moved(stamp, approval, move), (move,), at_ns
         )
@@ -194,6 +198,11 @@ def short_code(approval_id: str) -> str:
     """For people to compare at the requester's and the approver's screen: `7F-K2`. It opens nothing."""
     text = base64.b32encode(hashlib.sha256(approval_id.encode()).digest()).decode()[:_CODE_CHARS]
     return f"{text[:2]}-{text[2:]}"
+
+
+def _over(known: tuple[Approval, ...], element: bytes, at_ns: int) -> list[Approval]:
+    """Open ones whose time is over and that nobody has swept yet: a new one cannot be opened beside them."""
+    return [a for a in known if a.requirement == element and a.state in OPEN and at_ns >= a.expires_ns]
 
 
 def _open(known: tuple[Approval, ...], element: bytes, at_ns: int) -> Approval | None:

@@ -39,7 +39,7 @@ class Approval:
 
     id: str  # UUIDv7
     tenant: str
-    index: str  # keyed HMAC of call and requirement, never logged: at most one open request has it
+    index: str  # keyed HMAC of call digest and requirement, never logged: at most one open request has it
     kind: str  # "confirmation" | "approval" | "consent"
     state: State
     version: int

@@ -1,0 +1,53 @@
+"""People of a world who act: see what waits, vote, agree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from support.world import World
+
+from pdp.core.approvals.people import Person as Actor
+from pdp.core.approvals.view import ApprovalView
+from pdp.core.request import Bearer, Role
+from pdp.service.people.voting import BallotInput, Voted
+from pdp.tooling.sandbox import Person
+from pdp.v1 import decision_pb2
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Acts in a world, in process, as the command line would."""
+
+    world: World
+
+    @property
+    def people(self) -> Any:
+        return self.world.process.staff.people
+
+    async def person(self, who: Person, **claims: Any) -> Actor:
+        """A person, by a fresh token of its own."""
+        token = self.world.sandbox.own_token(who, self.world.now_ns, **claims)
+        async with self.world._admitted("desk", "Vote", Role.APPROVE) as caller:
+            found: Actor = await self.people.persons.identify(caller, Bearer(token), "cli")
+            return found
+
+    async def look(self, who: Person, approval_id: str) -> ApprovalView:
+        """What the person sees of one request."""
+        found: ApprovalView = await self.people.queue.get(await self.person(who), approval_id)
+        return found
+
+    async def vote(self, who: Person, approval_id: str, choice: str = "approve", **more: Any) -> Voted:
+        """Look, and vote for what was shown."""
+        seen = await self.look(who, approval_id)
+        ballot = BallotInput(
+            self.world.fresh("vote"), choice, "because", more.pop("presented", seen.presented), **more
+        )
+        found: Voted = await self.people.voting.vote(await self.person(who), approval_id, ballot)
+        return found
+
+
+def waiting(answer: Any) -> list[str]:
+    """Ids of the requests that a pending answer waits for."""
+    assert isinstance(answer, decision_pb2.DecideResponse)
+    return [wanted.approval_id for wanted in answer.pending.requirements]

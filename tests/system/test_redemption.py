@@ -1,0 +1,399 @@
+"""A pending call waits for people, is allowed once when they agree, and never by a trick (approvals-and-audit, 7)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import yaml
+from support.people import Desk, waiting
+from support.surroundings import SeededEntropy, StillClock
+from support.world import WEDNESDAY_NS, DecideAnswer, Plan, Refused, World, create, serving
+
+from pdp.adapters.grpc import questions
+from pdp.bootstrap import Surroundings
+from pdp.core.approvals.states import State
+from pdp.core.errors import Fault, Outdated, Unavailable
+from pdp.service.outcomes import Report
+from pdp.tooling.sandbox import ALICE, BOB, CAROL, DAVE
+from pdp.v1 import types_pb2
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("redemption")]
+ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING
+SETTINGS = {"identity": {"callers": {"gateway": {"dedupes_redemptions": True}, "other": {}}}}
+SETTINGS["identity"]["callers"]["other"] = {
+    "match": {"issuer": "urn:pdp:development", "subject": "other"},
+    "tenant": "acme",
+    "roles": ["decide"],
+    "servers": ["*"],
+}
+
+
+class Stage:
+    """The clock of these worlds stands still; people and store are the real ones."""
+
+    def __init__(self) -> None:
+        self.clock = StillClock(WEDNESDAY_NS)
+
+    def surroundings(self) -> Surroundings:
+        return Surroundings(self.clock.wall, self.clock.monotonic, SeededEntropy("people"))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    plan = Plan(settings=SETTINGS)
+    made = create(tmp_path_factory.mktemp("redemption") / "w", plan, WEDNESDAY_NS)
+    stage: Any = Stage()
+    async with serving(made, plan, stage) as found:
+        yield found
+
+
+@pytest.fixture
+def desk(world: World) -> Desk:
+    return Desk(world)
+
+
+def reset(world: World, note: str, *, token: str = "", call_id: str = "", session: str = "") -> Any:
+    """A question about a destructive call, told from others by its argument."""
+    asked = world.ask(ALICE, "git_reset", {"repo_path": f"/{note}"}, session=session)
+    asked.resume_token, asked.call_id = token, call_id
+    return asked
+
+
+async def decide(world: World, asked: Any, caller: str = "gateway") -> DecideAnswer:
+    found = await world.decide(asked, caller=caller)
+    assert not isinstance(found, Refused), found
+    return found
+
+
+def codes(answer: DecideAnswer) -> list[str]:
+    return [reason.code for reason in answer.reasons]
+
+
+async def approved(world: World, desk: Desk, note: str) -> DecideAnswer:
+    """A pending answer whose request has been approved since."""
+    answer = await decide(world, reset(world, note))
+    assert answer.effect == PENDING
+    await desk.vote(CAROL, *waiting(answer))
+    return answer
+
+
+async def test_a_pending_call_is_allowed_once_when_people_agree(world: World, desk: Desk) -> None:
+    first = await decide(world, reset(world, "once"))
+    assert first.effect == PENDING
+    [wanted] = first.pending.requirements
+    assert (wanted.kind, wanted.state) == (
+        types_pb2.REQUIREMENT_KIND_APPROVAL,
+        types_pb2.REQUIREMENT_STATE_OPEN,
+    )
+    assert len(wanted.short_code) == 5
+    token = first.pending.resume_token
+    again = await decide(world, reset(world, "once", token=token))
+    assert (again.effect, waiting(again)) == (PENDING, waiting(first))  # nobody has answered; nothing new is opened
+    await desk.vote(CAROL, wanted.approval_id)
+    allowed = await decide(world, reset(world, "once", token=token))
+    assert allowed.effect == ALLOW
+    assert allowed.redemption_id
+    assert allowed.call_digest == first.call_digest
+    spent = await decide(world, reset(world, "once", token=token))
+    assert (spent.effect, codes(spent)) == (DENY, ["already_redeemed"])
+    fresh = await decide(world, reset(world, "once"))
+    assert fresh.effect == PENDING  # without the token it is asked for anew
+    assert waiting(fresh) != waiting(first)
+
+
+async def test_the_records_tell_the_whole_story(world: World, desk: Desk) -> None:
+    before = world.process.store.size()
+    answer = await approved(world, desk, "story")
+    allowed = await decide(world, reset(world, "story", token=answer.pending.resume_token))
+    kinds = []
+    for index in range(before, world.process.store.size()):
+        stored = world.process.store.record_at(index)
+        assert stored is not None
+        found = json.loads(stored.record)
+        assert b"/story" not in stored.record  # no argument
+        kinds.append((found["kind"], found.get("event") or found.get("effect")))
+    assert kinds == [
+        ("decision", "pending"),
+        ("approval", "opened"),
+        ("read", None),
+        ("approval", "approved"),
+        ("decision", "allow"),
+        ("approval", "redeemed"),
+    ]
+    last = json.loads(world.process.store.record_at(world.process.store.size() - 1).record)  # type: ignore[union-attr]
+    assert last["spent"]["redemption_id"] == allowed.redemption_id
+    assert last["spent"]["decision_id"] == allowed.decision_id
+
+
+async def test_an_identical_call_attaches_without_a_token(world: World, desk: Desk) -> None:
+    first = await decide(world, reset(world, "attach"))
+    twin = await decide(world, reset(world, "attach"))
+    assert waiting(first) == waiting(twin)
+    await desk.vote(CAROL, *waiting(first))
+    assert (await decide(world, reset(world, "attach"))).effect == ALLOW
+
+
+async def test_a_refusal_holds_for_the_cool_down(world: World, desk: Desk) -> None:
+    answer = await decide(world, reset(world, "refused"))
+    await desk.vote(CAROL, *waiting(answer), "deny")
+    for token in ("", answer.pending.resume_token):
+        denied = await decide(world, reset(world, "refused", token=token))
+        assert (denied.effect, codes(denied)) == (DENY, ["requirement.refused"])
+    world.stage.clock.advance(3600)
+    asked = await decide(world, reset(world, "refused"))
+    assert asked.effect == PENDING
+    assert waiting(asked) != waiting(answer)
+
+
+async def test_time_that_is_over_denies_the_token_and_opens_anew_without(world: World, desk: Desk) -> None:
+    answer = await approved(world, desk, "late")
+    world.stage.clock.advance(3600)  # at that very instant expiry wins
+    late = await decide(world, reset(world, "late", token=answer.pending.resume_token))
+    assert (late.effect, codes(late)) == (DENY, ["requirement.expired"])
+    assert (await decide(world, reset(world, "late"))).effect == PENDING
+
+
+async def test_what_is_taken_back_is_denied_to_its_token(world: World, desk: Desk) -> None:
+    answer = await decide(world, reset(world, "taken back"))
+    await desk.vote(ALICE, *waiting(answer), "cancel")
+    gone = await decide(world, reset(world, "taken back", token=answer.pending.resume_token))
+    assert (gone.effect, codes(gone)) == (DENY, ["requirement.cancelled"])
+
+
+async def test_an_approval_that_is_taken_back_before_its_use_refuses(world: World, desk: Desk) -> None:
+    answer = await approved(world, desk, "second thoughts")
+    await desk.vote(DAVE, *waiting(answer), "deny")
+    denied = await decide(world, reset(world, "second thoughts", token=answer.pending.resume_token))
+    assert (denied.effect, codes(denied)) == (DENY, ["requirement.refused"])
+
+
+async def test_a_lost_answer_is_told_again_only_to_who_spends_it_once(world: World, desk: Desk) -> None:
+    answer = await approved(world, desk, "lost")
+    token = answer.pending.resume_token
+    allowed = await decide(world, reset(world, "lost", token=token, call_id="call-1"))
+    assert allowed.effect == ALLOW
+    for lost in (token, ""):
+        again = await decide(world, reset(world, "lost", token=lost, call_id="call-1"))
+        assert (again.effect, again.redemption_id) == (ALLOW, allowed.redemption_id)
+        assert again.decision_id == allowed.decision_id
+    other = await decide(world, reset(world, "lost", token=token, call_id="call-2"))
+    assert (other.effect, codes(other)) == (DENY, ["already_redeemed"])
+    world.stage.clock.advance(30)
+    late = await decide(world, reset(world, "lost", token=token, call_id="call-1"))
+    assert (late.effect, codes(late)) == (DENY, ["already_redeemed"])
+
+
+async def test_a_caller_that_may_spend_twice_is_told_once(world: World, desk: Desk) -> None:
+    first = await decide(world, reset(world, "twice"), caller="other")
+    await desk.vote(CAROL, *waiting(first))
+    asked = reset(world, "twice", call_id="call-1")
+    assert (await decide(world, asked, caller="other")).effect == ALLOW
+    again = await decide(world, asked, caller="other")  # the very same request
+    assert (again.effect, codes(again)) == (DENY, ["already_redeemed"])
+
+
+async def test_an_approval_belongs_to_its_caller(world: World, desk: Desk) -> None:
+    answer = await approved(world, desk, "callers")
+    other = await decide(world, reset(world, "callers", token=answer.pending.resume_token), caller="other")
+    assert (other.effect, codes(other)) == (DENY, ["resume.invalid"])
+    assert (await decide(world, reset(world, "callers"), caller="other")).effect == PENDING
+
+
+async def test_a_voter_who_lost_the_role_no_longer_counts(world: World, desk: Desk) -> None:
+    answer = await approved(world, desk, "role")
+    directory = world.sandbox.folder / "directory.yaml"
+    whole = directory.read_text()
+    try:
+        listed = yaml.safe_load(whole)
+        carol = next(person for person in listed["people"] if person["name"] == "Carol")
+        carol["groups"].remove("approvers")
+        directory.write_text(yaml.safe_dump(listed))
+        await world.process.staff.directories.reload(world.now_ns)
+        reopened = await decide(world, reset(world, "role", token=answer.pending.resume_token))
+        assert (reopened.effect, waiting(reopened)) == (PENDING, waiting(answer))
+        row = world.process.store.approval("acme", *waiting(answer))
+        assert row is not None
+        assert row.state is State.PENDING
+    finally:
+        directory.write_text(whole)
+        await world.process.staff.directories.reload(world.now_ns)
+
+
+async def test_too_many_open_requests_deny_and_drop_nothing(world: World) -> None:
+    store = world.process.store
+    subject = store.approvals_of("acme", (await decide(world, reset(world, "many"))).call_digest)[0].subject_index
+    mine, _ = store.open_count("acme", subject)
+    for i in range(20 - mine):
+        assert (await decide(world, reset(world, f"many-{i}"))).effect == PENDING
+    full = await decide(world, reset(world, "one too many"))
+    assert (full.effect, codes(full)) == (DENY, ["approval.too_many"])
+    assert store.open_count("acme", subject)[0] == 20
+    world.stage.clock.advance(3600)
+    await world.process.staff.people.sweep.run_once(world.now_ns)
+    assert store.open_count("acme", subject)[0] == 0
+
+
+@pytest.mark.parametrize("token", ["", "r1.", "x", "r1.AAAA", "r1." + "A" * 400, "0190-a-request-id"])
+async def test_bypass_1_a_forged_token_is_worth_nothing(world: World, token: str) -> None:
+    """Random and foreign tokens are answered in the same words."""
+    answer = await decide(world, reset(world, "forged", token=token))
+    if token:
+        assert (answer.effect, codes(answer)) == (DENY, ["resume.invalid"])
+    else:
+        assert answer.effect == PENDING
+
+
+async def test_bypass_2_arguments_changed_after_approval_are_not_approved(world: World, desk: Desk) -> None:
+    answer = await approved(world, desk, "bound")
+    token = answer.pending.resume_token
+    for raw in (b'{"repo_path": "/bound2"}', b'{"repo_path": "/bound "}', b'{"repo_path": "/Bound"}'):
+        changed = reset(world, "bound", token=token)
+        changed.target.tool.arguments_json = raw
+        denied = await decide(world, changed)
+        assert (denied.effect, codes(denied)) == (DENY, ["resume.mismatch"]), raw
+        changed.resume_token, changed.request_id = "", world.fresh()
+        assert (await decide(world, changed)).effect == PENDING, raw
+    twice = reset(world, "bound", token=token)
+    twice.target.tool.arguments_json = b'{"repo_path": "/bound", "repo_path": "/bound"}'
+    assert isinstance(await world.decide(twice), Refused)
+    same = reset(world, "bound", token=token)
+    same.target.tool.arguments_json = b'{ "repo_path" : "\\/bound" }'  # other bytes, the same JSON
+    assert (await decide(world, same)).effect == ALLOW
+
+
+@pytest.mark.parametrize("change", ["session", "subject", "agent", "actor", "tool"])
+async def test_bypass_2_nothing_that_the_digest_binds_can_be_exchanged(world: World, desk: Desk, change: str) -> None:
+    answer = await approved(world, desk, f"binding {change}")
+    asked = reset(world, f"binding {change}", token=answer.pending.resume_token)
+    if change == "session":
+        asked.session.id = "another"
+    elif change == "tool":
+        asked.target.tool.CopyFrom(world.ask(ALICE, "git_commit", {"message": "m"}).target.tool)
+    else:
+        claims: dict[str, Any] = {
+            "subject": {"sub": "dora"},
+            "agent": {"client_id": "another-agent"},
+            "actor": {"act": {"sub": "middleman"}},
+        }[change]
+        asked.credential.bearer = world.sandbox.token(ALICE, world.now_ns, **claims)
+    assert (await decide(world, asked)).effect == DENY
+    row = world.process.store.approval("acme", *waiting(answer))
+    assert row is not None
+    assert row.state is State.APPROVED  # and it is still there for the call that it was given to
+
+
+async def test_bypass_3_two_at_once_spend_it_once(world: World, desk: Desk) -> None:
+    for i in range(10):
+        answer = await approved(world, desk, f"race-{i}")
+        token = answer.pending.resume_token
+        both = [decide(world, reset(world, f"race-{i}", token=token, call_id=f"call-{j}")) for j in range(4)]
+        found = await asyncio.gather(*both)
+        assert sorted(each.effect for each in found) == [ALLOW, DENY, DENY, DENY]
+        assert {tuple(codes(each)) for each in found if each.effect == DENY} == {("already_redeemed",)}
+
+
+async def test_bypass_7_another_call_changes_nothing_of_what_waits(world: World, desk: Desk) -> None:
+    answer = await decide(world, reset(world, "parallel"))
+    before = world.process.store.approval("acme", *waiting(answer))
+    other = await decide(world, world.ask(ALICE, "git_status", {"repo_path": "/parallel"}))
+    assert other.effect == ALLOW
+    carrying = world.ask(ALICE, "git_status", {"repo_path": "/parallel"})
+    carrying.resume_token = answer.pending.resume_token  # the token of the one that waits
+    assert codes(await decide(world, carrying)) == ["resume.mismatch"]
+    assert world.process.store.approval("acme", *waiting(answer)) == before
+    await desk.vote(CAROL, *waiting(answer))
+
+
+async def test_bypass_10_no_allow_without_a_record(world: World, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A redemption that cannot be made durable is none: no answer leaves, and the approval is still there."""
+    answer = await approved(world, desk, "unlogged")
+    store = type(world.process.store)
+
+    async def fails(_self: Any, _entries: Any) -> Any:
+        raise Unavailable("record.unavailable", "the record cannot be written; nothing was decided")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "commit_all", fails)
+        refused = await world.decide(reset(world, "unlogged", token=answer.pending.resume_token))
+    assert isinstance(refused, Refused)
+    assert refused.code == "record.unavailable"
+    row = world.process.store.approval("acme", *waiting(answer))
+    assert row is not None
+    assert row.state is State.APPROVED
+    assert (await decide(world, reset(world, "unlogged"))).effect == ALLOW
+
+
+async def test_a_switch_ends_what_waits_and_what_is_approved(world: World, desk: Desk) -> None:
+    answer = await approved(world, desk, "switch")
+    await world.switch("tool", server="git", value="git_reset")
+    try:
+        denied = await decide(world, reset(world, "switch", token=answer.pending.resume_token))
+        assert denied.effect == DENY
+        await world.process.staff.people.sweep.run_once(world.now_ns)
+    finally:
+        await world.switch("tool", server="git", value="git_reset", engaged=False)
+    gone = await decide(world, reset(world, "switch", token=answer.pending.resume_token))
+    assert (gone.effect, codes(gone)) == (DENY, ["requirement.cancelled"])
+
+
+async def test_waiting_ends_when_people_have_answered(world: World, desk: Desk) -> None:
+    answer = await decide(world, reset(world, "wait"))
+    waits = world.process.services.waiting
+    credential = passed_on(world)
+    async with world._admitted("gateway", "WaitDecision") as caller:
+        nothing = await waits(answer.pending.resume_token, credential, 0, caller)
+        assert not nothing.again
+        assert [wanted.approval_id for wanted in nothing.requirements] == waiting(answer)
+        held = asyncio.create_task(waits(answer.pending.resume_token, credential, 20, caller))
+        await asyncio.sleep(0.05)
+        await desk.vote(CAROL, *waiting(answer))
+        assert (await asyncio.wait_for(held, 5)).again
+
+
+@pytest.mark.parametrize("who", [BOB, None])
+async def test_waiting_tells_nobody_else_anything(world: World, who: Any) -> None:
+    answer = await decide(world, reset(world, "wait for mine"))
+    waits = world.process.services.waiting
+    said = set()
+    async with world._admitted("gateway", "WaitDecision") as caller:
+        for token in (answer.pending.resume_token, "r1.nothing", "x"):
+            with pytest.raises(Fault) as refused:
+                await waits(token, passed_on(world, who), 0, caller)
+            said.add((refused.value.code, refused.value.message))
+    assert len(said) == 1
+
+
+async def test_an_outcome_is_noted_once_and_nobody_knowing_is_a_fact(world: World, desk: Desk) -> None:
+    answer = await approved(world, desk, "outcome")
+    allowed = await decide(world, reset(world, "outcome", token=answer.pending.resume_token))
+    outcomes = world.process.services.outcomes
+    async with world._admitted("gateway", "ReportOutcome") as caller:
+        report = Report(allowed.decision_id, allowed.redemption_id, "unknown")
+        noted = await outcomes(report, caller)
+        assert await outcomes(report, caller) == noted  # the same again adds no record
+        seen = await decide(world, reset(world, "outcome"))
+        document = json.loads(world.value(seen.decision_id, "input").data)
+        assert document["call"]["unknown_outcomes"] == 1
+        await outcomes(Report(allowed.decision_id, allowed.redemption_id, "done"), caller)
+        with pytest.raises(Outdated):
+            await outcomes(Report(allowed.decision_id, allowed.redemption_id, "failed"), caller)
+        with pytest.raises(Outdated):
+            await outcomes(Report(seen.decision_id, "", "done"), caller)  # it was no allow
+        for unknown in ("0" * 36, ""):
+            with pytest.raises(Fault) as refused:
+                await outcomes(Report(unknown, "", "done"), caller)
+            assert refused.value.code == "outcome.decision"
+    seen = await decide(world, reset(world, "outcome"))
+    document = json.loads(world.value(seen.decision_id, "input").data)
+    assert document["call"]["unknown_outcomes"] == 0
+
+
+def passed_on(world: World, who: Any = ALICE) -> Any:
+    """What the gateway passes on."""
+    found = world.credential(who)
+    return questions.credential(found if found is not None else types_pb2.Credential())
