@@ -15,6 +15,7 @@ from pdp.core.facts import ArgumentsFact, Identity, ServerFact, SessionFact, Wai
 from pdp.core.registered import PinnedTool, RegistryChange
 from pdp.core.request import Caller, Credential, Peer, ServerPeer, SessionAsk
 from pdp.core.target import TargetFact
+from pdp.ports.judge import Judge
 from pdp.ports.people import Answers, Directories, DirectorySource, EvidenceSource, Passkeys, ResumeTokens
 from pdp.ports.store import Store
 
@@ -29,6 +30,7 @@ __all__ = [
     "Entropy",
     "EvidenceSource",
     "FiredElement",
+    "Judge",
     "KeptPolicies",
     "LoadedPolicy",
     "Passkeys",

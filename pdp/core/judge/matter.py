@@ -1,0 +1,63 @@
+"""What one verdict is about, what is sent for it, and what came back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pdp.core.digest import Json
+
+VERDICTS = ("allow", "deny", "escalate")
+OK = "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class Matter:
+    """All that a judge may see of one call. Secrets in arguments and observation are redacted before this is made;
+    nothing in it names the user or the session."""
+
+    task: str  # "" where there is none
+    task_source: str  # "subject_signed" | "caller" | "agent" | "none"
+    agent: str
+    server: str
+    tool: str
+    title: str
+    description: str
+    schema: Mapping[str, Json]
+    arguments: Mapping[str, Json]
+    labels: tuple[str, ...]
+    observation: str  # untrusted text; "" where none was passed on
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """Ready to send. The same matter and prompts give the same, but for the nonce."""
+
+    prompt: str  # id
+    prompt_sha256: str  # of everything that the prompt with this id is made of, as policy knows it
+    system: str
+    user: str
+    nonce: str
+    schema: Mapping[str, Json]  # JSON Schema of the answer, strict
+    settings: Mapping[str, Json]  # of the prompt's front matter, e.g. temperature
+    rules: tuple[str, ...]  # ids that `violated` may name
+    seen_sha256: str  # over all of it but the nonce
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What a session came to. `status` is "ok" exactly when there is a verdict; else it says why there is none:
+    nonce, malformed, extra_text, refused, length, filtered, timeout, endpoint, rate_limited, breaker_open, budget,
+    overloaded, unavailable, prompt, too_large."""
+
+    status: str
+    verdict: str | None = None
+    confidence: float | None = None
+    violated: tuple[str, ...] = ()
+    rationale: str = ""  # at most 280 characters, unverified text of a model
+    model: str = ""
+    prompt_sha256: str = ""
+    tokens_in: int = 0
+    tokens_out: int = 0
+    latency_ms: int = 0
+    cached: bool = False

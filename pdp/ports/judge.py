@@ -1,0 +1,34 @@
+"""What the service needs of the judge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from pdp.core.digest import Json
+from pdp.core.judge.matter import Matter, Opinion
+
+
+class Judge(Protocol):
+    """Sessions with a language model, each for one verdict. It holds no key and writes nothing down."""
+
+    def prompts(self) -> Mapping[str, str]:
+        """Prompt id to SHA-256 of what is loaded now (last good)."""
+        ...
+
+    async def opine(
+        self, tenant: str, prompt: str, matter: Matter, *, within_s: float, late: Callable[[Opinion], None]
+    ) -> Opinion | None:
+        """An opinion, of status `ok` or with the reason why there is none. None when it does not come within
+        `within_s` seconds: it goes on, and `late` is told on the event loop, once. Never raises."""
+        ...
+
+    def status(self) -> Mapping[str, Json]:
+        """For GetStatus: endpoint reachable, breaker, queue, budget."""
+        ...
+
+    async def reload(self) -> tuple[str, ...]:
+        """Look at the prompts again; problems for the log, empty when all is well. What is broken stays as it was."""
+        ...
+
+    async def close(self) -> None: ...
