@@ -9,6 +9,7 @@ import click
 from pdp.cli import showing
 from pdp.cli.desk import Seat, seated, to_json
 from pdp.client import Ballot, Desk, Filter, Terms
+from pdp.core.approvals.inert import visible
 from pdp.v1 import approval_pb2
 
 _PAGE = 100
@@ -177,5 +178,7 @@ def _told(done: approval_pb2.VoteResponse) -> None:
     it = done.approval
     showing.console().print(showing.entry(it))
     if done.grant_id:
-        click.echo(f"grant {done.grant_id}: calls like it go through until then; `pdp grants revoke` ends it")
-    click.echo(f"record {done.record.index} of {done.record.log}")
+        click.echo(
+            f"grant {visible(done.grant_id)}: calls like it go through until then; `pdp grants revoke` ends it"
+        )
+    click.echo(showing.recorded(done.record))

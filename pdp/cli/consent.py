@@ -11,6 +11,7 @@ import click
 from pdp.cli import showing, showing_standing
 from pdp.cli.desk import Seat, seated, to_json
 from pdp.client import Consent
+from pdp.core.approvals.inert import visible
 from pdp.v1 import consent_pb2
 
 _PAGE = 100
@@ -82,7 +83,7 @@ def grant(
         raise click.UsageError("give ID, or --agent, --server, --scope and --purpose")
     if consent_id and yes != bool(presented):
         raise click.UsageError("--yes and --presented go together")
-    expires = _until(duration)
+    expires = until(duration)
     with seat.desk() as desk:
         if consent_id and not yes:
             found = desk.list_consents(consent_id=consent_id).consents
@@ -93,9 +94,10 @@ def grant(
             click.confirm("\nDo you agree?", abort=True)
             presented = found[0].presented
         done = desk.grant_consent(consent_id or terms, presented=presented, expires=expires)
-    until = showing.when(done.consent.expires_at)
-    click.echo(f"agreed until {until}; `pdp consent revoke {done.consent.consent_id}` ends it at once")
-    click.echo(f"record {done.record.index} of {done.record.log}")
+    consent_id = visible(done.consent.consent_id)
+    click.echo(f"agreed until {showing.when(done.consent.expires_at)}")
+    click.echo(f"`pdp consent revoke {consent_id}` ends it at once")
+    click.echo(showing.recorded(done.record))
 
 
 @consent.command()
@@ -117,10 +119,11 @@ def revoke(*, seat: Seat, consent_id: str) -> None:
 def _end(seat: Seat, consent_id: str, word: str) -> None:
     with seat.desk() as desk:
         done = desk.revoke_consent(consent_id)
-    click.echo(f"{word} (record {done.record.index} of {done.record.log})")
+    click.echo(f"{word} ({showing.recorded(done.record)})")
 
 
-def _until(duration: str) -> datetime | None:
+def until(duration: str) -> datetime | None:
+    """The instant so long from now, by the terminal's clock; None for no bound. Raises click.UsageError."""
     if not duration:
         return None
     found = re.fullmatch(r"([1-9][0-9]{0,4})([hd])", duration)

@@ -19,6 +19,7 @@ from google.protobuf.message import Message
 from pdp.cli.operating import PLAINTEXT, read_token
 from pdp.client import Desk, RefusedError, Tls
 from pdp.client.channel import PlaintextRefusedError
+from pdp.core.approvals.inert import visible
 
 FAULT = 1
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -53,7 +54,7 @@ class Seat:
             except RefusedError as error:
                 if error.code == "client.request":
                     raise click.UsageError(error.message) from None
-                click.echo(f"{error.code}: {error.message}", err=True)
+                click.echo(f"{visible(error.code)}: {visible(error.message)}", err=True)
                 sys.exit(FAULT)
 
     def _tls(self) -> Tls | None:

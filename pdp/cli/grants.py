@@ -51,4 +51,4 @@ def revoke(*, seat: Seat, grant_id: str, reason: str) -> None:
     """End a grant, at once."""
     with seat.desk() as desk:
         done = desk.revoke_grant(grant_id, reason)
-    click.echo(f"revoked (record {done.record.index} of {done.record.log})")
+    click.echo(f"revoked ({showing.recorded(done.record)})")

@@ -85,7 +85,9 @@ def request(found: approval_pb2.GetApprovalResponse, now: float) -> RenderableTy
     left = f", {remaining(it.expires_at, now)} left" if not it.HasField("resolved_at") else ""
     parts: list[RenderableType] = [
         title,
-        Text.assemble("Risk ", risk(it.risk), ", ", _state(it), left, ", code ", (it.requirement.short_code, "bold")),
+        Text.assemble(
+            "Risk ", risk(it.risk), ", ", _state(it), left, ", code ", inert(it.requirement.short_code, style="bold")
+        ),
         *block("What it does, by its signed manifest", [inert(effect) for effect in it.effects] or [_none()]),
         *_arguments(it),
         *block("Who", _who(it)),
@@ -104,7 +106,7 @@ def request(found: approval_pb2.GetApprovalResponse, now: float) -> RenderableTy
             Text.assemble("decision ", inert(it.decision_id)),
             Text.assemble("policy   ", inert(it.policy.revision)),
             Text.assemble("opened   ", when(it.opened_at), ", expires ", when(it.expires_at)),
-            Text.assemble("shown    ", found.presented or "erased"),
+            Text.assemble("shown    ", inert(found.presented or "erased")),
         ],
     )
     return Group(*parts)
@@ -113,6 +115,11 @@ def request(found: approval_pb2.GetApprovalResponse, now: float) -> RenderableTy
 def why_not(found: approval_pb2.GetApprovalResponse) -> str:
     """Why this person may not vote."""
     return _WHY_NOT.get(found.may_not_code, visible(found.may_not_code))
+
+
+def recorded(record: types_pb2.RecordRef) -> str:
+    """Where a record stands."""
+    return f"record {record.index} of {visible(record.log)}"
 
 
 def risk(value: types_pb2.Risk.ValueType) -> Text:
@@ -158,7 +165,7 @@ def _arguments(it: approval_pb2.Approval) -> list[RenderableType]:
     table = _table("where", "type", "value", *(("change",) if compared else ()))
     for row in it.arguments:
         change, style = _CHANGES.get(row.change, ("", ""))
-        cells: list[RenderableType] = [inert(row.pointer or "/"), Text(row.type), _value(row)]
+        cells: list[RenderableType] = [inert(row.pointer or "/"), inert(row.type), _value(row)]
         table.add_row(*cells, *((Text(change, style=style),) if compared else ()))
     title = "Arguments, compared with the last approved call" if compared else "Arguments"
     return [Text(), Text(title, style="bold"), Padding(table, (0, 0, 0, 2), expand=False)]
@@ -221,7 +228,7 @@ def terms(given: approval_pb2.GrantTerms) -> str:
 def _vote(vote: approval_pb2.VoteEntry) -> Text:
     choice = approval_pb2.VoteChoice.Name(vote.choice).removeprefix("VOTE_CHOICE_").lower()
     proof = types_pb2.Assurance.Name(vote.assurance).removeprefix("ASSURANCE_").lower().replace("_", " ")
-    line = Text.assemble(f"{choice:8}", name(vote.voter), f", {proof}, {when(vote.voted_at)}")
+    line = Text.assemble(f"{choice}  ", name(vote.voter), f", {proof}, {when(vote.voted_at)}")
     if vote.HasField("on_behalf_of"):
         line.append_text(Text.assemble(", for ", name(vote.on_behalf_of)))
     return Text.assemble(line, ": ", inert(vote.reason)) if vote.reason else line

@@ -30,7 +30,10 @@ def consent(it: consent_pb2.Consent) -> RenderableType:
         Text.assemble("May the agent ", agent, " act for you?"),
         *block("What it may use", [_use(it)]),
         *block("What for, in policy's words", [inert(it.purpose)]),
-        *block("References", [Text.assemble("id      ", inert(it.consent_id)), Text(f"shown   {it.presented}")]),
+        *block(
+            "References",
+            [Text.assemble("id      ", inert(it.consent_id)), Text.assemble("shown   ", inert(it.presented))],
+        ),
     )
 
 

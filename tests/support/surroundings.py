@@ -93,7 +93,9 @@ class Stage:
     clock: StillClock
     evidence: ScriptedEvidence = field(default_factory=ScriptedEvidence)
     entropy: SeededEntropy = field(default_factory=lambda: SeededEntropy("test"))
+    people: bool = False  # what people answered counts, instead of the script
 
     def surroundings(self) -> Surroundings:
         """For `bootstrap.build`."""
-        return Surroundings(self.clock.wall, self.clock.monotonic, self.entropy, self.evidence)
+        evidence = None if self.people else self.evidence
+        return Surroundings(self.clock.wall, self.clock.monotonic, self.entropy, evidence)

@@ -118,7 +118,7 @@ async def test_a_list_shows_no_argument_and_no_task(office: Office) -> None:
 async def test_a_look_is_recorded(office: Office) -> None:
     asked = await office.open()
     view = await office.people.queue.get(person("bob", surface="console"), asked.id)
-    assert [(row.pointer, row.value_json) for row in view.rows][0] == ("/branch", '"main"')
+    assert (view.rows[0].pointer, view.rows[0].value_json) == ("/branch", '"main"')
     assert view.may_vote
     (read,) = office.records("read")
     assert (read["human"], read["surface"], read["approval_id"]) == ("h-bob", "console", asked.id)

@@ -80,9 +80,7 @@ async def test_what_was_not_seen_is_not_approved(office: Office) -> None:
     asked = await office.open()
     for presented in ("", "0" * 64):
         with pytest.raises(Outdated) as caught:
-            await office.people.voting.vote(
-                person(), asked.id, BallotInput("", "approve", presented=presented)
-            )
+            await office.people.voting.vote(person(), asked.id, BallotInput("", "approve", presented=presented))
         assert caught.value.code == "approval.stale"
     assert office.row(asked).state is State.PENDING
 
@@ -91,9 +89,7 @@ async def test_a_confirmation_is_the_subjects_alone(office: Office) -> None:
     asked = await office.open(CONFIRMATION)
     view = await office.people.queue.get(person("sue"), asked.id)
     with pytest.raises(NotFound):
-        await office.people.voting.vote(
-            person("bob"), asked.id, BallotInput("", "approve", presented=view.presented)
-        )
+        await office.people.voting.vote(person("bob"), asked.id, BallotInput("", "approve", presented=view.presented))
     other = person("sue", account=SECOND, human="h-sue")
     assert (await office.approve(other, asked)).approval.state is State.APPROVED
 

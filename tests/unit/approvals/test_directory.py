@@ -1,0 +1,190 @@
+"""The directory: read strictly, one account is one human's, the last good one stays for a while."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pdp.approvals.directory import LoadedDirectories
+from pdp.approvals.options import DirectoryOptions
+from pdp.core.approvals.people import DirectoryChange
+from pdp.core.approvals.rows import Account
+from pdp.core.check import NS
+from pdp.tooling.config_yaml import read_yaml
+
+IDP = "https://id.example"
+ANNA: dict[str, Any] = {
+    "id": "p-anna",
+    "name": "Anna Novak",
+    "mail": "anna@acme.example",
+    "accounts": [{"issuer": IDP, "id": "anna"}, {"issuer": "https://github.example", "id": "an"}],
+    "groups": ["g-release"],
+    "active": True,
+}
+BEN: dict[str, Any] = {
+    **ANNA,
+    "id": "p-ben",
+    "name": "Ben",
+    "accounts": [{"issuer": IDP, "id": "ben"}],
+    "active": False,
+}
+GOOD: dict[str, Any] = {"people": [ANNA, BEN], "groups": {"g-release": "Release managers", "g-ops": "Operations"}}
+
+
+class Files:
+    """A tenant's directory in a folder."""
+
+    def __init__(self, folder: Path, **options: Any) -> None:
+        self.path = folder / options.pop("name", "people.yaml")
+        self.now = 10 * NS
+        stale = options.pop("max_stale_seconds", 60)
+        tenant = {"file": str(self.path), **options}
+        made = DirectoryOptions.model_validate({"tenants": {"acme": tenant}, "max_stale_seconds": stale})
+        self.loaded = LoadedDirectories(made, read_yaml)
+
+    def write(self, content: dict[str, Any] | str) -> None:
+        text = content if isinstance(content, str) else json.dumps(content, indent=1)  # YAML too
+        self.path.write_text(text)
+
+    async def reload(self, seconds: int = 1) -> tuple[DirectoryChange, ...]:
+        self.now += seconds * NS
+        return await self.loaded.reload(self.now)
+
+    @property
+    def directory(self) -> Any:
+        return self.loaded.of("acme")
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return Files(tmp_path)
+
+
+async def test_people_and_groups(files: Files) -> None:
+    files.write(GOOD)
+    (change,) = await files.reload()
+    found = files.directory
+    assert (change.revision, change.people, change.groups, change.problem) == (found.revision, 2, 2, "")
+    assert found.human(Account(IDP, "anna")) == found.human(Account("https://github.example", "an")) == "p-anna"
+    assert found.human(Account("https://github.example", "anna")).startswith("account:")  # issuer and id together
+    assert found.groups("p-anna") == {"g-release"}
+    assert (found.active("p-ben"), found.groups("p-ben")) == (False, frozenset())
+    assert found.group_names["g-ops"] == "Operations"
+    assert files.loaded.of("other").members == {}
+    assert await files.reload() == ()
+
+
+async def test_a_change_is_noticed_and_named_by_its_content(files: Files) -> None:
+    files.write(GOOD)
+    (first,) = await files.reload()
+    files.write({**GOOD, "people": [ANNA]})
+    (second,) = await files.reload()
+    files.write({"groups": dict(reversed(GOOD["groups"].items())), "people": [BEN, ANNA]})
+    (third,) = await files.reload()
+    assert first.revision == third.revision != second.revision  # the order in the file says nothing
+
+
+async def test_json_by_its_name(tmp_path: Path) -> None:
+    files = Files(tmp_path, name="people.json")
+    files.write(json.dumps(GOOD))
+    assert (await files.reload())[0].people == 2
+    files.write('{"people": [], "people": [], "groups": {}}')
+    assert (await files.reload())[0].problem == "directory.malformed"
+
+
+def bent(**changes: Any) -> dict[str, Any]:
+    return {**GOOD, "people": [{**ANNA, **changes}]}
+
+
+def without(name: str) -> dict[str, Any]:
+    return {**GOOD, "people": [{key: value for key, value in ANNA.items() if key != name}]}
+
+
+WRONG: dict[str, dict[str, Any] | str] = {
+    "no mapping": "- a",
+    "no YAML": "people: [",
+    "a key twice": "people: []\npeople: []\ngroups: {}",
+    "an unknown key": {**GOOD, "extra": 1},
+    "an unknown key of a person": bent(admin=True),
+    "no groups": {"people": []},
+    "active left out": without("active"),
+    "active as text": bent(active="yes"),
+    "no account": bent(accounts=[]),
+    "an account without issuer": bent(accounts=[{"id": "anna"}]),
+    "an id of somebody unknown": bent(id="account:anna"),
+    "an id with a space": bent(id="p anna"),
+    "a name that hides": bent(name="Anna\u202e"),
+    "a mail that is two": bent(mail="a@b.example,c@d.example"),
+    "a group that is none": bent(groups=["g-typo"]),
+    "a person twice": {**GOOD, "people": [ANNA, {**ANNA, "accounts": [{"issuer": IDP, "id": "x"}]}]},
+    "an account twice": {**GOOD, "people": [ANNA, {**BEN, "accounts": [{"issuer": IDP, "id": "anna"}]}]},
+    "an account twice of one": bent(accounts=[{"issuer": IDP, "id": "a"}, {"issuer": IDP, "id": "a"}]),
+}
+
+
+@pytest.mark.parametrize("wrong", list(WRONG))
+async def test_what_is_not_plain_is_refused_and_the_last_good_one_stays(files: Files, wrong: str) -> None:
+    files.write(GOOD)
+    await files.reload()
+    before = files.directory
+    files.write(WRONG[wrong])
+    (change,) = await files.reload()
+    assert change.problem in ("directory.malformed", "config.yaml", "config.duplicate")
+    assert "Anna" not in change.detail
+    assert "anna" not in change.detail
+    assert files.directory is before
+    assert await files.reload() == ()  # told once
+    files.write(GOOD)
+    (again,) = await files.reload()
+    assert (again.problem, again.revision) == ("", before.revision)
+
+
+async def test_a_directory_that_stays_away_is_given_up(files: Files) -> None:
+    files.write(GOOD)
+    await files.reload()
+    files.path.unlink()
+    (gone,) = await files.reload()
+    assert (gone.problem, gone.people) == ("directory.unreadable", 2)
+    assert await files.reload(59) == ()
+    assert files.directory.members
+    (stale,) = await files.reload(1)
+    assert (stale.problem, stale.people) == ("directory.unreadable", 0)
+    assert not files.directory.members
+    files.write(GOOD)
+    assert (await files.reload())[0].people == 2
+
+
+async def test_everybodys_file_is_nobodys(files: Files) -> None:
+    files.write(GOOD)
+    files.path.chmod(0o666)
+    assert (await files.reload())[0].problem == "directory.permissions"
+    assert not files.directory.members
+
+
+async def test_claims_and_roles_name_groups(tmp_path: Path) -> None:
+    claims = [{"issuer": IDP, "groups": ["team-red"]}]
+    files = Files(tmp_path, claims=claims, operators=["g-ops"], auditors=["team-red"])
+    (change,) = await files.reload()
+    assert change.problem == "directory.unreadable"
+    assert files.directory.claimable == frozenset()  # who is disabled would not be known
+    files.write(GOOD)
+    await files.reload()
+    found = files.directory
+    assert found.claims == {IDP: frozenset({"team-red"})}
+    assert (found.claimable, found.group_names["team-red"]) == (frozenset({"team-red"}), "team-red")
+    assert found.roles == {"operate": frozenset({"g-ops"}), "audit": frozenset({"team-red"})}
+
+
+async def test_a_role_for_a_group_that_is_none(tmp_path: Path) -> None:
+    files = Files(tmp_path, operators=["g-typo"])
+    files.write(GOOD)
+    assert (await files.reload())[0].problem == "directory.unknown_group"
+
+
+def test_an_issuer_has_one_entry() -> None:
+    entry = {"issuer": IDP, "groups": ["a"]}
+    with pytest.raises(ValueError, match="one issuer twice"):
+        DirectoryOptions.model_validate({"tenants": {"acme": {"claims": [entry, entry]}}})

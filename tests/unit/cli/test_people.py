@@ -1,0 +1,271 @@
+"""What people type: seeing what waits, approving what was seen, and nothing that deceives on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+from rich.cells import cell_len
+from support.surroundings import Stage, StillClock
+from support.world import GRPC, WEDNESDAY_NS, World, running
+
+from pdp.cli import showing, showing_standing
+from pdp.cli.consent import until
+from pdp.cli.main import cli
+from pdp.core.approvals.inert import hidden
+from pdp.tooling.sandbox import ALICE, BOB, CAROL, DAVE, DESK, ERIN
+from pdp.v1 import approval_pb2, consent_pb2, decision_pb2, types_pb2
+
+WIDTH = 80
+SHOUT = "\u202egnihton\u202c \x1b[2J\u200b[red]x[/red]\n" + "a" * 40
+
+
+@dataclass(slots=True)
+class Terminal:
+    """A world, and people with their tokens in files."""
+
+    world: World
+    folder: Path
+
+    async def run(self, who: str, *words: str, typed: str = "") -> Result:
+        """`pdp ...` as `who`."""
+        reach = ("--target", self.world.sandbox.socket, "--token-file", str(self.folder / f"{who}.token"))
+        every = [*words, *reach, "--caller-token-file", str(self.folder / "desk.token")]
+        return await asyncio.to_thread(CliRunner().invoke, cli, every, input=typed)
+
+    async def pending(self, path: str = "/src") -> types_pb2.Requirement:
+        asked = self.world.ask(
+            ALICE, "git_reset", {"repo_path": path}, obligations=("log", "notify", "redact_result")
+        )
+        answer = await self.world.decide(asked, way=GRPC)
+        assert isinstance(answer, decision_pb2.DecideResponse)
+        return answer.pending.requirements[0]
+
+
+@asynccontextmanager
+async def opened(folder: Path) -> AsyncIterator[Terminal]:
+    async with running(folder, stage=Stage(StillClock(WEDNESDAY_NS), people=True)) as world:
+        (folder / "desk.token").write_text(world.metadata("desk")[0][1].removeprefix("Bearer ") + "\n")
+        for person in (ALICE, BOB, CAROL, DAVE, ERIN):
+            token = world.sandbox.token(person, world.now_ns, aud=DESK, client_id="desk")
+            (folder / f"{person.id}.token").write_text(token)
+        yield Terminal(world, folder)
+
+
+async def test_an_approver_sees_and_approves(tmp_path: Path) -> None:
+    async with opened(tmp_path) as terminal:
+        wanted = await terminal.pending("/src/" + "deep/" * 30)
+        listed = await terminal.run("carol", "approvals", "list")
+        assert (listed.exit_code, listed.output.splitlines()[0]) == (
+            0,
+            f"{wanted.short_code}  git_reset on git for Alice (alice), high",
+        )
+        assert wanted.approval_id in listed.output
+        assert (await terminal.run("bob", "approvals", "list")).output == "Nothing waits.\n"
+
+        shown = await terminal.run("carol", "approvals", "show", wanted.approval_id)
+        assert shown.exit_code == 0, shown.output
+        for words in (
+            "git_reset on git\nRisk high, pending",
+            "May delete or overwrite what is there.",
+            "for      Alice (alice) at urn:pdp:development",
+            "agent    coding-agent",
+            "approval: annotations.destructive, control MCP06, pack baseline",
+            "0 of 1 from Approvers (approvers)",
+            "you may vote",
+        ):
+            assert words in shown.output
+        assert all(cell_len(line) <= WIDTH for line in shown.output.splitlines())
+        assert "".join(shown.output.split()).count("deep/") == 30  # folded, never cut
+        whole = json.loads((await terminal.run("carol", "approvals", "show", wanted.approval_id, "--json")).output)
+        assert json.loads(whole["approval"]["arguments"][0]["value_json"]) == "/src/" + "deep/" * 30
+
+        wrong = await terminal.run("carol", "approvals", "approve", wanted.approval_id, typed="XX-XX\n")
+        assert (wrong.exit_code, "Nothing was approved" in wrong.output) == (1, True)
+        wrong = await terminal.run("carol", "approvals", "approve", wanted.approval_id, typed="\n")
+        assert wrong.exit_code == 1
+        own = await terminal.run("alice", "approvals", "approve", wanted.approval_id, typed=wanted.short_code)
+        assert (own.exit_code, "it is your own call" in own.output) == (1, True)
+        assert "Type the code" not in own.output
+
+        done = await terminal.run(
+            "carol", "approvals", "approve", wanted.approval_id, typed=f"{wanted.short_code.lower()}\n"
+        )
+        assert (done.exit_code, "approved, 1 of 1 approvers" in done.output) == (0, True)
+        late = await terminal.run("dave", "approvals", "deny", wanted.approval_id, "--reason", "no")
+        assert (late.exit_code, "revoked" in late.output) == (0, True)
+        late = await terminal.run("dave", "approvals", "deny", wanted.approval_id)
+        assert (late.exit_code, late.output) == (1, "approval.too_late: This request is no longer open.\n")
+
+
+async def test_a_script_says_what_it_judged(tmp_path: Path) -> None:
+    async with opened(tmp_path) as terminal:
+        wanted = await terminal.pending()
+        approve = ("approvals", "approve", wanted.approval_id)
+        for words in (("--yes",), ("--presented", "0" * 64)):
+            assert (await terminal.run("carol", *approve, *words)).exit_code == 2
+        stale = await terminal.run("carol", *approve, "--yes", "--presented", "0" * 64)
+        assert (stale.exit_code, stale.output.startswith("approval.stale: ")) == (1, True)
+        found = json.loads((await terminal.run("carol", "approvals", "show", wanted.approval_id, "--json")).output)
+        wide = await terminal.run(
+            "carol", *approve, "--yes", "--presented", found["presented"], "--grant-minutes", "5"
+        )
+        assert (wide.exit_code, wide.output.startswith("approval.grant: ")) == (1, True)
+        done = await terminal.run("carol", *approve, "--yes", "--presented", found["presented"])
+        assert done.exit_code == 0, done.output
+
+
+async def test_requesters_operators_and_onlookers(tmp_path: Path) -> None:
+    async with opened(tmp_path) as terminal:
+        wanted = await terminal.pending()
+        watching = asyncio.ensure_future(terminal.run("erin", "approvals", "watch", "--count", "1"))
+        while not terminal.world.process.staff.changes._waiters:  # noqa: ASYNC110 - nothing tells that it listens
+            await asyncio.sleep(0.01)
+        done = await terminal.run("alice", "approvals", "cancel", wanted.approval_id)
+        assert (done.exit_code, "cancelled" in done.output) == (0, True)
+        seen = await watching
+        assert (seen.exit_code, "cancelled" in seen.output) == (0, True)
+        over = await terminal.run("alice", "approvals", "list", "--state", "cancelled", "--json")
+        assert json.loads(over.output)["approvals"][0]["resolution"] == "approval.cancelled"
+        unknown = await terminal.run("bob", "approvals", "show", wanted.approval_id)
+        assert (unknown.exit_code, unknown.output) == (1, "approval.unknown: There is no such request.\n")
+
+
+async def test_a_subject_and_its_consents(tmp_path: Path) -> None:
+    async with opened(tmp_path) as terminal:
+        terms = ("--agent", "coding-agent", "--server", "git", "--scope", "read", "--purpose", "support")
+        assert (await terminal.run("alice", "consent", "list")).output == "No consents, and nothing asks for one.\n"
+        for words in ((), ("some-id", *terms), ("--agent", "a", "--for", "soon")):
+            assert (await terminal.run("alice", "consent", "grant", *words)).exit_code == 2
+        done = await terminal.run("alice", "consent", "grant", *terms)
+        assert (done.exit_code, "agreed until 2027-07-12" in done.output) == (0, True)
+        listed = await terminal.run("alice", "consent", "list")
+        assert "coding-agent: all tools of git, scope read, for support" in listed.output
+        consent_id = json.loads((await terminal.run("alice", "consent", "list", "--json")).output)["consents"][0][
+            "consent_id"
+        ]
+        assert (await terminal.run("bob", "consent", "revoke", consent_id)).exit_code == 1
+        assert (await terminal.run("alice", "consent", "revoke", consent_id)).exit_code == 0
+        assert (await terminal.run("alice", "consent", "refuse", consent_id)).exit_code == 1
+        assert (await terminal.run("alice", "consent", "grant", "nothing")).exit_code == 1
+        assert (await terminal.run("alice", "grants", "list")).output == "No grants.\n"
+        assert (await terminal.run("alice", "grants", "revoke", "nothing")).output == (
+            "grant.unknown: There is no such grant.\n"
+        )
+
+
+def test_the_command_line_says_what_is_missing(tmp_path: Path) -> None:
+    def run(*words: str) -> Result:
+        return CliRunner().invoke(cli, ["approvals", "list", *words], env={"PDPCTL_TARGET": "", "PDP_TARGET": ""})
+
+    token = tmp_path / "t"
+    token.write_text("a.b.c")
+    assert "Missing option '--target'" in run().output
+    assert "Say what asks" in run("--target", "unix:/tmp/x", "--token-file", str(token)).output
+    both = ("--token-file", str(token), "--caller-token-file", str(token))
+    assert "only TLS is spoken" in run("--target", "pdp.example:443", *both).output
+    empty = tmp_path / "e"
+    empty.write_text("")
+    assert (
+        "--token-file: the file holds no token"
+        in run("--target", "unix:/tmp/x", "--token-file", str(empty), "--caller-token-file", str(token)).output
+    )
+
+
+def test_how_long_a_consent_lasts() -> None:
+    before = datetime.now(UTC)
+    found = until("36h")
+    assert found is not None
+    assert before + timedelta(hours=36) <= found <= datetime.now(UTC) + timedelta(hours=36)
+    assert until("") is None
+    for wrong in ("0d", "30", "d", "30m", "1000000d"):
+        with pytest.raises(click.UsageError):
+            until(wrong)
+
+
+def _filled(message: Any, text: str) -> Any:
+    """Every text of a message, however deep, with `text` in it."""
+    for field in message.DESCRIPTOR.fields:
+        if field.message_type is not None and field.message_type.full_name.startswith("google."):
+            continue
+        value = getattr(message, field.name)
+        if field.type == field.TYPE_STRING:
+            if field.is_repeated:
+                value.append(text)
+            else:
+                setattr(message, field.name, text)
+        elif field.type == field.TYPE_BYTES and field.name.endswith("_json"):
+            setattr(message, field.name, json.dumps(text, ensure_ascii=False).encode())
+        elif field.type == field.TYPE_MESSAGE:
+            _filled(value.add() if field.is_repeated else value, text)
+    return message
+
+
+def _printed(what: Any) -> str:
+    console = showing.console()
+    console.width = WIDTH
+    with console.capture() as capture:
+        console.print(what)
+    return capture.get()
+
+
+@pytest.mark.parametrize("text", [SHOUT, "\u05d0\u05d1", "⟨secret: none⟩", "x" * 200, "\U000e0041", "文" * 90])
+def test_every_field_of_every_page_is_shown_inert(text: str) -> None:
+    request = _filled(approval_pb2.GetApprovalResponse(may_vote=False), text)
+    pages = [
+        showing.request(request, 0),
+        showing.requests([request.approval], 0),
+        showing_standing.grants([_filled(approval_pb2.Grant(), text)]),
+        showing_standing.consents([_filled(consent_pb2.Consent(), text)]),
+        showing_standing.consent(_filled(consent_pb2.Consent(), text)),
+    ]
+    for page in pages:
+        printed = _printed(page)
+        isolates = printed.replace("\u2068", "").replace("\u2069", "")
+        assert not any(hidden(char) for char in isolates if char not in "\n⟨⟩"), printed
+        assert printed.count("\u2068") == printed.count("\u2069")
+        assert "\x1b" not in printed
+        assert all(cell_len(line) <= WIDTH for line in printed.splitlines()), printed
+        if text.startswith("⟨"):  # only the service's own brackets say that a secret was here
+            assert "⟨secret" not in printed
+
+
+def test_a_secret_is_told_by_its_kind_alone() -> None:
+    row = approval_pb2.ArgumentRow(pointer="/t", type="secret", value_json='"⟨secret: github_token⟩"'.encode())
+    found = approval_pb2.GetApprovalResponse(approval=approval_pb2.Approval(arguments=[row]))
+    assert "⟨secret: github_token⟩" in _printed(showing.request(found, 0))
+
+
+def test_what_was_erased_says_so() -> None:
+    found = approval_pb2.GetApprovalResponse(approval=approval_pb2.Approval(arguments_erased=True))
+    assert "erased: nobody can see any more what would be done" in _printed(showing.request(found, 0))
+
+
+def test_differences_stand_beside_the_values() -> None:
+    rows = [
+        approval_pb2.ArgumentRow(
+            pointer="/branch",
+            type="string",
+            value_json=b'"main"',
+            change=approval_pb2.ARGUMENT_CHANGE_CHANGED,
+            previous_json=b'"dev"',
+        ),
+        approval_pb2.ArgumentRow(
+            pointer="/gone", type="integer", change=approval_pb2.ARGUMENT_CHANGE_REMOVED, previous_json=b"1"
+        ),
+    ]
+    printed = _printed(showing.request(approval_pb2.GetApprovalResponse(approval={"arguments": rows}), 0))  # type: ignore[arg-type] # a mapping will do
+    assert "Arguments, compared with the last approved call" in printed
+    lines = [line.split() for line in printed.splitlines()]
+    assert ["/branch", "string", '"main"', "changed"] in lines
+    assert ["was", '"dev"'] in lines
+    assert ["/gone", "integer", "was", "1", "gone"] in lines
