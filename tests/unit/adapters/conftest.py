@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from pdp import people
 from pdp.adapters.grpc.options import ServerOptions
 from pdp.adapters.grpc.server import Server
 from pdp.adapters.grpc.servicer import Services
@@ -33,7 +34,6 @@ from pdp.service.batch import Batch
 from pdp.service.decide import Decide, Terms
 from pdp.service.entrance import Entrance, Limits
 from pdp.service.establish import Establish
-from pdp.service.evaluate import Nobody
 from pdp.service.explain import Explain
 from pdp.service.filter import Filter
 from pdp.service.quota import KillQuota
@@ -44,6 +44,7 @@ from pdp.service.repeat import Repeats
 from pdp.service.state import State
 from pdp.sessions.memory import MemorySessions
 from pdp.sessions.options import SessionOptions
+from pdp.settings import validate
 from pdp.store.clock import StoreClock
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite import SqliteStore
@@ -234,7 +235,7 @@ async def store(tmp_path: Any) -> Any:
 
 
 @pytest.fixture
-async def services(edges: Any, store: Any) -> Any:
+async def services(edges: Any, store: Any, tmp_path: Any) -> Any:
     entropy, clock, key = Entropy(), edges.clock, b"k" * 32
     subjects, registry = Subjects(), Registry()
     sessions = MemorySessions(SessionOptions())
@@ -247,7 +248,13 @@ async def services(edges: Any, store: Any) -> Any:
 
     reloads = Reloads(state, Policies(edges.engine), registry, subjects, reload_keys, recorder, clock)
     await reloads((), by="")
-    decide = Decide(state, establish, Repeats(store, key), Nobody(), recorder, sessions, clock, kills, Terms())
+    repeats = Repeats(store, key)
+    options = validate({"mode": "development", "registry": {}}, tmp_path)
+    staff = people.wire(
+        options, store, state, subjects, establish, recorder, repeats, clock, entropy=entropy, index_key=key
+    )
+    source = staff.evidence
+    decide = Decide(state, establish, repeats, source, staff.escalation, recorder, sessions, clock, kills, Terms())
     yield Services(
         entrance=Entrance(edges.callers, store, recorder, clock, Limits()),
         decide=decide,
@@ -256,8 +263,12 @@ async def services(edges: Any, store: Any) -> Any:
         admin=Admin(state, reloads, registry, subjects, store, recorder, clock, "0.1.0", b"k" * 32, lambda: 3),
         reloads=reloads,
         records=Records(store),
-        explain=Explain(state, establish, Nobody(), SimpleNamespace(), store, recorder, clock, kills),
+        explain=Explain(state, establish, source, SimpleNamespace(), store, recorder, clock, kills),
+        waiting=staff.waiting,
+        outcomes=staff.outcomes,
+        people=staff.people,
     )
+    await staff.changes.close()
     await state.close()
 
 
