@@ -190,7 +190,7 @@ class GetStatusResponse(_message.Message):
 
     @_builtins.property
     def switches(self) -> _containers.RepeatedCompositeFieldContainer[Global___Switch]:
-        """The engaged switches, broadest first."""
+        """The engaged switches, broadest first. One that has released itself is not among them."""
 
     @_builtins.property
     def store(self) -> Global___StoreStatus:
@@ -698,7 +698,9 @@ class SetSwitchRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     SWITCH_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Id of this attempt; the same id with the same content gets the same answer. Mandatory."""
+    """Id of this attempt; the same id with the same content gets the same answer and adds no record. Other content, or a
+    switch that was set anew since: INVALID_ARGUMENT. Mandatory.
+    """
     @_builtins.property
     def switch(self) -> Global___Switch:
         """The switch as it is to be. Mandatory. One that is not engaged can be released again without harm."""
