@@ -13,7 +13,8 @@ from typing import Any
 from pdp import bootstrap, settings
 from pdp.adapters.grpc import answers, questions
 from pdp.core.decide import conclude, question
-from pdp.core.request import Caller, Peer, Role
+from pdp.core.facts import Identity
+from pdp.core.request import Ask, Bearer, Caller, Credential, Peer, Role
 from pdp.core.stored import RecordRef
 from pdp.service.escalation import Asking
 from pdp.service.evaluate import Evaluated
@@ -25,6 +26,7 @@ from pdp.v1 import decision_pb2
 
 _DEADLINE_SECONDS = 5.0
 _NOWHERE = RecordRef("bench", 1, bytes(32))
+NEW_TOKEN = "(in its place: a JWT not seen before)"  # noqa: S105 - the name of a stage
 
 
 class _Meter:
@@ -81,13 +83,16 @@ async def _walk(process: bootstrap.Process, world: World, meter: _Meter) -> byte
             return admitted
 
     caller = await meter.waits("admit (caller's JWT)", admit)
-    ask = meter.runs(
+    ask: Ask = meter.runs(
         "decode", lambda: questions.ask(decision_pb2.DecideRequest.FromString(encoded + b"\x0a\x05bench"))
     )
-    identity = await meter.waits(
-        "identity (subject's JWT)",
-        lambda: decide.establish.identity(ask.credential, caller, ask.target.server, snapshot.registry, at),
-    )
+
+    async def identify(credential: Credential) -> Identity:
+        return await decide.establish.identity(credential, caller, ask.target.server, snapshot.registry, at)
+
+    identity = await meter.waits("identity (subject's JWT)", lambda: identify(ask.credential))
+    fresh = iter([Bearer(world.tokens.subject(at + i)) for i in range(meter.times)])
+    await meter.waits(NEW_TOKEN, lambda: identify(next(fresh)))
     claim = decide.repeats.claim(ask, caller, identity)
     meter.runs(
         "repeat looked up", lambda: decide.repeats.kept(decide.repeats.claim(ask, caller, identity), snapshot, at)

@@ -38,6 +38,7 @@ class World:
     sandbox: sandbox.Sandbox
     caller_token: str
     subject_token: str
+    tokens: Tokens
 
     def serve(self, rig: Rig, name: str) -> Server:
         """Start a PDP in it. Raises BenchFault."""
@@ -78,7 +79,7 @@ def create(folder: Path, *, tools: int = FEW, lists: Collection[int] = ()) -> Wo
     pack = made.policy / "packs" / "acme" / "acme.rego"
     pack.write_text(pack.read_text().replace('["git"]', json.dumps(["git", *(g["server"] for g in grants)]), 1))
     tokens = Tokens(made)
-    return World(made, tokens.caller(now), tokens.subject(now))
+    return World(made, tokens.caller(now), tokens.subject(now), tokens)
 
 
 def _names(count: int) -> list[str]:
