@@ -30,7 +30,7 @@ class Gate:
         self._open = asyncio.Event()
         self._loop = server.loop
         self.waiting = 0
-        self.name, self.version = self._real.name, self._real.version
+        self.name, self.version, self.workers = self._real.name, self._real.version, self._real.workers
 
     async def evaluate(self, asked: Any) -> bytes:
         self.waiting += 1

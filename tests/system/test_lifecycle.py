@@ -212,9 +212,9 @@ def test_an_unknown_key_is_refused_with_the_nearest_right_one(world: Sandbox) ->
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("PDP_STORE__PTAH", "store.ptah: unknown key. Did you mean 'path'?"),
-        ("PDP_STOR__PATH", "stor: unknown key. Did you mean 'store'?"),
-        ("PDP_STORE_PATH", "store_path: unknown key"),
+        ("PDP_STORE__PTAH", "PDP_STORE__PTAH: names no setting. Did you mean PDP_STORE__PATH?"),
+        ("PDP_STOR__PATH", "PDP_STOR__PATH: names no setting. Did you mean PDP_STORE__PATH?"),
+        ("PDP_STORE_PATH", "PDP_STORE_PATH: names no setting. Did you mean PDP_STORE__PATH?"),
         ("PDP_MODE__X", "PDP_MODE__X: 'mode' is not a section"),
     ],
 )

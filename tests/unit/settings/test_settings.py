@@ -128,7 +128,7 @@ def test_a_variable_that_is_nobodys(file: Path, name: str) -> None:
 
 
 def test_a_variable_has_its_nearest_right_name(file: Path) -> None:
-    names = {"PDP_STORE_PATH": "PDP_STORE__PATH", "PDP_SERVICE__ALOW_SECONDS": "PDP_SERVICE__ALLOW_SECONDS"}
+    names = dict.fromkeys(("PDP_STORE_PATH", "PDP_STOR__PATH", "PDP_STORE__PTH"), "PDP_STORE__PATH")
     said = fault(file, {"registry": {}}, **dict.fromkeys(names, MARK)).message.splitlines()
     assert said == sorted(f"{wrong}: names no setting. Did you mean {right}?" for wrong, right in names.items())
 
