@@ -5,14 +5,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool, StaticPool
 
-READERS = 4  # connections kept for threads that read at the same time
-MOST_READERS = 32  # beyond, a read waits
-PATIENCE = 5.0  # seconds that it waits
+# Connections for reads: kept, opened besides where many threads read, and seconds that a read waits for one.
+READS: dict[str, Any] = {"poolclass": QueuePool, "pool_size": 4, "max_overflow": 28, "pool_timeout": 5.0}
 
 
 def on(db: sqlite3.Connection) -> Connection:
@@ -35,10 +35,7 @@ def pool(connect: Callable[[], sqlite3.Connection]) -> Engine:
     return create_engine(
         "sqlite://",
         creator=connect,
-        poolclass=QueuePool,
-        pool_size=READERS,
-        max_overflow=MOST_READERS - READERS,
-        pool_timeout=PATIENCE,
+        **READS,
         pool_reset_on_return=None,
         isolation_level="AUTOCOMMIT",
         skip_autocommit_rollback=True,

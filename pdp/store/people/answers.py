@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Engine, RowMapping, Select, Table, TextClause, and_, false, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Engine,
+    RowMapping,
+    Select,
+    Table,
+    TextClause,
+    and_,
+    false,
+    func,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from pdp.core.approvals.queries import ApprovalQuery, ConsentQuery, GrantQuery, Page
@@ -141,6 +154,12 @@ class PeopleReads:
         c = t.evidence.c
         given = select(t.evidence).where(c.call_digest == call_digest, c.tenant == tenant)
         return self._values(Answered, given.order_by(c.requirement_sha256))
+
+    def judge_refusals(self, tenant: str, asker: str, since_ns: int) -> int:
+        """How many calls of this asker the judge refused since then."""
+        c = t.evidence.c
+        given = select(func.count().label("n")).where(c.tenant == tenant, c.asker == asker, c.refused == true())
+        return int(self._rows(given.where(c.created_ns >= since_ns))[0]["n"])
 
     def delegations(self, tenant: str, at_ns: int) -> tuple[Delegation, ...]:
         """Those that have not ended and whose time is not over."""

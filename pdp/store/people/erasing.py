@@ -29,4 +29,7 @@ def erase(db: Connection, tenant: str, subject: str) -> int:
     bounds = update(t.grants).where(c.tenant == tenant, c.subject_index == subject, c.arguments_schema != _NOTHING)
     # a new version: who decided by the old bounds decides again
     emptied = bounds.values(arguments_schema=_NOTHING, version=c.version + 1)
-    return count + sum(db.execute(change).rowcount for change in (said, emptied))
+    c = t.evidence.c
+    advice = update(t.evidence).where(c.tenant == tenant, c.subject_index == subject, c.opinion != b"")
+    changes = (said, emptied, advice.values(opinion=b""))
+    return count + sum(db.execute(change).rowcount for change in changes)

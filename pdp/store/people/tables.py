@@ -169,6 +169,12 @@ evidence = Table(
     number("expires_ns"),
     number("created_ns"),
     text("redemption_id"),
+    text("basis"),
+    text("asker"),
+    Column("refused", Flag, nullable=False),
+    text("subject_index"),
+    data("opinion"),
+    Index("evidence_of_asker", "tenant", "asker", "created_ns"),
     sqlite_strict=True,
 )
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ssl
 from typing import Any
 
-from sqlalchemy import URL, Engine, Pool, create_engine, event
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool, QueuePool
+from sqlalchemy import URL, Dialect, Engine, create_engine, event
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.pool import NullPool
 
 from pdp.core.errors import ConfigurationFault
+from pdp.store.alchemy import READS
 from pdp.store.options import Place, StoreOptions
 
 # Classes of SQLSTATE. What is wrong with one entry: bad data, a constraint, a limit of the program.
@@ -30,34 +32,46 @@ WRITE_SECONDS, READ_SECONDS = 15.0, 4.0  # of silence on the socket; longer than
 
 def writing(options: StoreOptions, password: bytes, boot: str) -> Engine:
     """For one connection at a time; a lost one is opened anew."""
-    return _engine(options, password, boot, WRITING, WRITE_SECONDS, NullPool)
+    return _engine(options, password, boot, WRITING, WRITE_SECONDS, {"poolclass": NullPool})
 
 
 def reading(options: StoreOptions, password: bytes, boot: str) -> Engine:
     """A pool of connections that only read, each statement by itself."""
-    return _engine(options, password, boot, READING, READ_SECONDS, QueuePool).execution_options(
+    return _engine(options, password, boot, READING, READ_SECONDS, READS).execution_options(
         isolation_level="AUTOCOMMIT"
     )
 
 
 def _engine(
-    options: StoreOptions, password: bytes, boot: str, session: tuple[str, ...], seconds: float, pool: type[Pool]
+    options: StoreOptions, password: bytes, boot: str, session: tuple[str, ...], seconds: float, pool: dict[str, Any]
 ) -> Engine:
     place = Place.read(options.url or "")
     url = URL.create("postgresql+pg8000", place.user, password.decode() or None, place.host or None, place.port)
     arguments: dict[str, Any] = {"timeout": seconds, "application_name": application(boot)}
     if place.socket:
         arguments["unix_sock"] = f"{place.socket}/.s.PGSQL.{place.port}"
-    elif options.tls == "verify":
-        arguments["ssl_context"] = _tls(options)
-    engine = create_engine(url.set(database=place.database), connect_args=arguments, poolclass=pool)
+    arguments["ssl_context"] = False if place.socket or options.tls == "off" else _tls(options)
+    engine = create_engine(url.set(database=place.database), connect_args=arguments, **pool)
 
-    @event.listens_for(engine, "connect")
-    def _(connection: Any, _record: object) -> None:
-        cursor = connection.cursor()
-        for statement in session:
-            cursor.execute(statement)
-        connection.commit()
+    @event.listens_for(engine, "do_connect")
+    def _(dialect: Dialect, _record: object, given: Any, named: Any) -> Any:
+        try:
+            connection = dialect.connect(*given, **named)
+            cursor = connection.cursor()
+            for statement in session:
+                cursor.execute(statement)
+            connection.commit()
+        except OSError as e:  # pg8000 lets some errors of the socket through as they are
+            raise dialect.loaded_dbapi.InterfaceError(f"network error: {e}") from e
+        return connection
+
+    @event.listens_for(engine, "handle_error")
+    def _(context: ExceptionContext) -> DBAPIError | None:
+        error = context.original_exception
+        if not isinstance(error, OSError):
+            return None
+        context.is_disconnect = True
+        return OperationalError(context.statement, None, error, connection_invalidated=True)
 
     return engine
 

@@ -76,11 +76,10 @@ class PostgresTransactions:
         return isinstance(error, LogWentBack) or (isinstance(error, DBAPIError) and not server.entrys(error))
 
     def heals(self, error: Exception) -> bool:
-        """A lost server, a lock that nobody gives, a full disk there: a new connection may do."""
-        if not isinstance(error, DBAPIError) or not server.passing(error):
-            return False
+        """A lost server, a lock that nobody gives, a full disk there: a new connection may do. In any case the head
+        is let go, so that others go on."""
         self.close()
-        return True
+        return isinstance(error, DBAPIError) and server.passing(error)
 
     def probe(self) -> None:
         """On a new connection; what this process wrote must still be there. Raises LogWentBack."""

@@ -178,8 +178,15 @@ CREATE TABLE evidence (
   expires_ns {number} NOT NULL,
   created_ns {number} NOT NULL,
   redemption_id TEXT NOT NULL,
+  basis TEXT NOT NULL,
+  asker TEXT NOT NULL,
+  refused {number} NOT NULL,
+  subject_index TEXT NOT NULL,
+  opinion {bytes} NOT NULL,
   PRIMARY KEY (call_digest, requirement_sha256)
 ) {strict}
+
+CREATE INDEX evidence_of_asker ON evidence (tenant, asker, created_ns)
 
 CREATE TABLE delegations (
   id TEXT NOT NULL,

@@ -1,0 +1,243 @@
+"""PostgreSQL alone: processes that share a log, a line that breaks, a database that is not as it was."""
+
+import asyncio
+import gc
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from support.postgres import Postgres
+from support.postgres_proxy import Line, line
+from support.stored import AT, a_grant, a_switch, an_approval, an_id, entry, shown_of
+
+from pdp.core.approvals.states import Event, State
+from pdp.core.approvals.steps import Issue, Move, Open
+from pdp.core.errors import ConfigurationFault, Conflict, Fault, Unavailable
+from pdp.store.migrations import VERSION
+from pdp.store.opening import AnyStore
+from pdp.store.options import Place as Address
+
+# pg8000 leaves the socket of a connection that breaks to the garbage collector
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
+Place = Any  # of conftest, which cannot be imported
+Cut = tuple[Line, AnyStore]
+
+
+END_ALL = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+SHORTER = (
+    "ALTER TABLE records DISABLE TRIGGER records_stay",
+    "DELETE FROM records WHERE idx = 2",
+    "UPDATE head SET size = 2",
+    "ALTER TABLE records ENABLE TRIGGER records_stay",
+)
+
+
+@pytest.fixture
+def database() -> str:
+    return "postgres"
+
+
+@pytest.fixture
+def name(where: dict[str, Any]) -> str:
+    """Of the test's database."""
+    return Address.read(where["url"]).database
+
+
+async def until(holds: Any) -> None:
+    while not holds():  # noqa: ASYNC110 the store tells nobody; the test's own time limit ends it
+        await asyncio.sleep(0.01)
+
+
+async def test_two_processes_write_one_log(place: Place) -> None:
+    stores = [place.open(seed="a"), place.open(seed="b")]
+    assert stores[0].origin == stores[1].origin
+    assert stores[0].boot != stores[1].boot
+    refs = await asyncio.gather(*(stores[n % 2].commit(entry(n)) for n in range(200)))
+    assert sorted(ref.index for ref in refs) == list(range(200))
+    for store in stores:
+        await until(lambda store=store: store.size() == 200)
+        assert all(store.record_at(ref.index).ref == ref for ref in refs)
+
+
+async def test_of_two_processes_one_redeems(place: Place) -> None:
+    stores = [place.open(seed="a"), place.open(seed="b")]
+    numbers = itertools.count(1)
+    for n in range(20):
+        approval = an_approval(n, state=State.APPROVED)
+        await stores[n % 2].commit(entry(1000 + n, steps=(Open(approval, shown_of(approval)),)))
+        redeem = Move(approval.id, 1, Event.REDEEM, AT)
+        tries = [store.commit(entry(2000 + next(numbers), steps=(redeem,))) for store in stores * 2]
+        found = await asyncio.gather(*tries, return_exceptions=True)
+        assert sorted(isinstance(each, Conflict) for each in found) == [False, True, True, True]
+    assert stores[0].size() == stores[0].record_at(stores[0].size() - 1).ref.index + 1  # type: ignore[union-attr] # it is there
+
+
+async def test_a_switch_of_one_process_is_seen_by_the_others(place: Place) -> None:
+    here, there = place.open(seed="a"), place.open(seed="b")
+    await here.commit(entry(1, switch=a_switch(), high_water=(("clock", 7),)))
+    await until(lambda: there.switches() == (a_switch(),))
+    assert (there.switch_epoch(), there.high_water("clock"), there.size()) == (1, 7, 1)
+    await there.commit(entry(2, switch=a_switch(engaged=False)))
+    assert (there.switches(), there.switch_epoch()) == ((), 2)
+    await until(lambda: here.switches() == ())
+    assert (here.switch_epoch(), here.size()) == (2, 2)
+
+
+async def test_a_run_knows_whether_the_last_one_ended_well(place: Place, postgres: Postgres, name: str) -> None:
+    first, second = place.open(seed="a"), place.open(seed="b")
+    assert first.clean
+    assert second.clean  # the first still runs
+    await first.close()
+    postgres.sql("INSERT INTO runs VALUES ('gone')", database=name)  # what a crash leaves
+    assert not place.open(seed="c").clean
+    assert place.open(seed="d").clean
+
+
+async def test_a_writer_that_is_cut_off_goes_on(place: Place, postgres: Postgres, name: str) -> None:
+    store = place.open(probe_seconds=0.05)
+    await store.commit(entry(1))
+    postgres.sql(END_ALL, database=name)
+    with pytest.raises(Unavailable) as e:
+        await store.commit(entry(2))
+    assert e.value.code == "record.unavailable"
+    await until(store.healthy)
+    assert store.record(an_id(1)) is not None  # the reading side goes on as well
+    assert store.record(an_id(2)) is None
+    assert (await store.commit(entry(3))).index == 1
+
+
+@pytest.fixture
+def cuttable(postgres: Postgres, name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Line, str]]:
+    folder = tmp_path_factory.mktemp("line")
+    with line(folder, postgres.folder, postgres.port) as proxy:
+        yield proxy, f"postgresql://pdp@:{postgres.port}/{name}?host={folder}"
+
+
+@pytest.fixture
+async def cut(place: Place, cuttable: tuple[Line, str]) -> AsyncIterator[Cut]:
+    proxy, url = cuttable
+    place.where = {"url": url}
+    store = place.open(probe_seconds=0.05)
+    await store.commit(entry(1))
+    yield proxy, store
+    await store.close()
+    gc.collect()
+
+
+async def test_a_commit_whose_answer_is_lost_is_found_out(cut: Cut) -> None:
+    proxy, store = cut
+    proxy.cut = "after"
+    refs = await store.commit_all((entry(2), entry(3, steps=(Issue(a_grant(1)),))))
+    assert proxy.cuts == 1
+    assert [ref.index for ref in refs] == [1, 2]
+    assert store.healthy()
+    assert store.grant("acme", an_id(1)) is not None
+    assert (await store.commit(entry(4))).index == 3
+
+
+async def test_a_commit_that_did_not_arrive_is_not_told(cut: Cut) -> None:
+    proxy, store = cut
+    proxy.cut = "before"
+    with pytest.raises(Unavailable) as e:
+        await store.commit(entry(2))
+    assert (proxy.cuts, e.value.code) == (1, "record.unavailable")
+    await until(store.healthy)
+    assert store.record(an_id(2)) is None
+    assert (await store.commit(entry(3))).index == 1
+
+
+async def test_a_commit_of_unknown_fate_is_refused(
+    cut: tuple[Line, AnyStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server cannot be asked for as long as a caller may wait."""
+    monkeypatch.setattr("pdp.store.postgres.transactions.FIND_OUT_SECONDS", 0.05)
+    proxy, store = cut
+    proxy.cut = "for good"
+    with pytest.raises(Unavailable):
+        await store.commit(entry(2))
+    assert not store.healthy()
+    with pytest.raises(Unavailable):
+        store.record(an_id(1))
+    proxy.closed = False
+    await until(store.healthy)
+    assert (await store.commit(entry(3))).index == 1
+
+
+async def test_a_log_that_went_back_is_not_built_on(place: Place, postgres: Postgres, name: str) -> None:
+    store = place.open(probe_seconds=0.05)
+    for n in range(3):
+        await store.commit(entry(n))
+    postgres.sql(*SHORTER, database=name)
+    with pytest.raises(Unavailable):
+        await store.commit(entry(4))
+    assert not store.healthy()
+    with pytest.raises(Unavailable):
+        await store.commit(entry(5))
+    assert postgres.sql("SELECT count(*) FROM records", database=name) == [[2]]
+
+
+async def test_another_log_of_the_same_length_is_not_built_on(place: Place, postgres: Postgres, name: str) -> None:
+    """After a failover to a copy that lagged, others wrote on: this process's own last record is not there."""
+    store = place.open(probe_seconds=0.05)
+    for n in range(3):
+        await store.commit(entry(n))
+    other = an_id(77)
+    forged = f"INSERT INTO records SELECT 2, '{other}', kind, tenant, time_ns, leaf, bytes FROM records WHERE idx = 1"
+    postgres.sql(*SHORTER, forged, "UPDATE head SET size = 3", END_ALL, database=name)
+    for n in (4, 5):
+        with pytest.raises(Unavailable):
+            await store.commit(entry(n))
+    await until(lambda: store._writer.state.value == "failed")
+    assert postgres.sql("SELECT count(*) FROM records", database=name) == [[3]]
+
+
+async def test_the_log_is_append_only_for_sql_too(place: Place, postgres: Postgres, name: str) -> None:
+    store = place.open()
+    await store.commit(entry(1))
+    for statement in ("UPDATE records SET tenant = 'x'", "DELETE FROM records", "TRUNCATE records"):
+        with pytest.raises(Exception, match="append-only"):
+            postgres.sql(statement, database=name)
+    assert store.record_at(0).tenant == "acme"
+
+
+@pytest.mark.parametrize(
+    ("damage", "code"),
+    [
+        ([f"UPDATE alembic_version SET version_num = '{VERSION + 1:04}'"], "store.schema"),
+        (["UPDATE alembic_version SET version_num = 'a1b2'"], "store.foreign"),
+        (["DROP TABLE alembic_version"], "store.foreign"),
+        (["UPDATE head SET size = 2"], "store.corrupt"),
+        (["UPDATE head SET size = 4"], "store.corrupt"),
+        (
+            ["ALTER TABLE records DISABLE TRIGGER records_stay", "UPDATE records SET bytes = '0' WHERE idx = 1"],
+            "store.corrupt",
+        ),
+        (["DROP TABLE head"], "store.unreadable"),
+    ],
+)
+async def test_a_database_that_is_not_as_we_left_it_is_refused(
+    place: Place, postgres: Postgres, name: str, damage: list[str], code: str
+) -> None:
+    store = place.open()
+    for n in range(3):
+        await store.commit(entry(n))
+    await store.close()
+    postgres.sql(*damage, database=name)
+    with pytest.raises(Fault) as e:
+        place.open()
+    assert e.value.code == code
+
+
+async def test_a_server_that_loses_commits_is_refused(place: Place, postgres: Postgres) -> None:
+    try:
+        postgres.sql("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+        await until(lambda: postgres.sql("SHOW fsync") == [["off"]])
+        with pytest.raises(ConfigurationFault) as e:
+            place.open()
+        assert e.value.code == "store.durability"
+    finally:
+        postgres.sql("ALTER SYSTEM RESET fsync", "SELECT pg_reload_conf()")
+        await until(lambda: postgres.sql("SHOW fsync") == [["on"]])

@@ -1,0 +1,78 @@
+"""A proxy before PostgreSQL that cuts the line at a COMMIT, before the server hears of it or after."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+class Line:
+    """`cut` is when the next commit's connection breaks: "" (never), "before" or "after" the server has done it;
+    "for good": and no new connection comes through."""
+
+    def __init__(self, folder: Path, server: Path, port: int) -> None:
+        self.cut = ""
+        self.cuts = 0
+        self.closed = False
+        self._server = str(server / f".s.PGSQL.{port}")
+        self._listening = socket.socket(socket.AF_UNIX)
+        self._listening.bind(str(folder / f".s.PGSQL.{port}"))
+        self._listening.listen()
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    def close(self) -> None:
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listening.accept()
+                if self.closed:
+                    client.close()
+                    continue
+                server = socket.socket(socket.AF_UNIX)
+                server.connect(self._server)
+                threading.Thread(target=self._to_server, args=(client, server), daemon=True).start()
+                threading.Thread(target=self._to_client, args=(client, server), daemon=True).start()
+
+    def _to_server(self, client: socket.socket, server: socket.socket) -> None:
+        with suppress(OSError):
+            while data := client.recv(1 << 16):
+                if self.cut in {"before", "for good"} and b"commit" in data:
+                    self._break()
+                    break
+                server.sendall(data)
+        _end(client, server)
+
+    def _to_client(self, client: socket.socket, server: socket.socket) -> None:
+        with suppress(OSError):
+            while data := server.recv(1 << 16):
+                if self.cut == "after" and b"COMMIT\0" in data:
+                    self._break()
+                    break
+                client.sendall(data)
+        _end(client, server)
+
+    def _break(self) -> None:
+        self.closed = self.cut == "for good"
+        self.cut = ""
+        self.cuts += 1
+
+
+def _end(*ends: socket.socket) -> None:
+    for each in ends:
+        with suppress(OSError):
+            each.shutdown(socket.SHUT_RDWR)
+        each.close()
+
+
+@contextmanager
+def line(folder: Path, server: Path, port: int) -> Iterator[Line]:
+    made = Line(folder, server, port)
+    try:
+        yield made
+    finally:
+        made.close()
