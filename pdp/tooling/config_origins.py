@@ -23,7 +23,7 @@ class Origins:
         return self.found.get(path, "default")
 
     def nearest(self, path: Path_) -> str:
-        """The same for a key that need not be there: of what stands below it, else around it; "" for the whole file."""
+        """The same for a key that need not be there: of what is below it, else around it; "" for the whole file."""
         below = [place for place in self.found if place[: len(path)] == path]
         around = [path[:length] for length in range(len(path), 0, -1)]
         return next((self.found[place] for place in (*around[:1], *below, *around[1:]) if place in self.found), "")
