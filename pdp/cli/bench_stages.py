@@ -26,7 +26,7 @@ from pdp.v1 import decision_pb2
 
 _DEADLINE_SECONDS = 5.0
 _NOWHERE = RecordRef("bench", 1, bytes(32))
-NEW_TOKEN = "(in its place: a JWT not seen before)"  # noqa: S105 - the name of a stage
+_NEW_TOKEN = "(in its place: a JWT not seen before)"  # noqa: S105 - the name of a stage
 
 
 class _Meter:
@@ -92,7 +92,7 @@ async def _walk(process: bootstrap.Process, world: World, meter: _Meter) -> byte
 
     identity = await meter.waits("identity (subject's JWT)", lambda: identify(ask.credential))
     fresh = iter([Bearer(world.tokens.subject(at + i)) for i in range(meter.times)])
-    await meter.waits(NEW_TOKEN, lambda: identify(next(fresh)))
+    await meter.waits(_NEW_TOKEN, lambda: identify(next(fresh)))
     claim = decide.repeats.claim(ask, caller, identity)
     meter.runs(
         "repeat looked up", lambda: decide.repeats.kept(decide.repeats.claim(ask, caller, identity), snapshot, at)

@@ -85,7 +85,9 @@ class Faults(grpc.aio.ServerInterceptor):
 
     def _unary(self, inner: Callable[..., Awaitable[Any]], method: str, parse: _Parse) -> Callable[..., Any]:
         async def guarded(request: Any, context: Context) -> Any:
-            limit = asyncio.timeout(self._max_call_seconds)
+            left = context.time_remaining()
+            sooner = left is not None and left <= self._max_call_seconds  # then gRPC itself ends the call
+            limit = asyncio.timeout(None if sooner else self._max_call_seconds)
             try:
                 async with limit:
                     return await inner(await self._read(parse, request, method, context), context)

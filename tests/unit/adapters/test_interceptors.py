@@ -26,11 +26,11 @@ class OddError(BaseException):
 async def asked(serve: Any, connect: Any, services: Any, as_caller: Any) -> Any:
     """Asks a server whose Decide is the given function."""
 
-    async def ask(decide: Any, **options: Any) -> Any:
+    async def ask(decide: Any, within: float | None = None, **options: Any) -> Any:
         server = await serve(with_services=replace(services, decide=decide), **options)
         stub = connect(server.addresses[0]).decision
-        # no deadline on purpose: a handler that hangs must not hang its client
-        return stub.Decide(REQUEST, metadata=as_caller("gateway"))
+        # mostly no deadline, on purpose: a handler that hangs must not hang its client
+        return stub.Decide(REQUEST, metadata=as_caller("gateway"), timeout=within)
 
     return ask
 
@@ -92,6 +92,20 @@ async def test_a_handler_that_hangs_is_given_up(asked: Any) -> None:
 
     status, code, _ = await outcome(await asked(hang, max_call_seconds=1))
     assert (status, code) == (grpc.StatusCode.DEADLINE_EXCEEDED, "service.timeout")
+
+
+async def test_a_deadline_that_is_nearer_ends_the_handler_too(asked: Any) -> None:
+    ended = asyncio.Event()
+
+    async def hang(_ask: Any, _caller: Any) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    status, _, _ = await outcome(await asked(hang, within=0.5, max_call_seconds=60))
+    assert status == grpc.StatusCode.DEADLINE_EXCEEDED
+    await asyncio.wait_for(ended.wait(), 20)
 
 
 async def test_a_caller_that_leaves_cancels_its_call_quietly(asked: Any, caplog: Any) -> None:
