@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
 from pdp.core.digest import Json
@@ -16,11 +16,9 @@ class Judge(Protocol):
         """Prompt id to SHA-256 of what is loaded now (last good)."""
         ...
 
-    async def opine(
-        self, tenant: str, prompt: str, matter: Matter, *, within_s: float, late: Callable[[Opinion], None]
-    ) -> Opinion | None:
-        """An opinion, of status `ok` or with the reason why there is none. None when it does not come within
-        `within_s` seconds: it goes on, and `late` is told on the event loop, once. Never raises."""
+    async def opine(self, tenant: str, prompt: str, matter: Matter, *, within_s: float) -> Opinion:
+        """An opinion, of status `ok` or with the reason why there is none (`timeout` after `within_s` seconds of
+        trying). Never raises, unless it is cancelled. Whoever asks decides how long to wait for it."""
         ...
 
     def status(self) -> Mapping[str, Json]:

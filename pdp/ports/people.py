@@ -130,6 +130,10 @@ class Answers(Protocol):
 
     def answers_of(self, tenant: str, call_digest: str) -> tuple[Answered, ...]: ...
 
+    def judge_refusals(self, tenant: str, asker: str, since_ns: int) -> int:
+        """How many calls of this asker the judge refused since then."""
+        ...
+
     def delegations(self, tenant: str, at_ns: int) -> tuple[Delegation, ...]:
         """Those that have not ended and whose time is not over."""
         ...

@@ -120,6 +120,17 @@ def _answer() -> Answered:
     return Answered("digest", "r" * 64, "acme", "judge", b'{"state":"met"}', AT + TTL, AT)
 
 
+async def test_refusals_of_the_judge_are_counted_by_asker(store: AnyStore) -> None:
+    given = [("a", True, 0), ("a", True, 1), ("a", False, 2), ("b", True, 3), ("a", True, -9)]
+    for n, (asker, refused, after) in enumerate(given):
+        answer = replace(
+            _answer(), requirement_sha256=f"{n:064}", asker=asker, refused=refused, created_ns=AT + after
+        )
+        await keep(store, PutAnswer(answer))
+    assert [store.judge_refusals("acme", asker, AT) for asker in ("a", "b", "c")] == [2, 1, 0]
+    assert store.judge_refusals("other", "a", AT) == 0
+
+
 async def test_what_is_not_there_reads_as_nothing(store: AnyStore) -> None:
     assert store.approval("acme", "no") is store.shown("no") is store.grant("acme", "no") is None
     assert store.consent("acme", "no") is store.outcome("no") is None

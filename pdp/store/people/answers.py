@@ -15,9 +15,9 @@ from sqlalchemy import (
     and_,
     false,
     func,
+    literal,
     or_,
     select,
-    true,
 )
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -37,6 +37,7 @@ from pdp.core.approvals.rows import (
 )
 from pdp.core.approvals.states import OPEN
 from pdp.core.errors import Unavailable
+from pdp.store.columns import Flag
 from pdp.store.people import tables as t
 from pdp.store.people.mapping import from_row
 
@@ -158,8 +159,9 @@ class PeopleReads:
     def judge_refusals(self, tenant: str, asker: str, since_ns: int) -> int:
         """How many calls of this asker the judge refused since then."""
         c = t.evidence.c
-        given = select(func.count().label("n")).where(c.tenant == tenant, c.asker == asker, c.refused == true())
-        return int(self._rows(given.where(c.created_ns >= since_ns))[0]["n"])
+        given = select(func.count().label("n")).where(c.tenant == tenant, c.asker == asker, c.created_ns >= since_ns)
+        refused = literal(value=True, type_=Flag())
+        return int(self._rows(given.where(c.refused == refused))[0]["n"])
 
     def delegations(self, tenant: str, at_ns: int) -> tuple[Delegation, ...]:
         """Those that have not ended and whose time is not over."""
