@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pdp.core.digest import Json
+from pdp.core.target import Annotations, TargetFact
 
 VERDICTS = ("allow", "deny", "escalate")
 OK = "ok"
+
+
+SINK_KINDS = ("database", "email", "filesystem", "message", "network", "other", "process")
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What the signed manifest says about the tool, as far as it chooses the sections of a prompt; none of it is
+    shown. The defaults are the worst: of a tool that nobody reviewed, every section about harm speaks."""
+
+    risk: str = "critical"
+    permissions: tuple[str, ...] = ()
+    sinks: tuple[str, ...] = SINK_KINDS  # kinds, see `target.Sink`
+    annotations: Annotations = field(default_factory=Annotations)
+
+    @classmethod
+    def of(cls, target: TargetFact) -> Traits:
+        if not target.check.ok:
+            return cls()
+        return cls(target.risk, target.permissions, tuple(s.kind for s in target.sinks), target.annotations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +48,7 @@ class Matter:
     arguments: Mapping[str, Json]
     labels: tuple[str, ...]
     observation: str  # untrusted text; "" where none was passed on
+    traits: Traits = field(default_factory=Traits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +64,7 @@ class Rendered:
     settings: Mapping[str, Json]  # of the prompt's front matter, e.g. temperature
     rules: tuple[str, ...]  # ids that `violated` may name
     seen_sha256: str  # over all of it but the nonce
+    cut: tuple[str, ...] = ()  # names of blocks that did not fit whole
 
 
 @dataclass(frozen=True, slots=True)

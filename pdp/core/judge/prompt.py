@@ -1,0 +1,144 @@
+"""Prompts as values: a base text for each prompt, and sections for the tools that they speak of. Pure.
+
+Who loads them from files is `pdp.judge.prompts`. What policy pins is the digest of everything a prompt may be made
+of, so a changed section is another prompt (DESIGN section 6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from pdp.core.digest import Json, digest
+from pdp.core.errors import Fault
+from pdp.core.judge.matter import Matter
+
+FORMAT = "pdp.judge/1"  # of what the renderer makes around the texts; another one means other digests
+SECTIONS, MARKER = "{{sections}}", "{{marker}}"  # what a base text holds, each once
+HINTS = ("read_only", "destructive", "idempotent", "open_world")
+
+
+class UnknownPrompt(Fault):
+    """No prompt with this id is loaded."""
+
+    def __init__(self) -> None:
+        super().__init__("judge.prompt", "No prompt with this id is loaded; `pdp judge lint` lists those there are.")
+
+
+@dataclass(frozen=True, slots=True)
+class Applies:
+    """One way for a section to apply: each entry that is given holds for the tool. In an entry, one of its values
+    is enough. Servers, tools and permissions are patterns in which `*` stands for anything."""
+
+    servers: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    risks: tuple[str, ...] = ()
+    permissions: tuple[str, ...] = ()
+    sinks: tuple[str, ...] = ()
+    annotations: Mapping[str, bool] = field(default_factory=dict)
+
+    def holds(self, matter: Matter) -> bool:
+        traits = matter.traits
+        hints = traits.annotations.fact()
+        return (
+            _any((matter.server,), self.servers)
+            and _any((matter.tool,), self.tools)
+            and _any((traits.risk,), self.risks)
+            and _any(traits.permissions, self.permissions)
+            and _any(traits.sinks, self.sinks)
+            and all(hints[name] is wanted for name, wanted in self.annotations.items())
+        )
+
+    def fact(self) -> dict[str, Json]:
+        return {
+            "servers": list(self.servers),
+            "tools": list(self.tools),
+            "risks": list(self.risks),
+            "permissions": list(self.permissions),
+            "sinks": list(self.sinks),
+            "annotations": dict(self.annotations),
+        }
+
+
+def _any(values: tuple[str, ...], patterns: tuple[str, ...]) -> bool:
+    """Whether a value is meant by a pattern. No patterns: whatever it is."""
+    return not patterns or any(fnmatchcase(value, pattern) for value in values for pattern in patterns)
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """What is allowed and what is blocked for some tools."""
+
+    id: str
+    version: str
+    text: str
+    rules: tuple[str, ...]  # ids that its text blocks
+    applies_to: tuple[Applies, ...]
+    prompts: tuple[str, ...] = ()  # ids of the prompts that it belongs to; empty: all
+
+    def belongs_to(self, prompt_id: str) -> bool:
+        return not self.prompts or prompt_id in self.prompts
+
+    def applies(self, matter: Matter) -> bool:
+        return any(way.holds(matter) for way in self.applies_to)
+
+    def fact(self) -> dict[str, Json]:
+        return {
+            "id": self.id,
+            "version": self.version,
+            "text": self.text,
+            "rules": list(self.rules),
+            "applies_to": [way.fact() for way in self.applies_to],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A base text. It holds `{{sections}}` where the sections go and `{{marker}}` where the nonce goes."""
+
+    id: str
+    version: str
+    text: str
+    rules: tuple[str, ...]
+    settings: Mapping[str, Json]  # for the endpoint: temperature, max_tokens, ...
+    data_tokens: int  # estimated tokens that one matter may take
+
+    def fact(self) -> dict[str, Json]:
+        return {
+            "id": self.id,
+            "version": self.version,
+            "text": self.text,
+            "rules": list(self.rules),
+            "settings": dict(self.settings),
+            "data_tokens": self.data_tokens,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class PromptSet:
+    """All prompts that are loaded together, and all sections."""
+
+    prompts: Mapping[str, Prompt]
+    sections: tuple[Section, ...]
+
+    def digests(self) -> Mapping[str, str]:
+        """Prompt id to SHA-256 (hex) over its base text, settings and all of its sections, applying or not."""
+        return {prompt_id: self.sha256_of(prompt_id) for prompt_id in sorted(self.prompts)}
+
+    def sha256_of(self, prompt_id: str) -> str:
+        """Raises UnknownPrompt (`judge.prompt`)."""
+        prompt = self.prompt(prompt_id)
+        sections = sorted((s for s in self.sections if s.belongs_to(prompt_id)), key=lambda s: s.id)
+        return digest({"format": FORMAT, "prompt": prompt.fact(), "sections": [s.fact() for s in sections]})
+
+    def prompt(self, prompt_id: str) -> Prompt:
+        """Raises UnknownPrompt (`judge.prompt`)."""
+        if (found := self.prompts.get(prompt_id)) is None:
+            raise UnknownPrompt
+        return found
+
+    def sections_for(self, prompt_id: str, matter: Matter) -> tuple[Section, ...]:
+        """The sections that speak about the matter's tool, by id."""
+        chosen = (s for s in self.sections if s.belongs_to(prompt_id) and s.applies(matter))
+        return tuple(sorted(chosen, key=lambda s: s.id))

@@ -1,0 +1,87 @@
+"""Secrets taken out of what a judge is shown: each is replaced by its kind. Pure.
+
+The formats are those of `patterns`. They tell only how a secret begins, so whatever goes on without a break is
+taken out with it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pdp.core.digest import Json
+from pdp.core.patterns import PATTERNS, Pattern, secrets_in
+
+_REST = re.compile(r"[A-Za-z0-9._~+/=-]*")
+_KEY_END = re.compile(r"-----END [A-Z0-9 ]{1,64}-----")
+_VALUE = "[secret: value]"
+
+
+@dataclass(frozen=True, slots=True)
+class Redacted:
+    """Fit to be shown to a judge."""
+
+    arguments: Mapping[str, Json]
+    observation: str
+
+
+def redacted(arguments: Mapping[str, Json], pointers: Sequence[str], observation: str) -> Redacted:
+    """`pointers` are those of findings of secrets (JSON Pointers; a step `*` is a name that is not shown). What they
+    lead to is taken out whole where no known format stands in it."""
+    paths = tuple(tuple(pointer.split("/")[1:]) for pointer in pointers)
+    members = {redacted_text(key): _value(value, _below(paths, key)) for key, value in arguments.items()}
+    return Redacted(members, redacted_text(observation))
+
+
+def redacted_text(text: str) -> str:
+    """The text with each secret in it replaced, as in `[secret: github_token]`."""
+    for pattern in secrets_in(text):
+        for each in PATTERNS:
+            if each.name == pattern.name:
+                text = _without(text, each)
+    return text
+
+
+def _without(text: str, pattern: Pattern) -> str:
+    out, at = [], 0
+    for found in pattern.text.finditer(text):
+        if found.start() >= at:
+            out += [text[at : found.start()], f"[secret: {pattern.name}]"]
+            at = _end(text, found.end(), pattern)
+    return "".join([*out, text[at:]])
+
+
+def _end(text: str, at: int, pattern: Pattern) -> int:
+    """Where the secret is over. A private key without its last line goes on to the end."""
+    if pattern.name == "private_key":
+        last = _KEY_END.search(text, at)
+        return len(text) if last is None else last.end()
+    rest = _REST.match(text, at)
+    return at if rest is None else rest.end()
+
+
+_Paths = tuple[tuple[str, ...], ...]
+
+
+def _below(paths: _Paths, key: str) -> _Paths:
+    step = key.replace("~", "~0").replace("/", "~1")
+    return tuple(path[1:] for path in paths if path and path[0] in (step, "*"))
+
+
+def _value(value: Json, paths: _Paths) -> Json:
+    """`paths` lead on from here; an empty one means this value."""
+    here = () in paths
+    if isinstance(value, str):
+        clean = redacted_text(value)
+        return _VALUE if here and clean == value else clean
+    if isinstance(value, Mapping):
+        return {redacted_text(key): _value(inner, _into(paths, key)) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_value(inner, _into(paths, str(i))) for i, inner in enumerate(value)]
+    return _VALUE if here and value is not None else value
+
+
+def _into(paths: _Paths, key: str) -> _Paths:
+    """What is pointed at is so with everything in it."""
+    return (*_below(paths, key), *(path for path in paths if not path))
