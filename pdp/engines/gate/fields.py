@@ -41,7 +41,7 @@ OTHERWISE_EXAMPLE = (
     '"min_assurance": "signed_in"}'
 )
 _TEXT = frozenset({"code", "message", "id", "control", "label", "prompt", "target"})
-_NOT_TEXT = ("Number", "Bool", "Null", "Array", "Set", "Object")
+NOT_TEXT = ("Number", "Bool", "Null", "Array", "Set", "Object")
 
 
 def check_fields(
@@ -59,7 +59,7 @@ def check_fields(
         message = f"An element of `{what}` has no field `{name}`."
         yield rule.unit.finding(span_of(fields[name]), "element.unknown", message, hint)
     for name in sorted(_TEXT & set(fields)):
-        if kind(fields[name])[0] in _NOT_TEXT:
+        if kind(fields[name])[0] in NOT_TEXT:
             message = f"`{name}` must be text."
             yield rule.unit.finding(span_of(fields[name]), "element.type", message, "Put it in quotes.")
 

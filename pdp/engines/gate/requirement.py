@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from pdp.engines.gate.fields import CODE, KINDS, OTHERWISE_EXAMPLE, check_fields
+from pdp.engines.gate.fields import CODE, KINDS, NOT_TEXT, OTHERWISE_EXAMPLE, check_fields
 from pdp.engines.gate.report import Finding, did_you_mean
 from pdp.engines.gate.syntax import Node, Rule, kind, number, span_of, string
+
+_ELSEWHERE = ("Var", "RefDot")  # a reference, whose value is checked where it comes from
+_SEAT_EXAMPLE = 'For example "seats": [{"group_id": "g-release", "n": 1}].'
 
 
 def check(rule: Rule, fields: Mapping[str, Node]) -> Iterator[Finding]:
@@ -24,18 +27,43 @@ def _values(rule: Rule, fields: Mapping[str, Node]) -> Iterator[Finding]:
     if "id" in fields and not CODE.fullmatch(string(fields["id"]) or ""):
         message = "The id must be a literal: lower-case letters, digits, `.`, `_` and `-`."
         yield rule.unit.finding(span_of(fields["id"]), "element.id", message, 'For example "id": "second-pair".')
-    for name in ("stage", "ttl_seconds"):
+    for name in ("stage", "ttl_seconds", "deny_quorum"):
         if name in fields and not _counts(fields[name]):
-            message = f"`{name}` must be a whole number of at least 1."
-            hint = f'For example "{name}": 1.'
-            yield rule.unit.finding(span_of(fields[name]), "element.number", message, hint)
+            yield _number(rule, name, fields[name])
+    if "seats" in fields:
+        yield from _seats(rule, fields["seats"])
+
+
+def _seats(rule: Rule, node: Node) -> Iterator[Finding]:
+    """Somebody must be wanted: an approval by nobody would be given by nobody's silence."""
+    name, body = kind(node)
+    seats = body["items"] if name == "Array" else [] if name not in _ELSEWHERE else None
+    if seats is None:
+        return
+    if not seats:
+        message = "`seats` must be a list with at least one seat."
+        yield rule.unit.finding(span_of(node), "element.seats", message, _SEAT_EXAMPLE)
+    for seat in seats:
+        if kind(seat)[0] in _ELSEWHERE:
+            continue
+        fields = {string(k): v for _, k, v in kind(seat)[1]["fields"]} if kind(seat)[0] == "Object" else {}
+        if set(fields) != {"group_id", "n"} or kind(fields["group_id"])[0] in NOT_TEXT:
+            message = "A seat has `group_id`, a text, and `n`, and nothing else."
+            yield rule.unit.finding(span_of(seat), "element.seats", message, _SEAT_EXAMPLE)
+        elif not _counts(fields["n"]):
+            yield _number(rule, "n", fields["n"])
+
+
+def _number(rule: Rule, name: str, node: Node) -> Finding:
+    message, hint = f"`{name}` must be a whole number of at least 1.", f'For example "{name}": 1.'
+    return rule.unit.finding(span_of(node), "element.number", message, hint)
 
 
 def _counts(node: Node) -> bool:
     """A literal whole number from 1, or a reference (whose type is checked elsewhere)."""
     given = number(node)
     if given is None:
-        return kind(node)[0] in ("Var", "RefDot")
+        return kind(node)[0] in _ELSEWHERE
     return given >= 1 and not given % 1
 
 

@@ -13,6 +13,7 @@ from pdp.core.digest import keyed_index
 from pdp.core.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from pdp.core.stored import RecordRef
 from pdp.ports import Answers, Clock, Directories
+from pdp.service.people.voting import NUL
 from pdp.service.record import Recorder
 
 MAX_REASON = 1_000
@@ -111,8 +112,8 @@ class Delegations:
         if wanted.until_ns - max(wanted.from_ns, at_ns) > self._longest_ns:
             days = self._longest_ns // (24 * 3600 * 1_000_000_000)
             raise InvalidRequest("until", f"is too late; somebody is stood in for at most {days} days at a time")
-        if len(wanted.reason) > MAX_REASON:
-            raise InvalidRequest("reason", f"is longer than {MAX_REASON} characters")
+        if len(wanted.reason) > MAX_REASON or NUL in wanted.reason:
+            raise InvalidRequest("reason", f"is longer than {MAX_REASON} characters, or holds a NUL")
 
 
 def _concerns(person: Person, found: Delegation) -> bool:

@@ -22,6 +22,7 @@ from pdp.service.people.attempts import Attempts, decided
 from pdp.service.people.looking import UNKNOWN, Looking, Viewer, sighting
 from pdp.service.record import Recorder
 
+NUL = "\0"
 _INVALID = {  # by the field that is wrong
     "approval.choice": "choice",
     "approval.reason_required": "reason",
@@ -146,6 +147,8 @@ class Voting:
 
     def cast(self, viewer: Viewer, approval: Approval, given: BallotInput) -> Cast:
         """What the vote comes to. Raises the fault that belongs to its refusal."""
+        if NUL in given.reason:  # no store keeps it
+            raise InvalidRequest("reason", "holds a NUL character")
         votes, shown = viewer.store.votes(approval.id), viewer.store.shown(approval.id)
         person = self._proofs(viewer.person, viewer.complete(approval), given.passkey)
         at, directory = viewer.at_ns, viewer.base.directory

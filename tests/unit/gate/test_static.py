@@ -24,6 +24,12 @@ APPROVAL = (
 )
 
 
+SEAT = '{"group_id": "security", "n": 1}'
+SEATLESS = '{"group_id": "security"}'
+QUOTED = '"security"'
+NEVER_DENIED = APPROVAL.replace('"deny_quorum": 1', '"deny_quorum": 0')
+
+
 @dataclass(frozen=True)
 class Sample:
     """A refused body: the finding's code, the text it points at, and a part of its hint."""
@@ -112,6 +118,30 @@ REFUSED = {
         "{",
         "require contains",
     ),
+    "seats for nobody": Sample(
+        f'require contains {{{APPROVAL.replace(SEAT, "")}, "stage": 1}}', "element.seats", "[]", '"n": 1'
+    ),
+    "seats that are one": Sample(
+        f'require contains {{{APPROVAL.replace(f"[{SEAT}]", SEAT)}, "stage": 1}}', "element.seats", SEAT, '"n": 1'
+    ),
+    "a seat of none": Sample(
+        f'require contains {{{APPROVAL.replace(": 1}", ": 0}")}, "stage": 1}}', "element.number", "0}]", '"n": 1'
+    ),
+    "a seat by half": Sample(
+        f'require contains {{{APPROVAL.replace(": 1}", ": 0.5}")}, "stage": 1}}', "element.number", "0.5}]"
+    ),
+    "a seat without number": Sample(
+        f'require contains {{{APPROVAL.replace(SEAT, SEATLESS)}, "stage": 1}}', "element.seats", SEATLESS
+    ),
+    "a seat by name": Sample(
+        f'require contains {{{APPROVAL.replace("group_id", "group_name")}, "stage": 1}}',
+        "element.seats",
+        '{"group_name"',
+    ),
+    "a seat that is text": Sample(
+        f'require contains {{{APPROVAL.replace(SEAT, QUOTED)}, "stage": 1}}', "element.seats", '"security"]'
+    ),
+    "denials that never suffice": Sample(f'require contains {{{NEVER_DENIED}, "stage": 1}}', "element.number", "0, "),
     "nested otherwise": Sample(
         f'require contains {{{APPROVAL}, "stage": 1, "otherwise": {{"kind": "confirmation", "id": "c", '
         '"code": "a.c", '

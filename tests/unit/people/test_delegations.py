@@ -48,7 +48,7 @@ async def test_only_what_makes_sense(office: Office) -> None:
             week(office, from_ns=now + 8 * DAY_NS),
             week(office, until_ns=now + 31 * DAY_NS),
         ),
-        "reason": (week(office, reason="x" * 1001),),
+        "reason": (week(office, reason="x" * 1001), week(office, reason="\0")),
     }
     for field, cases in wrong.items():
         for case in cases:

@@ -56,7 +56,7 @@ async def test_the_last_seat_approves_and_the_record_has_it(office: Office) -> N
 
 async def test_a_reason_is_demanded_and_bounded(office: Office) -> None:
     asked = await office.open(element(reason_required=True))
-    for reason in ("", "  ", "x" * 1001):
+    for reason in ("", "  ", "x" * 1001, "a\0b"):
         fault = await refused(office, "bob", asked, reason=reason)
         assert isinstance(fault, InvalidRequest)
         assert fault.field == "reason"
