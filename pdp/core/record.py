@@ -273,7 +273,7 @@ def encode(stamp: Stamp, kind: str, body: Fields) -> bytes:
         "tenant": stamp.tenant,
         **body,
     }
-    if any(body.get(key) for key in _POLICY_MADE):
+    if "confidence" in body or any(body.get(key) for key in _POLICY_MADE):
         data = canonical(fields)
     else:
         try:

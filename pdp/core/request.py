@@ -176,6 +176,7 @@ class Ask:
     resume_token: str = ""
     client_answers: tuple[ClientAnswer, ...] = ()
     server_peer: ServerPeer = field(default_factory=ServerPeer)
+    until_ns: int = 0  # monotonic; when the caller stops waiting, 0 when it did not say. No part of what is asked
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ class Escalation:
         answer = answered(found)
         wanted, at = found.outcome.requirements, asking.at_ns
         try:
-            opened = self.opening(asked, _title(asking), wanted, answer.policy, answer.decision_id, at)
+            opened = self.opening(asked, _title(asked), wanted, answer.policy, answer.decision_id, at)
         except RecordTooLargeError as fault:
             opened = denied(fault.code, fault.message)
         if isinstance(opened, Outcome):
@@ -103,8 +103,6 @@ class Escalation:
         return Ended(found, answer, made.entries, reply)
 
 
-def _title(asking: Asking) -> str:
-    target = asking.call.facts.targets[0]
-    pinned = asking.snapshot.registry.pinned(asking.caller.tenant, target.server, target.name)
-    title = pinned.definition.get("title") if pinned is not None else None
+def _title(asked: Asked) -> str:
+    title = asked.definition.get("title")
     return title if isinstance(title, str) else ""

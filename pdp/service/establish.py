@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from pdp.core.approvals.asked import Asked
@@ -87,7 +88,8 @@ class Establish:
             asserted=self._asserted(ask, caller),
             waivers=snapshot.registry.waivers(caller.tenant),
         )
-        return self._bind(facts, ask, caller, raw, at_ns)
+        pinned = snapshot.registry.pinned(caller.tenant, target.server, target.name) if target.check.ok else None
+        return self._bind(facts, ask, caller, raw, at_ns, pinned.definition if pinned is not None else {})
 
     def list(self, ask: ListAsk, caller: Caller, identity: Identity, snapshot: Snapshot, at_ns: int) -> Facts:
         """The facts of one FilterTools: every pinned tool of the server, or those whose definitions were shown."""
@@ -161,7 +163,15 @@ class Establish:
             extra=self._content.object(ask.extra, "context.extra_json"),
         )
 
-    def _bind(self, facts: Facts, ask: Ask, caller: Caller, raw: bytes, at_ns: int) -> Established:
+    def _bind(
+        self,
+        facts: Facts,
+        ask: Ask,
+        caller: Caller,
+        raw: bytes,
+        at_ns: int,
+        definition: Mapping[str, Json],
+    ) -> Established:
         """Give the call its digest. Only a call whose every check passed has one: nothing else can be approved."""
         identity, target = facts.identity, facts.targets[0]
         subject = self.subject_index(caller, identity)
@@ -209,6 +219,8 @@ class Establish:
             facts=facts,
             repeated=known,
             observation=ask.observation,
+            definition=definition,
+            until_ns=ask.until_ns,
         )
         return Established(facts, row.salt, raw, committed, None if known else row, subject, asked)
 

@@ -158,7 +158,7 @@ def _rights(identity: Identity) -> str:
     return digest([subject, identity.agent.fact(), [actor.fact() for actor in identity.actors]])
 
 
-_NOT_CONTENT = frozenset({"credential", "request_id"})
+_NOT_CONTENT = frozenset({"credential", "request_id", "until_ns"})
 
 
 def _content(ask: Ask) -> Json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from pdp.core.approvals.rows import Answered, Approval, Call, Consent, Grant
@@ -16,7 +16,7 @@ Source: TypeAlias = Approval | Grant | Consent | Answered | None  # None: for th
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A call that has a digest. `arguments` are canonical; `repeated` says whether the call was asked about before:
-    else nobody can have answered for it yet. `resumed` names the requests of a resume token that opened."""
+    else nobody can have answered for it yet."""
 
     tenant: str
     call: Call
@@ -26,7 +26,8 @@ class Asked:
     facts: Facts
     repeated: bool
     observation: str = ""
-    resumed: tuple[str, ...] = ()
+    definition: Mapping[str, Any] = field(default_factory=dict)  # the pinned one
+    until_ns: int = 0  # monotonic; when the caller stops waiting, 0 when it did not say
 
     @property
     def value(self) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ from support import people_records
 
 from pdp.audit.check import check
 from pdp.core import events, record
+from pdp.core.approvals.rows import Answered
 from pdp.core.check import OK, failed, missing
 from pdp.core.digest import canonical, digest
 from pdp.core.errors import Fault, InvalidRequest
@@ -34,6 +35,8 @@ from pdp.core.facts import (
     SubjectFact,
 )
 from pdp.core.ids import uuid7
+from pdp.core.judge import records as judge_records
+from pdp.core.judge.matter import Opinion
 from pdp.core.outcome import Effect, Hidden, Outcome, Reason, denied
 from pdp.core.target import TargetFact
 
@@ -131,6 +134,18 @@ def cases() -> Any:
         ),
         "reload": events.reload(STAMP, by="ops", results={"policy": "changed", "registry": "registry.signature"}),
         **people_records.cases(STAMP),
+        **judge_cases(),
+    }
+
+
+def judge_cases() -> dict[str, bytes]:
+    """A verdict, and a session that came to none."""
+    element = canonical(judged(JUDGE, HEX, Verdict("ok", "deny", 0.5, HEX, "m"), AT))
+    answered = Answered(HEX, HEX, "acme", "judge", element, AT, AT)
+    said = Opinion("ok", "deny", 1.0, ("sends.unasked",), "Nobody asked for that.", "m-1", HEX, 900, 40, 1200)
+    return {
+        "judge": judge_records.judged(STAMP, answered, said, b"s" * 32),
+        "judge without a verdict": judge_records.judged(STAMP, answered, Opinion("timeout"), b""),
     }
 
 
