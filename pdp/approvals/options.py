@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+from pdp.approvals.channel_options import ChannelOptions
+
 Name = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x20\x7f]+$")]
 
 
@@ -97,14 +99,17 @@ class ApprovalOptions(_Options):
     resume_keys: tuple[str, ...] = Field(
         (),
         description="file:PATH or vault:PATH#KEY of 32 random bytes or more each, newest first; replicas share them. "
-        "Mandatory in production, made for you in development.",
+        "Without any, tokens are sealed with service.index_key.",
         examples=[["file:secrets/resume.key"]],
         json_schema_extra={"secret": True},
     )
     consent_max_days: int = Field(180, ge=1, le=3660, description="How long a consent holds at most.")
     delegation_max_days: int = Field(30, ge=1, le=366, description="How long somebody may be stood in for.")
-    sweep_seconds: float = Field(
-        1.0, ge=0.1, le=60, description="How often expiry and switches are written down; they count at once."
+    channels: dict[Name, ChannelOptions] = Field(
+        default_factory=dict,
+        description="Who is told of requests, by a name of yours. Messages hold a link, never an argument. Each "
+        "channel reaches the host that it names and no other.",
+        examples=["release-team"],
     )
 
     @field_validator("console_url")
@@ -113,6 +118,12 @@ class ApprovalOptions(_Options):
         if url and not _is_plain_url(url):
             raise ValueError("must be a URL with a host, without query and fragment")
         return url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _messages_lead_somewhere(self) -> Self:
+        if self.channels and not self.console_url:
+            raise ValueError("`channels` needs `console_url`: a message is a link to the page of the request")
+        return self
 
 
 def _is_plain_url(url: str) -> bool:
