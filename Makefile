@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # an OPA installed by .ci/run is found; one on the PATH as well
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: demo serve test lint types layers proto rego pytest docker-steps mutation bench lock stubs generated differential rebuild-engine clean help
+.PHONY: demo serve test lint types layers proto rego pytest docker-steps mutation bench races lock stubs generated differential rebuild-engine clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -54,6 +54,9 @@ mutation: .venv/ready ## plant every bug of the list; a test or the load gate mu
 
 differential: .venv/ready ## 20,000 made-up inputs, the same decision on both engines (needs opa; a minute or two)
 	CI=true DIFFERENTIAL=20000 $(BIN)/python -m pytest -q tests/properties/test_differential.py
+
+races: .venv/ready ## who comes second at the store, whoever is killed: 1,000 rounds of each race, on both (minutes)
+	RACES=1000 $(BIN)/python -m pytest -q -n 2 tests/contract/test_races.py
 
 rebuild-engine: .venv/ready ## build the embedded engine from its source and compare (needs cargo; minutes)
 	$(BIN)/python tests/conformance/rebuild.py
