@@ -15,6 +15,7 @@ RUN python -m venv --without-pip /opt/pdp && \
 COPY pyproject.toml README.md LICENSE ./
 COPY pdp pdp
 COPY rego rego
+COPY judge_prompts judge_prompts
 RUN /opt/tools/bin/python -m pip wheel -q --no-deps --no-build-isolation --wheel-dir /opt/wheel . && \
     /opt/tools/bin/python -m pip --python /opt/pdp/bin/python install -q --no-cache-dir --no-deps --no-index --find-links /opt/wheel pdp
 # what the image holds, CycloneDX 1.6

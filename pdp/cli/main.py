@@ -17,6 +17,7 @@ from pdp.cli.dev import dev
 from pdp.cli.explain import explain
 from pdp.cli.grants import grants
 from pdp.cli.health import health
+from pdp.cli.judge import judge
 from pdp.cli.policy import policy
 from pdp.cli.serve import serve
 from pdp.cli.status import reload, status
@@ -44,6 +45,7 @@ for command in (
     explain,
     grants,
     health,
+    judge,
     policy,
     reload,
     serve,

@@ -22,7 +22,7 @@ from pdp.core.digest import canonical
 from pdp.core.errors import BundleFault
 from pdp.core.policy import Bundle, Module
 from pdp.engines import organisation
-from pdp.engines.folder import Folder
+from pdp.folder import Folder
 
 MAX_FILES = 2_000
 MAX_BYTES = 16 * 2**20  # all files of a bundle together

@@ -14,7 +14,7 @@ import jsonschema_rs
 from pdp import strict_yaml
 from pdp.core.digest import Json, canonical
 from pdp.core.errors import BundleFault, InvalidRequest
-from pdp.engines.folder import Folder
+from pdp.folder import Folder
 from pdp.strict_yaml import NotPlainYaml
 
 SCHEMA = "schemas/org.json"

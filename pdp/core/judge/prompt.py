@@ -121,16 +121,15 @@ class PromptSet:
 
     prompts: Mapping[str, Prompt]
     sections: tuple[Section, ...]
+    _sha256: Mapping[str, str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        sha256 = {prompt_id: self._digest(prompt_id) for prompt_id in sorted(self.prompts)}
+        object.__setattr__(self, "_sha256", sha256)  # once: it is asked for on every request
 
     def digests(self) -> Mapping[str, str]:
         """Prompt id to SHA-256 (hex) over its base text, settings and all of its sections, applying or not."""
-        return {prompt_id: self.sha256_of(prompt_id) for prompt_id in sorted(self.prompts)}
-
-    def sha256_of(self, prompt_id: str) -> str:
-        """Raises UnknownPrompt (`judge.prompt`)."""
-        prompt = self.prompt(prompt_id)
-        sections = sorted((s for s in self.sections if s.belongs_to(prompt_id)), key=lambda s: s.id)
-        return digest({"format": FORMAT, "prompt": prompt.fact(), "sections": [s.fact() for s in sections]})
+        return self._sha256
 
     def prompt(self, prompt_id: str) -> Prompt:
         """Raises UnknownPrompt (`judge.prompt`)."""
@@ -140,5 +139,12 @@ class PromptSet:
 
     def sections_for(self, prompt_id: str, matter: Matter) -> tuple[Section, ...]:
         """The sections that speak about the matter's tool, by id."""
-        chosen = (s for s in self.sections if s.belongs_to(prompt_id) and s.applies(matter))
-        return tuple(sorted(chosen, key=lambda s: s.id))
+        return tuple(section for section in self._sections(prompt_id) if section.applies(matter))
+
+    def _sections(self, prompt_id: str) -> tuple[Section, ...]:
+        chosen = (section for section in self.sections if section.belongs_to(prompt_id))
+        return tuple(sorted(chosen, key=lambda section: section.id))
+
+    def _digest(self, prompt_id: str) -> str:
+        sections: Json = [section.fact() for section in self._sections(prompt_id)]
+        return digest({"format": FORMAT, "prompt": self.prompts[prompt_id].fact(), "sections": sections})

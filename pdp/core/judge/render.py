@@ -69,7 +69,7 @@ def render(
     text = prompt.text.replace(SECTIONS, "\n\n".join(s.text.strip() for s in sections))
     rules = tuple(dict.fromkeys((*prompt.rules, *(rule for s in sections for rule in s.rules))))
     blocks = fitted(blocks_of(matter), prompt.data_tokens if budget_tokens is None else budget_tokens)
-    schema, sha256 = answer_schema(rules), prompts.sha256_of(prompt_id)
+    schema, sha256 = answer_schema(rules), prompts.digests()[prompt_id]
     seen: Json = [FORMAT, sha256, text, [[b.title, b.text, b.cut] for b in blocks], schema, dict(prompt.settings)]
     return Rendered(
         prompt=prompt_id,

@@ -1,8 +1,8 @@
-"""A folder that policy is read from: who may write to it, and what lies in it.
+"""A folder that policy or prompts are read from: who may write to it, and what lies in it.
 
-Whoever can write a policy file decides. So every file and folder must belong to root, to the user the PDP runs
-as, or to the owner of the PDP's own code, and nobody else may write it. Folders above the root are the
-operator's business.
+Whoever can write a policy file decides, and a prompt sways a judge. So every file and folder must belong to root, to
+the user the PDP runs as, or to the owner of the PDP's own code, and nobody else may write it. Folders above the root
+are the operator's business.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Folder:
         _check(self.root.stat(), name)
 
     def files(self) -> list[str]:
-        """Relative paths (with `/`) of all files, sorted. Names that begin with a dot are no part of a bundle."""
+        """Relative paths (with `/`) of all files, sorted. Names that begin with a dot are read by nobody."""
         found: list[str] = []
         pending = [""]
         seen = 0
@@ -88,7 +88,7 @@ class Folder:
 def _visible(path: str, name: str) -> bool:
     if not name.startswith("."):
         return True
-    if name.endswith((".rego", ".json", ".yaml")):
+    if name.endswith((".rego", ".json", ".yaml", ".md")):
         raise BundleFault("bundle.layout", f"{path}: leftovers of an editor? Only visible names are read.")
     return False
 

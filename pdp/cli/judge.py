@@ -1,0 +1,68 @@
+"""`pdp judge`: prompts, the judge's own process, and how good it is."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from pdp.core.judge.tokens import tokens
+from pdp.judge.problems import ERROR, Problem
+from pdp.judge.prompts import Read, read_prompts, shipped_prompts
+
+DENIED = 10  # problems that keep prompts from being used
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+@click.group()
+def judge() -> None:
+    """The judge. Exit codes: 0 ok, 10 problems, 2 usage, 1 fault."""
+
+
+@judge.command()
+@click.argument("organisation", metavar="[FOLDER]", required=False, type=_FOLDER)
+@click.option("--shipped", type=_FOLDER, default=None, help="Other prompts than those that come with pdp.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def lint(organisation: Path | None, shipped: Path | None, *, as_json: bool) -> None:
+    """Say whether the prompts of FOLDER, with those that come with pdp, may be used.
+
+    This is what the server asks of them (judge.prompts_folder): file, line and what to write instead.
+    """
+    read = read_prompts(shipped or shipped_prompts(), organisation)
+    if as_json:
+        click.echo(json.dumps(_facts(read), indent=2))
+    else:
+        _print(read)
+    sys.exit(0 if read.prompts is not None else DENIED)
+
+
+def _facts(read: Read) -> dict[str, object]:
+    return {
+        "ok": read.prompts is not None,
+        "problems": [problem.fact() for problem in read.problems],
+        "prompts": dict(read.prompts.digests()) if read.prompts is not None else {},
+    }
+
+
+def _print(read: Read) -> None:
+    for problem in read.problems:
+        click.secho(_line(problem), fg="red" if problem.severity == ERROR else "yellow")
+    errors = sum(problem.severity == ERROR for problem in read.problems)
+    if read.prompts is None:
+        click.secho(f"{errors} problems: these prompts are not used.", fg="red")
+        return
+    sections = read.prompts.sections
+    for prompt_id, sha256 in read.prompts.digests().items():
+        prompt = read.prompts.prompts[prompt_id]
+        longest = sum(tokens(s.text) for s in sections if s.belongs_to(prompt_id))
+        click.echo(
+            f"{prompt_id} {prompt.version}: sha256 {sha256}, about {tokens(prompt.text)} tokens, "
+            f"with every section {tokens(prompt.text) + longest}"
+        )
+    click.secho(f"{len(read.prompts.prompts)} prompts, {len(sections)} sections: ready.", fg="green")
+
+
+def _line(problem: Problem) -> str:
+    return f"{problem.severity}: {problem}"

@@ -1,0 +1,197 @@
+"""What is wrong with prompts although each file can be read. Pure, over what `prompts` read.
+
+The same is asked before prompts come into use and by `pdp judge lint`, so what passes the one passes the other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Generic, TypeAlias
+
+from pdp.core.judge.matter import Matter, Traits
+from pdp.core.judge.prompt import MARKER, SECTIONS
+from pdp.core.judge.tokens import tokens
+from pdp.core.target import Annotations
+from pdp.judge.front import Head, PromptHead, SectionHead
+from pdp.judge.problems import WARNING, Problem
+from pdp.judge.written import LISTS, RULE_ID, Body, Example
+
+_PLACEHOLDER = re.compile(r"\{\{(.*?)\}\}")
+_RULE_NAMED = re.compile(f"`({RULE_ID})`")
+# Tools of which some section should speak. Whatever else a tool does, it is one of these.
+_CLASSES = {
+    "only read": Annotations(read_only=True, destructive=False, idempotent=True, open_world=False),
+    "change something": Annotations(destructive=False),
+    "destroy": Annotations(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class File(Generic[Head]):
+    """A file that could be read. `name` says which one, over both folders."""
+
+    name: str
+    head: Head
+    body: Body
+
+    def problem(self, line: int, code: str, text: str) -> Problem:
+        return Problem(self.name, line, f"prompts.{code}", text)
+
+
+PromptFile: TypeAlias = File[PromptHead]
+SectionFile: TypeAlias = File[SectionHead]
+AnyFile: TypeAlias = PromptFile | SectionFile
+
+
+def problems_of(prompts: Sequence[PromptFile], sections: Sequence[SectionFile]) -> Iterator[Problem]:
+    """Problems of each file, and of files with each other."""
+    yield from _twice(prompts)
+    yield from _twice(sections)
+    for file in prompts:
+        yield from _placeholders(file, {SECTIONS, MARKER})
+    for section in sections:
+        yield from _placeholders(section, set())
+        yield from _section(section, {file.head.id for file in prompts})
+    everything: tuple[AnyFile, ...] = (*prompts, *sections)
+    for each in everything:
+        yield from _lists(each)
+        yield from _budget(each)
+        yield from _verdicts(each)
+    for prompt in prompts:
+        own = [s for s in sections if s.head.prompts is None or prompt.head.id in s.head.prompts]
+        yield from _together(prompt, own)
+
+
+def _twice(files: Sequence[AnyFile]) -> Iterator[Problem]:
+    first: dict[str, AnyFile] = {}
+    for file in files:
+        other = first.setdefault(file.head.id, file)
+        if other is not file:
+            yield file.problem(
+                2, "duplicate", f"the id {file.head.id} is that of {other.name} already; take another."
+            )
+
+
+def _placeholders(file: AnyFile, wanted: set[str]) -> Iterator[Problem]:
+    """A base text has each of ours exactly once; there are no others."""
+    found = [(m[0], at) for at, line in _lines(file) for m in _PLACEHOLDER.finditer(line)]
+    for name, at in found:
+        if name not in wanted:
+            yield file.problem(at, "placeholder", f"{name} stands for nothing here; take it out.")
+    for name in sorted(wanted):
+        lines = [at for each, at in found if each == name]
+        if len(lines) != 1:
+            at = lines[1] if lines else file.body.first
+            yield file.problem(at, "placeholder", f"{name} stands {len(lines)} times; a base text has it once.")
+
+
+def _lines(file: AnyFile) -> Iterator[tuple[int, str]]:
+    return enumerate(file.body.text.split("\n"), file.body.first)
+
+
+def _section(file: SectionFile, prompts: set[str]) -> Iterator[Problem]:
+    for prompt in file.head.prompts or ():
+        if prompt not in prompts:
+            yield file.problem(2, "unknown_prompt", f"there is no prompt {prompt}; there is {_all(prompts)}.")
+    for rule, line in file.body.rules:
+        if not rule.startswith(f"{file.head.id}."):
+            text = f"the rule {rule} does not begin with the section's id; call it {file.head.id}.<name>."
+            yield file.problem(line, "rule_name", text)
+    verdicts = {example.verdict for example in file.body.examples}
+    for verdict in ("allow", "deny"):
+        if file.body.examples and verdict not in verdicts:
+            text = f"shows no example of {verdict}; without one a judge leans to the other."
+            yield file.problem(file.body.first, "missing", text)
+
+
+def _lists(file: AnyFile) -> Iterator[Problem]:
+    for name in LISTS:
+        if not file.body.items.get(name):
+            text = f"has nothing under a heading `{name}`; write at least one item there."
+            yield file.problem(file.body.first, "missing", text)
+    said = {item.text.casefold() for item in file.body.items.get("Allowed", ())}
+    for item in file.body.items.get("Blocked", ()):
+        if item.text.partition("`: ")[2].casefold() in said:
+            yield file.problem(item.line, "contradiction", "the same sentence stands under Allowed; keep one.")
+
+
+def _budget(file: AnyFile) -> Iterator[Problem]:
+    used, given = tokens(file.body.text), file.head.text_tokens
+    if used > given:
+        text = f"takes about {used} tokens, its `text_tokens` are {given}; shorten it, or raise them knowingly."
+        yield file.problem(file.body.first, "budget", text)
+
+
+def _verdicts(file: AnyFile) -> Iterator[Problem]:
+    for example in file.body.examples:
+        if example.verdict == "allow" and example.rules:
+            text = "an example of allow names a rule that it breaks; take one of the two out."
+            yield file.problem(example.line, "contradiction", text)
+        if example.verdict == "deny" and not example.rules:
+            text = "an example of deny names no rule; say which one it breaks, as in ``deny `rule.id`: …``."
+            yield file.problem(example.line, "rule_missing", text)
+
+
+def _together(prompt: PromptFile, sections: Sequence[SectionFile]) -> Iterator[Problem]:
+    """Problems of all that one prompt may be made of."""
+    files: tuple[AnyFile, ...] = (prompt, *sections)
+    yield from _rules_twice(files)
+    yield from _contradictions(files)
+    base = {rule for rule, _ in prompt.body.rules}
+    families = {rule.partition(".")[0] for file in files for rule, _ in file.body.rules}
+    for file in files:
+        known = base | {rule for rule, _ in file.body.rules}
+        yield from _unknown_rules(file, known, families)
+    for what, hints in _CLASSES.items():
+        matter = _tool(hints)
+        if not any(way.value().holds(matter) for s in sections for way in s.head.applies_to):
+            text = f"no section speaks about tools that {what}; add one to sections/."
+            yield Problem(prompt.name, 0, "prompts.class", text, WARNING)
+
+
+def _tool(hints: Annotations) -> Matter:
+    traits = Traits("low", (), (), hints)
+    return Matter("", "none", "", "", "", "", "", {}, {}, (), "", traits)
+
+
+def _rules_twice(files: Sequence[AnyFile]) -> Iterator[Problem]:
+    first: dict[str, str] = {}
+    for file in files:
+        for rule, line in file.body.rules:
+            if rule in first:
+                yield file.problem(
+                    line, "duplicate", f"the rule {rule} stands in {first[rule]} already; name it anew."
+                )
+            first.setdefault(rule, f"{file.name}:{line}")
+
+
+def _contradictions(files: Sequence[AnyFile]) -> Iterator[Problem]:
+    """The same task and call with different verdicts, wherever they stand."""
+    first: dict[bytes, tuple[Example, str]] = {}
+    for file, example in chain.from_iterable(((f, e) for e in f.body.examples) for f in files):
+        other, place = first.setdefault(example.call(), (example, f"{file.name}:{example.line}"))
+        if other.verdict != example.verdict:
+            text = f"this call is {example.verdict} here and {other.verdict} at {place}; keep one."
+            yield file.problem(example.line, "contradiction", text)
+
+
+def _unknown_rules(file: AnyFile, known: set[str], families: set[str]) -> Iterator[Problem]:
+    """Rules named anywhere in the text. What merely looks like one, such as a file name, is not meant."""
+    named = {rule: at for at, line in _lines(file) for rule in _RULE_NAMED.findall(line)}
+    shown = {rule: example.line for example in file.body.examples for rule in example.rules}
+    for rule, at in (named | shown).items():
+        if rule not in known and (rule in shown or rule.partition(".")[0] in families):
+            text = f"there is no rule {rule} in this file or in the base prompt; there is {_all(known)}."
+            yield file.problem(at, "unknown_rule", text)
+
+
+def _all(names: set[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
+
+
+def by_place(problems: Mapping[Problem, None]) -> tuple[Problem, ...]:
+    """Each once, in the order of files and lines."""
+    return tuple(sorted(problems, key=lambda p: (p.file, p.line, p.code, p.text)))
