@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from pdp.core.check import NS
 from pdp.core.errors import DeadlineTooShort, Fault, Forbidden, InvalidRequest, Overloaded, Unauthenticated
 from pdp.core.request import Caller, Peer, Role
 from pdp.ports import Callers, Clock, Store
@@ -76,6 +77,10 @@ class Entrance:
             raise Overloaded("service.overloaded", "Too many calls at once; ask again shortly.")
         self._waiting += waits
         self._in_flight += not waits
+
+    def until(self, remaining_s: float | None) -> int:
+        """The monotonic instant at which a caller stops waiting; 0 when it set no deadline."""
+        return 0 if remaining_s is None else self._clock.monotonic_ns() + int(remaining_s * NS)
 
     async def _note(self, caller: Caller, fault: Fault, rpc: str) -> None:
         at = self._clock.now_ns()

@@ -20,7 +20,7 @@ from pdp.core.approvals.wanted import read
 from pdp.core.check import NS
 from pdp.core.digest import Json, canonical
 from pdp.core.evidence import answer
-from pdp.ports import Answers, Directories
+from pdp.ports import Answers, Directories, EvidenceSource
 
 GIVEN = ("met", "refused")  # everything else is no answer
 
@@ -51,6 +51,21 @@ class Counting:
             return "open", approval.expires_ns
         votes = self.store.votes(approval.id)
         return evidence_state(approval, wanted, votes, approval.call, self.standing(approval.tenant, votes, at_ns))
+
+
+class Sources:
+    """Several sources of answers as one."""
+
+    def __init__(self, *sources: EvidenceSource) -> None:
+        self._sources = sources
+
+    async def known(self, asked: Asked, at_ns: int, /) -> tuple[Held, ...]:
+        """What each knows."""
+        return tuple([held for source in self._sources for held in await source.known(asked, at_ns)])
+
+    async def gather(self, asked: Asked, opened: tuple[Mapping[str, Json], ...], at_ns: int, /) -> tuple[Held, ...]:
+        """What each can answer now."""
+        return tuple([held for source in self._sources for held in await source.gather(asked, opened, at_ns)])
 
 
 class Escalate:

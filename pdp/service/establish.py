@@ -7,17 +7,18 @@ from dataclasses import dataclass, replace
 
 from pdp.core.approvals.asked import Asked
 from pdp.core.approvals.rows import Account, Call
-from pdp.core.check import OK, Check, failed
+from pdp.core.check import NS, OK, Check, failed
 from pdp.core.digest import Json, canonical, commitment, digest, keyed_index
 from pdp.core.errors import InvalidRequest
 from pdp.core.facts import ArgumentsFact, Asserted, CallerFact, Facts, Identity, SessionFact
 from pdp.core.request import Ask, Caller, Credential, ListAsk, ServerPeer, Target, ToolTarget
 from pdp.core.stored import CallRow
 from pdp.core.target import TargetFact
-from pdp.ports import Content, Entropy, RegistryView, Sessions, Store, Subjects
+from pdp.ports import Content, Entropy, Judge, RegistryView, Sessions, Store, Subjects
 from pdp.service.state import Snapshot
 
 SALT_BYTES = 32
+REFUSALS_NS = 24 * 3600 * NS  # how far back the judge's refusals are a fact for policy
 METHOD_TOOL_CALL = "tools/call"
 METHOD_TOOL_LIST = "tools/list"
 
@@ -38,7 +39,7 @@ class Established:
 class Establish:
     """Composes the components that look at one request. Order matters: identity first, then what it may see."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the components
         self,
         subjects: Subjects,
         content: Content,
@@ -47,6 +48,7 @@ class Establish:
         *,
         entropy: Entropy,
         index_key: bytes,
+        judge: Judge | None = None,
     ) -> None:
         self._subjects = subjects
         self._content = content
@@ -54,6 +56,7 @@ class Establish:
         self._store = store
         self._entropy = entropy
         self._index_key = index_key
+        self._judge = judge
         self._fresh: dict[str, CallRow] = {}  # drawn, not yet durable: two first asks at once share one salt
 
     async def identity(
@@ -210,9 +213,14 @@ class Establish:
             self._fresh[index] = row
         unknown = self._store.unknown_outcomes(call_digest) if known else 0
         facts = replace(facts, call_digest=call_digest, unknown_outcomes=unknown)
+        about = _bound(facts, ask, caller)
+        if self._judge is not None:
+            since = at_ns - REFUSALS_NS
+            refusals = self._store.judge_refusals(caller.tenant, asker(self._index_key, caller.tenant, about), since)
+            facts = replace(facts, judge_prompts=self._judge.prompts(), judge_refusals=refusals)
         asked = Asked(
             tenant=caller.tenant,
-            call=_bound(facts, ask, caller),
+            call=about,
             index=index,
             subject_index=subject,
             arguments=raw,
@@ -232,6 +240,12 @@ class Establish:
         if stored is not None:
             return stored, True
         return CallRow(index, tenant, subject, self._entropy.bytes(SALT_BYTES), "", at_ns), False
+
+
+def asker(index_key: bytes, tenant: str, call: Call) -> str:
+    """The keyed index of subject, agent, server and tool: whose refusals by the judge count together."""
+    parts = (tenant, call.subject.issuer, call.subject.id, call.agent, call.server, call.tool)
+    return keyed_index(index_key, "asker", *parts)
 
 
 def _bound(facts: Facts, ask: Ask, caller: Caller) -> Call:

@@ -26,16 +26,16 @@ from pdp.core.judge import records
 from pdp.core.judge.matter import Matter, Opinion, Traits
 from pdp.core.judge.redact import redacted
 from pdp.ports import Clock, Judge, Store
+from pdp.service.establish import asker
 from pdp.service.record import Recorder
 
 log = logging.getLogger("pdp.judge")
-REFUSALS_NS = 24 * 3600 * NS  # how far back refusals are a fact for policy
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Seconds. `hold`: how long a call waits for a verdict at most; `margin`: what is left of the caller's deadline for
-    everything after the verdict."""
+    """Seconds. `hold`: how long a call waits for a verdict at most; `margin`: what is left of the caller's deadline
+    for everything after the verdict."""
 
     hold: float = 10.0
     margin: float = 0.25
@@ -116,7 +116,7 @@ class Judging:
             expires_ns=int(str(made["expires_ns"])),
             created_ns=now,
             basis=basis,
-            asker=self.asker(asked),
+            asker=asker(self.index_key, asked.tenant, asked.call),
             refused=opinion.verdict == "deny",
             subject_index=asked.subject_index,
             opinion=canonical(_told(opinion)),
@@ -138,21 +138,10 @@ class Judging:
             return None
         return Held(made, answered)
 
-    def asker(self, asked: Asked) -> str:
-        """Whose refusals count together."""
-        return asker(self.index_key, asked)
-
     def _basis(self, asked: Asked, prompt: str) -> str:
         seen: dict[str, Any] = asdict(matter(asked))
         known = self.judge.prompts().get(prompt, "")
         return keyed_index(self.index_key, "basis", canonical(_plain(seen)).decode(), known)
-
-
-def asker(index_key: bytes, asked: Asked) -> str:
-    """The keyed index of subject, agent, server and tool."""
-    call = asked.call
-    parts = (asked.tenant, call.subject.issuer, call.subject.id, call.agent, call.server, call.tool)
-    return keyed_index(index_key, "asker", *parts)
 
 
 def matter(asked: Asked) -> Matter:

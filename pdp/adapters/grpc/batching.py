@@ -11,12 +11,13 @@ from pdp.service.batch import MAX_ITEMS, Answered, Question
 from pdp.v1 import decision_pb2
 
 
-def asks(request: decision_pb2.DecideBatchRequest) -> tuple[Question, ...]:
-    """The questions; one that cannot be read is its fault. Raises InvalidRequest for none or too many."""
+def asks(request: decision_pb2.DecideBatchRequest, until_ns: int = 0) -> tuple[Question, ...]:
+    """The questions; one that cannot be read is its fault. `until_ns` is when their caller stops waiting. Raises
+    InvalidRequest for none or too many."""
     if not request.requests:
         raise InvalidRequest("requests", "is empty; ask at least one question")
     fields.count(request.requests, "requests", MAX_ITEMS)
-    return tuple(map(_ask, request.requests))
+    return tuple(_ask(each, until_ns) for each in request.requests)
 
 
 def response(answered: Iterable[Answered]) -> decision_pb2.DecideBatchResponse:
@@ -24,9 +25,9 @@ def response(answered: Iterable[Answered]) -> decision_pb2.DecideBatchResponse:
     return decision_pb2.DecideBatchResponse(items=map(_item, answered))
 
 
-def _ask(request: decision_pb2.DecideRequest) -> Question:
+def _ask(request: decision_pb2.DecideRequest, until_ns: int) -> Question:
     try:
-        return questions.ask(request)
+        return questions.ask(request, until_ns)
     except InvalidRequest as fault:
         return fault
 

@@ -37,8 +37,8 @@ _ANSWERS = {
 }
 
 
-def ask(request: decision_pb2.DecideRequest) -> Ask:
-    """A DecideRequest. Raises InvalidRequest naming the field."""
+def ask(request: decision_pb2.DecideRequest, until_ns: int = 0) -> Ask:
+    """A DecideRequest; `until_ns` is when its caller stops waiting. Raises InvalidRequest naming the field."""
     request_id = fields.request_id(request.request_id)
     context = request.context
     return Ask(
@@ -57,6 +57,7 @@ def ask(request: decision_pb2.DecideRequest) -> Ask:
         resume_token=fields.name(request.resume_token, "resume_token", limit=fields.MAX_TOKEN),
         client_answers=_client_answers(request.client_answers),
         server_peer=_server_peer(request.server_peer),
+        until_ns=until_ns,
     )
 
 

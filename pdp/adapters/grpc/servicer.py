@@ -76,6 +76,10 @@ class Admission:
         """See `Entrance.admit`."""
         return self._entrance.admit(peer_of(context), role, rpc, context.time_remaining(), waits=waits)
 
+    def until(self, context: Context) -> int:
+        """See `Entrance.until`."""
+        return self._entrance.until(context.time_remaining())
+
     async def refuse(self, context: Context, role: Role, rpc: str) -> NoReturn:
         """Admit, then say that `rpc` has no body. Raises Unsupported, or whatever keeps the caller out."""
         async with self.admit(context, role, rpc):
@@ -109,7 +113,8 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
     @override
     async def Decide(self, request: decision_pb2.DecideRequest, context: Context) -> decision_pb2.DecideResponse:
         async with self._admission.admit(context, Role.DECIDE, "Decide") as caller:
-            answer, record = await self._decide(questions.ask(request), caller)
+            asked = questions.ask(request, self._admission.until(context))
+            answer, record = await self._decide(asked, caller)
             with self._telemetry.stage("answer"):
                 return answers.decide_response(answer, record)
 
@@ -127,7 +132,8 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
         self, request: decision_pb2.DecideBatchRequest, context: Context
     ) -> decision_pb2.DecideBatchResponse:
         async with self._admission.admit(context, Role.DECIDE, "DecideBatch") as caller:
-            return batching.response(await self._batch(batching.asks(request), caller))
+            asked = batching.asks(request, self._admission.until(context))
+            return batching.response(await self._batch(asked, caller))
 
     @override
     async def InspectResult(
