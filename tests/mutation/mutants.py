@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from approval_mutants import APPROVALS
 from composition_mutants import COMPOSITION
 from core_mutants import CORE
 from encoding_mutants import ENCODING
@@ -10,4 +11,4 @@ from pack_mutants import GATED
 from requirement_mutants import WANTED
 from rule_mutants import TESTED
 
-MUTANTS = (*COMPOSITION, *WANTED, *GATED, *TESTED, *CORE, *ENCODING, *LOADING)
+MUTANTS = (*COMPOSITION, *WANTED, *GATED, *TESTED, *CORE, *ENCODING, *LOADING, *APPROVALS)

@@ -28,13 +28,14 @@ from mutants import MUTANTS
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 
-NEEDED = ("pdp", "rego", "pyproject.toml", "tests/unit", "tests/properties", "tests/vectors")
+NEEDED = ("pdp", "rego", "pyproject.toml", "tests/unit", "tests/properties", "tests/support", "tests/vectors")
 SECONDS = 120  # for one check; a mutant that hangs one is caught as well
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A command that must succeed. `of` are the folders whose mutants it is likely to catch: it then runs early."""
+    """A command that must succeed. `of` are the folders whose mutants it is likely to catch: the nearer to the
+    mutant, the earlier it runs."""
 
     name: str
     arguments: tuple[str, ...]
@@ -46,14 +47,17 @@ def _pytest(*arguments: str) -> tuple[str, ...]:
 
 
 _PROPERTIES = "tests/properties/test_"
+_APPROVALS = "tests/unit/core/approvals"
 # the quickest first
 QUICK = (
     Check("load gate", (str(HERE / "load_gate.py"),), ("rego",)),
-    Check("core", _pytest("tests/unit/core"), ("pdp/core",)),
+    Check("core", _pytest("tests/unit/core", "--ignore", _APPROVALS), ("pdp/core/",)),
+    Check("approvals", _pytest(_APPROVALS), ("pdp/core/approvals/",)),
 )
 CHECKS = (
     *QUICK,
-    Check("records", _pytest("tests/unit/audit"), ("pdp/core",)),
+    Check("records", _pytest("tests/unit/audit"), ("pdp/core/",)),
+    Check("approval states", _pytest(f"{_PROPERTIES}approval_states.py"), ("pdp/core/approvals/",)),
     Check("composition", _pytest(f"{_PROPERTIES}composition.py", "-k", "B-elements or C-requirements"), ("rego",)),
     Check("evidence", _pytest(f"{_PROPERTIES}evidence.py"), ("rego", "pdp/core")),
     Check("properties", _pytest(*(f"{_PROPERTIES}{n}.py" for n in ("canonical", "visibility", "looser")))),
@@ -94,7 +98,8 @@ class Tree:
         else:
             undo = _replace(path, text)
         try:
-            likely_first = sorted(checks, key=lambda c: not any(mutant.file.startswith(of) for of in c.of))
+            near = {c: max((len(of) for of in c.of if mutant.file.startswith(of)), default=0) for c in checks}
+            likely_first = sorted(checks, key=lambda c: -near[c])
             return self.failing(likely_first)
         finally:
             undo()

@@ -135,9 +135,8 @@ def last_votes(votes: Sequence[Vote], directory: Directory) -> tuple[Vote, ...]:
 
 
 def eligible_groups(wanted: Wanted, human: str, claimed: Iterable[str], directory: Directory) -> frozenset[str]:
-    """Groups with a seat that a human may fill: those of the directory, and claimed ones that may be claimed."""
-    if not directory.active(human):
-        return frozenset()
+    """Groups with a seat that a human who is active may fill: those of the directory, and claimed ones that may be
+    claimed."""
     held = directory.groups(human) | (frozenset(claimed) & directory.claimable)
     return held & {seat.group_id for seat in wanted.seats}
 

@@ -34,6 +34,11 @@ def test_nobody_fills_nothing() -> None:
     assert not count(RED).met
 
 
+def test_without_seats_nothing_is_met() -> None:
+    """Such a requirement cannot be read at all; nobody may build on that."""
+    assert not count(replace(RED, seats=()), make.vote("bob")).met
+
+
 def test_who_fits_in_two_seats_makes_room() -> None:
     """Ann voted first and could fill the red seat that only bob fits into."""
     ann, bob = make.vote("ann", number=1), make.vote("bob", number=2)
