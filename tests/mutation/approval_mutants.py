@@ -474,7 +474,7 @@ STANDING = (
             "a record holds no text that can be erased",
         ),
         (
-            "commitment-without-salt",
+            "record-commits-without-salt",
             '    if not salt:\n        raise ValueError(f"the {path} needs a salt")\n',
             "",
             "a commitment without a salt can be guessed",

@@ -33,7 +33,9 @@ def test_the_list_is_long_enough_and_names_are_unique() -> None:
     assert [name for name, count in Counter(m.name for m in MUTANTS).items() if count > 1] == []
 
 
-@pytest.mark.parametrize("area", ["rego/pdp/", "rego/baseline/", "rego/lib/", "rego/examples/", "pdp/core/", "pdp/core/approvals/"])
+@pytest.mark.parametrize(
+    "area", ["rego/pdp/", "rego/baseline/", "rego/lib/", "rego/examples/", "pdp/core/", "pdp/core/approvals/"]
+)
 def test_every_area_has_its_mutants(area: str) -> None:
     assert sum(m.file.startswith(area) for m in MUTANTS) >= 5
 
