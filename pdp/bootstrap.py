@@ -5,11 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import os
 import signal
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from pdp import __version__, instruments, people, tending
@@ -23,7 +20,6 @@ from pdp.engines.kept import KeptBundles
 from pdp.engines.options import EmbeddedOptions, PoolOptions, default_workers
 from pdp.engines.source import FolderSource, Host
 from pdp.identity.component import Identity
-from pdp.ports import Entropy, EvidenceSource
 from pdp.registry.load import SignedRegistry
 from pdp.service.admin import Admin
 from pdp.service.batch import Batch
@@ -45,38 +41,11 @@ from pdp.settings import PolicyOptions, Settings
 from pdp.signals import SILENT, Telemetry
 from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore, open_store
+from pdp.surroundings import SYSTEM, Surroundings, index_key_of
 from pdp.tooling.config_secrets import secret
 
 log = logging.getLogger("pdp")
-KEY_BYTES = 32
 YOUNG_OBJECTS = 20_000  # that may come to live before the collector looks at them
-
-
-class SystemEntropy:
-    """The operating system's randomness, drawn a page at a time. For one thread; never handed to a forked child."""
-
-    def __init__(self) -> None:
-        self._drawn = b""
-
-    def bytes(self, count: int) -> bytes:
-        if len(self._drawn) < count:
-            self._drawn = os.urandom(max(count, 4096))
-        given, self._drawn = self._drawn[:count], self._drawn[count:]
-        return given
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a process takes from outside: two clocks (nanoseconds), randomness, and who answers requirements."""
-
-    wall: Callable[[], int] = time.time_ns
-    monotonic: Callable[[], int] = time.monotonic_ns
-    entropy: Entropy = field(default_factory=SystemEntropy)
-    evidence: EvidenceSource | None = None  # in place of people and the judge
-    telemetry: Telemetry | None = None  # in place of what the settings say
-
-
-SYSTEM = Surroundings()
 
 
 @dataclass(slots=True)
@@ -116,7 +85,7 @@ async def build(settings: Settings, surroundings: Surroundings = SYSTEM) -> Proc
 
 def _build(settings: Settings, store: AnyStore, surroundings: Surroundings, telemetry: Telemetry) -> Process:
     entropy = surroundings.entropy
-    index_key = _index_key(settings, entropy)
+    index_key = index_key_of(settings, entropy)
     clock = StoreClock(surroundings.wall, surroundings.monotonic, store.high_water(CLOCK))
     identity = Identity(settings.identity, production=settings.production)
     registry = SignedRegistry(settings.registry, high_water=store.high_water)
@@ -228,25 +197,6 @@ def _engine_options(policy: PolicyOptions) -> EmbeddedOptions:
     )
 
 
-def _index_key(settings: Settings, entropy: Entropy) -> bytes:
-    if settings.service.index_key:
-        return secret(settings.service.index_key, settings.vault, where="service.index_key")
-    if settings.production:
-        raise ConfigurationFault(
-            "config.secret", "service.index_key: give file:PATH of a random text (openssl rand -hex 32 > PATH)."
-        )
-    if settings.store.url is not None:
-        raise ConfigurationFault(
-            "config.secret", "service.index_key: give the same file:PATH to every process of the store at store.url."
-        )
-    path = settings.store.path / "index.key"
-    if not path.exists():
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(entropy.bytes(KEY_BYTES).hex().encode())
-    return secret(f"file:{path}", where="store.path")
-
-
 async def start(process: Process) -> None:
     """Load what answers rest on, record the start, and serve. Raises Fault when there is nothing to serve with."""
     store, settings = process.store, process.settings
@@ -284,6 +234,8 @@ async def run(settings: Settings, *, ready: Path | None = None) -> None:
             await asyncio.to_thread(ready.touch)
         watchers = [loop.create_task(tending.watch(process, part)) for part in PARTS]
         watchers.append(loop.create_task(tending.tend(process)))
+        if settings.approvals.channels:
+            watchers.append(loop.create_task(process.staff.outbox.run()))
         await stop.wait()
     finally:
         for watcher in watchers:

@@ -16,6 +16,7 @@ import logging
 import shutil
 import socket
 import time
+import warnings
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -24,7 +25,6 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import yaml
-from oidc_provider_mock import User, _storage, run_server_in_thread
 from support.surroundings import Stage
 from support.tools import GIT, ServerPlan
 from support.world import Plan, World, create, serving
@@ -32,9 +32,15 @@ from support.world import Plan, World, create, serving
 from pdp.adapters.console.options import ConsoleOptions
 from pdp.adapters.console.server import ConsoleServer
 from pdp.adapters.console.visit import ConsoleServices
-from pdp.bootstrap import SystemEntropy, Surroundings
+from pdp.surroundings import Surroundings, SystemEntropy
 from pdp.engines.bundle import shipped_rego
 from pdp.tooling.sandbox import ALICE, PEOPLE, TENANT, Sandbox
+
+with warnings.catch_warnings():
+    import authlib.deprecate  # noqa: F401 - it has its warnings always shown, so it comes before what ignores them
+
+    warnings.simplefilter("ignore")  # the provider still uses what its own library calls outdated
+    from oidc_provider_mock import User, _storage, run_server_in_thread
 
 PACKS = Path(__file__).parent.parent / "browser" / "packs"
 TITLES = {
@@ -79,11 +85,15 @@ class ConsoleWorld:
     provider: Provider
     url: str
 
-    async def pending(self, tool: str, arguments: Mapping[str, Any], *, session: str = "", task: str = TASK) -> str:
-        """Alice's agent asks for a call that people have to answer; the request's id."""
-        ask = self.world.ask(ALICE, tool, arguments, session=session or self.world.fresh("session"))
-        ask.session.task = task
-        answer = await self.world.decide(ask)
+    async def ask(self, tool: str, arguments: Mapping[str, Any], task: str = TASK) -> Any:
+        """Alice's agent asks, in its one session."""
+        asked = self.world.ask(ALICE, tool, arguments, session="session-1", obligations=("log",))
+        asked.session.task = task
+        return await self.world.decide(asked)
+
+    async def pending(self, tool: str, arguments: Mapping[str, Any], task: str = TASK) -> str:
+        """It asks for a call that people have to answer; the request's id."""
+        answer = await self.ask(tool, arguments, task)
         assert answer.pending.requirements, answer
         found = answer.pending.requirements[0]
         return found.approval_id or found.url.rpartition("/")[2]

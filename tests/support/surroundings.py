@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from pdp.bootstrap import Surroundings
 from pdp.core.approvals.asked import Asked, Held
 from pdp.core.check import NS
 from pdp.core.digest import Json
 from pdp.core.evidence import Evidence
+from pdp.surroundings import Surroundings
 
 Requirement = Mapping[str, Json]
 # (call digest, the opened stage, instant) -> what is answered at once

@@ -25,7 +25,7 @@ from support.tools import GIT, Definition, ServerPlan, resource
 
 from pdp import bootstrap
 from pdp.adapters.grpc import answers, questions, status
-from pdp.bootstrap import Process, Surroundings
+from pdp.bootstrap import Process
 from pdp.core.check import NS
 from pdp.core.errors import Fault
 from pdp.core.request import Peer, Role
@@ -34,6 +34,7 @@ from pdp.identity import development
 from pdp.registry.pin import pin
 from pdp.service.admin import SwitchAsk
 from pdp.settings import load
+from pdp.surroundings import Surroundings
 from pdp.tooling import sandbox
 from pdp.tooling.sandbox import Person, Sandbox, definition_bytes
 from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2

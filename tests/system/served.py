@@ -26,7 +26,6 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from pdp import bootstrap, settings, tending
-from pdp.bootstrap import Surroundings
 from pdp.core.policy import Bundle, Module
 from pdp.engines.embedded import EngineHost
 from pdp.engines.options import EmbeddedOptions, PoolOptions
@@ -34,6 +33,7 @@ from pdp.ports import LoadedPolicy
 from pdp.registry.pin import Server
 from pdp.registry.review import Review
 from pdp.service.reload import PARTS
+from pdp.surroundings import Surroundings
 from pdp.tooling import sandbox
 from pdp.tooling.sandbox import ALICE, Person, Sandbox, definition_bytes
 from pdp.v1 import admin_pb2, admin_pb2_grpc, audit_pb2, audit_pb2_grpc, decision_pb2, decision_pb2_grpc, types_pb2

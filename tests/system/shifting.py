@@ -2,7 +2,7 @@
 
 import time
 
-from pdp.bootstrap import Surroundings
+from pdp.surroundings import Surroundings
 
 NS = 10**9
 

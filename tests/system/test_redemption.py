@@ -15,10 +15,10 @@ from support.surroundings import SeededEntropy, StillClock
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, Refused, World, create, serving
 
 from pdp.adapters.grpc import questions
-from pdp.bootstrap import Surroundings
 from pdp.core.approvals.states import State
 from pdp.core.errors import Fault, Outdated, Unavailable
 from pdp.service.outcomes import Report
+from pdp.surroundings import Surroundings
 from pdp.tooling.sandbox import ALICE, BOB, CAROL, DAVE
 from pdp.v1 import types_pb2
 
