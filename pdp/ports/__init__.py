@@ -16,12 +16,13 @@ from pdp.core.registered import PinnedTool, RegistryChange
 from pdp.core.request import Caller, Credential, Peer, ServerPeer, SessionAsk
 from pdp.core.target import TargetFact
 from pdp.ports.judge import Judge
-from pdp.ports.people import Answers, Directories, DirectorySource, EvidenceSource, Passkeys, ResumeTokens
+from pdp.ports.people import Answers, Channel, Directories, DirectorySource, EvidenceSource, Passkeys, ResumeTokens
 from pdp.ports.store import Store
 
 __all__ = [
     "Answers",
     "Callers",
+    "Channel",
     "Clock",
     "Content",
     "Directories",

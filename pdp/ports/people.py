@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from pdp.core.approvals.asked import Asked, Held
+from pdp.core.approvals.notices import Message
 from pdp.core.approvals.people import Directory, DirectoryChange, Person
 from pdp.core.approvals.queries import ApprovalQuery, ConsentQuery, GrantQuery, Page
 from pdp.core.approvals.resume import Resume
@@ -72,6 +73,15 @@ class Passkeys(Protocol):
         ...
 
 
+class Channel(Protocol):
+    """Where messages about requests go (approvals/channels)."""
+
+    async def send(self, message: Message, /) -> None:
+        """Hand it over. Raises Unavailable `notice.*` when that fails, without an address or a word of the message.
+        Ends within a minute."""
+        ...
+
+
 class Answers(Protocol):
     """Reading what people answered; part of the store. Synchronous and quick, from any thread: what lists many rows
     is called from a thread of its own. Sees every commit that was answered."""
@@ -84,6 +94,14 @@ class Answers(Protocol):
 
     def votes(self, approval_id: str) -> tuple[Vote, ...]:
         """Oldest first."""
+        ...
+
+    def votes_of(self, approval_ids: tuple[str, ...]) -> Mapping[str, tuple[Vote, ...]]:
+        """`votes` of many at once; those without any are left out."""
+        ...
+
+    def shown_of(self, approval_ids: tuple[str, ...]) -> Mapping[str, Shown]:
+        """`shown` of many at once; those without are left out."""
         ...
 
     def approvals_of(self, tenant: str, call_digest: str) -> tuple[Approval, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pdp.core.approvals.grants import Valid
+from pdp.core.approvals.notices import SILENT, Telling
 from pdp.core.check import NS
 from pdp.ports import Clock, Directories, Passkeys, Store, Subjects
 from pdp.service.escalate import Counting
@@ -63,14 +64,15 @@ def assemble(  # noqa: PLR0913 - what they rest on
     bounds: Bounds,
     valid: Valid | None = None,
     passkeys: Passkeys | None = None,
+    telling: Telling = SILENT,
 ) -> People:
     """Wire them. `counting` is what evidence is counted with, so that people see what decides; `tenants` are those
     whose requests are swept; `changes` is the hub that `recorder.changed` notifies; `valid` tells whether arguments
-    satisfy a JSON Schema."""
+    satisfy a JSON Schema; `telling` who is told of requests."""
     directories = counting.directories
     looking = Looking(store, counting)
     attempts = Attempts(store, recorder, index_key)
-    voting = Voting(looking, attempts, recorder, clock, Proofs(passkeys), valid)
+    voting = Voting(looking, attempts, recorder, clock, Proofs(passkeys), valid=valid, telling=telling)
     return People(
         directories=directories,
         persons=Persons(subjects, directories, clock),
@@ -81,5 +83,5 @@ def assemble(  # noqa: PLR0913 - what they rest on
         grants=Grants(looking, store, attempts, recorder, clock),
         consents=Consents(looking, store, voting, attempts, recorder, clock, index_key, bounds.consent_ns),
         delegations=Delegations(store, directories, recorder, clock, index_key, bounds.delegation_ns),
-        sweep=Sweep(store, state, directories, recorder, tenants),
+        sweep=Sweep(store, state, directories, recorder, tenants, telling),
     )

@@ -69,8 +69,11 @@ class Consents:
         viewer = self._looking.by(person, self._clock.now_ns())
         found = await asyncio.to_thread(self._all, viewer, states or DEFAULT_STATES)
         wanted = [each for each in found if consent_id in ("", each.id)]
-        begin = next((i + 1 for i, each in enumerate(wanted) if each.id == page.after), 0)
-        rest = wanted[begin:]
+        rest = wanted
+        if page.after:  # what ended meanwhile leaves a gap, among consents: ids are in the order of age
+            gap = (i for i, each in enumerate(wanted) if each.state != "requested" and each.id < page.after)
+            begin = next((i + 1 for i, each in enumerate(wanted) if each.id == page.after), None)
+            rest = wanted[next(gap, len(wanted)) if begin is None else begin :]
         return tuple(rest[: page.size]), rest[page.size - 1].id if rest[page.size :] else ""
 
     async def grant(self, person: Person, given: Agreement) -> tuple[ConsentView, RecordRef]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from pdp.core.approvals.count import wanted_by
 from pdp.core.approvals.people import Person, Standing
 from pdp.core.approvals.queries import ApprovalQuery
-from pdp.core.approvals.rows import Account, Approval, Seen, Vote
+from pdp.core.approvals.rows import Account, Approval, Seen, Shown, Vote
 from pdp.core.approvals.states import OPEN, State
 from pdp.core.approvals.steps import See
 from pdp.core.approvals.view import ApprovalView, view
@@ -87,20 +88,28 @@ class Viewer:
             raise NotFound(*UNKNOWN)
         return as_of(found, self.at_ns)
 
-    def listed(self, approval: Approval, wanted: ApprovalFilter) -> ApprovalView | None:
-        """The request as in a list; None when the filter or the person's rights leave it out."""
-        approval = as_of(approval, self.at_ns)
-        if not _matches(wanted, approval) or not self._may_see(approval):
-            return None
-        found = self.summary(approval)
-        return None if found is None or (wanted.mine and not found.may_vote) else found
+    def listed(self, rows: Iterable[Approval], wanted: ApprovalFilter) -> list[ApprovalView]:
+        """Those of the requests that filter and rights let through, as in a list: of what only people see, the
+        effects and the agent's name. In a few reads, however many there are."""
+        rows = [
+            row for row in (as_of(row, self.at_ns) for row in rows) if _matches(wanted, row) and self._may_see(row)
+        ]
+        ids = tuple(row.id for row in rows)
+        votes, shown = (self.store.votes_of(ids), self.store.shown_of(ids)) if ids else ({}, {})
+        standing = self.standing(tuple(vote for each in votes.values() for vote in each))
+        found = (self._brief(row, shown.get(row.id), votes.get(row.id, ()), standing) for row in rows)
+        return [each for each in found if each is not None and (each.may_vote or not wanted.mine)]
 
     def summary(self, approval: Approval) -> ApprovalView | None:
-        """The request as in a list: of what only people see, the effects and the agent's name. None when this release
-        cannot read its requirement."""
-        votes, shown = self.store.votes(approval.id), self.store.shown(approval.id)
+        """One request as in a list; None when this release cannot read its requirement."""
+        votes = self.store.votes(approval.id)
+        return self._brief(approval, self.store.shown(approval.id), votes, self.standing(votes))
+
+    def _brief(
+        self, approval: Approval, shown: Shown | None, votes: tuple[Vote, ...], standing: Standing
+    ) -> ApprovalView | None:
         bare = None if shown is None else replace(shown, arguments=b"{}", secrets=(), task="", task_source="none")
-        found = view(approval, bare, votes, self.person, self.standing(votes))
+        found = view(approval, bare, votes, self.person, standing)
         # what is not shown whole is no ground for a vote
         return None if found is None else replace(found, rows=(), presented="")
 

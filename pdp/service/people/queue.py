@@ -16,7 +16,6 @@ from pdp.service.record import Recorder
 
 __all__ = ["ApprovalFilter", "Queue"]
 
-_CHUNK = 200
 _MOST_ROWS = 2_000  # looked at for one page; a page may end early, and the next goes on
 
 
@@ -56,18 +55,16 @@ class Queue:
         found: list[ApprovalView] = []
         after, looked = page.after, 0
         while True:
-            # a list by `mine` leaves out many; all others hardly any
-            size = _CHUNK if wanted.mine else page.size + 1 - len(found)
+            # a list by `mine` leaves out some; all others hardly any
+            size = (2 if wanted.mine else 1) * (page.size + 1 - len(found))
             rows = self._store.approvals(query, Page(size, after))
-            for row in rows:
+            for each in viewer.listed(rows, wanted):
                 if len(found) == page.size:
-                    return tuple(found), after
-                after = row.id
-                seen = viewer.listed(row, wanted)
-                if seen is not None:
-                    found.append(seen)
+                    return tuple(found), found[-1].approval.id
+                found.append(each)
             looked += len(rows)
             if len(rows) < size:
                 return tuple(found), ""
+            after = rows[-1].id
             if looked >= _MOST_ROWS:
                 return tuple(found), after

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from pdp.core.approvals import records
 from pdp.core.approvals.grants import lasts, upheld
+from pdp.core.approvals.notices import SILENT, Telling
 from pdp.core.approvals.queries import ApprovalQuery, GrantQuery, Page
 from pdp.core.approvals.rows import Approval, Grant
 from pdp.core.approvals.states import OPEN, Event, GrantState
@@ -36,6 +37,7 @@ class Sweep:
     directories: Directories
     recorder: Recorder
     tenants: tuple[str, ...]
+    telling: Telling = SILENT
     _seen: tuple[object, ...] = ()
     _looked_ns: int = field(default=0)
 
@@ -101,7 +103,11 @@ class Sweep:
     async def _move(self, row: Approval, event: Event, why: str, at_ns: int) -> None:
         move = Move(row.id, row.version, event, at_ns, why)
         await self.recorder.people(
-            row.tenant, "approval", lambda stamp: records.moved(stamp, row, move), (move,), at_ns
+            row.tenant,
+            "approval",
+            lambda stamp: records.moved(stamp, row, move),
+            (move, *self.telling.moved(row, event, at_ns)),
+            at_ns,
         )
 
     async def _ended(self, row: Grant, after: GrantState, by: str, at_ns: int) -> None:

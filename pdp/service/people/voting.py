@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from pdp.core.approvals import records
 from pdp.core.approvals.grants import GrantTerms, Valid
+from pdp.core.approvals.notices import SILENT, Telling
 from pdp.core.approvals.people import Person
 from pdp.core.approvals.rows import Account, Approval
 from pdp.core.approvals.states import FINAL, State
@@ -98,16 +99,18 @@ def challenge(view: ApprovalView) -> bytes:
 
 
 class Voting:
-    """`ApprovalService.Vote`. `valid` tells whether arguments satisfy a JSON Schema."""
+    """`ApprovalService.Vote`. `valid` tells whether arguments satisfy a JSON Schema; `telling` who is told."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it rests on
         self,
         looking: Looking,
         attempts: Attempts,
         recorder: Recorder,
         clock: Clock,
         proofs: Proofs,
+        *,
         valid: Valid | None = None,
+        telling: Telling = SILENT,
     ) -> None:
         self._looking = looking
         self._attempts = attempts
@@ -115,6 +118,7 @@ class Voting:
         self._clock = clock
         self._proofs = proofs
         self._valid = valid
+        self._telling = telling
 
     async def vote(self, person: Person, approval_id: str, given: BallotInput) -> Voted:
         """Cast one vote; it and everything that follows from it are one commit.
@@ -174,7 +178,7 @@ class Voting:
             tenant,
             "approval",
             lambda stamp: records.moved(stamp, approval, made.move, salt=salt),
-            (made.move, *sighting(person, at_ns)),
+            (made.move, *self._telling.moved(approval, made.event, at_ns), *sighting(person, at_ns)),
             at_ns,
             values=lambda record_id: records.erasable(
                 record_id, tenant, approval.subject_index, salt, reason=vote.reason, grant=vote.grant

@@ -77,5 +77,6 @@ class Watching:
     ) -> list[tuple[int, ApprovalView]]:
         """Those that this person may see. In a thread."""
         viewer = self._looking.by(person, self._clock.now_ns())
-        found = ((change, viewer.listed(approval, wanted)) for change, approval in news)
-        return [(change, view) for change, view in found if view is not None]
+        numbers = {approval.id: change for change, approval in news}  # the last of each: it is told as it is now
+        found = viewer.listed([approval for change, approval in news if change == numbers[approval.id]], wanted)
+        return [(numbers[view.approval.id], view) for view in found]

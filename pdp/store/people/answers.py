@@ -65,6 +65,18 @@ class PeopleReads:
         """Oldest first."""
         return self._values(Vote, select(t.votes).where(t.votes.c.approval_id == approval_id).order_by(t.votes.c.seq))
 
+    def votes_of(self, approval_ids: tuple[str, ...]) -> Mapping[str, tuple[Vote, ...]]:
+        """`votes` of many at once; those without any are left out."""
+        c, found = t.votes.c, dict[str, list[Vote]]()
+        for vote in self._values(Vote, select(t.votes).where(c.approval_id.in_(approval_ids)).order_by(c.seq)):
+            found.setdefault(vote.approval_id, []).append(vote)
+        return {approval_id: tuple(votes) for approval_id, votes in found.items()}
+
+    def shown_of(self, approval_ids: tuple[str, ...]) -> Mapping[str, Shown]:
+        """`shown` of many at once; those without are left out."""
+        found = self._values(Shown, select(t.shown).where(t.shown.c.approval_id.in_(approval_ids)))
+        return {each.approval_id: each for each in found}
+
     def approvals_of(self, tenant: str, call_digest: str) -> tuple[Approval, ...]:
         """Requests about exactly this call, newest first, 32 at most."""
         c = t.approvals.c

@@ -150,3 +150,9 @@ async def test_open_requests_come_first_then_the_newest_in_pages(office: Office)
     assert ([each.id for each in (*found, *rest)], end) == (wanted, "")
     (one,), _ = await office.people.consents.list(SUE, Page(), consent_id=ids[0])
     assert one.id == ids[0]
+    # where a page ended may be gone when the next is asked for
+    _, after = await office.people.consents.list(SUE, Page(2))
+    assert after == ids[2]
+    await office.people.consents.revoke(SUE, ids[2])
+    rest, _ = await office.people.consents.list(SUE, Page(3, after))
+    assert [each.id for each in rest] == [ids[1], ids[0]]
