@@ -9,9 +9,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from approval_states import picture
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "policy.md"
 BASELINE = ROOT / "rego" / "baseline"
+PICTURE = ROOT / "docs" / "img" / "approval-states.svg"
 INPUT = ROOT / "rego" / "schemas" / "input.json"
 _TITLE = re.compile(r"^# title: (.+)$", re.MULTILINE)
 _RULE = re.compile(r"^(allow|hide|deny|require|oblige|label) contains \{(.*?)^\}", re.MULTILINE | re.DOTALL)
@@ -86,19 +89,19 @@ def _type(node: Mapping[str, Any]) -> str:
 
 
 def main() -> int:
-    """Write the tables of docs/policy.md from rego/; with --check, say whether they are fresh."""
+    """Write the tables of docs/policy.md from rego/, and the picture of a request's states from the table that the
+    code follows; with --check, say whether they are fresh."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when something is stale")
     checking: bool = parser.parse_args().check
-    old = PAGE.read_text()
-    new = page(old)
-    if new == old:
-        return 0
-    if checking:
-        sys.stderr.write("docs/policy.md: its tables are stale; run `python docs/generate.py`\n")
-        return 1
-    PAGE.write_text(new)
-    return 0
+    made = {PAGE: page(PAGE.read_text()), PICTURE: picture()}
+    stale = {path: new for path, new in made.items() if not path.exists() or path.read_text() != new}
+    for path, new in stale.items():
+        if checking:
+            sys.stderr.write(f"{path.relative_to(ROOT)} is stale; run `python docs/generate.py`\n")
+        else:
+            path.write_text(new)
+    return int(checking and bool(stale))
 
 
 if __name__ == "__main__":
