@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from pdp import strict_yaml
 from pdp.core.digest import Json
@@ -117,7 +117,7 @@ def read_head(file: str, yaml: str, form: type[Head]) -> tuple[Head | None, list
             Problem(file, (error.line or 0) + 1, "prompts.head", f"the head is no plain YAML: {error.what}.")
         ]
     try:
-        return form.model_validate(found), []
+        return TypeAdapter(form).validate_python(found), []
     except ValidationError as error:
         return None, [_problem(file, yaml, each) for each in error.errors(include_input=False, include_url=False)]
 

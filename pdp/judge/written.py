@@ -84,7 +84,7 @@ def _unseen(file: str, text: str) -> list[Problem]:
     """Nobody reviews what they cannot see."""
     found = []
     for at, line in enumerate(text.split("\n"), 1):
-        char = next((c for c in line if hidden(c) and c not in "\r\t"), None)
+        char = next((c for c in line if hidden(c) and c not in "\r\t⟨⟩"), None)
         if char is not None:
             what = f"holds U+{ord(char):04X}, which cannot be seen or looks like another character; take it out."
             found.append(Problem(file, at, "prompts.hidden", what))
@@ -100,6 +100,8 @@ def read_body(file: str, text: str, first: int) -> tuple[Body, list[Problem]]:
         heading = _HEADING.fullmatch(line)
         if heading is not None:
             current = items.setdefault(heading[1], []) if heading[1] in LISTS else None
+        elif line.startswith("{{"):
+            current = None  # other texts go here
         elif current is None or not line.strip():
             continue
         elif line.startswith("- "):

@@ -40,8 +40,10 @@ _NO_TASK = "(No task statement was given.)"
 _SHARES = ((ARGUMENTS, 60), ("task", 50), ("tool", 50), ("labels", 25), ("observation", 60), ("schema", 100))
 _ORDER = ("task", "tool", "schema", ARGUMENTS, "labels", "observation")
 _HEAD = 0.7  # of what is kept of a text that is cut; the rest is its end
-_INDENT = re.compile("⟨space \N{MULTIPLICATION SIGN}([0-9]{1,2})⟩")
-_WIDEST = 16  # spaces in a row that stay as they are
+# what `visible` writes for blanks that it counted; nobody else does, since it spells the brackets out
+_SPACES = re.compile("⟨space \N{MULTIPLICATION SIGN}([0-9]{1,2})⟩")
+_BREAKS = re.compile("⟨U[+]000A \N{MULTIPLICATION SIGN}([0-9]{1,2})⟩")
+_MOST = 16  # spaces or line breaks in a row that stay as they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,28 +96,27 @@ def blocks_of(matter: Matter) -> tuple[Block, ...]:
     blocks = (
         Block("task", f"task ({source})" if matter.task else "task", shown(matter.task) or _NO_TASK),
         Block("tool", "tool", f"{names}\ndescription: {description}" if description else names),
-        Block("schema", "schema of the arguments", _json(matter.schema) if matter.schema else ""),
+        Block("schema", "schema", _json(matter.schema) if matter.schema else ""),
         Block(ARGUMENTS, ARGUMENTS, _json(matter.arguments)),
-        Block("labels", "labels of the session", "\n".join(map(shown_line, sorted(set(matter.labels))))),
-        Block("observation", "observation (untrusted: read by the agent before the call)", shown(matter.observation)),
+        Block("labels", "labels", "\n".join(map(shown_line, sorted(set(matter.labels))))),
+        Block("observation", "observation (untrusted)", shown(matter.observation)),
     )
     return tuple(block for block in blocks if block.text)
 
 
 def shown(text: str) -> str:
-    """A text of several lines made harmless. Line breaks stay, and so do runs of up to 16 spaces: they hide nothing
-    from a model. Whatever else has no shape of its own is spelled out."""
-    return _INDENT.sub(_spaces, visible(text.replace("\r\n", "\n"), lines=True))
+    """A text of several lines made harmless. Line breaks stay, and so do up to 16 spaces or empty lines in a row:
+    they hide nothing from a model. Whatever else has no shape of its own is spelled out."""
+    return _restored(_BREAKS, "\n", _restored(_SPACES, " ", visible(text.replace("\r\n", "\n"), lines=True)))
 
 
 def shown_line(text: str) -> str:
     """The same for a text that is one line."""
-    return _INDENT.sub(_spaces, visible(text))
+    return _restored(_SPACES, " ", visible(text))
 
 
-def _spaces(found: re.Match[str]) -> str:
-    width = int(found[1])  # nobody else writes this: the brackets themselves are spelled out
-    return " " * width if width <= _WIDEST else found[0]
+def _restored(counted: re.Pattern[str], char: str, text: str) -> str:
+    return counted.sub(lambda found: char * many if (many := int(found[1])) <= _MOST else found[0], text)
 
 
 def _json(value: Mapping[str, Json]) -> str:
