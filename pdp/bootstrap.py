@@ -107,19 +107,6 @@ def _build(settings: Settings, store: AnyStore, surroundings: Surroundings, tele
     establish = instruments.establishing(
         telemetry, ports.subjects, ports.content, sessions, store, entropy=entropy, index_key=index_key
     )
-    reloads = Reloads(state, ports.policies, registry, identity.subjects, identity.refresh, recorder, clock)
-    admin = Admin(
-        state,
-        reloads,
-        registry,
-        identity.subjects,
-        store,
-        recorder,
-        clock,
-        __version__,
-        index_key,
-        lambda: losses.count,
-    )
     repeats = Repeats(store, index_key)
     kills = KillQuota()
     staff = people.wire(
@@ -133,6 +120,28 @@ def _build(settings: Settings, store: AnyStore, surroundings: Surroundings, tele
         clock,
         entropy=entropy,
         index_key=index_key,
+    )
+    reloads = Reloads(
+        state,
+        ports.policies,
+        registry,
+        identity.subjects,
+        identity.refresh,
+        recorder,
+        clock,
+        staff.directories,
+    )
+    admin = Admin(
+        state,
+        reloads,
+        registry,
+        identity.subjects,
+        store,
+        recorder,
+        clock,
+        __version__,
+        index_key,
+        lambda: losses.count,
     )
     evidence = surroundings.evidence or staff.evidence
     decide = Decide(state, establish, repeats, evidence, staff.escalation, recorder, sessions, clock, kills, terms)
@@ -204,7 +213,6 @@ async def start(process: Process) -> None:
     await process.runs.started(__version__, fingerprint, clean=store.clean)
     if store.artefact(fingerprint) is None:
         await process.recorder.configured(fingerprint, settings.changed())
-    await tending.read_directories(process)
     results, _ = await process.reloads((), by="")
     for result in results:
         if result.failure is not None:

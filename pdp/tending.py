@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from functools import partial
 from typing import Protocol
 
 from pdp import instruments, people
-from pdp.core.approvals import org_records
 from pdp.core.errors import Fault
 from pdp.service.record import Recorder
 from pdp.service.reload import Part, Reloads
@@ -29,22 +27,6 @@ class Tended(Protocol):
     staff: people.Wired
     clock: StoreClock
     levels: instruments.Levels
-
-
-async def read_directories(process: Tended) -> None:
-    """Look at the files of people and groups again; what changed, or could not be read, is recorded and told."""
-    at = process.clock.now_ns()
-    for change in await process.staff.directories.reload(at):
-        made = partial(
-            org_records.directory,
-            revision=change.revision,
-            members=change.people,
-            groups=change.groups,
-            problem=change.problem,
-        )
-        await process.recorder.people(change.tenant, "directory", made, (), at)
-        level = logging.ERROR if change.problem else logging.INFO
-        log.log(level, "directory of %s: %s", change.tenant, change.detail or change.problem or "loaded")
 
 
 async def watch(process: Tended, part: Part) -> None:
@@ -74,7 +56,6 @@ async def tend(process: Tended) -> None:
     while True:
         await asyncio.sleep(process.settings.service.watch_seconds)
         try:
-            await read_directories(process)
             await process.runs.refusals()
             await process.staff.people.sweep.run_once(process.clock.now_ns())
         except Fault as fault:

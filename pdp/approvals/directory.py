@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pdp.approvals.listed import Listed, Read, join, read_file
@@ -21,16 +21,15 @@ _EMPTY = Directory()
 _Stamp = tuple[tuple[int, ...], ...]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Loaded:
-    """One tenant's directory as it stands."""
+    """One tenant's directory as it stands. `good_ns` is when its files were last seen good; 0: never."""
 
     directory: Directory = _EMPTY
     stamp: _Stamp = ()
     good_ns: int = 0
     problem: str = ""
     detail: str = ""
-    stale: bool = field(default=False)
 
 
 class LoadedDirectories:
@@ -44,9 +43,10 @@ class LoadedDirectories:
         self._options = options
         self._read = read
         self._loaded = {tenant: _Loaded() for tenant in options.tenants}
+        self._next: dict[str, _Loaded] = {}  # not in force yet
 
     def of(self, tenant: str) -> Directory:
-        """As loaded now; empty for a tenant without one."""
+        """As in force now; empty for a tenant without one."""
         loaded = self._loaded.get(tenant)
         return _EMPTY if loaded is None else loaded.directory
 
@@ -54,46 +54,58 @@ class LoadedDirectories:
         """See `ports.DirectorySource.reload`."""
         changes = []
         for tenant, options in self._options.tenants.items():
-            change = await self._reload(tenant, options, at_ns)
-            if change is not None:
-                changes.append(change)
+            now = self._loaded[tenant]
+            found = await asyncio.to_thread(self._look, options, now, max(at_ns, 1))
+            if _says(found) == _says(now):
+                self._loaded[tenant] = found
+            else:
+                self._next[tenant] = found
+                changes.append(_change(tenant, now.directory, found))
         return tuple(changes)
 
-    async def _reload(self, tenant: str, options: TenantDirectoryOptions, at_ns: int) -> DirectoryChange | None:
-        loaded = self._loaded[tenant]
+    def activate(self, change: DirectoryChange) -> None:
+        """See `ports.DirectorySource.activate`."""
+        self._loaded[change.tenant] = self._next.pop(change.tenant)
+
+    def _look(self, options: TenantDirectoryOptions, now: _Loaded, at_ns: int) -> _Loaded:
+        """What the files come to."""
         try:
-            stamp = await asyncio.to_thread(_stamps, options)
-            if stamp == loaded.stamp and not loaded.problem and loaded.good_ns:
-                loaded.good_ns = at_ns
-                return None
-            fresh = await asyncio.to_thread(partial(_load, options, self._read))
+            stamp = tuple(_stamp(path) for path in _files(options))
+            if stamp == now.stamp and not now.problem and now.good_ns:
+                return replace(now, good_ns=at_ns)
+            return _Loaded(_load(options, self._read), stamp, at_ns)
         except ConfigurationFault as fault:
-            return self._failed(tenant, loaded, fault, at_ns)
-        changed = fresh.revision != loaded.directory.revision or bool(loaded.problem)
-        self._loaded[tenant] = _Loaded(fresh, stamp, max(at_ns, 1))
-        return _change(tenant, fresh) if changed else None
-
-    def _failed(self, tenant: str, loaded: _Loaded, fault: ConfigurationFault, at_ns: int) -> DirectoryChange | None:
-        stale = bool(loaded.good_ns) and at_ns - loaded.good_ns > self._options.max_stale_seconds * NS
-        news = (loaded.problem, loaded.detail, loaded.stale) != (fault.code, fault.message, stale)
-        loaded.problem, loaded.detail, loaded.stale = fault.code, fault.message, stale
-        if stale:
-            loaded.directory = _EMPTY
-        return _change(tenant, loaded.directory, fault.code, fault.message) if news else None
+            stale = at_ns - now.good_ns > self._options.max_stale_seconds * NS
+            kept = _EMPTY if stale else now.directory
+            return replace(now, directory=kept, problem=fault.code, detail=fault.message)
 
 
-def _change(tenant: str, directory: Directory, problem: str = "", detail: str = "") -> DirectoryChange:
-    people, groups = len(directory.members), len(directory.group_names)
-    return DirectoryChange(tenant, directory.revision, people, groups, problem, detail)
+def _says(loaded: _Loaded) -> tuple[str, str, str]:
+    return loaded.directory.revision, loaded.problem, loaded.detail
+
+
+def _change(tenant: str, before: Directory, found: _Loaded) -> DirectoryChange:
+    after = found.directory
+    people, groups = len(after.members), len(after.group_names)
+    changed = tuple(_differences(before.members, after.members))
+    return DirectoryChange(tenant, after.revision, people, groups, changed, found.problem, found.detail)
+
+
+def _differences(before: Mapping[str, Member], after: Mapping[str, Member]) -> Iterator[tuple[str, str]]:
+    """What became of whom, as far as it bears on who may answer."""
+    for human in before.keys() | after.keys():
+        old, new = before.get(human), after.get(human)
+        if old is None or new is None:
+            yield human, "added" if old is None else "removed"
+        elif old.active != new.active:
+            yield human, "enabled" if new.active else "disabled"
+        elif old.groups != new.groups:
+            yield human, "groups"
 
 
 def _files(options: TenantDirectoryOptions) -> tuple[Path, ...]:
     own = () if options.file is None else (options.file,)
     return own if options.scim is None else (*own, options.scim.users_file, options.scim.groups_file)
-
-
-def _stamps(options: TenantDirectoryOptions) -> _Stamp:
-    return tuple(_stamp(path) for path in _files(options))
 
 
 def _stamp(path: Path) -> tuple[int, ...]:

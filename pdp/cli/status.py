@@ -16,6 +16,7 @@ PARTS = {
     "policy": admin_pb2.RELOAD_PART_POLICY,
     "registry": admin_pb2.RELOAD_PART_REGISTRY,
     "keys": admin_pb2.RELOAD_PART_KEYS,
+    "directory": admin_pb2.RELOAD_PART_DIRECTORY,
 }
 _NAMES = {number: name for name, number in PARTS.items()}
 _MEGABYTE = 1_000_000
@@ -38,10 +39,10 @@ def status(*, as_json: bool, reach: Reach) -> None:
 
 
 @click.command()
-@click.argument("parts", metavar="[policy|registry|keys]...", nargs=-1, type=click.Choice(list(PARTS)))
+@click.argument("parts", metavar="[policy|registry|keys|directory]...", nargs=-1, type=click.Choice(list(PARTS)))
 @reaching
 def reload(*, parts: tuple[str, ...], reach: Reach) -> None:
-    """Have a server read policy, registry and keys again now; it looks every second by itself.
+    """Have a server read policy, registry, keys and the directory again now; it looks every second by itself.
 
     Exit codes: 0 all is in force, 10 something was refused and the last good one stays, 2 usage, 1 fault.
     """

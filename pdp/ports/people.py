@@ -49,8 +49,12 @@ class DirectorySource(Directories, Protocol):
     """Where they are loaded from."""
 
     async def reload(self, at_ns: int) -> tuple[DirectoryChange, ...]:
-        """Look again; returns what changed. Never raises: what cannot be read keeps the last good one, and is
-        reported once for each new problem."""
+        """Look again; returns what changed, or cannot be read. Nothing of it is in force yet: it is returned again
+        until it is activated. Never raises."""
+        ...
+
+    def activate(self, change: DirectoryChange) -> None:
+        """It is recorded: from here on it is in force. What cannot be read keeps the last good one, for a while."""
         ...
 
 

@@ -6,17 +6,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
+from pdp.core.approvals import org_records
 from pdp.core.errors import BundleFault
 from pdp.core.registered import RegistryChange
 from pdp.core.stored import RecordRef
-from pdp.ports import Clock, PolicySource, Registry, Subjects
+from pdp.ports import Clock, DirectorySource, PolicySource, Registry, Subjects
 from pdp.service.record import Recorder
 from pdp.service.state import State
 
-Part = Literal["policy", "registry", "keys"]
-PARTS: tuple[Part, ...] = ("policy", "registry", "keys")
+Part = Literal["policy", "registry", "keys", "directory"]
+PARTS: tuple[Part, ...] = ("policy", "registry", "keys", "directory")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +65,12 @@ class Reloads:
     reload_keys: Callable[[int], Awaitable[None]]
     recorder: Recorder
     clock: Clock
+    directories: DirectorySource | None = None
     policy_failure: Failure | None = None
     policy_since_ns: int = 0
     _owed: dict[str, RegistryChange] = field(default_factory=dict)  # by tenant: changes that have no record yet
     _sets: dict[str, RegistryChange] = field(default_factory=dict)  # by tenant: what the registry last reported
+    _people: dict[str, Failure] = field(default_factory=dict)  # by tenant: what is wrong with its directory
     _stale: dict[str, str] = field(default_factory=dict)  # by tenant: why it serves an old set
     # one reload of a part at a time; a slow gate must not hold up a manifest that stopped verifying
     _locks: dict[Part, asyncio.Lock] = field(default_factory=lambda: {part: asyncio.Lock() for part in PARTS})
@@ -76,7 +80,12 @@ class Reloads:
 
         Each change is recorded by itself; a reload that somebody asked for is recorded too (`by` not empty).
         """
-        run = {"policy": self._reload_policy, "registry": self._reload_registry, "keys": self._reload_the_keys}
+        run = {
+            "policy": self._reload_policy,
+            "registry": self._reload_registry,
+            "keys": self._reload_the_keys,
+            "directory": self._reload_directory,
+        }
         results: tuple[Reloaded, ...] = ()
         for part in parts or PARTS:
             async with self._locks[part]:
@@ -146,6 +155,30 @@ class Reloads:
         message = "An issuer's keys or the deny list could not be read; the last good ones serve for a while."
         failures = {str(e["tenant"]): Failure(str(e["problem"]), message, at) for e in entries if e["problem"]}
         return Reloaded("keys", False, {"": f"{len(found)} issuers"}, failures)
+
+    async def _reload_directory(self) -> Reloaded:
+        at, active = self.clock.now_ns(), dict[str, str]()
+        source = self.directories
+        if source is None:
+            return Reloaded("directory", False, {})
+        changes = await source.reload(at)
+        for change in changes:
+            made = partial(
+                org_records.directory,
+                revision=change.revision,
+                members=change.people,
+                groups=change.groups,
+                changed=change.changed,
+                problem=change.problem,
+            )
+            await self.recorder.people(change.tenant, "directory", made, (), at)
+            source.activate(change)
+            self._people.pop(change.tenant, None)
+            if change.problem:
+                self._people[change.tenant] = Failure(change.problem, change.detail, at)
+            active[change.tenant] = f"{change.people} people, {change.groups} groups"
+        self.state.degrade("directory", dict.fromkeys(self._people, "directory.last_good"))
+        return Reloaded("directory", bool(changes), active, dict(self._people))
 
 
 def _word(result: Reloaded) -> str:

@@ -112,8 +112,8 @@ class Scene:
         change(content)
         path.write_text(json.dumps(content))
         self.world.stage.clock.advance(2)
-        changes = await self.world.process.staff.directories.reload(self.world.now_ns)
-        assert [found.problem for found in changes] == [""]
+        (found,), _ = await self.world.process.reloads(("directory",), by="")
+        assert (found.changed, found.failure) == (True, None)
 
 
 @asynccontextmanager

@@ -27,9 +27,10 @@ _PART_NUMBERS: Mapping[Part, admin_pb2.ReloadPart.ValueType] = {
     "policy": admin_pb2.RELOAD_PART_POLICY,
     "registry": admin_pb2.RELOAD_PART_REGISTRY,
     "keys": admin_pb2.RELOAD_PART_KEYS,
+    "directory": admin_pb2.RELOAD_PART_DIRECTORY,
 }
 _PARTS: Mapping[int, Part] = {number: part for part, number in _PART_NUMBERS.items()}
-_LATER_PARTS: Collection[int] = (admin_pb2.RELOAD_PART_DIRECTORY, admin_pb2.RELOAD_PART_PROMPTS)
+_LATER_PARTS: Collection[int] = (admin_pb2.RELOAD_PART_PROMPTS,)
 _SCOPES = {
     admin_pb2.SWITCH_SCOPE_EVERYTHING: "everything",
     admin_pb2.SWITCH_SCOPE_TENANT: "tenant",
@@ -49,7 +50,9 @@ def parts(request: admin_pb2.ReloadRequest) -> tuple[Part, ...]:
         if part in _LATER_PARTS:
             raise Unsupported("reload.unsupported", f"parts[{i}]: this release has no such part; leave it out.")
         if part not in _PARTS:
-            raise InvalidRequest(f"parts[{i}]", "is not a part; name policy, registry or keys, or none for all")
+            raise InvalidRequest(
+                f"parts[{i}]", "is not a part; name policy, registry, keys or directory, or none for all"
+            )
     return tuple(dict.fromkeys(_PARTS[part] for part in request.parts))
 
 

@@ -65,6 +65,7 @@ class DirectoryChange:
     revision: str
     people: int
     groups: int
+    changed: tuple[tuple[str, str], ...] = ()  # (human, "added" | "removed" | "enabled" | "disabled" | "groups")
     problem: str = ""
     detail: str = ""
 

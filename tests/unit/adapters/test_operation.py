@@ -68,7 +68,7 @@ def test_parts() -> None:
 @pytest.mark.parametrize(
     ("part", "kind"),
     [(a.RELOAD_PART_UNSPECIFIED, InvalidRequest), (99, InvalidRequest)]
-    + [(p, Unsupported) for p in (a.RELOAD_PART_DIRECTORY, a.RELOAD_PART_PROMPTS)],
+    + [(p, Unsupported) for p in (a.RELOAD_PART_PROMPTS,)],
 )
 def test_parts_that_cannot_be_read(part: Any, kind: Any) -> None:
     with pytest.raises(kind, match=r"parts\[1\]"):

@@ -50,8 +50,12 @@ class Files:
         self.path.write_text(text)
 
     async def reload(self, seconds: int = 1) -> tuple[DirectoryChange, ...]:
+        """Look, and activate what is found, as the service does once it is recorded."""
         self.now += seconds * NS
-        return await self.loaded.reload(self.now)
+        changes = await self.loaded.reload(self.now)
+        for change in changes:
+            self.loaded.activate(change)
+        return changes
 
     @property
     def directory(self) -> Any:
@@ -85,6 +89,28 @@ async def test_a_change_is_noticed_and_named_by_its_content(files: Files) -> Non
     files.write({"groups": dict(reversed(GOOD["groups"].items())), "people": [BEN, ANNA]})
     (third,) = await files.reload()
     assert first.revision == third.revision != second.revision  # the order in the file says nothing
+
+
+async def test_nothing_is_in_force_before_it_is_recorded(files: Files) -> None:
+    files.write(GOOD)
+    (first,) = await files.loaded.reload(files.now)
+    assert files.directory.members == {}
+    assert await files.loaded.reload(files.now) == (first,)  # told again until then
+    files.loaded.activate(first)
+    assert (files.directory.revision, len(files.directory.members)) == (first.revision, 2)
+    assert await files.loaded.reload(files.now) == ()
+
+
+async def test_a_change_says_what_became_of_whom(files: Files) -> None:
+    files.write(GOOD)
+    (change,) = await files.reload()
+    assert set(change.changed) == {("p-anna", "added"), ("p-ben", "added")}
+    files.write({**GOOD, "people": [{**ANNA, "groups": ["g-ops"], "name": "Anna N."}, {**BEN, "active": True}]})
+    (change,) = await files.reload()
+    assert set(change.changed) == {("p-anna", "groups"), ("p-ben", "enabled")}
+    files.write({**GOOD, "people": [{**ANNA, "groups": ["g-ops"], "active": False}]})
+    (change,) = await files.reload()
+    assert set(change.changed) == {("p-anna", "disabled"), ("p-ben", "removed")}
 
 
 async def test_json_by_its_name(tmp_path: Path) -> None:

@@ -123,6 +123,7 @@ async def test_together_with_a_file_of_ones_own(tmp_path: Path) -> None:
     options = DirectoryOptions.model_validate({"tenants": {"acme": {"file": str(own), "scim": scim}}})
     loaded = LoadedDirectories(options, read_yaml)
     (change,) = await loaded.reload(1)
+    loaded.activate(change)
     assert (change.people, change.groups, change.problem) == (3, 3, "")
     own.write_text(
         "people: [{id: x, name: X, active: true, accounts: [{issuer: 'https://id.example', id: anna}]}]\n"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pdp.core.approvals.people import Directory, DirectoryChange
 from pdp.core.errors import BundleFault, Unavailable
 from pdp.core.registered import RegistryChange
 from pdp.ports import LoadedPolicy
@@ -68,6 +69,24 @@ class Keys:
         return {"https://i.example": {"tenant": "acme", "keys": 2, "problem": self.problem}}
 
 
+class People:
+    """A directory that reports each change until it is activated, as the port says."""
+
+    def __init__(self) -> None:
+        self.changes: list[DirectoryChange] = []
+        self.active: list[DirectoryChange] = []
+
+    def of(self, _tenant: str) -> Directory:
+        return Directory()
+
+    async def reload(self, _at_ns: int) -> tuple[DirectoryChange, ...]:
+        return tuple(self.changes)
+
+    def activate(self, change: DirectoryChange) -> None:
+        self.changes.remove(change)
+        self.active.append(change)
+
+
 def loaded(digest: str) -> LoadedPolicy:
     return LoadedPolicy("r", digest, "o", ("p",), Engine(), lambda _: True, b"{}")
 
@@ -85,7 +104,8 @@ class Stage:
         self.state = State(store)
         self.policies, self.sets, self.keys = Policies(), Sets(), Keys()
         ports: Any = (self.policies, self.sets, self.keys)
-        self.reloads = Reloads(self.state, *ports, self._keys, recorder, clock)
+        self.people = People()
+        self.reloads = Reloads(self.state, *ports, self._keys, recorder, clock, self.people)
 
     async def _keys(self, _at_ns: int) -> None:
         pass
@@ -175,7 +195,7 @@ async def test_a_refused_set_is_told_to_who_asked(stage: Stage) -> None:
 async def test_a_reload_by_itself_leaves_no_record_of_its_own(stage: Stage) -> None:
     stage.policies.next = loaded("a" * 64)
     results, ref = await stage.reloads((), by="")
-    assert [r.part for r in results] == ["policy", "registry", "keys"]
+    assert [r.part for r in results] == ["policy", "registry", "keys", "directory"]
     assert ref is None
     assert [r["kind"] for r in stage.log()] == ["policy"]
     await stage.state.close()
@@ -214,3 +234,31 @@ async def test_keys_that_cannot_be_read_are_told_to_whom_they_concern(stage: Sta
     stage.keys.problem = ""
     (result,), _ = await stage.reloads(("keys",), by="")
     assert result.failure is None
+
+
+async def test_a_directory_that_cannot_be_recorded_does_not_become_active(stage: Stage) -> None:
+    first = DirectoryChange("acme", "d" * 64, 2, 1, (("p-anna", "added"),))
+    stage.people.changes = [first]
+    stage.store.full = True
+    with pytest.raises(Unavailable):
+        await stage.reloads(("directory",), by="")
+    assert stage.people.active == []
+    stage.store.full = False
+    (result,), _ = await stage.reloads(("directory",), by="")
+    assert (stage.people.active, result.changed, result.failure) == ([first], True, None)
+    (record,) = stage.log()
+    assert (record["kind"], record["tenant"], record["result"]) == ("directory", "acme", "loaded")
+    assert record["changed"]["items"] == [{"human": "p-anna", "change": "added"}]
+
+
+async def test_a_directory_that_cannot_be_read_is_told_until_it_can(stage: Stage) -> None:
+    bad = DirectoryChange("acme", "d" * 64, 2, 1, (), "directory.malformed", "people.yaml: people.0: no")
+    stage.people.changes = [bad]
+    for changed in (True, False):
+        (result,), _ = await stage.reloads(("directory",), by="")
+        assert (result.changed, result.failure.code) == (changed, "directory.malformed")  # type: ignore[union-attr] # there is one
+        assert result.seen_by("other").failure is None
+    stage.people.changes = [replace(bad, problem="", detail="")]
+    (result,), _ = await stage.reloads(("directory",), by="")
+    assert result.failure is None
+    assert [r["result"] for r in stage.log()] == ["refused", "loaded"]
