@@ -566,9 +566,13 @@ class ArgumentRow(_message.Message):
     pointer: _builtins.str
     """JSON Pointer into the arguments."""
     type: _builtins.str
-    """JSON type: `string`, `integer`, `number`, `boolean`, `null`, or `object` and `array` when empty."""
+    """JSON type: `string`, `integer`, `number`, `boolean`, `null`, or `object` and `array` when empty; `secret`
+    for a value that is not shown.
+    """
     value_json: _builtins.bytes
-    """The whole value as UTF-8 JSON, never cut; secrets that were found in it are replaced by their kind."""
+    """The whole value as UTF-8 JSON, never cut; of a secret a text that names its kind, such as
+    `"⟨secret: github_token⟩"`. Empty for one that was only there before.
+    """
     change: Global___ArgumentChange.ValueType
     """Comparison with the last approved call."""
     previous_json: _builtins.bytes
@@ -1104,7 +1108,7 @@ class RevokeGrantRequest(_message.Message):
     """Why, at most 1,000 characters; may be empty."""
     @_builtins.property
     def credential(self) -> _types_pb2.Credential:
-        """The person who revokes: the subject, a voter, or an operator. Mandatory."""
+        """The person who revokes: the subject, whoever may vote for it, or an operator. Mandatory."""
 
     def __init__(
         self,
