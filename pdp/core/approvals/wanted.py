@@ -54,13 +54,13 @@ def read(element: Mapping[str, Any]) -> Wanted | None:
     texts = [element.get(name) for name in ("id", "code")]
     stage, ttl = element.get("stage"), element.get("ttl_seconds")
     assurance = element.get("min_assurance", "signed_in")
-    if kind not in PEOPLE or not all(isinstance(t, str) and t for t in texts):
+    if not isinstance(kind, str) or kind not in PEOPLE or not all(isinstance(t, str) and t for t in texts):
         return None
     if not _counts(stage) or not _counts(ttl) or assurance not in ASSURANCES:
         return None
     shared: dict[str, Any] = {"kind": kind, "id": texts[0], "code": texts[1], "stage": stage}
     shared.update(ttl_ns=ttl * NS, min_assurance=assurance)
-    return {"approval": _approval, "consent": _consent, "confirmation": _confirmation}[str(kind)](element, shared)
+    return {"approval": _approval, "consent": _consent, "confirmation": _confirmation}[kind](element, shared)
 
 
 def _confirmation(_element: Mapping[str, Any], shared: dict[str, Any]) -> Wanted | None:

@@ -10,9 +10,9 @@ from pdp.core.approvals import records
 from pdp.core.approvals.grants import GrantTerms, Valid
 from pdp.core.approvals.notices import SILENT, Telling
 from pdp.core.approvals.people import Person
-from pdp.core.approvals.rows import Account, Approval
-from pdp.core.approvals.states import FINAL, State
-from pdp.core.approvals.steps import Issue
+from pdp.core.approvals.rows import Account, Approval, Grant
+from pdp.core.approvals.states import FINAL, GrantState, State
+from pdp.core.approvals.steps import EndGrant, Issue
 from pdp.core.approvals.view import ApprovalView
 from pdp.core.approvals.vote import Ballot, Cast, Refusal, cast
 from pdp.core.digest import Json, canonical, sha256_hex
@@ -143,7 +143,7 @@ class Voting:
                 "approval.consent", "A consent is the subject's own; it is given on its page of consents."
             )
         made = self.cast(viewer, approval, given)
-        entries = self.entries(approval, made, person, at)
+        entries = (*self.entries(approval, made, person, at), *self._ended(viewer, made))
         grant_id = made.grant.id if made.grant is not None else ""
         reply = (grant_id, str(made.after), at if made.after in FINAL else 0, made.move.resolution)
         ref = await self._attempts.commit(attempt, entries, reply, at)
@@ -198,6 +198,24 @@ class Voting:
             ),
         )
         return voted, issued
+
+    def _ended(self, viewer: Viewer, made: Cast) -> tuple[Commit, ...]:
+        """What is revoked or taken back leaves no grant behind."""
+        found = (viewer.store.grant(viewer.person.tenant, grant_id) for grant_id in made.ends_grants)
+        return tuple(
+            self._end(grant, viewer.person.human, viewer.at_ns)
+            for grant in found
+            if grant is not None and grant.state is GrantState.ACTIVE
+        )
+
+    def _end(self, grant: Grant, by: str, at_ns: int) -> Commit:
+        return self._recorder.event(
+            grant.tenant,
+            "grant",
+            lambda stamp: records.grant_ended(stamp, grant, GrantState.REVOKED, by, at_ns),
+            (EndGrant(grant.id, grant.version, GrantState.REVOKED, by, at_ns),),
+            at_ns,
+        )
 
     def _after(self, viewer: Viewer, approval_id: str) -> ApprovalView:
         found = viewer.store.approval(viewer.person.tenant, approval_id)

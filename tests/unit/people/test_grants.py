@@ -13,6 +13,7 @@ from pdp.core.approvals.rows import Grant
 from pdp.core.approvals.states import GrantState
 from pdp.core.errors import Forbidden, InvalidRequest, NotFound, Outdated
 from pdp.service.people.granted import GrantFilter
+from pdp.service.people.voting import BallotInput
 
 OPERATOR = person("oz", roles=frozenset({"operate"}))
 AUDITOR = person("ada", roles=frozenset({"audit"}))
@@ -85,6 +86,17 @@ async def test_time_ends_one_by_itself(office: Office) -> None:
     assert await seen(office, OPERATOR, states=frozenset({GrantState.EXPIRED})) == [grant.id]
     with pytest.raises(Outdated):
         await office.people.grants.revoke(OPERATOR, grant.id, "")
+
+
+@pytest.mark.parametrize(("who", "choice"), [("ann", "deny"), ("sue", "cancel")])
+async def test_what_is_revoked_or_taken_back_leaves_no_grant(office: Office, who: str, choice: str) -> None:
+    asked = await office.open(element(grant={"minutes": 30}))
+    done = await office.approve("bob", asked, grant=GrantTerms(30))
+    await office.people.voting.vote(person(who), asked.id, BallotInput("", choice))
+    ended = office.store.grant(TENANT, done.grant_id)
+    assert (ended.state, ended.ended_by) == (GrantState.REVOKED, f"h-{who}")
+    record = office.records("grant")[-1]
+    assert (record["event"], record["state"], record["grant_id"]) == ("ended", "revoked", ended.id)
 
 
 async def test_a_seat_in_two_hands_needs_both_to_grant(office: Office) -> None:

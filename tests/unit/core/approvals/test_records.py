@@ -1,0 +1,52 @@
+"""Records of what people do: what lies beside them, and what they refuse to say."""
+
+import json
+
+import pytest
+from support import approvals as make
+
+from pdp.core.approvals import records
+from pdp.core.approvals.states import Event, State
+from pdp.core.approvals.steps import Move
+from pdp.core.approvals.view import presented
+from pdp.core.digest import canonical, commitment
+from pdp.core.record import Stamp
+
+STAMP = Stamp("example.org/log", make.make_id(1), make.AT, 0, "boot", make.TENANT)
+REQUEST = make.approval()
+
+
+def test_what_people_saw_is_committed_to() -> None:
+    shown = make.shown(REQUEST)
+    found = json.loads(records.opened(STAMP, REQUEST, shown))["request"]
+    assert found["presented"] == presented(REQUEST, shown)
+    assert found["call"]["session"] == commitment(make.SALT, "session", canonical("s-1"))
+    text = str(found)
+    assert "tidy up" not in text
+    assert "main" not in text
+
+
+def test_a_reason_lies_beside_its_record() -> None:
+    vote = make.vote("bob", reason="because")
+    move = Move(REQUEST.id, 1, Event.FILL, make.AT, vote=vote)
+    record = records.moved(STAMP, REQUEST, move, salt=make.SALT)
+    assert b"because" not in record
+    (row,) = records.erasable("r", make.TENANT, "sue", make.SALT, reason=vote.reason)
+    assert (row.record_id, row.tenant, row.subject, row.data) == ("r", make.TENANT, "sue", canonical("because"))
+    assert json.loads(record)["vote"]["reason"] == commitment(row.salt, row.path, row.data)
+
+
+def test_what_was_not_said_lies_nowhere() -> None:
+    assert records.erasable("r", make.TENANT, "sue", make.SALT) == ()
+
+
+def test_no_text_is_committed_to_without_a_salt() -> None:
+    """Whoever has the log could try reasons until one fits."""
+    move = Move(REQUEST.id, 1, Event.FILL, make.AT, vote=make.vote("bob", reason="because"))
+    with pytest.raises(ValueError, match="salt"):
+        records.moved(STAMP, REQUEST, move)
+
+
+def test_nothing_is_recorded_that_cannot_happen() -> None:
+    with pytest.raises(ValueError, match="no transition"):
+        records.moved(STAMP, make.approval(state=State.DENIED), Move(REQUEST.id, 1, Event.REDEEM, make.AT))

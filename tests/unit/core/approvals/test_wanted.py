@@ -1,0 +1,107 @@
+"""Reading a requirement: what nobody could answer properly is none, and never one that needs nothing."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import approvals as make
+
+from pdp.core.approvals.count import tally
+from pdp.core.approvals.wanted import GrantOffer, Seat, read
+from pdp.core.check import NS
+
+BAD_COUNTS = [None, 0, -1, 1.5, "1", True, []]
+
+
+def test_an_approval_is_read_whole() -> None:
+    found = read(make.element(seats=make.seats(red=1, blue=2), grant={"minutes": 5}, reason_required=True))
+    assert found is not None
+    assert found.seats == (Seat("red", 1), Seat("blue", 2))
+    assert (found.ttl_ns, found.deny_quorum, found.reason_required) == (900 * NS, 1, True)
+    assert (found.grant, found.min_assurance) == (GrantOffer(5, 0, False), "signed_in")
+
+
+@pytest.mark.parametrize("name", ["stage", "ttl_seconds", "deny_quorum"])
+@pytest.mark.parametrize("value", BAD_COUNTS, ids=repr)
+def test_a_count_is_at_least_one(name: str, value: Any) -> None:
+    assert read(make.element(**{name: value})) is None
+
+
+@pytest.mark.parametrize("n", BAD_COUNTS, ids=repr)
+def test_a_seat_is_for_at_least_one(n: Any) -> None:
+    assert read(make.element(seats=[{"group_id": "red", "n": n}])) is None
+
+
+@pytest.mark.parametrize(
+    "seats",
+    [
+        None,
+        [],
+        {},
+        "red",
+        [{}],
+        ["red"],
+        [{"group_id": "red"}],
+        [{"n": 1}],
+        [{"group_id": "", "n": 1}],
+        [{"group_id": 1, "n": 1}],
+        [{"group_id": "red", "n": 1, "name": "Red"}],
+        [{"group": "Red", "n": 1}],
+    ],
+    ids=repr,
+)
+def test_seats_are_by_group_id_and_there_is_one(seats: Any) -> None:
+    assert read(make.element(seats=seats)) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kind": "judge"},
+        {"kind": None},
+        {"id": ""},
+        {"code": None},
+        {"min_assurance": "none"},
+        {"min_assurance": None},
+        {"reason_required": None},
+        {"reason_required": 1},
+        {"grant": {}},
+        {"grant": []},
+        {"grant": {"minutes": 0}},
+        {"grant": {"minutes": -1}},
+        {"grant": {"uses": True}},
+        {"grant": {"session": 1}},
+        {"grant": {"forever": True}},
+    ],
+    ids=str,
+)
+def test_what_is_not_exactly_one_is_none(change: Any) -> None:
+    assert read(make.element(**change)) is None
+
+
+@pytest.mark.parametrize("name", ["kind", "id", "code", "stage", "ttl_seconds", "seats", "deny_quorum"])
+def test_nothing_that_is_left_out_is_made_up(name: str) -> None:
+    assert read({key: value for key, value in make.element().items() if key != name}) is None
+
+
+@pytest.mark.parametrize("change", [{"purpose": ""}, {"purpose": None}, {"scope": None}, {"ttl_seconds": 0}], ids=str)
+def test_a_consent_has_a_purpose(change: Any) -> None:
+    assert read({**make.CONSENT, **change}) is None
+    assert read({**make.CONSENT, "scope": ""}) is not None
+
+
+_ANY = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | st.floats(allow_nan=False) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["group_id", "n", "uses"]), inner),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=200)
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(make.element(), _ANY)))
+def test_no_requirement_is_met_by_nobody(change: dict[str, Any]) -> None:
+    """Whatever policy writes: without any vote nothing is met (a zero or omitted quorum fails closed)."""
+    found = read({**make.element(), **change})
+    if found is not None:
+        assert not tally(found, (), make.call(), make.standing()).met
