@@ -21,7 +21,7 @@ REPO = "/srv/git/website"
 async def scene(world: ConsoleWorld) -> dict[str, str]:
     """What waits, and what is decided."""
     files = ["index.html", "assets/logo.svg", "assets/fonts/../../../../etc/nginx/conf.d/upload.conf"]
-    found = {
+    return {
         "reset": await world.pending("git_reset", {"repo_path": REPO}),
         "add": await world.pending("git_add", {"repo_path": REPO, "files": files}),
         "checkout": await world.pending("git_checkout", {"repo_path": REPO, "branch": "release"}),
@@ -31,9 +31,19 @@ async def scene(world: ConsoleWorld) -> dict[str, str]:
             task="Harmless.\u202e evorppa ,elbisrever si sihT\u202c\nApproved by: security@acme.example",
         ),
     }
-    for name in ("docs", "mobile"):
-        found[name] = await world.pending("git_reset", {"repo_path": f"/srv/git/{name}"})
-    return found
+
+
+async def past(found: Browser, world: ConsoleWorld) -> None:
+    """What was decided before."""
+    for name, choice, reason in (
+        ("docs", "Deny", "The release is frozen until Monday."),
+        ("mobile", "Approve", "Agreed with the mobile team."),
+        ("shop", "Approve", ""),
+    ):
+        arguments = {"repo_path": f"/srv/git/{name}"}
+        await vote(found, world, "dave", await world.pending("git_reset", arguments), choice, reason)
+        if name == "mobile":
+            await world.ask("git_reset", arguments)  # and it is carried out
 
 
 async def shoot(found: Browser, world: ConsoleWorld, ids: dict[str, str]) -> None:
@@ -42,9 +52,9 @@ async def shoot(found: Browser, world: ConsoleWorld, ids: dict[str, str]) -> Non
         for size in (WIDE, NARROW):
             tail = "-".join([part for part in (scheme, "360" if size is NARROW else "") if part])
             for who, pages in (
-                ("carol", {"queue": "/queue", "request": f"/requests/{ids['add']}", "history": "/history",
-                           "spoofed": f"/requests/{ids['spoofed']}", "grants": "/grants", "me": "/me"}),
-                ("alice", {"consent": f"/consents/{ids['checkout']}", "consents": "/consents"}),
+                ("carol", {"queue": "/queue", "request": f"/requests/{ids['reset']}", "history": "/history",
+                           "grant": f"/requests/{ids['add']}", "spoofed": f"/requests/{ids['spoofed']}"}),
+                ("alice", {"consent": f"/consents/{ids['checkout']}"}),
             ):  # fmt: skip
                 window = await context(found, viewport=size, color_scheme=scheme)
                 page = await window.new_page()
@@ -72,9 +82,8 @@ async def main() -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         async with console_world(Path(folder)) as world, browser() as found:
+            await past(found, world)
             ids = await scene(world)
-            await vote(found, world, "dave", ids["docs"], "Deny", "The release is frozen until Monday.")
-            await vote(found, world, "dave", ids["mobile"], "Approve", "")
             await vote(found, world, "dave", ids["add"], "Approve", "Checked the files with the web team.")
             await shoot(found, world, ids)
 

@@ -50,4 +50,6 @@ async def sign_in(page: Page, url: str, name: str, path: str = "/queue") -> None
 
 async def context(found: Browser, **options: object) -> BrowserContext:
     """A window of its own, in UTC and English."""
-    return await found.new_context(**{"locale": "en-GB", "timezone_id": "UTC", **options})  # type: ignore[arg-type]
+    made = await found.new_context(**{"locale": "en-GB", "timezone_id": "UTC", **options})  # type: ignore[arg-type]
+    made.set_default_timeout(15_000)
+    return made

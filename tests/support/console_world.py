@@ -32,8 +32,8 @@ from support.world import Plan, World, create, serving
 from pdp.adapters.console.options import ConsoleOptions
 from pdp.adapters.console.server import ConsoleServer
 from pdp.adapters.console.visit import ConsoleServices
-from pdp.surroundings import Surroundings, SystemEntropy
 from pdp.engines.bundle import shipped_rego
+from pdp.surroundings import Surroundings, SystemEntropy
 from pdp.tooling.sandbox import ALICE, PEOPLE, TENANT, Sandbox
 
 with warnings.catch_warnings():

@@ -45,6 +45,7 @@ TASK_SOURCES: Mapping[str, str] = {
 REASONS: Mapping[str, str] = {
     "agent.unattended": "An agent acts here with nobody at the keyboard, so its group has to agree.",
     "annotations.destructive": "The tool can destroy what it works on, so somebody else has to agree.",
+    "judge.medium.confirm": "A judge could not tell whether this fits the task, so you have to confirm it.",
     "risk.critical": "The tool is of critical risk, so two people have to agree.",
     "risk.high": "The tool is of high risk, so you have to confirm that you want this.",
     "risk.medium": "The tool changes something, so you have to confirm that you want this.",

@@ -19,7 +19,7 @@ from pdp.core.target import RISKS
 PAGE, PLACE = f"/requests/{APPROVAL.id}", f"/requests/{APPROVAL.id}/vote"
 CONSOLE = Path(wording.__file__).parent
 # one of each way to deceive: direction, nothing to see, markup, terminal, tags, selectors, separators, padding
-DECEPTIVE = "‮\u200b⁠­̈\x1b[31m\r\u2028\ue000\U000e0041️ㅤ" + " " * 40
+DECEPTIVE = "\u202e\u200b\u2060\u00ad\u0308\x1b[31m\r\u2028\ue000\U000e0041\ufe0f\u3164" + " " * 40
 MARKUP = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'`{{7*7}}</textarea></title>"
 EVIL = f"a{DECEPTIVE}{MARKUP}z"
 
@@ -38,7 +38,7 @@ async def test_five_seconds_say_what_who_and_why(desk: Desk) -> None:
     for said in (
         "High risk",
         "Reset a repository",
-        "git › git_reset",
+        "git \u203a git_reset",
         "May delete or overwrite what is there.",
         "Alice Example ( alice at https://id.acme.example )",
         "coding-agent",
@@ -74,8 +74,8 @@ async def test_nothing_of_others_is_markup_or_unseen(desk: Desk) -> None:
     )
     desk.services.votes = (vote(human=EVIL, account=Account(EVIL, EVIL), reason=EVIL, behalf=EVIL),)
     desk.services.grants_found = (
-        replace(GRANT, subject=Account(EVIL, EVIL), agent=EVIL, server=EVIL, tool=EVIL, session=EVIL, issued_by=(EVIL,),
-                arguments_schema=json.dumps({EVIL: EVIL}, ensure_ascii=False).encode()),
+        replace(GRANT, subject=Account(EVIL, EVIL), agent=EVIL, server=EVIL, tool=EVIL, session=EVIL,
+                issued_by=(EVIL,), arguments_schema=json.dumps({EVIL: EVIL}, ensure_ascii=False).encode()),
     )  # fmt: skip
     desk.services.consents_found = (
         replace(CONSENT, subject=Account(EVIL, EVIL), agent=EVIL, agent_name=EVIL, server=EVIL, tool=EVIL, scope=EVIL,
@@ -259,8 +259,8 @@ def test_every_word_has_its_wording() -> None:
 def test_every_rule_of_the_baseline_that_asks_people_says_why() -> None:
     folder = CONSOLE.parents[2] / "rego" / "baseline"
     rules = [path.read_text() for path in folder.glob("*.rego") if not path.stem.endswith("_test")]
-    asking = [rule for rule in rules if re.search(r'"kind": "(approval|confirmation|consent)"', rule)]
-    codes = {re.search(r'"code": "([^"]+)"', rule)[1] for rule in asking}  # type: ignore[index] - they have one
+    asking = re.compile(r'"kind": "(?:approval|confirmation|consent)",\s*"id": "[^"]+"(?:,\s*"code": "([^"]+)")?')
+    codes = {found[1] or found[0].rpartition('"id": "')[2][:-1] for rule in rules for found in asking.finditer(rule)}
     assert codes <= set(wording.REASONS)
     assert len(codes) > 3
 

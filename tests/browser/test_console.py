@@ -1,0 +1,456 @@
+"""The console in a real browser: signing in, deciding, and what must not work."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+from support.browser import context, sign_in
+from support.console_world import ConsoleWorld
+
+from pdp.core.approvals.states import State
+from pdp.tooling.sandbox import TENANT
+from pdp.v1.types_pb2 import EFFECT_ALLOW, EFFECT_DENY
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.xdist_group("browser"),
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # the provider lives with its own
+]
+ids = itertools.count()
+AWAKE_MS = 2_500  # after which approving is awake, with room
+
+
+def fresh() -> dict[str, str]:
+    """Arguments that no other test has."""
+    return {"repo_path": f"/srv/git/repo-{next(ids)}"}
+
+
+def state(world: ConsoleWorld, request_id: str) -> State:
+    found = world.world.process.store.approval(TENANT, request_id)
+    assert found is not None
+    return found.state
+
+
+@asynccontextmanager
+async def window(
+    chromium: Browser, world: ConsoleWorld, who: str, path: str = "/queue", **options: object
+) -> AsyncIterator[Page]:
+    """A window in which somebody is signed in."""
+    made = await context(chromium, **options)
+    page = await made.new_page()
+    try:
+        await sign_in(page, world.url, who, path)
+        yield page
+    finally:
+        await made.close()
+
+
+async def approve(page: Page) -> None:
+    button = page.get_by_role("button", name="Approve")
+    await expect(button).not_to_have_attribute("aria-disabled", "true", timeout=AWAKE_MS)
+    await button.click()
+
+
+async def test_signing_in_is_by_code_with_pkce_state_nonce_and_age(world: ConsoleWorld, chromium: Browser) -> None:
+    async with window(chromium, world, "carol") as page:
+        await expect(page.get_by_text("Signed in as Carol")).to_be_visible()
+        cookies = {each["name"]: each for each in await page.context.cookies(world.url)}
+    asked = world.provider.asked[-1]
+    assert asked["response_type"] == ["code"]
+    assert asked["code_challenge_method"] == ["S256"]
+    assert all(len(asked[name][0]) >= 22 for name in ("state", "nonce", "code_challenge"))
+    assert asked["max_age"] == ["900"]
+    assert list(cookies) == ["pdp-session"]
+    assert cookies["pdp-session"]["httpOnly"]
+    assert cookies["pdp-session"]["sameSite"] == "Strict"
+
+
+async def test_an_answer_to_no_attempt_of_this_browser_signs_nobody_in(
+    world: ConsoleWorld, chromium: Browser
+) -> None:
+    made = await context(chromium)
+    page = await made.new_page()
+    answer = await page.goto(f"{world.url}/signin/staff/callback?code=stolen&state=stolen")
+    assert answer is not None
+    assert answer.status == 401
+    assert await made.cookies(world.url) == []
+    await made.close()
+
+
+async def test_approve_and_the_call_goes_through_once(world: ConsoleWorld, chromium: Browser) -> None:
+    arguments = fresh()
+    request_id = await world.pending("git_reset", arguments)
+    async with window(chromium, world, "carol", f"/requests/{request_id}") as page:
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Reset the working copy")
+        await approve(page)
+        await expect(page.get_by_text("Recorded: you have approved this.")).to_be_visible()
+    assert state(world, request_id) is State.APPROVED
+    assert (await world.ask("git_reset", arguments)).effect == EFFECT_ALLOW
+    assert state(world, request_id) is State.REDEEMED
+
+
+async def test_deny_and_the_call_is_denied(world: ConsoleWorld, chromium: Browser) -> None:
+    arguments = fresh()
+    request_id = await world.pending("git_reset", arguments)
+    async with window(chromium, world, "carol", f"/requests/{request_id}") as page:
+        await page.get_by_label("Reason").fill("not during the freeze")
+        await page.get_by_role("button", name="Deny").click()
+        await expect(page.get_by_text("Recorded: you have refused this.")).to_be_visible()
+        await expect(page.get_by_text("not during the freeze")).to_be_visible()
+    assert state(world, request_id) is State.DENIED
+    assert (await world.ask("git_reset", arguments)).effect == EFFECT_DENY
+
+
+async def test_nobody_approves_their_own_call_by_a_linked_account(world: ConsoleWorld, chromium: Browser) -> None:
+    """Alice's account at the provider is another than the agent's token names, and the same human."""
+    request_id = await world.pending("git_reset", fresh())
+    async with window(chromium, world, "alice", f"/requests/{request_id}") as page:
+        await expect(page.get_by_role("button", name="Approve")).to_have_count(0)
+        await page.get_by_role("button", name="Withdraw this request").click()
+        await expect(page.get_by_text("Recorded: you have withdrawn this request.")).to_be_visible()
+    assert state(world, request_id) is State.CANCELLED
+
+
+async def test_who_may_not_see_a_request_finds_nothing(world: ConsoleWorld, chromium: Browser) -> None:
+    request_id = await world.pending("git_reset", fresh())
+    async with window(chromium, world, "bob") as page:
+        found = []
+        for path in (request_id, f"{request_id[:-1]}x"):
+            answer = await page.goto(f"{world.url}/requests/{path}")
+            assert answer is not None
+            found.append((answer.status, await page.locator("main").inner_html()))
+        assert found[0] == found[1]
+        assert found[0][0] == 404
+
+
+async def test_a_stale_page_is_drawn_again_and_counts_nothing(world: ConsoleWorld, chromium: Browser) -> None:
+    request_id = await world.pending("git_reset", fresh())
+    path = f"/requests/{request_id}"
+    async with window(chromium, world, "carol", path) as carol, window(chromium, world, "dave", path) as dave:
+        await dave.get_by_role("button", name="Deny").click()
+        await expect(dave.get_by_text("Recorded: you have refused this.")).to_be_visible()
+        await expect(carol.get_by_text("Something has changed")).to_be_visible(timeout=10_000)
+        await approve(carol)
+        await expect(carol.get_by_role("alert")).to_contain_text("Nothing was recorded")
+        await expect(carol.get_by_text("Refused").first).to_be_visible()
+    assert state(world, request_id) is State.DENIED
+
+
+async def test_a_page_that_was_altered_counts_nothing(world: ConsoleWorld, chromium: Browser) -> None:
+    request_id = await world.pending("git_reset", fresh())
+    async with window(chromium, world, "carol", f"/requests/{request_id}") as page:
+        await page.locator("input[name=presented]").evaluate("field => { field.value = '0'.repeat(64); }")
+        await approve(page)
+        await expect(page.get_by_role("alert")).to_contain_text("Nothing was recorded")
+    assert state(world, request_id) is State.PENDING
+
+
+@contextmanager
+def another_site(html: str) -> Iterator[str]:
+    """A page of somebody else's, on the same machine under another name."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("content-type", "text/html")
+            self.end_headers()
+            self.wfile.write(html.encode())
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+async def test_a_form_on_another_site_changes_nothing(world: ConsoleWorld, chromium: Browser) -> None:
+    request_id = await world.pending("git_reset", fresh())
+    async with window(chromium, world, "carol", f"/requests/{request_id}") as page:
+        stolen = {
+            name: await page.locator(f"form[data-vote] input[name={name}]").get_attribute("value")
+            for name in ("csrf", "attempt", "presented", "whole")
+        }
+        fields = "".join(f'<input name="{name}" value="{value}">' for name, value in stolen.items())
+        form = f'<form method="post" action="{world.url}/requests/{request_id}/vote">{fields}'
+        with another_site(f'{form}<button name="choice" value="approve">Win</button></form>') as url:
+            await page.goto(url)
+            async with page.expect_response("**/vote") as answer:
+                await page.get_by_role("button", name="Win").click()
+            assert (await answer.value).status == 403
+            assert "console.origin" in await page.content()
+    assert state(world, request_id) is State.PENDING
+
+
+async def test_no_other_site_can_frame_a_page(world: ConsoleWorld, chromium: Browser) -> None:
+    request_id = await world.pending("git_reset", fresh())
+    async with window(chromium, world, "carol") as page:
+        said: list[str] = []
+        page.on("console", lambda message: said.append(message.text))
+        with another_site(f'<iframe src="{world.url}/requests/{request_id}"></iframe>') as url:
+            await page.goto(url)
+            await page.wait_for_timeout(300)
+            frame = page.frames[1]
+            assert await frame.locator("button").count() == 0
+        assert any("frame-ancestors" in each or "Refused to frame" in each for each in said), said
+
+
+async def test_a_link_from_another_site_finds_one_still_signed_in(world: ConsoleWorld, chromium: Browser) -> None:
+    """The session's cookie is strict; a notification's link must work all the same."""
+    request_id = await world.pending("git_reset", fresh())
+    async with window(chromium, world, "carol") as page:
+        with another_site(f'<a href="{world.url}/requests/{request_id}">Look</a>') as url:
+            await page.goto(url)
+            await page.get_by_role("link", name="Look").click()
+            await expect(page.get_by_role("heading", level=1)).to_have_text("Reset the working copy")
+
+
+async def test_by_keyboard_alone(world: ConsoleWorld, chromium: Browser) -> None:
+    """Refusing has the focus; Enter never approves; the space bar does, once approving is awake."""
+    request_id = await world.pending("git_reset", fresh())
+    async with window(chromium, world, "carol") as page:
+        await page.keyboard.press("Tab")
+        await expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+        link = page.locator(f"a[href='/requests/{request_id}']")
+        for _ in range(60):
+            if await link.evaluate("element => element === document.activeElement"):
+                break
+            await page.keyboard.press("Tab")
+        await page.keyboard.press("Enter")
+        await page.wait_for_url(f"**/requests/{request_id}")
+        await expect(page.get_by_role("button", name="Deny")).to_be_focused()
+        button = page.get_by_role("button", name="Approve")
+        await page.keyboard.press("Tab")
+        await expect(button).to_be_focused()
+        await page.keyboard.press("Space")  # too early
+        await page.keyboard.press("Enter")
+        await expect(button).not_to_have_attribute("aria-disabled", "true", timeout=AWAKE_MS)
+        await page.keyboard.press("Enter")
+        assert state(world, request_id) is State.PENDING
+        await page.keyboard.press("Space")
+        await expect(page.get_by_text("Recorded: you have approved this.")).to_be_visible()
+    assert state(world, request_id) is State.APPROVED
+
+
+async def test_a_quick_click_approves_nothing(world: ConsoleWorld, chromium: Browser) -> None:
+    request_id = await world.pending("git_reset", fresh())
+    async with window(chromium, world, "carol") as page:
+        await page.goto(f"{world.url}/requests/{request_id}", wait_until="domcontentloaded")
+        # all in one go, so that no time passes between: as a hand that was already on its way
+        asleep = await page.evaluate(
+            "() => { const b = document.querySelector('[data-approve]'); dispatchEvent(new Event('focus'));"
+            " const was = b.getAttribute('aria-disabled'); b.click(); return was; }"
+        )
+        assert asleep == "true"
+        await page.wait_for_timeout(200)
+        assert page.url.endswith(request_id)
+    assert state(world, request_id) is State.PENDING
+
+
+async def test_everything_works_without_javascript(world: ConsoleWorld, chromium: Browser) -> None:
+    request_id = await world.pending("git_reset", fresh())
+    async with window(chromium, world, "carol", java_script_enabled=False) as page:
+        await page.locator(f"a[href='/requests/{request_id}']").click()
+        await page.get_by_role("button", name="Approve").click()
+        await expect(page.get_by_text("Recorded: you have approved this.")).to_be_visible()
+        for place in ("History", "My consents", "Grants", "Me", "Queue"):
+            await page.get_by_role("navigation").get_by_role("link", name=place).click()
+            await expect(page.get_by_role("heading", level=1)).to_be_visible()
+        await page.get_by_role("button", name="Sign out").click()
+        await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    assert state(world, request_id) is State.APPROVED
+
+
+async def test_what_is_cut_is_shown_before_it_can_be_approved(world: ConsoleWorld, chromium: Browser) -> None:
+    path = "/srv/" + "very/" * 200 + "shadow"
+    request_id = await world.pending("git_reset", {"repo_path": path})
+    async with window(chromium, world, "carol", f"/requests/{request_id}", java_script_enabled=False) as page:
+        await expect(page.get_by_role("button", name="Approve")).to_have_count(0)
+        await expect(page.get_by_text("shadow")).to_be_visible()
+        await page.get_by_role("link", name="Show everything").click()
+        await expect(page.get_by_text(path)).to_be_visible()
+        await page.get_by_role("button", name="Approve").click()
+        await expect(page.get_by_text("Recorded: you have approved this.")).to_be_visible()
+
+
+async def test_two_seats_and_a_grant(world: ConsoleWorld, chromium: Browser) -> None:
+    arguments = {**fresh(), "files": ["a"]}
+    request_id = await world.pending("git_add", arguments)
+    for who in ("carol", "dave"):
+        async with window(chromium, world, who, f"/requests/{request_id}") as page:
+            await page.get_by_label("Also later calls").check()
+            await page.get_by_label("Calls", exact=True).fill("2")
+            await approve(page)  # a reason is wanted
+            assert await page.locator("textarea:invalid").count() == 1
+            await page.get_by_label("Reason").fill("looked at it")
+            await approve(page)
+            await expect(page.get_by_text("Recorded: you have approved this.")).to_be_visible()
+    for _ in range(2):
+        assert (await world.ask("git_add", arguments)).effect == EFFECT_ALLOW
+    async with window(chromium, world, "carol", "/grants") as page:
+        row = page.get_by_role("row").filter(has_text="git_add")
+        await expect(row).to_contain_text(re.compile(r"of 2 calls used"))
+        await row.get_by_label("Reason").fill("enough")
+        await row.get_by_role("button", name="Revoke").click()
+        await expect(page.get_by_text("None.")).to_be_visible()
+
+
+async def test_consent_is_given_read_and_taken_back_by_the_subject(world: ConsoleWorld, chromium: Browser) -> None:
+    arguments = {**fresh(), "branch": "release"}
+    asked = await world.pending("git_checkout", arguments)
+    async with window(chromium, world, "carol") as page:
+        answer = await page.goto(f"{world.url}/consents/{asked}")
+        assert answer is not None
+        assert answer.status == 404  # nobody else's
+    async with window(chromium, world, "alice", "/consents") as page:
+        await page.get_by_role("link", name="Read and decide").click()
+        await expect(page.get_by_text("Switch branches while it works on your task")).to_be_visible()
+        button = page.get_by_role("button", name="Agree")
+        await expect(button).not_to_have_attribute("aria-disabled", "true", timeout=AWAKE_MS)
+        await button.click()
+        await expect(page.get_by_text("In force")).to_be_visible()
+        assert (await world.ask("git_checkout", arguments)).effect == EFFECT_ALLOW
+        await page.reload()
+        await page.get_by_role("button", name="Take back").click()
+        await expect(page.get_by_text("You have agreed to nothing")).to_be_visible()
+    assert (await world.ask("git_checkout", {**fresh(), "branch": "release"})).effect != EFFECT_ALLOW
+    async with window(chromium, world, "alice", "/consents") as page:
+        await page.get_by_role("link", name="Read and decide").click()
+        await page.get_by_role("button", name="Refuse").click()
+        await expect(page.get_by_text("You have agreed to nothing")).to_be_visible()
+
+
+async def test_a_deputy_decides_for_who_is_away(world: ConsoleWorld, chromium: Browser) -> None:
+    async with window(chromium, world, "carol", "/me") as page:
+        await page.locator("select[name=deputy]").select_option(label="Bob")
+        today = await page.get_by_label("From the beginning of").input_value()
+        await page.get_by_label("Until the end of").fill(today)
+        await page.get_by_label("Reason").fill("holiday")
+        await page.get_by_role("button", name="Name deputy").click()
+        await expect(page.get_by_role("cell", name="holiday")).to_be_visible()
+    request_id = await world.pending("git_reset", fresh())
+    async with window(chromium, world, "bob", f"/requests/{request_id}") as page:
+        await expect(page.get_by_label("For whom you vote")).to_contain_text("standing in for Carol")
+        await approve(page)
+        await expect(page.get_by_text("standing in for Carol").first).to_be_visible()
+    assert state(world, request_id) is State.APPROVED
+    async with window(chromium, world, "carol", "/me") as page:
+        await page.get_by_role("button", name="End now").click()
+        await expect(page.get_by_text("Nobody stands in for you")).to_be_visible()
+
+
+async def test_the_queue_says_that_something_came(world: ConsoleWorld, chromium: Browser) -> None:
+    async with window(chromium, world, "carol") as page:
+        await page.wait_for_timeout(300)  # until it listens
+        request_id = await world.pending("git_reset", fresh())
+        news = page.get_by_text("Something has changed")
+        await expect(news).to_be_visible(timeout=10_000)
+        assert await page.locator(f"a[href='/requests/{request_id}']").count() == 0  # nothing moved by itself
+        await page.get_by_role("link", name="Show it as it is now").click()
+        await expect(page.locator(f"a[href='/requests/{request_id}']")).to_be_visible()
+
+
+async def test_times_are_the_readers_own_beside_utc(world: ConsoleWorld, chromium: Browser) -> None:
+    async with window(chromium, world, "carol", "/me", timezone_id="Asia/Tokyo") as page:
+        shown = page.locator("footer time")
+        await expect(shown).to_contain_text("(your time)")
+        assert re.search(r"UTC$", await shown.get_attribute("title") or "")
+    async with window(chromium, world, "carol", "/me", java_script_enabled=False) as page:
+        await expect(page.locator("footer time")).to_contain_text("UTC")
+
+
+async def test_deceptive_words_are_spelled_out(world: ConsoleWorld, chromium: Browser) -> None:
+    task = "fine\u202eevil\u200b\u2066x" + " " * 50 + "<b>bold</b>"
+    request_id = await world.pending("git_reset", fresh(), task)
+    async with window(chromium, world, "carol", f"/requests/{request_id}") as page:
+        shown = await page.locator(".prose blockquote").inner_text()
+        assert shown == "fine⟨U+202E⟩evil⟨U+200B⟩⟨U+2066⟩x⟨space \u00d750⟩<b>bold</b>"
+        assert not set(await page.content()) & set("\u202e\u200b\u2066")
+
+
+PAGES = ("/queue", "/history", "/consents", "/grants", "/me", "/requests/{open}", "/requests/{done}", "/nowhere")
+
+
+async def one_of_each(world: ConsoleWorld) -> dict[str, str]:
+    long = {"repo_path": "/srv/" + "x" * 300, "files": ["W" * 200, "a/b" * 30]}
+    done = await world.pending("git_reset", fresh())
+    return {"open": await world.pending("git_add", long, "W" * 300), "done": done}
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["script", "no-script"])
+async def test_nothing_scrolls_sideways_at_360_pixels(
+    world: ConsoleWorld, chromium: Browser, *, script: bool
+) -> None:
+    found = await one_of_each(world)
+    size = {"width": 360, "height": 740}
+    async with window(chromium, world, "carol", viewport=size, java_script_enabled=script) as page:
+        for path in PAGES:
+            await page.goto(world.url + path.format(**found))
+            assert await widest(page) <= 360, path
+    async with window(chromium, world, "alice", viewport=size) as page:
+        asked = await world.pending("git_checkout", {**fresh(), "branch": "W" * 300})
+        await page.goto(f"{world.url}/consents/{asked}")
+        assert await widest(page) <= 360
+
+
+async def widest(page: Page) -> int:
+    """Of the document, without evaluating script in a page that has none."""
+    session = await page.context.new_cdp_session(page)
+    found = await session.send("Page.getLayoutMetrics")
+    return int(found["cssContentSize"]["width"])
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_axe_finds_nothing_serious(world: ConsoleWorld, chromium: Browser, scheme: str) -> None:
+    from axe_playwright_python.async_playwright import Axe  # noqa: PLC0415 - half a megabyte of script
+
+    found = await one_of_each(world)
+    asked = await world.pending("git_checkout", {**fresh(), "branch": "release"})
+    places = {"carol": PAGES, "alice": ("/queue", "/consents", f"/consents/{asked}", "/requests/{done}")}
+    for who, pages in places.items():
+        async with window(chromium, world, who, color_scheme=scheme, bypass_csp=True) as page:
+            for path in (*pages, "/signin"):
+                await page.goto(world.url + path.format(**found))
+                await page.wait_for_timeout(100)
+                report = (await Axe().run(page)).response
+                grave = [
+                    (each["id"], [node["html"][:200] for node in each["nodes"]])
+                    for each in report["violations"]
+                    if each["impact"] in ("serious", "critical")
+                ]
+                assert grave == [], f"{path}: {grave}"
+
+
+async def test_no_page_breaks_its_own_policy(world: ConsoleWorld, chromium: Browser) -> None:
+    found = await one_of_each(world)
+    async with window(chromium, world, "carol") as page:
+        said: list[str] = []
+        page.on("console", lambda message: said.append(f"{page.url}: {message.text}"))
+        page.on("pageerror", lambda error: said.append(f"{page.url}: {error}"))
+        for path in PAGES[:-1]:
+            await page.goto(world.url + path.format(**found))
+            await page.wait_for_timeout(100)
+        assert said == []
+
+
+async def test_signing_out(world: ConsoleWorld, chromium: Browser) -> None:
+    async with window(chromium, world, "carol") as page:
+        await page.get_by_role("button", name="Sign out").click()
+        await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+        await page.goto(f"{world.url}/queue")
+        await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
