@@ -197,6 +197,19 @@ async def test_grants_are_found(store: AnyStore) -> None:
     assert found(groups=frozenset({"legal"})) == [2, 3]
     assert found(groups=frozenset({"ops"}), involved=(BOB,)) == [1, 5]
     assert ids(store.grants(GrantQuery("acme"), Page(2, an_id(2)))) == [3, 4]
+    assert ids(store.grants(GrantQuery("acme", newest_first=True), Page(2, an_id(5)))) == [4, 3]
+
+
+async def test_votes_and_what_is_shown_of_many_come_at_once(store: AnyStore) -> None:
+    await keep(store, *(opened(n, requirement=wanted("ops")) for n in (1, 2, 3)))
+    for version, number in ((1, 11), (2, 12)):
+        vote = a_vote(number, an_approval(1))
+        await keep(store, Move(an_id(1), version, Event.VOTE, AT + version, vote=vote))
+    asked = (an_id(1), an_id(2), an_id(99))
+    assert store.votes_of(asked) == {an_id(1): store.votes(an_id(1))}
+    assert ids(store.votes_of(asked)[an_id(1)]) == [11, 12]
+    assert store.shown_of(asked) == {found: store.shown(found) for found in (an_id(1), an_id(2))}
+    assert (store.votes_of(()), store.shown_of(())) == ({}, {})
 
 
 async def test_consents_are_their_subjects_alone(store: AnyStore) -> None:
