@@ -14,6 +14,7 @@ require contains {
 	"min_assurance": "signed_in",
 } if {
 	data.lib.subject.attended
+	not data.lib.judge.instead
 	some t in input.targets
 	t.risk_level == 2
 	t.key in data.lib.targets.changing

@@ -12,4 +12,6 @@ complete if {
 	is_string(org.approvals.destructive)
 	is_string(org.approvals.critical)
 	is_string(org.approvals.unattended)
+	is_string(org.judge.people)
+	is_string(org.judge.medium)
 }

@@ -23,6 +23,15 @@ destructive contains t.key if {
 }
 
 # METADATA
+# title: Targets on which other people decide
+approved contains key if some key in destructive
+
+approved contains t.key if {
+	some t in input.targets
+	t.risk_level >= 4
+}
+
+# METADATA
 # title: Targets whose arguments leave the organisation's hands
 outward contains t.key if {
 	some t in input.targets

@@ -165,6 +165,7 @@ listing := object.union(base, {
 # title: Organisation data with every key of schemas/org.json
 org := {
 	"approvals": {"destructive": "approvers", "critical": "security", "unattended": "operators"},
+	"judge": {"people": "none", "medium": "none"},
 	"delegation": {"max_actors": 2},
 	"roles": [
 		{"name": "developer", "groups": ["developers"], "grants": [{"server": "git", "tools": ["git_status", "git_log", "git_reset"]}]},

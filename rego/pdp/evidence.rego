@@ -33,9 +33,18 @@ worth(r, e) := judged(r, e) if {
 	e.state in {"met", "refused", "failed"}
 } else := "failed"
 
-# A judge unlocks nothing on a statement that only the agent made, nor with another prompt than the pinned one.
-judged(r, e) := "refused" if {
+# METADATA
+# title: What a verdict is worth
+# description: |
+#   By the requirement's `weight`: an adviser is heard and settles nothing else; a veto may refuse and unlocks nothing,
+#   for people decide as well; a verdict (without a weight) may do both. A judge unlocks nothing on a statement that only
+#   the agent made, nor with another prompt than the pinned one.
+judged(r, e) := "met" if {
+	r.weight == "advice"
+} else := "refused" if {
 	e.verdict == "deny"
+} else := "met" if {
+	r.weight == "veto"
 } else := "met" if {
 	e.status == "ok"
 	is_string(e.prompt_sha256)

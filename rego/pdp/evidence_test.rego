@@ -147,3 +147,38 @@ test_evidence_lifts_no_deny if {
 	rules := {"require": {approval}, "deny": {{"code": "acme.no"}}}
 	denied_for(decide(rules, call({"evidence": [testing.answer(composed, "met")]})), "acme.no")
 }
+
+weighed(weight, evidence) := decide({"require": {object.union(judge, {"weight": weight})}}, call({"evidence": [object.union(evidence, {"for": object.union(judge, {"pack": "acme", "weight": weight})})]}))
+
+# A veto ends the matter or leaves it to others; it is never what unlocks.
+test_veto_of_a_judge_refuses if denied_for(weighed("veto", object.union(verdict, {"verdict": "deny"})), "requirement.refused")
+
+test_veto_that_is_not_made_stands_in_nobodys_way if {
+	every said in [{"verdict": "allow"}, {"verdict": "escalate"}, {"verdict": null, "status": "timeout"}, {"confidence": 0}, {"prompt_sha256": "33"}] {
+		weighed("veto", object.union(verdict, said)).effect == "allow"
+	}
+}
+
+test_veto_that_nobody_has_heard_is_waited_for if {
+	decide({"require": {object.union(judge, {"weight": "veto"})}}, call({})).effect == "pending"
+}
+
+test_advice_settles_nothing_but_itself if {
+	every said in [{"verdict": "deny"}, {"verdict": "allow"}, {"verdict": null, "status": "timeout"}] {
+		weighed("advice", object.union(verdict, said)).effect == "allow"
+	}
+}
+
+# Beside people an allow of the judge is worth nothing: theirs is still wanted.
+test_neither_veto_nor_advice_answers_for_people if {
+	every weight in ["veto", "advice"] {
+		wanted := object.union(judge, {"weight": weight})
+		people := {"kind": "approval", "id": "p", "code": "acme.p", "stage": 2, "ttl_seconds": 60, "seats": [{"group_id": "g", "n": 1}], "deny_quorum": 1, "reason_required": false}
+		answered := object.union(verdict, {"for": object.union(wanted, {"pack": "acme"})})
+		found := decide({"require": {wanted, people}}, call({"evidence": [answered]}))
+		found.effect == "pending"
+		{r.id | some r in found.requirements} == {"p"}
+	}
+}
+
+test_unknown_weight_is_a_verdict if denied_for(weighed("nothing", object.union(verdict, {"verdict": "escalate"})), "requirement.failed")

@@ -49,6 +49,13 @@ EVIDENCE = _in(
         "a judge unlocks nothing on the agent's own statement",
     ),
     ("judge-deny-ignored", 'e.verdict == "deny"', 'e.verdict == "denied"', "a judge's deny is a refusal"),
+    (
+        "judge-veto-unlocks-deny",
+        '} else := "refused" if {\n\te.verdict == "deny"\n} else := "met" if {\n\tr.weight == "veto"',
+        '} else := "met" if {\n\tr.weight == "veto"',
+        "a veto refuses",
+    ),
+    ("judge-any-weight-is-advice", '\tr.weight == "advice"\n', '\tr.weight != ""\n', "only advice settles nothing"),
     ("judge-by-evidence-kind", '\tr.kind == "judge"\n', '\te.kind == "judge"\n', "a judge gives no state"),
     (
         "state-best-wins",

@@ -15,6 +15,9 @@ KINDS: Mapping[str, frozenset[str]] = {
     "judge": frozenset({"prompt", "accepts", "min_confidence"}),
     "consent": frozenset({"scope", "purpose"}),
 }
+WEIGHTS = frozenset({"advice", "veto"})  # of a judge that is heard beside people
+_BESIDES: Mapping[str, frozenset[str]] = {"approval": frozenset({"grant"}), "judge": frozenset({"weight"})}
+_UNLOCKS = frozenset({"accepts", "min_confidence"})
 _REQUIREMENT = frozenset({"kind", "id", "code", "stage", "ttl_seconds"})
 _FIELDS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {  # rule -> (needed, allowed besides)
     "allow": (frozenset({"target", "code"}), frozenset({"message", "control"})),
@@ -72,7 +75,9 @@ def _allowed(what: str, fields: Mapping[str, Node], *, nested: bool) -> tuple[fr
     if what == "require":
         own = string(fields["kind"]) if "kind" in fields else None
         needed = needed | KINDS.get(own or "", frozenset())
-        besides = besides | (frozenset({"grant"}) if own == "approval" else frozenset())
+        besides = besides | _BESIDES.get(own or "", frozenset())
+        if own == "judge" and "weight" in fields and string(fields["weight"]) in WEIGHTS:  # nothing that it says unlocks anything
+            needed, besides = needed - _UNLOCKS, besides - _UNLOCKS - {"otherwise"}
     if nested:
         needed, besides = needed - {"stage"}, (besides | {"stage"}) - {"otherwise", "waivable"}
     return needed, besides

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from pdp.engines.gate.fields import CODE, KINDS, NOT_TEXT, OTHERWISE_EXAMPLE, check_fields
+from pdp.engines.gate.fields import CODE, KINDS, NOT_TEXT, OTHERWISE_EXAMPLE, WEIGHTS, check_fields
 from pdp.engines.gate.report import Finding, did_you_mean
 from pdp.engines.gate.syntax import Node, Rule, kind, number, span_of, string
 
@@ -24,6 +24,10 @@ def _values(rule: Rule, fields: Mapping[str, Node]) -> Iterator[Finding]:
         text = string(fields["kind"]) or ""
         hint = did_you_mean(text, KINDS, f"One of: {', '.join(sorted(KINDS))}, as literal text.")
         yield rule.unit.finding(span_of(fields["kind"]), "element.kind", "There is no such kind.", hint)
+    if "weight" in fields and string(fields["weight"]) not in WEIGHTS:
+        text = string(fields["weight"]) or ""
+        hint = did_you_mean(text, WEIGHTS, "One of: advice, veto, as literal text; leave it out for a verdict.")
+        yield rule.unit.finding(span_of(fields["weight"]), "element.weight", "There is no such weight.", hint)
     if "id" in fields and not CODE.fullmatch(string(fields["id"]) or ""):
         message = "The id must be a literal: lower-case letters, digits, `.`, `_` and `-`."
         yield rule.unit.finding(span_of(fields["id"]), "element.id", message, 'For example "id": "second-pair".')

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 DENY = 'deny contains {"code": "a.x", "message": "No."} if { %s }\n'
 ALLOW = 'allow contains {"target": t.key, "code": "a.x"} if { some t in input.targets; %s }\n'
+WEIGHT = ', "weight": "veto"'
+VETO = '"kind": "judge", "id": "j", "code": "j", "stage": 1, "ttl_seconds": 6, "prompt": "task-fit"' + WEIGHT
 APPROVAL = (
     '"kind": "approval", "id": "two", "code": "a.two", "ttl_seconds": 60, '
     '"seats": [{"group_id": "security", "n": 1}], "deny_quorum": 1, "reason_required": true'
@@ -105,6 +107,18 @@ REFUSED = {
         "element.kind",
         '"aproval"',
         "`approval`",
+    ),
+    "unknown weight": Sample(
+        f"require contains {{{VETO.replace('veto', 'vetto')}}}", "element.weight", '"vetto"', "`veto`"
+    ),
+    "a veto that accepts": Sample(
+        f'require contains {{{VETO}, "accepts": ["allow"]}}', "element.unknown", '["allow"]', "weight"
+    ),
+    "a veto with something instead": Sample(
+        f'require contains {{{VETO}, "otherwise": {{{APPROVAL}}}}}', "element.unknown", "{", "weight"
+    ),
+    "a verdict without its bar": Sample(
+        f"require contains {{{VETO.removesuffix(WEIGHT)}}}", "element.missing", "{", "require contains"
     ),
     "stage zero": Sample(f'require contains {{{APPROVAL}, "stage": 0}}', "element.number", "0}", '"stage": 1'),
     "stage as text": Sample(f'require contains {{{APPROVAL}, "stage": "1"}}', "element.number", '"1"}'),
