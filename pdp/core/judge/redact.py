@@ -30,8 +30,7 @@ def redacted(arguments: Mapping[str, Json], pointers: Sequence[str], observation
     """`pointers` are those of findings of secrets (JSON Pointers; a step `*` is a name that is not shown). What they
     lead to is taken out whole where no known format stands in it."""
     paths = tuple(tuple(pointer.split("/")[1:]) for pointer in pointers)
-    members = {redacted_text(key): _value(value, _below(paths, key)) for key, value in arguments.items()}
-    return Redacted(members, redacted_text(observation))
+    return Redacted(_object(arguments, paths), redacted_text(observation))
 
 
 def redacted_text(text: str) -> str:
@@ -76,10 +75,23 @@ def _value(value: Json, paths: _Paths) -> Json:
         clean = redacted_text(value)
         return _VALUE if here and clean == value else clean
     if isinstance(value, Mapping):
-        return {redacted_text(key): _value(inner, _into(paths, key)) for key, inner in value.items()}
+        return _object(value, paths)
     if isinstance(value, list | tuple):
         return [_value(inner, _into(paths, str(i))) for i, inner in enumerate(value)]
     return _VALUE if here and value is not None else value
+
+
+def _object(value: Mapping[str, Json], paths: _Paths) -> Mapping[str, Json]:
+    """Its members; names that read the same without their secrets are numbered."""
+    members: dict[str, Json] = {}
+    for key, inner in value.items():
+        name = clean = redacted_text(key)
+        number = 1
+        while name in members or (name != key and name in value):
+            number += 1
+            name = f"{clean} {number}"
+        members[name] = _value(inner, _into(paths, key))
+    return members
 
 
 def _into(paths: _Paths, key: str) -> _Paths:

@@ -16,7 +16,7 @@ shown with the nonce. Characters without a shape of their own are spelled out (`
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pdp.core.approvals.inert import visible
@@ -38,24 +38,30 @@ _SOURCES = {
 _NO_TASK = "(No task statement was given.)"
 # Who takes first, and how much of what those before left, as a percentage. Nobody's length takes another's place.
 _SHARES = ((ARGUMENTS, 60), ("task", 50), ("tool", 50), ("labels", 25), ("observation", 60), ("schema", 100))
-_ORDER = ("task", "tool", "schema", ARGUMENTS, "labels", "observation")
 _HEAD = 0.7  # of what is kept of a text that is cut; the rest is its end
-# what `visible` writes for blanks that it counted; nobody else does, since it spells the brackets out
-_SPACES = re.compile("⟨space \N{MULTIPLICATION SIGN}([0-9]{1,2})⟩")
-_BREAKS = re.compile("⟨U[+]000A \N{MULTIPLICATION SIGN}([0-9]{1,2})⟩")
-_MOST = 16  # spaces or line breaks in a row that stay as they are
+_MOST_CHARACTERS = 12  # that one token stands for, or blanks would be read without end
+# what `visible` may have to spell out: characters outside printable ASCII with the one before, which marks stand on,
+# and long runs; looking at nothing else takes a tenth of the time, and leaves indents and empty lines alone
+_ODD = re.compile(r"[!-~]?[^ -~\n]+|(.)\1{24,}", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One part of the matter. `title` is ours, `text` is made harmless but not yet free of the nonce."""
+    """One part of the matter. `title` is ours, `text` is somebody's."""
 
     name: str
     title: str
     text: str
-    cut: tuple[int, int, int] | None = (
-        None  # characters kept of the beginning and of the end, and how many there were
-    )
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A block as it is shown, but for the nonce: harmless, and cut where it was too long."""
+
+    block: Block
+    head: str
+    tail: str = ""
+    left_out: int = 0  # characters of the block's text between head and tail
 
 
 def render(
@@ -72,7 +78,14 @@ def render(
     rules = tuple(dict.fromkeys((*prompt.rules, *(rule for s in sections for rule in s.rules))))
     blocks = fitted(blocks_of(matter), prompt.data_tokens if budget_tokens is None else budget_tokens)
     schema, sha256 = answer_schema(rules), prompts.digests()[prompt_id]
-    seen: Json = [FORMAT, sha256, text, [[b.title, b.text, b.cut] for b in blocks], schema, dict(prompt.settings)]
+    seen: Json = [
+        FORMAT,
+        sha256,
+        text,
+        [[b.block.title, b.head, b.tail, b.left_out] for b in blocks],
+        schema,
+        dict(prompt.settings),
+    ]
     return Rendered(
         prompt=prompt_id,
         prompt_sha256=sha256,
@@ -83,69 +96,71 @@ def render(
         settings=dict(prompt.settings),
         rules=rules,
         seen_sha256=digest(seen),
-        cut=tuple(b.name for b in blocks if b.cut is not None),
+        cut=tuple(b.block.name for b in blocks if b.left_out),
     )
 
 
 def blocks_of(matter: Matter) -> tuple[Block, ...]:
     """The parts that there are, in the order in which they are shown. A task always is."""
     source = _SOURCES.get(matter.task_source, _SOURCES["none"])
-    named = {"agent": matter.agent, "server": matter.server, "tool": matter.tool, "title": matter.title}
-    names = "\n".join(f"{key}: {shown_line(value)}" for key, value in named.items() if value)
-    description = shown(matter.description)
+    named = {"agent": matter.agent, "server": matter.server, "title": matter.title, "tool": matter.tool}
+    names = _json({key: value for key, value in named.items() if value})
     blocks = (
-        Block("task", f"task ({source})" if matter.task else "task", shown(matter.task) or _NO_TASK),
-        Block("tool", "tool", f"{names}\ndescription: {description}" if description else names),
+        Block("task", f"task ({source})" if matter.task else "task", matter.task or _NO_TASK),
+        Block("tool", "tool", f"{names}\n{matter.description}" if matter.description else names),
         Block("schema", "schema", _json(matter.schema) if matter.schema else ""),
         Block(ARGUMENTS, ARGUMENTS, _json(matter.arguments)),
-        Block("labels", "labels", "\n".join(map(shown_line, sorted(set(matter.labels))))),
-        Block("observation", "observation (untrusted)", shown(matter.observation)),
+        Block("labels", "labels", _json(sorted(set(matter.labels))) if matter.labels else ""),
+        Block("observation", "observation (untrusted)", matter.observation),
     )
     return tuple(block for block in blocks if block.text)
 
 
+def _json(value: Json) -> str:
+    return canonical(value).decode()
+
+
 def shown(text: str) -> str:
-    """A text of several lines made harmless. Line breaks stay, and so do up to 16 spaces or empty lines in a row:
-    they hide nothing from a model. Whatever else has no shape of its own is spelled out."""
-    return _restored(_BREAKS, "\n", _restored(_SPACES, " ", visible(text.replace("\r\n", "\n"), lines=True)))
+    """The text made harmless. Line breaks stay, and so do up to 24 spaces or empty lines in a row: they hide nothing
+    from a model. Whatever else has no shape of its own is spelled out, and longer runs are counted."""
+    return _ODD.sub(lambda found: visible(found[0], lines=True), text.replace("\r\n", "\n"))
 
 
-def shown_line(text: str) -> str:
-    """The same for a text that is one line."""
-    return _restored(_SPACES, " ", visible(text))
-
-
-def _restored(counted: re.Pattern[str], char: str, text: str) -> str:
-    return counted.sub(lambda found: char * many if (many := int(found[1])) <= _MOST else found[0], text)
-
-
-def _json(value: Mapping[str, Json]) -> str:
-    return shown_line(canonical(value).decode())
-
-
-def fitted(blocks: tuple[Block, ...], budget: int) -> tuple[Block, ...]:
+def fitted(blocks: tuple[Block, ...], budget: int) -> tuple[Fitted, ...]:
     """The blocks, each cut to what it may take of `budget` estimated tokens."""
     left, by_name = max(budget, 0), {block.name: block for block in blocks}
+    found: dict[str, Fitted] = {}
     for name, share in _SHARES:
         if (block := by_name.get(name)) is not None:
-            by_name[name] = _cut(block, left * share // 100)
-            left -= min(left, tokens(by_name[name].text))
-    return tuple(by_name[name] for name in _ORDER if name in by_name)
+            found[name] = _fitted(block, left * share // 100)
+            left -= min(left, tokens(found[name].head) + tokens(found[name].tail))
+    return tuple(found[block.name] for block in blocks)
 
 
-def _cut(block: Block, limit: int) -> Block:
-    """The block with the longest beginning and end that fit into `limit` tokens, by bisection."""
-    if tokens(block.text) <= limit:
-        return block
-    fits, too_many = 0, len(block.text)
-    while too_many - fits > 1:
-        middle = (fits + too_many) // 2
-        if sum(map(tokens, _ends(block.text, middle))) <= limit:
-            fits = middle
-        else:
-            too_many = middle
-    head, tail = _ends(block.text, fits)
-    return Block(block.name, block.title, head + tail, (len(head), len(tail), len(block.text)))
+def _fitted(block: Block, limit: int) -> Fitted:
+    """The block whole, or the most of its beginning and end that takes no more than `limit` tokens."""
+    if len(block.text) <= limit * _MOST_CHARACTERS and tokens(block.text) <= limit:
+        whole = shown(block.text)
+        if tokens(whole) <= limit:
+            return Fitted(block, whole)
+    most = min(len(block.text), limit * _MOST_CHARACTERS)
+    most = _largest(
+        most, lambda kept: sum(map(tokens, _ends(block.text, kept))) <= limit
+    )  # quick, and never too small
+    kept = _largest(most, lambda kept: sum(tokens(shown(end)) for end in _ends(block.text, kept)) <= limit)
+    head, tail = _ends(block.text, min(kept, len(block.text) - 1))
+    return Fitted(block, shown(head), shown(tail), len(block.text) - len(head) - len(tail))
+
+
+def _largest(most: int, fits: Callable[[int], bool]) -> int:
+    """The largest number up to `most` that fits, by bisection; nothing always does."""
+    if fits(most):
+        return most
+    good, bad = 0, most
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        good, bad = (middle, bad) if fits(middle) else (good, middle)
+    return good
 
 
 def _ends(text: str, kept: int) -> tuple[str, str]:
@@ -153,18 +168,17 @@ def _ends(text: str, kept: int) -> tuple[str, str]:
     return text[:head], text[len(text) - (kept - head) :]
 
 
-def message(blocks: tuple[Block, ...], nonce: str) -> str:
+def message(blocks: tuple[Fitted, ...], nonce: str) -> str:
     """The blocks between lines that only we can write."""
-    parts = [f"=== {nonce} {block.title} ===\n{_body(block, nonce)}" for block in blocks]
+    parts = [f"=== {nonce} {each.block.title} ===\n{_body(each, nonce)}" for each in blocks]
     return "\n".join([*parts, f"=== {nonce} end ==="])
 
 
-def _body(block: Block, nonce: str) -> str:
-    if block.cut is None:
-        return unmarked(block.text, nonce)
-    head, tail, whole = block.cut
-    note = f"\n=== {nonce} cut here: {whole - head - tail} of {whole} characters left out ===\n"
-    return unmarked(block.text[:head], nonce) + note + unmarked(block.text[head:], nonce)
+def _body(part: Fitted, nonce: str) -> str:
+    if not part.left_out:
+        return unmarked(part.head, nonce)
+    note = f"\n=== {nonce} cut here: {part.left_out} of {len(part.block.text)} characters left out ===\n"
+    return unmarked(part.head, nonce) + note + unmarked(part.tail, nonce)
 
 
 def unmarked(text: str, nonce: str) -> str:

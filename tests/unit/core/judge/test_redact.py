@@ -1,0 +1,74 @@
+"""Secrets never reach a judge: each is replaced by its kind, and the rest stays readable."""
+
+import json
+from typing import Any
+
+import pytest
+
+from pdp.core.judge.redact import redacted, redacted_text
+
+TOKEN = "ghp_" + "a1B2" * 9
+JWT = "eyJ" + "hbGciOiJ" * 2 + ".eyJ" + "zdWIiOiJ" * 2 + ".c2lnbmF0" * 2
+KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIEow" + "A" * 40 + "\n-----END RSA PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("nothing here", "nothing here"),
+        (f"use {TOKEN} now", "use [secret: github_token] now"),
+        (f"{TOKEN}{TOKEN}-more/of=it next", "[secret: github_token] next"),
+        (f"a {TOKEN}, b {TOKEN}", "a [secret: github_token], b [secret: github_token]"),
+        (f"{KEY} and on", "[secret: private_key] and on"),
+        (KEY[:60] + " and everything after it", "[secret: private_key]"),
+        (f"t={JWT};", "t=[secret: jwt];"),
+        (f"Authorization: Bearer {'x1' * 20}", "Authorization: [secret: bearer]"),
+        ("glpat-" + "z" * 64, "[secret: gitlab_token]"),
+    ],
+)
+def test_the_whole_secret_goes_and_no_more(text: str, seen: str) -> None:
+    assert redacted_text(text) == seen
+
+
+def test_arguments_and_observation() -> None:
+    arguments: dict[str, Any] = {"a": [{"b": f"x {TOKEN}"}, 1, None, True], TOKEN: "v", "plain": "p"}
+    found = redacted(arguments, (), f"{KEY}!")
+    assert found.arguments == {
+        "a": [{"b": "x [secret: github_token]"}, 1, None, True],
+        "[secret: github_token]": "v",
+        "plain": "p",
+    }
+    assert found.observation == "[secret: private_key]!"
+    assert arguments["a"][0]["b"] == f"x {TOKEN}"  # what came in stays as it is
+
+
+@pytest.mark.parametrize(
+    ("pointer", "arguments", "seen"),
+    [
+        ("/a", {"a": "odd", "b": "odd"}, {"a": "[secret: value]", "b": "odd"}),
+        ("/a", {"a": 12345}, {"a": "[secret: value]"}),
+        ("/a", {"a": {"c": "odd", "d": [7]}}, {"a": {"c": "[secret: value]", "d": ["[secret: value]"]}}),
+        ("/a/1", {"a": ["x", "odd"]}, {"a": ["x", "[secret: value]"]}),
+        ("/x~1y/z~0", {"x/y": {"z~": "odd"}}, {"x/y": {"z~": "[secret: value]"}}),
+        ("/*", {"q": "odd"}, {"q": "[secret: value]"}),
+        ("/a/*/b", {"a": {"k": {"b": "odd", "c": 1}}}, {"a": {"k": {"b": "[secret: value]", "c": 1}}}),
+        ("", {"a": "odd"}, {"a": "[secret: value]"}),
+        ("/a", {"a": f"x {TOKEN}"}, {"a": "x [secret: github_token]"}),
+        ("/nowhere", {"a": "x"}, {"a": "x"}),
+    ],
+)
+def test_what_a_finding_points_at_goes_also_where_no_format_is_known(pointer: str, arguments: Any, seen: Any) -> None:
+    assert redacted(arguments, (pointer,), "").arguments == seen
+
+
+def test_two_names_that_hold_secrets_stay_two() -> None:
+    other, taken = "ghp_" + "b1B2" * 9, "[secret: github_token]"
+    found = redacted({TOKEN: "one", other: "two", taken: "three"}, (), "")
+    assert found.arguments == {f"{taken} 2": "one", f"{taken} 3": "two", taken: "three"}
+
+
+def test_hostile_text_takes_linear_time_and_nothing_of_it_stays() -> None:
+    text = redacted_text(f"{TOKEN} " * 20_000 + "-----BEGIN PRIVATE KEY-----" * 2_000)
+    assert TOKEN not in text
+    assert text.endswith("[secret: private_key]")
+    assert json.dumps(text)

@@ -1,0 +1,30 @@
+"""The estimate that budgets are kept in."""
+
+import pytest
+
+from pdp.core.judge.tokens import tokens
+
+
+@pytest.mark.parametrize(
+    ("text", "estimate"),
+    [
+        ("", 0),
+        ("a", 1),
+        ("hello world", 2),
+        ("internationalisation", 3),
+        ("12345", 2),
+        ('{"a":{"b":1}}', 7),
+        ("one\n\n    two", 3),
+        ("日本語", 3),
+        ("\u202e\u200b\x00", 3),
+        ("a" * 800, 100),
+    ],
+)
+def test_estimates(text: str, estimate: int) -> None:
+    assert tokens(text) == estimate
+
+
+@pytest.mark.parametrize("char", [chr(code) for code in range(0x100)])
+def test_every_character_counts(char: str) -> None:
+    assert tokens(char) == 1
+    assert tokens(char * 200) >= 1
