@@ -42,6 +42,7 @@ class ResumeTokens:
             resume.digest,
             list(resume.approvals),
             resume.expires_ns,
+            list(resume.judged),
         ]
         key_id, key = next(iter(self._keys.items()))
         nonce = self._entropy.bytes(_NONCE)
@@ -64,7 +65,8 @@ class ResumeTokens:
             said = key.decrypt(raw[_ID : _ID + _NONCE], raw[_ID + _NONCE :], _KIND.encode() + raw[:_ID])
         except InvalidTag:
             return None
-        tenant, caller, issuer, subject, server, digest, approvals, expires = json.loads(said)
+        tenant, caller, issuer, subject, server, digest, approvals, expires, judged = json.loads(said)
         if at_ns >= expires:
             return None
-        return Resume(tenant, caller, Account(issuer, subject), server, digest, tuple(approvals), expires)
+        account = Account(issuer, subject)
+        return Resume(tenant, caller, account, server, digest, tuple(approvals), expires, tuple(judged))

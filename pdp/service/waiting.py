@@ -23,6 +23,7 @@ from pdp.service.people.changes import Changes
 from pdp.service.state import State as Pinned
 
 MAX_SECONDS = 50.0
+JUDGE_NS = NS // 4  # how often a verdict is looked for: it takes seconds, and nobody else waits long for one
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +59,21 @@ class Waiting:
                 found = [self.store.approval(resume.tenant, approval_id) for approval_id in resume.approvals]
                 waiting = [approval for approval in found if approval is not None]
                 now, left = self.clock.now_ns(), loop_ends - self.clock.monotonic_ns()
-                if len(waiting) < len(ids) or any(_settled(approval, now) for approval in waiting):
+                settled = any(_settled(approval, now) for approval in waiting) or self._judged(resume, now)
+                if settled or len(waiting) < len(ids):
                     return Waited(again=True)
                 if left <= 0:
                     return Waited(again=False, requirements=tuple(map(_shown, waiting)))
-                next_end = min(approval.expires_ns for approval in waiting) - now
-                await waiter.wait(min(left, next_end) / NS)
+                ends = [approval.expires_ns - now for approval in waiting]
+                looks = [JUDGE_NS] if resume.judged else []
+                await waiter.wait(min(left, *ends, *looks) / NS)
+
+    def _judged(self, resume: Resume, now_ns: int) -> bool:
+        """Whether a judge that was out has come back."""
+        if not resume.judged:
+            return False
+        known = self.store.answers_of(resume.tenant, resume.digest)
+        return any(each.requirement_sha256 in resume.judged and now_ns < each.expires_ns for each in known)
 
     async def _own(self, token: str, credential: Credential, caller: Caller) -> Resume:
         at = self.clock.now_ns()

@@ -19,3 +19,4 @@ class Resume:
     digest: str
     approvals: tuple[str, ...]
     expires_ns: int
+    judged: tuple[str, ...] = ()  # digests of the requirements that a judge is still out about
