@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pdp.approvals.channel_options import ChannelOptions
+from pdp.approvals.channels import channel, routes
 from pdp.approvals.directory import LoadedDirectories
 from pdp.approvals.resume import ResumeTokens
 from pdp.content.validate import satisfies
+from pdp.core.approvals.notices import Telling
 from pdp.core.check import NS
-from pdp.ports import Clock, Entropy, EvidenceSource, Store, Subjects
+from pdp.ports import Channel, Clock, Entropy, EvidenceSource, Store, Subjects
 from pdp.service.escalate import Counting, Escalate
 from pdp.service.escalation import Escalation
 from pdp.service.establish import Establish
@@ -16,6 +19,7 @@ from pdp.service.opening import Caps, Opening
 from pdp.service.outcomes import Outcomes
 from pdp.service.people.assembly import Bounds, People, assemble
 from pdp.service.people.changes import Changes
+from pdp.service.people.outbox import Outbox
 from pdp.service.record import Recorder
 from pdp.service.redeem import Redeem
 from pdp.service.repeat import Repeats
@@ -39,6 +43,7 @@ class Wired:
     waiting: Waiting
     outcomes: Outcomes
     changes: Changes
+    outbox: Outbox
     people: People
 
 
@@ -62,6 +67,7 @@ def wire(  # noqa: PLR0913, PLR0917 - what it rests on
     tokens = ResumeTokens(_resume_secrets(settings, index_key), entropy)
     changes = Changes(store)
     recorder.changed = changes.notify
+    telling = Telling(routes(options.channels), recorder.new_id)
     opening = Opening(
         counting,
         recorder,
@@ -70,6 +76,7 @@ def wire(  # noqa: PLR0913, PLR0917 - what it rests on
         index_key,
         Caps(options.open_per_subject, options.open_per_tenant),
         options.console_url,
+        telling,
     )
     return Wired(
         directories=directories,
@@ -78,6 +85,7 @@ def wire(  # noqa: PLR0913, PLR0917 - what it rests on
         waiting=Waiting(store, tokens, establish, state, changes, clock),
         outcomes=Outcomes(store, recorder, clock),
         changes=changes,
+        outbox=Outbox(store, directories, recorder, clock, entropy, channels(settings), options.console_url),
         people=assemble(
             store,
             state,
@@ -90,8 +98,21 @@ def wire(  # noqa: PLR0913, PLR0917 - what it rests on
             changes=changes,
             bounds=Bounds(options.consent_max_days * DAY_NS, options.delegation_max_days * DAY_NS),
             valid=satisfies,
+            telling=telling,
         ),
     )
+
+
+def channels(settings: Settings) -> dict[str, Channel]:
+    """The configured channels by name. Raises ConfigurationFault that names the setting."""
+
+    def made(name: str, options: ChannelOptions) -> Channel:
+        where = f"approvals.channels.{name}"
+        return channel(
+            options, lambda found, key: secret(found, settings.vault, where=f"{where}.{key}", at_least=1), where
+        )
+
+    return {name: made(name, options) for name, options in settings.approvals.channels.items()}
 
 
 def _resume_secrets(settings: Settings, index_key: bytes) -> tuple[bytes, ...]:

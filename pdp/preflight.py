@@ -12,7 +12,7 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from pdp import instruments
+from pdp import instruments, people
 from pdp.adapters.grpc.address import UnixAddress, addresses
 from pdp.adapters.grpc.server import credentials
 from pdp.core.errors import ConfigurationFault, Fault
@@ -42,7 +42,17 @@ def problems(settings: Settings, at_ns: int) -> list[Problem]:
     `at_ns` is the instant (Unix time, nanoseconds) at which signatures are looked at. Blocks for seconds.
     """
     found = []
-    for attempt in (_server, _index_key, _opa_token, _identity, _policy, _engine, _store, instruments.check):
+    for attempt in (
+        _server,
+        _index_key,
+        _opa_token,
+        _identity,
+        _policy,
+        _engine,
+        _store,
+        people.channels,
+        instruments.check,
+    ):
         found += _tried(attempt, settings)
     return found + _tried(lambda s: asyncio.run(_registry(s, at_ns)), settings)
 

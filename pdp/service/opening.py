@@ -16,13 +16,14 @@ from pdp.core.approvals import records
 from pdp.core.approvals.asked import Asked
 from pdp.core.approvals.count import satisfiable
 from pdp.core.approvals.effects import effects
+from pdp.core.approvals.notices import SILENT, Telling, link
 from pdp.core.approvals.resume import Resume
-from pdp.core.approvals.rows import Approval, Notice, Shown
+from pdp.core.approvals.rows import Approval, Shown
 from pdp.core.approvals.states import OPEN, Event, State
-from pdp.core.approvals.steps import Move, Notify, Open, Step
+from pdp.core.approvals.steps import Move, Open, Step
 from pdp.core.approvals.wanted import PEOPLE, Wanted, read
 from pdp.core.check import NS
-from pdp.core.digest import canonical, keyed_index
+from pdp.core.digest import canonical, digest, keyed_index
 from pdp.core.ids import RANDOM_BYTES, uuid7
 from pdp.core.outcome import Outcome, denied
 from pdp.core.stored import Commit
@@ -55,7 +56,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """Asks people. `url` is the console's address, "" where there is none; `channels` are told of new requests."""
+    """Asks people. `url` is the console's address, "" where there is none; `telling` knows who is told."""
 
     counting: Counting
     recorder: Recorder
@@ -64,7 +65,7 @@ class Opening:
     index_key: bytes
     caps: Caps
     url: str = ""
-    channels: tuple[str, ...] = ()
+    telling: Telling = SILENT
 
     def __call__(
         self,
@@ -82,11 +83,13 @@ class Opening:
         shown: list[OpenRequirement] = []
         entries: list[Commit] = []
         waiting: list[Approval] = []
+        judged: list[tuple[str, int]] = []
         opened = 0
         for element in wanted:
             plain = open_requirement(element, asked.call.digest, at_ns)
             if element["kind"] not in PEOPLE:
                 shown.append(plain)
+                judged.append((digest(element), plain.expires_ns))
                 continue
             need = read(element)
             if need is None:
@@ -103,7 +106,7 @@ class Opening:
                 entries.append(self._moved(approval, Event.REOPEN, at_ns))
             waiting.append(approval)
             shown.append(self._shown(plain, approval))
-        return Opened(tuple(shown), tuple(entries), self._token(asked, waiting))
+        return Opened(tuple(shown), tuple(entries), self._token(asked, waiting, judged))
 
     def _refused(self, need: Wanted, asked: Asked, mine: int, everybody: int) -> Outcome | None:
         directory = self.counting.directories.of(asked.tenant)
@@ -158,39 +161,44 @@ class Opening:
             effects=effects(asked.facts.targets[0]),
         )
         opened = Open(approval, shown, self.caps.per_subject, self.caps.per_tenant)
-        steps: tuple[Step, ...] = (opened, *(self._notice(approval, name, at_ns) for name in self.channels))
+        steps: tuple[Step, ...] = (opened, *self.telling.opened(approval, at_ns))
         return self.recorder.event(
             approval.tenant, "approval", lambda stamp: records.opened(stamp, approval, shown), steps, at_ns
         )
-
-    def _notice(self, approval: Approval, channel: str, at_ns: int) -> Notify:
-        notice_id = uuid7(at_ns, self.entropy.bytes(RANDOM_BYTES))
-        return Notify(Notice(notice_id, approval.tenant, channel, "opened", approval.id, at_ns))
 
     def _moved(self, approval: Approval, event: Event, at_ns: int) -> Commit:
         resolution = "approval.expired" if event is Event.EXPIRE else ""
         move = Move(approval.id, approval.version, event, at_ns, resolution=resolution)
         return self.recorder.event(
-            approval.tenant, "approval", lambda stamp: records.moved(stamp, approval, move), (move,), at_ns
+            approval.tenant,
+            "approval",
+            lambda stamp: records.moved(stamp, approval, move),
+            (move, *self.telling.moved(approval, event, at_ns)),
+            at_ns,
         )
 
     def _shown(self, plain: OpenRequirement, approval: Approval) -> OpenRequirement:
-        page = "consents" if approval.kind == "consent" else "requests"
         return replace(
             plain,
             approval_id=approval.id,
             expires_ns=approval.expires_ns,
             short_code=approval.short_code,
-            url=f"{self.url}/{page}/{approval.id}" if self.url else "",
+            url=link(self.url, approval),
         )
 
-    def _token(self, asked: Asked, waiting: list[Approval]) -> str:
-        if not waiting:
-            return ""
-        call, until = asked.call, max(approval.expires_ns for approval in waiting)
-        ids = tuple(approval.id for approval in waiting)
+    def _token(self, asked: Asked, waiting: list[Approval], judged: list[tuple[str, int]]) -> str:
+        call, ends = asked.call, [approval.expires_ns for approval in waiting] + [end for _, end in judged]
         return self.tokens.seal(
-            Resume(asked.tenant, call.caller, call.subject, call.server, call.digest, ids, until + TOKEN_GRACE_NS)
+            Resume(
+                tenant=asked.tenant,
+                caller=call.caller,
+                subject=call.subject,
+                server=call.server,
+                digest=call.digest,
+                approvals=tuple(approval.id for approval in waiting),
+                expires_ns=max(ends) + TOKEN_GRACE_NS,
+                judged=tuple(wanted for wanted, _ in judged),
+            )
         )
 
 

@@ -59,7 +59,10 @@ def _key(name: str, field: FieldInfo) -> Iterator[str]:
         yield f"{name}:"
         entry = list(_section(found.models[0]))
         if found.holds == "map":
-            yield from _indent([f"{field.examples[0] if field.examples else 'name'}:", *_indent(entry)])
+            title = f"{field.examples[0] if field.examples else 'name'}:"
+            yield from _indent([title, *_indent(entry)])
+            for other in found.models[1:]:
+                yield from _indent(["", "# or:", *_commented([title, *_indent(_section(other))])])
         elif field.examples:  # several items are needed, as the example has them
             yield from _indent(_comment(f"Keys of an item: {_keys_in_words(found.models[0])}"))
             yield from _indent(_dump(field.examples[0]))

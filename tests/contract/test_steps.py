@@ -33,6 +33,7 @@ from pdp.core.approvals.steps import (
     EndGrant,
     Expect,
     Issue,
+    Mark,
     Move,
     Note,
     Notify,
@@ -287,6 +288,20 @@ async def test_a_message_waits_until_it_is_delivered(book: Book) -> None:
     assert book.store.notices(AT + 5, 9) == (again,)
     await book.does(Notify(replace(again, done_ns=AT + 6)))
     assert book.store.notices(AT + 9, 9) == ()
+
+
+async def test_one_at_a_time_marks_how_far_a_message_got(book: Book) -> None:
+    notice = Notice(an_id(1), "acme", "mail", "opened", an_id(2), AT)
+    await book.conflicts(Mark(replace(notice, attempts=1), 0))
+    await book.does(Notify(notice))
+    mine = replace(notice, attempts=1, due_ns=AT + 5)
+    await book.does(Mark(mine, 0))
+    await book.conflicts(Mark(mine, 0))
+    await book.conflicts(Mark(replace(mine, attempts=3), 2))
+    assert book.store.notices(AT + 5, 9) == (mine,)
+    await book.does(Mark(replace(mine, done_ns=AT + 6), 1))
+    assert book.store.notices(AT + 9, 9) == ()
+    await book.conflicts(Mark(mine, 1))
 
 
 async def test_a_commit_expects_the_policy_and_the_switches_it_was_decided_by(book: Book) -> None:

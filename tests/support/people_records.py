@@ -93,6 +93,8 @@ def cases(stamp: Stamp) -> dict[str, bytes]:
         ),
         "read": records.read(stamp, person("ann"), request),
         "notice": org_records.notice(stamp, sent),
+        "notice attempt": org_records.notice(stamp, replace(sent, done_ns=0)),
+        "notice failed": org_records.notice(stamp, replace(sent, done_ns=0, problem="notice.refused")),
         "notice given up": org_records.notice(stamp, replace(sent, problem="notice.refused")),
     }
 

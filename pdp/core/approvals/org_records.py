@@ -45,17 +45,24 @@ def directory(
 
 
 def notice(stamp: Stamp, sent: Notice) -> bytes:
-    """A message was delivered, or given up for `sent.problem` (a code)."""
+    """A message is being delivered, was delivered, or is not for `sent.problem` (a code): it is tried again, or given
+    up. Nothing that it says, and nobody's address."""
     fields: Fields = {
         "notice_id": sent.id,
         "channel": sent.channel,
         "event": sent.event,
         "approval_id": sent.approval_id,
         "attempts": sent.attempts,
-        "result": "given_up" if sent.problem else "delivered",
+        "result": _result(sent),
         "problem": sent.problem or None,
     }
     return encode(stamp, "notice", fields)
+
+
+def _result(sent: Notice) -> str:
+    if sent.done_ns:
+        return "given_up" if sent.problem else "delivered"
+    return "failed" if sent.problem else "attempt"
 
 
 def _delegation(delegation: Delegation, event: str, by: str, at_ns: int) -> Fields:

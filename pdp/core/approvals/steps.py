@@ -159,6 +159,15 @@ class Notify:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """How far the delivery of a message got. Conflict unless it is undelivered and was tried `attempts` times: so one
+    process at a time tries, and what it finds out counts only as long as no other has taken over."""
+
+    notice: Notice
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
 class Expect:
     """Conflict unless the active policy of the log and the switch epoch are these."""
 
@@ -189,6 +198,7 @@ Step: TypeAlias = (
     | See
     | Note
     | Notify
+    | Mark
     | Expect
     | Activate
 )

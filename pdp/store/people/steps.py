@@ -225,6 +225,12 @@ def _notify(db: Connection, step: s.Notify, _now: int) -> None:
     _put(db, t.notices, {"id": row.pop("id")}, row)
 
 
+def _mark(db: Connection, step: s.Mark, _now: int) -> None:
+    c, row = t.notices.c, to_row(step.notice)
+    marked = update(t.notices).where(c.id == row.pop("id"), c.attempts == step.attempts, c.done_ns == 0)
+    _one(db, marked.values(row), "another process delivers it")
+
+
 def _expect(db: Connection, step: s.Expect, _now: int) -> None:
     active = db.execute(select(t.active_policy.c.digest)).scalar_one_or_none() or ""
     if (active, _high_water(db, SWITCH_EPOCH)) != (step.policy_digest, step.switch_epoch):
@@ -256,6 +262,7 @@ _DO: Mapping[type, Callable[[Connection, Any, int], None]] = {
     s.See: _see,
     s.Note: _note,
     s.Notify: _notify,
+    s.Mark: _mark,
     s.Expect: _expect,
     s.Activate: _activate,
 }

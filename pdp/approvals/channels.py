@@ -1,0 +1,79 @@
+"""Makes channels of what is configured."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ssl
+from collections.abc import Callable, Mapping
+from urllib.parse import urlsplit
+
+from standardwebhooks.webhooks import Webhook
+
+from pdp.approvals import messages
+from pdp.approvals.channel_options import ChannelOptions, ChatOptions, MailOptions, WebhookOptions
+from pdp.approvals.mail import Mail
+from pdp.approvals.outgoing import Host, Post, trusted
+from pdp.approvals.webhooks import ChatWebhook, SignedWebhook
+from pdp.core.approvals.notices import Route
+from pdp.core.errors import ConfigurationFault
+from pdp.ports import Channel
+
+Resolve = Callable[[str, str], bytes]
+"""Secret reference and the key that holds it to the secret. Raises ConfigurationFault."""
+
+_PREFIX = "whsec_"
+_SECRET_BYTES = range(24, 65)  # as Standard Webhooks says
+_FORMS = {"slack": messages.slack, "teams": messages.teams}
+
+
+def channel(options: ChannelOptions, resolve: Resolve, where: str) -> Channel:
+    """One channel. Raises ConfigurationFault that names the setting and shows no secret."""
+    tls = trusted(options.ca_file, where)
+    if isinstance(options, WebhookOptions):
+        post = Post(options.url, tls, internal=options.allow_internal)
+        return SignedWebhook(post, Webhook(_signing_key(resolve(options.secret, "secret"), f"{where}.secret")))
+    if isinstance(options, ChatOptions):
+        url = _chat_url(options, resolve(options.url, "url"), f"{where}.url")
+        return ChatWebhook(Post(url, tls, internal=options.allow_internal), _FORMS[options.kind])
+    return _mail(options, tls, resolve(options.password, "password").decode() if options.password else "")
+
+
+def routes(found: Mapping[str, ChannelOptions]) -> tuple[Route, ...]:
+    """What each channel is told of."""
+    return tuple(
+        Route(name, frozenset(each.tenants), frozenset(each.events), frozenset(each.kinds))
+        for name, each in found.items()
+    )
+
+
+def _mail(options: MailOptions, tls: ssl.SSLContext, password: str) -> Mail:
+    host = Host(options.host, options.port, options.allow_internal)
+    return Mail(host, options.security, tls, options.sender, options.user, password)
+
+
+def _signing_key(secret: bytes, where: str) -> bytes:
+    text = secret.decode("ascii", "replace")
+    try:
+        key = base64.b64decode(text.removeprefix(_PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if not text.startswith(_PREFIX) or len(key) not in _SECRET_BYTES:
+        raise ConfigurationFault(
+            "config.secret",
+            f"{where}: is not a signing secret; make one with: echo whsec_$(openssl rand -base64 32) > PATH",
+        )
+    return key
+
+
+def _chat_url(options: ChatOptions, secret: bytes, where: str) -> str:
+    text = secret.decode("ascii", "replace")
+    try:
+        parts = urlsplit(text)
+        plain = parts.scheme == "http" and options.allow_internal
+        fits = (parts.scheme == "https" or plain) and parts.netloc == options.host and text.isprintable()
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ConfigurationFault("config.secret", f"{where}: does not hold an https URL of the host {options.host}.")
+    return text

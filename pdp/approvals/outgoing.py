@@ -1,0 +1,119 @@
+"""The way out for messages: to the configured host and no other, at an address looked up once and looked at.
+
+A name that leads inside (private, loopback, link-local) is refused unless the configuration allows it for that host;
+the connection goes to the very address that was looked at, so a name that answers otherwise a moment later (DNS
+rebinding) gains nothing. Nothing is redirected, no ambient proxy is asked, size and time are bounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from dataclasses import dataclass
+from ipaddress import IPv6Address, IPv6Network, ip_address
+from pathlib import Path
+from socket import SOCK_STREAM
+
+import httpx
+
+from pdp.core.errors import ConfigurationFault, Unavailable
+
+SECONDS = 20.0  # for one attempt, all in all
+_PLAIN_PORT, _PORT = 80, 443
+# IPv6 addresses that stand for an IPv4 one, which a gateway would reach: NAT64, and IPv4-compatible ones
+_TRANSLATED = (IPv6Network("64:ff9b::/96"), IPv6Network("::/96"))
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A host of the configuration. `internal`: its address may be one of an inner network."""
+
+    name: str
+    port: int
+    internal: bool = False
+
+
+async def address_of(host: Host) -> str:
+    """The address to connect to. Raises Unavailable `notice.unresolved`, `notice.address`."""
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(host.name, host.port, type=SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise Unavailable("notice.unresolved", "The channel's host has no address.", detail=str(error)) from None
+    addresses = [str(each[4][0]) for each in found]
+    if not addresses or not all(allowed(address, internal=host.internal) for address in addresses):
+        raise Unavailable("notice.address", "The channel's host is at an address that is not allowed.")
+    return addresses[0]
+
+
+def allowed(address: str, *, internal: bool) -> bool:
+    """Whether messages may go there: a public address, or with `internal` any but a link-local or shared one."""
+    found = ip_address(address)
+    if isinstance(found, IPv6Address):
+        if found.ipv4_mapped is not None:
+            return allowed(str(found.ipv4_mapped), internal=internal)
+        if internal and found.is_loopback:
+            return True
+        if found.sixtofour or found.teredo or any(found in network for network in _TRANSLATED):
+            return False
+    if found.is_multicast or found.is_unspecified or found.is_link_local:
+        return False
+    if internal and (found.is_private or found.is_loopback):
+        return True
+    site_local = isinstance(found, IPv6Address) and found.is_site_local
+    return found.is_global and not found.is_reserved and not site_local
+
+
+def trusted(ca_file: Path | None, where: str) -> ssl.SSLContext:
+    """What certificates must verify with. Raises ConfigurationFault."""
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationFault(
+            "config.ca_file", f"{where}.ca_file: is not a readable PEM bundle", detail=str(error)
+        ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """POSTs to one URL."""
+
+    url: str
+    tls: ssl.SSLContext
+    internal: bool = False
+
+    async def __call__(self, body: bytes, headers: dict[str, str]) -> None:
+        """Raises Unavailable `notice.unreachable`, `notice.timeout`, `notice.rejected` (not 2xx: no redirect)."""
+        try:
+            async with asyncio.timeout(SECONDS):
+                status = await self._post(body, headers)
+        except TimeoutError:
+            raise Unavailable("notice.timeout", "The channel does not answer in time.") from None
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            raise Unavailable(
+                "notice.unreachable", "The channel cannot be reached.", detail=type(error).__name__
+            ) from None
+        if not 200 <= status < 300:
+            raise Unavailable("notice.rejected", "The channel refuses the message.", detail=f"status {status}")
+
+    async def _post(self, body: bytes, headers: dict[str, str]) -> int:
+        url = httpx.URL(self.url)
+        port = url.port or (_PORT if url.scheme == "https" else _PLAIN_PORT)
+        address = await address_of(Host(url.host, port, self.internal))
+        everything = {
+            **headers,
+            "host": url.netloc.decode(),
+            "content-type": "application/json",
+            "user-agent": "pdp",
+        }
+        async with (
+            httpx.AsyncClient(verify=self.tls, trust_env=False, follow_redirects=False, timeout=SECONDS) as client,
+            client.stream(
+                "POST",
+                url.copy_with(host=address),
+                content=body,
+                headers=everything,
+                extensions={"sni_hostname": url.host},  # the certificate must be the configured host's
+            ) as response,
+        ):
+            return response.status_code  # what it says beside is not read

@@ -1,0 +1,169 @@
+"""Messages about requests: who is told of what, and what a message says. It only ever points to the page.
+
+A message is made of what we know ourselves and of names, each made visible; never of arguments, the task, a reason,
+or anything else that an agent or a person wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from pdp.core.approvals.inert import visible
+from pdp.core.approvals.people import Directory, Standing
+from pdp.core.approvals.rows import Approval, Notice
+from pdp.core.approvals.states import OPEN, Event, State, follow
+from pdp.core.approvals.steps import Notify
+from pdp.core.approvals.wanted import PEOPLE, Wanted
+from pdp.core.check import NS
+
+OPENED, RESOLVED = "opened", "resolved"
+EVENTS = (OPENED, RESOLVED)
+MAX_NAME = 160  # characters of a name in a message
+MAX_ATTEMPTS = 10
+LEASE_NS = 120 * NS  # longer than any attempt may take: until then no other process tries
+FIRST_DELAY_NS = 5 * NS
+MAX_DELAY_NS = 900 * NS
+JITTER_BYTES = 4
+_TOLD = frozenset({State.APPROVED, State.DENIED, State.EXPIRED, State.CANCELLED, State.REVOKED})
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What a configured channel is told of. Without tenants it is told of every tenant's."""
+
+    channel: str
+    tenants: frozenset[str] = frozenset()
+    events: frozenset[str] = frozenset({OPENED})
+    kinds: frozenset[str] = PEOPLE
+
+    def takes(self, approval: Approval, event: str) -> bool:
+        """Whether the channel is told."""
+        return (
+            event in self.events
+            and approval.kind in self.kinds
+            and (not self.tenants or approval.tenant in self.tenants)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message, the same for every channel; names are visible already. `id` is the same at every attempt."""
+
+    id: str  # UUIDv7
+    event: str
+    tenant: str
+    approval_id: str
+    kind: str
+    server: str
+    tool: str
+    risk: str
+    short_code: str
+    state: str
+    expires_ns: int
+    url: str
+    at_ns: int  # of this attempt
+    recipients: tuple[str, ...] = ()  # mail addresses, for channels that have no address of their own
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """Makes what goes into the outbox with the commit that is told of. `new_id` makes a fresh id at an instant."""
+
+    routes: tuple[Route, ...] = ()
+    new_id: Callable[[int], str] = str
+
+    def opened(self, approval: Approval, at_ns: int) -> tuple[Notify, ...]:
+        """A request waits for people."""
+        return self._told(approval, OPENED, at_ns)
+
+    def moved(self, approval: Approval, event: Event, at_ns: int) -> tuple[Notify, ...]:
+        """Something happens to a request; nothing is told of what leaves it where it was, or uses it."""
+        step = follow(approval.state, event)
+        if step is None or step.after not in _TOLD or step.after is approval.state:
+            return ()
+        return self._told(approval, RESOLVED, at_ns)
+
+    def _told(self, approval: Approval, event: str, at_ns: int) -> tuple[Notify, ...]:
+        return tuple(
+            Notify(Notice(self.new_id(at_ns), approval.tenant, route.channel, event, approval.id, at_ns))
+            for route in self.routes
+            if route.takes(approval, event)
+        )
+
+
+SILENT = Telling()
+
+
+def link(url: str, approval: Approval) -> str:
+    """The page of a request; "" without a console."""
+    page = "consents" if approval.kind == "consent" else "requests"
+    return f"{url}/{page}/{approval.id}" if url else ""
+
+
+def message(notice: Notice, approval: Approval, url: str, at_ns: int, recipients: tuple[str, ...]) -> Message:
+    """What the notice says about the request as it stands."""
+    return Message(
+        id=notice.id,
+        event=notice.event,
+        tenant=_name(approval.tenant),
+        approval_id=approval.id,
+        kind=approval.kind,
+        server=_name(approval.call.server),
+        tool=_name(approval.call.tool),
+        risk=_name(approval.risk),
+        short_code=_name(approval.short_code),
+        state=str(approval.state),
+        expires_ns=approval.expires_ns,
+        url=link(url, approval),
+        at_ns=at_ns,
+        recipients=recipients,
+    )
+
+
+def recipients(notice: Notice, approval: Approval, wanted: Wanted, standing: Standing) -> tuple[str, ...]:
+    """Mail addresses of whom a notice is for: who could fill a seat (or stands in for such a one), else the subject.
+    Nobody who is disabled, and of an approval nobody in whose name the call is made."""
+    directory, call = standing.directory, approval.call
+    subject = directory.human(call.subject)
+    if notice.event == RESOLVED or wanted.kind != "approval":
+        return _addresses(directory, {subject})
+    groups = {seat.group_id for seat in wanted.seats}
+    seated = {name for name in directory.members if groups & directory.groups(name)}
+    now = [d for d in standing.delegations if d.from_ns <= standing.at_ns < d.until_ns and not d.ended_ns]
+    seated |= {each.deputy for each in now if each.absent in seated}
+    return _addresses(directory, seated - {subject, *(directory.human(actor) for actor in call.actors)})
+
+
+def over(notice: Notice, approval: Approval, at_ns: int) -> bool:
+    """Whether nobody needs to be asked any more."""
+    return notice.event == OPENED and (approval.state not in OPEN or approval.expires_ns <= at_ns)
+
+
+def taken(notice: Notice, at_ns: int) -> Notice:
+    """As it stands while one process tries: due again when that process must have given up."""
+    return replace(notice, attempts=notice.attempts + 1, due_ns=at_ns + LEASE_NS, problem="")
+
+
+def tried(notice: Notice, problem: str, at_ns: int, random: bytes, *, final: bool = False) -> Notice:
+    """As it stands after an attempt: delivered, to be tried again later, or given up. `random` are JITTER_BYTES;
+    `final`: another attempt would find the same."""
+    if not problem or final or notice.attempts >= MAX_ATTEMPTS:
+        return replace(notice, done_ns=at_ns, problem=problem)
+    return replace(notice, due_ns=at_ns + delay_ns(notice.attempts, random), problem=problem)
+
+
+def delay_ns(attempts: int, random: bytes) -> int:
+    """Exponential, with half of it by chance, so that what failed together is not tried together."""
+    whole = int(min(MAX_DELAY_NS, FIRST_DELAY_NS * 2 ** (attempts - 1)))
+    return whole // 2 + (whole // 2 * int.from_bytes(random) >> 8 * len(random))
+
+
+def _addresses(directory: Directory, humans: set[str]) -> tuple[str, ...]:
+    members = (directory.members.get(human) for human in humans)
+    return tuple(sorted({m.mail for m in members if m is not None and m.active and m.mail}))
+
+
+def _name(text: str) -> str:
+    shown = visible(text)
+    return shown if len(shown) <= MAX_NAME else shown[: MAX_NAME - 1] + "…"
