@@ -91,14 +91,13 @@ def test_a_consent_has_a_purpose(change: Any) -> None:
     assert read({**make.CONSENT, "scope": ""}) is not None
 
 
-_ANY = st.recursive(
-    st.none() | st.booleans() | st.integers(-3, 3) | st.floats(allow_nan=False) | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["group_id", "n", "uses"]), inner),
-    max_leaves=6,
+_ANY = st.sampled_from(
+    [None, False, True, 0, -1, 1, 2**70, 0.5, "", "approval", [], [[]], {}, [{}], {"uses": 0}, {"n": 1}]
+    + [[{"group_id": group, "n": n}] for group in ("", "red", 1) for n in (0, 1, -1, 1.0, "1", None)]
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(make.element(), _ANY)))
 def test_no_requirement_is_met_by_nobody(change: dict[str, Any]) -> None:
     """Whatever policy writes: without any vote nothing is met (a zero or omitted quorum fails closed)."""
