@@ -1,0 +1,121 @@
+"""Consent and confirmation from the question to the answer, on a whole process with the lab's policy."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.golden import PEOPLE, plan
+from support.surroundings import Stage, StillClock
+from support.world import GRPC, WEDNESDAY_NS, World, running
+
+from pdp.client import AsyncDesk, Ballot, RefusedError
+from pdp.tooling.sandbox import CAROL, DAVE, DESK
+from pdp.v1 import consent_pb2, decision_pb2, types_pb2
+
+LEE, LOU = PEOPLE["lee"], PEOPLE["lou"]
+OBLIGATIONS = ("log", "notify", "redact_result", "shorten")
+
+
+@dataclass(slots=True)
+class Lab:
+    world: World
+
+    def desk(self, who: Any) -> AsyncDesk:
+        token = self.world.sandbox.token(who, self.world.now_ns, aud=DESK, client_id="desk")
+        caller = self.world.metadata("desk")[0][1].removeprefix("Bearer ")
+        return AsyncDesk(self.world.sandbox.socket, token, token=caller)
+
+    async def ask(self, tool: str, note: str = "x") -> decision_pb2.DecideResponse:
+        request = self.world.ask(LEE, tool, {"note": note}, server="lab", obligations=OBLIGATIONS)
+        answer = await self.world.decide(request, way=GRPC)
+        assert isinstance(answer, decision_pb2.DecideResponse)
+        return answer
+
+
+@asynccontextmanager
+async def lab(folder: Path) -> AsyncIterator[Lab]:
+    stage = Stage(StillClock(WEDNESDAY_NS), people=True)
+    async with running(folder, plan(folder), stage) as world:
+        yield Lab(world)
+
+
+async def test_a_consent_is_asked_for_given_relied_on_and_taken_back(tmp_path: Path) -> None:
+    async with lab(tmp_path) as here, here.desk(LEE) as desk:
+        (wanted,) = (await here.ask("consented")).pending.requirements
+        assert wanted.kind == types_pb2.REQUIREMENT_KIND_CONSENT
+        (asked,) = (await desk.list_consents()).consents
+        assert (asked.consent_id, asked.state) == (wanted.approval_id, consent_pb2.CONSENT_STATE_REQUESTED)
+        assert (asked.agent, asked.server, asked.tool, asked.scope, asked.purpose) == (
+            "coding-agent",
+            "lab",
+            "consented",
+            "lab",
+            "tests",
+        )
+        # nobody else gives it, and no approver's vote does
+        async with here.desk(LOU) as other:
+            assert not (await other.list_consents()).consents
+            with pytest.raises(RefusedError):
+                await other.grant_consent(asked.consent_id, presented=asked.presented)
+        with pytest.raises(RefusedError, match="its page of consents"):
+            await desk.vote(asked.consent_id, Ballot("approve", presented=asked.presented))
+        assert (await here.ask("consented")).effect == types_pb2.EFFECT_PENDING
+
+        given = (await desk.grant_consent(asked.consent_id, presented=asked.presented)).consent
+        assert given.state == consent_pb2.CONSENT_STATE_ACTIVE
+        for note in ("x", "y", "z"):  # this call, and others like it
+            assert (await here.ask("consented", note)).effect == types_pb2.EFFECT_ALLOW
+        (used,) = (await desk.list_consents()).consents
+        assert used.HasField("last_used_at")
+
+        await desk.revoke_consent(given.consent_id)
+        assert (await here.ask("consented", "later")).effect == types_pb2.EFFECT_PENDING
+
+
+async def test_a_consent_that_was_taken_back_before_the_call_came_back_is_none(tmp_path: Path) -> None:
+    async with lab(tmp_path) as here, here.desk(LEE) as desk:
+        await here.ask("consented")
+        (asked,) = (await desk.list_consents()).consents
+        given = (await desk.grant_consent(asked.consent_id, presented=asked.presented)).consent
+        await desk.revoke_consent(given.consent_id)
+        assert (await here.ask("consented")).effect == types_pb2.EFFECT_DENY  # refused, for a while
+
+
+async def test_a_refused_consent_denies(tmp_path: Path) -> None:
+    async with lab(tmp_path) as here, here.desk(LEE) as desk:
+        await here.ask("consented")
+        (asked,) = (await desk.list_consents()).consents
+        await desk.revoke_consent(asked.consent_id)
+        assert (await here.ask("consented")).effect == types_pb2.EFFECT_DENY
+
+
+async def test_first_the_subject_then_two_leaders(tmp_path: Path) -> None:
+    """People are asked stage by stage, each only what is theirs, and all of it settles one call."""
+    async with lab(tmp_path) as here, here.desk(LEE) as lee, here.desk(CAROL) as carol, here.desk(DAVE) as dave:
+        (wanted,) = (await here.ask("staged")).pending.requirements
+        assert (wanted.kind, wanted.stage) == (types_pb2.REQUIREMENT_KIND_CONFIRMATION, 1)
+        assert not (await carol.list_approvals()).approvals
+        with pytest.raises(RefusedError) as caught:
+            await carol.get_approval(wanted.approval_id)
+        assert caught.value.status == "NOT_FOUND"
+        found = await lee.get_approval(wanted.approval_id)
+        assert list(found.approval.seats) == []
+        await lee.vote(wanted.approval_id, Ballot("approve", presented=found.presented))
+
+        (wanted,) = (await here.ask("staged")).pending.requirements
+        assert (wanted.kind, wanted.stage) == (types_pb2.REQUIREMENT_KIND_APPROVAL, 2)
+        for leader in (carol, dave):
+            found = await leader.get_approval(wanted.approval_id)
+            assert found.approval.reason_required
+            with pytest.raises(RefusedError) as caught:
+                await leader.vote(wanted.approval_id, Ballot("approve", presented=found.presented))
+            assert (caught.value.status, caught.value.code) == ("INVALID_ARGUMENT", "approval.reason_required")
+            assert (await here.ask("staged")).effect == types_pb2.EFFECT_PENDING
+            await leader.vote(wanted.approval_id, Ballot("approve", "seen", found.presented))
+        assert (await here.ask("staged")).effect == types_pb2.EFFECT_ALLOW
+        assert (await here.ask("staged")).effect == types_pb2.EFFECT_PENDING  # once
