@@ -1,0 +1,205 @@
+"""Settings of the judge (`judge`): which model gives verdicts, within which bounds, about which data."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Literal, NamedTuple, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from pdp.core.errors import ConfigurationFault
+from pdp.core.judge.matter import Matter
+
+Answers = Literal["json_schema", "json_object", "text"]
+UNIX = "unix:"
+
+
+class Preset(NamedTuple):
+    """What is known of an endpoint. `url` is "" where only the operator can know it."""
+
+    url: str
+    answers: Answers
+    max_tokens: str  # what Chat Completions call the bound of an answer
+    key: bool  # whether it wants one
+
+
+PRESETS: Mapping[str, Preset] = {
+    "openai": Preset("https://api.openai.com/v1", "json_schema", "max_completion_tokens", key=True),
+    "azure": Preset("", "json_schema", "max_completion_tokens", key=True),
+    "vllm": Preset("http://127.0.0.1:8000/v1", "json_schema", "max_tokens", key=False),
+    "ollama": Preset("http://127.0.0.1:11434/v1", "json_schema", "max_tokens", key=False),
+    "llamacpp": Preset("http://127.0.0.1:8080/v1", "json_schema", "max_tokens", key=False),
+    "compatible": Preset("", "text", "max_tokens", key=False),
+}
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Budget(_Closed):
+    """What a tenant may use up in a day (UTC). Kept in memory: it begins anew with the judge's process."""
+
+    tokens_per_day: int | None = Field(None, ge=0, description="Of input and output; no bound if unset.")
+    cost_per_day: float | None = Field(None, ge=0, description="In the currency of judge.prices; no bound if unset.")
+
+
+class Prices(_Closed):
+    """What the endpoint asks for, in one currency."""
+
+    input_per_million: float = Field(0.0, ge=0, description="For a million tokens that are read.")
+    output_per_million: float = Field(0.0, ge=0, description="For a million tokens that are written.")
+
+
+class AllowedData(_Closed):
+    """Which calls may be shown to this endpoint. About any other there is no verdict (`withheld`), so its
+    requirement fails."""
+
+    tenants: tuple[str, ...] = Field(("*",), description="Patterns of tenants.")
+    servers: tuple[str, ...] = Field(("*",), description="Patterns of MCP servers.")
+    never_labels: tuple[str, ...] = Field(
+        (),
+        description="Patterns of labels, of session or tool, of which none may leave.",
+        examples=[["confidential*", "pii"]],
+    )
+
+    def permits(self, tenant: str, matter: Matter) -> bool:
+        """Whether this call may be shown."""
+        return (
+            _matches(tenant, self.tenants)
+            and _matches(matter.server, self.servers)
+            and not any(_matches(label, self.never_labels) for label in matter.labels)
+        )
+
+
+def _matches(value: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(value, pattern) for pattern in patterns)
+
+
+class JudgeOptions(_Closed):
+    """The judge. Its key is read by its own process (`pdp judge serve`) and by no other."""
+
+    endpoint: Literal["openai", "azure", "vllm", "ollama", "llamacpp", "compatible"] = Field(
+        description="Whose API it is; what is left out below follows from it."
+    )
+    base_url: str = Field(
+        "",
+        description="Where the API lies. Mandatory for azure (https://NAME.openai.azure.com/openai/v1) and "
+        "compatible.",
+        examples=["https://api.openai.com/v1"],
+    )
+    api: Literal["chat", "responses"] = Field("chat", description="Chat Completions or the Responses API.")
+    model: str = Field(
+        min_length=1,
+        max_length=200,
+        description="The model; with azure the name of its deployment.",
+        examples=["gpt-5-mini"],
+    )
+    answers: Answers | None = Field(
+        None,
+        description="How the endpoint is held to the form of an answer: a strict schema where it knows structured "
+        "outputs (every preset but compatible), or any JSON object, or not at all.",
+    )
+    api_key: str = Field(
+        "",
+        description="file:PATH or vault:PATH#KEY of the key. Optional for endpoints that you run yourself.",
+        examples=["file:secrets/judge.key"],
+        json_schema_extra={"secret": True},
+    )
+    ca_file: Path | None = Field(None, description="PEM of the authority that the endpoint's name rests on.")
+    proxy: str = Field(
+        "",
+        description="The egress proxy, as http://host:port. The environment's proxies are never used.",
+        examples=["http://egress.internal:3128"],
+    )
+    plain_http: bool = Field(
+        default=False, description="Allow http:// beyond this machine. Whoever is on the way reads, and answers."
+    )
+    attempt_seconds: float = Field(20.0, ge=0.1, le=600, description="For one request to the endpoint.")
+    verdict_seconds: float = Field(
+        60.0, ge=0.1, le=3600, description="For one verdict: waiting for a place, and all attempts."
+    )
+    retries: int = Field(2, ge=0, le=10, description="After a failure that may pass, each later than the one before.")
+    max_concurrent: int = Field(16, ge=1, le=1024, description="Requests to the endpoint at once.")
+    max_queued: int = Field(1000, ge=1, le=100_000, description="Calls that wait for one; beyond, `overloaded`.")
+    tenant_share: float = Field(
+        0.75, gt=0, le=1, description="The part of both that one tenant may take. Who waits takes turns by tenant."
+    )
+    breaker_failures: int = Field(5, ge=1, le=1000, description="In a row; then the endpoint is left alone.")
+    breaker_seconds: float = Field(30.0, ge=0.1, le=3600, description="How long, until one request tries it again.")
+    prices: Prices = Field(default_factory=Prices)
+    budget: Budget = Field(default_factory=Budget, description="Of every tenant without one of its own.")
+    tenant_budgets: dict[str, Budget] = Field(default_factory=dict, description="By tenant.")
+    cache_seconds: float = Field(
+        300.0, ge=0, le=86_400, description="How long a verdict stands for the same matter; 0 asks each time."
+    )
+    cache_entries: int = Field(10_000, ge=1, le=1_000_000, description="Verdicts kept, all tenants together.")
+    allowed_data: AllowedData = Field(default_factory=AllowedData)
+    prompts_folder: Path | None = Field(
+        None, description="Your own prompts and sections, beside those that come with pdp.", examples=["judge"]
+    )
+    address: str = Field(
+        "",
+        description="unix:PATH of a `pdp judge serve` that you run; without it the server starts one.",
+        examples=["unix:/run/pdp-judge/judge.sock"],
+    )
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        if not self.url:
+            raise ValueError(f"base_url is mandatory with endpoint: {self.endpoint}")
+        _check_url("base_url", self.url, plain=self.plain_http)
+        if self.proxy:
+            _check_url("proxy", self.proxy, plain=True)
+        if self.api_key and not self.api_key.startswith(("file:", "vault:")):
+            raise ValueError("api_key must be file:PATH or vault:PATH#KEY; the key itself has no place here")
+        if self.preset.key and not self.api_key and not self.address:
+            raise ValueError(f"api_key is mandatory with endpoint: {self.endpoint}")
+        if self.address and not self.address.startswith(UNIX):
+            raise ValueError("address must be unix:PATH; a judge's process runs on the same machine")
+        return self
+
+    @property
+    def preset(self) -> Preset:
+        return PRESETS[self.endpoint]
+
+    @property
+    def url(self) -> str:
+        """Where the API lies."""
+        return (self.base_url or self.preset.url).rstrip("/")
+
+    @property
+    def form(self) -> Answers:
+        """How the endpoint is held to the form."""
+        return self.answers or self.preset.answers
+
+    @property
+    def socket(self) -> Path | None:
+        """Where a judge's process that somebody else runs listens."""
+        return Path(self.address.removeprefix(UNIX)) if self.address else None
+
+
+def _check_url(name: str, url: str, *, plain: bool) -> None:
+    found = urlsplit(url)
+    if found.scheme not in ("http", "https") or not found.hostname or found.query or found.fragment:
+        raise ValueError(f"{name} must be https://host/path (or http:// on this machine)")
+    if found.username is not None or found.password is not None:
+        raise ValueError(f"{name} must not hold a name or password; they would stand in the configuration")
+    if found.scheme == "http" and not plain and not _here(found.hostname):
+        raise ValueError(f"{name} must be https:// unless it is on this machine; plain_http allows it nevertheless")
+
+
+def _here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def distribution_missing() -> ConfigurationFault:
+    """What to say where the openai package is not installed."""
+    return ConfigurationFault("judge.distribution", "The judge needs the openai package; install pdp[server,judge].")

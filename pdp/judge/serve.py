@@ -1,0 +1,151 @@
+"""The judge's own process: it alone holds the key. It answers on a Unix socket, to its own user only."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from pdp.core.digest import Json
+from pdp.core.errors import ConfigurationFault
+from pdp.core.judge.matter import Rendered
+from pdp.judge import wire
+from pdp.judge.options import JudgeOptions
+from pdp.judge.said import Said
+
+log = logging.getLogger("pdp.judge")
+_CONNECTIONS = 8  # a decision process needs one
+
+
+class Bench(Protocol):
+    """Where sessions are held (`sittings.Sittings`)."""
+
+    async def hold(self, tenant: str, rendered: Rendered, within_s: float) -> Said: ...
+
+    def state(self) -> Mapping[str, Json]: ...
+
+
+class JudgeServer:
+    """Serves `bench` at a socket. Made by `open`."""
+
+    def __init__(self, options: JudgeOptions, bench: Bench) -> None:
+        self._options, self._bench = options, bench
+        self._server: asyncio.Server | None = None
+        self._open: set[asyncio.Task[None]] = set()
+
+    async def open(self, path: Path) -> None:
+        """Listen at `path`, whose folder must be ours alone. Raises ConfigurationFault."""
+        own_folder(path.parent)
+        path.unlink(missing_ok=True)
+        before = os.umask(0o177)
+        try:
+            self._server = await asyncio.start_unix_server(self._connected, path, limit=wire.MAX_ASKED)
+        except OSError as error:
+            raise ConfigurationFault(
+                "judge.address", f"judge.address: cannot be listened at ({error.strerror})."
+            ) from None
+        finally:
+            os.umask(before)
+
+    async def close(self) -> None:
+        """Give up everything under way."""
+        if self._server is not None:
+            self._server.close()
+        for task in list(self._open):
+            task.cancel()
+        await asyncio.gather(*self._open, return_exceptions=True)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is None or not self._welcome(writer):
+            writer.close()
+            return
+        self._open.add(task)
+        try:
+            await _Connection(self._options, self._bench, writer).serve(reader)
+        except (wire.WireError, OSError, ValueError):  # ValueError: a line without an end
+            log.error("the judge's socket: a connection was given up")
+        except asyncio.CancelledError:
+            pass  # closed; asyncio would tell of it as of an error
+        finally:
+            self._open.discard(task)
+            writer.close()
+
+    def _welcome(self, writer: asyncio.StreamWriter) -> bool:
+        if len(self._open) >= _CONNECTIONS:
+            log.error("the judge's socket: too many connections")
+            return False
+        if wire.user_of(writer.get_extra_info("socket")) != os.geteuid():
+            log.error("the judge's socket: another user was turned away")
+            return False
+        return True
+
+
+class _Connection:
+    """One decision process and the sessions that it wants."""
+
+    def __init__(self, options: JudgeOptions, bench: Bench, writer: asyncio.StreamWriter) -> None:
+        self._options, self._bench, self._writer = options, bench, writer
+        self._sessions: dict[int, asyncio.Task[None]] = {}
+
+    async def serve(self, reader: asyncio.StreamReader) -> None:
+        """Until the other end is gone. Raises WireError, OSError, ValueError."""
+        beat = asyncio.create_task(self._beat())
+        try:
+            self._writer.write(wire.hello(self._options.model, self._options.url))
+            while line := await reader.readline():
+                await self._asked(wire.read_asked(line))
+        finally:
+            tasks = [beat, *self._sessions.values()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _asked(self, asked: wire.Asked) -> None:
+        if asked.rendered is None:
+            if (session := self._sessions.get(asked.id)) is not None:
+                session.cancel()
+        elif len(self._sessions) > self._options.max_queued + self._options.max_concurrent:
+            await self._say(wire.said(asked.id, Said("overloaded", model=self._options.model)))
+        elif asked.id in self._sessions:
+            raise wire.WireError
+        else:
+            session = asyncio.create_task(self._session(asked.id, asked, asked.rendered))
+            self._sessions[asked.id] = session
+            session.add_done_callback(lambda _: self._sessions.pop(asked.id, None))
+
+    async def _session(self, ident: int, asked: wire.Asked, rendered: Rendered) -> None:
+        try:
+            said = await self._bench.hold(asked.tenant, rendered, asked.within_s)
+        except Exception as fault:  # noqa: BLE001 - a bug of ours must not leave a call waiting; content is never logged
+            log.error("a session of the judge ended by a fault of ours: %s", type(fault).__name__)
+            said = Said("endpoint", model=self._options.model)
+        await self._say(wire.said(ident, said))
+
+    async def _beat(self) -> None:
+        while True:
+            await self._say(wire.state(self._bench.state()))
+            await asyncio.sleep(wire.BEAT_SECONDS)
+
+    async def _say(self, line: bytes) -> None:
+        self._writer.write(line)
+        await self._writer.drain()
+
+
+def own_folder(folder: Path) -> None:
+    """Make the folder of a socket, or make sure that nobody else can get in. Raises ConfigurationFault."""
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        info = folder.stat()
+    except OSError as error:
+        raise ConfigurationFault(
+            "judge.address", f"judge.address: its folder cannot be made ({error.strerror})."
+        ) from None
+    if info.st_uid != os.geteuid() or stat.S_IMODE(info.st_mode) & 0o077:
+        raise ConfigurationFault(
+            "judge.address", "judge.address: its folder must be the judge's own; chown it, and chmod 700 it."
+        )
