@@ -213,7 +213,7 @@ async def test_a_voter_who_lost_the_role_no_longer_counts(world: World, desk: De
         carol = next(person for person in listed["people"] if person["name"] == "Carol")
         carol["groups"].remove("approvers")
         directory.write_text(yaml.safe_dump(listed))
-        await world.process.staff.directories.reload(world.now_ns)
+        await world.reload()
         reopened = await decide(world, reset(world, "role", token=answer.pending.resume_token))
         assert (reopened.effect, waiting(reopened)) == (PENDING, waiting(answer))
         row = world.process.store.approval("acme", *waiting(answer))
@@ -221,7 +221,7 @@ async def test_a_voter_who_lost_the_role_no_longer_counts(world: World, desk: De
         assert row.state is State.PENDING
     finally:
         directory.write_text(whole)
-        await world.process.staff.directories.reload(world.now_ns)
+        await world.reload()
 
 
 async def test_too_many_open_requests_deny_and_drop_nothing(world: World) -> None:
