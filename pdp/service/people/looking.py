@@ -108,10 +108,11 @@ class Viewer:
     def _brief(
         self, approval: Approval, shown: Shown | None, votes: tuple[Vote, ...], standing: Standing
     ) -> ApprovalView | None:
-        bare = None if shown is None else replace(shown, arguments=b"{}", secrets=(), task="", task_source="none")
-        found = view(approval, bare, votes, self.person, standing)
-        # what is not shown whole is no ground for a vote
-        return None if found is None else replace(found, rows=(), presented="")
+        # without what is shown whole nothing is committed to: it is no ground for a vote, and costs no hashing
+        found = view(approval, None, votes, self.person, standing)
+        if found is None or shown is None:
+            return found
+        return replace(found, shown=replace(shown, salt=b"", arguments=b"{}", secrets=(), task="", task_source="none"))
 
     def complete(self, approval: Approval) -> ApprovalView:
         """The request as it is to be judged. Raises NotFound for one that this release cannot read."""
@@ -169,8 +170,9 @@ def sight(person: Person, at_ns: int) -> Seen:
 
 
 def sighting(person: Person, at_ns: int) -> tuple[See, ...]:
-    """To be committed with whatever the person does: votes by claimed groups count as long as they are seen."""
-    return (See(sight(person, at_ns)),) if person.claimed else ()
+    """To be committed with whatever the person does: votes by claimed groups count as long as they are seen. A token
+    that claims nothing any more is seen too, or what it claimed before would go on counting."""
+    return (See(sight(person, at_ns)),)
 
 
 def as_of(approval: Approval, at_ns: int) -> Approval:

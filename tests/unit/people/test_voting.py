@@ -226,6 +226,16 @@ async def test_claimed_groups_count_while_they_are_seen(office: Office) -> None:
     assert not stale.tally.met
 
 
+async def test_a_claim_that_is_no_longer_made_no_longer_counts(office: Office) -> None:
+    """Whoever voted by a claim, and comes back with a token that claims nothing, is no longer in that group."""
+    asked = await office.open(element(seats=seats(claims=1)))
+    done = await office.approve(person("cat", claimed=frozenset({"claims"})), asked)
+    assert done.view.tally.met
+    other = await office.open(element(seats=seats(blue=1)), number=2)
+    await office.people.queue.get(person("cat"), other.id)
+    assert not (await office.people.queue.get(person("sue"), asked.id)).tally.met
+
+
 async def test_who_is_disabled_no_longer_counts(office: Office) -> None:
     asked = await office.open(element(seats=seats(red=2)))
     await office.approve("bob", asked)
