@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,11 +12,13 @@ from typing import Any
 import pytest
 from support.golden import PEOPLE, plan
 from support.surroundings import Stage, StillClock
-from support.world import GRPC, WEDNESDAY_NS, World, running
+from support.world import GRPC, WEDNESDAY_NS, Plan, World, running
 
-from pdp.client import AsyncDesk, Ballot, RefusedError
-from pdp.tooling.sandbox import CAROL, DAVE, DESK
-from pdp.v1 import consent_pb2, decision_pb2, types_pb2
+from pdp.client import AsyncDesk, Ballot, RefusedError, Terms
+from pdp.core.check import NS
+from pdp.engines.bundle import shipped_rego
+from pdp.tooling.sandbox import ALICE, CAROL, DAVE, DESK, ERIN
+from pdp.v1 import approval_pb2, consent_pb2, decision_pb2, types_pb2
 
 LEE, LOU = PEOPLE["lee"], PEOPLE["lou"]
 OBLIGATIONS = ("log", "notify", "redact_result", "shorten")
@@ -119,3 +122,61 @@ async def test_first_the_subject_then_two_leaders(tmp_path: Path) -> None:
             await leader.vote(wanted.approval_id, Ballot("approve", "seen", found.presented))
         assert (await here.ask("staged")).effect == types_pb2.EFFECT_ALLOW
         assert (await here.ask("staged")).effect == types_pb2.EFFECT_PENDING  # once
+
+
+NIGHT_NS = WEDNESDAY_NS + 12 * 3600 * NS
+
+
+async def test_a_grant_lets_calls_like_it_through_until_it_ends(tmp_path: Path) -> None:
+    """Out of hours acme wants somebody on call; here its policy offers a grant with that."""
+    folder = tmp_path / "acme"
+    shutil.copytree(shipped_rego() / "examples" / "acme", folder)
+    pack = folder / "packs" / "acme" / "acme.rego"
+    text = pack.read_text()
+    pack.write_text(text.replace('"reason_required": true,', '"reason_required": true,\n\t"grant": {"uses": 2},', 1))
+    stage = Stage(StillClock(NIGHT_NS), people=True)
+    async with running(tmp_path, Plan(policy=folder), stage) as world:
+        here = Lab(world)
+
+        async def ask(path: str = "/src") -> decision_pb2.DecideResponse:
+            request = world.ask(ALICE, "git_reset", {"repo_path": path}, obligations=OBLIGATIONS)
+            answer = await world.decide(request, way=GRPC)
+            assert isinstance(answer, decision_pb2.DecideResponse)
+            return answer
+
+        async def approve(desk: AsyncDesk, wanted: Any, **terms: Any) -> Any:
+            found = await desk.get_approval(wanted.approval_id)
+            return await desk.vote(wanted.approval_id, Ballot("approve", "ok", found.presented, **terms))
+
+        async with here.desk(ALICE) as alice, here.desk(CAROL) as carol, here.desk(ERIN) as erin:
+            (first,) = (await ask()).pending.requirements
+            await approve(carol, first)
+            (second,) = (await ask()).pending.requirements
+            assert (second.code, second.stage) == ("acme.out_of_hours", 3)
+            offer = (await erin.get_approval(second.approval_id)).approval.grant_offer
+            assert (offer.minutes, offer.uses, offer.session_only) == (0, 2, False)
+            with pytest.raises(RefusedError) as caught:
+                await approve(erin, second, grant=Terms(uses=3))
+            assert caught.value.code == "approval.grant"
+            done = await approve(erin, second, grant=Terms(uses=2))
+            assert (await ask()).effect == types_pb2.EFFECT_ALLOW
+
+            (grant,) = (await alice.list_grants()).grants
+            assert (grant.grant_id, grant.used, grant.terms.uses) == (done.grant_id, 0, 2)
+            assert [each.name for each in grant.issued_by] == ["Erin"]
+            # the same again wants the approvers once more, and nobody on call
+            (again,) = (await ask()).pending.requirements
+            assert again.code == first.code
+            await approve(carol, again)
+            assert (await ask()).effect == types_pb2.EFFECT_ALLOW
+            (grant,) = (await alice.list_grants()).grants
+            assert (grant.used, grant.state) == (1, approval_pb2.GRANT_STATE_ACTIVE)
+            # another argument is another matter
+            (other,) = (await ask("/other")).pending.requirements
+            await approve(carol, other)
+            assert (await ask("/other")).pending.requirements[0].code == "acme.out_of_hours"
+            # and its end is at once
+            await alice.revoke_grant(grant.grant_id, "done")
+            (last,) = (await ask()).pending.requirements
+            await approve(carol, last)
+            assert (await ask()).pending.requirements[0].code == "acme.out_of_hours"
