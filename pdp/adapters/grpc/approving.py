@@ -12,7 +12,7 @@ from pdp.core.approvals.grants import GrantTerms
 from pdp.core.approvals.people import Directory
 from pdp.core.approvals.rows import Account, Vote
 from pdp.core.approvals.states import OPEN, State
-from pdp.core.approvals.view import ApprovalView, ArgumentRow
+from pdp.core.approvals.view import Advice, ApprovalView, ArgumentRow
 from pdp.core.errors import InvalidRequest
 from pdp.service.people.looking import ApprovalFilter
 from pdp.service.people.voting import BallotInput, Voted
@@ -29,6 +29,11 @@ _STATES = {
 }
 _BY_STATE: Mapping[int, State] = {number: state for state, number in _STATES.items()}
 _BY_KIND: Mapping[int, str] = {number: kind for kind, number in answers.KINDS.items() if kind != "judge"}
+_VERDICTS = {
+    "allow": approval_pb2.JUDGE_VERDICT_ALLOW,
+    "deny": approval_pb2.JUDGE_VERDICT_DENY,
+    "escalate": approval_pb2.JUDGE_VERDICT_ESCALATE,
+}
 _REQUIREMENT_STATES = {
     State.PENDING: "open",
     State.APPROVED: "met",
@@ -134,6 +139,8 @@ def complete(view: ApprovalView, directory: Directory, challenge: bytes) -> appr
     made.arguments.extend(map(_row, view.rows))
     made.votes.extend(_vote(vote, directory) for vote in view.votes)
     made.arguments_erased = view.shown is None
+    if view.advice:
+        made.advice.CopyFrom(_advice(view.advice[0]))
     if view.shown is not None:
         made.task = view.shown.task
         made.task_source = view.shown.task_source
@@ -143,6 +150,17 @@ def complete(view: ApprovalView, directory: Directory, challenge: bytes) -> appr
         may_vote=view.may_vote,
         may_not_code=view.may_not_code,
         passkey_challenge=challenge,
+    )
+
+
+def _advice(said: Advice) -> approval_pb2.JudgeAdvice:
+    return approval_pb2.JudgeAdvice(
+        verdict=_VERDICTS.get(said.verdict or "", approval_pb2.JUDGE_VERDICT_UNSPECIFIED),
+        confidence=said.confidence,
+        violated=said.violated,
+        rationale=said.rationale,
+        prompt_digest=said.prompt_sha256,
+        model=said.model,
     )
 
 

@@ -6,13 +6,13 @@ Texts are as they came: whoever shows one passes it through `inert.visible`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pdp.core.approvals.count import Tally, last_votes, may_vote, tally, wanted_by
 from pdp.core.approvals.people import Person, Standing
-from pdp.core.approvals.rows import Approval, Shown, Vote
+from pdp.core.approvals.rows import Answered, Approval, Shown, Vote
 from pdp.core.approvals.wanted import Wanted
 from pdp.core.digest import Json, canonical, commitment
 from pdp.core.patterns import secret_in
@@ -32,6 +32,20 @@ class ArgumentRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Advice:
+    """What a judge says to those who decide: text of a model, unverified, never a vote. `verdict` is None where it had
+    none, and `status` then says why."""
+
+    status: str
+    verdict: str | None
+    confidence: float | None
+    violated: tuple[str, ...]
+    rationale: str
+    model: str
+    prompt_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class ApprovalView:
     """One request for one person. `shown` is None once erased, or in a list; arguments are in `rows` alone, where
     secrets are replaced. `mine` is the person's own choice that stands."""
@@ -47,6 +61,18 @@ class ApprovalView:
     presented: str
     short_code: str
     mine: str = ""
+    advice: tuple[Advice, ...] = ()
+
+
+def advice_in(answered: Iterable[Answered]) -> tuple[Advice, ...]:
+    """The opinions among a call's answers that policy shows to people: those asked for as advice."""
+    found = []
+    for each in answered:
+        wanted = json.loads(each.element).get("for", {})
+        if each.kind == "judge" and wanted.get("weight") == "advice" and each.opinion:
+            said = json.loads(each.opinion)
+            found.append(Advice(**{**said, "violated": tuple(said["violated"])}))
+    return tuple(found)
 
 
 def view(

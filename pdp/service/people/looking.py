@@ -11,7 +11,7 @@ from pdp.core.approvals.queries import ApprovalQuery
 from pdp.core.approvals.rows import Account, Approval, Seen, Shown, Vote
 from pdp.core.approvals.states import OPEN, State
 from pdp.core.approvals.steps import See
-from pdp.core.approvals.view import ApprovalView, view
+from pdp.core.approvals.view import ApprovalView, advice_in, view
 from pdp.core.errors import NotFound
 from pdp.ports import Answers
 from pdp.service.escalate import Counting
@@ -112,7 +112,9 @@ class Viewer:
         found = view(approval, None, votes, self.person, standing)
         if found is None or shown is None:
             return found
-        return replace(found, shown=replace(shown, salt=b"", arguments=b"{}", secrets=(), task="", task_source="none"))
+        return replace(
+            found, shown=replace(shown, salt=b"", arguments=b"{}", secrets=(), task="", task_source="none")
+        )
 
     def complete(self, approval: Approval) -> ApprovalView:
         """The request as it is to be judged. Raises NotFound for one that this release cannot read."""
@@ -122,7 +124,7 @@ class Viewer:
         found = view(approval, shown, votes, self.person, self.standing(votes), previous)
         if found is None:
             raise NotFound(*UNKNOWN)
-        return found
+        return replace(found, advice=advice_in(self.store.answers_of(approval.tenant, call.digest)))
 
     def sees(self, subject: Account, requirement: bytes) -> bool:
         """Whether what concerns this subject and was wanted so is this person's to see."""
