@@ -34,6 +34,7 @@ from pdp.service.record import Recorder
 __all__ = ["STATES", "Agreement", "ConsentTerms", "ConsentView", "Consents"]
 
 DEFAULT_STATES = frozenset({"requested", "active"})
+MAX_PER_AGENT = 100
 _MOST = 2_000  # rows of one human that are looked at
 _OVER = "This consent has ended already."
 
@@ -60,6 +61,7 @@ class Consents:
         self._clock = clock
         self._index_key = index_key
         self._longest_ns = longest_ns
+        self._one_at_a_time = asyncio.Lock()
 
     async def list(
         self, person: Person, page: Page, *, states: frozenset[str] = frozenset(), consent_id: str = ""
@@ -79,7 +81,8 @@ class Consents:
     async def grant(self, person: Person, given: Agreement) -> tuple[ConsentView, RecordRef]:
         """Agree. Raises NotFound; Outdated (`approval.too_late`, `approval.stale`); InvalidRequest (longer than is
         allowed, incomplete terms); Forbidden (`approval.assurance`)."""
-        return await decided(lambda: self._grant(person, given))
+        async with self._one_at_a_time:  # the same twice at once is one consent
+            return await decided(lambda: self._grant(person, given))
 
     async def revoke(self, person: Person, consent_id: str, request_id: str = "") -> tuple[ConsentView, RecordRef]:
         """End a consent at once, or refuse an open request. Raises NotFound; Outdated `consent.ended`."""
@@ -104,6 +107,8 @@ class Consents:
             entries = ()
         known = self._store.consents_for(person.tenant, consent.subject, consent.agent)
         same = [each for each in known if _terms(each) == _terms(consent)]
+        if len(known) - len(same) >= MAX_PER_AGENT:  # each is looked at with every call
+            raise InvalidRequest("terms", f"this agent has {MAX_PER_AGENT} consents of yours already; revoke some")
         agreed = self._recorder.event(
             person.tenant,
             "consent",

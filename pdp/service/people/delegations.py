@@ -17,6 +17,7 @@ from pdp.service.people.voting import NUL
 from pdp.service.record import Recorder
 
 MAX_REASON = 1_000
+MAX_DEPUTIES = 10  # of one person, over and to come
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,9 @@ class Delegations:
         if wanted.until_ns - max(wanted.from_ns, at_ns) > self._longest_ns:
             days = self._longest_ns // (24 * 3600 * 1_000_000_000)
             raise InvalidRequest("until", f"is too late; somebody is stood in for at most {days} days at a time")
+        lasting = self._store.delegations(person.tenant, at_ns)
+        if sum(each.absent == absent for each in lasting) >= MAX_DEPUTIES:  # all are looked at with every count
+            raise InvalidRequest("deputy", f"is one too many; there are {MAX_DEPUTIES} for this person already")
         if len(wanted.reason) > MAX_REASON or NUL in wanted.reason:
             raise InvalidRequest("reason", f"is longer than {MAX_REASON} characters, or holds a NUL")
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
 
 from pdp.core.approvals import records
 from pdp.core.approvals.grants import GrantTerms, Valid
@@ -16,7 +14,7 @@ from pdp.core.approvals.steps import EndGrant, Issue
 from pdp.core.approvals.view import ApprovalView
 from pdp.core.approvals.vote import Ballot, Cast, Refusal, cast
 from pdp.core.digest import Json, canonical, sha256_hex
-from pdp.core.errors import Fault, Forbidden, InvalidRequest, NotFound, Outdated
+from pdp.core.errors import Fault, Forbidden, InvalidRequest, NotFound, Outdated, Overloaded
 from pdp.core.stored import Commit, RecordRef
 from pdp.ports import Clock, Passkeys
 from pdp.service.people.attempts import Attempts, decided
@@ -24,6 +22,7 @@ from pdp.service.people.looking import UNKNOWN, Looking, Viewer, sighting
 from pdp.service.record import Recorder
 
 NUL = "\0"
+MAX_VOTES = 256  # on one request, changes of mind included
 _INVALID = {  # by the field that is wrong
     "approval.choice": "choice",
     "approval.reason_required": "reason",
@@ -70,9 +69,6 @@ class Voted:
         return self.view.approval
 
 
-Prove: TypeAlias = Callable[[Person, ApprovalView, bytes], Person]
-
-
 class Proofs:
     """Raises a person's assurance by a passkey's assertion over what was shown."""
 
@@ -80,9 +76,7 @@ class Proofs:
         self._passkeys = passkeys
 
     def __call__(self, person: Person, view: ApprovalView, assertion: bytes) -> Person:
-        """The person as the assertion proves it to be; without one as before. Raises Forbidden `person.passkey`."""
-        if not assertion:
-            return person
+        """The person as the assertion proves it to be. Raises Forbidden `person.passkey`."""
         if self._passkeys is None or not self._passkeys.verify(person, challenge(view), assertion):
             raise Forbidden(
                 "person.passkey", "The passkey's answer does not verify; read the request and sign again."
@@ -154,7 +148,13 @@ class Voting:
         if NUL in given.reason:  # no store keeps it
             raise InvalidRequest("reason", "holds a NUL character")
         votes, shown = viewer.store.votes(approval.id), viewer.store.shown(approval.id)
-        person = self._proofs(viewer.person, viewer.complete(approval), given.passkey)
+        if len(votes) >= MAX_VOTES:  # each is counted with every evaluation of the call
+            raise Overloaded(
+                "approval.too_many_votes", "There are too many votes on this request; ask for a new one."
+            )
+        person = viewer.person
+        if given.passkey:
+            person = self._proofs(person, viewer.complete(approval), given.passkey)
         at, directory = viewer.at_ns, viewer.base.directory
         ballot = Ballot(
             choice=given.choice,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from pdp.core.approvals.queries import Page
 from pdp.core.approvals.rows import Consent
 from pdp.core.approvals.states import State
 from pdp.core.errors import InvalidRequest, NotFound, Outdated
+from pdp.service.people import consents
 from pdp.service.people.consents import Agreement, ConsentTerms, ConsentView
 
 SUE = person("sue")
@@ -113,6 +115,21 @@ async def test_of_ones_own_accord_and_again(office: Office) -> None:
     assert office.store.consent(TENANT, first.id).ended_ns == office.clock.at
     rows = office.store.consents_for(TENANT, SUE.account, "assistant")
     assert [type(row) for row in rows] == [Consent]
+
+
+async def test_the_same_twice_at_once_is_one_consent(office: Office) -> None:
+    both = await asyncio.gather(*(office.people.consents.grant(SUE, Agreement("r-1", TERMS)) for _ in range(2)))
+    assert both[0] == both[1]
+    assert len(office.store.consents_for(TENANT, SUE.account, "assistant")) == 1
+
+
+async def test_an_agent_has_only_so_many(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consents, "MAX_PER_AGENT", 1)
+    await office.people.consents.grant(SUE, Agreement("r-1", TERMS))
+    with pytest.raises(InvalidRequest, match="revoke some"):
+        await office.people.consents.grant(SUE, Agreement("r-2", replace(TERMS, scope="other")))
+    await office.people.consents.grant(SUE, Agreement("r-3", TERMS))  # in the place of the first
+    await office.people.consents.grant(SUE, Agreement("r-4", replace(TERMS, agent="another")))
 
 
 async def test_terms_are_whole_and_end_in_time(office: Office) -> None:

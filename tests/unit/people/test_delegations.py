@@ -9,6 +9,7 @@ from support.approvals import person
 from support.office import NS, STAFF, Office
 
 from pdp.core.errors import Forbidden, InvalidRequest, NotFound
+from pdp.service.people import delegations
 from pdp.service.people.delegations import StandIn
 
 OPERATOR = person("oz", roles=frozenset({"operate"}))
@@ -59,6 +60,14 @@ async def test_only_what_makes_sense(office: Office) -> None:
         await office.people.delegations.add(person("stranger", human="account:x"), week(office))
     made, _ = await office.people.delegations.add(person("bob"), week(office, from_ns=1, until_ns=now + 30 * DAY_NS))
     assert made.from_ns == now  # never from the past on
+
+
+async def test_nobody_has_deputies_without_end(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delegations, "MAX_DEPUTIES", 1)
+    await office.people.delegations.add(person("bob"), week(office))
+    with pytest.raises(InvalidRequest, match="one too many"):
+        await office.people.delegations.add(person("bob"), week(office, "h-cat"))
+    await office.people.delegations.add(person("ann"), week(office))
 
 
 async def test_others_end_nothing(office: Office) -> None:

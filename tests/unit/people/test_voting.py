@@ -19,8 +19,9 @@ from pdp.core.approvals.records import moved
 from pdp.core.approvals.rows import Account, Approval
 from pdp.core.approvals.states import Event, State
 from pdp.core.approvals.steps import Delegate, Move
-from pdp.core.errors import Conflict, Fault, Forbidden, InvalidRequest, NotFound, Outdated
+from pdp.core.errors import Conflict, Fault, Forbidden, InvalidRequest, NotFound, Outdated, Overloaded
 from pdp.core.record import Stamp
+from pdp.service.people import voting
 from pdp.service.people.voting import BallotInput
 
 AWAY = delegation("bob", "cat")
@@ -178,6 +179,15 @@ async def test_a_race_that_is_never_won_ends(office: Office, monkeypatch: pytest
     with pytest.raises(Conflict):
         await office.deny("bob", asked)
     assert tries == 5
+
+
+async def test_minds_change_only_so_often(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(voting, "MAX_VOTES", 2)
+    asked = await office.open(element(seats=seats(red=2), deny_quorum=2))
+    await office.approve("bob", asked)
+    await office.deny("bob", asked)
+    fault = await refused(office, "bob", asked)
+    assert (type(fault), fault.code) == (Overloaded, "approval.too_many_votes")
 
 
 async def test_a_grant_within_the_offer_comes_of_the_vote(office: Office) -> None:
