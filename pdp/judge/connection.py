@@ -40,24 +40,27 @@ class Connection:
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
                 reader, writer = await asyncio.open_unix_connection(path, limit=wire.MAX_TOLD)
-        except (OSError, TimeoutError):
+        except OSError:  # TimeoutError is one
             raise UnreachableError("nobody listens at its socket") from None
         made = cls(reader, writer)
         try:
-            if wire.user_of(writer.get_extra_info("socket")) != os.geteuid():
-                raise UnreachableError("it runs as another user")
-            async with asyncio.timeout(_CONNECT_SECONDS):
-                model, url = wire.read_hello(await reader.readline())
-            if (model, url) != (options.model, options.url):
-                raise UnreachableError("it speaks for another model or endpoint than judge.model and judge.base_url")
-        except (wire.WireError, OSError, ValueError, TimeoutError):
-            writer.close()
-            raise UnreachableError("it does not speak as a judge's process does") from None
+            await made._introduced(options)
         except BaseException:
             writer.close()
             raise
         made._listener = asyncio.create_task(made._listen(), name="judge")
         return made
+
+    async def _introduced(self, options: JudgeOptions) -> None:
+        if wire.user_of(self._writer.get_extra_info("socket")) != os.geteuid():
+            raise UnreachableError("it runs as another user")
+        try:
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                told = wire.read_hello(await self._reader.readline())
+        except (wire.WireError, OSError, ValueError):
+            raise UnreachableError("it does not speak as a judge's process does") from None
+        if told != (options.model, options.url):
+            raise UnreachableError("it speaks for another model or endpoint than judge.model and judge.base_url")
 
     async def ask(self, tenant: str, rendered: Rendered, within_s: float) -> Said:
         """One session. Status `unavailable` when the process goes away, `timeout` when it is late."""
@@ -101,7 +104,7 @@ class Connection:
                 if not line:
                     return
                 self._told(line)
-        except (wire.WireError, OSError, ValueError, TimeoutError):
+        except (wire.WireError, OSError, ValueError):  # of these, TimeoutError: it hangs
             return
         finally:
             self.gone.set()

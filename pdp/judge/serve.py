@@ -39,8 +39,7 @@ class JudgeServer:
 
     async def open(self, path: Path) -> None:
         """Listen at `path`, whose folder must be ours alone. Raises ConfigurationFault."""
-        own_folder(path.parent)
-        path.unlink(missing_ok=True)
+        await asyncio.to_thread(_place, path)
         before = os.umask(0o177)
         try:
             self._server = await asyncio.start_unix_server(self._connected, path, limit=wire.MAX_ASKED)
@@ -136,9 +135,12 @@ class _Connection:
         await self._writer.drain()
 
 
-def own_folder(folder: Path) -> None:
-    """Make the folder of a socket, or make sure that nobody else can get in. Raises ConfigurationFault."""
+def _place(path: Path) -> None:
+    """Make the folder of the socket, or make sure that nobody else can get in; take away what an earlier process
+    left there. Raises ConfigurationFault."""
+    folder = path.parent
     try:
+        path.unlink(missing_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
         info = folder.stat()
     except OSError as error:

@@ -82,26 +82,25 @@ class Sittings:
         }
 
     async def _attempts(self, sitting: _Sitting, size: int) -> str:
-        """Requests until one is answered in the right form, or is not worth repeating: the status."""
-        failures, repair = 0, False
+        """Requests until one is answered, or is not worth repeating: the status."""
+        failures = 0
         while True:
-            if not await self._clear(sitting, size):
-                return "rate_limited"
-            if not self._breaker.admits():
-                return "breaker_open"
-            found = await self._attempt(sitting, repair=repair)
-            if repair:  # once; when it came to nothing the first answer stands, such as it is
-                return OK
+            found = await self._next(sitting, size)
             if isinstance(found, Reply):
-                if not repairable(sitting.opinion(found)):
-                    return OK
-                repair = True
-                continue
+                if repairable(sitting.opinion(found)):  # once; when it comes to nothing the first answer stands
+                    await self._next(sitting, size, repair=True)
+                return OK
             failures += 1
-            if not found.again or failures > self._options.retries:
+            if not found.again or failures > self._options.retries or not await self._pause(sitting, failures):
                 return found.status
-            if not await self._pause(sitting, failures):
-                return found.status
+
+    async def _next(self, sitting: _Sitting, size: int, *, repair: bool = False) -> Reply | Trouble:
+        """One request, when the endpoint may be asked at all."""
+        if not await self._clear(sitting, size):
+            return Trouble("rate_limited")
+        if not self._breaker.admits():
+            return Trouble("breaker_open")
+        return await self._attempt(sitting, repair=repair)
 
     async def _attempt(self, sitting: _Sitting, *, repair: bool) -> Reply | Trouble:
         left = sitting.until - self._ambience.monotonic()
