@@ -27,7 +27,7 @@ from pdp.core.approvals.notices import (
     LEASE_NS,
     MAX_ATTEMPTS,
     MAX_DELAY_NS,
-    SILENT,
+    UNTOLD,
     Route,
     Telling,
     delay_ns,
@@ -75,7 +75,7 @@ def test_only_routes_that_take_it_are_told() -> None:
     assert [step.notice for step in told] == [
         Notice(make_id(7), "acme", name, "opened", request.id, AT) for name in ("all", "acme")
     ]
-    assert SILENT.opened(request, AT) == ()
+    assert UNTOLD.opened(request, AT) == ()
 
 
 @pytest.mark.parametrize("row", TRANSITIONS, ids=lambda row: f"{row.before}-{row.event}")

@@ -204,9 +204,9 @@ class TestConsents:
         assert self.covers(at_ns=AGREED.expires_ns - 1)
         assert not self.covers(at_ns=AGREED.expires_ns)
 
-    @pytest.mark.parametrize("element", [make.element(), make.CONFIRMATION])
-    def test_it_answers_no_other_kind(self, element: Any) -> None:
-        assert not self.covers(wanted=make.wanted(**element))
+    @pytest.mark.parametrize("kind", ["approval", "confirmation"])
+    def test_it_answers_no_other_kind(self, kind: str) -> None:
+        assert not self.covers(wanted=replace(CONSENT_WANTED, kind=kind))
 
     def test_a_stronger_assurance_is_asked_for(self) -> None:
         strong = make.wanted(**make.CONSENT, min_assurance="passkey")
