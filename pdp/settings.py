@@ -20,6 +20,7 @@ from pdp.core.digest import Json, digest
 from pdp.core.errors import ConfigurationFault
 from pdp.engines.opa_options import OpaOptions
 from pdp.identity.options import IdentityOptions
+from pdp.judge.options import JudgeOptions
 from pdp.registry.options import RegistryOptions
 from pdp.sessions.options import SessionOptions
 from pdp.store.options import StoreOptions
@@ -102,6 +103,9 @@ class Settings(BaseModel):
     sessions: SessionOptions = Field(default_factory=SessionOptions)
     directory: DirectoryOptions = Field(default_factory=DirectoryOptions)
     approvals: ApprovalOptions = Field(default_factory=ApprovalOptions)
+    judge: JudgeOptions | None = Field(
+        None, description="Who gives verdicts. Without it there are none, and what requires one fails."
+    )
     store: StoreOptions = Field(default_factory=StoreOptions)
     vault: VaultOptions | None = Field(None, description="Where secrets given as vault:PATH#KEY are looked up.")
     telemetry: TelemetryOptions = Field(default_factory=TelemetryOptions)

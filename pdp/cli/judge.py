@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 
 import click
 
+from pdp import settings
+from pdp.cli import judge_process
+from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.tokens import tokens
 from pdp.judge.problems import ERROR, Problem
 from pdp.judge.prompts import Read, read_prompts, shipped_prompts
+from pdp.telemetry import logs
 
 DENIED = 10  # problems that keep prompts from being used
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -36,6 +42,29 @@ def lint(organisation: Path | None, shipped: Path | None, *, as_json: bool) -> N
     else:
         _print(read)
     sys.exit(0 if read.prompts is not None else DENIED)
+
+
+@judge.command()
+@click.option(
+    "--config",
+    "path",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="As for `pdp serve`; judge.address says where to listen.",
+)
+def serve(path: Path) -> None:
+    """Run the judge's process until SIGTERM. It alone reads the key of the endpoint.
+
+    `pdp serve` starts one by itself, unless judge.address is set.
+    """
+    judge_process.seal()
+    logs.configure("info", "text")
+    found = settings.load(path, os.environ)
+    if found.judge is None or found.judge.socket is None:
+        raise ConfigurationFault(
+            "judge.address", "judge.address: give unix:PATH, where `pdp serve` finds this process."
+        )
+    asyncio.run(judge_process.serve(found.judge, found.vault, found.judge.socket, judge_process.signalled))
 
 
 def _facts(read: Read) -> dict[str, object]:

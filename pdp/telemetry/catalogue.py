@@ -70,6 +70,10 @@ ATTRIBUTES = (
     Attribute("pdp.stage", "name of a stage", "metrics"),
     Attribute("pdp.cause", "why a policy worker ended: `timeout`, `crashed`, `stalled`, ...", "metrics"),
     Attribute("pdp.outcome", "`loaded` or `refused`", "metrics"),
+    Attribute("pdp.judge.status", "`ok`, or why the judge gave no verdict: `timeout`, `refused`, ...", "metrics"),
+    Attribute("pdp.judge.verdict", "`allow`, `deny`, `escalate` or `none`", "metrics"),
+    Attribute("pdp.judge.cached", "whether the verdict was there already", "metrics"),
+    Attribute("pdp.judge.direction", "`input` or `output`", "metrics"),
     Attribute("pdp.tenant", "a tenant of the configuration", "metrics"),
     Attribute("pdp.issuer", "an issuer of the configuration", "metrics"),
 )
@@ -112,6 +116,22 @@ INSTRUMENTS = (
     Instrument("pdp.registry.problem", "level", "1", "1 while a tenant's set is refused", ("pdp.tenant",)),
     Instrument("pdp.keys.age", "level", "s", "since an issuer's keys were last read", ("pdp.issuer",)),
     Instrument("pdp.keys", "level", "{key}", "usable keys of an issuer", ("pdp.issuer",)),
+    Instrument(
+        "pdp.judge.duration", "histogram", "s", "time until there is an opinion, or until there is to be none",
+        ("pdp.judge.status",), (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0),
+    ),
+    Instrument(
+        "pdp.judge.opinions", "counter", "{opinion}", "what sessions with the judge came to",
+        ("pdp.judge.status", "pdp.judge.verdict", "pdp.judge.cached"),
+    ),
+    Instrument(
+        "pdp.judge.tokens", "histogram", "{token}", "tokens of a session, repeated requests included",
+        ("pdp.judge.direction",), (64, 256, 512, 1024, 2048, 4096, 8192, 16_384, 65_536),
+    ),
+    Instrument(
+        "pdp.judge.cost", "histogram", "1", "cost of a session, in the currency of judge.prices",
+        bounds=(0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3),
+    ),
     Instrument("pdp.switches.engaged", "level", "{switch}", "kill switches that are engaged"),
 )  # fmt: skip
 

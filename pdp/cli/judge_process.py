@@ -1,0 +1,93 @@
+"""The judge's own process, as `pdp judge serve` and as the child of `pdp serve`. Its key is read here and nowhere
+else."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import json
+import logging
+import random
+import resource
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from pdp.core.errors import Fault
+from pdp.judge.options import JudgeOptions, distribution_missing
+from pdp.judge.process import READY
+from pdp.judge.serve import JudgeServer
+from pdp.judge.sittings import Ambience, Sittings
+from pdp.telemetry import logs
+from pdp.tooling.config_secrets import secret
+from pdp.vault.options import VaultOptions
+
+_PR_SET_DUMPABLE = 4
+_IDENTIFIER_BYTES = 12
+log = logging.getLogger("pdp.judge")
+
+
+async def serve(
+    options: JudgeOptions, vault: VaultOptions | None, socket: Path, until: Callable[[], Awaitable[object]]
+) -> None:
+    """Serve at `socket` until `until` returns. Raises ConfigurationFault."""
+    try:
+        from pdp.judge.endpoint import Endpoint  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise distribution_missing() from None
+    key = secret(options.api_key, vault, where="judge.api_key", at_least=1) if options.api_key else b""
+    endpoint = Endpoint(
+        options,
+        key.decode("ascii", errors="replace"),
+        identifier=lambda: secrets.token_hex(_IDENTIFIER_BYTES),
+        wall_s=time.time,
+    )
+    ambience = Ambience(time.monotonic, time.time_ns, random.SystemRandom().random)
+    server = JudgeServer(options, Sittings(options, endpoint, ambience))
+    try:
+        await server.open(socket)
+        log.info("the judge listens: %s at %s", options.model, options.endpoint)
+        sys.stdout.buffer.write(READY)
+        sys.stdout.flush()
+        await until()
+    finally:
+        await server.close()
+        await endpoint.close()
+
+
+def seal() -> None:
+    """Nobody else of this user may look into this process: it leaves no core, and no debugger may attach."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def told() -> None:
+    """As the child of `pdp serve`: standard input says what to do, and ends when this is to end."""
+    seal()
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, signal.SIG_IGN)  # the server drains first
+    logs.configure("info", "text")
+    found = json.loads(sys.stdin.buffer.readline())
+    options = JudgeOptions.model_validate(found["judge"])
+    vault = VaultOptions.model_validate(found["vault"]) if found["vault"] is not None else None
+
+    async def until() -> None:
+        await asyncio.to_thread(sys.stdin.buffer.read)
+
+    try:
+        asyncio.run(serve(options, vault, Path(found["socket"]), until))
+    except Fault as fault:
+        log.error("%s: %s", fault.code, fault.message)
+        sys.exit(1)
+
+
+async def signalled() -> None:
+    """Until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await stop.wait()
