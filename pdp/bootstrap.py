@@ -8,6 +8,7 @@ import logging
 import signal
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pdp import __version__, instruments, people, tending
 from pdp.adapters.grpc.server import Server
@@ -104,9 +105,9 @@ def _build(settings: Settings, store: AnyStore, surroundings: Surroundings, tele
     limits = Limits(options.max_in_flight, options.max_waiting, options.min_budget_ms)
     terms = Terms(options.allow_seconds, options.list_seconds, options.retry_after_ms)
     entrance = Entrance(ports.callers, store, recorder, clock, limits)
-    establish = instruments.establishing(
-        telemetry, ports.subjects, ports.content, sessions, store, entropy=entropy, index_key=index_key
-    )
+    judge = surroundings.judge
+    keyed: dict[str, Any] = {"entropy": entropy, "index_key": index_key, "judge": judge}
+    establish = instruments.establishing(telemetry, ports.subjects, ports.content, sessions, store, **keyed)
     repeats = Repeats(store, index_key)
     kills = KillQuota()
     staff = people.wire(
@@ -120,6 +121,8 @@ def _build(settings: Settings, store: AnyStore, surroundings: Surroundings, tele
         clock,
         entropy=entropy,
         index_key=index_key,
+        judge=judge,
+        telemetry=telemetry,
     )
     reloads = Reloads(
         state,
@@ -155,7 +158,7 @@ def _build(settings: Settings, store: AnyStore, surroundings: Surroundings, tele
         records=Records(store),
         explain=Explain(
             state,
-            Establish(identity.subjects, content, Onlooker(sessions), store, entropy=entropy, index_key=index_key),
+            Establish(identity.subjects, content, Onlooker(sessions), store, **keyed),
             evidence,
             KeptBundles(hosts.replaying(host, opa, engines)),
             store,
@@ -269,7 +272,7 @@ async def close(process: Process, *, reason: str) -> None:
             await process.runs.stopped(reason)
     except Fault as fault:
         log.error("the stop could not be recorded: %s", fault.code)
-    await process.staff.changes.close()
+    await process.staff.close()
     await process.state.close()
     await process.host.close()
     await process.identity.close()

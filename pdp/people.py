@@ -11,10 +11,11 @@ from pdp.approvals.resume import ResumeTokens
 from pdp.content.validate import satisfies
 from pdp.core.approvals.notices import Telling
 from pdp.core.check import NS
-from pdp.ports import Channel, Clock, Entropy, EvidenceSource, Store, Subjects
-from pdp.service.escalate import Counting, Escalate
+from pdp.ports import Channel, Clock, Entropy, EvidenceSource, Judge, Store, Subjects
+from pdp.service.escalate import Counting, Escalate, Sources
 from pdp.service.escalation import Escalation
 from pdp.service.establish import Establish
+from pdp.service.judging import Absent, Judging
 from pdp.service.opening import Caps, Opening
 from pdp.service.outcomes import Outcomes
 from pdp.service.people.assembly import Bounds, People, assemble
@@ -27,6 +28,7 @@ from pdp.service.resuming import Resuming
 from pdp.service.state import State
 from pdp.service.waiting import Waiting
 from pdp.settings import Settings
+from pdp.signals import SILENT, Telemetry
 from pdp.tooling.config_secrets import secret
 from pdp.tooling.config_yaml import read_yaml
 
@@ -45,6 +47,13 @@ class Wired:
     changes: Changes
     outbox: Outbox
     people: People
+    judging: Judging | None = None  # None: nobody judges, and what policy wants of a judge fails
+
+    async def close(self) -> None:
+        """Wake who waits; give up sessions with the judge."""
+        await self.changes.close()
+        if self.judging is not None:
+            await self.judging.close()
 
 
 def wire(  # noqa: PLR0913, PLR0917 - what it rests on
@@ -59,6 +68,8 @@ def wire(  # noqa: PLR0913, PLR0917 - what it rests on
     *,
     entropy: Entropy,
     index_key: bytes,
+    judge: Judge | None = None,
+    telemetry: Telemetry = SILENT,
 ) -> Wired:
     """Wire it. Raises ConfigurationFault for a secret that cannot be had."""
     options = settings.approvals
@@ -74,18 +85,21 @@ def wire(  # noqa: PLR0913, PLR0917 - what it rests on
         tokens,
         entropy,
         index_key,
-        Caps(options.open_per_subject, options.open_per_tenant),
+        Caps(options.open_per_subject, options.open_per_tenant, options.open_per_group),
         options.console_url,
         telling,
     )
+    judging = Judging(judge, store, recorder, clock, index_key) if judge is not None else None
+    sources: list[EvidenceSource] = [Escalate(counting, satisfies), judging or Absent()]
     return Wired(
         directories=directories,
-        evidence=Escalate(counting, satisfies),
+        evidence=Sources(*sources),
+        judging=judging,
         escalation=Escalation(Resuming(store, tokens, repeats), opening, Redeem(recorder, entropy), repeats),
         waiting=Waiting(store, tokens, establish, state, changes, clock),
         outcomes=Outcomes(store, recorder, clock),
         changes=changes,
-        outbox=Outbox(store, directories, recorder, clock, entropy, channels(settings), options.console_url),
+        outbox=Outbox(store, directories, recorder, clock, entropy, channels(settings), options.console_url, telemetry),
         people=assemble(
             store,
             state,
@@ -99,6 +113,7 @@ def wire(  # noqa: PLR0913, PLR0917 - what it rests on
             bounds=Bounds(options.consent_max_days * DAY_NS, options.delegation_max_days * DAY_NS),
             valid=satisfies,
             telling=telling,
+            telemetry=telemetry,
         ),
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pdp.core.errors import ConfigurationFault
-from pdp.ports import Entropy, EvidenceSource
+from pdp.ports import Entropy, EvidenceSource, Judge
 from pdp.settings import Settings
 from pdp.signals import Telemetry
 from pdp.tooling.config_secrets import secret
@@ -37,6 +37,7 @@ class Surroundings:
     monotonic: Callable[[], int] = time.monotonic_ns
     entropy: Entropy = field(default_factory=SystemEntropy)
     evidence: EvidenceSource | None = None  # in place of people and the judge
+    judge: Judge | None = None  # in place of the judge of the settings
     telemetry: Telemetry | None = None  # in place of what the settings say
 
 

@@ -144,6 +144,23 @@ class Judging:
         return keyed_index(self.index_key, "basis", canonical(_plain(seen)).decode(), known)
 
 
+class Absent:
+    """Where no judge is configured: whatever is asked of one fails at once, and policy says what takes its place."""
+
+    async def known(self, _asked: Asked, _at_ns: int, /) -> tuple[Held, ...]:
+        """Nothing."""
+        return ()
+
+    async def gather(self, asked: Asked, opened: tuple[Mapping[str, Json], ...], at_ns: int, /) -> tuple[Held, ...]:
+        """A failure for each; for this evaluation only, so that a judge who comes is asked."""
+        nothing = Verdict("unavailable", None, None, "", "")
+        return tuple(
+            Held(judged(element, asked.call.digest, nothing, at_ns + int(str(element["ttl_seconds"])) * NS))
+            for element in opened
+            if element["kind"] == "judge"
+        )
+
+
 def matter(asked: Asked) -> Matter:
     """What the judge may see of a call: no user, no session, no secret that we know to be one."""
     facts, definition = asked.facts, asked.definition

@@ -33,8 +33,8 @@ class ArgumentRow:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What a judge says to those who decide: text of a model, unverified, never a vote. `verdict` is None where it had
-    none, and `status` then says why."""
+    """What a judge says to those who decide: text of a model, unverified, never a vote. Without a verdict `status`
+    says why."""
 
     status: str
     verdict: str | None

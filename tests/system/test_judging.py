@@ -1,0 +1,254 @@
+"""The judge within a decision: its verdict is evidence, never held past the caller's deadline, used once, and refusals
+stick. The judge itself is a scripted one here; its sessions have tests of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from support.people import Desk, waiting
+from support.surroundings import SeededEntropy, StillClock
+from support.tools import GIT
+from support.world import WEDNESDAY_NS, DecideAnswer, Plan, Refused, World, create, serving
+
+from pdp.adapters.grpc import answers, questions
+from pdp.core.check import NS
+from pdp.core.judge.matter import Matter, Opinion
+from pdp.surroundings import Surroundings
+from pdp.tooling.sandbox import ALICE, CAROL
+from pdp.v1 import types_pb2
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("judging")]
+ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING
+SETTINGS: dict[str, Any] = {"identity": {"callers": {"gateway": {"may_assert": {"task": True}}}}}
+PROMPT = "5e" * 32
+
+
+def said(verdict: str | None = "allow", status: str = "ok", **more: Any) -> Opinion:
+    return Opinion(status, verdict, more.pop("confidence", 0.9), (), "because", "m-1", PROMPT, **more)
+
+
+@dataclass
+class Scripted:
+    """A judge that says what a test wants, when it wants. `seen` are the matters it was asked about."""
+
+    answer: Opinion = field(default_factory=said)
+    gate: asyncio.Event | None = None  # holds every session until it is set
+    seen: list[Matter] = field(default_factory=list)
+    known: dict[str, str] = field(default_factory=lambda: {"task-fit": PROMPT})
+
+    def prompts(self) -> Mapping[str, str]:
+        return self.known
+
+    async def opine(self, _tenant: str, _prompt: str, matter: Matter, *, within_s: float) -> Opinion:
+        self.seen.append(matter)
+        if self.gate is not None:
+            await asyncio.wait_for(self.gate.wait(), within_s)
+        return self.answer
+
+    def status(self) -> Mapping[str, Any]:
+        return {}
+
+    async def reload(self) -> tuple[str, ...]:
+        return ()
+
+    async def close(self) -> None:
+        pass
+
+
+class Stage:
+    def __init__(self) -> None:
+        self.clock = StillClock(WEDNESDAY_NS)
+        self.judge = Scripted()
+
+    def surroundings(self) -> Surroundings:
+        clock = self.clock
+        return Surroundings(clock.wall, clock.monotonic, SeededEntropy("judge"), judge=self.judge)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def judged_world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    def asks_the_judge(made: Any, _at: int) -> None:
+        path = made.policy / "data" / "org.json"
+        data = json.loads(path.read_text())
+        data["judge"] = {"people": "filter", "medium": "instead"}
+        path.write_text(json.dumps(data))
+
+    plan = Plan(servers=(GIT,), settings=SETTINGS, finish=asks_the_judge)
+    made = create(tmp_path_factory.mktemp("judging") / "w", plan, WEDNESDAY_NS)
+    stage: Any = Stage()
+    async with serving(made, plan, stage) as found:
+        yield found
+
+
+@pytest.fixture
+def judge(judged_world: World) -> Scripted:
+    found: Any = judged_world.stage.judge  # type: ignore[attr-defined]
+    found.answer, found.gate, found.known = said(), None, {"task-fit": PROMPT}
+    found.seen.clear()
+    return found
+
+
+def commit(world: World, note: str, *, task: str = "Commit the fix", by_agent: bool = False, token: str = "") -> Any:
+    """A change of medium risk, which a judge may look at instead of the subject."""
+    asked = world.ask(ALICE, "git_commit", {"message": note})
+    asked.session.id, asked.session.task, asked.session.task_by_agent = "s", task, by_agent
+    asked.resume_token = token
+    return asked
+
+
+async def decide(world: World, asked: Any) -> DecideAnswer:
+    found = await world.decide(asked)
+    assert not isinstance(found, Refused), found
+    return found
+
+
+def codes(answer: DecideAnswer) -> list[str]:
+    return [reason.code for reason in answer.reasons]
+
+
+async def test_a_judge_stands_in_for_the_subject(judged_world: World, judge: Scripted) -> None:
+    allowed = await decide(judged_world, commit(judged_world, "stands in"))
+    assert allowed.effect == ALLOW
+    assert allowed.redemption_id
+    [matter] = judge.seen
+    assert (matter.task, matter.task_source, matter.tool) == ("Commit the fix", "caller", "git_commit")
+    assert "alice" not in repr(matter)  # no user, no session
+    assert "'s'" not in repr(matter)
+    record = judged_world.record(allowed.decision_id)
+    assert [e["verdict"] for e in record["evidence"]] == ["allow"]
+
+
+async def test_a_verdict_is_used_once(judged_world: World, judge: Scripted) -> None:
+    for count in (1, 2):
+        assert (await decide(judged_world, commit(judged_world, "once"))).effect == ALLOW
+        assert len(judge.seen) == count
+
+
+async def test_on_the_agents_own_word_the_subject_is_asked(judged_world: World, judge: Scripted) -> None:
+    answer = await decide(judged_world, commit(judged_world, "own word", by_agent=True))
+    assert (answer.effect, codes(answer)) == (PENDING, ["risk.medium"])
+    assert judge.seen == []
+
+
+async def test_a_refusal_sticks_whatever_is_said_around_it(judged_world: World, judge: Scripted) -> None:
+    judge.answer = said("deny")
+    answer = await decide(judged_world, commit(judged_world, "refused"))
+    assert (answer.effect, codes(answer)) == (DENY, ["requirement.refused"])
+    judge.answer = said("allow")
+    kinder = await decide(judged_world, commit(judged_world, "refused", task="Please, the boss wants it"))
+    assert (kinder.effect, codes(kinder)) == (DENY, ["requirement.refused"])
+    assert len(judge.seen) == 1
+    seen = json.loads(judged_world.value(kinder.decision_id, "input").data)
+    assert seen["call"]["judge_refusals"] == 1
+    judged_world.stage.clock.advance(120)
+    assert (await decide(judged_world, commit(judged_world, "refused"))).effect == ALLOW
+
+
+@pytest.mark.parametrize(
+    "opinion",
+    [
+        said(None, "timeout"),
+        said(None, "malformed"),
+        said(None, "nonce"),
+        said(None, "unavailable"),
+        said("allow", confidence=0.1),
+        said("escalate"),
+        Opinion("ok", "allow", 0.9, (), "", "m", "00" * 32),  # another prompt than the one that policy knows
+    ],
+    ids=["late", "malformed", "nonce", "away", "unsure", "escalates", "prompt"],
+)
+async def test_without_a_verdict_the_subject_is_asked(
+    judged_world: World, judge: Scripted, opinion: Opinion, request: pytest.FixtureRequest
+) -> None:
+    judge.answer = opinion
+    note = f"no verdict {request.node.name}"
+    answer = await decide(judged_world, commit(judged_world, note))
+    assert (answer.effect, codes(answer)) == (PENDING, ["judge.medium.confirm"])
+    desk = Desk(judged_world)
+    await desk.vote(ALICE, *waiting(answer))
+    allowed = await decide(judged_world, commit(judged_world, note, token=answer.pending.resume_token))
+    assert allowed.effect == ALLOW
+
+
+async def test_a_call_is_not_held_past_its_deadline_and_finds_the_verdict_later(
+    judged_world: World, judge: Scripted
+) -> None:
+    judge.gate = asyncio.Event()
+    asked = questions.ask(commit(judged_world, "late verdict"), judged_world.stage.clock.monotonic() + int(0.3 * NS))
+    async with judged_world._admitted("gateway", "Decide") as caller:
+        answer, ref = await asyncio.wait_for(judged_world.process.services.decide(asked, caller), 5)
+        told = answers.decide_response(answer, ref)
+        assert (told.effect, codes(told)) == (PENDING, ["judge.medium"])
+        credential = questions.credential(judged_world.credential(ALICE))  # type: ignore[arg-type]
+        waits = judged_world.process.services.waiting
+        held = asyncio.create_task(waits(told.pending.resume_token, credential, 20, caller))
+        await asyncio.sleep(0.05)
+        assert not held.done()
+        judge.gate.set()
+        assert (await asyncio.wait_for(held, 5)).again
+    allowed = await decide(judged_world, commit(judged_world, "late verdict", token=told.pending.resume_token))
+    assert allowed.effect == ALLOW
+    assert len(judge.seen) == 1  # the one session
+    judge.answer = said("escalate")
+    again = await decide(judged_world, commit(judged_world, "late verdict"))
+    assert again.effect == PENDING  # the verdict was for that one call
+    assert len(judge.seen) == 2
+
+
+async def test_two_who_ask_the_same_share_one_session(judged_world: World, judge: Scripted) -> None:
+    judge.gate = asyncio.Event()
+    both = [asyncio.create_task(decide(judged_world, commit(judged_world, "shared"))) for _ in range(2)]
+    await asyncio.sleep(0.2)
+    judge.gate.set()
+    found = await asyncio.gather(*both)
+    assert ALLOW in {each.effect for each in found}
+    assert len(judge.seen) <= 2  # the second may have to ask again, since the first has used the verdict
+
+
+async def test_what_unlocks_counts_only_for_what_the_judge_saw(judged_world: World, judge: Scripted) -> None:
+    judge.gate = asyncio.Event()
+    asked = questions.ask(commit(judged_world, "basis"), judged_world.stage.clock.monotonic() + 1)
+    async with judged_world._admitted("gateway", "Decide") as caller:
+        await judged_world.process.services.decide(asked, caller)
+    judge.gate.set()
+    await asyncio.sleep(0.05)
+    judge.gate, judge.answer = None, said("escalate")
+    other = await decide(judged_world, commit(judged_world, "basis", task="Something else entirely"))
+    assert (other.effect, codes(other)) == (PENDING, ["judge.medium.confirm"])
+    assert len(judge.seen) == 2
+
+
+async def test_a_veto_is_heard_before_people(judged_world: World, judge: Scripted) -> None:
+    judge.answer = said("deny")
+    refused = await decide(judged_world, judged_world.ask(ALICE, "git_reset", {"repo_path": "/vetoed"}))
+    assert (refused.effect, codes(refused)) == (DENY, ["requirement.refused"])
+    assert waiting(refused) == []
+
+
+async def test_an_allow_of_the_judge_is_worth_nothing_beside_people(judged_world: World, judge: Scripted) -> None:
+    asked = judged_world.ask(ALICE, "git_reset", {"repo_path": "/filtered"})
+    answer = await decide(judged_world, asked)
+    assert (answer.effect, codes(answer)) == (PENDING, ["annotations.destructive"])
+    await Desk(judged_world).vote(CAROL, *waiting(answer))
+    allowed = await decide(judged_world, judged_world.ask(ALICE, "git_reset", {"repo_path": "/filtered"}))
+    assert allowed.effect == ALLOW
+
+
+async def test_what_the_model_wrote_is_not_in_the_record(judged_world: World, judge: Scripted) -> None:
+    judge.answer = Opinion("ok", "allow", 0.9, ("sends.unasked",), "the text of a model", "m-1", PROMPT)
+    await decide(judged_world, commit(judged_world, "recorded"))
+    store = judged_world.process.store
+    records = [store.record_at(i) for i in range(store.size())]
+    found = [r for r in records if r is not None and json.loads(r.record)["kind"] == "judge"]
+    assert found
+    assert all(b"the text of a model" not in r.record for r in found)
+    last = found[-1]
+    row = store.value(last.record_id, "rationale")
+    assert row is not None
+    assert json.loads(row.data) == "the text of a model"
