@@ -1,0 +1,182 @@
+"""Prompts from files: what is loaded, what an organisation may add, and that nothing broken comes in."""
+
+from pathlib import Path
+
+import pytest
+from support.judge import READS, matter
+from support.judge_prompts import BASE, CLASSES, SECTION, organisation, shipped, written
+
+from pdp.core.errors import ConfigurationFault
+from pdp.core.judge.matter import Traits
+from pdp.core.judge.prompt import Applies, PromptSet
+from pdp.core.judge.render import render
+from pdp.core.target import Annotations
+from pdp.judge.prompts import LoadedPrompts, read_prompts, shipped_prompts
+
+NONCE = "ab" * 16
+
+
+def good(ours: Path, theirs: Path | None = None) -> PromptSet:
+    read = read_prompts(ours, theirs)
+    assert read.problems == ()
+    assert read.prompts is not None
+    return read.prompts
+
+
+def codes(ours: Path, theirs: Path | None = None) -> list[tuple[str, str]]:
+    read = read_prompts(ours, theirs)
+    assert read.prompts is None
+    return [(problem.file, problem.code) for problem in read.problems]
+
+
+def test_a_base_prompt_and_its_sections(tmp_path: Path) -> None:
+    found = good(shipped(tmp_path / "ours"), organisation(tmp_path / "theirs"))
+    assert list(found.prompts) == ["fit"]
+    base = found.prompts["fit"]
+    assert (base.version, base.settings, base.data_tokens, base.rules) == (
+        "1",
+        {"temperature": 0},
+        2_000,
+        ("task.unrelated",),
+    )
+    assert base.text.startswith("The marker is {{marker}}.")
+    by_id = {section.id: section for section in found.sections}
+    assert by_id["crm"].applies_to == (Applies(servers=("crm",), tools=("update_*",)),)
+    assert by_id["crm"].rules == ("crm.other",)
+    assert by_id["crm"].text.startswith("## Our customer files")
+    assert by_id["any"].applies_to[0] == Applies(annotations={"read_only": True})
+
+
+def test_a_section_speaks_about_its_tools_only(tmp_path: Path) -> None:
+    found = good(shipped(tmp_path / "ours"), organisation(tmp_path / "theirs"))
+    ours = render(found, "fit", matter(server="crm", tool="update_customer", traits=READS), NONCE)
+    assert "Our customer files" in ours.system
+    assert ours.rules == ("task.unrelated", "any.more", "crm.other")
+    assert "Our customer files" not in render(found, "fit", matter(server="crm", tool="read"), NONCE).system
+
+
+def test_an_added_section_is_another_prompt_and_the_same_files_are_the_same(tmp_path: Path) -> None:
+    alone = good(shipped(tmp_path / "a")).digests()
+    assert good(shipped(tmp_path / "b")).digests() == alone
+    assert good(shipped(tmp_path / "a"), organisation(tmp_path / "theirs")).digests() != alone
+
+
+def test_an_organisation_may_bring_a_prompt_of_its_own(tmp_path: Path) -> None:
+    own = BASE.replace("id: fit", "id: strict").replace("task.unrelated", "strict.unrelated")
+    section = SECTION.replace("version:", "prompts: [strict]\nversion:").replace("task.unrelated", "crm.other")
+    theirs = written(tmp_path / "theirs", {"strict.md": own, "sections/x/crm.md": section})
+    found = good(shipped(tmp_path / "ours"), theirs)
+    assert list(found.digests()) == ["fit", "strict"]
+    assert found.digests()["fit"] == good(tmp_path / "ours").digests()["fit"]  # theirs does not belong to ours
+    asked = matter(server="crm", tool="update_customer")
+    assert "Our customer files" in render(found, "strict", asked, NONCE).system
+    assert "Our customer files" not in render(found, "fit", asked, NONCE).system
+
+
+def test_nobody_replaces_ours(tmp_path: Path) -> None:
+    theirs = written(tmp_path / "theirs", {"fit.md": BASE, "sections/any.md": CLASSES})
+    found = read_prompts(shipped(tmp_path / "ours"), theirs)
+    assert found.prompts is None
+    said = [str(problem) for problem in found.problems]
+    assert "fit.md:2: the id fit is that of judge_prompts/fit.md already; take another. [prompts.duplicate]" in said
+    place = "judge_prompts/sections/any.md"
+    assert f"sections/any.md:2: the id any is that of {place} already; take another. [prompts.duplicate]" in said
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "more/other.md", "sections/crm.yaml", "sections.md.bak"])
+def test_what_has_no_place_is_a_problem(tmp_path: Path, name: str) -> None:
+    theirs = written(tmp_path / "theirs", {name: SECTION})
+    assert codes(shipped(tmp_path / "ours"), theirs) == [(name, "prompts.folder")]
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o646])
+def test_a_file_that_others_may_write_is_not_read(tmp_path: Path, mode: int) -> None:
+    theirs = organisation(tmp_path / "theirs")
+    (theirs / "sections" / "crm.md").chmod(mode)
+    read = read_prompts(shipped(tmp_path / "ours"), theirs)
+    assert read.prompts is None
+    (problem,) = read.problems
+    assert problem.code == "prompts.folder"
+    assert problem.text.startswith("sections/crm.md: everybody may write it")
+
+
+def test_a_folder_that_others_may_write_is_not_read(tmp_path: Path) -> None:
+    theirs = organisation(tmp_path / "theirs")
+    theirs.chmod(0o777)
+    (problem,) = read_prompts(shipped(tmp_path / "ours"), theirs).problems
+    assert (problem.file, problem.code) == ("the folder of prompts", "prompts.folder")
+    assert "chmod o-w" in problem.text
+    theirs.chmod(0o755)
+    (theirs / "sections").chmod(0o777)
+    assert [code for _, code in codes(tmp_path / "ours", theirs)] == ["prompts.folder"]
+
+
+def test_a_link_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:
+    theirs = organisation(tmp_path / "theirs")
+    (tmp_path / "elsewhere.md").write_text(SECTION)
+    (theirs / "sections" / "link.md").symlink_to(tmp_path / "elsewhere.md")
+    assert codes(shipped(tmp_path / "ours"), theirs) == [("the folder of prompts", "prompts.folder")]
+
+
+def test_what_is_no_text_is_a_problem(tmp_path: Path) -> None:
+    theirs = organisation(tmp_path / "theirs")
+    (theirs / "sections" / "crm.md").write_bytes(b"---\xff")
+    assert codes(shipped(tmp_path / "ours"), theirs) == [("sections/crm.md", "prompts.folder")]
+
+
+def test_a_folder_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
+    assert codes(shipped(tmp_path / "ours"), tmp_path / "nowhere") == [("the folder of prompts", "prompts.folder")]
+
+
+def test_a_broken_change_leaves_the_last_good_prompts_in_use(tmp_path: Path) -> None:
+    theirs = organisation(tmp_path / "theirs")
+    loaded = LoadedPrompts(theirs, shipped(tmp_path / "ours"))
+    before, first = loaded.digests(), loaded.current
+    path = theirs / "sections" / "crm.md"
+    path.write_text(SECTION.replace("`crm.other`:", "crm.other:"))
+    problems = loaded.reload()
+    assert problems
+    assert problems[0].startswith("sections/crm.md:15: ")
+    assert loaded.current is first
+    assert loaded.digests() == before
+    path.write_text(SECTION.replace("another customer", "a customer that is not named"))
+    assert loaded.reload() == ()
+    assert loaded.digests() != before
+
+
+def test_a_warning_keeps_nothing_out(tmp_path: Path) -> None:
+    ours = shipped(tmp_path / "ours", classes=CLASSES.replace("  - annotations: {read_only: true}\n", ""))
+    read = read_prompts(ours, None)
+    assert [(p.code, p.severity) for p in read.problems] == [("prompts.class", "warning")]
+    assert read.prompts is not None
+    assert LoadedPrompts(None, ours).reload() == ()
+
+
+def test_there_is_no_start_without_good_prompts(tmp_path: Path) -> None:
+    ours = shipped(tmp_path / "ours", BASE.replace("{{marker}}", "x"))
+    with pytest.raises(ConfigurationFault) as caught:
+        LoadedPrompts(None, ours)
+    assert caught.value.code == "judge.prompts"
+    assert "judge_prompts/fit.md:8: {{marker}} stands 0 times" in caught.value.message
+    assert str(tmp_path) not in caught.value.message
+
+
+def test_ours_are_good_and_every_class_of_tools_has_its_section() -> None:
+    read = read_prompts(shipped_prompts(), None)
+    assert read.problems == ()
+    assert read.prompts is not None
+    assert list(read.prompts.prompts) == ["task-fit"]
+
+    def spoken(**traits: object) -> list[str]:
+        asked = matter(server="s", tool=traits.pop("tool", "t"), traits=Traits("low", **traits))  # type: ignore[arg-type] # factories take what a test gives
+        return [section.id for section in read.prompts.sections_for("task-fit", asked)] if read.prompts else []
+
+    changing, quiet = Annotations(destructive=False), ()
+    assert spoken(sinks=quiet, annotations=Annotations(read_only=True, destructive=False)) == ["reads"]
+    assert spoken(sinks=quiet, annotations=changing) == ["changes"]
+    assert spoken(sinks=quiet, annotations=Annotations()) == ["destruction"]
+    assert spoken(sinks=("email",), annotations=changing) == ["changes", "sends"]
+    assert spoken(sinks=("network",), annotations=Annotations(read_only=True, destructive=False)) == ["reads"]
+    assert spoken(sinks=("process",), annotations=changing) == ["changes", "execution"]
+    assert spoken(sinks=quiet, annotations=changing, permissions=("bank:payments",)) == ["changes", "payments"]
+    assert spoken(sinks=quiet, annotations=changing, tool="share_document") == ["access", "changes"]
