@@ -116,7 +116,7 @@ def _reason(value: object) -> Reason:
 def _requirement(value: object) -> Mapping[str, Json]:
     found = _object(value)
     stage, ttl = found.get("stage"), found.get("ttl_seconds")
-    if found.get("kind") not in _KINDS or not _text(found, "id") or not _text(found, "code"):
+    if _text(found, "kind") not in _KINDS or not _text(found, "id") or not _text(found, "code"):
         raise _NotADecisionError
     if not isinstance(stage, int) or isinstance(stage, bool) or stage < 1:
         raise _NotADecisionError

@@ -1,6 +1,6 @@
 """The states of a request and of a grant, as tables (approvals-and-audit section 2). Nothing else moves them.
 
-The picture in docs/approvals.md is drawn from `TRANSITIONS`, and the exhaustive exploration walks it.
+The picture docs/img/approval-states.svg is drawn from `TRANSITIONS`, and the exhaustive exploration walks it.
 """
 
 from __future__ import annotations

@@ -124,7 +124,7 @@ def test_a_time_to_live_is_a_positive_integer(ttl: Any) -> None:
     assert refused(encoded(pending({**REQUIREMENT, "ttl_seconds": ttl})))
 
 
-@pytest.mark.parametrize("kind", ["vote", "Approval", "", None, 1])
+@pytest.mark.parametrize("kind", ["vote", "Approval", "", None, 1, [], {}])
 def test_there_is_no_fifth_kind_of_requirement(kind: Any) -> None:
     assert refused(encoded(pending({**REQUIREMENT, "kind": kind})))
 
