@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
@@ -10,9 +10,11 @@ from urllib.parse import urlencode
 from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
+from pdp.adapters.console.rows import Line, line
 from pdp.adapters.console.visit import Visit
 from pdp.core.approvals.queries import Page
 from pdp.core.approvals.states import FINAL, OPEN, State
+from pdp.core.approvals.view import ApprovalView
 from pdp.core.check import NS
 from pdp.core.errors import InvalidRequest
 from pdp.service.people.queue import ApprovalFilter
@@ -31,7 +33,7 @@ async def queue(visit: Visit) -> Response:
     wanted = replace(_wanted(asked), states=states, mine=asked.get("mine") == "1")
     views, after = await visit.people.queue.list(visit.person, wanted, _page(asked))
     return visit.show(
-        "queue.html", views=views, asked=_kept(asked), states=OPEN_STATES, kinds=KINDS, next=_next(asked, after)
+        "queue.html", lines=_lines(visit, views), asked=_kept(asked), states=OPEN_STATES, kinds=KINDS, next=_next(asked, after)
     )
 
 
@@ -47,8 +49,14 @@ async def history(visit: Visit) -> Response:
     )
     views, after = await visit.people.queue.list(visit.person, wanted, _page(asked))
     return visit.show(
-        "history.html", views=views, asked=_kept(asked), states=FINAL_STATES, kinds=KINDS, next=_next(asked, after)
+        "history.html", lines=_lines(visit, views), asked=_kept(asked), states=FINAL_STATES, kinds=KINDS, next=_next(asked, after)
     )
+
+
+def _lines(visit: Visit, views: Sequence[ApprovalView]) -> list[Line]:
+    directory = visit.people.directories.of(visit.person.tenant)
+    now = visit.console.services.clock.now_ns()
+    return [line(view, directory, now) for view in views]
 
 
 def _wanted(asked: QueryParams) -> ApprovalFilter:

@@ -3,6 +3,7 @@ from: no template can forget either, and none may mark anything as safe (a test 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -14,6 +15,7 @@ from pdp.adapters.console import wording
 from pdp.core.approvals.inert import visible
 from pdp.ports import Clock
 
+_SHORT = 128  # characters
 FOLDER = Path(__file__).parent
 
 
@@ -59,4 +61,11 @@ def exact(text: str) -> Markup:
 def _inert(value: object) -> object:
     if isinstance(value, Markup | Undefined):
         return value
-    return visible(str(value))
+    text = str(value)
+    return _escaped(text) if len(text) <= _SHORT else escape(visible(text))
+
+
+@lru_cache(maxsize=4096)
+def _escaped(text: str) -> Markup:
+    """Lists say the same names and words again and again."""
+    return escape(visible(text))

@@ -68,6 +68,11 @@ def word(table: Mapping[str, str], key: str) -> str:
     return table.get(key, key)
 
 
+def risk_class(risk: str) -> str:
+    """The risk as a part of a style's name; what is not known is shown as the worst."""
+    return risk if risk in RISKS else "critical"
+
+
 def why_not(code: str) -> str:
     """Why a person may not vote."""
     return WHY_NOT.get(code, f"You cannot vote on this ({code}).")

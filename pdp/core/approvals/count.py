@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pdp.core.approvals.people import ASSURANCES, Directory, Person, Standing
 from pdp.core.approvals.rows import Account, Approval, Call, Delegation, Vote
@@ -30,6 +31,7 @@ class Tally:
     lost: tuple[str, ...] = ()
 
 
+@lru_cache(maxsize=1024)  # a list has the same few elements again and again
 def wanted_by(requirement: bytes) -> Wanted | None:
     """The requirement of a row; None for one that nobody can answer properly."""
     element = json.loads(requirement)

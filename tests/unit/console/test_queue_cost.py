@@ -1,0 +1,83 @@
+"""What the queue costs with 10,000 open requests, against an empty one: as much as one page of fifty, on the real
+services and store. Rows and bytes are counted; the CPU's ratio is printed, and bounded loosely (the aim is 5)."""
+
+import asyncio
+import statistics
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import sqlalchemy
+from support.approvals import ISSUER, TENANT
+from support.desk import BASE, KEY, OURS, URL
+from support.office import Office, office
+from support.surroundings import SeededEntropy
+
+from pdp.adapters.console.app import application
+from pdp.adapters.console.options import ConsoleOptions
+from pdp.adapters.console.visit import ConsoleServices
+
+OPEN = 10_000
+ROUNDS = 7
+ACCOUNT = {"name": "ann", "label": "Ann", "tenant": TENANT, "issuer": ISSUER, "id": "ann"}
+
+
+@asynccontextmanager
+async def signed_in(found: Office) -> AsyncIterator[httpx.AsyncClient]:
+    """Ann, signed in at a console on these services."""
+    app = application(
+        ConsoleOptions.model_validate({**BASE, "development_accounts": [ACCOUNT]}),
+        ConsoleServices(found.people, found.clock, SeededEntropy("cost")),  # type: ignore[arg-type] - a test's clock
+        key=KEY,
+        providers={},
+        stopping=asyncio.Event(),
+    )
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=URL) as client:
+        answer = await client.post("/signin/development", data={"account": "ann"}, headers=OURS)
+        assert answer.status_code == 200
+        yield client
+
+
+@contextmanager
+def counted() -> Iterator[list[str]]:
+    """The statements that run meanwhile, on any engine."""
+    run: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        run.append(statement)
+
+    sqlalchemy.event.listen(sqlalchemy.Engine, "before_cursor_execute", note)
+    try:
+        yield run
+    finally:
+        sqlalchemy.event.remove(sqlalchemy.Engine, "before_cursor_execute", note)
+
+
+async def costs(client: httpx.AsyncClient, path: str = "/queue") -> tuple[float, int, int]:
+    """CPU milliseconds (median), statements and bytes of one page."""
+    spent = []
+    for _ in range(ROUNDS):
+        with counted() as statements:
+            began = time.process_time()
+            answer = await client.get(path)
+            spent.append((time.process_time() - began) * 1000)
+        assert answer.status_code == 200
+    return statistics.median(spent), len(statements), len(answer.content)
+
+
+async def test_the_queue_page_costs_what_it_shows(tmp_path: Path) -> None:
+    async with office(tmp_path / "full") as full, office(tmp_path / "empty") as empty:
+        for start in range(0, OPEN, 500):
+            await asyncio.gather(*(full.open(number=n + 1) for n in range(start, start + 500)))
+        async with signed_in(full) as many, signed_in(empty) as none:
+            await costs(none), await costs(many)  # once, to warm up
+            nothing, whole = await costs(none), await costs(many)
+            mine, late = await costs(many, "/queue?mine=1"), await costs(many, "/queue?server=nowhere")
+    print(f"\nempty {nothing}, {OPEN} open {whole}, mine {mine}, filtered to none {late}")
+    for cost, statements, size in (whole, mine, late):
+        assert statements <= 6  # a page, its votes, what is shown of it: whatever the number of requests
+        assert size <= 60_000
+        assert cost <= 12 * nothing[0]  # 4 to 5 on a quiet machine; this one has neighbours
