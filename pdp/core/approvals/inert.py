@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from itertools import groupby
 
 MAX_MARKS = 3  # combining marks on one letter; writing systems use up to three
@@ -60,6 +61,7 @@ def visible(text: str, *, lines: bool = False) -> str:
     return _line(text)
 
 
+@lru_cache(maxsize=4_096)
 def hidden(char: str) -> bool:
     """Whether a character is spelled out wherever it stands. Marks and spaces may be as well, by what is around."""
     code = ord(char)
