@@ -23,11 +23,12 @@ PAGE = 500
 
 @dataclass(slots=True, eq=False)
 class Waiter:
-    """One who waits: for some requests of a tenant, or for all (`ids` None). `seen` are changes not yet taken."""
+    """One who waits: for some requests of a tenant, or for all (`ids` None). `seen` are changes not yet taken,
+    so who takes them late costs no more than there are requests."""
 
     tenant: str
     ids: frozenset[str] | None
-    seen: list[tuple[int, Approval]] = field(default_factory=list)
+    seen: dict[str, tuple[int, Approval]] = field(default_factory=dict)  # of each request the last
     woken: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def wait(self, seconds: float) -> tuple[tuple[int, Approval], ...]:
@@ -36,8 +37,8 @@ class Waiter:
             async with asyncio.timeout(seconds):
                 await self.woken.wait()
         self.woken.clear()
-        taken, self.seen = tuple(self.seen), []
-        return taken
+        taken, self.seen = self.seen, {}
+        return tuple(sorted(taken.values(), key=lambda change: change[0]))
 
 
 class Changes:
@@ -108,5 +109,5 @@ class Changes:
                 continue
             mine = [each for each in found if waiter.ids is None or each[1].id in waiter.ids]
             if mine:
-                waiter.seen += mine
+                waiter.seen |= {approval.id: (number, approval) for number, approval in mine}
                 waiter.woken.set()

@@ -77,6 +77,6 @@ class Watching:
     ) -> list[tuple[int, ApprovalView]]:
         """Those that this person may see. In a thread."""
         viewer = self._looking.by(person, self._clock.now_ns())
-        numbers = {approval.id: change for change, approval in news}  # the last of each: it is told as it is now
-        found = viewer.listed([approval for change, approval in news if change == numbers[approval.id]], wanted)
+        numbers = {approval.id: change for change, approval in news}
+        found = viewer.listed((approval for _, approval in news), wanted)
         return [(numbers[view.approval.id], view) for view in found]
