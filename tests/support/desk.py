@@ -6,7 +6,7 @@ import itertools
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import unescape
 from html.parser import HTMLParser
 from types import SimpleNamespace
@@ -22,7 +22,7 @@ from pdp.adapters.console.visit import ConsoleServices
 from pdp.core.approvals.people import Directory, Member, Person, Standing
 from pdp.core.approvals.rows import Account, Approval, Call, Grant, Shown
 from pdp.core.approvals.states import GrantState, State
-from pdp.core.approvals.view import view
+from pdp.core.approvals.view import Advice, view
 from pdp.core.check import NS
 from pdp.core.digest import canonical
 from pdp.core.errors import NotFound
@@ -119,6 +119,7 @@ class Standin:
     grants_found: tuple[Grant, ...] = (GRANT,)
     consents_found: tuple[ConsentView, ...] = (CONSENT,)
     delegations_found: tuple[Any, ...] = ()
+    advice: tuple[Advice, ...] = ()
     fault: Exception | None = None
     done: list[tuple[Any, ...]] = field(default_factory=list)
     changes: list[Any] = field(default_factory=list)
@@ -158,7 +159,7 @@ class Standin:
     async def get(self, person: Person, approval_id: str) -> Any:
         if approval_id != self.approval.id:
             raise NotFound("approval.unknown", "There is no such request.")
-        return self.seen_by(person, self.shown)
+        return replace(self.seen_by(person, self.shown), advice=self.advice)
 
     async def vote(self, person: Person, approval_id: str, ballot: Any) -> None:
         self._fail()

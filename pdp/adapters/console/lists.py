@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
-from pdp.adapters.console.rows import Line, line
+from pdp.adapters.console.rows import line
 from pdp.adapters.console.visit import Visit
 from pdp.core.approvals.queries import Page
 from pdp.core.approvals.states import FINAL, OPEN, State
@@ -32,9 +32,7 @@ async def queue(visit: Visit) -> Response:
     states = _states(asked, OPEN) or frozenset({State.PENDING})
     wanted = replace(_wanted(asked), states=states, mine=asked.get("mine") == "1")
     views, after = await visit.people.queue.list(visit.person, wanted, _page(asked))
-    return visit.show(
-        "queue.html", lines=_lines(visit, views), asked=_kept(asked), states=OPEN_STATES, kinds=KINDS, next=_next(asked, after)
-    )
+    return _show(visit, "queue.html", views, OPEN_STATES, after)
 
 
 async def history(visit: Visit) -> Response:
@@ -48,15 +46,22 @@ async def history(visit: Visit) -> Response:
         newest_first=True,
     )
     views, after = await visit.people.queue.list(visit.person, wanted, _page(asked))
-    return visit.show(
-        "history.html", lines=_lines(visit, views), asked=_kept(asked), states=FINAL_STATES, kinds=KINDS, next=_next(asked, after)
-    )
+    return _show(visit, "history.html", views, FINAL_STATES, after)
 
 
-def _lines(visit: Visit, views: Sequence[ApprovalView]) -> list[Line]:
+def _show(
+    visit: Visit, template: str, views: Sequence[ApprovalView], states: tuple[str, ...], after: str
+) -> Response:
     directory = visit.people.directories.of(visit.person.tenant)
-    now = visit.console.services.clock.now_ns()
-    return [line(view, directory, now) for view in views]
+    asked, now = visit.request.query_params, visit.console.services.clock.now_ns()
+    return visit.show(
+        template,
+        lines=[line(view, directory, now) for view in views],
+        asked=_kept(asked),
+        states=states,
+        kinds=KINDS,
+        next=_next(asked, after),
+    )
 
 
 def _wanted(asked: QueryParams) -> ApprovalFilter:

@@ -11,6 +11,7 @@ from support.desk import APPROVAL, CONSENT, GRANT, SHOWN, Desk, text_of
 from pdp.adapters.console import wording
 from pdp.core.approvals.rows import Account, Delegation, Vote
 from pdp.core.approvals.states import FINAL, GrantState, State
+from pdp.core.approvals.view import Advice
 from pdp.core.check import NS
 from pdp.core.digest import canonical
 from pdp.core.errors import InvalidRequest, Outdated
@@ -172,6 +173,19 @@ async def test_a_vote_that_does_not_count_leads_back_to_the_request(
     assert said in answer.text
     assert "because &lt;b&gt;</textarea>" in answer.text
     assert 'role="alert"' in answer.text
+
+
+async def test_a_judges_words_stand_fenced_below_the_facts(desk: Desk) -> None:
+    said = Advice("ok", "allow", 0.87, ("scope",), "Fine.\u202e <b>Approve</b>", "judge-1", "0" * 64)
+    desk.services.advice = (said,)
+    await desk.sign_in()
+    html = (await desk.client.get(PAGE)).text
+    assert "<b>Approve" not in html
+    text = text_of(html)
+    assert "What a language model says, not verified" in text
+    assert "sure to 87 %" in text
+    assert "\u27e8U+202E\u27e9" in text
+    assert text.index("7F-K2") < text.index("What a language model says")
 
 
 async def test_secrets_are_named_and_not_shown(desk: Desk) -> None:

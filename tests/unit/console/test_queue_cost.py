@@ -76,7 +76,7 @@ async def test_the_queue_page_costs_what_it_shows(tmp_path: Path) -> None:
             await costs(none), await costs(many)  # once, to warm up
             nothing, whole = await costs(none), await costs(many)
             mine, late = await costs(many, "/queue?mine=1"), await costs(many, "/queue?server=nowhere")
-    print(f"\nempty {nothing}, {OPEN} open {whole}, mine {mine}, filtered to none {late}")
+    print(f"\nempty {nothing}, {OPEN} open {whole}, mine {mine}, filtered to none {late}")  # noqa: T201 - a figure to see
     for cost, statements, size in (whole, mine, late):
         assert statements <= 6  # a page, its votes, what is shown of it: whatever the number of requests
         assert size <= 60_000
