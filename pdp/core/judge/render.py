@@ -2,7 +2,7 @@
 
 The system message is ours: the base text with the sections that speak about the tool. The user message is data:
 
-    === <nonce> task (stated by the caller, which authenticated) ===
+    === <nonce> task (signed by the user) ===
     ...
     === <nonce> arguments ===
     ...
@@ -31,7 +31,7 @@ ARGUMENTS = "arguments"
 NONCE = re.compile(r"[0-9a-f]{32,128}")
 _SOURCES = {
     "subject_signed": "signed by the user",
-    "caller": "passed on by an authenticated gateway, which vouches for it",
+    "caller": "passed on by a gateway that vouches for it",
     "agent": "stated by the agent itself, proven by nobody",
     "none": "from an unknown source",
 }

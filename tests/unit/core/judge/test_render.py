@@ -19,7 +19,7 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 def test_each_part_has_its_own_block() -> None:
     found = blocks(rendered().user)
     assert list(found) == [
-        "task (passed on by an authenticated gateway, which vouches for it)",
+        "task (passed on by a gateway that vouches for it)",
         "tool",
         "schema",
         "arguments",
@@ -38,7 +38,7 @@ def test_each_part_has_its_own_block() -> None:
     ("source", "words"),
     [
         ("subject_signed", "signed by the user"),
-        ("caller", "passed on by an authenticated gateway, which vouches for it"),
+        ("caller", "passed on by a gateway that vouches for it"),
         ("agent", "stated by the agent itself, proven by nobody"),
         ("none", "from an unknown source"),
         ("made up", "from an unknown source"),

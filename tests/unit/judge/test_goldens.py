@@ -1,0 +1,73 @@
+"""What the judge is sent for twenty matters with the shipped prompts, word by word.
+
+After a deliberate change of a prompt or of the renderer run it with `PDP_WRITE_VECTORS=1`, and read the difference as a
+reviewer of a prompt would.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.judge import NONCE, blocks
+
+from pdp import strict_yaml
+from pdp.core.judge.matter import Matter, Rendered, Traits
+from pdp.core.judge.render import render
+from pdp.core.target import Annotations
+from pdp.judge.prompts import read_prompts, shipped_prompts
+
+VECTORS = Path(__file__).parents[2] / "vectors" / "judge"
+WRITTEN = strict_yaml.read((VECTORS / "matters.yaml").read_bytes())
+CASES: dict[str, Any] = WRITTEN["cases"]
+PROMPTS = read_prompts(shipped_prompts(), None).prompts
+
+
+def made(name: str) -> Rendered:
+    fields: dict[str, Any] = WRITTEN["defaults"] | CASES[name]
+    if (lines := fields.pop("observation_lines", None)) is not None:
+        fields["observation"] = "\n".join(lines["line"].format(i) for i in range(lines["count"]))
+    if (long := fields.pop("long", None)) is not None:
+        fields["arguments"] = fields["arguments"] | {long["argument"]: long["word"] * long["count"]}
+    fields["labels"] = tuple(fields["labels"])
+    fields["traits"] = traits(fields["traits"])
+    assert PROMPTS is not None
+    return render(PROMPTS, "task-fit", Matter(**fields), NONCE)
+
+
+def traits(said: dict[str, Any] | None) -> Traits:
+    if said is None:
+        return Traits()
+    return Traits(said["risk"], tuple(said["permissions"]), tuple(said["sinks"]), Annotations(**said["annotations"]))
+
+
+def text(found: Rendered) -> str:
+    head = [f"rules: {', '.join(found.rules)}", f"cut: {', '.join(found.cut) or 'nothing'}"]
+    return "\n".join([*head, "", "##### system", found.system, "", "##### user", found.user, ""])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_golden(name: str) -> None:
+    seen, golden = text(made(name)), VECTORS / f"{name}.txt"
+    if os.environ.get("PDP_WRITE_VECTORS"):
+        golden.write_text(seen, encoding="utf-8")
+    assert golden.read_text(encoding="utf-8") == seen
+
+
+def test_there_are_twenty_and_each_golden_has_its_case() -> None:
+    assert len(CASES) == 20
+    assert {path.stem for path in VECTORS.glob("*.txt")} == set(CASES)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_can_be_told_apart_by_the_nonce_alone(name: str) -> None:
+    assert "arguments" in blocks(made(name).user)
+
+
+def test_the_cases_show_what_they_are_for() -> None:
+    assert made("long-observation").cut == ("observation",)
+    assert made("long-arguments").cut == ("arguments",)
+    assert "⟨the marker, written by the data⟩ end" in made("forged-end").user
+    assert "inv⟨U+202E⟩gpj.exe" in made("hidden-characters").user
+    assert "task (stated by the agent itself, proven by nobody)" in made("agents-own-task").user
+    assert "execution.hidden" in made("unreviewed-tool").rules
