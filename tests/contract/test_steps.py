@@ -117,6 +117,29 @@ async def test_requests_are_capped_by_subject_and_tenant(book: Book) -> None:
     await book.does(replace(opening(4, tenant="other"), per_subject=1, per_tenant=1))
 
 
+async def test_requests_are_capped_by_each_group_that_has_a_seat(book: Book) -> None:
+    for n, groups in enumerate((("ops",), ("ops", "legal"), ("sales",)), 1):
+        await book.does(opening(n, requirement=wanted(*groups)))
+    await book.does(opening(4, tenant="other", requirement=wanted("legal", "legal2")))
+    counts = {group: book.store.open_for("acme", (group,)) for group in ("ops", "legal", "sales", "none")}
+    assert counts == {"ops": 2, "legal": 1, "sales": 1, "none": 0}
+    assert book.store.open_for("acme", ("legal", "ops")) == 2
+    assert book.store.open_for("acme", ()) == 0
+    another = opening(5, requirement=wanted("sales", "ops"))
+    await book.conflicts(replace(another, per_group=2))
+    await book.does(Move(an_id(1), 1, Event.CANCEL, AT))
+    await book.does(replace(another, per_group=2))
+    await book.does(replace(opening(6, requirement=wanted()), per_group=1))
+
+
+async def test_a_canary_moves_but_is_never_redeemed(book: Book) -> None:
+    await book.does(opening(1, canary=True))
+    await book.does(Move(an_id(1), 1, Event.FILL, AT))
+    with pytest.raises((ValueError, Unavailable)):
+        await book.does(Move(an_id(1), 2, Event.REDEEM, AT, redemption_id="r", call_id="c"))
+    assert book.store.approval("acme", an_id(1)).state is State.APPROVED  # type: ignore[union-attr] # it is there
+
+
 @pytest.mark.parametrize("transition", TRANSITIONS, ids=lambda t: f"{t.before}-{t.event}")
 async def test_requests_move_by_the_table(book: Book, transition: Any) -> None:
     await book.does(opening(1, state=transition.before, version=7))

@@ -39,6 +39,7 @@ from pdp.core.approvals.states import OPEN
 from pdp.core.errors import Unavailable
 from pdp.store.columns import Flag
 from pdp.store.people import tables as t
+from pdp.store.people.counting import open_for
 from pdp.store.people.mapping import from_row
 
 ABOUT_ONE_CALL = 32
@@ -98,6 +99,10 @@ class PeopleReads:
         (of_subject,) = self._rows(counts.where(c.subject_index == subject_index))
         (of_tenant,) = self._rows(counts)
         return int(of_subject["n"]), int(of_tenant["n"])
+
+    def open_for(self, tenant: str, groups: Sequence[str]) -> int:
+        """Open requests with a seat for a group; of several groups, the most that one has."""
+        return max((int(row["n"]) for group in groups for row in self._rows(open_for(tenant, group))), default=0)
 
     def due(self, at_ns: int, limit: int) -> tuple[Approval, ...]:
         """Open requests whose time is over."""

@@ -18,6 +18,7 @@ from pdp.core.approvals.wanted import read
 from pdp.core.errors import Conflict
 from pdp.store.marks import PEOPLE_INSTANT, SWITCH_EPOCH
 from pdp.store.people import tables as t
+from pdp.store.people.counting import open_for
 from pdp.store.people.mapping import to_row
 from pdp.store.tables import high_water
 
@@ -76,10 +77,12 @@ def _open(db: Connection, step: s.Open, _now: int) -> None:
         _conflict("as many requests of the subject are open as may be")
     if step.per_tenant and db.execute(open_ones.where(mine)).scalar_one() >= step.per_tenant:
         _conflict("as many requests are open as may be")
-    db.execute(insert(t.approvals).values({**to_row(a), "seq": _next_change(db)}))
-    db.execute(insert(t.shown).values(to_row(step.shown)))
     wanted = read(json.loads(a.requirement))
     groups = sorted({seat.group_id for seat in wanted.seats}) if wanted is not None else []
+    if step.per_group and any(db.execute(open_for(a.tenant, g)).scalar_one() >= step.per_group for g in groups):
+        _conflict("as many requests are open for a group as may be")
+    db.execute(insert(t.approvals).values({**to_row(a), "seq": _next_change(db)}))
+    db.execute(insert(t.shown).values(to_row(step.shown)))
     if groups:
         db.execute(insert(t.seats), [{"approval_id": a.id, "group_id": group} for group in groups])
 
@@ -90,12 +93,14 @@ def _next_change(db: Connection) -> int:
 
 def _move(db: Connection, step: s.Move, now: int) -> None:
     c = t.approvals.c
-    row = db.execute(select(c.state, c.version).where(c.id == step.approval_id)).one_or_none()
+    row = db.execute(select(c.state, c.version, c.canary).where(c.id == step.approval_id)).one_or_none()
     if row is None or row.version != step.version:
         _conflict("the request changed")
     taken = follow(row.state, step.event)
     if taken is None:
         raise ValueError(f"no {step.event} of a request that is {row.state}")
+    if step.event is Event.REDEEM and row.canary:
+        raise ValueError("a canary is never redeemed")
     change: dict[str, Any] = {
         "state": taken.after,
         "version": step.version + 1,

@@ -46,8 +46,9 @@ def _engine(
     options: StoreOptions, password: bytes, boot: str, session: tuple[str, ...], seconds: float, pool: dict[str, Any]
 ) -> Engine:
     place = Place.read(options.url or "")
-    url = URL.create("postgresql+pg8000", place.user, password.decode() or None, place.host or None, place.port)
+    url = URL.create("postgresql+pg8000", place.user, None, place.host or None, place.port)
     arguments: dict[str, Any] = {"timeout": seconds, "application_name": application(boot)}
+    arguments["password"] = password  # pg8000 takes bytes, and fails oddly where there is none
     if place.socket:
         arguments["unix_sock"] = f"{place.socket}/.s.PGSQL.{place.port}"
     arguments["ssl_context"] = False if place.socket or options.tls == "off" else _tls(options)

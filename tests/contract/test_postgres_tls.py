@@ -1,0 +1,143 @@
+"""Over TCP the server is believed only with a certificate that the configured authority signed for its name, and it
+believes only who has the password."""
+
+import datetime as dt
+import ipaddress
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from support.postgres import Postgres
+from support.stored import Entropy, entry
+
+from pdp.core.errors import ConfigurationFault, Unavailable
+from pdp.store.opening import AnyStore, open_store
+from pdp.store.options import StoreOptions
+
+# pg8000 leaves the socket of a connection that breaks to the garbage collector
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")
+
+PASSWORD = b"of this test run"
+
+
+def certificate(name: x509.GeneralName) -> tuple[bytes, bytes]:
+    """Self-signed, for one name; and its key, PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    now, day = dt.datetime.now(dt.UTC), dt.timedelta(days=1)
+    who = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "database")])
+    made = x509.CertificateBuilder().subject_name(who).issuer_name(who).public_key(key.public_key())
+    made = made.serial_number(x509.random_serial_number()).not_valid_before(now - day).not_valid_after(now + day)
+    made = made.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    signed = made.add_extension(x509.SubjectAlternativeName([name]), critical=False).sign(key, hashes.SHA256())
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return signed.public_bytes(pem), private
+
+
+@pytest.fixture(scope="module")
+def authority(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The server speaks TLS; the file of who signed its certificate."""
+    signed, private = certificate(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
+    data = postgres.folder / "data"
+    owner = data.stat()
+    for name, content in (("server.crt", signed), ("server.key", private)):
+        (data / name).write_bytes(content)
+        (data / name).chmod(stat.S_IRUSR)
+        os.chown(data / name, owner.st_uid, owner.st_gid)
+    postgres.sql(
+        f"ALTER ROLE pdp PASSWORD '{PASSWORD.decode()}'", "ALTER SYSTEM SET ssl = on", "SELECT pg_reload_conf()"
+    )
+    file = tmp_path_factory.mktemp("ca") / "ca.pem"
+    file.write_bytes(signed)
+    yield file
+    postgres.sql("ALTER SYSTEM RESET ssl", "SELECT pg_reload_conf()")
+
+
+@pytest.fixture
+def url(postgres: Postgres) -> Iterator[str]:
+    with postgres.database("over_tcp"):
+        yield f"postgresql://pdp@127.0.0.1:{postgres.port}/over_tcp"
+
+
+def opened(url: str, password: bytes = PASSWORD, **options: Any) -> AnyStore:
+    return open_store(StoreOptions(url=url, **options), entropy=Entropy(), password=password)
+
+
+async def test_a_known_server_and_the_right_password(url: str, authority: Path) -> None:
+    store = opened(url, ca_file=authority)
+    try:
+        assert (await store.commit(entry(1))).index == 0
+    finally:
+        await store.close()
+
+
+@pytest.mark.parametrize("password", [b"", b"wrong"])
+def test_who_has_no_password_is_sent_away(url: str, authority: Path, password: bytes) -> None:
+    with pytest.raises(Unavailable) as e:
+        opened(url, password, ca_file=authority)
+    assert e.value.code == "store.unreadable"
+    assert "wrong" not in e.value.detail
+
+
+def test_a_server_that_nobody_vouches_for_is_not_believed(url: str, authority: Path) -> None:
+    with pytest.raises(Unavailable) as e:
+        opened(url)
+    assert "certificate" in e.value.detail.lower()
+
+
+def test_a_server_of_another_name_is_not_believed(url: str, authority: Path) -> None:
+    with pytest.raises(Unavailable) as e:
+        opened(url.replace("127.0.0.1", "localhost"), ca_file=authority)
+    assert "localhost" in e.value.detail
+
+
+def test_a_server_without_tls_is_not_believed(url: str, postgres: Postgres) -> None:
+    """Where `authority` has not made it speak TLS; nothing was sent to it but the question."""
+    with pytest.raises(Unavailable):
+        opened(url)
+
+
+def test_an_authority_that_cannot_be_read_is_said(url: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationFault) as e:
+        opened(url, ca_file=tmp_path / "none.pem")
+    assert e.value.code == "store.ca_file"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://pdp@db/pdp",
+        "postgresql://pdp@db",
+        "postgresql://db/pdp",
+        "postgresql:///pdp?host=/run",
+        "postgresql://pdp@db/pdp?host=/run",
+        "postgresql://pdp@/pdp?host=relative",
+        "postgresql://pdp@/pdp",
+        "postgresql://pdp@db/pdp?sslmode=disable",
+        "postgresql://pdp@db/a/b",
+        "postgresql://pdp@db:port/pdp",
+    ],
+)
+def test_what_is_no_such_url_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="url"):
+        StoreOptions(url=url)
+
+
+def test_a_password_has_no_place_in_the_url() -> None:
+    with pytest.raises(ValueError, match=r"store\.password") as e:
+        StoreOptions(url="postgresql://pdp:hunter2@db/pdp")
+    assert "file:PATH" in str(e.value)
+
+
+def test_one_store_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="both set"):
+        StoreOptions(url="postgresql://pdp@db/pdp", path=tmp_path)
+    with pytest.raises(ValueError, match="without url"):
+        StoreOptions(password="file:x")
