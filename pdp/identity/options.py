@@ -250,7 +250,24 @@ class IdentityOptions(_Options):
                     )
                 taken[key] = name
             self._check_caller(name, caller, tenants)
+        self._check_desks()
         return self
+
+    def _check_desks(self) -> None:
+        """Tokens for whatever decides are what agents hold: with one of them nobody may act as a person."""
+        agents = {
+            resource: name
+            for name, caller in self.callers.items()
+            if Role.DECIDE in caller.roles
+            for resource in caller.resources
+        }
+        for name, caller in self.callers.items():
+            for resource in caller.resources if caller.roles & {Role.APPROVE, Role.SUBJECT} else ():
+                if resource in agents:
+                    raise ValueError(
+                        f"caller `{name}`: people would act with tokens for `resources` of `{agents[resource]}`, "
+                        "which agents hold; give where people act a resource of its own"
+                    )
 
     def _check_caller(self, name: str, caller: CallerOptions, tenants: dict[str, str]) -> None:
         if isinstance(caller.match, TokenMatch):

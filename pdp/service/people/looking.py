@@ -135,7 +135,7 @@ class Viewer:
         return not seats.isdisjoint(self.groups)
 
     def _may_see(self, approval: Approval) -> bool:
-        return approval.tenant == self.person.tenant and self.sees(approval.call.subject, approval.requirement)
+        return self.sees(approval.call.subject, approval.requirement)
 
 
 @dataclass(frozen=True, slots=True)

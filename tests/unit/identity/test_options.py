@@ -130,6 +130,16 @@ def test_callers_refused(changes: dict[str, Any], says: str) -> None:
             },
             "another tenant",
         ),
+        ({"callers": {"a": {**SAN, "roles": ["decide", "approve"], "resources": ["r"]}}}, "which agents hold"),
+        (
+            {
+                "callers": {
+                    "a": {**SAN, "roles": ["decide"], "resources": ["r", "s"]},
+                    "b": {"match": {"sans": ["dns:b"]}, "tenant": "acme", "roles": ["subject"], "resources": ["s"]},
+                }
+            },
+            "`resources` of `a`",
+        ),
         ({"max_actor_depth": 17}, "max_actor_depth"),
         ({"unknown": 1}, "unknown"),
     ],
