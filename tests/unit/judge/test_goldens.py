@@ -1,7 +1,7 @@
 """What the judge is sent for twenty matters with the shipped prompts, word by word.
 
-After a deliberate change of a prompt or of the renderer run it with `PDP_WRITE_VECTORS=1`, and read the difference as a
-reviewer of a prompt would.
+After a deliberate change of a prompt or of the renderer run it with `PDP_WRITE_VECTORS=1`, and read the difference as
+a reviewer of a prompt would.
 """
 
 import os
