@@ -53,6 +53,7 @@ async def test_a_deputy_sees_what_the_absent_would(office: Office) -> None:
     assert await listed(office, "dan") == []
     office.clock.at += NS
     assert await listed(office, "dan") == [asked.id]
+    assert await listed(office, "cat") == []  # bob's deputy is dan
     office.clock.at += 9 * NS
     assert await listed(office, "dan") == []
 
