@@ -15,7 +15,7 @@ from pdp.core.approvals import consents, grants
 from pdp.core.approvals.asked import Asked, Held
 from pdp.core.approvals.people import Standing
 from pdp.core.approvals.redeem import evidence_state
-from pdp.core.approvals.rows import Approval, Vote
+from pdp.core.approvals.rows import Approval, Call, Vote
 from pdp.core.approvals.wanted import read
 from pdp.core.check import NS
 from pdp.core.digest import Json, canonical
@@ -44,13 +44,14 @@ class Counting:
             claims_max_age_ns=self.claims_max_age_ns,
         )
 
-    def stands(self, approval: Approval, at_ns: int) -> tuple[str, int]:
-        """How a request stands by its votes, counted now: "met", "refused", "open" or "expired"; and until when."""
+    def stands(self, approval: Approval, call: Call, at_ns: int) -> tuple[str, int]:
+        """How a request stands for a call by its votes, counted now: "met", "refused", "open" or "expired"; and until
+        when."""
         wanted = read(json.loads(approval.requirement))
         if wanted is None:  # written by a release that understood more: nobody may build on it
             return "open", approval.expires_ns
         votes = self.store.votes(approval.id)
-        return evidence_state(approval, wanted, votes, approval.call, self.standing(approval.tenant, votes, at_ns))
+        return evidence_state(approval, wanted, votes, call, self.standing(approval.tenant, votes, at_ns))
 
 
 class Sources:
@@ -84,7 +85,7 @@ class Escalate:
         for approval in self._store.approvals_of(asked.tenant, asked.call.digest):
             if approval.requirement in found or approval.canary:
                 continue
-            state, until = self._counting.stands(approval, at_ns)
+            state, until = self._counting.stands(approval, asked.call, at_ns)
             if state in GIVEN:
                 element = json.loads(approval.requirement)
                 made = answer(element, asked.call.digest, "met" if state == "met" else "refused", until)

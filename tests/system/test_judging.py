@@ -1,5 +1,5 @@
-"""The judge within a decision: its verdict is evidence, never held past the caller's deadline, used once, and refusals
-stick. The judge itself is a scripted one here; its sessions have tests of their own."""
+"""The judge within a decision: its verdict is evidence, never held past the caller's deadline, used once; a refusal
+sticks. The judge itself is a scripted one here; its sessions have tests of their own."""
 
 from __future__ import annotations
 
