@@ -57,7 +57,7 @@ def tampered(made: Sandbox, change: str) -> None:
 
 
 CHANGES = {
-    "a record rewritten": "UPDATE records SET bytes = CAST(replace(bytes, 'pending', 'allowed') AS BLOB) WHERE idx = 5",
+    "a record rewritten": "UPDATE records SET bytes = x'7b7d' WHERE idx = 5",
     "a record taken out": "DELETE FROM records WHERE idx = 4",
     "the first cut off": "DELETE FROM records WHERE idx < 3",
 }
