@@ -24,6 +24,7 @@ from pdp.core.digest import Json, canonical, digest
 from pdp.core.errors import Fault
 from pdp.core.judge.matter import VERDICTS, Matter, Rendered
 from pdp.core.judge.prompt import FORMAT, MARKER, SECTIONS, PromptSet
+from pdp.core.judge.redact import redacted_text
 from pdp.core.judge.tokens import tokens
 
 MAX_RATIONALE = 280  # characters
@@ -101,17 +102,19 @@ def render(
 
 
 def blocks_of(matter: Matter) -> tuple[Block, ...]:
-    """The parts that there are, in the order in which they are shown. A task always is."""
+    """The parts that there are, in the order in which they are shown. A task always is. Free text is cleared of
+    secrets here whoever made the matter; arguments were, since only their maker knows what is a secret in them."""
     source = _SOURCES.get(matter.task_source, _SOURCES["none"])
     named = {"agent": matter.agent, "server": matter.server, "title": matter.title, "tool": matter.tool}
     names = _json({key: value for key, value in named.items() if value})
+    description = redacted_text(matter.description)
     blocks = (
-        Block("task", f"task ({source})" if matter.task else "task", matter.task or _NO_TASK),
-        Block("tool", "tool", f"{names}\n{matter.description}" if matter.description else names),
+        Block("task", f"task ({source})" if matter.task else "task", redacted_text(matter.task) or _NO_TASK),
+        Block("tool", "tool", f"{names}\n{description}" if description else names),
         Block("schema", "schema", _json(matter.schema) if matter.schema else ""),
         Block(ARGUMENTS, ARGUMENTS, _json(matter.arguments)),
         Block("labels", "labels", _json(sorted(set(matter.labels))) if matter.labels else ""),
-        Block("observation", "observation (untrusted)", matter.observation),
+        Block("observation", "observation (untrusted)", redacted_text(matter.observation)),
     )
     return tuple(block for block in blocks if block.text)
 

@@ -153,6 +153,13 @@ def test_no_data_reaches_the_system_message() -> None:
     assert one.system == two.system
 
 
+def test_free_text_is_cleared_of_secrets_whoever_made_the_matter() -> None:
+    token = "ghp_" + "a1B2" * 9
+    made = rendered(task=f"use {token}", description=f"uses {token}", observation=f"{token}!")
+    assert token not in made.user
+    assert made.user.count("[secret: github_token]") == 3
+
+
 def test_only_the_nonce_differs_between_two_sessions_of_one_matter() -> None:
     other = "0" * 31 + "1"
     one, two = rendered(), rendered(nonce=other)
