@@ -8,12 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pdp.core.check import NS
-from pdp.judge.absent import NoJudge
 from pdp.judge.link import JudgeLink
 from pdp.judge.options import JudgeOptions, distribution_missing
 from pdp.judge.process import Child, Keeper, Remote, Running
 from pdp.judge.prompts import LoadedPrompts
-from pdp.ports import Entropy, Judge
+from pdp.ports import Entropy
 from pdp.settings import Settings
 from pdp.signals import Telemetry
 
@@ -23,12 +22,14 @@ _ENTRY = (
 )
 
 
-def judge(settings: Settings, *, entropy: Entropy, monotonic: Callable[[], int], telemetry: Telemetry) -> Judge:
-    """The judge of the settings; its process is started by `begin`, inside the loop, and nothing waits for it.
-    `monotonic` is in nanoseconds. Raises ConfigurationFault (`judge.prompts`, `judge.distribution`)."""
+def judge(
+    settings: Settings, *, entropy: Entropy, monotonic: Callable[[], int], telemetry: Telemetry
+) -> JudgeLink | None:
+    """The judge of the settings, None without one. Its `begin` starts its process, inside the loop, and nothing waits
+    for that. `monotonic` is in nanoseconds. Raises ConfigurationFault (`judge.prompts`, `judge.distribution`)."""
     options = settings.judge
     if options is None:
-        return NoJudge()
+        return None
     check(settings)
     return JudgeLink(
         options,
@@ -38,12 +39,6 @@ def judge(settings: Settings, *, entropy: Entropy, monotonic: Callable[[], int],
         monotonic=lambda: monotonic() / NS,
         telemetry=telemetry,
     )
-
-
-def begin(judge: Judge) -> None:
-    """Start what it needs, without waiting. Inside a running loop."""
-    if isinstance(judge, JudgeLink):
-        judge.begin()
 
 
 def check(settings: Settings) -> None:

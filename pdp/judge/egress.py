@@ -50,8 +50,14 @@ class Egress(httpx2.AsyncBaseTransport):
     @override
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         headers = [(name, value) for name, value in request.headers.multi_items() if name.lower() in self._sent]
-        request.headers = httpx2.Headers([*headers, ("user-agent", "pdp-judge"), ("accept-encoding", "identity")])
-        response = await self._inner.handle_async_request(request)
+        sent = httpx2.Request(
+            request.method,
+            request.url,
+            headers=[*headers, ("user-agent", "pdp-judge"), ("accept-encoding", "identity")],
+            stream=request.stream,
+            extensions=request.extensions,
+        )
+        response = await self._inner.handle_async_request(sent)
         if response.headers.get("content-encoding", "identity") != "identity":
             await response.aclose()
             raise BodyError("the answer is packed, which was not asked for")

@@ -1,0 +1,107 @@
+"""The judge without a decision process around it: the real link, socket, server and endpoint, in one process.
+
+async with judging(llm, folder) as link:
+    opinion = await link.opine("acme", "fit", matter(), within_s=5)
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from support.llm import KEY, LlmStandIn
+
+from pdp.core.judge.matter import Matter
+from pdp.core.judge.prompt import Prompt, PromptSet
+from pdp.judge.endpoint import Endpoint
+from pdp.judge.link import JudgeLink
+from pdp.judge.options import JudgeOptions
+from pdp.judge.process import Keeper, Remote
+from pdp.judge.serve import JudgeServer
+from pdp.judge.sittings import Ambience, Sittings
+from pdp.signals import SILENT, Telemetry
+from pdp.surroundings import SystemEntropy
+
+PROMPT = "fit"
+RULES = ("task.unrelated", "data.secret")
+
+
+def prompt_set(**settings: Any) -> PromptSet:
+    """One prompt."""
+    text = "Decide whether the call is a step of the task. The marker is {{marker}}.\n{{sections}}"
+    return PromptSet({PROMPT: Prompt(PROMPT, "1", text, RULES, {"temperature": 0, **settings}, 4000)}, ())
+
+
+@dataclass(slots=True)
+class StillPrompts:
+    """Prompts that do not change. Implements `link.Prompts`."""
+
+    current: PromptSet = field(default_factory=prompt_set)
+
+    def digests(self) -> Mapping[str, str]:
+        return self.current.digests()
+
+    def reload(self) -> tuple[str, ...]:
+        return ()
+
+
+def matter(task: str = "Summarise the log.", **more: Any) -> Matter:
+    """A call that a judge is asked about."""
+    found: dict[str, Any] = {
+        "task_source": "caller",
+        "agent": "coding-agent",
+        "server": "git",
+        "tool": "git_log",
+        "title": "",
+        "description": "Shows the commit logs",
+        "schema": {},
+        "arguments": {"max_count": 3},
+        "labels": (),
+        "observation": "",
+    }
+    return Matter(task=task, **{**found, **more})
+
+
+def options(llm: LlmStandIn, folder: Path, **over: Any) -> JudgeOptions:
+    """As in a configuration; quick to give up."""
+    quick = {"attempt_seconds": 2.0, "verdict_seconds": 4.0, "retries": 1}
+    return JudgeOptions.model_validate({**llm.judge(folder), **quick, **over})
+
+
+@asynccontextmanager
+async def judging(
+    llm: LlmStandIn,
+    folder: Path,
+    *,
+    key: str = KEY,
+    telemetry: Telemetry = SILENT,
+    chance: Callable[[], float] = random.random,
+    **over: Any,
+) -> AsyncIterator[JudgeLink]:
+    """A link to a judge that asks `llm`. `over` is laid over the options."""
+    opts = options(llm, folder, **over)
+    endpoint = Endpoint(opts, key, identifier=lambda: secrets.token_hex(8), wall_s=time.time)
+    server = JudgeServer(opts, Sittings(opts, endpoint, Ambience(time.monotonic, time.time_ns, chance)))
+    socket = folder / "j" / "s"
+    await server.open(socket)
+    link = JudgeLink(
+        opts,
+        StillPrompts(),
+        Keeper(lambda: Remote.reach(socket, opts)),
+        entropy=SystemEntropy(),
+        monotonic=time.monotonic,
+        telemetry=telemetry,
+    )
+    link.begin()
+    try:
+        yield link
+    finally:
+        await link.close()
+        await server.close()
+        await endpoint.close()
