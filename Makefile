@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # an OPA installed by .ci/run is found; one on the PATH as well
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: demo serve test lint types layers proto rego pytest docker-steps mutation bench races lock stubs generated differential rebuild-engine clean help
+.PHONY: demo serve test lint types layers proto rego pytest docker-steps mutation bench races screenshots lock stubs generated differential rebuild-engine clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -63,6 +63,9 @@ rebuild-engine: .venv/ready ## build the embedded engine from its source and com
 
 bench: .venv/ready ## what a decision costs, as ratios within one run (a minute and a half)
 	$(BIN)/pdp bench
+
+screenshots: .venv/ready ## take docs/img/console-*.png anew, in Chromium (a minute and a half)
+	$(BIN)/python -W ignore tests/browser/screenshots.py
 
 generated: .venv/ready ## what is generated from the code: tables of the docs, the example configuration
 	$(BIN)/python docs/generate.py

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -47,23 +48,30 @@ async def past(found: Browser, world: ConsoleWorld) -> None:
 
 
 async def shoot(found: Browser, world: ConsoleWorld, ids: dict[str, str]) -> None:
-    """All pictures."""
-    for scheme in ("light", "dark"):
-        for size in (WIDE, NARROW):
-            tail = "-".join([part for part in (scheme, "360" if size is NARROW else "") if part])
-            for who, pages in (
-                ("carol", {"queue": "/queue", "request": f"/requests/{ids['reset']}", "history": "/history",
-                           "grant": f"/requests/{ids['add']}", "spoofed": f"/requests/{ids['spoofed']}"}),
-                ("alice", {"consent": f"/consents/{ids['checkout']}"}),
-            ):  # fmt: skip
-                window = await context(found, viewport=size, color_scheme=scheme)
-                page = await window.new_page()
-                await sign_in(page, world.url, who)
-                for name, path in pages.items():
-                    await page.goto(f"{world.url}{path}")
-                    await page.wait_for_timeout(1700)  # until approving is awake
-                    await page.screenshot(path=IMAGES / f"console-{name}-{tail}.png", full_page=True)
-                await window.close()
+    """All pictures: wide in both schemes, and the narrowest phone."""
+    pages = {
+        "carol": {"queue": "/queue", "request": f"/requests/{ids['reset']}", "history": "/history"},
+        "alice": {"consent": f"/consents/{ids['checkout']}"},
+    }
+    for tail, size, scheme in (("light", WIDE, "light"), ("dark", WIDE, "dark"), ("360", NARROW, "light")):
+        for who, places in pages.items():
+            await take(found, world, who, places, tail, viewport=size, color_scheme=scheme)
+    more = {"grant": f"/requests/{ids['add']}", "spoofed": f"/requests/{ids['spoofed']}"}
+    await take(found, world, "carol", more, "light", viewport=WIDE, color_scheme="light")
+
+
+async def take(
+    found: Browser, world: ConsoleWorld, who: str, pages: Mapping[str, str], tail: str, **options: object
+) -> None:
+    """Pictures of pages as somebody sees them."""
+    window = await context(found, **options)
+    page = await window.new_page()
+    await sign_in(page, world.url, who)
+    for name, path in pages.items():
+        await page.goto(f"{world.url}{path}")
+        await page.wait_for_timeout(1700)  # until approving is awake
+        await page.screenshot(path=IMAGES / f"console-{name}-{tail}.png", full_page=True)
+    await window.close()
 
 
 async def vote(found: Browser, world: ConsoleWorld, who: str, request_id: str, choice: str, reason: str) -> None:
