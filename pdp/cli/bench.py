@@ -71,6 +71,7 @@ def bench(
       list      FilterTools(200) over Decide, and whether it grows in a straight line
       tools     2,000 tools over 10
       records   a long log over an empty one
+      waits     a Decide while 500 long polls are held, over one without
       stages    where the CPU of one Decide goes
       peers     an OPA server on the same policy and input, when there is an `opa`
 

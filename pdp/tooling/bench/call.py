@@ -39,6 +39,18 @@ REVIEW = {
 }
 
 
+RESET = "git_reset"  # waits for an approval
+DESTRUCTIVE: Mapping[str, Json] = {
+    RESET: {
+        "risk": "high",
+        "permissions": ["git:write"],
+        "labels": [],
+        "sinks": [],
+        "annotations": {"read_only": False, "destructive": True, "open_world": False},
+    }
+}
+
+
 class Tokens:
     """RS256 tokens of the world's issuer, whose key set is replaced by one RSA key made here."""
 

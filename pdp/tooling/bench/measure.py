@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pdp.tooling.bench import machine, worlds
+from pdp.tooling.bench import machine, polls, worlds
 from pdp.tooling.bench.figures import Figure, Goal, Spread
 from pdp.tooling.bench.rig import Rig, Round, Server
 from pdp.tooling.bench.worlds import LISTS, World
@@ -21,6 +21,7 @@ ALONE = Goal(8.0, 4.0)
 BATCHED = Goal(0.75, 0.5)
 LISTED = Goal(20.0, 8.0)
 SCALED = Goal(1.3, 1.1)
+WAITED = Goal(1.1, 1.05)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,8 @@ class Bench:
         self._servers: dict[str, Server] = {}
 
     def server(self, name: str) -> Server:
-        """`echo`, `pdp` (few tools), `many` (many tools), `lists` (long lists), `long` (many records)."""
+        """`echo`, `pdp` (few tools), `many` (many tools), `lists` (long lists), `long` (many records),
+        `waits` (room for long polls)."""
         if name not in self._servers:
             self.say(f"starting {name}")
             self._servers[name] = self._start(name)
@@ -55,7 +57,8 @@ class Bench:
         """The world of a PDP."""
         if name not in self._worlds:
             tools, sizes = worlds.MANY if name == "many" else worlds.FEW, LISTS if name == "lists" else ()
-            self._worlds[name] = worlds.create(self.folder / name, tools=tools, lists=sizes)
+            room = polls.ROOM if name == "waits" else None
+            self._worlds[name] = worlds.create(self.folder / name, tools=tools, lists=sizes, settings=room)
         return self._worlds[name]
 
     def _start(self, name: str) -> Server:
@@ -191,6 +194,19 @@ def records(bench: Bench) -> list[Figure]:
     ]
 
 
+def waits(bench: Bench) -> list[Figure]:
+    """A Decide while long polls are held over one without them, on the same server in turns."""
+    server, world, ask = bench.server("waits"), bench.world("waits"), bench.asks("waits")
+    pairs: list[tuple[Round, ...]] = []
+    for _ in range(bench.pace.rounds):
+        quiet = ask(bench.pace.seconds)
+        with polls.held(server, world):
+            pairs.append((quiet, ask(bench.pace.seconds)))
+    note = f"{_median(pairs, _cpu, 1):.0f} us over {_median(pairs, _cpu, 0):.0f} us"
+    what = f"CPU per Decide: {polls.POLLS} long polls held over none"
+    return [Figure("waits", what, _ratio(pairs, _cpu), WAITED, note)]
+
+
 def _scaled(bench: Bench, name: str, what: str, other: str) -> Figure:
     pairs = list(bench.rounds(bench.asks("pdp"), bench.asks(other)))
     note = f"{_median(pairs, _cpu, 1):.0f} us over {_median(pairs, _cpu, 0):.0f} us"
@@ -204,6 +220,7 @@ FIGURES: dict[str, Callable[[Bench], list[Figure]]] = {
     "list": lists,
     "tools": tools,
     "records": records,
+    "waits": waits,
 }
 
 

@@ -7,9 +7,10 @@ import hashlib
 import json
 import sqlite3
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from pdp.client.asking import CallQuestion, ListQuestion
 from pdp.client.values import Listing, Session, ToolCall
@@ -22,8 +23,9 @@ from pdp.registry.review import Review
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite import SqliteStore
 from pdp.tooling import sandbox
-from pdp.tooling.bench.call import REVIEW, TOOL, Tokens
+from pdp.tooling.bench.call import DESTRUCTIVE, RESET, REVIEW, TOOL, Tokens
 from pdp.tooling.bench.rig import Rig, Server
+from pdp.v1 import decision_pb2
 
 RESOURCE = "https://mcp.acme.example/git"
 FEW, MANY = 10, 2_000
@@ -55,6 +57,12 @@ class World:
         encoded: bytes = asked.request().SerializeToString()
         return encoded
 
+    def destructive(self) -> decision_pb2.DecideRequest:
+        """A call that waits for people."""
+        tool = {**TOOL, "name": RESET}
+        call = ToolCall("git", RESET, {"repo_path": "/src/project"}, tool)
+        return CallQuestion("reset", call, self.subject_token, Session(id="bench"), frozenset()).request()
+
     def listing(self, tools: int) -> bytes:
         """`FilterTools` for the server that has so many."""
         asked = ListQuestion("x", Listing(f"list-{tools}"), self.subject_token, Session(id="bench"))
@@ -62,10 +70,12 @@ class World:
         return encoded
 
 
-def create(folder: Path, *, tools: int = FEW, lists: Collection[int] = ()) -> World:
+def create(
+    folder: Path, *, tools: int = FEW, lists: Collection[int] = (), settings: Mapping[str, Any] | None = None
+) -> World:
     """A world with `tools` signed tools in `folder` (emptied), and a server more for each of `lists`, with so many
     tools, all of which the subject may see."""
-    made = sandbox.create(folder, McpServer(sandbox.TENANT, "git", RESOURCE, "bench"))
+    made = sandbox.create(folder, McpServer(sandbox.TENANT, "git", RESOURCE, "bench"), settings=settings)
     now, grants = time.time_ns(), []
     for count in lists:
         server = McpServer(sandbox.TENANT, f"list-{count}", RESOURCE, "bench")
@@ -89,8 +99,9 @@ def _names(count: int) -> list[str]:
 def _pin(made: sandbox.Sandbox, count: int, now: int) -> None:
     names = _names(count)
     word: Json = REVIEW["tools"]["git_log"]  # type: ignore[index] # a literal of ours
-    review = {"reviewed_by": "bench", "tools": dict.fromkeys(names, word)}
-    made.pin([{**TOOL, "name": name} for name in names], Review.model_validate(review), now)
+    review = {"reviewed_by": "bench", "tools": {**dict.fromkeys(names, word), **DESTRUCTIVE}}
+    listed = [{**TOOL, "name": name} for name in (*names, *DESTRUCTIVE)]
+    made.pin(listed, Review.model_validate(review), now)
 
 
 def echo(rig: Rig, folder: Path, request: bytes) -> Server:
