@@ -180,7 +180,12 @@ def _build(settings: Settings, store: AnyStore, surroundings: Surroundings, tele
         telemetry=telemetry,
     )
     levels = instruments.Levels(
-        telemetry, store, registry, identity.subjects, lambda: reloads.policy_since_ns if state.policy else None
+        telemetry,
+        store,
+        registry,
+        identity.subjects,
+        lambda: reloads.policy_since_ns if state.policy else None,
+        staff.people.sweep.tenants,
     )
     runs = Runs(recorder, ports.store, clock)
     return Process(

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from pdp.core.approvals.queries import ApprovalQuery, Page
+from pdp.core.approvals.states import OPEN
 from pdp.core.check import NS
 from pdp.core.switches import ended
 from pdp.ports import Callers, Content, PolicySource, Registry, Store, Subjects
@@ -111,6 +113,7 @@ class Levels:
     registry: Registry
     subjects: Subjects
     policy_since: Callable[[], int | None]  # Unix nanoseconds; None without a policy
+    tenants: tuple[str, ...] = ()
 
     def tell(self, at_ns: int) -> None:
         """Set every level."""
@@ -123,11 +126,20 @@ class Levels:
         level("pdp.policy.active", int(since is not None))
         if since is not None:
             level("pdp.policy.age", max(0, at_ns - since) / NS)
+        for tenant in self.tenants:
+            self._people(tenant, at_ns)
         for tenant, state in _entries(self.registry.status(at_ns)):
             self._registry(tenant, state)
         for issuer, state in _entries(self.subjects.key_status(at_ns)):
             level("pdp.keys", state["keys"], {"pdp.issuer": issuer})
             level("pdp.keys.age", state["age_seconds"], {"pdp.issuer": issuer})
+
+    def _people(self, tenant: str, at_ns: int) -> None:
+        own = {"pdp.tenant": tenant}
+        self.telemetry.level("pdp.approval.open", self.store.open_count(tenant, "")[1], own)
+        oldest = self.store.approvals(ApprovalQuery(tenant, states=OPEN), Page(1))
+        age = max(0, at_ns - oldest[0].opened_ns) / NS if oldest else 0
+        self.telemetry.level("pdp.approval.age", age, own)
 
     def _registry(self, tenant: str, state: Mapping[str, Any]) -> None:
         own = {"pdp.tenant": tenant}

@@ -99,7 +99,9 @@ def wire(  # noqa: PLR0913, PLR0917 - what it rests on
         waiting=Waiting(store, tokens, establish, state, changes, clock),
         outcomes=Outcomes(store, recorder, clock),
         changes=changes,
-        outbox=Outbox(store, directories, recorder, clock, entropy, channels(settings), options.console_url, telemetry),
+        outbox=Outbox(
+            store, directories, recorder, clock, entropy, channels(settings), options.console_url, telemetry
+        ),
         people=assemble(
             store,
             state,

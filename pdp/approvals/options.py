@@ -96,6 +96,9 @@ class ApprovalOptions(_Options):
     )
     open_per_subject: int = Field(20, ge=1, le=10_000, description="Open requests of one subject; beyond, DENY.")
     open_per_tenant: int = Field(1_000, ge=1, le=1_000_000, description="Open requests of a tenant; beyond, DENY.")
+    open_per_group: int = Field(
+        200, ge=1, le=1_000_000, description="Open requests that one group has seats for; beyond, DENY."
+    )
     resume_keys: tuple[str, ...] = Field(
         (),
         description="file:PATH or vault:PATH#KEY of 32 random bytes or more each, newest first; replicas share them. "

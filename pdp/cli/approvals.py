@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from pathlib import Path
 
 import click
 
@@ -28,6 +30,7 @@ def approvals() -> None:
     pdp approvals approve ID            shows it, then asks for its code
     pdp approvals deny ID --reason ...  also ends an approval that was not used yet
     pdp approvals cancel ID             takes your own request back
+    pdp approvals canary ID ...         for operators: asks for what ought to be denied
 
     Say once where the server is and who you are: PDPCTL_TARGET, PDPCTL_TOKEN_FILE, PDPCTL_CALLER_TOKEN_FILE.
     """
@@ -156,6 +159,32 @@ def watch(*, seat: Seat, mine: bool, count: int | None) -> None:
             seen += 1
             if seen == count:
                 return
+
+
+@approvals.command()
+@click.argument("approval_id", metavar="ID")
+@click.option(
+    "--arguments",
+    "file",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="JSON file with the arguments that ought to be denied.",
+)
+@seated
+def canary(*, seat: Seat, approval_id: str, file: Path) -> None:
+    """Open a request like ID that can never be used, to see whether it is read before it is approved.
+
+    For operators. Those who vote are not told; what became of it is in the log and in `pdp.approval.canaries`.
+    """
+    try:
+        arguments = json.loads(file.read_bytes())
+    except ValueError:
+        arguments = None
+    if not isinstance(arguments, dict):
+        raise click.UsageError("--arguments: the file does not hold a JSON object")
+    with seat.desk() as desk:
+        made = desk.open_canary(approval_id, arguments)
+    click.echo(f"{made.approval_id} is open. It is recorded who wanted it; nothing else tells it from others.")
 
 
 def _asked(desk: Desk, approval_id: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -96,6 +97,18 @@ class AsyncDesk:
             raise refused(error) from None
         finally:
             stream.cancel()
+
+    async def open_canary(
+        self, like: str, arguments: Mapping[str, Any], *, request_id: str | None = None
+    ) -> approval_pb2.OpenCanaryResponse:
+        """Open a request that looks like an earlier one and can never be used. For operators."""
+        request = approval_pb2.OpenCanaryRequest(
+            request_id=new_id(request_id),
+            credential=self._person(),
+            like=like,
+            arguments_json=json.dumps(arguments).encode(),
+        )
+        return await self._ask(self._approvals.OpenCanary, request)
 
     async def list_grants(
         self,

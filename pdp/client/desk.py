@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -95,6 +96,18 @@ class Desk:
             raise refused(error) from None
         finally:
             stream.cancel()
+
+    def open_canary(
+        self, like: str, arguments: Mapping[str, Any], *, request_id: str | None = None
+    ) -> approval_pb2.OpenCanaryResponse:
+        """Open a request that looks like an earlier one and can never be used. For operators."""
+        request = approval_pb2.OpenCanaryRequest(
+            request_id=new_id(request_id),
+            credential=self._person(),
+            like=like,
+            arguments_json=json.dumps(arguments).encode(),
+        )
+        return self._ask(self._approvals.OpenCanary, request)
 
     def list_grants(
         self,

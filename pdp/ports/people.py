@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from pdp.core.approvals.asked import Asked, Held
@@ -116,6 +116,10 @@ class Answers(Protocol):
 
     def open_count(self, tenant: str, subject_index: str) -> tuple[int, int]:
         """Open requests of the subject, and of the tenant."""
+        ...
+
+    def open_for(self, tenant: str, groups: Sequence[str]) -> int:
+        """Open requests of the tenant with a seat for a group; of several groups, the most that one has."""
         ...
 
     def due(self, at_ns: int, limit: int) -> tuple[Approval, ...]:

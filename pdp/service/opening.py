@@ -16,7 +16,7 @@ from pdp.core.approvals import records
 from pdp.core.approvals.asked import Asked
 from pdp.core.approvals.count import satisfiable
 from pdp.core.approvals.effects import effects
-from pdp.core.approvals.notices import SILENT, Telling, link
+from pdp.core.approvals.notices import UNTOLD, Telling, link
 from pdp.core.approvals.resume import Resume
 from pdp.core.approvals.rows import Approval, Shown
 from pdp.core.approvals.states import OPEN, Event, State
@@ -43,6 +43,7 @@ class Caps:
 
     per_subject: int = 20
     per_tenant: int = 1_000
+    per_group: int = 200  # for each group that has a seat: what people can read in a day has an end
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class Opening:
     index_key: bytes
     caps: Caps
     url: str = ""
-    telling: Telling = SILENT
+    telling: Telling = UNTOLD
 
     def __call__(
         self,
@@ -97,7 +98,7 @@ class Opening:
             approval = _open(known, canonical(element), at_ns)
             if approval is None:
                 entries += [self._moved(old, Event.EXPIRE, at_ns) for old in _over(known, canonical(element), at_ns)]
-                if refused := self._refused(need, asked, mine + opened, everybody + opened):
+                if refused := self._refused(need, asked, mine + opened, everybody + opened, opened):
                     return refused
                 opened += 1
                 approval = self._new(asked, title, need, canonical(element), policy, decision_id, at_ns)
@@ -108,7 +109,7 @@ class Opening:
             shown.append(self._shown(plain, approval))
         return Opened(tuple(shown), tuple(entries), self._token(asked, waiting, judged))
 
-    def _refused(self, need: Wanted, asked: Asked, mine: int, everybody: int) -> Outcome | None:
+    def _refused(self, need: Wanted, asked: Asked, mine: int, everybody: int, opened: int) -> Outcome | None:
         directory = self.counting.directories.of(asked.tenant)
         if not satisfiable(need, asked.call, directory):
             return denied(
@@ -120,6 +121,12 @@ class Opening:
             return denied("approval.too_many", "Too many calls of this subject wait for people; settle those first.")
         if everybody >= self.caps.per_tenant:
             return denied("approval.queue_full", "Too many calls wait for people; ask again when some are settled.")
+        groups = tuple({seat.group_id for seat in need.seats})
+        if self.counting.store.open_for(asked.tenant, groups) + opened >= self.caps.per_group:
+            return denied(
+                "approval.too_many_for_group",
+                "Too many calls wait for the people who could approve this one; ask again when some are settled.",
+            )
         return None
 
     def _new(  # noqa: PLR0913, PLR0917 - what a request is made of
@@ -160,7 +167,7 @@ class Opening:
             task_source=session.task_source,
             effects=effects(asked.facts.targets[0]),
         )
-        opened = Open(approval, shown, self.caps.per_subject, self.caps.per_tenant)
+        opened = Open(approval, shown, self.caps.per_subject, self.caps.per_tenant, self.caps.per_group)
         steps: tuple[Step, ...] = (opened, *self.telling.opened(approval, at_ns))
         return self.recorder.event(
             approval.tenant, "approval", lambda stamp: records.opened(stamp, approval, shown), steps, at_ns

@@ -69,11 +69,14 @@ ATTRIBUTES = (
     Attribute("pdp.record.kind", "kind of the record", "commit; metrics"),
     Attribute("pdp.stage", "name of a stage", "metrics"),
     Attribute("pdp.cause", "why a policy worker ended: `timeout`, `crashed`, `stalled`, ...", "metrics"),
-    Attribute("pdp.outcome", "`loaded` or `refused`", "metrics"),
+    Attribute("pdp.outcome", "`loaded` or `refused`; of a canary what came of it", "metrics"),
     Attribute("pdp.judge.status", "`ok`, or why the judge gave no verdict: `timeout`, `refused`, ...", "metrics"),
     Attribute("pdp.judge.verdict", "`allow`, `deny`, `escalate` or `none`", "metrics"),
     Attribute("pdp.judge.cached", "whether the verdict was there already", "metrics"),
     Attribute("pdp.judge.direction", "`input` or `output`", "metrics"),
+    Attribute("pdp.group", "a group that policy gives seats, `subject` for whom a call is made", "metrics"),
+    Attribute("pdp.choice", "`approve`, `deny` or `cancel`", "metrics"),
+    Attribute("pdp.channel", "a channel of the configuration", "metrics"),
     Attribute("pdp.tenant", "a tenant of the configuration", "metrics"),
     Attribute("pdp.issuer", "an issuer of the configuration", "metrics"),
 )
@@ -131,6 +134,24 @@ INSTRUMENTS = (
     Instrument(
         "pdp.judge.cost", "histogram", "1", "cost of a session, in the currency of judge.prices",
         bounds=(0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3),
+    ),
+    Instrument(
+        "pdp.approval.votes", "counter", "{vote}", "votes; one for several groups' seats counts for each",
+        ("pdp.group", "pdp.choice"),
+    ),
+    Instrument(
+        "pdp.approval.think", "histogram", "s", "from the first look at a request to the vote, in the same process",
+        ("pdp.group", "pdp.choice"), (1, 2, 3, 5, 10, 30, 60, 300, 1800),
+    ),
+    Instrument(
+        "pdp.approval.canaries", "counter", "{request}",
+        "canaries that ended: `caught` (denied), `missed` (approved), `unanswered`, `cancelled`", ("pdp.outcome",),
+    ),
+    Instrument("pdp.approval.open", "level", "{request}", "requests that wait or wait to be used", ("pdp.tenant",)),
+    Instrument("pdp.approval.age", "level", "s", "of the oldest of them", ("pdp.tenant",)),
+    Instrument(
+        "pdp.notices", "counter", "{attempt}", "attempts to deliver a message; `none` when it was",
+        ("pdp.channel", "pdp.code"),
     ),
     Instrument("pdp.switches.engaged", "level", "{switch}", "kill switches that are engaged"),
 )  # fmt: skip

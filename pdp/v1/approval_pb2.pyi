@@ -1155,3 +1155,67 @@ class RevokeGrantResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RevokeGrantResponse: _TypeAlias = RevokeGrantResponse  # noqa: Y015
+
+@_typing.final
+class OpenCanaryRequest(_message.Message):
+    """OpenCanaryRequest says what it looks like."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CREDENTIAL_FIELD_NUMBER: _builtins.int
+    LIKE_FIELD_NUMBER: _builtins.int
+    ARGUMENTS_JSON_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Id of this attempt; the same id with the same content gets the same answer. Mandatory."""
+    like: _builtins.str
+    """Id of an earlier request for an approval: the same tool, people, agent and task. Mandatory."""
+    arguments_json: _builtins.bytes
+    """Other arguments, those that ought to be denied: a UTF-8 JSON object. Mandatory."""
+    @_builtins.property
+    def credential(self) -> _types_pb2.Credential:
+        """The person who opens it, with the role `operate` in the directory. Mandatory."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        credential: _types_pb2.Credential | None = ...,
+        like: _builtins.str = ...,
+        arguments_json: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments_json", b"arguments_json", "credential", b"credential", "like", b"like", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OpenCanaryRequest: _TypeAlias = OpenCanaryRequest  # noqa: Y015
+
+@_typing.final
+class OpenCanaryResponse(_message.Message):
+    """OpenCanaryResponse names the request. Nothing else tells it from others before it has ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVAL_ID_FIELD_NUMBER: _builtins.int
+    RECORD_FIELD_NUMBER: _builtins.int
+    approval_id: _builtins.str
+    """Id of the new request."""
+    @_builtins.property
+    def record(self) -> _types_pb2.RecordRef:
+        """Where the record stands."""
+
+    def __init__(
+        self,
+        *,
+        approval_id: _builtins.str = ...,
+        record: _types_pb2.RecordRef | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["record", b"record"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "record", b"record"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OpenCanaryResponse: _TypeAlias = OpenCanaryResponse  # noqa: Y015

@@ -69,6 +69,11 @@ class ApprovalServiceStub:
                 request_serializer=pdp_dot_v1_dot_approval__pb2.RevokeGrantRequest.SerializeToString,
                 response_deserializer=pdp_dot_v1_dot_approval__pb2.RevokeGrantResponse.FromString,
                 _registered_method=True)
+        self.OpenCanary = channel.unary_unary(
+                '/pdp.v1.ApprovalService/OpenCanary',
+                request_serializer=pdp_dot_v1_dot_approval__pb2.OpenCanaryRequest.SerializeToString,
+                response_deserializer=pdp_dot_v1_dot_approval__pb2.OpenCanaryResponse.FromString,
+                _registered_method=True)
 
 
 class ApprovalServiceServicer:
@@ -124,6 +129,15 @@ class ApprovalServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def OpenCanary(self, request, context):
+        """OpenCanary opens a request that looks like an earlier one and can never be used, to see whether it is
+        read before it is approved. For operators: PERMISSION_DENIED for everybody else. FAILED_PRECONDITION:
+        what the earlier request showed was erased.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ApprovalServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -156,6 +170,11 @@ def add_ApprovalServiceServicer_to_server(servicer, server):
                     servicer.RevokeGrant,
                     request_deserializer=pdp_dot_v1_dot_approval__pb2.RevokeGrantRequest.FromString,
                     response_serializer=pdp_dot_v1_dot_approval__pb2.RevokeGrantResponse.SerializeToString,
+            ),
+            'OpenCanary': grpc.unary_unary_rpc_method_handler(
+                    servicer.OpenCanary,
+                    request_deserializer=pdp_dot_v1_dot_approval__pb2.OpenCanaryRequest.FromString,
+                    response_serializer=pdp_dot_v1_dot_approval__pb2.OpenCanaryResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -325,6 +344,33 @@ class ApprovalService:
             '/pdp.v1.ApprovalService/RevokeGrant',
             pdp_dot_v1_dot_approval__pb2.RevokeGrantRequest.SerializeToString,
             pdp_dot_v1_dot_approval__pb2.RevokeGrantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OpenCanary(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pdp.v1.ApprovalService/OpenCanary',
+            pdp_dot_v1_dot_approval__pb2.OpenCanaryRequest.SerializeToString,
+            pdp_dot_v1_dot_approval__pb2.OpenCanaryResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -56,6 +56,11 @@ class ApprovalServiceStub:
     """ListGrants lists the grants that the person may see."""
     RevokeGrant: _grpc.UnaryUnaryMultiCallable[_approval_pb2.RevokeGrantRequest, _approval_pb2.RevokeGrantResponse]
     """RevokeGrant ends a grant at once. FAILED_PRECONDITION: it has already ended."""
+    OpenCanary: _grpc.UnaryUnaryMultiCallable[_approval_pb2.OpenCanaryRequest, _approval_pb2.OpenCanaryResponse]
+    """OpenCanary opens a request that looks like an earlier one and can never be used, to see whether it is
+    read before it is approved. For operators: PERMISSION_DENIED for everybody else. FAILED_PRECONDITION:
+    what the earlier request showed was erased.
+    """
 
 @_typing.type_check_only
 class ApprovalServiceAsyncStub(ApprovalServiceStub):
@@ -84,6 +89,11 @@ class ApprovalServiceAsyncStub(ApprovalServiceStub):
     """ListGrants lists the grants that the person may see."""
     RevokeGrant: _aio.UnaryUnaryMultiCallable[_approval_pb2.RevokeGrantRequest, _approval_pb2.RevokeGrantResponse]  # type: ignore[assignment]
     """RevokeGrant ends a grant at once. FAILED_PRECONDITION: it has already ended."""
+    OpenCanary: _aio.UnaryUnaryMultiCallable[_approval_pb2.OpenCanaryRequest, _approval_pb2.OpenCanaryResponse]  # type: ignore[assignment]
+    """OpenCanary opens a request that looks like an earlier one and can never be used, to see whether it is
+    read before it is approved. For operators: PERMISSION_DENIED for everybody else. FAILED_PRECONDITION:
+    what the earlier request showed was erased.
+    """
 
 class ApprovalServiceServicer(metaclass=_abc_1.ABCMeta):
     """ApprovalService answers callers that hold the role `approve` (the console, the command line, a chat
@@ -145,5 +155,16 @@ class ApprovalServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_approval_pb2.RevokeGrantResponse, _abc.Awaitable[_approval_pb2.RevokeGrantResponse]]:
         """RevokeGrant ends a grant at once. FAILED_PRECONDITION: it has already ended."""
+
+    @_abc_1.abstractmethod
+    def OpenCanary(
+        self,
+        request: _approval_pb2.OpenCanaryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_approval_pb2.OpenCanaryResponse, _abc.Awaitable[_approval_pb2.OpenCanaryResponse]]:
+        """OpenCanary opens a request that looks like an earlier one and can never be used, to see whether it is
+        read before it is approved. For operators: PERMISSION_DENIED for everybody else. FAILED_PRECONDITION:
+        what the earlier request showed was erased.
+        """
 
 def add_ApprovalServiceServicer_to_server(servicer: ApprovalServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

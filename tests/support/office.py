@@ -44,6 +44,7 @@ from pdp.service.people.changes import Changes
 from pdp.service.people.voting import BallotInput
 from pdp.service.record import Recorder
 from pdp.service.state import State
+from pdp.signals import SILENT
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite import SqliteStore
 
@@ -184,6 +185,7 @@ async def office(folder: Path, **more: Any) -> AsyncIterator[Office]:
         bounds=Bounds(),
         valid=more.get("valid", constant),
         passkeys=more.get("passkeys"),
+        telemetry=more.get("telemetry", SILENT),
     )
     try:
         yield Office(store, recorder, people, clock, staff, subjects, state, changes)

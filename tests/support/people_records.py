@@ -92,6 +92,7 @@ def cases(stamp: Stamp) -> dict[str, bytes]:
             stamp, revision="7", members=3, groups=2, problem="directory.malformed"
         ),
         "read": records.read(stamp, person("ann"), request),
+        "canary": records.canary(stamp, replace(request, canary=True), make_id(3), person("oz")),
         "notice": org_records.notice(stamp, sent),
         "notice attempt": org_records.notice(stamp, replace(sent, done_ns=0)),
         "notice failed": org_records.notice(stamp, replace(sent, done_ns=0, problem="notice.refused")),

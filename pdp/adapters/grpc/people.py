@@ -121,6 +121,17 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
                 grant=agreeing.grant(found, directory), record=answers.record_ref(record)
             )
 
+    @override
+    async def OpenCanary(
+        self, request: approval_pb2.OpenCanaryRequest, context: Context
+    ) -> approval_pb2.OpenCanaryResponse:
+        async with self._admission.admit(context, Role.APPROVE, "OpenCanary") as caller:
+            request_id, like = fields.request_id(request.request_id), _id(request.like, "like")
+            arguments = fields.data(request.arguments_json, "arguments_json")
+            person = await _person(self._people, request.credential, caller, context)
+            made, record = await self._people.canaries.open(person, like, arguments, request_id)
+            return approval_pb2.OpenCanaryResponse(approval_id=made, record=answers.record_ref(record))
+
 
 class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
     """`ConsentService`, for the role `subject`. Likewise."""

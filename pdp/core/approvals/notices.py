@@ -92,7 +92,7 @@ class Telling:
         )
 
 
-SILENT = Telling()
+UNTOLD = Telling()
 
 
 def link(url: str, approval: Approval) -> str:

@@ -207,6 +207,19 @@ def read(stamp: Stamp, person: Person, approval: Approval) -> bytes:
     return encode(stamp, "read", fields)
 
 
+def canary(stamp: Stamp, approval: Approval, like: str, person: Person) -> bytes:
+    """A person has opened a canary, in the image of the request `like`."""
+    fields: Fields = {
+        "human": person.human,
+        "account": account(person.account),
+        "assurance": person.assurance,
+        "surface": person.surface,
+        "approval_id": approval.id,
+        "like": like,
+    }
+    return encode(stamp, "canary", fields)
+
+
 def _request(approval: Approval, event: str, state: str, version: int, at_ns: int) -> Fields:
     nothing: Fields = {"resolution": None, "spent": None, "vote": None, "request": None, "requirements": []}
     return {"event": event, "approval_id": approval.id, "state": state, "version": version, "at_ns": at_ns, **nothing}

@@ -30,12 +30,13 @@ from pdp.core.approvals.states import Event, GrantState
 @dataclass(frozen=True, slots=True)
 class Open:
     """Insert a request. Conflict while another open one has its index, or when there are as many open ones as
-    `per_subject` or `per_tenant` allow (0: no limit)."""
+    `per_subject` or `per_tenant` allow, or `per_group` for a group that has a seat (0: no limit)."""
 
     approval: Approval
     shown: Shown
     per_subject: int = 0
     per_tenant: int = 0
+    per_group: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pdp.core.approvals.grants import Valid
-from pdp.core.approvals.notices import SILENT, Telling
+from pdp.core.approvals.notices import UNTOLD, Telling
 from pdp.core.check import NS
 from pdp.ports import Clock, Directories, Passkeys, Store, Subjects
 from pdp.service.escalate import Counting
 from pdp.service.people.attempts import Attempts
+from pdp.service.people.attention import Attention
+from pdp.service.people.canaries import Canaries
 from pdp.service.people.changes import Changes
 from pdp.service.people.consents import Consents
 from pdp.service.people.delegations import Delegations
@@ -22,6 +24,7 @@ from pdp.service.people.voting import Proofs, Voting
 from pdp.service.people.watching import Watching
 from pdp.service.record import Recorder
 from pdp.service.state import State
+from pdp.signals import SILENT, Telemetry
 
 DAY_NS = 24 * 3600 * NS
 
@@ -46,6 +49,7 @@ class People:
     changes: Changes
     grants: Grants
     consents: Consents
+    canaries: Canaries
     delegations: Delegations
     sweep: Sweep
 
@@ -64,24 +68,27 @@ def assemble(  # noqa: PLR0913 - what they rest on
     bounds: Bounds,
     valid: Valid | None = None,
     passkeys: Passkeys | None = None,
-    telling: Telling = SILENT,
+    telling: Telling = UNTOLD,
+    telemetry: Telemetry = SILENT,
 ) -> People:
     """Wire them. `counting` is what evidence is counted with, so that people see what decides; `tenants` are those
     whose requests are swept; `changes` is the hub that `recorder.changed` notifies; `valid` tells whether arguments
-    satisfy a JSON Schema; `telling` who is told of requests."""
+    satisfy a JSON Schema; `telling` who is told of requests; `telemetry` how people decide."""
     directories = counting.directories
     looking = Looking(store, counting)
     attempts = Attempts(store, recorder, index_key)
-    voting = Voting(looking, attempts, recorder, clock, Proofs(passkeys), valid=valid, telling=telling)
+    attention = Attention(telemetry)
+    voting = Voting(looking, attempts, recorder, clock, Proofs(passkeys), attention, valid=valid, telling=telling)
     return People(
         directories=directories,
         persons=Persons(subjects, directories, clock),
-        queue=Queue(looking, store, recorder, clock),
+        queue=Queue(looking, store, recorder, clock, attention),
         voting=voting,
         watching=Watching(looking, store, changes, clock),
         changes=changes,
         grants=Grants(looking, store, attempts, recorder, clock),
         consents=Consents(looking, store, voting, attempts, recorder, clock, index_key, bounds.consent_ns),
+        canaries=Canaries(store, state, attempts, recorder, clock, index_key, telling),
         delegations=Delegations(store, directories, recorder, clock, index_key, bounds.delegation_ns),
-        sweep=Sweep(store, state, directories, recorder, tenants, telling),
+        sweep=Sweep(store, state, directories, recorder, tenants, telling, attention),
     )

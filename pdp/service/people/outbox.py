@@ -20,6 +20,7 @@ from pdp.core.approvals.steps import Mark
 from pdp.core.errors import Conflict, Fault
 from pdp.ports import Channel, Clock, Directories, Entropy, Store
 from pdp.service.record import Recorder
+from pdp.signals import SILENT, Telemetry
 
 log = logging.getLogger("pdp.notices")
 AT_ONCE = 16
@@ -37,6 +38,7 @@ class Outbox:
     entropy: Entropy
     channels: Mapping[str, Channel]
     url: str
+    telemetry: Telemetry = SILENT
 
     async def run(self) -> None:
         """Deliver until cancelled. What is under way then is tried again by whoever comes next."""
@@ -69,6 +71,7 @@ class Outbox:
         if problem:
             log.warning("channel %s: %s: attempt %d: %s", mine.channel, mine.id, mine.attempts, problem)
         at = self.clock.now_ns()
+        self.telemetry.count("pdp.notices", {"pdp.channel": mine.channel, "pdp.code": problem or "none"})
         after = notices.tried(mine, problem, at, self.entropy.bytes(notices.JITTER_BYTES), final=final)
         try:
             await self._mark(after, mine.attempts)

@@ -11,6 +11,7 @@ from pdp.core.approvals.queries import Page
 from pdp.core.approvals.states import OPEN, State
 from pdp.core.approvals.view import ApprovalView
 from pdp.ports import Answers, Clock
+from pdp.service.people.attention import Attention
 from pdp.service.people.looking import ApprovalFilter, Looking, sighting
 from pdp.service.record import Recorder
 
@@ -22,11 +23,14 @@ _MOST_ROWS = 2_000  # looked at for one page; a page may end early, and the next
 class Queue:
     """`ApprovalService.ListApprovals` and `GetApproval`, and the console's queue, history and request page."""
 
-    def __init__(self, looking: Looking, store: Answers, recorder: Recorder, clock: Clock) -> None:
+    def __init__(
+        self, looking: Looking, store: Answers, recorder: Recorder, clock: Clock, attention: Attention
+    ) -> None:
         self._looking = looking
         self._store = store
         self._recorder = recorder
         self._clock = clock
+        self._attention = attention
 
     async def list(self, person: Person, wanted: ApprovalFilter, page: Page) -> tuple[tuple[ApprovalView, ...], str]:
         """A page of the requests that the person may see, without what only one at a time shows (`shown` is None,
@@ -43,6 +47,8 @@ class Queue:
         await self._recorder.people(
             person.tenant, "read", lambda stamp: records.read(stamp, person, approval), sighting(person, at), at
         )
+        if found.may_vote:
+            self._attention.looked(person, approval_id, at)
         return found
 
     def _list(self, person: Person, wanted: ApprovalFilter, page: Page) -> tuple[tuple[ApprovalView, ...], str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pdp.core.approvals import records
 from pdp.core.approvals.grants import lasts, upheld
-from pdp.core.approvals.notices import SILENT, Telling
+from pdp.core.approvals.notices import UNTOLD, Telling
 from pdp.core.approvals.queries import ApprovalQuery, GrantQuery, Page
 from pdp.core.approvals.rows import Approval, Grant
 from pdp.core.approvals.states import OPEN, Event, GrantState
@@ -17,6 +17,7 @@ from pdp.core.check import NS
 from pdp.core.errors import Conflict
 from pdp.core.switches import Switches
 from pdp.ports import Directories, Store
+from pdp.service.people.attention import Attention
 from pdp.service.record import Recorder
 from pdp.service.state import State
 
@@ -37,7 +38,8 @@ class Sweep:
     directories: Directories
     recorder: Recorder
     tenants: tuple[str, ...]
-    telling: Telling = SILENT
+    telling: Telling = UNTOLD
+    attention: Attention = field(default_factory=Attention)
     _seen: tuple[object, ...] = ()
     _looked_ns: int = field(default=0)
 
@@ -109,6 +111,7 @@ class Sweep:
             (move, *self.telling.moved(row, event, at_ns)),
             at_ns,
         )
+        self.attention.moved(row, event)
 
     async def _ended(self, row: Grant, after: GrantState, by: str, at_ns: int) -> None:
         await self.recorder.people(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from pdp.core.approvals import records
 from pdp.core.approvals.grants import GrantTerms, Valid
-from pdp.core.approvals.notices import SILENT, Telling
+from pdp.core.approvals.notices import UNTOLD, Telling
 from pdp.core.approvals.people import Person
 from pdp.core.approvals.rows import Account, Approval, Grant
 from pdp.core.approvals.states import FINAL, GrantState, State
@@ -18,6 +18,7 @@ from pdp.core.errors import Fault, Forbidden, InvalidRequest, NotFound, Outdated
 from pdp.core.stored import Commit, RecordRef
 from pdp.ports import Clock, Passkeys
 from pdp.service.people.attempts import Attempts, decided
+from pdp.service.people.attention import Attention
 from pdp.service.people.looking import UNKNOWN, Looking, Viewer, sighting
 from pdp.service.record import Recorder
 
@@ -102,15 +103,17 @@ class Voting:
         recorder: Recorder,
         clock: Clock,
         proofs: Proofs,
+        attention: Attention,
         *,
         valid: Valid | None = None,
-        telling: Telling = SILENT,
+        telling: Telling = UNTOLD,
     ) -> None:
         self._looking = looking
         self._attempts = attempts
         self._recorder = recorder
         self._clock = clock
         self._proofs = proofs
+        self._attention = attention
         self._valid = valid
         self._telling = telling
 
@@ -141,6 +144,8 @@ class Voting:
         grant_id = made.grant.id if made.grant is not None else ""
         reply = (grant_id, str(made.after), at if made.after in FINAL else 0, made.move.resolution)
         ref = await self._attempts.commit(attempt, entries, reply, at)
+        self._attention.voted(made.vote)
+        self._attention.moved(approval, made.event)
         return Voted(self._after(viewer, approval.id), ref, grant_id)
 
     def cast(self, viewer: Viewer, approval: Approval, given: BallotInput) -> Cast:

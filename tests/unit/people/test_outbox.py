@@ -44,7 +44,7 @@ def outbox(office: Office, wire: Wire, name: str = "team") -> Outbox:
         office.store,
         office.staff,
         office.recorder,
-        office.clock,  # type: ignore[arg-type] # a clock that stands still
+        office.clock,
         Entropy("jitter"),
         {name: wire},
         "https://approvals.example",

@@ -57,6 +57,7 @@ SERVICES = {
         "Vote",
         "WatchApprovals",
         "ListGrants",
+        "OpenCanary",
         "RevokeGrant",
     },
     "ConsentService": {"ListConsents", "GrantConsent", "RevokeConsent"},
