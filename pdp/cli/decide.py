@@ -13,7 +13,7 @@ from typing import Any
 import click
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pdp.client import Client, Decision, PlaintextRefusedError, Session, Tls, ToolCall
+from pdp.client import Client, Decision, PlaintextRefusedError, Requirement, Session, Tls, ToolCall
 from pdp.core.errors import ConfigurationFault
 from pdp.tooling.config_problems import problems
 from pdp.tooling.config_yaml import read_yaml
@@ -163,9 +163,17 @@ def _lines(decision: Decision) -> str:
     lines = [f"{decision.effect.upper()}"]
     lines += [f"  because  {r.code}  {r.message}  [{r.rule or 'client'}]" for r in decision.reasons]
     if decision.pending is not None:
-        lines += [f"  wants    {r.kind}: {r.code}" for r in decision.pending.requirements]
+        lines += [_wanted(r) for r in decision.pending.requirements]
     if decision.valid_until is not None and decision.allowed:
         lines.append(f"  for      {max(0, decision.valid_until - time.time()):.0f} s")
     if decision.record is not None:
         lines.append(f"  record   {decision.record.index} of {decision.record.log}, decision {decision.decision_id}")
     return "\n".join(lines)
+
+
+def _wanted(requirement: Requirement) -> str:
+    """What is waited for, the code by which people know it, and where they answer."""
+    text = f"  wants    {requirement.kind}: {requirement.code}"
+    if requirement.short_code:
+        text += f", code {requirement.short_code}"
+    return text + (f", at {requirement.url}" if requirement.url else "")

@@ -112,6 +112,7 @@ def _write_asks(stage: Stage, at_ns: int) -> None:
     _private(folder / "desk.token", stage.world.caller_token("desk", at_ns))
     for person in (CAROL, ERIN):
         _private(folder / f"{person.id}.token", stage.world.own_token(person, at_ns, lifetime_seconds=3600))
+    _private(folder / "alice-herself.token", stage.world.own_token(ALICE, at_ns, lifetime_seconds=3600))
     for tool in ("git_status", "git_reset"):
         (folder / f"{tool}.json").write_bytes(definition_bytes(stage.tools[tool]))
         ask = {
