@@ -33,7 +33,8 @@ async def approve(stage: Stage, pdp: AsyncClient, server: Client) -> AsyncIterat
         voters += [await _vote(stage, requirement.approval_id) for requirement in decision.pending.requirements]
         decision = await _ask(stage, pdp, repository, token)
     who = ", ".join(voter.id for voter in voters)
-    yield Row("others read it and approve it", who, "pdp approvals approve", "approve", "", "", "-", "-", bool(voters))
+    command = "pdp approvals approve"
+    yield Row("others read it and approve it", who, command, "approve", "", "", "-", "-", bool(voters))
     ran = "-"
     if decision.allowed:  # here, too, only what is allowed is carried out
         result = await server.call_tool(RESET, {"repo_path": repository})
