@@ -76,7 +76,9 @@ def _allowed(what: str, fields: Mapping[str, Node], *, nested: bool) -> tuple[fr
         own = string(fields["kind"]) if "kind" in fields else None
         needed = needed | KINDS.get(own or "", frozenset())
         besides = besides | _BESIDES.get(own or "", frozenset())
-        if own == "judge" and "weight" in fields and string(fields["weight"]) in WEIGHTS:  # nothing that it says unlocks anything
+        if (
+            own == "judge" and "weight" in fields and string(fields["weight"]) in WEIGHTS
+        ):  # nothing that it says unlocks anything
             needed, besides = needed - _UNLOCKS, besides - _UNLOCKS - {"otherwise"}
     if nested:
         needed, besides = needed - {"stage"}, (besides | {"stage"}) - {"otherwise", "waivable"}
