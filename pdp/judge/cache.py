@@ -21,10 +21,16 @@ class Key:
     url: str
 
 
-class Verdicts:
-    """Keeps opinions of status `ok` for `seconds`, at most `entries`; no other opinion is ever kept."""
+class CrowdedError(Exception):
+    """Too many sessions are under way."""
 
-    def __init__(self, seconds: float, entries: int, monotonic: Callable[[], float]) -> None:
+
+class Verdicts:
+    """Keeps opinions of status `ok` for `seconds`, at most `entries`; no other opinion is ever kept. At most
+    `sessions` are under way at once."""
+
+    def __init__(self, seconds: float, entries: int, sessions: int, monotonic: Callable[[], float]) -> None:
+        self._sessions = sessions
         self._kept: TTLCache[Key, Opinion] = TTLCache(entries, seconds, timer=monotonic)
         self._under_way: dict[Key, asyncio.Task[Opinion]] = {}
 
@@ -35,15 +41,17 @@ class Verdicts:
 
     async def get(self, key: Key, hold: Callable[[], Awaitable[Opinion]], within_s: float) -> Opinion:
         """The opinion that is kept, or that of the session under way, or that of a new one (`hold`). Whoever joins
-        waits for their own `within_s` only."""
+        waits for their own `within_s` only. Raises TimeoutError, CrowdedError."""
         if (kept := self._kept.get(key)) is not None:
             return _again(kept)
         task = self._under_way.get(key)
         if task is not None:
             done, _ = await asyncio.wait((task,), timeout=within_s)
             if not done or task.cancelled():
-                return Opinion("timeout", model=key.model)
+                raise TimeoutError
             return _again(task.result())
+        if len(self._under_way) >= self._sessions:
+            raise CrowdedError
         task = asyncio.ensure_future(self._hold(key, hold))
         self._under_way[key] = task
         task.add_done_callback(lambda _: self._under_way.pop(key, None))

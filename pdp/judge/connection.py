@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import os
 from collections.abc import Mapping
@@ -46,7 +45,7 @@ class Connection:
         try:
             await made._introduced(options)
         except BaseException:
-            writer.close()
+            await wire.close(writer)
             raise
         made._listener = asyncio.create_task(made._listen(), name="judge")
         return made
@@ -91,6 +90,7 @@ class Connection:
         if self._listener is not None:
             self._listener.cancel()
             await asyncio.gather(self._listener, return_exceptions=True)
+            await wire.close(self._writer)
 
     def _give_up(self, ident: int) -> None:
         if not self.gone.is_set():
@@ -108,8 +108,7 @@ class Connection:
             return
         finally:
             self.gone.set()
-            with contextlib.suppress(RuntimeError):  # the loop may be closing
-                self._writer.close()
+            self._writer.close()
             for answer in self._waiting.values():
                 if not answer.done():
                     answer.set_result(Said("unavailable"))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import openai
@@ -18,9 +17,8 @@ from pdp.core.judge.matter import Rendered
 from pdp.judge import egress
 from pdp.judge.limits import Limits, read_limits
 from pdp.judge.options import JudgeOptions
-from pdp.judge.reading import Reply, UnreadableError, read_chat, read_response
+from pdp.judge.reading import MAX_TOKENS, Attempt, Trouble, UnreadableError, read_chat, read_response
 
-MAX_TOKENS = 1024  # of an answer, for a prompt that does not say
 REPAIR = (
     "Answer with exactly one JSON object of the form that was asked for: nothing before it, nothing after it, and no "
     "code fence."
@@ -32,23 +30,6 @@ _OUT_OF_CREDIT = "insufficient_quota"
 
 for _name in ("openai", "httpx2", "httpcore2"):  # they would log requests where somebody turned that on
     logging.getLogger(_name).setLevel(logging.ERROR)
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """Why there is no reply. `again`: the same request may work later; `ill`: the endpoint itself is not well."""
-
-    status: str
-    again: bool = False
-    ill: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """What one request came to, and what the provider said about its limits."""
-
-    found: Reply | Trouble
-    limits: Limits
 
 
 class Endpoint:

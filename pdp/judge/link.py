@@ -15,7 +15,7 @@ from pdp.core.judge.matter import OK, Matter, Opinion, Rendered
 from pdp.core.judge.prompt import PromptSet, UnknownPrompt
 from pdp.core.judge.render import render
 from pdp.core.judge.verdict import read_opinion
-from pdp.judge.cache import Key, Verdicts
+from pdp.judge.cache import CrowdedError, Key, Verdicts
 from pdp.judge.connection import Connection
 from pdp.judge.options import JudgeOptions
 from pdp.judge.said import Said
@@ -64,8 +64,8 @@ class JudgeLink:
     ) -> None:
         self._options, self._prompts, self._process = options, prompts, process
         self._entropy, self._monotonic, self._telemetry = entropy, monotonic, telemetry
-        self._verdicts = Verdicts(options.cache_seconds, options.cache_entries, monotonic)
-        self._most = options.max_queued + options.max_concurrent
+        sessions = options.max_queued + options.max_concurrent
+        self._verdicts = Verdicts(options.cache_seconds, options.cache_entries, sessions, monotonic)
 
     def begin(self) -> None:
         """Start the judge's process, or look for it, without waiting. Inside a running loop."""
@@ -106,11 +106,14 @@ class JudgeLink:
         except UnknownPrompt:
             return Opinion("prompt", model=self._options.model)
         key = Key(tenant, rendered.seen_sha256, self._options.model, self._options.url)
-        return await self._verdicts.get(key, lambda: self._session(tenant, rendered, within_s), within_s)
+        try:
+            return await self._verdicts.get(key, lambda: self._session(tenant, rendered, within_s), within_s)
+        except CrowdedError:
+            return self._read(Said("overloaded"), rendered)
+        except TimeoutError:
+            return self._read(Said("timeout"), rendered)
 
     async def _session(self, tenant: str, rendered: Rendered, within_s: float) -> Opinion:
-        if self._verdicts.under_way > self._most:
-            return self._read(Said("overloaded"), rendered)
         began = self._monotonic()
         connection = await self._process.connection(within_s)
         if connection is None:

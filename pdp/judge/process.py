@@ -21,8 +21,7 @@ READY = b"ready\n"  # what a process says on its standard output when it listens
 _START_SECONDS = 30.0
 _END_SECONDS = 5.0
 _BACKOFF_SECONDS = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-_PATIENCE_SECONDS = 5.0  # for a process that is about to be there
-_PATIENT_FAILURES = 1  # of starts in a row; after more, nobody waits for it
+_PATIENCE_SECONDS = 5.0  # for a process that is about to be there; once it failed to come, nobody waits
 
 
 class Running(Protocol):
@@ -108,15 +107,13 @@ async def _listening(process: asyncio.subprocess.Process, told: Mapping[str, Any
 async def _end(process: asyncio.subprocess.Process | None, folder: Path) -> None:
     """End its input; kill it when that is not enough."""
     if process is not None:
-        if process.stdin is not None:
-            process.stdin.close()
         try:
             async with asyncio.timeout(_END_SECONDS):
-                await process.wait()
+                await process.communicate()  # ends its input, and hears it out
         except TimeoutError:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-            await process.wait()
+            await process.communicate()
     await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
@@ -126,7 +123,7 @@ class Keeper:
     def __init__(self, start: Callable[[], Awaitable[Running]]) -> None:
         self._start = start
         self._running: Running | None = None
-        self._up = asyncio.Event()
+        self._settled = asyncio.Event()  # it is up, or it is known that it is not
         self._failures = 0
         self._starts = 0
         self._task: asyncio.Task[None] | None = None
@@ -138,18 +135,17 @@ class Keeper:
 
     async def connection(self, within_s: float) -> Connection | None:
         """How to ask it; None while it is away. Waits a moment for one that is about to be there."""
-        if not self._up.is_set() and self._failures <= _PATIENT_FAILURES:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(within_s, _PATIENCE_SECONDS)):
-                    await self._up.wait()
-        return None if self._running is None or not self._up.is_set() else self._running.connection
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(within_s, _PATIENCE_SECONDS)):
+                await self._settled.wait()
+        return None if self._running is None else self._running.connection
 
     def status(self) -> Mapping[str, Json]:
         """`process`: "up", "starting" or "away"; `restarts` since the start."""
         running = self._running
         if running is None:
             return {
-                "process": "starting" if self._failures <= _PATIENT_FAILURES else "away",
+                "process": "away" if self._failures else "starting",
                 "pid": None,
             } | self._count
         return {"process": "up", "pid": running.pid, **running.connection.state} | self._count
@@ -171,6 +167,7 @@ class Keeper:
                 running = await self._start()
             except UnreachableError as error:
                 self._failures += 1
+                self._settled.set()
                 if self._failures <= len(_BACKOFF_SECONDS):  # then it has been said often enough
                     log.error("the judge's process is away: %s", error)
                 continue
@@ -180,14 +177,15 @@ class Keeper:
         """Until it is gone."""
         loop = asyncio.get_running_loop()
         self._running, self._starts, since = running, self._starts + 1, loop.time()
-        self._up.set()
+        self._settled.set()
         log.info("the judge's process is up")
         try:
             await running.connection.gone.wait()
             log.error("the judge's process went away; it is started again")
         finally:
-            self._up.clear()
             self._running = None
             # one that comes up and dies at once is no better than one that does not come up
             self._failures = self._failures + 1 if loop.time() - since < _PATIENCE_SECONDS else 0
+            if not self._failures:
+                self._settled.clear()
             await asyncio.shield(running.close())

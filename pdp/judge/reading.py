@@ -1,4 +1,4 @@
-"""What an endpoint's answer holds, in either API: the text and why it ended. Pure; believes nothing."""
+"""What one request came to, and what an endpoint's answer holds in either API. Pure; believes nothing."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pdp.judge.limits import Limits
+
+MAX_TOKENS = 1024  # of an answer, for a prompt that does not say
 REFUSAL = "refusal"
 _INCOMPLETE = {"max_output_tokens": "length", "content_filter": "content_filter"}
 
@@ -24,6 +27,23 @@ class Reply:
     model: str
     tokens_in: int | None
     tokens_out: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why there is no reply. `again`: the same request may work later; `ill`: the endpoint itself is not well."""
+
+    status: str
+    again: bool = False
+    ill: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What one request came to, and what the provider said about its limits."""
+
+    found: Reply | Trouble
+    limits: Limits
 
 
 def read_chat(body: bytes) -> Reply:

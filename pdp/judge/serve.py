@@ -61,7 +61,7 @@ class JudgeServer:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         if task is None or not self._welcome(writer):
-            writer.close()
+            await wire.close(writer)
             return
         self._open.add(task)
         try:
@@ -71,8 +71,8 @@ class JudgeServer:
         except asyncio.CancelledError:
             pass  # closed; asyncio would tell of it as of an error
         finally:
+            await wire.close(writer)
             self._open.discard(task)
-            writer.close()
 
     def _welcome(self, writer: asyncio.StreamWriter) -> bool:
         if len(self._open) >= _CONNECTIONS:

@@ -14,10 +14,9 @@ from pdp.core.judge.tokens import tokens
 from pdp.core.judge.verdict import read_opinion, repairable
 from pdp.judge.breaker import Breaker
 from pdp.judge.budget import Budgets
-from pdp.judge.endpoint import MAX_TOKENS, Attempt, Trouble
 from pdp.judge.limits import Throttle
 from pdp.judge.options import JudgeOptions
-from pdp.judge.reading import Reply
+from pdp.judge.reading import MAX_TOKENS, Attempt, Reply, Trouble
 from pdp.judge.said import MAX_TEXT, Said
 from pdp.judge.schedule import OverloadedError, Schedule
 

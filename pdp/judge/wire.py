@@ -11,6 +11,8 @@ Both ends are ours, and each has made sure of the other's user. A line that is n
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import socket
 import struct
@@ -131,6 +133,13 @@ def _object(data: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise WireError
     return found
+
+
+async def close(writer: asyncio.StreamWriter) -> None:
+    """Close our end, and wait until it is closed."""
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
 
 
 def user_of(connection: socket.socket) -> int:

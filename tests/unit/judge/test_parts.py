@@ -1,0 +1,328 @@
+"""Parts of the judge's process, each alone: places, breaker, budgets, limits, cache, what goes over the socket."""
+
+import asyncio
+from itertools import product
+
+import pytest
+from support.judging import PROMPT, matter, prompt_set
+from support.surroundings import StillClock
+
+from pdp.core.judge.matter import Opinion
+from pdp.core.judge.render import render
+from pdp.judge import wire
+from pdp.judge.breaker import _TRANSITIONS, Breaker, Event, State
+from pdp.judge.budget import DAY_NS, Budgets
+from pdp.judge.cache import Key, Verdicts
+from pdp.judge.limits import Limits, Throttle, read_limits
+from pdp.judge.options import JudgeOptions
+from pdp.judge.said import Said
+from pdp.judge.schedule import OverloadedError, Schedule
+
+
+class Seconds:
+    """A clock in seconds that goes on when it is told."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def hold(schedule: Schedule, tenant: str, log: list[str], until: asyncio.Event) -> None:
+    async with schedule.place(tenant):
+        log.append(tenant)
+        await until.wait()
+
+
+async def drain(schedule: Schedule, wanted: list[str]) -> list[str]:
+    """Who got a place, in order, when each holds it for a moment."""
+    order: list[str] = []
+    go = asyncio.Event()
+    go.set()
+    blocked, first = asyncio.Event(), list[str]()
+    blocker = asyncio.create_task(hold(schedule, "first", first, blocked))
+    await asyncio.sleep(0)
+    tasks = [asyncio.create_task(hold(schedule, tenant, order, go)) for tenant in wanted]
+    await asyncio.sleep(0)
+    blocked.set()
+    await asyncio.gather(blocker, *tasks)
+    return order
+
+
+async def test_tenants_take_turns_however_much_one_of_them_wants() -> None:
+    order = await drain(Schedule(1, 100, 1.0), ["a"] * 6 + ["b", "c"])
+    assert order == ["a", "b", "c", "a", "a", "a", "a", "a"]
+
+
+async def test_one_tenant_takes_its_share_only() -> None:
+    schedule, log, until = Schedule(4, 100, 0.5), list[str](), asyncio.Event()
+    tasks = [asyncio.create_task(hold(schedule, "a", log, until)) for _ in range(4)]
+    tasks += [asyncio.create_task(hold(schedule, "b", log, until))]
+    await asyncio.sleep(0.01)
+    assert (sorted(log), schedule.running, schedule.waiting) == (["a", "a", "b"], 3, 2)
+    until.set()
+    await asyncio.gather(*tasks)
+    assert (schedule.running, schedule.waiting) == (0, 0)
+
+
+async def test_too_many_that_wait_are_turned_away_one_tenant_s_before_another_s() -> None:
+    schedule, until = Schedule(1, 4, 0.5), asyncio.Event()
+    tasks = [asyncio.create_task(hold(schedule, "a", [], until)) for _ in range(3)]
+    await asyncio.sleep(0)
+    with pytest.raises(OverloadedError):
+        async with schedule.place("a"):
+            pass
+    tasks += [asyncio.create_task(hold(schedule, "b", [], until)) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(OverloadedError):
+        async with schedule.place("c"):
+            pass
+    until.set()
+    await asyncio.gather(*tasks)
+
+
+@pytest.mark.parametrize("given", [False, True])
+async def test_a_place_is_not_lost_with_who_goes_while_waiting_or_on_getting_it(*, given: bool) -> None:
+    schedule, until = Schedule(1, 4, 1.0), asyncio.Event()
+    first = asyncio.create_task(hold(schedule, "a", [], until))
+    await asyncio.sleep(0)
+    goes = asyncio.create_task(hold(schedule, "b", [], until))
+    await asyncio.sleep(0)
+    if given:
+        until.set()
+        await first  # b has been given its place, but has not run since
+    goes.cancel()
+    await asyncio.gather(goes, return_exceptions=True)
+    until.set()
+    await first
+    assert (schedule.running, schedule.waiting) == (0, 0)
+    async with schedule.place("c"):
+        assert schedule.running == 1
+
+
+@pytest.mark.parametrize(("state", "event"), list(product(State, Event)))
+def test_every_cell_of_the_breaker(state: State, event: Event) -> None:
+    breaker = Breaker(1, 10.0, Seconds())
+    breaker.state = state
+    breaker._move(event)
+    expected = {
+        (State.CLOSED, Event.TRIPPED): State.OPEN,
+        (State.OPEN, Event.COOLED): State.TRIAL,
+        (State.TRIAL, Event.SUCCESS): State.CLOSED,
+        (State.TRIAL, Event.FAILURE): State.OPEN,
+        (State.TRIAL, Event.TRIPPED): State.OPEN,
+    }
+    assert breaker.state is expected.get((state, event), state)
+    assert expected == _TRANSITIONS
+
+
+def test_a_breaker_opens_after_failures_in_a_row_and_lets_one_try() -> None:
+    clock = Seconds()
+    breaker = Breaker(2, 10.0, clock)
+    for _ in range(3):  # never two in a row
+        assert breaker.admits()
+        breaker.failed()
+        assert breaker.admits()
+        breaker.succeeded()
+    breaker.failed()
+    breaker.failed()
+    assert not breaker.admits()
+    clock.now += 10
+    assert breaker.admits()
+    assert not breaker.admits(), "one tries, others wait for what it finds"
+    breaker.released()
+    assert breaker.admits(), "it found nothing, so another tries"
+    breaker.failed()
+    assert not breaker.admits()
+    clock.now += 10
+    assert breaker.admits()
+    breaker.succeeded()
+    assert breaker.admits()
+    assert breaker.admits()
+
+
+def _options(**over: object) -> JudgeOptions:
+    return JudgeOptions.model_validate({"endpoint": "ollama", "model": "m", **over})
+
+
+def test_a_budget_counts_what_is_under_way_and_begins_anew_each_day() -> None:
+    clock = StillClock(20_000 * DAY_NS)
+    budgets = Budgets(_options(budget={"tokens_per_day": 1000}), clock.wall)
+    first = budgets.reserve("a", 500, 100)
+    assert first is not None
+    assert budgets.reserve("a", 500, 100) is None
+    budgets.settle(first, 100, 50)
+    second = budgets.reserve("a", 500, 100)
+    assert second is not None
+    assert budgets.status() == {"a": {"tokens": 150, "cost": 0.0}}
+    clock.advance(24 * 3600)
+    assert budgets.reserve("a", 900, 100) is not None
+    budgets.settle(second, 100, 50)  # of the day before
+    assert budgets.status() == {"a": {"tokens": 0, "cost": 0.0}}
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait"),
+    [
+        ({"retry-after": "2"}, 2.0),
+        ({"retry-after-ms": "250", "retry-after": "2"}, 0.25),
+        ({"retry-after": "Wed, 13 Jan 2027 10:00:05 GMT"}, 5.0),
+        ({"retry-after": "Wed, 13 Jan 2027 09:00:00 GMT"}, 0.0),
+        ({"retry-after": "soon"}, 0.0),
+        ({"retry-after": "-5"}, 0.0),
+        ({"retry-after": "1e9"}, 0.0),
+        ({"retry-after": "99999999"}, 3600.0),
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1m2s"}, 62.0),
+        ({"x-ratelimit-remaining-requests": "3", "x-ratelimit-reset-requests": "1m2s"}, 0.0),
+        ({"x-ratelimit-remaining-tokens": "99", "x-ratelimit-reset-tokens": "500ms"}, 0.5),
+        ({"x-ratelimit-remaining-tokens": "100", "x-ratelimit-reset-tokens": "500ms"}, 0.0),
+        ({"x-ratelimit-remaining-tokens": "99", "x-ratelimit-reset-tokens": "500msx"}, 0.0),
+    ],
+)
+def test_what_a_provider_says_about_its_limits_is_heeded(headers: dict[str, str], wait: float) -> None:
+    clock = Seconds()
+    throttle = Throttle(clock)
+    throttle.told(read_limits(headers, 1_799_834_400))
+    assert throttle.wait_s(100) == pytest.approx(wait)
+    throttle.told(Limits(wait_s=0.0))
+    assert throttle.wait_s(100) == pytest.approx(wait), "a longer wait is not taken back"
+    clock.now += wait
+    assert throttle.wait_s(100) == 0
+
+
+def key(tenant: str = "a", seen: str = "s", model: str = "m", url: str = "u") -> Key:
+    return Key(tenant, seen, model, url)
+
+
+class Judge:
+    """Counts how often it is asked."""
+
+    def __init__(self, opinion: Opinion) -> None:
+        self.opinion, self.asked = opinion, 0
+        self.go = asyncio.Event()
+        self.go.set()
+
+    async def __call__(self) -> Opinion:
+        self.asked += 1
+        await self.go.wait()
+        return self.opinion
+
+
+ALLOWS = Opinion("ok", "allow", 0.9, tokens_in=10, tokens_out=5, latency_ms=7)
+
+
+async def test_a_verdict_is_kept_for_its_time_for_the_same_matter_of_the_same_tenant() -> None:
+    clock, judge = Seconds(), Judge(ALLOWS)
+    verdicts = Verdicts(10.0, 100, 100, clock)
+    first = await verdicts.get(key(), judge, 1)
+    again = await verdicts.get(key(), judge, 1)
+    assert (judge.asked, first.cached, first.tokens_in) == (1, False, 10)
+    assert (again.cached, again.verdict, again.tokens_in, again.tokens_out, again.latency_ms) == (
+        True,
+        "allow",
+        0,
+        0,
+        0,
+    )
+    for other in (key(tenant="b"), key(seen="t"), key(model="n"), key(url="v")):
+        assert not (await verdicts.get(other, judge, 1)).cached
+    assert judge.asked == 5
+    clock.now += 10
+    assert not (await verdicts.get(key(), judge, 1)).cached
+
+
+async def test_what_is_no_verdict_is_not_kept() -> None:
+    verdicts, judge = Verdicts(10.0, 100, 100, Seconds()), Judge(Opinion("timeout"))
+    await verdicts.get(key(), judge, 1)
+    await verdicts.get(key(), judge, 1)
+    assert judge.asked == 2
+
+
+async def test_no_time_to_keep_means_that_nothing_is_kept() -> None:
+    verdicts, judge = Verdicts(0.0, 100, 100, Seconds()), Judge(ALLOWS)
+    await verdicts.get(key(), judge, 1)
+    await verdicts.get(key(), judge, 1)
+    assert judge.asked == 2
+
+
+async def test_who_asks_meanwhile_joins_within_the_tenant_and_waits_for_their_own_time() -> None:
+    verdicts, judge = Verdicts(10.0, 100, 100, Seconds()), Judge(ALLOWS)
+    judge.go.clear()
+    waiting = [asyncio.create_task(verdicts.get(key(), judge, 5)) for _ in range(3)]
+    other = asyncio.create_task(verdicts.get(key(tenant="b"), judge, 5))
+    await asyncio.sleep(0)
+    with pytest.raises(TimeoutError):
+        await verdicts.get(key(), judge, 0.01)
+    waiting[0].cancel()  # who asked first goes; the session does not
+    await asyncio.sleep(0)
+    judge.go.set()
+    found = await asyncio.gather(*waiting[1:], other)
+    assert [(o.verdict, o.cached) for o in found] == [("allow", True), ("allow", True), ("allow", False)]
+    assert judge.asked == 2
+
+
+def _rendered() -> wire.Rendered:
+    return render(prompt_set(), PROMPT, matter("Ünï\u202e\n\u2028code"), "ab" * 16)
+
+
+def test_what_is_asked_and_told_goes_over_the_socket_unchanged() -> None:
+    asked = wire.Asked(7, "acme", 1.5, _rendered())
+    line = wire.ask(asked)
+    assert line.count(b"\n") == 1
+    assert wire.read_asked(line) == asked
+    assert wire.read_asked(wire.ask(wire.Asked(7))) == wire.Asked(7)
+    said = Said("ok", "te\nxt\ud800", "stop", "m", 1, 2, 3, 4)
+    assert wire.read_told(wire.said(7, said)) == (7, said)
+    assert wire.read_told(wire.state({"a": 1})) == {"a": 1}
+    assert wire.read_hello(wire.hello("m", "u")) == ("m", "u")
+
+
+@pytest.mark.parametrize(
+    "line", [b"", b"{", b"[]", b"7", b'{"id": "7"}', b'{"id": true}', b'{"id": 7, "rendered": {}}', b"[" * 100_000]
+)
+def test_a_line_that_we_would_never_send_is_refused(line: bytes) -> None:
+    with pytest.raises(wire.WireError):
+        wire.read_asked(line)
+    with pytest.raises(wire.WireError):
+        wire.read_told(line)
+    with pytest.raises(wire.WireError):
+        wire.read_hello(line)
+
+
+@pytest.mark.parametrize("said", [{"status": 7}, {"status": "ok", "tokens_in": -1}, {"status": "ok", "other": 1}, 7])
+def test_nor_is_an_answer_that_is_none_taken(said: object) -> None:
+    with pytest.raises(wire.WireError):
+        wire.read_told(wire.line({"id": 7, "said": said}))
+
+
+def test_what_is_too_long_is_not_sent() -> None:
+    with pytest.raises(wire.WireError):
+        wire.ask(wire.Asked(7, "a" * wire.MAX_ASKED, 1.0, _rendered()))
+
+
+@pytest.mark.parametrize(
+    ("over", "why"),
+    [
+        ({"endpoint": "azure", "api_key": "file:k"}, "base_url is mandatory"),
+        ({"endpoint": "compatible"}, "base_url is mandatory"),
+        ({"endpoint": "openai"}, "api_key is mandatory"),
+        ({"api_key": "sk-123"}, "api_key must be file:PATH"),
+        ({"base_url": "http://llm.internal/v1"}, "must be https://"),
+        ({"base_url": "ftp://127.0.0.1"}, "must be https://"),
+        ({"base_url": "https://me:secret@llm.example/v1"}, "must not hold a name"),
+        ({"proxy": "http://me:secret@proxy:3128"}, "must not hold a name"),
+        ({"address": "127.0.0.1:7"}, "address must be unix:PATH"),
+        ({"temperature": 0}, "Extra inputs"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused(over: dict[str, object], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        _options(**over)
+
+
+@pytest.mark.parametrize("endpoint", ["openai", "azure", "vllm", "ollama", "llamacpp", "compatible"])
+def test_every_preset_is_complete_with_what_only_the_operator_knows(endpoint: str) -> None:
+    made = _options(endpoint=endpoint, api_key="file:k", base_url="https://llm.example/v1/")
+    assert made.url == "https://llm.example/v1"
+    assert made.form == ("text" if endpoint == "compatible" else "json_schema")

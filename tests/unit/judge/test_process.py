@@ -1,0 +1,254 @@
+"""The judge's process itself: started, watched, started again; who may talk to it, and what it says on trouble."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import stat
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import llm as model
+from support.judging import PROMPT, StillPrompts, judging, matter, options
+from support.llm import LlmStandIn
+
+from pdp import judges
+from pdp.core.errors import ConfigurationFault
+from pdp.core.judge.matter import Opinion
+from pdp.judge import wire
+from pdp.judge.connection import Connection, UnreachableError
+from pdp.judge.link import JudgeLink
+from pdp.judge.options import JudgeOptions
+from pdp.judge.process import Child, Keeper
+from pdp.judge.serve import JudgeServer
+from pdp.judge.sittings import Ambience, Sittings
+from pdp.surroundings import SystemEntropy
+
+
+async def started(opts: JudgeOptions) -> Child:
+    return await Child.start(judges.command(), {"judge": opts.model_dump(mode="json"), "vault": None}, opts)
+
+
+def linked(opts: JudgeOptions, keeper: Keeper) -> JudgeLink:
+    return JudgeLink(opts, StillPrompts(), keeper, entropy=SystemEntropy(), monotonic=time.monotonic)
+
+
+@asynccontextmanager
+async def kept(llm: LlmStandIn, folder: Path, **over: Any) -> AsyncIterator[JudgeLink]:
+    """A link with a process of its own."""
+    opts = options(llm, folder, **over)
+    link = linked(opts, Keeper(lambda: started(opts)))
+    link.begin()
+    try:
+        yield link
+    finally:
+        await link.close()
+
+
+async def opinion(link: JudgeLink, task: str = "Summarise.") -> Opinion:
+    return await link.opine("acme", PROMPT, matter(task), within_s=10)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - other processes bring it about
+            await asyncio.sleep(0.01)
+
+
+def pid_of(link: JudgeLink) -> int:
+    found = link.status()["pid"]
+    assert isinstance(found, int)
+    return found
+
+
+def alive(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        os.kill(pid, 0)
+        return True
+    return False
+
+
+async def test_the_first_call_waits_for_the_process_and_one_that_was_killed_comes_back(
+    llm: LlmStandIn, tmp_path: Path
+) -> None:
+    async with kept(llm, tmp_path) as link:
+        assert link.status()["process"] == "starting"
+        assert (await opinion(link, "One.")).verdict == "allow"
+        first = pid_of(link)
+        llm.behave(model.silent())
+        waiting = asyncio.create_task(opinion(link, "Two."))
+        await until(lambda: len(llm.requests) == 2)
+        os.kill(first, signal.SIGKILL)
+        assert (await waiting).status == "unavailable"
+        llm.behave(model.says())
+        await until(lambda: link.status()["process"] == "up")
+        assert (await opinion(link, "Three.")).verdict == "allow"
+        assert pid_of(link) != first
+        assert link.status()["restarts"] == 1
+        last = pid_of(link)
+    assert not alive(last)
+
+
+def looked_into(pid: int, folder: Path) -> None:
+    """No environment; nobody but this user reaches its socket; and the kernel gives what lies in its /proc to root,
+    so that not even this user may look into its memory."""
+    proc = Path(f"/proc/{pid}")
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE((folder / "s").stat().st_mode) == 0o600
+    assert (proc / "mem").stat().st_uid == 0
+    if os.geteuid() == 0:  # anybody else may not even look
+        assert (proc / "environ").read_bytes().strip(b"\0") in {b"", b"LC_CTYPE=C.UTF-8"}
+    lines = (proc / "limits").read_text().splitlines()
+    assert any(line.split()[:6] == ["Max", "core", "file", "size", "0", "0"] for line in lines)
+
+
+async def test_it_is_sealed_and_ends_when_nobody_tells_it_anything_any_more(llm: LlmStandIn, tmp_path: Path) -> None:
+    child = await started(options(llm, tmp_path))
+    try:
+        assert child.pid is not None
+        await asyncio.to_thread(looked_into, child.pid, child._folder)
+        stdin = child._process.stdin
+        assert stdin is not None
+        stdin.close()  # as when the decision process dies
+        await asyncio.wait_for(child._process.wait(), 10)
+        await asyncio.wait_for(child.connection.gone.wait(), 10)
+    finally:
+        await child.close()
+    assert not child._folder.exists()
+
+
+async def test_a_process_that_cannot_start_costs_no_call_more_than_a_moment(
+    llm: LlmStandIn, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with kept(llm, tmp_path, api_key=f"file:{tmp_path / 'nothing.key'}") as link:
+        assert (await opinion(link)).status == "unavailable"
+        assert (link.status()["process"], link.status()["pid"]) == ("away", None)
+    told = capfd.readouterr().err
+    assert "judge.api_key: nothing.key: cannot be read" in told
+    assert str(tmp_path) not in told
+
+
+@asynccontextmanager
+async def served(opts: JudgeOptions, path: Path) -> AsyncIterator[JudgeServer]:
+    """A server whose endpoint is never asked."""
+    ambience = Ambience(time.monotonic, time.time_ns, lambda: 0.0)
+    server = JudgeServer(opts, Sittings(opts, None, ambience))  # type: ignore[arg-type] # nobody asks it
+    await server.open(path)
+    try:
+        yield server
+    finally:
+        await server.close()
+
+
+async def test_a_process_that_speaks_for_another_model_is_none_of_ours(llm: LlmStandIn, tmp_path: Path) -> None:
+    path = tmp_path / "j" / "s"
+    async with served(options(llm, tmp_path, model="other"), path):
+        with pytest.raises(UnreachableError, match="another model"):
+            await Connection.open(path, options(llm, tmp_path))
+
+
+async def test_another_user_is_turned_away_on_either_side(
+    llm: LlmStandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, opts = tmp_path / "j" / "s", options(llm, tmp_path)
+    async with served(opts, path):
+        made = await Connection.open(path, opts)
+        await made.close()
+        mine = os.geteuid()
+        # whoever we are now, the one at the other end is somebody else
+        monkeypatch.setattr(os, "geteuid", lambda: mine + 1)
+        reader, writer = await asyncio.open_unix_connection(path)
+        assert await reader.read() == b""
+        await wire.close(writer)
+
+    async def impostor(_: asyncio.StreamReader, out: asyncio.StreamWriter) -> None:
+        out.write(wire.hello(opts.model, opts.url))
+        await out.drain()
+
+    other = await asyncio.start_unix_server(impostor, tmp_path / "other")
+    with pytest.raises(UnreachableError, match="another user"):
+        await Connection.open(tmp_path / "other", opts)
+    other.close()
+
+
+def test_the_kernel_tells_who_is_at_the_other_end() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX)
+    with ours, theirs:
+        assert wire.user_of(ours) == os.geteuid()
+
+
+@pytest.mark.parametrize("mode", [0o750, 0o701, 0o777])
+async def test_a_folder_that_others_can_enter_is_no_place_for_its_socket(
+    llm: LlmStandIn, tmp_path: Path, mode: int
+) -> None:
+    folder = tmp_path / "open"
+    folder.mkdir()
+    folder.chmod(mode)
+    with pytest.raises(ConfigurationFault, match="chmod 700"):
+        async with served(options(llm, tmp_path), folder / "s"):
+            pass
+
+
+@pytest.mark.parametrize("line", [b"not json\n", b'{"id": 1, "rendered": 7}\n', b"x" * (wire.MAX_ASKED + 10)])
+async def test_who_says_what_we_never_would_is_cut_off_and_others_are_not(
+    llm: LlmStandIn, tmp_path: Path, line: bytes
+) -> None:
+    async with judging(llm, tmp_path) as link:
+        reader, writer = await asyncio.open_unix_connection(tmp_path / "j" / "s")
+        writer.write(line)
+        with contextlib.suppress(ConnectionError):
+            while await reader.readline():
+                pass
+        await wire.close(writer)
+        assert (await opinion(link)).verdict == "allow"
+
+
+@pytest.mark.parametrize("said", [b"not json\n", b'{"id": 1, "said": {"status": 7}}\n', b"y" * (wire.MAX_TOLD + 10)])
+async def test_a_process_that_says_what_ours_never_would_is_left(
+    llm: LlmStandIn, tmp_path: Path, said: bytes
+) -> None:
+    opts = options(llm, tmp_path)
+
+    async def impostor(reader: asyncio.StreamReader, out: asyncio.StreamWriter) -> None:
+        out.write(wire.hello(opts.model, opts.url))
+        await reader.readline()
+        out.write(said)
+        with contextlib.suppress(ConnectionError):
+            await out.drain()
+        await wire.close(out)
+
+    server = await asyncio.start_unix_server(impostor, tmp_path / "s")
+    made = await Connection.open(tmp_path / "s", opts)
+    rendered = wire.Rendered("p", "", "s", "u", "n", {}, {}, (), "")
+    assert (await made.ask("acme", rendered, 10)).status == "unavailable"
+    assert made.gone.is_set()
+    await made.close()
+    server.close()
+
+
+async def test_a_session_that_nobody_wants_any_more_gives_its_place_up(llm: LlmStandIn, tmp_path: Path) -> None:
+    llm.behave(model.silent(), model.says())
+    async with judging(llm, tmp_path, max_concurrent=1, attempt_seconds=60, verdict_seconds=60) as link:
+        late = await link.opine("acme", PROMPT, matter("One."), within_s=0.3)
+        found = await link.opine("acme", PROMPT, matter("Two."), within_s=10)
+    assert (late.status, found.status) == ("timeout", "ok")
+
+
+async def test_the_endpoint_is_never_asked_more_at_once_than_it_may_be(llm: LlmStandIn, tmp_path: Path) -> None:
+    llm.behave(model.slow(0.05))
+    async with judging(llm, tmp_path, max_concurrent=3, tenant_share=1.0) as link:
+        found = await asyncio.gather(*(opinion(link, f"{i}") for i in range(12)))
+    assert {o.status for o in found} == {"ok"}
+    assert llm.most == 3
+
+
+async def test_too_much_at_once_is_said_to_be_so(llm: LlmStandIn, tmp_path: Path) -> None:
+    llm.behave(model.slow(0.3))
+    async with judging(llm, tmp_path, max_concurrent=1, max_queued=2, tenant_share=1.0) as link:
+        found = await asyncio.gather(*(opinion(link, f"{i}") for i in range(6)))
+    assert sorted(o.status for o in found) == ["ok"] * 3 + ["overloaded"] * 3
