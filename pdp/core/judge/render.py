@@ -79,14 +79,8 @@ def render(
     rules = tuple(dict.fromkeys((*prompt.rules, *(rule for s in sections for rule in s.rules))))
     blocks = fitted(blocks_of(matter), prompt.data_tokens if budget_tokens is None else budget_tokens)
     schema, sha256 = answer_schema(rules), prompts.digests()[prompt_id]
-    seen: Json = [
-        FORMAT,
-        sha256,
-        text,
-        [[b.block.title, b.head, b.tail, b.left_out] for b in blocks],
-        schema,
-        dict(prompt.settings),
-    ]
+    data: Json = [[b.block.title, b.head, b.tail, b.left_out] for b in blocks]
+    seen: Json = [FORMAT, sha256, text, data, schema, dict(prompt.settings)]
     return Rendered(
         prompt=prompt_id,
         prompt_sha256=sha256,
