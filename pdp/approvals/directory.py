@@ -13,7 +13,7 @@ from pdp.approvals.options import DirectoryOptions, TenantDirectoryOptions
 from pdp.approvals.scim import read_export
 from pdp.core.approvals.people import Directory, DirectoryChange, Member
 from pdp.core.check import NS
-from pdp.core.digest import Json, digest
+from pdp.core.digest import Json, digest, sha256_hex
 from pdp.core.errors import ConfigurationFault
 
 MAX_BYTES = 64 << 20
@@ -152,7 +152,10 @@ def _revision(
     roles: dict[str, frozenset[str]],
 ) -> str:
     people: list[Json] = [
-        [m.id, m.name, m.mail, m.active, sorted(m.groups), sorted([a.issuer, a.id] for a in m.accounts)]
+        [
+            *(m.id, m.name, m.mail, m.active, sorted(m.groups), sorted([a.issuer, a.id] for a in m.accounts)),
+            sorted([p.id, sha256_hex(p.public_key), p.name] for p in m.passkeys),
+        ]
         for _, m in sorted(members.items())
     ]
     sets: list[Json] = [{key: sorted(value) for key, value in found.items()} for found in (claims, roles)]

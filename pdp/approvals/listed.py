@@ -9,6 +9,8 @@ A file of the organisation's own is YAML or JSON, and closed:
         accounts:                   # all of them are one human
           - {issuer: https://id.acme.example, id: anna}
         groups: [g-release]         # ids of `groups`
+        passkeys:                   # as the console's page "Me" made them; may be left out
+          - {id: 5iZbAcLk…, key: pQECAyYg…, name: laptop}
         active: true                # false: may do nothing, and votes given before no longer count
     groups:
       g-release: Release managers   # id to name, which is for display only
@@ -16,13 +18,14 @@ A file of the organisation's own is YAML or JSON, and closed:
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from pdp.core.approvals.people import Member
+from pdp.core.approvals.people import Member, Passkey
 from pdp.core.approvals.rows import Account
 from pdp.core.digest import Json
 from pdp.core.errors import ConfigurationFault, InvalidRequest
@@ -67,6 +70,29 @@ class _Account(_Closed):
     id: Name
 
 
+def _base64url(value: str) -> str:
+    """One encoding only: no padding, no stray bits."""
+    try:
+        raw = base64.b64decode(value + "=" * (-len(value) % 4), altchars=b"-_", validate=True)
+    except ValueError:
+        raw = b""
+    if not raw or base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii") != value:
+        raise ValueError("must be base64url without padding")
+    return value
+
+
+Bytes = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_base64url)]
+
+
+class _Passkey(_Closed):
+    id: Bytes
+    key: Bytes
+    name: Name
+
+    def value(self) -> Passkey:
+        return Passkey(self.id, base64.urlsafe_b64decode(self.key + "=" * (-len(self.key) % 4)), self.name)
+
+
 class _Human(_Closed):
     id: Id
     name: Name
@@ -74,10 +100,14 @@ class _Human(_Closed):
     groups: list[Id] = Field(default_factory=list)
     active: bool
     mail: Mail | None = None
+    passkeys: list[_Passkey] = Field(default_factory=list, max_length=16)
 
     def member(self) -> Member:
         accounts = tuple(Account(a.issuer, a.id) for a in self.accounts)
-        return Member(self.id, self.name, accounts, frozenset(self.groups), self.active, self.mail or "")
+        passkeys = tuple(passkey.value() for passkey in self.passkeys)
+        return Member(
+            self.id, self.name, accounts, frozenset(self.groups), self.active, self.mail or "", passkeys
+        )
 
 
 class _File(_Closed):
@@ -130,4 +160,7 @@ def join(sources: tuple[Listed, ...]) -> tuple[dict[str, Member], dict[Account, 
             if group in groups:
                 raise ConfigurationFault(CODE, "groups: an id stands in two sources; keep it in one")
             groups[group] = name
+    passkeys = [passkey.id for member in members.values() for passkey in member.passkeys]
+    if len(set(passkeys)) != len(passkeys):
+        raise ConfigurationFault(CODE, "people: a passkey stands twice; a passkey is one human's")
     return members, by_account, groups

@@ -157,7 +157,7 @@ class Standin:
         return (self.seen_by(person, None),), ""
 
     async def get(self, person: Person, approval_id: str) -> Any:
-        if approval_id != self.approval.id:
+        if approval_id not in {self.approval.id, *(each.id for each in self.consents_found)}:
             raise NotFound("approval.unknown", "There is no such request.")
         return replace(self.seen_by(person, self.shown), advice=self.advice)
 

@@ -20,6 +20,7 @@ from pdp.adapters.console.guard import Guard, TooLarge, too_large
 from pdp.adapters.console.oidc import Provider
 from pdp.adapters.console.options import ConsoleOptions
 from pdp.adapters.console.pages import FOLDER, Pages
+from pdp.adapters.console.passkeys import ConsolePasskeys
 from pdp.adapters.console.session import Sessions
 from pdp.adapters.console.signin import HOME, SignIn
 from pdp.adapters.console.visit import Console, ConsoleServices, Endpoint, Handler, act, again_url, page
@@ -79,7 +80,11 @@ def application(
 ) -> ASGIApp:
     """The whole of it. `key` seals sessions; replicas share it. Streams end when `stopping` is set."""
     console = Console(
-        options, services, Sessions(options, key, services.clock, services.entropy), Pages(services.clock)
+        options,
+        services,
+        Sessions(options, key, services.clock, services.entropy),
+        Pages(services.clock),
+        ConsolePasskeys(options, services.people.directories),
     )
     sign_in = SignIn(console, providers, key)
     events = Events(options.max_streams, stopping)
@@ -101,6 +106,7 @@ def application(
         "/grants/{id}/revoke": grants.revoke,
         "/me/deputies": me.add,
         "/me/deputies/{id}/end": me.end,
+        "/me/passkeys": me.make,
     }
     routes = [
         Route("/", _home),

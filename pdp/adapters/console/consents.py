@@ -39,6 +39,7 @@ async def agree(visit: Visit) -> Response:
         what=_id(visit),
         presented=visit.form.get("presented", ""),
         expires_ns=_until(visit.form.get("until", "")),
+        passkey=visit.form.get("passkey", "").encode(),
     )
     try:
         await visit.people.consents.grant(visit.person, wanted)
@@ -61,6 +62,13 @@ async def revoke(visit: Visit) -> Response:
 
 async def _one(visit: Visit, *, notice: str = "", status: int = 200) -> Response:
     view = await _find(visit)
+    asked = ""
+    if view.state == "requested":  # what is to be decided is read as any request is, and on record
+        whole = await visit.people.queue.get(visit.person, view.id)
+        asked = visit.console.passkeys.asked(visit.person, whole)
+        missing = whole.wanted.min_assurance == "passkey" and not asked
+    else:
+        missing = False
     entropy = visit.console.services.entropy
     today = datetime.fromtimestamp(visit.console.services.clock.now_ns() // NS, UTC).date()
     return visit.show(
@@ -68,6 +76,8 @@ async def _one(visit: Visit, *, notice: str = "", status: int = 200) -> Response
         status,
         view=view,
         notice=notice,
+        passkey=asked,
+        missing=missing,
         fresh=visit.fresh,
         again=visit.again(f"/consents/{view.id}"),
         attempt=entropy.bytes(16).hex(),

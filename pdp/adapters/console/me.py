@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import UTC, datetime, timedelta
 
 from starlette.responses import RedirectResponse, Response
 
+from pdp.adapters.console.passkeys import text
 from pdp.adapters.console.visit import Visit
 from pdp.core.check import NS
 from pdp.core.errors import InvalidRequest
@@ -40,9 +42,28 @@ async def end(visit: Visit) -> Response:
     return RedirectResponse("/me", 303)
 
 
+async def make(visit: Visit) -> Response:
+    """POST /me/passkeys: one was just made. Nothing is kept: the page has the lines for the directory."""
+    challenge = visit.form.get("challenge", "")
+    if not visit.console.sessions.holds(visit.session, _making(challenge), visit.form.get("proof", "")):
+        raise InvalidRequest("challenge", "is not of this page; open it again")
+    wanted = base64.urlsafe_b64decode(challenge + "=" * (-len(challenge) % 4))
+    try:
+        made = visit.console.passkeys.made(wanted, visit.form.get("credential", ""))
+    except InvalidRequest as fault:
+        return await _show(visit, notice=fault.message, status=400)
+    return visit.show("passkey.html", made=made, human=visit.person.human)
+
+
+def _making(challenge: str) -> str:
+    """Names the making of a passkey for which this challenge was given out."""
+    return f"passkey {challenge}"
+
+
 async def _show(visit: Visit, *, notice: str = "", status: int = 200) -> Response:
     services = visit.console.services
     directory = visit.people.directories.of(visit.person.tenant)
+    challenge = services.entropy.bytes(32)
     others = sorted(
         (m for m in directory.members.values() if m.active and m.id != visit.person.human), key=lambda m: m.name
     )
@@ -57,6 +78,10 @@ async def _show(visit: Visit, *, notice: str = "", status: int = 200) -> Respons
         fresh=visit.fresh,
         again=visit.again("/me"),
         notice=notice,
+        passkeys=visit.console.passkeys.of(visit.person),
+        challenge=text(challenge),
+        proof=visit.token(_making(text(challenge))),
+        creation=visit.console.passkeys.creation(visit.person, challenge),
         today=datetime.fromtimestamp(services.clock.now_ns() // NS, UTC).date().isoformat(),
     )
 

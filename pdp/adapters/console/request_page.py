@@ -91,6 +91,7 @@ async def _show(visit: Visit, *, everything: bool, notice: str = "", done: str =
     rows = arguments(view.rows, everything=everything)
     task = fold(view.shown.task if view.shown else "", everything=everything)
     absent = await _absent(visit)
+    asked = visit.console.passkeys.asked(visit.person, view)
     place = f"/requests/{view.approval.id}/vote"
     whole = not rows.cut and not task.hidden
     return visit.show(
@@ -103,7 +104,8 @@ async def _show(visit: Visit, *, everything: bool, notice: str = "", done: str =
         seats=_seats(view, directory),
         arguments=rows,
         task=task,
-        may=_may(view, standing_in=bool(absent)),
+        may=_may(view, standing_in=bool(absent), passkey=bool(asked)),
+        passkey=asked,
         absent=absent,
         place=place,
         whole=visit.token(_whole(place, view.presented)) if whole and view.presented else "",
@@ -142,13 +144,13 @@ def _seats(view: ApprovalView, directory: Directory) -> tuple[SeatShown, ...]:
     )
 
 
-def _may(view: ApprovalView, *, standing_in: bool) -> May:
+def _may(view: ApprovalView, *, standing_in: bool, passkey: bool) -> May:
     """What to offer; a vote is judged where those of all surfaces are."""
     open_ = view.approval.state in OPEN and view.approval.kind != "consent"
     code = view.may_not_code
     votes = view.may_vote or (standing_in and code in {"approval.not_eligible", "approval.voted"})
     return May(
-        approve=open_ and votes and bool(view.presented),
+        approve=open_ and bool(view.presented) and (votes or (passkey and code == "approval.assurance")),
         deny=open_ and (votes or code == "approval.assurance"),
         cancel=open_ and code == "approval.own_call",
         why_not=code,

@@ -15,6 +15,7 @@ from starlette.responses import RedirectResponse, Response
 
 from pdp.adapters.console.options import ConsoleOptions
 from pdp.adapters.console.pages import Pages
+from pdp.adapters.console.passkeys import ConsolePasskeys
 from pdp.adapters.console.session import Session, Sessions
 from pdp.core.approvals.people import Person
 from pdp.core.errors import Forbidden, InvalidRequest, Unauthenticated
@@ -45,6 +46,7 @@ class Console:
     services: ConsoleServices
     sessions: Sessions
     pages: Pages
+    passkeys: ConsolePasskeys
 
 
 @dataclass(frozen=True, slots=True)

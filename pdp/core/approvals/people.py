@@ -12,6 +12,15 @@ ASSURANCES = ("client_asserted", "signed_in", "passkey")  # weakest first
 
 
 @dataclass(frozen=True, slots=True)
+class Passkey:
+    """A WebAuthn credential of a human. `id` is base64url; `public_key` a COSE key (RFC 9052)."""
+
+    id: str
+    public_key: bytes
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Member:
     """One human of the directory. `accounts` are linked: they are one human."""
 
@@ -21,6 +30,7 @@ class Member:
     groups: frozenset[str] = frozenset()
     active: bool = True
     mail: str = ""
+    passkeys: tuple[Passkey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,35 @@
     });
   }
 
+  // Passkeys: the authenticator's answer goes into the form, and the form on its way.
+  const problem = (form, text) => {
+    const place = form.querySelector("[data-problem]");
+    place.textContent = text;
+    place.hidden = false;
+  };
+  const ask = (form, submitter, question, field) => {
+    form.addEventListener("submit", async (event) => {
+      if (event.defaultPrevented || event.submitter !== submitter || form.elements[field].value) return;
+      event.preventDefault();
+      try {
+        form.elements[field].value = JSON.stringify((await question()).toJSON());
+        form.requestSubmit(submitter);
+      } catch (error) {
+        problem(form, error.name === "NotAllowedError" ? "The passkey was not used. Try again." : "This browser or device cannot do it.");
+      }
+    });
+  };
+  for (const form of document.querySelectorAll("form[data-passkey]")) {
+    const options = () => PublicKeyCredential.parseRequestOptionsFromJSON(JSON.parse(form.dataset.passkey));
+    ask(form, form.querySelector("[data-approve]"), () => navigator.credentials.get({ publicKey: options() }), "passkey");
+  }
+  for (const form of document.querySelectorAll("form[data-create]")) {
+    if (!window.PublicKeyCredential) continue;
+    form.hidden = false;
+    const options = () => PublicKeyCredential.parseCreationOptionsFromJSON(JSON.parse(form.dataset.create));
+    ask(form, form.querySelector("button"), () => navigator.credentials.create({ publicKey: options() }), "credential");
+  }
+
   // A form is sent once.
   for (const form of document.querySelectorAll("form[method=post]")) {
     form.addEventListener("submit", (event) => {

@@ -1,0 +1,141 @@
+"""Passkeys (WebAuthn level 2): making one, and checking what one signed for a vote.
+
+A passkey counts when the directory lists it. Whoever is signed in can make one, and gets the lines that an operator
+adds: so a sign-in alone, stolen or forged, never becomes the stronger proof that policy asks for. What a vote's
+assertion signs commits to the request and to all that was shown (`service.people.voting.challenge`).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from webauthn import verify_authentication_response, verify_registration_response
+from webauthn.helpers.exceptions import WebAuthnException
+
+from pdp.adapters.console.options import ConsoleOptions
+from pdp.core.approvals.people import Passkey, Person
+from pdp.core.approvals.view import ApprovalView
+from pdp.core.digest import Json
+from pdp.core.errors import InvalidRequest
+from pdp.ports import Directories
+from pdp.service.people.voting import challenge
+
+_ALGORITHMS = (-8, -7, -257)  # EdDSA, ES256, RS256 (RFC 9053), as authenticators have them
+_TIMEOUT_MS = 120_000
+_MAX_JSON = 16 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A passkey that was just made, as a directory lists it."""
+
+    id: str
+    key: str
+
+
+class ConsolePasskeys:
+    """The relying party. `bootstrap` hands it to the services as what verifies (`ports.Passkeys`)."""
+
+    def __init__(self, options: ConsoleOptions, directories: Directories) -> None:
+        self._origin = options.public_url
+        self._party = urlsplit(options.public_url).hostname or ""
+        self._directories = directories
+
+    def of(self, person: Person) -> tuple[Passkey, ...]:
+        """Those that the directory lists for this human."""
+        member = self._directories.of(person.tenant).members.get(person.human)
+        return member.passkeys if member is not None else ()
+
+    def verify(self, person: Person, wanted: bytes, assertion: bytes, /) -> bool:
+        """See `ports.Passkeys.verify`. The counter is not looked at: nobody keeps one, and synced passkeys have
+        none."""
+        found = _object(assertion)
+        passkey = next((each for each in self.of(person) if each.id == found.get("id")), None)
+        if passkey is None or not wanted:
+            return False
+        try:
+            verify_authentication_response(
+                credential=dict(found),
+                expected_challenge=wanted,
+                expected_rp_id=self._party,
+                expected_origin=self._origin,
+                credential_public_key=passkey.public_key,
+                credential_current_sign_count=0,
+                require_user_verification=True,
+            )
+        except (WebAuthnException, ValueError, TypeError, KeyError, AttributeError):
+            return False
+        return True
+
+    def asked(self, person: Person, view: ApprovalView) -> str:
+        """What the page's script asks the authenticator for, JSON; "" where no passkey could vote: policy asks for
+        none, or the person has none."""
+        wanted, known = challenge(view), self.of(person)
+        if not wanted or not known:
+            return ""
+        allowed: list[Json] = [{"type": "public-key", "id": passkey.id} for passkey in known]
+        return _json(
+            {
+                "challenge": text(wanted),
+                "rpId": self._party,
+                "allowCredentials": allowed,
+                "userVerification": "required",
+                "timeout": _TIMEOUT_MS,
+            }
+        )
+
+    def creation(self, person: Person, wanted: bytes) -> str:
+        """What the page's script asks an authenticator to make, JSON."""
+        user = hashlib.sha256(f"{person.tenant}\0{person.human}".encode()).digest()
+        known: list[Json] = [{"type": "public-key", "id": passkey.id} for passkey in self.of(person)]
+        algorithms: list[Json] = [{"type": "public-key", "alg": each} for each in _ALGORITHMS]
+        return _json(
+            {
+                "challenge": text(wanted),
+                "rp": {"id": self._party, "name": "Approvals"},
+                "user": {"id": text(user), "name": person.name, "displayName": person.name},
+                "pubKeyCredParams": algorithms,
+                "excludeCredentials": known,
+                "authenticatorSelection": {"residentKey": "preferred", "userVerification": "required"},
+                "attestation": "none",
+                "timeout": _TIMEOUT_MS,
+            }
+        )
+
+    def made(self, wanted: bytes, credential: str) -> Made:
+        """What an authenticator made. Raises InvalidRequest."""
+        try:
+            found = verify_registration_response(
+                credential=dict(_object(credential.encode())),
+                expected_challenge=wanted,
+                expected_rp_id=self._party,
+                expected_origin=self._origin,
+                require_user_verification=True,
+            )
+        except (WebAuthnException, ValueError, TypeError, KeyError, AttributeError):
+            raise InvalidRequest("credential", "is not a passkey made here just now; try again") from None
+        return Made(text(found.credential_id), text(found.credential_public_key))
+
+
+def text(raw: bytes) -> str:
+    """Base64url without padding."""
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
+
+
+def _json(value: Mapping[str, Json]) -> str:
+    return json.dumps(value, ensure_ascii=True, separators=(",", ":"))
+
+
+def _object(raw: bytes) -> Mapping[str, Json]:
+    if len(raw) > _MAX_JSON:
+        return {}
+    try:
+        found = json.loads(raw)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
