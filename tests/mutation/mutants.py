@@ -7,8 +7,23 @@ from composition_mutants import COMPOSITION
 from core_mutants import CORE
 from encoding_mutants import ENCODING
 from gate_mutants import LOADING
+from judge_mutants import JUDGE
 from pack_mutants import GATED
+from people_mutants import PEOPLE
+from redeeming_mutants import REDEEMING
 from requirement_mutants import WANTED
 from rule_mutants import TESTED
 
-MUTANTS = (*COMPOSITION, *WANTED, *GATED, *TESTED, *CORE, *ENCODING, *LOADING, *APPROVALS)
+MUTANTS = (
+    *COMPOSITION,
+    *WANTED,
+    *GATED,
+    *TESTED,
+    *CORE,
+    *ENCODING,
+    *LOADING,
+    *JUDGE,
+    *APPROVALS,
+    *PEOPLE,
+    *REDEEMING,
+)

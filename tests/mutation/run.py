@@ -28,7 +28,10 @@ from mutants import MUTANTS
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 
-NEEDED = ("pdp", "rego", "pyproject.toml", "tests/unit", "tests/properties", "tests/support", "tests/vectors")
+NEEDED = (
+    *("pdp", "rego", "judge_prompts", "pyproject.toml"),
+    *("tests/unit", "tests/properties", "tests/system", "tests/support", "tests/vectors"),
+)
 SECONDS = 120  # for one check; a mutant that hangs one is caught as well
 
 
@@ -62,7 +65,17 @@ CHECKS = (
     Check("evidence", _pytest(f"{_PROPERTIES}evidence.py"), ("rego", "pdp/core")),
     Check("properties", _pytest(*(f"{_PROPERTIES}{n}.py" for n in ("canonical", "visibility", "looser")))),
     Check("rego", _pytest("tests/unit/rego"), ("rego",)),
-    Check("gate", _pytest("tests/unit/gate"), ("pdp/engines",)),
+    Check("gate", _pytest("tests/unit/gate"), ("pdp/engines", "pdp/folder")),
+    Check(
+        "prompts", _pytest(*(f"tests/unit/judge/test_{n}.py" for n in ("prompts", "lint", "goldens"))), ("pdp/judge",)
+    ),
+    Check("judge blocks", _pytest(f"{_PROPERTIES}judge_blocks.py")),
+    Check(
+        "redemption",
+        _pytest("tests/system/test_redemption.py", "tests/system/test_judging.py"),
+        tuple(f"pdp/service/{name}" for name in ("redeem", "resum", "escalat", "opening", "judging")),
+    ),
+    Check("people", _pytest("tests/unit/people", "tests/unit/approvals"), ("pdp/service/people/", "pdp/approvals/")),
 )
 
 

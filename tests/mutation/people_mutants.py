@@ -1,0 +1,254 @@
+"""Bugs planted in what people may see and do (`pdp/service/people`) and in who they are (`pdp/approvals`)."""
+
+from __future__ import annotations
+
+from mutant import Mutant
+
+
+def _in(file: str, *rows: tuple[str, str, str, str]) -> tuple[Mutant, ...]:
+    return tuple(Mutant(name, f"pdp/{file}.py", old, new, attacks) for name, old, new, attacks in rows)
+
+
+PERSONS = _in(
+    "service/people/persons",
+    ("agent-by-chain", "return bool(identity.actors) or agent.kind", "return agent.kind", "an agent is nobody"),
+    ("agent-by-kind", ' or agent.kind == "actor"', "", "an agent is nobody"),
+    (
+        "agent-by-unread-chain",
+        "not (agent.check.ok or agent.check.code == _NO_CLIENT)",
+        "False",
+        "a chain that could not be read is one",
+    ),
+    (
+        "service-votes",
+        'if subject.kind != "human" and not',
+        'if subject.kind == "x" and not',
+        "a service is no person",
+    ),
+    ("unknown-kind-votes", 'subject.kind == "unknown" and listed', 'subject.kind == "unknown"', "humans are known"),
+    ("servers-token-votes", "audiences=caller.resources", 'audiences=("*",)', "the token was made for the desk"),
+    ("disabled-acts", "if not directory.active(human):", "if False:", "who is disabled acts no more"),
+    (
+        "any-claimed-group",
+        "frozenset(found.groups) & directory.claims.get(found.account.issuer, frozenset())",
+        "frozenset(found.groups)",
+        "claims count where the directory says so",
+    ),
+    (
+        "claims-of-any-issuer",
+        "directory.claims.get(found.account.issuer, frozenset())",
+        "directory.claimable",
+        "a group may be claimed from one issuer only",
+    ),
+    ("vouched-is-signed-in", '"vouched": "client_asserted"', '"vouched": "signed_in"', "a caller's word is weak"),
+)
+
+LOOKING = _in(
+    "service/people/looking",
+    (
+        "everybody-sees",
+        "if self.sees_all or subject in self.accounts:",
+        "if True:",
+        "I9: not one's to see is not there",
+    ),
+    ("subject-sees-nothing", " or subject in self.accounts:", ":", "a subject sees its own calls"),
+    ("deputy-early", "and found.from_ns <= at_ns:", ":", "a deputy stands in from an instant on"),
+    (
+        "deputy-of-anybody",
+        "if found.deputy == person.human and",
+        "if",
+        "a deputy stands in for whom it was named for",
+    ),
+    ("unswept-is-open", "approval.expires_ns <= at_ns:", "approval.expires_ns < at_ns:", "at equality expiry wins"),
+    (
+        "list-commits",
+        "view(approval, None, votes, self.person, standing)",
+        "view(approval, shown, votes, self.person, standing)",
+        "only what was shown whole can be approved",
+    ),
+    ("list-shows-task", 'task="", task_source="none"', 'task_source="none"', "a list shows no task"),
+    ("list-shows-arguments", 'arguments=b"{}", secrets=(), ', "", "a list shows no argument"),
+)
+
+VOTING = _in(
+    "service/people/voting",
+    (
+        "vote-unseen",
+        "approval = viewer.approval(approval_id)",
+        "approval = viewer.store.approval(viewer.person.tenant, approval_id)  # type: ignore[assignment]",
+        "I9: not one's to see cannot be voted on",
+    ),
+    ("vote-consents", 'if approval.kind == "consent":', "if False:", "a consent is never a vote"),
+    (
+        "any-passkey",
+        "if self._passkeys is None or not self._passkeys.verify(person, challenge(view), assertion):",
+        "if False:",
+        "a passkey is verified",
+    ),
+    (
+        "passkey-optional-verifier",
+        "self._passkeys is None or not self._passkeys.verify",
+        "self._passkeys is not None and not self._passkeys.verify",
+        "without a verifier no passkey counts",
+    ),
+    (
+        "claims-unseen",
+        ", *sighting(person, at_ns)),",
+        "),",
+        "claims are seen with each vote",
+    ),
+    ("grant-not-issued", "            (Issue(grant),),", "            (),", "a grant that was told is there"),
+)
+
+ATTEMPTS = _in(
+    "service/people/attempts",
+    ("attempt-any-content", "if row.content != attempt.content:", "if False:", "an id names one content"),
+    ("attempt-of-all", "account.issuer, account.id, request_id)", "request_id)", "an id is the person's own"),
+    (
+        "no-second-try",
+        "        except Conflict:\n            continue",
+        "        except ZeroDivisionError:\n            continue",
+        "who was overtaken decides again",
+    ),
+)
+
+CONSENTS = _in(
+    "service/people/consents",
+    ("consent-for-others", " or found.call.subject not in viewer.accounts:", ":", "a consent is the subject's alone"),
+    (
+        "consent-by-approval-id",
+        'found is None or found.kind != "consent" or',
+        "found is None or",
+        "an approval is no consent",
+    ),
+    (
+        "end-anybodys-consent",
+        "        elif consent.subject not in viewer.accounts:\n            raise _unknown()\n",
+        "",
+        "a subject ends its own",
+    ),
+    ("consent-for-ever", "        if until > at_ns + self._longest_ns:", "        if False:", "a consent ends"),
+    (
+        "request-outlives-consent",
+        "entries = (self._ended(viewer, consent), *self._unredeemed(viewer, consent))",
+        "entries = (self._ended(viewer, consent),)",
+        "taken back at once",
+    ),
+    (
+        "consent-does-not-settle",
+        "(agreed, *entries, *ended)",
+        "(agreed, *ended)",
+        "the request is settled with the consent",
+    ),
+)
+
+OTHERS = (
+    *_in(
+        "service/people/granted",
+        ("auditor-ends-grants", 'sees_all="operate" in person.roles', "sees_all=bool(person.roles)", "auditors look"),
+        (
+            "anybodys-grant",
+            "if found is None or not viewer.sees(found.subject, found.requirement):",
+            "if found is None:",
+            "I9",
+        ),
+        ("end-twice", "if not lasts(grant, at):", "if False:", "what has ended has ended"),
+    ),
+    *_in(
+        "service/people/delegations",
+        (
+            "anybody-is-away",
+            'if absent != person.human and "operate" not in person.roles:',
+            "if False:",
+            "one names one's own deputy",
+        ),
+        ("deputy-for-ever", "> self._longest_ns:", "> 2 * self._longest_ns:", "a deputy for a time"),
+        ("disabled-deputy", "or not deputy.active or", "or", "a deputy is there"),
+    ),
+    *_in(
+        "service/people/sweep",
+        (
+            "switched-off-waits",
+            "        if not check.ok:\n            return check.code",
+            '        if not check.ok:\n            return ""',
+            "a switch ends what waits",
+        ),
+        (
+            "tool-switch-waits",
+            'return "switch.tool" if switches.tool_off(tenant, call.server, call.tool, at_ns) else ""',
+            'return ""',
+            "a switch ends what waits",
+        ),
+        (
+            "chain-switch-waits",
+            'agents = frozenset({call.agent, *(actor.id for actor in call.actors)} - {""})',
+            "agents = frozenset({call.agent})",
+            "an agent in the chain is an agent",
+        ),
+        (
+            "left-subject-waits",
+            '        if not directory.active(directory.human(call.subject)):\n            return "person.inactive"\n',
+            "",
+            "who left asks nothing",
+        ),
+    ),
+    *_in(
+        "service/people/queue",
+        (
+            "unrecorded-look",
+            '        await self._recorder.people(\n            person.tenant, "read",',
+            '        self._recorder.event(\n            person.tenant, "read",',
+            "each look is recorded",
+        ),
+    ),
+    *_in(
+        "approvals/listed",
+        (
+            "account-twice",
+            "                if account in by_account:",
+            "                if False:",
+            "an account is one human's",
+        ),
+        (
+            "group-typo",
+            "if unknown := [n for n, group in enumerate(human.groups) if group not in found.groups]:",
+            "if unknown := []:",
+            "a group that is none",
+        ),
+        ("shadow-of-unknown", "or value.startswith(UNLISTED)", "", "nobody is listed as somebody unknown"),
+    ),
+    *_in(
+        "approvals/scim",
+        ("half-an-export", 'if whole.get("totalResults") != len(found):', "if False:", "an export is whole or none"),
+        (
+            "active-by-default",
+            'active=user.get("active") is True',
+            'active=user.get("active") is not False',
+            "absence never loosens",
+        ),
+        ("nested-members", 'if member.get("type", "User") == "User":', "if True:", "a group in a group seats nobody"),
+    ),
+    *_in(
+        "approvals/directory",
+        (
+            "stale-for-ever",
+            "kept = _EMPTY if stale else now.directory",
+            "kept = now.directory",
+            "a directory that stays away is given up",
+        ),
+        (
+            "claims-without-files",
+            "            kept = _EMPTY if stale",
+            '            kept = replace(now.directory, claimable=frozenset({"team-red"})) if stale',
+            "nobody is known, nobody claims",
+        ),
+        (
+            "in-force-unrecorded",
+            "                self._next[tenant] = found",
+            "                self._next[tenant] = self._loaded[tenant] = found",
+            "recorded, then in force",
+        ),
+    ),
+)
+
+PEOPLE = (*PERSONS, *LOOKING, *VOTING, *ATTEMPTS, *CONSENTS, *OTHERS)
