@@ -45,6 +45,7 @@ GROUPS: list[dict[str, Any]] = [
             {"value": "u-1", "display": "Anna", "type": "User"},
             {"value": "u-2"},
             {"value": "g-2", "type": "Group"},
+            {"value": "u-3", "type": "Group"},  # of the same id as somebody
             {"value": "nobody"},
         ],
     },
