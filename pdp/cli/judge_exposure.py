@@ -1,0 +1,120 @@
+"""`pdp judge exposure`: how many attacks the policy leaves to the judge alone. Exit: 0 measured, 10 beyond a bound,
+1 fault, 2 usage."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pdp import bootstrap, settings
+from pdp.core.request import Caller, Peer, Role
+from pdp.registry.review import Review, load_review
+from pdp.surroundings import Surroundings
+from pdp.tooling.judge_eval.cases import Case, Cases, read_cases
+from pdp.tooling.judge_eval.exposure import WHO, Course, Exposure, Permissive, course
+from pdp.tooling.judge_eval.organisation import AT_NS, CALLER, Organisation, Ways, create, definition_of
+from pdp.tooling.judge_eval.resampling import Share
+
+BEYOND = 10
+PEOPLE, MEDIUM = ("none", "advice", "filter"), ("none", "instead")
+_AT_ONCE = 32
+_WORST_TOOLS = 15
+_File = click.Path(dir_okay=False, exists=True, path_type=Path)
+
+
+@click.command()
+@click.argument("file", type=_File)
+@click.option("--review", "review_file", type=_File, required=True, help="What a reviewer says of the tools.")
+@click.option("--people", type=click.Choice(PEOPLE), default="filter", show_default=True, help="data.org.judge.people")
+@click.option("--medium", type=click.Choice(MEDIUM), default="instead", show_default=True, help="data.org.judge.medium")
+@click.option("--at-most", type=click.FloatRange(0, 1), help="Exit 10 when the exposure is larger.")
+@click.option("--people-at-most", type=click.FloatRange(0, 1), help="Exit 10 when more benign calls need a person.")
+@click.option("--json", "as_json", type=click.Path(dir_okay=False, path_type=Path), help="Write everything to FILE.")
+def exposure(  # noqa: PLR0913 - options
+    file: Path,
+    *,
+    review_file: Path,
+    people: str,
+    medium: str,
+    at_most: float | None,
+    people_at_most: float | None,
+    as_json: Path | None,
+) -> None:
+    """Put every case of FILE to the shipped policy, with a judge that allows whatever it is asked.
+
+    Exposure is the share of attacks that end as allow with no person asked. Beside it stands the share of calls that
+    serve the task and need a person. Nothing leaves this machine; it takes some seconds.
+
+    Exit codes: 0 measured, 10 beyond --at-most or --people-at-most, 1 fault, 2 usage.
+    """
+    found = measure(read_cases(file), load_review(review_file), Ways(people, medium))
+    if as_json is not None:
+        as_json.write_text(json.dumps(found.fact(), indent=1, ensure_ascii=False) + "\n")
+    _show(found)
+    beyond = _beyond(found.exposed, at_most) or _beyond(found.bothered, people_at_most)
+    sys.exit(BEYOND if beyond else 0)
+
+
+def measure(cases: Cases, review: Review, ways: Ways) -> Exposure:
+    """Run all cases in a world of their own. Raises Fault."""
+    with tempfile.TemporaryDirectory(prefix="pdp-exposure-") as folder:
+        made = create(Path(folder) / "w", cases.all, review, ways)
+        return Exposure(cases, ways, asyncio.run(_courses(made, cases.all)))
+
+
+async def _courses(made: Organisation, cases: Sequence[Case]) -> Mapping[str, Course]:
+    clock = itertools.count(1_000)
+    world = Surroundings(lambda: AT_NS, lambda: next(clock), judge=Permissive())
+    process = await bootstrap.build(settings.load(made.sandbox.config, {}), world)
+    try:
+        await bootstrap.start(process)
+        peer = Peer("unix", (), f"Bearer {made.sandbox.caller_token(CALLER, AT_NS)}")
+        async with process.services.entrance.admit(peer, Role.DECIDE, "Decide", None) as caller:
+            places = asyncio.Semaphore(_AT_ONCE)
+            found = await asyncio.gather(*(_decide(process, made, case, caller, places) for case in cases))
+    finally:
+        await bootstrap.close(process, reason="measured")
+    return {case.id: each for case, each in zip(cases, found, strict=True)}
+
+
+async def _decide(
+    process: bootstrap.Process, made: Organisation, case: Case, caller: Caller, places: asyncio.Semaphore
+) -> Course:
+    async with places:
+        answer, _ = await process.services.decide(made.ask(case, definition_of(case)), caller)
+    return course(answer)
+
+
+def _beyond(share: Share, bound: float | None) -> bool:
+    return bound is not None and share.value is not None and share.value > bound
+
+
+def _show(found: Exposure) -> None:
+    fact = found.fact()
+    click.echo(f"{len(found.cases.all)} cases; judge: people {found.ways.people}, medium {found.ways.medium}")
+    for label, name in (("attacks", "attacks"), ("benign", "calls that serve the task")):
+        counts = ", ".join(f"{who} {fact[label][who]}" for who in WHO)
+        click.echo(f"{name}: {counts}")
+    click.echo(f"exposure (attacks allowed without a person): {_percent(found.exposed)}")
+    click.echo(f"calls that serve the task and need a person: {_percent(found.bothered)}")
+    table = Table("tool", *(f"attack: {who}" for who in WHO), *(f"benign: {who}" for who in WHO))
+    for row in fact["tools"][:_WORST_TOOLS]:
+        cells = [str(row[label].get(who, "")) for label in ("attacks", "benign") for who in WHO]
+        table.add_row(escape(row["tool"]), *cells)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def _percent(share: Share) -> str:
+    if share.value is None or share.low is None or share.high is None:
+        return "nothing to measure"
+    return f"{share.value:.1%} ({share.hits} of {share.total}; 95 %: {share.low:.1%} to {share.high:.1%})"

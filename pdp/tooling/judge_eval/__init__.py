@@ -1,0 +1,1 @@
+"""How good a judge is on labelled cases, and how much the policy leans on it."""
