@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pdp import __version__, instruments, people, tending
+from pdp import __version__, instruments, judges, people, tending
 from pdp.adapters.grpc.server import Server
 from pdp.adapters.grpc.servicer import Services
 from pdp.content import ArgumentContent
@@ -21,6 +21,7 @@ from pdp.engines.kept import KeptBundles
 from pdp.engines.options import EmbeddedOptions, PoolOptions, default_workers
 from pdp.engines.source import FolderSource, Host
 from pdp.identity.component import Identity
+from pdp.ports import Judge
 from pdp.registry.load import SignedRegistry
 from pdp.service.admin import Admin
 from pdp.service.batch import Batch
@@ -46,6 +47,7 @@ from pdp.surroundings import SYSTEM, Surroundings, index_key_of
 from pdp.tooling.config_secrets import secret
 
 log = logging.getLogger("pdp")
+PROMPTS_SECONDS = 5.0  # at least, between looks at the judge's prompts: reading them all takes a while
 YOUNG_OBJECTS = 20_000  # that may come to live before the collector looks at them
 
 
@@ -67,6 +69,7 @@ class Process:
     server: Server
     levels: instruments.Levels
     staff: people.Wired
+    judge: Judge | None
 
 
 async def build(settings: Settings, surroundings: Surroundings = SYSTEM) -> Process:
@@ -105,7 +108,9 @@ def _build(settings: Settings, store: AnyStore, surroundings: Surroundings, tele
     limits = Limits(options.max_in_flight, options.max_waiting, options.min_budget_ms)
     terms = Terms(options.allow_seconds, options.list_seconds, options.retry_after_ms)
     entrance = Entrance(ports.callers, store, recorder, clock, limits)
-    judge = surroundings.judge
+    judge = surroundings.judge or judges.judge(
+        settings, entropy=entropy, monotonic=surroundings.monotonic, telemetry=telemetry
+    )
     keyed: dict[str, Any] = {"entropy": entropy, "index_key": index_key, "judge": judge}
     establish = instruments.establishing(telemetry, ports.subjects, ports.content, sessions, store, **keyed)
     repeats = Repeats(store, index_key)
@@ -203,6 +208,7 @@ def _build(settings: Settings, store: AnyStore, surroundings: Surroundings, tele
         server,
         levels,
         staff,
+        judge,
     )
 
 
@@ -217,6 +223,7 @@ def _engine_options(policy: PolicyOptions) -> EmbeddedOptions:
 async def start(process: Process) -> None:
     """Load what answers rest on, record the start, and serve. Raises Fault when there is nothing to serve with."""
     store, settings = process.store, process.settings
+    judges.begin(process.judge)
     fingerprint = settings.fingerprint()
     await process.runs.started(__version__, fingerprint, clean=store.clean)
     if store.artefact(fingerprint) is None:
@@ -252,6 +259,9 @@ async def run(settings: Settings, *, ready: Path | None = None) -> None:
         watchers.append(loop.create_task(tending.tend(process)))
         if settings.approvals.channels:
             watchers.append(loop.create_task(process.staff.outbox.run()))
+        if process.judge is not None:
+            every = max(PROMPTS_SECONDS, settings.service.watch_seconds)
+            watchers.append(loop.create_task(tending.watch_prompts(process.judge, every)))
         await stop.wait()
     finally:
         for watcher in watchers:
@@ -278,6 +288,8 @@ async def close(process: Process, *, reason: str) -> None:
     except Fault as fault:
         log.error("the stop could not be recorded: %s", fault.code)
     await process.staff.close()
+    if process.judge is not None:
+        await process.judge.close()
     await process.state.close()
     await process.host.close()
     await process.identity.close()

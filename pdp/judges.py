@@ -12,7 +12,7 @@ from pdp.judge.link import JudgeLink
 from pdp.judge.options import JudgeOptions, distribution_missing
 from pdp.judge.process import Child, Keeper, Remote, Running
 from pdp.judge.prompts import LoadedPrompts
-from pdp.ports import Entropy
+from pdp.ports import Entropy, Judge
 from pdp.settings import Settings
 from pdp.signals import Telemetry
 
@@ -25,8 +25,8 @@ _ENTRY = (
 def judge(
     settings: Settings, *, entropy: Entropy, monotonic: Callable[[], int], telemetry: Telemetry
 ) -> JudgeLink | None:
-    """The judge of the settings, None without one. Its `begin` starts its process, inside the loop, and nothing waits
-    for that. `monotonic` is in nanoseconds. Raises ConfigurationFault (`judge.prompts`, `judge.distribution`)."""
+    """The judge of the settings, None without one. `begin` starts its process. `monotonic` is in nanoseconds.
+    Raises ConfigurationFault (`judge.prompts`, `judge.distribution`)."""
     options = settings.judge
     if options is None:
         return None
@@ -39,6 +39,12 @@ def judge(
         monotonic=lambda: monotonic() / NS,
         telemetry=telemetry,
     )
+
+
+def begin(judge: Judge | None) -> None:
+    """Start its process, or look for it; nothing waits for that. Inside a running loop."""
+    if isinstance(judge, JudgeLink):
+        judge.begin()
 
 
 def check(settings: Settings) -> None:

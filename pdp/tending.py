@@ -8,6 +8,7 @@ from typing import Protocol
 
 from pdp import instruments, people
 from pdp.core.errors import Fault
+from pdp.ports import Judge
 from pdp.service.record import Recorder
 from pdp.service.reload import Part, Reloads
 from pdp.service.runs import Runs
@@ -48,6 +49,19 @@ async def watch(process: Tended, part: Part) -> None:
             log.log(logging.ERROR if problem else logging.INFO, "%s: %s", part, problem or "good again")
         if result.changed and not problem:
             log.info("%s: now %s", part, ", ".join(result.active.values()))
+
+
+async def watch_prompts(judge: Judge, seconds: float) -> None:
+    """Look at the judge's prompts again every `seconds`; those that are broken stay as they were."""
+    said: tuple[str, ...] = ()
+    while True:
+        await asyncio.sleep(seconds)
+        before, problems = judge.prompts(), await judge.reload()
+        if problems != said:
+            said = problems
+            log.log(logging.ERROR if said else logging.INFO, "judge prompts: %s", " ".join(said) or "good again")
+        if (now := judge.prompts()) != before:
+            log.info("judge prompts: now %s", ", ".join(f"{name} {sha256}" for name, sha256 in now.items()))
 
 
 async def tend(process: Tended) -> None:
