@@ -193,7 +193,7 @@ def _asked(desk: Desk, approval_id: str) -> str:
     screen = showing.console()
     screen.print(showing.request(found, showing.now()))
     if not found.may_vote:
-        click.echo(f"\nYou may not vote: {showing.why_not(found)}.", err=True)
+        click.echo(f"\n{showing.why_not(found)}", err=True)
         sys.exit(1)
     code = found.approval.requirement.short_code
     typed = click.prompt("\nType the code shown above to approve", default="", show_default=False)

@@ -15,6 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from pdp.adapters.console import wording
 from pdp.core.approvals.inert import visible
 from pdp.v1 import approval_pb2, types_pb2
 
@@ -31,15 +32,6 @@ _SOURCES = {
     "subject_signed": "signed by the person on whose behalf the agent acts",
     "caller": "as the gateway passed it on",
     "agent": "the agent's own words",
-}
-_WHY_NOT = {
-    "approval.own_call": "it is your own call, or you act in it",
-    "approval.not_eligible": "none of its groups has you as a member",
-    "approval.not_yours": "only the person on whose behalf the call is made may answer",
-    "approval.voted": "your vote is there already",
-    "approval.too_late": "it is no longer open",
-    "approval.assurance": "it asks for a passkey; vote in the console",
-    "person.inactive": "your account is disabled",
 }
 
 
@@ -97,7 +89,7 @@ def request(found: approval_pb2.GetApprovalResponse, now: float) -> RenderableTy
         said = _SOURCES.get(it.task_source, "the agent's own words")
         parts += block(f"What the agent was asked to do (not verified: {said})", [inert(it.task, lines=True)])
     parts += block("Votes", [_vote(vote) for vote in it.votes] or [_none()])
-    may = Text("you may vote", style="green") if found.may_vote else Text(f"you may not vote: {why_not(found)}")
+    may = Text("you may vote", style="green") if found.may_vote else Text(why_not(found))
     parts += block("You", [may])
     parts += block(
         "References",
@@ -113,8 +105,8 @@ def request(found: approval_pb2.GetApprovalResponse, now: float) -> RenderableTy
 
 
 def why_not(found: approval_pb2.GetApprovalResponse) -> str:
-    """Why this person may not vote."""
-    return _WHY_NOT.get(found.may_not_code, visible(found.may_not_code))
+    """Why this person may not vote, in the console's words."""
+    return visible(wording.why_not(found.may_not_code))
 
 
 def recorded(record: types_pb2.RecordRef) -> str:
@@ -202,7 +194,9 @@ def _why(it: approval_pb2.Approval) -> list[Text]:
     kind = types_pb2.RequirementKind.Name(need.kind).removeprefix("REQUIREMENT_KIND_").lower()
     control = f", control {visible(need.control)}" if need.control else ""
     pack = f", pack {visible(need.pack)}" if need.pack else ""
-    lines = [Text.assemble(f"{kind}: ", inert(need.code), control, pack)]
+    said = wording.REASONS.get(need.code)
+    lines = [Text(said)] if said else []
+    lines.append(Text.assemble(f"{kind}: ", inert(need.code), control, pack))
     for seat in it.seats:
         group = Text.assemble(inert(seat.group_name or seat.group_id), " (", inert(seat.group_id), ")")
         lines.append(Text.assemble(f"{seat.filled} of {seat.needed} from ", group))

@@ -79,6 +79,7 @@ async def test_an_approver_sees_and_approves(tmp_path: Path) -> None:
             "May delete or overwrite what is there.",
             "for      Alice (alice) at urn:pdp:development",
             "agent    coding-agent",
+            "The tool can destroy what it works on, so somebody else has to agree.",
             "approval: annotations.destructive, control MCP06, pack baseline",
             "0 of 1 from Approvers (approvers)",
             "you may vote",
@@ -94,7 +95,7 @@ async def test_an_approver_sees_and_approves(tmp_path: Path) -> None:
         wrong = await terminal.run("carol", "approvals", "approve", wanted.approval_id, typed="\n")
         assert wrong.exit_code == 1
         own = await terminal.run("alice", "approvals", "approve", wanted.approval_id, typed=wanted.short_code)
-        assert (own.exit_code, "it is your own call" in own.output) == (1, True)
+        assert (own.exit_code, "somebody else has to decide" in own.output) == (1, True)
         assert "Type the code" not in own.output
 
         done = await terminal.run(
