@@ -6,7 +6,7 @@ from mutant import Mutant
 
 
 def _in(file: str, *rows: tuple[str, str, str, str]) -> tuple[Mutant, ...]:
-    return tuple(Mutant(name, f"pdp/engines/{file}.py", old, new, attacks) for name, old, new, attacks in rows)
+    return tuple(Mutant(name, f"pdp/{file}.py", old, new, attacks) for name, old, new, attacks in rows)
 
 
 LOADING = (
@@ -26,7 +26,7 @@ LOADING = (
         ),
     ),
     *_in(
-        "bundle",
+        "engines/bundle",
         (
             "bundle-data-in-packs",
             'len(parts) < 3 or not path.endswith(".rego"):',
@@ -41,7 +41,7 @@ LOADING = (
         ),
     ),
     *_in(
-        "gate/contract",
+        "engines/gate/contract",
         (
             "gate-hide-by-arguments",
             'elif name in _TOOL_PHASE and read.phase == "call":',
@@ -62,7 +62,7 @@ LOADING = (
         ),
     ),
     *_in(
-        "gate/references",
+        "engines/gate/references",
         (
             "gate-asserted-negated",
             "if context.negated and value.tainted:",
@@ -71,7 +71,7 @@ LOADING = (
         ),
     ),
     *_in(
-        "gate/trial",
+        "engines/gate/trial",
         ("gate-never-absent", "if fired and absent:", "if fired:", "a rule that always fires never becomes active"),
         ("gate-never-fires", "if fired and absent:", "if absent:", "a rule that never fires never becomes active"),
     ),
