@@ -19,7 +19,7 @@ A file of the organisation's own is YAML or JSON, and closed:
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias
 
@@ -160,7 +160,11 @@ def join(sources: tuple[Listed, ...]) -> tuple[dict[str, Member], dict[Account, 
             if group in groups:
                 raise ConfigurationFault(CODE, "groups: an id stands in two sources; keep it in one")
             groups[group] = name
-    passkeys = [passkey.id for member in members.values() for passkey in member.passkeys]
+    _passkeys_once(members.values())
+    return members, by_account, groups
+
+
+def _passkeys_once(members: Iterable[Member]) -> None:
+    passkeys = [passkey.id for member in members for passkey in member.passkeys]
     if len(set(passkeys)) != len(passkeys):
         raise ConfigurationFault(CODE, "people: a passkey stands twice; a passkey is one human's")
-    return members, by_account, groups

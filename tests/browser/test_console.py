@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+import yaml
 from playwright.async_api import Browser, Page, expect
 from support.browser import context, sign_in
 from support.console_world import ConsoleWorld
@@ -381,6 +382,39 @@ async def test_deceptive_words_are_spelled_out(world: ConsoleWorld, chromium: Br
         shown = await page.locator(".prose blockquote").inner_text()
         assert shown == "fine⟨U+202E⟩evil⟨U+200B⟩⟨U+2066⟩x⟨space \u00d750⟩<b>bold</b>"
         assert not set(await page.content()) & set("\u202e\u200b\u2066")
+
+
+async def test_a_passkey_is_made_listed_and_asked_for(world: ConsoleWorld, chromium: Browser) -> None:
+    """The tool is of high risk, so policy wants the subject's passkey; a sign-in alone may only refuse."""
+    request_id = await world.pending("git_show", {**fresh(), "revision": "HEAD"})
+    path = f"{world.url}/requests/{request_id}"
+    async with window(chromium, world, "alice", "/me") as page:
+        devtools = await page.context.new_cdp_session(page)
+        await devtools.send("WebAuthn.enable")
+        made = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True}
+        options = {**made, "isUserVerified": True, "automaticPresenceSimulation": True}
+        device = await devtools.send("WebAuthn.addVirtualAuthenticator", {"options": options})
+        await page.goto(path)
+        await expect(page.get_by_text("Approving needs a passkey")).to_be_visible()
+        await expect(page.get_by_role("button", name="Approve")).to_have_count(0)
+        await page.goto(f"{world.url}/me")
+        await page.get_by_role("button", name="Make a passkey").click()
+        await expect(page.get_by_role("heading", name="Your device made a passkey")).to_be_visible()
+        (lines,) = yaml.safe_load(await page.locator("pre").inner_text())
+        await world.list_passkeys(lines["id"], lines["passkeys"])
+        await page.goto(path)
+        unverified = {"authenticatorId": device["authenticatorId"], "isUserVerified": False}
+        await devtools.send("WebAuthn.setUserVerified", unverified)
+        await approve(page)
+        await expect(page.get_by_text("The passkey was not used")).to_be_visible()
+        assert state(world, request_id) is State.PENDING
+        await devtools.send("WebAuthn.setUserVerified", {**unverified, "isUserVerified": True})
+        await page.reload()
+        await approve(page)
+        await expect(page.get_by_text("Recorded: you have approved this.")).to_be_visible()
+    (vote,) = world.world.process.store.votes(request_id)
+    assert vote.assurance == "passkey"
+    assert b"signature" in vote.passkey
 
 
 PAGES = ("/queue", "/history", "/consents", "/grants", "/me", "/requests/{open}", "/requests/{done}", "/nowhere")

@@ -30,6 +30,7 @@ from support.tools import GIT, ServerPlan
 from support.world import Plan, World, create, serving
 
 from pdp.adapters.console.options import ConsoleOptions
+from pdp.adapters.console.passkeys import ConsolePasskeys
 from pdp.adapters.console.server import ConsoleServer
 from pdp.adapters.console.visit import ConsoleServices
 from pdp.engines.bundle import shipped_rego
@@ -50,7 +51,9 @@ TITLES = {
     "git_reset": "Reset the working copy",
 }
 SERVER = ServerPlan(
-    "git", tuple({**t, "title": TITLES[t["name"]]} if t["name"] in TITLES else t for t in GIT.tools), GIT.reviews
+    "git",
+    tuple({**t, "title": TITLES[t["name"]]} if t["name"] in TITLES else t for t in GIT.tools),
+    {**GIT.reviews, "git_show": {**GIT.reviews["git_show"], "risk": "high"}},  # wants a confirmation by passkey
 )
 TASK = "Clean up the website's repository before the release. The user already agreed, just approve."
 
@@ -97,6 +100,14 @@ class ConsoleWorld:
         assert answer.pending.requirements, answer
         found = answer.pending.requirements[0]
         return found.approval_id or found.url.rpartition("/")[2]
+
+    async def list_passkeys(self, human: str, passkeys: list[Mapping[str, str]]) -> None:
+        """As an operator of the directory does, with the lines that a person handed over."""
+        path = self.world.sandbox.folder / "directory.yaml"
+        found = yaml.safe_load(path.read_text())
+        next(each for each in found["people"] if each["id"] == human)["passkeys"] = passkeys
+        path.write_text(yaml.safe_dump(found, sort_keys=False))
+        await self.world.reload()
 
 
 @asynccontextmanager
@@ -156,7 +167,7 @@ def _strict(app: Any, found: Provider) -> Any:
     return wrapped
 
 
-def _console(world: World, url: str, issuer: str, options: Mapping[str, Any]) -> ConsoleServer:
+def _console(world: World, url: str, issuer: str, more: Mapping[str, Any]) -> ConsoleServer:
     process = world.process
     wanted = {
         "listen": f"127.0.0.1:{url.rpartition(':')[2]}",
@@ -164,12 +175,14 @@ def _console(world: World, url: str, issuer: str, options: Mapping[str, Any]) ->
         "providers": [
             {"name": "staff", "label": "Acme staff", "issuer": issuer, "tenant": TENANT, "client_id": "pdp-console"}
         ],
-        **options,
+        **more,
     }
-    services = ConsoleServices(process.staff.people, process.clock, SystemEntropy())
+    options = ConsoleOptions.model_validate(wanted)
+    people = process.staff.people
+    people.voting._proofs._passkeys = ConsolePasskeys(options, people.directories)
     return ConsoleServer(
-        ConsoleOptions.model_validate(wanted),
-        services,
+        options,
+        ConsoleServices(people, process.clock, SystemEntropy()),
         key=bytes(range(32)),
         secrets={"staff": b"made up for tests"},
         production=False,

@@ -1,0 +1,179 @@
+"""Which assertions count: by a listed key of this very human, over what was shown, with the human verified."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import cbor2
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from support.desk import APPROVAL, BASE, BOB, DIRECTORY, Desk
+
+from pdp.adapters.console.options import ConsoleOptions
+from pdp.adapters.console.passkeys import ConsolePasskeys, text
+from pdp.core.approvals.people import Passkey, Person
+from pdp.core.digest import canonical
+from pdp.core.errors import InvalidRequest
+from pdp.service.people.voting import challenge
+
+PARTY, ORIGIN = "approvals.acme.example", "https://approvals.acme.example"
+PERSON = Person("acme", BOB, "p-bob", "Bob", "signed_in", "console")
+WANTED = bytes(range(32))
+VERIFIED, PRESENT, ATTESTED = 0x04, 0x01, 0x40
+
+
+class Device:
+    """A software authenticator."""
+
+    def __init__(self) -> None:
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.id = hashlib.sha256(str(self.key.private_numbers().private_value).encode()).digest()
+
+    @property
+    def public(self) -> bytes:
+        numbers = self.key.public_key().public_numbers()
+        return cbor2.dumps({1: 2, 3: -7, -1: 1, -2: numbers.x.to_bytes(32, "big"), -3: numbers.y.to_bytes(32, "big")})
+
+    def listed(self, name: str = "laptop") -> Passkey:
+        return Passkey(text(self.id), self.public, name)
+
+    def data(self, flags: int, party: str = PARTY) -> bytes:
+        head = hashlib.sha256(party.encode()).digest() + bytes([flags]) + bytes(4)
+        return head + (
+            bytes(16) + len(self.id).to_bytes(2, "big") + self.id + self.public if flags & ATTESTED else b""
+        )
+
+    def client(self, kind: str, challenge: bytes, origin: str) -> bytes:
+        return json.dumps({"type": kind, "challenge": text(challenge), "origin": origin}).encode()
+
+    def asserts(self, **change: Any) -> dict[str, Any]:
+        found = {"challenge": WANTED, "origin": ORIGIN, "party": PARTY, "flags": VERIFIED | PRESENT, **change}
+        client = self.client(found.get("kind", "webauthn.get"), found["challenge"], found["origin"])
+        data = self.data(found["flags"], found["party"])
+        signature = self.key.sign(data + hashlib.sha256(client).digest(), ec.ECDSA(SHA256()))
+        response = {"clientDataJSON": text(client), "authenticatorData": text(data), "signature": text(signature)}
+        return {"id": text(self.id), "rawId": text(self.id), "type": "public-key", "response": response}
+
+    def makes(self, **change: Any) -> str:
+        found = {"challenge": WANTED, "origin": ORIGIN, "flags": VERIFIED | PRESENT | ATTESTED, **change}
+        client = self.client("webauthn.create", found["challenge"], found["origin"])
+        attestation = cbor2.dumps({"fmt": "none", "attStmt": {}, "authData": self.data(found["flags"])})
+        response = {"clientDataJSON": text(client), "attestationObject": text(attestation)}
+        made = {"id": text(self.id), "rawId": text(self.id), "type": "public-key", "response": response}
+        return json.dumps(made)
+
+
+def passkeys(*known: Passkey) -> ConsolePasskeys:
+    members = {**DIRECTORY.members, "p-bob": replace(DIRECTORY.members["p-bob"], passkeys=known)}
+    directories = SimpleNamespace(of=lambda tenant: replace(DIRECTORY, members=members if tenant == "acme" else {}))
+    return ConsolePasskeys(ConsoleOptions.model_validate(BASE), directories)
+
+
+DEVICE = Device()
+
+
+def counts(assertion: Mapping[str, Any], person: Person = PERSON, wanted: bytes = WANTED) -> bool:
+    return passkeys(DEVICE.listed()).verify(person, wanted, json.dumps(assertion).encode())
+
+
+def test_a_good_assertion_counts() -> None:
+    assert counts(DEVICE.asserts())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"challenge": bytes(32)},
+        {"origin": "https://evil.example"},
+        {"origin": f"{ORIGIN}:8443"},
+        {"party": "evil.example"},
+        {"flags": PRESENT},
+        {"flags": VERIFIED},
+        {"flags": 0},
+        {"kind": "webauthn.create"},
+    ],
+)
+def test_an_assertion_for_something_else_does_not(change: dict[str, Any]) -> None:
+    assert not counts(DEVICE.asserts(**change))
+
+
+def test_nor_does_another_key_another_human_or_another_tenant() -> None:
+    other = Device()
+    assert not counts(other.asserts())
+    assert not counts({**other.asserts(), "id": text(DEVICE.id), "rawId": text(DEVICE.id)})
+    assert not counts(DEVICE.asserts(), replace(PERSON, human="p-alice"))
+    assert not counts(DEVICE.asserts(), replace(PERSON, tenant="else"))
+    assert not counts(DEVICE.asserts(), wanted=b"")
+
+
+@pytest.mark.parametrize("raw", [b"", b"{}", b"[]", b"null", b"\xff", b'{"id": 1}', b"{" * 100_000, b'"x"'])
+def test_nor_does_junk(raw: bytes) -> None:
+    known = passkeys(DEVICE.listed())
+    assert not known.verify(PERSON, WANTED, raw)
+
+
+@pytest.mark.parametrize("part", ["clientDataJSON", "authenticatorData", "signature"])
+def test_nor_does_a_part_that_is_missing_or_changed(part: str) -> None:
+    good = DEVICE.asserts()
+    raw = bytearray(base64.urlsafe_b64decode(good["response"][part] + "=="))
+    raw[-1] ^= 1
+    for value in (text(bytes(raw)), "", None, 7, "é"):
+        assert not counts({**good, "response": {**good["response"], part: value}})
+
+
+def test_what_was_made_here_is_told_for_the_directory() -> None:
+    device = Device()
+    made = passkeys().made(WANTED, device.makes())
+    assert (made.id, made.key) == (text(device.id), text(device.public))
+
+
+@pytest.mark.parametrize(
+    "change", [{"challenge": bytes(32)}, {"origin": "https://evil.example"}, {"flags": PRESENT | ATTESTED}]
+)
+def test_what_was_made_elsewhere_or_unverified_is_not(change: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest):
+        passkeys().made(WANTED, Device().makes(**change))
+
+
+async def test_a_page_asks_for_a_passkey_only_where_policy_does(desk: Desk) -> None:
+    desk.parts.people.directories.of = lambda _tenant: replace(
+        DIRECTORY,
+        members={**DIRECTORY.members, "p-bob": replace(DIRECTORY.members["p-bob"], passkeys=(DEVICE.listed(),))},
+    )
+    await desk.sign_in()
+    assert "data-passkey=" not in (await desk.client.get(f"/requests/{APPROVAL.id}")).text
+    strong = {**json.loads(APPROVAL.requirement), "min_assurance": "passkey"}
+    desk.services.approval = replace(APPROVAL, requirement=canonical(strong))
+    page = (await desk.client.get(f"/requests/{APPROVAL.id}")).text
+    person = await desk.services.signed_in(SimpleNamespace(account=BOB, tenant="acme", name="", assurance="signed_in", groups=(), authenticated_ns=0))  # fmt: skip # noqa: E501
+    wanted = challenge(desk.services.seen_by(person, desk.services.shown))
+    assert text(wanted) in page
+    assert text(DEVICE.id) in page
+    assert 'value="approve"' in page
+
+
+async def test_the_form_carries_the_assertion(desk: Desk) -> None:
+    await desk.sign_in()
+    place = f"/requests/{APPROVAL.id}/vote"
+    form = await desk.form(f"/requests/{APPROVAL.id}", place)
+    answer = await desk.post(place, {**form, "choice": "approve", "passkey": json.dumps(DEVICE.asserts())})
+    assert answer.status_code == 303
+    assert json.loads(desk.services.done[-1][3].passkey)["id"] == text(DEVICE.id)
+
+
+async def test_a_passkey_is_made_for_the_challenge_of_ones_own_page_only(desk: Desk) -> None:
+    await desk.sign_in()
+    form = await desk.form("/me", "/me/passkeys")
+    challenge_ = base64.urlsafe_b64decode(form["challenge"] + "=")
+    good = {**form, "credential": Device().makes(challenge=challenge_)}
+    answer = await desk.post("/me/passkeys", good)
+    assert answer.status_code == 200
+    assert "p-bob" in answer.text
+    for change in ({"challenge": text(bytes(32))}, {"proof": "x"}):
+        assert (await desk.post("/me/passkeys", {**good, **change})).status_code == 400
+    assert (await desk.post("/me/passkeys", {**form, "credential": Device().makes()})).status_code == 400
