@@ -172,6 +172,10 @@ class Answers(Protocol):
         """How many calls like this one ended nobody knows how."""
         ...
 
+    def sign_count(self, tenant: str, passkey_id: str) -> int:
+        """The counter of a passkey's last signature; 0 before the first."""
+        ...
+
     def notices(self, at_ns: int, limit: int) -> tuple[Notice, ...]:
         """Undelivered messages that are due."""
         ...

@@ -40,6 +40,7 @@ from pdp.core.approvals.steps import (
     Open,
     PutAnswer,
     See,
+    Sign,
     Step,
     TakeAnswer,
     Use,
@@ -130,6 +131,18 @@ async def test_requests_are_capped_by_each_group_that_has_a_seat(book: Book) -> 
     await book.does(Move(an_id(1), 1, Event.CANCEL, AT))
     await book.does(replace(another, per_group=2))
     await book.does(replace(opening(6, requirement=wanted()), per_group=1))
+
+
+async def test_a_passkeys_counter_grows_or_is_none(book: Book) -> None:
+    assert book.store.sign_count("acme", "key") == 0
+    await book.does(Sign("acme", "key", 0, AT))
+    await book.does(Sign("acme", "key", 0, AT))
+    await book.does(Sign("acme", "key", 7, AT))
+    for count in (7, 6, 0):
+        await book.conflicts(Sign("acme", "key", count, AT))
+    await book.does(Sign("other", "key", 3, AT), Sign("acme", "key 2", 2**32 - 1, AT))
+    found = [book.store.sign_count(*which) for which in (("acme", "key"), ("other", "key"), ("acme", "key 2"))]
+    assert found == [7, 3, 2**32 - 1]
 
 
 async def test_a_canary_moves_but_is_never_redeemed(book: Book) -> None:

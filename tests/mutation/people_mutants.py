@@ -92,9 +92,21 @@ VOTING = _in(
         "without a verifier no passkey counts",
     ),
     (
+        "passkey-cloned",
+        "if signed is None or not fresh(signed.count, self._store.sign_count(person.tenant, signed.passkey_id)):",
+        "if signed is None:",
+        "a passkey's counter grows",
+    ),
+    (
+        "passkey-uncounted",
+        "                *_signature(vote),\n",
+        "",
+        "a passkey's counter is kept with the vote",
+    ),
+    (
         "claims-unseen",
-        ", *sighting(person, at_ns)),",
-        "),",
+        "                *sighting(person, at_ns),\n",
+        "",
         "claims are seen with each vote",
     ),
     ("grant-not-issued", "            (Issue(grant),),", "            (),", "a grant that was told is there"),

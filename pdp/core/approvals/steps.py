@@ -169,6 +169,16 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
+class Sign:
+    """A passkey has signed. Conflict unless its counter is greater than the last one, or both are 0."""
+
+    tenant: str
+    passkey_id: str
+    count: int
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Expect:
     """Conflict unless the active policy of the log and the switch epoch are these."""
 
@@ -200,6 +210,7 @@ Step: TypeAlias = (
     | Note
     | Notify
     | Mark
+    | Sign
     | Expect
     | Activate
 )

@@ -78,7 +78,9 @@ def assemble(  # noqa: PLR0913 - what they rest on
     looking = Looking(store, counting)
     attempts = Attempts(store, recorder, index_key)
     attention = Attention(telemetry)
-    voting = Voting(looking, attempts, recorder, clock, Proofs(passkeys), attention, valid=valid, telling=telling)
+    voting = Voting(
+        looking, attempts, recorder, clock, Proofs(passkeys, store), attention, valid=valid, telling=telling
+    )
     return People(
         directories=directories,
         persons=Persons(subjects, directories, clock),

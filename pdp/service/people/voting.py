@@ -5,18 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from pdp.core.approvals import records
+from pdp.core.approvals.assertion import fresh, read
 from pdp.core.approvals.grants import GrantTerms, Valid
 from pdp.core.approvals.notices import UNTOLD, Telling
 from pdp.core.approvals.people import Person
-from pdp.core.approvals.rows import Account, Approval, Grant
+from pdp.core.approvals.rows import Account, Approval, Grant, Vote
 from pdp.core.approvals.states import FINAL, GrantState, State
-from pdp.core.approvals.steps import EndGrant, Issue
+from pdp.core.approvals.steps import EndGrant, Issue, Sign
 from pdp.core.approvals.view import ApprovalView
 from pdp.core.approvals.vote import Ballot, Cast, Refusal, cast
 from pdp.core.digest import Json, canonical, sha256_hex
 from pdp.core.errors import Fault, Forbidden, InvalidRequest, NotFound, Outdated, Overloaded
 from pdp.core.stored import Commit, RecordRef
-from pdp.ports import Clock, Passkeys
+from pdp.ports import Answers, Clock, Passkeys
 from pdp.service.people.attempts import Attempts, decided
 from pdp.service.people.attention import Attention
 from pdp.service.people.looking import UNKNOWN, Looking, Viewer, sighting
@@ -73,24 +74,38 @@ class Voted:
 class Proofs:
     """Raises a person's assurance by a passkey's assertion over what was shown."""
 
-    def __init__(self, passkeys: Passkeys | None = None) -> None:
+    def __init__(self, passkeys: Passkeys | None, store: Answers) -> None:
         self._passkeys = passkeys
+        self._store = store
 
     def __call__(self, person: Person, view: ApprovalView, assertion: bytes) -> Person:
         """The person as the assertion proves it to be. Raises Forbidden `person.passkey`."""
         if self._passkeys is None or not self._passkeys.verify(person, challenge(view), assertion):
-            raise Forbidden(
-                "person.passkey", "The passkey's answer does not verify; read the request and sign again."
-            )
+            raise _unproved()
+        signed = read(assertion)
+        if signed is None or not fresh(signed.count, self._store.sign_count(person.tenant, signed.passkey_id)):
+            raise _unproved()  # a clone, or an assertion that was used
         return replace(person, assurance="passkey")
 
 
+def _unproved() -> Forbidden:
+    return Forbidden("person.passkey", "The passkey's answer does not verify; read the request and sign again.")
+
+
+def _signature(vote: Vote) -> tuple[Sign, ...]:
+    """Goes into the vote's commit, so that no counter counts twice."""
+    signed = read(vote.passkey) if vote.passkey else None
+    return () if signed is None else (Sign(vote.tenant, signed.passkey_id, signed.count, vote.at_ns),)
+
+
 def challenge(view: ApprovalView) -> bytes:
-    """What a passkey signs for a vote on this request: 32 bytes that commit to all that is shown; b"" where policy
-    does not ask for one."""
+    """What a passkey signs to approve this request: 32 bytes that commit to the request, its call and all that is
+    shown; b"" where policy does not ask for one."""
     if view.wanted.min_assurance != "passkey" or not view.presented:
         return b""
-    return bytes.fromhex(sha256_hex(canonical(["passkey", view.approval.id, view.presented])))
+    approval = view.approval
+    parts: list[Json] = ["passkey", approval.id, approval.call.digest, "approve", view.presented]
+    return bytes.fromhex(sha256_hex(canonical(parts)))
 
 
 class Voting:
@@ -183,7 +198,12 @@ class Voting:
             tenant,
             "approval",
             lambda stamp: records.moved(stamp, approval, made.move, salt=salt),
-            (made.move, *self._telling.moved(approval, made.event, at_ns), *sighting(person, at_ns)),
+            (
+                made.move,
+                *_signature(vote),
+                *self._telling.moved(approval, made.event, at_ns),
+                *sighting(person, at_ns),
+            ),
             at_ns,
             values=lambda record_id: records.erasable(
                 record_id, tenant, approval.subject_index, salt, reason=vote.reason, grant=vote.grant

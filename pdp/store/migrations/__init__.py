@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-VERSION = 2
+VERSION = 3
 
 
 def upgrade(db: Connection, version: int) -> None:

@@ -199,6 +199,12 @@ class PeopleReads:
         like = select(func.count().label("n")).where(t.outcomes.c.call_digest == call_digest, t.UNKNOWN)
         return int(self._rows(like)[0]["n"])
 
+    def sign_count(self, tenant: str, passkey_id: str) -> int:
+        """The counter of a passkey's last signature; 0 before the first."""
+        c = t.signatures.c
+        found = self._rows(select(c["count"]).where(c.tenant == tenant, c.passkey_id == passkey_id))
+        return int(found[0]["count"]) if found else 0
+
     def notices(self, at_ns: int, limit: int) -> tuple[Notice, ...]:
         """Undelivered messages that are due."""
         c = t.notices.c

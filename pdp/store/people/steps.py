@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from sqlalchemy import Connection, Table, Update, case, func, insert, select, update
 
 from pdp.core.approvals import steps as s
+from pdp.core.approvals.assertion import fresh
 from pdp.core.approvals.states import FINAL, Event, GrantState, follow
 from pdp.core.approvals.wanted import read
 from pdp.core.errors import Conflict
@@ -236,6 +237,14 @@ def _mark(db: Connection, step: s.Mark, _now: int) -> None:
     _one(db, marked.values(row), "another process delivers it")
 
 
+def _sign(db: Connection, step: s.Sign, _now: int) -> None:
+    c, key = t.signatures.c, {"tenant": step.tenant, "passkey_id": step.passkey_id}
+    last = select(c["count"]).where(c.tenant == step.tenant, c.passkey_id == step.passkey_id)
+    if not fresh(step.count, db.execute(last).scalar_one_or_none() or 0):
+        _conflict("the passkey's counter was seen before")
+    _put(db, t.signatures, key, {"count": step.count, "at_ns": step.at_ns})
+
+
 def _expect(db: Connection, step: s.Expect, _now: int) -> None:
     active = db.execute(select(t.active_policy.c.digest)).scalar_one_or_none() or ""
     if (active, _high_water(db, SWITCH_EPOCH)) != (step.policy_digest, step.switch_epoch):
@@ -268,6 +277,7 @@ _DO: Mapping[type, Callable[[Connection, Any, int], None]] = {
     s.Note: _note,
     s.Notify: _notify,
     s.Mark: _mark,
+    s.Sign: _sign,
     s.Expect: _expect,
     s.Activate: _activate,
 }

@@ -233,6 +233,16 @@ notices = Table(
     sqlite_strict=True,
 )
 
+signatures = Table(
+    "signatures",  # the counter of a passkey's authenticator, as it was last
+    metadata,
+    key("tenant"),
+    key("passkey_id"),
+    number("count"),
+    number("at_ns"),
+    sqlite_strict=True,
+)
+
 active_policy = Table(
     "active_policy",
     metadata,

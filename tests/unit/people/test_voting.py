@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.approvals import CONFIRMATION, CONSENT, SECOND, delegation, element, person, seats
+from support.approvals import (
+    CONFIRMATION,
+    CONSENT,
+    SECOND,
+    approval,
+    delegation,
+    element,
+    person,
+    seats,
+    shown,
+    standing,
+)
 from support.office import NS, STAFF, TENANT, Office, office
 
 from pdp.core.approvals.grants import GrantTerms
@@ -19,10 +31,11 @@ from pdp.core.approvals.records import moved
 from pdp.core.approvals.rows import Account, Approval
 from pdp.core.approvals.states import Event, State
 from pdp.core.approvals.steps import Delegate, Move
+from pdp.core.approvals.view import ApprovalView, view
 from pdp.core.errors import Conflict, Fault, Forbidden, InvalidRequest, NotFound, Outdated, Overloaded
 from pdp.core.record import Stamp
 from pdp.service.people import voting
-from pdp.service.people.voting import BallotInput
+from pdp.service.people.voting import BallotInput, challenge
 
 AWAY = delegation("bob", "cat")
 
@@ -260,7 +273,7 @@ async def test_a_passkey_is_proved_before_it_counts(tmp_path: Path) -> None:
     class Passkeys:
         def verify(self, who: Person, challenge: bytes, assertion: bytes) -> bool:
             assert (who.human, len(challenge)) == ("h-bob", 32)
-            return assertion == b'{"good":1}'
+            return b"good" in assertion
 
     async with office(tmp_path, passkeys=Passkeys()) as found:
         asked = await found.open(element(min_assurance="passkey"))
@@ -268,8 +281,63 @@ async def test_a_passkey_is_proved_before_it_counts(tmp_path: Path) -> None:
         assert fault.code == "approval.assurance"
         fault = await refused(found, "bob", asked, passkey=b"{}")
         assert (type(fault), fault.code) == (Forbidden, "person.passkey")
-        assert (await found.approve("bob", asked, passkey=b'{"good":1}')).approval.state is State.APPROVED
-        assert found.store.votes(asked.id)[0].assurance == "passkey"
+        for unreadable in (b'{"good":1}', b'{"good":1,"id":"k","response":{"authenticatorData":"AAAA"}}'):
+            assert (await refused(found, "bob", asked, passkey=unreadable)).code == "person.passkey"
+        assert (await found.approve("bob", asked, passkey=signed(7))).approval.state is State.APPROVED
+        (vote,) = found.store.votes(asked.id)
+        assert (vote.assurance, vote.passkey) == ("passkey", signed(7))
+        assert found.records("approval")[-1]["vote"]["passkey"] == signed(7).decode()
+
+
+def signed(count: int) -> bytes:
+    """An assertion as the browser has it, of an authenticator that has signed so often."""
+    raw = base64.urlsafe_b64encode(bytes(33) + count.to_bytes(4)).rstrip(b"=").decode()
+    return json.dumps({"id": "good", "response": {"authenticatorData": raw}}).encode()
+
+
+async def test_a_passkeys_counter_never_stands_still_or_goes_back(tmp_path: Path) -> None:
+    """A clone of the authenticator, or an assertion that was used, is refused; some have no counter to show."""
+
+    class Passkeys:
+        def verify(self, *_: object) -> bool:
+            return True
+
+    async with office(tmp_path, passkeys=Passkeys()) as found:
+
+        async def outcome(number: int, count: int) -> str:
+            asked = await found.open(element(min_assurance="passkey"), number=number)
+            try:
+                return str((await found.approve("bob", asked, passkey=signed(count))).approval.state)
+            except Forbidden as fault:
+                return fault.code
+
+        counts = (0, 0, 5, 5, 4, 0, 6)
+        outcomes = [await outcome(number, count) for number, count in enumerate(counts, 1)]
+        refused_ones = [count for count, said in zip(counts, outcomes, strict=True) if said == "person.passkey"]
+        assert refused_ones == [5, 4, 0]
+        assert outcomes[-1] == "approved"
+        assert found.store.sign_count("acme", "good") == 6
+
+
+def test_a_challenge_is_of_one_request_one_call_and_what_was_shown() -> None:
+    known = ready(approval(element(min_assurance="passkey")))
+    same = challenge(known)
+    assert len(same) == 32
+    others = [
+        replace(known, approval=replace(known.approval, id="other")),
+        replace(known, approval=replace(known.approval, call=replace(known.approval.call, digest="0" * 64))),
+        replace(known, presented="other"),
+    ]
+    assert len({same, *map(challenge, others)}) == 4
+    assert challenge(replace(known, presented="")) == b""
+    assert challenge(ready(approval())) == b""
+
+
+def ready(of: Approval) -> ApprovalView:
+    """The request as bob sees it."""
+    found = view(of, shown(of), (), person("bob"), standing())
+    assert found is not None
+    return found
 
 
 async def test_without_a_verifier_no_passkey_counts(office: Office) -> None:

@@ -1,0 +1,39 @@
+"""What a passkey's assertion says of its authenticator: how often it has signed (WebAuthn level 2, section 6.1.1).
+
+The signature is verified elsewhere; here is only the counter, which gives a cloned authenticator away, and an
+assertion that was used before.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+
+_COUNTER = slice(33, 37)  # of the authenticator data, after 32 bytes of hash and one of flags
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """By which credential, and the authenticator's counter; 0 of one that has none."""
+
+    passkey_id: str
+    count: int
+
+
+def read(assertion: bytes) -> Signature | None:
+    """From the browser's JSON; None for what is no assertion."""
+    try:
+        found = json.loads(assertion)
+        passkey_id, data = found["id"], found["response"]["authenticatorData"]
+        raw = base64.b64decode(data + "=" * (-len(data) % 4), altchars=b"-_", validate=True)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    if not isinstance(passkey_id, str) or not passkey_id or len(raw) < _COUNTER.stop:
+        return None
+    return Signature(passkey_id, int.from_bytes(raw[_COUNTER]))
+
+
+def fresh(count: int, stored: int) -> bool:
+    """Whether a counter may follow the one of last time: it grows, unless the authenticator has none."""
+    return count > stored or count == stored == 0
