@@ -25,7 +25,7 @@ from pdp.core.errors import Fault
 from pdp.core.judge.matter import VERDICTS, Matter, Rendered
 from pdp.core.judge.prompt import FORMAT, MARKER, SECTIONS, PromptSet
 from pdp.core.judge.redact import redacted_text
-from pdp.core.judge.tokens import tokens
+from pdp.core.judge.tokens import tokens, within
 
 MAX_RATIONALE = 280  # characters
 ARGUMENTS = "arguments"
@@ -136,15 +136,11 @@ def fitted(blocks: tuple[Block, ...], budget: int) -> tuple[Fitted, ...]:
 
 def _fitted(block: Block, limit: int) -> Fitted:
     """The block whole, or the most of its beginning and end that takes no more than `limit` tokens."""
-    if len(block.text) <= limit * _MOST_CHARACTERS and tokens(block.text) <= limit:
-        whole = shown(block.text)
-        if tokens(whole) <= limit:
-            return Fitted(block, whole)
     most = min(len(block.text), limit * _MOST_CHARACTERS)
-    most = _largest(
-        most, lambda kept: sum(map(tokens, _ends(block.text, kept))) <= limit
-    )  # quick, and never too small
-    kept = _largest(most, lambda kept: sum(tokens(shown(end)) for end in _ends(block.text, kept)) <= limit)
+    if most == len(block.text) and within(limit, block.text) and within(limit, whole := shown(block.text)):
+        return Fitted(block, whole)
+    most = _largest(most, lambda kept: within(limit, *_ends(block.text, kept)))  # quick, and hardly ever too small
+    kept = _largest(most, lambda kept: within(limit, *map(shown, _ends(block.text, kept))))
     head, tail = _ends(block.text, min(kept, len(block.text) - 1))
     return Fitted(block, shown(head), shown(tail), len(block.text) - len(head) - len(tail))
 

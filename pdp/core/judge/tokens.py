@@ -9,6 +9,7 @@ count for English prose and JSON, above it for other scripts, and below it for l
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 _TOKEN = re.compile(
     r"[^A-Za-z0-9\r\n\x80-\U0010ffff]?[A-Za-z]{1,8}"
@@ -22,3 +23,13 @@ _TOKEN = re.compile(
 def tokens(text: str) -> int:
     """The estimate, 0 for nothing. Linear in the text."""
     return sum(1 for _ in _TOKEN.finditer(text))
+
+
+def within(limit: int, *texts: str) -> bool:
+    """Whether the texts together take at most `limit` tokens; what lies far beyond is not looked at."""
+    left = limit
+    for text in texts:
+        left -= sum(1 for _ in islice(_TOKEN.finditer(text), left + 1))
+        if left < 0:
+            return False
+    return True

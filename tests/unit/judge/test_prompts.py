@@ -124,6 +124,11 @@ def test_what_is_no_text_is_a_problem(tmp_path: Path) -> None:
     assert codes(shipped(tmp_path / "ours"), theirs) == [("sections/crm.md", "prompts.folder")]
 
 
+def test_a_file_that_is_far_too_long_is_a_problem(tmp_path: Path) -> None:
+    theirs = written(tmp_path / "theirs", {"sections/crm.md": SECTION + "x" * 2**20})
+    assert codes(shipped(tmp_path / "ours"), theirs) == [("sections/crm.md", "prompts.folder")]
+
+
 def test_a_folder_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
     assert codes(shipped(tmp_path / "ours"), tmp_path / "nowhere") == [("the folder of prompts", "prompts.folder")]
 

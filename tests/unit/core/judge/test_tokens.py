@@ -2,7 +2,7 @@
 
 import pytest
 
-from pdp.core.judge.tokens import tokens
+from pdp.core.judge.tokens import tokens, within
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,9 @@ def test_estimates(text: str, estimate: int) -> None:
 def test_every_character_counts(char: str) -> None:
     assert tokens(char) == 1
     assert tokens(char * 200) >= 1
+
+
+@pytest.mark.parametrize("texts", [("",), ("a b c",), ("a b", "", "c"), ("a " * 50, "b " * 50)])
+def test_within_is_what_tokens_says(texts: tuple[str, ...]) -> None:
+    together = sum(map(tokens, texts))
+    assert [within(limit, *texts) for limit in (together - 1, together, together + 1)] == [False, True, True]
