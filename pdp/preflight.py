@@ -12,7 +12,7 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from pdp import instruments, people
+from pdp import instruments, judges, people
 from pdp.adapters.grpc.address import UnixAddress, addresses
 from pdp.adapters.grpc.server import credentials
 from pdp.core.errors import ConfigurationFault, Fault
@@ -124,6 +124,18 @@ async def _registry(settings: Settings, at_ns: int) -> None:
             )
 
 
+def _judge(settings: Settings) -> None:
+    """Here the key is read, and forgotten with this command; `pdp serve` never reads it."""
+    judges.check(settings)
+    options = settings.judge
+    if options is None:
+        return
+    if options.api_key and options.socket is None:
+        secret(options.api_key, settings.vault, where="judge.api_key", at_least=1)
+    if options.ca_file is not None and not options.ca_file.is_file():
+        raise ConfigurationFault("judge.ca_file", "judge.ca_file: cannot be read.")
+
+
 def _store(settings: Settings) -> None:
     if settings.store.url is not None:
         if settings.store.password:
@@ -157,6 +169,7 @@ def risks(settings: Settings) -> list[Risk]:
 
 def _risks_of_process(settings: Settings) -> Iterator[Risk]:
     tls, opa, vault, told = settings.server.tls, settings.policy.opa, settings.vault, settings.telemetry
+    judge = settings.judge
     plain = "plain http; whatever runs on this machine may listen there"
     looser = (
         (not settings.production, "mode", "development: keys of `pdp dev keys` are accepted, gRPC reflection is on"),
@@ -180,6 +193,11 @@ def _risks_of_process(settings: Settings) -> Iterator[Risk]:
         ),
         (opa is not None and opa.url.startswith("http:"), "policy.opa.url", plain),
         (vault is not None and vault.url.startswith("http:"), "vault.url", plain),
+        (
+            judge is not None and judge.plain_http,
+            "judge.plain_http",
+            "true: whoever is on the way to the endpoint reads what the judge is shown, and writes its verdicts",
+        ),
         (
             told.enabled and told.prometheus is not None and beyond_this_machine(told.prometheus),
             "telemetry.prometheus",

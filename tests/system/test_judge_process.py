@@ -1,0 +1,148 @@
+"""A real `pdp serve` with a real judge's process: who holds the key, and who waits for whom."""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import served
+from served import ALLOW, PENDING, Spawned, spawned, until
+from support import llm as model
+from support.llm import KEY, LlmStandIn
+from support.tools import GIT, resource
+from support.world import Plan, create
+
+from pdp.tooling.sandbox import ALICE, Sandbox, definition_bytes
+from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2
+
+pytestmark = pytest.mark.xdist_group("judge_process")
+_REGION = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (r[w-])")
+_CHUNK = 1 << 20
+DEFINITIONS = {str(tool["name"]): definition_bytes(tool) for tool in GIT.tools}
+
+
+@pytest.fixture(scope="module")
+def llm() -> Iterator[LlmStandIn]:
+    with LlmStandIn() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def server(llm: LlmStandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spawned]:
+    folder = tmp_path_factory.mktemp("j")
+
+    def asks_the_judge(made: Sandbox, _at: int) -> None:
+        path = made.policy / "data" / "org.json"
+        data = json.loads(path.read_text())
+        data["judge"] = {"people": "none", "medium": "instead"}
+        data["business_hours"] = {"weekdays": [1, 2, 3, 4, 5, 6, 7], "from_minute": 0, "to_minute": 1440}
+        path.write_text(json.dumps(data))
+
+    settings = {
+        "identity": {"callers": {"gateway": {"may_assert": {"task": True}}}},
+        "policy": {"workers": 1, "deadline_ms": 2000},
+        "judge": llm.judge(folder, max_concurrent=2, tenant_share=1.0, attempt_seconds=60, verdict_seconds=60),
+    }
+    plan = Plan(servers=(GIT,), settings=settings, finish=asks_the_judge)
+    made = create(folder / "w", plan, served.time.time_ns())
+    with spawned(made) as found:
+        yield found
+
+
+def asked(server: Spawned, tool: str, arguments: dict[str, Any]) -> decision_pb2.DecideRequest:
+    bearer = server.person(ALICE, aud=resource("git"))
+    request = served.ask(tool, arguments, bearer=bearer, definition=DEFINITIONS[tool], session="s")
+    request.session.task = "Commit the fix"
+    return request
+
+
+def commit(server: Spawned, message: str) -> decision_pb2.DecideRequest:
+    """A change of medium risk: the judge looks at it."""
+    return asked(server, "git_commit", {"message": message})
+
+
+def log(server: Spawned) -> decision_pb2.DecideRequest:
+    """Nobody judges that."""
+    return asked(server, "git_log", {"max_count": 3})
+
+
+def descendants(pid: int) -> list[int]:
+    children = [
+        int(c) for task in Path(f"/proc/{pid}/task").iterdir() for c in (task / "children").read_text().split()
+    ]
+    return [pid, *(d for child in children for d in descendants(child))]
+
+
+def is_judge(pid: int) -> bool:
+    return b"judge\0serve\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def holds(pid: int, secret: bytes) -> bool:
+    """Whether the secret stands anywhere in the memory that a process can read itself, or in its environment."""
+    proc = Path(f"/proc/{pid}")
+    if secret in (proc / "environ").read_bytes():
+        return True
+    with (proc / "mem").open("rb", buffering=0) as memory:
+        for line in (proc / "maps").read_text().splitlines():
+            found = _REGION.match(line)
+            if (
+                found is not None
+                and "[v" not in line
+                and _stands(memory, int(found[1], 16), int(found[2], 16), secret)
+            ):
+                return True
+    return False
+
+
+def _stands(memory: Any, start: int, end: int, secret: bytes) -> bool:
+    tail, at = b"", start
+    while at < end:
+        try:
+            memory.seek(at)
+            data = memory.read(min(_CHUNK, end - at))
+        except (OSError, ValueError):  # mapped, but not to be had
+            data = b""
+        if secret in tail + data:
+            return True
+        tail, at = data[-len(secret) :], at + _CHUNK
+    return False
+
+
+def test_the_key_is_in_the_judge_s_process_and_in_no_other(server: Spawned, llm: LlmStandIn) -> None:
+    llm.forget()
+    answer = server.decide(commit(server, "first"))
+    assert answer.effect == ALLOW, served.codes(answer)
+    assert llm.requests[-1].headers["authorization"] == f"Bearer {KEY}"
+    family = descendants(server.pid)
+    judges = [pid for pid in family if is_judge(pid)]
+    others = [pid for pid in family if not is_judge(pid)]
+    assert len(judges) == 1
+    assert len(others) >= 2, "the server and a policy worker"
+    assert {pid: holds(pid, KEY.encode()) for pid in others} == dict.fromkeys(others, False)
+    # the same look finds what is there: this socket's address in the server, and the key in the judge
+    assert holds(server.pid, str(server.world.folder).encode())
+    if os.geteuid() == 0:
+        assert holds(judges[0], KEY.encode())
+    else:
+        with pytest.raises(PermissionError):
+            holds(judges[0], KEY.encode())
+
+
+def test_what_nobody_judges_does_not_wait_for_what_the_judge_looks_at(server: Spawned, llm: LlmStandIn) -> None:
+    llm.forget()
+    llm.behave(model.silent())
+    stub = decision_pb2_grpc.DecisionServiceStub(server.channel())
+    judged = [
+        stub.Decide.future(commit(server, f"{i}"), timeout=6, metadata=server.metadata("gateway")) for i in range(60)
+    ]
+    until(lambda: len(llm.requests) == 2)  # as many as may be; the others wait for their turn
+    free = [stub.Decide(log(server), timeout=5, metadata=server.metadata("gateway")) for _ in range(20)]
+    assert [answer.effect for answer in free] == [ALLOW] * 20
+    assert not any(future.done() for future in judged)
+    found = [future.result() for future in judged]  # a deadline that passed would be raised here
+    assert {answer.effect for answer in found} == {PENDING}
+    assert {r.kind for answer in found for r in answer.pending.requirements} == {types_pb2.REQUIREMENT_KIND_JUDGE}
+    assert llm.most == 2
