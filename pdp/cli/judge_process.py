@@ -4,6 +4,7 @@ else."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import json
 import logging
@@ -74,15 +75,20 @@ def told() -> None:
     found = json.loads(sys.stdin.buffer.readline())
     options = JudgeOptions.model_validate(found["judge"])
     vault = VaultOptions.model_validate(found["vault"]) if found["vault"] is not None else None
+    socket = Path(found["socket"])
 
     async def until() -> None:
         await asyncio.to_thread(sys.stdin.buffer.read)
 
     try:
-        asyncio.run(serve(options, vault, Path(found["socket"]), until))
+        asyncio.run(serve(options, vault, socket, until))
     except Fault as fault:
         log.error("%s: %s", fault.code, fault.message)
         sys.exit(1)
+    finally:
+        with contextlib.suppress(OSError):  # whoever started this may not be there any more to do it
+            socket.unlink(missing_ok=True)
+            socket.parent.rmdir()
 
 
 async def signalled() -> None:

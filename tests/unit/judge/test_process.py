@@ -117,9 +117,9 @@ async def test_it_is_sealed_and_ends_when_nobody_tells_it_anything_any_more(llm:
         stdin.close()  # as when the decision process dies
         await asyncio.wait_for(child._process.wait(), 10)
         await asyncio.wait_for(child.connection.gone.wait(), 10)
+        assert not child._folder.exists()
     finally:
         await child.close()
-    assert not child._folder.exists()
 
 
 async def test_a_process_that_cannot_start_costs_no_call_more_than_a_moment(
