@@ -87,16 +87,28 @@ async def test_an_answer_to_no_attempt_of_this_browser_signs_nobody_in(
     await made.close()
 
 
-async def test_approve_and_the_call_goes_through_once(world: ConsoleWorld, chromium: Browser) -> None:
+async def test_a_second_person_approves_and_the_call_goes_through_once(
+    world: ConsoleWorld, chromium: Browser
+) -> None:
+    """The scene of `make demo`: pending, approved by somebody else, carried out once and as it was shown only."""
     arguments = fresh()
-    request_id = await world.pending("git_reset", arguments)
+    pending = (await world.ask("git_reset", arguments)).pending
+    request_id = pending.requirements[0].approval_id
+    assert pending.requirements[0].url == f"{world.url}/requests/{request_id}"
     async with window(chromium, world, "carol", f"/requests/{request_id}") as page:
         await expect(page.get_by_role("heading", level=1)).to_have_text("Reset the working copy")
+        await expect(page.locator(".code")).to_have_text(pending.requirements[0].short_code)
         await approve(page)
         await expect(page.get_by_text("Recorded: you have approved this.")).to_be_visible()
     assert state(world, request_id) is State.APPROVED
-    assert (await world.ask("git_reset", arguments)).effect == EFFECT_ALLOW
+    changed = await world.ask("git_reset", fresh(), token=pending.resume_token)
+    assert changed.effect != EFFECT_ALLOW
+    once = await world.ask("git_reset", arguments, token=pending.resume_token)
+    assert (once.effect, bool(once.redemption_id)) == (EFFECT_ALLOW, True)
     assert state(world, request_id) is State.REDEEMED
+    twice = await world.ask("git_reset", arguments, token=pending.resume_token)
+    assert twice.effect == EFFECT_DENY
+    assert "already_redeemed" in twice.reasons[0].code
 
 
 async def test_deny_and_the_call_is_denied(world: ConsoleWorld, chromium: Browser) -> None:

@@ -88,10 +88,10 @@ class ConsoleWorld:
     provider: Provider
     url: str
 
-    async def ask(self, tool: str, arguments: Mapping[str, Any], task: str = TASK) -> Any:
-        """Alice's agent asks, in its one session."""
+    async def ask(self, tool: str, arguments: Mapping[str, Any], task: str = TASK, *, token: str = "") -> Any:
+        """Alice's agent asks, in its one session; `token` is a pending answer's, to go on with."""
         asked = self.world.ask(ALICE, tool, arguments, session="session-1", obligations=("log",))
-        asked.session.task = task
+        asked.session.task, asked.resume_token, asked.call_id = task, token, self.world.fresh("call")
         return await self.world.decide(asked)
 
     async def pending(self, tool: str, arguments: Mapping[str, Any], task: str = TASK) -> str:

@@ -120,6 +120,7 @@ class Standin:
     consents_found: tuple[ConsentView, ...] = (CONSENT,)
     delegations_found: tuple[Any, ...] = ()
     advice: tuple[Advice, ...] = ()
+    roles: frozenset[str] = frozenset()
     fault: Exception | None = None
     done: list[tuple[Any, ...]] = field(default_factory=list)
     changes: list[Any] = field(default_factory=list)
@@ -147,6 +148,7 @@ class Standin:
         return Person(
             found.tenant, found.account, human, found.name, found.assurance, "console", frozenset(found.groups),
             found.authenticated_ns,
+            self.roles,
         )  # fmt: skip
 
     def seen_by(self, person: Person, shown: Shown | None) -> Any:
@@ -270,6 +272,7 @@ _numbers = itertools.count()
 @asynccontextmanager
 async def opened(*, providers: Mapping[str, Provider] | None = None, **options: Any) -> AsyncIterator[Desk]:
     """A desk; `options` replace those of the console."""
+    options = {"providers": [each.options for each in (providers or {}).values()], **options}
     clock = Clock()
     services = Standin(clock)
     entropy = SeededEntropy(f"console {next(_numbers)}")

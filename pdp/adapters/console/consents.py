@@ -79,6 +79,7 @@ async def _one(visit: Visit, *, notice: str = "", status: int = 200) -> Response
         passkey=asked,
         missing=missing,
         fresh=visit.fresh,
+        unproved=not visit.session.authenticated_ns,
         again=visit.again(f"/consents/{view.id}"),
         attempt=entropy.bytes(16).hex(),
         days=tuple((word, (today + timedelta(days=days)).isoformat()) for word, days in _DAYS),

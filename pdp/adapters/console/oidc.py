@@ -30,6 +30,7 @@ _MAX_DOCUMENT = 256 << 10
 _TIMEOUT_SECONDS = 5.0
 _KEEP_NS = 600 * NS  # metadata and keys
 _RETRY_NS = 30 * NS  # a token signed by an unknown key is no reason to ask more often
+_REST_NS = 5 * NS  # a provider that does not answer is left alone for so long, whoever wants to sign in
 _SKEW = 60  # seconds
 _MAX_LIFETIME = 24 * 3600
 _MAX_TEXT = 512
@@ -74,6 +75,7 @@ class Provider:
         self._callback = callback
         self._clock = clock
         self._metadata: _Metadata | None = None
+        self._failed_ns = -_REST_NS
         self._keys: tuple[KeySet, int] | None = None
         self._lock = asyncio.Lock()
         try:
@@ -184,7 +186,13 @@ class Provider:
         now = self._clock.now_ns()
         async with self._lock:
             if self._metadata is None or now - self._metadata.read_ns > _KEEP_NS:
-                self._metadata = await self._discover(now)
+                if now - self._failed_ns < _REST_NS:
+                    raise _away("It did not a moment ago.")
+                try:
+                    self._metadata = await self._discover(now)
+                except Unavailable:
+                    self._failed_ns = now
+                    raise
             return self._metadata
 
     async def _discover(self, now: int) -> _Metadata:

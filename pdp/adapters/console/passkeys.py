@@ -52,7 +52,7 @@ class ConsolePasskeys:
         return member.passkeys if member is not None else ()
 
     def verify(self, person: Person, wanted: bytes, assertion: bytes, /) -> bool:
-        """See `ports.Passkeys.verify`. Whoever commits the vote compares the authenticator's counter with the last."""
+        """See `ports.Passkeys.verify`. Whoever commits the vote compares the authenticator's counter."""
         found = _object(assertion)
         passkey = next((each for each in self.of(person) if each.id == found.get("id")), None)
         if passkey is None or not wanted:

@@ -70,7 +70,7 @@ async def vote(visit: Visit) -> Response:
     ballot = BallotInput(
         request_id=form.get("attempt", ""),
         choice=choice,
-        reason=form.get("reason", "").strip(),
+        reason=form.get("reason", "").replace("\r\n", "\n").strip(),
         presented=presented,
         behalf=await _behalf(visit, form.get("behalf", "")),
         grant=_grant(visit) if choice == "approve" else None,
@@ -104,7 +104,7 @@ async def _show(visit: Visit, *, everything: bool, notice: str = "", done: str =
         seats=_seats(view, directory),
         arguments=rows,
         task=task,
-        may=_may(view, standing_in=bool(absent), passkey=bool(asked)),
+        may=_may(view, standing_in=bool(absent), passkey=bool(asked), operator="operate" in visit.person.roles),
         passkey=asked,
         absent=absent,
         place=place,
@@ -112,6 +112,7 @@ async def _show(visit: Visit, *, everything: bool, notice: str = "", done: str =
         attempt=visit.console.services.entropy.bytes(16).hex(),
         reason=visit.form.get("reason", "")[:_MAX_REASON],
         fresh=visit.fresh,
+        unproved=not visit.session.authenticated_ns,
         again=visit.again(f"/requests/{view.approval.id}"),
         notice=notice,
         done=done,
@@ -144,7 +145,7 @@ def _seats(view: ApprovalView, directory: Directory) -> tuple[SeatShown, ...]:
     )
 
 
-def _may(view: ApprovalView, *, standing_in: bool, passkey: bool) -> May:
+def _may(view: ApprovalView, *, standing_in: bool, passkey: bool, operator: bool) -> May:
     """What to offer; a vote is judged where those of all surfaces are."""
     open_ = view.approval.state in OPEN and view.approval.kind != "consent"
     code = view.may_not_code
@@ -152,7 +153,7 @@ def _may(view: ApprovalView, *, standing_in: bool, passkey: bool) -> May:
     return May(
         approve=open_ and bool(view.presented) and (votes or (passkey and code == "approval.assurance")),
         deny=open_ and (votes or code == "approval.assurance"),
-        cancel=open_ and code == "approval.own_call",
+        cancel=open_ and (code == "approval.own_call" or operator),
         why_not=code,
     )
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -51,6 +52,8 @@ class Sessions:
         self._clock = clock
         self._entropy = entropy
         self._ended: dict[str, int] = {}
+        self._issuers = {each.name: (each.issuer, each.tenant) for each in options.providers}
+        self._local = {(each.issuer, each.id, each.tenant) for each in options.development_accounts}
         prefix = "__Host-" if options.https else ""
         self.cookie = f"{prefix}pdp-session"
 
@@ -79,6 +82,8 @@ class Sessions:
         found = self._seal.open(request.cookies.get(self.cookie, ""))
         if found is None or found["expires_ns"] <= self._clock.now_ns() or found["id"] in self._ended:
             return None
+        if not self._configured(found):
+            return None
         return Session(
             found["id"],
             found["tenant"],
@@ -89,6 +94,13 @@ class Sessions:
             found["authenticated_ns"],
             found["expires_ns"],
         )
+
+    def _configured(self, found: Mapping[str, Any]) -> bool:
+        """Whether the configuration still says whose people the provider's are, and that this account may sign in."""
+        issuer, tenant = found["issuer"], found["tenant"]
+        if found["provider"]:
+            return self._issuers.get(found["provider"]) == (issuer, tenant)
+        return (issuer, found["account"], tenant) in self._local
 
     def end(self, response: Response, session: Session) -> None:
         """End it, here and in the browser."""

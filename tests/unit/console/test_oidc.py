@@ -208,6 +208,19 @@ async def test_metadata_that_leads_elsewhere_is_not_followed(fake: Fake, metadat
     assert [path for path, _ in fake.seen] == ["/.well-known/openid-configuration"]
 
 
+async def test_a_provider_that_fails_is_left_alone_for_a_moment(fake: Fake) -> None:
+    clock = Clock()
+    found = provider(fake, clock)
+    fake.metadata = {"issuer": "https://evil.example"}
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            await found.exchange("code", "", ATTEMPT)
+    assert len(fake.seen) == 1
+    fake.metadata = {}
+    clock.pass_minutes(0.1)
+    await found.exchange("code", "", ATTEMPT)
+
+
 async def test_redirects_are_not_followed(fake: Fake) -> None:
     fake.metadata = {"jwks_uri": f"{fake.issuer}/redirect"}
     with pytest.raises(Unavailable):

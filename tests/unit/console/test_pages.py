@@ -216,6 +216,14 @@ async def test_ones_own_call_can_be_withdrawn_and_nothing_else(desk: Desk) -> No
     assert "somebody else has to decide" in page
 
 
+async def test_an_operator_may_withdraw_what_is_anybodys(desk: Desk) -> None:
+    desk.services.roles = frozenset({"operate"})
+    await desk.sign_in()
+    page = (await desk.client.get(PAGE)).text
+    assert page.index('value="deny"') < page.index('value="approve"') < page.index('value="cancel"')
+    assert "for operators" in page
+
+
 @pytest.mark.parametrize("state", sorted(FINAL))
 async def test_what_is_decided_offers_nothing(desk: Desk, state: State) -> None:
     desk.services.approval = replace(APPROVAL, state=state, resolved_ns=APPROVAL.changed_ns)

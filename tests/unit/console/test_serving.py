@@ -1,12 +1,20 @@
 """The listener itself: it binds, streams, and stops."""
 
 import asyncio
+import datetime as dt
+import ipaddress
 import json
 import socket
+import ssl
+from pathlib import Path
 from types import SimpleNamespace
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from support.desk import BASE, KEY, OURS, Desk, opened
 
 from pdp.adapters.console.options import ConsoleOptions
@@ -19,6 +27,7 @@ def server(desk: Desk, port: int = 0, **options: object) -> ConsoleServer:
     return ConsoleServer(ConsoleOptions.model_validate(wanted), desk.parts, key=KEY, secrets={}, production=False)
 
 
+HERE = ipaddress.ip_address("127.0.0.1")
 HOST = {"host": "approvals.acme.example"}
 
 
@@ -67,3 +76,30 @@ async def test_streams_are_bounded_and_for_who_is_signed_in() -> None:
         assert (await desk.client.get("/events")).status_code == 303
         await desk.sign_in()
         assert (await desk.client.get("/events")).status_code == 429
+
+
+async def test_it_speaks_tls_itself(desk: Desk, tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now - dt.timedelta(1), now + dt.timedelta(1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    (tmp_path / "c.pem").write_bytes(certificate.public_bytes(pem))
+    plain = serialization.NoEncryption()
+    (tmp_path / "k.pem").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+    files = {"certificate_file": str(tmp_path / "c.pem"), "key_file": str(tmp_path / "k.pem")}
+    made = server(desk, tls=files, behind_proxy=False)
+    await made.start()
+    context = ssl.create_default_context(cafile=tmp_path / "c.pem")
+    async with httpx.AsyncClient(headers=HOST, verify=context) as client:
+        answer = await client.get(f"https://{made.address}/signin")
+        assert answer.status_code == 200
+        with pytest.raises(httpx.HTTPError):
+            await client.get(f"http://{made.address}/signin")
+    await made.drain()

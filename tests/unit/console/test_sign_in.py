@@ -1,7 +1,7 @@
 """Sessions: their cookie, their end, and where one is sent afterwards."""
 
 import pytest
-from support.desk import KEY, OURS, Desk
+from support.desk import APPROVAL, ISSUER, KEY, OURS, Desk
 from support.surroundings import SeededEntropy
 
 from pdp.adapters.console.options import ConsoleOptions
@@ -40,12 +40,24 @@ async def test_what_lies_in_the_cookie_cannot_be_read_or_changed(desk: Desk) -> 
 async def test_what_was_sealed_for_something_else_is_no_session(desk: Desk) -> None:
     entropy = SeededEntropy("x")
     content = {"id": "1", "tenant": "acme", "issuer": "i", "account": "bob", "name": "", "groups": [], "provider": ""}
-    content |= {"authenticated_ns": 0, "expires_ns": 2**62}
+    content |= {"authenticated_ns": 0, "expires_ns": 2**62, "issuer": ISSUER}
     for key, purpose in ((KEY, "sign-in 1"), (bytes(32), "session 1")):
         sealed = Seal(key, purpose, entropy).close(content)
         assert (await desk.client.get("/queue", headers={"cookie": f"{SESSION}={sealed}"})).status_code == 303
     whole = Seal(KEY, "session 1", entropy).close(content)
     assert (await desk.client.get("/queue", headers={"cookie": f"{SESSION}={whole}"})).status_code == 200
+    for change in ({"tenant": "else"}, {"account": "eve"}, {"issuer": "https://x.example"}, {"provider": "gone"}):
+        moved = Seal(KEY, "session 1", entropy).close({**content, **change})  # the configuration says otherwise now
+        assert (await desk.client.get("/queue", headers={"cookie": f"{SESSION}={moved}"})).status_code == 303
+
+
+async def test_who_never_proved_when_is_told_why_not(desk: Desk) -> None:
+    content = {"id": "1", "tenant": "acme", "issuer": ISSUER, "account": "bob", "name": "", "groups": []}
+    content |= {"provider": "", "authenticated_ns": 0, "expires_ns": 2**62}
+    sealed = Seal(KEY, "session 1", SeededEntropy("x")).close(content)
+    page = await desk.client.get(f"/requests/{APPROVAL.id}", headers={"cookie": f"{SESSION}={sealed}"})
+    assert "auth_time" in page.text
+    assert 'name="choice"' not in page.text
 
 
 async def test_a_session_ends_at_its_time_whatever_one_does(desk: Desk) -> None:
