@@ -37,9 +37,8 @@ def writing(options: StoreOptions, password: bytes, boot: str) -> Engine:
 
 def reading(options: StoreOptions, password: bytes, boot: str) -> Engine:
     """A pool of connections that only read, each statement by itself."""
-    return _engine(options, password, boot, READING, READ_SECONDS, READS).execution_options(
-        isolation_level="AUTOCOMMIT"
-    )
+    each = {**READS, "isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}
+    return _engine(options, password, boot, READING, READ_SECONDS, each)
 
 
 def _engine(
