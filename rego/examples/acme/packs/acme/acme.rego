@@ -114,3 +114,19 @@ business_hours if {
 	input.time.minute_of_day >= data.org.business_hours.from_minute
 	input.time.minute_of_day < data.org.business_hours.to_minute
 }
+
+# METADATA
+# title: Nobody knows how the same call ended
+# description: |
+#   A gateway has reported that a call like this one was begun and that its end is unknown. What may not be done twice is
+#   denied until somebody has looked and the outcome is reported.
+deny contains {
+	"code": "acme.outcome_unknown",
+	"message": "The same call was begun before and nobody knows how it ended. Find out, and have the gateway report it.",
+	"control": "",
+} if {
+	input.call.unknown_outcomes > 0
+	some t in input.targets
+	t.key in targets.changing
+	t.annotations.idempotent == false
+}

@@ -160,3 +160,24 @@ test_reading_on_a_saturday_passes if {
 	acme.require == set() with input as saturday
 		with data.org as testing.org
 }
+
+# Unknown outcomes
+
+begun(tool, unknown) := object.union(asks("developers", "git_commit", tool), {"call": {"unknown_outcomes": unknown}})
+
+changing := {"annotations": {"read_only": false, "destructive": false, "idempotent": false}}
+
+test_a_call_whose_twin_ended_nobody_knows_how_is_denied if {
+	"acme.outcome_unknown" in testing.codes(acme.deny) with input as begun(changing, 1)
+		with data.org as testing.org
+}
+
+test_a_call_without_such_a_twin_is_not if {
+	not "acme.outcome_unknown" in testing.codes(acme.deny) with input as begun(changing, 0)
+		with data.org as testing.org
+}
+
+test_what_may_be_done_twice_is_not if {
+	not "acme.outcome_unknown" in testing.codes(acme.deny) with input as begun({"annotations": {"read_only": false, "destructive": false, "idempotent": true}}, 1)
+		with data.org as testing.org
+}
