@@ -11,7 +11,7 @@ from pdp.core.approvals.steps import Note
 from pdp.core.errors import Conflict, NotFound, Outdated
 from pdp.core.outcome import Effect
 from pdp.core.request import Caller
-from pdp.core.stored import RecordRef
+from pdp.core.stored import RecordRef, StoredRecord
 from pdp.ports import Clock, Store
 from pdp.service.record import Recorder
 
@@ -20,7 +20,7 @@ OUTCOMES = frozenset({"done", "failed", "unknown"})
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a caller reports. `outcome` is one of `OUTCOMES`."""
+    """What a caller reports. `outcome` is one of `OUTCOMES`; `finished_ns` is its own word, and never later than now."""
 
     decision_id: str
     redemption_id: str
@@ -39,7 +39,7 @@ class Outcomes:
     async def __call__(self, report: Report, caller: Caller) -> RecordRef:
         """Note it; durable when this returns. The same report again gets the same record.
 
-        Raises NotFound (no such decision of this caller), Outdated (`outcome.not_allowed`; `outcome.noted`, another
+        Raises NotFound (no such decision of this caller, or another redemption than its own), Outdated (`outcome.not_allowed`; `outcome.noted`, another
         outcome stands).
         """
         decision = self._decision(report, caller)
@@ -55,9 +55,9 @@ class Outcomes:
             tenant=caller.tenant,
             caller=caller.name,
             call_digest=decision["call_digest"],
-            redemption_id=report.redemption_id,
+            redemption_id=decision["redemption_id"],
             outcome=report.outcome,
-            at_ns=report.finished_ns or at,
+            at_ns=min(report.finished_ns or at, at),
             record_id=record_id,
         )
         try:
@@ -80,11 +80,13 @@ class Outcomes:
             raise NotFound("outcome.decision", "There is no such decision.")
         if found["effect"] != Effect.ALLOW or not found["call_digest"]:
             raise Outdated("outcome.not_allowed", "This decision allowed nothing, so nothing came of it.")
-        spent = {
-            approval.redemption_id
-            for approval in self.store.approvals_of(caller.tenant, found["call_digest"])
-            if approval.redemption_id
-        }
-        if report.redemption_id and spent and report.redemption_id not in spent:
+        redemption = self._redemption(stored) if stored is not None else ""
+        if report.redemption_id not in ("", redemption):
             raise NotFound("outcome.decision", "There is no such decision.")
-        return found
+        return {"call_digest": found["call_digest"], "redemption_id": redemption}
+
+    def _redemption(self, decision: StoredRecord) -> str:
+        """What the decision redeemed, "" for nothing: the record of it comes next in the log, by the same commit."""
+        following = self.store.record_at(decision.ref.index + 1)
+        spent = json.loads(following.record).get("spent") if following is not None else None
+        return str(spent["redemption_id"]) if spent and spent["decision_id"] == decision.record_id else ""

@@ -29,8 +29,7 @@ _INSTANTS: Mapping[type, Callable[[Any], int]] = {
     s.Agree: lambda step: step.consent.granted_ns,
     s.PutAnswer: lambda step: step.answered.created_ns,
     s.See: lambda step: step.seen.at_ns,
-    s.Note: lambda step: step.outcome.at_ns,
-}
+}  # not an outcome's: when a call ended is its caller's word
 
 
 def carry_out(db: Connection, steps: tuple[s.Step, ...]) -> None:

@@ -1,0 +1,112 @@
+"""Attempts to get more out of people's answers than they gave, or to take them from others: each failed once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from support.people import Desk, waiting
+from support.surroundings import SeededEntropy, StillClock
+from support.world import WEDNESDAY_NS, DecideAnswer, Plan, Refused, World, create, serving
+
+from pdp.core.check import NS
+from pdp.core.errors import NotFound
+from pdp.service.outcomes import Report
+from pdp.surroundings import Surroundings
+from pdp.tooling.sandbox import ALICE, CAROL
+from pdp.v1 import types_pb2
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("people-attacks")]
+ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING
+SETTINGS = {"identity": {"callers": {"gateway": {"dedupes_redemptions": True}}}}
+YEAR_NS = 365 * 24 * 3600 * NS
+
+
+class Stage:
+    """The clock of these worlds stands still; people and store are the real ones."""
+
+    def __init__(self) -> None:
+        self.clock = StillClock(WEDNESDAY_NS)
+
+    def surroundings(self) -> Surroundings:
+        return Surroundings(self.clock.wall, self.clock.monotonic, SeededEntropy("attacks"))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    plan = Plan(settings=SETTINGS)
+    made = create(tmp_path_factory.mktemp("attacks") / "w", plan, WEDNESDAY_NS)
+    stage: Any = Stage()
+    async with serving(made, plan, stage) as found:
+        yield found
+
+
+@pytest.fixture
+def desk(world: World) -> Desk:
+    return Desk(world)
+
+
+def reset(world: World, note: str, *, token: str = "", call_id: str = "") -> Any:
+    """A question about a destructive call, told from others by its argument."""
+    asked = world.ask(ALICE, "git_reset", {"repo_path": f"/{note}"})
+    asked.resume_token, asked.call_id = token, call_id
+    return asked
+
+
+async def decide(world: World, asked: Any) -> DecideAnswer:
+    found = await world.decide(asked)
+    assert not isinstance(found, Refused), found
+    return found
+
+
+def codes(answer: DecideAnswer) -> list[str]:
+    return [reason.code for reason in answer.reasons]
+
+
+async def approved(world: World, desk: Desk, note: str) -> DecideAnswer:
+    """A pending answer whose request has been approved since."""
+    answer = await decide(world, reset(world, note))
+    assert answer.effect == PENDING
+    await desk.vote(CAROL, *waiting(answer))
+    return answer
+
+
+async def report(world: World, *given: Any) -> None:
+    async with world._admitted("gateway", "ReportOutcome") as caller:
+        await world.process.services.outcomes(Report(*given), caller)
+
+
+async def test_a_caller_that_finished_in_the_future_ends_nobodys_request(world: World, desk: Desk) -> None:
+    """When a call ended is the caller's word. It moves no clock that requests expire by."""
+    answer = await approved(world, desk, "time traveller")
+    allowed = await decide(world, reset(world, "time traveller"))
+    assert allowed.effect == ALLOW
+    await report(world, allowed.decision_id, allowed.redemption_id, "done", world.now_ns + YEAR_NS)
+    noted = world.process.store.outcome(allowed.decision_id)
+    assert noted is not None
+    assert noted.at_ns == world.now_ns
+    answer = await approved(world, desk, "bystander")
+    assert (await decide(world, reset(world, "bystander", token=answer.pending.resume_token))).effect == ALLOW
+
+
+async def test_an_outcome_names_the_redemption_of_its_own_decision(world: World, desk: Desk) -> None:
+    found = []
+    for _ in range(2):
+        answer = await approved(world, desk, "whose redemption")
+        found.append(await decide(world, reset(world, "whose redemption", token=answer.pending.resume_token)))
+    first, second = found
+    for wrong in (second.redemption_id, first.decision_id):
+        with pytest.raises(NotFound):
+            await report(world, first.decision_id, wrong, "done")
+    await report(world, first.decision_id, first.redemption_id, "done")
+    await report(world, second.decision_id, "", "failed")
+    noted = world.process.store.outcome(second.decision_id)
+    assert noted is not None
+    assert noted.redemption_id == second.redemption_id
+    plain = await decide(world, world.ask(ALICE, "git_status", {"repo_path": "/plain"}))
+    assert plain.effect == ALLOW
+    with pytest.raises(NotFound):
+        await report(world, plain.decision_id, first.redemption_id, "done")
+    await report(world, plain.decision_id, "", "done")
