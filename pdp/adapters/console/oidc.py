@@ -1,6 +1,5 @@
-"""Signing in at one OpenID provider: authorization code with PKCE (RFC 7636), state and nonce; the ID token verified
-as OpenID Connect Core 1.0 section 3.1.3.7 says. Only what this console needs, over httpx and joserfc.
-"""
+"""Signing in at one OpenID provider: authorization code with PKCE (RFC 7636), state and nonce. Only what this console
+needs, over httpx; what comes back is judged in `id_token`."""
 
 from __future__ import annotations
 
@@ -15,35 +14,19 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import httpx
-from joserfc import jwt
-from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
+from pdp.adapters.console.id_token import Signed, read, refused, usable, verified
 from pdp.adapters.console.options import ProviderOptions, is_loopback, is_safe
-from pdp.core.approvals.rows import Account
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault, Unauthenticated, Unavailable
 from pdp.ports import Clock
 
-ALGORITHMS = ("ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512", "Ed25519")
 _MAX_DOCUMENT = 256 << 10
 _TIMEOUT_SECONDS = 5.0
 _KEEP_NS = 600 * NS  # metadata and keys
 _RETRY_NS = 30 * NS  # a token signed by an unknown key is no reason to ask more often
 _REST_NS = 5 * NS  # a provider that does not answer is left alone for so long, whoever wants to sign in
-_SKEW = 60  # seconds
-_MAX_LIFETIME = 24 * 3600
-_MAX_TEXT = 512
-
-
-@dataclass(frozen=True, slots=True)
-class Signed:
-    """What a verified ID token says of a person. `authenticated_ns` is 0 when it does not say when."""
-
-    account: Account
-    name: str
-    groups: tuple[str, ...]
-    authenticated_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +94,7 @@ class Provider:
         """
         about = await self._about()
         if (issuer or about.names_itself) and issuer != self.options.issuer:
-            raise _refused("issuer", "The answer came from another provider.")
+            raise refused("issuer", "The answer came from another provider.")
         form = {
             "grant_type": "authorization_code",
             "code": code,
@@ -135,52 +118,15 @@ class Provider:
                 "The provider did not accept its own code; sign in again.",
                 detail=f"{self.options.name}: token endpoint answers {status}, error {said}",
             )
-        return self._person(await self._claims(token), attempt)
+        return read(await self._claims(token), self.options, attempt.nonce, self._clock.now_ns() // NS)
 
     async def _claims(self, token: str) -> Mapping[str, Any]:
         """Claims whose signature holds. A key that is not known is looked for once."""
         for fresh in (False, True):
-            keys = await self._key_set(fresh=fresh)
-            try:
-                decoded = jwt.decode(token, keys, algorithms=list(ALGORITHMS))
-            except (JoseError, ValueError, TypeError):
-                continue
-            if not _REFUSED_HEADERS.isdisjoint(decoded.header):
-                break
-            return decoded.claims
-        raise _refused("token", "The provider's ID token is not signed by a key of its own.")
-
-    def _person(self, claims: Mapping[str, Any], attempt: Attempt) -> Signed:
-        now = self._clock.now_ns() // NS
-        if problem := self._problem(claims, attempt, now):
-            raise _refused("token", problem)
-        if "act" in claims:
-            raise _refused("agent", "An agent cannot sign in here.")
-        subject, proved = str(claims["sub"]), _seconds(claims, "auth_time")
-        name = next((c for c in map(claims.get, ("name", "preferred_username", "email")) if _is_text(c)), subject)
-        account = Account(self.options.issuer, subject)
-        return Signed(account, str(name), self._groups(claims), (proved or 0) * NS)
-
-    def _problem(self, claims: Mapping[str, Any], attempt: Attempt, now: int) -> str:
-        """What is wrong with the claims of an ID token, or "". `now` in seconds."""
-        ours = self.options.client_id
-        audience = claims.get("aud")
-        proved = _seconds(claims, "auth_time") or 0
-        checks = (
-            (claims.get("iss") == self.options.issuer, "The ID token names another issuer."),
-            (audience in (ours, [ours]) and claims.get("azp", ours) == ours, "The ID token is another client's."),
-            (claims.get("nonce") == attempt.nonce, "The ID token was made for another sign-in."),
-            (_is_timely(claims, now), "The ID token is not valid now, or for too long; check clocks and lifetime."),
-            (_is_text(claims.get("sub")), "The ID token names nobody."),
-            (proved <= now + _SKEW, "The ID token says that you signed in later than now; check the clocks."),
-        )
-        return next((problem for holds, problem in checks if not holds), "")
-
-    def _groups(self, claims: Mapping[str, Any]) -> tuple[str, ...]:
-        found = claims.get(self.options.groups_claim, [])
-        if not isinstance(found, list) or not all(map(_is_text, found)):
-            raise _refused("groups", "The groups in the ID token are not a list of names.")
-        return tuple(dict.fromkeys(found))
+            claims = verified(token, await self._key_set(fresh=fresh))
+            if claims is not None:
+                return claims
+        raise refused("token", "The provider's ID token is not signed by a key of its own.")
 
     async def _about(self) -> _Metadata:
         now = self._clock.now_ns()
@@ -222,7 +168,7 @@ class Provider:
             entries = found.get("keys")
             if status != httpx.codes.OK or not isinstance(entries, list):
                 raise _away("Its keys cannot be read.")
-            self._keys = (_usable(entries), now)
+            self._keys = (usable(entries), now)
             return self._keys[0]
 
     async def _http(
@@ -251,42 +197,9 @@ class Provider:
         return answer.status_code, found if isinstance(found, dict) else {}
 
 
-_REFUSED_HEADERS = frozenset({"jwk", "jku", "x5u", "x5c", "crit", "b64"})
-
-
 def challenge(verifier: str) -> str:
     """The PKCE challenge of a verifier, method S256 (RFC 7636 section 4.2)."""
     return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode("ascii")).digest()).rstrip(b"=").decode("ascii")
-
-
-def _usable(entries: list[Any]) -> KeySet:
-    """Public signature keys; what is of another kind is left out."""
-    kept = []
-    for entry in entries:
-        if isinstance(entry, dict) and entry.get("kty") in {"RSA", "EC", "OKP"} and entry.get("use", "sig") == "sig":
-            try:
-                kept += KeySet.import_key_set({"keys": [entry]}).keys
-            except (JoseError, ValueError, TypeError, KeyError):
-                continue
-    return KeySet(kept)
-
-
-def _is_timely(claims: Mapping[str, Any], now: int) -> bool:
-    issued, expires = _seconds(claims, "iat"), _seconds(claims, "exp")
-    if issued is None or expires is None or expires - issued > _MAX_LIFETIME:
-        return False
-    return issued - _SKEW <= now < expires + _SKEW and now - issued <= _MAX_LIFETIME
-
-
-def _seconds(claims: Mapping[str, Any], name: str) -> int | None:
-    value = claims.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1 << 40:
-        return None
-    return int(value)
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= _MAX_TEXT
 
 
 def _text_secret(secret: bytes) -> str:
@@ -294,10 +207,6 @@ def _text_secret(secret: bytes) -> str:
         return secret.decode("ascii")
     except UnicodeDecodeError:
         raise ConfigurationFault("console.client_secret", "a client secret must be ASCII text.") from None
-
-
-def _refused(reason: str, message: str) -> Unauthenticated:
-    return Unauthenticated(f"console.signin_{reason}", message)
 
 
 def _away(message: str) -> Unavailable:

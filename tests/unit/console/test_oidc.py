@@ -145,6 +145,7 @@ async def test_where_the_browser_is_sent(fake: Fake) -> None:
         {"sub": ""},
         {"sub": 7},
         {"sub": "x" * 600},
+        {"sub": "bob\u202e"},
         {"auth_time": NOW + 61},
         {"act": {"sub": "agent"}},
         {"groups": "admins"},
