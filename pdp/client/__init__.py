@@ -26,12 +26,14 @@ from pdp.client.values import (
     Pending,
     Reason,
     Record,
+    Reported,
     Requirement,
     ServerPeer,
     Session,
     Tool,
     ToolCall,
     ToolList,
+    Waited,
 )
 
 __all__ = [
@@ -51,6 +53,7 @@ __all__ = [
     "Reason",
     "Record",
     "RefusedError",
+    "Reported",
     "Requirement",
     "ServerPeer",
     "Session",
@@ -59,4 +62,5 @@ __all__ = [
     "Tool",
     "ToolCall",
     "ToolList",
+    "Waited",
 ]

@@ -6,6 +6,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -24,7 +25,18 @@ from pdp.client.asking import (
     fault,
     too_late,
 )
-from pdp.client.values import Credential, Decision, Listing, Session, ToolCall, ToolList
+from pdp.client.following import OutcomeQuestion, WaitQuestion
+from pdp.client.values import (
+    Credential,
+    Decision,
+    Listing,
+    Outcome,
+    Reported,
+    Session,
+    ToolCall,
+    ToolList,
+    Waited,
+)
 from pdp.v1 import decision_pb2_grpc
 
 Token = str | Callable[[], str | Awaitable[str]]
@@ -93,6 +105,25 @@ class AsyncClient:
         """As `Client.filter_tools`."""
         question = ListQuestion(_id(request_id), listing, credential, session)
         return await self._ask(question, self._stub.FilterTools, timeout)
+
+    async def wait(self, resume_token: str, credential: Credential = None, max_wait: float = 50.0) -> Waited:
+        """As `Client.wait`."""
+        question = WaitQuestion(resume_token, credential, max_wait)
+        return await self._ask(question, self._stub.WaitDecision, question.patience(self._timeout))
+
+    async def report_outcome(
+        self,
+        decision_id: str,
+        outcome: Outcome,
+        *,
+        redemption_id: str = "",
+        finished_at: datetime | None = None,
+        request_id: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - as above
+    ) -> Reported:
+        """As `Client.report_outcome`."""
+        question = OutcomeQuestion(_id(request_id), decision_id, outcome, redemption_id, finished_at)
+        return await self._ask(question, self._stub.ReportOutcome, timeout)
 
     async def close(self) -> None:
         """Close the connection; questions after that are denied."""

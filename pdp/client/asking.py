@@ -98,7 +98,7 @@ class CallQuestion:
                 call_id=call.call_id,
                 method=METHOD_TOOL_CALL,
                 target=types_pb2.Target(tool=_tool(call)),
-                credential=_credential(self.credential),
+                credential=subject(self.credential),
                 session=_session(self.session),
                 protocol_version=call.protocol_version,
                 client_capabilities_json=encoded(call.client_capabilities, "client_capabilities"),
@@ -113,7 +113,7 @@ class CallQuestion:
                 ),
             )
         except (TypeError, ValueError) as error:
-            raise _unfit(error) from None
+            raise unfit(error) from None
 
     def read(self, response: decision_pb2.DecideResponse, now: float) -> Decision:
         """See `Question`."""
@@ -195,13 +195,13 @@ class ListQuestion:
                 method=METHOD_TOOL_LIST,
                 definitions_json=[encoded(d, "definitions") for d in definitions or ()],
                 presented_only=definitions is not None,
-                credential=_credential(self.credential),
+                credential=subject(self.credential),
                 session=_session(self.session),
                 protocol_version=self.listing.protocol_version,
                 server_peer=_peer(self.listing.server_peer),
             )
         except (TypeError, ValueError) as error:
-            raise _unfit(error) from None
+            raise unfit(error) from None
 
     def read(self, response: decision_pb2.FilterToolsResponse, now: float) -> ToolList:
         """See `Question`."""
@@ -253,7 +253,7 @@ def encoded(value: JsonObject, name: str) -> bytes:
         raise NotARequestError(f"{name}: cannot be written as JSON ({type(error).__name__})") from None
 
 
-def _unfit(error: Exception) -> NotARequestError:
+def unfit(error: Exception) -> NotARequestError:
     """The library's own words may quote a value, so only their kind is passed on."""
     if isinstance(error, NotARequestError):
         return error
@@ -273,7 +273,8 @@ def _tool(call: ToolCall) -> types_pb2.ToolTarget:
     return target
 
 
-def _credential(credential: Credential) -> types_pb2.Credential | None:
+def subject(credential: Credential) -> types_pb2.Credential | None:
+    """On whose behalf. Raises NotARequestError."""
     if credential is None:
         return None
     if isinstance(credential, Claims):

@@ -23,6 +23,8 @@ CODES: Mapping[grpc.StatusCode, str] = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: "client.overloaded",
     grpc.StatusCode.UNIMPLEMENTED: "client.unsupported",
     grpc.StatusCode.CANCELLED: "client.cancelled",
+    grpc.StatusCode.NOT_FOUND: "client.unknown",
+    grpc.StatusCode.FAILED_PRECONDITION: "client.too_late",
 }
 
 _Risk = Literal["low", "medium", "high", "critical"]
@@ -82,7 +84,7 @@ def decision(
         pending=_pending(response.pending) if pending else None,
         policy_revision=response.policy.revision,
         policy_digest=response.policy.digest,
-        record=_record(response.record) if response.HasField("record") else None,
+        record=record(response.record) if response.HasField("record") else None,
     )
 
 
@@ -112,7 +114,7 @@ def tool_list(response: decision_pb2.FilterToolsResponse, request_id: str, now: 
         decision_id=response.decision_id,
         hidden=tuple((h.name, tuple(map(_reason, h.reasons))) for h in response.hidden),
         valid_until=_seconds(response.valid_until) if allowed else None,
-        record=_record(response.record) if response.HasField("record") else None,
+        record=record(response.record) if response.HasField("record") else None,
     )
 
 
@@ -171,8 +173,9 @@ def _malformed(what: str) -> Reason:
     return Reason("client.malformed", f"The service sent {what}; is it a policy decision point of this version?")
 
 
-def _pending(pending: types_pb2.Pending) -> Pending:
-    requirements = tuple(
+def requirements(pending: types_pb2.Pending) -> tuple[Requirement, ...]:
+    """What a pending call waits for."""
+    return tuple(
         Requirement(
             id=r.id,
             kind=_KINDS.get(r.kind, "unknown"),
@@ -184,13 +187,17 @@ def _pending(pending: types_pb2.Pending) -> Pending:
         )
         for r in pending.requirements
     )
+
+
+def record(found: types_pb2.RecordRef) -> Record:
+    """Where a record stands."""
+    return Record(found.log, found.index, found.leaf_hash)
+
+
+def _pending(pending: types_pb2.Pending) -> Pending:
     wait = pending.retry_after
     retry = wait.seconds + wait.nanos / 1e9 if pending.HasField("retry_after") else None
-    return Pending(requirements, pending.resume_token, retry)
-
-
-def _record(record: types_pb2.RecordRef) -> Record:
-    return Record(record.log, record.index, record.leaf_hash)
+    return Pending(requirements(pending), pending.resume_token, retry)
 
 
 def _reason(reason: types_pb2.Reason) -> Reason:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,7 +23,18 @@ from pdp.client.asking import (
     fault,
     too_late,
 )
-from pdp.client.values import Credential, Decision, Listing, Session, ToolCall, ToolList
+from pdp.client.following import OutcomeQuestion, WaitQuestion
+from pdp.client.values import (
+    Credential,
+    Decision,
+    Listing,
+    Outcome,
+    Reported,
+    Session,
+    ToolCall,
+    ToolList,
+    Waited,
+)
 from pdp.v1 import decision_pb2_grpc
 
 Token = str | Callable[[], str]
@@ -103,6 +115,30 @@ class Client:
         """Which tools may the subject see? Never raises; a list that could not be decided is empty."""
         question = ListQuestion(_id(request_id), listing, credential, session)
         return self._ask(question, self._stub.FilterTools, timeout)
+
+    def wait(self, resume_token: str, credential: Credential = None, max_wait: float = 50.0) -> Waited:
+        """Wait until it is worth asking a pending call again, `max_wait` seconds at most (the service allows 50).
+
+        `credential` is that of the call. Never raises, and permits nothing: ask with `decide` for the answer.
+        """
+        question = WaitQuestion(resume_token, credential, max_wait)
+        return self._ask(question, self._stub.WaitDecision, question.patience(self._timeout))
+
+    def report_outcome(
+        self,
+        decision_id: str,
+        outcome: Outcome,
+        *,
+        redemption_id: str = "",
+        finished_at: datetime | None = None,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Reported:
+        """Say what became of an allowed call: "done", "failed" (without effect), or "unknown", which one of these
+        may follow. `redemption_id` is the answer's, where it had one. Never raises; the same report again is safe.
+        """
+        question = OutcomeQuestion(_id(request_id), decision_id, outcome, redemption_id, finished_at)
+        return self._ask(question, self._stub.ReportOutcome, timeout)
 
     def close(self) -> None:
         """Close the connection; questions after that are denied."""

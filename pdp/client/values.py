@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Effect = Literal["allow", "deny", "pending"]
+Outcome = Literal["done", "failed", "unknown"]
 JsonObject = Mapping[str, Any] | bytes | None  # a mapping, or JSON bytes that are passed on as they are
 
 
@@ -188,4 +189,39 @@ class ToolList:
     @property
     def code(self) -> str:
         """The first reason's code; "" for a list."""
+        return self.reasons[0].code if self.reasons else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Waited:
+    """What a wait came to. `again`: ask the same call again now, with its `resume_token`; that alone permits nothing.
+
+    Not `again` and no `reasons`: it still waits for `requirements`, so wait again. With reasons the wait failed, and
+    how the call stands is not known; `gone` says that the token leads to nothing (any more), so do not wait on it.
+    """
+
+    again: bool
+    requirements: tuple[Requirement, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+    server_code: str = ""
+    gone: bool = False
+
+    @property
+    def code(self) -> str:
+        """The first reason's code; "" without one."""
+        return self.reasons[0].code if self.reasons else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """Whether an outcome is `noted`, durably. If not, the reasons say why; report the same again."""
+
+    noted: bool
+    record: Record | None = None
+    reasons: tuple[Reason, ...] = ()
+    server_code: str = ""
+
+    @property
+    def code(self) -> str:
+        """The first reason's code; "" for an outcome that is noted."""
         return self.reasons[0].code if self.reasons else ""
