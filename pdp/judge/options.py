@@ -84,7 +84,7 @@ class JudgeOptions(_Closed):
     """The judge. Its key is read by its own process (`pdp judge serve`) and by no other."""
 
     endpoint: Literal["openai", "azure", "vllm", "ollama", "llamacpp", "compatible"] = Field(
-        description="Whose API it is; what is left out below follows from it."
+        description="Whose API it is; what is left out below follows from it.", examples=["openai"]
     )
     base_url: str = Field(
         "",

@@ -114,7 +114,7 @@ def shown(value: Any, above: str = "") -> set[str]:
         return set().union(*(shown(item, above) for item in value))
     if not isinstance(value, Mapping):
         return set()
-    if above in ("identity.callers", "directory.tenants", "approvals.channels"):  # its keys are names
+    if above in ("identity.callers", "directory.tenants", "approvals.channels", "judge.tenant_budgets"):  # names
         return set().union(*(shown(inner, f"{above}.") for inner in value.values()))
     found: set[str] = set()
     for key, inner in value.items():
