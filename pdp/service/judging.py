@@ -62,7 +62,7 @@ class Judging:
             if answered.redemption_id or at_ns >= answered.expires_ns:
                 continue
             element = json.loads(answered.element)
-            if answered.refused or answered.basis == self._basis(asked, str(element["for"].get("prompt", ""))):
+            if element["verdict"] == "deny" or answered.basis == self._basis(asked, str(element["for"].get("prompt", ""))):
                 found.append(Held(element, answered))
         return tuple(found)
 

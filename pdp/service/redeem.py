@@ -96,7 +96,7 @@ def _spend(held: Held, asked: Asked, spent: Spent, at_ns: int) -> tuple[str, Cal
             return (
                 "evidence",
                 lambda stamp: records.evidence_used(stamp, answered, spent),
-                TakeAnswer(answered.call_digest, answered.requirement_sha256, spent.redemption_id, at_ns),
+                TakeAnswer(answered, spent.redemption_id, at_ns),
             )
         case None:
             raise TypeError(held)

@@ -59,6 +59,8 @@ class SqliteRows:
     def write(self, entry: Commit, index: int) -> RecordRef:
         """As the protocol says; sqlite3.IntegrityError for a duplicate id."""
         db = self._db
+        for name, value in entry.high_water:
+            db.execute(_HIGH_WATER, (settable(name), value))
         if entry.steps:
             with plain_faults():
                 carry_out(self._people, entry.steps)
@@ -74,8 +76,6 @@ class SqliteRows:
             db.execute(_ARTEFACT, (a.digest, a.kind, a.data))
         if entry.switch is not None:
             _write_switch(db, entry.switch)
-        for name, value in entry.high_water:
-            db.execute(_HIGH_WATER, (settable(name), value))
         return RecordRef(self._origin, index, leaf)
 
     def marks(self) -> Marks:

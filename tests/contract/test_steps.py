@@ -260,9 +260,9 @@ async def test_a_consent_is_not_used_after_its_instant(book: Book) -> None:
 async def test_an_answer_is_taken_once(book: Book) -> None:
     await book.does(PutAnswer(answered()))
     assert book.store.answers_of("acme", "digest") == (answered(),)
-    take = TakeAnswer("digest", "r" * 64, "redemption", AT + 1)
-    await book.conflicts(replace(take, requirement_sha256="s" * 64))
-    await book.conflicts(replace(take, call_digest="other"))
+    take = TakeAnswer(answered(), "redemption", AT + 1)
+    await book.conflicts(replace(take, answered=answered(requirement_sha256="s" * 64)))
+    await book.conflicts(replace(take, answered=answered(call_digest="other")))
     await book.does(take)
     assert book.store.answers_of("acme", "digest") == (answered(redemption_id="redemption"),)
     await book.conflicts(replace(take, redemption_id="again"))
@@ -270,7 +270,7 @@ async def test_an_answer_is_taken_once(book: Book) -> None:
 
 async def test_an_answer_is_not_taken_after_its_instant(book: Book) -> None:
     await book.does(PutAnswer(answered()))
-    await book.conflicts(TakeAnswer("digest", "r" * 64, "redemption", AT + TTL))
+    await book.conflicts(TakeAnswer(answered(), "redemption", AT + TTL))
 
 
 @pytest.mark.parametrize("element", [b'{"state":"refused"}', b'{"verdict":"deny"}'])
@@ -281,6 +281,33 @@ async def test_no_kinder_answer_replaces_a_refusal_that_stands(book: Book, eleme
     later = answered("met", created_ns=AT + TTL, expires_ns=AT + 2 * TTL)
     await book.does(PutAnswer(later))
     assert book.store.answers_of("acme", "digest") == (later,)
+
+
+@pytest.mark.parametrize("other", [{"basis": "another view"}, {"element": b'{"state":"met","n":2}'}])
+async def test_what_replaced_an_answer_is_not_taken_in_its_place(book: Book, other: dict[str, Any]) -> None:
+    """One verdict in two hands: the second may not spend the verdict that came after it was spent."""
+    mine = answered(basis="a view")
+    await book.does(PutAnswer(mine))
+    await book.does(TakeAnswer(mine, "first", AT + 1))
+    await book.does(PutAnswer(replace(mine, **other)))
+    await book.conflicts(TakeAnswer(mine, "second", AT + 2))
+    await book.does(TakeAnswer(replace(mine, **other), "second", AT + 2))
+
+
+async def test_a_refusal_that_was_redeemed_as_advice_keeps_nobody_from_asking_again(book: Book) -> None:
+    advice = answered(element=b'{"verdict":"deny"}', refused=True)
+    await book.does(PutAnswer(advice))
+    await book.does(TakeAnswer(advice, "redemption", AT + 1))
+    await book.does(PutAnswer(answered("met", created_ns=AT + 2)))
+
+
+async def test_a_kinder_answer_later_does_not_make_a_refusal_uncounted(book: Book) -> None:
+    await book.does(PutAnswer(answered(element=b'{"verdict":"deny"}', refused=True, asker="a")))
+    assert book.store.judge_refusals("acme", "a", AT) == 1
+    later = answered("met", created_ns=AT + TTL, expires_ns=AT + 2 * TTL, asker="a")
+    await book.does(PutAnswer(later))
+    assert book.store.judge_refusals("acme", "a", AT + TTL) == 1
+    assert book.store.answers_of("acme", "digest") == (replace(later, refused=True),)
 
 
 async def test_a_delegation_ends_once(book: Book) -> None:
@@ -363,8 +390,23 @@ async def test_a_clock_that_is_behind_uses_nothing_that_expired(book: Book) -> N
     await book.conflicts(Move(an_id(2), 1, Event.FILL, AT))
     await book.conflicts(Use(an_id(3), 1, AT))
     await book.conflicts(UseConsent(an_id(4), 1, AT))
-    await book.conflicts(TakeAnswer("digest", "r" * 64, "redemption", AT))
+    await book.conflicts(TakeAnswer(answered(), "redemption", AT))
     await book.does(Move(an_id(2), 1, Event.EXPIRE, AT))
+
+
+async def test_a_clock_that_leapt_and_was_put_right_ends_nothing_for_long(book: Book) -> None:
+    """The instants of steps outlive a wrong leap by seconds; the clock's own mark does not follow one at all."""
+    year = 365 * 24 * 3600 * 10**9
+    await book.does(opening(1), high_water=(("clock", AT),))
+    await book.does(See(Seen("acme", BOB, "Bob", (), AT + year)))
+    await book.does(Move(an_id(1), 1, Event.FILL, AT + 1))
+    await book.does(See(Seen("acme", BOB, "Bob", (), AT + TTL)), high_water=(("clock", AT + TTL),))
+    await book.conflicts(Move(an_id(1), 2, Event.REDEEM, AT + 2))
+
+
+async def test_when_a_call_ended_is_no_instant_of_ours(book: Book) -> None:
+    await book.does(opening(1), Note(Outcome(an_id(9), "acme", "gateway", "digest", "", "done", AT + 2 * TTL, an_id(1))))
+    await book.does(Move(an_id(1), 1, Event.FILL, AT + 1))
 
 
 async def test_the_latest_instant_is_kept(place: Any) -> None:

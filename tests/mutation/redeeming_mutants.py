@@ -78,13 +78,13 @@ REDEEMING = (
         ("used-verdict-counts", "if answered.redemption_id or at_ns", "if at_ns", "a verdict is used once"),
         (
             "any-basis-counts",
-            "if answered.refused or answered.basis ==",
+            'if element["verdict"] == "deny" or answered.basis ==',
             "if True or answered.basis ==",
             "what unlocks counts for what the judge saw",
         ),
         (
             "refusal-by-basis",
-            "if answered.refused or answered.basis ==",
+            'if element["verdict"] == "deny" or answered.basis ==',
             "if answered.basis ==",
             "a refusal sticks whatever is said around it",
         ),

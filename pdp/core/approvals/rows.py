@@ -165,7 +165,7 @@ class Answered:
     redemption_id: str = ""  # redeemed like any other answer
     basis: str = ""  # keyed digest of all that the judge saw: an answer that unlocks counts for no other view
     asker: str = ""  # keyed index of subject, agent, server and tool: whose refusals count together
-    refused: bool = False
+    refused: bool = False  # now, or before by an answer that this one replaced
     subject_index: str = ""  # the erasable tables' key of the subject
     opinion: bytes = b""  # what people may read of it, JSON; erasable
 

@@ -108,17 +108,18 @@ class EndConsent:
 
 @dataclass(frozen=True, slots=True)
 class PutAnswer:
-    """Insert or replace the judge's answer to one requirement of one call, unless a refusal stands there."""
+    """Insert or replace the judge's answer to one requirement of one call, unless a refusal stands there that nobody
+    has redeemed. What was refused once stays `refused`, by whatever it is replaced."""
 
     answered: Answered
 
 
 @dataclass(frozen=True, slots=True)
 class TakeAnswer:
-    """Redeem an answer. Conflict unless it is there, unredeemed and not expired."""
+    """Redeem an answer. Conflict unless this very one is there (not another that replaced it), unredeemed and not
+    expired."""
 
-    call_digest: str
-    requirement_sha256: str
+    answered: Answered
     redemption_id: str
     at_ns: int
 

@@ -42,6 +42,8 @@ class PostgresRows:
     def write(self, entry: Commit, index: int) -> RecordRef:
         """As the protocol says; DBAPIError for a duplicate id."""
         db = self._database.db
+        for name, value in entry.high_water:
+            _raise_mark(db, settable(name), value)
         if entry.steps:
             carry_out(db, entry.steps)
         leaf = leaf_hash(entry.record)
@@ -58,8 +60,6 @@ class PostgresRows:
             db.execute(insert(t.artefacts).values(asdict(a)).on_conflict_do_nothing())
         if entry.switch is not None:
             _write_switch(db, entry.switch)
-        for name, value in entry.high_water:
-            _raise_mark(db, settable(name), value)
         self._database.last = Written(index, entry.record_id)
         return RecordRef(self._origin, index, leaf)
 
