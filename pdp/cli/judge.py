@@ -12,6 +12,8 @@ import click
 
 from pdp import settings
 from pdp.cli import judge_process
+from pdp.cli.judge_eval import evaluate
+from pdp.cli.judge_exposure import exposure
 from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.tokens import tokens
 from pdp.judge.problems import ERROR, Problem
@@ -65,6 +67,10 @@ def serve(path: Path) -> None:
             "judge.address", "judge.address: give unix:PATH, where `pdp serve` finds this process."
         )
     asyncio.run(judge_process.serve(found.judge, found.vault, found.judge.socket, judge_process.signalled))
+
+
+judge.add_command(evaluate)
+judge.add_command(exposure)
 
 
 def _facts(read: Read) -> dict[str, object]:

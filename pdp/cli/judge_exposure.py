@@ -35,12 +35,16 @@ _File = click.Path(dir_okay=False, exists=True, path_type=Path)
 @click.command()
 @click.argument("file", type=_File)
 @click.option("--review", "review_file", type=_File, required=True, help="What a reviewer says of the tools.")
-@click.option("--people", type=click.Choice(PEOPLE), default="filter", show_default=True, help="data.org.judge.people")
-@click.option("--medium", type=click.Choice(MEDIUM), default="instead", show_default=True, help="data.org.judge.medium")
+@click.option(
+    "--people", type=click.Choice(PEOPLE), default="filter", show_default=True, help="data.org.judge.people"
+)
+@click.option(
+    "--medium", type=click.Choice(MEDIUM), default="instead", show_default=True, help="data.org.judge.medium"
+)
 @click.option("--at-most", type=click.FloatRange(0, 1), help="Exit 10 when the exposure is larger.")
 @click.option("--people-at-most", type=click.FloatRange(0, 1), help="Exit 10 when more benign calls need a person.")
 @click.option("--json", "as_json", type=click.Path(dir_okay=False, path_type=Path), help="Write everything to FILE.")
-def exposure(  # noqa: PLR0913 - options
+def exposure(
     file: Path,
     *,
     review_file: Path,

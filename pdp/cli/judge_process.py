@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pdp.core.errors import Fault
 from pdp.judge.options import JudgeOptions, distribution_missing
@@ -26,6 +27,9 @@ from pdp.telemetry import logs
 from pdp.tooling.config_secrets import secret
 from pdp.vault.options import VaultOptions
 
+if TYPE_CHECKING:
+    from pdp.judge.endpoint import Endpoint
+
 _PR_SET_DUMPABLE = 4
 _IDENTIFIER_BYTES = 12
 log = logging.getLogger("pdp.judge")
@@ -35,19 +39,8 @@ async def serve(
     options: JudgeOptions, vault: VaultOptions | None, socket: Path, until: Callable[[], Awaitable[object]]
 ) -> None:
     """Serve at `socket` until `until` returns. Raises ConfigurationFault."""
-    try:
-        from pdp.judge.endpoint import Endpoint  # noqa: PLC0415 - an extra
-    except ImportError:
-        raise distribution_missing() from None
-    key = secret(options.api_key, vault, where="judge.api_key", at_least=1) if options.api_key else b""
-    endpoint = Endpoint(
-        options,
-        key.decode("ascii", errors="replace"),
-        identifier=lambda: secrets.token_hex(_IDENTIFIER_BYTES),
-        wall_s=time.time,
-    )
-    ambience = Ambience(time.monotonic, time.time_ns, random.SystemRandom().random)
-    server = JudgeServer(options, Sittings(options, endpoint, ambience))
+    model = endpoint(options, vault)
+    server = JudgeServer(options, sittings(options, model))
     try:
         await server.open(socket)
         log.info("the judge listens: %s at %s", options.model, options.endpoint)
@@ -56,7 +49,27 @@ async def serve(
         await until()
     finally:
         await server.close()
-        await endpoint.close()
+        await model.close()
+
+
+def endpoint(options: JudgeOptions, vault: VaultOptions | None) -> Endpoint:
+    """The model, with its key. Raises ConfigurationFault."""
+    try:
+        from pdp.judge.endpoint import Endpoint  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise distribution_missing() from None
+    key = secret(options.api_key, vault, where="judge.api_key", at_least=1) if options.api_key else b""
+    return Endpoint(
+        options,
+        key.decode("ascii", errors="replace"),
+        identifier=lambda: secrets.token_hex(_IDENTIFIER_BYTES),
+        wall_s=time.time,
+    )
+
+
+def sittings(options: JudgeOptions, model: Endpoint) -> Sittings:
+    """Sessions with it, by the clocks of this machine."""
+    return Sittings(options, model, Ambience(time.monotonic, time.time_ns, random.SystemRandom().random))
 
 
 def seal() -> None:

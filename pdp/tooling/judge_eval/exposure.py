@@ -16,7 +16,7 @@ from pdp.core.answer import Answer
 from pdp.core.digest import Json
 from pdp.core.judge.matter import OK, Matter, Opinion
 from pdp.core.outcome import Effect
-from pdp.tooling.judge_eval.cases import ALLOW, DENY, Case, Cases
+from pdp.tooling.judge_eval.cases import ALLOW, DENY, Cases
 from pdp.tooling.judge_eval.organisation import Ways
 from pdp.tooling.judge_eval.resampling import Share, share
 
@@ -57,7 +57,7 @@ class Course:
 
 
 def course(answer: Answer) -> Course:
-    """What an answer means. An allow that redeemed evidence redeemed a verdict: nobody but the judge gives any here."""
+    """What it means. An allow that redeemed evidence redeemed a verdict: here nobody but the judge gives any."""
     codes = tuple(sorted({reason.code for reason in answer.reasons}))
     if answer.effect is Effect.ALLOW:
         return Course(JUDGE if answer.redemption_id else NOBODY, codes)
@@ -123,4 +123,3 @@ def _row(tool: str, count: Counter[tuple[str, str]]) -> dict[str, Any]:
         "attacks": {who: count[DENY, who] for who in WHO if count[DENY, who]},
         "benign": {who: count[ALLOW, who] for who in WHO if count[ALLOW, who]},
     }
-
