@@ -13,6 +13,7 @@ from people_mutants import PEOPLE
 from redeeming_mutants import REDEEMING
 from requirement_mutants import WANTED
 from rule_mutants import TESTED
+from store_mutants import STORE
 
 MUTANTS = (
     *COMPOSITION,
@@ -26,4 +27,5 @@ MUTANTS = (
     *APPROVALS,
     *PEOPLE,
     *REDEEMING,
+    *STORE,
 )

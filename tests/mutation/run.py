@@ -30,7 +30,7 @@ ROOT = HERE.parents[1]
 
 NEEDED = (
     *("pdp", "rego", "judge_prompts", "pyproject.toml"),
-    *("tests/unit", "tests/properties", "tests/system", "tests/support", "tests/vectors"),
+    *("tests/unit", "tests/properties", "tests/contract", "tests/system", "tests/support", "tests/vectors"),
 )
 SECONDS = 120  # for one check; a mutant that hangs one is caught as well
 
@@ -69,6 +69,7 @@ CHECKS = (
     Check(
         "prompts", _pytest(*(f"tests/unit/judge/test_{n}.py" for n in ("prompts", "lint", "goldens"))), ("pdp/judge",)
     ),
+    Check("store", _pytest("tests/contract", "-k", "sqlite"), ("pdp/store/",)),
     Check("judge blocks", _pytest(f"{_PROPERTIES}judge_blocks.py")),
     Check(
         "redemption",
