@@ -228,6 +228,7 @@ async def test_a_veto_is_heard_before_people(judged_world: World, judge: Scripte
     judge.answer = said("deny")
     refused = await decide(judged_world, judged_world.ask(ALICE, "git_reset", {"repo_path": "/vetoed"}))
     assert (refused.effect, codes(refused)) == (DENY, ["requirement.refused"])
+    assert "judge.filter" in refused.reasons[0].message
     assert waiting(refused) == []
 
 
