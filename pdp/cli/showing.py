@@ -35,6 +35,13 @@ _SOURCES = {
 }
 
 
+_VERDICTS = {
+    approval_pb2.JUDGE_VERDICT_ALLOW: "allow",
+    approval_pb2.JUDGE_VERDICT_DENY: "deny",
+    approval_pb2.JUDGE_VERDICT_ESCALATE: "for people to decide",
+}
+
+
 def inert(text: str, *, lines: bool = False, style: str = "") -> Text:
     """Text of others for a terminal: it holds no markup, and nothing in it deceives."""
     shown = visible(text, lines=lines)
@@ -88,6 +95,8 @@ def request(found: approval_pb2.GetApprovalResponse, now: float) -> RenderableTy
     if it.task:
         said = _SOURCES.get(it.task_source, "the agent's own words")
         parts += block(f"What the agent was asked to do (not verified: {said})", [inert(it.task, lines=True)])
+    if it.HasField("advice"):
+        parts += block("What a language model says (not verified, and no vote)", _advice(it.advice))
     parts += block("Votes", [_vote(vote) for vote in it.votes] or [_none()])
     may = Text("you may vote", style="green") if found.may_vote else Text(why_not(found))
     parts += block("You", [may])
@@ -217,6 +226,13 @@ def terms(given: approval_pb2.GrantTerms) -> str:
         (given.session_only, "this session"),
     )
     return ", ".join(text for holds, text in bounds if holds) or "nothing"
+
+
+def _advice(said: approval_pb2.JudgeAdvice) -> list[Text]:
+    verdict = _VERDICTS.get(said.verdict, "none")
+    sure = f", sure to {said.confidence:.0%}" if said.HasField("confidence") else ""
+    lines = [Text(f"{verdict}{sure}"), *(inert(rule) for rule in said.violated)]
+    return [*lines, inert(said.rationale, lines=True)] if said.rationale else lines
 
 
 def _vote(vote: approval_pb2.VoteEntry) -> Text:
