@@ -82,10 +82,10 @@ class Batch:
                     continue
                 run = Run(caller, snapshot, at)
                 try:
-                    await self._walk(run, items)
-                    if self._switched(snapshot):
-                        continue
                     with suppress(Conflict) if tries < TRIES else nullcontext():
+                        await self._walk(run, items)
+                        if self._switched(snapshot):
+                            continue
                         return await self._durable(run)
                 finally:
                     for call in run.calls:
@@ -168,6 +168,8 @@ class Batch:
         for each, found in zip(opened, results, strict=True):
             try:
                 self._close(run, *await self._checked(run, each, found))
+            except Conflict:  # people answered meanwhile: nothing of this is right any more
+                raise
             except _REFUSALS as fault:
                 run.results[each.place] = fault
             if run.end is not None:

@@ -24,17 +24,19 @@ from pdp.core.approvals.steps import Move, Open, Step
 from pdp.core.approvals.wanted import PEOPLE, Wanted, read
 from pdp.core.check import NS
 from pdp.core.digest import canonical, digest, keyed_index
+from pdp.core.errors import Conflict
 from pdp.core.ids import RANDOM_BYTES, uuid7
 from pdp.core.outcome import Outcome, denied
 from pdp.core.stored import Commit
 from pdp.ports import Entropy, ResumeTokens
-from pdp.service.escalate import Counting
+from pdp.service.escalate import GIVEN, Counting
 from pdp.service.establish import SALT_BYTES
 from pdp.service.record import Recorder
 
 TOKEN_GRACE_NS = 24 * 3600 * NS  # a token outlives its requests, so that whoever comes late hears why
 _SECRETS = frozenset({"secret", "bearer_token"})
 _CODE_CHARS = 4
+_ANSWERED = frozenset({State.APPROVED, State.DENIED, State.REVOKED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,10 @@ class Opening:
         decision_id: str,
         at_ns: int,
     ) -> Opened | Outcome:
-        """Attach to what is open, open the rest; or the denial that this comes to."""
+        """Attach to what is open, open the rest; or the denial that this comes to.
+
+        Raises Conflict when people have answered since the evaluation began: it is to be made again.
+        """
         store, tenant = self.counting.store, asked.tenant
         mine, everybody = store.open_count(tenant, asked.subject_index)
         known = store.approvals_of(tenant, asked.call.digest) if asked.repeated else ()
@@ -95,6 +100,7 @@ class Opening:
             need = read(element)
             if need is None:
                 return denied("requirement.malformed", "The policy requires something that nobody can answer.")
+            self._unanswered(known, canonical(element), asked, at_ns)
             approval = _open(known, canonical(element), at_ns)
             if approval is None:
                 entries += [self._moved(old, Event.EXPIRE, at_ns) for old in _over(known, canonical(element), at_ns)]
@@ -108,6 +114,13 @@ class Opening:
             waiting.append(approval)
             shown.append(self._shown(plain, approval))
         return Opened(tuple(shown), tuple(entries), self._token(asked, waiting, judged))
+
+    def _unanswered(self, known: tuple[Approval, ...], element: bytes, asked: Asked, at_ns: int) -> None:
+        """Nobody is asked beside an answer, and none that was just given is reopened. Raises Conflict."""
+        for approval in known:
+            answered = approval.requirement == element and approval.state in _ANSWERED and not approval.canary
+            if answered and self.counting.stands(approval, asked.call, at_ns)[0] in GIVEN:
+                raise Conflict("store.conflict", "people answered meanwhile, so nothing was decided; ask again")
 
     def _refused(self, need: Wanted, asked: Asked, mine: int, everybody: int, opened: int) -> Outcome | None:
         directory = self.counting.directories.of(asked.tenant)

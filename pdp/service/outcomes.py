@@ -20,7 +20,7 @@ OUTCOMES = frozenset({"done", "failed", "unknown"})
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a caller reports. `outcome` is one of `OUTCOMES`; `finished_ns` is its own word, and never later than now."""
+    """What a caller reports. `outcome` is one of `OUTCOMES`; `finished_ns` is the caller's word, cut at now."""
 
     decision_id: str
     redemption_id: str
@@ -39,8 +39,8 @@ class Outcomes:
     async def __call__(self, report: Report, caller: Caller) -> RecordRef:
         """Note it; durable when this returns. The same report again gets the same record.
 
-        Raises NotFound (no such decision of this caller, or another redemption than its own), Outdated (`outcome.not_allowed`; `outcome.noted`, another
-        outcome stands).
+        Raises NotFound (no such decision of this caller, or a redemption that is not its), Outdated
+        (`outcome.not_allowed`; `outcome.noted`, another outcome stands).
         """
         decision = self._decision(report, caller)
         at = self.clock.now_ns()

@@ -13,6 +13,7 @@ from support.world import WEDNESDAY_NS, DecideAnswer, Plan, Refused, World, crea
 
 from pdp.core.check import NS
 from pdp.core.errors import NotFound
+from pdp.service.escalate import Escalate
 from pdp.service.outcomes import Report
 from pdp.surroundings import Surroundings
 from pdp.tooling.sandbox import ALICE, CAROL
@@ -110,3 +111,23 @@ async def test_an_outcome_names_the_redemption_of_its_own_decision(world: World,
     with pytest.raises(NotFound):
         await report(world, plain.decision_id, first.redemption_id, "done")
     await report(world, plain.decision_id, "", "done")
+
+
+@pytest.mark.parametrize(("choice", "effect"), [("approve", ALLOW), ("deny", DENY)])
+async def test_people_who_answer_while_policy_is_asked_have_answered(
+    world: World, desk: Desk, monkeypatch: pytest.MonkeyPatch, choice: str, effect: Any
+) -> None:
+    """What is given meanwhile is not taken back, and nobody is asked again beside a refusal."""
+    first = await decide(world, reset(world, f"meanwhile {choice}"))
+    gather = Escalate.gather
+
+    async def slowly(self: Escalate, *asked: Any) -> Any:
+        if store.votes(*waiting(first)) == ():
+            await desk.vote(CAROL, *waiting(first), choice)
+        return await gather(self, *asked)
+
+    store = world.process.store
+    monkeypatch.setattr(Escalate, "gather", slowly)
+    again = await decide(world, reset(world, f"meanwhile {choice}"))
+    assert again.effect == effect
+    assert [row.id for row in store.approvals_of("acme", first.call_digest)] == waiting(first)

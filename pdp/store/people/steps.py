@@ -38,7 +38,7 @@ _INSTANTS: Mapping[type, Callable[[Any], int]] = {
 
 def carry_out(db: Connection, steps: tuple[s.Step, ...]) -> None:
     """All steps in their order. Raises Conflict `store.conflict` where one's condition does not hold, ValueError for
-    a step that no state has; the caller then takes everything back. The entry's high-water marks are there already."""
+    a step that no state has; the caller then takes everything back. The entry's marks have been written before."""
     latest = before = _high_water(db, PEOPLE_INSTANT)
     for step in steps:
         latest = max(latest, instant(step))
