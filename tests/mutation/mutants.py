@@ -8,6 +8,7 @@ from core_mutants import CORE
 from encoding_mutants import ENCODING
 from gate_mutants import LOADING
 from judge_mutants import JUDGE
+from notice_mutants import NOTICES
 from pack_mutants import GATED
 from people_mutants import PEOPLE
 from redeeming_mutants import REDEEMING
@@ -28,4 +29,5 @@ MUTANTS = (
     *PEOPLE,
     *REDEEMING,
     *STORE,
+    *NOTICES,
 )

@@ -73,10 +73,11 @@ CHECKS = (
     Check("judge blocks", _pytest(f"{_PROPERTIES}judge_blocks.py")),
     Check(
         "redemption",
-        _pytest("tests/system/test_redemption.py", "tests/system/test_judging.py"),
+        _pytest(*(f"tests/system/test_{n}.py" for n in ("redemption", "judging", "fatigue"))),
         tuple(f"pdp/service/{name}" for name in ("redeem", "resum", "repeat", "escalat", "opening", "judging")),
     ),
     Check("people", _pytest("tests/unit/people", "tests/unit/approvals"), ("pdp/service/people/", "pdp/approvals/")),
+    Check("client", _pytest("tests/unit/client/test_following.py"), ("pdp/client/",)),
 )
 
 

@@ -10,6 +10,8 @@ import base64
 import json
 from dataclasses import dataclass
 
+from pdp.core.digest import canonical
+
 _COUNTER = slice(33, 37)  # of the authenticator data, after 32 bytes of hash and one of flags
 
 
@@ -32,6 +34,18 @@ def read(assertion: bytes) -> Signature | None:
     if not isinstance(passkey_id, str) or not passkey_id or len(raw) < _COUNTER.stop:
         return None
     return Signature(passkey_id, int.from_bytes(raw[_COUNTER]))
+
+
+def evidence(assertion: bytes, public_key: bytes) -> bytes:
+    """What a vote keeps: the browser's own text and the key (COSE) that it verifies with, so that a record can be
+    checked when the directory has long forgotten the passkey."""
+    key = base64.urlsafe_b64encode(public_key).rstrip(b"=").decode()
+    return canonical({"assertion": assertion.decode("utf-8", "replace"), "public_key": key})
+
+
+def kept(vote_passkey: bytes) -> Signature | None:
+    """The signature within what a vote keeps; None where there is none."""
+    return read(json.loads(vote_passkey)["assertion"].encode()) if vote_passkey else None
 
 
 def fresh(count: int, stored: int) -> bool:

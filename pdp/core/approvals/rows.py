@@ -97,7 +97,7 @@ class Vote:
     presented: str = ""  # commitment to what was shown
     behalf: str = ""  # human stood in for, by `delegation`
     delegation: str = ""
-    passkey: bytes = b""  # the WebAuthn assertion, JSON
+    passkey: bytes = b""  # the WebAuthn assertion and the key that it verifies with (`assertion.evidence`)
     grant: bytes = b""  # terms of a grant that this voter agrees to, canonical JSON; none comes without all of theirs
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from pdp.core.approvals import records
-from pdp.core.approvals.assertion import fresh, read
+from pdp.core.approvals.assertion import evidence, fresh, kept, read
 from pdp.core.approvals.grants import GrantTerms, Valid
 from pdp.core.approvals.notices import UNTOLD, Telling
-from pdp.core.approvals.people import Person
+from pdp.core.approvals.people import Directory, Person
 from pdp.core.approvals.rows import Account, Approval, Grant, Vote
 from pdp.core.approvals.states import FINAL, GrantState, State
 from pdp.core.approvals.steps import EndGrant, Issue, Sign
@@ -92,9 +92,17 @@ def _unproved() -> Forbidden:
     return Forbidden("person.passkey", "The passkey's answer does not verify; read the request and sign again.")
 
 
+def _key_of(person: Person, directory: Directory, assertion: bytes) -> bytes:
+    """The public key of the passkey that signed, as the directory lists it; b"" for one that it does not."""
+    member, signed = directory.members.get(person.human), read(assertion)
+    if member is None or signed is None:
+        return b""
+    return next((each.public_key for each in member.passkeys if each.id == signed.passkey_id), b"")
+
+
 def _signature(vote: Vote) -> tuple[Sign, ...]:
     """Goes into the vote's commit, so that no counter counts twice."""
-    signed = read(vote.passkey) if vote.passkey else None
+    signed = kept(vote.passkey)
     return () if signed is None else (Sign(vote.tenant, signed.passkey_id, signed.count, vote.at_ns),)
 
 
@@ -184,7 +192,7 @@ class Voting:
             presented=given.presented,
             behalf="" if given.behalf is None else directory.human(given.behalf),
             grant=given.grant,
-            passkey=given.passkey,
+            passkey=evidence(given.passkey, _key_of(person, directory, given.passkey)) if given.passkey else b"",
         )
         made = cast(approval, shown, votes, ballot, person, viewer.standing(votes), valid=self._valid)
         if isinstance(made, Refusal):

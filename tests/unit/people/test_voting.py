@@ -26,7 +26,7 @@ from support.office import NS, STAFF, TENANT, Office, office
 
 from pdp.core.approvals.grants import GrantTerms
 from pdp.core.approvals.org_records import delegated
-from pdp.core.approvals.people import Person
+from pdp.core.approvals.people import Passkey, Person
 from pdp.core.approvals.records import moved
 from pdp.core.approvals.rows import Account, Approval
 from pdp.core.approvals.states import Event, State
@@ -276,6 +276,8 @@ async def test_a_passkey_is_proved_before_it_counts(tmp_path: Path) -> None:
             return b"good" in assertion
 
     async with office(tmp_path, passkeys=Passkeys()) as found:
+        keys = (Passkey("other", b"no", "old"), Passkey("good", b"key", "new"))
+        found.staff.set(*(replace(m, passkeys=keys if m.id == "h-bob" else ()) for m in STAFF))
         asked = await found.open(element(min_assurance="passkey"))
         fault = await refused(found, "bob", asked)
         assert fault.code == "approval.assurance"
@@ -285,8 +287,9 @@ async def test_a_passkey_is_proved_before_it_counts(tmp_path: Path) -> None:
             assert (await refused(found, "bob", asked, passkey=unreadable)).code == "person.passkey"
         assert (await found.approve("bob", asked, passkey=signed(7))).approval.state is State.APPROVED
         (vote,) = found.store.votes(asked.id)
-        assert (vote.assurance, vote.passkey) == ("passkey", signed(7))
-        assert found.records("approval")[-1]["vote"]["passkey"] == signed(7).decode()
+        recorded = found.records("approval")[-1]["vote"]["passkey"]
+        assert (vote.assurance, vote.passkey.decode()) == ("passkey", recorded)
+        assert json.loads(recorded) == {"assertion": signed(7).decode(), "public_key": "a2V5"}
 
 
 def signed(count: int) -> bytes:

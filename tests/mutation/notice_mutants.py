@@ -1,0 +1,157 @@
+"""Bugs planted in messages and their way out, in the watch over how people decide, and in canaries."""
+
+from __future__ import annotations
+
+from mutant import Mutant
+
+
+def _in(file: str, *rows: tuple[str, str, str, str]) -> tuple[Mutant, ...]:
+    return tuple(Mutant(name, f"pdp/{file}.py", old, new, attacks) for name, old, new, attacks in rows)
+
+
+CONTENT = _in(
+    "core/approvals/notices",
+    ("message-deceives", "    shown = visible(text)\n", "    shown = text\n", "names in messages are visible"),
+    ("mail-to-subject", "seated - {subject, *(", "seated - {*(", "nobody is asked to approve its own call"),
+    (
+        "mail-to-disabled",
+        "m is not None and m.active and m.mail",
+        "m is not None and m.mail",
+        "the disabled are not told",
+    ),
+    (
+        "told-of-others",
+        "(not self.tenants or approval.tenant in self.tenants)",
+        "True",
+        "a channel is of its tenants",
+    ),
+    (
+        "tries-for-ever",
+        "if not problem or final or notice.attempts >= MAX_ATTEMPTS:",
+        "if not problem or final:",
+        "tries are bounded",
+    ),
+    ("no-lease", "due_ns=at_ns + LEASE_NS", "due_ns=at_ns", "one process at a time delivers"),
+    ("asks-for-what-is-over", "or approval.expires_ns <= at_ns)", "or False)", "nobody is asked for what is over"),
+)
+
+WAY_OUT = _in(
+    "approvals/outgoing",
+    (
+        "any-address",
+        "if not addresses or not all(allowed(address,",
+        "if not addresses or not any(allowed(address,",
+        "each address is looked at",
+    ),
+    ("looked-up-twice", "url.copy_with(host=address)", "url", "the address that was looked at is the one"),
+    (
+        "mapped-address",
+        "            return allowed(str(found.ipv4_mapped), internal=internal)\n",
+        "            return True\n",
+        "IPv4 within IPv6 is looked at",
+    ),
+    ("link-local", "or found.is_link_local:", "or False:", "metadata services are never reached"),
+    (
+        "translated",
+        "found.sixtofour or found.teredo or any(found in network for network in _TRANSLATED)",
+        "False",
+        "translated addresses are refused",
+    ),
+    ("redirected", "if not 200 <= status < 300:", "if not 200 <= status < 400:", "a redirect is no delivery"),
+    ("follows", "follow_redirects=False", "follow_redirects=True", "redirects are not followed"),
+    ("ambient-proxy", "trust_env=False", "trust_env=True", "no ambient proxy"),
+    (
+        "any-certificate",
+        '"sni_hostname": url.host',
+        '"sni_hostname": "other.example"',
+        "the certificate is the host's",
+    ),
+)
+
+CHANNELS = (
+    *_in(
+        "approvals/channels",
+        ("chat-of-any-host", "parts.netloc == options.host", "True", "chats are of the configured host"),
+    ),
+    *_in(
+        "approvals/mail",
+        (
+            "mail-in-clear",
+            '            if options.security == "starttls":\n',
+            "            if False:\n",
+            "mail goes over TLS",
+        ),
+    ),
+    *_in(
+        "approvals/messages", ("slack-markup", '"type": "plain_text"', '"type": "mrkdwn"', "chats interpret nothing")
+    ),
+    *_in(
+        "store/people/steps",
+        (
+            "mark-unconditional",
+            "c.attempts == step.attempts, c.done_ns == 0",
+            "c.done_ns == 0",
+            "one process at a time delivers",
+        ),
+    ),
+    *_in(
+        "store/people/steps",
+        (
+            "counter-any",
+            "if not fresh(step.count,",
+            "if False and not fresh(step.count,",
+            "a passkey's counter grows",
+        ),
+    ),
+)
+
+CANARIES = (
+    *_in(
+        "service/people/canaries",
+        ("canary-by-all", "if OPERATE not in person.roles:", "if False:", "operators open canaries"),
+    ),
+    *_in(
+        "service/people/canaries",
+        ("canary-real", "            canary=True,\n", "            canary=False,\n", "a canary is one"),
+    ),
+    *_in(
+        "store/people/steps",
+        ("canary-spent", "if step.event is Event.REDEEM and row.canary:", "if False:", "a canary is never redeemed"),
+    ),
+    *_in(
+        "service/opening",
+        (
+            "group-uncapped",
+            "+ opened >= self.caps.per_group",
+            "+ opened >= 10**9",
+            "groups are asked so much and no more",
+        ),
+    ),
+    *_in(
+        "service/people/attention",
+        (
+            "think-from-last",
+            "self._looks.setdefault((person.tenant, person.human, approval_id), at_ns)",
+            "self._looks[person.tenant, person.human, approval_id] = at_ns",
+            "thinking begins with the first look",
+        ),
+    ),
+)
+
+WAITING = (
+    *_in(
+        "client/following",
+        (
+            "wait-permits",
+            "            return Waited(again=True)\n        return Waited(again=False,",
+            "            return Waited(again=True)\n        return Waited(again=True,",
+            "only a change is a reason to ask",
+        ),
+    ),
+    *_in(
+        "client/following",
+        ("noted-unrecorded", 'if not response.HasField("record"):', "if False:", "a report has a record"),
+    ),
+)
+
+NOTICES = (*CONTENT, *WAY_OUT, *CHANNELS, *CANARIES, *WAITING)
