@@ -253,9 +253,21 @@ REDACT = _in(
     "core/judge/redact",
     (
         "redact-prefix-only",
-        "at = _end(text, found.end(), pattern)",
-        "at = found.end()",
+        "            at = rest.end()\n",
+        "            at = found.end()\n",
         "the whole secret goes",
+    ),
+    (
+        "redact-key-stays",
+        'out.append(_KEY_TEXT.sub("", text[at:end]))',
+        "out.append(text[at:end])",
+        "a private key goes with all its lines",
+    ),
+    (
+        "redact-key-hides-text",
+        'out.append(_KEY_TEXT.sub("", text[at:end]))',
+        "out.append(text[end:end])",
+        "nobody hides text behind the beginning of a key",
     ),
     (
         "redact-names-stay",

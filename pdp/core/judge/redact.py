@@ -1,7 +1,7 @@
 """Secrets taken out of what a judge is shown: each is replaced by its kind. Pure.
 
-The formats are those of `patterns`. They tell only how a secret begins, so whatever goes on without a break is
-taken out with it.
+The formats are those of `patterns`. They tell only how a secret begins, so what can still belong to it is taken out
+with it, and nothing else: who writes `-----BEGIN PRIVATE KEY-----` hides no other text from the judge.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from pdp.core.digest import Json
 from pdp.core.patterns import PATTERNS, Pattern, secrets_in
 
-_REST = re.compile(r"[A-Za-z0-9._~+/=-]*")
-_KEY_END = re.compile(r"-----END [A-Z0-9 ]{1,64}-----")
+_REST = {"secret": re.compile(r"[A-Za-z0-9_-]*"), "bearer_token": re.compile(r"[A-Za-z0-9._~+/=-]*")}
+_KEY, _KEY_END = "private_key", re.compile(r"-----END [A-Z0-9 ]{1,64}-----")
+_BREAK, _LINE = r"(?:\s|\\[nr]){0,4}", "[A-Za-z0-9+/=]"
+# long lines of a key, the last, which may be short, and its end
+_KEY_TEXT = re.compile(rf"{_BREAK}(?:{_LINE}{{20,}}|{_LINE}{{1,64}}(?={_BREAK}-----END )|{_KEY_END.pattern})")
 _VALUE = "[secret: value]"
 
 
@@ -44,20 +47,21 @@ def redacted_text(text: str) -> str:
 
 def _without(text: str, pattern: Pattern) -> str:
     out, at = [], 0
-    for found in pattern.text.finditer(text):
-        if found.start() >= at:
-            out += [text[at : found.start()], f"[secret: {pattern.name}]"]
-            at = _end(text, found.end(), pattern)
+    every = list(pattern.text.finditer(text))
+    ends = (*(each.start() for each in every[1:]), len(text))  # nothing of one secret lies beyond the next
+    for found, following in zip(every, ends, strict=False):
+        if found.start() < at:
+            continue
+        out += [text[at : found.start()], f"[secret: {pattern.name}]"]
+        at = found.end()
+        if pattern.name == _KEY:
+            last = _KEY_END.search(text, at, following)
+            end = following if last is None else last.end()
+            out.append(_KEY_TEXT.sub("", text[at:end]))
+            at = end
+        elif (rest := _REST[pattern.kind].match(text, at)) is not None:
+            at = rest.end()
     return "".join([*out, text[at:]])
-
-
-def _end(text: str, at: int, pattern: Pattern) -> int:
-    """Where the secret is over. A private key without its last line goes on to the end."""
-    if pattern.name == "private_key":
-        last = _KEY_END.search(text, at)
-        return len(text) if last is None else last.end()
-    rest = _REST.match(text, at)
-    return at if rest is None else rest.end()
 
 
 _Paths = tuple[tuple[str, ...], ...]
