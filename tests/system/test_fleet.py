@@ -17,6 +17,9 @@ from support.postgres import running
 from support.surroundings import SeededEntropy, StillClock
 from support.world import WEDNESDAY_NS, Plan, Refused, World, create, serving
 
+from pdp import bootstrap
+from pdp.core.errors import ConfigurationFault
+from pdp.settings import load
 from pdp.surroundings import Surroundings
 from pdp.tooling.sandbox import ALICE, CAROL
 from pdp.v1 import types_pb2
@@ -96,3 +99,13 @@ async def test_a_switch_holds_in_the_other_process(fleet: list[World]) -> None:
     while not there.process.store.switches():  # noqa: ASYNC110 the store tells nobody; the test's time limit ends it
         await asyncio.sleep(0.01)
     assert (await there.decide(there.ask(ALICE, "git_status"))).effect == DENY  # type: ignore[union-attr] # an answer
+
+
+async def test_processes_of_one_store_share_their_index_key(url: str, tmp_path: Path) -> None:
+    """None is made up for them, in development neither."""
+    made = create(tmp_path / "1", Plan(), WEDNESDAY_NS)
+    config = yaml.safe_load(made.config.read_text())
+    made.config.write_text(yaml.safe_dump({**config, "store": {"url": url}}))
+    with pytest.raises(ConfigurationFault) as e:
+        await bootstrap.build(load(made.config, {}), Stage("one").surroundings())
+    assert "service.index_key" in e.value.message

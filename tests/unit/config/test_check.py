@@ -97,6 +97,25 @@ def test_a_store_that_others_may_write(world: Sandbox) -> None:
     assert "store.permissions" in check(world).output
 
 
+def on_postgres(world: Sandbox, **store: Any) -> str:
+    """What the check says of a store on PostgreSQL; nobody is connected to."""
+    secret = world.folder / "password"
+    secret.write_text("short")
+    secret.chmod(0o600)
+    change(world, "store", {"url": "postgresql://pdp@db.example/pdp", "password": "file:password", **store})
+    return check(world).output
+
+
+def test_a_store_on_postgres(world: Sandbox) -> None:
+    assert "store" not in on_postgres(world)
+    assert "store.ca_file: cannot be read" in on_postgres(world, ca_file="none.pem")
+    assert "store.password" in on_postgres(world, password="file:none")
+    assert "password does not belong" in on_postgres(world, url="postgresql://pdp:secret@db.example/pdp")
+    assert "path and url are both set" in on_postgres(world, path="store")
+    assert "store.tls" in on_postgres(world, tls="off")
+    assert "store.tls" not in on_postgres(world, tls="off", url="postgresql://pdp@/pdp?host=/run/postgresql")
+
+
 def test_production_wants_its_index_key(world: Sandbox) -> None:
     found = settings.load(world.config, {}).model_copy(update={"mode": "production"})
     codes = {(p.code, p.message.partition(":")[0]) for p in preflight.problems(found, time.time_ns())}
