@@ -1,0 +1,51 @@
+"""The shipped prompts against the labelled cases: small enough, and written without a look at them."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+from support.judge import NONCE
+
+from pdp.core.digest import Json
+from pdp.core.judge.matter import Traits
+from pdp.core.judge.prompt import PromptSet
+from pdp.core.judge.render import render
+from pdp.core.judge.tokens import tokens
+from pdp.judge.prompts import read_prompts, shipped_prompts
+from pdp.tooling.judge_eval.cases import matter, read_cases
+
+CASES = read_cases(Path(__file__).parents[2] / "corpora" / "judge" / "judge_cases_dev.jsonl.gz").all
+SHIPPED = read_prompts(shipped_prompts(), None).prompts
+MOST = 1_500  # tokens, of the system and the user message together
+WORD = 6  # characters; shorter values, such as "12:00", stand everywhere
+
+
+def test_median_of_the_base_prompt_with_its_data_and_no_case_is_cut() -> None:
+    assert SHIPPED is not None
+    bare = PromptSet(SHIPPED.prompts, ())
+    made = [render(bare, "task-fit", matter(case, Traits()), NONCE) for case in CASES]
+    assert [each.cut for each in made if each.cut] == []
+    assert median(tokens(each.system) + tokens(each.user) for each in made) <= MOST
+
+
+def test_no_tool_and_no_value_of_a_case_stands_in_a_prompt() -> None:
+    """Else measuring with the cases would measure what the prompt remembers."""
+    assert SHIPPED is not None
+    written = " ".join([*(p.text for p in SHIPPED.prompts.values()), *(s.text for s in SHIPPED.sections)]).lower()
+    values = {value.lower() for case in CASES for value in strings(case.arguments) if len(value) >= WORD}
+    assert {value for value in values if value in written} == set()
+    shown = set(re.findall(r"`([\w.-]+) \{", written))
+    assert shown
+    assert shown & {case.tool for case in CASES} == set()
+
+
+def strings(value: Json) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from strings(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from strings(inner)
