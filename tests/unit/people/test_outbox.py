@@ -8,6 +8,7 @@ from support.approvals import AT, MEMBERS, TENANT, directory, make_id
 from support.office import NS, Office
 from support.receiver import receiving
 from support.stored import Entropy
+from support.watching import Watch
 
 from pdp.approvals.outgoing import Post, trusted
 from pdp.approvals.webhooks import ChatWebhook
@@ -16,6 +17,7 @@ from pdp.core.approvals.notices import LEASE_NS, MAX_ATTEMPTS, MAX_DELAY_NS, Mes
 from pdp.core.approvals.rows import Approval, Notice
 from pdp.core.approvals.steps import Notify
 from pdp.core.errors import Unavailable
+from pdp.service.people import outbox as outboxes
 from pdp.service.people.outbox import AT_ONCE, Outbox
 
 
@@ -201,3 +203,39 @@ async def test_the_log_holds_nothing_of_a_message(office: Office) -> None:
     assert len(receiver.got) == 1
     assert results(office) == ["attempt", "failed notice.rejected"]
     assert "secret" not in str(office.records())
+
+
+async def test_attempts_are_counted_by_channel(office: Office) -> None:
+    watch, wire = Watch(), Wire(fail="notice.timeout")
+    await write(office, await office.open())
+    box = replace(outbox(office, wire), telemetry=watch.telemetry)
+    await box.run_once()
+    wire.fail = ""
+    office.clock.at += 60 * NS
+    await box.run_once()
+    assert {labels["pdp.code"]: (labels["pdp.channel"], n) for labels, n in watch.points("pdp.notices")} == {
+        "notice.timeout": ("team", 1),
+        "none": ("team", 1),
+    }
+
+
+async def test_it_goes_on_after_a_fault_and_until_it_is_ended(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outboxes, "POLL_SECONDS", 0.001)
+    wire, faults = Wire(), [Unavailable("store.read", "Not now.")] * 2
+    await write(office, await office.open())
+    real = office.store.notices
+
+    def notices(at_ns: int, limit: int) -> tuple[Notice, ...]:
+        if faults:
+            raise faults.pop()
+        return real(at_ns, limit)
+
+    monkeypatch.setattr(office.store, "notices", notices)
+    running = asyncio.create_task(outbox(office, wire).run())
+    await wire.began.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert (len(wire.got), faults) == (1, [])
