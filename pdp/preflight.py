@@ -76,10 +76,11 @@ def _server(settings: Settings) -> None:
 def _index_key(settings: Settings) -> None:
     if settings.service.index_key:
         secret(settings.service.index_key, settings.vault, where="service.index_key")
-    elif settings.production:
+    elif settings.production or settings.store.url is not None:
         raise ConfigurationFault(
             "config.secret",
-            "service.index_key: mandatory in production; give file:PATH (openssl rand -hex 32 > PATH).",
+            "service.index_key: mandatory in production and with store.url; give file:PATH "
+            "(openssl rand -hex 32 > PATH).",
         )
 
 

@@ -107,6 +107,9 @@ def on_postgres(world: Sandbox, **store: Any) -> str:
 
 
 def test_a_store_on_postgres(world: Sandbox) -> None:
+    change(world, "service.index_key", "file:index.key")
+    (world.folder / "index.key").write_text("0" * 64)
+    (world.folder / "index.key").chmod(0o600)
     assert "store" not in on_postgres(world)
     assert "store.ca_file: cannot be read" in on_postgres(world, ca_file="none.pem")
     assert "store.password" in on_postgres(world, password="file:none")
@@ -114,6 +117,8 @@ def test_a_store_on_postgres(world: Sandbox) -> None:
     assert "path and url are both set" in on_postgres(world, path="store")
     assert "store.tls" in on_postgres(world, tls="off")
     assert "store.tls" not in on_postgres(world, tls="off", url="postgresql://pdp@/pdp?host=/run/postgresql")
+    change(world, "service.index_key", "")
+    assert "service.index_key" in on_postgres(world)  # the processes share one, so none is made up
 
 
 def test_production_wants_its_index_key(world: Sandbox) -> None:
