@@ -72,6 +72,7 @@ def bench(
       tools     2,000 tools over 10
       records   a long log over an empty one
       waits     a Decide while 500 long polls are held, over one without
+      judged    a Decide without a judge while 500 wait for a judge of 2 s, over a quiet one; memory
       stages    where the CPU of one Decide goes
       peers     an OPA server on the same policy and input, when there is an `opa`
 

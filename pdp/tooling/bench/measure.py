@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pdp.tooling.bench import machine, polls, worlds
+from pdp.tooling.bench import judged, machine, polls, worlds
 from pdp.tooling.bench.figures import Figure, Goal, Spread
 from pdp.tooling.bench.rig import Rig, Round, Server
 from pdp.tooling.bench.worlds import LISTS, World
@@ -22,6 +22,7 @@ BATCHED = Goal(0.75, 0.5)
 LISTED = Goal(20.0, 8.0)
 SCALED = Goal(1.3, 1.1)
 WAITED = Goal(1.1, 1.05)
+JUDGED = Goal(1.5, 1.2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +208,35 @@ def waits(bench: Bench) -> list[Figure]:
     return [Figure("waits", what, _ratio(pairs, _cpu), WAITED, note)]
 
 
+def court(bench: Bench) -> list[Figure]:
+    """A Decide that needs no judge, while others wait for theirs, over a quiet one; and what they take of memory."""
+    seconds = bench.pace.seconds
+    found = judged.court(bench.rig, bench.folder / "court", judged.MODEL_SECONDS + seconds, bench.say)
+    bench.rig.round(found.server, seconds, in_flight=1)  # warm
+    p50, memory = [], []
+    for _ in range(bench.pace.rounds):
+        quiet = bench.rig.round(found.server, seconds, in_flight=1).seen.p50_us, judged.memory_mb(found.server)
+        with found.waiting():
+            held = bench.rig.round(found.server, seconds, in_flight=1).seen.p50_us, judged.memory_mb(found.server)
+        p50.append((held[0], quiet[0]))
+        memory.append((held[1], quiet[1]))
+    over = [Spread(tuple(a / b for a, b in pairs)) for pairs in (p50, memory)]
+    held_us, quiet_us = (Spread(values).median for values in zip(*p50, strict=True))
+    held_mb, quiet_mb = (Spread(values).median for values in zip(*memory, strict=True))
+    became = ", ".join(f"{name} {count}" for name, count in sorted(found.answers.items()))
+    what = f"{judged.CALLS} calls waiting for a judge over none"
+    return [
+        Figure(
+            "judged",
+            f"p50 of a Decide without one: {what}",
+            over[0],
+            JUDGED,
+            f"{held_us:.0f} us over {quiet_us:.0f} us",
+        ),
+        Figure("memory", f"memory: {what}", over[1], None, f"{held_mb:.0f} MB over {quiet_mb:.0f} MB; {became}"),
+    ]
+
+
 def _scaled(bench: Bench, name: str, what: str, other: str) -> Figure:
     pairs = list(bench.rounds(bench.asks("pdp"), bench.asks(other)))
     note = f"{_median(pairs, _cpu, 1):.0f} us over {_median(pairs, _cpu, 0):.0f} us"
@@ -221,6 +251,7 @@ FIGURES: dict[str, Callable[[Bench], list[Figure]]] = {
     "tools": tools,
     "records": records,
     "waits": waits,
+    "judged": court,
 }
 
 

@@ -115,10 +115,18 @@ class Rig:
 
 def cpu_seconds(pid: int, *, itself: bool = True) -> float:
     """User and system seconds of a process (unless not `itself`) and all its living descendants; 0.0 for pid 0."""
-    if not pid:
-        return 0.0
-    children: dict[int, list[int]] = {}
-    used: dict[int, float] = {}
+    used = _processes()
+    return sum(used[each][1] for each in _below(pid, used) if itself or each != pid)
+
+
+def family(pid: int) -> list[int]:
+    """A process and all its living descendants; none for pid 0."""
+    return _below(pid, _processes())
+
+
+def _processes() -> dict[int, tuple[int, float]]:
+    """Every process, with its parent and its CPU seconds."""
+    found = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
@@ -126,14 +134,19 @@ def cpu_seconds(pid: int, *, itself: bool = True) -> float:
             fields = (entry / "stat").read_text().rpartition(")")[2].split()
         except OSError:  # it has just ended
             continue
-        children.setdefault(int(fields[1]), []).append(int(entry.name))
-        used[int(entry.name)] = (int(fields[11]) + int(fields[12])) / _TICKS
-    total, left = 0.0, [pid] if itself else children.get(pid, [])
+        found[int(entry.name)] = (int(fields[1]), (int(fields[11]) + int(fields[12])) / _TICKS)
+    return found
+
+
+def _below(pid: int, processes: dict[int, tuple[int, float]]) -> list[int]:
+    children: dict[int, list[int]] = {}
+    for each, (parent, _) in processes.items():
+        children.setdefault(parent, []).append(each)
+    found, left = [], [pid] if pid in processes else []
     while left:
-        current = left.pop()
-        total += used.get(current, 0.0)
-        left += children.get(current, [])
-    return total
+        found.append(left.pop())
+        left += children.get(found[-1], [])
+    return found
 
 
 @contextmanager

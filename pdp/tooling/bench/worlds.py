@@ -71,17 +71,22 @@ class World:
 
 
 def create(
-    folder: Path, *, tools: int = FEW, lists: Collection[int] = (), settings: Mapping[str, Any] | None = None
+    folder: Path,
+    *,
+    tools: int = FEW,
+    lists: Collection[int] = (),
+    settings: Mapping[str, Any] | None = None,
+    more: Mapping[str, Json] = DESTRUCTIVE,
 ) -> World:
     """A world with `tools` signed tools in `folder` (emptied), and a server more for each of `lists`, with so many
-    tools, all of which the subject may see."""
+    tools, all of which the subject may see. `more` are reviews of tools that are not like these."""
     made = sandbox.create(folder, McpServer(sandbox.TENANT, "git", RESOURCE, "bench"), settings=settings)
     now, grants = time.time_ns(), []
     for count in lists:
         server = McpServer(sandbox.TENANT, f"list-{count}", RESOURCE, "bench")
         grants.append({"server": server.id, "tools": _names(count)})
-        _pin(replace(made, server=server), count, now)
-    _pin(made, tools, now)
+        _pin(replace(made, server=server), count, now, more)
+    _pin(made, tools, now, more)
     organisation = made.policy / "data" / "org.json"
     found = json.loads(organisation.read_text())
     found["roles"][0]["grants"] += grants
@@ -96,11 +101,11 @@ def _names(count: int) -> list[str]:
     return [str(TOOL["name"]), *(f"tool_{i:04}" for i in range(1, count))]
 
 
-def _pin(made: sandbox.Sandbox, count: int, now: int) -> None:
+def _pin(made: sandbox.Sandbox, count: int, now: int, more: Mapping[str, Json]) -> None:
     names = _names(count)
     word: Json = REVIEW["tools"]["git_log"]  # type: ignore[index] # a literal of ours
-    review = {"reviewed_by": "bench", "tools": {**dict.fromkeys(names, word), **DESTRUCTIVE}}
-    listed = [{**TOOL, "name": name} for name in (*names, *DESTRUCTIVE)]
+    review = {"reviewed_by": "bench", "tools": {**dict.fromkeys(names, word), **more}}
+    listed = [{**TOOL, "name": name} for name in (*names, *more)]
     made.pin(listed, Review.model_validate(review), now)
 
 
