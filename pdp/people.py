@@ -21,6 +21,7 @@ from pdp.service.outcomes import Outcomes
 from pdp.service.people.assembly import Bounds, People, assemble
 from pdp.service.people.changes import Changes
 from pdp.service.people.outbox import Outbox
+from pdp.service.places import Places
 from pdp.service.record import Recorder
 from pdp.service.redeem import Redeem
 from pdp.service.repeat import Repeats
@@ -89,7 +90,10 @@ def wire(  # noqa: PLR0913, PLR0917 - what it rests on
         options.console_url,
         telling,
     )
-    judging = Judging(judge, store, recorder, clock, index_key) if judge is not None else None
+    holding = Places(
+        max(1, settings.service.max_in_flight // 2)
+    )  # a judge that is slow leaves room for other decisions
+    judging = Judging(judge, store, recorder, clock, index_key, holding=holding) if judge is not None else None
     sources: list[EvidenceSource] = [Escalate(counting, satisfies), judging or Absent()]
     return Wired(
         directories=directories,

@@ -43,6 +43,7 @@ class ResumeTokens:
             list(resume.approvals),
             resume.expires_ns,
             list(resume.judged),
+            resume.asked_ns,
         ]
         key_id, key = next(iter(self._keys.items()))
         nonce = self._entropy.bytes(_NONCE)
@@ -65,8 +66,8 @@ class ResumeTokens:
             said = key.decrypt(raw[_ID : _ID + _NONCE], raw[_ID + _NONCE :], _KIND.encode() + raw[:_ID])
         except InvalidTag:
             return None
-        tenant, caller, issuer, subject, server, digest, approvals, expires, judged = json.loads(said)
+        tenant, caller, issuer, subject, server, digest, approvals, expires, judged, asked = json.loads(said)
         if at_ns >= expires:
             return None
         account = Account(issuer, subject)
-        return Resume(tenant, caller, account, server, digest, tuple(approvals), expires, tuple(judged))
+        return Resume(tenant, caller, account, server, digest, tuple(approvals), expires, tuple(judged), asked)

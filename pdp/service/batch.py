@@ -84,7 +84,7 @@ class Batch:
                 try:
                     with suppress(Conflict) if tries < TRIES else nullcontext():
                         await self._walk(run, items)
-                        if self._switched(snapshot):
+                        if self._switched(snapshot) or (run.outdated and tries == 1):
                             continue
                         return await self._durable(run)
                 finally:
@@ -201,6 +201,7 @@ class Batch:
         """What is to be told, recorded, kept and counted, once the batch is durable."""
         decide, item, at = self.decide, each.item, run.at_ns
         decide.kills.note(run.caller, found.outcome, at)
+        run.outdated = run.outdated or decide.judged_long(asking(run, item, each.call), found)
         ended = decide.ended(asking(run, item, each.call), found, each.decision_id)
         content = item.claim.content if item.claim else None
         made = Recording(item.ask, run.caller, each.call, ended.found, run.snapshot, at, content, each.salt)

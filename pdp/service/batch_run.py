@@ -67,6 +67,7 @@ class Run:
     counts: dict[Counter, tuple[int, int]] = field(default_factory=dict)  # calls, denials
     notes: list[tuple[Item, str]] = field(default_factory=list)
     waiting: list[Open] = field(default_factory=list)
+    outdated: bool = False  # a judge took so long that an allow rests on what is history by now
     end: int | None = None  # the item after which the rest is left to another commit
 
     def depends(self, item: Item) -> bool:

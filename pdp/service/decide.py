@@ -6,6 +6,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 
 from pdp.core.answer import Answer, PolicyRef, open_requirement
+from pdp.core.approvals.rows import Answered
 from pdp.core.check import NS
 from pdp.core.errors import Conflict, DeadlineTooShort
 from pdp.core.facts import Identity
@@ -70,16 +71,26 @@ class Decide:
                 kept = self.repeats.kept(claim, snapshot, at)
                 if kept is not None:
                     return kept, self.recorder.find(kept.decision_id)
-                with suppress(Conflict) if tries < TRIES else nullcontext():
-                    answered = await self._decided(ask, caller, identity, claim, snapshot, at)
+                again = tries < TRIES
+                with suppress(Conflict) if again else nullcontext():
+                    answered = await self._decided(ask, caller, identity, claim, snapshot, at, again=again)
                     if answered is not None:
                         return answered
 
-    async def _decided(
-        self, ask: Ask, caller: Caller, identity: Identity, claim: Claim | None, snapshot: Snapshot, at_ns: int
+    async def _decided(  # noqa: PLR0913 - one question, and what is pinned for it
+        self,
+        ask: Ask,
+        caller: Caller,
+        identity: Identity,
+        claim: Claim | None,
+        snapshot: Snapshot,
+        at_ns: int,
+        *,
+        again: bool,
     ) -> tuple[Answer, RecordRef] | None:
-        """Establish, evaluate, record. None when somebody threw a switch meanwhile: then nothing was recorded. Raises
-        Conflict when an answer that this one rests on was spent or changed meanwhile."""
+        """Establish, evaluate, record. None when somebody threw a switch meanwhile, or a judge took long (where one
+        may try `again`): then nothing was recorded. Raises Conflict when an answer that this one rests on was spent
+        or changed meanwhile."""
         call = self.establish.call(ask, caller, identity, snapshot, at_ns)
         asking = Asking(ask, caller, claim, call, snapshot, at_ns)
         try:
@@ -88,7 +99,7 @@ class Decide:
                 return begun, self.recorder.find(begun.decision_id)
             found = Evaluated(begun, b"") if begun is not None else await self.settled(asking, self.evidence)
             self.kills.note(caller, found.outcome, at_ns)
-            if self.state.switches is not snapshot.switches:
+            if self.state.switches is not snapshot.switches or (again and self.judged_long(asking, found)):
                 return None
             ended = self.ended(asking, found, self.recorder.new_id(at_ns))
             content, salt = claim.content if claim else None, self.recorder.new_salt()
@@ -106,6 +117,12 @@ class Decide:
         return await settle(
             policy, facts, asking.at_ns, asked=asking.call.asked, source=source, supported=frozenset(supported)
         )
+
+    def judged_long(self, asking: Asking, found: Evaluated) -> bool:
+        """Whether a judge took so long that the allow it unlocks rests on what is history by now. Its verdict is
+        durable, and will be found at once."""
+        unlocks = found.outcome.effect is Effect.ALLOW and any(isinstance(h.source, Answered) for h in found.held)
+        return unlocks and self.state.outdated(asking.snapshot, asking.at_ns, self.clock.now_ns())
 
     def ended(self, asking: Asking, found: Evaluated, decision_id: str) -> Ended:
         """What an evaluation comes to, people included."""

@@ -229,8 +229,9 @@ class Establish:
             observation=ask.observation,
             definition=definition,
             until_ns=ask.until_ns,
+            fresh=None if known else row,
         )
-        return Established(facts, row.salt, raw, committed, None if known else row, subject, asked)
+        return Established(facts, row.salt, raw, committed, asked.fresh, subject, asked)
 
     def _call_row(self, index: str, tenant: str, subject: str, at_ns: int) -> tuple[CallRow, bool]:
         fresh = self._fresh.get(index)

@@ -12,7 +12,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from pdp.core.approvals.asked import Asked, Held
@@ -27,15 +27,18 @@ from pdp.core.judge.matter import Matter, Opinion, Traits
 from pdp.core.judge.redact import redacted
 from pdp.ports import Clock, Judge, Store
 from pdp.service.establish import asker
+from pdp.service.places import Places
 from pdp.service.record import Recorder
 
 log = logging.getLogger("pdp.judge")
+MOST_HELD = 128
+MOST_SESSIONS = 512
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Seconds. `hold`: how long a call waits for a verdict at most; `margin`: what is left of the caller's deadline
-    for everything after the verdict."""
+    """Seconds. `hold`: how long a call waits for a verdict at most, with or without a deadline of its own; `margin`:
+    what is left of the caller's deadline for everything after the verdict."""
 
     hold: float = 10.0
     margin: float = 0.25
@@ -43,7 +46,12 @@ class Patience:
 
 @dataclass(slots=True)
 class Judging:
-    """One part of `ports.EvidenceSource`: what the judge says."""
+    """One part of `ports.EvidenceSource`: what the judge says.
+
+    `holding` are calls that wait, each in a place where decisions are made; `sessions` go on when their caller has
+    left. A call that finds no place is pending, and has to be asked again: to fail it would let whoever asks much get
+    round a veto.
+    """
 
     judge: Judge
     store: Store
@@ -51,6 +59,8 @@ class Judging:
     clock: Clock
     index_key: bytes
     patience: Patience = field(default_factory=Patience)
+    holding: Places = field(default_factory=lambda: Places(MOST_HELD))
+    sessions: Places = field(default_factory=lambda: Places(MOST_SESSIONS))
     _running: dict[tuple[str, ...], asyncio.Task[Held | None]] = field(default_factory=dict)
 
     async def known(self, asked: Asked, at_ns: int, /) -> tuple[Held, ...]:
@@ -62,7 +72,8 @@ class Judging:
             if answered.redemption_id or at_ns >= answered.expires_ns:
                 continue
             element = json.loads(answered.element)
-            if element["verdict"] == "deny" or answered.basis == self._basis(asked, str(element["for"].get("prompt", ""))):
+            prompt = str(element["for"].get("prompt", ""))
+            if element["verdict"] == "deny" or answered.basis == self._basis(asked, prompt):
                 found.append(Held(element, answered))
         return tuple(found)
 
@@ -71,8 +82,16 @@ class Judging:
         wanted = [element for element in opened if element["kind"] == "judge"]
         if not wanted:
             return ()
-        running = [self._ask(asked, element, at_ns) for element in wanted]
-        await asyncio.wait(running, timeout=self._seconds(asked))
+        found = [self._ask(asked, element, at_ns) for element in wanted]
+        running = [task for task in found if task is not None]
+        if not running:
+            return ()
+        held = self.holding.take(asked)
+        try:
+            await asyncio.wait(running, timeout=self._seconds(asked) if held else 0.0)
+        finally:
+            if held:
+                self.holding.leave(asked)
         done = [task.result() for task in running if task.done() and not task.cancelled()]
         return tuple(held for held in done if held is not None)
 
@@ -88,19 +107,25 @@ class Judging:
         left = (asked.until_ns - self.clock.monotonic_ns()) / NS - self.patience.margin
         return max(0.0, min(left, self.patience.hold))
 
-    def _ask(self, asked: Asked, element: Mapping[str, Json], at_ns: int) -> asyncio.Task[Held | None]:
-        """One session for each requirement of each call, however many ask."""
+    def _ask(self, asked: Asked, element: Mapping[str, Json], at_ns: int) -> asyncio.Task[Held | None] | None:
+        """One session for each requirement of each call, however many ask; None where there is no place for it."""
         basis = self._basis(asked, str(element.get("prompt", "")))
         key = (asked.tenant, asked.call.digest, digest(element), basis)
         task = self._running.get(key)
-        if task is None:
+        if task is None and self.sessions.take(asked):
+
+            def over(_: object) -> None:
+                del self._running[key]
+                self.sessions.leave(asked)
+
             session = self._session(asked, element, basis, at_ns)
             task = self._running[key] = asyncio.get_running_loop().create_task(session)
-            task.add_done_callback(lambda _: self._running.pop(key, None))
+            task.add_done_callback(over)
         return task
 
     async def _session(self, asked: Asked, element: Mapping[str, Json], basis: str, at_ns: int) -> Held | None:
-        """Ask, and make the answer durable. None when it cannot be: then nobody has answered."""
+        """Ask, and make the answer durable, with the digest of the call that it is for: whoever hung up meanwhile
+        finds it. None when it cannot be: then nobody has answered."""
         seconds = float(str(element["ttl_seconds"]))
         prompt = str(element.get("prompt", ""))
         opinion = await self.judge.opine(asked.tenant, prompt, matter(asked), within_s=seconds)
@@ -123,7 +148,7 @@ class Judging:
         )
         salt = self.recorder.new_salt()
         try:
-            await self.recorder.people(
+            entry = self.recorder.event(
                 asked.tenant,
                 "judge",
                 lambda stamp: records.judged(stamp, answered, opinion, salt),
@@ -131,7 +156,8 @@ class Judging:
                 now,
                 values=lambda record_id: records.erasable(record_id, answered, opinion, salt),
             )
-        except Conflict:  # a refusal stands, which is found when the call is asked again
+            await self.recorder.commit_all((replace(entry, call=asked.fresh),))
+        except Conflict:  # a refusal stands, or the call has another digest: found when the call is asked again
             return None
         except Fault as fault:
             log.error("a verdict could not be recorded and is lost: %s", fault.code)

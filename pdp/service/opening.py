@@ -113,7 +113,7 @@ class Opening:
                 entries.append(self._moved(approval, Event.REOPEN, at_ns))
             waiting.append(approval)
             shown.append(self._shown(plain, approval))
-        return Opened(tuple(shown), tuple(entries), self._token(asked, waiting, judged))
+        return Opened(tuple(shown), tuple(entries), self._token(asked, waiting, judged, at_ns))
 
     def _unanswered(self, known: tuple[Approval, ...], element: bytes, asked: Asked, at_ns: int) -> None:
         """Nobody is asked beside an answer, and none that was just given is reopened. Raises Conflict."""
@@ -206,7 +206,7 @@ class Opening:
             url=link(self.url, approval),
         )
 
-    def _token(self, asked: Asked, waiting: list[Approval], judged: list[tuple[str, int]]) -> str:
+    def _token(self, asked: Asked, waiting: list[Approval], judged: list[tuple[str, int]], at_ns: int) -> str:
         call, ends = asked.call, [approval.expires_ns for approval in waiting] + [end for _, end in judged]
         return self.tokens.seal(
             Resume(
@@ -218,6 +218,7 @@ class Opening:
                 approvals=tuple(approval.id for approval in waiting),
                 expires_ns=max(ends) + TOKEN_GRACE_NS,
                 judged=tuple(wanted for wanted, _ in judged),
+                asked_ns=at_ns,
             )
         )
 

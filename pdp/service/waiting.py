@@ -23,7 +23,8 @@ from pdp.service.people.changes import Changes
 from pdp.service.state import State as Pinned
 
 MAX_SECONDS = 50.0
-JUDGE_NS = NS // 4  # how often a verdict is looked for: it takes seconds, and nobody else waits long for one
+JUDGE_NS = NS // 4  # when a verdict is first looked for, then half as often each time
+JUDGE_SELDOM_NS = 2 * NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class Waiting:
         resume = await self._own(token, credential, caller)
         ids = frozenset(resume.approvals)
         loop_ends = self.clock.monotonic_ns() + int(min(max_seconds, MAX_SECONDS) * NS)
+        look = JUDGE_NS
         with self.changes.waiting(resume.tenant, ids) as waiter:
             while True:
                 found = [self.store.approval(resume.tenant, approval_id) for approval_id in resume.approvals]
@@ -65,15 +67,18 @@ class Waiting:
                 if left <= 0:
                     return Waited(again=False, requirements=tuple(map(_shown, waiting)))
                 ends = [approval.expires_ns - now for approval in waiting]
-                looks = [JUDGE_NS] if resume.judged else []
-                await waiter.wait(min(left, *ends, *looks) / NS)
+                await waiter.wait(min(left, *ends, *((look,) if resume.judged else ())) / NS)
+                look = min(2 * look, JUDGE_SELDOM_NS)
 
     def _judged(self, resume: Resume, now_ns: int) -> bool:
-        """Whether a judge that was out has come back."""
+        """Whether a judge that was out has come back. What it said before was not enough, or is used."""
         if not resume.judged:
             return False
-        known = self.store.answers_of(resume.tenant, resume.digest)
-        return any(each.requirement_sha256 in resume.judged and now_ns < each.expires_ns for each in known)
+        for each in self.store.answers_of(resume.tenant, resume.digest):
+            new = each.created_ns >= resume.asked_ns and not each.redemption_id
+            if new and each.requirement_sha256 in resume.judged and now_ns < each.expires_ns:
+                return True
+        return False
 
     async def _own(self, token: str, credential: Credential, caller: Caller) -> Resume:
         at = self.clock.now_ns()

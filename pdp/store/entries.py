@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pdp.core.errors import Fault, InvalidRequest, Unavailable
+from pdp.core.errors import Conflict, Fault, InvalidRequest
 from pdp.core.stored import Commit, ValueRow
 from pdp.store.marks import OWN
 
@@ -32,6 +32,6 @@ def reused() -> InvalidRequest:
     return InvalidRequest("request_id", "was used for another request; use a new id", code="request.id_reused")
 
 
-def salt_taken() -> Unavailable:
+def salt_taken() -> Conflict:
     """Another request drew a salt for the same call first."""
-    return Unavailable("store.conflict", "the same call was asked about at the same time; send it again")
+    return Conflict("store.conflict", "the same call was asked about at the same time; send it again")

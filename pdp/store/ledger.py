@@ -56,7 +56,7 @@ class Rows(Protocol):
 
     def write(self, entry: Commit, index: int) -> RecordRef:
         """Write one entry. Raises InvalidRequest `request.id_reused` (the reply's key is taken by other content),
-        Conflict, Unavailable `store.conflict` (another request drew a salt for the same call first: decide again),
+        Conflict (a step's condition does not hold, or another request drew a salt for the same call first),
         and what the database raises (for a duplicate id)."""
         ...
 

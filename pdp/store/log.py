@@ -44,9 +44,9 @@ class LogStore(PeopleReads, ABC):
         """Write durably and return the position.
 
         Raises Unavailable `record.unavailable` (not durable; see `writer` for what heals), `store.entry` (this entry
-        breaks a constraint, such as an id used twice), `store.conflict` (another request drew a salt for the same
-        call first, or, as Conflict, another change came before a step's: decide again); InvalidRequest
-        `request.id_reused`; Overloaded `store.overloaded`. Only the first concerns other entries.
+        breaks a constraint, such as an id used twice); Conflict (another request drew a salt for the same call first,
+        or another change came before a step's: decide again); InvalidRequest `request.id_reused`; Overloaded
+        `store.overloaded`. Only the first concerns other entries.
         """
         return await self._writer.submit(lambda: self._ledger.write(entry))
 

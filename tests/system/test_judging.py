@@ -18,7 +18,9 @@ from support.world import WEDNESDAY_NS, DecideAnswer, Plan, Refused, World, crea
 
 from pdp.adapters.grpc import answers, questions
 from pdp.core.check import NS
+from pdp.core.errors import Fault
 from pdp.core.judge.matter import Matter, Opinion
+from pdp.service.places import Places
 from pdp.surroundings import Surroundings
 from pdp.tooling.sandbox import ALICE, CAROL
 from pdp.v1 import types_pb2
@@ -40,6 +42,7 @@ class Scripted:
     answer: Opinion = field(default_factory=said)
     gate: asyncio.Event | None = None  # holds every session until it is set
     seen: list[Matter] = field(default_factory=list)
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
     known: dict[str, str] = field(default_factory=lambda: {"task-fit": PROMPT})
 
     def prompts(self) -> Mapping[str, str]:
@@ -47,6 +50,7 @@ class Scripted:
 
     async def opine(self, _tenant: str, _prompt: str, matter: Matter, *, within_s: float) -> Opinion:
         self.seen.append(matter)
+        self.asked.set()
         if self.gate is not None:
             await asyncio.wait_for(self.gate.wait(), within_s)
         return self.answer
@@ -91,6 +95,7 @@ def judge(judged_world: World) -> Scripted:
     found: Any = judged_world.stage.judge  # type: ignore[attr-defined]
     found.answer, found.gate, found.known = said(), None, {"task-fit": PROMPT}
     found.seen.clear()
+    found.asked.clear()
     return found
 
 
@@ -253,3 +258,98 @@ async def test_what_the_model_wrote_is_not_in_the_record(judged_world: World, ju
     row = store.value(last.record_id, "rationale")
     assert row is not None
     assert json.loads(row.data) == "the text of a model"
+
+
+async def test_who_hangs_up_before_a_refusal_has_been_refused(judged_world: World, judge: Scripted) -> None:
+    """The call keeps its digest, so that nobody asks, leaves, and asks until the judge is kinder."""
+    judge.gate, judge.answer = asyncio.Event(), said("deny")
+    asked = asyncio.create_task(decide(judged_world, commit(judged_world, "hangs up")))
+    await judge.asked.wait()
+    asked.cancel()
+    await asyncio.gather(asked, return_exceptions=True)
+    judge.gate.set()
+    await asyncio.gather(*judged_world.process.staff.judging._running.values())  # type: ignore[union-attr]
+    judge.gate, judge.answer = None, said("allow")
+    again = await decide(judged_world, commit(judged_world, "hangs up"))
+    assert (again.effect, codes(again)) == (DENY, ["requirement.refused"])
+    assert len(judge.seen) == 1
+
+
+async def test_an_allow_that_a_judge_took_long_for_holds_as_long_as_any(
+    judged_world: World, judge: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was pinned before is history by then: the call is looked at again, and nothing is spent too late."""
+
+    async def slow(_tenant: str, _prompt: str, matter: Matter, **_: Any) -> Opinion:
+        judge.seen.append(matter)
+        judged_world.stage.clock.advance(15)
+        return said()
+
+    monkeypatch.setattr(judge, "opine", slow)
+    for asking in (decide_one, decide_batch):
+        judge.seen.clear()
+        answer = await asking(judged_world, commit(judged_world, f"slow {asking.__name__}"))
+        assert answer.effect == ALLOW
+        assert len(judge.seen) == 1
+        assert answer.valid_until.ToNanoseconds() == judged_world.now_ns + 10 * NS
+
+
+async def decide_one(world: World, asked: Any) -> Any:
+    return await decide(world, asked)
+
+
+async def decide_batch(world: World, asked: Any) -> Any:
+    async with world._admitted("gateway", "DecideBatch") as caller:
+        [found] = await world.process.services.batch([questions.ask(asked)], caller)
+        assert not isinstance(found, Fault), found
+        return answers.decide_response(*found)
+
+
+async def test_one_caller_takes_half_of_the_judges_places_and_no_more(
+    judged_world: World, judge: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond, a call is pending at once and starts nothing; a veto is not got round by asking much."""
+    judging: Any = judged_world.process.staff.judging
+    monkeypatch.setattr(judging, "sessions", Places(4))
+    judge.gate = asyncio.Event()
+    until = judged_world.stage.clock.monotonic() + int(0.3 * NS)
+    async with judged_world._admitted("gateway", "Decide") as caller:
+        ask = judged_world.process.services.decide
+        for i in range(5):
+            answer, _ = await ask(questions.ask(commit(judged_world, f"many {i}"), until), caller)
+            assert answer.effect.value == "pending"
+    assert len(judge.seen) == 2
+    judge.gate.set()
+    await asyncio.gather(*judging._running.values())
+    assert (await decide(judged_world, commit(judged_world, "many 0"))).effect == ALLOW
+    assert (await decide(judged_world, commit(judged_world, "many 4"))).effect == ALLOW
+    assert len(judge.seen) == 3
+
+
+async def test_calls_that_are_held_leave_places_for_others(
+    judged_world: World, judge: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judging: Any = judged_world.process.staff.judging
+    monkeypatch.setattr(judging, "holding", Places(2))
+    judge.gate = asyncio.Event()
+    held = asyncio.create_task(decide(judged_world, commit(judged_world, "held")))
+    await judge.asked.wait()
+    at_once = await asyncio.wait_for(decide(judged_world, commit(judged_world, "not held")), 5)
+    assert (at_once.effect, codes(at_once)) == (PENDING, ["judge.medium"])
+    assert not held.done()
+    judge.gate.set()
+    assert (await held).effect == ALLOW
+
+
+async def test_a_used_verdict_wakes_nobody_who_waits_for_the_next(judged_world: World, judge: Scripted) -> None:
+    assert (await decide(judged_world, commit(judged_world, "next"))).effect == ALLOW
+    judge.gate = asyncio.Event()
+    async with judged_world._admitted("gateway", "Decide") as caller:
+        asked = questions.ask(commit(judged_world, "next"), judged_world.stage.clock.monotonic() + int(0.3 * NS))
+        answer, ref = await judged_world.process.services.decide(asked, caller)
+        token = answers.decide_response(answer, ref).pending.resume_token
+        credential = questions.credential(judged_world.credential(ALICE))  # type: ignore[arg-type]
+        waits = judged_world.process.services.waiting
+        assert not (await waits(token, credential, 0, caller)).again
+        judge.gate.set()
+        assert (await asyncio.wait_for(waits(token, credential, 20, caller), 5)).again

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from pdp.core.approvals.rows import Answered, Approval, Call, Consent, Grant
 from pdp.core.evidence import Evidence
 from pdp.core.facts import Facts
+from pdp.core.stored import CallRow
 
 Source: TypeAlias = Approval | Grant | Consent | Answered | None  # None: for this evaluation only, never redeemed
 
@@ -28,6 +29,7 @@ class Asked:
     observation: str = ""
     definition: Mapping[str, Any] = field(default_factory=dict)  # the pinned one
     until_ns: int = 0  # monotonic; when the caller stops waiting, 0 when it did not say
+    fresh: CallRow | None = None  # what gives the call its digest, while that is not durable
 
     @property
     def value(self) -> Mapping[str, Any]:

@@ -20,3 +20,4 @@ class Resume:
     approvals: tuple[str, ...]
     expires_ns: int
     judged: tuple[str, ...] = ()  # digests of the requirements that a judge is still out about
+    asked_ns: int = 0  # when the call was asked about: older verdicts are not what it waits for
