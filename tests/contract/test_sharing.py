@@ -138,6 +138,21 @@ async def test_a_commit_whose_answer_is_lost_is_found_out(cut: Cut) -> None:
     assert (await store.commit(entry(4))).index == 3
 
 
+async def test_what_is_looked_for_is_what_was_written_last(cut: Cut) -> None:
+    """Not what was taken back: the last entries of this batch are at fault."""
+    proxy, store = cut
+    proxy.cut = "after"
+    good, bad = await asyncio.gather(
+        store.commit(entry(2)), store.commit_all((entry(3), entry(1))), return_exceptions=True
+    )
+    assert (proxy.cuts, good.index, bad.code) == (1, 1, "store.entry")
+    proxy.cut = "before"
+    with pytest.raises(Unavailable):
+        await store.commit(entry(4))
+    await until(store.healthy)
+    assert (await store.commit(entry(5))).index == 2
+
+
 async def test_a_commit_that_did_not_arrive_is_not_told(cut: Cut) -> None:
     proxy, store = cut
     proxy.cut = "before"

@@ -27,16 +27,20 @@ class PostgresRows:
         self._database = database
         self._origin = origin
         self._boot = boot
+        self._names: dict[int, str] = {}  # ids by index, of this transaction; a later entry may have taken the index
 
     def lock(self, known: Head) -> Head:
         """Wait for whoever writes. Raises LogWentBack."""
         found = lock(self._database.db)
         if found.size < known.size:
             raise LogWentBack("the log is shorter than it was; restore the newest copy of the database")
+        self._names.clear()
         return found
 
     def advance(self, found: Head) -> None:
         """As the protocol says."""
+        name = self._names.get(found.size - 1)
+        self._database.last = None if name is None else Written(found.size - 1, name)
         self._database.db.execute(update(head).values(size=found.size, changes=found.changes))
 
     def write(self, entry: Commit, index: int) -> RecordRef:
@@ -60,7 +64,7 @@ class PostgresRows:
             db.execute(insert(t.artefacts).values(asdict(a)).on_conflict_do_nothing())
         if entry.switch is not None:
             _write_switch(db, entry.switch)
-        self._database.last = Written(index, entry.record_id)
+        self._names[index] = entry.record_id
         return RecordRef(self._origin, index, leaf)
 
     def marks(self) -> Marks:
