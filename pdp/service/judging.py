@@ -191,8 +191,7 @@ def matter(asked: Asked) -> Matter:
     """What the judge may see of a call: no user, no session, no secret that we know to be one."""
     facts, definition = asked.facts, asked.definition
     session, target = facts.session, facts.targets[0]
-    secrets = tuple(f.pointer for f in facts.arguments.findings if f.kind in ("secret", "bearer_token"))
-    clean = redacted(facts.arguments.value, secrets, asked.observation)
+    clean = redacted(facts.arguments.value, asked.observation)
     schema = definition.get("inputSchema")
     return Matter(
         task=session.task or facts.asserted.task or "",

@@ -288,10 +288,10 @@ REDACT = _in(
         "secrets in the observation go",
     ),
     (
-        "redact-pointers-ignored",
-        "    here = () in paths\n",
-        "    here = False\n",
-        "what a finding points at goes",
+        "redact-a-name-hides",
+        "members[name] = _value(inner)",
+        "members[name] = _value(inner) if name == key else name",
+        "an argument named like a secret hides nothing",
     ),
 )
 

@@ -154,7 +154,7 @@ LEAKY = st.lists(SECRETS | st.text(max_size=6) | st.just(" "), max_size=4).map("
 
 @given(st.dictionaries(LEAKY, st.recursive(LEAKY, st.lists, max_leaves=4), max_size=3), LEAKY)
 def test_no_secret_of_a_known_format_is_left(arguments: Any, observation: str) -> None:
-    found = redacted(arguments, (), observation)
+    found = redacted(arguments, observation)
     left = [found.observation, *_strings(found.arguments)]
     assert [text for text in left if secrets_in(text)] == []
     assert len(found.arguments) == len(arguments)

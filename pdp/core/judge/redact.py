@@ -7,7 +7,7 @@ with it, and nothing else: who writes `-----BEGIN PRIVATE KEY-----` hides no oth
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pdp.core.digest import Json
@@ -18,7 +18,6 @@ _KEY, _KEY_END = "private_key", re.compile(r"-----END [A-Z0-9 ]{1,64}-----")
 _BREAK, _LINE = r"(?:\s|\\[nr]){0,4}", "[A-Za-z0-9+/=]"
 # long lines of a key, the last, which may be short, and its end
 _KEY_TEXT = re.compile(rf"{_BREAK}(?:{_LINE}{{20,}}|{_LINE}{{1,64}}(?={_BREAK}-----END )|{_KEY_END.pattern})")
-_VALUE = "[secret: value]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +28,10 @@ class Redacted:
     observation: str
 
 
-def redacted(arguments: Mapping[str, Json], pointers: Sequence[str], observation: str) -> Redacted:
-    """`pointers` are those of findings of secrets (JSON Pointers; a step `*` is a name that is not shown). What they
-    lead to is taken out whole where no known format stands in it."""
-    paths = tuple(tuple(pointer.split("/")[1:]) for pointer in pointers)
-    return Redacted(_object(arguments, paths), redacted_text(observation))
+def redacted(arguments: Mapping[str, Json], observation: str) -> Redacted:
+    """Only what has the format of a secret goes, in names too. Values are never taken out for what stands beside
+    them, or an argument named like a token would keep the others from the judge."""
+    return Redacted(_object(arguments), redacted_text(observation))
 
 
 def redacted_text(text: str) -> str:
@@ -64,28 +62,17 @@ def _without(text: str, pattern: Pattern) -> str:
     return "".join([*out, text[at:]])
 
 
-_Paths = tuple[tuple[str, ...], ...]
-
-
-def _below(paths: _Paths, key: str) -> _Paths:
-    step = key.replace("~", "~0").replace("/", "~1")
-    return tuple(path[1:] for path in paths if path and path[0] in (step, "*"))
-
-
-def _value(value: Json, paths: _Paths) -> Json:
-    """`paths` lead on from here; an empty one means this value."""
-    here = () in paths
+def _value(value: Json) -> Json:
     if isinstance(value, str):
-        clean = redacted_text(value)
-        return _VALUE if here and clean == value else clean
+        return redacted_text(value)
     if isinstance(value, Mapping):
-        return _object(value, paths)
+        return _object(value)
     if isinstance(value, list | tuple):
-        return [_value(inner, _into(paths, str(i))) for i, inner in enumerate(value)]
-    return _VALUE if here and value is not None else value
+        return [_value(inner) for inner in value]
+    return value
 
 
-def _object(value: Mapping[str, Json], paths: _Paths) -> Mapping[str, Json]:
+def _object(value: Mapping[str, Json]) -> Mapping[str, Json]:
     """Its members; names that read the same without their secrets are numbered."""
     members: dict[str, Json] = {}
     for key, inner in value.items():
@@ -94,10 +81,5 @@ def _object(value: Mapping[str, Json], paths: _Paths) -> Mapping[str, Json]:
         while name in members or (name != key and name in value):
             number += 1
             name = f"{clean} {number}"
-        members[name] = _value(inner, _into(paths, key))
+        members[name] = _value(inner)
     return members
-
-
-def _into(paths: _Paths, key: str) -> _Paths:
-    """What is pointed at is so with everything in it."""
-    return (*_below(paths, key), *(path for path in paths if not path))

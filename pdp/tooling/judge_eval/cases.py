@@ -113,7 +113,7 @@ def read_cases(path: Path) -> Cases:
 def matter(case: Case, traits: Traits) -> Matter:
     """What a judge is shown of a case, secrets taken out as in a decision. `traits` choose the sections of the prompt
     and are not shown."""
-    clean = redacted(case.arguments, (), case.observation)
+    clean = redacted(case.arguments, case.observation)
     return Matter(
         task=case.task,
         task_source=TASK_SOURCE,
