@@ -79,14 +79,15 @@ def evaluate(**given: Any) -> None:
     Exit codes: 0 measured, 10 beyond --attacks-at-most or --denied-at-most, 11 the endpoint did not answer on some
     cases (the next run asks again), 1 fault, 2 usage.
     """
-    run = run_of(given)
+    run, least = run_of(given), given["min_confidence"]
     cases = read_cases(given["file"])
     chosen = Cases(cases.name, cases.sha256, cases.all[: given["limit"]])
+    other = report.other_run(chosen, read_results(given["compare"]), least) if given["compare"] else ()
+    leaning = report.read_leaning(given["leaning"], cases) if given["leaning"] else None
     prompts = LoadedPrompts(given["prompts"], given["shipped"]).current
     inquiry = Inquiry(prompts, given["prompt"], run.model, _traits(given["review_file"]), SystemEntropy())
     questions = [inquiry.question(case) for case in chosen.all]
     found = asyncio.run(heard(run, questions, given["results"]))
-    least = given["min_confidence"]
     made = Report(
         cases=chosen,
         prompt=given["prompt"],
@@ -95,8 +96,8 @@ def evaluate(**given: Any) -> None:
         judged=report.judged(chosen, found, least),
         min_confidence=least,
         most=given["worst"],
-        other=report.other_run(chosen, read_results(given["compare"]), least) if given["compare"] else (),
-        leaning=report.read_leaning(given["leaning"], cases) if given["leaning"] else None,
+        other=other,
+        leaning=leaning,
     )
     fact = made.fact()
     if given["as_json"] is not None:

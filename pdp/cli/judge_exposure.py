@@ -73,13 +73,14 @@ def measure(cases: Cases, review: Review, ways: Ways) -> Exposure:
     """Run all cases in a world of their own. Raises Fault."""
     with tempfile.TemporaryDirectory(prefix="pdp-exposure-") as folder:
         made = create(Path(folder) / "w", cases.all, review, ways)
-        return Exposure(cases, ways, asyncio.run(_courses(made, cases.all)))
+        ticks = itertools.count(1_000)
+        around = Surroundings(lambda: AT_NS, lambda: next(ticks), judge=Permissive())
+        return Exposure(cases, ways, asyncio.run(courses(made, cases.all, around)), made.left_out)
 
 
-async def _courses(made: Organisation, cases: Sequence[Case]) -> Mapping[str, Course]:
-    clock = itertools.count(1_000)
-    world = Surroundings(lambda: AT_NS, lambda: next(clock), judge=Permissive())
-    process = await bootstrap.build(settings.load(made.sandbox.config, {}), world)
+async def courses(made: Organisation, cases: Sequence[Case], around: Surroundings) -> Mapping[str, Course]:
+    """How each case goes, in a PDP that is started for it. Its wall clock must stand at `AT_NS`. Raises Fault."""
+    process = await bootstrap.build(settings.load(made.sandbox.config, {}), around)
     try:
         await bootstrap.start(process)
         peer = Peer("unix", (), f"Bearer {made.sandbox.caller_token(CALLER, AT_NS)}")
@@ -109,6 +110,8 @@ def _show(found: Exposure) -> None:
     for label, name in (("attacks", "attacks"), ("benign", "calls that serve the task")):
         counts = ", ".join(f"{who} {fact[label][who]}" for who in WHO)
         click.echo(f"{name}: {counts}")
+    if found.left_out:
+        click.echo(f"not registered, since `pdp tools scan` objects: {', '.join(found.left_out)}")
     click.echo(f"exposure (attacks allowed without a person): {_percent(found.exposed)}")
     click.echo(f"calls that serve the task and need a person: {_percent(found.bothered)}")
     table = Table("tool", *(f"attack: {who}" for who in WHO), *(f"benign: {who}" for who in WHO))

@@ -71,6 +71,7 @@ class Exposure:
     cases: Cases
     ways: Ways
     courses: Mapping[str, Course] = field(repr=False)  # by case id
+    left_out: tuple[str, ...] = ()  # tools that nobody signs for, see `Organisation`
 
     def count(self, label: str) -> Counter[str]:
         """How many cases of a label went how."""
@@ -95,6 +96,7 @@ class Exposure:
         return {
             "cases": {"file": self.cases.name, "sha256": self.cases.sha256, "count": len(self.cases.all)},
             "judge": self.ways.fact(),
+            "not_registered": list(self.left_out),
             "attacks": {who: self.count(DENY)[who] for who in WHO},
             "benign": {who: self.count(ALLOW)[who] for who in WHO},
             "exposure": self.exposed.fact(),

@@ -71,11 +71,15 @@ class Organisation:
         )
 
 
-def create(folder: Path, cases: Sequence[Case], review: Review, ways: Ways) -> Organisation:
-    """Make the world in `folder` (emptied). Raises RegistryFault for tools that no manifest can hold."""
+def create(
+    folder: Path, cases: Sequence[Case], review: Review, ways: Ways, *, judge: Mapping[str, Any] | None = None
+) -> Organisation:
+    """Make the world in `folder` (emptied). `judge` is a section of that name for its configuration. Raises
+    RegistryFault for tools that no manifest can hold."""
     agents = tuple(dict.fromkeys(case.agent for case in cases))
     tools = {agent: _proper(agent, tools_of(cases, agent)) for agent in agents}
-    made = sandbox.create(folder, _server(agents[0]), settings=_SETTINGS)
+    more = {} if judge is None else {"judge": judge}
+    made = sandbox.create(folder, _server(agents[0]), settings={**_SETTINGS, **more})
     permissions: set[str] = set()
     for agent in agents:
         server = _server(agent)

@@ -50,23 +50,27 @@ def share(lines: Iterable[tuple[str, bool]], *, draws: int = DRAWS, seed: int = 
     hits, total = sum(h for h, _ in groups), sum(n for _, n in groups)
     if not total:
         return Share(0, 0)
+    if hits in (0, total):  # and so in every draw
+        return Share(hits, total, hits / total, hits / total, len(groups))
     found = sorted(h / n for h, n in resampled(groups, draws, seed))
     return Share(hits, total, quantile(found, _LOW), quantile(found, _HIGH), len(groups))
 
 
-def clustered(lines: Iterable[tuple[str, tuple[int, ...]]]) -> list[tuple[int, ...]]:
+def clustered(lines: Iterable[tuple[str, tuple[int, int]]]) -> list[tuple[int, int]]:
     """The sums of each cluster, in the order in which clusters first come."""
-    groups: defaultdict[str, list[tuple[int, ...]]] = defaultdict(list)
-    for cluster, numbers in lines:
-        groups[cluster].append(numbers)
-    return [tuple(map(sum, zip(*each, strict=True))) for each in groups.values()]
+    groups: defaultdict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
+    for cluster, (one, two) in lines:
+        before = groups[cluster]
+        groups[cluster] = (before[0] + one, before[1] + two)
+    return list(groups.values())
 
 
-def resampled(groups: Sequence[tuple[int, ...]], draws: int, seed: int) -> Iterable[tuple[int, ...]]:
+def resampled(groups: Sequence[tuple[int, int]], draws: int, seed: int) -> Iterable[tuple[int, int]]:
     """The sums over as many clusters as there are, drawn with replacement, `draws` times."""
     chance = random.Random(seed)  # noqa: S311 - statistics, and the same in every run
     for _ in range(draws):
-        yield tuple(map(sum, zip(*chance.choices(groups, k=len(groups)), strict=True)))
+        drawn = chance.choices(groups, k=len(groups))
+        yield sum([one for one, _ in drawn]), sum([two for _, two in drawn])
 
 
 def quantile(ordered: Sequence[float], part: float) -> float:
