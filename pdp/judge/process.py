@@ -109,11 +109,11 @@ async def _end(process: asyncio.subprocess.Process | None, folder: Path) -> None
     if process is not None:
         try:
             async with asyncio.timeout(_END_SECONDS):
-                await process.communicate()  # ends its input, and hears it out
+                await process.communicate(b"")  # ends its input, and hears it out
         except TimeoutError:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-            await process.communicate()
+            await process.communicate(b"")
     await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 

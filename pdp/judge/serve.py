@@ -66,10 +66,10 @@ class JudgeServer:
         self._open.add(task)
         try:
             await _Connection(self._options, self._bench, writer).serve(reader)
-        except (wire.WireError, OSError, ValueError):  # ValueError: a line without an end
-            log.error("the judge's socket: a connection was given up")
-        except asyncio.CancelledError:
-            pass  # closed; asyncio would tell of it as of an error
+        except (wire.WireError, ValueError):  # ValueError: a line without an end
+            log.error("the judge's socket: what came is no question; the connection was given up")
+        except (OSError, asyncio.CancelledError):
+            pass  # the other end is gone, or we are; asyncio would tell of it as of an error
         finally:
             await wire.close(writer)
             self._open.discard(task)

@@ -122,6 +122,12 @@ async def test_it_is_sealed_and_ends_when_nobody_tells_it_anything_any_more(llm:
         await child.close()
 
 
+async def test_it_ends_by_itself_when_it_is_closed(llm: LlmStandIn, tmp_path: Path) -> None:
+    child = await started(options(llm, tmp_path))
+    await child.close()
+    assert child._process.returncode == 0  # not killed
+
+
 async def test_a_process_that_cannot_start_costs_no_call_more_than_a_moment(
     llm: LlmStandIn, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
