@@ -55,7 +55,9 @@ class Escalation:
     def begin(self, asking: Asking) -> Answer | Outcome | None:
         """For a call that comes back: its kept answer, or a denial. None: evaluate."""
         asked = asking.call.asked
-        return self.resuming(asking.ask, asking.caller, asked, asking.at_ns) if asked is not None else None
+        if asked is None:
+            return None
+        return self.resuming(asking.ask, asking.caller, asked, asking.snapshot, asking.at_ns)
 
     def end(self, asking: Asking, found: Evaluated, answered: Callable[[Evaluated], Answer]) -> Ended:
         """What `found` comes to. `answered` makes the plain answer of an evaluation."""
@@ -99,7 +101,7 @@ class Escalation:
             return self._plain(asking, found, answer)
         answer = replace(answer, redemption_id=made.id)
         # told again by its call id only: a repeat of the request id must not spend the same answer twice
-        reply = self.repeats.redeemed_row(asked, asking.caller, call_id, answer, at)
+        reply = self.repeats.redeemed_row(asked, asking.caller, call_id, answer, snapshot, at)
         return Ended(found, answer, made.entries, reply)
 
 

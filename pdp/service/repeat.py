@@ -120,7 +120,9 @@ class Repeats:
             created_ns=at_ns,
         )
 
-    def redeemed_row(self, asked: Asked, caller: Caller, call_id: str, answer: Answer, at_ns: int) -> ReplyRow | None:
+    def redeemed_row(
+        self, asked: Asked, caller: Caller, call_id: str, answer: Answer, snapshot: Snapshot, at_ns: int
+    ) -> ReplyRow | None:
         """What to keep of an allow that redeems something: only its call id tells it again (DESIGN section 7)."""
         if not call_id or not caller.dedupes_redemptions:
             return None
@@ -130,22 +132,27 @@ class Repeats:
             kind=REDEEMED,
             effect=answer.effect.value,
             reply=answer.to_bytes(),
-            epochs=_rights(asked.facts.identity),
+            epochs=_epochs(asked, snapshot),
             valid_until_ns=answer.valid_until_ns,
             created_ns=at_ns,
         )
 
-    def redeemed(self, asked: Asked, caller: Caller, call_id: str, at_ns: int) -> Answer | None:
-        """The allow that was redeemed under this call id, to the same rights, while it may be used."""
+    def redeemed(self, asked: Asked, caller: Caller, call_id: str, snapshot: Snapshot, at_ns: int) -> Answer | None:
+        """The allow that was redeemed under this call id, to the same rights, while it may be used and nothing has
+        changed that it rests on."""
         row = self._store.reply(self._redeemed_key(asked, caller, call_id))
         if row is None or row.kind != REDEEMED or row.content != asked.call.digest or at_ns >= row.valid_until_ns:
             return None
-        return Answer.from_bytes(row.reply) if row.epochs == _rights(asked.facts.identity) else None
+        return Answer.from_bytes(row.reply) if row.epochs == _epochs(asked, snapshot) else None
 
     def _redeemed_key(self, asked: Asked, caller: Caller, call_id: str) -> str:
         subject = asked.call.subject
         parts = (REDEEMED, caller.tenant, caller.name, subject.issuer, subject.id, asked.call.digest, call_id)
         return keyed_index(self._key, *parts)
+
+
+def _epochs(asked: Asked, snapshot: Snapshot) -> str:
+    return f"{snapshot.epochs(asked.tenant)}.{_rights(asked.facts.identity)}"
 
 
 _TIMES = frozenset({"issued_ns", "expires_ns"})  # verified on every attempt, and different in a renewed token

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pdp.core.answer import Answer
 from pdp.core.approvals.asked import Asked
 from pdp.core.approvals.resume import Resume
-from pdp.core.approvals.rows import Approval
 from pdp.core.approvals.states import OPEN, State
 from pdp.core.check import NS
 from pdp.core.outcome import Outcome, denied
 from pdp.core.request import Ask, Caller
 from pdp.ports import Answers, ResumeTokens
 from pdp.service.repeat import Repeats
+from pdp.service.state import Snapshot
 
 REPLAY_NS = 30 * NS  # how long a redeemed allow is told again to a caller that spends it only once
 
@@ -38,7 +38,9 @@ class Resuming:
     tokens: ResumeTokens
     repeats: Repeats
 
-    def __call__(self, ask: Ask, caller: Caller, asked: Asked, at_ns: int) -> Answer | Outcome | None:
+    def __call__(
+        self, ask: Ask, caller: Caller, asked: Asked, snapshot: Snapshot, at_ns: int
+    ) -> Answer | Outcome | None:
         """The kept answer, a denial, or None: then it is evaluated like any other call."""
         named: tuple[str, ...] = ()
         if ask.resume_token:
@@ -50,26 +52,25 @@ class Resuming:
             named = resume.approvals
         elif not asked.repeated:
             return None
-        return self._come_to(named, ask, caller, asked, at_ns)
+        call_id = call_id_of(ask)
+        # kept for callers that carry out a redemption only once, whatever was redeemed
+        lookup = call_id and caller.dedupes_redemptions
+        kept = self.repeats.redeemed(asked, caller, call_id, snapshot, at_ns) if lookup else None
+        return self._come_to(named, call_id, asked, kept, at_ns) or kept
 
     def _come_to(
-        self, named: tuple[str, ...], ask: Ask, caller: Caller, asked: Asked, at_ns: int
+        self, named: tuple[str, ...], call_id: str, asked: Asked, kept: Answer | None, at_ns: int
     ) -> Answer | Outcome | None:
-        call_id = call_id_of(ask)
+        """What becomes of the requests that are meant, or were redeemed by this very call."""
         for approval in self.store.approvals_of(asked.tenant, asked.call.digest):
             meant = approval.id in named
             if approval.state is State.REDEEMED and (meant or (call_id and approval.redeemed_call == call_id)):
-                return self._again(approval, caller, asked, call_id, at_ns) or denied(*_SPENT)
+                again = approval.redeemed_call == call_id and at_ns - approval.resolved_ns < REPLAY_NS
+                return kept if again and kept is not None else denied(*_SPENT)
             state = State.EXPIRED if approval.state in OPEN and at_ns >= approval.expires_ns else approval.state
             if meant and state in _OVER:
                 return denied(*_OVER[state])
         return None
-
-    def _again(self, approval: Approval, caller: Caller, asked: Asked, call_id: str, at_ns: int) -> Answer | None:
-        """The same answer with the same redemption id, which is kept for callers that carry it out only once."""
-        if not call_id or at_ns - approval.resolved_ns >= REPLAY_NS:
-            return None
-        return self.repeats.redeemed(asked, caller, call_id, at_ns)
 
 
 def call_id_of(ask: Ask) -> str:

@@ -35,7 +35,7 @@ REDEEMING = (
             "if approval.state is State.DENIED and (",
             "I2: a redeemed request stays redeemed",
         ),
-        ("told-again-for-ever", "or at_ns - approval.resolved_ns >= REPLAY_NS:", "or False:", "I2"),
+        ("told-again-for-ever", "and at_ns - approval.resolved_ns < REPLAY_NS", "and True", "I2"),
         ("ended-is-evaluated", "if meant and state in _OVER:", "if False:", "I7: what has ended is told as ended"),
     ),
     *_in(

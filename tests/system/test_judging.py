@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -353,3 +353,22 @@ async def test_a_used_verdict_wakes_nobody_who_waits_for_the_next(judged_world: 
         assert not (await waits(token, credential, 0, caller)).again
         judge.gate.set()
         assert (await asyncio.wait_for(waits(token, credential, 20, caller), 5)).again
+
+
+async def test_a_lost_answer_that_a_verdict_unlocked_is_told_again_by_its_call_id(
+    judged_world: World, judge: Scripted
+) -> None:
+    """To a caller that carries out each redemption once; nothing is spent a second time for it."""
+    asked = commit(judged_world, "lost")
+    asked.call_id = "call-1"
+    async with judged_world._admitted("gateway", "Decide") as caller:
+        found = []
+        for dedupes in (True, True, False):
+            asked.request_id = judged_world.fresh()
+            mine = replace(caller, dedupes_redemptions=dedupes)
+            found.append((await judged_world.process.services.decide(questions.ask(asked), mine))[0])
+    first, again, other = found
+    assert first.effect.value == "allow"
+    assert again == first
+    assert (other.effect, other.redemption_id) != (first.effect, first.redemption_id)
+    assert len(judge.seen) == 2

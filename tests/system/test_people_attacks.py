@@ -131,3 +131,17 @@ async def test_people_who_answer_while_policy_is_asked_have_answered(
     again = await decide(world, reset(world, f"meanwhile {choice}"))
     assert again.effect == effect
     assert [row.id for row in store.approvals_of("acme", first.call_digest)] == waiting(first)
+
+
+async def test_a_switch_ends_what_is_told_again(world: World, desk: Desk) -> None:
+    answer = await approved(world, desk, "told again")
+    asked = reset(world, "told again", token=answer.pending.resume_token, call_id="call-1")
+    assert (await decide(world, asked)).effect == ALLOW
+    asked.request_id = world.fresh()
+    assert (await decide(world, asked)).effect == ALLOW
+    await world.switch("subject", value="alice")
+    try:
+        asked.request_id = world.fresh()
+        assert (await decide(world, asked)).effect == DENY
+    finally:
+        await world.switch("subject", value="alice", engaged=False)
