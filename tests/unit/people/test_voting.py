@@ -281,7 +281,7 @@ async def test_a_passkey_is_proved_before_it_counts(tmp_path: Path) -> None:
         asked = await found.open(element(min_assurance="passkey"))
         fault = await refused(found, "bob", asked)
         assert fault.code == "approval.assurance"
-        fault = await refused(found, "bob", asked, passkey=b"{}")
+        fault = await refused(found, "bob", asked, passkey=signed(7, by="bad"))
         assert (type(fault), fault.code) == (Forbidden, "person.passkey")
         for unreadable in (b'{"good":1}', b'{"good":1,"id":"k","response":{"authenticatorData":"AAAA"}}'):
             assert (await refused(found, "bob", asked, passkey=unreadable)).code == "person.passkey"
@@ -292,10 +292,10 @@ async def test_a_passkey_is_proved_before_it_counts(tmp_path: Path) -> None:
         assert json.loads(recorded) == {"assertion": signed(7).decode(), "public_key": "a2V5"}
 
 
-def signed(count: int) -> bytes:
+def signed(count: int, by: str = "good") -> bytes:
     """An assertion as the browser has it, of an authenticator that has signed so often."""
     raw = base64.urlsafe_b64encode(bytes(33) + count.to_bytes(4)).rstrip(b"=").decode()
-    return json.dumps({"id": "good", "response": {"authenticatorData": raw}}).encode()
+    return json.dumps({"id": by, "response": {"authenticatorData": raw}}).encode()
 
 
 async def test_a_passkeys_counter_never_stands_still_or_goes_back(tmp_path: Path) -> None:
@@ -345,7 +345,7 @@ def ready(of: Approval) -> ApprovalView:
 
 async def test_without_a_verifier_no_passkey_counts(office: Office) -> None:
     asked = await office.open(element(min_assurance="passkey"))
-    assert (await refused(office, "bob", asked, passkey=b"{}")).code == "person.passkey"
+    assert (await refused(office, "bob", asked, passkey=signed(7))).code == "person.passkey"
 
 
 async def test_another_tenant_has_another_world(office: Office) -> None:
