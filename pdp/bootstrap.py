@@ -8,9 +8,9 @@ import logging
 import signal
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pdp import __version__, instruments, judges, people, tending
+from pdp import __version__, console, instruments, judges, people, tending
 from pdp.adapters.grpc.server import Server
 from pdp.adapters.grpc.servicer import Services
 from pdp.content import ArgumentContent
@@ -18,7 +18,6 @@ from pdp.core.errors import ConfigurationFault, Fault
 from pdp.engines import hosts
 from pdp.engines.bundle import shipped_rego
 from pdp.engines.kept import KeptBundles
-from pdp.engines.options import EmbeddedOptions, PoolOptions, default_workers
 from pdp.engines.source import FolderSource, Host
 from pdp.identity.component import Identity
 from pdp.ports import Judge
@@ -39,12 +38,15 @@ from pdp.service.runs import Runs
 from pdp.service.state import State
 from pdp.service.suppose import Onlooker
 from pdp.sessions.memory import MemorySessions
-from pdp.settings import PolicyOptions, Settings
+from pdp.settings import Settings
 from pdp.signals import SILENT, Telemetry
 from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore, open_store
 from pdp.surroundings import SYSTEM, Surroundings, index_key_of
 from pdp.tooling.config_secrets import secret
+
+if TYPE_CHECKING:
+    from pdp.adapters.console.server import ConsoleServer
 
 log = logging.getLogger("pdp")
 PROMPTS_SECONDS = 5.0  # at least, between looks at the judge's prompts: reading them all takes a while
@@ -70,6 +72,7 @@ class Process:
     levels: instruments.Levels
     staff: people.Wired
     judge: Judge | None
+    console: ConsoleServer | None = None
 
 
 async def build(settings: Settings, surroundings: Surroundings = SYSTEM) -> Process:
@@ -96,7 +99,7 @@ def _build(settings: Settings, store: AnyStore, surroundings: Surroundings, tele
     content = ArgumentContent(settings.content)
     sessions = MemorySessions(settings.sessions)
     losses = instruments.Losses(telemetry)
-    opa, engines = settings.policy.opa, _engine_options(settings.policy)
+    opa, engines = settings.policy.opa, settings.policy.embedded()
     token = secret(opa.token, settings.vault, where="policy.opa.token") if opa and opa.token else b""
     host = hosts.deciding(opa, engines, entropy, token, losses)
     policies = FolderSource(host, shipped_rego(), settings.policy.folder)
@@ -209,14 +212,7 @@ def _build(settings: Settings, store: AnyStore, surroundings: Surroundings, tele
         levels,
         staff,
         judge,
-    )
-
-
-def _engine_options(policy: PolicyOptions) -> EmbeddedOptions:
-    return EmbeddedOptions(
-        workers=policy.workers or default_workers(),
-        pool=PoolOptions(deadline_ms=policy.deadline_ms),
-        memory_bytes=policy.memory_mb << 20,
+        console.server(settings, staff.people, clock, entropy, index_key),
     )
 
 
@@ -239,6 +235,8 @@ async def start(process: Process) -> None:
             failure.message if failure else "There is no policy to serve with.",
         )
     await process.server.start()
+    if process.console is not None:
+        await process.console.start()
 
 
 async def run(settings: Settings, *, ready: Path | None = None) -> None:
@@ -280,6 +278,8 @@ def _settle() -> None:
 async def close(process: Process, *, reason: str) -> None:
     """Drain, record the stop, and close everything."""
     process.admin.draining = True
+    if process.console is not None:
+        await process.console.drain()
     await process.server.drain()
     try:
         if process.store.healthy():

@@ -13,12 +13,14 @@ from typing import Any, Literal, Self, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from pdp.adapters.console.options import ConsoleOptions
 from pdp.adapters.grpc.options import ServerOptions
 from pdp.approvals.options import ApprovalOptions, DirectoryOptions
 from pdp.content.options import ContentOptions
 from pdp.core.digest import Json, digest
 from pdp.core.errors import ConfigurationFault
 from pdp.engines.opa_options import OpaOptions
+from pdp.engines.options import EmbeddedOptions, PoolOptions, default_workers
 from pdp.identity.options import IdentityOptions
 from pdp.judge.options import JudgeOptions
 from pdp.registry.options import RegistryOptions
@@ -79,6 +81,14 @@ class PolicyOptions(BaseModel):
     )
     opa: OpaOptions | None = Field(None, description="With engine: opa, which OPA.")
 
+    def embedded(self) -> EmbeddedOptions:
+        """What the embedded engine is run with."""
+        return EmbeddedOptions(
+            workers=self.workers or default_workers(),
+            pool=PoolOptions(deadline_ms=self.deadline_ms),
+            memory_bytes=self.memory_mb << 20,
+        )
+
     @model_validator(mode="after")
     def _one_engine(self) -> Self:
         if (self.engine == "opa") != (self.opa is not None):
@@ -103,6 +113,7 @@ class Settings(BaseModel):
     sessions: SessionOptions = Field(default_factory=SessionOptions)
     directory: DirectoryOptions = Field(default_factory=DirectoryOptions)
     approvals: ApprovalOptions = Field(default_factory=ApprovalOptions)
+    console: ConsoleOptions | None = Field(None, description="Where people answer in a browser; absent: nowhere.")
     judge: JudgeOptions | None = Field(
         None, description="Who gives verdicts. Without it there are none, and what requires one fails."
     )

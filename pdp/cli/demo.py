@@ -28,7 +28,7 @@ _WIDTH = 150  # of a page that is no terminal
 def demo(leave: bool, folder: Path, git_server: Path) -> None:
     """Start the PDP and the public mcp-server-git, and ask what a gateway would ask."""
     console = Console(width=None if sys.stdout.isatty() else _WIDTH)
-    stage = asyncio.run(prepare(folder.absolute(), git_server.absolute()))
+    stage = asyncio.run(prepare(folder.absolute(), git_server.absolute(), console=leave))
     console.print(
         f"pinned and signed {len(stage.tools)} tools of the public mcp-server-git, running on a scratch repository"
     )
@@ -77,6 +77,7 @@ def _leave(console: Console, stage: Stage, server: RunningServer) -> None:
     ):
         console.print(f"  export {name}={value}", highlight=False, soft_wrap=True)
     console.print("  .venv/bin/pdp approvals list", highlight=False)
+    console.print(f"or in a browser, signing in as whom you like: {stage.console}", highlight=False)
     console.print("Ctrl-C ends it")
     try:
         server.wait()

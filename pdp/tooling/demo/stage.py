@@ -15,15 +15,17 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from pdp.core.digest import Json
 from pdp.core.errors import ConfigurationFault
+from pdp.identity.development import DEVELOPMENT_ISSUER
 from pdp.registry.live import StdioServer, read_tools
 from pdp.registry.pin import Server
 from pdp.tooling import sandbox
-from pdp.tooling.sandbox import ALICE, CAROL, ERIN, Person, Sandbox, definition_bytes
+from pdp.tooling.sandbox import ALICE, BOB, CAROL, DAVE, ERIN, Person, Sandbox, definition_bytes
 
 SERVER = Server(sandbox.TENANT, "git", "https://mcp.acme.example/git", "devtools@acme.example")
 REVIEW = Path(__file__).with_name("review.yaml")
@@ -50,30 +52,54 @@ class Stage:
     repository: Path
     command: StdioServer
     tools: Mapping[str, Mapping[str, Json]]
+    console: str = ""  # its address, where there is one
 
     def decide_file(self, tool: str) -> Path:
         """A request that a reader can send with `pdp decide`."""
         return self.world.folder / "asks" / f"{tool}.yaml"
 
 
-async def prepare(folder: Path, command: Path) -> Stage:
-    """Make everything but the running server. `command` is the mcp-server-git executable."""
+async def prepare(folder: Path, command: Path, *, console: bool = False) -> Stage:
+    """Make everything but the running server. `command` is the mcp-server-git executable; with `console` people may
+    answer in a browser as well."""
     if not await asyncio.to_thread(command.exists):
         raise ConfigurationFault("demo.server", "mcp-server-git is not installed; run `make demo`, which does it.")
     if await asyncio.to_thread(_in_use, folder / "pdp.sock"):
         raise ConfigurationFault(
             "demo.in_use", "A demo is serving from this folder; stop it first, or give another with --folder."
         )
-    world = sandbox.create(folder, SERVER)
+    url = f"http://localhost:{_free_port()}" if console else ""
+    world = sandbox.create(folder, SERVER, settings={"console": _console(url)} if url else None)
     repository = _repository(folder / "repository")
     server = StdioServer(str(command), ("--repository", str(repository)))
     definitions = await read_tools(server)
     now = time.time_ns()
     world.pin(definitions, REVIEW, now)
     world.waive(WAIVERS, now)
-    stage = Stage(world, repository, server, {str(d["name"]): d for d in definitions})
+    stage = Stage(world, repository, server, {str(d["name"]): d for d in definitions}, url)
     _write_asks(stage, now)
     return stage
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _console(url: str) -> dict[str, Any]:
+    """Everybody of the sandbox signs in by a click, as only development allows."""
+    people = (ALICE, BOB, CAROL, DAVE, ERIN)
+    accounts = [
+        {"name": p.id, "label": p.id.title(), "tenant": sandbox.TENANT, "issuer": DEVELOPMENT_ISSUER, "id": p.id}
+        for p in people
+    ]
+    return {
+        "listen": f"127.0.0.1:{url.rpartition(':')[2]}",
+        "public_url": url,
+        "development_accounts": accounts,
+    }
 
 
 def _in_use(path: Path) -> bool:
