@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from pdp.judge.said import Said
 
 log = logging.getLogger("pdp.judge")
 _CONNECTIONS = 8  # a decision process needs one
+_PROBE_SECONDS = 1.0
 
 
 class Bench(Protocol):
@@ -136,11 +138,10 @@ class _Connection:
 
 
 def _place(path: Path) -> None:
-    """Make the folder of the socket, or make sure that nobody else can get in; take away what an earlier process
-    left there. Raises ConfigurationFault."""
+    """Make the folder of the socket, or make sure that nobody else can get in; take away what a process that is gone
+    left there, and nothing else. Raises ConfigurationFault."""
     folder = path.parent
     try:
-        path.unlink(missing_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
         info = folder.stat()
     except OSError as error:
@@ -151,3 +152,27 @@ def _place(path: Path) -> None:
         raise ConfigurationFault(
             "judge.address", "judge.address: its folder must be the judge's own; chown it, and chmod 700 it."
         )
+    if not os.path.lexists(path):
+        return
+    if not stat.S_ISSOCK(path.lstat().st_mode):
+        raise ConfigurationFault(
+            "judge.address", "judge.address: another file has the path of the socket; remove it."
+        )
+    if _answers(path):
+        raise ConfigurationFault(
+            "judge.address", "judge.address: another process answers on the socket; stop it first."
+        )
+    path.unlink(missing_ok=True)
+
+
+def _answers(path: Path) -> bool:
+    """Whether somebody listens there; in doubt they do."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(_PROBE_SECONDS)
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:
+            return True
+        return True

@@ -200,6 +200,34 @@ async def test_a_folder_that_others_can_enter_is_no_place_for_its_socket(
             pass
 
 
+async def test_a_file_that_is_no_socket_and_a_process_that_answers_keep_their_place(
+    llm: LlmStandIn, tmp_path: Path
+) -> None:
+    opts, path = options(llm, tmp_path), tmp_path / "j" / "s"
+    path.parent.mkdir(mode=0o700)
+    path.write_text("somebody's notes")
+    with pytest.raises(ConfigurationFault, match="another file"):
+        async with served(opts, path):
+            pass
+    assert path.read_text() == "somebody's notes"
+    path.unlink()
+    async with served(opts, path):
+        with pytest.raises(ConfigurationFault, match="stop it first"):
+            async with served(opts, path):
+                pass
+        await (await Connection.open(path, opts)).close()
+
+
+async def test_what_a_dead_process_left_is_taken_away(llm: LlmStandIn, tmp_path: Path) -> None:
+    path = tmp_path / "j" / "s"
+    path.parent.mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    opts = options(llm, tmp_path)
+    async with served(opts, path):
+        await (await Connection.open(path, opts)).close()
+
+
 @pytest.mark.parametrize("line", [b"not json\n", b'{"id": 1, "rendered": 7}\n', b"x" * (wire.MAX_ASKED + 10)])
 async def test_who_says_what_we_never_would_is_cut_off_and_others_are_not(
     llm: LlmStandIn, tmp_path: Path, line: bytes
