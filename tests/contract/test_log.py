@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import random
 from dataclasses import replace
 from typing import Any
 
@@ -325,3 +326,9 @@ async def test_one_entry_that_cannot_be_written_takes_the_others_with_it(store: 
     assert (store.switches(), store.switch_epoch(), store.high_water("clock")) == ((), 0, 0)
     refs = await store.commit_all((entry(1), entry(2)))
     assert [ref.index for ref in refs] == [3, 4]
+
+
+async def test_the_store_tells_what_it_takes(store: Any) -> None:
+    before = store.size_bytes()
+    await store.commit(entry(1, artefacts=(Artefact("d", "bundle", random.Random(1).randbytes(1_000_000)),)))
+    assert store.size_bytes() - before > 500_000
