@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pdp import console
 from pdp.approvals.channel_options import ChannelOptions
 from pdp.approvals.channels import channel, routes
 from pdp.approvals.directory import LoadedDirectories
@@ -74,6 +75,7 @@ def wire(  # noqa: PLR0913, PLR0917 - what it rests on
 ) -> Wired:
     """Wire it. Raises ConfigurationFault for a secret that cannot be had."""
     options = settings.approvals
+    address = options.console_url or (settings.console.public_url if settings.console else "")
     directories = LoadedDirectories(settings.directory, read_yaml)
     counting = Counting(store, directories, settings.directory.claims_max_age_seconds * NS)
     tokens = ResumeTokens(_resume_secrets(settings, index_key), entropy)
@@ -87,7 +89,7 @@ def wire(  # noqa: PLR0913, PLR0917 - what it rests on
         entropy,
         index_key,
         Caps(options.open_per_subject, options.open_per_tenant, options.open_per_group),
-        options.console_url,
+        address,
         telling,
     )
     holding = Places(
@@ -103,9 +105,7 @@ def wire(  # noqa: PLR0913, PLR0917 - what it rests on
         waiting=Waiting(store, tokens, establish, state, changes, clock),
         outcomes=Outcomes(store, recorder, clock),
         changes=changes,
-        outbox=Outbox(
-            store, directories, recorder, clock, entropy, channels(settings), options.console_url, telemetry
-        ),
+        outbox=Outbox(store, directories, recorder, clock, entropy, channels(settings), address, telemetry),
         people=assemble(
             store,
             state,
@@ -118,6 +118,7 @@ def wire(  # noqa: PLR0913, PLR0917 - what it rests on
             changes=changes,
             bounds=Bounds(options.consent_max_days * DAY_NS, options.delegation_max_days * DAY_NS),
             valid=satisfies,
+            passkeys=console.passkeys(settings.console, directories),
             telling=telling,
             telemetry=telemetry,
         ),
