@@ -128,8 +128,9 @@ def _only(value: Any) -> Mapping[str, Any]:
 
 
 def _model(found: Mapping[str, Any]) -> str:
+    """It stands in records and on pages, so a name is only what can be seen."""
     model = found.get("model")
-    return model[:200] if isinstance(model, str) else ""
+    return model[:200] if isinstance(model, str) and model.isprintable() else ""
 
 
 def _usage(found: Mapping[str, Any], name: str = "usage") -> Mapping[str, Any]:

@@ -1,6 +1,7 @@
 """Parts of the judge's process, each alone: places, breaker, budgets, limits, cache, what goes over the socket."""
 
 import asyncio
+import json
 from itertools import product
 
 import pytest
@@ -15,6 +16,7 @@ from pdp.judge.budget import DAY_NS, Budgets
 from pdp.judge.cache import Key, Verdicts
 from pdp.judge.limits import Limits, Throttle, read_limits
 from pdp.judge.options import JudgeOptions
+from pdp.judge.reading import read_chat, read_response
 from pdp.judge.said import Said
 from pdp.judge.schedule import OverloadedError, Schedule
 
@@ -326,3 +328,13 @@ def test_every_preset_is_complete_with_what_only_the_operator_knows(endpoint: st
     made = _options(endpoint=endpoint, api_key="file:k", base_url="https://llm.example/v1/")
     assert made.url == "https://llm.example/v1"
     assert made.form == ("text" if endpoint == "compatible" else "json_schema")
+
+
+@pytest.mark.parametrize(
+    ("model", "shown"),
+    [("m-1", "m-1"), ("m\ud800", ""), ("m\n2", ""), ("m\u202e", ""), (7, ""), ("x" * 201, "x" * 200)],
+)
+def test_what_an_endpoint_calls_its_model_can_be_recorded_and_seen(model: object, shown: str) -> None:
+    chat = {"model": model, "choices": [{"finish_reason": "stop", "message": {"content": "{}"}}]}
+    assert read_chat(json.dumps(chat).encode()).model == shown
+    assert read_response(json.dumps({"model": model, "status": "completed", "output": []}).encode()).model == shown

@@ -18,6 +18,7 @@ from support.judging import PROMPT, StillPrompts, judging, matter, options
 from support.llm import LlmStandIn
 
 from pdp import judges
+from pdp.cli import judge_process
 from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.matter import Opinion
 from pdp.judge import wire
@@ -286,3 +287,12 @@ async def test_too_much_at_once_is_said_to_be_so(llm: LlmStandIn, tmp_path: Path
     async with judging(llm, tmp_path, max_concurrent=1, max_queued=2, tenant_share=1.0) as link:
         found = await asyncio.gather(*(opinion(link, f"{i}") for i in range(6)))
     assert sorted(o.status for o in found) == ["ok"] * 3 + ["overloaded"] * 3
+
+
+@pytest.mark.parametrize("key", [b"two\nlines", b"sk-\xff\xfe", "schlüssel".encode()])
+def test_a_key_that_no_header_can_hold_is_said_to_be_none(llm: LlmStandIn, tmp_path: Path, key: bytes) -> None:
+    file = tmp_path / "odd.key"
+    file.touch(mode=0o600)
+    file.write_bytes(key)
+    with pytest.raises(ConfigurationFault, match="one line of ASCII"):
+        judge_process.endpoint(options(llm, tmp_path, api_key=f"file:{file}"), None)
