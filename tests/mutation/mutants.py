@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from approval_mutants import APPROVALS
 from composition_mutants import COMPOSITION
+from console_mutants import CONSOLE
 from core_mutants import CORE
 from encoding_mutants import ENCODING
 from gate_mutants import LOADING
@@ -27,6 +28,7 @@ MUTANTS = (
     *JUDGE,
     *APPROVALS,
     *PEOPLE,
+    *CONSOLE,
     *REDEEMING,
     *STORE,
     *NOTICES,

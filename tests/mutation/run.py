@@ -77,6 +77,11 @@ CHECKS = (
         tuple(f"pdp/service/{name}" for name in ("redeem", "resum", "repeat", "escalat", "opening", "judging")),
     ),
     Check("people", _pytest("tests/unit/people", "tests/unit/approvals"), ("pdp/service/people/", "pdp/approvals/")),
+    Check(
+        "console",
+        _pytest("tests/unit/console", "--ignore", "tests/unit/console/test_queue_cost.py"),
+        ("pdp/adapters/console/",),
+    ),
     Check("client", _pytest("tests/unit/client/test_following.py"), ("pdp/client/",)),
 )
 

@@ -91,6 +91,7 @@ class ConsoleOptions(_Options):
         default=False,
         description="A proxy speaks TLS and only it can reach `listen`: then plaintext may be served on any address. "
         "No forwarding header is believed, with or without it.",
+        examples=[True],
     )
     providers: tuple[ProviderOptions, ...] = Field((), description="Where people sign in.")
     development_accounts: tuple[LocalAccountOptions, ...] = Field(

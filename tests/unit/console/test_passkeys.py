@@ -108,7 +108,7 @@ def test_nor_does_another_key_another_human_or_another_tenant() -> None:
     assert not counts({**other.asserts(), "id": text(DEVICE.id), "rawId": text(DEVICE.id)})
     assert not counts(DEVICE.asserts(), replace(PERSON, human="p-alice"))
     assert not counts(DEVICE.asserts(), replace(PERSON, tenant="else"))
-    assert not counts(DEVICE.asserts(), wanted=b"")
+    assert not counts(DEVICE.asserts(challenge=b""), wanted=b"")
 
 
 @pytest.mark.parametrize("raw", [b"", b"{}", b"[]", b"null", b"\xff", b'{"id": 1}', b"{" * 100_000, b'"x"'])
