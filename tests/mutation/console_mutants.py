@@ -25,11 +25,16 @@ FORMS = _in(
     "visit.py",
     ("any-origin", "if origin != options.public_url or site", "if site", "forms come from our own pages"),
     ("any-site", 'or site != "same-origin":', ":", "browsers say where forms come from"),
-    ("no-token", 'request.url.path, form.get(TOKEN_FIELD, "")):', 'request.url.path, form.get(TOKEN_FIELD, "")) and False:', "forms carry their token"),
+    (
+        "no-token",
+        'request.url.path, form.get(TOKEN_FIELD, "")):',
+        'request.url.path, form.get(TOKEN_FIELD, "")) and False:',
+        "forms carry their token",
+    ),
     ("stale-sign-in", "if not console.sessions.fresh(session):", "if False:", "to act one signed in lately"),
     ("twice-named", "if len(dict(pairs)) != len(pairs):", "if False:", "a field is named once"),
     ("any-form", "if kind != _FORM:", "if False:", "only plain forms"),
-)  # fmt: skip
+)
 SESSIONS = _in(
     "session.py",
     ("endless", 'found["expires_ns"] <= self._clock.now_ns()', "False", "sessions end"),
@@ -37,10 +42,15 @@ SESSIONS = _in(
     ("old-tenant", "if not self._configured(found):", "if False:", "the tenant is the configuration's"),
     ("one-token", 'f"{session.id}\\0{form}".encode()', 'f"{session.id}".encode()', "a token is one form's"),
     ("shared-token", 'f"{session.id}\\0{form}".encode()', 'f"{form}".encode()', "a token is one session's"),
-    ("script-reads", "httponly=True, secure=self._options.https, samesite", "secure=self._options.https, samesite", "scripts do not read the session"),
+    (
+        "script-reads",
+        "httponly=True, secure=self._options.https, samesite",
+        "secure=self._options.https, samesite",
+        "scripts do not read the session",
+    ),
     ("lax", 'sealed, same_site="strict"', 'sealed, same_site="lax"', "the session's cookie is strict"),
     ("always-fresh", "* 60 * NS\n", "* 6000 * NS\n", "a recent sign-in is recent"),
-)  # fmt: skip
+)
 SIGN_IN = (
     *_in(
         "signin.py",
@@ -48,8 +58,18 @@ SIGN_IN = (
         ("late", 'and self._clock.now_ns() < kept["expires_ns"]', "", "an attempt ends"),
         ("elsewhere", ' and not target.startswith("//")', "", "nobody is led elsewhere"),
         ("backslash", ' and "\\\\" not in target', "", "nobody is led elsewhere by a backslash"),
-        ("attempt-kept", "self._console.sessions.drop_cookie(response, self._cookie)", "pass", "an attempt is used once"),
-        ("open-sign-out", "if not sessions.holds(session", "if False and not sessions.holds(session", "nobody is signed out by others"),
+        (
+            "attempt-kept",
+            "self._console.sessions.drop_cookie(response, self._cookie)",
+            "pass",
+            "an attempt is used once",
+        ),
+        (
+            "open-sign-out",
+            "if not sessions.holds(session",
+            "if False and not sessions.holds(session",
+            "nobody is signed out by others",
+        ),
     ),
     *_in(
         "id_token.py",
@@ -71,7 +91,7 @@ SIGN_IN = (
         ("plain-endpoint", "or not all(map(self._fit, places))", "", "addresses are https"),
         ("endless-answer", "if len(body) > _MAX_DOCUMENT:", "if False:", "answers are bounded"),
     ),
-)  # fmt: skip
+)
 PAGES = (
     *_in(
         "pages.py",
@@ -81,7 +101,12 @@ PAGES = (
     ),
     *_in(
         "request_page.py",
-        ("unread", 'if choice == "approve" and not _saw_everything(visit, presented):', "if False:", "who approves has seen all"),
+        (
+            "unread",
+            'if choice == "approve" and not _saw_everything(visit, presented):',
+            "if False:",
+            "who approves has seen all",
+        ),
         ("approves-own", "and (votes or (passkey", "and (True or (passkey", "pages offer what is possible"),
         ("any-absent", "if human not in dict(await _absent(visit)):", "if False:", "one stands in for who is away"),
     ),
@@ -92,15 +117,35 @@ PAGES = (
     ),
     *_in(
         "passkeys.py",
-        ("unverified-human", "credential_current_sign_count=0,\n                require_user_verification=True", "credential_current_sign_count=0,\n                require_user_verification=False", "the human is verified"),
-        ("anybodys-key", "for each in self.of(person) if", "for each in (p for m in self._directories.of(person.tenant).members.values() for p in m.passkeys) if", "the key is this human's"),
+        (
+            "unverified-human",
+            "credential_current_sign_count=0,\n                require_user_verification=True",
+            "credential_current_sign_count=0,\n                require_user_verification=False",
+            "the human is verified",
+        ),
+        (
+            "anybodys-key",
+            "for each in self.of(person) if",
+            "for each in (p for m in self._directories.of(person.tenant).members.values() for p in m.passkeys) if",
+            "the key is this human's",
+        ),
         ("no-challenge", "if passkey is None or not wanted:", "if passkey is None:", "something is signed"),
     ),
     *_in(
         "server.py",
-        ("accounts", "if production and options.development_accounts:", "if False:", "no passwordless accounts in production"),
-        ("plaintext", 'and (bare == "localhost" or not is_loopback(bare)):', "and False:", "no plaintext on a network"),
+        (
+            "accounts",
+            "if production and options.development_accounts:",
+            "if False:",
+            "no passwordless accounts in production",
+        ),
+        (
+            "plaintext",
+            'and (bare == "localhost" or not is_loopback(bare)):',
+            "and False:",
+            "no plaintext on a network",
+        ),
     ),
-)  # fmt: skip
+)
 
 CONSOLE = (*DOORS, *FORMS, *SESSIONS, *SIGN_IN, *PAGES)
