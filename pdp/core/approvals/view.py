@@ -48,7 +48,8 @@ class Advice:
 @dataclass(frozen=True, slots=True)
 class ApprovalView:
     """One request for one person. `shown` is None once erased, or in a list; arguments are in `rows` alone, where
-    secrets are replaced. `mine` is the person's own choice that stands."""
+    secrets are replaced. `mine` is the person's own choice that stands, `after` the id of its last vote, whomever it
+    was for."""
 
     approval: Approval
     wanted: Wanted
@@ -61,6 +62,7 @@ class ApprovalView:
     presented: str
     short_code: str
     mine: str = ""
+    after: str = ""
     advice: tuple[Advice, ...] = ()
 
 
@@ -104,6 +106,7 @@ def view(
         presented="" if shown is None else presented(approval, shown),
         short_code=approval.short_code,
         mine=own[-1] if own else "",
+        after=next((vote.id for vote in reversed(votes) if vote.human == me), ""),
     )
 
 
@@ -164,7 +167,13 @@ def _row(
 
 
 def _leaves_by_pointer(shown: Shown) -> dict[str, Json]:
-    return dict(_leaves(json.loads(shown.arguments), ""))
+    found: dict[str, Json] = {}
+    for pointer, value in _leaves(json.loads(shown.arguments), ""):
+        place = pointer
+        while place in found:  # a name that reads like the place of a secret one
+            place += "⟨again⟩"
+        found[place] = value
+    return found
 
 
 def _leaves(value: Json, pointer: str) -> Iterator[tuple[str, Json]]:

@@ -107,12 +107,12 @@ def _signature(vote: Vote) -> tuple[Sign, ...]:
 
 
 def challenge(view: ApprovalView) -> bytes:
-    """What a passkey signs to approve this request: 32 bytes that commit to the request, its call and all that is
-    shown; b"" where policy does not ask for one."""
+    """What a passkey signs to approve this request: 32 bytes that commit to the request, its call, all that is shown,
+    and the person's own last vote on it, so that no assertion counts twice; b"" where policy does not ask for one."""
     if view.wanted.min_assurance != "passkey" or not view.presented:
         return b""
     approval = view.approval
-    parts: list[Json] = ["passkey", approval.id, approval.call.digest, "approve", view.presented]
+    parts: list[Json] = ["passkey", approval.id, approval.call.digest, "approve", view.presented, view.after]
     return bytes.fromhex(sha256_hex(canonical(parts)))
 
 

@@ -330,10 +330,34 @@ def test_a_challenge_is_of_one_request_one_call_and_what_was_shown() -> None:
         replace(known, approval=replace(known.approval, id="other")),
         replace(known, approval=replace(known.approval, call=replace(known.approval.call, digest="0" * 64))),
         replace(known, presented="other"),
+        replace(known, after="a vote"),
     ]
-    assert len({same, *map(challenge, others)}) == 4
+    assert len({same, *map(challenge, others)}) == 5
     assert challenge(replace(known, presented="")) == b""
     assert challenge(ready(approval())) == b""
+
+
+async def test_an_assertion_counts_once_however_often_one_changes_ones_mind(tmp_path: Path) -> None:
+    """Even of an authenticator without a counter: what was signed before is not what is to be signed now."""
+
+    class Passkeys:
+        def verify(self, _who: Person, challenge: bytes, assertion: bytes) -> bool:
+            asked.append(challenge)
+            return json.loads(assertion)["id"] == challenge.hex()
+
+    asked: list[bytes] = []
+    async with office(tmp_path, passkeys=Passkeys()) as found:
+        request = await found.open(element(min_assurance="passkey", seats=seats(red=2)))
+        await refused(found, "bob", request, passkey=signed(0))
+        first = signed(0, by=asked[-1].hex())
+        await found.approve("bob", request, passkey=first)
+        await found.people.voting.vote(person("bob"), request.id, BallotInput("", "deny"))
+        again = await found.open(element(min_assurance="passkey", seats=seats(red=2), deny_quorum=2), number=2)
+        await refused(found, "bob", again, passkey=first)  # nor for another request
+        await found.approve("bob", again, passkey=(mine := signed(0, by=asked[-1].hex())))
+        await found.deny("bob", again)
+        assert (await refused(found, "bob", again, passkey=mine)).code == "person.passkey"
+        await found.approve("bob", again, passkey=signed(0, by=asked[-1].hex()))
 
 
 def ready(of: Approval) -> ApprovalView:
