@@ -27,7 +27,13 @@ WRITING = (
     "SET idle_in_transaction_session_timeout = '10s'",  # who holds the head and hangs holds up everybody
 )
 READING = ("SET default_transaction_read_only = on", "SET statement_timeout = '3s'")
-WRITE_SECONDS, READ_SECONDS = 15.0, 4.0  # of silence on the socket; longer than the server's own limits
+# Of silence on the socket; longer than the server's own limits. Bringing tables up to date takes what it takes.
+OPEN_SECONDS, WRITE_SECONDS, READ_SECONDS = 600.0, 15.0, 4.0
+
+
+def opening(options: StoreOptions, password: bytes, boot: str) -> Engine:
+    """For making the tables and bringing them up to date."""
+    return _engine(options, password, boot, WRITING[:1], OPEN_SECONDS, {"poolclass": NullPool})
 
 
 def writing(options: StoreOptions, password: bytes, boot: str) -> Engine:

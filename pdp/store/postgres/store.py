@@ -55,9 +55,15 @@ class PostgresStore(LogStore):
         `store.ca_file`) and Unavailable (`store.corrupt`, `store.unreadable`).
         """
         boot = entropy.bytes(16).hex()
-        writing = connection.writing(options, password, boot)
-        opened = connect(writing, options.origin, f"pdp/{entropy.bytes(8).hex()}", boot)
-        return cls(opened, writing, connection.reading(options, password, boot), options, boot)
+        first = connection.opening(options, password, boot)
+        opened = connect(first, options.origin, f"pdp/{entropy.bytes(8).hex()}", boot)
+        writing, reading = (made(options, password, boot) for made in (connection.writing, connection.reading))
+        try:
+            return cls(opened, writing, reading, options, boot)
+        except SQLAlchemyError as e:
+            raise Unavailable(
+                "store.unreadable", "store.url: the store cannot be opened; see the log", detail=str(e)
+            ) from None
 
     def size_bytes(self) -> int:
         """The database; 0 when that cannot be told."""
