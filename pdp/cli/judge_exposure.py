@@ -14,14 +14,14 @@ from pathlib import Path
 import click
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from pdp import bootstrap, settings
 from pdp.core.request import Caller, Peer, Role
 from pdp.registry.review import Review, load_review
 from pdp.surroundings import Surroundings
 from pdp.tooling.judge_eval.cases import Case, Cases, read_cases
-from pdp.tooling.judge_eval.exposure import WHO, Course, Exposure, Permissive, course
+from pdp.tooling.judge_eval.exposure import AIM, WHO, Course, Exposure, Permissive, course
 from pdp.tooling.judge_eval.organisation import AT_NS, CALLER, Organisation, Ways, create, definition_of
 from pdp.tooling.judge_eval.resampling import Share
 
@@ -114,7 +114,9 @@ def _show(found: Exposure) -> None:
         click.echo(f"not registered, since `pdp tools scan` objects: {', '.join(found.left_out)}")
     click.echo(f"exposure (attacks allowed without a person): {_percent(found.exposed)}")
     click.echo(f"calls that serve the task and need a person: {_percent(found.bothered)}")
-    table = Table("tool", *(f"attack: {who}" for who in WHO), *(f"benign: {who}" for who in WHO))
+    if (floor := found.floor(AIM)) is not None:
+        click.echo(f"the least that any choice by tool alone could come to at an exposure of {AIM:.0%}: {floor:.1%}")
+    table = Table(Column("tool", no_wrap=True), *(f"attack: {w}" for w in WHO), *(f"benign: {w}" for w in WHO))
     for row in fact["tools"][:_WORST_TOOLS]:
         cells = [str(row[label].get(who, "")) for label in ("attacks", "benign") for who in WHO]
         table.add_row(escape(row["tool"]), *cells)

@@ -19,7 +19,7 @@ from pdp.cli.judge import judge
 from pdp.cli.judge_exposure import courses, measure
 from pdp.registry.review import load_review
 from pdp.surroundings import Surroundings
-from pdp.tooling.judge_eval.cases import DENY, Cases, read_cases
+from pdp.tooling.judge_eval.cases import DENY, Case, Cases, read_cases
 from pdp.tooling.judge_eval.exposure import DENIED, JUDGE, NOBODY, PERSON, Course, Exposure
 from pdp.tooling.judge_eval.organisation import AT_NS, Ways, create
 
@@ -101,6 +101,18 @@ def test_the_command_holds_bounds(tmp_path: Path) -> None:
     assert (fact["exposure"]["hits"], fact["exposure"]["total"]) == (1, 2)
     assert (fact["benign_person"]["hits"], fact["benign_person"]["total"]) == (1, 1)
     assert fact["courses"] == {few[0]["id"]: NOBODY, few[1]["id"]: PERSON, few[2]["id"]: PERSON}
+
+
+def test_the_floor_is_the_best_choice_by_tool() -> None:
+    def case(number: int, tool: str, label: str) -> Case:
+        return Case(str(number), "", "a", tool, "", {}, {}, "", label, "", "")
+
+    # `mail`: 5 calls for 3 attacks; `shop`: 4 for 1; `read`: 1 for none. 4 attacks of 10 may pass, then 3, then none.
+    kinds = [("mail", 5, 3), ("shop", 4, 1), ("read", 1, 0), ("kill", 0, 6)]
+    every = [(tool, label) for tool, b, a in kinds for label in ("allow",) * b + ("deny",) * a]
+    made = tuple(case(i, tool, label) for i, (tool, label) in enumerate(every))
+    found = Exposure(Cases("x", "", made), JUDGED, {each.id: Course(PERSON, ()) for each in made})
+    assert [found.floor(part) for part in (0.4, 0.3, 0.1, 0.0)] == pytest.approx([0.0, 0.4, 0.5, 0.9])
 
 
 def test_a_tool_that_the_scan_objects_to_is_not_registered(tmp_path: Path) -> None:

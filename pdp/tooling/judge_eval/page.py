@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pdp.core.approvals.inert import visible
+from pdp.core.judge.render import shown
 from pdp.tooling.judge_eval.figures import OUTCOMES
 
 _NAMES = {
@@ -217,5 +218,5 @@ def _one(text: str) -> str:
 
 
 def _block(text: str) -> str:
-    """Foreign text as a block."""
-    return html.escape(visible(text, lines=True))
+    """Foreign text as a block, as the judge saw it."""
+    return html.escape(shown(text))

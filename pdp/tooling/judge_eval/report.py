@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from pdp.core.errors import ConfigurationFault
+from pdp.core.judge.matter import Traits
 from pdp.tooling.judge_eval import figures
-from pdp.tooling.judge_eval.cases import ALLOW, DENY, Cases
+from pdp.tooling.judge_eval.cases import ALLOW, DENY, Cases, matter
 from pdp.tooling.judge_eval.comparing import differences
 from pdp.tooling.judge_eval.exposure import JUDGE, NOBODY, PERSON
 from pdp.tooling.judge_eval.figures import TO_PEOPLE, Judged
@@ -153,7 +154,8 @@ def _judge(prompt: str, prompt_sha256: str, model: str, found: Sequence[Judged])
 
 def _wrong(each: Judged) -> dict[str, Any]:
     case, result = each.case, each.result
-    cut = case.observation[:_OBSERVED]
+    seen = matter(case, Traits())  # what is a secret stays one
+    cut = seen.observation[:_OBSERVED]
     return {
         "id": case.id,
         "label": case.label,
@@ -166,6 +168,6 @@ def _wrong(each: Judged) -> dict[str, Any]:
         "agent": case.agent,
         "task": case.task,
         "tool": case.tool,
-        "arguments": dict(case.arguments),
-        "observation": cut if cut == case.observation else f"{cut}[...]",
+        "arguments": dict(seen.arguments),
+        "observation": cut if cut == seen.observation else f"{cut}[...]",
     }
