@@ -130,6 +130,14 @@ class Settings(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _messages_lead_somewhere(self) -> Self:
+        if self.approvals.channels and not self.approvals.console_url and self.console is None:
+            raise ValueError(
+                "approvals.channels needs approvals.console_url or the section console: a message is a link to a page"
+            )
+        return self
+
     @property
     def production(self) -> bool:
         return self.mode == "production"

@@ -122,12 +122,6 @@ class ApprovalOptions(_Options):
             raise ValueError("must be a URL with a host, without query and fragment")
         return url.rstrip("/")
 
-    @model_validator(mode="after")
-    def _messages_lead_somewhere(self) -> Self:
-        if self.channels and not self.console_url:
-            raise ValueError("`channels` needs `console_url`: a message is a link to the page of the request")
-        return self
-
 
 def _is_plain_url(url: str) -> bool:
     try:

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,11 +16,11 @@ from support.receiver import Got, receiving
 
 from pdp.approvals.channel_options import ChannelOptions
 from pdp.approvals.channels import channel, routes
-from pdp.approvals.options import ApprovalOptions
 from pdp.core.approvals.notices import Message, message
 from pdp.core.approvals.rows import Notice
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
+from pdp.settings import validate
 
 KEY = base64.b64encode(bytes(range(32))).decode()
 OPTIONS: TypeAdapter[ChannelOptions] = TypeAdapter(ChannelOptions)
@@ -142,10 +143,20 @@ def test_options_that_cannot_be_meant(fields: dict[str, Any]) -> None:
         options(**fields)
 
 
-def test_channels_need_a_page_to_lead_to() -> None:
-    with pytest.raises(ValidationError, match="console_url"):
-        ApprovalOptions.model_validate({"channels": {"team": HOOK}})
-    ApprovalOptions.model_validate({"channels": {"team": HOOK}, "console_url": "https://approvals.example"})
+def test_channels_need_a_page_to_lead_to(tmp_path: Path) -> None:
+    channels, url = {"channels": {"team": HOOK}}, "https://approvals.example"
+    with pytest.raises(ConfigurationFault, match="console_url"):
+        validate({"registry": {}, "approvals": channels}, tmp_path)
+    validate({"registry": {}, "approvals": {**channels, "console_url": url}}, tmp_path)
+    provider = {
+        "name": "staff",
+        "label": "Staff",
+        "issuer": "https://id.example",
+        "tenant": "acme",
+        "client_id": "pdp",
+    }
+    console = {"public_url": url, "behind_proxy": True, "providers": [{**provider, "client_secret": "file:s"}]}
+    validate({"registry": {}, "approvals": channels, "console": console}, tmp_path)
 
 
 def test_routes_are_as_configured() -> None:
