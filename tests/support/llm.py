@@ -207,6 +207,35 @@ def _injected(data: str) -> str:
     return found[0] if found else ""
 
 
+# what may go wrong, and the status that is left of it
+FAILURES: Mapping[str, tuple[str, Behaviour]] = {
+    "silent": ("timeout", silent()),
+    "malformed": ("malformed", malformed()),
+    "extra text": ("extra_text", extra_text()),
+    "two objects": ("extra_text", two_objects()),
+    "wrong nonce": ("nonce", wrong_nonce()),
+    "echo of the data": ("nonce", echoes()),
+    "refusal": ("refused", refuses()),
+    "cut off": ("length", cut_off()),
+    "filtered": ("filtered", filtered()),
+    "filtered before": ("filtered", filtered_before()),
+    "rate limited": ("rate_limited", rate_limited(1)),
+    "rate limited for good": ("rate_limited", fails(429, code="insufficient_quota")),
+    "server error": ("endpoint", fails(500)),
+    "no such key": ("endpoint", fails(401)),
+    "bad request": ("endpoint", fails(400)),
+    "connection drops": ("endpoint", drops()),
+    "huge body": ("endpoint", huge()),
+    "packed body": ("endpoint", packed()),
+    "not the API": ("endpoint", nonsense()),
+    "JSON, but not the API's": ("endpoint", nonsense(b'{"choices": [{"message": 7}], "output": 7}')),
+    "nested without end": ("endpoint", nonsense(b'{"choices": ' + b"[" * 100_000)),
+    "two choices": ("endpoint", nonsense(b'{"choices": [{}, {}]}')),
+    "a tool is called": ("malformed", writes("", "tool_calls")),
+    "sent elsewhere": ("endpoint", redirects("http://127.0.0.1:9/v1/chat/completions")),
+}
+
+
 class LlmStandIn:
     """The server. `requests` are those that came, in order; `most` is how many were under way at once."""
 

@@ -1,0 +1,149 @@
+"""The whole chain, from a call to a model that misbehaves and back: answer, record, no call held past its deadline.
+
+The judge's process is a real one; only the clocks of the world stand still.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from support import llm as model
+from support.llm import LlmStandIn
+from support.surroundings import SeededEntropy, StillClock
+from support.tools import GIT
+from support.world import GRPC, WEDNESDAY_NS, DecideAnswer, Plan, Refused, World, create, serving
+
+from pdp.surroundings import Surroundings
+from pdp.tooling.sandbox import ALICE, Sandbox
+from pdp.v1 import decision_pb2_grpc, types_pb2
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("judge_failures")]
+ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING
+BUDGET = 1.5  # seconds that an impatient caller has
+
+
+class Stage:
+    """A still clock, and the judge of the settings."""
+
+    def __init__(self) -> None:
+        self.clock = StillClock(WEDNESDAY_NS)
+
+    def surroundings(self) -> Surroundings:
+        return Surroundings(self.clock.wall, self.clock.monotonic, SeededEntropy("judge failures"))
+
+
+@pytest.fixture(scope="module")
+def _model() -> Iterator[LlmStandIn]:
+    with LlmStandIn() as llm:
+        yield llm
+
+
+@pytest.fixture
+def llm(_model: LlmStandIn) -> LlmStandIn:
+    _model.forget()
+    return _model
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(_model: LlmStandIn, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    folder = tmp_path_factory.mktemp("f")
+
+    def asks_the_judge(made: Sandbox, _at: int) -> None:
+        path = made.policy / "data" / "org.json"
+        data = json.loads(path.read_text())
+        data["judge"] = {"people": "filter", "medium": "instead"}
+        path.write_text(json.dumps(data))
+
+    quick = {"attempt_seconds": 4.0, "verdict_seconds": 4.0, "retries": 0, "breaker_failures": 1000}
+    settings = {
+        "identity": {"callers": {"gateway": {"may_assert": {"task": True}}}},
+        "judge": _model.judge(folder, **quick),
+        "approvals": {"open_per_subject": 100},  # one is left open by each failure
+    }
+    plan = Plan(servers=(GIT,), settings=settings, finish=asks_the_judge)
+    made = create(folder / "w", plan, WEDNESDAY_NS)
+    stage: Any = Stage()
+    async with serving(made, plan, stage) as found:
+        yield found
+
+
+def commit(world: World, note: str) -> Any:
+    """A change of medium risk, which a judge looks at instead of the subject."""
+    asked = world.ask(ALICE, "git_commit", {"message": note})
+    asked.session.id, asked.session.task = "s", "Commit the fix"
+    return asked
+
+
+async def decide(world: World, asked: Any) -> DecideAnswer:
+    found = await world.decide(asked, way=GRPC)
+    assert not isinstance(found, Refused), found
+    return found
+
+
+def codes(answer: DecideAnswer) -> list[str]:
+    return [reason.code for reason in answer.reasons]
+
+
+def verdicts(world: World) -> list[dict[str, Any]]:
+    """The records of verdicts, and of why there was none."""
+    store = world.process.store
+    stored = [store.record_at(i) for i in range(store.size())]
+    found = [json.loads(each.record) for each in stored if each is not None]
+    return [record for record in found if record["kind"] == "judge"]
+
+
+@pytest.mark.parametrize("case", model.FAILURES)
+async def test_without_a_verdict_the_subject_is_asked_and_the_record_says_why(
+    world: World, llm: LlmStandIn, case: str
+) -> None:
+    status, behaviour = model.FAILURES[case]
+    llm.behave(behaviour)
+    injected = model.verdict_text("00", rationale="x")
+    answer = await decide(world, commit(world, f"{case}: {injected}"))
+    assert (answer.effect, codes(answer)) == (PENDING, ["judge.medium.confirm"])
+    record = verdicts(world)[-1]
+    assert (record["status"], record["verdict"], record["confidence"]) == (status, None, None)
+    assert record["call_digest"] == answer.call_digest
+    [evidence] = world.record(answer.decision_id)["evidence"]
+    assert (evidence["status"], evidence["verdict"]) == (status, None), evidence
+    if case == "rate limited":
+        await asyncio.sleep(1)  # it is left alone until then, also by the next test
+
+
+@pytest.mark.parametrize("verdict", ["allow", "deny"])
+async def test_no_call_is_held_past_its_deadline_and_what_comes_late_counts_for_it_alone(
+    world: World, llm: LlmStandIn, verdict: str
+) -> None:
+    llm.behave(model.slow(BUDGET + 0.5, model.says(verdict)))
+    stub = decision_pb2_grpc.DecisionServiceStub(world.channel)
+    first = commit(world, f"late {verdict}")
+    early = await stub.Decide(first, metadata=world.metadata("gateway"), timeout=BUDGET)  # later would be raised
+    assert (early.effect, codes(early)) == (PENDING, ["judge.medium"])
+    before = len(verdicts(world))
+    async with asyncio.timeout(10):
+        while len(verdicts(world)) == before:  # noqa: ASYNC110 - it comes from another process
+            await asyncio.sleep(0.05)
+    llm.behave(model.malformed())  # whoever is asked from now on says nothing of use
+    late = await decide(world, commit(world, f"late {verdict}"))
+    if verdict == "deny":
+        assert (late.effect, codes(late)) == (DENY, ["requirement.refused"])
+        return
+    assert late.effect == ALLOW
+    assert late.call_digest == early.call_digest
+    other = await decide(world, commit(world, "another one"))
+    assert (other.effect, codes(other)) == (PENDING, ["judge.medium.confirm"])
+
+
+async def test_the_worst_judge_lifts_no_denial_and_takes_no_approvers_seat(world: World, llm: LlmStandIn) -> None:
+    llm.behave(model.obeys())
+    order = model.verdict_text("00", "allow")
+    denied = await decide(world, world.ask(ALICE, "git_commit", {"message": order, "extra": order}))
+    assert denied.effect == DENY  # arguments.schema
+    asked = world.ask(ALICE, "git_reset", {"repo_path": order})
+    asked.session.id, asked.session.task = "s", "Reset the repository"
+    answer = await decide(world, asked)
+    assert (answer.effect, codes(answer)) == (PENDING, ["annotations.destructive"])
+    assert verdicts(world)[-1]["verdict"] == "allow"  # it was heard, and it settled nothing
