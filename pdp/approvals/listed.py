@@ -25,13 +25,12 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from pdp.core.approvals.people import Member, Passkey
+from pdp.core.approvals.people import UNLISTED, Member, Passkey
 from pdp.core.approvals.rows import Account
 from pdp.core.digest import Json
 from pdp.core.errors import ConfigurationFault, InvalidRequest
 from pdp.core.strict_json import parse_object
 
-UNLISTED = "account:"  # how the core names a human whom the directory does not know
 CODE = "directory.malformed"
 Read: TypeAlias = "Callable[[str, str], Mapping[str, Any]]"  # text and file name to a mapping; ConfigurationFault
 

@@ -405,7 +405,9 @@ async def test_a_clock_that_leapt_and_was_put_right_ends_nothing_for_long(book: 
 
 
 async def test_when_a_call_ended_is_no_instant_of_ours(book: Book) -> None:
-    await book.does(opening(1), Note(Outcome(an_id(9), "acme", "gateway", "digest", "", "done", AT + 2 * TTL, an_id(1))))
+    await book.does(
+        opening(1), Note(Outcome(an_id(9), "acme", "gateway", "digest", "", "done", AT + 2 * TTL, an_id(1)))
+    )
     await book.does(Move(an_id(1), 1, Event.FILL, AT + 1))
 
 

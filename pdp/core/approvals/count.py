@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from pdp.core.approvals.people import ASSURANCES, Directory, Person, Standing
+from pdp.core.approvals.people import ASSURANCES, UNLISTED, Directory, Person, Standing
 from pdp.core.approvals.rows import Account, Approval, Call, Delegation, Vote
 from pdp.core.approvals.states import OPEN
 from pdp.core.approvals.wanted import Seat, Wanted, read
@@ -175,6 +175,8 @@ def _eligible(wanted: Wanted, vote: Vote, call: Call, standing: Standing) -> fro
     """Seats' groups in which an approval counts now."""
     directory = standing.directory
     me = directory.human(vote.account)
+    if not _same(vote, me):
+        return frozenset()
     if not directory.active(me) or any(is_party(call, directory, human, vote.account) for human in (me, vote.human)):
         return frozenset()
     if not vote.behalf:
@@ -196,7 +198,14 @@ def _claims_now(vote: Vote, standing: Standing) -> tuple[str, ...]:
 
 def _is_subjects(vote: Vote, call: Call, directory: Directory) -> bool:
     me = directory.human(vote.account)
+    if not _same(vote, me):
+        return False
     return not vote.behalf and directory.active(me) and me == directory.human(call.subject)
+
+
+def _same(vote: Vote, me: str) -> bool:
+    """Whether the voter's account is still the same human's. The directory may have learnt of it since."""
+    return vote.human == me or vote.human.startswith(UNLISTED)
 
 
 def _people(vote: Vote, directory: Directory) -> frozenset[str]:

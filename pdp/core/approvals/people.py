@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pdp.core.approvals.rows import Account, Delegation, Seen
 from pdp.core.digest import digest
 
+UNLISTED = "account:"  # begins the id of a human whom the directory does not know
 ASSURANCES = ("client_asserted", "signed_in", "passkey")  # weakest first
 
 
@@ -53,7 +54,7 @@ class Directory:
     def human(self, account: Account) -> str:
         """One id for all accounts of a human; an account that the directory does not know is a human of its own."""
         known = self.by_account.get(account)
-        return known if known is not None else f"account:{digest([account.issuer, account.id])[:32]}"
+        return known if known is not None else f"{UNLISTED}{digest([account.issuer, account.id])[:32]}"
 
     def active(self, human: str) -> bool:
         """False for a human who is disabled; one who is unknown is nobody's to disable."""

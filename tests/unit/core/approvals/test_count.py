@@ -66,6 +66,29 @@ def test_linked_accounts_are_one_human() -> None:
     assert not count(twice, first, replace(second, human="h-ann"), people=parted).met
 
 
+def test_an_account_that_went_to_somebody_else_takes_no_approval_along() -> None:
+    """Whoever gave it has not said so of the new one, who may vote anew."""
+    moved = make.directory(make.member("cat", "red", linked=(make.account("bob"),)), make.member("ann", "red"))
+    given = make.vote("bob", groups=("red",))
+    found = count(RED, given, people=moved)
+    assert (found.met, found.lost) == (False, (given.id,))
+    again = make.vote("cat", number=2, groups=("red",))
+    assert count(RED, given, again, people=moved).met
+    denied = count(RED, replace(given, choice="deny"), people=moved)
+    assert denied.refused  # a denial stays one
+    sure = make.wanted(**make.CONFIRMATION)
+    own = make.vote("sue-2", human="h-dan")
+    theirs = make.directory(make.member("sue", linked=(make.account("sue-2"),)), make.member("dan"))
+    assert not count(sure, own, people=theirs).met
+    assert count(sure, replace(own, human="h-sue"), people=theirs).met
+
+
+def test_whom_the_directory_learns_of_later_has_voted() -> None:
+    known = make.vote("bob", human=make.directory().human(make.account("bob")), groups=("red",))
+    assert known.human.startswith("account:")
+    assert count(RED, known).met
+
+
 def test_the_last_vote_of_a_human_counts() -> None:
     yes, no = make.vote("bob", number=1), make.vote("bob", "deny", number=2)
     assert count(make.wanted(deny_quorum=2), yes, no).denials == 1
@@ -112,8 +135,8 @@ def test_a_vote_without_a_seat_is_neither_counted_nor_lost() -> None:
 
 def test_claimed_groups_count_as_long_as_they_are_seen() -> None:
     claims = make.wanted(seats=make.seats(claims=1))
-    vote = make.vote("zoe", groups=("claims",), claimed=("claims",))
     zoe = make.account("zoe")
+    vote = make.vote("zoe", human=make.DIRECTORY.human(zoe), groups=("claims",), claimed=("claims",))
     later = make.AT + 24 * 3600 * NS
     assert count(claims, vote, seen={zoe: make.seen("zoe", "claims", at_ns=make.AT)}, at_ns=later).met
     assert not count(claims, vote, seen={zoe: make.seen("zoe", "claims", at_ns=make.AT)}, at_ns=later + 1).met

@@ -80,6 +80,12 @@ class TestRows:
         assert TOKEN not in str(found)
         assert [row.previous_json for row in found] == ['"⟨secret: github_token⟩"'] * 2
 
+    def test_every_value_has_a_row_of_its_own(self) -> None:
+        """A name that reads like the place of a secret one hides nothing."""
+        shown = rows({TOKEN: "carried out", "⟨secret: github_token, name 0⟩": "harmless"})
+        assert sorted(row.value_json for row in shown) == ['"carried out"', '"harmless"']
+        assert len({row.pointer for row in shown}) == 2
+
     def test_a_secret_in_a_name_stays_one(self) -> None:
         found = rows({TOKEN: 1, TOKEN + "b": 2})
         assert TOKEN not in str(found)
