@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -24,7 +23,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from support import approvals as make
 from support.invariants import Rows, violated
-from support.postgres import Postgres, running
+from support.postgres import Postgres, quick_folder, running
 from support.stored import Entropy
 
 from pdp.core.approvals.queries import ApprovalQuery, Page
@@ -159,8 +158,7 @@ class People(RuleBasedStateMachine):
 
 
 def _folder(left: ExitStack) -> dict[str, Any]:
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # a sync costs nothing there
-    folder = tempfile.mkdtemp(prefix="pdp-people-", dir=memory)
+    folder = tempfile.mkdtemp(prefix="pdp-people-", dir=quick_folder())
     left.callback(shutil.rmtree, folder)
     return {"path": Path(folder) / "store"}
 

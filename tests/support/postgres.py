@@ -16,6 +16,7 @@ import pg8000.dbapi
 import pytest
 
 WAIT_SECONDS = 30
+ROOM = 1 << 30  # a container has 64 MB there, which is too little for a server
 _HBA = """local all all trust
 hostssl all all 127.0.0.1/32 scram-sha-256
 """
@@ -57,6 +58,13 @@ class Postgres:
             self.sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+def quick_folder() -> str | None:
+    """A file system in memory with room, where a sync costs nothing; None where there is none."""
+    shared = Path("/dev/shm")
+    room = shared.is_dir() and os.access(shared, os.W_OK) and shutil.disk_usage(shared).free > ROOM
+    return str(shared) if room else None
+
+
 def programs() -> Path | None:
     """The folder of initdb and postgres, or None where PostgreSQL is not installed."""
     found = shutil.which("initdb")
@@ -73,8 +81,7 @@ def running() -> Iterator[Postgres]:
     if bin_ is None:
         message = "PostgreSQL is not installed (Debian: apt-get install postgresql)"
         pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # nosec: a sync costs nothing there
-    with tempfile.TemporaryDirectory(prefix="pdp-pg-", dir=memory, ignore_cleanup_errors=True) as name:
+    with tempfile.TemporaryDirectory(prefix="pdp-pg-", dir=quick_folder(), ignore_cleanup_errors=True) as name:
         folder = Path(name)
         owner = _owner(folder)
         data = folder / "data"
