@@ -29,12 +29,8 @@ from support.surroundings import Stage
 from support.tools import GIT, ServerPlan
 from support.world import Plan, World, create, serving
 
-from pdp.adapters.console.options import ConsoleOptions
-from pdp.adapters.console.passkeys import ConsolePasskeys
-from pdp.adapters.console.server import ConsoleServer
-from pdp.adapters.console.visit import ConsoleServices
 from pdp.engines.bundle import shipped_rego
-from pdp.surroundings import Surroundings, SystemEntropy
+from pdp.surroundings import Surroundings
 from pdp.tooling.sandbox import ALICE, PEOPLE, TENANT, Sandbox
 
 with warnings.catch_warnings():
@@ -43,6 +39,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # the provider still uses what its own library calls outdated
     from oidc_provider_mock import User, _storage, run_server_in_thread
 
+SECRET = "console-client"
 PACKS = Path(__file__).parent.parent / "browser" / "packs"
 TITLES = {
     "git_add": "Add files to the index",
@@ -84,7 +81,6 @@ class ConsoleWorld:
     """Everything that runs. `url` is where browsers find the console."""
 
     world: World
-    console: ConsoleServer
     provider: Provider
     url: str
 
@@ -118,18 +114,13 @@ async def console_world(folder: Path, **options: Any) -> AsyncIterator[ConsoleWo
         plan = Plan(
             (SERVER,),
             _policy(folder / "policy"),
-            {"approvals": {"console_url": url, "open_per_subject": 10_000, "open_per_tenant": 100_000}},
-            finish=lambda made, _at: _directory(made, found.issuer),
+            _settings(url, found.issuer, options),
+            finish=lambda made, _at: _finish(made, found.issuer),
         )
         stage = Stage(RealClock())  # type: ignore[arg-type] - it has what a world asks for
         made = create(folder / "w", plan, stage.clock.wall())
         async with serving(made, plan, stage, surroundings=Surroundings()) as world:
-            console = _console(world, url, found.issuer, options)
-            await console.start()
-            try:
-                yield ConsoleWorld(world, console, found, url)
-            finally:
-                await console.drain()
+            yield ConsoleWorld(world, found, url)
 
 
 @contextmanager
@@ -167,26 +158,16 @@ def _strict(app: Any, found: Provider) -> Any:
     return wrapped
 
 
-def _console(world: World, url: str, issuer: str, more: Mapping[str, Any]) -> ConsoleServer:
-    process = world.process
-    wanted = {
+def _settings(url: str, issuer: str, more: Mapping[str, Any]) -> Mapping[str, Any]:
+    staff = {"name": "staff", "label": "Acme staff", "issuer": issuer, "tenant": TENANT, "client_id": "pdp-console"}
+    console = {
         "listen": f"127.0.0.1:{url.rpartition(':')[2]}",
         "public_url": url,
-        "providers": [
-            {"name": "staff", "label": "Acme staff", "issuer": issuer, "tenant": TENANT, "client_id": "pdp-console"}
-        ],
+        "providers": [{**staff, "client_secret": f"file:{SECRET}"}],
         **more,
     }
-    options = ConsoleOptions.model_validate(wanted)
-    people = process.staff.people
-    people.voting._proofs._passkeys = ConsolePasskeys(options, people.directories)
-    return ConsoleServer(
-        options,
-        ConsoleServices(people, process.clock, SystemEntropy()),
-        key=bytes(range(32)),
-        secrets={"staff": b"made up for tests"},
-        production=False,
-    )
+    caps = {"open_per_subject": 10_000, "open_per_tenant": 100_000}
+    return {"console": console, "approvals": {"console_url": url, **caps}}
 
 
 def _policy(folder: Path) -> Path:
@@ -195,8 +176,11 @@ def _policy(folder: Path) -> Path:
     return folder
 
 
-def _directory(made: Sandbox, issuer: str) -> None:
-    """Each person's account at the provider is linked to the one that the agent's tokens name."""
+def _finish(made: Sandbox, issuer: str) -> None:
+    """The client's secret; and each person's account at the provider is linked to the one that tokens name."""
+    secret = made.folder / SECRET
+    secret.write_text("made up for tests")
+    secret.chmod(0o600)
     path = made.folder / "directory.yaml"
     found = yaml.safe_load(path.read_text())
     for person in found["people"]:
