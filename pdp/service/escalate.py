@@ -44,6 +44,11 @@ class Counting:
             claims_max_age_ns=self.claims_max_age_ns,
         )
 
+    def active(self, asked: Asked) -> bool:
+        """False for a call in the name of somebody whom the directory has disabled."""
+        directory = self.directories.of(asked.tenant)
+        return directory.active(directory.human(asked.call.subject))
+
     def stands(self, approval: Approval, call: Call, at_ns: int) -> tuple[str, int]:
         """How a request stands for a call by its votes, counted now: "met", "refused", "open" or "expired"; and until
         when."""
@@ -78,8 +83,9 @@ class Escalate:
         self._valid = valid
 
     async def known(self, asked: Asked, at_ns: int, /) -> tuple[Held, ...]:
-        """What people said of exactly this call: for each requirement the latest that is an answer."""
-        if not asked.repeated:
+        """What people said of exactly this call: for each requirement the latest that is an answer. None for a subject
+        who is disabled: what is asked in its name is then refused where people would be asked."""
+        if not asked.repeated or not self._counting.active(asked):
             return ()
         found: dict[bytes, Held] = {}
         for approval in self._store.approvals_of(asked.tenant, asked.call.digest):
@@ -94,6 +100,8 @@ class Escalate:
 
     async def gather(self, asked: Asked, opened: tuple[Mapping[str, Json], ...], at_ns: int, /) -> tuple[Held, ...]:
         """Standing answers: a consent or a grant that covers this call mints one element for it."""
+        if not self._counting.active(asked):
+            return ()
         found = []
         for element in opened:
             if element["kind"] == "consent":

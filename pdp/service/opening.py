@@ -84,6 +84,8 @@ class Opening:
         Raises Conflict when people have answered since the evaluation began: it is to be made again.
         """
         store, tenant = self.counting.store, asked.tenant
+        if not self.counting.active(asked):
+            return denied("person.inactive", "The subject is disabled in the directory; nobody is asked in its name.")
         mine, everybody = store.open_count(tenant, asked.subject_index)
         known = store.approvals_of(tenant, asked.call.digest) if asked.repeated else ()
         shown: list[OpenRequirement] = []

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+import yaml
 from support.people import Desk, waiting
 from support.surroundings import SeededEntropy, StillClock
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, Refused, World, create, serving
@@ -145,3 +146,24 @@ async def test_a_switch_ends_what_is_told_again(world: World, desk: Desk) -> Non
         assert (await decide(world, asked)).effect == DENY
     finally:
         await world.switch("subject", value="alice", engaged=False)
+
+
+async def test_what_a_disabled_person_asked_for_is_neither_redeemed_nor_asked(world: World, desk: Desk) -> None:
+    """At once, not only when it has been swept; and nobody is told of it again and again."""
+    answer = await approved(world, desk, "left")
+    directory = world.sandbox.folder / "directory.yaml"
+    whole = directory.read_text()
+    try:
+        listed = yaml.safe_load(whole)
+        next(person for person in listed["people"] if person["name"] == "Alice")["active"] = False
+        directory.write_text(yaml.safe_dump(listed))
+        await world.reload()
+        before = world.process.store.last_change()
+        for note in ("left", "left behind"):
+            denied = await decide(world, reset(world, note))
+            assert (denied.effect, codes(denied)) == (DENY, ["person.inactive"])
+        assert world.process.store.last_change() == before
+    finally:
+        directory.write_text(whole)
+        await world.reload()
+    assert (await decide(world, reset(world, "left", token=answer.pending.resume_token))).effect == ALLOW
