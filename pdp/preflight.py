@@ -50,6 +50,7 @@ def problems(settings: Settings, at_ns: int) -> list[Problem]:
         _policy,
         _engine,
         _store,
+        _judge,
         people.channels,
         instruments.check,
     ):
