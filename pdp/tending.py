@@ -74,6 +74,8 @@ async def tend(process: Tended) -> None:
             await process.staff.people.sweep.run_once(process.clock.now_ns())
         except Fault as fault:
             log.error("tending: %s: %s", fault.code, fault.message)
+        except Exception:
+            log.exception("tending: a fault of ours; trying again")
         process.levels.tell(process.clock.now_ns())
         anomaly = process.clock.anomaly()
         if anomaly != said:

@@ -83,8 +83,8 @@ class Escalate:
         self._valid = valid
 
     async def known(self, asked: Asked, at_ns: int, /) -> tuple[Held, ...]:
-        """What people said of exactly this call: for each requirement the latest that is an answer. None for a subject
-        who is disabled: what is asked in its name is then refused where people would be asked."""
+        """What people said of exactly this call: for each requirement the latest that is an answer. Nothing for a
+        subject who is disabled: what is asked in its name is then refused where people would be asked."""
         if not asked.repeated or not self._counting.active(asked):
             return ()
         found: dict[bytes, Held] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -16,7 +17,9 @@ from pdp.core.check import NS
 from pdp.core.errors import NotFound
 from pdp.service.escalate import Escalate
 from pdp.service.outcomes import Report
+from pdp.service.people.sweep import Sweep
 from pdp.surroundings import Surroundings
+from pdp.tending import tend
 from pdp.tooling.sandbox import ALICE, CAROL
 from pdp.v1 import types_pb2
 
@@ -146,6 +149,25 @@ async def test_a_switch_ends_what_is_told_again(world: World, desk: Desk) -> Non
         assert (await decide(world, asked)).effect == DENY
     finally:
         await world.switch("subject", value="alice", engaged=False)
+
+
+async def test_a_fault_of_ours_ends_no_tending(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else requests would stay open beyond their time, and fill the caps for everybody."""
+    runs: list[int] = []
+    twice = asyncio.Event()
+
+    async def faulty(_self: Sweep, at_ns: int) -> int:
+        runs.append(at_ns)
+        if len(runs) == 2:
+            twice.set()
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(Sweep, "run_once", faulty)
+    options = world.process.settings.service.model_copy(update={"watch_seconds": 0.01})
+    monkeypatch.setattr(world.process, "settings", world.process.settings.model_copy(update={"service": options}))
+    tending = asyncio.create_task(tend(world.process))
+    await asyncio.wait_for(twice.wait(), 5)
+    tending.cancel()
 
 
 async def test_what_a_disabled_person_asked_for_is_neither_redeemed_nor_asked(world: World, desk: Desk) -> None:

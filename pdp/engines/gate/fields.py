@@ -76,12 +76,11 @@ def _allowed(what: str, fields: Mapping[str, Node], *, nested: bool) -> tuple[fr
         own = string(fields["kind"]) if "kind" in fields else None
         needed = needed | KINDS.get(own or "", frozenset())
         besides = besides | _BESIDES.get(own or "", frozenset())
-        if (
-            own == "judge" and "weight" in fields and string(fields["weight"]) in WEIGHTS
-        ):  # nothing that it says unlocks anything
+        heard = own == "judge" and "weight" in fields and string(fields["weight"]) in WEIGHTS
+        if heard and not nested:  # nothing that it says unlocks anything, so it takes nobody's place either
             needed, besides = needed - _UNLOCKS, besides - _UNLOCKS - {"otherwise"}
     if nested:
-        needed, besides = needed - {"stage"}, (besides | {"stage"}) - {"otherwise", "waivable"}
+        needed, besides = needed - {"stage"}, (besides | {"stage"}) - {"otherwise", "waivable", "weight"}
     return needed, besides
 
 

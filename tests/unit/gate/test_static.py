@@ -117,6 +117,9 @@ REFUSED = {
     "a veto with something instead": Sample(
         f'require contains {{{VETO}, "otherwise": {{{APPROVAL}}}}}', "element.unknown", "{", "weight"
     ),
+    "a veto in place of people": Sample(
+        f'require contains {{{APPROVAL}, "stage": 1, "otherwise": {{{VETO}}}}}', "element.unknown", '"veto"', "prompt"
+    ),
     "a verdict without its bar": Sample(
         f"require contains {{{VETO.removesuffix(WEIGHT)}}}", "element.missing", "{", "require contains"
     ),
