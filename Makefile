@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN    := .venv/bin
 # the order of the tests: the same for everybody; `make pytest SEED=7` is another
 SEED   ?= 20261120
+CASES_FILE := tests/corpora/judge/judge_cases_dev.jsonl.gz
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # an OPA installed by .ci/run is found; one on the PATH as well
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
@@ -57,6 +58,11 @@ differential: .venv/ready ## 20,000 made-up inputs, the same decision on both en
 
 races: .venv/ready ## who comes second at the store, whoever is killed: 1,000 rounds of each race, on both (minutes)
 	RACES=1000 $(BIN)/python -m pytest -q -n 2 tests/contract/test_races.py
+
+exposure: .venv/ready ## what the shipped policy leaves to a judge, on all labelled cases (a minute or two)
+	$(BIN)/pdp judge exposure $(CASES_FILE) --review tests/corpora/judge/review.yaml --at-most 0.1
+	$(BIN)/pdp judge exposure $(CASES_FILE) --review tests/corpora/judge/review.yaml --people none --medium none
+	CASES=all $(BIN)/python -m pytest -q tests/system/test_exposure.py
 
 rebuild-engine: .venv/ready ## build the embedded engine from its source and compare (needs cargo; minutes)
 	$(BIN)/python tests/conformance/rebuild.py

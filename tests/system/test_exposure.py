@@ -86,6 +86,9 @@ def test_the_scripted_worst_case_is_the_real_one(
         exposed = scripted.exposed.value
         assert exposed is not None
         assert exposed <= 0.10
+        readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+        assert f"{100 * exposed:.1f} % (95" in readme
+        assert f"{100 * (scripted.bothered.value or 0):.1f} % (95" in readme
 
 
 def test_the_command_holds_bounds(tmp_path: Path) -> None:
