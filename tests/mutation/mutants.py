@@ -9,6 +9,7 @@ from core_mutants import CORE
 from encoding_mutants import ENCODING
 from gate_mutants import LOADING
 from judge_mutants import JUDGE
+from judge_process_mutants import JUDGE_PROCESS
 from notice_mutants import NOTICES
 from pack_mutants import GATED
 from people_mutants import PEOPLE
@@ -26,6 +27,7 @@ MUTANTS = (
     *ENCODING,
     *LOADING,
     *JUDGE,
+    *JUDGE_PROCESS,
     *APPROVALS,
     *PEOPLE,
     *CONSOLE,

@@ -69,6 +69,11 @@ CHECKS = (
     Check(
         "prompts", _pytest(*(f"tests/unit/judge/test_{n}.py" for n in ("prompts", "lint", "goldens"))), ("pdp/judge",)
     ),
+    Check(
+        "judge's process",
+        _pytest(*(f"tests/unit/judge/test_{n}.py" for n in ("parts", "opinions", "process"))),
+        ("pdp/judge", "pdp/cli/judge"),
+    ),
     Check("store", _pytest("tests/contract", "-k", "sqlite"), ("pdp/store/",)),
     Check("judge blocks", _pytest(f"{_PROPERTIES}judge_blocks.py")),
     Check(

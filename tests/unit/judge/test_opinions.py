@@ -203,6 +203,23 @@ async def test_a_prompt_that_nobody_wrote_is_said_to_be_none(llm: LlmStandIn, tm
     assert not llm.requests
 
 
+async def test_the_same_matter_is_judged_once_for_a_tenant_and_never_for_another(
+    llm: LlmStandIn, tmp_path: Path
+) -> None:
+    async with judging(llm, tmp_path) as link:
+        found = [await link.opine(tenant, PROMPT, matter(), within_s=5) for tenant in ("acme", "acme", "globex")]
+        other = await link.opine("acme", PROMPT, matter(observation="something else"), within_s=5)
+    assert [opinion.cached for opinion in (*found, other)] == [False, True, False, False]
+    assert len(llm.requests) == 3
+
+
+async def test_a_redirect_is_not_followed(llm: LlmStandIn, tmp_path: Path) -> None:
+    llm.behave(model.redirects(f"{llm.base_url}/chat/completions"), model.says())
+    async with judging(llm, tmp_path) as link:
+        assert (await link.opine("acme", PROMPT, matter(), within_s=5)).status == "endpoint"
+    assert len(llm.requests) == 1
+
+
 async def test_a_verdict_is_over_when_its_time_is(llm: LlmStandIn, tmp_path: Path) -> None:
     llm.behave(model.silent())
     async with judging(llm, tmp_path) as link:

@@ -1,0 +1,211 @@
+"""Bugs planted in the judge's process and on the way to it: who is asked, with what, how often, and who may listen."""
+
+from __future__ import annotations
+
+from mutant import Mutant
+
+
+def _in(file: str, *rows: tuple[str, str, str, str]) -> tuple[Mutant, ...]:
+    return tuple(Mutant(name, f"pdp/{file}.py", old, new, attacks) for name, old, new, attacks in rows)
+
+
+REQUEST = _in(
+    "judge/endpoint",
+    (
+        "judge-stored",
+        '"messages": messages,\n            "store": False,',
+        '"messages": messages,',
+        "nothing is stored",
+    ),
+    (
+        "judge-same-identifier",
+        '"store": False,\n            "user": self._identifier(),\n            self._options',
+        '"store": False,\n            "user": "pdp",\n            self._options',
+        "an identifier stands for one session",
+    ),
+    ("judge-keyless-key", "authorized=bool(key)", "authorized=True", "without a key none is sent"),
+    ("judge-quota-again", "again=code != _OUT_OF_CREDIT", "again=True", "what will not pass is not tried again"),
+    (
+        "judge-any-filter",
+        '    if code in _FILTERED:\n        return Trouble("filtered")\n',
+        "",
+        "a filtered question is said to be so",
+    ),
+)
+
+WAY = _in(
+    "judge/egress",
+    (
+        "judge-telltale-headers",
+        "for name, value in request.headers.multi_items() if name.lower() in self._sent]",
+        "for name, value in request.headers.multi_items()]",
+        "no header tells of this machine",
+    ),
+    ("judge-endless-body", "if left < 0:", "if False:", "an answer is bounded"),
+    (
+        "judge-packed-body",
+        'if response.headers.get("content-encoding", "identity") != "identity":',
+        "if False:",
+        "a packed answer is none",
+    ),
+    ("judge-follows", "follow_redirects=False", "follow_redirects=True", "a redirect is not followed"),
+)
+
+SESSIONS = (
+    *_in(
+        "judge/sittings",
+        ("judge-deaf", "self._throttle.told(attempt.limits)", "pass", "a provider's limits are obeyed"),
+        (
+            "judge-retries-all",
+            "if not found.again or failures",
+            "if failures",
+            "what will not pass is not tried again",
+        ),
+        ("judge-no-budget", "if reserved is None:", "if False:", "a budget is kept"),
+        ("judge-no-repair", "if repairable(sitting.opinion(found)):", "if False:", "one repair"),
+        (
+            "judge-repairs-all",
+            "if repairable(sitting.opinion(found)):",
+            "if True:",
+            "what was said well is not repaired",
+        ),
+    ),
+    *_in(
+        "judge/schedule",
+        (
+            "judge-no-turns",
+            "self._waiting[tenant] = queue  # behind every other tenant",
+            "self._waiting = OrderedDict({tenant: queue, **self._waiting})",
+            "tenants take turns",
+        ),
+        ("judge-no-share", "if self._running[t] < self._own_places", "if True", "one tenant takes its share only"),
+        (
+            "judge-lost-place",
+            (
+                "            else:  # it was given a place that it cannot take any more\n"
+                "                self._leave(tenant)\n"
+            ),
+            "",
+            "no place is lost",
+        ),
+    ),
+    *_in(
+        "judge/breaker",
+        (
+            "judge-breaker-closed",
+            "Event.TRIPPED if self._failed >= self._limit else Event.FAILURE",
+            "Event.FAILURE",
+            "an endpoint that fails is left alone",
+        ),
+        (
+            "judge-breaker-stampede",
+            "            if self._trying:\n                return False\n",
+            "",
+            "one request tries",
+        ),
+    ),
+    *_in(
+        "judge/budget",
+        (
+            "judge-budget-flight",
+            "used.tokens + used.reserved_tokens + tokens",
+            "used.tokens + tokens",
+            "what is under way counts",
+        ),
+        ("judge-budget-forever", "if day != self._day:", "if not self._day:", "a budget is for a day"),
+    ),
+    *_in(
+        "judge/cache",
+        ("judge-keeps-failures", "if opinion.status == OK:", "if True:", "only verdicts are kept"),
+        ("judge-forgets-none", "TTLCache(entries, seconds,", "TTLCache(entries, 10**9,", "a verdict has its time"),
+    ),
+    *_in(
+        "judge/link",
+        ("judge-shares-verdicts", "key = Key(tenant,", 'key = Key("",', "no verdict crosses tenants"),
+        ("judge-same-nonce", "self._entropy.bytes(_NONCE_BYTES).hex()", '"ab" * 16', "a nonce is for one session"),
+        (
+            "judge-all-data",
+            "if not self._options.allowed_data.permits(tenant, matter):",
+            "if False:",
+            "some data may not leave",
+        ),
+    ),
+    *_in(
+        "judge/options",
+        (
+            "judge-all-labels",
+            "            and not any(_matches(label, self.never_labels) for label in matter.labels)\n",
+            "",
+            "some labels may not leave",
+        ),
+        (
+            "judge-key-in-file",
+            'if self.api_key and not self.api_key.startswith(("file:", "vault:")):',
+            "if False:",
+            "no key stands in a configuration",
+        ),
+        ("judge-plain", 'if found.scheme == "http" and not plain and', "if False and", "data goes out by TLS"),
+    ),
+)
+
+SOCKET = (
+    *_in(
+        "judge/serve",
+        (
+            "judge-serves-anybody",
+            'if wire.user_of(writer.get_extra_info("socket")) != os.geteuid():',
+            "if False:",
+            "only our user is served",
+        ),
+        ("judge-open-socket", "os.umask(0o177)", "os.umask(0)", "nobody else reaches the socket"),
+        (
+            "judge-open-folder",
+            "stat.S_IMODE(info.st_mode) & 0o077",
+            "stat.S_IMODE(info.st_mode) & 0o002",
+            "nobody else enters",
+        ),
+        (
+            "judge-never-gives-up",
+            "                session.cancel()\n",
+            "                pass\n",
+            "who is gone leaves a place",
+        ),
+    ),
+    *_in(
+        "judge/connection",
+        (
+            "judge-trusts-anybody",
+            'if wire.user_of(self._writer.get_extra_info("socket")) != os.geteuid():',
+            "if False:",
+            "only our user is asked",
+        ),
+        ("judge-any-model", "if told != (options.model, options.url):", "if False:", "the model that was configured"),
+    ),
+    *_in(
+        "judge/process",
+        ("judge-inherits", "env={},", "env=None,", "the judge's process has no environment"),
+        (
+            "judge-not-again",
+            "            await asyncio.shield(running.close())\n",
+            "            await asyncio.shield(running.close())\n            await asyncio.sleep(10**6)\n",
+            "a process that ended is started again",
+        ),
+    ),
+    *_in(
+        "cli/judge_process",
+        (
+            "judge-open-memory",
+            "prctl(_PR_SET_DUMPABLE, 0,",
+            "prctl(_PR_SET_DUMPABLE, 1,",
+            "nobody looks into its memory",
+        ),
+        (
+            "judge-outlives",
+            "        await asyncio.to_thread(sys.stdin.buffer.read)\n",
+            "        await asyncio.sleep(10**6)\n",
+            "it ends with who started it",
+        ),
+    ),
+)
+
+JUDGE_PROCESS = (*REQUEST, *WAY, *SESSIONS, *SOCKET)
