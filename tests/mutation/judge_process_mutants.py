@@ -1,4 +1,4 @@
-"""Bugs planted in the judge's process and on the way to it: who is asked, with what, how often, and who may listen."""
+"""Bugs planted in the judge's process and on the way to it: who is asked, with what, how often, who may listen."""
 
 from __future__ import annotations
 
