@@ -26,7 +26,7 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 @click.group()
 def judge() -> None:
-    """The judge. Exit codes: 0 ok, 10 problems, 2 usage, 1 fault."""
+    """The judge. Exit codes: 0 ok, 10 problems or a bound exceeded, 2 usage, 1 fault; more in each command's help."""
 
 
 @judge.command()

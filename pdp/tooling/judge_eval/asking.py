@@ -64,6 +64,10 @@ async def ask(
         told(found)
         return found
 
-    async with asyncio.TaskGroup() as group:
-        tasks = {question.case.id: group.create_task(one(question)) for question in questions}
-    return {case_id: task.result() for case_id, task in tasks.items()}
+    tasks = [asyncio.create_task(one(question)) for question in questions]
+    try:
+        found = await asyncio.gather(*tasks)  # no group: what goes wrong is raised as it is
+    finally:
+        for task in tasks:
+            task.cancel()
+    return {question.case.id: each for question, each in zip(questions, found, strict=True)}

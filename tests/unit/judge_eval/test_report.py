@@ -12,6 +12,9 @@ import pytest
 from support.judge_eval import MODEL, PAGE, REPORT, REVIEW, TAPE, evaluate, few, live, moody, replay
 from support.llm import LlmStandIn, echoes, fails, obeys, says
 
+from pdp.core.errors import ConfigurationFault
+from pdp.registry.pin import Server
+from pdp.tooling import sandbox
 from pdp.tooling.judge_eval.page import page
 
 KEY_MARK = "sk-stand-in"
@@ -88,7 +91,7 @@ def test_a_run_goes_on_where_it_was(tmp_path: Path, llm: LlmStandIn) -> None:
     asked = len(llm.requests)
     assert live(llm, tmp_path, cases, "--results", results, "--limit", "8").exit_code == 0
     assert len(llm.requests) == asked
-    # other traits choose other sections in general; another model is another run
+    # another model is another run
     assert live(llm, tmp_path, cases, "--results", results, "--limit", "8", "--model", "other").exit_code == 0
     assert len(results.read_bytes().splitlines()) == 16
 
@@ -129,6 +132,36 @@ def test_two_runs_are_compared_on_the_same_cases(tmp_path: Path, llm: LlmStandIn
     mixed = live(llm, tmp_path, cases, "--results", one, "--compare", two)
     assert mixed.exit_code == 1
     assert "several prompts or models" in str(mixed.exception)
+
+
+def test_a_configuration_names_the_endpoint_and_what_it_costs(tmp_path: Path, llm: LlmStandIn) -> None:
+    prices = {"input_per_million": 1000.0, "output_per_million": 5000.0}
+    section = llm.judge(tmp_path, prices=prices, model="of-the-configuration")
+    server = Server("acme", "git", "https://mcp.acme.example/git", "owner")
+    made = sandbox.create(tmp_path / "w", server, settings={"judge": section})
+    asked = (few(tmp_path), "--config", made.config, "--limit", "2", "--json", tmp_path / "r.json")
+    found = evaluate(*asked)
+    assert found.exit_code == 0, found.output
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["judge"]["model"] == "of-the-configuration"
+    assert report["effort"]["cost"] == pytest.approx(2 * (900 * 1000 + 60 * 5000) / 1e6)
+    assert "asking" not in found.output  # no progress bar where there is no terminal
+
+
+def test_a_configuration_without_a_judge_says_so(tmp_path: Path) -> None:
+    server = Server("acme", "git", "https://mcp.acme.example/git", "owner")
+    made = sandbox.create(tmp_path / "w", server)
+    found = evaluate(few(tmp_path), "--config", made.config)
+    assert isinstance(found.exception, ConfigurationFault)
+    assert found.exception.code == "judge.absent"
+
+
+def test_what_is_not_on_the_tape_ends_the_run(tmp_path: Path) -> None:
+    short = tmp_path / "tape"
+    short.write_bytes(b"".join(TAPE.read_bytes().splitlines(keepends=True)[:5]))
+    found = evaluate(few(tmp_path), "--replay", short)
+    assert isinstance(found.exception, ConfigurationFault)
+    assert found.exception.code == "judge.cassette"
 
 
 def test_the_other_api_is_asked_the_same(tmp_path: Path, llm: LlmStandIn) -> None:
