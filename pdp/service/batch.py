@@ -59,9 +59,12 @@ class Batch:
         if not 1 <= len(questions) <= MAX_ITEMS:
             raise InvalidRequest("requests", f"must be 1 to {MAX_ITEMS} questions")
         answered: list[Answered] = []
+        size = len(questions)  # of what is looked at together: less where people are asked, so that little is in vain
         while len(answered) < len(questions):
             try:
-                answered += await self._segment(questions[len(answered) :], caller)
+                found = await self._segment(questions[len(answered) : len(answered) + size], caller)
+                size = 2 * len(found)
+                answered += found
             except _REFUSALS as fault:
                 if not answered:
                     raise

@@ -23,7 +23,7 @@ class Limits:
     max_in_flight: int = 256
     max_waiting: int = 200  # long polls and watchers: they take no decision's place
     min_budget_ms: int = 10  # a deadline nearer than this is refused before work starts
-    max_budget_ms: int = 55_000
+    max_budget_ms: int = 55_000  # how long one is held at most, whatever its deadline
 
 
 class Entrance:
@@ -79,8 +79,9 @@ class Entrance:
         self._in_flight += not waits
 
     def until(self, remaining_s: float | None) -> int:
-        """The monotonic instant at which a caller stops waiting; 0 when it set no deadline."""
-        return 0 if remaining_s is None else self._clock.monotonic_ns() + int(remaining_s * NS)
+        """The monotonic instant at which a caller stops waiting, or has waited as long as anybody may."""
+        longest = self._limits.max_budget_ms / 1000
+        return self._clock.monotonic_ns() + int(min(longest if remaining_s is None else remaining_s, longest) * NS)
 
     async def _note(self, caller: Caller, fault: Fault, rpc: str) -> None:
         at = self._clock.now_ns()

@@ -13,11 +13,13 @@ from support.people import Desk, waiting
 from support.surroundings import SeededEntropy, StillClock
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, Refused, World, create, serving
 
+from pdp.adapters.grpc import questions
 from pdp.core.check import NS
-from pdp.core.errors import NotFound
+from pdp.core.errors import Fault, NotFound
 from pdp.service.escalate import Escalate
 from pdp.service.outcomes import Report
 from pdp.service.people.sweep import Sweep
+from pdp.service.repeat import Repeats
 from pdp.surroundings import Surroundings
 from pdp.tending import tend
 from pdp.tooling.sandbox import ALICE, CAROL
@@ -189,3 +191,23 @@ async def test_what_a_disabled_person_asked_for_is_neither_redeemed_nor_asked(wo
         directory.write_text(whole)
         await world.reload()
     assert (await decide(world, reset(world, "left", token=answer.pending.resume_token))).effect == ALLOW
+
+
+async def test_a_batch_that_asks_people_again_and_again_costs_little_more_than_its_calls(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each request ends a commit, and what follows is looked at anew: but only a little of it at a time."""
+    claimed: list[str] = []
+    claim = Repeats.claim
+
+    def counted(self: Repeats, ask: Any, *more: Any) -> Any:
+        claimed.append(ask.request_id)
+        return claim(self, ask, *more)
+
+    monkeypatch.setattr(Repeats, "claim", counted)
+    asked = [questions.ask(reset(world, f"batch {i}")) for i in range(15)]
+    async with world._admitted("gateway", "DecideBatch") as caller:
+        found = await world.process.services.batch(asked, caller)
+    effects = [each[0].effect.value for each in found if not isinstance(each, Fault)]
+    assert effects == ["pending"] * 15
+    assert len(claimed) <= 3 * len(asked)
