@@ -43,11 +43,13 @@ class Outbox:
     async def run(self) -> None:
         """Deliver until cancelled. What is under way then is tried again by whoever comes next."""
         while True:
+            tried = 0
             try:
                 tried = await self.run_once()
             except Fault as fault:
                 log.error("the outbox stands still: %s", fault.code)
-                tried = 0
+            except Exception:
+                log.exception("the outbox: a fault of ours; trying again")
             if tried < AT_ONCE:
                 await asyncio.sleep(POLL_SECONDS)
 
@@ -68,8 +70,6 @@ class Outbox:
         except Conflict:
             return False
         problem, final = await self._try(mine)
-        if problem:
-            log.warning("channel %s: %s: attempt %d: %s", mine.channel, mine.id, mine.attempts, problem)
         at = self.clock.now_ns()
         self.telemetry.count("pdp.notices", {"pdp.channel": mine.channel, "pdp.code": problem or "none"})
         after = notices.tried(mine, problem, at, self.entropy.bytes(notices.JITTER_BYTES), final=final)
@@ -93,6 +93,8 @@ class Outbox:
         try:
             await channel.send(notices.message(notice, approval, self.url, at, people))
         except Fault as fault:
+            told = (notice.channel, notice.id, notice.attempts, fault.code, fault.detail or "no more is known")
+            log.warning("channel %s: %s: attempt %d: %s (%s)", *told)
             return fault.code, False
         except Exception:
             log.exception("channel %s: a fault of ours", notice.channel)

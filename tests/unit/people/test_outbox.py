@@ -191,7 +191,7 @@ async def test_a_long_outbox_is_worked_off_in_turn(office: Office) -> None:
     assert [await box.run_once() for _ in range(3)] == [AT_ONCE, 3, 0]
 
 
-async def test_the_log_holds_nothing_of_a_message(office: Office) -> None:
+async def test_the_log_holds_nothing_of_a_message(office: Office, caplog: pytest.LogCaptureFixture) -> None:
     """Neither an address nor a channel's URL, whatever fails."""
     office.staff.now = directory(*(replace(each, mail=f"{each.id}@secret.example") for each in MEMBERS))
     await write(office, await office.open())
@@ -202,7 +202,8 @@ async def test_the_log_holds_nothing_of_a_message(office: Office) -> None:
         assert await box.run_once() == 1
     assert len(receiver.got) == 1
     assert results(office) == ["attempt", "failed notice.rejected"]
-    assert "secret" not in str(office.records())
+    assert "secret" not in str(office.records()) + caplog.text
+    assert "notice.rejected (status 500)" in caplog.text
 
 
 async def test_attempts_are_counted_by_channel(office: Office) -> None:
@@ -223,7 +224,7 @@ async def test_it_goes_on_after_a_fault_and_until_it_is_ended(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outboxes, "POLL_SECONDS", 0.001)
-    wire, faults = Wire(), [Unavailable("store.read", "Not now.")] * 2
+    wire, faults = Wire(), [Unavailable("store.read", "Not now."), RuntimeError("a bug")]
     await write(office, await office.open())
     real = office.store.notices
 
