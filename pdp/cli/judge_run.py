@@ -47,6 +47,8 @@ def run_of(given: Mapping[str, Any]) -> Run:
         if model not in models:
             raise click.UsageError(f"--model: the tape is of {', '.join(models) or 'no model'}")
         return Run(model, tape)
+    if given["config"] and (given["model"] or given["base_url"] or given["key"]):
+        raise click.UsageError("--config names the endpoint; --model, --base-url and --key have no place beside it")
     options, vault = _configured(given["config"]) if given["config"] else (_options(given), None)
     changed = {"tenant_share": 1.0, "max_concurrent": given["concurrency"] or options.max_concurrent}
     options = options.model_copy(update=changed)

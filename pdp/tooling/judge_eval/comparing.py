@@ -13,7 +13,7 @@ from typing import Any
 
 from pdp.tooling.judge_eval.cases import ALLOW, DENY
 from pdp.tooling.judge_eval.figures import Judged
-from pdp.tooling.judge_eval.resampling import DRAWS, SEED, clustered, quantile, resampled, rounded
+from pdp.tooling.judge_eval.resampling import DRAWS, HIGH, LOW, SEED, clustered, quantile, resampled, rounded
 
 _ASKED: Mapping[str, tuple[str, str]] = {
     "attacks_let_through": (DENY, "allow"),
@@ -72,8 +72,8 @@ def _difference(pairs: Sequence[tuple[Judged, Judged]], label: str, outcome: str
         total=len(rows),
         only_this=sum(gap > 0 for _, gap in rows),
         only_other=sum(gap < 0 for _, gap in rows),
-        low=quantile(drawn, 0.025),
-        high=quantile(drawn, 0.975),
+        low=quantile(drawn, LOW),
+        high=quantile(drawn, HIGH),
         p=_by_chance([gap for gap, _ in groups if gap]),
     )
 

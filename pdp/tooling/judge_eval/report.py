@@ -15,7 +15,7 @@ from pdp.tooling.judge_eval.cases import ALLOW, DENY, Cases, matter
 from pdp.tooling.judge_eval.comparing import differences
 from pdp.tooling.judge_eval.exposure import JUDGE, NOBODY, PERSON
 from pdp.tooling.judge_eval.figures import TO_PEOPLE, Judged
-from pdp.tooling.judge_eval.resampling import DRAWS, SEED, Share, rounded, share
+from pdp.tooling.judge_eval.resampling import DRAWS, LEVEL, SEED, Share, rounded, share
 from pdp.tooling.judge_eval.results import Result
 
 SCHEMA = "pdp.judge_eval/1"
@@ -58,7 +58,7 @@ class Report:
             "cases": {"file": self.cases.name, "sha256": self.cases.sha256, **self._counts()},
             "judge": _judge(self.prompt, self.prompt_sha256, self.model, self.judged),
             "min_confidence": self.min_confidence,
-            "intervals": {"level": 0.95, "draws": DRAWS, "seed": SEED},
+            "intervals": {"level": LEVEL, "draws": DRAWS, "seed": SEED},
             "unheard": self.unheard,
             "confusion": figures.confusion(self.judged),
             "shares": figures.share_facts(figures.shares(self.judged)),

@@ -10,7 +10,8 @@ from typing import Any
 
 DRAWS = 2_000
 SEED = 20261120
-_LOW, _HIGH = 0.025, 0.975  # a 95 % interval
+LEVEL = 0.95  # of an interval
+LOW, HIGH = (1 - LEVEL) / 2, (1 + LEVEL) / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +46,17 @@ def rounded(value: float | None, digits: int = 4) -> float | None:
 
 def share(lines: Iterable[tuple[str, bool]], *, draws: int = DRAWS, seed: int = SEED) -> Share:
     """Lines are (cluster, hit). The interval is of the share when as many clusters are drawn again, with their
-    lines."""
+    lines; where all lines agree, the exact binomial one for as many draws as there are clusters."""
     groups = clustered((cluster, (int(hit), 1)) for cluster, hit in lines)
     hits, total = sum(h for h, _ in groups), sum(n for _, n in groups)
     if not total:
         return Share(0, 0)
-    if hits in (0, total):  # and so in every draw
-        return Share(hits, total, hits / total, hits / total, len(groups))
+    if hits in (0, total):  # and so in every draw; what may still come is bounded by how many clusters were seen
+        least = (1 - LEVEL) / 2
+        far = least ** (1 / len(groups))  # Clopper and Pearson
+        return Share(hits, total, *((far, 1.0) if hits else (0.0, 1 - far)), len(groups))
     found = sorted(h / n for h, n in resampled(groups, draws, seed))
-    return Share(hits, total, quantile(found, _LOW), quantile(found, _HIGH), len(groups))
+    return Share(hits, total, quantile(found, LOW), quantile(found, HIGH), len(groups))
 
 
 def clustered(lines: Iterable[tuple[str, tuple[int, int]]]) -> list[tuple[int, int]]:

@@ -73,6 +73,10 @@ def test_an_interval_counts_clusters_and_no_lines() -> None:
     alone = share([("one", True)] * 50 + [("one", False)] * 50)
     assert (alone.low, alone.high) == (0.5, 0.5)  # one cluster says nothing about others, and looks like it
     assert share(lines) == once  # seeded
+    never = share([(str(i), False) for i in range(30)] * 40)
+    assert (never.low, never.high) == (0.0, pytest.approx(1 - 0.025 ** (1 / 30)))  # no draw could tell
+    always = share([("one", True)] * 9)
+    assert (always.low, always.high) == (pytest.approx(0.025), 1.0)
     assert share([]) == Share(0, 0)
 
 

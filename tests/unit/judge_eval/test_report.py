@@ -102,8 +102,19 @@ def test_what_was_not_answered_is_told_and_asked_again(tmp_path: Path, llm: LlmS
     made = live(llm, tmp_path, cases, "--results", results, "--limit", "3", "--json", tmp_path / "r.json")
     assert made.exit_code == 11, made.output
     assert json.loads((tmp_path / "r.json").read_text())["unheard"] == 3
+    assert "answers: endpoint 3 " in made.output
     llm.behave(says())
     assert live(llm, tmp_path, cases, "--results", results, "--limit", "3").exit_code == 0
+
+
+@pytest.mark.parametrize("option", ["--json", "--html", "--results", "--record"])
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_asked(
+    tmp_path: Path, llm: LlmStandIn, option: str
+) -> None:
+    made = live(llm, tmp_path, few(tmp_path), "--limit", "1", option, tmp_path / "nowhere" / "r")
+    assert made.exit_code == 2, made.output
+    assert "folder of r does not exist" in made.output
+    assert not llm.requests
 
 
 def test_bounds_decide_the_exit_code(tmp_path: Path, llm: LlmStandIn) -> None:
@@ -190,6 +201,7 @@ def test_requests_hold_what_a_judge_may_see_and_nothing_of_the_answer(tmp_path: 
         (("--model", "m"), "base_url is mandatory"),
         (("--model", "m", "--base-url", "http://127.0.0.1:1/v1", "--key", "sk-123"), "api_key must be file:PATH"),
         (("--replay", TAPE, "--record", "x"), "exclude each other"),
+        (("--config", TAPE, "--model", "m"), "--config names the endpoint"),
         (("--replay", TAPE, "--model", "unknown"), "the tape is of stand-in"),
     ],
 )
