@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from pdp.cli.judge_run import heard, run_of
-from pdp.core.judge.matter import Traits
+from pdp.cli.out_file import OutFile
+from pdp.core.judge.matter import OK, Traits
 from pdp.judge.options import PRESETS, Answers
 from pdp.judge.prompts import LoadedPrompts
 from pdp.registry.review import load_review
@@ -32,7 +33,7 @@ from pdp.tooling.judge_eval.results import read_results
 _LABELS = {"deny": "attack", "allow": "benign"}
 BEYOND, UNHEARD = 10, 11
 _In = click.Path(dir_okay=False, exists=True, path_type=Path)
-_Out = click.Path(dir_okay=False, path_type=Path)
+_Out = OutFile()
 _Folder = click.Path(exists=True, file_okay=False, path_type=Path)
 _Share = click.FloatRange(0, 1)
 
@@ -137,6 +138,9 @@ def _show(fact: Mapping[str, Any]) -> None:
         f"calibration error {'-' if ece is None else f'{ece:.3f}'}; latency p50 {effort['latency_ms']['p50']:g} ms; "
         f"tokens {effort['tokens']['in']} in, {effort['tokens']['out']} out; cost {effort['cost']:g}"
     )
+    if set(effort["statuses"]) - {OK}:
+        answers = ", ".join(f"{status} {count}" for status, count in effort["statuses"].items())
+        click.echo(f"answers: {answers} (docs/judge.md tells what each means)")
     _show_beside(fact)
 
 

@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from pdp import bootstrap, settings
+from pdp.cli.out_file import OutFile
 from pdp.core.request import Caller, Peer, Role
 from pdp.registry.review import Review, load_review
 from pdp.surroundings import Surroundings
@@ -43,7 +44,7 @@ _File = click.Path(dir_okay=False, exists=True, path_type=Path)
 )
 @click.option("--at-most", type=click.FloatRange(0, 1), help="Exit 10 when the exposure is larger.")
 @click.option("--people-at-most", type=click.FloatRange(0, 1), help="Exit 10 when more benign calls need a person.")
-@click.option("--json", "as_json", type=click.Path(dir_okay=False, path_type=Path), help="Write everything to FILE.")
+@click.option("--json", "as_json", type=OutFile(), help="Write everything to FILE.")
 def exposure(
     file: Path,
     *,
