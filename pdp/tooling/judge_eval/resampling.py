@@ -54,7 +54,8 @@ def share(lines: Iterable[tuple[str, bool]], *, draws: int = DRAWS, seed: int = 
     if hits in (0, total):  # and so in every draw; what may still come is bounded by how many clusters were seen
         least = (1 - LEVEL) / 2
         far = least ** (1 / len(groups))  # Clopper and Pearson
-        return Share(hits, total, *((far, 1.0) if hits else (0.0, 1 - far)), len(groups))
+        low, high = (far, 1.0) if hits else (0.0, 1 - far)
+        return Share(hits, total, low, high, len(groups))
     found = sorted(h / n for h, n in resampled(groups, draws, seed))
     return Share(hits, total, quantile(found, LOW), quantile(found, HIGH), len(groups))
 
