@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 from pdp.core.judge.matter import OK
 
+# what the judge's process may say; each other status is found on this side
+STATUSES = frozenset(
+    {OK, "filtered", "timeout", "endpoint", "rate_limited", "breaker_open", "budget", "overloaded"},
+)
 MAX_TEXT = 17_000  # characters; a longer answer is malformed, and stays so when it is cut here
 
 

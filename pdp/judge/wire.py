@@ -22,7 +22,7 @@ from typing import Any
 
 from pdp.core.digest import Json
 from pdp.core.judge.matter import Rendered
-from pdp.judge.said import Said
+from pdp.judge.said import STATUSES, Said
 
 VERSION = 1
 MAX_ASKED = 2 << 20  # bytes of a line to the judge
@@ -113,8 +113,10 @@ def read_told(data: bytes) -> tuple[int, Said] | Mapping[str, Json]:
 def _said(**found: Any) -> Said:
     made = Said(**found)
     numbers = (made.tokens_in, made.tokens_out, made.cost_micros, made.latency_ms)
-    texts = (made.status, made.text, made.finish, made.model)
-    if not all(isinstance(text, str) for text in texts) or any(_whole(number) < 0 for number in numbers):
+    texts = (made.text, made.finish, made.model)
+    if made.status not in STATUSES or not all(isinstance(text, str) for text in texts):
+        raise WireError
+    if any(_whole(number) < 0 for number in numbers):
         raise WireError
     return made
 

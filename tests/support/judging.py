@@ -69,9 +69,9 @@ def matter(task: str = "Summarise the log.", **more: Any) -> Matter:
 
 
 def options(llm: LlmStandIn, folder: Path, **over: Any) -> JudgeOptions:
-    """As in a configuration; quick to give up."""
-    quick = {"attempt_seconds": 2.0, "verdict_seconds": 4.0, "retries": 1}
-    return JudgeOptions.model_validate({**llm.judge(folder), **quick, **over})
+    """As in a configuration, with one retry. Patient, so that a busy machine makes no difference."""
+    patient = {"attempt_seconds": 30.0, "verdict_seconds": 50.0, "retries": 1}
+    return JudgeOptions.model_validate({**llm.judge(folder), **patient, **over})
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import json
 import re
 import threading
@@ -177,8 +178,9 @@ def huge(size: int = 4 << 20) -> Behaviour:
 
 
 def packed() -> Behaviour:
-    """A body that says it is compressed."""
-    return lambda seen: replace(says()(seen), headers={"content-encoding": "gzip"})
+    """A good answer, compressed: its size is anybody's guess."""
+    encoding = {"content-encoding": "gzip"}
+    return lambda seen: Answer(body=gzip.compress(_api(seen, says()(seen))), headers=encoding)
 
 
 def nonsense(body: bytes = b"<html>502</html>") -> Behaviour:

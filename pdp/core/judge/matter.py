@@ -71,7 +71,7 @@ class Rendered:
 class Opinion:
     """What a session came to. `status` is "ok" exactly when there is a verdict; else it says why there is none:
     nonce, malformed, extra_text, refused, length, filtered, timeout, endpoint, rate_limited, breaker_open, budget,
-    overloaded, unavailable, prompt, too_large."""
+    overloaded, unavailable, withheld, prompt, too_large."""
 
     status: str
     verdict: str | None = None

@@ -292,7 +292,9 @@ def test_a_line_that_we_would_never_send_is_refused(line: bytes) -> None:
         wire.read_hello(line)
 
 
-@pytest.mark.parametrize("said", [{"status": 7}, {"status": "ok", "tokens_in": -1}, {"status": "ok", "other": 1}, 7])
+@pytest.mark.parametrize(
+    "said", [{"status": "else"}, {"status": []}, {"status": "ok", "tokens_in": -1}, {"status": "ok", "other": 1}, 7]
+)
 def test_nor_is_an_answer_that_is_none_taken(said: object) -> None:
     with pytest.raises(wire.WireError):
         wire.read_told(wire.line({"id": 7, "said": said}))

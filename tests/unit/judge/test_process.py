@@ -52,7 +52,7 @@ async def kept(llm: LlmStandIn, folder: Path, **over: Any) -> AsyncIterator[Judg
 
 
 async def opinion(link: JudgeLink, task: str = "Summarise.") -> Opinion:
-    return await link.opine("acme", PROMPT, matter(task), within_s=10)
+    return await link.opine("acme", PROMPT, matter(task), within_s=60)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -267,10 +267,10 @@ async def test_a_process_that_says_what_ours_never_would_is_left(
 
 
 async def test_a_session_that_nobody_wants_any_more_gives_its_place_up(llm: LlmStandIn, tmp_path: Path) -> None:
-    llm.behave(model.silent(), model.says())
-    async with judging(llm, tmp_path, max_concurrent=1, attempt_seconds=60, verdict_seconds=60) as link:
+    llm.behave(lambda seen: (model.silent() if "One." in seen.user else model.says())(seen))
+    async with judging(llm, tmp_path, max_concurrent=1, attempt_seconds=600, verdict_seconds=600) as link:
         late = await link.opine("acme", PROMPT, matter("One."), within_s=0.3)
-        found = await link.opine("acme", PROMPT, matter("Two."), within_s=10)
+        found = await link.opine("acme", PROMPT, matter("Two."), within_s=60)
     assert (late.status, found.status) == ("timeout", "ok")
 
 
