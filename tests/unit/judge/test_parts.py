@@ -87,17 +87,22 @@ async def test_too_many_that_wait_are_turned_away_one_tenant_s_before_another_s(
 @pytest.mark.parametrize("given", [False, True])
 async def test_a_place_is_not_lost_with_who_goes_while_waiting_or_on_getting_it(*, given: bool) -> None:
     schedule, until = Schedule(1, 4, 1.0), asyncio.Event()
-    first = asyncio.create_task(hold(schedule, "a", [], until))
+
+    async def first() -> None:
+        async with schedule.place("a"):
+            await until.wait()
+        if given:
+            goes.cancel()  # it has just been given the place, and has not run since
+
+    task = asyncio.create_task(first())
     await asyncio.sleep(0)
-    goes = asyncio.create_task(hold(schedule, "b", [], until))
+    goes = asyncio.create_task(hold(schedule, "b", [], asyncio.Event()))
     await asyncio.sleep(0)
-    if given:
-        until.set()
-        await first  # b has been given its place, but has not run since
-    goes.cancel()
-    await asyncio.gather(goes, return_exceptions=True)
+    if not given:
+        goes.cancel()
     until.set()
-    await first
+    await asyncio.gather(task, goes, return_exceptions=True)
+    assert goes.cancelled()
     assert (schedule.running, schedule.waiting) == (0, 0)
     async with schedule.place("c"):
         assert schedule.running == 1
