@@ -14,6 +14,7 @@ from pdp import __version__, console, instruments, judges, people, tending
 from pdp.adapters.grpc.server import Server
 from pdp.adapters.grpc.servicer import Services
 from pdp.content import ArgumentContent
+from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault, Fault
 from pdp.engines import hosts
 from pdp.engines.bundle import shipped_rego
@@ -115,6 +116,7 @@ def _build(settings: Settings, store: AnyStore, surroundings: Surroundings, tele
         settings, entropy=entropy, monotonic=surroundings.monotonic, telemetry=telemetry
     )
     keyed: dict[str, Any] = {"entropy": entropy, "index_key": index_key, "judge": judge}
+    keyed["renew_ns"] = settings.store.longest_ttl_seconds * NS // 4
     establish = instruments.establishing(telemetry, ports.subjects, ports.content, sessions, store, **keyed)
     repeats = Repeats(store, index_key)
     kills = KillQuota()

@@ -91,10 +91,10 @@ def wire(  # noqa: PLR0913, PLR0917 - what it rests on
         Caps(options.open_per_subject, options.open_per_tenant, options.open_per_group),
         address,
         telling,
+        longest_ns=settings.store.longest_ttl_seconds * NS,
     )
-    holding = Places(
-        max(1, settings.service.max_in_flight // 2)
-    )  # a judge that is slow leaves room for other decisions
+    # a judge that is slow leaves room for other decisions
+    holding = Places(max(1, settings.service.max_in_flight // 2))
     judging = Judging(judge, store, recorder, clock, index_key, holding=holding) if judge is not None else None
     sources: list[EvidenceSource] = [Escalate(counting, satisfies), judging or Absent()]
     return Wired(

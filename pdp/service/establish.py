@@ -31,7 +31,7 @@ class Established:
     salt: bytes
     arguments: bytes  # canonical, or as received when they are no JSON we accept
     arguments_commitment: str
-    call: CallRow | None  # to be stored with the record; None when it is stored already or there is none
+    call: CallRow | None  # to be stored with the record; None when it is stored, and young, or there is none
     subject_index: str
     asked: Asked | None = None  # for whom answers requirements; None for a call that has no digest
 
@@ -49,7 +49,9 @@ class Establish:
         entropy: Entropy,
         index_key: bytes,
         judge: Judge | None = None,
+        renew_ns: int = 0,
     ) -> None:
+        """`renew_ns`: how old a call's row becomes before asking again makes it young; 0: however old."""
         self._subjects = subjects
         self._content = content
         self._sessions = sessions
@@ -57,6 +59,7 @@ class Establish:
         self._entropy = entropy
         self._index_key = index_key
         self._judge = judge
+        self._renew_ns = renew_ns
         self._fresh: dict[str, CallRow] = {}  # drawn, not yet durable: two first asks at once share one salt
 
     async def identity(
@@ -231,7 +234,9 @@ class Establish:
             until_ns=ask.until_ns,
             fresh=None if known else row,
         )
-        return Established(facts, row.salt, raw, committed, asked.fresh, subject, asked)
+        old = known and 0 < self._renew_ns < at_ns - row.created_ns
+        kept = replace(row, created_ns=at_ns) if old else asked.fresh
+        return Established(facts, row.salt, raw, committed, kept, subject, asked)
 
     def _call_row(self, index: str, tenant: str, subject: str, at_ns: int) -> tuple[CallRow, bool]:
         fresh = self._fresh.get(index)

@@ -69,6 +69,7 @@ class Opening:
     caps: Caps
     url: str = ""
     telling: Telling = UNTOLD
+    longest_ns: int = 0  # of a requirement, for as long as its call is found again; 0: no end
 
     def __call__(
         self,
@@ -84,8 +85,8 @@ class Opening:
         Raises Conflict when people have answered since the evaluation began: it is to be made again.
         """
         store, tenant = self.counting.store, asked.tenant
-        if not self.counting.active(asked):
-            return denied("person.inactive", "The subject is disabled in the directory; nobody is asked in its name.")
+        if never := self._never(asked, wanted):
+            return never
         mine, everybody = store.open_count(tenant, asked.subject_index)
         known = store.approvals_of(tenant, asked.call.digest) if asked.repeated else ()
         shown: list[OpenRequirement] = []
@@ -116,6 +117,13 @@ class Opening:
             waiting.append(approval)
             shown.append(self._shown(plain, approval))
         return Opened(tuple(shown), tuple(entries), self._token(asked, waiting, judged, at_ns))
+
+    def _never(self, asked: Asked, wanted: tuple[Mapping[str, Any], ...]) -> Outcome | None:
+        if not self.counting.active(asked):
+            return denied("person.inactive", "The subject is disabled in the directory; nobody is asked in its name.")
+        if any(0 < self.longest_ns < element["ttl_seconds"] * NS for element in wanted):
+            return denied("requirement.too_long", "The requirement lasts longer than the store keeps its call.")
+        return None
 
     def _unanswered(self, known: tuple[Approval, ...], element: bytes, asked: Asked, at_ns: int) -> None:
         """Nobody is asked beside an answer, and none that was just given is reopened. Raises Conflict."""

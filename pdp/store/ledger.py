@@ -133,7 +133,8 @@ class Ledger:
         keep = self._options
         values_ns = None if keep.values_keep_seconds is None else believed - keep.values_keep_seconds * NS
         replies_ns = self._latest_ns - keep.replies_keep_seconds * NS
-        self._rows.prune(2 * entries, Ages(replies_ns, self._latest_ns - keep.calls_keep_seconds * NS, values_ns))
+        calls_ns = min(self._latest_ns, believed or self._latest_ns) - keep.calls_keep_seconds * NS
+        self._rows.prune(2 * entries, Ages(replies_ns, calls_ns, values_ns))
         if any(ended(switch.until_ns, believed) for switch in self.marks.switches):
             self._rows.sweep(believed)
             self._touched = True

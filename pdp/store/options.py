@@ -60,7 +60,11 @@ class StoreOptions(BaseModel):
         default=24 * 3600, ge=60, le=30 * 24 * 3600, description="How long a request can be repeated."
     )
     calls_keep_seconds: int = Field(
-        default=7 * 24 * 3600, ge=60, le=366 * 24 * 3600, description="How long asking again gives the same digest."
+        default=7 * 24 * 3600,
+        ge=60,
+        le=366 * 24 * 3600,
+        description="How long asking again gives the same digest, by which refusals are found. No requirement may "
+        "last longer than two fifths of it.",
     )
     values_keep_seconds: int | None = Field(
         default=None,
@@ -73,6 +77,12 @@ class StoreOptions(BaseModel):
         le=10_000,
         description="Refusals with a record each, per tenant, caller and code; more are counted in one.",
     )
+
+    @property
+    def longest_ttl_seconds(self) -> int:
+        """Of requirements: a request for so long, and as long again for a refusal, within what a call is kept after
+        it was last asked about (nine tenths, see `Establish`)."""
+        return self.calls_keep_seconds * 2 // 5
 
     @field_validator("path")
     @classmethod

@@ -17,8 +17,9 @@ _ENGAGED = "SELECT * FROM switches WHERE engaged = 1 ORDER BY at_ns, tenant, sco
 
 _RECORD = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)"
 _VALUE = 'INSERT INTO "values" VALUES (?, ?, ?, ?, ?, ?)'
-_CALL = "INSERT INTO calls VALUES (NULL, ?, ?, ?, ?, ?, ?) ON CONFLICT (idx) DO NOTHING"
-_CALL_SALT = "SELECT salt FROM calls WHERE idx = ?"
+_CALL = """INSERT INTO calls VALUES (NULL, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (idx) DO UPDATE SET seq = (SELECT max(seq) + 1 FROM calls), created_ns = excluded.created_ns
+WHERE salt = excluded.salt"""
 _REPLY = """INSERT INTO replies VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (key) DO UPDATE SET seq = (SELECT max(seq) + 1 FROM replies),
   kind = excluded.kind, effect = excluded.effect, reply = excluded.reply,
@@ -127,9 +128,7 @@ def _write_switch(db: sqlite3.Connection, s: SwitchRow) -> None:
 
 def _write_call(db: sqlite3.Connection, call: CallRow) -> None:
     row = (call.index, call.tenant, call.subject, call.salt, call.digest, call.created_ns)
-    if db.execute(_CALL, row).rowcount == 1:
-        return
-    if db.execute(_CALL_SALT, (call.index,)).fetchall() != [(call.salt,)]:
+    if db.execute(_CALL, row).rowcount != 1:
         raise salt_taken()
 
 

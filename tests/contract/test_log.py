@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support.stored import AT, a_reply, a_switch, an_id, entry
 
-from pdp.core.errors import ConfigurationFault, Fault, InvalidRequest, Unavailable
+from pdp.core.errors import ConfigurationFault, Conflict, Fault, InvalidRequest, Unavailable
 from pdp.core.stored import Artefact, CallRow, SwitchRow, ValueRow
 
 Place = Any  # of conftest, which cannot be imported
@@ -122,10 +122,10 @@ async def test_a_call_keeps_its_first_salt(store: Any) -> None:
     call = CallRow("idx", "acme", "alice", b"salt", "digest", AT)
     await store.commit(entry(1, call=call))
     await store.commit(entry(2, call=replace(call, created_ns=AT + 1)))
-    with pytest.raises(Unavailable) as e:
+    with pytest.raises(Conflict) as e:
         await store.commit(entry(3, call=replace(call, salt=b"other")))
     assert e.value.code == "store.conflict"
-    assert store.call("idx") == call
+    assert store.call("idx") == replace(call, created_ns=AT + 1)
     assert store.healthy()
 
 
@@ -157,6 +157,31 @@ async def test_old_replies_and_calls_are_pruned(place: Place) -> None:
         assert store.call("idx") is None
     finally:
         await store.close()
+
+
+async def test_a_call_that_is_asked_about_again_is_kept_for_longer(place: Place) -> None:
+    """Refusals and unknown outcomes are found by its digest."""
+    store = place.open(calls_keep_seconds=120)
+    call = CallRow("idx", "acme", "a", b"s", "d", AT)
+    await store.commit(entry(1, call=call))
+    await store.commit(entry(2, call=replace(call, index="other")))
+    young = replace(call, created_ns=AT + 100_000_000_000)
+    await store.commit(entry(3, at_ns=young.created_ns, call=young))
+    with pytest.raises(Conflict):
+        await store.commit(entry(4, at_ns=young.created_ns, call=replace(call, salt=b"another")))
+    await store.commit(entry(5, at_ns=AT + 121_000_000_000))
+    assert (store.call("idx"), store.call("other")) == (young, None)
+    await store.commit(entry(6, at_ns=AT + 221_000_000_000))
+    assert store.call("idx") is None
+
+
+async def test_a_wrong_leap_of_the_clock_forgets_no_call(place: Place) -> None:
+    store = place.open(calls_keep_seconds=120)
+    call = CallRow("idx", "acme", "a", b"s", "d", AT)
+    await store.commit(entry(1, call=call, high_water=(("clock", AT),)))
+    for number in (2, 3):
+        await store.commit(entry(number, at_ns=AT + 365 * 24 * 3600 * 10**9))
+    assert store.call("idx") == call
 
 
 def _lasting(value: str, until_ns: int) -> SwitchRow:

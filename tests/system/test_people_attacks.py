@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from pdp.adapters.grpc import questions
 from pdp.core.check import NS
 from pdp.core.errors import Fault, NotFound
 from pdp.service.escalate import Escalate
+from pdp.service.establish import Establish
 from pdp.service.outcomes import Report
 from pdp.service.people.sweep import Sweep
 from pdp.service.repeat import Repeats
@@ -27,7 +29,10 @@ from pdp.v1 import types_pb2
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("people-attacks")]
 ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING
-SETTINGS = {"identity": {"callers": {"gateway": {"dedupes_redemptions": True}}}}
+SETTINGS = {
+    "identity": {"callers": {"gateway": {"dedupes_redemptions": True}}},
+    "store": {"calls_keep_seconds": 100_000},
+}
 YEAR_NS = 365 * 24 * 3600 * NS
 
 
@@ -211,3 +216,34 @@ async def test_a_batch_that_asks_people_again_and_again_costs_little_more_than_i
     effects = [each[0].effect.value for each in found if not isinstance(each, Fault)]
     assert effects == ["pending"] * 15
     assert len(claimed) <= 3 * len(asked)
+
+
+async def test_a_call_that_is_asked_about_keeps_its_digest(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a refusal would be forgotten when its call was first asked about long ago."""
+    indexes: list[str] = []
+    find = Establish._call_row
+
+    def spied(self: Establish, index: str, *more: Any) -> Any:
+        indexes.append(index)
+        return find(self, index, *more)
+
+    monkeypatch.setattr(Establish, "_call_row", spied)
+    asked_ns = []
+    for passes in (0, 5_000, 6_000):  # it is made young again after a tenth of the time that it is kept
+        world.stage.clock.advance(passes)
+        await world.process.staff.people.sweep.run_once(world.now_ns)
+        assert (await decide(world, reset(world, "asked about"))).effect == PENDING
+        row = world.process.store.call(indexes[-1])
+        assert row is not None
+        asked_ns.append(row.created_ns)
+    assert asked_ns[1:] == [asked_ns[0], world.now_ns]
+
+
+async def test_no_request_outlives_its_calls_digest(world: World) -> None:
+    made = world.process.services.decide
+    opening = replace(made.escalation.opening, longest_ns=1_000 * NS)
+    short = replace(made, escalation=replace(made.escalation, opening=opening))
+    async with world._admitted("gateway", "Decide") as caller:
+        answer, _ = await short(questions.ask(reset(world, "long")), caller)
+    assert [reason.code for reason in answer.reasons] == ["requirement.too_long"]
+    assert world.process.staff.escalation.opening.longest_ns == 40_000 * NS

@@ -115,9 +115,13 @@ def _fields(row: Mapping[Any, Any]) -> dict[str, Any]:
 
 def _write_call(db: Connection, call: CallRow) -> None:
     row = {"idx": call.index, **{k: v for k, v in asdict(call).items() if k != "index"}}
-    if db.execute(insert(t.calls).values(row).on_conflict_do_nothing(index_elements=["idx"])).rowcount == 1:
-        return
-    if db.execute(select(t.calls.c.salt).where(t.calls.c.idx == call.index)).scalar_one_or_none() != call.salt:
+    new = insert(t.calls).values(row)
+    renewed = {
+        "seq": text("DEFAULT"),
+        "created_ns": new.excluded.created_ns,
+    }  # one that is asked about again is young
+    same = t.calls.c.salt == new.excluded.salt
+    if db.execute(new.on_conflict_do_update(index_elements=["idx"], set_=renewed, where=same)).rowcount != 1:
         raise salt_taken()
 
 
