@@ -65,8 +65,8 @@ EVIDENCE = _in(
     ),
     (
         "state-unknown-is-met",
-        '} else := "failed"\n\n# A judge',
-        '} else := "met"\n\n# A judge',
+        '} else := "failed"\n\n# METADATA\n# title: What a verdict',
+        '} else := "met"\n\n# METADATA\n# title: What a verdict',
         "an answer in no known state is failed",
     ),
     (
