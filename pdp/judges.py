@@ -34,7 +34,7 @@ def judge(
     return JudgeLink(
         options,
         LoadedPrompts(options.prompts_folder),
-        Keeper(lambda: _start(options, settings)),
+        Keeper(lambda: _start(options, settings), lambda up: telemetry.level("pdp.judge.up", int(up))),
         entropy=entropy,
         monotonic=lambda: monotonic() / NS,
         telemetry=telemetry,

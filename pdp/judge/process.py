@@ -118,10 +118,13 @@ async def _end(process: asyncio.subprocess.Process | None, folder: Path) -> None
 
 
 class Keeper:
-    """Sees to it that there is a process, made by `start`. It never keeps anything else from starting."""
+    """Sees to it that there is a process, made by `start`. It never keeps anything else from starting. `tell` hears
+    whether there is one, whenever that changes."""
 
-    def __init__(self, start: Callable[[], Awaitable[Running]]) -> None:
-        self._start = start
+    def __init__(
+        self, start: Callable[[], Awaitable[Running]], tell: Callable[[bool], None] = lambda _: None
+    ) -> None:
+        self._start, self._tell = start, tell
         self._running: Running | None = None
         self._settled = asyncio.Event()  # it is up, or it is known that it is not
         self._failures = 0
@@ -131,6 +134,7 @@ class Keeper:
     def begin(self) -> None:
         """Start it, without waiting. Inside a running loop."""
         if self._task is None:
+            self._tell(False)
             self._task = asyncio.get_running_loop().create_task(self._keep(), name="keeper of the judge")
 
     async def connection(self, within_s: float) -> Connection | None:
@@ -178,12 +182,14 @@ class Keeper:
         loop = asyncio.get_running_loop()
         self._running, self._starts, since = running, self._starts + 1, loop.time()
         self._settled.set()
+        self._tell(True)
         log.info("the judge's process is up")
         try:
             await running.connection.gone.wait()
             log.error("the judge's process went away; it is started again")
         finally:
             self._running = None
+            self._tell(False)
             # one that comes up and dies at once is no better than one that does not come up
             self._failures = self._failures + 1 if loop.time() - since < _PATIENCE_SECONDS else 0
             if not self._failures:

@@ -119,6 +119,7 @@ INSTRUMENTS = (
     Instrument("pdp.registry.problem", "level", "1", "1 while a tenant's set is refused", ("pdp.tenant",)),
     Instrument("pdp.keys.age", "level", "s", "since an issuer's keys were last read", ("pdp.issuer",)),
     Instrument("pdp.keys", "level", "{key}", "usable keys of an issuer", ("pdp.issuer",)),
+    Instrument("pdp.judge.up", "level", "1", "1 while the judge's process can be asked"),
     Instrument(
         "pdp.judge.duration", "histogram", "s", "time until there is an opinion, or until there is to be none",
         ("pdp.judge.status",), (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0),

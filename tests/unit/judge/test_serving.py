@@ -22,7 +22,7 @@ from pdp import judges, preflight, settings
 from pdp.cli.main import cli
 from pdp.core.errors import ConfigurationFault
 from pdp.judge.link import JudgeLink
-from pdp.signals import NONE, SILENT, Attributes, Silent
+from pdp.signals import NONE, SILENT, Attributes, Silent, Telemetry
 from pdp.surroundings import SystemEntropy
 
 
@@ -33,9 +33,9 @@ def configured(llm: LlmStandIn, folder: Path, **over: Any) -> Path:
 
 
 @asynccontextmanager
-async def linked(config: Path) -> AsyncIterator[JudgeLink]:
+async def linked(config: Path, telemetry: Telemetry = SILENT) -> AsyncIterator[JudgeLink]:
     """As `pdp serve` wires it."""
-    found = judges.judge(settings.load(config, {}), entropy=SystemEntropy(), monotonic=lambda: 0, telemetry=SILENT)
+    found = judges.judge(settings.load(config, {}), entropy=SystemEntropy(), monotonic=lambda: 0, telemetry=telemetry)
     assert isinstance(found, JudgeLink)
     judges.begin(found)
     try:
@@ -55,14 +55,17 @@ async def test_a_judge_that_an_operator_runs_is_found_at_its_address(llm: LlmSta
     assert process.stdout is not None
     try:
         assert await asyncio.wait_for(process.stdout.readline(), 60) == b"ready\n"
-        async with linked(config) as link:
+        told = Told()
+        async with linked(config, told) as link:
             assert await opinion(link) == "ok"
+            assert told.levels == [("pdp.judge.up", 0), ("pdp.judge.up", 1)]
             assert (link.status()["process"], link.status()["pid"]) == ("up", None)
             process.send_signal(signal.SIGTERM)
             assert await asyncio.wait_for(process.wait(), 60) == 0
             llm.forget()
             later = await link.opine("acme", "task-fit", matter("Another."), within_s=1)
             assert later.status == "unavailable"
+            assert told.levels[-1] == ("pdp.judge.up", 0)
     finally:
         if process.returncode is None:
             process.kill()
@@ -110,10 +113,15 @@ class Told(Silent):
     def __init__(self) -> None:
         self.counted: Counter[tuple[Any, ...]] = Counter()
         self.measured: dict[str, list[float]] = {}
+        self.levels: list[tuple[str, float]] = []
 
     @override
     def count(self, name: str, attributes: Attributes = NONE) -> None:
         self.counted[name, *attributes.values()] += 1
+
+    @override
+    def level(self, name: str, value: float, attributes: Attributes = NONE) -> None:
+        self.levels.append((name, value))
 
     @override
     def measure(self, name: str, value: float, attributes: Attributes = NONE) -> None:
