@@ -4,7 +4,7 @@ package packs.baseline
 # title: A judge looks at a change of medium risk instead of the subject
 # description: |
 #   Where the organisation says so, and somebody else than the agent said what the task is. When the judge cannot tell,
-#   the subject is asked after all.
+#   the subject is asked after all; when it refused three like calls in a day, the subject is asked as well.
 require contains {
 	"kind": "judge",
 	"id": "judge.medium",
@@ -26,7 +26,7 @@ require contains {
 	},
 } if {
 	data.lib.subject.attended
-	data.lib.judge.instead
+	data.lib.judge.looks
 	some t in input.targets
 	t.risk_level == 2
 	t.key in data.lib.targets.changing

@@ -26,6 +26,21 @@ test_the_subject_itself_on_the_agents_own_statement if {
 	}
 }
 
+refused(times) := object.union(vouched(medium_change), {"call": object.union(vouched(medium_change).call, {"judge_refusals": times})})
+
+test_the_subject_as_well_after_three_refusals if {
+	codes := testing.codes(baseline.require) with input as refused(3)
+		with data.org as org_with_judge
+	{"judge.medium", "risk.medium"} & codes == {"judge.medium", "risk.medium"}
+}
+
+test_the_judge_alone_until_then if {
+	codes := testing.codes(baseline.require) with input as refused(2)
+		with data.org as org_with_judge
+	"judge.medium" in codes
+	not "risk.medium" in codes
+}
+
 test_the_subject_itself_where_the_organisation_wants_no_judge if {
 	codes := testing.codes(baseline.require) with input as vouched(medium_change)
 		with data.org as testing.org

@@ -3,11 +3,25 @@
 package lib.judge
 
 # METADATA
-# title: The judge stands in for the subject's confirmation
+# title: A judge looks at changes of medium risk
 # description: Only on a statement of the task that the agent did not write.
-default instead := false
+default looks := false
 
-instead if {
+looks if {
 	data.org.judge.medium == "instead"
 	input.session.task_source in {"subject_signed", "caller"}
 }
+
+# METADATA
+# title: The judge stands in for the subject's confirmation
+# description: Until it refused several like calls in a day. Who goes on asking may be looking for a kinder verdict.
+default instead := false
+
+instead if {
+	looks
+	not shopping
+}
+
+# METADATA
+# title: The judge refused this subject's agent three times with this tool
+shopping if input.call.judge_refusals >= 3
