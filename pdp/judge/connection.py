@@ -76,12 +76,8 @@ class Connection:
             async with asyncio.timeout(within_s):
                 self._writer.write(line)
                 return await answer
-        except TimeoutError:
-            self._give_up(ident)
+        except TimeoutError:  # the judge's process gives up at the same time
             return Said("timeout")
-        except asyncio.CancelledError:
-            self._give_up(ident)
-            raise
         finally:
             self._waiting.pop(ident, None)
 
@@ -91,10 +87,6 @@ class Connection:
             self._listener.cancel()
             await asyncio.gather(self._listener, return_exceptions=True)
             await wire.close(self._writer)
-
-    def _give_up(self, ident: int) -> None:
-        if not self.gone.is_set():
-            self._writer.write(wire.ask(wire.Asked(ident)))
 
     async def _listen(self) -> None:
         try:

@@ -107,25 +107,22 @@ class _Connection:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _asked(self, asked: wire.Asked) -> None:
-        if asked.rendered is None:
-            if (session := self._sessions.get(asked.id)) is not None:
-                session.cancel()
-        elif len(self._sessions) > self._options.max_queued + self._options.max_concurrent:
+        if len(self._sessions) > self._options.max_queued + self._options.max_concurrent:
             await self._say(wire.said(asked.id, Said("overloaded", model=self._options.model)))
         elif asked.id in self._sessions:
             raise wire.WireError
         else:
-            session = asyncio.create_task(self._session(asked.id, asked, asked.rendered))
+            session = asyncio.create_task(self._session(asked))
             self._sessions[asked.id] = session
             session.add_done_callback(lambda _: self._sessions.pop(asked.id, None))
 
-    async def _session(self, ident: int, asked: wire.Asked, rendered: Rendered) -> None:
+    async def _session(self, asked: wire.Asked) -> None:
         try:
-            said = await self._bench.hold(asked.tenant, rendered, asked.within_s)
+            said = await self._bench.hold(asked.tenant, asked.rendered, asked.within_s)
         except Exception as fault:  # noqa: BLE001 - a bug of ours must not leave a call waiting; content is never logged
             log.error("a session of the judge ended by a fault of ours: %s", type(fault).__name__)
             said = Said("endpoint", model=self._options.model)
-        await self._say(wire.said(ident, said))
+        await self._say(wire.said(asked.id, said))
 
     async def _beat(self) -> None:
         while True:

@@ -1,8 +1,7 @@
 """What goes over the socket between the decision process and the judge's: one JSON object a line, bounded.
 
     judge's      {"hello": 1, "model": …, "url": …}            first of all
-    decision's   {"id": 7, "tenant": …, "within_s": …, "rendered": {…}}   asks
-                 {"id": 7}                                     nobody waits for it any more
+    decision's   {"id": 7, "tenant": …, "within_s": …, "rendered": {…}}   asks; later nobody waits for it
     judge's      {"id": 7, "said": {…}}                        answers, in any order
                  {"state": {…}}                                at least every other second
 
@@ -37,12 +36,12 @@ class WireError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One session that is wanted; without `rendered`, one that is not wanted any more."""
+    """One session that is wanted, and for how long."""
 
     id: int
-    tenant: str = ""
-    within_s: float = 0.0
-    rendered: Rendered | None = None
+    tenant: str
+    within_s: float
+    rendered: Rendered
 
 
 def line(message: Mapping[str, Any]) -> bytes:
@@ -52,7 +51,7 @@ def line(message: Mapping[str, Any]) -> bytes:
 
 def ask(asked: Asked) -> bytes:
     """Raises WireError for one that is too long."""
-    made = line({"id": asked.id} if asked.rendered is None else asdict(asked))
+    made = line(asdict(asked))
     if len(made) > MAX_ASKED:
         raise WireError
     return made
@@ -62,8 +61,6 @@ def read_asked(data: bytes) -> Asked:
     """Raises WireError."""
     found = _object(data)
     try:
-        if set(found) == {"id"}:
-            return Asked(_whole(found["id"]))
         rendered = found["rendered"]
         lists = {name: tuple(rendered[name]) for name in ("rules", "cut")}
         return Asked(

@@ -54,6 +54,12 @@ WAY = _in(
 SESSIONS = (
     *_in(
         "judge/sittings",
+        (
+            "judge-endless",
+            "began + min(within_s, self._options.verdict_seconds)",
+            "began + self._options.verdict_seconds",
+            "a session that nobody waits for gives its place up",
+        ),
         ("judge-deaf", "self._throttle.told(attempt.limits)", "pass", "a provider's limits are obeyed"),
         (
             "judge-retries-all",
@@ -163,12 +169,6 @@ SOCKET = (
             "stat.S_IMODE(info.st_mode) & 0o077",
             "stat.S_IMODE(info.st_mode) & 0o002",
             "nobody else enters",
-        ),
-        (
-            "judge-never-gives-up",
-            "                session.cancel()\n",
-            "                pass\n",
-            "who is gone leaves a place",
         ),
     ),
     *_in(

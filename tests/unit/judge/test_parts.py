@@ -278,7 +278,6 @@ def test_what_is_asked_and_told_goes_over_the_socket_unchanged() -> None:
     line = wire.ask(asked)
     assert line.count(b"\n") == 1
     assert wire.read_asked(line) == asked
-    assert wire.read_asked(wire.ask(wire.Asked(7))) == wire.Asked(7)
     said = Said("ok", "te\nxt\ud800", "stop", "m", 1, 2, 3, 4)
     assert wire.read_told(wire.said(7, said)) == (7, said)
     assert wire.read_told(wire.state({"a": 1})) == {"a": 1}
