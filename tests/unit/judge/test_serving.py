@@ -4,7 +4,7 @@ import asyncio
 import signal
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,13 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from support import llm as model
+from support.judge_prompts import SECTION
 from support.judging import PROMPT, judging, matter
 from support.llm import LlmStandIn
 from support.world import WEDNESDAY_NS, Plan, create
 from typing_extensions import override
 
-from pdp import judges, preflight, settings
+from pdp import judges, preflight, settings, tending
 from pdp.cli.main import cli
 from pdp.core.errors import ConfigurationFault
 from pdp.judge.link import JudgeLink
@@ -144,3 +145,40 @@ async def test_time_tokens_cost_and_what_came_of_it_are_told(llm: LlmStandIn, tm
     assert told.measured["pdp.judge.tokens/output"] == [60, 60]
     assert told.measured["pdp.judge.cost"] == pytest.approx([0.015, 0.015])
     assert len(told.measured["pdp.judge.duration/ok"]) == 2
+
+
+async def test_prompts_that_change_are_used_and_those_that_are_broken_are_not(
+    llm: LlmStandIn, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "prompts"
+    (folder / "sections").mkdir(parents=True)
+    link = judges.judge(
+        settings.load(configured(llm, tmp_path, prompts_folder=str(folder)), {}),
+        entropy=SystemEntropy(),
+        monotonic=lambda: 0,
+        telemetry=SILENT,
+    )
+    assert link is not None
+    first = link.prompts()["task-fit"]
+    caplog.set_level("INFO", "pdp")
+    watch = asyncio.create_task(tending.watch_prompts(link, 0.01))
+    try:
+        (folder / "sections" / "crm.md").write_text(SECTION.replace("`task.unrelated`", "`crm.other`"))
+        await until(lambda: link.prompts()["task-fit"] != first)
+        good = link.prompts()["task-fit"]
+        (folder / "sections" / "crm.md").write_text("no head")
+        await until(lambda: "crm.md:1: has no head" in caplog.text)
+        assert link.prompts()["task-fit"] == good
+        (folder / "sections" / "crm.md").unlink()
+        await until(lambda: link.prompts()["task-fit"] == first)
+        await until(lambda: "judge prompts: good again" in caplog.text)
+    finally:
+        watch.cancel()
+        await asyncio.gather(watch, return_exceptions=True)
+        await link.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 - a watcher brings it about
+            await asyncio.sleep(0.01)
