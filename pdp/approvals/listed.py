@@ -104,9 +104,7 @@ class _Human(_Closed):
     def member(self) -> Member:
         accounts = tuple(Account(a.issuer, a.id) for a in self.accounts)
         passkeys = tuple(passkey.value() for passkey in self.passkeys)
-        return Member(
-            self.id, self.name, accounts, frozenset(self.groups), self.active, self.mail or "", passkeys
-        )
+        return Member(self.id, self.name, accounts, frozenset(self.groups), self.active, self.mail or "", passkeys)
 
 
 class _File(_Closed):

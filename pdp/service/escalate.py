@@ -47,7 +47,8 @@ class Counting:
     def active(self, asked: Asked) -> bool:
         """False for a call in the name of somebody whom the directory has disabled."""
         directory = self.directories.of(asked.tenant)
-        return directory.active(directory.human(asked.call.subject))
+        known = directory.by_account.get(asked.call.subject)
+        return known is None or directory.active(known)
 
     def stands(self, approval: Approval, call: Call, at_ns: int) -> tuple[str, int]:
         """How a request stands for a call by its votes, counted now: "met", "refused", "open" or "expired"; and until

@@ -80,13 +80,15 @@ async def settle(
     found: Evaluated | None = None
     try:
         found = await weigh(await source.known(asked, at_ns))
+        before: Outcome | None = None
         for _ in range(MAX_ROUNDS):
-            if found.outcome.effect is not Effect.PENDING:
+            # after answers that answer nothing the same would be asked again and again
+            if found.outcome.effect is not Effect.PENDING or found.outcome == before:
                 break
             fresh = await source.gather(asked, found.outcome.requirements, at_ns)
             if not fresh:
                 break
-            found = await weigh((*found.held, *fresh))
+            before, found = found.outcome, await weigh((*found.held, *fresh))
     except Unavailable as fault:
         return _denied(found or await weigh(()), fault.code, fault.message)
     return found

@@ -6,6 +6,7 @@ is never opened again behind people's backs. What belongs to another reads like 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pdp.core.answer import Answer
@@ -53,20 +54,23 @@ class Resuming:
         elif not asked.repeated:
             return None
         call_id = call_id_of(ask)
-        # kept for callers that carry out a redemption only once, whatever was redeemed
-        lookup = call_id and caller.dedupes_redemptions
-        kept = self.repeats.redeemed(asked, caller, call_id, snapshot, at_ns) if lookup else None
-        return self._come_to(named, call_id, asked, kept, at_ns) or kept
+
+        def kept() -> Answer | None:  # for callers that carry out a redemption only once
+            known = call_id and caller.dedupes_redemptions
+            return self.repeats.redeemed(asked, caller, call_id, snapshot, at_ns) if known else None
+
+        found = self._come_to(named, call_id, asked, kept, at_ns)
+        return kept() if found is None and ask.call_id else found  # a grant's use, or a verdict's
 
     def _come_to(
-        self, named: tuple[str, ...], call_id: str, asked: Asked, kept: Answer | None, at_ns: int
+        self, named: tuple[str, ...], call_id: str, asked: Asked, kept: Callable[[], Answer | None], at_ns: int
     ) -> Answer | Outcome | None:
         """What becomes of the requests that are meant, or were redeemed by this very call."""
         for approval in self.store.approvals_of(asked.tenant, asked.call.digest):
             meant = approval.id in named
             if approval.state is State.REDEEMED and (meant or (call_id and approval.redeemed_call == call_id)):
                 again = approval.redeemed_call == call_id and at_ns - approval.resolved_ns < REPLAY_NS
-                return kept if again and kept is not None else denied(*_SPENT)
+                return (kept() if again else None) or denied(*_SPENT)
             state = State.EXPIRED if approval.state in OPEN and at_ns >= approval.expires_ns else approval.state
             if meant and state in _OVER:
                 return denied(*_OVER[state])

@@ -35,6 +35,8 @@ _REPLY = """SELECT key, content, kind, effect, reply, epochs, valid_until_ns, cr
 WHERE key = ?"""
 
 _ASKED = "SELECT 1 FROM approvals WHERE tenant = ? AND call_digest = ? LIMIT 1"
+_REFUSED = """SELECT count(*) FROM evidence
+WHERE tenant = ? AND asker = ? AND created_ns >= ? AND refused = 1"""
 _UNKNOWN = "SELECT count(*) FROM outcomes WHERE call_digest = ? AND outcome = 'unknown'"
 
 
@@ -118,6 +120,10 @@ class SqliteStore(LogStore):
     @override
     def unknown_outcomes(self, call_digest: str) -> int:
         return int(self._row(_UNKNOWN, call_digest)[0])
+
+    @override
+    def judge_refusals(self, tenant: str, asker: str, since_ns: int) -> int:
+        return int(self._row(_REFUSED, tenant, asker, since_ns)[0])
 
     def artefact(self, digest: str) -> Artefact | None:
         """A bundle, set index or waiver set by digest."""

@@ -73,7 +73,6 @@ class Attempts:
             row = ReplyRow(attempt.key, attempt.content, KIND, "", kept, "", 0, at_ns)
             first = replace(first, reply=row)
         refs = await self._recorder.commit_all((first, *rest))
-        self._recorder.changed()
         return refs[0]
 
 

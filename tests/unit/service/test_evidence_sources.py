@@ -54,7 +54,7 @@ async def test_answers_for_another_call_settle_nothing_and_the_asking_ends(world
     world.stage.evidence.gather_with = insist
     effect, _ = await codes(world)
     assert effect == types_pb2.EFFECT_PENDING
-    assert 1 < len(world.stage.evidence.opened) < 20
+    assert len(world.stage.evidence.opened) == 1  # the same again would answer nothing either
 
 
 async def test_one_malformed_answer_denies_beside_a_sound_one(world: World) -> None:
