@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -30,3 +34,31 @@ def test_nothing_is_left_unfinished() -> None:
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert found.stdout == ""
+
+
+def test_every_dependency_is_imported() -> None:
+    """What nothing imports is only one more thing to trust."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = [each for extra in project["optional-dependencies"].values() for each in extra]
+    wanted = {_plain(re.split(r"[^\w.-]", each)[0]) for each in (*project["dependencies"], *extras)}
+    assert wanted - _imported() == BY_OTHERS
+
+
+BY_OTHERS = {"gordon-to-regorus", "pg8000"}  # loaded by name: regorus by its wrapper, pg8000 by SQLAlchemy
+
+
+def _imported() -> set[str]:
+    """Distributions that a module of the product imports."""
+    names: set[str] = set()
+    for path in (ROOT / "pdp").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names.add(node.module.split(".")[0])
+    known = packages_distributions()
+    return {_plain(each) for name in names for each in known.get(name, [])}
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "-")
