@@ -138,6 +138,16 @@ class Settings(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _links_lead_to_the_console(self) -> Self:
+        url = self.approvals.console_url
+        if url and self.console is not None and url != self.console.public_url:
+            raise ValueError(
+                f"approvals.console_url must be {self.console.public_url}, the console's public_url, or be left out: "
+                "links to another address send people to a page that is not ours"
+            )
+        return self
+
     @property
     def production(self) -> bool:
         return self.mode == "production"
