@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import time
@@ -13,8 +14,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pdp import settings
 from pdp.core.check import NS
-from pdp.store.reading import records_with
+from pdp.store.options import StoreOptions
+from pdp.store.reading import Having, records_with
+from pdp.tooling.config_secrets import secret
 from pdp.tooling.shadow import KINDS, MARK, MAX_CALLERS, Shadow, shadows
 
 FOUND = 10
@@ -22,17 +26,28 @@ _UNITS = {"h": 3600, "d": 86_400}
 
 
 @click.command()
-@click.argument("store", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("store", type=click.Path(path_type=Path, exists=True, file_okay=False), required=False)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Instead of STORE: the server's configuration, which names its store; for PostgreSQL.",
+)
 @click.option("--tenant", default=None, help="Only this tenant's requests.")
 @click.option("--since", default=None, help="Only the last hours or days, like 12h or 7d.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="Lines of the table.")
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
-def shadow(store: Path, tenant: str | None, since: str | None, limit: int, as_json: bool) -> None:
+def shadow(
+    store: Path | None, config: Path | None, tenant: str | None, since: str | None, limit: int, as_json: bool
+) -> None:
     """List unknown servers and tools that were asked for, from the records in STORE (the folder of `store.path`).
 
     Reads only, while the service runs. Each of these requests was denied.
     """
-    found = shadows(records_with(store, MARK, kinds=KINDS, tenant=tenant, since_ns=_since(since)))
+    if (store is None) == (config is None):
+        raise click.UsageError("Give either STORE or --config.")
+    wanted = Having(MARK, KINDS, tenant, _since(since))
+    options, password = _configured(config) if config is not None else (StoreOptions(path=store or Path()), b"")
+    found = shadows(records_with(options, wanted, password=password))
     if as_json:
         value = {"shadows": [s.fact() for s in found.found], "beyond": found.beyond}
         click.echo(json.dumps(value, indent=2, ensure_ascii=False))
@@ -41,6 +56,14 @@ def shadow(store: Path, tenant: str | None, since: str | None, limit: int, as_js
         if found.beyond:
             click.echo(f"{found.beyond} requests for further names are not counted here.")
     sys.exit(FOUND if found.found else 0)
+
+
+def _configured(path: Path) -> tuple[StoreOptions, bytes]:
+    """The store of a configuration, and its password."""
+    found = settings.load(path, os.environ)
+    reference = found.store.password
+    given = secret(reference, found.vault, where="store.password", at_least=1) if reference else b""
+    return found.store, given
 
 
 def _since(text: str | None) -> int:

@@ -1,34 +1,56 @@
-"""Reading the records of a store that another process may be writing: read-only, a page at a time, no lock taken."""
+"""Reading the records of a store that processes may be writing: read-only, a page at a time, no lock taken."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
+
 from pdp.core.errors import ConfigurationFault, Unavailable
+from pdp.store.options import StoreOptions
+from pdp.store.postgres.connection import reading
 from pdp.store.schema import FILE
+from pdp.store.tables import records
 
 _PAGE = 2_000  # each page is a transaction of its own: a long one would keep the writer's log from being emptied
+_NAME = "reader"  # among the server's sessions
 
 
-def records_with(
-    directory: Path, text: str, *, kinds: tuple[str, ...], tenant: str | None = None, since_ns: int = 0
-) -> Iterator[bytes]:
-    """The bytes of records of these kinds that hold `text`, in the log's order; `tenant` None means every tenant.
+@dataclass(frozen=True, slots=True)
+class Having:
+    """Records of these kinds that hold `text`; `tenant` None means every tenant."""
 
-    Raises ConfigurationFault `store.path` (no store there) and Unavailable `store.unreadable`.
+    text: str
+    kinds: tuple[str, ...]
+    tenant: str | None = None
+    since_ns: int = 0
+
+
+def records_with(options: StoreOptions, wanted: Having, *, password: bytes = b"") -> Iterator[bytes]:
+    """Their bytes in the log's order.
+
+    Raises ConfigurationFault `store.path` (no store there), `store.distribution` and Unavailable `store.unreadable`.
     """
+    if options.url is None:
+        return _in_file(options.path, wanted)
+    return _in_database(options, wanted, password)
+
+
+def _in_file(directory: Path, wanted: Having) -> Iterator[bytes]:
     path = directory / FILE
     if not path.is_file():
         raise ConfigurationFault("store.path", f"there is no {FILE} here; give the folder that `store.path` names")
-    chosen = ", ".join("?" * len(kinds))
+    chosen = ", ".join("?" * len(wanted.kinds))
     # one page ends where the index says, so pages without a hit move on as well
     query = f"""SELECT idx, kind IN ({chosen}) AND time_ns >= ? AND (? IS NULL OR tenant = ?)
         AND instr(bytes, ?) > 0 AS hit, bytes FROM records WHERE idx >= ? AND idx < ? ORDER BY idx"""  # noqa: S608 - only question marks are put in
-    given = (*kinds, since_ns, tenant, tenant, text.encode())
+    given = (*wanted.kinds, wanted.since_ns, wanted.tenant, wanted.tenant, wanted.text.encode())
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None)) as db:
             end = db.execute("SELECT coalesce(max(idx) + 1, 0) FROM records").fetchone()[0]
@@ -36,6 +58,34 @@ def records_with(
                 rows = db.execute(query, (*given, start, start + _PAGE)).fetchall()
                 yield from (bytes(raw) for _, hit, raw in rows if hit)
     except sqlite3.Error as error:
-        raise Unavailable(
-            "store.unreadable", "the store cannot be read; run this as the user that may read it", detail=str(error)
+        raise _unreadable(error) from None
+
+
+def _in_database(options: StoreOptions, wanted: Having, password: bytes) -> Iterator[bytes]:
+    c = records.c
+    hits = select(c.bytes).where(c.kind.in_(wanted.kinds), c.time_ns >= wanted.since_ns).order_by(c.idx)
+    hits = hits.where(func.pg_catalog.position(c.bytes, wanted.text.encode()) > 0)
+    if wanted.tenant is not None:
+        hits = hits.where(c.tenant == wanted.tenant)
+    try:
+        engine = reading(options, password, _NAME)
+    except ModuleNotFoundError:
+        raise ConfigurationFault(
+            "store.distribution", "store.url: PostgreSQL needs pg8000; install pdp[server,postgres]."
         ) from None
+    try:
+        with engine.connect() as db:
+            end = db.execute(select(func.coalesce(func.max(c.idx) + 1, 0))).scalar_one()
+            for start in range(0, end, _PAGE):
+                page = hits.where(c.idx >= start, c.idx < start + _PAGE)
+                yield from (bytes(raw) for raw in db.execute(page).scalars().all())
+    except SQLAlchemyError as error:
+        raise _unreadable(error) from None
+    finally:
+        engine.dispose()
+
+
+def _unreadable(error: Exception) -> Unavailable:
+    return Unavailable(
+        "store.unreadable", "the store cannot be read; run this as the user that may read it", detail=str(error)
+    )

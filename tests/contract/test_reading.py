@@ -1,0 +1,88 @@
+"""`pdp tools shadow` reads the records of either store while it is written to, and writes nothing."""
+
+import asyncio
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+from support.stored import AT, entry
+
+from pdp.cli.tools import tools
+from pdp.core.errors import Unavailable
+from pdp.store import reading
+from pdp.store.options import StoreOptions
+from pdp.store.reading import Having, records_with
+
+MARK = ".unknown"
+
+
+def named(n: int, kind: str = "decision", **fields: Any) -> Any:
+    record = {
+        "kind": kind,
+        "tenant": fields.get("tenant", "acme"),
+        "time": "2027-01-13T10:00:00.000000000Z",
+        "caller": "gateway",
+        "server": {"id": "git", "code": ""},
+        "target": {"name": f"tool-{n}", "code": "tool.unknown"},
+    }
+    return replace(entry(n, kind=kind), record=json.dumps(record).encode(), **fields)
+
+
+async def read(where: dict[str, Any], wanted: Having) -> list[bytes]:
+    return await asyncio.to_thread(lambda: list(records_with(StoreOptions(**where), wanted)))
+
+
+async def test_what_matches_in_the_order_of_the_log(
+    store: Any, where: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "_PAGE", 3)  # several pages
+    assert await read(where, Having(MARK, ("decision",))) == []
+    entries = [named(1), entry(2), named(3, kind="approval"), named(4, tenant="other"), named(5, kind="list")]
+    entries += [*map(entry, range(6, 16)), replace(named(16), at_ns=AT + 1)]  # a page without any
+    for each in entries:
+        await store.commit(each)
+    one, other, listed, late = (entries[at].record for at in (0, 3, 4, 15))
+    both = ("decision", "list")
+    assert await read(where, Having(MARK, both)) == [one, other, listed, late]
+    assert await read(where, Having(MARK, ("decision",), "acme")) == [one, late]
+    assert await read(where, Having(MARK, both, since_ns=AT + 1)) == [late]
+    assert await read(where, Having(MARK, both, "nobody")) == []
+    assert store.size() == len(entries)
+    assert store.healthy()
+
+
+def asked(tmp_path: Path, where: dict[str, Any]) -> Result:
+    config = tmp_path / "pdp.yaml"
+    config.write_text(yaml.safe_dump({"registry": {}, "store": {key: str(value) for key, value in where.items()}}))
+    return CliRunner().invoke(tools, ["shadow", "--config", str(config), "--json"])
+
+
+async def test_the_configuration_says_which_store(store: Any, where: dict[str, Any], tmp_path: Path) -> None:
+    for n in (1, 2):
+        await store.commit(named(n))
+    said = await asyncio.to_thread(asked, tmp_path, where)
+    assert said.exit_code == 10
+    assert sorted(found["tool"] for found in json.loads(said.stdout)["shadows"]) == ["tool-1", "tool-2"]
+
+
+async def test_a_store_that_is_not_there(database: str, tmp_path: Path) -> None:
+    if database == "postgres":
+        where: dict[str, Any] = {"url": f"postgresql://pdp@/pdp?host={tmp_path}"}
+        with pytest.raises(Unavailable, match="cannot be read"):
+            await read(where, Having(MARK, ("decision",)))
+        return
+    said = await asyncio.to_thread(asked, tmp_path, {"path": tmp_path / "none"})
+    assert getattr(said.exception, "code", "") == "store.path"
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_one_store_is_named(both: bool, tmp_path: Path) -> None:
+    config = tmp_path / "pdp.yaml"
+    config.write_text("registry: {}")
+    said = CliRunner().invoke(tools, ["shadow", *([str(tmp_path), "--config", str(config)] if both else [])])
+    assert said.exit_code == 2
+    assert "either STORE or --config" in said.output
