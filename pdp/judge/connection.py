@@ -100,7 +100,7 @@ class Connection:
             return
         finally:
             self.gone.set()
-            self._writer.close()
+            self._writer.transport.abort()  # whoever hangs never takes what is left to send
             for answer in self._waiting.values():
                 if not answer.done():
                     answer.set_result(Said("unavailable"))

@@ -71,9 +71,9 @@ def _after(text: str, wall_s: float) -> float | None:
         return seconds
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
+        return max(0.0, (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - wall_s)
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - wall_s)
 
 
 def _span(text: str) -> float | None:

@@ -177,6 +177,8 @@ def test_a_budget_counts_what_is_under_way_and_begins_anew_each_day() -> None:
         ({"retry-after": "Wed, 13 Jan 2027 10:00:05 GMT"}, 5.0),
         ({"retry-after": "Wed, 13 Jan 2027 09:00:00 GMT"}, 0.0),
         ({"retry-after": "soon"}, 0.0),
+        ({"retry-after": "Wed, 13 Jan 2027 10:00:05 +99999999999999"}, 0.0),
+        ({"retry-after": "Jan 99999999999999999999 10:00:05 1"}, 0.0),
         ({"retry-after": "-5"}, 0.0),
         ({"retry-after": "1e9"}, 0.0),
         ({"retry-after": "99999999"}, 3600.0),

@@ -21,7 +21,7 @@ from pdp import judges
 from pdp.cli import judge_process
 from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.matter import Opinion
-from pdp.judge import wire
+from pdp.judge import connection, process, wire
 from pdp.judge.connection import Connection, UnreachableError
 from pdp.judge.link import JudgeLink
 from pdp.judge.options import JudgeOptions
@@ -93,6 +93,24 @@ async def test_the_first_call_waits_for_the_process_and_one_that_was_killed_come
         assert link.status()["restarts"] == 1
         last = pid_of(link)
     assert not alive(last)
+
+
+async def test_one_that_hangs_is_ended_whatever_it_was_still_to_be_asked(
+    llm: LlmStandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than its socket holds; no call waits for it longer than it can."""
+    monkeypatch.setattr(connection, "_SILENT_SECONDS", 3 * wire.BEAT_SECONDS)
+    monkeypatch.setattr(process, "_END_SECONDS", 0.5)
+    async with kept(llm, tmp_path) as link:
+        assert (await opinion(link, "Before.")).verdict == "allow"
+        first = pid_of(link)
+        os.kill(first, signal.SIGSTOP)
+        asked = [matter(f"{i}.", observation="word " * 3_000) for i in range(40)]
+        found = await asyncio.gather(*(link.opine("acme", PROMPT, each, within_s=0.5) for each in asked))
+        assert {o.status for o in found} <= {"timeout", "unavailable"}
+        await until(lambda: link.status()["pid"] not in {None, first})
+        assert not alive(first)
+        assert (await opinion(link, "After.")).verdict == "allow"
 
 
 def looked_into(pid: int, folder: Path) -> None:
