@@ -99,7 +99,7 @@ def test_what_does_not_end_within_the_drain_is_not_answered(tmp_path: Path) -> N
                 under_way.result()
             assert caught.value.status in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
     log = [json.loads(data) for _, data in stored(world)]
-    assert [r["kind"] for r in log] == ["start", "config", "policy", "registry", "stop"]
+    assert [r["kind"] for r in log] == ["start", "config", "policy", "registry", "directory", "stop"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -252,10 +252,11 @@ def test_a_run_in_the_log(world: Sandbox) -> None:
         pass
     log = [json.loads(data) for _, data in stored(world)]
     kinds = [r["kind"] for r in log]
-    run = ["start", "config", "policy", "registry", "switch", "switch", "reload", "stop"]
+    run = ["start", "config", "policy", "registry", "directory", "switch", "switch", "reload", "stop"]
     assert kinds[: len(run)] == run
     rest = kinds[len(run) :]
-    assert rest == ["start", "policy", "registry", "stop", "start", "config", "policy", "registry", "stop"]
+    again = ["policy", "registry", "directory", "stop"]
+    assert rest == ["start", *again, "start", "config", *again]
     assert {r["boot"] for r in log[: len(run)]} == {boot}
     assert len({r["boot"] for r in log}) == 3
     first, second = [r for r in log if r["kind"] == "config"]
@@ -384,7 +385,7 @@ def test_a_switch_survives_a_kill_and_ends_by_itself(tmp_path: Path) -> None:
 def test_a_reload_takes_effect_and_is_recorded(tmp_path: Path) -> None:
     world = make_world(tmp_path / "w")
     with served(world, watch=False) as server:  # nobody looks by itself
-        assert [(r.ok, r.changed) for r in server.reload().results] == [(True, False)] * 3
+        assert [(r.ok, r.changed) for r in server.reload().results] == [(True, False)] * 4
         world.sign(time.time_ns(), renew=True)
         data = world.policy / "data/org.json"
         org = json.loads(data.read_text())
@@ -398,7 +399,7 @@ def test_a_reload_takes_effect_and_is_recorded(tmp_path: Path) -> None:
         assert (done.results[0].ok, done.results[0].changed) == (True, True)
         assert codes(server.decide()) == ["policy.not_granted"]
         words = [r["results"] for r in server.records("reload")]
-        assert words[0] == {"policy": "unchanged", "registry": "unchanged", "keys": "unchanged"}
+        assert words[0] == dict.fromkeys(("policy", "registry", "keys", "directory"), "unchanged")
         assert words[1:] == [{"registry": "changed"}, {"policy": "changed"}]
 
 
