@@ -66,6 +66,10 @@ class Rows(Protocol):
         """Delete what is older, looking only at the `limit` oldest rows of each table."""
         ...
 
+    def forget(self, limit: int, ages: Ages) -> None:
+        """The same of what people and the judge answered."""
+        ...
+
     def sweep(self, at_ns: int) -> None:
         """Delete switches that have released themselves."""
         ...
@@ -101,6 +105,7 @@ class Ledger:
         self._latest_ns = 0
         self._touched = False  # switches or marks changed in this batch
         self._flushed = False  # this batch carries a record of aggregated refusals
+        self._answers = False  # this batch changes what people or the judge answered
 
     def write(self, entry: Commit) -> RecordRef:
         """One entry, at the next index. When it raises, nothing here has changed and the index is used again."""
@@ -109,15 +114,16 @@ class Ledger:
         self._latest_ns = max(self._latest_ns, entry.at_ns)
         self._touched = self._touched or entry.switch is not None or bool(entry.high_water)
         self._flushed = self._flushed or entry.kind == "refusals"
+        self._answers = self._answers or bool(entry.steps)
         return ref
 
     def write_all(self, entries: Sequence[Commit]) -> tuple[RecordRef, ...]:
         """Entries that stand together, at the next indexes. When it raises, nothing here has changed."""
-        before = (self._next, self._latest_ns, self._touched, self._flushed)
+        before = (self._next, self._latest_ns, self._touched, self._flushed, self._answers)
         try:
             return tuple(self.write(entry) for entry in entries)
         except BaseException:
-            self._next, self._latest_ns, self._touched, self._flushed = before
+            self._next, self._latest_ns, self._touched, self._flushed, self._answers = before
             raise
 
     def begun(self) -> None:
@@ -134,7 +140,10 @@ class Ledger:
         values_ns = None if keep.values_keep_seconds is None else believed - keep.values_keep_seconds * NS
         replies_ns = self._latest_ns - keep.replies_keep_seconds * NS
         calls_ns = min(self._latest_ns, believed or self._latest_ns) - keep.calls_keep_seconds * NS
-        self._rows.prune(2 * entries, Ages(replies_ns, calls_ns, values_ns))
+        ages = Ages(replies_ns, calls_ns, values_ns)
+        self._rows.prune(2 * entries, ages)
+        if self._answers:
+            self._rows.forget(2 * entries, ages)
         if any(ended(switch.until_ns, believed) for switch in self.marks.switches):
             self._rows.sweep(believed)
             self._touched = True
@@ -170,7 +179,7 @@ class Ledger:
 
     def _forget(self) -> None:
         self._coming = None
-        self._touched = self._flushed = False
+        self._touched = self._flushed = self._answers = False
 
     def closing(self) -> None:
         """The run ends well."""

@@ -63,13 +63,14 @@ class StoreOptions(BaseModel):
         default=7 * 24 * 3600,
         ge=60,
         le=366 * 24 * 3600,
-        description="How long asking again gives the same digest, by which refusals are found. No requirement may "
-        "last longer than two fifths of it.",
+        description="How long asking again gives the same digest, by which refusals are found; delivered messages "
+        "and the judge's old answers are kept as long. No requirement may last longer than two fifths of it.",
     )
     values_keep_seconds: int | None = Field(
         default=None,
         ge=3600,
-        description="How long the values behind records can be opened and replayed; for good if unset.",
+        description="How long the values behind records can be opened and replayed, and what people saw of a request "
+        "that is over; for good if unset.",
     )
     refusals_per_minute: int = Field(
         default=30,

@@ -10,6 +10,7 @@ from pdp.core.stored import CallRow, Commit, RecordRef, ReplyRow, SwitchRow
 from pdp.store.alchemy import plain_faults
 from pdp.store.entries import places, reused, salt_taken, settable
 from pdp.store.ledger import Ages, Head, Marks
+from pdp.store.people.forgetting import forget
 from pdp.store.people.steps import carry_out
 from pdp.store.schema import Opened, set_meta
 
@@ -94,6 +95,11 @@ class SqliteRows:
         self._db.execute(_PRUNE_CALLS, (limit, ages.calls_ns))
         if ages.values_ns is not None:
             self._db.execute(_PRUNE_VALUES, (2 * limit, ages.values_ns))  # a record has two
+
+    def forget(self, limit: int, ages: Ages) -> None:
+        """As the protocol says."""
+        with plain_faults():
+            forget(self._people, limit, ages)
 
     def sweep(self, at_ns: int) -> None:
         """As the protocol says."""

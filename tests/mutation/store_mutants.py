@@ -63,4 +63,12 @@ ENTRIES = (
         ),
     ),
 )
-STORE = (*STEPS, *ENTRIES)
+_WAITS = "what waits, or is in force, is kept"
+FORGETTING = _in(
+    "people/forgetting",
+    ("undelivered-goes", "select(c.id).where(c.done_ns > 0)", "select(c.id)", _WAITS),
+    ("verdict-in-force-goes", "oldest.where(c.expires_ns < before_ns)", "oldest", _WAITS),
+    ("waiting-request-loses-its-text", "resolved_ns.between(1,", "resolved_ns.between(0,", _WAITS),
+    ("reasons-stay", 'values(reason="", grant=b"")', "values(grant=b'')", "what is forgotten is forgotten whole"),
+)
+STORE = (*STEPS, *ENTRIES, *FORGETTING)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-VERSION = 3
+VERSION = 4
 
 
 def upgrade(db: Connection, version: int) -> None:

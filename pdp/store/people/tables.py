@@ -175,6 +175,7 @@ evidence = Table(
     text("subject_index"),
     data("opinion"),
     Index("evidence_of_asker", "tenant", "asker", "created_ns"),
+    Index("evidence_by_age", "created_ns"),
     sqlite_strict=True,
 )
 

@@ -15,6 +15,7 @@ from pdp.store import tables as t
 from pdp.store.entries import VALUES_PER_RECORD, places, reused, salt_taken, settable
 from pdp.store.ledger import Ages, Head, Marks
 from pdp.store.marks import SWITCH_EPOCH
+from pdp.store.people.forgetting import forget
 from pdp.store.people.steps import carry_out
 from pdp.store.postgres.tables import head, runs
 from pdp.store.postgres.transactions import LogWentBack, PostgresTransactions, Written, lock
@@ -82,6 +83,10 @@ class PostgresRows:
             made = select(t.records.c.time_ns).where(t.records.c.idx == func.div(c.seq, VALUES_PER_RECORD))
             gone = delete(t.values).where(c.seq.in_(oldest), made.scalar_subquery() < ages.values_ns)
             self._database.db.execute(gone)
+
+    def forget(self, limit: int, ages: Ages) -> None:
+        """As the protocol says."""
+        forget(self._database.db, limit, ages)
 
     def sweep(self, at_ns: int) -> None:
         """As the protocol says."""
