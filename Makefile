@@ -13,7 +13,7 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
-demo: .venv/ready .venv-demo/ready ## start the PDP and a real MCP server, ask it a dozen questions, print the answers
+demo: .venv/ready .venv-demo/ready ## start the PDP and a real MCP server, ask it what a gateway would ask, print the answers
 	@$(BIN)/pdp demo
 
 serve: .venv/ready .venv-demo/ready ## the demo's server, left running

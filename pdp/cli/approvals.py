@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 
 from pdp.cli import showing
-from pdp.cli.desk import Seat, seated, to_json
+from pdp.cli.commands import Commands
+from pdp.cli.desk import Seat, an_id, seated, to_json
 from pdp.client import Ballot, Desk, Filter, Terms
 from pdp.core.approvals.inert import visible
 from pdp.v1 import approval_pb2
@@ -20,17 +21,18 @@ _KINDS = ["confirmation", "approval", "consent"]
 _JSON = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 
 
-@click.group()
+@click.group(cls=Commands)
 def approvals() -> None:
     """Calls that wait for people: look at them, approve or deny them.
 
     \b
-    pdp approvals list                  what waits for you
-    pdp approvals show ID               exactly what will happen, and why it needs people
-    pdp approvals approve ID            shows it, then asks for its code
-    pdp approvals deny ID --reason ...  also ends an approval that was not used yet
-    pdp approvals cancel ID             takes your own request back
-    pdp approvals canary ID ...         for operators: asks for what ought to be denied
+    pdp approvals list          what waits for you
+    pdp approvals show ID       exactly what will happen, and why it needs people
+    pdp approvals approve ID    shows it, then asks for its code
+    pdp approvals deny ID       also ends an approval that was not used yet
+    pdp approvals cancel ID     takes your own request back
+    pdp approvals watch         prints what changes, as it changes
+    pdp approvals canary ID     for operators: asks for what ought to be denied
 
     Say once where the server is and who you are: PDPCTL_TARGET, PDPCTL_TOKEN_FILE, PDPCTL_CALLER_TOKEN_FILE.
     """
@@ -69,13 +71,13 @@ def list_(
     if as_json:
         click.echo(to_json(whole))
     elif not whole.approvals:
-        click.echo("Nothing waits.")
+        click.echo("Nothing waits." if not states else "There is no such request.")
     else:
         showing.console().print(showing.requests(whole.approvals, showing.now()))
 
 
 @approvals.command()
-@click.argument("approval_id", metavar="ID")
+@click.argument("approval_id", metavar="ID", callback=an_id)
 @_JSON
 @seated
 def show(*, seat: Seat, approval_id: str, as_json: bool) -> None:
@@ -89,7 +91,7 @@ def show(*, seat: Seat, approval_id: str, as_json: bool) -> None:
 
 
 @approvals.command()
-@click.argument("approval_id", metavar="ID")
+@click.argument("approval_id", metavar="ID", callback=an_id)
 @click.option("--reason", default="", help="Why; some requests insist on one.")
 @click.option("--yes", is_flag=True, help="For scripts: do not show and ask; needs --presented.")
 @click.option("--presented", default="", help="With --yes: `presented` of the `show --json` that was judged.")
@@ -124,7 +126,7 @@ def approve(
 
 
 @approvals.command()
-@click.argument("approval_id", metavar="ID")
+@click.argument("approval_id", metavar="ID", callback=an_id)
 @click.option("--reason", default="", help="Why; some requests insist on one.")
 @click.option("--for", "behalf", nargs=2, metavar="ISSUER ID", help="In the place of somebody who is away.")
 @seated
@@ -135,7 +137,7 @@ def deny(*, seat: Seat, approval_id: str, reason: str, behalf: tuple[str, str] |
 
 
 @approvals.command()
-@click.argument("approval_id", metavar="ID")
+@click.argument("approval_id", metavar="ID", callback=an_id)
 @click.option("--reason", default="", help="Why.")
 @seated
 def cancel(*, seat: Seat, approval_id: str, reason: str) -> None:
@@ -162,7 +164,7 @@ def watch(*, seat: Seat, mine: bool, count: int | None) -> None:
 
 
 @approvals.command()
-@click.argument("approval_id", metavar="ID")
+@click.argument("approval_id", metavar="ID", callback=an_id)
 @click.option(
     "--arguments",
     "file",

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from pdp import preflight, settings
+from pdp.cli.commands import Commands
 from pdp.core.errors import ConfigurationFault
 from pdp.settings import Settings
 from pdp.tooling.config_explain import Setting, explain
@@ -20,7 +21,7 @@ from pdp.tooling.config_yaml import variables
 DENIED = 10
 
 
-@click.group()
+@click.group(cls=Commands)
 def config() -> None:
     """Look at a configuration."""
 

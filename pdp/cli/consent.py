@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 import click
 
 from pdp.cli import showing, showing_standing
-from pdp.cli.desk import Seat, seated, to_json
+from pdp.cli.commands import Commands
+from pdp.cli.desk import Seat, an_id, seated, to_json
 from pdp.client import Consent
 from pdp.core.approvals.inert import visible
 from pdp.v1 import consent_pb2
@@ -18,15 +19,16 @@ _PAGE = 100
 _STATES = [name.removeprefix("CONSENT_STATE_").lower() for name in consent_pb2.ConsentState.keys()[1:]]
 
 
-@click.group()
+@click.group(cls=Commands)
 def consent() -> None:
     """What you let agents use in your name: yours alone to give, and to take back at once.
 
     \b
-    pdp consent list                      what is asked of you, and what you have given
-    pdp consent grant ID                  shows what is asked, then asks you
+    pdp consent list         what is asked of you, and what you have given
+    pdp consent grant ID     shows what is asked, then asks you
     pdp consent grant --agent A --server S --scope read --purpose support
-    pdp consent refuse ID                 pdp consent revoke ID
+    pdp consent refuse ID    says no to what is asked
+    pdp consent revoke ID    takes it back, at once
     """
 
 
@@ -53,7 +55,7 @@ def list_(*, seat: Seat, states: tuple[str, ...], as_json: bool) -> None:
 
 
 @consent.command()
-@click.argument("consent_id", metavar="[ID]", default="")
+@click.argument("consent_id", metavar="[ID]", callback=an_id, default="")
 @click.option("--agent", default="", help="Without ID: the agent.")
 @click.option("--server", default="", help="Without ID: the server that it may use.")
 @click.option("--tool", default="", help="Without ID: only this tool of it.")
@@ -101,7 +103,7 @@ def grant(
 
 
 @consent.command()
-@click.argument("consent_id", metavar="ID")
+@click.argument("consent_id", metavar="ID", callback=an_id)
 @seated
 def refuse(*, seat: Seat, consent_id: str) -> None:
     """Refuse what is asked."""
@@ -109,7 +111,7 @@ def refuse(*, seat: Seat, consent_id: str) -> None:
 
 
 @consent.command()
-@click.argument("consent_id", metavar="ID")
+@click.argument("consent_id", metavar="ID", callback=an_id)
 @seated
 def revoke(*, seat: Seat, consent_id: str) -> None:
     """Take a consent back, at once."""

@@ -13,7 +13,8 @@ from typing import Any
 import click
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pdp.client import Client, Decision, PlaintextRefusedError, Requirement, Session, Tls, ToolCall
+from pdp.cli.operating import UNAVAILABLE, is_it_there
+from pdp.client import Client, Decision, PlaintextRefusedError, Reason, Requirement, Session, Tls, ToolCall
 from pdp.core.errors import ConfigurationFault
 from pdp.tooling.config_problems import problems
 from pdp.tooling.config_yaml import read_yaml
@@ -76,6 +77,8 @@ def decide(path: Path, as_json: bool, timeout: float) -> None:
     with client as pdp:
         decision = pdp.decide(asked.call, asked.bearer, session=asked.session, request_id=asked.request_id)
     click.echo(json.dumps(_facts(decision), indent=2) if as_json else _lines(decision))
+    if decision.code == UNAVAILABLE:
+        click.echo(is_it_there(asked.target), err=True)
     sys.exit(FAULT if decision.code.startswith("client.") else EXIT[decision.effect])
 
 
@@ -161,7 +164,7 @@ def _facts(decision: Decision) -> Mapping[str, Any]:
 
 def _lines(decision: Decision) -> str:
     lines = [f"{decision.effect.upper()}"]
-    lines += [f"  because  {r.code}  {r.message}  [{r.rule or 'client'}]" for r in decision.reasons]
+    lines += [f"  because  {_reason(reason)}" for reason in decision.reasons]
     if decision.pending is not None:
         lines += [_wanted(r) for r in decision.pending.requirements]
     if decision.valid_until is not None and decision.allowed:
@@ -169,6 +172,10 @@ def _lines(decision: Decision) -> str:
     if decision.record is not None:
         lines.append(f"  record   {decision.record.index} of {decision.record.log}, decision {decision.decision_id}")
     return "\n".join(lines)
+
+
+def _reason(reason: Reason) -> str:
+    return "  ".join(part for part in (reason.code, reason.message, f"[{reason.rule or 'client'}]") if part)
 
 
 def _wanted(requirement: Requirement) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -12,13 +14,35 @@ from rich.markup import escape
 from rich.table import Table
 
 from pdp.tooling.demo.play import play
-from pdp.tooling.demo.row import Row
+from pdp.tooling.demo.row import ACT, Row
 from pdp.tooling.demo.stage import RunningServer, Stage, prepare
 
 FOLDER = Path("var/demo")
 GIT_SERVER = Path(".venv-demo/bin/mcp-server-git")
 _COLOURS = {"allow": "green", "deny": "red", "pending": "yellow", "list": "cyan", "approve": "cyan"}
 _WIDTH = 150  # of a page that is no terminal
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column of the table, in terminals of at least so many cells."""
+
+    name: str
+    terminal: int = 0
+    whole: bool = False  # never folded
+
+
+_COLUMNS = (
+    _Column(""),
+    _Column("situation"),
+    _Column("for", whole=True),
+    _Column("call", terminal=110),
+    _Column("effect", whole=True),
+    _Column("why", whole=True),
+    _Column("rule", terminal=140),
+    _Column("record", terminal=140),
+    _Column("ran", whole=True),
+)
 
 
 @click.command()
@@ -44,23 +68,38 @@ def demo(leave: bool, folder: Path, git_server: Path) -> None:
 
 async def _play(console: Console, stage: Stage, server: RunningServer) -> bool:
     await server.wait_ready()
-    table = Table(title="What the gateway asked, and what it was told", title_justify="left", expand=False)
-    for name in ("", "situation", "for", "call", "effect", "why", "rule", "record", "executed"):
-        table.add_column(name, overflow="fold")
-    rows: list[Row] = []
-    async for row in play(stage):
-        rows.append(row)
-        effect = f"[{_COLOURS.get(row.effect, 'white')}]{row.effect.upper()}[/]"
-        mark = "[green]ok[/]" if row.ok else "[bold red]WRONG[/]"
-        cells = (row.what, row.who, row.call)
-        table.add_row(mark, *map(escape, cells), effect, *map(escape, (row.why, row.rule, row.record, row.ran)))
-    console.print(table)
-    wrong = sum(not row.ok for row in rows)
+    rows = [row async for row in play(stage)]
+    console.print(table(rows, console.width))
+    answers = [row for row in rows if row.effect != ACT]
+    wrong = sum(not row.ok for row in answers)
     console.print(
-        f"{len(rows) - wrong} of {len(rows)} answers were the expected ones. Every answer has a durable record; "
+        f"{len(answers) - wrong} of {len(answers)} answers were the expected ones. Each has a durable record; "
         f"the log, keys and configuration lie in {_shown(stage.world.folder)}."
     )
-    return wrong == 0
+    return all(row.ok for row in rows)
+
+
+def table(rows: Sequence[Row], width: int) -> Table:
+    """What was asked and answered, in as many columns as so many cells hold without breaking a word."""
+    made = Table(title="What the gateway asked, and what it was told", title_justify="left", expand=False)
+    columns = [column for column in _COLUMNS if width >= column.terminal]
+    for column in columns:
+        made.add_column(column.name, overflow="fold", no_wrap=column.whole)
+    for row in rows:
+        told = {
+            "situation": row.what,
+            "for": row.who,
+            "call": row.call,
+            "why": row.why,
+            "rule": row.rule,
+            "record": row.record,
+            "ran": row.ran,
+        }
+        cells = {name: escape(text) for name, text in told.items()}
+        cells["effect"] = f"[{_COLOURS.get(row.effect, 'white')}]{row.effect.upper()}[/]"
+        cells[""] = "[green]ok[/]" if row.ok else "[bold red]WRONG[/]"
+        made.add_row(*(cells[column.name] for column in columns))
+    return made
 
 
 def _leave(console: Console, stage: Stage, server: RunningServer) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,13 +17,23 @@ import click
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
-from pdp.cli.operating import PLAINTEXT, read_token
+from pdp.cli.operating import PLAINTEXT, UNAVAILABLE, is_it_there, read_token
 from pdp.client import Desk, RefusedError, Tls
 from pdp.client.channel import PlaintextRefusedError
 from pdp.core.approvals.inert import visible
 
 FAULT = 1
+_ID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_EXAMPLE = "01a1f8f1-79ec-7ae4-92e1-2fdec67cd0b5"
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def an_id(context: click.Context, _argument: click.Parameter, value: str) -> str:
+    """The id of a request, a grant or a consent; not the short code, which only tells a request from others."""
+    if value and not _ID.fullmatch(value):
+        group = context.command_path.rpartition(" ")[0]
+        raise click.BadParameter(f"an id looks like {_EXAMPLE}; `{group} list` shows it")
+    return value.lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +66,8 @@ class Seat:
                 if error.code == "client.request":
                     raise click.UsageError(error.message) from None
                 click.echo(f"{visible(error.code)}: {visible(error.message)}", err=True)
+                if error.code == UNAVAILABLE:
+                    click.echo(is_it_there(self.target), err=True)
                 sys.exit(FAULT)
 
     def _tls(self) -> Tls | None:
@@ -76,23 +89,26 @@ def seated(command: Callable[..., None]) -> Callable[..., None]:
         command(seat=seat, **given)
 
     for option in (
-        click.option("--key", type=_FILE, envvar="PDPCTL_KEY", help="Its private key."),
+        click.option("--key", type=_FILE, envvar="PDPCTL_KEY", show_envvar=True, help="Its private key."),
         click.option(
             "--certificate",
             type=_FILE,
             envvar="PDPCTL_CERTIFICATE",
+            show_envvar=True,
             help="This workload's certificate, instead of a token; with --key.",
         ),
         click.option(
             "--ca",
             type=_FILE,
             envvar="PDPCTL_CA",
+            show_envvar=True,
             help="PEM of who signs the server's certificate; with it TLS is spoken.",
         ),
         click.option(
             "--caller-token-file",
             type=_FILE,
             envvar="PDPCTL_CALLER_TOKEN_FILE",
+            show_envvar=True,
             help="The caller token of this workload.",
         ),
         click.option(
@@ -100,12 +116,14 @@ def seated(command: Callable[..., None]) -> Callable[..., None]:
             type=_FILE,
             required=True,
             envvar="PDPCTL_TOKEN_FILE",
+            show_envvar=True,
             help="Your own access token: who acts.",
         ),
         click.option(
             "--target",
             required=True,
             envvar="PDPCTL_TARGET",
+            show_envvar=True,
             help="unix:/PATH, 127.0.0.1:PORT, or HOST:PORT with --ca.",
         ),
     ):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from pdp.cli.commands import Commands
 from pdp.core.errors import ConfigurationFault
 from pdp.identity import development
 
@@ -24,7 +25,7 @@ def _seconds(_context: click.Context, _option: click.Parameter, value: str) -> i
     return int(found[1]) * _UNIT_SECONDS[found[2]]
 
 
-@click.group()
+@click.group(cls=Commands)
 def dev() -> None:
     """Keys and tokens for development; refused in production."""
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import click
 
 from pdp.cli import showing, showing_standing
-from pdp.cli.desk import Seat, seated, to_json
+from pdp.cli.commands import Commands
+from pdp.cli.desk import Seat, an_id, seated, to_json
 from pdp.v1 import approval_pb2
 
 _PAGE = 100
 _STATES = [name.removeprefix("GRANT_STATE_").lower() for name in approval_pb2.GrantState.keys()[1:]]
 
 
-@click.group()
+@click.group(cls=Commands)
 def grants() -> None:
     """Calls that go through without asking, for a while: see which, and end that."""
 
@@ -44,7 +45,7 @@ def list_(*, seat: Seat, states: tuple[str, ...], server: str, tool: str, as_jso
 
 
 @grants.command()
-@click.argument("grant_id", metavar="ID")
+@click.argument("grant_id", metavar="ID", callback=an_id)
 @click.option("--reason", default="", help="Why, for the record.")
 @seated
 def revoke(*, seat: Seat, grant_id: str, reason: str) -> None:

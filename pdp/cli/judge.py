@@ -12,6 +12,7 @@ import click
 
 from pdp import settings
 from pdp.cli import judge_process
+from pdp.cli.commands import Commands
 from pdp.cli.judge_eval import evaluate
 from pdp.cli.judge_exposure import exposure
 from pdp.core.errors import ConfigurationFault
@@ -24,9 +25,12 @@ DENIED = 10  # problems that keep prompts from being used
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
-@click.group()
+@click.group(cls=Commands)
 def judge() -> None:
-    """The judge. Exit codes: 0 ok, 10 problems or a bound exceeded, 2 usage, 1 fault; more in each command's help."""
+    """A language model that is asked: its prompts, its process, how good it is.
+
+    Exit codes: 0 ok, 10 problems or a bound exceeded, 2 usage, 1 fault; more in each command's help.
+    """
 
 
 @judge.command()

@@ -9,6 +9,7 @@ import click
 from pdp import __version__
 from pdp.cli.approvals import approvals
 from pdp.cli.bench import bench
+from pdp.cli.commands import Commands
 from pdp.cli.config import config
 from pdp.cli.consent import consent
 from pdp.cli.decide import decide
@@ -28,7 +29,7 @@ from pdp.core.errors import Fault
 FAULT = 1
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="pdp")
 def cli() -> None:
     """A policy decision point for the tool calls of AI agents."""

@@ -19,6 +19,7 @@ from pdp.v1 import admin_pb2_grpc
 FAULT = 1
 SECONDS = 30  # a reload puts policy through the load gate
 PLAINTEXT = "--target: beyond unix:/PATH, 127.0.0.1:PORT and [::1]:PORT only TLS is spoken; give --ca"
+UNAVAILABLE = "client.unavailable"  # the code of an answer that no server gave
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -46,6 +47,8 @@ class Reach:
             except grpc.RpcError as error:
                 details = error.details() if isinstance(error, grpc.Call) else ""
                 click.echo(f"{method}: {details or 'the server did not answer'}", err=True)
+                if isinstance(error, grpc.Call) and error.code() is grpc.StatusCode.UNAVAILABLE:
+                    click.echo(is_it_there(self.target), err=True)
                 sys.exit(FAULT)
 
     def _channel(self, tls: Tls | None) -> grpc.Channel:
@@ -68,6 +71,11 @@ class Reach:
         if self.certificate is None:
             raise click.UsageError("Say who asks: --token-file, or --certificate with --key.")
         return ()
+
+
+def is_it_there(target: str) -> str:
+    """What to look at when nothing answers."""
+    return f"Does a server run, and does it listen at {target}?"
 
 
 def read_token(path: Path, option: str = "--token-file") -> str:

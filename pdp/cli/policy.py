@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from pdp.cli.commands import Commands
 from pdp.core.errors import ConfigurationFault, Fault
 from pdp.engines.bundle import shipped_rego
 from pdp.engines.gate import ERROR, Finding
@@ -28,7 +29,7 @@ _shipped = click.option("--shipped", type=_FOLDER, default=None, help="Other Reg
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
-@click.group()
+@click.group(cls=Commands)
 def policy() -> None:
     """Check and test policy. Exit codes: 0 ok, 10 findings or failing tests, 2 usage, 1 fault."""
 

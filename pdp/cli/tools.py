@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pdp.cli.commands import Commands
 from pdp.cli.scan import SECONDS, scan_command
 from pdp.cli.shadow import shadow
 from pdp.cli.verify import verify
@@ -39,17 +40,18 @@ _UNITS = {"h": 3600, "d": 86_400}
 _DAYS = "30d"
 
 
-@click.group()
+@click.group(cls=Commands)
 def tools() -> None:
     """Which tools may be called: pin, sign and verify the registry.
 
     \b
-    pdp tools keygen alice --out keys            (each signer once)
-    pdp tools pin ... --out registry/acme        (read a live server, write a draft)
-    pdp tools scan registry/acme                 (look for poison; what is grave keeps it from being signed)
-    pdp tools sign registry/acme --key keys/alice.pem     (the author)
-    pdp tools sign registry/acme --key keys/bob.pem       (the reviewer)
-    pdp tools verify registry/acme --key author:keys/alice.pub.pem --key reviewer:keys/bob.pub.pem
+    pdp tools keygen alice --out keys                   each signer, once
+    pdp tools pin ... --out registry/acme               reads a live server
+    pdp tools scan registry/acme                        looks for poison
+    pdp tools sign registry/acme --key keys/alice.pem   the author
+    pdp tools sign registry/acme --key keys/bob.pem     the reviewer
+    pdp tools verify registry/acme \\
+        --key author:keys/alice.pub.pem --key reviewer:keys/bob.pub.pem
     """
 
 

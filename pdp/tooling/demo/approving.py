@@ -11,7 +11,7 @@ from typing import Any
 from mcp.client.client import Client
 
 from pdp.client import AsyncClient, Decision, Session, ToolCall
-from pdp.tooling.demo.row import Row, row_of
+from pdp.tooling.demo.row import ACT, Row, row_of
 from pdp.tooling.demo.scenes import Scene
 from pdp.tooling.demo.stage import Stage, approvals_command
 from pdp.tooling.sandbox import ALICE, CAROL, ERIN, Person, definition_bytes
@@ -34,7 +34,7 @@ async def approve(stage: Stage, pdp: AsyncClient, server: Client) -> AsyncIterat
         decision = await _ask(stage, pdp, repository, token)
     who = ", ".join(voter.id for voter in voters)
     command = "pdp approvals approve"
-    yield Row("others read it and approve it", who, command, "approve", "", "", "-", "-", bool(voters))
+    yield Row("others read it and approve it", who, command, ACT, "", "", "-", "-", bool(voters))
     ran = "-"
     if decision.allowed:  # here, too, only what is allowed is carried out
         result = await server.call_tool(RESET, {"repo_path": repository})

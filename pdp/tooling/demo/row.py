@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pdp.client import Decision, Reason
 from pdp.tooling.demo.scenes import Scene
 
+ACT = "approve"  # the effect of a row that is no answer, but what people do
+
 
 @dataclass(frozen=True, slots=True)
 class Row:

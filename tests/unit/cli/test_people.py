@@ -26,6 +26,7 @@ from pdp.tooling.sandbox import ALICE, BOB, CAROL, DAVE, DESK, ERIN
 from pdp.v1 import approval_pb2, consent_pb2, decision_pb2, types_pb2
 
 WIDTH = 80
+NOBODYS = "0188d0f3-0000-7000-8000-000000000000"  # an id of nothing
 SHOUT = "\u202egnihton\u202c \x1b[2J\u200b[red]x[/red]\n" + "a" * 40
 
 
@@ -157,9 +158,9 @@ async def test_a_subject_and_its_consents(tmp_path: Path) -> None:
         assert (await terminal.run("bob", "consent", "revoke", consent_id)).exit_code == 1
         assert (await terminal.run("alice", "consent", "revoke", consent_id)).exit_code == 0
         assert (await terminal.run("alice", "consent", "refuse", consent_id)).exit_code == 1
-        assert (await terminal.run("alice", "consent", "grant", "nothing")).exit_code == 1
+        assert (await terminal.run("alice", "consent", "grant", NOBODYS)).exit_code == 1
         assert (await terminal.run("alice", "grants", "list")).output == "No grants.\n"
-        assert (await terminal.run("alice", "grants", "revoke", "nothing")).output == (
+        assert (await terminal.run("alice", "grants", "revoke", NOBODYS)).output == (
             "grant.unknown: There is no such grant.\n"
         )
 

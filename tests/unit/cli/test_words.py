@@ -1,0 +1,71 @@
+"""What strangers read: helps that say all, and errors that say what to look at."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+from rich.cells import cell_len
+from rich.console import Console
+
+from pdp.cli.demo import table
+from pdp.cli.main import cli
+from pdp.tooling.demo.row import Row
+
+TOKEN = "a.b.c"
+
+
+def groups(group: click.Group, *words: str) -> Iterator[tuple[tuple[str, ...], click.Group]]:
+    yield words, group
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from groups(command, *words, name)
+
+
+@pytest.mark.parametrize(("words", "group"), [pytest.param(*each, id=" ".join(each[0])) for each in groups(cli)])
+def test_a_help_says_of_each_command_a_whole_sentence(words: tuple[str, ...], group: click.Group) -> None:
+    told = CliRunner().invoke(cli, [*words, "--help"], terminal_width=80).output
+    assert "..." not in told.partition("Commands:")[2]
+    flat = " ".join(told.split())
+    assert all(command.get_short_help_str(1000) in flat for command in group.commands.values())
+    assert max(map(len, told.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    "words", [("approvals", "show"), ("approvals", "deny"), ("consent", "grant"), ("grants", "revoke")]
+)
+def test_a_code_is_no_id(words: tuple[str, ...]) -> None:
+    found = CliRunner().invoke(cli, [*words, "AY-VU", "--target", "unix:/nowhere", "--token-file", __file__])
+    assert found.exit_code == 2
+    assert "an id looks like 01a1f8f1-" in found.output
+    assert f"`cli {words[0]} list` shows it" in found.output
+
+
+def test_where_nothing_answers_it_is_said_what_to_look_at(tmp_path: Path) -> None:
+    (tmp_path / "t").write_text(TOKEN)
+    (tmp_path / "ask.yaml").write_text("{target: unix:/nowhere, server: git, tool: git_status}")
+    token = ("--token-file", str(tmp_path / "t"))
+    for words in (
+        ("decide", str(tmp_path / "ask.yaml")),
+        ("status", "--target", "unix:/nowhere", *token),
+        ("approvals", "list", "--target", "unix:/nowhere", *token, "--caller-token-file", str(tmp_path / "t")),
+    ):
+        found = CliRunner().invoke(cli, words)
+        assert found.exit_code == 1
+        assert "Does a server run, and does it listen at unix:/nowhere?" in found.output
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 150, 200])
+def test_the_demo_breaks_no_word_on_a_terminal(width: int) -> None:
+    words = ("text where the schema wants a number", "alice", "git_diff_unstaged()", "pending")
+    row = Row(*words, "annotations.destructive", "packs.baseline.require", "12", "yes", True)
+    screen = Console(width=width, file=io.StringIO(), record=True)
+    screen.print(table([row], width))
+    told = screen.export_text()
+    assert all(cell_len(line) <= width for line in told.splitlines())
+    assert {*row.what.split(), row.who, "PENDING", row.why, row.ran} <= set(told.split())
+    assert (row.rule in told, row.record in told) == (width >= 140, width >= 140)
