@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 import click
 from rich.console import Console
@@ -51,6 +53,8 @@ _COLUMNS = (
 @click.option("--git-server", type=click.Path(dir_okay=False, path_type=Path), default=GIT_SERVER, show_default=True)
 def demo(leave: bool, folder: Path, git_server: Path) -> None:
     """Start the PDP and the public mcp-server-git, and ask what a gateway would ask."""
+    for number in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal leaves no server behind
+        signal.signal(number, _end)
     console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     stage = asyncio.run(prepare(folder.absolute(), git_server.absolute(), console=leave))
     console.print(
@@ -122,6 +126,10 @@ def _leave(console: Console, stage: Stage, server: RunningServer) -> None:
         server.wait()
     except KeyboardInterrupt:
         console.print("stopping")
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    sys.exit(128 + number)
 
 
 def _shown(path: Path) -> str:

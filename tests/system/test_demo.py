@@ -158,3 +158,21 @@ def test_a_policy_that_allows_too_much_is_noticed(played: dict[str, Played]) -> 
     assert ("bob", "LIST") in wrong
     assert ("bob", "DENY") in wrong  # for another reason than that nobody granted it: the token lacks the scope
     assert re.search(r"15 of 17 answers were the expected ones", found.text)
+
+
+@pytest.mark.skipif(not GIT_SERVER.exists(), reason="mcp-server-git is not installed; `make demo` does it")
+def test_a_closed_terminal_leaves_no_server_behind(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pdp.cli.main", "demo", "--serve", "--git-server", str(GIT_SERVER)]
+    with subprocess.Popen(
+        [*command, "--folder", str(tmp_path / "d")], stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            assert any("Ctrl-C ends it" in line for line in process.stdout)
+            assert (tmp_path / "d" / "pdp.sock").exists()
+            process.send_signal(signal.SIGHUP)
+            assert process.wait(SECONDS) == 128 + signal.SIGHUP
+            assert not (tmp_path / "d" / "pdp.sock").exists()
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
