@@ -101,8 +101,9 @@ class JudgeLink:
     async def _opine(self, tenant: str, prompt: str, matter: Matter, within_s: float) -> Opinion:
         if not self._options.allowed_data.permits(tenant, matter):
             return Opinion("withheld", model=self._options.model)
-        try:
-            rendered = render(self._prompts.current, prompt, matter, self._entropy.bytes(_NONCE_BYTES).hex())
+        nonce = self._entropy.bytes(_NONCE_BYTES).hex()
+        try:  # in a thread: somebody's long text takes tenths of a second, and holds no other call up
+            rendered = await asyncio.to_thread(render, self._prompts.current, prompt, matter, nonce)
         except UnknownPrompt:
             return Opinion("prompt", model=self._options.model)
         key = Key(tenant, rendered.seen_sha256, self._options.model, self._options.url)

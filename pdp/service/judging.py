@@ -67,13 +67,14 @@ class Judging:
         """Verdicts for exactly this call that are there already and not used."""
         if not asked.repeated:
             return ()
-        found = []
+        found, seen = [], None
         for answered in self.store.answers_of(asked.tenant, asked.call.digest):
             if answered.redemption_id or at_ns >= answered.expires_ns:
                 continue
             element = json.loads(answered.element)
             prompt = str(element["for"].get("prompt", ""))
-            if element["verdict"] == "deny" or answered.basis == self._basis(asked, prompt):
+            seen = seen or matter(asked)
+            if element["verdict"] == "deny" or answered.basis == self._basis(seen, prompt):
                 found.append(Held(element, answered))
         return tuple(found)
 
@@ -82,7 +83,8 @@ class Judging:
         wanted = [element for element in opened if element["kind"] == "judge"]
         if not wanted:
             return ()
-        found = [self._ask(asked, element, at_ns) for element in wanted]
+        seen = matter(asked)
+        found = [self._ask(asked, seen, element, at_ns) for element in wanted]
         running = [task for task in found if task is not None]
         if not running:
             return ()
@@ -107,9 +109,11 @@ class Judging:
         left = (asked.until_ns - self.clock.monotonic_ns()) / NS - self.patience.margin
         return max(0.0, min(left, self.patience.hold))
 
-    def _ask(self, asked: Asked, element: Mapping[str, Json], at_ns: int) -> asyncio.Task[Held | None] | None:
+    def _ask(
+        self, asked: Asked, seen: Matter, element: Mapping[str, Json], at_ns: int
+    ) -> asyncio.Task[Held | None] | None:
         """One session for each requirement of each call, however many ask; None where there is no place for it."""
-        basis = self._basis(asked, str(element.get("prompt", "")))
+        basis = self._basis(seen, str(element.get("prompt", "")))
         key = (asked.tenant, asked.call.digest, digest(element), basis)
         task = self._running.get(key)
         if task is None and self.sessions.take(asked):
@@ -118,17 +122,19 @@ class Judging:
                 del self._running[key]
                 self.sessions.leave(asked)
 
-            session = self._session(asked, element, basis, at_ns)
+            session = self._session(asked, seen, element, basis, at_ns)
             task = self._running[key] = asyncio.get_running_loop().create_task(session)
             task.add_done_callback(over)
         return task
 
-    async def _session(self, asked: Asked, element: Mapping[str, Json], basis: str, at_ns: int) -> Held | None:
+    async def _session(
+        self, asked: Asked, seen: Matter, element: Mapping[str, Json], basis: str, at_ns: int
+    ) -> Held | None:
         """Ask, and make the answer durable, with the digest of the call that it is for: whoever hung up meanwhile
         finds it. None when it cannot be: then nobody has answered."""
         seconds = float(str(element["ttl_seconds"]))
         prompt = str(element.get("prompt", ""))
-        opinion = await self.judge.opine(asked.tenant, prompt, matter(asked), within_s=seconds)
+        opinion = await self.judge.opine(asked.tenant, prompt, seen, within_s=seconds)
         now = self.clock.now_ns()
         verdict = Verdict(opinion.status, opinion.verdict, opinion.confidence, opinion.prompt_sha256, opinion.model)
         made = judged(element, asked.call.digest, verdict, max(now, at_ns) + int(seconds * NS))
@@ -164,10 +170,9 @@ class Judging:
             return None
         return Held(made, answered)
 
-    def _basis(self, asked: Asked, prompt: str) -> str:
-        seen: dict[str, Any] = asdict(matter(asked))
+    def _basis(self, seen: Matter, prompt: str) -> str:
         known = self.judge.prompts().get(prompt, "")
-        return keyed_index(self.index_key, "basis", canonical(_plain(seen)).decode(), known)
+        return keyed_index(self.index_key, "basis", canonical(_plain(asdict(seen))).decode(), known)
 
 
 class Absent:

@@ -1,4 +1,5 @@
-"""Places that callers take for a while: so many at once, and one caller at most half, so that others have some."""
+"""Places that callers take for a while: so many at once, of which one tenant has three quarters at most and one
+caller half, so that others have some."""
 
 from __future__ import annotations
 
@@ -7,29 +8,32 @@ from dataclasses import dataclass, field
 
 from pdp.core.approvals.asked import Asked
 
+_Whose = tuple[str, ...]  # everybody's, a tenant's, a caller's
+
 
 @dataclass(slots=True)
 class Places:
     """Counts who holds how many. Whoever takes one leaves it."""
 
     most: int
-    _taken: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _taken: Counter[_Whose] = field(default_factory=Counter)
 
     def take(self, asked: Asked) -> bool:
-        """Whether there is one for this call's caller; it is then taken."""
-        who = _who(asked)
-        if self._taken.total() >= self.most or self._taken[who] >= max(1, self.most // 2):
+        """Whether there is one for this call; it is then taken."""
+        everybody, tenant, caller = whose = _whose(asked)
+        quarters = {everybody: 4, tenant: 3, caller: 2}
+        if any(self._taken[each] >= max(1, self.most * part // 4) for each, part in quarters.items()):
             return False
-        self._taken[who] += 1
+        self._taken.update(whose)
         return True
 
     def leave(self, asked: Asked) -> None:
         """Give it back."""
-        who = _who(asked)
-        self._taken[who] -= 1
-        if not self._taken[who]:
-            del self._taken[who]
+        for each in _whose(asked):
+            self._taken[each] -= 1
+            if not self._taken[each]:
+                del self._taken[each]
 
 
-def _who(asked: Asked) -> tuple[str, str]:
-    return asked.tenant, asked.call.caller
+def _whose(asked: Asked) -> tuple[_Whose, _Whose, _Whose]:
+    return (), (asked.tenant,), (asked.tenant, asked.call.caller)

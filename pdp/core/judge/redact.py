@@ -7,6 +7,7 @@ with it, and nothing else: who writes `-----BEGIN PRIVATE KEY-----` hides no oth
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,9 +16,12 @@ from pdp.core.patterns import PATTERNS, Pattern, secrets_in
 
 _REST = {"secret": re.compile(r"[A-Za-z0-9_-]*"), "bearer_token": re.compile(r"[A-Za-z0-9._~+/=-]*")}
 _KEY, _KEY_END = "private_key", re.compile(r"-----END [A-Z0-9 ]{1,64}-----")
-_BREAK, _LINE = r"(?:\s|\\[nr]){0,4}", "[A-Za-z0-9+/=]"
-# long lines of a key, the last, which may be short, and its end
-_KEY_TEXT = re.compile(rf"{_BREAK}(?:{_LINE}{{20,}}|{_LINE}{{1,64}}(?={_BREAK}-----END )|{_KEY_END.pattern})")
+_BREAK, _LINE = r"(?:\s|\\[nr])", "[A-Za-z0-9+/=]"
+# long lines of a key, the last, which may be short, and its end; none begins within a line, or each would be tried
+_KEY_TEXT = re.compile(
+    rf"(?:{_BREAK}{{1,4}}|(?<!{_LINE}))(?:{_LINE}{{20,}}|{_LINE}{{1,64}}(?={_BREAK}{{0,4}}-----END ))"
+    rf"|{_BREAK}{{0,4}}{_KEY_END.pattern}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +79,11 @@ def _value(value: Json) -> Json:
 def _object(value: Mapping[str, Json]) -> Mapping[str, Json]:
     """Its members; names that read the same without their secrets are numbered."""
     members: dict[str, Json] = {}
+    numbers: Counter[str] = Counter()
     for key, inner in value.items():
         name = clean = redacted_text(key)
-        number = 1
         while name in members or (name != key and name in value):
-            number += 1
-            name = f"{clean} {number}"
+            numbers[clean] += 1
+            name = f"{clean} {numbers[clean] + 1}"
         members[name] = _value(inner)
     return members
