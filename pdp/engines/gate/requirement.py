@@ -36,6 +36,17 @@ def _values(rule: Rule, fields: Mapping[str, Node]) -> Iterator[Finding]:
             yield _number(rule, name, fields[name])
     if "seats" in fields:
         yield from _seats(rule, fields["seats"])
+    yield from _verdict(rule, fields)
+
+
+def _verdict(rule: Rule, fields: Mapping[str, Node]) -> Iterator[Finding]:
+    """What a judge must say, and how sure it must be: nothing but an allow unlocks, and a bar is one."""
+    if "accepts" in fields and _texts(fields["accepts"]) != ["allow"]:
+        message = '`accepts` must be `["allow"]`: a judge that does not allow asks for people, or refuses.'
+        yield rule.unit.finding(span_of(fields["accepts"]), "element.accepts", message, 'Write "accepts": ["allow"].')
+    if "min_confidence" in fields and not _is_share(fields["min_confidence"]):
+        message, hint = "`min_confidence` must be above 0, and at most 1.", 'For example "min_confidence": 0.8.'
+        yield rule.unit.finding(span_of(fields["min_confidence"]), "element.number", message, hint)
 
 
 def _seats(rule: Rule, node: Node) -> Iterator[Finding]:
@@ -69,6 +80,18 @@ def _counts(node: Node) -> bool:
     if given is None:
         return kind(node)[0] in _ELSEWHERE
     return given >= 1 and not given % 1
+
+
+def _is_share(node: Node) -> bool:
+    """A literal number, or a reference (whose type is checked elsewhere)."""
+    given = number(node)
+    return kind(node)[0] in _ELSEWHERE if given is None else 0 < given <= 1
+
+
+def _texts(node: Node) -> list[str | None]:
+    """The items of a list that is written out, each that is a literal text; else nothing."""
+    name, body = kind(node)
+    return [string(item) for item in body["items"]] if name == "Array" else []
 
 
 def _otherwise(rule: Rule, node: Node) -> Iterator[Finding]:

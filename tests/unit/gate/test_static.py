@@ -51,6 +51,11 @@ def allow(condition: str, code: str, at: str, hint: str = "", severity: str = "e
     return Sample(ALLOW % condition, code, at, hint, severity)
 
 
+def verdict(accepts: str = '["allow"]', bar: str = "0.8") -> str:
+    asked = VETO.removesuffix(WEIGHT)
+    return f'require contains {{{asked}, "accepts": {accepts}, "min_confidence": {bar}}}'
+
+
 REFUSED = {
     # names and shape
     "denies for deny": Sample('denies contains {"code": "a", "message": "m"}', "rule.unused", "denies", "`deny`"),
@@ -122,6 +127,20 @@ REFUSED = {
     ),
     "a verdict without its bar": Sample(
         f"require contains {{{VETO.removesuffix(WEIGHT)}}}", "element.missing", "{", "require contains"
+    ),
+    "an escalation that unlocks": Sample(
+        verdict('["allow", "escalate"]'), "element.accepts", '["allow", "esc', '["allow"]'
+    ),
+    "accepts as text": Sample(verdict('"allow"'), "element.accepts", '"allow"'),
+    "accepts nothing": Sample(verdict("[]"), "element.accepts", "[]"),
+    "accepts what data says": Sample(
+        verdict("[l.name]") + " if some l in data.org.limits", "element.accepts", "[l.name]"
+    ),
+    "a bar that is none": Sample(verdict(bar="0"), "element.number", "0}", "0.8"),
+    "a bar out of reach": Sample(verdict(bar="80"), "element.number", "80}"),
+    "a bar as text": Sample(verdict(bar='"0.8"'), "element.number", '"0.8"'),
+    "a bar that is none in what takes the place": Sample(
+        f'require contains {{{APPROVAL}, "stage": 1, "otherwise": {verdict(bar="0")[17:]}}}', "element.number", "0}}"
     ),
     "stage zero": Sample(f'require contains {{{APPROVAL}, "stage": 0}}', "element.number", "0}", '"stage": 1'),
     "stage as text": Sample(f'require contains {{{APPROVAL}, "stage": "1"}}', "element.number", '"1"}'),
@@ -534,6 +553,7 @@ ACCEPTED = {
     "an asserted word": DENY % 'contains(lower(input.asserted.observation), "ignore")',
     "an asserted word among": DENY % 'some w in ["a", "b"]; contains(input.asserted.observation, w)',
     "an approval": f'require contains {{{APPROVAL}, "stage": 1}} if some t in input.targets',
+    "a verdict with the bar of the data": verdict(bar="l.max") + " if some l in data.org.limits",
     "an approval with otherwise": 'require contains {"kind": "judge", "id": "j", "code": "a.j", "stage": 1, '
     '"ttl_seconds": 30, "prompt": "intent", "accepts": ["allow"], "min_confidence": 0.8, '
     f'"otherwise": {{{APPROVAL}}}}} if some t in input.targets',
