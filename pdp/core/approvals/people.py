@@ -66,6 +66,10 @@ class Directory:
         member = self.members.get(human)
         return member.groups if member is not None and member.active else frozenset()
 
+    def roles_of(self, groups: frozenset[str]) -> frozenset[str]:
+        """What members of these groups may do besides: "operate", "audit"."""
+        return frozenset(role for role, wanted in self.roles.items() if wanted & groups)
+
 
 @dataclass(frozen=True, slots=True)
 class DirectoryChange:

@@ -146,10 +146,14 @@ class Looking:
     counting: Counting
 
     def by(self, person: Person, at_ns: int) -> Viewer:
-        """What counts of the person now: directory and delegations as they are."""
+        """What counts of the person now: directory and delegations as they are. Who watches for long may have lost a
+        role since it began, or be disabled: then it sees nothing any more."""
         base = self.counting.standing(person.tenant, (), at_ns)
         directory = base.directory
+        if not directory.active(person.human):
+            return Viewer(person, at_ns, base, frozenset(), (), sees_all=False, store=self.store)
         held = directory.groups(person.human) | (person.claimed & directory.claimable)
+        roles = person.roles & directory.roles_of(directory.groups(person.human) | person.claimed)
         for found in base.delegations:
             if found.deputy == person.human and found.from_ns <= at_ns:
                 held |= directory.groups(found.absent)
@@ -161,7 +165,7 @@ class Looking:
             base=base,
             groups=held,
             accounts=known if person.account in known else (*known, person.account),
-            sees_all=bool(person.roles & SEES_ALL),
+            sees_all=bool(roles & SEES_ALL),
             store=self.store,
         )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pdp.core.approvals.people import Directory, Person
+from pdp.core.approvals.people import Person
 from pdp.core.approvals.rows import Account
 from pdp.core.errors import Forbidden, Unauthenticated
 from pdp.core.facts import Identity
@@ -87,7 +87,7 @@ class Persons:
             surface=surface,
             claimed=claimed,
             authenticated_ns=found.authenticated_ns,
-            roles=_roles(directory, directory.groups(human) | claimed),
+            roles=directory.roles_of(directory.groups(human) | claimed),
         )
 
 
@@ -95,10 +95,6 @@ def _is_agent(identity: Identity) -> bool:
     """Whether anybody acts in the subject's stead. A chain that could not be read is one."""
     agent = identity.agent
     return bool(identity.actors) or agent.kind == "actor" or not (agent.check.ok or agent.check.code == _NO_CLIENT)
-
-
-def _roles(directory: Directory, groups: frozenset[str]) -> frozenset[str]:
-    return frozenset(role for role, wanted in directory.roles.items() if wanted & groups)
 
 
 def _sentence(message: str) -> str:

@@ -6,8 +6,8 @@ import asyncio
 from contextlib import aclosing
 
 import pytest
-from support.approvals import person
-from support.office import Office
+from support.approvals import member, person
+from support.office import STAFF, Office
 
 from pdp.core.approvals.states import State
 from pdp.core.errors import OutOfRange, Overloaded
@@ -44,6 +44,25 @@ async def test_nobody_hears_of_what_is_not_theirs(office: Office, monkeypatch: p
     async with aclosing(office.people.watching.watch(person("cat"), ApprovalFilter(), "0")) as news:
         view, cursor = await anext(news)
         assert (view, cursor) == (None, "1")  # a sign of life
+
+
+@pytest.mark.parametrize("who", ["ada", "bob", "sue"])
+async def test_who_loses_a_role_or_is_disabled_hears_no_more(
+    office: Office, monkeypatch: pytest.MonkeyPatch, who: str
+) -> None:
+    """A stream lasts longer than what somebody was when it began."""
+    monkeypatch.setattr(watching, "LIFE_SECONDS", 0.01)
+    acting = person(who, roles=frozenset({"audit"}) if who == "ada" else frozenset())
+    async with aclosing(office.people.watching.watch(acting, ApprovalFilter(), "0")) as news:
+        asked = await office.open(number=1)
+        view, _ = await anext(news)
+        assert view.approval.id == asked.id
+        office.staff.set(
+            *(each for each in STAFF if each.id != f"h-{who}"),
+            member("ada", "nobody") if who == "ada" else member(who, "red", active=False),
+        )
+        await office.open(number=2)
+        assert [(await anext(news))[0] for _ in range(3)] == [None] * 3
 
 
 async def test_mine_leaves_out_what_i_cannot_answer(office: Office) -> None:
