@@ -340,12 +340,13 @@ async def test_consent_is_given_read_and_taken_back_by_the_subject(world: Consol
         assert (await world.ask("git_checkout", arguments)).effect == EFFECT_ALLOW
         await page.reload()
         await page.get_by_role("button", name="Take back").click()
-        await expect(page.get_by_text("You have agreed to nothing")).to_be_visible()
+        await expect(page.get_by_text("In force")).to_have_count(0)
     again = await world.pending("git_checkout", {**fresh(), "branch": "release"})
     async with window(chromium, world, "alice", "/consents") as page:
         await page.locator(f'a[href="/consents/{again}"]', has_text="Read and decide").click()
         await page.get_by_role("button", name="Refuse").click()
-        await expect(page.get_by_text("You have agreed to nothing")).to_be_visible()
+        await expect(page.get_by_role("heading", name="What I let agents use")).to_be_visible()
+        await expect(page.locator(f'a[href="/consents/{again}"]')).to_have_count(0)
 
 
 async def test_a_deputy_decides_for_who_is_away(world: ConsoleWorld, chromium: Browser) -> None:
