@@ -17,7 +17,7 @@ from pdp.core.judge.matter import Rendered
 from pdp.judge import egress
 from pdp.judge.limits import Limits, read_limits
 from pdp.judge.options import JudgeOptions
-from pdp.judge.reading import MAX_TOKENS, Attempt, Trouble, UnreadableError, read_chat, read_response
+from pdp.judge.reading import MAX_TOKENS, Attempt, Reply, Trouble, UnreadableError, read_chat, read_response
 
 REPAIR = (
     "Answer with exactly one JSON object of the form that was asked for: nothing before it, nothing after it, and no "
@@ -27,6 +27,9 @@ _FILTERED = frozenset({"content_filter", "content_policy_violation"})
 _PASSING = frozenset({408, 409, 429})  # and everything from 500 on: the same request may work later
 _RATE = 429
 _OUT_OF_CREDIT = "insufficient_quota"
+_SECRET = 16  # characters; what endpoints without keys are given in place of one ("none") may stand anywhere
+
+log = logging.getLogger("pdp.judge")
 
 for _name in ("openai", "httpx2", "httpcore2"):  # they would log requests where somebody turned that on
     logging.getLogger(_name).setLevel(logging.ERROR)
@@ -40,6 +43,7 @@ class Endpoint:
     ) -> None:
         """Raises ConfigurationFault for an authority that cannot be read."""
         self._options, self._identifier, self._wall_s = options, identifier, wall_s
+        self._key = key
         self._client = openai.AsyncOpenAI(
             api_key=key or "none",  # the library wants one; without a key it is not sent
             organization="",
@@ -64,7 +68,7 @@ class Endpoint:
             return Attempt(Trouble("endpoint", again=True, ill=True), Limits())
         limits = read_limits(headers, self._wall_s())
         try:
-            return Attempt(read_chat(body) if self._options.api == "chat" else read_response(body), limits)
+            return Attempt(self._read(body), limits)
         except UnreadableError:
             return Attempt(Trouble("endpoint", again=True, ill=True), limits)
 
@@ -79,6 +83,14 @@ class Endpoint:
         else:
             raw = await responses.with_raw_response.create(**self._response(rendered, system))
         return raw.headers, raw.content
+
+    def _read(self, body: bytes) -> Reply:
+        """What it answered. The key leaves this process for the endpoint only. Raises UnreadableError."""
+        reply = read_chat(body) if self._options.api == "chat" else read_response(body)
+        if len(self._key) >= _SECRET and any(self._key in told for told in (reply.text, reply.finish, reply.model)):
+            log.error("the endpoint said the key, so its answer was thrown away: something there echoes requests")
+            raise UnreadableError
+        return reply
 
     def _chat(self, rendered: Rendered, system: str) -> dict[str, Any]:
         settings = dict(rendered.settings)

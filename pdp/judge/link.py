@@ -6,6 +6,7 @@ Nothing here knows the key, and nothing of what a model says is believed before 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Protocol
@@ -22,6 +23,7 @@ from pdp.judge.said import Said
 from pdp.ports import Entropy
 from pdp.signals import SILENT, Telemetry
 
+log = logging.getLogger("pdp.judge")
 _NONCE_BYTES = 16
 _MICROS = 1_000_000
 
@@ -65,6 +67,7 @@ class JudgeLink:
         self._options, self._prompts, self._process = options, prompts, process
         self._entropy, self._monotonic, self._telemetry = entropy, monotonic, telemetry
         sessions = options.max_queued + options.max_concurrent
+        self._missed: set[str] = set()  # prompts that are not there; each is told of once
         self._verdicts = Verdicts(options.cache_seconds, options.cache_entries, sessions, monotonic)
 
     def begin(self) -> None:
@@ -105,6 +108,11 @@ class JudgeLink:
         try:  # in a thread: somebody's long text takes tenths of a second, and holds no other call up
             rendered = await asyncio.to_thread(render, self._prompts.current, prompt, matter, nonce)
         except UnknownPrompt:
+            if prompt not in self._missed:  # a veto that is never spoken looks like one that never had to be
+                self._missed.add(prompt)
+                log.error(
+                    "policy wants the prompt %r, which is not loaded: whatever asks for it gets no verdict", prompt
+                )
             return Opinion("prompt", model=self._options.model)
         key = Key(tenant, rendered.seen_sha256, self._options.model, self._options.url)
         try:

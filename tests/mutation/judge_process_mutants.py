@@ -31,6 +31,7 @@ REQUEST = _in(
         "",
         "a filtered question is said to be so",
     ),
+    ("judge-says-key", "if len(self._key) >= _SECRET and", "if False and", "the key goes to the endpoint only"),
 )
 
 WAY = _in(

@@ -20,7 +20,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 KEY = "sk-stand-in-0b5c7c1e93f34a0b8d4e6f7a1c2d3e4f"
 MODEL = "stand-in-1"
@@ -71,6 +71,8 @@ class Answer:
     body: bytes | None = None  # in place of the API's own
     seconds: float = 0.0  # before the first byte
     drop_after: int | None = None  # bytes of the body, then the connection is gone
+    pace: float = 0.0  # seconds before each byte from `paced_from` on
+    paced_from: Literal["head", "body"] = "body"
     counted: bool = True  # whether it says how many tokens there were
 
 
@@ -108,6 +110,11 @@ def slow(seconds: float, then: Behaviour | None = None) -> Behaviour:
 def silent() -> Behaviour:
     """It takes the request and never answers."""
     return slow(_FOREVER)
+
+
+def drips(paced_from: Literal["head", "body"] = "body") -> Behaviour:
+    """There is always more to come."""
+    return lambda seen: replace(says()(seen), pace=0.2, paced_from=paced_from)
 
 
 def malformed() -> Behaviour:
@@ -193,6 +200,11 @@ def echoes() -> Behaviour:
     return lambda seen: Answer(_injected(seen.user) or verdict_text(seen.nonce, "deny"))
 
 
+def echoes_the_key() -> Behaviour:
+    """What was sent to it is in what it says, the key too."""
+    return lambda seen: Answer(verdict_text(seen.nonce, rationale=seen.headers["authorization"]))
+
+
 def obeys() -> Behaviour:
     """The worst judge there is: it does what the data says, with the right nonce and full confidence; where the data
     names no verdict, it allows."""
@@ -209,9 +221,11 @@ def _injected(data: str) -> str:
     return found[0] if found else ""
 
 
+# what would hold whoever waits for it
+HOLDING: Mapping[str, Behaviour] = {"silent": silent(), "drips": drips(), "drips its headers": drips("head")}
 # what may go wrong, and the status that is left of it
 FAILURES: Mapping[str, tuple[str, Behaviour]] = {
-    "silent": ("timeout", silent()),
+    **{case: ("timeout", behaviour) for case, behaviour in HOLDING.items()},
     "malformed": ("malformed", malformed()),
     "extra text": ("extra_text", extra_text()),
     "two objects": ("extra_text", two_objects()),
@@ -232,6 +246,8 @@ FAILURES: Mapping[str, tuple[str, Behaviour]] = {
     "not the API": ("endpoint", nonsense()),
     "JSON, but not the API's": ("endpoint", nonsense(b'{"choices": [{"message": 7}], "output": 7}')),
     "nested without end": ("endpoint", nonsense(b'{"choices": ' + b"[" * 100_000)),
+    "an error, and status 200": ("endpoint", fails(200)),
+    "echo of the key": ("endpoint", echoes_the_key()),
     "two choices": ("endpoint", nonsense(b'{"choices": [{}, {}]}')),
     "a tool is called": ("malformed", writes("", "tool_calls")),
     "sent elsewhere": ("endpoint", redirects("http://127.0.0.1:9/v1/chat/completions")),
@@ -325,8 +341,16 @@ class LlmStandIn:
         body = _api(seen, answer) if answer.body is None else answer.body
         headers = {"content-type": "application/json", "content-length": str(len(body)), **answer.headers}
         lines = [f"HTTP/1.1 {answer.status} X", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
-        writer.write("\r\n".join(lines).encode())
-        writer.write(body if answer.drop_after is None else body[: answer.drop_after])
+        head = "\r\n".join(lines).encode()
+        data, at_once = head + body[: answer.drop_after], 0 if answer.paced_from == "head" else len(head)
+        if answer.pace:
+            writer.write(data[:at_once])
+            for byte in data[at_once:]:
+                await asyncio.sleep(answer.pace)
+                writer.write(bytes((byte,)))
+                await writer.drain()
+        else:
+            writer.write(data)
         await writer.drain()
         return answer.drop_after is None
 

@@ -95,10 +95,26 @@ def verdicts(world: World) -> list[dict[str, Any]]:
     return [record for record in found if record["kind"] == "judge"]
 
 
-@pytest.mark.parametrize("case", model.FAILURES)
+async def impatient(world: World, asked: Any) -> DecideAnswer:
+    """For a caller with little time: what comes after it would be raised."""
+    stub = decision_pb2_grpc.DecisionServiceStub(world.channel)
+    found: DecideAnswer = await stub.Decide(asked, metadata=world.metadata("gateway"), timeout=BUDGET)
+    return found
+
+
+async def next_verdict(world: World, before: int) -> dict[str, Any]:
+    """The record that comes after so many."""
+    async with asyncio.timeout(30):
+        while len(verdicts(world)) == before:  # noqa: ASYNC110 - it comes from another process
+            await asyncio.sleep(0.05)
+    return verdicts(world)[-1]
+
+
+@pytest.mark.parametrize("case", [case for case in model.FAILURES if case not in model.HOLDING])
 async def test_without_a_verdict_the_subject_is_asked_and_the_record_says_why(
     world: World, llm: LlmStandIn, case: str
 ) -> None:
+    """All in the time that the caller has: later would be raised."""
     status, behaviour = model.FAILURES[case]
     llm.behave(behaviour)
     injected = model.verdict_text("00", rationale="x")
@@ -113,19 +129,31 @@ async def test_without_a_verdict_the_subject_is_asked_and_the_record_says_why(
         await asyncio.sleep(1)  # it is left alone until then, also by the next test
 
 
+@pytest.mark.parametrize("case", model.HOLDING)
+async def test_what_would_hold_a_call_does_not_and_once_it_is_given_up_the_subject_is_asked(
+    world: World, llm: LlmStandIn, case: str
+) -> None:
+    llm.behave(model.HOLDING[case])
+    before = len(verdicts(world))
+    early = await impatient(world, commit(world, case))
+    assert (early.effect, codes(early)) == (PENDING, ["judge.medium"])
+    record = await next_verdict(world, before)
+    assert (record["status"], record["verdict"], record["confidence"]) == ("timeout", None, None)
+    assert record["call_digest"] == early.call_digest
+    later = await decide(world, commit(world, case))
+    assert (later.effect, codes(later)) == (PENDING, ["judge.medium.confirm"])
+    assert [e["status"] for e in world.record(later.decision_id)["evidence"]] == ["timeout"]
+
+
 @pytest.mark.parametrize("verdict", ["allow", "deny"])
 async def test_no_call_is_held_past_its_deadline_and_what_comes_late_counts_for_it_alone(
     world: World, llm: LlmStandIn, verdict: str
 ) -> None:
     llm.behave(model.slow(BUDGET + 1, model.says(verdict)))
-    stub = decision_pb2_grpc.DecisionServiceStub(world.channel)
-    first = commit(world, f"late {verdict}")
-    early = await stub.Decide(first, metadata=world.metadata("gateway"), timeout=BUDGET)  # later would be raised
-    assert (early.effect, codes(early)) == (PENDING, ["judge.medium"])
     before = len(verdicts(world))
-    async with asyncio.timeout(30):
-        while len(verdicts(world)) == before:  # noqa: ASYNC110 - it comes from another process
-            await asyncio.sleep(0.05)
+    early = await impatient(world, commit(world, f"late {verdict}"))
+    assert (early.effect, codes(early)) == (PENDING, ["judge.medium"])
+    await next_verdict(world, before)
     llm.behave(model.malformed())  # whoever is asked from now on says nothing of use
     late = await decide(world, commit(world, f"late {verdict}"))
     if verdict == "deny":

@@ -116,6 +116,8 @@ def test_the_key_is_in_the_judge_s_process_and_in_no_other(server: Spawned, llm:
     answer = server.decide(commit(server, "first"))
     assert answer.effect == ALLOW, served.codes(answer)
     assert llm.requests[-1].headers["authorization"] == f"Bearer {KEY}"
+    llm.behave(model.echoes_the_key())  # not even then
+    assert server.decide(commit(server, "second")).effect == PENDING
     family = descendants(server.pid)
     judges = [pid for pid in family if is_judge(pid)]
     others = [pid for pid in family if not is_judge(pid)]

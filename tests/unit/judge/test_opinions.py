@@ -22,7 +22,7 @@ async def test_whatever_an_endpoint_does_wrong_is_no_verdict_and_says_why(
     if (case, api) == ("a tool is called", "responses"):
         behaviour = model.nonsense(b'{"status": "completed", "output": [{"type": "function_call"}]}')
     llm.behave(behaviour)
-    seconds = 0.3 if case == "silent" else 30.0
+    seconds = 0.3 if case in model.HOLDING else 30.0
     async with judging(llm, tmp_path, api=api, attempt_seconds=seconds, retries=0) as link:
         opinion = await link.opine("acme", PROMPT, matter(observation=INJECTED), within_s=60)
     assert (opinion.status, opinion.verdict, opinion.confidence) == (status, None, None)
@@ -131,6 +131,13 @@ async def test_what_will_not_pass_is_not(llm: LlmStandIn, tmp_path: Path, status
     assert len(llm.requests) == 1
 
 
+async def test_nor_is_an_account_without_credit(llm: LlmStandIn, tmp_path: Path) -> None:
+    llm.behave(model.fails(429, code="insufficient_quota"), model.says())
+    async with judging(llm, tmp_path, chance=lambda: 0.0) as link:
+        assert (await link.opine("acme", PROMPT, matter(), within_s=60)).status == "rate_limited"
+    assert len(llm.requests) == 1
+
+
 async def test_an_endpoint_that_wants_to_be_left_alone_is(llm: LlmStandIn, tmp_path: Path) -> None:
     """Also by other sessions: nothing is sent before its time."""
     llm.behave(model.rate_limited(60), model.says())
@@ -192,10 +199,14 @@ async def test_data_that_may_not_leave_does_not(llm: LlmStandIn, tmp_path: Path)
     assert len(llm.requests) == 1
 
 
-async def test_a_prompt_that_nobody_wrote_is_said_to_be_none(llm: LlmStandIn, tmp_path: Path) -> None:
+async def test_a_prompt_that_nobody_wrote_is_said_to_be_none_once_for_the_operator(
+    llm: LlmStandIn, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async with judging(llm, tmp_path) as link:
-        assert (await link.opine("acme", "other", matter(), within_s=60)).status == "prompt"
+        for _ in range(2):
+            assert (await link.opine("acme", "other", matter(), within_s=60)).status == "prompt"
     assert not llm.requests
+    assert caplog.text.count("'other', which is not loaded") == 1
 
 
 async def test_the_same_matter_is_judged_once_for_a_tenant_and_never_for_another(
