@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import unicodedata
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from itertools import product
@@ -24,6 +23,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import approvals as made
+from support.deceiving import DECEPTIVE, chunks
 from support.office import office
 from support.surroundings import Stage, StillClock
 from support.world import GRPC, WEDNESDAY_NS, World, running
@@ -34,7 +34,7 @@ from pdp.cli import showing, showing_standing
 from pdp.cli.desk import to_json
 from pdp.cli.main import cli
 from pdp.core.approvals.count import tally
-from pdp.core.approvals.inert import DEFAULT_IGNORABLE, visible
+from pdp.core.approvals.inert import visible
 from pdp.core.approvals.rows import Account, Approval, Shown
 from pdp.core.approvals.states import State
 from pdp.core.approvals.view import presented
@@ -309,21 +309,6 @@ def test_bypass_6_a_group_within_a_group_seats_nobody() -> None:
 # 8
 
 
-def _deceptive() -> Iterator[str]:
-    """All control, format, line and paragraph characters, and all that are ignored by default."""
-    ignorable = {code for first, last in DEFAULT_IGNORABLE for code in range(first, last + 1)}
-    for code in range(0x110000):
-        if code in ignorable or unicodedata.category(chr(code)) in ("Cc", "Cf", "Zl", "Zp"):
-            yield chr(code)
-
-
-DECEPTIVE = tuple(_deceptive())
-
-
-def _chunks(chars: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    return (chars[i : i + size] for i in range(0, len(chars), size))
-
-
 def _everywhere(message: Any, text: str) -> int:
     """Put a text into every field that holds one; how many there are."""
     count = 0
@@ -343,7 +328,7 @@ def test_bypass_8_no_field_of_a_terminal_page_deceives() -> None:
     """Every deceptive character in every field is spelled out, wherever it is shown."""
     screen = showing.console()
     screen.width = 4_000  # folded lines would cut the escapes in two
-    for chunk in _chunks(DECEPTIVE, 256):
+    for chunk in chunks(DECEPTIVE, 256):
         text = "".join(f"a{char}" for char in chunk)
         escapes = [visible(f"a{char}a")[1:-1] for char in chunk]
         request = approval_pb2.GetApprovalResponse()
@@ -406,7 +391,7 @@ def test_bypass_8_what_looks_alike_is_committed_to_apart(field: str) -> None:
 async def test_bypass_8_machines_get_the_text_as_it_is(tmp_path: Path) -> None:
     """JSON output is ASCII, so that a terminal in between is not deceived; and it is exact."""
     async with office(tmp_path) as here:
-        for chunk in _chunks(DECEPTIVE[::16], 64):
+        for chunk in chunks(DECEPTIVE[::16], 64):
             text = "".join(f"a{char}" for char in chunk)
             title = text.replace("\x00", "")  # of a signed manifest, which has none
             asked = await here.open(number=len(here.records()) + 1, arguments={"a": text}, title=title)

@@ -1,7 +1,6 @@
 """What a message says in each channel's form: a link and what waits, and nothing that could deceive or act."""
 
 import json
-import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
 from email import message_from_bytes
@@ -9,9 +8,9 @@ from email.policy import SMTP
 
 import pytest
 from support.approvals import AT, CONSENT, approval, call, make_id
+from support.deceiving import DECEPTIVE
 
 from pdp.approvals import messages
-from pdp.core.approvals.inert import DEFAULT_IGNORABLE
 from pdp.core.approvals.notices import MAX_NAME, Message, message
 from pdp.core.approvals.rows import Approval, Notice
 
@@ -61,13 +60,6 @@ def renamed(field: str, text: str) -> Approval:
     return replace(approval(), **{field: text})
 
 
-def deceptive() -> list[str]:
-    """All control, format, line and paragraph characters but surrogates, and all that are ignored by default."""
-    found = {code for first, last in DEFAULT_IGNORABLE for code in range(first, last + 1)}
-    found |= {code for code in range(0x20000) if unicodedata.category(chr(code)) in ("Cc", "Cf", "Zl", "Zp")}
-    return [chr(code) for code in sorted(found)]
-
-
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("event", ["opened", "resolved"])
 def test_a_message_says_what_waits_and_where(form: str, event: str) -> None:
@@ -87,11 +79,10 @@ def test_a_consent_has_a_page_of_its_own(form: str) -> None:
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("field", DISPLAYED)
 def test_every_deceptive_character_is_spelled_out_in_every_field_of_every_form(form: str, field: str) -> None:
-    chars = deceptive()
-    assert len(chars) > 4_000
+    assert len(DECEPTIVE) > 4_000
     whole = FORMS[form]
     plain = set(whole(made()))
-    for char in chars[:: 97 if form == "smtp" else 23]:
+    for char in DECEPTIVE[:: 97 if form == "smtp" else 23]:
         said = whole(made(renamed(field, f"a{char}z")))
         assert f"a⟨U+{ord(char):04X}⟩z" in said
         assert char in plain or char not in said
@@ -100,7 +91,7 @@ def test_every_deceptive_character_is_spelled_out_in_every_field_of_every_form(f
 @pytest.mark.parametrize("field", FIELDS)
 def test_every_deceptive_character_is_spelled_out_before_any_form_sees_it(field: str) -> None:
     """All of them: the forms have nothing else to show."""
-    for char in deceptive():
+    for char in DECEPTIVE:
         said = getattr(made(renamed(field, f"a{char}z")), field)
         assert said == f"a⟨U+{ord(char):04X}⟩z"
 

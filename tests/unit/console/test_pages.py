@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.deceiving import DECEPTIVE, chunks
 from support.desk import APPROVAL, CONSENT, GRANT, SHOWN, Desk, text_of
 
 from pdp.adapters.console import wording
@@ -20,9 +21,9 @@ from pdp.core.target import RISKS
 PAGE, PLACE = f"/requests/{APPROVAL.id}", f"/requests/{APPROVAL.id}/vote"
 CONSOLE = Path(wording.__file__).parent
 # one of each way to deceive: direction, nothing to see, markup, terminal, tags, selectors, separators, padding
-DECEPTIVE = "\u202e\u200b\u2060\u00ad\u0308\x1b[31m\r\u2028\ue000\U000e0041\ufe0f\u3164" + " " * 40
+DECEPTIVE_WAYS = "\u202e\u200b\u2060\u00ad\u0308\x1b[31m\r\u2028\ue000\U000e0041\ufe0f\u3164" + " " * 40
 MARKUP = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'`{{7*7}}</textarea></title>"
-EVIL = f"a{DECEPTIVE}{MARKUP}z"
+EVIL = f"a{DECEPTIVE_WAYS}{MARKUP}z"
 
 
 def vote(**changes: object) -> Vote:
@@ -50,7 +51,7 @@ async def test_five_seconds_say_what_who_and_why(desk: Desk) -> None:
         "The tool can destroy what it works on, so somebody else has to agree.",
         "annotations.destructive",
         "MCP06",
-        "1 person of Release managers : 0 of 1 so far",
+        "1 person of Release managers (you are one): 0 of 1 so far",
         '/ repo_path string "/srv/git/website"',
         "7F-K2",
         "50 minutes",
@@ -59,50 +60,74 @@ async def test_five_seconds_say_what_who_and_why(desk: Desk) -> None:
         assert said.lower() in text.lower(), said
 
 
-async def test_nothing_of_others_is_markup_or_unseen(desk: Desk) -> None:
-    """Every field that comes from others, on every page that shows it."""
+def everywhere(desk: Desk, text: str) -> None:
+    """Put a text into every field that comes from others."""
+    account = Account(text, text)
     call = replace(
         APPROVAL.call,
-        subject=Account(EVIL, EVIL), actors=(Account(EVIL, EVIL),), agent=EVIL, caller=EVIL, session=EVIL,
-        server=EVIL, tool=EVIL,
+        subject=account, actors=(account,), agent=text, caller=text, session=text, server=text, tool=text,
     )  # fmt: skip
-    element = {**json.loads(APPROVAL.requirement), "message": EVIL, "control": EVIL}
+    element = {**json.loads(APPROVAL.requirement), "message": text, "control": text}
     desk.services.approval = replace(
-        APPROVAL, call=call, title=EVIL, policy_revision=EVIL, requirement=canonical(element)
+        APPROVAL, call=call, title=text, policy_revision=text, requirement=canonical(element)
     )
     desk.services.shown = replace(
-        SHOWN, arguments=canonical({EVIL: EVIL, "x": {EVIL: [EVIL]}}), task=EVIL, agent_name=EVIL, effects=(EVIL,)
+        SHOWN, arguments=canonical({text: text, "x": {text: [text]}}), task=text, agent_name=text, effects=(text,)
     )
-    desk.services.votes = (vote(human=EVIL, account=Account(EVIL, EVIL), reason=EVIL, behalf=EVIL),)
+    desk.services.votes = (vote(human=text, account=account, reason=text, behalf=text),)
+    desk.services.advice = (Advice(text, text, 0.5, (text,), text, text, text),)
     desk.services.grants_found = (
-        replace(GRANT, subject=Account(EVIL, EVIL), agent=EVIL, server=EVIL, tool=EVIL, session=EVIL,
-                issued_by=(EVIL,), arguments_schema=json.dumps({EVIL: EVIL}, ensure_ascii=False).encode()),
+        replace(GRANT, subject=account, agent=text, server=text, tool=text, session=text,
+                issued_by=(text,), arguments_schema=json.dumps({text: text}, ensure_ascii=False).encode()),
     )  # fmt: skip
     desk.services.consents_found = (
-        replace(CONSENT, subject=Account(EVIL, EVIL), agent=EVIL, agent_name=EVIL, server=EVIL, tool=EVIL, scope=EVIL,
-                purpose=EVIL),
+        replace(CONSENT, subject=account, agent=text, agent_name=text, server=text, tool=text, scope=text,
+                purpose=text),
     )  # fmt: skip
-    desk.services.delegations_found = (Delegation("d", "acme", EVIL, EVIL, 1, 2, EVIL),)
+    desk.services.delegations_found = (Delegation("d", "acme", text, text, 1, 2, text),)
+
+
+PAGES = ("/queue", "/history", PAGE, f"{PAGE}?all=1", "/grants", "/consents", "/consents/0199-consent", "/me")
+
+
+async def test_nothing_of_others_is_markup_or_unseen(desk: Desk) -> None:
+    """Every field that comes from others, on every page that shows it."""
+    everywhere(desk, EVIL)
     await desk.sign_in()
-    for path in (
-        "/queue",
-        "/history",
-        PAGE,
-        f"{PAGE}?all=1",
-        "/grants",
-        "/consents",
-        "/consents/0199-consent",
-        "/me",
-    ):
+    for path in PAGES:
         answer = await desk.client.get(path)
         assert answer.status_code == 200
         html = answer.text
         assert "⟨U+202E⟩" in html, path
-        assert not set(html) & (set(DECEPTIVE) - set(" [31m\r")), path
+        assert not set(html) & (set(DECEPTIVE_WAYS) - set(" [31m\r")), path
         assert "\r" not in html
         assert "<script>alert" not in html
         assert "<img src=x" not in html
         assert "49" not in re.findall(r"`(.*?)&lt;", html)
+
+
+async def test_every_deceptive_character_is_spelled_out_in_every_field_of_every_page(desk: Desk) -> None:
+    plain = {}
+    everywhere(desk, "aa")
+    await desk.sign_in()
+    for path in PAGES:
+        plain[path] = text_of((await desk.client.get(path)).text).count("aa")
+        assert plain[path], path
+    for chunk in chunks(DECEPTIVE, 256):
+        everywhere(desk, "".join(f"a{char}" for char in chunk) + "a")
+        for path in PAGES:
+            html = (await desk.client.get(path)).text
+            assert not set(html) & set(chunk) - {"\n"}, path  # of which there are others
+            if path != PAGE:  # where long values are cut
+                shown = text_of(html)
+                unseen = {char for char in chunk if spelled(shown, char) < plain[path]}
+                assert unseen <= {"\n"}, path
+
+
+def spelled(page: str, char: str) -> int:
+    """How often a page spells a character out; a value of an argument is JSON, which does so by itself."""
+    json_escape = json.dumps(char, ensure_ascii=False)[1:-1]
+    return page.count(f"a⟨U+{ord(char):04X}⟩a") + (page.count(f"a{json_escape}a") if json_escape != char else 0)
 
 
 @pytest.mark.parametrize("name", ["server", "tool", "state", "kind", "from", "to", "after", "mine"])
