@@ -39,7 +39,9 @@ def approvals() -> None:
 
 
 @approvals.command("list")
-@click.option("--state", "states", multiple=True, type=click.Choice(_STATES), help="Also others than open ones.")
+@click.option(
+    "--state", "states", multiple=True, type=click.Choice(_STATES), help="Only in this state; repeat for more."
+)
 @click.option("--kind", "kinds", multiple=True, type=click.Choice(_KINDS), help="What is wanted.")
 @click.option("--server", default="", help="Of one server.")
 @click.option("--tool", default="", help="Of one tool.")
@@ -120,7 +122,7 @@ def approve(
         grant = Terms(grant_minutes or 0, grant_uses or 0, grant_session)
     with seat.desk() as desk:
         if not yes:
-            presented = _asked(desk, approval_id)
+            presented = _asked(desk, approval_id, grant)
         ballot = Ballot("approve", reason=reason, presented=presented, grant=grant, behalf=behalf)
         _told(desk.vote(approval_id, ballot))
 
@@ -189,13 +191,16 @@ def canary(*, seat: Seat, approval_id: str, file: Path) -> None:
     click.echo(f"{made.approval_id} is open. It is recorded who wanted it; nothing else tells it from others.")
 
 
-def _asked(desk: Desk, approval_id: str) -> str:
+def _asked(desk: Desk, approval_id: str, grant: Terms | None) -> str:
     """Show the request and have its code typed: the commitment to what was shown, or the end of the command."""
     found = desk.get_approval(approval_id)
     screen = showing.console()
     screen.print(showing.request(found, showing.now()))
     if not found.may_vote:
         click.echo(f"\n{showing.why_not(found)}", err=True)
+        sys.exit(1)
+    if grant is not None and not found.approval.HasField("grant_offer"):
+        click.echo("\nPolicy offers no grant here; approve without --grant-... Nothing was approved.", err=True)
         sys.exit(1)
     code = found.approval.requirement.short_code
     typed = click.prompt("\nType the code shown above to approve", default="", show_default=False)

@@ -33,7 +33,9 @@ def consent() -> None:
 
 
 @consent.command("list")
-@click.option("--state", "states", multiple=True, type=click.Choice(_STATES), help="Also what is over.")
+@click.option(
+    "--state", "states", multiple=True, type=click.Choice(_STATES), help="Only in this state; repeat for more."
+)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @seated
 def list_(*, seat: Seat, states: tuple[str, ...], as_json: bool) -> None:

@@ -19,7 +19,9 @@ def grants() -> None:
 
 
 @grants.command("list")
-@click.option("--state", "states", multiple=True, type=click.Choice(_STATES), help="Also what is over.")
+@click.option(
+    "--state", "states", multiple=True, type=click.Choice(_STATES), help="Only in this state; repeat for more."
+)
 @click.option("--server", default="", help="Of one server.")
 @click.option("--tool", default="", help="Of one tool.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")

@@ -35,9 +35,10 @@ class Why:
 
 @dataclass(frozen=True, slots=True)
 class SeatShown:
-    """A seat's group by name, how many it wants and has."""
+    """A seat's group by name, whether the reader is of it, how many it wants and has."""
 
     group: str
+    mine: bool
     wanted: int
     filled: int
 
@@ -101,7 +102,7 @@ async def _show(visit: Visit, *, everything: bool, notice: str = "", done: str =
         approval=view.approval,
         wanted=view.wanted,
         why=_why(view),
-        seats=_seats(view, directory),
+        seats=_seats(view, directory, directory.groups(visit.person.human) | visit.person.claimed),
         arguments=rows,
         task=task,
         may=_may(view, standing_in=bool(absent), passkey=bool(asked), operator="operate" in visit.person.roles),
@@ -137,10 +138,10 @@ def _why(view: ApprovalView) -> Why:
     return Why(said, code, control if isinstance(control, str) else "")
 
 
-def _seats(view: ApprovalView, directory: Directory) -> tuple[SeatShown, ...]:
+def _seats(view: ApprovalView, directory: Directory, mine: frozenset[str]) -> tuple[SeatShown, ...]:
     filled = view.tally.filled or (0,) * len(view.wanted.seats)
     return tuple(
-        SeatShown(directory.group_names.get(seat.group_id, seat.group_id), seat.n, count)
+        SeatShown(directory.group_names.get(seat.group_id, seat.group_id), seat.group_id in mine, seat.n, count)
         for seat, count in zip(view.wanted.seats, filled, strict=True)
     )
 

@@ -30,6 +30,13 @@ from pdp.tooling.sandbox import ALICE, BOB, CAROL, DAVE, ERIN, Person, Sandbox, 
 SERVER = Server(sandbox.TENANT, "git", "https://mcp.acme.example/git", "devtools@acme.example")
 REVIEW = Path(__file__).with_name("review.yaml")
 START_SECONDS = 30.0
+PARTS = {
+    ALICE: "for whom the agent asks",
+    BOB: "an auditor",
+    CAROL: "who may approve",
+    DAVE: "who may approve as well",
+    ERIN: "an operator, on call",
+}
 _GIT = ("git", "-c", "user.name=Demo", "-c", "user.email=demo@acme.example", "-c", "commit.gpgsign=false")
 # The server's schemas accept arguments that nobody declared. The baseline denies that for tools which change
 # something; the organisation lives with it for a while, and says so under two signatures.
@@ -90,10 +97,15 @@ def _free_port() -> int:
 
 def _console(url: str) -> dict[str, Any]:
     """Everybody of the sandbox signs in by a click, as only development allows."""
-    people = (ALICE, BOB, CAROL, DAVE, ERIN)
     accounts = [
-        {"name": p.id, "label": p.id.title(), "tenant": sandbox.TENANT, "issuer": DEVELOPMENT_ISSUER, "id": p.id}
-        for p in people
+        {
+            "name": p.id,
+            "label": f"{p.id.title()}, {part}",
+            "tenant": sandbox.TENANT,
+            "issuer": DEVELOPMENT_ISSUER,
+            "id": p.id,
+        }
+        for p, part in PARTS.items()
     ]
     return {
         "listen": f"127.0.0.1:{url.rpartition(':')[2]}",

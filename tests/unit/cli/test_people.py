@@ -122,6 +122,12 @@ async def test_a_script_says_what_it_judged(tmp_path: Path) -> None:
             "carol", *approve, "--yes", "--presented", found["presented"], "--grant-minutes", "5"
         )
         assert (wide.exit_code, wide.output.startswith("approval.grant: ")) == (1, True)
+        asked = await terminal.run("carol", *approve, "--grant-uses", "2", typed=f"{wanted.short_code}\n")
+        assert (asked.exit_code, "Policy offers no grant here" in asked.output, "Type the" in asked.output) == (
+            1,
+            True,
+            False,
+        )
         done = await terminal.run("carol", *approve, "--yes", "--presented", found["presented"])
         assert done.exit_code == 0, done.output
 
