@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pdp.cli.operating import UNAVAILABLE, is_it_there
 from pdp.client import Client, Decision, PlaintextRefusedError, Reason, Requirement, Session, Tls, ToolCall
+from pdp.core.approvals.inert import visible
 from pdp.core.errors import ConfigurationFault
 from pdp.tooling.config_problems import problems
 from pdp.tooling.config_yaml import read_yaml
@@ -175,12 +176,13 @@ def _lines(decision: Decision) -> str:
 
 
 def _reason(reason: Reason) -> str:
-    return "  ".join(part for part in (reason.code, reason.message, f"[{reason.rule or 'client'}]") if part)
+    parts = (reason.code, reason.message, f"[{reason.rule or 'client'}]")
+    return "  ".join(visible(part) for part in parts if part)  # a message may name what was asked, e.g. a member
 
 
 def _wanted(requirement: Requirement) -> str:
     """What is waited for, the code by which people know it, and where they answer."""
-    text = f"  wants    {requirement.kind}: {requirement.code}"
+    text = f"  wants    {requirement.kind}: {visible(requirement.code)}"
     if requirement.short_code:
-        text += f", code {requirement.short_code}"
-    return text + (f", at {requirement.url}" if requirement.url else "")
+        text += f", code {visible(requirement.short_code)}"
+    return text + (f", at {visible(requirement.url)}" if requirement.url else "")
