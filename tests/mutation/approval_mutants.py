@@ -352,6 +352,12 @@ STANDING = (
             "I1: a grant covers the arguments that were agreed to",
         ),
         (
+            "canary-leaves-a-grant",
+            "call.manifest_sha256 if not approval.canary else call.digest",
+            "call.manifest_sha256",
+            "a canary is never executable",
+        ),
+        (
             "grant-of-any-argument",
             "arguments_schema=terms.arguments_schema or exact,",
             'arguments_schema=terms.arguments_schema or b"{}",',

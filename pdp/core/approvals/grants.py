@@ -93,7 +93,10 @@ def narrowest(agreed: Iterable[GrantTerms]) -> GrantTerms:
 def issue(
     approval: Approval, terms: GrantTerms, *, grant_id: str, issued_by: tuple[str, ...], arguments: bytes, at_ns: int
 ) -> Grant:
-    """The grant that comes of an approval. `arguments` are the canonical ones that were shown."""
+    """The grant that comes of an approval. `arguments` are the canonical ones that were shown.
+
+    That of a canary looks like any other and covers nothing: it is for a definition that no tool has.
+    """
     call = approval.call
     exact = canonical({"const": json.loads(arguments)})
     return Grant(
@@ -106,7 +109,7 @@ def issue(
         caller=call.caller,
         server=call.server,
         tool=call.tool,
-        manifest_sha256=call.manifest_sha256,
+        manifest_sha256=call.manifest_sha256 if not approval.canary else call.digest,
         requirement=approval.requirement,
         arguments_schema=terms.arguments_schema or exact,
         session=call.session if terms.session else "",

@@ -7,17 +7,19 @@ from pathlib import Path
 
 import pytest
 from google.protobuf.json_format import MessageToDict
-from support.approvals import CONFIRMATION, person
+from support.approvals import CONFIRMATION, TENANT, asked, constant, element, person
 from support.office import NS, Office
 from support.office import office as opened
 from support.watching import Watch
 
-from pdp.adapters.grpc import approving
+from pdp.adapters.grpc import agreeing, approving
+from pdp.core.approvals.grants import GrantTerms, covers
 from pdp.core.approvals.people import Person
 from pdp.core.approvals.queries import Page
 from pdp.core.approvals.rows import Approval
 from pdp.core.approvals.states import State
 from pdp.core.errors import Fault, Forbidden, InvalidRequest, NotFound
+from pdp.service.people.granted import GrantFilter
 from pdp.service.people.looking import ApprovalFilter
 from pdp.service.people.voting import BallotInput
 
@@ -95,6 +97,27 @@ async def test_it_is_never_evidence(office: Office) -> None:
     assert office.row(made).state is State.APPROVED
     found, _ = office.people.voting._looking.counting.stands(office.row(made), made.call, office.clock.at)
     assert found == "expired"
+
+
+async def test_a_grant_that_comes_of_it_lets_nothing_through(office: Office) -> None:
+    """It looks like any other to who gave it, and covers no call at all: not even that with a canary's arguments."""
+    terms = GrantTerms(30, 5)
+    real = await office.open(element(grant={"minutes": 30, "uses": 5}), arguments=json.loads(EVIL))
+    made = await canary(office, real)
+    given, done = await office.approve("bob", real, grant=terms), await office.approve("bob", made, grant=terms)
+    assert given.grant_id
+    assert done.grant_id
+    usable, unusable = (office.store.grant(TENANT, each.grant_id) for each in (given, done))
+    assert usable is not None
+    assert unusable is not None
+    call = asked(real.call, json.loads(EVIL))
+    assert covers(usable, call, office.clock.at, constant)
+    assert not covers(unusable, call, office.clock.at, lambda *_: True)
+    listed, _ = await office.people.grants.list(person("bob"), GrantFilter(), Page())
+    told = [MessageToDict(agreeing.grant(each, office.staff.now)) for each in listed]
+    assert [{**each, "grantId": "", "approvalId": ""} for each in told[:1]] == [
+        {**each, "grantId": "", "approvalId": ""} for each in told[1:]
+    ]
 
 
 async def test_nobody_but_an_operator_opens_one(office: Office) -> None:
