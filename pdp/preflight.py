@@ -21,6 +21,7 @@ from pdp.engines.bundle import read_bundle, shipped_rego
 from pdp.engines.opa_boot import check
 from pdp.engines.regorus_binding import version
 from pdp.identity.component import Identity
+from pdp.judge.options import key_text
 from pdp.registry.load import SignedRegistry
 from pdp.settings import Settings
 from pdp.store.options import Place
@@ -133,7 +134,7 @@ def _judge(settings: Settings) -> None:
     if options is None:
         return
     if options.api_key and options.socket is None:
-        secret(options.api_key, settings.vault, where="judge.api_key", at_least=1)
+        key_text(secret(options.api_key, settings.vault, where="judge.api_key", at_least=1))
     if options.ca_file is not None and not options.ca_file.is_file():
         raise ConfigurationFault("judge.ca_file", "judge.ca_file: cannot be read.")
 

@@ -18,8 +18,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pdp.core.errors import ConfigurationFault, Fault
-from pdp.judge.options import JudgeOptions, distribution_missing
+from pdp.core.errors import Fault
+from pdp.judge.options import JudgeOptions, distribution_missing, key_text
 from pdp.judge.process import READY
 from pdp.judge.serve import JudgeServer
 from pdp.judge.sittings import Ambience, Sittings
@@ -59,11 +59,9 @@ def endpoint(options: JudgeOptions, vault: VaultOptions | None) -> Endpoint:
     except ImportError:
         raise distribution_missing() from None
     key = secret(options.api_key, vault, where="judge.api_key", at_least=1) if options.api_key else b""
-    if not (key.isascii() and key.decode("ascii").isprintable()):
-        raise ConfigurationFault("judge.api_key", "judge.api_key: the key is one line of ASCII; write it anew.")
     return Endpoint(
         options,
-        key.decode("ascii"),
+        key_text(key),
         identifier=lambda: secrets.token_hex(_IDENTIFIER_BYTES),
         wall_s=time.time,
     )

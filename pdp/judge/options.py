@@ -200,6 +200,13 @@ def _here(host: str) -> bool:
         return host == "localhost"
 
 
+def key_text(key: bytes) -> str:
+    """The key as a header holds it. Raises ConfigurationFault."""
+    if not (key.isascii() and key.decode("ascii").isprintable()):
+        raise ConfigurationFault("judge.api_key", "judge.api_key: the key is one line of ASCII; write it anew.")
+    return key.decode("ascii")
+
+
 def distribution_missing() -> ConfigurationFault:
     """What to say where the openai package is not installed."""
     return ConfigurationFault("judge.distribution", "The judge needs the openai package; install pdp[server,judge].")

@@ -100,6 +100,9 @@ def test_a_start_that_would_find_no_key_or_no_good_prompts_is_told_before(llm: L
     (tmp_path / "judge.key").chmod(0o644)
     assert "judge.api_key: judge.key: others may read it" in problems(config)["config.secret"]
     (tmp_path / "judge.key").chmod(0o600)
+    (tmp_path / "judge.key").write_text("two\nlines")
+    assert "one line of ASCII" in problems(config)["judge.api_key"]
+    (tmp_path / "judge.key").write_text("one")
     (tmp_path / "prompts").mkdir()
     (tmp_path / "prompts" / "mine.md").write_text("no head")
     found = yaml.safe_load(config.read_text())
