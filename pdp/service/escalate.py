@@ -13,9 +13,10 @@ from typing import Any
 
 from pdp.core.approvals import consents, grants
 from pdp.core.approvals.asked import Asked, Held
+from pdp.core.approvals.count import tally, wanted_by
 from pdp.core.approvals.people import Standing
 from pdp.core.approvals.redeem import evidence_state
-from pdp.core.approvals.rows import Approval, Call, Vote
+from pdp.core.approvals.rows import Approval, Call, Grant, Vote
 from pdp.core.approvals.wanted import read
 from pdp.core.check import NS
 from pdp.core.digest import Json, canonical
@@ -126,13 +127,20 @@ class Escalate:
 
     def _granted(self, asked: Asked, element: Mapping[str, Json], at_ns: int) -> Held | None:
         wanted, call = canonical(element), asked.call
-        directory = self._counting.directories.of(asked.tenant)
         for grant in self._store.grants_for(asked.tenant, call.subject, call.agent, call.server, call.tool):
             if (
                 grant.requirement == wanted
                 and grants.covers(grant, asked, at_ns, self._valid)
-                and grants.upheld(grant, directory)
+                and self._upheld(grant, asked, at_ns)
             ):
                 until = grant.expires_ns or at_ns + int(str(element["ttl_seconds"])) * NS
                 return Held(answer(element, call.digest, "met", until), grant)
         return None
+
+    def _upheld(self, grant: Grant, asked: Asked, at_ns: int) -> bool:
+        """Whether those who agreed to it could approve this very call now: who left vouches for nothing, and who acts
+        in a call not for that one."""
+        wanted = wanted_by(grant.requirement)
+        votes = tuple(vote for vote in self._store.votes(grant.approval_id) if vote.human in grant.issued_by)
+        standing = self._counting.standing(asked.tenant, votes, at_ns)
+        return wanted is not None and tally(wanted, votes, asked.call, standing).met

@@ -59,6 +59,11 @@ REDEEMING = (
         ),
     ),
     *_in(
+        "escalate",
+        ("grant-of-who-acts-in-the-call", "tally(wanted, votes, asked.call, standing).met", "True", "I3"),
+        ("grant-by-others-votes", "if vote.human in grant.issued_by", "", "a grant is of those who agreed to it"),
+    ),
+    *_in(
         "opening",
         (
             "no-cap",

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from support.approvals import element, person, seats
-from support.office import NS, TENANT, Office
+from support.approvals import ARGUMENTS, SECOND, account, asked, constant, element, member, person, seats
+from support.office import NS, STAFF, TENANT, Office
 
 from pdp.core.approvals.grants import GrantTerms
 from pdp.core.approvals.people import Person
 from pdp.core.approvals.queries import Page
-from pdp.core.approvals.rows import Grant
+from pdp.core.approvals.rows import Account, Call, Grant
 from pdp.core.approvals.states import GrantState
 from pdp.core.errors import Forbidden, InvalidRequest, NotFound, Outdated
+from pdp.service.escalate import Escalate
 from pdp.service.people.granted import GrantFilter
 from pdp.service.people.voting import BallotInput
 
@@ -108,3 +111,29 @@ async def test_a_seat_in_two_hands_needs_both_to_grant(office: Office) -> None:
     done = await office.approve("cat", other, grant=GrantTerms(10))
     grant = office.store.grant(TENANT, done.grant_id)
     assert grant.expires_ns - grant.issued_ns == 10 * 60 * NS
+
+
+async def test_who_gave_it_is_counted_again_for_each_call(office: Office) -> None:
+    """By the groups of now, and never for a call that one of them is a part of."""
+    wanted = element(grant={"minutes": 30, "uses": 5}, seats=seats(red=1, blue=1))
+    opened = await office.open(wanted)
+    await office.approve("bob", opened, grant=GrantTerms(30, 5))
+    await office.approve("cat", opened, grant=GrantTerms(30, 5))
+    await office.approve("ann", opened)  # to this call only
+    source = Escalate(office.people.voting._looking.counting, constant)
+
+    async def covered(by: Call) -> bool:
+        return bool(await source.gather(asked(by, {**ARGUMENTS, "n": 1}), (wanted,), office.clock.at))
+
+    assert await covered(opened.call)
+    for party in ("bob", "cat"):
+        assert not await covered(replace(opened.call, actors=(*opened.call.actors, account(party))))
+        assert not await covered(replace(opened.call, actors=(Account("", party),)))
+    assert await covered(replace(opened.call, actors=(account("dan"),)))
+    others = tuple(each for each in STAFF if each.id not in {"h-bob", "h-sue"})
+    office.staff.set(*others, member("sue", "red", linked=(SECOND, account("bob"))))
+    assert not await covered(opened.call)  # bob turns out to be the subject
+    office.staff.set(*others, STAFF[0], member("bob", "blue"))
+    assert not await covered(opened.call)  # a seat is empty
+    office.staff.set(*STAFF)
+    assert await covered(opened.call)
