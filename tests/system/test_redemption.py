@@ -195,10 +195,18 @@ async def test_a_lost_answer_is_told_again_only_to_who_spends_it_once(world: Wor
 async def test_a_caller_that_may_spend_twice_is_told_once(world: World, desk: Desk) -> None:
     first = await decide(world, reset(world, "twice"), caller="other")
     await desk.vote(CAROL, *waiting(first))
-    asked = reset(world, "twice", call_id="call-1")
+    asked, before = reset(world, "twice", call_id="call-1"), told_again(world)
     assert (await decide(world, asked, caller="other")).effect == ALLOW
+    assert told_again(world) == before  # nor is it kept
     again = await decide(world, asked, caller="other")  # the very same request
     assert (again.effect, codes(again)) == (DENY, ["already_redeemed"])
+
+
+def told_again(world: World) -> int:
+    """How many redeemed allows are kept, to be told again."""
+    store: Any = world.process.store
+    with store._engine.connect() as db:
+        return int(db.exec_driver_sql("SELECT count(*) FROM replies WHERE kind = 'redeemed'").scalar_one())
 
 
 async def test_an_approval_belongs_to_its_caller(world: World, desk: Desk) -> None:
