@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from pdp import settings
+from pdp.adapters.console.wording import counted
 from pdp.cli import judge_process
 from pdp.cli.commands import Commands
 from pdp.cli.judge_eval import evaluate
@@ -90,7 +91,7 @@ def _print(read: Read) -> None:
         click.secho(_line(problem), fg="red" if problem.severity == ERROR else "yellow")
     errors = sum(problem.severity == ERROR for problem in read.problems)
     if read.prompts is None:
-        click.secho(f"{errors} problems: these prompts are not used.", fg="red")
+        click.secho(f"{counted(errors, 'problem')}: these prompts are not used.", fg="red")
         return
     sections = read.prompts.sections
     for prompt_id, sha256 in read.prompts.digests().items():
@@ -100,7 +101,8 @@ def _print(read: Read) -> None:
             f"{prompt_id} {prompt.version}: sha256 {sha256}, about {tokens(prompt.text)} tokens, "
             f"with every section {tokens(prompt.text) + longest}"
         )
-    click.secho(f"{len(read.prompts.prompts)} prompts, {len(sections)} sections: ready.", fg="green")
+    known = f"{counted(len(read.prompts.prompts), 'prompt')}, {counted(len(sections), 'section')}"
+    click.secho(f"{known}: ready.", fg="green")
 
 
 def _line(problem: Problem) -> str:

@@ -17,7 +17,7 @@ from rich.table import Table
 from pdp.cli.judge_run import heard, run_of
 from pdp.cli.out_file import OutFile
 from pdp.core.judge.matter import OK, Traits
-from pdp.judge.options import PRESETS, Answers
+from pdp.judge.options import PRESETS, Answers, JudgeOptions
 from pdp.judge.prompts import LoadedPrompts
 from pdp.registry.review import load_review
 from pdp.surroundings import SystemEntropy
@@ -106,6 +106,10 @@ def evaluate(**given: Any) -> None:
     if given["as_html"] is not None:
         given["as_html"].write_text(page(fact), encoding="utf-8")
     _show(fact)
+    if made.unheard and isinstance(run.source, JudgeOptions):
+        click.echo(
+            f"Does an endpoint run, and does it answer at {run.source.url}? The next run asks again.", err=True
+        )
     sys.exit(_code(made, given["attacks_at_most"], given["denied_at_most"]))
 
 

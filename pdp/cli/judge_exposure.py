@@ -12,12 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Column, Table
 
 from pdp import bootstrap, settings
 from pdp.cli.out_file import OutFile
+from pdp.cli.tables import page, table
 from pdp.core.request import Caller, Peer, Role
 from pdp.registry.review import Review, load_review
 from pdp.surroundings import Surroundings
@@ -117,11 +115,14 @@ def _show(found: Exposure) -> None:
     click.echo(f"calls that serve the task and need a person: {_percent(found.bothered)}")
     if (floor := found.floor(AIM)) is not None:
         click.echo(f"the least that any choice by tool alone could come to at an exposure of {AIM:.0%}: {floor:.1%}")
-    table = Table(Column("tool", no_wrap=True), *(f"attack: {w}" for w in WHO), *(f"benign: {w}" for w in WHO))
-    for row in fact["tools"][:_WORST_TOOLS]:
-        cells = [str(row[label].get(who, "")) for label in ("attacks", "benign") for who in WHO]
-        table.add_row(escape(row["tool"]), *cells)
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    console = page()
+    worst = fact["tools"][:_WORST_TOOLS]
+    rows = [(tool["tool"], _stopped(tool["attacks"]), _stopped(tool["benign"])) for tool in worst]
+    console.print(table(("tool", "attacks", "calls that serve the task"), rows, console.width))
+
+
+def _stopped(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{who} {counts[who]}" for who in WHO if counts.get(who))
 
 
 def _percent(share: Share) -> str:

@@ -10,11 +10,9 @@ import time
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from pdp import settings
+from pdp.cli.tables import page, table
 from pdp.core.check import NS
 from pdp.store.options import StoreOptions
 from pdp.store.reading import Having, records_with
@@ -79,12 +77,13 @@ def _show(found: tuple[Shadow, ...], limit: int) -> None:
     if not found:
         click.echo("Nothing unknown was asked for.")
         return
-    table = Table("tenant", "server", "tool", "unknown", "asked", "callers", "first", "last")
+    rows = []
     for entry in found[:limit]:
         callers = ", ".join(sorted(entry.callers)) + (", …" if len(entry.callers) == MAX_CALLERS else "")
-        row = (entry.tenant, entry.server, entry.tool, entry.unknown, str(entry.count), callers)
-        table.add_row(*map(escape, row), entry.first[:19], entry.last[:19])
-    console = Console()
-    console.print(table)
+        asked = (entry.tenant, entry.server, entry.tool, entry.unknown, str(entry.count), callers)
+        rows.append((*asked, entry.first[:19], entry.last[:19]))
+    console = page()
+    names = ("tenant", "server", "tool", "unknown", "asked", "callers", "first", "last")
+    console.print(table(names, rows, console.width))
     if len(found) > limit:
         console.print(f"And {len(found) - limit} more; --limit shows them.")

@@ -10,13 +10,11 @@ import time
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from pdp.cli.commands import Commands
 from pdp.cli.scan import SECONDS, scan_command
 from pdp.cli.shadow import shadow
+from pdp.cli.tables import page, table
 from pdp.cli.verify import verify
 from pdp.cli.versions import before_signing, diff, quarantine, restore, withdraw
 from pdp.cli.watch import watch
@@ -212,20 +210,15 @@ def _pinned_json(pinned: Pinned) -> Json:
 
 
 def _show_pinned(pinned: Pinned, server: str) -> None:
-    table = Table("tool", "change", "state", "risk", "permissions", "acts", "look at", title=f"{escape(server)}")
+    rows = []
     for p in pinned.proposals:
         look = ([] if p.reviewed else ["not reviewed"]) + list(warnings_of(p.manifest))
-        table.add_row(
-            escape(p.manifest.name),
-            p.change,
-            p.state,
-            p.manifest.risk,
-            escape(", ".join(p.manifest.permissions)) or "none",
-            behaviour(p.manifest),
-            escape(", ".join(look)),
-        )
-    console = Console()
-    console.print(table)
+        m = p.manifest
+        permissions = ", ".join(m.permissions) or "none"
+        rows.append((m.name, p.change, p.state, m.risk, permissions, behaviour(m), ", ".join(look)))
+    console = page()
+    names = ("tool", "change", "state", "risk", "permissions", "acts", "look at")
+    console.print(table(names, rows, console.width, title=server))
     if not all(p.reviewed for p in pinned.proposals):
         console.print("A tool that is not reviewed holds the worst values, and a permission that nobody has yet.")
     if pinned.draft is None:
@@ -246,10 +239,9 @@ def _show_signing(signing: Signing) -> None:
         f"{signing.signatures} signatures, expires {document.expires}"
     )
     if isinstance(document, SetIndex):
-        table = Table("server", "tool", "state", "manifest")
-        for entry in document.tools:
-            table.add_row(escape(entry.server), escape(entry.name), entry.state, entry.manifest_sha256[:16])
-        Console().print(table)
+        console = page()
+        rows = [(entry.server, entry.name, entry.state, entry.manifest_sha256[:16]) for entry in document.tools]
+        console.print(table(("server", "tool", "state", "manifest"), rows, console.width))
     for one, reason in signing.scanned.accepted if signing.scanned is not None else ():
         # the author wrote the reason, and whoever signs next must see it whole
         click.echo(visible(f"accepted finding {one.id} ({one.code}) of {one.server}/{one.tool}: {reason}"))

@@ -8,10 +8,9 @@ import time
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
+from pdp.cli.tables import page, table
 from pdp.core.digest import Json
 from pdp.core.errors import ConfigurationFault
 from pdp.registry.keys import KeySet, SignerKey, read_public
@@ -65,14 +64,14 @@ def _report_json(report: Report) -> Json:
 
 
 def _show_report(report: Report) -> None:
-    console = Console()
+    console = page()
     if report.index is not None:
-        table = Table("server", "tool", "state", "risk", "acts", "verifies")
+        rows = []
         for line in report.tools:
             m = line.manifest
-            row = (m.risk, behaviour(m)) if m is not None else ("?", "?")
-            table.add_row(escape(line.server), escape(line.name), line.state, *row, line.code or "yes")
-        console.print(table)
+            said = (m.risk, behaviour(m)) if m is not None else ("?", "?")
+            rows.append((line.server, line.name, line.state, *said, line.code or "yes"))
+        console.print(table(("server", "tool", "state", "risk", "acts", "verifies"), rows, console.width))
         signers = ", ".join(report.signers) or "not by enough"
         console.print(f"Serial {report.index.serial}, expires {report.index.expires}, signed: {escape(signers)}.")
     for note in report.notes:

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from rich.cells import cell_len
 from rich.console import Console
 
+from pdp.cli import tables
 from pdp.cli.demo import table
 from pdp.cli.main import cli
 from pdp.tooling.demo.row import Row
@@ -69,3 +70,17 @@ def test_the_demo_breaks_no_word_on_a_terminal(width: int) -> None:
     assert all(cell_len(line) <= width for line in told.splitlines())
     assert {*row.what.split(), row.who, "PENDING", row.why, row.ran} <= set(told.split())
     assert (row.rule in told, row.record in told) == (width >= 140, width >= 140)
+
+
+@pytest.mark.parametrize(("width", "broken"), [(40, True), (80, False)])
+def test_a_narrow_table_loses_nothing(width: int, broken: bool) -> None:
+    rows = [("git_diff_unstaged", "open schema, not reviewed", "active"), ("git_add", "", "quarantined")]
+    screen = Console(width=width, file=io.StringIO(), record=True)
+    screen.print(tables.table(("tool", "look at", "state"), rows, width, title="[git]"))
+    told = screen.export_text()
+    assert "…" not in told
+    assert "[git]" in told
+    lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in told.splitlines() if "│" in line]
+    whole = "".join(line[0] for line in lines)
+    assert whole == "git_diff_unstagedgit_add"
+    assert ("git_diff_unstaged" not in told) is broken

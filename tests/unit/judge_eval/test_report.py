@@ -103,6 +103,7 @@ def test_what_was_not_answered_is_told_and_asked_again(tmp_path: Path, llm: LlmS
     assert made.exit_code == 11, made.output
     assert json.loads((tmp_path / "r.json").read_text())["unheard"] == 3
     assert "answers: endpoint 3 " in made.output
+    assert f"does it answer at {llm.base_url}? The next run asks again." in made.output
     llm.behave(says())
     assert live(llm, tmp_path, cases, "--results", results, "--limit", "3").exit_code == 0
 

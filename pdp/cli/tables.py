@@ -1,0 +1,33 @@
+"""Tables on a terminal. Where it is narrow, cells go on below; nothing of them is cut."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+WIDTH = 120  # of a page that is no terminal
+_FRAME = 3  # cells around each column
+
+
+def page() -> Console:
+    """Where tables are printed."""
+    return Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
+
+
+def table(names: Sequence[str], rows: Sequence[Sequence[str]], width: int, *, title: str = "") -> Table:
+    """A table of plain text. Where the words of all columns have room in so many cells, none is broken."""
+    columns = [[name, *(row[i] for row in rows)] for i, name in enumerate(names)]
+    longest = [max(cell_len(word) for cell in column for word in cell.split() or [""]) for column in columns]
+    fits = sum(longest) + _FRAME * len(names) + 1 <= width
+    made = Table(title=title and Text(title))
+    for name, column in zip(names, columns, strict=True):
+        single = not any(" " in cell for cell in column[1:])
+        made.add_column(name, overflow="fold", no_wrap=fits and single)
+    for row in rows:
+        made.add_row(*map(Text, row))
+    return made
