@@ -192,6 +192,19 @@ async def test_a_lost_answer_is_told_again_only_to_who_spends_it_once(world: Wor
     assert (late.effect, codes(late)) == (DENY, ["already_redeemed"])
 
 
+async def test_each_execution_of_a_call_is_told_its_own_answer(world: World, desk: Desk) -> None:
+    spent = {}
+    for call_id in ("call-1", "call-2"):
+        token = (await approved(world, desk, "both")).pending.resume_token
+        allowed = await decide(world, reset(world, "both", token=token, call_id=call_id))
+        assert allowed.effect == ALLOW
+        spent[call_id] = allowed.redemption_id
+    assert len(set(spent.values())) == 2
+    for call_id, redemption in spent.items():
+        again = await decide(world, reset(world, "both", call_id=call_id))
+        assert (again.effect, again.redemption_id) == (ALLOW, redemption)
+
+
 async def test_a_caller_that_may_spend_twice_is_told_once(world: World, desk: Desk) -> None:
     first = await decide(world, reset(world, "twice"), caller="other")
     await desk.vote(CAROL, *waiting(first))
