@@ -37,8 +37,8 @@ FORMS = _in(
 )
 SESSIONS = _in(
     "session.py",
-    ("endless", 'found["expires_ns"] <= self._clock.now_ns()', "False", "sessions end"),
-    ("signed-out", 'or found["id"] in self._ended', "", "signing out ends a copied cookie"),
+    ("endless", "self._clock.now_ns() < expires_ns and ", "", "sessions end"),
+    ("signed-out", " and session_id not in self._ended", "", "signing out ends a copied cookie"),
     ("old-tenant", "if not self._configured(found):", "if False:", "the tenant is the configuration's"),
     ("one-token", 'f"{session.id}\\0{form}".encode()', 'f"{session.id}".encode()', "a token is one form's"),
     ("shared-token", 'f"{session.id}\\0{form}".encode()', 'f"{form}".encode()', "a token is one session's"),

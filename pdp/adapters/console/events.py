@@ -39,9 +39,9 @@ class Events:
         if self._open >= self._most or self._stopping.is_set():
             raise Overloaded("console.streams", "Too many pages wait for changes; this one tells of none.")
         cursor = visit.request.headers.get("last-event-id", "")[:_MAX_CURSOR]
-        clock, ends_ns = visit.console.services.clock, visit.session.expires_ns
+        sessions, session = visit.console.sessions, visit.session
         changes = visit.people.watching.watch(visit.person, ApprovalFilter(states=frozenset(State)), cursor)
-        return _Stream(lambda send, gone: self._tell(changes, send, gone, lambda: clock.now_ns() < ends_ns))
+        return _Stream(lambda send, gone: self._tell(changes, send, gone, lambda: sessions.lasts(session)))
 
     async def _tell(
         self, changes: AsyncIterator[Change], send: _Put, gone: asyncio.Future[None], goes_on: Callable[[], bool]

@@ -80,7 +80,7 @@ class Sessions:
     def read(self, request: Request) -> Session | None:
         """The session of a request; None when there is none that holds now."""
         found = self._seal.open(request.cookies.get(self.cookie, ""))
-        if found is None or found["expires_ns"] <= self._clock.now_ns() or found["id"] in self._ended:
+        if found is None or not self._lasts(found["id"], found["expires_ns"]):
             return None
         if not self._configured(found):
             return None
@@ -94,6 +94,13 @@ class Sessions:
             found["authenticated_ns"],
             found["expires_ns"],
         )
+
+    def lasts(self, session: Session) -> bool:
+        """Whether a session that was read before still holds, as far as this process knows."""
+        return self._lasts(session.id, session.expires_ns)
+
+    def _lasts(self, session_id: str, expires_ns: int) -> bool:
+        return self._clock.now_ns() < expires_ns and session_id not in self._ended
 
     def _configured(self, found: Mapping[str, Any]) -> bool:
         """Whether the configuration still says whose people the provider's are, and that this account may sign in."""

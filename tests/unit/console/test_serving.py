@@ -15,8 +15,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from support.desk import BASE, KEY, OURS, Desk, opened
+from support.desk import BASE, KEY, OURS, Desk, Forms, opened
 
+from pdp.adapters.console import events
 from pdp.adapters.console.options import ConsoleOptions
 from pdp.adapters.console.server import ConsoleServer
 from pdp.core.errors import ConfigurationFault
@@ -56,6 +57,30 @@ async def test_it_serves_where_it_says_and_drains_with_streams_open(desk: Desk) 
             await draining
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", int(made.address.rpartition(":")[2])))
+
+
+@pytest.mark.parametrize("end", ["signed out", "time is over"])
+async def test_a_stream_ends_with_its_session(desk: Desk, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    monkeypatch.setattr(events, "_ALIVE_SECONDS", 0.05)
+    made = server(desk)
+    await made.start()
+    url = f"http://{made.address}"
+    async with httpx.AsyncClient(headers=HOST, timeout=10) as client:
+        answer = await client.post(f"{url}/signin/development", data={"account": "bob"}, headers=OURS)
+        signed_in = {"cookie": answer.headers["set-cookie"].partition(";")[0]}
+        async with client.stream("GET", f"{url}/events", headers=signed_in) as stream:
+            lines = stream.aiter_lines()
+            assert await anext(lines) == "retry: 5000"
+            if end == "signed out":
+                page = await client.get(f"{url}/me", headers=signed_in)
+                form = Forms(page.text).of["/signout"]
+                gone = await client.post(f"{url}/signout", data=form, headers={**OURS, **signed_in})
+                assert gone.status_code == 303
+            else:
+                desk.clock.pass_minutes(61)
+            async with asyncio.timeout(5):
+                assert {line async for line in lines} <= {"", ": alive"}
+    await made.drain()
 
 
 async def test_a_port_that_is_taken_is_said(desk: Desk) -> None:
