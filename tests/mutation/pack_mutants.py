@@ -6,7 +6,7 @@ from mutant import Mutant
 
 ACME = "rego/examples/acme/packs/acme/acme.rego"
 ACME_DATA = "rego/examples/acme/data/org.json"
-BASELINE = "rego/baseline"
+BASELINE = "rego/baseline/baseline.rego"
 LIB = "rego/lib"
 
 # An element in the form that a hurried person would write.
@@ -23,6 +23,8 @@ NESTED = f"""{{
 	"otherwise": {{"kind": "approval", "id": "c", "code": "c", "ttl_seconds": 9, {_PEOPLE}}},
 }},
 """
+CRITICAL = '{\n\t"kind": "approval",\n\t"id": "risk.critical",'
+CRITICAL_STAGE = '"code": "risk.critical",\n\t"control": "MCP06",\n\t"stage": '
 META = 'meta := {"servers": [], "owner": "pdp"}'
 ALLOWS = """
 
@@ -33,57 +35,57 @@ _ROLES = "\tt.name in tools_of_roles\n"
 GATED = (
     Mutant(
         "pack-denies-for-deny",
-        f"{BASELINE}/arguments_secret.rego",
-        "deny contains",
-        "denies contains",
+        BASELINE,
+        'deny contains {\n\t"code": "arguments.secret"',
+        'denies contains {\n\t"code": "arguments.secret"',
         "only contract rules are public",
     ),
     Mutant(
         "pack-requires-for-require",
-        f"{BASELINE}/risk_critical.rego",
-        "require contains",
-        "requires contains",
+        BASELINE,
+        f"require contains {CRITICAL}",
+        f"requires contains {CRITICAL}",
         "only contract rules are public",
     ),
     Mutant(
         "pack-waiver-on-mb-1",
-        f"{BASELINE}/scope_missing.rego",
+        BASELINE,
         '"control": "MB-1.2",\n',
         '"control": "MB-1.2",\n\t"waivable": true,\n',
         "waivable never on MB-1",
     ),
     Mutant(
         "pack-nested-otherwise",
-        f"{BASELINE}/risk_high.rego",
+        BASELINE,
         '"min_assurance": "passkey",\n',
         '"min_assurance": "passkey",\n\t"otherwise": ' + NESTED,
         "otherwise is one level deep",
     ),
     Mutant(
         "pack-stage-as-text",
-        f"{BASELINE}/risk_critical.rego",
-        '"stage": 2,',
-        '"stage": "2",',
+        BASELINE,
+        f"{CRITICAL_STAGE}2,",
+        f'{CRITICAL_STAGE}"2",',
         "elements hold what the contract says",
     ),
-    Mutant("pack-stage-zero", f"{BASELINE}/risk_critical.rego", '"stage": 2,', '"stage": 0,', "stages begin at 1"),
+    Mutant("pack-stage-zero", BASELINE, f"{CRITICAL_STAGE}2,", f"{CRITICAL_STAGE}0,", "stages begin at 1"),
     Mutant(
         "pack-code-missing",
-        f"{BASELINE}/risk_medium.rego",
+        BASELINE,
         '\t"code": "risk.medium",\n',
         "",
         "every element has a literal code",
     ),
     Mutant(
         "pack-code-twice",
-        f"{BASELINE}/risk_medium.rego",
+        BASELINE,
         '"code": "risk.medium"',
         '"code": "risk.high"',
         "codes are unique in a pack",
     ),
     Mutant(
         "pack-path-misspelt",
-        f"{BASELINE}/scope_missing.rego",
+        BASELINE,
         "input.subject.scopes",
         "input.subject.scope",
         "input paths exist in the schema",
@@ -97,21 +99,21 @@ GATED = (
     ),
     Mutant(
         "pack-org-path-misspelt",
-        f"{BASELINE}/delegation_depth.rego",
+        BASELINE,
         "max_actors",
         "maximum",
         "data.org paths exist in the schema",
     ),
     Mutant(
         "pack-baseline-allows",
-        f"{BASELINE}/meta.rego",
+        BASELINE,
         META,
         META + ALLOWS,
         "the baseline grants nothing",
     ),
     Mutant(
         "pack-meta-missing",
-        f"{BASELINE}/meta.rego",
+        BASELINE,
         META,
         "",
         "every pack has a meta",

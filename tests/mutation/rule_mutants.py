@@ -6,65 +6,61 @@ from mutant import Mutant
 from pack_mutants import ACME, BASELINE, GRANT, LIB
 
 TESTED = (
-    Mutant(
-        "depth-flipped", f"{BASELINE}/delegation_depth.rego", "> data.org", "< data.org", "short chains of delegation"
-    ),
+    Mutant("depth-flipped", BASELINE, "> data.org", "< data.org", "short chains of delegation"),
     Mutant(
         "depth-inclusive",
-        f"{BASELINE}/delegation_depth.rego",
+        BASELINE,
         "> data.org",
         ">= data.org",
         "short chains of delegation",
     ),
     Mutant(
         "scope-negated",
-        f"{BASELINE}/scope_missing.rego",
+        BASELINE,
         "not permission in",
         "permission in",
         "every permission is a scope",
     ),
     Mutant(
         "critical-flipped",
-        f"{BASELINE}/risk_critical.rego",
+        BASELINE,
         "t.risk_level >= 4",
         "t.risk_level <= 4",
         "two people for a critical tool",
     ),
-    Mutant(
-        "critical-one-person", f"{BASELINE}/risk_critical.rego", '"n": 2', '"n": 1', "two people for a critical tool"
-    ),
-    Mutant("high-by-anyone", f"{BASELINE}/risk_high.rego", '"passkey"', '"signed_in"', "a passkey for high risk"),
+    Mutant("critical-one-person", BASELINE, '"n": 2', '"n": 1', "two people for a critical tool"),
+    Mutant("high-by-anyone", BASELINE, '"passkey"', '"signed_in"', "a passkey for high risk"),
     Mutant(
         "destructive-high-passes",
-        f"{BASELINE}/annotations_destructive.rego",
+        BASELINE,
         "\tt.risk_level < 4\n",
         "\tt.risk_level < 3\n",
         "destruction is approved at every risk",
     ),
     Mutant(
         "bearer-token-passes",
-        f"{BASELINE}/arguments_secret.rego",
+        BASELINE,
         '{"secret", "bearer_token"}',
         '{"secret"}',
         "no secrets in arguments",
     ),
     Mutant(
         "open-schema-passes",
-        f"{BASELINE}/schema_open.rego",
+        BASELINE,
         "t.schema_open == true",
         "t.schema_open == false",
         "closed schemas for what changes something",
     ),
     Mutant(
         "unattended-passes",
-        f"{BASELINE}/agent_unattended.rego",
+        BASELINE,
         "not data.lib.subject.attended",
         "data.lib.subject.attended",
         "somebody approves what an unattended agent does",
     ),
     Mutant(
         "taint-forgotten",
-        f"{BASELINE}/sink_tainted.rego",
+        BASELINE,
         "\tdata.lib.session.tainted\n",
         "\tnot data.lib.session.tainted\n",
         "what leaves a tainted session is confirmed",

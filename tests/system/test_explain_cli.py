@@ -61,7 +61,7 @@ async def test_a_denial_for_people(world: World) -> None:
     found = await pdp(answer.decision_id, *access(world))
     assert found.exit_code == 10, found.output
     assert "DENY  replayed, as it was recorded" in found.output
-    assert "packs/acme/acme.rego:71  deny  acme.log.max_count" in found.output
+    assert "packs/acme/acme.rego:69  deny  acme.log.max_count" in found.output
     assert "1.  /arguments/value/max_count: 500 -> 100" in found.output
     assert 'verified /subject/id  "alice"  [urn:pdp:development]' in found.output
     assert "/asserted" not in found.output  # nothing was asserted

@@ -23,14 +23,14 @@ ELSEWHERE = {
     "judge.medium": ("tests/system/test_judging.py", "test_a_judge_stands_in_for_the_subject"),
     "judge.medium.confirm": ("tests/system/test_judging.py", "test_without_a_verdict_the_subject_is_asked"),
     "judge.filter": ("tests/system/test_judging.py", "test_a_veto_is_heard_before_people"),
-    "judge.advice": ("rego/baseline/judge_advice_test.rego", "test_advice_before_a_destructive_call"),
+    "judge.advice": ("rego/baseline/baseline_test.rego", "test_advice_before_a_destructive_call"),
     # a call that was allowed before and whose outcome was reported
     "acme.outcome_unknown": (
         "rego/examples/acme/packs/acme/acme_test.rego",
         "test_a_call_whose_twin_ended_nobody_knows_how_is_denied",
     ),
     # the schema of data.org keeps such a bundle from becoming active
-    "org.incomplete": ("rego/baseline/org_incomplete_test.rego", "test_missing_approvals_critical_denies"),
+    "org.incomplete": ("rego/baseline/baseline_test.rego", "test_missing_approvals_critical_denies"),
     # a registry, keys or a deny list that cannot be read for hours
     "server.stale": (
         "tests/unit/registry/test_load.py",

@@ -33,7 +33,7 @@ def denied(*modules: str) -> list[str]:
     ],
 )
 def test_the_engine_still_loses_rules(second: str) -> None:
-    """When this fails the engine is mended: drop the advice in baseline/meta.rego and examples/acme/README.md."""
+    """When this fails the engine is mended: drop the advice in docs/policy.md and examples/acme/README.md."""
     library = "package lib.a\nhelper if input.go\n"
     assert denied(library, FIRST, second) == ["plain"]
 
@@ -48,18 +48,8 @@ def test_one_file_is_safe() -> None:
     assert denied(FIRST + 'deny contains "kept" if helper\nhelper if input.go\n') == ["kept", "plain"]
 
 
-def test_shipped_packs_in_several_files_use_full_paths_only() -> None:
-    rules = [p for p in shipped.files(tests=False) if p.parent.name == "baseline"]
-    assert len(rules) > 1
-    for path in rules:
-        text = path.read_text()
-        assert "\nimport " not in text, path.name
-        heads = {line.split()[0] for line in text.splitlines() if line[:1].isalpha()}
-        assert heads <= {"package", "meta", "deny", "require", "hide", "oblige"}, path.name  # no helpers of its own
-
-
-@pytest.mark.parametrize("folder", ["lib", "examples/acme/packs/acme"])
-def test_other_shipped_packages_are_one_file_each(folder: str) -> None:
+@pytest.mark.parametrize("folder", ["baseline", "lib", "examples/acme/packs/acme"])
+def test_shipped_packages_are_one_file_each(folder: str) -> None:
     packages = [
         next(line for line in path.read_text().splitlines() if line.startswith("package "))
         for path in (shipped.REGO / folder).glob("*.rego")

@@ -5,8 +5,6 @@
 #   beside it. What the baseline denies or requires holds in addition.
 package packs.acme
 
-import data.lib.targets
-
 # METADATA
 # title: Contract data of this pack
 # description: What this pack grants counts only on these servers.
@@ -105,7 +103,7 @@ require contains {
 	"reason_required": true,
 } if {
 	some t in input.targets
-	t.key in targets.destructive
+	t.key in data.lib.targets.destructive
 	not business_hours
 }
 
@@ -127,6 +125,6 @@ deny contains {
 } if {
 	input.call.unknown_outcomes > 0
 	some t in input.targets
-	t.key in targets.changing
+	t.key in data.lib.targets.changing
 	t.annotations.idempotent == false
 }

@@ -1,0 +1,290 @@
+# METADATA
+# title: The baseline
+# description: |
+#   The minimum that holds for every server, after the OWASP guide "A Practical Guide for Secure MCP Server
+#   Development" and the OWASP MCP Top 10. `control` names what an element serves:
+#   MB-1 identity, authorization and policy; MB-2 isolation and lifecycle; MB-3 trusted tooling; MB-4 schema-driven
+#   validation; MB-5 hardening and oversight (the guide's minimum bar, item by item); MCPnn the Top 10.
+#   Identity, registry, pinning, session and switches are checked by `pdp` itself and not repeated here.
+#   The baseline grants nothing. Elements with `waivable: true` can be softened by a signed waiver.
+#   What is shared is named by its full path (`data.lib.targets.changing`): of an imported package the embedded engine
+#   evaluates every rule, asked for or not.
+package packs.baseline
+
+# METADATA
+# title: Contract data of this pack
+meta := {"servers": [], "owner": "pdp"}
+
+# METADATA
+# title: Organisation data is complete
+# description: The schema sees to that. This rule holds even where it does not, since other rules would fall silent without these keys.
+deny contains {
+	"code": "org.incomplete",
+	"message": "The organisation's data lacks a key that the baseline needs; see schemas/org.json.",
+	"control": "MB-1.3",
+} if {
+	not data.lib.org.complete
+}
+
+# METADATA
+# title: Every permission is a scope of the token
+# description: The manifest says what a tool needs; the token says what the subject agreed to.
+deny contains {
+	"code": "scope.missing",
+	"message": "The subject's token lacks a scope that the tool's manifest asks for.",
+	"control": "MB-1.2",
+} if {
+	some t in input.targets
+	some permission in t.permissions
+	not permission in input.subject.scopes
+}
+
+# METADATA
+# title: Short chains of delegation
+# description: Each actor between the subject and the call is one more who may have changed its meaning.
+deny contains {
+	"code": "delegation.depth",
+	"message": "More actors stand between the subject and this call than the organisation permits.",
+	"control": "MB-1.3",
+} if {
+	count(input.actors) > data.org.delegation.max_actors
+}
+
+# METADATA
+# title: Somebody approves what an unattended agent does
+# description: Where no person can confirm, the group that runs such agents approves what is more than harmless reading.
+require contains {
+	"kind": "approval",
+	"id": "agent.unattended",
+	"code": "agent.unattended",
+	"control": "MCP02",
+	"waivable": true,
+	"stage": 1,
+	"ttl_seconds": 3600,
+	"seats": [{"group_id": data.org.approvals.unattended, "n": 1}],
+	"deny_quorum": 1,
+	"reason_required": false,
+} if {
+	not data.lib.subject.attended
+	some t in input.targets
+	t.key in data.lib.targets.consequential
+}
+
+# METADATA
+# title: No invisible text in arguments
+# description: Characters that people cannot see carry instructions past them.
+deny contains {
+	"code": "arguments.hidden_unicode",
+	"message": "An argument holds invisible or bidirectional control characters. Remove them.",
+	"control": "MB-4.2",
+} if {
+	some finding in input.arguments.findings
+	finding.kind == "hidden_unicode"
+}
+
+# METADATA
+# title: No secrets in arguments
+# description: Whatever an agent passes on ends up in logs, models and servers; a credential has no business there.
+deny contains {
+	"code": "arguments.secret",
+	"message": "An argument holds a secret or a bearer token. Pass a reference that the server resolves itself.",
+	"control": "MB-5.2",
+} if {
+	some finding in input.arguments.findings
+	finding.kind in {"secret", "bearer_token"}
+}
+
+# METADATA
+# title: Only declared arguments
+# description: A member that the pinned schema does not know was reviewed by nobody, even if the schema lets it pass.
+deny contains {
+	"code": "arguments.undeclared",
+	"message": "An argument is not declared in the tool's pinned schema. Leave it out.",
+	"control": "MB-4.1",
+	"waivable": true,
+} if {
+	some finding in input.arguments.findings
+	finding.kind == "undeclared"
+}
+
+# METADATA
+# title: Closed schemas for tools that change something
+# description: An open schema lets arguments through that nobody reviewed.
+deny contains {
+	"code": "schema.open",
+	"message": "The tool may change something and its schema accepts undeclared arguments. Close the schema, or waive it.",
+	"control": "MB-4.1",
+	"waivable": true,
+} if {
+	some t in input.targets
+	t.key in data.lib.targets.changing
+	t.schema_open == true
+}
+
+# METADATA
+# title: Somebody else approves destruction
+# description: What cannot be undone is not left to an agent and one person. Critical tools have their own, stricter rule.
+require contains {
+	"kind": "approval",
+	"id": "annotations.destructive",
+	"code": "annotations.destructive",
+	"control": "MCP06",
+	"stage": 2,
+	"ttl_seconds": 3600,
+	"seats": [{"group_id": data.org.approvals.destructive, "n": 1}],
+	"deny_quorum": 1,
+	"reason_required": false,
+} if {
+	some t in input.targets
+	t.key in data.lib.targets.destructive
+	t.risk_level < 4
+}
+
+# METADATA
+# title: Two people for a critical tool
+# description: Two members of one group agree, giving their reasons; a single no is a no.
+require contains {
+	"kind": "approval",
+	"id": "risk.critical",
+	"code": "risk.critical",
+	"control": "MCP06",
+	"stage": 2,
+	"ttl_seconds": 3600,
+	"seats": [{"group_id": data.org.approvals.critical, "n": 2}],
+	"deny_quorum": 1,
+	"reason_required": true,
+} if {
+	some t in input.targets
+	t.risk_level >= 4
+}
+
+# METADATA
+# title: The subject confirms a tool of high risk
+# description: With a passkey, so that no agent can answer in its place. Destructive tools and unattended agents have stricter rules.
+require contains {
+	"kind": "confirmation",
+	"id": "risk.high",
+	"code": "risk.high",
+	"control": "MCP06",
+	"stage": 1,
+	"ttl_seconds": 300,
+	"min_assurance": "passkey",
+} if {
+	data.lib.subject.attended
+	some t in input.targets
+	t.risk_level == 3
+	not t.key in data.lib.targets.destructive
+}
+
+# METADATA
+# title: The subject confirms a change of medium risk
+# description: Reading at medium risk goes through. Destructive tools and unattended agents have stricter rules.
+require contains {
+	"kind": "confirmation",
+	"id": "risk.medium",
+	"code": "risk.medium",
+	"control": "MCP06",
+	"waivable": true,
+	"stage": 1,
+	"ttl_seconds": 300,
+	"min_assurance": "signed_in",
+} if {
+	data.lib.subject.attended
+	not data.lib.judge.instead
+	some t in input.targets
+	t.risk_level == 2
+	t.key in data.lib.targets.changing
+	not t.key in data.lib.targets.destructive
+}
+
+# METADATA
+# title: The subject confirms what leaves a tainted session
+# description: Private data, untrusted content and a way out, and whoever has all three can be made to leak.
+require contains {
+	"kind": "confirmation",
+	"id": "sink.tainted",
+	"code": "sink.tainted",
+	"control": "MCP10",
+	"waivable": true,
+	"stage": 1,
+	"ttl_seconds": 300,
+	"min_assurance": "signed_in",
+} if {
+	data.lib.subject.attended
+	data.lib.session.tainted
+	some t in input.targets
+	t.key in data.lib.targets.outward
+}
+
+# METADATA
+# title: A judge looks at a change of medium risk instead of the subject
+# description: |
+#   Where the organisation says so, and somebody else than the agent said what the task is. When the judge cannot tell,
+#   the subject is asked after all; when it refused three like calls in a day, the subject is asked as well.
+require contains {
+	"kind": "judge",
+	"id": "judge.medium",
+	"code": "judge.medium",
+	"control": "MCP06",
+	"waivable": true,
+	"stage": 1,
+	"ttl_seconds": 120,
+	"prompt": "task-fit",
+	"accepts": ["allow"],
+	"min_confidence": 0.8,
+	"otherwise": {
+		"kind": "confirmation",
+		"id": "judge.medium.confirm",
+		"code": "judge.medium.confirm",
+		"control": "MCP06",
+		"ttl_seconds": 300,
+		"min_assurance": "signed_in",
+	},
+} if {
+	data.lib.subject.attended
+	data.lib.judge.looks
+	some t in input.targets
+	t.risk_level == 2
+	t.key in data.lib.targets.changing
+	not t.key in data.lib.targets.destructive
+}
+
+# METADATA
+# title: A judge is heard before people are asked
+# description: |
+#   Its denial ends the matter, so that people never see what is plainly not the task. Its allow unlocks nothing: people decide as well, and when it cannot tell they decide alone.
+require contains {
+	"kind": "judge",
+	"id": "judge.filter",
+	"code": "judge.filter",
+	"control": "MCP06",
+	"waivable": true,
+	"stage": 1,
+	"ttl_seconds": 120,
+	"prompt": "task-fit",
+	"weight": "veto",
+} if {
+	data.org.judge.people == "filter"
+	some t in input.targets
+	t.key in data.lib.targets.approved
+}
+
+# METADATA
+# title: A judge advises the people who decide
+# description: |
+#   They see its opinion below the facts, marked as that of a model. It settles nothing.
+require contains {
+	"kind": "judge",
+	"id": "judge.advice",
+	"code": "judge.advice",
+	"control": "MCP06",
+	"waivable": true,
+	"stage": 1,
+	"ttl_seconds": 120,
+	"prompt": "task-fit",
+	"weight": "advice",
+} if {
+	data.org.judge.people == "advice"
+	some t in input.targets
+	t.key in data.lib.targets.approved
+}
