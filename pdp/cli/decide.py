@@ -78,7 +78,7 @@ def decide(path: Path, as_json: bool, timeout: float) -> None:
     with client as pdp:
         decision = pdp.decide(asked.call, asked.bearer, session=asked.session, request_id=asked.request_id)
     click.echo(json.dumps(_facts(decision), indent=2) if as_json else _lines(decision))
-    if decision.code == UNAVAILABLE:
+    if decision.code == UNAVAILABLE and not decision.server_code:
         click.echo(is_it_there(asked.target), err=True)
     sys.exit(FAULT if decision.code.startswith("client.") else EXIT[decision.effect])
 

@@ -14,6 +14,7 @@ import grpc
 from google.protobuf.message import Message
 
 from pdp.client.channel import OPTIONS, PlaintextRefusedError, Tls, check
+from pdp.client.reading import failure
 from pdp.v1 import admin_pb2_grpc
 
 FAULT = 1
@@ -47,7 +48,8 @@ class Reach:
             except grpc.RpcError as error:
                 details = error.details() if isinstance(error, grpc.Call) else ""
                 click.echo(f"{method}: {details or 'the server did not answer'}", err=True)
-                if isinstance(error, grpc.Call) and error.code() is grpc.StatusCode.UNAVAILABLE:
+                code, _, servers = failure(error)
+                if code == UNAVAILABLE and not servers:
                     click.echo(is_it_there(self.target), err=True)
                 sys.exit(FAULT)
 

@@ -163,7 +163,7 @@ def keygen(name: str, out: Path) -> None:
         private, public = signing_keys.generate(name, out)
     except FileExistsError:
         raise click.UsageError(f"{name}.pem or {name}.pub.pem exists; a key is never overwritten") from None
-    click.echo(f"{private}  signing key: only its holder may read it\n{public}  public key: for `registry.keys`")
+    click.echo(f"{private}  signing key: only its holder may read it\n{public}  public key: for the configuration")
 
 
 def warnings_of(manifest: Manifest) -> tuple[str, ...]:

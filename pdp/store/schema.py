@@ -80,8 +80,9 @@ def connect(directory: Path, origin: str | None, fresh: str, boot: str) -> Opene
             _sync_directory(directory)
             reader = _reader(path)
         except (sqlite3.Error, SQLAlchemyError, OSError) as e:
+            why = getattr(getattr(e, "orig", e), "sqlite_errorname", type(e).__name__)
             raise Unavailable(
-                "store.unreadable", "store.path: the store cannot be opened; see the log", detail=str(e)
+                "store.unreadable", f"store.path: the store cannot be opened: {why}", detail=str(e)
             ) from None
         refused.pop_all()
     return Opened(writer, people, alchemy.pool(lambda: _reader(path)), reader, name, size, clean)

@@ -25,6 +25,7 @@ from pdp.store.options import StoreOptions
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")
 
 PASSWORD = b"of this test run"
+UNPROVED = "no TLS, or not the certificate that store.ca_file and the host's name ask for"
 
 
 def certificate(name: x509.GeneralName) -> tuple[bytes, bytes]:
@@ -84,24 +85,38 @@ def test_who_has_no_password_is_sent_away(url: str, authority: Path, password: b
         opened(url, password, ca_file=authority)
     assert e.value.code == "store.unreadable"
     assert "wrong" not in e.value.detail
+    assert e.value.message == "store.url: the store cannot be opened: the password is wrong: store.password"
 
 
 def test_a_server_that_nobody_vouches_for_is_not_believed(url: str, authority: Path) -> None:
     with pytest.raises(Unavailable) as e:
         opened(url)
     assert "certificate" in e.value.detail.lower()
+    assert e.value.message.endswith(UNPROVED)
 
 
 def test_a_server_of_another_name_is_not_believed(url: str, authority: Path) -> None:
     with pytest.raises(Unavailable) as e:
         opened(url.replace("127.0.0.1", "localhost"), ca_file=authority)
     assert "localhost" in e.value.detail
+    assert e.value.message.endswith(UNPROVED)
 
 
 def test_a_server_without_tls_is_not_believed(url: str, postgres: Postgres) -> None:
     """Where `authority` has not made it speak TLS; nothing was sent to it but the question."""
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable) as e:
         opened(url)
+    assert e.value.message.endswith(UNPROVED)
+
+
+def test_nobody_there_and_no_such_database_are_told_apart(postgres: Postgres) -> None:
+    for url, said in (
+        ("postgresql://pdp@127.0.0.1:1/pdp", "nothing answers at its host and port"),
+        (postgres.url("nowhere"), "there is no database of this name"),
+    ):
+        with pytest.raises(Unavailable) as e:
+            opened(url)
+        assert e.value.message == f"store.url: the store cannot be opened: {said}"
 
 
 def test_an_authority_that_cannot_be_read_is_said(url: str, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import URL, Dialect, Engine, create_engine, event
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from pdp.core.errors import ConfigurationFault
@@ -19,6 +19,16 @@ _ENTRY = {"22", "23", "54"}
 # What may go by itself: the connection, the transaction's state (a standby reads only), rolled back, no resources, a
 # lock or a time limit, an operator.
 _HEALING = {"08", "25", "40", "53", "55", "57"}
+
+# Why the server lets nobody in, in words.
+_REFUSALS = {
+    "28P01": "the password is wrong: store.password",
+    "28000": "the server's pg_hba.conf lets this user not in from here",
+    "3D000": "there is no database of this name",
+    "42501": "the role may not make tables here; let it own the database",
+    "53300": "the server has no connection left",
+    "57P03": "the server is starting or stopping",
+}
 
 WRITING = (
     "SET synchronous_commit = on",  # a commit is durable when COMMIT returns
@@ -98,6 +108,18 @@ def state(error: DBAPIError) -> str:
     """The SQLSTATE; "" for an error that the server did not send."""
     told = error.orig.args[0] if error.orig is not None and error.orig.args else None
     return str(told.get("C", "")) if isinstance(told, dict) else ""
+
+
+def why(error: SQLAlchemyError) -> str:
+    """Why there is no connection, for operators: no text of the server's, which may say more than they should see."""
+    if not isinstance(error, DBAPIError) or error.orig is None:
+        return type(error).__name__
+    if code := state(error):
+        return _REFUSALS.get(code, f"the server refuses it, SQLSTATE {code}")
+    causes = (error.orig, error.orig.__cause__)
+    if any(isinstance(cause, ssl.SSLError) for cause in causes):
+        return "no TLS, or not the certificate that store.ca_file and the host's name ask for"
+    return "nothing answers at its host and port"
 
 
 def entrys(error: DBAPIError) -> bool:

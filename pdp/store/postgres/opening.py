@@ -11,7 +11,7 @@ from pdp.core.digest import leaf_hash
 from pdp.core.errors import ConfigurationFault, Unavailable
 from pdp.store.ledger import Head
 from pdp.store.migrations import VERSION, upgrade
-from pdp.store.postgres.connection import application
+from pdp.store.postgres.connection import application, why
 from pdp.store.postgres.tables import head, runs
 from pdp.store.tables import meta, records
 
@@ -47,7 +47,7 @@ def connect(engine: Engine, origin: str | None, fresh: str, boot: str) -> Opened
             return Opened(name, _checked_head(db), _begin_run(db, boot))
     except SQLAlchemyError as e:
         raise Unavailable(
-            "store.unreadable", "store.url: the store cannot be opened; see the log", detail=str(e)
+            "store.unreadable", f"store.url: the store cannot be opened: {why(e)}", detail=str(e)
         ) from None
 
 

@@ -62,7 +62,7 @@ class PostgresStore(LogStore):
             return cls(opened, writing, reading, options, boot)
         except SQLAlchemyError as e:
             raise Unavailable(
-                "store.unreadable", "store.url: the store cannot be opened; see the log", detail=str(e)
+                "store.unreadable", f"store.url: the store cannot be opened: {connection.why(e)}", detail=str(e)
             ) from None
 
     def size_bytes(self) -> int:

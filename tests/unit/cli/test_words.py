@@ -15,6 +15,8 @@ from rich.console import Console
 from pdp.cli import tables
 from pdp.cli.demo import table
 from pdp.cli.main import cli
+from pdp.client import Client
+from pdp.client.reading import refused
 from pdp.tooling.demo.row import Row
 
 TOKEN = "a.b.c"
@@ -84,3 +86,12 @@ def test_a_narrow_table_loses_nothing(width: int, broken: bool) -> None:
     whole = "".join(line[0] for line in lines)
     assert whole == "git_diff_unstagedgit_add"
     assert ("git_diff_unstaged" not in told) is broken
+
+
+def test_a_server_that_answers_is_not_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = refused("id", "client.unavailable", "the store cannot be read; try again", "store.unreadable")
+    monkeypatch.setattr(Client, "decide", lambda *_, **__: said)
+    (tmp_path / "ask.yaml").write_text("{target: unix:/nowhere, server: git, tool: git_status}")
+    found = CliRunner().invoke(cli, ["decide", str(tmp_path / "ask.yaml")])
+    assert (found.exit_code, "the store cannot be read" in found.output) == (1, True)
+    assert "Does a server run" not in found.output
