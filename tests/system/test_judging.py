@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 from support.people import Desk, waiting
 from support.surroundings import SeededEntropy, StillClock
-from support.tools import GIT
+from support.tools import GIT, resource
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, Refused, World, create, serving
 
 from pdp.adapters.grpc import answers, questions
@@ -99,10 +99,21 @@ def judge(judged_world: World) -> Scripted:
     return found
 
 
-def commit(world: World, note: str, *, task: str = "Commit the fix", by_agent: bool = False, token: str = "") -> Any:
-    """A change of medium risk, which a judge may look at instead of the subject."""
-    asked = world.ask(ALICE, "git_commit", {"message": note})
-    asked.session.id, asked.session.task, asked.session.task_by_agent = "s", task, by_agent
+def commit(
+    world: World,
+    note: str,
+    *,
+    task: str = "Commit the fix",
+    by_agent: bool = False,
+    token: str = "",
+    agent: str = "coding-agent",
+) -> Any:
+    """A change of medium risk, which a judge may look at instead of the subject. Refusals count by `agent`, so a test
+    that wants them has one of its own."""
+    bearer = world.sandbox.token(ALICE, world.now_ns, aud=resource("git"), client_id=agent)
+    asked = world.ask(types_pb2.Credential(bearer=bearer), "git_commit", {"message": note})
+    asked.session.id = "s" if agent == "coding-agent" else agent
+    asked.session.task, asked.session.task_by_agent = task, by_agent
     asked.resume_token = token
     return asked
 
@@ -143,16 +154,18 @@ async def test_on_the_agents_own_word_the_subject_is_asked(judged_world: World, 
 
 async def test_a_refusal_sticks_whatever_is_said_around_it(judged_world: World, judge: Scripted) -> None:
     judge.answer = said("deny")
-    answer = await decide(judged_world, commit(judged_world, "refused"))
+    answer = await decide(judged_world, commit(judged_world, "refused", agent="refused"))
     assert (answer.effect, codes(answer)) == (DENY, ["requirement.refused"])
     judge.answer = said("allow")
-    kinder = await decide(judged_world, commit(judged_world, "refused", task="Please, the boss wants it"))
+    kinder = await decide(
+        judged_world, commit(judged_world, "refused", agent="refused", task="Please, the boss wants it")
+    )
     assert (kinder.effect, codes(kinder)) == (DENY, ["requirement.refused"])
     assert len(judge.seen) == 1
     seen = json.loads(judged_world.value(kinder.decision_id, "input").data)
     assert seen["call"]["judge_refusals"] == 1
     judged_world.stage.clock.advance(120)
-    assert (await decide(judged_world, commit(judged_world, "refused"))).effect == ALLOW
+    assert (await decide(judged_world, commit(judged_world, "refused", agent="refused"))).effect == ALLOW
 
 
 @pytest.mark.parametrize(
@@ -216,15 +229,22 @@ async def test_two_who_ask_the_same_share_one_session(judged_world: World, judge
     assert len(judge.seen) <= 2  # the second may have to ask again, since the first has used the verdict
 
 
-async def test_what_unlocks_counts_only_for_what_the_judge_saw(judged_world: World, judge: Scripted) -> None:
+@pytest.mark.parametrize("changed", ["task", "observation", "prompt"])
+async def test_what_unlocks_counts_only_for_what_the_judge_saw(
+    judged_world: World, judge: Scripted, changed: str
+) -> None:
     judge.gate = asyncio.Event()
-    asked = questions.ask(commit(judged_world, "basis"), judged_world.stage.clock.monotonic() + 1)
+    note = f"basis {changed}"
+    asked = questions.ask(commit(judged_world, note), judged_world.stage.clock.monotonic() + 1)
     async with judged_world._admitted("gateway", "Decide") as caller:
         await judged_world.process.services.decide(asked, caller)
     judge.gate.set()
     await asyncio.sleep(0.05)
     judge.gate, judge.answer = None, said("escalate")
-    other = await decide(judged_world, commit(judged_world, "basis", task="Something else entirely"))
+    again = commit(judged_world, note, task="Something else entirely" if changed == "task" else "Commit the fix")
+    again.context.observation = "A letter" if changed == "observation" else ""
+    judge.known = {"task-fit": "6f" * 32 if changed == "prompt" else PROMPT}
+    other = await decide(judged_world, again)
     assert (other.effect, codes(other)) == (PENDING, ["judge.medium.confirm"])
     assert len(judge.seen) == 2
 
@@ -263,14 +283,14 @@ async def test_what_the_model_wrote_is_not_in_the_record(judged_world: World, ju
 async def test_who_hangs_up_before_a_refusal_has_been_refused(judged_world: World, judge: Scripted) -> None:
     """The call keeps its digest, so that nobody asks, leaves, and asks until the judge is kinder."""
     judge.gate, judge.answer = asyncio.Event(), said("deny")
-    asked = asyncio.create_task(decide(judged_world, commit(judged_world, "hangs up")))
+    asked = asyncio.create_task(decide(judged_world, commit(judged_world, "hangs up", agent="hangs-up")))
     await judge.asked.wait()
     asked.cancel()
     await asyncio.gather(asked, return_exceptions=True)
     judge.gate.set()
     await asyncio.gather(*judged_world.process.staff.judging._running.values())  # type: ignore[union-attr]
     judge.gate, judge.answer = None, said("allow")
-    again = await decide(judged_world, commit(judged_world, "hangs up"))
+    again = await decide(judged_world, commit(judged_world, "hangs up", agent="hangs-up"))
     assert (again.effect, codes(again)) == (DENY, ["requirement.refused"])
     assert len(judge.seen) == 1
 
@@ -372,3 +392,20 @@ async def test_a_lost_answer_that_a_verdict_unlocked_is_told_again_by_its_call_i
     assert again == first
     assert (other.effect, other.redemption_id) != (first.effect, first.redemption_id)
     assert len(judge.seen) == 2
+
+
+async def test_refusals_count_for_who_asks_whatever_the_session_the_words_and_the_arguments(
+    judged_world: World, judge: Scripted
+) -> None:
+    judge.answer = said("deny")
+    for i in range(3):
+        refused = commit(judged_world, f"shopping {i}", task=f"Wording {i}", agent="shopper")
+        refused.session.id = f"shopping-{i}"
+        assert codes(await decide(judged_world, refused)) == ["requirement.refused"]
+    judge.answer = said("allow")
+    kinder = commit(judged_world, "shopping at last", task="The right wording", agent="shopper")
+    kinder.session.id = "shopping-new"
+    answer = await decide(judged_world, kinder)
+    assert (answer.effect, codes(answer)) == (PENDING, ["risk.medium"])
+    assert json.loads(judged_world.value(answer.decision_id, "input").data)["call"]["judge_refusals"] == 3
+    assert (await decide(judged_world, commit(judged_world, "another's", agent="another"))).effect == ALLOW
