@@ -94,11 +94,13 @@ class Engine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """A pack as its `meta` tells it."""
+    """A pack as its `meta` tells it. `seats`: of which groups its approvals want how many at most, as far as the text
+    and the organisation's data say it."""
 
     name: str
     owner: str
     servers: tuple[str, ...]
+    seats: tuple[tuple[str, int], ...] = ()
 
     def fact(self) -> Json:
         return {"name": self.name, "owner": self.owner, "servers": list(self.servers)}

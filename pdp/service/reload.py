@@ -4,6 +4,7 @@ stays. Every change is recorded before it takes effect."""
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,6 +17,8 @@ from pdp.core.stored import RecordRef
 from pdp.ports import Clock, DirectorySource, PolicySource, Registry, Subjects
 from pdp.service.record import Recorder
 from pdp.service.state import State
+
+log = logging.getLogger("pdp.policy")
 
 Part = Literal["policy", "registry", "keys", "directory"]
 PARTS: tuple[Part, ...] = ("policy", "registry", "keys", "directory")
@@ -72,6 +75,9 @@ class Reloads:
     _sets: dict[str, RegistryChange] = field(default_factory=dict)  # by tenant: what the registry last reported
     _people: dict[str, Failure] = field(default_factory=dict)  # by tenant: what is wrong with its directory
     _stale: dict[str, str] = field(default_factory=dict)  # by tenant: why it serves an old set
+    _tenants: set[str] = field(default_factory=set)  # those that have a directory
+    _unfillable: frozenset[tuple[str, str, int]] = frozenset()  # pack, group, how many: said already
+    _seats_seen: tuple[str, ...] = ()  # policy and directories that were last looked at for that
     # one reload of a part at a time; a slow gate must not hold up a manifest that stopped verifying
     _locks: dict[Part, asyncio.Lock] = field(default_factory=lambda: {part: asyncio.Lock() for part in PARTS})
 
@@ -90,6 +96,7 @@ class Reloads:
         for part in parts or PARTS:
             async with self._locks[part]:
                 results += (await run[part](),)
+        self._say_unfillable()
         ref = None
         if by:
             outcome = {str(r.part): _word(r) for r in results}
@@ -177,8 +184,29 @@ class Reloads:
             if change.problem:
                 self._people[change.tenant] = Failure(change.problem, change.detail, at)
             active[change.tenant] = f"{change.people} people, {change.groups} groups"
+            self._tenants.add(change.tenant)
         self.state.degrade("directory", dict.fromkeys(self._people, "directory.last_good"))
         return Reloaded("directory", bool(changes), active, dict(self._people))
+
+    def _say_unfillable(self) -> None:
+        """Report seats that no directory could fill: calls that want them are denied, not left pending."""
+        policy, source = self.state.policy, self.directories
+        if policy is None or source is None or not self._tenants:
+            return
+        all_of_them = [source.of(tenant) for tenant in sorted(self._tenants)]
+        seen = (policy.digest, *(directory.revision for directory in all_of_them))
+        if seen == self._seats_seen:
+            return
+        self._seats_seen = seen
+        found = frozenset(
+            (pack.name, group, n)
+            for pack in policy.about
+            for group, n in pack.seats
+            if not any(directory.can_seat(group, n) for directory in all_of_them)
+        )
+        for pack_name, group, n in sorted(found - self._unfillable):
+            log.warning("policy: pack %s wants %d of the group %r, whom no directory has", pack_name, n, group)
+        self._unfillable = found
 
 
 def _word(result: Reloaded) -> str:

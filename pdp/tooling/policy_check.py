@@ -31,7 +31,7 @@ class Checked:
         }
 
 
-def check_folder(shipped: Path, organisation: Path | None, *, directory: frozenset[str] | None = None) -> Checked:
+def check_folder(shipped: Path, organisation: Path | None) -> Checked:
     """Read and check the bundle made of two folders; what is wrong is in the report, nothing is raised for it."""
     try:
         bundle = read_bundle(shipped, organisation)
@@ -39,7 +39,7 @@ def check_folder(shipped: Path, organisation: Path | None, *, directory: frozens
         return Checked(None, gate.Report((fault_finding(fault),)))
     own = shipped / "capabilities.json"
     capabilities = own if own.is_file() else None
-    return Checked(bundle, gate.check(bundle, directory=directory, capabilities=capabilities))
+    return Checked(bundle, gate.check(bundle, capabilities=capabilities))
 
 
 def fault_finding(fault: BundleFault) -> gate.Finding:

@@ -66,6 +66,12 @@ class Directory:
         member = self.members.get(human)
         return member.groups if member is not None and member.active else frozenset()
 
+    def can_seat(self, group: str, n: int) -> bool:
+        """Whether a group has so many. One that people's claims may name has members that are not known here."""
+        if group in self.claimable:
+            return True
+        return sum(member.active and group in member.groups for member in self.members.values()) >= n
+
     def roles_of(self, groups: frozenset[str]) -> frozenset[str]:
         """What members of these groups may do besides: "operate", "audit"."""
         return frozenset(role for role, wanted in self.roles.items() if wanted & groups)

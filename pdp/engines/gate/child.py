@@ -12,8 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pdp.core.digest import Json
 from pdp.core.policy import Bundle, Module
-from pdp.engines.gate import coverage, elements, firing, static, trial
+from pdp.engines.gate import contract, coverage, elements, firing, static, trial
+from pdp.engines.gate.policy import Policy
 from pdp.engines.gate.report import FileCoverage, Finding, TestResult
 from pdp.ports import Pack
 
@@ -59,12 +61,19 @@ def _check(bundle: Bundle, job: Mapping[str, Any]) -> dict[str, Any]:
     packs: list[Pack] = []
     if not any(f.severity == "error" for f in findings):  # half a policy would give findings that mislead
         policy = static.index(bundle, units, Path(job["capabilities"]))
-        directory = None if job["directory"] is None else frozenset(job["directory"])
-        findings += static.check(policy, units, directory)
+        findings += static.check(policy, units)
         if not any(f.severity == "error" for f in findings):  # nothing is run that was refused
             findings += trial.check(bundle, policy, units)
-            packs = [elements.pack(name, policy.groups[("packs", name), "meta"]) for name in bundle.packs]
-    return {"findings": [_finding(f) for f in sorted(set(findings))], "packs": [pack.fact() for pack in packs]}
+            packs = [_pack(name, policy, json.loads(bundle.org)) for name in bundle.packs]
+    return {
+        "findings": [_finding(f) for f in sorted(set(findings))],
+        "packs": [dataclasses.asdict(pack) for pack in packs],
+    }
+
+
+def _pack(name: str, policy: Policy, org: Json) -> Pack:
+    pack = elements.pack(name, policy.groups[("packs", name), "meta"])
+    return dataclasses.replace(pack, seats=contract.seats(policy, ("packs", name), org))
 
 
 def _test(bundle: Bundle, job: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from pdp.core.digest import Json
 from pdp.engines.gate import elements
 from pdp.engines.gate.elements import Element
 from pdp.engines.gate.policy import CONTRACT, Analysis, Key, Policy, chain, closure
 from pdp.engines.gate.report import Finding, did_you_mean
-from pdp.engines.gate.syntax import Node, Rule, Unit, kind, span_of, string
+from pdp.engines.gate.syntax import Node, Rule, Unit, dotted, kind, number, span_of, string
 from pdp.engines.gate.value import Fields, Place, is_number, options
 
 _TOOL_PHASE = ("allow", "hide")
@@ -166,30 +167,47 @@ def recursion(policy: Policy, analyses: Mapping[Key, Analysis]) -> Iterator[Find
                 break
 
 
-def seats(policy: Policy, package: tuple[str, ...], directory: frozenset[str]) -> Iterator[Finding]:
-    """Groups that approvals name literally must exist, or nobody could ever vote."""
+def seats(policy: Policy, package: tuple[str, ...], org: Json) -> tuple[tuple[str, int], ...]:
+    """Of which groups a pack's approvals want how many, by group the most: where the group is written out, or looked
+    up in the organisation's data. Whether there are so many, the directory knows."""
+    wanted: dict[str, int] = {}
     for element in pack_elements(policy, package):
         places = [element.fields]
         if "otherwise" in element.fields and kind(element.fields["otherwise"])[0] == "Object":
             inner = kind(element.fields["otherwise"])[1]["fields"]
             places.append({string(k) or "": v for _, k, v in inner})
         for fields in places:
-            if "seats" in fields:
-                yield from _seats(element, fields["seats"], directory)
+            together: dict[str, int] = {}
+            for group, n in _seats(fields.get("seats"), org):
+                together[group] = together.get(group, 0) + n
+            wanted |= {group: max(n, wanted.get(group, 0)) for group, n in together.items()}
+    return tuple(sorted(wanted.items()))
 
 
-def _seats(element: Element, node: Node, directory: frozenset[str]) -> Iterator[Finding]:
-    unit = element.rule.unit
-    tag, body = kind(node)
-    if tag != "Array":
+def _seats(node: Node | None, org: Json) -> Iterator[tuple[str, int]]:
+    if node is None or kind(node)[0] != "Array":
         return
-    for seat in body["items"]:
-        seat_tag, seat_body = kind(seat)
-        fields = {string(k): v for _, k, v in seat_body["fields"]} if seat_tag == "Object" else {}
-        group = string(fields["group_id"]) if "group_id" in fields else None
-        if group is not None and group not in directory:
-            hint = did_you_mean(group, directory, "Name a group that the directory has.")
-            yield unit.finding(span_of(fields["group_id"]), "seats.unknown", f"There is no group `{group}`.", hint)
+    for seat in kind(node)[1]["items"]:
+        tag, body = kind(seat)
+        fields = {string(k): v for _, k, v in body["fields"]} if tag == "Object" else {}
+        group, n = (_known(fields[name], org) if name in fields else None for name in ("group_id", "n"))
+        if isinstance(group, str):
+            yield group, n if isinstance(n, int) else 1
+
+
+def _known(node: Node, org: Json) -> Json:
+    """What is written out, or stands in the organisation's data; None for what only an evaluation could tell."""
+    if (text := string(node)) is not None:
+        return text
+    if (count := number(node)) is not None:
+        return int(count)
+    path = dotted(node) if kind(node)[0] in {"RefDot", "RefBrack"} else None
+    if path is None or path[:2] != ("data", "org"):
+        return None
+    found = org
+    for name in path[2:]:
+        found = found.get(name) if isinstance(found, dict) else None
+    return found
 
 
 def _values(key: Key, analysis: Analysis) -> Iterator[Finding]:

@@ -28,26 +28,27 @@ _START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from pdp.engi
 def check(
     bundle: Bundle,
     *,
-    directory: frozenset[str] | None = None,
     capabilities: Path | None = None,
     time_limit: float = TIME_LIMIT,
 ) -> Report:
     """Whether `bundle` may become active: the static half, then its packs' own tests.
 
-    `directory` holds the group ids that exist, when they are known; `capabilities` is the list of allowed
-    builtins (ours by default). Blocks up to `time_limit` seconds; call it off the event loop. A bundle that
-    takes longer or kills the process is refused like any other (`gate.time`, `gate.died`).
+    `capabilities` is the list of allowed builtins (ours by default). Blocks up to `time_limit` seconds; call it off
+    the event loop. A bundle that takes longer or kills the process is refused like any other (`gate.time`,
+    `gate.died`).
     """
     path = capabilities or shipped_rego() / "capabilities.json"
     job: dict[str, Json] = {
         "job": "check",
         "capabilities": str(path.resolve()),
-        "directory": None if directory is None else sorted(directory),
     }
     answer = _run(bundle, job, time_limit)
     if isinstance(answer, Finding):
         return Report((answer,))
-    packs = tuple(Pack(p["name"], p["owner"], tuple(p["servers"])) for p in answer["packs"])
+    packs = tuple(
+        Pack(p["name"], p["owner"], tuple(p["servers"]), tuple((group, n) for group, n in p["seats"]))
+        for p in answer["packs"]
+    )
     return Report(tuple(Finding(**f) for f in answer["findings"]), packs)
 
 

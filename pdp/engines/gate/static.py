@@ -43,15 +43,13 @@ def index(bundle: Bundle, units: list[Unit], capabilities: Path) -> Policy:
     )
 
 
-def check(policy: Policy, units: list[Unit], directory: frozenset[str] | None) -> list[Finding]:
-    """Every static finding about the policy; `directory` holds the ids of groups that exist, if known."""
+def check(policy: Policy, units: list[Unit]) -> list[Finding]:
+    """Every static finding about the policy."""
     analyses = Analyses(policy).all()
     findings = [finding for analysis in analyses.values() for finding in analysis.findings]
     findings += [*contract.recursion(policy, analyses), *contract.shadowing(policy)]
     for package in sorted(p for p in policy.packages() if p[:1] == ("packs",)):
         findings += contract.check_pack(policy, package, analyses)
-        if directory is not None:
-            findings += contract.seats(policy, package, directory)
     for unit in units:
         if unit.module.is_test:
             own = {rule.name for other in units if other.package == unit.package for rule in other.rules}

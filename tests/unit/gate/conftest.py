@@ -36,16 +36,16 @@ def walk(shipped: Bundle) -> Static:
     """Static findings about one organisation pack (text after package and meta), beside the shipped library."""
     library = tuple(m for m in shipped.modules if m.path.startswith("lib/") and not m.is_test)
 
-    def run(body: str, *more: Module, directory: frozenset[str] | None = None, head: str = META) -> list[Finding]:
+    def run(body: str, *more: Module, head: str = META) -> list[Finding]:
         pack = Module("packs/acme/acme.rego", text_of(body) if head == META else head + body)
-        return run_modules(pack, *more, directory=directory)
+        return run_modules(pack, *more)
 
-    def run_modules(*modules: Module, directory: frozenset[str] | None) -> list[Finding]:
+    def run_modules(*modules: Module) -> list[Finding]:
         bundle = replace(shipped, modules=(*library, *modules), packs=("acme",))
         units, findings = static.read(bundle)
         if not findings:
             policy = static.index(bundle, units, shipped_rego() / "capabilities.json")
-            findings = static.check(policy, units, directory)
+            findings = static.check(policy, units)
         return findings
 
     return run

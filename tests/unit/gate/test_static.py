@@ -684,14 +684,6 @@ def test_the_baseline_may_be_waived_elsewhere(walk: Static, control: str) -> Non
     assert walk("", baseline(body)) == []
 
 
-def test_seats_must_be_in_the_directory(walk: Static) -> None:
-    body = f'require contains {{{APPROVAL}, "stage": 1}}'
-    assert walk(body, directory=frozenset({"security"})) == []
-    [found] = walk(body, directory=frozenset({"securities"}))
-    assert (found.code, found.line) == ("seats.unknown", 5)
-    assert "`securities`" in found.hint
-
-
 def test_a_pack_in_several_files_uses_full_paths(walk: Static) -> None:
     # regorus 0.13 drops such rules when the composition reads data.packs[p]
     second = "package packs.acme\n\n"

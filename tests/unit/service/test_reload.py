@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from pdp.core.approvals.people import Directory, DirectoryChange
+from pdp.core.approvals.people import Directory, DirectoryChange, Member
 from pdp.core.errors import BundleFault, Unavailable
 from pdp.core.registered import RegistryChange
-from pdp.ports import LoadedPolicy
+from pdp.ports import LoadedPolicy, Pack
 from pdp.service.reload import Reloads
 from pdp.service.state import State
 
@@ -75,9 +75,10 @@ class People:
     def __init__(self) -> None:
         self.changes: list[DirectoryChange] = []
         self.active: list[DirectoryChange] = []
+        self.found: dict[str, Directory] = {}
 
-    def of(self, _tenant: str) -> Directory:
-        return Directory()
+    def of(self, tenant: str) -> Directory:
+        return self.found.get(tenant, Directory())
 
     async def reload(self, _at_ns: int) -> tuple[DirectoryChange, ...]:
         return tuple(self.changes)
@@ -249,6 +250,35 @@ async def test_a_directory_that_cannot_be_recorded_does_not_become_active(stage:
     (record,) = stage.log()
     assert (record["kind"], record["tenant"], record["result"]) == ("directory", "acme", "loaded")
     assert record["changed"]["items"] == [{"human": "p-anna", "change": "added"}]
+
+
+def directory_of(claimable: str = "", **groups: tuple[str, ...]) -> Directory:
+    """People by name and their groups; `x_...` is disabled."""
+    members = {name: Member(name, name, (), frozenset(given), name[:2] != "x_") for name, given in groups.items()}
+    return Directory(repr(groups) + claimable, members, claimable=frozenset({claimable} - {""}))
+
+
+async def test_seats_that_nobody_can_fill_are_reported_once(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    """When a policy or a directory is loaded, whichever comes later; again when it is so again."""
+    asks = (Pack("acme", "team", ("git",), (("blue", 1), ("red", 2))), Pack("ours", "team", (), (("red", 1),)))
+    stage.policies.next = replace(loaded("a" * 64), about=asks)
+
+    async def said(**found: Directory) -> list[str]:
+        stage.people.found = found
+        stage.people.changes = [DirectoryChange(tenant, "d" * 64, 2, 1) for tenant in found]
+        caplog.clear()
+        await stage.reloads((), by="")
+        return [record.getMessage().partition("pack ")[2] for record in caplog.records]
+
+    assert await said() == []  # without a directory people are not asked at all
+    one = directory_of(ann=("red",), x_bob=("red", "blue"))
+    wants_blue, wants_red = (
+        f"acme wants {n} of the group '{g}', whom no directory has" for n, g in ((1, "blue"), (2, "red"))
+    )
+    assert await said(acme=one) == [wants_blue, wants_red]
+    assert await said(acme=one) == []  # said already
+    assert await said(acme=one, other=directory_of("blue", cat=("red",), dan=("red",))) == []
+    assert await said(acme=one, other=directory_of(cat=("blue",))) == [wants_red]
 
 
 async def test_a_directory_that_cannot_be_read_is_told_until_it_can(stage: Stage) -> None:
