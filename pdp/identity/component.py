@@ -9,9 +9,9 @@ from pdp.core.digest import Json
 from pdp.core.errors import ConfigurationFault
 from pdp.identity.callers import ConfiguredCallers
 from pdp.identity.fetch import Fetch
-from pdp.identity.options import IdentityOptions
+from pdp.identity.options import IdentityOptions, IssuerOptions
 from pdp.identity.revocation import DenyList
-from pdp.identity.sources import source
+from pdp.identity.sources import KeySource, source
 from pdp.identity.subjects import VerifiedSubjects
 from pdp.identity.verifier import TokenVerifier, TrustedIssuer
 
@@ -25,14 +25,9 @@ class Identity:
     """
 
     def __init__(self, options: IdentityOptions, *, production: bool, fetch: Fetch | None = None) -> None:
-        for issuer in options.issuers:
-            if production and issuer.development:
-                raise ConfigurationFault(
-                    "keys.development", "an issuer is marked `development: true`; remove it from production"
-                )
         self._issuers = {
-            issuer.issuer: TrustedIssuer(issuer, source(issuer, development=issuer.development, fetch=fetch))
-            for issuer in options.issuers
+            issuer.issuer: TrustedIssuer(issuer, _keys(place, issuer, fetch, production=production))
+            for place, issuer in enumerate(options.issuers)
         }
         self._deny_list = DenyList(options.revoked_jti_file)
         verifier = TokenVerifier(self._issuers, self._deny_list)
@@ -57,3 +52,16 @@ class Identity:
     async def close(self) -> None:
         """Stop fetches under way."""
         await asyncio.gather(*(issuer.keys.close() for issuer in self._issuers.values()))
+
+
+def _keys(place: int, issuer: IssuerOptions, fetch: Fetch | None, *, production: bool) -> KeySource:
+    """The keys of the issuer at this place of the configuration. Raises ConfigurationFault, which says the place."""
+    where = f"identity.issuers.{place}"
+    if production and issuer.development:
+        raise ConfigurationFault(
+            "keys.development", f"{where}: is marked `development: true`; remove it from production"
+        )
+    try:
+        return source(issuer, development=issuer.development, fetch=fetch)
+    except ConfigurationFault as fault:
+        raise ConfigurationFault(fault.code, f"{where}: {fault.message}", detail=fault.detail) from None

@@ -123,9 +123,7 @@ def _rules(file: str, items: list[Item]) -> tuple[tuple[tuple[str, int], ...], l
         if (rule := _RULE.fullmatch(item.text)) is not None:
             found.append((rule[1], item.line))
         else:
-            what = (
-                "what is blocked begins with the id of its rule, as in - `sends.recipient`: a recipient that …"
-            )
+            what = "what is blocked begins with the id of its rule, as in - `sends.recipient`: a recipient that …"
             problems.append(Problem(file, item.line, "prompts.item", what))
     return tuple(found), problems
 

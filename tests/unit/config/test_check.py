@@ -62,7 +62,7 @@ def test_a_right_one_passes_and_nothing_is_written(world: Sandbox) -> None:
     ("path", "value", "words"),
     [
         ("policy.folder", "nowhere", "bundle.layout"),
-        ("identity.issuers.0.jwks_file", "nowhere.json", "keys.unreadable"),
+        ("identity.issuers.0.jwks_file", "nowhere.json", "keys.unreadable: identity.issuers.0: "),
         ("registry.keys.0.public_key_file", "nowhere.pem", "registry.key"),
         ("service.index_key", "file:nowhere", "config.secret"),
         ("service.index_key", "abcdefgh-not-a-reference", "config.secret"),
@@ -70,7 +70,7 @@ def test_a_right_one_passes_and_nothing_is_written(world: Sandbox) -> None:
         ("server.listen", ["unix:nowhere/pdp.sock"], "config.listen"),
         ("server.tls", {"certificate_file": "no.pem", "key_file": "no.key"}, "config.tls"),
         ("store.path", "pdp.yaml", "store.path"),
-        ("mode", "production", "keys.development"),
+        ("mode", "production", "keys.development: identity.issuers.0: "),
         ("policy", {"folder": "policy", "engine": "opa", "opa": {"binary": "pdp.yaml"}}, "engine.binary"),
         ("registry.sets.acme", "keys", "registry.sets.acme: does not verify"),
     ],
