@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from pdp.core.approvals.asked import Asked
-from pdp.core.approvals.rows import Account, Call
-from pdp.core.check import NS, OK, Check, failed
+from pdp.core.approvals.rows import REFUSALS_NS, Account, Call
+from pdp.core.check import OK, Check, failed
 from pdp.core.digest import Json, canonical, commitment, digest, keyed_index
 from pdp.core.errors import InvalidRequest
 from pdp.core.facts import ArgumentsFact, Asserted, CallerFact, Facts, Identity, SessionFact
@@ -18,7 +18,6 @@ from pdp.ports import Content, Entropy, Judge, RegistryView, Sessions, Store, Su
 from pdp.service.state import Snapshot
 
 SALT_BYTES = 32
-REFUSALS_NS = 24 * 3600 * NS  # how far back the judge's refusals are a fact for policy
 METHOD_TOOL_CALL = "tools/call"
 METHOD_TOOL_LIST = "tools/list"
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Protocol
 
+from pdp.core.approvals.rows import REFUSALS_NS
 from pdp.core.check import NS
 from pdp.core.stored import Commit, RecordRef, SwitchRow
 from pdp.core.switches import ended
@@ -40,6 +41,7 @@ class Ages:
 
     replies_ns: int
     calls_ns: int
+    refusals_ns: int  # the judge's, which policy counts
     values_ns: int | None
 
 
@@ -139,8 +141,9 @@ class Ledger:
         keep = self._options
         values_ns = None if keep.values_keep_seconds is None else believed - keep.values_keep_seconds * NS
         replies_ns = self._latest_ns - keep.replies_keep_seconds * NS
-        calls_ns = min(self._latest_ns, believed or self._latest_ns) - keep.calls_keep_seconds * NS
-        ages = Ages(replies_ns, calls_ns, values_ns)
+        least = min(self._latest_ns, believed or self._latest_ns)
+        calls_ns = least - keep.calls_keep_seconds * NS
+        ages = Ages(replies_ns, calls_ns, min(calls_ns, least - REFUSALS_NS), values_ns)
         self._rows.prune(2 * entries, ages)
         if self._answers:
             self._rows.forget(2 * entries, ages)

@@ -64,7 +64,8 @@ class StoreOptions(BaseModel):
         ge=60,
         le=366 * 24 * 3600,
         description="How long asking again gives the same digest, by which refusals are found; delivered messages "
-        "and the judge's old answers are kept as long. No requirement may last longer than two fifths of it.",
+        "and the judge's old answers are kept as long (its refusals for a day at least). No requirement may last "
+        "longer than two fifths of it.",
     )
     values_keep_seconds: int | None = Field(
         default=None,

@@ -19,7 +19,7 @@ def a_notice(n: int, **fields: Any) -> Notice:
 
 
 def a_verdict(n: int, **fields: Any) -> Answered:
-    made = Answered(f"call-{n}", "r" * 64, "acme", "judge", b"{}", AT + HOUR, AT, asker="asker", refused=True)
+    made = Answered(f"call-{n}", "r" * 64, "acme", "judge", b"{}", AT + HOUR, AT, asker="asker")
     return replace(made, **fields)
 
 
@@ -69,7 +69,7 @@ async def test_verdicts_that_are_over_go(place: Place) -> None:
     write = Writing(store)
     long = a_verdict(3, expires_ns=AT + 5 * HOUR)
     await write(AT, *map(PutAnswer, (a_verdict(1), a_verdict(2, redemption_id="spent"), long)))
-    again = a_verdict(4, created_ns=AT + HOUR, expires_ns=AT + 2 * HOUR)
+    again = a_verdict(4, created_ns=AT + HOUR, expires_ns=AT + 2 * HOUR, refused=True)
     await write(AT + HOUR, PutAnswer(again))
     await write.some(AT + 2 * HOUR)
     assert kept(store, "evidence") == 4
@@ -79,6 +79,18 @@ async def test_verdicts_that_are_over_go(place: Place) -> None:
     assert kept(store, "evidence") == 2
     assert store.answers_of("acme", "call-3") == (long,)
     assert store.judge_refusals("acme", "asker", AT + HOUR) == 1
+
+
+async def test_refusals_stay_while_they_count(place: Place) -> None:
+    """A day, however short a time calls are kept: whoever was refused does not begin anew."""
+    store = place.open(calls_keep_seconds=3600)
+    write = Writing(store)
+    await write(AT, *map(PutAnswer, (a_verdict(1, refused=True), a_verdict(2))))
+    await write.some(AT + 24 * HOUR)
+    assert store.judge_refusals("acme", "asker", AT) == 1
+    assert kept(store, "evidence") == 1
+    await write.some(AT + 24 * HOUR + 1)
+    assert kept(store, "evidence") == 0
 
 
 async def test_what_was_seen_goes_with_the_values(place: Place) -> None:

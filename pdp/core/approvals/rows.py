@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pdp.core.approvals.states import GrantState, State
+from pdp.core.check import NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +150,9 @@ class Consent:
     ended_ns: int = 0  # 0 while it is in force
     last_used_ns: int = 0
     approval_id: str = ""  # the request that asked for it, if one did
+
+
+REFUSALS_NS = 24 * 3600 * NS  # how far back the judge's refusals are a fact for policy
 
 
 @dataclass(frozen=True, slots=True)

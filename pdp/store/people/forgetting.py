@@ -12,7 +12,7 @@ from pdp.store.people import tables as t
 def forget(db: Connection, limit: int, ages: Ages) -> None:
     """In the current transaction; of each table at most `limit` rows. Ids grow with time."""
     _messages(db, limit, ages.calls_ns)
-    _verdicts(db, limit, ages.calls_ns)
+    _verdicts(db, limit, ages.calls_ns, ages.refusals_ns)
     if ages.values_ns is not None:
         _said(db, limit, ages.values_ns)
 
@@ -24,13 +24,15 @@ def _messages(db: Connection, limit: int, before_ns: int) -> None:
     db.execute(delete(t.notices).where(c.id.in_(oldest), c.done_ns < before_ns))
 
 
-def _verdicts(db: Connection, limit: int, before_ns: int) -> None:
-    """Of calls by whose digest nobody asks any more, unless they are asked about all the time: then over long ago."""
+def _verdicts(db: Connection, limit: int, before_ns: int, refusals_ns: int) -> None:
+    """Of calls by whose digest nobody asks any more, unless they are asked about all the time: then over long ago.
+    Refusals stay for as long as they count."""
     c = t.evidence.c
     key = (c.call_digest, c.requirement_sha256)
-    oldest = select(*key).where(c.created_ns < before_ns).order_by(c.created_ns).limit(limit)
-    for row in db.execute(oldest.where(c.expires_ns < before_ns)).all():
-        db.execute(delete(t.evidence).where(*(each == value for each, value in zip(key, row, strict=True))))
+    oldest = select(*key, c.refused, c.created_ns).where(c.created_ns < before_ns).order_by(c.created_ns).limit(limit)
+    for *row, refused, created_ns in db.execute(oldest.where(c.expires_ns < before_ns)).all():
+        if not refused or created_ns < refusals_ns:
+            db.execute(delete(t.evidence).where(*(each == value for each, value in zip(key, row, strict=True))))
 
 
 def _said(db: Connection, limit: int, before_ns: int) -> None:
