@@ -127,6 +127,17 @@ async def cut(place: Place, cuttable: tuple[Line, str]) -> AsyncIterator[Cut]:
     gc.collect()
 
 
+async def test_who_cannot_reach_the_database_says_so_though_nothing_is_written(
+    cut: Cut, postgres: Postgres, name: str
+) -> None:
+    proxy, store = cut
+    proxy.closed = True
+    postgres.sql(END_ALL, database=name)
+    await until(lambda: not store.healthy())
+    proxy.closed = False
+    await until(store.healthy)
+
+
 async def test_a_commit_whose_answer_is_lost_is_found_out(cut: Cut) -> None:
     proxy, store = cut
     proxy.cut = "after"

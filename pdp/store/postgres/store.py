@@ -30,6 +30,7 @@ from pdp.store.writer import Writer, pace
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.2  # how often others' switches are looked for: they must act within a second
+MISSED_LOOKS = 2  # one is a connection that was lost and is opened anew
 
 
 class PostgresStore(LogStore):
@@ -44,6 +45,7 @@ class PostgresStore(LogStore):
         writer = Writer(self._database, pace(options), ledger)
         super().__init__(reading, writer, ledger, origin=opened.origin, boot=boot, clean=opened.clean)
         self._closing = Event()
+        self._missed = 0  # looks in a row that did not come through
         self._looking = Thread(target=self._look_again, name="pdp-store-look", daemon=True)
         self._looking.start()
 
@@ -64,6 +66,11 @@ class PostgresStore(LogStore):
             raise Unavailable(
                 "store.unreadable", f"store.url: the store cannot be opened: {connection.why(e)}", detail=str(e)
             ) from None
+
+    @override
+    def healthy(self) -> bool:
+        """Also False while the database cannot be read: without a reading nothing is answered, nor written."""
+        return super().healthy() and self._missed < MISSED_LOOKS
 
     def size_bytes(self) -> int:
         """The database; 0 when that cannot be told."""
@@ -135,9 +142,9 @@ class PostgresStore(LogStore):
         while not self._closing.wait(LOOK_SECONDS):
             try:
                 self._look()
-                problem = ""
+                problem, self._missed = "", 0
             except SQLAlchemyError as e:
-                problem = type(e).__name__
+                problem, self._missed = type(e).__name__, self._missed + 1
             if problem and problem != said:
                 log.error("switches of other processes cannot be seen: %s", problem)
             said = problem
