@@ -18,6 +18,8 @@ from pdp.store.marks import SWITCH_EPOCH
 from pdp.store.options import StoreOptions
 from pdp.store.refusals import RefusalQuota
 
+FORGET_EVERY = 32  # entries: it costs as much as one of them
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
@@ -107,7 +109,8 @@ class Ledger:
         self._latest_ns = 0
         self._touched = False  # switches or marks changed in this batch
         self._flushed = False  # this batch carries a record of aggregated refusals
-        self._answers = False  # this batch changes what people or the judge answered
+        self._answers = 0  # entries that changed what people or the judge answered, since some was last forgotten
+        self._forgot = False  # in this batch
 
     def write(self, entry: Commit) -> RecordRef:
         """One entry, at the next index. When it raises, nothing here has changed and the index is used again."""
@@ -116,7 +119,7 @@ class Ledger:
         self._latest_ns = max(self._latest_ns, entry.at_ns)
         self._touched = self._touched or entry.switch is not None or bool(entry.high_water)
         self._flushed = self._flushed or entry.kind == "refusals"
-        self._answers = self._answers or bool(entry.steps)
+        self._answers += bool(entry.steps)
         return ref
 
     def write_all(self, entries: Sequence[Commit]) -> tuple[RecordRef, ...]:
@@ -145,8 +148,9 @@ class Ledger:
         calls_ns = least - keep.calls_keep_seconds * NS
         ages = Ages(replies_ns, calls_ns, min(calls_ns, least - REFUSALS_NS), values_ns)
         self._rows.prune(2 * entries, ages)
-        if self._answers:
-            self._rows.forget(2 * entries, ages)
+        if self._answers >= FORGET_EVERY:
+            self._rows.forget(2 * self._answers, ages)
+            self._forgot = True
         if any(ended(switch.until_ns, believed) for switch in self.marks.switches):
             self._rows.sweep(believed)
             self._touched = True
@@ -161,6 +165,8 @@ class Ledger:
     def done(self) -> None:
         """Publish what is durable now."""
         written = self._next - self._before.size
+        if self._forgot:
+            self._answers = 0
         self.publish(Head(self._next, self._before.changes), self._coming)
         self._forget()
         if self.told is not None and written:
@@ -182,7 +188,7 @@ class Ledger:
 
     def _forget(self) -> None:
         self._coming = None
-        self._touched = self._flushed = self._answers = False
+        self._touched = self._flushed = self._forgot = False
 
     def closing(self) -> None:
         """The run ends well."""

@@ -3,12 +3,14 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from support.stored import ALICE, AT, a_vote, an_approval, an_id, entry, shown_of
 
 from pdp.core.approvals.rows import Answered, Approval, Notice, Outcome
 from pdp.core.approvals.states import Event
 from pdp.core.approvals.steps import Move, Note, Notify, Open, PutAnswer, Step
 from pdp.core.check import NS
+from pdp.store import ledger
 
 Place = Any  # of conftest, which cannot be imported
 HOUR = 3600 * NS
@@ -30,6 +32,12 @@ def opened(approval: Approval) -> Open:
 def denied(approval: Approval, n: int, at_ns: int) -> Move:
     vote = a_vote(n, approval, choice="deny", at_ns=at_ns)
     return Move(approval.id, 1, Event.REFUSE, at_ns, "approval.denied", vote=vote)
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With each entry that changes an answer."""
+    monkeypatch.setattr(ledger, "FORGET_EVERY", 1)
 
 
 class Writing:
@@ -116,6 +124,19 @@ async def test_what_was_seen_goes_with_the_values(place: Place) -> None:
     )
     assert store.votes(young.id)[0].reason == "fine"
     assert store.approval("acme", old.id).resolution == "approval.denied"
+
+
+async def test_as_fast_as_they_come(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Now and then some, and twice as many as were written since."""
+    monkeypatch.setattr(ledger, "FORGET_EVERY", 6)
+    store = place.open(calls_keep_seconds=3600)
+    write = Writing(store)
+    await write(AT, *(Notify(a_notice(n, done_ns=AT + 1)) for n in range(1, 31)))
+    left = []
+    for hours in range(2, 6):
+        await write.some(AT + hours * HOUR)
+        left.append(kept(store, "notices"))
+    assert left == [18, 6, 0, 0]
 
 
 async def test_for_good_unless_somebody_says_otherwise(store: Any) -> None:
