@@ -110,6 +110,9 @@ async def test_requests_are_capped_by_subject_and_tenant(book: Book) -> None:
     await book.does(opening(1))
     await book.does(opening(2, subject_index="bob-index"))
     assert book.store.open_count("acme", "alice-index") == (1, 2)
+    await book.does(opening(9, canary=True))
+    assert book.store.open_count("acme", "alice-index") == (1, 3)  # alice has not asked for it
+    await book.does(Move(an_id(9), 1, Event.CANCEL, AT))
     await book.conflicts(replace(opening(3), per_subject=1))
     await book.conflicts(replace(opening(3), per_subject=2, per_tenant=2))
     await book.does(replace(opening(3), per_subject=2, per_tenant=3))

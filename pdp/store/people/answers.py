@@ -93,10 +93,10 @@ class PeopleReads:
         return self._values(Approval, select(t.approvals).where(*wanted).order_by(order).limit(page.size))
 
     def open_count(self, tenant: str, subject_index: str) -> tuple[int, int]:
-        """Open requests of the subject, and of the tenant."""
+        """Open requests of the subject, canaries left out, and of the tenant."""
         c = t.approvals.c
         counts = select(func.count().label("n")).select_from(t.approvals).where(c.tenant == tenant, t.OPEN)
-        (of_subject,) = self._rows(counts.where(c.subject_index == subject_index))
+        (of_subject,) = self._rows(counts.where(t.asked_by(subject_index)))
         (of_tenant,) = self._rows(counts)
         return int(of_subject["n"]), int(of_tenant["n"])
 

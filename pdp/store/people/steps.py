@@ -79,7 +79,7 @@ def _open(db: Connection, step: s.Open, _now: int) -> None:
         raise ValueError("what is shown belongs to another request")
     if db.execute(open_ones.where(mine, t.approvals.c["index"] == a.index)).scalar_one():
         _conflict("a request for this is open")
-    same_subject = t.approvals.c.subject_index == a.subject_index
+    same_subject = t.asked_by(a.subject_index)
     if step.per_subject and db.execute(open_ones.where(mine, same_subject)).scalar_one() >= step.per_subject:
         _conflict("as many requests of the subject are open as may be")
     if step.per_tenant and db.execute(open_ones.where(mine)).scalar_one() >= step.per_tenant:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Column, Index, Table, TextClause
+from sqlalchemy import Column, ColumnElement, Index, Table, TextClause, and_, literal
 from sqlalchemy import text as words
 
 from pdp.core.approvals.states import GrantState, State
@@ -251,6 +251,12 @@ active_policy = Table(
     text("digest"),
     sqlite_strict=True,
 )
+
+
+def asked_by(subject_index: str) -> ColumnElement[bool]:
+    """Requests for calls of a subject; nobody made that of a canary."""
+    c = approvals.c
+    return and_(c.subject_index == subject_index, c.canary == literal(value=False, type_=Flag()))
 
 
 def _index(name: str, *columns: Column[Any], where: TextClause | None = None, unique: bool = False) -> None:
