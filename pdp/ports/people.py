@@ -115,7 +115,7 @@ class Answers(Protocol):
     def approvals(self, query: ApprovalQuery, page: Page) -> tuple[Approval, ...]: ...
 
     def open_count(self, tenant: str, subject_index: str) -> tuple[int, int]:
-        """Open requests of the subject, and of the tenant."""
+        """Open requests of the subject, canaries left out, and of the tenant."""
         ...
 
     def open_for(self, tenant: str, groups: Sequence[str]) -> int:
