@@ -494,6 +494,7 @@ STANDING = (
         ("tags-shown", "    (0xE0000, 0xE0FFF),\n", "    (0xE0001, 0xE007F),\n", "every ignorable character"),
         ("brackets-shown", "or char in _BRACKETS", "", "nothing passes for what we write"),
         ("marks-pile-up", "and marks <= MAX_MARKS", "", "no piles of marks"),
+        ("scripts-mixed", "            shown[at] = False\n", "            pass\n", "letters alike in one word"),
         ("twins-shown", 'return unicodedata.normalize("NFC", char) != char', "return False", "no two look the same"),
     ),
 )  # fmt: skip

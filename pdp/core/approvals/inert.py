@@ -2,10 +2,12 @@
 """Text of others made harmless to look at: whatever cannot be seen, or looks like something else, is spelled out.
 
 One function for page, terminal and notification. What it returns has only characters with a shape of their own, and
-can be read back: two different texts never look the same, as far as characters go. (Letters that look alike across
-scripts stay; so does the direction of right-to-left letters, which whoever shows a text isolates.)
+can be read back: two different texts never look the same, as far as characters go. In a word with Latin letters those
+of a script that has the same shapes are spelled out. (A word all in one script stays, whatever it looks like; so does
+the direction of right-to-left letters, which whoever shows a text isolates.)
 
     U+202E → ⟨U+202E⟩    five of them → ⟨U+202E ×5⟩    40 spaces → ⟨space ×40⟩    30 zeros → 0⟨×30⟩
+    pаypal, its first a Cyrillic → p⟨U+0430⟩ypal
 """
 
 from __future__ import annotations
@@ -45,6 +47,9 @@ _BLANK = frozenset("\u2800\U0001d159\ufffc\ufffd")
 _JOINING = ((0x1100, 0x11FF), (0xA960, 0xA97F), (0xD7B0, 0xD7FF))
 # What we write ourselves, and what would pass for it.
 _BRACKETS = frozenset("⟨⟩〈〉❬❭❰❱⧼⧽‹›︿﹀\u2329\u232a")
+# Scripts, as Unicode names their letters, that have many of the shapes of Latin ones.
+_ALIKE = frozenset({"ARMENIAN", "CHEROKEE", "COPTIC", "CYRILLIC", "GREEK", "LISU"})
+_WORD = re.compile(r"[^\W\d_](?:[^\W\d_]|[\u0300-\u036f])*")
 _OVERLAY = 1  # combining class of strokes through a letter
 
 _PLAIN = re.compile(r"(?:[!-~]| (?=[!-~]))*", re.ASCII)
@@ -110,7 +115,27 @@ def _shown(text: str) -> list[bool]:
             end += 1
         shown += _cluster(text[start:end])
         start = end
+    for word in _WORD.finditer(text):
+        _tell_scripts_apart(word, shown)
     return shown
+
+
+def _tell_scripts_apart(word: re.Match[str], shown: list[bool]) -> None:
+    """Have spelled out what passes for a Latin letter in a word that has such, with the marks on it."""
+    scripts = [_script(char) for char in word[0]]
+    if "LATIN" not in scripts or _ALIKE.isdisjoint(scripts):
+        return
+    alike = False
+    for at, script in enumerate(scripts, word.start()):
+        alike = alike if script == "COMBINING" else script in _ALIKE
+        if alike:
+            shown[at] = False
+
+
+@lru_cache(maxsize=4_096)
+def _script(char: str) -> str:
+    """The first word of a character's name."""
+    return unicodedata.name(char, "").partition(" ")[0]
 
 
 def _cluster(text: str) -> list[bool]:

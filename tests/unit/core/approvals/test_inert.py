@@ -95,6 +95,12 @@ def test_nothing_passes_for_what_we_write(text: str) -> None:
         ("\U0010ffff", "⟨U+10FFFF⟩"),
         ("1\r\n2", "1⟨U+000D⟩⟨U+000A⟩2"),
         ("1\u20282", "1⟨U+2028⟩2"),
+        ("/p\u0430ypal/\u0430dmin", "/p⟨U+0430⟩ypal/⟨U+0430⟩dmin"),
+        ("\u03bfrg", "⟨U+03BF⟩rg"),
+        ("pi\u00f1a \u0430\u0301\u0432 b", "pi\u00f1a \u0430\u0301\u0432 b"),
+        ("x\u0430\u0301", "x⟨U+0430⟩⟨U+0301⟩"),
+        ("\u043f\u0440\u0438\u0432\u0435\u0442 world", "\u043f\u0440\u0438\u0432\u0435\u0442 world"),
+        ("git\u30ea\u30dd", "git\u30ea\u30dd"),
     ],
 )
 def test_how_it_looks(text: str, shown: str) -> None:
@@ -162,7 +168,7 @@ def test_what_passes_for_something_else_is_spelled_out(text: str) -> None:
 _CHARS = st.one_of(
     st.characters(),
     st.sampled_from(" \n\t⟨⟩×0a\u0301\u0338\u202e\u200b\ufe0f\u1100\u1161\u3000\ud800\U000e0041"),
-    st.sampled_from(LETTERS),
+    st.sampled_from(LETTERS + "\u0430\u03bf"),
 )
 _TEXTS = st.lists(st.tuples(_CHARS, st.integers(1, 30)), max_size=8).map(lambda runs: "".join(c * n for c, n in runs))
 
