@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 .PHONY: demo serve test lint types layers proto rego pytest docker-steps mutation bench races screenshots lock stubs generated differential rebuild-engine clean help
 
 help: ## what can be made
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
 demo: .venv/ready .venv-demo/ready ## start the PDP and a real MCP server, ask it what a gateway would ask, print the answers
 	@$(BIN)/pdp demo

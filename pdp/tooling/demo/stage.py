@@ -70,7 +70,9 @@ async def prepare(folder: Path, command: Path, *, console: bool = False) -> Stag
     """Make everything but the running server. `command` is the mcp-server-git executable; with `console` people may
     answer in a browser as well."""
     if not await asyncio.to_thread(command.exists):
-        raise ConfigurationFault("demo.server", "mcp-server-git is not installed; run `make demo`, which does it.")
+        raise ConfigurationFault(
+            "demo.server", "mcp-server-git is not here; `make demo`, in the repository's folder, installs it."
+        )
     if await asyncio.to_thread(_in_use, folder / "pdp.sock"):
         raise ConfigurationFault(
             "demo.in_use", "A demo is serving from this folder; stop it first, or give another with --folder."
