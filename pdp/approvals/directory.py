@@ -67,6 +67,19 @@ class LoadedDirectories:
         """See `ports.DirectorySource.activate`."""
         self._loaded[change.tenant] = self._next.pop(change.tenant)
 
+    def status(self, at_ns: int) -> Mapping[str, Json]:
+        """See `ports.DirectorySource.status`."""
+        return {
+            tenant: {
+                "revision": loaded.directory.revision,
+                "people": len(loaded.directory.members),
+                "groups": len(loaded.directory.group_names),
+                "age_seconds": max(0, at_ns - loaded.good_ns) // NS if loaded.good_ns else None,
+                "problem": loaded.problem,
+            }
+            for tenant, loaded in self._loaded.items()
+        }
+
     def _look(self, options: TenantDirectoryOptions, now: _Loaded, at_ns: int) -> _Loaded:
         """What the files come to."""
         try:

@@ -71,11 +71,20 @@ def _lines(found: admin_pb2.GetStatusResponse) -> Iterator[str]:
         yield f"{'keys':10}{keys.issuer}: {keys.keys} usable{read}"
         if keys.HasField("last_failure"):
             yield _more(_fault(keys.last_failure))
+    yield from _directories(found)
     store = found.store
     yield f"{'store':10}{store.log}: {store.records} records, {store.size_bytes / _MEGABYTE:.1f} MB"
     if store.HasField("last_failure"):
         yield _more(_fault(store.last_failure))
     yield from _switches(found)
+
+
+def _directories(found: admin_pb2.GetStatusResponse) -> Iterator[str]:
+    for people in found.directories:
+        stale = f", the last good one, of {_at(people.loaded_at)}" if people.stale else ""
+        yield f"{'directory':10}{people.tenant}: {people.people} people, {people.groups} groups{stale}"
+        if people.HasField("last_failure"):
+            yield _more(_fault(people.last_failure))
 
 
 def _policy(found: admin_pb2.GetStatusResponse) -> Iterator[str]:

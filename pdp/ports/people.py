@@ -57,6 +57,10 @@ class DirectorySource(Directories, Protocol):
         """It is recorded: from here on it is in force. What cannot be read keeps the last good one, for a while."""
         ...
 
+    def status(self, at_ns: int) -> Mapping[str, Json]:
+        """For operators, by tenant: revision, people, groups, age_seconds (None: never good), problem (a code)."""
+        ...
+
 
 class ResumeTokens(Protocol):
     """Seals what a pending call is found again by (approvals/resume)."""

@@ -55,6 +55,7 @@ class Status:
     policy_failure: Failure | None
     registry: Mapping[str, Json]
     keys: Mapping[str, Json]
+    directories: Mapping[str, Json]
     switches: tuple[SwitchRow, ...]
     switch_epoch: int
     log: str
@@ -106,6 +107,7 @@ class Admin:
             policy_failure=self.reloads.policy_failure,
             registry=self.registry.status(at),
             keys=self.subjects.key_status(at),
+            directories=self.reloads.directories.status(at) if self.reloads.directories else {},
             switches=self._engaged(at),
             switch_epoch=self.store.switch_epoch(),
             log=self.store.origin,

@@ -164,6 +164,7 @@ class GetStatusResponse(_message.Message):
     SWITCH_EPOCH_FIELD_NUMBER: _builtins.int
     STORE_FIELD_NUMBER: _builtins.int
     ENGINE_FIELD_NUMBER: _builtins.int
+    DIRECTORIES_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Version of the program."""
     serving: Global___ServingState.ValueType
@@ -200,6 +201,10 @@ class GetStatusResponse(_message.Message):
     def engine(self) -> Global___EngineStatus:
         """The policy engine."""
 
+    @_builtins.property
+    def directories(self) -> _containers.RepeatedCompositeFieldContainer[Global___DirectoryStatus]:
+        """The directories of people, one item per tenant that has one."""
+
     def __init__(
         self,
         *,
@@ -214,10 +219,11 @@ class GetStatusResponse(_message.Message):
         switch_epoch: _builtins.int = ...,
         store: Global___StoreStatus | None = ...,
         engine: Global___EngineStatus | None = ...,
+        directories: _abc.Iterable[Global___DirectoryStatus] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "policy", b"policy", "store", b"store", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "engine", b"engine", "key_sets", b"key_sets", "policy", b"policy", "registries", b"registries", "serving", b"serving", "store", b"store", "switch_epoch", b"switch_epoch", "switches", b"switches", "time", b"time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "directories", b"directories", "engine", b"engine", "key_sets", b"key_sets", "policy", b"policy", "registries", b"registries", "serving", b"serving", "store", b"store", "switch_epoch", b"switch_epoch", "switches", b"switches", "time", b"time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -390,6 +396,56 @@ class RegistryStatus(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RegistryStatus: _TypeAlias = RegistryStatus  # noqa: Y015
+
+@_typing.final
+class DirectoryStatus(_message.Message):
+    """DirectoryStatus is the state of one tenant's people and groups."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    PEOPLE_FIELD_NUMBER: _builtins.int
+    GROUPS_FIELD_NUMBER: _builtins.int
+    LOADED_AT_FIELD_NUMBER: _builtins.int
+    STALE_FIELD_NUMBER: _builtins.int
+    LAST_FAILURE_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """The tenant."""
+    revision: _builtins.str
+    """Digest of what is in force; empty where nobody is known."""
+    people: _builtins.int
+    """Number of people, disabled ones included."""
+    groups: _builtins.int
+    """Number of groups."""
+    stale: _builtins.bool
+    """True: the files cannot be used and the last good ones count, for a bounded time."""
+    @_builtins.property
+    def loaded_at(self) -> _timestamp_pb2.Timestamp:
+        """When its files were last seen good."""
+
+    @_builtins.property
+    def last_failure(self) -> Global___Fault:
+        """Why the last attempt failed; absent where it succeeded."""
+
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        revision: _builtins.str = ...,
+        people: _builtins.int = ...,
+        groups: _builtins.int = ...,
+        loaded_at: _timestamp_pb2.Timestamp | None = ...,
+        stale: _builtins.bool = ...,
+        last_failure: Global___Fault | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_failure", b"last_failure", "loaded_at", b"loaded_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["groups", b"groups", "last_failure", b"last_failure", "loaded_at", b"loaded_at", "people", b"people", "revision", b"revision", "stale", b"stale", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DirectoryStatus: _TypeAlias = DirectoryStatus  # noqa: Y015
 
 @_typing.final
 class DeniedTool(_message.Message):

@@ -32,7 +32,7 @@ from shifting import Shifting
 from test_faults_limits import Gate
 
 from pdp.core.errors import ConfigurationFault
-from pdp.tooling.sandbox import BOB, Sandbox
+from pdp.tooling.sandbox import BOB, GROUPS, PEOPLE, Sandbox
 from pdp.v1 import admin_pb2, admin_pb2_grpc
 
 
@@ -424,6 +424,24 @@ def test_the_status_is_true(tmp_path: Path) -> None:
         assert (found.store.log, found.store.records) == (answer.record.log, len(log))
         assert found.engine.engine == log[-1]["policy"]["engine_version"]
         assert not found.switches
+        (people,) = found.directories
+        assert (people.tenant, people.revision) == ("acme", server.records("directory")[-1]["revision"])
+        assert (people.people, people.groups) == (len(PEOPLE), len(GROUPS))
+        assert people.loaded_at.ToNanoseconds() <= found.time.ToNanoseconds()
+        assert not people.stale
+        assert not people.HasField("last_failure")
+        assert str(world.folder) not in str(found)
+
+
+def test_the_status_tells_of_a_directory_that_is_refused(tmp_path: Path) -> None:
+    world = make_world(tmp_path / "w")
+    with served(world, watch=False) as server:
+        (good,) = server.status().directories
+        (world.folder / "directory.yaml").write_text("groups: [")
+        assert not server.reload(admin_pb2.RELOAD_PART_DIRECTORY).results[0].ok
+        (found,) = server.status().directories
+        assert (found.revision, found.people, found.stale) == (good.revision, good.people, True)
+        assert found.last_failure.code == "config.yaml"
         assert str(world.folder) not in str(found)
 
 

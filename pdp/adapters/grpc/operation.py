@@ -113,6 +113,7 @@ def status_response(status: Status, caller: Caller) -> admin_pb2.GetStatusRespon
         policy=_policy(status),
         registries=_registries(status, caller),
         key_sets=_key_sets(status, caller),
+        directories=_directories(status, caller),
         switches=_switches(status.switches, caller),
         switch_epoch=status.switch_epoch,
         store=admin_pb2.StoreStatus(
@@ -251,6 +252,22 @@ def _key_sets(status: Status, caller: Caller) -> Iterable[admin_pb2.KeySetStatus
             )
             if found.keys:
                 _aged(found.fetched_at, entry.get("age_seconds"), status.at_ns)
+            yield found
+
+
+def _directories(status: Status, caller: Caller) -> Iterable[admin_pb2.DirectoryStatus]:
+    for tenant, entry in sorted(status.directories.items()):
+        if isinstance(entry, Mapping) and caller.tenant in (ANY_TENANT, tenant):
+            problem = _text(entry, "problem")
+            found = admin_pb2.DirectoryStatus(
+                tenant=tenant,
+                revision=_text(entry, "revision"),
+                people=_number(entry, "people"),
+                groups=_number(entry, "groups"),
+                stale=bool(problem and _number(entry, "people")),
+                last_failure=_problem(problem, status.at_ns),
+            )
+            _aged(found.loaded_at, entry.get("age_seconds"), status.at_ns)
             yield found
 
 

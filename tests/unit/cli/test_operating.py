@@ -47,6 +47,12 @@ async def test_an_operators_day(tmp_path: Path) -> None:
 
         done = await asked(world, "reload", "policy", "keys")
         assert (done.exit_code, done.output) == (0, "policy    unchanged\nkeys      unchanged\n")
+        assert "directory acme: " in (await asked(world, "status")).output
+        (world.sandbox.folder / "directory.yaml").write_bytes(b"{")
+        assert "directory refused: " in (await asked(world, "reload", "directory")).output
+        shown = await asked(world, "status")
+        assert " groups, the last good one, of 20" in shown.output
+        assert f"{'':10}config.yaml: " in shown.output
         (world.sandbox.policy / "data" / "org.json").write_bytes(b"{")
         done = await asked(world, "reload")
         assert done.exit_code == 10

@@ -233,7 +233,7 @@ def test_no_request_names_a_tenant() -> None:
         for message in file.message_types_by_name.values()
         if "tenant" in message.fields_by_name
     }
-    assert naming == {"RegistryStatus", "Switch"}
+    assert naming == {"DirectoryStatus", "RegistryStatus", "Switch"}
 
 
 def test_numbers_types_and_signatures_are_golden() -> None:

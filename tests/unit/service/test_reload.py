@@ -87,6 +87,9 @@ class People:
         self.changes.remove(change)
         self.active.append(change)
 
+    def status(self, _at_ns: int) -> dict[str, Any]:
+        return {}
+
 
 def loaded(digest: str) -> LoadedPolicy:
     return LoadedPolicy("r", digest, "o", ("p",), Engine(), lambda _: True, b"{}")
