@@ -32,7 +32,7 @@ from pdp.service.record import Recorder
 
 log = logging.getLogger("pdp.judge")
 MOST_HELD = 128
-MOST_SESSIONS = 512
+MOST_SESSIONS = 1024
 
 
 @dataclass(frozen=True, slots=True)

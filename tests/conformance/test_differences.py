@@ -45,7 +45,7 @@ def codes(shipped: Bundle, pack: str | Mapping[str, str]) -> set[str]:
     bundle = replace(shipped, modules=(*library, *modules), packs=("acme",))
     units, findings = static.read(bundle)
     if not findings:
-        findings = static.check(static.index(bundle, units, shipped_rego() / "capabilities.json"), units, None)
+        findings = static.check(static.index(bundle, units, shipped_rego() / "capabilities.json"), units)
     return {f.code for f in findings if f.severity == "error"}
 
 

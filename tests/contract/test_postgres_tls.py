@@ -5,6 +5,7 @@ import datetime as dt
 import ipaddress
 import os
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from support.postgres import Postgres
+from pg8000.exceptions import DatabaseError, InterfaceError
+from sqlalchemy.exc import OperationalError
+from support.postgres import WAIT_SECONDS, Postgres
 from support.stored import Entropy, entry
 
 from pdp.core.errors import ConfigurationFault, Unavailable
 from pdp.store.opening import AnyStore, open_store
 from pdp.store.options import StoreOptions
+from pdp.store.postgres.connection import why
 
 # pg8000 leaves the socket of a connection that breaks to the garbage collector
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")
@@ -52,13 +56,20 @@ def authority(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> I
         (data / name).write_bytes(content)
         (data / name).chmod(stat.S_IRUSR)
         os.chown(data / name, owner.st_uid, owner.st_gid)
-    postgres.sql(
-        f"ALTER ROLE pdp PASSWORD '{PASSWORD.decode()}'", "ALTER SYSTEM SET ssl = on", "SELECT pg_reload_conf()"
-    )
+    postgres.sql(f"ALTER ROLE pdp PASSWORD '{PASSWORD.decode()}'")
+    speak_tls(postgres, "on")
     file = tmp_path_factory.mktemp("ca") / "ca.pem"
     file.write_bytes(signed)
     yield file
-    postgres.sql("ALTER SYSTEM RESET ssl", "SELECT pg_reload_conf()")
+    speak_tls(postgres, "off")
+
+
+def speak_tls(postgres: Postgres, wanted: str) -> None:
+    postgres.sql(f"ALTER SYSTEM SET ssl = {wanted}", "SELECT pg_reload_conf()")
+    until = time.monotonic() + WAIT_SECONDS
+    while postgres.sql("SHOW ssl") != [[wanted]]:
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -102,10 +113,14 @@ def test_a_server_of_another_name_is_not_believed(url: str, authority: Path) -> 
     assert e.value.message.endswith(UNPROVED)
 
 
-def test_a_server_without_tls_is_not_believed(url: str, postgres: Postgres) -> None:
-    """Where `authority` has not made it speak TLS; nothing was sent to it but the question."""
-    with pytest.raises(Unavailable) as e:
-        opened(url)
+def test_a_server_without_tls_is_not_believed(url: str, authority: Path, postgres: Postgres) -> None:
+    """Nothing is sent to it but the question."""
+    speak_tls(postgres, "off")
+    try:
+        with pytest.raises(Unavailable) as e:
+            opened(url, ca_file=authority)
+    finally:
+        speak_tls(postgres, "on")
     assert e.value.message.endswith(UNPROVED)
 
 
@@ -117,6 +132,26 @@ def test_nobody_there_and_no_such_database_are_told_apart(postgres: Postgres) ->
         with pytest.raises(Unavailable) as e:
             opened(url)
         assert e.value.message == f"store.url: the store cannot be opened: {said}"
+
+
+def test_a_server_that_has_gone_after_its_refusal_has_refused() -> None:
+    """pg8000 takes its leave of it, and fails at that."""
+
+    def refused() -> None:
+        raise DatabaseError({"S": "FATAL", "C": "3D000"})
+
+    def left() -> None:
+        try:
+            refused()
+        finally:
+            try:
+                raise BrokenPipeError
+            except OSError as error:
+                raise InterfaceError("network error") from error
+
+    with pytest.raises(InterfaceError) as e:
+        left()
+    assert why(OperationalError(None, None, e.value)) == "there is no database of this name"
 
 
 def test_an_authority_that_cannot_be_read_is_said(url: str, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import URL, Dialect, Engine, create_engine, event
@@ -19,6 +20,8 @@ _ENTRY = {"22", "23", "54"}
 # What may go by itself: the connection, the transaction's state (a standby reads only), rolled back, no resources, a
 # lock or a time limit, an operator.
 _HEALING = {"08", "25", "40", "53", "55", "57"}
+
+_NO_TLS = "Server refuses SSL"  # pg8000's words; it has no code for that
 
 # Why the server lets nobody in, in words.
 _REFUSALS = {
@@ -106,18 +109,30 @@ def application(boot: str) -> str:
 
 def state(error: DBAPIError) -> str:
     """The SQLSTATE; "" for an error that the server did not send."""
-    told = error.orig.args[0] if error.orig is not None and error.orig.args else None
+    return _state(error.orig)
+
+
+def _state(error: BaseException | None) -> str:
+    told = error.args[0] if error is not None and error.args else None
     return str(told.get("C", "")) if isinstance(told, dict) else ""
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and those during whose handling it came."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def why(error: SQLAlchemyError) -> str:
     """Why there is no connection, for operators: no text of the server's, which may say more than they should see."""
     if not isinstance(error, DBAPIError) or error.orig is None:
         return type(error).__name__
-    if code := state(error):
+    chain = tuple(_chain(error.orig))
+    # pg8000 says good-bye to a server that refused it; where that has gone by then, its error hides the refusal
+    if code := next(filter(None, map(_state, chain)), ""):
         return _REFUSALS.get(code, f"the server refuses it, SQLSTATE {code}")
-    causes = (error.orig, error.orig.__cause__)
-    if any(isinstance(cause, ssl.SSLError) for cause in causes):
+    if any(isinstance(cause, ssl.SSLError) or _NO_TLS in str(cause) for cause in chain):
         return "no TLS, or not the certificate that store.ca_file and the host's name ask for"
     return "nothing answers at its host and port"
 

@@ -127,7 +127,7 @@ def court(rig: Rig, folder: Path, seconds: float, say: Callable[[str], None], ca
         "attempt_seconds": _TIMEOUT,
         "cache_seconds": 0,
     }
-    room = {"service": {"max_in_flight": 2 * CALLS, "allow_seconds": 60}, "server": {"max_concurrent": 4 * CALLS}}
+    room = {"service": {"max_in_flight": 4 * CALLS, "allow_seconds": 60}, "server": {"max_concurrent": 6 * CALLS}}
     tells = {"identity": {"callers": {"gateway": {"may_assert": {"task": True}}}}}
     world = worlds.create(folder / "judged", settings={**room, **tells, "judge": judge}, more=_REVIEWED)
     organisation = world.sandbox.policy / "data" / "org.json"

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pdp.service.judging import MOST_SESSIONS
 from pdp.service.places import Places
 
 
@@ -29,6 +30,11 @@ def test_one_caller_takes_half_and_one_tenant_three_quarters(
 ) -> None:
     places = Places(most)
     assert Counter(each for each in who if places.take(asked(each))) == taken
+
+
+def test_a_gateway_alone_may_have_500_sessions_with_the_judge() -> None:
+    places = Places(MOST_SESSIONS)
+    assert sum(places.take(asked("a/1")) for _ in range(501)) >= 500
 
 
 def test_what_is_left_is_there_for_others_and_nothing_is_kept_of_who_left() -> None:
