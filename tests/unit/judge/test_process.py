@@ -6,6 +6,8 @@ import os
 import signal
 import socket
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -139,6 +141,15 @@ async def test_it_is_sealed_and_ends_when_nobody_tells_it_anything_any_more(llm:
         assert not child._folder.exists()
     finally:
         await child.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux closes a process to debuggers of the same user")
+def test_sealed_it_is_closed_to_debuggers_for_root_too() -> None:
+    asks = (
+        "import ctypes; from pdp.cli.judge_process import seal; seal(); print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"
+    )
+    done = subprocess.run([sys.executable, "-c", asks], capture_output=True, check=True, timeout=60)
+    assert done.stdout.strip() == b"0"  # PR_GET_DUMPABLE
 
 
 async def test_it_ends_by_itself_when_it_is_closed(llm: LlmStandIn, tmp_path: Path) -> None:
