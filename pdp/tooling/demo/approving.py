@@ -34,7 +34,7 @@ async def approve(stage: Stage, pdp: AsyncClient, server: Client) -> AsyncIterat
         decision = await _ask(stage, pdp, repository, token)
     who = ", ".join(voter.id for voter in voters)
     command = "pdp approvals approve"
-    yield Row("others read it and approve it", who, command, ACT, "", "", "-", "-", bool(voters))
+    yield Row("somebody else reads and approves it", who, command, ACT, "", "", "-", "-", bool(voters))
     ran = "-"
     if decision.allowed:  # here, too, only what is allowed is carried out
         result = await server.call_tool(RESET, {"repo_path": repository})
