@@ -31,7 +31,10 @@ REFERENCE = "vault:secret/data/pdp#index_key"
 WHERE = "service.index_key"
 
 
-@pytest.fixture(params=["imitated", pytest.param("real", marks=pytest.mark.skipif(not REAL, reason="no vault here"))])
+_HERE = pytest.mark.skipif(not REAL, reason="no `vault` or `bao` on the PATH; the imitated one is tested")
+
+
+@pytest.fixture(params=["imitated", pytest.param("real", marks=_HERE)])
 def vault(request: pytest.FixtureRequest) -> Iterator[Running]:
     with imitated() if request.param == "imitated" else real(REAL or "") as running:
         yield running
