@@ -129,6 +129,7 @@ async def test_a_stopped_worker_is_replaced(load: Load, rego: Rego, ask: Ask, ch
 async def test_the_zygote_is_started_again(load: Load, rego: Rego, ask: Ask, children: Children) -> None:
     engine = await load(rego(WILD), workers=2)
     for _ in range(2):
+        await until(lambda: engine.workers == 2)  # one that dies while it starts counts as a start that failed
         before = engine.zygote_pid
         workers = children(before)
         os.kill(before, signal.SIGKILL)
