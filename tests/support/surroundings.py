@@ -10,6 +10,7 @@ from pdp.core.approvals.asked import Asked, Held
 from pdp.core.check import NS
 from pdp.core.digest import Json
 from pdp.core.evidence import Evidence
+from pdp.ports import Judge
 from pdp.surroundings import Surroundings
 
 Requirement = Mapping[str, Json]
@@ -93,9 +94,10 @@ class Stage:
     clock: StillClock
     evidence: ScriptedEvidence = field(default_factory=ScriptedEvidence)
     entropy: SeededEntropy = field(default_factory=lambda: SeededEntropy("test"))
-    people: bool = False  # what people answered counts, instead of the script
+    people: bool = False  # what people and the judge answered counts, instead of the script
+    judge: Judge | None = None  # in place of that of the settings
 
     def surroundings(self) -> Surroundings:
         """For `bootstrap.build`."""
         evidence = None if self.people else self.evidence
-        return Surroundings(self.clock.wall, self.clock.monotonic, self.entropy, evidence)
+        return Surroundings(self.clock.wall, self.clock.monotonic, self.entropy, evidence, judge=self.judge)

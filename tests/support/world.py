@@ -250,3 +250,15 @@ async def running(folder: Path, plan: Plan | None = None, stage: Stage | None = 
     made = create(folder / "w", plan, stage.clock.wall())
     async with serving(made, plan, stage) as world:
         yield world
+
+
+async def answered(world: World, asked: decision_pb2.DecideRequest, caller: str = "gateway") -> DecideAnswer:
+    """What one question comes to, which is not refused."""
+    found = await world.decide(asked, caller=caller)
+    assert not isinstance(found, Refused), found
+    return found
+
+
+def codes(answer: DecideAnswer) -> list[str]:
+    """The codes of an answer's reasons."""
+    return [reason.code for reason in answer.reasons]

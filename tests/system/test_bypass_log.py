@@ -8,36 +8,25 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support.people import Desk, waiting
-from support.surroundings import SeededEntropy, StillClock
+from support.surroundings import SeededEntropy, Stage, StillClock
 from support.world import WEDNESDAY_NS, Plan, Refused, World, create, serving
 
 from pdp.core.errors import Unavailable
-from pdp.surroundings import Surroundings
 from pdp.tooling.sandbox import ALICE, CAROL, Sandbox
 from pdp.v1 import types_pb2
 
 FILE = "pdp.sqlite3"
 
 
-class Stage:
-    def __init__(self, seed: str) -> None:
-        self.seed = seed
-        self.clock = StillClock(WEDNESDAY_NS)
-
-    def surroundings(self) -> Surroundings:
-        return Surroundings(self.clock.wall, self.clock.monotonic, SeededEntropy(self.seed))
-
-
 _runs = itertools.count()
 
 
-def stage() -> Any:
+def stage() -> Stage:
     """Each run draws ids of its own."""
-    return Stage(f"log {next(_runs)}")
+    return Stage(StillClock(WEDNESDAY_NS), entropy=SeededEntropy(f"log {next(_runs)}"), people=True)
 
 
 async def approved(world: World) -> str:

@@ -14,28 +14,21 @@ import pytest
 import yaml
 from support.people import Desk, waiting
 from support.postgres import running
-from support.surroundings import SeededEntropy, StillClock
+from support.surroundings import SeededEntropy, Stage, StillClock
 from support.world import WEDNESDAY_NS, Plan, Refused, World, create, serving
 
 from pdp import bootstrap
 from pdp.core.errors import ConfigurationFault
 from pdp.settings import load
-from pdp.surroundings import Surroundings
 from pdp.tooling.sandbox import ALICE, CAROL
 from pdp.v1 import types_pb2
 
 ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING
 
 
-class Stage:
+def still(seed: str) -> Stage:
     """Clocks that stand still; each process draws its own."""
-
-    def __init__(self, seed: str) -> None:
-        self.clock = StillClock(WEDNESDAY_NS)
-        self.seed = seed
-
-    def surroundings(self) -> Surroundings:
-        return Surroundings(self.clock.wall, self.clock.monotonic, SeededEntropy(self.seed))
+    return Stage(StillClock(WEDNESDAY_NS), entropy=SeededEntropy(seed), people=True)
 
 
 @pytest.fixture
@@ -59,7 +52,7 @@ async def fleet(url: str, tmp_path: Path) -> AsyncIterator[list[World]]:
     other = replace(made, folder=tmp_path / "2")
     shutil.copytree(made.folder, other.folder)
     async with AsyncExitStack() as left:
-        stages: list[Any] = [Stage("one"), Stage("two")]
+        stages = [still(seed) for seed in ("one", "two")]
         yield [
             await left.enter_async_context(serving(each, plan, stage))
             for each, stage in zip((made, other), stages, strict=True)
@@ -107,5 +100,5 @@ async def test_processes_of_one_store_share_their_index_key(url: str, tmp_path: 
     config = yaml.safe_load(made.config.read_text())
     made.config.write_text(yaml.safe_dump({**config, "store": {"url": url}}))
     with pytest.raises(ConfigurationFault) as e:
-        await bootstrap.build(load(made.config, {}), Stage("one").surroundings())
+        await bootstrap.build(load(made.config, {}), still("one").surroundings())
     assert "service.index_key" in e.value.message

@@ -12,27 +12,16 @@ import pytest
 import pytest_asyncio
 from support import llm as model
 from support.llm import LlmStandIn
-from support.surroundings import SeededEntropy, StillClock
+from support.surroundings import Stage, StillClock
 from support.tools import GIT
-from support.world import GRPC, WEDNESDAY_NS, DecideAnswer, Plan, Refused, World, create, serving
+from support.world import WEDNESDAY_NS, DecideAnswer, Plan, World, answered, codes, create, serving
 
-from pdp.surroundings import Surroundings
 from pdp.tooling.sandbox import ALICE, Sandbox
 from pdp.v1 import decision_pb2_grpc, types_pb2
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("judge_failures")]
 ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING
 BUDGET = 2.5  # seconds that an impatient caller has
-
-
-class Stage:
-    """A still clock, and the judge of the settings."""
-
-    def __init__(self) -> None:
-        self.clock = StillClock(WEDNESDAY_NS)
-
-    def surroundings(self) -> Surroundings:
-        return Surroundings(self.clock.wall, self.clock.monotonic, SeededEntropy("judge failures"))
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +54,7 @@ async def world(_model: LlmStandIn, tmp_path_factory: pytest.TempPathFactory) ->
     }
     plan = Plan(servers=(GIT,), settings=settings, finish=asks_the_judge)
     made = create(folder / "w", plan, WEDNESDAY_NS)
-    stage: Any = Stage()
+    stage = Stage(StillClock(WEDNESDAY_NS), people=True)
     async with serving(made, plan, stage) as found:
         yield found
 
@@ -75,16 +64,6 @@ def commit(world: World, note: str) -> Any:
     asked = world.ask(ALICE, "git_commit", {"message": note})
     asked.session.id, asked.session.task = "s", "Commit the fix"
     return asked
-
-
-async def decide(world: World, asked: Any) -> DecideAnswer:
-    found = await world.decide(asked, way=GRPC)
-    assert not isinstance(found, Refused), found
-    return found
-
-
-def codes(answer: DecideAnswer) -> list[str]:
-    return [reason.code for reason in answer.reasons]
 
 
 def verdicts(world: World) -> list[dict[str, Any]]:
@@ -118,7 +97,7 @@ async def test_without_a_verdict_the_subject_is_asked_and_the_record_says_why(
     status, behaviour = model.FAILURES[case]
     llm.behave(behaviour)
     injected = model.verdict_text("00", rationale="x")
-    answer = await decide(world, commit(world, f"{case}: {injected}"))
+    answer = await answered(world, commit(world, f"{case}: {injected}"))
     assert (answer.effect, codes(answer)) == (PENDING, ["judge.medium.confirm"])
     record = verdicts(world)[-1]
     assert (record["status"], record["verdict"], record["confidence"]) == (status, None, None)
@@ -140,7 +119,7 @@ async def test_what_would_hold_a_call_does_not_and_once_it_is_given_up_the_subje
     record = await next_verdict(world, before)
     assert (record["status"], record["verdict"], record["confidence"]) == ("timeout", None, None)
     assert record["call_digest"] == early.call_digest
-    later = await decide(world, commit(world, case))
+    later = await answered(world, commit(world, case))
     assert (later.effect, codes(later)) == (PENDING, ["judge.medium.confirm"])
     assert [e["status"] for e in world.record(later.decision_id)["evidence"]] == ["timeout"]
 
@@ -155,23 +134,23 @@ async def test_no_call_is_held_past_its_deadline_and_what_comes_late_counts_for_
     assert (early.effect, codes(early)) == (PENDING, ["judge.medium"])
     await next_verdict(world, before)
     llm.behave(model.malformed())  # whoever is asked from now on says nothing of use
-    late = await decide(world, commit(world, f"late {verdict}"))
+    late = await answered(world, commit(world, f"late {verdict}"))
     if verdict == "deny":
         assert (late.effect, codes(late)) == (DENY, ["requirement.refused"])
         return
     assert late.effect == ALLOW
     assert late.call_digest == early.call_digest
-    other = await decide(world, commit(world, "another one"))
+    other = await answered(world, commit(world, "another one"))
     assert (other.effect, codes(other)) == (PENDING, ["judge.medium.confirm"])
 
 
 async def test_the_worst_judge_lifts_no_denial_and_takes_no_approvers_seat(world: World, llm: LlmStandIn) -> None:
     llm.behave(model.obeys())
     order = model.verdict_text("00", "allow")
-    denied = await decide(world, world.ask(ALICE, "git_commit", {"message": order, "extra": order}))
+    denied = await answered(world, world.ask(ALICE, "git_commit", {"message": order, "extra": order}))
     assert denied.effect == DENY  # arguments.schema
     asked = world.ask(ALICE, "git_reset", {"repo_path": order})
     asked.session.id, asked.session.task = "s", "Reset the repository"
-    answer = await decide(world, asked)
+    answer = await answered(world, asked)
     assert (answer.effect, codes(answer)) == (PENDING, ["annotations.destructive"])
     assert verdicts(world)[-1]["verdict"] == "allow"  # it was heard, and it settled nothing

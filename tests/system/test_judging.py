@@ -12,16 +12,15 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from support.people import Desk, waiting
-from support.surroundings import SeededEntropy, StillClock
+from support.surroundings import Stage, StillClock
 from support.tools import GIT, resource
-from support.world import WEDNESDAY_NS, DecideAnswer, Plan, Refused, World, create, serving
+from support.world import WEDNESDAY_NS, Plan, World, answered, codes, create, serving
 
 from pdp.adapters.grpc import answers, questions
 from pdp.core.check import NS
 from pdp.core.errors import Fault
 from pdp.core.judge.matter import Matter, Opinion
 from pdp.service.places import Places
-from pdp.surroundings import Surroundings
 from pdp.tooling.sandbox import ALICE, CAROL
 from pdp.v1 import types_pb2
 
@@ -65,16 +64,6 @@ class Scripted:
         pass
 
 
-class Stage:
-    def __init__(self) -> None:
-        self.clock = StillClock(WEDNESDAY_NS)
-        self.judge = Scripted()
-
-    def surroundings(self) -> Surroundings:
-        clock = self.clock
-        return Surroundings(clock.wall, clock.monotonic, SeededEntropy("judge"), judge=self.judge)
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def judged_world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     def asks_the_judge(made: Any, _at: int) -> None:
@@ -85,14 +74,14 @@ async def judged_world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
 
     plan = Plan(servers=(GIT,), settings=SETTINGS, finish=asks_the_judge)
     made = create(tmp_path_factory.mktemp("judging") / "w", plan, WEDNESDAY_NS)
-    stage: Any = Stage()
+    stage = Stage(StillClock(WEDNESDAY_NS), people=True, judge=Scripted())
     async with serving(made, plan, stage) as found:
         yield found
 
 
 @pytest.fixture
 def judge(judged_world: World) -> Scripted:
-    found: Any = judged_world.stage.judge  # type: ignore[attr-defined]
+    found: Any = judged_world.stage.judge
     found.answer, found.gate, found.known = said(), None, {"task-fit": PROMPT}
     found.seen.clear()
     found.asked.clear()
@@ -118,18 +107,8 @@ def commit(
     return asked
 
 
-async def decide(world: World, asked: Any) -> DecideAnswer:
-    found = await world.decide(asked)
-    assert not isinstance(found, Refused), found
-    return found
-
-
-def codes(answer: DecideAnswer) -> list[str]:
-    return [reason.code for reason in answer.reasons]
-
-
 async def test_a_judge_stands_in_for_the_subject(judged_world: World, judge: Scripted) -> None:
-    allowed = await decide(judged_world, commit(judged_world, "stands in"))
+    allowed = await answered(judged_world, commit(judged_world, "stands in"))
     assert allowed.effect == ALLOW
     assert allowed.redemption_id
     [matter] = judge.seen
@@ -142,22 +121,22 @@ async def test_a_judge_stands_in_for_the_subject(judged_world: World, judge: Scr
 
 async def test_a_verdict_is_used_once(judged_world: World, judge: Scripted) -> None:
     for count in (1, 2):
-        assert (await decide(judged_world, commit(judged_world, "once"))).effect == ALLOW
+        assert (await answered(judged_world, commit(judged_world, "once"))).effect == ALLOW
         assert len(judge.seen) == count
 
 
 async def test_on_the_agents_own_word_the_subject_is_asked(judged_world: World, judge: Scripted) -> None:
-    answer = await decide(judged_world, commit(judged_world, "own word", by_agent=True))
+    answer = await answered(judged_world, commit(judged_world, "own word", by_agent=True))
     assert (answer.effect, codes(answer)) == (PENDING, ["risk.medium"])
     assert judge.seen == []
 
 
 async def test_a_refusal_sticks_whatever_is_said_around_it(judged_world: World, judge: Scripted) -> None:
     judge.answer = said("deny")
-    answer = await decide(judged_world, commit(judged_world, "refused", agent="refused"))
+    answer = await answered(judged_world, commit(judged_world, "refused", agent="refused"))
     assert (answer.effect, codes(answer)) == (DENY, ["requirement.refused"])
     judge.answer = said("allow")
-    kinder = await decide(
+    kinder = await answered(
         judged_world, commit(judged_world, "refused", agent="refused", task="Please, the boss wants it")
     )
     assert (kinder.effect, codes(kinder)) == (DENY, ["requirement.refused"])
@@ -165,7 +144,7 @@ async def test_a_refusal_sticks_whatever_is_said_around_it(judged_world: World, 
     seen = json.loads(judged_world.value(kinder.decision_id, "input").data)
     assert seen["call"]["judge_refusals"] == 1
     judged_world.stage.clock.advance(120)
-    assert (await decide(judged_world, commit(judged_world, "refused", agent="refused"))).effect == ALLOW
+    assert (await answered(judged_world, commit(judged_world, "refused", agent="refused"))).effect == ALLOW
 
 
 @pytest.mark.parametrize(
@@ -186,11 +165,11 @@ async def test_without_a_verdict_the_subject_is_asked(
 ) -> None:
     judge.answer = opinion
     note = f"no verdict {request.node.name}"
-    answer = await decide(judged_world, commit(judged_world, note))
+    answer = await answered(judged_world, commit(judged_world, note))
     assert (answer.effect, codes(answer)) == (PENDING, ["judge.medium.confirm"])
     desk = Desk(judged_world)
     await desk.vote(ALICE, *waiting(answer))
-    allowed = await decide(judged_world, commit(judged_world, note, token=answer.pending.resume_token))
+    allowed = await answered(judged_world, commit(judged_world, note, token=answer.pending.resume_token))
     assert allowed.effect == ALLOW
 
 
@@ -210,18 +189,18 @@ async def test_a_call_is_not_held_past_its_deadline_and_finds_the_verdict_later(
         assert not held.done()
         judge.gate.set()
         assert (await asyncio.wait_for(held, 5)).again
-    allowed = await decide(judged_world, commit(judged_world, "late verdict", token=told.pending.resume_token))
+    allowed = await answered(judged_world, commit(judged_world, "late verdict", token=told.pending.resume_token))
     assert allowed.effect == ALLOW
     assert len(judge.seen) == 1  # the one session
     judge.answer = said("escalate")
-    again = await decide(judged_world, commit(judged_world, "late verdict"))
+    again = await answered(judged_world, commit(judged_world, "late verdict"))
     assert again.effect == PENDING  # the verdict was for that one call
     assert len(judge.seen) == 2
 
 
 async def test_two_who_ask_the_same_share_one_session(judged_world: World, judge: Scripted) -> None:
     judge.gate = asyncio.Event()
-    both = [asyncio.create_task(decide(judged_world, commit(judged_world, "shared"))) for _ in range(2)]
+    both = [asyncio.create_task(answered(judged_world, commit(judged_world, "shared"))) for _ in range(2)]
     await asyncio.sleep(0.2)
     judge.gate.set()
     found = await asyncio.gather(*both)
@@ -244,14 +223,14 @@ async def test_what_unlocks_counts_only_for_what_the_judge_saw(
     again = commit(judged_world, note, task="Something else entirely" if changed == "task" else "Commit the fix")
     again.context.observation = "A letter" if changed == "observation" else ""
     judge.known = {"task-fit": "6f" * 32 if changed == "prompt" else PROMPT}
-    other = await decide(judged_world, again)
+    other = await answered(judged_world, again)
     assert (other.effect, codes(other)) == (PENDING, ["judge.medium.confirm"])
     assert len(judge.seen) == 2
 
 
 async def test_a_veto_is_heard_before_people(judged_world: World, judge: Scripted) -> None:
     judge.answer = said("deny")
-    refused = await decide(judged_world, judged_world.ask(ALICE, "git_reset", {"repo_path": "/vetoed"}))
+    refused = await answered(judged_world, judged_world.ask(ALICE, "git_reset", {"repo_path": "/vetoed"}))
     assert (refused.effect, codes(refused)) == (DENY, ["requirement.refused"])
     assert "judge.filter" in refused.reasons[0].message
     assert waiting(refused) == []
@@ -259,16 +238,16 @@ async def test_a_veto_is_heard_before_people(judged_world: World, judge: Scripte
 
 async def test_an_allow_of_the_judge_is_worth_nothing_beside_people(judged_world: World, judge: Scripted) -> None:
     asked = judged_world.ask(ALICE, "git_reset", {"repo_path": "/filtered"})
-    answer = await decide(judged_world, asked)
+    answer = await answered(judged_world, asked)
     assert (answer.effect, codes(answer)) == (PENDING, ["annotations.destructive"])
     await Desk(judged_world).vote(CAROL, *waiting(answer))
-    allowed = await decide(judged_world, judged_world.ask(ALICE, "git_reset", {"repo_path": "/filtered"}))
+    allowed = await answered(judged_world, judged_world.ask(ALICE, "git_reset", {"repo_path": "/filtered"}))
     assert allowed.effect == ALLOW
 
 
 async def test_what_the_model_wrote_is_not_in_the_record(judged_world: World, judge: Scripted) -> None:
     judge.answer = Opinion("ok", "allow", 0.9, ("sends.unasked",), "the text of a model", "m-1", PROMPT)
-    await decide(judged_world, commit(judged_world, "recorded"))
+    await answered(judged_world, commit(judged_world, "recorded"))
     store = judged_world.process.store
     records = [store.record_at(i) for i in range(store.size())]
     found = [r for r in records if r is not None and json.loads(r.record)["kind"] == "judge"]
@@ -283,14 +262,14 @@ async def test_what_the_model_wrote_is_not_in_the_record(judged_world: World, ju
 async def test_who_hangs_up_before_a_refusal_has_been_refused(judged_world: World, judge: Scripted) -> None:
     """The call keeps its digest, so that nobody asks, leaves, and asks until the judge is kinder."""
     judge.gate, judge.answer = asyncio.Event(), said("deny")
-    asked = asyncio.create_task(decide(judged_world, commit(judged_world, "hangs up", agent="hangs-up")))
+    asked = asyncio.create_task(answered(judged_world, commit(judged_world, "hangs up", agent="hangs-up")))
     await judge.asked.wait()
     asked.cancel()
     await asyncio.gather(asked, return_exceptions=True)
     judge.gate.set()
     await asyncio.gather(*judged_world.process.staff.judging._running.values())  # type: ignore[union-attr]
     judge.gate, judge.answer = None, said("allow")
-    again = await decide(judged_world, commit(judged_world, "hangs up", agent="hangs-up"))
+    again = await answered(judged_world, commit(judged_world, "hangs up", agent="hangs-up"))
     assert (again.effect, codes(again)) == (DENY, ["requirement.refused"])
     assert len(judge.seen) == 1
 
@@ -315,7 +294,7 @@ async def test_an_allow_that_a_judge_took_long_for_holds_as_long_as_any(
 
 
 async def decide_one(world: World, asked: Any) -> Any:
-    return await decide(world, asked)
+    return await answered(world, asked)
 
 
 async def decide_batch(world: World, asked: Any) -> Any:
@@ -341,8 +320,8 @@ async def test_one_caller_takes_half_of_the_judges_places_and_no_more(
     assert len(judge.seen) == 2
     judge.gate.set()
     await asyncio.gather(*judging._running.values())
-    assert (await decide(judged_world, commit(judged_world, "many 0"))).effect == ALLOW
-    assert (await decide(judged_world, commit(judged_world, "many 4"))).effect == ALLOW
+    assert (await answered(judged_world, commit(judged_world, "many 0"))).effect == ALLOW
+    assert (await answered(judged_world, commit(judged_world, "many 4"))).effect == ALLOW
     assert len(judge.seen) == 3
 
 
@@ -352,9 +331,9 @@ async def test_calls_that_are_held_leave_places_for_others(
     judging: Any = judged_world.process.staff.judging
     monkeypatch.setattr(judging, "holding", Places(2))
     judge.gate = asyncio.Event()
-    held = asyncio.create_task(decide(judged_world, commit(judged_world, "held")))
+    held = asyncio.create_task(answered(judged_world, commit(judged_world, "held")))
     await judge.asked.wait()
-    at_once = await asyncio.wait_for(decide(judged_world, commit(judged_world, "not held")), 5)
+    at_once = await asyncio.wait_for(answered(judged_world, commit(judged_world, "not held")), 5)
     assert (at_once.effect, codes(at_once)) == (PENDING, ["judge.medium"])
     assert not held.done()
     judge.gate.set()
@@ -362,7 +341,7 @@ async def test_calls_that_are_held_leave_places_for_others(
 
 
 async def test_a_used_verdict_wakes_nobody_who_waits_for_the_next(judged_world: World, judge: Scripted) -> None:
-    assert (await decide(judged_world, commit(judged_world, "next"))).effect == ALLOW
+    assert (await answered(judged_world, commit(judged_world, "next"))).effect == ALLOW
     judge.gate = asyncio.Event()
     async with judged_world._admitted("gateway", "Decide") as caller:
         asked = questions.ask(commit(judged_world, "next"), judged_world.stage.clock.monotonic() + int(0.3 * NS))
@@ -401,11 +380,11 @@ async def test_refusals_count_for_who_asks_whatever_the_session_the_words_and_th
     for i in range(3):
         refused = commit(judged_world, f"shopping {i}", task=f"Wording {i}", agent="shopper")
         refused.session.id = f"shopping-{i}"
-        assert codes(await decide(judged_world, refused)) == ["requirement.refused"]
+        assert codes(await answered(judged_world, refused)) == ["requirement.refused"]
     judge.answer = said("allow")
     kinder = commit(judged_world, "shopping at last", task="The right wording", agent="shopper")
     kinder.session.id = "shopping-new"
-    answer = await decide(judged_world, kinder)
+    answer = await answered(judged_world, kinder)
     assert (answer.effect, codes(answer)) == (PENDING, ["risk.medium"])
     assert json.loads(judged_world.value(answer.decision_id, "input").data)["call"]["judge_refusals"] == 3
-    assert (await decide(judged_world, commit(judged_world, "another's", agent="another"))).effect == ALLOW
+    assert (await answered(judged_world, commit(judged_world, "another's", agent="another"))).effect == ALLOW

@@ -11,8 +11,8 @@ import pytest
 import pytest_asyncio
 import yaml
 from support.people import Desk, waiting
-from support.surroundings import SeededEntropy, StillClock
-from support.world import WEDNESDAY_NS, DecideAnswer, Plan, Refused, World, create, serving
+from support.surroundings import Stage, StillClock
+from support.world import WEDNESDAY_NS, DecideAnswer, Plan, World, answered, codes, create, serving
 
 from pdp.adapters.grpc import questions
 from pdp.core.check import NS
@@ -22,7 +22,6 @@ from pdp.service.establish import Establish
 from pdp.service.outcomes import Report
 from pdp.service.people.sweep import Sweep
 from pdp.service.repeat import Repeats
-from pdp.surroundings import Surroundings
 from pdp.tending import tend
 from pdp.tooling.sandbox import ALICE, CAROL
 from pdp.v1 import types_pb2
@@ -36,21 +35,11 @@ SETTINGS = {
 YEAR_NS = 365 * 24 * 3600 * NS
 
 
-class Stage:
-    """The clock of these worlds stands still; people and store are the real ones."""
-
-    def __init__(self) -> None:
-        self.clock = StillClock(WEDNESDAY_NS)
-
-    def surroundings(self) -> Surroundings:
-        return Surroundings(self.clock.wall, self.clock.monotonic, SeededEntropy("attacks"))
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     plan = Plan(settings=SETTINGS)
     made = create(tmp_path_factory.mktemp("attacks") / "w", plan, WEDNESDAY_NS)
-    stage: Any = Stage()
+    stage = Stage(StillClock(WEDNESDAY_NS), people=True)
     async with serving(made, plan, stage) as found:
         yield found
 
@@ -67,19 +56,9 @@ def reset(world: World, note: str, *, token: str = "", call_id: str = "") -> Any
     return asked
 
 
-async def decide(world: World, asked: Any) -> DecideAnswer:
-    found = await world.decide(asked)
-    assert not isinstance(found, Refused), found
-    return found
-
-
-def codes(answer: DecideAnswer) -> list[str]:
-    return [reason.code for reason in answer.reasons]
-
-
 async def approved(world: World, desk: Desk, note: str) -> DecideAnswer:
     """A pending answer whose request has been approved since."""
-    answer = await decide(world, reset(world, note))
+    answer = await answered(world, reset(world, note))
     assert answer.effect == PENDING
     await desk.vote(CAROL, *waiting(answer))
     return answer
@@ -93,21 +72,21 @@ async def report(world: World, *given: Any) -> None:
 async def test_a_caller_that_finished_in_the_future_ends_nobodys_request(world: World, desk: Desk) -> None:
     """When a call ended is the caller's word. It moves no clock that requests expire by."""
     answer = await approved(world, desk, "time traveller")
-    allowed = await decide(world, reset(world, "time traveller"))
+    allowed = await answered(world, reset(world, "time traveller"))
     assert allowed.effect == ALLOW
     await report(world, allowed.decision_id, allowed.redemption_id, "done", world.now_ns + YEAR_NS)
     noted = world.process.store.outcome(allowed.decision_id)
     assert noted is not None
     assert noted.at_ns == world.now_ns
     answer = await approved(world, desk, "bystander")
-    assert (await decide(world, reset(world, "bystander", token=answer.pending.resume_token))).effect == ALLOW
+    assert (await answered(world, reset(world, "bystander", token=answer.pending.resume_token))).effect == ALLOW
 
 
 async def test_an_outcome_names_the_redemption_of_its_own_decision(world: World, desk: Desk) -> None:
     found = []
     for _ in range(2):
         answer = await approved(world, desk, "whose redemption")
-        found.append(await decide(world, reset(world, "whose redemption", token=answer.pending.resume_token)))
+        found.append(await answered(world, reset(world, "whose redemption", token=answer.pending.resume_token)))
     first, second = found
     for wrong in (second.redemption_id, first.decision_id):
         with pytest.raises(NotFound):
@@ -117,7 +96,7 @@ async def test_an_outcome_names_the_redemption_of_its_own_decision(world: World,
     noted = world.process.store.outcome(second.decision_id)
     assert noted is not None
     assert noted.redemption_id == second.redemption_id
-    plain = await decide(world, world.ask(ALICE, "git_status", {"repo_path": "/plain"}))
+    plain = await answered(world, world.ask(ALICE, "git_status", {"repo_path": "/plain"}))
     assert plain.effect == ALLOW
     with pytest.raises(NotFound):
         await report(world, plain.decision_id, first.redemption_id, "done")
@@ -129,7 +108,7 @@ async def test_people_who_answer_while_policy_is_asked_have_answered(
     world: World, desk: Desk, monkeypatch: pytest.MonkeyPatch, choice: str, effect: Any
 ) -> None:
     """What is given meanwhile is not taken back, and nobody is asked again beside a refusal."""
-    first = await decide(world, reset(world, f"meanwhile {choice}"))
+    first = await answered(world, reset(world, f"meanwhile {choice}"))
     gather = Escalate.gather
 
     async def slowly(self: Escalate, *asked: Any) -> Any:
@@ -139,7 +118,7 @@ async def test_people_who_answer_while_policy_is_asked_have_answered(
 
     store = world.process.store
     monkeypatch.setattr(Escalate, "gather", slowly)
-    again = await decide(world, reset(world, f"meanwhile {choice}"))
+    again = await answered(world, reset(world, f"meanwhile {choice}"))
     assert again.effect == effect
     assert [row.id for row in store.approvals_of("acme", first.call_digest)] == waiting(first)
 
@@ -147,13 +126,13 @@ async def test_people_who_answer_while_policy_is_asked_have_answered(
 async def test_a_switch_ends_what_is_told_again(world: World, desk: Desk) -> None:
     answer = await approved(world, desk, "told again")
     asked = reset(world, "told again", token=answer.pending.resume_token, call_id="call-1")
-    assert (await decide(world, asked)).effect == ALLOW
+    assert (await answered(world, asked)).effect == ALLOW
     asked.request_id = world.fresh()
-    assert (await decide(world, asked)).effect == ALLOW
+    assert (await answered(world, asked)).effect == ALLOW
     await world.switch("subject", value="alice")
     try:
         asked.request_id = world.fresh()
-        assert (await decide(world, asked)).effect == DENY
+        assert (await answered(world, asked)).effect == DENY
     finally:
         await world.switch("subject", value="alice", engaged=False)
 
@@ -189,13 +168,13 @@ async def test_what_a_disabled_person_asked_for_is_neither_redeemed_nor_asked(wo
         await world.reload()
         before = world.process.store.last_change()
         for note in ("left", "left behind"):
-            denied = await decide(world, reset(world, note))
+            denied = await answered(world, reset(world, note))
             assert (denied.effect, codes(denied)) == (DENY, ["person.inactive"])
         assert world.process.store.last_change() == before
     finally:
         directory.write_text(whole)
         await world.reload()
-    assert (await decide(world, reset(world, "left", token=answer.pending.resume_token))).effect == ALLOW
+    assert (await answered(world, reset(world, "left", token=answer.pending.resume_token))).effect == ALLOW
 
 
 async def test_a_batch_that_asks_people_again_and_again_costs_little_more_than_its_calls(
@@ -232,7 +211,7 @@ async def test_a_call_that_is_asked_about_keeps_its_digest(world: World, monkeyp
     for passes in (0, 5_000, 6_000):  # it is made young again after a tenth of the time that it is kept
         world.stage.clock.advance(passes)
         await world.process.staff.people.sweep.run_once(world.now_ns)
-        assert (await decide(world, reset(world, "asked about"))).effect == PENDING
+        assert (await answered(world, reset(world, "asked about"))).effect == PENDING
         row = world.process.store.call(indexes[-1])
         assert row is not None
         asked_ns.append(row.created_ns)

@@ -11,14 +11,13 @@ import pytest
 import pytest_asyncio
 import yaml
 from support.people import Desk, waiting
-from support.surroundings import SeededEntropy, StillClock
-from support.world import WEDNESDAY_NS, DecideAnswer, Plan, Refused, World, create, serving
+from support.surroundings import Stage, StillClock
+from support.world import WEDNESDAY_NS, DecideAnswer, Plan, Refused, World, answered, codes, create, serving
 
 from pdp.adapters.grpc import questions
 from pdp.core.approvals.states import State
 from pdp.core.errors import Fault, Outdated, Unavailable
 from pdp.service.outcomes import Report
-from pdp.surroundings import Surroundings
 from pdp.tooling.sandbox import ALICE, BOB, CAROL, DAVE
 from pdp.v1 import types_pb2
 
@@ -34,21 +33,11 @@ CALLERS["other"] = {
 }
 
 
-class Stage:
-    """The clock of these worlds stands still; people and store are the real ones."""
-
-    def __init__(self) -> None:
-        self.clock = StillClock(WEDNESDAY_NS)
-
-    def surroundings(self) -> Surroundings:
-        return Surroundings(self.clock.wall, self.clock.monotonic, SeededEntropy("people"))
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     plan = Plan(settings=SETTINGS)
     made = create(tmp_path_factory.mktemp("redemption") / "w", plan, WEDNESDAY_NS)
-    stage: Any = Stage()
+    stage = Stage(StillClock(WEDNESDAY_NS), people=True)
     async with serving(made, plan, stage) as found:
         yield found
 
@@ -65,26 +54,16 @@ def reset(world: World, note: str, *, token: str = "", call_id: str = "", sessio
     return asked
 
 
-async def decide(world: World, asked: Any, caller: str = "gateway") -> DecideAnswer:
-    found = await world.decide(asked, caller=caller)
-    assert not isinstance(found, Refused), found
-    return found
-
-
-def codes(answer: DecideAnswer) -> list[str]:
-    return [reason.code for reason in answer.reasons]
-
-
 async def approved(world: World, desk: Desk, note: str) -> DecideAnswer:
     """A pending answer whose request has been approved since."""
-    answer = await decide(world, reset(world, note))
+    answer = await answered(world, reset(world, note))
     assert answer.effect == PENDING
     await desk.vote(CAROL, *waiting(answer))
     return answer
 
 
 async def test_a_pending_call_is_allowed_once_when_people_agree(world: World, desk: Desk) -> None:
-    first = await decide(world, reset(world, "once"))
+    first = await answered(world, reset(world, "once"))
     assert first.effect == PENDING
     [wanted] = first.pending.requirements
     assert (wanted.kind, wanted.state) == (
@@ -93,16 +72,16 @@ async def test_a_pending_call_is_allowed_once_when_people_agree(world: World, de
     )
     assert len(wanted.short_code) == 5
     token = first.pending.resume_token
-    again = await decide(world, reset(world, "once", token=token))
+    again = await answered(world, reset(world, "once", token=token))
     assert (again.effect, waiting(again)) == (PENDING, waiting(first))  # nobody has answered; nothing new is opened
     await desk.vote(CAROL, wanted.approval_id)
-    allowed = await decide(world, reset(world, "once", token=token))
+    allowed = await answered(world, reset(world, "once", token=token))
     assert allowed.effect == ALLOW
     assert allowed.redemption_id
     assert allowed.call_digest == first.call_digest
-    spent = await decide(world, reset(world, "once", token=token))
+    spent = await answered(world, reset(world, "once", token=token))
     assert (spent.effect, codes(spent)) == (DENY, ["already_redeemed"])
-    fresh = await decide(world, reset(world, "once"))
+    fresh = await answered(world, reset(world, "once"))
     assert fresh.effect == PENDING  # without the token it is asked for anew
     assert waiting(fresh) != waiting(first)
 
@@ -110,7 +89,7 @@ async def test_a_pending_call_is_allowed_once_when_people_agree(world: World, de
 async def test_the_records_tell_the_whole_story(world: World, desk: Desk) -> None:
     before = world.process.store.size()
     answer = await approved(world, desk, "story")
-    allowed = await decide(world, reset(world, "story", token=answer.pending.resume_token))
+    allowed = await answered(world, reset(world, "story", token=answer.pending.resume_token))
     kinds = []
     for index in range(before, world.process.store.size()):
         stored = world.process.store.record_at(index)
@@ -132,21 +111,21 @@ async def test_the_records_tell_the_whole_story(world: World, desk: Desk) -> Non
 
 
 async def test_an_identical_call_attaches_without_a_token(world: World, desk: Desk) -> None:
-    first = await decide(world, reset(world, "attach"))
-    twin = await decide(world, reset(world, "attach"))
+    first = await answered(world, reset(world, "attach"))
+    twin = await answered(world, reset(world, "attach"))
     assert waiting(first) == waiting(twin)
     await desk.vote(CAROL, *waiting(first))
-    assert (await decide(world, reset(world, "attach"))).effect == ALLOW
+    assert (await answered(world, reset(world, "attach"))).effect == ALLOW
 
 
 async def test_a_refusal_holds_for_the_cool_down(world: World, desk: Desk) -> None:
-    answer = await decide(world, reset(world, "refused"))
+    answer = await answered(world, reset(world, "refused"))
     await desk.vote(CAROL, *waiting(answer), "deny")
     for token in ("", answer.pending.resume_token):
-        denied = await decide(world, reset(world, "refused", token=token))
+        denied = await answered(world, reset(world, "refused", token=token))
         assert (denied.effect, codes(denied)) == (DENY, ["requirement.refused"])
     world.stage.clock.advance(3600)
-    asked = await decide(world, reset(world, "refused"))
+    asked = await answered(world, reset(world, "refused"))
     assert asked.effect == PENDING
     assert waiting(asked) != waiting(answer)
 
@@ -154,22 +133,22 @@ async def test_a_refusal_holds_for_the_cool_down(world: World, desk: Desk) -> No
 async def test_time_that_is_over_denies_the_token_and_opens_anew_without(world: World, desk: Desk) -> None:
     answer = await approved(world, desk, "late")
     world.stage.clock.advance(3600)  # at that very instant expiry wins
-    late = await decide(world, reset(world, "late", token=answer.pending.resume_token))
+    late = await answered(world, reset(world, "late", token=answer.pending.resume_token))
     assert (late.effect, codes(late)) == (DENY, ["requirement.expired"])
-    assert (await decide(world, reset(world, "late"))).effect == PENDING
+    assert (await answered(world, reset(world, "late"))).effect == PENDING
 
 
 async def test_what_is_taken_back_is_denied_to_its_token(world: World, desk: Desk) -> None:
-    answer = await decide(world, reset(world, "taken back"))
+    answer = await answered(world, reset(world, "taken back"))
     await desk.vote(ALICE, *waiting(answer), "cancel")
-    gone = await decide(world, reset(world, "taken back", token=answer.pending.resume_token))
+    gone = await answered(world, reset(world, "taken back", token=answer.pending.resume_token))
     assert (gone.effect, codes(gone)) == (DENY, ["requirement.cancelled"])
 
 
 async def test_an_approval_that_is_taken_back_before_its_use_refuses(world: World, desk: Desk) -> None:
     answer = await approved(world, desk, "second thoughts")
     await desk.vote(DAVE, *waiting(answer), "deny")
-    denied = await decide(world, reset(world, "second thoughts", token=answer.pending.resume_token))
+    denied = await answered(world, reset(world, "second thoughts", token=answer.pending.resume_token))
     assert (denied.effect, codes(denied)) == (DENY, ["requirement.refused"])
 
 
@@ -177,18 +156,18 @@ async def test_a_lost_answer_is_told_again_only_to_who_spends_it_once(world: Wor
     answer = await approved(world, desk, "lost")
     token = answer.pending.resume_token
     first = reset(world, "lost", token=token, call_id="call-1")
-    allowed = await decide(world, first)
+    allowed = await answered(world, first)
     assert allowed.effect == ALLOW
     for lost in (token, ""):
-        again = await decide(world, reset(world, "lost", token=lost, call_id="call-1"))
+        again = await answered(world, reset(world, "lost", token=lost, call_id="call-1"))
         assert (again.effect, again.redemption_id) == (ALLOW, allowed.redemption_id)
         assert again.decision_id == allowed.decision_id
-    other = await decide(world, reset(world, "lost", token=token, call_id="call-2"))
+    other = await answered(world, reset(world, "lost", token=token, call_id="call-2"))
     assert (other.effect, codes(other)) == (DENY, ["already_redeemed"])
     world.stage.clock.advance(30)
     asked = reset(world, "lost", token=token, call_id="call-1")
     asked.credential.CopyFrom(first.credential)
-    late = await decide(world, asked)
+    late = await answered(world, asked)
     assert (late.effect, codes(late)) == (DENY, ["already_redeemed"])
 
 
@@ -196,22 +175,22 @@ async def test_each_execution_of_a_call_is_told_its_own_answer(world: World, des
     spent = {}
     for call_id in ("call-1", "call-2"):
         token = (await approved(world, desk, "both")).pending.resume_token
-        allowed = await decide(world, reset(world, "both", token=token, call_id=call_id))
+        allowed = await answered(world, reset(world, "both", token=token, call_id=call_id))
         assert allowed.effect == ALLOW
         spent[call_id] = allowed.redemption_id
     assert len(set(spent.values())) == 2
     for call_id, redemption in spent.items():
-        again = await decide(world, reset(world, "both", call_id=call_id))
+        again = await answered(world, reset(world, "both", call_id=call_id))
         assert (again.effect, again.redemption_id) == (ALLOW, redemption)
 
 
 async def test_a_caller_that_may_spend_twice_is_told_once(world: World, desk: Desk) -> None:
-    first = await decide(world, reset(world, "twice"), caller="other")
+    first = await answered(world, reset(world, "twice"), caller="other")
     await desk.vote(CAROL, *waiting(first))
     asked, before = reset(world, "twice", call_id="call-1"), told_again(world)
-    assert (await decide(world, asked, caller="other")).effect == ALLOW
+    assert (await answered(world, asked, caller="other")).effect == ALLOW
     assert told_again(world) == before  # nor is it kept
-    again = await decide(world, asked, caller="other")  # the very same request
+    again = await answered(world, asked, caller="other")  # the very same request
     assert (again.effect, codes(again)) == (DENY, ["already_redeemed"])
 
 
@@ -224,9 +203,9 @@ def told_again(world: World) -> int:
 
 async def test_an_approval_belongs_to_its_caller(world: World, desk: Desk) -> None:
     answer = await approved(world, desk, "callers")
-    other = await decide(world, reset(world, "callers", token=answer.pending.resume_token), caller="other")
+    other = await answered(world, reset(world, "callers", token=answer.pending.resume_token), caller="other")
     assert (other.effect, codes(other)) == (DENY, ["resume.invalid"])
-    assert (await decide(world, reset(world, "callers"), caller="other")).effect == PENDING
+    assert (await answered(world, reset(world, "callers"), caller="other")).effect == PENDING
 
 
 async def test_a_voter_who_lost_the_role_no_longer_counts(world: World, desk: Desk) -> None:
@@ -239,7 +218,7 @@ async def test_a_voter_who_lost_the_role_no_longer_counts(world: World, desk: De
         carol["groups"].remove("approvers")
         directory.write_text(yaml.safe_dump(listed))
         await world.reload()
-        reopened = await decide(world, reset(world, "role", token=answer.pending.resume_token))
+        reopened = await answered(world, reset(world, "role", token=answer.pending.resume_token))
         assert (reopened.effect, waiting(reopened)) == (PENDING, waiting(answer))
         row = world.process.store.approval("acme", *waiting(answer))
         assert row is not None
@@ -251,11 +230,11 @@ async def test_a_voter_who_lost_the_role_no_longer_counts(world: World, desk: De
 
 async def test_too_many_open_requests_deny_and_drop_nothing(world: World) -> None:
     store = world.process.store
-    subject = store.approvals_of("acme", (await decide(world, reset(world, "many"))).call_digest)[0].subject_index
+    subject = store.approvals_of("acme", (await answered(world, reset(world, "many"))).call_digest)[0].subject_index
     mine, _ = store.open_count("acme", subject)
     for i in range(20 - mine):
-        assert (await decide(world, reset(world, f"many-{i}"))).effect == PENDING
-    full = await decide(world, reset(world, "one too many"))
+        assert (await answered(world, reset(world, f"many-{i}"))).effect == PENDING
+    full = await answered(world, reset(world, "one too many"))
     assert (full.effect, codes(full)) == (DENY, ["approval.too_many"])
     assert store.open_count("acme", subject)[0] == 20
     world.stage.clock.advance(3600)
@@ -266,7 +245,7 @@ async def test_too_many_open_requests_deny_and_drop_nothing(world: World) -> Non
 @pytest.mark.parametrize("token", ["", "r1.", "x", "r1.AAAA", "r1." + "A" * 400, "0190-a-request-id"])
 async def test_bypass_1_a_forged_token_is_worth_nothing(world: World, token: str) -> None:
     """Random and foreign tokens are answered in the same words."""
-    answer = await decide(world, reset(world, "forged", token=token))
+    answer = await answered(world, reset(world, "forged", token=token))
     if token:
         assert (answer.effect, codes(answer)) == (DENY, ["resume.invalid"])
     else:
@@ -279,16 +258,16 @@ async def test_bypass_2_arguments_changed_after_approval_are_not_approved(world:
     for raw in (b'{"repo_path": "/bound2"}', b'{"repo_path": "/bound "}', b'{"repo_path": "/Bound"}'):
         changed = reset(world, "bound", token=token)
         changed.target.tool.arguments_json = raw
-        denied = await decide(world, changed)
+        denied = await answered(world, changed)
         assert (denied.effect, codes(denied)) == (DENY, ["resume.mismatch"]), raw
         changed.resume_token, changed.request_id = "", world.fresh()
-        assert (await decide(world, changed)).effect == PENDING, raw
+        assert (await answered(world, changed)).effect == PENDING, raw
     twice = reset(world, "bound", token=token)
     twice.target.tool.arguments_json = b'{"repo_path": "/bound", "repo_path": "/bound"}'
     assert isinstance(await world.decide(twice), Refused)
     same = reset(world, "bound", token=token)
     same.target.tool.arguments_json = b'{ "repo_path" : "\\/bound" }'  # other bytes, the same JSON
-    assert (await decide(world, same)).effect == ALLOW
+    assert (await answered(world, same)).effect == ALLOW
 
 
 @pytest.mark.parametrize("change", ["session", "subject", "agent", "actor", "tool"])
@@ -306,7 +285,7 @@ async def test_bypass_2_nothing_that_the_digest_binds_can_be_exchanged(world: Wo
             "actor": {"act": {"sub": "middleman"}},
         }[change]
         asked.credential.bearer = world.sandbox.token(ALICE, world.now_ns, **claims)
-    assert (await decide(world, asked)).effect == DENY
+    assert (await answered(world, asked)).effect == DENY
     row = world.process.store.approval("acme", *waiting(answer))
     assert row is not None
     assert row.state is State.APPROVED  # and it is still there for the call that it was given to
@@ -316,20 +295,20 @@ async def test_bypass_3_two_at_once_spend_it_once(world: World, desk: Desk) -> N
     for i in range(10):
         answer = await approved(world, desk, f"race-{i}")
         token = answer.pending.resume_token
-        both = [decide(world, reset(world, f"race-{i}", token=token, call_id=f"call-{j}")) for j in range(4)]
+        both = [answered(world, reset(world, f"race-{i}", token=token, call_id=f"call-{j}")) for j in range(4)]
         found = await asyncio.gather(*both)
         assert sorted(each.effect for each in found) == [ALLOW, DENY, DENY, DENY]
         assert {tuple(codes(each)) for each in found if each.effect == DENY} == {("already_redeemed",)}
 
 
 async def test_bypass_7_another_call_changes_nothing_of_what_waits(world: World, desk: Desk) -> None:
-    answer = await decide(world, reset(world, "parallel"))
+    answer = await answered(world, reset(world, "parallel"))
     before = world.process.store.approval("acme", *waiting(answer))
-    other = await decide(world, world.ask(ALICE, "git_status", {"repo_path": "/parallel"}))
+    other = await answered(world, world.ask(ALICE, "git_status", {"repo_path": "/parallel"}))
     assert other.effect == ALLOW
     carrying = world.ask(ALICE, "git_status", {"repo_path": "/parallel"})
     carrying.resume_token = answer.pending.resume_token  # the token of the one that waits
-    assert codes(await decide(world, carrying)) == ["resume.mismatch"]
+    assert codes(await answered(world, carrying)) == ["resume.mismatch"]
     assert world.process.store.approval("acme", *waiting(answer)) == before
     await desk.vote(CAROL, *waiting(answer))
 
@@ -350,24 +329,24 @@ async def test_bypass_10_no_allow_without_a_record(world: World, desk: Desk, mon
     row = world.process.store.approval("acme", *waiting(answer))
     assert row is not None
     assert row.state is State.APPROVED
-    assert (await decide(world, reset(world, "unlogged"))).effect == ALLOW
+    assert (await answered(world, reset(world, "unlogged"))).effect == ALLOW
 
 
 async def test_a_switch_ends_what_waits_and_what_is_approved(world: World, desk: Desk) -> None:
     answer = await approved(world, desk, "switch")
     await world.switch("tool", server="git", value="git_reset")
     try:
-        denied = await decide(world, reset(world, "switch", token=answer.pending.resume_token))
+        denied = await answered(world, reset(world, "switch", token=answer.pending.resume_token))
         assert denied.effect == DENY
         await world.process.staff.people.sweep.run_once(world.now_ns)
     finally:
         await world.switch("tool", server="git", value="git_reset", engaged=False)
-    gone = await decide(world, reset(world, "switch", token=answer.pending.resume_token))
+    gone = await answered(world, reset(world, "switch", token=answer.pending.resume_token))
     assert (gone.effect, codes(gone)) == (DENY, ["requirement.cancelled"])
 
 
 async def test_waiting_ends_when_people_have_answered(world: World, desk: Desk) -> None:
-    answer = await decide(world, reset(world, "wait"))
+    answer = await answered(world, reset(world, "wait"))
     waits = world.process.services.waiting
     credential = passed_on(world)
     async with world._admitted("gateway", "WaitDecision") as caller:
@@ -382,7 +361,7 @@ async def test_waiting_ends_when_people_have_answered(world: World, desk: Desk) 
 
 @pytest.mark.parametrize("who", [BOB, None])
 async def test_waiting_tells_nobody_else_anything(world: World, who: Any) -> None:
-    answer = await decide(world, reset(world, "wait for mine"))
+    answer = await answered(world, reset(world, "wait for mine"))
     waits = world.process.services.waiting
     said = set()
     async with world._admitted("gateway", "WaitDecision") as caller:
@@ -395,13 +374,13 @@ async def test_waiting_tells_nobody_else_anything(world: World, who: Any) -> Non
 
 async def test_an_outcome_is_noted_once_and_nobody_knowing_is_a_fact(world: World, desk: Desk) -> None:
     answer = await approved(world, desk, "outcome")
-    allowed = await decide(world, reset(world, "outcome", token=answer.pending.resume_token))
+    allowed = await answered(world, reset(world, "outcome", token=answer.pending.resume_token))
     outcomes = world.process.services.outcomes
     async with world._admitted("gateway", "ReportOutcome") as caller:
         report = Report(allowed.decision_id, allowed.redemption_id, "unknown")
         noted = await outcomes(report, caller)
         assert await outcomes(report, caller) == noted  # the same again adds no record
-        seen = await decide(world, reset(world, "outcome"))
+        seen = await answered(world, reset(world, "outcome"))
         document = json.loads(world.value(seen.decision_id, "input").data)
         assert document["call"]["unknown_outcomes"] == 1
         await outcomes(Report(allowed.decision_id, allowed.redemption_id, "done"), caller)
@@ -413,7 +392,7 @@ async def test_an_outcome_is_noted_once_and_nobody_knowing_is_a_fact(world: Worl
             with pytest.raises(Fault) as refused:
                 await outcomes(Report(unknown, "", "done"), caller)
             assert refused.value.code == "outcome.decision"
-    seen = await decide(world, reset(world, "outcome"))
+    seen = await answered(world, reset(world, "outcome"))
     document = json.loads(world.value(seen.decision_id, "input").data)
     assert document["call"]["unknown_outcomes"] == 0
 
