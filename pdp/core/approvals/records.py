@@ -197,10 +197,7 @@ def outcome(stamp: Stamp, noted: Outcome) -> bytes:
 def read(stamp: Stamp, person: Person, approval: Approval) -> bytes:
     """A person looked at a request, arguments and all."""
     fields: Fields = {
-        "human": person.human,
-        "account": account(person.account),
-        "assurance": person.assurance,
-        "surface": person.surface,
+        **_acting(person),
         "approval_id": approval.id,
         "call_digest": approval.call.digest,
     }
@@ -210,10 +207,7 @@ def read(stamp: Stamp, person: Person, approval: Approval) -> bytes:
 def canary(stamp: Stamp, approval: Approval, like: str, person: Person) -> bytes:
     """A person has opened a canary, in the image of the request `like`."""
     fields: Fields = {
-        "human": person.human,
-        "account": account(person.account),
-        "assurance": person.assurance,
-        "surface": person.surface,
+        **_acting(person),
         "approval_id": approval.id,
         "like": like,
     }
@@ -262,6 +256,15 @@ def _spent(spent: Spent | None) -> Json:
         return None
     ids = {"decision_id": spent.decision_id, "redemption_id": spent.redemption_id}
     return {**ids, "call_id": cut(spent.call_id)}
+
+
+def _acting(person: Person) -> Fields:
+    return {
+        "human": person.human,
+        "account": account(person.account),
+        "assurance": person.assurance,
+        "surface": person.surface,
+    }
 
 
 def account(known: Account) -> Json:
