@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from pdp.adapters.grpc import operation
 from pdp.core.check import NS
 from pdp.core.request import Caller, Role
+from pdp.service.admin import Status
 from pdp.service.reload import Failure, Reloaded
 from pdp.v1 import admin_pb2, approval_pb2, audit_pb2, consent_pb2, decision_pb2, explain_pb2
 from pdp.v1 import types_pb2 as t
@@ -285,6 +286,36 @@ async def test_status_shows_an_operator_its_own_tenant(pdp: Any, as_caller: Any)
     assert keys.fetched_at.seconds == own.time.seconds - 5
     assert own.engine.engine == "stand-in/1"
     assert [s.scope for s in own.switches] == [admin_pb2.SWITCH_SCOPE_EVERYTHING, admin_pb2.SWITCH_SCOPE_TENANT]
+
+
+def test_status_shows_an_operator_the_people_of_its_own_tenant() -> None:
+    plain = {"revision": "r", "people": 5, "groups": 2, "age_seconds": 3, "problem": ""}
+    status = Status(
+        version="0.1.0",
+        boot="b",
+        at_ns=10 * NS,
+        serving="serving",
+        healthy=True,
+        log="l",
+        policy=None,
+        policy_failure=None,
+        registry={},
+        keys={},
+        switches=(),
+        switch_epoch=0,
+        records=0,
+        store_bytes=0,
+        worker_deaths=0,
+        directories={"acme": plain, "other": {**plain, "people": 0, "problem": "directory.unreadable"}},
+    )
+
+    def shown(tenant: str) -> list[tuple[str, int, bool, str]]:
+        caller = Caller("someone", tenant, frozenset({Role.OPERATE}), frozenset())
+        found = operation.status_response(status, caller).directories
+        return [(each.tenant, each.people, each.stale, each.last_failure.code) for each in found]
+
+    acme, other = ("acme", 5, False, ""), ("other", 0, False, "directory.unreadable")
+    assert (shown("acme"), shown("other"), shown("*")) == ([acme], [other], [acme, other])
 
 
 async def test_status_says_that_records_cannot_be_written(pdp: Any, as_caller: Any, store: Any) -> None:
