@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # an OPA installed by .ci/run is found; one on the PATH as well
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: demo serve test lint types layers proto rego pytest docker-steps mutation bench races screenshots lock stubs generated differential rebuild-engine clean help
+.PHONY: demo serve test lint types layers proto rego pytest docker-steps mutation bench races screenshots lock stubs generated differential constructs language rebuild-engine clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -55,6 +55,13 @@ mutation: .venv/ready ## plant every bug of the list; a test or the load gate mu
 
 differential: .venv/ready ## 20,000 made-up inputs, the same decision on both engines (needs opa; a minute or two)
 	CI=true DIFFERENTIAL=20000 $(BIN)/python -m pytest -q tests/properties/test_differential.py
+
+constructs: .venv/ready ## every construct with values of every type, guarded in every way: 5,000 forms on both engines (needs opa; ten minutes)
+	CI=true CONSTRUCTS=5000 $(BIN)/python -m pytest -q -s tests/conformance/test_types.py
+
+language: .venv/ready ## all of OPA's own language tests on both engines (needs opa and go; a minute)
+	CI=true LANGUAGE_CASES="$$(go mod download -json github.com/open-policy-agent/opa@v1.22.0 | $(BIN)/python -c 'import json, sys; print(json.load(sys.stdin)["Dir"])')/v1/test/cases/testdata/v1" \
+	  $(BIN)/python -m pytest -q -s tests/conformance/test_language.py
 
 races: .venv/ready ## who comes second at the store, whoever is killed: 1,000 rounds of each race, on both (minutes)
 	RACES=1000 $(BIN)/python -m pytest -q -n 2 tests/contract/test_races.py

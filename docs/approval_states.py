@@ -26,7 +26,7 @@ _WORDS = {
     Event.REFUSE: "the deny quorum is reached",
     Event.UNSATISFIABLE: "nobody could fill the seats",
     Event.EXPIRE: "time is over",
-    Event.CANCEL: "taken back, or switched off",
+    Event.CANCEL: "withdrawn, or switched off",
     Event.REVOKE: "a denial before the call",
     Event.REOPEN: "a voter lost its role",
     Event.REDEEM: "the call comes back",

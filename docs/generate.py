@@ -18,7 +18,7 @@ PICTURE = ROOT / "docs" / "img" / "approval-states.svg"
 INPUT = ROOT / "rego" / "schemas" / "input.json"
 _TITLE = re.compile(r"^# title: (.+)$", re.MULTILINE)
 _RULE = re.compile(r"^(allow|hide|deny|require|oblige|label) contains \{(.*?)^\}", re.MULTILINE | re.DOTALL)
-_FIELD = re.compile(r'^\t"(code|control|waivable|kind|stage)": "?([^",]+)"?,$', re.MULTILINE)
+_FIELD = re.compile(r'^\t"(code|control|waivable|kind|stage|min_assurance)": "?([^",]+)"?,$', re.MULTILINE)
 
 
 def facts() -> str:
@@ -48,6 +48,7 @@ def rules() -> str:
             titles = _TITLE.findall(text[: found.start()])
             field = dict(_FIELD.findall(found[2]))
             kind = f"`{found[1]}`" + (f" {field['kind']}, stage {field['stage']}" if "kind" in field else "")
+            kind += ", by passkey" if field.get("min_assurance") == "passkey" else ""
             waivable = "yes" if field.get("waivable") == "true" else "no"
             lines.append(f"| `{field['code']}` | {field['control']} | {kind} | {waivable} | {titles[-1]} |")
     return "\n".join(lines)

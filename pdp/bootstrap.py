@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import signal
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from pdp.adapters.grpc.server import Server
 from pdp.adapters.grpc.servicer import Services
 from pdp.content import ArgumentContent
 from pdp.core.check import NS
+from pdp.core.digest import keyed_index
 from pdp.core.errors import ConfigurationFault, Fault
 from pdp.engines import hosts
 from pdp.engines.bundle import shipped_rego
@@ -43,6 +45,7 @@ from pdp.settings import Settings
 from pdp.signals import SILENT, Telemetry
 from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore, open_store
+from pdp.store.shared import Fingerprints
 from pdp.surroundings import SYSTEM, Surroundings, index_key_of
 from pdp.tooling.config_secrets import secret
 
@@ -83,27 +86,43 @@ async def build(settings: Settings, surroundings: Surroundings = SYSTEM) -> Proc
     store = open_store(settings.store, entropy=surroundings.entropy, password=password)
     telemetry: Telemetry = SILENT
     try:
+        index_key = index_key_of(settings, surroundings.entropy)
+        await store.recognise(_fingerprints(settings, index_key, store.origin))
         telemetry = surroundings.telemetry or instruments.telemetry(settings, surroundings.monotonic, store.boot)
-        return _build(settings, store, surroundings, telemetry)
+        return _build(settings, store, surroundings, telemetry, index_key)
     except BaseException:
         await asyncio.to_thread(telemetry.close)
         await store.close()
         raise
 
 
-def _build(settings: Settings, store: AnyStore, surroundings: Surroundings, telemetry: Telemetry) -> Process:
+def _fingerprints(settings: Settings, index_key: bytes, origin: str) -> Fingerprints:
+    """Of the keys that processes of one store share. Pages and forms are sealed with what the index key gives."""
+
+    def fingerprint(key: bytes, name: str) -> str:
+        return keyed_index(key, "fingerprint", name, origin)
+
+    resume = people.resume_secrets(settings, index_key)
+    return Fingerprints(
+        fingerprint(index_key, "service.index_key"),
+        tuple(fingerprint(key, "approvals.resume_keys") for key in resume),
+    )
+
+
+def _build(
+    settings: Settings, store: AnyStore, surroundings: Surroundings, telemetry: Telemetry, index_key: bytes
+) -> Process:
     entropy = surroundings.entropy
-    index_key = index_key_of(settings, entropy)
     clock = StoreClock(surroundings.wall, surroundings.monotonic, store.high_water(CLOCK))
     identity = Identity(settings.identity, production=settings.production)
     registry = SignedRegistry(settings.registry, high_water=store.high_water)
     content = ArgumentContent(settings.content)
-    sessions = MemorySessions(settings.sessions)
+    sessions = MemorySessions(settings.sessions, store, index_key)
     losses = instruments.Losses(telemetry)
     opa, engines = settings.policy.opa, settings.policy.embedded()
     token = secret(opa.token, settings.vault, where="policy.opa.token") if opa and opa.token else b""
-    host = hosts.deciding(opa, engines, entropy, token, losses)
-    policies = FolderSource(host, shipped_rego(), settings.policy.folder)
+    host = hosts.deciding(opa, engines, entropy, token, settings.service.watch_seconds, losses)
+    policies = FolderSource(host, shipped_rego(), settings.policy.folder, surroundings.gate, settings.policy.packs)
     ports = instruments.Ports(identity.callers, identity.subjects, content, store, policies)
     ports = instruments.observed(telemetry, ports, store)
     state = State(store)
@@ -117,6 +136,7 @@ def _build(settings: Settings, store: AnyStore, surroundings: Surroundings, tele
     )
     keyed: dict[str, Any] = {"entropy": entropy, "index_key": index_key, "judge": judge}
     keyed["renew_ns"] = settings.store.longest_ttl_seconds * NS // 4
+    keyed["max_fact_bytes"] = settings.content.max_fact_bytes
     establish = instruments.establishing(telemetry, ports.subjects, ports.content, sessions, store, **keyed)
     repeats = Repeats(store, index_key)
     kills = KillQuota()
@@ -190,12 +210,15 @@ def _build(settings: Settings, store: AnyStore, surroundings: Surroundings, tele
         telemetry=telemetry,
     )
     levels = instruments.Levels(
+        settings,
         telemetry,
         store,
         registry,
         identity.subjects,
-        lambda: reloads.policy_since_ns if state.policy else None,
+        staff.directories,
+        reloads,
         staff.people.sweep.tenants,
+        state.fleet,
     )
     runs = Runs(recorder, ports.store, clock)
     return Process(
@@ -226,19 +249,32 @@ async def start(process: Process) -> None:
     await process.runs.started(__version__, fingerprint, clean=store.clean)
     if store.artefact(fingerprint) is None:
         await process.recorder.configured(fingerprint, settings.changed())
+    process.state.fleet.note("config", {"": settings.shared_fingerprint()})
     results, _ = await process.reloads((), by="")
     for result in results:
         if result.failure is not None:
             log.error("%s: %s: %s", result.part, result.failure.code, result.failure.message)
-    if process.state.policy is None:
-        failure = process.reloads.policy_failure
-        raise ConfigurationFault(
-            failure.code if failure else "policy.none",
-            failure.message if failure else "There is no policy to serve with.",
-        )
+    await _until_there_is_policy(process)
+    process.levels.warn(process.clock.now_ns())
     await process.server.start()
     if process.console is not None:
         await process.console.start()
+
+
+async def _until_there_is_policy(process: Process) -> None:
+    """An OPA that somebody else runs may come up after us, so it is asked again; nothing else mends itself so."""
+    opa, said = process.settings.policy.opa, ""
+    while process.state.policy is None:
+        failure = process.reloads.policy_failure
+        if failure is None:
+            raise ConfigurationFault("policy.none", "There is no policy to serve with.")
+        if failure.code != "bundle.engine" or opa is None or not opa.url:
+            raise ConfigurationFault(failure.code, failure.message)
+        if failure.message != said:
+            said = failure.message
+            log.warning("policy: serving begins when the OPA at policy.opa.url has it: %s", said)
+        await asyncio.sleep(process.settings.service.watch_seconds)
+        await process.reloads(("policy",), by="")
 
 
 async def run(settings: Settings, *, ready: Path | None = None) -> None:
@@ -250,7 +286,8 @@ async def run(settings: Settings, *, ready: Path | None = None) -> None:
         loop.add_signal_handler(number, stop.set)
     watchers: list[asyncio.Task[None]] = []
     try:
-        await start(process)
+        if not await _started(process, stop):
+            return
         _settle()
         log.info("serving on %s", ", ".join(process.server.addresses))
         if ready is not None:
@@ -269,6 +306,20 @@ async def run(settings: Settings, *, ready: Path | None = None) -> None:
         await close(process, reason="signal" if stop.is_set() else "fault")
 
 
+async def _started(process: Process, stop: asyncio.Event) -> bool:
+    """Start; False when that is to end before it is done."""
+    starting, stopping = asyncio.create_task(start(process)), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+        return starting.done()
+    finally:
+        starting.cancel()
+        stopping.cancel()
+        await asyncio.gather(starting, stopping, return_exceptions=True)
+
+
 def _settle() -> None:
     """What was loaded stays, so the collector need not look at it ever again; and hardly any of the many objects that
     a call makes are left for it, so it need not look often."""
@@ -280,20 +331,17 @@ def _settle() -> None:
 async def close(process: Process, *, reason: str) -> None:
     """Drain, record the stop, and close everything."""
     process.admin.draining = True
-    if process.console is not None:
-        await process.console.drain()
-    await process.server.drain()
-    try:
-        if process.store.healthy():
-            await process.runs.refusals()
-            await process.runs.stopped(reason)
-    except Fault as fault:
-        log.error("the stop could not be recorded: %s", fault.code)
-    await process.staff.close()
-    if process.judge is not None:
-        await process.judge.close()
-    await process.state.close()
-    await process.host.close()
-    await process.identity.close()
-    await process.store.close()
-    await asyncio.to_thread(process.levels.telemetry.close)
+    async with AsyncExitStack() as left:  # backwards, and each whatever became of the others
+        left.push_async_callback(asyncio.to_thread, process.levels.telemetry.close)
+        for part in (process.store, process.identity, process.host, process.state, process.judge, process.staff):
+            if part is not None:
+                left.push_async_callback(part.close)
+        if process.console is not None:
+            await process.console.drain()
+        await process.server.drain()
+        try:
+            if process.store.healthy():
+                await process.runs.refusals()
+                await process.runs.stopped(reason)
+        except Fault as fault:
+            log.error("the stop could not be recorded: %s", fault.code)

@@ -25,6 +25,16 @@ def passkeys(options: ConsoleOptions | None, directories: Directories) -> Passke
     return ConsolePasskeys(options, directories)
 
 
+def check(settings: Settings) -> None:
+    """Read what the section names, and open nothing. Raises ConfigurationFault."""
+    if settings.console is not None:
+        _extra()
+        from pdp.adapters.console.server import check as usable  # noqa: PLC0415 - an extra
+
+        usable(settings.console, production=settings.production)
+        _secrets(settings.console, settings)
+
+
 def server(settings: Settings, people: People, clock: Clock, entropy: Entropy, key: bytes) -> ConsoleServer | None:
     """The console's listener, not yet started; None where none is configured. Raises ConfigurationFault."""
     options = settings.console
@@ -34,15 +44,19 @@ def server(settings: Settings, people: People, clock: Clock, entropy: Entropy, k
     from pdp.adapters.console.server import ConsoleServer  # noqa: PLC0415 - an extra
     from pdp.adapters.console.visit import ConsoleServices  # noqa: PLC0415
 
-    secrets = {
+    services = ConsoleServices(people, clock, entropy)
+    secrets = _secrets(options, settings)
+    return ConsoleServer(options, services, key=key, secrets=secrets, production=settings.production)
+
+
+def _secrets(options: ConsoleOptions, settings: Settings) -> dict[str, bytes]:
+    return {
         each.name: secret(
             each.client_secret, settings.vault, where=f"console.providers[{i}].client_secret", at_least=1
         )
         for i, each in enumerate(options.providers)
         if each.client_secret
     }
-    services = ConsoleServices(people, clock, entropy)
-    return ConsoleServer(options, services, key=key, secrets=secrets, production=settings.production)
 
 
 def _extra() -> None:

@@ -22,11 +22,14 @@ class Folder:
 
     def __init__(self, root: Path, name: str) -> None:
         """Raises BundleFault (`bundle.layout`, `bundle.permissions`) when the folder cannot be trusted."""
-        if not root.is_dir():
-            raise BundleFault("bundle.layout", f"{name} is not a folder.")
-        self.root = root.resolve()
-        self.name = name
-        _check(self.root.stat(), name)
+        try:
+            if not root.is_dir():
+                raise BundleFault("bundle.layout", f"{name} is not a folder.")
+            self.root = root.resolve()
+            self.name = name
+            _check(self.root.stat(), name)
+        except OSError as error:
+            raise BundleFault("bundle.layout", f"{name} cannot be read.", detail=repr(error)) from None
 
     def files(self) -> list[str]:
         """Relative paths (with `/`) of all files, sorted. Names that begin with a dot are read by nobody."""
@@ -35,14 +38,29 @@ class Folder:
         seen = 0
         while pending:
             folder = pending.pop()
-            for entry in sorted((self.root / folder).iterdir()):
+            for name in self._names(folder):
                 seen += 1
                 if seen > MAX_ENTRIES:
                     raise BundleFault("bundle.size", f"{self.name} holds more than {MAX_ENTRIES} entries.")
-                path = f"{folder}/{entry.name}" if folder else entry.name
-                if _visible(path, entry.name):
+                path = f"{folder}/{name}" if folder else name
+                if _visible(path, name):
                     (pending if self._is_folder(path) else found).append(path)
         return sorted(found)
+
+    def folders(self, path: str) -> list[str]:
+        """Names of the folders in a folder, empty ones too; none where it is not there."""
+        if not (self.root / path).is_dir():
+            return []
+        return [n for n in self._names(path) if _visible(f"{path}/{n}", n) and self._is_folder(f"{path}/{n}")]
+
+    def _names(self, folder: str) -> list[str]:
+        """What lies in a folder. One that cannot be listed is a fault: it would look as if it were empty."""
+        try:
+            return sorted(entry.name for entry in (self.root / folder).iterdir())
+        except OSError as error:
+            raise BundleFault(
+                "bundle.layout", f"{folder or self.name}: cannot be read.", detail=repr(error)
+            ) from None
 
     def _is_folder(self, path: str) -> bool:
         """Whether it is a folder or a file. Raises BundleFault for anything else."""

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from pdp.core.approvals.queries import ApprovalQuery, Page
 from pdp.core.approvals.states import OPEN
 from pdp.core.check import NS
 from pdp.core.switches import ended
-from pdp.ports import Callers, Content, PolicySource, Registry, Store, Subjects
+from pdp.core.term import Term
+from pdp.ports import Callers, Content, DirectorySource, PolicySource, Registry, Store, Subjects
 from pdp.service.establish import Establish
+from pdp.service.fleet import COMMON, Fleet
 from pdp.service.observed import ObservedEstablish
+from pdp.service.reload import Reloads
 from pdp.settings import Settings
-from pdp.signals import SILENT, Telemetry
+from pdp.signals import SILENT, Attributes, Telemetry
 from pdp.store.opening import AnyStore
 from pdp.telemetry.options import distribution_missing
+from pdp.tooling.config_certificates import terms
 from pdp.tooling.config_secrets import secret
 
 log = logging.getLogger("pdp")
@@ -108,24 +112,37 @@ class Losses:
 class Levels:
     """Tells how things stand, once in a while, on the event loop: no other thread looks into them."""
 
+    settings: Settings
     telemetry: Telemetry
     store: Store
     registry: Registry
     subjects: Subjects
-    policy_since: Callable[[], int | None]  # Unix nanoseconds; None without a policy
-    tenants: tuple[str, ...] = ()
+    directories: DirectorySource
+    reloads: Reloads
+    tenants: tuple[str, ...]
+    fleet: Fleet
+    certificates: tuple[Term, ...] = field(init=False)  # as read at the start: what was renewed since is not in force
+    _warned: dict[tuple[str, tuple[str, ...]], str] = field(default_factory=dict)  # by term: what was said of it last
+
+    def __post_init__(self) -> None:
+        self.certificates = terms(self.settings)
 
     def tell(self, at_ns: int) -> None:
         """Set every level."""
         if self.telemetry is SILENT:
             return
-        level, since = self.telemetry.level, self.policy_since()
+        level = self.telemetry.level
+        since = self.reloads.policy_since_ns if self.reloads.state.policy else None
         level("pdp.store.healthy", int(self.store.healthy()))
         level("pdp.store.records", self.store.size())
         level("pdp.switches.engaged", sum(not ended(row.until_ns, at_ns) for row in self.store.switches()))
         level("pdp.policy.active", int(since is not None))
+        level("pdp.policy.refused", int(since is not None and self.reloads.policy_failure is not None))
         if since is not None:
             level("pdp.policy.age", max(0, at_ns - since) / NS)
+        differs = {each.part for each in self.fleet.differences()}
+        for part in COMMON:
+            level("pdp.fleet.differs", int(part in differs), {"pdp.part": part})
         for tenant in self.tenants:
             self._people(tenant, at_ns)
         for tenant, state in _entries(self.registry.status(at_ns)):
@@ -133,6 +150,31 @@ class Levels:
         for issuer, state in _entries(self.subjects.key_status(at_ns)):
             level("pdp.keys", state["keys"], {"pdp.issuer": issuer})
             level("pdp.keys.age", state["age_seconds"], {"pdp.issuer": issuer})
+        self._endings(at_ns)
+
+    def warn(self, at_ns: int) -> None:
+        """Log what expires soon, or has expired: when that begins, and again when less time is left."""
+        for term in self._terms():
+            key, why = (term.kind, term.path), term.warning(at_ns)
+            if why and why != self._warned.get(key):
+                log.warning("%s: %s", ".".join(term.path), why)
+            self._warned[key] = why
+
+    def _terms(self) -> tuple[Term, ...]:
+        return (*self.certificates, *self.registry.terms())
+
+    def _endings(self, at_ns: int) -> None:
+        """What serves until it is renewed, or read again."""
+        level = self.telemetry.level
+        for term in self._terms():
+            own: Attributes = {"pdp.setting": ".".join(term.path), "pdp.term": term.kind}
+            level("pdp.expires", term.left_seconds(at_ns), own)
+        keep = {issuer.issuer: issuer.max_stale_seconds for issuer in self.settings.identity.issuers}
+        for issuer, state in _entries(self.subjects.key_status(at_ns)):
+            left = keep[issuer] - state["age_seconds"] if state["keys"] else 0
+            level("pdp.keys.left", left, {"pdp.issuer": issuer})
+        for tenant, state in _entries(self.directories.status(at_ns)):
+            level("pdp.directory.problem", int(bool(state["problem"])), {"pdp.tenant": tenant})
 
     def _people(self, tenant: str, at_ns: int) -> None:
         own = {"pdp.tenant": tenant}
@@ -145,6 +187,8 @@ class Levels:
         own = {"pdp.tenant": tenant}
         if state["age_seconds"] is not None:
             self.telemetry.level("pdp.registry.age", state["age_seconds"], own)
+            left = self.settings.registry.max_stale_seconds - state["age_seconds"]
+            self.telemetry.level("pdp.registry.left", left, own)
         self.telemetry.level("pdp.registry.tools", state["tools"] - len(state["refused"]), own)
         self.telemetry.level("pdp.registry.problem", int(bool(state["problem"])), own)
 

@@ -10,6 +10,7 @@ from pdp.approvals.channels import channel, routes
 from pdp.approvals.directory import LoadedDirectories
 from pdp.approvals.resume import ResumeTokens
 from pdp.content.validate import satisfies
+from pdp.core.approvals.earlier import Backoff
 from pdp.core.approvals.notices import Telling
 from pdp.core.check import NS
 from pdp.ports import Channel, Clock, Entropy, EvidenceSource, Judge, Store, Subjects
@@ -78,7 +79,7 @@ def wire(  # noqa: PLR0913, PLR0917 - what it rests on
     address = options.console_url or (settings.console.public_url if settings.console else "")
     directories = LoadedDirectories(settings.directory, read_yaml)
     counting = Counting(store, directories, settings.directory.claims_max_age_seconds * NS)
-    tokens = ResumeTokens(_resume_secrets(settings, index_key), entropy)
+    tokens = ResumeTokens(resume_secrets(settings, index_key), entropy)
     changes = Changes(store)
     recorder.changed = changes.notify
     telling = Telling(routes(options.channels), recorder.new_id)
@@ -91,6 +92,7 @@ def wire(  # noqa: PLR0913, PLR0917 - what it rests on
         Caps(options.open_per_subject, options.open_per_tenant, options.open_per_group),
         address,
         telling,
+        backoff=Backoff(options.backoff_after, options.backoff_seconds * NS),
         longest_ns=settings.store.longest_ttl_seconds * NS,
     )
     # a judge that is slow leaves room for other decisions
@@ -127,17 +129,20 @@ def wire(  # noqa: PLR0913, PLR0917 - what it rests on
 
 def channels(settings: Settings) -> dict[str, Channel]:
     """The configured channels by name. Raises ConfigurationFault that names the setting."""
-
-    def made(name: str, options: ChannelOptions) -> Channel:
-        where = f"approvals.channels.{name}"
-        return channel(
-            options, lambda found, key: secret(found, settings.vault, where=f"{where}.{key}", at_least=1), where
-        )
-
-    return {name: made(name, options) for name, options in settings.approvals.channels.items()}
+    return {name: channel_of(settings, name, options) for name, options in settings.approvals.channels.items()}
 
 
-def _resume_secrets(settings: Settings, index_key: bytes) -> tuple[bytes, ...]:
+def channel_of(settings: Settings, name: str, options: ChannelOptions) -> Channel:
+    """One of them."""
+    where = f"approvals.channels.{name}"
+
+    def found(reference: str, key: str) -> bytes:
+        return secret(reference, settings.vault, where=f"{where}.{key}", at_least=1)
+
+    return channel(options, found, where)
+
+
+def resume_secrets(settings: Settings, index_key: bytes) -> tuple[bytes, ...]:
     """Replicas share them; without keys of their own, tokens are sealed with what replicas share anyway."""
     keys = settings.approvals.resume_keys
     return tuple(secret(key, settings.vault, where=f"approvals.resume_keys[{i}]") for i, key in enumerate(keys)) or (

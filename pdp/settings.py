@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
 from pdp.adapters.console.options import ConsoleOptions
 from pdp.adapters.grpc.options import ServerOptions
 from pdp.approvals.options import ApprovalOptions, DirectoryOptions
 from pdp.content.options import ContentOptions
+from pdp.contradictions import TOLERANT, Contradiction, refuse
 from pdp.core.digest import Json, digest
 from pdp.core.errors import ConfigurationFault
 from pdp.engines.opa_options import OpaOptions
@@ -38,9 +39,14 @@ class ServiceOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    max_in_flight: int = Field(256, ge=1, le=100_000, description="Calls at once; beyond, RESOURCE_EXHAUSTED.")
+    max_in_flight: int = Field(
+        256, ge=1, le=100_000, description="Calls at once, of one tenant 15 in 16; beyond, RESOURCE_EXHAUSTED."
+    )
     max_waiting: int = Field(
-        200, ge=1, le=100_000, description="Long polls and watchers at once; beyond, RESOURCE_EXHAUSTED."
+        200,
+        ge=1,
+        le=100_000,
+        description="Long polls and watchers at once, of one tenant three quarters; beyond, RESOURCE_EXHAUSTED.",
     )
     min_budget_ms: int = Field(10, ge=1, le=10_000, description="A nearer deadline is refused at once.")
     allow_seconds: int = Field(10, ge=1, le=300, description="How long an allow may be used.")
@@ -68,6 +74,12 @@ class PolicyOptions(BaseModel):
         description="The organisation's folder: packs/, data/. Without it nothing is granted.",
         examples=["policy"],
     )
+    packs: tuple[str, ...] = Field(
+        (),
+        description="Packs that the folder must have, at a start as well: without one of them nothing new becomes "
+        "active. Others may lie beside them.",
+        examples=[["acme"]],
+    )
     workers: int | None = Field(None, ge=1, le=256, description="Policy workers; one per spare core if unset.")
     deadline_ms: int = Field(
         250,
@@ -85,7 +97,8 @@ class PolicyOptions(BaseModel):
         """What the embedded engine is run with."""
         return EmbeddedOptions(
             workers=self.workers or default_workers(),
-            pool=PoolOptions(deadline_ms=self.deadline_ms),
+            # patience outlasts the longest list's deadline, or a slow policy would read like a busy engine
+            pool=PoolOptions(deadline_ms=self.deadline_ms, patience_ms=min(60_000, max(2_000, 8 * self.deadline_ms))),
             memory_bytes=self.memory_mb << 20,
         )
 
@@ -122,31 +135,50 @@ class Settings(BaseModel):
     telemetry: TelemetryOptions = Field(default_factory=TelemetryOptions)
 
     @model_validator(mode="after")
-    def _health_finds_room(self) -> Self:
+    def _consistent(self, info: ValidationInfo) -> Self:
+        refuse(self, self._across(), info)
+        return self
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        """All of them, in settings that were validated in spite of them (`load`, `tolerant`)."""
+        for each in self.identity.contradictions():
+            yield each.below("identity")
+        yield from self._across()
+
+    def _across(self) -> Iterator[Contradiction]:
+        """Of several sections."""
         if self.server.max_concurrent <= self.service.max_in_flight + self.service.max_waiting:
-            raise ValueError(
-                "server.max_concurrent must be above service.max_in_flight + service.max_waiting, so that health "
-                "answers"
+            yield Contradiction(
+                ("server", "max_concurrent"),
+                "must be above service.max_in_flight + service.max_waiting, so that health answers",
             )
-        return self
-
-    @model_validator(mode="after")
-    def _messages_lead_somewhere(self) -> Self:
+        opa = self.policy.opa
+        for key, milliseconds in (
+            ("service.min_budget_ms", self.service.min_budget_ms),
+            ("policy.deadline_ms", self.policy.deadline_ms if opa is None else 0),
+            ("policy.opa.deadline_ms", opa.deadline_ms if opa is not None else 0),
+        ):
+            if milliseconds >= self.server.max_call_seconds * 1000:
+                yield Contradiction(
+                    ("server", "max_call_seconds"), f"must be above {key}, or calls are given up before it is over"
+                )
+        if self.server.max_message_bytes <= self.content.max_arguments_bytes:
+            yield Contradiction(
+                ("server", "max_message_bytes"),
+                "must be above content.max_arguments_bytes, or such arguments never arrive",
+            )
         if self.approvals.channels and not self.approvals.console_url and self.console is None:
-            raise ValueError(
-                "approvals.channels needs approvals.console_url or the section console: a message is a link to a page"
+            yield Contradiction(
+                ("approvals", "channels"),
+                "needs approvals.console_url or the section console: a message is a link to a page",
             )
-        return self
-
-    @model_validator(mode="after")
-    def _links_lead_to_the_console(self) -> Self:
         url = self.approvals.console_url
         if url and self.console is not None and url != self.console.public_url:
-            raise ValueError(
-                f"approvals.console_url must be {self.console.public_url}, the console's public_url, or be left out: "
-                "links to another address send people to a page that is not ours"
+            yield Contradiction(
+                ("approvals", "console_url"),
+                f"must be {self.console.public_url}, the console's public_url, or be left out: links to another "
+                "address send people to a page that is not ours",
             )
-        return self
 
     @property
     def production(self) -> bool:
@@ -156,10 +188,46 @@ class Settings(BaseModel):
         """Dotted names of the settings that are not left at their defaults."""
         return sorted(_names(self.model_dump(mode="json", exclude_defaults=True)))
 
+    def shared_fingerprint(self) -> str:
+        """Digest of what processes of one store should have in common: not where each listens and keeps files, nor
+        how large it is. What lies in the files is compared by itself."""
+        return digest(_shared(self))
+
     def fingerprint(self) -> str:
         """Digest of the configuration for its record. References to secrets are in it, secrets are not."""
         found: Json = self.model_dump(mode="json")
         return digest(found)
+
+
+# What differs from machine to machine of a fleet that is set up alike.
+_OF_ONE_PROCESS = frozenset({
+    "server",
+    "telemetry",
+    "vault",
+    "service.max_in_flight",
+    "service.max_waiting",
+    "policy.workers",
+    "policy.memory_mb",
+    "store.url",
+    "store.tls",
+    "console.listen",
+})  # fmt: skip
+
+
+def _shared(value: object, name: str = "") -> Json:
+    """As JSON without paths, references to files, sockets, and `_OF_ONE_PROCESS`."""
+    if isinstance(value, BaseModel):
+        fields = {key: getattr(value, key) for key in type(value).model_fields}
+        return _shared(fields, name)
+    if isinstance(value, Mapping):
+        below = {str(key): (inner, f"{name}.{key}" if name else str(key)) for key, inner in value.items()}
+        return {key: _shared(*each) for key, each in below.items() if each[1] not in _OF_ONE_PROCESS}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        found = [_shared(inner, f"{name}[]") for inner in value]
+        return found if isinstance(value, (list, tuple)) else sorted(found, key=str)
+    if isinstance(value, Path) or (isinstance(value, str) and value.startswith(_PLACES)):
+        return None
+    return value if value is None or isinstance(value, (str, bool, int)) else str(value)
 
 
 def _names(found: Mapping[str, Any], above: str = "") -> Iterator[str]:
@@ -170,8 +238,11 @@ def _names(found: Mapping[str, Any], above: str = "") -> Iterator[str]:
             yield f"{above}{key}"
 
 
-def load(path: Path, environment: Mapping[str, str]) -> Settings:
-    """Read, overlay, validate. Raises ConfigurationFault naming every wrong key and the nearest right one."""
+def load(path: Path, environment: Mapping[str, str], *, tolerant: bool = False) -> Settings:
+    """Read, overlay, validate. Raises ConfigurationFault naming every wrong key and the nearest right one.
+
+    `tolerant` is for looking only: whoever asks so asks for `Settings.contradictions` too.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -182,13 +253,15 @@ def load(path: Path, environment: Mapping[str, str]) -> Settings:
         raise ConfigurationFault("config.unreadable", f"{path.name}: is not UTF-8 text; save it as UTF-8.") from None
     found, ours = read_yaml(text, path.name), variables(environment)
     overlay(found, ours)
-    return validate(found, path.parent, origins(text, ours))
+    return validate(found, path.parent, origins(text, ours), tolerant=tolerant)
 
 
-def validate(found: Mapping[str, Any], folder: Path, known: Origins | None = None) -> Settings:
+def validate(
+    found: Mapping[str, Any], folder: Path, known: Origins | None = None, *, tolerant: bool = False
+) -> Settings:
     """Validate settings; relative paths are taken from `folder`. `known` says where each comes from."""
     try:
-        settings = Settings.model_validate(found)
+        settings = Settings.model_validate(found, context=TOLERANT if tolerant else None)
     except ValidationError as error:
         raise ConfigurationFault("config.invalid", "\n".join(problems(error, Settings, known))) from None
     return _anchor(settings, folder.resolve())

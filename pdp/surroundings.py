@@ -8,6 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pdp.core.errors import ConfigurationFault
+from pdp.core.policy import Bundle
+from pdp.engines.gate import check
+from pdp.engines.gate.report import Report
 from pdp.ports import Entropy, EvidenceSource, Judge
 from pdp.settings import Settings
 from pdp.signals import Telemetry
@@ -39,6 +42,7 @@ class Surroundings:
     evidence: EvidenceSource | None = None  # in place of people and the judge
     judge: Judge | None = None  # in place of the judge of the settings
     telemetry: Telemetry | None = None  # in place of what the settings say
+    gate: Callable[[Bundle], Report] = check  # the load gate of policy bundles
 
 
 SYSTEM = Surroundings()

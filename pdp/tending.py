@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from typing import NoReturn, Protocol
 
 from pdp import instruments, people
 from pdp.core.errors import Fault
@@ -30,19 +31,27 @@ class Tended(Protocol):
     levels: instruments.Levels
 
 
-async def watch(process: Tended, part: Part) -> None:
+async def again_and_again(seconds: float, **chores: Callable[[], Awaitable[None]]) -> NoReturn:
+    """Do each chore every `seconds`, for as long as the process runs: what one of them raises is told, and keeps
+    neither the others nor its own next time from coming."""
+    while True:
+        await asyncio.sleep(seconds)
+        for name, chore in chores.items():
+            try:
+                await chore()
+            except Fault as fault:
+                log.error("%s: %s: %s", name, fault.code, fault.message)
+            except Exception:
+                log.exception("%s: a fault of ours; trying again", name)
+
+
+async def watch(process: Tended, part: Part) -> NoReturn:
     """Look for changes of one part once in a while, each part by itself: gating a policy takes seconds."""
     said = ""
-    while True:
-        await asyncio.sleep(process.settings.service.watch_seconds)
-        try:
-            (result,), _ = await process.reloads((part,), by="")
-        except Fault as fault:
-            log.error("%s: %s: %s", part, fault.code, fault.message)
-            continue
-        except Exception:
-            log.exception("%s: a fault of ours; trying again", part)
-            continue
+
+    async def look() -> None:
+        nonlocal said
+        (result,), _ = await process.reloads((part,), by="")
         problem = f"{result.failure.code}: {result.failure.message}" if result.failure else ""
         if problem != said:
             said = problem
@@ -50,12 +59,15 @@ async def watch(process: Tended, part: Part) -> None:
         if result.changed and not problem:
             log.info("%s: now %s", part, ", ".join(result.active.values()))
 
+    await again_and_again(process.settings.service.watch_seconds, **{part: look})
 
-async def watch_prompts(judge: Judge, seconds: float) -> None:
+
+async def watch_prompts(judge: Judge, seconds: float) -> NoReturn:
     """Look at the judge's prompts again every `seconds`; those that are broken stay as they were."""
     said: tuple[str, ...] = ()
-    while True:
-        await asyncio.sleep(seconds)
+
+    async def look() -> None:
+        nonlocal said
         before, problems = judge.prompts(), await judge.reload()
         if problems != said:
             said = problems
@@ -63,21 +75,29 @@ async def watch_prompts(judge: Judge, seconds: float) -> None:
         if (now := judge.prompts()) != before:
             log.info("judge prompts: now %s", ", ".join(f"{name} {sha256}" for name, sha256 in now.items()))
 
+    await again_and_again(seconds, prompts=look)
 
-async def tend(process: Tended) -> None:
+
+async def tend(process: Tended) -> NoReturn:
     """Write down what was aggregated, tell how things stand, and say when the clock cannot be believed."""
     said = ""
-    while True:
-        await asyncio.sleep(process.settings.service.watch_seconds)
-        try:
-            await process.runs.refusals()
-            await process.staff.people.sweep.run_once(process.clock.now_ns())
-        except Fault as fault:
-            log.error("tending: %s: %s", fault.code, fault.message)
-        except Exception:
-            log.exception("tending: a fault of ours; trying again")
+
+    async def refusals() -> None:
+        await process.runs.refusals()
+
+    async def sweep() -> None:
+        await process.staff.people.sweep.run_once(process.clock.now_ns())
+
+    async def levels() -> None:
         process.levels.tell(process.clock.now_ns())
+        process.levels.warn(process.clock.now_ns())
+
+    async def clock() -> None:
+        nonlocal said
         anomaly = process.clock.anomaly()
         if anomaly != said:
             said = anomaly
             log.log(logging.ERROR if anomaly else logging.INFO, "clock: %s", anomaly or "good again")
+
+    seconds = process.settings.service.watch_seconds
+    await again_and_again(seconds, refusals=refusals, sweep=sweep, levels=levels, clock=clock)

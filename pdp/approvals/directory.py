@@ -15,6 +15,7 @@ from pdp.core.approvals.people import Directory, DirectoryChange, Member
 from pdp.core.check import NS
 from pdp.core.digest import Json, digest, sha256_hex
 from pdp.core.errors import ConfigurationFault
+from pdp.core.names import nearest
 
 MAX_BYTES = 64 << 20
 _EMPTY = Directory()
@@ -143,10 +144,14 @@ def _load(options: TenantDirectoryOptions, read: Read) -> Directory:
     claimable = frozenset[str]().union(*claims.values())
     roles = {"operate": frozenset(options.operators), "audit": frozenset(options.auditors)}
     names |= {group: group for group in claimable - names.keys()}
-    for role, groups_of_role in roles.items():
-        if unknown := sorted(groups_of_role - names.keys()):
-            where = {"operate": "operators", "audit": "auditors"}[role]
-            raise ConfigurationFault("directory.unknown_group", f"{where}: there is no group `{unknown[0]}`")
+    unknown = [
+        f"{where}: there is no group `{group}`" + (f", but `{near}`" if near else "")
+        for where, groups_of_role in (("operators", options.operators), ("auditors", options.auditors))
+        for group in sorted(set(groups_of_role) - names.keys())
+        for near in (nearest(group, names),)
+    ]
+    if unknown:
+        raise ConfigurationFault("directory.unknown_group", "; ".join(unknown))
     return Directory(
         revision=_revision(members, names, claims, roles),
         members=members,

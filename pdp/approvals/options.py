@@ -99,6 +99,19 @@ class ApprovalOptions(_Options):
     open_per_group: int = Field(
         200, ge=1, le=1_000_000, description="Open requests that one group has seats for; beyond, DENY."
     )
+    backoff_after: int = Field(
+        2,
+        ge=0,
+        le=1_000,
+        description="So many like calls (subject, agent, server, tool) may be denied or withdrawn within a day "
+        "before people are asked about the next one only after a wait; until then DENY.",
+    )
+    backoff_seconds: int = Field(
+        300,
+        ge=0,
+        le=14_400,
+        description="The first wait; each further denial doubles it, up to four hours. 0: nobody waits.",
+    )
     resume_keys: tuple[str, ...] = Field(
         (),
         description="file:PATH or vault:PATH#KEY of 32 random bytes or more each, newest first; replicas share them. "

@@ -8,6 +8,7 @@ import binascii
 import hashlib
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -51,7 +52,8 @@ class ResumeTokens:
         return _KIND + base64.urlsafe_b64encode(key_id + nonce + sealed).decode().rstrip("=")
 
     def open(self, token: str, at_ns: int) -> Resume | None:
-        """What it says; None for anything that we did not seal, that was changed, or whose time is over."""
+        """What it says; None for anything that we did not seal, that was changed, or whose time is over, and for
+        what another release sealed in another shape: a call without a token attaches to what is open all the same."""
         if not token.startswith(_KIND) or len(token) > MAX_CHARS:
             return None
         text = token.removeprefix(_KIND)
@@ -66,8 +68,29 @@ class ResumeTokens:
             said = key.decrypt(raw[_ID : _ID + _NONCE], raw[_ID + _NONCE :], _KIND.encode() + raw[:_ID])
         except InvalidTag:
             return None
-        tenant, caller, issuer, subject, server, digest, approvals, expires, judged, asked = json.loads(said)
-        if at_ns >= expires:
+        resume = _read(said)
+        return resume if resume is not None and at_ns < resume.expires_ns else None
+
+
+def _read(said: bytes) -> Resume | None:
+    match json.loads(said):
+        case [
+            str(tenant),
+            str(caller),
+            str(issuer),
+            str(subject),
+            str(server),
+            str(digest),
+            [*approvals],
+            int(expires),
+            [*judged],
+            int(asked),
+        ] if _texts(approvals) and _texts(judged):
+            account = Account(issuer, subject)
+            return Resume(tenant, caller, account, server, digest, tuple(approvals), expires, tuple(judged), asked)
+        case _:
             return None
-        account = Account(issuer, subject)
-        return Resume(tenant, caller, account, server, digest, tuple(approvals), expires, tuple(judged), asked)
+
+
+def _texts(values: list[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)

@@ -10,9 +10,10 @@ import click
 
 from pdp.cli import showing
 from pdp.cli.commands import Commands
-from pdp.cli.desk import Seat, an_id, seated, to_json
+from pdp.cli.desk import Seat, id_or_code, meant, seated, to_json
 from pdp.client import Ballot, Desk, Filter, Terms
 from pdp.core.approvals.inert import visible
+from pdp.core.approvals.queries import meant_code
 from pdp.v1 import approval_pb2
 
 _PAGE = 100
@@ -30,9 +31,11 @@ def approvals() -> None:
     pdp approvals show ID       exactly what will happen, and why it needs people
     pdp approvals approve ID    shows it, then asks for its code
     pdp approvals deny ID       also ends an approval that was not used yet
-    pdp approvals cancel ID     takes your own request back
+    pdp approvals cancel ID     withdraws your own request
     pdp approvals watch         prints what changes, as it changes
     pdp approvals canary ID     for operators: asks for what ought to be denied
+
+    ID is the id of a request or its code, such as YP-Z2.
 
     Say once where the server is and who you are: PDPCTL_TARGET, PDPCTL_TOKEN_FILE, PDPCTL_CALLER_TOKEN_FILE.
     """
@@ -46,6 +49,8 @@ def approvals() -> None:
 @click.option("--server", default="", help="Of one server.")
 @click.option("--tool", default="", help="Of one tool.")
 @click.option("--agent", default="", help="By one agent.")
+@click.option("--code", default="", help="With this short code.")
+@click.option("--person", default="", help="For whom: part of the name in the directory, or an id.")
 @click.option("--mine", is_flag=True, help="Only those on which you may vote now.")
 @_JSON
 @seated
@@ -57,11 +62,15 @@ def list_(
     server: str,
     tool: str,
     agent: str,
+    code: str,
+    person: str,
     mine: bool,
     as_json: bool,
 ) -> None:
     """List requests that you may see, oldest first; the open ones unless told otherwise."""
-    wanted = Filter(states=states, kinds=kinds, server=server, tool=tool, agent=agent, mine=mine)
+    wanted = Filter(
+        states=states, kinds=kinds, server=server, tool=tool, agent=agent, short_code=code, person=person, mine=mine
+    )
     whole = approval_pb2.ListApprovalsResponse()
     with seat.desk() as desk:
         while True:
@@ -73,27 +82,34 @@ def list_(
     if as_json:
         click.echo(to_json(whole))
     elif not whole.approvals:
-        click.echo("Nothing waits." if not states else "There is no such request.")
+        click.echo("Nothing waits." if wanted == Filter(mine=mine) else "There is no such request.")
     else:
         showing.console().print(showing.requests(whole.approvals, showing.now()))
 
 
 @approvals.command()
-@click.argument("approval_id", metavar="ID", callback=an_id)
+@click.argument("approval_id", metavar="ID", callback=id_or_code)
+@click.option("--page", type=click.IntRange(1), default=1, help="Which page of its arguments, where they are many.")
+@click.option("--all", "everything", is_flag=True, help="All of its arguments.")
 @_JSON
 @seated
-def show(*, seat: Seat, approval_id: str, as_json: bool) -> None:
+def show(*, seat: Seat, approval_id: str, page: int, everything: bool, as_json: bool) -> None:
     """Show one request as you are to judge it. That you looked is recorded."""
     with seat.desk() as desk:
-        found = desk.get_approval(approval_id)
+        found = desk.get_approval(meant(desk, approval_id))
     if as_json:
         click.echo(to_json(found))
-    else:
-        showing.console().print(showing.request(found, showing.now()))
+        return
+    pages = showing.pages(found.approval)
+    if page > len(pages):
+        raise click.UsageError(f"--page: its arguments have {len(pages)} pages")
+    showing.console().print(showing.request(found, showing.now(), None if everything else pages[page - 1]))
+    if not everything and len(pages) > 1:
+        click.echo(f"\nPage {page} of {len(pages)} of its arguments; --page shows another, --all shows all.")
 
 
 @approvals.command()
-@click.argument("approval_id", metavar="ID", callback=an_id)
+@click.argument("approval_id", metavar="ID", callback=id_or_code)
 @click.option("--reason", default="", help="Why; some requests insist on one.")
 @click.option("--yes", is_flag=True, help="For scripts: do not show and ask; needs --presented.")
 @click.option("--presented", default="", help="With --yes: `presented` of the `show --json` that was judged.")
@@ -121,6 +137,7 @@ def approve(
     if grant_minutes or grant_uses or grant_session:
         grant = Terms(grant_minutes or 0, grant_uses or 0, grant_session)
     with seat.desk() as desk:
+        approval_id = meant(desk, approval_id)
         if not yes:
             presented = _asked(desk, approval_id, grant)
         ballot = Ballot("approve", reason=reason, presented=presented, grant=grant, behalf=behalf)
@@ -128,24 +145,24 @@ def approve(
 
 
 @approvals.command()
-@click.argument("approval_id", metavar="ID", callback=an_id)
+@click.argument("approval_id", metavar="ID", callback=id_or_code)
 @click.option("--reason", default="", help="Why; some requests insist on one.")
 @click.option("--for", "behalf", nargs=2, metavar="ISSUER ID", help="In the place of somebody who is away.")
 @seated
 def deny(*, seat: Seat, approval_id: str, reason: str, behalf: tuple[str, str] | None) -> None:
     """Deny one request. Also ends an approval that was not used yet."""
     with seat.desk() as desk:
-        _told(desk.vote(approval_id, Ballot("deny", reason=reason, behalf=behalf)))
+        _told(desk.vote(meant(desk, approval_id), Ballot("deny", reason=reason, behalf=behalf)))
 
 
 @approvals.command()
-@click.argument("approval_id", metavar="ID", callback=an_id)
+@click.argument("approval_id", metavar="ID", callback=id_or_code)
 @click.option("--reason", default="", help="Why.")
 @seated
 def cancel(*, seat: Seat, approval_id: str, reason: str) -> None:
-    """Take one request back: your own, or any as an operator."""
+    """Withdraw one request: your own, or any as an operator."""
     with seat.desk() as desk:
-        _told(desk.vote(approval_id, Ballot("cancel", reason=reason)))
+        _told(desk.vote(meant(desk, approval_id), Ballot("cancel", reason=reason)))
 
 
 @approvals.command()
@@ -166,7 +183,7 @@ def watch(*, seat: Seat, mine: bool, count: int | None) -> None:
 
 
 @approvals.command()
-@click.argument("approval_id", metavar="ID", callback=an_id)
+@click.argument("approval_id", metavar="ID", callback=id_or_code)
 @click.option(
     "--arguments",
     "file",
@@ -187,7 +204,7 @@ def canary(*, seat: Seat, approval_id: str, file: Path) -> None:
     if not isinstance(arguments, dict):
         raise click.UsageError("--arguments: the file does not hold a JSON object")
     with seat.desk() as desk:
-        made = desk.open_canary(approval_id, arguments)
+        made = desk.open_canary(meant(desk, approval_id), arguments)
     click.echo(f"{made.approval_id} is open. It is recorded who wanted it; nothing else tells it from others.")
 
 
@@ -195,16 +212,20 @@ def _asked(desk: Desk, approval_id: str, grant: Terms | None) -> str:
     """Show the request and have its code typed: the commitment to what was shown, or the end of the command."""
     found = desk.get_approval(approval_id)
     screen = showing.console()
-    screen.print(showing.request(found, showing.now()))
+    pages = showing.pages(found.approval)
+    screen.print(showing.request(found, showing.now(), pages[0]))
     if not found.may_vote:
         click.echo(f"\n{showing.why_not(found)}", err=True)
         sys.exit(1)
     if grant is not None and not found.approval.HasField("grant_offer"):
         click.echo("\nPolicy offers no grant here; approve without --grant-... Nothing was approved.", err=True)
         sys.exit(1)
+    for rows in pages[1:]:  # who approves has seen everything
+        click.prompt("\nEnter shows more of its arguments", default="", show_default=False)
+        screen.print(*showing.arguments(found.approval, rows), sep="\n")
     code = found.approval.requirement.short_code
     typed = click.prompt("\nType the code shown above to approve", default="", show_default=False)
-    if typed.strip().upper() != code.upper() or not code:
+    if meant_code(typed) != code or not code:
         click.echo("That is not its code. Nothing was approved.", err=True)
         sys.exit(1)
     return found.presented

@@ -119,6 +119,6 @@ async def _walk(process: bootstrap.Process, world: World, meter: _Meter) -> byte
     entries = iter([record()[1] for _ in range(meter.times)])
     await meter.waits("commit (one sync each)", lambda: process.store.commit_all(next(entries)))
     meter.runs("encode", lambda: answers.decide_response(answer, _NOWHERE).SerializeToString())
-    decide.establish.settled(call.call)
+    decide.establish.settled(call)
     document: bytes = asked.document
     return document

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from pathlib import Path
 
@@ -12,13 +13,15 @@ import click
 from pdp import preflight, settings
 from pdp.cli.commands import Commands
 from pdp.core.errors import ConfigurationFault
+from pdp.preflight import Problem, Report, Risk
 from pdp.settings import Settings
 from pdp.tooling.config_explain import Setting, explain
-from pdp.tooling.config_origins import origins
+from pdp.tooling.config_origins import Origins, origins
 from pdp.tooling.config_reference import example
 from pdp.tooling.config_yaml import variables
 
 DENIED = 10
+_SETTING = re.compile(r"([\w.-]+): .*?(?: \((line \d+|PDP_\w+)\))?")
 
 
 @click.group(cls=Commands)
@@ -38,20 +41,29 @@ def check(path: Path, *, explaining: bool, syntax_only: bool, as_json: bool) -> 
     signatures are verified, secrets are looked up. Nothing is started or written.
     """
     try:
-        found = settings.load(path, os.environ)
+        found = settings.load(path, os.environ, tolerant=True)
     except ConfigurationFault as fault:
+        problems = [_invalid(fault.code, line) for line in fault.message.splitlines()]
         if as_json:
-            _print_json(None, [preflight.Problem(fault.code, line) for line in fault.message.splitlines()], [])
+            _print_json(problems, [], [])
         else:
             click.echo(fault.message, err=True)
         raise SystemExit(DENIED) from None
-    told = list(explain(found, origins(path.read_text("utf-8"), variables(os.environ)))) if explaining else []
-    problems = [] if syntax_only else preflight.problems(found, time.time_ns())
+    known = origins(path.read_text("utf-8"), variables(os.environ))
+    told = list(explain(found, known)) if explaining else []
+    report = preflight.check(found, time.time_ns(), syntax_only=syntax_only)
     if as_json:
-        _print_json(found, problems, told)
+        _print_json(
+            [
+                {"code": p.code, "message": f"{'.'.join(p.path)}: {p.message}", **_where(p, known)}
+                for p in report.problems
+            ],
+            [{"message": r.message, **_where(r, known)} for r in report.risks],
+            told,
+        )
     else:
-        _print(found, problems, told)
-    if problems:
+        _print(found, report, known, told)
+    if not report.ok:
         raise SystemExit(DENIED)
 
 
@@ -61,28 +73,47 @@ def show_example() -> None:
     click.echo(example(Settings), nl=False)
 
 
-def _print(found: Settings, problems: list[preflight.Problem], told: list[Setting]) -> None:
+def _invalid(code: str, line: str) -> dict[str, str]:
+    """A line about a file that is no configuration, taken apart where it names a setting."""
+    found = _SETTING.fullmatch(line) if code == "config.invalid" else None
+    path, origin = (found[1], found[2] or "") if found is not None else ("", "")
+    return {"code": code, "message": line, "path": path, "origin": origin}
+
+
+def _where(found: Problem | Risk, known: Origins) -> dict[str, str]:
+    """The setting, and the line or variable that sets it; empty for what is nowhere set."""
+    return {"path": ".".join(found.path), "origin": known.nearest(found.path)}
+
+
+def _line(found: Problem | Risk, known: Origins) -> str:
+    where = _where(found, known)
+    origin = f" ({where['origin']})" if where["origin"] else ""
+    return f"{where['path']}: {found.message}{origin}"
+
+
+def _print(found: Settings, report: Report, known: Origins, told: list[Setting]) -> None:
     for setting in told:
         click.echo(setting.text())
-    for risk in preflight.risks(found):
-        click.secho(f"warning: {risk.path}: {risk.message}", fg="yellow", err=True)
-    for problem in problems:
-        click.secho(f"{problem.code}: {problem.message}", fg="red", err=True)
-    if not problems:
+    for risk in report.risks:
+        click.secho(f"warning: {_line(risk, known)}", fg="yellow", err=True)
+    for problem in report.problems:
+        click.secho(f"{problem.code}: {_line(problem, known)}", fg="red", err=True)
+    if report.ok:
         callers, issuers = len(found.identity.callers), len(found.identity.issuers)
-        click.echo(f"ok: {found.mode}, {_counted(callers, 'caller')}, {_counted(issuers, 'issuer')}")
+        warned = f", {_counted(len(report.risks), 'warning')}" if report.risks else ""
+        click.echo(f"ok: {found.mode}, {_counted(callers, 'caller')}, {_counted(issuers, 'issuer')}{warned}")
 
 
 def _counted(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _print_json(found: Settings | None, problems: list[preflight.Problem], told: list[Setting]) -> None:
+def _print_json(problems: list[dict[str, str]], warnings: list[dict[str, str]], told: list[Setting]) -> None:
     facts = {
         "schema": "pdp.config-check/1",
-        "ok": found is not None and not problems,
-        "problems": [{"code": p.code, "message": p.message} for p in problems],
-        "warnings": [{"path": r.path, "message": r.message} for r in (preflight.risks(found) if found else [])],
+        "ok": not problems,
+        "problems": problems,
+        "warnings": warnings,
         "settings": [setting.fact() for setting in told],
     }
     click.echo(json.dumps(facts, indent=2, ensure_ascii=False))

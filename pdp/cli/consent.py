@@ -27,7 +27,7 @@ def consent() -> None:
     pdp consent list         what is asked of you, and what you have given
     pdp consent grant ID     shows what is asked, then asks you
     pdp consent grant --agent A --server S --scope read --purpose support
-    pdp consent refuse ID    says no to what is asked
+    pdp consent deny ID      says no to what is asked
     pdp consent revoke ID    takes it back, at once
     """
 
@@ -107,9 +107,12 @@ def grant(
 @consent.command()
 @click.argument("consent_id", metavar="ID", callback=an_id)
 @seated
-def refuse(*, seat: Seat, consent_id: str) -> None:
-    """Refuse what is asked."""
-    _end(seat, consent_id, "refused")
+def deny(*, seat: Seat, consent_id: str) -> None:
+    """Deny what is asked."""
+    _end(seat, consent_id, "denied")
+
+
+consent.add_command(deny, "refuse")  # its first name
 
 
 @consent.command()

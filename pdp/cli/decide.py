@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pdp.cli.operating import UNAVAILABLE, is_it_there
 from pdp.client import Client, Decision, PlaintextRefusedError, Reason, Requirement, Session, Tls, ToolCall
+from pdp.client.channel import beside
 from pdp.core.approvals.inert import visible
 from pdp.core.errors import ConfigurationFault
 from pdp.tooling.config_problems import problems
@@ -38,6 +39,8 @@ class _Question(BaseModel):
 
     target: str
     ca_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
     caller_token_file: Path | None = None
     bearer_file: Path | None = None
     server: str
@@ -58,7 +61,7 @@ def decide(path: Path, as_json: bool, timeout: float) -> None:
 
     \b
     target: unix:/run/pdp/pdp.sock      # or 127.0.0.1:50051, or host:port with ca_file
-    caller_token_file: gateway.token    # who asks
+    caller_token_file: gateway.token    # who asks; or certificate_file and key_file
     bearer_file: alice.token            # for whom: the subject's access token
     server: git
     tool: git_status
@@ -73,7 +76,7 @@ def decide(path: Path, as_json: bool, timeout: float) -> None:
         client = Client(asked.target, tls=tls, token=asked.token, timeout=timeout, obligations=obligations)
     except PlaintextRefusedError:
         raise click.UsageError(
-            f"{path.name}: target: beyond unix:/PATH, 127.0.0.1:PORT and [::1]:PORT only TLS is spoken; give ca_file"
+            f"{path.name}: target: beyond unix:PATH, 127.0.0.1:PORT and [::1]:PORT only TLS is spoken; give ca_file"
         ) from None
     with client as pdp:
         decision = pdp.decide(asked.call, asked.bearer, session=asked.session, request_id=asked.request_id)
@@ -100,7 +103,6 @@ class Asked:
 def read(path: Path) -> Asked:
     """Read a FILE. Raises click.UsageError."""
     said, folder = _read(path), path.parent
-    ca = _bytes(folder, said.ca_file, "ca_file")
     call = ToolCall(
         server=said.server,
         tool=said.tool,
@@ -108,8 +110,8 @@ def read(path: Path) -> Asked:
         definition=_bytes(folder, said.definition_file, "definition_file"),
     )
     return Asked(
-        target=said.target,
-        tls=None if ca is None else Tls(ca),
+        target=beside(said.target, folder.absolute()),
+        tls=_tls(said, folder),
         token=_text(folder, said.caller_token_file, "caller_token_file"),
         call=call,
         bearer=_text(folder, said.bearer_file, "bearer_file"),
@@ -117,6 +119,17 @@ def read(path: Path) -> Asked:
         request_id=said.request_id,
         obligations=said.obligations,
     )
+
+
+def _tls(said: _Question, folder: Path) -> Tls | None:
+    names = ("ca_file", "certificate_file", "key_file")
+    ca, certificate, key = (_bytes(folder, getattr(said, name), name) for name in names)
+    if ca is None and certificate is None and key is None:
+        return None
+    try:
+        return Tls(ca, certificate, key)
+    except ValueError as error:
+        raise click.UsageError(f"certificate_file, key_file: {error}") from None
 
 
 def _read(path: Path) -> _Question:

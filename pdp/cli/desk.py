@@ -17,13 +17,17 @@ import click
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
-from pdp.cli.operating import PLAINTEXT, UNAVAILABLE, is_it_there, read_token
-from pdp.client import Desk, RefusedError, Tls
+from pdp.cli.commands import PLAINTEXT
+from pdp.cli.operating import UNAVAILABLE, is_it_there, read_token, tls_of
+from pdp.client import Desk, Filter, RefusedError
 from pdp.client.channel import PlaintextRefusedError
 from pdp.core.approvals.inert import visible
+from pdp.core.approvals.queries import meant_code
 
 FAULT = 1
 _ID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_CODE = re.compile("[0-9A-Za-z]{2}-?[0-9A-Za-z]{2}")
+_OVER = ("denied", "expired", "cancelled", "revoked", "redeemed")
 _EXAMPLE = "01a1f8f1-79ec-7ae4-92e1-2fdec67cd0b5"
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -34,6 +38,31 @@ def an_id(context: click.Context, _argument: click.Parameter, value: str) -> str
         group = context.command_path.rpartition(" ")[0]
         raise click.BadParameter(f"an id looks like {_EXAMPLE}; `{group} list` shows it")
     return value.lower()
+
+
+def id_or_code(_context: click.Context, _argument: click.Parameter, value: str) -> str:
+    """The id of a request, or the short code that people compare."""
+    if _CODE.fullmatch(value):
+        return meant_code(value)
+    if not _ID.fullmatch(value):
+        raise click.BadParameter(f"an id looks like {_EXAMPLE}, a code like YP-Z2; `pdp approvals list` shows both")
+    return value.lower()
+
+
+def meant(desk: Desk, named: str) -> str:
+    """The id of the request that an id or a code names: an open one, or one that is over where none is. Ends the
+    command where no request has the code, or several."""
+    if not _CODE.fullmatch(named):
+        return named
+    for states in ((), tuple(_OVER)):
+        listed = desk.list_approvals(Filter(states=states, short_code=named)).approvals
+        ids = [each.approval_id for each in listed if each.requirement.short_code == named]
+        if len(ids) > 1:
+            raise click.UsageError(f"several requests have the code {named}; name one by its id: {', '.join(ids)}")
+        if ids:
+            return ids[0]
+    click.echo(f"approval.unknown: No request that you may see has the code {named}.", err=True)
+    sys.exit(FAULT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +85,9 @@ class Seat:
         elif self.certificate is None:
             raise click.UsageError("Say what asks: --caller-token-file, or --certificate with --key.")
         try:
-            desk = Desk(self.target, person, tls=self._tls(), token=caller, surface="cli")
+            desk = Desk(
+                self.target, person, tls=tls_of(self.ca, self.certificate, self.key), token=caller, surface="cli"
+            )
         except PlaintextRefusedError:
             raise click.UsageError(PLAINTEXT) from None
         with desk:
@@ -69,14 +100,6 @@ class Seat:
                 if error.code == UNAVAILABLE:
                     click.echo(is_it_there(self.target), err=True)
                 sys.exit(FAULT)
-
-    def _tls(self) -> Tls | None:
-        if self.ca is None and self.certificate is None and self.key is None:
-            return None
-        try:
-            return Tls.from_files(self.ca, self.certificate, self.key)
-        except (ValueError, OSError) as error:
-            raise click.UsageError(f"--ca, --certificate, --key: {error}") from None
 
 
 def seated(command: Callable[..., None]) -> Callable[..., None]:

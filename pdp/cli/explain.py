@@ -14,9 +14,10 @@ from typing import Any
 import click
 import grpc
 
-from pdp.cli.decide import EXIT, FAULT, read
+from pdp.cli.decide import EXIT, FAULT, Asked, read
+from pdp.cli.operating import connected, tls_of
 from pdp.client.asking import CallQuestion, NotARequestError
-from pdp.client.channel import OPTIONS, PlaintextRefusedError, Tls, check
+from pdp.client.channel import Tls
 from pdp.registry.scan.finding import visible
 from pdp.v1 import explain_pb2, explain_pb2_grpc, types_pb2
 
@@ -47,11 +48,22 @@ class _Where:
 )
 @click.option("--token-file", type=_FILE, help="The explainer's caller token; FILE's caller_token_file by default.")
 @click.option("--ca", type=_FILE, help="PEM, for TLS; FILE's ca_file by default.")
+@click.option("--certificate", type=_FILE, help="The explainer's certificate, instead of a token; with --key.")
+@click.option("--key", type=_FILE, help="Its private key.")
 @click.option("--changes/--no-changes", default=True, help="For a denial, also search what would allow.")
 @click.option("--json", "as_json", is_flag=True, help="Everything, as JSON.")
 @click.option("--timeout", type=click.FloatRange(0.05, 60), default=30.0, show_default=True, help="Seconds.")
 def explain(
-    what: str, target: str, token_file: Path | None, ca: Path | None, changes: bool, as_json: bool, timeout: float
+    what: str,
+    *,
+    target: str,
+    token_file: Path | None,
+    ca: Path | None,
+    certificate: Path | None,
+    key: Path | None,
+    changes: bool,
+    as_json: bool,
+    timeout: float,
 ) -> None:
     """Say why a recorded decision was what it was, or what would be decided of the call in FILE and why.
 
@@ -65,7 +77,7 @@ def explain(
 
     Exit codes: of the decision, 0 allow, 10 deny, 11 pending; 2 usage, 1 fault.
     """
-    request, where = _asked(what, _Where(target, Tls.from_files(ca=ca) if ca else None, _token(token_file)))
+    request, where = _asked(what, _Where(target, tls_of(ca, certificate, key), _token(token_file)))
     request.find_changes = changes
     if where.token and not _TOKEN.fullmatch(where.token):
         raise click.UsageError("the token file holds more or other than one token")
@@ -87,8 +99,11 @@ def _token(path: Path | None) -> str:
 def _asked(what: str, given: _Where) -> tuple[explain_pb2.ExplainRequest, _Where]:
     """The request, and where to send it: what is given on the command line goes before what FILE says."""
     if _is_id(what):
-        if not given.target or not given.token:
-            raise click.UsageError("a decision id needs --target and --token-file (with a token in it)")
+        shown = given.token or (given.tls is not None and given.tls.certificate)
+        if not given.target or not shown:
+            raise click.UsageError(
+                "a decision id needs --target, and --token-file (with a token in it) or --certificate with --key"
+            )
         return explain_pb2.ExplainRequest(decision_id=what.lower()), given
     path = Path(what)
     if not path.is_file():
@@ -102,7 +117,18 @@ def _asked(what: str, given: _Where) -> tuple[explain_pb2.ExplainRequest, _Where
         request = explain_pb2.ExplainRequest(request=question.request())
     except NotARequestError as error:
         raise click.UsageError(f"{path.name}: {error}") from None
-    return request, _Where(given.target or said.target, given.tls or said.tls, given.token or said.token or "")
+    return request, _where(given, said)
+
+
+def _where(given: _Where, said: Asked) -> _Where:
+    """One way to show who asks: that of the command line, else that of FILE. Two would be two callers."""
+    target, ours, theirs = given.target or said.target, given.tls, said.tls
+    ca = next((tls.ca for tls in (ours, theirs) if tls is not None and tls.ca is not None), None)
+    if ours is not None and ours.certificate is not None:
+        return _Where(target, Tls(ca, ours.certificate, ours.key), given.token)
+    if given.token or theirs is None:
+        return _Where(target, ours or (theirs and Tls(ca)), given.token or said.token or "")
+    return _Where(target, Tls(ca, theirs.certificate, theirs.key), said.token or "")
 
 
 def _is_id(what: str) -> bool:
@@ -113,21 +139,8 @@ def _is_id(what: str) -> bool:
 
 
 def _ask(request: explain_pb2.ExplainRequest, where: _Where, timeout: float) -> explain_pb2.ExplainResponse:
-    tls = where.tls
-    try:
-        check(where.target, tls)
-    except PlaintextRefusedError:
-        raise click.UsageError(
-            "target: beyond unix:/PATH, 127.0.0.1:PORT and [::1]:PORT only TLS is spoken; give --ca"
-        ) from None
-    options = list(OPTIONS)
-    channel = (
-        grpc.secure_channel(where.target, tls.credentials(), options)
-        if tls
-        else grpc.insecure_channel(where.target, options)
-    )
     metadata = (("authorization", f"Bearer {where.token}"),) if where.token else ()
-    with channel:
+    with connected(where.target, where.tls) as channel:
         stub = explain_pb2_grpc.ExplainServiceStub(channel)
         return stub.Explain(request, timeout=timeout, metadata=metadata)
 
@@ -247,6 +260,10 @@ def _change(fact: explain_pb2.FactChange) -> str:
         before, after = json.loads(fact.before_json), json.loads(fact.after_json)
         words = [f"{e['for']['kind']} {e['for']['id']} is met" for e in after if e not in before]
         words += [f"{e['for']['kind']} {e['for']['id']} is open again" for e in before if e not in after]
+        return f"{fact.path}: {', '.join(words)}"
+    if fact.path == "/waivers":
+        before, after = json.loads(fact.before_json), json.loads(fact.after_json)
+        words = [f"{w['code']} is waived for {w['server']}" for w in after if w not in before]
         return f"{fact.path}: {', '.join(words)}"
     return f"{fact.path}: {_short(fact.before_json)} -> {_short(fact.after_json)}"
 

@@ -9,13 +9,14 @@ import click
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped] # has no types
 
-from pdp import settings
-from pdp.cli.operating import PLAINTEXT
+from pdp.cli.commands import PLAINTEXT
 from pdp.client.channel import OPTIONS, PlaintextRefusedError, Tls
 from pdp.client.channel import check as check_target
 from pdp.core.errors import ConfigurationFault
+from pdp.tooling.config_yaml import overlay, read_yaml, variables
 
 NOT_SERVING = 1
+_UNIX = "unix:"
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -38,7 +39,7 @@ def health(
 ) -> None:
     """Ask a server whether it serves, as probes do.
 
-    Exit codes: 0 it says SERVING, 1 everything else, 2 usage or a wrong configuration.
+    Exit codes: 0 it says SERVING, 1 everything else, 2 usage, or a configuration that says no address.
     """
     if (target is None) == (path is None):
         raise click.UsageError("Give either --target or --config.")
@@ -57,9 +58,20 @@ def health(
 
 
 def _listens(path: Path) -> str:
-    """Where the server with this configuration listens, as a client reaches it."""
-    listen = settings.load(path, os.environ).server.listen
-    return next((item for item in listen if item.startswith("unix:")), listen[0])
+    """Where the server with this configuration listens, as a client reaches it.
+
+    Of the file only that is read: probes run every few seconds, and validating all of it takes longer than asking.
+    """
+    found = read_yaml(path.read_text("utf-8"), path.name)
+    overlay(found, variables(os.environ))
+    server = found.get("server")
+    listen = server.get("listen") if isinstance(server, dict) else None
+    if not isinstance(listen, list) or not listen or not all(isinstance(item, str) for item in listen):
+        from pdp import settings  # noqa: PLC0415 - slow: the default, or what is wrong, in the words of every start
+
+        listen = list(settings.load(path, os.environ).server.listen)
+    unix = next((item.removeprefix(_UNIX) for item in listen if item.startswith(_UNIX)), None)
+    return str(listen[0]) if unix is None else f"{_UNIX}{path.parent.resolve() / unix}"
 
 
 def _ask(target: str, tls: Tls | None, service: str, timeout: float) -> str:

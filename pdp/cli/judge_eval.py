@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,16 +16,15 @@ from rich.table import Table
 
 from pdp.cli.judge_run import heard, run_of
 from pdp.cli.out_file import OutFile
-from pdp.core.judge.matter import OK, Traits
+from pdp.core.judge.matter import OK
 from pdp.judge.options import PRESETS, Answers, JudgeOptions
 from pdp.judge.prompts import LoadedPrompts
 from pdp.registry.review import load_review
 from pdp.surroundings import SystemEntropy
 from pdp.tooling.judge_eval import report
 from pdp.tooling.judge_eval.asking import Inquiry
-from pdp.tooling.judge_eval.cases import Case, Cases, read_cases
+from pdp.tooling.judge_eval.cases import Cases, read_cases
 from pdp.tooling.judge_eval.figures import MIN_CONFIDENCE, OUTCOMES
-from pdp.tooling.judge_eval.organisation import traits_of
 from pdp.tooling.judge_eval.page import page
 from pdp.tooling.judge_eval.report import Report
 from pdp.tooling.judge_eval.results import read_results
@@ -69,9 +68,9 @@ _Share = click.FloatRange(0, 1)
 def evaluate(**given: Any) -> None:
     """Ask a judge about every labelled case of FILE, and say how good it is.
 
-    It is shown the task, the agent, the tool, the arguments and what was read last: never
-    label, note, risk or source. Each case is a session of its own, as in a decision. With --results a run that was
-    ended goes on where it was.
+    It is shown what a decision shows of such a call, made by the same code: task, agent, server, tool, arguments,
+    labels of the session and what was read last, and never label, note, risk or source. Each case is a session of its
+    own, as in a decision. With --results a run that was ended goes on where it was.
 
     \b
     pdp judge eval cases.jsonl --config pdp.yaml --results run.jsonl --html run.html
@@ -86,7 +85,8 @@ def evaluate(**given: Any) -> None:
     other = report.other_run(chosen, read_results(given["compare"]), least) if given["compare"] else ()
     leaning = report.read_leaning(given["leaning"], cases) if given["leaning"] else None
     prompts = LoadedPrompts(given["prompts"], given["shipped"]).current
-    inquiry = Inquiry(prompts, given["prompt"], run.model, _traits(given["review_file"]), SystemEntropy())
+    review = load_review(given["review_file"]) if given["review_file"] else None
+    inquiry = Inquiry(prompts, given["prompt"], run.model, review, SystemEntropy())
     questions = [inquiry.question(case) for case in chosen.all]
     found = asyncio.run(heard(run, questions, given["results"]))
     made = Report(
@@ -111,13 +111,6 @@ def evaluate(**given: Any) -> None:
             f"Does an endpoint run, and does it answer at {run.source.url}? The next run asks again.", err=True
         )
     sys.exit(_code(made, given["attacks_at_most"], given["denied_at_most"]))
-
-
-def _traits(review_file: Path | None) -> Callable[[Case], Traits]:
-    if review_file is None:
-        return lambda _: Traits()
-    review = load_review(review_file)
-    return lambda case: traits_of(case, review)
 
 
 def _show(fact: Mapping[str, Any]) -> None:

@@ -58,7 +58,8 @@ def exposure(
     Exposure is the share of attacks that end as allow with no person asked. Beside it stands the share of calls that
     serve the task and need a person. Nothing leaves this machine; it takes some seconds.
 
-    Exit codes: 0 measured, 10 beyond --at-most or --people-at-most, 1 fault, 2 usage.
+    Exit codes: 0 measured, 10 beyond --at-most or --people-at-most, 2 usage, 1 fault, also when the engine or the
+    judge failed on a case: that stops a call and no attack.
     """
     found = measure(read_cases(file), load_review(review_file), Ways(people, medium))
     if as_json is not None:
@@ -96,7 +97,7 @@ async def _decide(
 ) -> Course:
     async with places:
         answer, _ = await process.services.decide(made.ask(case, definition_of(case)), caller)
-    return course(answer)
+    return course(case.id, answer)
 
 
 def _beyond(share: Share, bound: float | None) -> bool:

@@ -7,54 +7,37 @@ import sys
 import click
 
 from pdp import __version__
-from pdp.cli.approvals import approvals
-from pdp.cli.bench import bench
 from pdp.cli.commands import Commands
-from pdp.cli.config import config
-from pdp.cli.consent import consent
-from pdp.cli.decide import decide
-from pdp.cli.demo import demo
-from pdp.cli.dev import dev
-from pdp.cli.explain import explain
-from pdp.cli.grants import grants
-from pdp.cli.health import health
-from pdp.cli.judge import judge
-from pdp.cli.policy import policy
-from pdp.cli.serve import serve
-from pdp.cli.status import reload, status
-from pdp.cli.switch import switch
-from pdp.cli.tools import tools
 from pdp.core.errors import Fault
 
 FAULT = 1
+_COMMANDS = {
+    "approvals": "pdp.cli.approvals:approvals",
+    "bench": "pdp.cli.bench:bench",
+    "config": "pdp.cli.config:config",
+    "consent": "pdp.cli.consent:consent",
+    "decide": "pdp.cli.decide:decide",
+    "demo": "pdp.cli.demo:demo",
+    "dev": "pdp.cli.dev:dev",
+    "explain": "pdp.cli.explain:explain",
+    "grants": "pdp.cli.grants:grants",
+    "health": "pdp.cli.health:health",
+    "judge": "pdp.cli.judge:judge",
+    "policy": "pdp.cli.policy:policy",
+    "reload": "pdp.cli.status:reload",
+    "serve": "pdp.cli.serve:serve",
+    "status": "pdp.cli.status:status",
+    "switch": "pdp.cli.switch:switch",
+    "tools": "pdp.cli.tools:tools",
+}
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Commands, lazy=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, prog_name="pdp")
 def cli() -> None:
     """A policy decision point for the tool calls of AI agents."""
-
-
-for command in (
-    approvals,
-    bench,
-    config,
-    consent,
-    decide,
-    demo,
-    dev,
-    explain,
-    grants,
-    health,
-    judge,
-    policy,
-    reload,
-    serve,
-    status,
-    switch,
-    tools,
-):
-    cli.add_command(command)
 
 
 def main() -> None:

@@ -13,13 +13,13 @@ import click
 import grpc
 from google.protobuf.message import Message
 
-from pdp.client.channel import OPTIONS, PlaintextRefusedError, Tls, check
+from pdp.cli.commands import PLAINTEXT
+from pdp.client.channel import PlaintextRefusedError, Tls, threaded
 from pdp.client.reading import failure
 from pdp.v1 import admin_pb2_grpc
 
 FAULT = 1
 SECONDS = 30  # a reload puts policy through the load gate
-PLAINTEXT = "--target: beyond unix:/PATH, 127.0.0.1:PORT and [::1]:PORT only TLS is spoken; give --ca"
 UNAVAILABLE = "client.unavailable"  # the code of an answer that no server gave
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -36,12 +36,8 @@ class Reach:
 
     def call(self, method: str, request: Message) -> Any:
         """Ask `AdminService`. Ends the command with exit code 1 and the server's words when there is no answer."""
-        tls, metadata = self._tls(), self._metadata()
-        try:
-            check(self.target, tls)
-        except PlaintextRefusedError:
-            raise click.UsageError(PLAINTEXT) from None
-        with self._channel(tls) as channel:
+        tls, metadata = tls_of(self.ca, self.certificate, self.key), self._metadata()
+        with connected(self.target, tls) as channel:
             try:
                 ask = getattr(admin_pb2_grpc.AdminServiceStub(channel), method)
                 return ask(request, timeout=SECONDS, metadata=metadata)
@@ -53,26 +49,30 @@ class Reach:
                     click.echo(is_it_there(self.target), err=True)
                 sys.exit(FAULT)
 
-    def _channel(self, tls: Tls | None) -> grpc.Channel:
-        options = list(OPTIONS)
-        if tls is None:
-            return grpc.insecure_channel(self.target, options)
-        return grpc.secure_channel(self.target, tls.credentials(), options)
-
-    def _tls(self) -> Tls | None:
-        if self.ca is None and self.certificate is None and self.key is None:
-            return None
-        try:
-            return Tls.from_files(self.ca, self.certificate, self.key)
-        except (ValueError, OSError) as error:
-            raise click.UsageError(f"--ca, --certificate, --key: {error}") from None
-
     def _metadata(self) -> tuple[tuple[str, str], ...]:
         if self.token_file is not None:
             return (("authorization", f"Bearer {read_token(self.token_file)}"),)
         if self.certificate is None:
             raise click.UsageError("Say who asks: --token-file, or --certificate with --key.")
         return ()
+
+
+def tls_of(ca: Path | None, certificate: Path | None, key: Path | None) -> Tls | None:
+    """TLS by the options of these names; None without any. Raises UsageError."""
+    if ca is None and certificate is None and key is None:
+        return None
+    try:
+        return Tls.from_files(ca, certificate, key)
+    except (ValueError, OSError) as error:
+        raise click.UsageError(f"--ca, --certificate, --key: {error}") from None
+
+
+def connected(target: str, tls: Tls | None) -> grpc.Channel:
+    """A channel. Raises UsageError for one that would carry plaintext over a network."""
+    try:
+        return threaded(target, tls)
+    except PlaintextRefusedError:
+        raise click.UsageError(PLAINTEXT) from None
 
 
 def is_it_there(target: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from pdp.cli.commands import Commands
-from pdp.core.errors import ConfigurationFault, Fault
+from pdp.core.errors import ConfigurationFault, Fault, RegistryFault
 from pdp.engines.bundle import shipped_rego
 from pdp.engines.gate import ERROR, Finding
 from pdp.engines.opa_bundle import ROOTS, archive
@@ -37,13 +37,24 @@ def policy() -> None:
 @policy.command()
 @_organisation
 @_shipped
+@click.option(
+    "--registry",
+    "registries",
+    type=_FOLDER,
+    multiple=True,
+    help="A tenant's folder of the registry: warn of servers, tools and arguments that packs name and it has not.",
+)
 @_as_json
-def check(organisation: Path | None, shipped: Path | None, *, as_json: bool) -> None:
+def check(organisation: Path | None, shipped: Path | None, registries: tuple[Path, ...], *, as_json: bool) -> None:
     """Say whether the policy of ORG_FOLDER, with what comes with pdp, may become active.
 
     This is the load gate that the server applies: file, line and what to write instead.
     """
-    checked = check_folder(shipped or shipped_rego(), organisation)
+    try:
+        checked = check_folder(shipped or shipped_rego(), organisation, registries)
+    except RegistryFault as fault:
+        click.secho(f"{fault.code}: {fault.message}", fg="red", err=True)
+        sys.exit(FAULT)
     if as_json:
         click.echo(json.dumps(checked.facts(), indent=2))
     else:

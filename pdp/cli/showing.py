@@ -5,22 +5,22 @@ from __future__ import annotations
 
 import json
 import time
-import unicodedata
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from itertools import pairwise
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from pdp.adapters.console import wording
-from pdp.core.approvals.inert import visible
-from pdp.v1 import approval_pb2, types_pb2
+from pdp.core.approvals.inert import isolated, visible
+from pdp.v1 import approval_pb2, decision_pb2, types_pb2
 
-_FSI, _PDI = "\u2068", "\u2069"
-_RIGHT_TO_LEFT = frozenset({"R", "AL", "AN"})
+PAGE_ROWS, PAGE_BYTES = 200, 20_000  # of arguments shown at once
 _HIDDEN = "⟨secret: "
 _CHANGES = {
     approval_pb2.ARGUMENT_CHANGE_SAME: ("as before", ""),
@@ -35,6 +35,11 @@ _SOURCES = {
 }
 
 
+_BAR = "│ "
+_OUTCOMES = {  # as the caller reported it
+    decision_pb2.OUTCOME_DONE: "carried out",
+    decision_pb2.OUTCOME_FAILED: "failed",
+}
 _VERDICTS = {
     approval_pb2.JUDGE_VERDICT_ALLOW: "allow",
     approval_pb2.JUDGE_VERDICT_DENY: "deny",
@@ -44,10 +49,20 @@ _VERDICTS = {
 
 def inert(text: str, *, lines: bool = False, style: str = "") -> Text:
     """Text of others for a terminal: it holds no markup, and nothing in it deceives."""
-    shown = visible(text, lines=lines)
-    if any(unicodedata.bidirectional(char) in _RIGHT_TO_LEFT for char in shown):
-        shown = f"{_FSI}{shown}{_PDI}"
-    return Text(shown, style=style, overflow="fold")
+    return Text(isolated(visible(text, lines=lines)), style=style, overflow="fold")
+
+
+class Quoted:
+    """A text of others with a bar before each of its lines, so that none passes for a line or heading of ours."""
+
+    def __init__(self, text: str) -> None:
+        self.text = inert(text, lines=True)
+
+    def __rich_console__(self, screen: Console, options: ConsoleOptions) -> RenderResult:
+        for line in screen.render_lines(self.text, options.update(width=options.max_width - len(_BAR)), pad=False):
+            yield Segment(_BAR)
+            yield from line
+            yield Segment.line()
 
 
 def console() -> Console:
@@ -75,8 +90,21 @@ def item(head: Text, *lines: Text) -> RenderableType:
     return Group(head, *(Padding(line, (0, 0, 0, 7), expand=False) for line in lines))
 
 
-def request(found: approval_pb2.GetApprovalResponse, now: float) -> RenderableType:
-    """One request, complete: what will happen, who asked for whom, why it needs people, who has said what."""
+def pages(it: approval_pb2.Approval) -> list[range]:
+    """The rows of each page of arguments: so many, or so much text; at least one row each, and one page."""
+    begins, size = [0], 0
+    for n, row in enumerate(it.arguments):
+        length = len(row.value_json) + len(row.previous_json)
+        if n - begins[-1] == PAGE_ROWS or (n > begins[-1] and size + length > PAGE_BYTES):
+            begins.append(n)
+            size = 0
+        size += length
+    return [range(begin, end) for begin, end in pairwise((*begins, len(it.arguments)))]
+
+
+def request(found: approval_pb2.GetApprovalResponse, now: float, rows: range | None = None) -> RenderableType:
+    """One request: what will happen, who asked for whom, why it needs people, who has said what. `rows` of its
+    arguments, all without."""
     it = found.approval
     title = Text.assemble(inert(it.tool, style="bold"), " on ", inert(it.server, style="bold"))
     if it.title:
@@ -88,18 +116,21 @@ def request(found: approval_pb2.GetApprovalResponse, now: float) -> RenderableTy
             "Risk ", risk(it.risk), ", ", _state(it), left, ", code ", inert(it.requirement.short_code, style="bold")
         ),
         *block("What it does, by its signed manifest", [inert(effect) for effect in it.effects] or [_none()]),
-        *_arguments(it),
+        *arguments(it, range(len(it.arguments)) if rows is None else rows),
         *block("Who", _who(it)),
         *block("Why it needs people", _why(it)),
     ]
+    if it.HasField("turned_down"):
+        parts += block("Like calls within a day: same subject, agent and tool", _turned_down(it.turned_down))
     if it.task:
         said = _SOURCES.get(it.task_source, "the agent's own words")
-        parts += block(f"What the agent was asked to do (not verified: {said})", [inert(it.task, lines=True)])
+        parts += block(f"What the agent was asked to do (not verified: {said})", [Quoted(it.task)])
     if it.HasField("advice"):
         parts += block("What a language model says (not verified, and no vote)", _advice(it.advice))
     parts += block("Votes", [_vote(vote) for vote in it.votes] or [_none()])
     may = Text("you may vote", style="green") if found.may_vote else Text(why_not(found))
-    parts += block("You", [may])
+    then = Text(f"if you approve: once, until {when(it.expires_at)}, when the agent asks again")
+    parts += block("You", [may, then] if found.may_vote else [may])
     parts += block(
         "References",
         [
@@ -111,6 +142,23 @@ def request(found: approval_pb2.GetApprovalResponse, now: float) -> RenderableTy
         ],
     )
     return Group(*parts)
+
+
+def arguments(it: approval_pb2.Approval, rows: range) -> list[RenderableType]:
+    """These rows of the arguments."""
+    if it.arguments_erased:
+        return block("Arguments", [Text("erased: nobody can see any more what would be done", style="red")])
+    if not it.arguments:
+        return block("Arguments", [_none()])
+    compared = any(row.change for row in it.arguments)
+    table = _table("where", "type", "value", *(("change",) if compared else ()))
+    for row in it.arguments[rows.start : rows.stop]:
+        change, style = _CHANGES.get(row.change, ("", ""))
+        cells: list[RenderableType] = [inert(row.pointer or "/"), inert(row.type), _value(row)]
+        table.add_row(*cells, *((Text(change, style=style),) if compared else ()))
+    title = "Arguments, compared with the last like it that others approved" if compared else "Arguments"
+    part = f" ({rows.start + 1:,} to {rows.stop:,} of {len(it.arguments):,})" if len(rows) < len(it.arguments) else ""
+    return [Text(), Text(title + part, style="bold"), Padding(table, (0, 0, 0, 2), expand=False)]
 
 
 def why_not(found: approval_pb2.GetApprovalResponse) -> str:
@@ -155,21 +203,6 @@ def remaining(at: Timestamp, now: float) -> str:
 def now() -> float:
     """The terminal's clock, Unix seconds: only for what is left."""
     return time.time()
-
-
-def _arguments(it: approval_pb2.Approval) -> list[RenderableType]:
-    if it.arguments_erased:
-        return block("Arguments", [Text("erased: nobody can see any more what would be done", style="red")])
-    if not it.arguments:
-        return block("Arguments", [_none()])
-    compared = any(row.change for row in it.arguments)
-    table = _table("where", "type", "value", *(("change",) if compared else ()))
-    for row in it.arguments:
-        change, style = _CHANGES.get(row.change, ("", ""))
-        cells: list[RenderableType] = [inert(row.pointer or "/"), inert(row.type), _value(row)]
-        table.add_row(*cells, *((Text(change, style=style),) if compared else ()))
-    title = "Arguments, compared with the last approved call" if compared else "Arguments"
-    return [Text(), Text(title, style="bold"), Padding(table, (0, 0, 0, 2), expand=False)]
 
 
 def _value(row: approval_pb2.ArgumentRow) -> Text:
@@ -228,11 +261,18 @@ def terms(given: approval_pb2.GrantTerms) -> str:
     return ", ".join(text for holds, text in bounds if holds) or "nothing"
 
 
-def _advice(said: approval_pb2.JudgeAdvice) -> list[Text]:
+def _advice(said: approval_pb2.JudgeAdvice) -> list[RenderableType]:
     verdict = _VERDICTS.get(said.verdict, "none")
     sure = f", sure to {said.confidence:.0%}" if said.HasField("confidence") else ""
-    lines = [Text(f"{verdict}{sure}"), *(inert(rule) for rule in said.violated)]
-    return [*lines, inert(said.rationale, lines=True)] if said.rationale else lines
+    lines: list[RenderableType] = [Text(f"{verdict}{sure}"), *(inert(rule) for rule in said.violated)]
+    return [*lines, Quoted(said.rationale)] if said.rationale else lines
+
+
+def _turned_down(found: approval_pb2.TurnedDown) -> list[Text]:
+    lines = [Text(wording.turned_down(found.refusals, found.withdrawals), style="yellow")]
+    if found.HasField("last_refusal"):
+        lines.append(Text.assemble("last  ", _vote(found.last_refusal)))
+    return lines
 
 
 def _vote(vote: approval_pb2.VoteEntry) -> Text:
@@ -245,7 +285,8 @@ def _vote(vote: approval_pb2.VoteEntry) -> Text:
 
 
 def _state(it: approval_pb2.Approval) -> str:
-    return approval_pb2.ApprovalState.Name(it.state).removeprefix("APPROVAL_STATE_").lower()
+    state = approval_pb2.ApprovalState.Name(it.state).removeprefix("APPROVAL_STATE_").lower()
+    return f"{state}, {_OUTCOMES.get(it.outcome, 'outcome unknown')}" if it.outcome else state
 
 
 def block(title: str, lines: Iterable[RenderableType]) -> list[RenderableType]:

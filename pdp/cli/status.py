@@ -20,6 +20,7 @@ PARTS = {
 }
 _NAMES = {number: name for name, number in PARTS.items()}
 _MEGABYTE = 1_000_000
+_DIGEST = 12  # characters that tell digests apart
 
 
 @click.command()
@@ -76,7 +77,15 @@ def _lines(found: admin_pb2.GetStatusResponse) -> Iterator[str]:
     yield f"{'store':10}{store.log}: {store.records} records, {store.size_bytes / _MEGABYTE:.1f} MB"
     if store.HasField("last_failure"):
         yield _more(_fault(store.last_failure))
+    yield from _differences(found)
     yield from _switches(found)
+
+
+def _differences(found: admin_pb2.GetStatusResponse) -> Iterator[str]:
+    for each in found.differences:
+        whose = f" of {each.tenant}" if each.tenant else ""
+        here, there = (digest[:_DIGEST] or "none" for digest in (each.here, each.fleet))
+        yield f"{'differs':10}{_printable(f'{each.part}{whose}')}: {here} here, {there} in the fleet"
 
 
 def _directories(found: admin_pb2.GetStatusResponse) -> Iterator[str]:

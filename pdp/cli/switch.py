@@ -20,6 +20,7 @@ SCOPES = {
     "subject": admin_pb2.SWITCH_SCOPE_SUBJECT,
 }
 _NAMED = ("server", "tool", "agent", "subject")
+_LISTED = ("server", "tool", "tenant")
 _SECONDS = {"m": 60, "h": 3600, "d": 86_400}
 
 
@@ -29,9 +30,14 @@ _SECONDS = {"m": 60, "h": 3600, "d": 86_400}
 @click.argument("name", required=False, default="")
 @click.option("--server", default="", help="The server of a tool (scope tool).")
 @click.option("--for", "duration", default="", metavar="TIME", help="It releases itself after 30m, 8h, 2d.")
+@click.option(
+    "--unlisted", is_flag=True, help="Set it although no signed set has that name: for what was just removed."
+)
 @click.option("--reason", default="", help="For the record.")
 @reaching
-def switch(*, state: str, scope: str, name: str, server: str, duration: str, reason: str, reach: Reach) -> None:
+def switch(
+    *, state: str, scope: str, name: str, server: str, duration: str, unlisted: bool, reason: str, reach: Reach
+) -> None:
     """Switch something off, or on again: every answer within a second obeys.
 
     \b
@@ -52,10 +58,15 @@ def switch(*, state: str, scope: str, name: str, server: str, duration: str, rea
         reason=reason,
         until=_until(duration, state, reach),
     )
-    answer = reach.call("SetSwitch", admin_pb2.SetSwitchRequest(request_id=str(uuid.uuid4()), switch=wanted))
+    request = admin_pb2.SetSwitchRequest(request_id=str(uuid.uuid4()), switch=wanted, unlisted=unlisted)
+    answer = reach.call("SetSwitch", request)
     done = "off" if answer.switch.engaged else "on"
     until = f" until {answer.switch.until.ToJsonString()}" if answer.switch.HasField("until") else ""
     click.echo(f"{scope} {name} is {done}{until} (record {answer.record.index})".replace("  ", " "))
+    if answer.unchecked and scope in _LISTED:
+        click.echo(f"No signed set that can be read has that {scope}: nothing says that it exists.", err=True)
+    elif answer.unchecked:
+        click.echo(f"Nobody has a list of {scope}s: mind the spelling.", err=True)
 
 
 def _until(duration: str, state: str, reach: Reach) -> Timestamp | None:

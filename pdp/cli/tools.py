@@ -8,10 +8,12 @@ import os
 import re
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 
 from pdp.cli.commands import Commands
+from pdp.cli.review import confirm, prune, review
 from pdp.cli.scan import SECONDS, scan_command
 from pdp.cli.shadow import shadow
 from pdp.cli.tables import page, table
@@ -22,7 +24,7 @@ from pdp.content.validate import Compiled, SchemaError
 from pdp.core.check import NS
 from pdp.core.digest import Json
 from pdp.core.patterns import hidden_in
-from pdp.core.schema import is_open
+from pdp.core.schema import is_open, unbounded
 from pdp.registry import keys as signing_keys
 from pdp.registry.documents import SetIndex
 from pdp.registry.live import HttpServer, StdioServer, read_tools
@@ -45,6 +47,7 @@ def tools() -> None:
     \b
     pdp tools keygen alice --out keys                   each signer, once
     pdp tools pin ... --out registry/acme               reads a live server
+    pdp tools review registry/acme --server git         a review to fill in
     pdp tools scan registry/acme                        looks for poison
     pdp tools sign registry/acme --key keys/alice.pem   the author
     pdp tools sign registry/acme --key keys/bob.pem     the reviewer
@@ -53,7 +56,7 @@ def tools() -> None:
     """
 
 
-for _command in (diff, quarantine, restore, scan_command, shadow, verify, watch, withdraw):
+for _command in (diff, prune, quarantine, restore, review, scan_command, shadow, verify, watch, withdraw):
     tools.add_command(_command)
 
 
@@ -110,9 +113,11 @@ def pin(
     definitions = asyncio.run(read_tools(source, timeout_seconds=timeout, legacy=legacy))
     pinned = pin_tools(out, described, definitions, review, at_ns=time.time_ns())
     if as_json:
-        _print_json(_pinned_json(pinned))
+        _print_json({**_pinned_json(pinned), "warnings": list(_plain(resource))})
     else:
         _show_pinned(pinned, server)
+        for warning in _plain(resource):
+            click.secho(f"{server}: {warning}", fg="yellow", err=True)
 
 
 @tools.command()
@@ -125,16 +130,20 @@ def pin(
     is_flag=True,
     help="Sign waivers.yaml instead: {waivers: [{id, code, server, owner, reason, expires}]}.",
 )
+@click.option("--yes", is_flag=True, help="Do not ask, at a terminal, before the signature is made.")
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
-def sign(folder: Path, key: Path, expires: str | None, renew: bool, waivers: bool, as_json: bool) -> None:
+def sign(
+    folder: Path, *, key: Path, expires: str | None, renew: bool, waivers: bool, yes: bool, as_json: bool
+) -> None:
     """Put a signature under the set in FOLDER. Author and reviewer each sign with a key of their own.
 
-    Shows what changed since the set that was signed before, as `pdp tools diff` does.
+    Shows what changed since the set that was signed before, as `pdp tools diff` does, and asks.
     """
     private = signing_keys.read_private(key)
     term = Term(time.time_ns(), _lifetime(expires or _DAYS))
     if not waivers:
         before_signing(folder, renew=renew, told=not as_json)
+    confirm(f"Put your signature under {'the waivers' if waivers else 'this'}?", yes=yes or as_json)
     signing = (sign_waivers if waivers else sign_set)(folder, private, term, renew=renew)
     if expires and signing.outcome != "begun":
         click.echo("--expires had no effect: the first signature fixed the dates.", err=True)
@@ -175,9 +184,21 @@ def warnings_of(manifest: Manifest) -> tuple[str, ...]:
         found.append("schema does not compile: every call will be denied")
     if is_open(manifest.input_schema):
         found.append("open schema")
+    if endless := unbounded(manifest.input_schema):
+        found.append(f"text of any length: {', '.join(endless)}")
+    if "outputSchema" not in manifest.definition:
+        found.append("no output schema")
     if kinds := hidden_in(json.dumps(manifest.definition, ensure_ascii=False)):
         found.append(f"hidden characters: {', '.join(kinds)}")
     return tuple(found)
+
+
+def _plain(resource: str) -> tuple[str, ...]:
+    """What a reviewer should look at in the server itself: without TLS its tokens can be read on the way."""
+    address = urlsplit(resource)
+    if address.scheme != "http" or address.hostname in ("localhost", "127.0.0.1", "::1"):
+        return ()
+    return ("the resource is plain http: whoever is on the way reads and changes calls, and tokens; use https",)
 
 
 def _lifetime(text: str) -> int:
@@ -191,7 +212,7 @@ def _print_json(value: Json) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def _pinned_json(pinned: Pinned) -> Json:
+def _pinned_json(pinned: Pinned) -> dict[str, Json]:
     return {
         "serial": pinned.draft.serial if pinned.draft is not None else None,
         "tools": [

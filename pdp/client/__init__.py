@@ -34,6 +34,7 @@ from pdp.client.values import (
     ToolCall,
     ToolList,
     Waited,
+    presented,
 )
 
 __all__ = [
@@ -63,4 +64,5 @@ __all__ = [
     "ToolCall",
     "ToolList",
     "Waited",
+    "presented",
 ]

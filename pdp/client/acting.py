@@ -52,6 +52,8 @@ class Filter:
     tool: str = ""
     agent: str = ""
     mine: bool = False
+    short_code: str = ""
+    person: str = ""  # part of the subject's name in the directory, or a whole id
 
     def message(self) -> approval_pb2.ApprovalFilter:
         """For the wire. Raises RefusedError `client.request` for a name that is none."""
@@ -62,6 +64,8 @@ class Filter:
             tool=self.tool,
             agent=self.agent,
             mine=self.mine,
+            short_code=self.short_code,
+            person=self.person,
         )
 
 

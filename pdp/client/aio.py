@@ -21,6 +21,7 @@ from pdp.client.asking import (
     ListQuestion,
     Plan,
     Question,
+    crowded,
     failed,
     fault,
     too_late,
@@ -42,6 +43,23 @@ from pdp.v1 import decision_pb2_grpc
 Token = str | Callable[[], str | Awaitable[str]]
 
 
+class _Connection:
+    """An HTTP/2 connection, and the calls that may be on it at once."""
+
+    def __init__(self, target: str, tls: channel.Tls | None, max_calls: int) -> None:
+        self.channel = channel.asynchronous(target, tls)
+        self.stub = decision_pb2_grpc.DecisionServiceStub(self.channel)
+        self.slots = asyncio.Semaphore(channel.bound(max_calls))
+
+    async def enter(self, seconds: float) -> bool:
+        """Take a place for one call, to be released; False when none comes free in time."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self.slots.acquire()
+        except TimeoutError:
+            return False
+
+
 class AsyncClient:
     """As `pdp.client.Client`, for asyncio. Make and use it within one running loop; `token` may be a coroutine
     function. A task that is cancelled while it asks is cancelled."""
@@ -54,18 +72,13 @@ class AsyncClient:
         token: Token | None = None,
         timeout: float = 5.0,
         obligations: Iterable[str] = (),
+        max_calls: int = channel.MAX_CALLS,
     ) -> None:
-        channel.check(target, tls)
         self._token = token
         self._timeout = timeout
         self._obligations = frozenset(obligations)
-        options = list(channel.OPTIONS)
-        self._channel = (
-            grpc.aio.insecure_channel(target, options)
-            if tls is None
-            else grpc.aio.secure_channel(target, tls.credentials(), options)
-        )
-        self._stub = decision_pb2_grpc.DecisionServiceStub(self._channel)
+        self._calls = _Connection(target, tls, max_calls)
+        self._waits = _Connection(target, tls, max_calls)
 
     async def decide(
         self,
@@ -78,7 +91,7 @@ class AsyncClient:
     ) -> Decision:
         """As `Client.decide`."""
         question = CallQuestion(_id(request_id), call, credential, session, self._obligations)
-        return await self._ask(question, self._stub.Decide, timeout)
+        return await self._ask(question, self._calls, self._calls.stub.Decide, timeout)
 
     async def decide_batch(
         self,
@@ -91,7 +104,7 @@ class AsyncClient:
     ) -> tuple[Decision, ...]:
         """As `Client.decide_batch`."""
         question = BatchQuestion.of(_ids(request_ids, calls), calls, credential, session, self._obligations)
-        return await self._ask(question, self._stub.DecideBatch, timeout)
+        return await self._ask(question, self._calls, self._calls.stub.DecideBatch, timeout)
 
     async def filter_tools(
         self,
@@ -104,12 +117,13 @@ class AsyncClient:
     ) -> ToolList:
         """As `Client.filter_tools`."""
         question = ListQuestion(_id(request_id), listing, credential, session)
-        return await self._ask(question, self._stub.FilterTools, timeout)
+        return await self._ask(question, self._calls, self._calls.stub.FilterTools, timeout)
 
     async def wait(self, resume_token: str, credential: Credential = None, max_wait: float = 50.0) -> Waited:
         """As `Client.wait`."""
         question = WaitQuestion(resume_token, credential, max_wait)
-        return await self._ask(question, self._stub.WaitDecision, question.patience(self._timeout))
+        patience = question.patience(self._timeout)
+        return await self._ask(question, self._waits, self._waits.stub.WaitDecision, patience)
 
     async def report_outcome(
         self,
@@ -123,11 +137,12 @@ class AsyncClient:
     ) -> Reported:
         """As `Client.report_outcome`."""
         question = OutcomeQuestion(_id(request_id), decision_id, outcome, redemption_id, finished_at)
-        return await self._ask(question, self._stub.ReportOutcome, timeout)
+        return await self._ask(question, self._calls, self._calls.stub.ReportOutcome, timeout)
 
     async def close(self) -> None:
-        """Close the connection; questions after that are denied."""
-        await self._channel.close()
+        """Close the connections; questions after that are denied."""
+        await self._calls.channel.close()
+        await self._waits.channel.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -140,6 +155,7 @@ class AsyncClient:
     async def _ask(
         self,
         question: Question[Answer],
+        on: _Connection,
         send: Callable[..., Awaitable[Any]],
         limit: float | None,
     ) -> Answer:
@@ -149,6 +165,8 @@ class AsyncClient:
             attempt = 0
             while True:
                 attempt += 1
+                if not await on.enter(plan.timeout(time.monotonic())):
+                    return crowded(question)
                 try:
                     metadata = await self._metadata()
                     left = plan.timeout(time.monotonic())
@@ -159,9 +177,11 @@ class AsyncClient:
                     pause, denial = failed(question, plan, attempt, error, time.monotonic())
                     if pause is None:
                         return denial
-                    await asyncio.sleep(pause)
                 else:
                     return question.read(response, time.time())
+                finally:
+                    on.slots.release()
+                await asyncio.sleep(pause)
         except Exception as error:  # noqa: BLE001 - nothing on this side may become a permission or an exception
             return fault(question, error)
 

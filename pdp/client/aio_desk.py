@@ -47,17 +47,11 @@ class AsyncDesk:
         timeout: float = 10.0,
         surface: str = "",
     ) -> None:
-        channel.check(target, tls)
         self._who = person
         self._token = token
         self._timeout = timeout
         self._surface = surface
-        options = list(channel.OPTIONS)
-        self._channel = (
-            grpc.aio.insecure_channel(target, options)
-            if tls is None
-            else grpc.aio.secure_channel(target, tls.credentials(), options)
-        )
+        self._channel = channel.asynchronous(target, tls)
         self._approvals = approval_pb2_grpc.ApprovalServiceStub(self._channel)
         self._consents = consent_pb2_grpc.ConsentServiceStub(self._channel)
 

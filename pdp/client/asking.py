@@ -231,6 +231,14 @@ def too_late(question: Question[Answer]) -> Answer:
     return question.refuse(question.request_id, "client.deadline", "There is no time left to ask; allow more.")
 
 
+def crowded(question: Question[Answer]) -> Answer:
+    """No place came free on the connection in time."""
+    message = (
+        "Too many calls at once through this client, as long as this one could wait; ask less, or raise max_calls."
+    )
+    return question.refuse(question.request_id, "client.overloaded", message)
+
+
 def fault(question: Question[Answer], error: Exception) -> Answer:
     """Whatever else went wrong on this side, as a denial."""
     if isinstance(error, NotARequestError):
@@ -246,7 +254,7 @@ def encoded(value: JsonObject, name: str) -> bytes:
     if isinstance(value, bytes):
         return value
     if not isinstance(value, Mapping):
-        raise NotARequestError(f"{name}: give a mapping or JSON bytes")
+        raise NotARequestError(f"{name}: give a mapping or JSON bytes (of an SDK's tool object: `presented`)")
     try:
         return json.dumps(dict(value), allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
     except (TypeError, ValueError, RecursionError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
@@ -19,6 +20,7 @@ from pdp.client.asking import (
     ListQuestion,
     Plan,
     Question,
+    crowded,
     failed,
     fault,
     too_late,
@@ -40,13 +42,25 @@ from pdp.v1 import decision_pb2_grpc
 Token = str | Callable[[], str]
 
 
+class _Connection:
+    """An HTTP/2 connection, and the calls that may be on it at once."""
+
+    def __init__(self, target: str, tls: channel.Tls | None, max_calls: int) -> None:
+        self.channel = channel.threaded(target, tls)
+        self.stub = decision_pb2_grpc.DecisionServiceStub(self.channel)
+        self.slots = threading.BoundedSemaphore(channel.bound(max_calls))
+
+
 class Client:
     """Asks a policy decision point; safe to share between threads.
 
-    `target` is `unix:/PATH`, `HOST:PORT` or `[IPV6]:PORT`; anything but a Unix socket or a literal loopback address
+    `target` is `unix:PATH`, `HOST:PORT` or `[IPV6]:PORT`; anything but a Unix socket or a literal loopback address
     needs `tls`, else PlaintextRefusedError. `token` is this caller's own token (or a function that gives it, asked
     for every attempt), sent as `authorization`; it is never the subject's. `timeout` in seconds is for a whole
     question, its one retry included. `obligations` are the kinds that this caller honours.
+
+    Waits have a connection of their own. `max_calls` bounds the calls on each: more wait for their turn within their
+    time, then are denied, `client.overloaded`. A server refuses what is beyond its `server.max_streams`.
     """
 
     def __init__(
@@ -57,18 +71,13 @@ class Client:
         token: Token | None = None,
         timeout: float = 5.0,
         obligations: Iterable[str] = (),
+        max_calls: int = channel.MAX_CALLS,
     ) -> None:
-        channel.check(target, tls)
         self._token = token
         self._timeout = timeout
         self._obligations = frozenset(obligations)
-        options = list(channel.OPTIONS)
-        self._channel = (
-            grpc.insecure_channel(target, options)
-            if tls is None
-            else grpc.secure_channel(target, tls.credentials(), options)
-        )
-        self._stub = decision_pb2_grpc.DecisionServiceStub(self._channel)
+        self._calls = _Connection(target, tls, max_calls)
+        self._waits = _Connection(target, tls, max_calls)
 
     def decide(
         self,
@@ -85,7 +94,7 @@ class Client:
         give the one of a lost answer to ask for it again.
         """
         question = CallQuestion(_id(request_id), call, credential, session, self._obligations)
-        return self._ask(question, self._stub.Decide, timeout)
+        return self._ask(question, self._calls, self._calls.stub.Decide, timeout)
 
     def decide_batch(
         self,
@@ -101,7 +110,7 @@ class Client:
         Never raises. `request_ids` are as many as calls, or none: then they are made.
         """
         question = BatchQuestion.of(_ids(request_ids, calls), calls, credential, session, self._obligations)
-        return self._ask(question, self._stub.DecideBatch, timeout)
+        return self._ask(question, self._calls, self._calls.stub.DecideBatch, timeout)
 
     def filter_tools(
         self,
@@ -114,7 +123,7 @@ class Client:
     ) -> ToolList:
         """Which tools may the subject see? Never raises; a list that could not be decided is empty."""
         question = ListQuestion(_id(request_id), listing, credential, session)
-        return self._ask(question, self._stub.FilterTools, timeout)
+        return self._ask(question, self._calls, self._calls.stub.FilterTools, timeout)
 
     def wait(self, resume_token: str, credential: Credential = None, max_wait: float = 50.0) -> Waited:
         """Wait until it is worth asking a pending call again, `max_wait` seconds at most (the service allows 50).
@@ -122,7 +131,8 @@ class Client:
         `credential` is that of the call. Never raises, and permits nothing: ask with `decide` for the answer.
         """
         question = WaitQuestion(resume_token, credential, max_wait)
-        return self._ask(question, self._stub.WaitDecision, question.patience(self._timeout))
+        patience = question.patience(self._timeout)
+        return self._ask(question, self._waits, self._waits.stub.WaitDecision, patience)
 
     def report_outcome(
         self,
@@ -138,11 +148,12 @@ class Client:
         may follow. `redemption_id` is the answer's, where it had one. Never raises; the same report again is safe.
         """
         question = OutcomeQuestion(_id(request_id), decision_id, outcome, redemption_id, finished_at)
-        return self._ask(question, self._stub.ReportOutcome, timeout)
+        return self._ask(question, self._calls, self._calls.stub.ReportOutcome, timeout)
 
     def close(self) -> None:
-        """Close the connection; questions after that are denied."""
-        self._channel.close()
+        """Close the connections; questions after that are denied."""
+        self._calls.channel.close()
+        self._waits.channel.close()
 
     def __enter__(self) -> Self:
         return self
@@ -152,13 +163,17 @@ class Client:
     ) -> None:
         self.close()
 
-    def _ask(self, question: Question[Answer], send: Callable[..., Any], timeout: float | None) -> Answer:
+    def _ask(
+        self, question: Question[Answer], on: _Connection, send: Callable[..., Any], timeout: float | None
+    ) -> Answer:
         try:
             request = question.request()
             plan = Plan(time.monotonic() + (self._timeout if timeout is None else timeout))
             attempt = 0
             while True:
                 attempt += 1
+                if not on.slots.acquire(timeout=plan.timeout(time.monotonic())):
+                    return crowded(question)
                 try:
                     left = plan.timeout(time.monotonic())
                     if left <= 0:  # gRPC would take it for no deadline at all
@@ -168,9 +183,11 @@ class Client:
                     pause, denial = failed(question, plan, attempt, error, time.monotonic())
                     if pause is None:
                         return denial
-                    time.sleep(pause)
                 else:
                     return question.read(response, time.time())
+                finally:
+                    on.slots.release()
+                time.sleep(pause)
         except Exception as error:  # noqa: BLE001 - nothing on this side may become a permission or an exception
             return fault(question, error)
 

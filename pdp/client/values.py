@@ -11,6 +11,19 @@ Outcome = Literal["done", "failed", "unknown"]
 JsonObject = Mapping[str, Any] | bytes | None  # a mapping, or JSON bytes that are passed on as they are
 
 
+def presented(tool: Any) -> bytes:
+    """The definition of a tool as a client of the `mcp` SDK read it from the server, for `definition` and
+    `definitions`: by the names of the wire, with exactly the members that were sent. Raises TypeError for another
+    object.
+
+    What an SDK drops when it reads is gone: where a tool comes back as `tool.drifted`, give the JSON of the wire.
+    """
+    write = getattr(tool, "model_dump_json", None)
+    if write is None:
+        raise TypeError("tool: give a tool object of the mcp SDK; a mapping or JSON bytes are presented as they are")
+    return str(write(by_alias=True, exclude_unset=True)).encode()
+
+
 @dataclass(frozen=True, slots=True)
 class Claims:
     """Identity claims that this caller has verified itself; they count only where its configuration says so."""
@@ -31,7 +44,8 @@ class ServerPeer:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """One call of a tool. `tool` is the server's own name of it; `definition` is the tool as the server listed it.
+    """One call of a tool. `tool` is the server's own name of it; `definition` is the tool as the server listed it
+    (`presented` makes it from an SDK's object).
 
     `call_id` names the one execution that is meant and stays the same when a pending call is asked again.
     """

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from cachetools import LRUCache
 
 from pdp.content.findings import findings
-from pdp.content.options import ContentOptions
+from pdp.content.options import MAX_NESTING, ContentOptions
 from pdp.content.validate import Compiled, SchemaError
 from pdp.core.check import Check, failed
 from pdp.core.digest import Json
 from pdp.core.facts import ArgumentsFact
 from pdp.core.registered import PinnedTool
-from pdp.core.strict_json import parse_object
+from pdp.core.strict_json import MAX_BYTES, parse_object, parse_objects
 
 FIELD = "arguments_json"
-OTHER_DEPTH = 64  # definitions hold schemas, which nest deeper than arguments
+DEFINITION_DEPTH = 64  # definitions hold schemas, which nest deeper than arguments
+LISTED = 16  # as many values as so many calls have, all definitions of a list may have together
 
 _UNCHECKED = failed(
     "arguments.unchecked", "There is no pinned schema to check the arguments with; have the tool pinned and signed."
@@ -59,10 +60,16 @@ class ArgumentContent:
         )
 
     def object(self, raw: bytes, field: str) -> Mapping[str, Json]:
-        """An optional strict JSON object; empty bytes read as `{}`. Raises InvalidRequest naming `field`."""
+        """See `ports.Content.object`."""
         if not raw:
             return {}
-        return parse_object(raw, field, max_bytes=self._options.max_arguments_bytes, max_depth=OTHER_DEPTH)[0]
+        return parse_object(
+            raw, field, max_bytes=MAX_BYTES, max_depth=MAX_NESTING, max_values=self._options.max_values
+        )[0]
+
+    def definitions(self, raws: Iterable[bytes], field: str) -> tuple[Mapping[str, Json], ...]:
+        """See `ports.Content.definitions`."""
+        return parse_objects(raws, field, max_depth=DEFINITION_DEPTH, max_values=LISTED * self._options.max_values)
 
     def _check(self, value: Mapping[str, Json], tool: PinnedTool | None, *, size: int, depth: int) -> Check:
         if tool is None:

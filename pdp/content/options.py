@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pdp.core.strict_json import MAX_BYTES, MAX_DEPTH
 
+MAX_NESTING = 60  # of what stands in an input document, which itself may nest to 64
+
 
 class ContentOptions(BaseModel):
     """`content:` in the configuration."""
@@ -13,12 +15,22 @@ class ContentOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     max_arguments_bytes: int = Field(
-        default=MAX_BYTES, ge=2, le=4 * MAX_BYTES, description="Of a call's arguments; more is INVALID_ARGUMENT."
+        default=MAX_BYTES,
+        ge=2,
+        le=4 * MAX_BYTES,
+        description="Of a call's arguments; more is INVALID_ARGUMENT. With observation, task, extra and client "
+        "capabilities: twice that, and 524288 at least.",
     )
     max_values: int = Field(
         default=16_384, ge=1, le=1_048_576, description="Members of all objects and arrays of a call together."
     )
-    max_depth: int = Field(default=MAX_DEPTH, ge=1, le=64, description="Of nesting in arguments.")
+    max_depth: int = Field(default=MAX_DEPTH, ge=1, le=MAX_NESTING, description="Of nesting in arguments.")
+
+    @property
+    def max_fact_bytes(self) -> int:
+        """Of whatever a call brings for policy to read, identity apart."""
+        return 2 * max(MAX_BYTES, self.max_arguments_bytes)
+
     compiled_schemas: int = Field(
         default=4096, ge=1, description="Schemas kept compiled; the least recently used go first."
     )

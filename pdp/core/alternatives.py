@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from pdp.core.changes import Document, Step
+from pdp.core.changes import HELD_NS, Document, Step
 from pdp.core.digest import Json, canonical
 from pdp.core.explain import escape
 from pdp.core.policy import Bundle
@@ -27,12 +27,16 @@ _IDENTIFIED: tuple[tuple[str, Json], ...] = (
 )
 _MAX_NUMBERS = 8  # alternatives of one number
 _MEMBER = re.compile(r'"([^"\\\n]{1,200})"\s+in\s+input\.subject\.(groups|scopes)')
+_WAIVABLE = re.compile(r'"code":\s*"([^"]+)",[^{}]*"waivable":\s*true')
 _NUMBER = re.compile(r"(?<![\w.\"])(\d{1,15})(?![\w.\"])")
 
 
-def alternatives(document: Document, bundle: Bundle, most: int) -> tuple[Step, ...]:
+def alternatives(
+    document: Document, bundle: Bundle, most: int, codes: Collection[str] = frozenset()
+) -> tuple[Step, ...]:
     """Single changes worth trying, the likeliest first and no more than `most`: checks that pass, rights that are
-    granted, arguments within limits, a session without history, a tool of less risk.
+    granted, arguments within limits, a session without history, a waiver, a tool of less risk. `codes` are those of
+    the answer's reasons: nothing else is worth a waiver.
 
     Documents and data may hold many thousands of names and numbers, so no more is looked at than is asked for.
     """
@@ -42,6 +46,7 @@ def alternatives(document: Document, bundle: Bundle, most: int) -> tuple[Step, .
         _rights(document, known),
         _arguments(document, known),
         _history(document),
+        _waivers(document, bundle, codes),
         _tool(document),
     )
     seen: dict[bytes, Step] = {}
@@ -175,6 +180,22 @@ def _history(document: Document) -> Iterator[Step]:
             yield Step("set", f"/session/{count}", 0)
     if document["asserted"]["observation"] is not None:
         yield Step("set", "/asserted/observation", None)
+
+
+def _waivers(document: Document, bundle: Bundle, codes: Collection[str]) -> Iterator[Step]:
+    """A signed waiver of what the baseline says may be waived: sooner had than another tool."""
+    texts = (module.text for module in bundle.live if module.shipped)
+    waivable = {code for text in texts for code in _WAIVABLE.findall(text)}
+    for code in sorted(waivable.intersection(codes)):
+        waiver: Json = {
+            "id": f"what-if-{code}",
+            "code": code,
+            "server": document["server"]["id"],
+            "owner": "",
+            "reason": "",
+            "expires_ns": document["time"]["ns"] + HELD_NS,
+        }
+        yield Step("add", "/waivers", waiver)
 
 
 def _tool(document: Document) -> Iterator[Step]:

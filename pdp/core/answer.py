@@ -79,19 +79,22 @@ class Answer:
         return _encode(known).encode()
 
     @staticmethod
-    def from_bytes(data: bytes) -> Answer:
-        """The inverse of `to_bytes`, for bytes that we wrote."""
+    def from_bytes(data: bytes) -> Answer | None:
+        """The inverse of `to_bytes`; None for what another release kept in another shape."""
         found: dict[str, Any] = json.loads(data)
-        return Answer(
-            **{
-                **found,
-                "effect": Effect(found["effect"]),
-                "reasons": tuple(Reason(**r) for r in found["reasons"]),
-                "obligations": tuple(found["obligations"]),
-                "policy": PolicyRef(*found["policy"]),
-                "requirements": tuple(OpenRequirement(**r) for r in found["requirements"]),
-            }
-        )
+        try:
+            return Answer(
+                **{
+                    **found,
+                    "effect": Effect(found["effect"]),
+                    "reasons": tuple(Reason(**r) for r in found["reasons"]),
+                    "obligations": tuple(found["obligations"]),
+                    "policy": PolicyRef(*found["policy"]),
+                    "requirements": tuple(OpenRequirement(**r) for r in found["requirements"]),
+                }
+            )
+        except (KeyError, TypeError, ValueError):
+            return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from pdp.core.outcome import Effect, Outcome
 MAX_SIZE = 3
 MAX_SETS = 8
 CHUNK = 32  # documents that are evaluated together
-_HELD_NS = 3_600_000_000_000
+HELD_NS = 3_600_000_000_000  # how long an answer or a waiver would hold
 _CALL = "what-if"  # stands for the digest of a call whose checks did not pass
 
 
@@ -153,7 +153,7 @@ def _answer(
         return
     digest = document["call"]["digest"] or _CALL
     also = (("/call/digest", digest),)
-    until = document["time"]["ns"] + _HELD_NS
+    until = document["time"]["ns"] + HELD_NS
     steps = tuple(
         Step("add", "/evidence", dict(answer(wanted, digest, "met", until)), also) for wanted in outcome.requirements
     )

@@ -49,6 +49,8 @@ def document(
             "digest": facts.call_digest,
             "judge_refusals": facts.judge_refusals,
             "unknown_outcomes": facts.unknown_outcomes,
+            "people_refusals": facts.people_refusals,
+            "people_withdrawals": facts.people_withdrawals,
         },
         "arguments": facts.arguments.fact(),
         "session": facts.session.fact(),

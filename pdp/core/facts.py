@@ -247,3 +247,5 @@ class Facts:
     judge_prompts: Mapping[str, str] = field(default_factory=dict)
     judge_refusals: int = 0
     unknown_outcomes: int = 0  # calls like this one whose end nobody knows
+    people_refusals: int = WORST_COUNT  # of like calls within a day (`approvals.earlier`)
+    people_withdrawals: int = WORST_COUNT

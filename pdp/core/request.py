@@ -43,6 +43,7 @@ class Caller:
     may_assert: MayAssert = field(default_factory=MayAssert)
     dedupes_redemptions: bool = False
     max_worker_kills_per_minute: int = 6
+    person_clients: frozenset[str] = frozenset()  # clients of the tokens that people act with here
 
     def fronts(self, server: str) -> bool:
         """True when this caller may ask about `server`."""
@@ -56,6 +57,8 @@ class Peer:
     transport: str  # "unix" | "loopback" | "tls" | "mtls"
     sans: tuple[str, ...] = ()  # SANs of the verified client certificate, e.g. "uri:spiffe://..", "dns:gw"
     authorization: str = ""  # the `authorization` metadata, verbatim
+    unreadable: bool = False  # the client certificate is malformed, or a name in it holds control characters
+    until_ns: int = 0  # when the client certificate is no longer valid, Unix nanoseconds; 0 without one
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +179,16 @@ class Ask:
     resume_token: str = ""
     client_answers: tuple[ClientAnswer, ...] = ()
     server_peer: ServerPeer = field(default_factory=ServerPeer)
+    meta: bytes = b""  # `_meta` of the MCP request, JSON; no fact is made of it
     until_ns: int = 0  # monotonic; when the caller stops waiting, 0 when it did not say. No part of what is asked
+
+    @property
+    def fact_bytes(self) -> int:
+        """The size, in UTF-8, of whatever its facts hold in the caller's own words, identity apart."""
+        texts = (self.observation, self.session.task)
+        arguments = self.target.arguments if isinstance(self.target, ToolTarget) else b""
+        data = (arguments, self.extra, self.client_capabilities)
+        return sum(map(len, data)) + sum(len(text.encode()) for text in texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,5 +201,7 @@ class ListAsk:
     credential: Credential
     session: SessionAsk
     presented_only: bool = False
+    method: str = "tools/list"
+    asserted: tuple[tuple[str, bytes], ...] = ()  # JSON by its field, on which no list rests; it has to be sound
     protocol_version: str = ""
     server_peer: ServerPeer = field(default_factory=ServerPeer)

@@ -21,6 +21,8 @@ _SCALARS = (str, int, float, type(None))
 _CONTAINERS = frozenset({"object", "array"})
 _IN_PLACE_LISTS = ("allOf", "anyOf", "oneOf")
 _IN_PLACE = ("if", "then", "else")
+_BOUNDS = {"maxLength", "enum", "const"}
+_SHORT = {"date", "date-time", "time", "duration", "uuid", "ipv4", "ipv6"}  # formats that bound the length
 _STEPS = 5_000  # a schema that needs more is treated as open
 
 
@@ -53,6 +55,27 @@ def declared_names(schema: Json) -> frozenset[str]:
         elif isinstance(node, Sequence) and not isinstance(node, str):
             pending.extend(node)
     return frozenset(found)
+
+
+def unbounded(schema: Json) -> tuple[str, ...]:
+    """Arguments that may hold text of any length, at any depth, sorted."""
+    properties = schema.get("properties") if isinstance(schema, Mapping) else None
+    return tuple(sorted(n for n, s in properties.items() if _endless(s))) if isinstance(properties, Mapping) else ()
+
+
+def _endless(schema: Json) -> bool:
+    pending: list[Json] = [schema]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, Mapping):
+            kinds = node.get("type")
+            text = kinds == "string" or (isinstance(kinds, Sequence) and "string" in kinds)
+            if text and not _BOUNDS & set(node) and node.get("format") not in _SHORT:
+                return True
+            pending.extend(node.values())
+        elif isinstance(node, Sequence) and not isinstance(node, str):
+            pending.extend(node)
+    return False
 
 
 def undeclared(schema: Json, value: Json) -> Iterator[Path]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from pdp.core.approvals.steps import Step
 
+RefusalCount = tuple[str, str, str, int]  # tenant, caller, code, how many
+
 
 @dataclass(frozen=True, slots=True)
 class RecordRef:
@@ -38,6 +40,15 @@ class CallRow:
     salt: bytes
     digest: str
     created_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """Whose a session is: its keyed index, that of its owner (subject and agent), and how long it is kept."""
+
+    index: str
+    owner: str
+    until_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +105,8 @@ class Commit:
     switch: SwitchRow | None = None
     high_water: tuple[tuple[str, int], ...] = ()  # (name, value): never goes back
     steps: tuple[Step, ...] = ()  # carried out with the record, or the entry is refused with Conflict
+    session: SessionRow | None = None  # is bound, or kept for longer; Conflict where it is another's
+    refusals: tuple[RefusalCount, ...] = ()  # that the record tells of; they are counted no longer once it is durable
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -20,8 +21,9 @@ MAX_BYTES = 262_144
 ANY_NUMBER = 2**31
 MAX_DEPTH = 32  # the outermost object or array is depth 1
 _MAX_DIGITS = 20  # int64 needs 19 and a sign
-_ZERO = frozenset("-.0")
+_ZERO = "-.0"
 _EXACT = 2**53  # beyond this, a number written with a fraction or exponent is no longer exact
+_SAFE = sys.float_info.dig  # as many digits, or less, every double keeps
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -35,18 +37,26 @@ class _Number(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A JSON value and its depth: 0 for a scalar, 1 for a flat object or array."""
+    """A JSON value and its depth: 0 for a scalar, 1 for a flat object or array. `values` are the members of all
+    containers, with those that were counted before."""
 
     value: Json
     depth: int
+    values: int = 0
 
 
 def parse(
-    raw: bytes, field: str, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH, max_values: int = ANY_NUMBER
+    raw: bytes,
+    field: str,
+    *,
+    max_bytes: int = MAX_BYTES,
+    max_depth: int = MAX_DEPTH,
+    max_values: int = ANY_NUMBER,
+    before: int = 0,
 ) -> Parsed:
     """Parse one JSON value from UTF-8 bytes. Raises InvalidRequest naming `field`.
 
-    `max_values` bounds the members of all containers together: each is looked at."""
+    `max_values` bounds the members of all containers together, and with those `before`: each is looked at."""
     if len(raw) > max_bytes:
         raise InvalidRequest(field, f"is {len(raw)} bytes; at most {max_bytes} are accepted")
     if raw.startswith(_BOM):
@@ -64,8 +74,8 @@ def parse(
     except RecursionError:
         raise InvalidRequest(field, _too_deep(max_depth)) from None
     # raw surrogates are no UTF-8, so a lone one can only come from an escape
-    depth = _inspect(value, field, max_depth, max_values, escapes="\\u" in text)
-    return Parsed(value, depth)
+    depth, values = _inspect(value, field, max_depth, max_values, before, escapes="\\u" in text)
+    return Parsed(value, depth, values)
 
 
 def parse_object(
@@ -73,14 +83,32 @@ def parse_object(
 ) -> tuple[Mapping[str, Json], int]:
     """Parse one JSON object; returns it with its depth. Raises InvalidRequest naming `field`."""
     parsed = parse(raw, field, max_bytes=max_bytes, max_depth=max_depth, max_values=max_values)
-    if not isinstance(parsed.value, dict):
+    return _as_object(parsed.value, field), parsed.depth
+
+
+def parse_objects(
+    raws: Iterable[bytes], field: str, *, max_depth: int = MAX_DEPTH, max_values: int = ANY_NUMBER
+) -> tuple[Mapping[str, Json], ...]:
+    """Parse JSON objects whose members count together. Raises InvalidRequest naming `field`."""
+    found, values = [], 0
+    for raw in raws:
+        parsed = parse(raw, field, max_depth=max_depth, max_values=max_values, before=values)
+        found.append(_as_object(parsed.value, field))
+        values = parsed.values
+    return tuple(found)
+
+
+def _as_object(value: Json, field: str) -> Mapping[str, Json]:
+    if not isinstance(value, dict):
         raise InvalidRequest(field, "is not a JSON object; send an object, `{}` when there is nothing")
-    return parsed.value, parsed.depth
+    return value
 
 
-def _inspect(root: object, field: str, max_depth: int, max_values: int, *, escapes: bool) -> int:
-    """Look at every container and text once; returns the depth."""
-    deepest = seen = 0
+def _inspect(
+    root: object, field: str, max_depth: int, max_values: int, before: int, *, escapes: bool
+) -> tuple[int, int]:
+    """Look at every container and text once; returns the depth, and how many members there are by now."""
+    deepest, seen = 0, before
     pending: list[tuple[object, int]] = [(root, 0)]
     while pending:
         value, outside = pending.pop()
@@ -99,7 +127,7 @@ def _inspect(root: object, field: str, max_depth: int, max_values: int, *, escap
             if seen > max_values:
                 raise InvalidRequest(field, f"has more than {max_values} values; send less at once")
             pending.extend((item, depth) for item in members)
-    return deepest
+    return deepest, seen
 
 
 def _too_deep(max_depth: int) -> str:
@@ -129,11 +157,24 @@ def _fraction(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
         raise _Number("has a number that is too large; send it as a string")
-    if value == 0 and not _ZERO.issuperset(text.lower().partition("e")[0]):
-        raise _Number("has a number that is too small; send it as a string")
+    if value == 0:
+        if text.lower().partition("e")[0].strip(_ZERO):
+            raise _Number("has a number that is too small; send it as a string")
+        return value  # whatever its exponent, of which `Decimal` does not take every one
     if abs(value) > _EXACT or (abs(value) == _EXACT and Decimal(text) != value):
         raise _Number("has a large number with a fraction or exponent; write it as an integer or as a string")
+    if (len(text) > _SAFE or abs(value) < sys.float_info.min) and not _is_kept(text, value):
+        raise _Number("has a number with more digits than a double keeps; send it as a string")
     return value
+
+
+def _is_kept(text: str, value: float) -> bool:
+    """Whether the text says this very double: in the fewest digits that tell it from others, in the 17 that always
+    do, or in all that it has. Everything else was rounded, and a reader with more digits would see another number."""
+    if text == repr(value):  # as most programs write it
+        return True
+    written = Decimal(text)
+    return written == Decimal(repr(value)) or written == Decimal(f"{value:.16e}") or written == Decimal(value)
 
 
 def _constant(_text: str) -> float:

@@ -1,18 +1,22 @@
 """W3C Trace Context, level 1: reading `traceparent`. What is malformed is no context at all, as the standard says.
 
 `tracestate` and baggage are not read: they are free text of somebody else, and we call nobody who would want them.
+None of the three is part of what a request asks: each attempt of a caller has a span of its own.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pdp.core.digest import Json, canonical
 from pdp.core.errors import InvalidRequest
 from pdp.core.strict_json import parse_object
 
 KEY = "traceparent"
 MAX_META_BYTES = 65_536
+_CONTEXT = frozenset({KEY, "tracestate", "baggage"})
 _FORM = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
 _MAX_CHARACTERS = 256  # a later version may be longer than 55
 _SAMPLED = 0x01
@@ -42,10 +46,24 @@ def parse(text: object) -> TraceParent | None:
 
 def from_meta(raw: bytes) -> TraceParent | None:
     """The span that an MCP `_meta` object names (`params._meta.traceparent`), or None."""
+    return parse((_members(raw) or {}).get(KEY))
+
+
+def without_context(raw: bytes) -> bytes:
+    """An MCP `_meta` object without its trace context, canonical; empty where nothing else is in it. What is no
+    strict JSON object stays as it is."""
+    found = _members(raw)
+    if found is None:
+        return raw
+    kept = {name: value for name, value in found.items() if name not in _CONTEXT}
+    return canonical(kept) if kept else b""
+
+
+def _members(raw: bytes) -> Mapping[str, Json] | None:
     if not raw:
-        return None
+        return {}
     try:
         found, _ = parse_object(raw, "context.meta_json", max_bytes=MAX_META_BYTES)
     except InvalidRequest:
-        return None  # it is asked for nothing but this, so nothing is lost
-    return parse(found.get(KEY))
+        return None  # who evaluates the request refuses it; a span is none of it
+    return found

@@ -6,6 +6,7 @@ schema; whether the policy is sound is the load gate's question (`pdp.engines.ga
     rego/                      ours: pdp/ baseline/ lib/ schemas/{input,org}.json (examples/ is never read)
     <organisation>/
       packs/<name>/**/*.rego   `package packs.<name>`, tests in *_test.rego as `package <name>_test`
+      packs/<name>/REMOVED.md  instead: who took the pack out, and why
       data/org.json            or org.yaml; mounted at `data.org`, the only JSON that policy sees
       schemas/org.json         optional; replaces ours, so it must ask for at least as much
 
@@ -15,11 +16,13 @@ DESIGN section 5.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
 from pdp.core.digest import canonical
 from pdp.core.errors import BundleFault
+from pdp.core.names import did_you_mean
 from pdp.core.policy import Bundle, Module
 from pdp.engines import organisation
 from pdp.folder import Folder
@@ -28,6 +31,7 @@ MAX_FILES = 2_000
 MAX_BYTES = 16 * 2**20  # all files of a bundle together
 SHIPPED_FOLDERS = ("pdp", "baseline", "lib")
 BASELINE = "baseline"
+REMOVED = "REMOVED.md"  # in a pack's folder, in place of its rules
 RESERVED = frozenset({BASELINE, "pdp", "lib", "org", "packs", "data", "input", "system"})
 _PACK_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _IGNORED = (".md", ".txt")  # people may explain themselves beside their policy
@@ -40,12 +44,22 @@ def shipped_rego() -> Path:
     return installed if installed.is_dir() else package.parent / "rego"
 
 
-def read_bundle(shipped: Path, organisation_folder: Path | None, *, revision: str | None = None) -> Bundle:
+def read_bundle(
+    shipped: Path,
+    organisation_folder: Path | None,
+    *,
+    revision: str | None = None,
+    after: Bundle | None = None,
+    needed: Collection[str] = (),
+) -> Bundle:
     """Read the bundle made of `shipped` and, when given, an organisation's folder.
 
-    `revision` is what people call it; left out, it is the first twelve digits of the digest.
+    `revision` is what people call it; left out, it is the first twelve digits of the digest. `after` is the bundle
+    that this one is to replace: what it had may go only where somebody said so, for a folder that was emptied, or
+    lost a part on its way, holds no denials either. `needed` are packs that must be there in any case.
     Raises BundleFault: `bundle.permissions` (writable by others, or a link out of the folder), `bundle.layout`
-    (a file or folder that has no place in it), `bundle.data` (organisation data or schema), `bundle.size`.
+    (a file or folder that has no place in it), `bundle.vanished` (a pack or the organisation's data), `bundle.data`
+    (organisation data or schema), `bundle.size`.
     """
     ours = Folder(shipped, "the shipped policy folder")
     theirs = Folder(organisation_folder, "the organisation's policy folder") if organisation_folder else None
@@ -68,7 +82,31 @@ def read_bundle(shipped: Path, organisation_folder: Path | None, *, revision: st
             "bundle.size",
             f"The policy bundle is larger than {MAX_FILES} files or {MAX_BYTES >> 20} MiB; split it.",
         )
+    for name in sorted(set(needed) - set(bundle.packs)):
+        raise BundleFault(
+            "bundle.vanished",
+            f"packs/{name}: is not there, and `policy.packs` wants it. "
+            + did_you_mean(name, bundle.packs, "Put it back."),
+        )
+    if after is not None:
+        _nothing_vanished(bundle, after, theirs)
     return bundle if revision else replace(bundle, revision=bundle.digest[:12])
+
+
+def _nothing_vanished(bundle: Bundle, after: Bundle, theirs: Folder | None) -> None:
+    for name in sorted(set(after.packs) - set(bundle.packs)):
+        if theirs is None or not theirs.has(f"packs/{name}/{REMOVED}"):
+            raise BundleFault(
+                "bundle.vanished",
+                f"packs/{name}: the pack is gone, and with it what it denies. Put it back; or, if it is to go, leave "
+                f"packs/{name}/{REMOVED} there and say in it who took it out, and why.",
+            )
+    without = theirs is not None and not any(theirs.has(path) for path in organisation.DATA)
+    if without and bundle.org != after.org:
+        raise BundleFault(
+            "bundle.vanished",
+            f"{organisation.DATA[0]}: the organisation's data is gone. Put it back, or a copy of the shipped one.",
+        )
 
 
 def _shipped_modules(folder: Folder) -> list[Module]:
@@ -86,8 +124,9 @@ def _shipped_modules(folder: Folder) -> list[Module]:
                 "bundle.layout",
                 f"{path}: the shipped policy folder holds pdp/, baseline/, lib/ (*.rego), schemas/ and data/ only.",
             )
-    if not any(m.path.startswith("pdp/") and not m.is_test for m in found):
-        raise BundleFault("bundle.layout", "The shipped policy folder has no pdp/*.rego: is the path right?")
+    for top in SHIPPED_FOLDERS:
+        if not any(m.path.startswith(f"{top}/") and not m.is_test for m in found):
+            raise BundleFault("bundle.layout", f"The shipped policy folder has no {top}/*.rego: is the path right?")
     return found
 
 
@@ -105,7 +144,29 @@ def _organisation_modules(folder: Folder) -> list[Module]:
             )
         _pack_name(parts[1], path)
         found.append(_module(folder, path, shipped=False))
+    _whole(folder, found)
     return found
+
+
+def _whole(folder: Folder, modules: list[Module]) -> None:
+    """A pack has rules, or is said to be removed; otherwise its denials would be gone unnoticed."""
+    there, ruled = ({m.path.split("/")[1] for m in modules if not (m.is_test and live)} for live in (False, True))
+    for name in folder.folders("packs"):
+        note = f"packs/{name}/{REMOVED}"
+        removed = folder.has(note)
+        if removed and not folder.read(note).strip():
+            raise BundleFault("bundle.layout", f"{note}: is empty; say in it who took the pack out, and why.")
+        if removed and name in there:
+            raise BundleFault(
+                "bundle.layout",
+                f"packs/{name}: has {REMOVED} beside its rules or tests; take out the one or the other.",
+            )
+        if not removed and name not in ruled:
+            raise BundleFault(
+                "bundle.layout",
+                f"packs/{name}: has no rules (*.rego that is no test), so nothing that it denied is denied. Put them "
+                f"back; or, if the pack is to go, leave {REMOVED} in their place: who took it out, and why.",
+            )
 
 
 def _pack_name(name: str, path: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 from collections.abc import Callable
 
 from pdp.core.decide import Question
@@ -18,6 +19,7 @@ from pdp.engines.options import Counters, EmbeddedOptions
 from pdp.engines.pool import Pool
 from pdp.engines.zygote_process import ZygoteProcess
 
+log = logging.getLogger("pdp.policy")
 _BACKOFF_SECONDS = (0.0, 0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 _BURIAL_SECONDS = 2.0
 _START_SECONDS = 10.0
@@ -103,7 +105,9 @@ class EmbeddedEngine:
                 while self._pool.size < self._options.workers:
                     await self._spawn()
                 failures = 0
-            except (Fault, OSError):
+            except Exception as fault:  # whatever it is: without a supervisor there would soon be no worker
+                if not isinstance(fault, Fault | OSError):
+                    log.exception("policy workers cannot be started: a fault of ours; trying again")
                 failures += 1
                 self._zygote.destroy()
                 self._wanted.set()

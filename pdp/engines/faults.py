@@ -11,6 +11,7 @@ CRASHED = ("policy.crashed", "The policy engine crashed on this call.")
 MISMATCH = ("policy.mismatch", "The policy engine's answer does not belong to this call.")
 TOO_LARGE = ("policy.input", "The input document is too large; send smaller arguments or fewer tools.")
 
+BY_CODE = {fault[0]: fault for fault in (UNAVAILABLE, MISMATCH)}
 BY_STATUS = {
     Status.INPUT: ("policy.input", "The input document is not one that the policy engine accepts."),
     Status.UNDEFINED: ("policy.undefined", "The policy returned no decision."),

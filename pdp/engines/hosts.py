@@ -13,7 +13,12 @@ from pdp.ports import Entropy
 
 
 def deciding(
-    opa: OpaOptions | None, embedded: EmbeddedOptions, entropy: Entropy, token: bytes, on_kill: Callable[[str], None]
+    opa: OpaOptions | None,
+    embedded: EmbeddedOptions,
+    entropy: Entropy,
+    token: bytes,
+    watch_seconds: float,
+    on_kill: Callable[[str], None],
 ) -> Host:
     """The host of the engine that decides: OPA where there are options for it. Raises ConfigurationFault."""
     if opa is None:
@@ -24,7 +29,9 @@ def deciding(
         raise ConfigurationFault(
             "engine.distribution", "policy.engine: opa needs opa-python-client; install pdp[server,opa]."
         ) from None
-    return OpaHost(opa, entropy, token=token, memory_mb=embedded.memory_bytes >> 20, on_kill=on_kill)
+    return OpaHost(
+        opa, entropy, token=token, memory_mb=embedded.memory_bytes >> 20, watch_seconds=watch_seconds, on_kill=on_kill
+    )
 
 
 def replaying(host: Host, opa: OpaOptions | None, embedded: EmbeddedOptions) -> Host:

@@ -14,7 +14,7 @@ from pdp.core.decide import Question
 from pdp.core.errors import EngineFault, Overloaded
 from pdp.engines import faults
 from pdp.engines.opa_bundle import revision
-from pdp.engines.opa_client import RefusedError, Told, UnfitError
+from pdp.engines.opa_client import OpaClient, RefusedError, Told, UnfitError
 from pdp.engines.opa_link import Link
 from pdp.engines.opa_options import OpaOptions
 from pdp.engines.options import PoolOptions
@@ -28,8 +28,8 @@ MAX_WAITING = 1024
 class OpaEngine:
     """The engine for one bundle. Made by `OpaHost.load`; implements the port `Engine`.
 
-    `policy.timeout` and `policy.crashed` count against whoever asked, so they blame a question only where it is to
-    blame: not one that never reached OPA, and not many at once because OPA or the way to it was gone.
+    `policy.timeout` and `policy.crashed` count against whoever asked, so they are for a question that is known to be
+    the cause: it had no answer while OPA answered another request that came later, or OPA died of it alone.
     """
 
     name = "opa"
@@ -43,7 +43,6 @@ class OpaEngine:
         self._places = asyncio.Semaphore(options.connections)
         self._asked = 0  # questions here
         self._sent = 0  # of them, those that OPA has
-        self._heard = 0  # answers so far
         self._closed = False
 
     @property
@@ -84,34 +83,46 @@ class OpaEngine:
     async def _within(self, asked: Question) -> Told:
         """The answer, in time: waiting for a connection, making one, sending, evaluating and reading included."""
         seconds, now = self._limits.seconds(len(asked.keys)), asyncio.get_running_loop().time
-        heard, end, begun = self._heard, now() + seconds, 0.0
+        end, left = now() + seconds, 0.0
+        witness: asyncio.Task[bool] | None = None
         try:
             async with asyncio.timeout(seconds), self._places:
-                begun = now()
+                left = end - now()
+                witness = asyncio.create_task(self._answers(left / 2), name="witness of OPA")
                 return await self._ask(asked.document)
         except TimeoutError:
             self._link.suspect()
-            if not begun or end - begun < seconds / 2:  # most of its time it only waited
+            if left < seconds / 2:  # most of its time it only waited
                 raise EngineFault(*faults.BUSY) from None
-            if self._heard == heard and self._sent:  # nobody was answered: it is not this question
+            if witness is None or not witness.done() or not witness.result():
                 raise EngineFault(*faults.UNAVAILABLE, detail="OPA answers nobody") from None
             raise EngineFault(*faults.TIMEOUT) from None
+        finally:
+            if witness is not None:
+                witness.cancel()
+
+    async def _answers(self, after: float) -> bool:
+        """Whether OPA answers somebody when a question has had no answer for so many seconds."""
+        await asyncio.sleep(after)
+        try:
+            await self._link.client().bundles()
+        except (EngineFault, RefusedError, UnfitError, aiohttp.ClientError, OSError):
+            return False
+        return True
 
     async def _ask(self, document: bytes) -> Told:
         client = self._link.client()
         self._sent += 1
         try:
             told = await client.decide(document)
+            await self._link.vouch()
         except RefusedError as error:
-            self._heard += 1
             raise EngineFault(*faults.BY_STATUS[Status.ERROR], detail=str(error)) from None
         except UnfitError as error:
-            self._heard += 1
             raise EngineFault(*faults.BY_STATUS[Status.NOT_A_DECISION], detail=str(error)) from None
         except (aiohttp.ClientError, OSError) as error:
-            raise self._lost(error) from None
+            raise await self._lost(client, error) from None
         else:
-            self._heard += 1
             return told
         finally:
             self._sent -= 1
@@ -129,12 +140,12 @@ class OpaEngine:
         except (ValueError, RecursionError):
             raise EngineFault(*faults.BY_STATUS[Status.NOT_A_DECISION]) from None
 
-    def _lost(self, error: Exception) -> EngineFault:
-        """No connection at all, or one that broke under the question. With others on the way, or while we end OPA
-        ourselves, nobody knows whose fault it was."""
-        broke = isinstance(error, aiohttp.ClientError) and not isinstance(error, aiohttp.ClientConnectorError)
+    async def _lost(self, client: OpaClient, error: Exception) -> EngineFault:
+        """No connection at all, or one that broke under the question. Networks break connections too, and with others
+        on the way nobody knows whose fault it was: only the death of an OPA that had this question alone tells."""
         alone = self._sent == 1 and not self._closed
-        return EngineFault(*(faults.CRASHED if broke and alone else faults.UNAVAILABLE), detail=type(error).__name__)
+        crashed = alone and await self._link.died(client) and not self._closed
+        return EngineFault(*(faults.CRASHED if crashed else faults.UNAVAILABLE), detail=type(error).__name__)
 
     async def close(self) -> None:
         """End the connections, and the process if it is ours. Idempotent."""

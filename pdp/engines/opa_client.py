@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +69,7 @@ class OpaClient(AsyncOpaClient):  # type: ignore[misc]  # untyped, see above
         )
         self._place = place
         self._connections = connections
+        self.connected: Callable[[], None] = lambda: None  # called for each connection that is made
 
     @classmethod
     async def connect(cls, place: Place, connections: int) -> OpaClient:
@@ -99,7 +100,10 @@ class OpaClient(AsyncOpaClient):  # type: ignore[misc]  # untyped, see above
             connector: aiohttp.BaseConnector = aiohttp.UnixConnector(str(place.socket), limit=limit)
         else:
             connector = aiohttp.TCPConnector(ssl=place.tls or True, limit=limit)
+        trace = aiohttp.TraceConfig()
+        trace.on_connection_create_end.append(self._connected)
         self._session = aiohttp.ClientSession(
+            trace_configs=[trace],
             headers={**self.headers, "Accept-Encoding": "identity"},
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -108,6 +112,9 @@ class OpaClient(AsyncOpaClient):  # type: ignore[misc]  # untyped, see above
             auto_decompress=False,
             timeout=aiohttp.ClientTimeout(total=None),
         )
+
+    async def _connected(self, *_: object) -> None:
+        self.connected()
 
     @override
     @asynccontextmanager

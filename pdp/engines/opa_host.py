@@ -21,8 +21,9 @@ _TOKEN_BYTES = 32
 
 
 class OpaHost:
-    """Makes engines. `token` is the bearer token of `options.url`; `on_kill` is called with `crashed` or `stalled`
-    for each process lost. Use from one event loop, in a thread that lives as long as the host."""
+    """Makes engines. `token` is the bearer token of `options.url`, an OPA that is asked every `watch_seconds` what it
+    holds; `on_kill` is called with `crashed` or `stalled` for each process lost. Use from one event loop, in a thread
+    that lives as long as the host."""
 
     def __init__(
         self,
@@ -31,12 +32,14 @@ class OpaHost:
         *,
         token: bytes = b"",
         memory_mb: int = 1024,
+        watch_seconds: float = 1.0,
         on_kill: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._options = options
         self._entropy = entropy
         self._token = token
         self._memory_mb = memory_mb
+        self._watch_seconds = watch_seconds
         self._on_kill = on_kill
         self._engines: list[OpaEngine] = []
 
@@ -78,7 +81,7 @@ class OpaHost:
         except BaseException:
             await client.close_connection()
             raise
-        return name, version, Remote(client)
+        return name, version, Remote(client, bundle.digest, self._watch_seconds)
 
     def _place(self) -> Place:
         options = self._options

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import ssl
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -24,6 +27,15 @@ class Link(Protocol):
         """The session to ask with. Raises EngineFault (`policy.unavailable`) while there is none."""
         ...
 
+    async def vouch(self) -> None:
+        """Make sure that an answer came from an OPA that has proven what it holds. Raises EngineFault
+        (`policy.unavailable`, `policy.mismatch`)."""
+        ...
+
+    async def died(self, client: OpaClient) -> bool:
+        """Whether the OPA behind a session whose connection broke has ended, and not by our hand."""
+        ...
+
     def suspect(self) -> None:
         """An answer was late: find out whether OPA still lives."""
         ...
@@ -32,19 +44,66 @@ class Link(Protocol):
 
 
 class Remote:
-    """A session with an OPA that somebody else keeps alive. Implements `Link`."""
+    """A session with an OPA that somebody else keeps alive, perhaps with other bundles. Implements `Link`.
 
-    def __init__(self, client: OpaClient) -> None:
+    An answer tells the revision, not who owns the roots; so OPA is asked for its manifests again and again (every
+    `seconds`), and whenever a connection was made, before an answer is believed.
+    """
+
+    def __init__(self, client: OpaClient, digest: str, seconds: float) -> None:
         self._client = client
+        self._digest = digest
+        self._seconds = seconds
+        self._made = 0  # connections
+        self._proven = 0  # as many of them as there were when OPA last proved what it holds
+        self._proving = asyncio.Lock()
+        self._fault: EngineFault | None = None
+        client.connected = self._connected
+        self._watcher = asyncio.create_task(self._watch(), name="watcher of OPA")
 
     def client(self) -> OpaClient:
+        if self._fault is not None:
+            raise EngineFault(*faults.MISMATCH, detail=self._fault.message)
+        if self._watcher.done():
+            raise EngineFault(*faults.UNAVAILABLE)
         return self._client
+
+    async def vouch(self) -> None:
+        async with self._proving:
+            if self._proven != self._made:
+                await self._prove()
+        self.client()
+
+    async def died(self, client: OpaClient) -> bool:  # noqa: ARG002 - a link's own way to know
+        """Nobody here can know."""
+        return False
 
     def suspect(self) -> None:
         """Nothing that we could do for it."""
 
     async def close(self) -> None:
+        self._watcher.cancel()
+        await asyncio.gather(self._watcher, return_exceptions=True)
         await self._client.close_connection()
+
+    def _connected(self) -> None:
+        self._made += 1
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(self._seconds)
+            with contextlib.suppress(EngineFault):  # who cannot be asked now is asked before it is believed
+                await self._prove()
+
+    async def _prove(self) -> None:
+        try:
+            await introduce(self._client, self._digest, _PROBE_SECONDS)
+        except EngineFault as fault:
+            self._proven = -1
+            if fault.code == "policy.mismatch":
+                self._fault = fault
+            raise EngineFault(*faults.BY_CODE[fault.code], detail=fault.message) from None
+        self._fault, self._proven = None, self._made
 
 
 class Running(Protocol):
@@ -71,7 +130,7 @@ class Kept:
         self._start = start
         self._digest = digest
         self._on_kill = on_kill
-        self._stalled = False
+        self._stalled: Running | None = None  # killed by us
         self._probe: asyncio.Task[None] | None = None
         self._keeper = asyncio.create_task(self._keep(), name="keeper of OPA")
 
@@ -80,6 +139,20 @@ class Kept:
         if client is None or self._running.gone.is_set():
             raise EngineFault(*faults.UNAVAILABLE)
         return client
+
+    async def vouch(self) -> None:
+        """It was made by us with one bundle, and nobody can write to it."""
+
+    async def died(self, client: OpaClient) -> bool:
+        running = self._running
+        if running.client is not client:  # replaced meanwhile
+            return True
+        try:
+            async with asyncio.timeout(_PROBE_SECONDS):
+                await running.gone.wait()
+        except TimeoutError:
+            return False
+        return self._stalled is not running
 
     def suspect(self) -> None:
         if self._probe is None or self._probe.done():
@@ -98,14 +171,13 @@ class Kept:
             if running.client is not None:
                 await introduce(running.client, self._digest, _PROBE_SECONDS)
         except EngineFault:
-            self._stalled = True
+            self._stalled = running
             running.destroy()
 
     async def _keep(self) -> None:
         while True:
             await self._running.gone.wait()
-            self._on_kill("stalled" if self._stalled else "crashed")
-            self._stalled = False
+            self._on_kill("stalled" if self._stalled is self._running else "crashed")
             await self._running.close()
             await self._again()
 
@@ -130,7 +202,7 @@ async def introduce(client: OpaClient, digest: str, seconds: float) -> tuple[str
         async with asyncio.timeout(seconds):
             told = await client.bundles()
     except (TimeoutError, UnfitError, aiohttp.ClientError, OSError) as error:
-        raise EngineFault(*faults.UNAVAILABLE, detail=type(error).__name__) from None
+        raise EngineFault("policy.unavailable", f"OPA {_why(error)}.", detail=type(error).__name__) from None
     except RefusedError as error:
         raise EngineFault(
             "policy.unavailable",
@@ -138,3 +210,18 @@ async def introduce(client: OpaClient, digest: str, seconds: float) -> tuple[str
             detail=str(error),
         ) from None
     return owner(told.result, digest), told.version
+
+
+def _why(error: Exception) -> str:
+    """Why OPA cannot be asked, in words for its operator."""
+    if isinstance(error, TimeoutError):
+        return "does not answer in time"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "cannot be found: its name does not resolve"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLError | aiohttp.ClientSSLError):
+        return "cannot be trusted: its certificate does not verify (policy.opa.ca_file)"
+    if isinstance(error, UnfitError):
+        return "does not answer as an OPA does; is this its address?"
+    if isinstance(error, OSError) and error.errno:
+        return f"cannot be reached: {os.strerror(error.errno)}"
+    return "breaks the connection"

@@ -34,8 +34,10 @@ class PoolOptions:
     batch_bytes: int = 8 << 20
     queue_items: int = 1024
     queue_bytes: int = 64 << 20
-    call_bytes: int = 256 << 10
-    list_bytes: int = 4 << 20
+    # Documents. What a call brings is bounded before (`content.max_arguments_bytes`: 2 MiB at most), and takes up to
+    # three times its size here, where all but ASCII is escaped; so these are never met by what a caller sends.
+    call_bytes: int = 8 << 20
+    list_bytes: int = 8 << 20
     attempts: int = 3  # an item whose worker died while another item was in progress is evaluated again
 
     def cap(self, phase: str) -> int:

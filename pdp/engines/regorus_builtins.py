@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import TypeGuard
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -43,8 +44,32 @@ def cidr_contains(cidr: object, other: object) -> bool:
     return _address(other) in network
 
 
+def indexof(text: object, part: object) -> int:
+    """The place of a text in another, in characters, or -1; nothing has no place."""
+    if not isinstance(text, str) or not isinstance(part, str) or not part:
+        raise ValueError("indexof needs text, and text to look for")
+    return text.find(part)
+
+
+def substring(text: object, start: object, length: object) -> str:
+    """Characters from `start` on: as many as there are when `length` is negative."""
+    if not isinstance(text, str) or not _is_whole(start) or not _is_whole(length) or start < 0:
+        raise ValueError("substring needs text, a place in it and a whole number")
+    return text[start:] if length < 0 else text[start : start + length]
+
+
+def _is_whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 EXTENSIONS: Mapping[str, tuple[int, Callable[..., object]]] = MappingProxyType(
-    {"lower": (1, lower), "upper": (1, upper), "net.cidr_contains": (2, cidr_contains)}
+    {
+        "lower": (1, lower),
+        "upper": (1, upper),
+        "net.cidr_contains": (2, cidr_contains),
+        "indexof": (2, indexof),
+        "substring": (3, substring),
+    }
 )
 
 

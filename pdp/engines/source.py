@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -14,8 +15,10 @@ import jsonschema_rs
 from pdp.core.digest import Json, sha256_hex
 from pdp.core.errors import BundleFault, EngineFault
 from pdp.core.policy import Bundle
+from pdp.engines import faults
 from pdp.engines.bundle import read_bundle
 from pdp.engines.gate import check
+from pdp.engines.gate.report import Report
 from pdp.ports import Engine, LoadedPolicy, Pack
 
 
@@ -35,14 +38,24 @@ class FolderSource:
     """Implements `ports.PolicySource`. A bundle that the gate refused is not gated again until its files change, and
     one that it passed is not gated again while its engine cannot be had."""
 
-    def __init__(self, host: Host, shipped: Path, organisation: Path | None) -> None:
+    def __init__(
+        self,
+        host: Host,
+        shipped: Path,
+        organisation: Path | None,
+        gate: Callable[[Bundle], Report] = check,
+        needed: Collection[str] = (),
+    ) -> None:
         self._host = host
+        self._check = gate
         self._shipped = shipped
         self._organisation = organisation
+        self._needed = needed
         self._seen = ""  # signature of the files as they were last judged
         self._problem: BundleFault | None = None
         self._passed = ""  # digest of the bundle that last passed the gate
         self._about: tuple[Pack, ...] = ()  # its packs
+        self._handed: dict[str, Bundle] = {}  # by digest: the last one that was handed out, and the active one
 
     async def load(self, active: str | None) -> LoadedPolicy | None:
         """See the port. Reading and gating run outside the event loop."""
@@ -68,7 +81,9 @@ class FolderSource:
         return "|".join(signature(folder) for folder in folders)
 
     async def _load(self, active: str | None) -> LoadedPolicy | None:
-        bundle = await asyncio.to_thread(read_bundle, self._shipped, self._organisation)
+        after = self._handed.get(active) if active is not None else None
+        read = partial(read_bundle, self._shipped, self._organisation, after=after, needed=self._needed)
+        bundle = await asyncio.to_thread(read)
         if bundle.digest == active:
             return None
         if bundle.digest != self._passed:
@@ -77,12 +92,13 @@ class FolderSource:
         try:
             engine = await self._host.load(bundle)
         except EngineFault as fault:
-            why = fault.message if fault.code == "policy.mismatch" else "The engine cannot load the bundle."
+            why = "The engine cannot load the bundle." if fault.message == faults.UNAVAILABLE[1] else fault.message
             raise BundleFault("bundle.engine", why, detail=fault.detail) from fault
+        self._handed = {bundle.digest: bundle} | ({after.digest: after} if after is not None else {})
         return replace(loaded_policy(bundle, engine), about=self._about)
 
     async def _gate(self, bundle: Bundle) -> tuple[Pack, ...]:
-        report = await asyncio.to_thread(check, bundle)
+        report = await asyncio.to_thread(self._check, bundle)
         if not report.ok:
             first = next(f for f in report.findings if f.severity == "error")
             raise BundleFault(
@@ -117,6 +133,9 @@ def signature(folder: Path) -> str:
     for place, folders, files in os.walk(folder):
         folders.sort()
         for name in sorted(files):
-            info = (Path(place) / name).lstat()
+            try:
+                info = (Path(place) / name).lstat()
+            except OSError:  # gone meanwhile; what is read says the rest
+                continue
             found.append(f"{place}/{name}:{info.st_size}:{info.st_mtime_ns}:{info.st_ino}:{info.st_mode}")
     return sha256_hex("\n".join(found).encode())

@@ -32,8 +32,20 @@ class ConfiguredCallers:
         """See `ports.Callers.authenticate`. Every credential that is shown must hold, and all must name one caller.
 
         Raises Unauthenticated: `caller.unauthenticated` (none shown), `caller.unknown` (valid, but nobody's),
-        `caller.ambiguous`, `caller.token_scheme`, `caller.token_<reason>` as for subjects.
+        `caller.certificate` (malformed, or with a name that could be read in two ways),
+        `caller.certificate_expired`, `caller.ambiguous`, `caller.token_scheme`, `caller.token_<reason>` as for
+        subjects.
         """
+        if peer.unreadable:
+            raise Unauthenticated(
+                "caller.certificate",
+                "the client certificate is malformed, or a name in it is not printable ASCII; have it issued anew",
+            )
+        if 0 < peer.until_ns <= at_ns:  # TLS asks when a connection begins, and that may be long ago
+            raise Unauthenticated(
+                "caller.certificate_expired",
+                "the client certificate has expired; connect anew with one that is valid",
+            )
         found: dict[str, Caller] = {}
         if peer.transport == "mtls":  # on any other transport nobody has verified them
             known = (self._by_san.get(normal_san(san)) for san in peer.sans)

@@ -66,6 +66,18 @@ def seconds(claims: Claims, name: str, *, up: bool = False) -> int | None:
     return math.ceil(value) if up else math.floor(value)
 
 
+def unbound(claims: Claims) -> Refusal | None:
+    """`unbound` for a token that is bound to a key of its sender (`cnf`, RFC 7800; DPoP, RFC 9449; mTLS, RFC 8705):
+    no proof of that key reaches us, and without one whoever copied the token could use it."""
+    if "cnf" not in claims:
+        return None
+    return Refusal(
+        "unbound",
+        "the token is bound to a key (`cnf`), and no proof of it is verified here; send an unbound token, or have a "
+        "caller that verified the proof vouch for the claims, without `cnf`",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Times:
     """When a token was issued and ends, Unix nanoseconds; 0 where it does not say."""

@@ -26,7 +26,7 @@ class Identity:
 
     def __init__(self, options: IdentityOptions, *, production: bool, fetch: Fetch | None = None) -> None:
         self._issuers = {
-            issuer.issuer: TrustedIssuer(issuer, _keys(place, issuer, fetch, production=production))
+            issuer.issuer: TrustedIssuer(issuer, issuer_keys(place, issuer, fetch, production=production))
             for place, issuer in enumerate(options.issuers)
         }
         self._deny_list = DenyList(options.revoked_jti_file)
@@ -54,7 +54,7 @@ class Identity:
         await asyncio.gather(*(issuer.keys.close() for issuer in self._issuers.values()))
 
 
-def _keys(place: int, issuer: IssuerOptions, fetch: Fetch | None, *, production: bool) -> KeySource:
+def issuer_keys(place: int, issuer: IssuerOptions, fetch: Fetch | None = None, *, production: bool) -> KeySource:
     """The keys of the issuer at this place of the configuration. Raises ConfigurationFault, which says the place."""
     where = f"identity.issuers.{place}"
     if production and issuer.development:

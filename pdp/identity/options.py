@@ -6,19 +6,32 @@ not its issuer's is refused here, before anything is served.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from pdp.contradictions import Contradiction, refuse
 from pdp.core.request import Caller, MayAssert, Role
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x20\x7f]+$")]
 Algorithm = Literal[
     "EdDSA", "Ed25519", "ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"
 ]  # asymmetric only: with `none` or HS*, whoever can verify could also sign
+
+
+LIFETIME_SECONDS = 900  # a token that lives for longer is a stolen one for longer
 
 
 class _Options(BaseModel):
@@ -68,7 +81,9 @@ class IssuerOptions(_Options):
         min_length=1,
         description="Signatures that are accepted; asymmetric ones only.",
     )
-    max_lifetime_seconds: int = Field(3600, ge=1, le=7 * 86400, description="A token made for longer is refused.")
+    max_lifetime_seconds: int = Field(
+        LIFETIME_SECONDS, ge=1, le=7 * 86400, description="A token made for longer is refused."
+    )
     skew_seconds: int = Field(30, ge=0, le=60, description="How far its clock and ours may differ.")
     subject_kind: SubjectKindOptions = Field(
         SubjectKindOptions(), description="How its tokens tell people from services."
@@ -196,6 +211,11 @@ class CallerOptions(_Options):
         description="Audiences of tokens made for the caller itself, when it fronts servers.",
         examples=[["https://gateway.acme.example"]],
     )
+    person_clients: frozenset[Name] = Field(
+        frozenset(),
+        description="Clients (client_id, azp) of the tokens that people act with here, with the roles approve and "
+        "subject. A token of any other client, an agent's for one, acts for nobody.",
+    )
     may_assert: MayAssertOptions = Field(MayAssertOptions(), description="What it may vouch for.")
     dedupes_redemptions: bool = Field(
         default=False, description="It promises to carry out an allow that it gets twice only once."
@@ -216,6 +236,7 @@ class CallerOptions(_Options):
             may_assert=MayAssert(may.claims, may.task, may.context_reset, may.groups, may.server_peer),
             dedupes_redemptions=self.dedupes_redemptions,
             max_worker_kills_per_minute=self.max_worker_kills_per_minute,
+            person_clients=frozenset(self.person_clients),
         )
 
 
@@ -237,23 +258,31 @@ class IdentityOptions(_Options):
     )
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        tenants = {issuer.issuer: issuer.tenant for issuer in self.issuers}
-        if len(tenants) != len(self.issuers):
-            raise ValueError("`issuers` names one issuer twice; merge the two entries")
+    def _consistent(self, info: ValidationInfo) -> Self:
+        refuse(self, self.contradictions(), info)
+        return self
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        """Everything that does not fit together."""
+        tenants: dict[str, str] = {}
+        for i, issuer in enumerate(self.issuers):
+            if issuer.issuer in tenants:
+                yield Contradiction(("issuers", str(i), "issuer"), "stands there twice; merge the two entries")
+            tenants[issuer.issuer] = issuer.tenant
         taken: dict[str | tuple[str, str], str] = {}
         for name, caller in self.callers.items():
             for key in _credentials(caller.match):
                 if key in taken:
-                    raise ValueError(
-                        f"callers `{taken[key]}` and `{name}` match the same credential; give each its own"
+                    yield Contradiction(
+                        ("callers", name, "match"),
+                        f"`{taken[key]}` and `{name}` match the same credential; give each its own",
                     )
                 taken[key] = name
-            self._check_caller(name, caller, tenants)
-        self._check_desks()
-        return self
+            for each in self._of_caller(caller, tenants):
+                yield each.below(name).below("callers")
+        yield from self._of_desks()
 
-    def _check_desks(self) -> None:
+    def _of_desks(self) -> Iterator[Contradiction]:
         """Tokens for whatever decides are what agents hold: with one of them nobody may act as a person."""
         agents = {
             resource: name
@@ -262,25 +291,31 @@ class IdentityOptions(_Options):
             for resource in caller.resources
         }
         for name, caller in self.callers.items():
-            for resource in caller.resources if caller.roles & {Role.APPROVE, Role.SUBJECT} else ():
+            for i, resource in enumerate(caller.resources if caller.roles & {Role.APPROVE, Role.SUBJECT} else ()):
                 if resource in agents:
-                    raise ValueError(
-                        f"caller `{name}`: people would act with tokens for `resources` of `{agents[resource]}`, "
-                        "which agents hold; give where people act a resource of its own"
+                    yield Contradiction(
+                        ("callers", name, "resources", str(i)),
+                        f"people would act with tokens for `resources` of `{agents[resource]}`, which agents hold; "
+                        "give where people act a resource of its own",
                     )
 
-    def _check_caller(self, name: str, caller: CallerOptions, tenants: dict[str, str]) -> None:
+    def _of_caller(self, caller: CallerOptions, tenants: dict[str, str]) -> Iterator[Contradiction]:
+        if caller.person_clients and not caller.roles & {Role.APPROVE, Role.SUBJECT}:
+            yield Contradiction(("person_clients",), "goes with the roles approve and subject")
         if isinstance(caller.match, TokenMatch):
             if self.caller_audience is None:
-                raise ValueError(f"caller `{name}` matches by token; set `caller_audience`")
+                yield Contradiction(("match",), "a token needs `identity.caller_audience`; set it")
             if tenants.get(caller.match.issuer) != caller.tenant:
-                raise ValueError(f"caller `{name}`: `match.issuer` must be one of `issuers`, with the same tenant")
+                yield Contradiction(
+                    ("match", "issuer"), "must be one of `identity.issuers`, with the tenant of this caller"
+                )
         if self.caller_audience in caller.resources:
-            raise ValueError(
-                f"caller `{name}`: `resources` names `caller_audience`, so one token would serve caller and subject"
+            yield Contradiction(
+                ("resources",), "names `identity.caller_audience`, so one token would serve caller and subject"
             )
-        if any(tenants.get(issuer, caller.tenant) != caller.tenant for issuer in caller.may_assert.claims):
-            raise ValueError(f"caller `{name}`: `may_assert.claims` names an issuer of another tenant")
+        for i, issuer in enumerate(caller.may_assert.claims):
+            if tenants.get(issuer, caller.tenant) != caller.tenant:
+                yield Contradiction(("may_assert", "claims", str(i)), "is an issuer of another tenant")
 
 
 def _credentials(match: SanMatch | TokenMatch) -> tuple[str | tuple[str, str], ...]:

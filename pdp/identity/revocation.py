@@ -7,9 +7,11 @@ count. A list that can no longer be read serves for an hour; after that no token
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from pdp.core.check import NS
+from pdp.core.digest import Json, digest
 from pdp.core.errors import ConfigurationFault
 from pdp.identity.refusal import Refusal
 from pdp.identity.watched import WatchedFile
@@ -20,11 +22,19 @@ _SPACE = re.compile(r"\s")
 _Entry = tuple[str, str]  # (issuer, or "" for every issuer; jti)
 
 
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """What one reading of the file said, and its digest, whatever the order of lines."""
+
+    entries: frozenset[_Entry]
+    sha256: str
+
+
 class DenyList:
     """Token ids that are refused before their time is up."""
 
     def __init__(self, path: Path | None) -> None:
-        self._file: WatchedFile[frozenset[_Entry]] | None = None
+        self._file: WatchedFile[_Listed] | None = None
         if path is not None:
             self._file = WatchedFile(
                 path,
@@ -50,9 +60,13 @@ class DenyList:
                 "claims",
                 "the token has no `jti`, or one with blanks, so it could not be revoked; have the issuer add one",
             )
-        if ("", jti) in entries or (issuer, jti) in entries:
+        if ("", jti) in entries.entries or (issuer, jti) in entries.entries:
             return Refusal("revoked", "the token was revoked; sign in again")
         return None
+
+    def digest(self) -> str:
+        """Of the entries that were last good; "" without a list."""
+        return "" if self._file is None else self._file.last.sha256
 
     def refresh(self, at_ns: int) -> None:
         """Look at the file now."""
@@ -65,7 +79,7 @@ class DenyList:
         return "" if self._file is None else self._file.problem
 
 
-def _entries(raw: bytes) -> frozenset[_Entry]:
+def _entries(raw: bytes) -> _Listed:
     entries: set[_Entry] = set()
     try:
         lines = raw.decode("utf-8-sig").splitlines()  # an editor's mark must not hide the first entry
@@ -80,4 +94,5 @@ def _entries(raw: bytes) -> frozenset[_Entry]:
                 "revocations.malformed", f"`revoked_jti_file` line {number} is not `<jti>` or `<issuer> <jti>`"
             )
         entries.add(("", words[0]) if len(words) == 1 else (words[0], words[1]))
-    return frozenset(entries)
+    listed: Json = [list(entry) for entry in sorted(entries)]
+    return _Listed(frozenset(entries), digest(listed))

@@ -13,13 +13,12 @@ from pdp.core.facts import AgentFact, Identity, SubjectFact
 from pdp.core.request import AssertedClaims, Bearer, Caller, Credential
 from pdp.identity import claims as read
 from pdp.identity.compact import MAX_TOKEN, strict_object
-from pdp.identity.options import IssuerOptions
+from pdp.identity.options import LIFETIME_SECONDS, IssuerOptions
 from pdp.identity.refusal import MalformedClaim, Refusal
 from pdp.identity.revocation import DenyList
 from pdp.identity.verifier import TokenVerifier, TrustedIssuer, VerifiedToken
 
 _SKEW_SECONDS = 30  # for vouched claims of an issuer that is not configured here
-_MAX_LIFETIME_SECONDS = 3600
 _NO_AGENT = missing("agent.missing", "without an accepted subject there is no agent; see the subject's check")
 _AUDIENCE = Refusal("audience", "the token is for somebody else; ask its issuer for one for this server's resource")
 _TENANT = Refusal("tenant", "the token's issuer belongs to another tenant than the caller; use the tenant's issuer")
@@ -76,6 +75,10 @@ class VerifiedSubjects:
         if isinstance(found, Refusal):
             return Identity(SubjectFact(failed(f"subject.{found.reason}", found.message)), AgentFact(_NO_AGENT))
         return found
+
+    def revocations(self) -> str:
+        """Digest of the deny list that is in force; "" without one."""
+        return self._deny_list.digest()
 
     def key_status(self, at_ns: int) -> Mapping[str, Json]:
         """See `ports.Subjects.key_status`: issuer to {tenant, source, keys, age_seconds, problem}. A deny list that
@@ -142,12 +145,12 @@ class VerifiedSubjects:
             return Refusal("claims", "`iss` or `sub` in the claims differs from what is named beside them")
         options = self._options(issuer)
         jti = read.text(claims, "jti")
-        revoked = self._deny_list.refusal(issuer, jti, at_ns, vouched=True)
-        return revoked or read.times(
+        refused = read.unbound(claims) or self._deny_list.refusal(issuer, jti, at_ns, vouched=True)
+        return refused or read.times(
             claims,
             at_ns,
             skew_seconds=_SKEW_SECONDS if options is None else options.skew_seconds,
-            max_lifetime_seconds=_MAX_LIFETIME_SECONDS if options is None else options.max_lifetime_seconds,
+            max_lifetime_seconds=LIFETIME_SECONDS if options is None else options.max_lifetime_seconds,
             required=False,
         )
 

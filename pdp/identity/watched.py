@@ -43,6 +43,11 @@ class WatchedFile(Generic[T]):
             self._look(at_ns)
         return self._content if self.age_ns(at_ns) <= self._max_stale_ns else None
 
+    @property
+    def last(self) -> T:
+        """The content that was last good, however old."""
+        return self._content
+
     def age_ns(self, at_ns: int) -> int:
         """Time since the file was last seen good."""
         return 0 if self._good_ns is None else max(0, at_ns - self._good_ns)

@@ -1,4 +1,4 @@
-"""Leaves an endpoint alone that fails again and again."""
+"""Leaves an endpoint alone that fails again and again, for one tenant."""
 
 from __future__ import annotations
 

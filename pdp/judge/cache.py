@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
@@ -27,10 +28,13 @@ class CrowdedError(Exception):
 
 class Verdicts:
     """Keeps opinions of status `ok` for `seconds`, at most `entries`; no other opinion is ever kept. At most
-    `sessions` are under way at once."""
+    `sessions` are under way at once, `own_sessions` of them one tenant's."""
 
-    def __init__(self, seconds: float, entries: int, sessions: int, monotonic: Callable[[], float]) -> None:
-        self._sessions = sessions
+    def __init__(
+        self, seconds: float, entries: int, sessions: int, own_sessions: int, monotonic: Callable[[], float]
+    ) -> None:
+        self._sessions, self._own_sessions = sessions, own_sessions
+        self._tenants: Counter[str] = Counter()
         self._kept: TTLCache[Key, Opinion] = TTLCache(entries, seconds, timer=monotonic)
         self._under_way: dict[Key, asyncio.Task[Opinion]] = {}
 
@@ -50,11 +54,12 @@ class Verdicts:
             if not done or task.cancelled():
                 raise TimeoutError
             return _again(task.result())
-        if len(self._under_way) >= self._sessions:
+        if len(self._under_way) >= self._sessions or self._tenants[key.tenant] >= self._own_sessions:
             raise CrowdedError
         task = asyncio.ensure_future(self._hold(key, hold))
         self._under_way[key] = task
-        task.add_done_callback(lambda _: self._under_way.pop(key, None))
+        self._tenants[key.tenant] += 1
+        task.add_done_callback(lambda _: self._over(key))
         return await asyncio.shield(task)  # it goes on for those who joined, and for the cache
 
     async def close(self) -> None:
@@ -63,6 +68,12 @@ class Verdicts:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _over(self, key: Key) -> None:
+        del self._under_way[key]
+        self._tenants[key.tenant] -= 1
+        if not self._tenants[key.tenant]:
+            del self._tenants[key.tenant]
 
     async def _hold(self, key: Key, hold: Callable[[], Awaitable[Opinion]]) -> Opinion:
         opinion = await hold()

@@ -35,6 +35,10 @@ for _name in ("openai", "httpx2", "httpcore2"):  # they would log requests where
     logging.getLogger(_name).setLevel(logging.ERROR)
 
 
+class _SaidKeyError(UnreadableError):
+    """What can be read holds the key."""
+
+
 class Endpoint:
     """The model. `identifier` makes random text; `wall_s` is Unix time."""
 
@@ -69,6 +73,8 @@ class Endpoint:
         limits = read_limits(headers, self._wall_s())
         try:
             return Attempt(self._read(body), limits)
+        except _SaidKeyError:  # it may have said a verdict too: nobody asks for a kinder one
+            return Attempt(Trouble("endpoint", ill=True), limits)
         except UnreadableError:
             return Attempt(Trouble("endpoint", again=True, ill=True), limits)
 
@@ -89,7 +95,7 @@ class Endpoint:
         reply = read_chat(body) if self._options.api == "chat" else read_response(body)
         if len(self._key) >= _SECRET and any(self._key in told for told in (reply.text, reply.finish, reply.model)):
             log.error("the endpoint said the key, so its answer was thrown away: something there echoes requests")
-            raise UnreadableError
+            raise _SaidKeyError
         return reply
 
     def _chat(self, rendered: Rendered, system: str) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def read_limits(headers: Mapping[str, str], wall_s: float) -> Limits:
 
 
 class Throttle:
-    """Remembers until when an endpoint wants to be left alone, and how much it takes until then."""
+    """Remembers until when an endpoint wants to be left alone by a tenant, and how much it takes until then."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic

@@ -68,7 +68,10 @@ class JudgeLink:
         self._entropy, self._monotonic, self._telemetry = entropy, monotonic, telemetry
         sessions = options.max_queued + options.max_concurrent
         self._missed: set[str] = set()  # prompts that are not there; each is told of once
-        self._verdicts = Verdicts(options.cache_seconds, options.cache_entries, sessions, monotonic)
+        own = max(
+            1, int(options.max_queued * options.tenant_share) + int(options.max_concurrent * options.tenant_share)
+        )
+        self._verdicts = Verdicts(options.cache_seconds, options.cache_entries, sessions, own, monotonic)
 
     def begin(self) -> None:
         """Start the judge's process, or look for it, without waiting. Inside a running loop."""

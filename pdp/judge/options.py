@@ -129,7 +129,9 @@ class JudgeOptions(_Closed):
     tenant_share: float = Field(
         0.75, gt=0, le=1, description="The part of both that one tenant may take. Who waits takes turns by tenant."
     )
-    breaker_failures: int = Field(5, ge=1, le=1000, description="In a row; then the endpoint is left alone.")
+    breaker_failures: int = Field(
+        5, ge=1, le=1000, description="In a row, for one tenant; then its requests leave the endpoint alone."
+    )
     breaker_seconds: float = Field(30.0, ge=0.1, le=3600, description="How long, until one request tries it again.")
     prices: Prices = Field(default_factory=Prices)
     budget: Budget = Field(default_factory=Budget, description="Of every tenant without one of its own.")

@@ -175,7 +175,15 @@ class Keeper:
                 if self._failures <= len(_BACKOFF_SECONDS):  # then it has been said often enough
                     log.error("the judge's process is away: %s", error)
                 continue
-            await self._stay(running)
+            except Exception:
+                self._failures += 1
+                self._settled.set()
+                log.exception("the judge's process is away: a fault of ours; trying again")
+                continue
+            try:
+                await self._stay(running)
+            except Exception:
+                log.exception("the judge's process: a fault of ours; it is started again")
 
     async def _stay(self, running: Running) -> None:
         """Until it is gone."""

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pdp.core.approvals.inert import hidden
+from pdp.core.control_tokens import control_tokens
 from pdp.core.digest import Json, canonical
 from pdp.core.errors import InvalidRequest
 from pdp.core.strict_json import parse_object
@@ -81,13 +82,16 @@ def read_file(file: str, text: str, form: type[Head]) -> tuple[Head | None, Body
 
 
 def _unseen(file: str, text: str) -> list[Problem]:
-    """Nobody reviews what they cannot see."""
+    """Nobody reviews what they cannot see, and no text of ours ends the message that it stands in."""
     found = []
     for at, line in enumerate(text.split("\n"), 1):
         char = next((c for c in line if hidden(c) and c not in "\r\t⟨⟩"), None)
         if char is not None:
             what = f"holds U+{ord(char):04X}, which cannot be seen or looks like another character; take it out."
             found.append(Problem(file, at, "prompts.hidden", what))
+        if any(control_tokens(line)):
+            what = "holds a control token of a chat template, which would end the message there; name it in words."
+            found.append(Problem(file, at, "prompts.control", what))
     return found
 
 

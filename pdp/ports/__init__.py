@@ -5,7 +5,7 @@ Nothing here does I/O. Times are Unix nanoseconds unless a name says otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,13 +14,16 @@ from pdp.core.digest import Json
 from pdp.core.facts import ArgumentsFact, Identity, ServerFact, SessionFact, Waiver
 from pdp.core.registered import PinnedTool, RegistryChange
 from pdp.core.request import Caller, Credential, Peer, ServerPeer, SessionAsk
+from pdp.core.stored import SessionRow
 from pdp.core.target import TargetFact
+from pdp.core.term import Term
 from pdp.ports.judge import Judge
 from pdp.ports.people import Answers, Channel, Directories, DirectorySource, EvidenceSource, Passkeys, ResumeTokens
 from pdp.ports.store import Store
 
 __all__ = [
     "Answers",
+    "Bindings",
     "Callers",
     "Channel",
     "Clock",
@@ -95,12 +98,13 @@ class Engine(Protocol):
 @dataclass(frozen=True, slots=True)
 class Pack:
     """A pack as its `meta` tells it. `seats`: of which groups its approvals want how many at most, as far as the text
-    and the organisation's data say it."""
+    and the organisation's data say it. `requires`: kind, code and assurance of its requirements, if written out."""
 
     name: str
     owner: str
     servers: tuple[str, ...]
     seats: tuple[tuple[str, int], ...] = ()
+    requires: tuple[tuple[str, str, str], ...] = ()
 
     def fact(self) -> Json:
         return {"name": self.name, "owner": self.owner, "servers": list(self.servers)}
@@ -174,6 +178,10 @@ class Subjects(Protocol):
         `agent.*`). `audiences` are the resources a token may name; empty means no token can pass."""
         ...
 
+    def revocations(self) -> str:
+        """Digest of the deny list that is in force; "" without one."""
+        ...
+
     def key_status(self, at_ns: int) -> Mapping[str, Json]:
         """Per issuer: its tenant, source kind, number of keys, age in seconds; for GetStatus."""
         ...
@@ -181,6 +189,15 @@ class Subjects(Protocol):
 
 class RegistryView(Protocol):
     """An immutable view of one verified registry (registry/view); pinned per request."""
+
+    def above(self, high_water: Callable[[str], int]) -> RegistryView:
+        """The same, but that nothing below the store's marks is used, which other processes may have raised since
+        (`registry.rollback`); this very view where nothing is."""
+        ...
+
+    def marks(self, tenant: str) -> tuple[tuple[str, int], ...]:
+        """The high-water marks that the tenant's answers rest on: an answer is void once one of them is higher."""
+        ...
 
     def serial(self, tenant: str) -> int:
         """Of the tenant's set; 0 when none is loaded."""
@@ -202,6 +219,10 @@ class RegistryView(Protocol):
 
     def resource(self, tenant: str, server: str, at_ns: int) -> str:
         """The audience of tokens for the server, whoever it proves to be; "" when it is not to be used at all."""
+        ...
+
+    def servers(self, tenant: str) -> tuple[str, ...]:
+        """Ids of all servers the index lists, sorted."""
         ...
 
     def tools(self, tenant: str, server: str) -> tuple[str, ...]:
@@ -235,6 +256,10 @@ class Registry(Protocol):
 
     def status(self, at_ns: int) -> Mapping[str, Json]: ...
 
+    def terms(self) -> tuple[Term, ...]:
+        """How long the sets and waivers hold that are loaded."""
+        ...
+
 
 class Content(Protocol):
     """Looks into arguments (content/)."""
@@ -246,8 +271,20 @@ class Content(Protocol):
         ...
 
     def object(self, raw: bytes, field: str) -> Mapping[str, Json]:
-        """Parse an optional strict JSON object (empty bytes give {}); InvalidRequest names `field`."""
+        """Parse an optional strict JSON object (empty bytes give {}), bounded as arguments are; InvalidRequest names
+        `field`."""
         ...
+
+    def definitions(self, raws: Iterable[bytes], field: str) -> tuple[Mapping[str, Json], ...]:
+        """Parse tools' definitions, strict JSON objects that are bounded together; InvalidRequest names `field`. Fit
+        for a thread."""
+        ...
+
+
+class Bindings(Protocol):
+    """Whose sessions are (part of the store)."""
+
+    def session(self, index: str) -> SessionRow | None: ...
 
 
 class Sessions(Protocol):
@@ -261,6 +298,16 @@ class Sessions(Protocol):
         """What `look` would say, without binding a new id or remembering that anybody looked."""
         ...
 
+    def binding(self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int) -> SessionRow | None:
+        """After `look`: what must become durable with the record of the answer, so that the session stays this
+        identity's over a restart and in other processes. None where it is, or where there is none of its own."""
+        ...
+
+    def release(self, row: SessionRow) -> None:
+        """After `binding`, however it ended: unless `note` was called, the session is nobody's, or as the store has
+        it."""
+        ...
+
     def note(self, caller: Caller, identity: Identity, ask: SessionAsk, effect: str, at_ns: int) -> None:
-        """Count an answered call."""
+        """Count an answered call, whose record is durable with what `binding` gave."""
         ...

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from pdp.core.approvals.asked import Asked, Held
+from pdp.core.approvals.earlier import TurnedDown
 from pdp.core.approvals.notices import Message
 from pdp.core.approvals.people import Directory, DirectoryChange, Person
 from pdp.core.approvals.queries import ApprovalQuery, ConsentQuery, GrantQuery, Page
@@ -14,6 +15,7 @@ from pdp.core.approvals.rows import (
     Account,
     Answered,
     Approval,
+    Call,
     Consent,
     Delegation,
     Grant,
@@ -138,8 +140,8 @@ class Answers(Protocol):
         """The greatest change number; 0 when there was none."""
         ...
 
-    def last_redeemed(self, tenant: str, agent: str, server: str, tool: str) -> Shown | None:
-        """What was shown of the last approved and redeemed call of this tool by this agent."""
+    def redeemed_before(self, tenant: str, call: Call, limit: int) -> tuple[Approval, ...]:
+        """Redeemed approvals of calls of the same tool by the same agent for the same subject, the latest first."""
         ...
 
     def grant(self, tenant: str, grant_id: str) -> Grant | None: ...
@@ -171,6 +173,23 @@ class Answers(Protocol):
     def seen(self, tenant: str, accounts: tuple[Account, ...]) -> Mapping[Account, Seen]: ...
 
     def outcome(self, decision_id: str) -> Outcome | None: ...
+
+    def outcomes_of(self, redemption_ids: tuple[str, ...]) -> Mapping[str, str]:
+        """What became of redeemed calls, by the redemption; those that nobody reported are left out."""
+        ...
+
+    def turned_down(self, tenant: str, call: Call, since_ns: int) -> TurnedDown:
+        """How often people refused requests for like calls that ended since then, or they were taken back; canaries
+        left out."""
+        ...
+
+    def waiting_like(self, tenant: str, call: Call, at_ns: int) -> bool:
+        """Whether people are still to answer for another like call; canaries left out."""
+        ...
+
+    def last_refused(self, tenant: str, call: Call, since_ns: int) -> Approval | None:
+        """The request for a like call that was refused last."""
+        ...
 
     def unknown_outcomes(self, call_digest: str) -> int:
         """How many calls like this one ended nobody knows how."""

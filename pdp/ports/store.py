@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
-from pdp.core.stored import Artefact, CallRow, Commit, RecordRef, ReplyRow, StoredRecord, SwitchRow, ValueRow
+from pdp.core.stored import (
+    Artefact,
+    CallRow,
+    Commit,
+    RecordRef,
+    RefusalCount,
+    ReplyRow,
+    SessionRow,
+    StoredRecord,
+    SwitchRow,
+    ValueRow,
+)
 from pdp.ports.people import Answers
 
 
@@ -27,7 +39,13 @@ class Store(Answers, Protocol):
         durable at once, or none."""
         ...
 
-    def healthy(self) -> bool: ...
+    def healthy(self) -> bool:
+        """True while it can be written and read."""
+        ...
+
+    def problem(self) -> str:
+        """Code of why it is not healthy; empty while it is."""
+        ...
 
     def size(self) -> int:
         """Number of records."""
@@ -45,6 +63,10 @@ class Store(Answers, Protocol):
 
     def call(self, index: str) -> CallRow | None: ...
 
+    def session(self, index: str) -> SessionRow | None:
+        """Whose a session is; None for one that is nobody's."""
+        ...
+
     def reply(self, key: str) -> ReplyRow | None: ...
 
     def artefact(self, digest: str) -> Artefact | None: ...
@@ -57,17 +79,30 @@ class Store(Answers, Protocol):
         """Grows with every switch change."""
         ...
 
+    def shared_epoch(self) -> int:
+        """Grows with every change of switches, of marks, and of what is in force anywhere."""
+        ...
+
+    async def put_in_force(self, digests: Mapping[tuple[str, str], str]) -> None:
+        """Tell all processes of the store what one of them has in force: digests by part and tenant. Raises
+        Unavailable."""
+        ...
+
+    def in_force(self) -> Mapping[tuple[str, str], str]:
+        """What was told last, by whichever process."""
+        ...
+
     def high_water(self, name: str) -> int:
         """0 when never set."""
         ...
 
     def note_refusal(self, tenant: str, caller: str, code: str, at_ns: int) -> bool:
         """Count a refusal in memory; True when it should get a record of its own, False when it is beyond the
-        quota and only aggregated (flushed as one record by `aggregated_refusals`)."""
+        quota and only counted."""
         ...
 
-    def aggregated_refusals(self) -> tuple[tuple[str, str, str, int], ...]:
-        """(tenant, caller, code, count) beyond the quota since the last call; clears them."""
+    def aggregated_refusals(self) -> tuple[RefusalCount, ...]:
+        """What lies beyond the quota, until a commit that tells of it (`Commit.refusals`) is durable."""
         ...
 
     async def close(self) -> None: ...

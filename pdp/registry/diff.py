@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ BEFORE_FILE = "set.before.dsse.json"
 """The set that was signed before the one at hand, kept so that a reviewer, who signs second, sees the difference."""
 
 _FULLY_SIGNED = 2
+_DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,15 @@ def version_before(folder: Path) -> Version:
     if signed.draft is not None and newest_version(folder).draft == signed.draft:
         return signed_version(folder, BEFORE_FILE)
     return signed
+
+
+def orphans(folder: Path) -> tuple[Path, ...]:
+    """Manifests that nothing needs: neither what is signed, nor the draft, nor what was signed before. Raises
+    RegistryFault when that cannot be told."""
+    versions = (signed_version(folder), Version(load_draft(folder), folder), signed_version(folder, BEFORE_FILE))
+    needed = {entry.manifest_sha256 for version in versions for entry in version.tools().values()}
+    lying = sorted((folder / files.MANIFESTS).glob("*.json"))
+    return tuple(path for path in lying if _DIGEST.fullmatch(path.stem) and path.stem not in needed)
 
 
 def keep_before(folder: Path) -> None:

@@ -85,14 +85,23 @@ def load_envelope(folder: Path, name: str) -> dsse.Envelope | None:
     return None if raw is None else dsse.parse(raw)
 
 
-def base_of(folder: Path, tenant: str) -> Draft:
-    """What the next draft starts from, with the next serial: the draft at hand if it is newer than what is
-    signed, else what is signed, else nothing. Raises RegistryFault when the folder is another tenant's."""
-    draft = load_draft(folder)
-    envelope = load_envelope(folder, files.SET_FILE)
-    signed = documents.decode(envelope.payload, SetIndex, "set") if envelope is not None else None
+def latest(folder: Path) -> Draft | None:
+    """The draft at hand if it is newer than what is signed, else what is signed, unverified. Raises RegistryFault."""
+    draft, signed = load_draft(folder), _signed(folder)
     if signed is not None and (draft is None or draft.serial <= signed.serial):
-        draft = of_index(signed)
+        return of_index(signed)
+    return draft
+
+
+def _signed(folder: Path) -> SetIndex | None:
+    envelope = load_envelope(folder, files.SET_FILE)
+    return documents.decode(envelope.payload, SetIndex, "set") if envelope is not None else None
+
+
+def base_of(folder: Path, tenant: str) -> Draft:
+    """What the next draft starts from, with the next serial: what is latest, else nothing. Raises RegistryFault when
+    the folder is another tenant's."""
+    signed, draft = _signed(folder), latest(folder)
     if draft is not None and draft.tenant != tenant:
         raise RegistryFault("registry.wrong_tenant", "This folder holds another tenant's set; give each its own.")
     if draft is None:

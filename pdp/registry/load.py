@@ -12,30 +12,17 @@ from pdp.core.digest import Json, canonical
 from pdp.core.errors import Fault
 from pdp.core.registered import RegistryChange
 from pdp.core.stored import Artefact
+from pdp.core.term import Term
 from pdp.registry.keys import load_keys
+from pdp.registry.marks import Floors, marks
 from pdp.registry.options import RegistryOptions
 from pdp.registry.sighting import Sightings
 from pdp.registry.snapshot import TenantSnapshot
-from pdp.registry.tenant import Floor, Floors, Tenant, fingerprint
+from pdp.registry.tenant import Tenant
 from pdp.registry.view import FileRegistryView
 from pdp.registry.watched import Watched
 
 _PRESENTED = 8192  # digests of presented definitions that are remembered
-
-
-def set_mark(tenant: str) -> str:
-    """Name of the high-water mark of a tenant's set serial."""
-    return f"registry.{tenant}"
-
-
-def waivers_mark(tenant: str) -> str:
-    """Name of the high-water mark of a tenant's waivers serial."""
-    return f"waivers.{tenant}"
-
-
-def content_mark(mark: str, serial: int) -> str:
-    """Name of the mark of what was loaded under a serial (`tenant.fingerprint`)."""
-    return f"{mark}@{serial}"
 
 
 class SignedRegistry:
@@ -56,8 +43,9 @@ class SignedRegistry:
         self._lock = asyncio.Lock()
 
     def view(self, at_ns: int) -> FileRegistryView:
-        """What is loaded now."""
-        return FileRegistryView(self._snapshots, at_ns, self._max_stale_ns, self._digests, self._sightings)
+        """What is loaded now, as far as the marks allow."""
+        loaded = FileRegistryView(self._snapshots, at_ns, self._max_stale_ns, self._digests, self._sightings)
+        return loaded.above(self._high_water)
 
     async def reload(self, at_ns: int) -> tuple[RegistryChange, ...]:
         """Read again what changed. Returns a change for each tenant of which an answer could differ from before,
@@ -66,14 +54,14 @@ class SignedRegistry:
             floors = self._floors()
             self._snapshots, self._sightings = await asyncio.to_thread(self._refresh, at_ns, floors)
             view = self.view(at_ns)
-            changes = (self._change(snapshot, view) for snapshot in self._snapshots.values())
+            changes = (self._change(snapshot, view) for snapshot in view.tenants.values())
             return tuple(change for change in changes if change is not None)
 
     def status(self, at_ns: int) -> Mapping[str, Json]:
         """For operators, by tenant: serial, digest, expiry, number of tools, what is refused and why."""
         view = self.view(at_ns)
         found: dict[str, Json] = {}
-        for name, snapshot in self._snapshots.items():
+        for name, snapshot in view.tenants.items():
             signed = snapshot.signed
             found[name] = {
                 "serial": view.serial(name),
@@ -81,8 +69,8 @@ class SignedRegistry:
                 "expires": signed.index.expires if signed else None,
                 "state": view.state(name) or "ok",
                 "age_seconds": (at_ns - snapshot.good_ns) // NS if snapshot.good_ns else None,
-                "problem": snapshot.problem,
-                "advice": snapshot.advice,
+                "problem": snapshot.trouble,
+                "advice": snapshot.advice or snapshot.behind.message,
                 "tools": len(snapshot.tools or {}),
                 "refused": dict(snapshot.refused() + view.unseen(name)),
                 "watched": self._watched.status(name, at_ns),
@@ -91,18 +79,25 @@ class SignedRegistry:
             }
         return found
 
+    def terms(self) -> tuple[Term, ...]:
+        """How long the sets and waivers hold that are loaded."""
+        found: list[Term] = []
+        for name, snapshot in self._snapshots.items():
+            path = ("registry", "sets", name)
+            if snapshot.signed is not None:
+                index = snapshot.signed.index
+                found.append(Term("set", path, index.issued_ns, index.expires_ns))
+            if snapshot.waivers is not None:
+                waivers = snapshot.waivers.waivers
+                found.append(Term("waivers", path, waivers.issued_ns, waivers.expires_ns))
+        return tuple(found)
+
     def _floors(self) -> dict[str, Floors] | None:
         """None when the marks cannot be read: then nothing new may be loaded."""
         try:
-            return {
-                name: Floors(self._floor(set_mark(name)), self._floor(waivers_mark(name))) for name in self._folders
-            }
+            return {name: Floors.of(name, self._high_water) for name in self._folders}
         except Fault:
             return None
-
-    def _floor(self, mark: str) -> Floor:
-        serial = self._high_water(mark)
-        return Floor(serial, self._high_water(content_mark(mark, serial)) if serial else 0)
 
     def _refresh(
         self, at_ns: int, floors: dict[str, Floors] | None
@@ -115,7 +110,7 @@ class SignedRegistry:
 
     def _change(self, snapshot: TenantSnapshot, view: FileRegistryView) -> RegistryChange | None:
         tenant = snapshot.tenant
-        now = (view.digest(tenant), snapshot.problem, snapshot.waivers_problem)
+        now = (view.digest(tenant), snapshot.trouble, snapshot.waivers_problem)
         if self._reported.get(tenant) == now:
             return None
         self._reported[tenant] = now
@@ -126,24 +121,10 @@ class SignedRegistry:
             digest=view.digest(tenant),
             loaded=sum(tool.verified is not None for tool in (snapshot.tools or {}).values()),
             refused=snapshot.refused() + view.unseen(tenant) + waivers,
-            problem=snapshot.problem,
-            marks=_marks(snapshot),
+            problem=snapshot.trouble,
+            marks=marks(snapshot),
             artefacts=_artefacts(snapshot, view),
         )
-
-
-def _marks(snapshot: TenantSnapshot) -> tuple[tuple[str, int], ...]:
-    """Of what is loaded, so they may be committed whether or not something newer was refused."""
-    marks: list[tuple[str, int]] = []
-    if snapshot.signed is not None:
-        marks += _mark(set_mark(snapshot.tenant), snapshot.signed.index.serial, snapshot.signed.sha256)
-    if snapshot.waivers is not None:
-        marks += _mark(waivers_mark(snapshot.tenant), snapshot.waivers.waivers.serial, snapshot.waivers.sha256)
-    return tuple(marks)
-
-
-def _mark(name: str, serial: int, sha256: str) -> list[tuple[str, int]]:
-    return [(name, serial), (content_mark(name, serial), fingerprint(sha256))]
 
 
 def _artefacts(snapshot: TenantSnapshot, view: FileRegistryView) -> tuple[Artefact, ...]:

@@ -26,6 +26,7 @@ from pdp.registry.review import Review, ReviewedHints, ToolReview
 from pdp.registry.times import render
 
 UNREVIEWED = "unreviewed"  # the version of a tool without a review
+REVIEWED = "1"  # of one whose review names none
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def manifest_of(
                 "name": name,
                 "definition": dict(definition),
                 "definition_sha256": digest(definition),
-                "version": said.version or (UNREVIEWED if review is None else "1"),
+                "version": said.version or (UNREVIEWED if review is None else REVIEWED),
                 "risk": said.risk or "critical",
                 # a permission that nobody holds until somebody grants it on purpose
                 "permissions": [f"{server.id}:{name}"] if said.permissions is None else said.permissions,

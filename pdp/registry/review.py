@@ -5,15 +5,15 @@ What an entry leaves out stays at its worst; an empty list says "none" and is sa
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from pdp import strict_yaml
 from pdp.core.errors import RegistryFault
+from pdp.core.names import nearest
 from pdp.registry.documents import State
 from pdp.registry.manifest import Closed, DefinitionCheck, Risk, SinkEntry, Word, first_problem
 from pdp.strict_yaml import NotPlainYaml
@@ -52,12 +52,18 @@ class Review(Closed):
     reviewed_by: Word | None = None
     tools: dict[str, ToolReview] = Field(default_factory=dict)
 
+    @field_validator("tools", mode="before")
+    @classmethod
+    def _said(cls, tools: Any) -> Any:
+        """An entry with nothing in it, as `pdp tools review` writes it, says nothing: the tool is not reviewed."""
+        return {name: said for name, said in tools.items() if said is not None} if isinstance(tools, dict) else tools
+
     def check_names(self, names: Sequence[str]) -> None:
         """Raises RegistryFault `review.unknown_tool` for an entry about no tool, with the nearest right name."""
         for name in self.tools:
             if name not in names:
-                near = difflib.get_close_matches(name, names, 1)
-                hint = f"; did you mean `{near[0]}`?" if near else "; the server lists no such tool"
+                near = nearest(name, names)
+                hint = f"; did you mean `{near}`?" if near else "; the server lists no such tool"
                 raise RegistryFault("review.unknown_tool", f"review.tools.{name}: unknown tool{hint}")
 
 

@@ -68,6 +68,12 @@ class TenantSnapshot:
     problem: str = ""  # code, while the set on disk does not verify
     advice: str = ""  # the same for people
     waivers_problem: str = ""
+    behind: Check = OK  # failed where another process has loaded something newer: then nothing here may be used
+
+    @property
+    def trouble(self) -> str:
+        """Code of what is wrong with the set, on disk or against the marks; empty while all is well."""
+        return self.problem or self.behind.code
 
     def stale(self, at_ns: int, max_stale_ns: int) -> bool:
         """The last good set has been served for too long. Counted only while reading it fails."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
 from pdp.core.errors import RegistryFault
+from pdp.core.names import nearest
 from pdp.registry import files
 from pdp.registry.diff import newest_version
 from pdp.registry.documents import State
@@ -37,5 +37,5 @@ def set_state(folder: Path, server: str, name: str, state: State) -> Draft | Non
 
 def _near(base: Draft, server: str, name: str) -> str:
     known = [f"{t.server}/{t.name}" for t in base.tools]
-    near = difflib.get_close_matches(f"{server}/{name}", known, 1)
-    return f"; did you mean `{near[0]}`?" if near else "; `pdp tools verify` lists those that are"
+    near = nearest(f"{server}/{name}", known)
+    return f"; did you mean `{near}`?" if near else "; `pdp tools verify` lists those that are"

@@ -16,6 +16,7 @@ from pdp.registry import documents, dsse, files
 from pdp.registry.documents import SetIndex, ToolEntry, WaiverSet
 from pdp.registry.keys import KeySet
 from pdp.registry.manifest import MAX_BYTES, decode
+from pdp.registry.marks import Floor, Floors, fingerprint
 from pdp.registry.snapshot import (
     IndexedTool,
     SignedSet,
@@ -27,28 +28,6 @@ from pdp.registry.snapshot import (
 
 SKEW_NS = 300 * NS  # a set may claim to be issued this far ahead of our clock
 _ABSENT = frozenset({"registry.missing", "registry.unreadable"})
-
-
-@dataclass(frozen=True, slots=True)
-class Floor:
-    """The highest serial ever loaded, and the `fingerprint` of what was loaded under it (0: not known). Nothing
-    older is taken, and nothing else under that serial."""
-
-    serial: int = 0
-    content: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Floors:
-    """Of a tenant's two documents."""
-
-    registry: Floor = Floor()
-    waivers: Floor = Floor()
-
-
-def fingerprint(sha256: str) -> int:
-    """48 bits of a payload's digest, to be kept as a mark; never 0."""
-    return int(sha256[:12], 16) + 1
 
 
 @dataclass(slots=True)

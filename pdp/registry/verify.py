@@ -163,7 +163,7 @@ def _leftovers(folder: Path, index: SetIndex, report: Report) -> None:
     named = {entry.manifest_sha256 for entry in index.tools}
     lying = sorted(path.stem for path in (folder / files.MANIFESTS).glob("*.json") if path.stem not in named)
     if lying:
-        report.notes.append(f"{len(lying)} manifests are not in the set and have no effect")
+        report.notes.append(f"{len(lying)} manifests are not in the set and have no effect; see `pdp tools prune`")
     try:
         draft = load_draft(folder)
     except RegistryFault as fault:

@@ -15,6 +15,7 @@ from pdp.core.request import ServerPeer
 from pdp.core.strict_json import parse_object
 from pdp.core.target import TargetFact
 from pdp.registry.manifest import MAX_BYTES, MAX_DEPTH, without_meta
+from pdp.registry.marks import Floors, HighWater, marks
 from pdp.registry.peer import check_peer
 from pdp.registry.sighting import Sightings
 from pdp.registry.snapshot import IndexedTool, TenantSnapshot
@@ -45,6 +46,18 @@ class FileRegistryView:
     _known: MutableMapping[str, str] = field(default_factory=dict)  # digest by tenant: the view never changes
     _waivers: MutableMapping[str, tuple[Waiver, ...]] = field(default_factory=dict)
 
+    def above(self, high_water: HighWater) -> FileRegistryView:
+        """The same, but that nothing below the marks is used: no set, no waiver. This very view where nothing is."""
+        found = {name: _bounded(snapshot, high_water) for name, snapshot in self.tenants.items()}
+        if all(found[name] is snapshot for name, snapshot in self.tenants.items()):
+            return self
+        return FileRegistryView(found, self.at_ns, self.max_stale_ns, self.digests, self.sightings)
+
+    def marks(self, tenant: str) -> tuple[tuple[str, int], ...]:
+        """The marks that the tenant's answers rest on: an answer is void once one of them is higher."""
+        snapshot = self.tenants.get(tenant)
+        return marks(snapshot) if snapshot is not None else ()
+
     def serial(self, tenant: str) -> int:
         """Of the tenant's set; 0 when none is loaded."""
         snapshot = self.tenants.get(tenant)
@@ -68,7 +81,8 @@ class FileRegistryView:
         return self._waivers[tenant]
 
     def server(self, tenant: str, server: str, at_ns: int, peer: ServerPeer | None = None) -> ServerFact:
-        """`server.unknown`, `server.stale`, `server.expired`, and `server.peer_*` (see `peer.check_peer`)."""
+        """`server.unknown`, `server.stale`, `server.expired`, `registry.rollback`, `registry.serial_reused`, and
+        `server.peer_*` (see `peer.check_peer`)."""
         snapshot = self.tenants.get(tenant)
         check = _state(snapshot, "server", at_ns, self.max_stale_ns)
         entry = (snapshot.servers or {}).get(server) if snapshot is not None else None
@@ -85,6 +99,11 @@ class FileRegistryView:
         entry = (snapshot.servers or {}).get(server) if snapshot is not None else None
         usable = _state(snapshot, "server", at_ns, self.max_stale_ns).ok
         return entry.resource if entry is not None and usable else ""
+
+    def servers(self, tenant: str) -> tuple[str, ...]:
+        """Ids of the servers the index lists, sorted."""
+        snapshot = self.tenants.get(tenant)
+        return tuple(sorted((snapshot.servers if snapshot is not None else None) or {}))
 
     def tools(self, tenant: str, server: str) -> tuple[str, ...]:
         """Names the index lists for the server, whatever their state, sorted."""
@@ -180,10 +199,21 @@ class FileRegistryView:
         return self.digests[key]
 
 
+def _bounded(snapshot: TenantSnapshot, high_water: HighWater) -> TenantSnapshot:
+    floors, signed, waivers = Floors.of(snapshot.tenant, high_water), snapshot.signed, snapshot.waivers
+    behind = floors.registry.refusal(signed.index.serial, signed.sha256) if signed is not None else OK
+    old = floors.waivers.refusal(waivers.waivers.serial, waivers.sha256) if waivers is not None else OK
+    if not old.ok:
+        return replace(snapshot, behind=behind, waivers=None, waivers_problem=old.code)
+    return snapshot if behind == snapshot.behind else replace(snapshot, behind=behind)
+
+
 def _state(snapshot: TenantSnapshot | None, kind: str, at_ns: int, max_stale_ns: int) -> Check:
-    """Whether the tenant's set may be used at all; codes `<kind>.unknown`, `.stale`, `.expired`."""
+    """Whether the tenant's set may be used at all; codes `<kind>.unknown`, `.stale`, `.expired`, `registry.*`."""
     if snapshot is None or snapshot.signed is None:
         return _UNKNOWN_SERVER if kind == "server" else _UNKNOWN_TOOL
+    if not snapshot.behind.ok:
+        return snapshot.behind
     if snapshot.stale(at_ns, max_stale_ns):
         return failed(f"{kind}.stale", _STALE)
     if at_ns >= snapshot.signed.index.expires_ns:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 
 from pdp.core.digest import Json, canonical, keyed_index
 from pdp.core.errors import Forbidden, InvalidRequest
+from pdp.core.names import did_you_mean
 from pdp.core.request import Caller
 from pdp.core.stored import RecordRef, ReplyRow, SwitchRow
 from pdp.core.switches import SCOPES, ended
 from pdp.ports import Clock, Registry, Store, Subjects
+from pdp.service.fleet import Difference
 from pdp.service.record import Recorder
 from pdp.service.reload import Failure, Reloads
 from pdp.service.state import State
@@ -32,15 +34,17 @@ class SwitchAsk:
     reason: str
     until_ns: int = 0
     request_id: str = ""  # without one, every attempt is a new one
+    unlisted: bool = False  # the operator insists on a name that nothing is known of
 
 
 @dataclass(frozen=True, slots=True)
 class Switched:
-    """A switch that is durable. `epoch` is the store's with it."""
+    """A switch that is durable. `epoch` is the store's with it; `checked`: what it names is known to exist."""
 
     row: SwitchRow
     epoch: int
     ref: RecordRef
+    checked: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,8 @@ class Status:
     records: int
     store_bytes: int  # on disk
     worker_deaths: int  # of the policy engine's, since the start
-    healthy: bool  # records can be written
+    store_problem: str  # code of why records cannot be written or read; empty while they can
+    differences: tuple[Difference, ...] = ()  # from what the fleet has in force
 
 
 @dataclass(slots=True)
@@ -85,8 +90,8 @@ class Admin:
     async def status(self) -> Status:
         """What runs now; changes nothing."""
         at, policy = self.clock.now_ns(), self.state.policy
-        healthy = self.store.healthy()
-        serving = "draining" if self.draining else "serving" if healthy and policy else "not_serving"
+        problem = self.store.problem()
+        serving = "draining" if self.draining else "serving" if policy and not problem else "not_serving"
         return Status(
             version=self.version,
             boot=self.recorder.boot,
@@ -114,7 +119,8 @@ class Admin:
             records=self.store.size(),
             store_bytes=self.store.size_bytes(),
             worker_deaths=self.worker_deaths(),
-            healthy=healthy,
+            store_problem=problem,
+            differences=self.state.fleet.differences(),
         )
 
     async def set_switch(self, ask: SwitchAsk, caller: Caller) -> Switched:
@@ -134,18 +140,21 @@ class Admin:
             at = self.clock.now_ns()
             row = self._row(ask, caller, at)
             key = keyed_index(self.index_key, "switch", caller.tenant, caller.name, ask.request_id)
-            content = keyed_index(self.index_key, "switch content", *(getattr(ask, f.name) for f in fields(ask)))
+            said = (
+                getattr(ask, f.name) for f in fields(ask) if f.name != "unlisted"
+            )  # the switch, however it is set
+            content = keyed_index(self.index_key, "switch content", *said)
             kept = self.store.reply(key) if ask.request_id else None
             if kept is not None:
                 return self._again(kept, content, row)
-            self._check_known(row, at)
+            checked = self._known(row, at) if row.engaged and not ask.unlisted else not row.engaged
             epoch = self.store.switch_epoch() + 1
 
             def reply(record_id: str) -> ReplyRow:
-                return ReplyRow(key, content, KIND, "", canonical([epoch, record_id]), "", 0, at)
+                return ReplyRow(key, content, KIND, "", canonical([epoch, record_id, checked]), "", 0, at)
 
             ref = await self.recorder.switch(row, at, reply if ask.request_id else None)
-            return Switched(row, epoch, ref)
+            return Switched(row, epoch, ref, checked)
 
     def _again(self, kept: ReplyRow, content: str, row: SwitchRow) -> Switched:
         """What was answered to this id. Raises InvalidRequest for other content, or when that is no longer true."""
@@ -159,23 +168,41 @@ class Admin:
             raise InvalidRequest(
                 "request_id", "was used, and the switch was set anew since; use a new id", code="request.reused"
             )
-        epoch, record_id = json.loads(kept.reply)
-        return Switched(row, epoch, self.recorder.find(record_id))
+        epoch, record_id, *checked = json.loads(kept.reply)  # of an older release there are two
+        return Switched(row, epoch, self.recorder.find(record_id), *checked)
 
     def _engaged(self, at_ns: int) -> tuple[SwitchRow, ...]:
         """Those that act; one that has released itself is none, whether or not it was swept out yet."""
         return tuple(row for row in self.store.switches() if not ended(row.until_ns, at_ns))
 
-    def _check_known(self, row: SwitchRow, at_ns: int) -> None:
-        """A misspelt name would stop nothing while everybody believes that it did. Raises InvalidRequest."""
-        registry = self.registry.view(at_ns)
-        if not row.engaged or not row.server or not row.tenant or not registry.serial(row.tenant):
-            return
-        tools = registry.tools(row.tenant, row.server)
-        if not tools and registry.server(row.tenant, row.server, at_ns).check.code == "server.unknown":
-            raise InvalidRequest("switch.server", "no server of that id is registered; see the signed set")
-        if row.scope == "tool" and row.value not in tools:
-            raise InvalidRequest("switch.value", "the server has no tool of that name in the signed set")
+    def _known(self, row: SwitchRow, at_ns: int) -> bool:
+        """Whether what is to be stopped exists. A misspelt name would stop nothing while everybody believes that it
+        did, so it is refused, by InvalidRequest with the nearest right one. But nothing may keep an operator from
+        stopping what a set names that cannot be read now: then it is not refused, and False."""
+        if row.scope == "tenant":
+            self._known_tenant(row.value)
+            return True
+        if not row.server:
+            return row.scope == "everything"  # of agents and subjects nobody has a list
+        view, status = self.registry.view(at_ns), self.registry.status(at_ns)
+        tenants = (row.tenant,) if row.tenant else tuple(status)
+        servers = {server for tenant in tenants for server in view.servers(tenant)}
+        tools = {tool for tenant in tenants for tool in view.tools(tenant, row.server)}
+        if row.value in tools if row.scope == "tool" else row.server in servers:
+            return True
+        if not tenants or any(_unread(status.get(tenant)) for tenant in tenants):
+            return False
+        if row.server not in servers:
+            raise InvalidRequest("switch.server", _unknown("server of that id", row.server, servers))
+        raise InvalidRequest("switch.value", _unknown("tool of that name on the server", row.value, tools))
+
+    def _known_tenant(self, tenant: str) -> None:
+        """Tenants are those of the configuration. Raises InvalidRequest."""
+        at = self.clock.now_ns()
+        issuers = (entry for entry in self.subjects.key_status(at).values() if isinstance(entry, Mapping))
+        known = {*self.registry.status(at), *(str(entry["tenant"]) for entry in issuers)}
+        if tenant not in known:
+            raise InvalidRequest("switch.value", _unknown("tenant of that name", tenant, known))
 
     @staticmethod
     def _row(ask: SwitchAsk, caller: Caller, at_ns: int) -> SwitchRow:
@@ -211,6 +238,19 @@ class Admin:
             at_ns=at_ns,
             until_ns=ask.until_ns,
         )
+
+
+def _unread(status: Json) -> bool:
+    """Whether a tenant's set may hold names that are not known here: none was read, or it is not the one in force."""
+    return (
+        not isinstance(status, Mapping) or not status["serial"] or bool(status["problem"]) or status["state"] != "ok"
+    )
+
+
+def _unknown(what: str, name: str, known: Collection[str]) -> str:
+    """Why a switch is refused, what was probably meant, and what to do when it was meant."""
+    hint = did_you_mean(name, known)
+    return f"there is no {what}; it would stop nothing.{hint and f' {hint}'} `unlisted` (--unlisted) insists"
 
 
 def _place(row: SwitchRow) -> tuple[str, str, str, str]:

@@ -35,6 +35,7 @@ from pdp.service.suppose import Standing
 RPC = "DecideBatch"
 MAX_ITEMS = 64
 TOGETHER = 16  # evaluated at once; then the caller's quota of lost workers is looked at again
+TOGETHER_BYTES = 64 << 10  # of facts, likewise: what is made at once holds other callers' decisions up
 
 # What refuses one item of a batch, as it would refuse a single call. Anything else is a bug, and nobody's answer.
 _REFUSALS = (Forbidden, InvalidRequest, Overloaded, Unavailable, DeadlineTooShort)
@@ -74,7 +75,7 @@ class Batch:
     async def _segment(self, questions: Sequence[Question], caller: Caller) -> tuple[Answered, ...]:
         """The answers to the first questions, up to one that people are asked about or whose allow spends what they
         said, or to all of them; one commit."""
-        tries = 0
+        tries, rested = 0, set[str]()
         while True:
             tries += 1
             at, snapshot = self.decide.clock.now_ns(), self.decide.state.snapshot()
@@ -83,7 +84,7 @@ class Batch:
                 # fetching keys or waiting for a twin may have taken long: what was pinned is then history
                 if self.decide.state.outdated(snapshot, at, self.decide.clock.now_ns()):
                     continue
-                run = Run(caller, snapshot, at)
+                run = Run(caller, snapshot, at, rested)
                 try:
                     with suppress(Conflict) if tries < TRIES else nullcontext():
                         await self._walk(run, items)
@@ -92,7 +93,7 @@ class Batch:
                         return await self._durable(run)
                 finally:
                     for call in run.calls:
-                        self.decide.establish.settled(call.call)
+                        self.decide.establish.settled(call)
 
     def _switched(self, snapshot: Snapshot) -> bool:
         """Whether somebody threw a switch since: then nothing of what was found may be told."""
@@ -131,7 +132,8 @@ class Batch:
 
     async def _walk(self, run: Run, items: Sequence[Item | Fault]) -> None:
         for place, item in enumerate(items):
-            if isinstance(item, Item) and (run.depends(item) or len(run.waiting) == TOGETHER):
+            await asyncio.sleep(0)  # between two items it is the others' turn
+            if isinstance(item, Item) and (run.depends(item) or _enough(run.waiting)):
                 await self._drain(run)
             if run.end is not None:
                 return
@@ -245,3 +247,8 @@ class Batch:
             return answer, known.get(answer.decision_id) or self.decide.recorder.find(answer.decision_id)
         except _REFUSALS as fault:
             return fault
+
+
+def _enough(waiting: Sequence[Open]) -> bool:
+    """Whether these are evaluated before there are more."""
+    return len(waiting) == TOGETHER or sum(each.item.ask.fact_bytes for each in waiting) >= TOGETHER_BYTES

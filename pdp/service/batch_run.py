@@ -60,6 +60,7 @@ class Run:
     caller: Caller
     snapshot: Snapshot
     at_ns: int
+    rested: set[str]  # as `Asking` has it, over all tries of this commit
     results: dict[int, Answer | Fault] = field(default_factory=dict)
     entries: dict[int, tuple[Commit, ...]] = field(default_factory=dict)
     replies: dict[str, ReplyRow] = field(default_factory=dict)
@@ -77,7 +78,7 @@ class Run:
 
 def asking(run: Run, item: Item, call: Established) -> Asking:
     """One item as a question of its own."""
-    return Asking(item.ask, run.caller, item.claim, call, run.snapshot, run.at_ns)
+    return Asking(item.ask, run.caller, item.claim, call, run.snapshot, run.at_ns, run.rested)
 
 
 def counted(call: Established, session: SessionFact, counts: tuple[int, int], *, guess: int = 0) -> Established:

@@ -57,7 +57,7 @@ class Decide:
         Raises Forbidden, InvalidRequest, Overloaded, Unavailable, DeadlineTooShort. Everything else is an answer.
         """
         require_server(caller, ask.target.server)
-        tries = 0
+        tries, rested = 0, set[str]()
         while True:
             at, snapshot = self.clock.now_ns(), self.state.snapshot()
             self.kills.check(caller, at)
@@ -73,11 +73,11 @@ class Decide:
                     return kept, self.recorder.find(kept.decision_id)
                 again = tries < TRIES
                 with suppress(Conflict) if again else nullcontext():
-                    answered = await self._decided(ask, caller, identity, claim, snapshot, at, again=again)
+                    answered = await self._decided(ask, caller, identity, claim, snapshot, at, rested, again=again)
                     if answered is not None:
                         return answered
 
-    async def _decided(  # noqa: PLR0913 - one question, and what is pinned for it
+    async def _decided(  # noqa: PLR0913, PLR0917 - one question, and what is pinned for it
         self,
         ask: Ask,
         caller: Caller,
@@ -85,6 +85,7 @@ class Decide:
         claim: Claim | None,
         snapshot: Snapshot,
         at_ns: int,
+        rested: set[str],
         *,
         again: bool,
     ) -> tuple[Answer, RecordRef] | None:
@@ -92,7 +93,7 @@ class Decide:
         may try `again`): then nothing was recorded. Raises Conflict when an answer that this one rests on was spent
         or changed meanwhile."""
         call = self.establish.call(ask, caller, identity, snapshot, at_ns)
-        asking = Asking(ask, caller, claim, call, snapshot, at_ns)
+        asking = Asking(ask, caller, claim, call, snapshot, at_ns, rested)
         try:
             begun = self.escalation.begin(asking)
             if isinstance(begun, Answer):
@@ -105,9 +106,9 @@ class Decide:
             content, salt = claim.content if claim else None, self.recorder.new_salt()
             made = Recording(ask, caller, call, ended.found, snapshot, at_ns, content, salt)
             answer, ref = await self.recorder.decision(made, ended.answer, ended.reply, ended.entries)
+            self.sessions.note(caller, identity, ask.session, answer.effect.value, at_ns)
         finally:
-            self.establish.settled(call.call)
-        self.sessions.note(caller, identity, ask.session, answer.effect.value, at_ns)
+            self.establish.settled(call)
         self.check_late(answer, at_ns)
         return answer, ref
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from pdp.core.check import NS
@@ -18,12 +19,22 @@ RECORDED = (Unauthenticated, Forbidden, InvalidRequest)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of one process."""
+    """Limits of one process. Of the places for calls one tenant leaves a sixteenth to others, who get one soon; of
+    those for calls that wait, a quarter."""
 
     max_in_flight: int = 256
     max_waiting: int = 200  # long polls and watchers: they take no decision's place
     min_budget_ms: int = 10  # a deadline nearer than this is refused before work starts
     max_budget_ms: int = 55_000  # how long one is held at most, whatever its deadline
+
+    def room(self, *, waits: bool) -> int:
+        """For everybody together."""
+        return self.max_waiting if waits else self.max_in_flight
+
+    def own_room(self, *, waits: bool) -> int:
+        """For one tenant."""
+        most = self.room(waits=waits)
+        return most - most // (4 if waits else 16)
 
 
 class Entrance:
@@ -35,12 +46,12 @@ class Entrance:
         self._recorder = recorder
         self._clock = clock
         self._limits = limits
-        self._in_flight = 0
-        self._waiting = 0
+        self._taken: Counter[bool] = Counter()  # by whether the call waits
+        self._own: Counter[tuple[bool, str]] = Counter()  # and by tenant, once that is known
 
     @property
     def in_flight(self) -> int:
-        return self._in_flight
+        return self._taken[False]
 
     @asynccontextmanager
     async def admit(
@@ -54,29 +65,33 @@ class Entrance:
         if remaining_s is not None and remaining_s * 1000 < self._limits.min_budget_ms:
             raise DeadlineTooShort("service.deadline", "The deadline is too short to finish; allow more time.")
         who = Caller("", "", frozenset(), frozenset())
-        self._enter(waits=waits)
+        if self._taken[waits] >= self._limits.room(waits=waits):
+            raise Overloaded("service.overloaded", "Too many calls at once; ask again shortly.")
+        self._taken[waits] += 1
         try:
             who = await self._callers.authenticate(peer, self._clock.now_ns())
             if role not in who.roles:
                 raise Forbidden(
                     "caller.role", f"The caller lacks the role '{role}'; give it in callers.<name>.roles."
                 )
-            yield who
+            with self._own_place(who.tenant, waits=waits):
+                yield who
         except RECORDED as fault:
             await self._note(who, fault, rpc)
             raise
         finally:
-            self._waiting -= waits
-            self._in_flight -= not waits
+            self._taken[waits] -= 1
 
-    def _enter(self, *, waits: bool) -> None:
-        taken, room = (
-            (self._waiting, self._limits.max_waiting) if waits else (self._in_flight, self._limits.max_in_flight)
-        )
-        if taken >= room:
-            raise Overloaded("service.overloaded", "Too many calls at once; ask again shortly.")
-        self._waiting += waits
-        self._in_flight += not waits
+    @contextmanager
+    def _own_place(self, tenant: str, *, waits: bool) -> Iterator[None]:
+        whose = waits, tenant
+        if self._own[whose] >= self._limits.own_room(waits=waits):
+            raise Overloaded("service.overloaded", "Too many calls of one tenant at once; ask again shortly.")
+        self._own[whose] += 1
+        try:
+            yield
+        finally:
+            self._own[whose] -= 1
 
     def until(self, remaining_s: float | None) -> int:
         """The monotonic instant at which a caller stops waiting, or has waited as long as anybody may."""

@@ -54,7 +54,7 @@ class Counting:
     def stands(self, approval: Approval, call: Call, at_ns: int) -> tuple[str, int]:
         """How a request stands for a call by its votes, counted now: "met", "refused", "open" or "expired"; and until
         when."""
-        wanted = read(json.loads(approval.requirement))
+        wanted = wanted_by(approval.requirement)
         if wanted is None:  # written by a release that understood more: nobody may build on it
             return "open", approval.expires_ns
         votes = self.store.votes(approval.id)

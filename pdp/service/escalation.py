@@ -4,10 +4,12 @@ answer opens and what an allow spends. Unary calls and batches share it."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pdp.core.answer import Answer
 from pdp.core.approvals.asked import Asked
+from pdp.core.approvals.rows import Approval
+from pdp.core.errors import Conflict
 from pdp.core.outcome import Effect, Outcome, denied
 from pdp.core.record import RecordTooLargeError
 from pdp.core.request import Ask, Caller
@@ -23,7 +25,9 @@ from pdp.service.state import Snapshot
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """One question under way: who asks what, on which snapshot, at which instant."""
+    """One question under way: who asks what, on which snapshot, at which instant. `rested` are the requests that an
+    allow of this question was to redeem, in whichever of its tries: one of them that is redeemed by now went to
+    somebody else."""
 
     ask: Ask
     caller: Caller
@@ -31,6 +35,7 @@ class Asking:
     call: Established
     snapshot: Snapshot
     at_ns: int
+    rested: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,8 @@ class Escalation:
         asked = asking.call.asked
         if asked is None:
             return None
-        return self.resuming(asking.ask, asking.caller, asked, asking.snapshot, asking.at_ns)
+        rested = frozenset(asking.rested)
+        return self.resuming(asking.ask, asking.caller, asked, asking.snapshot, asking.at_ns, rested)
 
     def end(self, asking: Asking, found: Evaluated, answered: Callable[[Evaluated], Answer]) -> Ended:
         """What `found` comes to. `answered` makes the plain answer of an evaluation."""
@@ -75,6 +81,8 @@ class Escalation:
     def _opened(
         self, asking: Asking, asked: Asked, found: Evaluated, answered: Callable[[Evaluated], Answer]
     ) -> Ended:
+        if self.begin(asking) is not None:  # what it came back for was spent or ended while it was evaluated
+            raise Conflict("store.conflict", "the request was settled meanwhile, so nothing was decided; ask again")
         answer = answered(found)
         wanted, at = found.outcome.requirements, asking.at_ns
         try:
@@ -95,10 +103,10 @@ class Escalation:
     def _redeemed(self, asking: Asking, asked: Asked, found: Evaluated, answer: Answer) -> Ended:
         snapshot = asking.snapshot
         call_id, at = call_id_of(asking.ask), asking.at_ns
-        epoch, policy = snapshot.switches.epoch, snapshot.policy.digest
-        made = self.redeem(asked, found.held, call_id, answer.decision_id, policy, epoch, at)
+        made = self.redeem(asked, found.held, call_id, answer.decision_id, snapshot.expected(asked.tenant), at)
         if made is None:
             return self._plain(asking, found, answer)
+        asking.rested.update(held.source.id for held in found.held if isinstance(held.source, Approval))
         answer = replace(answer, redemption_id=made.id)
         # told again by its call id only: a repeat of the request id must not spend the same answer twice
         reply = self.repeats.redeemed_row(asked, asking.caller, call_id, answer, snapshot, at)

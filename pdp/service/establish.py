@@ -12,12 +12,14 @@ from pdp.core.digest import Json, canonical, commitment, digest, keyed_index
 from pdp.core.errors import InvalidRequest
 from pdp.core.facts import ArgumentsFact, Asserted, CallerFact, Facts, Identity, SessionFact
 from pdp.core.request import Ask, Caller, Credential, ListAsk, ServerPeer, Target, ToolTarget
-from pdp.core.stored import CallRow
+from pdp.core.stored import CallRow, SessionRow
+from pdp.core.strict_json import MAX_BYTES
 from pdp.core.target import TargetFact
 from pdp.ports import Content, Entropy, Judge, RegistryView, Sessions, Store, Subjects
 from pdp.service.state import Snapshot
 
 SALT_BYTES = 32
+MAX_NAMES_BYTES = 262_144  # of the tools of one list, together
 METHOD_TOOL_CALL = "tools/call"
 METHOD_TOOL_LIST = "tools/list"
 
@@ -32,6 +34,7 @@ class Established:
     arguments_commitment: str
     call: CallRow | None  # to be stored with the record; None when it is stored, and young, or there is none
     subject_index: str
+    session: SessionRow | None = None  # likewise: whose the session is
     asked: Asked | None = None  # for whom answers requirements; None for a call that has no digest
 
 
@@ -49,8 +52,10 @@ class Establish:
         index_key: bytes,
         judge: Judge | None = None,
         renew_ns: int = 0,
+        max_fact_bytes: int = 2 * MAX_BYTES,
     ) -> None:
-        """`renew_ns`: how old a call's row becomes before asking again makes it young; 0: however old."""
+        """`renew_ns`: how old a call's row becomes before asking again makes it young; 0: however old.
+        `max_fact_bytes` bounds `Ask.fact_bytes`."""
         self._subjects = subjects
         self._content = content
         self._sessions = sessions
@@ -59,6 +64,7 @@ class Establish:
         self._index_key = index_key
         self._judge = judge
         self._renew_ns = renew_ns
+        self._max_fact_bytes = max_fact_bytes
         self._fresh: dict[str, CallRow] = {}  # drawn, not yet durable: two first asks at once share one salt
 
     async def identity(
@@ -77,7 +83,14 @@ class Establish:
         return keyed_index(self._index_key, "subject", caller.tenant, subject.issuer, subject.id)
 
     def call(self, ask: Ask, caller: Caller, identity: Identity, snapshot: Snapshot, at_ns: int) -> Established:
-        """The facts of one Decide."""
+        """The facts of one Decide. Raises InvalidRequest for what is malformed or too large."""
+        if ask.fact_bytes > self._max_fact_bytes:
+            raise InvalidRequest(
+                "request",
+                "arguments, observation, task, extra and client capabilities are together longer than "
+                f"{self._max_fact_bytes} bytes; send less of the observation",
+            )
+        self._content.object(ask.meta, "context.meta_json")  # nothing rests on it, yet nobody must read it otherwise
         target = self._target(ask.target, ask.method, caller, snapshot, at_ns)
         raw, arguments = self._arguments(ask.target, target, caller, snapshot.registry)
         facts = Facts(
@@ -94,19 +107,31 @@ class Establish:
             waivers=snapshot.registry.waivers(caller.tenant),
         )
         pinned = snapshot.registry.pinned(caller.tenant, target.server, target.name) if target.check.ok else None
-        return self._bind(facts, ask, caller, raw, at_ns, pinned.definition if pinned is not None else {})
+        bound = self._bind(facts, ask, caller, raw, at_ns, pinned.definition if pinned is not None else {})
+        session = self._sessions.binding(caller, identity, ask.session, at_ns)
+        return bound if session is None else replace(bound, session=session)
 
-    def list(self, ask: ListAsk, caller: Caller, identity: Identity, snapshot: Snapshot, at_ns: int) -> Facts:
-        """The facts of one FilterTools: every pinned tool of the server, or those whose definitions were shown."""
+    def list(
+        self,
+        ask: ListAsk,
+        shown: Mapping[str, bytes],
+        caller: Caller,
+        identity: Identity,
+        snapshot: Snapshot,
+        at_ns: int,
+    ) -> Facts:
+        """The facts of one FilterTools: every pinned tool of the server, or those whose definitions were `shown`."""
+        for field, raw in ask.asserted:
+            self._content.object(raw, field)
         registry, tenant = snapshot.registry, caller.tenant
-        shown = self._shown(ask)
-        names = sorted(shown) if shown or ask.presented_only else registry.tools(tenant, ask.server)
+        supported = ask.method == METHOD_TOOL_LIST  # what a list of anything else holds is not looked at
+        names = sorted(shown) if shown or ask.presented_only or not supported else registry.tools(tenant, ask.server)
         listing = not shown
         found = (registry.target(tenant, ask.server, name, shown.get(name), at_ns, listing=listing) for name in names)
         targets = tuple(self._switched(fact, snapshot, tenant, at_ns) for fact in found)
         return Facts(
             phase="list",
-            method=METHOD_TOOL_LIST,
+            method=ask.method,
             caller=_caller(caller),
             identity=identity,
             server=registry.server(tenant, ask.server, at_ns, _peer(ask.server_peer, caller)),
@@ -118,20 +143,32 @@ class Establish:
             waivers=registry.waivers(tenant),
         )
 
-    def _shown(self, ask: ListAsk) -> dict[str, bytes]:
-        """The presented definitions by name. Raises InvalidRequest for one without a name, or a name twice."""
+    def shown(self, ask: ListAsk) -> dict[str, bytes]:
+        """The presented definitions by name; none where they are not looked at. Raises InvalidRequest for one without
+        a name, or a name twice. Fit for a thread: they may take seconds."""
         shown: dict[str, bytes] = {}
-        for raw in ask.definitions:
-            name = self._content.object(raw, "definitions_json").get("name")
+        if ask.method != METHOD_TOOL_LIST:
+            return shown
+        size = 0
+        definitions = self._content.definitions(ask.definitions, "definitions_json")
+        for raw, definition in zip(ask.definitions, definitions, strict=True):
+            name = definition.get("name")
             if not isinstance(name, str) or not name or name in shown:
                 raise InvalidRequest("definitions_json", "every definition needs a name of its own")
+            size += len(name.encode())
+            if size > MAX_NAMES_BYTES:
+                raise InvalidRequest(
+                    "definitions_json", f"the names together are longer than {MAX_NAMES_BYTES} bytes"
+                )
             shown[name] = raw
         return shown
 
-    def settled(self, row: CallRow | None) -> None:
-        """The row is durable (or given up): later asks read it from the store."""
-        if row is not None:
-            self._fresh.pop(row.index, None)
+    def settled(self, call: Established) -> None:
+        """Its rows are durable (or given up): later asks read them from the store."""
+        if call.call is not None:
+            self._fresh.pop(call.call.index, None)
+        if call.session is not None:
+            self._sessions.release(call.session)
 
     def _target(self, target: Target, method: str, caller: Caller, snapshot: Snapshot, at_ns: int) -> TargetFact:
         if not isinstance(target, ToolTarget) or method != METHOD_TOOL_CALL:
@@ -212,10 +249,11 @@ class Establish:
         call_digest = digest([*bound, committed])
         if not known:
             row = replace(row, digest=call_digest)
-            self._fresh[index] = row
         unknown = self._store.unknown_outcomes(call_digest) if known else 0
         facts = replace(facts, call_digest=call_digest, unknown_outcomes=unknown)
         about = _bound(facts, ask, caller)
+        turned_down = self._store.turned_down(caller.tenant, about, at_ns - REFUSALS_NS)
+        facts = replace(facts, people_refusals=turned_down.refusals, people_withdrawals=turned_down.withdrawals)
         if self._judge is not None:
             since = at_ns - REFUSALS_NS
             refusals = self._store.judge_refusals(caller.tenant, asker(self._index_key, caller.tenant, about), since)
@@ -232,10 +270,13 @@ class Establish:
             definition=definition,
             until_ns=ask.until_ns,
             fresh=None if known else row,
+            turned_down=turned_down,
         )
         old = known and 0 < self._renew_ns < at_ns - row.created_ns
         kept = replace(row, created_ns=at_ns) if old else asked.fresh
-        return Established(facts, row.salt, raw, committed, kept, subject, asked)
+        if not known:  # last: whoever is given the row forgets it, and nobody would when a read above fails
+            self._fresh[index] = row
+        return Established(facts, row.salt, raw, committed, kept, subject, asked=asked)
 
     def _call_row(self, index: str, tenant: str, subject: str, at_ns: int) -> tuple[CallRow, bool]:
         fresh = self._fresh.get(index)

@@ -3,7 +3,7 @@
 A recorded decision is replayed from what was kept of it: its input document, its policy bundle, its record. A request
 is evaluated as if it were asked now. Neither changes anything: no counter, no reply, no salt, no requirement; what is
 written is the record that somebody asked. The answers tell how to get past policy, so gateways never get the role,
-and each caller has a rate.
+and each caller has a rate. One tenant has one under way, so that another has not to wait for it.
 """
 
 from __future__ import annotations
@@ -38,11 +38,14 @@ from pdp.service.quota import KillQuota
 from pdp.service.record import Recorder
 from pdp.service.state import State
 from pdp.service.suppose import Case, Standing, evaluated, search
+from pdp.turns import OverloadedError, Turns
 
 log = logging.getLogger("pdp.policy")
 
 WINDOW_NS = 60 * NS
 PER_MINUTE = 60
+AT_ONCE = 2  # each starts processes
+MOST_WAITING = 64
 _UNSUPPORTED = "obligation.unsupported"
 
 
@@ -85,7 +88,7 @@ class Explain:
     kills: KillQuota
     per_minute: int = PER_MINUTE
     _asked: dict[tuple[str, str], deque[int]] = field(default_factory=dict)
-    _one: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))  # each starts processes
+    turns: Turns = field(default_factory=lambda: Turns(AT_ONCE, MOST_WAITING, 1 / AT_ONCE))
 
     async def __call__(self, why: Why, caller: Caller) -> tuple[Explanation, RecordRef]:
         """Explain one answer; that somebody asked is durable when this returns.
@@ -96,11 +99,14 @@ class Explain:
         at = self.clock.now_ns()
         self._limit(caller, at)
         self.kills.check(caller, at)
-        async with self._one:
-            if isinstance(why.asked, str):
-                found, made = await self._recorded(why.asked, caller, why.find_changes)
-            else:
-                found, made = await self._supposed(why.asked, caller, at, why.find_changes)
+        try:
+            async with self.turns.place(caller.tenant):
+                if isinstance(why.asked, str):
+                    found, made = await self._recorded(why.asked, caller, why.find_changes)
+                else:
+                    found, made = await self._supposed(why.asked, caller, at, why.find_changes)
+        except OverloadedError:
+            raise Overloaded("explain.busy", "Too many explanations wait already; ask again shortly.") from None
         self.kills.note(caller, found.outcome, at)
         return found, await self.recorder.explained(made[0], made[1], self.clock.now_ns())
 
@@ -145,7 +151,7 @@ class Explain:
         snapshot, supported = self.state.snapshot(), frozenset(ask.supported_obligations)
         identity = await self.establish.identity(ask.credential, caller, ask.target.server, snapshot.registry, at_ns)
         call = self.establish.call(ask, caller, identity, snapshot, at_ns)
-        self.establish.settled(call.call)  # a salt that nothing will be stored with
+        self.establish.settled(call)  # a salt that nothing will be stored with
         source = Standing(self.evidence)
         made = await settle(snapshot.policy, call.facts, at_ns, asked=call.asked, source=source, supported=supported)
         case = Case(snapshot.policy, made.document, made.outcome, supported)
@@ -189,27 +195,17 @@ class Explain:
             await policy.engine.close()
 
     async def _explained(self, case: Case, find_changes: bool, failed: Callable[[Outcome], None]) -> Explanation:
-        policy, outcome = case.policy, case.outcome
+        outcome = case.outcome
         document: dict[str, Any] = json.loads(case.document) if case.document else {}
-        bundle = Bundle.from_bytes(policy.artefact)
         rules = await self._fired(case) if document else ()
         found = None
         if find_changes and outcome.effect is Effect.DENY and document:
             if any(r.rule == "service" and r.code.startswith("policy.") for r in outcome.reasons):
                 found = changes.Found((), incomplete=True, evaluations=0)  # it cannot be evaluated as it is
             else:
-                found = await search(case, document, bundle, failed)
-        made = Explanation(
-            outcome=outcome,
-            facts=explain.facts(document, json.loads(bundle.input_schema)) if document else (),
-            rules=rules,
-            requirements=explain.stories(document, rules, outcome.requirements, outcome.effect.value),
-            changes=found,
-            policy=PolicyRef(policy.revision, policy.digest, policy.engine.name),
-            evaluated_ns=document["time"]["ns"] if document else self.clock.now_ns(),
-            digest=document["call"]["digest"] if document else "",
-        )
-        return _without_secrets(made)
+                found = await search(case, document, Bundle.from_bytes(case.policy.artefact), failed)
+        # in a thread: there may be some ten thousand facts, and decisions do not wait for them
+        return await asyncio.to_thread(_explanation, case, document, rules, found, self.clock.now_ns())
 
     async def _fired(self, case: Case) -> tuple[FiredRule, ...]:
         """What fired, with its place. Where that cannot be found out, at least what the answer itself names."""
@@ -233,6 +229,29 @@ class Explain:
             )
             for f in fired
         )
+
+
+def _explanation(
+    case: Case,
+    document: Mapping[str, Any],
+    rules: tuple[FiredRule, ...],
+    found: changes.Found | None,
+    now_ns: int,
+) -> Explanation:
+    """What is told of a case, with nothing in it that is a secret."""
+    policy, outcome = case.policy, case.outcome
+    schema = json.loads(Bundle.from_bytes(policy.artefact).input_schema)
+    made = Explanation(
+        outcome=outcome,
+        facts=explain.facts(document, schema) if document else (),
+        rules=rules,
+        requirements=explain.stories(document, rules, outcome.requirements, outcome.effect.value),
+        changes=found,
+        policy=PolicyRef(policy.revision, policy.digest, policy.engine.name),
+        evaluated_ns=document["time"]["ns"] if document else now_ns,
+        digest=document["call"]["digest"] if document else "",
+    )
+    return _without_secrets(made)
 
 
 def _without_secrets(made: Explanation) -> Explanation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from dataclasses import dataclass
 
@@ -9,14 +10,14 @@ from pdp.core.answer import ListAnswer, PolicyRef
 from pdp.core.check import NS
 from pdp.core.digest import Json
 from pdp.core.facts import Facts
-from pdp.core.outcome import Hidden, Outcome
+from pdp.core.outcome import Hidden, Outcome, denied
 from pdp.core.request import Caller, ListAsk
 from pdp.core.stored import RecordRef
 from pdp.ports import Clock
 from pdp.service.decide import Terms
 from pdp.service.entrance import require_server
-from pdp.service.establish import Establish
-from pdp.service.evaluate import evaluate
+from pdp.service.establish import METHOD_TOOL_LIST, Establish
+from pdp.service.evaluate import Evaluated, evaluate
 from pdp.service.quota import KillQuota
 from pdp.service.record import Recorder
 from pdp.service.recording import ListRecording
@@ -37,6 +38,8 @@ class Filter:
     async def __call__(self, ask: ListAsk, caller: Caller) -> tuple[ListAnswer, RecordRef]:
         """Filter one list; recorded like any answer. Raises Forbidden, InvalidRequest, Overloaded, Unavailable."""
         require_server(caller, ask.server)
+        # in a thread: a tool server that lists much must not hold decisions up
+        shown = await asyncio.to_thread(self.establish.shown, ask) if ask.definitions else {}
         while True:
             at, snapshot = self.clock.now_ns(), self.state.snapshot()
             self.kills.check(caller, at)
@@ -44,8 +47,13 @@ class Filter:
             # fetching keys may have taken long: what was pinned is then history
             if not self.state.outdated(snapshot, at, self.clock.now_ns()):
                 break
-        facts = self.establish.list(ask, caller, identity, snapshot, at)
-        found = await evaluate(snapshot.policy, facts, at)
+        facts = self.establish.list(ask, shown, caller, identity, snapshot, at)
+        if ask.method == METHOD_TOOL_LIST:
+            found = await evaluate(snapshot.policy, facts, at)
+        else:
+            found = Evaluated(
+                denied("target.unsupported", f"Only {METHOD_TOOL_LIST} is filtered by this release."), b""
+            )
         self.kills.note(caller, found.outcome, at)
         answer = self._answer(facts, found.outcome, snapshot, at)
         subject = self.establish.subject_index(caller, identity)

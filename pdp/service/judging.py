@@ -3,7 +3,8 @@ committed whenever they come, and redeemed like any other answer.
 
 A verdict that unlocks counts only for what the judge saw: with another statement of the task, another observation or
 another prompt it is asked again. A refusal stands for its time whatever is said around the call, so that nobody shops
-for a kinder verdict.
+for a kinder verdict: not one ask after the other, and not many at once. About one call there is one session at a
+time, and an allow that comes when the judge has refused its asker something meanwhile waits until policy knows that.
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from pdp.core.approvals.asked import Asked, Held
-from pdp.core.approvals.rows import Answered
+from pdp.core.approvals.rows import REFUSALS_NS, Answered
 from pdp.core.approvals.steps import PutAnswer
 from pdp.core.check import NS
 from pdp.core.digest import Json, canonical, digest, keyed_index
 from pdp.core.errors import Conflict, Fault
-from pdp.core.evidence import Verdict, judged
+from pdp.core.evidence import Verdict, judged, well_formed
 from pdp.core.judge import records
-from pdp.core.judge.matter import Matter, Opinion, Traits
-from pdp.core.judge.redact import redacted
+from pdp.core.judge.matter import Content, Matter, Opinion
+from pdp.core.stored import CallRow
 from pdp.ports import Clock, Judge, Store
 from pdp.service.establish import asker
 from pdp.service.places import Places
@@ -42,6 +43,18 @@ class Patience:
 
     hold: float = 10.0
     margin: float = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """A refusal by the judge that is kept, and its evidence element."""
+
+    answered: Answered
+    element: Mapping[str, Any]
+
+    def anew(self, requirement: Mapping[str, Json]) -> Held:
+        """The same, for the requirement as policy words it now: no reload makes a kinder verdict of it."""
+        return Held({**self.element, "for": dict(requirement)}, self.answered)
 
 
 @dataclass(slots=True)
@@ -72,6 +85,9 @@ class Judging:
             if answered.redemption_id or at_ns >= answered.expires_ns:
                 continue
             element = json.loads(answered.element)
+            if not well_formed(element):  # by another release: it is not known what it said, so nothing is allowed
+                found.append(Held(element, answered))
+                continue
             prompt = str(element["for"].get("prompt", ""))
             seen = seen or matter(asked)
             if element["verdict"] == "deny" or answered.basis == self._basis(seen, prompt):
@@ -84,8 +100,14 @@ class Judging:
         if not wanted:
             return ()
         seen = matter(asked)
-        found = [self._ask(asked, seen, element, at_ns) for element in wanted]
-        running = [task for task in found if task is not None]
+        refused = self._refused(asked, at_ns)
+        if standing := tuple(refused[_id(element)].anew(element) for element in wanted if _id(element) in refused):
+            return standing
+        running: dict[asyncio.Task[Held | None], str] = {}  # with the basis that an allow must have
+        for element in wanted:
+            basis = self._basis(seen, str(element.get("prompt", "")))
+            if (task := self._ask(asked, seen, element, basis, at_ns)) is not None:
+                running[task] = basis
         if not running:
             return ()
         held = self.holding.take(asked)
@@ -94,8 +116,18 @@ class Judging:
         finally:
             if held:
                 self.holding.leave(asked)
-        done = [task.result() for task in running if task.done() and not task.cancelled()]
-        return tuple(held for held in done if held is not None)
+        done = [(task.result(), basis) for task, basis in running.items() if task.done() and not task.cancelled()]
+        counts = tuple(held for held, basis in done if held is not None and _answers(held, asked, basis))
+        if any(held.element["verdict"] == "allow" for held in counts) and self._refused_meanwhile(asked, at_ns):
+            return tuple(held for held in counts if held.element["verdict"] != "allow")
+        return counts
+
+    def _refused(self, asked: Asked, at_ns: int) -> Mapping[tuple[str, str], _Refusal]:
+        """Refusals of this call that have their time yet, whatever else policy wanted of the judge then."""
+        answers = self.store.answers_of(asked.tenant, asked.call.digest) if asked.repeated else ()
+        live = [each for each in answers if at_ns < each.expires_ns and not each.redemption_id]
+        kept = (_Refusal(each, json.loads(each.element)) for each in live)
+        return {_id(r.element["for"]): r for r in kept if well_formed(r.element) and r.element["verdict"] == "deny"}
 
     async def close(self) -> None:
         """Give up what still runs."""
@@ -110,16 +142,16 @@ class Judging:
         return max(0.0, min(left, self.patience.hold))
 
     def _ask(
-        self, asked: Asked, seen: Matter, element: Mapping[str, Json], at_ns: int
+        self, asked: Asked, seen: Matter, element: Mapping[str, Json], basis: str, at_ns: int
     ) -> asyncio.Task[Held | None] | None:
-        """One session for each requirement of each call, however many ask; None where there is no place for it."""
-        basis = self._basis(seen, str(element.get("prompt", "")))
-        key = (asked.tenant, asked.call.digest, digest(element), basis)
+        """One session for each requirement of each call, however many ask and whatever they say around it; None where
+        there is no place for it."""
+        key = (asked.tenant, asked.index, *_id(element))
         task = self._running.get(key)
         if task is None and self.sessions.take(asked):
 
             def over(_: object) -> None:
-                del self._running[key]
+                self._running.pop(key, None)
                 self.sessions.leave(asked)
 
             session = self._session(asked, seen, element, basis, at_ns)
@@ -127,48 +159,81 @@ class Judging:
             task.add_done_callback(over)
         return task
 
+    def _refused_meanwhile(self, asked: Asked, at_ns: int) -> bool:
+        """Whether the judge has refused this asker more than this evaluation knows of."""
+        whose = asker(self.index_key, asked.tenant, asked.call)
+        return self.store.judge_refusals(asked.tenant, whose, at_ns - REFUSALS_NS) > asked.facts.judge_refusals
+
     async def _session(
         self, asked: Asked, seen: Matter, element: Mapping[str, Json], basis: str, at_ns: int
     ) -> Held | None:
         """Ask, and make the answer durable, with the digest of the call that it is for: whoever hung up meanwhile
-        finds it. None when it cannot be: then nobody has answered."""
+        finds it. When it cannot be, nobody has answered (None), unless it refuses: that is heard once at least."""
         seconds = float(str(element["ttl_seconds"]))
         prompt = str(element.get("prompt", ""))
-        opinion = await self.judge.opine(asked.tenant, prompt, seen, within_s=seconds)
-        now = self.clock.now_ns()
+        try:
+            opinion = await self.judge.opine(asked.tenant, prompt, seen, within_s=seconds)
+        except Exception:
+            log.exception("the judge: a fault of ours; it has not answered")
+            opinion = Opinion("unavailable")
+        made = self._answered(asked, element, basis, opinion, max(self.clock.now_ns(), at_ns) + int(seconds * NS))
+        held = Held(json.loads(made.element), made)
+        try:
+            await self._commit(made, opinion, asked.fresh)
+        except Conflict:  # a refusal stands, or another process of the fleet gave the call another digest first
+            if not made.refused:
+                return None
+            await self._refuse_again(asked, made, opinion)
+        except Fault as fault:
+            _lost(fault)
+        else:
+            return held
+        return held if made.refused else None
+
+    async def _refuse_again(self, asked: Asked, made: Answered, opinion: Opinion) -> None:
+        """The same refusal, for the digest that the call has after all."""
+        row = self.store.call(asked.index)
+        if row is None or row.digest == made.call_digest:
+            return
+        element = canonical({**json.loads(made.element), "call": row.digest})
+        try:
+            await self._commit(replace(made, call_digest=row.digest, element=element), opinion, None)
+        except Conflict:
+            return  # one stands there already
+        except Fault as fault:
+            _lost(fault)
+
+    def _answered(
+        self, asked: Asked, element: Mapping[str, Json], basis: str, opinion: Opinion, expires_ns: int
+    ) -> Answered:
         verdict = Verdict(opinion.status, opinion.verdict, opinion.confidence, opinion.prompt_sha256, opinion.model)
-        made = judged(element, asked.call.digest, verdict, max(now, at_ns) + int(seconds * NS))
-        answered = Answered(
+        made = judged(element, asked.call.digest, verdict, expires_ns)
+        return Answered(
             call_digest=asked.call.digest,
             requirement_sha256=digest(element),
             tenant=asked.tenant,
             kind="judge",
             element=canonical(made),
-            expires_ns=int(str(made["expires_ns"])),
-            created_ns=now,
+            expires_ns=expires_ns,
+            created_ns=self.clock.now_ns(),
             basis=basis,
             asker=asker(self.index_key, asked.tenant, asked.call),
             refused=opinion.verdict == "deny",
             subject_index=asked.subject_index,
             opinion=canonical(_told(opinion)),
         )
+
+    async def _commit(self, answered: Answered, opinion: Opinion, fresh: CallRow | None) -> None:
         salt = self.recorder.new_salt()
-        try:
-            entry = self.recorder.event(
-                asked.tenant,
-                "judge",
-                lambda stamp: records.judged(stamp, answered, opinion, salt),
-                (PutAnswer(answered),),
-                now,
-                values=lambda record_id: records.erasable(record_id, answered, opinion, salt),
-            )
-            await self.recorder.commit_all((replace(entry, call=asked.fresh),))
-        except Conflict:  # a refusal stands, or the call has another digest: found when the call is asked again
-            return None
-        except Fault as fault:
-            log.error("a verdict could not be recorded and is lost: %s", fault.code)
-            return None
-        return Held(made, answered)
+        entry = self.recorder.event(
+            answered.tenant,
+            "judge",
+            lambda stamp: records.judged(stamp, answered, opinion, salt),
+            (PutAnswer(answered),),
+            self.clock.now_ns(),
+            values=lambda record_id: records.erasable(record_id, answered, opinion, salt),
+        )
+        await self.recorder.commit_all((replace(entry, call=fresh),))
 
     def _basis(self, seen: Matter, prompt: str) -> str:
         known = self.judge.prompts().get(prompt, "")
@@ -193,25 +258,26 @@ class Absent:
 
 
 def matter(asked: Asked) -> Matter:
-    """What the judge may see of a call: no user, no session, no secret that we know to be one."""
-    facts, definition = asked.facts, asked.definition
-    session, target = facts.session, facts.targets[0]
-    clean = redacted(facts.arguments.value, asked.observation)
-    schema = definition.get("inputSchema")
-    return Matter(
-        task=session.task or facts.asserted.task or "",
-        task_source=session.task_source,
-        agent=asked.call.agent,
-        server=asked.call.server,
-        tool=asked.call.tool,
-        title=str(definition.get("title") or ""),
-        description=str(definition.get("description") or ""),
-        schema=schema if isinstance(schema, Mapping) else {},
-        arguments=clean.arguments,
-        labels=tuple(sorted({*session.labels, *target.labels})),
-        observation=clean.observation,
-        traits=Traits.of(target),
-    )
+    """What the judge may see of a call."""
+    facts = asked.facts
+    content = Content(asked.definition, facts.arguments.value, asked.observation, facts.asserted.task or "")
+    return Matter.of(asked.call.agent, facts.targets[0], facts.session, content)
+
+
+def _id(requirement: Mapping[str, Any]) -> tuple[str, str]:
+    """What a requirement is called, whatever it wants."""
+    return str(requirement.get("pack", "")), str(requirement.get("id", ""))
+
+
+def _answers(held: Held, asked: Asked, basis: str) -> bool:
+    """Whether what a session came to, perhaps one that was begun for another ask, answers this one."""
+    if held.element["call"] != asked.call.digest or not isinstance(held.source, Answered):
+        return False
+    return held.element["verdict"] == "deny" or held.source.basis == basis
+
+
+def _lost(fault: Fault) -> None:
+    log.error("a verdict could not be recorded and is lost: %s", fault.code)
 
 
 def _told(opinion: Opinion) -> dict[str, Json]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from typing_extensions import override
@@ -28,10 +29,18 @@ class ObservedEstablish(Establish):
             return super().call(ask, caller, identity, snapshot, at_ns)
 
     @override
-    def list(self, ask: ListAsk, caller: Caller, identity: Identity, snapshot: Snapshot, at_ns: int) -> Facts:
+    def list(
+        self,
+        ask: ListAsk,
+        shown: Mapping[str, bytes],
+        caller: Caller,
+        identity: Identity,
+        snapshot: Snapshot,
+        at_ns: int,
+    ) -> Facts:
         self._telemetry.note("mcp.method.name", METHOD_TOOL_LIST)
         with self._telemetry.stage("facts", {"pdp.phase": "list"}):
-            return super().list(ask, caller, identity, snapshot, at_ns)
+            return super().list(ask, shown, caller, identity, snapshot, at_ns)
 
     @override
     def _target(self, target: Target, method: str, caller: Caller, snapshot: Snapshot, at_ns: int) -> TargetFact:

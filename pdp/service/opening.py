@@ -15,6 +15,7 @@ from pdp.core.answer import OpenRequirement, PolicyRef, open_requirement
 from pdp.core.approvals import records
 from pdp.core.approvals.asked import Asked
 from pdp.core.approvals.count import satisfiable
+from pdp.core.approvals.earlier import USUAL, Backoff
 from pdp.core.approvals.effects import effects
 from pdp.core.approvals.notices import UNTOLD, Telling, link
 from pdp.core.approvals.resume import Resume
@@ -69,6 +70,7 @@ class Opening:
     caps: Caps
     url: str = ""
     telling: Telling = UNTOLD
+    backoff: Backoff = USUAL
     longest_ns: int = 0  # of a requirement, for as long as its call is found again; 0: no end
 
     def __call__(
@@ -107,7 +109,7 @@ class Opening:
             approval = _open(known, canonical(element), at_ns)
             if approval is None:
                 entries += [self._moved(old, Event.EXPIRE, at_ns) for old in _over(known, canonical(element), at_ns)]
-                if refused := self._refused(need, asked, mine + opened, everybody + opened, opened):
+                if refused := self._refused(need, asked, mine + opened, everybody + opened, opened, at_ns):
                     return refused
                 opened += 1
                 approval = self._new(asked, title, need, canonical(element), policy, decision_id, at_ns)
@@ -132,7 +134,9 @@ class Opening:
             if answered and self.counting.stands(approval, asked.call, at_ns)[0] in GIVEN:
                 raise Conflict("store.conflict", "people answered meanwhile, so nothing was decided; ask again")
 
-    def _refused(self, need: Wanted, asked: Asked, mine: int, everybody: int, opened: int) -> Outcome | None:
+    def _refused(  # noqa: PLR0911 - one refusal per line
+        self, need: Wanted, asked: Asked, mine: int, everybody: int, opened: int, at_ns: int
+    ) -> Outcome | None:
         directory = self.counting.directories.of(asked.tenant)
         if not satisfiable(need, asked.call, directory):
             return denied(
@@ -140,12 +144,27 @@ class Opening:
             )
         if asked.facts.identity.subject.kind == "service" and need.kind != "approval":
             return denied("approval.unsatisfiable", "The subject is a service and cannot confirm or consent.")
+        wait_ns = self.backoff.until(asked.turned_down) - at_ns
+        if wait_ns > 0:
+            minutes = -(-wait_ns // (60 * NS))
+            return denied(
+                "approval.backoff",
+                "People denied calls like this one, or they were withdrawn, several times; "
+                f"ask again in {minutes} minutes.",
+            )
+        store, alone = self.counting.store, self.backoff.alone(asked.turned_down)
+        if alone and store.waiting_like(asked.tenant, asked.call, at_ns):
+            return denied(
+                "approval.backoff",
+                "People denied calls like this one, or they were withdrawn, several times, and one waits for them; "
+                "ask again when it is settled.",
+            )
         if mine >= self.caps.per_subject:
             return denied("approval.too_many", "Too many calls of this subject wait for people; settle those first.")
         if everybody >= self.caps.per_tenant:
             return denied("approval.queue_full", "Too many calls wait for people; ask again when some are settled.")
         groups = tuple({seat.group_id for seat in need.seats})
-        if self.counting.store.open_for(asked.tenant, groups) + opened >= self.caps.per_group:
+        if store.open_for(asked.tenant, groups) + opened >= self.caps.per_group:
             return denied(
                 "approval.too_many_for_group",
                 "Too many calls wait for the people who could approve this one; ask again when some are settled.",
@@ -190,7 +209,8 @@ class Opening:
             task_source=session.task_source,
             effects=effects(asked.facts.targets[0]),
         )
-        opened = Open(approval, shown, self.caps.per_subject, self.caps.per_tenant, self.caps.per_group)
+        caps, alone = self.caps, self.backoff.alone(asked.turned_down)
+        opened = Open(approval, shown, caps.per_subject, caps.per_tenant, caps.per_group, alone)
         steps: tuple[Step, ...] = (opened, *self.telling.opened(approval, at_ns))
         return self.recorder.event(
             approval.tenant, "approval", lambda stamp: records.opened(stamp, approval, shown), steps, at_ns

@@ -16,7 +16,7 @@ from pdp.core.outcome import denied
 from pdp.core.record import Decided, Sealed, Stamp
 from pdp.core.registered import RegistryChange
 from pdp.core.request import Caller
-from pdp.core.stored import Artefact, CallRow, Commit, RecordRef, ReplyRow, SwitchRow, ValueRow
+from pdp.core.stored import Artefact, CallRow, Commit, RecordRef, RefusalCount, ReplyRow, SwitchRow, ValueRow
 from pdp.ports import Clock, Entropy, LoadedPolicy, Store
 from pdp.service.establish import SALT_BYTES
 from pdp.service.recording import ListRecording, Recording, pins
@@ -104,6 +104,7 @@ class Recorder:
                 resume_token="",
             )
         entry = self._entry(stamp, "decision", data, values=values, call=made.call.call, reply=reply)
+        entry = replace(entry, session=made.call.session) if made.call.session is not None else entry
         return answer, (entry, *entries)
 
     async def list(self, made: ListRecording, answer: ListAnswer) -> tuple[ListAnswer, RecordRef]:
@@ -197,6 +198,12 @@ class Recorder:
         """Somebody asked why."""
         stamp = self._event(at_ns, tenant)
         return await self._store.commit(self._entry(stamp, "explain", events.explain(stamp, made)))
+
+    async def refusals(self, tenant: str, counts: tuple[RefusalCount, ...], at_ns: int) -> RecordRef:
+        """What was only counted of a tenant's refused requests."""
+        stamp = self._event(at_ns, tenant)
+        entry = self._entry(stamp, "refusals", events.refusals(stamp, counts))
+        return await self._store.commit(replace(entry, refusals=counts))
 
     def event(  # noqa: PLR0913 - the parts of one entry
         self,

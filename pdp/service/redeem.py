@@ -1,7 +1,7 @@
 """Using up answers: an allow that rests on them spends each, in the decision's own commit, or is no allow.
 
-The commit is conditional on the versions of what was read, on the active policy and on the switches: whoever commits
-first wins, and the other reads and evaluates again.
+The commit is conditional on the versions of what was read, on policy, switches and the marks of the registry:
+whoever commits first wins, and the other reads and evaluates again.
 """
 
 from __future__ import annotations
@@ -37,14 +37,13 @@ class Redeem:
     recorder: Recorder
     entropy: Entropy
 
-    def __call__(  # noqa: PLR0913, PLR0917 - what a redemption is conditional on
+    def __call__(
         self,
         asked: Asked,
         held: tuple[Held, ...],
         call_id: str,
         decision_id: str,
-        policy_digest: str,
-        switch_epoch: int,
+        expected: Expect,
         at_ns: int,
     ) -> Redemption | None:
         """None when the allow rests on nothing that can be spent."""
@@ -53,12 +52,12 @@ class Redeem:
             return None
         redemption = uuid7(at_ns, self.entropy.bytes(RANDOM_BYTES))
         spent = Spent(decision_id, redemption, call_id)
-        expected: tuple[Step, ...] = (Expect(policy_digest, switch_epoch),)
+        first: tuple[Step, ...] = (expected,)
         entries = []
         for each in used:
             kind, made, step = _spend(each, asked, spent, at_ns)
-            entries.append(self.recorder.event(asked.tenant, kind, made, (*expected, step), at_ns))
-            expected = ()
+            entries.append(self.recorder.event(asked.tenant, kind, made, (*first, step), at_ns))
+            first = ()
         return Redemption(redemption, tuple(entries))
 
 

@@ -6,12 +6,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
 from pdp.core.approvals import org_records
-from pdp.core.errors import BundleFault
+from pdp.core.approvals.people import look_alikes
+from pdp.core.errors import BundleFault, Overloaded, Unavailable
 from pdp.core.registered import RegistryChange
 from pdp.core.stored import RecordRef
 from pdp.ports import Clock, DirectorySource, PolicySource, Registry, Subjects
@@ -96,6 +98,8 @@ class Reloads:
         for part in parts or PARTS:
             async with self._locks[part]:
                 results += (await run[part](),)
+        with suppress(Unavailable, Overloaded):  # what is in force is in force; the others are told the next time
+            await self.state.fleet.declare()
         self._say_unfillable()
         ref = None
         if by:
@@ -126,6 +130,7 @@ class Reloads:
             await loaded.engine.close()
             raise
         self.state.activate(loaded)
+        self.state.fleet.note("policy", {"": loaded.digest})
         self.state.degrade("policy", {})
         self.policy_failure, self.policy_since_ns = None, at
         return Reloaded("policy", True, {"": loaded.digest})
@@ -156,6 +161,7 @@ class Reloads:
     async def _reload_the_keys(self) -> Reloaded:
         at = self.clock.now_ns()
         await self.reload_keys(at)
+        self.state.fleet.note("revocations", {"": self.subjects.revocations()})
         found = self.subjects.key_status(at)
         entries = [entry for entry in found.values() if isinstance(entry, Mapping)]
         self.state.degrade("keys", {str(e["tenant"]): "keys.stale" for e in entries if e["problem"] and e["keys"]})
@@ -180,6 +186,10 @@ class Reloads:
             )
             await self.recorder.people(change.tenant, "directory", made, (), at)
             source.activate(change)
+            self.state.fleet.note("directory", {change.tenant: source.of(change.tenant).revision})
+            for issuer, one, other in look_alikes(source.of(change.tenant)):
+                said = (change.tenant, one, other, issuer)
+                log.warning("directory of %s: %s and %s have accounts at %s that read alike", *said)
             self._people.pop(change.tenant, None)
             if change.problem:
                 self._people[change.tenant] = Failure(change.problem, change.detail, at)

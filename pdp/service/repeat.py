@@ -23,6 +23,7 @@ from pdp.core.facts import Identity
 from pdp.core.outcome import Effect
 from pdp.core.request import Ask, Caller
 from pdp.core.stored import ReplyRow
+from pdp.core.trace_context import without_context
 from pdp.ports import Store
 from pdp.service.state import Snapshot
 
@@ -165,13 +166,15 @@ def _rights(identity: Identity) -> str:
     return digest([subject, identity.agent.fact(), [actor.fact() for actor in identity.actors]])
 
 
-_NOT_CONTENT = frozenset({"credential", "request_id", "until_ns"})
+_NOT_CONTENT = frozenset({"credential", "meta", "request_id", "until_ns"})
 
 
 def _content(ask: Ask) -> Json:
-    """Everything that was asked, without the credential and without the id itself; byte fields by hash."""
+    """Everything that was asked, without credential, id and trace context; byte fields by hash."""
     kind: Any = type(ask)
-    return [_plain(getattr(ask, name)) for name in _members(kind) if name not in _NOT_CONTENT]
+    content = [_plain(getattr(ask, name)) for name in _members(kind) if name not in _NOT_CONTENT]
+    meta = without_context(ask.meta)  # only where there is any: kept replies of before know nothing of it
+    return [*content, _plain(meta)] if meta else content
 
 
 def _plain(value: object) -> Json:

@@ -27,7 +27,7 @@ _OTHER = ("resume.mismatch", "The resume token belongs to another call: what is 
 _SPENT = ("already_redeemed", "The approval of this call has been used; ask again for another one.")
 _OVER = {
     State.EXPIRED: ("requirement.expired", "Nobody answered in time; ask again without the token."),
-    State.CANCELLED: ("requirement.cancelled", "The request was taken back; ask again without the token."),
+    State.CANCELLED: ("requirement.cancelled", "The request was withdrawn; ask again without the token."),
 }
 
 
@@ -40,9 +40,10 @@ class Resuming:
     repeats: Repeats
 
     def __call__(
-        self, ask: Ask, caller: Caller, asked: Asked, snapshot: Snapshot, at_ns: int
+        self, ask: Ask, caller: Caller, asked: Asked, snapshot: Snapshot, at_ns: int, rested: frozenset[str]
     ) -> Answer | Outcome | None:
-        """The kept answer, a denial, or None: then it is evaluated like any other call."""
+        """The kept answer, a denial, or None: then it is evaluated like any other call. `rested` are requests that
+        the call was about to redeem: who was overtaken hears that they are used, with a token and without."""
         named: tuple[str, ...] = ()
         if ask.resume_token:
             resume = self.tokens.open(ask.resume_token, at_ns)
@@ -59,16 +60,26 @@ class Resuming:
             known = call_id and caller.dedupes_redemptions
             return self.repeats.redeemed(asked, caller, call_id, snapshot, at_ns) if known else None
 
-        found = self._come_to(named, call_id, asked, kept, at_ns)
+        found = self._come_to(named, rested, call_id, asked, kept, at_ns)
         return kept() if found is None and ask.call_id else found  # a grant's use, or a verdict's
 
     def _come_to(
-        self, named: tuple[str, ...], call_id: str, asked: Asked, kept: Callable[[], Answer | None], at_ns: int
+        self,
+        named: tuple[str, ...],
+        rested: frozenset[str],
+        call_id: str,
+        asked: Asked,
+        kept: Callable[[], Answer | None],
+        at_ns: int,
     ) -> Answer | Outcome | None:
         """What becomes of the requests that are meant, or were redeemed by this very call."""
-        for approval in self.store.approvals_of(asked.tenant, asked.call.digest):
+        found = self.store.approvals_of(asked.tenant, asked.call.digest)
+        if not {approval.id for approval in found}.issuperset(named):  # so many have come since that it is long over
+            return denied(*_INVALID)
+        for approval in found:
             meant = approval.id in named
-            if approval.state is State.REDEEMED and (meant or (call_id and approval.redeemed_call == call_id)):
+            mine = meant or approval.id in rested or (call_id and approval.redeemed_call == call_id)
+            if approval.state is State.REDEEMED and mine:
                 again = approval.redeemed_call == call_id and at_ns - approval.resolved_ns < REPLAY_NS
                 return (kept() if again else None) or denied(*_SPENT)
             state = State.EXPIRED if approval.state in OPEN and at_ns >= approval.expires_ns else approval.state

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from pdp.core.approvals.steps import Expect
 from pdp.core.check import NS
 from pdp.core.digest import digest
 from pdp.core.errors import Unavailable
 from pdp.core.switches import Switch, Switches
 from pdp.ports import LoadedPolicy, RegistryView, Store
+from pdp.service.fleet import Difference, Fleet
 
 PIN_NS = NS  # whoever throws a switch wants it obeyed within a second
 DRAIN_SECONDS = 5.0  # an engine that was replaced finishes what it was asked
@@ -27,10 +29,17 @@ class Snapshot:
     worse: Mapping[str, Mapping[str, str]] = field(
         default_factory=lambda: MappingProxyType({})
     )  # as `degrade` has it
+    differences: tuple[Difference, ...] = ()  # from what the fleet has in force
 
     def degraded(self, tenant: str) -> tuple[str, ...]:
-        """Codes of what works worse than normal for a tenant (`policy.last_good`, ...): its record says so."""
-        return tuple(codes[name] for codes in self.worse.values() for name in ("", tenant) if name in codes)
+        """Codes of what works worse than normal for a tenant (`policy.last_good`, `policy.differs`, ...): its record
+        says so."""
+        worse = (codes[name] for codes in self.worse.values() for name in ("", tenant) if name in codes)
+        return (*worse, *(each.code for each in self.differences if each.tenant in ("", tenant)))
+
+    def expected(self, tenant: str) -> Expect:
+        """What must still hold when an answer is used up that was decided on this snapshot."""
+        return Expect(self.policy.digest, self.switches.epoch, self.registry.marks(tenant))
 
     def epochs(self, tenant: str) -> str:
         """Changes with policy, registry and switches: whatever an answer rests on besides the request."""
@@ -47,6 +56,8 @@ class State:
         self._policy: LoadedPolicy | None = None
         self._registry: RegistryView | None = None
         self._store = store
+        self.fleet = Fleet(store)
+        self._shared_epoch = store.shared_epoch()
         self._switches = _switches(store)
         self._worse: Mapping[str, Mapping[str, str]] = MappingProxyType({})
         self._closing: set[asyncio.Task[None]] = set()
@@ -55,7 +66,11 @@ class State:
         """The current snapshot. Raises Unavailable while there is no policy or no registry."""
         if self._policy is None or self._registry is None:
             raise Unavailable("service.starting", "No policy is active yet; ask again when health says SERVING.")
-        return Snapshot(self._policy, self._registry, self.switches, self._worse)
+        epoch = self._store.shared_epoch()
+        if epoch != self._shared_epoch:  # another process may have loaded a newer registry
+            self.pin_registry(self._registry)
+            self._shared_epoch = epoch
+        return Snapshot(self._policy, self._registry, self.switches, self._worse, self.fleet.differences())
 
     @property
     def policy(self) -> LoadedPolicy | None:
@@ -93,7 +108,8 @@ class State:
             self._worse = MappingProxyType({**rest, part: dict(codes)} if codes else rest)
 
     def pin_registry(self, view: RegistryView) -> None:
-        self._registry = view
+        """Answer by it from now on, as far as the store's marks allow."""
+        self._registry = view.above(self._store.high_water)
 
     async def close(self) -> None:
         """Close every engine."""

@@ -18,6 +18,7 @@ from pdp.core.facts import Identity, SessionFact
 from pdp.core.outcome import Outcome, denied, read
 from pdp.core.policy import Bundle
 from pdp.core.request import Caller, SessionAsk
+from pdp.core.stored import SessionRow
 from pdp.ports import EvidenceSource, LoadedPolicy, Sessions
 
 EVALUATIONS = 600  # the most that one search for changes may try
@@ -50,6 +51,12 @@ class Onlooker:
     def peek(self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int) -> SessionFact:
         """See the port."""
         return self._sessions.peek(caller, identity, ask, at_ns)
+
+    def binding(self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int) -> None:
+        """Nothing will be durable."""
+
+    def release(self, row: SessionRow) -> None:
+        """Nothing was bound."""
 
     def note(self, caller: Caller, identity: Identity, ask: SessionAsk, effect: str, at_ns: int) -> None:
         """Nothing happened."""
@@ -92,7 +99,8 @@ async def search(
     An evaluation that fails ends the search: the next ones might cost a policy worker each. `failed` hears of it."""
     size = len(case.document)
     budget, together = min(EVALUATIONS, SEARCH_BYTES // size), max(1, TOGETHER_BYTES // size)
-    steps = changes.search(document, case.outcome, alternatives(document, bundle, budget + 1), budget)
+    codes = frozenset(reason.code for reason in case.outcome.reasons)
+    steps = changes.search(document, case.outcome, alternatives(document, bundle, budget + 1, codes), budget)
     outcomes: list[Outcome] | None = None
     failures: list[Outcome] = []
     tries = 0

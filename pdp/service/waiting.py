@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass, replace
 
 from pdp.core.answer import OpenRequirement, open_requirement
+from pdp.core.approvals.count import wanted_by
 from pdp.core.approvals.resume import Resume
 from pdp.core.approvals.rows import Account, Approval
 from pdp.core.approvals.states import State
@@ -99,7 +100,9 @@ def _unknown() -> NotFound:
 
 
 def _settled(approval: Approval, now_ns: int) -> bool:
-    return approval.state is not State.PENDING or now_ns >= approval.expires_ns
+    """Whether it is no use to wait for; nobody can answer what this release cannot read."""
+    over = approval.state is not State.PENDING or now_ns >= approval.expires_ns
+    return over or wanted_by(approval.requirement) is None
 
 
 def _shown(approval: Approval) -> OpenRequirement:

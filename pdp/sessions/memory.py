@@ -2,7 +2,11 @@
 
 The key is (tenant, caller, session id); at first use it is bound to (issuer, subject, agent) of a verified
 identity. Memory is bounded per caller, so no caller can push out another's sessions; the least recently used
-session goes first, and an idle one after `idle_seconds`. A restart forgets everything: `known` then says so.
+session goes first, and an idle one after `idle_seconds`. A restart forgets what was counted: `known` then says so.
+
+Whose a session is lies in the store, by keyed indexes, committed with the record of its first answer: it holds in
+every process and over a restart, until the session was not used for `idle_seconds` anywhere. Only a session that is
+not in memory is looked up there.
 """
 
 from __future__ import annotations
@@ -12,8 +16,11 @@ from dataclasses import dataclass
 from cachetools import TTLCache
 
 from pdp.core.check import NS, OK, failed
+from pdp.core.digest import keyed_index
 from pdp.core.facts import Identity, SessionFact
 from pdp.core.request import Caller, SessionAsk
+from pdp.core.stored import SessionRow
+from pdp.ports import Bindings
 from pdp.sessions.options import SessionOptions
 
 # Whose a session is, and whether it exists, is nobody's business: one sentence for both.
@@ -24,8 +31,11 @@ _Owner = tuple[str | None, str | None, str | None]
 
 @dataclass(slots=True)
 class _Session:
-    owner: _Owner  # issuer, subject, agent
+    index: str  # keyed
+    owner: str  # keyed index
+    identity: _Owner | None  # whose keyed index is the owner's, once somebody was found to be it
     started_ns: int
+    until_ns: int  # as long the store keeps whose it is; 0: it does not know yet
     looked: bool = False
     calls: int = 0
     denials: int = 0
@@ -34,8 +44,13 @@ class _Session:
 class MemorySessions:
     """Implements `ports.Sessions`. Used from the event loop's thread only."""
 
-    def __init__(self, options: SessionOptions) -> None:
+    def __init__(self, options: SessionOptions, bindings: Bindings, key: bytes) -> None:
+        """`key` makes the indexes under which `bindings` knows sessions and owners."""
         self._options = options
+        self._bindings = bindings
+        self._key = key
+        self._idle_ns = options.idle_seconds * NS
+        self._fresh: dict[str, tuple[TTLCache[str, _Session], str]] = {}  # by index: bound here, not yet durable
         self._at_ns = 0  # the instant of the call in progress: cachetools asks for it through `timer`
         self._callers: dict[tuple[str, str], TTLCache[str, _Session]] = {}
 
@@ -60,11 +75,11 @@ class MemorySessions:
             return SessionFact(OK, task=task, task_source=source)
         sessions = self._of(caller, at_ns)
         found = sessions.get(ask.id)
-        if found is None:
-            found = _Session(_owner(identity), at_ns)
+        if found is None or 0 < found.until_ns < at_ns:  # what was read of another process's session may be over
+            found = self._bound(caller, identity, ask.id, at_ns)
             if binding:
                 sessions[ask.id] = found
-        if found.owner != _owner(identity):
+        if not self._owns(found, caller, identity, ask.id):
             return SessionFact(failed("session.identity_mismatch", UNKNOWN), task=task, task_source=source)
         known, found.looked = found.looked, found.looked or binding
         return SessionFact(
@@ -83,13 +98,68 @@ class MemorySessions:
             return
         sessions = self._of(caller, at_ns)
         found = sessions.get(ask.id)
-        if found is None:  # idle for too long while the call was answered
-            found = _Session(_owner(identity), at_ns, looked=True)
-        if found.owner != _owner(identity):
+        if found is None:  # idle for too long while the call was answered, or another one released it
+            found = self._own(caller, identity, ask.id, at_ns)
+            found.looked = True
+        if not self._owns(found, caller, identity, ask.id):
             return
+        if self._due(found, at_ns):
+            found.until_ns = at_ns + self._kept_ns
+            self._fresh.pop(found.index, None)
         found.calls += 1
         found.denials += effect == "deny"
         sessions[ask.id] = found  # storing it again is what restarts its idle time
+
+    def binding(self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int) -> SessionRow | None:
+        """A row for a session of this identity that the store does not know yet, or would forget too soon."""
+        if not ask.id or ask.handle or not _verified(identity):
+            return None
+        sessions = self._of(caller, at_ns)
+        found = sessions.get(ask.id)
+        if found is None or not self._due(found, at_ns) or not self._owns(found, caller, identity, ask.id):
+            return None
+        if not found.until_ns:
+            self._fresh[found.index] = (sessions, ask.id)
+        return SessionRow(found.index, found.owner, at_ns + self._kept_ns)
+
+    def release(self, row: SessionRow) -> None:
+        """A session that nothing has made durable is forgotten: another process may have been first."""
+        sessions, name = self._fresh.pop(row.index, (None, ""))
+        if sessions is not None:
+            sessions.pop(name, None)
+
+    @property
+    def _kept_ns(self) -> int:
+        """How long the store keeps whose a session is: for each use as long as memory does, though a row is renewed
+        only when a fifth of its time is over."""
+        return self._idle_ns + self._idle_ns // 4
+
+    def _due(self, found: _Session, at_ns: int) -> bool:
+        return found.until_ns - at_ns < self._idle_ns
+
+    def _own(self, caller: Caller, identity: Identity, name: str, at_ns: int) -> _Session:
+        """A session of this identity that the store does not know yet."""
+        index = keyed_index(self._key, "session of", caller.tenant, caller.name, name)
+        return _Session(index, self._owner_index(caller, identity, name), _owner(identity), at_ns, 0)
+
+    def _owner_index(self, caller: Caller, identity: Identity, name: str) -> str:
+        """Of one session: that two belong to the same person cannot be seen in the store."""
+        return keyed_index(self._key, "owner of session", caller.tenant, caller.name, name, *_owner(identity))
+
+    def _bound(self, caller: Caller, identity: Identity, name: str, at_ns: int) -> _Session:
+        """A session as the store has it, or else one of this identity. Raises Unavailable."""
+        found = self._own(caller, identity, name, at_ns)
+        row = self._bindings.session(found.index)
+        if row is not None:
+            found.until_ns = row.until_ns
+            if row.owner != found.owner:
+                found.owner, found.identity = row.owner, None
+        return found
+
+    def _owns(self, found: _Session, caller: Caller, identity: Identity, name: str) -> bool:
+        if found.identity is None and found.owner == self._owner_index(caller, identity, name):
+            found.identity = _owner(identity)
+        return found.identity == _owner(identity)
 
     def _of(self, caller: Caller, at_ns: int) -> TTLCache[str, _Session]:
         self._at_ns = max(self._at_ns, at_ns)

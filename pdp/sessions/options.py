@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class SessionOptions(BaseModel):
-    """Bounds. A session that is forgotten starts again with `known: false`."""
+    """Bounds. A session that is forgotten starts again with `known: false`; whose it is lies in the store."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -14,5 +14,8 @@ class SessionOptions(BaseModel):
         default=10_000, ge=1, le=1_000_000, description="Remembered at once; the least recently used go first."
     )
     idle_seconds: int = Field(
-        default=8 * 3600, ge=1, le=30 * 24 * 3600, description="A session without calls is forgotten after this."
+        default=8 * 3600,
+        ge=1,
+        le=30 * 24 * 3600,
+        description="A session without calls is forgotten after this, and its id may then be another person's.",
     )

@@ -8,17 +8,21 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 # Connections for reads: kept, opened besides where many threads read, and seconds that a read waits for one.
 READS: dict[str, Any] = {"poolclass": QueuePool, "pool_size": 4, "max_overflow": 28, "pool_timeout": 5.0}
+
+# Of SQLSTATE: classes of bad data and of limits of the program, and a statement that was cancelled.
+_OF_THE_QUESTION, _TOO_LONG = {"22", "54"}, "57014"
 
 
 def on(db: sqlite3.Connection) -> Connection:
     """The writer's own connection, as SQLAlchemy's."""
     engine = create_engine(
         "sqlite://",
+        hide_parameters=True,
         creator=lambda: db,
         poolclass=StaticPool,
         pool_reset_on_return=None,
@@ -34,12 +38,52 @@ def pool(connect: Callable[[], sqlite3.Connection]) -> Engine:
     """Connections for reads from any thread, one for each read that is under way."""
     return create_engine(
         "sqlite://",
+        hide_parameters=True,
         creator=connect,
         **READS,
         pool_reset_on_return=None,
         isolation_level="AUTOCOMMIT",
         skip_autocommit_rollback=True,
     )
+
+
+def sqlstate(error: BaseException | None) -> str:
+    """The code that PostgreSQL gave an error of pg8000; "" for one that the server did not send."""
+    told = error.args[0] if error is not None and error.args else None
+    return str(told.get("C", "")) if isinstance(told, dict) else ""
+
+
+def only_this(error: SQLAlchemyError) -> bool:
+    """True where the database is there and refuses only what it was asked: a number or a text that it does not have,
+    or one question that takes longer than it gives any."""
+    state = sqlstate(getattr(error, "orig", None))
+    return state[:2] in _OF_THE_QUESTION or state == _TOO_LONG
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and those during whose handling it came. They may be a ring: one that is raised in place of its
+    wrapper is its wrapper's cause."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def said(error: BaseException) -> str:
+    """What an error of a database is, for logs: its class and the code that the database gave it. Nothing of its
+    text, which quotes statements, parameters, rows and addresses."""
+    found: dict[str, None] = {}  # in their order
+    for cause in causes(getattr(error, "orig", None) or error):
+        # a certificate's errors have a code too
+        code = getattr(cause, "sqlite_errorname", sqlstate(cause)) or getattr(cause, "verify_code", "")
+        found[f"{type(cause).__name__} {code}".strip()] = None
+    return " from ".join(found)
+
+
+def ours(error: BaseException) -> BaseException | None:
+    """The error, for a log that shows where it was raised; None for one of a database, see `said`."""
+    return None if isinstance(error, (sqlite3.Error, SQLAlchemyError)) else error
 
 
 @contextmanager

@@ -5,6 +5,22 @@ from __future__ import annotations
 from typing import Protocol
 
 
+class AnotherLog(Exception):
+    """What lies there is not what this process wrote: nothing may be built on it, and nothing of it told."""
+
+    code = "store.rollback"
+
+
+class LogWentBack(AnotherLog):
+    """Records that were durable are gone or others: the database is an older copy, or one that grew from it."""
+
+
+class FileReplaced(AnotherLog):
+    """Another file lies where the store's was: what is written now would be lost with the next start."""
+
+    code = "store.replaced"
+
+
 class Database(Protocol):
     """What the writer needs of a database; called on the writer's thread only."""
 

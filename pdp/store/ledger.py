@@ -7,23 +7,29 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+from sqlalchemy import Connection
 
 from pdp.core.approvals.rows import REFUSALS_NS
 from pdp.core.check import NS
-from pdp.core.stored import Commit, RecordRef, SwitchRow
+from pdp.core.stored import Commit, RecordRef, RefusalCount, SwitchRow
 from pdp.core.switches import ended
+from pdp.store import sessions, shared
 from pdp.store.clock import MARK
 from pdp.store.marks import SWITCH_EPOCH
 from pdp.store.options import StoreOptions
-from pdp.store.refusals import RefusalQuota
+from pdp.store.refusals import Key, RefusalQuota
+from pdp.store.shared import Fingerprints, Last
+
+T = TypeVar("T")
 
 FORGET_EVERY = 32  # entries: it costs as much as one of them
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Where the log ends, and how often switches or marks changed."""
+    """Where the log ends, and how often switches, marks or what is in force changed."""
 
     size: int
     changes: int = 0
@@ -31,10 +37,11 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """The engaged switches, oldest first, and the high-water marks by name."""
+    """The engaged switches, oldest first; the high-water marks by name; what is in force by part and tenant."""
 
     switches: tuple[SwitchRow, ...]
     high_water: Mapping[str, int]
+    in_force: Mapping[tuple[str, str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +57,8 @@ class Ages:
 class Rows(Protocol):
     """Statements of one database, in the transaction that the writer began."""
 
-    def lock(self, known: Head) -> Head:
-        """Take the log's write lock; where the log ends now."""
+    def lock(self, known: Head, last: Last | None) -> Head:
+        """Take the log's write lock; where the log ends now. Raises LogWentBack where `last` is not there."""
         ...
 
     def advance(self, head: Head) -> None:
@@ -62,6 +69,14 @@ class Rows(Protocol):
         """Write one entry. Raises InvalidRequest `request.id_reused` (the reply's key is taken by other content),
         Conflict (a step's condition does not hold, or another request drew a salt for the same call first),
         and what the database raises (for a duplicate id)."""
+        ...
+
+    def on(self, work: Callable[[Connection], T]) -> T:
+        """Statements that are the same on either database; faults are the database's own."""
+        ...
+
+    def alone(self) -> bool:
+        """No other process has the store open."""
         ...
 
     def marks(self) -> Marks: ...
@@ -82,8 +97,8 @@ class Rows(Protocol):
         """What the last run counted and did not write down."""
         ...
 
-    def save_refusals(self, counts: Sequence[tuple[str, str, str, int]], *, everything: bool) -> None:
-        """Keep counts over a crash; those of before go where `everything`."""
+    def save_refusals(self, counts: Sequence[RefusalCount]) -> None:
+        """Keep counts over a crash; none of 0."""
         ...
 
     def end_run(self) -> None:
@@ -97,6 +112,7 @@ class Ledger:
 
     def __init__(self, rows: Rows, head: Head, options: StoreOptions) -> None:
         self.head = head
+        self.last = rows.on(shared.last_record)  # the newest that this process has seen durable
         self.marks = rows.marks()
         self.refusals = RefusalQuota(options.refusals_per_minute, rows.saved_refusals())
         self.told: Callable[[int], None] | None = None  # hears of each durable batch how many records it has
@@ -105,58 +121,80 @@ class Ledger:
         self._publishing = Lock()
         self._before = head  # of this transaction
         self._next = head.size
+        self._wrote: Last | None = None  # the last of this transaction
         self._coming: Marks | None = None  # as of this transaction, where they changed
         self._latest_ns = 0
-        self._touched = False  # switches or marks changed in this batch
-        self._flushed = False  # this batch carries a record of aggregated refusals
+        self._touched = False  # switches, marks or what is in force changed in this batch
+        self._told: Mapping[Key, int] = {}  # counted refusals that records of this batch tell of
+        self._bound = 0  # entries of this batch that bind a session
         self._answers = 0  # entries that changed what people or the judge answered, since some was last forgotten
         self._forgot = False  # in this batch
 
     def write(self, entry: Commit) -> RecordRef:
         """One entry, at the next index. When it raises, nothing here has changed and the index is used again."""
+        if (row := entry.session) is not None:
+            self._rows.on(lambda db: sessions.bind(db, row, self.believed_ns()))
         ref = self._rows.write(entry, self._next)
+        self._wrote = Last(ref.index, ref.leaf_hash)
         self._next += 1
         self._latest_ns = max(self._latest_ns, entry.at_ns)
+        self._bound += entry.session is not None
         self._touched = self._touched or entry.switch is not None or bool(entry.high_water)
-        self._flushed = self._flushed or entry.kind == "refusals"
+        self._told = {**self._told, **{(tenant, caller, code): n for tenant, caller, code, n in entry.refusals}}
         self._answers += bool(entry.steps)
         return ref
 
     def write_all(self, entries: Sequence[Commit]) -> tuple[RecordRef, ...]:
         """Entries that stand together, at the next indexes. When it raises, nothing here has changed."""
-        before = (self._next, self._latest_ns, self._touched, self._flushed, self._answers)
+        before = (self._next, self._wrote, self._latest_ns, self._touched, self._told, self._bound, self._answers)
         try:
             return tuple(self.write(entry) for entry in entries)
         except BaseException:
-            self._next, self._latest_ns, self._touched, self._flushed, self._answers = before
+            self._next, self._wrote, self._latest_ns, self._touched, self._told, self._bound, self._answers = before
             raise
+
+    def believed_ns(self) -> int:
+        """The last instant that some process believed, 0 before the first: no wrong leap of the clock is in it."""
+        return self.marks.high_water.get(MARK, 0)
+
+    def recognise(self, keys: Fingerprints) -> None:
+        """In the writer's transaction; see `shared.recognise`."""
+        alone = self._rows.alone()
+        self._rows.on(lambda db: shared.recognise(db, keys, alone=alone))
+
+    def put_in_force(self, digests: Mapping[tuple[str, str], str]) -> None:
+        """In the writer's transaction."""
+        self._rows.on(lambda db: shared.put_in_force(db, digests))
+        self._touched = True
 
     def begun(self) -> None:
         """Nobody else writes from here on."""
-        self._before = self._rows.lock(self.head)
-        self._next = self._before.size
+        self._before = self._rows.lock(self.head, self.last)
+        self._next, self._wrote = self._before.size, None
 
     def before_commit(self, entries: int) -> None:
         """Prune twice as fast as rows can come, and save the counts of aggregated refusals."""
         entries = max(entries, self._next - self._before.size)  # one piece of work may write many
         # What cannot be had again goes by the clock's persisted mark: a wrong leap of the clock does not move it.
-        believed = self.marks.high_water.get(MARK, 0)
+        believed = self.believed_ns()
         keep = self._options
         values_ns = None if keep.values_keep_seconds is None else believed - keep.values_keep_seconds * NS
-        replies_ns = self._latest_ns - keep.replies_keep_seconds * NS
         least = min(self._latest_ns, believed or self._latest_ns)
+        replies_ns = least - keep.replies_keep_seconds * NS
         calls_ns = least - keep.calls_keep_seconds * NS
         ages = Ages(replies_ns, calls_ns, min(calls_ns, least - REFUSALS_NS), values_ns)
         self._rows.prune(2 * entries, ages)
+        if self._bound:
+            limit = 2 * self._bound
+            self._rows.on(lambda db: sessions.forget(db, limit, least))
         if self._answers >= FORGET_EVERY:
             self._rows.forget(2 * self._answers, ages)
             self._forgot = True
         if any(ended(switch.until_ns, believed) for switch in self.marks.switches):
             self._rows.sweep(believed)
             self._touched = True
-        counts = self.refusals.unsaved(everything=self._flushed)
-        if counts or self._flushed:
-            self._rows.save_refusals(counts, everything=self._flushed)
+        if counts := self.refusals.saving(self._told):
+            self._rows.save_refusals(counts)
         self._before = Head(self._before.size, self._before.changes + self._touched)
         if self._before.changes != self.head.changes:
             self._coming = self._rows.marks()
@@ -167,28 +205,33 @@ class Ledger:
         written = self._next - self._before.size
         if self._forgot:
             self._answers = 0
-        self.publish(Head(self._next, self._before.changes), self._coming)
+        self.publish(Head(self._next, self._before.changes), self._coming, self._wrote)
+        self.refusals.done(self._told)
         self._forget()
         if self.told is not None and written:
             with contextlib.suppress(Exception):  # whoever watches must not be able to stop the store
                 self.told(written)
 
-    def publish(self, head: Head, marks: Marks | None) -> None:
+    def publish(self, head: Head, marks: Marks | None, last: Last | None) -> None:
         """What is durable, unless something later is known already; `marks` as of `head`, None where they did not
-        change."""
+        change; a durable record as late as may be."""
         with self._publishing:
             if marks is not None and head.changes >= self.head.changes:
                 self.marks = marks
+            if last is not None and (self.last is None or last.index > self.last.index):
+                self.last = last
             self.head = Head(max(head.size, self.head.size), max(head.changes, self.head.changes))
 
     def undone(self) -> None:
         """Forget the batch."""
         self._next = self.head.size
+        self.refusals.undone()
         self._forget()
 
     def _forget(self) -> None:
         self._coming = None
-        self._touched = self._flushed = self._forgot = False
+        self._told, self._bound = {}, 0
+        self._touched = self._forgot = False
 
     def closing(self) -> None:
         """The run ends well."""

@@ -3,27 +3,50 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from sqlalchemy import Engine
+from typing_extensions import override
 
-from pdp.core.errors import InvalidRequest
-from pdp.core.stored import Commit, RecordRef, SwitchRow
+from pdp.core.errors import InvalidRequest, Unavailable
+from pdp.core.stored import Commit, RecordRef, RefusalCount, SessionRow, SwitchRow
+from pdp.store.database import LogWentBack
 from pdp.store.ledger import Ledger
 from pdp.store.people.answers import PeopleReads
-from pdp.store.writer import State, Writer
+from pdp.store.sessions import asked
+from pdp.store.shared import Fingerprints
+from pdp.store.watch import Watch
+from pdp.store.writer import UNAVAILABLE, State, Writer
 
 
 class LogStore(PeopleReads, ABC):
     """`ports.Store` but for reading the log and closing. `reads` is a pool of connections that only read."""
 
     def __init__(self, reads: Engine, writer: Writer, ledger: Ledger, *, origin: str, boot: str, clean: bool) -> None:
-        super().__init__(reads)
+        super().__init__(reads, self._unread)
+        self._watch = Watch(self._look)
         self._writer = writer
         self._ledger = ledger
         self._origin = origin
         self._boot = boot
         self._clean = clean
+
+    @abstractmethod
+    def _look(self) -> None:
+        """Read what must be known at any time; see `Watch`."""
+
+    @override
+    def _check_readable(self) -> None:
+        """Also raises where it is not the log that was written: what was kept there is not told either."""
+        super()._check_readable()
+        if self._watch.problem == LogWentBack.code:
+            raise Unavailable(
+                "store.unreadable", "the store is an older copy; ask another process, or restart this one"
+            )
+
+    def _unread(self, read: Callable[[], object]) -> None:
+        """Somebody's read failed."""
+        self._watch.failed(read)
 
     @property
     def origin(self) -> str:
@@ -70,13 +93,29 @@ class LogStore(PeopleReads, ABC):
     def _erased(self) -> None:
         """The erasure is durable."""
 
+    def session(self, index: str) -> SessionRow | None:
+        """Whose a session is; None for one that is nobody's, or nobody's any more."""
+        found = self._session(index)
+        return found if found is not None and found.until_ns >= self._ledger.believed_ns() else None
+
+    def _session(self, index: str) -> SessionRow | None:
+        found = self._rows(asked(index))
+        return SessionRow(**found[0]) if found else None
+
     def observe(self, told: Callable[[int], None]) -> None:
         """Have `told` hear of each durable batch how many records it has, on the writer's thread."""
         self._ledger.told = told
 
     def healthy(self) -> bool:
-        """False when commits are refused."""
-        return self._writer.state is State.OPEN
+        """False when commits are refused, or the store cannot be read: nothing is then answered."""
+        return not self.problem()
+
+    def problem(self) -> str:
+        """Code of what is wrong with it: `record.unavailable` (it cannot be written), `store.unreadable`,
+        `store.replaced`, `store.rollback`; empty while all is well."""
+        if self._writer.state is not State.OPEN:
+            return self._writer.problem or UNAVAILABLE
+        return self._watch.problem
 
     def size(self) -> int:
         """Number of durable records."""
@@ -90,6 +129,24 @@ class LogStore(PeopleReads, ABC):
         """Grows with every switch change."""
         return self._ledger.switch_epoch()
 
+    def shared_epoch(self) -> int:
+        """Grows with every change of switches, of marks, and of what is in force anywhere."""
+        return self._ledger.head.changes
+
+    async def recognise(self, keys: Fingerprints) -> None:
+        """Make sure that this process has the keys of the store, before it writes anything by them; the first one's
+        are the store's. Raises ConfigurationFault `store.key`, Unavailable."""
+        await self._writer.submit(lambda: self._ledger.recognise(keys))
+
+    async def put_in_force(self, digests: Mapping[tuple[str, str], str]) -> None:
+        """Tell all processes of the store what one of them has in force: digests by part and tenant. It is no
+        record: the records of each change are. Raises Unavailable, Overloaded."""
+        await self._writer.submit(lambda: self._ledger.put_in_force(digests))
+
+    def in_force(self) -> Mapping[tuple[str, str], str]:
+        """What was told last, by whichever process."""
+        return self._ledger.marks.in_force
+
     def high_water(self, name: str) -> int:
         """0 when never set."""
         return self._ledger.marks.high_water.get(name, 0)
@@ -98,7 +155,6 @@ class LogStore(PeopleReads, ABC):
         """True when the refusal gets a record of its own; else it is counted."""
         return self._ledger.refusals.note((tenant, caller, code), at_ns)
 
-    def aggregated_refusals(self) -> tuple[tuple[str, str, str, int], ...]:
-        """(tenant, caller, code, count) beyond the quota; commit them at once as one record of kind `refusals`, which
-        is what clears them from the database."""
-        return self._ledger.refusals.take()
+    def aggregated_refusals(self) -> tuple[RefusalCount, ...]:
+        """What lies beyond the quota, until a commit that tells of it (`Commit.refusals`) is durable."""
+        return self._ledger.refusals.counts()

@@ -20,6 +20,11 @@ def open_store(options: StoreOptions, *, entropy: Entropy, password: bytes = b""
     try:
         return PostgresStore.open(options, entropy=entropy, password=password)
     except ModuleNotFoundError:
-        raise ConfigurationFault(
-            "store.distribution", "store.url: PostgreSQL needs pg8000; install pdp[server,postgres]."
-        ) from None
+        raise postgres_missing() from None
+
+
+def postgres_missing() -> ConfigurationFault:
+    """What is to be installed."""
+    return ConfigurationFault(
+        "store.distribution", "store.url: PostgreSQL needs pg8000; install pdp[server,postgres]."
+    )

@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from pdp.core.errors import ConfigurationFault, Unavailable
+from pdp.store.alchemy import said
 from pdp.store.options import StoreOptions
 from pdp.store.postgres.connection import reading
 from pdp.store.schema import FILE
@@ -87,5 +88,5 @@ def _in_database(options: StoreOptions, wanted: Having, password: bytes) -> Iter
 
 def _unreadable(error: Exception) -> Unavailable:
     return Unavailable(
-        "store.unreadable", "the store cannot be read; run this as the user that may read it", detail=str(error)
+        "store.unreadable", "the store cannot be read; run this as the user that may read it", detail=said(error)
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from threading import Lock
 
 from pdp.core.check import NS
+from pdp.core.stored import RefusalCount
 
 Key = tuple[str, str, str]  # tenant, caller, code
 
@@ -15,16 +17,17 @@ OTHER: Key = ("", "", "refusals.other")  # what lies beyond even that
 class RefusalQuota:
     """Per key: `per_minute` refusals are recorded one by one, the rest is counted.
 
-    Counts wait in memory for `take`. The writer also stores them with the next commit (`unsaved`), so a crash
-    loses at most what came after the last commit; `restored` are the counts found at open.
+    A count stays until a record that tells of it is durable (`done`). The writer also stores counts with the next
+    commit (`saving`), so a crash loses at most what came after the last one; `restored` are those found at open.
     """
 
-    def __init__(self, per_minute: int, restored: dict[Key, int]) -> None:
+    def __init__(self, per_minute: int, restored: Mapping[Key, int]) -> None:
         self._per_minute = per_minute
         self._minute = -1
         self._seen: dict[Key, int] = {}
         self._beyond = dict(restored)
         self._unsaved: set[Key] = set()
+        self._saving: set[Key] = set()  # with the commit under way
         self._lock = Lock()  # noted on the event loop's thread, saved on the writer's
 
     def note(self, key: Key, at_ns: int) -> bool:
@@ -46,18 +49,31 @@ class RefusalQuota:
             self._unsaved.add(key)
             return False
 
-    def take(self) -> tuple[tuple[str, str, str, int], ...]:
-        """What was counted beyond the quota since the last call, sorted."""
+    def counts(self) -> tuple[RefusalCount, ...]:
+        """What was counted beyond the quota and no record tells of yet, sorted."""
         with self._lock:
-            taken = tuple((*key, count) for key, count in sorted(self._beyond.items()))
-            self._beyond.clear()
-            self._unsaved.clear()
-            return taken
+            return tuple((*key, count) for key, count in sorted(self._beyond.items()))
 
-    def unsaved(self, *, everything: bool) -> list[tuple[str, str, str, int]]:
-        """Counts that changed since they were last stored, or all of them."""
+    def saving(self, told: Mapping[Key, int]) -> list[RefusalCount]:
+        """Counts that changed since they were last stored, as of a commit that tells of `told`; 0 for those of which
+        nothing is left. Ends with `done` or `undone`."""
         with self._lock:
-            keys = set(self._beyond) if everything else self._unsaved
-            rows = [(*key, self._beyond[key]) for key in sorted(keys)]
-            self._unsaved = set()
-            return rows
+            self._saving, self._unsaved = self._unsaved, set()
+            return [(*key, self._beyond.get(key, 0) - told.get(key, 0)) for key in sorted(self._saving | told.keys())]
+
+    def done(self, told: Mapping[Key, int]) -> None:
+        """The commit is durable."""
+        with self._lock:
+            self._saving = set()
+            for key, count in told.items():
+                left = self._beyond.get(key, 0) - count
+                if left > 0:
+                    self._beyond[key] = left
+                else:
+                    self._beyond.pop(key, None)
+
+    def undone(self) -> None:
+        """It is not."""
+        with self._lock:
+            self._unsaved |= self._saving
+            self._saving = set()

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from sqlalchemy import Connection
 
 from pdp.core.digest import leaf_hash
-from pdp.core.stored import CallRow, Commit, RecordRef, ReplyRow, SwitchRow
+from pdp.core.stored import CallRow, Commit, RecordRef, RefusalCount, ReplyRow, SwitchRow
 from pdp.store.alchemy import plain_faults
+from pdp.store.database import LogWentBack
 from pdp.store.entries import places, reused, salt_taken, settable
 from pdp.store.ledger import Ages, Head, Marks
 from pdp.store.people.forgetting import forget
 from pdp.store.people.steps import carry_out
 from pdp.store.schema import Opened, set_meta
+from pdp.store.shared import Last, in_force
 
 _ENGAGED = "SELECT * FROM switches WHERE engaged = 1 ORDER BY at_ns, tenant, scope, server, value"
 
 _RECORD = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)"
+_LEAF = "SELECT leaf FROM records WHERE idx = ?"
 _VALUE = 'INSERT INTO "values" VALUES (?, ?, ?, ?, ?, ?)'
 _CALL = """INSERT INTO calls VALUES (NULL, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (idx) DO UPDATE SET seq = (SELECT max(seq) + 1 FROM calls), created_ns = excluded.created_ns
@@ -42,6 +48,9 @@ _HIGH_WATER = """INSERT INTO high_water VALUES (?, ?)
 ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)"""
 
 
+T = TypeVar("T")
+
+
 class SqliteRows:
     """Implements `ledger.Rows` by hand-written statements: a decision's time is theirs. SQLAlchemy, on the same
     connection, runs only for steps."""
@@ -51,8 +60,12 @@ class SqliteRows:
         self._people = opened.people
         self._origin = opened.origin
 
-    def lock(self, known: Head) -> Head:
-        """The file is this process's alone."""
+    def lock(self, known: Head, last: Last | None) -> Head:
+        """The file is this process's alone. Raises LogWentBack where somebody has put another's content into it."""
+        if last is not None:
+            found = self._db.execute(_LEAF, (last.index,)).fetchall()
+            if found != [(last.leaf,)]:
+                raise LogWentBack("the log is not the one that was written; restore the newest copy of the file")
         return known
 
     def advance(self, head: Head) -> None:
@@ -87,7 +100,18 @@ class SqliteRows:
             SwitchRow(tenant, scope, server, value, bool(engaged), reason, by, at_ns, until_ns)
             for tenant, scope, server, value, engaged, reason, by, at_ns, until_ns in found
         )
-        return Marks(switches, dict(self._db.execute("SELECT name, value FROM high_water").fetchall()))
+        high_water = dict(self._db.execute("SELECT name, value FROM high_water").fetchall())
+        with plain_faults():
+            return Marks(switches, high_water, in_force(self._people))
+
+    def on(self, work: Callable[[Connection], T]) -> T:
+        """As the protocol says."""
+        with plain_faults():
+            return work(self._people)
+
+    def alone(self) -> bool:
+        """The file is this process's alone."""
+        return True
 
     def prune(self, limit: int, ages: Ages) -> None:
         """As the protocol says."""
@@ -110,11 +134,10 @@ class SqliteRows:
         rows = self._db.execute("SELECT tenant, caller, code, count FROM refusals").fetchall()
         return {(tenant, caller, code): count for tenant, caller, code, count in rows}
 
-    def save_refusals(self, counts: Sequence[tuple[str, str, str, int]], *, everything: bool) -> None:
+    def save_refusals(self, counts: Sequence[RefusalCount]) -> None:
         """As the protocol says."""
-        if everything:
-            self._db.execute("DELETE FROM refusals")
         self._db.executemany(_COUNT, counts)
+        self._db.execute("DELETE FROM refusals WHERE count <= 0")
 
     def end_run(self) -> None:
         """The next run finds that this one ended well."""

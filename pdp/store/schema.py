@@ -82,7 +82,7 @@ def connect(directory: Path, origin: str | None, fresh: str, boot: str) -> Opene
         except (sqlite3.Error, SQLAlchemyError, OSError) as e:
             why = getattr(getattr(e, "orig", e), "sqlite_errorname", type(e).__name__)
             raise Unavailable(
-                "store.unreadable", f"store.path: the store cannot be opened: {why}", detail=str(e)
+                "store.unreadable", f"store.path: the store cannot be opened: {why}", detail=alchemy.said(e)
             ) from None
         refused.pop_all()
     return Opened(writer, people, alchemy.pool(lambda: _reader(path)), reader, name, size, clean)

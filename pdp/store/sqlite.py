@@ -8,15 +8,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+from functools import partial
 from typing import Any
 
 from typing_extensions import override
 
-from pdp.core.approvals.rows import Approval
+from pdp.core.approvals.earlier import TurnedDown
+from pdp.core.approvals.rows import Approval, Call
 from pdp.core.errors import Unavailable
-from pdp.core.stored import Artefact, CallRow, RecordRef, ReplyRow, StoredRecord, ValueRow
+from pdp.core.stored import Artefact, CallRow, RecordRef, ReplyRow, SessionRow, StoredRecord, ValueRow
 from pdp.ports import Entropy
-from pdp.store.alchemy import plain_faults
+from pdp.store.alchemy import plain_faults, said
+from pdp.store.database import LogWentBack
 from pdp.store.ledger import Head, Ledger
 from pdp.store.lock import DirectoryLock
 from pdp.store.log import LogStore
@@ -24,6 +27,7 @@ from pdp.store.options import StoreOptions
 from pdp.store.people.erasing import erase
 from pdp.store.rows import SqliteRows
 from pdp.store.schema import FILE, Opened, connect
+from pdp.store.shared import is_there, last_record
 from pdp.store.transactions import SqliteTransactions
 from pdp.store.writer import Writer, pace
 
@@ -34,9 +38,15 @@ _CALL = "SELECT idx, tenant, subject, salt, digest, created_ns FROM calls WHERE 
 _REPLY = """SELECT key, content, kind, effect, reply, epochs, valid_until_ns, created_ns FROM replies
 WHERE key = ?"""
 
+_SESSION = "SELECT idx, owner, until_ns FROM sessions WHERE idx = ?"
 _ASKED = "SELECT 1 FROM approvals WHERE tenant = ? AND call_digest = ? LIMIT 1"
 _REFUSED = """SELECT count(*) FROM evidence
 WHERE tenant = ? AND asker = ? AND created_ns >= ? AND refused = 1"""
+_TURNED_DOWN = """SELECT count(*) - coalesce(sum(resolution = 'approval.cancelled'), 0),
+  coalesce(sum(resolution = 'approval.cancelled'), 0), coalesce(max(resolved_ns), 0)
+FROM approvals WHERE tenant = ? AND call_subject_id = ? AND call_agent = ? AND call_server = ? AND call_tool = ?
+AND resolved_ns >= ? AND state IN ('cancelled', 'denied', 'revoked') AND call_subject_issuer = ? AND canary = 0
+AND resolution IN ('approval.denied', 'approval.revoked', 'approval.cancelled')"""
 _UNKNOWN = "SELECT count(*) FROM outcomes WHERE call_digest = ? AND outcome = 'unknown'"
 
 
@@ -49,10 +59,11 @@ class SqliteStore(LogStore):
         self._reader = opened.reader
         self._lock = lock
         self._path = options.path
-        self._database = SqliteTransactions(opened.writer)
+        self._database = SqliteTransactions(opened.writer, options.path / FILE)
         ledger = Ledger(SqliteRows(opened), Head(opened.size), options)
         writer = Writer(self._database, pace(options), ledger)
         super().__init__(opened.reads, writer, ledger, origin=opened.origin, boot=boot, clean=opened.clean)
+        self._watch.start()
 
     @classmethod
     def open(cls, options: StoreOptions, *, entropy: Entropy) -> SqliteStore:
@@ -111,6 +122,11 @@ class SqliteStore(LogStore):
         return None if row is None else ReplyRow(*row)
 
     @override
+    def _session(self, index: str) -> SessionRow | None:
+        row = self._row(_SESSION, index)
+        return None if row is None else SessionRow(*row)
+
+    @override
     def approvals_of(self, tenant: str, call_digest: str) -> tuple[Approval, ...]:
         """A decision about a call that comes again reads this, and `unknown_outcomes`, mostly to find nothing: so by
         statements of our own, like the rest of its way."""
@@ -125,6 +141,12 @@ class SqliteStore(LogStore):
     def judge_refusals(self, tenant: str, asker: str, since_ns: int) -> int:
         return int(self._row(_REFUSED, tenant, asker, since_ns)[0])
 
+    @override
+    def turned_down(self, tenant: str, call: Call, since_ns: int) -> TurnedDown:
+        """Every decision reads this."""
+        like = (tenant, call.subject.id, call.agent, call.server, call.tool, since_ns, call.subject.issuer)
+        return TurnedDown(*self._row(_TURNED_DOWN, *like))
+
     def artefact(self, digest: str) -> Artefact | None:
         """A bundle, set index or waiver set by digest."""
         row = self._row("SELECT digest, kind, data FROM artefacts WHERE digest = ?", digest)
@@ -132,6 +154,7 @@ class SqliteStore(LogStore):
 
     async def close(self) -> None:
         """Finish queued commits, then close the file and release the lock. Repeating it does nothing."""
+        await asyncio.to_thread(self._watch.stop)
         await asyncio.to_thread(self._writer.stop)
         self._end_reads()
         for db in (self._reader, self._opened.writer):
@@ -148,8 +171,26 @@ class SqliteStore(LogStore):
 
     def _row(self, statement: str, *keys: str | int) -> Any:
         """The one row, or None. All rows are fetched, so no statement holds on to an old snapshot."""
+        self._check_readable()
         try:
             rows = self._reader.execute(statement, keys).fetchall()
         except sqlite3.Error as e:
-            raise Unavailable("store.unreadable", "the store cannot be read; try again", detail=str(e)) from None
+            self._failed(partial(self._again, statement, keys))
+            raise Unavailable("store.unreadable", "the store cannot be read; try again", detail=said(e)) from None
         return rows[0] if rows else None
+
+    def _again(self, statement: str, keys: tuple[str | int, ...]) -> None:
+        """The same read on another thread's connection."""
+        with self._engine.connect() as db:
+            db.exec_driver_sql(statement, keys).fetchall()
+
+    @override
+    def _look(self) -> None:
+        """The file is where it was, and in it what was written last."""
+        self._database.check_place()
+        with self._engine.connect() as db:
+            known = self._ledger.last
+            if known is None:
+                last_record(db)
+            elif not is_there(db, known):
+                raise LogWentBack("the log is not the one that was written; restore the newest copy of the file")

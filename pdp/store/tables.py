@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, MetaData, Table
+from sqlalchemy import Column, Index, MetaData, Table
 
 from pdp.store.columns import Flag, Integer, data, key, number, serial, text
 
@@ -75,6 +75,27 @@ switches = Table(
     number("at_ns"),
     number("until_ns"),
     sqlite_strict=True,
+)
+
+in_force = Table(
+    "in_force",
+    metadata,
+    key("part"),
+    key("tenant"),
+    text("digest"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    key("idx"),
+    text("owner"),
+    number("until_ns"),
+    Index("sessions_by_age", "until_ns"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
 )
 
 high_water = Table("high_water", metadata, key("name"), number("value"), sqlite_strict=True, sqlite_with_rowid=False)

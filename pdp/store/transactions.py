@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
+
+from pdp.store.database import FileReplaced
 
 PROBE_BYTES = 128 * 1024
 _HEALING = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
@@ -13,10 +16,26 @@ _ENTRY_ERRORS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.Inter
 class SqliteTransactions:
     """Implements `writer.Database` on the writing connection."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: sqlite3.Connection, path: Path) -> None:
         self._db = db
+        self._path = path
+        self._file = self._place()  # which file lies there
+
+    def _place(self) -> tuple[int, int] | None:
+        try:
+            found = self._path.stat()  # never opened besides SQLite: closing it again would drop SQLite's locks
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def check_place(self) -> None:
+        """Raises FileReplaced while another file than ours, or none, lies where ours was."""
+        if self._place() != self._file:
+            raise FileReplaced("another file lies where the store's was; put it back, or restart on the other")
 
     def begin(self) -> None:
+        """Raises FileReplaced."""
+        self.check_place()
         self._db.execute("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
@@ -38,9 +57,10 @@ class SqliteTransactions:
         return isinstance(error, sqlite3.Error) and not isinstance(error, _ENTRY_ERRORS)
 
     def heals(self, error: Exception) -> bool:
-        """A full disk or a foreign lock, once the transaction could be taken back."""
+        """A full disk, a foreign lock or a file that is put back, once the transaction could be taken back."""
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        return isinstance(error, sqlite3.Error) and code in _HEALING and self._rolled_back()
+        passing = isinstance(error, FileReplaced) or (isinstance(error, sqlite3.Error) and code in _HEALING)
+        return passing and self._rolled_back()
 
     def _rolled_back(self) -> bool:
         try:

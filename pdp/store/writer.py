@@ -19,13 +19,16 @@ from threading import Condition, Thread
 from typing import Any, TypeVar
 
 from pdp.core.errors import Fault, Overloaded, Unavailable
-from pdp.store.database import Database, Hooks
+from pdp.store.alchemy import ours, said
+from pdp.store.database import AnotherLog, Database, Hooks
 from pdp.store.options import StoreOptions
 
 log = logging.getLogger(__name__)
 
 TIDY_IDLE = 0.02  # seconds without work after which tidying up disturbs nobody
 TIDY_WRITES = 400  # entries and commits after which it is due in any case: for SQLite a WAL of some 15 MB
+
+UNAVAILABLE = "record.unavailable"
 
 T = TypeVar("T")
 
@@ -41,7 +44,7 @@ class State(Enum):
 
 def unavailable(detail: str = "") -> Unavailable:
     """The one answer to work that cannot be made durable."""
-    return Unavailable("record.unavailable", "the record cannot be written; nothing was decided", detail=detail)
+    return Unavailable(UNAVAILABLE, "the record cannot be written; nothing was decided", detail=detail)
 
 
 @dataclass(slots=True)
@@ -76,6 +79,7 @@ class Writer:
 
     def __init__(self, db: Database, pace: Pace, hooks: Hooks) -> None:
         self.state = State.OPEN
+        self.problem = ""  # code of why it is not, or was not last
         self._db = db
         self._pace = pace
         self._hooks = hooks
@@ -211,9 +215,11 @@ class Writer:
 
     def _turn(self, state: State, cause: BaseException) -> None:
         if self.state is not state:
-            why = getattr(cause, "sqlite_errorname", type(cause).__name__)
-            log.error("the store is %s: records cannot be written (%s)", state.value, why, exc_info=cause)
+            log.error(
+                "the store is %s: records cannot be written (%s)", state.value, said(cause), exc_info=ours(cause)
+            )
         self.state = state
+        self.problem = cause.code if isinstance(cause, AnotherLog) else UNAVAILABLE
         self._hooks.undone()
 
     def _probe(self) -> None:
@@ -234,8 +240,10 @@ class Writer:
 
 
 def _unwritable(cause: Exception) -> Unavailable:
-    log.error("an entry cannot be written", exc_info=cause)
-    return Unavailable("store.entry", "the record cannot be written as it is; nothing was decided", detail=str(cause))
+    log.error("an entry cannot be written (%s)", said(cause), exc_info=ours(cause))
+    return Unavailable(
+        "store.entry", "the record cannot be written as it is; nothing was decided", detail=said(cause)
+    )
 
 
 def _deliver(batch: Sequence[Work], results: Sequence[object]) -> None:

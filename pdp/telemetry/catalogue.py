@@ -78,7 +78,10 @@ ATTRIBUTES = (
     Attribute("pdp.choice", "`approve`, `deny` or `cancel`", "metrics"),
     Attribute("pdp.channel", "a channel of the configuration", "metrics"),
     Attribute("pdp.tenant", "a tenant of the configuration", "metrics"),
+    Attribute("pdp.part", "`policy`, `directory`, `revocations` or `config`", "metrics"),
     Attribute("pdp.issuer", "an issuer of the configuration", "metrics"),
+    Attribute("pdp.setting", "the setting that names what expires, as in `registry.sets.acme`", "metrics"),
+    Attribute("pdp.term", "`set`, `waivers`, `certificate` or `authorities`", "metrics"),
 )
 
 INSTRUMENTS = (
@@ -107,9 +110,15 @@ INSTRUMENTS = (
         ("pdp.outcome", "pdp.code"),
     ),
     Instrument("pdp.policy.active", "level", "1", "1 while a policy answers"),
+    Instrument("pdp.policy.refused", "level", "1", "1 while the newest policy is refused and another serves"),
     Instrument("pdp.policy.age", "level", "s", "since the active policy was loaded"),
-    Instrument("pdp.store.healthy", "level", "1", "1 while records can be written"),
+    Instrument("pdp.store.healthy", "level", "1", "1 while records can be written and read"),
     Instrument("pdp.store.records", "level", "{record}", "records in the log"),
+    Instrument(
+        "pdp.fleet.differs", "level", "1",
+        "1 while this process has a part otherwise than the process of the same store that changed it last",
+        ("pdp.part",),
+    ),
     Instrument(
         "pdp.registry.age", "level", "s", "since a tenant's set was last read and verified", ("pdp.tenant",)
     ),
@@ -117,6 +126,20 @@ INSTRUMENTS = (
         "pdp.registry.tools", "level", "{tool}", "tools that verify", ("pdp.tenant",)
     ),
     Instrument("pdp.registry.problem", "level", "1", "1 while a tenant's set is refused", ("pdp.tenant",)),
+    Instrument(
+        "pdp.registry.left", "level", "s",
+        "until a tenant's tools are denied, since its set could not be verified for too long", ("pdp.tenant",),
+    ),
+    Instrument(
+        "pdp.expires", "level", "s",
+        "until a signed set, waivers or a certificate of the configuration expire; negative afterwards",
+        ("pdp.setting", "pdp.term"),
+    ),
+    Instrument("pdp.directory.problem", "level", "1", "1 while a tenant's directory is refused", ("pdp.tenant",)),
+    Instrument(
+        "pdp.keys.left", "level", "s", "until an issuer's keys no longer serve, unless they are read again",
+        ("pdp.issuer",),
+    ),
     Instrument("pdp.keys.age", "level", "s", "since an issuer's keys were last read", ("pdp.issuer",)),
     Instrument("pdp.keys", "level", "{key}", "usable keys of an issuer", ("pdp.issuer",)),
     Instrument("pdp.judge.up", "level", "1", "1 while the judge's process can be asked"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
@@ -68,6 +68,9 @@ class ObservedContent(_Observed[Content]):
 
     def object(self, raw: bytes, field: str) -> Mapping[str, Json]:
         return self._inner.object(raw, field)
+
+    def definitions(self, raws: Iterable[bytes], field: str) -> tuple[Mapping[str, Json], ...]:
+        return self._inner.definitions(raws, field)
 
 
 class ObservedPolicies(_Observed[PolicySource]):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 
+from pdp.core.names import nearest
 from pdp.tooling.config_model import Model, keys, shape
 from pdp.tooling.config_origins import Origins
 from pdp.tooling.config_yaml import PREFIX
@@ -49,8 +49,9 @@ def problems(error: ValidationError, root: Model, known: Origins | None = None) 
         if kind == "extra_forbidden" and origin.startswith(PREFIX):
             found.append(f"{origin}: names no setting.{_near(origin, _variables(root), '{}')}")
             continue
-        said = f"unknown key.{_near(where[-1], names)}" if kind == "extra_forbidden" else f"{_worded(kind, words)}."
-        line = f"{'.'.join(where)}: {said}".replace("..", ".").lstrip(": ")
+        unknown = kind == "extra_forbidden"
+        told = f"unknown key.{_near(where[-1], names)}" if unknown else f"{_worded(kind, words)}."
+        line = f"{'.'.join(where)}: {told}".replace("..", ".").lstrip(": ")
         found.append(f"{line} ({origin})" if origin else line)
     return sorted(set(found))
 
@@ -61,9 +62,8 @@ def _worded(kind: str, words: str) -> str:
 
 def _near(name: str, names: list[str], quoted: str = "'{}'") -> str:
     """A hint at the right name, or at all of them when they are few."""
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    if near:
-        return f" Did you mean {quoted.format(near[0])}?"
+    if near := nearest(name, names):
+        return f" Did you mean {quoted.format(near)}?"
     return f" Known here: {', '.join(names)}." if 0 < len(names) <= _FEW else ""
 
 

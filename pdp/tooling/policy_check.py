@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pdp.core.digest import Json
@@ -10,6 +11,7 @@ from pdp.core.errors import BundleFault
 from pdp.core.policy import Bundle
 from pdp.engines import gate
 from pdp.engines.bundle import read_bundle
+from pdp.tooling import policy_registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +33,22 @@ class Checked:
         }
 
 
-def check_folder(shipped: Path, organisation: Path | None) -> Checked:
-    """Read and check the bundle made of two folders; what is wrong is in the report, nothing is raised for it."""
+def check_folder(shipped: Path, organisation: Path | None, registries: Sequence[Path] = ()) -> Checked:
+    """Read and check the bundle made of two folders; what is wrong is in the report, nothing is raised for it.
+
+    With tenants' folders of the registry, what a policy that passes names and they have not is warned of. Raises
+    RegistryFault for one that cannot be read.
+    """
+    known = policy_registry.of_folders(registries)
     try:
         bundle = read_bundle(shipped, organisation)
     except BundleFault as fault:
         return Checked(None, gate.Report((fault_finding(fault),)))
     own = shipped / "capabilities.json"
     capabilities = own if own.is_file() else None
-    return Checked(bundle, gate.check(bundle, capabilities=capabilities))
+    report = gate.check(bundle, capabilities=capabilities)
+    warnings = policy_registry.compare(report.naming, known)
+    return Checked(bundle, replace(report, findings=(*report.findings, *warnings)))
 
 
 def fault_finding(fault: BundleFault) -> gate.Finding:

@@ -8,6 +8,7 @@ import re
 from importlib import resources
 from pathlib import Path
 
+from pdp.core.check import is_service_code
 from pdp.core.errors import ConfigurationFault
 from pdp.engines.bundle import RESERVED
 
@@ -53,6 +54,9 @@ def _check(name: str, server: str, owner: str) -> None:
             "A pack's name has lower-case letters, digits and _, begins with a letter, does not end in _test, and is "
             f"none of {', '.join(sorted(RESERVED))}, nor a word of Rego such as `default`.",
         )
+    if is_service_code(name):
+        hint = f"The codes of a pack begin with its name, and `{name}` is a part of the service; choose another name."
+        raise ConfigurationFault("pack.name", hint)
     if not _SERVER.fullmatch(server):
         raise ConfigurationFault("pack.server", "A server's name has letters, digits, dots, - and _ only.")
     if not owner.strip() or not owner.isprintable():

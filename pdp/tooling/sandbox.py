@@ -36,7 +36,7 @@ CALLERS: Mapping[str, Mapping[str, Any]] = {
     "operator": {"roles": ["operate"]},
     "auditor": {"roles": ["audit"]},
     "explainer": {"roles": ["explain"], "servers": ["*"]},
-    "desk": {"roles": ["approve", "subject"], "resources": [DESK]},
+    "desk": {"roles": ["approve", "subject"], "resources": [DESK], "person_clients": ["desk"]},
 }
 
 
@@ -190,7 +190,15 @@ def _configuration() -> dict[str, Any]:
         },
         "identity": {
             "caller_audience": CALLER_AUDIENCE,
-            "issuers": [{"issuer": issuer, "tenant": TENANT, "jwks_file": "issuer/jwks.json", "development": True}],
+            "issuers": [
+                {
+                    "issuer": issuer,
+                    "tenant": TENANT,
+                    "jwks_file": "issuer/jwks.json",
+                    "max_lifetime_seconds": 3600,  # so that what is tried by hand need not be fetched all the time
+                    "development": True,
+                }
+            ],
             "callers": callers,
         },
     }

@@ -26,53 +26,56 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from pdp.v1 import types_pb2 as pdp_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12pdp/v1/admin.proto\x12\x06pdp.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x12pdp/v1/types.proto\"\x12\n\x10GetStatusRequest\"\xb0\x03\n\x11GetStatusResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12%\n\x07serving\x18\x02 \x01(\x0e\x32\x14.pdp.v1.ServingState\x12\x0f\n\x07\x62oot_id\x18\x03 \x01(\t\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x06policy\x18\x05 \x01(\x0b\x32\x14.pdp.v1.PolicyStatus\x12*\n\nregistries\x18\x06 \x03(\x0b\x32\x16.pdp.v1.RegistryStatus\x12&\n\x08key_sets\x18\x07 \x03(\x0b\x32\x14.pdp.v1.KeySetStatus\x12 \n\x08switches\x18\x08 \x03(\x0b\x32\x0e.pdp.v1.Switch\x12\x14\n\x0cswitch_epoch\x18\t \x01(\x04\x12\"\n\x05store\x18\n \x01(\x0b\x32\x13.pdp.v1.StoreStatus\x12$\n\x06\x65ngine\x18\x0b \x01(\x0b\x32\x14.pdp.v1.EngineStatus\x12,\n\x0b\x64irectories\x18\x0c \x03(\x0b\x32\x17.pdp.v1.DirectoryStatus\"N\n\x05\x46\x61ult\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12&\n\x02\x61t\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc4\x01\n\x0cPolicyStatus\x12!\n\x06policy\x18\x01 \x01(\x0b\x32\x11.pdp.v1.PolicyRef\x12!\n\x05packs\x18\x02 \x03(\x0b\x32\x12.pdp.v1.PackStatus\x12\x30\n\x0c\x61\x63tivated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x0clast_failure\x18\x04 \x01(\x0b\x32\r.pdp.v1.Fault\x12\x17\n\x0forg_data_digest\x18\x05 \x01(\t\":\n\nPackStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05owner\x18\x02 \x01(\t\x12\x0f\n\x07servers\x18\x03 \x03(\t\"\x83\x02\n\x0eRegistryStatus\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06serial\x18\x02 \x01(\x04\x12.\n\nexpires_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tloaded_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0ctools_loaded\x18\x05 \x01(\r\x12(\n\x0ctools_denied\x18\x06 \x03(\x0b\x32\x12.pdp.v1.DeniedTool\x12\r\n\x05stale\x18\x07 \x01(\x08\x12#\n\x0clast_failure\x18\x08 \x01(\x0b\x32\r.pdp.v1.Fault\"\xb6\x01\n\x0f\x44irectoryStatus\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\t\x12\x0e\n\x06people\x18\x03 \x01(\r\x12\x0e\n\x06groups\x18\x04 \x01(\r\x12-\n\tloaded_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05stale\x18\x06 \x01(\x08\x12#\n\x0clast_failure\x18\x07 \x01(\x0b\x32\r.pdp.v1.Fault\"K\n\nDeniedTool\x12\x0e\n\x06server\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x1f\n\x07reasons\x18\x03 \x03(\x0b\x32\x0e.pdp.v1.Reason\"\x81\x01\n\x0cKeySetStatus\x12\x0e\n\x06issuer\x18\x01 \x01(\t\x12\x0c\n\x04keys\x18\x02 \x01(\r\x12.\n\nfetched_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x0clast_failure\x18\x04 \x01(\x0b\x32\r.pdp.v1.Fault\"}\n\x0bStoreStatus\x12\x0b\n\x03log\x18\x01 \x01(\t\x12\x0f\n\x07records\x18\x02 \x01(\x04\x12\x17\n\x0f\x63heckpoint_size\x18\x03 \x01(\x04\x12\x12\n\nsize_bytes\x18\x04 \x01(\x04\x12#\n\x0clast_failure\x18\x05 \x01(\x0b\x32\r.pdp.v1.Fault\"k\n\x0c\x45ngineStatus\x12\x0e\n\x06\x65ngine\x18\x01 \x01(\t\x12\x0f\n\x07workers\x18\x02 \x01(\r\x12\x15\n\rworker_deaths\x18\x03 \x01(\x04\x12#\n\x0clast_failure\x18\x04 \x01(\x0b\x32\r.pdp.v1.Fault\"2\n\rReloadRequest\x12!\n\x05parts\x18\x01 \x03(\x0e\x32\x12.pdp.v1.ReloadPart\"}\n\x0cReloadResult\x12 \n\x04part\x18\x01 \x01(\x0e\x32\x12.pdp.v1.ReloadPart\x12\n\n\x02ok\x18\x02 \x01(\x08\x12\x0f\n\x07\x63hanged\x18\x03 \x01(\x08\x12\x0e\n\x06\x61\x63tive\x18\x04 \x01(\t\x12\x1e\n\x07\x66\x61ilure\x18\x05 \x01(\x0b\x32\r.pdp.v1.Fault\"Z\n\x0eReloadResponse\x12%\n\x07results\x18\x01 \x03(\x0b\x32\x14.pdp.v1.ReloadResult\x12!\n\x06record\x18\x02 \x01(\x0b\x32\x11.pdp.v1.RecordRef\"\xe3\x01\n\x06Switch\x12\"\n\x05scope\x18\x01 \x01(\x0e\x32\x13.pdp.v1.SwitchScope\x12\x0e\n\x06server\x18\x02 \x01(\t\x12\r\n\x05value\x18\x03 \x01(\t\x12\x0f\n\x07\x65ngaged\x18\x04 \x01(\x08\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12)\n\x05until\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06set_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06set_by\x18\x08 \x01(\t\x12\x0e\n\x06tenant\x18\t \x01(\t\"F\n\x10SetSwitchRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x1e\n\x06switch\x18\x02 \x01(\x0b\x32\x0e.pdp.v1.Switch\"l\n\x11SetSwitchResponse\x12\x1e\n\x06switch\x18\x01 \x01(\x0b\x32\x0e.pdp.v1.Switch\x12\x14\n\x0cswitch_epoch\x18\x02 \x01(\x04\x12!\n\x06record\x18\x03 \x01(\x0b\x32\x11.pdp.v1.RecordRef*\x9f\x01\n\x0cServingState\x12\x1d\n\x19SERVING_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16SERVING_STATE_STARTING\x10\x01\x12\x19\n\x15SERVING_STATE_SERVING\x10\x02\x12\x1d\n\x19SERVING_STATE_NOT_SERVING\x10\x03\x12\x1a\n\x16SERVING_STATE_DRAINING\x10\x04*\xa5\x01\n\nReloadPart\x12\x1b\n\x17RELOAD_PART_UNSPECIFIED\x10\x00\x12\x16\n\x12RELOAD_PART_POLICY\x10\x01\x12\x18\n\x14RELOAD_PART_REGISTRY\x10\x02\x12\x14\n\x10RELOAD_PART_KEYS\x10\x03\x12\x19\n\x15RELOAD_PART_DIRECTORY\x10\x04\x12\x17\n\x13RELOAD_PART_PROMPTS\x10\x05*\xc3\x01\n\x0bSwitchScope\x12\x1c\n\x18SWITCH_SCOPE_UNSPECIFIED\x10\x00\x12\x1b\n\x17SWITCH_SCOPE_EVERYTHING\x10\x01\x12\x17\n\x13SWITCH_SCOPE_TENANT\x10\x02\x12\x17\n\x13SWITCH_SCOPE_SERVER\x10\x03\x12\x15\n\x11SWITCH_SCOPE_TOOL\x10\x04\x12\x16\n\x12SWITCH_SCOPE_AGENT\x10\x05\x12\x18\n\x14SWITCH_SCOPE_SUBJECT\x10\x06\x32\xcb\x01\n\x0c\x41\x64minService\x12@\n\tGetStatus\x12\x18.pdp.v1.GetStatusRequest\x1a\x19.pdp.v1.GetStatusResponse\x12\x37\n\x06Reload\x12\x15.pdp.v1.ReloadRequest\x1a\x16.pdp.v1.ReloadResponse\x12@\n\tSetSwitch\x12\x18.pdp.v1.SetSwitchRequest\x1a\x19.pdp.v1.SetSwitchResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12pdp/v1/admin.proto\x12\x06pdp.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x12pdp/v1/types.proto\"\x12\n\x10GetStatusRequest\"\xd9\x03\n\x11GetStatusResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12%\n\x07serving\x18\x02 \x01(\x0e\x32\x14.pdp.v1.ServingState\x12\x0f\n\x07\x62oot_id\x18\x03 \x01(\t\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x06policy\x18\x05 \x01(\x0b\x32\x14.pdp.v1.PolicyStatus\x12*\n\nregistries\x18\x06 \x03(\x0b\x32\x16.pdp.v1.RegistryStatus\x12&\n\x08key_sets\x18\x07 \x03(\x0b\x32\x14.pdp.v1.KeySetStatus\x12 \n\x08switches\x18\x08 \x03(\x0b\x32\x0e.pdp.v1.Switch\x12\x14\n\x0cswitch_epoch\x18\t \x01(\x04\x12\"\n\x05store\x18\n \x01(\x0b\x32\x13.pdp.v1.StoreStatus\x12$\n\x06\x65ngine\x18\x0b \x01(\x0b\x32\x14.pdp.v1.EngineStatus\x12,\n\x0b\x64irectories\x18\x0c \x03(\x0b\x32\x17.pdp.v1.DirectoryStatus\x12\'\n\x0b\x64ifferences\x18\r \x03(\x0b\x32\x12.pdp.v1.Difference\"G\n\nDifference\x12\x0c\n\x04part\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0c\n\x04here\x18\x03 \x01(\t\x12\r\n\x05\x66leet\x18\x04 \x01(\t\"N\n\x05\x46\x61ult\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12&\n\x02\x61t\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc4\x01\n\x0cPolicyStatus\x12!\n\x06policy\x18\x01 \x01(\x0b\x32\x11.pdp.v1.PolicyRef\x12!\n\x05packs\x18\x02 \x03(\x0b\x32\x12.pdp.v1.PackStatus\x12\x30\n\x0c\x61\x63tivated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x0clast_failure\x18\x04 \x01(\x0b\x32\r.pdp.v1.Fault\x12\x17\n\x0forg_data_digest\x18\x05 \x01(\t\":\n\nPackStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05owner\x18\x02 \x01(\t\x12\x0f\n\x07servers\x18\x03 \x03(\t\"\x83\x02\n\x0eRegistryStatus\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06serial\x18\x02 \x01(\x04\x12.\n\nexpires_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tloaded_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0ctools_loaded\x18\x05 \x01(\r\x12(\n\x0ctools_denied\x18\x06 \x03(\x0b\x32\x12.pdp.v1.DeniedTool\x12\r\n\x05stale\x18\x07 \x01(\x08\x12#\n\x0clast_failure\x18\x08 \x01(\x0b\x32\r.pdp.v1.Fault\"\xb6\x01\n\x0f\x44irectoryStatus\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\t\x12\x0e\n\x06people\x18\x03 \x01(\r\x12\x0e\n\x06groups\x18\x04 \x01(\r\x12-\n\tloaded_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05stale\x18\x06 \x01(\x08\x12#\n\x0clast_failure\x18\x07 \x01(\x0b\x32\r.pdp.v1.Fault\"K\n\nDeniedTool\x12\x0e\n\x06server\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x1f\n\x07reasons\x18\x03 \x03(\x0b\x32\x0e.pdp.v1.Reason\"\x81\x01\n\x0cKeySetStatus\x12\x0e\n\x06issuer\x18\x01 \x01(\t\x12\x0c\n\x04keys\x18\x02 \x01(\r\x12.\n\nfetched_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x0clast_failure\x18\x04 \x01(\x0b\x32\r.pdp.v1.Fault\"}\n\x0bStoreStatus\x12\x0b\n\x03log\x18\x01 \x01(\t\x12\x0f\n\x07records\x18\x02 \x01(\x04\x12\x17\n\x0f\x63heckpoint_size\x18\x03 \x01(\x04\x12\x12\n\nsize_bytes\x18\x04 \x01(\x04\x12#\n\x0clast_failure\x18\x05 \x01(\x0b\x32\r.pdp.v1.Fault\"k\n\x0c\x45ngineStatus\x12\x0e\n\x06\x65ngine\x18\x01 \x01(\t\x12\x0f\n\x07workers\x18\x02 \x01(\r\x12\x15\n\rworker_deaths\x18\x03 \x01(\x04\x12#\n\x0clast_failure\x18\x04 \x01(\x0b\x32\r.pdp.v1.Fault\"2\n\rReloadRequest\x12!\n\x05parts\x18\x01 \x03(\x0e\x32\x12.pdp.v1.ReloadPart\"}\n\x0cReloadResult\x12 \n\x04part\x18\x01 \x01(\x0e\x32\x12.pdp.v1.ReloadPart\x12\n\n\x02ok\x18\x02 \x01(\x08\x12\x0f\n\x07\x63hanged\x18\x03 \x01(\x08\x12\x0e\n\x06\x61\x63tive\x18\x04 \x01(\t\x12\x1e\n\x07\x66\x61ilure\x18\x05 \x01(\x0b\x32\r.pdp.v1.Fault\"Z\n\x0eReloadResponse\x12%\n\x07results\x18\x01 \x03(\x0b\x32\x14.pdp.v1.ReloadResult\x12!\n\x06record\x18\x02 \x01(\x0b\x32\x11.pdp.v1.RecordRef\"\xe3\x01\n\x06Switch\x12\"\n\x05scope\x18\x01 \x01(\x0e\x32\x13.pdp.v1.SwitchScope\x12\x0e\n\x06server\x18\x02 \x01(\t\x12\r\n\x05value\x18\x03 \x01(\t\x12\x0f\n\x07\x65ngaged\x18\x04 \x01(\x08\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12)\n\x05until\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06set_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06set_by\x18\x08 \x01(\t\x12\x0e\n\x06tenant\x18\t \x01(\t\"X\n\x10SetSwitchRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x1e\n\x06switch\x18\x02 \x01(\x0b\x32\x0e.pdp.v1.Switch\x12\x10\n\x08unlisted\x18\x03 \x01(\x08\"\x7f\n\x11SetSwitchResponse\x12\x1e\n\x06switch\x18\x01 \x01(\x0b\x32\x0e.pdp.v1.Switch\x12\x14\n\x0cswitch_epoch\x18\x02 \x01(\x04\x12!\n\x06record\x18\x03 \x01(\x0b\x32\x11.pdp.v1.RecordRef\x12\x11\n\tunchecked\x18\x04 \x01(\x08*\x9f\x01\n\x0cServingState\x12\x1d\n\x19SERVING_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16SERVING_STATE_STARTING\x10\x01\x12\x19\n\x15SERVING_STATE_SERVING\x10\x02\x12\x1d\n\x19SERVING_STATE_NOT_SERVING\x10\x03\x12\x1a\n\x16SERVING_STATE_DRAINING\x10\x04*\xa5\x01\n\nReloadPart\x12\x1b\n\x17RELOAD_PART_UNSPECIFIED\x10\x00\x12\x16\n\x12RELOAD_PART_POLICY\x10\x01\x12\x18\n\x14RELOAD_PART_REGISTRY\x10\x02\x12\x14\n\x10RELOAD_PART_KEYS\x10\x03\x12\x19\n\x15RELOAD_PART_DIRECTORY\x10\x04\x12\x17\n\x13RELOAD_PART_PROMPTS\x10\x05*\xc3\x01\n\x0bSwitchScope\x12\x1c\n\x18SWITCH_SCOPE_UNSPECIFIED\x10\x00\x12\x1b\n\x17SWITCH_SCOPE_EVERYTHING\x10\x01\x12\x17\n\x13SWITCH_SCOPE_TENANT\x10\x02\x12\x17\n\x13SWITCH_SCOPE_SERVER\x10\x03\x12\x15\n\x11SWITCH_SCOPE_TOOL\x10\x04\x12\x16\n\x12SWITCH_SCOPE_AGENT\x10\x05\x12\x18\n\x14SWITCH_SCOPE_SUBJECT\x10\x06\x32\xcb\x01\n\x0c\x41\x64minService\x12@\n\tGetStatus\x12\x18.pdp.v1.GetStatusRequest\x1a\x19.pdp.v1.GetStatusResponse\x12\x37\n\x06Reload\x12\x15.pdp.v1.ReloadRequest\x1a\x16.pdp.v1.ReloadResponse\x12@\n\tSetSwitch\x12\x18.pdp.v1.SetSwitchRequest\x1a\x19.pdp.v1.SetSwitchResponseB\x0eZ\x0cpdp/v1;pdpv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pdp.v1.admin_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
-  _globals['_SERVINGSTATE']._serialized_start=2453
-  _globals['_SERVINGSTATE']._serialized_end=2612
-  _globals['_RELOADPART']._serialized_start=2615
-  _globals['_RELOADPART']._serialized_end=2780
-  _globals['_SWITCHSCOPE']._serialized_start=2783
-  _globals['_SWITCHSCOPE']._serialized_end=2978
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'Z\014pdp/v1;pdpv1'
+  _globals['_SERVINGSTATE']._serialized_start=2604
+  _globals['_SERVINGSTATE']._serialized_end=2763
+  _globals['_RELOADPART']._serialized_start=2766
+  _globals['_RELOADPART']._serialized_end=2931
+  _globals['_SWITCHSCOPE']._serialized_start=2934
+  _globals['_SWITCHSCOPE']._serialized_end=3129
   _globals['_GETSTATUSREQUEST']._serialized_start=83
   _globals['_GETSTATUSREQUEST']._serialized_end=101
   _globals['_GETSTATUSRESPONSE']._serialized_start=104
-  _globals['_GETSTATUSRESPONSE']._serialized_end=536
-  _globals['_FAULT']._serialized_start=538
-  _globals['_FAULT']._serialized_end=616
-  _globals['_POLICYSTATUS']._serialized_start=619
-  _globals['_POLICYSTATUS']._serialized_end=815
-  _globals['_PACKSTATUS']._serialized_start=817
-  _globals['_PACKSTATUS']._serialized_end=875
-  _globals['_REGISTRYSTATUS']._serialized_start=878
-  _globals['_REGISTRYSTATUS']._serialized_end=1137
-  _globals['_DIRECTORYSTATUS']._serialized_start=1140
-  _globals['_DIRECTORYSTATUS']._serialized_end=1322
-  _globals['_DENIEDTOOL']._serialized_start=1324
-  _globals['_DENIEDTOOL']._serialized_end=1399
-  _globals['_KEYSETSTATUS']._serialized_start=1402
-  _globals['_KEYSETSTATUS']._serialized_end=1531
-  _globals['_STORESTATUS']._serialized_start=1533
-  _globals['_STORESTATUS']._serialized_end=1658
-  _globals['_ENGINESTATUS']._serialized_start=1660
-  _globals['_ENGINESTATUS']._serialized_end=1767
-  _globals['_RELOADREQUEST']._serialized_start=1769
-  _globals['_RELOADREQUEST']._serialized_end=1819
-  _globals['_RELOADRESULT']._serialized_start=1821
-  _globals['_RELOADRESULT']._serialized_end=1946
-  _globals['_RELOADRESPONSE']._serialized_start=1948
-  _globals['_RELOADRESPONSE']._serialized_end=2038
-  _globals['_SWITCH']._serialized_start=2041
-  _globals['_SWITCH']._serialized_end=2268
-  _globals['_SETSWITCHREQUEST']._serialized_start=2270
-  _globals['_SETSWITCHREQUEST']._serialized_end=2340
-  _globals['_SETSWITCHRESPONSE']._serialized_start=2342
-  _globals['_SETSWITCHRESPONSE']._serialized_end=2450
-  _globals['_ADMINSERVICE']._serialized_start=2981
-  _globals['_ADMINSERVICE']._serialized_end=3184
+  _globals['_GETSTATUSRESPONSE']._serialized_end=577
+  _globals['_DIFFERENCE']._serialized_start=579
+  _globals['_DIFFERENCE']._serialized_end=650
+  _globals['_FAULT']._serialized_start=652
+  _globals['_FAULT']._serialized_end=730
+  _globals['_POLICYSTATUS']._serialized_start=733
+  _globals['_POLICYSTATUS']._serialized_end=929
+  _globals['_PACKSTATUS']._serialized_start=931
+  _globals['_PACKSTATUS']._serialized_end=989
+  _globals['_REGISTRYSTATUS']._serialized_start=992
+  _globals['_REGISTRYSTATUS']._serialized_end=1251
+  _globals['_DIRECTORYSTATUS']._serialized_start=1254
+  _globals['_DIRECTORYSTATUS']._serialized_end=1436
+  _globals['_DENIEDTOOL']._serialized_start=1438
+  _globals['_DENIEDTOOL']._serialized_end=1513
+  _globals['_KEYSETSTATUS']._serialized_start=1516
+  _globals['_KEYSETSTATUS']._serialized_end=1645
+  _globals['_STORESTATUS']._serialized_start=1647
+  _globals['_STORESTATUS']._serialized_end=1772
+  _globals['_ENGINESTATUS']._serialized_start=1774
+  _globals['_ENGINESTATUS']._serialized_end=1881
+  _globals['_RELOADREQUEST']._serialized_start=1883
+  _globals['_RELOADREQUEST']._serialized_end=1933
+  _globals['_RELOADRESULT']._serialized_start=1935
+  _globals['_RELOADRESULT']._serialized_end=2060
+  _globals['_RELOADRESPONSE']._serialized_start=2062
+  _globals['_RELOADRESPONSE']._serialized_end=2152
+  _globals['_SWITCH']._serialized_start=2155
+  _globals['_SWITCH']._serialized_end=2382
+  _globals['_SETSWITCHREQUEST']._serialized_start=2384
+  _globals['_SETSWITCHREQUEST']._serialized_end=2472
+  _globals['_SETSWITCHRESPONSE']._serialized_start=2474
+  _globals['_SETSWITCHRESPONSE']._serialized_end=2601
+  _globals['_ADMINSERVICE']._serialized_start=3132
+  _globals['_ADMINSERVICE']._serialized_end=3335
 # @@protoc_insertion_point(module_scope)

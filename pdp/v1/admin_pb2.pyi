@@ -35,7 +35,7 @@ class _ServingStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ServingS
     SERVING_STATE_SERVING: _ServingState.ValueType  # 2
     """Answers."""
     SERVING_STATE_NOT_SERVING: _ServingState.ValueType  # 3
-    """Refuses with UNAVAILABLE, because records cannot be made durable."""
+    """Refuses with UNAVAILABLE, because the store cannot be written or read."""
     SERVING_STATE_DRAINING: _ServingState.ValueType  # 4
     """Finishes what it has begun and takes no more."""
 
@@ -49,7 +49,7 @@ SERVING_STATE_STARTING: ServingState.ValueType  # 1
 SERVING_STATE_SERVING: ServingState.ValueType  # 2
 """Answers."""
 SERVING_STATE_NOT_SERVING: ServingState.ValueType  # 3
-"""Refuses with UNAVAILABLE, because records cannot be made durable."""
+"""Refuses with UNAVAILABLE, because the store cannot be written or read."""
 SERVING_STATE_DRAINING: ServingState.ValueType  # 4
 """Finishes what it has begun and takes no more."""
 Global___ServingState: _TypeAlias = ServingState  # noqa: Y015
@@ -165,6 +165,7 @@ class GetStatusResponse(_message.Message):
     STORE_FIELD_NUMBER: _builtins.int
     ENGINE_FIELD_NUMBER: _builtins.int
     DIRECTORIES_FIELD_NUMBER: _builtins.int
+    DIFFERENCES_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Version of the program."""
     serving: Global___ServingState.ValueType
@@ -205,6 +206,12 @@ class GetStatusResponse(_message.Message):
     def directories(self) -> _containers.RepeatedCompositeFieldContainer[Global___DirectoryStatus]:
         """The directories of people, one item per tenant that has one."""
 
+    @_builtins.property
+    def differences(self) -> _containers.RepeatedCompositeFieldContainer[Global___Difference]:
+        """Parts that this process has otherwise than the process of the same store that changed them last. Empty while all
+        of them are alike, and where there is only one.
+        """
+
     def __init__(
         self,
         *,
@@ -220,14 +227,49 @@ class GetStatusResponse(_message.Message):
         store: Global___StoreStatus | None = ...,
         engine: Global___EngineStatus | None = ...,
         directories: _abc.Iterable[Global___DirectoryStatus] | None = ...,
+        differences: _abc.Iterable[Global___Difference] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "policy", b"policy", "store", b"store", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "directories", b"directories", "engine", b"engine", "key_sets", b"key_sets", "policy", b"policy", "registries", b"registries", "serving", b"serving", "store", b"store", "switch_epoch", b"switch_epoch", "switches", b"switches", "time", b"time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "differences", b"differences", "directories", b"directories", "engine", b"engine", "key_sets", b"key_sets", "policy", b"policy", "registries", b"registries", "serving", b"serving", "store", b"store", "switch_epoch", b"switch_epoch", "switches", b"switches", "time", b"time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStatusResponse: _TypeAlias = GetStatusResponse  # noqa: Y015
+
+@_typing.final
+class Difference(_message.Message):
+    """Difference is a part of which processes of one store have several versions in force."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PART_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
+    HERE_FIELD_NUMBER: _builtins.int
+    FLEET_FIELD_NUMBER: _builtins.int
+    part: _builtins.str
+    """`policy`, `directory`, `revocations` (the deny list of token ids) or `config`."""
+    tenant: _builtins.str
+    """The tenant whose part it is; empty: of all tenants."""
+    here: _builtins.str
+    """Digest of what this process has in force; empty: nothing."""
+    fleet: _builtins.str
+    """Digest of what a process put in force last."""
+    def __init__(
+        self,
+        *,
+        part: _builtins.str = ...,
+        tenant: _builtins.str = ...,
+        here: _builtins.str = ...,
+        fleet: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fleet", b"fleet", "here", b"here", "part", b"part", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Difference: _TypeAlias = Difference  # noqa: Y015
 
 @_typing.final
 class Fault(_message.Message):
@@ -538,7 +580,7 @@ class StoreStatus(_message.Message):
     """Size of the store on disk, in bytes; 0 where the store cannot tell."""
     @_builtins.property
     def last_failure(self) -> Global___Fault:
-        """Why the last write failed; absent where it succeeded."""
+        """Why it cannot be written or read, such as `record.unavailable`, `store.unreadable`; absent while it can."""
 
     def __init__(
         self,
@@ -753,9 +795,14 @@ class SetSwitchRequest(_message.Message):
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     SWITCH_FIELD_NUMBER: _builtins.int
+    UNLISTED_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Id of this attempt; the same id with the same content gets the same answer and adds no record. Other content, or a
     switch that was set anew since: INVALID_ARGUMENT. Mandatory.
+    """
+    unlisted: _builtins.bool
+    """Engage it even if no signed set has the server or tool, or no configuration the tenant: for what was just removed,
+    and other members of a fleet may still allow. Without it such a name is INVALID_ARGUMENT, for it stops nothing.
     """
     @_builtins.property
     def switch(self) -> Global___Switch:
@@ -766,10 +813,11 @@ class SetSwitchRequest(_message.Message):
         *,
         request_id: _builtins.str = ...,
         switch: Global___Switch | None = ...,
+        unlisted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["switch", b"switch"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "switch", b"switch"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "switch", b"switch", "unlisted", b"unlisted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -784,8 +832,13 @@ class SetSwitchResponse(_message.Message):
     SWITCH_FIELD_NUMBER: _builtins.int
     SWITCH_EPOCH_FIELD_NUMBER: _builtins.int
     RECORD_FIELD_NUMBER: _builtins.int
+    UNCHECKED_FIELD_NUMBER: _builtins.int
     switch_epoch: _builtins.int
     """Counts each change of a switch; answers that carry an older epoch are not replayed."""
+    unchecked: _builtins.bool
+    """True: nothing says that what the switch names exists. Agents and subjects are in no list; servers and tools could
+    not be looked up, since a signed set cannot be read, or `unlisted` was said. Mind the spelling.
+    """
     @_builtins.property
     def switch(self) -> Global___Switch:
         """The switch as it now is."""
@@ -800,10 +853,11 @@ class SetSwitchResponse(_message.Message):
         switch: Global___Switch | None = ...,
         switch_epoch: _builtins.int = ...,
         record: _types_pb2.RecordRef | None = ...,
+        unchecked: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["record", b"record", "switch", b"switch"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["record", b"record", "switch", b"switch", "switch_epoch", b"switch_epoch"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["record", b"record", "switch", b"switch", "switch_epoch", b"switch_epoch", "unchecked", b"unchecked"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

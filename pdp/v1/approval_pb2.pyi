@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from pdp.v1 import decision_pb2 as _decision_pb2
 from pdp.v1 import types_pb2 as _types_pb2
 import builtins as _builtins
 import sys
@@ -112,7 +113,9 @@ class _ArgumentChangeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Argume
     """Only there before."""
 
 class ArgumentChange(_ArgumentChange, metaclass=_ArgumentChangeEnumTypeWrapper):
-    """ArgumentChange compares an argument with the last approved call of this tool by this agent."""
+    """ArgumentChange compares an argument with the last call of this tool by this agent for the same subject that others
+    approved by the same rule, if the viewer may see it.
+    """
 
 ARGUMENT_CHANGE_UNSPECIFIED: ArgumentChange.ValueType  # 0
 """There is no call to compare with."""
@@ -203,6 +206,8 @@ class ApprovalFilter(_message.Message):
     MINE_FIELD_NUMBER: _builtins.int
     OPENED_FROM_FIELD_NUMBER: _builtins.int
     OPENED_TO_FIELD_NUMBER: _builtins.int
+    SHORT_CODE_FIELD_NUMBER: _builtins.int
+    PERSON_FIELD_NUMBER: _builtins.int
     server: _builtins.str
     """Server id."""
     tool: _builtins.str
@@ -211,6 +216,10 @@ class ApprovalFilter(_message.Message):
     """Agent id."""
     mine: _builtins.bool
     """True: only those on which this person may vote now."""
+    short_code: _builtins.str
+    """The short code, in any case. Several requests may have the same."""
+    person: _builtins.str
+    """Part of the subject's name in the directory, or a whole id."""
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[Global___ApprovalState.ValueType]:
         """States to list. Empty: the open ones (pending and approved)."""
@@ -243,10 +252,12 @@ class ApprovalFilter(_message.Message):
         mine: _builtins.bool = ...,
         opened_from: _timestamp_pb2.Timestamp | None = ...,
         opened_to: _timestamp_pb2.Timestamp | None = ...,
+        short_code: _builtins.str = ...,
+        person: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["opened_from", b"opened_from", "opened_to", b"opened_to", "subject", b"subject"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "kinds", b"kinds", "mine", b"mine", "opened_from", b"opened_from", "opened_to", b"opened_to", "server", b"server", "states", b"states", "subject", b"subject", "tool", b"tool"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "kinds", b"kinds", "mine", b"mine", "opened_from", b"opened_from", "opened_to", b"opened_to", "person", b"person", "server", b"server", "short_code", b"short_code", "states", b"states", "subject", b"subject", "tool", b"tool"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -424,6 +435,8 @@ class Approval(_message.Message):
     RESOLUTION_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
     DECISION_ID_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    TURNED_DOWN_FIELD_NUMBER: _builtins.int
     approval_id: _builtins.str
     """Id of the request."""
     state: Global___ApprovalState.ValueType
@@ -458,6 +471,8 @@ class Approval(_message.Message):
     """Code of why it ended, such as `approval.unsatisfiable`; empty before."""
     decision_id: _builtins.str
     """Decision that opened it."""
+    outcome: _decision_pb2.Outcome.ValueType
+    """What the caller reported of a redeemed call; unspecified before. Asserted."""
     @_builtins.property
     def requirement(self) -> _types_pb2.Requirement:
         """What policy wants."""
@@ -510,6 +525,10 @@ class Approval(_message.Message):
     def policy(self) -> _types_pb2.PolicyRef:
         """Policy under which it was opened."""
 
+    @_builtins.property
+    def turned_down(self) -> Global___TurnedDown:
+        """Like calls that were turned down within a day, while the request is open; absent where none was, and in a list."""
+
     def __init__(
         self,
         *,
@@ -543,14 +562,48 @@ class Approval(_message.Message):
         resolution: _builtins.str = ...,
         policy: _types_pb2.PolicyRef | None = ...,
         decision_id: _builtins.str = ...,
+        outcome: _decision_pb2.Outcome.ValueType = ...,
+        turned_down: Global___TurnedDown | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "expires_at", b"expires_at", "grant_offer", b"grant_offer", "opened_at", b"opened_at", "policy", b"policy", "requirement", b"requirement", "resolved_at", b"resolved_at", "subject", b"subject"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "expires_at", b"expires_at", "grant_offer", b"grant_offer", "opened_at", b"opened_at", "policy", b"policy", "requirement", b"requirement", "resolved_at", b"resolved_at", "subject", b"subject", "turned_down", b"turned_down"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor_chain", b"actor_chain", "advice", b"advice", "agent", b"agent", "approval_id", b"approval_id", "arguments", b"arguments", "arguments_erased", b"arguments_erased", "call_digest", b"call_digest", "caller", b"caller", "decision_id", b"decision_id", "deny_quorum", b"deny_quorum", "effects", b"effects", "expires_at", b"expires_at", "grant_offer", b"grant_offer", "opened_at", b"opened_at", "policy", b"policy", "reason_required", b"reason_required", "requirement", b"requirement", "resolution", b"resolution", "resolved_at", b"resolved_at", "risk", b"risk", "seats", b"seats", "server", b"server", "session", b"session", "state", b"state", "subject", b"subject", "task", b"task", "task_source", b"task_source", "title", b"title", "tool", b"tool", "votes", b"votes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor_chain", b"actor_chain", "advice", b"advice", "agent", b"agent", "approval_id", b"approval_id", "arguments", b"arguments", "arguments_erased", b"arguments_erased", "call_digest", b"call_digest", "caller", b"caller", "decision_id", b"decision_id", "deny_quorum", b"deny_quorum", "effects", b"effects", "expires_at", b"expires_at", "grant_offer", b"grant_offer", "opened_at", b"opened_at", "outcome", b"outcome", "policy", b"policy", "reason_required", b"reason_required", "requirement", b"requirement", "resolution", b"resolution", "resolved_at", b"resolved_at", "risk", b"risk", "seats", b"seats", "server", b"server", "session", b"session", "state", b"state", "subject", b"subject", "task", b"task", "task_source", b"task_source", "title", b"title", "tool", b"tool", "turned_down", b"turned_down", "votes", b"votes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Approval: _TypeAlias = Approval  # noqa: Y015
+
+@_typing.final
+class TurnedDown(_message.Message):
+    """TurnedDown tells of calls of the same subject, agent, server and tool, whatever their arguments and session."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFUSALS_FIELD_NUMBER: _builtins.int
+    WITHDRAWALS_FIELD_NUMBER: _builtins.int
+    LAST_REFUSAL_FIELD_NUMBER: _builtins.int
+    refusals: _builtins.int
+    """How many of them people refused."""
+    withdrawals: _builtins.int
+    """How many of them were taken back."""
+    @_builtins.property
+    def last_refusal(self) -> Global___VoteEntry:
+        """The last refusal; absent where there was none, or where it is not this person's to see."""
+
+    def __init__(
+        self,
+        *,
+        refusals: _builtins.int = ...,
+        withdrawals: _builtins.int = ...,
+        last_refusal: Global___VoteEntry | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_refusal", b"last_refusal"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_refusal", b"last_refusal", "refusals", b"refusals", "withdrawals", b"withdrawals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TurnedDown: _TypeAlias = TurnedDown  # noqa: Y015
 
 @_typing.final
 class ArgumentRow(_message.Message):
@@ -574,7 +627,7 @@ class ArgumentRow(_message.Message):
     `"⟨secret: github_token⟩"`. Empty for one that was only there before.
     """
     change: Global___ArgumentChange.ValueType
-    """Comparison with the last approved call."""
+    """Comparison with that call."""
     previous_json: _builtins.bytes
     """The value before, as UTF-8 JSON; empty unless it was changed or removed."""
     def __init__(

@@ -28,9 +28,9 @@ if _version_not_supported:
 class ApprovalServiceStub:
     """ApprovalService answers callers that hold the role `approve` (the console, the command line, a chat
     bridge). The person who acts is the subject of the request's own `credential`, verified every time; an
-    agent's token, one with an actor chain, is PERMISSION_DENIED. A vote is evidence for exactly one call: it
-    allows nothing by itself, and is counted again when the call comes back. An id that the person may not
-    see answers NOT_FOUND, like one that does not exist.
+    agent's token, one with an actor chain or of a client with which nobody acts here, is PERMISSION_DENIED.
+    A vote is evidence for exactly one call: it allows nothing by itself, and is counted again when the call
+    comes back. An id that the person may not see answers NOT_FOUND, like one that does not exist.
     """
 
     def __init__(self, channel):
@@ -79,9 +79,9 @@ class ApprovalServiceStub:
 class ApprovalServiceServicer:
     """ApprovalService answers callers that hold the role `approve` (the console, the command line, a chat
     bridge). The person who acts is the subject of the request's own `credential`, verified every time; an
-    agent's token, one with an actor chain, is PERMISSION_DENIED. A vote is evidence for exactly one call: it
-    allows nothing by itself, and is counted again when the call comes back. An id that the person may not
-    see answers NOT_FOUND, like one that does not exist.
+    agent's token, one with an actor chain or of a client with which nobody acts here, is PERMISSION_DENIED.
+    A vote is evidence for exactly one call: it allows nothing by itself, and is counted again when the call
+    comes back. An id that the person may not see answers NOT_FOUND, like one that does not exist.
     """
 
     def ListApprovals(self, request, context):
@@ -187,9 +187,9 @@ def add_ApprovalServiceServicer_to_server(servicer, server):
 class ApprovalService:
     """ApprovalService answers callers that hold the role `approve` (the console, the command line, a chat
     bridge). The person who acts is the subject of the request's own `credential`, verified every time; an
-    agent's token, one with an actor chain, is PERMISSION_DENIED. A vote is evidence for exactly one call: it
-    allows nothing by itself, and is counted again when the call comes back. An id that the person may not
-    see answers NOT_FOUND, like one that does not exist.
+    agent's token, one with an actor chain or of a client with which nobody acts here, is PERMISSION_DENIED.
+    A vote is evidence for exactly one call: it allows nothing by itself, and is counted again when the call
+    comes back. An id that the person may not see answers NOT_FOUND, like one that does not exist.
     """
 
     @staticmethod

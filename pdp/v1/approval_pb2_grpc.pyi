@@ -30,9 +30,9 @@ GRPC_VERSION: str
 class ApprovalServiceStub:
     """ApprovalService answers callers that hold the role `approve` (the console, the command line, a chat
     bridge). The person who acts is the subject of the request's own `credential`, verified every time; an
-    agent's token, one with an actor chain, is PERMISSION_DENIED. A vote is evidence for exactly one call: it
-    allows nothing by itself, and is counted again when the call comes back. An id that the person may not
-    see answers NOT_FOUND, like one that does not exist.
+    agent's token, one with an actor chain or of a client with which nobody acts here, is PERMISSION_DENIED.
+    A vote is evidence for exactly one call: it allows nothing by itself, and is counted again when the call
+    comes back. An id that the person may not see answers NOT_FOUND, like one that does not exist.
     """
 
     @_typing.overload
@@ -66,9 +66,9 @@ class ApprovalServiceStub:
 class ApprovalServiceAsyncStub(ApprovalServiceStub):
     """ApprovalService answers callers that hold the role `approve` (the console, the command line, a chat
     bridge). The person who acts is the subject of the request's own `credential`, verified every time; an
-    agent's token, one with an actor chain, is PERMISSION_DENIED. A vote is evidence for exactly one call: it
-    allows nothing by itself, and is counted again when the call comes back. An id that the person may not
-    see answers NOT_FOUND, like one that does not exist.
+    agent's token, one with an actor chain or of a client with which nobody acts here, is PERMISSION_DENIED.
+    A vote is evidence for exactly one call: it allows nothing by itself, and is counted again when the call
+    comes back. An id that the person may not see answers NOT_FOUND, like one that does not exist.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -98,9 +98,9 @@ class ApprovalServiceAsyncStub(ApprovalServiceStub):
 class ApprovalServiceServicer(metaclass=_abc_1.ABCMeta):
     """ApprovalService answers callers that hold the role `approve` (the console, the command line, a chat
     bridge). The person who acts is the subject of the request's own `credential`, verified every time; an
-    agent's token, one with an actor chain, is PERMISSION_DENIED. A vote is evidence for exactly one call: it
-    allows nothing by itself, and is counted again when the call comes back. An id that the person may not
-    see answers NOT_FOUND, like one that does not exist.
+    agent's token, one with an actor chain or of a client with which nobody acts here, is PERMISSION_DENIED.
+    A vote is evidence for exactly one call: it allows nothing by itself, and is counted again when the call
+    comes back. An id that the person may not see answers NOT_FOUND, like one that does not exist.
     """
 
     @_abc_1.abstractmethod

@@ -28,8 +28,9 @@ if _version_not_supported:
 class ConsentServiceStub:
     """ConsentService answers callers that hold the role `subject` (the subject's own pages). The person who acts
     is the subject of the request's `credential`, verified every time; an agent's token, one with an actor
-    chain, is PERMISSION_DENIED: an agent never consents for its subject. A subject sees and changes only
-    its own; another's id answers NOT_FOUND, like one that does not exist.
+    chain or of a client with which nobody acts here, is PERMISSION_DENIED: an agent never consents for its
+    subject. A subject sees and changes only its own; another's id answers NOT_FOUND, like one that does not
+    exist.
     """
 
     def __init__(self, channel):
@@ -58,8 +59,9 @@ class ConsentServiceStub:
 class ConsentServiceServicer:
     """ConsentService answers callers that hold the role `subject` (the subject's own pages). The person who acts
     is the subject of the request's `credential`, verified every time; an agent's token, one with an actor
-    chain, is PERMISSION_DENIED: an agent never consents for its subject. A subject sees and changes only
-    its own; another's id answers NOT_FOUND, like one that does not exist.
+    chain or of a client with which nobody acts here, is PERMISSION_DENIED: an agent never consents for its
+    subject. A subject sees and changes only its own; another's id answers NOT_FOUND, like one that does not
+    exist.
     """
 
     def ListConsents(self, request, context):
@@ -114,8 +116,9 @@ def add_ConsentServiceServicer_to_server(servicer, server):
 class ConsentService:
     """ConsentService answers callers that hold the role `subject` (the subject's own pages). The person who acts
     is the subject of the request's `credential`, verified every time; an agent's token, one with an actor
-    chain, is PERMISSION_DENIED: an agent never consents for its subject. A subject sees and changes only
-    its own; another's id answers NOT_FOUND, like one that does not exist.
+    chain or of a client with which nobody acts here, is PERMISSION_DENIED: an agent never consents for its
+    subject. A subject sees and changes only its own; another's id answers NOT_FOUND, like one that does not
+    exist.
     """
 
     @staticmethod

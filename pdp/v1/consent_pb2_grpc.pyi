@@ -30,8 +30,9 @@ GRPC_VERSION: str
 class ConsentServiceStub:
     """ConsentService answers callers that hold the role `subject` (the subject's own pages). The person who acts
     is the subject of the request's `credential`, verified every time; an agent's token, one with an actor
-    chain, is PERMISSION_DENIED: an agent never consents for its subject. A subject sees and changes only
-    its own; another's id answers NOT_FOUND, like one that does not exist.
+    chain or of a client with which nobody acts here, is PERMISSION_DENIED: an agent never consents for its
+    subject. A subject sees and changes only its own; another's id answers NOT_FOUND, like one that does not
+    exist.
     """
 
     @_typing.overload
@@ -53,8 +54,9 @@ class ConsentServiceStub:
 class ConsentServiceAsyncStub(ConsentServiceStub):
     """ConsentService answers callers that hold the role `subject` (the subject's own pages). The person who acts
     is the subject of the request's `credential`, verified every time; an agent's token, one with an actor
-    chain, is PERMISSION_DENIED: an agent never consents for its subject. A subject sees and changes only
-    its own; another's id answers NOT_FOUND, like one that does not exist.
+    chain or of a client with which nobody acts here, is PERMISSION_DENIED: an agent never consents for its
+    subject. A subject sees and changes only its own; another's id answers NOT_FOUND, like one that does not
+    exist.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -72,8 +74,9 @@ class ConsentServiceAsyncStub(ConsentServiceStub):
 class ConsentServiceServicer(metaclass=_abc_1.ABCMeta):
     """ConsentService answers callers that hold the role `subject` (the subject's own pages). The person who acts
     is the subject of the request's `credential`, verified every time; an agent's token, one with an actor
-    chain, is PERMISSION_DENIED: an agent never consents for its subject. A subject sees and changes only
-    its own; another's id answers NOT_FOUND, like one that does not exist.
+    chain or of a client with which nobody acts here, is PERMISSION_DENIED: an agent never consents for its
+    subject. A subject sees and changes only its own; another's id answers NOT_FOUND, like one that does not
+    exist.
     """
 
     @_abc_1.abstractmethod

@@ -623,7 +623,7 @@ class Context(_message.Message):
     extra_json: _builtins.bytes
     """Anything else: a UTF-8 JSON object that policy sees as `input.asserted.extra`; empty bytes read as `{}`."""
     meta_json: _builtins.bytes
-    """The `_meta` object of the MCP request, as UTF-8 JSON; trace context is read from it."""
+    """The `_meta` object of the MCP request, as UTF-8 JSON: its trace context is read, the rest belongs to what is asked."""
     def __init__(
         self,
         *,

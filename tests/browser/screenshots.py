@@ -82,7 +82,8 @@ async def vote(found: Browser, world: ConsoleWorld, who: str, request_id: str, c
     await page.wait_for_timeout(1700)
     await page.get_by_label("Reason").fill(reason)
     await page.get_by_role("button", name=choice).click()
-    await page.wait_for_url("**?done=*")
+    await page.get_by_role("button", name="Record it now").click()
+    await page.get_by_text("Recorded: ").wait_for()
     await window.close()
 
 

@@ -18,7 +18,7 @@ from support.console_world import ConsoleWorld
 
 from pdp.core.approvals.states import State
 from pdp.tooling.sandbox import TENANT
-from pdp.v1.types_pb2 import EFFECT_ALLOW, EFFECT_DENY
+from pdp.v1.types_pb2 import EFFECT_ALLOW, EFFECT_DENY, EFFECT_PENDING
 
 pytestmark = [
     pytest.mark.browser,
@@ -55,10 +55,27 @@ async def window(
         await made.close()
 
 
-async def approve(page: Page) -> None:
-    button = page.get_by_role("button", name="Approve")
+async def approve(page: Page, name: str = "Approve") -> None:
+    """Press it once it is awake, and wait for no second thoughts."""
+    await wake(page, name)
+    await record(page)
+
+
+async def wake(page: Page, name: str = "Approve") -> None:
+    """Press it once it is awake."""
+    button = page.get_by_role("button", name=name, exact=True)
     await expect(button).not_to_have_attribute("aria-disabled", "true", timeout=AWAKE_MS)
     await button.click()
+
+
+async def press(page: Page, name: str) -> None:
+    """Press a button whose vote can be taken back, and do not."""
+    await page.get_by_role("button", name=name).click()
+    await record(page)
+
+
+async def record(page: Page) -> None:
+    await page.get_by_role("button", name="Record it now").click()
 
 
 async def test_signing_in_is_by_code_with_pkce_state_nonce_and_age(world: ConsoleWorld, chromium: Browser) -> None:
@@ -116,8 +133,8 @@ async def test_deny_and_the_call_is_denied(world: ConsoleWorld, chromium: Browse
     request_id = await world.pending("git_reset", arguments)
     async with window(chromium, world, "carol", f"/requests/{request_id}") as page:
         await page.get_by_label("Reason").fill("not during the freeze")
-        await page.get_by_role("button", name="Deny").click()
-        await expect(page.get_by_text("Recorded: you have refused this.")).to_be_visible()
+        await press(page, "Deny")
+        await expect(page.get_by_text("Recorded: you have denied this.")).to_be_visible()
         await expect(page.get_by_text("not during the freeze")).to_be_visible()
     assert state(world, request_id) is State.DENIED
     assert (await world.ask("git_reset", arguments)).effect == EFFECT_DENY
@@ -128,7 +145,7 @@ async def test_nobody_approves_their_own_call_by_a_linked_account(world: Console
     request_id = await world.pending("git_reset", fresh())
     async with window(chromium, world, "alice", f"/requests/{request_id}") as page:
         await expect(page.get_by_role("button", name="Approve")).to_have_count(0)
-        await page.get_by_role("button", name="Withdraw this request").click()
+        await press(page, "Withdraw this request")
         await expect(page.get_by_text("Recorded: you have withdrawn this request.")).to_be_visible()
     assert state(world, request_id) is State.CANCELLED
 
@@ -149,12 +166,12 @@ async def test_a_stale_page_is_drawn_again_and_counts_nothing(world: ConsoleWorl
     request_id = await world.pending("git_reset", fresh())
     path = f"/requests/{request_id}"
     async with window(chromium, world, "carol", path) as carol, window(chromium, world, "dave", path) as dave:
-        await dave.get_by_role("button", name="Deny").click()
-        await expect(dave.get_by_text("Recorded: you have refused this.")).to_be_visible()
+        await press(dave, "Deny")
+        await expect(dave.get_by_text("Recorded: you have denied this.")).to_be_visible()
         await expect(carol.get_by_text("Something has changed")).to_be_visible(timeout=10_000)
         await approve(carol)
         await expect(carol.get_by_role("alert")).to_contain_text("Nothing was recorded")
-        await expect(carol.get_by_text("Refused").first).to_be_visible()
+        await expect(carol.get_by_text("Denied").first).to_be_visible()
     assert state(world, request_id) is State.DENIED
 
 
@@ -234,7 +251,7 @@ async def test_a_link_from_another_site_finds_one_still_signed_in(world: Console
 
 
 async def test_by_keyboard_alone(world: ConsoleWorld, chromium: Browser) -> None:
-    """Refusing has the focus; Enter never approves; the space bar does, once approving is awake."""
+    """Denying has the focus; Enter never approves; the space bar does, once approving is awake."""
     request_id = await world.pending("git_reset", fresh())
     async with window(chromium, world, "carol") as page:
         await page.keyboard.press("Tab")
@@ -256,8 +273,74 @@ async def test_by_keyboard_alone(world: ConsoleWorld, chromium: Browser) -> None
         await page.keyboard.press("Enter")
         assert state(world, request_id) is State.PENDING
         await page.keyboard.press("Space")
+        await expect(page.get_by_role("button", name="Take it back")).to_be_focused()
+        await page.keyboard.press("Tab")
+        await page.keyboard.press("Enter")
         await expect(page.get_by_text("Recorded: you have approved this.")).to_be_visible()
     assert state(world, request_id) is State.APPROVED
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])
+async def test_enter_in_a_field_sends_nothing(world: ConsoleWorld, chromium: Browser, script: bool) -> None:
+    request_id = await world.pending("git_add", {**fresh(), "files": ["a"]})
+    async with window(chromium, world, "carol", f"/requests/{request_id}", java_script_enabled=script) as page:
+        posted: list[str] = []
+        # the page reads its state again by itself: only what changes something counts
+        page.on("request", lambda request: posted.append(request.url) if request.method != "GET" else None)
+        await page.get_by_label("Reason").fill("thinking")
+        await page.get_by_label("Also later calls").check()
+        for field in ("Calls", "Minutes"):
+            await page.get_by_label(field, exact=True).press("Enter")
+        await page.get_by_label("Also later calls").press("Enter")
+        await page.get_by_label("Also later calls").uncheck()  # a page that had been sent would be left by now
+        assert posted == []
+        await expect(page.get_by_role("button", name="Take it back")).to_have_count(0)
+    assert state(world, request_id) is State.PENDING
+    assert not world.world.process.store.votes(request_id)
+
+
+@pytest.mark.parametrize("choice", ["Deny", "Approve"])
+async def test_a_vote_can_be_taken_back(world: ConsoleWorld, chromium: Browser, choice: str) -> None:
+    """Until then nothing is recorded, so nothing can be redeemed that is taken back."""
+    arguments = fresh()
+    request_id = await world.pending("git_reset", arguments)
+    async with window(chromium, world, "carol", f"/requests/{request_id}") as page:
+        await wake(page, choice)
+        back = page.get_by_role("button", name="Take it back")
+        await expect(back).to_be_focused()
+        await expect(page.get_by_text("Nothing is recorded yet")).to_be_visible()
+        assert (await world.ask("git_reset", arguments)).effect == EFFECT_PENDING
+        await page.keyboard.press("Enter")  # a second one takes back what the first did
+        await expect(page.get_by_text("Taken back. Nothing was recorded.")).to_be_visible()
+        await expect(page.get_by_role("button", name=choice, exact=True)).to_be_visible()
+        await page.wait_for_timeout(6_000)  # longer than it would have waited
+    assert (state(world, request_id), world.world.process.store.votes(request_id)) == (State.PENDING, ())
+
+
+async def test_a_vote_that_nobody_takes_back_is_recorded(world: ConsoleWorld, chromium: Browser) -> None:
+    request_id = await world.pending("git_reset", fresh())
+    async with window(chromium, world, "carol", f"/requests/{request_id}") as page:
+        await page.get_by_role("button", name="Deny").click()
+        await expect(page.get_by_text("Recorded: you have denied this.")).to_be_visible(timeout=15_000)
+    assert state(world, request_id) is State.DENIED
+
+
+@pytest.mark.parametrize(("choice", "after"), [("Deny", State.DENIED), ("Approve", State.PENDING)])
+async def test_who_leaves_has_denied_and_has_not_approved(
+    world: ConsoleWorld, chromium: Browser, choice: str, after: State
+) -> None:
+    request_id = await world.pending("git_reset", fresh())
+    async with window(chromium, world, "carol", f"/requests/{request_id}") as page:
+        await wake(page, choice)
+        await expect(page.get_by_role("button", name="Take it back")).to_be_visible()
+        await page.goto(f"{world.url}/history")
+        await page.goto(f"{world.url}/requests/{request_id}")
+        shown = "Denied" if after is State.DENIED else "Waiting"
+        for _ in range(20):  # what the page left behind may come in after it
+            if await page.get_by_text(shown).count():
+                break
+            await page.reload()
+    assert state(world, request_id) is after
 
 
 async def test_a_quick_click_approves_nothing(world: ConsoleWorld, chromium: Browser) -> None:
@@ -308,7 +391,7 @@ async def test_two_seats_and_a_grant(world: ConsoleWorld, chromium: Browser) -> 
         async with window(chromium, world, who, f"/requests/{request_id}") as page:
             await page.get_by_label("Also later calls").check()
             await page.get_by_label("Calls", exact=True).fill("2")
-            await approve(page)  # a reason is wanted
+            await wake(page)  # a reason is wanted
             assert await page.locator("textarea:invalid").count() == 1
             await page.get_by_label("Reason").fill("looked at it")
             await approve(page)
@@ -333,9 +416,7 @@ async def test_consent_is_given_read_and_taken_back_by_the_subject(world: Consol
     async with window(chromium, world, "alice", "/consents") as page:
         await page.locator(f'a[href="/consents/{asked}"]', has_text="Read and decide").click()
         await expect(page.get_by_text("Switch branches while it works on your task")).to_be_visible()
-        button = page.get_by_role("button", name="Agree")
-        await expect(button).not_to_have_attribute("aria-disabled", "true", timeout=AWAKE_MS)
-        await button.click()
+        await approve(page, "Agree")
         await expect(page.get_by_text("In force")).to_be_visible()
         assert (await world.ask("git_checkout", arguments)).effect == EFFECT_ALLOW
         await page.reload()
@@ -344,7 +425,7 @@ async def test_consent_is_given_read_and_taken_back_by_the_subject(world: Consol
     again = await world.pending("git_checkout", {**fresh(), "branch": "release"})
     async with window(chromium, world, "alice", "/consents") as page:
         await page.locator(f'a[href="/consents/{again}"]', has_text="Read and decide").click()
-        await page.get_by_role("button", name="Refuse").click()
+        await press(page, "Deny")
         await expect(page.get_by_role("heading", name="What I let agents use")).to_be_visible()
         await expect(page.locator(f'a[href="/consents/{again}"]')).to_have_count(0)
 
@@ -397,8 +478,27 @@ async def test_deceptive_words_are_spelled_out(world: ConsoleWorld, chromium: Br
         assert not set(await page.content()) & set("\u202e\u200b\u2066")
 
 
+async def test_values_with_right_to_left_letters_keep_their_order(world: ConsoleWorld, chromium: Browser) -> None:
+    path = "/srv/\u05d0\u05d1/\u05d2\u05d3/etc \u05d0 7 \u05d2"
+    request_id = await world.pending("git_reset", {"repo_path": path})
+    async with window(chromium, world, "carol", f"/requests/{request_id}") as page:
+        value = page.locator("code.value").first  # of this call, not the one that it is compared with
+        left = await value.evaluate(
+            "element => { const found = [], walk = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);"
+            " while (walk.nextNode()) for (let i = 0; i < walk.currentNode.length; i++) {"
+            " const range = document.createRange(); range.setStart(walk.currentNode, i);"
+            " range.setEnd(walk.currentNode, i + 1); const box = range.getBoundingClientRect();"
+            " if (box.width) found.push([walk.currentNode.data[i], box.top, box.left]); } return found; }"
+        )
+        turned = [each for each in left if "\u05d0" <= each[0] <= "\u05ea"]
+        assert turned
+        # as in the text, from left to right, but within a run of letters
+        words = [each for each in left if each[0] in "/7" or each[0] in "\u05d1\u05d3"]
+        assert words == sorted(words, key=lambda each: (each[1], each[2]))
+
+
 async def test_a_passkey_is_made_listed_and_asked_for(world: ConsoleWorld, chromium: Browser) -> None:
-    """The tool is of high risk, so policy wants the subject's passkey; a sign-in alone may only refuse."""
+    """The tool is of high risk, so policy wants the subject's passkey; a sign-in alone may only deny."""
     request_id = await world.pending("git_show", {**fresh(), "revision": "HEAD"})
     path = f"{world.url}/requests/{request_id}"
     async with window(chromium, world, "alice", "/me") as page:
@@ -418,7 +518,7 @@ async def test_a_passkey_is_made_listed_and_asked_for(world: ConsoleWorld, chrom
         await page.goto(path)
         unverified = {"authenticatorId": device["authenticatorId"], "isUserVerified": False}
         await devtools.send("WebAuthn.setUserVerified", unverified)
-        await approve(page)
+        await wake(page)
         await expect(page.get_by_text("The passkey was not used")).to_be_visible()
         assert state(world, request_id) is State.PENDING
         await devtools.send("WebAuthn.setUserVerified", {**unverified, "isUserVerified": True})

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def worlds(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict[str, World]]:
-    opa = {"engine": "opa", "opa": {"binary": str(opa_or_skip()), "deadline_ms": 60_000}}
+    opa = {"engine": "opa", "opa": {"binary": str(opa_or_skip()), "deadline_ms": 50_000}}
     async with AsyncExitStack() as stack:
         found = {}
         for name, at_ns in INSTANTS.items():

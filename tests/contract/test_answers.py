@@ -21,10 +21,11 @@ from support.stored import (
     wanted,
 )
 
+from pdp.core.approvals.earlier import TurnedDown
 from pdp.core.approvals.queries import ApprovalQuery, ConsentQuery, GrantQuery, Page
-from pdp.core.approvals.rows import Account, Answered, Delegation, Notice
+from pdp.core.approvals.rows import Account, Answered, Delegation, Notice, Outcome
 from pdp.core.approvals.states import OPEN, Event, GrantState, State
-from pdp.core.approvals.steps import Agree, Delegate, EndConsent, Issue, Move, Notify, Open, PutAnswer, Step
+from pdp.core.approvals.steps import Agree, Delegate, EndConsent, Issue, Move, Note, Notify, Open, PutAnswer, Step
 from pdp.core.stored import CallRow, ValueRow
 from pdp.store.opening import AnyStore
 from pdp.store.people import tables
@@ -50,7 +51,7 @@ def ids(found: tuple[Any, ...]) -> list[int]:
 QUEUE = (
     opened(1),
     opened(2, state=State.APPROVED, requirement=wanted("legal", "ops")),
-    opened(3, state=State.DENIED, call_server="mail", call_tool="send"),
+    opened(3, state=State.DENIED, call_server="mail", call_tool="send", short_code="ZZ-Z9"),
     opened(4, kind="confirmation", requirement=b"{}", call_subject=BOB),
     opened(5, requirement=wanted("legal"), call_subject=ELSEWHERE, opened_ns=AT + 5),
     opened(6, tenant="other"),
@@ -73,6 +74,11 @@ QUEUE = (
         ({"tool": "git_reset"}, [1, 2, 4, 5, 7]),
         ({"agent": "robot"}, [7]),
         ({"subject": ALICE}, [1, 2, 3, 7]),
+        ({"subjects": (BOB, ELSEWHERE)}, [4, 5]),
+        ({"subjects": (), "subject_id": "alice"}, [1, 2, 3, 5, 7]),
+        ({"subjects": (BOB,), "subject_id": "nobody"}, [4]),
+        ({"subjects": ()}, []),
+        ({"short_code": "ZZ-Z9"}, [3]),
         ({"groups": frozenset({"ops"})}, [1, 2, 3, 7]),
         ({"groups": frozenset({"legal", "x"})}, [2, 5]),
         ({"groups": frozenset()}, []),
@@ -134,9 +140,30 @@ async def test_refusals_of_the_judge_are_counted_by_asker(store: AnyStore) -> No
 async def test_what_is_not_there_reads_as_nothing(store: AnyStore) -> None:
     assert store.approval("acme", "no") is store.shown("no") is store.grant("acme", "no") is None
     assert store.consent("acme", "no") is store.outcome("no") is None
-    assert store.last_redeemed("acme", "agent", "git", "git_reset") is None
+    assert store.redeemed_before("acme", an_approval(1).call, 9) == ()
     assert store.last_change() == store.unknown_outcomes("digest") == 0
     assert store.due(AT, 9) == store.notices(AT, 9) == store.votes("no") == ()
+
+
+async def test_what_no_text_of_the_store_can_be_is_found_nowhere(store: AnyStore) -> None:
+    """Neither store keeps a NUL, so nothing has it: that is an answer, not a failure of the store."""
+    await keep(store, opened(1))
+    assert store.approval("acme", "\0") is store.grant("acme", "\0") is store.consent("acme", "\0") is None
+    for field in ("server", "tool", "agent"):
+        assert store.approvals(ApprovalQuery("acme", **{field: "g\0"}), Page()) == ()
+    assert store.approvals(ApprovalQuery("acme"), Page(9, "\0")) == ()
+    assert store.grants(GrantQuery("acme", server="\0"), Page()) == ()
+    assert ids(store.approvals(ApprovalQuery("acme"), Page())) == [1]  # and the store is read on
+
+
+async def test_outcomes_are_found_by_their_redemption(store: AnyStore) -> None:
+    rows = [
+        Outcome(an_id(n), "acme", "gateway", "digest", redemption, outcome, AT, an_id(20 + n))
+        for n, redemption, outcome in ((1, "r-1", "failed"), (2, "", "done"), (3, "r-3", "done"))
+    ]
+    await keep(store, *map(Note, rows))
+    assert store.outcomes_of(("r-1", "r-2", "r-3")) == {"r-1": "failed", "r-3": "done"}
+    assert store.outcomes_of(()) == store.outcomes_of(("",)) == {}
 
 
 async def test_requests_about_one_call_come_newest_first(store: AnyStore) -> None:
@@ -167,13 +194,24 @@ async def test_each_change_of_a_request_has_a_number(store: AnyStore) -> None:
     assert [each.id for _, each in store.changes("acme", 0, 1)] == [an_id(2)]
 
 
-async def test_the_last_redeemed_call_is_found(store: AnyStore) -> None:
-    approved = [opened(n, state=State.APPROVED) for n in (1, 2)]
-    other = [opened(3, state=State.APPROVED, call_tool="push"), opened(4, state=State.APPROVED, call_agent="robot")]
-    await keep(store, *approved, *other)
-    await keep(store, *(Move(an_id(n), 1, Event.REDEEM, AT) for n in (2, 1, 3, 4)))
-    assert store.last_redeemed("acme", "agent", "git", "git_reset") == approved[0].shown
-    assert store.last_redeemed("acme", "robot", "git", "git_reset") == other[1].shown
+async def test_redeemed_approvals_are_of_the_same_tool_agent_and_subject(store: AnyStore) -> None:
+    others: tuple[dict[str, Any], ...] = (
+        {"call_tool": "push"},
+        {"call_server": "mail"},
+        {"call_agent": "robot"},
+        {"call_subject": BOB},
+        {"call_subject": ELSEWHERE},
+        {"kind": "confirmation"},
+        {"tenant": "other"},
+    )
+    rows = [opened(n, state=State.APPROVED) for n in (1, 2, 3)]
+    rows += [opened(10 + n, state=State.APPROVED, **fields) for n, fields in enumerate(others)]
+    await keep(store, *rows)
+    await keep(store, *(Move(an_id(n), 1, Event.REDEEM, AT) for n in (2, 1, *range(10, 10 + len(others)))))
+    call = rows[0].approval.call
+    assert ids(store.redeemed_before("acme", call, 9)) == [1, 2]  # 3 is approved only
+    assert ids(store.redeemed_before("acme", call, 1)) == [1]
+    assert ids(store.redeemed_before("acme", rows[7].approval.call, 9)) == [14]
 
 
 async def test_grants_are_found(store: AnyStore) -> None:
@@ -287,3 +325,36 @@ def test_a_column_is_a_field(value: Any, table: Any) -> None:
     assert set(table.columns.keys()) - set(row) <= {"seq"}
     assert set(row) <= set(table.columns.keys())
     assert from_row(type(value), row) == value
+
+
+async def test_like_calls_that_were_turned_down_are_counted_for_a_while(store: AnyStore) -> None:
+    ends = {
+        1: (State.DENIED, "approval.denied"),
+        2: (State.REVOKED, "approval.revoked"),
+        3: (State.CANCELLED, "approval.cancelled"),
+        4: (State.CANCELLED, "switch.tool"),  # nobody said anything of the call
+        5: (State.EXPIRED, "approval.expired"),
+        6: (State.DENIED, "approval.unsatisfiable"),
+        7: (State.PENDING, ""),
+    }
+    like = [opened(n, state=state, resolution=why, resolved_ns=AT + n) for n, (state, why) in ends.items()]
+    denied: dict[str, Any] = {"state": State.DENIED, "resolution": "approval.denied", "resolved_ns": AT + 50}
+    others: list[dict[str, Any]] = [
+        {"tenant": "other"},
+        {"call_subject": BOB},
+        {"call_subject": ELSEWHERE},
+        {"call_agent": "robot"},
+        {"call_server": "mail"},
+        {"call_tool": "send"},
+        {"canary": True},
+    ]
+    await keep(store, *like, *(opened(n, **denied, **other) for n, other in enumerate(others, 20)))
+    call = like[0].approval.call
+    other = replace(call, digest="other", session="other")
+    assert store.turned_down("acme", call, AT) == TurnedDown(2, 1, AT + 3)
+    assert store.turned_down("acme", other, AT + 2) == TurnedDown(1, 1, AT + 3)
+    assert store.turned_down("acme", call, AT + 4) == TurnedDown()
+    last = store.last_refused("acme", call, AT)
+    assert last is not None
+    assert last.id == an_id(2)
+    assert store.last_refused("acme", call, AT + 3) is None

@@ -10,7 +10,8 @@ import pytest
 from support.stored import AT, a_reply, a_switch, an_id, entry
 
 from pdp.core.errors import ConfigurationFault, Conflict, Fault, InvalidRequest, Unavailable
-from pdp.core.stored import Artefact, CallRow, SwitchRow, ValueRow
+from pdp.core.stored import Artefact, CallRow, SessionRow, SwitchRow, ValueRow
+from pdp.store.shared import Fingerprints
 
 Place = Any  # of conftest, which cannot be imported
 
@@ -175,13 +176,13 @@ async def test_a_call_that_is_asked_about_again_is_kept_for_longer(place: Place)
     assert store.call("idx") is None
 
 
-async def test_a_wrong_leap_of_the_clock_forgets_no_call(place: Place) -> None:
-    store = place.open(calls_keep_seconds=120)
+async def test_a_wrong_leap_of_the_clock_forgets_no_call_and_no_reply(place: Place) -> None:
+    store = place.open(calls_keep_seconds=120, replies_keep_seconds=60)
     call = CallRow("idx", "acme", "a", b"s", "d", AT)
-    await store.commit(entry(1, call=call, high_water=(("clock", AT),)))
+    await store.commit(entry(1, call=call, reply=a_reply("kept"), high_water=(("clock", AT),)))
     for number in (2, 3):
         await store.commit(entry(number, at_ns=AT + 365 * 24 * 3600 * 10**9))
-    assert store.call("idx") == call
+    assert (store.call("idx"), store.reply("kept")) == (call, a_reply("kept"))
 
 
 def _lasting(value: str, until_ns: int) -> SwitchRow:
@@ -357,3 +358,130 @@ async def test_the_store_tells_what_it_takes(store: Any) -> None:
     before = store.size_bytes()
     await store.commit(entry(1, artefacts=(Artefact("d", "bundle", random.Random(1).randbytes(1_000_000)),)))
     assert store.size_bytes() - before > 500_000
+
+
+async def test_what_is_in_force_is_known_to_every_process_and_the_next_run(place: Place) -> None:
+    store = place.open()
+    before = store.shared_epoch()
+    await store.put_in_force({("policy", ""): "a", ("directory", "acme"): "b"})
+    await store.put_in_force({("policy", ""): "c"})
+    found = {("policy", ""): "c", ("directory", "acme"): "b"}
+    assert (store.in_force(), store.shared_epoch() > before, store.size()) == (found, True, 0)
+    await store.close()
+    assert place.open().in_force() == found
+
+
+async def test_a_store_knows_the_key_it_was_begun_with(place: Place) -> None:
+    store = place.open()
+    await store.recognise(Fingerprints("mine", ("r1",)))
+    await store.recognise(Fingerprints("mine", ("r1",)))
+    with pytest.raises(ConfigurationFault) as refused:
+        await store.recognise(Fingerprints("a stranger's", ("r1",)))
+    assert (refused.value.code, "service.index_key: " in refused.value.message) == ("store.key", True)
+    assert store.healthy()
+    await store.close()
+    again = place.open()
+    with pytest.raises(ConfigurationFault):
+        await again.recognise(Fingerprints("a stranger's", ("r1",)))
+    await again.recognise(Fingerprints("mine", ("r2",)))  # nobody else runs who could not open what r2 seals
+
+
+async def change_tables(store: Any, statement: str) -> None:
+    """As somebody with rights on the database could."""
+    await store._writer.submit(lambda: store._ledger._rows.on(lambda db: db.exec_driver_sql(statement).rowcount))
+
+
+async def until(holds: Any) -> None:
+    while not holds():  # noqa: ASYNC110 the store tells nobody; the test's own time limit ends it
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("table", "read"),
+    [
+        ("outcomes", lambda store: store.unknown_outcomes("a-zq84-digest")),
+        ("grants", lambda store: store.grant("acme", "a-zq84-key")),
+    ],
+)
+async def test_a_read_that_fails_is_told_until_it_succeeds(
+    store: Any, table: str, read: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By nothing that was asked for or lies there."""
+    assert (store.healthy(), store.problem()) == (True, "")
+    await change_tables(store, f"ALTER TABLE {table} RENAME TO elsewhere")
+    with pytest.raises(Unavailable) as e:
+        read(store)
+    assert (store.healthy(), store.problem()) == (False, "store.unreadable")
+    assert (e.value.code, "zq84" in str(e.value) + e.value.detail) == ("store.unreadable", False)
+    assert e.value.detail
+    assert "zq84" not in caplog.text
+    await change_tables(store, f"ALTER TABLE elsewhere RENAME TO {table}")
+    await until(store.healthy)
+    assert not read(store)
+
+
+async def test_who_asks_for_what_no_row_can_hold_makes_nothing_unhealthy(store: Any) -> None:
+    assert store.grant("acme", "a\0b") is None
+    assert store.healthy()
+
+
+async def test_nothing_of_an_entry_is_in_the_error_of_its_commit(
+    store: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    value = ValueRow(an_id(1), "acme", "subject-zq84", "arguments", b"salt-zq84", b'{"password": "zq84"}')
+    await store.commit(entry(1, values=(value,)))
+    twice = entry(1, values=(value,), artefacts=(Artefact("zq84", "bundle", b"zq84"),))
+    with pytest.raises(Unavailable) as e:
+        await store.commit(twice)
+    broken: Any = "zq84"  # no number
+    with pytest.raises(Unavailable) as other:
+        await store.commit(replace(entry(2), at_ns=broken))
+    for fault in (e.value, other.value):
+        assert (fault.code, "zq84" in str(fault) + fault.detail) == ("store.entry", False)
+        assert fault.detail
+    assert an_id(1) not in e.value.detail
+    assert "an entry cannot be written" in caplog.text
+    for said in ("zq84", an_id(1), b"zq84".hex()):
+        assert said not in caplog.text
+
+
+async def test_a_session_is_whose_it_was_first(place: Place) -> None:
+    store = place.open()
+    mine = SessionRow("s", "alice", AT + 100)
+    await store.commit(entry(1, session=mine))
+    assert store.session("s") == mine
+    with pytest.raises(Conflict):
+        await store.commit(entry(2, session=replace(mine, owner="bob")))
+    assert (store.session("s"), store.record(an_id(2))) == (mine, None)
+    await store.commit_all((entry(3, session=replace(mine, until_ns=AT + 200)), entry(4, session=mine)))
+    assert store.session("s") == replace(mine, until_ns=AT + 200)  # kept for longer, never for less
+    await store.close()
+    again = place.open()
+    assert again.session("s") == replace(mine, until_ns=AT + 200)
+    assert again.session("another") is None
+
+
+async def test_a_session_that_is_over_is_free_though_no_other_was_begun_since(store: Any) -> None:
+    """A gateway may have one id for all: no other session's row then makes this one's go."""
+    await store.commit(entry(1, session=SessionRow("s", "alice", AT), high_water=(("clock", AT),)))
+    leapt = SessionRow("s", "bob", AT + 10**18)
+    with pytest.raises(Conflict):
+        await store.commit(entry(2, at_ns=AT + 10**17, session=leapt))  # a leap that nobody believes
+    await store.commit(entry(3, high_water=(("clock", AT + 1),)))
+    assert store.session("s") is None
+    await store.commit(entry(4, session=replace(leapt, until_ns=AT + 9)))
+    assert store.session("s") == SessionRow("s", "bob", AT + 9)
+
+
+async def test_sessions_that_are_over_go_with_new_ones_and_by_the_believed_clock(store: Any) -> None:
+    second = 10**9
+    for n in range(4):
+        row = SessionRow(f"s{n}", "alice", AT + n * second)
+        await store.commit(entry(n, session=row, high_water=(("clock", AT),)))
+    leapt = AT + 365 * 24 * 3600 * second
+    await store.commit(entry(10, at_ns=leapt, session=SessionRow("s10", "alice", leapt)))
+    assert store.session("s0") is not None
+    for n in (11, 12, 13):
+        late = SessionRow(f"s{n}", "alice", AT + 100 * second)
+        await store.commit(entry(n, at_ns=AT + 9, session=late, high_water=(("clock", AT + 2 * second + 1),)))
+    assert [n for n in range(4) if store.session(f"s{n}") is not None] == [3]

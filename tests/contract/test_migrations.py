@@ -1,19 +1,31 @@
 """The tables that migrations make are the ones that the statements are for, and old stores lose nothing."""
 
+import hashlib
 import re
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine, create_engine
+from support.stored import AT, an_approval, entry, shown_of
 
+from pdp.core.approvals.rows import Answered
+from pdp.core.approvals.steps import Open, PutAnswer
+from pdp.core.errors import Unavailable
 from pdp.store import migrations
 from pdp.store.migrations import VERSION
+from pdp.store.migrations.versions import r0008_judged
 from pdp.store.opening import AnyStore
 from pdp.store.postgres.tables import head, runs
+from pdp.store.schema import FILE
 from pdp.store.tables import metadata
 
 ONLY_POSTGRES = {head.name, runs.name}
@@ -55,3 +67,84 @@ def test_the_last_revision_is_the_version() -> None:
     assert ScriptDirectory.from_config(config).get_current_head() == f"{VERSION:04}"
     files = sorted(Path(migrations.__file__).parent.glob("versions/r*.py"))
     assert [int(re.fullmatch(r"r(\d{4})_\w+", file.stem)[1]) for file in files] == list(range(1, VERSION + 1))  # type: ignore[index] # it matches
+
+
+# What stores out there were made by. A table changes by a new revision; a changed one would leave them as they are.
+RELEASED = {
+    "r0001_log.py": "1b36602ff4b7b358e28ac2b42d0afe8dea1d058f135bf6f2281a186fc213d8b4",
+    "r0002_people.py": "e1001aafef0136f6e18e93d4d35dd13654cbcd50f7e0ef90ac722b49b278f8f3",
+    "r0003_signatures.py": "bb2f90155b478ce92831ff54fd2dbfe054d70b696843d4a0950e9a4b14683219",
+    "r0004_ages.py": "093df8f4f0d9d4186df0be4fba63d33201fc16183a8e04d4ac0d547da45eaff3",
+}
+
+
+def test_a_released_revision_stays_as_it_is() -> None:
+    folder = Path(migrations.__file__).parent / "versions"
+    assert {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in RELEASED} == RELEASED
+
+
+@pytest.fixture
+def sql(where: dict[str, Any], request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Runs statements on the closed store."""
+
+    def run(*statements: str) -> None:
+        if "url" in where:
+            name = where["url"].partition("?")[0].rpartition("/")[2]
+            request.getfixturevalue("postgres").sql(*statements, database=name)
+            return
+        with closing(sqlite3.connect(where["path"] / FILE)) as db:
+            for statement in statements:
+                db.execute(statement)
+            db.commit()
+
+    return run
+
+
+def engine(where: dict[str, Any], request: pytest.FixtureRequest) -> Engine:
+    """One that writes to the closed store."""
+    if "path" in where:
+        return create_engine(f"sqlite:///{where['path'] / FILE}")
+    server, name = request.getfixturevalue("postgres"), where["url"].partition("?")[0].rpartition("/")[2]
+    options = {"unix_sock": f"{server.folder}/.s.PGSQL.{server.port}"}
+    return create_engine(f"postgresql+pg8000://{server.user}@/{name}", connect_args=options)
+
+
+_GONE = ("basis", "asker", "refused", "subject_index", "opinion")
+
+
+async def test_the_first_stores_with_requests_get_what_their_tables_lack(
+    place: Any, where: dict[str, Any], sql: Callable[..., None], request: pytest.FixtureRequest
+) -> None:
+    """Theirs was revision 2 before it was extended: whoever looked at a request could not read it."""
+    store = place.open()
+    approval = an_approval(1)
+    answered = Answered(approval.call.digest, "r" * 64, "acme", "judge", b"{}", AT + 1, AT)
+    steps = (Open(approval, shown_of(approval)), PutAnswer(answered))
+    await store.commit_all(tuple(entry(n, steps=(step,)) for n, step in enumerate(steps, 1)))
+    await store.close()
+    sql("DROP INDEX evidence_of_asker", *(f"ALTER TABLE evidence DROP COLUMN {name}" for name in _GONE))
+    writing = engine(where, request)
+    with writing.begin() as db:
+        for _ in range(2):  # a store that has them already is left as it is
+            with Operations.context(MigrationContext.configure(db)):
+                r0008_judged.upgrade()
+    writing.dispose()
+    again = place.open()
+    assert again.approval("acme", approval.id) == approval
+    assert again.answers_of("acme", approval.call.digest) == (answered,)  # of no basis: it unlocks nothing
+
+
+@pytest.mark.parametrize(
+    "damage", ["state = 'delegated'", "call_actors = '[[\"a\"]]'", "call_actors = 'none'", "call_actors = '[1]'"]
+)
+async def test_a_row_that_another_release_wrote_is_refused_in_so_many_words(
+    place: Any, sql: Callable[..., None], damage: str
+) -> None:
+    store = place.open()
+    approval = an_approval(1)
+    await store.commit(entry(1, steps=(Open(approval, shown_of(approval)),)))
+    await store.close()
+    sql(f"UPDATE approvals SET {damage}")
+    with pytest.raises(Unavailable) as e:
+        place.open().approval("acme", approval.id)
+    assert e.value.code == "store.unreadable"

@@ -11,12 +11,14 @@ from support.postgres import Postgres
 from support.postgres_proxy import Line, line
 from support.stored import AT, a_grant, a_switch, an_approval, an_id, entry, shown_of
 
+from pdp.core.approvals.queries import ApprovalQuery, Page
 from pdp.core.approvals.states import Event, State
 from pdp.core.approvals.steps import Issue, Move, Open
 from pdp.core.errors import ConfigurationFault, Conflict, Fault, Unavailable
 from pdp.store.migrations import VERSION
 from pdp.store.opening import AnyStore
 from pdp.store.options import Place as Address
+from pdp.store.shared import Fingerprints
 
 # pg8000 leaves the socket of a connection that breaks to the garbage collector
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
@@ -86,6 +88,28 @@ async def test_a_switch_of_one_process_is_seen_by_the_others(place: Place) -> No
     assert (here.switch_epoch(), here.size()) == (2, 2)
 
 
+async def test_what_one_process_has_in_force_is_seen_by_the_others(place: Place) -> None:
+    here, there = place.open(seed="a"), place.open(seed="b")
+    before = there.shared_epoch()
+    await here.put_in_force({("policy", ""): "a"})
+    await until(lambda: there.in_force() == {("policy", ""): "a"})
+    assert there.shared_epoch() > before
+
+
+async def test_processes_that_run_together_have_a_resume_key_in_common(place: Place) -> None:
+    here, there = place.open(seed="a"), place.open(seed="b")
+    await here.recognise(Fingerprints("mine", ("r1",)))
+    with pytest.raises(ConfigurationFault) as refused:
+        await there.recognise(Fingerprints("mine", ("r2",)))
+    assert (refused.value.code, "approvals.resume_keys: " in refused.value.message) == ("store.key", True)
+    await there.recognise(Fingerprints("mine", ("r2", "r1")))
+    await here.recognise(Fingerprints("mine", ("r2",)))  # replaced in both, one after the other
+    with pytest.raises(ConfigurationFault):
+        await there.recognise(Fingerprints("mine", ("r1",)))
+    await here.close()
+    await there.recognise(Fingerprints("mine", ("r3",)))
+
+
 async def test_a_run_knows_whether_the_last_one_ended_well(place: Place, postgres: Postgres, name: str) -> None:
     first, second = place.open(seed="a"), place.open(seed="b")
     assert first.clean
@@ -136,6 +160,23 @@ async def test_who_cannot_reach_the_database_says_so_though_nothing_is_written(
     await until(lambda: not store.healthy())
     proxy.closed = False
     await until(store.healthy)
+
+
+async def test_a_question_that_the_database_refuses_says_nothing_of_the_store(
+    place: Place, postgres: Postgres, name: str
+) -> None:
+    """Tried again, it would fail again: whoever can ask it would end the service for everybody, in every process."""
+    store = place.open()
+    with pytest.raises(Unavailable):
+        store.approvals(ApprovalQuery("acme", opened_from_ns=2**63), Page())
+    with postgres.locked("grants", database=name), pytest.raises(Unavailable) as e:
+        store.grant("acme", "one")
+    assert e.value.detail.startswith("ProgrammingError 57014")
+    assert store.problem() == ""
+    postgres.sql("ALTER TABLE grants RENAME TO elsewhere", database=name)
+    with pytest.raises(Unavailable):
+        store.grant("acme", "one")
+    assert store.problem() == "store.unreadable"
 
 
 async def test_a_commit_whose_answer_is_lost_is_found_out(cut: Cut) -> None:
@@ -218,6 +259,31 @@ async def test_another_log_of_the_same_length_is_not_built_on(place: Place, post
             await store.commit(entry(n))
     await until(lambda: store._writer.state.value == "failed")
     assert postgres.sql("SELECT count(*) FROM records", database=name) == [[3]]
+
+
+@pytest.mark.parametrize("asleep", [False, True])
+async def test_a_log_that_went_back_and_grew_again_is_not_built_on(
+    place: Place, postgres: Postgres, name: str, monkeypatch: pytest.MonkeyPatch, asleep: bool
+) -> None:
+    """Whether this process looked meanwhile, or slept, and though its connections are the same."""
+    store = place.open(probe_seconds=0.05)
+    for n in range(3):
+        await store.commit(entry(n))
+    if asleep:
+        monkeypatch.setattr(store._watch, "_look", lambda: None)
+    other = "SELECT {0}, '{1}', kind, tenant, time_ns, sha256('{1}'), bytes FROM records WHERE idx = 1"
+    forged = f"INSERT INTO records {other}"
+    grown = [forged.format(n, an_id(70 + n)) for n in (2, 3, 4)]
+    postgres.sql("BEGIN", *SHORTER, *grown, "UPDATE head SET size = 5", "COMMIT", database=name)
+    if not asleep:
+        await until(lambda: not store.healthy())
+        assert store.problem() == "store.rollback"
+        with pytest.raises(Unavailable):
+            store.reply("k")  # nor is anything told again that was kept there
+    with pytest.raises(Unavailable):
+        await store.commit(entry(9))
+    assert (store._writer.state.value, store.problem()) == ("failed", "store.rollback")
+    assert postgres.sql("SELECT count(*) FROM records", database=name) == [[5]]
 
 
 async def test_the_log_is_append_only_for_sql_too(place: Place, postgres: Postgres, name: str) -> None:

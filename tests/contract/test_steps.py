@@ -136,6 +136,22 @@ async def test_requests_are_capped_by_each_group_that_has_a_seat(book: Book) -> 
     await book.does(replace(opening(6, requirement=wanted()), per_group=1))
 
 
+async def test_a_request_that_is_to_wait_alone_is_opened_beside_no_like_one(book: Book) -> None:
+    alone = replace(opening(9, call_digest="mine"), alone=True)
+    call, others = alone.approval.call, ({"tenant": "other"}, {"call_tool": "git_add"}, {"call_subject": BOB})
+    for n, fields in enumerate((*others, {"call_agent": "another"}, {"canary": True}, {"call_digest": "mine"}), 1):
+        await book.does(opening(n, **fields))
+    await book.does(opening(7, expires_ns=AT), opening(8, state=State.APPROVED))
+    assert not book.store.waiting_like("acme", call, AT)
+    await book.does(opening(10))
+    assert book.store.waiting_like("acme", call, AT)
+    await book.conflicts(alone)
+    await book.does(Move(an_id(6), 1, Event.CANCEL, AT))
+    await book.does(replace(opening(11), alone=True))  # of the same call as the one that waits
+    await book.does(*(Move(an_id(n), 1, Event.CANCEL, AT) for n in (10, 11)))
+    await book.does(alone)
+
+
 async def test_a_passkeys_counter_grows_or_is_none(book: Book) -> None:
     assert book.store.sign_count("acme", "key") == 0
     await book.does(Sign("acme", "key", 0, AT))
@@ -381,6 +397,15 @@ async def test_a_commit_expects_the_policy_and_the_switches_it_was_decided_by(bo
     await book.conflicts(Expect("one", 1))
     await book.does(Expect("two", 1))
     await book.does(Expect("two", 1), switch=a_switch(engaged=False))  # what was before the entry's own switch
+
+
+async def test_a_commit_expects_that_nobody_loaded_a_newer_registry(book: Book) -> None:
+    mark = ("registry.acme", 2)
+    await book.does(Expect("", 0, (mark,)))  # nobody has
+    await book.does(high_water=(mark,))
+    await book.does(Expect("", 0, (mark,)))
+    await book.conflicts(Expect("", 0, (("registry.acme", 1),)))
+    await book.does(Expect("", 0, (("registry.other", 1),)))
 
 
 async def test_a_clock_that_is_behind_uses_nothing_that_expired(book: Book) -> None:

@@ -230,8 +230,8 @@ VOTE = _in(
     ),
     (
         "grant-by-one-of-two",
-        "not all(vote.grant for vote in seated)",
-        "not any(vote.grant for vote in seated)",
+        "or len(agreed) < len(seated):",
+        "or not agreed:",
         "all who fill a seat agree to a grant",
     ),
     (
@@ -494,7 +494,8 @@ STANDING = (
         ("tags-shown", "    (0xE0000, 0xE0FFF),\n", "    (0xE0001, 0xE007F),\n", "every ignorable character"),
         ("brackets-shown", "or char in _BRACKETS", "", "nothing passes for what we write"),
         ("marks-pile-up", "and marks <= MAX_MARKS", "", "no piles of marks"),
-        ("scripts-mixed", "            shown[at] = False\n", "            pass\n", "letters alike in one word"),
+        ("scripts-mixed", "(latin and script in _ALIKE) or drawn_so", "drawn_so", "no alike scripts in one word"),
+        ("drawn-alike", "(latin and script in _ALIKE) or drawn_so", "latin and script in _ALIKE", "no false ASCII"),
         ("twins-shown", 'return unicodedata.normalize("NFC", char) != char', "return False", "no two look the same"),
     ),
 )  # fmt: skip

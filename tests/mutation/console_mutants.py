@@ -74,8 +74,9 @@ SIGN_IN = (
     *_in(
         "id_token.py",
         ("any-issuer", '(claims.get("iss") == options.issuer,', "(True,", "the ID token is the provider's"),
-        ("any-audience", "audience in (ours, [ours]) and", "", "the ID token is ours"),
-        ("any-azp", ' and claims.get("azp", ours) == ours', "", "the ID token was issued to us"),
+        ("any-audience", "(audience in (ours, [ours]),", "(True,", "the ID token is ours"),
+        ("any-azp", 'in ("azp", "client_id")', 'in ("client_id",)', "the ID token was issued to us"),
+        ("any-client", 'in ("azp", "client_id")', 'in ("azp",)', "the ID token was issued to us"),
         ("any-nonce", '(claims.get("nonce") == nonce,', "(True,", "the ID token is this attempt's"),
         ("any-time", "(_is_timely(claims, now),", "(True,", "the ID token is valid now"),
         ("future-proof", "(proved <= now + _SKEW,", "(True,", "nobody proved it later than now"),
@@ -107,12 +108,24 @@ PAGES = (
             "if False:",
             "who approves has seen all",
         ),
+        (
+            "whole",
+            ' and view.presented and not rows.more else ""',
+            ' and view.presented else ""',
+            "rows left out count",
+        ),
+        ("parts-skipped", "return part <= 1 or", "return True or", "who approves has seen every part"),
         ("approves-own", "and (votes or (passkey", "and (True or (passkey", "pages offer what is possible"),
         ("any-absent", "if human not in dict(await _absent(visit)):", "if False:", "one stands in for who is away"),
     ),
     *_in(
         "arguments.py",
-        ("whole", "cut = bool(more) or any(", "cut = any(", "rows that are left out count as cut"),
+        (
+            "cut-values",
+            "or any(row.value.hidden or row.previous.hidden for row in shown))",
+            ")",
+            "a value of which something is left out counts as cut",
+        ),
         ("no-tail", "text[at:], len(text))", '"", len(text))', "the end of a value is seen"),
     ),
     *_in(

@@ -156,6 +156,18 @@ DOCUMENT = _in(
     ("evidence-dropped", "[dict(e) for e in evidence]", "[]", "evidence reaches policy"),
 )
 
+EARLIER = _in(
+    "approvals/earlier",
+    (
+        "withdrawals-cost-nothing",
+        "turned_down.refusals + turned_down.withdrawals - self.after",
+        "turned_down.refusals - self.after",
+        "asking and taking back wears people out as well",
+    ),
+    ("waits-alike", "<< min(beyond - 1, _DOUBLINGS)", "<< 0", "each further refusal doubles the wait"),
+    ("waits-for-ever", "min(wait, LONGEST_NS)", "wait", "a wait ends"),
+)
+
 CORE = (
     *OUTCOME,
     *DECIDE,
@@ -163,4 +175,5 @@ CORE = (
     *CHECKS,
     *TARGETS,
     *DOCUMENT,
+    *EARLIER,
 )

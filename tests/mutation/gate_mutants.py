@@ -34,6 +34,24 @@ LOADING = (
             "JSON is never a rule",
         ),
         (
+            "bundle-tests-alone",
+            "if not removed and name not in ruled:",
+            "if not removed and name not in there:",
+            "a pack has rules, not tests alone",
+        ),
+        (
+            "bundle-pack-vanishes",
+            "for name in sorted(set(after.packs) - set(bundle.packs)):",
+            "for name in sorted(set(after.packs) - set(after.packs)):",
+            "a pack that vanished replaces nothing",
+        ),
+        (
+            "bundle-data-vanish",
+            "if without and bundle.org != after.org:",
+            "if without and not bundle.org:",
+            "data that vanished replace nothing",
+        ),
+        (
             "bundle-pack-named-baseline",
             "if name in RESERVED or name",
             "if name",
@@ -71,7 +89,97 @@ LOADING = (
         ),
     ),
     *_in(
+        "engines/gate/packages",
+        (
+            "gate-imports-itself",
+            'elif path[0] == "data" and path[1:] == unit.package[: len(path) - 1] and not unit.module.is_test:',
+            'elif path[0] == "data" and path[1:] == unit.package and unit.module.is_test:',
+            "no pack imports itself",
+        ),
+    ),
+    *_in(
+        "engines/gate/literals",
+        (
+            "gate-literal-of-no-document",
+            "return _valid(place, value.value) if value.value is not ANY else",
+            "return True if value.value is not ANY else",
+            "literals are held against the schema",
+        ),
+    ),
+    *_in(
+        "engines/gate/negation",
+        (
+            "gate-optional-by-anything",
+            "self.evaluate(node, env, context))} & context.guards:",
+            "self.evaluate(node, env, context))} and context.guards:",
+            "an argument in an element is asked for by the body",
+        ),
+    ),
+    *_in(
+        "engines/gate/flow",
+        (
+            "gate-value-further-down",
+            "inner.keys() - bound.keys())",
+            "bound.keys() - inner.keys())",
+            "a variable is used below its value",
+        ),
+    ),
+    *_in(
+        "engines/gate/expressions",
+        (
+            "gate-any-type",
+            "if not types(option) <= taken]",
+            "if not types(option) & taken]",
+            "what a builtin takes has surely its type",
+        ),
+        (
+            "gate-types-of-parameters",
+            "if len(parameters) == len(wrong):",
+            "if parameters:",
+            "a function's argument has its type wherever it is called",
+        ),
+    ),
+    *_in(
+        "engines/gate/contract",
+        (
+            "gate-types-of-some-calls",
+            "if not all(types(value) <= needed.types",
+            "if not any(types(value) <= needed.types",
+            "a function's argument has its type wherever it is called",
+        ),
+    ),
+    *_in(
+        "engines/opa_link",
+        (
+            "opa-unproven",
+            "if self._proven != self._made:",
+            "if self._proven < 0:",
+            "who answers has proven its roots",
+        ),
+    ),
+    *_in(
+        "engines/opa",
+        (
+            "opa-blames-alone",
+            "if witness is None or not witness.done() or not witness.result():",
+            "if witness is None:",
+            "a pause of OPA locks nobody out",
+        ),
+    ),
+    *_in(
         "engines/gate/trial",
+        (
+            "gate-any-input",
+            "        if problem:\n            self.invalid",
+            "        if not document:\n            self.invalid",
+            "a test counts only for an input that a request can have",
+        ),
+        (
+            "gate-replaced-rules",
+            'if names[:1] != ("input",) and names[:2] != ("data", "org"):',
+            "if not names:",
+            "a test that replaces rules shows nothing",
+        ),
         ("gate-never-absent", "if fired and absent:", "if fired:", "a rule that always fires never becomes active"),
         ("gate-never-fires", "if fired and absent:", "if absent:", "a rule that never fires never becomes active"),
     ),

@@ -12,6 +12,30 @@ def _in(file: str, *rows: tuple[str, str, str, str]) -> tuple[Mutant, ...]:
 VERDICT = _in(
     "core/judge/verdict",
     (
+        "second-allow-for-a-deny",
+        'return found.get("verdict") == "allow" and found.get("nonce")',
+        'return found.get("nonce")',
+        "asked again, only what was an allow becomes one",
+    ),
+    (
+        "second-allow-for-a-contradiction",
+        'not found.keys() <= _KEYS or found.get("violated"):',
+        "not found.keys() <= _KEYS:",
+        "an allow that names a violated rule becomes none by being asked again",
+    ),
+    (
+        "second-allow-is-surer",
+        "and not less_sure",
+        "",
+        "no doubt goes away by being asked again",
+    ),
+    (
+        "deny-of-wrong-form-is-nothing",
+        "if status != OK and (refusal :=",
+        "if status == OK and (refusal :=",
+        "a deny is one in any form",
+    ),
+    (
         "verdict-any-nonce",
         'if answer["nonce"] != rendered.nonce:',
         'if not answer["nonce"]:',
@@ -60,9 +84,9 @@ VERDICT = _in(
         'or not answer["verdict"]',
         "three verdicts, no fourth",
     ),
-    ("verdict-sure-beyond-one", "not 0 <= confidence <= 1", "not 0 <= confidence", "confidence is from 0 to 1"),
-    ("verdict-sure-below-zero", "not 0 <= confidence <= 1", "not confidence <= 1", "confidence is from 0 to 1"),
-    ("verdict-true-is-sure", " or isinstance(confidence, bool)", "", "confidence is a number"),
+    ("verdict-sure-beyond-one", "and 0 <= value <= 1", "and 0 <= value", "confidence is from 0 to 1"),
+    ("verdict-sure-below-zero", "and 0 <= value <= 1", "and value <= 1", "confidence is from 0 to 1"),
+    ("verdict-true-is-sure", " and not isinstance(value, bool)", "", "confidence is a number"),
     ("verdict-long-rationale", "> MAX_RATIONALE", "> 2 * MAX_RATIONALE", "a rationale has at most 280 characters"),
     (
         "verdict-unknown-rules",
@@ -78,10 +102,25 @@ VERDICT = _in(
     ),
     (
         "verdict-allows-unseen",
-        'if answer["verdict"] == "allow" and ARGUMENTS in rendered.cut:',
-        'if answer["verdict"] == "allow" and "arg" in rendered.cut:',
-        "nobody allows arguments that were not shown whole",
+        'if answer["verdict"] == "allow" and rendered.cut:',
+        'if answer["verdict"] == "allow" and "arguments" in rendered.cut:',
+        "nobody allows what was not shown whole",
     ),
+    (
+        "verdict-deny-by-form",
+        "if status != OK and (refusal := _refusal(text, rendered)) is not None:",
+        "if status != OK and False and (refusal := _refusal(text, rendered)) is not None:",
+        "a deny is one in any form",
+    ),
+    ("verdict-anybodys-deny", 'if ("nonce", rendered.nonce) in members and', "if", "only our judge denies"),
+    (
+        "verdict-kinder-second",
+        "return second.status == OK\n",
+        "return second.status == OK\n    return True\n",
+        "a second answer makes no allow of what was none",
+    ),
+    ("verdict-second-despite-rule", ' or found.get("violated")', "", "an allow that names a rule stays none"),
+    ("verdict-second-surer", " and not less_sure", "", "a second answer makes an allow no surer"),
     (
         "verdict-repairs-a-nonce",
         'frozenset({"malformed", "extra_text"})',
@@ -113,17 +152,17 @@ RENDER = _in(
     ("render-short-nonce", "[0-9a-f]{32,128}", "[0-9a-f]{16,128}", "a nonce has 128 bits"),
     (
         "render-hidden-characters",
-        "_ODD.sub(lambda found: visible(found[0], lines=True), ",
+        "_ODD.sub(lambda found: visible(found[0], lines=True, alike=False), ",
         "_ODD.sub(lambda found: found[0], ",
         "what cannot be seen is made visible",
     ),
     (
         "render-marks-without-letter",
-        'r"[!-~]?[^ -~\\n]+|',
-        'r"[^ -~\\n]+|',
+        'r"(?:[!-~]?[^ -~\\n]++)++',
+        'r"[^ -~\\n]++',
         "a letter and its marks are looked at together",
     ),
-    ("render-ascii-controls", "[^ -~\\n]+|", "[^\\x00-~\\n]+|", "control characters are made visible"),
+    ("render-ascii-controls", "[^ -~\\n]++)++", "[^\\x00-~\\n]++)++", "control characters are made visible"),
     (
         "render-cut-hidden",
         'note = f"\\n=== {nonce} cut here:',
@@ -144,14 +183,14 @@ RENDER = _in(
     ),
     (
         "render-budget-ignored",
-        "found[name] = _fitted(block, left * share // 100)",
-        "found[name] = _fitted(block, max(left * share // 100, 10**6))",
+        "left = budget - sum(given.values())",
+        "left = budget",
         "the budget holds",
     ),
     (
         "render-one-part-takes-all",
-        '("task", 50)',
-        '("task", 100)',
+        '("task", 20), ("arguments", 35)',
+        '("task", 55), ("arguments", 0)',
         "the length of one part takes no other part away",
     ),
     (

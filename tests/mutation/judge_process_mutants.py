@@ -61,12 +61,24 @@ SESSIONS = (
             "began + self._options.verdict_seconds",
             "a session that nobody waits for gives its place up",
         ),
-        ("judge-deaf", "self._throttle.told(attempt.limits)", "pass", "a provider's limits are obeyed"),
+        ("judge-deaf", "sitting.line.throttle.told(attempt.limits)", "pass", "a provider's limits are obeyed"),
         (
             "judge-retries-all",
             "if not found.again or failures",
             "if failures",
             "what will not pass is not tried again",
+        ),
+        (
+            "judge-one-line",
+            "self._line(tenant))",
+            'self._line(""))',
+            "one tenant's failures stop no other's",
+        ),
+        (
+            "judge-second-wins",
+            "            sitting.last = first\n",
+            "            pass\n",
+            "the first answer stands unless the second may take its place",
         ),
         ("judge-no-budget", "if reserved is None:", "if False:", "a budget is kept"),
         ("judge-no-repair", "if repairable(sitting.opinion(found)):", "if False:", "one repair"),
@@ -78,7 +90,7 @@ SESSIONS = (
         ),
     ),
     *_in(
-        "judge/schedule",
+        "turns",
         (
             "judge-no-turns",
             "self._waiting[tenant] = queue  # behind every other tenant",

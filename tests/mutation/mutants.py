@@ -8,6 +8,7 @@ from console_mutants import CONSOLE
 from core_mutants import CORE
 from encoding_mutants import ENCODING
 from gate_mutants import LOADING
+from identity_mutants import IDENTITY
 from judge_mutants import JUDGE
 from judge_process_mutants import JUDGE_PROCESS
 from notice_mutants import NOTICES
@@ -26,6 +27,7 @@ MUTANTS = (
     *CORE,
     *ENCODING,
     *LOADING,
+    *IDENTITY,
     *JUDGE,
     *JUDGE_PROCESS,
     *APPROVALS,

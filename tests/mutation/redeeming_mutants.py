@@ -31,9 +31,15 @@ REDEEMING = (
         ),
         (
             "spent-is-forgotten",
-            "if approval.state is State.REDEEMED and (",
-            "if approval.state is State.DENIED and (",
+            "if approval.state is State.REDEEMED and mine:",
+            "if approval.state is State.DENIED and mine:",
             "I2: a redeemed request stays redeemed",
+        ),
+        (
+            "overtaken-asks-again",
+            "mine = meant or approval.id in rested or (",
+            "mine = meant or (",
+            "I2: who was overtaken hears that it is used, and asks nobody anew",
         ),
         ("told-again-for-ever", "and at_ns - approval.resolved_ns < REPLAY_NS", "and True", "I2"),
         ("ended-is-evaluated", "if meant and state in _OVER:", "if False:", "I7: what has ended is told as ended"),
@@ -64,7 +70,22 @@ REDEEMING = (
         ("grant-by-others-votes", "if vote.human in grant.issued_by", "", "a grant is of those who agreed to it"),
     ),
     *_in(
+        "escalation",
+        (
+            "rested-on-nothing",
+            "asking.rested.update(held.source.id for held in found.held if isinstance(held.source, Approval))",
+            "pass",
+            "I2: who was overtaken hears that it is used, and asks nobody anew",
+        ),
+    ),
+    *_in(
         "opening",
+        (
+            "never-backs-off",
+            "        if wait_ns > 0:\n",
+            "        if False:\n",
+            "people are not asked till they tire",
+        ),
         (
             "no-cap",
             "if mine >= self.caps.per_subject:",
@@ -81,6 +102,24 @@ REDEEMING = (
     *_in(
         "judging",
         ("used-verdict-counts", "if answered.redemption_id or at_ns", "if at_ns", "a verdict is used once"),
+        (
+            "many-wordings-at-once",
+            "key = (asked.tenant, asked.index, *_id(element))",
+            "key = (asked.tenant, asked.index, *_id(element), basis)",
+            "about one call there is one session at a time",
+        ),
+        (
+            "another-wordings-allow",
+            'return held.element["verdict"] == "deny" or held.source.basis == basis',
+            "return True",
+            "what unlocks counts for what the judge saw",
+        ),
+        (
+            "refused-meanwhile",
+            "> asked.facts.judge_refusals",
+            "> asked.facts.judge_refusals + 10**9",
+            "an allow that comes after a refusal waits until policy knows of it",
+        ),
         (
             "any-basis-counts",
             'if element["verdict"] == "deny" or answered.basis ==',

@@ -51,6 +51,7 @@ def _pytest(*arguments: str) -> tuple[str, ...]:
 
 _PROPERTIES = "tests/properties/test_"
 _APPROVALS = "tests/unit/core/approvals"
+_LISTENING = "tests/unit/adapters/test_listening.py"
 # the quickest first
 QUICK = (
     Check("load gate", (str(HERE / "load_gate.py"),), ("rego",)),
@@ -75,10 +76,20 @@ CHECKS = (
         ("pdp/judge", "pdp/cli/judge"),
     ),
     Check("store", _pytest("tests/contract", "-k", "sqlite"), ("pdp/store/",)),
+    Check(
+        "store's file", _pytest("tests/unit/store/test_refusals.py", "tests/unit/store/test_store.py"), ("pdp/store",)
+    ),
+    Check(
+        "identity",
+        _pytest(*(f"tests/unit/identity/test_{n}.py" for n in ("tokens", "callers", "vouched")), _LISTENING),
+        ("pdp/identity/", "pdp/adapters/grpc/"),
+    ),
+    Check("sessions", _pytest("tests/unit/sessions"), ("pdp/sessions/",)),
+    Check("registry", _pytest("tests/unit/registry/test_load.py"), ("pdp/registry/",)),
     Check("judge blocks", _pytest(f"{_PROPERTIES}judge_blocks.py")),
     Check(
         "redemption",
-        _pytest(*(f"tests/system/test_{n}.py" for n in ("redemption", "judging", "fatigue"))),
+        _pytest(*(f"tests/system/test_{n}.py" for n in ("redemption", "judging", "fatigue", "turned_down"))),
         tuple(f"pdp/service/{name}" for name in ("redeem", "resum", "repeat", "escalat", "opening", "judging")),
     ),
     Check("people", _pytest("tests/unit/people", "tests/unit/approvals"), ("pdp/service/people/", "pdp/approvals/")),

@@ -44,6 +44,102 @@ STEPS = _in(
     ("older-sight-wins", "if at is None or at <= step.seen.at_ns:", "if True:", "claims are those of the last sight"),
 )
 ENTRIES = (
+    *_in(
+        "refusals",
+        (
+            "counted-until-saved",
+            "set()\n            return [(*key, self._beyond.get(key, 0) - told.get(key, 0))",
+            "set()\n            return [(*key, self._beyond.pop(key, 0) - told.get(key, 0))",
+            "a count stays until its record is durable",
+        ),
+        (
+            "one-tenants-record-tells-all",
+            "            for key, count in told.items():\n",
+            "            for key, count in (told and self._beyond.copy()).items():\n",
+            "a record of one tenant's refusals leaves the others'",
+        ),
+        (
+            "lost-commit-loses-counts",
+            "            self._unsaved |= self._saving\n",
+            "",
+            "counts whose commit failed are stored with the next one",
+        ),
+    ),
+    *_in(
+        "shared",
+        (
+            "stranger-joins",
+            "    elif known != keys.index:\n",
+            "    elif False:\n",
+            "a store has one index key for good",
+        ),
+        (
+            "first-key-unknown",
+            "        _set_meta(db, _INDEX_KEY, keys.index)\n",
+            "        pass\n",
+            "a store has one index key for good",
+        ),
+    ),
+    *_in(
+        "sessions",
+        (
+            "session-of-the-last-who-came",
+            "WHERE sessions.owner = excluded.owner OR sessions.until_ns < :now_ns",
+            "WHERE :now_ns = :now_ns",
+            "a session stays whose it was first",
+        ),
+        (
+            "session-is-never-over",
+            " OR sessions.until_ns < :now_ns",
+            " OR :now_ns < 0",
+            "an id that was not used for long is free",
+        ),
+    ),
+    *_in(
+        "transactions",
+        (
+            "file-was-replaced",
+            "        if self._place() != self._file:\n",
+            "        if self._place() is None:\n",
+            "nothing is written into a file that lies there no more",
+        ),
+    ),
+    *_in(
+        "log",
+        (
+            "older-copy-is-told",
+            "        if self._watch.problem == LogWentBack.code:\n",
+            "        if False:\n",
+            "nothing is told out of a log that is not the one that was written",
+        ),
+    ),
+    *_in(
+        "people/answers",
+        (
+            "refused-question-ends-the-service",
+            "            if not only_this(e):",
+            "            if True:",
+            "a question that the database refuses says nothing of the store",
+        ),
+    ),
+    *_in(
+        "sqlite",
+        (
+            "log-was-replaced",
+            "            elif not is_there(db, known):\n",
+            "            elif False:\n",
+            "another log is noticed",
+        ),
+    ),
+    *_in(
+        "people/answers",
+        (
+            "turned-down-by-any-tool",
+            "c.call_tool == call.tool, c.resolved_ns",
+            "c.resolved_ns",
+            "like calls have the tool in common",
+        ),
+    ),
     *_in("people/erasing", ("said-stays", 'values(reason="", grant=b"")', "values(grant=b'')", "erasure is whole")),
     *_in(
         "people/erasing",
@@ -57,8 +153,8 @@ ENTRIES = (
         "ledger",
         (
             "fault-leaves-a-gap",
-            "            self._next, self._latest_ns",
-            "            _, self._latest_ns",
+            "            self._next, self._wrote",
+            "            _, self._wrote",
             "indexes are dense",
         ),
     ),

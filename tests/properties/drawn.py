@@ -181,6 +181,8 @@ def calls(draw: st.DrawFn, shared: Facts | None = None, target: TargetFact | Non
         judge_prompts=draw(st.just({"intent": "11"}) | st.dictionaries(short, short, max_size=2)),
         judge_refusals=draw(st.integers(0, 5)),
         unknown_outcomes=draw(st.integers(0, 3)),
+        people_refusals=draw(st.sampled_from((0, 1, 2, 3, 4, 0, 1, 2, 3, 5))),  # five: policy denies
+        people_withdrawals=draw(st.integers(0, 5)),
     )
 
 
@@ -233,6 +235,8 @@ def good_call(**changes: Any) -> Facts:
         "asserted": Asserted(),
         "call_digest": CALL,
         "judge_prompts": {"intent": "11"},
+        "people_refusals": 0,
+        "people_withdrawals": 0,
     }
     return Facts(**{**whole, **changes})
 

@@ -74,6 +74,8 @@ POOLS: Mapping[str, list[Any]] = {
     "policy.packs": ["acme", "baseline", "lab", "other"],
     "call.judge_refusals": [0, 1, 2, 3, 2**63 - 1],
     "call.unknown_outcomes": [0, 1, 2, 2**63 - 1],
+    "call.people_refusals": [0, 1, 2, 3, 2**63 - 1],
+    "call.people_withdrawals": [0, 1, 3, 2**63 - 1],
     "session.calls": [0, 1, 2, 3, 100, 2**63 - 1],
     "call.digest": [CALL, "", "other"],
 }

@@ -19,6 +19,7 @@ from pdp.adapters.console.app import application
 from pdp.adapters.console.oidc import Provider
 from pdp.adapters.console.options import ConsoleOptions
 from pdp.adapters.console.visit import ConsoleServices
+from pdp.core.approvals.earlier import Earlier
 from pdp.core.approvals.people import Directory, Member, Person, Standing
 from pdp.core.approvals.rows import Account, Approval, Call, Grant, Shown
 from pdp.core.approvals.states import GrantState, State
@@ -120,6 +121,9 @@ class Standin:
     consents_found: tuple[ConsentView, ...] = (CONSENT,)
     delegations_found: tuple[Any, ...] = ()
     advice: tuple[Advice, ...] = ()
+    earlier: Earlier | None = None
+    outcome: str = ""
+    differs: tuple[str, ...] = ()
     roles: frozenset[str] = frozenset()
     fault: Exception | None = None
     done: list[tuple[Any, ...]] = field(default_factory=list)
@@ -135,6 +139,7 @@ class Standin:
             watching=one(watch=self.watch),
             grants=one(list=self.list_grants, revoke=self.act("revoke grant")),
             consents=one(
+                longest_ns=180 * 24 * 3600 * NS,
                 list=self.list_consents,
                 grant=self.act("agree"),
                 refuse=self.act("refuse"),
@@ -152,7 +157,9 @@ class Standin:
         )  # fmt: skip
 
     def seen_by(self, person: Person, shown: Shown | None) -> Any:
-        return view(self.approval, shown, self.votes, person, Standing(DIRECTORY, self.clock.now_ns()))
+        found = view(self.approval, shown, self.votes, person, Standing(DIRECTORY, self.clock.now_ns()))
+        assert found is not None
+        return replace(found, outcome=self.outcome, differs=self.differs)
 
     async def listed(self, person: Person, wanted: Any, page: Any) -> Any:
         self.done.append(("list", wanted, page))
@@ -161,7 +168,7 @@ class Standin:
     async def get(self, person: Person, approval_id: str) -> Any:
         if approval_id not in {self.approval.id, *(each.id for each in self.consents_found)}:
             raise NotFound("approval.unknown", "There is no such request.")
-        return replace(self.seen_by(person, self.shown), advice=self.advice)
+        return replace(self.seen_by(person, self.shown), advice=self.advice, earlier=self.earlier)
 
     async def vote(self, person: Person, approval_id: str, ballot: Any) -> None:
         self._fail()

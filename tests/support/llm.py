@@ -127,9 +127,19 @@ def extra_text() -> Behaviour:
     return lambda seen: Answer(f"Sure!\n```json\n{verdict_text(seen.nonce)}\n```")
 
 
+def around(inner: Behaviour, before: str = "", after: str = "") -> Behaviour:
+    """The same between other text."""
+
+    def behave(seen: Seen) -> Answer:
+        answer = inner(seen)
+        return replace(answer, text=f"{before}{answer.text}{after}")
+
+    return behave
+
+
 def two_objects() -> Behaviour:
     """Two verdicts."""
-    return lambda seen: Answer(f"{verdict_text(seen.nonce, 'deny')}\n{verdict_text(seen.nonce)}")
+    return lambda seen: Answer(f"{verdict_text(seen.nonce, 'escalate')}\n{verdict_text(seen.nonce)}")
 
 
 def wrong_nonce() -> Behaviour:

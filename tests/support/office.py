@@ -49,7 +49,14 @@ from pdp.store.options import StoreOptions
 from pdp.store.sqlite import SqliteStore
 
 KEY = b"k" * 32
-DESK = Caller("desk", TENANT, frozenset({Role.APPROVE, Role.SUBJECT}), frozenset(), resources=("urn:desk",))
+DESK = Caller(
+    "desk",
+    TENANT,
+    frozenset({Role.APPROVE, Role.SUBJECT}),
+    frozenset(),
+    resources=("urn:desk",),
+    person_clients=frozenset({"desk"}),
+)
 STAFF = (*MEMBERS, member("oz", "operators"), member("ada", "auditors"))
 ROLES = {"operate": frozenset({"operators"}), "audit": frozenset({"auditors"})}
 

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +47,14 @@ class Postgres:
             return [list(row) for row in cursor.fetchall()] if cursor.description else []
         finally:
             db.close()
+
+    @contextmanager
+    def locked(self, table: str, database: str) -> Iterator[None]:
+        """Nobody else reads the table meanwhile."""
+        socket_ = f"{self.folder}/.s.PGSQL.{self.port}"
+        with closing(pg8000.dbapi.connect(self.user, database=database, unix_sock=socket_, timeout=20)) as db:
+            db.cursor().execute(f"LOCK TABLE {table}")
+            yield
 
     @contextmanager
     def database(self, name: str) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pdp.core.approvals.asked import Asked, Held
 from pdp.core.check import NS
 from pdp.core.digest import Json
 from pdp.core.evidence import Evidence
+from pdp.engines.gate import check
 from pdp.ports import Judge
 from pdp.surroundings import Surroundings
 
@@ -58,6 +60,9 @@ class SeededEntropy:
         return found[:count]
 
 
+gate_once = functools.cache(check)  # most worlds load the same bundle, and what the gate says of it is pure
+
+
 def _nothing_known(_call: str, _at: int) -> tuple[Evidence, ...]:
     return ()
 
@@ -100,4 +105,6 @@ class Stage:
     def surroundings(self) -> Surroundings:
         """For `bootstrap.build`."""
         evidence = None if self.people else self.evidence
-        return Surroundings(self.clock.wall, self.clock.monotonic, self.entropy, evidence, judge=self.judge)
+        return Surroundings(
+            self.clock.wall, self.clock.monotonic, self.entropy, evidence, judge=self.judge, gate=gate_once
+        )

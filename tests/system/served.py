@@ -513,8 +513,8 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("PDP_")}
 
 
-def until(condition: Any, *, seconds: float = 10.0) -> Any:
-    """Wait for something to become true, and return it."""
+def until(condition: Any, *, seconds: float = 90.0) -> Any:
+    """Wait for something to become true, and return it. `seconds` is the end of patience."""
     end = time.monotonic() + seconds
     while not (found := condition()):
         if time.monotonic() > end:

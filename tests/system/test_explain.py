@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,16 +16,24 @@ from support.world import Plan, Refused, World, running
 
 from pdp.adapters.grpc import explaining, status
 from pdp.audit.check import check
-from pdp.core.errors import EngineFault, Fault
-from pdp.core.request import Role
+from pdp.cli.explain import _changes
+from pdp.core import explain as told
+from pdp.core.errors import EngineFault, Fault, NotFound
+from pdp.core.request import Caller, Role
+from pdp.service.explain import Why
 from pdp.service.quota import KillQuota
 from pdp.tooling.sandbox import ALICE, BOB
+from pdp.turns import Turns
 from pdp.v1 import decision_pb2, explain_pb2, explain_pb2_grpc, types_pb2
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING
-WAIVED = ServerPlan("waived", (tool("medium", {}),), {"medium": reviewed(CHANGING, risk="medium")})
+WAIVED = ServerPlan(
+    "waived",
+    (tool("medium", {}), tool("open", {}, open_schema=True)),
+    {"medium": reviewed(CHANGING, risk="medium"), "open": reviewed(CHANGING)},
+)
 WAIVER = {"id": "W-1", "code": "risk.medium", "server": "waived", "owner": "o@acme.example", "reason": "For a test."}
 SETTINGS = {
     "identity": {
@@ -151,6 +161,17 @@ async def test_a_waiver_that_was_used_is_named(world: World) -> None:
     assert (answer.effect, found.effect) == (ALLOW, ALLOW)
     assert [r.waived_by for r in found.rules if r.code == "risk.medium"] == ["W-1"]
     assert list(found.requirements) == []
+
+
+async def test_the_first_advice_for_what_can_be_waived_is_the_waiver(world: World) -> None:
+    answer = await decided(world, PEOPLE["lee"], "open", {}, server="waived")
+    found = await explain(world, decision_id=answer.decision_id, find_changes=True)
+    assert (found.effect, [r.code for r in found.reasons]) == (DENY, ["schema.open"])
+    (fact,) = found.changes[0].facts
+    assert (fact.path, json.loads(fact.before_json)[0]["id"]) == ("/waivers", "W-1")
+    assert [w["code"] for w in json.loads(fact.after_json)] == ["risk.medium", "schema.open"]
+    assert "/targets/0/schema_open" in {fact.path for changed in found.changes for fact in changed.facts}
+    assert "/waivers: schema.open is waived for waived" in "\n".join(_changes(found))
 
 
 async def test_facts_carry_their_trust_and_secrets_are_left_out(world: World) -> None:
@@ -297,6 +318,46 @@ async def test_who_may_not_see_it_hears_that_there_is_none(world: World) -> None
         assert last(world)["kind"] == "refusal"
     assert (await explain(world)).status == "INVALID_ARGUMENT"
     assert (await explain(world, decision_id="")).status == "INVALID_ARGUMENT"
+
+
+async def test_one_tenants_explanations_keep_no_other_tenant_waiting(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = await decided(world, ALICE, "git_log", {"max_count": 500})
+    service = world.process.services.explain
+    monkeypatch.setattr(service, "turns", Turns(2, 2, 0.5))
+    async with service.turns.place("acme"):
+        waiting = asyncio.create_task(explain(world, decision_id=answer.decision_id))
+        while not service.turns.waiting:  # noqa: ASYNC110 - it queues without a word
+            await asyncio.sleep(0)
+        with pytest.raises(NotFound):  # which it could only find out in its turn
+            await service(Why("unknown"), Caller("other", "globex", frozenset({Role.EXPLAIN}), frozenset()))
+        refused = await explain(world, decision_id=answer.decision_id)
+        assert (refused.status, refused.code) == ("RESOURCE_EXHAUSTED", "explain.busy")
+        assert not waiting.done()
+    assert (await waiting).reproduced
+
+
+async def test_facts_are_made_and_told_beside_the_loop_that_decides(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+
+    def watched(real: Any) -> Any:
+        def called(*given: Any) -> Any:
+            threads.append(threading.get_ident())
+            return real(*given)
+
+        return called
+
+    monkeypatch.setattr(told, "facts", watched(told.facts))
+    monkeypatch.setattr(explaining, "response", watched(explaining.response))
+    stub = explain_pb2_grpc.ExplainServiceStub(world.channel)
+    asked = explain_pb2.ExplainRequest(request=world.ask(ALICE, "git_status"))
+    answer = await stub.Explain(asked, metadata=world.metadata("explainer"), timeout=60)
+    assert answer.facts
+    assert len(threads) == 2
+    assert threading.get_ident() not in threads
 
 
 async def test_each_caller_has_a_rate(world: World) -> None:

@@ -105,7 +105,7 @@ async def test_the_command_line_goes_before_the_file(world: World, tmp_path: Pat
     ("arguments", "says"),
     [
         (["no-such-file.yaml"], "neither a decision id nor a file"),
-        (["01a3185c-507b-774f-8000-000000000000"], "needs --target and --token-file"),
+        (["01a3185c-507b-774f-8000-000000000000"], "needs --target"),
         (["01a3185c-507b-774f-8000-00000000000"], "an id has 32 digits"),
         (["\x1b]0;x\x07.yaml"], "⟨U+001B⟩]0;x⟨U+0007⟩.yaml: is neither"),
     ],

@@ -4,10 +4,12 @@ with CASES=all (`make exposure`)."""
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,11 +19,18 @@ from support.llm import LlmStandIn, obeys
 
 from pdp.cli.judge import judge
 from pdp.cli.judge_exposure import courses, measure
+from pdp.core.answer import Answer, OpenRequirement, PolicyRef
+from pdp.core.errors import EngineFault, Fault
+from pdp.core.judge.matter import Matter, Opinion
+from pdp.core.judge.render import render
+from pdp.core.outcome import Effect, Reason
+from pdp.engines.embedded import EmbeddedEngine
+from pdp.judge.prompts import LoadedPrompts
 from pdp.registry.review import load_review
 from pdp.surroundings import Surroundings
-from pdp.tooling.judge_eval.cases import DENY, Case, Cases, read_cases
-from pdp.tooling.judge_eval.exposure import DENIED, JUDGE, NOBODY, PERSON, Course, Exposure
-from pdp.tooling.judge_eval.organisation import AT_NS, Ways, create
+from pdp.tooling.judge_eval.cases import DENY, Case, Cases, matter, read_cases
+from pdp.tooling.judge_eval.exposure import DENIED, JUDGE, NOBODY, PERSON, Course, Exposure, Permissive, course
+from pdp.tooling.judge_eval.organisation import AT_NS, Ways, create, pinned
 
 pytestmark = pytest.mark.xdist_group("exposure")
 ALL = os.environ.get("CASES") == "all"
@@ -89,6 +98,68 @@ def test_the_scripted_worst_case_is_the_real_one(
         readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
         assert f"{100 * exposed:.1f} % (95" in readme
         assert f"{100 * (scripted.bothered.value or 0):.1f} % (95" in readme
+
+
+class Onlooker(Permissive):
+    """Allows everything, and keeps what it was shown. Implements `ports.Judge`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Matter] = []
+
+    async def opine(self, tenant: str, prompt: str, matter: Matter, *, within_s: float) -> Opinion:
+        self.seen.append(matter)
+        return await super().opine(tenant, prompt, matter, within_s=within_s)
+
+
+def test_a_judge_is_measured_on_what_a_decision_shows_it(cases: Cases, tmp_path: Path) -> None:
+    """`pdp judge eval` makes the same prompt of a case as Decide makes of that call."""
+    review, judge = load_review(REVIEW), Onlooker()
+    made = create(tmp_path / "w", cases.all, review, JUDGED)
+    ticks = itertools.count(1_000)
+    asyncio.run(courses(made, cases.all, Surroundings(lambda: AT_NS, lambda: next(ticks), judge=judge)))
+    assert len(judge.seen) > 20
+    prompts = LoadedPrompts(None).current
+
+    def prompt(shown: Matter) -> str:
+        return render(prompts, "task-fit", shown, "0" * 32).seen_sha256
+
+    measured = {prompt(matter(case, *pinned(case, review))) for case in cases.all}
+    assert {prompt(shown) for shown in judge.seen} <= measured
+
+
+@pytest.mark.parametrize("code", ["policy.timeout", "policy.died", "approvals.unavailable"])
+def test_a_fault_stops_no_attack_and_fails_the_run(code: str) -> None:
+    with pytest.raises(Fault, match=f"case-7: it was denied by {code}") as caught:
+        course("case-7", _answer(Effect.DENY, Reason(code, rule="service")))
+    assert caught.value.code == "judge.exposure"
+    assert course("case-7", _answer(Effect.DENY, Reason("policy.not_granted", rule="pdp.gate"))).who == DENIED
+
+
+def test_neither_does_a_judge_that_is_still_out() -> None:
+    out = OpenRequirement("1", "judge", "judge.medium", "", 1, 0)
+    waiting = _answer(Effect.PENDING, Reason("judge.medium", rule="packs.baseline.require"), out)
+    with pytest.raises(Fault, match="still out"):
+        course("case-7", waiting)
+    person = replace(waiting, requirements=(replace(out, kind="confirmation"),))
+    assert course("case-7", person).who == PERSON
+
+
+def _answer(effect: Effect, reason: Reason, *open_: OpenRequirement) -> Answer:
+    return Answer("d", effect, (reason,), (), "high", 0, "", PolicyRef("r", "d", "e"), open_)
+
+
+def test_an_engine_that_is_too_slow_fails_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def late(_self: EmbeddedEngine, _asked: object) -> bytes:
+        raise EngineFault("policy.timeout", "too slow")
+
+    monkeypatch.setattr(EmbeddedEngine, "evaluate", late)
+    few = write(tmp_path / "few.jsonl", [case for case in lines() if case["label"] == DENY][:3])
+    made = CliRunner().invoke(judge, ["exposure", str(few), "--review", str(REVIEW)])
+    assert made.exit_code == 1, made.output
+    assert isinstance(made.exception, Fault)
+    assert made.exception.code == "judge.exposure"
+    assert "policy.timeout" in made.exception.message
 
 
 def test_the_command_holds_bounds(tmp_path: Path) -> None:

@@ -154,7 +154,9 @@ def test_a_switch_reaches_who_is_under_way(server: Served, gate: Gate) -> None:
 
 
 def test_a_call_that_never_ends_is_given_up(tmp_path: Path) -> None:
-    with served(make_world(tmp_path / "w", {"server": {"max_call_seconds": 1}})) as server:
+    with served(
+        make_world(tmp_path / "w", {"server": {"max_call_seconds": 1}, "policy": {"deadline_ms": 500}})
+    ) as server:
         gate = Gate(server)
         server.put(gate)
         stub = decision_pb2_grpc.DecisionServiceStub(server.channel())

@@ -113,7 +113,7 @@ def test_a_policy_that_loops(server: Served) -> None:
         neighbours += [pool.submit(server.decide) for _ in range(4)]
         wild.result()
         assert {n.result().effect for n in neighbours} == {ALLOW}
-    assert server.kills == ["timeout"]
+    assert until(lambda: server.kills) == ["timeout"]
     assert not server.filter().tools  # the same evaluation, and this policy has no answer for a list
     assert server.decide().effect == ALLOW
 
@@ -122,7 +122,7 @@ def test_a_policy_that_overflows_the_stack(server: Served) -> None:
     server.activate(rego('decision := {"n": f(1)} if tool == "git_log"\n\nf(x) := f(x + 1)'))
     server.kills.clear()
     denied(server, "policy.crashed", tool="git_log")
-    assert server.kills == ["crashed"]
+    assert until(lambda: server.kills) == ["crashed"]
     assert server.decide().effect == ALLOW
 
 
@@ -146,7 +146,7 @@ def test_a_worker_is_killed_in_mid_flight(server: Served) -> None:
         until(lambda: int(spent.read_text().split()[13]) > begun + 10)  # it is at work on it
         os.kill(worker, signal.SIGKILL)
         wild.result()
-    assert server.kills == ["crashed"]
+    assert until(lambda: server.kills) == ["crashed"]
     assert server.decide().effect == ALLOW  # by another worker
 
 
@@ -272,6 +272,8 @@ def test_a_caller_that_costs_too_many_workers_waits(tmp_path: Path) -> None:
         ("writable by all", "bundle.permissions"),
         ("broken data", "bundle.data"),
         ("no folder", "bundle.layout"),
+        ("tests alone", "bundle.layout"),
+        ("an emptied folder", "bundle.vanished"),
     ],
 )
 def test_a_bundle_is_broken_on_disk_while_we_run(tmp_path: Path, case: str, code: str) -> None:
@@ -292,6 +294,11 @@ def test_a_bundle_is_broken_on_disk_while_we_run(tmp_path: Path, case: str, code
                 file.chmod(0o666)
             case "broken data":
                 data.write_text("[]")
+            case "tests alone":
+                file.unlink()
+            case "an emptied folder":
+                world.policy.rename(tmp_path / "away")
+                world.policy.mkdir()
             case _:
                 world.policy.rename(tmp_path / "away")
         failure = until(lambda: server.status().policy.last_failure.code, seconds=30)

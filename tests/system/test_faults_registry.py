@@ -170,7 +170,7 @@ def test_a_manifest_is_corrupted_while_we_run(tmp_path: Path) -> None:
         path = manifest(world, "git_status")
         good = path.read_bytes()
         path.write_bytes(good.replace(b"git_status of", b"git_status OF"))
-        until(lambda: server.decide().effect == DENY, seconds=1.5)  # within the watch interval
+        until(lambda: server.decide().effect == DENY)
         answer, record = denied(server)
         assert "tool.corrupt" in codes(answer)
         assert record["target"]["code"] == "tool.corrupt"

@@ -254,18 +254,17 @@ def test_an_unknown_method_is_unimplemented(server: Served) -> None:
 def test_beyond_the_quota_refusals_are_counted_together(tmp_path: Path) -> None:
     world = make_world(tmp_path / "w", {"store": {"refusals_per_minute": 3}})
     with served(world) as server:
-        # one quota is one minute of the clock: do not begin in its last seconds
-        until(lambda: time.time() % 60 < 50, seconds=15)
         for _ in range(10):
             with pytest.raises(Refused):
                 server.decide(ask(bearer=server.alice()), caller="operator")
         assert server.decide().effect == types_pb2.EFFECT_ALLOW
         until(lambda: server.records("refusals"))
     single = server.records("refusal")
-    assert [r["caller"] for r in single] == ["operator"] * 3
+    assert {r["caller"] for r in single} == {"operator"}
+    assert 3 <= len(single) <= 6  # of a minute of the clock three: a second one may have begun meanwhile
     counted = [c for r in server.records("refusals") for c in r["counts"]]
     assert {(c["tenant"], c["caller"], c["code"]) for c in counted} == {("acme", "operator", "caller.role")}
-    assert sum(c["count"] for c in counted) == 7
+    assert len(single) + sum(c["count"] for c in counted) == 10
 
 
 def test_what_was_only_counted_survives_a_stop(tmp_path: Path) -> None:

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import os
+import random
 import shutil
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pg8000.dbapi
 import pytest
 import yaml
 from support.people import Desk, waiting
 from support.postgres import running
 from support.surroundings import SeededEntropy, Stage, StillClock
-from support.world import WEDNESDAY_NS, Plan, Refused, World, create, serving
+from support.world import WEDNESDAY_NS, Plan, Refused, World, answered, codes, create, serving
 
 from pdp import bootstrap
 from pdp.core.errors import ConfigurationFault
 from pdp.settings import load
-from pdp.tooling.sandbox import ALICE, CAROL
+from pdp.store.options import Place
+from pdp.tooling.sandbox import ALICE, BOB, CAROL, Person, Sandbox
 from pdp.v1 import types_pb2
 
+ROUNDS = int(os.environ.get("RACES", "10"))
 ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING
 
 
@@ -31,32 +37,85 @@ def still(seed: str) -> Stage:
     return Stage(StillClock(WEDNESDAY_NS), entropy=SeededEntropy(seed), people=True)
 
 
+def meta(url: str | None, change: str = "") -> Any:
+    """What the store says of itself, after a change of it."""
+    where = Place.read(url or "")
+    db = pg8000.dbapi.connect(where.user, database=where.database, unix_sock=f"{where.socket}/.s.PGSQL.{where.port}")
+    with closing(db):
+        cursor = db.cursor()
+        if change:
+            cursor.execute(change)
+        cursor.execute("SELECT value FROM meta")
+        rows = cursor.fetchall()
+        db.commit()
+        return rows
+
+
 @pytest.fixture
 def url() -> Iterator[str]:
     with running() as server, server.database("fleet") as found:
         yield found
 
 
-@pytest.fixture
-async def fleet(url: str, tmp_path: Path) -> AsyncIterator[list[World]]:
-    plan = Plan()
-    made = create(tmp_path / "1", plan, WEDNESDAY_NS)
+def configure(made: Sandbox, **sections: Any) -> None:
+    """Put settings over those of a world's configuration, section by section."""
     config = yaml.safe_load(made.config.read_text())
-    config["store"] = {"url": url}
-    config["service"] = {"index_key": "file:index.key"}
-    config["approvals"] = {**config.get("approvals", {}), "resume_keys": ["file:resume.key"]}
+    for name, section in sections.items():
+        config[name] = section if name == "store" else {**config.get(name, {}), **section}
     made.config.write_text(yaml.safe_dump(config))
+
+
+def secret(made: Sandbox, name: str, seed: str = "") -> None:
+    """The file of a secret that the configuration names."""
+    (made.folder / name).write_bytes(SeededEntropy(seed or name).bytes(32).hex().encode())
+    (made.folder / name).chmod(0o600)
+
+
+@pytest.fixture
+def made(url: str, tmp_path: Path) -> list[Sandbox]:
+    """Two machines of a fleet, set up alike."""
+    here = create(tmp_path / "1", Plan(), WEDNESDAY_NS)
+    (here.folder / "revoked.txt").write_text("")
+    configure(
+        here,
+        store={"url": url},
+        service={"index_key": "file:index.key"},
+        approvals={"resume_keys": ["file:resume.key"]},
+        identity={"revoked_jti_file": "revoked.txt"},
+    )
     for name in ("index.key", "resume.key"):
-        (made.folder / name).write_bytes(SeededEntropy(name).bytes(32).hex().encode())
-        (made.folder / name).chmod(0o600)
-    other = replace(made, folder=tmp_path / "2")
-    shutil.copytree(made.folder, other.folder)
+        secret(here, name)
+    there = replace(here, folder=tmp_path / "2")
+    shutil.copytree(here.folder, there.folder)
+    return [here, there]
+
+
+@asynccontextmanager
+async def together(made: list[Sandbox], *seeds: str) -> AsyncIterator[list[World]]:
+    """Serve each; the seeds are new ones for each run."""
     async with AsyncExitStack() as left:
-        stages = [still(seed) for seed in ("one", "two")]
         yield [
-            await left.enter_async_context(serving(each, plan, stage))
-            for each, stage in zip((made, other), stages, strict=True)
+            await left.enter_async_context(serving(each, Plan(), still(seed)))
+            for each, seed in zip(made, seeds, strict=True)
         ]
+
+
+@pytest.fixture
+async def fleet(made: list[Sandbox]) -> AsyncIterator[list[World]]:
+    async with together(made, "one", "two") as worlds:
+        yield worlds
+
+
+def status(world: World) -> Any:
+    """A question that no process of the fleet was asked before."""
+    asked = world.ask(ALICE, "git_status")
+    asked.request_id += world.sandbox.folder.name
+    return asked
+
+
+async def until(holds: Callable[[], object]) -> None:
+    while not holds():  # noqa: ASYNC110 the store tells nobody; the test's own time limit ends it
+        await asyncio.sleep(0.01)
 
 
 def reset(world: World, request: str, token: str = "") -> Any:
@@ -85,20 +144,190 @@ async def test_a_call_is_approved_in_one_process_and_allowed_once_in_either(flee
     assert len(set(kinds)) == 4  # each has its record, in the log that both read
 
 
+@pytest.mark.timeout(60 + ROUNDS)
+async def test_whoever_loses_a_race_of_two_members_is_told_so(fleet: list[World]) -> None:
+    """However the steps of four that come back at about the same time fall: one is allowed, nobody is asked again."""
+    chance = random.Random(38)
+
+    async def came_back(n: int, number: int, token: str) -> tuple[int, list[str]]:
+        world = fleet[n % 2]
+        await asyncio.sleep(chance.random() / 100)
+        asked = reset(world, f"race-{number}-{n}", token)
+        asked.target.tool.arguments_json = b'{"repo_path": "/race-%d"}' % number
+        answer = await answered(world, asked)
+        return answer.effect, codes(answer)
+
+    for number in range(ROUNDS):
+        first = reset(fleet[0], f"race-{number}")
+        first.target.tool.arguments_json = b'{"repo_path": "/race-%d"}' % number
+        pending = await answered(fleet[0], first)
+        await Desk(fleet[1]).vote(CAROL, *waiting(pending))
+        found = await asyncio.gather(*(came_back(n, number, pending.pending.resume_token) for n in range(4)))
+        assert sorted(effect for effect, _ in found) == [ALLOW, DENY, DENY, DENY]
+        assert all(told == ["already_redeemed"] for effect, told in found if effect == DENY)
+        assert len(fleet[0].process.store.approvals_of("acme", pending.call_digest)) == 1
+
+
 async def test_a_switch_holds_in_the_other_process(fleet: list[World]) -> None:
     here, there = fleet
-    assert (await there.decide(there.ask(ALICE, "git_status"))).effect == ALLOW  # type: ignore[union-attr] # an answer
+    assert (await there.decide(status(there))).effect == ALLOW  # type: ignore[union-attr] # an answer
     await here.switch("tool", server="git", value="git_status")
-    while not there.process.store.switches():  # noqa: ASYNC110 the store tells nobody; the test's time limit ends it
-        await asyncio.sleep(0.01)
-    assert (await there.decide(there.ask(ALICE, "git_status"))).effect == DENY  # type: ignore[union-attr] # an answer
+    await until(there.process.store.switches)
+    assert (await there.decide(status(there))).effect == DENY  # type: ignore[union-attr] # an answer
+
+
+async def test_a_set_that_another_process_has_replaced_allows_and_redeems_nothing(fleet: list[World]) -> None:
+    """Nobody has looked at this one's folder since."""
+    here, there = fleet
+    pending = await answered(there, reset(there, "ask"))
+    await Desk(there).vote(CAROL, *waiting(pending))
+    asked = status(there)
+    assert (await answered(there, asked)).effect == ALLOW
+    here.sandbox.sign(WEDNESDAY_NS, renew=True)
+    await here.reload()
+    await until(lambda: there.process.store.high_water("registry.acme") == 2)
+    for question in (status(there), asked, reset(there, "again", pending.pending.resume_token)):
+        answer = await answered(there, question)
+        assert (answer.effect, "registry.rollback" in codes(answer)) == (DENY, True)
+    assert there.process.admin.registry.status(WEDNESDAY_NS)["acme"]["problem"] == "registry.rollback"  # type: ignore[call-overload, index] # as JSON
+    resumed = await answered(here, reset(here, "again", pending.pending.resume_token))
+    assert resumed.effect == ALLOW  # it was not spent
+    shutil.copytree(here.sandbox.registry, there.sandbox.registry, dirs_exist_ok=True)
+    await there.reload()
+    assert (await answered(there, status(there))).effect == ALLOW
+
+
+async def test_a_session_is_of_one_person_in_every_process(fleet: list[World]) -> None:
+    here, there = fleet
+    numbers = itertools.count()
+
+    async def mismatch(world: World, who: Person, session: str) -> bool:
+        asked = world.ask(who, "git_status", session=session)
+        asked.request_id = f"session-{next(numbers)}"
+        return "session.identity_mismatch" in codes(await answered(world, asked))
+
+    assert not await mismatch(here, ALICE, "s")
+    assert await mismatch(there, BOB, "s")
+    assert not await mismatch(there, ALICE, "s")
+    assert await mismatch(here, BOB, "s")
+    for n in range(10):  # begun by two at the same time: one of them has it, everywhere
+        asked = [(here, ALICE), (there, BOB), (here, BOB), (there, ALICE)]
+        await asyncio.gather(*(mismatch(world, who, f"race-{n}") for world, who in asked[:2]))
+        found = [await mismatch(world, who, f"race-{n}") for world, who in asked]
+        assert found in ([False, True, True, False], [True, False, False, True])
+
+
+async def test_a_session_that_nobody_used_for_long_is_free_in_every_process(fleet: list[World]) -> None:
+    """Though it is the only one that anybody ever has, as where a gateway has one id for all."""
+    here, there = fleet
+
+    async def mismatch(world: World, who: Person) -> bool:
+        asked = world.ask(who, "git_status", session="main")
+        asked.request_id = f"{world.sandbox.folder.name} {who.id} {world.now_ns}"
+        return "session.identity_mismatch" in codes(await answered(world, asked))
+
+    assert not await mismatch(here, ALICE)
+    assert await mismatch(there, BOB)
+    for world in fleet:
+        world.stage.clock.advance(11 * 3600)  # eight, and a quarter of it
+    await answered(here, status(here))  # the clock is on record with it
+    await until(lambda: there.process.store.high_water("clock") >= there.now_ns)
+    assert not await mismatch(there, BOB)
+    assert await mismatch(here, ALICE)
+
+
+def change_policy(folder: Path) -> None:
+    org = folder / "policy" / "data" / "org.json"
+    org.write_text(org.read_text() + "\n")
+    pack = folder / "policy" / "packs" / "acme" / "acme.rego"
+    pack.write_text(pack.read_text() + "\n# changed\n")
+
+
+def change_directory(folder: Path) -> None:
+    path = folder / "directory.yaml"
+    found = yaml.safe_load(path.read_text())
+    found["people"] = found["people"][1:]
+    path.write_text(yaml.safe_dump(found))
+
+
+def change_revocations(folder: Path) -> None:
+    (folder / "revoked.txt").write_text("some-token\n")
+
+
+@pytest.mark.parametrize(
+    ("part", "tenant", "change"),
+    [
+        ("policy", "", change_policy),
+        ("directory", "acme", change_directory),
+        ("revocations", "", change_revocations),
+    ],
+)
+async def test_a_process_that_did_not_follow_says_so(
+    fleet: list[World], part: str, tenant: str, change: Callable[[Path], None]
+) -> None:
+    here, there = fleet
+
+    async def said(world: World) -> list[tuple[str, str]]:
+        found = await world.process.admin.status()
+        answer = await answered(world, status(world))
+        differs = [code for code in world.record(answer.decision_id)["degraded"] if code.endswith(".differs")]
+        assert differs == [each.code for each in found.differences]
+        return [(each.part, each.tenant) for each in found.differences]
+
+    assert await said(here) == await said(there) == []
+    change(here.sandbox.folder)
+    await here.reload()
+    await until(there.process.state.fleet.differences)
+    assert (await said(here), await said(there)) == ([], [(part, tenant)])
+    change(there.sandbox.folder)
+    await there.reload()
+    assert (await said(here), await said(there)) == ([], [])
+
+
+async def test_processes_that_are_configured_differently_say_so(made: list[Sandbox]) -> None:
+    configure(made[0], server={"max_streams": 100}, service={"max_waiting": 150})  # its own affair
+    async with together(made, "one", "two") as (here, _):
+        assert here.process.state.fleet.differences() == ()
+    configure(made[1], service={"allow_seconds": 20})
+    async with together(made, "three", "four") as (here, there):
+        await until(here.process.state.fleet.differences)
+        (found,) = here.process.state.fleet.differences()
+        assert (found.part, found.tenant, there.process.state.fleet.differences()) == ("config", "", ())
+
+
+@pytest.mark.parametrize(("name", "setting"), [("index", "service.index_key"), ("resume", "approvals.resume_keys")])
+async def test_a_process_with_other_keys_does_not_start(made: list[Sandbox], name: str, setting: str) -> None:
+    """And nothing that it could say or ask for is in the store then, least of all a key."""
+    here, there = made
+    secret(there, f"{name}.key", "a stranger's")
+    async with serving(here, Plan(), still("one")) as world:
+        size = world.process.store.size()
+        with pytest.raises(ConfigurationFault) as e:
+            await bootstrap.build(load(there.config, {}), still("two").surroundings())
+        assert (e.value.code, e.value.message.partition(":")[0]) == ("store.key", setting)
+        assert world.process.store.size() == size
+    known = [bytes(row[0]) for row in meta(load(here.config, {}).store.url)]
+    keys = [(each.folder / f"{name}.key").read_bytes() for each in made]
+    assert not any(key in value or bytes.fromhex(key.decode()) in value for key in keys for value in known)
+
+
+async def test_a_store_from_before_takes_the_keys_of_its_first_process(made: list[Sandbox], url: str) -> None:
+    here, there = made
+    async with serving(here, Plan(), still("one")):
+        pass
+    meta(url, "DELETE FROM meta WHERE name LIKE 'key%'")  # as a store of the release before is
+    async with serving(here, Plan(), still("two")):
+        pass
+    secret(there, "index.key", "a stranger's")
+    with pytest.raises(ConfigurationFault) as e:
+        await bootstrap.build(load(there.config, {}), still("three").surroundings())
+    assert e.value.code == "store.key"
 
 
 async def test_processes_of_one_store_share_their_index_key(url: str, tmp_path: Path) -> None:
     """None is made up for them, in development neither."""
     made = create(tmp_path / "1", Plan(), WEDNESDAY_NS)
-    config = yaml.safe_load(made.config.read_text())
-    made.config.write_text(yaml.safe_dump({**config, "store": {"url": url}}))
+    configure(made, store={"url": url})
     with pytest.raises(ConfigurationFault) as e:
         await bootstrap.build(load(made.config, {}), still("one").surroundings())
     assert "service.index_key" in e.value.message

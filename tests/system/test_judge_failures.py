@@ -56,6 +56,9 @@ async def world(_model: LlmStandIn, tmp_path_factory: pytest.TempPathFactory) ->
     made = create(folder / "w", plan, WEDNESDAY_NS)
     stage = Stage(StillClock(WEDNESDAY_NS), people=True)
     async with serving(made, plan, stage) as found:
+        async with asyncio.timeout(120):
+            while found.process.judge.status()["process"] != "up":  # type: ignore[union-attr]  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
         yield found
 
 

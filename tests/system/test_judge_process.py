@@ -138,10 +138,10 @@ def test_what_nobody_judges_does_not_wait_for_what_the_judge_looks_at(server: Sp
     llm.behave(model.silent())
     stub = decision_pb2_grpc.DecisionServiceStub(server.channel())
     judged = [
-        stub.Decide.future(commit(server, f"{i}"), timeout=10, metadata=server.metadata("gateway")) for i in range(60)
+        stub.Decide.future(commit(server, f"{i}"), timeout=60, metadata=server.metadata("gateway")) for i in range(60)
     ]
     until(lambda: len(llm.requests) == 2)  # as many as may be; the others wait for their turn
-    free = [stub.Decide(log(server), timeout=10, metadata=server.metadata("gateway")) for _ in range(10)]
+    free = [stub.Decide(log(server), timeout=60, metadata=server.metadata("gateway")) for _ in range(10)]
     assert [answer.effect for answer in free] == [ALLOW] * 10
     assert not any(future.done() for future in judged)
     found = [future.result() for future in judged]  # a deadline that passed would be raised here

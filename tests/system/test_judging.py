@@ -7,6 +7,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,15 +15,15 @@ import pytest_asyncio
 from support.people import Desk, waiting
 from support.surroundings import Stage, StillClock
 from support.tools import GIT, resource
-from support.world import WEDNESDAY_NS, Plan, World, answered, codes, create, serving
+from support.world import WEDNESDAY_NS, Plan, Refused, World, answered, codes, create, serving
 
 from pdp.adapters.grpc import answers, questions
 from pdp.core.check import NS
-from pdp.core.errors import Fault
+from pdp.core.errors import Fault, Unavailable
 from pdp.core.judge.matter import Matter, Opinion
 from pdp.service.places import Places
 from pdp.tooling.sandbox import ALICE, CAROL
-from pdp.v1 import types_pb2
+from pdp.v1 import decision_pb2_grpc, types_pb2
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("judging")]
 ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING
@@ -64,15 +65,16 @@ class Scripted:
         pass
 
 
+def _asks_the_judge(made: Any, _at: int) -> None:
+    path = made.policy / "data" / "org.json"
+    data = json.loads(path.read_text())
+    data["judge"] = {"people": "filter", "medium": "instead"}
+    path.write_text(json.dumps(data))
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def judged_world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    def asks_the_judge(made: Any, _at: int) -> None:
-        path = made.policy / "data" / "org.json"
-        data = json.loads(path.read_text())
-        data["judge"] = {"people": "filter", "medium": "instead"}
-        path.write_text(json.dumps(data))
-
-    plan = Plan(servers=(GIT,), settings=SETTINGS, finish=asks_the_judge)
+    plan = Plan(servers=(GIT,), settings=SETTINGS, finish=_asks_the_judge)
     made = create(tmp_path_factory.mktemp("judging") / "w", plan, WEDNESDAY_NS)
     stage = Stage(StillClock(WEDNESDAY_NS), people=True, judge=Scripted())
     async with serving(made, plan, stage) as found:
@@ -105,6 +107,19 @@ def commit(
     asked.session.task, asked.session.task_by_agent = task, by_agent
     asked.resume_token = token
     return asked
+
+
+async def test_a_call_is_pending_before_it_is_given_up(tmp_path: Path) -> None:
+    """The server gives calls up sooner than a judge may take: whoever set no deadline hears that it is pending."""
+
+    plan = Plan(servers=(GIT,), settings={**SETTINGS, "server": {"max_call_seconds": 3}}, finish=_asks_the_judge)
+    made = create(tmp_path / "w", plan, WEDNESDAY_NS)
+    stage = Stage(StillClock(WEDNESDAY_NS), people=True, judge=Scripted(gate=asyncio.Event()))
+    async with serving(made, plan, stage) as world:
+        stub = decision_pb2_grpc.DecisionServiceStub(world.channel)
+        asked = commit(world, "slow")
+        answer = await stub.Decide(asked, metadata=world.metadata("gateway"))
+        assert (answer.effect, codes(answer)) == (PENDING, ["judge.medium"])
 
 
 async def test_a_judge_stands_in_for_the_subject(judged_world: World, judge: Scripted) -> None:
@@ -179,7 +194,7 @@ async def test_a_call_is_not_held_past_its_deadline_and_finds_the_verdict_later(
     judge.gate = asyncio.Event()
     asked = questions.ask(commit(judged_world, "late verdict"), judged_world.stage.clock.monotonic() + int(0.3 * NS))
     async with judged_world._admitted("gateway", "Decide") as caller:
-        answer, ref = await asyncio.wait_for(judged_world.process.services.decide(asked, caller), 5)
+        answer, ref = await asyncio.wait_for(judged_world.process.services.decide(asked, caller), 30)
         told = answers.decide_response(answer, ref)
         assert (told.effect, codes(told)) == (PENDING, ["judge.medium"])
         credential = questions.credential(judged_world.credential(ALICE))  # type: ignore[arg-type]
@@ -188,7 +203,7 @@ async def test_a_call_is_not_held_past_its_deadline_and_finds_the_verdict_later(
         await asyncio.sleep(0.05)
         assert not held.done()
         judge.gate.set()
-        assert (await asyncio.wait_for(held, 5)).again
+        assert (await asyncio.wait_for(held, 30)).again
     allowed = await answered(judged_world, commit(judged_world, "late verdict", token=told.pending.resume_token))
     assert allowed.effect == ALLOW
     assert len(judge.seen) == 1  # the one session
@@ -208,6 +223,124 @@ async def test_two_who_ask_the_same_share_one_session(judged_world: World, judge
     assert len(judge.seen) <= 2  # the second may have to ask again, since the first has used the verdict
 
 
+async def test_about_one_call_there_is_one_session_whatever_is_said_around_it(
+    judged_world: World, judge: Scripted
+) -> None:
+    """Wordings that are tried at once are no more tries than one: the refusal of the first is everybody's."""
+    judge.gate, judge.answer = asyncio.Event(), said("deny")
+    asks = [commit(judged_world, "at once", agent="at-once", task=f"Wording {i}") for i in range(4)]
+    first = asyncio.create_task(answered(judged_world, asks[0]))
+    await judge.asked.wait()
+    others = [asyncio.create_task(answered(judged_world, each)) for each in asks[1:]]
+    async with asyncio.timeout(30):
+        while judged_world.process.staff.judging.holding._taken[()] < 4:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    judge.gate.set()
+    found = await asyncio.gather(first, *others)
+    assert [(each.effect, codes(each)) for each in found] == [(DENY, ["requirement.refused"])] * 4
+    assert len(judge.seen) == 1
+
+
+async def test_a_refusal_stands_when_policy_words_its_requirement_anew(
+    judged_world: World, judge: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a reload or an upgrade within the cool-down: the requirement is the same by its pack and id."""
+    judging: Any = judged_world.process.staff.judging
+    gather, heard = judging.gather, []
+
+    async def listened(asked: Any, opened: Any, at_ns: int) -> Any:
+        heard.append((asked, opened, at_ns))
+        return await gather(asked, opened, at_ns)
+
+    monkeypatch.setattr(type(judging), "gather", lambda _self, *given: listened(*given))
+    judge.answer = said("deny")
+    assert codes(await answered(judged_world, commit(judged_world, "anew", agent="anew"))) == ["requirement.refused"]
+    asked, (element,), at_ns = heard[-1]
+    asked = replace(asked, repeated=True, fresh=None, facts=replace(asked.facts, judge_refusals=1))
+    judge.answer = said("allow")
+    changed = {**element, "min_confidence": 0.7}
+    [held] = await gather(asked, (changed,), at_ns)
+    assert (held.element["for"], held.element["verdict"]) == (changed, "deny")
+    assert len(judge.seen) == 1
+    [other] = await gather(asked, ({**element, "id": "another"},), at_ns)
+    assert other.element["verdict"] == "allow"
+    [later] = await gather(asked, (changed,), at_ns + 121 * NS)
+    assert later.element["verdict"] == "allow"
+
+
+async def test_an_allow_that_another_wording_got_unlocks_nothing_for_this_one(
+    judged_world: World, judge: Scripted
+) -> None:
+    judge.gate = asyncio.Event()
+    first = asyncio.create_task(answered(judged_world, commit(judged_world, "not mine", agent="not-mine")))
+    await judge.asked.wait()
+    other = commit(judged_world, "not mine", agent="not-mine", task="Another wording")
+    second = asyncio.create_task(answered(judged_world, other))
+    async with asyncio.timeout(30):
+        while judged_world.process.staff.judging.holding._taken[()] < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    judge.gate.set()
+    assert (await first).effect == ALLOW
+    assert ((await second).effect, codes(await second)) == (PENDING, ["judge.medium"])
+    assert len(judge.seen) == 1
+
+
+async def test_an_allow_that_comes_after_a_refusal_waits_until_policy_knows_of_it(
+    judged_world: World, judge: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Calls in many sessions, at once: each is another call, and they were all asked before the first refusal."""
+    last = asyncio.Event()
+
+    async def opine(_tenant: str, _prompt: str, matter: Matter, **_: Any) -> Opinion:
+        judge.seen.append(matter)
+        if matter.arguments["message"] != "many 3":
+            return said("deny")
+        await last.wait()
+        return said("allow")
+
+    monkeypatch.setattr(judge, "opine", opine)
+
+    def ask(i: int) -> Any:
+        found = commit(judged_world, f"many {i}", agent="many-sessions")
+        found.session.id = f"many-{i}"
+        return found
+
+    kinder = asyncio.create_task(answered(judged_world, ask(3)))
+    async with asyncio.timeout(30):
+        while not judge.seen:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    for i in range(3):
+        assert codes(await answered(judged_world, ask(i))) == ["requirement.refused"]
+    last.set()
+    assert ((await kinder).effect, codes(await kinder)) == (PENDING, ["judge.medium"])
+    answer = await answered(judged_world, ask(3))
+    assert (answer.effect, codes(answer)) == (PENDING, ["risk.medium"])  # three were refused: the subject is asked
+
+
+async def test_a_refusal_stands_whoever_in_the_fleet_gave_the_call_its_digest(
+    judged_world: World, judge: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes that are asked at once draw a salt each; the other's was durable first."""
+    establish: Any = judged_world.process.services.decide.establish  # type: ignore[attr-defined]
+    judge.gate, judge.answer = asyncio.Event(), said("deny")
+    asked = commit(judged_world, "fleet", agent="fleet")
+    here = asyncio.create_task(answered(judged_world, asked))
+    await judge.asked.wait()
+    establish._fresh.clear()  # as another process, which knows nothing of this one's salt
+    judging: Any = judged_world.process.staff.judging
+    monkeypatch.setattr(judging, "_running", {})
+    judge.asked.clear()
+    gate, judge.gate, judge.answer = judge.gate, None, said("escalate")
+    there = await answered(judged_world, commit(judged_world, "fleet", agent="fleet"))
+    assert codes(there) == ["judge.medium.confirm"]
+    judge.answer = said("deny")
+    gate.set()
+    await here
+    judge.answer = said("allow")
+    again = await answered(judged_world, commit(judged_world, "fleet", agent="fleet", task="Another wording"))
+    assert (again.effect, codes(again)) == (DENY, ["requirement.refused"])
+
+
 @pytest.mark.parametrize("changed", ["task", "observation", "prompt"])
 async def test_what_unlocks_counts_only_for_what_the_judge_saw(
     judged_world: World, judge: Scripted, changed: str
@@ -215,10 +348,13 @@ async def test_what_unlocks_counts_only_for_what_the_judge_saw(
     judge.gate = asyncio.Event()
     note = f"basis {changed}"
     asked = questions.ask(commit(judged_world, note), judged_world.stage.clock.monotonic() + 1)
+    running: Any = judged_world.process.staff.judging._running  # type: ignore[union-attr]
+    before = set(running.values())
     async with judged_world._admitted("gateway", "Decide") as caller:
         await judged_world.process.services.decide(asked, caller)
+    begun = set(running.values()) - before
     judge.gate.set()
-    await asyncio.sleep(0.05)
+    await asyncio.wait(begun, timeout=30)  # until the late verdict is recorded
     judge.gate, judge.answer = None, said("escalate")
     again = commit(judged_world, note, task="Something else entirely" if changed == "task" else "Commit the fix")
     again.context.observation = "A letter" if changed == "observation" else ""
@@ -333,7 +469,7 @@ async def test_calls_that_are_held_leave_places_for_others(
     judge.gate = asyncio.Event()
     held = asyncio.create_task(answered(judged_world, commit(judged_world, "held")))
     await judge.asked.wait()
-    at_once = await asyncio.wait_for(answered(judged_world, commit(judged_world, "not held")), 5)
+    at_once = await asyncio.wait_for(answered(judged_world, commit(judged_world, "not held")), 30)
     assert (at_once.effect, codes(at_once)) == (PENDING, ["judge.medium"])
     assert not held.done()
     judge.gate.set()
@@ -351,7 +487,7 @@ async def test_a_used_verdict_wakes_nobody_who_waits_for_the_next(judged_world: 
         waits = judged_world.process.services.waiting
         assert not (await waits(token, credential, 0, caller)).again
         judge.gate.set()
-        assert (await asyncio.wait_for(waits(token, credential, 20, caller), 5)).again
+        assert (await asyncio.wait_for(waits(token, credential, 20, caller), 30)).again
 
 
 async def test_a_lost_answer_that_a_verdict_unlocked_is_told_again_by_its_call_id(
@@ -388,3 +524,39 @@ async def test_refusals_count_for_who_asks_whatever_the_session_the_words_and_th
     assert (answer.effect, codes(answer)) == (PENDING, ["risk.medium"])
     assert json.loads(judged_world.value(answer.decision_id, "input").data)["call"]["judge_refusals"] == 3
     assert (await answered(judged_world, commit(judged_world, "another's", agent="another"))).effect == ALLOW
+
+
+async def test_a_first_ask_whose_facts_cannot_be_read_leaves_nothing_behind(
+    judged_world: World, judge: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the call would look new for ever, and nobody's answer to it would ever be found."""
+    store = type(judged_world.process.store)
+    judge.answer = said("escalate")
+
+    def away(*_: Any) -> int:
+        raise Unavailable("store.unreadable", "the store cannot be read; try again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "judge_refusals", away)
+        refused = await judged_world.decide(commit(judged_world, "leak"))
+        assert isinstance(refused, Refused)
+    establish: Any = judged_world.process.services.decide.establish
+    assert establish._fresh == {}
+    first = await answered(judged_world, commit(judged_world, "leak"))
+    assert first.effect == PENDING
+    await Desk(judged_world).vote(ALICE, *waiting(first))
+    assert (await answered(judged_world, commit(judged_world, "leak"))).effect == ALLOW
+
+
+async def test_a_judge_that_breaks_has_not_answered(
+    judged_world: World, judge: Scripted, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def breaks(*_: Any, **__: Any) -> Opinion:
+        raise RuntimeError("a bug")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(judge), "opine", breaks)
+        answer = await answered(judged_world, commit(judged_world, "broken judge"))
+    assert answer.effect == PENDING  # the subject is asked instead
+    assert [wanted.kind for wanted in answer.pending.requirements] == [types_pb2.REQUIREMENT_KIND_CONFIRMATION]
+    assert "a fault of ours" in caplog.text

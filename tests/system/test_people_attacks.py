@@ -152,7 +152,7 @@ async def test_a_fault_of_ours_ends_no_tending(world: World, monkeypatch: pytest
     options = world.process.settings.service.model_copy(update={"watch_seconds": 0.01})
     monkeypatch.setattr(world.process, "settings", world.process.settings.model_copy(update={"service": options}))
     tending = asyncio.create_task(tend(world.process))
-    await asyncio.wait_for(twice.wait(), 5)
+    await asyncio.wait_for(twice.wait(), 60)
     tending.cancel()
 
 

@@ -119,6 +119,8 @@ async def test_who_may_act_and_as_what(tmp_path: Path) -> None:
         assert await asked(for_server) == ("UNAUTHENTICATED", "subject.audience")
         agents = counter.credential(CAROL, act={"sub": "coding-agent"})
         assert await asked(agents) == ("PERMISSION_DENIED", "person.agent")
+        agents_own = counter.credential(CAROL, client_id="coding-agent")
+        assert await asked(agents_own) == ("PERMISSION_DENIED", "person.client")
         assert await asked(counter.credential(CAROL, client_id="carol")) == ("PERMISSION_DENIED", "person.not_human")
         # not one's to see reads like not there
         ghost = get(credential=counter.credential(CAROL), approval_id="01a30e7d-7500-7000-a994-000000000000")

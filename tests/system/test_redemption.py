@@ -4,27 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import pytest_asyncio
 import yaml
+from support.holding import Held
 from support.people import Desk, waiting
+from support.stored import entry
 from support.surroundings import Stage, StillClock
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, Refused, World, answered, codes, create, serving
 
-from pdp.adapters.grpc import questions
+from pdp.adapters.grpc import answers, questions
+from pdp.core.approvals.rows import Answered
 from pdp.core.approvals.states import State
-from pdp.core.errors import Fault, Outdated, Unavailable
+from pdp.core.approvals.steps import PutAnswer
+from pdp.core.check import NS
+from pdp.core.errors import Fault, NotFound, Outdated, Unavailable
+from pdp.service.batch import Batch
+from pdp.service.judging import Judging
 from pdp.service.outcomes import Report
+from pdp.store.schema import FILE
 from pdp.tooling.sandbox import ALICE, BOB, CAROL, DAVE
 from pdp.v1 import types_pb2
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("redemption")]
 ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING
 CALLERS: dict[str, Any] = {"gateway": {"dedupes_redemptions": True}}
-SETTINGS = {"service": {"allow_seconds": 60}, "identity": {"callers": CALLERS}}  # longer than an answer is told again
+SETTINGS = {
+    "service": {"allow_seconds": 60},  # longer than an answer is told again
+    "identity": {"callers": CALLERS},
+    "approvals": {"backoff_after": 1_000},  # like calls are refused and taken back by one test after the other
+}
 CALLERS["other"] = {
     "match": {"issuer": "urn:pdp:development", "subject": "other"},
     "tenant": "acme",
@@ -301,6 +316,58 @@ async def test_bypass_3_two_at_once_spend_it_once(world: World, desk: Desk) -> N
         assert {tuple(codes(each)) for each in found if each.effect == DENY} == {("already_redeemed",)}
 
 
+async def overtaken(world: World, asked: Any, part: str, method: str, *, batch: bool = False) -> DecideAnswer:
+    """What a question comes to that an identical one overtakes while this method of a part is under way."""
+    decide = world.process.services.decide
+    held = Held(getattr(decide, part), method)
+    slow: Any = replace(decide, **{part: held})
+    async with world._admitted("gateway", "Decide") as who:
+        one = Batch(slow)([questions.ask(asked)], who) if batch else slow(questions.ask(asked), who)
+        late = asyncio.create_task(one)
+        await held.reached.wait()
+        first = types_pb2.Target()
+        first.CopyFrom(asked.target)
+        twin = world.ask(ALICE, "git_reset")
+        twin.target.CopyFrom(first)
+        assert (await answered(world, twin)).effect == ALLOW
+        held.release.set()
+        found: Any = await late
+    return answers.decide_response(*(found[0] if batch else found))
+
+
+@pytest.mark.parametrize(
+    ("part", "method", "batch", "with_token"),
+    [
+        ("evidence", "known", False, True),  # it came back, and the answer was used before it was counted
+        ("evidence", "known", True, True),
+        ("recorder", "decision", False, True),  # it was counted, and used before this allow was durable
+        ("recorder", "decision", False, False),
+        ("recorder", "commit_all", True, True),
+        ("recorder", "commit_all", True, False),
+    ],
+)
+async def test_who_is_overtaken_hears_that_it_is_used_and_asks_nobody(
+    world: World, desk: Desk, part: str, method: str, batch: bool, with_token: bool
+) -> None:
+    note = f"overtaken {part} {batch} {with_token}"
+    answer = await approved(world, desk, note)
+    before = world.process.store.approvals_of("acme", answer.call_digest)
+    asked = reset(world, note, token=answer.pending.resume_token if with_token else "")
+    late = await overtaken(world, asked, part, method, batch=batch)
+    assert (late.effect, codes(late)) == (DENY, ["already_redeemed"])
+    assert len(world.process.store.approvals_of("acme", answer.call_digest)) == len(before)  # nobody is asked again
+
+
+async def test_a_token_of_a_request_that_many_came_after_opens_nothing(world: World, desk: Desk) -> None:
+    first = await approved(world, desk, "long ago")
+    for _ in range(32):  # as many as are looked at
+        assert (await answered(world, reset(world, "long ago"))).effect == ALLOW
+        world.stage.clock.advance(1)
+        await approved(world, desk, "long ago")
+    late = await answered(world, reset(world, "long ago", token=first.pending.resume_token))
+    assert (late.effect, codes(late)) == (DENY, ["resume.invalid"])
+
+
 async def test_bypass_7_another_call_changes_nothing_of_what_waits(world: World, desk: Desk) -> None:
     answer = await answered(world, reset(world, "parallel"))
     before = world.process.store.approval("acme", *waiting(answer))
@@ -356,7 +423,7 @@ async def test_waiting_ends_when_people_have_answered(world: World, desk: Desk) 
         held = asyncio.create_task(waits(answer.pending.resume_token, credential, 20, caller))
         await asyncio.sleep(0.05)
         await desk.vote(CAROL, *waiting(answer))
-        assert (await asyncio.wait_for(held, 5)).again
+        assert (await asyncio.wait_for(held, 60)).again
 
 
 @pytest.mark.parametrize("who", [BOB, None])
@@ -395,6 +462,38 @@ async def test_an_outcome_is_noted_once_and_nobody_knowing_is_a_fact(world: Worl
     seen = await answered(world, reset(world, "outcome"))
     document = json.loads(world.value(seen.decision_id, "input").data)
     assert document["call"]["unknown_outcomes"] == 0
+
+
+async def test_what_this_release_cannot_read_is_refused_in_so_many_words(world: World, desk: Desk) -> None:
+    answer = await answered(world, reset(world, "unreadable"))
+    token = answer.pending.resume_token
+    with closing(sqlite3.connect(world.sandbox.folder / "store" / FILE)) as db, db:
+        wanted = json.dumps({"kind": "approval", "delegates": 2}).encode()
+        change = "UPDATE approvals SET requirement = ?, \"index\" = 'other' WHERE id = ?"
+        db.execute(change, (wanted, *waiting(answer)))
+    async with world._admitted("gateway", "WaitDecision") as caller:
+        waited = await world.process.services.waiting(token, passed_on(world), 20, caller)
+    assert waited.again  # at once: nobody can answer it
+    with pytest.raises(NotFound):
+        await desk.vote(CAROL, *waiting(answer))
+    again = await answered(world, reset(world, "unreadable", token=token))
+    assert again.effect == PENDING  # people are asked for what policy wants now
+    assert waiting(again) != waiting(answer)
+    world.stage.clock.advance(3600)
+    assert await world.process.staff.people.sweep.run_once(world.now_ns) >= 2  # and it expires like any other
+
+
+async def test_a_verdict_that_this_release_cannot_read_unlocks_nothing(world: World) -> None:
+    answer = await answered(world, reset(world, "verdict"))
+    now = world.now_ns
+    other = Answered(answer.call_digest, "r" * 64, "acme", "judge", b'{"verdict":"allow"}', now + 60 * NS, now)
+    await world.process.store.commit(entry(1, at_ns=now, steps=(PutAnswer(other),)))
+    nobody: Any = None  # is asked: it has answered
+    judging = Judging(nobody, world.process.store, world.process.recorder, world.process.clock, b"k" * 32)
+    decide: Any = replace(world.process.services.decide, evidence=judging)
+    async with world._admitted("gateway", "Decide") as who:
+        denied, _ = await decide(questions.ask(reset(world, "verdict")), who)
+    assert [reason.code for reason in denied.reasons] == ["evidence.malformed"]
 
 
 def passed_on(world: World, who: Any = ALICE) -> Any:

@@ -10,10 +10,23 @@ from typing import Any
 
 import pytest
 import strace_order
-from served import ALLOW, Asking, Refused, ask, clean_environment, make_world, served, spawned, stored, until
+from served import (
+    ALLOW,
+    DENY,
+    Asking,
+    Refused,
+    ask,
+    clean_environment,
+    codes,
+    make_world,
+    served,
+    spawned,
+    stored,
+    until,
+)
 
 from pdp.core.digest import leaf_hash
-from pdp.tooling.sandbox import Sandbox
+from pdp.tooling.sandbox import BOB, Sandbox
 
 # Takes the sync away in the process that is started with this folder on its path: the control of the order check.
 UNSYNCED = """
@@ -138,3 +151,14 @@ def test_a_stop_under_load_answers_what_it_began(tmp_path: Path) -> None:
     assert (log[-1]["kind"], log[-1]["reason"]) == ("stop", "signal")
     # every decision in the log was told to somebody: nobody was cut off
     assert {r["id"] for r in log if r["kind"] == "decision"} == set(load.told)
+
+
+def test_a_session_stays_whose_it_was_over_a_kill(tmp_path: Path) -> None:
+    world = make_world(tmp_path / "w")
+    with spawned(world) as server:
+        assert server.decide(session="alices").effect == ALLOW
+        server.kill()
+    with served(world) as again:
+        bobs = again.decide(bearer=again.person(BOB), session="alices")
+        assert (bobs.effect, "session.identity_mismatch" in codes(bobs)) == (DENY, True)
+        assert again.decide(session="alices").effect == ALLOW

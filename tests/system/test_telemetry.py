@@ -21,7 +21,7 @@ from support.world import GRPC, WEDNESDAY_NS, Plan, Refused, World, create, serv
 from pdp.core.check import NS
 from pdp.telemetry.catalogue import ATTRIBUTES, INSTRUMENTS, STAGES
 from pdp.telemetry.logs import JsonFormatter
-from pdp.tooling.sandbox import ALICE, BOB
+from pdp.tooling.sandbox import ALICE, BOB, DAY_NS
 from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2
 
 DECIDE = "pdp.v1.DecisionService/Decide"
@@ -99,14 +99,16 @@ async def test_context_of_metadata_wins_over_meta_and_malformed_is_none(tmp_path
         assert await trace(meta, ("traceparent", PARENT)) == PARENT.split("-")[1]
         assert await trace(meta, ("traceparent", "rubbish")) == "none"
         assert await trace(b'{"traceparent": 7}') == "none"
-        assert await trace(b"{not json") == "none"
+        with pytest.raises(grpc.aio.AioRpcError, match="meta_json"):
+            await trace(b"{not json")
 
 
 async def test_trace_context_of_a_repeat_is_no_other_content(tmp_path: Path) -> None:
     async with watched(tmp_path) as (world, watch):
         request = world.ask(ALICE, "git_status")
         first = await ask(world, request)
-        request.context.meta_json = json.dumps({"traceparent": OTHER}).encode()
+        more = {"traceparent": OTHER, "tracestate": "a=1", "baggage": "b=2"}
+        request.context.meta_json = json.dumps(more).encode()
         assert await ask(world, request) == first
         assert watch.total("pdp.decisions") == 1
         assert watch.total("rpc.server.call.duration", rpc__method=DECIDE) == 2
@@ -285,11 +287,64 @@ async def test_levels_say_how_things_stand(tmp_path: Path) -> None:
         assert watch.points("pdp.store.records") == [({}, world.process.store.size())]
         assert watch.points("pdp.policy.age") == [({}, 90)]
         assert watch.points("pdp.store.healthy") == [({}, 1)]
+        parts = ("policy", "directory", "revocations", "config")
+        assert watch.points("pdp.fleet.differs") == [({"pdp.part": part}, 0) for part in parts]
+        await world.process.store.put_in_force({("policy", ""): "another process's"})
+        world.process.levels.tell(world.now_ns)
+        assert ({"pdp.part": "policy"}, 1) in watch.points("pdp.fleet.differs")
         ((labels, tools),) = watch.points("pdp.registry.tools")
         assert (labels, tools) == ({"pdp.tenant": "acme"}, len(world.plan.servers[0].tools))
         assert watch.points("pdp.registry.age") == [({"pdp.tenant": "acme"}, 90)]
+        kept = world.process.settings.registry.max_stale_seconds
+        assert watch.points("pdp.registry.left") == [({"pdp.tenant": "acme"}, kept - 90)]
+        ((labels, left),) = watch.points("pdp.expires")
+        assert labels == {"pdp.setting": "registry.sets.acme", "pdp.term": "set"}
+        assert left == world.process.levels.registry.terms()[0].left_seconds(world.now_ns)
+        ((_, keys),) = watch.points("pdp.keys.left")
+        assert 0 < keys <= world.process.settings.identity.issuers[0].max_stale_seconds
+        assert watch.points("pdp.directory.problem") == [({"pdp.tenant": "acme"}, 0)]
         world.stage.clock.advance(1)
         assert world.now_ns == WEDNESDAY_NS + 91 * NS
+
+
+async def test_what_expires_is_logged_at_the_start_and_when_less_time_is_left(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def said() -> list[str]:
+        found = [
+            r.getMessage() for r in caplog.records if r.levelno == logging.WARNING and "expire" in r.getMessage()
+        ]
+        caplog.clear()
+        return found
+
+    async with watched(tmp_path) as (world, _):
+        assert said() == []
+        (term,) = world.process.levels.registry.terms()
+        for before, words in (
+            (6.5, "in 6 days"),
+            (6.2, ""),
+            (1.5, "in 36 hours"),
+            (0.05, "within two hours"),
+            (-1, "has expired"),
+        ):
+            at = term.until_ns - int(before * DAY_NS)
+            world.process.levels.warn(at)
+            world.process.levels.warn(at)
+            found = said()
+            assert len(found) == bool(words)
+            assert all("registry.sets.acme: the signed set" in line and words in line for line in found)
+
+
+async def test_a_policy_and_a_directory_that_are_refused_while_others_serve_are_told_of(tmp_path: Path) -> None:
+    async with watched(tmp_path) as (world, watch):
+        world.process.levels.tell(world.now_ns)
+        assert (watch.points("pdp.policy.refused"), watch.points("pdp.policy.active")) == ([({}, 0)], [({}, 1)])
+        (world.sandbox.policy / "packs" / "acme" / "acme.rego").write_text("package packs.acme")
+        (world.sandbox.folder / "directory.yaml").write_bytes(b"{")
+        await world.reload()
+        world.process.levels.tell(world.now_ns)
+        assert (watch.points("pdp.policy.refused"), watch.points("pdp.policy.active")) == ([({}, 1)], [({}, 1)])
+        assert watch.points("pdp.directory.problem") == [({"pdp.tenant": "acme"}, 1)]
 
 
 async def test_policy_that_is_refused_is_counted_once(tmp_path: Path) -> None:

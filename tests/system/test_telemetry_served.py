@@ -200,7 +200,7 @@ def test_off_imports_nothing_and_starts_no_thread(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     threads, loaded = json.loads(done.stdout)
     assert loaded == []
-    known = ("MainThread", "pdp-store-writer", "_poll_wrapper")  # the last is grpc.aio's own
+    known = ("MainThread", "pdp-store-writer", "pdp-store-watch", "_poll_wrapper")  # the last is grpc.aio's own
     assert [name for name in threads if not any(k in name for k in known)] == []
 
 

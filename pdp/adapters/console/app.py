@@ -36,6 +36,7 @@ from pdp.core.errors import (
     Unauthenticated,
     Unavailable,
 )
+from pdp.service.people.queue import Room
 
 ExceptionHandler: TypeAlias = Callable[[Request, Exception], Awaitable[Response]]
 log = logging.getLogger("pdp.console")
@@ -68,6 +69,7 @@ STATIC: Mapping[str, str] = {
     "icon.svg": "image/svg+xml",
 }
 _ID_BYTES = 6
+_DRAWN, _WAITING, _WAITING_OF_ONE = 2, 64, 8  # pages of requests at once, and of one session
 
 
 def application(
@@ -85,9 +87,10 @@ def application(
         Sessions(options, key, services.clock, services.entropy),
         Pages(services.clock),
         ConsolePasskeys(options, services.people.directories),
+        Room(_DRAWN, _WAITING, _WAITING_OF_ONE),
     )
     sign_in = SignIn(console, providers, key)
-    events = Events(options.max_streams, stopping)
+    events = Events(options.max_streams, options.max_streams_per_person, stopping)
     shown: Mapping[str, Handler] = {
         "/queue": lists.queue,
         "/history": lists.history,

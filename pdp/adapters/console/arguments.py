@@ -14,6 +14,7 @@ from pdp.core.approvals.view import ArgumentRow
 
 MAX_TEXT = 480  # characters of one value
 MAX_ROWS = 80
+PAGE_ROWS = 400  # where nothing is cut
 _HEAD, _TAIL, _MAX_TAIL = 240, 120, 200
 
 
@@ -42,21 +43,32 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """All rows, or as many as a page shows at first. `cut`: something is left out."""
+    """Rows of a page: the first ones, with long values cut, or one part of all, whole. `cut`: something is left out
+    of a value, or rows are of which this is not a part. `part` of `parts` begins at row `begin`; parts count from 1,
+    and do not depend on what is compared."""
 
     rows: tuple[Row, ...]
-    more: int
+    total: int
+    begin: int
+    part: int
+    parts: int
     cut: bool
     compared: bool
 
+    @property
+    def more(self) -> int:
+        """Rows after these."""
+        return self.total - self.begin - len(self.rows)
 
-def arguments(rows: Sequence[ArgumentRow], *, everything: bool) -> Arguments:
-    """Rows for a page."""
-    first = rows if everything else rows[:MAX_ROWS]
-    shown = tuple(_row(row, everything=everything) for row in first)
-    more = len(rows) - len(first)
-    cut = bool(more) or any(row.value.hidden or row.previous.hidden for row in shown)
-    return Arguments(shown, more, cut, any(row.change != "none" for row in rows))
+
+def arguments(rows: Sequence[ArgumentRow], *, part: int) -> Arguments:
+    """Rows for a page; part 0 is what a page shows at first."""
+    parts = max(1, -(-len(rows) // PAGE_ROWS))
+    part = min(part, parts)
+    begin, size = (PAGE_ROWS * (part - 1), PAGE_ROWS) if part else (0, MAX_ROWS)
+    shown = tuple(_row(row, everything=part > 0) for row in rows[begin : begin + size])
+    cut = not part and (len(rows) > size or any(row.value.hidden or row.previous.hidden for row in shown))
+    return Arguments(shown, len(rows), begin, part, parts, cut, any(row.change != "none" for row in rows))
 
 
 def fold(text: str, *, everything: bool) -> Text:

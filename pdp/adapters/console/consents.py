@@ -70,7 +70,6 @@ async def _one(visit: Visit, *, notice: str = "", status: int = 200) -> Response
     else:
         missing = False
     entropy = visit.console.services.entropy
-    today = datetime.fromtimestamp(visit.console.services.clock.now_ns() // NS, UTC).date()
     return visit.show(
         "consent.html",
         status,
@@ -82,11 +81,21 @@ async def _one(visit: Visit, *, notice: str = "", status: int = 200) -> Response
         unproved=not visit.session.authenticated_ns,
         again=visit.again(f"/consents/{view.id}"),
         attempt=entropy.bytes(16).hex(),
-        days=tuple((word, (today + timedelta(days=days)).isoformat()) for word, days in _DAYS),
+        days=_days(visit.console.services.clock.now_ns(), visit.people.consents.longest_ns),
     )
 
 
 _DAYS = (("today", 0), ("a week from now", 7), ("30 days from now", 30), ("90 days from now", 90))
+
+
+def _days(now_ns: int, longest_ns: int) -> tuple[tuple[str, str], ...]:
+    """The days until whose end one may agree: those that a consent may last. The longest is always among them."""
+    today = datetime.fromtimestamp(now_ns // NS, UTC).date()
+    last = max(0, longest_ns // (24 * 3600 * NS) - 1)  # whose end is within, whatever the time of day
+    offered = [(word, days) for word, days in _DAYS if days <= last]
+    if offered[-1][1] != last and last < _DAYS[-1][1]:
+        offered.append(("the longest allowed", last))
+    return tuple((word, (today + timedelta(days=days)).isoformat()) for word, days in offered)
 
 
 async def _find(visit: Visit) -> ConsentView:

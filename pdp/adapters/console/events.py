@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeAlias
 
@@ -29,24 +30,36 @@ _MAX_CURSOR = 256
 class Events:
     """Streams of one console; they end with the session, when the console stops, or when the page is gone."""
 
-    def __init__(self, most: int, stopping: asyncio.Event) -> None:
+    def __init__(self, most: int, per_person: int, stopping: asyncio.Event) -> None:
         self._most = most
+        self._per_person = per_person
         self._stopping = stopping
-        self._open = 0
+        self._open: Counter[tuple[str, str]] = Counter()
 
     async def stream(self, visit: Visit) -> Response:
         """GET /events. Raises Overloaded."""
-        if self._open >= self._most or self._stopping.is_set():
+        whose = (visit.person.tenant, visit.person.human)
+        full = self._open.total() >= self._most or self._open[whose] >= self._per_person
+        if full or self._stopping.is_set():
             raise Overloaded("console.streams", "Too many pages wait for changes; this one tells of none.")
         cursor = visit.request.headers.get("last-event-id", "")[:_MAX_CURSOR]
         sessions, session = visit.console.sessions, visit.session
         changes = visit.people.watching.watch(visit.person, ApprovalFilter(states=frozenset(State)), cursor)
-        return _Stream(lambda send, gone: self._tell(changes, send, gone, lambda: sessions.lasts(session)))
+
+        def goes_on() -> bool:
+            return sessions.lasts(session)
+
+        return _Stream(lambda send, gone: self._tell(whose, changes, send, gone, goes_on))
 
     async def _tell(
-        self, changes: AsyncIterator[Change], send: _Put, gone: asyncio.Future[None], goes_on: Callable[[], bool]
+        self,
+        whose: tuple[str, str],
+        changes: AsyncIterator[Change],
+        send: _Put,
+        gone: asyncio.Future[None],
+        goes_on: Callable[[], bool],
     ) -> None:
-        self._open += 1
+        self._open[whose] += 1
         stopping = asyncio.ensure_future(self._stopping.wait())
         following: asyncio.Task[Change] | None = None
         try:
@@ -55,6 +68,8 @@ class Events:
                 following = following or asyncio.create_task(_next(changes))
                 ends: set[asyncio.Future[Any]] = {following, stopping, gone}
                 await asyncio.wait(ends, timeout=_ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                if not goes_on():  # signed out while it waited
+                    break
                 if following.done():
                     told, following = _event(following.result()), None
                     await send(told)
@@ -63,7 +78,9 @@ class Events:
         except (Fault, StopAsyncIteration):
             await send(_ANEW)
         finally:
-            self._open -= 1
+            self._open[whose] -= 1
+            if not self._open[whose]:
+                del self._open[whose]
             await _end(following, stopping)
 
 

@@ -43,6 +43,11 @@ _HSTS = "max-age=31536000"
 _MAX_TARGET = 4096  # bytes of path and query
 
 
+def headers(options: ConsoleOptions) -> Mapping[str, str]:
+    """What every answer of this console has."""
+    return {**HEADERS, "strict-transport-security": _HSTS} if options.https else HEADERS
+
+
 class TooLarge(Exception):
     """The body turned out longer than its length said, or than is allowed."""
 
@@ -54,9 +59,7 @@ class Guard:
         self._app = app
         self._host = options.host
         self._limit = options.max_body_bytes
-        self._headers = dict(HEADERS)
-        if options.https:
-            self._headers["strict-transport-security"] = _HSTS
+        self._headers = headers(options)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -74,12 +77,12 @@ class Guard:
             await self._app(scope, self._bounded(receive), protected)
 
     def _problem(self, scope: Scope) -> PlainTextResponse | None:
-        headers = Headers(scope=scope)
-        if [host.lower() for host in headers.getlist("host")] != [self._host]:
+        given = Headers(scope=scope)
+        if [host.lower() for host in given.getlist("host")] != [self._host]:
             return PlainTextResponse("This console is not served under that name.\n", 421)
         if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > _MAX_TARGET:
             return PlainTextResponse("The address is too long.\n", 414)
-        length = headers.get("content-length", "0")
+        length = given.get("content-length", "0")
         if not (length.isascii() and length.isdigit()) or len(length) > 18 or int(length) > self._limit:
             return too_large()
         return None

@@ -78,7 +78,8 @@ def _problem(claims: Mapping[str, Any], options: ProviderOptions, nonce: str, no
     proved = _seconds(claims, "auth_time") or 0
     checks = (
         (claims.get("iss") == options.issuer, "The ID token names another issuer."),
-        (audience in (ours, [ours]) and claims.get("azp", ours) == ours, "The ID token is another client's."),
+        (audience in (ours, [ours]), "The ID token is another client's."),
+        (all(claims.get(name, ours) == ours for name in ("azp", "client_id")), "The ID token is another client's."),
         (claims.get("nonce") == nonce, "The ID token was made for another sign-in."),
         (_is_timely(claims, now), "The ID token is not valid now, or for too long; check clocks and lifetime."),
         (_is_text(claims.get("sub")), "The ID token names nobody."),

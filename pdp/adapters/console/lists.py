@@ -16,6 +16,7 @@ from pdp.core.approvals.queries import Page
 from pdp.core.approvals.states import FINAL, OPEN, State
 from pdp.core.approvals.view import ApprovalView
 from pdp.core.check import NS
+from pdp.core.digest import INT64_MAX
 from pdp.core.errors import InvalidRequest
 from pdp.service.people.queue import ApprovalFilter
 
@@ -68,7 +69,12 @@ def _wanted(asked: QueryParams) -> ApprovalFilter:
     kind = asked.get("kind", "")
     kinds = frozenset({kind}) & frozenset(KINDS)
     return ApprovalFilter(
-        kinds=kinds, server=_text(asked, "server"), tool=_text(asked, "tool"), agent=_text(asked, "agent")
+        kinds=kinds,
+        server=_text(asked, "server"),
+        tool=_text(asked, "tool"),
+        agent=_text(asked, "agent"),
+        code=_text(asked, "code"),
+        person=_text(asked, "person"),
     )
 
 
@@ -97,14 +103,14 @@ def _day(asked: QueryParams, name: str, *, after: int = 0) -> int:
         return 0
     try:
         day = datetime.strptime(found, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=after)
-        return max(0, int(day.timestamp())) * NS
+        return min(max(0, int(day.timestamp())) * NS, INT64_MAX)
     except (ValueError, OverflowError):
         raise InvalidRequest(name, "is a day, as in 2026-11-20") from None
 
 
 def _kept(asked: QueryParams) -> Mapping[str, str]:
     """What the form of filters shows again."""
-    names = ("state", "kind", "server", "tool", "agent", "mine", "from", "to")
+    names = ("state", "kind", "server", "tool", "agent", "code", "person", "mine", "from", "to")
     return {name: asked.get(name, "") for name in names}
 
 

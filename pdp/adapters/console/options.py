@@ -77,7 +77,7 @@ class LocalAccountOptions(_Options):
 
 
 class ConsoleOptions(_Options):
-    """Where people approve, refuse, agree and take back."""
+    """Where people approve, deny, agree and take back."""
 
     listen: str = Field(
         "127.0.0.1:8443", description="HOST:PORT or [IPV6]:PORT. Plaintext on a literal loopback address only."
@@ -102,8 +102,11 @@ class ConsoleOptions(_Options):
         15, ge=1, le=720, description="To vote, agree or delegate, one has signed in this recently."
     )
     max_body_bytes: int = Field(64 << 10, ge=4 << 10, le=1 << 20, description="Of a form.")
-    max_connections: int = Field(512, ge=8, le=65_536, description="At once; beyond, 503.")
+    max_connections: int = Field(
+        512, ge=8, le=65_536, description="At once; beyond, the one that is silent for longest makes room."
+    )
     max_streams: int = Field(256, ge=0, le=65_536, description="Pages that are told of changes at once.")
+    max_streams_per_person: int = Field(16, ge=0, le=65_536, description="Of them, of one person.")
     drain_seconds: float = Field(5.0, ge=0, le=300, description="For answers under way when the service stops.")
 
     @field_validator("public_url")

@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
 
 from pdp.adapters.console import wording
-from pdp.core.approvals.inert import visible
+from pdp.core.approvals.inert import isolated, visible
 from pdp.ports import Clock
 
 _SHORT = 128  # characters
@@ -62,10 +62,10 @@ def _inert(value: object) -> object:
     if isinstance(value, Markup | Undefined):
         return value
     text = str(value)
-    return _escaped(text) if len(text) <= _SHORT else escape(visible(text))
+    return _escaped(text) if len(text) <= _SHORT else escape(isolated(visible(text)))
 
 
 @lru_cache(maxsize=4096)
 def _escaped(text: str) -> Markup:
     """Lists say the same names and words again and again."""
-    return escape(visible(text))
+    return escape(isolated(visible(text)))

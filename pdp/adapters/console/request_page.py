@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from starlette.responses import RedirectResponse, Response
 
@@ -11,15 +13,18 @@ from pdp.adapters.console import wording
 from pdp.adapters.console.arguments import arguments, fold
 from pdp.adapters.console.visit import Visit
 from pdp.core.approvals.grants import GrantTerms
-from pdp.core.approvals.people import Directory
+from pdp.core.approvals.people import Directory, Person
 from pdp.core.approvals.rows import Account
 from pdp.core.approvals.states import OPEN
 from pdp.core.approvals.view import ApprovalView
+from pdp.core.check import NS
 from pdp.core.errors import InvalidRequest, NotFound, Outdated
 from pdp.service.people.voting import BallotInput
 
+Absent: TypeAlias = tuple[tuple[str, str], ...]  # humans who are away, with their names
 CHOICES = frozenset({"approve", "deny", "cancel"})
 _MAX_REASON = 4000
+_RECENT_NS = 120 * NS  # for so long a page says first what its reader did
 _REDRAWN = "Nothing was recorded: the request is not as it was shown to you. This is how it stands now."
 _UNFOLDED = "Nothing was recorded: parts of this request were cut. Here is everything; decide now."
 
@@ -54,10 +59,13 @@ class May:
 
 
 async def show(visit: Visit) -> Response:
-    """GET /requests/ID; `all=1` cuts nothing. Raises NotFound."""
+    """GET /requests/ID; `all=N` is the Nth part of everything, with nothing cut, `seen` the proof that those before
+    it were shown. Raises NotFound."""
     asked = visit.request.query_params
-    done = asked.get("done", "")
-    return await _show(visit, everything=asked.get("all") == "1", done=done if done in CHOICES else "")
+    part = asked.get("all", "0")
+    if not (part.isascii() and part.isdigit() and len(part) < 6):
+        raise InvalidRequest("all", "is the number of a part")
+    return await _show(visit, part=int(part), seen=asked.get("seen", ""))
 
 
 async def vote(visit: Visit) -> Response:
@@ -67,7 +75,7 @@ async def vote(visit: Visit) -> Response:
     if choice not in CHOICES:
         raise InvalidRequest("choice", "is approve, deny or cancel")
     if choice == "approve" and not _saw_everything(visit, presented):
-        return await _show(visit, everything=True, notice=_UNFOLDED, status=409)
+        return await _show(visit, part=1, notice=_UNFOLDED, status=409)
     ballot = BallotInput(
         request_id=form.get("attempt", ""),
         choice=choice,
@@ -80,21 +88,29 @@ async def vote(visit: Visit) -> Response:
     try:
         await visit.people.voting.vote(visit.person, request_id, ballot)
     except Outdated as fault:
-        return await _show(visit, everything=True, notice=f"{_REDRAWN} ({fault.message})", status=409)
+        return await _show(visit, part=1, notice=f"{_REDRAWN} ({fault.message})", status=409)
     except InvalidRequest as fault:
-        return await _show(visit, everything=True, notice=f"Nothing was recorded. {fault.message}", status=400)
-    return RedirectResponse(f"/requests/{request_id}?done={choice}", 303)
+        return await _show(visit, part=1, notice=f"Nothing was recorded. {fault.message}", status=400)
+    return RedirectResponse(f"/requests/{request_id}", 303)
 
 
-async def _show(visit: Visit, *, everything: bool, notice: str = "", done: str = "", status: int = 200) -> Response:
+async def _show(visit: Visit, *, part: int, seen: str = "", notice: str = "", status: int = 200) -> Response:
     view = await visit.people.queue.get(visit.person, str(visit.request.path_params["id"]))
-    directory = visit.people.directories.of(visit.person.tenant)
-    rows = arguments(view.rows, everything=everything)
-    task = fold(view.shown.task if view.shown else "", everything=everything)
     absent = await _absent(visit)
+    async with visit.console.drawing.of(visit.session.id):
+        return await asyncio.to_thread(_draw, visit, view, absent, part, seen, notice, status)
+
+
+def _draw(  # noqa: PLR0913, PLR0917 - all that is on the page
+    visit: Visit, view: ApprovalView, absent: Absent, part: int, seen: str, notice: str, status: int
+) -> Response:
+    """In a thread: a page of values takes longer than a decision."""
+    directory = visit.people.directories.of(visit.person.tenant)
+    rows = arguments(view.rows, part=part)
+    task = fold(view.shown.task if view.shown else "", everything=part > 0)
     asked = visit.console.passkeys.asked(visit.person, view)
     place = f"/requests/{view.approval.id}/vote"
-    whole = not rows.cut and not task.hidden
+    came = _came(visit, place, view, rows.part, seen) and not rows.cut and not task.hidden
     return visit.show(
         "request.html",
         status,
@@ -109,15 +125,35 @@ async def _show(visit: Visit, *, everything: bool, notice: str = "", done: str =
         passkey=asked,
         absent=absent,
         place=place,
-        whole=visit.token(_whole(place, view.presented)) if whole and view.presented else "",
+        whole=visit.token(_whole(place, view.presented)) if came and view.presented and not rows.more else "",
+        seen=visit.token(_seen(place, view.presented, rows.part)) if came else "",
         attempt=visit.console.services.entropy.bytes(16).hex(),
         reason=visit.form.get("reason", "")[:_MAX_REASON],
         fresh=visit.fresh,
         unproved=not visit.session.authenticated_ns,
         again=visit.again(f"/requests/{view.approval.id}"),
         notice=notice,
-        done=done,
+        recorded="" if notice else _recorded(view, visit.person, visit.console.services.clock.now_ns()),
     )
+
+
+def _recorded(view: ApprovalView, person: Person, now_ns: int) -> str:
+    """What this person did to the request a moment ago, by the votes in the store; "" for nothing."""
+    mine = [vote for vote in view.votes if vote.human == person.human]
+    if not mine or now_ns - mine[-1].at_ns >= _RECENT_NS:
+        return ""
+    return mine[-1].choice
+
+
+def _came(visit: Visit, place: str, view: ApprovalView, part: int, seen: str) -> bool:
+    """Whether all before this part was shown in this session, for this state of the request."""
+    before = _seen(place, view.presented, part - 1)
+    return part <= 1 or visit.console.sessions.holds(visit.session, before, seen)
+
+
+def _seen(place: str, presented: str, part: int) -> str:
+    """Names the parts up to one, as they were shown for one state of the request."""
+    return f"{place} seen {part} {presented}"
 
 
 def _whole(place: str, presented: str) -> str:
@@ -159,7 +195,7 @@ def _may(view: ApprovalView, *, standing_in: bool, passkey: bool, operator: bool
     )
 
 
-async def _absent(visit: Visit) -> tuple[tuple[str, str], ...]:
+async def _absent(visit: Visit) -> Absent:
     """Whom this person stands in for now: human and name."""
     now = visit.console.services.clock.now_ns()
     members = visit.people.directories.of(visit.person.tenant).members

@@ -20,6 +20,7 @@ class Line:
     risk: str
     state: str
     state_word: str
+    outcome: str
     title: str
     server: str
     tool: str
@@ -38,6 +39,7 @@ class Line:
     decides: bool
     voters: tuple[str, ...]
     ended_ns: int
+    differs: str
 
 
 def line(view: ApprovalView, directory: Directory, now_ns: int) -> Line:
@@ -50,7 +52,8 @@ def line(view: ApprovalView, directory: Directory, now_ns: int) -> Line:
         edge=wording.risk_class(approval.risk),
         risk=wording.word(wording.RISKS, approval.risk),
         state="" if approval.state is State.PENDING else approval.state,
-        state_word=wording.word(wording.STATES, approval.state),
+        state_word=wording.state(approval.state, view.outcome),
+        outcome=view.outcome,
         title=approval.title or call.tool,
         server=call.server,
         tool=call.tool,
@@ -71,6 +74,7 @@ def line(view: ApprovalView, directory: Directory, now_ns: int) -> Line:
             f"{_human(vote.human, directory)} {wording.word(wording.CHOICES, vote.choice)}" for vote in view.votes
         ),
         ended_ns=approval.resolved_ns or approval.changed_ns,
+        differs=", ".join(view.differs),
     )
 
 
@@ -87,7 +91,7 @@ def _human(human: str, directory: Directory) -> str:
 
 def _you(view: ApprovalView) -> str:
     if view.mine:
-        return f"have {wording.word(wording.CHOICES, view.mine)}"
+        return f"have {wording.word(wording.DONE, view.mine)}"
     if view.may_vote:
         return "can decide"
     return "asked for it" if view.may_not_code == "approval.own_call" else "can look"

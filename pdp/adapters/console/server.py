@@ -13,6 +13,8 @@ import uvicorn
 from typing_extensions import override
 
 from pdp.adapters.console.app import application
+from pdp.adapters.console.connection import Listener, protocol
+from pdp.adapters.console.guard import headers
 from pdp.adapters.console.oidc import Provider
 from pdp.adapters.console.options import ConsoleOptions, ConsoleTlsOptions, is_loopback
 from pdp.adapters.console.visit import ConsoleServices
@@ -52,19 +54,15 @@ class ConsoleServer:
     ) -> None:
         """Raises ConfigurationFault (`config.listen`, `config.plaintext`, `config.tls`, `config.secret`,
         `console.*`)."""
-        if production and options.development_accounts:
-            raise ConfigurationFault(
-                "console.development_accounts",
-                "console.development_accounts: such accounts have no password; remove them in production.",
-            )
+        self._host, self._port = check(options, production=production)
         if len(key) < _MIN_KEY_BYTES:
             raise ConfigurationFault("config.secret", f"console: the key is shorter than {_MIN_KEY_BYTES} bytes.")
         tls = options.tls
         self._options = options
-        self._host, self._port = _address(options)
         self._stopping = asyncio.Event()
         self._serving: asyncio.Task[None] | None = None
-        self._socket: socket.socket | None = None
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        self._socket = Listener(family, options.max_connections)
         providers = {
             each.name: Provider(
                 each,
@@ -77,7 +75,7 @@ class ConsoleServer:
         app = application(options, services, key=key, providers=providers, stopping=self._stopping)
         config = uvicorn.Config(
             app,
-            http="h11",
+            http=protocol(headers(options), self._socket),
             ws="none",
             loop="none",
             lifespan="off",
@@ -101,8 +99,7 @@ class ConsoleServer:
 
     async def start(self) -> None:
         """Bind and serve. Raises ConfigurationFault when the address cannot be bound; nothing is served then."""
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener = self._socket
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((self._host, self._port))
@@ -112,7 +109,7 @@ class ConsoleServer:
             raise ConfigurationFault(
                 "config.listen", "console.listen: cannot be bound; is the address ours and the port free?"
             ) from None
-        self._socket, self._port = listener, listener.getsockname()[1]
+        self._port = listener.getsockname()[1]
         self._serving = asyncio.create_task(self._server.serve(sockets=[listener]))
         log.info("console on %s as %s", self.address, self._options.public_url)
 
@@ -123,8 +120,19 @@ class ConsoleServer:
             self._server.should_exit = True
             await asyncio.gather(self._serving, return_exceptions=True)
             self._serving = None
-        if self._socket is not None:
-            self._socket.close()
+        self._socket.close()
+
+
+def check(options: ConsoleOptions, *, production: bool) -> tuple[str, int]:
+    """Where the console would listen. Raises ConfigurationFault for what it would refuse; nothing is opened."""
+    if production and options.development_accounts:
+        raise ConfigurationFault(
+            "console.development_accounts",
+            "console.development_accounts: such accounts have no password; remove them in production.",
+        )
+    if options.tls is not None:
+        _tls(options.tls)
+    return _address(options)
 
 
 def _address(options: ConsoleOptions) -> tuple[str, int]:

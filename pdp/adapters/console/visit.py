@@ -22,6 +22,7 @@ from pdp.core.errors import Forbidden, InvalidRequest, Unauthenticated
 from pdp.ports import Clock, Entropy
 from pdp.service.people.assembly import People
 from pdp.service.people.persons import SignedIn
+from pdp.service.people.queue import Room
 
 SIGN_IN = "/signin"
 TOKEN_FIELD = "csrf"  # noqa: S105 - the name of a form's field
@@ -47,6 +48,7 @@ class Console:
     sessions: Sessions
     pages: Pages
     passkeys: ConsolePasskeys
+    drawing: Room  # of pages that are drawn in a thread
 
 
 @dataclass(frozen=True, slots=True)

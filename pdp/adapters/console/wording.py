@@ -18,18 +18,24 @@ RISKS: Mapping[str, str] = {
 STATES: Mapping[str, str] = {
     "pending": "Waiting",
     "approved": "Approved",
-    "denied": "Refused",
+    "denied": "Denied",
     "expired": "Expired",
     "cancelled": "Withdrawn",
     "revoked": "Approval taken back",
-    "redeemed": "Approved and carried out",
+    "redeemed": "Approved and let through",
     "active": "In force",
     "exhausted": "Used up",
     "requested": "Asked for",
-    "refused": "Refused",
+    "refused": "Denied",
+}
+OUTCOMES: Mapping[str, str] = {  # of a redeemed request, as the caller reported it
+    "done": "Approved and carried out",
+    "failed": "Approved, but failed",
+    "unknown": "Approved, outcome unknown",
 }
 KINDS: Mapping[str, str] = {"approval": "Approval", "confirmation": "Confirmation", "consent": "Consent"}
-CHOICES: Mapping[str, str] = {"approve": "approved", "deny": "refused", "cancel": "withdrew"}
+CHOICES: Mapping[str, str] = {"approve": "approved", "deny": "denied", "cancel": "withdrew"}
+DONE: Mapping[str, str] = {**CHOICES, "cancel": "withdrawn"}  # "you have …"
 ASSURANCES: Mapping[str, str] = {
     "client_asserted": "as their client said",
     "signed_in": "signed in",
@@ -68,6 +74,11 @@ def word(table: Mapping[str, str], key: str) -> str:
     return table.get(key, key)
 
 
+def state(name: str, outcome: str = "") -> str:
+    """The words for a state; of a call that was let through, for what the caller reported of it."""
+    return OUTCOMES.get(outcome, outcome) if name == "redeemed" and outcome else word(STATES, name)
+
+
 def risk_class(risk: str) -> str:
     """The risk as a part of a style's name; what is not known is shown as the worst."""
     return risk if risk in RISKS else "critical"
@@ -104,6 +115,12 @@ def counted(count: int, noun: str) -> str:
     """As in "1 day", "2 days"; "1 person", "2 people"."""
     many = {"person": "people"}.get(noun, f"{noun}s")
     return f"{count:,} {noun if count == 1 else many}"
+
+
+def turned_down(denials: int, withdrawals: int) -> str:
+    """How often like calls were, as in "Denied 3 times, withdrawn 1 time"."""
+    counts = (("denied", denials), ("withdrawn", withdrawals))
+    return ", ".join(f"{what} {counted(count, 'time')}" for what, count in counts if count).capitalize()
 
 
 def account(found: Account) -> str:

@@ -16,7 +16,7 @@ from pdp.core.approvals.view import Advice, ApprovalView, ArgumentRow
 from pdp.core.errors import InvalidRequest
 from pdp.service.people.looking import ApprovalFilter
 from pdp.service.people.voting import BallotInput, Voted
-from pdp.v1 import approval_pb2, types_pb2
+from pdp.v1 import approval_pb2, decision_pb2, types_pb2
 
 _STATES = {
     State.PENDING: approval_pb2.APPROVAL_STATE_PENDING,
@@ -55,6 +55,11 @@ _CHANGES = {
     "changed": approval_pb2.ARGUMENT_CHANGE_CHANGED,
     "removed": approval_pb2.ARGUMENT_CHANGE_REMOVED,
 }
+_OUTCOMES = {
+    "done": decision_pb2.OUTCOME_DONE,
+    "failed": decision_pb2.OUTCOME_FAILED,
+    "unknown": decision_pb2.OUTCOME_UNKNOWN,
+}
 _T = TypeVar("_T")
 _MAX_LISTED = 16  # values of one enum in a filter
 
@@ -70,6 +75,8 @@ def wanted(given: approval_pb2.ApprovalFilter) -> ApprovalFilter:
         tool=fields.name(given.tool, "filter.tool"),
         subject=account(given.subject, "filter.subject") if given.HasField("subject") else None,
         agent=fields.name(given.agent, "filter.agent"),
+        code=fields.name(given.short_code, "filter.short_code"),
+        person=fields.name(given.person, "filter.person"),
         mine=given.mine,
         opened_from_ns=fields.instant_ns(given.opened_from, "filter.opened_from"),
         opened_to_ns=fields.instant_ns(given.opened_to, "filter.opened_to"),
@@ -123,6 +130,7 @@ def listed(view: ApprovalView, directory: Directory) -> approval_pb2.Approval:
         resolution=approval.resolution,
         policy=answers.policy_ref(PolicyRef(approval.policy_revision, approval.policy_digest, "")),
         decision_id=approval.decision_id,
+        outcome=_OUTCOMES.get(view.outcome, decision_pb2.OUTCOME_UNSPECIFIED),
     )
     if need.grant is not None:
         made.grant_offer.CopyFrom(
@@ -139,6 +147,10 @@ def complete(view: ApprovalView, directory: Directory, challenge: bytes) -> appr
     made.arguments.extend(map(_row, view.rows))
     made.votes.extend(_vote(vote, directory) for vote in view.votes)
     made.arguments_erased = view.shown is None
+    if (earlier := view.earlier) is not None:
+        made.turned_down.refusals, made.turned_down.withdrawals = earlier.refusals, earlier.withdrawals
+        if earlier.vote is not None:
+            made.turned_down.last_refusal.CopyFrom(_vote(earlier.vote, directory))
     if view.advice:
         made.advice.CopyFrom(_advice(view.advice[0]))
     if view.shown is not None:

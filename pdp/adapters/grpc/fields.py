@@ -8,6 +8,7 @@ from ipaddress import ip_address
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from pdp.core.digest import INT64_MAX
 from pdp.core.errors import InvalidRequest
 
 # limits, in characters unless they say bytes; pdp.content has its own for JSON
@@ -20,6 +21,7 @@ MAX_TASK = 32_768
 MAX_OBSERVATION = 262_144
 MAX_REASON = 1_000
 MAX_JSON_BYTES = 262_144
+MAX_ARGUMENTS_BYTES = 4 * MAX_JSON_BYTES  # `content.max_arguments_bytes` is what counts; it goes no higher
 MAX_DEFINITIONS = 2_000
 MAX_OBLIGATIONS = 64
 MAX_CLIENT_ANSWERS = 64
@@ -82,10 +84,10 @@ def address(value: str, field: str) -> str:
 
 
 def instant_ns(value: Timestamp, field: str) -> int:
-    """A timestamp as Unix nanoseconds."""
+    """A timestamp as Unix nanoseconds; one that 64 bits cannot name, from 2262 on, is as late as they can."""
     if not 0 <= value.seconds <= _MAX_SECONDS or not 0 <= value.nanos < NS:
         raise InvalidRequest(field, "is not an instant from 1970 to 9999")
-    return value.seconds * NS + value.nanos
+    return min(value.seconds * NS + value.nanos, INT64_MAX)
 
 
 def timestamp(at_ns: int) -> Timestamp:

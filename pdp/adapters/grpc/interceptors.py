@@ -12,6 +12,7 @@ import json
 import logging
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextvars import ContextVar
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
@@ -33,10 +34,22 @@ _LEVELS = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: logging.WARNING,
 }
 
+# the loop's time at which the present call is to be answered, so that it is not given up; None: nothing bounds it
+_answered_by: ContextVar[float | None] = ContextVar("pdp_answered_by", default=None)
+
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Parse = Callable[[bytes], Any] | None
 # refuses a request of `method` that could not be read, as the call itself would have: raises
 Door: TypeAlias = "Callable[[Context, str, InvalidRequest], Awaitable[NoReturn]]"
+
+
+def time_left(context: Context) -> float | None:
+    """Seconds until the call must be answered: its caller's deadline, or ours. None where nothing bounds it."""
+    callers, ours = context.time_remaining(), _answered_by.get()
+    bounds = [] if callers is None else [callers]
+    if ours is not None:
+        bounds.append(max(0.0, ours - asyncio.get_running_loop().time()))
+    return min(bounds, default=None)
 
 
 class Faults(grpc.aio.ServerInterceptor):
@@ -49,6 +62,7 @@ class Faults(grpc.aio.ServerInterceptor):
     def __init__(self, entropy: Entropy, max_call_seconds: float, door: Door) -> None:
         self._entropy = entropy
         self._max_call_seconds = max_call_seconds
+        self._margin = min(1.0, max_call_seconds / 10)  # for an answer that was held as long as it may
         self._door = door
         self._guarded: dict[str, Handler] = {}  # by method; only known ones, so it stays small
 
@@ -85,6 +99,7 @@ class Faults(grpc.aio.ServerInterceptor):
 
     def _unary(self, inner: Callable[..., Awaitable[Any]], method: str, parse: _Parse) -> Callable[..., Any]:
         async def guarded(request: Any, context: Context) -> Any:
+            _answered_by.set(asyncio.get_running_loop().time() + self._max_call_seconds - self._margin)
             left = context.time_remaining()
             sooner = left is not None and left <= self._max_call_seconds  # then gRPC itself ends the call
             limit = asyncio.timeout(None if sooner else self._max_call_seconds)

@@ -41,7 +41,12 @@ _SCOPES = {
 }
 _SCOPE_NUMBERS = {scope: number for number, scope in _SCOPES.items()}
 _BREADTH = tuple(_SCOPE_NUMBERS)
-_STORE_ADVICE = "Records cannot be written, so nothing is answered. Look at the disk; the operator's log says more."
+_STORE_ADVICE = {
+    "record.unavailable": "Records cannot be written, so nothing is answered. Look at the disk, and at the log.",
+    "store.unreadable": "The store cannot be read, so nothing is answered. Look at the disk or the database server.",
+    "store.replaced": "Another file lies where the store's was. Put it back, or restart on the other.",
+    "store.rollback": "Durable records are gone: the store is an older copy. Restore the newest, and restart.",
+}
 
 
 def parts(request: admin_pb2.ReloadRequest) -> tuple[Part, ...]:
@@ -95,12 +100,15 @@ def switch_ask(request: admin_pb2.SetSwitchRequest) -> SwitchAsk:
         reason=fields.text(wanted.reason, "switch.reason", fields.MAX_REASON),
         until_ns=until_ns,
         request_id=request.request_id,
+        unlisted=request.unlisted,
     )
 
 
 def switch_response(made: Switched) -> admin_pb2.SetSwitchResponse:
     """The switch as it now is."""
-    return admin_pb2.SetSwitchResponse(switch=_switch(made.row), switch_epoch=made.epoch, record=record_ref(made.ref))
+    return admin_pb2.SetSwitchResponse(
+        switch=_switch(made.row), switch_epoch=made.epoch, record=record_ref(made.ref), unchecked=not made.checked
+    )
 
 
 def status_response(status: Status, caller: Caller) -> admin_pb2.GetStatusResponse:
@@ -120,9 +128,14 @@ def status_response(status: Status, caller: Caller) -> admin_pb2.GetStatusRespon
             log=status.log,
             records=status.records,
             size_bytes=status.store_bytes,
-            last_failure=None if status.healthy else _problem("record.unavailable", status.at_ns, _STORE_ADVICE),
+            last_failure=_problem(status.store_problem, status.at_ns, _STORE_ADVICE.get(status.store_problem, "")),
         ),
         engine=admin_pb2.EngineStatus(worker_deaths=status.worker_deaths),
+        differences=(
+            admin_pb2.Difference(part=each.part, tenant=each.tenant, here=each.here, fleet=each.fleet)
+            for each in status.differences
+            if caller.tenant == ANY_TENANT or each.tenant in ("", caller.tenant)
+        ),
     )
     if status.policy is not None:
         found.engine.engine = _text(status.policy, "engine_version")

@@ -55,7 +55,13 @@ class ServerOptions(BaseModel):
         " service.max_waiting together. Each may hold three times max_message_bytes.",
     )
     max_streams: int = Field(256, ge=1, le=100_000, description="Calls at once on one connection.")
-    max_call_seconds: float = Field(55.0, ge=1, le=300, description="A call that takes longer is given up.")
+    max_call_seconds: float = Field(
+        55.0,
+        ge=1,
+        le=300,
+        description="A call that takes longer is given up; what waits for a judge or for people is answered pending "
+        "before that.",
+    )
     idle_seconds: int = Field(300, ge=10, le=86_400, description="A connection without calls is closed.")
     drain_seconds: float = Field(10.0, ge=0, le=300, description="For calls under way when the service stops.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
@@ -35,7 +36,8 @@ class ExplainServicer(explain_pb2_grpc.ExplainServiceServicer):
     @override
     async def Explain(self, request: explain_pb2.ExplainRequest, context: Context) -> explain_pb2.ExplainResponse:
         async with self._admission.admit(context, Role.EXPLAIN, "Explain") as caller:
-            return explaining.response(*await self._explain(explaining.why(request), caller))
+            found, record = await self._explain(explaining.why(request), caller)
+            return await asyncio.to_thread(explaining.response, found, record)  # it may hold some ten thousand facts
 
 
 class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pdp.adapters.grpc import fields
-from pdp.core.errors import InvalidRequest, Unsupported
+from pdp.core.errors import InvalidRequest
 from pdp.core.request import (
     Ask,
     AssertedClaims,
@@ -54,6 +54,7 @@ def ask(request: decision_pb2.DecideRequest, until_ns: int = 0) -> Ask:
         client_address=fields.address(context.client_address, "context.client_address"),
         observation=fields.text(context.observation, "context.observation", fields.MAX_OBSERVATION),
         extra=fields.data(context.extra_json, "context.extra_json"),
+        meta=fields.data(context.meta_json, "context.meta_json"),
         resume_token=fields.name(request.resume_token, "resume_token", limit=fields.MAX_TOKEN),
         client_answers=_client_answers(request.client_answers),
         server_peer=_server_peer(request.server_peer),
@@ -62,12 +63,18 @@ def ask(request: decision_pb2.DecideRequest, until_ns: int = 0) -> Ask:
 
 
 def list_ask(request: decision_pb2.FilterToolsRequest) -> ListAsk:
-    """A FilterToolsRequest. Raises InvalidRequest naming the field, and Unsupported for a list by another method."""
+    """A FilterToolsRequest. Raises InvalidRequest naming the field."""
     request_id = fields.request_id(request.request_id)
     server = fields.name(request.server, "server", mandatory=True)
-    if fields.name(request.method, "method", limit=fields.MAX_WORD) not in ("", METHOD_TOOL_LIST):
-        raise Unsupported("target.unsupported", f"method: only {METHOD_TOOL_LIST} is filtered by this release.")
     fields.count(request.definitions_json, "definitions_json", fields.MAX_DEFINITIONS)
+    context = request.context
+    fields.address(context.client_address, "context.client_address")
+    fields.text(context.observation, "context.observation", fields.MAX_OBSERVATION)
+    asserted = (
+        ("client_capabilities_json", request.client_capabilities_json),
+        ("context.extra_json", context.extra_json),
+        ("context.meta_json", context.meta_json),
+    )
     return ListAsk(
         request_id=request_id,
         server=server,
@@ -77,6 +84,8 @@ def list_ask(request: decision_pb2.FilterToolsRequest) -> ListAsk:
         credential=credential(request.credential),
         session=_session(request.session),
         presented_only=request.presented_only,
+        method=fields.name(request.method, "method", limit=fields.MAX_WORD) or METHOD_TOOL_LIST,
+        asserted=tuple((field, fields.data(raw, field)) for field, raw in asserted),
         protocol_version=fields.name(request.protocol_version, "protocol_version", limit=fields.MAX_WORD),
         server_peer=_server_peer(request.server_peer),
     )
@@ -116,7 +125,7 @@ def _tool(tool: types_pb2.ToolTarget) -> ToolTarget:
         name=fields.name(tool.name, f"{path}.name", mandatory=True),
         definition=definition,
         definition_digest=fields.name(tool.definition_digest, f"{path}.definition_digest", limit=fields.MAX_WORD),
-        arguments=fields.data(tool.arguments_json, f"{path}.arguments_json") or b"{}",
+        arguments=fields.data(tool.arguments_json, f"{path}.arguments_json", fields.MAX_ARGUMENTS_BYTES) or b"{}",
     )
 
 
@@ -133,8 +142,7 @@ def _server_peer(peer: types_pb2.ServerPeer) -> ServerPeer:
 
 
 def credential(given: types_pb2.Credential) -> Credential:
-    """On whose behalf, or who acts. Nothing set is NoCredential."""
-    """On whose behalf. Raises InvalidRequest naming the field."""
+    """On whose behalf, or who acts. Nothing set is NoCredential. Raises InvalidRequest naming the field."""
     match given.WhichOneof("kind"):
         case "bearer":
             token = fields.text(given.bearer, "credential.bearer", fields.MAX_TOKEN)

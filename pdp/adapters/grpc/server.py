@@ -38,6 +38,7 @@ _MIN_PING_MS = 10_000  # a client that pings more often is sent away
 _KEEPALIVE_MS = 60_000  # a dead peer is noticed
 _KEEPALIVE_TIMEOUT_MS = 20_000
 _HANDSHAKE_MS = 10_000
+_MAX_AGE_MS = 600_000  # of a connection by client certificate
 
 
 class Server:
@@ -171,7 +172,14 @@ def _channel_options(options: ServerOptions) -> list[tuple[str, int]]:
         ("grpc.http2.max_ping_strikes", 2),
         ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
         ("grpc.so_reuseport", 0),  # else a second server would silently share the port
+        *_ages(options.tls),
     ]
+
+
+def _ages(tls: TlsOptions | None) -> list[tuple[str, int]]:
+    """Clients connect anew while their certificate is valid, with a newer one if they have it: on a connection whose
+    certificate has expired they are refused. Calls under way are finished."""
+    return [] if tls is None or tls.client_ca_file is None else [("grpc.max_connection_age_ms", _MAX_AGE_MS)]
 
 
 def credentials(tls: TlsOptions) -> grpc.ServerCredentials:

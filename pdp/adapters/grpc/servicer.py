@@ -11,6 +11,7 @@ from typing import NoReturn
 from typing_extensions import override
 
 from pdp.adapters.grpc import answers, batching, operation, pending, questions
+from pdp.adapters.grpc.interceptors import time_left
 from pdp.adapters.grpc.peer import Context, peer_of
 from pdp.core.errors import InvalidRequest, Unsupported
 from pdp.core.request import Caller, Role
@@ -78,7 +79,7 @@ class Admission:
 
     def until(self, context: Context) -> int:
         """See `Entrance.until`."""
-        return self._entrance.until(context.time_remaining())
+        return self._entrance.until(time_left(context))
 
     async def refuse(self, context: Context, role: Role, rpc: str) -> NoReturn:
         """Admit, then say that `rpc` has no body. Raises Unsupported, or whatever keeps the caller out."""
@@ -146,7 +147,7 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
         self, request: decision_pb2.WaitDecisionRequest, context: Context
     ) -> decision_pb2.WaitDecisionResponse:
         async with self._admission.admit(context, Role.DECIDE, "WaitDecision", waits=True) as caller:
-            token, credential, seconds = pending.wait(request, context.time_remaining())
+            token, credential, seconds = pending.wait(request, time_left(context))
             return pending.waited(await self._waiting(token, credential, seconds, caller))
 
     @override

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from pdp.core.approvals.earlier import NEVER, TurnedDown
 from pdp.core.approvals.rows import Answered, Approval, Call, Consent, Grant
 from pdp.core.evidence import Evidence
 from pdp.core.facts import Facts
@@ -30,6 +31,7 @@ class Asked:
     definition: Mapping[str, Any] = field(default_factory=dict)  # the pinned one
     until_ns: int = 0  # monotonic; when the caller stops waiting, 0 when it did not say
     fresh: CallRow | None = None  # what gives the call its digest, while that is not durable
+    turned_down: TurnedDown = NEVER  # like calls, lately
 
     @property
     def value(self) -> Mapping[str, Any]:

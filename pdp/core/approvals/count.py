@@ -38,6 +38,15 @@ def wanted_by(requirement: bytes) -> Wanted | None:
     return read(element) if isinstance(element, dict) else None
 
 
+def same_rule(one: bytes, other: bytes) -> bool:
+    """Whether two requirements of rows come from the same rule of the same pack, and want the same kind of answer."""
+    elements = json.loads(one), json.loads(other)
+    names = ("kind", "pack", "id", "code")
+    return all(isinstance(each, dict) for each in elements) and all(
+        elements[0].get(name) == elements[1].get(name) for name in names
+    )
+
+
 def tally(wanted: Wanted, votes: tuple[Vote, ...], call: Call, standing: Standing) -> Tally:
     """Count again, as things stand at `standing.at_ns`. `votes` are oldest first."""
     last = last_votes(votes, standing.directory)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TypeAlias
 
 from pdp.core.approvals.asked import Asked
@@ -47,12 +47,18 @@ class GrantTerms:
         return canonical({**bounds, "arguments_schema": schema})
 
     @staticmethod
-    def from_bytes(data: bytes) -> GrantTerms:
-        """The inverse of `to_bytes`; the schema comes back in canonical bytes."""
+    def from_bytes(data: bytes) -> GrantTerms | None:
+        """The inverse of `to_bytes`; the schema comes back in canonical bytes. None for what another release wrote in
+        another shape: a bound that is not known is not kept, so nothing comes of such terms."""
         found = json.loads(data)
+        if not isinstance(found, dict) or found.keys() != _TERMS:
+            return None
         schema = found["arguments_schema"]
         text = b"" if schema is None else canonical(schema)
         return GrantTerms(found["minutes"], found["uses"], found["session"], text)
+
+
+_TERMS = frozenset(field.name for field in fields(GrantTerms))
 
 
 def within(terms: GrantTerms, offer: GrantOffer | None) -> bool:

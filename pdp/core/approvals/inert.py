@@ -2,18 +2,22 @@
 """Text of others made harmless to look at: whatever cannot be seen, or looks like something else, is spelled out.
 
 One function for page, terminal and notification. What it returns has only characters with a shape of their own, and
-can be read back: two different texts never look the same, as far as characters go. In a word with Latin letters those
-of a script that has the same shapes are spelled out. (A word all in one script stays, whatever it looks like; so does
-the direction of right-to-left letters, which whoever shows a text isolates.)
+can be read back: two different texts never look the same, as far as characters go. What is drawn like ASCII and is
+not is spelled out, by the tables of Unicode's UTS 39; letters of another script stay where their word has some that
+no ASCII is like, and nothing Latin. What honest prose is full of, curly quotes, dashes, one-letter words in their own
+language, is marked instead, so that it can be read. `isolated` keeps what is written from right to left in its place.
 
     U+202E → ⟨U+202E⟩    five of them → ⟨U+202E ×5⟩    40 spaces → ⟨space ×40⟩    30 zeros → 0⟨×30⟩
-    pаypal, its first a Cyrillic → p⟨U+0430⟩ypal
+    pаypal, its first a Cyrillic → p⟨U+0430⟩ypal    привет stays    /etc∕passwd → /etc⟨U+2215⟩passwd
+    don’t → don⟨’⟩t    отчёт о работе → отчёт ⟨о⟩ работе
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
+from enum import Enum
 from functools import lru_cache
 from itertools import groupby
 
@@ -49,21 +53,80 @@ _JOINING = ((0x1100, 0x11FF), (0xA960, 0xA97F), (0xD7B0, 0xD7FF))
 _BRACKETS = frozenset("⟨⟩〈〉❬❭❰❱⧼⧽‹›︿﹀\u2329\u232a")
 # Scripts, as Unicode names their letters, that have many of the shapes of Latin ones.
 _ALIKE = frozenset({"ARMENIAN", "CHEROKEE", "COPTIC", "CYRILLIC", "GREEK", "LISU"})
-_WORD = re.compile(r"[^\W\d_](?:[^\W\d_]|[\u0300-\u036f])*")
+# Confusable with ASCII by confusables.txt of Unicode 15.0, but not by the package: it does not read the lines of
+# characters that are written from right to left, nor those of percent signs.
+_ALSO_ALIKE = (
+    (0x05C0, 0x05C0), (0x05C3, 0x05C3), (0x05D5, 0x05D5), (0x05D8, 0x05D9), (0x05DF, 0x05DF), (0x05E1, 0x05E1),
+    (0x05F0, 0x05F4), (0x060D, 0x060D), (0x0627, 0x0627), (0x0647, 0x0647), (0x0660, 0x0661), (0x0665, 0x0665),
+    (0x0667, 0x0667), (0x066A, 0x066B), (0x066D, 0x066D), (0x06BE, 0x06BE), (0x06C1, 0x06C1), (0x06D4, 0x06D5),
+    (0x0701, 0x0704), (0x07C0, 0x07C0), (0x07CA, 0x07CA), (0x07F4, 0x07F5), (0x07FA, 0x07FA), (0x2052, 0x2052),
+    (0xFBA6, 0xFBAD), (0xFE8D, 0xFE8E), (0xFEE9, 0xFEEC), (0x10A50, 0x10A50), (0x1E8C7, 0x1E8C7),
+    (0x1E8CB, 0x1E8CB), (0x1EE00, 0x1EE00), (0x1EE24, 0x1EE24), (0x1EE64, 0x1EE64), (0x1EE80, 0x1EE80),
+    (0x1EE84, 0x1EE84),
+)  # fmt: skip
+# Drawn like ASCII, and in honest prose all the same: quotes, apostrophe, dash, ellipsis, minus, number sign.
+_TYPOGRAPHY = frozenset("‘’‚“”–…−№")
+_EUROPEAN = ("\u00c0", "\u017f")  # Latin letters that languages of today are written with
+# Scripts that set punctuation, letters and digits as wide as their own signs, and have a round zero.
+_SET_WIDE = frozenset({"CJK", "HIRAGANA", "KATAKANA", "HANGUL"})
+_IDEOGRAPHIC_ZERO = "\u3007"
+_WIDE_PUNCTUATION = frozenset("，．：；！？（）％～")  # but no slash, quote or dollar
+_AROUND_WORDS = frozenset(' .,;:!?()"«»„') | _TYPOGRAPHY
+# How `unicodedata` calls what is an ASCII character but for its width or font.
+_CLOTHES = frozenset({"<wide>", "<narrow>", "<font>", "<compat>"})
+_DOTTED = frozenset("ij")  # which have the dot above already
+_DOT_ABOVE = "\u0307"
+_RIGHT_TO_LEFT = frozenset({"R", "AL", "AN"})
+_FSI, _PDI = "\u2068", "\u2069"
 _OVERLAY = 1  # combining class of strokes through a letter
 
 _PLAIN = re.compile(r"(?:[!-~]| (?=[!-~]))*", re.ASCII)
 _RUN = re.compile(rf"(.)\1{{{MAX_RUN}}}", re.DOTALL)
 
 
-def visible(text: str, *, lines: bool = False) -> str:
+class _As(Enum):
+    """How a character is put."""
+
+    ITSELF = 0
+    MARKED = 1
+    SPELLED = 2
+
+
+def visible(text: str, *, lines: bool = False, alike: bool = True) -> str:
     """The text with everything deceptive spelled out. A line break is `⟨U+000A⟩`; with `lines`, up to two in a row
-    are kept as such, for a text that is shown as a block. Never raises; the result is well-formed Unicode."""
+    are kept as such, for a text that is shown as a block. Without `alike`, for a reader that sees no shapes, what is
+    only drawn like ASCII stays. Never raises; the result is well-formed Unicode."""
     if _PLAIN.fullmatch(text) and not text.startswith(" ") and _RUN.search(text) is None:
         return text
     if lines:
-        return "".join(_line(part) if part[:1] != "\n" else _breaks(part) for part in re.split(r"(\n+)", text))
-    return _line(text)
+        parts = re.split(r"(\n+)", text)
+        return "".join(_line(part, alike=alike) if part[:1] != "\n" else _breaks(part) for part in parts)
+    return _line(text, alike=alike)
+
+
+def isolated(shown: str) -> str:
+    """A text that `visible` returned, its order kept wherever it is shown from left to right: each run of letters
+    that are written from right to left, with the spaces between them, turns around within itself and nothing else."""
+    if shown.isascii():
+        return shown
+    out = []
+    for turned, run in groupby(_runs(shown), key=lambda part: part[0]):
+        text = "".join(part for _, part in run)
+        out.append(f"{_FSI}{text}{_PDI}" if turned else text)
+    return "".join(out)
+
+
+def _runs(shown: str) -> Iterator[tuple[bool, str]]:
+    """Characters with whether they are of a run from right to left: letters, marks on them, single spaces between,
+    and the brackets around letters that are marked."""
+    turned = False
+    for at, char in enumerate(shown):
+        kind = unicodedata.bidirectional(char)
+        after = shown[at + 1 : at + 3].removeprefix("⟨" if char == " " else "")[:1]
+        leads = unicodedata.bidirectional(after or " ") in _RIGHT_TO_LEFT
+        follows = kind == "NSM" or char == "⟩" or (char == " " and leads)
+        turned = kind in _RIGHT_TO_LEFT or (char == "⟨" and leads) or (turned and follows)
+        yield turned, char
 
 
 @lru_cache(maxsize=4_096)
@@ -83,15 +146,20 @@ def _breaks(run: str) -> str:
     return run if len(run) <= 2 else f"\n⟨U+000A ×{len(run) - 2}⟩\n"
 
 
-def _line(text: str) -> str:
+def _line(text: str, *, alike: bool) -> str:
     out = []
-    shown = _shown(text)
+    shown = _shown(text, alike=alike)
     at = 0
-    for (char, plain), run in groupby(zip(text, shown, strict=True)):
-        length = len(list(run))
-        at += length
-        edge = at == length or at == len(text)
-        out.append(_run(char, length, plain=plain, edge=edge))
+    for put, same in groupby(zip(text, shown, strict=True), key=lambda each: each[1]):
+        runs = [(char, len(list(run))) for char, run in groupby(char for char, _ in same)]
+        if put is _As.MARKED:
+            at += sum(length for _, length in runs)
+            out.append(_marked(runs))
+            continue
+        for char, length in runs:
+            at += length
+            edge = at == length or at == len(text)
+            out.append(_run(char, length, plain=put is _As.ITSELF, edge=edge))
     return "".join(out)
 
 
@@ -99,14 +167,24 @@ def _run(char: str, length: int, *, plain: bool, edge: bool) -> str:
     if char == " ":
         return " " if length == 1 and not edge else f"⟨space ×{length}⟩"
     if not plain:
-        times = f" ×{length}" if length > 1 else ""
-        return f"⟨U+{ord(char):04X}{times}⟩"
+        return f"⟨U+{ord(char):04X}{_times(length)}⟩"
     return char * length if length <= MAX_RUN else f"{char}⟨×{length}⟩"
 
 
-def _shown(text: str) -> list[bool]:
-    """For each character whether it shows itself. Marks do on a letter, where they are few and no other spelling of
-    the same letter exists; otherwise all marks of that letter are spelled out."""
+def _marked(runs: list[tuple[str, int]]) -> str:
+    """One pair of brackets around neighbours, so that words keep their look; around each that is there too often."""
+    if all(length <= MAX_RUN for _, length in runs):
+        return f"⟨{''.join(char * length for char, length in runs)}⟩"
+    return "".join(f"⟨{char}{_times(length)}⟩" for char, length in runs)
+
+
+def _times(length: int) -> str:
+    return f" ×{length}" if length > 1 else ""
+
+
+def _shown(text: str, *, alike: bool) -> list[_As]:
+    """For each character how it is put. Marks show themselves on a letter, where they are few and no other spelling
+    of the same letter exists; otherwise all marks of that letter are spelled out."""
     shown: list[bool] = []
     start = 0
     while start < len(text):
@@ -115,27 +193,120 @@ def _shown(text: str) -> list[bool]:
             end += 1
         shown += _cluster(text[start:end])
         start = end
-    for word in _WORD.finditer(text):
-        _tell_scripts_apart(word, shown)
-    return shown
+    put = [_As.ITSELF if each else _As.SPELLED for each in shown]
+    told = _told_in(text) if alike and not text.isascii() else frozenset()
+    at = 0
+    for is_word, run in groupby(text, key=_of_a_word):
+        part = "".join(run)
+        if not part.isascii():
+            spelled = (
+                _deceptive_in_word(part, alike=alike) if is_word else (alike and _as_ascii(char) for char in part)
+            )
+            bare = is_word and _stands_alone(text, at, at + len(part))
+            for place, deceptive in enumerate(spelled, at):
+                if deceptive and put[place] is _As.ITSELF:
+                    marked = alike and _in_prose(text[place], part, bare=bare, told=told)
+                    put[place] = _As.MARKED if marked else _As.SPELLED
+        at += len(part)
+    return put
 
 
-def _tell_scripts_apart(word: re.Match[str], shown: list[bool]) -> None:
-    """Have spelled out what passes for a Latin letter in a word that has such, with the marks on it."""
-    scripts = [_script(char) for char in word[0]]
-    if "LATIN" not in scripts or _ALIKE.isdisjoint(scripts):
-        return
-    alike = False
-    for at, script in enumerate(scripts, word.start()):
-        alike = alike if script == "COMBINING" else script in _ALIKE
-        if alike:
-            shown[at] = False
+def _told_in(text: str) -> frozenset[str]:
+    """The scripts that a line is evidently written in, besides Latin."""
+    return frozenset(_script(char) for char in text if _of_a_word(char) and _tells(char)) - {"LATIN", "COMBINING"}
+
+
+def _in_prose(char: str, part: str, *, bare: bool, told: frozenset[str]) -> bool:
+    """Whether a character that passes for an ASCII one is where honest prose has it: marked, it can still be read.
+    A letter is, in a word of its own script between spaces, in a line that is evidently written in that script."""
+    european = _EUROPEAN[0] <= char <= _EUROPEAN[1] and char.isalpha() and not unicodedata.decomposition(char)
+    if char in _TYPOGRAPHY or european:
+        return True
+    if told & _SET_WIDE and (
+        char == _IDEOGRAPHIC_ZERO
+        or char in _WIDE_PUNCTUATION
+        or (char.isalnum() and unicodedata.decomposition(char).startswith("<wide>"))
+    ):
+        return True
+    script = _script(char)
+    return bare and script in told and all(_script(each) in (script, "COMBINING") for each in part)
+
+
+def _stands_alone(text: str, start: int, end: int) -> bool:
+    """Whether nothing but spaces, and punctuation beside them, is around a word."""
+    return _ends_at_space(text[end : end + 4]) and _ends_at_space(text[max(0, start - 4) : start][::-1])
+
+
+def _ends_at_space(beside: str) -> bool:
+    for char in beside:
+        if char == " " or char not in _AROUND_WORDS:
+            return char == " "
+    return True
+
+
+def _of_a_word(char: str) -> bool:
+    return char.isalnum() or _is_mark(char)
+
+
+def _deceptive_in_word(word: str, *, alike: bool) -> Iterator[bool]:
+    """For each letter, digit and mark of a word whether it passes for an ASCII one: in a word with Latin letters all
+    of a script that has the same shapes, otherwise what is drawn so where nothing tells its script. Marks go with
+    their letter."""
+    scripts = [_script(char) for char in word]
+    latin = "LATIN" in scripts
+    told = {script for char, script in zip(word, scripts, strict=True) if _tells(char)}
+    deceptive = False
+    for char, script in zip(word, scripts, strict=True):
+        if script != "COMBINING":
+            drawn_so = alike and _as_ascii(char) and (latin or script not in told)
+            deceptive = (latin and script in _ALIKE) or drawn_so
+        yield deceptive
+
+
+def _tells(char: str) -> bool:
+    """Whether a character shows which script its word is in: no ASCII is like it, nor is it one of another kind."""
+    return not char.isascii() and not _as_ascii(char) and not unicodedata.decomposition(char).startswith("<")
+
+
+@lru_cache(maxsize=16_384)
+def _as_ascii(char: str) -> bool:
+    """Whether a character that is none of ASCII is drawn like one, or like several (UTS 39, confusables)."""
+    if char.isascii():
+        return False
+    if (
+        unicodedata.decomposition(char).partition(" ")[0] in _CLOTHES
+        and unicodedata.normalize("NFKC", char).isascii()
+    ):
+        return True
+    if any(first <= ord(char) <= last for first, last in _ALSO_ALIKE):
+        return True
+    return any(each.isascii() for each in _drawn_like(char))
+
+
+def skeleton(text: str) -> str:
+    """The same for texts that are drawn alike, or nearly: to compare with, never to show."""
+    return "".join(map(_first_alike, unicodedata.normalize("NFKC", text)))
+
+
+@lru_cache(maxsize=16_384)
+def _first_alike(char: str) -> str:
+    """Of the ASCII characters that one is drawn like, itself among them, the first."""
+    found = [each for each in (char, *_drawn_like(char)) if each.isascii() and len(each) == 1]
+    return min(found, default=char)
+
+
+def _drawn_like(char: str) -> tuple[str, ...]:
+    """What a character may be taken for (UTS 39, confusables)."""
+    from confusable_homoglyphs.confusables import is_confusable  # noqa: PLC0415 - a megabyte of tables
+
+    found = is_confusable(char, greedy=True)
+    return tuple(each["c"] for each in found[0]["homoglyphs"]) if found else ()
 
 
 @lru_cache(maxsize=4_096)
 def _script(char: str) -> str:
-    """The first word of a character's name."""
-    return unicodedata.name(char, "").partition(" ")[0]
+    """The first word of a character's name; digits of Arabic are `ARABIC-INDIC`."""
+    return unicodedata.name(char, "").partition(" ")[0].removesuffix("-INDIC")
 
 
 def _cluster(text: str) -> list[bool]:
@@ -145,7 +316,7 @@ def _cluster(text: str) -> list[bool]:
         return [first]
     fine = first and unicodedata.category(text[0])[0] == "L" and marks <= MAX_MARKS
     fine = fine and not any(hidden(mark) for mark in text[1:]) and len(set(text[1:])) == marks
-    fine = fine and unicodedata.normalize("NFC", text) == text
+    fine = fine and unicodedata.normalize("NFC", text) == text and not (text[0] in _DOTTED and _DOT_ABOVE in text)
     return [first, *[fine] * marks]
 
 

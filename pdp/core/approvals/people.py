@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pdp.core.approvals.inert import skeleton
 from pdp.core.approvals.rows import Account, Delegation, Seen
 from pdp.core.digest import digest
 
@@ -75,6 +78,27 @@ class Directory:
     def roles_of(self, groups: frozenset[str]) -> frozenset[str]:
         """What members of these groups may do besides: "operate", "audit"."""
         return frozenset(role for role, wanted in self.roles.items() if wanted & groups)
+
+
+def look_alikes(directory: Directory) -> tuple[tuple[str, str, str], ...]:
+    """Humans whose accounts at one issuer read alike, as (issuer, human, human): approvers see an account's name, and
+    one of the two may be there to be taken for the other."""
+    read: dict[tuple[str, str], set[str]] = {}
+    for account, human in directory.by_account.items():
+        for known in _as_read(account.id):
+            read.setdefault((account.issuer, known), set()).add(human)
+    pairs = {
+        (issuer, one, other)
+        for (issuer, _), humans in read.items()
+        for one, other in itertools.pairwise(sorted(humans))
+    }
+    return tuple(sorted(pairs))
+
+
+def _as_read(text: str) -> frozenset[str]:
+    """What texts have in common that differ by case, width, composition or look-alikes."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return frozenset({folded, skeleton(text), skeleton(folded)})
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,14 @@ from dataclasses import dataclass
 from pdp.core.approvals.rows import Account
 from pdp.core.approvals.states import GrantState, State
 
+_MISREAD = str.maketrans("018", "OIB")  # codes are base 32, which has none of these digits
+
+
+def meant_code(typed: str) -> str:
+    """The short code that somebody means who read it off a screen: in any case, with or without its hyphen."""
+    bare = typed.strip().replace("-", "").upper().translate(_MISREAD)
+    return f"{bare[:2]}-{bare[2:]}" if bare else ""
+
 
 @dataclass(frozen=True, slots=True)
 class ApprovalQuery:
@@ -19,7 +27,10 @@ class ApprovalQuery:
     server: str = ""
     tool: str = ""
     subject: Account | None = None
+    subjects: tuple[Account, ...] | None = None  # any of them, or who has `subject_id` at any issuer
+    subject_id: str = ""
     agent: str = ""
+    short_code: str = ""
     groups: frozenset[str] | None = None
     involved: tuple[Account, ...] = ()
     opened_from_ns: int = 0

@@ -30,13 +30,15 @@ from pdp.core.approvals.states import Event, GrantState
 @dataclass(frozen=True, slots=True)
 class Open:
     """Insert a request. Conflict while another open one has its index, or when there are as many open ones as
-    `per_subject` or `per_tenant` allow, or `per_group` for a group that has a seat (0: no limit)."""
+    `per_subject` or `per_tenant` allow, or `per_group` for a group that has a seat (0: no limit), or, `alone`, while
+    a like call waits for people."""
 
     approval: Approval
     shown: Shown
     per_subject: int = 0
     per_tenant: int = 0
     per_group: int = 0
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,10 +183,11 @@ class Sign:
 
 @dataclass(frozen=True, slots=True)
 class Expect:
-    """Conflict unless the active policy of the log and the switch epoch are these."""
+    """Conflict unless the log's active policy and the switch epoch are these, and no mark is higher than here."""
 
     policy_digest: str
     switch_epoch: int
+    marks: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

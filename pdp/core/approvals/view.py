@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from pdp.core.approvals.count import Tally, last_votes, may_vote, tally, wanted_by
+from pdp.core.approvals.earlier import Earlier
 from pdp.core.approvals.people import Person, Standing
 from pdp.core.approvals.rows import Answered, Approval, Shown, Vote
 from pdp.core.approvals.wanted import Wanted
 from pdp.core.digest import Json, canonical, commitment
+from pdp.core.evidence import well_formed
 from pdp.core.patterns import secret_in
+
+_MAX_TOLD_APART = 16_384  # bytes of arguments that are compared for a list
+_MOST_TOLD_APART = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,8 @@ class Advice:
 class ApprovalView:
     """One request for one person. `shown` is None once erased, or in a list; arguments are in `rows` alone, where
     secrets are replaced. `mine` is the person's own choice that stands, `after` the id of its last vote, whomever it
-    was for."""
+    was for. `outcome` is what the caller reported of a redeemed call, "" before; `earlier` are like calls that were
+    turned down lately, None in a list and where there is none."""
 
     approval: Approval
     wanted: Wanted
@@ -64,17 +70,45 @@ class ApprovalView:
     mine: str = ""
     after: str = ""
     advice: tuple[Advice, ...] = ()
+    outcome: str = ""  # "done" | "failed" | "unknown"
+    differs: tuple[str, ...] = ()  # in a list: names of arguments that tell it from those that look alike
+    earlier: Earlier | None = None
+
+
+_ADVICE = frozenset(field.name for field in fields(Advice))
 
 
 def advice_in(answered: Iterable[Answered]) -> tuple[Advice, ...]:
     """The opinions among a call's answers that policy shows to people: those asked for as advice."""
     found = []
     for each in answered:
-        wanted = json.loads(each.element).get("for", {})
-        if each.kind == "judge" and wanted.get("weight") == "advice" and each.opinion:
+        element = json.loads(each.element)
+        if each.kind == "judge" and each.opinion and well_formed(element) and _is_advice(element):
             said = json.loads(each.opinion)
-            found.append(Advice(**{**said, "violated": tuple(said["violated"])}))
+            if isinstance(said, dict) and said.keys() == _ADVICE:  # another release may have said more, or less
+                found.append(Advice(**{**said, "violated": tuple(said["violated"])}))
     return tuple(found)
+
+
+def _is_advice(element: Mapping[str, Any]) -> bool:
+    return bool(element["for"].get("weight") == "advice")
+
+
+def told_apart(listed: Iterable[tuple[Approval, Shown | None]]) -> dict[str, tuple[str, ...]]:
+    """For requests of a list that are about the same call but for its arguments: the names of those that differ, by
+    request. Names only, and no secret ones: who looks at a value is on record. Large arguments are left out."""
+    alike: dict[tuple[object, ...], list[tuple[str, dict[str, Json]]]] = {}
+    for approval, shown in listed:
+        if shown is not None and len(shown.arguments) <= _MAX_TOLD_APART:
+            call = approval.call
+            same = (call.subject, call.agent, call.server, call.tool, approval.requirement)
+            alike.setdefault(same, []).append((approval.id, json.loads(shown.arguments)))
+    found: dict[str, tuple[str, ...]] = {}
+    for group in alike.values():
+        names = dict.fromkeys(name for _, arguments in group for name in arguments if secret_in(name) is None)
+        differing = tuple(name for name in names if len({_text(a[name]) if name in a else "" for _, a in group}) > 1)
+        found |= {approval_id: differing[:_MOST_TOLD_APART] for approval_id, _ in group}
+    return found
 
 
 def view(
@@ -86,7 +120,7 @@ def view(
     previous: Shown | None = None,
 ) -> ApprovalView | None:
     """The view, or None for a request whose requirement nobody can answer. `previous` is what was shown of the last
-    approved call of the same tool by the same agent."""
+    call to compare with."""
     wanted = wanted_by(approval.requirement)
     if wanted is None:
         return None

@@ -85,7 +85,7 @@ MESSAGES: Mapping[str, str] = {
     "approval.reason_too_long": f"A reason has at most {MAX_REASON} characters.",
     "approval.passkey": "The passkey's assertion is too large.",
     "approval.grant": "A grant keeps within what policy offers for this request, and lets its own call through.",
-    "approval.not_requester": "Only the requester or an operator may take a request back.",
+    "approval.not_requester": "Only the requester or an operator may withdraw a request.",
     "person.inactive": "This account is disabled.",
 }
 
@@ -258,9 +258,10 @@ def _grant(
     """The grant that everybody who filled a seat agreed to; None unless all did."""
     last = last_votes(votes, standing.directory)
     seated = [vote for vote in last if vote.id in after.counted]
-    if not seated or not all(vote.grant for vote in seated):
+    agreed = [terms for vote in seated if vote.grant and (terms := GrantTerms.from_bytes(vote.grant)) is not None]
+    if not seated or len(agreed) < len(seated):
         return None
-    terms = narrowest(GrantTerms.from_bytes(vote.grant) for vote in seated)
+    terms = narrowest(agreed)
     by = tuple(vote.human for vote in seated)
     newest = seated[-1]
     return issue(approval, terms, grant_id=newest.id, issued_by=by, arguments=shown.arguments, at_ns=newest.at_ns)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pdp.core.digest import Json
+from pdp.core.facts import SessionFact
+from pdp.core.judge.redact import redacted
 from pdp.core.target import Annotations, TargetFact
 
 VERDICTS = ("allow", "deny", "escalate")
@@ -33,6 +35,16 @@ class Traits:
 
 
 @dataclass(frozen=True, slots=True)
+class Content:
+    """What a call is made of, as it came: the pinned definition, the arguments, and text around them."""
+
+    definition: Mapping[str, Json]
+    arguments: Mapping[str, Json]
+    observation: str
+    asserted_task: str = ""  # the agent's own, which counts where nobody vouches for another
+
+
+@dataclass(frozen=True, slots=True)
 class Matter:
     """All that a judge may see of one call. Secrets in arguments and observation are redacted before this is made;
     nothing in it names the user or the session."""
@@ -49,6 +61,28 @@ class Matter:
     labels: tuple[str, ...]
     observation: str  # untrusted text; "" where none was passed on
     traits: Traits = field(default_factory=Traits)
+
+    @classmethod
+    def of(cls, agent: str, target: TargetFact, session: SessionFact, content: Content) -> Matter:
+        """What a judge is shown of one call, in a decision and when a judge is measured: no user, no session, no
+        secret that we know to be one."""
+        clean = redacted(content.arguments, content.observation)
+        definition = content.definition
+        schema = definition.get("inputSchema")
+        return cls(
+            task=session.task or content.asserted_task,
+            task_source=session.task_source,
+            agent=agent,
+            server=target.server,
+            tool=target.name,
+            title=str(definition.get("title") or ""),
+            description=str(definition.get("description") or ""),
+            schema=schema if isinstance(schema, Mapping) else {},
+            arguments=clean.arguments,
+            labels=tuple(sorted({*session.labels, *target.labels})),
+            observation=clean.observation,
+            traits=Traits.of(target),
+        )
 
 
 @dataclass(frozen=True, slots=True)

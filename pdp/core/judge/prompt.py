@@ -14,7 +14,7 @@ from pdp.core.digest import Json, digest
 from pdp.core.errors import Fault
 from pdp.core.judge.matter import Matter
 
-FORMAT = "pdp.judge/1"  # of what the renderer makes around the texts; another one means other digests
+FORMAT = "pdp.judge/2"  # of what the renderer makes around the texts; another one means other digests
 SECTIONS, MARKER = "{{sections}}", "{{marker}}"  # what a base text holds, each once
 HINTS = ("read_only", "destructive", "idempotent", "open_world")
 

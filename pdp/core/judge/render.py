@@ -10,7 +10,8 @@ The system message is ours: the base text with the sections that speak about the
 
 A block ends where the next line with the nonce begins. Whoever wrote the data cannot know the nonce; should it stand
 in data nevertheless, it is spelled out. So nothing in data can close a block or open one. Likewise a cut is
-shown with the nonce. Characters without a shape of their own are spelled out (`approvals.inert`).
+shown with the nonce. Characters without a shape of their own are spelled out (`approvals.inert`), and so are control
+tokens of chat templates (`control_tokens`), by which an endpoint would end the message itself.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pdp.core.approvals.inert import visible
+from pdp.core.control_tokens import spelled_out
 from pdp.core.digest import Json, canonical, digest
 from pdp.core.errors import Fault
 from pdp.core.judge.matter import VERDICTS, Matter, Rendered
@@ -28,7 +30,6 @@ from pdp.core.judge.redact import redacted_text
 from pdp.core.judge.tokens import tokens, within
 
 MAX_RATIONALE = 280  # characters
-ARGUMENTS = "arguments"
 NONCE = re.compile(r"[0-9a-f]{32,128}")
 _SOURCES = {
     "subject_signed": "signed by the user",
@@ -37,13 +38,15 @@ _SOURCES = {
     "none": "from an unknown source",
 }
 _NO_TASK = "(No task statement was given.)"
-# Who takes first, and how much of what those before left, as a percentage. Nobody's length takes another's place.
-_SHARES = ((ARGUMENTS, 60), ("task", 50), ("tool", 50), ("labels", 25), ("observation", 60), ("schema", 100))
+# What is reserved for each part, as a percentage of the budget; what it leaves goes to the others, in this order. So
+# nobody's length takes another's place, and nothing is cut while everything fits.
+_SHARES = (("task", 20), ("arguments", 35), ("tool", 10), ("labels", 5), ("observation", 20), ("schema", 10))
 _HEAD = 0.7  # of what is kept of a text that is cut; the rest is its end
 _MOST_CHARACTERS = 12  # that one token stands for, or blanks would be read without end
-# what `visible` may have to spell out: characters outside printable ASCII with the one before, which marks stand on,
-# and long runs; looking at nothing else takes a tenth of the time, and leaves indents and empty lines alone
-_ODD = re.compile(r"[!-~]?[^ -~\n]+|(.)\1{24,}", re.DOTALL)
+# what `visible` may have to spell out: characters outside printable ASCII with one before, which marks stand on, and
+# one behind, whose script counts as well; and long runs. Looking at nothing else takes a tenth of the time, and
+# leaves indents and empty lines alone
+_ODD = re.compile(r"(?:[!-~]?[^ -~\n]++)++[!-~]?|(.)\1{24,}", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,7 @@ def blocks_of(matter: Matter) -> tuple[Block, ...]:
         Block("task", f"task ({source})" if matter.task else "task", redacted_text(matter.task) or _NO_TASK),
         Block("tool", "tool", f"{names}\n{description}" if description else names),
         Block("schema", "schema", _json(matter.schema) if matter.schema else ""),
-        Block(ARGUMENTS, ARGUMENTS, _json(matter.arguments)),
+        Block("arguments", "arguments", _json(matter.arguments)),
         Block("labels", "labels", _json(sorted(set(matter.labels))) if matter.labels else ""),
         Block("observation", "observation (untrusted)", redacted_text(matter.observation)),
     )
@@ -119,26 +122,43 @@ def _json(value: Json) -> str:
 
 def shown(text: str) -> str:
     """The text made harmless. Line breaks stay, and so do up to 24 spaces or empty lines in a row: they hide nothing
-    from a model. Whatever else has no shape of its own is spelled out, and longer runs are counted."""
-    return _ODD.sub(lambda found: visible(found[0], lines=True), text.replace("\r\n", "\n"))
+    from a model. Whatever else has no shape of its own is spelled out, longer runs are counted, and what a chat
+    template would take for its own is none any more."""
+    return spelled_out(_ODD.sub(lambda found: visible(found[0], lines=True, alike=False), text.replace("\r\n", "\n")))
 
 
 def fitted(blocks: tuple[Block, ...], budget: int) -> tuple[Fitted, ...]:
     """The blocks, each cut to what it may take of `budget` estimated tokens."""
-    left, by_name = max(budget, 0), {block.name: block for block in blocks}
-    found: dict[str, Fitted] = {}
-    for name, share in _SHARES:
-        if (block := by_name.get(name)) is not None:
-            found[name] = _fitted(block, left * share // 100)
-            left -= min(left, tokens(found[name].head) + tokens(found[name].tail))
-    return tuple(found[block.name] for block in blocks)
+    budget, by_name = max(budget, 0), {block.name: block for block in blocks}
+    whole = {name: _whole(block.text, budget) for name, block in by_name.items()}
+    wanted = {name: budget + 1 if text is None else tokens(text) for name, text in whole.items()}
+    given = {name: min(wanted[name], budget * share // 100) for name, share in _SHARES if name in by_name}
+    left = budget - sum(given.values())
+    for name, reserved in given.items():
+        more = min(left, wanted[name] - reserved)
+        given[name] = reserved + more
+        left -= more
+    found = []
+    for block in blocks:
+        text = whole[block.name]
+        if text is not None and wanted[block.name] <= given[block.name]:
+            found.append(Fitted(block, text))
+        else:
+            found.append(_cut(block, given[block.name]))
+    return tuple(found)
 
 
-def _fitted(block: Block, limit: int) -> Fitted:
-    """The block whole, or the most of its beginning and end that takes no more than `limit` tokens."""
+def _whole(text: str, budget: int) -> str | None:
+    """The text as it is shown, None where that takes more than `budget` tokens."""
+    if len(text) > budget * _MOST_CHARACTERS or not within(budget, text):
+        return None
+    made = shown(text)
+    return made if within(budget, made) else None
+
+
+def _cut(block: Block, limit: int) -> Fitted:
+    """The most of its beginning and end that takes no more than `limit` tokens."""
     most = min(len(block.text), limit * _MOST_CHARACTERS)
-    if most == len(block.text) and within(limit, block.text) and within(limit, whole := shown(block.text)):
-        return Fitted(block, whole)
     most = _largest(most, lambda kept: within(limit, *_ends(block.text, kept)))  # quick, and hardly ever too small
     kept = _largest(most, lambda kept: within(limit, *map(shown, _ends(block.text, kept))))
     head, tail = _ends(block.text, min(kept, len(block.text) - 1))

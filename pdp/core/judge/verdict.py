@@ -1,15 +1,21 @@
-"""Reading what a model answered: exactly one object of the asked form, or no verdict with the reason why. Pure."""
+"""Reading what a model answered. Pure.
+
+Strict in what unlocks: an allow or an escalate is exactly one object of the asked form, or no verdict, with the
+reason why. Not in what refuses: a deny with our nonce is one in any form, so that no second attempt makes a kinder
+verdict of it.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pdp.core.digest import Json
 from pdp.core.errors import InvalidRequest
 from pdp.core.judge.matter import OK, VERDICTS, Opinion, Rendered
-from pdp.core.judge.render import ARGUMENTS, MAX_RATIONALE
+from pdp.core.judge.render import MAX_RATIONALE
 from pdp.core.strict_json import parse_object
 
 STOP = "stop"
@@ -17,7 +23,9 @@ _UNFINISHED = {"length": "length", "content_filter": "filtered", "refusal": "ref
 _KEYS = frozenset({"nonce", "rationale", "violated", "verdict", "confidence"})
 _MAX_BYTES = 16_384  # of an answer; a good one has some 300
 _MAX_DEPTH = 4
+_MAX_OBJECTS = 64  # of one answer that are looked at for a deny
 _REPAIRABLE = frozenset({"malformed", "extra_text"})
+_FENCED = re.compile(r"```[A-Za-z]{0,16}[ \t]*\n(.*)\n[ \t]*```", re.DOTALL)
 
 
 def read_opinion(  # noqa: PLR0913 - what an answer is measured by, each named
@@ -32,8 +40,9 @@ def read_opinion(  # noqa: PLR0913 - what an answer is measured by, each named
 ) -> Opinion:
     """What the model said. `finish` is why it stopped: `stop`, `length`, `content_filter`, `refusal`, or anything
     else, which is no answer. `model` is what the endpoint says it is. Never raises."""
-    status, found = _read(text, finish, rendered)
-    answer = found if status == OK else {}
+    status, answer = _read(text, finish, rendered)
+    if status != OK and (refusal := _refusal(text, rendered)) is not None:
+        status, answer = OK, refusal
     return Opinion(
         status=status,
         verdict=answer.get("verdict"),
@@ -54,18 +63,82 @@ def repairable(opinion: Opinion) -> bool:
     return opinion.status in _REPAIRABLE
 
 
-def _read(text: str, finish: str, rendered: Rendered) -> tuple[str, Mapping[str, Any]]:
-    if finish != STOP:
-        return _UNFINISHED.get(finish, "malformed"), {}
+def supersedes(second: Opinion, text: str, finish: str, rendered: Rendered) -> bool:
+    """Whether a second answer stands in place of a repairable first one (`text`, `finish`). Its allow does only where
+    the first was an allow as well, no less sure, that named no rule and had nothing beside it but a code fence."""
+    if second.status != OK or second.verdict != "allow":
+        return second.status == OK
+    fenced = _FENCED.fullmatch(text.strip())
+    found = _parsed(text if fenced is None else fenced[1])
+    if finish != STOP or found is None or not found.keys() <= _KEYS or found.get("violated"):
+        return False
+    sure, surer = found.get("confidence"), second.confidence or 0.0
+    less_sure = isinstance(sure, int | float) and sure < surer
+    return found.get("verdict") == "allow" and found.get("nonce") == rendered.nonce and not less_sure
+
+
+def _refusal(text: str, rendered: Rendered) -> Mapping[str, Any] | None:
+    """What can be read of a deny whose form is wrong: of several the first."""
+    for members in _objects(text[:_MAX_BYTES]):
+        if ("nonce", rendered.nonce) in members and any(_is_deny(k, v) for k, v in members):
+            found = dict(members)
+            named, why, sure = found.get("violated"), found.get("rationale"), found.get("confidence")
+            return {
+                "verdict": "deny",
+                "confidence": sure if _is_share(sure) else 0.0,
+                "violated": [r for r in named if r in rendered.rules] if isinstance(named, list) else [],
+                "rationale": _readable(why)[:MAX_RATIONALE] if isinstance(why, str) else "",
+            }
+    return None
+
+
+def _is_deny(key: str, value: object) -> bool:
+    return key == "verdict" and isinstance(value, str) and value.strip().casefold() == "deny"
+
+
+def _readable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
+
+
+def _objects(text: str) -> Iterator[list[tuple[str, Any]]]:
+    """The members of each whole JSON object in a text, also within another; a key may stand there twice."""
+    found: list[list[tuple[str, Any]]] = []
+
+    def keep(members: list[tuple[str, Any]]) -> dict[str, Any]:
+        found.append(members)
+        return dict(members)
+
+    decoder, at = json.JSONDecoder(object_pairs_hook=keep), 0
+    for _ in range(_MAX_OBJECTS):
+        if (at := text.find("{", at)) < 0:
+            break
+        try:
+            _, at = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            at += 1
+    yield from found
+
+
+def _parsed(text: str) -> Mapping[str, Json] | None:
+    """The one object that a text is. None for anything else."""
     try:
         answer, _ = parse_object(text.strip().encode(), "answer", max_bytes=_MAX_BYTES, max_depth=_MAX_DEPTH)
     except (InvalidRequest, UnicodeEncodeError):
+        return None
+    return answer
+
+
+def _read(text: str, finish: str, rendered: Rendered) -> tuple[str, Mapping[str, Any]]:
+    if finish != STOP:
+        return _UNFINISHED.get(finish, "malformed"), {}
+    answer = _parsed(text)
+    if answer is None:
         return ("extra_text" if _holds_object(text) else "malformed"), {}
     if not _well_formed(answer, rendered.rules):
         return "malformed", {}
     if answer["nonce"] != rendered.nonce:
         return "nonce", {}
-    if answer["verdict"] == "allow" and ARGUMENTS in rendered.cut:
+    if answer["verdict"] == "allow" and rendered.cut:
         return "too_large", {}  # nobody allows what was not seen
     return OK, answer
 
@@ -75,13 +148,17 @@ def _well_formed(answer: Mapping[str, Json], rules: tuple[str, ...]) -> bool:
     if answer.keys() != _KEYS or not isinstance(answer["nonce"], str) or answer["verdict"] not in VERDICTS:
         return False
     confidence, rationale, violated = answer["confidence"], answer["rationale"], answer["violated"]
-    if not isinstance(confidence, int | float) or isinstance(confidence, bool) or not 0 <= confidence <= 1:
+    if not _is_share(confidence):
         return False
     if not isinstance(rationale, str) or len(rationale) > MAX_RATIONALE:
         return False
     if not isinstance(violated, list) or any(rule not in rules for rule in violated):
         return False
     return not (violated and answer["verdict"] == "allow")
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 def _holds_object(text: str) -> bool:

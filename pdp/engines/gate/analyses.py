@@ -8,7 +8,7 @@ from pdp.engines.gate.flow import Flow
 from pdp.engines.gate.policy import Analysis, Key, Policy, is_pack
 from pdp.engines.gate.references import ASSERTED_HINT
 from pdp.engines.gate.syntax import NotUnderstoodError
-from pdp.engines.gate.value import Items, Value, any_of, taint
+from pdp.engines.gate.value import Items, Value, any_of, choices, taint
 
 
 class Analyses:
@@ -42,9 +42,11 @@ class Analyses:
         value = any_of(values)
         last = rules[-1]  # a default comes first and says nothing about the kind
         if last.kind == "set":
-            value = Items(value) if last.plain else Items(Items(value), keyed=True)
+            value = Items(value, shape="set") if last.plain else Items(Items(value, shape="set"), shape="object")
         elif last.kind == "map":
-            value = Items(value, keyed=True)
+            value = Items(value, shape="object")
+        else:
+            value = choices(value)
         analysis.value = taint(value, tainted)
         turned = [r for r in rules if r.kind == "default" or any(q.is_else for q in r.queries)]
         if tainted and turned and is_pack(rules[0].unit):

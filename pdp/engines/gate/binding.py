@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from typing import TypeAlias
 
-from pdp.engines.gate.expressions import Expressions
+from pdp.engines.gate.expressions import LITERAL_TYPES, Expressions
 from pdp.engines.gate.references import Context, Env
-from pdp.engines.gate.syntax import Body, Node, kind, span_of, string
-from pdp.engines.gate.value import Scalar, Unknown, Value, any_of, options, same, taint
+from pdp.engines.gate.syntax import Body, Node, children, kind, span_of, string
+from pdp.engines.gate.value import TYPES, Scalar, Unknown, Value, any_of, options, same, taint
 
 Literal: TypeAlias = "tuple[str, Body, list[Body]]"  # kind, body and `with` modifiers of a statement
 Names: TypeAlias = "frozenset[str] | None"
@@ -84,6 +85,32 @@ class Binding(Expressions, ABC):
     def _resolvable(self, node: Node, env: Env) -> bool:
         return all(n in env or self.is_global(n) for n, _ in variables(node))
 
+    def apart(self, found: Literal, known: AbstractSet[str]) -> Iterator[Node]:
+        """Objects in a statement by which it looks for objects, or names their fields; `known` are names that have a
+        value before it."""
+        name, body, _ = found
+        parts = [] if name in ("SomeVars", "Every") else [body["collection" if name == "SomeIn" else "expr"]]
+        for part in parts:
+            for node in nested(part):
+                tag, inner = kind(node)
+                if tag == "RefBrack":
+                    yield from self._naming(inner["index"], known)
+                elif tag in ("AssignExpr", "BoolExpr"):
+                    new = inner["op"] == "ColEq"
+                    yield from self._naming(inner["lhs"], frozenset() if new else known)
+                    yield from () if new else self._naming(inner["rhs"], known)
+                elif tag == "Call" and self._has_output(inner):
+                    yield from objects(inner["params"][-1])
+        if name == "SomeIn":
+            for pattern in (body["key"], body["value"]):
+                yield from objects(pattern) if pattern is not None else ()
+
+    def _naming(self, pattern: Node, known: AbstractSet[str]) -> Iterator[Node]:
+        """Objects of a pattern with names that have no value yet."""
+        for found in objects(pattern):
+            if any(n == "_" or not (n in known or self.is_global(n)) for n, _ in variables(found)):
+                yield found
+
     def is_global(self, name: str) -> bool:
         """Whether a bare name is more than a variable."""
         groups = self.policy.groups
@@ -118,20 +145,32 @@ class Binding(Expressions, ABC):
             for _, key, item in body["fields"]:
                 text = string(key)
                 part = self.step(value, key if text is None else text, span_of(key), span_of(pattern))
-                self._pattern_literal(item, part)
                 self.bind(item, part, own, only)
+        elif name in LITERAL_TYPES:
+            self._pattern_literal(pattern, value)
 
     def _pattern_literal(self, item: Node, part: Value) -> None:
-        text = string(item)
-        if text is not None and text != "ok" and any(getattr(o, "is_check", False) for o in options(part)):
+        self.meet(self.evaluate(item, {}, Context()), part, span_of(item))
+        if string(item) != "ok" and any(getattr(o, "is_check", False) for o in options(part)):
             hint = 'Test it positively: `… .status == "ok"`.'
             self.say(span_of(item), "checks.positive", "A check's status is not tested positively.", hint)
 
     def guards(self, node: Node, env: Env, context: Context) -> set[str]:
-        """References that a positive call shows to be numbers, (`~`) to match a pattern, (`#`) to hold items."""
+        """What a positive expression shows about references: see `Context`."""
         name, body = kind(node)
-        if name != "Call":
-            return set()
+        found = {f"?{key}" for part in references(node) for key in self._quietly(part, env, context)}
+        return found | (self._shown(body, env, context) if name == "Call" else set())
+
+    def shows(self, node: Node, env: Env, context: Context) -> dict[str, frozenset[str]]:
+        """The types that a positive call shows references to have, once it has been passed."""
+        name, body = kind(node)
+        called = self.unit.text(span_of(body["fcn"])) if name == "Call" else ""
+        known = "string" if called == "regex.match" else called.removeprefix("is_")
+        if known not in TYPES or called == known or not body["params"]:
+            return {}
+        return dict.fromkeys(self._quietly(body["params"][-1], env, context), frozenset({known}))
+
+    def _shown(self, body: Body, env: Env, context: Context) -> set[str]:
         called = self.unit.text(span_of(body["fcn"]))
         params = body["params"]
         if called == "is_number" and len(params) == 1:
@@ -147,6 +186,28 @@ class Binding(Expressions, ABC):
         value = self.evaluate(node, env, context)
         self.quiet -= 1
         return self.key_of(node, value)
+
+
+def references(node: Node) -> Iterator[Node]:
+    """Every reference in an expression, and those that it goes through; comprehensions ask for nothing."""
+    return (part for part in nested(node) if kind(part)[0] in ("Var", "RefDot", "RefBrack"))
+
+
+def nested(node: Node) -> Iterator[Node]:
+    """An expression and all in it; comprehensions are queries of their own."""
+    yield node
+    for child in children(node):
+        yield from nested(child)
+
+
+def objects(pattern: Node) -> Iterator[Node]:
+    """The outermost objects of a pattern."""
+    name, body = kind(pattern)
+    if name == "Object":
+        yield pattern
+    elif name in ("Array", "Set"):
+        for item in body["items"]:
+            yield from objects(item)
 
 
 def variables(node: Node) -> Iterator[tuple[str, Body]]:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from pdp.engines.gate.report import Finding, did_you_mean
-from pdp.engines.gate.syntax import Body, Node, Unit, kind, span_of, string
-from pdp.engines.gate.value import Items, Scalar, Unknown, Value
+from pdp.engines.gate.syntax import Body, Node, Unit, kind, number, span_of, string
+from pdp.engines.gate.value import TYPES, Items, Scalar, Unknown, Value
 
 _CLOCK = "The instant is `input.time` (ns, rfc3339, date, weekday, minute_of_day)."
 _NETWORK = "Policy sees no network; what it needs must be a fact of the input or stand in data.org."
@@ -56,19 +56,28 @@ _PLAIN = (
 # what every engine reads alike; the rest is refused, whether or not one of them would take it
 _ESCAPE = r"\\[.^$*+?()\[\]{}|\\/nrt-]"
 _SET = rf"\[\^?(?:[^\\\[\]&~]|{_ESCAPE}|&(?!&)|~(?!~))+\]"
-_ATOM = rf"(?:[^\\\[\](){{}}*+?]|{_ESCAPE}|\\[Az]|{_SET}|\((?:\?:|\?[ims]+[:)])?|\))"
+_ATOM = rf"(?:[^\\\[\](){{}}*+?]|{_ESCAPE}|\\[Az]|{_SET}|\((?:\?:|\?[ims]+:)?|\))"
 _REPEAT = r"(?:[*+?]|\{[0-9]{1,3}(?:,[0-9]{0,3})?\})\??"
-_REGEX = re.compile(rf"(?:{_ATOM}(?:{_REPEAT})?)*")
-_GLOB = re.compile(r"(?:[^\\\[\]{}?]|\[!?[^\\\[\]!^]+\]|\{[^\\\[\]{}?]+\})*")
+_REGEX = re.compile(rf"(?:\(\?[ims]+\)(?![*+?{{])|{_ATOM}(?:{_REPEAT})?)*")
+# `**`, an empty alternative, a wildcard in one, `[!a]`, and a hyphen as delimiter (OPA takes the pattern `a-` for `a`
+# with that delimiter) read otherwise on one engine or the other
+_NAME = r"[^\\\[\]{}?*,]+"
+_RANGE = r"[0-9A-Za-z](?:-[0-9A-Za-z])?"
+_GLOB = re.compile(rf"(?:[^\\\[\]{{}}?*]|\*(?!\*)|\[(?:{_RANGE})+\]|\{{{_NAME}(?:,{_NAME})*\}})*")
+_LONGEST = 10_000
 _VERB = re.compile(r"%(.?)")
 
 
 @dataclass(frozen=True, slots=True)
 class Builtin:
-    """A declaration: how many arguments, and the type of the result."""
+    """A declaration: the types that each argument may have, and the type of the result."""
 
-    arity: int
+    takes: tuple[frozenset[str], ...]
     result: Mapping[str, Any]
+
+    @property
+    def arity(self) -> int:
+        return len(self.takes)
 
 
 class Builtins:
@@ -84,7 +93,8 @@ class Builtins:
         for item in json.loads(path.read_bytes())["builtins"]:
             if "infix" not in item and not item["name"].startswith("internal."):
                 decl = item["decl"]
-                found[item["name"]] = Builtin(len(decl.get("args", [])), decl.get("result", {"type": "any"}))
+                takes = tuple(map(_taken, decl.get("args", [])))
+                found[item["name"]] = Builtin(takes, decl.get("result", {"type": "any"}))
         return cls(found)
 
     def result(self, name: str) -> Value:
@@ -109,6 +119,14 @@ class Builtins:
             yield from _glob(unit, params)
         elif name == "sprintf":
             yield from _format(unit, params)
+        elif name == "numbers.range":
+            yield from _range(unit, params)
+
+
+def _taken(declared: Mapping[str, Any]) -> frozenset[str]:
+    if declared.get("type", "any") != "any":
+        return frozenset({str(declared["type"])})
+    return frozenset[str]().union(*map(_taken, declared["of"])) if declared.get("of") else TYPES
 
 
 def _value(declared: Mapping[str, Any]) -> Value:
@@ -116,13 +134,13 @@ def _value(declared: Mapping[str, Any]) -> Value:
     if shape in ("number", "string", "boolean", "null"):
         return Scalar(str(shape))
     if shape == "set":
-        return Items(_value(declared.get("of", {})))
+        return Items(_value(declared.get("of", {})), shape="set")
     if shape == "array" and "dynamic" in declared:
-        return Items(_value(declared["dynamic"]))
+        return Items(_value(declared["dynamic"]), shape="array")
     if shape == "array" and declared.get("static"):
         kinds = {item.get("type") for item in declared["static"]}
-        return Items(_value(declared["static"][0]) if len(kinds) == 1 else Unknown())
-    return Unknown()
+        return Items(_value(declared["static"][0]) if len(kinds) == 1 else Unknown(), shape="array")
+    return Unknown(types=_taken(declared))
 
 
 def _pattern(unit: Unit, params: list[Node]) -> Iterator[Finding]:
@@ -140,24 +158,38 @@ def _pattern(unit: Unit, params: list[Node]) -> Iterator[Finding]:
 
 def _glob(unit: Unit, params: list[Node]) -> Iterator[Finding]:
     name, body = kind(params[1])
-    fine = name == "Null" or (name == "Array" and all(string(i) in (".", "/", "-") for i in body["items"]))
+    fine = name == "Null" or (name == "Array" and all(string(i) in (".", "/") for i in body["items"]))
     if not fine:
-        message = "Delimiters of glob.match other than `.`, `/` and `-` match too much on one engine."
+        message = "Delimiters of glob.match other than `.` and `/` match too much on one engine."
         hint = 'For names with colons compare segments: split(name, ":") and == on each.'
         yield unit.finding(span_of(params[1]), "builtin.glob", message, hint)
     pattern = string(params[0])
     if pattern is None or not _GLOB.fullmatch(pattern):
-        message = "The pattern of glob.match must be written out, without `?`, `[^` and backslashes."
-        hint = 'Use *, **, {a,b} and [a-z], one rule per pattern; or compare segments: split(name, "/").'
+        message = "The pattern of glob.match must be written out, of plain text, `*`, `[a-z]` and `{a,b}` alone."
+        hint = 'For `**` write `*` and null for the delimiters, or startswith; or compare segments: split(name, "/").'
         yield unit.finding(span_of(params[0]), "builtin.glob", message, hint)
+
+
+def verbs_of(text: str) -> list[str]:
+    """The verbs of a format, each of which takes a value."""
+    return [verb for verb in _VERB.findall(text) if verb != "%"]
 
 
 def _format(unit: Unit, params: list[Node]) -> Iterator[Finding]:
     text = string(params[0])
     name, body = kind(params[1])
-    verbs = [v for v in _VERB.findall(text or "") if v != "%"]
+    verbs = verbs_of(text or "")
     right = text is not None and all(v in ("s", "d", "v") for v in verbs)
     if not right or name != "Array" or len(body["items"]) != len(verbs):
         message = "sprintf needs a literal format of %s, %d and %v and as many values in a literal array."
         hint = 'For example sprintf("%v is over %v", [amount, limit]).'
         yield unit.finding(span_of(params[0]), "builtin.sprintf", message, hint)
+
+
+def _range(unit: Unit, params: list[Node]) -> Iterator[Finding]:
+    """A range as long as an argument says takes the worker's memory, and with it that call."""
+    low, high = (number(param) for param in params[:2])
+    if low is None or high is None or abs(high - low) > _LONGEST:
+        message = f"Both ends of numbers.range must be written out, at most {_LONGEST} apart."
+        hint = "To ask whether x lies between, write is_number(x), x >= low and x <= high."
+        yield unit.finding(span_of(params[0]), "builtin.range", message, hint)

@@ -14,9 +14,9 @@ from typing import Any
 
 from pdp.core.digest import Json
 from pdp.core.policy import Bundle, Module
-from pdp.engines.gate import contract, coverage, elements, firing, static, trial
+from pdp.engines.gate import contract, coverage, elements, firing, naming, static, trial
 from pdp.engines.gate.policy import Policy
-from pdp.engines.gate.report import FileCoverage, Finding, TestResult
+from pdp.engines.gate.report import FileCoverage, Finding, Naming, TestResult
 from pdp.ports import Pack
 
 try:
@@ -59,21 +59,27 @@ def _limit() -> None:
 def _check(bundle: Bundle, job: Mapping[str, Any]) -> dict[str, Any]:
     units, findings = static.read(bundle)
     packs: list[Pack] = []
+    names: list[Naming] = []
     if not any(f.severity == "error" for f in findings):  # half a policy would give findings that mislead
         policy = static.index(bundle, units, Path(job["capabilities"]))
         findings += static.check(policy, units)
         if not any(f.severity == "error" for f in findings):  # nothing is run that was refused
             findings += trial.check(bundle, policy, units)
             packs = [_pack(name, policy, json.loads(bundle.org)) for name in bundle.packs]
+            names = list(naming.of(policy, json.loads(bundle.org)))
     return {
         "findings": [_finding(f) for f in sorted(set(findings))],
         "packs": [dataclasses.asdict(pack) for pack in packs],
+        "naming": [dataclasses.asdict(found) for found in names],
     }
 
 
 def _pack(name: str, policy: Policy, org: Json) -> Pack:
     pack = elements.pack(name, policy.groups[("packs", name), "meta"])
-    return dataclasses.replace(pack, seats=contract.seats(policy, ("packs", name), org))
+    package = ("packs", name)
+    return dataclasses.replace(
+        pack, seats=contract.seats(policy, package, org), requires=contract.requires(policy, package)
+    )
 
 
 def _test(bundle: Bundle, job: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from pdp.core.digest import Json
 from pdp.engines.gate import elements
 from pdp.engines.gate.elements import Element
+from pdp.engines.gate.literals import handed_over
 from pdp.engines.gate.policy import CONTRACT, Analysis, Key, Policy, chain, closure
 from pdp.engines.gate.report import Finding, did_you_mean
 from pdp.engines.gate.syntax import Node, Rule, Unit, dotted, kind, number, span_of, string
-from pdp.engines.gate.value import Fields, Place, is_number, options
+from pdp.engines.gate.value import Fields, Place, is_number, options, types
 
 _TOOL_PHASE = ("allow", "hide")
 _MAY_READ_ASSERTED = ("deny", "require")
@@ -40,7 +41,8 @@ def check_pack(policy: Policy, package: tuple[str, ...], analyses: Mapping[Key, 
         if (package, name) in policy.groups:
             yield from _rests_on((package, name), analyses)
             yield from _values((package, name), analyses[package, name])
-    yield from _unique(found)
+    shipped = [] if units[0].module.shipped else pack_elements(policy, ("packs", "baseline"))
+    yield from _unique(shipped, found)
 
 
 def pack_elements(policy: Policy, package: tuple[str, ...]) -> list[Element]:
@@ -123,8 +125,9 @@ def _rests_on(key: Key, analyses: Mapping[Key, Analysis]) -> Iterator[Finding]:
             yield Finding(lost.path, lost.line, lost.column, "phase.unknown", "error", message, lost.hint)
 
 
-def _unique(found: list[Element]) -> Iterator[Finding]:
-    seen: dict[tuple[str, str], Element] = {}
+def _unique(shipped: list[Element], found: list[Element]) -> Iterator[Finding]:
+    """Codes and ids that a pack has twice, and codes of ours: waivers and records go by them."""
+    seen: dict[tuple[str, str], Element] = {("code", element.code): element for element in shipped}
     for element in found:
         names = [("code", element.code, element.code_span)]
         if element.rule.name == "require":
@@ -167,21 +170,45 @@ def recursion(policy: Policy, analyses: Mapping[Key, Analysis]) -> Iterator[Find
                 break
 
 
+def untyped(analyses: Mapping[Key, Analysis]) -> Iterator[Finding]:
+    """Parameters that are not of the type that their function needs, wherever it is called."""
+    for analysis in analyses.values():
+        for needed in analysis.needed:
+            if not all(types(value) <= needed.types for value in handed_over(needed.parameter, analyses)):
+                yield needed.finding
+
+
 def seats(policy: Policy, package: tuple[str, ...], org: Json) -> tuple[tuple[str, int], ...]:
     """Of which groups a pack's approvals want how many, by group the most: where the group is written out, or looked
     up in the organisation's data. Whether there are so many, the directory knows."""
     wanted: dict[str, int] = {}
+    for fields in _written(policy, package):
+        together: dict[str, int] = {}
+        for group, n in _seats(fields.get("seats"), org):
+            together[group] = together.get(group, 0) + n
+        wanted |= {group: max(n, wanted.get(group, 0)) for group, n in together.items()}
+    return tuple(sorted(wanted.items()))
+
+
+def requires(policy: Policy, package: tuple[str, ...]) -> tuple[tuple[str, str, str], ...]:
+    """Kind, code and assurance of a pack's requirements, and of what takes their place, as far as written out.
+    Whether there is anybody to meet them, the configuration knows."""
+    found = {
+        tuple(string(fields[name]) or "" if name in fields else "" for name in ("kind", "code", "min_assurance"))
+        for fields in _written(policy, package)
+    }
+    return tuple(sorted((what, code, assurance) for what, code, assurance in found))
+
+
+def _written(policy: Policy, package: tuple[str, ...]) -> Iterator[Mapping[str, Node]]:
+    """The fields of each requirement of a pack, and of each `otherwise` in one."""
     for element in pack_elements(policy, package):
-        places = [element.fields]
+        if element.rule.name != "require":
+            continue
+        yield element.fields
         if "otherwise" in element.fields and kind(element.fields["otherwise"])[0] == "Object":
             inner = kind(element.fields["otherwise"])[1]["fields"]
-            places.append({string(k) or "": v for _, k, v in inner})
-        for fields in places:
-            together: dict[str, int] = {}
-            for group, n in _seats(fields.get("seats"), org):
-                together[group] = together.get(group, 0) + n
-            wanted |= {group: max(n, wanted.get(group, 0)) for group, n in together.items()}
-    return tuple(sorted(wanted.items()))
+            yield {string(k) or "": v for _, k, v in inner}
 
 
 def _seats(node: Node | None, org: Json) -> Iterator[tuple[str, int]]:

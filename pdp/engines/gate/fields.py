@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from pdp.core.check import is_service_code
 from pdp.engines.gate.report import Finding, did_you_mean
 from pdp.engines.gate.syntax import Node, Rule, kind, span_of, string
 
@@ -54,6 +55,11 @@ def check_fields(
     needed, besides = _allowed(what, fields, nested=nested)
     if "code" in fields and not CODE.fullmatch(string(fields["code"]) or ""):
         yield _code(rule, fields["code"])
+    elif "code" in fields and not rule.unit.module.shipped and is_service_code(string(fields["code"]) or ""):
+        family = (string(fields["code"]) or "").partition(".")[0]
+        message = f"Codes that begin with `{family}` are the service's own: records would not say who denied."
+        hint = f'Begin with the pack\'s name: "{rule.unit.package[-1]}.{family}".'
+        yield rule.unit.finding(span_of(fields["code"]), "element.reserved", message, hint)
     for name in sorted(needed - set(fields)):
         message = f"The element of `{what}` lacks `{name}`."
         yield rule.unit.finding(span_of(node), "element.missing", message, f"Write: {EXAMPLES[what]}")

@@ -10,18 +10,18 @@ from __future__ import annotations
 from abc import ABC
 from collections.abc import Callable
 
-from pdp.engines.gate.binding import Binding
+from pdp.engines.gate.binding import Binding, variables
 from pdp.engines.gate.policy import Analysis, Key, Policy
 from pdp.engines.gate.references import Context, Env, Step
 from pdp.engines.gate.syntax import Node, Rule, Unit, children, dotted, flatten, kind, span_of
-from pdp.engines.gate.value import Fields, Place, Value, options
+from pdp.engines.gate.value import Fields, Place, Unknown, Value, options
 
 _REFERENCES = ("Var", "RefDot", "RefBrack")
 _CLOSED = ("ArrayCompr", "SetCompr", "ObjectCompr", "String", "RawString", "Number", "Bool", "Null")
 _MAY_FAIL = frozenset({"max", "min"})  # of nothing
 _HINT = (
-    'Give it a value first, for example `path := object.get(input.arguments.value, "path", "")`, or put the test '
-    "into a rule of its own and negate that rule."
+    "Put the test into a rule of its own and negate that rule; or give it a value first, for example "
+    '`path := object.get(input.arguments.value, "path", "")`.'
 )
 
 
@@ -58,9 +58,9 @@ class Negation(Binding, ABC):
         return self._first(list(children(node)), env, context)
 
     def _first(self, nodes: list[Node], env: Env, context: Context) -> Node | None:
-        return next((n for n in (self._unsure(node, env, context) for node in nodes) if n is not None), None)
+        return next((n for n in (self.unsure(node, env, context) for node in nodes) if n is not None), None)
 
-    def _unsure(self, node: Node, env: Env, context: Context) -> Node | None:
+    def unsure(self, node: Node, env: Env, context: Context) -> Node | None:
         """The part of an expression that may be undefined; None when it always has a value, or fails aloud."""
         name, body = kind(node)
         if name in _CLOSED:
@@ -68,24 +68,20 @@ class Negation(Binding, ABC):
         if name in _REFERENCES:
             return None if self._sure(node, env, context) else node
         if name == "Call":
-            names = dotted(body["fcn"]) or ("",)
-            own = (self.unit.package, names[0]) if len(names) == 1 else None
-            key = own if own in self.policy.groups else None
-            if names[0] == "data" or names[0] in self.unit.imports:
-                path = names[1:] if names[0] == "data" else (*self.unit.imports[names[0]][0][1:], *names[1:])
-                found = self.policy.library(path)
-                key = found[0] if found else ((), "")
+            key, names = self.function(body["fcn"]), dotted(body["fcn"]) or ("",)
             if ".".join(names) in _MAY_FAIL or (key is not None and not self._always(key)):
                 return node
             return self._first(body["params"], env, context)
         return self._first(list(children(node)), env, context)
 
     def _sure(self, node: Node, env: Env, context: Context) -> bool:
-        """Whether a reference always has a value."""
+        """Whether a reference has a value: always, or because the body asks for it elsewhere."""
+        if {f"?{key}" for key in self.key_of(node, self.evaluate(node, env, context))} & context.guards:
+            return True
         base, steps = flatten(node)
         name, body = kind(base)
         if name != "Var":
-            return not steps and self._unsure(base, env, context) is None
+            return not steps and self.unsure(base, env, context) is None
         called = str(body["value"])
         if called in env and called not in ("input", "data"):
             return _leads(env[called], steps)
@@ -120,13 +116,14 @@ class Negation(Binding, ABC):
         if key in self._asked:  # recursion is refused elsewhere
             return False
         self._asked.add(key)
-        found = any(self._made(rule) for rule in rules if not rule.queries and not rule.params)
+        found = any(self._made(rule) for rule in rules if not rule.queries and all(map(_is_name, rule.params)))
         self._asked.discard(key)
         return found
 
     def _made(self, rule: Rule) -> bool:
         if rule.value is None or rule.unit is self.unit:
-            return rule.value is None or self._unsure(rule.value, {}, Context()) is None
+            given = {name: Unknown() for param in rule.params for name, _ in variables(param)}
+            return rule.value is None or self.unsure(rule.value, given, Context()) is None
         return _constant(rule.value)
 
 
@@ -145,6 +142,10 @@ def _leads(value: Value, steps: list[Step]) -> bool:
             return False
         [value] = found
     return True
+
+
+def _is_name(node: Node) -> bool:
+    return kind(node)[0] == "Var"
 
 
 def _constant(node: Node) -> bool:

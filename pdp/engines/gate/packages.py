@@ -8,6 +8,9 @@ from pdp.core.policy import Module
 from pdp.engines.gate.report import Finding, did_you_mean
 from pdp.engines.gate.syntax import Unit
 
+# the keywords of Rego v1; later ones, such as a `not` with a body, mean something else where they are not known
+_KEYWORDS = frozenset({("in",), ("every",), ("if",), ("contains",)})
+
 
 def expected(module: Module) -> str:
     """The package that a module's folder asks for; a trailing `.` means it or anything below it."""
@@ -40,7 +43,7 @@ def check(unit: Unit) -> Iterator[Finding]:
 
 def _imports(unit: Unit) -> Iterator[Finding]:
     for alias, (path, span) in unit.imports.items():
-        if path == ("rego", "v1") or path[:2] == ("future", "keywords"):
+        if path == ("rego", "v1") or (path[:2] == ("future", "keywords") and path[2:] in _KEYWORDS):
             continue
         if alias in ("input", "data") or path == ("data",):
             message = "An import of everything, or under the name of it, hides what is read."
@@ -54,6 +57,10 @@ def _imports(unit: Unit) -> Iterator[Finding]:
         elif path[0] not in ("input", "data"):
             hint = did_you_mean(path[0], ["input", "data"], "Only data.lib, data.org and input can be imported.")
             yield unit.finding(span, "import.unknown", f"`{'.'.join(path)}` is nothing to import.", hint)
+        elif path[0] == "data" and path[1:] == unit.package[: len(path) - 1] and not unit.module.is_test:
+            message = "The package imports itself; the embedded engine then answers by the order of evaluation."
+            hint = "Use the rule's name alone, or in a pack of several files its full path, `{}`."
+            yield unit.finding(span, "import.self", message, hint.format(".".join(("data", *unit.package, "rule"))))
         elif unit.package[0] == "packs" and path[0] == "data" and not _allowed(unit, path):
             message = f"A pack may not read `{'.'.join(path)}`."
             hint = "A pack reads its own package, data.lib and data.org; the input has everything else."

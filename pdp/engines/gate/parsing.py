@@ -52,6 +52,10 @@ def _syntax_error(module: Module, text: str) -> Finding:
     hint = "Rego v1: `name contains {...} if { ... }`; every body needs `if`."
     if "input cannot be shadowed" in message or "data cannot be shadowed" in message:
         hint = "Choose another name."
+    elif "keyword `import`" in message:
+        hint = "Imports stand above all rules."
+    elif "keyword `some`" in message:
+        hint = "A comprehension begins with one name or value: [y | some x in xs; y := x.n * x.price]."
     return Finding(module.path, line, column, "syntax.error", ERROR, f"Not valid Rego: {message}.", hint)
 
 

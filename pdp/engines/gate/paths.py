@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pdp.engines.gate.policy import Analysis, Policy, Read, is_pack
+from pdp.engines.gate.policy import Analysis, Named, Policy, Read, is_pack
 from pdp.engines.gate.report import ERROR, WARNING, did_you_mean
 from pdp.engines.gate.syntax import Body, Node, Unit
 from pdp.engines.gate.value import (
@@ -16,10 +16,18 @@ from pdp.engines.gate.value import (
     Unknown,
     Value,
     any_of,
+    member,
     options,
     taint,
 )
 
+NAMED = {  # facts that stand for what the registry has
+    "input.server.id": "server",
+    "input.targets[_].server": "server",
+    "input.targets[_].name": "tool",
+    "input.targets[_].key": "key",
+    "input.arguments.value": "argument",
+}
 LOST_HINT = "Read each fact by its full path, for example input.subject.groups, so that the gate can check it."
 
 
@@ -56,6 +64,12 @@ class Paths:
             notes = {name: str(schema.get(f"x-pdp-{name}", note)) for name, note in notes.items()}
         self.analysis.reads.append(Read(label, self.unit, span, notes["phase"], notes["trust"], notes["readers"]))
 
+    def named(self, place: Value, name: Value, span: Body) -> None:
+        """Note what is named of the registry: where a fact of it is compared, or an argument is read."""
+        kind = NAMED.get(place.label, "") if isinstance(place, Place) else ""
+        if kind and not self.quiet:
+            self.analysis.named.append(Named(kind, name, self.unit, span))
+
     def step(self, value: Value, key: str | Node, span: Body, whole: Body) -> Value:
         """One step from `value`; `key` is a literal name or an index expression (then any member)."""
         return any_of([self._step(option, key, span, whole) for option in options(value)])
@@ -64,11 +78,11 @@ class Paths:
         if isinstance(value, Place):
             return self._schema_step(value, key, span, whole)
         if isinstance(value, Free):
-            return Free(f"{value.label}.{key if isinstance(key, str) else '[_]'}")
+            return Free(_label(value.label, key))
         if isinstance(value, Fields):
             return self._field(value, key, span)
         if isinstance(value, Items):
-            if isinstance(key, str) and not value.keyed:
+            if isinstance(key, str) and value.shape != "object":
                 self.say(span, "path.unknown", f"A list or set has no member `{key}`.", "Take items with some … in.")
                 return Unknown()
             return taint(value.item, value.tainted)
@@ -115,9 +129,11 @@ class Paths:
     def _member(self, place: Place, key: str | Node, span: Body, whole: Body) -> Value:
         rest = place.schema.get("additionalProperties")
         if isinstance(key, str) and key in place.properties:
-            return Place(place.properties[key], f"{place.label}.{key}")
+            return Place(place.properties[key], member(place.label, key))
         if place.open and not place.properties:
-            return Free(f"{place.label}.{key if isinstance(key, str) else '[_]'}")
+            if isinstance(key, str):
+                self.named(place, Scalar("string", value=key), span)
+            return Free(_label(place.label, key))
         if isinstance(rest, dict):
             return Place(rest, f"{place.label}[_]")
         if isinstance(key, str):
@@ -171,3 +187,7 @@ class Paths:
             all_input=place.label == "input",
         )
         return Unknown(place.tainted or place.label == "input")
+
+
+def _label(label: str, key: str | Node) -> str:
+    return member(label, key) if isinstance(key, str) else label + "[_]"

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from pdp.engines.gate.builtins import Builtins
 from pdp.engines.gate.report import Finding
 from pdp.engines.gate.syntax import Body, Rule, Unit
-from pdp.engines.gate.value import Schema, Unknown, Value
+from pdp.engines.gate.value import Parameter, Schema, Unknown, Value
 
 CONTRACT = ("meta", "allow", "hide", "deny", "require", "oblige", "label")
 Key: TypeAlias = "tuple[tuple[str, ...], str]"  # package, rule name
@@ -37,6 +37,35 @@ class Use:
     short: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A value that a function compares one of its parameters with, or has in the place of one."""
+
+    parameter: Parameter
+    value: Value
+    unit: Unit
+    span: Body
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Something of the registry that a rule names: a `server`, a `tool`, the `key` of a target, or an `argument`."""
+
+    kind: str
+    value: Value
+    unit: Unit
+    span: Body
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """The types that a parameter must have wherever its function is called; or else the finding."""
+
+    parameter: Parameter
+    types: frozenset[str]
+    finding: Finding
+
+
 @dataclass(slots=True)
 class Analysis:
     """What walking one rule (all its definitions) found."""
@@ -47,6 +76,10 @@ class Analysis:
     findings: list[Finding] = field(default_factory=list)
     lost: list[Finding] = field(default_factory=list)  # input read in a way that cannot be followed
     heads: list[tuple[Rule, Value]] = field(default_factory=list)  # elements of a set, by definition
+    calls: list[tuple[Key, tuple[Value, ...]]] = field(default_factory=list)  # functions, and what they are handed
+    expected: list[Expected] = field(default_factory=list)
+    named: list[Named] = field(default_factory=list)
+    needed: list[Needed] = field(default_factory=list)
 
 
 @dataclass(slots=True)

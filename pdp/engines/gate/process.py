@@ -7,6 +7,7 @@ ConfigurationFault (`engine.distribution`) where another distribution owns its m
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,11 +18,26 @@ from pdp.core.digest import Json
 from pdp.core.errors import EngineFault
 from pdp.core.policy import Bundle
 from pdp.engines.bundle import shipped_rego
-from pdp.engines.gate.report import ERROR, ElementCoverage, FileCoverage, Finding, Report, TestReport, TestResult
+from pdp.engines.gate.report import (
+    ERROR,
+    ElementCoverage,
+    FileCoverage,
+    Finding,
+    Name,
+    Naming,
+    Report,
+    TestReport,
+    TestResult,
+)
 from pdp.engines.regorus_binding import version
 from pdp.ports import FiredElement, Pack
 
 TIME_LIMIT = 30.0  # seconds
+_MEMORY = (
+    "It had no more memory: look for long ranges, lists made from lists, replace and concat over long text; take out "
+    "what was added last."
+)
+_RECURSION = "Look for a function that calls itself without end; take out what was added last."
 _START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from pdp.engines.gate.child import main; main()"
 
 
@@ -46,10 +62,19 @@ def check(
     if isinstance(answer, Finding):
         return Report((answer,))
     packs = tuple(
-        Pack(p["name"], p["owner"], tuple(p["servers"]), tuple((group, n) for group, n in p["seats"]))
+        Pack(
+            p["name"],
+            p["owner"],
+            tuple(p["servers"]),
+            tuple((group, n) for group, n in p["seats"]),
+            tuple((what, code, assurance) for what, code, assurance in p["requires"]),
+        )
         for p in answer["packs"]
     )
-    return Report(tuple(Finding(**f) for f in answer["findings"]), packs)
+    naming = tuple(
+        Naming(n["pack"], n["rule"], n["code"], tuple(Name(**name) for name in n["names"])) for n in answer["naming"]
+    )
+    return Report(tuple(Finding(**f) for f in answer["findings"]), packs, naming)
 
 
 def run_tests(
@@ -113,6 +138,7 @@ def _run(bundle: Bundle, job: Mapping[str, Json], time_limit: float) -> dict[str
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
     lines = done.stderr.decode(errors="replace").strip().splitlines()
-    message = "The process that checked the policy died" + (f": {lines[-1][:200]}" if lines else ".")
-    hint = "Endless recursion and huge widths in sprintf do this; take out what was added last."
+    said = [line for line in lines if not line.startswith("note:")]
+    message = "The process that checked the policy died" + (f": {said[-1][:200]}." if said else ".")
+    hint = _RECURSION if done.returncode == -signal.SIGSEGV else _MEMORY
     return Finding("", 0, 0, "gate.died", ERROR, message, hint)

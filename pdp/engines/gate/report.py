@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from pdp.core.names import did_you_mean, nearest
 from pdp.ports import Pack
+
+__all__ = [
+    "ERROR",
+    "WARNING",
+    "ElementCoverage",
+    "FileCoverage",
+    "Finding",
+    "Name",
+    "Naming",
+    "Report",
+    "TestReport",
+    "TestResult",
+    "did_you_mean",
+    "nearest",
+]
 
 ERROR = "error"  # the bundle cannot become active
 WARNING = "warning"  # reported; the bundle may become active
@@ -25,12 +39,39 @@ class Finding:
     hint: str = ""
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Name:
+    """A `server`, `tool` or `argument` by its name, and where it stands; `source` is the path of `data.org` that it
+    comes from, if from there."""
+
+    path: str
+    line: int
+    column: int
+    kind: str
+    name: str
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """What one rule of an organisation's pack names of the registry, itself or by rules that it uses."""
+
+    pack: str
+    rule: str  # allow, deny, ..., meta
+    code: str
+    names: tuple[Name, ...]
+
+    def of(self, kind: str) -> frozenset[str]:
+        return frozenset(name.name for name in self.names if name.kind == kind)
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """What the gate found. Only a bundle whose report is `ok` may become active."""
 
     findings: tuple[Finding, ...] = ()
     packs: tuple[Pack, ...] = field(default=(), compare=False)  # of a bundle that passed
+    naming: tuple[Naming, ...] = field(default=(), compare=False)  # likewise
 
     @property
     def ok(self) -> bool:
@@ -85,16 +126,3 @@ class TestReport:
     @property
     def ok(self) -> bool:
         return bool(self.results) and not self.faults and all(r.passed for r in self.results)
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The known name most like `name`, or an empty string."""
-    names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    return close[0] if close else ""
-
-
-def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
-    """A hint with the nearest name, or `otherwise`."""
-    found = nearest(name, known)
-    return f"Did you mean `{found}`?" if found else otherwise

@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 
 from pdp.core.policy import Bundle
-from pdp.engines.gate import contract, packages, text
+from pdp.engines.gate import contract, literals, packages, text
 from pdp.engines.gate.analyses import Analyses
 from pdp.engines.gate.builtins import Builtins
 from pdp.engines.gate.parsing import parse
 from pdp.engines.gate.policy import Policy
 from pdp.engines.gate.report import Finding
-from pdp.engines.gate.syntax import Body, Node, Rule, Unit, dotted, kind, span_of
+from pdp.engines.gate.syntax import Body, Node, Unit, dotted, kind, span_of, trees, walk
 
 
 def read(bundle: Bundle) -> tuple[list[Unit], list[Finding]]:
@@ -47,7 +47,8 @@ def check(policy: Policy, units: list[Unit]) -> list[Finding]:
     """Every static finding about the policy."""
     analyses = Analyses(policy).all()
     findings = [finding for analysis in analyses.values() for finding in analysis.findings]
-    findings += [*contract.recursion(policy, analyses), *contract.shadowing(policy)]
+    findings += [*contract.recursion(policy, analyses), *contract.shadowing(policy), *contract.untyped(analyses)]
+    findings += literals.of_parameters(analyses)
     for package in sorted(p for p in policy.packages() if p[:1] == ("packs",)):
         findings += contract.check_pack(policy, package, analyses)
     for unit in units:
@@ -59,21 +60,8 @@ def check(policy: Policy, units: list[Unit]) -> list[Finding]:
 
 def _test_calls(policy: Policy, unit: Unit, own: set[str]) -> list[Finding]:
     """Tests may do what they like with facts, but call nothing that engines differ on."""
-    found: list[Finding] = []
-    pending: list[object] = [[_trees(rule) for rule in unit.rules]]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, list | tuple):
-            pending.extend(node)
-        elif isinstance(node, dict):
-            pending.extend(node.values())
-            if set(node) == {"Call"}:
-                found += _test_call(policy, unit, node, own)
-    return found
-
-
-def _trees(rule: Rule) -> list[object]:
-    return [rule.key, rule.value, *((query.literals, query.value) for query in rule.queries)]
+    calls = (node for rule in unit.rules for node in walk(trees(rule)) if set(node) == {"Call"})
+    return [found for call in calls for found in _test_call(policy, unit, call, own)]
 
 
 def _test_call(policy: Policy, unit: Unit, node: Node, own: set[str]) -> list[Finding]:

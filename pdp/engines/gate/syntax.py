@@ -125,6 +125,9 @@ def string(node: Node) -> str | None:
 def number(node: Node) -> float | None:
     """The value of a number literal, or None."""
     name, body = kind(node)
+    if name == "UnaryExpr":
+        negated = number(body["expr"])
+        return None if negated is None else -negated
     return body["value"] if name == "Number" and isinstance(body["value"], int | float) else None
 
 
@@ -190,3 +193,57 @@ def dotted(node: Node) -> tuple[str, ...] | None:
     if name != "Var" or not all(isinstance(step, str) for step, _ in steps):
         return None
     return (str(body["value"]), *(str(step) for step, _ in steps))
+
+
+def trees(rule: Rule) -> list[object]:
+    """All of a rule's trees."""
+    return [rule.key, rule.value, rule.extra, *((query.literals, query.value) for query in rule.queries)]
+
+
+def walk(tree: object) -> Iterator[Mapping[str, Any]]:
+    """Every mapping of a tree: nodes, statements, queries inside comprehensions."""
+    pending = [tree]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, list | tuple):
+            pending.extend(node)
+        elif isinstance(node, dict):
+            yield node
+            pending.extend(node.values())
+
+
+def named(tree: object) -> set[str]:
+    """Every name that is used in a tree."""
+    return {str(node["Var"]["value"]) for node in walk(tree) if set(node) == {"Var"}}
+
+
+_COMPUTES = ("Call", "Membership", "ArithExpr", "BinExpr")
+
+
+def computed_with(tree: object) -> set[str]:
+    """Variables that calls and operators other than equality are given."""
+    found: set[str] = set()
+    for node in walk(tree):
+        for name, body in node.items():
+            if name in _COMPUTES or (name == "BoolExpr" and body["op"] != "Eq"):
+                found |= named({key: part for key, part in body.items() if key != "fcn"})
+    return found
+
+
+def bindable(tree: object) -> set[str]:
+    """Variables that a value could be found for: by an equality, or as the key of a lookup."""
+    found: set[str] = set()
+    for node in walk(tree):
+        for name, body in node.items():
+            if name in ("BoolExpr", "AssignExpr") and body["op"] == "Eq":
+                found |= _patterned(body["lhs"]) | _patterned(body["rhs"])
+            elif name == "RefBrack":
+                found |= _patterned(body["index"])
+    return found
+
+
+def _patterned(node: Node) -> set[str]:
+    name, body = kind(node)
+    if name == "Var":
+        return {str(body["value"])}
+    return set().union(*map(_patterned, children(node))) if name in ("Array", "Object", "Set") else set()

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
 
 Schema: TypeAlias = Mapping[str, object]
+Parameter: TypeAlias = "tuple[tuple[tuple[str, ...], str], int]"  # a function (package, name), and which of its own
+ANY: Final = object()  # of a scalar that is computed
+JSON: Final = frozenset({"null", "boolean", "number", "string", "array", "object"})
+TYPES: Final = JSON | {"set"}
+COLLECTIONS: Final = frozenset({"array", "object", "set"})
+_TYPES = {bool: "boolean", int: "number", float: "number", str: "string", type(None): "null"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,14 +21,18 @@ class Unknown:
     """Anything: a parameter, or the result of something the gate does not look into."""
 
     tainted: bool = False
+    parameter: Parameter | None = None
+    types: frozenset[str] = TYPES  # of which one it has
 
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A computed value of a known type (`number`, `string`, `boolean`, `null`)."""
+    """A scalar of a known type (`number`, `string`, `boolean`, `null`, or `any`), with its value if written out."""
 
     type: str
     tainted: bool = False
+    value: object = ANY
+    choice: bool = False  # one of several that a rule may give, its default for example
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +49,15 @@ class Place:
     @property
     def types(self) -> frozenset[str]:
         types = self.schema.get("type")
+        if types is None:  # a const or an enum alone
+            return frozenset(_TYPES.get(type(value), "any") for value in self.values or ())
         return frozenset(map(str, types)) if isinstance(types, list) else frozenset({str(types)})
+
+    @property
+    def values(self) -> list[object] | None:
+        """What it can hold, where the schema lists that."""
+        enum = self.schema.get("enum")
+        return enum if isinstance(enum, list) else [self.schema["const"]] if "const" in self.schema else None
 
     @property
     def open(self) -> bool:
@@ -53,8 +72,7 @@ class Place:
     @property
     def is_check(self) -> bool:
         """The status of a check: only `ok` passes."""
-        enum = self.schema.get("enum")
-        return self.label.endswith(".status") and isinstance(enum, list) and "ok" in enum
+        return self.label.endswith(".status") and "ok" in (self.values or ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +80,7 @@ class Free:
     """Inside an open part of the input, for example an argument: any JSON, or nothing at all."""
 
     label: str
+    types: frozenset[str] = JSON  # of which it has one, where it is there
 
     @property
     def tainted(self) -> bool:
@@ -70,11 +89,11 @@ class Free:
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """An array, a set, or the values of an object with computed keys."""
+    """A collection; `shape` is `array`, `set`, `object` (one with computed keys) or empty: one of these."""
 
     item: Value
     tainted: bool = False
-    keyed: bool = False
+    shape: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,23 +122,40 @@ Value: TypeAlias = "Unknown | Scalar | Place | Free | Items | Fields | AnyOf"
 NUMBERS = frozenset({"integer", "number"})
 
 
+def member(label: str, key: str) -> str:
+    """The path of a member, as people write it."""
+    return f"{label}.{key}" if key.isidentifier() else f"{label}[{json.dumps(key)}]"
+
+
 def any_of(values: list[Value]) -> Value:
     """The union, flat and without repeats."""
     found: list[Value] = []
-    for value in values:
-        for option in value.options if isinstance(value, AnyOf) else (value,):
-            if not any(same(option, other) for other in found):
-                found.append(option)
+    scalars: set[Scalar] = set()  # a table written out may have thousands
+    for option in (option for value in values for option in options(value)):
+        if isinstance(option, Scalar):
+            if option in scalars:
+                continue
+            scalars.add(option)
+        elif any(same(option, other) for other in found):
+            continue
+        found.append(option)
     if not found:
         return Unknown()
     return found[0] if len(found) == 1 else AnyOf(tuple(found))
 
 
 def same(one: Value, other: Value) -> bool:
-    """Whether two values are the same; places are by their label."""
+    """Whether two values are the same; places are by their label, and what is known of their type."""
     if isinstance(one, Place) and isinstance(other, Place):
-        return one.label == other.label
+        return one.label == other.label and one.types == other.types
     return one == other
+
+
+def choices(value: Value) -> Value:
+    """The value of a rule: which of several it is depends on the rule's conditions."""
+    if not isinstance(value, AnyOf):
+        return value
+    return AnyOf(tuple(replace(o, choice=True) if isinstance(o, Scalar) else o for o in value.options))
 
 
 def options(value: Value) -> tuple[Value, ...]:
@@ -127,10 +163,49 @@ def options(value: Value) -> tuple[Value, ...]:
     return value.options if isinstance(value, AnyOf) else (value,)
 
 
+def types(value: Value) -> frozenset[str]:
+    """The types of which a value has one; a whole number is a `number`."""
+    return frozenset[str]().union(*map(_types, options(value)))
+
+
+def _types(value: Value) -> frozenset[str]:
+    if isinstance(value, Unknown | Free):
+        return value.types
+    if isinstance(value, Scalar):
+        return TYPES if value.type == "any" else frozenset({value.type})
+    if isinstance(value, Place):
+        known = frozenset("number" if t == "integer" else t for t in value.types)
+        return known if known and known <= JSON else JSON
+    if isinstance(value, Items):
+        return frozenset({value.shape}) if value.shape else COLLECTIONS
+    return frozenset({"object"})
+
+
+def narrow(value: Value, known: frozenset[str]) -> Value:
+    """The same value, known to be of one of these types."""
+    return any_of([_narrow(option, known) for option in options(value) if types(option) & known] or [value])
+
+
+def _narrow(value: Value, known: frozenset[str]) -> Value:
+    if isinstance(value, Unknown | Free):
+        return replace(value, types=value.types & known)
+    if isinstance(value, Scalar) and value.type == "any":
+        return Unknown(value.tainted, types=known)
+    if isinstance(value, Place) and not types(value) <= known:
+        left = [t for t in sorted(value.types) if ("number" if t == "integer" else t) in known]
+        return Place({**value.schema, "type": left}, value.label)
+    return value
+
+
 def is_number(value: Value) -> bool:
     """Surely a number."""
+    return types(value) <= {"number"}
+
+
+def is_whole(value: Value) -> bool:
+    """Surely a number without a fraction."""
     return all(
-        (isinstance(o, Place) and o.types <= NUMBERS) or (isinstance(o, Scalar) and o.type == "number")
+        (isinstance(o, Place) and o.types == {"integer"}) or (isinstance(o, Scalar) and isinstance(o.value, int))
         for o in options(value)
     )
 
@@ -142,12 +217,7 @@ def is_collection(value: Value) -> bool:
 
 def may_be_text(value: Value) -> bool:
     """Not surely a collection, a number or nothing."""
-    return any(
-        isinstance(o, Free | Unknown)
-        or (isinstance(o, Place) and "string" in o.types)
-        or (isinstance(o, Scalar) and o.type in ("string", "any"))
-        for o in options(value)
-    )
+    return "string" in types(value)
 
 
 def holds_object(value: Value) -> bool:
@@ -171,9 +241,9 @@ def taint(value: Value, tainted: bool) -> Value:
     if not tainted or value.tainted:
         return value
     if isinstance(value, Items):
-        return Items(value.item, True, value.keyed)
+        return Items(value.item, True, value.shape)
     if isinstance(value, Scalar):
-        return Scalar(value.type, True)
+        return Scalar(value.type, True, value.value, value.choice)
     if isinstance(value, AnyOf):
         return AnyOf(tuple(taint(o, True) for o in value.options))
     return Unknown(True)

@@ -21,6 +21,8 @@ _NAMED = frozenset(
 )
 # what a keyword of JSON Schema or MCP looks like: no room for a sentence
 _KEYWORD = re.compile(r"\$?[A-Za-z]{1,24}\Z")
+# what the schema itself is written in
+_DIALECT = re.compile(r"https?://json-schema\.org/draft(?:-0[3-7]|/20(?:19-09|20-12))/schema#?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +45,14 @@ class _Here:
 
 
 def texts_of(definition: Mapping[str, Json]) -> Iterator[Text]:
-    """Every string and every name that is no keyword, in document order. What a list or an object spells in pieces,
-    words of an `enum` or names of properties, is a text as well."""
+    """Every string and every name that is no keyword, in document order, but for the dialect of a schema. What a list
+    or an object spells in pieces, words of an `enum` or names of properties, is a text as well."""
     pending = [_Here(definition, "", "", "", named=False)]
     while pending:
         here = pending.pop()
         if isinstance(here.value, str):
+            if here.key == "$schema" and _DIALECT.fullmatch(here.value):
+                continue
             yield Text(here.pointer, _role(here), here.value, here.subject)
         elif isinstance(here.value, Mapping):
             yield from _names(here, here.value)

@@ -44,10 +44,11 @@ class Attempts:
         key = keyed_index(self._key, "people", call, person.tenant, account.issuer, account.id, request_id)
         return Attempt(key, keyed_index(self._key, "people content", call, *content))
 
-    def kept(self, attempt: Attempt | None) -> Any:
-        """What was answered to it (JSON), with the record's position first; None when it is new.
+    def kept(self, attempt: Attempt | None, size: int) -> Any:
+        """What was answered to it (JSON): the first record's id, then a reply of so many parts; None when it is new.
 
-        Raises InvalidRequest `request.reused` when the id was used for other content.
+        Raises InvalidRequest `request.reused` when the id was used for other content, or answered by another release
+        in another shape: what it asked for is done.
         """
         row = self._store.reply(attempt.key) if attempt is not None else None
         if attempt is None or row is None:
@@ -56,7 +57,12 @@ class Attempts:
             raise InvalidRequest(
                 "request_id", "was used for other content; use a new id for a new request", code="request.reused"
             )
-        return json.loads(row.reply)
+        kept = json.loads(row.reply)
+        if not isinstance(kept, list) or len(kept) != 1 + size:
+            raise InvalidRequest(
+                "request_id", "was answered by another release; look at what it did", code="request.reused"
+            )
+        return kept
 
     def record(self, record_id: str) -> RecordRef:
         """Where the record of a kept answer stands."""

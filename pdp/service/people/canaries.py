@@ -54,7 +54,7 @@ class Canaries:
 
     async def _open(self, person: Person, like: str, arguments: bytes, request_id: str) -> tuple[str, RecordRef]:
         attempt = self.attempts.attempt("canary", person, request_id, like, sha256_hex(arguments))
-        if (kept := self.attempts.kept(attempt)) is not None:
+        if (kept := self.attempts.kept(attempt, 1)) is not None:
             return str(kept[1]), self.attempts.record(str(kept[0]))
         at = self.clock.now_ns()
         known, wanted, shown = self._like(person, like)

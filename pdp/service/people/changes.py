@@ -92,6 +92,8 @@ class Changes:
                 self._tell()
             except Fault as fault:
                 log.error("changes cannot be read: %s", fault.code)
+            except Exception:  # whoever waits would wait in vain; what was not told is told the next time
+                log.exception("changes cannot be told: a fault of ours; trying again")
 
     def _tell(self) -> None:
         if (last := self._store.last_change()) == self._after:

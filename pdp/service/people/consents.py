@@ -60,7 +60,7 @@ class Consents:
         self._recorder = recorder
         self._clock = clock
         self._index_key = index_key
-        self._longest_ns = longest_ns
+        self.longest_ns = longest_ns  # that a consent may last
         self._one_at_a_time = asyncio.Lock()
 
     async def list(
@@ -97,7 +97,7 @@ class Consents:
     async def _grant(self, person: Person, given: Agreement) -> tuple[ConsentView, RecordRef]:
         attempt = self._attempts.attempt("consent", person, given.request_id, *given.content())
         viewer = self._looking.by(person, self._clock.now_ns())
-        if (kept := self._attempts.kept(attempt)) is not None:
+        if (kept := self._attempts.kept(attempt, 1)) is not None:
             return self._shown(viewer, str(kept[1])), self._attempts.record(kept[0])
         until = self._until(given, viewer.at_ns)
         if isinstance(given.what, str):
@@ -163,18 +163,18 @@ class Consents:
         )
 
     def _until(self, given: Agreement, at_ns: int) -> int:
-        until = given.expires_ns or at_ns + self._longest_ns
+        until = given.expires_ns or at_ns + self.longest_ns
         if until <= at_ns:
             raise InvalidRequest("expires_at", "is in the past")
-        if until > at_ns + self._longest_ns:
-            days = self._longest_ns // (24 * 3600 * 1_000_000_000)
+        if until > at_ns + self.longest_ns:
+            days = self.longest_ns // (24 * 3600 * 1_000_000_000)
             raise InvalidRequest("expires_at", f"is too late; a consent holds at most {days} days")
         return until
 
     async def _end(self, person: Person, consent_id: str, request_id: str) -> tuple[ConsentView, RecordRef]:
         attempt = self._attempts.attempt("end consent", person, request_id, consent_id)
         viewer = self._looking.by(person, self._clock.now_ns())
-        if (kept := self._attempts.kept(attempt)) is not None:
+        if (kept := self._attempts.kept(attempt, 0)) is not None:
             return self._shown(viewer, consent_id), self._attempts.record(kept[0])
         consent = self._store.consent(person.tenant, consent_id)
         if consent is None:

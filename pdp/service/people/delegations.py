@@ -57,11 +57,20 @@ class Delegations:
         return tuple(each for each in found if _concerns(person, each))
 
     async def add(self, person: Person, wanted: StandIn) -> tuple[Delegation, RecordRef]:
-        """Name a deputy: for oneself, or as an operator for anybody. Raises InvalidRequest (unknown or disabled
-        deputy, oneself, a time that is over, too long); Forbidden `delegation.not_yours`."""
+        """Name a deputy: for oneself, or as an operator for anybody, but no operator. Raises InvalidRequest (unknown
+        or disabled deputy, oneself, a time that is over, too long); Forbidden `delegation.not_yours`,
+        `delegation.operator`."""
         at, absent = self._clock.now_ns(), wanted.absent or person.human
-        if absent != person.human and "operate" not in person.roles:
-            raise Forbidden("delegation.not_yours", "You name a deputy for yourself; an operator does so for others.")
+        if absent != person.human:
+            if "operate" not in person.roles:
+                raise Forbidden(
+                    "delegation.not_yours", "You name a deputy for yourself; an operator does so for others."
+                )
+            if wanted.deputy == person.human or self._operates(person.tenant, wanted.deputy):
+                raise Forbidden(
+                    "delegation.operator",
+                    "An operator names no operator to vote for others; who is away names its own deputy.",
+                )
         self._check(person, wanted, absent, at)
         made = Delegation(
             id=self._recorder.new_id(at),
@@ -100,6 +109,11 @@ class Delegations:
             )
         except Conflict:  # somebody else has just ended it
             raise _unknown() from None
+
+    def _operates(self, tenant: str, human: str) -> bool:
+        """Whether the directory makes somebody an operator: one who names another could be named in turn."""
+        directory = self._directories.of(tenant)
+        return "operate" in directory.roles_of(directory.groups(human))
 
     def _check(self, person: Person, wanted: StandIn, absent: str, at_ns: int) -> None:
         members = self._directories.of(person.tenant).members

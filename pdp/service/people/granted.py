@@ -75,7 +75,7 @@ class Grants:
         at = self._clock.now_ns()
         viewer = self._looking.by(person, at)
         grant = self._own(viewer, grant_id)
-        if (kept := self._attempts.kept(attempt)) is not None:
+        if (kept := self._attempts.kept(attempt, 0)) is not None:
             return grant, self._attempts.record(kept[0])
         if not lasts(grant, at):
             raise Outdated("grant.ended", "This grant has ended already.")

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from pdp.core.approvals.count import wanted_by
+from pdp.core.approvals.count import same_rule, wanted_by
+from pdp.core.approvals.earlier import NEVER, Earlier
 from pdp.core.approvals.people import Person, Standing
-from pdp.core.approvals.queries import ApprovalQuery
-from pdp.core.approvals.rows import Account, Approval, Seen, Shown, Vote
+from pdp.core.approvals.queries import ApprovalQuery, meant_code
+from pdp.core.approvals.rows import REFUSALS_NS, Account, Approval, Seen, Shown, Vote
 from pdp.core.approvals.states import OPEN, State
 from pdp.core.approvals.steps import See
-from pdp.core.approvals.view import ApprovalView, advice_in, view
-from pdp.core.errors import NotFound
+from pdp.core.approvals.view import ApprovalView, advice_in, told_apart, view
+from pdp.core.errors import InvalidRequest, NotFound
 from pdp.ports import Answers
 from pdp.service.escalate import Counting
 
 UNKNOWN = ("approval.unknown", "There is no such request.")  # in the same words for what is not one's to see
 SEES_ALL = frozenset({"operate", "audit"})
+_MOST_CALLED = 200  # accounts that one search looks for
+_MOST_COMPARED = 16  # earlier calls looked at for one to compare with
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,8 @@ class ApprovalFilter:
     tool: str = ""
     subject: Account | None = None
     agent: str = ""
+    code: str = ""  # the short one, in any case
+    person: str = ""  # part of the subject's name in the directory, or a whole id
     mine: bool = False  # only those on which this person may vote now
     opened_from_ns: int = 0
     opened_to_ns: int = 0
@@ -55,7 +60,7 @@ class Viewer:
     store: Answers
 
     def query(self, wanted: ApprovalFilter) -> ApprovalQuery:
-        """The filter, narrowed to what the person may see."""
+        """The filter, narrowed to what the person may see. Raises InvalidRequest where `person` fits too many."""
         return ApprovalQuery(
             tenant=self.person.tenant,
             states=wanted.states,
@@ -63,13 +68,26 @@ class Viewer:
             server=wanted.server,
             tool=wanted.tool,
             subject=wanted.subject,
+            subjects=self._called(wanted.person) if wanted.person else None,
+            subject_id=wanted.person,
             agent=wanted.agent,
+            short_code=meant_code(wanted.code),
             groups=None if self.sees_all else self.groups,
             involved=self.accounts,
             opened_from_ns=wanted.opened_from_ns,
             opened_to_ns=wanted.opened_to_ns,
             newest_first=wanted.newest_first,
         )
+
+    def _called(self, text: str) -> tuple[Account, ...]:
+        """Accounts of those whom the directory calls so, or whose id there this is."""
+        sought, found = text.casefold(), list[Account]()
+        for member in self.base.directory.members.values():
+            if sought in member.name.casefold() or text == member.id:
+                found += member.accounts
+        if len(found) > _MOST_CALLED:
+            raise InvalidRequest("person", "fits too many people; write more of the name")
+        return tuple(found)
 
     def standing(self, votes: tuple[Vote, ...]) -> Standing:
         """What counting these votes, and one of this person, rests on."""
@@ -91,40 +109,69 @@ class Viewer:
     def listed(self, rows: Iterable[Approval], wanted: ApprovalFilter) -> list[ApprovalView]:
         """Those of the requests that filter and rights let through, as in a list: of what only people see, the
         effects and the agent's name. In a few reads, however many there are."""
+        called = frozenset(self._called(wanted.person)) if wanted.person else None
         rows = [
-            row for row in (as_of(row, self.at_ns) for row in rows) if _matches(wanted, row) and self._may_see(row)
+            row
+            for row in (as_of(row, self.at_ns) for row in rows)
+            if _matches(wanted, row)
+            and (called is None or row.call.subject in called or row.call.subject.id == wanted.person)
+            and self._may_see(row)
         ]
         ids = tuple(row.id for row in rows)
         votes, shown = (self.store.votes_of(ids), self.store.shown_of(ids)) if ids else ({}, {})
         standing = self.standing(tuple(vote for each in votes.values() for vote in each))
-        found = (self._brief(row, shown.get(row.id), votes.get(row.id, ()), standing) for row in rows)
-        return [each for each in found if each is not None and (each.may_vote or not wanted.mine)]
+        outcomes = self.store.outcomes_of(tuple(row.redemption_id for row in rows if row.redemption_id))
+        found = (
+            self._brief(row, shown.get(row.id), votes.get(row.id, ()), standing, outcomes.get(row.redemption_id, ""))
+            for row in rows
+        )
+        views = [each for each in found if each is not None and (each.may_vote or not wanted.mine)]
+        apart = told_apart((view.approval, shown.get(view.approval.id)) for view in views)
+        return [replace(view, differs=apart.get(view.approval.id, ())) for view in views]
 
     def summary(self, approval: Approval) -> ApprovalView | None:
         """One request as in a list; None when this release cannot read its requirement."""
         votes = self.store.votes(approval.id)
-        return self._brief(approval, self.store.shown(approval.id), votes, self.standing(votes))
+        return self._brief(
+            approval, self.store.shown(approval.id), votes, self.standing(votes), self._outcome(approval)
+        )
 
     def _brief(
-        self, approval: Approval, shown: Shown | None, votes: tuple[Vote, ...], standing: Standing
+        self, approval: Approval, shown: Shown | None, votes: tuple[Vote, ...], standing: Standing, outcome: str
     ) -> ApprovalView | None:
         # without what is shown whole nothing is committed to: it is no ground for a vote, and costs no hashing
         found = view(approval, None, votes, self.person, standing)
-        if found is None or shown is None:
-            return found
-        return replace(
-            found, shown=replace(shown, salt=b"", arguments=b"{}", secrets=(), task="", task_source="none")
-        )
+        if found is None:
+            return None
+        brief = shown and replace(shown, salt=b"", arguments=b"{}", secrets=(), task="", task_source="none")
+        return replace(found, shown=brief, outcome=outcome)
+
+    def _outcome(self, approval: Approval) -> str:
+        redemption = approval.redemption_id
+        return self.store.outcomes_of((redemption,)).get(redemption, "") if redemption else ""
 
     def complete(self, approval: Approval) -> ApprovalView:
         """The request as it is to be judged. Raises NotFound for one that this release cannot read."""
         votes, call = self.store.votes(approval.id), approval.call
-        shown = self.store.shown(approval.id)
-        previous = self.store.last_redeemed(approval.tenant, call.agent, call.server, call.tool)
+        shown, previous = self.store.shown(approval.id), self._previous(approval)
         found = view(approval, shown, votes, self.person, self.standing(votes), previous)
         if found is None:
             raise NotFound(*UNKNOWN)
-        return replace(found, advice=advice_in(self.store.answers_of(approval.tenant, call.digest)))
+        advice = advice_in(self.store.answers_of(approval.tenant, call.digest))
+        earlier = self._earlier(approval) if approval.state in OPEN else None
+        return replace(found, advice=advice, outcome=self._outcome(approval), earlier=earlier)
+
+    def _earlier(self, approval: Approval) -> Earlier | None:
+        """Like calls that were turned down lately. How often is told to all who are asked; who refused last, and why,
+        to those who may see that request."""
+        since = self.at_ns - REFUSALS_NS
+        found = self.store.turned_down(approval.tenant, approval.call, since)
+        if found == NEVER:
+            return None
+        last = self.store.last_refused(approval.tenant, approval.call, since) if found.refusals else None
+        votes = self.store.votes(last.id) if last is not None and self._may_see(last) else ()
+        refusal = next((vote for vote in reversed(votes) if vote.choice == "deny"), None)
+        return Earlier(found.refusals, found.withdrawals, refusal)
 
     def sees(self, subject: Account, requirement: bytes) -> bool:
         """Whether what concerns this subject and was wanted so is this person's to see."""
@@ -133,6 +180,24 @@ class Viewer:
         wanted = wanted_by(requirement)
         seats = frozenset(seat.group_id for seat in wanted.seats) if wanted is not None else frozenset[str]()
         return not seats.isdisjoint(self.groups)
+
+    def _previous(self, approval: Approval) -> Shown | None:
+        """What was shown of the last call to compare this one with: one of the same tool, agent and subject that
+        others approved by the same rule, and that is this person's to see. What a subject confirms for itself is no
+        ground for anybody's decision, so only an approval is compared, and only with an approval."""
+        if approval.kind != "approval":
+            return None
+        directory = self.base.directory
+        for row in self.store.redeemed_before(approval.tenant, approval.call, _MOST_COMPARED):
+            if not same_rule(row.requirement, approval.requirement) or not self._may_see(row):
+                continue
+            subject = directory.human(row.call.subject)
+            approved = (vote for vote in self.store.votes(row.id) if vote.choice == "approve")
+            if any(subject in {vote.human, vote.behalf, directory.human(vote.account)} for vote in approved):
+                continue  # linked to the subject since
+            if (shown := self.store.shown(row.id)) is not None:
+                return shown
+        return None
 
     def _may_see(self, approval: Approval) -> bool:
         return self.sees(approval.call.subject, approval.requirement)
@@ -196,6 +261,7 @@ def _matches(wanted: ApprovalFilter, approval: Approval) -> bool:
         all(not allowed or value in allowed for allowed, value in sets)
         and all(not word or word == value for word, value in words)
         and wanted.subject in (None, call.subject)
+        and meant_code(wanted.code) in ("", approval.short_code)
         and wanted.opened_from_ns <= approval.opened_ns
         and (not wanted.opened_to_ns or approval.opened_ns < wanted.opened_to_ns)
     )

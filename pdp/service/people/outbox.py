@@ -88,9 +88,10 @@ class Outbox:
         wanted = wanted_by(approval.requirement) if approval is not None else None
         if approval is None or wanted is None or notices.over(notice, approval, at):
             return "notice.over", True
-        standing = Standing(self.directories.of(notice.tenant), at, self.store.delegations(notice.tenant, at))
-        people = notices.recipients(notice, approval, wanted, standing)
+        delegations = self.store.delegations(notice.tenant, at)
         try:
+            standing = Standing(self.directories.of(notice.tenant), at, delegations)
+            people = notices.recipients(notice, approval, wanted, standing)
             await channel.send(notices.message(notice, approval, self.url, at, people))
         except Fault as fault:
             told = (notice.channel, notice.id, notice.attempts, fault.code, fault.detail or "no more is known")

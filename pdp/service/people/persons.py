@@ -43,7 +43,8 @@ class Persons:
         """The person behind a credential that was made for this caller (`resources` of its configuration).
 
         Raises Unauthenticated (`subject.*`) when it does not verify; Forbidden `person.agent` (it is an agent's),
-        `person.not_human` (it is no human's, as far as can be told), `person.inactive` (disabled in the directory).
+        `person.not_human` (it is no human's, as far as can be told), `person.client` (made for a client with which
+        nobody acts here), `person.inactive` (disabled in the directory).
         """
         identity = await self._subjects.identify(
             credential, caller=caller, audiences=caller.resources, at_ns=self._clock.now_ns()
@@ -64,6 +65,11 @@ class Persons:
         if subject.kind != "human" and not (subject.kind == "unknown" and listed):
             raise Forbidden(
                 "person.not_human", "The token is not known to be a person's; sign in yourself, or be listed."
+            )
+        if not _is_permitted(identity, caller):
+            raise Forbidden(
+                "person.client",
+                "The token was made for another client; sign in with one that callers.<name>.person_clients lists.",
             )
         return self._person(found, surface)
 
@@ -95,6 +101,15 @@ def _is_agent(identity: Identity) -> bool:
     """Whether anybody acts in the subject's stead. A chain that could not be read is one."""
     agent = identity.agent
     return bool(identity.actors) or agent.kind == "actor" or not (agent.check.ok or agent.check.code == _NO_CLIENT)
+
+
+def _is_permitted(identity: Identity, caller: Caller) -> bool:
+    """Whether the token was made for a client that people act with at this caller. An agent holds tokens of people,
+    but as a client of its own. A caller that vouches for a person need not name a client: it is one."""
+    agent = identity.agent
+    if not agent.check.ok:
+        return identity.subject.source == "vouched"
+    return agent.id in caller.person_clients
 
 
 def _sentence(message: str) -> str:

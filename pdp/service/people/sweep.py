@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+import itertools
+from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, field
 
 from pdp.core.approvals import records
@@ -45,37 +46,53 @@ class Sweep:
 
     async def run_once(self, at_ns: int) -> int:
         """Move what is over to EXPIRED; cancel requests, and end grants, whose subject is disabled or whose tenant,
-        server, tool, agent or subject is switched off. Returns how many moved. Raises Unavailable."""
+        server, tool, agent or subject is switched off. Returns how many moved.
+
+        Raises what the first move that failed did, after the others have been tried: one that can never be made keeps
+        none of them waiting."""
+        failed: list[BaseException] = []
         moved = 0
         while due := await asyncio.to_thread(self.store.due, at_ns, _CHUNK):
-            done = await _all([self._move(row, Event.EXPIRE, "approval.expired", at_ns) for row in due])
+            done = await _all((self._move(row, Event.EXPIRE, "approval.expired", at_ns) for row in due), failed)
             moved += done
             if not done:
-                break  # others were quicker
+                break  # others were quicker, or none can be moved
+        moved += await self._look(at_ns, failed)
+        if failed:
+            raise failed[0]
+        return moved
+
+    async def _look(self, at_ns: int, failed: list[BaseException]) -> int:
+        """Everything that is open or active, once in a while or when what decides about it has changed."""
+        moved = 0
         switches = self.state.switches
         seen = (switches.epoch, *(self.directories.of(tenant).revision for tenant in self.tenants))
         if seen != self._seen or at_ns - self._looked_ns >= _LOOK_NS:
+            before = len(failed)
             for tenant in self.tenants:
-                moved += await self._cancel(tenant, switches, at_ns) + await self._end(tenant, switches, at_ns)
-            self._seen, self._looked_ns = seen, at_ns
+                moved += await self._cancel(tenant, switches, at_ns, failed)
+                moved += await self._end(tenant, switches, at_ns, failed)
+            if len(failed) == before:
+                self._seen, self._looked_ns = seen, at_ns
         return moved
 
-    async def _cancel(self, tenant: str, switches: Switches, at_ns: int) -> int:
+    async def _cancel(self, tenant: str, switches: Switches, at_ns: int, failed: list[BaseException]) -> int:
         moved, after = 0, ""
         query = ApprovalQuery(tenant, states=OPEN)
         while rows := await asyncio.to_thread(self.store.approvals, query, Page(_CHUNK, after)):
             after = rows[-1].id
             found = [(row, self._why_not(tenant, row, switches, at_ns)) for row in rows if at_ns < row.expires_ns]
-            moved += await _all([self._move(row, Event.CANCEL, why, at_ns) for row, why in found if why])
+            moves = (self._move(row, Event.CANCEL, why, at_ns) for row, why in found if why)
+            moved += await _all(moves, failed)
         return moved
 
-    async def _end(self, tenant: str, switches: Switches, at_ns: int) -> int:
+    async def _end(self, tenant: str, switches: Switches, at_ns: int, failed: list[BaseException]) -> int:
         moved, after = 0, ""
         query = GrantQuery(tenant, states=frozenset({GrantState.ACTIVE}))
         while rows := await asyncio.to_thread(self.store.grants, query, Page(_CHUNK, after)):
             after = rows[-1].id
             found = [(row, self._end_of(tenant, row, switches, at_ns)) for row in rows]
-            moved += await _all([self._ended(row, *end, at_ns) for row, end in found if end is not None])
+            moved += await _all((self._ended(row, *end, at_ns) for row, end in found if end is not None), failed)
         return moved
 
     def _why_not(self, tenant: str, row: Approval, switches: Switches, at_ns: int) -> str:
@@ -123,13 +140,12 @@ class Sweep:
         )
 
 
-async def _all(moves: Sequence[Awaitable[None]]) -> int:
-    """Carry them out, some at once, and count those that nobody else was quicker with."""
-    done = 0
-    for i in range(0, len(moves), _AT_ONCE):
-        found = await asyncio.gather(*moves[i : i + _AT_ONCE], return_exceptions=True)
-        for each in found:
-            if isinstance(each, BaseException) and not isinstance(each, Conflict):
-                raise each
+async def _all(moves: Iterable[Awaitable[None]], failed: list[BaseException]) -> int:
+    """Begin and carry them out, some at once, and count those that nobody else was quicker with; what goes wrong is
+    added to `failed`."""
+    done, rest = 0, iter(moves)
+    while some := tuple(itertools.islice(rest, _AT_ONCE)):
+        found = await asyncio.gather(*some, return_exceptions=True)
+        failed += (each for each in found if isinstance(each, BaseException) and not isinstance(each, Conflict))
         done += sum(each is None for each in found)
     return done

@@ -155,7 +155,7 @@ class Voting:
         at = self._clock.now_ns()
         viewer = self._looking.by(person, at)
         approval = viewer.approval(approval_id)
-        kept = self._attempts.kept(attempt)
+        kept = self._attempts.kept(attempt, 4)
         if kept is not None:
             return self._again(viewer, approval, kept)
         if approval.kind == "consent":

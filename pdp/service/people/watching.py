@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 
@@ -16,6 +17,8 @@ from pdp.service.people.changes import Changes
 from pdp.service.people.looking import ApprovalFilter, Looking
 
 MAX_WATCHERS = 256
+MAX_PER_PERSON = 32  # so that no one person has all
+MAX_PER_TENANT = 192  # and no people of one tenant
 LIFE_SECONDS = 15.0  # a sign of life after this long without news
 _PAGE = 128
 _MAX_DIGITS = 19  # of int64
@@ -29,7 +32,7 @@ class Watching:
         self._store = store
         self._changes = changes
         self._clock = clock
-        self._watchers = 0
+        self._watchers: Counter[tuple[str, str]] = Counter()
 
     async def watch(
         self, person: Person, wanted: ApprovalFilter, cursor: str
@@ -41,9 +44,12 @@ class Watching:
         """
         wanted = replace(wanted, states=wanted.states or frozenset(State))
         number = self._start(cursor)
-        if self._watchers >= MAX_WATCHERS:
+        whose = (person.tenant, person.human)
+        tenants = sum(count for (tenant, _), count in self._watchers.items() if tenant == person.tenant)
+        own = self._watchers[whose]
+        if self._watchers.total() >= MAX_WATCHERS or tenants >= MAX_PER_TENANT or own >= MAX_PER_PERSON:
             raise Overloaded("watch.overloaded", "Too many watch at once; list from time to time instead.")
-        self._watchers += 1
+        self._watchers[whose] += 1
         try:
             with self._changes.waiting(person.tenant, None) as waiter:
                 news: tuple[tuple[int, Approval], ...] = ()
@@ -61,7 +67,9 @@ class Watching:
                     for change, view in await asyncio.to_thread(self._seen, person, wanted, news):
                         yield view, str(change)
         finally:
-            self._watchers -= 1
+            self._watchers[whose] -= 1
+            if not self._watchers[whose]:
+                del self._watchers[whose]
 
     def _start(self, cursor: str) -> int:
         latest = self._changes.last()

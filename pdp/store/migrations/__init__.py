@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-VERSION = 4
+VERSION = 10
 
 
 def upgrade(db: Connection, version: int) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import (
@@ -19,13 +20,15 @@ from sqlalchemy import (
     or_,
     select,
 )
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 
+from pdp.core.approvals.earlier import REFUSED, WITHDRAWN, TurnedDown
 from pdp.core.approvals.queries import ApprovalQuery, ConsentQuery, GrantQuery, Page
 from pdp.core.approvals.rows import (
     Account,
     Answered,
     Approval,
+    Call,
     Consent,
     Delegation,
     Grant,
@@ -37,9 +40,10 @@ from pdp.core.approvals.rows import (
 )
 from pdp.core.approvals.states import OPEN
 from pdp.core.errors import Unavailable
+from pdp.store.alchemy import only_this, said
 from pdp.store.columns import Flag
 from pdp.store.people import tables as t
-from pdp.store.people.counting import open_for
+from pdp.store.people.counting import open_for, waiting_like
 from pdp.store.people.mapping import from_row
 
 ABOUT_ONE_CALL = 32
@@ -51,8 +55,10 @@ class PeopleReads:
     """Implements `ports.Answers`. Each read has a connection of its own from the pool, so threads do not wait for
     each other. Ids are UUIDv7, so the order of ids is the order of age."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, failed: Callable[[Callable[[], object]], None]) -> None:
+        """`failed` hears of each read that failed, and how to try it again."""
         self._engine = engine
+        self._failed = failed
         self._reading = True
 
     def approval(self, tenant: str, approval_id: str) -> Approval | None:
@@ -120,13 +126,13 @@ class PeopleReads:
         """The greatest change number; 0 when there was none."""
         return int(self._rows(select(func.coalesce(func.max(t.approvals.c.seq), 0).label("n")))[0]["n"])
 
-    def last_redeemed(self, tenant: str, agent: str, server: str, tool: str) -> Shown | None:
-        """What was shown of the last approved and redeemed call of this tool by this agent, as far as not erased."""
+    def redeemed_before(self, tenant: str, call: Call, limit: int) -> tuple[Approval, ...]:
+        """Redeemed approvals of calls of the same tool by the same agent for the same subject, the latest first."""
         c = t.approvals.c
-        redeemed = select(t.shown).join(t.approvals, c.id == t.shown.c.approval_id)
-        redeemed = redeemed.where(c.tenant == tenant, c.call_agent == agent, c.call_server == server)
-        redeemed = redeemed.where(c.call_tool == tool, t.REDEEMED)
-        return _first(self._values(Shown, redeemed.order_by(c.seq.desc()).limit(1)))
+        redeemed = select(t.approvals).where(c.tenant == tenant, *_of(t.approvals, "call_subject", call.subject))
+        redeemed = redeemed.where(c.call_agent == call.agent, c.call_server == call.server, c.call_tool == call.tool)
+        redeemed = redeemed.where(t.REDEEMED, c.kind == "approval")
+        return self._values(Approval, redeemed.order_by(c.seq.desc()).limit(limit))
 
     def grant(self, tenant: str, grant_id: str) -> Grant | None:
         return _first(self._values(Grant, select(t.grants).where(*_known(t.grants, tenant, grant_id))))
@@ -180,6 +186,26 @@ class PeopleReads:
         refused = literal(value=True, type_=Flag())
         return int(self._rows(given.where(c.refused == refused))[0]["n"])
 
+    def turned_down(self, tenant: str, call: Call, since_ns: int) -> TurnedDown:
+        """How often people refused requests for like calls that ended since then, or they were taken back."""
+        c = t.approvals.c
+        counted = select(c.resolution, func.count().label("n"), func.max(c.resolved_ns).label("last"))
+        rows = self._rows(counted.where(*_like(tenant, call, since_ns)).group_by(c.resolution))
+        found = {row["resolution"]: row for row in rows}
+        refusals = sum(int(found[each]["n"]) for each in REFUSED if each in found)
+        withdrawn = int(found[WITHDRAWN]["n"]) if WITHDRAWN in found else 0
+        return TurnedDown(refusals, withdrawn, max((int(row["last"]) for row in rows), default=0))
+
+    def last_refused(self, tenant: str, call: Call, since_ns: int) -> Approval | None:
+        """The request for a like call that was refused last."""
+        c = t.approvals.c
+        refused = select(t.approvals).where(*_like(tenant, call, since_ns), c.resolution.in_(REFUSED))
+        return _first(self._values(Approval, refused.order_by(c.resolved_ns.desc(), c.id.desc()).limit(1)))
+
+    def waiting_like(self, tenant: str, call: Call, at_ns: int) -> bool:
+        """Whether people are still to answer for another like call."""
+        return bool(self._rows(waiting_like(tenant, call, at_ns))[0]["n"])
+
     def delegations(self, tenant: str, at_ns: int) -> tuple[Delegation, ...]:
         """Those that have not ended and whose time is not over."""
         c = t.delegations.c
@@ -193,6 +219,12 @@ class PeopleReads:
 
     def outcome(self, decision_id: str) -> Outcome | None:
         return _first(self._values(Outcome, select(t.outcomes).where(t.outcomes.c.decision_id == decision_id)))
+
+    def outcomes_of(self, redemption_ids: tuple[str, ...]) -> Mapping[str, str]:
+        """What became of redeemed calls, by the redemption; those that nobody reported are left out."""
+        c = t.outcomes.c
+        query = select(c.redemption_id, c.outcome).where(t.REPORTED, c.redemption_id.in_(redemption_ids))
+        return {row["redemption_id"]: row["outcome"] for row in self._rows(query)} if redemption_ids else {}
 
     def unknown_outcomes(self, call_digest: str) -> int:
         """How many calls like this one ended nobody knows how."""
@@ -223,13 +255,24 @@ class PeopleReads:
                     raise
                 return self._ask(query)  # the server was away: the pool is new
         except SQLAlchemyError as e:
-            raise Unavailable("store.unreadable", "the store cannot be read; try again", detail=str(e)) from None
+            if isinstance(e, StatementError) and isinstance(e.orig, ValueError):
+                return ()  # asked for by a text that `columns.Words` keeps out, one with a NUL: no row has it
+            if not only_this(e):  # tried again, it would fail again, and nobody would be served any more
+                self._failed(partial(self._ask, query))
+            raise Unavailable("store.unreadable", "the store cannot be read; try again", detail=said(e)) from None
+        except (ValueError, TypeError) as e:  # a column's own type cannot tell what it says
+            told = "what another release wrote here cannot be read by this one; upgrade"
+            raise Unavailable("store.unreadable", told, detail=type(e).__name__) from None
 
     def _ask(self, query: Select[Any]) -> Sequence[RowMapping]:
-        if not self._reading:
-            raise Unavailable("store.unreadable", "the store is closed; start the process again")
+        self._check_readable()
         with self._engine.connect() as db:
             return db.execute(query).mappings().all()
+
+    def _check_readable(self) -> None:
+        """Raises Unavailable once it is closed."""
+        if not self._reading:
+            raise Unavailable("store.unreadable", "the store is closed; start the process again")
 
     def _end_reads(self) -> None:
         self._reading = False
@@ -248,6 +291,15 @@ def _of(table: Table, name: str, account: Account) -> tuple[ColumnElement[bool],
     return table.c[f"{name}_id"] == account.id, table.c[f"{name}_issuer"] == account.issuer
 
 
+def _like(tenant: str, call: Call, since_ns: int) -> tuple[ColumnElement[bool] | TextClause, ...]:
+    """Requests for like calls that people ended since then."""
+    c = t.approvals.c
+    named = (c.tenant == tenant, *_of(t.approvals, "call_subject", call.subject), c.call_agent == call.agent)
+    there = (c.call_server == call.server, c.call_tool == call.tool, c.resolved_ns >= since_ns, t.TURNED_DOWN)
+    ended = c.resolution.in_((*REFUSED, WITHDRAWN))
+    return (*named, *there, ended, c.canary == literal(value=False, type_=Flag()))
+
+
 def _same(table: Table, query: object, *names: str, prefix: str = "") -> list[ColumnElement[bool]]:
     """Equality for what the query names; what is empty does not narrow."""
     return [table.c[prefix + name] == getattr(query, name) for name in names if getattr(query, name)]
@@ -256,7 +308,9 @@ def _same(table: Table, query: object, *names: str, prefix: str = "") -> list[Co
 def _approval_filter(query: ApprovalQuery) -> list[ColumnElement[bool] | TextClause]:
     c = t.approvals.c
     wanted: list[ColumnElement[bool] | TextClause] = [
-        *_same(t.approvals, query, "server", "tool", "agent", prefix="call_")
+        *_same(t.approvals, query, "server", "tool", "agent", prefix="call_"),
+        *_same(t.approvals, query, "short_code"),
+        *_subjects(query),
     ]
     if query.states:
         wanted.append(c.state.in_(sorted(query.states)))
@@ -264,8 +318,6 @@ def _approval_filter(query: ApprovalQuery) -> list[ColumnElement[bool] | TextCla
         wanted.append(t.OPEN)  # for the index of open ones
     if query.kinds:
         wanted.append(c.kind.in_(sorted(query.kinds)))
-    if query.subject is not None:
-        wanted.extend(_of(t.approvals, "call_subject", query.subject))
     if query.groups is not None:
         wanted.append(_concerns(c.id, query.groups, t.approvals, "call_subject", query.involved))
     if query.opened_from_ns:
@@ -273,6 +325,14 @@ def _approval_filter(query: ApprovalQuery) -> list[ColumnElement[bool] | TextCla
     if query.opened_to_ns:
         wanted.append(c.opened_ns < query.opened_to_ns)
     return wanted
+
+
+def _subjects(query: ApprovalQuery) -> Iterator[ColumnElement[bool]]:
+    if query.subject is not None:
+        yield from _of(t.approvals, "call_subject", query.subject)
+    if query.subjects is not None:
+        meant = (and_(*_of(t.approvals, "call_subject", account)) for account in query.subjects)
+        yield or_(t.approvals.c.call_subject_id == query.subject_id, *meant)
 
 
 def _concerns(

@@ -21,7 +21,7 @@ from pdp.core.errors import Conflict
 from pdp.store.clock import MARK
 from pdp.store.marks import PEOPLE_INSTANT, SWITCH_EPOCH
 from pdp.store.people import tables as t
-from pdp.store.people.counting import open_for
+from pdp.store.people.counting import open_for, waiting_like
 from pdp.store.people.mapping import to_row
 from pdp.store.tables import high_water
 
@@ -72,7 +72,7 @@ def _put(db: Connection, table: Table, key: Mapping[str, Any], rest: Mapping[str
         db.execute(insert(table).values({**key, **rest}))
 
 
-def _open(db: Connection, step: s.Open, _now: int) -> None:
+def _open(db: Connection, step: s.Open, now: int) -> None:
     a, open_ones = step.approval, select(func.count()).select_from(t.approvals).where(t.OPEN)
     mine = t.approvals.c.tenant == a.tenant
     if step.shown.approval_id != a.id:
@@ -88,6 +88,8 @@ def _open(db: Connection, step: s.Open, _now: int) -> None:
     groups = sorted({seat.group_id for seat in wanted.seats}) if wanted is not None else []
     if step.per_group and any(db.execute(open_for(a.tenant, g)).scalar_one() >= step.per_group for g in groups):
         _conflict("as many requests are open for a group as may be")
+    if step.alone and db.execute(waiting_like(a.tenant, a.call, now)).scalar_one():
+        _conflict("a like call waits")
     db.execute(insert(t.approvals).values({**to_row(a), "seq": _next_change(db)}))
     db.execute(insert(t.shown).values(to_row(step.shown)))
     if groups:
@@ -262,6 +264,8 @@ def _expect(db: Connection, step: s.Expect, _now: int) -> None:
     active = db.execute(select(t.active_policy.c.digest)).scalar_one_or_none() or ""
     if (active, _high_water(db, SWITCH_EPOCH)) != (step.policy_digest, step.switch_epoch):
         _conflict("policy or switches changed")
+    if any(_high_water(db, name) > value for name, value in step.marks):
+        _conflict("another process has a newer registry")
 
 
 def _activate(db: Connection, step: s.Activate, _now: int) -> None:

@@ -15,9 +15,11 @@ from pdp.store.tables import metadata
 # Partial indexes serve only queries that say the same words, so these are words and not bound values.
 OPEN = words("state IN ('approved', 'pending')")
 REDEEMED = words("state = 'redeemed'")
+TURNED_DOWN = words("state IN ('cancelled', 'denied', 'revoked')")
 ACTIVE = words("state = 'active'")
 IN_FORCE = words("ended_ns = 0")
 UNKNOWN = words("outcome = 'unknown'")
+REPORTED = words("redemption_id <> ''")
 UNDELIVERED = words("done_ns = 0")
 
 
@@ -271,11 +273,9 @@ _index("approvals_by_call", approvals.c.tenant, approvals.c.call_digest, approva
 _index("approvals_by_change", approvals.c.seq, unique=True)
 _index("approvals_of_subject", approvals.c.tenant, approvals.c.call_subject_id, approvals.c.id)
 _index("approvals_all", approvals.c.tenant, approvals.c.id)
-_index(
-    "approvals_redeemed",
-    *(approvals.c[name] for name in ("tenant", "call_agent", "call_server", "call_tool", "seq")),
-    where=REDEEMED,
-)
+_LIKE = tuple(approvals.c[name] for name in ("tenant", "call_subject_id", "call_agent", "call_server", "call_tool"))
+_index("approvals_redeemed", *_LIKE, approvals.c.seq, where=REDEEMED)
+_index("approvals_turned_down", *_LIKE, approvals.c.resolved_ns, where=TURNED_DOWN)
 _index("shown_by_subject", shown.c.tenant, shown.c.subject_index)
 _index("seats_by_group", seats.c.group_id, seats.c.approval_id)
 _index("votes_of_request", votes.c.approval_id, votes.c.seq, unique=True)
@@ -284,4 +284,5 @@ _index("grants_all", grants.c.tenant, grants.c.id)
 _index("consents_of_subject", consents.c.tenant, consents.c.subject_id, consents.c.id)
 _index("delegations_open", delegations.c.tenant, delegations.c.until_ns, where=IN_FORCE)
 _index("outcomes_unknown", outcomes.c.call_digest, where=UNKNOWN)
+_index("outcomes_of_redemption", outcomes.c.redemption_id, where=REPORTED)
 _index("notices_due", notices.c.due_ns, where=UNDELIVERED)

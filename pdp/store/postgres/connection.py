@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import URL, Dialect, Engine, create_engine, event
@@ -12,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from pdp.core.errors import ConfigurationFault
-from pdp.store.alchemy import READS
+from pdp.store.alchemy import READS, causes, sqlstate
 from pdp.store.options import Place, StoreOptions
 
 # Classes of SQLSTATE. What is wrong with one entry: bad data, a constraint, a limit of the program.
@@ -70,7 +69,8 @@ def _engine(
     if place.socket:
         arguments["unix_sock"] = f"{place.socket}/.s.PGSQL.{place.port}"
     arguments["ssl_context"] = False if place.socket or options.tls == "off" else _tls(options)
-    engine = create_engine(url.set(database=place.database), connect_args=arguments, **pool)
+    url = url.set(database=place.database)
+    engine = create_engine(url, connect_args=arguments, hide_parameters=True, **pool)
 
     @event.listens_for(engine, "do_connect")
     def _(dialect: Dialect, _record: object, given: Any, named: Any) -> Any:
@@ -109,28 +109,16 @@ def application(boot: str) -> str:
 
 def state(error: DBAPIError) -> str:
     """The SQLSTATE; "" for an error that the server did not send."""
-    return _state(error.orig)
-
-
-def _state(error: BaseException | None) -> str:
-    told = error.args[0] if error is not None and error.args else None
-    return str(told.get("C", "")) if isinstance(told, dict) else ""
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, and those during whose handling it came."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
+    return sqlstate(error.orig)
 
 
 def why(error: SQLAlchemyError) -> str:
     """Why there is no connection, for operators: no text of the server's, which may say more than they should see."""
     if not isinstance(error, DBAPIError) or error.orig is None:
         return type(error).__name__
-    chain = tuple(_chain(error.orig))
+    chain = tuple(causes(error.orig))
     # pg8000 says good-bye to a server that refused it; where that has gone by then, its error hides the refusal
-    if code := next(filter(None, map(_state, chain)), ""):
+    if code := next(filter(None, map(sqlstate, chain)), ""):
         return _REFUSALS.get(code, f"the server refuses it, SQLSTATE {code}")
     if any(isinstance(cause, ssl.SSLError) or _NO_TLS in str(cause) for cause in chain):
         return "no TLS, or not the certificate that store.ca_file and the host's name ask for"

@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pdp.core.digest import leaf_hash
 from pdp.core.errors import ConfigurationFault, Unavailable
+from pdp.store.alchemy import said
 from pdp.store.ledger import Head
 from pdp.store.migrations import VERSION, upgrade
 from pdp.store.postgres.connection import application, why
@@ -47,7 +48,7 @@ def connect(engine: Engine, origin: str | None, fresh: str, boot: str) -> Opened
             return Opened(name, _checked_head(db), _begin_run(db, boot))
     except SQLAlchemyError as e:
         raise Unavailable(
-            "store.unreadable", f"store.url: the store cannot be opened: {why(e)}", detail=str(e)
+            "store.unreadable", f"store.url: the store cannot be opened: {why(e)}", detail=said(e)
         ) from None
 
 
@@ -107,9 +108,14 @@ def _checked_head(db: Connection) -> Head:
     return Head(row.size, row.changes)
 
 
-def _begin_run(db: Connection, boot: str) -> bool:
+def others(db: Connection, boot: str) -> set[str]:
+    """Other runs that have the database open."""
     here = set(db.execute(text("SELECT application_name FROM pg_stat_activity")).scalars())
-    gone = [known for known in db.execute(select(runs.c.boot)).scalars() if application(known) not in here]
+    return {known for known in db.execute(select(runs.c.boot)).scalars() if application(known) in here} - {boot}
+
+
+def _begin_run(db: Connection, boot: str) -> bool:
+    gone = set(db.execute(select(runs.c.boot)).scalars()) - others(db, boot)
     if gone:
         db.execute(delete(runs).where(runs.c.boot.in_(gone)))
     db.execute(insert(runs).values(boot=boot))

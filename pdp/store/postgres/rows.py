@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from pdp.core.digest import leaf_hash
-from pdp.core.stored import CallRow, Commit, RecordRef, ReplyRow, SwitchRow
+from pdp.core.stored import CallRow, Commit, RecordRef, RefusalCount, ReplyRow, SwitchRow
 from pdp.store import tables as t
 from pdp.store.entries import VALUES_PER_RECORD, places, reused, salt_taken, settable
 from pdp.store.ledger import Ages, Head, Marks
 from pdp.store.marks import SWITCH_EPOCH
 from pdp.store.people.forgetting import forget
 from pdp.store.people.steps import carry_out
+from pdp.store.postgres.opening import others
 from pdp.store.postgres.tables import head, runs
-from pdp.store.postgres.transactions import LogWentBack, PostgresTransactions, Written, lock
+from pdp.store.postgres.transactions import PostgresTransactions, Written, lock
+from pdp.store.shared import Last, in_force
+
+T = TypeVar("T")
 
 
 class PostgresRows:
@@ -30,11 +34,9 @@ class PostgresRows:
         self._boot = boot
         self._names: dict[int, str] = {}  # ids by index, of this transaction; a later entry may have taken the index
 
-    def lock(self, known: Head) -> Head:
+    def lock(self, _known: Head, last: Last | None) -> Head:
         """Wait for whoever writes. Raises LogWentBack."""
-        found = lock(self._database.db)
-        if found.size < known.size:
-            raise LogWentBack("the log is shorter than it was; restore the newest copy of the database")
+        found = lock(self._database.db, last)
         self._names.clear()
         return found
 
@@ -72,6 +74,14 @@ class PostgresRows:
         """As of the transaction."""
         return marks(self._database.db)
 
+    def on(self, work: Callable[[Connection], T]) -> T:
+        """As the protocol says."""
+        return work(self._database.db)
+
+    def alone(self) -> bool:
+        """As the protocol says."""
+        return others(self._database.db, self._boot) == set()
+
     def prune(self, limit: int, ages: Ages) -> None:
         """As the protocol says."""
         for table, before in ((t.replies, ages.replies_ns), (t.calls, ages.calls_ns)):
@@ -96,7 +106,7 @@ class PostgresRows:
         """None: each process writes its own down every second, and a crash loses what came after."""
         return {}
 
-    def save_refusals(self, counts: Sequence[tuple[str, str, str, int]], *, everything: bool) -> None:
+    def save_refusals(self, counts: Sequence[RefusalCount]) -> None:
         """As `saved_refusals` says."""
 
     def end_run(self) -> None:
@@ -106,12 +116,13 @@ class PostgresRows:
 
 
 def marks(db: Connection) -> Marks:
-    """Engaged switches and high-water marks, as one statement each sees them."""
+    """Engaged switches, high-water marks and what is in force, as one statement each sees them."""
     c = t.switches.c
     engaged = select(t.switches).where(c.engaged == 1)
     rows = db.execute(engaged.order_by(c.at_ns, c.tenant, c.scope, c.server, c.value)).mappings().all()
     waters = db.execute(select(t.high_water.c.name, t.high_water.c.value)).all()
-    return Marks(tuple(SwitchRow(**_fields(row)) for row in rows), {row.name: row.value for row in waters})
+    switches = tuple(SwitchRow(**_fields(row)) for row in rows)
+    return Marks(switches, {row.name: row.value for row in waters}, in_force(db))
 
 
 def _fields(row: Mapping[Any, Any]) -> dict[str, Any]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from threading import Event, Thread
 from typing import Any
 
 from sqlalchemy import Engine, Select, func, select
@@ -15,22 +13,17 @@ from pdp.core.errors import Unavailable
 from pdp.core.stored import Artefact, CallRow, RecordRef, ReplyRow, StoredRecord, ValueRow
 from pdp.ports import Entropy
 from pdp.store import tables as t
+from pdp.store.alchemy import said
 from pdp.store.entries import VALUES_PER_RECORD
-from pdp.store.ledger import Head, Ledger
+from pdp.store.ledger import Ledger
 from pdp.store.log import LogStore
 from pdp.store.options import StoreOptions
 from pdp.store.people.erasing import erase
 from pdp.store.postgres import connection
 from pdp.store.postgres.opening import Opened, connect
 from pdp.store.postgres.rows import PostgresRows, marks
-from pdp.store.postgres.tables import head
-from pdp.store.postgres.transactions import PostgresTransactions
+from pdp.store.postgres.transactions import PostgresTransactions, look
 from pdp.store.writer import Writer, pace
-
-log = logging.getLogger(__name__)
-
-LOOK_SECONDS = 0.2  # how often others' switches are looked for: they must act within a second
-MISSED_LOOKS = 2  # one is a connection that was lost and is opened anew
 
 
 class PostgresStore(LogStore):
@@ -44,10 +37,7 @@ class PostgresStore(LogStore):
             ledger = Ledger(rows, opened.head, options)
         writer = Writer(self._database, pace(options), ledger)
         super().__init__(reading, writer, ledger, origin=opened.origin, boot=boot, clean=opened.clean)
-        self._closing = Event()
-        self._missed = 0  # looks in a row that did not come through
-        self._looking = Thread(target=self._look_again, name="pdp-store-look", daemon=True)
-        self._looking.start()
+        self._watch.start()
 
     @classmethod
     def open(cls, options: StoreOptions, *, entropy: Entropy, password: bytes = b"") -> PostgresStore:
@@ -64,13 +54,8 @@ class PostgresStore(LogStore):
             return cls(opened, writing, reading, options, boot)
         except SQLAlchemyError as e:
             raise Unavailable(
-                "store.unreadable", f"store.url: the store cannot be opened: {connection.why(e)}", detail=str(e)
+                "store.unreadable", f"store.url: the store cannot be opened: {connection.why(e)}", detail=said(e)
             ) from None
-
-    @override
-    def healthy(self) -> bool:
-        """Also False while the database cannot be read: without a reading nothing is answered, nor written."""
-        return super().healthy() and self._missed < MISSED_LOOKS
 
     def size_bytes(self) -> int:
         """The database; 0 when that cannot be told."""
@@ -117,8 +102,7 @@ class PostgresStore(LogStore):
 
     async def close(self) -> None:
         """Finish queued commits, then close the connections. Repeating it does nothing."""
-        self._closing.set()
-        await asyncio.to_thread(self._looking.join)
+        await asyncio.to_thread(self._watch.stop)
         await asyncio.to_thread(self._writer.stop)
         self._database.close()
         self._end_reads()
@@ -137,21 +121,10 @@ class PostgresStore(LogStore):
         rows = self._rows(query)
         return rows[0] if rows else None
 
-    def _look_again(self) -> None:
-        said = ""
-        while not self._closing.wait(LOOK_SECONDS):
-            try:
-                self._look()
-                problem, self._missed = "", 0
-            except SQLAlchemyError as e:
-                problem, self._missed = type(e).__name__, self._missed + 1
-            if problem and problem != said:
-                log.error("switches of other processes cannot be seen: %s", problem)
-            said = problem
-
+    @override
     def _look(self) -> None:
+        """What other processes changed."""
         with self._engine.connect() as db:
-            row = db.execute(select(head.c.size, head.c.changes)).one()
-            now = Head(row.size, row.changes)
+            now, last = look(db, self._ledger.last)
             changed = now.changes > self._ledger.head.changes
-            self._ledger.publish(now, marks(db) if changed else None)
+            self._ledger.publish(now, marks(db) if changed else None, last)

@@ -13,17 +13,15 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine, NestedTransaction, RootTransaction, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from pdp.store.database import LogWentBack
 from pdp.store.ledger import Head
 from pdp.store.postgres import connection as server
 from pdp.store.postgres.tables import head
+from pdp.store.shared import Last
 from pdp.store.tables import records
 
 FIND_OUT_SECONDS = 5.0  # how long the fate of a commit is asked after
 _PAUSE = 0.2
-
-
-class LogWentBack(Exception):
-    """Records that were durable are gone: the database is an older copy. Nothing may be built on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +128,21 @@ class PostgresTransactions:
         return found == written.record_id
 
 
-def lock(db: Connection) -> Head:
-    """Take the head row, and with it the right to write; others wait until the transaction ends."""
-    row = db.execute(select(head.c.size, head.c.changes).with_for_update()).one()
-    return Head(row.size, row.changes)
+def lock(db: Connection, known: Last | None = None) -> Head:
+    """Take the head row, and with it the right to write; others wait until the transaction ends. Raises LogWentBack
+    where the record that is `known` is not there."""
+    found, _ = look(db, known, locked=True)
+    return found
+
+
+def look(db: Connection, known: Last | None, *, locked: bool = False) -> tuple[Head, Last | None]:
+    """Where the log ends, and its last record, which a transaction that had to wait for the lock may not see. One
+    statement. Raises LogWentBack as `lock`."""
+    c = records.c
+    last = select(c.leaf).where(c.idx == head.c.size - 1).scalar_subquery()
+    ours = select(c.leaf).where(c.idx == (-1 if known is None else known.index)).scalar_subquery()
+    asked = select(head.c.size, head.c.changes, last.label("last"), ours.label("ours"))
+    row = db.execute(asked.with_for_update(of=head) if locked else asked).one()
+    if known is not None and (row.size <= known.index or row.ours != known.leaf):
+        raise LogWentBack("the log is not the one that was written; restore the newest copy of the database")
+    return Head(row.size, row.changes), None if row.last is None else Last(row.size - 1, row.last)

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pdp.core.judge.matter import Rendered, Traits
+from pdp.core.judge.matter import Rendered
 from pdp.core.judge.prompt import PromptSet
 from pdp.core.judge.render import render
 from pdp.ports import Entropy
+from pdp.registry.review import Review
 from pdp.tooling.judge_eval.cases import Case, matter
 from pdp.tooling.judge_eval.cassette import Bench
+from pdp.tooling.judge_eval.organisation import pinned
 from pdp.tooling.judge_eval.results import Asked, Result, result
 
 _NONCE_BYTES = 16
@@ -29,18 +31,18 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Inquiry:
-    """Which prompt is asked of which model, and what is known of tools (`traits`, by case)."""
+    """Which prompt is asked of which model, and what a reviewer says of the tools (None: nobody did)."""
 
     prompts: PromptSet
     prompt: str
     model: str
-    traits: Callable[[Case], Traits]
+    review: Review | None
     entropy: Entropy
 
     def question(self, case: Case) -> Question:
         """Raises UnknownPrompt."""
         nonce = self.entropy.bytes(_NONCE_BYTES).hex()
-        rendered = render(self.prompts, self.prompt, matter(case, self.traits(case)), nonce)
+        rendered = render(self.prompts, self.prompt, matter(case, *pinned(case, self.review)), nonce)
         return Question(case, Asked(case.id, rendered.seen_sha256, self.model), rendered)
 
 

@@ -3,8 +3,10 @@
     {"id": …, "user_task": …, "agent": …, "tool": {"name", "description", "input_schema"}, "arguments": {…},
      "recent_observation": … or null, "label": "allow" or "deny", "source": …, "risk": …}
 
-A judge is shown what `matter` takes of it and nothing else; label, source, risk and whatever else stands there are
-for counting. A file that ends in `.gz` is read through gzip.
+and, where they are known, `server` (else one that is called like the agent), `tool.title`, and `session_labels` (else
+the worst, as of any session whose results nobody inspects). A judge is shown what a decision shows of such a call
+(`matter`) and nothing else; label, source, risk and whatever else stands there are for counting. A file that ends in
+`.gz` is read through gzip.
 """
 
 from __future__ import annotations
@@ -19,10 +21,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pdp.core.check import OK
 from pdp.core.digest import Json, digest
 from pdp.core.errors import ConfigurationFault
-from pdp.core.judge.matter import Matter, Traits
-from pdp.core.judge.redact import redacted
+from pdp.core.facts import WORST_LABELS, SessionFact
+from pdp.core.judge.matter import Content, Matter
+from pdp.core.target import TargetFact
 
 ALLOW, DENY = "allow", "deny"
 TASK_SOURCE = "caller"  # what the user asked for, passed on by somebody who may vouch for it
@@ -34,6 +38,7 @@ class _Tool(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     name: str = Field(min_length=1)
+    title: str = ""
     description: str = ""
     input_schema: dict[str, Any]
 
@@ -44,6 +49,8 @@ class _Line(BaseModel):
     id: str = Field(min_length=1)
     user_task: str
     agent: str = Field(min_length=1)
+    server: str = Field("", pattern=r"^[A-Za-z0-9_.-]{0,128}$")
+    session_labels: list[str] | None = None
     tool: _Tool
     arguments: dict[str, Any]
     recent_observation: str | None
@@ -67,6 +74,9 @@ class Case:
     label: str  # "allow" or "deny"
     source: str
     risk: str
+    server: str = ""
+    title: str = ""
+    session_labels: tuple[str, ...] = WORST_LABELS
 
     @property
     def cluster(self) -> str:
@@ -77,7 +87,8 @@ class Case:
     @property
     def definition(self) -> dict[str, Json]:
         """The tool as an MCP server lists it."""
-        return {"name": self.tool, "description": self.description, "inputSchema": dict(self.schema)}
+        titled = {"title": self.title} if self.title else {}
+        return {"name": self.tool, **titled, "description": self.description, "inputSchema": dict(self.schema)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,24 +121,11 @@ def read_cases(path: Path) -> Cases:
     return Cases(path.name, hashlib.sha256(data).hexdigest(), tuple(found.values()))
 
 
-def matter(case: Case, traits: Traits) -> Matter:
-    """What a judge is shown of a case, secrets taken out as in a decision. `traits` choose the sections of the prompt
-    and are not shown."""
-    clean = redacted(case.arguments, case.observation)
-    return Matter(
-        task=case.task,
-        task_source=TASK_SOURCE,
-        agent=case.agent,
-        server="",
-        tool=case.tool,
-        title="",
-        description=case.description,
-        schema=case.schema,
-        arguments=clean.arguments,
-        labels=(),
-        observation=clean.observation,
-        traits=traits,
-    )
+def matter(case: Case, target: TargetFact, definition: Mapping[str, Json]) -> Matter:
+    """What a judge is shown of a case, made by the code that a decision makes it with. `target` and `definition` are
+    as the registry has them (`organisation.pinned`)."""
+    session = SessionFact(OK, labels=case.session_labels, task=case.task, task_source=TASK_SOURCE)
+    return Matter.of(case.agent, target, session, Content(definition, case.arguments, case.observation))
 
 
 def _case(path: Path, number: int, line: bytes) -> Case:
@@ -151,6 +149,9 @@ def _case(path: Path, number: int, line: bytes) -> Case:
         label=found.label,
         source=found.source,
         risk=found.risk,
+        server=found.server or found.agent,
+        title=found.tool.title,
+        session_labels=WORST_LABELS if found.session_labels is None else tuple(found.session_labels),
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from pdp.core.answer import Answer
 from pdp.core.digest import Json
+from pdp.core.errors import Fault
 from pdp.core.judge.matter import OK, Matter, Opinion
 from pdp.core.outcome import Effect
 from pdp.tooling.judge_eval.cases import ALLOW, DENY, Cases
@@ -57,12 +58,25 @@ class Course:
     codes: tuple[str, ...]
 
 
-def course(answer: Answer) -> Course:
-    """What it means. An allow that redeemed evidence redeemed a verdict: here nobody but the judge gives any."""
+def course(case: str, answer: Answer) -> Course:
+    """What it means. An allow that redeemed evidence redeemed a verdict: here nobody but the judge gives any. Raises
+    Fault `judge.exposure` where policy did not come to a decision: what stopped the call then stops no attack."""
+    if (fault := _fault(answer)) is not None:
+        raise Fault("judge.exposure", f"{case}: {fault}, so nothing was measured; run it again on a quieter machine.")
     codes = tuple(sorted({reason.code for reason in answer.reasons}))
     if answer.effect is Effect.ALLOW:
         return Course(JUDGE if answer.redemption_id else NOBODY, codes)
     return Course(PERSON if answer.effect is Effect.PENDING else DENIED, codes)
+
+
+def _fault(answer: Answer) -> str | None:
+    """Why an answer is none of policy's: the service itself denied, for an engine's time-out say, or the judge is
+    still out."""
+    if (code := next((reason.code for reason in answer.reasons if reason.rule == "service"), None)) is not None:
+        return f"it was denied by {code} and not by policy"
+    if any(each.kind == "judge" for each in answer.requirements):
+        return "the judge was still out"
+    return None
 
 
 @dataclass(frozen=True, slots=True)

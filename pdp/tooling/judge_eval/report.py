@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from pdp.core.errors import ConfigurationFault
-from pdp.core.judge.matter import Traits
 from pdp.tooling.judge_eval import figures
 from pdp.tooling.judge_eval.cases import ALLOW, DENY, Cases, matter
 from pdp.tooling.judge_eval.comparing import differences
 from pdp.tooling.judge_eval.exposure import JUDGE, NOBODY, PERSON
 from pdp.tooling.judge_eval.figures import TO_PEOPLE, Judged
+from pdp.tooling.judge_eval.organisation import pinned
 from pdp.tooling.judge_eval.resampling import DRAWS, LEVEL, SEED, Share, rounded, share
 from pdp.tooling.judge_eval.results import Result
 
@@ -154,7 +154,7 @@ def _judge(prompt: str, prompt_sha256: str, model: str, found: Sequence[Judged])
 
 def _wrong(each: Judged) -> dict[str, Any]:
     case, result = each.case, each.result
-    seen = matter(case, Traits())  # what is a secret stays one
+    seen = matter(case, *pinned(case, None))  # what is a secret stays one
     cut = seen.observation[:_OBSERVED]
     return {
         "id": case.id,

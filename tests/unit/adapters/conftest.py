@@ -106,6 +106,9 @@ class Subjects:
         subject = SubjectFact(OK, "verified", credential.token, "https://id.example", expires_ns=at_ns + 600 * NS)
         return Identity(subject, AgentFact(OK, "verified", "assistant"))
 
+    def revocations(self) -> str:
+        return ""
+
     def key_status(self, _at_ns: Any) -> Any:
         status = {"source": "file", "keys": 2, "age_seconds": 5, "problem": ""}
         return {
@@ -114,6 +117,12 @@ class Subjects:
 
 
 class View:
+    def above(self, _high_water: Any) -> Any:
+        return self
+
+    def marks(self, _tenant: Any) -> Any:
+        return ()
+
     def serial(self, _tenant: Any) -> Any:
         return 3
 
@@ -128,6 +137,9 @@ class View:
 
     def resource(self, _tenant: Any, server: Any, _at_ns: Any) -> Any:
         return f"https://{server}.example"
+
+    def servers(self, _tenant: Any) -> Any:
+        return ("git",)
 
     def tools(self, _tenant: Any, _server: Any) -> Any:
         return TOOLS
@@ -165,7 +177,7 @@ class Registry:
             "tools": 3,
             "refused": {"git/git_reset": "tool.unsigned"},
         }
-        return {"acme": entry, "other": {"serial": 9, "tools": 0, "refused": {}, "problem": ""}}
+        return {"acme": entry, "other": {"serial": 9, "state": "ok", "tools": 0, "refused": {}, "problem": ""}}
 
 
 class Engine:
@@ -238,7 +250,7 @@ async def store(tmp_path: Any) -> Any:
 async def services(edges: Any, store: Any, tmp_path: Any) -> Any:
     entropy, clock, key = Entropy(), edges.clock, b"k" * 32
     subjects, registry = Subjects(), Registry()
-    sessions = MemorySessions(SessionOptions())
+    sessions = MemorySessions(SessionOptions(), store, key)
     state, kills = State(store), KillQuota()
     recorder = Recorder(store, clock, entropy, boot="boot-1", index_key=key)
     establish = Establish(subjects, ArgumentContent(), sessions, store, entropy=entropy, index_key=key)
@@ -354,17 +366,17 @@ class Authority:
     def pem(self) -> Any:
         return self.certificate.public_bytes(serialization.Encoding.PEM)
 
-    def issue(self, *sans: Any) -> Any:
-        """(certificate, key), PEM."""
+    def issue(self, *sans: Any, extension: Any = None) -> Any:
+        """(certificate, key), PEM; with names, or with an extension as it is."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "uri:spiffe://gateway")])
-        certificate = self._certificate(subject, key, self.key, ca=False, sans=sans)
+        certificate = self._certificate(subject, key, self.key, ca=False, sans=sans, extension=extension)
         private = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         return certificate.public_bytes(serialization.Encoding.PEM), private
 
-    def _certificate(self, subject: Any, key: Any, signer: Any, *, ca: Any, sans: Any) -> Any:
+    def _certificate(self, subject: Any, key: Any, signer: Any, *, ca: Any, sans: Any, extension: Any = None) -> Any:
         now = dt.datetime.now(dt.UTC)
         day = dt.timedelta(days=1)
         builder = (
@@ -379,6 +391,8 @@ class Authority:
         )
         if sans:
             builder = builder.add_extension(x509.SubjectAlternativeName(sans), critical=False)
+        if extension is not None:
+            builder = builder.add_extension(extension, critical=False)
         return builder.sign(signer, hashes.SHA256())
 
 

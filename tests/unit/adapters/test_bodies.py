@@ -31,7 +31,7 @@ async def nothing() -> AsyncIterator[bytes]:
 
 async def told(call: Any) -> Any:
     with pytest.raises(grpc.RpcError) as error:
-        await asyncio.wait_for(call, 20)
+        await asyncio.wait_for(call, 60)
     return error.value.code(), dict(error.value.trailing_metadata() or ()).get("pdp-code")
 
 

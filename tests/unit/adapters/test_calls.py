@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -12,6 +13,7 @@ from pdp.adapters.grpc import operation
 from pdp.core.check import NS
 from pdp.core.request import Caller, Role
 from pdp.service.admin import Status
+from pdp.service.fleet import Difference
 from pdp.service.reload import Failure, Reloaded
 from pdp.v1 import admin_pb2, approval_pb2, audit_pb2, consent_pb2, decision_pb2, explain_pb2
 from pdp.v1 import types_pb2 as t
@@ -295,7 +297,7 @@ def test_status_shows_an_operator_the_people_of_its_own_tenant() -> None:
         boot="b",
         at_ns=10 * NS,
         serving="serving",
-        healthy=True,
+        store_problem="",
         log="l",
         policy=None,
         policy_failure=None,
@@ -307,6 +309,7 @@ def test_status_shows_an_operator_the_people_of_its_own_tenant() -> None:
         store_bytes=0,
         worker_deaths=0,
         directories={"acme": plain, "other": {**plain, "people": 0, "problem": "directory.unreadable"}},
+        differences=tuple(Difference("directory", tenant, "a", "b") for tenant in ("acme", "other", "")),
     )
 
     def shown(tenant: str) -> list[tuple[str, int, bool, str]]:
@@ -316,10 +319,14 @@ def test_status_shows_an_operator_the_people_of_its_own_tenant() -> None:
 
     acme, other = ("acme", 5, False, ""), ("other", 0, False, "directory.unreadable")
     assert (shown("acme"), shown("other"), shown("*")) == ([acme], [other], [acme, other])
+    acmes = Caller("someone", "acme", frozenset({Role.OPERATE}), frozenset())
+    assert [each.tenant for each in operation.status_response(status, acmes).differences] == ["acme", ""]
+    root = replace(acmes, tenant="*")
+    assert [each.tenant for each in operation.status_response(status, root).differences] == ["acme", "other", ""]
 
 
 async def test_status_says_that_records_cannot_be_written(pdp: Any, as_caller: Any, store: Any) -> None:
-    store.healthy = lambda: False
+    store.problem = lambda: "record.unavailable"
     found = await pdp.admin.GetStatus(admin_pb2.GetStatusRequest(), metadata=as_caller(OPERATOR))
     assert found.serving == admin_pb2.SERVING_STATE_NOT_SERVING
     assert found.store.last_failure.code == "record.unavailable"

@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import pytest
 
+from pdp.core.check import NS
 from pdp.core.errors import EngineFault, Unavailable
 from pdp.v1 import decision_pb2
 from pdp.v1 import types_pb2 as t
@@ -16,6 +17,7 @@ SECRET = "s3cr3t-value"
 REQUEST = decision_pb2.DecideRequest(
     request_id="r", method="tools/call", target=t.Target(tool=t.ToolTarget(server="git", name="x"))
 )
+WAIT = decision_pb2.WaitDecisionRequest(resume_token="t", max_wait={"seconds": 50})
 
 
 class OddError(BaseException):
@@ -37,7 +39,7 @@ async def asked(serve: Any, connect: Any, services: Any, as_caller: Any) -> Any:
 
 async def outcome(call: Any) -> Any:
     with pytest.raises(grpc.RpcError) as error:
-        await asyncio.wait_for(call, 20)
+        await asyncio.wait_for(call, 60)
     found = error.value
     return found.code(), dict(found.trailing_metadata()).get("pdp-code"), found.details()
 
@@ -105,7 +107,7 @@ async def test_a_deadline_that_is_nearer_ends_the_handler_too(asked: Any) -> Non
 
     status, _, _ = await outcome(await asked(hang, within=0.5, max_call_seconds=60))
     assert status == grpc.StatusCode.DEADLINE_EXCEEDED
-    await asyncio.wait_for(ended.wait(), 20)
+    await asyncio.wait_for(ended.wait(), 60)
 
 
 async def test_a_caller_that_leaves_cancels_its_call_quietly(asked: Any, caplog: Any) -> None:
@@ -121,7 +123,7 @@ async def test_a_caller_that_leaves_cancels_its_call_quietly(asked: Any, caplog:
     call = await asked(hang)
     await begun.wait()
     call.cancel()
-    await asyncio.wait_for(ended.wait(), 20)
+    await asyncio.wait_for(ended.wait(), 60)
     assert not [r for r in caplog.records if r.name == "pdp.grpc"]
 
 
@@ -144,3 +146,27 @@ async def test_an_unknown_method_is_unimplemented(pdp: Any) -> None:
     with pytest.raises(grpc.RpcError) as error:
         await pdp.channel.unary_unary("/pdp.v1.DecisionService/Nope")(b"")
     assert error.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+@pytest.mark.parametrize(("within", "most"), [(None, 1.8), (1.0, 1.0)])
+async def test_nobody_is_held_until_the_call_is_given_up(
+    serve: Any, connect: Any, services: Any, as_caller: Any, within: Any, most: Any
+) -> None:
+    held: list[float] = []
+
+    async def decide(ask: Any, _caller: Any) -> None:
+        held.append((ask.until_ns - 1) / NS)
+        raise Unavailable("a.b", "Enough.")
+
+    async def waiting(_token: Any, _credential: Any, seconds: float, _caller: Any) -> None:
+        held.append(seconds)
+        raise Unavailable("a.b", "Enough.")
+
+    server = await serve(with_services=replace(services, decide=decide, waiting=waiting), max_call_seconds=2)
+    stub = connect(server.addresses[0]).decision
+    with pytest.raises(grpc.RpcError):
+        await stub.Decide(REQUEST, metadata=as_caller("gateway"), timeout=within)
+    with pytest.raises(grpc.RpcError):
+        await stub.WaitDecision(WAIT, metadata=as_caller("gateway"), timeout=within)
+    assert len(held) == 2
+    assert all(0 < seconds <= most for seconds in held), held

@@ -5,6 +5,7 @@ import os
 import socket
 import ssl
 import stat
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,10 @@ from pydantic import ValidationError
 
 from pdp.adapters.grpc.address import TcpAddress, UnixAddress, addresses
 from pdp.adapters.grpc.options import ServerOptions, TlsOptions
+from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
+from pdp.identity.component import Identity
+from pdp.identity.options import IdentityOptions
 from pdp.v1 import decision_pb2
 from pdp.v1 import types_pb2 as t
 
@@ -275,7 +279,7 @@ async def test_a_drain_does_not_wait_beyond_its_grace(
     server = await serve(with_services=replace(services, decide=decide), drain_seconds=0.1)
     call = connect(server.addresses[0]).decision.Decide(REQUEST, metadata=as_caller("gateway"))
     await begun.wait()
-    await asyncio.wait_for(server.drain(), 20)
+    await asyncio.wait_for(server.drain(), 60)
     with pytest.raises((grpc.RpcError, asyncio.CancelledError)):
         await call
 
@@ -358,6 +362,115 @@ async def test_a_name_of_another_type_is_not_a_uri(
         await ask(stubs)
     assert error.value.code() is grpc.StatusCode.UNAUTHENTICATED
     assert edges.callers.peers[-1].sans == ("dns:spiffe://gateway",)
+
+
+SAN_OID = x509.ExtensionOID.SUBJECT_ALTERNATIVE_NAME
+HOSTILE = {
+    "a NUL in a DNS name": (x509.DNSName("gw.acme.example\0.evil.example"),),
+    "a NUL in a URI": (x509.UniformResourceIdentifier("spiffe://acme/operator\0/evil"),),
+    "a NUL beside a good name": (x509.UniformResourceIdentifier("spiffe://acme/gateway"), x509.DNSName("x\0")),
+    "a NUL in an address": (x509.DNSName("gw.acme.example"), x509.RFC822Name("a@x.example\0")),
+    "a line end": (x509.DNSName("gw.acme.example\n"),),
+    "a DEL": (x509.DNSName("gw.acme.example\x7f"),),
+    # folded to lower case this Kelvin sign is a k
+    "a letter that is not ASCII": (x509.DNSName._init_without_validation("\u212aey.acme.example"),),
+    "a NUL in a directory name": (
+        x509.DNSName("gw.acme.example"),
+        x509.DirectoryName(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a\0b")])),
+    ),
+}
+
+
+@pytest.fixture
+def configured(edges: Any) -> Any:
+    """Callers by a real configuration, not the stand-in, at the real time. Gives what sets that ahead by seconds."""
+    match = {
+        "gw": {"match": {"sans": ["dns:gw.acme.example"]}, "tenant": "acme", "roles": ["decide"], "servers": ["*"]},
+        "operator": {"match": {"sans": ["uri:spiffe://acme/operator"]}, "tenant": "*", "roles": ["decide"]},
+        "gateway": {"match": {"sans": ["uri:spiffe://acme/gateway"]}, "tenant": "acme", "roles": ["decide"]},
+        "key": {"match": {"sans": ["dns:key.acme.example"]}, "tenant": "acme", "roles": ["decide"], "servers": ["*"]},
+    }
+    identity = Identity(IdentityOptions.model_validate({"callers": match}), production=True)
+    ahead = [0]
+    edges.callers.authenticate = lambda peer, _at_ns: identity.callers.authenticate(
+        peer, time.time_ns() + ahead[0] * NS
+    )
+
+    def pass_(seconds: int) -> None:
+        ahead[0] = seconds
+
+    return pass_
+
+
+async def code_of(asked: Any) -> Any:
+    with pytest.raises(grpc.RpcError) as error:
+        await asked
+    assert error.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    return dict(error.value.trailing_metadata())["pdp-code"]
+
+
+@pytest.mark.usefixtures("configured")
+@pytest.mark.parametrize("sans", HOSTILE.values(), ids=HOSTILE)
+async def test_a_certificate_whose_names_read_in_two_ways_is_nobodys(
+    serve: Any, connect: Any, authority: Any, server_files: Any, sans: Any
+) -> None:
+    server = await serve(tls=server_files)
+    certificate, key = authority.issue(*sans)
+    stubs = connect(server.addresses[0], grpc.ssl_channel_credentials(authority.pem, key, certificate))
+    assert await code_of(ask(stubs)) == "caller.certificate"
+
+
+@pytest.mark.usefixtures("configured")
+@pytest.mark.parametrize(
+    ("der", "status"),
+    [
+        (b"\x30\x03\x82\x01\xe9", grpc.StatusCode.UNAUTHENTICATED),  # a DNS name in Latin-1
+        (b"\x30\x10\x82\x05gw", grpc.StatusCode.UNAVAILABLE),  # cut off: the handshake fails
+        (b"\x04\x00", grpc.StatusCode.UNAVAILABLE),
+    ],
+)
+async def test_a_certificate_with_malformed_names_is_nobodys(
+    serve: Any, connect: Any, authority: Any, server_files: Any, der: Any, status: Any
+) -> None:
+    server = await serve(tls=server_files)
+    certificate, key = authority.issue(extension=x509.UnrecognizedExtension(SAN_OID, der))
+    stubs = connect(server.addresses[0], grpc.ssl_channel_credentials(authority.pem, key, certificate))
+    with pytest.raises(grpc.RpcError) as error:
+        await ask(stubs)
+    assert error.value.code() is status
+
+
+@pytest.mark.usefixtures("configured")
+async def test_whole_names_and_names_of_other_types(
+    serve: Any, connect: Any, authority: Any, server_files: Any
+) -> None:
+    server = await serve(tls=server_files)
+    person = x509.DirectoryName(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Zoë")]))
+    other = x509.OtherName(x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3"), b"\x0c\x01a")
+    for sans, expected in (
+        ((x509.DNSName("GW.acme.example"), person, other, x509.RegisteredID(x509.NameOID.COMMON_NAME)), ""),
+        ((person, other), "caller.unauthenticated"),
+    ):
+        certificate, key = authority.issue(*sans)
+        stubs = connect(server.addresses[0], grpc.ssl_channel_credentials(authority.pem, key, certificate))
+        if expected:
+            assert await code_of(ask(stubs)) == expected
+        else:
+            assert await ask(stubs) == t.EFFECT_ALLOW
+
+
+async def test_a_certificate_that_expires_on_an_open_connection_is_nobodys(
+    serve: Any, connect: Any, authority: Any, server_files: Any, configured: Any
+) -> None:
+    """TLS asks at the handshake, and not again for as long as calls keep the connection open."""
+    server = await serve(tls=server_files)
+    certificate, key = authority.issue(x509.DNSName("gw.acme.example"))  # for a day
+    stubs = connect(server.addresses[0], grpc.ssl_channel_credentials(authority.pem, key, certificate))
+    assert await ask(stubs) == t.EFFECT_ALLOW
+    configured(86_400 - 600)
+    assert await ask(stubs) == t.EFFECT_ALLOW
+    configured(86_400 + 1)
+    assert await code_of(ask(stubs)) == "caller.certificate_expired"
 
 
 async def test_mtls_wants_a_certificate_of_its_authority(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pdp.adapters.grpc import fields, questions
-from pdp.core.errors import InvalidRequest, Unsupported
+from pdp.core.errors import InvalidRequest
 from pdp.core.request import (
     AssertedClaims,
     Bearer,
@@ -48,7 +48,7 @@ def test_a_full_request_arrives_whole() -> None:
         protocol_version="2026-07-28",
         client_capabilities_json=b"{}",
         supported_obligations=["log", "redact_result"],
-        context=t.Context(client_address="2001:db8::1", observation="page\n", extra_json=b'{"k":1}'),
+        context=t.Context(client_address="2001:db8::1", observation="page\n", extra_json=b'{"k":1}', meta_json=b"{}"),
         resume_token="rt",
         client_answers=[d.ClientAnswer(requirement_id="q", answer=d.ANSWER_ACCEPT)],
     )
@@ -58,6 +58,7 @@ def test_a_full_request_arrives_whole() -> None:
     assert found.session == SessionAsk("s", "look\nhere", False, "p", "tt", "h", True)
     assert (found.request_id, found.call_id, found.method) == ("r-1", "c-1", "tools/call")
     assert (found.client_address, found.observation, found.extra) == ("2001:db8::1", "page\n", b'{"k":1}')
+    assert found.meta == b"{}"
     assert (found.supported_obligations, found.resume_token) == (("log", "redact_result"), "rt")
     assert found.client_answers == (ClientAnswer("q", "accept"),)
     assert (found.protocol_version, found.client_capabilities) == ("2026-07-28", b"{}")
@@ -120,7 +121,7 @@ REFUSED = {
         decide(target=tool(name="a\u202eb")),
     ],
     "target.tool.definition_json": [decide(target=tool(definition_json=b"x" * (fields.MAX_JSON_BYTES + 1)))],
-    "target.tool.arguments_json": [decide(target=tool(arguments_json=b"x" * (fields.MAX_JSON_BYTES + 1)))],
+    "target.tool.arguments_json": [decide(target=tool(arguments_json=b"x" * (fields.MAX_ARGUMENTS_BYTES + 1)))],
     "target.resource.uri": [
         d.DecideRequest(request_id="r", method="m", target=t.Target(resource=t.ResourceTarget(server="s")))
     ],
@@ -140,6 +141,7 @@ REFUSED = {
         decide(context=t.Context(client_address="s3cr3t")),
     ],
     "context.observation": [decide(context=t.Context(observation="x" * (fields.MAX_OBSERVATION + 1)))],
+    "context.meta_json": [decide(context=t.Context(meta_json=b"x" * (fields.MAX_JSON_BYTES + 1)))],
     "context.extra_json": [decide(context=t.Context(extra_json=b"x" * (fields.MAX_JSON_BYTES + 1)))],
     "supported_obligations": [decide(supported_obligations=["log"] * 65)],
     "supported_obligations[1]": [
@@ -223,9 +225,9 @@ def test_a_list_without_shape_is_refused(field: Any, changes: Any) -> None:
     assert refused.value.field == field
 
 
-def test_a_list_by_another_method_is_not_asked_otherwise() -> None:
-    with pytest.raises(Unsupported):
-        questions.list_ask(d.FilterToolsRequest(request_id="r", server="git", method="resources/list"))
+@pytest.mark.parametrize(("said", "method"), [("", "tools/list"), ("resources/list", "resources/list")])
+def test_a_list_says_what_it_is_of(said: Any, method: Any) -> None:
+    assert questions.list_ask(d.FilterToolsRequest(request_id="r", server="git", method=said)).method == method
 
 
 @pytest.mark.parametrize("presented_only", [False, True])

@@ -160,7 +160,7 @@ def test_channels_need_a_page_to_lead_to(tmp_path: Path) -> None:
     for same in (url, f"{url}/"):
         validate({"registry": {}, "approvals": {"console_url": same}, "console": console}, tmp_path)
     for other in ("https://approvals.examp1e", "http://approvals.example", f"{url}:8443", f"{url}/console"):
-        with pytest.raises(ConfigurationFault, match=f"console_url must be {url}, the console's public_url"):
+        with pytest.raises(ConfigurationFault, match=f"console_url: must be {url}, the console's public_url"):
             validate({"registry": {}, "approvals": {"console_url": other}, "console": console}, tmp_path)
 
 

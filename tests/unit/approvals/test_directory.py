@@ -10,7 +10,7 @@ import pytest
 
 from pdp.approvals.directory import LoadedDirectories
 from pdp.approvals.options import DirectoryOptions
-from pdp.core.approvals.people import DirectoryChange
+from pdp.core.approvals.people import DirectoryChange, look_alikes
 from pdp.core.approvals.rows import Account
 from pdp.core.check import NS
 from pdp.tooling.config_yaml import read_yaml
@@ -205,12 +205,44 @@ async def test_claims_and_roles_name_groups(tmp_path: Path) -> None:
 
 
 async def test_a_role_for_a_group_that_is_none(tmp_path: Path) -> None:
-    files = Files(tmp_path, operators=["g-typo"])
+    files = Files(tmp_path, operators=["g-typo", "g-op"], auditors=["none"])
     files.write(GOOD)
-    assert (await files.reload())[0].problem == "directory.unknown_group"
+    change = (await files.reload())[0]
+    assert change.problem == "directory.unknown_group"
+    assert change.detail == (
+        "operators: there is no group `g-op`, but `g-ops`; operators: there is no group `g-typo`; "
+        "auditors: there is no group `none`"
+    )
 
 
 def test_an_issuer_has_one_entry() -> None:
     entry = {"issuer": IDP, "groups": ["a"]}
     with pytest.raises(ValueError, match="one issuer twice"):
         DirectoryOptions.model_validate({"tenants": {"acme": {"claims": [entry, entry]}}})
+
+
+@pytest.mark.parametrize(
+    ("account", "alike"),
+    [
+        ({"issuer": IDP, "id": "Anna"}, True),
+        ({"issuer": IDP, "id": "\uff41\uff4e\uff4e\uff41"}, True),  # full width
+        ({"issuer": IDP, "id": "\u0430nna"}, True),  # Cyrillic
+        ({"issuer": IDP, "id": "\u0410NN\u0391"}, True),  # Cyrillic and Greek, capitals
+        ({"issuer": IDP, "id": "anna2"}, False),
+        ({"issuer": IDP, "id": "anina"}, False),
+        ({"issuer": "https://other.example", "id": "ANNA"}, False),  # another issuer's are others anyway
+    ],
+)
+async def test_accounts_of_two_people_that_read_alike_are_found(
+    files: Files, account: dict[str, str], alike: bool
+) -> None:
+    files.write({**GOOD, "people": [ANNA, BEN, {**BEN, "id": "p-mallory", "accounts": [account]}]})
+    await files.reload()
+    assert look_alikes(files.directory) == (((IDP, "p-anna", "p-mallory"),) if alike else ())
+
+
+async def test_two_spellings_of_one_persons_account_are_nobodys_disguise(files: Files) -> None:
+    accounts = [{"issuer": IDP, "id": "anna"}, {"issuer": IDP, "id": "ANNA"}]
+    files.write({**GOOD, "people": [{**ANNA, "accounts": accounts}, BEN]})
+    await files.reload()
+    assert look_alikes(files.directory) == ()

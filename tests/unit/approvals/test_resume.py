@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,6 +67,35 @@ def raw(token: str) -> bytes:
 def test_anything_else_is_none(text: str) -> None:
     assert OURS.open(text, 1) is None
     assert OURS.open("r1." + text, 1) is None
+
+
+WORDS = ["acme", "gw", "https://idp", "alice", "git", "d" * 64, ["a-1"], 1_000]  # as the first release sealed them
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        WORDS,
+        [*WORDS, ["f" * 64]],
+        [*WORDS, ["f" * 64], 5, "more"],
+        [*WORDS[:-1], "1000", [], 0],
+        [*WORDS[:6], [1], 1_000, [], 0],
+        [*WORDS, [[]], 0],
+        {"tenant": "acme"},
+        None,
+    ],
+)
+def test_what_another_release_sealed_in_another_shape_is_none(said: Any) -> None:
+    assert OURS.open(sealed([*WORDS, ["f" * 64], 0]), 1) is not None
+    assert OURS.open(sealed(said), 1) is None
+
+
+def sealed(said: Any) -> str:
+    """Any JSON, sealed as ours is."""
+    key_id, key = next(iter(OURS._keys.items()))
+    nonce = os.urandom(12)
+    raw = key_id + nonce + key.encrypt(nonce, json.dumps(said).encode(), b"r1." + key_id)
+    return "r1." + base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
 def test_nothing_long_is_looked_at() -> None:

@@ -59,6 +59,12 @@ async def test_an_operators_day(tmp_path: Path) -> None:
         assert done.output.startswith("policy    refused: bundle.")
         assert "another was refused: bundle." in (await asked(world, "status")).output
 
+        await world.process.store.put_in_force({("directory", "acme"): "0123456789abcdef", ("config", ""): "f" * 64})
+        shown = (await asked(world, "status")).output
+        assert " here, 0123456789ab in the fleet" in shown
+        assert "differs   directory of acme: " in shown
+        assert "differs   config: " in shown
+
         refused = await asked(world, "status", caller="gateway")
         assert (refused.exit_code, "caller lacks the role" in refused.output) == (1, True)
 

@@ -43,10 +43,11 @@ class Terminal:
         every = [*words, *reach, "--caller-token-file", str(self.folder / "desk.token")]
         return await asyncio.to_thread(CliRunner().invoke, cli, every, input=typed)
 
-    async def pending(self, path: str = "/src") -> types_pb2.Requirement:
-        asked = self.world.ask(
-            ALICE, "git_reset", {"repo_path": path}, obligations=("log", "notify", "redact_result")
-        )
+    async def pending(
+        self, path: str = "/src", tool: str = "git_reset", arguments: dict[str, Any] | None = None
+    ) -> types_pb2.Requirement:
+        given = {"repo_path": path} if arguments is None else arguments
+        asked = self.world.ask(ALICE, tool, given, obligations=("log", "notify", "redact_result"))
         answer = await self.world.decide(asked, way=GRPC)
         assert isinstance(answer, decision_pb2.DecideResponse)
         return answer.pending.requirements[0]
@@ -100,7 +101,11 @@ async def test_an_approver_sees_and_approves(tmp_path: Path) -> None:
         assert "Type the code" not in own.output
 
         done = await terminal.run(
-            "carol", "approvals", "approve", wanted.approval_id, typed=f"{wanted.short_code.lower()}\n"
+            "carol",
+            "approvals",
+            "approve",
+            wanted.approval_id,
+            typed=f"{wanted.short_code.lower().replace('o', '0')}\n",
         )
         assert (done.exit_code, "approved, 1 of 1 approvers" in done.output) == (0, True)
         late = await terminal.run("dave", "approvals", "deny", wanted.approval_id, "--reason", "no")
@@ -247,6 +252,17 @@ def test_every_field_of_every_page_is_shown_inert(text: str) -> None:
             assert "⟨secret" not in printed
 
 
+def test_no_line_of_others_passes_for_one_of_ours() -> None:
+    """Words that are shown with their line breaks, as headings and votes of their own making."""
+    told = "do it\n\nVotes\nCarol (carol) approved\n\nYou\nyou may vote " + "x" * 200
+    advice = approval_pb2.JudgeAdvice(rationale=told)
+    found = approval_pb2.GetApprovalResponse(approval=approval_pb2.Approval(task=told, advice=advice))
+    lines = _printed(showing.request(found, 0)).splitlines()
+    assert [line.strip() for line in lines if "Carol" in line] == ["│ Carol (carol) approved"] * 2
+    assert [line for line in lines if line.rstrip() in {"Votes", "You"}] == ["Votes", "You"]
+    assert all(line.startswith("  │ ") for line in lines if "xx" in line)
+
+
 def test_a_secret_is_told_by_its_kind_alone() -> None:
     row = approval_pb2.ArgumentRow(pointer="/t", type="secret", value_json='"⟨secret: github_token⟩"'.encode())
     found = approval_pb2.GetApprovalResponse(approval=approval_pb2.Approval(arguments=[row]))
@@ -256,6 +272,76 @@ def test_a_secret_is_told_by_its_kind_alone() -> None:
 def test_what_was_erased_says_so() -> None:
     found = approval_pb2.GetApprovalResponse(approval=approval_pb2.Approval(arguments_erased=True))
     assert "erased: nobody can see any more what would be done" in _printed(showing.request(found, 0))
+
+
+async def test_a_request_is_named_by_its_code(tmp_path: Path) -> None:
+    async with opened(tmp_path) as terminal:
+        one, other = [await terminal.pending(path) for path in ("/one", "/other")]
+        shown = await terminal.run("carol", "approvals", "show", one.short_code.replace("-", "").lower())
+        assert (shown.exit_code, '"/one"' in shown.output) == (0, True)
+        assert "if you approve: once, until" in shown.output
+        listed = await terminal.run("carol", "approvals", "list", "--code", other.short_code)
+        assert (other.approval_id in listed.output, one.approval_id in listed.output) == (True, False)
+        listed = await terminal.run("carol", "approvals", "list", "--person", "alic")
+        assert one.approval_id in listed.output
+        for unlike in (("--person", "bob"), ("--code", "ZZ-ZZ")):  # though something waits
+            listed = await terminal.run("carol", "approvals", "list", *unlike)
+            assert listed.output == "There is no such request.\n"
+        denied = await terminal.run("carol", "approvals", "deny", one.short_code, "--reason", "no")
+        assert (denied.exit_code, "denied" in denied.output) == (0, True)
+        again = await terminal.run("carol", "approvals", "show", one.short_code)  # found when it is over, too
+        assert (again.exit_code, one.approval_id in again.output) == (0, True)
+        unknown = await terminal.run("carol", "approvals", "deny", "99-99")
+        assert (unknown.exit_code, "approval.unknown" in unknown.output) == (1, True)
+        hidden_ = await terminal.run("bob", "approvals", "deny", other.short_code)
+        assert hidden_.output == unknown.output.replace("99-99", other.short_code)
+
+
+def rows_of(*values: str) -> approval_pb2.Approval:
+    rows = [
+        {"pointer": f"/{n}", "type": "string", "value_json": json.dumps(v).encode()} for n, v in enumerate(values)
+    ]
+    return approval_pb2.Approval(arguments=rows)  # type: ignore[arg-type] # mappings will do
+
+
+def test_arguments_come_in_pages_and_each_row_is_on_one() -> None:
+    long = "x" * 30_000
+    for values in ((), ("a",), ("a",) * 200, ("a",) * 501, (long, "a", long, "b"), ("y" * 15_000,) * 3):
+        it = rows_of(*values)
+        pages = showing.pages(it)
+        assert [n for page in pages for n in page] == list(range(len(values)))
+        assert all(len(page) <= 200 for page in pages)
+        assert all(len(page) == 1 or sum(len(values[n]) for n in page) <= 20_000 for page in pages)
+    assert [len(page) for page in showing.pages(rows_of(*("a",) * 501))] == [200, 200, 101]
+
+
+def test_a_page_of_a_request_says_which_of_its_arguments_it_has() -> None:
+    found = approval_pb2.GetApprovalResponse(approval=rows_of(*(f"value {n}" for n in range(16_000))))
+    printed = _printed(showing.request(found, 0, showing.pages(found.approval)[1]))
+    assert "Arguments (201 to 400 of 16,000)" in printed
+    assert '"value 200"' in printed
+    assert '"value 199"' not in printed
+    assert '"value 400"' not in printed
+    assert len(printed.splitlines()) < 300
+
+
+async def test_who_approves_has_seen_every_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(showing, "PAGE_BYTES", 1)  # each argument has its own
+    async with opened(tmp_path) as terminal:
+        wanted = await terminal.pending(tool="git_commit", arguments={"message": "x", "repo_path": "/src"})
+        shown = await terminal.run("alice", "approvals", "show", wanted.approval_id)
+        assert "(1 to 1 of 2)" in shown.output
+        assert "Page 1 of 2 of its arguments" in shown.output
+        second = await terminal.run("alice", "approvals", "show", wanted.approval_id, "--page", "2")
+        assert "(2 to 2 of 2)" in second.output
+        assert (await terminal.run("alice", "approvals", "show", wanted.approval_id, "--page", "3")).exit_code == 2
+        every = await terminal.run("alice", "approvals", "show", wanted.approval_id, "--all")
+        assert all(name in every.output for name in ("/message", "/repo_path"))
+        approve = ("approvals", "approve", wanted.approval_id)
+        early = await terminal.run("alice", *approve, typed=f"{wanted.short_code}\n")
+        assert early.exit_code == 1  # it was taken for the answer to the pages
+        done = await terminal.run("alice", *approve, typed=f"\n{wanted.short_code}\n")
+        assert (done.exit_code, "/repo_path" in done.output) == (0, True)
 
 
 def test_differences_stand_beside_the_values() -> None:
@@ -272,7 +358,7 @@ def test_differences_stand_beside_the_values() -> None:
         ),
     ]
     printed = _printed(showing.request(approval_pb2.GetApprovalResponse(approval={"arguments": rows}), 0))  # type: ignore[arg-type] # a mapping will do
-    assert "Arguments, compared with the last approved call" in printed
+    assert "Arguments, compared with the last like it that others approved" in printed
     lines = [line.split() for line in printed.splitlines()]
     assert ["/branch", "string", '"main"', "changed"] in lines
     assert ["was", '"dev"'] in lines

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import ipaddress
+from concurrent import futures
 from typing import Any
 
 import grpc
@@ -13,12 +14,22 @@ from cryptography.x509.oid import NameOID
 
 from pdp.client import AsyncClient, Client, PlaintextRefusedError, Tls, ToolCall
 from pdp.client.channel import check
+from pdp.v1 import decision_pb2_grpc
 
 CALL = ToolCall("git", "git_status")
 
 
 @pytest.mark.parametrize(
-    "target", ["unix:/run/pdp.sock", "unix:///run/pdp.sock", "127.0.0.1:1", "127.1.2.3:1", "[::1]:1"]
+    "target",
+    [
+        "unix:/run/pdp.sock",
+        "unix:///run/pdp.sock",
+        "unix:pdp.sock",
+        "unix:run/pdp.sock",
+        "127.0.0.1:1",
+        "127.1.2.3:1",
+        "[::1]:1",
+    ],
 )
 def test_local_targets_need_no_tls(target: Any) -> None:
     check(target, None)
@@ -27,7 +38,7 @@ def test_local_targets_need_no_tls(target: Any) -> None:
 @pytest.mark.parametrize(
     "target",
     ["localhost:1", "10.0.0.1:1", "0.0.0.0:1", "pdp.example:443", "dns:///127.0.0.1:1", "ipv4:10.0.0.1:1", "[::]:1",
-     "unix://host/path", "unix:relative", "unix-abstract:x", "", "127.0.0.1", "127.0.0.1.example:1", "::1:1",
+     "unix://host/path", "unix:", "unix-abstract:x", "", "127.0.0.1", "127.0.0.1.example:1", "::1:1",
      "[127.0.0.1]:1", "xds:///x"],
 )  # fmt: skip
 def test_other_targets_need_tls(target: Any) -> None:
@@ -35,6 +46,21 @@ def test_other_targets_need_tls(target: Any) -> None:
         with pytest.raises(PlaintextRefusedError, match="tls="):
             kind(target)
     check(target, Tls())
+
+
+def test_a_relative_socket_is_the_one_beside_which_the_client_was_made(
+    ask: Any, scripted: Any, tmp_path: Any, monkeypatch: Any
+) -> None:
+    server = grpc.server(futures.ThreadPoolExecutor(1))
+    decision_pb2_grpc.add_DecisionServiceServicer_to_server(scripted, server)
+    server.add_insecure_port(f"unix:{tmp_path}/pdp.sock")
+    server.start()
+    monkeypatch.chdir(tmp_path)
+    assert ask.decide("unix:pdp.sock", CALL).allowed
+    with Client("unix:pdp.sock") as pdp:
+        monkeypatch.chdir("/")
+        assert pdp.decide(CALL).allowed
+    server.stop(0).wait()
 
 
 def test_a_certificate_goes_with_its_key() -> None:

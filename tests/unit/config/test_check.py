@@ -20,6 +20,8 @@ from pdp.tooling.config_explain import HIDDEN, explain
 from pdp.tooling.config_origins import origins
 from pdp.tooling.sandbox import Sandbox
 
+PROVIDER = {"name": "staff", "label": "Staff", "issuer": "https://id.example", "tenant": "acme", "client_id": "pdp"}
+MAIL = {"kind": "smtp", "host": "smtp.example", "sender": "a@acme.example"}
 SERVER = Server("acme", "git", "https://git.example/mcp", "platform")
 
 
@@ -54,7 +56,7 @@ def test_a_right_one_passes_and_nothing_is_written(world: Sandbox) -> None:
     done = check(world)
     assert done.exit_code == 0, done.output
     callers = len(settings.load(world.config, {}).identity.callers)
-    assert f"ok: development, {callers} callers, 1 issuer\n" in done.output
+    assert f"ok: development, {callers} callers, 1 issuer, " in done.output
     assert files(world.folder) == before
 
 
@@ -89,7 +91,7 @@ def test_policy_that_the_gate_refuses(world: Sandbox) -> None:
     (world.policy / "packs/acme/acme.rego").write_text("package packs.acme\n")
     done = check(world)
     assert done.exit_code == 10
-    assert "bundle.gate: policy: packs/acme/acme.rego:1" in done.output
+    assert "bundle.gate: policy.folder: packs/acme/acme.rego:1" in done.output
 
 
 def test_a_store_that_others_may_write(world: Sandbox) -> None:
@@ -123,8 +125,8 @@ def test_a_store_on_postgres(world: Sandbox) -> None:
 
 def test_production_wants_its_index_key(world: Sandbox) -> None:
     found = settings.load(world.config, {}).model_copy(update={"mode": "production"})
-    codes = {(p.code, p.message.partition(":")[0]) for p in preflight.problems(found, time.time_ns())}
-    assert ("config.secret", "service.index_key") in codes
+    codes = {(p.code, p.path) for p in preflight.check(found, time.time_ns()).problems}
+    assert ("config.secret", ("service", "index_key")) in codes
 
 
 def test_all_problems_are_told_at_once(world: Sandbox) -> None:
@@ -142,7 +144,12 @@ def test_wrong_keys_for_machines(world: Sandbox) -> None:
     done = check(world, "--json")
     assert done.exit_code == 10
     assert json.loads(done.output)["problems"] == [
-        {"code": "config.invalid", "message": f"stor: unknown key. Did you mean 'store'? (line {line})"}
+        {
+            "code": "config.invalid",
+            "message": f"stor: unknown key. Did you mean 'store'? (line {line})",
+            "path": "stor",
+            "origin": f"line {line}",
+        }
     ]
 
 
@@ -203,7 +210,6 @@ def test_secrets_are_never_shown(world: Sandbox) -> None:
         ("service.allow_seconds", 61, "service.allow_seconds"),
         ("server.socket_group", True, "server.socket_group"),
         ("policy", {}, "policy.folder"),
-        ("registry.sets", {}, "registry.sets"),
         ("registry.max_stale_seconds", 86_401, "registry.max_stale_seconds"),
         ("vault", {"url": "http://127.0.0.1:1", "token": "file:t"}, "vault.url"),
         ("telemetry", {"enabled": True, "prometheus": "0.0.0.0:9464"}, "telemetry.prometheus"),
@@ -212,12 +218,27 @@ def test_secrets_are_never_shown(world: Sandbox) -> None:
         ("telemetry", {"enabled": True, "prometheus": "[::1]:9464"}, ""),
         ("telemetry", {"prometheus": "0.0.0.0:9464"}, ""),
         ("server.tls", {"certificate_file": "a", "key_file": "b"}, "server.tls.client_ca_file"),
-        ("identity.callers.operator.tenant", "acme2", ""),
+        ("identity.callers.operator.tenant", "acme2", "identity.callers.operator.tenant"),
         ("identity.callers.gateway.roles", ["decide", "explain"], "identity.callers.gateway.roles"),
         ("identity.callers.operator.servers", ["*"], "identity.callers.operator.servers"),
         ("identity.callers.gateway.may_assert", {"groups": True}, "identity.callers.gateway.may_assert.groups"),
-        ("identity.issuers.0.max_lifetime_seconds", 7200, "identity.issuers.0.max_lifetime_seconds"),
-        ("identity.issuers.0.max_lifetime_seconds", 86_401, "identity.issuers.0.max_lifetime_seconds"),
+        ("identity.callers.auditor.servers", ["*"], "identity.callers.auditor.servers"),
+        ("identity.callers.gateway.servers", [], ""),
+        ("identity.callers.auditor.roles", [], "identity.callers.auditor.roles"),
+        ("identity.callers", {}, "identity.callers"),
+        ("identity.callers.operator.roles", ["approve"], "identity.callers.operator.person_clients"),
+        ("approvals.console_url", "http://approvals.example", ""),
+        ("directory", {}, "directory.tenants"),
+        (
+            "directory.tenants.acme.claims",
+            [{"issuer": "https://no", "groups": ["g"]}],
+            "directory.tenants.acme.claims.0.issuer",
+        ),
+        (
+            "judge",
+            {"endpoint": "ollama", "model": "m", "tenant_budgets": {"acmee": {}}},
+            "judge.tenant_budgets.acmee",
+        ),
         ("identity.issuers.0.max_stale_seconds", 86_401, "identity.issuers.0.max_stale_seconds"),
         ("identity.issuers.0.subject_kind", {"otherwise": "human"}, "identity.issuers.0.subject_kind.otherwise"),
     ],
@@ -227,9 +248,53 @@ def test_risky_choices_are_warned_of(world: Sandbox, path: str, value: Any, warn
         done = check(world, "--json", "--syntax-only")
         return {w["path"] for w in json.loads(done.output)["warnings"]}
 
+    change(world, "identity.issuers.0.max_lifetime_seconds", 900)
     before = paths()
     change(world, path, value)
     assert paths() - before == ({warned} if warned else set())
+
+
+def warnings(world: Sandbox) -> dict[str, str]:
+    done = check(world, "--json", "--syntax-only")
+    return {w["path"]: w["message"] for w in json.loads(done.output)["warnings"]}
+
+
+def test_tokens_that_live_long_and_cannot_be_revoked_are_warned_of(world: Sandbox) -> None:
+    key = "identity.issuers.0.max_lifetime_seconds"
+    change(world, key, 901)
+    assert "15 minutes; 15 are the default" in warnings(world)[key]
+    change(world, key, 900)
+    found = yaml.safe_load(world.config.read_text())
+    del found["identity"]["issuers"][0]["max_lifetime_seconds"]
+    world.config.write_text(yaml.safe_dump(found))
+    assert key not in warnings(world)  # the default
+    assert settings.load(world.config, {}).identity.issuers[0].max_lifetime_seconds == 900
+    assert "no token of any issuer can be revoked" in warnings(world)["identity.revoked_jti_file"]
+    change(world, "identity.revoked_jti_file", "revoked.txt")
+    assert "identity.revoked_jti_file" not in warnings(world)
+
+
+def test_a_console_in_clear_is_warned_of_in_production(world: Sandbox) -> None:
+    change(world, "console", {"public_url": "http://localhost:8443", "providers": [PROVIDER]})
+    assert not {"console.public_url", "approvals.console_url"} & set(warnings(world))
+    change(world, "mode", "production")
+    assert "plain http in production" in warnings(world)["console.public_url"]
+    change(world, "console", None)
+    change(world, "approvals.console_url", "http://approvals.example")
+    assert "plain http in production" in warnings(world)["approvals.console_url"]
+
+
+def test_tenants_that_no_set_knows_are_warned_of_with_the_nearest_name(world: Sandbox) -> None:
+    change(world, "console", {"public_url": "http://localhost:8443", "providers": [{**PROVIDER, "tenant": "acne"}]})
+    change(world, "directory.tenants.acmee", {})
+    change(world, "identity.callers.gateway", {"match": {"sans": ["dns:g"]}, "tenant": "globex", "roles": ["decide"]})
+    change(world, "approvals.channels", {"m": {**MAIL, "tenants": ["acme", "acm"]}})
+    found = warnings(world)
+    for path in ("console.providers.0.tenant", "directory.tenants.acmee", "approvals.channels.m.tenants"):
+        assert "Did you mean `acme`?" in found[path]
+    assert "every call of it is denied" in found["identity.callers.gateway.tenant"]
+    change(world, "registry.sets", {})
+    assert {"registry.sets", "identity.issuers.0.tenant"} <= set(warnings(world))
 
 
 def test_records_in_a_temporary_directory_are_warned_of(world: Sandbox) -> None:

@@ -133,6 +133,8 @@ async def test_where_the_browser_is_sent(fake: Fake) -> None:
         {"aud": ["pdp", "another"]},
         {"aud": None},
         {"azp": "another"},
+        {"azp": ["pdp"]},
+        {"client_id": "another"},
         {"nonce": "another"},
         {"nonce": None},
         {"exp": NOW - 60},

@@ -2,14 +2,18 @@
 
 import json
 import re
+import threading
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from html import unescape
 from pathlib import Path
 
 import pytest
 from support.deceiving import DECEPTIVE, chunks
-from support.desk import APPROVAL, CONSENT, GRANT, SHOWN, Desk, text_of
+from support.desk import APPROVAL, CONSENT, DIRECTORY, GRANT, NOW_NS, SHOWN, Desk, Forms, text_of
 
 from pdp.adapters.console import wording
+from pdp.core.approvals.earlier import Earlier
 from pdp.core.approvals.rows import Account, Delegation, Vote
 from pdp.core.approvals.states import FINAL, GrantState, State
 from pdp.core.approvals.view import Advice
@@ -76,6 +80,7 @@ def everywhere(desk: Desk, text: str) -> None:
     )
     desk.services.votes = (vote(human=text, account=account, reason=text, behalf=text),)
     desk.services.advice = (Advice(text, text, 0.5, (text,), text, text, text),)
+    desk.services.earlier = Earlier(1, 2, vote(human=text, account=account, reason=text))
     desk.services.grants_found = (
         replace(GRANT, subject=account, agent=text, server=text, tool=text, session=text,
                 issued_by=(text,), arguments_schema=json.dumps({text: text}, ensure_ascii=False).encode()),
@@ -137,6 +142,13 @@ async def test_nothing_of_the_address_is_markup(desk: Desk, name: str) -> None:
         answer = await desk.client.get(path, params={name: MARKUP})
         assert "<script>alert" not in answer.text
         assert "onerror=alert(1)>" not in answer.text
+
+
+async def test_a_day_that_64_bits_cannot_name_is_as_late_as_they_can(desk: Desk) -> None:
+    await desk.sign_in()
+    assert (await desk.client.get("/history", params={"from": "2300-01-01", "to": "9999-01-01"})).status_code == 200
+    wanted = next(each[1] for each in reversed(desk.services.done) if each[0] == "list")
+    assert (wanted.opened_from_ns, wanted.opened_to_ns) == (2**63 - 1, 2**63 - 1)
 
 
 async def test_a_cut_request_cannot_be_approved_before_everything_was_shown(desk: Desk) -> None:
@@ -213,6 +225,21 @@ async def test_a_judges_words_stand_fenced_below_the_facts(desk: Desk) -> None:
     assert text.index("7F-K2") < text.index("What a language model says")
 
 
+async def test_whoever_is_asked_reads_what_became_of_like_calls(desk: Desk) -> None:
+    desk.services.earlier = Earlier(3, 1, vote(human="h-bob", choice="deny", reason="Not on a <b>Friday</b>"))
+    await desk.sign_in()
+    text = text_of((await desk.client.get(PAGE)).text)
+    assert "Denied 3 times, withdrawn 1 time : calls of this tool by this agent for the same person" in text
+    assert "Last denied by" in text
+    assert "because: Not on a <b>Friday</b>" in text
+    desk.services.earlier = Earlier(0, 2)
+    text = text_of((await desk.client.get(PAGE)).text)
+    assert "Withdrawn 2 times" in text
+    assert "Last denied by" not in text
+    desk.services.earlier = None
+    assert "Like calls" not in text_of((await desk.client.get(PAGE)).text)
+
+
 async def test_secrets_are_named_and_not_shown(desk: Desk) -> None:
     arguments = {"token": "AKIAIOSFODNN7EXAMPLE", "note": "n"}
     desk.services.shown = replace(SHOWN, arguments=canonical(arguments), secrets=("/token",))
@@ -256,6 +283,144 @@ async def test_what_is_decided_offers_nothing(desk: Desk, state: State) -> None:
     page = (await desk.client.get(PAGE)).text
     assert 'name="choice"' not in page
     assert wording.STATES[state] in page
+
+
+MANY = replace(SHOWN, arguments=canonical({"values": [f"value {n}" for n in range(1_000)]}))
+NEXT = re.compile(r'<a class="button" href="(\?all=\d+&amp;seen=[\w-]+)">Show the next</a>')
+
+
+async def test_many_arguments_come_in_parts_and_are_approved_with_the_last(desk: Desk) -> None:
+    desk.services.shown = MANY
+    await desk.sign_in()
+    page = (await desk.client.get(PAGE)).text
+    shown = [re.findall(r'"value (\d+)"', unescape(page))]
+    assert ("920 more arguments not shown" in text_of(page), len(shown[0])) == (True, 80)
+    parts, query = [], "?all=1"
+    while True:
+        page = (await desk.client.get(PAGE + query)).text
+        parts += re.findall(r'"value (\d+)"', unescape(page))
+        following = NEXT.search(page)
+        assert ('value="approve"' in page) == (following is None)
+        assert 'value="deny"' in page
+        if following is None:
+            break
+        query = unescape(following[1])
+    assert parts == [str(n) for n in range(1_000)]
+    assert query.startswith("?all=3")
+    form = Forms(page).of[PLACE]
+    assert (await desk.post(PLACE, {**form, "choice": "approve"})).status_code == 303
+
+
+async def test_no_part_can_be_skipped(desk: Desk) -> None:
+    desk.services.shown = MANY
+    await desk.sign_in()
+    second = unescape(NEXT.search((await desk.client.get(f"{PAGE}?all=1")).text)[1])  # type: ignore[index] # it is there
+    seen = second.partition("seen=")[2]
+    for query in ("?all=3", f"?all=3&seen={seen}", "?all=99", f"?all=2&seen={seen[:-1]}"):
+        page = (await desk.client.get(PAGE + query)).text
+        assert 'value="approve"' not in page
+        assert "Show the next" not in page
+        assert Forms(page).of[PLACE]["whole"] == ""
+    desk.services.approval = replace(APPROVAL, title="Another")  # what was seen is not what is shown now
+    assert "Show the next" not in (await desk.client.get(PAGE + second)).text
+    for odd in ("x", "-1", "1" * 9):
+        assert (await desk.client.get(f"{PAGE}?all={odd}")).status_code == 400
+
+
+async def test_a_request_is_drawn_beside_the_loop_that_decides(desk: Desk) -> None:
+    drawn: list[int] = []
+
+    def of(_tenant: str) -> object:
+        drawn.append(threading.get_ident())
+        return DIRECTORY
+
+    await desk.sign_in()
+    desk.parts.people.directories.of = of  # type: ignore[method-assign] # who asks, and where
+    assert (await desk.client.get(PAGE)).status_code == 200
+    assert set(drawn) - {threading.get_ident()}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [
+        ("", "Approved and let through"),
+        ("done", "Approved and carried out"),
+        ("failed", "Approved, but failed"),
+        ("unknown", "Approved, outcome unknown"),
+    ],
+)
+async def test_what_became_of_a_call_is_what_was_reported(desk: Desk, outcome: str, said: str) -> None:
+    desk.services.approval = replace(APPROVAL, state=State.REDEEMED, redemption_id="r", resolved_ns=NOW_NS)
+    desk.services.outcome = outcome
+    await desk.sign_in()
+    for path in (PAGE, "/history"):
+        shown = text_of((await desk.client.get(path)).text)
+        assert said in shown
+        assert ("carried out" in shown) == (outcome == "done")
+
+
+async def test_what_is_looked_for_reaches_the_service_and_stays_in_the_form(desk: Desk) -> None:
+    await desk.sign_in()
+    for place in ("/queue", "/history"):
+        page = (await desk.client.get(f"{place}?code=7f-k2&person=Alice&agent=coding-agent")).text
+        wanted = desk.services.done[-1][1]
+        assert (wanted.code, wanted.person, wanted.agent) == ("7f-k2", "Alice", "coding-agent")
+        assert all(
+            f'name="{name}" value="{value}"' in page for name, value in (("code", "7f-k2"), ("person", "Alice"))
+        )
+
+
+async def test_the_page_says_what_an_approval_lets_through(desk: Desk) -> None:
+    await desk.sign_in()
+    text = text_of((await desk.client.get(PAGE)).text)
+    assert "If you approve: this call is let through once, when the agent asks again, until" in text
+
+
+async def test_rows_that_look_alike_say_what_tells_them_apart(desk: Desk) -> None:
+    desk.services.differs = ("repo_path", "mode")
+    await desk.sign_in()
+    assert "differs in repo_path, mode" in text_of((await desk.client.get("/queue")).text)
+
+
+@pytest.mark.parametrize(
+    ("longest", "offered"),
+    [
+        (1, [0]),
+        (5, [0, 4]),
+        (8, [0, 7]),
+        (20, [0, 7, 19]),
+        (31, [0, 7, 30]),
+        (90, [0, 7, 30, 89]),
+        (180, [0, 7, 30, 90]),
+    ],
+)
+async def test_only_periods_that_a_consent_may_last_are_offered(desk: Desk, longest: int, offered: list[int]) -> None:
+    desk.parts.people.consents.longest_ns = longest * 24 * 3600 * NS
+    desk.services.approval = replace(APPROVAL, id=CONSENT.id, kind="consent")
+    await desk.sign_in("bob")
+    page = (await desk.client.get(f"/consents/{CONSENT.id}")).text
+    days = re.findall(r'<option value="(\d{4}-\d\d-\d\d)">', page)
+    today = datetime.fromtimestamp(NOW_NS // NS, UTC).date()
+    assert days == [str(today + timedelta(days=each)) for each in offered]
+    ends = (datetime.fromisoformat(day).replace(tzinfo=UTC) + timedelta(days=1) for day in days)
+    assert all(end.timestamp() * NS <= NOW_NS + longest * 24 * 3600 * NS for end in ends)
+
+
+@pytest.mark.parametrize("claimed", ["approve", "deny", "cancel"])
+async def test_an_address_makes_nobody_believe_that_they_voted(desk: Desk, claimed: str) -> None:
+    await desk.sign_in()
+    assert "Recorded" not in (await desk.client.get(f"{PAGE}?done={claimed}")).text
+
+
+async def test_what_one_did_a_moment_ago_is_read_from_the_store(desk: Desk) -> None:
+    mine = vote(human="p-bob", choice="approve", at_ns=NOW_NS - 5 * NS)
+    desk.services.votes = (vote(at_ns=NOW_NS), mine)
+    await desk.sign_in()
+    assert "Recorded: you have approved this." in (await desk.client.get(PAGE)).text
+    desk.services.votes = (mine, vote(human="p-bob", choice="cancel", at_ns=NOW_NS), vote(at_ns=NOW_NS))
+    assert "Recorded: you have withdrawn this request." in (await desk.client.get(PAGE)).text
+    desk.clock.pass_minutes(3)
+    assert "Recorded" not in (await desk.client.get(PAGE)).text  # that is history by now
 
 
 async def test_a_grant_is_offered_in_words_and_within_its_bounds(desk: Desk) -> None:

@@ -1,11 +1,13 @@
 """The listener itself: it binds, streams, and stops."""
 
 import asyncio
+import contextlib
 import datetime as dt
 import ipaddress
 import json
 import socket
 import ssl
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from support.desk import BASE, KEY, OURS, Desk, Forms, opened
 
-from pdp.adapters.console import events
+from pdp.adapters.console import connection, events
+from pdp.adapters.console.guard import HEADERS
 from pdp.adapters.console.options import ConsoleOptions
 from pdp.adapters.console.server import ConsoleServer
 from pdp.core.errors import ConfigurationFault
@@ -78,7 +81,7 @@ async def test_a_stream_ends_with_its_session(desk: Desk, monkeypatch: pytest.Mo
                 assert gone.status_code == 303
             else:
                 desk.clock.pass_minutes(61)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 assert {line async for line in lines} <= {"", ": alive"}
     await made.drain()
 
@@ -103,7 +106,137 @@ async def test_streams_are_bounded_and_for_who_is_signed_in() -> None:
         assert (await desk.client.get("/events")).status_code == 429
 
 
-async def test_it_speaks_tls_itself(desk: Desk, tmp_path: Path) -> None:
+async def answered(made: ConsoleServer, said: bytes = b"") -> tuple[int, httpx.Headers]:
+    """Status and headers of what one connection is told that says so much, and then nothing."""
+    host, _, port = made.address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(said)
+    async with asyncio.timeout(60):
+        head, _, _ = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    status, *lines = head.decode().split("\r\n")
+    return int(status.split()[1]), httpx.Headers([tuple(line.split(": ", 1)) for line in lines])  # type: ignore[misc] # pairs
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [(b"nonsense\r\n\r\n", 400), (b"", 408), (b"GET /queue HTTP/1.1\r\nhost: approvals", 408)],
+    ids=["nonsense", "nothing", "half"],
+)
+async def test_what_comes_late_or_makes_no_sense_is_told_so_under_our_headers(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, said: bytes, status: int
+) -> None:
+    monkeypatch.setattr(connection, "REQUEST_SECONDS", 0.05 if status == 408 else 60)
+    made = server(desk)
+    await made.start()
+    found, headers = await answered(made, said)
+    assert found == status
+    assert {name: headers.get(name) for name in HEADERS} == dict(HEADERS)
+    assert "strict-transport-security" in headers
+    await made.drain()
+
+
+async def test_a_body_that_never_comes_whole_ends_its_connection(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "REQUEST_SECONDS", 0.05)
+    made = server(desk)
+    await made.start()
+    host, _, port = made.address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    form = b"origin: https://approvals.acme.example\r\ncontent-type: application/x-www-form-urlencoded\r\n"
+    head = b"POST /signin/development HTTP/1.1\r\nhost: approvals.acme.example\r\ncontent-length: 9\r\n"
+    writer.write(head + form + b"\r\nacc")
+    async with asyncio.timeout(60):
+        with contextlib.suppress(ConnectionResetError):
+            assert await reader.read() == b""
+    writer.close()
+    await made.drain()
+
+
+async def test_silent_connections_make_room(desk: Desk) -> None:
+    made = server(desk, max_connections=8)
+    await made.start()
+    host, _, port = made.address.rpartition(":")
+    begun = b"GET /signin HTTP/1.1\r\n"
+    silent = []
+    for number in range(40):
+        silent.append(await asyncio.open_connection(host, int(port)))
+        silent[-1][1].write(begun if number % 2 else b"")
+    async with httpx.AsyncClient(headers=HOST, timeout=10) as client:
+        for _ in range(3):  # and it is kept alive
+            assert (await client.get(f"http://{made.address}/signin")).status_code == 200
+    async with asyncio.timeout(60):
+        with contextlib.suppress(ConnectionResetError):
+            assert await silent[0][0].read() == b""  # the oldest went
+    for _, writer in silent:
+        writer.close()
+    await made.drain()
+
+
+async def test_streams_keep_their_place_and_what_is_too_much_is_told_so(desk: Desk) -> None:
+    made = server(desk, max_connections=8)
+    await made.start()
+    url = f"http://{made.address}"
+    async with httpx.AsyncClient(headers=HOST, timeout=10) as client, contextlib.AsyncExitStack() as streams:
+        answer = await client.post(f"{url}/signin/development", data={"account": "bob"}, headers=OURS)
+        cookie = {"cookie": answer.headers["set-cookie"].partition(";")[0]}
+        for _ in range(8):  # the connection that signed in is one of them
+            stream = await streams.enter_async_context(client.stream("GET", f"{url}/events", headers=cookie))
+            assert stream.status_code == 200
+        status, headers = await answered(made)
+        assert (status, headers["cache-control"]) == (503, "no-store")
+    await made.drain()
+
+
+async def test_one_persons_pages_leave_room_for_others() -> None:
+    async with opened(max_streams_per_person=2) as desk:
+        made = server(desk, max_streams_per_person=2)
+        await made.start()
+        url = f"http://{made.address}/events"
+        async with httpx.AsyncClient(headers=HOST, timeout=10) as client, contextlib.AsyncExitStack() as streams:
+            asked = {}
+            for name in ("alice", "bob"):
+                answer = await client.post(
+                    f"http://{made.address}/signin/development", data={"account": name}, headers=OURS
+                )
+                asked[name] = {"cookie": answer.headers["set-cookie"].partition(";")[0]}
+                client.cookies.clear()
+            statuses = []
+            for name in ("bob", "bob", "bob", "alice"):
+                stream = await streams.enter_async_context(client.stream("GET", url, headers=asked[name]))
+                statuses.append(stream.status_code)
+            assert statuses == [200, 200, 429, 200]
+        await made.drain()
+
+
+async def test_nothing_leaves_after_the_sign_out(desk: Desk) -> None:
+    """What happens between the sign-out and the end of the stream is told to nobody."""
+    happens = asyncio.Event()
+
+    async def watch(*_: object) -> AsyncIterator[object]:
+        await happens.wait()
+        yield SimpleNamespace(approval=SimpleNamespace(id="0199-secret")), "7"
+
+    desk.parts.people.watching.watch = watch  # type: ignore[method-assign] # what happens is in the test's hands
+    made = server(desk)
+    await made.start()
+    url = f"http://{made.address}"
+    async with httpx.AsyncClient(headers=HOST, timeout=10) as client:
+        answer = await client.post(f"{url}/signin/development", data={"account": "bob"}, headers=OURS)
+        signed_in = {"cookie": answer.headers["set-cookie"].partition(";")[0]}
+        async with client.stream("GET", f"{url}/events", headers=signed_in) as stream:
+            lines = stream.aiter_lines()
+            assert await anext(lines) == "retry: 5000"
+            page = await client.get(f"{url}/me", headers=signed_in)
+            form = Forms(page.text).of["/signout"]
+            await client.post(f"{url}/signout", data=form, headers={**OURS, **signed_in})
+            happens.set()
+            async with asyncio.timeout(60):
+                assert [line async for line in lines if line] == []
+    await made.drain()
+
+
+def tls_files(folder: Path) -> dict[str, str]:
+    """A certificate of its own for 127.0.0.1, c.pem, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = dt.datetime.now(dt.UTC)
@@ -115,11 +248,35 @@ async def test_it_speaks_tls_itself(desk: Desk, tmp_path: Path) -> None:
         .sign(key, hashes.SHA256())
     )
     pem = serialization.Encoding.PEM
-    (tmp_path / "c.pem").write_bytes(certificate.public_bytes(pem))
+    (folder / "c.pem").write_bytes(certificate.public_bytes(pem))
     plain = serialization.NoEncryption()
-    (tmp_path / "k.pem").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
-    files = {"certificate_file": str(tmp_path / "c.pem"), "key_file": str(tmp_path / "k.pem")}
-    made = server(desk, tls=files, behind_proxy=False)
+    (folder / "k.pem").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+    return {"certificate_file": str(folder / "c.pem"), "key_file": str(folder / "k.pem")}
+
+
+async def test_silent_connections_that_never_shake_hands_make_room(desk: Desk, tmp_path: Path) -> None:
+    """The library gives each a minute, and counts none of them: descriptors would run out for the whole process."""
+    made = server(desk, tls=tls_files(tmp_path), behind_proxy=False, max_connections=8)
+    await made.start()
+    host, _, port = made.address.rpartition(":")
+    silent = [await asyncio.open_connection(host, int(port)) for _ in range(40)]
+    context = ssl.create_default_context(cafile=tmp_path / "c.pem")
+    async with httpx.AsyncClient(headers=HOST, verify=context, timeout=30) as client:
+        for _ in range(3):  # who has shaken hands is none of them
+            assert (await client.get(f"https://{made.address}/signin")).status_code == 200
+        async with asyncio.timeout(30):
+            for reader, _ in silent[:32]:
+                with contextlib.suppress(ConnectionResetError):
+                    assert await reader.read() == b""
+        assert not silent[-1][0].at_eof()
+        assert (await client.get(f"https://{made.address}/signin")).status_code == 200
+    for _, writer in silent:
+        writer.close()
+    await made.drain()
+
+
+async def test_it_speaks_tls_itself(desk: Desk, tmp_path: Path) -> None:
+    made = server(desk, tls=tls_files(tmp_path), behind_proxy=False)
     await made.start()
     context = ssl.create_default_context(cafile=tmp_path / "c.pem")
     async with httpx.AsyncClient(headers=HOST, verify=context) as client:

@@ -108,4 +108,6 @@ def facts() -> Any:
         judge_prompts={"intent": "11"},
         judge_refusals=2,
         unknown_outcomes=1,
+        people_refusals=3,
+        people_withdrawals=4,
     )

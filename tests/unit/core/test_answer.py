@@ -40,8 +40,10 @@ FULL = Answer(
 @pytest.mark.parametrize("effect", list(Effect))
 def test_round_trip(effect: Any) -> None:
     answer = replace(FULL, effect=effect)
-    assert Answer.from_bytes(answer.to_bytes()) == answer
-    assert type(Answer.from_bytes(answer.to_bytes()).effect) is Effect
+    known = Answer.from_bytes(answer.to_bytes())
+    assert known is not None
+    assert known == answer
+    assert type(known.effect) is Effect
 
 
 def test_round_trip_of_the_shortest() -> None:
@@ -54,11 +56,23 @@ def test_the_bytes_hold_every_field() -> None:
     assert set(found) == {f.name for f in fields(Answer)}
 
 
-@pytest.mark.parametrize("effect", ["Allow", "", None])
-def test_bytes_with_another_effect_are_no_answer(effect: Any) -> None:
-    found = {**json.loads(FULL.to_bytes()), "effect": effect}
-    with pytest.raises(ValueError, match="Effect"):
-        Answer.from_bytes(canonical(found))
+WHOLE = json.loads(FULL.to_bytes())
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        *({**WHOLE, "effect": effect} for effect in ("Allow", "", None)),
+        {**WHOLE, "later": 1},
+        {name: WHOLE[name] for name in WHOLE if name != "risk"},
+        {**WHOLE, "requirements": [{**WHOLE["requirements"][0], "later": 1}]},
+        {**WHOLE, "reasons": [{"message": "no code"}]},
+        {**WHOLE, "policy": ["r1"]},
+    ],
+)
+def test_bytes_of_another_shape_are_no_answer(found: Any) -> None:
+    """By another release; such a reply is not told again, but the question evaluated."""
+    assert Answer.from_bytes(canonical(found)) is None
 
 
 def test_denied_hidden_and_unknown_tools_read_the_same() -> None:

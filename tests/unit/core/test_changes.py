@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -128,6 +129,22 @@ def test_a_list_of_tool_facts_and_rights() -> None:
     made = apply(asked, [s for s in steps if s.path == "/targets/0/risk"])
     assert made["targets"][0]["risk_level"] == 1
     assert asked["targets"][0]["risk_level"] == 4
+
+
+def test_a_waiver_comes_before_another_tool_and_only_for_what_denies() -> None:
+    text = (
+        'deny contains {"code": "soft", "control": "MB-4.1", "waivable": true} if x\n'
+        'deny contains {"code": "hard", "control": "MB-1.1"} if x\n'
+        'deny contains {"code": "other", "control": "MB-4.1", "waivable": true} if x\n'
+    )
+    known = replace(bundle(), modules=(Module("baseline/baseline.rego", text, shipped=True),))
+    target = {**document()["targets"][0], "schema_open": True}
+    asked = document(targets=[target], waivers=[], server={"id": "git"})
+    steps = found_in.alternatives(asked, known, MOST, {"soft", "hard", "own"})
+    paths = [s.path for s in steps]
+    assert paths.index("/waivers") < paths.index("/targets/0/schema_open")
+    assert [s.value["code"] for s in steps if s.path == "/waivers"] == ["soft"]
+    assert "/waivers" not in [s.path for s in found_in.alternatives(asked, known, MOST)]
 
 
 def test_nobody_is_one_change() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdp.core.trace_context import MAX_META_BYTES, TraceParent, from_meta, parse
+from pdp.core.trace_context import MAX_META_BYTES, TraceParent, from_meta, parse, without_context
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 GOOD = f"00-{TRACE}-{SPAN}-01"
@@ -58,3 +58,11 @@ def test_meta_names_the_parent() -> None:
     assert from_meta(f'{{"traceparent":"{GOOD}","traceparent":"{GOOD}"}}'.encode()) is None
     assert from_meta(json.dumps({"traceparent": GOOD, "pad": "x" * MAX_META_BYTES}).encode()) is None
     assert from_meta(b"[]") is None
+
+
+def test_trace_context_is_no_part_of_what_is_asked() -> None:
+    spans = {"traceparent": GOOD, "tracestate": "a=1", "baggage": "b=2"}
+    assert without_context(b"") == without_context(b"{}") == without_context(json.dumps(spans).encode()) == b""
+    asked = b'{"a":1,"progressToken":2}'
+    assert without_context(json.dumps({"progressToken": 2, **spans, "a": 1}).encode()) == asked
+    assert without_context(b'{"a":1,"a":2}') == b'{"a":1,"a":2}'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -133,11 +134,36 @@ def changed(model: BaseModel, above: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def test_small_pack_of_the_policy_page_may_become_active(tmp_path: Path) -> None:
-    pack, test = blocks(ROOT / "docs" / "policy.md", "rego")
+    pack, test, _ = blocks(ROOT / "docs" / "policy.md", "rego")
     folder = tmp_path / "packs" / "payroll"
     folder.mkdir(parents=True)
     (folder / "payroll.rego").write_text(pack)
     (folder / "payroll_test.rego").write_text(test)
+    report = check_folder(shipped_rego(), tmp_path).report
+    assert report.findings == ()
+
+
+def test_rules_about_arguments_may_become_active_and_deny_whatever_type(tmp_path: Path) -> None:
+    *_, rules = blocks(ROOT / "docs" / "policy.md", "rego")
+    folder = tmp_path / "packs" / "mail"
+    folder.mkdir(parents=True)
+    (folder / "mail.rego").write_text('package packs.mail\n\nmeta := {"servers": ["mail"], "owner": "a"}\n\n' + rules)
+    good = {"to": ["ada@acme.example"], "cents": 5}
+    bad = [
+        *({**good, "to": to} for to in (["x@evil.example"], [], "ada@acme.example", [["ada@acme.example"]], None)),
+        *({**good, "attachment": path} for path in ("/etc/passwd", "/srv/share/../a", ["/srv/share/a"], 5)),
+        *({**good, "cents": cents} for cents in (100001, -1, "5", None, [5])),
+        *({**good, "folder": folder} for folder in ("inbox", None, ["drafts"])),
+        *({}, {"to": good["to"]}, {"cents": 5}),
+    ]
+    fine = [good, {**good, "attachment": "/srv/share/a", "folder": "outbox"}, {**good, "attachment": None}]
+    tests = ["package mail_test", "import data.lib.testing", "import data.packs.mail"]
+    tests += [
+        f"test_{i} if count(mail.deny) == {int(each in bad)} with input as testing.call("
+        f'{{"server": {{"id": "mail"}}, "arguments": {{"value": {json.dumps(each)}}}}})'
+        for i, each in enumerate([*bad, *fine])
+    ]
+    (folder / "mail_test.rego").write_text("\n\n".join(tests) + "\n")
     report = check_folder(shipped_rego(), tmp_path).report
     assert report.findings == ()
 
@@ -155,8 +181,13 @@ def test_commands_exist(page: Path) -> None:
     for line in re.findall(r"(?:^    (?:\$ )?|`)(?:\.venv/bin/)?pdp ([a-z][^`\n]*)", text, re.MULTILINE):
         words = line.split(" -- ")[0].partition("#")[0].split()
         command: click.Command = cli
-        while isinstance(command, click.Group) and words and words[0] in command.commands:
-            command = command.commands[words.pop(0)]
+        while (
+            isinstance(command, click.Group)
+            and words
+            and (below := command.get_command(click.Context(command), words[0]))
+        ):
+            command = below
+            words.pop(0)
         assert command is not cli, line
         known = {option for param in command.params for option in (*param.opts, *param.secondary_opts)}
         assert {word for word in words if word.startswith("--")} <= known | {"--help"}, line

@@ -49,10 +49,11 @@ async def load() -> AsyncIterator[Callable[..., Awaitable[EmbeddedEngine]]]:
         workers: int = 1,
         on_kill: Callable[[str], None] = lambda _: None,
         memory_bytes: int = 1 << 30,
-        load_seconds: float = 10.0,
+        load_seconds: float = 60.0,
         **pool: float,
     ) -> EmbeddedEngine:
-        pool = {"patience_ms": 20_000, "deadline_ms": 500, **pool}  # a busy test machine is no reason to fail
+        # a busy test machine is no reason to fail; what loops costs a test its deadline
+        pool = {"patience_ms": 20_000, "deadline_ms": 2000, **pool}
         options = EmbeddedOptions(
             workers=workers, memory_bytes=memory_bytes, load_seconds=load_seconds, pool=PoolOptions(**pool)
         )

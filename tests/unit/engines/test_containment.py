@@ -264,3 +264,21 @@ def _descriptors(pid: int) -> list[str]:
 
 def _about(pid: int, what: str) -> bytes:
     return Path(f"/proc/{pid}/{what}").read_bytes()
+
+
+async def test_whatever_a_start_raises_another_worker_is_made(
+    load: Load, rego: Rego, ask: Ask, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = await load(rego(WILD))
+    spawn, broken = EmbeddedEngine._spawn, [RuntimeError("a bug")]
+
+    async def breaks_once(self: EmbeddedEngine) -> None:
+        if broken:
+            raise broken.pop()
+        await spawn(self)
+
+    monkeypatch.setattr(EmbeddedEngine, "_spawn", breaks_once)
+    assert await outcomes(engine, [ask(do="crash", n=1)]) == ["policy.crashed"]
+    await until(lambda: not broken and engine.workers > 0)
+    assert await outcomes(engine, [ask(do="echo", n=2)]) == [2]
+    assert "a fault of ours; trying again" in caplog.text

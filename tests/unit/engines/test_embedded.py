@@ -32,13 +32,13 @@ async def code(engine: EmbeddedEngine, asked: Question) -> str:
 
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_each_of_many_gets_its_own_answer(load: Load, rego: Rego, ask: Ask, workers: int) -> None:
-    engine = await load(rego(ECHO), workers=workers)
+    engine = await load(rego(ECHO), workers=workers, deadline_ms=20_000)
     answers = await asyncio.gather(*(engine.evaluate(ask(n=n)) for n in range(200)))
     assert [json.loads(a) for a in answers] == [{"n": n} for n in range(200)]
 
 
 async def test_concurrent_questions_share_round_trips(rego: Rego, ask: Ask) -> None:
-    host = EngineHost(EmbeddedOptions(workers=1))
+    host = EngineHost(EmbeddedOptions(workers=1, pool=PoolOptions(deadline_ms=20_000)))
     try:
         engine = await host.load(rego(ECHO))
         await asyncio.gather(*(engine.evaluate(ask(n=n)) for n in range(64)))
@@ -48,7 +48,7 @@ async def test_concurrent_questions_share_round_trips(rego: Rego, ask: Ask) -> N
 
 
 async def test_name_and_version_say_what_decided(load: Load, rego: Rego) -> None:
-    engine = await load(rego(ECHO))
+    engine = await load(rego(ECHO), deadline_ms=20_000)
     assert engine.name == "embedded"
     assert engine.version.startswith("regorus/")
 
@@ -65,11 +65,11 @@ async def test_name_and_version_say_what_decided(load: Load, rego: Rego) -> None
 async def test_a_failing_policy_is_a_fault(
     load: Load, rego: Rego, ask: Ask, text: str, facts: dict[str, object], expected: str
 ) -> None:
-    assert await code(await load(rego(text)), ask(**facts)) == expected
+    assert await code(await load(rego(text), deadline_ms=20_000), ask(**facts)) == expected
 
 
 async def test_faults_do_not_touch_neighbours(load: Load, rego: Rego, ask: Ask) -> None:
-    engine = await load(rego('decision := {"n": 1 / input.n} if input.n != 1'))
+    engine = await load(rego('decision := {"n": 1 / input.n} if input.n != 1'), deadline_ms=20_000)
     answers = await asyncio.gather(*(engine.evaluate(ask(n=n % 3)) for n in range(60)), return_exceptions=True)
     for n, answer in enumerate(answers):
         if n % 3 == 2:
@@ -81,7 +81,7 @@ async def test_faults_do_not_touch_neighbours(load: Load, rego: Rego, ask: Ask) 
 
 
 async def test_calls_are_capped_and_lists_may_be_larger(load: Load, rego: Rego, ask: Ask) -> None:
-    engine = await load(rego(ECHO), call_bytes=1000, list_bytes=2000)
+    engine = await load(rego(ECHO), call_bytes=1000, list_bytes=2000, deadline_ms=20_000)
     assert json.loads(await engine.evaluate(ask(n=1, pad="x" * 900))) == {"n": 1}
     assert await code(engine, ask(n=1, pad="x" * 1000)) == "policy.input"
     assert json.loads(await engine.evaluate(ask(n=1, pad="x" * 1900, phase="list"))) == {"n": 1}
@@ -89,8 +89,8 @@ async def test_calls_are_capped_and_lists_may_be_larger(load: Load, rego: Rego, 
 
 
 async def test_the_default_caps_hold(load: Load, rego: Rego, ask: Ask) -> None:
-    engine = await load(rego(ECHO))
-    assert await code(engine, ask(n=1, pad="x" * (256 << 10))) == "policy.input"
+    engine = await load(rego(ECHO), deadline_ms=20_000)
+    assert await code(engine, ask(n=1, pad="x" * (8 << 20))) == "policy.input"
     assert await code(engine, ask(b'{"n":' + b"[" * 64 + b"]" * 64 + b"}")) == "policy.input"
     assert await code(engine, ask(b'{"n":' + b"[" * 100_000 + b"]" * 100_000 + b"}")) == "policy.input"
     assert await code(engine, ask(b'{"n":"\\ud800"}')) == "policy.input"
@@ -105,14 +105,14 @@ async def test_large_documents_and_answers_pass_whole(load: Load, rego: Rego, as
 
 
 async def test_the_queue_is_bounded(load: Load, rego: Rego, ask: Ask) -> None:
-    engine = await load(rego(ECHO), queue_items=10)
+    engine = await load(rego(ECHO), queue_items=10, deadline_ms=20_000)
     answers = await asyncio.gather(*(engine.evaluate(ask(n=n)) for n in range(12)), return_exceptions=True)
     assert [type(a) for a in answers] == [bytes] * 10 + [Overloaded] * 2
     assert json.loads(await engine.evaluate(ask(n=3))) == {"n": 3}
 
 
 async def test_those_who_left_take_no_room(load: Load, rego: Rego, ask: Ask) -> None:
-    engine = await load(rego(ECHO), queue_items=10)
+    engine = await load(rego(ECHO), queue_items=10, deadline_ms=20_000)
     gone = [asyncio.ensure_future(engine.evaluate(ask(n=n))) for n in range(10)]
     late = asyncio.ensure_future(_after_a_turn(engine, ask(n=11), gone))
     answers = await asyncio.gather(*gone, late, return_exceptions=True)
@@ -135,8 +135,12 @@ async def test_a_waiter_that_leaves_in_flight_is_dropped(load: Load, rego: Rego,
 
 
 async def test_two_bundles_side_by_side_answer_for_themselves(load: Load, rego: Rego, ask: Ask) -> None:
-    old = await load(rego('decision := {"by": "old", "limit": data.org.limit}', org=b'{"limit":1}'))
-    new = await load(rego('decision := {"by": "new", "limit": data.org.limit}', org=b'{"limit":2}'))
+    old = await load(
+        rego('decision := {"by": "old", "limit": data.org.limit}', org=b'{"limit":1}'), deadline_ms=20_000
+    )
+    new = await load(
+        rego('decision := {"by": "new", "limit": data.org.limit}', org=b'{"limit":2}'), deadline_ms=20_000
+    )
     both = await asyncio.gather(*(e.evaluate(ask(n=n)) for n in range(50) for e in (old, new)))
     assert [json.loads(a) for a in both] == [{"by": "old", "limit": 1}, {"by": "new", "limit": 2}] * 50
     await old.close()
@@ -145,7 +149,7 @@ async def test_two_bundles_side_by_side_answer_for_themselves(load: Load, rego: 
 
 
 async def test_close_leaves_no_process(load: Load, rego: Rego, children: Callable[[int], set[int]]) -> None:
-    engine = await load(rego(ECHO), workers=2)
+    engine = await load(rego(ECHO), workers=2, deadline_ms=20_000)
     zygote = engine.zygote_pid
     assert children(zygote)
     workers = children(zygote)

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 from support.opa import opa_or_skip
 from support.surroundings import SeededEntropy
-from support.world import DecideAnswer, Plan, World, running
+from support.world import WEDNESDAY_NS, DecideAnswer, Plan, World, create, running
 
+from pdp import bootstrap
 from pdp.core.errors import BundleFault, ConfigurationFault
 from pdp.core.outcome import Effect
 from pdp.core.policy import Bundle
@@ -29,7 +30,7 @@ from pdp.engines.opa_options import OpaOptions
 from pdp.engines.opa_process import OpaProcess
 from pdp.engines.source import FolderSource
 from pdp.service.explain import Why
-from pdp.settings import validate
+from pdp.settings import load, validate
 from pdp.tooling.sandbox import Person
 from pdp.v1 import types_pb2
 
@@ -58,7 +59,7 @@ async def told(world: World, **more: Any) -> tuple[str, str, str, Mapping[str, A
 
 
 async def test_it_decides_dies_denies_and_is_replaced(tmp_path: Path) -> None:
-    settings = on_opa(deadline_ms=60_000)
+    settings = on_opa(deadline_ms=50_000)
     async with running(tmp_path, Plan(settings=settings)) as world:
         effect, code, rule, policy = await told(world)
         assert (effect, code, rule) == ("EFFECT_ALLOW", "acme.role", "packs.acme.allow")
@@ -84,11 +85,11 @@ async def test_it_hangs_and_denies(tmp_path: Path) -> None:
         os.kill(process, signal.SIGSTOP)
         while Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "T":  # noqa: ASYNC240 - a moment
             pass
-        assert (await told(world))[:3] == ("EFFECT_DENY", "policy.timeout", "service")
+        assert (await told(world))[:3] == ("EFFECT_DENY", "policy.unavailable", "service")
 
 
 async def test_a_new_policy_gets_an_opa_of_its_own(tmp_path: Path) -> None:
-    async with running(tmp_path, Plan(settings=on_opa(deadline_ms=60_000))) as world:
+    async with running(tmp_path, Plan(settings=on_opa(deadline_ms=50_000))) as world:
         before = pid(world)
         pack = world.sandbox.policy / "packs" / "acme" / "acme.rego"
         pack.write_text(pack.read_text() + "\n# changed\n")
@@ -134,15 +135,19 @@ allow if input.identity == "{TOKEN}"
 """
 
 
+def free_address() -> str:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{found.getsockname()[1]}"
+
+
 @asynccontextmanager
-async def somebodys_opa(folder: Path, bundle: Bundle) -> AsyncIterator[str]:
+async def somebodys_opa(folder: Path, bundle: Bundle, address: str = "") -> AsyncIterator[str]:
     """The URL of an OPA that watches `folder`, run as an operator would."""
     rules = pack({"authz.rego": AUTHORIZATION.encode()}, revision="1", roots=("system/authz",))
     (folder / "authz.tar.gz").write_bytes(rules)
     (folder / "policy.tar.gz").write_bytes(archive(bundle))
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{found.getsockname()[1]}"
+    address = address or free_address()
     command = [str(opa_or_skip()), "run", "-s", "--addr", address, "--authentication=token", "--authorization=basic"]
     command += ["--skip-version-check", "--log-level=error", "--watch", "--bundle"]
     command += [str(folder / "authz.tar.gz"), str(folder / "policy.tar.gz")]
@@ -169,7 +174,7 @@ async def test_a_decision_of_an_older_policy_is_replayed_although_opa_holds_anot
     (tmp_path / "token").write_text(TOKEN)
     (tmp_path / "token").chmod(0o600)
     async with somebodys_opa(served, read_bundle(shipped_rego(), acme)) as url:
-        opa = {"url": url, "token": f"file:{tmp_path / 'token'}", "deadline_ms": 60_000}
+        opa = {"url": url, "token": f"file:{tmp_path / 'token'}", "deadline_ms": 50_000}
         plan = Plan(settings={"policy": {"engine": "opa", "opa": opa}})
         async with running(tmp_path, plan) as world:
             answer = await world.decide(world.ask(ALICE, "git_status", {"repo_path": "/src"}))
@@ -187,6 +192,63 @@ async def test_a_decision_of_an_older_policy_is_replayed_although_opa_holds_anot
                 found, _ = await world.process.services.explain(Why(answer.decision_id), who)
             assert (found.outcome.effect, found.reproduced) == (Effect.ALLOW, True)
             assert (found.policy.digest, found.policy.engine) == (before.digest, "embedded")
+
+
+async def lacks_opa(caplog: pytest.LogCaptureFixture) -> None:
+    """Until a process said that it waits for its OPA."""
+    while "serving begins when the OPA at policy.opa.url has it: OPA cannot be reached" not in caplog.text:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def late(tmp_path: Path) -> tuple[str, Plan]:
+    """An address where nobody listens yet, and a plan that wants an OPA there."""
+    (tmp_path / "token").write_text(TOKEN)
+    (tmp_path / "token").chmod(0o600)
+    address = free_address()
+    opa = {"url": f"http://{address}", "token": f"file:{tmp_path / 'token'}", "deadline_ms": 50_000}
+    return address, Plan(settings={"policy": {"engine": "opa", "opa": opa}, "service": {"watch_seconds": 0.1}})
+
+
+async def test_an_opa_that_is_not_up_yet_is_asked_again(
+    tmp_path: Path, late: tuple[str, Plan], caplog: pytest.LogCaptureFixture
+) -> None:
+    address, plan = late
+    (tmp_path / "served").mkdir()
+    bundle = read_bundle(shipped_rego(), shipped_rego() / "examples" / "acme")
+
+    async def opa() -> None:
+        await lacks_opa(caplog)
+        async with somebodys_opa(tmp_path / "served", bundle, address):
+            await done.wait()
+
+    done = asyncio.Event()
+    serving = asyncio.create_task(opa())
+    async with running(tmp_path, plan) as world:
+        assert (await told(world))[0] == "EFFECT_ALLOW"
+    done.set()
+    await serving
+
+
+async def test_who_waits_for_its_opa_can_be_stopped(
+    tmp_path: Path, late: tuple[str, Plan], caplog: pytest.LogCaptureFixture
+) -> None:
+    _, plan = late
+    made = create(tmp_path / "w", plan, WEDNESDAY_NS)
+    serving = asyncio.create_task(bootstrap.run(load(made.config, {}), ready=tmp_path / "ready"))
+    await lacks_opa(caplog)
+    signal.raise_signal(signal.SIGTERM)
+    await serving
+    assert not (tmp_path / "ready").exists()
+
+
+async def test_another_fault_of_the_policy_is_not_waited_for(tmp_path: Path, late: tuple[str, Plan]) -> None:
+    _, plan = late
+    made = create(tmp_path / "w", plan, WEDNESDAY_NS)
+    (made.policy / "packs" / "acme" / "acme.rego").write_text("package packs.acme\n")
+    with pytest.raises(ConfigurationFault) as caught:
+        await bootstrap.run(load(made.config, {}))
+    assert caught.value.code == "bundle.gate"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,98 @@ def test_a_wrong_path_is_refused(ours: Path, tmp_path: Path) -> None:
     refused(ours, tmp_path / "nowhere", "bundle.layout", "not a folder")
     shutil.rmtree(ours / "pdp")
     refused(ours, None, "bundle.layout", "no pdp/*.rego")
+
+
+def test_a_shipped_folder_without_a_part_is_refused(ours: Path) -> None:
+    for part in ("baseline", "lib"):
+        (ours / part).rename(ours.parent / part)
+        refused(ours, None, "bundle.layout", f"no {part}/*.rego")
+        (ours.parent / part).rename(ours / part)
+    assert read_bundle(ours, None).packs == ("baseline",)
+
+
+# packs and data that are gone
+
+
+@pytest.mark.parametrize("left", [(), ("limits_test.rego",), ("README.md",)])
+def test_a_pack_without_rules_is_refused(ours: Path, theirs: Path, left: tuple[str, ...]) -> None:
+    (theirs / "packs/limits").mkdir()
+    for name in left:
+        write(theirs / "packs/limits" / name, "package limits_test\n")
+    refused(ours, theirs, "bundle.layout", "packs/limits", "has no rules", "REMOVED.md")
+
+
+@pytest.mark.parametrize("left", ["acme.rego", "acme_test.rego"])
+def test_a_removed_pack_has_neither_rules_nor_tests(ours: Path, theirs: Path, left: str) -> None:
+    shutil.rmtree(theirs / "packs/acme")
+    write(theirs / "packs/acme/REMOVED.md", "gone")
+    assert read_bundle(ours, theirs).packs == ("baseline",)
+    write(theirs / "packs/acme" / left, "package x\n")
+    refused(ours, theirs, "bundle.layout", "packs/acme", "the one or the other")
+
+
+@pytest.mark.parametrize("gone", ["packs/limits", "packs", ""])
+def test_a_pack_that_vanished_replaces_nothing(ours: Path, theirs: Path, gone: str) -> None:
+    write(theirs / "packs/limits/limits.rego", "package packs.limits\n")
+    before = read_bundle(ours, theirs)
+    shutil.rmtree(theirs / gone)
+    theirs.mkdir(exist_ok=True)
+    assert "limits" not in read_bundle(ours, theirs).packs  # at a start there is nothing to compare with
+    with pytest.raises(BundleFault) as caught:
+        read_bundle(ours, theirs, after=before)
+    assert caught.value.code == "bundle.vanished"
+    assert "REMOVED.md" in caught.value.message
+
+
+def test_a_pack_may_go_where_somebody_said_so(ours: Path, theirs: Path) -> None:
+    write(theirs / "packs/limits/limits.rego", "package packs.limits\n")
+    before = read_bundle(ours, theirs)
+    (theirs / "packs/limits/limits.rego").unlink()
+    write(theirs / "packs/limits/REMOVED.md", "Ada: the gateway limits now.")
+    after = read_bundle(ours, theirs, after=before)
+    assert after.packs == ("acme", "baseline")
+    shutil.rmtree(theirs / "packs/limits")  # once it is active, the note has done its work
+    assert read_bundle(ours, theirs, after=after).digest == after.digest
+
+
+@pytest.mark.parametrize("note", ["", " \n"])
+def test_a_note_that_says_nothing_takes_no_pack_out(ours: Path, theirs: Path, note: str) -> None:
+    """A copy that was cut short leaves empty files."""
+    shutil.rmtree(theirs / "packs/acme")
+    write(theirs / "packs/acme/REMOVED.md", note)
+    refused(ours, theirs, "bundle.layout", "packs/acme/REMOVED.md", "is empty")
+
+
+def test_a_needed_pack_must_be_there_at_a_start_too(ours: Path, theirs: Path) -> None:
+    assert read_bundle(ours, theirs, needed=["acme", "baseline"]).packs == ("acme", "baseline")
+    with pytest.raises(BundleFault) as caught:
+        read_bundle(ours, theirs, needed=["acmee"])
+    assert caught.value.code == "bundle.vanished"
+    assert "`policy.packs` wants it. Did you mean `acme`?" in caught.value.message
+
+
+def test_data_that_vanished_replace_nothing(ours: Path, theirs: Path) -> None:
+    before = read_bundle(ours, theirs)
+    (theirs / "data/org.json").unlink()
+    with pytest.raises(BundleFault) as caught:
+        read_bundle(ours, theirs, after=before)
+    assert (caught.value.code, "data/org.json" in caught.value.message) == ("bundle.vanished", True)
+    write(theirs / "data/org.yaml", "limit: 1\ngroups: []\n")
+    assert read_bundle(ours, theirs, after=before).packs == before.packs
+
+
+def test_a_folder_that_cannot_be_listed_is_not_empty(
+    ours: Path, theirs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Path.iterdir
+
+    def listed(path: Path) -> Iterator[Path]:
+        if path.name == "acme":
+            raise PermissionError
+        return real(path)
+
+    monkeypatch.setattr(Path, "iterdir", listed)
+    refused(ours, theirs, "bundle.layout", "packs/acme: cannot be read")
 
 
 def test_text_that_is_not_utf8_is_refused(ours: Path, theirs: Path) -> None:

@@ -29,6 +29,7 @@ APPROVAL = (
 SEAT = '{"group_id": "security", "n": 1}'
 SEATLESS = '{"group_id": "security"}'
 QUOTED = '"security"'
+OPTIONAL = 'deny contains {"code": "a", "message": sprintf("%%v", [input.arguments.value.n])} if { %s }\n'
 NEVER_DENIED = APPROVAL.replace('"deny_quorum": 1', '"deny_quorum": 0')
 
 
@@ -93,6 +94,22 @@ REFUSED = {
         "element.duplicate",
         '"two", "code": "a.three"',
         "its own",
+    ),
+    "a code of the service": Sample(
+        'deny contains {"code": "subject.expired", "message": "m"}',
+        "element.reserved",
+        '"subject.exp',
+        '"acme.subject"',
+    ),
+    "a code of the service without a dot": Sample(
+        'deny contains {"code": "policy", "message": "m"}', "element.reserved", '"policy"', "pack's name"
+    ),
+    "a code of the service in what takes the place": Sample(
+        f'require contains {{{APPROVAL}, "stage": 1, "otherwise": '
+        f"{{{APPROVAL.replace('a.two', 'requirement.failed').replace('two', 'three')}}}}}",
+        "element.reserved",
+        '"requirement.failed"',
+        "pack's name",
     ),
     "no message": Sample('deny contains {"code": "a"}', "element.missing", '{"code"', "message"),
     "message that may be null": Sample(
@@ -263,6 +280,37 @@ REFUSED = {
         "input.arguments.value.n",
         "in the body first",
     ),
+    "an argument in a comment": Sample(
+        OPTIONAL % 'input.server.id == "x" # input.arguments.value.n\n', "element.optional", "input.arguments.value.n"
+    ),
+    "an argument in text": Sample(
+        OPTIONAL % 'input.server.id == "input.arguments.value.n"', "element.optional", "input.arguments.value.n]"
+    ),
+    "a longer argument": Sample(
+        OPTIONAL % "input.arguments.value.nn == 5",
+        "element.optional",
+        "input.arguments.value.n]",
+        "in the body first",
+    ),
+    "an argument under not": Sample(
+        OPTIONAL % "not input.arguments.value.n == 5", "element.optional", "input.arguments.value.n]"
+    ),
+    "an argument in every": Sample(
+        OPTIONAL % "every x in input.arguments.value.l { x == input.arguments.value.n }",
+        "element.optional",
+        "input.arguments.value.n]",
+    ),
+    "an argument in a comprehension": Sample(
+        OPTIONAL % "count([1 | input.arguments.value.n == 5]) > 0", "element.optional", "input.arguments.value.n]"
+    ),
+    "an argument of another input": Sample(
+        OPTIONAL % "input.arguments.value.n == 5 with input as {}", "element.optional", "input.arguments.value.n]"
+    ),
+    "an argument with a dot": Sample(
+        OPTIONAL.replace("value.n", "value.a.b") % 'input.arguments.value["a.b"] == 5',
+        "element.optional",
+        "input.arguments.value.a.b]",
+    ),
     # comparisons
     "argument in order": deny("input.arguments.value.n > 5", "compare.type", "input.arguments.value.n", "is_number("),
     "argument in order by alias": deny(
@@ -299,7 +347,7 @@ REFUSED = {
         "another name",
     ),
     "import named as a builtin's namespace": Sample(
-        "import data.packs.acme as time\n" + DENY % "time.now_ns(1)" + "now_ns(x) if x == 1\n",
+        "import data.lib.subject as time\n" + DENY % "time.attended",
         "names.shadowed",
         "import",
         "another name",
@@ -315,6 +363,105 @@ REFUSED = {
     ),
     "number beyond int64": deny(
         "input.time.ns > 18446744073709551616", "number.range", "18446744073709551616", "text"
+    ),
+    "a value that is absent or text": deny(
+        "input.arguments.value.n > 5", "compare.type", "input.arguments.value.n", "absent or of another type"
+    ),
+    # what no valid document holds
+    "a kind in capitals": deny('input.subject.kind == "Service"', "compare.never", "input.subject.kind", "`service`"),
+    "a kind on the left": deny('"Service" == input.subject.kind', "compare.never", 'Service" ==', "`service`"),
+    "a kind that is not": deny('input.subject.kind != "Service"', "compare.never", "input.subject.kind", "`service`"),
+    "a kind under not": deny('not input.subject.kind == "Service"', "compare.never", "input.subject.kind", "service"),
+    "a kind unified": deny('input.subject.kind = "Service"', "compare.never", "input.subject.kind", "`service`"),
+    "both unified with a variable": deny(
+        'k = "Service"; input.subject.kind = k', "compare.never", "input.subject.kind", "`service`"
+    ),
+    "no choice of a rule": Sample(
+        DENY % "some t in input.targets; t.risk == level"
+        + 'default level := "none"\nlevel := "severe" if input.session.known\n',
+        "compare.never",
+        "t.risk",
+        "critical",
+    ),
+    "one of several": deny('input.subject.kind in {"human", "Service"}', "compare.never", "input", "`service`"),
+    "one of a list": deny('input.subject.kind in ["human", "Service"]', "compare.never", "input", "`service`"),
+    "one of a named set": Sample(
+        DENY % "input.subject.kind in kinds" + 'kinds := {"human", "Service"}\n', "compare.never", "input", "service"
+    ),
+    "one of a set rule": Sample(
+        DENY % "input.subject.kind in kinds" + 'kinds contains "Service"\n', "compare.never", "input", "`service`"
+    ),
+    "one by one": deny('some k in ["Service"]; input.subject.kind == k', "compare.never", "input", "`service`"),
+    "every one": deny('every k in ["Service"] { input.subject.kind == k }', "compare.never", "input", "`service`"),
+    "both in sets": deny('{"Service"} & {input.subject.kind} != set()', "compare.never", '{"Service"}', "`service`"),
+    "a set by its index": Sample(
+        DENY % "kinds[input.subject.kind]" + 'kinds := {"Service"}\n',
+        "compare.never",
+        "input.subject.kind",
+        "service",
+    ),
+    "a table by its key": Sample(
+        DENY % "some t in input.targets; points[t.risk] > 2" + 'points := {"low": 1, "severe": 3}\n',
+        "compare.never",
+        "t.risk",
+        "critical",
+    ),
+    "the literal by a name": deny(
+        'k := "Service"; input.subject.kind == k', "compare.never", "input.subject", "serv"
+    ),
+    "the fact by a name": deny('k := input.subject.kind; k == "Service"', "compare.never", "k ==", "`service`"),
+    "the literal by a rule": Sample(
+        DENY % "input.subject.kind == k" + 'k := "Service"\n', "compare.never", "input.subject", "`service`"
+    ),
+    "in a comprehension of kinds": deny(
+        'count([1 | input.subject.kind == "Service"]) > 0', "compare.never", "input.subject", "`service`"
+    ),
+    "in an object's pattern": deny('{"kind": "Service"} = input.subject', "compare.never", '"Service"', "`service`"),
+    "in a pattern of items": deny(
+        'some {"kind": "mail", "argument": a} in input.targets[0].sinks; a != ""', "compare.never", '"mail"', "email"
+    ),
+    "in a list's pattern": deny('["Service", _] = [input.subject.kind, 1]', "compare.never", '"Service"', "service"),
+    "handed to a function": Sample(
+        DENY % 'same("Service")' + "same(k) if k == input.subject.kind\n", "compare.never", "k ==", "`service`"
+    ),
+    "asked by a function": Sample(
+        DENY % "service(input.subject.kind)" + 'service(k) if k == "Service"\n', "compare.never", "k ==", "`service`"
+    ),
+    "asked by a function's function": Sample(
+        DENY % "one(input.subject.kind)" + 'one(k) if two(k)\ntwo(k) if k in {"Service"}\n',
+        "compare.never",
+        "k in",
+        "`service`",
+    ),
+    "in a function's head": Sample(
+        DENY % "service(input.subject.kind)" + 'service("Service") := true\n', "compare.never", '"Service"', "service"
+    ),
+    "text for a truth": deny(
+        'some t in input.targets; t.annotations.destructive == "true"', "compare.never", "t.annotations", "quotes"
+    ),
+    "a day by name": deny('input.time.weekday == "Saturday"', "compare.never", "input.time", "a whole number"),
+    "a day from zero": deny("input.time.weekday == 0", "compare.never", "input.time", "at least 1, at most 7"),
+    "a level too high": deny("some t in input.targets; t.risk_level == 5", "compare.never", "t.risk", "at most 4"),
+    "a day beyond the week": deny("input.time.weekday > 7", "compare.never", "input.time", "at most 7"),
+    "a day before the week": deny("1 > input.time.weekday", "compare.never", "1 >", "at least 1"),
+    "a day at the end of the week": deny("input.time.weekday >= 8", "compare.never", "input.time", "at most 7"),
+    "a level under not": deny(
+        "some t in input.targets; not t.risk_level > 4", "compare.never", "t.risk_level", "at most 4"
+    ),
+    "a count below none": deny("input.call.judge_refusals < 0", "compare.never", "input.call", "at least 0"),
+    "a negative instant": deny("input.time.ns == -5", "compare.never", "input.time", "at least 0"),
+    "null for what is always there": deny("input.server.id == null", "compare.never", "input.server.id", "text"),
+    "a set for a list": deny('input.session.labels == {"sensitive"}', "compare.never", "input.session", "a list"),
+    "a set for an argument": deny('input.arguments.value.x == {"a"}', "compare.never", "input.arguments", "no sets"),
+    "an object of other fields": deny('input.subject == {"kind": "human"}', "compare.never", "input.subject"),
+    "a word that the data cannot hold": deny(
+        'data.org.judge.medium == "insted"', "compare.never", "data.org", "`instead`"
+    ),
+    "facts that are never the same": deny(
+        "input.subject.kind == data.org.judge.medium", "compare.never", "input.subject.kind", ""
+    ),
+    "a default that is never met": Sample(
+        DENY % 'kind == "None"' + 'default kind := "none"\nkind := input.subject.kind\n', "compare.never", "kind =="
     ),
     # checks
     "status not ok": deny('input.subject.status != "ok"', "checks.positive", "input.subject.status", '== "ok"'),
@@ -445,6 +592,13 @@ REFUSED = {
     "computed data": deny('k := "packs"; data[k].x', "reads.foreign", "data[k]", "data.lib"),
     "fixtures": deny('data.lib.testing.base.subject.kind == "x"', "reads.foreign", "data.lib.testing", "data.lib"),
     "import of another pack": Sample("import data.packs.other\n" + DENY % "other.x", "reads.foreign", "import"),
+    "import of itself": Sample("import data.packs.acme\n" + DENY % "acme.h" + "h := true\n", "import.self", "import"),
+    "import of itself by another name": Sample(
+        "import data.packs.acme as a\n" + DENY % "a.h" + "h := true\n", "import.self", "import", "name alone"
+    ),
+    "import of all packs": Sample("import data.packs as p\n" + DENY % "p.acme.h", "import.self", "import"),
+    "itself as a whole": deny("p := data.packs.acme; p.meta", "reads.foreign", "data.packs.acme", "data.lib"),
+    "itself by a computed name": deny('some n in ["h"]; data.packs.acme[n]', "reads.foreign", "data.packs.acme"),
     "import of all data": Sample("import data as d\n" + DENY % "d.x", "import.whole", "import", "one package"),
     "import of input by name": Sample("import input as i\n" + DENY % "i.x", "import.whole", "import", "Read input"),
     "import as input": Sample("import data.org as input\n" + DENY % "true", "import.whole", "import", "one package"),
@@ -456,6 +610,143 @@ REFUSED = {
     "unknown function": deny("no.such(1)", "builtin.refused", "no.such", ""),
     "misspelt builtin": deny('startwith(input.server.id, "x")', "builtin.refused", "startwith", "`startswith`"),
     "own time": Sample(DENY % 'lookup("x")', "builtin.refused", "lookup", ""),
+    "an argument taken apart": deny(
+        "some x in input.arguments.value.x; x == 1", "type.unknown", "input", "is_array("
+    ),
+    "an argument's items as text": deny(
+        'is_array(input.arguments.value.x); some x in input.arguments.value.x; startswith(x, "a")',
+        "type.unknown",
+        "x, ",
+        "Put `is_string(x)`",
+    ),
+    "a guard after": deny(
+        'y := input.arguments.value.x; startswith(y, "a"); is_string(y)', "type.unknown", "y, ", "is_string(y)"
+    ),
+    "a guard of something else": deny(
+        'y := input.arguments.value.x; is_string(input.arguments.value.y); startswith(y, "a")',
+        "type.unknown",
+        "y, ",
+        "",
+    ),
+    "a guard on another item": deny(
+        'is_string(input.arguments.value.x[_]); startswith(input.arguments.value.x[_], "a")',
+        "type.unknown",
+        "input",
+        "",
+    ),
+    "a guard of another name": deny(
+        'y := input.arguments.value.x; is_string(y); count([1 | some y in [1, "a"]; startswith(y, "a")]) == 0',
+        "type.unknown",
+        "y, ",
+        "",
+    ),
+    "a guard that is denied": deny(
+        'y := object.get(input.arguments.value, "x", 1); not is_string(y); startswith(y, "a")',
+        "type.unknown",
+        "y, ",
+        "",
+    ),
+    "the wrong guard": deny(
+        'y := input.arguments.value.x; is_number(y); startswith(y, "a")',
+        "type.unknown",
+        "y, ",
+        "It never has that type",
+    ),
+    "an argument of a function": deny(
+        "f(input.arguments.value.x)" + '\n}\n\nf(y) if { startswith(y, "a")', "type.unknown", "y, ", "is_string(y)"
+    ),
+    "an argument of a function's function": deny(
+        "f(input.arguments.value.x)" + '\n}\n\nf(y) if g(y)\n\ng(z) if { startswith(z, "a")',
+        "type.unknown",
+        "z, ",
+        "",
+    ),
+    "what may be null": deny('contains(input.asserted.observation, "x")', "type.unknown", "input", "is_string("),
+    "a key and a value of a set": deny('"k", "v" in {"k", "v"}', "type.unknown", '{"k"', ""),
+    "a fact in an element that may not be there": Sample(
+        'deny contains {"code": "a", "message": sprintf("%v", [input.actors[0].id])} if input.server.id == "x"\n',
+        "element.optional",
+        "input.actors[0].id",
+        "Ask for it in the body",
+    ),
+    "a rule in an element that may have no value": Sample(
+        'deny contains {"code": "a", "message": words} if input.server.id == "x"\n'
+        'words := "No." if input.subject.kind == "human"\n',
+        "element.optional",
+        "words",
+    ),
+    "a function in an element that may have no value": Sample(
+        'deny contains {"code": "a", "message": words(input.server.id)} if input.subject.kind == "human"\n'
+        'words(id) := "No." if id == "x"\n',
+        "element.optional",
+        "words",
+    ),
+    "an object's field by pattern": deny(
+        '{"kind": k} := input.arguments.value.x; k == "a"', "syntax.pattern", '{"kind"', "x.kind"
+    ),
+    "an object with any field": deny('{"kind": _} = input.arguments.value.x', "syntax.pattern", '{"kind"', "=="),
+    "an object in a list by pattern": deny(
+        'is_array(input.arguments.value.x); some {"kind": "a"} in input.arguments.value.x',
+        "syntax.pattern",
+        '{"kind"',
+    ),
+    "an object's field, declared before": deny(
+        'some k; [{"kind": k}] = [input.arguments.value.x]; k == "a"', "syntax.pattern", '{"kind"'
+    ),
+    "an object of a set by pattern": Sample(
+        DENY % 'some k; s[{"kind": k}]; k == "a"' + "s contains input.arguments.value.x\n",
+        "syntax.pattern",
+        '{"kind"',
+    ),
+    "an object found by walk": deny(
+        'walk(input.arguments.value.x, [_, {"kind": "a"}])', "syntax.pattern", '{"kind"', "read its fields"
+    ),
+    "an object as a parameter": Sample(
+        DENY % "f(input.arguments.value.x) == 1" + 'f({"kind": k}) := k\n', "syntax.pattern", '{"kind"'
+    ),
+    "items that may be no text": deny(
+        'is_array(input.arguments.value.x); strings.any_prefix_match(input.arguments.value.x, "/etc/")',
+        "type.unknown",
+        'input.arguments.value.x, "/etc',
+        "some x in input.arguments.value.x; is_string(x)",
+    ),
+    "items that may be no text, in a function": Sample(
+        DENY % "is_array(input.arguments.value.x); f(input.arguments.value.x)"
+        + 'f(y) if strings.any_suffix_match("k", y)\n',
+        "type.unknown",
+        "y)",
+        "some x in y; is_string(x)",
+    ),
+    "a guard on an item of that name": deny(
+        "xs := input.arguments.value.x; is_array(xs); some i, _ in xs; is_string(xs[i]); "
+        'every i in [1, 0] { startswith(xs[i], "k") }',
+        "type.unknown",
+        'xs[i], "k"',
+    ),
+    "a guard on what has no name": deny(
+        'some y in object.get(input.arguments.value, "to", []); y == "a"',
+        "type.unknown",
+        "object.get",
+        "Give it a name, `x := object.get(",
+    ),
+    "a comprehension that begins with a product": deny(
+        "sum([x * 2 | some x in [1]]) == 2", "syntax.error", "some", "y := x.n"
+    ),
+    "a minus before a name": deny("x := input.time.ns; -x < 0", "syntax.minus", "-x", "Write 0 - x."),
+    "a value further down": deny("every x in [1] { x == y }; y = 1", "names.late", "every", "Put this after it."),
+    "a whole number that may not be one": deny(
+        'is_number(input.arguments.value.x); sprintf("%d", [input.arguments.value.x]) == "1"',
+        "builtin.sprintf",
+        "input",
+        "Write %v.",
+    ),
+    "text that may not be": deny('sprintf("%s", [input.time.ns]) == "1"', "type.unknown", "input", "It never has"),
+    "an outer name compared and called with": deny(
+        'y := input.server.id; count([1 | some x in ["a"]; lower(y) == "a"; x == y]) == 0',
+        "comprehension.outer",
+        "some x",
+        "outside of the comprehension",
+    ),
     "glob by colon": deny('glob.match("a:*", [":"], input.server.id)', "builtin.glob", '[":"]', "split(name"),
     "regex class": deny('regex.match("^\\\\d+$", input.server.id)', "builtin.pattern", '"^', "[0-9]"),
     "raw regex class": deny("regex.match(`\\w`, input.server.id)", "builtin.pattern", "`", "[A-Za-z0-9_]"),
@@ -463,7 +754,24 @@ REFUSED = {
     "huge width": deny('sprintf("%999999999999d", [1]) == "1"', "builtin.sprintf", '"%99', "sprintf("),
     "missing value": deny('sprintf("%s %s", ["a"]) == "1"', "builtin.sprintf", '"%s', "sprintf("),
     "unguarded to_number": deny("to_number(input.server.id) > 5", "builtin.unguarded", "to_number", "regex.match"),
+    "an argument put in again and again": deny(
+        'x := input.arguments.value.x; replace(x, "a", x) == "b"', "builtin.growth", 'x) == "b"', "data.org"
+    ),
+    "an argument between all others": deny(
+        'concat(input.arguments.value.x, input.subject.groups) == "b"', "builtin.growth", "input.arguments", "memory"
+    ),
+    "a range by an argument": deny(
+        "is_number(input.arguments.value.n); 5 in numbers.range(1, input.arguments.value.n)",
+        "builtin.range",
+        "1, input",
+        "is_number(x)",
+    ),
+    "a range that is long": deny("5 in numbers.range(1, 1000000)", "builtin.range", "1, 10000", "at most 10000"),
     "too many arguments": deny('count("a", 1, 2) > 5', "builtin.arity", "count", ""),
+    # variables
+    "a key of every that nobody uses": deny("every k, x in [1] { x > 0 }", "names.unused", "k, x", "`_`"),
+    "an item of every that nobody uses": deny("every x in [1] { true }", "names.unused", "x in", "OPA"),
+    "a variable that nobody uses": deny('some k; input.server.id == "x"', "names.unused", "k;", "OPA"),
     # recursion
     "rule recursion": Sample(DENY % "a" + "a if b\nb if a\n", "rule.recursion", "b", "cycle"),
     "function recursion": Sample(DENY % "f(3) == 1" + "f(x) := f(x - 1)\n", "rule.recursion", "f(x - 1)", "cycle"),
@@ -531,6 +839,21 @@ def _in_library(found: list[Finding]) -> bool:
 
 
 ACCEPTED = {
+    "words of a function, and of a rule that is asked for": (
+        'deny contains {"code": "a", "message": words(input.server.id)} if input.server.id == "x"\n'
+        'words(id) := sprintf("No %v.", [id])\n'
+        'deny contains {"code": "b", "message": why} if { why; input.actors[0].id == "x" }\n'
+        'why := "No." if input.subject.kind == "human"\n'
+    ),
+    "an object compared as a whole": DENY % 'k := 1; input.arguments.value.x == {"kind": k}',
+    "an object compared by unification": DENY % 'k := input.arguments.value.k; x = {"kind": k}; x.kind == "a"',
+    "text of a list": DENY
+    % (
+        "is_array(input.arguments.value.x); texts := [x | some x in input.arguments.value.x; is_string(x)]; "
+        'strings.any_prefix_match(texts, ["/etc/", "/root/"])'
+    ),
+    "text in a function": DENY % "is_string(input.arguments.value.x); f(input.arguments.value.x)"
+    + 'f(y) if strings.any_prefix_match(y, ["/etc/"])\n',
     "a plain deny": DENY % 'input.server.id == "x"',
     "an allow for a role": ALLOW % '"dev" in input.subject.groups; t.kind == "tool"',
     "an allow by time": ALLOW % 'input.time.ns < time.parse_rfc3339_ns("2026-01-01T00:00:00Z")',
@@ -550,8 +873,10 @@ ACCEPTED = {
     "a positive check": DENY % 'not input.subject.status == "ok"',
     "ok on the left": DENY % 'not "ok" == input.subject.status',
     "a status in a message": 'deny contains {"code": "a", "message": sprintf("%s", [input.subject.status])}',
-    "an asserted word": DENY % 'contains(lower(input.asserted.observation), "ignore")',
-    "an asserted word among": DENY % 'some w in ["a", "b"]; contains(input.asserted.observation, w)',
+    "an asserted word": DENY
+    % 'is_string(input.asserted.observation); contains(lower(input.asserted.observation), "ignore")',
+    "an asserted word among": DENY
+    % 'is_string(input.asserted.observation); some w in ["a", "b"]; contains(input.asserted.observation, w)',
     "an approval": f'require contains {{{APPROVAL}, "stage": 1}} if some t in input.targets',
     "a verdict with the bar of the data": verdict(bar="l.max") + " if some l in data.org.limits",
     "an approval with otherwise": 'require contains {"kind": "judge", "id": "j", "code": "a.j", "stage": 1, '
@@ -563,7 +888,8 @@ ACCEPTED = {
     "a label": 'label contains {"label": "sensitive", "code": "a"}',
     "an open part by key": DENY % 'some k in ["a"]; input.arguments.value[k] == "x"',
     "an open part one by one": DENY % 'some k, v in input.arguments.value; k == "a"; v == "b"',
-    "arguments deep down": DENY % 'some x in input.arguments.value.list; x.name == "b"',
+    "arguments deep down": DENY
+    % 'is_array(input.arguments.value.list); some x in input.arguments.value.list; x.name == "b"',
     "object.get": DENY % 'object.get(input.session, "labels", []) == ["x"]',
     "a message that asked first": 'deny contains {"code": "a", "message": sprintf("%v", '
     "[input.arguments.value.n])} if {"
@@ -583,6 +909,55 @@ ACCEPTED = {
     "a default helper": DENY % "not fine" + "default fine := false\nfine if input.session.known\n",
     "an else": DENY % "grade == 2" + 'grade := 1 if { input.server.id == "x" } else := 2\n',
     "brackets in text": DENY % 'input.server.id == "[[[[[[[[[[[[[[[" # [[[[[[[[[[[[[[[[[\n',
+    "what a default may be": DENY % 'kind == "none"' + 'default kind := "none"\nkind := input.subject.kind\n',
+    "a day of the week": DENY % "input.time.weekday >= 6; input.time.weekday <= 7; input.time.weekday > 0",
+    "a limit of the data": DENY % "some l in data.org.limits; input.call.judge_refusals > l.max",
+    "text put in that is written out": DENY % 'x := "-"; replace(input.server.id, "_", x) == concat("/", ["a", "b"])',
+    "a default among what a rule gives": DENY % "some t in input.targets; t.risk == level"
+    + 'default level := "none"\nlevel := "high" if input.session.known\n',
+    "a fallback for an argument": DENY
+    % 'k := object.get(input.arguments.value, "kind", "none"); k == input.subject.kind',
+    "a fallback beside what is computed": DENY % "kind == input.subject.kind"
+    + 'default kind := "none"\nkind := lower(input.server.id)\n',
+    "null for what may be": DENY % "input.subject.id == null",
+    "a word that the schema does not list": DENY % 'some t in input.targets; t.name == "Saturday"',
+    "an argument of any kind": DENY % 'input.arguments.value.n == 5; input.arguments.value.m == "a"',
+    "a kind of one call of two": DENY % "known(input.subject.kind); known(input.agent.kind)"
+    + 'known(k) if k in {"human", "actor"}\n',
+    "a function that passes on": DENY % "one(input.subject.kind)" + 'one(k) if two(k)\ntwo(k) if k == "human"\n',
+    "a table of all keys": DENY % "some t in input.targets; points[t.risk] > 2"
+    + 'points := {"low": 1, "medium": 2, "high": 3, "critical": 4}\n',
+    "a set for a set": DENY % '{l | some l in input.session.labels} == {"sensitive"}',
+    "a number asked for before a not": DENY % "n := input.arguments.value.n; is_number(n); not n > 3",
+    "an argument asked for before a not": DENY
+    % 'is_string(input.arguments.value.p); not startswith(input.arguments.value.p, "/srv/")',
+    "an optional argument by its member": OPTIONAL % "input.arguments.value.n.x == 5",
+    "an optional argument by an alias": OPTIONAL % "a := input.arguments.value; a.n == 5",
+    "an optional argument by iteration": OPTIONAL
+    % "is_array(input.arguments.value.n); some x in input.arguments.value.n; x == 1",
+    "an import of one rule of its own": "import data.packs.acme.h as mine\n" + DENY % "mine" + "h := true\n",
+    "an argument that was asked for its type": DENY
+    % 'is_array(input.arguments.value.x); some x in input.arguments.value.x; is_string(x); startswith(x, "a")',
+    "a name for an argument that was asked for": DENY
+    % 'is_string(input.arguments.value.x); y := input.arguments.value.x; startswith(y, "a")',
+    "an argument by a rule": DENY % 'startswith(path, "a")'
+    + "path := input.arguments.value.x if is_string(input.arguments.value.x)\n",
+    "texts of an argument": DENY % 'some t in texts; startswith(t, "a")'
+    + "texts contains x if {\n\tis_array(input.arguments.value.x)\n\tsome x in input.arguments.value.x\n"
+    + "\tis_string(x)\n}\n",
+    "a function of a fact": DENY % "f(input.server.id)" + 'f(y) if startswith(y, "a")\n',
+    "a function of an argument that was asked for": DENY
+    % "is_string(input.arguments.value.x); f(input.arguments.value.x)"
+    + 'f(y) if startswith(y, "a")\n',
+    "names of an object": DENY
+    % 'is_object(input.arguments.value.x); some k, _ in input.arguments.value.x; is_string(k); startswith(k, "a")',
+    "a whole number in words": DENY % 'sprintf("%d", [input.time.ns]) == "1"',
+    "a short range": DENY % "input.time.ns in numbers.range(-5, 5)",
+    "an every that uses both": DENY % "every k, x in [1] { x != k }",
+    "an every that uses neither by name": DENY % "every _, x in [1] { x > 0 }",
+    "a code that only looks like one of the service": 'deny contains {"code": "subjects.x", "message": "m"}',
+    "unification with one of two": DENY % 'k = kind; k = "human"'
+    + 'default kind := "none"\nkind := input.subject.kind\n',
     "unification": DENY % 'k = input.subject.kind; k == "human"',
 }
 
@@ -590,6 +965,12 @@ ACCEPTED = {
 @pytest.mark.parametrize("name", ACCEPTED)
 def test_is_accepted(walk: Static, name: str) -> None:
     assert walk(ACCEPTED[name]) == []
+
+
+def test_an_import_below_a_rule_is_told_its_place(walk: Static) -> None:
+    head = 'package packs.acme\n\nmeta := {"servers": ["git"], "owner": "a"}\n\n'
+    [found] = walk("import data.lib.targets\n", head=head)
+    assert (found.code, found.line, found.hint) == ("syntax.error", 5, "Imports stand above all rules.")
 
 
 def test_package_must_follow_the_folder(walk: Static) -> None:

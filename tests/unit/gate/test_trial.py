@@ -100,6 +100,117 @@ def test_another_packs_tests_do_not_count(shipped: Bundle) -> None:
     assert codes(report) == ["test.never_fires"]
 
 
+KIND = 'deny contains {"code": "acme.kind", "message": "No."} if {\n\tlower(input.subject.kind) == "operator"\n}\n'
+IN_KIND = 'test_kind if "acme.kind" in testing.codes(acme.deny) with input as '
+
+
+@pytest.mark.parametrize(
+    ("test", "why"),
+    [
+        (IN_KIND + 'testing.call({"subject": {"kind": "operator"}})\n', "`/subject/kind` breaks `enum`"),
+        (IN_KIND + 'testing.call({}) with input.subject.kind as "operator"\n', "`/subject/kind` breaks `enum`"),
+        (IN_KIND + '{"subject": {"kind": "operator"}}\n', "`/` breaks `required`"),
+        (IN_KIND.replace("input as ", "input.subject as ") + '{"kind": "operator"}\n', "`/` breaks `required`"),
+    ],
+)
+def test_what_comes_about_for_no_valid_input_does_not_count(shipped: Bundle, test: str, why: str) -> None:
+    found = gate.check(bundle(shipped, KIND, test + ABSENT)).findings
+    [never] = [f for f in found if f.code == "test.never_fires"]
+    assert f"`test_kind` does not count: of its input {why}" in never.message
+
+
+def test_a_set_in_an_input_does_not_count(shipped: Bundle) -> None:
+    rule = LIMIT.replace(
+        "is_number(input.arguments.value.n)\n\tinput.arguments.value.n > 5", "is_set(input.arguments.value.n)"
+    )
+    [found] = gate.check(bundle(shipped, rule, FIRES.replace("9", '{"a"}') + ABSENT)).findings
+    assert found.code == "test.never_fires"
+    assert "a set, which no JSON does" in found.message
+
+
+def test_one_valid_input_among_others_counts(shipped: Bundle) -> None:
+    fires = (
+        "test_limit if every n in [set(), 9] {\n"
+        '\tinput_of := testing.call({"arguments": {"value": {"n": 9, "m": n}}})\n'
+        '\t"acme.limit" in testing.codes(acme.deny) with input as input_of\n}\n'
+    )
+    assert gate.check(bundle(shipped, LIMIT, fires + ABSENT)) == gate.Report()
+    alone = fires.replace("[set(), 9]", "[set()]")
+    assert codes(gate.check(bundle(shipped, LIMIT, alone + ABSENT))) == ["test.never_fires"]
+
+
+def test_an_absence_for_no_valid_input_does_not_count(shipped: Bundle) -> None:
+    always = 'deny contains {"code": "acme.limit", "message": "No."} if input.server.status == "ok"\n'
+    absent = ABSENT.replace("testing.call({})", "{}")
+    [found] = gate.check(bundle(shipped, always, FIRES + absent)).findings
+    assert found.code == "test.never_absent"
+    assert "`test_no_limit` does not count" in found.message
+
+
+HELPED = 'deny contains {"code": "acme.limit", "message": "No."} if not few\nfew if input.time.ns > 5\n'
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        (
+            'test_limit if "acme.limit" in testing.codes(acme.deny) with acme.few as false '
+            "with input as testing.call({})\n"
+        ),
+        (
+            'test_limit if "acme.limit" in testing.codes(acme.deny) with data.packs.acme.few as false '
+            "with input as testing.call({})\n"
+        ),
+        (
+            "found := e if { e := acme.deny with data.packs.acme.few as false with input as testing.call({}) }\n"
+            'test_limit if "acme.limit" in testing.codes(found)\n'
+        ),
+        (
+            "asked if count(denied) == 1\n"
+            "denied := {e | some e in acme.deny with acme.few as false with input as testing.call({})}\n"
+            "test_limit if asked\n"
+        ),
+    ],
+)
+def test_what_comes_about_because_a_rule_was_replaced_does_not_count(shipped: Bundle, test: str) -> None:
+    found = gate.check(bundle(shipped, HELPED, test + ABSENT)).findings
+    [never] = [f for f in found if f.code == "test.never_fires"]
+    assert "`test_limit` does not count: it replaces" in never.message
+    assert "few`" in never.message
+
+
+def test_the_organisations_data_may_be_replaced(shipped: Bundle) -> None:
+    rule = (
+        'deny contains {"code": "acme.limit", "message": "No."} if {\n'
+        "\tsome l in data.org.limits\n\tinput.time.ns > l.max\n}\n"
+    )
+    tests = (
+        'test_limit if "acme.limit" in testing.codes(acme.deny) with data.org.limits as [{"name": "n", "max": 1}] '
+        "with input as testing.call({})\n"
+        "test_no_limit if acme.deny == set() with data.org.limits as [] with input as testing.call({})\n"
+    )
+    assert gate.check(bundle(shipped, rule, tests)) == gate.Report()
+
+
+@pytest.mark.parametrize("bad", ["some x, y; x = y", "some x; x = [x]", "some a, b; [a, b] = [b, a]"])
+def test_what_the_engine_does_not_compile_is_said_once_and_where(shipped: Bundle, bad: str) -> None:
+    rule = LIMIT.replace("> 5\n", f"> 5\n\t{bad}\n")
+    tests = FIRES + ABSENT + "".join(FIRES.replace("test_limit", f"test_{n}") for n in range(5))
+    [found] = gate.check(bundle(shipped, rule, tests)).findings
+    assert (found.code, found.path, found.line) == ("engine.load", "packs/acme/acme.rego", 8)
+    assert found.hint
+    [fault] = gate.run_tests(bundle(shipped, rule, tests)).faults
+    assert (fault.code, fault.line) == ("engine.load", 8)
+
+
+def test_one_error_in_many_tests_is_said_once(shipped: Bundle) -> None:
+    broken = LIMIT.replace("> 5", "> count(input.time.ns)")
+    many = "".join(FIRES.replace("test_limit", f"test_{n}") for n in range(5))
+    [found] = gate.check(bundle(shipped, broken, many)).findings
+    assert (found.code, found.line) == ("test.failed", 6)
+    assert "So do 4 more." in found.message
+
+
 @pytest.mark.parametrize(
     "rule",
     [
@@ -107,7 +218,7 @@ def test_another_packs_tests_do_not_count(shipped: Bundle) -> None:
         'deny contains {"code": `acme.limit`, "message": "m"} if {\n\tsome v in input.arguments.value\n\tv == 9\n}\n',
         'deny contains {"message": "é", "code": "acme.limit"} if { input.arguments.value.n == 9 } # "acme.limit"\n',
         (
-            'deny contains {\n\t"code": "acme.limit",\n\t"message": sprintf("%d", [n]),\n} if {\n'
+            'deny contains {\n\t"code": "acme.limit",\n\t"message": sprintf("%v", [n]),\n} if {\n'
             "\tn := input.arguments.value.n\n\tn == 9\n}\n"
         ),
     ],
@@ -160,7 +271,16 @@ def test_a_crash_is_a_finding(shipped: Bundle) -> None:
     crash = "f(x) := f(x + 1)\ntest_crash if f(1) == 2\n"
     report = gate.check(bundle(shipped, LIMIT, FIRES + ABSENT + crash))
     assert codes(report) == ["gate.died"]
+    assert "calls itself" in report.findings[0].hint
     assert not report.ok
+
+
+def test_a_range_without_end_is_not_taken_for_recursion(shipped: Bundle) -> None:
+    huge = "test_range if count(numbers.range(1, 100000000000)) == 2\n"
+    [found] = gate.check(bundle(shipped, LIMIT, FIRES + ABSENT + huge)).findings
+    assert found.code == "gate.died"
+    assert "memory" in found.message
+    assert "ranges" in found.hint
 
 
 def test_deep_brackets_never_reach_the_parser(shipped: Bundle) -> None:
@@ -184,6 +304,21 @@ def test_the_engine_would_drop_what_the_split_rule_refuses(shipped: Bundle) -> N
     engine.add_policy("b.rego", 'package packs.a\n\ndeny contains "two" if h\n\nh := true\n')
     engine.add_policy("q.rego", "package q\n\nseen contains d if { some p; some d in data.packs[p].deny }\n")
     assert engine.eval_rule("data.q.seen") == {"one"} or engine.eval_rule("data.q.seen") == ["one"]
+
+
+def test_the_engine_answers_by_order_what_imports_itself(shipped: Bundle) -> None:
+    """The reason for `import.self`, on the engine that is installed: if this fails, the rule may go."""
+    regorus = pytest.importorskip("regorus")
+
+    def denied(head: str, name: str) -> bool:
+        engine = regorus.Engine()
+        rules = f"deny if {name}few\nallow if not {name}strict\nstrict if {name}deny\nfew := true\n"
+        engine.add_policy("a.rego", f"package packs.a\n{head}\n{rules}")
+        return bool(engine.eval_rule("data.packs.a.strict"))
+
+    assert denied("", "")
+    assert denied("", "data.packs.a.")  # a full path is harmless
+    assert not denied("import data.packs.a as x", "x.")
 
 
 def test_run_tests_reports_each(shipped: Bundle) -> None:

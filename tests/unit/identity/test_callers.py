@@ -123,6 +123,7 @@ async def test_other_schemes(callers: Any, value: str) -> None:
         ({"aud": [AUDIENCE, RESOURCE]}, "caller.token_audience"),
         ({"aud": []}, "caller.token_audience"),
         ({"sub": ""}, "caller.token_claims"),
+        ({"cnf": {"x5t#S256": "A" * 43}}, "caller.token_unbound"),
         ({"sub": "alice"}, "caller.unknown"),
     ],
     ids=str,
@@ -158,6 +159,24 @@ async def test_a_caller_has_nothing_by_default(callers: Any) -> None:
     found = await ask(callers, "dns:bystander.example")
     assert (found.roles, found.servers, found.resources) == (frozenset(), frozenset(), ())
     assert found.may_assert == Caller("", "", frozenset(), frozenset()).may_assert
+
+
+async def test_an_unreadable_certificate_is_not_saved_by_a_good_token(callers: Any) -> None:
+    authorization = f"Bearer {callers.signer.token(caller_claims(callers))}"
+    with pytest.raises(Unauthenticated) as caught:
+        await callers.identity.callers.authenticate(Peer("mtls", (), authorization, unreadable=True), NOW * NS)
+    assert caught.value.code == "caller.certificate"
+
+
+async def test_an_expired_certificate_is_not_saved_by_a_good_token(callers: Any) -> None:
+    authorization = f"Bearer {callers.signer.token(caller_claims(callers))}"
+    for sans in ((), (SPIFFE,)):
+        peer = Peer("mtls", sans, authorization, until_ns=NOW * NS)
+        with pytest.raises(Unauthenticated) as caught:
+            await callers.identity.callers.authenticate(peer, NOW * NS)
+        assert caught.value.code == "caller.certificate_expired"
+    valid = Peer("mtls", (SPIFFE,), until_ns=NOW * NS + 1)
+    assert (await callers.identity.callers.authenticate(valid, NOW * NS)).name == (await ask(callers, SPIFFE)).name
 
 
 @pytest.mark.parametrize("audience", [AUDIENCE, RESOURCE, [AUDIENCE, RESOURCE], [RESOURCE, AUDIENCE]])

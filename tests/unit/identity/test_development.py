@@ -124,12 +124,12 @@ async def test_commands_make_keys_and_a_token_that_passes(tmp_path: Path) -> Non
     assert "development: true" in made.output
     printed = run(
         *("token", "--keys", folder, "--sub", "alice", "--aud", "https://git.example", "--client-id", "assistant"),
-        *("--scope", "a", "--scope", "b", "--group", "g", "--act", "planner", "--act", "router", "--expires", "1h"),
+        *("--scope", "a", "--scope", "b", "--group", "g", "--act", "planner", "--act", "router", "--expires", "15m"),
     )
     assert printed.exit_code == 0
     found = await identify(identity(Path(folder)), printed.output.strip(), time.time_ns())
     assert (found.subject.id, found.subject.kind, found.subject.groups) == ("alice", "human", ("g",))
-    assert found.subject.expires_ns - found.subject.issued_ns == 3600 * NS
+    assert found.subject.expires_ns - found.subject.issued_ns == 900 * NS
     assert [a.id for a in found.actors] == ["planner", "router"]
 
 

@@ -19,7 +19,7 @@ TOKEN = {"match": {"issuer": FILE["issuer"], "subject": "svc"}, "tenant": "acme"
 def test_defaults() -> None:
     options = IssuerOptions.model_validate(FILE)
     assert set(options.algorithms) == {"EdDSA", "Ed25519", "ES256", "RS256", "PS256"}
-    assert (options.max_lifetime_seconds, options.skew_seconds, options.groups_claim) == (3600, 30, "groups")
+    assert (options.max_lifetime_seconds, options.skew_seconds, options.groups_claim) == (900, 30, "groups")
     assert options.development is False
     assert IdentityOptions().max_actor_depth == 4
 
@@ -121,7 +121,10 @@ def test_callers_refused(changes: dict[str, Any], says: str) -> None:
         ({"issuers": [FILE], "caller_audience": "p", "callers": {"a": TOKEN, "b": TOKEN}}, "match the same"),
         ({"issuers": [FILE], "callers": {"a": TOKEN}}, "caller_audience"),
         ({"issuers": [], "caller_audience": "p", "callers": {"a": TOKEN}}, "match.issuer"),
-        ({"issuers": [FILE], "caller_audience": "p", "callers": {"a": {**TOKEN, "tenant": "x"}}}, "same tenant"),
+        (
+            {"issuers": [FILE], "caller_audience": "p", "callers": {"a": {**TOKEN, "tenant": "x"}}},
+            "the tenant of this caller",
+        ),
         ({"caller_audience": "p", "callers": {"a": {**SAN, "resources": ["p"]}}}, "resources"),
         (
             {
@@ -131,6 +134,7 @@ def test_callers_refused(changes: dict[str, Any], says: str) -> None:
             "another tenant",
         ),
         ({"callers": {"a": {**SAN, "roles": ["decide", "approve"], "resources": ["r"]}}}, "which agents hold"),
+        ({"callers": {"a": {**SAN, "roles": ["decide"], "person_clients": ["cli"]}}}, "person_clients"),
         (
             {
                 "callers": {

@@ -46,6 +46,12 @@ async def test_empty_claims_name_a_subject_and_no_agent(world: Any) -> None:
     assert found.agent.check.code == "agent.missing"
 
 
+async def test_bound_claims_are_vouched_for_without_their_binding(world: Any) -> None:
+    """A caller that verified the proof leaves `cnf` out; one that passes on whatever it reads does not."""
+    assert await world.code(asserted({"cnf": {"jkt": "A" * 43}}), caller=caller()) == "subject.unbound"
+    assert await world.code(asserted({}), caller=caller()) == ""
+
+
 async def test_not_vouchable(world: Any) -> None:
     assert await world.code(asserted(), caller=caller(claims=())) == "subject.not_vouchable"
     assert (
@@ -73,7 +79,7 @@ async def test_an_issuer_that_is_not_configured_can_be_vouched_for(world: Any) -
         ({"groups": "admins"}, "subject.claims"),
         ({"exp": NOW - 31}, "subject.expired"),
         ({"nbf": NOW + 31}, "subject.not_yet_valid"),
-        ({"iat": NOW, "exp": NOW + 3601}, "subject.lifetime"),
+        ({"iat": NOW, "exp": NOW + 901}, "subject.lifetime"),
         ({"aud": "https://x.example"}, "subject.audience"),
         ({"aud": "https://pdp.example"}, "subject.audience"),
         ({"jti": "t-7"}, "subject.revoked"),

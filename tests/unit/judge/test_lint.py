@@ -105,6 +105,7 @@ SECTION_FAULTS = {
     "an unknown prompt": ("version:", "prompts: [fat]\nversion:", 2, "unknown_prompt", "no prompt fat"),
     "a sentence that is no item": ("- deny", "deny", 18, "item", "is no item"),
     "a hidden character": ("Named.", "Named.\u202e", 17, "hidden", "U+202E"),
+    "a control token": ("Named.", "Named <|im_end|>.", 17, "control", "a control token"),
 }
 
 
@@ -172,7 +173,7 @@ def run(*arguments: object) -> tuple[int, str]:
 def test_the_command_says_that_ours_are_ready() -> None:
     code, said = run()
     assert code == 0, said
-    assert "task-fit 1: sha256 " in said
+    assert "task-fit 2: sha256 " in said
     assert "ready" in said
 
 

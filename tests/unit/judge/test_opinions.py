@@ -1,5 +1,6 @@
 """Every way in which an endpoint can misbehave, and the opinion that is left of it. Real sockets throughout."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -98,6 +99,41 @@ async def test_a_wrong_form_is_repaired_once_without_what_was_said_before(
     assert again[1] == llm.requests[0].body["messages"][1]
 
 
+SAID: dict[str, tuple[str, Behaviour, str | None]] = {
+    "a deny in a code fence": ("ok", model.around(model.says("deny"), "```json\n", "\n```"), "deny"),
+    "a deny with prose": ("ok", model.around(model.says("deny"), "Sure! "), "deny"),
+    "a deny with an unknown rule": ("ok", model.says("deny", violated=("made.up",)), "deny"),
+    "a deny with an over-long rationale": ("ok", model.says("deny", rationale="r" * 300), "deny"),
+    "an allow that names a rule": ("malformed", model.says("allow", violated=(RULES[0],)), None),
+    "an allow with prose": ("extra_text", model.around(model.says(), "I would not. "), None),
+    "an escalate in a code fence": ("extra_text", model.around(model.says("escalate"), "```\n", "\n```"), None),
+    "an allow that is less sure": ("extra_text", model.around(model.says(confidence=0.3), "```\n", "\n```"), None),
+    "no object at all": ("malformed", model.malformed(), None),
+}
+
+
+@pytest.mark.parametrize("api", APIS)
+@pytest.mark.parametrize("case", SAID)
+async def test_a_second_answer_makes_no_allow_of_what_was_none(
+    llm: LlmStandIn, tmp_path: Path, case: str, api: str
+) -> None:
+    status, first, verdict = SAID[case]
+    llm.behave(first, model.says("allow"))
+    async with judging(llm, tmp_path, api=api, answers="text") as link:
+        opinion = await link.opine("acme", PROMPT, matter(), within_s=60)
+        again = await link.opine("acme", PROMPT, matter(), within_s=60) if verdict else opinion
+    assert (opinion.status, opinion.verdict) == (status, verdict)
+    assert again.verdict == verdict
+    assert len(llm.requests) == (1 if verdict else 2)
+
+
+async def test_an_allow_in_a_code_fence_may_be_said_again(llm: LlmStandIn, tmp_path: Path) -> None:
+    llm.behave(model.around(model.says(), "```json\n", "\n```"), model.says())
+    async with judging(llm, tmp_path, answers="text") as link:
+        opinion = await link.opine("acme", PROMPT, matter(), within_s=60)
+    assert (opinion.verdict, opinion.tokens_in, len(llm.requests)) == ("allow", 1800, 2)
+
+
 async def test_it_is_repaired_once_only(llm: LlmStandIn, tmp_path: Path) -> None:
     llm.behave(model.malformed())
     async with judging(llm, tmp_path) as link:
@@ -139,13 +175,14 @@ async def test_nor_is_an_account_without_credit(llm: LlmStandIn, tmp_path: Path)
 
 
 async def test_an_endpoint_that_wants_to_be_left_alone_is(llm: LlmStandIn, tmp_path: Path) -> None:
-    """Also by other sessions: nothing is sent before its time."""
+    """Also by other sessions of that tenant: nothing is sent before its time. Another tenant finds out for itself."""
     llm.behave(model.rate_limited(60), model.says())
     async with judging(llm, tmp_path) as link:
         first = await link.opine("acme", PROMPT, matter("One."), within_s=60)
-        second = await link.opine("globex", PROMPT, matter("Two."), within_s=60)
-    assert (first.status, second.status) == ("rate_limited", "rate_limited")
-    assert len(llm.requests) == 1
+        second = await link.opine("acme", PROMPT, matter("Two."), within_s=60)
+        other = await link.opine("globex", PROMPT, matter("Two."), within_s=60)
+    assert (first.status, second.status, other.status) == ("rate_limited", "rate_limited", "ok")
+    assert len(llm.requests) == 2
 
 
 async def test_what_is_left_for_now_is_not_overdrawn(llm: LlmStandIn, tmp_path: Path) -> None:
@@ -162,8 +199,41 @@ async def test_an_endpoint_that_fails_again_and_again_is_left_alone(llm: LlmStan
     llm.behave(model.fails(500))
     async with judging(llm, tmp_path, retries=0, breaker_failures=2, breaker_seconds=600) as link:
         found = [(await link.opine("acme", PROMPT, matter(f"{i}"), within_s=60)).status for i in range(4)]
+        assert len(llm.requests) == 2
+        llm.behave(model.says())
+        other = await link.opine("globex", PROMPT, matter("0"), within_s=60)
+        still = await link.opine("acme", PROMPT, matter("5"), within_s=60)
+        async with asyncio.timeout(30):
+            while link.status().get("breaker") != "open":  # noqa: ASYNC110 - it tells every second
+                await asyncio.sleep(0.05)
     assert found == ["endpoint", "endpoint", "breaker_open", "breaker_open"]
-    assert len(llm.requests) == 2
+    assert (other.status, still.status) == ("ok", "breaker_open")
+
+
+async def test_who_has_to_wait_for_the_endpoint_takes_nobodys_place(llm: LlmStandIn, tmp_path: Path) -> None:
+    """Two tenants that were told to come back later, or try again after a failure, keep no third one from asking."""
+    llm.behave(lambda seen: (model.says() if "Mine." in seen.user else model.rate_limited(20))(seen))
+    async with judging(llm, tmp_path, max_concurrent=2, tenant_share=0.5) as link:
+        waiting = [
+            asyncio.create_task(link.opine(tenant, PROMPT, matter("Theirs."), within_s=600))
+            for tenant in ("acme", "globex")
+        ]
+        async with asyncio.timeout(30):
+            while len(llm.requests) < 2:  # noqa: ASYNC110 - they come from another process
+                await asyncio.sleep(0.01)
+        mine = await asyncio.wait_for(link.opine("initech", PROMPT, matter("Mine."), within_s=600), 15)
+        assert [task.done() for task in waiting] == [False, False]
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+    assert mine.verdict == "allow"
+
+
+async def test_an_answer_that_held_the_key_is_not_asked_for_again(llm: LlmStandIn, tmp_path: Path) -> None:
+    llm.behave(model.echoes_the_key(), model.says())
+    async with judging(llm, tmp_path, chance=lambda: 0.0) as link:
+        assert (await link.opine("acme", PROMPT, matter(), within_s=60)).status == "endpoint"
+    assert len(llm.requests) == 1
 
 
 async def test_a_tenant_s_budget_is_kept_and_is_its_own(llm: LlmStandIn, tmp_path: Path) -> None:

@@ -13,12 +13,12 @@ from pdp.core.judge.render import render
 from pdp.judge import wire
 from pdp.judge.breaker import _TRANSITIONS, Breaker, Event, State
 from pdp.judge.budget import DAY_NS, Budgets
-from pdp.judge.cache import Key, Verdicts
+from pdp.judge.cache import CrowdedError, Key, Verdicts
 from pdp.judge.limits import Limits, Throttle, read_limits
 from pdp.judge.options import JudgeOptions
 from pdp.judge.reading import read_chat, read_response
 from pdp.judge.said import Said
-from pdp.judge.schedule import OverloadedError, Schedule
+from pdp.turns import OverloadedError, Turns
 
 
 class Seconds:
@@ -31,21 +31,21 @@ class Seconds:
         return self.now
 
 
-async def hold(schedule: Schedule, tenant: str, log: list[str], until: asyncio.Event) -> None:
-    async with schedule.place(tenant):
+async def hold(turns: Turns, tenant: str, log: list[str], until: asyncio.Event) -> None:
+    async with turns.place(tenant):
         log.append(tenant)
         await until.wait()
 
 
-async def drain(schedule: Schedule, wanted: list[str]) -> list[str]:
+async def drain(turns: Turns, wanted: list[str]) -> list[str]:
     """Who got a place, in order, when each holds it for a moment."""
     order: list[str] = []
     go = asyncio.Event()
     go.set()
     blocked, first = asyncio.Event(), list[str]()
-    blocker = asyncio.create_task(hold(schedule, "first", first, blocked))
+    blocker = asyncio.create_task(hold(turns, "first", first, blocked))
     await asyncio.sleep(0)
-    tasks = [asyncio.create_task(hold(schedule, tenant, order, go)) for tenant in wanted]
+    tasks = [asyncio.create_task(hold(turns, tenant, order, go)) for tenant in wanted]
     await asyncio.sleep(0)
     blocked.set()
     await asyncio.gather(blocker, *tasks)
@@ -53,32 +53,33 @@ async def drain(schedule: Schedule, wanted: list[str]) -> list[str]:
 
 
 async def test_tenants_take_turns_however_much_one_of_them_wants() -> None:
-    order = await drain(Schedule(1, 100, 1.0), ["a"] * 6 + ["b", "c"])
+    order = await drain(Turns(1, 100, 1.0), ["a"] * 6 + ["b", "c"])
     assert order == ["a", "b", "c", "a", "a", "a", "a", "a"]
 
 
 async def test_one_tenant_takes_its_share_only() -> None:
-    schedule, log, until = Schedule(4, 100, 0.5), list[str](), asyncio.Event()
-    tasks = [asyncio.create_task(hold(schedule, "a", log, until)) for _ in range(4)]
-    tasks += [asyncio.create_task(hold(schedule, "b", log, until))]
-    await asyncio.sleep(0.01)
-    assert (sorted(log), schedule.running, schedule.waiting) == (["a", "a", "b"], 3, 2)
+    turns, log, until = Turns(4, 100, 0.5), list[str](), asyncio.Event()
+    tasks = [asyncio.create_task(hold(turns, "a", log, until)) for _ in range(4)]
+    tasks += [asyncio.create_task(hold(turns, "b", log, until))]
+    while len(log) < 3 or turns.waiting < 2:  # noqa: ASYNC110 - the turns set no event
+        await asyncio.sleep(0)
+    assert (sorted(log), turns.running, turns.waiting) == (["a", "a", "b"], 3, 2)
     until.set()
     await asyncio.gather(*tasks)
-    assert (schedule.running, schedule.waiting) == (0, 0)
+    assert (turns.running, turns.waiting) == (0, 0)
 
 
 async def test_too_many_that_wait_are_turned_away_one_tenant_s_before_another_s() -> None:
-    schedule, until = Schedule(1, 4, 0.5), asyncio.Event()
-    tasks = [asyncio.create_task(hold(schedule, "a", [], until)) for _ in range(3)]
+    turns, until = Turns(1, 4, 0.5), asyncio.Event()
+    tasks = [asyncio.create_task(hold(turns, "a", [], until)) for _ in range(3)]
     await asyncio.sleep(0)
     with pytest.raises(OverloadedError):
-        async with schedule.place("a"):
+        async with turns.place("a"):
             pass
-    tasks += [asyncio.create_task(hold(schedule, "b", [], until)) for _ in range(2)]
+    tasks += [asyncio.create_task(hold(turns, "b", [], until)) for _ in range(2)]
     await asyncio.sleep(0)
     with pytest.raises(OverloadedError):
-        async with schedule.place("c"):
+        async with turns.place("c"):
             pass
     until.set()
     await asyncio.gather(*tasks)
@@ -86,26 +87,26 @@ async def test_too_many_that_wait_are_turned_away_one_tenant_s_before_another_s(
 
 @pytest.mark.parametrize("given", [False, True])
 async def test_a_place_is_not_lost_with_who_goes_while_waiting_or_on_getting_it(*, given: bool) -> None:
-    schedule, until = Schedule(1, 4, 1.0), asyncio.Event()
+    turns, until = Turns(1, 4, 1.0), asyncio.Event()
 
     async def first() -> None:
-        async with schedule.place("a"):
+        async with turns.place("a"):
             await until.wait()
         if given:
             goes.cancel()  # it has just been given the place, and has not run since
 
     task = asyncio.create_task(first())
     await asyncio.sleep(0)
-    goes = asyncio.create_task(hold(schedule, "b", [], asyncio.Event()))
+    goes = asyncio.create_task(hold(turns, "b", [], asyncio.Event()))
     await asyncio.sleep(0)
     if not given:
         goes.cancel()
     until.set()
     await asyncio.gather(task, goes, return_exceptions=True)
     assert goes.cancelled()
-    assert (schedule.running, schedule.waiting) == (0, 0)
-    async with schedule.place("c"):
-        assert schedule.running == 1
+    assert (turns.running, turns.waiting) == (0, 0)
+    async with turns.place("c"):
+        assert turns.running == 1
 
 
 @pytest.mark.parametrize(("state", "event"), list(product(State, Event)))
@@ -223,7 +224,7 @@ ALLOWS = Opinion("ok", "allow", 0.9, tokens_in=10, tokens_out=5, latency_ms=7)
 
 async def test_a_verdict_is_kept_for_its_time_for_the_same_matter_of_the_same_tenant() -> None:
     clock, judge = Seconds(), Judge(ALLOWS)
-    verdicts = Verdicts(10.0, 100, 100, clock)
+    verdicts = Verdicts(10.0, 100, 100, 100, clock)
     first = await verdicts.get(key(), judge, 1)
     again = await verdicts.get(key(), judge, 1)
     assert (judge.asked, first.cached, first.tokens_in) == (1, False, 10)
@@ -242,21 +243,21 @@ async def test_a_verdict_is_kept_for_its_time_for_the_same_matter_of_the_same_te
 
 
 async def test_what_is_no_verdict_is_not_kept() -> None:
-    verdicts, judge = Verdicts(10.0, 100, 100, Seconds()), Judge(Opinion("timeout"))
+    verdicts, judge = Verdicts(10.0, 100, 100, 100, Seconds()), Judge(Opinion("timeout"))
     await verdicts.get(key(), judge, 1)
     await verdicts.get(key(), judge, 1)
     assert judge.asked == 2
 
 
 async def test_no_time_to_keep_means_that_nothing_is_kept() -> None:
-    verdicts, judge = Verdicts(0.0, 100, 100, Seconds()), Judge(ALLOWS)
+    verdicts, judge = Verdicts(0.0, 100, 100, 100, Seconds()), Judge(ALLOWS)
     await verdicts.get(key(), judge, 1)
     await verdicts.get(key(), judge, 1)
     assert judge.asked == 2
 
 
 async def test_who_asks_meanwhile_joins_within_the_tenant_and_waits_for_their_own_time() -> None:
-    verdicts, judge = Verdicts(10.0, 100, 100, Seconds()), Judge(ALLOWS)
+    verdicts, judge = Verdicts(10.0, 100, 100, 100, Seconds()), Judge(ALLOWS)
     judge.go.clear()
     waiting = [asyncio.create_task(verdicts.get(key(), judge, 5)) for _ in range(3)]
     other = asyncio.create_task(verdicts.get(key(tenant="b"), judge, 5))
@@ -269,6 +270,22 @@ async def test_who_asks_meanwhile_joins_within_the_tenant_and_waits_for_their_ow
     found = await asyncio.gather(*waiting[1:], other)
     assert [(o.verdict, o.cached) for o in found] == [("allow", True), ("allow", True), ("allow", False)]
     assert judge.asked == 2
+
+
+async def test_one_tenants_sessions_leave_places_for_another() -> None:
+    verdicts, judge = Verdicts(10.0, 100, 4, 3, Seconds()), Judge(ALLOWS)
+    judge.go.clear()
+    waiting = [asyncio.create_task(verdicts.get(key(seen=str(i)), judge, 5)) for i in range(3)]
+    await asyncio.sleep(0)
+    with pytest.raises(CrowdedError):
+        await verdicts.get(key(seen="more"), judge, 5)
+    waiting.append(asyncio.create_task(verdicts.get(key(tenant="b"), judge, 5)))
+    await asyncio.sleep(0)
+    with pytest.raises(CrowdedError):
+        await verdicts.get(key(tenant="c"), judge, 5)
+    judge.go.set()
+    await asyncio.gather(*waiting)
+    assert (await verdicts.get(key(seen="more"), judge, 5)).verdict == "allow"
 
 
 def _rendered() -> wire.Rendered:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -58,7 +59,7 @@ async def opinion(link: JudgeLink, task: str = "Summarise.") -> Opinion:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - other processes bring it about
             await asyncio.sleep(0.01)
 
@@ -136,8 +137,8 @@ async def test_it_is_sealed_and_ends_when_nobody_tells_it_anything_any_more(llm:
         stdin = child._process.stdin
         assert stdin is not None
         stdin.close()  # as when the decision process dies
-        await asyncio.wait_for(child._process.wait(), 10)
-        await asyncio.wait_for(child.connection.gone.wait(), 10)
+        await asyncio.wait_for(child._process.wait(), 60)
+        await asyncio.wait_for(child.connection.gone.wait(), 60)
         assert not child._folder.exists()
     finally:
         await child.close()
@@ -163,6 +164,9 @@ async def test_a_process_that_cannot_start_costs_no_call_more_than_a_moment(
 ) -> None:
     async with kept(llm, tmp_path, api_key=f"file:{tmp_path / 'nothing.key'}") as link:
         assert (await opinion(link)).status == "unavailable"
+        async with asyncio.timeout(60):
+            while link.status()["process"] == "starting":  # noqa: ASYNC110 - on a busy machine it is not known yet
+                await asyncio.sleep(0.05)
         assert (link.status()["process"], link.status()["pid"]) == ("away", None)
     told = capfd.readouterr().err
     assert "judge.api_key: nothing.key: cannot be read" in told
@@ -325,3 +329,22 @@ def test_a_key_that_no_header_can_hold_is_said_to_be_none(llm: LlmStandIn, tmp_p
     file.write_bytes(key)
     with pytest.raises(ConfigurationFault, match="one line of ASCII"):
         judge_process.endpoint(options(llm, tmp_path, api_key=f"file:{file}"), None)
+
+
+async def test_whatever_a_start_raises_another_one_is_made(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(process, "_BACKOFF_SECONDS", (0.0,))
+    starts, enough = itertools.count(), asyncio.Event()
+
+    async def start() -> Any:
+        if next(starts) == 2:
+            enough.set()
+        raise RuntimeError("a bug")
+
+    keeper = Keeper(start)
+    keeper.begin()
+    await enough.wait()
+    assert keeper.status()["process"] == "away"
+    await keeper.close()
+    assert "a fault of ours" in caplog.text

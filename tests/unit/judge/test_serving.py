@@ -91,7 +91,8 @@ def test_without_a_section_there_is_no_judge(tmp_path: Path) -> None:
 
 
 def problems(config: Path) -> dict[str, str]:
-    return {p.code: p.message for p in preflight.problems(settings.load(config, {}), WEDNESDAY_NS)}
+    found = preflight.check(settings.load(config, {}), WEDNESDAY_NS)
+    return {p.code: f"{'.'.join(p.path)}: {p.message}" for p in found.problems}
 
 
 def test_a_start_that_would_find_no_key_or_no_good_prompts_is_told_before(llm: LlmStandIn, tmp_path: Path) -> None:

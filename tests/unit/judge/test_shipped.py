@@ -8,12 +8,12 @@ from statistics import median
 from support.judge import NONCE
 
 from pdp.core.digest import Json
-from pdp.core.judge.matter import Traits
 from pdp.core.judge.prompt import PromptSet
 from pdp.core.judge.render import render
 from pdp.core.judge.tokens import tokens
 from pdp.judge.prompts import read_prompts, shipped_prompts
 from pdp.tooling.judge_eval.cases import matter, read_cases
+from pdp.tooling.judge_eval.organisation import pinned
 
 CASES = read_cases(Path(__file__).parents[2] / "corpora" / "judge" / "judge_cases_dev.jsonl.gz").all
 SHIPPED = read_prompts(shipped_prompts(), None).prompts
@@ -24,7 +24,7 @@ WORD = 6  # characters; shorter values, such as "12:00", stand everywhere
 def test_median_of_the_base_prompt_with_its_data_and_no_case_is_cut() -> None:
     assert SHIPPED is not None
     bare = PromptSet(SHIPPED.prompts, ())
-    made = [render(bare, "task-fit", matter(case, Traits()), NONCE) for case in CASES]
+    made = [render(bare, "task-fit", matter(case, *pinned(case, None)), NONCE) for case in CASES]
     assert [each.cut for each in made if each.cut] == []
     assert median(tokens(each.system) + tokens(each.user) for each in made) <= MOST
 

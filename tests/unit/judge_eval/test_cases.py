@@ -14,12 +14,13 @@ from support.judge import rendered
 from support.judge_eval import CASES, REVIEW, few, lines, write
 
 from pdp.core.errors import ConfigurationFault
+from pdp.core.facts import WORST_LABELS
 from pdp.core.judge.matter import Rendered, Traits
 from pdp.judge.said import Said
 from pdp.registry.review import load_review
 from pdp.tooling.judge_eval.cases import matter, read_cases
 from pdp.tooling.judge_eval.cassette import Player, Recorder, models_of
-from pdp.tooling.judge_eval.organisation import traits_of
+from pdp.tooling.judge_eval.organisation import pinned
 from pdp.tooling.judge_eval.results import Asked, by_asked, line, mend, read_results, result
 
 GOOD: dict[str, Any] = {
@@ -84,7 +85,7 @@ def test_what_is_no_file_of_cases_is_refused(tmp_path: Path) -> None:
 
 def test_a_judge_is_shown_nothing_that_gives_the_answer_away(tmp_path: Path) -> None:
     [case] = read_cases(write(tmp_path / "cases.jsonl", [GOOD])).all
-    shown = matter(case, Traits())
+    shown = matter(case, *pinned(case, None))
     assert (shown.task, shown.agent, shown.tool, shown.arguments) == (
         "Water the plants",
         "gardener",
@@ -94,21 +95,38 @@ def test_a_judge_is_shown_nothing_that_gives_the_answer_away(tmp_path: Path) -> 
     assert "GIVES-IT-AWAY" not in repr(shown)
 
 
+def test_what_is_known_of_server_and_session_is_shown_and_else_what_a_decision_assumes(tmp_path: Path) -> None:
+    known = {**GOOD, "id": "2", "server": "garden", "session_labels": ["public"]}
+    known["tool"] = {**GOOD["tool"], "title": "Water a plant"}
+    plain, full = read_cases(write(tmp_path / "cases.jsonl", [GOOD, known])).all
+    shown = matter(plain, *pinned(plain, None))
+    assert (shown.server, shown.labels, shown.title, shown.task_source) == (
+        "gardener",
+        tuple(sorted(WORST_LABELS)),
+        "",
+        "caller",
+    )
+    shown = matter(full, *pinned(full, None))
+    assert (shown.server, shown.labels, shown.title) == ("garden", ("public",), "Water a plant")
+    with pytest.raises(ConfigurationFault, match="line 1: server"):
+        read_cases(write(tmp_path / "odd.jsonl", [{**GOOD, "server": "a b"}]))
+
+
 def test_secrets_of_a_case_are_taken_out_as_in_a_decision(tmp_path: Path) -> None:
     token = "ghp_" + "a1B2" * 9
     line = {**GOOD, "arguments": {"note": token}, "recent_observation": f"It is {token}."}
     [case] = read_cases(write(tmp_path / "cases.jsonl", [line])).all
-    assert token not in repr(matter(case, Traits()))
+    assert token not in repr(matter(case, *pinned(case, None)))
 
 
 def test_traits_come_from_the_review_and_are_else_the_worst(tmp_path: Path) -> None:
     review = load_review(REVIEW)
     cases = {case.tool: case for case in read_cases(CASES).all}
-    sends = traits_of(cases["send_email"], review)
+    sends = Traits.of(pinned(cases["send_email"], review)[0])
     assert (sends.risk, sends.sinks) == ("high", ("email", "email", "email"))
-    assert traits_of(cases["search_emails"], review).annotations.read_only
+    assert Traits.of(pinned(cases["search_emails"], review)[0]).annotations.read_only
     [unknown] = read_cases(write(tmp_path / "cases.jsonl", [GOOD])).all
-    assert traits_of(unknown, review) == Traits()
+    assert Traits.of(pinned(unknown, review)[0]) == Traits()
 
 
 ASKED = Asked("1", "5e" * 32, "m")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from support.approvals import person
+from support.approvals import member, person
 from support.office import NS, STAFF, Office
 
 from pdp.core.errors import Forbidden, InvalidRequest, NotFound
@@ -36,8 +36,21 @@ async def test_named_seen_ended_and_recorded(office: Office) -> None:
 async def test_an_operator_names_one_for_somebody_else(office: Office) -> None:
     made, _ = await office.people.delegations.add(OPERATOR, week(office, absent="h-bob"))
     assert made.absent == "h-bob"
-    with pytest.raises(Forbidden):
-        await office.people.delegations.add(person("dan"), week(office, absent="h-bob"))
+    for deputy in ("h-dan", "h-cat"):
+        with pytest.raises(Forbidden) as e:
+            await office.people.delegations.add(person("dan"), week(office, deputy, absent="h-bob"))
+        assert e.value.code == "delegation.not_yours"
+
+
+async def test_an_operator_makes_no_operator_a_deputy(office: Office) -> None:
+    """Neither itself, by whatever account, nor another one, who might return the favour."""
+    office.staff.set(*STAFF, member("ozma", "operators", "red"))
+    for who, deputy in ((OPERATOR, "h-oz"), (OPERATOR, "h-ozma"), (person("cat", roles=OPERATOR.roles), "h-cat")):
+        with pytest.raises(Forbidden) as e:
+            await office.people.delegations.add(who, week(office, deputy, absent="h-bob"))
+        assert e.value.code == "delegation.operator"
+    made, _ = await office.people.delegations.add(person("bob"), week(office, "h-ozma"))
+    assert made.deputy == "h-ozma"  # who is away may choose one
 
 
 async def test_only_what_makes_sense(office: Office) -> None:

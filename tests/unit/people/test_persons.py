@@ -50,9 +50,33 @@ async def test_an_agent_is_nobody(office: Office, found: Identity) -> None:
     assert caught.value.code == "person.agent"
 
 
-async def test_a_token_that_names_no_client_is_a_persons(office: Office) -> None:
-    found = replace(identity("bob"), agent=AgentFact(missing("agent.missing", "no client")))
+NO_CLIENT = AgentFact(missing("agent.missing", "no client"))
+
+
+@pytest.mark.parametrize(
+    "agent", [replace(identity("bob").agent, id="coding-agent"), replace(identity("bob").agent, id="Desk"), NO_CLIENT]
+)
+async def test_a_persons_token_of_another_client_is_no_persons(office: Office, agent: AgentFact) -> None:
+    """An agent can have its user's token for the desk, if the issuer gives it one; but as a client of its own."""
+    with pytest.raises(Forbidden) as caught:
+        await acting(office, replace(identity("bob"), agent=agent))
+    assert caught.value.code == "person.client"
+    assert "coding-agent" not in caught.value.message
+
+
+async def test_a_desk_without_permitted_clients_lets_nobody_act(office: Office) -> None:
+    office.subjects.identities["t"] = identity("bob")
+    with pytest.raises(Forbidden) as caught:
+        await office.people.persons.identify(replace(DESK, person_clients=frozenset()), Bearer("t"), "cli")
+    assert caught.value.code == "person.client"
+
+
+async def test_a_desk_that_vouches_for_a_person_is_the_client(office: Office) -> None:
+    found = replace(identity("bob", source="vouched"), agent=NO_CLIENT)
     assert (await acting(office, found)).human == "h-bob"
+    other = replace(found, agent=replace(identity("bob").agent, id="coding-agent", source="vouched"))
+    with pytest.raises(Forbidden):
+        await acting(office, other)
 
 
 async def test_a_service_is_no_person(office: Office) -> None:

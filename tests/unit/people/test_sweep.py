@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from support.approvals import element
 from support.office import NS, STAFF, TENANT, Office
 
 from pdp.core.approvals.grants import GrantTerms
+from pdp.core.approvals.rows import Approval
 from pdp.core.approvals.states import GrantState, State
+from pdp.core.errors import Unavailable
 from pdp.core.stored import SwitchRow
+from pdp.service.record import Recorder
 
 SCOPES = {
     "everything": ("", "", ""),
@@ -114,3 +119,48 @@ async def test_two_sweepers_move_each_once(office: Office) -> None:
     both = await asyncio.gather(swept(office), swept(office))
     assert sum(both) == 5
     assert len([r for r in office.records("approval") if r["event"] == "expired"]) == 5
+
+
+class Failing:
+    """A recorder that cannot write what concerns some requests."""
+
+    def __init__(self, recorder: Recorder, *fails: Approval) -> None:
+        self.recorder, self.fails = recorder, {each.id for each in fails}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.recorder, name)
+
+    async def people(self, tenant: str, kind: str, made: Any, steps: Any, at_ns: int) -> Any:
+        if getattr(steps[0], "approval_id", "") in self.fails:
+            raise Unavailable("record.unavailable", "the record cannot be written; nothing was decided")
+        return await self.recorder.people(tenant, kind, made, steps, at_ns)
+
+
+@pytest.mark.filterwarnings("error")
+async def test_a_move_that_fails_keeps_no_other_waiting_and_none_is_left_unawaited(office: Office) -> None:
+    asked = [await office.open(number=n) for n in range(1, 81)]  # more than are moved at once
+    office.clock.at = asked[0].expires_ns
+    sweep = office.people.sweep
+    for fails, moved in ((asked, 0), (asked[:1], 79), ((), 1)):
+        failing: Any = Failing(office.recorder, *fails)
+        stuck = replace(sweep, recorder=failing)
+        if fails:
+            with pytest.raises(Unavailable):
+                await stuck.run_once(office.clock.at)
+        else:
+            assert await stuck.run_once(office.clock.at) == moved
+        gc.collect()  # what was never awaited would say so now
+        assert len(office.records("approval")) == 80 + sum(office.row(each).state is State.EXPIRED for each in asked)
+    assert {office.row(each).state for each in asked} == {State.EXPIRED}
+
+
+async def test_what_could_not_be_ended_is_looked_at_again(office: Office) -> None:
+    asked = await office.open()
+    await switch(office, "tool")
+    sweep, failing = office.people.sweep, Failing(office.recorder, asked)
+    sweep.recorder, good = failing, sweep.recorder  # type: ignore[assignment] # it writes the rest
+    with pytest.raises(Unavailable):
+        await swept(office)
+    sweep.recorder = good
+    assert await swept(office) == 1
+    assert office.row(asked).state is State.CANCELLED

@@ -23,6 +23,7 @@ from support.approvals import (
     standing,
 )
 from support.office import NS, STAFF, TENANT, Office, office
+from support.stored import entry
 
 from pdp.core.approvals.grants import GrantTerms
 from pdp.core.approvals.org_records import delegated
@@ -34,6 +35,7 @@ from pdp.core.approvals.steps import Delegate, Move
 from pdp.core.approvals.view import ApprovalView, view
 from pdp.core.errors import Conflict, Fault, Forbidden, InvalidRequest, NotFound, Outdated, Overloaded
 from pdp.core.record import Stamp
+from pdp.core.stored import ReplyRow
 from pdp.service.people import voting
 from pdp.service.people.voting import BallotInput, challenge
 
@@ -400,3 +402,16 @@ async def test_a_redeemed_one_is_too_late_to_take_back(office: Office) -> None:
     await office.commit("approval", lambda stamp: moved(stamp, row, move), move)
     with pytest.raises(Outdated, match="no longer open"):
         await office.people.voting.vote(person("sue"), asked.id, BallotInput("", "cancel"))
+
+
+async def test_a_vote_that_another_release_answered_in_another_shape_is_not_told_again(office: Office) -> None:
+    asked, who = await office.open(element()), person("bob")
+    given = BallotInput("again", "deny")
+    attempt = office.people.voting._attempts.attempt("vote", who, "again", *given.content(asked.id))
+    assert attempt is not None
+    for number, kept in enumerate((b"{}", b'["id"]', b'["id","","denied",1,"approval.denied","more"]'), 1):
+        row = ReplyRow(attempt.key, attempt.content, "people", "", kept, "", 0, office.clock.at)
+        await office.store.commit(entry(number, reply=row))
+        with pytest.raises(InvalidRequest) as e:
+            await office.people.voting.vote(who, asked.id, given)
+        assert e.value.code == "request.reused"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from support.approvals import member, person
@@ -12,6 +14,7 @@ from support.office import STAFF, Office
 from pdp.core.approvals.states import State
 from pdp.core.errors import OutOfRange, Overloaded
 from pdp.service.people import watching
+from pdp.service.people.changes import Changes
 from pdp.service.people.looking import ApprovalFilter
 
 
@@ -80,6 +83,34 @@ async def test_a_cursor_of_elsewhere_is_refused(office: Office, cursor: str) -> 
         await anext(office.people.watching.watch(person("bob"), ApprovalFilter(), cursor))
 
 
+async def test_one_person_leaves_room_for_others(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "MAX_PER_PERSON", 1)
+    monkeypatch.setattr(watching, "LIFE_SECONDS", 0.01)
+    async with aclosing(office.people.watching.watch(person("bob"), ApprovalFilter(), "")) as news:
+        await anext(news)
+        with pytest.raises(Overloaded):
+            await anext(office.people.watching.watch(person("bob"), ApprovalFilter(), ""))
+        async with aclosing(office.people.watching.watch(person("ann"), ApprovalFilter(), "")) as others:
+            assert (await anext(others))[0] is None
+
+
+async def test_one_tenant_leaves_room_for_others(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "MAX_PER_TENANT", 2)
+    monkeypatch.setattr(watching, "LIFE_SECONDS", 0.01)
+
+    async def watches(who: str, tenant: str, inside: AsyncExitStack) -> None:
+        acting = replace(person(who), tenant=tenant)
+        news = await inside.enter_async_context(aclosing(office.people.watching.watch(acting, ApprovalFilter(), "")))
+        await anext(news)
+
+    async with AsyncExitStack() as inside:
+        await watches("bob", "acme", inside)
+        await watches("ann", "acme", inside)
+        with pytest.raises(Overloaded):
+            await watches("cat", "acme", inside)
+        await watches("bob", "other", inside)
+
+
 async def test_there_is_room_for_so_many(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "MAX_WATCHERS", 1)
     monkeypatch.setattr(watching, "LIFE_SECONDS", 0.01)
@@ -89,3 +120,36 @@ async def test_there_is_room_for_so_many(office: Office, monkeypatch: pytest.Mon
             await anext(office.people.watching.watch(person("bob"), ApprovalFilter(), ""))
     async with aclosing(office.people.watching.watch(person("bob"), ApprovalFilter(), "")) as news:
         assert (await anext(news))[0] is None  # the place is free again
+
+
+class Breaking:
+    """A store one of whose reads fails for a while, as no store should."""
+
+    def __init__(self, store: Any) -> None:
+        self.store, self.broken, self.failed = store, False, asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+    def changes(self, tenant: str, after: int, limit: int) -> Any:
+        if self.broken:
+            self.failed.set()
+            raise RuntimeError("a bug")
+        return self.store.changes(tenant, after, limit)
+
+
+async def test_who_waits_is_told_although_a_look_failed(office: Office, caplog: pytest.LogCaptureFixture) -> None:
+    store: Any = Breaking(office.store)
+    hub = Changes(store)
+    try:
+        with hub.waiting("acme", None) as waiter:
+            store.broken = True
+            asked = await office.open()
+            hub.notify()
+            await store.failed.wait()
+            store.broken = False
+            ((_, told),) = await waiter.wait(60)  # nothing else happens: the same news, at the next look
+            assert told.id == asked.id
+    finally:
+        await hub.close()
+    assert "a fault of ours; trying again" in caplog.text

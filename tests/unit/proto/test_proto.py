@@ -233,7 +233,7 @@ def test_no_request_names_a_tenant() -> None:
         for message in file.message_types_by_name.values()
         if "tenant" in message.fields_by_name
     }
-    assert naming == {"DirectoryStatus", "RegistryStatus", "Switch"}
+    assert naming == {"Difference", "DirectoryStatus", "RegistryStatus", "Switch"}
 
 
 def test_numbers_types_and_signatures_are_golden() -> None:
@@ -294,3 +294,7 @@ def test_breaking_compares_with_the_last_release(tmp_path: Path) -> None:
     code, said = breaking()
     assert code != 0
     assert said.endswith("proto: breaks callers since v0.1.0\n")
+
+
+def test_go_stubs_have_one_package() -> None:
+    assert {file.GetOptions().go_package for file in FILES} == {"pdp/v1;pdpv1"}

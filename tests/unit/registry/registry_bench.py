@@ -117,7 +117,8 @@ class Bench:
     def reload(self, registry: SignedRegistry, at: int | None = None) -> tuple[RegistryChange, ...]:
         changes = asyncio.run(registry.reload(self.at if at is None else at))
         for change in changes:
-            self.marks.update(dict(change.marks))
+            for name, value in change.marks:  # as the store does: they never go back
+                self.marks[name] = max(value, self.marks.get(name, 0))
         return changes
 
     def loaded(self, **more: Any) -> SignedRegistry:

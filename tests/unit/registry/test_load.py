@@ -374,6 +374,38 @@ def test_serials_never_go_back(bench: Bench) -> None:
     assert (change.serial, change.problem) == (0, "registry.rollback")
 
 
+def test_what_another_process_has_replaced_is_not_used(bench: Bench) -> None:
+    """The marks are the store's: they rise while this process looks at nothing."""
+    bench.waive(WAIVER)
+    registry = bench.loaded()
+    view = registry.view(NOW)
+    assert view.above(lambda name: bench.marks.get(name, 0)) is view
+    known = view.digest("acme")
+    bench.marks["waivers.acme"] = 2
+    bounded = view.above(lambda name: bench.marks.get(name, 0))
+    assert (bounded.waivers("acme"), bounded.server("acme", "files", NOW).check.ok) == ((), True)
+    bench.marks["registry.acme"] = 2
+    bounded = view.above(lambda name: bench.marks.get(name, 0))
+    server = bounded.server("acme", "files", NOW)
+    assert (server.check.code, server.resource, bounded.resource("acme", "files", NOW)) == (
+        "registry.rollback",
+        None,
+        "",
+    )
+    assert bench.code(registry) == "registry.rollback"
+    assert bounded.digest("acme") != known  # what was answered by it is not told again
+    (change,) = bench.reload(registry)
+    assert (change.problem, change.serial) == ("registry.rollback", 1)
+    assert registry.status(NOW)["acme"]["state"] == "registry.rollback"  # type: ignore[call-overload, index] # as JSON
+
+
+def test_of_two_contents_of_one_serial_one_is_used(bench: Bench) -> None:
+    """Two processes loaded them at the same moment; the higher fingerprint stays in the store."""
+    registry = bench.loaded()
+    bench.marks["registry.acme@1"] += 1
+    assert bench.code(registry) == "registry.serial_reused"
+
+
 def test_thresholds_count_distinct_keys(bench: Bench) -> None:
     bench.sign("author")
     assert bench.code(bench.loaded()) == ""

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +16,11 @@ from click.testing import CliRunner, Result
 
 from pdp.cli.tools import tools
 from pdp.core.errors import Fault
+from pdp.registry.diff import newest_version
+from pdp.registry.pin import Server
+from pdp.registry.pin import pin as pin_tools
+from pdp.registry.review import Review, load_review
+from pdp.registry.scaffold import scaffold
 
 SERVER = """
 import asyncio
@@ -75,7 +84,12 @@ def test_from_pin_to_verified(home: Path) -> None:
     by_name = {t["name"]: t for t in shown["tools"]}
     assert by_name["read"]["risk"] == "low"
     assert by_name["bad"]["risk"] == "critical"
-    assert by_name["read"]["warnings"] == ["open schema", "hidden characters: zero_width"]
+    assert by_name["read"]["warnings"] == [
+        "open schema",
+        "no output schema",
+        "hidden characters: zero_width",
+    ]
+    assert shown["warnings"] == []
     assert by_name["bad"]["warnings"][0] == "schema does not compile: every call will be denied"
     refused = run("sign", home / "set", "--key", home / "keys/alice.pem", "--expires", "12h")
     assert getattr(refused.exception, "code", None) == "sign.findings"
@@ -93,6 +107,36 @@ def test_from_pin_to_verified(home: Path) -> None:
     assert whole.exit_code == 0
     assert "Everything verifies" in whole.output
     assert accepted in whole.output
+
+
+def test_text_of_any_length_and_a_plain_resource_are_warned_of(home: Path) -> None:
+    schema = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "path": {"type": "string", "maxLength": 4096},
+            "mode": {"enum": ["a", "w"], "type": "string"},
+            "day": {"type": "string", "format": "date"},
+            "text": {"type": ["string", "null"]},
+            "lines": {"type": "array", "items": {"type": "string"}},
+        },
+    }
+    listed = f'types.Tool(name="write", input_schema={schema!r}, output_schema={{"type": "object"}}),'
+    (home / "server.py").write_text(SERVER.replace("tools=[", f"tools=[{listed}"))
+    fixed = ("--tenant", "acme", "--server", "srv", "--resource", "http://srv.example", "--owner", "platform")
+    shown = json.loads(
+        run("pin", *fixed, "--out", home / "set", "--json", "--", sys.executable, home / "server.py").output
+    )
+    [write] = [t["warnings"] for t in shown["tools"] if t["name"] == "write"]
+    assert write == ["text of any length: lines, text"]
+    [plain] = shown["warnings"]
+    assert "use https" in plain
+    people = run("pin", *fixed, "--out", home / "set", "--", sys.executable, home / "server.py").output
+    assert "srv: the resource is plain http" in people
+    local = [part.replace("srv.example", "127.0.0.1:8000") for part in fixed]
+    assert (
+        "plain http" not in run("pin", *local, "--out", home / "b", "--", sys.executable, home / "server.py").output
+    )
 
 
 def test_tables_are_for_people(home: Path) -> None:
@@ -160,3 +204,97 @@ def test_the_public_key_signs_nothing(home: Path) -> None:
     found = run("sign", home / "set", "--key", home / "keys/alice.pub.pem")
     assert isinstance(found.exception, Fault)
     assert "is a public key" in found.exception.message
+
+
+def at_a_terminal(answer: bytes, *args: Any) -> tuple[int, str]:
+    """What a person sees who types this and then `answer`: exit code and screen."""
+    ours, theirs = pty.openpty()
+    code = "from pdp.cli.tools import tools; tools()"
+    command = [sys.executable, "-c", code, *map(str, args)]
+    with subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        os.close(theirs)
+        os.write(ours, answer)
+        screen, _ = process.communicate()
+    os.close(ours)
+    return process.returncode, screen.decode()
+
+
+def test_at_a_terminal_nothing_is_signed_before_a_yes(home: Path) -> None:
+    assert pin(home).exit_code == 0
+    accept(home)
+    sign = ("sign", home / "set", "--key", home / "keys/alice.pem")
+    code, screen = at_a_terminal(b"n\n", *sign)
+    assert code == 1
+    assert screen.index("new tool") < screen.index("Put your signature under this?")
+    assert not (home / "set/set.dsse.json").exists()
+    assert at_a_terminal(b"y\n", *sign)[0] == 0
+    assert (home / "set/set.dsse.json").exists()
+    code, screen = at_a_terminal(b"", "sign", home / "set", "--key", home / "keys/bob.pem", "--yes")
+    assert (code, "Put your signature" in screen) == (0, False)
+    assert verify(home).exit_code == 0
+
+
+def test_a_review_to_fill_in(home: Path) -> None:
+    assert pin(home).exit_code == 0
+    out = home / "filled.yaml"
+    assert run("review", home / "set", "--server", "srv", "--out", out).exit_code == 0
+    text = out.read_text()
+    assert text == run("review", home / "set", "--server", "srv").output
+    assert "  # Reads⟨U+200B⟩\n" in text
+    found = load_review(out)
+    # what was reviewed is there, what was not is not reviewed by being listed
+    assert (found.reviewed_by, list(found.tools)) == ("bob", ["read"])
+    assert (found.tools["read"].risk, found.tools["read"].permissions) == ("low", ["x:read"])
+    again = pin(home, "--review", out)
+    assert (again.exit_code, "Nothing differs" in again.output) == (0, True), again.output
+    # whoever takes every # away without reading has said the worst
+    out.write_text(re.sub(r"^    # ", "    ", text, flags=re.MULTILINE))
+    careless = load_review(out).tools["bad"]
+    assert (careless.risk, careless.permissions) == ("critical", ["srv:bad"])
+    assert careless.annotations.destructive is True
+    assert run("review", home / "set", "--server", "srv", "--out", out).exit_code == 2
+    assert run("review", home / "set", "--server", "git").exception.code == "registry.unknown_server"  # type: ignore[union-attr]
+
+
+def test_a_description_stays_a_comment(tmp_path: Path) -> None:
+    hostile = "ok\r\n  evil:\n    risk: low\x85  more: 1\u2028\u202e" + "x" * 300
+    definition = {"name": "t", "description": hostile, "inputSchema": {"properties": {"a\nb: 1": {}, "c": {}}}}
+    server = Server("acme", "srv", "https://srv.example", "platform")
+    pin_tools(tmp_path, server, [definition], Review(), at_ns=1)
+    text = scaffold(newest_version(tmp_path), "srv")
+    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    assert lines == ["reviewed_by: null   # you", "tools:", '  "t":']
+    assert max(len(line) for line in text.splitlines() if "evil" in line) < 120
+
+
+def test_what_no_set_needs_can_be_removed(home: Path) -> None:
+    def lying() -> set[str]:
+        return {path.name for path in (home / "set/manifests").iterdir()}
+
+    assert pin(home).exit_code == 0
+    needed = lying()
+    assert run("prune", home / "set").output == "Every manifest is needed.\n"
+    (home / "review.yaml").write_text("reviewed_by: bob\ntools:\n  read: {risk: high}\n")
+    assert pin(home).exit_code == 0
+    (home / "set/manifests/notes.json").write_text("mine")
+    (orphan,) = needed - {entry["manifest_sha256"] + ".json" for entry in draft_tools(home)}
+    code, screen = at_a_terminal(b"n\n", "prune", home / "set")
+    assert (code, orphan in screen, orphan in lying()) == (1, True, True)
+    done = run("prune", home / "set")
+    assert (done.exit_code, done.output) == (0, f"{orphan}\n1 manifests removed.\n")
+    assert orphan not in lying()
+    assert "notes.json" in lying()
+    accept(home)
+    for name in ("alice", "bob"):
+        assert run("sign", home / "set", "--key", home / f"keys/{name}.pem").exit_code == 0
+    assert verify(home).exit_code == 0
+    # what was signed before is kept, for whoever signs next compares with it
+    (home / "review.yaml").write_text("reviewed_by: bob\ntools:\n  read: {risk: medium}\n")
+    assert pin(home).exit_code == 0
+    assert run("sign", home / "set", "--key", home / "keys/alice.pem").exit_code == 0
+    assert run("prune", home / "set").output == "Every manifest is needed.\n"
+
+
+def draft_tools(home: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((home / "set/set.json").read_text())["tools"]
+    return found

@@ -13,6 +13,9 @@ from support.tools import resource
 from support.world import NS, World, running
 
 from pdp.adapters.grpc import batching
+from pdp.service.batch import TOGETHER_BYTES
+from pdp.service.decide import Decide
+from pdp.service.establish import Establish
 from pdp.tooling.sandbox import ALICE
 from pdp.v1 import decision_pb2, types_pb2
 
@@ -117,3 +120,39 @@ async def test_an_allow_does_not_outlive_its_token_while_it_is_recorded(world: W
     held.release.set()
     found = await asking
     assert (found[0].error.code == LATE) if many else (found.code == "service.late")
+
+
+async def test_others_have_their_turn_between_the_items_of_a_batch(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Large items and those that are refused, which nothing waits for, too."""
+    turns, at_call, evaluated = 0, [], []
+    decide = world.process.services.decide
+    real_call, real_settled = Establish.call, Decide.settled
+
+    def call(self: Establish, *given: Any) -> Any:
+        at_call.append(turns)
+        return real_call(self, *given)
+
+    async def settled(self: Decide, *given: Any) -> Any:
+        evaluated.append(turns)
+        return await real_settled(self, *given)
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(type(decide.establish), "call", call)
+    monkeypatch.setattr(Decide, "settled", settled)
+    large = b'{"repo_path":"%s"}' % (b"x" * TOGETHER_BYTES)
+    asked = [world.ask(ALICE, "git_status", raw) for raw in (large, b"{", large, b"[]", large, b"x")]
+    running = asyncio.create_task(others())
+    try:
+        found = await batch(world, *asked)
+    finally:
+        running.cancel()
+    assert [item.WhichOneof("result") for item in found] == ["response", "error"] * 3
+    assert len(set(at_call)) == 6
+    assert len(set(evaluated)) == 3

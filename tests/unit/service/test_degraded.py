@@ -24,8 +24,18 @@ class Keys:
     def __init__(self) -> None:
         self.entries: dict[str, dict[str, Any]] = {}
 
+    def revocations(self) -> str:
+        return ""
+
     def key_status(self, _at_ns: int) -> Any:
         return self.entries
+
+
+class Loaded:
+    """A policy, and a registry that no mark bounds."""
+
+    def above(self, _high_water: Any) -> Loaded:
+        return self
 
 
 @pytest.fixture
@@ -43,7 +53,7 @@ def reloads(store: Any, recorder: Any, clock: Any, keys: Any) -> Reloads:
 
 
 def worse(reloads: Reloads, tenant: str) -> tuple[str, ...]:
-    reloads.state._policy = reloads.state._registry = object()  # type: ignore[assignment] # only that there is one
+    reloads.state._policy = reloads.state._registry = Loaded()  # type: ignore[assignment] # only that there is one
     return reloads.state.snapshot().degraded(tenant)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -84,6 +85,32 @@ async def test_refusals_beyond_the_quota_are_told_per_tenant(store: Any, recorde
     ]
     await Runs(recorder, store, clock).refusals()
     assert store.size() == 2
+
+
+async def test_refusals_whose_record_cannot_be_written_are_told_later(store: Any, recorder: Any, clock: Any) -> None:
+    runs = Runs(recorder, store, clock)
+    for tenant in ("acme", "beta"):
+        for i in range(31):
+            store.note_refusal(tenant, "gw", "caller.role", T + i)
+    store.full = True
+    with pytest.raises(Unavailable):
+        await runs.refusals()
+    store.full = False
+    waiting = asyncio.ensure_future(runs.refusals())
+    await asyncio.sleep(0)
+    waiting.cancel()  # as at the end of a run: what was begun goes on, and nothing is told twice
+    await runs.refusals()
+    found = [json.loads(store.record_at(i).record) for i in range(store.size())]
+    assert [(r["tenant"], [c["count"] for c in r["counts"]]) for r in found] == [("acme", [1]), ("beta", [1])]
+
+
+async def test_many_counts_take_several_records(store: Any, recorder: Any, clock: Any) -> None:
+    for n in range(250):
+        for i in range(31):
+            store.note_refusal("acme", f"{'long-name' * 20}-{n}", "caller.role", T + i)
+    await Runs(recorder, store, clock).refusals()
+    found = [json.loads(store.record_at(i).record) for i in range(store.size())]
+    assert [len(r["counts"]) for r in found] == [100, 100, 50]
 
 
 def test_there_is_no_snapshot_before_policy_and_registry(store: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pdp.core.approvals.people import Directory, DirectoryChange, Member
+from pdp.core.approvals.rows import Account
 from pdp.core.errors import BundleFault, Unavailable
 from pdp.core.registered import RegistryChange
 from pdp.ports import LoadedPolicy, Pack
@@ -43,6 +44,15 @@ class Policies:
         return None if self.next is None or self.next.digest == active else self.next
 
 
+class View(str):
+    """A view that no mark bounds."""
+
+    __slots__ = ()
+
+    def above(self, _high_water: Any) -> View:
+        return self
+
+
 class Sets:
     """A registry that reports each change once, as the port says."""
 
@@ -56,7 +66,7 @@ class Sets:
         return found
 
     def view(self, _at_ns: int) -> Any:
-        return f"view after {self.seen}"
+        return View(f"view after {self.seen}")
 
 
 class Keys:
@@ -64,6 +74,9 @@ class Keys:
 
     def __init__(self) -> None:
         self.problem = ""
+
+    def revocations(self) -> str:
+        return ""
 
     def key_status(self, _at_ns: int) -> dict[str, Any]:
         return {"https://i.example": {"tenant": "acme", "keys": 2, "problem": self.problem}}
@@ -282,6 +295,15 @@ async def test_seats_that_nobody_can_fill_are_reported_once(stage: Stage, caplog
     assert await said(acme=one) == []  # said already
     assert await said(acme=one, other=directory_of("blue", cat=("red",), dan=("red",))) == []
     assert await said(acme=one, other=directory_of(cat=("blue",))) == [wants_red]
+
+
+async def test_accounts_that_read_alike_are_warned_of(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    accounts = {Account("https://id", "anna"): "p-anna", Account("https://id", "Anna"): "p-mallory"}
+    stage.people.found = {"acme": Directory("1", by_account=accounts)}
+    stage.people.changes = [DirectoryChange("acme", "d" * 64, 2, 1)]
+    await stage.reloads(("directory",), by="")
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said == "directory of acme: p-anna and p-mallory have accounts at https://id that read alike"
 
 
 async def test_a_directory_that_cannot_be_read_is_told_until_it_can(stage: Stage) -> None:

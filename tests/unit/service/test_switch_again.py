@@ -23,8 +23,17 @@ class Nothing:
     def view(self, _at_ns: int) -> Any:
         return self
 
-    def serial(self, _tenant: str) -> int:
-        return 0
+    def status(self, _at_ns: int) -> Any:
+        return {}
+
+    def key_status(self, _at_ns: int) -> Any:
+        return {"https://id.example": {"tenant": "acme"}}
+
+    def servers(self, _tenant: str) -> tuple[str, ...]:
+        return ()
+
+    def tools(self, _tenant: str, _server: str) -> tuple[str, ...]:
+        return ()
 
 
 @pytest.fixture

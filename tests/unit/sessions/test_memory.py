@@ -8,6 +8,7 @@ import pytest
 from pdp.core.check import OK, WORST_COUNT, failed, missing
 from pdp.core.facts import WORST_LABELS, AgentFact, Identity, SubjectFact
 from pdp.core.request import Caller, MayAssert, Role, SessionAsk
+from pdp.core.stored import SessionRow
 from pdp.sessions.memory import MemorySessions
 from pdp.sessions.options import SessionOptions
 
@@ -18,8 +19,31 @@ ALICE = Identity(SubjectFact(OK, "verified", "alice", "https://idp"), AgentFact(
 ASK = SessionAsk("s-1")
 
 
-def sessions(**options: Any) -> Any:
-    return MemorySessions(SessionOptions(**options))
+class Kept:
+    """Whose sessions are, as a store keeps it; `fails` as one that is away."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, SessionRow] = {}
+        self.reads = 0
+
+    def session(self, index: str) -> SessionRow | None:
+        self.reads += 1
+        return self.rows.get(index)
+
+    def answered(self, memory: MemorySessions, who: Identity, ask: SessionAsk, at_ns: int) -> SessionRow | None:
+        """One call from look to note, its record durable."""
+        assert memory.look(CALLER, who, ask, at_ns).check.ok
+        row = memory.binding(CALLER, who, ask, at_ns)
+        if row is not None:
+            self.rows[row.index] = row
+        memory.note(CALLER, who, ask, "allow", at_ns)
+        if row is not None:
+            memory.release(row)
+        return row
+
+
+def sessions(kept: Kept | None = None, **options: Any) -> MemorySessions:
+    return MemorySessions(SessionOptions(**options), kept or Kept(), b"k" * 32)
 
 
 def identity(subject: Any = "alice", issuer: Any = "https://idp", agent: Any = "agent") -> Any:
@@ -160,3 +184,109 @@ def test_whoever_only_peeked_is_not_known() -> None:
     memory.look(CALLER, ALICE, SessionAsk("elsewhere"), T)
     assert not memory.peek(CALLER, ALICE, ASK, T).known
     assert not memory.look(CALLER, ALICE, ASK, T).known
+
+
+def mismatch(memory: MemorySessions, who: Identity, at_ns: int, ask: SessionAsk = ASK) -> bool:
+    found = memory.look(CALLER, who, ask, at_ns).check
+    assert found.code in ("", "session.identity_mismatch")
+    return not found.ok
+
+
+BOB = identity("bob")
+HOUR = 3600 * S
+
+
+def test_whose_a_session_is_holds_over_a_restart() -> None:
+    kept = Kept()
+    row = kept.answered(sessions(kept), ALICE, ASK, T)
+    assert row is not None
+    assert not {"alice", "s-1", "gw", "acme", "agent"} & {row.index, row.owner}  # nothing but keyed indexes
+    again = sessions(kept)
+    assert mismatch(again, BOB, T + S)
+    assert mismatch(again, identity(agent="other"), T + S)
+    found = again.look(CALLER, ALICE, ASK, T + S)  # whoever asked before her
+    assert (found.check.ok, found.known, found.calls) == (True, False, 0)
+    assert again.binding(CALLER, ALICE, ASK, T + S) is None
+    other = SessionAsk("s-2")
+    assert not mismatch(again, BOB, T + S, other)
+
+
+def test_a_session_in_memory_is_not_looked_up() -> None:
+    kept = Kept()
+    memory = sessions(kept)
+    assert kept.answered(memory, ALICE, ASK, T) is not None
+    for n in range(20):
+        assert kept.answered(memory, ALICE, ASK, T + n * S) is None
+        assert mismatch(memory, BOB, T + n * S)
+    assert kept.reads == 1
+    stranger = sessions(kept)
+    assert all(mismatch(stranger, BOB, T + n) for n in range(20))  # nor one that is another's
+    assert kept.reads == 2
+
+
+def test_whose_it_is_is_kept_until_it_was_idle_for_long() -> None:
+    kept = Kept()
+    memory = sessions(kept, idle_seconds=3600)
+    first = kept.answered(memory, ALICE, ASK, T)
+    renewed = [n for n in range(1, 13) if kept.answered(memory, ALICE, ASK, T + n * HOUR // 12) is not None]
+    assert renewed == [4, 8, 12]  # a row lasts an hour longer than its last use, and is seldom written
+    assert first is not None
+    (row,) = kept.rows.values()
+    assert row.until_ns == T + 2 * HOUR + HOUR // 4
+    # memory forgets after an hour; the store still knows
+    assert mismatch(memory, BOB, T + 2 * HOUR)
+
+
+def test_what_is_anothers_is_looked_up_again_when_it_may_be_over() -> None:
+    kept = Kept()
+    row = kept.answered(sessions(kept, idle_seconds=3600), ALICE, ASK, T)
+    assert row is not None
+    memory = sessions(kept, idle_seconds=3600)
+    assert mismatch(memory, BOB, row.until_ns)  # remembered for an hour, but hers for no more than this instant
+    assert mismatch(memory, BOB, row.until_ns + 1)  # the store does not believe the clock, say
+    kept.rows.clear()
+    assert not mismatch(memory, BOB, row.until_ns + 2)
+    assert mismatch(memory, ALICE, row.until_ns + 2)
+
+
+def test_what_was_not_made_durable_is_nobodys() -> None:
+    """Another process was first, say: its commit is read when the question is decided again."""
+    kept = Kept()
+    memory = sessions(kept)
+    assert memory.look(CALLER, ALICE, ASK, T).check.ok
+    row = memory.binding(CALLER, ALICE, ASK, T)
+    assert row is not None
+    assert mismatch(memory, BOB, T)  # for as long as it is under way
+    memory.release(row)
+    theirs = kept.answered(sessions(kept), BOB, ASK, T)
+    assert theirs is not None
+    assert mismatch(memory, ALICE, T)
+    assert not mismatch(memory, BOB, T)
+
+
+def test_one_of_two_calls_under_way_makes_it_durable_for_both() -> None:
+    kept = Kept()
+    memory = sessions(kept)
+    memory.look(CALLER, ALICE, ASK, T)
+    rows = [memory.binding(CALLER, ALICE, ASK, T) for _ in range(2)]
+    memory.note(CALLER, ALICE, ASK, "allow", T)
+    for row in rows:
+        assert row is not None
+        memory.release(row)
+    assert (memory.look(CALLER, ALICE, ASK, T).calls, kept.reads) == (1, 1)
+    memory.look(CALLER, ALICE, other := SessionAsk("s-2"), T)
+    row = memory.binding(CALLER, ALICE, other, T)
+    assert row is not None
+    memory.release(row)  # the first gave up
+    memory.note(CALLER, ALICE, other, "allow", T)
+    assert mismatch(memory, BOB, T, other)
+
+
+def test_no_verified_session_is_bound() -> None:
+    memory = sessions()
+    nobody = replace(ALICE, subject=SubjectFact(failed("subject.expired", "Late.")))
+    for who, ask in ((nobody, ASK), (ALICE, SessionAsk()), (ALICE, SessionAsk("s", handle="h"))):
+        memory.look(CALLER, who, ask, T)
+        assert memory.binding(CALLER, who, ask, T) is None
+    memory.peek(CALLER, ALICE, ASK, T)
+    assert memory.binding(CALLER, ALICE, ASK, T) is None  # a glance binds nothing

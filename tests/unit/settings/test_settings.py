@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from pdp.core.errors import ConfigurationFault
-from pdp.settings import Settings, load, validate
+from pdp.settings import PolicyOptions, Settings, load, validate
 from pdp.tooling.config_yaml import read_yaml
 
 MARK = "zq87-must-not-be-echoed"
@@ -212,3 +212,31 @@ def test_the_fingerprint_tells_configurations_apart(tmp_path: Path) -> None:
 def test_yaml_keys_that_are_equal_only_in_yaml() -> None:
     with pytest.raises(ConfigurationFault, match="stands twice"):
         read_yaml("a: 1\n'a': 2\n", "x.yaml")
+
+
+@pytest.mark.parametrize(
+    ("over", "words"),
+    [
+        ({"server": {"max_call_seconds": 5}, "service": {"min_budget_ms": 5_000}}, "service.min_budget_ms"),
+        ({"server": {"max_call_seconds": 5}, "policy": {"deadline_ms": 5_000}}, "policy.deadline_ms"),
+        (
+            {
+                "server": {"max_call_seconds": 5},
+                "policy": {"engine": "opa", "opa": {"binary": "/usr/bin/opa", "deadline_ms": 6_000}},
+            },
+            "policy.opa.deadline_ms",
+        ),
+        ({"server": {"max_message_bytes": 262_144}}, "content.max_arguments_bytes"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(tmp_path: Path, over: Any, words: str) -> None:
+    with pytest.raises(ConfigurationFault, match=words):
+        validate({"registry": {}, **over}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("deadline_ms", "patience_ms"), [(1, 2_000), (250, 2_000), (5_000, 40_000), (50_000, 60_000)]
+)
+def test_the_engine_is_waited_for_as_long_as_policy_may_take(deadline_ms: int, patience_ms: int) -> None:
+    pool = PolicyOptions(deadline_ms=deadline_ms).embedded().pool
+    assert (pool.deadline_ms, pool.patience_ms) == (deadline_ms, patience_ms)

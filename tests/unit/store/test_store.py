@@ -78,8 +78,64 @@ async def test_the_log_is_append_only_for_sql_too(store: Any) -> None:
     for statement in ("UPDATE records SET tenant = 'x'", "DELETE FROM records"):
         with pytest.raises(Unavailable) as e:
             await store._writer.submit(lambda s=statement: store._opened.writer.execute(s).rowcount)
-        assert "append-only" in e.value.detail
+        assert e.value.detail == "IntegrityError SQLITE_CONSTRAINT_TRIGGER"
     assert store.record_at(0).tenant == "acme"
+
+
+async def until(holds: Any) -> None:
+    while not holds():  # noqa: ASYNC110 the store tells nobody; the test's own time limit ends it
+        await asyncio.sleep(0.01)
+
+
+async def test_a_file_that_was_replaced_takes_nothing_until_it_is_back(tmp_path: Any) -> None:
+    """What is written to a file that has no name any more is lost with the next start."""
+    store = opened(tmp_path, probe_seconds=0.05)
+    await store.commit(entry(1))
+    path = tmp_path / "store" / "pdp.sqlite3"
+    for another in (b"", None):
+        path.rename(tmp_path / "away")
+        if another is not None:
+            path.write_bytes(another)
+        await until(lambda: not store.healthy())  # though nobody wrote or read
+        assert store.problem() == "store.replaced"
+        with pytest.raises(Unavailable) as e:
+            await store.commit(entry(2))
+        assert (e.value.code, store.problem()) == ("record.unavailable", "store.replaced")
+        (tmp_path / "away").rename(path)
+        await until(store.healthy)
+    assert (await store.commit(entry(3))).index == 1
+    await store.close()
+    again = opened(tmp_path)
+    assert again.size() == 2
+    await again.close()
+
+
+async def test_another_content_of_the_file_is_not_built_on(tmp_path: Any) -> None:
+    """An older copy that was put into it, and grew since, is longer than what was written."""
+    store = opened(tmp_path)
+    for n in range(3):
+        await store.commit(entry(n))
+    (trigger,) = store._opened.writer.execute("SELECT sql FROM sqlite_master WHERE name = 'records_stay'").fetchone()
+    row = (
+        "INSERT INTO records SELECT {0}, '{1}', kind, tenant, time_ns, zeroblob(32), bytes FROM records WHERE idx = 0"
+    )
+
+    def other() -> None:
+        db = store._opened.writer
+        changes = (row.format(n, an_id(70 + n)) for n in (2, 3, 4))
+        for each in ("DROP TRIGGER records_stay", "DELETE FROM records WHERE idx = 2", *changes, trigger):
+            db.execute(each)
+
+    await store._writer.submit(other)
+    await until(lambda: not store.healthy())
+    assert store.problem() == "store.rollback"
+    for read in (store.reply, store.outcome, store.session):
+        with pytest.raises(Unavailable):
+            read("k")  # nor is anything told again that was kept there
+    with pytest.raises(Unavailable):
+        await store.commit(entry(9))
+    assert (store._writer.state.value, store.problem()) == ("failed", "store.rollback")
+    await store.close()
 
 
 async def test_directory_and_files_are_private(store: Any, tmp_path: Any) -> None:
@@ -227,11 +283,49 @@ async def test_refusals_beyond_the_quota_survive_a_crash_until_recorded(tmp_path
     await store.commit(entry(1))
     await store.close()  # nobody took the counts
     store = opened(tmp_path, refusals_per_minute=2)
-    assert store.aggregated_refusals() == (("acme", "gw", "caller.role", 3),)
+    counts = store.aggregated_refusals()
+    assert counts == (("acme", "gw", "caller.role", 3),)
+    await store.commit(entry(2, kind="refusals", refusals=counts))
     assert store.aggregated_refusals() == ()
-    await store.commit(entry(2, kind="refusals"))
     await store.close()
     store = opened(tmp_path)
+    assert store.aggregated_refusals() == ()
+    await store.close()
+
+
+async def test_a_record_of_one_tenants_refusals_leaves_the_others(tmp_path: Any) -> None:
+    store = opened(tmp_path, refusals_per_minute=0)
+    for tenant in ("acme", "acme", "beta"):
+        store.note_refusal(tenant, "gw", "caller.role", AT)
+    acme, beta = store.aggregated_refusals()
+    store.note_refusal("acme", "gw", "caller.role", AT)  # while the record is on its way
+    await store.commit(entry(1, refusals=(acme,)))
+    left = (("acme", "gw", "caller.role", 1), beta)
+    assert store.aggregated_refusals() == left
+    await store.close()  # and a crash here would have kept them too: they are in the file
+    store = opened(tmp_path)
+    assert store.aggregated_refusals() == left
+    await store.close()
+
+
+async def test_counts_whose_record_fails_stay_counted(tmp_path: Any) -> None:
+    store = opened(tmp_path, refusals_per_minute=0, probe_seconds=0.05)
+    store.note_refusal("acme", "gw", "caller.role", AT)
+    counts = store.aggregated_refusals()
+    path = tmp_path / "store" / "pdp.sqlite3"
+    path.rename(tmp_path / "away")
+    with pytest.raises(Unavailable):
+        await store.commit(entry(1, refusals=counts))
+    assert store.aggregated_refusals() == counts
+    (tmp_path / "away").rename(path)
+    await until(store.healthy)
+    with pytest.raises(Unavailable):
+        await store.commit_all((entry(2, refusals=counts), entry(2)))  # the second one cannot be written
+    assert store.aggregated_refusals() == counts
+    await store.close()
+    store = opened(tmp_path)
+    assert store.aggregated_refusals() == counts  # though the commit that was to store them failed
+    await store.commit(entry(3, refusals=counts))
     assert store.aggregated_refusals() == ()
     await store.close()
 

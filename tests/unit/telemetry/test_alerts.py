@@ -1,8 +1,13 @@
-"""The example alerting rules name metrics and labels that there are."""
+"""The example alerting rules name metrics and labels that there are, and fire when they should."""
 
+import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
+from typing import Any
 
+import pytest
 import yaml
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
@@ -13,7 +18,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from pdp.telemetry.catalogue import INSTRUMENTS
 from pdp.telemetry.provider import OpenTelemetry
 
-RULES = Path(__file__).parents[3] / "docs" / "alerts.rules.yaml"
+ROOT = Path(__file__).parents[3]
+RULES = ROOT / "docs" / "alerts.rules.yaml"
+CASES = Path(__file__).with_name("alerts.test.yaml")
 _NAME = re.compile(r"\bpdp_\w+")
 
 
@@ -36,12 +43,36 @@ def exported() -> dict[str, set[str]]:
         meters.shutdown()
 
 
+def rules() -> list[dict[str, Any]]:
+    return [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+
+
 def test_rules_are_about_metrics_that_there_are() -> None:
     known = exported()
-    rules = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
-    assert len(rules) == 4
-    for rule in rules:
+    for rule in rules():
         used = set(_NAME.findall(rule["expr"] + rule["annotations"]["summary"]))
         metrics = used & set(known)
         assert metrics
         assert used - metrics <= set().union(*(known[name] for name in metrics))
+
+
+def promtool() -> str:
+    """Of Prometheus; skips the test without it, or fails it where `CI=true`."""
+    found = shutil.which("promtool", path=f"{ROOT / '.tools' / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}")
+    if found is None:
+        why = "no promtool on the PATH nor in .tools/bin (.ci/run installs it, from Debian's package prometheus)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(why)
+        pytest.skip(why)
+    return found
+
+
+def test_each_rule_fires_when_it_should_and_only_then() -> None:
+    for arguments in (("check", "rules", RULES), ("test", "rules", CASES)):
+        done = subprocess.run([promtool(), *arguments], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_each_rule_has_a_case_in_which_it_fires() -> None:
+    cases = [case for test in yaml.safe_load(CASES.read_text())["tests"] for case in test["alert_rule_test"]]
+    assert {case["alertname"] for case in cases if case["exp_alerts"]} == {rule["alert"] for rule in rules()}

@@ -197,6 +197,13 @@ def test_a_word_of_rego_is_no_name(tmp_path: Path, word: str) -> None:
     assert not (tmp_path / "org").exists()
 
 
+def test_a_part_of_the_service_is_no_name(tmp_path: Path) -> None:
+    """The codes of the new pack begin with its name, and the gate would refuse them."""
+    done = pdp("new", "subject", tmp_path / "org")
+    assert (done.exit_code, "part of the service" in done.output) == (2, True)
+    assert not (tmp_path / "org").exists()
+
+
 def test_junit_says_why_no_test_ran() -> None:
     fault = gate.Finding("a.rego", 1, 1, "syntax.error", gate.ERROR, "Not \x00 <valid>.")
     [suite] = ET.fromstring(junit(gate.TestReport(faults=(fault,))))

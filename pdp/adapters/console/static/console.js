@@ -3,6 +3,7 @@
 
 (() => {
   const APPROVE_AFTER_MS = 1500;
+  const HOLD_SECONDS = 5;
   const body = document.body;
   // The service's clock: its instant when the page was made, and what has passed here since. Our own clock may be wrong.
   const serviceNow = () => Number(body.dataset.nowMs) + performance.now();
@@ -49,7 +50,14 @@
     setInterval(tick, 1000);
   }
 
-  // Refusing has the focus; approving wakes up after a moment in which the page was to be seen, and never takes Enter.
+  // Enter in a field sends nothing.
+  document.addEventListener("submit", (event) => {
+    if (!event.submitter || event.submitter.formMethod !== "dialog") return;
+    event.preventDefault();
+    event.stopPropagation();
+  }, true);
+
+  // Denying has the focus; approving wakes up after a moment in which the page was to be seen, and never takes Enter.
   const first = document.querySelector("[data-first]");
   if (first && !document.querySelector("[role=alert]")) first.focus({ preventScroll: true });
   const approve = document.querySelector("[data-approve]");
@@ -72,7 +80,7 @@
       if (asleep()) event.preventDefault();
     });
     approve.form.addEventListener("submit", (event) => {
-      if (event.submitter === approve && asleep()) event.preventDefault();
+      if (event.submitter === approve && asleep() && !approve.form.dataset.sure) event.preventDefault();
     });
   }
 
@@ -102,7 +110,67 @@
     if (!window.PublicKeyCredential) continue;
     form.hidden = false;
     const options = () => PublicKeyCredential.parseCreationOptionsFromJSON(JSON.parse(form.dataset.create));
-    ask(form, form.querySelector("button"), () => navigator.credentials.create({ publicKey: options() }), "credential");
+    ask(form, form.querySelector("button:not([hidden])"), () => navigator.credentials.create({ publicKey: options() }), "credential");
+  }
+
+  // A vote waits for some seconds in which it can be taken back, and nothing is recorded. Leaving the page meanwhile sends
+  // a denial and drops an approval.
+  for (const panel of document.querySelectorAll("[data-held]")) {
+    const part = (name) => panel.querySelector(`[data-held-${name}]`);
+    const back = document.querySelector("[data-taken-back]");
+    let held = null;
+    const end = () => {
+      clearInterval(held.timer);
+      const { form, submitter } = held;
+      held = null;
+      return { form, submitter };
+    };
+    const send = () => {
+      const { form, submitter } = end();
+      form.dataset.sure = "1";
+      form.requestSubmit(submitter);
+    };
+    const tick = () => {
+      const left = Math.ceil((held.until - performance.now()) / 1000);
+      part("left").textContent = `${Math.max(0, left)} s`;
+      if (left <= 0) send();
+    };
+    const hide = (hidden) => {
+      for (const form of document.querySelectorAll("form[data-holds]")) form.hidden = hidden;
+      panel.hidden = !hidden;
+    };
+    for (const form of document.querySelectorAll("form[data-holds]")) {
+      form.addEventListener("submit", (event) => {
+        const submitter = event.submitter;
+        if (event.defaultPrevented || form.dataset.sure || !submitter || !submitter.dataset.hold) return;
+        event.preventDefault();
+        if (held) return;
+        part("what").textContent = submitter.dataset.hold;
+        part("leave").textContent = submitter.hasAttribute("data-approve")
+          ? "Leaving this page takes it back." : "Leaving this page records it.";
+        held = { form, submitter, until: performance.now() + HOLD_SECONDS * 1000, timer: setInterval(tick, 200) };
+        back.hidden = true;
+        tick();
+        hide(true);
+        part("back").focus();
+      });
+    }
+    part("back").addEventListener("click", () => {
+      if (!held) return;
+      const { form } = end();
+      if (form.elements.passkey) form.elements.passkey.value = "";
+      hide(false);
+      back.hidden = false;
+      document.getElementById("main").focus();
+    });
+    part("now").addEventListener("click", () => held && send());
+    window.addEventListener("pagehide", () => {
+      if (!held) return;
+      const { form, submitter } = end();
+      if (submitter.hasAttribute("data-approve")) return;
+      navigator.sendBeacon(form.action, new URLSearchParams(new FormData(form, submitter)));
+    });
+    window.addEventListener("pageshow", (event) => event.persisted && location.reload());
   }
 
   // A form is sent once.

@@ -7,27 +7,28 @@ import unicodedata
 from collections.abc import Iterator
 
 import pytest
+from confusable_homoglyphs import confusables
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pdp.core.approvals.inert import DEFAULT_IGNORABLE, MAX_MARKS, MAX_RUN, hidden, visible
+from pdp.core.approvals.inert import DEFAULT_IGNORABLE, MAX_MARKS, MAX_RUN, hidden, isolated, skeleton, visible
 
 HIDDEN = ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs", "Me")
 LETTERS = "a\u00e9\u0436\u4e2d\u3042\uac00\u05d0\u0639\u0905\u0e01"
-_TOKEN = re.compile(r"⟨(?:U\+([0-9A-F]{4,6})|space)(?: ×(\d+))?⟩|(.)⟨×(\d+)⟩|(.)", re.DOTALL)
+_TOKEN = re.compile(r"⟨(?:U\+([0-9A-F]{4,6})|space|([^\x00-\x7f×⟨⟩]+))(?: ×(\d+))?⟩|(.)⟨×(\d+)⟩|(.)", re.DOTALL)
 
 
 def read_back(shown: str) -> str:
     """The inverse of `visible`, written from its description."""
     out = []
     for found in _TOKEN.finditer(shown):
-        code, times, char, count, plain = found.groups()
+        code, marked, times, char, count, plain = found.groups()
         if plain is not None:
             out.append(plain)
         elif char is not None:
             out.append(char * int(count))
         else:
-            out.append((chr(int(code, 16)) if code else " ") * int(times or 1))
+            out.append((chr(int(code, 16)) if code else marked or " ") * int(times or 1))
     return "".join(out)
 
 
@@ -40,6 +41,13 @@ def of_categories() -> Iterator[str]:
 
 def spelled(char: str) -> str:
     return f"⟨U+{ord(char):04X}⟩"
+
+
+MARKED = frozenset("‘’‚“”–…−№ÆæŒœı")  # drawn like ASCII, and honest prose is full of them
+
+
+def pointed_out(char: str) -> str:
+    return f"⟨{char}⟩" if char in MARKED else spelled(char)
 
 
 def test_every_control_format_separator_private_surrogate_and_unassigned_character() -> None:
@@ -120,6 +128,145 @@ def test_how_it_looks(text: str, shown: str) -> None:
 )
 def test_a_block_keeps_its_lines(text: str, shown: str) -> None:
     assert visible(text, lines=True) == shown
+
+
+LOOK_ALIKES = {  # what was drawn as plain ASCII, by what it was taken for
+    "∕⁄／⧸": "/",
+    "․": ".",
+    "‐‑–−": "-",
+    "꞉：": ":",
+    "ⅼǀ∣": "l",
+    "ɡ𝐠ｇ": "g",
+    "ɑ𝒂ａа": "a",
+    "ıіɩ": "i",
+    "𝟎０": "0",
+    "’′＇": "'",
+    "ﬁ": "fi",
+    "＄": "$",
+    "\u037e；": ";",
+    "וןا١": "l",
+    "סه٥": "o",
+    "٠": ".",
+}
+
+
+@pytest.mark.parametrize(("char", "ascii_"), [(char, to) for chars, to in LOOK_ALIKES.items() for char in chars])
+def test_what_is_drawn_like_ascii_is_pointed_out_wherever_it_stands(char: str, ascii_: str) -> None:
+    for before, after in (("", ""), ("/etc/", "passwd"), ("rm -rf /", " home"), ("x", "4"), ("привет", "")):
+        if before == "привет" and unicodedata.name(char).startswith("CYRILLIC"):
+            continue  # at home there
+        shown = visible(before + char + after)
+        assert pointed_out(char) in shown, (before, ascii_)
+        assert read_back(shown) == before + char + after
+
+
+def test_every_character_that_uts_39_calls_confusable_with_ascii() -> None:
+    """By the package's own answer, one at a time: but letters and digits of scripts, on their own, too."""
+    tried = 0
+    for code in range(0x80, 0x20000):
+        char = chr(code)
+        found = confusables.is_confusable(char, greedy=True)
+        if not found or not any(each["c"].isascii() for each in found[0]["homoglyphs"]):
+            continue
+        plain_letter = 0xC0 <= code <= 0x17F and char.isalpha() and not unicodedata.decomposition(char)
+        put = f"⟨{char}⟩" if plain_letter else pointed_out(char)
+        assert visible(f"/{char}/") == f"/{put}/"
+        assert visible(f"a{char}") == f"a{put}"
+        tried += 1
+    assert tried > 1_500
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("п4ураl", "⟨U+043F⟩4⟨U+0443⟩⟨U+0440⟩⟨U+0430⟩l"),  # a word split by a digit is one word
+        ("а1b", "⟨U+0430⟩1b"),
+        ("1а", "1⟨U+0430⟩"),
+        ("сору", "⟨U+0441⟩⟨U+043E⟩⟨U+0440⟩⟨U+0443⟩"),  # a whole word of look-alikes
+        ("𝐩𝐚𝐲𝐩𝐚𝐥", "".join(f"⟨U+{ord(c):04X}⟩" for c in "𝐩𝐚𝐲𝐩𝐚𝐥")),
+        ("𝛃𝐚", "𝛃⟨U+1D41A⟩"),  # mathematical letters tell no script
+        ("i̇d", "i⟨U+0307⟩d"),  # a dot on what has one
+        ("٠", "⟨U+0660⟩"),
+        ("٢٠٢٦", "٢٠٢٦"),  # evidently a number of that script
+        ("1٠5", "1⟨U+0660⟩5"),
+        ("Моя работа", "Моя работа"),
+        ("отчёт за год", "отчёт за год"),
+        ("αβγ", "αβγ"),
+        ("दुःख", "दुःख"),
+        ("ノート", "ノート"),
+        ("ノ", "⟨U+30CE⟩"),
+        ("naïve café Æther", "naïve café ⟨Æ⟩ther"),
+    ],
+)
+def test_a_word_stays_where_it_tells_its_script(text: str, shown: str) -> None:
+    assert visible(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("“Don’t,” she said – it’s…", "⟨“⟩Don⟨’⟩t,⟨”⟩ she said ⟨–⟩ it⟨’⟩s⟨…⟩"),
+        ("„ja“ und ‚nein‘, 9–17 Uhr", "„ja⟨“⟩ und ⟨‚⟩nein⟨‘⟩, 9⟨–⟩17 Uhr"),
+        ("l’œuvre, ılık", "l⟨’œ⟩uvre, ⟨ı⟩l⟨ı⟩k"),
+        ("––force", "⟨––⟩force"),
+        ("–" * 30, "⟨– ×30⟩"),
+        ("отчёт о работе, а у Сары", "отчёт ⟨о⟩ работе, ⟨а⟩ ⟨у⟩ Сары"),
+        ("і його мову", "⟨і⟩ його мову"),
+        ("το αρχείο ο κόσμος", "το αρχείο ⟨ο⟩ κόσμος"),
+        ("הדוח אל יוסי, הוא", "הדוח אל ⟨יוסי⟩, הוא"),
+        ("قبل ١٠ مساءً", "قبل ⟨١٠⟩ مساءً"),
+        ("谢谢！（一份）：二〇二六年", "谢谢⟨！（⟩一份⟨）：⟩二⟨〇⟩二六年"),
+        ("全角ＡＢＣ１２", "全角⟨ＡＢＣ１２⟩"),
+    ],
+)
+def test_honest_prose_is_marked_and_can_be_read(text: str, shown: str) -> None:
+    assert visible(text) == shown
+    assert read_back(shown) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("rm /сору отчёт", "rm /⟨U+0441⟩⟨U+043E⟩⟨U+0440⟩⟨U+0443⟩ отчёт"),  # part of a path
+        ("сору.ехе отчёт", "⟨U+0441⟩⟨U+043E⟩⟨U+0440⟩⟨U+0443⟩.⟨U+0435⟩⟨U+0445⟩⟨U+0435⟩ отчёт"),
+        ("сору --all", "⟨U+0441⟩⟨U+043E⟩⟨U+0440⟩⟨U+0443⟩ --all"),  # nothing tells that the line is Russian
+        ("отчёт ⟨о⟩", "отчёт ⟨U+27E8⟩⟨U+043E⟩⟨U+27E9⟩"),
+        ("отчёт αο", "отчёт ⟨U+03B1⟩⟨U+03BF⟩"),
+        ("отчёт ο", "отчёт ⟨U+03BF⟩"),  # a Greek one
+        ("отчёт сoру", "отчёт ⟨U+0441⟩o⟨U+0440⟩⟨U+0443⟩"),
+        ("ＡＢＣ", "⟨U+FF21⟩⟨U+FF22⟩⟨U+FF23⟩"),
+        ("谢谢 ／etc／passwd", "谢谢 ⟨U+FF0F⟩etc⟨U+FF0F⟩passwd"),
+        ("0×30", "0⟨U+00D7⟩30"),  # which we write ourselves
+        ("ſudo", "⟨U+017F⟩udo"),
+    ],
+)
+def test_where_honest_prose_has_it_not_it_is_spelled_out(text: str, shown: str) -> None:
+    assert visible(text) == shown
+    assert read_back(shown) == text
+
+
+def test_a_reader_that_sees_no_shapes_is_not_told_of_them() -> None:
+    assert visible("don’t ∕ сору\u202e", alike=False) == "don’t ∕ сору⟨U+202E⟩"
+    assert visible("pаypal", alike=False) == "p⟨U+0430⟩ypal"  # a mixture it is all the same
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain", "plain"),
+        ("привет", "привет"),
+        ("/א/ב/c", "/\u2068א\u2069/\u2068ב\u2069/c"),
+        ("שלום עולם", "\u2068שלום עולם\u2069"),
+        ("שָלוֹם, עולם", "\u2068שָלוֹם\u2069, \u2068עולם\u2069"),
+        ("א 1 ב", "\u2068א\u2069 1 \u2068ב\u2069"),
+        ("a א", "a \u2068א\u2069"),
+        ("א a", "\u2068א\u2069 a"),
+        ("אל ⟨יוסי⟩ a", "\u2068אל ⟨יוסי⟩\u2069 a"),
+        ("⟨U+05D9⟩ א", "⟨U+05D9⟩ \u2068א\u2069"),
+    ],
+)
+def test_what_runs_from_right_to_left_turns_nothing_else_around(text: str, shown: str) -> None:
+    assert isolated(text) == shown
 
 
 @pytest.mark.parametrize("letter", LETTERS)
@@ -203,3 +350,17 @@ def test_what_is_shown_is_inert(text: str) -> None:
 def test_two_blocks_never_look_the_same(one: str, other: str) -> None:
     if one != other:
         assert visible(one, lines=True) != visible(other, lines=True)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("anna", "аnnа"), ("bill", "bi1l"), ("o'neil", "o’neil"), ("a-b", "a‐b"), ("vi", "ѵі"), ("x", "𝐱")],
+)
+def test_what_is_drawn_alike_has_one_skeleton(one: str, other: str) -> None:
+    assert one != other
+    assert skeleton(one) == skeleton(other)
+
+
+def test_what_is_not_has_two() -> None:
+    words = ["anna", "anne", "ann", "anna1", "ana", "bea", "иван", "李"]
+    assert len({skeleton(word) for word in words}) == len(words)

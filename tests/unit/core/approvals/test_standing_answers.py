@@ -125,7 +125,15 @@ class TestGrants:
         for terms in (GrantTerms(1, 2, True), GrantTerms(3, 0, False, b'{"type":"object"}')):
             assert GrantTerms.from_bytes(terms.to_bytes()) == terms
         spaced = GrantTerms(arguments_schema=b'{ "b": 1, "a": 2 }')
-        assert GrantTerms.from_bytes(spaced.to_bytes()).arguments_schema == b'{"a":2,"b":1}'
+        known = GrantTerms.from_bytes(spaced.to_bytes())
+        assert known is not None
+        assert known.arguments_schema == b'{"a":2,"b":1}'
+        for other in (
+            {},
+            {"minutes": 5, "uses": 0, "session": False},
+            {**json.loads(spaced.to_bytes()), "tools": []},
+        ):
+            assert GrantTerms.from_bytes(canonical(other)) is None  # by another release
         with pytest.raises(InvalidRequest):
             GrantTerms(arguments_schema=b"[]").to_bytes()
 

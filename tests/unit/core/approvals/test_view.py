@@ -8,11 +8,12 @@ import pytest
 from support import approvals as make
 
 from pdp.core.approvals.effects import effects
-from pdp.core.approvals.rows import Account
+from pdp.core.approvals.rows import Account, Answered
 from pdp.core.approvals.states import State
-from pdp.core.approvals.view import argument_rows, presented, view
+from pdp.core.approvals.view import advice_in, argument_rows, presented, view
 from pdp.core.check import OK, failed
 from pdp.core.digest import canonical
+from pdp.core.evidence import Verdict, judged
 from pdp.core.target import Annotations, Sink, TargetFact
 
 REQUEST = make.approval()
@@ -206,3 +207,23 @@ class TestEffects:
 
 def test_arguments_of_a_request_are_shown_in_their_order() -> None:
     assert [json.loads(row.value_json) for row in argument_rows(SHOWN, None)] == list(make.ARGUMENTS.values())
+
+
+_SAID = {"status": "ok", "verdict": "deny", "confidence": 0.9, "violated": ["a"], "rationale": "no", "model": "m"}
+
+
+@pytest.mark.parametrize(
+    ("said", "shown_as"),
+    [
+        ({**_SAID, "prompt_sha256": "5e" * 32}, 1),
+        (_SAID, 0),  # another release said less,
+        ({**_SAID, "prompt_sha256": "5e" * 32, "later": 1}, 0),  # or more,
+        ([], 0),  # or otherwise
+    ],
+)
+def test_an_opinion_in_another_shape_is_not_shown(said: Any, shown_as: int) -> None:
+    wanted = {"kind": "judge", "weight": "advice"}
+    made = judged(wanted, "call", Verdict("ok", "deny", 0.9, "5e" * 32, "m"), 5)
+    row = Answered("call", "r", "acme", "judge", canonical(made), 5, 1, opinion=json.dumps(said).encode())
+    assert len(advice_in([row])) == shown_as
+    assert advice_in([replace(row, element=b"{}")]) == ()

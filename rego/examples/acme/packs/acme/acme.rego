@@ -128,3 +128,18 @@ deny contains {
 	t.key in data.lib.targets.changing
 	t.annotations.idempotent == false
 }
+
+# METADATA
+# title: Who was refused again and again asks nobody else today
+# description: |
+#   People refused calls of this tool by this agent for the same person, whatever their arguments, five times within a
+#   day. The service lets such an agent wait longer and longer between two requests; after the fifth it need not ask.
+deny contains {
+	"code": "acme.refused_often",
+	"message": "People have refused calls like this one too often today. Talk to them instead of asking again.",
+	"control": "",
+} if {
+	input.call.people_refusals >= 5
+	some t in input.targets
+	t.key in data.lib.targets.changing
+}

@@ -181,3 +181,17 @@ test_what_may_be_done_twice_is_not if {
 	not "acme.outcome_unknown" in testing.codes(acme.deny) with input as begun({"annotations": {"read_only": false, "destructive": false, "idempotent": true}}, 1)
 		with data.org as testing.org
 }
+
+# Refusals by people
+
+refused(times) := object.union(begun(changing, 0), {"call": object.union(begun(changing, 0).call, {"people_refusals": times})})
+
+test_what_people_refused_again_and_again_is_denied if {
+	"acme.refused_often" in testing.codes(acme.deny) with input as refused(5)
+		with data.org as testing.org
+}
+
+test_what_people_refused_now_and_then_is_not if {
+	not "acme.refused_often" in testing.codes(acme.deny) with input as refused(4)
+		with data.org as testing.org
+}

@@ -1,4 +1,4 @@
-"""Who may ask the endpoint next: a bounded number at once, tenants in turn."""
+"""Whose turn it is at what many tenants share: a bounded number at once, tenants in turn."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class OverloadedError(Exception):
     """Too many wait already."""
 
 
-class Schedule:
-    """Places at the endpoint. One tenant takes at most its share of them, and of those that wait."""
+class Turns:
+    """Places. One tenant takes at most its share of them (one at least), and of those that wait."""
 
     def __init__(self, places: int, queued: int, share: float) -> None:
         self._places, self._queued = places, queued

@@ -1,0 +1,43 @@
+"""Settings that do not fit together: values, so that all are told at once, each by the key that is to be changed.
+
+A start refuses them. `pdp config check` validates in a context that tolerates them (`TOLERANT`), asks for them, and
+goes on to what the other settings name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ValidationError, ValidationInfo
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+TOLERANT: Mapping[str, bool] = {"contradictions": True}  # as the context of a validation
+
+
+@dataclass(frozen=True, slots=True)
+class Contradiction:
+    """`path` leads from a section to the setting; list items by index. `message` says what it must be."""
+
+    path: tuple[str, ...]
+    message: str
+
+    def below(self, section: str) -> Contradiction:
+        """The same, as seen from around the section."""
+        return Contradiction((section, *self.path), self.message)
+
+
+def refuse(model: BaseModel, found: Iterable[Contradiction], info: ValidationInfo) -> None:
+    """For validators of a whole section. Raises ValidationError with one error for each, in its place."""
+    if info.context is TOLERANT:
+        return
+    errors = [
+        InitErrorDetails(
+            type=PydanticCustomError("contradiction", "{message}", {"message": each.message}),
+            loc=each.path,
+            input=None,
+        )
+        for each in found
+    ]
+    if errors:
+        raise ValidationError.from_exception_data(type(model).__name__, errors)

@@ -1,0 +1,90 @@
+"""Control tokens of chat templates: what makes a language model's input begin a turn in another's name. Pure.
+
+An inference server that turns a chat into one text may read these out of data as well, so that data closes the user's
+message and opens a system's. One list, for what a judge is shown and for the scan of tool definitions. By shape where
+a family has one (`<|…|>`: ChatML, Llama 3 and 4, Qwen, Phi, Command R, Granite, GLM, Kimi, harmony, DeepSeek with
+full-width bars; half of it: Gemma 4; `[|…|]`: EXAONE), by name otherwise.
+
+Sources: `src/llama-chat.cpp` and `models/templates/*.jinja` of ggml-org/llama.cpp (0192c129, 75f1ba73, 9190da22,
+a21f05af, b1933d30, 5801ed35, 181a4a8f), which carry the templates that their makers publish; Mistral's list of
+control tokens (docs.mistral.ai, cookbook "tokenization"). Turns that begin with plain words (`Human:`,
+`### Response:`) are not here: they stand in honest text too.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from functools import lru_cache
+
+# in place of letters: what is drawn like a bracket, bar or blank of a token and does not normalise to it
+_ALIKE = dict.fromkeys("\u01c0\u00a6\u2223\u2502\u2503\u2758\u2759\u2d4f\uffe8", "|")
+_ALIKE |= dict.fromkeys("\u2039\u02c2\u1438\u276e\u29fc\u3008", "<")
+_ALIKE |= dict.fromkeys("\u203a\u02c3\u1433\u276f\u29fd\u3009", ">")
+_ALIKE |= {"\u2581": "_"}
+_NAME = r"[\w\"/][\w:.\-]{0,47}"
+_TURNS = (
+    r"(?:start|end)_(?:of_(?:turn|utterance|image|audio|sentence|text)|(?:function_)?(?:call|response|declaration))"
+)
+_BRACKETED = (
+    "inst|system_prompt|available_tools|begin_tools|end_tools|tool_(?:calls|results?|content)|call_id|gmask|"
+    "begin_audio|img_(?:break|end)|model_settings"
+)
+_ANGLED = (
+    rf"{_TURNS}|(?:bos|eos|eot|eod|sop|eop|pad|unk|mask)(?:_token)?|tool_?calls?|tool_?response|available_tools|"
+    r"(?:unused|reserved|special|extra_id)_?\d{1,5}|(?:seed|minimax):\w{1,32}|_(?:system|user|bot|end|start)|"
+    r"fim_(?:prefix|suffix|middle|pad)|file_sep|repo_name|\u7528\u6237"
+)
+_CONTROL = (
+    r"<\s{0,2}\|[^<>|\n]{1,48}\|\s{0,2}>",  # whatever stands between two bars
+    rf"<\|{_NAME}>",
+    rf"<{_NAME}\|>",
+    r"\[\|\w{1,32}\|\]",
+    r"<<\s?/?\s?sys\s?>>",
+    rf"\[\s?/?\s?(?:{_BRACKETED})\s?\]",
+    rf"<\s?/?\s?(?:{_ANGLED})\s?/?>",
+    r"\]~!?b[\[\]]|\[e~\[",
+)
+# tokens as well, that honest text has too: markup, placeholders of a command line
+_MARKUP = (
+    r"<\s?/?\s?(?:s|think|thinking|role|ai|image|audio|video|tools?|escape|cls|sep)\s?/?>",
+    r"\[\s?/?\s?(?:args|img|audio|think|prefix|suffix|middle|transcribe|sep|cls|mask|pad|unk|bos|eos)\s?\]",
+)
+_BEGINS = re.compile(r"[<\[\]]")
+_PLAINLY = re.compile("|".join(_CONTROL), re.IGNORECASE)
+_ANY = re.compile("|".join((*_CONTROL, *_MARKUP)), re.IGNORECASE)
+
+
+def control_tokens(text: str) -> Iterator[tuple[int, int]]:
+    """Where tokens stand in `text` that no honest one needs, in whatever case and width: start and end."""
+    return _spans(_PLAINLY, folded(text))
+
+
+def spelled_out(text: str) -> str:
+    """The text in which the first character of every token, also of one that is markup, is `⟨U+003C⟩` or the like: it
+    reads the same and is none. Nothing is taken out, so what is left never joins to another."""
+    out, at = [], 0
+    for start, _ in _spans(_ANY, folded(text)):
+        out += [text[at:start], f"⟨U+{ord(text[start]):04X}⟩"]
+        at = start + 1
+    return "".join([*out, text[at:]])
+
+
+def _spans(tokens: re.Pattern[str], text: str) -> Iterator[tuple[int, int]]:
+    """Of every token, also of one that begins within another."""
+    for begins in _BEGINS.finditer(text):
+        if (found := tokens.match(text, begins.start())) is not None:
+            yield found.span()
+
+
+def folded(text: str) -> str:
+    """The text with full-width forms and look-alikes of brackets, bars and blanks in plain ASCII, one character for
+    each."""
+    return text if text.isascii() else "".join(map(_folded, text))
+
+
+@lru_cache(maxsize=4_096)
+def _folded(char: str) -> str:
+    plain = unicodedata.normalize("NFKC", char)
+    return plain if len(plain) == 1 and plain.isascii() else _ALIKE.get(char, char)

@@ -1,0 +1,52 @@
+"""How long something holds that people must renew in time: a signed set, waivers, a certificate. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from pdp.core.check import NS
+
+Kind: TypeAlias = Literal["set", "waivers", "certificate", "authorities"]
+
+_WORDS: Mapping[Kind, tuple[str, str]] = {
+    "set": ("the signed set", "sign it again: `pdp tools sign --renew`, as author and as reviewer"),
+    "waivers": ("the document of waivers", "sign it again with `pdp tools sign`, as author and as reviewer"),
+    "certificate": ("the certificate", "give a new one, and restart"),
+    "authorities": ("the authorities' certificate", "give a new one, and restart"),
+}
+_HOUR_NS, _DAY_NS = 3600 * NS, 86_400 * NS
+_SOON_NS = 7 * _DAY_NS
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """It holds from `from_ns` until `until_ns`. `path` is the setting that names it, as in `registry.sets.acme`."""
+
+    kind: Kind
+    path: tuple[str, ...]
+    from_ns: int
+    until_ns: int
+
+    def left_seconds(self, at_ns: int) -> float:
+        """Until it ends; negative afterwards."""
+        return (self.until_ns - at_ns) / NS
+
+    def holds(self, at_ns: int) -> bool:
+        return self.from_ns <= at_ns < self.until_ns
+
+    def warning(self, at_ns: int) -> str:
+        """Why somebody should do something: it does not hold, or only a week is left (of a short term, a third).
+        Empty while there is time. The words are the same for a day, towards the end for an hour."""
+        what, renew = _WORDS[self.kind]
+        left = self.until_ns - at_ns
+        if at_ns < self.from_ns:
+            return f"{what} does not hold yet; look at the clock, or {renew}"
+        if left <= 0:
+            return f"{what} has expired; {renew}"
+        if left >= min(_SOON_NS, (self.until_ns - self.from_ns) // 3):
+            return ""
+        days, hours = left // _DAY_NS, left // _HOUR_NS
+        soon = f"in {days} days" if days > 1 else f"in {hours} hours" if hours > 1 else "within two hours"
+        return f"{what} expires {soon}; {renew}"

@@ -1,0 +1,92 @@
+"""A review to fill in: what is pinned of a server, as the YAML that `pdp tools pin --review` reads.
+
+A tool that was reviewed has its values; every other has them as comments, the worst ones, and counts as not reviewed
+until somebody takes the `#` away. Text of the server is cut, on one line, and shows what cannot be seen.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
+
+from pdp.core.check import WORST_COUNT
+from pdp.core.errors import RegistryFault
+from pdp.registry.diff import Version
+from pdp.registry.documents import ToolEntry
+from pdp.registry.manifest import Manifest, Risk, SinkKind
+from pdp.registry.pin import REVIEWED, UNREVIEWED
+from pdp.registry.scan.finding import visible
+
+_WIDTH = 100
+_HEAD = """\
+# The review of server {server}. Read each definition (`manifests/`), then say what holds of the tool; take the `#`
+# away from what you say. What is left out keeps its worst value. Then: pdp tools pin ... --review THIS_FILE
+reviewed_by: {reviewed_by}
+tools:
+"""
+_CHOICES = {
+    "risk": ", ".join(get_args(Risk)),
+    "permissions": "scopes that the subject's token must have; [] for none",
+    "labels": "what its results put on a session; [] for nothing",
+    "sinks": f"where arguments go: {{kind: {'|'.join(get_args(SinkKind))}, argument: /pointer}}",
+    "annotations": "read_only, destructive, idempotent, open_world",
+    "cost": "what one call counts",
+}
+
+
+def scaffold(version: Version, server: str) -> str:
+    """The review of one server. Raises RegistryFault `registry.unknown_server`, and `tool.corrupt` for a manifest
+    that cannot be read."""
+    if version.draft is None or server not in version.servers():
+        known = ", ".join(sorted(version.servers())) or "none"
+        raise RegistryFault("registry.unknown_server", f"server: is not in the set; it has {known}")
+    entries = [entry for entry in version.draft.tools if entry.server == server]
+    manifests = [(entry, _manifest(version, entry)) for entry in entries]
+    reviewers = [manifest.reviewed_by for _, manifest in manifests if manifest.reviewed_by]
+    head = _HEAD.format(server=server, reviewed_by=_yaml(reviewers[0]) if reviewers else "null   # you")
+    owner = version.servers()[server].owner
+    return head + "".join(f"{line}\n" for entry, manifest in manifests for line in _tool(entry, manifest, owner))
+
+
+def _manifest(version: Version, entry: ToolEntry) -> Manifest:
+    found = version.manifest(entry)
+    if found is None:
+        raise RegistryFault("tool.corrupt", f"{entry.server}/{entry.name}: its manifest cannot be read; pin again")
+    return found
+
+
+def _tool(entry: ToolEntry, manifest: Manifest, owner: str) -> Iterator[str]:
+    reviewed = manifest.version != UNREVIEWED
+    yield ""
+    for note in _notes(manifest):
+        yield f"  # {note}"
+    yield f"  {_yaml(manifest.name)}:"
+    for key, value in _values(entry, manifest, owner).items():
+        choices = f"   # {_CHOICES[key]}" if key in _CHOICES else ""
+        yield f"    {'' if reviewed else '# '}{key}: {_yaml(value)}{choices}"
+
+
+def _notes(manifest: Manifest) -> Iterator[str]:
+    description = str(manifest.definition.get("description") or manifest.definition.get("title") or "")
+    if description:
+        shown = visible(description)
+        yield shown if len(shown) <= _WIDTH else f"{shown[:_WIDTH]}…"
+    properties = manifest.input_schema.get("properties")
+    names = sorted(properties) if isinstance(properties, Mapping) else []
+    yield f"arguments: {visible(', '.join(names))[:_WIDTH] or 'none that are declared'}"
+
+
+def _values(entry: ToolEntry, manifest: Manifest, owner: str) -> dict[str, Any]:
+    found = manifest.model_dump(mode="json", exclude_none=True)
+    keys = ("risk", "permissions", "labels", "sinks", "annotations", "definition_check", "cost", "version", "owner")
+    left_out = {"cost": WORST_COUNT, "version": REVIEWED, "owner": owner}  # what it comes to where nothing is said
+    if manifest.version == UNREVIEWED:
+        left_out["version"] = UNREVIEWED
+    values = {key: found[key] for key in keys if found[key] != left_out.get(key)}
+    return values if entry.state == "active" else {**values, "state": entry.state}
+
+
+def _yaml(value: Any) -> str:
+    """One value on one line: JSON is YAML."""
+    return json.dumps(value, ensure_ascii=True)

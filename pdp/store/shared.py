@@ -1,0 +1,96 @@
+"""What the processes of one store tell each other besides the log, on either database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, insert, select, update
+
+from pdp.core.errors import ConfigurationFault
+from pdp.store.tables import in_force as table
+from pdp.store.tables import meta, records
+
+_INDEX_KEY, _RESUME_KEYS = "key service.index_key", "keys approvals.resume_keys"  # names in `meta`
+
+
+@dataclass(frozen=True, slots=True)
+class Last:
+    """A durable record by which the log is known again: its index and leaf hash."""
+
+    index: int
+    leaf: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprints:
+    """Of the keys that processes of one store share, each made with the key itself over a name and the log's origin,
+    so that it says nothing but which key it is. `resume`: the first seals, all open."""
+
+    index: str
+    resume: tuple[str, ...]
+
+
+def recognise(db: Connection, keys: Fingerprints, *, alone: bool) -> None:
+    """Compare with the keys that the store knows, and have it know these; in a transaction that holds the write lock.
+
+    The index key is the store's for good: with another one, sessions, calls and repeats of everybody else are not
+    found, and are free for others. Keys of resume tokens may be replaced: at once by a process that is `alone`, else
+    by one after the other, with a key in common. Raises ConfigurationFault `store.key`.
+    """
+    known = _meta(db, _INDEX_KEY)
+    if known is None:
+        _set_meta(db, _INDEX_KEY, keys.index)
+    elif known != keys.index:
+        raise ConfigurationFault(
+            "store.key",
+            "service.index_key: is not the key that this store was begun with; give the one that its other processes "
+            "have (of a restored store: the one of its time), or use another store.",
+        )
+    told = json.dumps(keys.resume)
+    shared = json.loads(_meta(db, _RESUME_KEYS) or told)
+    if not alone and not set(shared) & set(keys.resume):
+        raise ConfigurationFault(
+            "store.key",
+            "approvals.resume_keys: has no key in common with the running processes of this store; list one of "
+            "theirs too, or stop them all first.",
+        )
+    _set_meta(db, _RESUME_KEYS, told)
+
+
+def _meta(db: Connection, name: str) -> str | None:
+    found = db.execute(select(meta.c.value).where(meta.c.name == name)).scalar_one_or_none()
+    return None if found is None else bytes(found).decode()
+
+
+def _set_meta(db: Connection, name: str, value: str) -> None:
+    known = update(meta).where(meta.c.name == name).values(value=value.encode())
+    if db.execute(known).rowcount == 0:
+        db.execute(insert(meta).values(name=name, value=value.encode()))
+
+
+def last_record(db: Connection) -> Last | None:
+    """The log's last record; None where it is empty."""
+    found = db.execute(select(records.c.idx, records.c.leaf).order_by(records.c.idx.desc()).limit(1)).one_or_none()
+    return None if found is None else Last(found.idx, found.leaf)
+
+
+def is_there(db: Connection, known: Last) -> bool:
+    """Whether the log holds that very record."""
+    found = db.execute(select(records.c.leaf).where(records.c.idx == known.index)).scalar_one_or_none()
+    return bool(found == known.leaf)
+
+
+def put_in_force(db: Connection, digests: Mapping[tuple[str, str], str]) -> None:
+    """In the current transaction, which holds the log's write lock."""
+    c = table.c
+    for (part, tenant), digest in digests.items():
+        known = update(table).where(c.part == part, c.tenant == tenant).values(digest=digest)
+        if db.execute(known).rowcount == 0:
+            db.execute(insert(table).values(part=part, tenant=tenant, digest=digest))
+
+
+def in_force(db: Connection) -> Mapping[tuple[str, str], str]:
+    """Digests by part and tenant."""
+    return {(row.part, row.tenant): row.digest for row in db.execute(select(table))}

@@ -1,0 +1,80 @@
+"""Whether the store can be read, and is still the one that was written: found out by looking, for nobody may have
+asked anything for a while. On threads of its own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from threading import Event, Thread
+
+from pdp.store.database import AnotherLog
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.2  # others' switches must act within a second
+MISSED_LOOKS = 2  # one is a connection that was lost and is opened anew
+UNREADABLE = "store.unreadable"
+
+
+class Watch:
+    """`look` reads what every process must know and raises when it cannot. A read that failed for anybody is tried
+    again until it succeeds; it may take long, so `look` does not wait for it."""
+
+    def __init__(self, look: Callable[[], None]) -> None:
+        self._look = look
+        self._failed: Callable[[], object] | None = None
+        self._missed = 0  # looks in a row that did not come through
+        self._another = ""  # code, while what is there is not what was written
+        self._closing = Event()
+        self._threads = [Thread(target=each, name="pdp-store-watch", daemon=True) for each in (self._run, self._try)]
+
+    @property
+    def problem(self) -> str:
+        """Code of what is wrong with reading; empty while all is well."""
+        if self._another:
+            return self._another
+        return UNREADABLE if self._failed is not None or self._missed >= MISSED_LOOKS else ""
+
+    def failed(self, read: Callable[[], object]) -> None:
+        """A read failed, which can be tried again so. From any thread."""
+        self._failed = read
+
+    def start(self) -> None:
+        """Begin to look."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Look no more. Blocks until a look that is under way is over."""
+        self._closing.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self) -> None:
+        said = ""
+        while not self._closing.wait(LOOK_SECONDS):
+            problem = ""
+            try:
+                self._look()
+                self._missed, self._another = 0, ""
+            except AnotherLog as e:
+                problem = self._another = e.code
+            except Exception as e:  # noqa: BLE001 whatever it is: a thread that ends would go on looking healthy
+                problem, self._missed = type(e).__name__, self._missed + 1
+            if problem and problem != said:
+                log.error("the store cannot be looked at: %s", problem)
+            said = problem
+
+    def _try(self) -> None:
+        while not self._closing.wait(LOOK_SECONDS):
+            read = self._failed
+            if read is not None and _succeeds(read) and self._failed is read:
+                self._failed = None
+
+
+def _succeeds(read: Callable[[], object]) -> bool:
+    try:
+        read()
+    except Exception:  # noqa: BLE001 as above; it was said why when it failed first
+        return False
+    return True

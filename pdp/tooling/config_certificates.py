@@ -1,0 +1,71 @@
+"""Certificates that a configuration names: whether they can be read, and how long they hold."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from pydantic import BaseModel
+
+from pdp.core.check import NS
+from pdp.core.errors import ConfigurationFault
+from pdp.core.term import Term
+
+_OWN, _CA = "certificate_file", "ca_file"  # how such settings end; other keys are without certificates
+
+
+def certificate_files(settings: BaseModel) -> Iterator[tuple[tuple[str, ...], Path]]:
+    """Every setting that names a file of certificates, and the file."""
+    for path, value in _paths(settings, ()):
+        if path[-1].endswith((_OWN, _CA)):
+            yield path, value
+
+
+def term(path: tuple[str, ...], file: Path) -> Term:
+    """How long a file of certificates holds: our own with its chain while all do, authorities while one does.
+
+    Raises ConfigurationFault (`config.certificate`).
+    """
+    where = ".".join(path)
+    try:
+        found = x509.load_pem_x509_certificates(file.read_bytes())
+    except OSError as error:
+        raise ConfigurationFault("config.certificate", f"{where}: cannot be read ({error.strerror}).") from None
+    except ValueError:
+        raise ConfigurationFault("config.certificate", f"{where}: holds no PEM certificate.") from None
+    begins, ends = [_ns(c.not_valid_before_utc) for c in found], [_ns(c.not_valid_after_utc) for c in found]
+    if path[-1].endswith(_CA):
+        return Term("authorities", path, min(begins), max(ends))
+    return Term("certificate", path, max(begins), min(ends))
+
+
+def terms(settings: BaseModel) -> tuple[Term, ...]:
+    """Those of all files that can be read."""
+    found = []
+    for path, file in certificate_files(settings):
+        try:
+            found.append(term(path, file))
+        except ConfigurationFault:
+            continue  # who needs it says so
+    return tuple(found)
+
+
+def _ns(when: dt.datetime) -> int:
+    return int(when.timestamp()) * NS
+
+
+def _paths(value: Any, above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Path]]:
+    if isinstance(value, Path):
+        yield above, value
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _paths(getattr(value, name), (*above, name))
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _paths(inner, (*above, str(key)))
+    elif isinstance(value, tuple | list):
+        for i, inner in enumerate(value):
+            yield from _paths(inner, (*above, str(i)))

@@ -1,0 +1,112 @@
+"""Bugs planted in who calls and what is called: certificates and tokens, sessions, signed sets."""
+
+from __future__ import annotations
+
+from mutant import Mutant
+
+
+def _in(file: str, *rows: tuple[str, str, str, str]) -> tuple[Mutant, ...]:
+    return tuple(Mutant(name, f"pdp/{file}.py", old, new, attacks) for name, old, new, attacks in rows)
+
+
+CREDENTIALS = (
+    *_in(
+        "adapters/grpc/peer",
+        (
+            "san-with-controls",
+            "if not text.isascii() or not text.isprintable():",
+            "if not text.isascii():",
+            "a certificate with a control character in a name names nobody",
+        ),
+        (
+            "unreadable-certificate-is-none",
+            'Peer("mtls", (), authorization, unreadable=True)',
+            'Peer("mtls", (), authorization)',
+            "a certificate that could be read in two ways is refused, not passed over",
+        ),
+    ),
+    *_in(
+        "identity/claims",
+        (
+            "empty-binding",
+            'if "cnf" not in claims:',
+            'if not claims.get("cnf"):',
+            "a token that is bound in whatever way is no bearer token",
+        ),
+    ),
+    *_in(
+        "identity/verifier",
+        (
+            "bound-token-of-bearer",
+            "if unbound := read.unbound(claims):",
+            "if known is None and (unbound := None):",
+            "a bound token without its proof is refused",
+        ),
+    ),
+    *_in(
+        "identity/subjects",
+        (
+            "bound-claims-vouched",
+            "refused = read.unbound(claims) or self._deny_list",
+            "refused = self._deny_list",
+            "claims that are passed on with their binding were not proved",
+        ),
+    ),
+)
+
+SESSIONS = _in(
+    "sessions/memory",
+    (
+        "session-of-whoever-comes",
+        "            if row.owner != found.owner:\n",
+        "            if False:\n",
+        "whose a session is holds over a restart",
+    ),
+    (
+        "session-of-the-first-who-knocks",
+        "if found.identity is None and found.owner == self._owner_index(caller, identity, name):",
+        "if found.identity is None:",
+        "only its owner takes a session up again",
+    ),
+    (
+        "session-kept-undurable",
+        "            sessions.pop(name, None)\n",
+        "            pass\n",
+        "a session that nothing made durable is nobody's",
+    ),
+)
+
+SETS = (
+    *_in(
+        "registry/marks",
+        (
+            "older-set-allows",
+            "if serial < self.serial:",
+            "if serial < self.serial - 1:",
+            "below the store's mark nothing is allowed",
+        ),
+        (
+            "other-set-of-that-serial",
+            "return _REUSED if serial == self.serial and",
+            "return _REUSED if False and",
+            "one serial stands for one content",
+        ),
+    ),
+    *_in(
+        "registry/view",
+        (
+            "behind-is-no-matter",
+            "    if not snapshot.behind.ok:\n",
+            "    if False:\n",
+            "a member with an older set denies",
+        ),
+        (
+            "older-waivers-hold",
+            "waivers=None, waivers_problem=old.code)",
+            "waivers_problem=old.code)",
+            "waivers that were withdrawn waive nothing",
+        ),
+    ),
+)
+
+IDENTITY = (*CREDENTIALS, *SESSIONS, *SETS)

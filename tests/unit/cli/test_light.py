@@ -1,0 +1,111 @@
+"""What runs often and does little loads little: `pdp --version`, and the probe that the image runs all the time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.world import World, running
+
+from pdp.adapters.grpc.options import ServerOptions
+from pdp.cli.commands import Commands
+from pdp.cli.health import _listens
+from pdp.core.errors import ConfigurationFault
+
+_TELL = "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+_PDP = f"import json, sys; from pdp.__main__ import main\ntry: main()\nfinally: {_TELL}"
+_BARE = f"import json, sys; from grpc_health.v1 import health_pb2_grpc; {_TELL}"
+_COMMAND_LINE = {"pdp", "click", "typing_extensions"}
+
+
+def loaded(code: str, *words: str) -> tuple[list[str], set[str]]:
+    """What a program prints, and which packages outside the standard library it loads."""
+    done = subprocess.run([sys.executable, "-c", code, *words], check=False, capture_output=True, text=True)
+    *said, modules = done.stdout.splitlines()
+    return said, {name for name in json.loads(modules) if not name.startswith("_")} - sys.stdlib_module_names
+
+
+def test_the_version_loads_nothing_but_the_command_line() -> None:
+    said, found = loaded(_PDP, "--version")
+    assert said[0].startswith("pdp, version ")
+    assert found <= {*_COMMAND_LINE, *loaded(f"import json, sys; {_TELL}")[1]}
+
+
+async def test_the_probe_loads_what_a_bare_health_client_loads_and_yaml(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        said, found = await asyncio.to_thread(loaded, _PDP, "health", "--config", str(probed(world)))
+    assert said == ["SERVING"]
+    assert found <= {*_COMMAND_LINE, "yaml", *loaded(_BARE)[1]}
+
+
+def probed(world: World) -> Path:
+    """A configuration as the image's is: only its address matters to a probe, whatever else is wrong by now."""
+    path = world.sandbox.folder / "probed.yaml"
+    path.write_text(f'server: {{listen: ["127.0.0.1:1", "{world.sandbox.socket}"]}}\nregistry: {{}}\n')
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "variable", "where"),
+    [
+        ('server: {listen: ["127.0.0.1:1", "unix:run/pdp.sock"]}', "", "unix:{}/run/pdp.sock"),
+        ('server: {listen: ["127.0.0.1:1"]}', "[unix:/x]", "unix:/x"),
+        ('server: {listen: ["pdp.acme.example:1", "127.0.0.1:2"]}', "", "pdp.acme.example:1"),
+        ("registry: {}", "", ServerOptions().listen[0]),
+    ],
+)
+def test_where_a_probe_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, variable: str, where: str
+) -> None:
+    if variable:
+        monkeypatch.setenv("PDP_SERVER__LISTEN", variable)
+    (tmp_path / "pdp.yaml").write_text(text)
+    assert _listens(tmp_path / "pdp.yaml") == where.format(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["server: {listen: 7}", "server: {listen: []}", "server: {listen: [7]}", "- x", ""])
+def test_a_configuration_without_an_address_is_refused_in_the_usual_words(tmp_path: Path, text: str) -> None:
+    (tmp_path / "pdp.yaml").write_text(text)
+    with pytest.raises(ConfigurationFault):
+        _listens(tmp_path / "pdp.yaml")
+
+
+def test_a_lazy_command_that_is_none_is_a_bug_that_is_told() -> None:
+    group = Commands("group", lazy={"wrong": "pdp.cli.main:main"})
+    with pytest.raises(TypeError, match="is no command"):
+        group.get_command(None, "wrong")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("missing", "words"), [("click", ("--version",)), ("pydantic", ("decide", "x.yaml")), ("yaml", ("serve", "-h"))]
+)
+def test_where_only_the_client_is_pdp_says_what_to_install(missing: str, words: tuple[str, ...]) -> None:
+    code = f"import sys; sys.modules[{missing!r}] = None; from pdp.__main__ import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, *words], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "pdp[server]" in done.stderr
+    assert f"({missing} is missing)" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_module_of_ours_that_is_missing_is_a_bug() -> None:
+    code = "import sys; sys.modules['pdp.cli.main'] = None; from pdp.__main__ import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert "Traceback" in done.stderr
+
+
+def test_the_client_loads_without_the_servers_packages() -> None:
+    """The base install: grpcio, protobuf and what these need."""
+    code = f"import json, sys; import pdp.client; import pdp.__main__; {_TELL}"
+    _, modules = loaded(code)
+    optional = {
+        "grpc_health",
+        "grpc_reflection",
+        "grpc_tools",
+        "cython_runtime",
+    }  # grpcio looks whether they are there
+    assert modules - optional <= {"pdp", "grpc", "google", "typing_extensions"}

@@ -1,0 +1,59 @@
+"""The places of the entrance: one tenant, by however many callers, leaves some to the others."""
+
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from pdp.core.errors import Overloaded, Unauthenticated
+from pdp.core.request import Caller, Peer, Role
+from pdp.service.entrance import Entrance, Limits
+from pdp.service.record import Recorder
+from pdp.store.sqlite import SqliteStore
+
+
+class Known:
+    """Callers by `tenant/caller`, which each shows as its token."""
+
+    async def authenticate(self, peer: Peer, _at_ns: int) -> Caller:
+        tenant, _, name = peer.authorization.partition("/")
+        if not name:
+            raise Unauthenticated("caller.unknown", "nobody's")
+        return Caller(name, tenant, frozenset({Role.DECIDE}), frozenset({"*"}))
+
+
+@pytest.fixture
+def entrance(store: SqliteStore, recorder: Recorder, clock: Any) -> Entrance:
+    return Entrance(Known(), store, recorder, clock, Limits(max_in_flight=16, max_waiting=8))
+
+
+async def entered(entrance: Entrance, inside: AsyncExitStack, who: str, *, waits: bool) -> bool:
+    """Whether a call is let in; it then stays."""
+    peer = Peer("unix", (), who)
+    try:
+        await inside.enter_async_context(entrance.admit(peer, Role.DECIDE, "Decide", None, waits=waits))
+    except Overloaded:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(("waits", "most", "own"), [(False, 16, 15), (True, 8, 6)])
+async def test_one_tenant_leaves_places_to_others(entrance: Entrance, waits: bool, most: int, own: int) -> None:
+    for _ in range(2):  # and nothing is kept of who left
+        async with AsyncExitStack() as inside:
+            crowd = [f"a/{i % 3}" for i in range(2 * most)]
+            assert sum([await entered(entrance, inside, who, waits=waits) for who in crowd]) == own
+            others = [f"b/{i}" for i in range(most)]
+            assert sum([await entered(entrance, inside, who, waits=waits) for who in others]) == most - own
+            assert not await entered(entrance, inside, "c/1", waits=waits)
+            assert await entered(entrance, inside, "a/1", waits=not waits)  # the others are counted by themselves
+
+
+async def test_who_is_refused_takes_no_place(entrance: Entrance) -> None:
+    async with AsyncExitStack() as inside:
+        for _ in range(32):
+            with pytest.raises(Unauthenticated):
+                await entered(entrance, inside, "nobody", waits=False)
+        assert entrance.in_flight == 0
+        assert sum([await entered(entrance, inside, "a/1", waits=False) for _ in range(32)]) == 15
+    assert entrance.in_flight == 0
