@@ -11,7 +11,7 @@ from pathlib import Path
 from pdp.approvals.listed import Listed, Read, join, read_file
 from pdp.approvals.options import DirectoryOptions, TenantDirectoryOptions
 from pdp.approvals.scim import read_export
-from pdp.core.approvals.people import Directory, DirectoryChange, Member
+from pdp.core.approvals.directory import Directory, DirectoryChange, Member
 from pdp.core.check import NS
 from pdp.core.digest import Json, digest, sha256_hex
 from pdp.core.errors import ConfigurationFault

@@ -25,7 +25,7 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from pdp.core.approvals.people import UNLISTED, Member, Passkey
+from pdp.core.approvals.directory import UNLISTED, Member, Passkey
 from pdp.core.approvals.rows import Account
 from pdp.core.digest import Json
 from pdp.core.errors import ConfigurationFault, InvalidRequest

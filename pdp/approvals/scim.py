@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from pdp.approvals.listed import CODE, Listed
-from pdp.core.approvals.people import UNLISTED, Member
+from pdp.core.approvals.directory import UNLISTED, Member
 from pdp.core.approvals.rows import Account
 from pdp.core.digest import Json
 from pdp.core.errors import ConfigurationFault, InvalidRequest

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import click
 
-from pdp.cli import showing
+from pdp.cli.approval_connection import Seat, id_or_code, meant, seated, to_json
 from pdp.cli.commands import Commands
-from pdp.cli.desk import Seat, id_or_code, meant, seated, to_json
-from pdp.client import Ballot, Desk, Filter, Terms
-from pdp.core.approvals.inert import visible
+from pdp.cli.render import requests
+from pdp.client import ApprovalClient, Ballot, Filter, Terms
 from pdp.core.approvals.queries import meant_code
+from pdp.core.approvals.text_safety import visible
 from pdp.v1 import approval_pb2
 
 _PAGE = 100
@@ -84,7 +84,7 @@ def list_(
     elif not whole.approvals:
         click.echo("Nothing waits." if wanted == Filter(mine=mine) else "There is no such request.")
     else:
-        showing.console().print(showing.requests(whole.approvals, showing.now()))
+        requests.console().print(requests.requests(whole.approvals, requests.now()))
 
 
 @approvals.command()
@@ -100,10 +100,10 @@ def show(*, seat: Seat, approval_id: str, page: int, everything: bool, as_json: 
     if as_json:
         click.echo(to_json(found))
         return
-    pages = showing.pages(found.approval)
+    pages = requests.pages(found.approval)
     if page > len(pages):
         raise click.UsageError(f"--page: its arguments have {len(pages)} pages")
-    showing.console().print(showing.request(found, showing.now(), None if everything else pages[page - 1]))
+    requests.console().print(requests.request(found, requests.now(), None if everything else pages[page - 1]))
     if not everything and len(pages) > 1:
         click.echo(f"\nPage {page} of {len(pages)} of its arguments; --page shows another, --all shows all.")
 
@@ -171,12 +171,12 @@ def cancel(*, seat: Seat, approval_id: str, reason: str) -> None:
 @seated
 def watch(*, seat: Seat, mine: bool, count: int | None) -> None:
     """Print each change of a request that you may see, until interrupted."""
-    screen, seen = showing.console(), 0
+    screen, seen = requests.console(), 0
     with seat.desk() as desk:
         for change in desk.watch(Filter(mine=mine)):
             if not change.HasField("approval"):
                 continue
-            screen.print(showing.entry(change.approval))
+            screen.print(requests.entry(change.approval))
             seen += 1
             if seen == count:
                 return
@@ -208,21 +208,21 @@ def canary(*, seat: Seat, approval_id: str, file: Path) -> None:
     click.echo(f"{made.approval_id} is open. It is recorded who wanted it; nothing else tells it from others.")
 
 
-def _asked(desk: Desk, approval_id: str, grant: Terms | None) -> str:
+def _asked(desk: ApprovalClient, approval_id: str, grant: Terms | None) -> str:
     """Show the request and have its code typed: the commitment to what was shown, or the end of the command."""
     found = desk.get_approval(approval_id)
-    screen = showing.console()
-    pages = showing.pages(found.approval)
-    screen.print(showing.request(found, showing.now(), pages[0]))
+    screen = requests.console()
+    pages = requests.pages(found.approval)
+    screen.print(requests.request(found, requests.now(), pages[0]))
     if not found.may_vote:
-        click.echo(f"\n{showing.why_not(found)}", err=True)
+        click.echo(f"\n{requests.why_not(found)}", err=True)
         sys.exit(1)
     if grant is not None and not found.approval.HasField("grant_offer"):
         click.echo("\nPolicy offers no grant here; approve without --grant-... Nothing was approved.", err=True)
         sys.exit(1)
     for rows in pages[1:]:  # who approves has seen everything
         click.prompt("\nEnter shows more of its arguments", default="", show_default=False)
-        screen.print(*showing.arguments(found.approval, rows), sep="\n")
+        screen.print(*requests.arguments(found.approval, rows), sep="\n")
     code = found.approval.requirement.short_code
     typed = click.prompt("\nType the code shown above to approve", default="", show_default=False)
     if meant_code(typed) != code or not code:
@@ -233,9 +233,9 @@ def _asked(desk: Desk, approval_id: str, grant: Terms | None) -> str:
 
 def _told(done: approval_pb2.VoteResponse) -> None:
     it = done.approval
-    showing.console().print(showing.entry(it))
+    requests.console().print(requests.entry(it))
     if done.grant_id:
         click.echo(
             f"grant {visible(done.grant_id)}: calls like it go through until then; `pdp grants revoke` ends it"
         )
-    click.echo(showing.recorded(done.record))
+    click.echo(requests.recorded(done.record))

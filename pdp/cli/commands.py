@@ -10,6 +10,7 @@ import click
 from typing_extensions import override
 
 PLAINTEXT = "--target: beyond unix:PATH, 127.0.0.1:PORT and [::1]:PORT only TLS is spoken; give --ca"
+DEVTOOLS = "devtools"  # comes with the source, not with the wheel
 _WHOLE = 1000  # characters: longer than any first sentence
 
 
@@ -34,7 +35,12 @@ class Commands(click.Group):
         if where is None:
             return super().get_command(ctx, cmd_name)
         module, _, attribute = where.partition(":")
-        found = getattr(import_module(module), attribute)
+        try:
+            found = getattr(import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            if error.name != DEVTOOLS:
+                raise
+            return _from_source(cmd_name)
         if not isinstance(found, click.Command):
             raise TypeError(f"{where} is no command")
         return found
@@ -44,3 +50,14 @@ class Commands(click.Group):
         commands = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
         with formatter.section("Commands"):
             formatter.write_dl([(name, command.get_short_help_str(_WHOLE)) for name, command in commands if command])
+
+
+def _from_source(name: str) -> click.Command:
+    """The command in an installation without the development tools: it says where it is to be had."""
+    text = f"`pdp {name}` comes with the source, not with the package: clone the repository and run `make {name}`."
+
+    @click.command(name, help=text, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+    def command() -> None:
+        raise click.UsageError(text)
+
+    return command

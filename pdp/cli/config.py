@@ -10,15 +10,16 @@ from pathlib import Path
 
 import click
 
-from pdp import preflight, settings
 from pdp.cli.commands import Commands
+from pdp.config import settings
+from pdp.config.explain import Setting, explain
+from pdp.config.files import variables
+from pdp.config.origins import Origins, origins
+from pdp.config.reference import example
+from pdp.config.settings import Settings
 from pdp.core.errors import ConfigurationFault
-from pdp.preflight import Problem, Report, Risk
-from pdp.settings import Settings
-from pdp.tooling.config_explain import Setting, explain
-from pdp.tooling.config_origins import Origins, origins
-from pdp.tooling.config_reference import example
-from pdp.tooling.config_yaml import variables
+from pdp.runtime import preflight
+from pdp.runtime.preflight import Problem, Report, Risk
 
 DENIED = 10
 _SETTING = re.compile(r"([\w.-]+): .*?(?: \((line \d+|PDP_\w+)\))?")

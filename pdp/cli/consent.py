@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from pdp.cli import showing, showing_standing
+from pdp.cli.approval_connection import Seat, an_id, seated, to_json
 from pdp.cli.commands import Commands
-from pdp.cli.desk import Seat, an_id, seated, to_json
+from pdp.cli.render import requests, standing
 from pdp.client import Consent
-from pdp.core.approvals.inert import visible
+from pdp.core.approvals.text_safety import visible
 from pdp.v1 import consent_pb2
 
 _PAGE = 100
@@ -53,7 +53,7 @@ def list_(*, seat: Seat, states: tuple[str, ...], as_json: bool) -> None:
     elif not whole.consents:
         click.echo("No consents, and nothing asks for one.")
     else:
-        showing.console().print(showing_standing.consents(whole.consents))
+        requests.console().print(standing.consents(whole.consents))
 
 
 @consent.command()
@@ -94,14 +94,14 @@ def grant(
             if not found:
                 click.echo("consent.unknown: There is no such consent.", err=True)
                 sys.exit(1)
-            showing.console().print(showing_standing.consent(found[0]))
+            requests.console().print(standing.consent(found[0]))
             click.confirm("\nDo you agree?", abort=True)
             presented = found[0].presented
         done = desk.grant_consent(consent_id or terms, presented=presented, expires=expires)
     consent_id = visible(done.consent.consent_id)
-    click.echo(f"agreed until {showing.when(done.consent.expires_at)}")
+    click.echo(f"agreed until {requests.when(done.consent.expires_at)}")
     click.echo(f"`pdp consent revoke {consent_id}` ends it at once")
-    click.echo(showing.recorded(done.record))
+    click.echo(requests.recorded(done.record))
 
 
 @consent.command()
@@ -126,7 +126,7 @@ def revoke(*, seat: Seat, consent_id: str) -> None:
 def _end(seat: Seat, consent_id: str, word: str) -> None:
     with seat.desk() as desk:
         done = desk.revoke_consent(consent_id)
-    click.echo(f"{word} ({showing.recorded(done.record)})")
+    click.echo(f"{word} ({requests.recorded(done.record)})")
 
 
 def until(duration: str) -> datetime | None:

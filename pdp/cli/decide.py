@@ -13,13 +13,13 @@ from typing import Any
 import click
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pdp.cli.operating import UNAVAILABLE, is_it_there
+from pdp.cli.admin_connection import UNAVAILABLE, is_it_there
 from pdp.client import Client, Decision, PlaintextRefusedError, Reason, Requirement, Session, Tls, ToolCall
 from pdp.client.channel import beside
-from pdp.core.approvals.inert import visible
+from pdp.config.files import read_yaml
+from pdp.config.problems import problems
+from pdp.core.approvals.text_safety import visible
 from pdp.core.errors import ConfigurationFault
-from pdp.tooling.config_problems import problems
-from pdp.tooling.config_yaml import read_yaml
 
 EXIT = {"allow": 0, "deny": 10, "pending": 11}
 FAULT = 1

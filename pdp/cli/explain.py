@@ -14,10 +14,10 @@ from typing import Any
 import click
 import grpc
 
+from pdp.cli.admin_connection import connected, tls_of
 from pdp.cli.decide import EXIT, FAULT, Asked, read
-from pdp.cli.operating import connected, tls_of
-from pdp.client.asking import CallQuestion, NotARequestError
 from pdp.client.channel import Tls
+from pdp.client.requests_decide import CallQuestion, NotARequestError
 from pdp.registry.scan.finding import visible
 from pdp.v1 import explain_pb2, explain_pb2_grpc, types_pb2
 

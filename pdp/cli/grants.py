@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from pdp.cli import showing, showing_standing
+from pdp.cli.approval_connection import Seat, an_id, seated, to_json
 from pdp.cli.commands import Commands
-from pdp.cli.desk import Seat, an_id, seated, to_json
+from pdp.cli.render import requests, standing
 from pdp.v1 import approval_pb2
 
 _PAGE = 100
@@ -43,7 +43,7 @@ def list_(*, seat: Seat, states: tuple[str, ...], server: str, tool: str, as_jso
     elif not whole.grants:
         click.echo("No grants.")
     else:
-        showing.console().print(showing_standing.grants(whole.grants))
+        requests.console().print(standing.grants(whole.grants))
 
 
 @grants.command()
@@ -54,4 +54,4 @@ def revoke(*, seat: Seat, grant_id: str, reason: str) -> None:
     """End a grant, at once."""
     with seat.desk() as desk:
         done = desk.revoke_grant(grant_id, reason)
-    click.echo(f"revoked ({showing.recorded(done.record)})")
+    click.echo(f"revoked ({requests.recorded(done.record)})")

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import click
 
-from pdp import settings
 from pdp.adapters.console.wording import counted
 from pdp.cli import judge_process
 from pdp.cli.commands import Commands
 from pdp.cli.judge_eval import evaluate
 from pdp.cli.judge_exposure import exposure
+from pdp.config import settings
 from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.tokens import tokens
 from pdp.judge.problems import ERROR, Problem

@@ -16,18 +16,18 @@ from rich.table import Table
 
 from pdp.cli.judge_run import heard, run_of
 from pdp.cli.out_file import OutFile
-from pdp.core.judge.matter import OK
+from pdp.core.judge.judge_input import OK
 from pdp.judge.options import PRESETS, Answers, JudgeOptions
 from pdp.judge.prompts import LoadedPrompts
+from pdp.judge_eval import report
+from pdp.judge_eval.asking import Inquiry
+from pdp.judge_eval.cases import Cases, read_cases
+from pdp.judge_eval.figures import MIN_CONFIDENCE, OUTCOMES
+from pdp.judge_eval.page import page
+from pdp.judge_eval.report import Report
+from pdp.judge_eval.results import read_results
 from pdp.registry.review import load_review
-from pdp.surroundings import SystemEntropy
-from pdp.tooling.judge_eval import report
-from pdp.tooling.judge_eval.asking import Inquiry
-from pdp.tooling.judge_eval.cases import Cases, read_cases
-from pdp.tooling.judge_eval.figures import MIN_CONFIDENCE, OUTCOMES
-from pdp.tooling.judge_eval.page import page
-from pdp.tooling.judge_eval.report import Report
-from pdp.tooling.judge_eval.results import read_results
+from pdp.runtime.environment import SystemEntropy
 
 _LABELS = {"deny": "attack", "allow": "benign"}
 BEYOND, UNHEARD = 10, 11

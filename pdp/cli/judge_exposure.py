@@ -13,16 +13,17 @@ from pathlib import Path
 
 import click
 
-from pdp import bootstrap, settings
 from pdp.cli.out_file import OutFile
-from pdp.cli.tables import page, table
+from pdp.cli.render.tables import page, table
+from pdp.config import settings
 from pdp.core.request import Caller, Peer, Role
+from pdp.judge_eval.cases import Case, Cases, read_cases
+from pdp.judge_eval.exposure import AIM, WHO, Course, Exposure, Permissive, course
+from pdp.judge_eval.organisation import AT_NS, CALLER, Organisation, Ways, create, definition_of
+from pdp.judge_eval.resampling import Share
 from pdp.registry.review import Review, load_review
-from pdp.surroundings import Surroundings
-from pdp.tooling.judge_eval.cases import Case, Cases, read_cases
-from pdp.tooling.judge_eval.exposure import AIM, WHO, Course, Exposure, Permissive, course
-from pdp.tooling.judge_eval.organisation import AT_NS, CALLER, Organisation, Ways, create, definition_of
-from pdp.tooling.judge_eval.resampling import Share
+from pdp.runtime import bootstrap
+from pdp.runtime.environment import Environment
 
 BEYOND = 10
 PEOPLE, MEDIUM = ("none", "advice", "filter"), ("none", "instead")
@@ -74,11 +75,11 @@ def measure(cases: Cases, review: Review, ways: Ways) -> Exposure:
     with tempfile.TemporaryDirectory(prefix="pdp-exposure-") as folder:
         made = create(Path(folder) / "w", cases.all, review, ways)
         ticks = itertools.count(1_000)
-        around = Surroundings(lambda: AT_NS, lambda: next(ticks), judge=Permissive())
+        around = Environment(lambda: AT_NS, lambda: next(ticks), judge=Permissive())
         return Exposure(cases, ways, asyncio.run(courses(made, cases.all, around)), made.left_out)
 
 
-async def courses(made: Organisation, cases: Sequence[Case], around: Surroundings) -> Mapping[str, Course]:
+async def courses(made: Organisation, cases: Sequence[Case], around: Environment) -> Mapping[str, Course]:
     """How each case goes, in a PDP that is started for it. Its wall clock must stand at `AT_NS`. Raises Fault."""
     process = await bootstrap.build(settings.load(made.sandbox.config, {}), around)
     try:

@@ -22,10 +22,10 @@ from pdp.core.errors import Fault
 from pdp.judge.options import JudgeOptions, distribution_missing, key_text
 from pdp.judge.process import READY
 from pdp.judge.serve import JudgeServer
-from pdp.judge.sittings import Ambience, Sittings
+from pdp.judge.session_runner import Ambience, SessionRunner
+from pdp.secrets.options import VaultOptions
+from pdp.secrets.reference import secret
 from pdp.telemetry import logs
-from pdp.tooling.config_secrets import secret
-from pdp.vault.options import VaultOptions
 
 if TYPE_CHECKING:
     from pdp.judge.endpoint import Endpoint
@@ -67,9 +67,9 @@ def endpoint(options: JudgeOptions, vault: VaultOptions | None) -> Endpoint:
     )
 
 
-def sittings(options: JudgeOptions, model: Endpoint) -> Sittings:
+def sittings(options: JudgeOptions, model: Endpoint) -> SessionRunner:
     """Sessions with it, by the clocks of this machine."""
-    return Sittings(options, model, Ambience(time.monotonic, time.time_ns, random.SystemRandom().random))
+    return SessionRunner(options, model, Ambience(time.monotonic, time.time_ns, random.SystemRandom().random))
 
 
 def seal() -> None:

@@ -14,14 +14,14 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from pdp import settings
 from pdp.cli import judge_process
+from pdp.config import settings
 from pdp.core.errors import ConfigurationFault
 from pdp.judge.options import JudgeOptions, Prices
-from pdp.tooling.judge_eval.asking import Question, ask
-from pdp.tooling.judge_eval.cassette import Bench, Player, Recorder, models_of
-from pdp.tooling.judge_eval.results import Result, by_asked, line, mend, read_results
-from pdp.vault.options import VaultOptions
+from pdp.judge_eval.asking import Question, ask
+from pdp.judge_eval.cassette import Bench, Player, Recorder, models_of
+from pdp.judge_eval.results import Result, by_asked, line, mend, read_results
+from pdp.secrets.options import VaultOptions
 
 _AT_ONCE = 8
 _TAPE_SECONDS = 60.0  # a tape needs none

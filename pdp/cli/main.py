@@ -13,11 +13,11 @@ from pdp.core.errors import Fault
 FAULT = 1
 _COMMANDS = {
     "approvals": "pdp.cli.approvals:approvals",
-    "bench": "pdp.cli.bench:bench",
+    "bench": "devtools.bench.cli:bench",
     "config": "pdp.cli.config:config",
     "consent": "pdp.cli.consent:consent",
     "decide": "pdp.cli.decide:decide",
-    "demo": "pdp.cli.demo:demo",
+    "demo": "devtools.demo.cli:demo",
     "dev": "pdp.cli.dev:dev",
     "explain": "pdp.cli.explain:explain",
     "grants": "pdp.cli.grants:grants",

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import click
 
+from pdp.authoring import coverage
+from pdp.authoring.check import Checked, check_folder
+from pdp.authoring.junit import junit
+from pdp.authoring.scaffold import new_pack
+from pdp.authoring.test import Tested, run_folder
 from pdp.cli.commands import Commands
 from pdp.core.errors import ConfigurationFault, Fault, RegistryFault
-from pdp.engines.bundle import shipped_rego
-from pdp.engines.gate import ERROR, Finding
-from pdp.engines.opa_bundle import ROOTS, archive
-from pdp.tooling import policy_coverage
-from pdp.tooling.junit import junit
-from pdp.tooling.policy_check import Checked, check_folder
-from pdp.tooling.policy_new import new_pack
-from pdp.tooling.policy_test import Tested, run_folder
+from pdp.policy.bundle import shipped_rego
+from pdp.policy.gate import ERROR, Finding
+from pdp.policy.opa.bundle import ROOTS, archive
 
 FAULT = 1
 DENIED = 10  # findings that keep the bundle from becoming active, or failing tests
@@ -189,7 +189,7 @@ def _print_test(tested: Tested, *, verbose: bool) -> None:
         elif not result.passed:
             why = f": {result.error}" if result.error else ""
             click.secho(f"FAIL  {result.name}  ({result.path}:{result.line}){why}", fg="red")
-    for line in policy_coverage.lines(tested.report.coverage) if tested.report.coverage else ():
+    for line in coverage.lines(tested.report.coverage) if tested.report.coverage else ():
         click.echo(line)
     passed = sum(r.passed for r in tested.report.results)
     total = len(tested.report.results)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from pdp import bootstrap, settings
+from pdp.config import settings
+from pdp.runtime import bootstrap
 from pdp.telemetry import logs
 
 

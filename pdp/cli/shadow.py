@@ -11,13 +11,13 @@ from pathlib import Path
 
 import click
 
-from pdp import settings
-from pdp.cli.tables import page, table
+from pdp.authoring.shadow import KINDS, MARK, MAX_CALLERS, Shadow, shadows
+from pdp.cli.render.tables import page, table
+from pdp.config import settings
 from pdp.core.check import NS
+from pdp.secrets.reference import secret
 from pdp.store.options import StoreOptions
 from pdp.store.reading import Having, records_with
-from pdp.tooling.config_secrets import secret
-from pdp.tooling.shadow import KINDS, MARK, MAX_CALLERS, Shadow, shadows
 
 FOUND = 10
 _UNITS = {"h": 3600, "d": 86_400}

@@ -8,7 +8,7 @@ import click
 from google.protobuf.json_format import MessageToJson
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from pdp.cli.operating import Reach, reaching
+from pdp.cli.admin_connection import AdminConnection, reaching
 from pdp.v1 import admin_pb2
 
 REFUSED = 10
@@ -26,7 +26,7 @@ _DIGEST = 12  # characters that tell digests apart
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 @reaching
-def status(*, as_json: bool, reach: Reach) -> None:
+def status(*, as_json: bool, reach: AdminConnection) -> None:
     """Say what a server runs on: policy, registry, keys, store, switches, and what is wrong with them.
 
     Exit codes: 0 it answered, 2 usage, 1 fault. Whether it serves is a question for `pdp health`.
@@ -42,7 +42,7 @@ def status(*, as_json: bool, reach: Reach) -> None:
 @click.command()
 @click.argument("parts", metavar="[policy|registry|keys|directory]...", nargs=-1, type=click.Choice(list(PARTS)))
 @reaching
-def reload(*, parts: tuple[str, ...], reach: Reach) -> None:
+def reload(*, parts: tuple[str, ...], reach: AdminConnection) -> None:
     """Have a server read policy, registry, keys and the directory again now; it looks every second by itself.
 
     Exit codes: 0 all is in force, 10 something was refused and the last good one stays, 2 usage, 1 fault.

@@ -8,7 +8,7 @@ import uuid
 import click
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from pdp.cli.operating import Reach, reaching
+from pdp.cli.admin_connection import AdminConnection, reaching
 from pdp.v1 import admin_pb2
 
 SCOPES = {
@@ -36,7 +36,15 @@ _SECONDS = {"m": 60, "h": 3600, "d": 86_400}
 @click.option("--reason", default="", help="For the record.")
 @reaching
 def switch(
-    *, state: str, scope: str, name: str, server: str, duration: str, unlisted: bool, reason: str, reach: Reach
+    *,
+    state: str,
+    scope: str,
+    name: str,
+    server: str,
+    duration: str,
+    unlisted: bool,
+    reason: str,
+    reach: AdminConnection,
 ) -> None:
     """Switch something off, or on again: every answer within a second obeys.
 
@@ -69,7 +77,7 @@ def switch(
         click.echo(f"Nobody has a list of {scope}s: mind the spelling.", err=True)
 
 
-def _until(duration: str, state: str, reach: Reach) -> Timestamp | None:
+def _until(duration: str, state: str, reach: AdminConnection) -> Timestamp | None:
     """By the server's clock, for that is the one that ends it."""
     if not duration:
         return None

@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 import click
 
 from pdp.cli.commands import Commands
+from pdp.cli.render.tables import page, table
 from pdp.cli.review import confirm, prune, review
 from pdp.cli.scan import SECONDS, scan_command
 from pdp.cli.shadow import shadow
-from pdp.cli.tables import page, table
 from pdp.cli.verify import verify
 from pdp.cli.versions import before_signing, diff, quarantine, restore, withdraw
 from pdp.cli.watch import watch
@@ -26,6 +26,7 @@ from pdp.core.digest import Json
 from pdp.core.patterns import hidden_in
 from pdp.core.schema import is_open, unbounded
 from pdp.registry import keys as signing_keys
+from pdp.registry.change_summary import behaviour
 from pdp.registry.documents import SetIndex
 from pdp.registry.live import HttpServer, StdioServer, read_tools
 from pdp.registry.manifest import Manifest
@@ -34,7 +35,6 @@ from pdp.registry.pin import pin as pin_tools
 from pdp.registry.review import Review, load_review
 from pdp.registry.scan.finding import visible
 from pdp.registry.sign import Signing, Term, sign_set, sign_waivers
-from pdp.registry.wording import behaviour
 
 _UNITS = {"h": 3600, "d": 86_400}
 _DAYS = "30d"

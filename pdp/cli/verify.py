@@ -10,13 +10,13 @@ from pathlib import Path
 import click
 from rich.markup import escape
 
-from pdp.cli.tables import page, table
+from pdp.cli.render.tables import page, table
 from pdp.core.digest import Json
 from pdp.core.errors import ConfigurationFault
+from pdp.registry.change_summary import behaviour
 from pdp.registry.keys import KeySet, SignerKey, read_public
 from pdp.registry.options import SignerRole
 from pdp.registry.verify import Report, verify_folder
-from pdp.registry.wording import behaviour
 
 NOT_VERIFIED = 10
 

@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from pdp.core.errors import RegistryFault
+from pdp.registry.change_summary import Change
 from pdp.registry.diff import Version, compare, keep_before, newest_version, signed_version, version_before
 from pdp.registry.documents import State
 from pdp.registry.states import set_state
-from pdp.registry.wording import Change
 
 DIFFERENT = 10
 _STYLES = {"danger": "bold red", "attention": "yellow", "note": ""}

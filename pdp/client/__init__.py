@@ -9,14 +9,14 @@ It fails closed: an error, a doubt or a late answer is a `Decision` that is not 
         if decision.allowed:
             ...
 
-A person acts through a `Desk`; there, what fails raises `RefusedError`.
+A person acts through a `ApprovalClient`; there, what fails raises `RefusedError`.
 """
 
-from pdp.client.acting import Ballot, Consent, Filter, RefusedError, Terms
 from pdp.client.aio import AsyncClient
-from pdp.client.aio_desk import AsyncDesk
+from pdp.client.aio_approval_client import AsyncApprovalClient
+from pdp.client.approval_client import ApprovalClient
 from pdp.client.channel import PlaintextRefusedError, Tls
-from pdp.client.desk import Desk
+from pdp.client.requests_approvals import Ballot, Consent, Filter, RefusedError, Terms
 from pdp.client.sync import Client
 from pdp.client.values import (
     Claims,
@@ -38,14 +38,14 @@ from pdp.client.values import (
 )
 
 __all__ = [
+    "ApprovalClient",
+    "AsyncApprovalClient",
     "AsyncClient",
-    "AsyncDesk",
     "Ballot",
     "Claims",
     "Client",
     "Consent",
     "Decision",
-    "Desk",
     "Filter",
     "Listing",
     "Obligation",

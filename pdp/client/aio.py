@@ -14,7 +14,7 @@ import grpc
 import grpc.aio
 
 from pdp.client import channel
-from pdp.client.asking import (
+from pdp.client.requests_decide import (
     Answer,
     BatchQuestion,
     CallQuestion,
@@ -26,7 +26,7 @@ from pdp.client.asking import (
     fault,
     too_late,
 )
-from pdp.client.following import OutcomeQuestion, WaitQuestion
+from pdp.client.requests_wait import OutcomeQuestion, WaitQuestion
 from pdp.client.values import (
     Credential,
     Decision,

@@ -13,7 +13,7 @@ from typing import Any, Self
 import grpc
 
 from pdp.client import channel
-from pdp.client.asking import (
+from pdp.client.requests_decide import (
     Answer,
     BatchQuestion,
     CallQuestion,
@@ -25,7 +25,7 @@ from pdp.client.asking import (
     fault,
     too_late,
 )
-from pdp.client.following import OutcomeQuestion, WaitQuestion
+from pdp.client.requests_wait import OutcomeQuestion, WaitQuestion
 from pdp.client.values import (
     Credential,
     Decision,

@@ -22,8 +22,8 @@ from pydantic import (
     model_validator,
 )
 
-from pdp.contradictions import Contradiction, refuse
 from pdp.core.request import Caller, MayAssert, Role
+from pdp.files.contradictions import Contradiction, refuse
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x20\x7f]+$")]
 Algorithm = Literal[

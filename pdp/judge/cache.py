@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from cachetools import TTLCache
 
-from pdp.core.judge.matter import OK, Opinion
+from pdp.core.judge.judge_input import OK, Opinion
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pdp.core.digest import Json
-from pdp.core.judge.matter import Rendered
+from pdp.core.judge.judge_input import Rendered
 from pdp.judge import wire
 from pdp.judge.options import JudgeOptions
-from pdp.judge.said import Said
+from pdp.judge.session_result import SessionResult
 
 _CONNECT_SECONDS = 5.0
 _SILENT_SECONDS = 15.0  # without a beat; then it hangs
@@ -27,7 +27,7 @@ class Connection:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
-        self._waiting: dict[int, asyncio.Future[Said]] = {}
+        self._waiting: dict[int, asyncio.Future[SessionResult]] = {}
         self._ids = itertools.count(1)
         self._listener: asyncio.Task[None] | None = None
         self.gone = asyncio.Event()
@@ -61,23 +61,23 @@ class Connection:
         if told != (options.model, options.url):
             raise UnreachableError("it speaks for another model or endpoint than judge.model and judge.base_url")
 
-    async def ask(self, tenant: str, rendered: Rendered, within_s: float) -> Said:
+    async def ask(self, tenant: str, rendered: Rendered, within_s: float) -> SessionResult:
         """One session. Status `unavailable` when the process goes away, `timeout` when it is late."""
         if self.gone.is_set():
-            return Said("unavailable")
+            return SessionResult("unavailable")
         ident = next(self._ids)
         try:
             line = wire.ask(wire.Asked(ident, tenant, within_s, rendered))
         except wire.WireError:
-            return Said("too_large")
-        answer: asyncio.Future[Said] = asyncio.get_running_loop().create_future()
+            return SessionResult("too_large")
+        answer: asyncio.Future[SessionResult] = asyncio.get_running_loop().create_future()
         self._waiting[ident] = answer
         try:
             async with asyncio.timeout(within_s):
                 self._writer.write(line)
                 return await answer
         except TimeoutError:  # the judge's process gives up at the same time
-            return Said("timeout")
+            return SessionResult("timeout")
         finally:
             self._waiting.pop(ident, None)
 
@@ -103,7 +103,7 @@ class Connection:
             self._writer.transport.abort()  # whoever hangs never takes what is left to send
             for answer in self._waiting.values():
                 if not answer.done():
-                    answer.set_result(Said("unavailable"))
+                    answer.set_result(SessionResult("unavailable"))
 
     def _told(self, line: bytes) -> None:
         found = wire.read_told(line)

@@ -13,11 +13,11 @@ from typing import Any
 import openai
 
 from pdp.core.digest import Json
-from pdp.core.judge.matter import Rendered
+from pdp.core.judge.judge_input import Rendered
 from pdp.judge import egress
 from pdp.judge.limits import Limits, read_limits
 from pdp.judge.options import JudgeOptions
-from pdp.judge.reading import MAX_TOKENS, Attempt, Reply, Trouble, UnreadableError, read_chat, read_response
+from pdp.judge.response import MAX_TOKENS, Attempt, EndpointError, Reply, UnreadableError, read_chat, read_response
 
 REPAIR = (
     "Answer with exactly one JSON object of the form that was asked for: nothing before it, nothing after it, and no "
@@ -65,18 +65,20 @@ class Endpoint:
                 headers, body = await self._request(rendered, system)
         except (TimeoutError, openai.APITimeoutError):
             # one that had less time than it may take says nothing about the endpoint
-            return Attempt(Trouble("timeout", again=True, ill=seconds >= self._options.attempt_seconds), Limits())
+            return Attempt(
+                EndpointError("timeout", again=True, ill=seconds >= self._options.attempt_seconds), Limits()
+            )
         except openai.APIStatusError as error:
             return Attempt(_refused(error), read_limits(error.response.headers, self._wall_s()))
         except openai.OpenAIError:
-            return Attempt(Trouble("endpoint", again=True, ill=True), Limits())
+            return Attempt(EndpointError("endpoint", again=True, ill=True), Limits())
         limits = read_limits(headers, self._wall_s())
         try:
             return Attempt(self._read(body), limits)
         except _SaidKeyError:  # it may have said a verdict too: nobody asks for a kinder one
-            return Attempt(Trouble("endpoint", ill=True), limits)
+            return Attempt(EndpointError("endpoint", ill=True), limits)
         except UnreadableError:
-            return Attempt(Trouble("endpoint", again=True, ill=True), limits)
+            return Attempt(EndpointError("endpoint", again=True, ill=True), limits)
 
     async def close(self) -> None:
         """End its connections."""
@@ -141,13 +143,13 @@ _CHAT = ("temperature", "top_p", "seed", "reasoning_effort")
 _RESPONSE = ("temperature", "top_p")
 
 
-def _refused(error: openai.APIStatusError) -> Trouble:
+def _refused(error: openai.APIStatusError) -> EndpointError:
     code, status = error.code, error.status_code
     if code in _FILTERED:
-        return Trouble("filtered")
+        return EndpointError("filtered")
     if status == _RATE:
-        return Trouble("rate_limited", again=code != _OUT_OF_CREDIT)
+        return EndpointError("rate_limited", again=code != _OUT_OF_CREDIT)
     if status in _PASSING or status >= 500:
-        return Trouble("endpoint", again=True, ill=True)
+        return EndpointError("endpoint", again=True, ill=True)
     # 400 and 422 are about this one request; anything else (401, 404, a redirect) is about all of them
-    return Trouble("endpoint", ill=status not in {400, 413, 422})
+    return EndpointError("endpoint", ill=status not in {400, 413, 422})

@@ -12,16 +12,16 @@ from dataclasses import replace
 from typing import Protocol
 
 from pdp.core.digest import Json
-from pdp.core.judge.matter import OK, Matter, Opinion, Rendered
+from pdp.core.judge.judge_input import OK, JudgeInput, Opinion, Rendered
 from pdp.core.judge.prompt import PromptSet, UnknownPrompt
 from pdp.core.judge.render import render
 from pdp.core.judge.verdict import read_opinion
 from pdp.judge.cache import CrowdedError, Key, Verdicts
 from pdp.judge.connection import Connection
 from pdp.judge.options import JudgeOptions
-from pdp.judge.said import Said
+from pdp.judge.session_result import SessionResult
 from pdp.ports import Entropy
-from pdp.signals import SILENT, Telemetry
+from pdp.ports.telemetry import SILENT, Telemetry
 
 log = logging.getLogger("pdp.judge")
 _NONCE_BYTES = 16
@@ -80,7 +80,7 @@ class JudgeLink:
     def prompts(self) -> Mapping[str, str]:
         return self._prompts.digests()
 
-    async def opine(self, tenant: str, prompt: str, matter: Matter, *, within_s: float) -> Opinion:
+    async def opine(self, tenant: str, prompt: str, matter: JudgeInput, *, within_s: float) -> Opinion:
         """See `ports.Judge.opine`."""
         began = self._monotonic()
         opinion = await self._opine(tenant, prompt, matter, within_s)
@@ -104,7 +104,7 @@ class JudgeLink:
         await self._verdicts.close()
         await self._process.close()
 
-    async def _opine(self, tenant: str, prompt: str, matter: Matter, within_s: float) -> Opinion:
+    async def _opine(self, tenant: str, prompt: str, matter: JudgeInput, within_s: float) -> Opinion:
         if not self._options.allowed_data.permits(tenant, matter):
             return Opinion("withheld", model=self._options.model)
         nonce = self._entropy.bytes(_NONCE_BYTES).hex()
@@ -121,22 +121,22 @@ class JudgeLink:
         try:
             return await self._verdicts.get(key, lambda: self._session(tenant, rendered, within_s), within_s)
         except CrowdedError:
-            return self._read(Said("overloaded"), rendered)
+            return self._read(SessionResult("overloaded"), rendered)
         except TimeoutError:
-            return self._read(Said("timeout"), rendered)
+            return self._read(SessionResult("timeout"), rendered)
 
     async def _session(self, tenant: str, rendered: Rendered, within_s: float) -> Opinion:
         began = self._monotonic()
         connection = await self._process.connection(within_s)
         if connection is None:
-            return self._read(Said("unavailable"), rendered)
+            return self._read(SessionResult("unavailable"), rendered)
         left = max(0.0, within_s - (self._monotonic() - began))
         said = await connection.ask(tenant, rendered, left)
         if said.cost_micros:
             self._telemetry.measure("pdp.judge.cost", said.cost_micros / _MICROS)
         return self._read(said, rendered)
 
-    def _read(self, said: Said, rendered: Rendered) -> Opinion:
+    def _read(self, said: SessionResult, rendered: Rendered) -> Opinion:
         model = said.model or self._options.model
         read = (
             read_opinion(said.text, said.finish, rendered, model)

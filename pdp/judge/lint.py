@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Generic, TypeAlias
 
-from pdp.core.judge.matter import Matter, Traits
+from pdp.core.judge.judge_input import JudgeInput, Traits
 from pdp.core.judge.prompt import MARKER, SECTIONS
 from pdp.core.judge.tokens import tokens
 from pdp.core.target import Annotations
-from pdp.judge.front import Head, PromptHead, SectionHead
+from pdp.judge.front_matter import Head, PromptHead, SectionHead
 from pdp.judge.problems import WARNING, Problem
-from pdp.judge.written import LISTS, RULE_ID, Body, Example
+from pdp.judge.prompt_parser import LISTS, RULE_ID, Body, Example
 
 _PLACEHOLDER = re.compile(r"\{\{(.*?)\}\}")
 _RULE_NAMED = re.compile(f"`({RULE_ID})`")
@@ -152,9 +152,9 @@ def _together(prompt: PromptFile, sections: Sequence[SectionFile]) -> Iterator[P
             yield Problem(prompt.name, 0, "prompts.class", text, WARNING)
 
 
-def _tool(hints: Annotations) -> Matter:
+def _tool(hints: Annotations) -> JudgeInput:
     traits = Traits("low", (), (), hints)
-    return Matter("", "none", "", "", "", "", "", {}, {}, (), "", traits)
+    return JudgeInput("", "none", "", "", "", "", "", {}, {}, (), "", traits)
 
 
 def _rules_twice(files: Sequence[AnyFile]) -> Iterator[Problem]:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pdp.core.errors import ConfigurationFault
-from pdp.core.judge.matter import Matter
+from pdp.core.judge.judge_input import JudgeInput
 
 Answers = Literal["json_schema", "json_object", "text"]
 UNIX = "unix:"
@@ -67,7 +67,7 @@ class AllowedData(_Closed):
         examples=[["confidential*", "pii"]],
     )
 
-    def permits(self, tenant: str, matter: Matter) -> bool:
+    def permits(self, tenant: str, matter: JudgeInput) -> bool:
         """Whether this call may be shown."""
         return (
             _matches(tenant, self.tenants)

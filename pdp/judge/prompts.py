@@ -16,11 +16,11 @@ from pathlib import Path
 
 from pdp.core.errors import BundleFault, ConfigurationFault
 from pdp.core.judge.prompt import Prompt, PromptSet, Section
-from pdp.folder import Folder
-from pdp.judge.front import PromptHead, SectionHead
+from pdp.files.trusted_files import Folder
+from pdp.judge.front_matter import PromptHead, SectionHead
 from pdp.judge.lint import File, PromptFile, SectionFile, by_place, problems_of
 from pdp.judge.problems import ERROR, Problem
-from pdp.judge.written import read_file
+from pdp.judge.prompt_parser import read_file
 
 SECTIONS = "sections/"
 _SHOWN = 5  # problems in a message

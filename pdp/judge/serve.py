@@ -13,10 +13,10 @@ from typing import Protocol
 
 from pdp.core.digest import Json
 from pdp.core.errors import ConfigurationFault
-from pdp.core.judge.matter import Rendered
+from pdp.core.judge.judge_input import Rendered
 from pdp.judge import wire
 from pdp.judge.options import JudgeOptions
-from pdp.judge.said import Said
+from pdp.judge.session_result import SessionResult
 
 log = logging.getLogger("pdp.judge")
 _CONNECTIONS = 8  # a decision process needs one
@@ -26,7 +26,7 @@ _PROBE_SECONDS = 1.0
 class Bench(Protocol):
     """Where sessions are held (`sittings.Sittings`)."""
 
-    async def hold(self, tenant: str, rendered: Rendered, within_s: float) -> Said: ...
+    async def hold(self, tenant: str, rendered: Rendered, within_s: float) -> SessionResult: ...
 
     def state(self) -> Mapping[str, Json]: ...
 
@@ -108,7 +108,7 @@ class _Connection:
 
     async def _asked(self, asked: wire.Asked) -> None:
         if len(self._sessions) > self._options.max_queued + self._options.max_concurrent:
-            await self._say(wire.said(asked.id, Said("overloaded", model=self._options.model)))
+            await self._say(wire.said(asked.id, SessionResult("overloaded", model=self._options.model)))
         elif asked.id in self._sessions:
             raise wire.WireError
         else:
@@ -121,7 +121,7 @@ class _Connection:
             said = await self._bench.hold(asked.tenant, asked.rendered, asked.within_s)
         except Exception as fault:  # noqa: BLE001 - a bug of ours must not leave a call waiting; content is never logged
             log.error("a session of the judge ended by a fault of ours: %s", type(fault).__name__)
-            said = Said("endpoint", model=self._options.model)
+            said = SessionResult("endpoint", model=self._options.model)
         await self._say(wire.said(asked.id, said))
 
     async def _beat(self) -> None:

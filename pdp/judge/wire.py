@@ -20,8 +20,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pdp.core.digest import Json
-from pdp.core.judge.matter import Rendered
-from pdp.judge.said import STATUSES, Said
+from pdp.core.judge.judge_input import Rendered
+from pdp.judge.session_result import STATUSES, SessionResult
 
 VERSION = 1
 MAX_ASKED = 2 << 20  # bytes of a line to the judge
@@ -86,7 +86,7 @@ def read_hello(data: bytes) -> tuple[str, str]:
     return str(found.get("model")), str(found.get("url"))
 
 
-def said(ident: int, answer: Said) -> bytes:
+def said(ident: int, answer: SessionResult) -> bytes:
     """An answer."""
     return line({"id": ident, "said": asdict(answer)})
 
@@ -96,7 +96,7 @@ def state(found: Mapping[str, Json]) -> bytes:
     return line({"state": found})
 
 
-def read_told(data: bytes) -> tuple[int, Said] | Mapping[str, Json]:
+def read_told(data: bytes) -> tuple[int, SessionResult] | Mapping[str, Json]:
     """An answer with its id, or how things stand. Raises WireError."""
     found = _object(data)
     try:
@@ -107,8 +107,8 @@ def read_told(data: bytes) -> tuple[int, Said] | Mapping[str, Json]:
         raise WireError from None
 
 
-def _said(**found: Any) -> Said:
-    made = Said(**found)
+def _said(**found: Any) -> SessionResult:
+    made = SessionResult(**found)
     numbers = (made.tokens_in, made.tokens_out, made.cost_micros, made.latency_ms)
     texts = (made.text, made.finish, made.model)
     if made.status not in STATUSES or not all(isinstance(text, str) for text in texts):

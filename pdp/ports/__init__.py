@@ -17,8 +17,8 @@ from pdp.core.request import Caller, Credential, Peer, ServerPeer, SessionAsk
 from pdp.core.stored import SessionRow
 from pdp.core.target import TargetFact
 from pdp.core.term import Term
+from pdp.ports.approvals import Answers, Channel, Directories, DirectorySource, EvidenceSource, Passkeys, ResumeTokens
 from pdp.ports.judge import Judge
-from pdp.ports.people import Answers, Channel, Directories, DirectorySource, EvidenceSource, Passkeys, ResumeTokens
 from pdp.ports.store import Store
 
 __all__ = [

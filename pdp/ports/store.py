@@ -17,7 +17,7 @@ from pdp.core.stored import (
     SwitchRow,
     ValueRow,
 )
-from pdp.ports.people import Answers
+from pdp.ports.approvals import Answers
 
 
 class Store(Answers, Protocol):

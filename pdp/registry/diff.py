@@ -9,11 +9,11 @@ from pathlib import Path
 
 from pdp.core.errors import RegistryFault
 from pdp.registry import documents, dsse, files
+from pdp.registry.change_summary import SEVERITIES, Change, Said, acts, quoted, tool_changes
 from pdp.registry.documents import ServerEntry, SetIndex, ToolEntry
 from pdp.registry.draft import Draft, load_draft, load_envelope, of_index, write_file
 from pdp.registry.manifest import Manifest
 from pdp.registry.sign import load_manifest
-from pdp.registry.wording import SEVERITIES, Change, Said, acts, quoted, tool_changes
 
 BEFORE_FILE = "set.before.dsse.json"
 """The set that was signed before the one at hand, kept so that a reviewer, who signs second, sees the difference."""

@@ -15,8 +15,8 @@ from pdp.core.stored import Artefact
 from pdp.core.term import Term
 from pdp.registry.keys import load_keys
 from pdp.registry.marks import Floors, marks
+from pdp.registry.observation import Sightings
 from pdp.registry.options import RegistryOptions
-from pdp.registry.sighting import Sightings
 from pdp.registry.snapshot import TenantSnapshot
 from pdp.registry.tenant import Tenant
 from pdp.registry.view import FileRegistryView

@@ -11,12 +11,12 @@ from typing import Any
 
 from pydantic import Field, ValidationError, field_validator
 
-from pdp import strict_yaml
 from pdp.core.errors import RegistryFault
 from pdp.core.names import nearest
+from pdp.files import strict_yaml
+from pdp.files.strict_yaml import NotPlainYaml
 from pdp.registry.documents import State
 from pdp.registry.manifest import Closed, DefinitionCheck, Risk, SinkEntry, Word, first_problem
-from pdp.strict_yaml import NotPlainYaml
 
 _MAX_BYTES = 1_048_576
 

@@ -16,8 +16,8 @@ from pdp.core.strict_json import parse_object
 from pdp.core.target import TargetFact
 from pdp.registry.manifest import MAX_BYTES, MAX_DEPTH, without_meta
 from pdp.registry.marks import Floors, HighWater, marks
+from pdp.registry.observation import Sightings
 from pdp.registry.peer import check_peer
-from pdp.registry.sighting import Sightings
 from pdp.registry.snapshot import IndexedTool, TenantSnapshot
 
 _UNKNOWN_SERVER = failed("server.unknown", "The server is not in the signed registry; have it pinned and signed.")

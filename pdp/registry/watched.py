@@ -12,8 +12,8 @@ from pdp.core.check import NS
 from pdp.core.digest import Json
 from pdp.core.errors import ConfigurationFault, RegistryFault
 from pdp.registry.keys import SignerKey, read_public
+from pdp.registry.observation import MAX_BYTES, SKEW_NS, Sighting, Sightings, file_of, unseal
 from pdp.registry.options import RegistryOptions
-from pdp.registry.sighting import MAX_BYTES, SKEW_NS, Sighting, Sightings, file_of, unseal
 
 _MAX_FILE = 2 * MAX_BYTES  # base64 takes a third more
 

@@ -16,8 +16,8 @@ from pdp.core.errors import RegistryFault
 from pdp.registry.draft import write_file
 from pdp.registry.live import HttpServer, StdioServer, read_tools
 from pdp.registry.manifest import Closed, Name, ServerId, Word, first_problem
+from pdp.registry.observation import file_of, seal, sighting_of
 from pdp.registry.review import load_yaml
-from pdp.registry.sighting import file_of, seal, sighting_of
 
 
 class WatchedServer(Closed):

@@ -24,13 +24,13 @@ from pdp.core.facts import Identity
 from pdp.core.outcome import Effect
 from pdp.core.request import Ask, Caller, Credential
 from pdp.core.stored import Commit, RecordRef
+from pdp.service.admission import RECORDED, require_server
 from pdp.service.batch_run import Item, Open, Run, asking, counted
 from pdp.service.decide import TRIES, Decide
-from pdp.service.entrance import RECORDED, require_server
 from pdp.service.evaluate import Evaluated
 from pdp.service.recording import Recording
+from pdp.service.simulate import Standing
 from pdp.service.state import Snapshot
-from pdp.service.suppose import Standing
 
 RPC = "DecideBatch"
 MAX_ITEMS = 64

@@ -11,9 +11,9 @@ from pdp.core.facts import Identity, SessionFact
 from pdp.core.outcome import Outcome
 from pdp.core.request import Ask, Caller
 from pdp.core.stored import Commit, ReplyRow
-from pdp.service.escalation import Asking
-from pdp.service.establish import Established
-from pdp.service.repeat import Claim
+from pdp.service.approvals.resolve import Asking
+from pdp.service.facts import CallContext
+from pdp.service.idempotency import Claim
 from pdp.service.state import Snapshot
 
 Counter = tuple[str, str | None, str | None, str | None]  # session id, issuer, subject, agent
@@ -45,7 +45,7 @@ class Open:
 
     place: int
     item: Item
-    call: Established
+    call: CallContext
     session: SessionFact
     guess: bool
     decision_id: str
@@ -64,7 +64,7 @@ class Run:
     results: dict[int, Answer | Fault] = field(default_factory=dict)
     entries: dict[int, tuple[Commit, ...]] = field(default_factory=dict)
     replies: dict[str, ReplyRow] = field(default_factory=dict)
-    calls: list[Established] = field(default_factory=list)
+    calls: list[CallContext] = field(default_factory=list)
     counts: dict[Counter, tuple[int, int]] = field(default_factory=dict)  # calls, denials
     notes: list[tuple[Item, str]] = field(default_factory=list)
     waiting: list[Open] = field(default_factory=list)
@@ -76,12 +76,12 @@ class Run:
         return any(item.meets(other.item) for other in self.waiting)
 
 
-def asking(run: Run, item: Item, call: Established) -> Asking:
+def asking(run: Run, item: Item, call: CallContext) -> Asking:
     """One item as a question of its own."""
     return Asking(item.ask, run.caller, item.claim, call, run.snapshot, run.at_ns, run.rested)
 
 
-def counted(call: Established, session: SessionFact, counts: tuple[int, int], *, guess: int = 0) -> Established:
+def counted(call: CallContext, session: SessionFact, counts: tuple[int, int], *, guess: int = 0) -> CallContext:
     """A call whose session has its own counters and what this batch has added to them, or will by a guess."""
     if session.check.ok and session.calls != WORST_COUNT:
         session = replace(session, calls=session.calls + counts[0] + guess, denials=session.denials + counts[1])

@@ -14,15 +14,15 @@ from pdp.core.outcome import Effect, Outcome
 from pdp.core.request import Ask, Caller
 from pdp.core.stored import RecordRef
 from pdp.ports import Clock, EvidenceSource, Sessions
-from pdp.service.entrance import require_server
-from pdp.service.escalation import Asking, Ended, Escalation
-from pdp.service.establish import Establish, Established
+from pdp.service.admission import require_server
+from pdp.service.approvals.resolve import Asking, Ended, Escalation
+from pdp.service.commit import Recorder
 from pdp.service.evaluate import Evaluated, settle
-from pdp.service.quota import KillQuota
-from pdp.service.record import Recorder
+from pdp.service.facts import CallContext, Establish
+from pdp.service.idempotency import Claim, Idempotency
 from pdp.service.recording import Recording
-from pdp.service.repeat import Claim, Repeats
 from pdp.service.state import Snapshot, State
+from pdp.service.worker_crash_quota import WorkerCrashQuota
 
 TRIES = 5  # evaluations of one question that somebody else's commit may overtake
 
@@ -42,13 +42,13 @@ class Decide:
 
     state: State
     establish: Establish
-    repeats: Repeats
+    repeats: Idempotency
     evidence: EvidenceSource
     escalation: Escalation
     recorder: Recorder
     sessions: Sessions
     clock: Clock
-    kills: KillQuota
+    kills: WorkerCrashQuota
     terms: Terms
 
     async def __call__(self, ask: Ask, caller: Caller) -> tuple[Answer, RecordRef]:
@@ -139,7 +139,7 @@ class Decide:
         if now - at_ns >= self.terms.allow_seconds * NS or at_ns < answer.valid_until_ns <= now:
             raise DeadlineTooShort("service.late", "The answer took longer than it would have held; ask again.")
 
-    def answer(self, decision_id: str, call: Established, found: Evaluated, snapshot: Snapshot, at_ns: int) -> Answer:
+    def answer(self, decision_id: str, call: CallContext, found: Evaluated, snapshot: Snapshot, at_ns: int) -> Answer:
         """What an evaluation comes to for the caller."""
         outcome = found.outcome
         requirements = tuple(open_requirement(r, call.facts.call_digest, at_ns) for r in outcome.requirements)
@@ -157,7 +157,7 @@ class Decide:
             retry_after_ms=self.terms.retry_after_ms if requirements else 0,
         )
 
-    def _valid_until(self, outcome: Outcome, call: Established, found: Evaluated, at_ns: int) -> int:
+    def _valid_until(self, outcome: Outcome, call: CallContext, found: Evaluated, at_ns: int) -> int:
         """An allow holds for a short while, and never longer than the token or the evidence behind it."""
         if outcome.effect is Effect.DENY:
             return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 
-from pdp.core.approvals.asked import Asked, Held
+from pdp.core.approvals.call import CallUnderDecision, SourcedEvidence
 from pdp.core.decide import conclude, question
 from pdp.core.errors import EngineFault, Unavailable
 from pdp.core.evidence import Evidence, well_formed
@@ -23,7 +23,7 @@ class Evaluated:
 
     outcome: Outcome
     document: bytes
-    held: tuple[Held, ...] = ()
+    held: tuple[SourcedEvidence, ...] = ()
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
@@ -36,7 +36,7 @@ async def evaluate(
     facts: Facts,
     at_ns: int,
     *,
-    held: tuple[Held, ...] = (),
+    held: tuple[SourcedEvidence, ...] = (),
     supported: frozenset[str] = frozenset(),
 ) -> Evaluated:
     """Ask the engine once. An engine that fails, in whatever way, denies."""
@@ -58,7 +58,7 @@ async def settle(
     facts: Facts,
     at_ns: int,
     *,
-    asked: Asked | None,
+    asked: CallUnderDecision | None,
     source: EvidenceSource,
     supported: frozenset[str],
 ) -> Evaluated:
@@ -68,7 +68,7 @@ async def settle(
     without a digest, for which nobody can answer.
     """
 
-    async def weigh(found: tuple[Held, ...]) -> Evaluated:
+    async def weigh(found: tuple[SourcedEvidence, ...]) -> Evaluated:
         sound = tuple(each for each in found if well_formed(each.element))
         made = await evaluate(policy, facts, at_ns, held=sound, supported=supported)
         if len(sound) == len(found):

@@ -29,16 +29,16 @@ from pdp.core.outcome import Effect, Outcome, Reason, denied
 from pdp.core.policy import Bundle
 from pdp.core.request import Ask, Caller
 from pdp.core.stored import RecordRef, StoredRecord
+from pdp.fair_limiter import FairQueue, OverloadedError
 from pdp.ports import Clock, EvidenceSource, FiredElement, KeptPolicies, LoadedPolicy, Store
-from pdp.service.admin import ANY_TENANT
-from pdp.service.entrance import require_server
-from pdp.service.establish import Establish
+from pdp.service.admission import require_server
+from pdp.service.commit import Recorder
 from pdp.service.evaluate import settle
-from pdp.service.quota import KillQuota
-from pdp.service.record import Recorder
+from pdp.service.facts import Establish
+from pdp.service.operations.admin import ANY_TENANT
+from pdp.service.simulate import Case, Standing, evaluated, search
 from pdp.service.state import State
-from pdp.service.suppose import Case, Standing, evaluated, search
-from pdp.turns import OverloadedError, Turns
+from pdp.service.worker_crash_quota import WorkerCrashQuota
 
 log = logging.getLogger("pdp.policy")
 
@@ -85,10 +85,10 @@ class Explain:
     store: Store
     recorder: Recorder
     clock: Clock
-    kills: KillQuota
+    kills: WorkerCrashQuota
     per_minute: int = PER_MINUTE
     _asked: dict[tuple[str, str], deque[int]] = field(default_factory=dict)
-    turns: Turns = field(default_factory=lambda: Turns(AT_ONCE, MOST_WAITING, 1 / AT_ONCE))
+    turns: FairQueue = field(default_factory=lambda: FairQueue(AT_ONCE, MOST_WAITING, 1 / AT_ONCE))
 
     async def __call__(self, why: Why, caller: Caller) -> tuple[Explanation, RecordRef]:
         """Explain one answer; that somebody asked is durable when this returns.

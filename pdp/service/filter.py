@@ -14,14 +14,14 @@ from pdp.core.outcome import Hidden, Outcome, denied
 from pdp.core.request import Caller, ListAsk
 from pdp.core.stored import RecordRef
 from pdp.ports import Clock
+from pdp.service.admission import require_server
+from pdp.service.commit import Recorder
 from pdp.service.decide import Terms
-from pdp.service.entrance import require_server
-from pdp.service.establish import METHOD_TOOL_LIST, Establish
 from pdp.service.evaluate import Evaluated, evaluate
-from pdp.service.quota import KillQuota
-from pdp.service.record import Recorder
+from pdp.service.facts import METHOD_TOOL_LIST, Establish
 from pdp.service.recording import ListRecording
 from pdp.service.state import Snapshot, State
+from pdp.service.worker_crash_quota import WorkerCrashQuota
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Filter:
     establish: Establish
     recorder: Recorder
     clock: Clock
-    kills: KillQuota
+    kills: WorkerCrashQuota
     terms: Terms
 
     async def __call__(self, ask: ListAsk, caller: Caller) -> tuple[ListAnswer, RecordRef]:

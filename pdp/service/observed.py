@@ -10,9 +10,9 @@ from typing_extensions import override
 from pdp.core.facts import Facts, Identity
 from pdp.core.request import Ask, Caller, ListAsk, Target
 from pdp.core.target import TargetFact
-from pdp.service.establish import METHOD_TOOL_CALL, METHOD_TOOL_LIST, Establish, Established
+from pdp.ports.telemetry import Telemetry
+from pdp.service.facts import METHOD_TOOL_CALL, METHOD_TOOL_LIST, CallContext, Establish
 from pdp.service.state import Snapshot
-from pdp.signals import Telemetry
 
 
 class ObservedEstablish(Establish):
@@ -24,7 +24,7 @@ class ObservedEstablish(Establish):
         self._telemetry = telemetry
 
     @override
-    def call(self, ask: Ask, caller: Caller, identity: Identity, snapshot: Snapshot, at_ns: int) -> Established:
+    def call(self, ask: Ask, caller: Caller, identity: Identity, snapshot: Snapshot, at_ns: int) -> CallContext:
         with self._telemetry.stage("facts", {"pdp.phase": "call"}):
             return super().call(ask, caller, identity, snapshot, at_ns)
 

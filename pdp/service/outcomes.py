@@ -13,7 +13,7 @@ from pdp.core.outcome import Effect
 from pdp.core.request import Caller
 from pdp.core.stored import RecordRef, StoredRecord
 from pdp.ports import Clock, Store
-from pdp.service.record import Recorder
+from pdp.service.commit import Recorder
 
 OUTCOMES = frozenset({"done", "failed", "unknown"})
 

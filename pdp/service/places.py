@@ -6,19 +6,19 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from pdp.core.approvals.asked import Asked
+from pdp.core.approvals.call import CallUnderDecision
 
 _Whose = tuple[str, ...]  # everybody's, a tenant's, a caller's
 
 
 @dataclass(slots=True)
-class Places:
+class FairLimiter:
     """Counts who holds how many. Whoever takes one leaves it."""
 
     most: int
     _taken: Counter[_Whose] = field(default_factory=Counter)
 
-    def take(self, asked: Asked) -> bool:
+    def take(self, asked: CallUnderDecision) -> bool:
         """Whether there is one for this call; it is then taken."""
         everybody, tenant, caller = whose = _whose(asked)
         quarters = {everybody: 4, tenant: 3, caller: 2}
@@ -27,7 +27,7 @@ class Places:
         self._taken.update(whose)
         return True
 
-    def leave(self, asked: Asked) -> None:
+    def leave(self, asked: CallUnderDecision) -> None:
         """Give it back."""
         for each in _whose(asked):
             self._taken[each] -= 1
@@ -35,5 +35,5 @@ class Places:
                 del self._taken[each]
 
 
-def _whose(asked: Asked) -> tuple[_Whose, _Whose, _Whose]:
+def _whose(asked: CallUnderDecision) -> tuple[_Whose, _Whose, _Whose]:
     return (), (asked.tenant,), (asked.tenant, asked.call.caller)

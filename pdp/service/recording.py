@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pdp.core.facts import Facts
 from pdp.core.record import Pins
 from pdp.core.request import Ask, Caller, ListAsk
-from pdp.service.establish import Established
 from pdp.service.evaluate import Evaluated
+from pdp.service.facts import CallContext
 from pdp.service.state import Snapshot
 
 
@@ -18,7 +18,7 @@ class Recording:
 
     ask: Ask
     caller: Caller
-    call: Established
+    call: CallContext
     found: Evaluated
     snapshot: Snapshot
     at_ns: int

@@ -6,7 +6,7 @@ from pdp.core.errors import NotFound
 from pdp.core.request import Caller
 from pdp.core.stored import StoredRecord
 from pdp.ports import Store
-from pdp.service.admin import ANY_TENANT
+from pdp.service.operations.admin import ANY_TENANT
 
 
 class Records:

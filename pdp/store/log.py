@@ -10,9 +10,9 @@ from typing_extensions import override
 
 from pdp.core.errors import InvalidRequest, Unavailable
 from pdp.core.stored import Commit, RecordRef, RefusalCount, SessionRow, SwitchRow
+from pdp.store.approvals.answers import PeopleReads
 from pdp.store.database import LogWentBack
 from pdp.store.ledger import Ledger
-from pdp.store.people.answers import PeopleReads
 from pdp.store.sessions import asked
 from pdp.store.shared import Fingerprints
 from pdp.store.watch import Watch

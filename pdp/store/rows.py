@@ -11,11 +11,11 @@ from sqlalchemy import Connection
 from pdp.core.digest import leaf_hash
 from pdp.core.stored import CallRow, Commit, RecordRef, RefusalCount, ReplyRow, SwitchRow
 from pdp.store.alchemy import plain_faults
+from pdp.store.approvals.forgetting import forget
+from pdp.store.approvals.steps import carry_out
 from pdp.store.database import LogWentBack
 from pdp.store.entries import places, reused, salt_taken, settable
 from pdp.store.ledger import Ages, Head, Marks
-from pdp.store.people.forgetting import forget
-from pdp.store.people.steps import carry_out
 from pdp.store.schema import Opened, set_meta
 from pdp.store.shared import Last, in_force
 

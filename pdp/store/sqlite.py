@@ -13,18 +13,18 @@ from typing import Any
 
 from typing_extensions import override
 
-from pdp.core.approvals.earlier import TurnedDown
 from pdp.core.approvals.rows import Approval, Call
+from pdp.core.approvals.turned_down import TurnedDown
 from pdp.core.errors import Unavailable
 from pdp.core.stored import Artefact, CallRow, RecordRef, ReplyRow, SessionRow, StoredRecord, ValueRow
 from pdp.ports import Entropy
 from pdp.store.alchemy import plain_faults, said
+from pdp.store.approvals.erasing import erase
 from pdp.store.database import LogWentBack
 from pdp.store.ledger import Head, Ledger
 from pdp.store.lock import DirectoryLock
 from pdp.store.log import LogStore
 from pdp.store.options import StoreOptions
-from pdp.store.people.erasing import erase
 from pdp.store.rows import SqliteRows
 from pdp.store.schema import FILE, Opened, connect
 from pdp.store.shared import is_there, last_record

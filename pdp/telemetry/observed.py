@@ -18,7 +18,7 @@ from pdp.core.request import Caller, Credential, Peer
 from pdp.core.stored import Commit, RecordRef
 from pdp.ports import Callers, Content, Engine, LoadedPolicy, PolicySource, Store
 from pdp.ports import Subjects as SubjectsPort
-from pdp.signals import SEVERAL, Attributes, Telemetry
+from pdp.ports.telemetry import SEVERAL, Attributes, Telemetry
 
 _P = TypeVar("_P")
 _R = TypeVar("_R")

@@ -23,7 +23,7 @@ from typing_extensions import override
 from pdp import __version__
 from pdp.core.errors import Fault
 from pdp.core.trace_context import TraceParent
-from pdp.signals import NONE, SEVERAL, UNSEEN, Attributes, Span, Telemetry, Value
+from pdp.ports.telemetry import NONE, SEVERAL, UNSEEN, Attributes, Span, Telemetry, Value
 from pdp.telemetry.catalogue import INSTRUMENTS, Instrument
 from pdp.telemetry.current import CURRENT, Current
 

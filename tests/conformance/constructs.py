@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pdp.engines.bundle import shipped_rego
+from pdp.policy.bundle import shipped_rego
 
 ABSENT = object()
 VALUES: tuple[Any, ...] = (

@@ -20,7 +20,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from pdp.engines.regorus_binding import new_engine
+from pdp.policy.embedded.regorus_binding import new_engine
 
 Said = tuple[Any, ...]
 UNDEFINED: Said = ("undefined",)

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from pdp.core.policy import Bundle, Module
-from pdp.engines.bundle import read_bundle, shipped_rego
-from pdp.engines.gate import static
-from pdp.engines.gate.syntax import Unit
+from pdp.policy.bundle import read_bundle, shipped_rego
+from pdp.policy.gate import static
+from pdp.policy.gate.syntax import Unit
 
 
 @functools.cache

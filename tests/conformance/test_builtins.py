@@ -20,9 +20,9 @@ import gating
 import pytest
 import regorus
 
-from pdp.engines.bundle import shipped_rego
-from pdp.engines.gate.builtins import Builtins
-from pdp.engines.regorus_builtins import _LATER
+from pdp.policy.bundle import shipped_rego
+from pdp.policy.embedded.regorus_builtins import _LATER
+from pdp.policy.gate.builtins import Builtins
 
 CAPABILITIES = shipped_rego() / "capabilities.json"
 DECLARED: dict[str, list[Mapping[str, Any]]] = {

@@ -14,7 +14,7 @@ from support.golden import policy as lab_and_acme
 from support.opa import opa_or_skip
 
 from pdp.cli.policy import policy
-from pdp.engines.bundle import read_bundle, shipped_rego
+from pdp.policy.bundle import read_bundle, shipped_rego
 
 ACME = shipped_rego() / "examples" / "acme"
 Run = Callable[..., Result]

@@ -21,15 +21,15 @@ from support.stored import (
     wanted,
 )
 
-from pdp.core.approvals.earlier import TurnedDown
 from pdp.core.approvals.queries import ApprovalQuery, ConsentQuery, GrantQuery, Page
 from pdp.core.approvals.rows import Account, Answered, Delegation, Notice, Outcome
 from pdp.core.approvals.states import OPEN, Event, GrantState, State
 from pdp.core.approvals.steps import Agree, Delegate, EndConsent, Issue, Move, Note, Notify, Open, PutAnswer, Step
+from pdp.core.approvals.turned_down import TurnedDown
 from pdp.core.stored import CallRow, ValueRow
+from pdp.store.approvals import tables
+from pdp.store.approvals.mapping import from_row, to_row
 from pdp.store.opening import AnyStore
-from pdp.store.people import tables
-from pdp.store.people.mapping import from_row, to_row
 
 ELSEWHERE = Account("https://other.example", "alice")  # the same id of another issuer is somebody else
 

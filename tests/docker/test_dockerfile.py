@@ -132,7 +132,7 @@ def test_wheel_holds_the_rego_the_schemas_and_the_templates(image: Scratch) -> N
         "_rego/capabilities.json",
         "_judge_prompts/task-fit.md",
         "audit/record.schema.json",
-        "tooling/pack_template/pack.rego",
+        "authoring/pack_template/pack.rego",
     ):
         assert (package / name).is_file(), name
 

@@ -14,7 +14,7 @@ _OVER = """if approval.state not in OPEN or approval.expires_ns <= standing.at_n
     if wanted.kind"""
 
 COUNT = _in(
-    "count",
+    "quorum",
     (
         "self-vote-by-linked-account",
         "    if human in {directory.human(party) for party in (call.subject, *call.actors)}:",
@@ -487,7 +487,7 @@ STANDING = (
         ),
     ),
     *_in(
-        "inert",
+        "text_safety",
         ("bidi-shown", '{"Cc", "Cf", "Cn"', '{"Cc", "Cn"', "every format character is spelled out"),
         ("private-use-shown", '"Cn", "Co", "Cs"', '"Cn", "Cs"', "every private character is spelled out"),
         ("padding-shown", "if length == 1 and not edge else", "* length if length else", "padding is counted"),

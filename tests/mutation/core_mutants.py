@@ -157,7 +157,7 @@ DOCUMENT = _in(
 )
 
 EARLIER = _in(
-    "approvals/earlier",
+    "approvals/turned_down",
     (
         "withdrawals-cost-nothing",
         "turned_down.refusals + turned_down.withdrawals - self.after",

@@ -1,4 +1,4 @@
-"""Bugs planted in what keeps bad policy out: the reader of bundles and the load gate (`pdp/engines`)."""
+"""Bugs planted in what keeps bad policy out: the reader of bundles and the load gate (`pdp/policy`)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def _in(file: str, *rows: tuple[str, str, str, str]) -> tuple[Mutant, ...]:
 
 LOADING = (
     *_in(
-        "folder",
+        "files/trusted_files",
         (
             "folder-written-by-all",
             "if info.st_mode & stat.S_IWOTH:",
@@ -26,7 +26,7 @@ LOADING = (
         ),
     ),
     *_in(
-        "engines/bundle",
+        "policy/bundle",
         (
             "bundle-data-in-packs",
             'len(parts) < 3 or not path.endswith(".rego"):',
@@ -59,7 +59,7 @@ LOADING = (
         ),
     ),
     *_in(
-        "engines/gate/contract",
+        "policy/gate/contract",
         (
             "gate-hide-by-arguments",
             'elif name in _TOOL_PHASE and read.phase == "call":',
@@ -80,7 +80,7 @@ LOADING = (
         ),
     ),
     *_in(
-        "engines/gate/references",
+        "policy/gate/references",
         (
             "gate-asserted-negated",
             "if context.negated and value.tainted:",
@@ -89,7 +89,7 @@ LOADING = (
         ),
     ),
     *_in(
-        "engines/gate/packages",
+        "policy/gate/packages",
         (
             "gate-imports-itself",
             'elif path[0] == "data" and path[1:] == unit.package[: len(path) - 1] and not unit.module.is_test:',
@@ -98,7 +98,7 @@ LOADING = (
         ),
     ),
     *_in(
-        "engines/gate/literals",
+        "policy/gate/literals",
         (
             "gate-literal-of-no-document",
             "return _valid(place, value.value) if value.value is not ANY else",
@@ -107,7 +107,7 @@ LOADING = (
         ),
     ),
     *_in(
-        "engines/gate/negation",
+        "policy/gate/negation",
         (
             "gate-optional-by-anything",
             "self.evaluate(node, env, context))} & context.guards:",
@@ -116,7 +116,7 @@ LOADING = (
         ),
     ),
     *_in(
-        "engines/gate/flow",
+        "policy/gate/flow",
         (
             "gate-value-further-down",
             "inner.keys() - bound.keys())",
@@ -125,7 +125,7 @@ LOADING = (
         ),
     ),
     *_in(
-        "engines/gate/expressions",
+        "policy/gate/expressions",
         (
             "gate-any-type",
             "if not types(option) <= taken]",
@@ -140,7 +140,7 @@ LOADING = (
         ),
     ),
     *_in(
-        "engines/gate/contract",
+        "policy/gate/contract",
         (
             "gate-types-of-some-calls",
             "if not all(types(value) <= needed.types",
@@ -149,7 +149,7 @@ LOADING = (
         ),
     ),
     *_in(
-        "engines/opa_link",
+        "policy/opa/link",
         (
             "opa-unproven",
             "if self._proven != self._made:",
@@ -158,7 +158,7 @@ LOADING = (
         ),
     ),
     *_in(
-        "engines/opa",
+        "policy/opa/engine",
         (
             "opa-blames-alone",
             "if witness is None or not witness.done() or not witness.result():",
@@ -167,7 +167,7 @@ LOADING = (
         ),
     ),
     *_in(
-        "engines/gate/trial",
+        "policy/gate/dynamic_check",
         (
             "gate-any-input",
             "        if problem:\n            self.invalid",

@@ -278,7 +278,7 @@ PROMPT = _in(
 )
 
 MATTER = _in(
-    "core/judge/matter",
+    "core/judge/judge_input",
     ("matter-unknown-is-harmless", "if not target.check.ok:", "if target is None:", "unknown is the worst"),
     (
         "matter-no-sinks",
@@ -387,7 +387,7 @@ LOADED = (
         ),
     ),
     *_in(
-        "judge/written",
+        "judge/prompt_parser",
         (
             "written-hidden-characters",
             "if char is not None:",

@@ -27,7 +27,7 @@ REQUEST = _in(
     ("judge-quota-again", "again=code != _OUT_OF_CREDIT", "again=True", "what will not pass is not tried again"),
     (
         "judge-any-filter",
-        '    if code in _FILTERED:\n        return Trouble("filtered")\n',
+        '    if code in _FILTERED:\n        return EndpointError("filtered")\n',
         "",
         "a filtered question is said to be so",
     ),
@@ -54,7 +54,7 @@ WAY = _in(
 
 SESSIONS = (
     *_in(
-        "judge/sittings",
+        "judge/session_runner",
         (
             "judge-endless",
             "began + min(within_s, self._options.verdict_seconds)",
@@ -90,7 +90,7 @@ SESSIONS = (
         ),
     ),
     *_in(
-        "turns",
+        "fair_limiter",
         (
             "judge-no-turns",
             "self._waiting[tenant] = queue  # behind every other tenant",

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pdp
 from pdp.core.errors import BundleFault
-from pdp.engines.bundle import read_bundle
-from pdp.engines.gate import ERROR, check, run_tests
+from pdp.policy.bundle import read_bundle
+from pdp.policy.gate import ERROR, check, run_tests
 
 
 def main() -> str:

@@ -86,7 +86,7 @@ CHANNELS = (
         "approvals/messages", ("slack-markup", '"type": "plain_text"', '"type": "mrkdwn"', "chats interpret nothing")
     ),
     *_in(
-        "store/people/steps",
+        "store/approvals/steps",
         (
             "mark-unconditional",
             "c.attempts == step.attempts, c.done_ns == 0",
@@ -95,7 +95,7 @@ CHANNELS = (
         ),
     ),
     *_in(
-        "store/people/steps",
+        "store/approvals/steps",
         (
             "counter-any",
             "if not fresh(step.count,",
@@ -107,19 +107,19 @@ CHANNELS = (
 
 CANARIES = (
     *_in(
-        "service/people/canaries",
+        "service/approvals/canaries",
         ("canary-by-all", "if OPERATE not in person.roles:", "if False:", "operators open canaries"),
     ),
     *_in(
-        "service/people/canaries",
+        "service/approvals/canaries",
         ("canary-real", "            canary=True,\n", "            canary=False,\n", "a canary is one"),
     ),
     *_in(
-        "store/people/steps",
+        "store/approvals/steps",
         ("canary-spent", "if step.event is Event.REDEEM and row.canary:", "if False:", "a canary is never redeemed"),
     ),
     *_in(
-        "service/opening",
+        "service/approvals/requests",
         (
             "group-uncapped",
             "+ opened >= self.caps.per_group",
@@ -128,7 +128,7 @@ CANARIES = (
         ),
     ),
     *_in(
-        "service/people/attention",
+        "service/approvals/approver_metrics",
         (
             "think-from-last",
             "self._looks.setdefault((person.tenant, person.human, approval_id), at_ns)",
@@ -140,7 +140,7 @@ CANARIES = (
 
 WAITING = (
     *_in(
-        "client/following",
+        "client/requests_wait",
         (
             "wait-permits",
             "            return Waited(again=True)\n        return Waited(again=False,",
@@ -149,7 +149,7 @@ WAITING = (
         ),
     ),
     *_in(
-        "client/following",
+        "client/requests_wait",
         ("noted-unrecorded", 'if not response.HasField("record"):', "if False:", "a report has a record"),
     ),
 )

@@ -1,4 +1,4 @@
-"""Bugs planted in what people may see and do (`pdp/service/people`) and in who they are (`pdp/approvals`)."""
+"""Bugs planted in what people may see and do (`pdp/service/approvals`) and in who they are (`pdp/approvals`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ def _in(file: str, *rows: tuple[str, str, str, str]) -> tuple[Mutant, ...]:
 
 
 PERSONS = _in(
-    "service/people/persons",
+    "service/approvals/persons",
     ("agent-by-chain", "return bool(identity.actors) or agent.kind", "return agent.kind", "an agent is nobody"),
     ("agent-by-kind", ' or agent.kind == "actor"', "", "an agent is nobody"),
     (
@@ -51,7 +51,7 @@ PERSONS = _in(
 )
 
 LOOKING = _in(
-    "service/people/looking",
+    "service/approvals/visibility",
     (
         "everybody-sees",
         "if self.sees_all or subject in self.accounts:",
@@ -98,7 +98,7 @@ LOOKING = _in(
 )
 
 VOTING = _in(
-    "service/people/voting",
+    "service/approvals/votes",
     (
         "vote-unseen",
         "approval = viewer.approval(approval_id)",
@@ -140,7 +140,7 @@ VOTING = _in(
 )
 
 ATTEMPTS = _in(
-    "service/people/attempts",
+    "service/approvals/retry",
     ("attempt-any-content", "if row.content != attempt.content:", "if False:", "an id names one content"),
     ("attempt-of-all", "account.issuer, account.id, request_id)", "request_id)", "an id is the person's own"),
     (
@@ -152,7 +152,7 @@ ATTEMPTS = _in(
 )
 
 CONSENTS = _in(
-    "service/people/consents",
+    "service/approvals/consents",
     ("consent-for-others", " or found.call.subject not in viewer.accounts:", ":", "a consent is the subject's alone"),
     (
         "consent-by-approval-id",
@@ -183,7 +183,7 @@ CONSENTS = _in(
 
 OTHERS = (
     *_in(
-        "service/people/granted",
+        "service/approvals/grants",
         ("auditor-ends-grants", 'sees_all="operate" in person.roles', "sees_all=bool(person.roles)", "auditors look"),
         (
             "anybodys-grant",
@@ -194,7 +194,7 @@ OTHERS = (
         ("end-twice", "if not lasts(grant, at):", "if False:", "what has ended has ended"),
     ),
     *_in(
-        "service/people/delegations",
+        "service/approvals/delegations",
         (
             "anybody-is-away",
             '            if "operate" not in person.roles:',
@@ -205,7 +205,7 @@ OTHERS = (
         ("disabled-deputy", "or not deputy.active or", "or", "a deputy is there"),
     ),
     *_in(
-        "service/people/sweep",
+        "service/approvals/expiry",
         (
             "switched-off-waits",
             "        if not check.ok:\n            return check.code",
@@ -232,7 +232,7 @@ OTHERS = (
         ),
     ),
     *_in(
-        "service/people/queue",
+        "service/approvals/queue",
         (
             "unrecorded-look",
             '        await self._recorder.people(\n            person.tenant, "read",',

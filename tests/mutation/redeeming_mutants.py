@@ -11,7 +11,7 @@ def _in(file: str, *rows: tuple[str, str, str, str]) -> tuple[Mutant, ...]:
 
 REDEEMING = (
     *_in(
-        "redeem",
+        "approvals/redeem",
         ("nothing-is-spent", "        if not used:\n", "        if used:\n", "I2: an allow spends what it rests on"),
         (
             "refused-is-spent",
@@ -21,7 +21,7 @@ REDEEMING = (
         ),
     ),
     *_in(
-        "resuming",
+        "approvals/resume",
         ("any-token-counts", "if resume is None or not _own(resume, asked):", "if resume is None:", "I9"),
         (
             "token-of-another-call",
@@ -45,7 +45,7 @@ REDEEMING = (
         ("ended-is-evaluated", "if meant and state in _OVER:", "if False:", "I7: what has ended is told as ended"),
     ),
     *_in(
-        "repeat",
+        "idempotency",
         ("told-again-to-anybody", "if not call_id or not caller.dedupes_redemptions:", "if not call_id:", "I2"),
         (
             "told-again-by-any-call-id",
@@ -55,7 +55,7 @@ REDEEMING = (
         ),
     ),
     *_in(
-        "escalate",
+        "approvals/evidence",
         ("refusals-are-no-answers", 'GIVEN = ("met", "refused")', 'GIVEN = ("met",)', "the cool-down holds"),
         (
             "a-refusal-is-met",
@@ -65,12 +65,12 @@ REDEEMING = (
         ),
     ),
     *_in(
-        "escalate",
+        "approvals/evidence",
         ("grant-of-who-acts-in-the-call", "tally(wanted, votes, asked.call, standing).met", "True", "I3"),
         ("grant-by-others-votes", "if vote.human in grant.issued_by", "", "a grant is of those who agreed to it"),
     ),
     *_in(
-        "escalation",
+        "approvals/resolve",
         (
             "rested-on-nothing",
             "asking.rested.update(held.source.id for held in found.held if isinstance(held.source, Approval))",
@@ -79,7 +79,7 @@ REDEEMING = (
         ),
     ),
     *_in(
-        "opening",
+        "approvals/requests",
         (
             "never-backs-off",
             "        if wait_ns > 0:\n",
@@ -100,7 +100,7 @@ REDEEMING = (
         ),
     ),
     *_in(
-        "judging",
+        "judge_evidence",
         ("used-verdict-counts", "if answered.redemption_id or at_ns", "if at_ns", "a verdict is used once"),
         (
             "many-wordings-at-once",

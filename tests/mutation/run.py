@@ -66,7 +66,7 @@ CHECKS = (
     Check("evidence", _pytest(f"{_PROPERTIES}evidence.py"), ("rego", "pdp/core")),
     Check("properties", _pytest(*(f"{_PROPERTIES}{n}.py" for n in ("canonical", "visibility", "looser")))),
     Check("rego", _pytest("tests/unit/rego"), ("rego",)),
-    Check("gate", _pytest("tests/unit/gate"), ("pdp/engines", "pdp/folder")),
+    Check("gate", _pytest("tests/unit/policy/gate"), ("pdp/policy", "pdp/files")),
     Check(
         "prompts", _pytest(*(f"tests/unit/judge/test_{n}.py" for n in ("prompts", "lint", "goldens"))), ("pdp/judge",)
     ),
@@ -90,9 +90,13 @@ CHECKS = (
     Check(
         "redemption",
         _pytest(*(f"tests/system/test_{n}.py" for n in ("redemption", "judging", "fatigue", "turned_down"))),
-        tuple(f"pdp/service/{name}" for name in ("redeem", "resum", "repeat", "escalat", "opening", "judging")),
+        ("pdp/service/approvals/", "pdp/service/idempotency", "pdp/service/judge_evidence"),
     ),
-    Check("people", _pytest("tests/unit/people", "tests/unit/approvals"), ("pdp/service/people/", "pdp/approvals/")),
+    Check(
+        "people",
+        _pytest("tests/unit/service/approvals", "tests/unit/approvals"),
+        ("pdp/service/approvals/", "pdp/approvals/"),
+    ),
     Check(
         "console",
         _pytest("tests/unit/console", "--ignore", "tests/unit/console/test_queue_cost.py"),

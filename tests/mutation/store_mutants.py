@@ -10,7 +10,7 @@ def _in(file: str, *rows: tuple[str, str, str, str]) -> tuple[Mutant, ...]:
 
 
 STEPS = _in(
-    "people/steps",
+    "approvals/steps",
     ("step-after-expiry", "moved.where(c.expires_ns > now) if taken.timely else moved", "moved", "I5"),
     (
         "step-on-another-version",
@@ -114,7 +114,7 @@ ENTRIES = (
         ),
     ),
     *_in(
-        "people/answers",
+        "approvals/answers",
         (
             "refused-question-ends-the-service",
             "            if not only_this(e):",
@@ -132,7 +132,7 @@ ENTRIES = (
         ),
     ),
     *_in(
-        "people/answers",
+        "approvals/answers",
         (
             "turned-down-by-any-tool",
             "c.call_tool == call.tool, c.resolved_ns",
@@ -140,9 +140,11 @@ ENTRIES = (
             "like calls have the tool in common",
         ),
     ),
-    *_in("people/erasing", ("said-stays", 'values(reason="", grant=b"")', "values(grant=b'')", "erasure is whole")),
     *_in(
-        "people/erasing",
+        "approvals/erasing", ("said-stays", 'values(reason="", grant=b"")', "values(grant=b'')", "erasure is whole")
+    ),
+    *_in(
+        "approvals/erasing",
         ("grant-keeps-bounds", "_NOTHING, version=c.version + 1", "_NOTHING", "erasure is decided on"),
     ),
     *_in(
@@ -161,7 +163,7 @@ ENTRIES = (
 )
 _WAITS = "what waits, or is in force, is kept"
 FORGETTING = _in(
-    "people/forgetting",
+    "approvals/forgetting",
     ("undelivered-goes", "select(c.id).where(c.done_ns > 0)", "select(c.id)", _WAITS),
     ("verdict-in-force-goes", "oldest.where(c.expires_ns < before_ns)", "oldest", _WAITS),
     ("waiting-request-loses-its-text", "resolved_ns.between(1,", "resolved_ns.between(0,", _WAITS),

@@ -19,15 +19,15 @@ from support.invariants import Redeemed, Rows
 from support.memory import Memory, commit
 
 from pdp.core.approvals import records
-from pdp.core.approvals.asked import Asked
-from pdp.core.approvals.people import Directory, Person, Standing
+from pdp.core.approvals.call import CallUnderDecision
+from pdp.core.approvals.directory import Directory, Person, Standing
 from pdp.core.approvals.redeem import evidence_state, redeemable
+from pdp.core.approvals.requirement import Requirement, read
 from pdp.core.approvals.rows import Approval, Shown, Vote
 from pdp.core.approvals.states import OPEN, Event, State
 from pdp.core.approvals.steps import Activate, Expect, Move, Open, Step
 from pdp.core.approvals.view import presented
 from pdp.core.approvals.vote import Ballot, Cast, Refusal, cast
-from pdp.core.approvals.wanted import Wanted, read
 from pdp.core.check import NS
 from pdp.core.digest import canonical, digest
 from pdp.core.errors import Conflict
@@ -103,7 +103,7 @@ START = World(Memory(policy=FIRST))
 Happening = Callable[[World], World | None]
 
 
-def asked(name: str) -> Asked:
+def asked(name: str) -> CallUnderDecision:
     return make.asked(make.call(CALLS[name]), CALLS[name])
 
 
@@ -118,7 +118,7 @@ def shown(approval: Approval) -> Shown:
 
 
 @cache
-def wanted_of(policy: str) -> Wanted:
+def wanted_of(policy: str) -> Requirement:
     found = read(POLICIES[policy])
     assert found is not None
     return found
@@ -169,7 +169,7 @@ def new_request(at_ns: int, name: str, policy: str, generation: int) -> Prepared
     return Prepared((Open(approval, seen),), (records.opened(stamp(at_ns, 1), approval, seen),))
 
 
-def redeem(world: World, approval: Approval, asked: Asked, policy: str, element: bytes) -> Prepared:
+def redeem(world: World, approval: Approval, asked: CallUnderDecision, policy: str, element: bytes) -> Prepared:
     redemption = make.make_id(5000 + len(world.redeemed))
     spent = records.Spent(make.make_id(6000), redemption, "call-1")
     moved = Move(

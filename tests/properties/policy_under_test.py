@@ -13,10 +13,10 @@ from pdp.core.decide import conclude, question
 from pdp.core.facts import Facts
 from pdp.core.outcome import Effect, Outcome, denied
 from pdp.core.policy import Module
-from pdp.engines.bundle import read_bundle, shipped_rego
-from pdp.engines.regorus_binding import new_engine
-from pdp.engines.wire import Status
-from pdp.engines.worker import Caps, Evaluator
+from pdp.policy.bundle import read_bundle, shipped_rego
+from pdp.policy.embedded.regorus_binding import new_engine
+from pdp.policy.embedded.wire import Status
+from pdp.policy.embedded.worker import Caps, Evaluator
 
 ACME_ONLY: Mapping[str, str] = {}
 RANK = {Effect.DENY: 0, Effect.PENDING: 1, Effect.ALLOW: 2}

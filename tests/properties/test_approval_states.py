@@ -17,8 +17,8 @@ from support import approvals as make
 from support.invariants import INVARIANTS, Invariant, violated
 from support.rebuilding import parsed
 
-from pdp.core.approvals.count import wanted_by
-from pdp.core.approvals.people import Standing
+from pdp.core.approvals.directory import Standing
+from pdp.core.approvals.quorum import wanted_by
 from pdp.core.approvals.redeem import redeemable
 from pdp.core.approvals.rows import Approval, Vote
 from pdp.core.approvals.states import FINAL, TRANSITIONS, Event, State

@@ -22,8 +22,8 @@ from support.surroundings import Stage, StillClock
 from support.tools import resource
 from support.world import WEDNESDAY_NS, Plan, Refused, World, create, running, serving
 
-from pdp.adapters.grpc import batching
-from pdp.core.approvals.asked import Asked
+from pdp.adapters.grpc.codec import batch as codec
+from pdp.core.approvals.call import CallUnderDecision
 from pdp.core.check import NS
 from pdp.core.errors import EngineFault, Fault
 from pdp.core.evidence import answer
@@ -164,7 +164,7 @@ def comparable(items: Iterable[decision_pb2.BatchItem]) -> list[decision_pb2.Bat
 async def batch(world: World, asked: Sequence[decision_pb2.DecideRequest], caller: str = "gateway") -> Any:
     request = decision_pb2.DecideBatchRequest(requests=asked)
     async with world._admitted(caller, "DecideBatch") as who:
-        return batching.response(await world.process.services.batch(batching.asks(request), who))
+        return codec.response(await world.process.services.batch(codec.asks(request), who))
 
 
 @settings(max_examples=60)
@@ -285,7 +285,7 @@ async def test_a_switch_thrown_meanwhile_is_obeyed_by_all(world: World, monkeypa
     asked = requests(world, [Step("alice", "git", "git_status", {}, "", str(i)) for i in range(3)])
     known, thrown = world.stage.evidence.known_with, []
 
-    async def throws(asked: Asked, at_ns: int, /) -> Any:
+    async def throws(asked: CallUnderDecision, at_ns: int, /) -> Any:
         if not thrown:
             thrown.append(asked.call.digest)
             await world.switch("tool", server="git", value="git_status")

@@ -30,13 +30,13 @@ from pdp.core.digest import sha256_hex
 from pdp.core.document import document
 from pdp.core.errors import EngineFault
 from pdp.core.policy import Bundle
-from pdp.engines.bundle import read_bundle, shipped_rego
-from pdp.engines.opa import OpaEngine
-from pdp.engines.opa_host import OpaHost
-from pdp.engines.opa_options import OpaOptions
-from pdp.engines.regorus_binding import new_engine
-from pdp.engines.wire import Status
-from pdp.engines.worker import Caps, Evaluator
+from pdp.policy.bundle import read_bundle, shipped_rego
+from pdp.policy.embedded.regorus_binding import new_engine
+from pdp.policy.embedded.wire import Status
+from pdp.policy.embedded.worker import Caps, Evaluator
+from pdp.policy.opa.engine import OpaEngine
+from pdp.policy.opa.host import OpaHost
+from pdp.policy.opa.options import OpaOptions
 
 INPUTS = int(os.environ.get("DIFFERENTIAL", "300"))
 AT_ONCE = 16

@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from pdp.core.approvals.asked import Asked
-from pdp.core.approvals.people import Directory, Member, Person, Standing
+from pdp.core.approvals.call import CallUnderDecision
+from pdp.core.approvals.directory import Directory, Member, Person, Standing
+from pdp.core.approvals.requirement import Requirement, read
 from pdp.core.approvals.rows import Account, Approval, Call, Delegation, Seen, Shown, Vote
 from pdp.core.approvals.states import State, follow
 from pdp.core.approvals.steps import Move
 from pdp.core.approvals.view import presented
 from pdp.core.approvals.vote import Ballot, Cast
-from pdp.core.approvals.wanted import Wanted, read
 from pdp.core.check import NS, OK
 from pdp.core.digest import canonical, digest, sha256_hex
 from pdp.core.facts import (
@@ -103,7 +103,7 @@ def seats(**needed: int) -> list[dict[str, Any]]:
     return [{"group_id": group, "n": n} for group, n in needed.items()]
 
 
-def wanted(**fields: Any) -> Wanted:
+def wanted(**fields: Any) -> Requirement:
     """The requirement, read."""
     found = read(element(**fields))
     assert found is not None
@@ -253,7 +253,7 @@ def applied(of: Approval, votes: tuple[Vote, ...], made: Cast) -> tuple[Approval
     return after(of, made.move), (*votes, made.vote)
 
 
-def asked(of: Call | None = None, arguments: Mapping[str, Any] | None = None, **fields: Any) -> Asked:
+def asked(of: Call | None = None, arguments: Mapping[str, Any] | None = None, **fields: Any) -> CallUnderDecision:
     """The call as it comes back."""
     bound = call(arguments) if of is None else of
     value = ARGUMENTS if arguments is None else dict(arguments)
@@ -274,7 +274,7 @@ def asked(of: Call | None = None, arguments: Mapping[str, Any] | None = None, **
         asserted=Asserted(),
         call_digest=bound.digest,
     )
-    known = Asked(TENANT, bound, digest("call"), digest("sue"), canonical(value), facts, repeated=True)
+    known = CallUnderDecision(TENANT, bound, digest("call"), digest("sue"), canonical(value), facts, repeated=True)
     return replace(known, **fields)
 
 

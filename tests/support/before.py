@@ -27,11 +27,11 @@ from support.surroundings import SeededEntropy, Stage, StillClock
 from support.tools import READING, ServerPlan, tool
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, World, create, serving
 
+from pdp.authoring.sandbox import ALICE, CAROL, Sandbox
 from pdp.core.approvals.grants import GrantTerms
-from pdp.engines.bundle import shipped_rego
-from pdp.service.people.consents import Agreement
+from pdp.policy.bundle import shipped_rego
+from pdp.service.approvals.consents import Agreement
 from pdp.store.schema import FILE
-from pdp.tooling.sandbox import ALICE, CAROL, Sandbox
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 LATER_NS = 60 * 1_000_000_000  # this release begins a minute after the other one ended

@@ -29,9 +29,9 @@ from support.surroundings import Stage
 from support.tools import GIT, ServerPlan
 from support.world import Plan, World, create, serving
 
-from pdp.engines.bundle import shipped_rego
-from pdp.surroundings import Surroundings
-from pdp.tooling.sandbox import ALICE, PEOPLE, TENANT, Sandbox
+from pdp.authoring.sandbox import ALICE, PEOPLE, TENANT, Sandbox
+from pdp.policy.bundle import shipped_rego
+from pdp.runtime.environment import Environment
 
 with warnings.catch_warnings():
     import authlib.deprecate  # noqa: F401 - it has its warnings always shown, so it comes before what ignores them
@@ -119,7 +119,7 @@ async def console_world(folder: Path, **options: Any) -> AsyncIterator[ConsoleWo
         )
         stage = Stage(RealClock())  # type: ignore[arg-type] - it has what a world asks for
         made = create(folder / "w", plan, stage.clock.wall())
-        async with serving(made, plan, stage, surroundings=Surroundings()) as world:
+        async with serving(made, plan, stage, surroundings=Environment()) as world:
             yield ConsoleWorld(world, found, url)
 
 

@@ -19,15 +19,15 @@ from pdp.adapters.console.app import application
 from pdp.adapters.console.oidc import Provider
 from pdp.adapters.console.options import ConsoleOptions
 from pdp.adapters.console.visit import ConsoleServices
-from pdp.core.approvals.earlier import Earlier
-from pdp.core.approvals.people import Directory, Member, Person, Standing
+from pdp.core.approvals.directory import Directory, Member, Person, Standing
 from pdp.core.approvals.rows import Account, Approval, Call, Grant, Shown
 from pdp.core.approvals.states import GrantState, State
+from pdp.core.approvals.turned_down import Earlier
 from pdp.core.approvals.view import Advice, view
 from pdp.core.check import NS
 from pdp.core.digest import canonical
 from pdp.core.errors import NotFound
-from pdp.service.people.consents import ConsentView
+from pdp.service.approvals.consents import ConsentView
 
 NOW_NS = 1_799_834_400 * NS
 HOST = "approvals.acme.example"

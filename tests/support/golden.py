@@ -10,14 +10,14 @@ from typing import Any
 from support.tools import CHANGING, DESTROYING, GIT, READING, ServerPlan, resource, reviewed, tool
 from support.world import WEDNESDAY_NS, Plan
 
+from pdp.authoring.sandbox import CALLER_AUDIENCE, DAY_NS, TENANT, Person, Sandbox
 from pdp.core.check import NS
-from pdp.engines.bundle import shipped_rego
 from pdp.identity.development import DEVELOPMENT_ISSUER
+from pdp.policy.bundle import shipped_rego
 from pdp.registry import files, keys, sign
 from pdp.registry.draft import load_draft
 from pdp.registry.pin import pin
 from pdp.registry.times import render
-from pdp.tooling.sandbox import CALLER_AUDIENCE, DAY_NS, TENANT, Person, Sandbox
 
 CASES = Path(__file__).parents[1] / "cases"
 # A Saturday after the shipped pack's temporary grant has ended: 2027-04-03T10:00:00Z.

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from pdp.core.judge.matter import Matter, Rendered, Traits
+from pdp.core.judge.judge_input import JudgeInput, Rendered, Traits
 from pdp.core.judge.prompt import Applies, Prompt, PromptSet, Section
 from pdp.core.judge.render import render
 from pdp.core.target import Annotations
@@ -27,7 +27,7 @@ READING = Section("reads", "1", "About reading.", ("reads.private",), (Applies(a
 SENDING = Section("sends", "1", "About sending.", ("sends.recipient",), (Applies(sinks=("email", "message")),))
 PROMPTS = PromptSet({"fit": BASE}, (SENDING, READING))
 
-MATTER = Matter(
+MATTER = JudgeInput(
     task="Tell Noor that we moved to room 4.",
     task_source="caller",
     agent="assistant",
@@ -43,7 +43,7 @@ MATTER = Matter(
 )
 
 
-def matter(**changes: Any) -> Matter:
+def matter(**changes: Any) -> JudgeInput:
     return replace(MATTER, **changes)
 
 

@@ -17,16 +17,16 @@ from typing import Any
 
 from support.llm import KEY, LlmStandIn
 
-from pdp.core.judge.matter import Matter
+from pdp.core.judge.judge_input import JudgeInput
 from pdp.core.judge.prompt import Prompt, PromptSet
 from pdp.judge.endpoint import Endpoint
 from pdp.judge.link import JudgeLink
 from pdp.judge.options import JudgeOptions
 from pdp.judge.process import Keeper, Remote
 from pdp.judge.serve import JudgeServer
-from pdp.judge.sittings import Ambience, Sittings
-from pdp.signals import SILENT, Telemetry
-from pdp.surroundings import SystemEntropy
+from pdp.judge.session_runner import Ambience, SessionRunner
+from pdp.ports.telemetry import SILENT, Telemetry
+from pdp.runtime.environment import SystemEntropy
 
 PROMPT = "fit"
 RULES = ("task.unrelated", "data.secret")
@@ -51,7 +51,7 @@ class StillPrompts:
         return ()
 
 
-def matter(task: str = "Summarise the log.", **more: Any) -> Matter:
+def matter(task: str = "Summarise the log.", **more: Any) -> JudgeInput:
     """A call that a judge is asked about."""
     found: dict[str, Any] = {
         "task_source": "caller",
@@ -65,7 +65,7 @@ def matter(task: str = "Summarise the log.", **more: Any) -> Matter:
         "labels": (),
         "observation": "",
     }
-    return Matter(task=task, **{**found, **more})
+    return JudgeInput(task=task, **{**found, **more})
 
 
 def options(llm: LlmStandIn, folder: Path, **over: Any) -> JudgeOptions:
@@ -87,7 +87,7 @@ async def judging(
     """A link to a judge that asks `llm`. `over` is laid over the options."""
     opts = options(llm, folder, **over)
     endpoint = Endpoint(opts, key, identifier=lambda: secrets.token_hex(8), wall_s=time.time)
-    server = JudgeServer(opts, Sittings(opts, endpoint, Ambience(time.monotonic, time.time_ns, chance)))
+    server = JudgeServer(opts, SessionRunner(opts, endpoint, Ambience(time.monotonic, time.time_ns, chance)))
     socket = folder / "j" / "s"
     await server.open(socket)
     link = JudgeLink(

@@ -31,20 +31,20 @@ from support.approvals import (
 from support.stored import Entropy
 
 from pdp.core.approvals import records
-from pdp.core.approvals.people import Directory, Member, Person
+from pdp.core.approvals.directory import Directory, Member, Person
 from pdp.core.approvals.rows import Approval
 from pdp.core.approvals.steps import Open, Step
 from pdp.core.check import NS, OK
 from pdp.core.digest import digest
 from pdp.core.facts import AgentFact, Identity, SubjectFact
 from pdp.core.request import Bearer, Caller, Role
-from pdp.service.escalate import Counting
-from pdp.service.people.assembly import Bounds, People, assemble
-from pdp.service.people.changes import Changes
-from pdp.service.people.voting import BallotInput
-from pdp.service.record import Recorder
+from pdp.ports.telemetry import SILENT
+from pdp.service.approvals.assembly import Bounds, People, assemble
+from pdp.service.approvals.changes import Changes
+from pdp.service.approvals.evidence import Counting
+from pdp.service.approvals.votes import BallotInput
+from pdp.service.commit import Recorder
 from pdp.service.state import State
-from pdp.signals import SILENT
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite import SqliteStore
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from support.world import World
 
-from pdp.core.approvals.people import Person as Actor
+from pdp.authoring.sandbox import Person
+from pdp.core.approvals.directory import Person as Actor
 from pdp.core.approvals.view import ApprovalView
 from pdp.core.request import Bearer, Role
-from pdp.service.people.voting import BallotInput, Voted
-from pdp.tooling.sandbox import Person
+from pdp.service.approvals.votes import BallotInput, Voted
 from pdp.v1 import decision_pb2
 
 

@@ -7,13 +7,13 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from pdp.core.approvals.asked import Asked, Held
+from pdp.core.approvals.call import CallUnderDecision, SourcedEvidence
 from pdp.core.check import NS
 from pdp.core.digest import Json
 from pdp.core.evidence import Evidence
-from pdp.engines.gate import check
+from pdp.policy.gate import check
 from pdp.ports import Judge
-from pdp.surroundings import Surroundings
+from pdp.runtime.environment import Environment
 
 Requirement = Mapping[str, Json]
 # (call digest, the opened stage, instant) -> what is answered at once
@@ -79,12 +79,14 @@ class ScriptedEvidence:
     known_with: Known = _nothing_known
     opened: list[tuple[Requirement, ...]] = field(default_factory=list)
 
-    async def known(self, asked: Asked, at_ns: int, /) -> tuple[Held, ...]:
-        return tuple(map(Held, self.known_with(asked.call.digest, at_ns)))
+    async def known(self, asked: CallUnderDecision, at_ns: int, /) -> tuple[SourcedEvidence, ...]:
+        return tuple(map(SourcedEvidence, self.known_with(asked.call.digest, at_ns)))
 
-    async def gather(self, asked: Asked, opened: tuple[Requirement, ...], at_ns: int, /) -> tuple[Held, ...]:
+    async def gather(
+        self, asked: CallUnderDecision, opened: tuple[Requirement, ...], at_ns: int, /
+    ) -> tuple[SourcedEvidence, ...]:
         self.opened.append(opened)
-        return tuple(map(Held, self.gather_with(asked.call.digest, opened, at_ns)))
+        return tuple(map(SourcedEvidence, self.gather_with(asked.call.digest, opened, at_ns)))
 
     def reset(self) -> None:
         """Nobody answers any more."""
@@ -94,7 +96,7 @@ class ScriptedEvidence:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """The parts of `Surroundings` that a test keeps hold of."""
+    """The parts of `Environment` that a test keeps hold of."""
 
     clock: StillClock
     evidence: ScriptedEvidence = field(default_factory=ScriptedEvidence)
@@ -102,9 +104,9 @@ class Stage:
     people: bool = False  # what people and the judge answered counts, instead of the script
     judge: Judge | None = None  # in place of that of the settings
 
-    def surroundings(self) -> Surroundings:
+    def surroundings(self) -> Environment:
         """For `bootstrap.build`."""
         evidence = None if self.people else self.evidence
-        return Surroundings(
+        return Environment(
             self.clock.wall, self.clock.monotonic, self.entropy, evidence, judge=self.judge, gate=gate_once
         )

@@ -23,20 +23,21 @@ import grpc.aio
 from support.surroundings import Stage, StillClock
 from support.tools import GIT, Definition, ServerPlan, resource
 
-from pdp import bootstrap
-from pdp.adapters.grpc import answers, questions, status
-from pdp.bootstrap import Process
+from pdp.adapters.grpc import status
+from pdp.adapters.grpc.codec import decide_request, decide_response
+from pdp.authoring import sandbox
+from pdp.authoring.sandbox import Person, Sandbox, definition_bytes
+from pdp.config.settings import load
 from pdp.core.check import NS
 from pdp.core.errors import Fault
 from pdp.core.request import Peer, Role
 from pdp.core.stored import ValueRow
 from pdp.identity import development
 from pdp.registry.pin import pin
-from pdp.service.admin import SwitchAsk
-from pdp.settings import load
-from pdp.surroundings import Surroundings
-from pdp.tooling import sandbox
-from pdp.tooling.sandbox import Person, Sandbox, definition_bytes
+from pdp.runtime import bootstrap
+from pdp.runtime.bootstrap import Process
+from pdp.runtime.environment import Environment
+from pdp.service.operations.admin import SwitchAsk
 from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2
 
 PROCESS, GRPC = "process", "grpc"
@@ -140,8 +141,8 @@ class World:
             return found
         try:
             async with self._admitted(caller, "Decide") as who:
-                answer, ref = await self.process.services.decide(questions.ask(request), who)
-                return answers.decide_response(answer, ref)
+                answer, ref = await self.process.services.decide(decide_request.ask(request), who)
+                return decide_response.decide_response(answer, ref)
         except Fault as fault:
             return _refused(fault)
 
@@ -154,8 +155,8 @@ class World:
             return found
         try:
             async with self._admitted(caller, "FilterTools") as who:
-                answer, ref = await self.process.services.filter(questions.list_ask(request), who)
-                return answers.filter_response(answer, ref)
+                answer, ref = await self.process.services.filter(decide_request.list_ask(request), who)
+                return decide_response.filter_response(answer, ref)
         except Fault as fault:
             return _refused(fault)
 
@@ -233,7 +234,7 @@ def create(folder: Path, plan: Plan, at_ns: int) -> Sandbox:
 
 @asynccontextmanager
 async def serving(
-    made: Sandbox, plan: Plan, stage: Stage, *, surroundings: Surroundings | None = None
+    made: Sandbox, plan: Plan, stage: Stage, *, surroundings: Environment | None = None
 ) -> AsyncIterator[World]:
     """Serve a created world. `surroundings` replace those of the stage, for example by real clocks."""
     process = await bootstrap.build(load(made.config, {}), surroundings or stage.surroundings())

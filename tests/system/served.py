@@ -25,17 +25,18 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from pdp import bootstrap, settings, tending
+from pdp.authoring import sandbox
+from pdp.authoring.sandbox import ALICE, Person, Sandbox, definition_bytes
+from pdp.config import settings
 from pdp.core.policy import Bundle, Module
-from pdp.engines.embedded import EngineHost
-from pdp.engines.options import EmbeddedOptions, PoolOptions
+from pdp.policy.embedded.engine import EngineHost
+from pdp.policy.embedded.options import EmbeddedOptions, PoolOptions
 from pdp.ports import LoadedPolicy
 from pdp.registry.pin import Server
 from pdp.registry.review import Review
-from pdp.service.reload import PARTS
-from pdp.surroundings import Surroundings
-from pdp.tooling import sandbox
-from pdp.tooling.sandbox import ALICE, Person, Sandbox, definition_bytes
+from pdp.runtime import background, bootstrap
+from pdp.runtime.environment import Environment
+from pdp.service.operations.reload import PARTS
 from pdp.v1 import admin_pb2, admin_pb2_grpc, audit_pb2, audit_pb2_grpc, decision_pb2, decision_pb2_grpc, types_pb2
 
 ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING
@@ -289,10 +290,10 @@ WORLD_PACKS = ("acme", "baseline")  # what a world's own bundle holds
 class Served(Asking):
     """The whole process in a thread of this one. `process` is what bootstrap wired."""
 
-    def __init__(self, world: Sandbox, *, surroundings: Surroundings | None = None, watch: bool = True) -> None:
+    def __init__(self, world: Sandbox, *, surroundings: Environment | None = None, watch: bool = True) -> None:
         super().__init__(world)
         self._settings = settings.load(world.config, {})
-        self._surroundings = surroundings or Surroundings()
+        self._surroundings = surroundings or Environment()
         self._watch = watch
         self.now = self._surroundings.wall
         self._started = threading.Event()
@@ -317,8 +318,8 @@ class Served(Asking):
             try:
                 await bootstrap.start(self.process)
                 if self._watch:
-                    watchers = [self.loop.create_task(tending.watch(self.process, part)) for part in PARTS]
-                    watchers.append(self.loop.create_task(tending.tend(self.process)))
+                    watchers = [self.loop.create_task(background.watch(self.process, part)) for part in PARTS]
+                    watchers.append(self.loop.create_task(background.tend(self.process)))
                 self._started.set()
                 await self._stop.wait()
             finally:

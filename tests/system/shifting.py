@@ -2,7 +2,7 @@
 
 import time
 
-from pdp.surroundings import Surroundings
+from pdp.runtime.environment import Environment
 
 NS = 10**9
 
@@ -29,5 +29,5 @@ class Shifting:
         """Somebody sets the wall clock; no time passes."""
         self._wall += int(seconds * NS)
 
-    def surroundings(self) -> Surroundings:
-        return Surroundings(wall=self.wall, monotonic=self.monotonic)
+    def surroundings(self) -> Environment:
+        return Environment(wall=self.wall, monotonic=self.monotonic)

@@ -14,8 +14,8 @@ from support.people import Desk, waiting
 from support.surroundings import SeededEntropy, Stage, StillClock
 from support.world import WEDNESDAY_NS, Plan, Refused, World, create, serving
 
+from pdp.authoring.sandbox import ALICE, CAROL, Sandbox
 from pdp.core.errors import Unavailable
-from pdp.tooling.sandbox import ALICE, CAROL, Sandbox
 from pdp.v1 import types_pb2
 
 FILE = "pdp.sqlite3"

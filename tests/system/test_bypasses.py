@@ -28,23 +28,23 @@ from support.office import office
 from support.surroundings import Stage, StillClock
 from support.world import GRPC, WEDNESDAY_NS, World, running
 
-from pdp.adapters.grpc import approving
+from pdp.adapters.grpc.codec import approvals
 from pdp.approvals.scim import read_export
-from pdp.cli import showing, showing_standing
-from pdp.cli.desk import to_json
+from pdp.authoring.sandbox import ALICE, CAROL, DAVE, DESK, Person
+from pdp.cli.approval_connection import to_json
 from pdp.cli.main import cli
-from pdp.core.approvals.count import tally
-from pdp.core.approvals.inert import visible
+from pdp.cli.render import requests, standing
+from pdp.core.approvals.quorum import tally
+from pdp.core.approvals.requirement import read
 from pdp.core.approvals.rows import Account, Approval, Shown
 from pdp.core.approvals.states import State
+from pdp.core.approvals.text_safety import visible
 from pdp.core.approvals.view import presented
-from pdp.core.approvals.wanted import read
 from pdp.core.errors import Forbidden, NotFound
-from pdp.engines import gate
-from pdp.engines.bundle import read_bundle, shipped_rego
-from pdp.service.people.persons import SignedIn
-from pdp.service.people.voting import BallotInput
-from pdp.tooling.sandbox import ALICE, CAROL, DAVE, DESK, Person
+from pdp.policy import gate
+from pdp.policy.bundle import read_bundle, shipped_rego
+from pdp.service.approvals.persons import SignedIn
+from pdp.service.approvals.votes import BallotInput
 from pdp.v1 import approval_pb2, approval_pb2_grpc, consent_pb2, decision_pb2, types_pb2
 
 OBLIGATIONS = ("log", "notify", "redact_result")
@@ -326,7 +326,7 @@ def _everywhere(message: Any, text: str) -> int:
 
 def test_bypass_8_no_field_of_a_terminal_page_deceives() -> None:
     """Every deceptive character in every field is spelled out, wherever it is shown."""
-    screen = showing.console()
+    screen = requests.console()
     screen.width = 4_000  # folded lines would cut the escapes in two
     for chunk in chunks(DECEPTIVE, 256):
         text = "".join(f"a{char}" for char in chunk)
@@ -337,11 +337,11 @@ def test_bypass_8_no_field_of_a_terminal_page_deceives() -> None:
         assert _everywhere(grant, text) > 10
         assert _everywhere(consent, text) > 8
         for page in (
-            showing.request(request, 0),
-            showing.requests([request.approval], 0),
-            showing_standing.grants([grant]),
-            showing_standing.consents([consent]),
-            showing_standing.consent(consent),
+            requests.request(request, 0),
+            requests.requests([request.approval], 0),
+            standing.grants([grant]),
+            standing.consents([consent]),
+            standing.consent(consent),
         ):
             with screen.capture() as capture:
                 screen.print(page)
@@ -396,7 +396,7 @@ async def test_bypass_8_machines_get_the_text_as_it_is(tmp_path: Path) -> None:
             title = text.replace("\x00", "")  # of a signed manifest, which has none
             asked = await here.open(number=len(here.records()) + 1, arguments={"a": text}, title=title)
             view = await here.people.queue.get(made.person("bob"), asked.id)
-            message = approving.complete(view, here.staff.now, b"")
+            message = approvals.complete(view, here.staff.now, b"")
             printed = to_json(message)
             assert printed.isascii()
             found = json.loads(printed)["approval"]

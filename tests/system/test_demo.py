@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from pdp.engines.bundle import shipped_rego
+from pdp.policy.bundle import shipped_rego
 
 GIT_SERVER = Path(__file__).parents[2] / ".venv-demo" / "bin" / "mcp-server-git"
 README = Path(__file__).parents[2] / "README.md"
@@ -25,7 +25,7 @@ SECONDS = 120
 WITH_POLICY = """
 import functools, pathlib, sys
 from pdp.cli.main import main
-from pdp.tooling import sandbox
+from pdp.authoring import sandbox
 sandbox.create = functools.partial(sandbox.create, policy=pathlib.Path(sys.argv.pop(1)))
 main()
 """

@@ -14,16 +14,17 @@ from support.golden import PEOPLE, SERVERS, policy
 from support.tools import CHANGING, ServerPlan, reviewed, tool
 from support.world import Plan, Refused, World, running
 
-from pdp.adapters.grpc import explaining, status
+from pdp.adapters.grpc import status
+from pdp.adapters.grpc.codec import explain as codec
 from pdp.audit.check import check
+from pdp.authoring.sandbox import ALICE, BOB
 from pdp.cli.explain import _changes
 from pdp.core import explain as told
 from pdp.core.errors import EngineFault, Fault, NotFound
 from pdp.core.request import Caller, Role
+from pdp.fair_limiter import FairQueue
 from pdp.service.explain import Why
-from pdp.service.quota import KillQuota
-from pdp.tooling.sandbox import ALICE, BOB
-from pdp.turns import Turns
+from pdp.service.worker_crash_quota import WorkerCrashQuota
 from pdp.v1 import decision_pb2, explain_pb2, explain_pb2_grpc, types_pb2
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -67,7 +68,7 @@ async def explain(world: World, caller: str = "explainer", **what: Any) -> Any:
     request = explain_pb2.ExplainRequest(**what)
     try:
         async with world._admitted(caller, "Explain", Role.EXPLAIN) as who:
-            return explaining.response(*await world.process.services.explain(explaining.why(request), who))
+            return codec.response(*await world.process.services.explain(codec.why(request), who))
     except Fault as fault:
         said = status.refusal(fault, "")
         return Refused(said.status.name, said.code, said.message)
@@ -325,7 +326,7 @@ async def test_one_tenants_explanations_keep_no_other_tenant_waiting(
 ) -> None:
     answer = await decided(world, ALICE, "git_log", {"max_count": 500})
     service = world.process.services.explain
-    monkeypatch.setattr(service, "turns", Turns(2, 2, 0.5))
+    monkeypatch.setattr(service, "turns", FairQueue(2, 2, 0.5))
     async with service.turns.place("acme"):
         waiting = asyncio.create_task(explain(world, decision_id=answer.decision_id))
         while not service.turns.waiting:  # noqa: ASYNC110 - it queues without a word
@@ -351,7 +352,7 @@ async def test_facts_are_made_and_told_beside_the_loop_that_decides(
         return called
 
     monkeypatch.setattr(told, "facts", watched(told.facts))
-    monkeypatch.setattr(explaining, "response", watched(explaining.response))
+    monkeypatch.setattr(codec, "response", watched(codec.response))
     stub = explain_pb2_grpc.ExplainServiceStub(world.channel)
     asked = explain_pb2.ExplainRequest(request=world.ask(ALICE, "git_status"))
     answer = await stub.Explain(asked, metadata=world.metadata("explainer"), timeout=60)
@@ -388,7 +389,7 @@ async def test_a_policy_that_fails_is_not_searched(world: World, monkeypatch: py
         return await evaluate(self, question)
 
     monkeypatch.setattr(engine, "evaluate", fails)
-    monkeypatch.setattr(service, "kills", KillQuota())
+    monkeypatch.setattr(service, "kills", WorkerCrashQuota())
     calm = 0  # the decision itself cannot be evaluated any more
     found = await explain(world, decision_id=answer.decision_id, find_changes=True)
     assert (found.effect, found.reproduced, found.reasons[0].code) == (DENY, False, "policy.timeout")

@@ -14,8 +14,8 @@ import yaml
 from click.testing import CliRunner, Result
 from support.world import World, running
 
+from pdp.authoring.sandbox import ALICE, Person, definition_bytes
 from pdp.cli.main import cli
-from pdp.tooling.sandbox import ALICE, Person, definition_bytes
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 SECRET = "ghp_" + "b" * 36

@@ -21,16 +21,16 @@ from pdp.cli.judge import judge
 from pdp.cli.judge_exposure import courses, measure
 from pdp.core.answer import Answer, OpenRequirement, PolicyRef
 from pdp.core.errors import EngineFault, Fault
-from pdp.core.judge.matter import Matter, Opinion
+from pdp.core.judge.judge_input import JudgeInput, Opinion
 from pdp.core.judge.render import render
 from pdp.core.outcome import Effect, Reason
-from pdp.engines.embedded import EmbeddedEngine
 from pdp.judge.prompts import LoadedPrompts
+from pdp.judge_eval.cases import DENY, Case, Cases, matter, read_cases
+from pdp.judge_eval.exposure import DENIED, JUDGE, NOBODY, PERSON, Course, Exposure, Permissive, course
+from pdp.judge_eval.organisation import AT_NS, Ways, create, pinned
+from pdp.policy.embedded.engine import EmbeddedEngine
 from pdp.registry.review import load_review
-from pdp.surroundings import Surroundings
-from pdp.tooling.judge_eval.cases import DENY, Case, Cases, matter, read_cases
-from pdp.tooling.judge_eval.exposure import DENIED, JUDGE, NOBODY, PERSON, Course, Exposure, Permissive, course
-from pdp.tooling.judge_eval.organisation import AT_NS, Ways, create, pinned
+from pdp.runtime.environment import Environment
 
 pytestmark = pytest.mark.xdist_group("exposure")
 ALL = os.environ.get("CASES") == "all"
@@ -63,7 +63,7 @@ def obeyed(
     with LlmStandIn() as llm:
         llm.behave(obeys())
         made = create(folder / "w", cases.all, load_review(REVIEW), JUDGED, judge=llm.judge(folder))
-        around = Surroundings(lambda: AT_NS, time.monotonic_ns)
+        around = Environment(lambda: AT_NS, time.monotonic_ns)
         yield asyncio.run(courses(made, cases.all, around)), llm
 
 
@@ -105,9 +105,9 @@ class Onlooker(Permissive):
 
     def __init__(self) -> None:
         super().__init__()
-        self.seen: list[Matter] = []
+        self.seen: list[JudgeInput] = []
 
-    async def opine(self, tenant: str, prompt: str, matter: Matter, *, within_s: float) -> Opinion:
+    async def opine(self, tenant: str, prompt: str, matter: JudgeInput, *, within_s: float) -> Opinion:
         self.seen.append(matter)
         return await super().opine(tenant, prompt, matter, within_s=within_s)
 
@@ -117,11 +117,11 @@ def test_a_judge_is_measured_on_what_a_decision_shows_it(cases: Cases, tmp_path:
     review, judge = load_review(REVIEW), Onlooker()
     made = create(tmp_path / "w", cases.all, review, JUDGED)
     ticks = itertools.count(1_000)
-    asyncio.run(courses(made, cases.all, Surroundings(lambda: AT_NS, lambda: next(ticks), judge=judge)))
+    asyncio.run(courses(made, cases.all, Environment(lambda: AT_NS, lambda: next(ticks), judge=judge)))
     assert len(judge.seen) > 20
     prompts = LoadedPrompts(None).current
 
-    def prompt(shown: Matter) -> str:
+    def prompt(shown: JudgeInput) -> str:
         return render(prompts, "task-fit", shown, "0" * 32).seen_sha256
 
     measured = {prompt(matter(case, *pinned(case, review))) for case in cases.all}

@@ -14,9 +14,9 @@ from support.surroundings import Stage, StillClock
 from support.watching import Watch
 from support.world import GRPC, WEDNESDAY_NS, Plan, World, create, running, serving
 
+from pdp.authoring.sandbox import ALICE, CAROL, DESK, ERIN, Person
 from pdp.cli.main import cli
 from pdp.core.approvals.states import State
-from pdp.tooling.sandbox import ALICE, CAROL, DESK, ERIN, Person
 from pdp.v1 import decision_pb2, types_pb2
 
 OBLIGATIONS = ("log", "notify", "redact_result")

@@ -25,11 +25,11 @@ from served import (
 )
 from shifting import Shifting
 
+from devtools.demo.stage import tampered
+from pdp.authoring.sandbox import BOB, Sandbox
 from pdp.registry import files
 from pdp.registry.pin import pin
 from pdp.registry.review import Review
-from pdp.tooling.demo.stage import tampered
-from pdp.tooling.sandbox import BOB, Sandbox
 from pdp.v1 import decision_pb2, types_pb2
 
 MARK = "zq82-must-not-be-echoed"

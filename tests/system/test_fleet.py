@@ -21,11 +21,11 @@ from support.postgres import running
 from support.surroundings import SeededEntropy, Stage, StillClock
 from support.world import WEDNESDAY_NS, Plan, Refused, World, answered, codes, create, serving
 
-from pdp import bootstrap
+from pdp.authoring.sandbox import ALICE, BOB, CAROL, Person, Sandbox
+from pdp.config.settings import load
 from pdp.core.errors import ConfigurationFault
-from pdp.settings import load
+from pdp.runtime import bootstrap
 from pdp.store.options import Place
-from pdp.tooling.sandbox import ALICE, BOB, CAROL, Person, Sandbox
 from pdp.v1 import types_pb2
 
 ROUNDS = int(os.environ.get("RACES", "10"))

@@ -20,7 +20,7 @@ from typing_extensions import override
 from pdp.audit.check import check
 from pdp.core.check import NS
 from pdp.core.digest import canonical, commitment, leaf_hash
-from pdp.service.establish import Establish, Established
+from pdp.service.facts import CallContext, Establish
 from pdp.v1 import types_pb2
 
 CASES = load_cases()
@@ -35,7 +35,7 @@ class JudgedEstablish(Establish):
     """Establishes the judge's pinned prompts as well, which no component of this release does."""
 
     @override
-    def call(self, *args: Any) -> Established:
+    def call(self, *args: Any) -> CallContext:
         made = super().call(*args)
         return replace(made, facts=replace(made.facts, judge_prompts=JUDGE_PROMPTS))
 

@@ -14,8 +14,8 @@ from support.surroundings import Stage, StillClock
 from support.world import WAYS, WEDNESDAY_NS, Plan, Refused, World, running
 
 from pdp.audit.check import check
+from pdp.authoring.sandbox import ALICE, Sandbox
 from pdp.core.digest import commitment
-from pdp.tooling.sandbox import ALICE, Sandbox
 
 VECTOR = Path(__file__).parents[1] / "vectors" / "golden_record.json"
 

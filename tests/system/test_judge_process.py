@@ -15,7 +15,7 @@ from support.llm import KEY, LlmStandIn
 from support.tools import GIT, resource
 from support.world import Plan, create
 
-from pdp.tooling.sandbox import ALICE, Sandbox, definition_bytes
+from pdp.authoring.sandbox import ALICE, Sandbox, definition_bytes
 from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2
 
 pytestmark = pytest.mark.xdist_group("judge_process")

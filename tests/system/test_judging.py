@@ -17,12 +17,12 @@ from support.surroundings import Stage, StillClock
 from support.tools import GIT, resource
 from support.world import WEDNESDAY_NS, Plan, Refused, World, answered, codes, create, serving
 
-from pdp.adapters.grpc import answers, questions
+from pdp.adapters.grpc.codec import decide_request, decide_response
+from pdp.authoring.sandbox import ALICE, CAROL
 from pdp.core.check import NS
 from pdp.core.errors import Fault, Unavailable
-from pdp.core.judge.matter import Matter, Opinion
-from pdp.service.places import Places
-from pdp.tooling.sandbox import ALICE, CAROL
+from pdp.core.judge.judge_input import JudgeInput, Opinion
+from pdp.service.places import FairLimiter
 from pdp.v1 import decision_pb2_grpc, types_pb2
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("judging")]
@@ -41,14 +41,14 @@ class Scripted:
 
     answer: Opinion = field(default_factory=said)
     gate: asyncio.Event | None = None  # holds every session until it is set
-    seen: list[Matter] = field(default_factory=list)
+    seen: list[JudgeInput] = field(default_factory=list)
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     known: dict[str, str] = field(default_factory=lambda: {"task-fit": PROMPT})
 
     def prompts(self) -> Mapping[str, str]:
         return self.known
 
-    async def opine(self, _tenant: str, _prompt: str, matter: Matter, *, within_s: float) -> Opinion:
+    async def opine(self, _tenant: str, _prompt: str, matter: JudgeInput, *, within_s: float) -> Opinion:
         self.seen.append(matter)
         self.asked.set()
         if self.gate is not None:
@@ -192,12 +192,14 @@ async def test_a_call_is_not_held_past_its_deadline_and_finds_the_verdict_later(
     judged_world: World, judge: Scripted
 ) -> None:
     judge.gate = asyncio.Event()
-    asked = questions.ask(commit(judged_world, "late verdict"), judged_world.stage.clock.monotonic() + int(0.3 * NS))
+    asked = decide_request.ask(
+        commit(judged_world, "late verdict"), judged_world.stage.clock.monotonic() + int(0.3 * NS)
+    )
     async with judged_world._admitted("gateway", "Decide") as caller:
         answer, ref = await asyncio.wait_for(judged_world.process.services.decide(asked, caller), 30)
-        told = answers.decide_response(answer, ref)
+        told = decide_response.decide_response(answer, ref)
         assert (told.effect, codes(told)) == (PENDING, ["judge.medium"])
-        credential = questions.credential(judged_world.credential(ALICE))  # type: ignore[arg-type]
+        credential = decide_request.credential(judged_world.credential(ALICE))  # type: ignore[arg-type]
         waits = judged_world.process.services.waiting
         held = asyncio.create_task(waits(told.pending.resume_token, credential, 20, caller))
         await asyncio.sleep(0.05)
@@ -291,7 +293,7 @@ async def test_an_allow_that_comes_after_a_refusal_waits_until_policy_knows_of_i
     """Calls in many sessions, at once: each is another call, and they were all asked before the first refusal."""
     last = asyncio.Event()
 
-    async def opine(_tenant: str, _prompt: str, matter: Matter, **_: Any) -> Opinion:
+    async def opine(_tenant: str, _prompt: str, matter: JudgeInput, **_: Any) -> Opinion:
         judge.seen.append(matter)
         if matter.arguments["message"] != "many 3":
             return said("deny")
@@ -347,7 +349,7 @@ async def test_what_unlocks_counts_only_for_what_the_judge_saw(
 ) -> None:
     judge.gate = asyncio.Event()
     note = f"basis {changed}"
-    asked = questions.ask(commit(judged_world, note), judged_world.stage.clock.monotonic() + 1)
+    asked = decide_request.ask(commit(judged_world, note), judged_world.stage.clock.monotonic() + 1)
     running: Any = judged_world.process.staff.judging._running  # type: ignore[union-attr]
     before = set(running.values())
     async with judged_world._admitted("gateway", "Decide") as caller:
@@ -415,7 +417,7 @@ async def test_an_allow_that_a_judge_took_long_for_holds_as_long_as_any(
 ) -> None:
     """What was pinned before is history by then: the call is looked at again, and nothing is spent too late."""
 
-    async def slow(_tenant: str, _prompt: str, matter: Matter, **_: Any) -> Opinion:
+    async def slow(_tenant: str, _prompt: str, matter: JudgeInput, **_: Any) -> Opinion:
         judge.seen.append(matter)
         judged_world.stage.clock.advance(15)
         return said()
@@ -435,9 +437,9 @@ async def decide_one(world: World, asked: Any) -> Any:
 
 async def decide_batch(world: World, asked: Any) -> Any:
     async with world._admitted("gateway", "DecideBatch") as caller:
-        [found] = await world.process.services.batch([questions.ask(asked)], caller)
+        [found] = await world.process.services.batch([decide_request.ask(asked)], caller)
         assert not isinstance(found, Fault), found
-        return answers.decide_response(*found)
+        return decide_response.decide_response(*found)
 
 
 async def test_one_caller_takes_half_of_the_judges_places_and_no_more(
@@ -445,13 +447,13 @@ async def test_one_caller_takes_half_of_the_judges_places_and_no_more(
 ) -> None:
     """Beyond, a call is pending at once and starts nothing; a veto is not got round by asking much."""
     judging: Any = judged_world.process.staff.judging
-    monkeypatch.setattr(judging, "sessions", Places(4))
+    monkeypatch.setattr(judging, "sessions", FairLimiter(4))
     judge.gate = asyncio.Event()
     until = judged_world.stage.clock.monotonic() + int(0.3 * NS)
     async with judged_world._admitted("gateway", "Decide") as caller:
         ask = judged_world.process.services.decide
         for i in range(5):
-            answer, _ = await ask(questions.ask(commit(judged_world, f"many {i}"), until), caller)
+            answer, _ = await ask(decide_request.ask(commit(judged_world, f"many {i}"), until), caller)
             assert answer.effect.value == "pending"
     assert len(judge.seen) == 2
     judge.gate.set()
@@ -465,7 +467,7 @@ async def test_calls_that_are_held_leave_places_for_others(
     judged_world: World, judge: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judging: Any = judged_world.process.staff.judging
-    monkeypatch.setattr(judging, "holding", Places(2))
+    monkeypatch.setattr(judging, "holding", FairLimiter(2))
     judge.gate = asyncio.Event()
     held = asyncio.create_task(answered(judged_world, commit(judged_world, "held")))
     await judge.asked.wait()
@@ -480,10 +482,10 @@ async def test_a_used_verdict_wakes_nobody_who_waits_for_the_next(judged_world: 
     assert (await answered(judged_world, commit(judged_world, "next"))).effect == ALLOW
     judge.gate = asyncio.Event()
     async with judged_world._admitted("gateway", "Decide") as caller:
-        asked = questions.ask(commit(judged_world, "next"), judged_world.stage.clock.monotonic() + int(0.3 * NS))
+        asked = decide_request.ask(commit(judged_world, "next"), judged_world.stage.clock.monotonic() + int(0.3 * NS))
         answer, ref = await judged_world.process.services.decide(asked, caller)
-        token = answers.decide_response(answer, ref).pending.resume_token
-        credential = questions.credential(judged_world.credential(ALICE))  # type: ignore[arg-type]
+        token = decide_response.decide_response(answer, ref).pending.resume_token
+        credential = decide_request.credential(judged_world.credential(ALICE))  # type: ignore[arg-type]
         waits = judged_world.process.services.waiting
         assert not (await waits(token, credential, 0, caller)).again
         judge.gate.set()
@@ -501,7 +503,7 @@ async def test_a_lost_answer_that_a_verdict_unlocked_is_told_again_by_its_call_i
         for dedupes in (True, True, False):
             asked.request_id = judged_world.fresh()
             mine = replace(caller, dedupes_redemptions=dedupes)
-            found.append((await judged_world.process.services.decide(questions.ask(asked), mine))[0])
+            found.append((await judged_world.process.services.decide(decide_request.ask(asked), mine))[0])
     first, again, other = found
     assert first.effect.value == "allow"
     assert again == first

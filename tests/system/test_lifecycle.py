@@ -31,8 +31,8 @@ from served import (
 from shifting import Shifting
 from test_faults_limits import Gate
 
+from pdp.authoring.sandbox import BOB, GROUPS, PEOPLE, Sandbox
 from pdp.core.errors import ConfigurationFault
-from pdp.tooling.sandbox import BOB, GROUPS, PEOPLE, Sandbox
 from pdp.v1 import admin_pb2, admin_pb2_grpc
 
 

@@ -14,16 +14,16 @@ from support.people import Desk, waiting
 from support.surroundings import Stage, StillClock
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, World, answered, codes, create, serving
 
-from pdp.adapters.grpc import questions
+from pdp.adapters.grpc.codec import decide_request
+from pdp.authoring.sandbox import ALICE, CAROL
 from pdp.core.check import NS
 from pdp.core.errors import Fault, NotFound
-from pdp.service.escalate import Escalate
-from pdp.service.establish import Establish
+from pdp.runtime.background import tend
+from pdp.service.approvals.evidence import ApprovalEvidence
+from pdp.service.approvals.expiry import Sweep
+from pdp.service.facts import Establish
+from pdp.service.idempotency import Idempotency
 from pdp.service.outcomes import Report
-from pdp.service.people.sweep import Sweep
-from pdp.service.repeat import Repeats
-from pdp.tending import tend
-from pdp.tooling.sandbox import ALICE, CAROL
 from pdp.v1 import types_pb2
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("people-attacks")]
@@ -109,15 +109,15 @@ async def test_people_who_answer_while_policy_is_asked_have_answered(
 ) -> None:
     """What is given meanwhile is not taken back, and nobody is asked again beside a refusal."""
     first = await answered(world, reset(world, f"meanwhile {choice}"))
-    gather = Escalate.gather
+    gather = ApprovalEvidence.gather
 
-    async def slowly(self: Escalate, *asked: Any) -> Any:
+    async def slowly(self: ApprovalEvidence, *asked: Any) -> Any:
         if store.votes(*waiting(first)) == ():
             await desk.vote(CAROL, *waiting(first), choice)
         return await gather(self, *asked)
 
     store = world.process.store
-    monkeypatch.setattr(Escalate, "gather", slowly)
+    monkeypatch.setattr(ApprovalEvidence, "gather", slowly)
     again = await answered(world, reset(world, f"meanwhile {choice}"))
     assert again.effect == effect
     assert [row.id for row in store.approvals_of("acme", first.call_digest)] == waiting(first)
@@ -182,14 +182,14 @@ async def test_a_batch_that_asks_people_again_and_again_costs_little_more_than_i
 ) -> None:
     """Each request ends a commit, and what follows is looked at anew: but only a little of it at a time."""
     claimed: list[str] = []
-    claim = Repeats.claim
+    claim = Idempotency.claim
 
-    def counted(self: Repeats, ask: Any, *more: Any) -> Any:
+    def counted(self: Idempotency, ask: Any, *more: Any) -> Any:
         claimed.append(ask.request_id)
         return claim(self, ask, *more)
 
-    monkeypatch.setattr(Repeats, "claim", counted)
-    asked = [questions.ask(reset(world, f"batch {i}")) for i in range(15)]
+    monkeypatch.setattr(Idempotency, "claim", counted)
+    asked = [decide_request.ask(reset(world, f"batch {i}")) for i in range(15)]
     async with world._admitted("gateway", "DecideBatch") as caller:
         found = await world.process.services.batch(asked, caller)
     effects = [each[0].effect.value for each in found if not isinstance(each, Fault)]
@@ -223,6 +223,6 @@ async def test_no_request_outlives_its_calls_digest(world: World) -> None:
     opening = replace(made.escalation.opening, longest_ns=1_000 * NS)
     short = replace(made, escalation=replace(made.escalation, opening=opening))
     async with world._admitted("gateway", "Decide") as caller:
-        answer, _ = await short(questions.ask(reset(world, "long")), caller)
+        answer, _ = await short(decide_request.ask(reset(world, "long")), caller)
     assert [reason.code for reason in answer.reasons] == ["requirement.too_long"]
     assert world.process.staff.escalation.opening.longest_ns == 40_000 * NS

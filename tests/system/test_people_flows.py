@@ -14,10 +14,10 @@ from support.golden import PEOPLE, plan
 from support.surroundings import Stage, StillClock
 from support.world import GRPC, WEDNESDAY_NS, Plan, World, running
 
-from pdp.client import AsyncDesk, Ballot, RefusedError, Terms
+from pdp.authoring.sandbox import ALICE, CAROL, DAVE, DESK, ERIN
+from pdp.client import AsyncApprovalClient, Ballot, RefusedError, Terms
 from pdp.core.check import NS
-from pdp.engines.bundle import shipped_rego
-from pdp.tooling.sandbox import ALICE, CAROL, DAVE, DESK, ERIN
+from pdp.policy.bundle import shipped_rego
 from pdp.v1 import approval_pb2, consent_pb2, decision_pb2, types_pb2
 
 LEE, LOU = PEOPLE["lee"], PEOPLE["lou"]
@@ -28,10 +28,10 @@ OBLIGATIONS = ("log", "notify", "redact_result", "shorten")
 class Lab:
     world: World
 
-    def desk(self, who: Any) -> AsyncDesk:
+    def desk(self, who: Any) -> AsyncApprovalClient:
         token = self.world.sandbox.token(who, self.world.now_ns, aud=DESK, client_id="desk")
         caller = self.world.metadata("desk")[0][1].removeprefix("Bearer ")
-        return AsyncDesk(self.world.sandbox.socket, token, token=caller)
+        return AsyncApprovalClient(self.world.sandbox.socket, token, token=caller)
 
     async def ask(self, tool: str, note: str = "x") -> decision_pb2.DecideResponse:
         request = self.world.ask(LEE, tool, {"note": note}, server="lab", obligations=OBLIGATIONS)
@@ -144,7 +144,7 @@ async def test_a_grant_lets_calls_like_it_through_until_it_ends(tmp_path: Path) 
             assert isinstance(answer, decision_pb2.DecideResponse)
             return answer
 
-        async def approve(desk: AsyncDesk, wanted: Any, **terms: Any) -> Any:
+        async def approve(desk: AsyncApprovalClient, wanted: Any, **terms: Any) -> Any:
             found = await desk.get_approval(wanted.approval_id)
             return await desk.vote(wanted.approval_id, Ballot("approve", "ok", found.presented, **terms))
 

@@ -13,8 +13,8 @@ import pytest
 from support.surroundings import Stage, StillClock
 from support.world import GRPC, WEDNESDAY_NS, World, running
 
-from pdp.client import AsyncDesk, Ballot, Consent, Filter, RefusedError
-from pdp.tooling.sandbox import ALICE, BOB, CAROL, DAVE, DESK, ERIN, Person
+from pdp.authoring.sandbox import ALICE, BOB, CAROL, DAVE, DESK, ERIN, Person
+from pdp.client import AsyncApprovalClient, Ballot, Consent, Filter, RefusedError
 from pdp.v1 import approval_pb2, approval_pb2_grpc, consent_pb2, consent_pb2_grpc, decision_pb2, types_pb2
 
 OBLIGATIONS = ("log", "notify", "redact_result")
@@ -33,10 +33,10 @@ class Counter:
         made = {"aud": DESK, "client_id": "desk", **claims}
         return types_pb2.Credential(bearer=self.world.sandbox.token(who, self.world.now_ns, **made))
 
-    def desk(self, who: Person) -> AsyncDesk:
+    def desk(self, who: Person) -> AsyncApprovalClient:
         """Where `who` sits."""
         token = self.world.metadata("desk")[0][1].removeprefix("Bearer ")
-        return AsyncDesk(self.world.sandbox.socket, self.credential(who).bearer, token=token)
+        return AsyncApprovalClient(self.world.sandbox.socket, self.credential(who).bearer, token=token)
 
     async def pending(self, path: str = "/src") -> types_pb2.Requirement:
         """A call that waits for people."""

@@ -19,17 +19,17 @@ from support.stored import entry
 from support.surroundings import Stage, StillClock
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, Refused, World, answered, codes, create, serving
 
-from pdp.adapters.grpc import answers, questions
+from pdp.adapters.grpc.codec import decide_request, decide_response
+from pdp.authoring.sandbox import ALICE, BOB, CAROL, DAVE
 from pdp.core.approvals.rows import Answered
 from pdp.core.approvals.states import State
 from pdp.core.approvals.steps import PutAnswer
 from pdp.core.check import NS
 from pdp.core.errors import Fault, NotFound, Outdated, Unavailable
 from pdp.service.batch import Batch
-from pdp.service.judging import Judging
+from pdp.service.judge_evidence import Judging
 from pdp.service.outcomes import Report
 from pdp.store.schema import FILE
-from pdp.tooling.sandbox import ALICE, BOB, CAROL, DAVE
 from pdp.v1 import types_pb2
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("redemption")]
@@ -322,7 +322,7 @@ async def overtaken(world: World, asked: Any, part: str, method: str, *, batch: 
     held = Held(getattr(decide, part), method)
     slow: Any = replace(decide, **{part: held})
     async with world._admitted("gateway", "Decide") as who:
-        one = Batch(slow)([questions.ask(asked)], who) if batch else slow(questions.ask(asked), who)
+        one = Batch(slow)([decide_request.ask(asked)], who) if batch else slow(decide_request.ask(asked), who)
         late = asyncio.create_task(one)
         await held.reached.wait()
         first = types_pb2.Target()
@@ -332,7 +332,7 @@ async def overtaken(world: World, asked: Any, part: str, method: str, *, batch: 
         assert (await answered(world, twin)).effect == ALLOW
         held.release.set()
         found: Any = await late
-    return answers.decide_response(*(found[0] if batch else found))
+    return decide_response.decide_response(*(found[0] if batch else found))
 
 
 @pytest.mark.parametrize(
@@ -492,11 +492,11 @@ async def test_a_verdict_that_this_release_cannot_read_unlocks_nothing(world: Wo
     judging = Judging(nobody, world.process.store, world.process.recorder, world.process.clock, b"k" * 32)
     decide: Any = replace(world.process.services.decide, evidence=judging)
     async with world._admitted("gateway", "Decide") as who:
-        denied, _ = await decide(questions.ask(reset(world, "verdict")), who)
+        denied, _ = await decide(decide_request.ask(reset(world, "verdict")), who)
     assert [reason.code for reason in denied.reasons] == ["evidence.malformed"]
 
 
 def passed_on(world: World, who: Any = ALICE) -> Any:
     """What the gateway passes on."""
     found = world.credential(who)
-    return questions.credential(found if found is not None else types_pb2.Credential())
+    return decide_request.credential(found if found is not None else types_pb2.Credential())

@@ -31,9 +31,9 @@ from served import (
 )
 from shifting import Shifting
 
+from devtools.demo.stage import tampered
+from pdp.authoring.sandbox import BOB, CALLER_AUDIENCE
 from pdp.identity import development
-from pdp.tooling.demo.stage import tampered
-from pdp.tooling.sandbox import BOB, CALLER_AUDIENCE
 from pdp.v1 import admin_pb2, decision_pb2, decision_pb2_grpc, types_pb2
 
 HOLDS = {"service": {"allow_seconds": 300}}  # so that only what a test changes ends an allow

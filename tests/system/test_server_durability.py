@@ -25,8 +25,8 @@ from served import (
     until,
 )
 
+from pdp.authoring.sandbox import BOB, Sandbox
 from pdp.core.digest import leaf_hash
-from pdp.tooling.sandbox import BOB, Sandbox
 
 # Takes the sync away in the process that is started with this folder on its path: the control of the order check.
 UNSYNCED = """

@@ -11,7 +11,7 @@ import grpc
 import pytest
 from served import ALLOW, DENY, Refused, Served, ask, codes, make_world, served
 
-from pdp.adapters.grpc import fields
+from pdp.adapters.grpc.codec import fields
 from pdp.content.arguments import LISTED, ArgumentContent
 from pdp.content.options import MAX_NESTING, ContentOptions
 from pdp.v1 import decision_pb2, types_pb2

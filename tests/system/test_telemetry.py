@@ -18,10 +18,10 @@ from support.tools import resource
 from support.watching import Watch
 from support.world import GRPC, WEDNESDAY_NS, Plan, Refused, World, create, serving
 
+from pdp.authoring.sandbox import ALICE, BOB, DAY_NS
 from pdp.core.check import NS
 from pdp.telemetry.catalogue import ATTRIBUTES, INSTRUMENTS, STAGES
 from pdp.telemetry.logs import JsonFormatter
-from pdp.tooling.sandbox import ALICE, BOB, DAY_NS
 from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2
 
 DECIDE = "pdp.v1.DecisionService/Decide"

@@ -29,11 +29,11 @@ from support.surroundings import Stage, StillClock
 from support.world import GRPC, WEDNESDAY_NS, Plan, Refused, create, running, serving
 from typing_extensions import override
 
-from pdp import bootstrap, instruments
+from pdp.authoring.sandbox import ALICE, BOB
+from pdp.config.settings import load
 from pdp.core.errors import ConfigurationFault
-from pdp.settings import load
-from pdp.signals import SILENT
-from pdp.tooling.sandbox import ALICE, BOB
+from pdp.ports.telemetry import SILENT
+from pdp.runtime import bootstrap, telemetry
 from pdp.v1 import decision_pb2, decision_pb2_grpc
 
 KEY = "the-key-of-the-collector"
@@ -152,12 +152,12 @@ async def test_header_in_a_file_that_others_may_read_is_refused_before_it_is_sta
     with pytest.raises(ConfigurationFault, match="others may read it"):
         await bootstrap.build(load(made.config, {}))
     with pytest.raises(ConfigurationFault, match="others may read it"):
-        instruments.check(load(made.config, {}))
+        telemetry.check(load(made.config, {}))
     key.chmod(0o600)
-    instruments.check(load(made.config, {}))
+    telemetry.check(load(made.config, {}))
     key.write_bytes(b"\xff\x00")
     with pytest.raises(ConfigurationFault, match="printable ASCII"):
-        instruments.check(load(made.config, {}))
+        telemetry.check(load(made.config, {}))
 
 
 async def test_off_leaves_every_port_bare(tmp_path: Path) -> None:
@@ -172,8 +172,8 @@ async def test_off_leaves_every_port_bare(tmp_path: Path) -> None:
 _OFF = """
 import asyncio, sys, threading
 from pathlib import Path
-from pdp import bootstrap
-from pdp.settings import load
+from pdp.runtime import bootstrap
+from pdp.config.settings import load
 
 async def main():
 

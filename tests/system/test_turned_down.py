@@ -14,8 +14,8 @@ from support.people import Desk, waiting
 from support.surroundings import SeededEntropy, Stage, StillClock
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, World, answered, codes, create, running, serving
 
+from pdp.authoring.sandbox import ALICE, BOB, CAROL, DAVE, Person
 from pdp.core.check import WORST_COUNT
-from pdp.tooling.sandbox import ALICE, BOB, CAROL, DAVE, Person
 from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2
 
 ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.EFFECT_PENDING

@@ -21,11 +21,11 @@ from pydantic import ValidationError
 from served import ALLOW, make_world, pdp, spawned
 from vault_server import REAL, Running, imitated, real
 
+from pdp.authoring.sandbox import Sandbox
 from pdp.core.errors import ConfigurationFault
-from pdp.tooling.config_secrets import secret
-from pdp.tooling.sandbox import Sandbox
-from pdp.vault.client import parse
-from pdp.vault.options import VaultOptions
+from pdp.secrets.options import VaultOptions
+from pdp.secrets.reference import secret
+from pdp.secrets.vault import parse
 
 REFERENCE = "vault:secret/data/pdp#index_key"
 WHERE = "service.index_key"

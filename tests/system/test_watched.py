@@ -9,9 +9,9 @@ from typing import Any
 from support.tools import GIT, ServerPlan, reviewed
 from support.world import GRPC, Plan, Refused, World, running
 
+from pdp.authoring.sandbox import ALICE
 from pdp.registry.keys import generate, read_private
-from pdp.registry.sighting import file_of, seal, sighting_of
-from pdp.tooling.sandbox import ALICE
+from pdp.registry.observation import file_of, seal, sighting_of
 from pdp.v1 import decision_pb2, types_pb2
 
 NS = 1_000_000_000

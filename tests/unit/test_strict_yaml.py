@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pdp.strict_yaml import NotPlainYaml, read
+from pdp.files.strict_yaml import NotPlainYaml, read
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x]\n" + "\n".join(
     f"{name}: &{name} [{', '.join([f'*{before}'] * 8)}]" for before, name in zip("abcdefgh", "bcdefghi", strict=True)

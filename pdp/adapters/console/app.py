@@ -36,7 +36,7 @@ from pdp.core.errors import (
     Unauthenticated,
     Unavailable,
 )
-from pdp.service.people.queue import Room
+from pdp.service.approvals.queue import Room
 
 ExceptionHandler: TypeAlias = Callable[[Request, Exception], Awaitable[Response]]
 log = logging.getLogger("pdp.console")

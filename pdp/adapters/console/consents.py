@@ -10,7 +10,7 @@ from pdp.adapters.console.visit import Visit
 from pdp.core.approvals.queries import Page
 from pdp.core.check import NS
 from pdp.core.errors import InvalidRequest, NotFound, Outdated
-from pdp.service.people.consents import STATES, Agreement, ConsentView
+from pdp.service.approvals.consents import STATES, Agreement, ConsentView
 
 PAGE = 50
 _OVER = frozenset({"refused", "expired", "revoked"})

@@ -7,7 +7,7 @@ from starlette.responses import RedirectResponse, Response
 from pdp.adapters.console.visit import Visit
 from pdp.core.approvals.queries import Page
 from pdp.core.approvals.states import GrantState
-from pdp.service.people.granted import GrantFilter
+from pdp.service.approvals.grants import GrantFilter
 
 PAGE = 50
 _MAX_REASON = 2000

@@ -11,7 +11,7 @@ from pdp.adapters.console.passkeys import text
 from pdp.adapters.console.visit import Visit
 from pdp.core.check import NS
 from pdp.core.errors import InvalidRequest
-from pdp.service.people.delegations import StandIn
+from pdp.service.approvals.delegations import StandIn
 
 _MAX_TEXT = 2000
 

@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
 
 from pdp.adapters.console import wording
-from pdp.core.approvals.inert import isolated, visible
+from pdp.core.approvals.text_safety import isolated, visible
 from pdp.ports import Clock
 
 _SHORT = 128  # characters

@@ -18,12 +18,12 @@ from webauthn import verify_authentication_response, verify_registration_respons
 from webauthn.helpers.exceptions import WebAuthnException
 
 from pdp.adapters.console.options import ConsoleOptions
-from pdp.core.approvals.people import Passkey, Person
+from pdp.core.approvals.directory import Passkey, Person
 from pdp.core.approvals.view import ApprovalView
 from pdp.core.digest import Json
 from pdp.core.errors import InvalidRequest
 from pdp.ports import Directories
-from pdp.service.people.voting import challenge
+from pdp.service.approvals.votes import challenge
 
 _ALGORITHMS = (-8, -7, -257)  # EdDSA, ES256, RS256 (RFC 9053), as authenticators have them
 _TIMEOUT_MS = 120_000

@@ -12,14 +12,14 @@ from starlette.responses import RedirectResponse, Response
 from pdp.adapters.console import wording
 from pdp.adapters.console.arguments import arguments, fold
 from pdp.adapters.console.visit import Visit
+from pdp.core.approvals.directory import Directory, Person
 from pdp.core.approvals.grants import GrantTerms
-from pdp.core.approvals.people import Directory, Person
 from pdp.core.approvals.rows import Account
 from pdp.core.approvals.states import OPEN
 from pdp.core.approvals.view import ApprovalView
 from pdp.core.check import NS
 from pdp.core.errors import InvalidRequest, NotFound, Outdated
-from pdp.service.people.voting import BallotInput
+from pdp.service.approvals.votes import BallotInput
 
 Absent: TypeAlias = tuple[tuple[str, str], ...]  # humans who are away, with their names
 CHOICES = frozenset({"approve", "deny", "cancel"})

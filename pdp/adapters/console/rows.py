@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pdp.adapters.console import wording
-from pdp.core.approvals.people import Directory
+from pdp.core.approvals.directory import Directory
 from pdp.core.approvals.rows import Account
 from pdp.core.approvals.states import State
 from pdp.core.approvals.view import ApprovalView

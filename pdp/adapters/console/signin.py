@@ -22,7 +22,7 @@ from pdp.adapters.console.visit import SIGN_IN, TOKEN_FIELD, Console, own_origin
 from pdp.core.approvals.rows import Account
 from pdp.core.check import NS
 from pdp.core.errors import Forbidden, NotFound, Unauthenticated
-from pdp.service.people.persons import SignedIn
+from pdp.service.approvals.persons import SignedIn
 
 HOME = "/queue"
 _ATTEMPT_NS = 600 * NS

@@ -17,12 +17,12 @@ from pdp.adapters.console.options import ConsoleOptions
 from pdp.adapters.console.pages import Pages
 from pdp.adapters.console.passkeys import ConsolePasskeys
 from pdp.adapters.console.session import Session, Sessions
-from pdp.core.approvals.people import Person
+from pdp.core.approvals.directory import Person
 from pdp.core.errors import Forbidden, InvalidRequest, Unauthenticated
 from pdp.ports import Clock, Entropy
-from pdp.service.people.assembly import People
-from pdp.service.people.persons import SignedIn
-from pdp.service.people.queue import Room
+from pdp.service.approvals.assembly import People
+from pdp.service.approvals.persons import SignedIn
+from pdp.service.approvals.queue import Room
 
 SIGN_IN = "/signin"
 TOKEN_FIELD = "csrf"  # noqa: S105 - the name of a form's field

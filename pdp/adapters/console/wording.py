@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from pdp.core.approvals.requirement import GrantOffer
 from pdp.core.approvals.rows import Account
-from pdp.core.approvals.wanted import GrantOffer
 from pdp.core.check import NS
 
 RISKS: Mapping[str, str] = {

@@ -10,23 +10,23 @@ from typing import NoReturn
 
 from typing_extensions import override
 
-from pdp.adapters.grpc import answers, batching, operation, pending, questions
+from pdp.adapters.grpc.codec import admin, batch, decide_request, decide_response, wait
 from pdp.adapters.grpc.interceptors import time_left
 from pdp.adapters.grpc.peer import Context, peer_of
 from pdp.core.errors import InvalidRequest, Unsupported
 from pdp.core.request import Caller, Role
-from pdp.service.admin import Admin
+from pdp.ports.telemetry import SILENT, Telemetry
+from pdp.service.admission import Entrance
+from pdp.service.approvals.assembly import People
+from pdp.service.approvals.wait import Waiting
 from pdp.service.batch import Batch
 from pdp.service.decide import Decide
-from pdp.service.entrance import Entrance
 from pdp.service.explain import Explain
 from pdp.service.filter import Filter
+from pdp.service.operations.admin import Admin
+from pdp.service.operations.reload import Reloads
 from pdp.service.outcomes import Outcomes
-from pdp.service.people.assembly import People
 from pdp.service.records import Records
-from pdp.service.reload import Reloads
-from pdp.service.waiting import Waiting
-from pdp.signals import SILENT, Telemetry
 from pdp.v1 import (
     admin_pb2,
     admin_pb2_grpc,
@@ -114,27 +114,27 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
     @override
     async def Decide(self, request: decision_pb2.DecideRequest, context: Context) -> decision_pb2.DecideResponse:
         async with self._admission.admit(context, Role.DECIDE, "Decide") as caller:
-            asked = questions.ask(request, self._admission.until(context))
+            asked = decide_request.ask(request, self._admission.until(context))
             answer, record = await self._decide(asked, caller)
             with self._telemetry.stage("answer"):
-                return answers.decide_response(answer, record)
+                return decide_response.decide_response(answer, record)
 
     @override
     async def FilterTools(
         self, request: decision_pb2.FilterToolsRequest, context: Context
     ) -> decision_pb2.FilterToolsResponse:
         async with self._admission.admit(context, Role.DECIDE, "FilterTools") as caller:
-            answer, record = await self._filter(questions.list_ask(request), caller)
+            answer, record = await self._filter(decide_request.list_ask(request), caller)
             with self._telemetry.stage("answer"):
-                return answers.filter_response(answer, record)
+                return decide_response.filter_response(answer, record)
 
     @override
     async def DecideBatch(
         self, request: decision_pb2.DecideBatchRequest, context: Context
     ) -> decision_pb2.DecideBatchResponse:
         async with self._admission.admit(context, Role.DECIDE, "DecideBatch") as caller:
-            asked = batching.asks(request, self._admission.until(context))
-            return batching.response(await self._batch(asked, caller))
+            asked = batch.asks(request, self._admission.until(context))
+            return batch.response(await self._batch(asked, caller))
 
     @override
     async def InspectResult(
@@ -147,16 +147,16 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
         self, request: decision_pb2.WaitDecisionRequest, context: Context
     ) -> decision_pb2.WaitDecisionResponse:
         async with self._admission.admit(context, Role.DECIDE, "WaitDecision", waits=True) as caller:
-            token, credential, seconds = pending.wait(request, time_left(context))
-            return pending.waited(await self._waiting(token, credential, seconds, caller))
+            token, credential, seconds = wait.wait(request, time_left(context))
+            return wait.waited(await self._waiting(token, credential, seconds, caller))
 
     @override
     async def ReportOutcome(
         self, request: decision_pb2.ReportOutcomeRequest, context: Context
     ) -> decision_pb2.ReportOutcomeResponse:
         async with self._admission.admit(context, Role.DECIDE, "ReportOutcome") as caller:
-            record = await self._outcomes(pending.report(request), caller)
-            return decision_pb2.ReportOutcomeResponse(record=answers.record_ref(record))
+            record = await self._outcomes(wait.report(request), caller)
+            return decision_pb2.ReportOutcomeResponse(record=decide_response.record_ref(record))
 
     @override
     async def EndSession(
@@ -176,18 +176,18 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
     @override
     async def GetStatus(self, request: admin_pb2.GetStatusRequest, context: Context) -> admin_pb2.GetStatusResponse:
         async with self._admission.admit(context, Role.OPERATE, "GetStatus") as caller:
-            return operation.status_response(await self._admin.status(), caller)
+            return admin.status_response(await self._admin.status(), caller)
 
     @override
     async def Reload(self, request: admin_pb2.ReloadRequest, context: Context) -> admin_pb2.ReloadResponse:
         async with self._admission.admit(context, Role.OPERATE, "Reload") as caller:
-            results, record = await self._reloads(operation.parts(request), caller.name)
-            return operation.reload_response(results, record, caller)
+            results, record = await self._reloads(admin.parts(request), caller.name)
+            return admin.reload_response(results, record, caller)
 
     @override
     async def SetSwitch(self, request: admin_pb2.SetSwitchRequest, context: Context) -> admin_pb2.SetSwitchResponse:
         async with self._admission.admit(context, Role.OPERATE, "SetSwitch") as caller:
-            return operation.switch_response(await self._admin.set_switch(operation.switch_ask(request), caller))
+            return admin.switch_response(await self._admin.set_switch(admin.switch_ask(request), caller))
 
 
 class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
@@ -200,8 +200,8 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
     @override
     async def GetRecord(self, request: audit_pb2.GetRecordRequest, context: Context) -> audit_pb2.GetRecordResponse:
         async with self._admission.admit(context, Role.AUDIT, "GetRecord") as caller:
-            decision_id, index = operation.record_key(request)
-            return operation.record_response(self._records.get(caller, decision_id=decision_id, index=index))
+            decision_id, index = admin.record_key(request)
+            return admin.record_response(self._records.get(caller, decision_id=decision_id, index=index))
 
     @override
     async def GetProof(self, request: audit_pb2.GetProofRequest, context: Context) -> audit_pb2.GetProofResponse:

@@ -18,7 +18,7 @@ from pdp.adapters.grpc.interceptors import METADATA_KEY
 from pdp.adapters.grpc.peer import Context
 from pdp.core import trace_context
 from pdp.core.trace_context import TraceParent
-from pdp.signals import Span, Telemetry
+from pdp.ports.telemetry import Span, Telemetry
 from pdp.v1 import decision_pb2, types_pb2
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"

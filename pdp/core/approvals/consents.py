@@ -5,13 +5,13 @@ An approval never implies one, and one never implies another: a consent is for o
 
 from __future__ import annotations
 
-from pdp.core.approvals.asked import Asked
-from pdp.core.approvals.people import ASSURANCES
+from pdp.core.approvals.call import CallUnderDecision
+from pdp.core.approvals.directory import ASSURANCES
+from pdp.core.approvals.requirement import Requirement
 from pdp.core.approvals.rows import Approval, Consent
-from pdp.core.approvals.wanted import Wanted
 
 
-def covers(consent: Consent, wanted: Wanted, asked: Asked, at_ns: int) -> bool:
+def covers(consent: Consent, wanted: Requirement, asked: CallUnderDecision, at_ns: int) -> bool:
     """Whether a consent answers a requirement for this call now. Server, tool and scope of a consent may be "" (any);
     its agent and purpose never are."""
     call = asked.call
@@ -34,7 +34,7 @@ def lasts(consent: Consent, at_ns: int) -> bool:
 
 
 def given(
-    approval: Approval, wanted: Wanted, *, consent_id: str, expires_ns: int, assurance: str, at_ns: int
+    approval: Approval, wanted: Requirement, *, consent_id: str, expires_ns: int, assurance: str, at_ns: int
 ) -> Consent:
     """The consent that comes of a request of kind `consent`: to this agent, for this tool, scope and purpose."""
     call = approval.call

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import TypeAlias
 
-from pdp.core.approvals.asked import Asked
-from pdp.core.approvals.people import Directory
+from pdp.core.approvals.call import CallUnderDecision
+from pdp.core.approvals.directory import Directory
+from pdp.core.approvals.requirement import GrantOffer
 from pdp.core.approvals.rows import Approval, Grant
 from pdp.core.approvals.states import GrantState
-from pdp.core.approvals.wanted import GrantOffer
 from pdp.core.check import NS
 from pdp.core.digest import Json, canonical
 from pdp.core.errors import InvalidRequest
@@ -130,7 +130,7 @@ def issue(
     )
 
 
-def covers(grant: Grant, asked: Asked, at_ns: int, valid: Valid) -> bool:
+def covers(grant: Grant, asked: CallUnderDecision, at_ns: int, valid: Valid) -> bool:
     """Whether a grant answers its requirement for this call now: same subject, agent, caller, tool and definition,
     within its bounds, and the arguments satisfy its schema. Whoever asks compares `grant.requirement`."""
     call = asked.call

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from pdp.core.approvals.inert import visible
-from pdp.core.approvals.people import Directory, Standing
+from pdp.core.approvals.directory import Directory, Standing
+from pdp.core.approvals.requirement import PEOPLE, Requirement
 from pdp.core.approvals.rows import Approval, Notice
 from pdp.core.approvals.states import OPEN, Event, State, follow
 from pdp.core.approvals.steps import Notify
-from pdp.core.approvals.wanted import PEOPLE, Wanted
+from pdp.core.approvals.text_safety import visible
 from pdp.core.check import NS
 
 OPENED, RESOLVED = "opened", "resolved"
@@ -121,7 +121,7 @@ def message(notice: Notice, approval: Approval, url: str, at_ns: int, recipients
     )
 
 
-def recipients(notice: Notice, approval: Approval, wanted: Wanted, standing: Standing) -> tuple[str, ...]:
+def recipients(notice: Notice, approval: Approval, wanted: Requirement, standing: Standing) -> tuple[str, ...]:
     """Mail addresses of whom a notice is for: who could fill a seat (or stands in for such a one), else the subject.
     Nobody who is disabled, and of an approval nobody in whose name the call is made."""
     directory, call = standing.directory, approval.call

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from pdp.core.approvals.people import Person
+from pdp.core.approvals.directory import Person
 from pdp.core.approvals.rows import (
     Account,
     Answered,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from pdp.core.approvals.asked import Asked
-from pdp.core.approvals.count import tally, wanted_by
-from pdp.core.approvals.people import Standing
+from pdp.core.approvals.call import CallUnderDecision
+from pdp.core.approvals.directory import Standing
+from pdp.core.approvals.quorum import tally, wanted_by
+from pdp.core.approvals.requirement import Requirement
 from pdp.core.approvals.rows import Approval, Call, Vote
 from pdp.core.approvals.states import State
-from pdp.core.approvals.wanted import Wanted
 
 Standpoint: TypeAlias = Literal["met", "refused", "open", "expired"]
 _OVER = {
@@ -23,7 +23,7 @@ _OVER = {
 
 
 def evidence_state(
-    approval: Approval, wanted: Wanted, votes: tuple[Vote, ...], call: Call, standing: Standing
+    approval: Approval, wanted: Requirement, votes: tuple[Vote, ...], call: Call, standing: Standing
 ) -> tuple[Standpoint, int]:
     """What a request says about a call at `standing.at_ns`, and until when (Unix nanoseconds).
 
@@ -45,7 +45,7 @@ def evidence_state(
 
 
 def redeemable(  # noqa: PLR0911 - one refusal per line
-    approval: Approval, votes: tuple[Vote, ...], wanted: Wanted, asked: Asked, standing: Standing
+    approval: Approval, votes: tuple[Vote, ...], wanted: Requirement, asked: CallUnderDecision, standing: Standing
 ) -> str:
     """Why no allow for this call may redeem the request now, as a code; "" when one may.
 

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from pdp.core.approvals.count import Tally, last_votes, may_vote, tally, wanted_by
-from pdp.core.approvals.earlier import Earlier
-from pdp.core.approvals.people import Person, Standing
+from pdp.core.approvals.directory import Person, Standing
+from pdp.core.approvals.quorum import Tally, last_votes, may_vote, tally, wanted_by
+from pdp.core.approvals.requirement import Requirement
 from pdp.core.approvals.rows import Answered, Approval, Shown, Vote
-from pdp.core.approvals.wanted import Wanted
+from pdp.core.approvals.turned_down import Earlier
 from pdp.core.digest import Json, canonical, commitment
 from pdp.core.evidence import well_formed
 from pdp.core.patterns import secret_in
@@ -58,7 +58,7 @@ class ApprovalView:
     turned down lately, None in a list and where there is none."""
 
     approval: Approval
-    wanted: Wanted
+    wanted: Requirement
     shown: Shown | None
     rows: tuple[ArgumentRow, ...]
     votes: tuple[Vote, ...]

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from pdp.core.approvals.count import (
+from pdp.core.approvals.directory import Person, Standing
+from pdp.core.approvals.grants import GrantTerms, Valid, fits, issue, narrowest, within
+from pdp.core.approvals.quorum import (
     Tally,
     bar,
     delegation,
@@ -19,13 +21,11 @@ from pdp.core.approvals.count import (
     tally,
     wanted_by,
 )
-from pdp.core.approvals.grants import GrantTerms, Valid, fits, issue, narrowest, within
-from pdp.core.approvals.people import Person, Standing
+from pdp.core.approvals.requirement import Requirement
 from pdp.core.approvals.rows import Approval, Grant, Seen, Shown, Vote
 from pdp.core.approvals.states import OPEN, Event, State, follow
 from pdp.core.approvals.steps import Move
 from pdp.core.approvals.view import presented
-from pdp.core.approvals.wanted import Wanted
 
 MAX_REASON = 1_000  # characters
 MAX_PASSKEY_BYTES = 8_192
@@ -124,7 +124,12 @@ def cast(  # noqa: PLR0913 - all that a vote rests on
 
 
 def _count(
-    approval: Approval, shown: Shown | None, votes: tuple[Vote, ...], vote: Vote, wanted: Wanted, standing: Standing
+    approval: Approval,
+    shown: Shown | None,
+    votes: tuple[Vote, ...],
+    vote: Vote,
+    wanted: Requirement,
+    standing: Standing,
 ) -> Cast | Refusal:
     before, after = (tally(wanted, some, approval.call, standing) for some in (votes, (*votes, vote)))
     if _again(approval, votes, vote, before, standing):
@@ -139,7 +144,12 @@ def _count(
 
 
 def _cancel(
-    approval: Approval, votes: tuple[Vote, ...], ballot: Ballot, person: Person, standing: Standing, wanted: Wanted
+    approval: Approval,
+    votes: tuple[Vote, ...],
+    ballot: Ballot,
+    person: Person,
+    standing: Standing,
+    wanted: Requirement,
 ) -> Cast | Refusal:
     directory = standing.directory
     me = directory.human(person.account)
@@ -158,7 +168,7 @@ def _cancel(
     return replace(made, ends_grants=_granted(votes))
 
 
-def _unfit(wanted: Wanted, ballot: Ballot) -> str:
+def _unfit(wanted: Requirement, ballot: Ballot) -> str:
     if ballot.choice not in ("approve", "deny"):
         return "approval.choice"
     if ballot.grant is not None and ballot.choice == "deny":
@@ -168,7 +178,7 @@ def _unfit(wanted: Wanted, ballot: Ballot) -> str:
     return "approval.reason_required" if wanted.reason_required and not ballot.reason.strip() else ""
 
 
-def _unproved(wanted: Wanted, ballot: Ballot, person: Person) -> str:
+def _unproved(wanted: Requirement, ballot: Ballot, person: Person) -> str:
     """A passkey's assertion goes into the record, so it must be there."""
     if len(ballot.passkey) > MAX_PASSKEY_BYTES:
         return "approval.passkey"
@@ -176,7 +186,7 @@ def _unproved(wanted: Wanted, ballot: Ballot, person: Person) -> str:
     return "approval.assurance" if unsigned or not strong_enough(wanted, person.assurance) else ""
 
 
-def _unseen(approval: Approval, shown: Shown | None, wanted: Wanted, ballot: Ballot, valid: Valid | None) -> str:
+def _unseen(approval: Approval, shown: Shown | None, wanted: Requirement, ballot: Ballot, valid: Valid | None) -> str:
     """Who approves has seen exactly what would be done, and what it would let through besides."""
     if shown is None:
         return "approval.erased"
@@ -190,7 +200,7 @@ def _unseen(approval: Approval, shown: Shown | None, wanted: Wanted, ballot: Bal
     return "" if fit and not unbound else "approval.grant"
 
 
-def _vote(approval: Approval, wanted: Wanted, ballot: Ballot, person: Person, standing: Standing) -> Vote:
+def _vote(approval: Approval, wanted: Requirement, ballot: Ballot, person: Person, standing: Standing) -> Vote:
     directory = standing.directory
     me = directory.human(person.account)
     stands_in = delegation(standing, approval.tenant, ballot.behalf, me) if ballot.behalf else None

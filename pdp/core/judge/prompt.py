@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 
 from pdp.core.digest import Json, digest
 from pdp.core.errors import Fault
-from pdp.core.judge.matter import Matter
+from pdp.core.judge.judge_input import JudgeInput
 
 FORMAT = "pdp.judge/2"  # of what the renderer makes around the texts; another one means other digests
 SECTIONS, MARKER = "{{sections}}", "{{marker}}"  # what a base text holds, each once
@@ -38,7 +38,7 @@ class Applies:
     sinks: tuple[str, ...] = ()
     annotations: Mapping[str, bool] = field(default_factory=dict)
 
-    def holds(self, matter: Matter) -> bool:
+    def holds(self, matter: JudgeInput) -> bool:
         traits = matter.traits
         hints = traits.annotations.fact()
         return (
@@ -80,7 +80,7 @@ class Section:
     def belongs_to(self, prompt_id: str) -> bool:
         return not self.prompts or prompt_id in self.prompts
 
-    def applies(self, matter: Matter) -> bool:
+    def applies(self, matter: JudgeInput) -> bool:
         return any(way.holds(matter) for way in self.applies_to)
 
     def fact(self) -> dict[str, Json]:
@@ -137,7 +137,7 @@ class PromptSet:
             raise UnknownPrompt
         return found
 
-    def sections_for(self, prompt_id: str, matter: Matter) -> tuple[Section, ...]:
+    def sections_for(self, prompt_id: str, matter: JudgeInput) -> tuple[Section, ...]:
         """The sections that speak about the matter's tool, by id."""
         return tuple(section for section in self._sections(prompt_id) if section.applies(matter))
 

@@ -7,7 +7,7 @@ import json
 
 from pdp.core.approvals.rows import Answered
 from pdp.core.digest import canonical, commitment
-from pdp.core.judge.matter import Opinion
+from pdp.core.judge.judge_input import Opinion
 from pdp.core.record import Fields, Stamp, cut, encode
 from pdp.core.stored import ValueRow
 

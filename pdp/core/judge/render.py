@@ -20,11 +20,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from pdp.core.approvals.inert import visible
+from pdp.core.approvals.text_safety import visible
 from pdp.core.control_tokens import spelled_out
 from pdp.core.digest import Json, canonical, digest
 from pdp.core.errors import Fault
-from pdp.core.judge.matter import VERDICTS, Matter, Rendered
+from pdp.core.judge.judge_input import VERDICTS, JudgeInput, Rendered
 from pdp.core.judge.prompt import FORMAT, MARKER, SECTIONS, PromptSet
 from pdp.core.judge.redact import redacted_text
 from pdp.core.judge.tokens import tokens, within
@@ -69,7 +69,7 @@ class Fitted:
 
 
 def render(
-    prompts: PromptSet, prompt_id: str, matter: Matter, nonce: str, *, budget_tokens: int | None = None
+    prompts: PromptSet, prompt_id: str, matter: JudgeInput, nonce: str, *, budget_tokens: int | None = None
 ) -> Rendered:
     """`nonce` is at least 128 random bits, as lower-case hex, drawn for this call. `budget_tokens` (estimated, see
     `tokens`) bounds the data in place of the prompt's own figure. Raises UnknownPrompt (`judge.prompt`), and Fault
@@ -98,7 +98,7 @@ def render(
     )
 
 
-def blocks_of(matter: Matter) -> tuple[Block, ...]:
+def blocks_of(matter: JudgeInput) -> tuple[Block, ...]:
     """The parts that there are, in the order in which they are shown. A task always is. Free text is cleared of
     secrets here whoever made the matter; arguments were, since only their maker knows what is a secret in them."""
     source = _SOURCES.get(matter.task_source, _SOURCES["none"])

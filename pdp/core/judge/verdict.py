@@ -14,7 +14,7 @@ from typing import Any
 
 from pdp.core.digest import Json
 from pdp.core.errors import InvalidRequest
-from pdp.core.judge.matter import OK, VERDICTS, Opinion, Rendered
+from pdp.core.judge.judge_input import OK, VERDICTS, Opinion, Rendered
 from pdp.core.judge.render import MAX_RATIONALE
 from pdp.core.strict_json import parse_object
 

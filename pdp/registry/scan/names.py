@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from pdp.registry.scan.finding import Rule
-from pdp.registry.scan.fold import letters
+from pdp.registry.scan.normalize import letters
 from pdp.registry.scan.rules import words as word_list
 
 _ONE = "Rename it, or keep the two servers in different sets."

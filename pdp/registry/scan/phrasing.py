@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from pdp.registry.scan.fold import letters
+from pdp.registry.scan.normalize import letters
 from pdp.registry.scan.rules import SETS
 
 _GAP = r"(?:[^ ]{{0,39}}[^ .!?;] ){{0,{}}}"

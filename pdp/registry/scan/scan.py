@@ -12,9 +12,9 @@ from pdp.registry.scan import behaviour, names
 from pdp.registry.scan.addresses import addresses, secrets
 from pdp.registry.scan.concepts import MAX_SENTENCES, meetings, sentences
 from pdp.registry.scan.finding import Finding, Place, Rule, excerpt_of, finding, visible
-from pdp.registry.scan.fold import decoded, letters, phrase
 from pdp.registry.scan.hidden import hidden
 from pdp.registry.scan.markers import markers
+from pdp.registry.scan.normalize import decoded, letters, phrase
 from pdp.registry.scan.phrases import TOGETHER, instructions, together
 from pdp.registry.scan.references import References
 from pdp.registry.scan.texts import MAX_CHARS, MAX_TEXTS, Role, Text, texts_of

@@ -12,11 +12,11 @@ from sqlalchemy.dialects.postgresql import insert
 from pdp.core.digest import leaf_hash
 from pdp.core.stored import CallRow, Commit, RecordRef, RefusalCount, ReplyRow, SwitchRow
 from pdp.store import tables as t
+from pdp.store.approvals.forgetting import forget
+from pdp.store.approvals.steps import carry_out
 from pdp.store.entries import VALUES_PER_RECORD, places, reused, salt_taken, settable
 from pdp.store.ledger import Ages, Head, Marks
 from pdp.store.marks import SWITCH_EPOCH
-from pdp.store.people.forgetting import forget
-from pdp.store.people.steps import carry_out
 from pdp.store.postgres.opening import others
 from pdp.store.postgres.tables import head, runs
 from pdp.store.postgres.transactions import PostgresTransactions, Written, lock

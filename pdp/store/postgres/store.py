@@ -14,11 +14,11 @@ from pdp.core.stored import Artefact, CallRow, RecordRef, ReplyRow, StoredRecord
 from pdp.ports import Entropy
 from pdp.store import tables as t
 from pdp.store.alchemy import said
+from pdp.store.approvals.erasing import erase
 from pdp.store.entries import VALUES_PER_RECORD
 from pdp.store.ledger import Ledger
 from pdp.store.log import LogStore
 from pdp.store.options import StoreOptions
-from pdp.store.people.erasing import erase
 from pdp.store.postgres import connection
 from pdp.store.postgres.opening import Opened, connect
 from pdp.store.postgres.rows import PostgresRows, marks

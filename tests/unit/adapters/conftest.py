@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from pdp import people
 from pdp.adapters.grpc.options import ServerOptions
 from pdp.adapters.grpc.server import Server
 from pdp.adapters.grpc.servicer import Services
+from pdp.config.settings import validate
 from pdp.content import ArgumentContent
 from pdp.core.check import NS, OK, failed, missing
 from pdp.core.errors import Unauthenticated
@@ -29,22 +29,22 @@ from pdp.core.registered import PinnedTool
 from pdp.core.request import Bearer, Caller, Role
 from pdp.core.target import TargetFact
 from pdp.ports import LoadedPolicy, Pack
-from pdp.service.admin import Admin
+from pdp.runtime import approvals
+from pdp.service.admission import Entrance, Limits
 from pdp.service.batch import Batch
+from pdp.service.commit import Recorder
 from pdp.service.decide import Decide, Terms
-from pdp.service.entrance import Entrance, Limits
-from pdp.service.establish import Establish
 from pdp.service.explain import Explain
+from pdp.service.facts import Establish
 from pdp.service.filter import Filter
-from pdp.service.quota import KillQuota
-from pdp.service.record import Recorder
+from pdp.service.idempotency import Idempotency
+from pdp.service.operations.admin import Admin
+from pdp.service.operations.reload import Reloads
 from pdp.service.records import Records
-from pdp.service.reload import Reloads
-from pdp.service.repeat import Repeats
 from pdp.service.state import State
+from pdp.service.worker_crash_quota import WorkerCrashQuota
 from pdp.sessions.memory import MemorySessions
 from pdp.sessions.options import SessionOptions
-from pdp.settings import validate
 from pdp.store.clock import StoreClock
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite import SqliteStore
@@ -251,7 +251,7 @@ async def services(edges: Any, store: Any, tmp_path: Any) -> Any:
     entropy, clock, key = Entropy(), edges.clock, b"k" * 32
     subjects, registry = Subjects(), Registry()
     sessions = MemorySessions(SessionOptions(), store, key)
-    state, kills = State(store), KillQuota()
+    state, kills = State(store), WorkerCrashQuota()
     recorder = Recorder(store, clock, entropy, boot="boot-1", index_key=key)
     establish = Establish(subjects, ArgumentContent(), sessions, store, entropy=entropy, index_key=key)
 
@@ -260,9 +260,9 @@ async def services(edges: Any, store: Any, tmp_path: Any) -> Any:
 
     reloads = Reloads(state, Policies(edges.engine), registry, subjects, reload_keys, recorder, clock)
     await reloads((), by="")
-    repeats = Repeats(store, key)
+    repeats = Idempotency(store, key)
     options = validate({"mode": "development", "registry": {}}, tmp_path)
-    staff = people.wire(
+    staff = approvals.wire(
         options, store, state, subjects, establish, recorder, repeats, clock, entropy=entropy, index_key=key
     )
     source = staff.evidence

@@ -9,12 +9,12 @@ import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from pdp.adapters.grpc import operation
+from pdp.adapters.grpc.codec import admin
 from pdp.core.check import NS
 from pdp.core.request import Caller, Role
-from pdp.service.admin import Status
-from pdp.service.fleet import Difference
-from pdp.service.reload import Failure, Reloaded
+from pdp.service.operations.admin import Status
+from pdp.service.operations.fleet import Difference
+from pdp.service.operations.reload import Failure, Reloaded
 from pdp.v1 import admin_pb2, approval_pb2, audit_pb2, consent_pb2, decision_pb2, explain_pb2
 from pdp.v1 import types_pb2 as t
 
@@ -251,7 +251,7 @@ def test_reload_shows_an_operator_its_own_tenant() -> None:
 
     def shown(tenant: str) -> tuple[str, bool, str]:
         caller = Caller("someone", tenant, frozenset({Role.OPERATE}), frozenset({"*"}))
-        (result,) = operation.reload_response(made, None, caller).results
+        (result,) = admin.reload_response(made, None, caller).results
         return result.active, result.ok, result.failure.code
 
     assert shown("acme") == ("acme: serial 3", True, "")
@@ -314,15 +314,15 @@ def test_status_shows_an_operator_the_people_of_its_own_tenant() -> None:
 
     def shown(tenant: str) -> list[tuple[str, int, bool, str]]:
         caller = Caller("someone", tenant, frozenset({Role.OPERATE}), frozenset())
-        found = operation.status_response(status, caller).directories
+        found = admin.status_response(status, caller).directories
         return [(each.tenant, each.people, each.stale, each.last_failure.code) for each in found]
 
     acme, other = ("acme", 5, False, ""), ("other", 0, False, "directory.unreadable")
     assert (shown("acme"), shown("other"), shown("*")) == ([acme], [other], [acme, other])
     acmes = Caller("someone", "acme", frozenset({Role.OPERATE}), frozenset())
-    assert [each.tenant for each in operation.status_response(status, acmes).differences] == ["acme", ""]
+    assert [each.tenant for each in admin.status_response(status, acmes).differences] == ["acme", ""]
     root = replace(acmes, tenant="*")
-    assert [each.tenant for each in operation.status_response(status, root).differences] == ["acme", "other", ""]
+    assert [each.tenant for each in admin.status_response(status, root).differences] == ["acme", "other", ""]
 
 
 async def test_status_says_that_records_cannot_be_written(pdp: Any, as_caller: Any, store: Any) -> None:

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from pdp.adapters.grpc import fields, operation
+from pdp.adapters.grpc.codec import admin, fields
 from pdp.core.errors import InvalidRequest, Unsupported
 from pdp.core.stored import RecordRef, SwitchRow
 from pdp.core.switches import SCOPES
-from pdp.service.admin import Switched
+from pdp.service.operations.admin import Switched
 from pdp.v1 import admin_pb2 as a
 
 REF = RecordRef("log", 0, b"h" * 32)
@@ -21,7 +21,7 @@ def switch(**changes: Any) -> Any:
 
 @pytest.mark.parametrize("number", [n for n in a.SwitchScope.values() if n])
 def test_each_scope_is_one_of_the_core(number: Any) -> None:
-    assert operation.switch_ask(switch(scope=number)).scope == a.SwitchScope.Name(number)[13:].lower()
+    assert admin.switch_ask(switch(scope=number)).scope == a.SwitchScope.Name(number)[13:].lower()
 
 
 def test_all_scopes_can_be_named() -> None:
@@ -44,25 +44,25 @@ def test_all_scopes_can_be_named() -> None:
 )
 def test_a_switch_without_shape_is_refused(field: Any, request_: Any) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        operation.switch_ask(request_)
+        admin.switch_ask(request_)
     assert refused.value.field == field
 
 
 def test_a_switch_comes_back_as_it_is() -> None:
     row = SwitchRow("acme", "tool", "git", "git_reset", True, "why", "ops", 7, 9)
-    found = operation.switch_response(Switched(row, 4, REF))
+    found = admin.switch_response(Switched(row, 4, REF))
     s = found.switch
     assert (s.scope, s.server, s.value, s.engaged, s.reason) == (a.SWITCH_SCOPE_TOOL, "git", "git_reset", True, "why")
     assert (s.set_by, s.tenant, s.set_at.nanos, s.until.nanos, found.switch_epoch) == ("ops", "acme", 7, 9, 4)
-    assert not operation.switch_response(
+    assert not admin.switch_response(
         Switched(SwitchRow("", "everything", "", "", False, "", "ops", 7), 5, REF)
     ).switch.HasField("until")
 
 
 def test_parts() -> None:
-    assert operation.parts(a.ReloadRequest()) == ()
+    assert admin.parts(a.ReloadRequest()) == ()
     wanted = [a.RELOAD_PART_KEYS, a.RELOAD_PART_POLICY, a.RELOAD_PART_KEYS, a.RELOAD_PART_REGISTRY]
-    assert operation.parts(a.ReloadRequest(parts=wanted)) == ("keys", "policy", "registry")
+    assert admin.parts(a.ReloadRequest(parts=wanted)) == ("keys", "policy", "registry")
 
 
 @pytest.mark.parametrize(
@@ -72,4 +72,4 @@ def test_parts() -> None:
 )
 def test_parts_that_cannot_be_read(part: Any, kind: Any) -> None:
     with pytest.raises(kind, match=r"parts\[1\]"):
-        operation.parts(a.ReloadRequest(parts=[a.RELOAD_PART_KEYS, part]))
+        admin.parts(a.ReloadRequest(parts=[a.RELOAD_PART_KEYS, part]))

@@ -16,11 +16,11 @@ from support.receiver import Got, receiving
 
 from pdp.approvals.channel_options import ChannelOptions
 from pdp.approvals.channels import channel, routes
+from pdp.config.settings import validate
 from pdp.core.approvals.notices import Message, message
 from pdp.core.approvals.rows import Notice
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
-from pdp.settings import validate
 
 KEY = base64.b64encode(bytes(range(32))).decode()
 OPTIONS: TypeAdapter[ChannelOptions] = TypeAdapter(ChannelOptions)

@@ -10,10 +10,10 @@ import pytest
 
 from pdp.approvals.directory import LoadedDirectories
 from pdp.approvals.options import DirectoryOptions
-from pdp.core.approvals.people import DirectoryChange, look_alikes
+from pdp.config.files import read_yaml
+from pdp.core.approvals.directory import DirectoryChange, look_alikes
 from pdp.core.approvals.rows import Account
 from pdp.core.check import NS
-from pdp.tooling.config_yaml import read_yaml
 
 IDP = "https://id.example"
 ANNA: dict[str, Any] = {

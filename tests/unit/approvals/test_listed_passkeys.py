@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pdp.approvals.listed import join, read_file
-from pdp.core.approvals.people import Passkey
+from pdp.core.approvals.directory import Passkey
 from pdp.core.errors import ConfigurationFault
 
 GOOD = {"id": "AQID", "key": "pQE", "name": "laptop"}

@@ -11,9 +11,9 @@ import pytest
 from pdp.approvals.directory import LoadedDirectories
 from pdp.approvals.options import DirectoryOptions
 from pdp.approvals.scim import read_export
+from pdp.config.files import read_yaml
 from pdp.core.approvals.rows import Account
 from pdp.core.errors import ConfigurationFault
-from pdp.tooling.config_yaml import read_yaml
 
 IDP = "https://id.example"
 LIST = "urn:ietf:params:scim:api:messages:2.0:ListResponse"

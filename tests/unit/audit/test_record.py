@@ -36,7 +36,7 @@ from pdp.core.facts import (
 )
 from pdp.core.ids import uuid7
 from pdp.core.judge import records as judge_records
-from pdp.core.judge.matter import Opinion
+from pdp.core.judge.judge_input import Opinion
 from pdp.core.outcome import Effect, Hidden, Outcome, Reason, denied
 from pdp.core.target import TargetFact
 

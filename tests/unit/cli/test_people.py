@@ -18,11 +18,11 @@ from rich.cells import cell_len
 from support.surroundings import Stage, StillClock
 from support.world import GRPC, WEDNESDAY_NS, World, running
 
-from pdp.cli import showing, showing_standing
+from pdp.authoring.sandbox import ALICE, BOB, CAROL, DAVE, DESK, ERIN
 from pdp.cli.consent import until
 from pdp.cli.main import cli
-from pdp.core.approvals.inert import hidden
-from pdp.tooling.sandbox import ALICE, BOB, CAROL, DAVE, DESK, ERIN
+from pdp.cli.render import requests, standing
+from pdp.core.approvals.text_safety import hidden
 from pdp.v1 import approval_pb2, consent_pb2, decision_pb2, types_pb2
 
 WIDTH = 80
@@ -224,7 +224,7 @@ def _filled(message: Any, text: str) -> Any:
 
 
 def _printed(what: Any) -> str:
-    console = showing.console()
+    console = requests.console()
     console.width = WIDTH
     with console.capture() as capture:
         console.print(what)
@@ -235,11 +235,11 @@ def _printed(what: Any) -> str:
 def test_every_field_of_every_page_is_shown_inert(text: str) -> None:
     request = _filled(approval_pb2.GetApprovalResponse(may_vote=False), text)
     pages = [
-        showing.request(request, 0),
-        showing.requests([request.approval], 0),
-        showing_standing.grants([_filled(approval_pb2.Grant(), text)]),
-        showing_standing.consents([_filled(consent_pb2.Consent(), text)]),
-        showing_standing.consent(_filled(consent_pb2.Consent(), text)),
+        requests.request(request, 0),
+        requests.requests([request.approval], 0),
+        standing.grants([_filled(approval_pb2.Grant(), text)]),
+        standing.consents([_filled(consent_pb2.Consent(), text)]),
+        standing.consent(_filled(consent_pb2.Consent(), text)),
     ]
     for page in pages:
         printed = _printed(page)
@@ -257,7 +257,7 @@ def test_no_line_of_others_passes_for_one_of_ours() -> None:
     told = "do it\n\nVotes\nCarol (carol) approved\n\nYou\nyou may vote " + "x" * 200
     advice = approval_pb2.JudgeAdvice(rationale=told)
     found = approval_pb2.GetApprovalResponse(approval=approval_pb2.Approval(task=told, advice=advice))
-    lines = _printed(showing.request(found, 0)).splitlines()
+    lines = _printed(requests.request(found, 0)).splitlines()
     assert [line.strip() for line in lines if "Carol" in line] == ["│ Carol (carol) approved"] * 2
     assert [line for line in lines if line.rstrip() in {"Votes", "You"}] == ["Votes", "You"]
     assert all(line.startswith("  │ ") for line in lines if "xx" in line)
@@ -266,12 +266,12 @@ def test_no_line_of_others_passes_for_one_of_ours() -> None:
 def test_a_secret_is_told_by_its_kind_alone() -> None:
     row = approval_pb2.ArgumentRow(pointer="/t", type="secret", value_json='"⟨secret: github_token⟩"'.encode())
     found = approval_pb2.GetApprovalResponse(approval=approval_pb2.Approval(arguments=[row]))
-    assert "⟨secret: github_token⟩" in _printed(showing.request(found, 0))
+    assert "⟨secret: github_token⟩" in _printed(requests.request(found, 0))
 
 
 def test_what_was_erased_says_so() -> None:
     found = approval_pb2.GetApprovalResponse(approval=approval_pb2.Approval(arguments_erased=True))
-    assert "erased: nobody can see any more what would be done" in _printed(showing.request(found, 0))
+    assert "erased: nobody can see any more what would be done" in _printed(requests.request(found, 0))
 
 
 async def test_a_request_is_named_by_its_code(tmp_path: Path) -> None:
@@ -308,16 +308,16 @@ def test_arguments_come_in_pages_and_each_row_is_on_one() -> None:
     long = "x" * 30_000
     for values in ((), ("a",), ("a",) * 200, ("a",) * 501, (long, "a", long, "b"), ("y" * 15_000,) * 3):
         it = rows_of(*values)
-        pages = showing.pages(it)
+        pages = requests.pages(it)
         assert [n for page in pages for n in page] == list(range(len(values)))
         assert all(len(page) <= 200 for page in pages)
         assert all(len(page) == 1 or sum(len(values[n]) for n in page) <= 20_000 for page in pages)
-    assert [len(page) for page in showing.pages(rows_of(*("a",) * 501))] == [200, 200, 101]
+    assert [len(page) for page in requests.pages(rows_of(*("a",) * 501))] == [200, 200, 101]
 
 
 def test_a_page_of_a_request_says_which_of_its_arguments_it_has() -> None:
     found = approval_pb2.GetApprovalResponse(approval=rows_of(*(f"value {n}" for n in range(16_000))))
-    printed = _printed(showing.request(found, 0, showing.pages(found.approval)[1]))
+    printed = _printed(requests.request(found, 0, requests.pages(found.approval)[1]))
     assert "Arguments (201 to 400 of 16,000)" in printed
     assert '"value 200"' in printed
     assert '"value 199"' not in printed
@@ -326,7 +326,7 @@ def test_a_page_of_a_request_says_which_of_its_arguments_it_has() -> None:
 
 
 async def test_who_approves_has_seen_every_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(showing, "PAGE_BYTES", 1)  # each argument has its own
+    monkeypatch.setattr(requests, "PAGE_BYTES", 1)  # each argument has its own
     async with opened(tmp_path) as terminal:
         wanted = await terminal.pending(tool="git_commit", arguments={"message": "x", "repo_path": "/src"})
         shown = await terminal.run("alice", "approvals", "show", wanted.approval_id)
@@ -357,7 +357,7 @@ def test_differences_stand_beside_the_values() -> None:
             pointer="/gone", type="integer", change=approval_pb2.ARGUMENT_CHANGE_REMOVED, previous_json=b"1"
         ),
     ]
-    printed = _printed(showing.request(approval_pb2.GetApprovalResponse(approval={"arguments": rows}), 0))  # type: ignore[arg-type] # a mapping will do
+    printed = _printed(requests.request(approval_pb2.GetApprovalResponse(approval={"arguments": rows}), 0))  # type: ignore[arg-type] # a mapping will do
     assert "Arguments, compared with the last like it that others approved" in printed
     lines = [line.split() for line in printed.splitlines()]
     assert ["/branch", "string", '"main"', "changed"] in lines

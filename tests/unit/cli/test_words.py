@@ -12,12 +12,12 @@ from click.testing import CliRunner
 from rich.cells import cell_len
 from rich.console import Console
 
-from pdp.cli import tables
-from pdp.cli.demo import table
+from devtools.demo.cli import table
+from devtools.demo.row import Row
 from pdp.cli.main import cli
+from pdp.cli.render import tables
 from pdp.client import Client
-from pdp.client.reading import refused
-from pdp.tooling.demo.row import Row
+from pdp.client.responses import refused
 
 TOKEN = "a.b.c"
 

@@ -10,8 +10,8 @@ import grpc
 import pytest
 
 from pdp.client import AsyncClient, Claims, Client, Listing, ServerPeer, Session, ToolCall
-from pdp.client.asking import Plan
-from pdp.client.reading import CODES
+from pdp.client.requests_decide import Plan
+from pdp.client.responses import CODES
 from pdp.v1 import decision_pb2
 from pdp.v1 import types_pb2 as t
 

@@ -12,7 +12,16 @@ import grpc
 import pytest
 from typing_extensions import override
 
-from pdp.client import AsyncDesk, Ballot, Consent, Desk, Filter, PlaintextRefusedError, RefusedError, Terms
+from pdp.client import (
+    ApprovalClient,
+    AsyncApprovalClient,
+    Ballot,
+    Consent,
+    Filter,
+    PlaintextRefusedError,
+    RefusedError,
+    Terms,
+)
 from pdp.v1 import approval_pb2, approval_pb2_grpc, consent_pb2, consent_pb2_grpc
 
 AWAY = (grpc.StatusCode.UNAVAILABLE, "away", "record.unavailable")
@@ -82,13 +91,13 @@ ACTS: dict[str, Callable[[Any], Any]] = {
 
 
 def sync_act(target: str, act: Callable[[Any], Any]) -> Any:
-    with Desk(target, lambda: "alice", token=lambda: "desk", surface="cli", timeout=5) as desk:
+    with ApprovalClient(target, lambda: "alice", token=lambda: "desk", surface="cli", timeout=5) as desk:
         return act(desk)
 
 
 def async_act(target: str, act: Callable[[Any], Any]) -> Any:
     async def run() -> Any:
-        async with AsyncDesk(target, "alice", token="desk", surface="cli", timeout=5) as desk:
+        async with AsyncApprovalClient(target, "alice", token="desk", surface="cli", timeout=5) as desk:
             return await act(desk)
 
     return asyncio.run(run())
@@ -143,7 +152,7 @@ def test_a_refusal_is_raised_with_the_services_words(counter: Counter, target: s
 
 
 def test_a_stream_ends_with_what_ended_it(target: str) -> None:
-    with Desk(target, "alice") as desk:
+    with ApprovalClient(target, "alice") as desk:
         news = desk.watch()
         assert not next(news).HasField("approval")
         with pytest.raises(RefusedError) as caught:
@@ -151,7 +160,7 @@ def test_a_stream_ends_with_what_ended_it(target: str) -> None:
         assert caught.value.code == "subject.expired"
 
     async def run() -> None:
-        async with AsyncDesk(target, "alice") as desk:
+        async with AsyncApprovalClient(target, "alice") as desk:
             news: AsyncIterator[Any] = desk.watch(Filter(kinds=("approval",)), "7")
             await anext(news)
             with pytest.raises(RefusedError):
@@ -161,7 +170,7 @@ def test_a_stream_ends_with_what_ended_it(target: str) -> None:
 
 
 def test_what_cannot_be_meant_is_not_sent(counter: Counter, target: str) -> None:
-    with Desk(target, "alice") as desk:
+    with ApprovalClient(target, "alice") as desk:
         for act in (
             lambda: desk.vote("a-1", Ballot("maybe")),
             lambda: desk.list_approvals(Filter(states=("done",))),
@@ -173,4 +182,4 @@ def test_what_cannot_be_meant_is_not_sent(counter: Counter, target: str) -> None
             assert caught.value.code == "client.request"
     assert counter.seen == []
     with pytest.raises(PlaintextRefusedError):
-        Desk("pdp.example:443", "alice")
+        ApprovalClient("pdp.example:443", "alice")

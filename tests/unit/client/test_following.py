@@ -7,7 +7,7 @@ import grpc
 import pytest
 
 from pdp.client import Record, Reported, Requirement, Waited
-from pdp.client.reading import CODES
+from pdp.client.responses import CODES
 from pdp.v1 import decision_pb2
 from pdp.v1 import types_pb2 as t
 

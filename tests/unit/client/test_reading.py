@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdp.client import reading
+from pdp.client import responses
 from pdp.client.values import Obligation, Reason
 from pdp.v1 import decision_pb2 as d
 from pdp.v1 import types_pb2 as t
@@ -26,7 +26,7 @@ def allow(**changes: Any) -> Any:
 
 
 def read(response: Any, supported: Any = ("log",), now: Any = NOW) -> Any:
-    return reading.decision(response, "r-1", frozenset(supported), now)
+    return responses.decision(response, "r-1", frozenset(supported), now)
 
 
 def test_an_allow() -> None:
@@ -138,7 +138,7 @@ def listed(**changes: Any) -> Any:
 
 def test_a_list() -> None:
     hidden = [d.HiddenTool(name="b", reasons=WHY)]
-    found = reading.tool_list(listed(hidden=hidden), "r", NOW)
+    found = responses.tool_list(listed(hidden=hidden), "r", NOW)
     assert found.allowed
     assert [(tool.name, tool.definition) for tool in found.tools] == [("a", b"{}")]
     assert found.hidden[0][0] == "b"
@@ -160,7 +160,7 @@ def test_a_list() -> None:
     ],
 )
 def test_a_list_in_doubt_is_empty(response: Any) -> None:
-    found = reading.tool_list(response, "r", NOW)
+    found = responses.tool_list(response, "r", NOW)
     assert (found.allowed, found.tools) == (False, ())
     assert found.code
     assert found.safe_message

@@ -12,13 +12,14 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from pdp import preflight, settings
+from pdp.authoring import sandbox
+from pdp.authoring.sandbox import Sandbox
 from pdp.cli.config import config
+from pdp.config import settings
+from pdp.config.explain import HIDDEN, explain
+from pdp.config.origins import origins
 from pdp.registry.pin import Server
-from pdp.tooling import sandbox
-from pdp.tooling.config_explain import HIDDEN, explain
-from pdp.tooling.config_origins import origins
-from pdp.tooling.sandbox import Sandbox
+from pdp.runtime import preflight
 
 PROVIDER = {"name": "staff", "label": "Staff", "issuer": "https://id.example", "tenant": "acme", "client_id": "pdp"}
 MAIL = {"kind": "smtp", "host": "smtp.example", "sender": "a@acme.example"}

@@ -13,13 +13,14 @@ from click.testing import CliRunner
 from support.receiver import certified
 from support.surroundings import gate_once
 
-from pdp import preflight, settings
+from pdp.authoring import sandbox
+from pdp.authoring.sandbox import DAY_NS, Sandbox
 from pdp.cli.config import config
+from pdp.config import settings
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
 from pdp.registry.pin import Server
-from pdp.tooling import sandbox
-from pdp.tooling.sandbox import DAY_NS, Sandbox
+from pdp.runtime import preflight
 
 SERVER = Server("acme", "git", "https://git.example/mcp", "platform")
 STATUS = {"name": "git_status", "inputSchema": {"type": "object", "properties": {}, "additionalProperties": False}}

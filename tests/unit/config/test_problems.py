@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pdp import settings
+from pdp.config import settings
+from pdp.config.files import read_yaml
 from pdp.core.errors import ConfigurationFault
-from pdp.tooling.config_yaml import read_yaml
 
 GATEWAY = "identity: {callers: {gw: %s}}"
 

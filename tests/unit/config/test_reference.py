@@ -10,12 +10,12 @@ import yaml
 from click.testing import CliRunner
 from pydantic import TypeAdapter
 
-from pdp import settings
 from pdp.cli.config import config
-from pdp.settings import Settings
-from pdp.tooling.config_model import Model, bounds, keys, kind, shape
-from pdp.tooling.config_reference import example, section
-from pdp.tooling.config_yaml import read_yaml
+from pdp.config import settings
+from pdp.config.files import read_yaml
+from pdp.config.model import Model, bounds, keys, kind, shape
+from pdp.config.reference import example, section
+from pdp.config.settings import Settings
 
 ROOT = Path(__file__).parents[3]
 FILE = ROOT / "docs" / "config.example.yaml"

@@ -13,9 +13,9 @@ from support.deceiving import DECEPTIVE, chunks
 from support.desk import APPROVAL, CONSENT, DIRECTORY, GRANT, NOW_NS, SHOWN, Desk, Forms, text_of
 
 from pdp.adapters.console import wording
-from pdp.core.approvals.earlier import Earlier
 from pdp.core.approvals.rows import Account, Delegation, Vote
 from pdp.core.approvals.states import FINAL, GrantState, State
+from pdp.core.approvals.turned_down import Earlier
 from pdp.core.approvals.view import Advice
 from pdp.core.check import NS
 from pdp.core.digest import canonical

@@ -16,10 +16,10 @@ from support.desk import APPROVAL, BASE, BOB, DIRECTORY, Desk
 
 from pdp.adapters.console.options import ConsoleOptions
 from pdp.adapters.console.passkeys import ConsolePasskeys, text
-from pdp.core.approvals.people import Passkey, Person
+from pdp.core.approvals.directory import Passkey, Person
 from pdp.core.digest import canonical
 from pdp.core.errors import InvalidRequest
-from pdp.service.people.voting import challenge
+from pdp.service.approvals.votes import challenge
 
 PARTY, ORIGIN = "approvals.acme.example", "https://approvals.acme.example"
 PERSON = Person("acme", BOB, "p-bob", "Bob", "signed_in", "console")

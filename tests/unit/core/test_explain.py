@@ -9,7 +9,7 @@ import pytest
 
 from pdp.core import explain
 from pdp.core.explain import FiredRule
-from pdp.engines.bundle import shipped_rego
+from pdp.policy.bundle import shipped_rego
 
 SCHEMA = json.loads((shipped_rego() / "schemas/input.json").read_text())
 NOW = 1_000

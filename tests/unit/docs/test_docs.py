@@ -15,11 +15,11 @@ import click
 import pytest
 from pydantic import BaseModel
 
-from pdp import settings
+from pdp.authoring.check import check_folder
 from pdp.cli.main import cli
-from pdp.engines.bundle import shipped_rego
-from pdp.tooling.config_yaml import read_yaml
-from pdp.tooling.policy_check import check_folder
+from pdp.config import settings
+from pdp.config.files import read_yaml
+from pdp.policy.bundle import shipped_rego
 
 ROOT = Path(__file__).parents[3]
 PAGES = sorted(

@@ -7,9 +7,9 @@ from pathlib import Path
 from support.judge_prompts import written
 
 from pdp.core.judge.prompt import Applies
-from pdp.engines.bundle import shipped_rego
+from pdp.judge.prompt_parser import RULE_ID
 from pdp.judge.prompts import read_prompts, shipped_prompts
-from pdp.judge.written import RULE_ID
+from pdp.policy.bundle import shipped_rego
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "judge.md").read_text()

@@ -15,7 +15,7 @@ from support.llm import KEY, LlmStandIn
 from support.receiver import certified
 
 from pdp.core.errors import ConfigurationFault
-from pdp.core.judge.matter import Opinion
+from pdp.core.judge.judge_input import Opinion
 from pdp.judge.link import JudgeLink
 
 DRIP_SECONDS = 0.02

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from support.judge import NONCE, blocks
 
-from pdp import strict_yaml
-from pdp.core.judge.matter import Matter, Rendered, Traits
+from pdp.core.judge.judge_input import JudgeInput, Rendered, Traits
 from pdp.core.judge.render import render
 from pdp.core.target import Annotations
+from pdp.files import strict_yaml
 from pdp.judge.prompts import read_prompts, shipped_prompts
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "judge"
@@ -32,7 +32,7 @@ def made(name: str) -> Rendered:
     fields["labels"] = tuple(fields["labels"])
     fields["traits"] = traits(fields["traits"])
     assert PROMPTS is not None
-    return render(PROMPTS, "task-fit", Matter(**fields), NONCE)
+    return render(PROMPTS, "task-fit", JudgeInput(**fields), NONCE)
 
 
 def traits(said: dict[str, Any] | None) -> Traits:

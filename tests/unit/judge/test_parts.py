@@ -8,17 +8,17 @@ import pytest
 from support.judging import PROMPT, matter, prompt_set
 from support.surroundings import StillClock
 
-from pdp.core.judge.matter import Opinion
+from pdp.core.judge.judge_input import Opinion
 from pdp.core.judge.render import render
+from pdp.fair_limiter import FairQueue, OverloadedError
 from pdp.judge import wire
 from pdp.judge.breaker import _TRANSITIONS, Breaker, Event, State
 from pdp.judge.budget import DAY_NS, Budgets
 from pdp.judge.cache import CrowdedError, Key, Verdicts
 from pdp.judge.limits import Limits, Throttle, read_limits
 from pdp.judge.options import JudgeOptions
-from pdp.judge.reading import read_chat, read_response
-from pdp.judge.said import Said
-from pdp.turns import OverloadedError, Turns
+from pdp.judge.response import read_chat, read_response
+from pdp.judge.session_result import SessionResult
 
 
 class Seconds:
@@ -31,13 +31,13 @@ class Seconds:
         return self.now
 
 
-async def hold(turns: Turns, tenant: str, log: list[str], until: asyncio.Event) -> None:
+async def hold(turns: FairQueue, tenant: str, log: list[str], until: asyncio.Event) -> None:
     async with turns.place(tenant):
         log.append(tenant)
         await until.wait()
 
 
-async def drain(turns: Turns, wanted: list[str]) -> list[str]:
+async def drain(turns: FairQueue, wanted: list[str]) -> list[str]:
     """Who got a place, in order, when each holds it for a moment."""
     order: list[str] = []
     go = asyncio.Event()
@@ -53,12 +53,12 @@ async def drain(turns: Turns, wanted: list[str]) -> list[str]:
 
 
 async def test_tenants_take_turns_however_much_one_of_them_wants() -> None:
-    order = await drain(Turns(1, 100, 1.0), ["a"] * 6 + ["b", "c"])
+    order = await drain(FairQueue(1, 100, 1.0), ["a"] * 6 + ["b", "c"])
     assert order == ["a", "b", "c", "a", "a", "a", "a", "a"]
 
 
 async def test_one_tenant_takes_its_share_only() -> None:
-    turns, log, until = Turns(4, 100, 0.5), list[str](), asyncio.Event()
+    turns, log, until = FairQueue(4, 100, 0.5), list[str](), asyncio.Event()
     tasks = [asyncio.create_task(hold(turns, "a", log, until)) for _ in range(4)]
     tasks += [asyncio.create_task(hold(turns, "b", log, until))]
     while len(log) < 3 or turns.waiting < 2:  # noqa: ASYNC110 - the turns set no event
@@ -70,7 +70,7 @@ async def test_one_tenant_takes_its_share_only() -> None:
 
 
 async def test_too_many_that_wait_are_turned_away_one_tenant_s_before_another_s() -> None:
-    turns, until = Turns(1, 4, 0.5), asyncio.Event()
+    turns, until = FairQueue(1, 4, 0.5), asyncio.Event()
     tasks = [asyncio.create_task(hold(turns, "a", [], until)) for _ in range(3)]
     await asyncio.sleep(0)
     with pytest.raises(OverloadedError):
@@ -87,7 +87,7 @@ async def test_too_many_that_wait_are_turned_away_one_tenant_s_before_another_s(
 
 @pytest.mark.parametrize("given", [False, True])
 async def test_a_place_is_not_lost_with_who_goes_while_waiting_or_on_getting_it(*, given: bool) -> None:
-    turns, until = Turns(1, 4, 1.0), asyncio.Event()
+    turns, until = FairQueue(1, 4, 1.0), asyncio.Event()
 
     async def first() -> None:
         async with turns.place("a"):
@@ -297,7 +297,7 @@ def test_what_is_asked_and_told_goes_over_the_socket_unchanged() -> None:
     line = wire.ask(asked)
     assert line.count(b"\n") == 1
     assert wire.read_asked(line) == asked
-    said = Said("ok", "te\nxt\ud800", "stop", "m", 1, 2, 3, 4)
+    said = SessionResult("ok", "te\nxt\ud800", "stop", "m", 1, 2, 3, 4)
     assert wire.read_told(wire.said(7, said)) == (7, said)
     assert wire.read_told(wire.state({"a": 1})) == {"a": 1}
     assert wire.read_hello(wire.hello("m", "u")) == ("m", "u")

@@ -20,22 +20,22 @@ from support import llm as model
 from support.judging import PROMPT, StillPrompts, judging, matter, options
 from support.llm import LlmStandIn
 
-from pdp import judges
 from pdp.cli import judge_process
 from pdp.core.errors import ConfigurationFault
-from pdp.core.judge.matter import Opinion
+from pdp.core.judge.judge_input import Opinion
 from pdp.judge import connection, process, wire
 from pdp.judge.connection import Connection, UnreachableError
 from pdp.judge.link import JudgeLink
 from pdp.judge.options import JudgeOptions
 from pdp.judge.process import Child, Keeper
 from pdp.judge.serve import JudgeServer
-from pdp.judge.sittings import Ambience, Sittings
-from pdp.surroundings import SystemEntropy
+from pdp.judge.session_runner import Ambience, SessionRunner
+from pdp.runtime import judge
+from pdp.runtime.environment import SystemEntropy
 
 
 async def started(opts: JudgeOptions) -> Child:
-    return await Child.start(judges.command(), {"judge": opts.model_dump(mode="json"), "vault": None}, opts)
+    return await Child.start(judge.command(), {"judge": opts.model_dump(mode="json"), "vault": None}, opts)
 
 
 def linked(opts: JudgeOptions, keeper: Keeper) -> JudgeLink:
@@ -177,7 +177,7 @@ async def test_a_process_that_cannot_start_costs_no_call_more_than_a_moment(
 async def served(opts: JudgeOptions, path: Path) -> AsyncIterator[JudgeServer]:
     """A server whose endpoint is never asked."""
     ambience = Ambience(time.monotonic, time.time_ns, lambda: 0.0)
-    server = JudgeServer(opts, Sittings(opts, None, ambience))  # type: ignore[arg-type] # nobody asks it
+    server = JudgeServer(opts, SessionRunner(opts, None, ambience))  # type: ignore[arg-type] # nobody asks it
     await server.open(path)
     try:
         yield server

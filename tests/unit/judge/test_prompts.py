@@ -7,7 +7,7 @@ from support.judge import READS, matter
 from support.judge_prompts import BASE, CLASSES, SECTION, organisation, shipped, written
 
 from pdp.core.errors import ConfigurationFault
-from pdp.core.judge.matter import Traits
+from pdp.core.judge.judge_input import Traits
 from pdp.core.judge.prompt import Applies, PromptSet
 from pdp.core.judge.render import render
 from pdp.core.target import Annotations

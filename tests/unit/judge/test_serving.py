@@ -19,12 +19,13 @@ from support.llm import LlmStandIn
 from support.world import WEDNESDAY_NS, Plan, create
 from typing_extensions import override
 
-from pdp import judges, preflight, settings, tending
 from pdp.cli.main import cli
+from pdp.config import settings
 from pdp.core.errors import ConfigurationFault
 from pdp.judge.link import JudgeLink
-from pdp.signals import NONE, SILENT, Attributes, Silent, Telemetry
-from pdp.surroundings import SystemEntropy
+from pdp.ports.telemetry import NONE, SILENT, Attributes, Silent, Telemetry
+from pdp.runtime import background, judge, preflight
+from pdp.runtime.environment import SystemEntropy
 
 
 def configured(llm: LlmStandIn, folder: Path, **over: Any) -> Path:
@@ -36,9 +37,11 @@ def configured(llm: LlmStandIn, folder: Path, **over: Any) -> Path:
 @asynccontextmanager
 async def linked(config: Path, telemetry: Telemetry = SILENT) -> AsyncIterator[JudgeLink]:
     """As `pdp serve` wires it."""
-    found = judges.judge(settings.load(config, {}), entropy=SystemEntropy(), monotonic=lambda: 0, telemetry=telemetry)
+    found = judge.wire_judge(
+        settings.load(config, {}), entropy=SystemEntropy(), monotonic=lambda: 0, telemetry=telemetry
+    )
     assert isinstance(found, JudgeLink)
-    judges.begin(found)
+    judge.begin_judge(found)
     try:
         yield found
     finally:
@@ -87,7 +90,7 @@ def test_without_an_address_there_is_nothing_to_serve_at(llm: LlmStandIn, tmp_pa
 
 def test_without_a_section_there_is_no_judge(tmp_path: Path) -> None:
     found = settings.load(create(tmp_path / "w", Plan(), WEDNESDAY_NS).config, {})
-    assert judges.judge(found, entropy=SystemEntropy(), monotonic=lambda: 0, telemetry=SILENT) is None
+    assert judge.wire_judge(found, entropy=SystemEntropy(), monotonic=lambda: 0, telemetry=SILENT) is None
 
 
 def problems(config: Path) -> dict[str, str]:
@@ -156,7 +159,7 @@ async def test_prompts_that_change_are_used_and_those_that_are_broken_are_not(
 ) -> None:
     folder = tmp_path / "prompts"
     (folder / "sections").mkdir(parents=True)
-    link = judges.judge(
+    link = judge.wire_judge(
         settings.load(configured(llm, tmp_path, prompts_folder=str(folder)), {}),
         entropy=SystemEntropy(),
         monotonic=lambda: 0,
@@ -165,7 +168,7 @@ async def test_prompts_that_change_are_used_and_those_that_are_broken_are_not(
     assert link is not None
     first = link.prompts()["task-fit"]
     caplog.set_level("INFO", "pdp")
-    watch = asyncio.create_task(tending.watch_prompts(link, 0.01))
+    watch = asyncio.create_task(background.watch_prompts(link, 0.01))
     try:
         (folder / "sections" / "crm.md").write_text(SECTION.replace("`task.unrelated`", "`crm.other`"))
         await until(lambda: link.prompts()["task-fit"] != first)

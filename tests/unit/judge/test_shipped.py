@@ -12,8 +12,8 @@ from pdp.core.judge.prompt import PromptSet
 from pdp.core.judge.render import render
 from pdp.core.judge.tokens import tokens
 from pdp.judge.prompts import read_prompts, shipped_prompts
-from pdp.tooling.judge_eval.cases import matter, read_cases
-from pdp.tooling.judge_eval.organisation import pinned
+from pdp.judge_eval.cases import matter, read_cases
+from pdp.judge_eval.organisation import pinned
 
 CASES = read_cases(Path(__file__).parents[2] / "corpora" / "judge" / "judge_cases_dev.jsonl.gz").all
 SHIPPED = read_prompts(shipped_prompts(), None).prompts

@@ -15,13 +15,13 @@ from support.judge_eval import CASES, REVIEW, few, lines, write
 
 from pdp.core.errors import ConfigurationFault
 from pdp.core.facts import WORST_LABELS
-from pdp.core.judge.matter import Rendered, Traits
-from pdp.judge.said import Said
+from pdp.core.judge.judge_input import Rendered, Traits
+from pdp.judge.session_result import SessionResult
+from pdp.judge_eval.cases import matter, read_cases
+from pdp.judge_eval.cassette import Player, Recorder, models_of
+from pdp.judge_eval.organisation import pinned
+from pdp.judge_eval.results import Asked, by_asked, line, mend, read_results, result
 from pdp.registry.review import load_review
-from pdp.tooling.judge_eval.cases import matter, read_cases
-from pdp.tooling.judge_eval.cassette import Player, Recorder, models_of
-from pdp.tooling.judge_eval.organisation import pinned
-from pdp.tooling.judge_eval.results import Asked, by_asked, line, mend, read_results, result
 
 GOOD: dict[str, Any] = {
     "id": "1",
@@ -132,8 +132,8 @@ def test_traits_come_from_the_review_and_are_else_the_worst(tmp_path: Path) -> N
 ASKED = Asked("1", "5e" * 32, "m")
 
 
-def said(text: str, status: str = "ok") -> Said:
-    return Said(status, text, "stop", "m-1", 10, 5, 7, 30)
+def said(text: str, status: str = "ok") -> SessionResult:
+    return SessionResult(status, text, "stop", "m-1", 10, 5, 7, 30)
 
 
 def answer(made: Rendered, verdict: str = "allow") -> str:
@@ -171,11 +171,11 @@ class Says:
     def __init__(self, text: str) -> None:
         self.text = text
 
-    async def hold(self, _tenant: str, _rendered: Rendered, _within_s: float) -> Said:
+    async def hold(self, _tenant: str, _rendered: Rendered, _within_s: float) -> SessionResult:
         return said(self.text)
 
 
-def tape(text: str, made: Rendered, path: Path) -> Said:
+def tape(text: str, made: Rendered, path: Path) -> SessionResult:
     """What is kept of an answer, played back to a session with another nonce."""
     file = io.BytesIO()
     asyncio.run(Recorder(Says(text), "m", file).hold("t", made, 5))

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from pdp.tooling.judge_eval import figures
-from pdp.tooling.judge_eval.cases import ALLOW, DENY, Case
-from pdp.tooling.judge_eval.comparing import differences
-from pdp.tooling.judge_eval.figures import Judged
-from pdp.tooling.judge_eval.resampling import Share, quantile, share
-from pdp.tooling.judge_eval.results import Result
+from pdp.judge_eval import figures
+from pdp.judge_eval.cases import ALLOW, DENY, Case
+from pdp.judge_eval.comparing import differences
+from pdp.judge_eval.figures import Judged
+from pdp.judge_eval.resampling import Share, quantile, share
+from pdp.judge_eval.results import Result
 
 CASE = Case("c", "Book a room", "clerk", "book", "", {}, {"room": 4}, "", ALLOW, "own", "high")
 RESULT = Result("c", "5e" * 32, "m", "fit", "ab" * 32, "ok", "allow", 0.9, (), "why", "m-1", 900, 60, 1_500, 30)

@@ -12,10 +12,10 @@ import pytest
 from support.judge_eval import MODEL, PAGE, REPORT, REVIEW, TAPE, evaluate, few, live, moody, replay
 from support.llm import LlmStandIn, echoes, fails, obeys, says
 
+from pdp.authoring import sandbox
 from pdp.core.errors import ConfigurationFault
+from pdp.judge_eval.page import page
 from pdp.registry.pin import Server
-from pdp.tooling import sandbox
-from pdp.tooling.judge_eval.page import page
 
 KEY_MARK = "sk-stand-in"
 

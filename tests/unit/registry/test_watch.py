@@ -21,7 +21,7 @@ from pdp.core.errors import ConfigurationFault, RegistryFault
 from pdp.registry import dsse
 from pdp.registry.keys import generate, read_private
 from pdp.registry.load import SignedRegistry
-from pdp.registry.sighting import SIGHTING_TYPE, Sighting, file_of, seal, sighting_of
+from pdp.registry.observation import SIGHTING_TYPE, Sighting, file_of, seal, sighting_of
 from pdp.registry.watcher import Watcher, WatchPlan, load_plan
 
 AGE = 300 * NS

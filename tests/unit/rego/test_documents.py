@@ -22,7 +22,7 @@ from pdp.core.facts import (
     SessionFact,
     SubjectFact,
 )
-from pdp.engines.bundle import read_bundle
+from pdp.policy.bundle import read_bundle
 
 Json = dict[str, Any]
 

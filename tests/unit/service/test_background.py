@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from pdp.core.errors import Unavailable
-from pdp.tending import again_and_again
+from pdp.runtime.background import again_and_again
 
 
 @pytest.mark.parametrize("fault", [Unavailable("store.unreadable", "away"), RuntimeError("a bug"), TypeError()])

@@ -12,11 +12,11 @@ from support.holding import Held
 from support.tools import resource
 from support.world import NS, World, running
 
-from pdp.adapters.grpc import batching
+from pdp.adapters.grpc.codec import batch as codec
+from pdp.authoring.sandbox import ALICE
 from pdp.service.batch import TOGETHER_BYTES
 from pdp.service.decide import Decide
-from pdp.service.establish import Establish
-from pdp.tooling.sandbox import ALICE
+from pdp.service.facts import Establish
 from pdp.v1 import decision_pb2, types_pb2
 
 ALLOW = types_pb2.EFFECT_ALLOW
@@ -32,7 +32,7 @@ async def world(tmp_path_factory: Any) -> AsyncIterator[World]:
 async def batch(world: World, *asked: decision_pb2.DecideRequest) -> list[decision_pb2.BatchItem]:
     request = decision_pb2.DecideBatchRequest(requests=asked)
     async with world._admitted("gateway", "DecideBatch") as who:
-        return list(batching.response(await world.process.services.batch(batching.asks(request), who)).items)
+        return list(codec.response(await world.process.services.batch(codec.asks(request), who)).items)
 
 
 def questions(world: World, *, lifetime: int = 300) -> list[decision_pb2.DecideRequest]:

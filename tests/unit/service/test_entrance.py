@@ -7,8 +7,8 @@ import pytest
 
 from pdp.core.errors import Overloaded, Unauthenticated
 from pdp.core.request import Caller, Peer, Role
-from pdp.service.entrance import Entrance, Limits
-from pdp.service.record import Recorder
+from pdp.service.admission import Entrance, Limits
+from pdp.service.commit import Recorder
 from pdp.store.sqlite import SqliteStore
 
 

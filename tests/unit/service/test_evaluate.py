@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pdp.core.approvals.asked import Asked, Held
+from pdp.core.approvals.call import CallUnderDecision, SourcedEvidence
 from pdp.core.approvals.rows import Account, Call
 from pdp.core.check import OK, failed
 from pdp.core.errors import EngineFault, Overloaded
@@ -51,9 +51,9 @@ def facts(call_digest: str = "c" * 64, **changes: Any) -> Facts:
     return Facts(**{**base, **changes})
 
 
-def about(made: Facts) -> Asked:
+def about(made: Facts) -> CallUnderDecision:
     call = Call(made.call_digest, Account("https://idp", "alice"), (), "a", "gw", "s", "git", "git_status", "m")
-    return Asked("acme", call, "index", "subject", b"{}", made, repeated=False)
+    return CallUnderDecision("acme", call, "index", "subject", b"{}", made, repeated=False)
 
 
 def requirement(stage: int) -> dict[str, Any]:
@@ -112,10 +112,12 @@ class Answers:
         self.limit, self.given, self._known = limit, 0, known
         self.opened: list[str] = []
 
-    async def known(self, asked: Asked, _at_ns: int, /) -> tuple[Held, ...]:
+    async def known(self, asked: CallUnderDecision, _at_ns: int, /) -> tuple[SourcedEvidence, ...]:
         return tuple(self._one(asked, requirement(i + 1)) for i in range(self._known))
 
-    async def gather(self, asked: Asked, opened: tuple[Any, ...], _at_ns: int, /) -> tuple[Held, ...]:
+    async def gather(
+        self, asked: CallUnderDecision, opened: tuple[Any, ...], _at_ns: int, /
+    ) -> tuple[SourcedEvidence, ...]:
         self.opened += [str(r["id"]) for r in opened]
         if self.given >= self.limit:
             return ()
@@ -123,9 +125,9 @@ class Answers:
         return tuple(self._one(asked, dict(r)) for r in opened)
 
     @staticmethod
-    def _one(asked: Asked, wanted: Any) -> Held:
+    def _one(asked: CallUnderDecision, wanted: Any) -> SourcedEvidence:
         made = {"for": wanted, "call": asked.call.digest, "kind": "approval", "state": "met", "expires_ns": T + 1}
-        return Held(made)
+        return SourcedEvidence(made)
 
 
 def policy(engine: Any) -> LoadedPolicy:

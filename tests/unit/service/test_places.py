@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pdp.service.judging import MOST_SESSIONS
-from pdp.service.places import Places
+from pdp.service.judge_evidence import MOST_SESSIONS
+from pdp.service.places import FairLimiter
 
 
 def asked(who: str) -> Any:
@@ -28,17 +28,17 @@ def asked(who: str) -> Any:
 def test_one_caller_takes_half_and_one_tenant_three_quarters(
     most: int, who: list[str], taken: dict[str, int]
 ) -> None:
-    places = Places(most)
+    places = FairLimiter(most)
     assert Counter(each for each in who if places.take(asked(each))) == taken
 
 
 def test_a_gateway_alone_may_have_500_sessions_with_the_judge() -> None:
-    places = Places(MOST_SESSIONS)
+    places = FairLimiter(MOST_SESSIONS)
     assert sum(places.take(asked("a/1")) for _ in range(501)) >= 500
 
 
 def test_what_is_left_is_there_for_others_and_nothing_is_kept_of_who_left() -> None:
-    places = Places(4)
+    places = FairLimiter(4)
     for who in ("a/1", "a/2", "b/1", "b/1"):
         assert places.take(asked(who))
     assert not places.take(asked("c/1"))

@@ -5,7 +5,7 @@ import pytest
 from pdp.core.errors import Overloaded
 from pdp.core.outcome import Effect, Outcome, Reason, denied
 from pdp.core.request import Caller, Role
-from pdp.service.quota import WINDOW_NS, KillQuota
+from pdp.service.worker_crash_quota import WINDOW_NS, WorkerCrashQuota
 
 T = 1_800_000_000_000_000_000
 
@@ -16,7 +16,7 @@ def caller(name: str = "gw", tenant: str = "acme", kills: int = 2) -> Caller:
 
 @pytest.mark.parametrize("code", ["policy.timeout", "policy.crashed"])
 def test_beyond_the_quota_a_caller_waits_a_minute(code: str) -> None:
-    quota = KillQuota()
+    quota = WorkerCrashQuota()
     for i in range(3):
         quota.check(caller(), T + i)
         quota.note(caller(), denied(code), T + i)
@@ -31,7 +31,7 @@ def test_beyond_the_quota_a_caller_waits_a_minute(code: str) -> None:
 
 
 def test_only_what_the_service_blames_counts() -> None:
-    quota = KillQuota()
+    quota = WorkerCrashQuota()
     for _ in range(9):
         quota.note(caller(), denied("policy.unavailable"), T)  # a neighbour's fault
         quota.note(caller(), Outcome(Effect.DENY, (Reason("policy.timeout", "", "packs.acme.deny"),)), T)  # words
@@ -39,7 +39,7 @@ def test_only_what_the_service_blames_counts() -> None:
 
 
 def test_a_quota_of_none_bears_none() -> None:
-    quota = KillQuota()
+    quota = WorkerCrashQuota()
     quota.check(caller(kills=0), T)
     quota.note(caller(kills=0), denied("policy.crashed"), T)
     with pytest.raises(Overloaded):

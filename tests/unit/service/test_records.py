@@ -10,9 +10,9 @@ import pytest
 
 from pdp.core.errors import Forbidden, InvalidRequest, NotFound, Unavailable
 from pdp.core.request import Caller, Role
-from pdp.service.record import CLOCK, CLOCK_STEP_NS
+from pdp.service.commit import CLOCK, CLOCK_STEP_NS
+from pdp.service.operations.runs import Runs
 from pdp.service.records import Records
-from pdp.service.runs import Runs
 from pdp.service.state import State
 
 T = 1_800_000_000_000_000_000

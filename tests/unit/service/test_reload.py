@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from pdp.core.approvals.people import Directory, DirectoryChange, Member
+from pdp.core.approvals.directory import Directory, DirectoryChange, Member
 from pdp.core.approvals.rows import Account
 from pdp.core.errors import BundleFault, Unavailable
 from pdp.core.registered import RegistryChange
 from pdp.ports import LoadedPolicy, Pack
-from pdp.service.reload import Reloads
+from pdp.service.operations.reload import Reloads
 from pdp.service.state import State
 
 

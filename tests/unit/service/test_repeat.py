@@ -23,7 +23,7 @@ from pdp.core.request import (
     SessionAsk,
     ToolTarget,
 )
-from pdp.service.repeat import Claim, Repeats, _plain
+from pdp.service.idempotency import Claim, Idempotency, _plain
 
 CALLER = Caller("gw", "acme", frozenset({Role.DECIDE}), frozenset({"*"}))
 WHO = Identity(SubjectFact(OK, "verified", "alice", "https://idp"), AgentFact(OK, "verified", "agent"))
@@ -32,8 +32,8 @@ ASK = Ask("r", "c", "tools/call", TARGET, Bearer("t"), SessionAsk("s"))
 
 
 @pytest.fixture
-def repeats(store: Any) -> Repeats:
-    return Repeats(store, b"k" * 32)
+def repeats(store: Any) -> Idempotency:
+    return Idempotency(store, b"k" * 32)
 
 
 def other(value: Any) -> Any:
@@ -76,13 +76,13 @@ def changed() -> dict[str, Ask]:
     return made
 
 
-def test_any_field_makes_other_content(repeats: Repeats) -> None:
+def test_any_field_makes_other_content(repeats: Idempotency) -> None:
     made = {"": ASK, **changed()}
     contents = {repeats.content(ask) for ask in made.values()}
     assert len(contents) == len(made)
 
 
-def test_credential_and_id_are_no_content(repeats: Repeats) -> None:
+def test_credential_and_id_are_no_content(repeats: Idempotency) -> None:
     assert repeats.content(ASK) == repeats.content(replace(ASK, credential=Bearer("u"), request_id="q"))
 
 
@@ -99,7 +99,7 @@ def test_what_is_not_known_is_a_bug_rather_than_no_content() -> None:
         _plain(New({"a"}))
 
 
-def test_the_scope_of_an_id(repeats: Repeats) -> None:
+def test_the_scope_of_an_id(repeats: Idempotency) -> None:
     def key(caller: Caller = CALLER, who: Identity = WHO, ask: Ask = ASK) -> str:
         claim = repeats.claim(ask, caller, who)
         assert claim is not None
@@ -127,11 +127,11 @@ def test_the_scope_of_an_id(repeats: Repeats) -> None:
         replace(WHO, agent=AgentFact(failed("agent.mismatch", ""))),
     ],
 )
-def test_who_is_not_verified_has_no_repeats(repeats: Repeats, who: Identity) -> None:
+def test_who_is_not_verified_has_no_repeats(repeats: Idempotency, who: Identity) -> None:
     assert repeats.claim(ASK, CALLER, who) is None
 
 
-async def test_only_one_of_the_same_claim_is_under_way(repeats: Repeats) -> None:
+async def test_only_one_of_the_same_claim_is_under_way(repeats: Idempotency) -> None:
     order: list[str] = []
 
     async def work(name: str, claim: Claim | None) -> None:
@@ -149,7 +149,7 @@ async def test_only_one_of_the_same_claim_is_under_way(repeats: Repeats) -> None
     assert not repeats._running
 
 
-async def test_a_place_is_given_up_by_who_fails(repeats: Repeats) -> None:
+async def test_a_place_is_given_up_by_who_fails(repeats: Idempotency) -> None:
     claim = Claim("t", "k", "c", "r")
     with pytest.raises(RuntimeError):
         async with repeats.alone(claim):

@@ -17,9 +17,9 @@ from pdp.core.explain import FiredRule, RequirementStory
 from pdp.core.outcome import Effect, Outcome, Reason, denied
 from pdp.core.policy import Bundle, Module
 from pdp.ports import LoadedPolicy
-from pdp.service import suppose
+from pdp.service import simulate
 from pdp.service.explain import Explanation, _without_secrets
-from pdp.service.suppose import Case, search
+from pdp.service.simulate import Case, search
 
 TOKEN = "ghp_" + "a" * 36
 OK = {"status": "ok", "code": ""}
@@ -89,9 +89,9 @@ async def test_a_search_is_bounded_by_what_it_weighs(size: int) -> None:
     asked, document = case(engine, size)
     found = await search(asked, document, BUNDLE, failures.append)
     assert (found.sets, found.incomplete, found.evaluations) == ((), True, engine.asked)
-    assert engine.asked == (600 if size == 0 else suppose.SEARCH_BYTES // len(asked.document))
-    assert engine.bytes <= suppose.SEARCH_BYTES + 600 * 100  # a change makes a document a little longer
-    assert engine.most <= suppose.TOGETHER_BYTES + 100_000
+    assert engine.asked == (600 if size == 0 else simulate.SEARCH_BYTES // len(asked.document))
+    assert engine.bytes <= simulate.SEARCH_BYTES + 600 * 100  # a change makes a document a little longer
+    assert engine.most <= simulate.TOGETHER_BYTES + 100_000
 
 
 async def test_a_search_ends_with_the_first_that_fails() -> None:

@@ -12,7 +12,7 @@ from support.world import World, running
 from pdp.core.errors import InvalidRequest
 from pdp.core.request import Caller, Role
 from pdp.registry.files import SET_FILE
-from pdp.service.admin import SwitchAsk
+from pdp.service.operations.admin import SwitchAsk
 
 OPERATOR = Caller("operator", "acme", frozenset({Role.OPERATE}), frozenset())
 ROOT = replace(OPERATOR, tenant="*")

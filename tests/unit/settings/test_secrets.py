@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pdp.core.errors import ConfigurationFault
-from pdp.tooling.config_secrets import exposed, secret
-from pdp.vault.options import VaultOptions
+from pdp.secrets.options import VaultOptions
+from pdp.secrets.reference import exposed, secret
 
 MARK = "zq87-must-not-be-echoed"
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
+from pdp.config.files import read_yaml
+from pdp.config.settings import PolicyOptions, Settings, load, validate
 from pdp.core.errors import ConfigurationFault
-from pdp.settings import PolicyOptions, Settings, load, validate
-from pdp.tooling.config_yaml import read_yaml
 
 MARK = "zq87-must-not-be-echoed"
 

@@ -7,7 +7,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from pydantic import ValidationError
 
-from pdp import settings
+from pdp.config import settings
 from pdp.core.trace_context import TraceParent
 from pdp.telemetry.exporting import exporting
 from pdp.telemetry.options import OtlpOptions, TelemetryOptions, listen

@@ -5,7 +5,7 @@ from support.watching import Watch
 
 from pdp.core.errors import EngineFault
 from pdp.core.trace_context import TraceParent
-from pdp.signals import SEVERAL, SILENT
+from pdp.ports.telemetry import SEVERAL, SILENT
 from pdp.telemetry.provider import MAX_CODES, OTHER
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from devtools.bench import machine, plot
+from devtools.bench.driver import Load, _Round
+from devtools.bench.figures import Figure, Goal, Spread, Stage, percentile
+from devtools.bench.harness import BenchFault, cpu_seconds
+from devtools.bench.measure import Pace
+from devtools.bench.report import FORMAT, Report
 from pdp.cli.main import cli
-from pdp.tooling.bench import machine, plot
-from pdp.tooling.bench.driver import Load, _Round
-from pdp.tooling.bench.figures import Figure, Goal, Spread, Stage, percentile
-from pdp.tooling.bench.measure import Pace
-from pdp.tooling.bench.report import FORMAT, Report
-from pdp.tooling.bench.rig import BenchFault, cpu_seconds
 from pdp.v1 import decision_pb2
 
 LESS, MORE = Goal(4.0, 2.0), Goal(0.25, 0.5, at_most=False)

@@ -1,16 +1,16 @@
 from pathlib import Path
 
-from pdp.tooling.bench import judged
-from pdp.tooling.bench.rig import Rig, family
+from devtools.bench import judge_load
+from devtools.bench.harness import Rig, family
 
 
 def test_calls_wait_for_a_slow_model_while_another_is_answered(tmp_path: Path) -> None:
     said: list[str] = []
     with Rig() as rig:
-        court = judged.court(rig, tmp_path / "c", 0.3, said.append, calls=4)
+        court = judge_load.court(rig, tmp_path / "c", 0.3, said.append, calls=4)
         with court.waiting():
             found = rig.round(court.server, 0.2, in_flight=1)
-            assert judged.memory_mb(court.server) > 0
+            assert judge_load.memory_mb(court.server) > 0
             assert len(family(court.server.pid)) >= 3, "the server, its judge and a policy worker"
         with court.waiting():
             pass

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pdp.cli.policy import policy
-from pdp.engines.bundle import shipped_rego
+from pdp.policy.bundle import shipped_rego
 
 GOOD = 'package packs.acme\n\nmeta := {"servers": ["git"], "owner": "acme"}\n'
 

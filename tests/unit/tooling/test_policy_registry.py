@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from pdp.cli.policy import policy
-from pdp.engines.bundle import shipped_rego
+from pdp.policy.bundle import shipped_rego
 from pdp.registry.pin import Server, pin
 from pdp.registry.review import Review
 

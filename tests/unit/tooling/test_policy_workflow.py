@@ -10,11 +10,11 @@ from xml.etree import ElementTree as ET
 import pytest
 from click.testing import CliRunner, Result
 
+from pdp.authoring.coverage import percent, ranges
+from pdp.authoring.junit import junit
 from pdp.cli.policy import policy
-from pdp.engines import gate
-from pdp.engines.bundle import read_bundle, shipped_rego
-from pdp.tooling.junit import junit
-from pdp.tooling.policy_coverage import percent, ranges
+from pdp.policy import gate
+from pdp.policy.bundle import read_bundle, shipped_rego
 
 PACK = "packs/payroll/payroll.rego"
 

@@ -8,7 +8,7 @@ import pytest
 from support import approvals as make
 from support.invariants import Redeemed, Rows, invariant_quorum
 
-from pdp.core.approvals.count import last_votes, may_vote, satisfiable, tally, wanted_by
+from pdp.core.approvals.quorum import last_votes, may_vote, satisfiable, tally, wanted_by
 from pdp.core.approvals.rows import Account
 from pdp.core.approvals.states import State
 from pdp.core.check import NS

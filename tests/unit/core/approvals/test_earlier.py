@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdp.core.approvals.earlier import LONGEST_NS, NEVER, USUAL, Backoff, TurnedDown
+from pdp.core.approvals.turned_down import LONGEST_NS, NEVER, USUAL, Backoff, TurnedDown
 from pdp.core.check import NS
 
 AT = 1_800_000_000 * NS

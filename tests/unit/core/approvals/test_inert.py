@@ -11,7 +11,7 @@ from confusable_homoglyphs import confusables
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pdp.core.approvals.inert import DEFAULT_IGNORABLE, MAX_MARKS, MAX_RUN, hidden, isolated, skeleton, visible
+from pdp.core.approvals.text_safety import DEFAULT_IGNORABLE, MAX_MARKS, MAX_RUN, hidden, isolated, skeleton, visible
 
 HIDDEN = ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs", "Me")
 LETTERS = "a\u00e9\u0436\u4e2d\u3042\uac00\u05d0\u0639\u0905\u0e01"

@@ -21,6 +21,7 @@ from support.approvals import (
     wanted,
 )
 
+from pdp.core.approvals.directory import Directory
 from pdp.core.approvals.notices import (
     FIRST_DELAY_NS,
     JITTER_BYTES,
@@ -36,10 +37,9 @@ from pdp.core.approvals.notices import (
     taken,
     tried,
 )
-from pdp.core.approvals.people import Directory
+from pdp.core.approvals.requirement import PEOPLE
 from pdp.core.approvals.rows import Account, Notice
 from pdp.core.approvals.states import TRANSITIONS, Event, State
-from pdp.core.approvals.wanted import PEOPLE
 from pdp.core.check import NS
 
 NOTICE = Notice(make_id(9), "acme", "team", "opened", make_id(1), AT)

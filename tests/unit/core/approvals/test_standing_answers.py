@@ -9,9 +9,9 @@ from support import approvals as make
 
 from pdp.core.approvals import consents, grants
 from pdp.core.approvals.grants import MAX_MINUTES, MAX_USES, GrantTerms, narrowest, within
+from pdp.core.approvals.requirement import GrantOffer
 from pdp.core.approvals.rows import Account
 from pdp.core.approvals.states import GrantState
-from pdp.core.approvals.wanted import GrantOffer
 from pdp.core.check import NS
 from pdp.core.digest import canonical
 from pdp.core.errors import InvalidRequest

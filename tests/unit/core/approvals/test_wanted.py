@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import approvals as make
 
-from pdp.core.approvals.count import tally
-from pdp.core.approvals.wanted import GrantOffer, Seat, read
+from pdp.core.approvals.quorum import tally
+from pdp.core.approvals.requirement import GrantOffer, Seat, read
 from pdp.core.check import NS
 
 BAD_COUNTS = [None, 0, -1, 1.5, "1", True, []]

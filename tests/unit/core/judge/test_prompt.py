@@ -7,7 +7,7 @@ import pytest
 from support.judge import BASE, MATTER, PROMPTS, READING, SENDING, matter
 
 from pdp.core.check import Check
-from pdp.core.judge.matter import SINK_KINDS, Traits
+from pdp.core.judge.judge_input import SINK_KINDS, Traits
 from pdp.core.judge.prompt import Applies, PromptSet, UnknownPrompt
 from pdp.core.target import Annotations, Sink, TargetFact
 

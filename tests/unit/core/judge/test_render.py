@@ -9,7 +9,7 @@ from support.judge import MATTER, NONCE, PROMPTS, READS, SENDING, SENDS, blocks,
 
 from pdp.core.digest import canonical
 from pdp.core.errors import Fault
-from pdp.core.judge.matter import Matter
+from pdp.core.judge.judge_input import JudgeInput
 from pdp.core.judge.prompt import Applies, PromptSet
 from pdp.core.judge.render import render
 from pdp.core.judge.tokens import tokens
@@ -154,7 +154,7 @@ def test_sections_are_those_of_the_tool() -> None:
     assert sending.rules == ("task.unrelated", "sends.recipient")
     assert "About reading." in reading.system
     assert reading.rules == ("task.unrelated", "reads.private")
-    unknown = render(PROMPTS, "fit", Matter("", "none", "a", "s", "t", "", "", {}, {}, (), ""), NONCE)
+    unknown = render(PROMPTS, "fit", JudgeInput("", "none", "a", "s", "t", "", "", {}, {}, (), ""), NONCE)
     assert "About sending." in unknown.system  # nothing known is the worst
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from support.judge import NONCE, answer, rendered
 
-from pdp.core.judge.matter import Opinion
+from pdp.core.judge.judge_input import Opinion
 from pdp.core.judge.verdict import read_opinion, repairable, supersedes
 
 ASKED = rendered()

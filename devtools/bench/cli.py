@@ -1,0 +1,182 @@
+"""`pdp bench`: DESIGN section 12 in one run. Exit: 0 measured, 1 something to be measured does not work, 2 usage."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from devtools.bench import machine, measure, peers, plot, stages
+from devtools.bench.figures import Figure, Stage
+from devtools.bench.harness import BenchFault, Rig, Server
+from devtools.bench.measure import FIGURES, Bench, Pace
+from devtools.bench.report import Report
+from pdp.cli.decide import read
+from pdp.client.requests_decide import CallQuestion
+
+QUICK, FULL = Pace(), Pace(rounds=7, seconds=3.0, records=1_000_000)
+STAGES, PEERS = "stages", "peers"
+NAMES = (*FIGURES, STAGES, PEERS)
+_STAGE_TIMES = 600  # for each second of a round
+_COLOURS = {"aim": "green", "first": "yellow", "missed": "red"}
+_WORDS = {"aim": "aim reached", "first": "first met", "missed": "first missed", "": ""}
+_WIDTH = 170  # of a page that is no terminal
+_LONGEST = 70  # bytes; the kernel takes 107, and a folder, a world and a socket are still to come
+_LOCAL = ("unix:", "127.0.0.1:", "[::1]:")
+
+_File = click.Path(dir_okay=False, path_type=Path)
+_Existing = click.Path(dir_okay=False, exists=True, path_type=Path)
+
+
+@click.command()
+@click.option("--full", is_flag=True, help="7 rounds of 3 s and a log of 1,000,000 records; many minutes.")
+@click.option("--quick", is_flag=True, help="3 rounds of 1 s; about a minute and a half. The default.")
+@click.option("--rounds", type=click.IntRange(1, 100), help="Rounds of each figure.")
+@click.option("--seconds", type=click.FloatRange(0.1, 60), help="Of one round.")
+@click.option("--records", type=click.IntRange(64, 10_000_000), help="What the long log holds.")
+@click.option("--only", type=click.Choice(NAMES), multiple=True, help="This figure; may be given again.")
+@click.option("--json", "as_json", type=_File, help="Write everything to FILE.")
+@click.option("--plot", "picture", type=_File, help="Write a picture (SVG) to FILE.")
+@click.option("--target", help="Drive this server instead: unix:/PATH, 127.0.0.1:PORT or [::1]:PORT.")
+@click.option("--token-file", type=_Existing, help="The caller's token for --target.")
+@click.option("--ask", type=_Existing, help="What to ask --target: a file as for `pdp decide`.")
+def bench(
+    *,
+    full: bool,
+    quick: bool,
+    rounds: int | None,
+    seconds: float | None,
+    records: int | None,
+    only: tuple[str, ...],
+    as_json: Path | None,
+    picture: Path | None,
+    target: str | None,
+    token_file: Path | None,
+    ask: Path | None,
+) -> None:
+    """Measure what a decision costs, as ratios within this run.
+
+    \b
+    Starts a PDP and a bare gRPC echo of its own, and alternates between them:
+      closed    CPU per Decide and throughput over the echo; the open loop's p99 over its p50
+      alone     one caller: the added p50, in syncs of this disk
+      batch     DecideBatch(32), per item, over Decide
+      list      FilterTools(200) over Decide, and whether it grows in a straight line
+      tools     2,000 tools over 10
+      records   a long log over an empty one
+      waits     a Decide while 500 long polls are held, over one without
+      judged    a Decide without a judge while 500 wait for a judge of 2 s, over a quiet one; memory
+      stages    where the CPU of one Decide goes
+      peers     an OPA server on the same policy and input, when there is an `opa`
+
+    Everything lies in a temporary folder below ./var, whose disk is thus the one measured. What else the
+    machine does shows in the load average of the report.
+
+    Exit codes: 0 measured, 1 something to be measured does not work, 2 usage.
+    """
+    if full and quick:
+        raise click.UsageError("give --full or --quick")
+    pace = FULL if full else QUICK
+    pace = Pace(rounds or pace.rounds, seconds or pace.seconds, records or pace.records)
+    if target is None and (token_file or ask):
+        raise click.UsageError("--token-file and --ask say how to drive a --target; give that too")
+    foreign = None if target is None else _foreign(target, token_file, ask)
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
+    report = _run(console, pace, only or NAMES, foreign)
+    _show(console, report)
+    if as_json is not None:
+        as_json.write_text(json.dumps(report.json(), indent=2) + "\n")
+    if picture is not None:
+        picture.write_text(plot.svg(report.figures, report.caption()))
+
+
+def _foreign(target: str, token_file: Path | None, ask: Path | None) -> Server:
+    if ask is None:
+        raise click.UsageError("--target needs --ask FILE: what to ask it, as for `pdp decide`")
+    if not target.startswith(_LOCAL):
+        raise click.UsageError(f"--target: must begin with {', '.join(_LOCAL)}; run the bench where the server is")
+    asked = read(ask)
+    token = token_file.read_text(encoding="ascii", errors="replace").strip() if token_file else asked.token
+    if not token:
+        raise click.UsageError("--token-file is missing, and --ask names no caller_token_file")
+    question = CallQuestion("x", asked.call, asked.bearer, asked.session, frozenset(asked.obligations))
+    return Server("target", target, token, question.request().SerializeToString())
+
+
+def _run(console: Console, pace: Pace, names: tuple[str, ...], foreign: Server | None) -> Report:
+    began = machine.load()
+    place = Path("var").absolute()
+    if len(bytes(place)) > _LONGEST:
+        raise BenchFault(
+            "bench.folder", "./var has too long a path for Unix sockets; begin in a folder nearer the root"
+        )
+    place.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=place) as folder, Rig() as rig:
+        if foreign is not None:
+            figures, stages = measure.foreign(rig, foreign, pace), list[Stage]()
+        else:
+            made = Bench(rig, Path(folder), pace, lambda said: console.print(f"  {escape(said)}", style="dim"))
+            figures, stages = _measured(console, made, names)
+    return Report(machine.facts(), (began, machine.load()), pace, tuple(figures), tuple(stages))
+
+
+def _measured(console: Console, made: Bench, names: tuple[str, ...]) -> tuple[list[Figure], list[Stage]]:
+    figures, stages, document = list[Figure](), list[Stage](), b""
+    for place, name in enumerate(names, 1):
+        console.print(f"[{place}/{len(names)}] {name}", markup=False)
+        found = FIGURES[name](made) if name in FIGURES else []
+        if name == STAGES or (name == PEERS and not document):
+            stages, document = _staged(made)
+        if name == PEERS:
+            found = peers.measure(made, document)
+        for figure in found:
+            console.print(f"  {figure.what}: {figure.spread.median:.2f}  ({figure.note})", markup=False)
+        figures += found
+    return figures, stages
+
+
+def _staged(made: Bench) -> tuple[list[Stage], bytes]:
+    world = made.world("stages")
+    return stages.stages(world, max(20, int(_STAGE_TIMES * made.pace.seconds)))
+
+
+def _show(console: Console, report: Report) -> None:
+    console.print(report.caption(), markup=False)
+    if report.figures:
+        table = Table(title="Ratios of this run", title_justify="left")
+        for name in ("figure", "median", "range", "first", "aim", "", "absolute"):
+            table.add_column(name, justify="right" if name in ("median", "range", "first", "aim") else "left")
+        for figure in report.figures:
+            table.add_row(*_cells(figure))
+        console.print(table)
+    if report.stages:
+        table = Table(title="CPU of one Decide by stage, microseconds, one call at a time", title_justify="left")
+        for name in ("stage", "server", "workers"):
+            table.add_column(name, justify="left" if name == "stage" else "right")
+        for stage in report.stages:
+            table.add_row(escape(stage.name), f"{stage.server_us:.0f}", f"{stage.workers_us:.0f}")
+        console.print(table)
+
+
+def _cells(figure: Figure) -> tuple[str, ...]:
+    goal, spread = figure.goal, figure.spread
+    marks = ("", "")
+    if goal is not None:
+        sign = "≤" if goal.at_most else "≥"
+        marks = (f"{sign} {goal.first:g}", f"{sign} {goal.aim:g}")
+    said = _WORDS[figure.verdict]
+    coloured = f"[{_COLOURS[figure.verdict]}]{said}[/]" if said else ""
+    return (
+        escape(figure.what),
+        f"{spread.median:.2f}",
+        f"{spread.low:.2f}-{spread.high:.2f}",
+        *marks,
+        coloured,
+        escape(figure.note),
+    )

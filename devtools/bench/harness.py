@@ -1,0 +1,172 @@
+"""Processes under measurement: start them, load them, and read what the kernel charged to them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from devtools.bench.driver import Load, Seen
+from pdp.core.errors import Fault
+
+START_SECONDS = 60.0
+STOP_SECONDS = 20.0
+ALLOW = "EFFECT_ALLOW"
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class BenchFault(Fault):
+    """What was to be measured does not work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server. `token` and `request` are what the load generator sends; `pid` 0: not ours, no CPU."""
+
+    name: str
+    target: str
+    token: str
+    request: bytes
+    pid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One server under one load. CPU in microseconds per call, user and system, all its processes."""
+
+    cpu_us: float
+    rate: float
+    seen: Seen
+
+
+class Rig:
+    """The load generator and what it loads; all of it ends with the context."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._driver = self._stack.enter_context(_process("devtools.bench.driver"))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def start(self, ready: Path, module: str, *arguments: str) -> int:
+        """Start a server of ours, wait until `ready` exists, and return its pid. Raises BenchFault."""
+        return self.spawn(ready, sys.executable, "-m", module, *arguments)
+
+    def spawn(self, ready: Path, *command: str) -> int:
+        """The same for any command."""
+        process = self._stack.enter_context(_ended(subprocess.Popen(command, stderr=subprocess.DEVNULL)))
+        ends = time.monotonic() + START_SECONDS
+        while not ready.exists():
+            if process.poll() is not None or time.monotonic() > ends:
+                raise BenchFault("bench.start", f"{command[-1 if len(command) < 3 else 2]} does not start")
+            time.sleep(0.02)
+        return process.pid
+
+    def round(
+        self,
+        server: Server,
+        seconds: float,
+        *,
+        method: str = "Decide",
+        in_flight: int = 64,
+        items: int = 0,
+        rate: float = 0.0,
+        expect: str = ALLOW,
+        request: bytes | None = None,
+    ) -> Round:
+        """Load a server. Raises BenchFault when anything but `expect` ("" for whatever it may be) comes back:
+        the cost of a refusal is no figure for an answer."""
+        encoded = base64.b64encode(server.request if request is None else request).decode()
+        before = cpu_seconds(server.pid)
+        seen = self._drive(
+            Load(server.target, server.token, method, encoded, seconds, in_flight, items=items, rate=rate)
+        )
+        used = cpu_seconds(server.pid) - before
+        if not seen.calls or (expect and set(seen.answers) != {expect}):
+            raise BenchFault("bench.answer", f"{server.name}: {method} answered {seen.answers}, not {expect}")
+        return Round(used / seen.calls * 1e6, seen.calls / seen.seconds, seen)
+
+    def _drive(self, load: Load) -> Seen:
+        driver = self._driver
+        if driver.stdin is None or driver.stdout is None:
+            raise BenchFault("bench.driver", "the load generator has no pipes")
+        driver.stdin.write(json.dumps(asdict(load)).encode() + b"\n")
+        driver.stdin.flush()
+        line = driver.stdout.readline()
+        if not line:
+            raise BenchFault("bench.driver", "the load generator ended; its last words are above")
+        return Seen(**json.loads(line))
+
+
+def cpu_seconds(pid: int, *, itself: bool = True) -> float:
+    """User and system seconds of a process (unless not `itself`) and all its living descendants; 0.0 for pid 0."""
+    used = _processes()
+    return sum(used[each][1] for each in _below(pid, used) if itself or each != pid)
+
+
+def family(pid: int) -> list[int]:
+    """A process and all its living descendants; none for pid 0."""
+    return _below(pid, _processes())
+
+
+def _processes() -> dict[int, tuple[int, float]]:
+    """Every process, with its parent and its CPU seconds."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        except OSError:  # it has just ended
+            continue
+        found[int(entry.name)] = (int(fields[1]), (int(fields[11]) + int(fields[12])) / _TICKS)
+    return found
+
+
+def _below(pid: int, processes: dict[int, tuple[int, float]]) -> list[int]:
+    children: dict[int, list[int]] = {}
+    for each, (parent, _) in processes.items():
+        children.setdefault(parent, []).append(each)
+    found, left = [], [pid] if pid in processes else []
+    while left:
+        found.append(left.pop())
+        left += children.get(found[-1], [])
+    return found
+
+
+@contextmanager
+def _process(module: str) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", module]
+    with _ended(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)) as process:
+        yield process
+
+
+@contextmanager
+def _ended(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()

@@ -1,0 +1,273 @@
+"""The figures of DESIGN section 12. Rounds of the two sides of a ratio alternate, so both see the same machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from devtools.bench import judge_load, machine, polls, scenarios
+from devtools.bench.figures import Figure, Goal, Spread
+from devtools.bench.harness import Rig, Round, Server
+from devtools.bench.scenarios import LISTS, World
+
+BATCH = 32
+SHARE = 0.7  # of the closed-loop rate, for the open loop
+
+CPU = Goal(4.5, 3.0)
+THROUGHPUT = Goal(0.25, 0.40, at_most=False)
+TAIL = Goal(4.0, 2.5)
+ALONE = Goal(8.0, 4.0)
+BATCHED = Goal(0.75, 0.5)
+LISTED = Goal(20.0, 8.0)
+SCALED = Goal(1.3, 1.1)
+WAITED = Goal(1.1, 1.05)
+JUDGED = Goal(1.5, 1.2)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long to look. `records`: what the long log holds before it is asked."""
+
+    rounds: int = 3
+    seconds: float = 1.0
+    records: int = 100_000
+
+
+class Bench:
+    """Everything that runs, started when a figure first needs it. `say` is told what goes on."""
+
+    def __init__(self, rig: Rig, folder: Path, pace: Pace, say: Callable[[str], None]) -> None:
+        self.rig = rig
+        self.folder = folder
+        self.pace = pace
+        self.say = say
+        self._worlds: dict[str, World] = {}
+        self._servers: dict[str, Server] = {}
+
+    def server(self, name: str) -> Server:
+        """`echo`, `pdp` (few tools), `many` (many tools), `lists` (long lists), `long` (many records),
+        `waits` (room for long polls)."""
+        if name not in self._servers:
+            self.say(f"starting {name}")
+            self._servers[name] = self._start(name)
+            self.rig.round(self._servers[name], min(0.5, self.pace.seconds), expect="")  # warm
+        return self._servers[name]
+
+    def world(self, name: str) -> World:
+        """The world of a PDP."""
+        if name not in self._worlds:
+            tools, sizes = scenarios.MANY if name == "many" else scenarios.FEW, LISTS if name == "lists" else ()
+            room = polls.ROOM if name == "waits" else None
+            self._worlds[name] = scenarios.create(self.folder / name, tools=tools, lists=sizes, settings=room)
+        return self._worlds[name]
+
+    def _start(self, name: str) -> Server:
+        if name == "echo":
+            return scenarios.echo(self.rig, self.folder, self.world("pdp").call())
+        if name == "long":
+            self.server("pdp")  # its records are the model
+            self.say(f"writing {self.pace.records:,} records")
+            scenarios.fill(self.world(name), scenarios.sample(self.world("pdp")), self.pace.records)
+        return self.world(name).serve(self.rig, name)
+
+    def rounds(self, *sides: Callable[[float], Round]) -> Iterator[tuple[Round, ...]]:
+        """One round of each side, again and again."""
+        for _ in range(self.pace.rounds):
+            yield tuple(side(self.pace.seconds) for side in sides)
+
+    def asks(self, name: str) -> Callable[[float], Round]:
+        """A closed loop of unary calls."""
+        server, expect = self.server(name), "EFFECT_DENY" if name == "echo" else "EFFECT_ALLOW"
+        return lambda seconds: self.rig.round(server, seconds, expect=expect)
+
+
+def _ratio(pairs: list[tuple[Round, ...]], of: Callable[[Round], float], side: int = 1, base: int = 0) -> Spread:
+    over, under = (Spread(tuple(of(pair[place]) for pair in pairs)) for place in (side, base))
+    return over.over(under)
+
+
+def _median(pairs: list[tuple[Round, ...]], of: Callable[[Round], float], side: int) -> float:
+    return Spread(tuple(of(pair[side]) for pair in pairs)).median
+
+
+def _cpu(found: Round) -> float:
+    return found.cpu_us
+
+
+def _rate(found: Round) -> float:
+    return found.rate
+
+
+def closed(bench: Bench) -> list[Figure]:
+    """CPU and throughput of a closed loop over the echo, and from its rate the open loop."""
+    pairs = list(bench.rounds(bench.asks("echo"), bench.asks("pdp")))
+    rates = [_median(pairs, _rate, side) for side in (0, 1)]
+    cpu = [_median(pairs, _cpu, side) for side in (0, 1)]
+    server, rate = bench.server("pdp"), SHARE * rates[1]
+    bench.say(f"open loop at {rate:.0f}/s")
+    seconds = 2 * bench.pace.seconds
+    opened = [bench.rig.round(server, seconds, rate=rate).seen for _ in range(bench.pace.rounds)]
+    tail = Spread(tuple(seen.p99_us / seen.p50_us for seen in opened))
+    p50, p99 = (
+        Spread(tuple(values)).median / 1e3 for values in zip(*((s.p50_us, s.p99_us) for s in opened), strict=True)
+    )
+    return [
+        Figure("cpu", "CPU per Decide over echo", _ratio(pairs, _cpu), CPU, f"{cpu[1]:.0f} us over {cpu[0]:.0f} us"),
+        Figure(
+            "throughput",
+            "closed-loop throughput over echo",
+            _ratio(pairs, _rate),
+            THROUGHPUT,
+            f"{rates[1]:.0f}/s over {rates[0]:.0f}/s",
+        ),
+        Figure(
+            "open", f"open loop at {SHARE:.0%} of that: p99 over p50", tail, TAIL, f"{p99:.2f} ms over {p50:.2f} ms"
+        ),
+    ]
+
+
+def alone(bench: Bench) -> list[Figure]:
+    """One caller at a time: what the median call takes more than an echo, in syncs of the store's disk."""
+    echo, pdp, values, added, syncs = bench.server("echo"), bench.server("pdp"), [], [], []
+    for _ in range(bench.pace.rounds):
+        seconds = bench.pace.seconds
+        sync = machine.sync_us(bench.world("pdp").sandbox.folder, seconds / 2).median
+        base = bench.rig.round(echo, seconds, in_flight=1, expect="EFFECT_DENY").seen.p50_us
+        mine = bench.rig.round(pdp, seconds, in_flight=1).seen.p50_us
+        values.append((mine - base) / sync)
+        added.append(mine - base)
+        syncs.append(sync)
+    note = f"{Spread(tuple(added)).median:.0f} us over {Spread(tuple(syncs)).median:.0f} us"
+    return [Figure("alone", "one caller: added p50 over fdatasync", Spread(tuple(values)), ALONE, note)]
+
+
+def batch(bench: Bench) -> list[Figure]:
+    """The same 32 calls under way, in one batch or each by itself."""
+    server = bench.server("pdp")
+    pairs = list(
+        bench.rounds(
+            lambda seconds: bench.rig.round(server, seconds, in_flight=BATCH),
+            lambda seconds: bench.rig.round(server, seconds, method="DecideBatch", in_flight=1, items=BATCH),
+        )
+    )
+    spread = Spread(tuple(pair[1].cpu_us / BATCH / pair[0].cpu_us for pair in pairs))
+    note = f"{_median(pairs, _cpu, 1) / BATCH:.0f} us over {_median(pairs, _cpu, 0):.0f} us"
+    return [Figure("batch", f"DecideBatch({BATCH}): CPU per item over Decide", spread, BATCHED, note)]
+
+
+def lists(bench: Bench) -> list[Figure]:
+    """`FilterTools` by the number of tools, over a Decide in the same world."""
+    server, world = bench.server("lists"), bench.world("lists")
+
+    def listing(tools: int) -> Callable[[float], Round]:
+        request = world.listing(tools)
+        return lambda seconds: bench.rig.round(
+            server, seconds, method="FilterTools", in_flight=8, request=request, expect=str(tools)
+        )
+
+    found = list(bench.rounds(bench.asks("lists"), *(listing(tools) for tools in LISTS)))
+    us = [_median(found, _cpu, side) for side in range(len(LISTS) + 1)]
+    middle = LISTS.index(200) + 1
+    growth = Spread(tuple((r[3].cpu_us - r[2].cpu_us) / (r[2].cpu_us - r[1].cpu_us) / 2 for r in found))
+    by_size = ", ".join(f"{tools}: {value:.0f} us" for tools, value in zip(LISTS, us[1:], strict=True))
+    return [
+        Figure(
+            "list",
+            "FilterTools(200): CPU over Decide",
+            _ratio(found, _cpu, middle),
+            LISTED,
+            f"{us[middle]:.0f} us over {us[0]:.0f} us",
+        ),
+        Figure("linear", "FilterTools: a tool's cost from 200 to 400 over 100 to 200", growth, None, by_size),
+    ]
+
+
+def tools(bench: Bench) -> list[Figure]:
+    """A Decide among many tools over one among few."""
+    return [_scaled(bench, "tools", f"CPU per Decide: {scenarios.MANY:,} tools over {scenarios.FEW}", "many")]
+
+
+def records(bench: Bench) -> list[Figure]:
+    """A Decide on a long log over one on a short log."""
+    return [
+        _scaled(bench, "records", f"CPU per Decide: log of {bench.pace.records:,} records over a short one", "long")
+    ]
+
+
+def waits(bench: Bench) -> list[Figure]:
+    """A Decide while long polls are held over one without them, on the same server in turns."""
+    server, world, ask = bench.server("waits"), bench.world("waits"), bench.asks("waits")
+    pairs: list[tuple[Round, ...]] = []
+    for _ in range(bench.pace.rounds):
+        quiet = ask(bench.pace.seconds)
+        with polls.held(server, world):
+            pairs.append((quiet, ask(bench.pace.seconds)))
+    note = f"{_median(pairs, _cpu, 1):.0f} us over {_median(pairs, _cpu, 0):.0f} us"
+    what = f"CPU per Decide: {polls.POLLS} long polls held over none"
+    return [Figure("waits", what, _ratio(pairs, _cpu), WAITED, note)]
+
+
+def court(bench: Bench) -> list[Figure]:
+    """A Decide that needs no judge, while others wait for theirs, over a quiet one; and what they take of memory."""
+    seconds = bench.pace.seconds
+    found = judge_load.court(bench.rig, bench.folder / "court", judge_load.MODEL_SECONDS + seconds, bench.say)
+    bench.rig.round(found.server, seconds, in_flight=1)  # warm
+    p50, memory = [], []
+    for _ in range(bench.pace.rounds):
+        quiet = bench.rig.round(found.server, seconds, in_flight=1).seen.p50_us, judge_load.memory_mb(found.server)
+        with found.waiting():
+            held = bench.rig.round(found.server, seconds, in_flight=1).seen.p50_us, judge_load.memory_mb(found.server)
+        p50.append((held[0], quiet[0]))
+        memory.append((held[1], quiet[1]))
+    over = [Spread(tuple(a / b for a, b in pairs)) for pairs in (p50, memory)]
+    held_us, quiet_us = (Spread(values).median for values in zip(*p50, strict=True))
+    held_mb, quiet_mb = (Spread(values).median for values in zip(*memory, strict=True))
+    became = ", ".join(f"{name} {count}" for name, count in sorted(found.answers.items()))
+    what = f"{judge_load.CALLS} calls waiting for a judge over none"
+    return [
+        Figure(
+            "judged",
+            f"p50 of a Decide without one: {what}",
+            over[0],
+            JUDGED,
+            f"{held_us:.0f} us over {quiet_us:.0f} us",
+        ),
+        Figure("memory", f"memory: {what}", over[1], None, f"{held_mb:.0f} MB over {quiet_mb:.0f} MB; {became}"),
+    ]
+
+
+def _scaled(bench: Bench, name: str, what: str, other: str) -> Figure:
+    pairs = list(bench.rounds(bench.asks("pdp"), bench.asks(other)))
+    note = f"{_median(pairs, _cpu, 1):.0f} us over {_median(pairs, _cpu, 0):.0f} us"
+    return Figure(name, what, _ratio(pairs, _cpu), SCALED, note)
+
+
+FIGURES: dict[str, Callable[[Bench], list[Figure]]] = {
+    "closed": closed,
+    "alone": alone,
+    "batch": batch,
+    "list": lists,
+    "tools": tools,
+    "records": records,
+    "waits": waits,
+    "judged": court,
+}
+
+
+def foreign(rig: Rig, server: Server, pace: Pace) -> list[Figure]:
+    """A server that is not ours: what a caller sees of it. Absolute values, so without goals."""
+    many = [rig.round(server, pace.seconds, expect="") for _ in range(pace.rounds)]
+    one = [rig.round(server, pace.seconds, in_flight=1, expect="") for _ in range(pace.rounds)]
+    rate = Spread(tuple(r.rate for r in many))
+    opened = [rig.round(server, 2 * pace.seconds, rate=SHARE * rate.median, expect="") for _ in range(pace.rounds)]
+    answers = ", ".join(sorted({name for r in many for name in r.seen.answers}))
+    return [
+        Figure("throughput", "closed loop, 64 under way: answers per second", rate, None, answers),
+        Figure("alone", "one caller: p50, ms", Spread(tuple(r.seen.p50_us / 1e3 for r in one))),
+        Figure(
+            "open",
+            f"open loop at {SHARE:.0%} of that: p99 over p50",
+            Spread(tuple(r.seen.p99_us / r.seen.p50_us for r in opened)),
+        ),
+    ]

@@ -1,0 +1,171 @@
+"""What is measured: worlds that differ in one thing (tools, records), and the calls that are asked about in them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import sqlite3
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from devtools.bench.call import DESTRUCTIVE, RESET, REVIEW, TOOL, Tokens
+from devtools.bench.harness import Rig, Server
+from pdp.authoring import sandbox
+from pdp.client.requests_decide import CallQuestion, ListQuestion
+from pdp.client.values import Listing, Session, ToolCall
+from pdp.core.digest import Json
+from pdp.core.ids import uuid7
+from pdp.core.stored import CallRow, Commit, ReplyRow, ValueRow
+from pdp.ports import Entropy
+from pdp.registry.pin import Server as McpServer
+from pdp.registry.review import Review
+from pdp.store.options import StoreOptions
+from pdp.store.sqlite import SqliteStore
+from pdp.v1 import decision_pb2
+
+RESOURCE = "https://mcp.acme.example/git"
+FEW, MANY = 10, 2_000
+LISTS = (100, 200, 400)
+_BATCH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A sandbox with RS256 tokens, as most issuers sign."""
+
+    sandbox: sandbox.Sandbox
+    caller_token: str
+    subject_token: str
+    tokens: Tokens
+
+    def serve(self, rig: Rig, name: str) -> Server:
+        """Start a PDP in it. Raises BenchFault."""
+        made = self.sandbox
+        ready = made.folder / "ready"
+        arguments = ("serve", "--config", str(made.config), "--ready-file", str(ready))
+        pid = rig.start(ready, "pdp.cli.main", *arguments)
+        return Server(name, made.socket, self.caller_token, self.call(), pid)
+
+    def call(self) -> bytes:
+        """The one call, as a gateway would ask: bearer token, definition as listed, session."""
+        call = ToolCall("git", "git_log", {"repo_path": "/src/project", "max_count": 10}, TOOL)
+        asked = CallQuestion("x", call, self.subject_token, Session(id="bench"), frozenset())
+        encoded: bytes = asked.request().SerializeToString()
+        return encoded
+
+    def destructive(self) -> decision_pb2.DecideRequest:
+        """A call that waits for people."""
+        tool = {**TOOL, "name": RESET}
+        call = ToolCall("git", RESET, {"repo_path": "/src/project"}, tool)
+        return CallQuestion("reset", call, self.subject_token, Session(id="bench"), frozenset()).request()
+
+    def listing(self, tools: int) -> bytes:
+        """`FilterTools` for the server that has so many."""
+        asked = ListQuestion("x", Listing(f"list-{tools}"), self.subject_token, Session(id="bench"))
+        encoded: bytes = asked.request().SerializeToString()
+        return encoded
+
+
+def create(
+    folder: Path,
+    *,
+    tools: int = FEW,
+    lists: Collection[int] = (),
+    settings: Mapping[str, Any] | None = None,
+    more: Mapping[str, Json] = DESTRUCTIVE,
+) -> World:
+    """A world with `tools` signed tools in `folder` (emptied), and a server more for each of `lists`, with so many
+    tools, all of which the subject may see. `more` are reviews of tools that are not like these."""
+    made = sandbox.create(folder, McpServer(sandbox.TENANT, "git", RESOURCE, "bench"), settings=settings)
+    now, grants = time.time_ns(), []
+    for count in lists:
+        server = McpServer(sandbox.TENANT, f"list-{count}", RESOURCE, "bench")
+        grants.append({"server": server.id, "tools": _names(count)})
+        _pin(replace(made, server=server), count, now, more)
+    _pin(made, tools, now, more)
+    organisation = made.policy / "data" / "org.json"
+    found = json.loads(organisation.read_text())
+    found["roles"][0]["grants"] += grants
+    organisation.write_text(json.dumps(found))
+    pack = made.policy / "packs" / "acme" / "acme.rego"
+    pack.write_text(pack.read_text().replace('["git"]', json.dumps(["git", *(g["server"] for g in grants)]), 1))
+    tokens = Tokens(made)
+    return World(made, tokens.caller(now), tokens.subject(now), tokens)
+
+
+def _names(count: int) -> list[str]:
+    return [str(TOOL["name"]), *(f"tool_{i:04}" for i in range(1, count))]
+
+
+def _pin(made: sandbox.Sandbox, count: int, now: int, more: Mapping[str, Json]) -> None:
+    names = _names(count)
+    word: Json = REVIEW["tools"]["git_log"]  # type: ignore[index] # a literal of ours
+    review = {"reviewed_by": "bench", "tools": {**dict.fromkeys(names, word), **more}}
+    listed = [{**TOOL, "name": name} for name in (*names, *more)]
+    made.pin(listed, Review.model_validate(review), now)
+
+
+def echo(rig: Rig, folder: Path, request: bytes) -> Server:
+    """Start the yardstick."""
+    socket = folder / "echo.sock"
+    socket.unlink(missing_ok=True)
+    target = f"unix:{socket}"
+    return Server("echo", target, "x" * 700, request, rig.start(socket, "devtools.bench.echo", target))
+
+
+class _Numbers:
+    """Bytes that differ from draw to draw; nothing rests on their being secret."""
+
+    def __init__(self) -> None:
+        self._drawn = 0
+
+    def bytes(self, count: int) -> bytes:
+        self._drawn += 1
+        return hashlib.shake_256(self._drawn.to_bytes(8, "big")).digest(count)
+
+
+def sample(world: World) -> bytes:
+    """The newest decision record of a world that has been asked."""
+    path = next((world.sandbox.folder / "store").glob("*.sqlite3"))
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as db:
+        found: tuple[bytes] = db.execute(
+            "SELECT bytes FROM records WHERE kind = 'decision' ORDER BY idx DESC"
+        ).fetchone()
+    return found[0]
+
+
+def fill(world: World, record: bytes, count: int) -> None:
+    """Write `count` records into a world's log before its server starts, each with the rows of a decision: a kept
+    call, a kept reply, one erasable value."""
+    asyncio.run(_fill(StoreOptions(path=world.sandbox.folder / "store"), record, count, time.time_ns()))
+
+
+async def _fill(options: StoreOptions, record: bytes, count: int, now: int) -> None:
+    numbers = _Numbers()
+    store = SqliteStore.open(options, entropy=numbers)
+    try:
+        for first in range(0, count, _BATCH):
+            size = min(_BATCH, count - first)
+            await store.commit_all(tuple(_entry(numbers, record, now) for _ in range(size)))
+    finally:
+        await store.close()
+
+
+def _entry(numbers: Entropy, record: bytes, now: int) -> Commit:
+    drawn = numbers.bytes(32)
+    record_id, key = uuid7(now, drawn[:8]), drawn.hex()
+    subject = key[:2] * 32
+    return Commit(
+        record_id,
+        "decision",
+        sandbox.TENANT,
+        now,
+        record,
+        values=(ValueRow(record_id, sandbox.TENANT, subject, "arguments", drawn, bytes(64)),),
+        call=CallRow(key, sandbox.TENANT, subject, drawn, key, now),
+        reply=ReplyRow(key, key, "decide", "allow", bytes(256), key, now, now),
+    )

@@ -1,0 +1,125 @@
+"""Where the CPU of one Decide goes: the stages of the request path run one after the other, each many times over, in
+this process, on the parts that `pdp serve` would run. (No stage can be left out of a server: there is no such option,
+and there shall be none.)"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from devtools.bench.figures import Stage
+from devtools.bench.harness import cpu_seconds
+from devtools.bench.scenarios import World
+from pdp.adapters.grpc.codec import decide_request, decide_response
+from pdp.config import settings
+from pdp.core.decide import conclude, question
+from pdp.core.facts import Identity
+from pdp.core.request import Ask, Bearer, Caller, Credential, Peer, Role
+from pdp.core.stored import RecordRef
+from pdp.runtime import bootstrap
+from pdp.service.approvals.resolve import Asking
+from pdp.service.evaluate import Evaluated
+from pdp.service.recording import Recording
+from pdp.v1 import decision_pb2
+
+_DEADLINE_SECONDS = 5.0
+_NOWHERE = RecordRef("bench", 1, bytes(32))
+_NEW_TOKEN = "(in its place: a JWT not seen before)"  # noqa: S105 - the name of a stage
+
+
+class _Meter:
+    """Runs a step many times; keeps what it cost, returns what it came to the last time."""
+
+    def __init__(self, times: int) -> None:
+        self.stages: list[Stage] = []
+        self.times = times
+
+    async def waits(self, name: str, step: Callable[[], Awaitable[Any]]) -> Any:
+        """For a step that is awaited."""
+        others, own = cpu_seconds(os.getpid(), itself=False), time.process_time()
+        made = await step()
+        for _ in range(self.times - 1):
+            made = await step()
+        own = time.process_time() - own
+        workers = cpu_seconds(os.getpid(), itself=False) - others
+        self.stages.append(Stage(name, own / self.times * 1e6, workers / self.times * 1e6))
+        return made
+
+    def runs(self, name: str, step: Callable[[], Any]) -> Any:
+        """For one that runs through."""
+        own = time.process_time()
+        made = step()
+        for _ in range(self.times - 1):
+            made = step()
+        self.stages.append(Stage(name, (time.process_time() - own) / self.times * 1e6, 0.0))
+        return made
+
+
+def stages(world: World, times: int) -> tuple[list[Stage], bytes]:
+    """CPU by stage, and the input document that the engine was asked with."""
+    return asyncio.run(_stages(world, times))
+
+
+async def _stages(world: World, times: int) -> tuple[list[Stage], bytes]:
+    process = await bootstrap.build(settings.load(world.sandbox.config, {}))
+    await bootstrap.start(process)
+    try:
+        meter = _Meter(times)
+        return meter.stages, await _walk(process, world, meter)
+    finally:
+        await bootstrap.close(process, reason="bench")
+
+
+async def _walk(process: bootstrap.Process, world: World, meter: _Meter) -> bytes:
+    """The path of `service/decide.py`, one stage at a time."""
+    services, peer = process.services, Peer("unix", (), f"Bearer {world.caller_token}")
+    decide, encoded = services.decide, world.call()
+    at, snapshot = decide.clock.now_ns(), decide.state.snapshot()
+
+    async def admit() -> Caller:
+        async with services.entrance.admit(peer, Role.DECIDE, "Decide", _DEADLINE_SECONDS) as admitted:
+            return admitted
+
+    caller = await meter.waits("admit (caller's JWT)", admit)
+    ask: Ask = meter.runs(
+        "decode", lambda: decide_request.ask(decision_pb2.DecideRequest.FromString(encoded + b"\x0a\x05bench"))
+    )
+
+    async def identify(credential: Credential) -> Identity:
+        return await decide.establish.identity(credential, caller, ask.target.server, snapshot.registry, at)
+
+    identity = await meter.waits("identity (subject's JWT)", lambda: identify(ask.credential))
+    fresh = iter([Bearer(world.tokens.subject(at + i)) for i in range(meter.times)])
+    await meter.waits(_NEW_TOKEN, lambda: identify(next(fresh)))
+    claim = decide.repeats.claim(ask, caller, identity)
+    meter.runs(
+        "repeat looked up", lambda: decide.repeats.kept(decide.repeats.claim(ask, caller, identity), snapshot, at)
+    )
+    call = meter.runs(
+        "facts (pin, schema, session)", lambda: decide.establish.call(ask, caller, identity, snapshot, at)
+    )
+    policy = snapshot.policy
+    asked = meter.runs(
+        "question (input checked)",
+        lambda: question(call.facts, (), at, revision=policy.revision, packs=policy.packs, valid=policy.valid),
+    )
+    said = await meter.waits("engine (Rego, in a worker)", lambda: policy.engine.evaluate(asked))
+    outcome = meter.runs("conclude", lambda: conclude(asked, said, frozenset()))
+    found, asking = Evaluated(outcome, asked.document), Asking(ask, caller, claim, call, snapshot, at)
+
+    def record() -> Any:
+        ended = decide.ended(asking, found, decide.recorder.new_id(at))
+        content, salt = claim.content if claim else None, decide.recorder.new_salt()
+        made = Recording(ask, caller, call, ended.found, snapshot, at, content, salt)
+        return decide.recorder.decided(made, ended.answer, ended.reply, ended.entries)
+
+    answer, _ = meter.runs("record", record)
+    entries = iter([record()[1] for _ in range(meter.times)])
+    await meter.waits("commit (one sync each)", lambda: process.store.commit_all(next(entries)))
+    meter.runs("encode", lambda: decide_response.decide_response(answer, _NOWHERE).SerializeToString())
+    decide.establish.settled(call)
+    document: bytes = asked.document
+    return document

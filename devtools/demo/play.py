@@ -1,0 +1,106 @@
+"""Playing the scenes as a gateway would: ask, and only what is allowed is carried out on the real server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from mcp import StdioServerParameters
+from mcp.client.client import Client
+from mcp.client.stdio import stdio_client
+
+from devtools.demo.approving import approve
+from devtools.demo.row import Row, row_of
+from devtools.demo.scenes import CALLS, LISTS, Scene
+from devtools.demo.stage import Stage, switch_command, tampered
+from pdp.authoring.sandbox import ALICE, Person, definition_bytes
+from pdp.client import AsyncClient, Decision, Listing, Session, ToolCall
+from pdp.core.check import NS
+
+SWITCH_SECONDS = 1.0  # what the product promises
+HOUR_NS = 3600 * NS
+
+
+async def play(stage: Stage) -> AsyncIterator[Row]:
+    """Ask everything once, in order."""
+    token = stage.world.caller_token("gateway", time.time_ns())
+    async with _git_server(stage) as server, AsyncClient(stage.world.socket, token=token) as pdp:
+        for scene in CALLS:
+            yield await _call(stage, scene, pdp, server)
+        for person in LISTS:
+            yield await _list(stage, person, pdp)
+        async for row in _switch(stage, pdp):
+            yield row
+        async for row in approve(stage, pdp, server):
+            yield row
+
+
+@asynccontextmanager
+async def _git_server(stage: Stage) -> AsyncIterator[Client]:
+    parameters = StdioServerParameters(command=stage.command.command, args=list(stage.command.args))
+    with Path(os.devnull).open("w") as quiet:  # noqa: ASYNC230 - the null device
+        async with Client(stdio_client(parameters, errlog=quiet), cache=None) as client:
+            yield client
+
+
+async def _ask(stage: Stage, scene: Scene, pdp: AsyncClient) -> Decision:
+    now = time.time_ns()
+    definition = stage.tools[scene.tool]
+    call = ToolCall(
+        server="git",
+        tool=scene.tool,
+        arguments={"repo_path": str(stage.repository), **scene.arguments},
+        definition=tampered(definition) if scene.drifted else definition_bytes(definition),
+    )
+    bearer = stage.world.token(scene.who, now - HOUR_NS if scene.expired else now)
+    return await pdp.decide(call, bearer, session=Session(id=f"demo-{scene.who.id}", task="Tidy up the repository"))
+
+
+async def _call(stage: Stage, scene: Scene, pdp: AsyncClient, server: Client) -> Row:
+    decision = await _ask(stage, scene, pdp)
+    ran = "-"
+    if decision.allowed:  # the only place where anything is carried out
+        arguments = {"repo_path": str(stage.repository), **scene.arguments}
+        result = await server.call_tool(scene.tool, arguments)
+        ran = "failed" if result.is_error else "yes"
+    return row_of(scene, decision, ran=ran)
+
+
+async def _list(stage: Stage, person: Person, pdp: AsyncClient) -> Row:
+    definitions = [definition_bytes(d) for d in stage.tools.values()]
+    bearer = stage.world.token(person, time.time_ns())
+    found = await pdp.filter_tools(Listing("git", definitions), bearer)
+    names = {tool.name for tool in found.tools}
+    wanted = LISTS[person]
+    ok = found.allowed and names == (set(stage.tools) if wanted is None else wanted)
+    hidden = len(stage.tools) - len(names)
+    why = f"{len(names)} tools shown, {hidden} hidden"
+    record = str(found.record.index) if found.record else "-"
+    rule = "packs.acme.allow" if hidden == 0 else "not granted"
+    return Row("what this person may see", person.id, "tools/list", "list", why, rule, record, "-", ok)
+
+
+async def _switch(stage: Stage, pdp: AsyncClient) -> AsyncIterator[Row]:
+    scene = Scene("an operator stops the server", ALICE, "git_status", "deny", "switch.server")
+    await _run(switch_command(stage, engaged=True))
+    since = time.monotonic()
+    decision = await _ask(stage, scene, pdp)
+    while decision.effect == "allow" and time.monotonic() - since < SWITCH_SECONDS:
+        decision = await _ask(stage, scene, pdp)
+    took = time.monotonic() - since
+    row = row_of(replace(scene, title=f"{scene.title} ({took * 1000:.0f} ms)"), decision)
+    yield replace(row, ok=row.ok and took <= SWITCH_SECONDS)
+    await _run(switch_command(stage, engaged=False))
+    decision = await _ask(stage, scene, pdp)
+    yield row_of(replace(scene, title="... and releases it", effect="allow", code="acme.role"), decision)
+
+
+async def _run(command: list[str]) -> None:
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
+    if await process.wait() != 0:
+        raise RuntimeError("the switch command failed")

@@ -1,0 +1,187 @@
+"""The services for people and the security team."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+from typing_extensions import override
+
+from pdp.adapters.grpc.codec import approvals, decide_request, decide_response, explain, fields, pages, standing
+from pdp.adapters.grpc.peer import Context, surface_of
+from pdp.adapters.grpc.servicer import Admission, Services
+from pdp.core.approvals.directory import Person
+from pdp.core.request import Caller, Role
+from pdp.service.approvals.assembly import People
+from pdp.service.approvals.votes import challenge
+from pdp.v1 import (
+    approval_pb2,
+    approval_pb2_grpc,
+    consent_pb2,
+    consent_pb2_grpc,
+    explain_pb2,
+    explain_pb2_grpc,
+    types_pb2,
+)
+
+
+class ExplainServicer(explain_pb2_grpc.ExplainServiceServicer):
+    """`ExplainService`, for the role `explain`."""
+
+    def __init__(self, services: Services) -> None:
+        self._admission = Admission(services.entrance)
+        self._explain = services.explain
+
+    @override
+    async def Explain(self, request: explain_pb2.ExplainRequest, context: Context) -> explain_pb2.ExplainResponse:
+        async with self._admission.admit(context, Role.EXPLAIN, "Explain") as caller:
+            found, record = await self._explain(explain.why(request), caller)
+            return await asyncio.to_thread(explain.response, found, record)  # it may hold some ten thousand facts
+
+
+class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
+    """`ApprovalService`, for the role `approve`. Who acts is verified anew for every call."""
+
+    def __init__(self, services: Services) -> None:
+        self._admission = Admission(services.entrance)
+        self._people = services.people
+
+    @override
+    async def ListApprovals(
+        self, request: approval_pb2.ListApprovalsRequest, context: Context
+    ) -> approval_pb2.ListApprovalsResponse:
+        async with self._admission.admit(context, Role.APPROVE, "ListApprovals") as caller:
+            wanted = approvals.wanted(request.filter)
+            page = pages.page(request)
+            person = await _person(self._people, request.credential, caller, context)
+            found, after = await self._people.queue.list(person, wanted, page)
+            directory = self._people.directories.of(person.tenant)
+            return approval_pb2.ListApprovalsResponse(
+                approvals=(approvals.listed(view, directory) for view in found),
+                next_page_token=pages.token(after, request),
+            )
+
+    @override
+    async def GetApproval(
+        self, request: approval_pb2.GetApprovalRequest, context: Context
+    ) -> approval_pb2.GetApprovalResponse:
+        async with self._admission.admit(context, Role.APPROVE, "GetApproval") as caller:
+            approval_id = _id(request.approval_id, "approval_id")
+            person = await _person(self._people, request.credential, caller, context)
+            view = await self._people.queue.get(person, approval_id)
+            return approvals.complete(view, self._people.directories.of(person.tenant), challenge(view))
+
+    @override
+    async def Vote(self, request: approval_pb2.VoteRequest, context: Context) -> approval_pb2.VoteResponse:
+        async with self._admission.admit(context, Role.APPROVE, "Vote") as caller:
+            ballot, approval_id = approvals.ballot(request), _id(request.approval_id, "approval_id")
+            person = await _person(self._people, request.credential, caller, context)
+            found = await self._people.voting.vote(person, approval_id, ballot)
+            return approvals.voted(found, self._people.directories.of(person.tenant))
+
+    @override
+    async def WatchApprovals(
+        self, request: approval_pb2.WatchApprovalsRequest, context: Context
+    ) -> AsyncIterator[approval_pb2.WatchApprovalsResponse]:
+        async with self._admission.admit(context, Role.APPROVE, "WatchApprovals", waits=True) as caller:
+            wanted = approvals.wanted(request.filter)
+            cursor = fields.name(request.cursor, "cursor", limit=fields.MAX_WORD)
+            person = await _person(self._people, request.credential, caller, context)
+            async with aclosing(self._people.watching.watch(person, wanted, cursor)) as changes:
+                async for view, place in changes:
+                    await _person(self._people, request.credential, caller, context)  # until it expires
+                    directory = self._people.directories.of(person.tenant)
+                    shown = approvals.listed(view, directory) if view is not None else None
+                    yield approval_pb2.WatchApprovalsResponse(approval=shown, cursor=place)
+
+    @override
+    async def ListGrants(
+        self, request: approval_pb2.ListGrantsRequest, context: Context
+    ) -> approval_pb2.ListGrantsResponse:
+        async with self._admission.admit(context, Role.APPROVE, "ListGrants") as caller:
+            wanted, page = standing.grant_filter(request), pages.page(request)
+            person = await _person(self._people, request.credential, caller, context)
+            found, after = await self._people.grants.list(person, wanted, page)
+            directory = self._people.directories.of(person.tenant)
+            return approval_pb2.ListGrantsResponse(
+                grants=(standing.grant(each, directory) for each in found),
+                next_page_token=pages.token(after, request),
+            )
+
+    @override
+    async def RevokeGrant(
+        self, request: approval_pb2.RevokeGrantRequest, context: Context
+    ) -> approval_pb2.RevokeGrantResponse:
+        async with self._admission.admit(context, Role.APPROVE, "RevokeGrant") as caller:
+            request_id, grant_id = fields.request_id(request.request_id), _id(request.grant_id, "grant_id")
+            reason = fields.text(request.reason, "reason", fields.MAX_REASON)
+            person = await _person(self._people, request.credential, caller, context)
+            found, record = await self._people.grants.revoke(person, grant_id, reason, request_id)
+            directory = self._people.directories.of(person.tenant)
+            return approval_pb2.RevokeGrantResponse(
+                grant=standing.grant(found, directory), record=decide_response.record_ref(record)
+            )
+
+    @override
+    async def OpenCanary(
+        self, request: approval_pb2.OpenCanaryRequest, context: Context
+    ) -> approval_pb2.OpenCanaryResponse:
+        async with self._admission.admit(context, Role.APPROVE, "OpenCanary") as caller:
+            request_id, like = fields.request_id(request.request_id), _id(request.like, "like")
+            arguments = fields.data(request.arguments_json, "arguments_json")
+            person = await _person(self._people, request.credential, caller, context)
+            made, record = await self._people.canaries.open(person, like, arguments, request_id)
+            return approval_pb2.OpenCanaryResponse(approval_id=made, record=decide_response.record_ref(record))
+
+
+class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
+    """`ConsentService`, for the role `subject`. Likewise."""
+
+    def __init__(self, services: Services) -> None:
+        self._admission = Admission(services.entrance)
+        self._people = services.people
+
+    @override
+    async def ListConsents(
+        self, request: consent_pb2.ListConsentsRequest, context: Context
+    ) -> consent_pb2.ListConsentsResponse:
+        async with self._admission.admit(context, Role.SUBJECT, "ListConsents") as caller:
+            states, page = standing.consent_states(request), pages.page(request)
+            consent_id = fields.name(request.consent_id, "consent_id", limit=fields.MAX_WORD)
+            person = await _person(self._people, request.credential, caller, context)
+            found, after = await self._people.consents.list(person, page, states=states, consent_id=consent_id)
+            directory = self._people.directories.of(person.tenant)
+            return consent_pb2.ListConsentsResponse(
+                consents=(standing.consent(each, directory) for each in found),
+                next_page_token=pages.token(after, request),
+            )
+
+    @override
+    async def GrantConsent(
+        self, request: consent_pb2.GrantConsentRequest, context: Context
+    ) -> consent_pb2.GrantConsentResponse:
+        async with self._admission.admit(context, Role.SUBJECT, "GrantConsent") as caller:
+            given = standing.agreement(request)
+            person = await _person(self._people, request.credential, caller, context)
+            found, record = await self._people.consents.grant(person, given)
+            return standing.granted(found, record, self._people.directories.of(person.tenant))
+
+    @override
+    async def RevokeConsent(
+        self, request: consent_pb2.RevokeConsentRequest, context: Context
+    ) -> consent_pb2.RevokeConsentResponse:
+        async with self._admission.admit(context, Role.SUBJECT, "RevokeConsent") as caller:
+            request_id, consent_id = fields.request_id(request.request_id), _id(request.consent_id, "consent_id")
+            person = await _person(self._people, request.credential, caller, context)
+            found, record = await self._people.consents.revoke(person, consent_id, request_id)
+            return standing.revoked(found, record, self._people.directories.of(person.tenant))
+
+
+async def _person(people: People, given: types_pb2.Credential, caller: Caller, context: Context) -> Person:
+    """Who acts. Raises Unauthenticated, Forbidden."""
+    return await people.persons.identify(caller, decide_request.credential(given), surface_of(context))
+
+
+def _id(value: str, field: str) -> str:
+    return fields.name(value, field, limit=fields.MAX_WORD, mandatory=True)

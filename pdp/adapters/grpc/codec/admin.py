@@ -1,0 +1,305 @@
+"""Codec for operators and auditors, both ways: status, reloads, switches, records."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from pdp.adapters.grpc.codec import fields
+from pdp.adapters.grpc.codec.decide_response import record_ref
+from pdp.core.digest import Json
+from pdp.core.errors import Forbidden, InvalidRequest, Unsupported
+from pdp.core.request import Caller
+from pdp.core.stored import RecordRef, StoredRecord, SwitchRow
+from pdp.service.operations.admin import ANY_TENANT, Status, SwitchAsk, Switched
+from pdp.service.operations.reload import Failure, Part, Reloaded
+from pdp.v1 import admin_pb2, audit_pb2, types_pb2
+
+_SERVING = {
+    "starting": admin_pb2.SERVING_STATE_STARTING,
+    "serving": admin_pb2.SERVING_STATE_SERVING,
+    "not_serving": admin_pb2.SERVING_STATE_NOT_SERVING,
+    "draining": admin_pb2.SERVING_STATE_DRAINING,
+}
+_PART_NUMBERS: Mapping[Part, admin_pb2.ReloadPart.ValueType] = {
+    "policy": admin_pb2.RELOAD_PART_POLICY,
+    "registry": admin_pb2.RELOAD_PART_REGISTRY,
+    "keys": admin_pb2.RELOAD_PART_KEYS,
+    "directory": admin_pb2.RELOAD_PART_DIRECTORY,
+}
+_PARTS: Mapping[int, Part] = {number: part for part, number in _PART_NUMBERS.items()}
+_LATER_PARTS: Collection[int] = (admin_pb2.RELOAD_PART_PROMPTS,)
+_SCOPES = {
+    admin_pb2.SWITCH_SCOPE_EVERYTHING: "everything",
+    admin_pb2.SWITCH_SCOPE_TENANT: "tenant",
+    admin_pb2.SWITCH_SCOPE_SERVER: "server",
+    admin_pb2.SWITCH_SCOPE_TOOL: "tool",
+    admin_pb2.SWITCH_SCOPE_AGENT: "agent",
+    admin_pb2.SWITCH_SCOPE_SUBJECT: "subject",
+}
+_SCOPE_NUMBERS = {scope: number for number, scope in _SCOPES.items()}
+_BREADTH = tuple(_SCOPE_NUMBERS)
+_STORE_ADVICE = {
+    "record.unavailable": "Records cannot be written, so nothing is answered. Look at the disk, and at the log.",
+    "store.unreadable": "The store cannot be read, so nothing is answered. Look at the disk or the database server.",
+    "store.replaced": "Another file lies where the store's was. Put it back, or restart on the other.",
+    "store.rollback": "Durable records are gone: the store is an older copy. Restore the newest, and restart.",
+}
+
+
+def parts(request: admin_pb2.ReloadRequest) -> tuple[Part, ...]:
+    """What to read again; each part once. Raises InvalidRequest, and Unsupported for parts of later releases."""
+    for i, part in enumerate(request.parts):
+        if part in _LATER_PARTS:
+            raise Unsupported("reload.unsupported", f"parts[{i}]: this release has no such part; leave it out.")
+        if part not in _PARTS:
+            raise InvalidRequest(
+                f"parts[{i}]", "is not a part; name policy, registry, keys or directory, or none for all"
+            )
+    return tuple(dict.fromkeys(_PARTS[part] for part in request.parts))
+
+
+def reload_response(
+    results: Iterable[Reloaded], record: RecordRef | None, caller: Caller
+) -> admin_pb2.ReloadResponse:
+    """What became of each part. An operator of one tenant sees nothing of another's."""
+    seen = (r if caller.tenant == ANY_TENANT else r.seen_by(caller.tenant) for r in results)
+    return admin_pb2.ReloadResponse(
+        results=(
+            admin_pb2.ReloadResult(
+                part=_PART_NUMBERS[r.part],
+                ok=r.failure is None,
+                changed=r.changed,
+                active=", ".join(r.active.values()),
+                failure=_failure(r.failure),
+            )
+            for r in seen
+        ),
+        record=None if record is None else record_ref(record),
+    )
+
+
+def switch_ask(request: admin_pb2.SetSwitchRequest) -> SwitchAsk:
+    """The switch as it is to be. Raises InvalidRequest naming the field."""
+    fields.request_id(request.request_id)
+    if not request.HasField("switch"):
+        raise InvalidRequest("switch", "is missing")
+    wanted = request.switch
+    if wanted.scope not in _SCOPES:
+        raise InvalidRequest("switch.scope", f"must be one of {', '.join(_BREADTH)}")
+    until_ns = fields.instant_ns(wanted.until, "switch.until") if wanted.HasField("until") else 0
+    if wanted.HasField("until") and until_ns == 0:
+        raise InvalidRequest("switch.until", "is in the past")  # 0 would mean "until it is released"
+    return SwitchAsk(
+        scope=_SCOPES[wanted.scope],
+        server=fields.name(wanted.server, "switch.server"),
+        value=fields.name(wanted.value, "switch.value"),
+        engaged=wanted.engaged,
+        reason=fields.text(wanted.reason, "switch.reason", fields.MAX_REASON),
+        until_ns=until_ns,
+        request_id=request.request_id,
+        unlisted=request.unlisted,
+    )
+
+
+def switch_response(made: Switched) -> admin_pb2.SetSwitchResponse:
+    """The switch as it now is."""
+    return admin_pb2.SetSwitchResponse(
+        switch=_switch(made.row), switch_epoch=made.epoch, record=record_ref(made.ref), unchecked=not made.checked
+    )
+
+
+def status_response(status: Status, caller: Caller) -> admin_pb2.GetStatusResponse:
+    """What runs. An operator of one tenant sees the registry, keys and switches of that tenant, and those of all."""
+    found = admin_pb2.GetStatusResponse(
+        version=status.version,
+        serving=_SERVING.get(status.serving, admin_pb2.SERVING_STATE_NOT_SERVING),
+        boot_id=status.boot,
+        time=fields.timestamp(status.at_ns),
+        policy=_policy(status),
+        registries=_registries(status, caller),
+        key_sets=_key_sets(status, caller),
+        directories=_directories(status, caller),
+        switches=_switches(status.switches, caller),
+        switch_epoch=status.switch_epoch,
+        store=admin_pb2.StoreStatus(
+            log=status.log,
+            records=status.records,
+            size_bytes=status.store_bytes,
+            last_failure=_problem(status.store_problem, status.at_ns, _STORE_ADVICE.get(status.store_problem, "")),
+        ),
+        engine=admin_pb2.EngineStatus(worker_deaths=status.worker_deaths),
+        differences=(
+            admin_pb2.Difference(part=each.part, tenant=each.tenant, here=each.here, fleet=each.fleet)
+            for each in status.differences
+            if caller.tenant == ANY_TENANT or each.tenant in ("", caller.tenant)
+        ),
+    )
+    if status.policy is not None:
+        found.engine.engine = _text(status.policy, "engine_version")
+        found.engine.workers = _number(status.policy, "workers")
+    return found
+
+
+def record_key(request: audit_pb2.GetRecordRequest) -> tuple[str, int | None]:
+    """(decision id, None) or ("", index). Raises InvalidRequest, and Forbidden for the values behind commitments,
+    which no caller of this release may see."""
+    if request.with_values:
+        raise Forbidden("caller.values", "The caller may not see values; ask for the record without them.")
+    match request.WhichOneof("key"):
+        case "decision_id":
+            decision_id = fields.name(request.decision_id, "decision_id", limit=fields.MAX_WORD, mandatory=True)
+            return decision_id, None
+        case "index":
+            if request.index >= 2**63:
+                raise InvalidRequest("index", "is beyond every log")
+            return "", request.index
+        case _:
+            raise InvalidRequest("key", "is missing; set decision_id or index")
+
+
+def record_response(stored: StoredRecord) -> audit_pb2.GetRecordResponse:
+    """The exact bytes of a record."""
+    return audit_pb2.GetRecordResponse(record_json=stored.record, record=record_ref(stored.ref))
+
+
+def _failure(failure: Failure | None) -> admin_pb2.Fault | None:
+    if failure is None:
+        return None
+    return admin_pb2.Fault(code=failure.code, message=failure.message, at=fields.timestamp(failure.at_ns))
+
+
+def _problem(code: str, at_ns: int, advice: str = "") -> admin_pb2.Fault | None:
+    """A problem that lasts: known by its code, and as of the status's own instant."""
+    said = advice or "The last attempt failed; the operator's log says why."
+    return _failure(Failure(code, said, at_ns)) if code else None
+
+
+def _switches(rows: Iterable[SwitchRow], caller: Caller) -> Iterable[admin_pb2.Switch]:
+    seen = [row for row in rows if caller.tenant == ANY_TENANT or _concerns(row, caller.tenant)]
+    return map(_switch, sorted(seen, key=lambda row: (_BREADTH.index(row.scope), row.tenant, row.server, row.value)))
+
+
+def _concerns(row: SwitchRow, tenant: str) -> bool:
+    """Whether a switch can touch a tenant; one set for every tenant may name a single one."""
+    return row.tenant in ("", tenant) and (row.scope != "tenant" or row.value == tenant)
+
+
+def _switch(row: SwitchRow) -> admin_pb2.Switch:
+    return admin_pb2.Switch(
+        scope=_SCOPE_NUMBERS[row.scope],
+        server=row.server,
+        value=row.value,
+        engaged=row.engaged,
+        reason=row.reason,
+        until=fields.timestamp(row.until_ns) if row.until_ns else None,
+        set_at=fields.timestamp(row.at_ns),
+        set_by=row.by,
+        tenant=row.tenant,
+    )
+
+
+def _policy(status: Status) -> admin_pb2.PolicyStatus:
+    found = admin_pb2.PolicyStatus(last_failure=_failure(status.policy_failure))
+    policy = status.policy
+    if policy is not None:
+        found.policy.CopyFrom(
+            types_pb2.PolicyRef(
+                revision=_text(policy, "revision"),
+                digest=_text(policy, "digest"),
+                engine=_text(policy, "engine_version"),
+            )
+        )
+        found.org_data_digest = _text(policy, "org_digest")
+        packs = [pack for pack in _list(policy, "packs") if isinstance(pack, Mapping)]
+        found.packs.extend(
+            admin_pb2.PackStatus(
+                name=_text(pack, "name"), owner=_text(pack, "owner"), servers=map(str, _list(pack, "servers"))
+            )
+            for pack in packs
+        )
+        if _number(policy, "since_ns"):
+            found.activated_at.CopyFrom(fields.timestamp(_number(policy, "since_ns")))
+    return found
+
+
+def _registries(status: Status, caller: Caller) -> Iterable[admin_pb2.RegistryStatus]:
+    for tenant, entry in sorted(status.registry.items()):
+        if isinstance(entry, Mapping) and caller.tenant in (ANY_TENANT, tenant):
+            yield _registry(tenant, entry, status.at_ns)
+
+
+def _registry(tenant: str, entry: Mapping[str, Json], at_ns: int) -> admin_pb2.RegistryStatus:
+    """One tenant's part of `Registry.status`."""
+    refused = entry.get("refused")
+    denied = {k: str(v) for k, v in refused.items()} if isinstance(refused, Mapping) else {}
+    problem = _text(entry, "problem")
+    found = admin_pb2.RegistryStatus(
+        tenant=tenant,
+        serial=_number(entry, "serial"),
+        tools_loaded=max(0, _number(entry, "tools") - len(denied)),
+        tools_denied=(_denied(key, code) for key, code in sorted(denied.items())),
+        stale=bool(problem) and _text(entry, "state") == "ok",
+        last_failure=_problem(problem, at_ns, _text(entry, "advice")),
+    )
+    _aged(found.loaded_at, entry.get("age_seconds"), at_ns)
+    with suppress(ValueError):  # nothing is loaded, so nothing expires
+        found.expires_at.FromJsonString(_text(entry, "expires"))
+    return found
+
+
+def _denied(key: str, code: str) -> admin_pb2.DeniedTool:
+    server, _, name = key.partition("/")
+    return admin_pb2.DeniedTool(server=server, name=name, reasons=[types_pb2.Reason(code=code, rule="service")])
+
+
+def _key_sets(status: Status, caller: Caller) -> Iterable[admin_pb2.KeySetStatus]:
+    for issuer, entry in sorted(status.keys.items()):
+        if isinstance(entry, Mapping) and caller.tenant in (ANY_TENANT, entry.get("tenant")):
+            found = admin_pb2.KeySetStatus(
+                issuer=issuer,
+                keys=_number(entry, "keys"),
+                last_failure=_problem(_text(entry, "problem"), status.at_ns),
+            )
+            if found.keys:
+                _aged(found.fetched_at, entry.get("age_seconds"), status.at_ns)
+            yield found
+
+
+def _directories(status: Status, caller: Caller) -> Iterable[admin_pb2.DirectoryStatus]:
+    for tenant, entry in sorted(status.directories.items()):
+        if isinstance(entry, Mapping) and caller.tenant in (ANY_TENANT, tenant):
+            problem = _text(entry, "problem")
+            found = admin_pb2.DirectoryStatus(
+                tenant=tenant,
+                revision=_text(entry, "revision"),
+                people=_number(entry, "people"),
+                groups=_number(entry, "groups"),
+                stale=bool(problem and _number(entry, "people")),
+                last_failure=_problem(problem, status.at_ns),
+            )
+            _aged(found.loaded_at, entry.get("age_seconds"), status.at_ns)
+            yield found
+
+
+def _aged(place: Timestamp, seconds: Json, at_ns: int) -> None:
+    """Set an instant that is known by its age; leave it absent when there is none."""
+    if isinstance(seconds, int) and seconds >= 0:
+        place.CopyFrom(fields.timestamp(max(0, at_ns - seconds * fields.NS)))
+
+
+def _text(entry: Mapping[str, Json], key: str) -> str:
+    value = entry.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _number(entry: Mapping[str, Json], key: str) -> int:
+    value = entry.get(key)
+    return value if isinstance(value, int) and value > 0 else 0
+
+
+def _list(entry: Mapping[str, Json], key: str) -> tuple[Json, ...]:
+    value = entry.get(key)
+    return tuple(value) if isinstance(value, (list, tuple)) else ()

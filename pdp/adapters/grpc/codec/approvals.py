@@ -1,0 +1,257 @@
+"""Codec for requests and votes, both ways."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+from pdp.adapters.grpc.codec import decide_response, fields
+from pdp.core.answer import PolicyRef, open_requirement
+from pdp.core.approvals.directory import Directory
+from pdp.core.approvals.grants import GrantTerms
+from pdp.core.approvals.rows import Account, Vote
+from pdp.core.approvals.states import OPEN, State
+from pdp.core.approvals.view import Advice, ApprovalView, ArgumentRow
+from pdp.core.errors import InvalidRequest
+from pdp.service.approvals.visibility import ApprovalFilter
+from pdp.service.approvals.votes import BallotInput, Voted
+from pdp.v1 import approval_pb2, decision_pb2, types_pb2
+
+_STATES = {
+    State.PENDING: approval_pb2.APPROVAL_STATE_PENDING,
+    State.APPROVED: approval_pb2.APPROVAL_STATE_APPROVED,
+    State.DENIED: approval_pb2.APPROVAL_STATE_DENIED,
+    State.EXPIRED: approval_pb2.APPROVAL_STATE_EXPIRED,
+    State.CANCELLED: approval_pb2.APPROVAL_STATE_CANCELLED,
+    State.REVOKED: approval_pb2.APPROVAL_STATE_REVOKED,
+    State.REDEEMED: approval_pb2.APPROVAL_STATE_REDEEMED,
+}
+_BY_STATE: Mapping[int, State] = {number: state for state, number in _STATES.items()}
+_BY_KIND: Mapping[int, str] = {number: kind for kind, number in decide_response.KINDS.items() if kind != "judge"}
+_VERDICTS = {
+    "allow": approval_pb2.JUDGE_VERDICT_ALLOW,
+    "deny": approval_pb2.JUDGE_VERDICT_DENY,
+    "escalate": approval_pb2.JUDGE_VERDICT_ESCALATE,
+}
+_REQUIREMENT_STATES = {
+    State.PENDING: "open",
+    State.APPROVED: "met",
+    State.REDEEMED: "met",
+    State.DENIED: "refused",
+    State.REVOKED: "refused",
+    State.EXPIRED: "expired",
+    State.CANCELLED: "expired",
+}
+_CHOICES = {
+    "approve": approval_pb2.VOTE_CHOICE_APPROVE,
+    "deny": approval_pb2.VOTE_CHOICE_DENY,
+    "cancel": approval_pb2.VOTE_CHOICE_CANCEL,
+}
+_BY_CHOICE: Mapping[int, str] = {number: choice for choice, number in _CHOICES.items()}
+_CHANGES = {
+    "same": approval_pb2.ARGUMENT_CHANGE_SAME,
+    "added": approval_pb2.ARGUMENT_CHANGE_ADDED,
+    "changed": approval_pb2.ARGUMENT_CHANGE_CHANGED,
+    "removed": approval_pb2.ARGUMENT_CHANGE_REMOVED,
+}
+_OUTCOMES = {
+    "done": decision_pb2.OUTCOME_DONE,
+    "failed": decision_pb2.OUTCOME_FAILED,
+    "unknown": decision_pb2.OUTCOME_UNKNOWN,
+}
+_T = TypeVar("_T")
+_MAX_LISTED = 16  # values of one enum in a filter
+
+
+def wanted(given: approval_pb2.ApprovalFilter) -> ApprovalFilter:
+    """A filter. Raises InvalidRequest naming the field."""
+    fields.count(given.states, "filter.states", _MAX_LISTED)
+    fields.count(given.kinds, "filter.kinds", _MAX_LISTED)
+    return ApprovalFilter(
+        states=frozenset(_known(_BY_STATE, number, f"filter.states[{i}]") for i, number in enumerate(given.states)),
+        kinds=frozenset(_known(_BY_KIND, number, f"filter.kinds[{i}]") for i, number in enumerate(given.kinds)),
+        server=fields.name(given.server, "filter.server"),
+        tool=fields.name(given.tool, "filter.tool"),
+        subject=account(given.subject, "filter.subject") if given.HasField("subject") else None,
+        agent=fields.name(given.agent, "filter.agent"),
+        code=fields.name(given.short_code, "filter.short_code"),
+        person=fields.name(given.person, "filter.person"),
+        mine=given.mine,
+        opened_from_ns=fields.instant_ns(given.opened_from, "filter.opened_from"),
+        opened_to_ns=fields.instant_ns(given.opened_to, "filter.opened_to"),
+    )
+
+
+def account(given: types_pb2.Principal, field: str) -> Account:
+    """A principal; neither part alone names anybody. Raises InvalidRequest."""
+    return Account(
+        fields.name(given.issuer, f"{field}.issuer", mandatory=True),
+        fields.name(given.id, f"{field}.id", mandatory=True),
+    )
+
+
+def ballot(given: approval_pb2.VoteRequest) -> BallotInput:
+    """A vote. Raises InvalidRequest naming the field."""
+    return BallotInput(
+        request_id=fields.request_id(given.request_id),
+        choice=_known(_BY_CHOICE, given.choice, "choice"),
+        reason=fields.text(given.reason, "reason", fields.MAX_REASON),
+        presented=fields.name(given.presented, "presented", limit=fields.MAX_WORD),
+        behalf=account(given.on_behalf_of, "on_behalf_of") if given.HasField("on_behalf_of") else None,
+        grant=_terms(given.grant) if given.HasField("grant") else None,
+        passkey=fields.data(given.passkey_assertion_json, "passkey_assertion_json"),
+    )
+
+
+def listed(view: ApprovalView, directory: Directory) -> approval_pb2.Approval:
+    """A request as in a list: without arguments, task, advice and votes."""
+    approval, call, need = view.approval, view.approval.call, view.wanted
+    made = approval_pb2.Approval(
+        approval_id=approval.id,
+        state=_STATES[approval.state],
+        requirement=_requirement(view),
+        effects=view.shown.effects if view.shown is not None else (),
+        subject=principal(call.subject, directory),
+        actor_chain=(principal(actor, directory) for actor in call.actors),
+        agent=call.agent,
+        caller=call.caller,
+        session=call.session,
+        server=call.server,
+        tool=call.tool,
+        title=approval.title,
+        risk=decide_response.RISKS.get(approval.risk, types_pb2.RISK_UNSPECIFIED),
+        call_digest=call.digest,
+        seats=_seats(view, directory),
+        deny_quorum=need.deny_quorum,
+        reason_required=need.reason_required,
+        opened_at=fields.timestamp(approval.opened_ns),
+        expires_at=fields.timestamp(approval.expires_ns),
+        resolution=approval.resolution,
+        policy=decide_response.policy_ref(PolicyRef(approval.policy_revision, approval.policy_digest, "")),
+        decision_id=approval.decision_id,
+        outcome=_OUTCOMES.get(view.outcome, decision_pb2.OUTCOME_UNSPECIFIED),
+    )
+    if need.grant is not None:
+        made.grant_offer.CopyFrom(
+            approval_pb2.GrantTerms(minutes=need.grant.minutes, uses=need.grant.uses, session_only=need.grant.session)
+        )
+    if approval.state not in OPEN and approval.resolved_ns:
+        made.resolved_at.CopyFrom(fields.timestamp(approval.resolved_ns))
+    return made
+
+
+def complete(view: ApprovalView, directory: Directory, challenge: bytes) -> approval_pb2.GetApprovalResponse:
+    """One request as the person is to judge it."""
+    made = listed(view, directory)
+    made.arguments.extend(map(_row, view.rows))
+    made.votes.extend(_vote(vote, directory) for vote in view.votes)
+    made.arguments_erased = view.shown is None
+    if (earlier := view.earlier) is not None:
+        made.turned_down.refusals, made.turned_down.withdrawals = earlier.refusals, earlier.withdrawals
+        if earlier.vote is not None:
+            made.turned_down.last_refusal.CopyFrom(_vote(earlier.vote, directory))
+    if view.advice:
+        made.advice.CopyFrom(_advice(view.advice[0]))
+    if view.shown is not None:
+        made.task = view.shown.task
+        made.task_source = view.shown.task_source
+    return approval_pb2.GetApprovalResponse(
+        approval=made,
+        presented=view.presented,
+        may_vote=view.may_vote,
+        may_not_code=view.may_not_code,
+        passkey_challenge=challenge,
+    )
+
+
+def _advice(said: Advice) -> approval_pb2.JudgeAdvice:
+    return approval_pb2.JudgeAdvice(
+        verdict=_VERDICTS.get(said.verdict or "", approval_pb2.JUDGE_VERDICT_UNSPECIFIED),
+        confidence=said.confidence,
+        violated=said.violated,
+        rationale=said.rationale,
+        prompt_digest=said.prompt_sha256,
+        model=said.model,
+    )
+
+
+def voted(found: Voted, directory: Directory) -> approval_pb2.VoteResponse:
+    """A vote that is recorded."""
+    return approval_pb2.VoteResponse(
+        approval=listed(found.view, directory),
+        record=decide_response.record_ref(found.record),
+        grant_id=found.grant_id,
+    )
+
+
+def principal(given: Account, directory: Directory) -> types_pb2.Principal:
+    """An account, with the name that the directory has for it."""
+    member = directory.members.get(directory.by_account.get(given, ""))
+    return types_pb2.Principal(issuer=given.issuer, id=given.id, name=member.name if member else "")
+
+
+def human(given: str, directory: Directory) -> types_pb2.Principal:
+    """A human of the directory, by its first account; one who is no longer there keeps the bare id."""
+    member = directory.members.get(given)
+    if member is None or not member.accounts:
+        return types_pb2.Principal(id=given, name=member.name if member else "")
+    return principal(member.accounts[0], directory)
+
+
+def _requirement(view: ApprovalView) -> types_pb2.Requirement:
+    approval = view.approval
+    element = json.loads(approval.requirement)
+    shown = open_requirement(element, approval.call.digest, approval.opened_ns)
+    made = decide_response.requirement(shown)
+    made.state = decide_response.STATES[_REQUIREMENT_STATES[approval.state]]
+    made.short_code, made.approval_id = view.short_code, approval.id
+    if approval.state is not State.PENDING:
+        made.ClearField("expires_at")
+    else:
+        made.expires_at.CopyFrom(fields.timestamp(approval.expires_ns))
+    return made
+
+
+def _seats(view: ApprovalView, directory: Directory) -> Iterable[approval_pb2.Seat]:
+    for seat, filled in zip(view.wanted.seats, view.tally.filled, strict=True):
+        name = directory.group_names.get(seat.group_id, "")
+        yield approval_pb2.Seat(group_id=seat.group_id, group_name=name, needed=seat.n, filled=filled)
+
+
+def _row(row: ArgumentRow) -> approval_pb2.ArgumentRow:
+    return approval_pb2.ArgumentRow(
+        pointer=row.pointer,
+        type=row.type,
+        value_json=_json(row.value_json),
+        change=_CHANGES.get(row.change, approval_pb2.ARGUMENT_CHANGE_UNSPECIFIED),
+        previous_json=_json(row.previous_json),
+    )
+
+
+def _vote(vote: Vote, directory: Directory) -> approval_pb2.VoteEntry:
+    return approval_pb2.VoteEntry(
+        voter=principal(vote.account, directory),
+        on_behalf_of=human(vote.behalf, directory) if vote.behalf else None,
+        choice=_CHOICES[vote.choice],
+        reason=vote.reason,
+        assurance=decide_response.ASSURANCES[vote.assurance],
+        group_ids=vote.groups,
+        voted_at=fields.timestamp(vote.at_ns),
+    )
+
+
+def _terms(given: approval_pb2.GrantTerms) -> GrantTerms:
+    schema = fields.data(given.arguments_schema_json, "grant.arguments_schema_json")
+    return GrantTerms(given.minutes, given.uses, given.session_only, schema)
+
+
+def _json(text: str) -> bytes:
+    """A value as JSON; what stands for a secret is none yet."""
+    return (json.dumps(text, ensure_ascii=False) if text.startswith("⟨") else text).encode()
+
+
+def _known(table: Mapping[int, _T], number: int, field: str) -> _T:
+    if number not in table:
+        raise InvalidRequest(field, "is not one of the values of this release")
+    return table[number]

@@ -1,0 +1,90 @@
+"""Codec for Explain, both ways."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pdp.adapters.grpc.codec import decide_request, decide_response, fields
+from pdp.core.answer import open_requirement
+from pdp.core.changes import FactChange
+from pdp.core.digest import canonical
+from pdp.core.errors import InvalidRequest
+from pdp.core.explain import Fact, FiredRule, RequirementStory
+from pdp.core.stored import RecordRef
+from pdp.service.explain import Explanation, Why
+from pdp.v1 import explain_pb2
+
+_TRUSTS = {
+    "verified": explain_pb2.TRUST_VERIFIED,
+    "observed": explain_pb2.TRUST_OBSERVED,
+    "vouched": explain_pb2.TRUST_VOUCHED,
+    "asserted": explain_pb2.TRUST_ASSERTED,
+}
+
+
+def why(request: explain_pb2.ExplainRequest) -> Why:
+    """What is to be explained. Raises InvalidRequest naming the field."""
+    match request.WhichOneof("what"):
+        case "decision_id":
+            decision_id = fields.name(request.decision_id, "decision_id", limit=fields.MAX_WORD, mandatory=True)
+            return Why(decision_id, request.find_changes)
+        case "request":
+            return Why(decide_request.ask(request.request), request.find_changes)
+        case _:
+            raise InvalidRequest("what", "is missing; set decision_id or request")
+
+
+def response(found: Explanation, record: RecordRef) -> explain_pb2.ExplainResponse:
+    """The explanation."""
+    made = explain_pb2.ExplainResponse(
+        effect=decide_response.EFFECTS[found.outcome.effect],
+        reasons=map(decide_response.reason, found.outcome.reasons),
+        facts=map(_fact, found.facts),
+        rules=map(_rule, found.rules),
+        requirements=(_requirement(story, found) for story in found.requirements),
+        policy=decide_response.policy_ref(found.policy),
+        evaluated_at=fields.timestamp(found.evaluated_ns),
+        reproduced=bool(found.reproduced),
+        explained=None if found.explained is None else decide_response.record_ref(found.explained),
+        record=decide_response.record_ref(record),
+    )
+    if found.changes is not None:
+        made.search_incomplete = found.changes.incomplete
+        made.changes.extend(explain_pb2.ChangeSet(facts=map(_change, changed)) for changed in found.changes.sets)
+    return made
+
+
+def _fact(fact: Fact) -> explain_pb2.Fact:
+    return explain_pb2.Fact(
+        path=fact.path,
+        value_json=b"" if fact.erased else canonical(fact.value),
+        trust=_TRUSTS[fact.trust],
+        source=fact.source,
+        erased=fact.erased,
+    )
+
+
+def _rule(rule: FiredRule) -> explain_pb2.FiredRule:
+    return explain_pb2.FiredRule(
+        pack=rule.pack,
+        rule=rule.rule,
+        code=rule.code,
+        control=str(rule.element.get("control", "")),
+        file=rule.file,
+        line=rule.line,
+        element_json=canonical(dict(rule.element)),
+        waived_by=rule.waived_by,
+    )
+
+
+def _requirement(story: RequirementStory, found: Explanation) -> explain_pb2.ExplainedRequirement:
+    wanted = replace(open_requirement(story.element, found.digest, found.evaluated_ns), state=story.state)
+    return explain_pb2.ExplainedRequirement(
+        requirement=decide_response.requirement(wanted), element_json=canonical(dict(story.element)), why=story.why
+    )
+
+
+def _change(change: FactChange) -> explain_pb2.FactChange:
+    return explain_pb2.FactChange(
+        path=change.path, before_json=canonical(change.before), after_json=canonical(change.after)
+    )

@@ -1,0 +1,1 @@
+"""Tools of policy authors: check, test, coverage, scaffold and shadow."""

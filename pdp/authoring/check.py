@@ -1,0 +1,69 @@
+"""`pdp policy check` without its command line: read a bundle and put it through the load gate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pdp.authoring import registry_names
+from pdp.core.digest import Json
+from pdp.core.errors import BundleFault
+from pdp.core.policy import Bundle
+from pdp.policy import gate
+from pdp.policy.bundle import read_bundle
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was found. `bundle` is None when the folder cannot even be read as one."""
+
+    bundle: Bundle | None
+    report: gate.Report
+
+    def facts(self) -> dict[str, Json]:
+        """For machines: `{ok, revision, digest, packs, findings: [{code, severity, path, line, column, ...}]}`."""
+        return {
+            "schema": "pdp.policy-check/1",
+            "ok": self.report.ok,
+            "revision": self.bundle.revision if self.bundle else None,
+            "digest": self.bundle.digest if self.bundle else None,
+            "packs": list(self.bundle.packs) if self.bundle else [],
+            "findings": [finding_fact(f) for f in self.report.findings],
+        }
+
+
+def check_folder(shipped: Path, organisation: Path | None, registries: Sequence[Path] = ()) -> Checked:
+    """Read and check the bundle made of two folders; what is wrong is in the report, nothing is raised for it.
+
+    With tenants' folders of the registry, what a policy that passes names and they have not is warned of. Raises
+    RegistryFault for one that cannot be read.
+    """
+    known = registry_names.of_folders(registries)
+    try:
+        bundle = read_bundle(shipped, organisation)
+    except BundleFault as fault:
+        return Checked(None, gate.Report((fault_finding(fault),)))
+    own = shipped / "capabilities.json"
+    capabilities = own if own.is_file() else None
+    report = gate.check(bundle, capabilities=capabilities)
+    warnings = registry_names.compare(report.naming, known)
+    return Checked(bundle, replace(report, findings=(*report.findings, *warnings)))
+
+
+def fault_finding(fault: BundleFault) -> gate.Finding:
+    """A fault of reading the folder, as a finding without a place in a file."""
+    return gate.Finding("", 0, 0, fault.code, gate.ERROR, fault.message, fault.detail)
+
+
+def finding_fact(found: gate.Finding) -> dict[str, Json]:
+    """A finding as JSON."""
+    return {
+        "code": found.code,
+        "severity": found.severity,
+        "path": found.path,
+        "line": found.line,
+        "column": found.column,
+        "message": found.message,
+        "hint": found.hint,
+    }

@@ -1,0 +1,306 @@
+"""Requests on a terminal. All of their text is others': it passes `inert.visible`, and what reads
+from right to left is kept from turning its surroundings around."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from itertools import pairwise
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.padding import Padding
+from rich.segment import Segment
+from rich.table import Table
+from rich.text import Text
+
+from pdp.adapters.console import wording
+from pdp.core.approvals.text_safety import isolated, visible
+from pdp.v1 import approval_pb2, decision_pb2, types_pb2
+
+PAGE_ROWS, PAGE_BYTES = 200, 20_000  # of arguments shown at once
+_HIDDEN = "⟨secret: "
+_CHANGES = {
+    approval_pb2.ARGUMENT_CHANGE_SAME: ("as before", ""),
+    approval_pb2.ARGUMENT_CHANGE_ADDED: ("new", "green"),
+    approval_pb2.ARGUMENT_CHANGE_CHANGED: ("changed", "yellow"),
+    approval_pb2.ARGUMENT_CHANGE_REMOVED: ("gone", "red"),
+}
+_SOURCES = {
+    "subject_signed": "signed by the person on whose behalf the agent acts",
+    "caller": "as the gateway passed it on",
+    "agent": "the agent's own words",
+}
+
+
+_BAR = "│ "
+_OUTCOMES = {  # as the caller reported it
+    decision_pb2.OUTCOME_DONE: "carried out",
+    decision_pb2.OUTCOME_FAILED: "failed",
+}
+_VERDICTS = {
+    approval_pb2.JUDGE_VERDICT_ALLOW: "allow",
+    approval_pb2.JUDGE_VERDICT_DENY: "deny",
+    approval_pb2.JUDGE_VERDICT_ESCALATE: "for people to decide",
+}
+
+
+def inert(text: str, *, lines: bool = False, style: str = "") -> Text:
+    """Text of others for a terminal: it holds no markup, and nothing in it deceives."""
+    return Text(isolated(visible(text, lines=lines)), style=style, overflow="fold")
+
+
+class Quoted:
+    """A text of others with a bar before each of its lines, so that none passes for a line or heading of ours."""
+
+    def __init__(self, text: str) -> None:
+        self.text = inert(text, lines=True)
+
+    def __rich_console__(self, screen: Console, options: ConsoleOptions) -> RenderResult:
+        for line in screen.render_lines(self.text, options.update(width=options.max_width - len(_BAR)), pad=False):
+            yield Segment(_BAR)
+            yield from line
+            yield Segment.line()
+
+
+def console() -> Console:
+    """Where it is printed."""
+    return Console(markup=False, highlight=False, emoji=False)
+
+
+def requests(found: Iterable[approval_pb2.Approval], now: float) -> RenderableType:
+    """A list of requests."""
+    return Group(*(entry(each, remaining(each.expires_at, now)) for each in found))
+
+
+def entry(it: approval_pb2.Approval, left: str = "") -> RenderableType:
+    """One request in a list: what it is about, and where it stands."""
+    seats = ", ".join(f"{seat.filled} of {seat.needed} {visible(seat.group_id)}" for seat in it.seats)
+    said = [_state(it), *((seats, f"{left} left") if not it.HasField("resolved_at") else ())]
+    what = Text.assemble(inert(it.tool), " on ", inert(it.server), " for ", name(it.subject), ", ", risk(it.risk))
+    head = Text.assemble(inert(it.requirement.short_code, style="bold"), "  ", what)
+    stands = ", ".join(part for part in said if part not in ("", " left"))
+    return item(head, Text(stands), inert(it.approval_id))
+
+
+def item(head: Text, *lines: Text) -> RenderableType:
+    """An entry of a list: a line, and what is told below it."""
+    return Group(head, *(Padding(line, (0, 0, 0, 7), expand=False) for line in lines))
+
+
+def pages(it: approval_pb2.Approval) -> list[range]:
+    """The rows of each page of arguments: so many, or so much text; at least one row each, and one page."""
+    begins, size = [0], 0
+    for n, row in enumerate(it.arguments):
+        length = len(row.value_json) + len(row.previous_json)
+        if n - begins[-1] == PAGE_ROWS or (n > begins[-1] and size + length > PAGE_BYTES):
+            begins.append(n)
+            size = 0
+        size += length
+    return [range(begin, end) for begin, end in pairwise((*begins, len(it.arguments)))]
+
+
+def request(found: approval_pb2.GetApprovalResponse, now: float, rows: range | None = None) -> RenderableType:
+    """One request: what will happen, who asked for whom, why it needs people, who has said what. `rows` of its
+    arguments, all without."""
+    it = found.approval
+    title = Text.assemble(inert(it.tool, style="bold"), " on ", inert(it.server, style="bold"))
+    if it.title:
+        title.append_text(Text.assemble(" (", inert(it.title), ")"))
+    left = f", {remaining(it.expires_at, now)} left" if not it.HasField("resolved_at") else ""
+    parts: list[RenderableType] = [
+        title,
+        Text.assemble(
+            "Risk ", risk(it.risk), ", ", _state(it), left, ", code ", inert(it.requirement.short_code, style="bold")
+        ),
+        *block("What it does, by its signed manifest", [inert(effect) for effect in it.effects] or [_none()]),
+        *arguments(it, range(len(it.arguments)) if rows is None else rows),
+        *block("Who", _who(it)),
+        *block("Why it needs people", _why(it)),
+    ]
+    if it.HasField("turned_down"):
+        parts += block("Like calls within a day: same subject, agent and tool", _turned_down(it.turned_down))
+    if it.task:
+        said = _SOURCES.get(it.task_source, "the agent's own words")
+        parts += block(f"What the agent was asked to do (not verified: {said})", [Quoted(it.task)])
+    if it.HasField("advice"):
+        parts += block("What a language model says (not verified, and no vote)", _advice(it.advice))
+    parts += block("Votes", [_vote(vote) for vote in it.votes] or [_none()])
+    may = Text("you may vote", style="green") if found.may_vote else Text(why_not(found))
+    then = Text(f"if you approve: once, until {when(it.expires_at)}, when the agent asks again")
+    parts += block("You", [may, then] if found.may_vote else [may])
+    parts += block(
+        "References",
+        [
+            Text.assemble("request  ", inert(it.approval_id)),
+            Text.assemble("decision ", inert(it.decision_id)),
+            Text.assemble("policy   ", inert(it.policy.revision)),
+            Text.assemble("opened   ", when(it.opened_at), ", expires ", when(it.expires_at)),
+            Text.assemble("shown    ", inert(found.presented or "erased")),
+        ],
+    )
+    return Group(*parts)
+
+
+def arguments(it: approval_pb2.Approval, rows: range) -> list[RenderableType]:
+    """These rows of the arguments."""
+    if it.arguments_erased:
+        return block("Arguments", [Text("erased: nobody can see any more what would be done", style="red")])
+    if not it.arguments:
+        return block("Arguments", [_none()])
+    compared = any(row.change for row in it.arguments)
+    table = _table("where", "type", "value", *(("change",) if compared else ()))
+    for row in it.arguments[rows.start : rows.stop]:
+        change, style = _CHANGES.get(row.change, ("", ""))
+        cells: list[RenderableType] = [inert(row.pointer or "/"), inert(row.type), _value(row)]
+        table.add_row(*cells, *((Text(change, style=style),) if compared else ()))
+    title = "Arguments, compared with the last like it that others approved" if compared else "Arguments"
+    part = f" ({rows.start + 1:,} to {rows.stop:,} of {len(it.arguments):,})" if len(rows) < len(it.arguments) else ""
+    return [Text(), Text(title + part, style="bold"), Padding(table, (0, 0, 0, 2), expand=False)]
+
+
+def why_not(found: approval_pb2.GetApprovalResponse) -> str:
+    """Why this person may not vote, in the console's words."""
+    return visible(wording.why_not(found.may_not_code))
+
+
+def recorded(record: types_pb2.RecordRef) -> str:
+    """Where a record stands."""
+    return f"record {record.index} of {visible(record.log)}"
+
+
+def risk(value: types_pb2.Risk.ValueType) -> Text:
+    """What is not known is as bad as can be."""
+    known = "unknown" if value == types_pb2.RISK_UNSPECIFIED else types_pb2.Risk.Name(value)[len("RISK_") :].lower()
+    return Text(known, style={"low": "green", "medium": "yellow"}.get(known, "bold red"))
+
+
+def name(who: types_pb2.Principal) -> Text:
+    """A principal: the name is only how it likes to be called."""
+    if not who.name:
+        return inert(who.id)
+    return Text.assemble(inert(who.name), " (", inert(who.id), ")")
+
+
+def when(at: Timestamp) -> str:
+    """An instant, in UTC and to the minute."""
+    return f"{datetime.fromtimestamp(at.seconds, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def remaining(at: Timestamp, now: float) -> str:
+    """How long until an instant."""
+    left = int(at.seconds - now)
+    if left <= 0:
+        return "0 s"
+    for seconds, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if left >= 2 * seconds:
+            return f"{left // seconds} {unit}"
+    return f"{left} s"
+
+
+def now() -> float:
+    """The terminal's clock, Unix seconds: only for what is left."""
+    return time.time()
+
+
+def _value(row: approval_pb2.ArgumentRow) -> Text:
+    """The whole value, and the one before. Only what the service itself replaced stands in its brackets."""
+    value = _json(row.value_json, secret=row.type == "secret") if row.value_json else Text()
+    if not row.previous_json:
+        return value
+    before = _json(row.previous_json, secret=row.type == "secret")
+    return Text.assemble(value, "\n" if value.plain else "", ("was ", "dim"), before)
+
+
+def _json(raw: bytes, *, secret: bool) -> Text:
+    text = raw.decode("utf-8", "replace")
+    if secret and text.startswith(f'"{_HIDDEN}'):
+        kind = str(json.loads(text)).removeprefix(_HIDDEN).removesuffix("⟩")
+        return Text(f"{_HIDDEN}{visible(kind)}⟩", style="yellow")
+    return inert(text)
+
+
+def _who(it: approval_pb2.Approval) -> list[Text]:
+    lines = [Text.assemble("for      ", name(it.subject), " at ", inert(it.subject.issuer))]
+    lines += [Text.assemble("through  ", name(actor)) for actor in it.actor_chain]
+    lines.append(Text.assemble("agent    ", inert(it.agent)))
+    session = Text.assemble(", session ", inert(it.session)) if it.session else Text(", no session")
+    lines.append(Text.assemble("asked by ", inert(it.caller), session))
+    return lines
+
+
+def _why(it: approval_pb2.Approval) -> list[Text]:
+    need = it.requirement
+    kind = types_pb2.RequirementKind.Name(need.kind).removeprefix("REQUIREMENT_KIND_").lower()
+    control = f", control {visible(need.control)}" if need.control else ""
+    pack = f", pack {visible(need.pack)}" if need.pack else ""
+    said = wording.REASONS.get(need.code)
+    lines = [Text(said)] if said else []
+    lines.append(Text.assemble(f"{kind}: ", inert(need.code), control, pack))
+    for seat in it.seats:
+        group = Text.assemble(inert(seat.group_name or seat.group_id), " (", inert(seat.group_id), ")")
+        lines.append(Text.assemble(f"{seat.filled} of {seat.needed} from ", group))
+    if it.seats:
+        lines.append(Text(f"{it.deny_quorum} {'denial ends' if it.deny_quorum == 1 else 'denials end'} it"))
+    if it.reason_required:
+        lines.append(Text("a vote needs a reason"))
+    if it.HasField("grant_offer"):
+        lines.append(Text(f"policy lets you grant: at most {terms(it.grant_offer)}"))
+    return lines
+
+
+def terms(given: approval_pb2.GrantTerms) -> str:
+    """Bounds of a grant, in words."""
+    bounds = (
+        (given.minutes, f"{given.minutes} min"),
+        (given.uses, f"{given.uses} uses"),
+        (given.session_only, "this session"),
+    )
+    return ", ".join(text for holds, text in bounds if holds) or "nothing"
+
+
+def _advice(said: approval_pb2.JudgeAdvice) -> list[RenderableType]:
+    verdict = _VERDICTS.get(said.verdict, "none")
+    sure = f", sure to {said.confidence:.0%}" if said.HasField("confidence") else ""
+    lines: list[RenderableType] = [Text(f"{verdict}{sure}"), *(inert(rule) for rule in said.violated)]
+    return [*lines, Quoted(said.rationale)] if said.rationale else lines
+
+
+def _turned_down(found: approval_pb2.TurnedDown) -> list[Text]:
+    lines = [Text(wording.turned_down(found.refusals, found.withdrawals), style="yellow")]
+    if found.HasField("last_refusal"):
+        lines.append(Text.assemble("last  ", _vote(found.last_refusal)))
+    return lines
+
+
+def _vote(vote: approval_pb2.VoteEntry) -> Text:
+    choice = approval_pb2.VoteChoice.Name(vote.choice).removeprefix("VOTE_CHOICE_").lower()
+    proof = types_pb2.Assurance.Name(vote.assurance).removeprefix("ASSURANCE_").lower().replace("_", " ")
+    line = Text.assemble(f"{choice}  ", name(vote.voter), f", {proof}, {when(vote.voted_at)}")
+    if vote.HasField("on_behalf_of"):
+        line.append_text(Text.assemble(", for ", name(vote.on_behalf_of)))
+    return Text.assemble(line, ": ", inert(vote.reason)) if vote.reason else line
+
+
+def _state(it: approval_pb2.Approval) -> str:
+    state = approval_pb2.ApprovalState.Name(it.state).removeprefix("APPROVAL_STATE_").lower()
+    return f"{state}, {_OUTCOMES.get(it.outcome, 'outcome unknown')}" if it.outcome else state
+
+
+def block(title: str, lines: Iterable[RenderableType]) -> list[RenderableType]:
+    """A paragraph with a heading."""
+    return [Text(), Text(title, style="bold"), *(Padding(line, (0, 0, 0, 2), expand=False) for line in lines)]
+
+
+def _none() -> Text:
+    return Text("none", style="dim")
+
+
+def _table(*columns: str) -> Table:
+    """A table that folds long words and cuts nothing."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table

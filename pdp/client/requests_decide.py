@@ -1,0 +1,307 @@
+"""Sans I/O, outwards: arguments to requests, and the plan of attempts that both clients follow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import grpc
+
+from pdp.client import responses
+from pdp.client.values import (
+    Claims,
+    Credential,
+    Decision,
+    JsonObject,
+    Listing,
+    ServerPeer,
+    Session,
+    ToolCall,
+    ToolList,
+)
+from pdp.v1 import decision_pb2, types_pb2
+
+METHOD_TOOL_CALL = "tools/call"
+METHOD_TOOL_LIST = "tools/list"
+
+_MIN_ATTEMPT = 0.02  # seconds; with less left a second attempt cannot answer
+_PAUSE = 0.05  # seconds between the attempts
+
+Answer_co = TypeVar("Answer_co", covariant=True)
+Answer = TypeVar("Answer")
+
+
+class NotARequestError(ValueError):
+    """What was given cannot be sent; the message says which argument, never its value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """When to stop. All times are monotonic seconds; `ends` is the end of the caller's patience."""
+
+    ends: float
+
+    def timeout(self, now: float) -> float:
+        """What is left for an attempt that starts now; 0 when nothing is."""
+        return max(0.0, self.ends - now)
+
+    def pause(self, attempt: int, status: grpc.StatusCode, now: float) -> float | None:
+        """How long to wait before the next attempt, after attempt number `attempt` (from 1) failed; None: give up."""
+        if attempt > 1 or status is not grpc.StatusCode.UNAVAILABLE:
+            return None
+        return _PAUSE if self.timeout(now) > _PAUSE + _MIN_ATTEMPT else None
+
+
+class Refuse(Protocol[Answer_co]):
+    """Makes a denial of this client's own, from request id, code, message and the service's own code."""
+
+    def __call__(self, request_id: str, code: str, message: str, server_code: str = "") -> Answer_co: ...
+
+
+class Question(Protocol[Answer_co]):
+    """One question: its request, how to read a response to it, and how to deny it."""
+
+    @property
+    def request_id(self) -> str: ...
+
+    @property
+    def refuse(self) -> Refuse[Answer_co]: ...
+
+    def request(self) -> Any:
+        """Raises NotARequestError."""
+        ...
+
+    def read(self, response: Any, now: float, /) -> Answer_co:
+        """What `response` means at `now`, Unix seconds."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CallQuestion:
+    """May this call be carried out?"""
+
+    request_id: str
+    call: ToolCall
+    credential: Credential
+    session: Session | None
+    supported: frozenset[str]
+    refuse: Refuse[Decision] = responses.refused
+
+    def request(self) -> decision_pb2.DecideRequest:
+        """See `Question`."""
+        call = self.call
+        try:
+            return decision_pb2.DecideRequest(
+                request_id=self.request_id,
+                call_id=call.call_id,
+                method=METHOD_TOOL_CALL,
+                target=types_pb2.Target(tool=_tool(call)),
+                credential=subject(self.credential),
+                session=_session(self.session),
+                protocol_version=call.protocol_version,
+                client_capabilities_json=encoded(call.client_capabilities, "client_capabilities"),
+                supported_obligations=sorted(self.supported),
+                resume_token=call.resume_token,
+                server_peer=_peer(call.server_peer),
+                context=types_pb2.Context(
+                    client_address=call.client_address,
+                    observation=call.observation,
+                    extra_json=encoded(call.extra, "extra"),
+                    meta_json=encoded(call.meta, "meta"),
+                ),
+            )
+        except (TypeError, ValueError) as error:
+            raise unfit(error) from None
+
+    def read(self, response: decision_pb2.DecideResponse, now: float) -> Decision:
+        """See `Question`."""
+        return responses.decision(response, self.request_id, self.supported, now)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchQuestion:
+    """May these calls be carried out, in this order? Whatever keeps the batch from an answer denies all of them."""
+
+    questions: tuple[CallQuestion, ...]
+    miscounted: bool = False  # another number of ids than of calls
+
+    @classmethod
+    def of(
+        cls,
+        ids: Sequence[str],
+        calls: Sequence[ToolCall],
+        credential: Credential,
+        session: Session | None,
+        supported: frozenset[str],
+    ) -> BatchQuestion:
+        """One question for each call, all for one subject in one session."""
+        known = (*ids, *("" for _ in calls))
+        questions = (
+            CallQuestion(i, call, credential, session, supported) for i, call in zip(known, calls, strict=False)
+        )
+        return cls(tuple(questions), len(ids) != len(calls))
+
+    @property
+    def request_id(self) -> str:
+        """A batch has none of its own."""
+        return ""
+
+    def refuse(self, request_id: str, code: str, message: str, server_code: str = "") -> tuple[Decision, ...]:
+        """See `Question`: one denial for each call."""
+        del request_id  # each has its own
+        return tuple(responses.refused(q.request_id, code, message, server_code) for q in self.questions)
+
+    def request(self) -> decision_pb2.DecideBatchRequest:
+        """See `Question`."""
+        if self.miscounted:
+            raise NotARequestError("request_ids: give as many as calls, or none")
+        found = decision_pb2.DecideBatchRequest()
+        for i, question in enumerate(self.questions):
+            try:
+                found.requests.append(question.request())
+            except NotARequestError as error:
+                raise NotARequestError(f"calls[{i}]: {error}") from None
+        return found
+
+    def read(self, response: decision_pb2.DecideBatchResponse, now: float) -> tuple[Decision, ...]:
+        """See `Question`."""
+        if len(response.items) != len(self.questions):
+            return self.refuse("", *responses.MISCOUNTED)
+        return tuple(
+            responses.item(item, q.request_id, q.supported, now)
+            for item, q in zip(response.items, self.questions, strict=True)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ListQuestion:
+    """Which tools may be seen?"""
+
+    request_id: str
+    listing: Listing
+    credential: Credential
+    session: Session | None
+    refuse: Refuse[ToolList] = responses.refused_list
+
+    def request(self) -> decision_pb2.FilterToolsRequest:
+        """See `Question`."""
+        definitions = self.listing.definitions
+        try:
+            return decision_pb2.FilterToolsRequest(
+                request_id=self.request_id,
+                server=self.listing.server,
+                method=METHOD_TOOL_LIST,
+                definitions_json=[encoded(d, "definitions") for d in definitions or ()],
+                presented_only=definitions is not None,
+                credential=subject(self.credential),
+                session=_session(self.session),
+                protocol_version=self.listing.protocol_version,
+                server_peer=_peer(self.listing.server_peer),
+            )
+        except (TypeError, ValueError) as error:
+            raise unfit(error) from None
+
+    def read(self, response: decision_pb2.FilterToolsResponse, now: float) -> ToolList:
+        """See `Question`."""
+        return responses.tool_list(response, self.request_id, now)
+
+
+def _peer(peer: ServerPeer | None) -> types_pb2.ServerPeer | None:
+    if peer is None:
+        return None
+    if not isinstance(peer, ServerPeer):
+        raise TypeError("server_peer")
+    return types_pb2.ServerPeer(
+        spiffe_id=peer.spiffe_id, spki_digest=peer.spki_digest, command_digest=peer.command_digest
+    )
+
+
+def failed(
+    question: Question[Answer], plan: Plan, attempt: int, error: grpc.RpcError, now: float
+) -> tuple[float | None, Answer]:
+    """How long to pause before asking again, None for not at all; and the denial in that case."""
+    denial = question.refuse(question.request_id, *responses.failure(error))
+    return plan.pause(attempt, responses.status(error), now), denial
+
+
+def too_late(question: Question[Answer]) -> Answer:
+    """There is no time left to ask."""
+    return question.refuse(question.request_id, "client.deadline", "There is no time left to ask; allow more.")
+
+
+def crowded(question: Question[Answer]) -> Answer:
+    """No place came free on the connection in time."""
+    message = (
+        "Too many calls at once through this client, as long as this one could wait; ask less, or raise max_calls."
+    )
+    return question.refuse(question.request_id, "client.overloaded", message)
+
+
+def fault(question: Question[Answer], error: Exception) -> Answer:
+    """Whatever else went wrong on this side, as a denial."""
+    if isinstance(error, NotARequestError):
+        return question.refuse(question.request_id, "client.request", str(error))
+    message = f"The client failed with {type(error).__name__}."
+    return question.refuse(question.request_id, "client.fault", message)
+
+
+def encoded(value: JsonObject, name: str) -> bytes:
+    """JSON bytes as they are, a mapping as JSON, None as nothing. Raises NotARequestError naming the argument."""
+    if value is None:
+        return b""
+    if isinstance(value, bytes):
+        return value
+    if not isinstance(value, Mapping):
+        raise NotARequestError(f"{name}: give a mapping or JSON bytes (of an SDK's tool object: `presented`)")
+    try:
+        return json.dumps(dict(value), allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise NotARequestError(f"{name}: cannot be written as JSON ({type(error).__name__})") from None
+
+
+def unfit(error: Exception) -> NotARequestError:
+    """The library's own words may quote a value, so only their kind is passed on."""
+    if isinstance(error, NotARequestError):
+        return error
+    return NotARequestError(f"an argument has the wrong type, or text that is not Unicode ({type(error).__name__})")
+
+
+def _tool(call: ToolCall) -> types_pb2.ToolTarget:
+    if call.definition is not None and call.definition_digest:
+        raise NotARequestError("give definition or definition_digest, not both")
+    target = types_pb2.ToolTarget(
+        server=call.server, name=call.tool, arguments_json=encoded(call.arguments, "arguments")
+    )
+    if call.definition is not None:
+        target.definition_json = encoded(call.definition, "definition")
+    elif call.definition_digest:
+        target.definition_digest = call.definition_digest
+    return target
+
+
+def subject(credential: Credential) -> types_pb2.Credential | None:
+    """On whose behalf. Raises NotARequestError."""
+    if credential is None:
+        return None
+    if isinstance(credential, Claims):
+        claims = types_pb2.AssertedClaims(
+            issuer=credential.issuer,
+            subject=credential.subject,
+            claims_json=encoded(credential.claims, "claims"),
+        )
+        return types_pb2.Credential(claims=claims)
+    return types_pb2.Credential(bearer=credential)
+
+
+def _session(session: Session | None) -> types_pb2.Session | None:
+    if session is None:
+        return None
+    return types_pb2.Session(
+        id=session.id,
+        task=session.task,
+        task_by_agent=session.task_by_agent,
+        parent=session.parent,
+        context_reset=session.context_reset,
+    )

@@ -1,0 +1,1 @@
+"""Configuration: settings, where each value comes from, and problems in it."""

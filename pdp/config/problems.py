@@ -1,0 +1,130 @@
+"""What is wrong with a configuration, in lines that people can act on. Values are never shown."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+from pydantic import ValidationError
+
+from pdp.config.files import PREFIX
+from pdp.config.model import Model, keys, shape
+from pdp.config.origins import Origins
+from pdp.core.names import nearest
+
+_Loc: TypeAlias = tuple[int | str, ...]
+_Problem: TypeAlias = tuple[_Loc, str, str]  # where, pydantic's type, its words
+_Placed: TypeAlias = tuple[list[str], list[str], _Problem]
+_FEW = 16  # names that a line may list
+
+
+# pydantic's words where they speak of Python
+_WORDS = {
+    "missing": "is missing, and mandatory",
+    "model_type": "must be a mapping of settings; leave it out where there are none",
+    "model_attributes_type": "must be a mapping of settings; leave it out where there are none",
+    "mapping_type": "must be a mapping",
+    "dict_type": "must be a mapping",
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+    "path_type": "must be a path",
+    "string_type": "must be text; quote it",
+    "invalid_key": "must be text; quote it",
+}
+
+
+def problems(error: ValidationError, root: Model, known: Origins | None = None) -> list[str]:
+    """One line per problem, unknown keys with the nearest right one; of alternatives, the one that fits best.
+
+    With `known` origins each ends with the line or variable that it comes from.
+    """
+    raw = [
+        (problem["loc"], problem["type"], problem["msg"])
+        for problem in error.errors(include_url=False, include_input=False, include_context=False)
+    ]
+    found = []
+    for where, names, (_, kind, words) in _placed(raw, root):
+        origin = known.nearest(tuple(where)) if known is not None else ""
+        if kind == "extra_forbidden" and origin.startswith(PREFIX):
+            found.append(f"{origin}: names no setting.{_near(origin, _variables(root), '{}')}")
+            continue
+        unknown = kind == "extra_forbidden"
+        told = f"unknown key.{_near(where[-1], names)}" if unknown else f"{_worded(kind, words)}."
+        line = f"{'.'.join(where)}: {told}".replace("..", ".").lstrip(": ")
+        found.append(f"{line} ({origin})" if origin else line)
+    return sorted(set(found))
+
+
+def _worded(kind: str, words: str) -> str:
+    return _WORDS.get(kind) or words.removeprefix("Value error, ").removeprefix("Input ")
+
+
+def _near(name: str, names: list[str], quoted: str = "'{}'") -> str:
+    """A hint at the right name, or at all of them when they are few."""
+    if near := nearest(name, names):
+        return f" Did you mean {quoted.format(near)}?"
+    return f" Known here: {', '.join(names)}." if 0 < len(names) <= _FEW else ""
+
+
+def _variables(model: Model, above: str = PREFIX) -> list[str]:
+    """The variables that set one setting each; below names of one's own there are none."""
+    found = []
+    for name, field in keys(model):
+        inner = shape(field.annotation)
+        if inner.holds == "section":
+            found += [each for below in inner.models for each in _variables(below, f"{above}{name.upper()}__")]
+        else:
+            found.append(f"{above}{name.upper()}")
+    return found
+
+
+def _placed(raw: Iterable[_Problem], root: Model) -> list[_Placed]:
+    """Each problem with its path as written in the file, and the keys that are valid there.
+
+    Where a section may have one of several forms, pydantic tells the problems of all forms, with the form's name
+    in the place; only those of the form with the fewest are kept.
+    """
+    plain: list[_Placed] = []
+    forms: dict[tuple[str, ...], dict[str, list[_Placed]]] = defaultdict(dict)
+    for problem in raw:
+        path, form, names = _walk(problem[0], root)
+        entry = (path, names, problem)
+        if form is None:
+            plain.append(entry)
+        else:
+            above, name = form
+            forms[above].setdefault(name, []).append(entry)
+    for alternatives in forms.values():
+        best: list[_Placed] = min(alternatives.values(), key=len)
+        plain += best
+    return plain
+
+
+def _walk(loc: _Loc, root: Model) -> tuple[list[str], tuple[tuple[str, ...], str] | None, list[str]]:
+    """The path without names of forms; the form (section and its name), if any; the valid keys at the path's end."""
+    path: list[str] = []
+    names: list[str] = []
+    form: tuple[tuple[str, ...], str] | None = None
+    models: tuple[Model, ...] = (root,)
+    item = False  # the next part is an index, or a key of the user's choice
+    for part in loc:
+        named = [m for m in models if m.__name__ == part]
+        if len(models) > 1 and named and not item:
+            form, models = (tuple(path), str(part)), (named[0],)
+            continue
+        if item:
+            item, names = False, []
+        else:
+            names = sorted({name for model in models for name in model.model_fields})
+            models, item = _below(models, part)
+        path.append(str(part))
+    return path, form, names
+
+
+def _below(models: tuple[Model, ...], part: int | str) -> tuple[tuple[Model, ...], bool]:
+    fields: list[Any] = [m.model_fields[part] for m in models if isinstance(part, str) and part in m.model_fields]
+    if not fields:
+        return (), False
+    found = shape(fields[0].annotation)
+    return found.models, found.holds in ("list", "map")

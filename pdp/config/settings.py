@@ -1,0 +1,292 @@
+"""The configuration: one YAML file, overlaid by `PDP_` variables. Everything unknown is an error.
+
+`PDP_STORE__PATH=/x` sets `store.path`; a variable that names no setting is refused like an unknown key, so a
+typo never silently leaves a default in place. Relative paths are relative to the file. A secret is never
+written into the file: `file:PATH` or `vault:MOUNT/data/PATH#KEY` says where it lies (secrets/reference).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+
+from pdp.adapters.console.options import ConsoleOptions
+from pdp.adapters.grpc.options import ServerOptions
+from pdp.approvals.options import ApprovalOptions, DirectoryOptions
+from pdp.config.files import overlay, read_yaml, variables
+from pdp.config.origins import Origins, origins
+from pdp.config.problems import problems
+from pdp.content.options import ContentOptions
+from pdp.core.digest import Json, digest
+from pdp.core.errors import ConfigurationFault
+from pdp.files.contradictions import TOLERANT, Contradiction, refuse
+from pdp.identity.options import IdentityOptions
+from pdp.judge.options import JudgeOptions
+from pdp.policy.embedded.options import EmbeddedOptions, PoolOptions, default_workers
+from pdp.policy.opa.options import OpaOptions
+from pdp.registry.options import RegistryOptions
+from pdp.secrets.options import VaultOptions
+from pdp.sessions.options import SessionOptions
+from pdp.store.options import StoreOptions
+from pdp.telemetry.options import TelemetryOptions
+
+
+class ServiceOptions(BaseModel):
+    """Limits and terms of answers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_in_flight: int = Field(
+        256, ge=1, le=100_000, description="Calls at once, of one tenant 15 in 16; beyond, RESOURCE_EXHAUSTED."
+    )
+    max_waiting: int = Field(
+        200,
+        ge=1,
+        le=100_000,
+        description="Long polls and watchers at once, of one tenant three quarters; beyond, RESOURCE_EXHAUSTED.",
+    )
+    min_budget_ms: int = Field(10, ge=1, le=10_000, description="A nearer deadline is refused at once.")
+    allow_seconds: int = Field(10, ge=1, le=300, description="How long an allow may be used.")
+    list_seconds: int = Field(60, ge=1, le=3600, description="How long a filtered list may be shown.")
+    retry_after_ms: int = Field(5_000, ge=100, le=600_000, description="When a pending call may ask again.")
+    watch_seconds: float = Field(
+        1.0, ge=0.1, le=60, description="How often policy, registry and keys are looked at for changes."
+    )
+    index_key: str = Field(
+        "",
+        description="file:PATH or vault:PATH#KEY of 32 random bytes or more; replicas share it. Mandatory in "
+        "production, made for you in development.",
+        examples=["file:secrets/index.key"],
+        json_schema_extra={"secret": True},
+    )
+
+
+class PolicyOptions(BaseModel):
+    """Where policy comes from, and how it is evaluated."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    folder: Path | None = Field(
+        None,
+        description="The organisation's folder: packs/, data/. Without it nothing is granted.",
+        examples=["policy"],
+    )
+    packs: tuple[str, ...] = Field(
+        (),
+        description="Packs that the folder must have, at a start as well: without one of them nothing new becomes "
+        "active. Others may lie beside them.",
+        examples=[["acme"]],
+    )
+    workers: int | None = Field(None, ge=1, le=256, description="Policy workers; one per spare core if unset.")
+    deadline_ms: int = Field(
+        250,
+        ge=1,
+        le=60_000,
+        description="For one call; lists of over 100 tools have up to six times it. Later is DENY policy.timeout.",
+    )
+    memory_mb: int = Field(1024, ge=128, le=65_536, description="Address space of one worker.")
+    engine: Literal["embedded", "opa"] = Field(
+        "embedded", description="Which engine answers; `opa` needs policy.opa."
+    )
+    opa: OpaOptions | None = Field(None, description="With engine: opa, which OPA.")
+
+    def embedded(self) -> EmbeddedOptions:
+        """What the embedded engine is run with."""
+        return EmbeddedOptions(
+            workers=self.workers or default_workers(),
+            # patience outlasts the longest list's deadline, or a slow policy would read like a busy engine
+            pool=PoolOptions(deadline_ms=self.deadline_ms, patience_ms=min(60_000, max(2_000, 8 * self.deadline_ms))),
+            memory_bytes=self.memory_mb << 20,
+        )
+
+    @model_validator(mode="after")
+    def _one_engine(self) -> Self:
+        if (self.engine == "opa") != (self.opa is not None):
+            raise ValueError("policy.engine: opa and the section policy.opa go together")
+        return self
+
+
+class Settings(BaseModel):
+    """The whole configuration."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mode: Literal["production", "development"] = Field(
+        "production", description="Development allows development keys and gRPC reflection, and says so."
+    )
+    server: ServerOptions = Field(default_factory=ServerOptions)
+    service: ServiceOptions = Field(default_factory=ServiceOptions)
+    policy: PolicyOptions = Field(default_factory=PolicyOptions)
+    content: ContentOptions = Field(default_factory=ContentOptions)
+    registry: RegistryOptions
+    identity: IdentityOptions = Field(default_factory=IdentityOptions)
+    sessions: SessionOptions = Field(default_factory=SessionOptions)
+    directory: DirectoryOptions = Field(default_factory=DirectoryOptions)
+    approvals: ApprovalOptions = Field(default_factory=ApprovalOptions)
+    console: ConsoleOptions | None = Field(None, description="Where people answer in a browser; absent: nowhere.")
+    judge: JudgeOptions | None = Field(
+        None, description="Who gives verdicts. Without it there are none, and what requires one fails."
+    )
+    store: StoreOptions = Field(default_factory=StoreOptions)
+    vault: VaultOptions | None = Field(None, description="Where secrets given as vault:PATH#KEY are looked up.")
+    telemetry: TelemetryOptions = Field(default_factory=TelemetryOptions)
+
+    @model_validator(mode="after")
+    def _consistent(self, info: ValidationInfo) -> Self:
+        refuse(self, self._across(), info)
+        return self
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        """All of them, in settings that were validated in spite of them (`load`, `tolerant`)."""
+        for each in self.identity.contradictions():
+            yield each.below("identity")
+        yield from self._across()
+
+    def _across(self) -> Iterator[Contradiction]:
+        """Of several sections."""
+        if self.server.max_concurrent <= self.service.max_in_flight + self.service.max_waiting:
+            yield Contradiction(
+                ("server", "max_concurrent"),
+                "must be above service.max_in_flight + service.max_waiting, so that health answers",
+            )
+        opa = self.policy.opa
+        for key, milliseconds in (
+            ("service.min_budget_ms", self.service.min_budget_ms),
+            ("policy.deadline_ms", self.policy.deadline_ms if opa is None else 0),
+            ("policy.opa.deadline_ms", opa.deadline_ms if opa is not None else 0),
+        ):
+            if milliseconds >= self.server.max_call_seconds * 1000:
+                yield Contradiction(
+                    ("server", "max_call_seconds"), f"must be above {key}, or calls are given up before it is over"
+                )
+        if self.server.max_message_bytes <= self.content.max_arguments_bytes:
+            yield Contradiction(
+                ("server", "max_message_bytes"),
+                "must be above content.max_arguments_bytes, or such arguments never arrive",
+            )
+        if self.approvals.channels and not self.approvals.console_url and self.console is None:
+            yield Contradiction(
+                ("approvals", "channels"),
+                "needs approvals.console_url or the section console: a message is a link to a page",
+            )
+        url = self.approvals.console_url
+        if url and self.console is not None and url != self.console.public_url:
+            yield Contradiction(
+                ("approvals", "console_url"),
+                f"must be {self.console.public_url}, the console's public_url, or be left out: links to another "
+                "address send people to a page that is not ours",
+            )
+
+    @property
+    def production(self) -> bool:
+        return self.mode == "production"
+
+    def changed(self) -> list[str]:
+        """Dotted names of the settings that are not left at their defaults."""
+        return sorted(_names(self.model_dump(mode="json", exclude_defaults=True)))
+
+    def shared_fingerprint(self) -> str:
+        """Digest of what processes of one store should have in common: not where each listens and keeps files, nor
+        how large it is. What lies in the files is compared by itself."""
+        return digest(_shared(self))
+
+    def fingerprint(self) -> str:
+        """Digest of the configuration for its record. References to secrets are in it, secrets are not."""
+        found: Json = self.model_dump(mode="json")
+        return digest(found)
+
+
+# What differs from machine to machine of a fleet that is set up alike.
+_OF_ONE_PROCESS = frozenset({
+    "server",
+    "telemetry",
+    "vault",
+    "service.max_in_flight",
+    "service.max_waiting",
+    "policy.workers",
+    "policy.memory_mb",
+    "store.url",
+    "store.tls",
+    "console.listen",
+})  # fmt: skip
+
+
+def _shared(value: object, name: str = "") -> Json:
+    """As JSON without paths, references to files, sockets, and `_OF_ONE_PROCESS`."""
+    if isinstance(value, BaseModel):
+        fields = {key: getattr(value, key) for key in type(value).model_fields}
+        return _shared(fields, name)
+    if isinstance(value, Mapping):
+        below = {str(key): (inner, f"{name}.{key}" if name else str(key)) for key, inner in value.items()}
+        return {key: _shared(*each) for key, each in below.items() if each[1] not in _OF_ONE_PROCESS}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        found = [_shared(inner, f"{name}[]") for inner in value]
+        return found if isinstance(value, (list, tuple)) else sorted(found, key=str)
+    if isinstance(value, Path) or (isinstance(value, str) and value.startswith(_PLACES)):
+        return None
+    return value if value is None or isinstance(value, (str, bool, int)) else str(value)
+
+
+def _names(found: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    for key, value in found.items():
+        if isinstance(value, Mapping) and value:
+            yield from _names(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}"
+
+
+def load(path: Path, environment: Mapping[str, str], *, tolerant: bool = False) -> Settings:
+    """Read, overlay, validate. Raises ConfigurationFault naming every wrong key and the nearest right one.
+
+    `tolerant` is for looking only: whoever asks so asks for `Settings.contradictions` too.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationFault(
+            "config.unreadable", f"{path.name}: cannot be read ({error.strerror}); give --config FILE."
+        ) from None
+    except UnicodeDecodeError:
+        raise ConfigurationFault("config.unreadable", f"{path.name}: is not UTF-8 text; save it as UTF-8.") from None
+    found, ours = read_yaml(text, path.name), variables(environment)
+    overlay(found, ours)
+    return validate(found, path.parent, origins(text, ours), tolerant=tolerant)
+
+
+def validate(
+    found: Mapping[str, Any], folder: Path, known: Origins | None = None, *, tolerant: bool = False
+) -> Settings:
+    """Validate settings; relative paths are taken from `folder`. `known` says where each comes from."""
+    try:
+        settings = Settings.model_validate(found, context=TOLERANT if tolerant else None)
+    except ValidationError as error:
+        raise ConfigurationFault("config.invalid", "\n".join(problems(error, Settings, known))) from None
+    return _anchor(settings, folder.resolve())
+
+
+_M = TypeVar("_M")
+_PLACES = ("file:", "unix:")
+
+
+def _anchor(value: _M, folder: Path) -> _M:
+    """The same value with every relative path, secret reference and socket below `folder`."""
+    found: Any = value
+    if isinstance(found, BaseModel):
+        found = found.model_copy(
+            update={name: _anchor(getattr(found, name), folder) for name in type(found).model_fields}
+        )
+    elif isinstance(found, Path):
+        found = folder / found
+    elif isinstance(found, str) and found.startswith(_PLACES):
+        kind, _, place = found.partition(":")
+        found = f"{kind}:{folder / place}"
+    elif isinstance(found, Mapping):
+        found = {key: _anchor(inner, folder) for key, inner in found.items()}
+    elif isinstance(found, tuple):
+        found = tuple(_anchor(inner, folder) for inner in found)
+    elif isinstance(found, list):
+        found = [_anchor(inner, folder) for inner in found]
+    return cast("_M", found)

@@ -1,0 +1,47 @@
+"""One call as people and standing answers are asked about it, and an answer with where it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from pdp.core.approvals.rows import Answered, Approval, Call, Consent, Grant
+from pdp.core.approvals.turned_down import NEVER, TurnedDown
+from pdp.core.evidence import Evidence
+from pdp.core.facts import Facts
+from pdp.core.stored import CallRow
+
+Source: TypeAlias = Approval | Grant | Consent | Answered | None  # None: for this evaluation only, never redeemed
+
+
+@dataclass(frozen=True, slots=True)
+class CallUnderDecision:
+    """A call that has a digest. `arguments` are canonical; `repeated` says whether the call was asked about before:
+    else nobody can have answered for it yet."""
+
+    tenant: str
+    call: Call
+    index: str  # the call's keyed index
+    subject_index: str
+    arguments: bytes
+    facts: Facts
+    repeated: bool
+    observation: str = ""
+    definition: Mapping[str, Any] = field(default_factory=dict)  # the pinned one
+    until_ns: int = 0  # monotonic; when the caller stops waiting, 0 when it did not say
+    fresh: CallRow | None = None  # what gives the call its digest, while that is not durable
+    turned_down: TurnedDown = NEVER  # like calls, lately
+
+    @property
+    def value(self) -> Mapping[str, Any]:
+        """The arguments, parsed."""
+        return self.facts.arguments.value
+
+
+@dataclass(frozen=True, slots=True)
+class SourcedEvidence:
+    """Evidence, and the row behind it that an allow which rests on it redeems."""
+
+    element: Evidence
+    source: Source = None

@@ -1,0 +1,142 @@
+"""Who people are: the directory as a value, and a person who acts."""
+
+from __future__ import annotations
+
+import itertools
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pdp.core.approvals.rows import Account, Delegation, Seen
+from pdp.core.approvals.text_safety import skeleton
+from pdp.core.digest import digest
+
+UNLISTED = "account:"  # begins the id of a human whom the directory does not know
+ASSURANCES = ("client_asserted", "signed_in", "passkey")  # weakest first
+
+
+@dataclass(frozen=True, slots=True)
+class Passkey:
+    """A WebAuthn credential of a human. `id` is base64url; `public_key` a COSE key (RFC 9052)."""
+
+    id: str
+    public_key: bytes
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One human of the directory. `accounts` are linked: they are one human."""
+
+    id: str
+    name: str
+    accounts: tuple[Account, ...]
+    groups: frozenset[str] = frozenset()
+    active: bool = True
+    mail: str = ""
+    passkeys: tuple[Passkey, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """People and groups of one tenant, as loaded; `revision` changes with its content.
+
+    `claimable` are groups whose membership may also come from a person's own verified claims.
+    """
+
+    revision: str = ""
+    members: Mapping[str, Member] = field(default_factory=dict)  # by human id
+    by_account: Mapping[Account, str] = field(default_factory=dict)
+    group_names: Mapping[str, str] = field(default_factory=dict)  # by group id; a group that is not here is unknown
+    claimable: frozenset[str] = frozenset()
+    claims: Mapping[str, frozenset[str]] = field(default_factory=dict)  # by issuer: which of them its tokens may name
+    roles: Mapping[str, frozenset[str]] = field(
+        default_factory=dict
+    )  # "operate" and "audit": the groups that have it
+
+    def human(self, account: Account) -> str:
+        """One id for all accounts of a human; an account that the directory does not know is a human of its own."""
+        known = self.by_account.get(account)
+        return known if known is not None else f"{UNLISTED}{digest([account.issuer, account.id])[:32]}"
+
+    def active(self, human: str) -> bool:
+        """False for a human who is disabled; one who is unknown is nobody's to disable."""
+        member = self.members.get(human)
+        return member is None or member.active
+
+    def groups(self, human: str) -> frozenset[str]:
+        """Groups by id that the directory itself gives; none for who is disabled or unknown."""
+        member = self.members.get(human)
+        return member.groups if member is not None and member.active else frozenset()
+
+    def can_seat(self, group: str, n: int) -> bool:
+        """Whether a group has so many. One that people's claims may name has members that are not known here."""
+        if group in self.claimable:
+            return True
+        return sum(member.active and group in member.groups for member in self.members.values()) >= n
+
+    def roles_of(self, groups: frozenset[str]) -> frozenset[str]:
+        """What members of these groups may do besides: "operate", "audit"."""
+        return frozenset(role for role, wanted in self.roles.items() if wanted & groups)
+
+
+def look_alikes(directory: Directory) -> tuple[tuple[str, str, str], ...]:
+    """Humans whose accounts at one issuer read alike, as (issuer, human, human): approvers see an account's name, and
+    one of the two may be there to be taken for the other."""
+    read: dict[tuple[str, str], set[str]] = {}
+    for account, human in directory.by_account.items():
+        for known in _as_read(account.id):
+            read.setdefault((account.issuer, known), set()).add(human)
+    pairs = {
+        (issuer, one, other)
+        for (issuer, _), humans in read.items()
+        for one, other in itertools.pairwise(sorted(humans))
+    }
+    return tuple(sorted(pairs))
+
+
+def _as_read(text: str) -> frozenset[str]:
+    """What texts have in common that differ by case, width, composition or look-alikes."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return frozenset({folded, skeleton(text), skeleton(folded)})
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryChange:
+    """One change of a tenant's directory, for its record. `problem` is a code when new files were refused and the
+    last good ones stay; `detail` is for the operator's log, without anybody's data."""
+
+    tenant: str
+    revision: str
+    people: int
+    groups: int
+    changed: tuple[tuple[str, str], ...] = ()  # (human, "added" | "removed" | "enabled" | "disabled" | "groups")
+    problem: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A human who acts, verified for this one act. `claimed` are group ids of its own claims, already narrowed to
+    those that may come from there."""
+
+    tenant: str
+    account: Account
+    human: str
+    name: str
+    assurance: str
+    surface: str
+    claimed: frozenset[str] = frozenset()
+    authenticated_ns: int = 0
+    roles: frozenset[str] = frozenset()  # what the console's operator may do besides: "operate", "audit"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Everything about people that counting rests on, at one instant."""
+
+    directory: Directory
+    at_ns: int
+    delegations: tuple[Delegation, ...] = ()
+    seen: Mapping[Account, Seen] = field(default_factory=dict)
+    claims_max_age_ns: int = 24 * 3600 * 1_000_000_000

@@ -1,0 +1,264 @@
+"""Counting votes: the one place that says whether people have answered (DESIGN section 7). Pure.
+
+A vote stands until a later one of the same human, however that human signs in and whomever it stands in for. An
+approval that stands counts while its human is eligible: when it was given, and again whenever it is counted. A
+denial counts whatever became of who gave it: losing a role must not unlock anything.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from pdp.core.approvals.directory import ASSURANCES, UNLISTED, Directory, Person, Standing
+from pdp.core.approvals.requirement import Requirement, Seat, read
+from pdp.core.approvals.rows import Account, Approval, Call, Delegation, Vote
+from pdp.core.approvals.states import OPEN
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What the votes come to. `filled` is per seat, `counted` are the approvals that fill one, `lost` those that
+    stand but do not count; both by vote id, oldest first."""
+
+    filled: tuple[int, ...]
+    met: bool
+    refused: bool
+    denials: int
+    counted: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+
+
+@lru_cache(maxsize=1024)  # a list has the same few elements again and again
+def wanted_by(requirement: bytes) -> Requirement | None:
+    """The requirement of a row; None for one that nobody can answer properly."""
+    element = json.loads(requirement)
+    return read(element) if isinstance(element, dict) else None
+
+
+def same_rule(one: bytes, other: bytes) -> bool:
+    """Whether two requirements of rows come from the same rule of the same pack, and want the same kind of answer."""
+    elements = json.loads(one), json.loads(other)
+    names = ("kind", "pack", "id", "code")
+    return all(isinstance(each, dict) for each in elements) and all(
+        elements[0].get(name) == elements[1].get(name) for name in names
+    )
+
+
+def tally(wanted: Requirement, votes: tuple[Vote, ...], call: Call, standing: Standing) -> Tally:
+    """Count again, as things stand at `standing.at_ns`. `votes` are oldest first."""
+    last = last_votes(votes, standing.directory)
+    approvals = [vote for vote in last if vote.choice == "approve"]
+    denials = sum(vote.choice == "deny" for vote in last)
+    refused = denials >= wanted.deny_quorum
+    strong = [vote for vote in approvals if strong_enough(wanted, vote.assurance)]
+    if wanted.kind == "approval":
+        offers = [(vote.id, _eligible(wanted, vote, call, standing)) for vote in strong]
+        seated = _seat(wanted.seats, offers)
+        filled = tuple(sum(seat == i for seat in seated.values()) for i in range(len(wanted.seats)))
+        met = bool(filled) and all(n >= seat.n for n, seat in zip(filled, wanted.seats, strict=True))
+        valid = {vote_id for vote_id, groups in offers if groups}
+        counted = tuple(vote.id for vote in strong if vote.id in seated)
+    else:
+        counted = tuple(vote.id for vote in strong if _is_subjects(vote, call, standing.directory))
+        filled, met, valid = (), bool(counted), set(counted)
+    lost = tuple(vote.id for vote in approvals if vote.id not in valid)
+    return Tally(filled, met and not refused, refused, denials, counted, lost)
+
+
+def may_vote(
+    approval: Approval, wanted: Requirement, votes: tuple[Vote, ...], person: Person, standing: Standing
+) -> str:
+    """Why this person may not vote for itself now, as a code; "" when it may.
+
+    `approval.assurance` comes last: who gets it may still deny, and approve once it signed in as strongly as policy
+    asks (a passkey).
+    """
+    code = bar(approval, wanted, votes, person, standing)
+    if not code and not strong_enough(wanted, person.assurance):
+        return "approval.assurance"
+    return code
+
+
+def bar(  # noqa: C901, PLR0911 - one refusal per line, in the order in which they are told
+    approval: Approval,
+    wanted: Requirement,
+    votes: tuple[Vote, ...],
+    person: Person,
+    standing: Standing,
+    behalf: str = "",
+) -> str:
+    """What keeps a person from voting, for itself or in the place of the human `behalf`; "" when nothing does."""
+    directory = standing.directory
+    me = directory.human(person.account)
+    if person.tenant != approval.tenant:
+        return "approval.not_found"
+    if not directory.active(me):
+        return "person.inactive"
+    if approval.state not in OPEN or approval.expires_ns <= standing.at_ns:
+        return "approval.too_late"
+    if wanted.kind != "approval":
+        mine = not behalf and me == directory.human(approval.call.subject)
+        return "" if mine else "approval.not_yours"
+    if is_party(approval.call, directory, me, person.account) or is_party(approval.call, directory, behalf):
+        return "approval.own_call"
+    if behalf and delegation(standing, approval.tenant, behalf, me) is None:
+        return "approval.no_delegation"
+    claimed = frozenset() if behalf else person.claimed
+    if not eligible_groups(wanted, behalf or me, claimed, directory):
+        return "approval.not_eligible"
+    if _acted_otherwise(votes, me, behalf, directory):
+        return "approval.voted"
+    return ""
+
+
+def satisfiable(wanted: Requirement, call: Call, directory: Directory) -> bool:
+    """Whether the people of the directory could answer at all. A claimable group may have members that the
+    directory does not know, so its seats count as fillable."""
+    if wanted.kind != "approval":
+        return directory.active(directory.human(call.subject))
+    seats = tuple(seat for seat in wanted.seats if seat.group_id not in directory.claimable)
+    needed = sum(seat.n for seat in seats)
+    if needed > len(directory.members):
+        return False
+    groups = {seat.group_id for seat in seats}
+    offers = (
+        (human, member.groups & groups)
+        for human, member in directory.members.items()
+        if member.active and not member.groups.isdisjoint(groups) and not is_party(call, directory, human)
+    )
+    return len(_seat(seats, offers, needed)) == needed
+
+
+def last_votes(votes: Sequence[Vote], directory: Directory) -> tuple[Vote, ...]:
+    """The votes that stand, oldest first: of everybody with a part in a vote, as voter or as who is stood in for, the
+    last. A human is recognised by what its account is now and by what it was at the vote."""
+    seen: set[str] = set()
+    kept: list[Vote] = []
+    for vote in reversed(votes):
+        if vote.choice not in ("approve", "deny"):
+            continue
+        people = _people(vote, directory)
+        if seen.isdisjoint(people):
+            kept.append(vote)
+        seen |= people
+    return tuple(reversed(kept))
+
+
+def eligible_groups(wanted: Requirement, human: str, claimed: Iterable[str], directory: Directory) -> frozenset[str]:
+    """Groups with a seat that a human who is active may fill: those of the directory, and claimed ones that may be
+    claimed."""
+    held = directory.groups(human) | (frozenset(claimed) & directory.claimable)
+    return held & {seat.group_id for seat in wanted.seats}
+
+
+def is_party(call: Call, directory: Directory, human: str, account: Account | None = None) -> bool:
+    """Whether a human is the subject of a call, or acts for it, by whatever account. An actor without an issuer, and
+    the agent, are anybody who has that id."""
+    if not human:
+        return False
+    if human in {directory.human(party) for party in (call.subject, *call.actors)}:
+        return True
+    member = directory.members.get(human)
+    mine = {known.id for known in (*(member.accounts if member else ()), *((account,) if account else ()))}
+    nameless = {actor.id for actor in call.actors if not actor.issuer} | {call.agent}
+    return not mine.isdisjoint(nameless)
+
+
+def delegation(standing: Standing, tenant: str, absent: str, deputy: str) -> Delegation | None:
+    """By what somebody stands in for somebody at this instant."""
+    for found in standing.delegations:
+        parties = (found.tenant, found.absent, found.deputy) == (tenant, absent, deputy)
+        ended = found.ended_ns and found.ended_ns <= standing.at_ns
+        if parties and absent != deputy and found.from_ns <= standing.at_ns < found.until_ns and not ended:
+            return found
+    return None
+
+
+def strong_enough(wanted: Requirement, assurance: str) -> bool:
+    """Whether somebody is identified as strongly as the requirement asks."""
+    return assurance in ASSURANCES and ASSURANCES.index(assurance) >= ASSURANCES.index(wanted.min_assurance)
+
+
+def _eligible(wanted: Requirement, vote: Vote, call: Call, standing: Standing) -> frozenset[str]:
+    """Seats' groups in which an approval counts now."""
+    directory = standing.directory
+    me = directory.human(vote.account)
+    if not _same(vote, me):
+        return frozenset()
+    if not directory.active(me) or any(is_party(call, directory, human, vote.account) for human in (me, vote.human)):
+        return frozenset()
+    if not vote.behalf:
+        groups = eligible_groups(wanted, me, _claims_now(vote, standing), directory)
+    elif is_party(call, directory, vote.behalf) or delegation(standing, vote.tenant, vote.behalf, me) is None:
+        return frozenset()
+    else:
+        groups = eligible_groups(wanted, vote.behalf, (), directory)
+    return groups & frozenset(vote.groups)
+
+
+def _claims_now(vote: Vote, standing: Standing) -> tuple[str, ...]:
+    """What the voter's token claimed when we last saw one, unless that is too long ago."""
+    seen = standing.seen.get(vote.account)
+    if seen is None or standing.at_ns - seen.at_ns > standing.claims_max_age_ns:
+        return ()
+    return seen.groups
+
+
+def _is_subjects(vote: Vote, call: Call, directory: Directory) -> bool:
+    me = directory.human(vote.account)
+    if not _same(vote, me):
+        return False
+    return not vote.behalf and directory.active(me) and me == directory.human(call.subject)
+
+
+def _same(vote: Vote, me: str) -> bool:
+    """Whether the voter's account is still the same human's. The directory may have learnt of it since."""
+    return vote.human == me or vote.human.startswith(UNLISTED)
+
+
+def _people(vote: Vote, directory: Directory) -> frozenset[str]:
+    return frozenset({vote.human, directory.human(vote.account), vote.behalf} - {""})
+
+
+def _acted_otherwise(votes: Sequence[Vote], me: str, behalf: str, directory: Directory) -> bool:
+    """Whether who would vote now has a part in the request already that is not this one. One may change one's own
+    vote, and who was away and is back may replace its deputy's."""
+    for vote in last_votes(votes, directory):
+        people = _people(vote, directory)
+        same = me in people - {vote.behalf} and vote.behalf == behalf
+        is_back = not behalf and vote.behalf == me
+        if not people.isdisjoint({me, behalf} - {""}) and not same and not is_back:
+            return True
+    return False
+
+
+def _seat(
+    seats: Sequence[Seat], offers: Iterable[tuple[str, frozenset[str]]], enough: int | None = None
+) -> dict[str, int]:
+    """Seat as many as possible, each once: who → index of the seat. Augmenting paths, so that whoever fits in two
+    groups moves over for somebody who fits in one; who has a seat keeps one. Stops when `enough` are seated."""
+    able: dict[str, frozenset[str]] = {}
+    seated: dict[str, int] = {}
+
+    def place(who: str, tried: set[int]) -> bool:
+        for index, seat in enumerate(seats):
+            if index in tried or seat.group_id not in able[who]:
+                continue
+            tried.add(index)
+            sitting = [other for other, at in seated.items() if at == index]
+            if len(sitting) < seat.n or any(place(other, tried) for other in sitting):
+                seated[who] = index
+                return True
+        return False
+
+    if enough == 0:
+        return seated
+    for who, groups in offers:
+        able[who] = groups
+        place(who, set())
+        if len(seated) == enough:
+            break
+    return seated

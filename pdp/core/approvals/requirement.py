@@ -1,0 +1,110 @@
+"""A requirement for people, read from policy's element. What is not exactly one is refused, never guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+from pdp.core.approvals.directory import ASSURANCES
+from pdp.core.check import NS
+
+PEOPLE = frozenset({"confirmation", "approval", "consent"})
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """`n` people of one group, by id."""
+
+    group_id: str
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class GrantOffer:
+    """The widest grant that policy lets an approver give; 0 and False: not bounded by that."""
+
+    minutes: int
+    uses: int
+    session: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """What policy wants of people for one call."""
+
+    kind: str
+    id: str
+    code: str
+    stage: int
+    ttl_ns: int
+    seats: tuple[Seat, ...] = ()
+    deny_quorum: int = 1
+    reason_required: bool = False
+    min_assurance: str = "signed_in"
+    grant: GrantOffer | None = None
+    scope: str = ""  # consent
+    purpose: str = ""
+
+
+def read(element: Mapping[str, Any]) -> Requirement | None:
+    """The requirement, or None for one that nobody can answer properly: the service then denies. An approval has
+    seats of at least one person each and a deny quorum of at least one; nothing missing means nothing needed."""
+    kind = element.get("kind")
+    texts = [element.get(name) for name in ("id", "code")]
+    stage, ttl = element.get("stage"), element.get("ttl_seconds")
+    assurance = element.get("min_assurance", "signed_in")
+    if not isinstance(kind, str) or kind not in PEOPLE or not all(isinstance(t, str) and t for t in texts):
+        return None
+    if not _counts(stage) or not _counts(ttl) or assurance not in ASSURANCES:
+        return None
+    shared: dict[str, Any] = {"kind": kind, "id": texts[0], "code": texts[1], "stage": stage}
+    shared.update(ttl_ns=ttl * NS, min_assurance=assurance)
+    return {"approval": _approval, "consent": _consent, "confirmation": _confirmation}[kind](element, shared)
+
+
+def _confirmation(_element: Mapping[str, Any], shared: dict[str, Any]) -> Requirement | None:
+    return Requirement(**shared)
+
+
+def _consent(element: Mapping[str, Any], shared: dict[str, Any]) -> Requirement | None:
+    scope, purpose = element.get("scope"), element.get("purpose")
+    if not isinstance(scope, str) or not isinstance(purpose, str) or not purpose:
+        return None
+    return Requirement(**shared, scope=scope, purpose=purpose)
+
+
+def _approval(element: Mapping[str, Any], shared: dict[str, Any]) -> Requirement | None:
+    raw, quorum, reason = element.get("seats"), element.get("deny_quorum"), element.get("reason_required")
+    if not isinstance(raw, list | tuple) or not raw or not _counts(quorum) or not isinstance(reason, bool):
+        return None
+    seats = []
+    for seat in raw:
+        if not isinstance(seat, Mapping) or set(seat) != {"group_id", "n"} or not _counts(seat["n"]):
+            return None
+        if not isinstance(seat["group_id"], str) or not seat["group_id"]:
+            return None
+        seats.append(Seat(seat["group_id"], seat["n"]))
+    offer = None
+    if element.get("grant") is not None:
+        offer = _offer(element["grant"])
+        if offer is None:
+            return None
+    return Requirement(**shared, seats=tuple(seats), deny_quorum=quorum, reason_required=reason, grant=offer)
+
+
+def _offer(raw: object) -> GrantOffer | None:
+    if not isinstance(raw, Mapping) or not set(raw) <= {"minutes", "uses", "session"}:
+        return None
+    minutes, uses, session = raw.get("minutes", 0), raw.get("uses", 0), raw.get("session", False)
+    if not _whole(minutes) or not _whole(uses) or not isinstance(session, bool):
+        return None
+    return GrantOffer(minutes, uses, session) if minutes or uses or session else None
+
+
+def _whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _counts(value: object) -> TypeGuard[int]:
+    return _whole(value) and value != 0

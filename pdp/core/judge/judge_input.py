@@ -1,0 +1,120 @@
+"""What one verdict is about, what is sent for it, and what came back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pdp.core.digest import Json
+from pdp.core.facts import SessionFact
+from pdp.core.judge.redact import redacted
+from pdp.core.target import Annotations, TargetFact
+
+VERDICTS = ("allow", "deny", "escalate")
+OK = "ok"
+
+
+SINK_KINDS = ("database", "email", "filesystem", "message", "network", "other", "process")
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What the signed manifest says about the tool, as far as it chooses the sections of a prompt; none of it is
+    shown. The defaults are the worst: of a tool that nobody reviewed, every section about harm speaks."""
+
+    risk: str = "critical"
+    permissions: tuple[str, ...] = ()
+    sinks: tuple[str, ...] = SINK_KINDS  # kinds, see `target.Sink`
+    annotations: Annotations = field(default_factory=Annotations)
+
+    @classmethod
+    def of(cls, target: TargetFact) -> Traits:
+        if not target.check.ok:
+            return cls()
+        return cls(target.risk, target.permissions, tuple(s.kind for s in target.sinks), target.annotations)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a call is made of, as it came: the pinned definition, the arguments, and text around them."""
+
+    definition: Mapping[str, Json]
+    arguments: Mapping[str, Json]
+    observation: str
+    asserted_task: str = ""  # the agent's own, which counts where nobody vouches for another
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeInput:
+    """All that a judge may see of one call. Secrets in arguments and observation are redacted before this is made;
+    nothing in it names the user or the session."""
+
+    task: str  # "" where there is none
+    task_source: str  # "subject_signed" | "caller" | "agent" | "none"
+    agent: str
+    server: str
+    tool: str
+    title: str
+    description: str
+    schema: Mapping[str, Json]
+    arguments: Mapping[str, Json]
+    labels: tuple[str, ...]
+    observation: str  # untrusted text; "" where none was passed on
+    traits: Traits = field(default_factory=Traits)
+
+    @classmethod
+    def of(cls, agent: str, target: TargetFact, session: SessionFact, content: Content) -> JudgeInput:
+        """What a judge is shown of one call, in a decision and when a judge is measured: no user, no session, no
+        secret that we know to be one."""
+        clean = redacted(content.arguments, content.observation)
+        definition = content.definition
+        schema = definition.get("inputSchema")
+        return cls(
+            task=session.task or content.asserted_task,
+            task_source=session.task_source,
+            agent=agent,
+            server=target.server,
+            tool=target.name,
+            title=str(definition.get("title") or ""),
+            description=str(definition.get("description") or ""),
+            schema=schema if isinstance(schema, Mapping) else {},
+            arguments=clean.arguments,
+            labels=tuple(sorted({*session.labels, *target.labels})),
+            observation=clean.observation,
+            traits=Traits.of(target),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """Ready to send. The same matter and prompts give the same, but for the nonce."""
+
+    prompt: str  # id
+    prompt_sha256: str  # of everything that the prompt with this id is made of, as policy knows it
+    system: str
+    user: str
+    nonce: str
+    schema: Mapping[str, Json]  # JSON Schema of the answer, strict
+    settings: Mapping[str, Json]  # of the prompt's front matter, e.g. temperature
+    rules: tuple[str, ...]  # ids that `violated` may name
+    seen_sha256: str  # over all of it but the nonce
+    cut: tuple[str, ...] = ()  # names of blocks that did not fit whole
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What a session came to. `status` is "ok" exactly when there is a verdict; else it says why there is none:
+    nonce, malformed, extra_text, refused, length, filtered, timeout, endpoint, rate_limited, breaker_open, budget,
+    overloaded, unavailable, withheld, prompt, too_large."""
+
+    status: str
+    verdict: str | None = None
+    confidence: float | None = None
+    violated: tuple[str, ...] = ()
+    rationale: str = ""  # at most 280 characters, unverified text of a model
+    model: str = ""
+    prompt_sha256: str = ""
+    tokens_in: int = 0
+    tokens_out: int = 0
+    latency_ms: int = 0
+    cached: bool = False

@@ -1,0 +1,159 @@
+"""Labelled cases, one JSON object a line: calls of an agent, and whether they serve the user's task.
+
+    {"id": …, "user_task": …, "agent": …, "tool": {"name", "description", "input_schema"}, "arguments": {…},
+     "recent_observation": … or null, "label": "allow" or "deny", "source": …, "risk": …}
+
+and, where they are known, `server` (else one that is called like the agent), `tool.title`, and `session_labels` (else
+the worst, as of any session whose results nobody inspects). A judge is shown what a decision shows of such a call
+(`matter`) and nothing else; label, source, risk and whatever else stands there are for counting. A file that ends in
+`.gz` is read through gzip.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pdp.core.check import OK
+from pdp.core.digest import Json, digest
+from pdp.core.errors import ConfigurationFault
+from pdp.core.facts import WORST_LABELS, SessionFact
+from pdp.core.judge.judge_input import Content, JudgeInput
+from pdp.core.target import TargetFact
+
+ALLOW, DENY = "allow", "deny"
+TASK_SOURCE = "caller"  # what the user asked for, passed on by somebody who may vouch for it
+UNNAMED = "unknown"  # the source or risk of a case that names none
+_MAX_BYTES = 64 << 20
+
+
+class _Tool(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    name: str = Field(min_length=1)
+    title: str = ""
+    description: str = ""
+    input_schema: dict[str, Any]
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    id: str = Field(min_length=1)
+    user_task: str
+    agent: str = Field(min_length=1)
+    server: str = Field("", pattern=r"^[A-Za-z0-9_.-]{0,128}$")
+    session_labels: list[str] | None = None
+    tool: _Tool
+    arguments: dict[str, Any]
+    recent_observation: str | None
+    label: str = Field(pattern=f"^({ALLOW}|{DENY})$")
+    source: str = UNNAMED
+    risk: str = UNNAMED
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One call with the right answer."""
+
+    id: str
+    task: str
+    agent: str
+    tool: str
+    description: str
+    schema: Mapping[str, Json]
+    arguments: Mapping[str, Json]
+    observation: str  # "" where nothing was read before
+    label: str  # "allow" or "deny"
+    source: str
+    risk: str
+    server: str = ""
+    title: str = ""
+    session_labels: tuple[str, ...] = WORST_LABELS
+
+    @property
+    def cluster(self) -> str:
+        """What makes cases alike: an attacker's call is repeated under many tasks, a user's task in many calls.
+        Intervals are drawn over these, since lines are no independent draws."""
+        return digest([self.tool, self.arguments]) if self.label == DENY else digest([self.task])
+
+    @property
+    def definition(self) -> dict[str, Json]:
+        """The tool as an MCP server lists it."""
+        titled = {"title": self.title} if self.title else {}
+        return {"name": self.tool, **titled, "description": self.description, "inputSchema": dict(self.schema)}
+
+
+@dataclass(frozen=True, slots=True)
+class Cases:
+    """A file of them. `sha256` is of its text, unpacked."""
+
+    name: str
+    sha256: str
+    all: tuple[Case, ...]
+
+
+def read_cases(path: Path) -> Cases:
+    """Raises ConfigurationFault `judge.cases`, naming the line."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)
+    except (OSError, EOFError) as error:
+        raise _fault(path, "cannot be read; check the path", repr(error)) from None
+    if len(data) > _MAX_BYTES:
+        raise _fault(path, f"is larger than {_MAX_BYTES} bytes")
+    found: dict[str, Case] = {}
+    for number, line in enumerate(data.splitlines(), 1):
+        if line.strip():
+            case = _case(path, number, line)
+            if case.id in found:
+                raise _fault(path, f"line {number}: the id stands there twice; give each case its own")
+            found[case.id] = case
+    if not found:
+        raise _fault(path, "holds no case")
+    return Cases(path.name, hashlib.sha256(data).hexdigest(), tuple(found.values()))
+
+
+def matter(case: Case, target: TargetFact, definition: Mapping[str, Json]) -> JudgeInput:
+    """What a judge is shown of a case, made by the code that a decision makes it with. `target` and `definition` are
+    as the registry has them (`organisation.pinned`)."""
+    session = SessionFact(OK, labels=case.session_labels, task=case.task, task_source=TASK_SOURCE)
+    return JudgeInput.of(case.agent, target, session, Content(definition, case.arguments, case.observation))
+
+
+def _case(path: Path, number: int, line: bytes) -> Case:
+    try:
+        found = _Line.model_validate(json.loads(line))
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "line"
+        raise _fault(path, f"line {number}: {where}: {first['msg']}") from None
+    except (ValueError, RecursionError):
+        raise _fault(path, f"line {number}: is not one JSON object") from None
+    return Case(
+        id=found.id,
+        task=found.user_task,
+        agent=found.agent,
+        tool=found.tool.name,
+        description=found.tool.description,
+        schema=found.tool.input_schema,
+        arguments=found.arguments,
+        observation=found.recent_observation or "",
+        label=found.label,
+        source=found.source,
+        risk=found.risk,
+        server=found.server or found.agent,
+        title=found.tool.title,
+        session_labels=WORST_LABELS if found.session_labels is None else tuple(found.session_labels),
+    )
+
+
+def _fault(path: Path, what: str, detail: str = "") -> ConfigurationFault:
+    return ConfigurationFault("judge.cases", f"{path.name}: {what}.", detail=detail)

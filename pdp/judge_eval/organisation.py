@@ -1,0 +1,151 @@
+"""A world in which every tool of some cases is registered, granted and signed: on the server of its cases, one for
+each agent where they name none. The policy is the shipped one; the organisation is the example, which grants these
+tools.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pdp.authoring import sandbox
+from pdp.authoring.sandbox import ALICE, TENANT, Person, Sandbox, definition_bytes
+from pdp.core.check import NS, failed
+from pdp.core.digest import Json
+from pdp.core.request import Ask, Bearer, SessionAsk, ToolTarget
+from pdp.core.target import TargetFact
+from pdp.judge_eval.cases import Case
+from pdp.registry.pin import Server, manifest_of, pin
+from pdp.registry.review import Review, ToolReview
+from pdp.registry.scan import accept
+from pdp.registry.scan.finding import blocking
+from pdp.registry.scan.folder import definitions, folder_tools
+from pdp.registry.scan.scan import scan
+from pdp.registry.snapshot import verified_tool
+
+AT_NS = 1_799_834_400 * NS  # 2027-01-13T10:00:00Z, a Wednesday within the example's business hours
+CALLER = "gateway"
+_OWNER = "security@acme.example"
+_MANY = 10_000  # requests that may be open at once: one for each case, and nobody answers
+_SETTINGS: Mapping[str, Any] = {
+    "identity": {"callers": {CALLER: {"may_assert": {"task": True}}}},
+    "approvals": {"open_per_subject": _MANY, "open_per_tenant": _MANY, "open_per_group": _MANY},
+}
+_GIT = '"servers": ["git"]'  # of the example's pack
+_WHY = "The servers of the cases do not close their schemas; their owners were asked to."
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """What the organisation asks a judge for: `data.org.judge`."""
+
+    people: str
+    medium: str
+
+    def fact(self) -> dict[str, str]:
+        return {"people": self.people, "medium": self.medium}
+
+
+@dataclass(frozen=True, slots=True)
+class Organisation:
+    """The world and the subject of every call. `left_out` are tools that nobody signs for: the scan of definitions
+    (`pdp tools scan`) objects to them."""
+
+    sandbox: Sandbox
+    subject: Person
+    left_out: tuple[str, ...]
+
+    def ask(self, case: Case, definition: bytes) -> Ask:
+        """The call as a gateway puts it, which vouches for the task: a session of its own, and what was read last."""
+        server = _server(case.server)
+        return Ask(
+            request_id=case.id,
+            call_id=case.id,
+            method="tools/call",
+            target=ToolTarget(server.id, case.tool, definition, "", json.dumps(case.arguments).encode()),
+            credential=Bearer(self.sandbox.token(self.subject, AT_NS, aud=server.resource, client_id=case.agent)),
+            session=SessionAsk(id=case.id, task=case.task),
+            observation=case.observation,
+        )
+
+
+def create(
+    folder: Path, cases: Sequence[Case], review: Review, ways: Ways, *, judge: Mapping[str, Any] | None = None
+) -> Organisation:
+    """Make the world in `folder` (emptied). `judge` is a section of that name for its configuration. Raises
+    RegistryFault for tools that no manifest can hold."""
+    servers = tuple(dict.fromkeys(case.server for case in cases))
+    tools = {server: _proper(server, tools_of(cases, server)) for server in servers}
+    more = {} if judge is None else {"judge": judge}
+    made = sandbox.create(folder, _server(servers[0]), settings={**_SETTINGS, **more})
+    permissions: set[str] = set()
+    for server in servers:
+        said = _review_of(review, tools[server])
+        made_of = pin(made.registry, _server(server), list(tools[server].values()), said, at_ns=AT_NS)
+        permissions.update(p for each in made_of.proposals for p in each.manifest.permissions)
+    _accept_likeness(made.registry)
+    made.sign(AT_NS)
+    made.waive([_open_schemas(server) for server in servers], AT_NS)
+    _grant(made.policy, tools, ways)
+    left_out = {case.tool for case in cases if case.tool not in tools[case.server]}
+    return Organisation(made, replace(ALICE, scopes=tuple(sorted(permissions))), tuple(sorted(left_out)))
+
+
+def tools_of(cases: Sequence[Case], server: str) -> dict[str, dict[str, Json]]:
+    """Definitions by name."""
+    return {case.tool: case.definition for case in cases if case.server == server}
+
+
+def pinned(case: Case, review: Review | None) -> tuple[TargetFact, Mapping[str, Json]]:
+    """A case's tool and its definition as the registry has them; the worst of one that nobody reviewed."""
+    said = review.tools.get(case.tool) if review is not None else None
+    if review is None or said is None:
+        check = failed("tool.unknown", "Nobody reviewed this tool.")
+        return TargetFact(check, f"tool:{case.tool}", "tool", case.tool, case.server), case.definition
+    found = manifest_of(_server(case.server), case.definition, said, reviewed_by=review.reviewed_by, at_ns=AT_NS)
+    tool = verified_tool(found, "")
+    return tool.fact, tool.pinned.definition
+
+
+def definition_of(case: Case) -> bytes:
+    """As a gateway presents it."""
+    return definition_bytes(case.definition)
+
+
+def _server(name: str) -> Server:
+    return Server(TENANT, name, f"https://mcp.acme.example/{name}", _OWNER)
+
+
+def _review_of(review: Review, tools: Mapping[str, object]) -> Review:
+    known: dict[str, ToolReview] = {name: said for name, said in review.tools.items() if name in tools}
+    return review.model_copy(update={"tools": known})
+
+
+def _proper(server: str, tools: Mapping[str, Mapping[str, Json]]) -> Mapping[str, Mapping[str, Json]]:
+    bad = {one.tool for one in blocking(scan(definitions(server, list(tools.values()))))}
+    return {name: definition for name, definition in tools.items() if name not in bad}
+
+
+def _accept_likeness(registry: Path) -> None:
+    """What is still found is that different servers have the same or similar tools."""
+    found = scan(folder_tools(registry))
+    accept.accept(registry, found, [one.id for one in blocking(found)], "agents of one organisation share tools")
+
+
+def _open_schemas(server: str) -> Mapping[str, Json]:
+    """Nobody closes the schemas of benchmarks, and with open ones the baseline denies every change."""
+    return {"id": f"EVAL-{server}", "code": "schema.open", "server": server, "owner": _OWNER, "reason": _WHY}
+
+
+def _grant(policy: Path, tools: Mapping[str, Mapping[str, object]], ways: Ways) -> None:
+    organisation = policy / "data" / "org.json"
+    found = json.loads(organisation.read_text())
+    found["judge"] = ways.fact()
+    found["roles"][0]["grants"] += [{"server": server, "tools": sorted(names)} for server, names in tools.items()]
+    organisation.write_text(json.dumps(found))
+    pack = policy / "packs" / "acme" / "acme.rego"
+    text = pack.read_text()
+    pack.write_text(text.replace(_GIT, f'"servers": {json.dumps(["git", *tools])}', 1))

@@ -1,0 +1,173 @@
+"""The report of one run, for machines (`fact`) and, through `page`, for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pdp.core.errors import ConfigurationFault
+from pdp.judge_eval import figures
+from pdp.judge_eval.cases import ALLOW, DENY, Cases, matter
+from pdp.judge_eval.comparing import differences
+from pdp.judge_eval.exposure import JUDGE, NOBODY, PERSON
+from pdp.judge_eval.figures import TO_PEOPLE, Judged
+from pdp.judge_eval.organisation import pinned
+from pdp.judge_eval.resampling import DRAWS, LEVEL, SEED, Share, rounded, share
+from pdp.judge_eval.results import Result
+
+SCHEMA = "pdp.judge_eval/1"
+_OBSERVED = 600  # characters of an observation that the report repeats
+_COURSES = frozenset({NOBODY, JUDGE, PERSON, "denied"})
+
+
+@dataclass(frozen=True, slots=True)
+class Leaning:
+    """What `pdp judge exposure --json` wrote about the same cases."""
+
+    fact: Mapping[str, Any]
+    courses: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One run over some cases: `judged` are those that the model was asked about, heard or not."""
+
+    cases: Cases
+    prompt: str
+    prompt_sha256: str
+    model: str
+    judged: Sequence[Judged]
+    min_confidence: float
+    most: int = 20  # worst cases
+    other: Sequence[Judged] = ()  # the run that this one is compared with
+    leaning: Leaning | None = None
+
+    @property
+    def unheard(self) -> int:
+        """Cases on which the endpoint did not answer; they count as no verdict, and the next run asks again."""
+        return sum(not each.result.heard for each in self.judged)
+
+    def fact(self) -> dict[str, Any]:
+        """For JSON. The same results give the same bytes."""
+        bins, ece = figures.calibration(self.judged)
+        return {
+            "schema": SCHEMA,
+            "cases": {"file": self.cases.name, "sha256": self.cases.sha256, **self._counts()},
+            "judge": _judge(self.prompt, self.prompt_sha256, self.model, self.judged),
+            "min_confidence": self.min_confidence,
+            "intervals": {"level": LEVEL, "draws": DRAWS, "seed": SEED},
+            "unheard": self.unheard,
+            "confusion": figures.confusion(self.judged),
+            "shares": figures.share_facts(figures.shares(self.judged)),
+            "by_source": figures.grouped(self.judged, "source"),
+            "by_risk": figures.grouped(self.judged, "risk"),
+            "calibration": {"ece": rounded(ece), "bins": [b.fact() for b in bins]},
+            "effort": figures.effort(self.judged),
+            "exposure": self._exposure(),
+            "comparison": self._comparison(),
+            "worst": [_wrong(each) for each in figures.worst(self.judged, self.most)],
+        }
+
+    def share(self, name: str) -> Share:
+        """One of `figures.shares`."""
+        return figures.shares(self.judged)[name]
+
+    def _counts(self) -> dict[str, int]:
+        labels = [each.case.label for each in self.judged]
+        clusters = {label: {e.case.cluster for e in self.judged if e.case.label == label} for label in (DENY, ALLOW)}
+        return {
+            "count": len(labels),
+            "attacks": labels.count(DENY),
+            "attackers_calls": len(clusters[DENY]),
+            "benign": labels.count(ALLOW),
+            "tasks": len(clusters[ALLOW]),
+        }
+
+    def _exposure(self) -> dict[str, Any] | None:
+        if self.leaning is None:
+            return None
+        courses, fact = self.leaning.courses, self.leaning.fact
+        through = [
+            (e.case.cluster, courses[e.case.id] == NOBODY or (courses[e.case.id] == JUDGE and e.outcome == "allow"))
+            for e in self.judged
+            if e.case.label == DENY
+        ]
+        people = [
+            (e.case.cluster, courses[e.case.id] == PERSON or (courses[e.case.id] == JUDGE and e.outcome in TO_PEOPLE))
+            for e in self.judged
+            if e.case.label == ALLOW
+        ]
+        kept = {name: fact[name] for name in ("judge", "attacks", "benign", "exposure", "benign_person")}
+        with_judge = {"attacks_let_through": share(through).fact(), "benign_to_people": share(people).fact()}
+        return {**kept, "with_this_judge": with_judge}
+
+    def _comparison(self) -> dict[str, Any] | None:
+        if not self.other:
+            return None
+        found = differences(self.judged, self.other)
+        first = self.other[0].result
+        return {
+            "with": _judge(first.prompt, first.prompt_sha256, first.model, self.other),
+            "figures": {name: None if each is None else each.fact() for name, each in found.items()},
+        }
+
+
+def read_leaning(path: Path, cases: Cases) -> Leaning:
+    """Raises ConfigurationFault `judge.exposure` for a file about other cases."""
+    try:
+        found = json.loads(path.read_bytes())
+        courses = {str(k): str(v) for k, v in found["courses"].items()}
+        if found["cases"]["sha256"] == cases.sha256 and set(courses.values()) <= _COURSES:
+            return Leaning(found, courses)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass
+    raise ConfigurationFault(
+        "judge.exposure", f"{path.name}: is not about these cases; make it with `pdp judge exposure --json`."
+    )
+
+
+def judged(cases: Cases, results: Mapping[str, Result], min_confidence: float) -> tuple[Judged, ...]:
+    """Cases with their results, in the order of the file; those without one are left out."""
+    return tuple(Judged(case, results[case.id], min_confidence) for case in cases.all if case.id in results)
+
+
+def other_run(cases: Cases, results: Sequence[Result], min_confidence: float) -> tuple[Judged, ...]:
+    """A results file as the other side of a comparison. Raises ConfigurationFault `judge.results` when it holds more
+    than one prompt or model, or none of these cases."""
+    if len({(each.prompt_sha256, each.model) for each in results}) > 1:
+        raise ConfigurationFault(
+            "judge.results", "The results to compare with are of several prompts or models; give each run its own."
+        )
+    found = judged(cases, {each.case: each for each in results}, min_confidence)
+    if not found:
+        raise ConfigurationFault("judge.results", "The results to compare with are about none of these cases.")
+    return found
+
+
+def _judge(prompt: str, prompt_sha256: str, model: str, found: Sequence[Judged]) -> dict[str, Any]:
+    said = sorted({each.result.said_model for each in found if each.result.heard})
+    return {"prompt": prompt, "prompt_sha256": prompt_sha256, "model": model, "said_models": said}
+
+
+def _wrong(each: Judged) -> dict[str, Any]:
+    case, result = each.case, each.result
+    seen = matter(case, *pinned(case, None))  # what is a secret stays one
+    cut = seen.observation[:_OBSERVED]
+    return {
+        "id": case.id,
+        "label": case.label,
+        "outcome": each.outcome,
+        "confidence": result.confidence,
+        "violated": list(result.violated),
+        "rationale": result.rationale,
+        "source": case.source,
+        "risk": case.risk,
+        "agent": case.agent,
+        "task": case.task,
+        "tool": case.tool,
+        "arguments": dict(seen.arguments),
+        "observation": cut if cut == seen.observation else f"{cut}[...]",
+    }

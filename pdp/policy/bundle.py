@@ -1,0 +1,196 @@
+"""Reading a policy bundle from folders: ours (`rego/`) and, beside it, an organisation's.
+
+Nothing is judged here beyond where a file lies, who may change it and whether the organisation's data fits its
+schema; whether the policy is sound is the load gate's question (`pdp.policy.gate`).
+
+    rego/                      ours: pdp/ baseline/ lib/ schemas/{input,org}.json (examples/ is never read)
+    <organisation>/
+      packs/<name>/**/*.rego   `package packs.<name>`, tests in *_test.rego as `package <name>_test`
+      packs/<name>/REMOVED.md  instead: who took the pack out, and why
+      data/org.json            or org.yaml; mounted at `data.org`, the only JSON that policy sees
+      schemas/org.json         optional; replaces ours, so it must ask for at least as much
+
+DESIGN section 5.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+
+from pdp.core.digest import canonical
+from pdp.core.errors import BundleFault
+from pdp.core.names import did_you_mean
+from pdp.core.policy import Bundle, Module
+from pdp.files.trusted_files import Folder
+from pdp.policy import organisation
+
+MAX_FILES = 2_000
+MAX_BYTES = 16 * 2**20  # all files of a bundle together
+SHIPPED_FOLDERS = ("pdp", "baseline", "lib")
+BASELINE = "baseline"
+REMOVED = "REMOVED.md"  # in a pack's folder, in place of its rules
+RESERVED = frozenset({BASELINE, "pdp", "lib", "org", "packs", "data", "input", "system"})
+_PACK_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_IGNORED = (".md", ".txt")  # people may explain themselves beside their policy
+
+
+def shipped_rego() -> Path:
+    """Where our own Rego lies: package data when installed from a wheel, `rego/` of the repository otherwise."""
+    package = Path(__file__).resolve().parent.parent
+    installed = package / "_rego"
+    return installed if installed.is_dir() else package.parent / "rego"
+
+
+def read_bundle(
+    shipped: Path,
+    organisation_folder: Path | None,
+    *,
+    revision: str | None = None,
+    after: Bundle | None = None,
+    needed: Collection[str] = (),
+) -> Bundle:
+    """Read the bundle made of `shipped` and, when given, an organisation's folder.
+
+    `revision` is what people call it; left out, it is the first twelve digits of the digest. `after` is the bundle
+    that this one is to replace: what it had may go only where somebody said so, for a folder that was emptied, or
+    lost a part on its way, holds no denials either. `needed` are packs that must be there in any case.
+    Raises BundleFault: `bundle.permissions` (writable by others, or a link out of the folder), `bundle.layout`
+    (a file or folder that has no place in it), `bundle.vanished` (a pack or the organisation's data), `bundle.data`
+    (organisation data or schema), `bundle.size`.
+    """
+    ours = Folder(shipped, "the shipped policy folder")
+    theirs = Folder(organisation_folder, "the organisation's policy folder") if organisation_folder else None
+    modules = _shipped_modules(ours)
+    if theirs is not None:
+        modules += _organisation_modules(theirs)
+    schema = organisation.read_schema(ours, theirs)
+    org = organisation.read_data(ours, theirs, schema)
+    bundle = Bundle(
+        modules=tuple(sorted(modules, key=lambda m: m.path)),
+        org=org,
+        input_schema=canonical(organisation.read_object(ours, "schemas/input.json")),
+        org_schema=canonical(schema),
+        revision=revision or "",
+        packs=_packs(modules),
+    )
+    size = sum(len(m.text) for m in bundle.modules) + len(bundle.org)
+    if len(bundle.modules) > MAX_FILES or size > MAX_BYTES:
+        raise BundleFault(
+            "bundle.size",
+            f"The policy bundle is larger than {MAX_FILES} files or {MAX_BYTES >> 20} MiB; split it.",
+        )
+    for name in sorted(set(needed) - set(bundle.packs)):
+        raise BundleFault(
+            "bundle.vanished",
+            f"packs/{name}: is not there, and `policy.packs` wants it. "
+            + did_you_mean(name, bundle.packs, "Put it back."),
+        )
+    if after is not None:
+        _nothing_vanished(bundle, after, theirs)
+    return bundle if revision else replace(bundle, revision=bundle.digest[:12])
+
+
+def _nothing_vanished(bundle: Bundle, after: Bundle, theirs: Folder | None) -> None:
+    for name in sorted(set(after.packs) - set(bundle.packs)):
+        if theirs is None or not theirs.has(f"packs/{name}/{REMOVED}"):
+            raise BundleFault(
+                "bundle.vanished",
+                f"packs/{name}: the pack is gone, and with it what it denies. Put it back; or, if it is to go, leave "
+                f"packs/{name}/{REMOVED} there and say in it who took it out, and why.",
+            )
+    without = theirs is not None and not any(theirs.has(path) for path in organisation.DATA)
+    if without and bundle.org != after.org:
+        raise BundleFault(
+            "bundle.vanished",
+            f"{organisation.DATA[0]}: the organisation's data is gone. Put it back, or a copy of the shipped one.",
+        )
+
+
+def _shipped_modules(folder: Folder) -> list[Module]:
+    found = []
+    for path in folder.files():
+        top = path.split("/")[0]
+        if top in SHIPPED_FOLDERS and path.endswith(".rego"):
+            found.append(_module(folder, path, shipped=True))
+        elif top in ("examples", "capabilities.json", "schemas", "data", "opa.sh", "regal.sh") or path.endswith(
+            _IGNORED
+        ):
+            continue
+        else:
+            raise BundleFault(
+                "bundle.layout",
+                f"{path}: the shipped policy folder holds pdp/, baseline/, lib/ (*.rego), schemas/ and data/ only.",
+            )
+    for top in SHIPPED_FOLDERS:
+        if not any(m.path.startswith(f"{top}/") and not m.is_test for m in found):
+            raise BundleFault("bundle.layout", f"The shipped policy folder has no {top}/*.rego: is the path right?")
+    return found
+
+
+def _organisation_modules(folder: Folder) -> list[Module]:
+    found = []
+    for path in folder.files():
+        parts = path.split("/")
+        if path in organisation.FILES or path.endswith(_IGNORED):
+            continue
+        if parts[0] != "packs" or len(parts) < 3 or not path.endswith(".rego"):
+            raise BundleFault(
+                "bundle.layout",
+                f"{path}: has no place here. An organisation's folder holds packs/<name>/*.rego, data/org.json "
+                "(or data/org.yaml), and optionally schemas/org.json. Data is read from data/org.json only.",
+            )
+        _pack_name(parts[1], path)
+        found.append(_module(folder, path, shipped=False))
+    _whole(folder, found)
+    return found
+
+
+def _whole(folder: Folder, modules: list[Module]) -> None:
+    """A pack has rules, or is said to be removed; otherwise its denials would be gone unnoticed."""
+    there, ruled = ({m.path.split("/")[1] for m in modules if not (m.is_test and live)} for live in (False, True))
+    for name in folder.folders("packs"):
+        note = f"packs/{name}/{REMOVED}"
+        removed = folder.has(note)
+        if removed and not folder.read(note).strip():
+            raise BundleFault("bundle.layout", f"{note}: is empty; say in it who took the pack out, and why.")
+        if removed and name in there:
+            raise BundleFault(
+                "bundle.layout",
+                f"packs/{name}: has {REMOVED} beside its rules or tests; take out the one or the other.",
+            )
+        if not removed and name not in ruled:
+            raise BundleFault(
+                "bundle.layout",
+                f"packs/{name}: has no rules (*.rego that is no test), so nothing that it denied is denied. Put them "
+                f"back; or, if the pack is to go, leave {REMOVED} in their place: who took it out, and why.",
+            )
+
+
+def _pack_name(name: str, path: str) -> None:
+    if name in RESERVED or name.endswith("_test") or not _PACK_NAME.fullmatch(name):
+        raise BundleFault(
+            "bundle.layout",
+            f"{path}: {name[:64]!r} cannot name a pack. Use lower-case letters, digits and _, not ending in _test, "
+            f"and none of {', '.join(sorted(RESERVED))}.",
+        )
+
+
+def _module(folder: Folder, path: str, *, shipped: bool) -> Module:
+    try:
+        text = folder.read(path).decode("utf-8")
+    except UnicodeDecodeError:
+        raise BundleFault("bundle.layout", f"{path}: is not UTF-8 text; save it as UTF-8.") from None
+    return Module(path, text, shipped)
+
+
+def _packs(modules: list[Module]) -> tuple[str, ...]:
+    """By folder; the load gate holds every module to the package of its folder."""
+    names = set()
+    for module in modules:
+        parts = module.path.split("/")
+        if not module.is_test and parts[0] in ("packs", BASELINE):
+            names.add(BASELINE if module.shipped else parts[1])
+    return tuple(sorted(names))

@@ -1,0 +1,1 @@
+"""The embedded engine: regorus in confined worker processes."""

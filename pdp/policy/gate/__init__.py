@@ -1,0 +1,36 @@
+"""The load gate (DESIGN section 5): what a policy bundle must pass before it can become active, on every engine.
+
+The static half walks the parsed policy as an allow-list: what it cannot follow is refused in shipped packs and
+reported in others. The dynamic half runs the packs' own tests, so a rule that can never fire never becomes
+active. Both run in a process that can be killed.
+"""
+
+from pdp.policy.gate.process import check, fired, run_tests
+from pdp.policy.gate.report import (
+    ERROR,
+    WARNING,
+    ElementCoverage,
+    FileCoverage,
+    Finding,
+    Name,
+    Naming,
+    Report,
+    TestReport,
+    TestResult,
+)
+
+__all__ = [
+    "ERROR",
+    "WARNING",
+    "ElementCoverage",
+    "FileCoverage",
+    "Finding",
+    "Name",
+    "Naming",
+    "Report",
+    "TestReport",
+    "TestResult",
+    "check",
+    "fired",
+    "run_tests",
+]

@@ -1,0 +1,223 @@
+"""Variables: what the statements of a body bind them to, in whatever order they stand."""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from typing import TypeAlias
+
+from pdp.policy.gate.expressions import LITERAL_TYPES, Expressions
+from pdp.policy.gate.references import Context, Env
+from pdp.policy.gate.syntax import Body, Node, children, kind, span_of, string
+from pdp.policy.gate.value import TYPES, Scalar, Unknown, Value, any_of, options, same, taint
+
+Literal: TypeAlias = "tuple[str, Body, list[Body]]"  # kind, body and `with` modifiers of a statement
+Names: TypeAlias = "frozenset[str] | None"
+_ROUNDS = 8  # longer chains of forward references are not written by people; they end in Unknown
+
+
+class Binding(Expressions, ABC):
+    """Binds variables; nothing is said here twice, since the rounds are quiet."""
+
+    def declared(self, parsed: list[Literal]) -> Iterator[str]:
+        """Names that the body introduces anew, hiding outer ones."""
+        for name, body, _ in parsed:
+            if name == "SomeVars":
+                yield from (self.unit.text(span) for span in body["vars"])
+            patterns: list[Node | None] = [body["key"], body["value"]] if name == "SomeIn" else []
+            if name == "Expr" and kind(body["expr"])[0] == "AssignExpr" and kind(body["expr"])[1]["op"] == "ColEq":
+                patterns = [kind(body["expr"])[1]["lhs"]]
+            for pattern in patterns:
+                yield from (n for n, _ in variables(pattern)) if pattern is not None else ()
+
+    def settle(self, parsed: list[Literal], env: Env, context: Context) -> dict[str, Value]:
+        """What the body's own variables hold, found by going round until nothing changes."""
+        own: dict[str, Value] = {}
+        self.quiet += 1
+        for _ in range(min(len(parsed), _ROUNDS) + 1):
+            before = dict(own)
+            for name, body, _ in parsed:
+                self._binds(name, body, {**env, **own}, own, context)
+            if all(k in before and same(before[k], v) for k, v in own.items()):
+                break
+        self.quiet -= 1
+        return own
+
+    def _binds(self, name: str, body: Body, env: Env, own: dict[str, Value], context: Context) -> None:
+        if name == "SomeVars":
+            for span in body["vars"]:
+                own.setdefault(self.unit.text(span), Unknown())
+        elif name == "SomeIn":
+            collection = self.evaluate(body["collection"], env, context)
+            if body["key"] is not None:
+                self.bind(body["key"], taint(Scalar("any"), collection.tainted), own)
+            self.bind(body["value"], self.item(collection, span_of(body["collection"])), own)
+        elif name == "Expr":
+            tag, inner = kind(body["expr"])
+            if tag == "AssignExpr":
+                self._assign(inner, env, own, context)
+            elif tag == "Call" and self._has_output(inner):
+                self._output(inner, env, own, context)
+
+    def _output(self, call: Body, env: Env, own: dict[str, Value], context: Context) -> None:
+        tainted = self.evaluate(call["params"][0], env, context).tainted
+        for variable, _ in variables(call["params"][-1]):
+            if variable not in env and variable != "_" and not self.is_global(variable):
+                own[variable] = Unknown(tainted)
+
+    def _has_output(self, call: Body) -> bool:
+        """Whether the last argument receives the result, as in walk(x, [path, value])."""
+        called = self.policy.builtins.declarations.get(self.unit.text(span_of(call["fcn"])))
+        return called is not None and len(call["params"]) == called.arity + 1
+
+    def _assign(self, body: Body, env: Env, own: dict[str, Value], context: Context) -> None:
+        left, right = body["lhs"], body["rhs"]
+        if body["op"] == "ColEq":
+            self.bind_from((left, right), env, own, context)
+            return
+        for one, other in ((left, right), (right, left)):
+            unbound = [n for n, _ in variables(one) if (n not in env or n in own) and not self.is_global(n)]
+            known = self._resolvable(other, env)
+            if unbound and known:
+                self.bind_from((one, other), env, own, context, frozenset(unbound))
+
+    def _resolvable(self, node: Node, env: Env) -> bool:
+        return all(n in env or self.is_global(n) for n, _ in variables(node))
+
+    def apart(self, found: Literal, known: AbstractSet[str]) -> Iterator[Node]:
+        """Objects in a statement by which it looks for objects, or names their fields; `known` are names that have a
+        value before it."""
+        name, body, _ = found
+        parts = [] if name in ("SomeVars", "Every") else [body["collection" if name == "SomeIn" else "expr"]]
+        for part in parts:
+            for node in nested(part):
+                tag, inner = kind(node)
+                if tag == "RefBrack":
+                    yield from self._naming(inner["index"], known)
+                elif tag in ("AssignExpr", "BoolExpr"):
+                    new = inner["op"] == "ColEq"
+                    yield from self._naming(inner["lhs"], frozenset() if new else known)
+                    yield from () if new else self._naming(inner["rhs"], known)
+                elif tag == "Call" and self._has_output(inner):
+                    yield from objects(inner["params"][-1])
+        if name == "SomeIn":
+            for pattern in (body["key"], body["value"]):
+                yield from objects(pattern) if pattern is not None else ()
+
+    def _naming(self, pattern: Node, known: AbstractSet[str]) -> Iterator[Node]:
+        """Objects of a pattern with names that have no value yet."""
+        for found in objects(pattern):
+            if any(n == "_" or not (n in known or self.is_global(n)) for n, _ in variables(found)):
+                yield found
+
+    def is_global(self, name: str) -> bool:
+        """Whether a bare name is more than a variable."""
+        groups = self.policy.groups
+        return name in ("input", "data") or name in self.unit.imports or (self.unit.package, name) in groups
+
+    def bind_from(
+        self, sides: tuple[Node, Node], env: Env, own: dict[str, Value], context: Context, only: Names = None
+    ) -> None:
+        """Bind the variables of a pattern (the first side) from an expression, lists written out item by item."""
+        pattern, source = sides
+        pattern_kind, left = kind(pattern)
+        source_kind, right = kind(source)
+        if pattern_kind == source_kind == "Array" and len(left["items"]) == len(right["items"]):
+            for one, other in zip(left["items"], right["items"], strict=True):
+                self.bind_from((one, other), env, own, context, only)
+        else:
+            self.bind(pattern, self.evaluate(source, env, context), own, only)
+
+    def bind(self, pattern: Node, value: Value, own: dict[str, Value], only: Names = None) -> None:
+        """Bind the variables of a pattern to the parts of `value` they stand for."""
+        name, body = kind(pattern)
+        if name == "Var":
+            variable = str(body["value"])
+            if variable != "_" and (only is None or variable in only):
+                known = own.get(variable)
+                fresh = known is None or isinstance(known, Unknown)
+                own[variable] = value if fresh or known is None else any_of([*options(known), *options(value)])
+        elif name in ("Array", "Set"):
+            for item in body["items"]:
+                self.bind(item, self.item(value, span_of(pattern)), own, only)
+        elif name == "Object":
+            for _, key, item in body["fields"]:
+                text = string(key)
+                part = self.step(value, key if text is None else text, span_of(key), span_of(pattern))
+                self.bind(item, part, own, only)
+        elif name in LITERAL_TYPES:
+            self._pattern_literal(pattern, value)
+
+    def _pattern_literal(self, item: Node, part: Value) -> None:
+        self.meet(self.evaluate(item, {}, Context()), part, span_of(item))
+        if string(item) != "ok" and any(getattr(o, "is_check", False) for o in options(part)):
+            hint = 'Test it positively: `… .status == "ok"`.'
+            self.say(span_of(item), "checks.positive", "A check's status is not tested positively.", hint)
+
+    def guards(self, node: Node, env: Env, context: Context) -> set[str]:
+        """What a positive expression shows about references: see `Context`."""
+        name, body = kind(node)
+        found = {f"?{key}" for part in references(node) for key in self._quietly(part, env, context)}
+        return found | (self._shown(body, env, context) if name == "Call" else set())
+
+    def shows(self, node: Node, env: Env, context: Context) -> dict[str, frozenset[str]]:
+        """The types that a positive call shows references to have, once it has been passed."""
+        name, body = kind(node)
+        called = self.unit.text(span_of(body["fcn"])) if name == "Call" else ""
+        known = "string" if called == "regex.match" else called.removeprefix("is_")
+        if known not in TYPES or called == known or not body["params"]:
+            return {}
+        return dict.fromkeys(self._quietly(body["params"][-1], env, context), frozenset({known}))
+
+    def _shown(self, body: Body, env: Env, context: Context) -> set[str]:
+        called = self.unit.text(span_of(body["fcn"]))
+        params = body["params"]
+        if called == "is_number" and len(params) == 1:
+            return set(self._quietly(params[0], env, context))
+        if called in ("is_array", "is_object", "is_set") and len(params) == 1:
+            return {f"#{key}" for key in self._quietly(params[0], env, context)}
+        if called == "regex.match" and len(params) == 2:
+            return {f"~{key}" for key in self._quietly(params[1], env, context)}
+        return set()
+
+    def _quietly(self, node: Node, env: Env, context: Context) -> frozenset[str]:
+        self.quiet += 1
+        value = self.evaluate(node, env, context)
+        self.quiet -= 1
+        return self.key_of(node, value)
+
+
+def references(node: Node) -> Iterator[Node]:
+    """Every reference in an expression, and those that it goes through; comprehensions ask for nothing."""
+    return (part for part in nested(node) if kind(part)[0] in ("Var", "RefDot", "RefBrack"))
+
+
+def nested(node: Node) -> Iterator[Node]:
+    """An expression and all in it; comprehensions are queries of their own."""
+    yield node
+    for child in children(node):
+        yield from nested(child)
+
+
+def objects(pattern: Node) -> Iterator[Node]:
+    """The outermost objects of a pattern."""
+    name, body = kind(pattern)
+    if name == "Object":
+        yield pattern
+    elif name in ("Array", "Set"):
+        for item in body["items"]:
+            yield from objects(item)
+
+
+def variables(node: Node) -> Iterator[tuple[str, Body]]:
+    """Variables of a pattern."""
+    name, body = kind(node)
+    if name == "Var":
+        yield str(body["value"]), body["span"]
+    elif name in ("Array", "Set"):
+        for item in body["items"]:
+            yield from variables(item)
+    elif name == "Object":
+        for _, _, item in body["fields"]:
+            yield from variables(item)

@@ -1,0 +1,195 @@
+"""The builtins that policy may call, and the traps among them where engines differ (`rego/capabilities.json`)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pdp.policy.gate.report import Finding, did_you_mean
+from pdp.policy.gate.syntax import Body, Node, Unit, kind, number, span_of, string
+from pdp.policy.gate.value import TYPES, Items, Scalar, Unknown, Value
+
+_CLOCK = "The instant is `input.time` (ns, rfc3339, date, weekday, minute_of_day)."
+_NETWORK = "Policy sees no network; what it needs must be a fact of the input or stand in data.org."
+_CRYPTO = "Tokens and signatures are verified before policy runs; read input.subject, input.agent, input.actors."
+_PATTERNS = "json.match_schema differs between engines; arguments are checked against the pinned schema already."
+_CALENDAR = "Engines count months and daylight saving differently; compare numbers of nanoseconds."
+_ALTERNATIVES = (
+    ("time.now_ns", _CLOCK),
+    ("http.", _NETWORK),
+    ("net.lookup", _NETWORK),
+    ("net.", "Compare with net.cidr_contains and one range at a time."),
+    ("rand.", "Policy must answer the same way twice; there is no chance in it."),
+    ("uuid.", "Policy must answer the same way twice; there is no chance in it."),
+    ("opa.runtime", "Configuration belongs into data/org.json, read as data.org."),
+    ("io.jwt.", _CRYPTO),
+    ("crypto.", _CRYPTO),
+    ("json.match_schema", _PATTERNS),
+    ("json.verify_schema", _PATTERNS),
+    ("bits.", "Say it with arithmetic or sets; some arguments end an OPA."),
+    ("ceil", "Engines round negative fractions differently; compare with < and >=."),
+    ("floor", "Engines round negative fractions differently; compare with < and >=."),
+    ("array.slice", "Engines differ on fractions; compare items by their index."),
+    ("regex.", "Only regex.match reads alike on every engine; cut text with split, replace and trim."),
+    ("json.", "Engines differ on paths and numbers; read fields by name, take keys away with object.remove."),
+    ("object.subset", "Engines differ on mixed kinds; write every x in a { x in b }."),
+    ("semver.is_valid", "Engines differ on a leading v; semver.compare refuses what is no version."),
+    ("time.add_date", _CALENDAR),
+    ("time.diff", _CALENDAR),
+    ("units.", "Engines differ on fractions; pass plain numbers."),
+    ("urlquery.", "Engines differ on what they escape; compare parts cut with split."),
+    ("base64url.decode", "Engines differ on padding; decode before the PDP is asked."),
+    ("print", "Take the print out; `pdp policy test -v` shows what failed."),
+    ("trace", "Take the trace out; `pdp policy test -v` shows what failed."),
+    ("rego.", "Policy does not look at itself."),
+    ("time.format", "Engines format time differently; compare numbers of nanoseconds instead."),
+)
+_UNICODE_CLASSES = re.compile(r"\\[dDwWsSbB]|\[\[:")
+_CLASSES = "Write `[0-9]` for \\d, `[A-Za-z0-9_]` for \\w, `[ \\t]` for \\s: engines differ on other alphabets."
+_PLAIN = (
+    "Use literals, `.`, `[a-z]`, `( )`, `|`, `* + ? {1,9}`, `^ $`; escape with a backslash what is meant as such."
+)
+# what every engine reads alike; the rest is refused, whether or not one of them would take it
+_ESCAPE = r"\\[.^$*+?()\[\]{}|\\/nrt-]"
+_SET = rf"\[\^?(?:[^\\\[\]&~]|{_ESCAPE}|&(?!&)|~(?!~))+\]"
+_ATOM = rf"(?:[^\\\[\](){{}}*+?]|{_ESCAPE}|\\[Az]|{_SET}|\((?:\?:|\?[ims]+:)?|\))"
+_REPEAT = r"(?:[*+?]|\{[0-9]{1,3}(?:,[0-9]{0,3})?\})\??"
+_REGEX = re.compile(rf"(?:\(\?[ims]+\)(?![*+?{{])|{_ATOM}(?:{_REPEAT})?)*")
+# `**`, an empty alternative, a wildcard in one, `[!a]`, and a hyphen as delimiter (OPA takes the pattern `a-` for `a`
+# with that delimiter) read otherwise on one engine or the other
+_NAME = r"[^\\\[\]{}?*,]+"
+_RANGE = r"[0-9A-Za-z](?:-[0-9A-Za-z])?"
+_GLOB = re.compile(rf"(?:[^\\\[\]{{}}?*]|\*(?!\*)|\[(?:{_RANGE})+\]|\{{{_NAME}(?:,{_NAME})*\}})*")
+_LONGEST = 10_000
+_VERB = re.compile(r"%(.?)")
+
+
+@dataclass(frozen=True, slots=True)
+class Builtin:
+    """A declaration: the types that each argument may have, and the type of the result."""
+
+    takes: tuple[frozenset[str], ...]
+    result: Mapping[str, Any]
+
+    @property
+    def arity(self) -> int:
+        return len(self.takes)
+
+
+class Builtins:
+    """The allow-list."""
+
+    def __init__(self, declarations: Mapping[str, Builtin]) -> None:
+        self.declarations = declarations
+
+    @classmethod
+    def read(cls, path: Path) -> Builtins:
+        """Read OPA's capabilities format. Operators are left out: their syntax needs no name."""
+        found = {}
+        for item in json.loads(path.read_bytes())["builtins"]:
+            if "infix" not in item and not item["name"].startswith("internal."):
+                decl = item["decl"]
+                takes = tuple(map(_taken, decl.get("args", [])))
+                found[item["name"]] = Builtin(takes, decl.get("result", {"type": "any"}))
+        return cls(found)
+
+    def result(self, name: str) -> Value:
+        return _value(self.declarations[name].result)
+
+    def refuse(self, unit: Unit, name: str, span: Body, rules: list[str]) -> Finding:
+        """The finding for a name that is no allowed builtin and no rule."""
+        hint = next((text for start, text in _ALTERNATIVES if name.startswith(start)), "")
+        hint = hint or did_you_mean(name, [*self.declarations, *rules], "rego/capabilities.json lists what there is.")
+        return unit.finding(span, "builtin.refused", f"`{name}` may not be called in policy.", hint)
+
+    def traps(self, unit: Unit, name: str, params: list[Node]) -> Iterator[Finding]:
+        """Calls that engines answer differently."""
+        if len(params) < self.declarations[name].arity:
+            return  # refused for that
+        if name == "regex.match":
+            yield from _pattern(unit, params)
+        elif name == "json.remove":
+            message = "json.remove may be called in tests only: engines differ on paths that lead nowhere."
+            yield unit.finding(span_of(params[1]), "builtin.tests", message, "Take keys away with object.remove.")
+        elif name == "glob.match":
+            yield from _glob(unit, params)
+        elif name == "sprintf":
+            yield from _format(unit, params)
+        elif name == "numbers.range":
+            yield from _range(unit, params)
+
+
+def _taken(declared: Mapping[str, Any]) -> frozenset[str]:
+    if declared.get("type", "any") != "any":
+        return frozenset({str(declared["type"])})
+    return frozenset[str]().union(*map(_taken, declared["of"])) if declared.get("of") else TYPES
+
+
+def _value(declared: Mapping[str, Any]) -> Value:
+    shape = declared.get("type")
+    if shape in ("number", "string", "boolean", "null"):
+        return Scalar(str(shape))
+    if shape == "set":
+        return Items(_value(declared.get("of", {})), shape="set")
+    if shape == "array" and "dynamic" in declared:
+        return Items(_value(declared["dynamic"]), shape="array")
+    if shape == "array" and declared.get("static"):
+        kinds = {item.get("type") for item in declared["static"]}
+        return Items(_value(declared["static"][0]) if len(kinds) == 1 else Unknown(), shape="array")
+    return Unknown(types=_taken(declared))
+
+
+def _pattern(unit: Unit, params: list[Node]) -> Iterator[Finding]:
+    text, span = string(params[0]), span_of(params[0])
+    if text is None:
+        hint = "Write the pattern as a literal, one rule per pattern; plain names are better compared with == or in."
+        yield unit.finding(span, "builtin.pattern", "The pattern of a regex must be written out.", hint)
+    elif _UNICODE_CLASSES.search(text):
+        yield unit.finding(
+            span, "builtin.pattern", "The pattern uses a class that engines read differently.", _CLASSES
+        )
+    elif not _REGEX.fullmatch(text) or "--" in text:
+        yield unit.finding(span, "builtin.pattern", "Engines may read this pattern differently.", _PLAIN)
+
+
+def _glob(unit: Unit, params: list[Node]) -> Iterator[Finding]:
+    name, body = kind(params[1])
+    fine = name == "Null" or (name == "Array" and all(string(i) in (".", "/") for i in body["items"]))
+    if not fine:
+        message = "Delimiters of glob.match other than `.` and `/` match too much on one engine."
+        hint = 'For names with colons compare segments: split(name, ":") and == on each.'
+        yield unit.finding(span_of(params[1]), "builtin.glob", message, hint)
+    pattern = string(params[0])
+    if pattern is None or not _GLOB.fullmatch(pattern):
+        message = "The pattern of glob.match must be written out, of plain text, `*`, `[a-z]` and `{a,b}` alone."
+        hint = 'For `**` write `*` and null for the delimiters, or startswith; or compare segments: split(name, "/").'
+        yield unit.finding(span_of(params[0]), "builtin.glob", message, hint)
+
+
+def verbs_of(text: str) -> list[str]:
+    """The verbs of a format, each of which takes a value."""
+    return [verb for verb in _VERB.findall(text) if verb != "%"]
+
+
+def _format(unit: Unit, params: list[Node]) -> Iterator[Finding]:
+    text = string(params[0])
+    name, body = kind(params[1])
+    verbs = verbs_of(text or "")
+    right = text is not None and all(v in ("s", "d", "v") for v in verbs)
+    if not right or name != "Array" or len(body["items"]) != len(verbs):
+        message = "sprintf needs a literal format of %s, %d and %v and as many values in a literal array."
+        hint = 'For example sprintf("%v is over %v", [amount, limit]).'
+        yield unit.finding(span_of(params[0]), "builtin.sprintf", message, hint)
+
+
+def _range(unit: Unit, params: list[Node]) -> Iterator[Finding]:
+    """A range as long as an argument says takes the worker's memory, and with it that call."""
+    low, high = (number(param) for param in params[:2])
+    if low is None or high is None or abs(high - low) > _LONGEST:
+        message = f"Both ends of numbers.range must be written out, at most {_LONGEST} apart."
+        hint = "To ask whether x lies between, write is_number(x), x >= low and x <= high."
+        yield unit.finding(span_of(params[0]), "builtin.range", message, hint)

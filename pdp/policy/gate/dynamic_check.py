@@ -1,0 +1,279 @@
+"""The dynamic half of the load gate: running tests on the embedded engine, and seeing what they bring about.
+
+To see which elements a test produces, the literal `code` of every element is replaced, in the engine's copy of
+the pack, by a call that notes the code and gives it back; it is evaluated exactly when the element comes about.
+One more rule per contract rule notes that the set was looked at, so "did not fire" means it could have.
+
+Only what comes about for an input that the schema admits counts, and only in tests that replace nothing but the input
+and the organisation's data: anything else shows what no request can bring about.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from typing import Any
+
+import jsonschema_rs
+
+from pdp.core.policy import Bundle
+from pdp.policy.embedded.regorus_binding import new_engine, places
+from pdp.policy.gate import contract
+from pdp.policy.gate.elements import Element
+from pdp.policy.gate.policy import Key, Policy, is_pack
+from pdp.policy.gate.report import ERROR, Finding, TestResult
+from pdp.policy.gate.syntax import Rule, Unit, dotted, named, span_of, trees, walk
+
+_NOTE = "pdp_gate.note"
+_PLACE = re.compile(r"(.+):([0-9]+):([0-9]+)")
+_PROVEN = ("allow", "hide", "deny", "require")
+
+
+@dataclass(slots=True)
+class Trial:
+    """An engine with the whole bundle, tests included, that notes what fires."""
+
+    counting: bool = False  # lines, for coverage; slower
+    notes: set[str] = field(default_factory=set)
+    invalid: dict[str, str] = field(default_factory=dict)  # what came about for no valid input: why it is not valid
+    engine: Any = None
+    _validator: Any = None
+    _judged: dict[str, str] = field(default_factory=dict)
+
+    def start(self, bundle: Bundle, texts: dict[str, str]) -> Finding | None:
+        """As `load`; a bundle that the engine does not load or compile is one finding, where the engine sees it."""
+        try:
+            self.load(bundle, texts)
+            self.engine.eval_query_as_json("true")  # compiles; each test would otherwise say the same once more
+        except RuntimeError as error:
+            message = f"The engine does not load it: {_engine_message(str(error))}."
+            unbound = "var `" in message or "patterns" in message
+            hint = "Declare variables before they are used, and give each its value with `:=`." if unbound else ""
+            place = _PLACE.match(places(error))
+            path, line, column = (place[1], int(place[2]), int(place[3])) if place else ("", 0, 0)
+            return Finding(path, line, column, "engine.load", ERROR, message, hint)
+        return None
+
+    def load(self, bundle: Bundle, texts: dict[str, str]) -> None:
+        """Load every module, with `texts` in place of those that were rewritten. Raises RuntimeError."""
+        self.engine = new_engine()
+        self.engine.set_enable_coverage(self.counting)
+        self.engine.add_extension(_NOTE, 3, self._note)
+        self.engine.set_input_json("{}")  # for tests that give none
+        self._validator = jsonschema_rs.validator_for(bundle.input_schema.decode())
+        for module in bundle.modules:
+            self.engine.add_policy(module.path, texts.get(module.path, module.text))
+        self.engine.add_data_json(json.dumps({"org": json.loads(bundle.org)}))
+
+    def _note(self, what: str, document: str, is_json: bool) -> str:
+        problem = self._problem(document) if is_json else "it holds a set, which no JSON does"
+        if problem:
+            self.invalid[what] = problem
+        else:
+            self.notes.add(what)
+        return what.rpartition("\n")[2]
+
+    def _problem(self, document: str) -> str:
+        """Why no request has this input; empty if one could."""
+        if document not in self._judged:
+            broken = next(iter(self._validator.iter_errors(json.loads(document))), None)
+            pointer = "".join(f"/{part}" for part in broken.instance_path) if broken else ""
+            self._judged[document] = f"`{pointer or '/'}` breaks `{broken.schema_path[-1]}`" if broken else ""
+        return self._judged[document]
+
+    def run(self, unit: Unit, rule: Rule) -> tuple[TestResult, frozenset[str]]:
+        """Run one test; true is a pass, anything else is not."""
+        self.notes.clear()
+        self.invalid.clear()
+        path = ".".join((*unit.package, rule.name))
+        passed, error = False, ""
+        try:
+            passed = self.engine.eval_rule_as_json(f"data.{path}").strip() == "true"
+        except RuntimeError as failure:
+            error = _engine_message(str(failure))
+        result = TestResult(unit.module.path, rule.place.line, path, passed, error)
+        return result, frozenset(self.notes)
+
+
+def tests_of(units: list[Unit]) -> list[tuple[Unit, Rule]]:
+    """Every test: rules named `test_*` in test modules, once by name."""
+    found: dict[tuple[tuple[str, ...], str], tuple[Unit, Rule]] = {}
+    for unit in units:
+        for rule in unit.rules if unit.module.is_test else ():
+            if rule.name.startswith("test_"):
+                found.setdefault((unit.package, rule.name), (unit, rule))
+    return list(found.values())
+
+
+def run_all(
+    bundle: Bundle, units: list[Unit], wanted: Callable[[str], bool], report: Callable[[TestResult], None]
+) -> Finding | None:
+    """Run the tests whose name is wanted. Returns a finding if the bundle does not even load."""
+    trial = Trial()
+    fault = trial.start(bundle, {})
+    if fault is not None:
+        return fault
+    for unit, rule in tests_of(units):
+        if wanted(".".join((*unit.package, rule.name))):
+            report(trial.run(unit, rule)[0])
+    return None
+
+
+def check(bundle: Bundle, policy: Policy, units: list[Unit]) -> list[Finding]:
+    """Every element of every pack must come about in one of the pack's own tests, and not in another."""
+    elements = pack_elements(policy)
+    trial = Trial()
+    fault = trial.start(bundle, rewritten(policy, elements))
+    if fault is not None:
+        return [fault]
+    shown: dict[str, _Shown] = defaultdict(_Shown)  # by pack
+    replacing = _replacing(units)
+    for unit, rule in tests_of(units):
+        pack = unit.package[0].removesuffix("_test")
+        if ("packs", pack) in _packs(policy) and len(unit.package) == 1:
+            result, notes = trial.run(unit, rule)
+            if result.passed:
+                void = {what: f"of its input {why}" for what, why in trial.invalid.items() if what not in notes}
+                replaced = replacing.get((unit.package, rule.name))
+                if replaced:
+                    void |= dict.fromkeys(notes, f"it replaces `{replaced}`")
+                shown[pack].add(rule.name, notes - set(void), void, elements)
+            else:
+                shown[pack].failed.setdefault(result.error, []).append((unit, rule))
+    findings = [found for pack in sorted(shown) for found in shown[pack].failures()]
+    for element in elements:
+        own = shown[element.rule.unit.package[1]]
+        if element.rule.name in _PROVEN and not any(own.failed):  # an error keeps a pack's tests from showing it
+            findings += _proven(element, own)
+    return findings
+
+
+@dataclass(slots=True)
+class _Shown:
+    """What the tests of one pack show."""
+
+    fired: set[str] = field(default_factory=set)
+    absent: set[str] = field(default_factory=set)
+    void: dict[str, tuple[str, str]] = field(default_factory=dict)  # note -> a test that has it, why it counts not
+    failed: dict[str, list[tuple[Unit, Rule]]] = field(default_factory=dict)  # by the engine's error
+
+    def add(self, test: str, notes: AbstractSet[str], void: dict[str, str], elements: list[Element]) -> None:
+        """What a test that passed has brought about; `void` is what of it does not count, and why."""
+        self.fired |= notes
+        self.absent |= {label(e) for e in elements if _seen(e) in notes} - notes - set(void)
+        self.void |= {what: (test, why) for what, why in void.items()}
+
+    def failures(self) -> Iterator[Finding]:
+        """A test that is not true stands for itself; one error in many tests is said once."""
+        hint = "Run `pdp policy test` for all of them."
+        for error, tests in self.failed.items():
+            more = len(tests) - 1
+            others = f" So do {more} more." if error and more else ""
+            for unit, rule in tests[:1] if error else tests:
+                message = f"The test `{rule.name}` fails: {error or 'It is not true.'}{others}"
+                yield unit.finding(rule.span, "test.failed", message, hint)
+
+
+def _replacing(units: list[Unit]) -> dict[Key, str]:
+    """Tests that replace, by `with`, more than the input and the organisation's data; also by rules they use."""
+    own: dict[Key, str] = {}
+    uses: dict[Key, set[Key]] = {}
+    for unit in units:
+        for rule in unit.rules if unit.module.is_test else ():
+            key = (unit.package, rule.name)
+            uses.setdefault(key, set()).update((unit.package, name) for name in named(trees(rule)))
+            for node in walk(trees(rule)):
+                for modifier in node.get("with_mods", ()):
+                    path = unit.text(span_of(modifier["refr"]))
+                    names = dotted(modifier["refr"]) or ()
+                    if names[:1] != ("input",) and names[:2] != ("data", "org"):
+                        own[key] = path
+    found = dict(own)
+    while more := {k: found[u] for k, used in uses.items() if k not in found for u in used if u in found}:
+        found |= more
+    return found
+
+
+def pack_elements(policy: Policy) -> list[Element]:
+    """Every element of every pack."""
+    return [e for package in sorted(_packs(policy)) for e in contract.pack_elements(policy, package)]
+
+
+def _packs(policy: Policy) -> set[tuple[str, ...]]:
+    return {unit.package for unit in policy.units if is_pack(unit) and len(unit.package) == 2}
+
+
+def label(element: Element) -> str:
+    """How an element is noted when it comes about."""
+    return f"{element.rule.unit.package[1]}.{element.rule.name}\n{element.code}"
+
+
+def _seen(element: Element) -> str:
+    return f"{element.rule.unit.package[1]}.{element.rule.name}\n"
+
+
+def _noting(what: str) -> str:
+    """The call that notes `what` together with the input; a set does not come back from JSON as it was."""
+    return f"{_NOTE}({json.dumps(what)}, json.marshal(input), json.unmarshal(json.marshal(input)) == input)"
+
+
+def rewritten(policy: Policy, elements: list[Element]) -> dict[str, str]:
+    """Texts, by path, in which elements are noted when they come about. Lines stay where they are."""
+    edits: dict[str, list[tuple[int, int, bytes]]] = defaultdict(list)
+    sources = {unit.module.path: unit.source for unit in policy.units}
+    looked: dict[tuple[tuple[str, ...], str], Element] = {}
+    for element in elements:
+        span = element.code_span
+        call = _noting(label(element)).encode()
+        edits[element.rule.unit.module.path].append((int(span["start"]), int(span["end"]), call))
+        looked.setdefault((element.rule.unit.package, element.rule.name), element)
+    tails: dict[str, bytes] = defaultdict(bytes)
+    for (_, name), element in looked.items():
+        note = _noting(_seen(element))
+        tails[element.rule.unit.module.path] += f"\n{name} contains {{}} if {{ {note}; false }}".encode()
+    texts = {}
+    for path, changes in edits.items():
+        source = sources[path]
+        for start, end, call in sorted(changes, reverse=True):
+            source = source[:start] + call + source[end:]
+        texts[path] = (source + tails[path]).decode()
+    return texts
+
+
+def _proven(element: Element, shown: _Shown) -> list[Finding]:
+    fired, absent = label(element) in shown.fired, label(element) in shown.absent
+    if fired and absent:
+        return []
+    rule, pack = element.rule, element.rule.unit.package[1]
+    name = "".join(c if c.isalnum() else "_" for c in element.code)
+    if fired:
+        what, code = "no test of the pack looks at it without getting it", "test.never_absent"
+        line = (
+            f'test_no_{name} if not "{element.code}" in {{e.code | some e in {pack}.{rule.name}}} with input as fine'
+        )
+    else:
+        what, code = "no test of the pack that passes produces it", "test.never_fires"
+        line = f'test_{name} if "{element.code}" in {{e.code | some e in {pack}.{rule.name}}} with input as bad'
+    test, why = shown.void.get(_seen(element) if fired else label(element), ("", ""))
+    if test:
+        what += f" for an input that a request can have (`{test}` does not count: {why})"
+    given = "fine" if fired else "bad"
+    example = (
+        f"package {pack}_test\n\nimport data.lib.testing\nimport data.packs.{pack}\n\n"
+        f"{given} := testing.call({{}})  # {'where it must not' if fired else 'bend it so that it must'} fire\n{line}"
+    )
+    message = f"`{element.code}` of `{rule.name}` is not tested: {what}."
+    folder = rule.unit.module.path.rpartition("/")[0]
+    hint = f"Write in {folder}/{pack}_test.rego:\n{example}"
+    return [rule.unit.finding(element.code_span, code, message, hint)]
+
+
+def _engine_message(text: str) -> str:
+    """The engine's words without its drawing of the source."""
+    rows = text.partition("\nStack backtrace")[0].splitlines()
+    errors = [row.removeprefix("error:").strip() for row in rows if row.startswith("error:")]
+    return (errors[0] if errors else "evaluation failed").rstrip(".")[:300]

@@ -1,0 +1,168 @@
+"""Values written in policy against the facts they are compared with: one that no valid document holds is a mistake.
+
+`input.subject.kind == "Service"` is false for every request, so a denial behind it never comes, and `!=` is true for
+every request. The schema knows: its types, enums, constants and bounds.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+
+import jsonschema_rs
+
+from pdp.policy.gate.policy import Analysis, Key
+from pdp.policy.gate.report import Finding, nearest
+from pdp.policy.gate.syntax import Body, Unit
+from pdp.policy.gate.value import ANY, NUMBERS, Fields, Free, Items, Place, Scalar, Unknown, Value, any_of, options
+
+_ARTICLES = {"array": "a list", "object": "an object", "string": "text", "null": "null", "integer": "a whole number"}
+_ARTICLES |= {"number": "a number", "boolean": "true or false, without quotes", "set": "a set"}
+
+
+def never(unit: Unit, span: Body, one: Value, other: Value) -> Iterator[Finding]:
+    """Findings about values of either side that the facts of the other side cannot hold."""
+    for value, facts in ((one, other), (other, one)):
+        found = list(_unholdable(value, facts))
+        places = [fact for fact in options(facts) if isinstance(fact, Place | Free)]
+        for held in found:
+            message = f"`{places[0].label}` is never {_words(held)}."
+            yield unit.finding(span, "compare.never", message, _hint(places[0], held))
+        if found:
+            return
+
+
+def never_in_order(unit: Unit, span: Body, operator: str, one: Value, other: Value) -> Iterator[Finding]:
+    """The same for an order that the bounds of the schema rule out: `weekday > 7`."""
+    left, right = ([_bounds(option) for option in options(value)] for value in (one, other))
+    places = [option for option in (*options(one), *options(other)) if isinstance(option, Place)]
+    if not places or None in left or None in right:
+        return
+    if operator in ("Gt", "Ge"):
+        left, right = right, left
+    pairs = [(low[0], high[1]) for low in left for high in right if low is not None and high is not None]
+    if not any(low < high or (low == high and operator in ("Le", "Ge")) for low, high in pairs):
+        message = f"No value of `{places[0].label}` stands in this order."
+        yield unit.finding(span, "compare.never", message, _hint(places[0], Unknown()))
+
+
+def _bounds(value: Value) -> tuple[float, float] | None:
+    """The least and the greatest that a number can be; None where it is none, or its bounds are not known."""
+    if isinstance(value, Scalar):
+        held = value.value if value.type == "number" else None
+        return (held, held) if isinstance(held, int | float) else None
+    if not isinstance(value, Place) or not value.types <= NUMBERS:
+        return None
+    low, high = value.schema.get("minimum", -math.inf), value.schema.get("maximum", math.inf)
+    return (low, high) if isinstance(low, int | float) and isinstance(high, int | float) else None
+
+
+def of_parameters(analyses: Mapping[Key, Analysis]) -> Iterator[Finding]:
+    """The same for what functions compare their parameters with: no call hands over a fact that could hold it."""
+    for analysis in analyses.values():
+        for expected in analysis.expected:
+            handed = any_of(list(handed_over(expected.parameter, analyses)))
+            yield from never(expected.unit, expected.span, expected.value, handed)
+
+
+def handed_over(
+    parameter: tuple[Key, int], analyses: Mapping[Key, Analysis], seen: frozenset[tuple[Key, int]] = frozenset()
+) -> Iterator[Value]:
+    """What all calls hand over, through functions that pass on their own parameters."""
+    key, index = parameter
+    for analysis in analyses.values():
+        for called, values in analysis.calls:
+            for value in options(values[index]) if called == key and index < len(values) else ():
+                passed_on = value.parameter if isinstance(value, Unknown) else None
+                if passed_on is None or passed_on in seen:
+                    yield value
+                else:
+                    yield from handed_over(passed_on, analyses, seen | {parameter})
+
+
+def _unholdable(value: Value, facts: Value) -> Iterator[Value]:
+    """Of values that are written out side by side, those that the facts never have; of others, all or none."""
+    mine = options(value)
+    if not any(isinstance(fact, Place | Free) for fact in options(facts)):
+        return
+    impossible = [option for option in mine if not may_equal(option, facts)]
+    listed = all(isinstance(o, Scalar) and o.value is not ANY and not o.choice for o in mine)
+    if listed or len(impossible) == len(mine):
+        yield from impossible
+
+
+def may_equal(one: Value, other: Value) -> bool:
+    """Whether two values could be the same for some valid document."""
+    return any(_may(a, b) and _may(b, a) for a in options(one) for b in options(other))
+
+
+def _may(one: Value, other: Value) -> bool:
+    """One half: nothing that is known of `other` rules `one` out."""
+    if isinstance(other, Place):
+        return _may_hold(other, one)
+    if isinstance(one, Scalar) and isinstance(other, Scalar):
+        same_type = "any" in (one.type, other.type) or one.type == other.type
+        return same_type and (one.value is ANY or other.value is ANY or one.value == other.value)
+    if isinstance(one, Items) and isinstance(other, Free):
+        return one.shape != "set"
+    if isinstance(one, Items) and isinstance(other, Items | Fields):
+        shapes = {one.shape, other.shape if isinstance(other, Items) else "object"}
+        return len(shapes - {""}) <= 1
+    if isinstance(one, Fields) and isinstance(other, Fields):
+        fields = dict(other.fields)
+        same_names = {name for name, _ in one.fields} == set(fields)
+        return same_names and all(may_equal(value, fields[name]) for name, value in one.fields)
+    return not (isinstance(one, Items | Fields) and isinstance(other, Scalar))
+
+
+def _may_hold(place: Place, value: Value) -> bool:
+    """Whether a place of the schema can hold a value. No document holds a set."""
+    types = place.types | (NUMBERS if place.types & NUMBERS else frozenset())
+    if not types or "any" in types:
+        return True
+    if isinstance(value, Scalar):
+        return _valid(place, value.value) if value.value is not ANY else value.type in types | {"any"}
+    if isinstance(value, Items):
+        return bool(types & ({value.shape} if value.shape else {"array", "object"}))
+    if isinstance(value, Fields):
+        return "object" in types and _may_have(place, dict(value.fields))
+    if isinstance(value, Place) and value.values is not None:
+        return any(_valid(place, held) for held in value.values)
+    return not isinstance(value, Place) or not value.types or bool(types & (value.types | {"any"}))
+
+
+def _valid(place: Place, value: object) -> bool:
+    return jsonschema_rs.is_valid(dict(place.schema), value)
+
+
+def _may_have(place: Place, fields: Mapping[str, Value]) -> bool:
+    """Whether an object of the schema can have exactly these fields."""
+    needed = place.schema.get("required")
+    if isinstance(needed, list) and not set(needed) <= set(fields):
+        return False
+    closed = place.schema.get("additionalProperties") is False
+    known = place.properties
+    return all(may_equal(Place(known[n], n), v) if n in known else not closed for n, v in fields.items())
+
+
+def _words(value: Value) -> str:
+    if isinstance(value, Scalar):
+        return json.dumps(value.value) if value.value is not ANY else _ARTICLES.get(value.type, value.type)
+    if isinstance(value, Items):
+        return _ARTICLES.get(value.shape, "a collection")
+    return f"`{value.label}`" if isinstance(value, Place | Free) else "an object of these fields"
+
+
+def _hint(place: Place | Free, value: Value) -> str:
+    """What it can hold, the nearest first."""
+    if isinstance(place, Free):
+        return "It is JSON, which has lists and no sets: compare {x | some x in ...} with the set."
+    if place.values is not None:
+        texts = [str(v) for v in place.values]
+        close = nearest(str(value.value).lower(), texts) if isinstance(value, Scalar) else ""
+        return (f"Did you mean `{close}`? " if close else "") + f"It is one of: {', '.join(texts)}."
+    low, high = place.schema.get("minimum"), place.schema.get("maximum")
+    bounds = f", at least {low}" if low is not None else ""
+    bounds += f", at most {high}" if isinstance(high, int) and high < 2**63 - 1 else ""
+    return f"It is {' or '.join(_ARTICLES.get(kind, kind) for kind in sorted(place.types))}{bounds}."

@@ -1,0 +1,144 @@
+"""The load gate as others call it: each job in a process that can be killed.
+
+Policy is read and tried by the embedded engine, whichever engine answers later, so each job raises
+ConfigurationFault (`engine.distribution`) where another distribution owns its module.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pdp.core.digest import Json
+from pdp.core.errors import EngineFault
+from pdp.core.policy import Bundle
+from pdp.policy.bundle import shipped_rego
+from pdp.policy.embedded.regorus_binding import version
+from pdp.policy.gate.report import (
+    ERROR,
+    ElementCoverage,
+    FileCoverage,
+    Finding,
+    Name,
+    Naming,
+    Report,
+    TestReport,
+    TestResult,
+)
+from pdp.ports import FiredElement, Pack
+
+TIME_LIMIT = 30.0  # seconds
+_MEMORY = (
+    "It had no more memory: look for long ranges, lists made from lists, replace and concat over long text; take out "
+    "what was added last."
+)
+_RECURSION = "Look for a function that calls itself without end; take out what was added last."
+_START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from pdp.policy.gate.child import main; main()"
+
+
+def check(
+    bundle: Bundle,
+    *,
+    capabilities: Path | None = None,
+    time_limit: float = TIME_LIMIT,
+) -> Report:
+    """Whether `bundle` may become active: the static half, then its packs' own tests.
+
+    `capabilities` is the list of allowed builtins (ours by default). Blocks up to `time_limit` seconds; call it off
+    the event loop. A bundle that takes longer or kills the process is refused like any other (`gate.time`,
+    `gate.died`).
+    """
+    path = capabilities or shipped_rego() / "capabilities.json"
+    job: dict[str, Json] = {
+        "job": "check",
+        "capabilities": str(path.resolve()),
+    }
+    answer = _run(bundle, job, time_limit)
+    if isinstance(answer, Finding):
+        return Report((answer,))
+    packs = tuple(
+        Pack(
+            p["name"],
+            p["owner"],
+            tuple(p["servers"]),
+            tuple((group, n) for group, n in p["seats"]),
+            tuple((what, code, assurance) for what, code, assurance in p["requires"]),
+        )
+        for p in answer["packs"]
+    )
+    naming = tuple(
+        Naming(n["pack"], n["rule"], n["code"], tuple(Name(**name) for name in n["names"])) for n in answer["naming"]
+    )
+    return Report(tuple(Finding(**f) for f in answer["findings"]), packs, naming)
+
+
+def run_tests(
+    bundle: Bundle, *, name_filter: str | None = None, coverage: bool = False, time_limit: float = 120.0
+) -> TestReport:
+    """Run every `test_*` rule whose full name (`acme_test.test_x`) contains `name_filter`. Blocks.
+
+    With `coverage` the report says what those tests reached.
+    """
+    capabilities = str((shipped_rego() / "capabilities.json").resolve())
+    job: dict[str, Json] = {"job": "test", "filter": name_filter, "coverage": coverage, "capabilities": capabilities}
+    answer = _run(bundle, job, time_limit)
+    if isinstance(answer, Finding):
+        return TestReport(faults=(answer,))
+    faults = tuple(Finding(**f) for f in answer["findings"])
+    reached = tuple(_coverage(file) for file in answer["coverage"])
+    return TestReport(tuple(TestResult(**r) for r in answer["results"]), faults, reached)
+
+
+def fired(
+    bundle: Bundle, document: bytes, codes: Sequence[str], *, time_limit: float = TIME_LIMIT
+) -> tuple[FiredElement, ...]:
+    """The elements that `document` brings about in a bundle that once passed the gate, and the gate's checks named
+    by `codes`, with their places. Blocks. Raises EngineFault when that cannot be found out in time."""
+    capabilities = str((shipped_rego() / "capabilities.json").resolve())
+    job: dict[str, Json] = {
+        "job": "fired",
+        "document": document.decode(),
+        "codes": list(codes),
+        "capabilities": capabilities,
+    }
+    answer = _run(bundle, job, time_limit)
+    if isinstance(answer, Finding):
+        raise EngineFault("policy.untraced", "The rules that fired cannot be found out.", detail=answer.message)
+    return tuple(FiredElement(**found) for found in answer["fired"])
+
+
+def _coverage(file: Mapping[str, Any]) -> FileCoverage:
+    elements = tuple(ElementCoverage(**element) for element in file["elements"])
+    return FileCoverage(file["path"], file["shipped"], tuple(file["covered"]), tuple(file["missed"]), elements)
+
+
+def _run(bundle: Bundle, job: Mapping[str, Json], time_limit: float) -> dict[str, Any] | Finding:
+    version()
+    text = json.dumps({**job, "bundle": json.loads(bundle.to_bytes())})
+    command = [sys.executable, "-I", "-c", _START, json.dumps(sys.path)]
+    try:
+        done = subprocess.run(
+            command,
+            input=text.encode(),
+            capture_output=True,
+            timeout=time_limit,
+            env={"RUST_BACKTRACE": "0", "PATH": ""},
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        message = f"The policy was not checked within {time_limit:g} s."
+        hint = "Look for nested loops over long lists, deep nesting, or a test that does not end."
+        return Finding("", 0, 0, "gate.time", ERROR, message, hint)
+    if done.returncode == 0:
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+    lines = done.stderr.decode(errors="replace").strip().splitlines()
+    said = [line for line in lines if not line.startswith("note:")]
+    message = "The process that checked the policy died" + (f": {said[-1][:200]}." if said else ".")
+    hint = _RECURSION if done.returncode == -signal.SIGSEGV else _MEMORY
+    return Finding("", 0, 0, "gate.died", ERROR, message, hint)

@@ -1,0 +1,200 @@
+"""What we say to OPA, through opa-python-client, and what we take from it.
+
+The client's own session is replaced: it would follow redirects, read without bound, honour only the system's
+authorities and write the document anew. The deadline stands outside (`opa.engine`), and nothing is retried.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from opa_client.errors import PolicyNotFoundError  # type: ignore[import-untyped]  # its hints are not published
+from opa_client.opa_async import AsyncOpaClient  # type: ignore[import-untyped]  # likewise
+from typing_extensions import override
+
+MAX_ANSWER = 8 << 20  # bytes
+_QUERY = {"provenance": "true", "strict-builtin-errors": "true"}
+_VERSION = re.compile(r"[0-9A-Za-z.+-]{1,40}")
+_ERRORS = 4  # places shown of one failure
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an OPA listens: a Unix socket, or a host and port with or without TLS."""
+
+    token: str
+    socket: Path | None = None
+    host: str = "localhost"
+    port: int = 80
+    tls: ssl.SSLContext | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One answer. `defined` is whether there is a `result` at all."""
+
+    provenance: Any
+    defined: bool
+    result: Any
+
+    @property
+    def version(self) -> str:
+        """OPA's own version, fit for a record."""
+        found = self.provenance.get("version") if isinstance(self.provenance, dict) else None
+        return found if isinstance(found, str) and _VERSION.fullmatch(found) else "unknown"
+
+
+class RefusedError(Exception):
+    """OPA answered with an error. Its text holds the status, OPA's code and places in the policy, no values."""
+
+
+class UnfitError(Exception):
+    """The answer is not one: too large, or not strict JSON."""
+
+
+class OpaClient(AsyncOpaClient):  # type: ignore[misc]  # untyped, see above
+    """A session with one OPA. Made by `connect`, ended by `close_connection`."""
+
+    def __init__(self, place: Place, connections: int) -> None:
+        super().__init__(
+            host=place.host, port=place.port, ssl=place.tls is not None, token=place.token, retries=0, timeout=None
+        )
+        self._place = place
+        self._connections = connections
+        self.connected: Callable[[], None] = lambda: None  # called for each connection that is made
+
+    @classmethod
+    async def connect(cls, place: Place, connections: int) -> OpaClient:
+        """A session; no connection is made yet."""
+        client = cls(place, connections)
+        await client._init_session()
+        return client
+
+    async def decide(self, document: bytes) -> Told:
+        """Ask `data.pdp.decision` about an input document, sent byte for byte.
+
+        Raises RefusedError, UnfitError, and aiohttp.ClientError when there is no connection or it breaks.
+        """
+        return _told(await self.query_rule(_Verbatim(document), "pdp", "decision", _QUERY))
+
+    async def bundles(self) -> Told:
+        """What bundles OPA holds, with their manifests. Raises like `decide`."""
+        try:
+            return _told(await self.get_data("system/bundles", _QUERY))
+        except PolicyNotFoundError:  # it holds none
+            return Told(None, defined=False, result=None)
+
+    @override
+    async def _init_session(self) -> None:
+        place = self._place
+        limit = self._connections + 1  # one is left to look whether OPA lives, however many questions are asked
+        if place.socket is not None:
+            connector: aiohttp.BaseConnector = aiohttp.UnixConnector(str(place.socket), limit=limit)
+        else:
+            connector = aiohttp.TCPConnector(ssl=place.tls or True, limit=limit)
+        trace = aiohttp.TraceConfig()
+        trace.on_connection_create_end.append(self._connected)
+        self._session = aiohttp.ClientSession(
+            trace_configs=[trace],
+            headers={**self.headers, "Accept-Encoding": "identity"},
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            json_serialize=_serialise,
+            response_class=_BoundedResponse,
+            auto_decompress=False,
+            timeout=aiohttp.ClientTimeout(total=None),
+        )
+
+    async def _connected(self, *_: object) -> None:
+        self.connected()
+
+    @override
+    @asynccontextmanager
+    async def _request(self, method: str, url: str, **kwargs: Any) -> AsyncIterator[aiohttp.ClientResponse]:
+        if self._session is None:  # closed under whoever asks
+            raise aiohttp.ClientConnectionError("the session is closed")
+        async with super()._request(method, url, allow_redirects=False, **kwargs) as response:
+            if response.status != 200:
+                raise RefusedError(await _said(response))
+            yield response
+
+
+def trust(ca_file: Path | None) -> ssl.SSLContext:
+    """TLS 1.2 or newer, names checked, resting on `ca_file` alone when there is one. Raises OSError, ssl.SSLError."""
+    context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+class _Verbatim(dict[str, Any]):
+    """A document for a client that wants a dict, written out as the bytes it came from: their digest is known."""
+
+    def __init__(self, document: bytes) -> None:
+        super().__init__()
+        self.text = document.decode("ascii")
+
+
+def _serialise(value: Any) -> str:
+    found = value["input"] if set(value) == {"input"} else None
+    return f'{{"input":{found.text}}}' if isinstance(found, _Verbatim) else json.dumps(value)
+
+
+class _BoundedResponse(aiohttp.ClientResponse):
+    """Reads no more than `MAX_ANSWER` bytes, and only strict JSON."""
+
+    @override
+    async def read(self) -> bytes:
+        found = bytearray()
+        async for chunk in self.content.iter_any():
+            found += chunk
+            if len(found) > MAX_ANSWER:
+                raise UnfitError("too large")
+        return bytes(found)
+
+    @override
+    async def json(self, **_: Any) -> Any:
+        try:
+            return json.loads(await self.read(), object_pairs_hook=_unique, parse_constant=_refuse)
+        except (ValueError, RecursionError):
+            raise UnfitError("not strict JSON") from None
+
+
+def _told(body: Any) -> Told:
+    if not isinstance(body, dict):
+        raise UnfitError("not an object")
+    return Told(body.get("provenance"), "result" in body, body.get("result"))
+
+
+async def _said(response: aiohttp.ClientResponse) -> str:
+    """Status, code and places of an error answer. OPA's messages quote values of the input, so they are left out."""
+    found = [f"HTTP {response.status}"]
+    try:
+        body = await response.json()
+    except (UnfitError, aiohttp.ClientError):
+        return found[0]
+    errors = body.get("errors") if isinstance(body, dict) else None
+    for error in errors[:_ERRORS] if isinstance(errors, list) else []:
+        place = error.get("location") if isinstance(error, dict) else None
+        if isinstance(place, dict):
+            where = ":".join(str(place.get(part)) for part in ("file", "row", "col"))
+            found.append(f"{error.get('code')} at {where}")
+    return "; ".join(found)[:1000]
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("a key stands twice")
+    return made
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(name)

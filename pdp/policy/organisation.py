@@ -1,0 +1,194 @@
+"""An organisation's data (`data.org`) and its schema.
+
+The schema is closed and total, as the input document is: a key that policy reads and that is missing would make
+a `deny` vanish without a word (DESIGN section 4).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+
+import jsonschema_rs
+
+from pdp.core.digest import Json, canonical
+from pdp.core.errors import BundleFault, InvalidRequest
+from pdp.files import strict_yaml
+from pdp.files.strict_yaml import NotPlainYaml
+from pdp.files.trusted_files import Folder
+
+SCHEMA = "schemas/org.json"
+DATA = ("data/org.json", "data/org.yaml")
+FILES = (*DATA, SCHEMA)
+Schema = Mapping[str, object]
+# what the load gate can follow; a keyword outside this list could open the schema or hide a path
+_KEYWORDS = frozenset(
+    {
+        "$schema",
+        "$id",
+        "title",
+        "description",
+        "type",
+        "properties",
+        "required",
+        "additionalProperties",
+        "items",
+    }
+    | {"enum", "const", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "uniqueItems"}
+    | {"pattern", "format", "examples", "default"}
+)
+
+
+def read_object(folder: Folder, path: str) -> dict[str, Json]:
+    """A JSON object from a file. Raises BundleFault (`bundle.data`)."""
+    try:
+        value = json.loads(folder.read(path), object_pairs_hook=_unique, parse_constant=_refuse)
+        canonical(value)
+    except (ValueError, RecursionError, InvalidRequest) as error:
+        raise BundleFault("bundle.data", f"{path}: is not proper JSON.", detail=str(error)) from None
+    if not isinstance(value, dict):
+        raise BundleFault("bundle.data", f"{path}: must be a JSON object.")
+    return value
+
+
+def read_schema(shipped: Folder, theirs: Folder | None) -> dict[str, Json]:
+    """The schema of `data.org`: theirs when there is one, else ours. Raises BundleFault (`bundle.data`)."""
+    ours = read_object(shipped, SCHEMA)
+    _closed(ours, "")
+    if theirs is None or not theirs.has(SCHEMA):
+        return ours
+    schema = read_object(theirs, SCHEMA)
+    _closed(schema, "")
+    _extends(schema, ours, "")
+    return schema
+
+
+def read_data(shipped: Folder, theirs: Folder | None, schema: dict[str, Json]) -> bytes:
+    """Canonical bytes of `data.org`, checked against `schema`.
+
+    Without an organisation's file ours (`data/org.json`) is taken, and without that an empty object.
+    """
+    value: dict[str, Json] = {}
+    where = DATA[0]
+    for folder in (theirs, shipped):
+        present = [path for path in DATA if folder is not None and folder.has(path)]
+        if folder is None or not present:
+            continue
+        if len(present) > 1:
+            raise BundleFault("bundle.data", f"{' and '.join(present)} are both there; keep one.")
+        where = present[0]
+        value = read_object(folder, where) if where.endswith(".json") else _read_yaml(folder, where)
+        break
+    _validate(value, schema, where)
+    return canonical(value)
+
+
+def _validate(value: dict[str, Json], schema: dict[str, Json], where: str) -> None:
+    try:
+        validator = jsonschema_rs.validator_for(schema)
+    except ValueError as error:
+        raise BundleFault("bundle.data", f"{SCHEMA}: is not a JSON Schema.", detail=str(error)) from None
+    for broken in validator.iter_errors(value):
+        pointer = "/" + "/".join(str(p) for p in broken.instance_path)
+        keyword = [str(p) for p in broken.schema_path]
+        # the message of `required` names a key of the schema; others would show values
+        which = f" ({broken.message[:120]})" if keyword[-1:] == ["required"] else ""
+        raise BundleFault("bundle.data", f"{where} at {pointer}: breaks {SCHEMA} at {'/'.join(keyword)}{which}.")
+
+
+def _closed(node: object, at: str) -> None:
+    """Every object lists its properties, all of them required, and admits no others."""
+    where = f"{SCHEMA} at {at or '/'}"
+    if not isinstance(node, dict) or ("type" not in node and not {"const", "enum"} & set(node)):
+        raise BundleFault("bundle.data", f"{where}: must be an object with a `type`.")
+    unknown = sorted(set(node) - _KEYWORDS - {k for k in node if k.startswith("x-")})
+    if unknown:
+        raise BundleFault(
+            "bundle.data",
+            f"{where}: the keyword {unknown[0]!r} is not supported; say it with type and properties.",
+        )
+    types = node.get("type")
+    names = types if isinstance(types, list) else [types]
+    if "object" in names:
+        properties = node.get("properties")
+        if node.get("additionalProperties") is not False or not isinstance(properties, dict):
+            raise BundleFault(
+                "bundle.data",
+                f'{where}: must list its `properties` and say "additionalProperties": false. Write a map as a list '
+                'of objects, for example [{"name": ..., "value": ...}].',
+            )
+        required = node.get("required")
+        absent = sorted(set(properties) - set(required if isinstance(required, list) else []))
+        if absent:
+            raise BundleFault(
+                "bundle.data",
+                f"{where}: {absent[0]!r} must be in `required`: a missing key would make a deny vanish. Let its type "
+                'include "null" or give it an empty value instead.',
+            )
+        for key, child in properties.items():
+            _closed(child, f"{at}/properties/{key}")
+    if "array" in names:
+        _closed(node.get("items"), f"{at}/items")
+
+
+def _extends(schema: dict[str, Json], ours: dict[str, Json], at: str) -> None:
+    """Whatever ours requires, theirs requires with a type no wider."""
+    for key, mine in _properties(ours):
+        yours = dict(_properties(schema)).get(key)
+        where = f"{at}/properties/{key}"
+        if yours is None:
+            raise BundleFault(
+                "bundle.data",
+                f"{SCHEMA}: lacks {where}, which the shipped one has; copy that one and add to it.",
+            )
+        if not _types(yours) <= _types(mine):
+            raise BundleFault("bundle.data", f"{SCHEMA} at {where}: must not allow more types than the shipped one.")
+        _extends(yours, mine, where)
+    mine_items, your_items = ours.get("items"), schema.get("items")
+    if isinstance(mine_items, dict) and isinstance(your_items, dict):
+        if not _types(your_items) <= _types(mine_items):
+            raise BundleFault(
+                "bundle.data", f"{SCHEMA} at {at}/items: must not allow more types than the shipped one."
+            )
+        _extends(your_items, mine_items, f"{at}/items")
+
+
+def _properties(schema: Mapping[str, Json]) -> Iterator[tuple[str, dict[str, Json]]]:
+    properties = schema.get("properties")
+    if isinstance(properties, dict):
+        yield from properties.items()
+
+
+def _types(schema: Mapping[str, Json]) -> frozenset[str]:
+    types = schema.get("type")
+    if types is None:  # const or enum alone: as wide as its values
+        values = schema.get("enum", [schema.get("const")])
+        names = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null"}
+        return frozenset(names.get(type(v), "any") for v in (values if isinstance(values, list) else []))
+    found = {str(t) for t in types} if isinstance(types, list) else {str(types)}
+    return frozenset(found | ({"integer"} if "number" in found else set()))
+
+
+def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return found
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _read_yaml(folder: Folder, path: str) -> dict[str, Json]:
+    try:
+        value = strict_yaml.read(folder.read(path))
+    except NotPlainYaml as problem:
+        raise BundleFault("bundle.data", f"{path}: {problem}.") from None
+    try:
+        canonical(value)
+    except (ValueError, RecursionError, InvalidRequest) as error:
+        raise BundleFault("bundle.data", f"{path}: is not proper YAML data.", detail=str(error)) from None
+    if not isinstance(value, dict):
+        raise BundleFault("bundle.data", f"{path}: must be a mapping.")
+    return value

@@ -1,0 +1,141 @@
+"""The policy source: folders are read, gated, and given an engine of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import jsonschema_rs
+
+from pdp.core.digest import Json, sha256_hex
+from pdp.core.errors import BundleFault, EngineFault
+from pdp.core.policy import Bundle
+from pdp.policy.bundle import read_bundle
+from pdp.policy.embedded import faults
+from pdp.policy.gate import check
+from pdp.policy.gate.report import Report
+from pdp.ports import Engine, LoadedPolicy, Pack
+
+
+class Host(Protocol):
+    """Makes engines: `EngineHost` (embedded) or `OpaHost`."""
+
+    async def load(self, bundle: Bundle) -> Engine:
+        """A new engine for `bundle`. Raises BundleFault, EngineFault, ConfigurationFault."""
+        ...
+
+    async def close(self) -> None:
+        """Close every engine that is still open."""
+        ...
+
+
+class FolderSource:
+    """Implements `ports.PolicySource`. A bundle that the gate refused is not gated again until its files change, and
+    one that it passed is not gated again while its engine cannot be had."""
+
+    def __init__(
+        self,
+        host: Host,
+        shipped: Path,
+        organisation: Path | None,
+        gate: Callable[[Bundle], Report] = check,
+        needed: Collection[str] = (),
+    ) -> None:
+        self._host = host
+        self._check = gate
+        self._shipped = shipped
+        self._organisation = organisation
+        self._needed = needed
+        self._seen = ""  # signature of the files as they were last judged
+        self._problem: BundleFault | None = None
+        self._passed = ""  # digest of the bundle that last passed the gate
+        self._about: tuple[Pack, ...] = ()  # its packs
+        self._handed: dict[str, Bundle] = {}  # by digest: the last one that was handed out, and the active one
+
+    async def load(self, active: str | None) -> LoadedPolicy | None:
+        """See the port. Reading and gating run outside the event loop."""
+        seen = await asyncio.to_thread(self._signature)
+        if seen == self._seen:
+            if self._problem is not None:
+                raise self._problem
+            if active is not None:
+                return None
+        self._problem, self._seen = None, ""
+        try:
+            loaded = await self._load(active)
+        except BundleFault as fault:
+            if fault.code != "bundle.engine":  # processes may start the next time; the files need not change
+                self._problem, self._seen = fault, seen
+            raise
+        if loaded is None:  # only now: what was handed out, or cut short, may not have become active
+            self._seen = seen
+        return loaded
+
+    def _signature(self) -> str:
+        folders = [self._shipped, *([self._organisation] if self._organisation else [])]
+        return "|".join(signature(folder) for folder in folders)
+
+    async def _load(self, active: str | None) -> LoadedPolicy | None:
+        after = self._handed.get(active) if active is not None else None
+        read = partial(read_bundle, self._shipped, self._organisation, after=after, needed=self._needed)
+        bundle = await asyncio.to_thread(read)
+        if bundle.digest == active:
+            return None
+        if bundle.digest != self._passed:
+            self._about = await self._gate(bundle)
+            self._passed = bundle.digest
+        try:
+            engine = await self._host.load(bundle)
+        except EngineFault as fault:
+            why = "The engine cannot load the bundle." if fault.message == faults.UNAVAILABLE[1] else fault.message
+            raise BundleFault("bundle.engine", why, detail=fault.detail) from fault
+        self._handed = {bundle.digest: bundle} | ({after.digest: after} if after is not None else {})
+        return replace(loaded_policy(bundle, engine), about=self._about)
+
+    async def _gate(self, bundle: Bundle) -> tuple[Pack, ...]:
+        report = await asyncio.to_thread(self._check, bundle)
+        if not report.ok:
+            first = next(f for f in report.findings if f.severity == "error")
+            raise BundleFault(
+                "bundle.gate",
+                f"{first.path}:{first.line}: {first.message} `pdp policy check` shows everything.",
+                detail=first.code,
+            )
+        return report.packs
+
+
+def loaded_policy(bundle: Bundle, engine: Engine) -> LoadedPolicy:
+    """A bundle with the engine that answers for it."""
+    validator = jsonschema_rs.validator_for(bundle.input_schema.decode())
+
+    def valid(document: Mapping[str, Json]) -> bool:
+        return validator.is_valid(document)
+
+    return LoadedPolicy(
+        revision=bundle.revision,
+        digest=bundle.digest,
+        org_digest=bundle.org_digest,
+        packs=bundle.packs,
+        engine=engine,
+        valid=valid,
+        artefact=bundle.to_bytes(),
+    )
+
+
+def signature(folder: Path) -> str:
+    """Changes whenever a file below `folder` does: names, sizes, times, inodes."""
+    found = []
+    for place, folders, files in os.walk(folder):
+        folders.sort()
+        for name in sorted(files):
+            try:
+                info = (Path(place) / name).lstat()
+            except OSError:  # gone meanwhile; what is read says the rest
+                continue
+            found.append(f"{place}/{name}:{info.st_size}:{info.st_mtime_ns}:{info.st_ino}:{info.st_mode}")
+    return sha256_hex("\n".join(found).encode())

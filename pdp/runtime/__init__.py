@@ -1,0 +1,1 @@
+"""One running process: wiring, background tasks, preflight."""

@@ -1,0 +1,150 @@
+"""Wires what people do: their answers as evidence, the requests they answer, and the services for every surface."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pdp.approvals.channel_options import ChannelOptions
+from pdp.approvals.channels import channel, routes
+from pdp.approvals.directory import LoadedDirectories
+from pdp.approvals.resume import ResumeTokens
+from pdp.config.files import read_yaml
+from pdp.config.settings import Settings
+from pdp.content.validate import satisfies
+from pdp.core.approvals.notices import Telling
+from pdp.core.approvals.turned_down import Backoff
+from pdp.core.check import NS
+from pdp.ports import Channel, Clock, Entropy, EvidenceSource, Judge, Store, Subjects
+from pdp.ports.telemetry import SILENT, Telemetry
+from pdp.runtime import console
+from pdp.secrets.reference import secret
+from pdp.service.approvals.assembly import Bounds, People, assemble
+from pdp.service.approvals.changes import Changes
+from pdp.service.approvals.evidence import ApprovalEvidence, Counting, Sources
+from pdp.service.approvals.outbox import Outbox
+from pdp.service.approvals.redeem import Redeem
+from pdp.service.approvals.requests import Caps, Opening
+from pdp.service.approvals.resolve import Escalation
+from pdp.service.approvals.resume import Resuming
+from pdp.service.approvals.wait import Waiting
+from pdp.service.commit import Recorder
+from pdp.service.facts import Establish
+from pdp.service.idempotency import Idempotency
+from pdp.service.judge_evidence import Absent, Judging
+from pdp.service.outcomes import Outcomes
+from pdp.service.places import FairLimiter
+from pdp.service.state import State
+
+DAY_NS = 24 * 3600 * NS
+
+
+@dataclass(frozen=True, slots=True)
+class Wired:
+    """What came of it."""
+
+    directories: LoadedDirectories
+    evidence: EvidenceSource
+    escalation: Escalation
+    waiting: Waiting
+    outcomes: Outcomes
+    changes: Changes
+    outbox: Outbox
+    people: People
+    judging: Judging | None = None  # None: nobody judges, and what policy wants of a judge fails
+
+    async def close(self) -> None:
+        """Wake who waits; give up sessions with the judge."""
+        await self.changes.close()
+        if self.judging is not None:
+            await self.judging.close()
+
+
+def wire(  # noqa: PLR0913, PLR0917 - what it rests on
+    settings: Settings,
+    store: Store,
+    state: State,
+    subjects: Subjects,
+    establish: Establish,
+    recorder: Recorder,
+    repeats: Idempotency,
+    clock: Clock,
+    *,
+    entropy: Entropy,
+    index_key: bytes,
+    judge: Judge | None = None,
+    telemetry: Telemetry = SILENT,
+) -> Wired:
+    """Wire it. Raises ConfigurationFault for a secret that cannot be had."""
+    options = settings.approvals
+    address = options.console_url or (settings.console.public_url if settings.console else "")
+    directories = LoadedDirectories(settings.directory, read_yaml)
+    counting = Counting(store, directories, settings.directory.claims_max_age_seconds * NS)
+    tokens = ResumeTokens(resume_secrets(settings, index_key), entropy)
+    changes = Changes(store)
+    recorder.changed = changes.notify
+    telling = Telling(routes(options.channels), recorder.new_id)
+    opening = Opening(
+        counting,
+        recorder,
+        tokens,
+        entropy,
+        index_key,
+        Caps(options.open_per_subject, options.open_per_tenant, options.open_per_group),
+        address,
+        telling,
+        backoff=Backoff(options.backoff_after, options.backoff_seconds * NS),
+        longest_ns=settings.store.longest_ttl_seconds * NS,
+    )
+    # a judge that is slow leaves room for other decisions
+    holding = FairLimiter(max(1, settings.service.max_in_flight // 2))
+    judging = Judging(judge, store, recorder, clock, index_key, holding=holding) if judge is not None else None
+    sources: list[EvidenceSource] = [ApprovalEvidence(counting, satisfies), judging or Absent()]
+    return Wired(
+        directories=directories,
+        evidence=Sources(*sources),
+        judging=judging,
+        escalation=Escalation(Resuming(store, tokens, repeats), opening, Redeem(recorder, entropy), repeats),
+        waiting=Waiting(store, tokens, establish, state, changes, clock),
+        outcomes=Outcomes(store, recorder, clock),
+        changes=changes,
+        outbox=Outbox(store, directories, recorder, clock, entropy, channels(settings), address, telemetry),
+        people=assemble(
+            store,
+            state,
+            counting,
+            subjects,
+            recorder,
+            clock,
+            index_key=index_key,
+            tenants=tuple(dict.fromkeys(issuer.tenant for issuer in settings.identity.issuers)),
+            changes=changes,
+            bounds=Bounds(options.consent_max_days * DAY_NS, options.delegation_max_days * DAY_NS),
+            valid=satisfies,
+            passkeys=console.passkeys(settings.console, directories),
+            telling=telling,
+            telemetry=telemetry,
+        ),
+    )
+
+
+def channels(settings: Settings) -> dict[str, Channel]:
+    """The configured channels by name. Raises ConfigurationFault that names the setting."""
+    return {name: channel_of(settings, name, options) for name, options in settings.approvals.channels.items()}
+
+
+def channel_of(settings: Settings, name: str, options: ChannelOptions) -> Channel:
+    """One of them."""
+    where = f"approvals.channels.{name}"
+
+    def found(reference: str, key: str) -> bytes:
+        return secret(reference, settings.vault, where=f"{where}.{key}", at_least=1)
+
+    return channel(options, found, where)
+
+
+def resume_secrets(settings: Settings, index_key: bytes) -> tuple[bytes, ...]:
+    """Replicas share them; without keys of their own, tokens are sealed with what replicas share anyway."""
+    keys = settings.approvals.resume_keys
+    return tuple(secret(key, settings.vault, where=f"approvals.resume_keys[{i}]") for i, key in enumerate(keys)) or (
+        index_key,
+    )

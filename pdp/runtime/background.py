@@ -1,0 +1,103 @@
+"""What a running process does without being asked: look for changes, write down what was counted, mind the clock."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import NoReturn, Protocol
+
+from pdp.config.settings import Settings
+from pdp.core.errors import Fault
+from pdp.ports import Judge
+from pdp.runtime import approvals, telemetry
+from pdp.service.commit import Recorder
+from pdp.service.operations.reload import Part, Reloads
+from pdp.service.operations.runs import Runs
+from pdp.store.clock import StoreClock
+
+log = logging.getLogger("pdp")
+
+
+class Tended(Protocol):
+    """The parts of a process that are looked after."""
+
+    settings: Settings
+    reloads: Reloads
+    recorder: Recorder
+    runs: Runs
+    staff: approvals.Wired
+    clock: StoreClock
+    levels: telemetry.Levels
+
+
+async def again_and_again(seconds: float, **chores: Callable[[], Awaitable[None]]) -> NoReturn:
+    """Do each chore every `seconds`, for as long as the process runs: what one of them raises is told, and keeps
+    neither the others nor its own next time from coming."""
+    while True:
+        await asyncio.sleep(seconds)
+        for name, chore in chores.items():
+            try:
+                await chore()
+            except Fault as fault:
+                log.error("%s: %s: %s", name, fault.code, fault.message)
+            except Exception:
+                log.exception("%s: a fault of ours; trying again", name)
+
+
+async def watch(process: Tended, part: Part) -> NoReturn:
+    """Look for changes of one part once in a while, each part by itself: gating a policy takes seconds."""
+    said = ""
+
+    async def look() -> None:
+        nonlocal said
+        (result,), _ = await process.reloads((part,), by="")
+        problem = f"{result.failure.code}: {result.failure.message}" if result.failure else ""
+        if problem != said:
+            said = problem
+            log.log(logging.ERROR if problem else logging.INFO, "%s: %s", part, problem or "good again")
+        if result.changed and not problem:
+            log.info("%s: now %s", part, ", ".join(result.active.values()))
+
+    await again_and_again(process.settings.service.watch_seconds, **{part: look})
+
+
+async def watch_prompts(judge: Judge, seconds: float) -> NoReturn:
+    """Look at the judge's prompts again every `seconds`; those that are broken stay as they were."""
+    said: tuple[str, ...] = ()
+
+    async def look() -> None:
+        nonlocal said
+        before, problems = judge.prompts(), await judge.reload()
+        if problems != said:
+            said = problems
+            log.log(logging.ERROR if said else logging.INFO, "judge prompts: %s", " ".join(said) or "good again")
+        if (now := judge.prompts()) != before:
+            log.info("judge prompts: now %s", ", ".join(f"{name} {sha256}" for name, sha256 in now.items()))
+
+    await again_and_again(seconds, prompts=look)
+
+
+async def tend(process: Tended) -> NoReturn:
+    """Write down what was aggregated, tell how things stand, and say when the clock cannot be believed."""
+    said = ""
+
+    async def refusals() -> None:
+        await process.runs.refusals()
+
+    async def sweep() -> None:
+        await process.staff.people.sweep.run_once(process.clock.now_ns())
+
+    async def levels() -> None:
+        process.levels.tell(process.clock.now_ns())
+        process.levels.warn(process.clock.now_ns())
+
+    async def clock() -> None:
+        nonlocal said
+        anomaly = process.clock.anomaly()
+        if anomaly != said:
+            said = anomaly
+            log.log(logging.ERROR if anomaly else logging.INFO, "clock: %s", anomaly or "good again")
+
+    seconds = process.settings.service.watch_seconds
+    await again_and_again(seconds, refusals=refusals, sweep=sweep, levels=levels, clock=clock)

@@ -1,0 +1,350 @@
+"""From settings to a running process. Knows everyone; decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pdp import __version__
+from pdp.adapters.grpc.server import Server
+from pdp.adapters.grpc.servicer import Services
+from pdp.config.settings import Settings
+from pdp.content import ArgumentContent
+from pdp.core.check import NS
+from pdp.core.digest import keyed_index
+from pdp.core.errors import ConfigurationFault, Fault
+from pdp.identity.component import Identity
+from pdp.policy import hosts
+from pdp.policy.bundle import shipped_rego
+from pdp.policy.kept import KeptBundles
+from pdp.policy.source import FolderSource, Host
+from pdp.ports import Judge
+from pdp.ports.telemetry import SILENT, Telemetry
+from pdp.registry.load import SignedRegistry
+from pdp.runtime import approvals, background, console
+from pdp.runtime.environment import SYSTEM, Environment, index_key_of
+from pdp.runtime.judge import begin_judge, wire_judge
+from pdp.runtime.telemetry import Levels, Losses, Ports, establishing, observed, wire_telemetry
+from pdp.secrets.reference import secret
+from pdp.service.admission import Entrance, Limits
+from pdp.service.batch import Batch
+from pdp.service.commit import CLOCK, Recorder
+from pdp.service.decide import Decide, Terms
+from pdp.service.explain import Explain
+from pdp.service.facts import Establish
+from pdp.service.filter import Filter
+from pdp.service.idempotency import Idempotency
+from pdp.service.operations.admin import Admin
+from pdp.service.operations.reload import PARTS, Reloads
+from pdp.service.operations.runs import Runs
+from pdp.service.records import Records
+from pdp.service.simulate import ReadOnlySessions
+from pdp.service.state import State
+from pdp.service.worker_crash_quota import WorkerCrashQuota
+from pdp.sessions.memory import MemorySessions
+from pdp.store.clock import StoreClock
+from pdp.store.opening import AnyStore, open_store
+from pdp.store.shared import Fingerprints
+
+if TYPE_CHECKING:
+    from pdp.adapters.console.server import ConsoleServer
+
+log = logging.getLogger("pdp")
+PROMPTS_SECONDS = 5.0  # at least, between looks at the judge's prompts: reading them all takes a while
+YOUNG_OBJECTS = 20_000  # that may come to live before the collector looks at them
+
+
+@dataclass(slots=True)
+class Process:
+    """One running PDP: everything wired, in the order in which it is closed."""
+
+    settings: Settings
+    state: State
+    store: AnyStore
+    clock: StoreClock
+    identity: Identity
+    host: Host
+    recorder: Recorder
+    runs: Runs
+    reloads: Reloads
+    admin: Admin
+    services: Services
+    server: Server
+    levels: Levels
+    staff: approvals.Wired
+    judge: Judge | None
+    console: ConsoleServer | None = None
+
+
+async def build(settings: Settings, surroundings: Environment = SYSTEM) -> Process:
+    """Wire a process. Raises ConfigurationFault for what cannot work; nothing is served yet."""
+    reference = settings.store.password
+    password = secret(reference, settings.vault, where="store.password", at_least=1) if reference else b""
+    store = open_store(settings.store, entropy=surroundings.entropy, password=password)
+    telemetry: Telemetry = SILENT
+    try:
+        index_key = index_key_of(settings, surroundings.entropy)
+        await store.recognise(_fingerprints(settings, index_key, store.origin))
+        telemetry = surroundings.telemetry or wire_telemetry(settings, surroundings.monotonic, store.boot)
+        return _build(settings, store, surroundings, telemetry, index_key)
+    except BaseException:
+        await asyncio.to_thread(telemetry.close)
+        await store.close()
+        raise
+
+
+def _fingerprints(settings: Settings, index_key: bytes, origin: str) -> Fingerprints:
+    """Of the keys that processes of one store share. Pages and forms are sealed with what the index key gives."""
+
+    def fingerprint(key: bytes, name: str) -> str:
+        return keyed_index(key, "fingerprint", name, origin)
+
+    resume = approvals.resume_secrets(settings, index_key)
+    return Fingerprints(
+        fingerprint(index_key, "service.index_key"),
+        tuple(fingerprint(key, "approvals.resume_keys") for key in resume),
+    )
+
+
+def _build(
+    settings: Settings, store: AnyStore, surroundings: Environment, telemetry: Telemetry, index_key: bytes
+) -> Process:
+    entropy = surroundings.entropy
+    clock = StoreClock(surroundings.wall, surroundings.monotonic, store.high_water(CLOCK))
+    identity = Identity(settings.identity, production=settings.production)
+    registry = SignedRegistry(settings.registry, high_water=store.high_water)
+    content = ArgumentContent(settings.content)
+    sessions = MemorySessions(settings.sessions, store, index_key)
+    losses = Losses(telemetry)
+    opa, engines = settings.policy.opa, settings.policy.embedded()
+    token = secret(opa.token, settings.vault, where="policy.opa.token") if opa and opa.token else b""
+    host = hosts.deciding(opa, engines, entropy, token, settings.service.watch_seconds, losses)
+    policies = FolderSource(host, shipped_rego(), settings.policy.folder, surroundings.gate, settings.policy.packs)
+    ports = Ports(identity.callers, identity.subjects, content, store, policies)
+    ports = observed(telemetry, ports, store)
+    state = State(store)
+    recorder = Recorder(ports.store, clock, entropy, boot=store.boot, index_key=index_key)
+    options = settings.service
+    limits = Limits(options.max_in_flight, options.max_waiting, options.min_budget_ms)
+    terms = Terms(options.allow_seconds, options.list_seconds, options.retry_after_ms)
+    entrance = Entrance(ports.callers, store, recorder, clock, limits)
+    judge = surroundings.judge or wire_judge(
+        settings, entropy=entropy, monotonic=surroundings.monotonic, telemetry=telemetry
+    )
+    keyed: dict[str, Any] = {"entropy": entropy, "index_key": index_key, "judge": judge}
+    keyed["renew_ns"] = settings.store.longest_ttl_seconds * NS // 4
+    keyed["max_fact_bytes"] = settings.content.max_fact_bytes
+    establish = establishing(telemetry, ports.subjects, ports.content, sessions, store, **keyed)
+    repeats = Idempotency(store, index_key)
+    kills = WorkerCrashQuota()
+    staff = approvals.wire(
+        settings,
+        ports.store,
+        state,
+        identity.subjects,
+        establish,
+        recorder,
+        repeats,
+        clock,
+        entropy=entropy,
+        index_key=index_key,
+        judge=judge,
+        telemetry=telemetry,
+    )
+    reloads = Reloads(
+        state,
+        ports.policies,
+        registry,
+        identity.subjects,
+        identity.refresh,
+        recorder,
+        clock,
+        staff.directories,
+    )
+    admin = Admin(
+        state,
+        reloads,
+        registry,
+        identity.subjects,
+        store,
+        recorder,
+        clock,
+        __version__,
+        index_key,
+        lambda: losses.count,
+    )
+    evidence = surroundings.evidence or staff.evidence
+    decide = Decide(state, establish, repeats, evidence, staff.escalation, recorder, sessions, clock, kills, terms)
+    services = Services(
+        entrance=entrance,
+        decide=decide,
+        batch=Batch(decide),
+        filter=Filter(state, establish, recorder, clock, kills, terms),
+        admin=admin,
+        reloads=reloads,
+        records=Records(store),
+        explain=Explain(
+            state,
+            Establish(identity.subjects, content, ReadOnlySessions(sessions), store, **keyed),
+            evidence,
+            KeptBundles(hosts.replaying(host, opa, engines)),
+            store,
+            recorder,
+            clock,
+            kills,
+        ),
+        waiting=staff.waiting,
+        outcomes=staff.outcomes,
+        people=staff.people,
+        telemetry=telemetry,
+    )
+    server = Server(
+        settings.server,
+        services,
+        answers=lambda: store.healthy() and state.policy is not None,
+        entropy=entropy,
+        reflection_on=not settings.production,
+        telemetry=telemetry,
+    )
+    levels = Levels(
+        settings,
+        telemetry,
+        store,
+        registry,
+        identity.subjects,
+        staff.directories,
+        reloads,
+        staff.people.sweep.tenants,
+        state.fleet,
+    )
+    runs = Runs(recorder, ports.store, clock)
+    return Process(
+        settings,
+        state,
+        store,
+        clock,
+        identity,
+        host,
+        recorder,
+        runs,
+        reloads,
+        admin,
+        services,
+        server,
+        levels,
+        staff,
+        judge,
+        console.server(settings, staff.people, clock, entropy, index_key),
+    )
+
+
+async def start(process: Process) -> None:
+    """Load what answers rest on, record the start, and serve. Raises Fault when there is nothing to serve with."""
+    store, settings = process.store, process.settings
+    begin_judge(process.judge)
+    fingerprint = settings.fingerprint()
+    await process.runs.started(__version__, fingerprint, clean=store.clean)
+    if store.artefact(fingerprint) is None:
+        await process.recorder.configured(fingerprint, settings.changed())
+    process.state.fleet.note("config", {"": settings.shared_fingerprint()})
+    results, _ = await process.reloads((), by="")
+    for result in results:
+        if result.failure is not None:
+            log.error("%s: %s: %s", result.part, result.failure.code, result.failure.message)
+    await _until_there_is_policy(process)
+    process.levels.warn(process.clock.now_ns())
+    await process.server.start()
+    if process.console is not None:
+        await process.console.start()
+
+
+async def _until_there_is_policy(process: Process) -> None:
+    """An OPA that somebody else runs may come up after us, so it is asked again; nothing else mends itself so."""
+    opa, said = process.settings.policy.opa, ""
+    while process.state.policy is None:
+        failure = process.reloads.policy_failure
+        if failure is None:
+            raise ConfigurationFault("policy.none", "There is no policy to serve with.")
+        if failure.code != "bundle.engine" or opa is None or not opa.url:
+            raise ConfigurationFault(failure.code, failure.message)
+        if failure.message != said:
+            said = failure.message
+            log.warning("policy: serving begins when the OPA at policy.opa.url has it: %s", said)
+        await asyncio.sleep(process.settings.service.watch_seconds)
+        await process.reloads(("policy",), by="")
+
+
+async def run(settings: Settings, *, ready: Path | None = None) -> None:
+    """Serve until SIGTERM or SIGINT, then drain. `ready` is touched when the first call can be answered."""
+    process = await build(settings)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    watchers: list[asyncio.Task[None]] = []
+    try:
+        if not await _started(process, stop):
+            return
+        _settle()
+        log.info("serving on %s", ", ".join(process.server.addresses))
+        if ready is not None:
+            await asyncio.to_thread(ready.touch)
+        watchers = [loop.create_task(background.watch(process, part)) for part in PARTS]
+        watchers.append(loop.create_task(background.tend(process)))
+        if settings.approvals.channels:
+            watchers.append(loop.create_task(process.staff.outbox.run()))
+        if process.judge is not None:
+            every = max(PROMPTS_SECONDS, settings.service.watch_seconds)
+            watchers.append(loop.create_task(background.watch_prompts(process.judge, every)))
+        await stop.wait()
+    finally:
+        for watcher in watchers:
+            watcher.cancel()
+        await close(process, reason="signal" if stop.is_set() else "fault")
+
+
+async def _started(process: Process, stop: asyncio.Event) -> bool:
+    """Start; False when that is to end before it is done."""
+    starting, stopping = asyncio.create_task(start(process)), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+        return starting.done()
+    finally:
+        starting.cancel()
+        stopping.cancel()
+        await asyncio.gather(starting, stopping, return_exceptions=True)
+
+
+def _settle() -> None:
+    """What was loaded stays, so the collector need not look at it ever again; and hardly any of the many objects that
+    a call makes are left for it, so it need not look often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS)
+
+
+async def close(process: Process, *, reason: str) -> None:
+    """Drain, record the stop, and close everything."""
+    process.admin.draining = True
+    async with AsyncExitStack() as left:  # backwards, and each whatever became of the others
+        left.push_async_callback(asyncio.to_thread, process.levels.telemetry.close)
+        for part in (process.store, process.identity, process.host, process.state, process.judge, process.staff):
+            if part is not None:
+                left.push_async_callback(part.close)
+        if process.console is not None:
+            await process.console.drain()
+        await process.server.drain()
+        try:
+            if process.store.healthy():
+                await process.runs.refusals()
+                await process.runs.stopped(reason)
+        except Fault as fault:
+            log.error("the stop could not be recorded: %s", fault.code)

@@ -1,0 +1,69 @@
+"""Wires the console: an extra, imported only where it is configured."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pdp.adapters.console.options import ConsoleOptions
+from pdp.config.settings import Settings
+from pdp.core.errors import ConfigurationFault
+from pdp.ports import Clock, Directories, Entropy, Passkeys
+from pdp.secrets.reference import secret
+from pdp.service.approvals.assembly import People
+
+if TYPE_CHECKING:
+    from pdp.adapters.console.server import ConsoleServer
+
+
+def passkeys(options: ConsoleOptions | None, directories: Directories) -> Passkeys | None:
+    """What verifies passkeys: they belong to the console's address, so without one nobody can sign with any."""
+    if options is None:
+        return None
+    _extra()
+    from pdp.adapters.console.passkeys import ConsolePasskeys  # noqa: PLC0415 - an extra
+
+    return ConsolePasskeys(options, directories)
+
+
+def check(settings: Settings) -> None:
+    """Read what the section names, and open nothing. Raises ConfigurationFault."""
+    if settings.console is not None:
+        _extra()
+        from pdp.adapters.console.server import check as usable  # noqa: PLC0415 - an extra
+
+        usable(settings.console, production=settings.production)
+        _secrets(settings.console, settings)
+
+
+def server(settings: Settings, people: People, clock: Clock, entropy: Entropy, key: bytes) -> ConsoleServer | None:
+    """The console's listener, not yet started; None where none is configured. Raises ConfigurationFault."""
+    options = settings.console
+    if options is None:
+        return None
+    _extra()
+    from pdp.adapters.console.server import ConsoleServer  # noqa: PLC0415 - an extra
+    from pdp.adapters.console.visit import ConsoleServices  # noqa: PLC0415
+
+    services = ConsoleServices(people, clock, entropy)
+    secrets = _secrets(options, settings)
+    return ConsoleServer(options, services, key=key, secrets=secrets, production=settings.production)
+
+
+def _secrets(options: ConsoleOptions, settings: Settings) -> dict[str, bytes]:
+    return {
+        each.name: secret(
+            each.client_secret, settings.vault, where=f"console.providers[{i}].client_secret", at_least=1
+        )
+        for i, each in enumerate(options.providers)
+        if each.client_secret
+    }
+
+
+def _extra() -> None:
+    try:
+        import starlette  # noqa: F401, PLC0415
+        import webauthn  # noqa: F401, PLC0415
+    except ImportError:
+        raise ConfigurationFault(
+            "console.distribution", "The section console needs Starlette and others; install pdp[server,console]."
+        ) from None

@@ -1,0 +1,68 @@
+"""What a process takes from outside: clocks, randomness, its own key, and for tests who answers and watches."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pdp.config.settings import Settings
+from pdp.core.errors import ConfigurationFault
+from pdp.core.policy import Bundle
+from pdp.policy.gate import check
+from pdp.policy.gate.report import Report
+from pdp.ports import Entropy, EvidenceSource, Judge
+from pdp.ports.telemetry import Telemetry
+from pdp.secrets.reference import secret
+
+KEY_BYTES = 32
+
+
+class SystemEntropy:
+    """The operating system's randomness, drawn a page at a time. For one thread; never handed to a forked child."""
+
+    def __init__(self) -> None:
+        self._drawn = b""
+
+    def bytes(self, count: int) -> bytes:
+        if len(self._drawn) < count:
+            self._drawn = os.urandom(max(count, 4096))
+        given, self._drawn = self._drawn[:count], self._drawn[count:]
+        return given
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What a process takes from outside: two clocks (nanoseconds), randomness, and who answers requirements."""
+
+    wall: Callable[[], int] = time.time_ns
+    monotonic: Callable[[], int] = time.monotonic_ns
+    entropy: Entropy = field(default_factory=SystemEntropy)
+    evidence: EvidenceSource | None = None  # in place of people and the judge
+    judge: Judge | None = None  # in place of the judge of the settings
+    telemetry: Telemetry | None = None  # in place of what the settings say
+    gate: Callable[[Bundle], Report] = check  # the load gate of policy bundles
+
+
+SYSTEM = Environment()
+
+
+def index_key_of(settings: Settings, entropy: Entropy) -> bytes:
+    """The key of keyed indexes; in development one is made. Raises ConfigurationFault."""
+    if settings.service.index_key:
+        return secret(settings.service.index_key, settings.vault, where="service.index_key")
+    if settings.production:
+        raise ConfigurationFault(
+            "config.secret", "service.index_key: give file:PATH of a random text (openssl rand -hex 32 > PATH)."
+        )
+    if settings.store.url is not None:
+        raise ConfigurationFault(
+            "config.secret", "service.index_key: give the same file:PATH to every process of the store at store.url."
+        )
+    path = settings.store.path / "index.key"
+    if not path.exists():
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(entropy.bytes(KEY_BYTES).hex().encode())
+    return secret(f"file:{path}", where="store.path")

@@ -1,0 +1,73 @@
+"""Wires the judge of the decision process. Its key is no business of ours: only where it lies is passed on."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pdp.config.settings import Settings
+from pdp.core.check import NS
+from pdp.judge.link import JudgeLink
+from pdp.judge.options import JudgeOptions, distribution_missing
+from pdp.judge.process import Child, Keeper, Remote, Running
+from pdp.judge.prompts import LoadedPrompts
+from pdp.ports import Entropy, Judge
+from pdp.ports.telemetry import Telemetry
+
+_ENTRY = (
+    "import sys; at = sys.argv.index('--'); sys.path[:] = sys.argv[at + 1:]; "
+    "from pdp.cli.judge_process import told; told()"
+)
+
+
+def wire_judge(
+    settings: Settings, *, entropy: Entropy, monotonic: Callable[[], int], telemetry: Telemetry
+) -> JudgeLink | None:
+    """The judge of the settings, None without one. `begin` starts its process. `monotonic` is in nanoseconds.
+    Raises ConfigurationFault (`judge.prompts`, `judge.distribution`)."""
+    options = settings.judge
+    if options is None:
+        return None
+    check(settings)
+    return JudgeLink(
+        options,
+        LoadedPrompts(options.prompts_folder),
+        Keeper(lambda: _start(options, settings), lambda up: telemetry.level("pdp.judge.up", int(up))),
+        entropy=entropy,
+        monotonic=lambda: monotonic() / NS,
+        telemetry=telemetry,
+    )
+
+
+def begin_judge(judge: Judge | None) -> None:
+    """Start its process, or look for it; nothing waits for that. Inside a running loop."""
+    if isinstance(judge, JudgeLink):
+        judge.begin()
+
+
+def check(settings: Settings) -> None:
+    """Whether there can be a judge at all. Raises ConfigurationFault."""
+    options = settings.judge
+    if options is None:
+        return
+    LoadedPrompts(options.prompts_folder)
+    if options.socket is None and importlib.util.find_spec("openai") is None:
+        raise distribution_missing()
+
+
+async def _start(options: JudgeOptions, settings: Settings) -> Running:
+    if options.socket is not None:
+        return await Remote.reach(options.socket, options)
+    told = {
+        "judge": options.model_dump(mode="json"),
+        "vault": settings.vault.model_dump(mode="json") if settings.vault is not None else None,
+    }
+    return await Child.start(command(), told, options)
+
+
+def command() -> Sequence[str]:
+    """`pdp judge serve` as this installation runs it: isolated from the user's environment and working directory."""
+    paths = [path for path in sys.path if Path(path).is_absolute()]
+    return [sys.executable, "-I", "-B", "-c", _ENTRY, "judge", "serve", "--", *paths]

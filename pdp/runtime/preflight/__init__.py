@@ -1,0 +1,41 @@
+"""What `pdp config check` says: everything that would keep a process from starting or leave it without anything to
+serve with (errors), and everything that somebody should have chosen on purpose or renew in time (warnings).
+
+Nothing is written, bound, recorded or served. Files that the configuration names are read, Vault is asked where
+secrets are there, and the policy goes through the load gate. No keys are fetched from URLs, no running OPA is asked.
+
+    finding   what is said, and of which setting
+    loading   the parts, loaded one by one as a start would: what fails is an error
+    choices   warnings that the settings alone give reason for
+    together  warnings from what was loaded, held against each other and the clock
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pdp.config.settings import Settings
+from pdp.core.policy import Bundle
+from pdp.policy.gate import Report as Gated
+from pdp.policy.gate import check as load_gate
+from pdp.runtime.preflight import loading, together
+from pdp.runtime.preflight.choices import choices
+from pdp.runtime.preflight.finding import Problem, Report, Risk
+
+__all__ = ["Problem", "Report", "Risk", "check", "choices"]
+
+
+def check(
+    settings: Settings, at_ns: int, *, syntax_only: bool = False, gate: Callable[[Bundle], Gated] = load_gate
+) -> Report:
+    """Everything that is wrong with these settings, and everything that is worth a warning.
+
+    Settings that contradict each other (`settings.load`, `tolerant`) are a problem, and what they name is looked at
+    all the same. `at_ns` is the instant (Unix time, nanoseconds) at which signatures and certificates are looked at.
+    Blocks for seconds, but with `syntax_only`, which looks at nothing outside the settings.
+    """
+    problems = [Problem("config.invalid", each.path, f"{each.message}.") for each in settings.contradictions()]
+    if syntax_only:
+        return Report(tuple(problems), tuple(choices(settings)))
+    loaded = loading.load(settings, at_ns, gate)
+    return Report((*problems, *loaded.problems), (*choices(settings), *together.risks(settings, loaded, at_ns)))

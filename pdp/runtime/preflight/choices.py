@@ -1,0 +1,195 @@
+"""Warnings that the settings alone give reason for: choices that loosen something, or lead nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pdp.config.settings import Settings
+from pdp.core.names import did_you_mean
+from pdp.core.request import Role
+from pdp.identity.options import LIFETIME_SECONDS
+from pdp.runtime.preflight.finding import Path, Risk
+from pdp.service.operations.admin import ANY_TENANT
+from pdp.store.options import Place
+from pdp.telemetry.options import beyond_this_machine
+
+_MINUTE, _DAY = 60, 86_400
+_BESIDE_DECIDE = frozenset({Role.EXPLAIN, Role.APPROVE, Role.OPERATE})
+_PLAIN = "plain http; whatever runs on this machine may listen there"
+
+
+def choices(settings: Settings) -> Iterator[Risk]:
+    """Choices that somebody should have made on purpose."""
+    yield from _process(settings)
+    yield from _callers(settings)
+    yield from _issuers(settings)
+    yield from _tenants(settings)
+    yield from _accounts(settings)
+
+
+def _process(settings: Settings) -> Iterator[Risk]:
+    tls, opa, vault, told = settings.server.tls, settings.policy.opa, settings.vault, settings.telemetry
+    judge, console = settings.judge, settings.console
+    clear = "plain http in production: whoever is on the way reads and changes what people see and answer"
+    looser = (
+        (not settings.production, "mode", "development: keys of `pdp dev keys` are accepted, gRPC reflection is on"),
+        (settings.server.socket_group, "server.socket_group", "the whole group may connect to the Unix socket"),
+        (
+            tls is not None and tls.client_ca_file is None,
+            "server.tls.client_ca_file",
+            "not set: callers are known by their tokens alone",
+        ),
+        (
+            settings.service.allow_seconds > _MINUTE,
+            "service.allow_seconds",
+            "an allow outlives a change of policy for more than a minute",
+        ),
+        (settings.policy.folder is None, "policy.folder", "not set: nothing is granted, every call is denied"),
+        (
+            settings.production and settings.policy.folder is not None and not settings.policy.packs,
+            "policy.packs",
+            "not set: at a start nothing tells a folder that lost a pack from one that never had it",
+        ),
+        (not settings.registry.sets, "registry.sets", "empty: every server is unknown, every call is denied"),
+        (
+            settings.registry.max_stale_seconds > _DAY,
+            "registry.max_stale_seconds",
+            "a withdrawal may take more than a day to be noticed",
+        ),
+        (not settings.identity.callers, "identity.callers", "none: nobody may ask, every call is refused"),
+        (
+            bool(settings.identity.issuers) and settings.identity.revoked_jti_file is None,
+            "identity.revoked_jti_file",
+            "not set: no token of any issuer can be revoked before it ends",
+        ),
+        (
+            not settings.directory.tenants,
+            "directory.tenants",
+            "none: nobody can answer where policy wants an approval",
+        ),
+        (opa is not None and opa.url.startswith("http:"), "policy.opa.url", _PLAIN),
+        (vault is not None and vault.url.startswith("http:"), "vault.url", _PLAIN),
+        (settings.production and console is not None and not console.https, "console.public_url", clear),
+        (
+            settings.production and settings.approvals.console_url.startswith("http:"),
+            "approvals.console_url",
+            clear,
+        ),
+        (
+            judge is not None and judge.plain_http,
+            "judge.plain_http",
+            "true: whoever is on the way to the endpoint reads what the judge is shown, and writes its verdicts",
+        ),
+        (
+            told.enabled and told.prometheus is not None and beyond_this_machine(told.prometheus),
+            "telemetry.prometheus",
+            "plain HTTP without authentication, beyond this machine; it names tenants and issuers",
+        ),
+        (
+            settings.store.url is None and str(settings.store.path).startswith(("/tmp/", "/dev/shm/", "/var/tmp/")),  # noqa: S108 - a warning
+            "store.path",
+            "a temporary directory: records may be swept away",
+        ),
+        (
+            settings.store.url is not None
+            and settings.store.tls == "off"
+            and not Place.read(settings.store.url).socket,
+            "store.tls",
+            "off: whoever is on the way to the database reads and changes records",
+        ),
+    )
+    yield from (Risk(tuple(path.split(".")), why) for holds, path, why in looser if holds)
+
+
+def _callers(settings: Settings) -> Iterator[Risk]:
+    for name, caller in settings.identity.callers.items():
+        beside = ", ".join(sorted(caller.roles & _BESIDE_DECIDE)) if Role.DECIDE in caller.roles else ""
+        asks = caller.roles & {Role.DECIDE, Role.EXPLAIN}
+        looser = (
+            ("*" in caller.servers, "servers", '"*": it may ask about every server of its tenant'),
+            (bool(asks) and not caller.servers, "servers", "none: it may ask about no server"),
+            (caller.tenant == ANY_TENANT, "tenant", '"*": it acts for every tenant'),
+            (
+                bool(caller.roles & {Role.APPROVE, Role.SUBJECT}) and not caller.person_clients,
+                "person_clients",
+                "not set: a token of any client, an agent's for one, may act for a person here",
+            ),
+            (not caller.roles, "roles", "none: it may do nothing"),
+            (bool(beside), "roles", f"decide together with {beside}: who asks should not also be told or rule"),
+            (
+                bool(caller.may_assert.claims),
+                "may_assert.claims",
+                "it may say who the subject is, without a token",
+            ),
+            (
+                caller.may_assert.groups,
+                "may_assert.groups",
+                "it may say which groups a subject is in, and groups grant",
+            ),
+        )
+        yield from (Risk(("identity", "callers", name, *key.split(".")), why) for holds, key, why in looser if holds)
+
+
+def _issuers(settings: Settings) -> Iterator[Risk]:
+    for i, issuer in enumerate(settings.identity.issuers):
+        path = ("identity", "issuers", str(i))
+        if issuer.development:
+            yield Risk((*path, "development"), "its private key lies beside its public one")
+        if issuer.jwks_url is not None and issuer.jwks_url.startswith("http:"):
+            yield Risk((*path, "jwks_url"), _PLAIN)
+        if issuer.max_lifetime_seconds > LIFETIME_SECONDS:
+            minutes, usual = issuer.max_lifetime_seconds // _MINUTE, LIFETIME_SECONDS // _MINUTE
+            why = f"a stolen token may be good for {minutes} minutes; {usual} are the default"
+            yield Risk((*path, "max_lifetime_seconds"), why)
+        if issuer.max_stale_seconds > _DAY:
+            yield Risk((*path, "max_stale_seconds"), "a withdrawn key is accepted for more than a day")
+        if issuer.subject_kind.otherwise == "human":
+            yield Risk((*path, "subject_kind", "otherwise"), "whatever its tokens do not mark counts as a person")
+
+
+def _tenants(settings: Settings) -> Iterator[Risk]:
+    """Tenants without a signed set: whatever is configured for them, all their calls are denied."""
+    known = settings.registry.sets
+    for path, tenant in _named_tenants(settings):
+        if tenant not in known and tenant != ANY_TENANT:
+            hint = did_you_mean(tenant, known, "every call of it is denied.")
+            yield Risk(path, f"registry.sets has no tenant `{tenant}`. {hint}")
+
+
+def _named_tenants(settings: Settings) -> Iterator[tuple[Path, str]]:
+    console, judge = settings.console, settings.judge
+    yield from ((("identity", "callers", name, "tenant"), c.tenant) for name, c in settings.identity.callers.items())
+    yield from ((("directory", "tenants", tenant), tenant) for tenant in settings.directory.tenants)
+    yield from ((("judge", "tenant_budgets", tenant), tenant) for tenant in (judge.tenant_budgets if judge else ()))
+    for name, channel in settings.approvals.channels.items():
+        yield from ((("approvals", "channels", name, "tenants"), tenant) for tenant in channel.tenants)
+    yield from (
+        (("identity", "issuers", str(i), "tenant"), issuer.tenant)
+        for i, issuer in enumerate(settings.identity.issuers)
+    )
+    if console is not None:
+        yield from (
+            (("console", "providers", str(i), "tenant"), each.tenant) for i, each in enumerate(console.providers)
+        )
+        yield from (
+            (("console", "development_accounts", str(i), "tenant"), each.tenant)
+            for i, each in enumerate(console.development_accounts)
+        )
+
+
+def _accounts(settings: Settings) -> Iterator[Risk]:
+    """Issuers at which nobody can sign in: accounts and groups of theirs are nobody's."""
+    console = settings.console
+    known = {issuer.issuer for issuer in settings.identity.issuers}
+    known |= {each.issuer for each in console.providers} if console is not None else set()
+    known |= {each.issuer for each in console.development_accounts} if console is not None else set()
+    for tenant, directory in settings.directory.tenants.items():
+        path: Path = ("directory", "tenants", tenant)
+        named: list[tuple[Path, str]] = [
+            ((*path, "claims", str(i), "issuer"), each.issuer) for i, each in enumerate(directory.claims)
+        ]
+        if directory.scim is not None:
+            named.append(((*path, "scim", "issuer"), directory.scim.issuer))
+        for where, issuer in named:
+            if issuer not in known:
+                yield Risk(where, "is none of identity.issuers or console.providers; accounts of it are nobody's")

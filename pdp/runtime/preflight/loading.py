@@ -1,0 +1,222 @@
+"""The parts of a process, loaded one by one as a start would load them, so that every mistake is found at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.util import find_spec
+from typing import TypeVar
+
+from pdp.adapters.grpc.address import UnixAddress, addresses
+from pdp.adapters.grpc.server import credentials
+from pdp.approvals.directory import LoadedDirectories
+from pdp.config.certificates import certificate_files, term
+from pdp.config.files import read_yaml
+from pdp.config.settings import Settings
+from pdp.core.approvals.directory import Directory
+from pdp.core.digest import Json
+from pdp.core.errors import Fault
+from pdp.core.policy import Bundle
+from pdp.core.term import Term
+from pdp.identity.component import issuer_keys
+from pdp.identity.revocation import DenyList
+from pdp.judge.options import key_text
+from pdp.policy.bundle import read_bundle, shipped_rego
+from pdp.policy.embedded.regorus_binding import version
+from pdp.policy.gate import ERROR, Naming, Report
+from pdp.policy.opa.boot import check
+from pdp.ports import Pack, RegistryView
+from pdp.registry.keys import read_public
+from pdp.registry.load import SignedRegistry
+from pdp.runtime import approvals, console, judge, telemetry
+from pdp.runtime.preflight.finding import Path, Problem
+from pdp.secrets.reference import MIN_BYTES, secret
+from pdp.store.opening import postgres_missing
+
+_T = TypeVar("_T")
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What could be loaded; None, or nothing of a tenant, where it could not."""
+
+    problems: list[Problem] = field(default_factory=list)
+    bundle: Bundle | None = None
+    packs: tuple[Pack, ...] | None = None
+    naming: tuple[Naming, ...] = ()  # what the packs name of the registry
+    registry: RegistryView | None = None
+    registry_status: Mapping[str, Json] = field(default_factory=dict)
+    directories: dict[str, Directory] = field(default_factory=dict)
+    terms: tuple[Term, ...] = ()  # of signed sets, waivers and certificates
+
+    def tried(self, path: Path, attempt: Callable[[], _T]) -> _T | None:
+        """What an attempt gives; a fault of it is a problem of the setting `path`."""
+        try:
+            return attempt()
+        except Fault as fault:
+            self.problems.append(Problem.of(fault, path))
+            return None
+
+
+def load(settings: Settings, at_ns: int, gate: Callable[[Bundle], Report]) -> Loaded:
+    """Load everything, as at the instant `at_ns`. Blocks for seconds."""
+    loaded = Loaded()
+    _server(settings, loaded)
+    _secrets(settings, loaded)
+    _identity(settings, loaded)
+    _policy(settings, loaded, gate)
+    _engine(settings, loaded)
+    _store(settings, loaded)
+    for path, attempt in (
+        (("judge",), judge.check),
+        (("console",), console.check),
+        (("telemetry",), telemetry.check),
+    ):
+        loaded.tried(path, partial(attempt, settings))
+    for name, options in settings.approvals.channels.items():
+        loaded.tried(("approvals", "channels", name), partial(approvals.channel_of, settings, name, options))
+    asyncio.run(_registry(settings, at_ns, loaded))
+    asyncio.run(_directories(settings, at_ns, loaded))
+    _certificates(settings, at_ns, loaded)
+    loaded.problems = list(dict.fromkeys(loaded.problems))
+    return loaded
+
+
+def _server(settings: Settings, loaded: Loaded) -> None:
+    for address in loaded.tried(("server", "listen"), partial(addresses, settings.server)) or ():
+        if isinstance(address, UnixAddress) and not address.path.parent.is_dir():
+            loaded.problems.append(
+                Problem("config.listen", ("server", "listen"), "the folder of the Unix socket does not exist.")
+            )
+    tls = settings.server.tls
+    if tls is not None:
+        loaded.tried(("server", "tls"), partial(credentials, tls))
+
+
+def _secrets(settings: Settings, loaded: Loaded) -> None:
+    """Those that no part below reads by itself."""
+    opa, judge, key = settings.policy.opa, settings.judge, settings.service.index_key
+    if not key and (settings.production or settings.store.url is not None):
+        message = "mandatory in production and with store.url; give file:PATH (openssl rand -hex 32 > PATH)."
+        loaded.problems.append(Problem("config.secret", ("service", "index_key"), message))
+    wanted: list[tuple[Path, str, int]] = [
+        (("service", "index_key"), key, MIN_BYTES),
+        (("store", "password"), settings.store.password, 1),
+    ]
+    wanted += [
+        (("approvals", "resume_keys", str(i)), each, MIN_BYTES)
+        for i, each in enumerate(settings.approvals.resume_keys)
+    ]
+    wanted += [(("policy", "opa", "token"), opa.token, MIN_BYTES)] if opa is not None else []
+    for path, reference, at_least in wanted:
+        if reference:
+            where = ".".join(path)
+            loaded.tried(path, partial(secret, reference, settings.vault, where=where, at_least=at_least))
+    if judge is not None and judge.api_key and judge.socket is None:
+        loaded.tried(("judge", "api_key"), partial(_judge_key, judge.api_key, settings))
+
+
+def _judge_key(reference: str, settings: Settings) -> None:
+    """Here the key is read, and forgotten with this command; `pdp serve` never reads it."""
+    key_text(secret(reference, settings.vault, where="judge.api_key", at_least=1))
+
+
+def _identity(settings: Settings, loaded: Loaded) -> None:
+    for i, issuer in enumerate(settings.identity.issuers):
+        loaded.tried(
+            ("identity", "issuers", str(i)),
+            partial(issuer_keys, i, issuer, production=settings.production),
+        )
+    loaded.tried(("identity", "revoked_jti_file"), partial(DenyList, settings.identity.revoked_jti_file))
+
+
+def _policy(settings: Settings, loaded: Loaded, gate: Callable[[Bundle], Report]) -> None:
+    path = ("policy", "folder")
+    read = partial(read_bundle, shipped_rego(), settings.policy.folder, needed=settings.policy.packs)
+    bundle = loaded.tried(path, read)
+    if bundle is None:
+        return
+    loaded.bundle = bundle
+    report = gate(bundle)
+    for found in report.findings:
+        if found.severity == ERROR:
+            where = f"{found.path}:{found.line}: " if found.path else ""
+            message = f"{where}{found.message} `pdp policy check FOLDER` shows what to write."
+            loaded.problems.append(Problem("bundle.gate", path, message))
+    if report.ok:
+        loaded.packs, loaded.naming = report.packs, report.naming
+
+
+def _engine(settings: Settings, loaded: Loaded) -> None:
+    opa = settings.policy.opa
+    if opa is None:
+        loaded.tried(("policy", "engine"), version)
+    elif opa.binary is not None:
+        loaded.tried(("policy", "opa", "binary"), partial(check, opa.binary))
+
+
+def _store(settings: Settings, loaded: Loaded) -> None:
+    if settings.store.url is not None:
+        if find_spec("pg8000") is None:
+            loaded.problems.append(Problem.of(postgres_missing(), ("store", "url")))
+        return
+    path, where = settings.store.path, ("store", "path")
+    place = path if path.exists() else next(parent for parent in path.parents if parent.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        loaded.problems.append(Problem("store.path", where, "cannot be used as a directory by this user."))
+    elif path.exists() and path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        message = "others may write to it; run chmod go-w on it."
+        loaded.problems.append(Problem("store.permissions", where, message))
+
+
+async def _registry(settings: Settings, at_ns: int, loaded: Loaded) -> None:
+    """A set that does not verify keeps no process from starting, but then nothing of its tenant can be allowed."""
+    files = [
+        (("registry", section, str(i), "public_key_file"), key.public_key_file)
+        for section in ("keys", "watchers")
+        for i, key in enumerate(getattr(settings.registry, section))
+    ]
+    read = [loaded.tried(path, partial(read_public, file, ".".join(path))) for path, file in files]
+    if None in read:
+        return  # one by one, so that all are told
+    registry = loaded.tried(("registry", "keys"), partial(SignedRegistry, settings.registry, high_water=lambda _: 0))
+    if registry is None:
+        return
+    for change in await registry.reload(at_ns):
+        if change.problem:
+            path = ("registry", "sets", change.tenant)
+            message = "does not verify; `pdp tools verify` says why."
+            loaded.problems.append(Problem(change.problem, path, message))
+    loaded.registry, loaded.registry_status = registry.view(at_ns), registry.status(at_ns)
+    loaded.terms += registry.terms()
+
+
+async def _directories(settings: Settings, at_ns: int, loaded: Loaded) -> None:
+    """A directory that cannot be used keeps no process from starting, but then nobody of its tenant can be asked."""
+    directories = LoadedDirectories(settings.directory, read_yaml)
+    for change in await directories.reload(at_ns):
+        if change.problem:
+            path = ("directory", "tenants", change.tenant)
+            loaded.problems.append(Problem(change.problem, path, f"{change.detail}."))
+            continue
+        directories.activate(change)
+        loaded.directories[change.tenant] = directories.of(change.tenant)
+
+
+def _certificates(settings: Settings, at_ns: int, loaded: Loaded) -> None:
+    """One that does not hold keeps no process from starting, but then nobody who looks at it connects."""
+    known = tuple(loaded.problems)
+    for path, file in certificate_files(settings):
+        above = (problem for problem in known if path[: len(problem.path)] == problem.path)
+        if any(problem.path == path or path[-1] in problem.message for problem in above):
+            continue  # said already, and better
+        found = loaded.tried(path, partial(term, path, file))
+        if found is None:
+            continue
+        loaded.terms += (found,)
+        if not found.holds(at_ns):
+            loaded.problems.append(Problem("config.certificate", path, f"{found.warning(at_ns)}."))

@@ -1,0 +1,197 @@
+"""Telemetry's wiring: what is put around the ports, and how things stand. Off, everything stays as it is."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from pdp.config.certificates import terms
+from pdp.config.settings import Settings
+from pdp.core.approvals.queries import ApprovalQuery, Page
+from pdp.core.approvals.states import OPEN
+from pdp.core.check import NS
+from pdp.core.switches import ended
+from pdp.core.term import Term
+from pdp.ports import Callers, Content, DirectorySource, PolicySource, Registry, Store, Subjects
+from pdp.ports.telemetry import SILENT, Attributes, Telemetry
+from pdp.secrets.reference import secret
+from pdp.service.facts import Establish
+from pdp.service.observed import ObservedEstablish
+from pdp.service.operations.fleet import COMMON, Fleet
+from pdp.service.operations.reload import Reloads
+from pdp.store.opening import AnyStore
+from pdp.telemetry.options import distribution_missing
+
+log = logging.getLogger("pdp")
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The ports that have stages of their own."""
+
+    callers: Callers
+    subjects: Subjects
+    content: Content
+    store: Store
+    policies: PolicySource
+
+
+def wire_telemetry(settings: Settings, monotonic: Callable[[], int], instance: str) -> Telemetry:
+    """As configured; `SILENT` when it is off. Raises ConfigurationFault."""
+    if not settings.telemetry.enabled:
+        return SILENT
+    found: Telemetry = _sdk().exporting(
+        settings.telemetry, monotonic=monotonic, instance=instance, secret=_secrets(settings)
+    )
+    return found
+
+
+def check(settings: Settings) -> None:
+    """Read what the settings name, and open nothing. Raises ConfigurationFault."""
+    if settings.telemetry.enabled:
+        sdk = _sdk()
+        if settings.telemetry.otlp is not None:
+            sdk.collector(settings.telemetry.otlp, _secrets(settings))
+
+
+def _sdk() -> Any:
+    try:
+        from pdp.telemetry import exporting  # noqa: PLC0415 - an extra, and nothing for those who do without
+    except ImportError:
+        raise distribution_missing() from None
+    return exporting
+
+
+def _secrets(settings: Settings) -> Callable[[str], bytes]:
+    def resolve(reference: str) -> bytes:
+        return secret(reference, settings.vault, where="telemetry.otlp.headers", at_least=1)
+
+    return resolve
+
+
+def observed(telemetry: Telemetry, ports: Ports, store: AnyStore) -> Ports:
+    """The same ports, with their stages told."""
+    if telemetry is SILENT:
+        return ports
+    from pdp.telemetry import observed as around  # noqa: PLC0415 - see above
+
+    store.observe(lambda entries: telemetry.measure("pdp.commit.batch", entries))
+    # what is not observed goes through by __getattr__, which no type checker follows
+    return Ports(
+        callers=cast("Callers", around.ObservedCallers(ports.callers, telemetry)),
+        subjects=cast("Subjects", around.ObservedSubjects(ports.subjects, telemetry)),
+        content=cast("Content", around.ObservedContent(ports.content, telemetry)),
+        store=cast("Store", around.ObservedStore(ports.store, telemetry)),
+        policies=cast("PolicySource", around.ObservedPolicies(ports.policies, telemetry)),
+    )
+
+
+def establishing(telemetry: Telemetry, *arguments: Any, **more: Any) -> Establish:
+    """An `Establish`, with its stages told."""
+    if telemetry is SILENT:
+        return Establish(*arguments, **more)
+    return ObservedEstablish(*arguments, telemetry=telemetry, **more)
+
+
+@dataclass(slots=True)
+class Losses:
+    """For engines: says and counts that a policy worker was lost, and why."""
+
+    telemetry: Telemetry
+    count: int = 0  # since the start
+
+    def __call__(self, why: str) -> None:
+        self.count += 1
+        log.error("policy worker lost: %s", why)
+        self.telemetry.count("pdp.policy.workers.lost", {"pdp.cause": why})
+
+
+@dataclass(slots=True)
+class Levels:
+    """Tells how things stand, once in a while, on the event loop: no other thread looks into them."""
+
+    settings: Settings
+    telemetry: Telemetry
+    store: Store
+    registry: Registry
+    subjects: Subjects
+    directories: DirectorySource
+    reloads: Reloads
+    tenants: tuple[str, ...]
+    fleet: Fleet
+    certificates: tuple[Term, ...] = field(init=False)  # as read at the start: what was renewed since is not in force
+    _warned: dict[tuple[str, tuple[str, ...]], str] = field(default_factory=dict)  # by term: what was said of it last
+
+    def __post_init__(self) -> None:
+        self.certificates = terms(self.settings)
+
+    def tell(self, at_ns: int) -> None:
+        """Set every level."""
+        if self.telemetry is SILENT:
+            return
+        level = self.telemetry.level
+        since = self.reloads.policy_since_ns if self.reloads.state.policy else None
+        level("pdp.store.healthy", int(self.store.healthy()))
+        level("pdp.store.records", self.store.size())
+        level("pdp.switches.engaged", sum(not ended(row.until_ns, at_ns) for row in self.store.switches()))
+        level("pdp.policy.active", int(since is not None))
+        level("pdp.policy.refused", int(since is not None and self.reloads.policy_failure is not None))
+        if since is not None:
+            level("pdp.policy.age", max(0, at_ns - since) / NS)
+        differs = {each.part for each in self.fleet.differences()}
+        for part in COMMON:
+            level("pdp.fleet.differs", int(part in differs), {"pdp.part": part})
+        for tenant in self.tenants:
+            self._people(tenant, at_ns)
+        for tenant, state in _entries(self.registry.status(at_ns)):
+            self._registry(tenant, state)
+        for issuer, state in _entries(self.subjects.key_status(at_ns)):
+            level("pdp.keys", state["keys"], {"pdp.issuer": issuer})
+            level("pdp.keys.age", state["age_seconds"], {"pdp.issuer": issuer})
+        self._endings(at_ns)
+
+    def warn(self, at_ns: int) -> None:
+        """Log what expires soon, or has expired: when that begins, and again when less time is left."""
+        for term in self._terms():
+            key, why = (term.kind, term.path), term.warning(at_ns)
+            if why and why != self._warned.get(key):
+                log.warning("%s: %s", ".".join(term.path), why)
+            self._warned[key] = why
+
+    def _terms(self) -> tuple[Term, ...]:
+        return (*self.certificates, *self.registry.terms())
+
+    def _endings(self, at_ns: int) -> None:
+        """What serves until it is renewed, or read again."""
+        level = self.telemetry.level
+        for term in self._terms():
+            own: Attributes = {"pdp.setting": ".".join(term.path), "pdp.term": term.kind}
+            level("pdp.expires", term.left_seconds(at_ns), own)
+        keep = {issuer.issuer: issuer.max_stale_seconds for issuer in self.settings.identity.issuers}
+        for issuer, state in _entries(self.subjects.key_status(at_ns)):
+            left = keep[issuer] - state["age_seconds"] if state["keys"] else 0
+            level("pdp.keys.left", left, {"pdp.issuer": issuer})
+        for tenant, state in _entries(self.directories.status(at_ns)):
+            level("pdp.directory.problem", int(bool(state["problem"])), {"pdp.tenant": tenant})
+
+    def _people(self, tenant: str, at_ns: int) -> None:
+        own = {"pdp.tenant": tenant}
+        self.telemetry.level("pdp.approval.open", self.store.open_count(tenant, "")[1], own)
+        oldest = self.store.approvals(ApprovalQuery(tenant, states=OPEN), Page(1))
+        age = max(0, at_ns - oldest[0].opened_ns) / NS if oldest else 0
+        self.telemetry.level("pdp.approval.age", age, own)
+
+    def _registry(self, tenant: str, state: Mapping[str, Any]) -> None:
+        own = {"pdp.tenant": tenant}
+        if state["age_seconds"] is not None:
+            self.telemetry.level("pdp.registry.age", state["age_seconds"], own)
+            left = self.settings.registry.max_stale_seconds - state["age_seconds"]
+            self.telemetry.level("pdp.registry.left", left, own)
+        self.telemetry.level("pdp.registry.tools", state["tools"] - len(state["refused"]), own)
+        self.telemetry.level("pdp.registry.problem", int(bool(state["problem"])), own)
+
+
+def _entries(status: Mapping[str, Any]) -> Any:
+    return status.items()

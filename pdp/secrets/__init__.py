@@ -1,0 +1,1 @@
+"""Secrets by reference: files and Vault."""

@@ -1,0 +1,84 @@
+"""What a secret reference stands for: `file:PATH`, or `vault:MOUNT/data/PATH#KEY`. Secrets are never shown."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Collection
+from pathlib import Path
+
+from pdp.core.errors import ConfigurationFault
+from pdp.secrets.options import VaultOptions
+
+VAULT = "vault:"
+MIN_BYTES = 32
+_MAX_BYTES = 1 << 16
+
+
+def secret(reference: str, vault: VaultOptions | None = None, *, where: str, at_least: int = MIN_BYTES) -> bytes:
+    """The bytes behind the reference that the setting `where` holds, without a trailing newline.
+
+    Blocks. Raises ConfigurationFault (`config.secret`, `vault.*`) that names the setting.
+    """
+    try:
+        data = _from_vault(reference, vault) if reference.startswith(VAULT) else _from_file(reference)
+    except ConfigurationFault as fault:
+        raise ConfigurationFault(fault.code, f"{where}: {fault.message}", detail=fault.detail) from None
+    if len(data) < at_least:
+        raise ConfigurationFault("config.secret", f"{where}: the secret is shorter than {at_least} bytes.")
+    return data
+
+
+def _from_vault(reference: str, options: VaultOptions | None) -> bytes:
+    if options is None:
+        raise ConfigurationFault(
+            "config.secret", "the secret is in Vault, but the section vault (url, token) is missing."
+        )
+    try:
+        from pdp.secrets.vault import Vault  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise ConfigurationFault(
+            "vault.distribution", "the secret is in Vault, which needs hvac; install pdp[server,vault]."
+        ) from None
+    try:
+        token = _from_file(options.token)
+    except ConfigurationFault as fault:
+        raise ConfigurationFault(fault.code, f"vault.token: {fault.message}", detail=fault.detail) from None
+    vault = Vault(options, token)
+    try:
+        return vault.read(reference)
+    finally:
+        vault.close()
+
+
+def _from_file(reference: str) -> bytes:
+    if not reference.startswith("file:"):
+        raise ConfigurationFault(
+            "config.secret", "a secret is given as file:PATH or vault:PATH#KEY, never in the configuration."
+        )
+    path = Path(reference.removeprefix("file:"))
+    try:
+        with path.open("rb") as file:
+            info = os.fstat(file.fileno())  # of what was opened, not of what lay there a moment ago
+            data = file.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigurationFault("config.secret", f"{path.name}: cannot be read ({error.strerror}).") from None
+    problem = exposed(info, os.geteuid(), {os.getegid(), *os.getgroups()})
+    if problem or len(data) > _MAX_BYTES:
+        raise ConfigurationFault("config.secret", f"{path.name}: {problem or 'is no secret: it is too large.'}")
+    if data.strip().isascii() and data.strip().decode("ascii").isprintable():
+        data = data.strip()  # text that an editor or a shell ended with a line break; raw bytes stay as they are
+    return data
+
+
+def exposed(info: os.stat_result, user: int, groups: Collection[int]) -> str:
+    """Why a file is not ours alone; "" when it is.
+
+    A file of root that a group of ours may read is: so come the secrets of Kubernetes (`fsGroup`), and those of
+    services that run as a user of their own.
+    """
+    if info.st_uid not in {0, user}:
+        return "belongs to another user; chown it."
+    ours = info.st_uid == 0 and user != 0 and info.st_gid in groups
+    allowed = stat.S_IRWXU | (stat.S_IRGRP if ours else 0)
+    return "others may read it; chmod 600 it." if stat.S_IMODE(info.st_mode) & 0o777 & ~allowed else ""

@@ -1,0 +1,112 @@
+"""Who may come in: authenticates the caller, checks its role, holds the limits, and records refusals."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+from pdp.core.check import NS
+from pdp.core.errors import DeadlineTooShort, Fault, Forbidden, InvalidRequest, Overloaded, Unauthenticated
+from pdp.core.request import Caller, Peer, Role
+from pdp.ports import Callers, Clock, Store
+from pdp.service.commit import Recorder
+
+# beyond these the caller hears it is at fault, and the log hears who it was
+RECORDED = (Unauthenticated, Forbidden, InvalidRequest)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits of one process. Of the places for calls one tenant leaves a sixteenth to others, who get one soon; of
+    those for calls that wait, a quarter."""
+
+    max_in_flight: int = 256
+    max_waiting: int = 200  # long polls and watchers: they take no decision's place
+    min_budget_ms: int = 10  # a deadline nearer than this is refused before work starts
+    max_budget_ms: int = 55_000  # how long one is held at most, whatever its deadline
+
+    def room(self, *, waits: bool) -> int:
+        """For everybody together."""
+        return self.max_waiting if waits else self.max_in_flight
+
+    def own_room(self, *, waits: bool) -> int:
+        """For one tenant."""
+        most = self.room(waits=waits)
+        return most - most // (4 if waits else 16)
+
+
+class Entrance:
+    """The first hop of every call."""
+
+    def __init__(self, callers: Callers, store: Store, recorder: Recorder, clock: Clock, limits: Limits) -> None:
+        self._callers = callers
+        self._store = store
+        self._recorder = recorder
+        self._clock = clock
+        self._limits = limits
+        self._taken: Counter[bool] = Counter()  # by whether the call waits
+        self._own: Counter[tuple[bool, str]] = Counter()  # and by tenant, once that is known
+
+    @property
+    def in_flight(self) -> int:
+        return self._taken[False]
+
+    @asynccontextmanager
+    async def admit(
+        self, peer: Peer, role: Role, rpc: str, remaining_s: float | None, *, waits: bool = False
+    ) -> AsyncIterator[Caller]:
+        """Yield the caller if it may use `role`. A refusal raised here or inside is recorded and goes on.
+
+        `rpc` is the name of the call, for the record; `remaining_s` is the caller's deadline in
+        seconds, None when it set none; `waits` is true for a call that is held until something changes.
+        """
+        if remaining_s is not None and remaining_s * 1000 < self._limits.min_budget_ms:
+            raise DeadlineTooShort("service.deadline", "The deadline is too short to finish; allow more time.")
+        who = Caller("", "", frozenset(), frozenset())
+        if self._taken[waits] >= self._limits.room(waits=waits):
+            raise Overloaded("service.overloaded", "Too many calls at once; ask again shortly.")
+        self._taken[waits] += 1
+        try:
+            who = await self._callers.authenticate(peer, self._clock.now_ns())
+            if role not in who.roles:
+                raise Forbidden(
+                    "caller.role", f"The caller lacks the role '{role}'; give it in callers.<name>.roles."
+                )
+            with self._own_place(who.tenant, waits=waits):
+                yield who
+        except RECORDED as fault:
+            await self._note(who, fault, rpc)
+            raise
+        finally:
+            self._taken[waits] -= 1
+
+    @contextmanager
+    def _own_place(self, tenant: str, *, waits: bool) -> Iterator[None]:
+        whose = waits, tenant
+        if self._own[whose] >= self._limits.own_room(waits=waits):
+            raise Overloaded("service.overloaded", "Too many calls of one tenant at once; ask again shortly.")
+        self._own[whose] += 1
+        try:
+            yield
+        finally:
+            self._own[whose] -= 1
+
+    def until(self, remaining_s: float | None) -> int:
+        """The monotonic instant at which a caller stops waiting, or has waited as long as anybody may."""
+        longest = self._limits.max_budget_ms / 1000
+        return self._clock.monotonic_ns() + int(min(longest if remaining_s is None else remaining_s, longest) * NS)
+
+    async def _note(self, caller: Caller, fault: Fault, rpc: str) -> None:
+        at = self._clock.now_ns()
+        if self._store.note_refusal(caller.tenant, caller.name, fault.code, at):
+            await self._recorder.refusal(caller, fault, rpc, at)
+
+
+def require_server(caller: Caller, server: str) -> None:
+    """Raises Forbidden when the caller does not front this server."""
+    if not caller.fronts(server):
+        raise Forbidden(
+            "caller.server", "The caller may not ask about this server; list it in callers.<name>.servers."
+        )

@@ -1,0 +1,63 @@
+"""How people decide, told to whoever watches: how long they look, how often they approve, if they catch canaries.
+
+Only numbers by group leave here. Looks are remembered in this process: a vote through another one has no think time.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from pdp.core.approvals.directory import Person
+from pdp.core.approvals.rows import Approval, Vote
+from pdp.core.approvals.states import Event, State
+from pdp.core.check import NS
+from pdp.ports.telemetry import SILENT, Telemetry
+
+MAX_LOOKS = 10_000
+MAX_GROUPS = 200  # of the label; policy names the groups, so there are few
+OTHER = "other"
+SUBJECT = "subject"  # who confirms or consents holds no group's seat
+
+_CANARY = {Event.FILL: "missed", Event.REFUSE: "caught", Event.EXPIRE: "unanswered", Event.CANCEL: "cancelled"}
+
+
+@dataclass(slots=True)
+class Attention:
+    """Measures. Without telemetry it keeps nothing."""
+
+    telemetry: Telemetry = SILENT
+    _looks: OrderedDict[tuple[str, str, str], int] = field(default_factory=OrderedDict)
+    _groups: set[str] = field(default_factory=set)
+
+    def looked(self, person: Person, approval_id: str, at_ns: int) -> None:
+        """A person was shown a request. The first look before a vote counts."""
+        if self.telemetry is SILENT:
+            return
+        self._looks.setdefault((person.tenant, person.human, approval_id), at_ns)
+        while len(self._looks) > MAX_LOOKS:
+            self._looks.popitem(last=False)
+
+    def voted(self, vote: Vote) -> None:
+        """A vote is durable."""
+        if self.telemetry is SILENT:
+            return
+        looked_ns = self._looks.pop((vote.tenant, vote.human, vote.approval_id), None)
+        for group in vote.groups or (SUBJECT,):
+            label = {"pdp.group": self._label(group), "pdp.choice": vote.choice}
+            self.telemetry.count("pdp.approval.votes", label)
+            if looked_ns is not None:
+                self.telemetry.measure("pdp.approval.think", max(0, vote.at_ns - looked_ns) / NS, label)
+
+    def moved(self, approval: Approval, event: Event) -> None:
+        """A request moved on from `approval`: what came of it counts if it was a canary."""
+        outcome = _CANARY.get(event)
+        if approval.canary and outcome is not None and approval.state is State.PENDING:
+            self.telemetry.count("pdp.approval.canaries", {"pdp.outcome": outcome})
+
+    def _label(self, group: str) -> str:
+        if group not in self._groups:
+            if len(self._groups) >= MAX_GROUPS:
+                return OTHER
+            self._groups.add(group)
+        return group

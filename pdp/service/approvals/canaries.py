@@ -1,0 +1,110 @@
+"""Canaries: requests that look like any other and can never be used, to see whether anybody reads before approving.
+
+One is a copy of an earlier request with other arguments, about a call that nobody makes: its digest is chance.
+The log says from the beginning which request is one and who wanted it; those who vote are not told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from pdp.core.approvals import records
+from pdp.core.approvals.directory import Person
+from pdp.core.approvals.notices import UNTOLD, Telling
+from pdp.core.approvals.requirement import Requirement, read
+from pdp.core.approvals.rows import Approval, Shown
+from pdp.core.approvals.states import State
+from pdp.core.approvals.steps import Open
+from pdp.core.digest import canonical, keyed_index, sha256_hex
+from pdp.core.errors import Forbidden, InvalidRequest, NotFound, Outdated
+from pdp.core.stored import RecordRef
+from pdp.core.strict_json import parse, parse_object
+from pdp.ports import Clock, Store
+from pdp.service.approvals.requests import short_code
+from pdp.service.approvals.retry import Attempts, decided
+from pdp.service.approvals.visibility import UNKNOWN
+from pdp.service.commit import Recorder
+from pdp.service.state import State as Running
+
+OPERATE = "operate"
+
+
+@dataclass(frozen=True, slots=True)
+class Canaries:
+    """`ApprovalService.OpenCanary`, for persons with the role `operate`."""
+
+    store: Store
+    running: Running
+    attempts: Attempts
+    recorder: Recorder
+    clock: Clock
+    index_key: bytes
+    telling: Telling = UNTOLD
+
+    async def open(self, person: Person, like: str, arguments: bytes, request_id: str) -> tuple[str, RecordRef]:
+        """Ask the people who were asked for `like`, about other arguments (a JSON object). Returns the request's id.
+
+        Raises Forbidden `person.not_operator`; NotFound; InvalidRequest; Outdated `approval.erased`, where what the
+        earlier request showed is no longer there; Unavailable.
+        """
+        if OPERATE not in person.roles:
+            raise Forbidden("person.not_operator", "Only an operator opens canaries.")
+        value, _ = parse_object(arguments, "arguments_json")
+        return await decided(lambda: self._open(person, like, canonical(value), request_id))
+
+    async def _open(self, person: Person, like: str, arguments: bytes, request_id: str) -> tuple[str, RecordRef]:
+        attempt = self.attempts.attempt("canary", person, request_id, like, sha256_hex(arguments))
+        if (kept := self.attempts.kept(attempt, 1)) is not None:
+            return str(kept[1]), self.attempts.record(str(kept[0]))
+        at = self.clock.now_ns()
+        known, wanted, shown = self._like(person, like)
+        made = self._made(known, wanted, at)
+        seen = replace(shown, approval_id=made.id, salt=self.recorder.new_salt(), arguments=arguments, secrets=())
+        opened = self.recorder.event(
+            made.tenant,
+            "approval",
+            lambda stamp: records.opened(stamp, made, seen),
+            (Open(made, seen), *self.telling.opened(made, at)),
+            at,
+        )
+        asked = self.recorder.event(
+            made.tenant, "canary", lambda stamp: records.canary(stamp, made, known.id, person), (), at
+        )
+        return made.id, await self.attempts.commit(attempt, (opened, asked), (made.id,), at)
+
+    def _like(self, person: Person, like: str) -> tuple[Approval, Requirement, Shown]:
+        known = self.store.approval(person.tenant, like)
+        if known is None:
+            raise NotFound(*UNKNOWN)
+        element = parse(known.requirement, "requirement").value
+        wanted = read(element) if isinstance(element, dict) else None
+        if wanted is None or wanted.kind != "approval":
+            raise InvalidRequest("like", "is no request for an approval; name one that a group was asked for")
+        shown = self.store.shown(like)
+        if shown is None:
+            raise Outdated("approval.erased", "What this request showed was erased; name another one.")
+        return known, wanted, shown
+
+    def _made(self, known: Approval, wanted: Requirement, at_ns: int) -> Approval:
+        policy = self.running.policy
+        canary_id = self.recorder.new_id(at_ns)
+        return replace(
+            known,
+            id=canary_id,
+            index=keyed_index(self.index_key, "canary", canary_id),
+            state=State.PENDING,
+            version=1,
+            call=replace(known.call, digest=sha256_hex(self.recorder.new_salt())),
+            short_code=short_code(canary_id),
+            decision_id=self.recorder.new_id(at_ns),
+            policy_revision=policy.revision if policy is not None else known.policy_revision,
+            policy_digest=policy.digest if policy is not None else known.policy_digest,
+            opened_ns=at_ns,
+            expires_ns=at_ns + wanted.ttl_ns,
+            changed_ns=at_ns,
+            resolved_ns=0,
+            resolution="",
+            redemption_id="",
+            redeemed_call="",
+            canary=True,
+        )

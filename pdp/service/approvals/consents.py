@@ -1,0 +1,260 @@
+"""Consents: what a subject lets an agent use. Given by the subject alone, on its own page: never by an agent, never
+by an approver, and never implied by an approval."""
+
+from __future__ import annotations
+
+import asyncio
+
+from pdp.core.approvals import records
+from pdp.core.approvals.consents import given as consent_given
+from pdp.core.approvals.consents import lasts
+from pdp.core.approvals.directory import Person
+from pdp.core.approvals.queries import ApprovalQuery, ConsentQuery, Page
+from pdp.core.approvals.rows import Approval, Consent
+from pdp.core.approvals.states import OPEN, Event, State
+from pdp.core.approvals.steps import Agree, EndConsent
+from pdp.core.digest import keyed_index
+from pdp.core.errors import InvalidRequest, NotFound, Outdated
+from pdp.core.stored import Commit, RecordRef
+from pdp.ports import Answers, Clock
+from pdp.service.approvals.consent_view import (
+    REQUEST_STATES,
+    STATES,
+    Agreement,
+    ConsentTerms,
+    ConsentView,
+    of_consent,
+    of_request,
+)
+from pdp.service.approvals.retry import Attempts, decided
+from pdp.service.approvals.visibility import Looking, Viewer, as_of
+from pdp.service.approvals.votes import BallotInput, Voting
+from pdp.service.commit import Recorder
+
+__all__ = ["STATES", "Agreement", "ConsentTerms", "ConsentView", "Consents"]
+
+DEFAULT_STATES = frozenset({"requested", "active"})
+MAX_PER_AGENT = 100
+_MOST = 2_000  # rows of one human that are looked at
+_OVER = "This consent has ended already."
+
+
+class Consents:
+    """`ConsentService`, and the console's page of one's own consents. `longest_ns` bounds each."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - what they rest on
+        self,
+        looking: Looking,
+        store: Answers,
+        voting: Voting,
+        attempts: Attempts,
+        recorder: Recorder,
+        clock: Clock,
+        index_key: bytes,
+        longest_ns: int,
+    ) -> None:
+        self._looking = looking
+        self._store = store
+        self._voting = voting
+        self._attempts = attempts
+        self._recorder = recorder
+        self._clock = clock
+        self._index_key = index_key
+        self.longest_ns = longest_ns  # that a consent may last
+        self._one_at_a_time = asyncio.Lock()
+
+    async def list(
+        self, person: Person, page: Page, *, states: frozenset[str] = frozenset(), consent_id: str = ""
+    ) -> tuple[tuple[ConsentView, ...], str]:
+        """The person's own, open requests first, then newest first, and the `after` of the next page. `states`
+        empty: requested and active ones."""
+        viewer = self._looking.by(person, self._clock.now_ns())
+        found = await asyncio.to_thread(self._all, viewer, states or DEFAULT_STATES)
+        wanted = [each for each in found if consent_id in ("", each.id)]
+        rest = wanted
+        if page.after:  # what ended meanwhile leaves a gap, among consents: ids are in the order of age
+            gap = (i for i, each in enumerate(wanted) if each.state != "requested" and each.id < page.after)
+            begin = next((i + 1 for i, each in enumerate(wanted) if each.id == page.after), None)
+            rest = wanted[next(gap, len(wanted)) if begin is None else begin :]
+        return tuple(rest[: page.size]), rest[page.size - 1].id if rest[page.size :] else ""
+
+    async def grant(self, person: Person, given: Agreement) -> tuple[ConsentView, RecordRef]:
+        """Agree. Raises NotFound; Outdated (`approval.too_late`, `approval.stale`); InvalidRequest (longer than is
+        allowed, incomplete terms); Forbidden (`approval.assurance`)."""
+        async with self._one_at_a_time:  # the same twice at once is one consent
+            return await decided(lambda: self._grant(person, given))
+
+    async def revoke(self, person: Person, consent_id: str, request_id: str = "") -> tuple[ConsentView, RecordRef]:
+        """End a consent at once, or refuse an open request. Raises NotFound; Outdated `consent.ended`."""
+        return await decided(lambda: self._end(person, consent_id, request_id))
+
+    async def refuse(self, person: Person, approval_id: str, request_id: str = "") -> tuple[ConsentView, RecordRef]:
+        """Refuse an open request. As `revoke`, for a request only."""
+        if self._store.consent(person.tenant, approval_id) is not None:
+            raise _unknown()
+        return await self.revoke(person, approval_id, request_id)
+
+    async def _grant(self, person: Person, given: Agreement) -> tuple[ConsentView, RecordRef]:
+        attempt = self._attempts.attempt("consent", person, given.request_id, *given.content())
+        viewer = self._looking.by(person, self._clock.now_ns())
+        if (kept := self._attempts.kept(attempt, 1)) is not None:
+            return self._shown(viewer, str(kept[1])), self._attempts.record(kept[0])
+        until = self._until(given, viewer.at_ns)
+        if isinstance(given.what, str):
+            consent, entries = self._agreed(viewer, given.what, given, until)
+        else:
+            consent = self._own_terms(viewer, given.what, until)
+            entries = ()
+        known = self._store.consents_for(person.tenant, consent.subject, consent.agent)
+        same = [each for each in known if _terms(each) == _terms(consent)]
+        if len(known) - len(same) >= MAX_PER_AGENT:  # each is looked at with every call
+            raise InvalidRequest("terms", f"this agent has {MAX_PER_AGENT} consents of yours already; revoke some")
+        agreed = self._recorder.event(
+            person.tenant,
+            "consent",
+            lambda stamp: records.consent_granted(stamp, consent),
+            (Agree(consent),),
+            viewer.at_ns,
+        )
+        ended = tuple(self._ended(viewer, each) for each in same)  # the new one stands in its place
+        ref = await self._attempts.commit(attempt, (agreed, *entries, *ended), (consent.id,), viewer.at_ns)
+        return self._shown(viewer, consent.id), ref
+
+    def _agreed(
+        self, viewer: Viewer, approval_id: str, given: Agreement, until_ns: int
+    ) -> tuple[Consent, tuple[Commit, ...]]:
+        """The consent that answers a request, and the entries that settle the request."""
+        approval = self._request(viewer, approval_id)
+        ballot = BallotInput("", "approve", presented=given.presented, passkey=given.passkey)
+        made = self._voting.cast(viewer, approval, ballot)
+        view = viewer.summary(approval)
+        if made.event is not Event.FILL or view is None:
+            raise Outdated("approval.too_late", "This request is no longer open.")
+        consent = consent_given(
+            approval,
+            view.wanted,
+            consent_id=made.vote.id,
+            expires_ns=until_ns,
+            assurance=made.vote.assurance,
+            at_ns=viewer.at_ns,
+        )
+        return consent, self._voting.entries(approval, made, viewer.person, viewer.at_ns)
+
+    def _own_terms(self, viewer: Viewer, terms: ConsentTerms, until_ns: int) -> Consent:
+        person = viewer.person
+        for name in ("agent", "server", "scope", "purpose"):
+            if not getattr(terms, name):
+                raise InvalidRequest(f"terms.{name}", "is missing")
+        index = keyed_index(self._index_key, "subject", person.tenant, person.account.issuer, person.account.id)
+        return Consent(
+            id=self._recorder.new_id(viewer.at_ns),
+            tenant=person.tenant,
+            version=1,
+            subject=person.account,
+            subject_index=index,
+            agent=terms.agent,
+            server=terms.server,
+            tool=terms.tool,
+            scope=terms.scope,
+            purpose=terms.purpose,
+            granted_ns=viewer.at_ns,
+            expires_ns=until_ns,
+            assurance=person.assurance,
+        )
+
+    def _until(self, given: Agreement, at_ns: int) -> int:
+        until = given.expires_ns or at_ns + self.longest_ns
+        if until <= at_ns:
+            raise InvalidRequest("expires_at", "is in the past")
+        if until > at_ns + self.longest_ns:
+            days = self.longest_ns // (24 * 3600 * 1_000_000_000)
+            raise InvalidRequest("expires_at", f"is too late; a consent holds at most {days} days")
+        return until
+
+    async def _end(self, person: Person, consent_id: str, request_id: str) -> tuple[ConsentView, RecordRef]:
+        attempt = self._attempts.attempt("end consent", person, request_id, consent_id)
+        viewer = self._looking.by(person, self._clock.now_ns())
+        if (kept := self._attempts.kept(attempt, 0)) is not None:
+            return self._shown(viewer, consent_id), self._attempts.record(kept[0])
+        consent = self._store.consent(person.tenant, consent_id)
+        if consent is None:
+            approval = self._request(viewer, consent_id)
+            entries = self._refused(viewer, approval)
+        elif consent.subject not in viewer.accounts:
+            raise _unknown()
+        elif not lasts(consent, viewer.at_ns):
+            raise Outdated("consent.ended", _OVER)
+        else:
+            entries = (self._ended(viewer, consent), *self._unredeemed(viewer, consent))
+        ref = await self._attempts.commit(attempt, entries, (), viewer.at_ns)
+        return self._shown(viewer, consent_id), ref
+
+    def _refused(self, viewer: Viewer, approval: Approval) -> tuple[Commit, ...]:
+        if approval.state is not State.PENDING:
+            raise Outdated("consent.ended", _OVER)
+        made = self._voting.cast(viewer, approval, BallotInput("", "deny"))
+        return self._voting.entries(approval, made, viewer.person, viewer.at_ns)
+
+    def _unredeemed(self, viewer: Viewer, consent: Consent) -> tuple[Commit, ...]:
+        """The request that the consent answered may not have been used yet: it must not outlive the consent."""
+        found = self._store.approval(consent.tenant, consent.approval_id) if consent.approval_id else None
+        if found is None or as_of(found, viewer.at_ns).state not in OPEN:
+            return ()
+        made = self._voting.cast(viewer, found, BallotInput("", "deny"))
+        return self._voting.entries(found, made, viewer.person, viewer.at_ns)
+
+    def _ended(self, viewer: Viewer, consent: Consent) -> Commit:
+        at = viewer.at_ns
+        return self._recorder.event(
+            consent.tenant,
+            "consent",
+            lambda stamp: records.consent_ended(stamp, consent, viewer.person.human, at),
+            (EndConsent(consent.id, consent.version, at),),
+            at,
+        )
+
+    def _request(self, viewer: Viewer, approval_id: str) -> Approval:
+        """A request for a consent of this person. Raises NotFound, in the same words for whatever it is not."""
+        found = self._store.approval(viewer.person.tenant, approval_id)
+        if found is None or found.kind != "consent" or found.call.subject not in viewer.accounts:
+            raise _unknown()
+        return as_of(found, viewer.at_ns)
+
+    def _shown(self, viewer: Viewer, consent_id: str) -> ConsentView:
+        """As it is now. Raises NotFound."""
+        consent = self._store.consent(viewer.person.tenant, consent_id)
+        if consent is not None and consent.subject in viewer.accounts:
+            return of_consent(consent, viewer.at_ns)
+        found = of_request(viewer.complete(self._request(viewer, consent_id)))
+        if found is None:
+            raise _unknown()
+        return found
+
+    def _all(self, viewer: Viewer, states: frozenset[str]) -> tuple[ConsentView, ...]:
+        """Requests and consents of one human, in the order of a list."""
+        tenant, accounts = viewer.person.tenant, viewer.accounts
+        asked = frozenset(state for state in REQUEST_STATES if REQUEST_STATES[state] in states)
+        query = ApprovalQuery(
+            tenant,
+            states=asked | (frozenset({State.PENDING}) if "expired" in states else frozenset()),
+            kinds=frozenset({"consent"}),
+            groups=frozenset(),
+            involved=accounts,
+            newest_first=True,
+        )
+        requests = self._store.approvals(query, Page(_MOST)) if asked else ()
+        views = (viewer.complete(as_of(row, viewer.at_ns)) for row in requests)
+        found = [view for view in map(of_request, views) if view is not None]
+        given = self._store.consents(ConsentQuery(tenant, accounts, bool(states - DEFAULT_STATES)), Page(_MOST))
+        found += [of_consent(row, viewer.at_ns) for row in reversed(given)]
+        found = [each for each in found if each.state in states]
+        return tuple(sorted(found, key=lambda each: each.state != "requested"))
+
+
+def _terms(consent: Consent) -> tuple[str, ...]:
+    """What a consent is about, without its life."""
+    return consent.agent, consent.server, consent.tool, consent.scope, consent.purpose
+
+
+def _unknown() -> NotFound:
+    return NotFound("consent.unknown", "There is no such consent.")

@@ -1,0 +1,142 @@
+"""Standing in: somebody who is away names a deputy, for a bounded time. Recorded, never passed on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pdp.core.approvals import org_records
+from pdp.core.approvals.directory import Person
+from pdp.core.approvals.records import erasable
+from pdp.core.approvals.rows import Delegation
+from pdp.core.approvals.steps import Delegate, EndDelegation
+from pdp.core.digest import keyed_index
+from pdp.core.errors import Conflict, Forbidden, InvalidRequest, NotFound
+from pdp.core.stored import RecordRef
+from pdp.ports import Answers, Clock, Directories
+from pdp.service.approvals.votes import NUL
+from pdp.service.commit import Recorder
+
+MAX_REASON = 1_000
+MAX_DEPUTIES = 10  # of one person, over and to come
+
+
+@dataclass(frozen=True, slots=True)
+class StandIn:
+    """A delegation as it is asked for. `absent` and `deputy` are ids of the directory; `absent` "" is oneself.
+    Instants are Unix nanoseconds."""
+
+    deputy: str
+    from_ns: int
+    until_ns: int
+    reason: str = ""
+    absent: str = ""
+
+
+class Delegations:
+    """The console's page of deputies. `longest_ns` bounds each."""
+
+    def __init__(
+        self,
+        store: Answers,
+        directories: Directories,
+        recorder: Recorder,
+        clock: Clock,
+        index_key: bytes,
+        longest_ns: int,
+    ) -> None:
+        self._store = store
+        self._directories = directories
+        self._recorder = recorder
+        self._clock = clock
+        self._index_key = index_key
+        self._longest_ns = longest_ns
+
+    async def list(self, person: Person) -> tuple[Delegation, ...]:
+        """Those that are not over, of which the person is the absent or the deputy; an operator sees all."""
+        found = self._store.delegations(person.tenant, self._clock.now_ns())
+        return tuple(each for each in found if _concerns(person, each))
+
+    async def add(self, person: Person, wanted: StandIn) -> tuple[Delegation, RecordRef]:
+        """Name a deputy: for oneself, or as an operator for anybody, but no operator. Raises InvalidRequest (unknown
+        or disabled deputy, oneself, a time that is over, too long); Forbidden `delegation.not_yours`,
+        `delegation.operator`."""
+        at, absent = self._clock.now_ns(), wanted.absent or person.human
+        if absent != person.human:
+            if "operate" not in person.roles:
+                raise Forbidden(
+                    "delegation.not_yours", "You name a deputy for yourself; an operator does so for others."
+                )
+            if wanted.deputy == person.human or self._operates(person.tenant, wanted.deputy):
+                raise Forbidden(
+                    "delegation.operator",
+                    "An operator names no operator to vote for others; who is away names its own deputy.",
+                )
+        self._check(person, wanted, absent, at)
+        made = Delegation(
+            id=self._recorder.new_id(at),
+            tenant=person.tenant,
+            absent=absent,
+            deputy=wanted.deputy,
+            from_ns=max(wanted.from_ns, at),
+            until_ns=wanted.until_ns,
+            reason=wanted.reason,
+        )
+        salt = self._recorder.new_salt()
+        index = keyed_index(self._index_key, "human", person.tenant, absent)
+        ref = await self._recorder.people(
+            person.tenant,
+            "delegation",
+            lambda stamp: org_records.delegated(stamp, made, person.human, salt),
+            (Delegate(made),),
+            at,
+            values=lambda record_id: erasable(record_id, person.tenant, index, salt, reason=made.reason),
+        )
+        return made, ref
+
+    async def end(self, person: Person, delegation_id: str) -> RecordRef:
+        """End it at once: the absent, the deputy, or an operator. Raises NotFound."""
+        at = self._clock.now_ns()
+        found = next((each for each in await self.list(person) if each.id == delegation_id), None)
+        if found is None:
+            raise _unknown()
+        try:
+            return await self._recorder.people(
+                person.tenant,
+                "delegation",
+                lambda stamp: org_records.delegation_ended(stamp, found, person.human, at),
+                (EndDelegation(found.id, at),),
+                at,
+            )
+        except Conflict:  # somebody else has just ended it
+            raise _unknown() from None
+
+    def _operates(self, tenant: str, human: str) -> bool:
+        """Whether the directory makes somebody an operator: one who names another could be named in turn."""
+        directory = self._directories.of(tenant)
+        return "operate" in directory.roles_of(directory.groups(human))
+
+    def _check(self, person: Person, wanted: StandIn, absent: str, at_ns: int) -> None:
+        members = self._directories.of(person.tenant).members
+        deputy = members.get(wanted.deputy)
+        if absent not in members:
+            raise InvalidRequest("absent", "is not in the directory; only who is listed there can be stood in for")
+        if deputy is None or not deputy.active or wanted.deputy == absent:
+            raise InvalidRequest("deputy", "must be an active person of the directory, and somebody else")
+        if not max(wanted.from_ns, at_ns) < wanted.until_ns:
+            raise InvalidRequest("until", "must come after the beginning, and be in the future")
+        if wanted.until_ns - max(wanted.from_ns, at_ns) > self._longest_ns:
+            days = self._longest_ns // (24 * 3600 * 1_000_000_000)
+            raise InvalidRequest("until", f"is too late; somebody is stood in for at most {days} days at a time")
+        lasting = self._store.delegations(person.tenant, at_ns)
+        if sum(each.absent == absent for each in lasting) >= MAX_DEPUTIES:  # all are looked at with every count
+            raise InvalidRequest("deputy", f"is one too many; there are {MAX_DEPUTIES} for this person already")
+        if len(wanted.reason) > MAX_REASON or NUL in wanted.reason:
+            raise InvalidRequest("reason", f"is longer than {MAX_REASON} characters, or holds a NUL")
+
+
+def _concerns(person: Person, found: Delegation) -> bool:
+    return person.human in (found.absent, found.deputy) or "operate" in person.roles
+
+
+def _unknown() -> NotFound:
+    return NotFound("delegation.unknown", "There is no such delegation.")

@@ -1,0 +1,150 @@
+"""Answers by people, for one call: what they said of it, and what they agreed to before.
+
+Everything is counted again for each evaluation, by the directory and the delegations of now: a stored APPROVED is a
+hint, never an answer. What only people can settle is left open here; `opening` asks them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pdp.core.approvals import consents, grants
+from pdp.core.approvals.call import CallUnderDecision, SourcedEvidence
+from pdp.core.approvals.directory import Standing
+from pdp.core.approvals.quorum import tally, wanted_by
+from pdp.core.approvals.redeem import evidence_state
+from pdp.core.approvals.requirement import read
+from pdp.core.approvals.rows import Approval, Call, Grant, Vote
+from pdp.core.check import NS
+from pdp.core.digest import Json, canonical
+from pdp.core.evidence import answer
+from pdp.ports import Answers, Directories, EvidenceSource
+
+GIVEN = ("met", "refused")  # everything else is no answer
+
+
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """Who people are and what they said, as of an instant."""
+
+    store: Answers
+    directories: Directories
+    claims_max_age_ns: int = 24 * 3600 * NS
+
+    def standing(self, tenant: str, votes: Iterable[Vote], at_ns: int) -> Standing:
+        """What counting these votes rests on."""
+        accounts = tuple(sorted({vote.account for vote in votes if vote.claimed}, key=lambda a: (a.issuer, a.id)))
+        return Standing(
+            directory=self.directories.of(tenant),
+            at_ns=at_ns,
+            delegations=self.store.delegations(tenant, at_ns),
+            seen=self.store.seen(tenant, accounts) if accounts else {},
+            claims_max_age_ns=self.claims_max_age_ns,
+        )
+
+    def active(self, asked: CallUnderDecision) -> bool:
+        """False for a call in the name of somebody whom the directory has disabled."""
+        directory = self.directories.of(asked.tenant)
+        known = directory.by_account.get(asked.call.subject)
+        return known is None or directory.active(known)
+
+    def stands(self, approval: Approval, call: Call, at_ns: int) -> tuple[str, int]:
+        """How a request stands for a call by its votes, counted now: "met", "refused", "open" or "expired"; and until
+        when."""
+        wanted = wanted_by(approval.requirement)
+        if wanted is None:  # written by a release that understood more: nobody may build on it
+            return "open", approval.expires_ns
+        votes = self.store.votes(approval.id)
+        return evidence_state(approval, wanted, votes, call, self.standing(approval.tenant, votes, at_ns))
+
+
+class Sources:
+    """Several sources of answers as one."""
+
+    def __init__(self, *sources: EvidenceSource) -> None:
+        self._sources = sources
+
+    async def known(self, asked: CallUnderDecision, at_ns: int, /) -> tuple[SourcedEvidence, ...]:
+        """What each knows."""
+        return tuple([held for source in self._sources for held in await source.known(asked, at_ns)])
+
+    async def gather(
+        self, asked: CallUnderDecision, opened: tuple[Mapping[str, Json], ...], at_ns: int, /
+    ) -> tuple[SourcedEvidence, ...]:
+        """What each can answer now."""
+        return tuple([held for source in self._sources for held in await source.gather(asked, opened, at_ns)])
+
+
+class ApprovalEvidence:
+    """Implements `ports.EvidenceSource`. `valid` tells whether arguments satisfy a JSON Schema (both as JSON)."""
+
+    def __init__(self, counting: Counting, valid: Callable[[bytes, Mapping[str, Any]], bool]) -> None:
+        self._counting = counting
+        self._store = counting.store
+        self._valid = valid
+
+    async def known(self, asked: CallUnderDecision, at_ns: int, /) -> tuple[SourcedEvidence, ...]:
+        """What people said of exactly this call: for each requirement the latest that is an answer. Nothing for a
+        subject who is disabled: what is asked in its name is then refused where people would be asked."""
+        if not asked.repeated or not self._counting.active(asked):
+            return ()
+        found: dict[bytes, SourcedEvidence] = {}
+        for approval in self._store.approvals_of(asked.tenant, asked.call.digest):
+            if approval.requirement in found or approval.canary:
+                continue
+            state, until = self._counting.stands(approval, asked.call, at_ns)
+            if state in GIVEN:
+                element = json.loads(approval.requirement)
+                made = answer(element, asked.call.digest, "met" if state == "met" else "refused", until)
+                found[approval.requirement] = SourcedEvidence(made, approval)
+        return tuple(found.values())
+
+    async def gather(
+        self, asked: CallUnderDecision, opened: tuple[Mapping[str, Json], ...], at_ns: int, /
+    ) -> tuple[SourcedEvidence, ...]:
+        """Standing answers: a consent or a grant that covers this call mints one element for it."""
+        if not self._counting.active(asked):
+            return ()
+        found = []
+        for element in opened:
+            if element["kind"] == "consent":
+                held = self._agreed(asked, element, at_ns)
+            elif element["kind"] == "approval":
+                held = self._granted(asked, element, at_ns)
+            else:
+                held = None
+            if held is not None:
+                found.append(held)
+        return tuple(found)
+
+    def _agreed(self, asked: CallUnderDecision, element: Mapping[str, Json], at_ns: int) -> SourcedEvidence | None:
+        wanted = read(element)
+        if wanted is None:
+            return None
+        for consent in self._store.consents_for(asked.tenant, asked.call.subject, asked.call.agent):
+            if consents.covers(consent, wanted, asked, at_ns):
+                return SourcedEvidence(answer(element, asked.call.digest, "met", consent.expires_ns), consent)
+        return None
+
+    def _granted(self, asked: CallUnderDecision, element: Mapping[str, Json], at_ns: int) -> SourcedEvidence | None:
+        wanted, call = canonical(element), asked.call
+        for grant in self._store.grants_for(asked.tenant, call.subject, call.agent, call.server, call.tool):
+            if (
+                grant.requirement == wanted
+                and grants.covers(grant, asked, at_ns, self._valid)
+                and self._upheld(grant, asked, at_ns)
+            ):
+                until = grant.expires_ns or at_ns + int(str(element["ttl_seconds"])) * NS
+                return SourcedEvidence(answer(element, call.digest, "met", until), grant)
+        return None
+
+    def _upheld(self, grant: Grant, asked: CallUnderDecision, at_ns: int) -> bool:
+        """Whether those who agreed to it could approve this very call now: who left vouches for nothing, and who acts
+        in a call not for that one."""
+        wanted = wanted_by(grant.requirement)
+        votes = tuple(vote for vote in self._store.votes(grant.approval_id) if vote.human in grant.issued_by)
+        standing = self._counting.standing(asked.tenant, votes, at_ns)
+        return wanted is not None and tally(wanted, votes, asked.call, standing).met

@@ -1,0 +1,151 @@
+"""Writing down what time and switches have already decided: expiry, and requests that nobody may use any more."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Iterable
+from dataclasses import dataclass, field
+
+from pdp.core.approvals import records
+from pdp.core.approvals.grants import lasts, upheld
+from pdp.core.approvals.notices import UNTOLD, Telling
+from pdp.core.approvals.queries import ApprovalQuery, GrantQuery, Page
+from pdp.core.approvals.rows import Approval, Grant
+from pdp.core.approvals.states import OPEN, Event, GrantState
+from pdp.core.approvals.steps import EndGrant, Move
+from pdp.core.check import NS
+from pdp.core.errors import Conflict
+from pdp.core.switches import Switches
+from pdp.ports import Directories, Store
+from pdp.service.approvals.approver_metrics import Attention
+from pdp.service.commit import Recorder
+from pdp.service.state import State
+
+_CHUNK = 200
+_AT_ONCE = 32  # entries that share a commit
+_LOOK_NS = 60 * NS  # everything is looked at this often, and when switches or the directory change
+
+
+@dataclass(slots=True)
+class Sweep:
+    """Run once a second by whoever tends the process. What it has not swept yet counts as over all the same.
+
+    `tenants` are those whose requests are looked at. In a fleet every process sweeps; one wins each move.
+    """
+
+    store: Store
+    state: State
+    directories: Directories
+    recorder: Recorder
+    tenants: tuple[str, ...]
+    telling: Telling = UNTOLD
+    attention: Attention = field(default_factory=Attention)
+    _seen: tuple[object, ...] = ()
+    _looked_ns: int = field(default=0)
+
+    async def run_once(self, at_ns: int) -> int:
+        """Move what is over to EXPIRED; cancel requests, and end grants, whose subject is disabled or whose tenant,
+        server, tool, agent or subject is switched off. Returns how many moved.
+
+        Raises what the first move that failed did, after the others have been tried: one that can never be made keeps
+        none of them waiting."""
+        failed: list[BaseException] = []
+        moved = 0
+        while due := await asyncio.to_thread(self.store.due, at_ns, _CHUNK):
+            done = await _all((self._move(row, Event.EXPIRE, "approval.expired", at_ns) for row in due), failed)
+            moved += done
+            if not done:
+                break  # others were quicker, or none can be moved
+        moved += await self._look(at_ns, failed)
+        if failed:
+            raise failed[0]
+        return moved
+
+    async def _look(self, at_ns: int, failed: list[BaseException]) -> int:
+        """Everything that is open or active, once in a while or when what decides about it has changed."""
+        moved = 0
+        switches = self.state.switches
+        seen = (switches.epoch, *(self.directories.of(tenant).revision for tenant in self.tenants))
+        if seen != self._seen or at_ns - self._looked_ns >= _LOOK_NS:
+            before = len(failed)
+            for tenant in self.tenants:
+                moved += await self._cancel(tenant, switches, at_ns, failed)
+                moved += await self._end(tenant, switches, at_ns, failed)
+            if len(failed) == before:
+                self._seen, self._looked_ns = seen, at_ns
+        return moved
+
+    async def _cancel(self, tenant: str, switches: Switches, at_ns: int, failed: list[BaseException]) -> int:
+        moved, after = 0, ""
+        query = ApprovalQuery(tenant, states=OPEN)
+        while rows := await asyncio.to_thread(self.store.approvals, query, Page(_CHUNK, after)):
+            after = rows[-1].id
+            found = [(row, self._why_not(tenant, row, switches, at_ns)) for row in rows if at_ns < row.expires_ns]
+            moves = (self._move(row, Event.CANCEL, why, at_ns) for row, why in found if why)
+            moved += await _all(moves, failed)
+        return moved
+
+    async def _end(self, tenant: str, switches: Switches, at_ns: int, failed: list[BaseException]) -> int:
+        moved, after = 0, ""
+        query = GrantQuery(tenant, states=frozenset({GrantState.ACTIVE}))
+        while rows := await asyncio.to_thread(self.store.grants, query, Page(_CHUNK, after)):
+            after = rows[-1].id
+            found = [(row, self._end_of(tenant, row, switches, at_ns)) for row in rows]
+            moved += await _all((self._ended(row, *end, at_ns) for row, end in found if end is not None), failed)
+        return moved
+
+    def _why_not(self, tenant: str, row: Approval, switches: Switches, at_ns: int) -> str:
+        """Why nobody may use the request any more; "" when somebody may."""
+        directory, call = self.directories.of(tenant), row.call
+        if not directory.active(directory.human(call.subject)):
+            return "person.inactive"
+        agents = frozenset({call.agent, *(actor.id for actor in call.actors)} - {""})
+        check = switches.check(tenant, call.server, agents=agents, subject=call.subject.id, at_ns=at_ns)
+        if not check.ok:
+            return check.code
+        return "switch.tool" if switches.tool_off(tenant, call.server, call.tool, at_ns) else ""
+
+    def _end_of(self, tenant: str, row: Grant, switches: Switches, at_ns: int) -> tuple[GrantState, str] | None:
+        """How a grant ends, and by what; None when it does not."""
+        directory = self.directories.of(tenant)
+        if not lasts(row, at_ns):
+            return GrantState.EXPIRED, "time"
+        if not directory.active(directory.human(row.subject)) or not upheld(row, directory):
+            return GrantState.REVOKED, "person.inactive"
+        check = switches.check(tenant, row.server, agents=frozenset({row.agent}), subject=row.subject.id, at_ns=at_ns)
+        if not check.ok:
+            return GrantState.REVOKED, check.code
+        off = switches.tool_off(tenant, row.server, row.tool, at_ns)
+        return (GrantState.REVOKED, "switch.tool") if off else None
+
+    async def _move(self, row: Approval, event: Event, why: str, at_ns: int) -> None:
+        move = Move(row.id, row.version, event, at_ns, why)
+        await self.recorder.people(
+            row.tenant,
+            "approval",
+            lambda stamp: records.moved(stamp, row, move),
+            (move, *self.telling.moved(row, event, at_ns)),
+            at_ns,
+        )
+        self.attention.moved(row, event)
+
+    async def _ended(self, row: Grant, after: GrantState, by: str, at_ns: int) -> None:
+        await self.recorder.people(
+            row.tenant,
+            "grant",
+            lambda stamp: records.grant_ended(stamp, row, after, by, at_ns),
+            (EndGrant(row.id, row.version, after, by, at_ns),),
+            at_ns,
+        )
+
+
+async def _all(moves: Iterable[Awaitable[None]], failed: list[BaseException]) -> int:
+    """Begin and carry them out, some at once, and count those that nobody else was quicker with; what goes wrong is
+    added to `failed`."""
+    done, rest = 0, iter(moves)
+    while some := tuple(itertools.islice(rest, _AT_ONCE)):
+        found = await asyncio.gather(*some, return_exceptions=True)
+        failed += (each for each in found if isinstance(each, BaseException) and not isinstance(each, Conflict))
+        done += sum(each is None for each in found)
+    return done

@@ -1,0 +1,108 @@
+"""Delivers the outbox: messages that were written down with what they tell of, at least once each.
+
+A message is taken for a time by a commit of its own, so of several processes one tries it. What becomes of the try is
+committed as well; a process that dies in between leaves a message that is tried again, under the same id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from pdp.core.approvals import notices, org_records
+from pdp.core.approvals.directory import Standing
+from pdp.core.approvals.quorum import wanted_by
+from pdp.core.approvals.rows import Notice
+from pdp.core.approvals.steps import Mark
+from pdp.core.errors import Conflict, Fault
+from pdp.ports import Channel, Clock, Directories, Entropy, Store
+from pdp.ports.telemetry import SILENT, Telemetry
+from pdp.service.commit import Recorder
+
+log = logging.getLogger("pdp.notices")
+AT_ONCE = 16
+POLL_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outbox:
+    """`channels` by name; `url` is the console's address."""
+
+    store: Store
+    directories: Directories
+    recorder: Recorder
+    clock: Clock
+    entropy: Entropy
+    channels: Mapping[str, Channel]
+    url: str
+    telemetry: Telemetry = SILENT
+
+    async def run(self) -> None:
+        """Deliver until cancelled. What is under way then is tried again by whoever comes next."""
+        while True:
+            tried = 0
+            try:
+                tried = await self.run_once()
+            except Fault as fault:
+                log.error("the outbox stands still: %s", fault.code)
+            except Exception:
+                log.exception("the outbox: a fault of ours; trying again")
+            if tried < AT_ONCE:
+                await asyncio.sleep(POLL_SECONDS)
+
+    async def run_once(self) -> int:
+        """Try what is due, some at once. Returns how many this process took. Raises Unavailable."""
+        due = await asyncio.to_thread(self.store.notices, self.clock.now_ns(), AT_ONCE)
+        found = await asyncio.gather(*map(self._deliver, due), return_exceptions=True)
+        for each in found:
+            if isinstance(each, BaseException):
+                raise each
+        return sum(each is True for each in found)
+
+    async def _deliver(self, notice: Notice) -> bool:
+        """Whether this process took it."""
+        mine = notices.taken(notice, self.clock.now_ns())
+        try:
+            await self._mark(mine, notice.attempts)
+        except Conflict:
+            return False
+        problem, final = await self._try(mine)
+        at = self.clock.now_ns()
+        self.telemetry.count("pdp.notices", {"pdp.channel": mine.channel, "pdp.code": problem or "none"})
+        after = notices.tried(mine, problem, at, self.entropy.bytes(notices.JITTER_BYTES), final=final)
+        try:
+            await self._mark(after, mine.attempts)
+        except Conflict:
+            log.warning("channel %s: %s: took so long that another process tried it", mine.channel, mine.id)
+        return True
+
+    async def _try(self, notice: Notice) -> tuple[str, bool]:
+        """Why it was not delivered, "" when it was, and whether there is no point in trying again."""
+        approval, at = self.store.approval(notice.tenant, notice.approval_id), self.clock.now_ns()
+        channel = self.channels.get(notice.channel)
+        if channel is None:
+            return "notice.no_channel", True
+        wanted = wanted_by(approval.requirement) if approval is not None else None
+        if approval is None or wanted is None or notices.over(notice, approval, at):
+            return "notice.over", True
+        delegations = self.store.delegations(notice.tenant, at)
+        try:
+            standing = Standing(self.directories.of(notice.tenant), at, delegations)
+            people = notices.recipients(notice, approval, wanted, standing)
+            await channel.send(notices.message(notice, approval, self.url, at, people))
+        except Fault as fault:
+            told = (notice.channel, notice.id, notice.attempts, fault.code, fault.detail or "no more is known")
+            log.warning("channel %s: %s: attempt %d: %s (%s)", *told)
+            return fault.code, False
+        except Exception:
+            log.exception("channel %s: a fault of ours", notice.channel)
+            return "notice.fault", False
+        return "", True
+
+    async def _mark(self, notice: Notice, attempts: int) -> None:
+        made = partial(org_records.notice, sent=notice)
+        step = Mark(notice, attempts)
+        await self.recorder.people(notice.tenant, "notice", made, (step,), self.clock.now_ns())

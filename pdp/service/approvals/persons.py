@@ -1,0 +1,116 @@
+"""Who acts: from a credential, or from a sign-in at the console, to a `Person`.
+
+An agent is never a person: a token with an actor chain is refused, however it is held, and so is one of a service.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pdp.core.approvals.directory import Person
+from pdp.core.approvals.rows import Account
+from pdp.core.errors import Forbidden, Unauthenticated
+from pdp.core.facts import Identity
+from pdp.core.request import Caller, Credential
+from pdp.ports import Clock, Directories, Subjects
+
+_NO_CLIENT = "agent.missing"  # a token that names no client: there is no agent in it
+_ASSURANCE = {"verified": "signed_in", "vouched": "client_asserted"}
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """What the console's own sign-in (OpenID Connect, authorization code) found out. `groups` are the raw values of
+    the groups claim; `assurance` is `signed_in` or `passkey`."""
+
+    tenant: str
+    account: Account
+    name: str = ""
+    groups: tuple[str, ...] = ()
+    authenticated_ns: int = 0
+    assurance: str = "signed_in"
+
+
+class Persons:
+    """Makes persons. Groups come from the directory; from claims only those that the directory says may."""
+
+    def __init__(self, subjects: Subjects, directories: Directories, clock: Clock) -> None:
+        self._subjects = subjects
+        self._directories = directories
+        self._clock = clock
+
+    async def identify(self, caller: Caller, credential: Credential, surface: str) -> Person:
+        """The person behind a credential that was made for this caller (`resources` of its configuration).
+
+        Raises Unauthenticated (`subject.*`) when it does not verify; Forbidden `person.agent` (it is an agent's),
+        `person.not_human` (it is no human's, as far as can be told), `person.client` (made for a client with which
+        nobody acts here), `person.inactive` (disabled in the directory).
+        """
+        identity = await self._subjects.identify(
+            credential, caller=caller, audiences=caller.resources, at_ns=self._clock.now_ns()
+        )
+        subject = identity.subject
+        if not subject.check.ok:
+            raise Unauthenticated(subject.check.code, f"{_sentence(subject.check.message)}")
+        if _is_agent(identity):
+            raise Forbidden("person.agent", "An agent's token answers nothing; act with a token of your own.")
+        found = SignedIn(
+            tenant=caller.tenant,
+            account=Account(subject.issuer or "", subject.id or ""),
+            groups=subject.groups,
+            authenticated_ns=subject.authenticated_ns,
+            assurance=_ASSURANCE[subject.source],
+        )
+        listed = found.account in self._directories.of(caller.tenant).by_account
+        if subject.kind != "human" and not (subject.kind == "unknown" and listed):
+            raise Forbidden(
+                "person.not_human", "The token is not known to be a person's; sign in yourself, or be listed."
+            )
+        if not _is_permitted(identity, caller):
+            raise Forbidden(
+                "person.client",
+                "The token was made for another client; sign in with one that callers.<name>.person_clients lists.",
+            )
+        return self._person(found, surface)
+
+    async def signed_in(self, found: SignedIn) -> Person:
+        """The person who has signed in at the console. Raises Forbidden `person.inactive`."""
+        return self._person(found, "console")
+
+    def _person(self, found: SignedIn, surface: str) -> Person:
+        directory = self._directories.of(found.tenant)
+        human = directory.human(found.account)
+        if not directory.active(human):
+            raise Forbidden("person.inactive", "This person is disabled in the directory.")
+        member = directory.members.get(human)
+        claimed = frozenset(found.groups) & directory.claims.get(found.account.issuer, frozenset())
+        return Person(
+            tenant=found.tenant,
+            account=found.account,
+            human=human,
+            name=member.name if member else found.name or found.account.id,
+            assurance=found.assurance,
+            surface=surface,
+            claimed=claimed,
+            authenticated_ns=found.authenticated_ns,
+            roles=directory.roles_of(directory.groups(human) | claimed),
+        )
+
+
+def _is_agent(identity: Identity) -> bool:
+    """Whether anybody acts in the subject's stead. A chain that could not be read is one."""
+    agent = identity.agent
+    return bool(identity.actors) or agent.kind == "actor" or not (agent.check.ok or agent.check.code == _NO_CLIENT)
+
+
+def _is_permitted(identity: Identity, caller: Caller) -> bool:
+    """Whether the token was made for a client that people act with at this caller. An agent holds tokens of people,
+    but as a client of its own. A caller that vouches for a person need not name a client: it is one."""
+    agent = identity.agent
+    if not agent.check.ok:
+        return identity.subject.source == "vouched"
+    return agent.id in caller.person_clients
+
+
+def _sentence(message: str) -> str:
+    return f"{message[:1].upper()}{message[1:]}." if message else "The person's credential does not verify."

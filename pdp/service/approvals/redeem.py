@@ -1,0 +1,103 @@
+"""Using up answers: an allow that rests on them spends each, in the decision's own commit, or is no allow.
+
+The commit is conditional on the versions of what was read, on policy, switches and the marks of the registry:
+whoever commits first wins, and the other reads and evaluates again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pdp.core.approvals import records
+from pdp.core.approvals.call import CallUnderDecision, SourcedEvidence
+from pdp.core.approvals.records import Spent
+from pdp.core.approvals.rows import Answered, Approval, Consent, Grant
+from pdp.core.approvals.states import Event
+from pdp.core.approvals.steps import Expect, Move, Step, TakeAnswer, Use, UseConsent
+from pdp.core.ids import RANDOM_BYTES, uuid7
+from pdp.core.record import Stamp
+from pdp.core.stored import Commit
+from pdp.ports import Entropy
+from pdp.service.commit import Recorder
+
+
+@dataclass(frozen=True, slots=True)
+class Redemption:
+    """One redemption: its id is the same however often its answer is told."""
+
+    id: str
+    entries: tuple[Commit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Redeem:
+    """Makes the entries that spend what an allow rests on."""
+
+    recorder: Recorder
+    entropy: Entropy
+
+    def __call__(
+        self,
+        asked: CallUnderDecision,
+        held: tuple[SourcedEvidence, ...],
+        call_id: str,
+        decision_id: str,
+        expected: Expect,
+        at_ns: int,
+    ) -> Redemption | None:
+        """None when the allow rests on nothing that can be spent."""
+        used = [each for each in held if each.source is not None and _settles(each)]
+        if not used:
+            return None
+        redemption = uuid7(at_ns, self.entropy.bytes(RANDOM_BYTES))
+        spent = Spent(decision_id, redemption, call_id)
+        first: tuple[Step, ...] = (expected,)
+        entries = []
+        for each in used:
+            kind, made, step = _spend(each, asked, spent, at_ns)
+            entries.append(self.recorder.event(asked.tenant, kind, made, (*first, step), at_ns))
+            first = ()
+        return Redemption(redemption, tuple(entries))
+
+
+def _settles(held: SourcedEvidence) -> bool:
+    """What was refused or failed unlocked nothing, and stays."""
+    element = held.element
+    return element["state"] == "met" if "state" in element else element.get("status") == "ok"
+
+
+def _spend(
+    held: SourcedEvidence, asked: CallUnderDecision, spent: Spent, at_ns: int
+) -> tuple[str, Callable[[Stamp], bytes], Step]:
+    match held.source:
+        case Approval() as approval:
+            move = Move(
+                approval.id,
+                approval.version,
+                Event.REDEEM,
+                at_ns,
+                redemption_id=spent.redemption_id,
+                call_id=spent.call_id,
+            )
+            return "approval", lambda stamp: records.moved(stamp, approval, move, spent), move
+        case Grant() as grant:
+            return (
+                "grant",
+                lambda stamp: records.grant_used(stamp, grant, asked.call, spent),
+                Use(grant.id, grant.version, at_ns),
+            )
+        case Consent() as consent:
+            return (
+                "consent",
+                lambda stamp: records.consent_used(stamp, consent, asked.call, spent),
+                UseConsent(consent.id, consent.version, at_ns),
+            )
+        case Answered() as answered:
+            return (
+                "evidence",
+                lambda stamp: records.evidence_used(stamp, answered, spent),
+                TakeAnswer(answered, spent.redemption_id, at_ns),
+            )
+        case None:
+            raise TypeError(held)

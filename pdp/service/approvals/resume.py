@@ -1,0 +1,109 @@
+"""A call that comes back: with a token, or as the repeat of one whose answer was lost.
+
+A token proves nothing. It only says which requests the caller means, so that one that has ended is told as ended and
+is never opened again behind people's backs. What belongs to another reads like what never was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pdp.core.answer import Answer
+from pdp.core.approvals.call import CallUnderDecision
+from pdp.core.approvals.resume import Resume
+from pdp.core.approvals.states import OPEN, State
+from pdp.core.check import NS
+from pdp.core.outcome import Outcome, denied
+from pdp.core.request import Ask, Caller
+from pdp.ports import Answers, ResumeTokens
+from pdp.service.idempotency import Idempotency
+from pdp.service.state import Snapshot
+
+REPLAY_NS = 30 * NS  # how long a redeemed allow is told again to a caller that spends it only once
+
+_INVALID = ("resume.invalid", "The resume token is not valid here; ask again without one.")
+_OTHER = ("resume.mismatch", "The resume token belongs to another call: what is asked now is not what people saw.")
+_SPENT = ("already_redeemed", "The approval of this call has been used; ask again for another one.")
+_OVER = {
+    State.EXPIRED: ("requirement.expired", "Nobody answered in time; ask again without the token."),
+    State.CANCELLED: ("requirement.cancelled", "The request was withdrawn; ask again without the token."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Resuming:
+    """Looks at what comes back before anything is evaluated."""
+
+    store: Answers
+    tokens: ResumeTokens
+    repeats: Idempotency
+
+    def __call__(
+        self,
+        ask: Ask,
+        caller: Caller,
+        asked: CallUnderDecision,
+        snapshot: Snapshot,
+        at_ns: int,
+        rested: frozenset[str],
+    ) -> Answer | Outcome | None:
+        """The kept answer, a denial, or None: then it is evaluated like any other call. `rested` are requests that
+        the call was about to redeem: who was overtaken hears that they are used, with a token and without."""
+        named: tuple[str, ...] = ()
+        if ask.resume_token:
+            resume = self.tokens.open(ask.resume_token, at_ns)
+            if resume is None or not _own(resume, asked):
+                return denied(*_INVALID)
+            if resume.digest != asked.call.digest:
+                return denied(*_OTHER)
+            named = resume.approvals
+        elif not asked.repeated:
+            return None
+        call_id = call_id_of(ask)
+
+        def kept() -> Answer | None:  # for callers that carry out a redemption only once
+            known = call_id and caller.dedupes_redemptions
+            return self.repeats.redeemed(asked, caller, call_id, snapshot, at_ns) if known else None
+
+        found = self._come_to(named, rested, call_id, asked, kept, at_ns)
+        return kept() if found is None and ask.call_id else found  # a grant's use, or a verdict's
+
+    def _come_to(
+        self,
+        named: tuple[str, ...],
+        rested: frozenset[str],
+        call_id: str,
+        asked: CallUnderDecision,
+        kept: Callable[[], Answer | None],
+        at_ns: int,
+    ) -> Answer | Outcome | None:
+        """What becomes of the requests that are meant, or were redeemed by this very call."""
+        found = self.store.approvals_of(asked.tenant, asked.call.digest)
+        if not {approval.id for approval in found}.issuperset(named):  # so many have come since that it is long over
+            return denied(*_INVALID)
+        for approval in found:
+            meant = approval.id in named
+            mine = meant or approval.id in rested or (call_id and approval.redeemed_call == call_id)
+            if approval.state is State.REDEEMED and mine:
+                again = approval.redeemed_call == call_id and at_ns - approval.resolved_ns < REPLAY_NS
+                return (kept() if again else None) or denied(*_SPENT)
+            state = State.EXPIRED if approval.state in OPEN and at_ns >= approval.expires_ns else approval.state
+            if meant and state in _OVER:
+                return denied(*_OVER[state])
+        return None
+
+
+def call_id_of(ask: Ask) -> str:
+    """What names this one execution: the call id, or else the request's."""
+    return ask.call_id or ask.request_id
+
+
+def _own(resume: Resume, asked: CallUnderDecision) -> bool:
+    call = asked.call
+    return (resume.tenant, resume.caller, resume.subject, resume.server) == (
+        asked.tenant,
+        call.caller,
+        call.subject,
+        call.server,
+    )

@@ -1,0 +1,267 @@
+"""What a person may see of requests, and how one looks to that person now. Every list, page and stream asks here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from pdp.core.approvals.directory import Person, Standing
+from pdp.core.approvals.queries import ApprovalQuery, meant_code
+from pdp.core.approvals.quorum import same_rule, wanted_by
+from pdp.core.approvals.rows import REFUSALS_NS, Account, Approval, Seen, Shown, Vote
+from pdp.core.approvals.states import OPEN, State
+from pdp.core.approvals.steps import See
+from pdp.core.approvals.turned_down import NEVER, Earlier
+from pdp.core.approvals.view import ApprovalView, advice_in, told_apart, view
+from pdp.core.errors import InvalidRequest, NotFound
+from pdp.ports import Answers
+from pdp.service.approvals.evidence import Counting
+
+UNKNOWN = ("approval.unknown", "There is no such request.")  # in the same words for what is not one's to see
+SEES_ALL = frozenset({"operate", "audit"})
+_MOST_CALLED = 200  # accounts that one search looks for
+_MOST_COMPARED = 16  # earlier calls looked at for one to compare with
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalFilter:
+    """What is listed or watched. Fields are combined by and, the values of a set by or; empty ones do not narrow,
+    but for `states`: a list then has the open ones, a stream all. Instants are Unix nanoseconds, `opened_to_ns` is
+    excluded."""
+
+    states: frozenset[State] = frozenset()
+    kinds: frozenset[str] = frozenset()
+    server: str = ""
+    tool: str = ""
+    subject: Account | None = None
+    agent: str = ""
+    code: str = ""  # the short one, in any case
+    person: str = ""  # part of the subject's name in the directory, or a whole id
+    mine: bool = False  # only those on which this person may vote now
+    opened_from_ns: int = 0
+    opened_to_ns: int = 0
+    newest_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """One person's eyes at one instant. Synchronous: what goes through many rows is called in a thread.
+
+    `groups` are ids for whose seats the person may act: its own, and those of whom it stands in for; `accounts` all
+    of this human's. `sees_all` is an operator's or auditor's right.
+    """
+
+    person: Person
+    at_ns: int
+    base: Standing  # without anybody's claims
+    groups: frozenset[str]
+    accounts: tuple[Account, ...]
+    sees_all: bool
+    store: Answers
+
+    def query(self, wanted: ApprovalFilter) -> ApprovalQuery:
+        """The filter, narrowed to what the person may see. Raises InvalidRequest where `person` fits too many."""
+        return ApprovalQuery(
+            tenant=self.person.tenant,
+            states=wanted.states,
+            kinds=wanted.kinds,
+            server=wanted.server,
+            tool=wanted.tool,
+            subject=wanted.subject,
+            subjects=self._called(wanted.person) if wanted.person else None,
+            subject_id=wanted.person,
+            agent=wanted.agent,
+            short_code=meant_code(wanted.code),
+            groups=None if self.sees_all else self.groups,
+            involved=self.accounts,
+            opened_from_ns=wanted.opened_from_ns,
+            opened_to_ns=wanted.opened_to_ns,
+            newest_first=wanted.newest_first,
+        )
+
+    def _called(self, text: str) -> tuple[Account, ...]:
+        """Accounts of those whom the directory calls so, or whose id there this is."""
+        sought, found = text.casefold(), list[Account]()
+        for member in self.base.directory.members.values():
+            if sought in member.name.casefold() or text == member.id:
+                found += member.accounts
+        if len(found) > _MOST_CALLED:
+            raise InvalidRequest("person", "fits too many people; write more of the name")
+        return tuple(found)
+
+    def standing(self, votes: tuple[Vote, ...]) -> Standing:
+        """What counting these votes, and one of this person, rests on."""
+        person = self.person
+        claimants = {vote.account for vote in votes if vote.claimed} - {person.account}
+        accounts = tuple(sorted(claimants, key=lambda account: (account.issuer, account.id)))
+        seen = {**self.store.seen(person.tenant, accounts)} if accounts else {}
+        if person.claimed:
+            seen[person.account] = sight(person, self.at_ns)
+        return replace(self.base, seen=seen)
+
+    def approval(self, approval_id: str) -> Approval:
+        """The row, as it stands. Raises NotFound, in the same words for unknown and not this person's to see."""
+        found = self.store.approval(self.person.tenant, approval_id)
+        if found is None or not self._may_see(found):
+            raise NotFound(*UNKNOWN)
+        return as_of(found, self.at_ns)
+
+    def listed(self, rows: Iterable[Approval], wanted: ApprovalFilter) -> list[ApprovalView]:
+        """Those of the requests that filter and rights let through, as in a list: of what only people see, the
+        effects and the agent's name. In a few reads, however many there are."""
+        called = frozenset(self._called(wanted.person)) if wanted.person else None
+        rows = [
+            row
+            for row in (as_of(row, self.at_ns) for row in rows)
+            if _matches(wanted, row)
+            and (called is None or row.call.subject in called or row.call.subject.id == wanted.person)
+            and self._may_see(row)
+        ]
+        ids = tuple(row.id for row in rows)
+        votes, shown = (self.store.votes_of(ids), self.store.shown_of(ids)) if ids else ({}, {})
+        standing = self.standing(tuple(vote for each in votes.values() for vote in each))
+        outcomes = self.store.outcomes_of(tuple(row.redemption_id for row in rows if row.redemption_id))
+        found = (
+            self._brief(row, shown.get(row.id), votes.get(row.id, ()), standing, outcomes.get(row.redemption_id, ""))
+            for row in rows
+        )
+        views = [each for each in found if each is not None and (each.may_vote or not wanted.mine)]
+        apart = told_apart((view.approval, shown.get(view.approval.id)) for view in views)
+        return [replace(view, differs=apart.get(view.approval.id, ())) for view in views]
+
+    def summary(self, approval: Approval) -> ApprovalView | None:
+        """One request as in a list; None when this release cannot read its requirement."""
+        votes = self.store.votes(approval.id)
+        return self._brief(
+            approval, self.store.shown(approval.id), votes, self.standing(votes), self._outcome(approval)
+        )
+
+    def _brief(
+        self, approval: Approval, shown: Shown | None, votes: tuple[Vote, ...], standing: Standing, outcome: str
+    ) -> ApprovalView | None:
+        # without what is shown whole nothing is committed to: it is no ground for a vote, and costs no hashing
+        found = view(approval, None, votes, self.person, standing)
+        if found is None:
+            return None
+        brief = shown and replace(shown, salt=b"", arguments=b"{}", secrets=(), task="", task_source="none")
+        return replace(found, shown=brief, outcome=outcome)
+
+    def _outcome(self, approval: Approval) -> str:
+        redemption = approval.redemption_id
+        return self.store.outcomes_of((redemption,)).get(redemption, "") if redemption else ""
+
+    def complete(self, approval: Approval) -> ApprovalView:
+        """The request as it is to be judged. Raises NotFound for one that this release cannot read."""
+        votes, call = self.store.votes(approval.id), approval.call
+        shown, previous = self.store.shown(approval.id), self._previous(approval)
+        found = view(approval, shown, votes, self.person, self.standing(votes), previous)
+        if found is None:
+            raise NotFound(*UNKNOWN)
+        advice = advice_in(self.store.answers_of(approval.tenant, call.digest))
+        earlier = self._earlier(approval) if approval.state in OPEN else None
+        return replace(found, advice=advice, outcome=self._outcome(approval), earlier=earlier)
+
+    def _earlier(self, approval: Approval) -> Earlier | None:
+        """Like calls that were turned down lately. How often is told to all who are asked; who refused last, and why,
+        to those who may see that request."""
+        since = self.at_ns - REFUSALS_NS
+        found = self.store.turned_down(approval.tenant, approval.call, since)
+        if found == NEVER:
+            return None
+        last = self.store.last_refused(approval.tenant, approval.call, since) if found.refusals else None
+        votes = self.store.votes(last.id) if last is not None and self._may_see(last) else ()
+        refusal = next((vote for vote in reversed(votes) if vote.choice == "deny"), None)
+        return Earlier(found.refusals, found.withdrawals, refusal)
+
+    def sees(self, subject: Account, requirement: bytes) -> bool:
+        """Whether what concerns this subject and was wanted so is this person's to see."""
+        if self.sees_all or subject in self.accounts:
+            return True
+        wanted = wanted_by(requirement)
+        seats = frozenset(seat.group_id for seat in wanted.seats) if wanted is not None else frozenset[str]()
+        return not seats.isdisjoint(self.groups)
+
+    def _previous(self, approval: Approval) -> Shown | None:
+        """What was shown of the last call to compare this one with: one of the same tool, agent and subject that
+        others approved by the same rule, and that is this person's to see. What a subject confirms for itself is no
+        ground for anybody's decision, so only an approval is compared, and only with an approval."""
+        if approval.kind != "approval":
+            return None
+        directory = self.base.directory
+        for row in self.store.redeemed_before(approval.tenant, approval.call, _MOST_COMPARED):
+            if not same_rule(row.requirement, approval.requirement) or not self._may_see(row):
+                continue
+            subject = directory.human(row.call.subject)
+            approved = (vote for vote in self.store.votes(row.id) if vote.choice == "approve")
+            if any(subject in {vote.human, vote.behalf, directory.human(vote.account)} for vote in approved):
+                continue  # linked to the subject since
+            if (shown := self.store.shown(row.id)) is not None:
+                return shown
+        return None
+
+    def _may_see(self, approval: Approval) -> bool:
+        return self.sees(approval.call.subject, approval.requirement)
+
+
+@dataclass(frozen=True, slots=True)
+class Looking:
+    """Makes viewers."""
+
+    store: Answers
+    counting: Counting
+
+    def by(self, person: Person, at_ns: int) -> Viewer:
+        """What counts of the person now: directory and delegations as they are. Who watches for long may have lost a
+        role since it began, or be disabled: then it sees nothing any more."""
+        base = self.counting.standing(person.tenant, (), at_ns)
+        directory = base.directory
+        if not directory.active(person.human):
+            return Viewer(person, at_ns, base, frozenset(), (), sees_all=False, store=self.store)
+        held = directory.groups(person.human) | (person.claimed & directory.claimable)
+        roles = person.roles & directory.roles_of(directory.groups(person.human) | person.claimed)
+        for found in base.delegations:
+            if found.deputy == person.human and found.from_ns <= at_ns:
+                held |= directory.groups(found.absent)
+        member = directory.members.get(person.human)
+        known = member.accounts if member is not None else ()
+        return Viewer(
+            person=person,
+            at_ns=at_ns,
+            base=base,
+            groups=held,
+            accounts=known if person.account in known else (*known, person.account),
+            sees_all=bool(roles & SEES_ALL),
+            store=self.store,
+        )
+
+
+def sight(person: Person, at_ns: int) -> Seen:
+    """What the person's claims say now."""
+    return Seen(person.tenant, person.account, person.name, tuple(sorted(person.claimed)), at_ns)
+
+
+def sighting(person: Person, at_ns: int) -> tuple[See, ...]:
+    """To be committed with whatever the person does: votes by claimed groups count as long as they are seen. A token
+    that claims nothing any more is seen too, or what it claimed before would go on counting."""
+    return (See(sight(person, at_ns)),)
+
+
+def as_of(approval: Approval, at_ns: int) -> Approval:
+    """The row as it stands: an open request whose time is over has expired, whether or not that was written down."""
+    if approval.state in OPEN and approval.expires_ns <= at_ns:
+        return replace(approval, state=State.EXPIRED, resolved_ns=approval.expires_ns, resolution="approval.expired")
+    return approval
+
+
+def _matches(wanted: ApprovalFilter, approval: Approval) -> bool:
+    call = approval.call
+    sets = ((wanted.states, approval.state), (wanted.kinds, approval.kind))
+    words = ((wanted.server, call.server), (wanted.tool, call.tool), (wanted.agent, call.agent))
+    return (
+        all(not allowed or value in allowed for allowed, value in sets)
+        and all(not word or word == value for word, value in words)
+        and wanted.subject in (None, call.subject)
+        and meant_code(wanted.code) in ("", approval.short_code)
+        and wanted.opened_from_ns <= approval.opened_ns
+        and (not wanted.opened_to_ns or approval.opened_ns < wanted.opened_to_ns)
+    )

@@ -1,0 +1,279 @@
+"""Votes. The one way in which a request moves by a person's hand, whatever surface the hand is on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from pdp.core.approvals import records
+from pdp.core.approvals.assertion import evidence, fresh, kept, read
+from pdp.core.approvals.directory import Directory, Person
+from pdp.core.approvals.grants import GrantTerms, Valid
+from pdp.core.approvals.notices import UNTOLD, Telling
+from pdp.core.approvals.rows import Account, Approval, Grant, Vote
+from pdp.core.approvals.states import FINAL, GrantState, State
+from pdp.core.approvals.steps import EndGrant, Issue, Sign
+from pdp.core.approvals.view import ApprovalView
+from pdp.core.approvals.vote import Ballot, Cast, Refusal, cast
+from pdp.core.digest import Json, canonical, sha256_hex
+from pdp.core.errors import Fault, Forbidden, InvalidRequest, NotFound, Outdated, Overloaded
+from pdp.core.stored import Commit, RecordRef
+from pdp.ports import Answers, Clock, Passkeys
+from pdp.service.approvals.approver_metrics import Attention
+from pdp.service.approvals.retry import Attempts, decided
+from pdp.service.approvals.visibility import UNKNOWN, Looking, Viewer, sighting
+from pdp.service.commit import Recorder
+
+NUL = "\0"
+MAX_VOTES = 256  # on one request, changes of mind included
+_INVALID = {  # by the field that is wrong
+    "approval.choice": "choice",
+    "approval.reason_required": "reason",
+    "approval.reason_too_long": "reason",
+    "approval.passkey": "passkey_assertion_json",
+    "approval.grant": "grant",
+}
+_OUTDATED = frozenset({"approval.too_late", "approval.stale", "approval.erased", "approval.voted"})
+_UNKNOWN = frozenset({"approval.not_found", "approval.unreadable"})
+
+
+@dataclass(frozen=True, slots=True)
+class BallotInput:
+    """A vote as a person casts it. `request_id` names the attempt: the same id with the same content gets the same
+    answer. `behalf` is an account of who is stood in for; `passkey` the WebAuthn assertion as JSON."""
+
+    request_id: str
+    choice: str  # "approve" | "deny" | "cancel"
+    reason: str = ""
+    presented: str = ""  # of the view that the person saw; mandatory with "approve"
+    behalf: Account | None = None
+    grant: GrantTerms | None = None
+    passkey: bytes = field(default=b"", repr=False)
+
+    def content(self, approval_id: str) -> tuple[Json, ...]:
+        """What the attempt is about."""
+        behalf = None if self.behalf is None else [self.behalf.issuer, self.behalf.id]
+        terms = None if self.grant is None else sha256_hex(self.grant.to_bytes())
+        passkey = sha256_hex(self.passkey)
+        return (approval_id, self.choice, self.reason, self.presented, behalf, terms, passkey)
+
+
+@dataclass(frozen=True, slots=True)
+class Voted:
+    """A vote that is durable. `view` is the request after it, as in a list."""
+
+    view: ApprovalView
+    record: RecordRef
+    grant_id: str = ""
+
+    @property
+    def approval(self) -> Approval:
+        """The request's row after the vote."""
+        return self.view.approval
+
+
+class Proofs:
+    """Raises a person's assurance by a passkey's assertion over what was shown."""
+
+    def __init__(self, passkeys: Passkeys | None, store: Answers) -> None:
+        self._passkeys = passkeys
+        self._store = store
+
+    def __call__(self, person: Person, view: ApprovalView, assertion: bytes) -> Person:
+        """The person as the assertion proves it to be. Raises Forbidden `person.passkey`."""
+        if self._passkeys is None or not self._passkeys.verify(person, challenge(view), assertion):
+            raise _unproved()
+        signed = read(assertion)
+        if signed is None or not fresh(signed.count, self._store.sign_count(person.tenant, signed.passkey_id)):
+            raise _unproved()  # a clone, or an assertion that was used
+        return replace(person, assurance="passkey")
+
+
+def _unproved() -> Forbidden:
+    return Forbidden("person.passkey", "The passkey's answer does not verify; read the request and sign again.")
+
+
+def _key_of(person: Person, directory: Directory, assertion: bytes) -> bytes:
+    """The public key of the passkey that signed, as the directory lists it; b"" for one that it does not."""
+    member, signed = directory.members.get(person.human), read(assertion)
+    if member is None or signed is None:
+        return b""
+    return next((each.public_key for each in member.passkeys if each.id == signed.passkey_id), b"")
+
+
+def _signature(vote: Vote) -> tuple[Sign, ...]:
+    """Goes into the vote's commit, so that no counter counts twice."""
+    signed = kept(vote.passkey)
+    return () if signed is None else (Sign(vote.tenant, signed.passkey_id, signed.count, vote.at_ns),)
+
+
+def challenge(view: ApprovalView) -> bytes:
+    """What a passkey signs to approve this request: 32 bytes that commit to the request, its call, all that is shown,
+    and the person's own last vote on it, so that no assertion counts twice; b"" where policy does not ask for one."""
+    if view.wanted.min_assurance != "passkey" or not view.presented:
+        return b""
+    approval = view.approval
+    parts: list[Json] = ["passkey", approval.id, approval.call.digest, "approve", view.presented, view.after]
+    return bytes.fromhex(sha256_hex(canonical(parts)))
+
+
+class Voting:
+    """`ApprovalService.Vote`. `valid` tells whether arguments satisfy a JSON Schema; `telling` who is told."""
+
+    def __init__(  # noqa: PLR0913 - what it rests on
+        self,
+        looking: Looking,
+        attempts: Attempts,
+        recorder: Recorder,
+        clock: Clock,
+        proofs: Proofs,
+        attention: Attention,
+        *,
+        valid: Valid | None = None,
+        telling: Telling = UNTOLD,
+    ) -> None:
+        self._looking = looking
+        self._attempts = attempts
+        self._recorder = recorder
+        self._clock = clock
+        self._proofs = proofs
+        self._attention = attention
+        self._valid = valid
+        self._telling = telling
+
+    async def vote(self, person: Person, approval_id: str, given: BallotInput) -> Voted:
+        """Cast one vote; it and everything that follows from it are one commit.
+
+        Raises NotFound (unknown, or not this person's to see); Forbidden (`approval.own_call`,
+        `approval.not_eligible`, `approval.not_yours`, `approval.assurance`, ...); Outdated (`approval.too_late`,
+        `approval.stale`: read it again); InvalidRequest (a reason is wanted, a grant wider than offered, the
+        request id used for another vote); Unavailable.
+        """
+        return await decided(lambda: self._vote(person, approval_id, given))
+
+    async def _vote(self, person: Person, approval_id: str, given: BallotInput) -> Voted:
+        attempt = self._attempts.attempt("vote", person, given.request_id, *given.content(approval_id))
+        at = self._clock.now_ns()
+        viewer = self._looking.by(person, at)
+        approval = viewer.approval(approval_id)
+        kept = self._attempts.kept(attempt, 4)
+        if kept is not None:
+            return self._again(viewer, approval, kept)
+        if approval.kind == "consent":
+            raise Forbidden(
+                "approval.consent", "A consent is the subject's own; it is given on its page of consents."
+            )
+        made = self.cast(viewer, approval, given)
+        entries = (*self.entries(approval, made, person, at), *self._ended(viewer, made))
+        grant_id = made.grant.id if made.grant is not None else ""
+        reply = (grant_id, str(made.after), at if made.after in FINAL else 0, made.move.resolution)
+        ref = await self._attempts.commit(attempt, entries, reply, at)
+        self._attention.voted(made.vote)
+        self._attention.moved(approval, made.event)
+        return Voted(self._after(viewer, approval.id), ref, grant_id)
+
+    def cast(self, viewer: Viewer, approval: Approval, given: BallotInput) -> Cast:
+        """What the vote comes to. Raises the fault that belongs to its refusal."""
+        if NUL in given.reason:  # no store keeps it
+            raise InvalidRequest("reason", "holds a NUL character")
+        votes, shown = viewer.store.votes(approval.id), viewer.store.shown(approval.id)
+        if len(votes) >= MAX_VOTES:  # each is counted with every evaluation of the call
+            raise Overloaded(
+                "approval.too_many_votes", "There are too many votes on this request; ask for a new one."
+            )
+        person = viewer.person
+        if given.passkey:
+            person = self._proofs(person, viewer.complete(approval), given.passkey)
+        at, directory = viewer.at_ns, viewer.base.directory
+        ballot = Ballot(
+            choice=given.choice,
+            vote_id=self._recorder.new_id(at),
+            at_ns=at,
+            reason=given.reason,
+            presented=given.presented,
+            behalf="" if given.behalf is None else directory.human(given.behalf),
+            grant=given.grant,
+            passkey=evidence(given.passkey, _key_of(person, directory, given.passkey)) if given.passkey else b"",
+        )
+        made = cast(approval, shown, votes, ballot, person, viewer.standing(votes), valid=self._valid)
+        if isinstance(made, Refusal):
+            raise fault(made)
+        return made
+
+    def entries(self, approval: Approval, made: Cast, person: Person, at_ns: int) -> tuple[Commit, ...]:
+        """The vote, and a grant that comes of it, to be committed together."""
+        salt, tenant, vote = self._recorder.new_salt(), approval.tenant, made.vote
+        voted = self._recorder.event(
+            tenant,
+            "approval",
+            lambda stamp: records.moved(stamp, approval, made.move, salt=salt),
+            (
+                made.move,
+                *_signature(vote),
+                *self._telling.moved(approval, made.event, at_ns),
+                *sighting(person, at_ns),
+            ),
+            at_ns,
+            values=lambda record_id: records.erasable(
+                record_id, tenant, approval.subject_index, salt, reason=vote.reason, grant=vote.grant
+            ),
+        )
+        if (grant := made.grant) is None:
+            return (voted,)
+        other = self._recorder.new_salt()
+        issued = self._recorder.event(
+            tenant,
+            "grant",
+            lambda stamp: records.grant_issued(stamp, grant, other),
+            (Issue(grant),),
+            at_ns,
+            values=lambda record_id: records.erasable(
+                record_id, tenant, grant.subject_index, other, grant=grant.arguments_schema
+            ),
+        )
+        return voted, issued
+
+    def _ended(self, viewer: Viewer, made: Cast) -> tuple[Commit, ...]:
+        """What is revoked or taken back leaves no grant behind."""
+        found = (viewer.store.grant(viewer.person.tenant, grant_id) for grant_id in made.ends_grants)
+        return tuple(
+            self._end(grant, viewer.person.human, viewer.at_ns)
+            for grant in found
+            if grant is not None and grant.state is GrantState.ACTIVE
+        )
+
+    def _end(self, grant: Grant, by: str, at_ns: int) -> Commit:
+        return self._recorder.event(
+            grant.tenant,
+            "grant",
+            lambda stamp: records.grant_ended(stamp, grant, GrantState.REVOKED, by, at_ns),
+            (EndGrant(grant.id, grant.version, GrantState.REVOKED, by, at_ns),),
+            at_ns,
+        )
+
+    def _after(self, viewer: Viewer, approval_id: str) -> ApprovalView:
+        found = viewer.store.approval(viewer.person.tenant, approval_id)
+        view = viewer.summary(found) if found is not None else None
+        if view is None:
+            raise NotFound(*UNKNOWN)
+        return view
+
+    def _again(self, viewer: Viewer, approval: Approval, kept: list[str]) -> Voted:
+        """What was answered before: the request as it was then."""
+        record_id, grant_id, state, resolved_ns, resolution = kept
+        then = replace(approval, state=State(state), resolved_ns=int(resolved_ns), resolution=resolution)
+        view = viewer.summary(then)
+        if view is None:
+            raise NotFound(*UNKNOWN)
+        return Voted(view, self._attempts.record(record_id), grant_id)
+
+
+def fault(refused: Refusal) -> Fault:
+    """The fault that a refused vote leaves as."""
+    code, message = refused.code, refused.message
+    if code in _UNKNOWN:
+        return NotFound(*UNKNOWN)
+    if code in _OUTDATED:
+        return Outdated(code, message)
+    if code in _INVALID:
+        return InvalidRequest(_INVALID[code], message, code=code)
+    return Forbidden(code, message)

@@ -1,0 +1,301 @@
+"""Making records durable: stamps them, gathers what must be committed together, and waits for the commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from pdp.core import events, record
+from pdp.core.answer import Answer, ListAnswer
+from pdp.core.approvals.steps import Activate, Step
+from pdp.core.check import NS
+from pdp.core.digest import canonical, commitment, keyed_index
+from pdp.core.errors import BundleFault, Fault, InvalidRequest, Unavailable
+from pdp.core.ids import RANDOM_BYTES, uuid7
+from pdp.core.outcome import denied
+from pdp.core.record import Decided, Sealed, Stamp
+from pdp.core.registered import RegistryChange
+from pdp.core.request import Caller
+from pdp.core.stored import Artefact, CallRow, Commit, RecordRef, RefusalCount, ReplyRow, SwitchRow, ValueRow
+from pdp.ports import Clock, Entropy, LoadedPolicy, Store
+from pdp.service.facts import SALT_BYTES
+from pdp.service.recording import ListRecording, Recording, pins
+
+CLOCK = "clock"  # high-water mark of the wall clock, so that it never runs back over a restart
+CLOCK_STEP_NS = 5 * NS
+
+
+class Recorder:
+    """Writes every record of this process. `boot` names this run."""
+
+    def __init__(self, store: Store, clock: Clock, entropy: Entropy, *, boot: str, index_key: bytes) -> None:
+        self._store = store
+        self._clock = clock
+        self._entropy = entropy
+        self._index_key = index_key
+        self._marked_ns = 0
+        self.boot = boot
+        self.changed: Callable[[], None] = lambda: None  # told after each commit that had steps
+
+    def new_id(self, at_ns: int) -> str:
+        """A UUIDv7 for a decision or event."""
+        return uuid7(at_ns, self._entropy.bytes(RANDOM_BYTES))
+
+    def find(self, decision_id: str) -> RecordRef:
+        """Where a decision's record stands. Raises Unavailable if the log does not have it."""
+        found = self._store.record(decision_id)
+        if found is None:
+            raise Unavailable("record.missing", "The record of the kept answer is not in the log.")
+        return found.ref
+
+    def new_salt(self) -> bytes:
+        """For one commitment."""
+        return self._entropy.bytes(SALT_BYTES)
+
+    async def decision(
+        self, made: Recording, answer: Answer, reply: ReplyRow | None, entries: tuple[Commit, ...] = ()
+    ) -> tuple[Answer, RecordRef]:
+        """Commit one decision with everything that belongs to it; returns what may leave. Raises Conflict."""
+        answer, whole = self.decided(made, answer, reply, entries)
+        if len(whole) == 1:
+            return answer, await self._store.commit(whole[0])
+        return answer, (await self.commit_all(whole))[0]
+
+    async def commit_all(self, entries: tuple[Commit, ...]) -> tuple[RecordRef, ...]:
+        """Make entries durable together, or none of them. Raises Conflict."""
+        refs = await self._store.commit_all(entries) if entries else ()
+        self.changed()
+        return refs
+
+    def decided(
+        self, made: Recording, answer: Answer, reply: ReplyRow | None, entries: tuple[Commit, ...]
+    ) -> tuple[Answer, tuple[Commit, ...]]:
+        """What may leave once the entries are durable: the decision's own and `entries`.
+
+        A record too large for the log turns the answer into a denial, which always fits, opens and spends nothing.
+        """
+        stamp = self._stamp(answer.decision_id, made.at_ns, made.caller.tenant)
+        sealed, values = self._seal(made, answer.decision_id)
+        decided = Decided(
+            facts=made.call.facts,
+            outcome=made.found.outcome,
+            pins=pins(made.snapshot, made.caller.tenant),
+            sealed=sealed,
+            valid_until_ns=answer.valid_until_ns,
+            evidence=made.found.evidence,
+            enforcement=answer.enforcement,
+            degraded=made.snapshot.degraded(made.caller.tenant),
+        )
+        try:
+            data = record.decision(stamp, decided)
+        except record.RecordTooLargeError as fault:
+            outcome = denied(fault.code, fault.message)
+            decided = replace(decided, outcome=outcome, evidence=(), valid_until_ns=0)
+            data, reply, entries = record.decision(stamp, decided), None, ()
+            answer = replace(
+                answer,
+                effect=outcome.effect,
+                reasons=outcome.reasons,
+                obligations=(),
+                requirements=(),
+                valid_until_ns=0,
+                retry_after_ms=0,
+                redemption_id="",
+                resume_token="",
+            )
+        entry = self._entry(stamp, "decision", data, values=values, call=made.call.call, reply=reply)
+        entry = replace(entry, session=made.call.session) if made.call.session is not None else entry
+        return answer, (entry, *entries)
+
+    async def list(self, made: ListRecording, answer: ListAnswer) -> tuple[ListAnswer, RecordRef]:
+        """Commit one filtered list; returns what may leave. A record too large for the log empties the list."""
+        stamp = self._stamp(answer.decision_id, made.at_ns, made.caller.tenant)
+        salt = self._entropy.bytes(SALT_BYTES)
+        sealed = Sealed(
+            session=self._session(made.caller, made.ask.session.id),
+            input=commitment(salt, "input", made.found.document),
+        )
+        decided = Decided(
+            facts=made.facts,
+            outcome=made.found.outcome,
+            pins=pins(made.snapshot, made.caller.tenant),
+            sealed=sealed,
+            valid_until_ns=answer.valid_until_ns,
+            degraded=made.snapshot.degraded(made.caller.tenant),
+        )
+        value = ValueRow(stamp.id, made.caller.tenant, made.subject_index, "input", salt, made.found.document)
+        try:
+            data = record.listing(stamp, decided)
+        except record.RecordTooLargeError as fault:
+            outcome = denied(fault.code, fault.message)
+            data = record.listing(stamp, replace(decided, outcome=outcome))
+            answer = replace(answer, tools=(), reasons=outcome.reasons)
+        return answer, await self._store.commit(self._entry(stamp, "list", data, values=(value,)))
+
+    async def refusal(self, caller: Caller, fault: Fault, rpc: str, at_ns: int) -> RecordRef:
+        """A request that was not answered: code and caller, nothing of its content."""
+        return await self._store.commit(self._refusal(caller, fault, rpc, at_ns))
+
+    def refused(self, caller: Caller, fault: Fault, rpc: str, at_ns: int) -> Commit | None:
+        """The entry of such a request; None when it is beyond the quota and only counted."""
+        if not self._store.note_refusal(caller.tenant, caller.name, fault.code, at_ns):
+            return None
+        return self._refusal(caller, fault, rpc, at_ns)
+
+    def _refusal(self, caller: Caller, fault: Fault, rpc: str, at_ns: int) -> Commit:
+        stamp = self._event(at_ns, caller.tenant)
+        field = fault.field if isinstance(fault, InvalidRequest) else ""
+        return self._entry(
+            stamp, "refusal", events.refusal(stamp, caller=caller.name, rpc=rpc, code=fault.code, field=field)
+        )
+
+    async def configured(self, sha256: str, keys: Sequence[str]) -> RecordRef:
+        """A configuration that this store has not seen yet. Each start names its own by digest."""
+        stamp = self._event(self._clock.now_ns())
+        data = events.config(stamp, sha256=sha256, keys=keys, by="operator")
+        known = Artefact(sha256, "config", canonical(list(keys)))
+        return await self._store.commit(self._entry(stamp, "config", data, artefacts=(known,)))
+
+    async def policy_activated(self, loaded: LoadedPolicy, at_ns: int) -> RecordRef:
+        """A bundle is about to become active; it is kept by digest so that its decisions can be replayed."""
+        stamp = self._event(at_ns)
+        data = events.policy(stamp, digest=loaded.digest, revision=loaded.revision, packs=loaded.packs)
+        kept = Artefact(loaded.digest, "bundle", loaded.artefact)
+        entry = self._entry(stamp, "policy", data, artefacts=(kept,))
+        return await self._store.commit(replace(entry, steps=(Activate(loaded.digest),)))
+
+    async def policy_refused(self, fault: BundleFault, at_ns: int) -> RecordRef:
+        """A bundle was refused; the last good one stays."""
+        stamp = self._event(at_ns)
+        return await self._store.commit(
+            self._entry(stamp, "policy", events.policy(stamp, digest="", revision="", packs=(), problem=fault.code))
+        )
+
+    async def registry(self, change: RegistryChange, at_ns: int) -> RecordRef:
+        """The registry changed, or a set was refused. The serial's high-water mark moves with the record."""
+        stamp = self._event(at_ns, change.tenant)
+        data = events.registry(
+            stamp,
+            digest=change.digest,
+            serial=change.serial,
+            loaded=change.loaded,
+            refused=change.refused,
+            problem=change.problem,
+        )
+        return await self._store.commit(
+            self._entry(stamp, "registry", data, artefacts=change.artefacts, high_water=change.marks)
+        )
+
+    async def switch(self, row: SwitchRow, at_ns: int, reply: Callable[[str], ReplyRow] | None = None) -> RecordRef:
+        """A switch and its record, in one commit; with what `reply` makes of the record's id, to be kept."""
+        stamp = self._event(at_ns, row.tenant)
+        what = (row.scope, row.server, row.value, row.engaged, row.reason, row.by, row.until_ns)
+        kept = reply(stamp.id) if reply is not None else None
+        data = events.switch(stamp, events.Switched(*what))
+        return await self._store.commit(self._entry(stamp, "switch", data, switch=row, reply=kept))
+
+    async def explained(self, tenant: str, made: events.Explained, at_ns: int) -> RecordRef:
+        """Somebody asked why."""
+        stamp = self._event(at_ns, tenant)
+        return await self._store.commit(self._entry(stamp, "explain", events.explain(stamp, made)))
+
+    async def refusals(self, tenant: str, counts: tuple[RefusalCount, ...], at_ns: int) -> RecordRef:
+        """What was only counted of a tenant's refused requests."""
+        stamp = self._event(at_ns, tenant)
+        entry = self._entry(stamp, "refusals", events.refusals(stamp, counts))
+        return await self._store.commit(replace(entry, refusals=counts))
+
+    def event(  # noqa: PLR0913 - the parts of one entry
+        self,
+        tenant: str,
+        kind: str,
+        made: Callable[[Stamp], bytes],
+        steps: tuple[Step, ...],
+        at_ns: int,
+        *,
+        values: Callable[[str], tuple[ValueRow, ...]] | None = None,
+        record_id: str = "",
+    ) -> Commit:
+        """One event with the steps that it tells of, to be committed. `values` makes what is kept beside it."""
+        stamp = self._stamp(record_id or self.new_id(at_ns), at_ns, tenant)
+        kept = values(stamp.id) if values is not None else ()
+        return replace(self._entry(stamp, kind, made(stamp), values=kept), steps=steps)
+
+    async def people(  # noqa: PLR0913 - see `event`
+        self,
+        tenant: str,
+        kind: str,
+        made: Callable[[Stamp], bytes],
+        steps: tuple[Step, ...],
+        at_ns: int,
+        *,
+        values: Callable[[str], tuple[ValueRow, ...]] | None = None,
+        record_id: str = "",
+    ) -> RecordRef:
+        """Commit one event with its steps; see `event`. Raises Conflict when another commit came first."""
+        ref = await self._store.commit(
+            self.event(tenant, kind, made, steps, at_ns, values=values, record_id=record_id)
+        )
+        self.changed()
+        return ref
+
+    async def reload(self, by: str, results: Mapping[str, str], at_ns: int) -> RecordRef:
+        """Somebody asked for a reload."""
+        stamp = self._event(at_ns)
+        return await self._store.commit(self._entry(stamp, "reload", events.reload(stamp, by=by, results=results)))
+
+    def _seal(self, made: Recording, record_id: str) -> tuple[Sealed, tuple[ValueRow, ...]]:
+        """Commitments for the record, and the erasable rows behind them."""
+        call, tenant, subject = made.call, made.caller.tenant, made.call.subject_index
+        salt = made.salt
+        sealed = Sealed(
+            request=made.request,
+            session=self._session(made.caller, made.ask.session.id),
+            arguments=call.arguments_commitment,
+            input=commitment(salt, "input", made.found.document),
+        )
+        rows = (("arguments", call.salt, call.arguments), ("input", salt, made.found.document))
+        return sealed, tuple(ValueRow(record_id, tenant, subject, path, key, data) for path, key, data in rows)
+
+    def _session(self, caller: Caller, session: str) -> str | None:
+        if not session:
+            return None
+        return keyed_index(self._index_key, "session", caller.tenant, caller.name, session)
+
+    def _event(self, at_ns: int, tenant: str = "") -> Stamp:
+        return self._stamp(self.new_id(at_ns), at_ns, tenant)
+
+    def _stamp(self, record_id: str, at_ns: int, tenant: str) -> Stamp:
+        return Stamp(self._store.origin, record_id, at_ns, self._clock.monotonic_ns(), self.boot, tenant)
+
+    def _entry(  # noqa: PLR0913 - the parts of one commit
+        self,
+        stamp: Stamp,
+        kind: str,
+        data: bytes,
+        *,
+        values: tuple[ValueRow, ...] = (),
+        call: CallRow | None = None,
+        reply: ReplyRow | None = None,
+        artefacts: tuple[Artefact, ...] = (),
+        switch: SwitchRow | None = None,
+        high_water: tuple[tuple[str, int], ...] = (),
+    ) -> Commit:
+        mark = self._clock.mark()
+        # the last record of a run always marks, so that the next one begins no earlier
+        if mark is not None and (kind == "stop" or mark - self._marked_ns >= CLOCK_STEP_NS):
+            self._marked_ns = mark
+            high_water = (*high_water, (CLOCK, mark))
+        return Commit(
+            record_id=stamp.id,
+            kind=kind,
+            tenant=stamp.tenant,
+            at_ns=stamp.time_ns,
+            record=data,
+            values=values,
+            call=call,
+            reply=reply,
+            artefacts=artefacts,
+            switch=switch,
+            high_water=high_water,
+        )

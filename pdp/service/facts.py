@@ -1,0 +1,324 @@
+"""From a request to facts: who, for whom, which agent, which pinned tool, which arguments, which session."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from pdp.core.approvals.call import CallUnderDecision
+from pdp.core.approvals.rows import REFUSALS_NS, Account, Call
+from pdp.core.check import OK, Check, failed
+from pdp.core.digest import Json, canonical, commitment, digest, keyed_index
+from pdp.core.errors import InvalidRequest
+from pdp.core.facts import ArgumentsFact, Asserted, CallerFact, Facts, Identity, SessionFact
+from pdp.core.request import Ask, Caller, Credential, ListAsk, ServerPeer, Target, ToolTarget
+from pdp.core.stored import CallRow, SessionRow
+from pdp.core.strict_json import MAX_BYTES
+from pdp.core.target import TargetFact
+from pdp.ports import Content, Entropy, Judge, RegistryView, Sessions, Store, Subjects
+from pdp.service.state import Snapshot
+
+SALT_BYTES = 32
+MAX_NAMES_BYTES = 262_144  # of the tools of one list, together
+METHOD_TOOL_CALL = "tools/call"
+METHOD_TOOL_LIST = "tools/list"
+
+
+@dataclass(frozen=True, slots=True)
+class CallContext:
+    """Facts, and what only the record needs: the call's erasable row and the commitment to its arguments."""
+
+    facts: Facts
+    salt: bytes
+    arguments: bytes  # canonical, or as received when they are no JSON we accept
+    arguments_commitment: str
+    call: CallRow | None  # to be stored with the record; None when it is stored, and young, or there is none
+    subject_index: str
+    session: SessionRow | None = None  # likewise: whose the session is
+    asked: CallUnderDecision | None = None  # for whom answers requirements; None for a call that has no digest
+
+
+class Establish:
+    """Composes the components that look at one request. Order matters: identity first, then what it may see."""
+
+    def __init__(  # noqa: PLR0913 - the components
+        self,
+        subjects: Subjects,
+        content: Content,
+        sessions: Sessions,
+        store: Store,
+        *,
+        entropy: Entropy,
+        index_key: bytes,
+        judge: Judge | None = None,
+        renew_ns: int = 0,
+        max_fact_bytes: int = 2 * MAX_BYTES,
+    ) -> None:
+        """`renew_ns`: how old a call's row becomes before asking again makes it young; 0: however old.
+        `max_fact_bytes` bounds `Ask.fact_bytes`."""
+        self._subjects = subjects
+        self._content = content
+        self._sessions = sessions
+        self._store = store
+        self._entropy = entropy
+        self._index_key = index_key
+        self._judge = judge
+        self._renew_ns = renew_ns
+        self._max_fact_bytes = max_fact_bytes
+        self._fresh: dict[str, CallRow] = {}  # drawn, not yet durable: two first asks at once share one salt
+
+    async def identity(
+        self, credential: Credential, caller: Caller, server: str, registry: RegistryView, at_ns: int
+    ) -> Identity:
+        """Verify the subject's credential for this server (or for the caller that fronts it)."""
+        resource = registry.resource(caller.tenant, server, at_ns)
+        audiences = ((resource,) if resource else ()) + caller.resources
+        return await self._subjects.identify(credential, caller=caller, audiences=audiences, at_ns=at_ns)
+
+    def subject_index(self, caller: Caller, identity: Identity) -> str:
+        """The erasable tables' key of a subject; "" when nobody was verified."""
+        subject = identity.subject
+        if not subject.check.ok:
+            return ""
+        return keyed_index(self._index_key, "subject", caller.tenant, subject.issuer, subject.id)
+
+    def call(self, ask: Ask, caller: Caller, identity: Identity, snapshot: Snapshot, at_ns: int) -> CallContext:
+        """The facts of one Decide. Raises InvalidRequest for what is malformed or too large."""
+        if ask.fact_bytes > self._max_fact_bytes:
+            raise InvalidRequest(
+                "request",
+                "arguments, observation, task, extra and client capabilities are together longer than "
+                f"{self._max_fact_bytes} bytes; send less of the observation",
+            )
+        self._content.object(ask.meta, "context.meta_json")  # nothing rests on it, yet nobody must read it otherwise
+        target = self._target(ask.target, ask.method, caller, snapshot, at_ns)
+        raw, arguments = self._arguments(ask.target, target, caller, snapshot.registry)
+        facts = Facts(
+            phase="call",
+            method=ask.method,
+            caller=_caller(caller),
+            identity=identity,
+            server=snapshot.registry.server(caller.tenant, target.server, at_ns, _peer(ask.server_peer, caller)),
+            switch=_switch(snapshot, caller, target.server, identity, at_ns),
+            targets=(target,),
+            arguments=arguments,
+            session=self._sessions.look(caller, identity, ask.session, at_ns),
+            asserted=self._asserted(ask, caller),
+            waivers=snapshot.registry.waivers(caller.tenant),
+        )
+        pinned = snapshot.registry.pinned(caller.tenant, target.server, target.name) if target.check.ok else None
+        bound = self._bind(facts, ask, caller, raw, at_ns, pinned.definition if pinned is not None else {})
+        session = self._sessions.binding(caller, identity, ask.session, at_ns)
+        return bound if session is None else replace(bound, session=session)
+
+    def list(
+        self,
+        ask: ListAsk,
+        shown: Mapping[str, bytes],
+        caller: Caller,
+        identity: Identity,
+        snapshot: Snapshot,
+        at_ns: int,
+    ) -> Facts:
+        """The facts of one FilterTools: every pinned tool of the server, or those whose definitions were `shown`."""
+        for field, raw in ask.asserted:
+            self._content.object(raw, field)
+        registry, tenant = snapshot.registry, caller.tenant
+        supported = ask.method == METHOD_TOOL_LIST  # what a list of anything else holds is not looked at
+        names = sorted(shown) if shown or ask.presented_only or not supported else registry.tools(tenant, ask.server)
+        listing = not shown
+        found = (registry.target(tenant, ask.server, name, shown.get(name), at_ns, listing=listing) for name in names)
+        targets = tuple(self._switched(fact, snapshot, tenant, at_ns) for fact in found)
+        return Facts(
+            phase="list",
+            method=ask.method,
+            caller=_caller(caller),
+            identity=identity,
+            server=registry.server(tenant, ask.server, at_ns, _peer(ask.server_peer, caller)),
+            switch=_switch(snapshot, caller, ask.server, identity, at_ns),
+            targets=targets,
+            arguments=ArgumentsFact(failed("arguments.none", "A list has no arguments.")),
+            session=SessionFact(OK),
+            asserted=Asserted(),
+            waivers=registry.waivers(tenant),
+        )
+
+    def shown(self, ask: ListAsk) -> dict[str, bytes]:
+        """The presented definitions by name; none where they are not looked at. Raises InvalidRequest for one without
+        a name, or a name twice. Fit for a thread: they may take seconds."""
+        shown: dict[str, bytes] = {}
+        if ask.method != METHOD_TOOL_LIST:
+            return shown
+        size = 0
+        definitions = self._content.definitions(ask.definitions, "definitions_json")
+        for raw, definition in zip(ask.definitions, definitions, strict=True):
+            name = definition.get("name")
+            if not isinstance(name, str) or not name or name in shown:
+                raise InvalidRequest("definitions_json", "every definition needs a name of its own")
+            size += len(name.encode())
+            if size > MAX_NAMES_BYTES:
+                raise InvalidRequest(
+                    "definitions_json", f"the names together are longer than {MAX_NAMES_BYTES} bytes"
+                )
+            shown[name] = raw
+        return shown
+
+    def settled(self, call: CallContext) -> None:
+        """Its rows are durable (or given up): later asks read them from the store."""
+        if call.call is not None:
+            self._fresh.pop(call.call.index, None)
+        if call.session is not None:
+            self._sessions.release(call.session)
+
+    def _target(self, target: Target, method: str, caller: Caller, snapshot: Snapshot, at_ns: int) -> TargetFact:
+        if not isinstance(target, ToolTarget) or method != METHOD_TOOL_CALL:
+            check = failed("target.unsupported", "Only tools/call on a tool is decided by this release.")
+            return TargetFact(check, f"{target.kind}:{target.name}", target.kind, target.name, target.server)
+        fact = snapshot.registry.target(caller.tenant, target.server, target.name, target.definition, at_ns)
+        return self._switched(fact, snapshot, caller.tenant, at_ns)
+
+    @staticmethod
+    def _switched(fact: TargetFact, snapshot: Snapshot, tenant: str, at_ns: int) -> TargetFact:
+        if not snapshot.switches.tool_off(tenant, fact.server, fact.name, at_ns):
+            return fact
+        return replace(fact, check=failed("switch.tool", "An operator has switched this tool off."))
+
+    def _arguments(
+        self, target: Target, fact: TargetFact, caller: Caller, registry: RegistryView
+    ) -> tuple[bytes, ArgumentsFact]:
+        if not isinstance(target, ToolTarget):
+            return b"", ArgumentsFact(failed("arguments.unchecked", "There is no pinned schema to check with."))
+        pinned = registry.pinned(caller.tenant, target.server, target.name) if fact.check.ok else None
+        arguments = self._content.arguments(target.arguments, pinned)
+        return canonical(arguments.value), arguments
+
+    def _asserted(self, ask: Ask, caller: Caller) -> Asserted:
+        digest_only = ask.target.definition_digest if isinstance(ask.target, ToolTarget) else ""
+        return Asserted(
+            task=None if caller.may_assert.task and not ask.session.task_by_agent else ask.session.task or None,
+            observation=ask.observation or None,
+            parent_session=ask.session.parent or None,
+            client_address=ask.client_address or None,
+            definition_digest=digest_only or None,
+            protocol_version=ask.protocol_version or None,
+            client_capabilities=self._content.object(ask.client_capabilities, "client_capabilities_json"),
+            extra=self._content.object(ask.extra, "context.extra_json"),
+        )
+
+    def _bind(
+        self,
+        facts: Facts,
+        ask: Ask,
+        caller: Caller,
+        raw: bytes,
+        at_ns: int,
+        definition: Mapping[str, Json],
+    ) -> CallContext:
+        """Give the call its digest. Only a call whose every check passed has one: nothing else can be approved."""
+        identity, target = facts.identity, facts.targets[0]
+        subject = self.subject_index(caller, identity)
+        whole = all(
+            c.ok
+            for c in (
+                identity.subject.check,
+                identity.agent.check,
+                facts.server.check,
+                target.check,
+                facts.arguments.check,
+                facts.session.check,
+            )
+        )
+        if not whole:
+            salt = self._entropy.bytes(SALT_BYTES)
+            return CallContext(facts, salt, raw, commitment(salt, "arguments", raw), None, subject)
+        bound: list[Json] = [
+            caller.tenant,
+            identity.subject.issuer,
+            identity.subject.id,
+            canonical([a.fact() for a in identity.actors]).decode(),
+            identity.agent.id,
+            caller.name,
+            ask.session.id,
+            target.server,
+            target.key,
+            target.manifest_sha256,
+        ]
+        index = keyed_index(self._index_key, "call", *bound, raw.decode())
+        row, known = self._call_row(index, caller.tenant, subject, at_ns)
+        committed = commitment(row.salt, "arguments", raw)
+        call_digest = digest([*bound, committed])
+        if not known:
+            row = replace(row, digest=call_digest)
+        unknown = self._store.unknown_outcomes(call_digest) if known else 0
+        facts = replace(facts, call_digest=call_digest, unknown_outcomes=unknown)
+        about = _bound(facts, ask, caller)
+        turned_down = self._store.turned_down(caller.tenant, about, at_ns - REFUSALS_NS)
+        facts = replace(facts, people_refusals=turned_down.refusals, people_withdrawals=turned_down.withdrawals)
+        if self._judge is not None:
+            since = at_ns - REFUSALS_NS
+            refusals = self._store.judge_refusals(caller.tenant, asker(self._index_key, caller.tenant, about), since)
+            facts = replace(facts, judge_prompts=self._judge.prompts(), judge_refusals=refusals)
+        asked = CallUnderDecision(
+            tenant=caller.tenant,
+            call=about,
+            index=index,
+            subject_index=subject,
+            arguments=raw,
+            facts=facts,
+            repeated=known,
+            observation=ask.observation,
+            definition=definition,
+            until_ns=ask.until_ns,
+            fresh=None if known else row,
+            turned_down=turned_down,
+        )
+        old = known and 0 < self._renew_ns < at_ns - row.created_ns
+        kept = replace(row, created_ns=at_ns) if old else asked.fresh
+        if not known:  # last: whoever is given the row forgets it, and nobody would when a read above fails
+            self._fresh[index] = row
+        return CallContext(facts, row.salt, raw, committed, kept, subject, asked=asked)
+
+    def _call_row(self, index: str, tenant: str, subject: str, at_ns: int) -> tuple[CallRow, bool]:
+        fresh = self._fresh.get(index)
+        if fresh is not None:
+            return fresh, False
+        stored = self._store.call(index)
+        if stored is not None:
+            return stored, True
+        return CallRow(index, tenant, subject, self._entropy.bytes(SALT_BYTES), "", at_ns), False
+
+
+def asker(index_key: bytes, tenant: str, call: Call) -> str:
+    """The keyed index of subject, agent, server and tool: whose refusals by the judge count together."""
+    parts = (tenant, call.subject.issuer, call.subject.id, call.agent, call.server, call.tool)
+    return keyed_index(index_key, "asker", *parts)
+
+
+def _bound(facts: Facts, ask: Ask, caller: Caller) -> Call:
+    """What the digest binds, for people to see. Only for a call whose every check passed."""
+    subject, target = facts.identity.subject, facts.targets[0]
+    return Call(
+        digest=facts.call_digest,
+        subject=Account(subject.issuer or "", subject.id or ""),
+        actors=tuple(Account(actor.issuer or "", actor.id) for actor in facts.identity.actors),
+        agent=facts.identity.agent.id or "",
+        caller=caller.name,
+        session=ask.session.id,
+        server=target.server,
+        tool=target.name,
+        manifest_sha256=target.manifest_sha256 or "",
+    )
+
+
+def _caller(caller: Caller) -> CallerFact:
+    return CallerFact(OK, caller.name, caller.tenant, tuple(sorted(caller.roles)))
+
+
+def _peer(seen: ServerPeer, caller: Caller) -> ServerPeer | None:
+    """What the caller says of the server, if it may vouch for that."""
+    return seen if caller.may_assert.server_peer else None
+
+
+def _switch(snapshot: Snapshot, caller: Caller, server: str, identity: Identity, at_ns: int) -> Check:
+    agents = frozenset({identity.agent.id or "", *(actor.id for actor in identity.actors)} - {""})
+    return snapshot.switches.check(caller.tenant, server, agents=agents, subject=identity.subject.id, at_ns=at_ns)

@@ -1,0 +1,197 @@
+"""Repeating a request (DESIGN section 3): the same `request_id` gets the same answer, within narrow bounds.
+
+The scope is (tenant, caller, verified subject), so nobody reads another's answer by guessing an id; the content
+is compared by a keyed HMAC without credential and deadline. Identity has been verified before anything here is
+called. A subject that was not verified has no scope: its requests are always evaluated. An allow is replayed only
+to the rights it was given to: another agent's token, or one with fewer scopes, is evaluated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, fields
+from functools import cache, lru_cache
+from typing import Any
+
+from pdp.core.answer import Answer
+from pdp.core.approvals.call import CallUnderDecision
+from pdp.core.digest import Json, digest, keyed_index, sha256_hex
+from pdp.core.errors import InvalidRequest
+from pdp.core.facts import Identity
+from pdp.core.outcome import Effect
+from pdp.core.request import Ask, Caller
+from pdp.core.stored import ReplyRow
+from pdp.core.trace_context import without_context
+from pdp.ports import Store
+from pdp.service.state import Snapshot
+
+KIND = "decide"
+REDEEMED = "redeemed"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One request id in its scope, and what was asked under it. `rights` is a digest of what the credential says,
+    without its times: a renewed token is the same, another agent's or a narrower one is not."""
+
+    tenant: str
+    key: str
+    content: str
+    rights: str
+
+    def epochs(self, snapshot: Snapshot) -> str:
+        """Changes whenever a kept answer must not be replayed any more."""
+        return f"{snapshot.epochs(self.tenant)}.{self.rights}"
+
+
+class Idempotency:
+    """Finds kept answers, and lets two identical requests at once become one."""
+
+    def __init__(self, store: Store, index_key: bytes) -> None:
+        self._store = store
+        self._key = index_key
+        self._running: dict[str, asyncio.Event] = {}
+
+    def content(self, ask: Ask) -> str:
+        """The keyed HMAC of what is asked."""
+        return keyed_index(self._key, "content", _content(ask))
+
+    def claim(self, ask: Ask, caller: Caller, identity: Identity) -> Claim | None:
+        """The claim of this request, or None when there is nothing to repeat."""
+        subject = identity.subject
+        if not ask.request_id or not subject.check.ok or not identity.agent.check.ok:
+            return None
+        key = keyed_index(
+            self._key, "request", caller.tenant, caller.name, subject.issuer, subject.id, ask.request_id
+        )
+        return Claim(caller.tenant, key, self.content(ask), _rights(identity))
+
+    @asynccontextmanager
+    async def alone(self, claim: Claim | None) -> AsyncIterator[None]:
+        """Wait until no request with the same claim is under way, then hold the place."""
+        if claim is None:
+            yield
+            return
+        while (running := self._running.get(claim.key)) is not None:
+            await running.wait()
+        done = self._running[claim.key] = asyncio.Event()
+        try:
+            yield
+        finally:
+            del self._running[claim.key]
+            done.set()
+
+    def kept(
+        self, claim: Claim | None, snapshot: Snapshot, at_ns: int, newer: Mapping[str, ReplyRow] | None = None
+    ) -> Answer | None:
+        """The answer to replay, if there is one that may be replayed now. `newer` are replies by key that will be
+        kept, in the same commit as whatever comes of this claim.
+
+        Raises InvalidRequest when the id was used for other content.
+        """
+        if claim is None:
+            return None
+        row = (newer or {}).get(claim.key) or self._store.reply(claim.key)
+        if row is None:
+            return None
+        if row.content != claim.content:
+            raise InvalidRequest(
+                "request_id", "was used for other content; use a new id for a new request", code="request.reused"
+            )
+        if row.effect == Effect.DENY:
+            return Answer.from_bytes(row.reply)
+        fresh = at_ns < row.valid_until_ns and row.epochs == claim.epochs(snapshot)
+        return Answer.from_bytes(row.reply) if row.effect == Effect.ALLOW and fresh else None
+
+    @staticmethod
+    def row(claim: Claim | None, answer: Answer, snapshot: Snapshot, at_ns: int) -> ReplyRow | None:
+        """What to keep with the record of `answer`."""
+        if claim is None:
+            return None
+        return ReplyRow(
+            key=claim.key,
+            content=claim.content,
+            kind=KIND,
+            effect=answer.effect.value,
+            reply=answer.to_bytes(),
+            epochs=claim.epochs(snapshot),
+            valid_until_ns=answer.valid_until_ns,
+            created_ns=at_ns,
+        )
+
+    def redeemed_row(
+        self, asked: CallUnderDecision, caller: Caller, call_id: str, answer: Answer, snapshot: Snapshot, at_ns: int
+    ) -> ReplyRow | None:
+        """What to keep of an allow that redeems something: only its call id tells it again (DESIGN section 7)."""
+        if not call_id or not caller.dedupes_redemptions:
+            return None
+        return ReplyRow(
+            key=self._redeemed_key(asked, caller, call_id),
+            content=asked.call.digest,
+            kind=REDEEMED,
+            effect=answer.effect.value,
+            reply=answer.to_bytes(),
+            epochs=_epochs(asked, snapshot),
+            valid_until_ns=answer.valid_until_ns,
+            created_ns=at_ns,
+        )
+
+    def redeemed(
+        self, asked: CallUnderDecision, caller: Caller, call_id: str, snapshot: Snapshot, at_ns: int
+    ) -> Answer | None:
+        """The allow that was redeemed under this call id, to the same rights, while it may be used and nothing has
+        changed that it rests on."""
+        row = self._store.reply(self._redeemed_key(asked, caller, call_id))
+        if row is None or row.kind != REDEEMED or row.content != asked.call.digest or at_ns >= row.valid_until_ns:
+            return None
+        return Answer.from_bytes(row.reply) if row.epochs == _epochs(asked, snapshot) else None
+
+    def _redeemed_key(self, asked: CallUnderDecision, caller: Caller, call_id: str) -> str:
+        subject = asked.call.subject
+        parts = (REDEEMED, caller.tenant, caller.name, subject.issuer, subject.id, asked.call.digest, call_id)
+        return keyed_index(self._key, *parts)
+
+
+def _epochs(asked: CallUnderDecision, snapshot: Snapshot) -> str:
+    return f"{snapshot.epochs(asked.tenant)}.{_rights(asked.facts.identity)}"
+
+
+_TIMES = frozenset({"issued_ns", "expires_ns"})  # verified on every attempt, and different in a renewed token
+
+
+@lru_cache(1024)
+def _rights(identity: Identity) -> str:
+    """The digest of all that policy may ask of a verified identity."""
+    subject = {name: value for name, value in identity.subject.fact().items() if name not in _TIMES}
+    return digest([subject, identity.agent.fact(), [actor.fact() for actor in identity.actors]])
+
+
+_NOT_CONTENT = frozenset({"credential", "meta", "request_id", "until_ns"})
+
+
+def _content(ask: Ask) -> Json:
+    """Everything that was asked, without credential, id and trace context; byte fields by hash."""
+    kind: Any = type(ask)
+    content = [_plain(getattr(ask, name)) for name in _members(kind) if name not in _NOT_CONTENT]
+    meta = without_context(ask.meta)  # only where there is any: kept replies of before know nothing of it
+    return [*content, _plain(meta)] if meta else content
+
+
+def _plain(value: object) -> Json:
+    """Positional, so that no field can be forgotten; a value of a type that is not known here is a bug."""
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    if isinstance(value, bytes):
+        return sha256_hex(value)
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    kind: Any = type(value)
+    return [kind.__name__, *[_plain(getattr(value, name)) for name in _members(kind)]]
+
+
+@cache
+def _members(kind: type[Any]) -> tuple[str, ...]:
+    """The fields of a dataclass. Raises TypeError for any other type."""
+    return tuple(field.name for field in fields(kind))

@@ -1,0 +1,305 @@
+"""The judge's verdicts as evidence: asked for when policy wants one, waited for no longer than the caller can wait,
+committed whenever they come, and redeemed like any other answer.
+
+A verdict that unlocks counts only for what the judge saw: with another statement of the task, another observation or
+another prompt it is asked again. A refusal stands for its time whatever is said around the call, so that nobody shops
+for a kinder verdict: not one ask after the other, and not many at once. About one call there is one session at a
+time, and an allow that comes when the judge has refused its asker something meanwhile waits until policy knows that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from pdp.core.approvals.call import CallUnderDecision, SourcedEvidence
+from pdp.core.approvals.rows import REFUSALS_NS, Answered
+from pdp.core.approvals.steps import PutAnswer
+from pdp.core.check import NS
+from pdp.core.digest import Json, canonical, digest, keyed_index
+from pdp.core.errors import Conflict, Fault
+from pdp.core.evidence import Verdict, judged, well_formed
+from pdp.core.judge import records
+from pdp.core.judge.judge_input import Content, JudgeInput, Opinion
+from pdp.core.stored import CallRow
+from pdp.ports import Clock, Judge, Store
+from pdp.service.commit import Recorder
+from pdp.service.facts import asker
+from pdp.service.places import FairLimiter
+
+log = logging.getLogger("pdp.judge")
+MOST_HELD = 128
+MOST_SESSIONS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds. `hold`: how long a call waits for a verdict at most, with or without a deadline of its own; `margin`:
+    what is left of the caller's deadline for everything after the verdict."""
+
+    hold: float = 10.0
+    margin: float = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """A refusal by the judge that is kept, and its evidence element."""
+
+    answered: Answered
+    element: Mapping[str, Any]
+
+    def anew(self, requirement: Mapping[str, Json]) -> SourcedEvidence:
+        """The same, for the requirement as policy words it now: no reload makes a kinder verdict of it."""
+        return SourcedEvidence({**self.element, "for": dict(requirement)}, self.answered)
+
+
+@dataclass(slots=True)
+class Judging:
+    """One part of `ports.EvidenceSource`: what the judge says.
+
+    `holding` are calls that wait, each in a place where decisions are made; `sessions` go on when their caller has
+    left. A call that finds no place is pending, and has to be asked again: to fail it would let whoever asks much get
+    round a veto.
+    """
+
+    judge: Judge
+    store: Store
+    recorder: Recorder
+    clock: Clock
+    index_key: bytes
+    patience: Patience = field(default_factory=Patience)
+    holding: FairLimiter = field(default_factory=lambda: FairLimiter(MOST_HELD))
+    sessions: FairLimiter = field(default_factory=lambda: FairLimiter(MOST_SESSIONS))
+    _running: dict[tuple[str, ...], asyncio.Task[SourcedEvidence | None]] = field(default_factory=dict)
+
+    async def known(self, asked: CallUnderDecision, at_ns: int, /) -> tuple[SourcedEvidence, ...]:
+        """Verdicts for exactly this call that are there already and not used."""
+        if not asked.repeated:
+            return ()
+        found, seen = [], None
+        for answered in self.store.answers_of(asked.tenant, asked.call.digest):
+            if answered.redemption_id or at_ns >= answered.expires_ns:
+                continue
+            element = json.loads(answered.element)
+            if not well_formed(element):  # by another release: it is not known what it said, so nothing is allowed
+                found.append(SourcedEvidence(element, answered))
+                continue
+            prompt = str(element["for"].get("prompt", ""))
+            seen = seen or matter(asked)
+            if element["verdict"] == "deny" or answered.basis == self._basis(seen, prompt):
+                found.append(SourcedEvidence(element, answered))
+        return tuple(found)
+
+    async def gather(
+        self, asked: CallUnderDecision, opened: tuple[Mapping[str, Json], ...], at_ns: int, /
+    ) -> tuple[SourcedEvidence, ...]:
+        """Ask the judge about each requirement for it, all at once, and wait as long as the caller can."""
+        wanted = [element for element in opened if element["kind"] == "judge"]
+        if not wanted:
+            return ()
+        seen = matter(asked)
+        refused = self._refused(asked, at_ns)
+        if standing := tuple(refused[_id(element)].anew(element) for element in wanted if _id(element) in refused):
+            return standing
+        running: dict[asyncio.Task[SourcedEvidence | None], str] = {}  # with the basis that an allow must have
+        for element in wanted:
+            basis = self._basis(seen, str(element.get("prompt", "")))
+            if (task := self._ask(asked, seen, element, basis, at_ns)) is not None:
+                running[task] = basis
+        if not running:
+            return ()
+        held = self.holding.take(asked)
+        try:
+            await asyncio.wait(running, timeout=self._seconds(asked) if held else 0.0)
+        finally:
+            if held:
+                self.holding.leave(asked)
+        done = [(task.result(), basis) for task, basis in running.items() if task.done() and not task.cancelled()]
+        counts = tuple(held for held, basis in done if held is not None and _answers(held, asked, basis))
+        if any(held.element["verdict"] == "allow" for held in counts) and self._refused_meanwhile(asked, at_ns):
+            return tuple(held for held in counts if held.element["verdict"] != "allow")
+        return counts
+
+    def _refused(self, asked: CallUnderDecision, at_ns: int) -> Mapping[tuple[str, str], _Refusal]:
+        """Refusals of this call that have their time yet, whatever else policy wanted of the judge then."""
+        answers = self.store.answers_of(asked.tenant, asked.call.digest) if asked.repeated else ()
+        live = [each for each in answers if at_ns < each.expires_ns and not each.redemption_id]
+        kept = (_Refusal(each, json.loads(each.element)) for each in live)
+        return {_id(r.element["for"]): r for r in kept if well_formed(r.element) and r.element["verdict"] == "deny"}
+
+    async def close(self) -> None:
+        """Give up what still runs."""
+        for task in list(self._running.values()):
+            task.cancel()
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
+
+    def _seconds(self, asked: CallUnderDecision) -> float:
+        if not asked.until_ns:
+            return self.patience.hold
+        left = (asked.until_ns - self.clock.monotonic_ns()) / NS - self.patience.margin
+        return max(0.0, min(left, self.patience.hold))
+
+    def _ask(
+        self, asked: CallUnderDecision, seen: JudgeInput, element: Mapping[str, Json], basis: str, at_ns: int
+    ) -> asyncio.Task[SourcedEvidence | None] | None:
+        """One session for each requirement of each call, however many ask and whatever they say around it; None where
+        there is no place for it."""
+        key = (asked.tenant, asked.index, *_id(element))
+        task = self._running.get(key)
+        if task is None and self.sessions.take(asked):
+
+            def over(_: object) -> None:
+                self._running.pop(key, None)
+                self.sessions.leave(asked)
+
+            session = self._session(asked, seen, element, basis, at_ns)
+            task = self._running[key] = asyncio.get_running_loop().create_task(session)
+            task.add_done_callback(over)
+        return task
+
+    def _refused_meanwhile(self, asked: CallUnderDecision, at_ns: int) -> bool:
+        """Whether the judge has refused this asker more than this evaluation knows of."""
+        whose = asker(self.index_key, asked.tenant, asked.call)
+        return self.store.judge_refusals(asked.tenant, whose, at_ns - REFUSALS_NS) > asked.facts.judge_refusals
+
+    async def _session(
+        self, asked: CallUnderDecision, seen: JudgeInput, element: Mapping[str, Json], basis: str, at_ns: int
+    ) -> SourcedEvidence | None:
+        """Ask, and make the answer durable, with the digest of the call that it is for: whoever hung up meanwhile
+        finds it. When it cannot be, nobody has answered (None), unless it refuses: that is heard once at least."""
+        seconds = float(str(element["ttl_seconds"]))
+        prompt = str(element.get("prompt", ""))
+        try:
+            opinion = await self.judge.opine(asked.tenant, prompt, seen, within_s=seconds)
+        except Exception:
+            log.exception("the judge: a fault of ours; it has not answered")
+            opinion = Opinion("unavailable")
+        made = self._answered(asked, element, basis, opinion, max(self.clock.now_ns(), at_ns) + int(seconds * NS))
+        held = SourcedEvidence(json.loads(made.element), made)
+        try:
+            await self._commit(made, opinion, asked.fresh)
+        except Conflict:  # a refusal stands, or another process of the fleet gave the call another digest first
+            if not made.refused:
+                return None
+            await self._refuse_again(asked, made, opinion)
+        except Fault as fault:
+            _lost(fault)
+        else:
+            return held
+        return held if made.refused else None
+
+    async def _refuse_again(self, asked: CallUnderDecision, made: Answered, opinion: Opinion) -> None:
+        """The same refusal, for the digest that the call has after all."""
+        row = self.store.call(asked.index)
+        if row is None or row.digest == made.call_digest:
+            return
+        element = canonical({**json.loads(made.element), "call": row.digest})
+        try:
+            await self._commit(replace(made, call_digest=row.digest, element=element), opinion, None)
+        except Conflict:
+            return  # one stands there already
+        except Fault as fault:
+            _lost(fault)
+
+    def _answered(
+        self, asked: CallUnderDecision, element: Mapping[str, Json], basis: str, opinion: Opinion, expires_ns: int
+    ) -> Answered:
+        verdict = Verdict(opinion.status, opinion.verdict, opinion.confidence, opinion.prompt_sha256, opinion.model)
+        made = judged(element, asked.call.digest, verdict, expires_ns)
+        return Answered(
+            call_digest=asked.call.digest,
+            requirement_sha256=digest(element),
+            tenant=asked.tenant,
+            kind="judge",
+            element=canonical(made),
+            expires_ns=expires_ns,
+            created_ns=self.clock.now_ns(),
+            basis=basis,
+            asker=asker(self.index_key, asked.tenant, asked.call),
+            refused=opinion.verdict == "deny",
+            subject_index=asked.subject_index,
+            opinion=canonical(_told(opinion)),
+        )
+
+    async def _commit(self, answered: Answered, opinion: Opinion, fresh: CallRow | None) -> None:
+        salt = self.recorder.new_salt()
+        entry = self.recorder.event(
+            answered.tenant,
+            "judge",
+            lambda stamp: records.judged(stamp, answered, opinion, salt),
+            (PutAnswer(answered),),
+            self.clock.now_ns(),
+            values=lambda record_id: records.erasable(record_id, answered, opinion, salt),
+        )
+        await self.recorder.commit_all((replace(entry, call=fresh),))
+
+    def _basis(self, seen: JudgeInput, prompt: str) -> str:
+        known = self.judge.prompts().get(prompt, "")
+        return keyed_index(self.index_key, "basis", canonical(_plain(asdict(seen))).decode(), known)
+
+
+class Absent:
+    """Where no judge is configured: whatever is asked of one fails at once, and policy says what takes its place."""
+
+    async def known(self, _asked: CallUnderDecision, _at_ns: int, /) -> tuple[SourcedEvidence, ...]:
+        """Nothing."""
+        return ()
+
+    async def gather(
+        self, asked: CallUnderDecision, opened: tuple[Mapping[str, Json], ...], at_ns: int, /
+    ) -> tuple[SourcedEvidence, ...]:
+        """A failure for each; for this evaluation only, so that a judge who comes is asked."""
+        nothing = Verdict("unavailable", None, None, "", "")
+        return tuple(
+            SourcedEvidence(
+                judged(element, asked.call.digest, nothing, at_ns + int(str(element["ttl_seconds"])) * NS)
+            )
+            for element in opened
+            if element["kind"] == "judge"
+        )
+
+
+def matter(asked: CallUnderDecision) -> JudgeInput:
+    """What the judge may see of a call."""
+    facts = asked.facts
+    content = Content(asked.definition, facts.arguments.value, asked.observation, facts.asserted.task or "")
+    return JudgeInput.of(asked.call.agent, facts.targets[0], facts.session, content)
+
+
+def _id(requirement: Mapping[str, Any]) -> tuple[str, str]:
+    """What a requirement is called, whatever it wants."""
+    return str(requirement.get("pack", "")), str(requirement.get("id", ""))
+
+
+def _answers(held: SourcedEvidence, asked: CallUnderDecision, basis: str) -> bool:
+    """Whether what a session came to, perhaps one that was begun for another ask, answers this one."""
+    if held.element["call"] != asked.call.digest or not isinstance(held.source, Answered):
+        return False
+    return held.element["verdict"] == "deny" or held.source.basis == basis
+
+
+def _lost(fault: Fault) -> None:
+    log.error("a verdict could not be recorded and is lost: %s", fault.code)
+
+
+def _told(opinion: Opinion) -> dict[str, Json]:
+    """What people may read of it beside their own judgement."""
+    return {
+        "status": opinion.status,
+        "verdict": opinion.verdict,
+        "confidence": opinion.confidence,
+        "violated": list(opinion.violated),
+        "rationale": opinion.rationale,
+        "model": opinion.model,
+        "prompt_sha256": opinion.prompt_sha256,
+    }
+
+
+def _plain(value: Any) -> Json:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,1 @@
+"""Operating the service: reloads, switches, status, runs, and the processes of one fleet."""

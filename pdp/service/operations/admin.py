@@ -1,0 +1,258 @@
+"""What an operator sees and does: status and switches."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, fields, replace
+
+from pdp.core.digest import Json, canonical, keyed_index
+from pdp.core.errors import Forbidden, InvalidRequest
+from pdp.core.names import did_you_mean
+from pdp.core.request import Caller
+from pdp.core.stored import RecordRef, ReplyRow, SwitchRow
+from pdp.core.switches import SCOPES, ended
+from pdp.ports import Clock, Registry, Store, Subjects
+from pdp.service.commit import Recorder
+from pdp.service.operations.fleet import Difference
+from pdp.service.operations.reload import Failure, Reloads
+from pdp.service.state import State
+
+KIND = "switch"  # of a kept answer
+ANY_TENANT = "*"  # an operator's tenant in the configuration: acts on all of them
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchAsk:
+    """A switch as an operator asks for it."""
+
+    scope: str
+    server: str
+    value: str
+    engaged: bool
+    reason: str
+    until_ns: int = 0
+    request_id: str = ""  # without one, every attempt is a new one
+    unlisted: bool = False  # the operator insists on a name that nothing is known of
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """A switch that is durable. `epoch` is the store's with it; `checked`: what it names is known to exist."""
+
+    row: SwitchRow
+    epoch: int
+    ref: RecordRef
+    checked: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The state of this process."""
+
+    version: str
+    boot: str
+    at_ns: int
+    serving: str  # "starting" | "serving" | "not_serving" | "draining"
+    policy: Mapping[str, Json] | None
+    policy_failure: Failure | None
+    registry: Mapping[str, Json]
+    keys: Mapping[str, Json]
+    directories: Mapping[str, Json]
+    switches: tuple[SwitchRow, ...]
+    switch_epoch: int
+    log: str
+    records: int
+    store_bytes: int  # on disk
+    worker_deaths: int  # of the policy engine's, since the start
+    store_problem: str  # code of why records cannot be written or read; empty while they can
+    differences: tuple[Difference, ...] = ()  # from what the fleet has in force
+
+
+@dataclass(slots=True)
+class Admin:
+    """`AdminService` but for reloads, which `reload.Reloads` does."""
+
+    state: State
+    reloads: Reloads
+    registry: Registry
+    subjects: Subjects
+    store: Store
+    recorder: Recorder
+    clock: Clock
+    version: str
+    index_key: bytes
+    worker_deaths: Callable[[], int] = lambda: 0
+    draining: bool = False
+    _one_switch: asyncio.Lock = field(default_factory=asyncio.Lock)  # so that the epoch is that of the switch
+
+    async def status(self) -> Status:
+        """What runs now; changes nothing."""
+        at, policy = self.clock.now_ns(), self.state.policy
+        problem = self.store.problem()
+        serving = "draining" if self.draining else "serving" if policy and not problem else "not_serving"
+        return Status(
+            version=self.version,
+            boot=self.recorder.boot,
+            at_ns=at,
+            serving=serving,
+            policy=None
+            if policy is None
+            else {
+                "revision": policy.revision,
+                "digest": policy.digest,
+                "org_digest": policy.org_digest,
+                "packs": [about.fact() for about in policy.about],
+                "workers": policy.engine.workers,
+                "engine": policy.engine.name,
+                "engine_version": policy.engine.version,
+                "since_ns": self.reloads.policy_since_ns,
+            },
+            policy_failure=self.reloads.policy_failure,
+            registry=self.registry.status(at),
+            keys=self.subjects.key_status(at),
+            directories=self.reloads.directories.status(at) if self.reloads.directories else {},
+            switches=self._engaged(at),
+            switch_epoch=self.store.switch_epoch(),
+            log=self.store.origin,
+            records=self.store.size(),
+            store_bytes=self.store.size_bytes(),
+            worker_deaths=self.worker_deaths(),
+            store_problem=problem,
+            differences=self.state.fleet.differences(),
+        )
+
+    async def set_switch(self, ask: SwitchAsk, caller: Caller) -> Switched:
+        """Store and record one switch; whatever is decided from then on obeys it.
+
+        The same request id with the same content gets the same answer, as long as the switch still is as it was
+        set then: that something is stopped must never be said of what is not.
+
+        Raises InvalidRequest, Forbidden, Unavailable."""
+        # a caller that goes away must not free the place of a write that goes on: it may come back with the same id
+        setting = asyncio.ensure_future(self._set_switch(ask, caller))
+        setting.add_done_callback(lambda done: done.cancelled() or done.exception())  # somebody has looked
+        return await asyncio.shield(setting)
+
+    async def _set_switch(self, ask: SwitchAsk, caller: Caller) -> Switched:
+        async with self._one_switch:
+            at = self.clock.now_ns()
+            row = self._row(ask, caller, at)
+            key = keyed_index(self.index_key, "switch", caller.tenant, caller.name, ask.request_id)
+            said = (
+                getattr(ask, f.name) for f in fields(ask) if f.name != "unlisted"
+            )  # the switch, however it is set
+            content = keyed_index(self.index_key, "switch content", *said)
+            kept = self.store.reply(key) if ask.request_id else None
+            if kept is not None:
+                return self._again(kept, content, row)
+            checked = self._known(row, at) if row.engaged and not ask.unlisted else not row.engaged
+            epoch = self.store.switch_epoch() + 1
+
+            def reply(record_id: str) -> ReplyRow:
+                return ReplyRow(key, content, KIND, "", canonical([epoch, record_id, checked]), "", 0, at)
+
+            ref = await self.recorder.switch(row, at, reply if ask.request_id else None)
+            return Switched(row, epoch, ref, checked)
+
+    def _again(self, kept: ReplyRow, content: str, row: SwitchRow) -> Switched:
+        """What was answered to this id. Raises InvalidRequest for other content, or when that is no longer true."""
+        if kept.content != content:
+            raise InvalidRequest(
+                "request_id", "was used for another switch; use a new id for a new request", code="request.reused"
+            )
+        row = replace(row, at_ns=kept.created_ns)
+        acts = next((r for r in self._engaged(row.at_ns) if _place(r) == _place(row)), None)
+        if acts != (row if row.engaged else None):
+            raise InvalidRequest(
+                "request_id", "was used, and the switch was set anew since; use a new id", code="request.reused"
+            )
+        epoch, record_id, *checked = json.loads(kept.reply)  # of an older release there are two
+        return Switched(row, epoch, self.recorder.find(record_id), *checked)
+
+    def _engaged(self, at_ns: int) -> tuple[SwitchRow, ...]:
+        """Those that act; one that has released itself is none, whether or not it was swept out yet."""
+        return tuple(row for row in self.store.switches() if not ended(row.until_ns, at_ns))
+
+    def _known(self, row: SwitchRow, at_ns: int) -> bool:
+        """Whether what is to be stopped exists. A misspelt name would stop nothing while everybody believes that it
+        did, so it is refused, by InvalidRequest with the nearest right one. But nothing may keep an operator from
+        stopping what a set names that cannot be read now: then it is not refused, and False."""
+        if row.scope == "tenant":
+            self._known_tenant(row.value)
+            return True
+        if not row.server:
+            return row.scope == "everything"  # of agents and subjects nobody has a list
+        view, status = self.registry.view(at_ns), self.registry.status(at_ns)
+        tenants = (row.tenant,) if row.tenant else tuple(status)
+        servers = {server for tenant in tenants for server in view.servers(tenant)}
+        tools = {tool for tenant in tenants for tool in view.tools(tenant, row.server)}
+        if row.value in tools if row.scope == "tool" else row.server in servers:
+            return True
+        if not tenants or any(_unread(status.get(tenant)) for tenant in tenants):
+            return False
+        if row.server not in servers:
+            raise InvalidRequest("switch.server", _unknown("server of that id", row.server, servers))
+        raise InvalidRequest("switch.value", _unknown("tool of that name on the server", row.value, tools))
+
+    def _known_tenant(self, tenant: str) -> None:
+        """Tenants are those of the configuration. Raises InvalidRequest."""
+        at = self.clock.now_ns()
+        issuers = (entry for entry in self.subjects.key_status(at).values() if isinstance(entry, Mapping))
+        known = {*self.registry.status(at), *(str(entry["tenant"]) for entry in issuers)}
+        if tenant not in known:
+            raise InvalidRequest("switch.value", _unknown("tenant of that name", tenant, known))
+
+    @staticmethod
+    def _row(ask: SwitchAsk, caller: Caller, at_ns: int) -> SwitchRow:
+        if ask.scope not in SCOPES:
+            raise InvalidRequest("switch.scope", f"must be one of {', '.join(SCOPES)}")
+        wants_server = ask.scope in ("server", "tool")
+        wants_value = ask.scope in ("tool", "agent", "subject")
+        if wants_server != bool(ask.server):
+            raise InvalidRequest("switch.server", f"must {'' if wants_server else 'not '}be set for this scope")
+        if wants_value != bool(ask.value) and ask.scope != "tenant":
+            raise InvalidRequest("switch.value", f"must {'' if wants_value else 'not '}be set for this scope")
+        if ask.until_ns and ask.until_ns <= at_ns:
+            raise InvalidRequest("switch.until", "is in the past")
+        everywhere = caller.tenant == ANY_TENANT
+        if ask.scope == "everything" and not everywhere:
+            raise Forbidden(
+                "caller.tenant", 'Only an operator of every tenant (tenant: "*") may switch everything off.'
+            )
+        tenant = "" if everywhere else caller.tenant
+        value = ask.value
+        if ask.scope == "tenant":
+            if everywhere != bool(value) and value != caller.tenant:
+                raise Forbidden("caller.tenant", "An operator switches off its own tenant, or names one.")
+            value = value or caller.tenant
+        return SwitchRow(
+            tenant=tenant,
+            scope=ask.scope,
+            server=ask.server,
+            value=value,
+            engaged=ask.engaged,
+            reason=ask.reason[:1000],
+            by=caller.name,
+            at_ns=at_ns,
+            until_ns=ask.until_ns,
+        )
+
+
+def _unread(status: Json) -> bool:
+    """Whether a tenant's set may hold names that are not known here: none was read, or it is not the one in force."""
+    return (
+        not isinstance(status, Mapping) or not status["serial"] or bool(status["problem"]) or status["state"] != "ok"
+    )
+
+
+def _unknown(what: str, name: str, known: Collection[str]) -> str:
+    """Why a switch is refused, what was probably meant, and what to do when it was meant."""
+    hint = did_you_mean(name, known)
+    return f"there is no {what}; it would stop nothing.{hint and f' {hint}'} `unlisted` (--unlisted) insists"
+
+
+def _place(row: SwitchRow) -> tuple[str, str, str, str]:
+    """What a switch stops; there is one switch for it at a time."""
+    return row.tenant, row.scope, row.server, row.value

@@ -1,0 +1,225 @@
+"""Reading policy, registry and keys again. What does not pass its checks is not activated: the last good one
+stays. Every change is recorded before it takes effect."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Literal
+
+from pdp.core.approvals import org_records
+from pdp.core.approvals.directory import look_alikes
+from pdp.core.errors import BundleFault, Overloaded, Unavailable
+from pdp.core.registered import RegistryChange
+from pdp.core.stored import RecordRef
+from pdp.ports import Clock, DirectorySource, PolicySource, Registry, Subjects
+from pdp.service.commit import Recorder
+from pdp.service.state import State
+
+log = logging.getLogger("pdp.policy")
+
+Part = Literal["policy", "registry", "keys", "directory"]
+PARTS: tuple[Part, ...] = ("policy", "registry", "keys", "directory")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The last thing that went wrong with a part; bland."""
+
+    code: str
+    message: str
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """What became of one part, by tenant; under "" what concerns everybody."""
+
+    part: Part
+    changed: bool
+    active: Mapping[str, str]
+    failures: Mapping[str, Failure] = field(default_factory=dict)
+
+    @property
+    def failure(self) -> Failure | None:
+        """The first there is."""
+        return next(iter(self.failures.values()), None)
+
+    def seen_by(self, tenant: str) -> Reloaded:
+        """The same without what is another tenant's."""
+        seen = ("", tenant)
+        return replace(
+            self,
+            active={t: what for t, what in self.active.items() if t in seen},
+            failures={t: what for t, what in self.failures.items() if t in seen},
+        )
+
+
+@dataclass(slots=True)
+class Reloads:
+    """`AdminService.Reload`, and the reloads that run by themselves."""
+
+    state: State
+    policies: PolicySource
+    registry: Registry
+    subjects: Subjects
+    reload_keys: Callable[[int], Awaitable[None]]
+    recorder: Recorder
+    clock: Clock
+    directories: DirectorySource | None = None
+    policy_failure: Failure | None = None
+    policy_since_ns: int = 0
+    _owed: dict[str, RegistryChange] = field(default_factory=dict)  # by tenant: changes that have no record yet
+    _sets: dict[str, RegistryChange] = field(default_factory=dict)  # by tenant: what the registry last reported
+    _people: dict[str, Failure] = field(default_factory=dict)  # by tenant: what is wrong with its directory
+    _stale: dict[str, str] = field(default_factory=dict)  # by tenant: why it serves an old set
+    _tenants: set[str] = field(default_factory=set)  # those that have a directory
+    _unfillable: frozenset[tuple[str, str, int]] = frozenset()  # pack, group, how many: said already
+    _seats_seen: tuple[str, ...] = ()  # policy and directories that were last looked at for that
+    # one reload of a part at a time; a slow gate must not hold up a manifest that stopped verifying
+    _locks: dict[Part, asyncio.Lock] = field(default_factory=lambda: {part: asyncio.Lock() for part in PARTS})
+
+    async def __call__(self, parts: tuple[Part, ...], by: str) -> tuple[tuple[Reloaded, ...], RecordRef | None]:
+        """Read the parts again (all, when empty). What does not pass its checks is not activated.
+
+        Each change is recorded by itself; a reload that somebody asked for is recorded too (`by` not empty).
+        """
+        run = {
+            "policy": self._reload_policy,
+            "registry": self._reload_registry,
+            "keys": self._reload_the_keys,
+            "directory": self._reload_directory,
+        }
+        results: tuple[Reloaded, ...] = ()
+        for part in parts or PARTS:
+            async with self._locks[part]:
+                results += (await run[part](),)
+        with suppress(Unavailable, Overloaded):  # what is in force is in force; the others are told the next time
+            await self.state.fleet.declare()
+        self._say_unfillable()
+        ref = None
+        if by:
+            outcome = {str(r.part): _word(r) for r in results}
+            ref = await self.recorder.reload(by, outcome, self.clock.now_ns())
+        return results, ref
+
+    async def _reload_policy(self) -> Reloaded:
+        active = self.state.policy
+        at = self.clock.now_ns()
+        try:
+            loaded = await self.policies.load(active.digest if active else None)
+        except BundleFault as fault:
+            known = self.policy_failure
+            if known is None or (known.code, known.message) != (fault.code, fault.message):
+                await self.recorder.policy_refused(fault, at)
+            self.policy_failure = Failure(fault.code, fault.message, at)
+            self.state.degrade("policy", {"": "policy.last_good"})
+            return Reloaded("policy", False, {"": active.digest if active else ""}, {"": self.policy_failure})
+        if loaded is None:
+            self.policy_failure = None
+            self.state.degrade("policy", {})
+            return Reloaded("policy", False, {"": active.digest if active else ""})
+        try:
+            # the record comes first: no answer under a policy whose activation is not in the log
+            await self.recorder.policy_activated(loaded, at)
+        except BaseException:  # a caller that went away too: nobody else knows of these processes
+            await loaded.engine.close()
+            raise
+        self.state.activate(loaded)
+        self.state.fleet.note("policy", {"": loaded.digest})
+        self.state.degrade("policy", {})
+        self.policy_failure, self.policy_since_ns = None, at
+        return Reloaded("policy", True, {"": loaded.digest})
+
+    async def _reload_registry(self) -> Reloaded:
+        at = self.clock.now_ns()
+        changes = await self.registry.reload(at)
+        # the registry reports a change once: one whose record fails is owed until a later reload has written it
+        self._owed |= {change.tenant: change for change in changes}
+        for tenant, change in tuple(self._owed.items()):
+            await self.recorder.registry(change, at)
+            del self._owed[tenant]
+            self._note_stale(change)
+        self.state.pin_registry(self.registry.view(at))
+        self._sets |= {change.tenant: change for change in changes}
+        message = "A set was not taken; `pdp tools verify` says why. The last good one stays for a while."
+        active = {t: f"{t}: serial {c.serial}" for t, c in sorted(self._sets.items())}
+        failures = {t: Failure(c.problem, message, at) for t, c in sorted(self._sets.items()) if c.problem}
+        return Reloaded("registry", bool(changes), active, failures)
+
+    def _note_stale(self, change: RegistryChange) -> None:
+        """A set that was refused while the one before it serves on; the registry reports the end of that too."""
+        self._stale.pop(change.tenant, None)
+        if change.problem and change.digest:
+            self._stale[change.tenant] = "registry.stale"
+        self.state.degrade("registry", self._stale)
+
+    async def _reload_the_keys(self) -> Reloaded:
+        at = self.clock.now_ns()
+        await self.reload_keys(at)
+        self.state.fleet.note("revocations", {"": self.subjects.revocations()})
+        found = self.subjects.key_status(at)
+        entries = [entry for entry in found.values() if isinstance(entry, Mapping)]
+        self.state.degrade("keys", {str(e["tenant"]): "keys.stale" for e in entries if e["problem"] and e["keys"]})
+        message = "An issuer's keys or the deny list could not be read; the last good ones serve for a while."
+        failures = {str(e["tenant"]): Failure(str(e["problem"]), message, at) for e in entries if e["problem"]}
+        return Reloaded("keys", False, {"": f"{len(found)} issuers"}, failures)
+
+    async def _reload_directory(self) -> Reloaded:
+        at, active = self.clock.now_ns(), dict[str, str]()
+        source = self.directories
+        if source is None:
+            return Reloaded("directory", False, {})
+        changes = await source.reload(at)
+        for change in changes:
+            made = partial(
+                org_records.directory,
+                revision=change.revision,
+                members=change.people,
+                groups=change.groups,
+                changed=change.changed,
+                problem=change.problem,
+            )
+            await self.recorder.people(change.tenant, "directory", made, (), at)
+            source.activate(change)
+            self.state.fleet.note("directory", {change.tenant: source.of(change.tenant).revision})
+            for issuer, one, other in look_alikes(source.of(change.tenant)):
+                said = (change.tenant, one, other, issuer)
+                log.warning("directory of %s: %s and %s have accounts at %s that read alike", *said)
+            self._people.pop(change.tenant, None)
+            if change.problem:
+                self._people[change.tenant] = Failure(change.problem, change.detail, at)
+            active[change.tenant] = f"{change.people} people, {change.groups} groups"
+            self._tenants.add(change.tenant)
+        self.state.degrade("directory", dict.fromkeys(self._people, "directory.last_good"))
+        return Reloaded("directory", bool(changes), active, dict(self._people))
+
+    def _say_unfillable(self) -> None:
+        """Report seats that no directory could fill: calls that want them are denied, not left pending."""
+        policy, source = self.state.policy, self.directories
+        if policy is None or source is None or not self._tenants:
+            return
+        all_of_them = [source.of(tenant) for tenant in sorted(self._tenants)]
+        seen = (policy.digest, *(directory.revision for directory in all_of_them))
+        if seen == self._seats_seen:
+            return
+        self._seats_seen = seen
+        found = frozenset(
+            (pack.name, group, n)
+            for pack in policy.about
+            for group, n in pack.seats
+            if not any(directory.can_seat(group, n) for directory in all_of_them)
+        )
+        for pack_name, group, n in sorted(found - self._unfillable):
+            log.warning("policy: pack %s wants %d of the group %r, whom no directory has", pack_name, n, group)
+        self._unfillable = found
+
+
+def _word(result: Reloaded) -> str:
+    if result.failure is not None:
+        return result.failure.code
+    return "changed" if result.changed else "unchanged"

@@ -1,0 +1,136 @@
+"""Evaluations that are no decisions: of a document as it was, or as it might have been. They change nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pdp.core import changes
+from pdp.core.alternatives import alternatives
+from pdp.core.approvals.call import CallUnderDecision, SourcedEvidence
+from pdp.core.decide import Question, conclude
+from pdp.core.digest import Json, sha256_hex
+from pdp.core.errors import EngineFault
+from pdp.core.facts import Identity, SessionFact
+from pdp.core.outcome import Outcome, denied, read
+from pdp.core.policy import Bundle
+from pdp.core.request import Caller, SessionAsk
+from pdp.core.stored import SessionRow
+from pdp.ports import EvidenceSource, LoadedPolicy, Sessions
+
+EVALUATIONS = 600  # the most that one search for changes may try
+SEARCH_BYTES = 32 << 20  # of documents, likewise: a search shares workers and event loop with decisions
+TOGETHER_BYTES = 512 << 10  # of documents that are written and evaluated at once
+_NOBODY: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One evaluation to be explained. `document` is empty when no policy saw one; `supported` are the kinds of
+    obligations that the caller honours, None for all."""
+
+    policy: LoadedPolicy
+    document: bytes
+    outcome: Outcome
+    supported: frozenset[str] | None
+
+
+class ReadOnlySessions:
+    """Sessions as they are: looking at one neither starts nor counts anything."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    def look(self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int) -> SessionFact:
+        """As `peek`."""
+        return self._sessions.peek(caller, identity, ask, at_ns)
+
+    def peek(self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int) -> SessionFact:
+        """See the port."""
+        return self._sessions.peek(caller, identity, ask, at_ns)
+
+    def binding(self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int) -> None:
+        """Nothing will be durable."""
+
+    def release(self, row: SessionRow) -> None:
+        """Nothing was bound."""
+
+    def note(self, caller: Caller, identity: Identity, ask: SessionAsk, effect: str, at_ns: int) -> None:
+        """Nothing happened."""
+
+
+class Standing:
+    """Evidence that is there already; nobody is asked for more."""
+
+    def __init__(self, source: EvidenceSource) -> None:
+        self._source = source
+
+    async def known(self, asked: CallUnderDecision, at_ns: int, /) -> tuple[SourcedEvidence, ...]:
+        """See the port."""
+        return await self._source.known(asked, at_ns)
+
+    async def gather(
+        self, _asked: CallUnderDecision, _opened: tuple[Mapping[str, Json], ...], _at_ns: int, /
+    ) -> tuple[SourcedEvidence, ...]:
+        """Nobody."""
+        return ()
+
+
+async def evaluated(
+    policy: LoadedPolicy, document: bytes, supported: frozenset[str] | None, advice: Mapping[str, str] = _NOBODY
+) -> Outcome:
+    """What the policy says of a document. Raises EngineFault."""
+    told: dict[str, Any] = json.loads(document)
+    keys = frozenset(target["key"] for target in told["targets"])
+    asked = Question(document, sha256_hex(document), told["phase"], keys, advice)
+    answer = await policy.engine.evaluate(asked)
+    if supported is None:
+        supported = frozenset(str(obligation["kind"]) for obligation in read(answer).obligations)
+    return conclude(asked, answer, supported)
+
+
+async def search(
+    case: Case, document: Mapping[str, Any], bundle: Bundle, failed: Callable[[Outcome], None]
+) -> changes.Found:
+    """The smallest changes that would allow a denied call, by at most EVALUATIONS tries, fewer for large documents.
+    An evaluation that fails ends the search: the next ones might cost a policy worker each. `failed` hears of it."""
+    size = len(case.document)
+    budget, together = min(EVALUATIONS, SEARCH_BYTES // size), max(1, TOGETHER_BYTES // size)
+    codes = frozenset(reason.code for reason in case.outcome.reasons)
+    steps = changes.search(document, case.outcome, alternatives(document, bundle, budget + 1, codes), budget)
+    outcomes: list[Outcome] | None = None
+    failures: list[Outcome] = []
+    tries = 0
+    while True:
+        try:
+            asked = next(steps) if outcomes is None else steps.send(outcomes)
+        except StopIteration as done:
+            found: changes.Found = done.value
+            return found
+        outcomes = []
+        for some in _batched(asked, together):
+            tries += len(some)
+            outcomes += await asyncio.gather(*(_tried(case, supposed, failures) for supposed in some))
+            if failures:
+                for outcome in failures:
+                    failed(outcome)
+                return changes.Found((), incomplete=True, evaluations=tries)
+
+
+async def _tried(case: Case, supposed: Mapping[str, Any], failures: list[Outcome]) -> Outcome:
+    if not case.policy.valid(supposed):
+        return denied("policy.input")
+    try:
+        data = json.dumps(supposed, allow_nan=False, separators=(",", ":")).encode()
+        return await evaluated(case.policy, data, case.supported)
+    except EngineFault as fault:
+        failures.append(denied(fault.code))
+        return failures[-1]
+
+
+def _batched(documents: Sequence[dict[str, Any]], size: int) -> Iterator[Sequence[dict[str, Any]]]:
+    """The documents in their order, `size` at a time."""
+    return (documents[start : start + size] for start in range(0, len(documents), size))

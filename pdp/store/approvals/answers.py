@@ -1,0 +1,345 @@
+"""Reads what people answered, on either database (ports.people.Answers)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from sqlalchemy import (
+    ColumnElement,
+    Engine,
+    RowMapping,
+    Select,
+    Table,
+    TextClause,
+    and_,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+)
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
+
+from pdp.core.approvals.queries import ApprovalQuery, ConsentQuery, GrantQuery, Page
+from pdp.core.approvals.rows import (
+    Account,
+    Answered,
+    Approval,
+    Call,
+    Consent,
+    Delegation,
+    Grant,
+    Notice,
+    Outcome,
+    Seen,
+    Shown,
+    Vote,
+)
+from pdp.core.approvals.states import OPEN
+from pdp.core.approvals.turned_down import REFUSED, WITHDRAWN, TurnedDown
+from pdp.core.errors import Unavailable
+from pdp.store.alchemy import only_this, said
+from pdp.store.approvals import tables as t
+from pdp.store.approvals.counting import open_for, waiting_like
+from pdp.store.approvals.mapping import from_row
+from pdp.store.columns import Flag
+
+ABOUT_ONE_CALL = 32
+
+T = TypeVar("T")
+
+
+class PeopleReads:
+    """Implements `ports.Answers`. Each read has a connection of its own from the pool, so threads do not wait for
+    each other. Ids are UUIDv7, so the order of ids is the order of age."""
+
+    def __init__(self, engine: Engine, failed: Callable[[Callable[[], object]], None]) -> None:
+        """`failed` hears of each read that failed, and how to try it again."""
+        self._engine = engine
+        self._failed = failed
+        self._reading = True
+
+    def approval(self, tenant: str, approval_id: str) -> Approval | None:
+        return _first(self._values(Approval, select(t.approvals).where(*_known(t.approvals, tenant, approval_id))))
+
+    def shown(self, approval_id: str) -> Shown | None:
+        """None once erased."""
+        return _first(self._values(Shown, select(t.shown).where(t.shown.c.approval_id == approval_id)))
+
+    def votes(self, approval_id: str) -> tuple[Vote, ...]:
+        """Oldest first."""
+        return self._values(Vote, select(t.votes).where(t.votes.c.approval_id == approval_id).order_by(t.votes.c.seq))
+
+    def votes_of(self, approval_ids: tuple[str, ...]) -> Mapping[str, tuple[Vote, ...]]:
+        """`votes` of many at once; those without any are left out."""
+        c, found = t.votes.c, dict[str, list[Vote]]()
+        for vote in self._values(Vote, select(t.votes).where(c.approval_id.in_(approval_ids)).order_by(c.seq)):
+            found.setdefault(vote.approval_id, []).append(vote)
+        return {approval_id: tuple(votes) for approval_id, votes in found.items()}
+
+    def shown_of(self, approval_ids: tuple[str, ...]) -> Mapping[str, Shown]:
+        """`shown` of many at once; those without are left out."""
+        found = self._values(Shown, select(t.shown).where(t.shown.c.approval_id.in_(approval_ids)))
+        return {each.approval_id: each for each in found}
+
+    def approvals_of(self, tenant: str, call_digest: str) -> tuple[Approval, ...]:
+        """Requests about exactly this call, newest first, 32 at most."""
+        c = t.approvals.c
+        about = select(t.approvals).where(c.tenant == tenant, c.call_digest == call_digest)
+        return self._values(Approval, about.order_by(c.id.desc()).limit(ABOUT_ONE_CALL))
+
+    def approvals(self, query: ApprovalQuery, page: Page) -> tuple[Approval, ...]:
+        c = t.approvals.c
+        wanted = [c.tenant == query.tenant, *_approval_filter(query)]
+        if page.after:
+            wanted.append(c.id < page.after if query.newest_first else c.id > page.after)
+        order = c.id.desc() if query.newest_first else c.id
+        return self._values(Approval, select(t.approvals).where(*wanted).order_by(order).limit(page.size))
+
+    def open_count(self, tenant: str, subject_index: str) -> tuple[int, int]:
+        """Open requests of the subject, canaries left out, and of the tenant."""
+        c = t.approvals.c
+        counts = select(func.count().label("n")).select_from(t.approvals).where(c.tenant == tenant, t.OPEN)
+        (of_subject,) = self._rows(counts.where(t.asked_by(subject_index)))
+        (of_tenant,) = self._rows(counts)
+        return int(of_subject["n"]), int(of_tenant["n"])
+
+    def open_for(self, tenant: str, groups: Sequence[str]) -> int:
+        """Open requests with a seat for a group; of several groups, the most that one has."""
+        return max((int(row["n"]) for group in groups for row in self._rows(open_for(tenant, group))), default=0)
+
+    def due(self, at_ns: int, limit: int) -> tuple[Approval, ...]:
+        """Open requests whose time is over."""
+        c = t.approvals.c
+        over = select(t.approvals).where(t.OPEN, c.expires_ns <= at_ns)
+        return self._values(Approval, over.order_by(c.expires_ns, c.id).limit(limit))
+
+    def changes(self, tenant: str, after: int, limit: int) -> tuple[tuple[int, Approval], ...]:
+        """Requests that changed after a change number, each as it is now, with the number of its last change."""
+        c = t.approvals.c
+        changed = select(t.approvals).where(c.tenant == tenant, c.seq > after).order_by(c.seq).limit(limit)
+        return tuple((int(row["seq"]), from_row(Approval, row)) for row in self._rows(changed))
+
+    def last_change(self) -> int:
+        """The greatest change number; 0 when there was none."""
+        return int(self._rows(select(func.coalesce(func.max(t.approvals.c.seq), 0).label("n")))[0]["n"])
+
+    def redeemed_before(self, tenant: str, call: Call, limit: int) -> tuple[Approval, ...]:
+        """Redeemed approvals of calls of the same tool by the same agent for the same subject, the latest first."""
+        c = t.approvals.c
+        redeemed = select(t.approvals).where(c.tenant == tenant, *_of(t.approvals, "call_subject", call.subject))
+        redeemed = redeemed.where(c.call_agent == call.agent, c.call_server == call.server, c.call_tool == call.tool)
+        redeemed = redeemed.where(t.REDEEMED, c.kind == "approval")
+        return self._values(Approval, redeemed.order_by(c.seq.desc()).limit(limit))
+
+    def grant(self, tenant: str, grant_id: str) -> Grant | None:
+        return _first(self._values(Grant, select(t.grants).where(*_known(t.grants, tenant, grant_id))))
+
+    def grants_for(self, tenant: str, subject: Account, agent: str, server: str, tool: str) -> tuple[Grant, ...]:
+        """Active ones, oldest first."""
+        c = t.grants.c
+        active = select(t.grants).where(c.tenant == tenant, *_of(t.grants, "subject", subject), t.ACTIVE)
+        return self._values(Grant, active.where(c.agent == agent, c.server == server, c.tool == tool).order_by(c.id))
+
+    def grants(self, query: GrantQuery, page: Page) -> tuple[Grant, ...]:
+        c = t.grants.c
+        wanted = [c.tenant == query.tenant, *_same(t.grants, query, "server", "tool")]
+        if page.after:
+            wanted.append(c.id < page.after if query.newest_first else c.id > page.after)
+        if query.states:
+            wanted.append(c.state.in_(sorted(query.states)))
+        if query.subject is not None:
+            wanted.extend(_of(t.grants, "subject", query.subject))
+        if query.groups is not None:
+            wanted.append(_concerns(c.approval_id, query.groups, t.grants, "subject", query.involved))
+        order = c.id.desc() if query.newest_first else c.id
+        return self._values(Grant, select(t.grants).where(*wanted).order_by(order).limit(page.size))
+
+    def consent(self, tenant: str, consent_id: str) -> Consent | None:
+        return _first(self._values(Consent, select(t.consents).where(*_known(t.consents, tenant, consent_id))))
+
+    def consents_for(self, tenant: str, subject: Account, agent: str) -> tuple[Consent, ...]:
+        """Those in force (not ended; whoever asks compares the instant), oldest first."""
+        c = t.consents.c
+        given = select(t.consents).where(c.tenant == tenant, *_of(t.consents, "subject", subject), c.agent == agent)
+        return self._values(Consent, given.where(t.IN_FORCE).order_by(c.id))
+
+    def consents(self, query: ConsentQuery, page: Page) -> tuple[Consent, ...]:
+        c = t.consents.c
+        mine = or_(false(), *(and_(*_of(t.consents, "subject", account)) for account in query.subjects))
+        given = select(t.consents).where(c.tenant == query.tenant, mine, c.id > page.after)
+        if not query.ended:
+            given = given.where(t.IN_FORCE)
+        return self._values(Consent, given.order_by(c.id).limit(page.size))
+
+    def answers_of(self, tenant: str, call_digest: str) -> tuple[Answered, ...]:
+        c = t.evidence.c
+        given = select(t.evidence).where(c.call_digest == call_digest, c.tenant == tenant)
+        return self._values(Answered, given.order_by(c.requirement_sha256))
+
+    def judge_refusals(self, tenant: str, asker: str, since_ns: int) -> int:
+        """How many calls of this asker the judge refused since then."""
+        c = t.evidence.c
+        given = select(func.count().label("n")).where(c.tenant == tenant, c.asker == asker, c.created_ns >= since_ns)
+        refused = literal(value=True, type_=Flag())
+        return int(self._rows(given.where(c.refused == refused))[0]["n"])
+
+    def turned_down(self, tenant: str, call: Call, since_ns: int) -> TurnedDown:
+        """How often people refused requests for like calls that ended since then, or they were taken back."""
+        c = t.approvals.c
+        counted = select(c.resolution, func.count().label("n"), func.max(c.resolved_ns).label("last"))
+        rows = self._rows(counted.where(*_like(tenant, call, since_ns)).group_by(c.resolution))
+        found = {row["resolution"]: row for row in rows}
+        refusals = sum(int(found[each]["n"]) for each in REFUSED if each in found)
+        withdrawn = int(found[WITHDRAWN]["n"]) if WITHDRAWN in found else 0
+        return TurnedDown(refusals, withdrawn, max((int(row["last"]) for row in rows), default=0))
+
+    def last_refused(self, tenant: str, call: Call, since_ns: int) -> Approval | None:
+        """The request for a like call that was refused last."""
+        c = t.approvals.c
+        refused = select(t.approvals).where(*_like(tenant, call, since_ns), c.resolution.in_(REFUSED))
+        return _first(self._values(Approval, refused.order_by(c.resolved_ns.desc(), c.id.desc()).limit(1)))
+
+    def waiting_like(self, tenant: str, call: Call, at_ns: int) -> bool:
+        """Whether people are still to answer for another like call."""
+        return bool(self._rows(waiting_like(tenant, call, at_ns))[0]["n"])
+
+    def delegations(self, tenant: str, at_ns: int) -> tuple[Delegation, ...]:
+        """Those that have not ended and whose time is not over."""
+        c = t.delegations.c
+        lasting = select(t.delegations).where(c.tenant == tenant, t.IN_FORCE, c.until_ns > at_ns)
+        return self._values(Delegation, lasting.order_by(c.id))
+
+    def seen(self, tenant: str, accounts: tuple[Account, ...]) -> Mapping[Account, Seen]:
+        theirs = or_(false(), *(and_(*_of(t.seen, "account", account)) for account in accounts))
+        found = self._values(Seen, select(t.seen).where(t.seen.c.tenant == tenant, theirs))
+        return {each.account: each for each in found}
+
+    def outcome(self, decision_id: str) -> Outcome | None:
+        return _first(self._values(Outcome, select(t.outcomes).where(t.outcomes.c.decision_id == decision_id)))
+
+    def outcomes_of(self, redemption_ids: tuple[str, ...]) -> Mapping[str, str]:
+        """What became of redeemed calls, by the redemption; those that nobody reported are left out."""
+        c = t.outcomes.c
+        query = select(c.redemption_id, c.outcome).where(t.REPORTED, c.redemption_id.in_(redemption_ids))
+        return {row["redemption_id"]: row["outcome"] for row in self._rows(query)} if redemption_ids else {}
+
+    def unknown_outcomes(self, call_digest: str) -> int:
+        """How many calls like this one ended nobody knows how."""
+        like = select(func.count().label("n")).where(t.outcomes.c.call_digest == call_digest, t.UNKNOWN)
+        return int(self._rows(like)[0]["n"])
+
+    def sign_count(self, tenant: str, passkey_id: str) -> int:
+        """The counter of a passkey's last signature; 0 before the first."""
+        c = t.signatures.c
+        found = self._rows(select(c["count"]).where(c.tenant == tenant, c.passkey_id == passkey_id))
+        return int(found[0]["count"]) if found else 0
+
+    def notices(self, at_ns: int, limit: int) -> tuple[Notice, ...]:
+        """Undelivered messages that are due."""
+        c = t.notices.c
+        due = select(t.notices).where(t.UNDELIVERED, c.due_ns <= at_ns)
+        return self._values(Notice, due.order_by(c.due_ns, c.id).limit(limit))
+
+    def _values(self, kind: type[T], query: Select[Any]) -> tuple[T, ...]:
+        return tuple(from_row(kind, row) for row in self._rows(query))
+
+    def _rows(self, query: Select[Any]) -> Sequence[RowMapping]:
+        try:
+            try:
+                return self._ask(query)
+            except DBAPIError as e:
+                if not e.connection_invalidated:
+                    raise
+                return self._ask(query)  # the server was away: the pool is new
+        except SQLAlchemyError as e:
+            if isinstance(e, StatementError) and isinstance(e.orig, ValueError):
+                return ()  # asked for by a text that `columns.Words` keeps out, one with a NUL: no row has it
+            if not only_this(e):  # tried again, it would fail again, and nobody would be served any more
+                self._failed(partial(self._ask, query))
+            raise Unavailable("store.unreadable", "the store cannot be read; try again", detail=said(e)) from None
+        except (ValueError, TypeError) as e:  # a column's own type cannot tell what it says
+            told = "what another release wrote here cannot be read by this one; upgrade"
+            raise Unavailable("store.unreadable", told, detail=type(e).__name__) from None
+
+    def _ask(self, query: Select[Any]) -> Sequence[RowMapping]:
+        self._check_readable()
+        with self._engine.connect() as db:
+            return db.execute(query).mappings().all()
+
+    def _check_readable(self) -> None:
+        """Raises Unavailable once it is closed."""
+        if not self._reading:
+            raise Unavailable("store.unreadable", "the store is closed; start the process again")
+
+    def _end_reads(self) -> None:
+        self._reading = False
+        self._engine.dispose()
+
+
+def _first(found: tuple[T, ...]) -> T | None:
+    return found[0] if found else None
+
+
+def _known(table: Table, tenant: str, row_id: str) -> tuple[ColumnElement[bool], ...]:
+    return table.c.id == row_id, table.c.tenant == tenant
+
+
+def _of(table: Table, name: str, account: Account) -> tuple[ColumnElement[bool], ...]:
+    return table.c[f"{name}_id"] == account.id, table.c[f"{name}_issuer"] == account.issuer
+
+
+def _like(tenant: str, call: Call, since_ns: int) -> tuple[ColumnElement[bool] | TextClause, ...]:
+    """Requests for like calls that people ended since then."""
+    c = t.approvals.c
+    named = (c.tenant == tenant, *_of(t.approvals, "call_subject", call.subject), c.call_agent == call.agent)
+    there = (c.call_server == call.server, c.call_tool == call.tool, c.resolved_ns >= since_ns, t.TURNED_DOWN)
+    ended = c.resolution.in_((*REFUSED, WITHDRAWN))
+    return (*named, *there, ended, c.canary == literal(value=False, type_=Flag()))
+
+
+def _same(table: Table, query: object, *names: str, prefix: str = "") -> list[ColumnElement[bool]]:
+    """Equality for what the query names; what is empty does not narrow."""
+    return [table.c[prefix + name] == getattr(query, name) for name in names if getattr(query, name)]
+
+
+def _approval_filter(query: ApprovalQuery) -> list[ColumnElement[bool] | TextClause]:
+    c = t.approvals.c
+    wanted: list[ColumnElement[bool] | TextClause] = [
+        *_same(t.approvals, query, "server", "tool", "agent", prefix="call_"),
+        *_same(t.approvals, query, "short_code"),
+        *_subjects(query),
+    ]
+    if query.states:
+        wanted.append(c.state.in_(sorted(query.states)))
+    if query.states and query.states <= OPEN:
+        wanted.append(t.OPEN)  # for the index of open ones
+    if query.kinds:
+        wanted.append(c.kind.in_(sorted(query.kinds)))
+    if query.groups is not None:
+        wanted.append(_concerns(c.id, query.groups, t.approvals, "call_subject", query.involved))
+    if query.opened_from_ns:
+        wanted.append(c.opened_ns >= query.opened_from_ns)
+    if query.opened_to_ns:
+        wanted.append(c.opened_ns < query.opened_to_ns)
+    return wanted
+
+
+def _subjects(query: ApprovalQuery) -> Iterator[ColumnElement[bool]]:
+    if query.subject is not None:
+        yield from _of(t.approvals, "call_subject", query.subject)
+    if query.subjects is not None:
+        meant = (and_(*_of(t.approvals, "call_subject", account)) for account in query.subjects)
+        yield or_(t.approvals.c.call_subject_id == query.subject_id, *meant)
+
+
+def _concerns(
+    approval_id: ColumnElement[str], groups: frozenset[str], table: Table, subject: str, involved: tuple[Account, ...]
+) -> ColumnElement[bool]:
+    """A seat is for one of these groups, or the subject is one of the accounts."""
+    seat = select(t.seats.c.group_id).where(
+        t.seats.c.approval_id == approval_id, t.seats.c.group_id.in_(sorted(groups))
+    )
+    return or_(seat.exists(), *(and_(*_of(table, subject, account)) for account in involved))

@@ -1,0 +1,300 @@
+"""Carries out steps (core.approvals.steps) in the transaction of their commit, on either database.
+
+Whoever calls holds the log's write lock (SQLite's one writer, PostgreSQL's locked head row), so what is read here
+cannot change before the commit. Each change names the row that it was decided on; one that is gone is a Conflict.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+from sqlalchemy import Connection, Table, Update, case, func, insert, select, update
+
+from pdp.core.approvals import steps as s
+from pdp.core.approvals.assertion import fresh
+from pdp.core.approvals.requirement import read
+from pdp.core.approvals.states import FINAL, Event, GrantState, follow
+from pdp.core.check import NS
+from pdp.core.errors import Conflict
+from pdp.store.approvals import tables as t
+from pdp.store.approvals.counting import open_for, waiting_like
+from pdp.store.approvals.mapping import to_row
+from pdp.store.clock import MARK
+from pdp.store.marks import PEOPLE_INSTANT, SWITCH_EPOCH
+from pdp.store.tables import high_water
+
+AHEAD_NS = 10 * NS  # that steps may be ahead of the clock's persisted mark, which follows it every 5 seconds
+
+_INSTANTS: Mapping[type, Callable[[Any], int]] = {
+    s.Open: lambda step: step.approval.opened_ns,
+    s.Issue: lambda step: step.grant.issued_ns,
+    s.Agree: lambda step: step.consent.granted_ns,
+    s.PutAnswer: lambda step: step.answered.created_ns,
+    s.See: lambda step: step.seen.at_ns,
+}  # not an outcome's: when a call ended is its caller's word
+
+
+def carry_out(db: Connection, steps: tuple[s.Step, ...]) -> None:
+    """All steps in their order. Raises Conflict `store.conflict` where one's condition does not hold, ValueError for
+    a step that no state has; the caller then takes everything back. The entry's marks have been written before."""
+    latest = before = _high_water(db, PEOPLE_INSTANT)
+    for step in steps:
+        latest = max(latest, instant(step))
+        _DO[type(step)](db, step, latest)
+    believed = _high_water(db, MARK)
+    if believed:  # a clock that leapt denies what has expired by it, and no more once it is right again
+        latest = min(latest, believed + AHEAD_NS)
+    if latest > before:
+        _put(db, high_water, {"name": PEOPLE_INSTANT}, {"value": latest})
+
+
+def instant(step: s.Step) -> int:
+    """When a step happens; 0 for one without an instant."""
+    given = _INSTANTS.get(type(step))
+    return given(step) if given is not None else int(getattr(step, "at_ns", 0))
+
+
+def _conflict(what: str) -> NoReturn:
+    raise Conflict("store.conflict", "another change came first, so nothing was decided; ask again", detail=what)
+
+
+def _one(db: Connection, change: Update, what: str) -> None:
+    if db.execute(change).rowcount != 1:
+        _conflict(what)
+
+
+def _put(db: Connection, table: Table, key: Mapping[str, Any], rest: Mapping[str, Any]) -> None:
+    """Update the row of this key, or insert it."""
+    found = [table.c[name] == value for name, value in key.items()]
+    if db.execute(update(table).where(*found).values(rest)).rowcount == 0:
+        db.execute(insert(table).values({**key, **rest}))
+
+
+def _open(db: Connection, step: s.Open, now: int) -> None:
+    a, open_ones = step.approval, select(func.count()).select_from(t.approvals).where(t.OPEN)
+    mine = t.approvals.c.tenant == a.tenant
+    if step.shown.approval_id != a.id:
+        raise ValueError("what is shown belongs to another request")
+    if db.execute(open_ones.where(mine, t.approvals.c["index"] == a.index)).scalar_one():
+        _conflict("a request for this is open")
+    same_subject = t.asked_by(a.subject_index)
+    if step.per_subject and db.execute(open_ones.where(mine, same_subject)).scalar_one() >= step.per_subject:
+        _conflict("as many requests of the subject are open as may be")
+    if step.per_tenant and db.execute(open_ones.where(mine)).scalar_one() >= step.per_tenant:
+        _conflict("as many requests are open as may be")
+    wanted = read(json.loads(a.requirement))
+    groups = sorted({seat.group_id for seat in wanted.seats}) if wanted is not None else []
+    if step.per_group and any(db.execute(open_for(a.tenant, g)).scalar_one() >= step.per_group for g in groups):
+        _conflict("as many requests are open for a group as may be")
+    if step.alone and db.execute(waiting_like(a.tenant, a.call, now)).scalar_one():
+        _conflict("a like call waits")
+    db.execute(insert(t.approvals).values({**to_row(a), "seq": _next_change(db)}))
+    db.execute(insert(t.shown).values(to_row(step.shown)))
+    if groups:
+        db.execute(insert(t.seats), [{"approval_id": a.id, "group_id": group} for group in groups])
+
+
+def _next_change(db: Connection) -> int:
+    return int(db.execute(select(func.coalesce(func.max(t.approvals.c.seq), 0))).scalar_one()) + 1
+
+
+def _move(db: Connection, step: s.Move, now: int) -> None:
+    c = t.approvals.c
+    row = db.execute(select(c.state, c.version, c.canary).where(c.id == step.approval_id)).one_or_none()
+    if row is None or row.version != step.version:
+        _conflict("the request changed")
+    taken = follow(row.state, step.event)
+    if taken is None:
+        raise ValueError(f"no {step.event} of a request that is {row.state}")
+    if step.event is Event.REDEEM and row.canary:
+        raise ValueError("a canary is never redeemed")
+    change: dict[str, Any] = {
+        "state": taken.after,
+        "version": step.version + 1,
+        "changed_ns": step.at_ns,
+        "seq": _next_change(db),
+    }
+    if taken.after in FINAL:
+        change |= {"resolved_ns": step.at_ns, "resolution": step.resolution}
+    if step.event is Event.REDEEM:
+        change |= {"redemption_id": step.redemption_id, "redeemed_call": step.call_id}
+    moved = update(t.approvals).where(c.id == step.approval_id, c.version == step.version, c.state == taken.before)
+    _one(db, (moved.where(c.expires_ns > now) if taken.timely else moved).values(change), "the request expired")
+    if step.vote is not None:
+        if step.vote.approval_id != step.approval_id:
+            raise ValueError("the vote is for another request")
+        db.execute(insert(t.votes).values({**to_row(step.vote), "seq": step.version + 1}))
+
+
+def _issue(db: Connection, step: s.Issue, _now: int) -> None:
+    db.execute(insert(t.grants).values(to_row(step.grant)))
+
+
+def _grant(grant_id: str, version: int) -> Update:
+    c = t.grants.c
+    return update(t.grants).where(c.id == grant_id, c.version == version, c.state == GrantState.ACTIVE)
+
+
+def _use(db: Connection, step: s.Use, now: int) -> None:
+    c = t.grants.c
+    last = (c.uses > 0) & (c.used + 1 >= c.uses)
+    usable = _grant(step.grant_id, step.version).where(
+        (c.expires_ns == 0) | (c.expires_ns > now), (c.uses == 0) | (c.used < c.uses)
+    )
+    change = {
+        "used": c.used + 1,
+        "version": c.version + 1,
+        "changed_ns": step.at_ns,
+        "state": case((last, GrantState.EXHAUSTED), else_=GrantState.ACTIVE),
+    }
+    _one(db, usable.values(change), "the grant is used up, over or changed")
+
+
+def _end_grant(db: Connection, step: s.EndGrant, _now: int) -> None:
+    if step.after is GrantState.ACTIVE:
+        raise ValueError("a grant does not end as an active one")
+    change = {
+        "state": step.after,
+        "version": step.version + 1,
+        "changed_ns": step.at_ns,
+        "ended_by": step.by,
+    }
+    _one(db, _grant(step.grant_id, step.version).values(change), "the grant ended or changed")
+
+
+def _agree(db: Connection, step: s.Agree, _now: int) -> None:
+    db.execute(insert(t.consents).values(to_row(step.consent)))
+
+
+def _consent(consent_id: str, version: int) -> Update:
+    c = t.consents.c
+    return update(t.consents).where(c.id == consent_id, c.version == version, c.ended_ns == 0)
+
+
+def _use_consent(db: Connection, step: s.UseConsent, now: int) -> None:
+    c = t.consents.c
+    later = case((c.last_used_ns > step.at_ns, c.last_used_ns), else_=step.at_ns)
+    used = _consent(step.consent_id, step.version).where(c.expires_ns > now).values(last_used_ns=later)
+    _one(db, used, "the consent ended or changed")
+
+
+def _end_consent(db: Connection, step: s.EndConsent, _now: int) -> None:
+    ended = _consent(step.consent_id, step.version).values(ended_ns=step.at_ns, version=step.version + 1)
+    _one(db, ended, "the consent ended or changed")
+
+
+def _put_answer(db: Connection, step: s.PutAnswer, now: int) -> None:
+    c, row = t.evidence.c, to_row(step.answered)
+    key = {name: row.pop(name) for name in ("call_digest", "requirement_sha256")}
+    old = db.execute(
+        select(c.element, c.expires_ns, c.redemption_id, c.refused).where(
+            *(c[name] == value for name, value in key.items())
+        )
+    ).one_or_none()
+    if old is not None:
+        stands = old.expires_ns > now and not old.redemption_id
+        if stands and _refuses(json.loads(old.element)):
+            _conflict("a refusal stands")
+        row["refused"] = row["refused"] or old.refused  # asking until it is allowed does not make it uncounted
+    _put(db, t.evidence, key, row)
+
+
+def _refuses(element: Mapping[str, Any]) -> bool:
+    return element.get("state") == "refused" or element.get("verdict") == "deny"
+
+
+def _take_answer(db: Connection, step: s.TakeAnswer, now: int) -> None:
+    c, taken = t.evidence.c, step.answered
+    there = update(t.evidence).where(
+        c.call_digest == taken.call_digest, c.requirement_sha256 == taken.requirement_sha256, c.redemption_id == ""
+    )
+    same = there.where(c.element == taken.element, c.basis == taken.basis, c.expires_ns > now)
+    _one(db, same.values(redemption_id=step.redemption_id), "the answer is gone")
+
+
+def _delegate(db: Connection, step: s.Delegate, _now: int) -> None:
+    db.execute(insert(t.delegations).values(to_row(step.delegation)))
+
+
+def _end_delegation(db: Connection, step: s.EndDelegation, _now: int) -> None:
+    c = t.delegations.c
+    ended = update(t.delegations).where(c.id == step.delegation_id, c.ended_ns == 0).values(ended_ns=step.at_ns)
+    _one(db, ended, "the delegation ended")
+
+
+def _see(db: Connection, step: s.See, _now: int) -> None:
+    c, row = t.seen.c, to_row(step.seen)
+    key = {name: row.pop(name) for name in ("tenant", "account_issuer", "account_id")}
+    at = db.execute(select(c.at_ns).where(*(c[name] == value for name, value in key.items()))).scalar_one_or_none()
+    if at is None or at <= step.seen.at_ns:
+        _put(db, t.seen, key, row)
+
+
+def _note(db: Connection, step: s.Note, _now: int) -> None:
+    c, row = t.outcomes.c, to_row(step.outcome)
+    key = {"decision_id": row.pop("decision_id")}
+    known = db.execute(select(c.outcome).where(c.decision_id == key["decision_id"])).scalar_one_or_none()
+    if known not in {None, "unknown"}:
+        _conflict("the outcome is known")
+    _put(db, t.outcomes, key, row)
+
+
+def _notify(db: Connection, step: s.Notify, _now: int) -> None:
+    row = to_row(step.notice)
+    _put(db, t.notices, {"id": row.pop("id")}, row)
+
+
+def _mark(db: Connection, step: s.Mark, _now: int) -> None:
+    c, row = t.notices.c, to_row(step.notice)
+    marked = update(t.notices).where(c.id == row.pop("id"), c.attempts == step.attempts, c.done_ns == 0)
+    _one(db, marked.values(row), "another process delivers it")
+
+
+def _sign(db: Connection, step: s.Sign, _now: int) -> None:
+    c, key = t.signatures.c, {"tenant": step.tenant, "passkey_id": step.passkey_id}
+    last = select(c["count"]).where(c.tenant == step.tenant, c.passkey_id == step.passkey_id)
+    if not fresh(step.count, db.execute(last).scalar_one_or_none() or 0):
+        _conflict("the passkey's counter was seen before")
+    _put(db, t.signatures, key, {"count": step.count, "at_ns": step.at_ns})
+
+
+def _expect(db: Connection, step: s.Expect, _now: int) -> None:
+    active = db.execute(select(t.active_policy.c.digest)).scalar_one_or_none() or ""
+    if (active, _high_water(db, SWITCH_EPOCH)) != (step.policy_digest, step.switch_epoch):
+        _conflict("policy or switches changed")
+    if any(_high_water(db, name) > value for name, value in step.marks):
+        _conflict("another process has a newer registry")
+
+
+def _activate(db: Connection, step: s.Activate, _now: int) -> None:
+    _put(db, t.active_policy, {"one": 1}, {"digest": step.policy_digest})
+
+
+def _high_water(db: Connection, name: str) -> int:
+    c = high_water.c
+    return int(db.execute(select(c.value).where(c.name == name)).scalar_one_or_none() or 0)
+
+
+_DO: Mapping[type, Callable[[Connection, Any, int], None]] = {
+    s.Open: _open,
+    s.Move: _move,
+    s.Issue: _issue,
+    s.Use: _use,
+    s.EndGrant: _end_grant,
+    s.Agree: _agree,
+    s.UseConsent: _use_consent,
+    s.EndConsent: _end_consent,
+    s.PutAnswer: _put_answer,
+    s.TakeAnswer: _take_answer,
+    s.Delegate: _delegate,
+    s.EndDelegation: _end_delegation,
+    s.See: _see,
+    s.Note: _note,
+    s.Notify: _notify,
+    s.Mark: _mark,
+    s.Sign: _sign,
+    s.Expect: _expect,
+    s.Activate: _activate,
+}

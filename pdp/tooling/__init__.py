@@ -1,1 +1,0 @@
-"""Tools for the people who write policy and run the product; nothing here answers requests."""

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from pdp.core.policy import Bundle, Module
+from pdp.policy.bundle import read_bundle, shipped_rego
+from pdp.policy.gate import static
+from pdp.policy.gate.report import Finding
+
+Static = Callable[..., list[Finding]]
+META = 'package packs.acme\n\nmeta := {"servers": ["git"], "owner": "acme"}\n\n'
+
+
+def text_of(body: str) -> str:
+    """The pack with this body; imports at its beginning go where Rego wants them."""
+    imports = "".join(f"{line}\n" for line in body.split("\n") if line.startswith("import "))
+    rest = "\n".join(line for line in body.split("\n") if not line.startswith("import "))
+    return META.replace("\n\n", f"\n\n{imports}", 1) + rest
+
+
+@pytest.fixture(scope="session")
+def pack_text() -> Callable[[str], str]:
+    return text_of
+
+
+@pytest.fixture(scope="session")
+def shipped() -> Bundle:
+    return read_bundle(shipped_rego(), None)
+
+
+@pytest.fixture(scope="session")
+def walk(shipped: Bundle) -> Static:
+    """Static findings about one organisation pack (text after package and meta), beside the shipped library."""
+    library = tuple(m for m in shipped.modules if m.path.startswith("lib/") and not m.is_test)
+
+    def run(body: str, *more: Module, head: str = META) -> list[Finding]:
+        pack = Module("packs/acme/acme.rego", text_of(body) if head == META else head + body)
+        return run_modules(pack, *more)
+
+    def run_modules(*modules: Module) -> list[Finding]:
+        bundle = replace(shipped, modules=(*library, *modules), packs=("acme",))
+        units, findings = static.read(bundle)
+        if not findings:
+            policy = static.index(bundle, units, shipped_rego() / "capabilities.json")
+            findings = static.check(policy, units)
+        return findings
+
+    return run

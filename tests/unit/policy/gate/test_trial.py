@@ -1,0 +1,349 @@
+"""The dynamic half: what a pack's own tests must show, and what the gate does with policy that misbehaves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pdp.core.policy import Bundle, Module
+from pdp.policy import gate
+from pdp.policy.bundle import read_bundle, shipped_rego
+
+HEAD = 'package packs.acme\n\nmeta := {"servers": ["git"], "owner": "acme"}\n\n'
+TEST_HEAD = "package acme_test\n\nimport data.lib.testing\nimport data.packs.acme\n\n"
+LIMIT = (
+    'deny contains {"code": "acme.limit", "message": "Too many."} if {\n'
+    "\tis_number(input.arguments.value.n)\n\tinput.arguments.value.n > 5\n}\n"
+)
+FIRES = (
+    'test_limit if "acme.limit" in testing.codes(acme.deny) with input as '
+    'testing.call({"arguments": {"value": {"n": 9}}})\n'
+)
+ABSENT = "test_no_limit if count(acme.deny) == 0 with input as testing.call({})\n"
+
+
+def bundle(shipped: Bundle, body: str, tests: str = "") -> Bundle:
+    """The shipped composition and library with one pack; the baseline is left out to be quick."""
+    ours = tuple(m for m in shipped.modules if not m.path.startswith("baseline/") and not m.is_test)
+    pack = Module("packs/acme/acme.rego", HEAD + body)
+    own = (Module("packs/acme/acme_test.rego", TEST_HEAD + tests),) if tests else ()
+    return replace(shipped, modules=(*ours, pack, *own), packs=("acme",))
+
+
+def codes(report: gate.Report) -> list[str]:
+    return [f.code for f in report.findings]
+
+
+def test_a_rule_shown_both_ways_passes(shipped: Bundle) -> None:
+    assert gate.check(bundle(shipped, LIMIT, FIRES + ABSENT)) == gate.Report()
+
+
+def test_a_rule_without_tests_is_refused_with_an_example(shipped: Bundle) -> None:
+    [found] = gate.check(bundle(shipped, LIMIT)).findings
+    assert (found.code, found.path, found.line, found.severity) == (
+        "test.never_fires",
+        "packs/acme/acme.rego",
+        5,
+        "error",
+    )
+    assert "`acme.limit`" in found.message
+    assert "packs/acme/acme_test.rego" in found.hint
+    assert "package acme_test" in found.hint
+
+
+def test_the_example_of_the_hint_is_the_missing_test(shipped: Bundle) -> None:
+    [found] = gate.check(bundle(shipped, LIMIT)).findings
+    example = found.hint.split("\n", 1)[1]
+    assert len([line for line in example.splitlines() if line]) == 5
+    filled = example.replace("testing.call({})", 'testing.call({"arguments": {"value": {"n": 9}}})')
+    written = Module("packs/acme/acme_test.rego", filled + "\n")
+    report = gate.check(replace(bundle(shipped, LIMIT), modules=(*bundle(shipped, LIMIT).modules, written)))
+    assert codes(report) == ["test.never_absent"]
+
+
+def test_a_rule_that_is_never_absent_is_refused(shipped: Bundle) -> None:
+    assert codes(gate.check(bundle(shipped, LIMIT, FIRES))) == ["test.never_absent"]
+
+
+def test_a_test_that_does_not_look_proves_no_absence(shipped: Bundle) -> None:
+    idle = 'test_nothing if input.server.id == "git" with input as testing.call({})\n'
+    assert codes(gate.check(bundle(shipped, LIMIT, FIRES + idle))) == ["test.never_absent"]
+
+
+def test_a_rule_that_can_never_fire_is_refused(shipped: Bundle) -> None:
+    dead = LIMIT.replace("> 5", "> 5\n\tinput.arguments.value.n < 5")
+    assert "test.never_fires" in codes(gate.check(bundle(shipped, dead, FIRES + ABSENT)))
+
+
+def test_a_failing_test_is_refused_where_it_stands(shipped: Bundle) -> None:
+    report = gate.check(bundle(shipped, LIMIT, FIRES + ABSENT + "test_wrong if false\n"))
+    [found] = report.findings
+    assert (found.code, found.path, found.line) == ("test.failed", "packs/acme/acme_test.rego", 8)
+
+
+def test_a_failing_test_proves_nothing(shipped: Bundle) -> None:
+    half = FIRES.replace(" with input", "; false").split("; false")[0]
+    failing = (
+        half.replace("if ", "if { ") + ' with input as testing.call({"arguments": {"value": {"n": 9}}}); false }\n'
+    )
+    assert set(codes(gate.check(bundle(shipped, LIMIT, failing + ABSENT)))) == {"test.failed", "test.never_fires"}
+
+
+def test_another_packs_tests_do_not_count(shipped: Bundle) -> None:
+    other = (
+        Module("packs/other/other.rego", HEAD.replace("acme", "other")),
+        Module("packs/other/other_test.rego", TEST_HEAD.replace("package acme", "package other") + FIRES + ABSENT),
+    )
+    whole = bundle(shipped, LIMIT)
+    report = gate.check(replace(whole, modules=(*whole.modules, *other), packs=("acme", "other")))
+    assert codes(report) == ["test.never_fires"]
+
+
+KIND = 'deny contains {"code": "acme.kind", "message": "No."} if {\n\tlower(input.subject.kind) == "operator"\n}\n'
+IN_KIND = 'test_kind if "acme.kind" in testing.codes(acme.deny) with input as '
+
+
+@pytest.mark.parametrize(
+    ("test", "why"),
+    [
+        (IN_KIND + 'testing.call({"subject": {"kind": "operator"}})\n', "`/subject/kind` breaks `enum`"),
+        (IN_KIND + 'testing.call({}) with input.subject.kind as "operator"\n', "`/subject/kind` breaks `enum`"),
+        (IN_KIND + '{"subject": {"kind": "operator"}}\n', "`/` breaks `required`"),
+        (IN_KIND.replace("input as ", "input.subject as ") + '{"kind": "operator"}\n', "`/` breaks `required`"),
+    ],
+)
+def test_what_comes_about_for_no_valid_input_does_not_count(shipped: Bundle, test: str, why: str) -> None:
+    found = gate.check(bundle(shipped, KIND, test + ABSENT)).findings
+    [never] = [f for f in found if f.code == "test.never_fires"]
+    assert f"`test_kind` does not count: of its input {why}" in never.message
+
+
+def test_a_set_in_an_input_does_not_count(shipped: Bundle) -> None:
+    rule = LIMIT.replace(
+        "is_number(input.arguments.value.n)\n\tinput.arguments.value.n > 5", "is_set(input.arguments.value.n)"
+    )
+    [found] = gate.check(bundle(shipped, rule, FIRES.replace("9", '{"a"}') + ABSENT)).findings
+    assert found.code == "test.never_fires"
+    assert "a set, which no JSON does" in found.message
+
+
+def test_one_valid_input_among_others_counts(shipped: Bundle) -> None:
+    fires = (
+        "test_limit if every n in [set(), 9] {\n"
+        '\tinput_of := testing.call({"arguments": {"value": {"n": 9, "m": n}}})\n'
+        '\t"acme.limit" in testing.codes(acme.deny) with input as input_of\n}\n'
+    )
+    assert gate.check(bundle(shipped, LIMIT, fires + ABSENT)) == gate.Report()
+    alone = fires.replace("[set(), 9]", "[set()]")
+    assert codes(gate.check(bundle(shipped, LIMIT, alone + ABSENT))) == ["test.never_fires"]
+
+
+def test_an_absence_for_no_valid_input_does_not_count(shipped: Bundle) -> None:
+    always = 'deny contains {"code": "acme.limit", "message": "No."} if input.server.status == "ok"\n'
+    absent = ABSENT.replace("testing.call({})", "{}")
+    [found] = gate.check(bundle(shipped, always, FIRES + absent)).findings
+    assert found.code == "test.never_absent"
+    assert "`test_no_limit` does not count" in found.message
+
+
+HELPED = 'deny contains {"code": "acme.limit", "message": "No."} if not few\nfew if input.time.ns > 5\n'
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        (
+            'test_limit if "acme.limit" in testing.codes(acme.deny) with acme.few as false '
+            "with input as testing.call({})\n"
+        ),
+        (
+            'test_limit if "acme.limit" in testing.codes(acme.deny) with data.packs.acme.few as false '
+            "with input as testing.call({})\n"
+        ),
+        (
+            "found := e if { e := acme.deny with data.packs.acme.few as false with input as testing.call({}) }\n"
+            'test_limit if "acme.limit" in testing.codes(found)\n'
+        ),
+        (
+            "asked if count(denied) == 1\n"
+            "denied := {e | some e in acme.deny with acme.few as false with input as testing.call({})}\n"
+            "test_limit if asked\n"
+        ),
+    ],
+)
+def test_what_comes_about_because_a_rule_was_replaced_does_not_count(shipped: Bundle, test: str) -> None:
+    found = gate.check(bundle(shipped, HELPED, test + ABSENT)).findings
+    [never] = [f for f in found if f.code == "test.never_fires"]
+    assert "`test_limit` does not count: it replaces" in never.message
+    assert "few`" in never.message
+
+
+def test_the_organisations_data_may_be_replaced(shipped: Bundle) -> None:
+    rule = (
+        'deny contains {"code": "acme.limit", "message": "No."} if {\n'
+        "\tsome l in data.org.limits\n\tinput.time.ns > l.max\n}\n"
+    )
+    tests = (
+        'test_limit if "acme.limit" in testing.codes(acme.deny) with data.org.limits as [{"name": "n", "max": 1}] '
+        "with input as testing.call({})\n"
+        "test_no_limit if acme.deny == set() with data.org.limits as [] with input as testing.call({})\n"
+    )
+    assert gate.check(bundle(shipped, rule, tests)) == gate.Report()
+
+
+@pytest.mark.parametrize("bad", ["some x, y; x = y", "some x; x = [x]", "some a, b; [a, b] = [b, a]"])
+def test_what_the_engine_does_not_compile_is_said_once_and_where(shipped: Bundle, bad: str) -> None:
+    rule = LIMIT.replace("> 5\n", f"> 5\n\t{bad}\n")
+    tests = FIRES + ABSENT + "".join(FIRES.replace("test_limit", f"test_{n}") for n in range(5))
+    [found] = gate.check(bundle(shipped, rule, tests)).findings
+    assert (found.code, found.path, found.line) == ("engine.load", "packs/acme/acme.rego", 8)
+    assert found.hint
+    [fault] = gate.run_tests(bundle(shipped, rule, tests)).faults
+    assert (fault.code, fault.line) == ("engine.load", 8)
+
+
+def test_one_error_in_many_tests_is_said_once(shipped: Bundle) -> None:
+    broken = LIMIT.replace("> 5", "> count(input.time.ns)")
+    many = "".join(FIRES.replace("test_limit", f"test_{n}") for n in range(5))
+    [found] = gate.check(bundle(shipped, broken, many)).findings
+    assert (found.code, found.line) == ("test.failed", 6)
+    assert "So do 4 more." in found.message
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        'deny contains {"code": "acme.limit", "message": "m"} if input.arguments.value.n == 9\n',
+        'deny contains {"code": `acme.limit`, "message": "m"} if {\n\tsome v in input.arguments.value\n\tv == 9\n}\n',
+        'deny contains {"message": "é", "code": "acme.limit"} if { input.arguments.value.n == 9 } # "acme.limit"\n',
+        (
+            'deny contains {\n\t"code": "acme.limit",\n\t"message": sprintf("%v", [n]),\n} if {\n'
+            "\tn := input.arguments.value.n\n\tn == 9\n}\n"
+        ),
+    ],
+)
+def test_every_form_of_a_rule_is_seen(shipped: Bundle, rule: str) -> None:
+    assert gate.check(bundle(shipped, rule, FIRES + ABSENT)) == gate.Report()
+    assert codes(gate.check(bundle(shipped, rule, ABSENT))) == ["test.never_fires"]
+
+
+def test_each_kind_of_element_must_be_shown(shipped: Bundle) -> None:
+    body = (
+        'allow contains {"target": t.key, "code": "acme.a"} if { some t in input.targets; t.risk_level < 2 }\n'
+        'hide contains {"target": t.key, "code": "acme.h"} if { some t in input.targets; t.risk_level > 2 }\n'
+        'require contains {"kind": "confirmation", "id": "acme.c", "code": "acme.c", "stage": 1, "ttl_seconds": 60, '
+        '"min_assurance": "x"} if not input.session.known\n'
+        'oblige contains {"kind": "log", "code": "acme.o"} if input.session.known\n'
+    )
+    found = gate.check(bundle(shipped, body)).findings
+    assert {(f.code, f.line) for f in found} == {("test.never_fires", n) for n in (5, 6, 7)}
+
+
+def test_shipped_policy_and_example_pass() -> None:
+    example = shipped_rego() / "examples" / "acme"
+    report = gate.check(read_bundle(shipped_rego(), example))
+    assert report.ok, report.findings
+    owners = {pack.name: (bool(pack.owner), pack.servers) for pack in report.packs}
+    assert owners == {"acme": (True, ("git",)), "baseline": (True, ())}
+
+
+def test_a_type_error_shows_before_the_bundle_is_active(shipped: Bundle) -> None:
+    broken = LIMIT.replace("> 5", "> count(input.time.ns)")
+    report = gate.check(bundle(shipped, broken, FIRES + ABSENT))
+    assert "test.failed" in codes(report)
+
+
+# what kills or loops costs the gate's process and is a finding
+
+
+def test_a_test_that_does_not_end_is_a_finding(shipped: Bundle) -> None:
+    endless = (
+        "test_loop if count([1 | some i in numbers.range(1, 9000); some j in numbers.range(1, 9000); i == j]) == 1\n"
+    )
+    report = gate.check(bundle(shipped, LIMIT, FIRES + ABSENT + endless), time_limit=1.5)
+    assert codes(report) == ["gate.time"]
+    assert not report.ok
+
+
+def test_a_crash_is_a_finding(shipped: Bundle) -> None:
+    # endless recursion in a test dies by SIGSEGV on this engine
+    crash = "f(x) := f(x + 1)\ntest_crash if f(1) == 2\n"
+    report = gate.check(bundle(shipped, LIMIT, FIRES + ABSENT + crash))
+    assert codes(report) == ["gate.died"]
+    assert "calls itself" in report.findings[0].hint
+    assert not report.ok
+
+
+def test_a_range_without_end_is_not_taken_for_recursion(shipped: Bundle) -> None:
+    huge = "test_range if count(numbers.range(1, 100000000000)) == 2\n"
+    [found] = gate.check(bundle(shipped, LIMIT, FIRES + ABSENT + huge)).findings
+    assert found.code == "gate.died"
+    assert "memory" in found.message
+    assert "ranges" in found.hint
+
+
+def test_deep_brackets_never_reach_the_parser(shipped: Bundle) -> None:
+    report = gate.check(bundle(shipped, "x := " + "[" * 60 + "]" * 60 + "\n"), time_limit=5)
+    assert codes(report) == ["size.depth"]
+
+
+def test_nothing_is_run_that_was_refused(shipped: Bundle) -> None:
+    endless = (
+        "test_loop if count([1 | some i in numbers.range(1, 9000); some j in numbers.range(1, 9000); i == j]) == 1\n"
+    )
+    report = gate.check(bundle(shipped, "deny := 1\n", endless), time_limit=5)
+    assert codes(report) == ["rule.shape"]
+
+
+def test_the_engine_would_drop_what_the_split_rule_refuses(shipped: Bundle) -> None:
+    """The reason for `package.split`, on the engine that is installed: if this fails, the rule may go."""
+    regorus = pytest.importorskip("regorus")
+    engine = regorus.Engine()
+    engine.add_policy("a.rego", 'package packs.a\n\ndeny contains "one" if true\n')
+    engine.add_policy("b.rego", 'package packs.a\n\ndeny contains "two" if h\n\nh := true\n')
+    engine.add_policy("q.rego", "package q\n\nseen contains d if { some p; some d in data.packs[p].deny }\n")
+    assert engine.eval_rule("data.q.seen") == {"one"} or engine.eval_rule("data.q.seen") == ["one"]
+
+
+def test_the_engine_answers_by_order_what_imports_itself(shipped: Bundle) -> None:
+    """The reason for `import.self`, on the engine that is installed: if this fails, the rule may go."""
+    regorus = pytest.importorskip("regorus")
+
+    def denied(head: str, name: str) -> bool:
+        engine = regorus.Engine()
+        rules = f"deny if {name}few\nallow if not {name}strict\nstrict if {name}deny\nfew := true\n"
+        engine.add_policy("a.rego", f"package packs.a\n{head}\n{rules}")
+        return bool(engine.eval_rule("data.packs.a.strict"))
+
+    assert denied("", "")
+    assert denied("", "data.packs.a.")  # a full path is harmless
+    assert not denied("import data.packs.a as x", "x.")
+
+
+def test_run_tests_reports_each(shipped: Bundle) -> None:
+    report = gate.run_tests(
+        bundle(shipped, LIMIT, FIRES + 'test_false if false\ntest_error if 1 / input.x == 1 with input as {"x": 0}\n')
+    )
+    assert not report.ok
+    assert [(r.name, r.passed, bool(r.error)) for r in report.results] == [
+        ("acme_test.test_limit", True, False),
+        ("acme_test.test_false", False, False),
+        ("acme_test.test_error", False, True),
+    ]
+    assert [r.line for r in report.results] == [6, 7, 8]
+
+
+def test_run_tests_by_name(shipped: Bundle) -> None:
+    report = gate.run_tests(bundle(shipped, LIMIT, FIRES + ABSENT), name_filter="no_limit")
+    assert [r.name for r in report.results] == ["acme_test.test_no_limit"]
+    assert report.ok
+    nothing = gate.run_tests(bundle(shipped, LIMIT, FIRES + ABSENT), name_filter="nothing")
+    assert nothing.results == ()
+    assert not nothing.ok
+
+
+def test_run_tests_of_what_cannot_be_parsed(shipped: Bundle) -> None:
+    report = gate.run_tests(bundle(shipped, "deny {", FIRES))
+    assert [f.code for f in report.faults] == ["syntax.brackets"]
+    assert not report.ok

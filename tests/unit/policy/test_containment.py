@@ -1,0 +1,284 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from pdp.core.decide import Question
+from pdp.core.errors import EngineFault
+from pdp.core.policy import Bundle
+from pdp.policy.embedded import zygote_process
+from pdp.policy.embedded.engine import EmbeddedEngine
+
+Rego = Callable[..., Bundle]
+Ask = Callable[..., Question]
+Load = Callable[..., Awaitable[EmbeddedEngine]]
+Children = Callable[[int], set[int]]
+# `loop` runs some seconds, `crash` overflows the stack, `eat` asks for more memory than a worker may have
+WILD = """square(n) := count({1 | some i in numbers.range(1, n); some j in numbers.range(1, n); i * j < 0})
+decision := {"n": input.n} if input.do == "echo"
+decision := {"n": square(5000)} if input.do == "loop"
+decision := {"n": f(input.n)} if input.do == "crash"
+decision := {"n": count(numbers.range(1, 100000000))} if input.do == "eat"
+
+f(x) := f(x + 1)
+"""
+
+
+SLOW = """decision := {
+    "n": input.n,
+    "c": count({1 | some i in numbers.range(1, 1000); some j in numbers.range(1, 100); i * j < 0}),
+}
+"""
+
+
+async def outcomes(engine: EmbeddedEngine, asked: list[Question]) -> list[object]:
+    """What each got: its n, or the code of its fault."""
+
+    async def one(question: Question) -> object:
+        try:
+            return json.loads(await engine.evaluate(question))["n"]
+        except EngineFault as fault:
+            return fault.code
+
+    return await asyncio.gather(*map(one, asked))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    for _ in range(2000):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError
+
+
+@pytest.mark.parametrize("at", [0, 3, 7])
+@pytest.mark.parametrize(("do", "expected"), [("loop", "policy.timeout"), ("crash", "policy.crashed")])
+async def test_a_wild_call_costs_itself_and_no_neighbour(
+    load: Load, rego: Rego, ask: Ask, do: str, expected: str, at: int
+) -> None:
+    kills: list[str] = []
+    engine = await load(rego(WILD), on_kill=kills.append)
+    asked = [ask(do=do if n == at else "echo", n=n) for n in range(8)]
+    assert await outcomes(engine, asked) == [expected if n == at else n for n in range(8)]
+    assert kills == [expected.removeprefix("policy.")]
+    assert await outcomes(engine, [ask(do="echo", n=9)]) == [9]
+
+
+async def test_wild_calls_among_wild_calls_are_told_apart(load: Load, rego: Rego, ask: Ask) -> None:
+    engine = await load(rego(WILD), workers=2)
+    does = ["echo", "crash", "echo", "loop", "echo", "crash", "echo", "echo"] * 2
+    faults = {"crash": "policy.crashed", "loop": "policy.timeout"}
+    answers = await outcomes(engine, [ask(do=do, n=n) for n, do in enumerate(does)])
+    assert answers == [faults.get(do, n) for n, do in enumerate(does)]
+
+
+async def test_a_call_that_eats_memory_crashes_its_worker_only(load: Load, rego: Rego, ask: Ask) -> None:
+    engine = await load(rego(WILD), memory_bytes=256 << 20, deadline_ms=20_000)
+    assert await outcomes(engine, [ask(do=do, n=1) for do in ("echo", "eat", "echo")]) == [1, "policy.crashed", 1]
+
+
+async def test_slow_calls_in_one_batch_each_have_their_own_deadline(load: Load, rego: Rego, ask: Ask) -> None:
+    # together they take far longer than one deadline
+    engine = await load(rego(SLOW), deadline_ms=1000)
+    assert await outcomes(engine, [ask(n=n) for n in range(32)]) == list(range(32))
+
+
+async def test_patience_ends_for_those_behind_wild_calls(load: Load, rego: Rego, ask: Ask) -> None:
+    engine = await load(rego(WILD), batch_items=1, deadline_ms=400, patience_ms=700)
+    answers = await outcomes(engine, [ask(do="loop", n=n) for n in range(4)])
+    assert answers == ["policy.timeout", "policy.unavailable", "policy.unavailable", "policy.unavailable"]
+
+
+async def test_a_worker_killed_by_hand_costs_at_most_the_call_in_progress(
+    load: Load, rego: Rego, ask: Ask, children: Children
+) -> None:
+    kills: list[str] = []
+    engine = await load(rego(WILD), on_kill=kills.append)
+    answers: list[object] = []
+    for round_ in range(5):
+        asked = asyncio.ensure_future(outcomes(engine, [ask(do="echo", n=n) for n in range(200)]))
+        await asyncio.sleep(0.002 * round_)
+        for pid in children(engine.zygote_pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        answers = await asked
+        assert len([a for n, a in enumerate(answers) if a != n]) <= 1
+        assert {a for n, a in enumerate(answers) if a != n} <= {"policy.crashed"}
+    await until(lambda: len(children(engine.zygote_pid)) == 1)
+    assert await outcomes(engine, [ask(do="echo", n=1)]) == [1]
+    assert set(kills) == {"crashed"}
+
+
+async def test_a_stopped_worker_is_replaced(load: Load, rego: Rego, ask: Ask, children: Children) -> None:
+    kills: list[str] = []
+    engine = await load(rego(WILD), on_kill=kills.append)
+    (pid,) = children(engine.zygote_pid)
+    os.kill(pid, signal.SIGSTOP)
+    assert await outcomes(engine, [ask(do="echo", n=n) for n in range(3)]) == [0, 1, 2]
+    assert kills == ["stalled"]
+
+
+async def test_the_zygote_is_started_again(load: Load, rego: Rego, ask: Ask, children: Children) -> None:
+    engine = await load(rego(WILD), workers=2)
+    for _ in range(2):
+        await until(lambda: engine.workers == 2)  # one that dies while it starts counts as a start that failed
+        before = engine.zygote_pid
+        workers = children(before)
+        os.kill(before, signal.SIGKILL)
+        # whatever was idle goes with it, and the calls wait for the next
+        await until(lambda workers=workers: not any(map(_runs, workers)))
+        assert await outcomes(engine, [ask(do="echo", n=n) for n in range(20)]) == list(range(20))
+        assert engine.zygote_pid != before
+
+
+async def test_a_stopped_zygote_is_replaced_when_a_worker_must_die(load: Load, rego: Rego, ask: Ask) -> None:
+    engine = await load(rego(WILD))
+    before = engine.zygote_pid
+    os.kill(before, signal.SIGSTOP)
+    answers = await outcomes(engine, [ask(do=do, n=1) for do in ("loop", "echo")])
+    assert answers == ["policy.timeout", 1]
+    await until(lambda: engine.zygote_pid != before)
+
+
+async def test_without_a_zygote_everything_is_denied_until_one_starts(
+    load: Load, rego: Rego, ask: Ask, children: Children, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = await load(rego(WILD))
+    (worker,) = children(engine.zygote_pid)
+    with monkeypatch.context() as broken:
+        broken.setattr(sys, "executable", "/nonexistent/python")
+        os.kill(engine.zygote_pid, signal.SIGKILL)
+        await until(lambda: not _runs(worker))
+        assert await outcomes(engine, [ask(do="echo", n=n) for n in range(3)]) == ["policy.unavailable"] * 3
+    answers: list[object] = []
+    for _ in range(200):
+        answers = await outcomes(engine, [ask(do="echo", n=1)])
+        if answers == [1]:
+            break
+        await asyncio.sleep(0.05)
+    assert answers == [1]
+
+
+async def test_a_zygote_that_cannot_boot_is_no_fault_of_the_bundle(
+    load: Load, rego: Rego, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zygote_process, "_BOOT", "import pdp_does_not_exist")
+    with pytest.raises(EngineFault) as caught:
+        await load(rego(WILD))
+    assert caught.value.code == "policy.unavailable"
+
+
+async def test_workers_hold_no_descriptor_and_no_environment(
+    load: Load, rego: Rego, ask: Ask, children: Children
+) -> None:
+    reader, writer = os.pipe()
+    os.set_inheritable(writer, True)  # positional in the library
+    try:
+        engine = await load(rego(WILD))
+        (pid,) = children(engine.zygote_pid)
+        await engine.evaluate(ask(do="echo", n=1))
+        null, *rest = _descriptors(pid)
+        assert [null, *rest[:2]] == ["/dev/null"] * 3
+        assert [link.partition(":")[0] for link in rest[2:]] == ["socket"]
+        assert _about(pid, "environ") == b""
+        assert b"regorus" in _about(pid, "maps")
+        assert b"grpc" not in _about(pid, "maps")
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+async def test_terminal_and_service_signals_pass_workers_by(
+    load: Load, rego: Rego, ask: Ask, children: Children
+) -> None:
+    engine = await load(rego(WILD))
+    pids = {engine.zygote_pid, *children(engine.zygote_pid)}
+    for pid in pids:
+        for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            os.kill(pid, name)
+    assert await outcomes(engine, [ask(do="echo", n=1)]) == [1]
+    assert {engine.zygote_pid, *children(engine.zygote_pid)} == pids
+
+
+PARENT = """
+import asyncio, json, sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from pdp.core.decide import Question
+from pdp.core.policy import Bundle, Module
+from pdp.core.digest import sha256_hex
+from pdp.policy.embedded.engine import EngineHost
+from pdp.policy.embedded.options import EmbeddedOptions, PoolOptions
+
+async def main():
+    bundle = Bundle((Module("pdp/main.rego", sys.argv[2]),), b"{}", b"{}", b"{}", "test", ())
+    host = EngineHost(EmbeddedOptions(workers=2, pool=PoolOptions(deadline_ms=60_000)))
+    engine = await host.load(bundle)
+    data = json.dumps({"do": sys.argv[3], "n": 1}).encode()
+    busy = asyncio.ensure_future(engine.evaluate(Question(data, sha256_hex(data), "call", frozenset())))
+    await asyncio.sleep(0.2)
+    print(engine.zygote_pid, flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("do", ["echo", "loop"])
+async def test_nothing_outlives_a_killed_parent(rego: Rego, children: Children, do: str) -> None:
+    root = str(Path(zygote_process.__file__).parents[2])
+    text = rego(WILD).modules[0].text
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PARENT, root, text, do, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert parent.stdout is not None
+        zygote = int(await parent.stdout.readline())
+        workers = children(zygote)
+        assert len(workers) == 2
+    finally:
+        parent.kill()
+        await parent.communicate()
+    await until(lambda: not any(_runs(pid) for pid in {zygote, *workers}))
+
+
+def _runs(pid: int) -> bool:
+    """Whether the process lives; an orphan's corpse may lie about for a while where nobody is init."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def _descriptors(pid: int) -> list[str]:
+    return sorted(str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def _about(pid: int, what: str) -> bytes:
+    return Path(f"/proc/{pid}/{what}").read_bytes()
+
+
+async def test_whatever_a_start_raises_another_worker_is_made(
+    load: Load, rego: Rego, ask: Ask, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = await load(rego(WILD))
+    spawn, broken = EmbeddedEngine._spawn, [RuntimeError("a bug")]
+
+    async def breaks_once(self: EmbeddedEngine) -> None:
+        if broken:
+            raise broken.pop()
+        await spawn(self)
+
+    monkeypatch.setattr(EmbeddedEngine, "_spawn", breaks_once)
+    assert await outcomes(engine, [ask(do="crash", n=1)]) == ["policy.crashed"]
+    await until(lambda: not broken and engine.workers > 0)
+    assert await outcomes(engine, [ask(do="echo", n=2)]) == [2]
+    assert "a fault of ours; trying again" in caplog.text

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pdp.core.errors import BundleFault
+from pdp.core.policy import Bundle
+from pdp.policy.embedded.regorus_binding import RegorusEngine, new_engine
+from pdp.policy.embedded.wire import Status
+from pdp.policy.embedded.worker import BrokenEngineError, Caps, Evaluator, too_deep
+from pdp.policy.embedded.zygote import build
+
+Rego = Callable[..., Bundle]
+
+
+def evaluate(bundle: Bundle, document: bytes, caps: Caps | None = None) -> tuple[Status, bytes]:
+    return Evaluator(build(bundle), caps or Caps()).evaluate(document)
+
+
+def depth_of(value: object) -> int:
+    if isinstance(value, dict):
+        return 1 + max(map(depth_of, value.values()), default=0)
+    if isinstance(value, list):
+        return 1 + max(map(depth_of, value), default=0)
+    return 0
+
+
+VALUES = st.recursive(
+    st.text(alphabet='[]{}"\\a', max_size=6) | st.integers(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text('[]{}"\\b', max_size=4), inner, max_size=3),
+    max_leaves=20,
+)
+
+
+@given(VALUES, st.integers(1, 8))
+def test_depth_is_that_of_the_value(value: object, limit: int) -> None:
+    assert too_deep(json.dumps(value).encode(), limit) is (depth_of(value) > limit)
+
+
+@given(VALUES, st.integers(1, 8))
+def test_depth_is_that_of_the_value_also_in_long_documents(value: object, limit: int) -> None:
+    # enough shallow brackets to pass the quick look
+    assert too_deep(json.dumps([value, [[]] * 9]).encode(), limit) is (max(1 + depth_of(value), 3) > limit)
+
+
+def test_an_object_is_returned_as_json(rego: Rego) -> None:
+    status, body = evaluate(
+        rego('decision := {"got": input.n, "limit": data.org.limit}', org=b'{"limit":5}'), b'{"n":1}'
+    )
+    assert (status, json.loads(body)) == (Status.OK, {"got": 1, "limit": 5})
+
+
+def test_organisation_data_is_nowhere_but_at_data_org(rego: Rego) -> None:
+    # data that names our own rule stays data
+    bundle = rego('decision := {"own": true, "org": data.org}', org=b'{"pdp":{"decision":{"own":false}}}')
+    assert json.loads(evaluate(bundle, b"{}")[1]) == {"own": True, "org": {"pdp": {"decision": {"own": False}}}}
+
+
+def test_tests_of_policy_are_not_loaded(rego: Rego) -> None:
+    bundle = rego('decision := {"a": 1}', **{"pdp/main_test": "package pdp\n\ndecision := {}\n"})
+    assert json.loads(evaluate(bundle, b"{}")[1]) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "document", "status"),
+    [
+        ('decision := {"a": 1} if input.go', b"{}", Status.UNDEFINED),
+        ('decision := "<undefined>"', b"{}", Status.UNDEFINED),
+        ("decision := true", b"{}", Status.NOT_A_DECISION),
+        ('decision contains {"a": 1}', b"{}", Status.NOT_A_DECISION),
+        ('decision := "{}"', b"{}", Status.NOT_A_DECISION),
+        ('decision := {"a": to_number(input.s)}', b'{"s": "x"}', Status.ERROR),
+        ('decision := {"a": 1} if input.a\ndecision := {"a": 2} if input.b', b'{"a": 1, "b": 1}', Status.ERROR),
+        ('decision := {"a": no.such(input.s)}', b'{"s": "x"}', Status.ERROR),
+        ('decision := {"a": p}\np := q\nq := p', b"{}", Status.ERROR),
+        ('decision := {"a": 1}', b'{"s": "\\ud800"}', Status.INPUT),
+        ('decision := {"a": 1}', b'{"s": NaN}', Status.INPUT),
+        ('decision := {"a": 1}', b'{"s": 1', Status.INPUT),
+        ('decision := {"a": 1}', b'{"s": "\xff"}', Status.INPUT),
+        ('decision := {"a": 1}', b'{"s": ' + b"[" * 64 + b"]" * 64 + b"}", Status.INPUT),
+        ('decision := {"a": 1}', b'{"s": ' + b"[" * 63 + b"]" * 63 + b"}", Status.OK),
+    ],
+)
+def test_status(rego: Rego, text: str, document: bytes, status: Status) -> None:
+    assert evaluate(rego(text), document)[0] is status
+
+
+def test_a_refused_document_is_not_replaced_by_the_one_before(rego: Rego) -> None:
+    evaluator = Evaluator(build(rego('decision := {"n": input.n}')), Caps())
+    assert evaluator.evaluate(b'{"n": 1}')[0] is Status.OK
+    assert evaluator.evaluate(b'{"n": "\\ud800"}')[0] is Status.INPUT
+    assert evaluator.evaluate(b"{}")[0] is Status.UNDEFINED
+
+
+def test_an_answer_over_the_cap_is_not_a_decision(rego: Rego) -> None:
+    bundle = rego('decision := {"n": numbers.range(1, input.n)}')
+    assert evaluate(bundle, b'{"n": 2}', Caps(answer_bytes=100))[0] is Status.OK
+    assert evaluate(bundle, b'{"n": 99}', Caps(answer_bytes=100))[0] is Status.NOT_A_DECISION
+
+
+def test_error_details_say_where_and_never_a_value(rego: Rego) -> None:
+    bundle = rego('decision := {"a": net.cidr_contains("10.0.0.0/8", input.s)}')
+    status, detail = evaluate(bundle, b'{"s": "--> topsecret:1:1"}')
+    assert status is Status.ERROR
+    assert detail == b"evaluation failed at pdp/main.rego:5:36"
+
+
+def test_a_conflict_names_both_places(rego: Rego) -> None:
+    bundle = rego('decision := {"a": p}\np := 1 if input.x\np := 2 if input.x')
+    assert evaluate(bundle, b'{"x": 1}')[1] == b"evaluation failed at pdp/main.rego:7:1 and pdp/main.rego:6:1"
+
+
+def test_a_panic_breaks_the_engine() -> None:
+    made: list[RegorusEngine] = []
+    done = threading.Event()
+    release = threading.Event()
+
+    def make() -> None:
+        made.append(new_engine())
+        done.set()
+        release.wait(10)  # an engine is dropped by its own thread, or complains
+        made.clear()
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    done.wait(10)
+    evaluator = Evaluator(made[0], Caps())
+    with pytest.raises(BrokenEngineError):  # regorus panics when another thread uses an engine
+        evaluator.evaluate(b"{}")
+    del evaluator
+    release.set()
+    thread.join()
+
+
+def test_a_bundle_that_does_not_parse_is_refused_with_its_place(rego: Rego) -> None:
+    with pytest.raises(BundleFault) as caught:
+        build(rego("decision := {"))
+    assert "pdp/main.rego:" in caught.value.message
+    assert "Stack" not in caught.value.message
+
+
+def test_a_bundle_without_the_rule_is_refused(rego: Rego) -> None:
+    with pytest.raises(BundleFault, match=r"data\.pdp\.decision"):
+        build(rego("other := 1"))
+
+
+def test_organisation_data_that_is_not_json_is_refused(rego: Rego) -> None:
+    with pytest.raises(BundleFault, match="data"):
+        build(rego('decision := {"a": 1}', org=b"{"))

@@ -1,0 +1,155 @@
+"""Watching: news as it comes, to whom it concerns, taken up again where it was left."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from support.approvals import member, person
+from support.office import STAFF, Office
+
+from pdp.core.approvals.states import State
+from pdp.core.errors import OutOfRange, Overloaded
+from pdp.service.approvals import watch
+from pdp.service.approvals.changes import Changes
+from pdp.service.approvals.visibility import ApprovalFilter
+
+
+async def test_news_come_as_they_happen(office: Office) -> None:
+    async with aclosing(office.people.watching.watch(person("bob"), ApprovalFilter(), "")) as news:
+        first = asyncio.ensure_future(anext(news))
+        await asyncio.sleep(0)
+        asked = await office.open()
+        view, cursor = await first
+        assert (view.approval.id, view.approval.state, view.rows) == (asked.id, State.PENDING, ())
+        await office.deny("ann", asked)
+        view, later = await anext(news)
+        assert (view.approval.state, int(later) > int(cursor)) == (State.DENIED, True)
+
+
+async def test_what_was_missed_is_told_first(office: Office) -> None:
+    asked = await office.open(number=1)
+    async with aclosing(office.people.watching.watch(person("bob"), ApprovalFilter(), "0")) as news:
+        view, cursor = await anext(news)
+        assert view.approval.id == asked.id
+    other = await office.open(number=2)
+    async with aclosing(office.people.watching.watch(person("bob"), ApprovalFilter(), cursor)) as news:
+        view, _ = await anext(news)
+        assert view.approval.id == other.id
+
+
+async def test_nobody_hears_of_what_is_not_theirs(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "LIFE_SECONDS", 0.01)
+    await office.open()
+    async with aclosing(office.people.watching.watch(person("cat"), ApprovalFilter(), "0")) as news:
+        view, cursor = await anext(news)
+        assert (view, cursor) == (None, "1")  # a sign of life
+
+
+@pytest.mark.parametrize("who", ["ada", "bob", "sue"])
+async def test_who_loses_a_role_or_is_disabled_hears_no_more(
+    office: Office, monkeypatch: pytest.MonkeyPatch, who: str
+) -> None:
+    """A stream lasts longer than what somebody was when it began."""
+    monkeypatch.setattr(watch, "LIFE_SECONDS", 0.01)
+    acting = person(who, roles=frozenset({"audit"}) if who == "ada" else frozenset())
+    async with aclosing(office.people.watching.watch(acting, ApprovalFilter(), "0")) as news:
+        asked = await office.open(number=1)
+        view, _ = await anext(news)
+        assert view.approval.id == asked.id
+        office.staff.set(
+            *(each for each in STAFF if each.id != f"h-{who}"),
+            member("ada", "nobody") if who == "ada" else member(who, "red", active=False),
+        )
+        await office.open(number=2)
+        assert [(await anext(news))[0] for _ in range(3)] == [None] * 3
+
+
+async def test_mine_leaves_out_what_i_cannot_answer(office: Office) -> None:
+    denied = await office.open(number=1)
+    await office.deny("bob", denied)
+    asked = await office.open(number=2)
+    async with aclosing(office.people.watching.watch(person("bob"), ApprovalFilter(mine=True), "0")) as news:
+        view, _ = await anext(news)
+        assert view.approval.id == asked.id
+
+
+@pytest.mark.parametrize("cursor", ["1", "-1", "x", "9" * 30, "٣"])
+async def test_a_cursor_of_elsewhere_is_refused(office: Office, cursor: str) -> None:
+    with pytest.raises(OutOfRange):
+        await anext(office.people.watching.watch(person("bob"), ApprovalFilter(), cursor))
+
+
+async def test_one_person_leaves_room_for_others(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "MAX_PER_PERSON", 1)
+    monkeypatch.setattr(watch, "LIFE_SECONDS", 0.01)
+    async with aclosing(office.people.watching.watch(person("bob"), ApprovalFilter(), "")) as news:
+        await anext(news)
+        with pytest.raises(Overloaded):
+            await anext(office.people.watching.watch(person("bob"), ApprovalFilter(), ""))
+        async with aclosing(office.people.watching.watch(person("ann"), ApprovalFilter(), "")) as others:
+            assert (await anext(others))[0] is None
+
+
+async def test_one_tenant_leaves_room_for_others(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "MAX_PER_TENANT", 2)
+    monkeypatch.setattr(watch, "LIFE_SECONDS", 0.01)
+
+    async def watches(who: str, tenant: str, inside: AsyncExitStack) -> None:
+        acting = replace(person(who), tenant=tenant)
+        news = await inside.enter_async_context(aclosing(office.people.watching.watch(acting, ApprovalFilter(), "")))
+        await anext(news)
+
+    async with AsyncExitStack() as inside:
+        await watches("bob", "acme", inside)
+        await watches("ann", "acme", inside)
+        with pytest.raises(Overloaded):
+            await watches("cat", "acme", inside)
+        await watches("bob", "other", inside)
+
+
+async def test_there_is_room_for_so_many(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "MAX_WATCHERS", 1)
+    monkeypatch.setattr(watch, "LIFE_SECONDS", 0.01)
+    async with aclosing(office.people.watching.watch(person("bob"), ApprovalFilter(), "")) as news:
+        await anext(news)
+        with pytest.raises(Overloaded):
+            await anext(office.people.watching.watch(person("bob"), ApprovalFilter(), ""))
+    async with aclosing(office.people.watching.watch(person("bob"), ApprovalFilter(), "")) as news:
+        assert (await anext(news))[0] is None  # the place is free again
+
+
+class Breaking:
+    """A store one of whose reads fails for a while, as no store should."""
+
+    def __init__(self, store: Any) -> None:
+        self.store, self.broken, self.failed = store, False, asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+    def changes(self, tenant: str, after: int, limit: int) -> Any:
+        if self.broken:
+            self.failed.set()
+            raise RuntimeError("a bug")
+        return self.store.changes(tenant, after, limit)
+
+
+async def test_who_waits_is_told_although_a_look_failed(office: Office, caplog: pytest.LogCaptureFixture) -> None:
+    store: Any = Breaking(office.store)
+    hub = Changes(store)
+    try:
+        with hub.waiting("acme", None) as waiter:
+            store.broken = True
+            asked = await office.open()
+            hub.notify()
+            await store.failed.wait()
+            store.broken = False
+            ((_, told),) = await waiter.wait(60)  # nothing else happens: the same news, at the next look
+            assert told.id == asked.id
+    finally:
+        await hub.close()
+    assert "a fault of ours; trying again" in caplog.text
