@@ -16,8 +16,8 @@ from playwright.async_api import Browser, Page, expect
 from support.browser import context, sign_in
 from support.console_world import ConsoleWorld
 
+from pdp.authoring.sandbox import TENANT
 from pdp.core.approvals.states import State
-from pdp.tooling.sandbox import TENANT
 from pdp.v1.types_pb2 import EFFECT_ALLOW, EFFECT_DENY, EFFECT_PENDING
 
 pytestmark = [
@@ -292,7 +292,7 @@ async def test_enter_in_a_field_sends_nothing(world: ConsoleWorld, chromium: Bro
         for field in ("Calls", "Minutes"):
             await page.get_by_label(field, exact=True).press("Enter")
         await page.get_by_label("Also later calls").press("Enter")
-        await page.get_by_label("Also later calls").uncheck()  # a page that had been sent would be left by now
+        await page.get_by_label("This one call").check()  # a page that had been sent would be left by now
         assert posted == []
         await expect(page.get_by_role("button", name="Take it back")).to_have_count(0)
     assert state(world, request_id) is State.PENDING
