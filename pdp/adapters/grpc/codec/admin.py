@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from pdp.adapters.grpc.codec import fields
 from pdp.adapters.grpc.codec.decide_response import record_ref
+from pdp.adapters.grpc.codec.enums import RELOAD_PARTS, SERVING_STATES, SWITCH_SCOPES
 from pdp.core.digest import Json
 from pdp.core.errors import Forbidden, InvalidRequest, Unsupported
 from pdp.core.request import Caller
@@ -17,30 +18,6 @@ from pdp.service.operations.admin import ANY_TENANT, Status, SwitchAsk, Switched
 from pdp.service.operations.reload import Failure, Part, Reloaded
 from pdp.v1 import admin_pb2, audit_pb2, types_pb2
 
-_SERVING = {
-    "starting": admin_pb2.SERVING_STATE_STARTING,
-    "serving": admin_pb2.SERVING_STATE_SERVING,
-    "not_serving": admin_pb2.SERVING_STATE_NOT_SERVING,
-    "draining": admin_pb2.SERVING_STATE_DRAINING,
-}
-_PART_NUMBERS: Mapping[Part, admin_pb2.ReloadPart.ValueType] = {
-    "policy": admin_pb2.RELOAD_PART_POLICY,
-    "registry": admin_pb2.RELOAD_PART_REGISTRY,
-    "keys": admin_pb2.RELOAD_PART_KEYS,
-    "directory": admin_pb2.RELOAD_PART_DIRECTORY,
-}
-_PARTS: Mapping[int, Part] = {number: part for part, number in _PART_NUMBERS.items()}
-_LATER_PARTS: Collection[int] = (admin_pb2.RELOAD_PART_PROMPTS,)
-_SCOPES = {
-    admin_pb2.SWITCH_SCOPE_EVERYTHING: "everything",
-    admin_pb2.SWITCH_SCOPE_TENANT: "tenant",
-    admin_pb2.SWITCH_SCOPE_SERVER: "server",
-    admin_pb2.SWITCH_SCOPE_TOOL: "tool",
-    admin_pb2.SWITCH_SCOPE_AGENT: "agent",
-    admin_pb2.SWITCH_SCOPE_SUBJECT: "subject",
-}
-_SCOPE_NUMBERS = {scope: number for number, scope in _SCOPES.items()}
-_BREADTH = tuple(_SCOPE_NUMBERS)
 _STORE_ADVICE = {
     "record.unavailable": "Records cannot be written, so nothing is answered. Look at the disk, and at the log.",
     "store.unreadable": "The store cannot be read, so nothing is answered. Look at the disk or the database server.",
@@ -52,13 +29,13 @@ _STORE_ADVICE = {
 def parts(request: admin_pb2.ReloadRequest) -> tuple[Part, ...]:
     """What to read again; each part once. Raises InvalidRequest, and Unsupported for parts of later releases."""
     for i, part in enumerate(request.parts):
-        if part in _LATER_PARTS:
+        if part == admin_pb2.RELOAD_PART_PROMPTS:
             raise Unsupported("reload.unsupported", f"parts[{i}]: this release has no such part; leave it out.")
-        if part not in _PARTS:
+        if part not in RELOAD_PARTS.words:
             raise InvalidRequest(
                 f"parts[{i}]", "is not a part; name policy, registry, keys or directory, or none for all"
             )
-    return tuple(dict.fromkeys(_PARTS[part] for part in request.parts))
+    return tuple(dict.fromkeys(RELOAD_PARTS.words[part] for part in request.parts))
 
 
 def reload_response(
@@ -69,7 +46,7 @@ def reload_response(
     return admin_pb2.ReloadResponse(
         results=(
             admin_pb2.ReloadResult(
-                part=_PART_NUMBERS[r.part],
+                part=RELOAD_PARTS.numbers[r.part],
                 ok=r.failure is None,
                 changed=r.changed,
                 active=", ".join(r.active.values()),
@@ -87,13 +64,13 @@ def switch_ask(request: admin_pb2.SetSwitchRequest) -> SwitchAsk:
     if not request.HasField("switch"):
         raise InvalidRequest("switch", "is missing")
     wanted = request.switch
-    if wanted.scope not in _SCOPES:
-        raise InvalidRequest("switch.scope", f"must be one of {', '.join(_BREADTH)}")
+    if wanted.scope not in SWITCH_SCOPES.words:
+        raise InvalidRequest("switch.scope", f"must be one of {', '.join(SWITCH_SCOPES.numbers)}")
     until_ns = fields.instant_ns(wanted.until, "switch.until") if wanted.HasField("until") else 0
     if wanted.HasField("until") and until_ns == 0:
         raise InvalidRequest("switch.until", "is in the past")  # 0 would mean "until it is released"
     return SwitchAsk(
-        scope=_SCOPES[wanted.scope],
+        scope=SWITCH_SCOPES.words[wanted.scope],
         server=fields.name(wanted.server, "switch.server"),
         value=fields.name(wanted.value, "switch.value"),
         engaged=wanted.engaged,
@@ -115,7 +92,7 @@ def status_response(status: Status, caller: Caller) -> admin_pb2.GetStatusRespon
     """What runs. An operator of one tenant sees the registry, keys and switches of that tenant, and those of all."""
     found = admin_pb2.GetStatusResponse(
         version=status.version,
-        serving=_SERVING.get(status.serving, admin_pb2.SERVING_STATE_NOT_SERVING),
+        serving=SERVING_STATES.numbers.get(status.serving, admin_pb2.SERVING_STATE_NOT_SERVING),
         boot_id=status.boot,
         time=fields.timestamp(status.at_ns),
         policy=_policy(status),
@@ -179,7 +156,8 @@ def _problem(code: str, at_ns: int, advice: str = "") -> admin_pb2.Fault | None:
 
 def _switches(rows: Iterable[SwitchRow], caller: Caller) -> Iterable[admin_pb2.Switch]:
     seen = [row for row in rows if caller.tenant == ANY_TENANT or _concerns(row, caller.tenant)]
-    return map(_switch, sorted(seen, key=lambda row: (_BREADTH.index(row.scope), row.tenant, row.server, row.value)))
+    scopes = tuple(SWITCH_SCOPES.numbers)
+    return map(_switch, sorted(seen, key=lambda row: (scopes.index(row.scope), row.tenant, row.server, row.value)))
 
 
 def _concerns(row: SwitchRow, tenant: str) -> bool:
@@ -189,7 +167,7 @@ def _concerns(row: SwitchRow, tenant: str) -> bool:
 
 def _switch(row: SwitchRow) -> admin_pb2.Switch:
     return admin_pb2.Switch(
-        scope=_SCOPE_NUMBERS[row.scope],
+        scope=SWITCH_SCOPES.numbers[row.scope],
         server=row.server,
         value=row.value,
         engaged=row.engaged,

@@ -3,37 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Iterable
 
-from pdp.adapters.grpc.codec import decide_response, fields
+from pdp.adapters.grpc.codec import decide_response, enums, fields
 from pdp.core.answer import PolicyRef, open_requirement
 from pdp.core.approvals.directory import Directory
 from pdp.core.approvals.grants import GrantTerms
 from pdp.core.approvals.rows import Account, Vote
 from pdp.core.approvals.states import OPEN, State
 from pdp.core.approvals.view import Advice, ApprovalView, ArgumentRow
-from pdp.core.errors import InvalidRequest
 from pdp.service.approvals.visibility import ApprovalFilter
 from pdp.service.approvals.votes import BallotInput, Voted
-from pdp.v1 import approval_pb2, decision_pb2, types_pb2
+from pdp.v1 import approval_pb2, types_pb2
 
-_STATES = {
-    State.PENDING: approval_pb2.APPROVAL_STATE_PENDING,
-    State.APPROVED: approval_pb2.APPROVAL_STATE_APPROVED,
-    State.DENIED: approval_pb2.APPROVAL_STATE_DENIED,
-    State.EXPIRED: approval_pb2.APPROVAL_STATE_EXPIRED,
-    State.CANCELLED: approval_pb2.APPROVAL_STATE_CANCELLED,
-    State.REVOKED: approval_pb2.APPROVAL_STATE_REVOKED,
-    State.REDEEMED: approval_pb2.APPROVAL_STATE_REDEEMED,
-}
-_BY_STATE: Mapping[int, State] = {number: state for state, number in _STATES.items()}
-_BY_KIND: Mapping[int, str] = {number: kind for kind, number in decide_response.KINDS.items() if kind != "judge"}
-_VERDICTS = {
-    "allow": approval_pb2.JUDGE_VERDICT_ALLOW,
-    "deny": approval_pb2.JUDGE_VERDICT_DENY,
-    "escalate": approval_pb2.JUDGE_VERDICT_ESCALATE,
-}
 _REQUIREMENT_STATES = {
     State.PENDING: "open",
     State.APPROVED: "met",
@@ -43,34 +25,13 @@ _REQUIREMENT_STATES = {
     State.EXPIRED: "expired",
     State.CANCELLED: "expired",
 }
-_CHOICES = {
-    "approve": approval_pb2.VOTE_CHOICE_APPROVE,
-    "deny": approval_pb2.VOTE_CHOICE_DENY,
-    "cancel": approval_pb2.VOTE_CHOICE_CANCEL,
-}
-_BY_CHOICE: Mapping[int, str] = {number: choice for choice, number in _CHOICES.items()}
-_CHANGES = {
-    "same": approval_pb2.ARGUMENT_CHANGE_SAME,
-    "added": approval_pb2.ARGUMENT_CHANGE_ADDED,
-    "changed": approval_pb2.ARGUMENT_CHANGE_CHANGED,
-    "removed": approval_pb2.ARGUMENT_CHANGE_REMOVED,
-}
-_OUTCOMES = {
-    "done": decision_pb2.OUTCOME_DONE,
-    "failed": decision_pb2.OUTCOME_FAILED,
-    "unknown": decision_pb2.OUTCOME_UNKNOWN,
-}
-_T = TypeVar("_T")
-_MAX_LISTED = 16  # values of one enum in a filter
 
 
 def wanted(given: approval_pb2.ApprovalFilter) -> ApprovalFilter:
     """A filter. Raises InvalidRequest naming the field."""
-    fields.count(given.states, "filter.states", _MAX_LISTED)
-    fields.count(given.kinds, "filter.kinds", _MAX_LISTED)
     return ApprovalFilter(
-        states=frozenset(_known(_BY_STATE, number, f"filter.states[{i}]") for i, number in enumerate(given.states)),
-        kinds=frozenset(_known(_BY_KIND, number, f"filter.kinds[{i}]") for i, number in enumerate(given.kinds)),
+        states=enums.APPROVAL_STATES.word_set(given.states, "filter.states"),
+        kinds=enums.APPROVAL_KINDS.word_set(given.kinds, "filter.kinds"),
         server=fields.name(given.server, "filter.server"),
         tool=fields.name(given.tool, "filter.tool"),
         subject=account(given.subject, "filter.subject") if given.HasField("subject") else None,
@@ -95,7 +56,7 @@ def ballot(given: approval_pb2.VoteRequest) -> BallotInput:
     """A vote. Raises InvalidRequest naming the field."""
     return BallotInput(
         request_id=fields.request_id(given.request_id),
-        choice=_known(_BY_CHOICE, given.choice, "choice"),
+        choice=enums.VOTE_CHOICES.word(given.choice, "choice"),
         reason=fields.text(given.reason, "reason", fields.MAX_REASON),
         presented=fields.name(given.presented, "presented", limit=fields.MAX_WORD),
         behalf=account(given.on_behalf_of, "on_behalf_of") if given.HasField("on_behalf_of") else None,
@@ -109,7 +70,7 @@ def listed(view: ApprovalView, directory: Directory) -> approval_pb2.Approval:
     approval, call, need = view.approval, view.approval.call, view.wanted
     made = approval_pb2.Approval(
         approval_id=approval.id,
-        state=_STATES[approval.state],
+        state=enums.APPROVAL_STATES.numbers[approval.state],
         requirement=_requirement(view),
         effects=view.shown.effects if view.shown is not None else (),
         subject=principal(call.subject, directory),
@@ -120,7 +81,7 @@ def listed(view: ApprovalView, directory: Directory) -> approval_pb2.Approval:
         server=call.server,
         tool=call.tool,
         title=approval.title,
-        risk=decide_response.RISKS.get(approval.risk, types_pb2.RISK_UNSPECIFIED),
+        risk=enums.RISKS.number(approval.risk),
         call_digest=call.digest,
         seats=_seats(view, directory),
         deny_quorum=need.deny_quorum,
@@ -130,7 +91,7 @@ def listed(view: ApprovalView, directory: Directory) -> approval_pb2.Approval:
         resolution=approval.resolution,
         policy=decide_response.policy_ref(PolicyRef(approval.policy_revision, approval.policy_digest, "")),
         decision_id=approval.decision_id,
-        outcome=_OUTCOMES.get(view.outcome, decision_pb2.OUTCOME_UNSPECIFIED),
+        outcome=enums.OUTCOMES.number(view.outcome),
     )
     if need.grant is not None:
         made.grant_offer.CopyFrom(
@@ -167,7 +128,7 @@ def complete(view: ApprovalView, directory: Directory, challenge: bytes) -> appr
 
 def _advice(said: Advice) -> approval_pb2.JudgeAdvice:
     return approval_pb2.JudgeAdvice(
-        verdict=_VERDICTS.get(said.verdict or "", approval_pb2.JUDGE_VERDICT_UNSPECIFIED),
+        verdict=enums.JUDGE_VERDICTS.number(said.verdict or ""),
         confidence=said.confidence,
         violated=said.violated,
         rationale=said.rationale,
@@ -204,7 +165,7 @@ def _requirement(view: ApprovalView) -> types_pb2.Requirement:
     element = json.loads(approval.requirement)
     shown = open_requirement(element, approval.call.digest, approval.opened_ns)
     made = decide_response.requirement(shown)
-    made.state = decide_response.STATES[_REQUIREMENT_STATES[approval.state]]
+    made.state = enums.REQUIREMENT_STATES.numbers[_REQUIREMENT_STATES[approval.state]]
     made.short_code, made.approval_id = view.short_code, approval.id
     if approval.state is not State.PENDING:
         made.ClearField("expires_at")
@@ -224,7 +185,7 @@ def _row(row: ArgumentRow) -> approval_pb2.ArgumentRow:
         pointer=row.pointer,
         type=row.type,
         value_json=_json(row.value_json),
-        change=_CHANGES.get(row.change, approval_pb2.ARGUMENT_CHANGE_UNSPECIFIED),
+        change=enums.ARGUMENT_CHANGES.number(row.change),
         previous_json=_json(row.previous_json),
     )
 
@@ -233,9 +194,9 @@ def _vote(vote: Vote, directory: Directory) -> approval_pb2.VoteEntry:
     return approval_pb2.VoteEntry(
         voter=principal(vote.account, directory),
         on_behalf_of=human(vote.behalf, directory) if vote.behalf else None,
-        choice=_CHOICES[vote.choice],
+        choice=enums.VOTE_CHOICES.numbers[vote.choice],
         reason=vote.reason,
-        assurance=decide_response.ASSURANCES[vote.assurance],
+        assurance=enums.ASSURANCES.numbers[vote.assurance],
         group_ids=vote.groups,
         voted_at=fields.timestamp(vote.at_ns),
     )
@@ -249,9 +210,3 @@ def _terms(given: approval_pb2.GrantTerms) -> GrantTerms:
 def _json(text: str) -> bytes:
     """A value as JSON; what stands for a secret is none yet."""
     return (json.dumps(text, ensure_ascii=False) if text.startswith("⟨") else text).encode()
-
-
-def _known(table: Mapping[int, _T], number: int, field: str) -> _T:
-    if number not in table:
-        raise InvalidRequest(field, "is not one of the values of this release")
-    return table[number]

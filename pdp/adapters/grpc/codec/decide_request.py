@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pdp.adapters.grpc.codec import fields
+from pdp.adapters.grpc.codec.enums import CLIENT_ANSWERS
 from pdp.core.errors import InvalidRequest
 from pdp.core.request import (
     Ask,
@@ -29,12 +30,6 @@ from pdp.core.request import (
 from pdp.v1 import decision_pb2, types_pb2
 
 METHOD_TOOL_LIST = "tools/list"
-_ANSWERS = {
-    decision_pb2.ANSWER_UNSPECIFIED: "",
-    decision_pb2.ANSWER_ACCEPT: "accept",
-    decision_pb2.ANSWER_DECLINE: "decline",
-    decision_pb2.ANSWER_CANCEL: "cancel",
-}
 
 
 def ask(request: decision_pb2.DecideRequest, until_ns: int = 0) -> Ask:
@@ -183,9 +178,9 @@ def _client_answers(answers: Iterable[decision_pb2.ClientAnswer]) -> tuple[Clien
     found = []
     for i, answer in enumerate(answers):
         path = f"client_answers[{i}]"
-        if answer.answer not in _ANSWERS:
+        if answer.answer and answer.answer not in CLIENT_ANSWERS.words:
             raise InvalidRequest(f"{path}.answer", "is not a value of this release")
-        said = _ANSWERS[answer.answer]
+        said = CLIENT_ANSWERS.words.get(answer.answer, "")
         identity = fields.name(answer.requirement_id, f"{path}.requirement_id", mandatory=True)
         found.append(ClientAnswer(identity, said))
     fields.count(found, "client_answers", fields.MAX_CLIENT_ANSWERS)

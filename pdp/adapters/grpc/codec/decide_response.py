@@ -7,41 +7,13 @@ from collections.abc import Mapping
 from google.protobuf.duration_pb2 import Duration
 
 from pdp.adapters.grpc.codec import fields
+from pdp.adapters.grpc.codec.enums import ASSURANCES, EFFECTS, REQUIREMENT_KINDS, REQUIREMENT_STATES, RISKS
 from pdp.core.answer import SAFE_MESSAGES, Answer, ListAnswer, OpenRequirement, PolicyRef
 from pdp.core.digest import Json, canonical
 from pdp.core.outcome import Effect, Reason
 from pdp.core.stored import RecordRef
 from pdp.v1 import decision_pb2, types_pb2
 
-EFFECTS = {
-    Effect.ALLOW: types_pb2.EFFECT_ALLOW,
-    Effect.DENY: types_pb2.EFFECT_DENY,
-    Effect.PENDING: types_pb2.EFFECT_PENDING,
-}
-RISKS = {
-    "low": types_pb2.RISK_LOW,
-    "medium": types_pb2.RISK_MEDIUM,
-    "high": types_pb2.RISK_HIGH,
-    "critical": types_pb2.RISK_CRITICAL,
-}
-KINDS = {
-    "judge": types_pb2.REQUIREMENT_KIND_JUDGE,
-    "confirmation": types_pb2.REQUIREMENT_KIND_CONFIRMATION,
-    "approval": types_pb2.REQUIREMENT_KIND_APPROVAL,
-    "consent": types_pb2.REQUIREMENT_KIND_CONSENT,
-}
-STATES = {
-    "open": types_pb2.REQUIREMENT_STATE_OPEN,
-    "met": types_pb2.REQUIREMENT_STATE_MET,
-    "refused": types_pb2.REQUIREMENT_STATE_REFUSED,
-    "failed": types_pb2.REQUIREMENT_STATE_FAILED,
-    "expired": types_pb2.REQUIREMENT_STATE_EXPIRED,
-}
-ASSURANCES = {
-    "client_asserted": types_pb2.ASSURANCE_CLIENT_ASSERTED,
-    "signed_in": types_pb2.ASSURANCE_SIGNED_IN,
-    "passkey": types_pb2.ASSURANCE_PASSKEY,
-}
 _PACKS = "packs."
 _TOOL = "tool:"
 
@@ -50,10 +22,10 @@ def decide_response(answer: Answer, record: RecordRef) -> decision_pb2.DecideRes
     """The answer to one Decide."""
     found = decision_pb2.DecideResponse(
         decision_id=answer.decision_id,
-        effect=EFFECTS[answer.effect],
+        effect=EFFECTS.numbers[answer.effect],
         reasons=map(reason, answer.reasons),
         obligations=map(_obligation, answer.obligations) if answer.effect is Effect.ALLOW else (),
-        risk=RISKS.get(answer.risk, types_pb2.RISK_UNSPECIFIED),
+        risk=RISKS.number(answer.risk),
         call_digest=answer.call_digest,
         redemption_id=answer.redemption_id,
         enforcement=_enforcement(answer.enforcement),
@@ -74,7 +46,7 @@ def filter_response(answer: ListAnswer, record: RecordRef) -> decision_pb2.Filte
     effect = Effect.DENY if denied else Effect.ALLOW
     found = decision_pb2.FilterToolsResponse(
         decision_id=answer.decision_id,
-        effect=EFFECTS[effect],
+        effect=EFFECTS.numbers[effect],
         reasons=map(reason, answer.reasons) if denied else (),
         tools=(
             decision_pb2.ToolView(name=name, definition_json=canonical(definition))
@@ -124,15 +96,15 @@ def requirement(wanted: OpenRequirement) -> types_pb2.Requirement:
     """One requirement of a pending answer."""
     found = types_pb2.Requirement(
         id=wanted.id,
-        kind=KINDS.get(wanted.kind, types_pb2.REQUIREMENT_KIND_UNSPECIFIED),
-        state=STATES.get(wanted.state, types_pb2.REQUIREMENT_STATE_UNSPECIFIED),
+        kind=REQUIREMENT_KINDS.number(wanted.kind),
+        state=REQUIREMENT_STATES.number(wanted.state),
         url=wanted.url,
         short_code=wanted.short_code,
         code=wanted.code,
         control=wanted.control,
         stage=wanted.stage,
         pack=wanted.pack,
-        min_assurance=ASSURANCES.get(wanted.min_assurance, types_pb2.ASSURANCE_UNSPECIFIED),
+        min_assurance=ASSURANCES.number(wanted.min_assurance),
         approval_id=wanted.approval_id,
     )
     if wanted.state == "open":

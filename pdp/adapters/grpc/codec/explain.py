@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pdp.adapters.grpc.codec import decide_request, decide_response, fields
+from pdp.adapters.grpc.codec import decide_request, decide_response, enums, fields
 from pdp.core.answer import open_requirement
 from pdp.core.changes import FactChange
 from pdp.core.digest import canonical
@@ -13,13 +13,6 @@ from pdp.core.explain import Fact, FiredRule, RequirementStory
 from pdp.core.stored import RecordRef
 from pdp.service.explain import Explanation, Why
 from pdp.v1 import explain_pb2
-
-_TRUSTS = {
-    "verified": explain_pb2.TRUST_VERIFIED,
-    "observed": explain_pb2.TRUST_OBSERVED,
-    "vouched": explain_pb2.TRUST_VOUCHED,
-    "asserted": explain_pb2.TRUST_ASSERTED,
-}
 
 
 def why(request: explain_pb2.ExplainRequest) -> Why:
@@ -37,7 +30,7 @@ def why(request: explain_pb2.ExplainRequest) -> Why:
 def response(found: Explanation, record: RecordRef) -> explain_pb2.ExplainResponse:
     """The explanation."""
     made = explain_pb2.ExplainResponse(
-        effect=decide_response.EFFECTS[found.outcome.effect],
+        effect=enums.EFFECTS.numbers[found.outcome.effect],
         reasons=map(decide_response.reason, found.outcome.reasons),
         facts=map(_fact, found.facts),
         rules=map(_rule, found.rules),
@@ -58,7 +51,7 @@ def _fact(fact: Fact) -> explain_pb2.Fact:
     return explain_pb2.Fact(
         path=fact.path,
         value_json=b"" if fact.erased else canonical(fact.value),
-        trust=_TRUSTS[fact.trust],
+        trust=enums.TRUSTS.numbers[fact.trust],
         source=fact.source,
         erased=fact.erased,
     )

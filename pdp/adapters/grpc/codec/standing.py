@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TypeVar
-
-from pdp.adapters.grpc.codec import approvals, decide_response, fields
+from pdp.adapters.grpc.codec import approvals, decide_response, enums, fields
 from pdp.core.approvals.directory import Directory
 from pdp.core.approvals.rows import Grant
 from pdp.core.approvals.states import GrantState
@@ -13,31 +10,13 @@ from pdp.core.errors import InvalidRequest
 from pdp.core.stored import RecordRef
 from pdp.service.approvals.consents import Agreement, ConsentTerms, ConsentView
 from pdp.service.approvals.grants import GrantFilter
-from pdp.v1 import approval_pb2, consent_pb2, types_pb2
-
-_GRANT_STATES = {
-    GrantState.ACTIVE: approval_pb2.GRANT_STATE_ACTIVE,
-    GrantState.EXHAUSTED: approval_pb2.GRANT_STATE_EXHAUSTED,
-    GrantState.EXPIRED: approval_pb2.GRANT_STATE_EXPIRED,
-    GrantState.REVOKED: approval_pb2.GRANT_STATE_REVOKED,
-}
-_BY_GRANT_STATE: Mapping[int, GrantState] = {number: state for state, number in _GRANT_STATES.items()}
-_CONSENT_STATES = {
-    "requested": consent_pb2.CONSENT_STATE_REQUESTED,
-    "active": consent_pb2.CONSENT_STATE_ACTIVE,
-    "refused": consent_pb2.CONSENT_STATE_REFUSED,
-    "expired": consent_pb2.CONSENT_STATE_EXPIRED,
-    "revoked": consent_pb2.CONSENT_STATE_REVOKED,
-}
-_BY_CONSENT_STATE: Mapping[int, str] = {number: state for state, number in _CONSENT_STATES.items()}
-_MAX_STATES = 16
-_T = TypeVar("_T")
+from pdp.v1 import approval_pb2, consent_pb2
 
 
 def grant_filter(given: approval_pb2.ListGrantsRequest) -> GrantFilter:
     """What is listed. Raises InvalidRequest naming the field."""
     return GrantFilter(
-        states=_states(_BY_GRANT_STATE, given.states) or frozenset({GrantState.ACTIVE}),
+        states=enums.GRANT_STATES.word_set(given.states, "states") or frozenset({GrantState.ACTIVE}),
         server=fields.name(given.server, "server"),
         tool=fields.name(given.tool, "tool"),
         subject=approvals.account(given.subject, "subject") if given.HasField("subject") else None,
@@ -49,7 +28,7 @@ def grant(found: Grant, directory: Directory) -> approval_pb2.Grant:
     minutes = -(-(found.expires_ns - found.issued_ns) // (60 * fields.NS)) if found.expires_ns else 0
     return approval_pb2.Grant(
         grant_id=found.id,
-        state=_GRANT_STATES[found.state],
+        state=enums.GRANT_STATES.numbers[found.state],
         subject=approvals.principal(found.subject, directory),
         agent=found.agent,
         server=found.server,
@@ -72,7 +51,7 @@ def grant(found: Grant, directory: Directory) -> approval_pb2.Grant:
 
 def consent_states(given: consent_pb2.ListConsentsRequest) -> frozenset[str]:
     """What is listed. Raises InvalidRequest naming the field."""
-    return _states(_BY_CONSENT_STATE, given.states)
+    return enums.CONSENT_STATES.word_set(given.states, "states")
 
 
 def agreement(given: consent_pb2.GrantConsentRequest) -> Agreement:
@@ -102,7 +81,7 @@ def consent(found: ConsentView, directory: Directory) -> consent_pb2.Consent:
     """One consent, or the open request for one."""
     made = consent_pb2.Consent(
         consent_id=found.id,
-        state=_CONSENT_STATES[found.state],
+        state=enums.CONSENT_STATES.numbers[found.state],
         subject=approvals.principal(found.subject, directory),
         agent=found.agent,
         agent_name=found.agent_name,
@@ -111,7 +90,7 @@ def consent(found: ConsentView, directory: Directory) -> consent_pb2.Consent:
         scope=found.scope,
         purpose=found.purpose,
         expires_at=fields.timestamp(found.expires_ns),
-        assurance=decide_response.ASSURANCES.get(found.assurance, types_pb2.ASSURANCE_UNSPECIFIED),
+        assurance=enums.ASSURANCES.number(found.assurance),
         presented=found.presented,
     )
     for name, at_ns in (
@@ -146,11 +125,3 @@ def _terms(given: consent_pb2.ConsentTerms) -> ConsentTerms:
         scope=fields.name(given.scope, "terms.scope", mandatory=True),
         purpose=fields.name(given.purpose, "terms.purpose", limit=fields.MAX_REASON, mandatory=True),
     )
-
-
-def _states(table: Mapping[int, _T], numbers: Sequence[int]) -> frozenset[_T]:
-    fields.count(numbers, "states", _MAX_STATES)
-    for i, number in enumerate(numbers):
-        if number not in table:
-            raise InvalidRequest(f"states[{i}]", "is not one of the values of this release")
-    return frozenset(table[number] for number in numbers)

@@ -7,6 +7,7 @@ from google.protobuf.duration_pb2 import Duration
 from pdp.adapters.grpc.codec import fields
 from pdp.adapters.grpc.codec.decide_request import credential
 from pdp.adapters.grpc.codec.decide_response import requirement
+from pdp.adapters.grpc.codec.enums import OUTCOMES
 from pdp.core.errors import InvalidRequest
 from pdp.core.request import Credential
 from pdp.service.approvals.wait import MAX_SECONDS, Waited
@@ -14,11 +15,6 @@ from pdp.service.outcomes import Report
 from pdp.v1 import decision_pb2, types_pb2
 
 MARGIN_SECONDS = 0.2  # an answer that leaves so long before the caller's deadline still arrives
-_OUTCOMES = {
-    decision_pb2.OUTCOME_DONE: "done",
-    decision_pb2.OUTCOME_FAILED: "failed",
-    decision_pb2.OUTCOME_UNKNOWN: "unknown",
-}
 
 
 def wait(request: decision_pb2.WaitDecisionRequest, remaining: float | None) -> tuple[str, Credential, float]:
@@ -47,7 +43,7 @@ def waited(found: Waited) -> decision_pb2.WaitDecisionResponse:
 def report(request: decision_pb2.ReportOutcomeRequest) -> Report:
     """A ReportOutcomeRequest. Raises InvalidRequest."""
     fields.name(request.request_id, "request_id", mandatory=True)
-    outcome = _OUTCOMES.get(request.outcome)
+    outcome = OUTCOMES.words.get(request.outcome)
     if outcome is None:
         raise InvalidRequest("outcome", "must be one of OUTCOME_DONE, OUTCOME_FAILED, OUTCOME_UNKNOWN")
     finished = fields.instant_ns(request.finished_at, "finished_at") if request.HasField("finished_at") else 0
