@@ -11,14 +11,14 @@ from pdp.approvals.resume import ResumeTokens
 from pdp.config.files import read_yaml
 from pdp.config.settings import Settings
 from pdp.content.validate import satisfies
-from pdp.core.approvals.notices import Telling
+from pdp.core.approvals.notices import Notifications
 from pdp.core.approvals.turned_down import Backoff
 from pdp.core.check import NS
 from pdp.ports import Channel, Clock, Entropy, EvidenceSource, Judge, Store, Subjects
 from pdp.ports.telemetry import SILENT, Telemetry
 from pdp.runtime import console
 from pdp.secrets.reference import secret
-from pdp.service.approvals.assembly import Bounds, People, assemble
+from pdp.service.approvals.assembly import ApprovalServices, Bounds, assemble
 from pdp.service.approvals.changes import Changes
 from pdp.service.approvals.evidence import ApprovalEvidence, Counting, Sources
 from pdp.service.approvals.outbox import Outbox
@@ -39,7 +39,7 @@ DAY_NS = 24 * 3600 * NS
 
 
 @dataclass(frozen=True, slots=True)
-class Wired:
+class WiredApprovals:
     """What came of it."""
 
     directories: LoadedDirectories
@@ -49,7 +49,7 @@ class Wired:
     outcomes: Outcomes
     changes: Changes
     outbox: Outbox
-    people: People
+    services: ApprovalServices
     judging: Judging | None = None  # None: nobody judges, and what policy wants of a judge fails
 
     async def close(self) -> None:
@@ -59,7 +59,7 @@ class Wired:
             await self.judging.close()
 
 
-def wire(  # noqa: PLR0913, PLR0917 - what it rests on
+def wire_approvals(  # noqa: PLR0913, PLR0917 - what it rests on
     settings: Settings,
     store: Store,
     state: State,
@@ -73,7 +73,7 @@ def wire(  # noqa: PLR0913, PLR0917 - what it rests on
     index_key: bytes,
     judge: Judge | None = None,
     telemetry: Telemetry = SILENT,
-) -> Wired:
+) -> WiredApprovals:
     """Wire it. Raises ConfigurationFault for a secret that cannot be had."""
     options = settings.approvals
     address = options.console_url or (settings.console.public_url if settings.console else "")
@@ -82,7 +82,7 @@ def wire(  # noqa: PLR0913, PLR0917 - what it rests on
     tokens = ResumeTokens(resume_secrets(settings, index_key), entropy)
     changes = Changes(store)
     recorder.changed = changes.notify
-    telling = Telling(routes(options.channels), recorder.new_id)
+    notifications = Notifications(routes(options.channels), recorder.new_id)
     opening = Opening(
         counting,
         recorder,
@@ -91,7 +91,7 @@ def wire(  # noqa: PLR0913, PLR0917 - what it rests on
         index_key,
         Caps(options.open_per_subject, options.open_per_tenant, options.open_per_group),
         address,
-        telling,
+        notifications,
         backoff=Backoff(options.backoff_after, options.backoff_seconds * NS),
         longest_ns=settings.store.longest_ttl_seconds * NS,
     )
@@ -99,7 +99,7 @@ def wire(  # noqa: PLR0913, PLR0917 - what it rests on
     holding = FairLimiter(max(1, settings.service.max_in_flight // 2))
     judging = Judging(judge, store, recorder, clock, index_key, holding=holding) if judge is not None else None
     sources: list[EvidenceSource] = [ApprovalEvidence(counting, satisfies), judging or Absent()]
-    return Wired(
+    return WiredApprovals(
         directories=directories,
         evidence=Sources(*sources),
         judging=judging,
@@ -108,7 +108,7 @@ def wire(  # noqa: PLR0913, PLR0917 - what it rests on
         outcomes=Outcomes(store, recorder, clock),
         changes=changes,
         outbox=Outbox(store, directories, recorder, clock, entropy, channels(settings), address, telemetry),
-        people=assemble(
+        services=assemble(
             store,
             state,
             counting,
@@ -121,7 +121,7 @@ def wire(  # noqa: PLR0913, PLR0917 - what it rests on
             bounds=Bounds(options.consent_max_days * DAY_NS, options.delegation_max_days * DAY_NS),
             valid=satisfies,
             passkeys=console.passkeys(settings.console, directories),
-            telling=telling,
+            notifications=notifications,
             telemetry=telemetry,
         ),
     )

@@ -10,7 +10,8 @@ from typing import NoReturn, Protocol
 from pdp.config.settings import Settings
 from pdp.core.errors import Fault
 from pdp.ports import Judge
-from pdp.runtime import approvals, telemetry
+from pdp.runtime import telemetry
+from pdp.runtime.approvals import WiredApprovals
 from pdp.service.commit import Recorder
 from pdp.service.operations.reload import Part, Reloads
 from pdp.service.operations.runs import Runs
@@ -26,7 +27,7 @@ class Tended(Protocol):
     reloads: Reloads
     recorder: Recorder
     runs: Runs
-    staff: approvals.Wired
+    approvals: WiredApprovals
     clock: StoreClock
     levels: telemetry.Levels
 
@@ -86,7 +87,7 @@ async def tend(process: Tended) -> NoReturn:
         await process.runs.refusals()
 
     async def sweep() -> None:
-        await process.staff.people.sweep.run_once(process.clock.now_ns())
+        await process.approvals.services.sweep.run_once(process.clock.now_ns())
 
     async def levels() -> None:
         process.levels.tell(process.clock.now_ns())

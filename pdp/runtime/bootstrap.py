@@ -27,7 +27,8 @@ from pdp.policy.source import FolderSource, Host
 from pdp.ports import Judge
 from pdp.ports.telemetry import SILENT, Telemetry
 from pdp.registry.load import SignedRegistry
-from pdp.runtime import approvals, background, console
+from pdp.runtime import background, console
+from pdp.runtime.approvals import WiredApprovals, resume_secrets, wire_approvals
 from pdp.runtime.environment import SYSTEM, Environment, index_key_of
 from pdp.runtime.judge import begin_judge, wire_judge
 from pdp.runtime.telemetry import Levels, Losses, Ports, establishing, observed, wire_telemetry
@@ -77,7 +78,7 @@ class Process:
     services: Services
     server: Server
     levels: Levels
-    staff: approvals.Wired
+    approvals: WiredApprovals
     judge: Judge | None
     console: ConsoleServer | None = None
 
@@ -105,7 +106,7 @@ def _fingerprints(settings: Settings, index_key: bytes, origin: str) -> Fingerpr
     def fingerprint(key: bytes, name: str) -> str:
         return keyed_index(key, "fingerprint", name, origin)
 
-    resume = approvals.resume_secrets(settings, index_key)
+    resume = resume_secrets(settings, index_key)
     return Fingerprints(
         fingerprint(index_key, "service.index_key"),
         tuple(fingerprint(key, "approvals.resume_keys") for key in resume),
@@ -143,7 +144,7 @@ def _build(
     establish = establishing(telemetry, ports.subjects, ports.content, sessions, store, **keyed)
     repeats = Idempotency(store, index_key)
     kills = WorkerCrashQuota()
-    staff = approvals.wire(
+    approvals = wire_approvals(
         settings,
         ports.store,
         state,
@@ -165,7 +166,7 @@ def _build(
         identity.refresh,
         recorder,
         clock,
-        staff.directories,
+        approvals.directories,
     )
     admin = Admin(
         state,
@@ -179,8 +180,10 @@ def _build(
         index_key,
         lambda: losses.count,
     )
-    evidence = surroundings.evidence or staff.evidence
-    decide = Decide(state, establish, repeats, evidence, staff.escalation, recorder, sessions, clock, kills, terms)
+    evidence = surroundings.evidence or approvals.evidence
+    decide = Decide(
+        state, establish, repeats, evidence, approvals.escalation, recorder, sessions, clock, kills, terms
+    )
     services = Services(
         entrance=entrance,
         decide=decide,
@@ -199,9 +202,9 @@ def _build(
             clock,
             kills,
         ),
-        waiting=staff.waiting,
-        outcomes=staff.outcomes,
-        people=staff.people,
+        waiting=approvals.waiting,
+        outcomes=approvals.outcomes,
+        approvals=approvals.services,
         telemetry=telemetry,
     )
     server = Server(
@@ -218,9 +221,9 @@ def _build(
         store,
         registry,
         identity.subjects,
-        staff.directories,
+        approvals.directories,
         reloads,
-        staff.people.sweep.tenants,
+        approvals.services.sweep.tenants,
         state.fleet,
     )
     runs = Runs(recorder, ports.store, clock)
@@ -238,9 +241,9 @@ def _build(
         services,
         server,
         levels,
-        staff,
+        approvals,
         judge,
-        console.server(settings, staff.people, clock, entropy, index_key),
+        console.server(settings, approvals.services, clock, entropy, index_key),
     )
 
 
@@ -298,7 +301,7 @@ async def run(settings: Settings, *, ready: Path | None = None) -> None:
         watchers = [loop.create_task(background.watch(process, part)) for part in PARTS]
         watchers.append(loop.create_task(background.tend(process)))
         if settings.approvals.channels:
-            watchers.append(loop.create_task(process.staff.outbox.run()))
+            watchers.append(loop.create_task(process.approvals.outbox.run()))
         if process.judge is not None:
             every = max(PROMPTS_SECONDS, settings.service.watch_seconds)
             watchers.append(loop.create_task(background.watch_prompts(process.judge, every)))
@@ -336,7 +339,7 @@ async def close(process: Process, *, reason: str) -> None:
     process.admin.draining = True
     async with AsyncExitStack() as left:  # backwards, and each whatever became of the others
         left.push_async_callback(asyncio.to_thread, process.levels.telemetry.close)
-        for part in (process.store, process.identity, process.host, process.state, process.judge, process.staff):
+        for part in (process.store, process.identity, process.host, process.state, process.judge, process.approvals):
             if part is not None:
                 left.push_async_callback(part.close)
         if process.console is not None:

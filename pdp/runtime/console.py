@@ -9,7 +9,7 @@ from pdp.config.settings import Settings
 from pdp.core.errors import ConfigurationFault
 from pdp.ports import Clock, Directories, Entropy, Passkeys
 from pdp.secrets.reference import secret
-from pdp.service.approvals.assembly import People
+from pdp.service.approvals.assembly import ApprovalServices
 
 if TYPE_CHECKING:
     from pdp.adapters.console.server import ConsoleServer
@@ -35,7 +35,9 @@ def check(settings: Settings) -> None:
         _secrets(settings.console, settings)
 
 
-def server(settings: Settings, people: People, clock: Clock, entropy: Entropy, key: bytes) -> ConsoleServer | None:
+def server(
+    settings: Settings, approvals: ApprovalServices, clock: Clock, entropy: Entropy, key: bytes
+) -> ConsoleServer | None:
     """The console's listener, not yet started; None where none is configured. Raises ConfigurationFault."""
     options = settings.console
     if options is None:
@@ -44,7 +46,7 @@ def server(settings: Settings, people: People, clock: Clock, entropy: Entropy, k
     from pdp.adapters.console.server import ConsoleServer  # noqa: PLC0415 - an extra
     from pdp.adapters.console.visit import ConsoleServices  # noqa: PLC0415
 
-    services = ConsoleServices(people, clock, entropy)
+    services = ConsoleServices(approvals, clock, entropy)
     secrets = _secrets(options, settings)
     return ConsoleServer(options, services, key=key, secrets=secrets, production=settings.production)
 

@@ -221,7 +221,7 @@ class Recorder:
         kept = values(stamp.id) if values is not None else ()
         return replace(self._entry(stamp, kind, made(stamp), values=kept), steps=steps)
 
-    async def people(  # noqa: PLR0913 - see `event`
+    async def commit_event(  # noqa: PLR0913 - see `event`
         self,
         tenant: str,
         kind: str,

@@ -61,7 +61,7 @@ class Outcomes:
             record_id=record_id,
         )
         try:
-            return await self.recorder.people(
+            return await self.recorder.commit_event(
                 caller.tenant,
                 "outcome",
                 lambda stamp: records.outcome(stamp, outcome),

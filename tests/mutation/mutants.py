@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from approval_mutants import APPROVALS
+from approval_service_mutants import PEOPLE
 from composition_mutants import COMPOSITION
 from console_mutants import CONSOLE
 from core_mutants import CORE
@@ -13,7 +14,6 @@ from judge_mutants import JUDGE
 from judge_process_mutants import JUDGE_PROCESS
 from notice_mutants import NOTICES
 from pack_mutants import GATED
-from people_mutants import PEOPLE
 from redeeming_mutants import REDEEMING
 from requirement_mutants import WANTED
 from rule_mutants import TESTED

@@ -22,7 +22,7 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
-from support.people import Desk, waiting
+from support.approvers import Approvers, waiting
 from support.surroundings import SeededEntropy, Stage, StillClock
 from support.tools import READING, ServerPlan, tool
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, World, create, serving
@@ -158,7 +158,7 @@ async def after(folder: Path, dump: Path, at_ns: int = WEDNESDAY_NS + LATER_NS) 
     (made.folder / "store").mkdir(mode=0o700, exist_ok=True)
     with closing(sqlite3.connect(made.folder / "store" / FILE)) as db:
         db.executescript(text)
-    stage = Stage(StillClock(at_ns), entropy=SeededEntropy("after"), people=True)
+    stage = Stage(StillClock(at_ns), entropy=SeededEntropy("after"), approvals=True)
     async with serving(made, wanted, stage) as world:
         yield world
 
@@ -178,7 +178,7 @@ async def _pending(world: World, tool_name: str, note: str) -> DecideAnswer:
 
 async def _fill(world: World) -> dict[str, Any]:
     """Every kind of request in every state in which somebody may still touch it."""
-    desk, said = Desk(world), dict[str, Any]()
+    approvers, said = Approvers(world), dict[str, Any]()
 
     async def opened(tool_name: str, note: str) -> str:
         answer = await _pending(world, tool_name, note)
@@ -186,21 +186,21 @@ async def _fill(world: World) -> dict[str, Any]:
         return waiting(answer)[0]
 
     await opened("approved_by_one", "waits")
-    await desk.vote(CAROL, await opened("approved_by_one", "approved"))
-    await desk.vote(CAROL, await opened("approved_by_one", "refused"), "deny")
-    await desk.vote(ALICE, await opened("approved_by_one", "taken back"), "cancel")
-    await desk.vote(CAROL, await opened("approved_by_two", "half"))
-    await desk.vote(CAROL, await opened("approved_by_one", "granted"), grant=GrantTerms(30, 2))
-    await desk.vote(CAROL, await opened("approved_by_one", "redeemed"))
+    await approvers.vote(CAROL, await opened("approved_by_one", "approved"))
+    await approvers.vote(CAROL, await opened("approved_by_one", "refused"), "deny")
+    await approvers.vote(ALICE, await opened("approved_by_one", "taken back"), "cancel")
+    await approvers.vote(CAROL, await opened("approved_by_two", "half"))
+    await approvers.vote(CAROL, await opened("approved_by_one", "granted"), grant=GrantTerms(30, 2))
+    await approvers.vote(CAROL, await opened("approved_by_one", "redeemed"))
     redeemed = await world.decide(ask(world, "approved_by_one", "redeemed", said["redeemed"]["token"], "the call"))
     assert isinstance(redeemed, DecideAnswer)
     said["redeemed"]["redemption"] = redeemed.redemption_id
-    await desk.vote(ALICE, await opened("confirmed", "confirmed"))
+    await approvers.vote(ALICE, await opened("confirmed", "confirmed"))
     await opened("confirmed", "to be confirmed")
     consent = await opened("consented", "agreed")
-    view = await desk.look(ALICE, consent)
+    view = await approvers.look(ALICE, consent)
     given = Agreement("agree", consent, presented=view.presented)
-    await desk.people.consents.grant(await desk.person(ALICE), given)
+    await approvers.services.consents.grant(await approvers.person(ALICE), given)
     return said
 
 
@@ -208,7 +208,7 @@ async def _write(out: Path) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         made = create(folder / "w", wanted := plan(folder), WEDNESDAY_NS)
-        stage = Stage(StillClock(WEDNESDAY_NS), entropy=SeededEntropy("before"), people=True)
+        stage = Stage(StillClock(WEDNESDAY_NS), entropy=SeededEntropy("before"), approvals=True)
         async with serving(made, wanted, stage) as world:
             said = await _fill(world)
             records = world.process.store.size()

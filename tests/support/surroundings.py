@@ -101,12 +101,12 @@ class Stage:
     clock: StillClock
     evidence: ScriptedEvidence = field(default_factory=ScriptedEvidence)
     entropy: SeededEntropy = field(default_factory=lambda: SeededEntropy("test"))
-    people: bool = False  # what people and the judge answered counts, instead of the script
+    approvals: bool = False  # what people and the judge answered counts, instead of the script
     judge: Judge | None = None  # in place of that of the settings
 
     def surroundings(self) -> Environment:
         """For `bootstrap.build`."""
-        evidence = None if self.people else self.evidence
+        evidence = None if self.approvals else self.evidence
         return Environment(
             self.clock.wall, self.clock.monotonic, self.entropy, evidence, judge=self.judge, gate=gate_once
         )

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.people import Desk, waiting
+from support.approvers import Approvers, waiting
 from support.surroundings import SeededEntropy, Stage, StillClock
 from support.world import WEDNESDAY_NS, Plan, Refused, World, create, serving
 
@@ -26,14 +26,14 @@ _runs = itertools.count()
 
 def stage() -> Stage:
     """Each run draws ids of its own."""
-    return Stage(StillClock(WEDNESDAY_NS), entropy=SeededEntropy(f"log {next(_runs)}"), people=True)
+    return Stage(StillClock(WEDNESDAY_NS), entropy=SeededEntropy(f"log {next(_runs)}"), approvals=True)
 
 
 async def approved(world: World) -> str:
     """A request that was approved; its id."""
     answer = await world.decide(world.ask(ALICE, "git_reset", {"repo_path": "/log"}))
     assert not isinstance(answer, Refused)
-    await Desk(world).vote(CAROL, *waiting(answer))
+    await Approvers(world).vote(CAROL, *waiting(answer))
     return waiting(answer)[0]
 
 

@@ -23,8 +23,8 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import approvals as made
+from support.approval_harness import harness
 from support.deceiving import DECEPTIVE, chunks
-from support.office import office
 from support.surroundings import Stage, StillClock
 from support.world import GRPC, WEDNESDAY_NS, World, running
 
@@ -118,7 +118,7 @@ class Scene:
 
 @asynccontextmanager
 async def scene(folder: Path) -> AsyncIterator[Scene]:
-    async with running(folder, stage=Stage(StillClock(WEDNESDAY_NS), people=True)) as world:
+    async with running(folder, stage=Stage(StillClock(WEDNESDAY_NS), approvals=True)) as world:
         yield Scene(world, approval_pb2_grpc.ApprovalServiceStub(world.channel))
 
 
@@ -177,17 +177,17 @@ async def test_bypass_4_nobody_approves_an_own_call_on_any_surface(tmp_path: Pat
         refused = await found.approve(found.world.credential(ALICE), asked)
         assert (refused[0], refused[2]) == ("UNAUTHENTICATED", "subject.audience")
         # in the place of an approver who is away
-        people = found.world.process.staff.people
+        people = found.world.process.approvals.services
         by_console = await people.persons.signed_in(SignedIn("acme", Account(ISSUER, "alice")))
         by_link = await people.persons.signed_in(SignedIn("acme", Account(linked["issuer"], linked["id"])))
         for acting, behalf in product((by_console, by_link), (None, Account(ISSUER, "carol"))):
             with pytest.raises(Forbidden) as caught:
-                await people.voting.vote(acting, asked, BallotInput("", "approve", presented=shown, behalf=behalf))
+                await people.votes.vote(acting, asked, BallotInput("", "approve", presented=shown, behalf=behalf))
             assert caught.value.code == "approval.own_call"
         # an approver in her place is no better
         carol = await people.persons.signed_in(SignedIn("acme", Account(ISSUER, "carol")))
         with pytest.raises(Forbidden) as caught:
-            await people.voting.vote(
+            await people.votes.vote(
                 carol, asked, BallotInput("", "approve", presented=shown, behalf=Account(ISSUER, "alice"))
             )
         assert caught.value.code == "approval.own_call"
@@ -287,7 +287,7 @@ async def test_bypass_6_a_group_is_its_id_and_is_looked_up_again(tmp_path: Path)
 
 
 async def test_bypass_6_another_tenants_group_of_the_same_id_is_another(tmp_path: Path) -> None:
-    async with office(tmp_path) as here:
+    async with harness(tmp_path) as here:
         asked = await here.open()
         with pytest.raises(NotFound):
             await here.approve(replace(made.person("bob"), tenant="other"), asked)
@@ -390,13 +390,13 @@ def test_bypass_8_what_looks_alike_is_committed_to_apart(field: str) -> None:
 
 async def test_bypass_8_machines_get_the_text_as_it_is(tmp_path: Path) -> None:
     """JSON output is ASCII, so that a terminal in between is not deceived; and it is exact."""
-    async with office(tmp_path) as here:
+    async with harness(tmp_path) as here:
         for chunk in chunks(DECEPTIVE[::16], 64):
             text = "".join(f"a{char}" for char in chunk)
             title = text.replace("\x00", "")  # of a signed manifest, which has none
             asked = await here.open(number=len(here.records()) + 1, arguments={"a": text}, title=title)
-            view = await here.people.queue.get(made.person("bob"), asked.id)
-            message = approvals.complete(view, here.staff.now, b"")
+            view = await here.services.queue.get(made.person("bob"), asked.id)
+            message = approvals.complete(view, here.directories.now, b"")
             printed = to_json(message)
             assert printed.isascii()
             found = json.loads(printed)["approval"]

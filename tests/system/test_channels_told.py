@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from standardwebhooks.webhooks import Webhook
-from support.people import Desk, waiting
+from support.approvers import Approvers, waiting
 from support.receiver import receiving
 from support.surroundings import Stage, StillClock
 from support.world import WEDNESDAY_NS, Plan, running
@@ -32,14 +32,14 @@ async def test_who_is_configured_is_told_what_waits_and_what_became_of_it(tmp_pa
         quiet = {**hook, "events": ["resolved"], "url": f"http://127.0.0.1:{receiver.port}/quiet"}
         approvals = {"console_url": "https://approvals.example/", "channels": {"team": hook, "quiet": quiet}}
         plan = Plan(settings={"approvals": approvals})
-        async with running(tmp_path, plan, Stage(StillClock(WEDNESDAY_NS), people=True)) as world:
-            outbox = world.process.staff.outbox
+        async with running(tmp_path, plan, Stage(StillClock(WEDNESDAY_NS), approvals=True)) as world:
+            outbox = world.process.approvals.outbox
             ask = world.ask(ALICE, "git_reset", {"repo_path": "/src/secret"}, obligations=OBLIGATIONS)
             (approval_id,) = waiting(await world.decide(ask))
             again = world.ask(ALICE, "git_reset", {"repo_path": "/src/secret"}, obligations=OBLIGATIONS)
             assert waiting(await world.decide(again)) == [approval_id]  # attaches, and is not told again
             assert await outbox.run_once() == 1
-            await Desk(world).vote(CAROL, approval_id)
+            await Approvers(world).vote(CAROL, approval_id)
             assert await outbox.run_once() == 2
             assert await outbox.run_once() == 0
     said = [(got.path, json.loads(got.body)) for got in receiver.got]

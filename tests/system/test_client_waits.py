@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.people import Desk
+from support.approvers import Approvers
 from support.surroundings import Stage, StillClock
 from support.tools import resource
 from support.world import WEDNESDAY_NS, World, running
@@ -42,7 +42,7 @@ class Gateway:
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
 async def test_a_call_waits_is_approved_and_reported(tmp_path: Path, kind: str) -> None:
-    async with running(tmp_path, stage=Stage(StillClock(WEDNESDAY_NS), people=True)) as world:
+    async with running(tmp_path, stage=Stage(StillClock(WEDNESDAY_NS), approvals=True)) as world:
         ask = Gateway(kind, world)
         users = world.sandbox.token(ALICE, world.now_ns, aud=resource("git"))
         call = {"call_id": "call-1", "definition": written(world.definition("git", "git_reset"))}
@@ -55,7 +55,7 @@ async def test_a_call_waits_is_approved_and_reported(tmp_path: Path, kind: str) 
             each.approval_id for each in first.pending.requirements
         ]
         waiting = asyncio.create_task(ask("wait", token, users, 20))
-        await Desk(world).vote(CAROL, still.requirements[0].approval_id)
+        await Approvers(world).vote(CAROL, still.requirements[0].approval_id)
         assert (await waiting).again
         again = ToolCall("git", "git_reset", {"repo_path": "/src"}, **call, resume_token=token)
         allowed = await ask("decide", again, users)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from click.testing import CliRunner, Result
-from support.people import Desk, waiting
+from support.approvers import Approvers, waiting
 from support.surroundings import Stage, StillClock
 from support.watching import Watch
 from support.world import GRPC, WEDNESDAY_NS, Plan, World, create, running, serving
@@ -31,18 +31,18 @@ async def reset(world: World, path: str, who: Person = ALICE) -> decision_pb2.De
 
 async def test_beyond_what_one_group_can_read_calls_are_denied_and_nothing_is_dropped(tmp_path: Path) -> None:
     plan = Plan(settings={"approvals": {"open_per_group": 2}})
-    async with running(tmp_path, plan, Stage(StillClock(WEDNESDAY_NS), people=True)) as world:
+    async with running(tmp_path, plan, Stage(StillClock(WEDNESDAY_NS), approvals=True)) as world:
         first, second = [waiting(await reset(world, path))[0] for path in ("/a", "/b")]
         full = await reset(world, "/c")
         assert full.effect == types_pb2.EFFECT_DENY
         assert [reason.code for reason in full.reasons] == ["approval.too_many_for_group"]
         assert waiting(await reset(world, "/a")) == [first]  # attaches
-        await Desk(world).vote(CAROL, second, "deny")
+        await Approvers(world).vote(CAROL, second, "deny")
         assert waiting(await reset(world, "/c"))
 
 
 async def test_an_operator_opens_a_canary_and_the_group_answers_it(tmp_path: Path) -> None:
-    watch, stage, plan = Watch(), Stage(StillClock(WEDNESDAY_NS), people=True), Plan()
+    watch, stage, plan = Watch(), Stage(StillClock(WEDNESDAY_NS), approvals=True), Plan()
     watched = replace(stage.surroundings(), telemetry=watch.telemetry)
     made = create(tmp_path / "w", plan, stage.clock.wall())
     async with serving(made, plan, stage, surroundings=watched) as world:
@@ -63,7 +63,7 @@ async def test_an_operator_opens_a_canary_and_the_group_answers_it(tmp_path: Pat
         canary = done.output.split()[0]
         listed = json.loads((await run(CAROL, "list", "--json")).output)["approvals"]
         assert {each["approval_id"] for each in listed} == {like, canary}
-        await Desk(world).vote(CAROL, canary)
+        await Approvers(world).vote(CAROL, canary)
         row = world.process.store.approval("acme", canary)
         assert row is not None
         assert (row.state, row.canary) == (State.APPROVED, True)

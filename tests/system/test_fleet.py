@@ -16,7 +16,7 @@ from typing import Any
 import pg8000.dbapi
 import pytest
 import yaml
-from support.people import Desk, waiting
+from support.approvers import Approvers, waiting
 from support.postgres import running
 from support.surroundings import SeededEntropy, Stage, StillClock
 from support.world import WEDNESDAY_NS, Plan, Refused, World, answered, codes, create, serving
@@ -34,7 +34,7 @@ ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.
 
 def still(seed: str) -> Stage:
     """Clocks that stand still; each process draws its own."""
-    return Stage(StillClock(WEDNESDAY_NS), entropy=SeededEntropy(seed), people=True)
+    return Stage(StillClock(WEDNESDAY_NS), entropy=SeededEntropy(seed), approvals=True)
 
 
 def meta(url: str | None, change: str = "") -> Any:
@@ -130,7 +130,7 @@ async def test_a_call_is_approved_in_one_process_and_allowed_once_in_either(flee
     pending = await here.decide(reset(here, "ask"))
     assert not isinstance(pending, Refused)
     assert pending.effect == PENDING
-    await Desk(there).vote(CAROL, *waiting(pending))
+    await Approvers(there).vote(CAROL, *waiting(pending))
     token = pending.pending.resume_token
     answers = await asyncio.gather(
         *(world.decide(reset(world, f"again-{n}", token)) for n, world in enumerate(fleet * 2))
@@ -161,7 +161,7 @@ async def test_whoever_loses_a_race_of_two_members_is_told_so(fleet: list[World]
         first = reset(fleet[0], f"race-{number}")
         first.target.tool.arguments_json = b'{"repo_path": "/race-%d"}' % number
         pending = await answered(fleet[0], first)
-        await Desk(fleet[1]).vote(CAROL, *waiting(pending))
+        await Approvers(fleet[1]).vote(CAROL, *waiting(pending))
         found = await asyncio.gather(*(came_back(n, number, pending.pending.resume_token) for n in range(4)))
         assert sorted(effect for effect, _ in found) == [ALLOW, DENY, DENY, DENY]
         assert all(told == ["already_redeemed"] for effect, told in found if effect == DENY)
@@ -180,7 +180,7 @@ async def test_a_set_that_another_process_has_replaced_allows_and_redeems_nothin
     """Nobody has looked at this one's folder since."""
     here, there = fleet
     pending = await answered(there, reset(there, "ask"))
-    await Desk(there).vote(CAROL, *waiting(pending))
+    await Approvers(there).vote(CAROL, *waiting(pending))
     asked = status(there)
     assert (await answered(there, asked)).effect == ALLOW
     here.sandbox.sign(WEDNESDAY_NS, renew=True)

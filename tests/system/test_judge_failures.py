@@ -54,7 +54,7 @@ async def world(_model: LlmStandIn, tmp_path_factory: pytest.TempPathFactory) ->
     }
     plan = Plan(servers=(GIT,), settings=settings, finish=asks_the_judge)
     made = create(folder / "w", plan, WEDNESDAY_NS)
-    stage = Stage(StillClock(WEDNESDAY_NS), people=True)
+    stage = Stage(StillClock(WEDNESDAY_NS), approvals=True)
     async with serving(made, plan, stage) as found:
         async with asyncio.timeout(120):
             while found.process.judge.status()["process"] != "up":  # type: ignore[union-attr]  # noqa: ASYNC110

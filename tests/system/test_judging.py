@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from support.people import Desk, waiting
+from support.approvers import Approvers, waiting
 from support.surroundings import Stage, StillClock
 from support.tools import GIT, resource
 from support.world import WEDNESDAY_NS, Plan, Refused, World, answered, codes, create, serving
@@ -76,7 +76,7 @@ def _asks_the_judge(made: Any, _at: int) -> None:
 async def judged_world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     plan = Plan(servers=(GIT,), settings=SETTINGS, finish=_asks_the_judge)
     made = create(tmp_path_factory.mktemp("judging") / "w", plan, WEDNESDAY_NS)
-    stage = Stage(StillClock(WEDNESDAY_NS), people=True, judge=Scripted())
+    stage = Stage(StillClock(WEDNESDAY_NS), approvals=True, judge=Scripted())
     async with serving(made, plan, stage) as found:
         yield found
 
@@ -114,7 +114,7 @@ async def test_a_call_is_pending_before_it_is_given_up(tmp_path: Path) -> None:
 
     plan = Plan(servers=(GIT,), settings={**SETTINGS, "server": {"max_call_seconds": 3}}, finish=_asks_the_judge)
     made = create(tmp_path / "w", plan, WEDNESDAY_NS)
-    stage = Stage(StillClock(WEDNESDAY_NS), people=True, judge=Scripted(gate=asyncio.Event()))
+    stage = Stage(StillClock(WEDNESDAY_NS), approvals=True, judge=Scripted(gate=asyncio.Event()))
     async with serving(made, plan, stage) as world:
         stub = decision_pb2_grpc.DecisionServiceStub(world.channel)
         asked = commit(world, "slow")
@@ -182,8 +182,8 @@ async def test_without_a_verdict_the_subject_is_asked(
     note = f"no verdict {request.node.name}"
     answer = await answered(judged_world, commit(judged_world, note))
     assert (answer.effect, codes(answer)) == (PENDING, ["judge.medium.confirm"])
-    desk = Desk(judged_world)
-    await desk.vote(ALICE, *waiting(answer))
+    approvers = Approvers(judged_world)
+    await approvers.vote(ALICE, *waiting(answer))
     allowed = await answered(judged_world, commit(judged_world, note, token=answer.pending.resume_token))
     assert allowed.effect == ALLOW
 
@@ -235,7 +235,7 @@ async def test_about_one_call_there_is_one_session_whatever_is_said_around_it(
     await judge.asked.wait()
     others = [asyncio.create_task(answered(judged_world, each)) for each in asks[1:]]
     async with asyncio.timeout(30):
-        while judged_world.process.staff.judging.holding._taken[()] < 4:  # noqa: ASYNC110
+        while judged_world.process.approvals.judging.holding._taken[()] < 4:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     judge.gate.set()
     found = await asyncio.gather(first, *others)
@@ -247,7 +247,7 @@ async def test_a_refusal_stands_when_policy_words_its_requirement_anew(
     judged_world: World, judge: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after a reload or an upgrade within the cool-down: the requirement is the same by its pack and id."""
-    judging: Any = judged_world.process.staff.judging
+    judging: Any = judged_world.process.approvals.judging
     gather, heard = judging.gather, []
 
     async def listened(asked: Any, opened: Any, at_ns: int) -> Any:
@@ -279,7 +279,7 @@ async def test_an_allow_that_another_wording_got_unlocks_nothing_for_this_one(
     other = commit(judged_world, "not mine", agent="not-mine", task="Another wording")
     second = asyncio.create_task(answered(judged_world, other))
     async with asyncio.timeout(30):
-        while judged_world.process.staff.judging.holding._taken[()] < 2:  # noqa: ASYNC110
+        while judged_world.process.approvals.judging.holding._taken[()] < 2:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     judge.gate.set()
     assert (await first).effect == ALLOW
@@ -329,7 +329,7 @@ async def test_a_refusal_stands_whoever_in_the_fleet_gave_the_call_its_digest(
     here = asyncio.create_task(answered(judged_world, asked))
     await judge.asked.wait()
     establish._fresh.clear()  # as another process, which knows nothing of this one's salt
-    judging: Any = judged_world.process.staff.judging
+    judging: Any = judged_world.process.approvals.judging
     monkeypatch.setattr(judging, "_running", {})
     judge.asked.clear()
     gate, judge.gate, judge.answer = judge.gate, None, said("escalate")
@@ -350,7 +350,7 @@ async def test_what_unlocks_counts_only_for_what_the_judge_saw(
     judge.gate = asyncio.Event()
     note = f"basis {changed}"
     asked = decide_request.ask(commit(judged_world, note), judged_world.stage.clock.monotonic() + 1)
-    running: Any = judged_world.process.staff.judging._running  # type: ignore[union-attr]
+    running: Any = judged_world.process.approvals.judging._running  # type: ignore[union-attr]
     before = set(running.values())
     async with judged_world._admitted("gateway", "Decide") as caller:
         await judged_world.process.services.decide(asked, caller)
@@ -378,7 +378,7 @@ async def test_an_allow_of_the_judge_is_worth_nothing_beside_people(judged_world
     asked = judged_world.ask(ALICE, "git_reset", {"repo_path": "/filtered"})
     answer = await answered(judged_world, asked)
     assert (answer.effect, codes(answer)) == (PENDING, ["annotations.destructive"])
-    await Desk(judged_world).vote(CAROL, *waiting(answer))
+    await Approvers(judged_world).vote(CAROL, *waiting(answer))
     allowed = await answered(judged_world, judged_world.ask(ALICE, "git_reset", {"repo_path": "/filtered"}))
     assert allowed.effect == ALLOW
 
@@ -405,7 +405,7 @@ async def test_who_hangs_up_before_a_refusal_has_been_refused(judged_world: Worl
     asked.cancel()
     await asyncio.gather(asked, return_exceptions=True)
     judge.gate.set()
-    await asyncio.gather(*judged_world.process.staff.judging._running.values())  # type: ignore[union-attr]
+    await asyncio.gather(*judged_world.process.approvals.judging._running.values())  # type: ignore[union-attr]
     judge.gate, judge.answer = None, said("allow")
     again = await answered(judged_world, commit(judged_world, "hangs up", agent="hangs-up"))
     assert (again.effect, codes(again)) == (DENY, ["requirement.refused"])
@@ -446,7 +446,7 @@ async def test_one_caller_takes_half_of_the_judges_places_and_no_more(
     judged_world: World, judge: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beyond, a call is pending at once and starts nothing; a veto is not got round by asking much."""
-    judging: Any = judged_world.process.staff.judging
+    judging: Any = judged_world.process.approvals.judging
     monkeypatch.setattr(judging, "sessions", FairLimiter(4))
     judge.gate = asyncio.Event()
     until = judged_world.stage.clock.monotonic() + int(0.3 * NS)
@@ -466,7 +466,7 @@ async def test_one_caller_takes_half_of_the_judges_places_and_no_more(
 async def test_calls_that_are_held_leave_places_for_others(
     judged_world: World, judge: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judging: Any = judged_world.process.staff.judging
+    judging: Any = judged_world.process.approvals.judging
     monkeypatch.setattr(judging, "holding", FairLimiter(2))
     judge.gate = asyncio.Event()
     held = asyncio.create_task(answered(judged_world, commit(judged_world, "held")))
@@ -546,7 +546,7 @@ async def test_a_first_ask_whose_facts_cannot_be_read_leaves_nothing_behind(
     assert establish._fresh == {}
     first = await answered(judged_world, commit(judged_world, "leak"))
     assert first.effect == PENDING
-    await Desk(judged_world).vote(ALICE, *waiting(first))
+    await Approvers(judged_world).vote(ALICE, *waiting(first))
     assert (await answered(judged_world, commit(judged_world, "leak"))).effect == ALLOW
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import yaml
+from support.approvers import Approvers, waiting
 from support.holding import Held
-from support.people import Desk, waiting
 from support.stored import entry
 from support.surroundings import Stage, StillClock
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, Refused, World, answered, codes, create, serving
@@ -52,14 +52,14 @@ CALLERS["other"] = {
 async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     plan = Plan(settings=SETTINGS)
     made = create(tmp_path_factory.mktemp("redemption") / "w", plan, WEDNESDAY_NS)
-    stage = Stage(StillClock(WEDNESDAY_NS), people=True)
+    stage = Stage(StillClock(WEDNESDAY_NS), approvals=True)
     async with serving(made, plan, stage) as found:
         yield found
 
 
 @pytest.fixture
-def desk(world: World) -> Desk:
-    return Desk(world)
+def approvers(world: World) -> Approvers:
+    return Approvers(world)
 
 
 def reset(world: World, note: str, *, token: str = "", call_id: str = "", session: str = "") -> Any:
@@ -69,15 +69,15 @@ def reset(world: World, note: str, *, token: str = "", call_id: str = "", sessio
     return asked
 
 
-async def approved(world: World, desk: Desk, note: str) -> DecideAnswer:
+async def approved(world: World, approvers: Approvers, note: str) -> DecideAnswer:
     """A pending answer whose request has been approved since."""
     answer = await answered(world, reset(world, note))
     assert answer.effect == PENDING
-    await desk.vote(CAROL, *waiting(answer))
+    await approvers.vote(CAROL, *waiting(answer))
     return answer
 
 
-async def test_a_pending_call_is_allowed_once_when_people_agree(world: World, desk: Desk) -> None:
+async def test_a_pending_call_is_allowed_once_when_people_agree(world: World, approvers: Approvers) -> None:
     first = await answered(world, reset(world, "once"))
     assert first.effect == PENDING
     [wanted] = first.pending.requirements
@@ -89,7 +89,7 @@ async def test_a_pending_call_is_allowed_once_when_people_agree(world: World, de
     token = first.pending.resume_token
     again = await answered(world, reset(world, "once", token=token))
     assert (again.effect, waiting(again)) == (PENDING, waiting(first))  # nobody has answered; nothing new is opened
-    await desk.vote(CAROL, wanted.approval_id)
+    await approvers.vote(CAROL, wanted.approval_id)
     allowed = await answered(world, reset(world, "once", token=token))
     assert allowed.effect == ALLOW
     assert allowed.redemption_id
@@ -101,9 +101,9 @@ async def test_a_pending_call_is_allowed_once_when_people_agree(world: World, de
     assert waiting(fresh) != waiting(first)
 
 
-async def test_the_records_tell_the_whole_story(world: World, desk: Desk) -> None:
+async def test_the_records_tell_the_whole_story(world: World, approvers: Approvers) -> None:
     before = world.process.store.size()
-    answer = await approved(world, desk, "story")
+    answer = await approved(world, approvers, "story")
     allowed = await answered(world, reset(world, "story", token=answer.pending.resume_token))
     kinds = []
     for index in range(before, world.process.store.size()):
@@ -125,17 +125,17 @@ async def test_the_records_tell_the_whole_story(world: World, desk: Desk) -> Non
     assert last["spent"]["decision_id"] == allowed.decision_id
 
 
-async def test_an_identical_call_attaches_without_a_token(world: World, desk: Desk) -> None:
+async def test_an_identical_call_attaches_without_a_token(world: World, approvers: Approvers) -> None:
     first = await answered(world, reset(world, "attach"))
     twin = await answered(world, reset(world, "attach"))
     assert waiting(first) == waiting(twin)
-    await desk.vote(CAROL, *waiting(first))
+    await approvers.vote(CAROL, *waiting(first))
     assert (await answered(world, reset(world, "attach"))).effect == ALLOW
 
 
-async def test_a_refusal_holds_for_the_cool_down(world: World, desk: Desk) -> None:
+async def test_a_refusal_holds_for_the_cool_down(world: World, approvers: Approvers) -> None:
     answer = await answered(world, reset(world, "refused"))
-    await desk.vote(CAROL, *waiting(answer), "deny")
+    await approvers.vote(CAROL, *waiting(answer), "deny")
     for token in ("", answer.pending.resume_token):
         denied = await answered(world, reset(world, "refused", token=token))
         assert (denied.effect, codes(denied)) == (DENY, ["requirement.refused"])
@@ -145,30 +145,30 @@ async def test_a_refusal_holds_for_the_cool_down(world: World, desk: Desk) -> No
     assert waiting(asked) != waiting(answer)
 
 
-async def test_time_that_is_over_denies_the_token_and_opens_anew_without(world: World, desk: Desk) -> None:
-    answer = await approved(world, desk, "late")
+async def test_time_that_is_over_denies_the_token_and_opens_anew_without(world: World, approvers: Approvers) -> None:
+    answer = await approved(world, approvers, "late")
     world.stage.clock.advance(3600)  # at that very instant expiry wins
     late = await answered(world, reset(world, "late", token=answer.pending.resume_token))
     assert (late.effect, codes(late)) == (DENY, ["requirement.expired"])
     assert (await answered(world, reset(world, "late"))).effect == PENDING
 
 
-async def test_what_is_taken_back_is_denied_to_its_token(world: World, desk: Desk) -> None:
+async def test_what_is_taken_back_is_denied_to_its_token(world: World, approvers: Approvers) -> None:
     answer = await answered(world, reset(world, "taken back"))
-    await desk.vote(ALICE, *waiting(answer), "cancel")
+    await approvers.vote(ALICE, *waiting(answer), "cancel")
     gone = await answered(world, reset(world, "taken back", token=answer.pending.resume_token))
     assert (gone.effect, codes(gone)) == (DENY, ["requirement.cancelled"])
 
 
-async def test_an_approval_that_is_taken_back_before_its_use_refuses(world: World, desk: Desk) -> None:
-    answer = await approved(world, desk, "second thoughts")
-    await desk.vote(DAVE, *waiting(answer), "deny")
+async def test_an_approval_that_is_taken_back_before_its_use_refuses(world: World, approvers: Approvers) -> None:
+    answer = await approved(world, approvers, "second thoughts")
+    await approvers.vote(DAVE, *waiting(answer), "deny")
     denied = await answered(world, reset(world, "second thoughts", token=answer.pending.resume_token))
     assert (denied.effect, codes(denied)) == (DENY, ["requirement.refused"])
 
 
-async def test_a_lost_answer_is_told_again_only_to_who_spends_it_once(world: World, desk: Desk) -> None:
-    answer = await approved(world, desk, "lost")
+async def test_a_lost_answer_is_told_again_only_to_who_spends_it_once(world: World, approvers: Approvers) -> None:
+    answer = await approved(world, approvers, "lost")
     token = answer.pending.resume_token
     first = reset(world, "lost", token=token, call_id="call-1")
     allowed = await answered(world, first)
@@ -186,10 +186,10 @@ async def test_a_lost_answer_is_told_again_only_to_who_spends_it_once(world: Wor
     assert (late.effect, codes(late)) == (DENY, ["already_redeemed"])
 
 
-async def test_each_execution_of_a_call_is_told_its_own_answer(world: World, desk: Desk) -> None:
+async def test_each_execution_of_a_call_is_told_its_own_answer(world: World, approvers: Approvers) -> None:
     spent = {}
     for call_id in ("call-1", "call-2"):
-        token = (await approved(world, desk, "both")).pending.resume_token
+        token = (await approved(world, approvers, "both")).pending.resume_token
         allowed = await answered(world, reset(world, "both", token=token, call_id=call_id))
         assert allowed.effect == ALLOW
         spent[call_id] = allowed.redemption_id
@@ -199,9 +199,9 @@ async def test_each_execution_of_a_call_is_told_its_own_answer(world: World, des
         assert (again.effect, again.redemption_id) == (ALLOW, redemption)
 
 
-async def test_a_caller_that_may_spend_twice_is_told_once(world: World, desk: Desk) -> None:
+async def test_a_caller_that_may_spend_twice_is_told_once(world: World, approvers: Approvers) -> None:
     first = await answered(world, reset(world, "twice"), caller="other")
-    await desk.vote(CAROL, *waiting(first))
+    await approvers.vote(CAROL, *waiting(first))
     asked, before = reset(world, "twice", call_id="call-1"), told_again(world)
     assert (await answered(world, asked, caller="other")).effect == ALLOW
     assert told_again(world) == before  # nor is it kept
@@ -216,15 +216,15 @@ def told_again(world: World) -> int:
         return int(db.exec_driver_sql("SELECT count(*) FROM replies WHERE kind = 'redeemed'").scalar_one())
 
 
-async def test_an_approval_belongs_to_its_caller(world: World, desk: Desk) -> None:
-    answer = await approved(world, desk, "callers")
+async def test_an_approval_belongs_to_its_caller(world: World, approvers: Approvers) -> None:
+    answer = await approved(world, approvers, "callers")
     other = await answered(world, reset(world, "callers", token=answer.pending.resume_token), caller="other")
     assert (other.effect, codes(other)) == (DENY, ["resume.invalid"])
     assert (await answered(world, reset(world, "callers"), caller="other")).effect == PENDING
 
 
-async def test_a_voter_who_lost_the_role_no_longer_counts(world: World, desk: Desk) -> None:
-    answer = await approved(world, desk, "role")
+async def test_a_voter_who_lost_the_role_no_longer_counts(world: World, approvers: Approvers) -> None:
+    answer = await approved(world, approvers, "role")
     directory = world.sandbox.folder / "directory.yaml"
     whole = directory.read_text()
     try:
@@ -253,7 +253,7 @@ async def test_too_many_open_requests_deny_and_drop_nothing(world: World) -> Non
     assert (full.effect, codes(full)) == (DENY, ["approval.too_many"])
     assert store.open_count("acme", subject)[0] == 20
     world.stage.clock.advance(3600)
-    await world.process.staff.people.sweep.run_once(world.now_ns)
+    await world.process.approvals.services.sweep.run_once(world.now_ns)
     assert store.open_count("acme", subject)[0] == 0
 
 
@@ -267,8 +267,8 @@ async def test_bypass_1_a_forged_token_is_worth_nothing(world: World, token: str
         assert answer.effect == PENDING
 
 
-async def test_bypass_2_arguments_changed_after_approval_are_not_approved(world: World, desk: Desk) -> None:
-    answer = await approved(world, desk, "bound")
+async def test_bypass_2_arguments_changed_after_approval_are_not_approved(world: World, approvers: Approvers) -> None:
+    answer = await approved(world, approvers, "bound")
     token = answer.pending.resume_token
     for raw in (b'{"repo_path": "/bound2"}', b'{"repo_path": "/bound "}', b'{"repo_path": "/Bound"}'):
         changed = reset(world, "bound", token=token)
@@ -286,8 +286,10 @@ async def test_bypass_2_arguments_changed_after_approval_are_not_approved(world:
 
 
 @pytest.mark.parametrize("change", ["session", "subject", "agent", "actor", "tool"])
-async def test_bypass_2_nothing_that_the_digest_binds_can_be_exchanged(world: World, desk: Desk, change: str) -> None:
-    answer = await approved(world, desk, f"binding {change}")
+async def test_bypass_2_nothing_that_the_digest_binds_can_be_exchanged(
+    world: World, approvers: Approvers, change: str
+) -> None:
+    answer = await approved(world, approvers, f"binding {change}")
     asked = reset(world, f"binding {change}", token=answer.pending.resume_token)
     if change == "session":
         asked.session.id = "another"
@@ -306,9 +308,9 @@ async def test_bypass_2_nothing_that_the_digest_binds_can_be_exchanged(world: Wo
     assert row.state is State.APPROVED  # and it is still there for the call that it was given to
 
 
-async def test_bypass_3_two_at_once_spend_it_once(world: World, desk: Desk) -> None:
+async def test_bypass_3_two_at_once_spend_it_once(world: World, approvers: Approvers) -> None:
     for i in range(10):
-        answer = await approved(world, desk, f"race-{i}")
+        answer = await approved(world, approvers, f"race-{i}")
         token = answer.pending.resume_token
         both = [answered(world, reset(world, f"race-{i}", token=token, call_id=f"call-{j}")) for j in range(4)]
         found = await asyncio.gather(*both)
@@ -347,10 +349,10 @@ async def overtaken(world: World, asked: Any, part: str, method: str, *, batch: 
     ],
 )
 async def test_who_is_overtaken_hears_that_it_is_used_and_asks_nobody(
-    world: World, desk: Desk, part: str, method: str, batch: bool, with_token: bool
+    world: World, approvers: Approvers, part: str, method: str, batch: bool, with_token: bool
 ) -> None:
     note = f"overtaken {part} {batch} {with_token}"
-    answer = await approved(world, desk, note)
+    answer = await approved(world, approvers, note)
     before = world.process.store.approvals_of("acme", answer.call_digest)
     asked = reset(world, note, token=answer.pending.resume_token if with_token else "")
     late = await overtaken(world, asked, part, method, batch=batch)
@@ -358,17 +360,17 @@ async def test_who_is_overtaken_hears_that_it_is_used_and_asks_nobody(
     assert len(world.process.store.approvals_of("acme", answer.call_digest)) == len(before)  # nobody is asked again
 
 
-async def test_a_token_of_a_request_that_many_came_after_opens_nothing(world: World, desk: Desk) -> None:
-    first = await approved(world, desk, "long ago")
+async def test_a_token_of_a_request_that_many_came_after_opens_nothing(world: World, approvers: Approvers) -> None:
+    first = await approved(world, approvers, "long ago")
     for _ in range(32):  # as many as are looked at
         assert (await answered(world, reset(world, "long ago"))).effect == ALLOW
         world.stage.clock.advance(1)
-        await approved(world, desk, "long ago")
+        await approved(world, approvers, "long ago")
     late = await answered(world, reset(world, "long ago", token=first.pending.resume_token))
     assert (late.effect, codes(late)) == (DENY, ["resume.invalid"])
 
 
-async def test_bypass_7_another_call_changes_nothing_of_what_waits(world: World, desk: Desk) -> None:
+async def test_bypass_7_another_call_changes_nothing_of_what_waits(world: World, approvers: Approvers) -> None:
     answer = await answered(world, reset(world, "parallel"))
     before = world.process.store.approval("acme", *waiting(answer))
     other = await answered(world, world.ask(ALICE, "git_status", {"repo_path": "/parallel"}))
@@ -377,12 +379,14 @@ async def test_bypass_7_another_call_changes_nothing_of_what_waits(world: World,
     carrying.resume_token = answer.pending.resume_token  # the token of the one that waits
     assert codes(await answered(world, carrying)) == ["resume.mismatch"]
     assert world.process.store.approval("acme", *waiting(answer)) == before
-    await desk.vote(CAROL, *waiting(answer))
+    await approvers.vote(CAROL, *waiting(answer))
 
 
-async def test_bypass_10_no_allow_without_a_record(world: World, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_bypass_10_no_allow_without_a_record(
+    world: World, approvers: Approvers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A redemption that cannot be made durable is none: no answer leaves, and the approval is still there."""
-    answer = await approved(world, desk, "unlogged")
+    answer = await approved(world, approvers, "unlogged")
     store = type(world.process.store)
 
     async def fails(_self: Any, _entries: Any) -> Any:
@@ -399,20 +403,20 @@ async def test_bypass_10_no_allow_without_a_record(world: World, desk: Desk, mon
     assert (await answered(world, reset(world, "unlogged"))).effect == ALLOW
 
 
-async def test_a_switch_ends_what_waits_and_what_is_approved(world: World, desk: Desk) -> None:
-    answer = await approved(world, desk, "switch")
+async def test_a_switch_ends_what_waits_and_what_is_approved(world: World, approvers: Approvers) -> None:
+    answer = await approved(world, approvers, "switch")
     await world.switch("tool", server="git", value="git_reset")
     try:
         denied = await answered(world, reset(world, "switch", token=answer.pending.resume_token))
         assert denied.effect == DENY
-        await world.process.staff.people.sweep.run_once(world.now_ns)
+        await world.process.approvals.services.sweep.run_once(world.now_ns)
     finally:
         await world.switch("tool", server="git", value="git_reset", engaged=False)
     gone = await answered(world, reset(world, "switch", token=answer.pending.resume_token))
     assert (gone.effect, codes(gone)) == (DENY, ["requirement.cancelled"])
 
 
-async def test_waiting_ends_when_people_have_answered(world: World, desk: Desk) -> None:
+async def test_waiting_ends_when_people_have_answered(world: World, approvers: Approvers) -> None:
     answer = await answered(world, reset(world, "wait"))
     waits = world.process.services.waiting
     credential = passed_on(world)
@@ -422,7 +426,7 @@ async def test_waiting_ends_when_people_have_answered(world: World, desk: Desk) 
         assert [wanted.approval_id for wanted in nothing.requirements] == waiting(answer)
         held = asyncio.create_task(waits(answer.pending.resume_token, credential, 20, caller))
         await asyncio.sleep(0.05)
-        await desk.vote(CAROL, *waiting(answer))
+        await approvers.vote(CAROL, *waiting(answer))
         assert (await asyncio.wait_for(held, 60)).again
 
 
@@ -439,8 +443,8 @@ async def test_waiting_tells_nobody_else_anything(world: World, who: Any) -> Non
     assert len(said) == 1
 
 
-async def test_an_outcome_is_noted_once_and_nobody_knowing_is_a_fact(world: World, desk: Desk) -> None:
-    answer = await approved(world, desk, "outcome")
+async def test_an_outcome_is_noted_once_and_nobody_knowing_is_a_fact(world: World, approvers: Approvers) -> None:
+    answer = await approved(world, approvers, "outcome")
     allowed = await answered(world, reset(world, "outcome", token=answer.pending.resume_token))
     outcomes = world.process.services.outcomes
     async with world._admitted("gateway", "ReportOutcome") as caller:
@@ -464,7 +468,7 @@ async def test_an_outcome_is_noted_once_and_nobody_knowing_is_a_fact(world: Worl
     assert document["call"]["unknown_outcomes"] == 0
 
 
-async def test_what_this_release_cannot_read_is_refused_in_so_many_words(world: World, desk: Desk) -> None:
+async def test_what_this_release_cannot_read_is_refused_in_so_many_words(world: World, approvers: Approvers) -> None:
     answer = await answered(world, reset(world, "unreadable"))
     token = answer.pending.resume_token
     with closing(sqlite3.connect(world.sandbox.folder / "store" / FILE)) as db, db:
@@ -475,12 +479,12 @@ async def test_what_this_release_cannot_read_is_refused_in_so_many_words(world: 
         waited = await world.process.services.waiting(token, passed_on(world), 20, caller)
     assert waited.again  # at once: nobody can answer it
     with pytest.raises(NotFound):
-        await desk.vote(CAROL, *waiting(answer))
+        await approvers.vote(CAROL, *waiting(answer))
     again = await answered(world, reset(world, "unreadable", token=token))
     assert again.effect == PENDING  # people are asked for what policy wants now
     assert waiting(again) != waiting(answer)
     world.stage.clock.advance(3600)
-    assert await world.process.staff.people.sweep.run_once(world.now_ns) >= 2  # and it expires like any other
+    assert await world.process.approvals.services.sweep.run_once(world.now_ns) >= 2  # and it expires like any other
 
 
 async def test_a_verdict_that_this_release_cannot_read_unlocks_nothing(world: World) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from support import before
-from support.people import Desk, waiting
+from support.approvers import Approvers, waiting
 from support.world import WEDNESDAY_NS, DecideAnswer, World, answered, codes
 
 from pdp.authoring.sandbox import ALICE, DAVE
@@ -32,8 +32,8 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
 
 
 @pytest.fixture
-def desk(world: World) -> Desk:
-    return Desk(world)
+def approvers(world: World) -> Approvers:
+    return Approvers(world)
 
 
 async def back(world: World, note: str, *, token: bool = True, call_id: str = "") -> DecideAnswer:
@@ -53,12 +53,12 @@ async def test_its_tables_are_brought_up_to_date_and_its_log_goes_on(world: Worl
     assert kinds.count("decision") > len(SAID) - 1
 
 
-async def test_what_waited_is_looked_at_voted_on_and_allowed_once(world: World, desk: Desk) -> None:
+async def test_what_waited_is_looked_at_voted_on_and_allowed_once(world: World, approvers: Approvers) -> None:
     wanted = SAID["waits"]["approval"]
-    assert (await desk.look(DAVE, wanted)).may_vote
+    assert (await approvers.look(DAVE, wanted)).may_vote
     again = await back(world, "waits")
     assert (again.effect, waiting(again)) == (PENDING, [wanted])  # it attaches to what the other release opened
-    await desk.vote(DAVE, wanted)
+    await approvers.vote(DAVE, wanted)
     assert (await back(world, "waits")).effect == ALLOW
     assert codes(await back(world, "waits")) == ["already_redeemed"]
 
@@ -68,14 +68,14 @@ async def test_what_people_had_answered_counts(world: World, note: str) -> None:
     assert (await back(world, note)).effect == ALLOW
 
 
-async def test_a_vote_of_the_other_release_and_one_of_this_fill_two_seats(world: World, desk: Desk) -> None:
+async def test_a_vote_of_the_other_release_and_one_of_this_fill_two_seats(world: World, approvers: Approvers) -> None:
     assert (await back(world, "half")).effect == PENDING
-    await desk.vote(DAVE, SAID["half"]["approval"])
+    await approvers.vote(DAVE, SAID["half"]["approval"])
     assert (await back(world, "half")).effect == ALLOW
 
 
-async def test_a_subject_confirms_what_the_other_release_asked(world: World, desk: Desk) -> None:
-    await desk.vote(ALICE, SAID["to be confirmed"]["approval"])
+async def test_a_subject_confirms_what_the_other_release_asked(world: World, approvers: Approvers) -> None:
+    await approvers.vote(ALICE, SAID["to be confirmed"]["approval"])
     assert (await back(world, "to be confirmed")).effect == ALLOW
 
 
@@ -101,7 +101,7 @@ async def test_what_was_over_stays_over(world: World, note: str, code: str) -> N
 async def test_what_nobody_answered_in_time_expires(tmp_path: Path) -> None:
     late = WEDNESDAY_NS + 3600 * NS
     async with before.after(tmp_path, RELEASED.with_suffix(".sql"), late) as world:
-        assert await world.process.staff.people.sweep.run_once(world.now_ns)
+        assert await world.process.approvals.services.sweep.run_once(world.now_ns)
         for note in ("waits", "approved", "half", "to be confirmed"):
             row = world.process.store.approval("acme", SAID[note]["approval"])
             assert row is not None

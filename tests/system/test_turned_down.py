@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.people import Desk, waiting
+from support.approvers import Approvers, waiting
 from support.surroundings import SeededEntropy, Stage, StillClock
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, World, answered, codes, create, running, serving
 
@@ -23,7 +23,7 @@ ALLOW, DENY, PENDING = types_pb2.EFFECT_ALLOW, types_pb2.EFFECT_DENY, types_pb2.
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with running(tmp_path, stage=Stage(StillClock(WEDNESDAY_NS), people=True)) as found:
+    async with running(tmp_path, stage=Stage(StillClock(WEDNESDAY_NS), approvals=True)) as found:
         yield found
 
 
@@ -45,12 +45,12 @@ def counts(world: World, answer: DecideAnswer) -> tuple[int, int]:
 async def test_a_dot_more_each_time_asks_people_three_times_and_not_forty(
     world: World, who: Person, choice: str
 ) -> None:
-    desk, asked = Desk(world), 0
+    approvers, asked = Approvers(world), 0
     for i in range(40):
         answer = await reset(world, "/srv" + "/." * i, session=f"s-{i}")
         if answer.effect == PENDING:
             asked += 1
-            await desk.vote(who, waiting(answer)[0], choice)
+            await approvers.vote(who, waiting(answer)[0], choice)
         else:
             assert codes(answer) == ["approval.backoff"]
             assert "ask again in 5 minutes" in answer.reasons[0].message
@@ -58,12 +58,12 @@ async def test_a_dot_more_each_time_asks_people_three_times_and_not_forty(
 
 
 async def test_a_day_of_asking_and_withdrawing_comes_to_a_dozen_requests(world: World) -> None:
-    desk, asked = Desk(world), 0
+    approvers, asked = Approvers(world), 0
     for i in range(24 * 60 // 5):
         answer = await reset(world, f"/{i}")
         if answer.effect == PENDING:
             asked += 1
-            await desk.vote(ALICE, waiting(answer)[0], "cancel")
+            await approvers.vote(ALICE, waiting(answer)[0], "cancel")
         world.stage.clock.advance(300)
     assert 8 <= asked <= 14
     world.stage.clock.advance(24 * 3600)
@@ -73,7 +73,7 @@ async def test_a_day_of_asking_and_withdrawing_comes_to_a_dozen_requests(world: 
 async def test_what_is_asked_all_at_once_waits_like_what_is_asked_one_after_the_other(world: World) -> None:
     """Else each wait would end with as many requests as a subject may have open."""
     for i in range(3):
-        await Desk(world).vote(CAROL, waiting(await reset(world, f"/{i}"))[0], "deny")
+        await Approvers(world).vote(CAROL, waiting(await reset(world, f"/{i}"))[0], "deny")
     world.stage.clock.advance(300)
     found = await asyncio.gather(*(reset(world, f"/burst-{i}") for i in range(12)))
     assert sorted(answer.effect for answer in found) == [DENY] * 11 + [PENDING]
@@ -92,7 +92,7 @@ async def test_what_is_asked_all_at_once_waits_like_what_is_asked_one_after_the_
         return [item.response.effect for item in answers.items]
 
     assert await together() == [DENY] * 5
-    await Desk(world).vote(CAROL, waiting(pending)[0])
+    await Approvers(world).vote(CAROL, waiting(pending)[0])
     assert (await reset(world, f"/burst-{one}")).effect == ALLOW
     assert await together() == [PENDING, DENY, DENY, DENY, DENY]
 
@@ -103,11 +103,11 @@ async def test_a_wait_survives_a_restart_and_ends(tmp_path: Path) -> None:
     clock = StillClock(WEDNESDAY_NS)
 
     def stage(seed: str) -> Stage:
-        return Stage(clock, entropy=SeededEntropy(seed), people=True)
+        return Stage(clock, entropy=SeededEntropy(seed), approvals=True)
 
     async with serving(made, plan, stage("one")) as world:
         for i in range(3):
-            await Desk(world).vote(CAROL, waiting(await reset(world, f"/{i}"))[0], "deny")
+            await Approvers(world).vote(CAROL, waiting(await reset(world, f"/{i}"))[0], "deny")
     async with serving(made, plan, stage("two")) as world:
         assert codes(await reset(world, "/3")) == ["approval.backoff"]
         clock.advance(299)
@@ -117,16 +117,16 @@ async def test_a_wait_survives_a_restart_and_ends(tmp_path: Path) -> None:
 
 
 async def test_the_count_is_a_fact_of_like_calls_alone(world: World) -> None:
-    desk = Desk(world)
+    approvers = Approvers(world)
     first = await reset(world, "/a")
     assert counts(world, first) == (0, 0)
-    await desk.vote(CAROL, waiting(first)[0], "deny")
+    await approvers.vote(CAROL, waiting(first)[0], "deny")
     second = await reset(world, "/b")
     assert counts(world, second) == (1, 0)
-    await desk.vote(ALICE, waiting(second)[0], "cancel")
+    await approvers.vote(ALICE, waiting(second)[0], "cancel")
     third = await reset(world, "/c")
     assert counts(world, third) == (1, 1)
-    await desk.vote(CAROL, waiting(third)[0])
+    await approvers.vote(CAROL, waiting(third)[0])
     assert (await reset(world, "/c")).effect == ALLOW
     await world.switch("tool", server="git", value="git_reset")
     await world.switch("tool", server="git", value="git_reset", engaged=False)
@@ -140,31 +140,31 @@ async def test_the_count_is_a_fact_of_like_calls_alone(world: World) -> None:
 
 async def test_another_agent_and_another_subject_do_not_wait(world: World) -> None:
     for i in range(3):
-        await Desk(world).vote(CAROL, waiting(await reset(world, f"/{i}"))[0], "deny")
+        await Approvers(world).vote(CAROL, waiting(await reset(world, f"/{i}"))[0], "deny")
     assert codes(await reset(world, "/x")) == ["approval.backoff"]
     assert (await reset(world, "/x", agent="another-agent")).effect == PENDING
     assert "approval.backoff" not in codes(await reset(world, "/x", BOB))
 
 
 async def test_what_is_open_is_attached_to_and_what_is_approved_is_used_all_the_same(world: World) -> None:
-    desk = Desk(world)
+    approvers = Approvers(world)
     approved, open_ = [await reset(world, path) for path in ("/approved", "/open")]
     for i in range(3):
-        await desk.vote(CAROL, waiting(await reset(world, f"/{i}"))[0], "deny")
+        await approvers.vote(CAROL, waiting(await reset(world, f"/{i}"))[0], "deny")
     assert codes(await reset(world, "/more")) == ["approval.backoff"]
     assert waiting(await reset(world, "/open")) == waiting(open_)
-    await desk.vote(CAROL, waiting(approved)[0])
+    await approvers.vote(CAROL, waiting(approved)[0])
     assert (await reset(world, "/approved")).effect == ALLOW
 
 
 async def test_whoever_is_asked_next_is_told_how_often_by_whom_and_why(world: World) -> None:
-    desk = Desk(world)
+    approvers = Approvers(world)
     for who, choice, path in ((CAROL, "deny", "/a"), (ALICE, "cancel", "/b")):
-        await desk.vote(who, waiting(await reset(world, path))[0], choice)
+        await approvers.vote(who, waiting(await reset(world, path))[0], choice)
     wanted = waiting(await reset(world, "/c"))[0]
-    found: Any = (await desk.look(DAVE, wanted)).earlier
+    found: Any = (await approvers.look(DAVE, wanted)).earlier
     assert (found.refusals, found.withdrawals) == (1, 1)
     assert (found.vote.account.id, found.vote.choice, found.vote.reason) == ("carol", "deny", "because")
-    await desk.vote(DAVE, wanted)
+    await approvers.vote(DAVE, wanted)
     await reset(world, "/c")
-    assert (await desk.look(DAVE, wanted)).earlier is None  # it is over, and says what came of itself
+    assert (await approvers.look(DAVE, wanted)).earlier is None  # it is over, and says what came of itself

@@ -86,7 +86,7 @@ def application(
         services,
         Sessions(options, key, services.clock, services.entropy),
         Pages(services.clock),
-        ConsolePasskeys(options, services.people.directories),
+        ConsolePasskeys(options, services.approvals.directories),
         Room(_DRAWN, _WAITING, _WAITING_OF_ONE),
     )
     sign_in = SignIn(console, providers, key)

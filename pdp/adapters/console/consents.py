@@ -21,7 +21,7 @@ async def show(visit: Visit) -> Response:
     asked = visit.request.query_params
     ended = asked.get("ended") == "1"
     states = _OVER if ended else frozenset(STATES) - _OVER
-    views, after = await visit.people.consents.list(
+    views, after = await visit.approvals.consents.list(
         visit.person, Page(PAGE, asked.get("after", "")[:64]), states=states
     )
     return visit.show("consents.html", views=views, ended=ended, after=after)
@@ -42,7 +42,7 @@ async def agree(visit: Visit) -> Response:
         passkey=visit.form.get("passkey", "").encode(),
     )
     try:
-        await visit.people.consents.grant(visit.person, wanted)
+        await visit.approvals.consents.grant(visit.person, wanted)
     except (Outdated, InvalidRequest) as fault:
         return await _one(visit, notice=fault.message, status=409 if isinstance(fault, Outdated) else 400)
     return RedirectResponse("/consents", 303)
@@ -50,13 +50,13 @@ async def agree(visit: Visit) -> Response:
 
 async def refuse(visit: Visit) -> Response:
     """POST /consents/ID/refuse."""
-    await visit.people.consents.refuse(visit.person, _id(visit), visit.form.get("attempt", ""))
+    await visit.approvals.consents.refuse(visit.person, _id(visit), visit.form.get("attempt", ""))
     return RedirectResponse("/consents", 303)
 
 
 async def revoke(visit: Visit) -> Response:
     """POST /consents/ID/revoke: at once, with no page between."""
-    await visit.people.consents.revoke(visit.person, _id(visit), visit.form.get("attempt", ""))
+    await visit.approvals.consents.revoke(visit.person, _id(visit), visit.form.get("attempt", ""))
     return RedirectResponse("/consents", 303)
 
 
@@ -64,7 +64,7 @@ async def _one(visit: Visit, *, notice: str = "", status: int = 200) -> Response
     view = await _find(visit)
     asked = ""
     if view.state == "requested":  # what is to be decided is read as any request is, and on record
-        whole = await visit.people.queue.get(visit.person, view.id)
+        whole = await visit.approvals.queue.get(visit.person, view.id)
         asked = visit.console.passkeys.asked(visit.person, whole)
         missing = whole.wanted.min_assurance == "passkey" and not asked
     else:
@@ -81,7 +81,7 @@ async def _one(visit: Visit, *, notice: str = "", status: int = 200) -> Response
         unproved=not visit.session.authenticated_ns,
         again=visit.again(f"/consents/{view.id}"),
         attempt=entropy.bytes(16).hex(),
-        days=_days(visit.console.services.clock.now_ns(), visit.people.consents.longest_ns),
+        days=_days(visit.console.services.clock.now_ns(), visit.approvals.consents.longest_ns),
     )
 
 
@@ -99,7 +99,7 @@ def _days(now_ns: int, longest_ns: int) -> tuple[tuple[str, str], ...]:
 
 
 async def _find(visit: Visit) -> ConsentView:
-    views, _ = await visit.people.consents.list(
+    views, _ = await visit.approvals.consents.list(
         visit.person, Page(1), states=frozenset(STATES), consent_id=_id(visit)
     )
     if not views:

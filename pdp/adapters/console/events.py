@@ -44,7 +44,7 @@ class Events:
             raise Overloaded("console.streams", "Too many pages wait for changes; this one tells of none.")
         cursor = visit.request.headers.get("last-event-id", "")[:_MAX_CURSOR]
         sessions, session = visit.console.sessions, visit.session
-        changes = visit.people.watching.watch(visit.person, ApprovalFilter(states=frozenset(State)), cursor)
+        changes = visit.approvals.watchers.watch(visit.person, ApprovalFilter(states=frozenset(State)), cursor)
 
         def goes_on() -> bool:
             return sessions.lasts(session)

@@ -18,7 +18,7 @@ async def show(visit: Visit) -> Response:
     asked = visit.request.query_params
     ended = asked.get("ended") == "1"
     states = frozenset(GrantState) - {GrantState.ACTIVE} if ended else frozenset({GrantState.ACTIVE})
-    found, after = await visit.people.grants.list(
+    found, after = await visit.approvals.grants.list(
         visit.person, GrantFilter(states=states), Page(PAGE, asked.get("after", "")[:64])
     )
     attempt = visit.console.services.entropy.bytes(16).hex()
@@ -29,5 +29,5 @@ async def revoke(visit: Visit) -> Response:
     """POST /grants/ID/revoke."""
     grant_id = str(visit.request.path_params["id"])
     reason = visit.form.get("reason", "")[:_MAX_REASON]
-    await visit.people.grants.revoke(visit.person, grant_id, reason, visit.form.get("attempt", ""))
+    await visit.approvals.grants.revoke(visit.person, grant_id, reason, visit.form.get("attempt", ""))
     return RedirectResponse("/grants", 303)

@@ -32,7 +32,7 @@ async def queue(visit: Visit) -> Response:
     asked = visit.request.query_params
     states = _states(asked, OPEN) or frozenset({State.PENDING})
     wanted = replace(_wanted(asked), states=states, mine=asked.get("mine") == "1")
-    views, after = await visit.people.queue.list(visit.person, wanted, _page(asked))
+    views, after = await visit.approvals.queue.list(visit.person, wanted, _page(asked))
     return _show(visit, "queue.html", views, OPEN_STATES, after)
 
 
@@ -46,14 +46,14 @@ async def history(visit: Visit) -> Response:
         opened_to_ns=_day(asked, "to", after=1),
         newest_first=True,
     )
-    views, after = await visit.people.queue.list(visit.person, wanted, _page(asked))
+    views, after = await visit.approvals.queue.list(visit.person, wanted, _page(asked))
     return _show(visit, "history.html", views, FINAL_STATES, after)
 
 
 def _show(
     visit: Visit, template: str, views: Sequence[ApprovalView], states: tuple[str, ...], after: str
 ) -> Response:
-    directory = visit.people.directories.of(visit.person.tenant)
+    directory = visit.approvals.directories.of(visit.person.tenant)
     asked, now = visit.request.query_params, visit.console.services.clock.now_ns()
     return visit.show(
         template,

@@ -30,7 +30,7 @@ async def add(visit: Visit) -> Response:
             until_ns=_day(visit.form.get("until", ""), after=1),
             reason=visit.form.get("reason", "")[:_MAX_TEXT],
         )
-        await visit.people.delegations.add(visit.person, wanted)
+        await visit.approvals.delegations.add(visit.person, wanted)
     except InvalidRequest as fault:
         return await _show(visit, notice=fault.message, status=400)
     return RedirectResponse("/me", 303)
@@ -38,7 +38,7 @@ async def add(visit: Visit) -> Response:
 
 async def end(visit: Visit) -> Response:
     """POST /me/deputies/ID/end."""
-    await visit.people.delegations.end(visit.person, str(visit.request.path_params["id"]))
+    await visit.approvals.delegations.end(visit.person, str(visit.request.path_params["id"]))
     return RedirectResponse("/me", 303)
 
 
@@ -62,7 +62,7 @@ def _making(challenge: str) -> str:
 
 async def _show(visit: Visit, *, notice: str = "", status: int = 200) -> Response:
     services = visit.console.services
-    directory = visit.people.directories.of(visit.person.tenant)
+    directory = visit.approvals.directories.of(visit.person.tenant)
     challenge = services.entropy.bytes(32)
     others = sorted(
         (m for m in directory.members.values() if m.active and m.id != visit.person.human), key=lambda m: m.name
@@ -70,7 +70,7 @@ async def _show(visit: Visit, *, notice: str = "", status: int = 200) -> Respons
     return visit.show(
         "me.html",
         status,
-        delegations=await visit.people.delegations.list(visit.person),
+        delegations=await visit.approvals.delegations.list(visit.person),
         others=others,
         groups=sorted(directory.groups(visit.person.human) | visit.person.claimed),
         account=visit.session.account,

@@ -86,7 +86,7 @@ async def vote(visit: Visit) -> Response:
         passkey=form.get("passkey", "").encode(),
     )
     try:
-        await visit.people.voting.vote(visit.person, request_id, ballot)
+        await visit.approvals.votes.vote(visit.person, request_id, ballot)
     except Outdated as fault:
         return await _show(visit, part=1, notice=f"{_REDRAWN} ({fault.message})", status=409)
     except InvalidRequest as fault:
@@ -95,7 +95,7 @@ async def vote(visit: Visit) -> Response:
 
 
 async def _show(visit: Visit, *, part: int, seen: str = "", notice: str = "", status: int = 200) -> Response:
-    view = await visit.people.queue.get(visit.person, str(visit.request.path_params["id"]))
+    view = await visit.approvals.queue.get(visit.person, str(visit.request.path_params["id"]))
     absent = await _absent(visit)
     async with visit.console.drawing.of(visit.session.id):
         return await asyncio.to_thread(_draw, visit, view, absent, part, seen, notice, status)
@@ -105,7 +105,7 @@ def _draw(  # noqa: PLR0913, PLR0917 - all that is on the page
     visit: Visit, view: ApprovalView, absent: Absent, part: int, seen: str, notice: str, status: int
 ) -> Response:
     """In a thread: a page of values takes longer than a decision."""
-    directory = visit.people.directories.of(visit.person.tenant)
+    directory = visit.approvals.directories.of(visit.person.tenant)
     rows = arguments(view.rows, part=part)
     task = fold(view.shown.task if view.shown else "", everything=part > 0)
     asked = visit.console.passkeys.asked(visit.person, view)
@@ -198,8 +198,8 @@ def _may(view: ApprovalView, *, standing_in: bool, passkey: bool, operator: bool
 async def _absent(visit: Visit) -> Absent:
     """Whom this person stands in for now: human and name."""
     now = visit.console.services.clock.now_ns()
-    members = visit.people.directories.of(visit.person.tenant).members
-    found = await visit.people.delegations.list(visit.person)
+    members = visit.approvals.directories.of(visit.person.tenant).members
+    found = await visit.approvals.delegations.list(visit.person)
     current = (d for d in found if d.deputy == visit.person.human and d.from_ns <= now < d.until_ns)
     return tuple((d.absent, members[d.absent].name) for d in current if d.absent in members)
 
@@ -210,7 +210,7 @@ async def _behalf(visit: Visit, human: str) -> Account | None:
         return None
     if human not in dict(await _absent(visit)):
         raise NotFound("delegation.unknown", "You do not stand in for that person now.")
-    member = visit.people.directories.of(visit.person.tenant).members[human]
+    member = visit.approvals.directories.of(visit.person.tenant).members[human]
     return member.accounts[0]
 
 

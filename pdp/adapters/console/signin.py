@@ -106,7 +106,7 @@ class SignIn:
 
     async def _open(self, tenant: str, provider: str, signed: Signed, target: str) -> Response:
         """A new session, always with a new id. The groups kept are those that the directory lets claims say."""
-        person = await self._console.services.people.persons.signed_in(
+        person = await self._console.services.approvals.persons.signed_in(
             SignedIn(tenant, signed.account, signed.name, signed.groups, authenticated_ns=signed.authenticated_ns)
         )
         response = self._console.pages.show("onward.html", target=target)

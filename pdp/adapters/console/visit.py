@@ -20,7 +20,7 @@ from pdp.adapters.console.session import Session, Sessions
 from pdp.core.approvals.directory import Person
 from pdp.core.errors import Forbidden, InvalidRequest, Unauthenticated
 from pdp.ports import Clock, Entropy
-from pdp.service.approvals.assembly import People
+from pdp.service.approvals.assembly import ApprovalServices
 from pdp.service.approvals.persons import SignedIn
 from pdp.service.approvals.queue import Room
 
@@ -34,7 +34,7 @@ _MAX_FIELDS = 64
 class ConsoleServices:
     """What the console calls; `bootstrap` gives it."""
 
-    people: People
+    approvals: ApprovalServices
     clock: Clock
     entropy: Entropy
 
@@ -62,9 +62,9 @@ class Visit:
     form: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def people(self) -> People:
+    def approvals(self) -> ApprovalServices:
         """What people may ask for and do."""
-        return self.console.services.people
+        return self.console.services.approvals
 
     @property
     def fresh(self) -> bool:
@@ -86,7 +86,7 @@ class Visit:
             status,
             path=self.request.url.path,
             person=self.person,
-            directory=self.people.directories.of(self.person.tenant),
+            directory=self.approvals.directories.of(self.person.tenant),
             token=self.token,
             session_ends_ns=self.session.expires_ns,
             **context,
@@ -169,7 +169,7 @@ async def _person(console: Console, session: Session) -> Person:
     found = SignedIn(
         session.tenant, session.account, session.name, session.groups, authenticated_ns=session.authenticated_ns
     )
-    return await console.services.people.persons.signed_in(found)
+    return await console.services.approvals.persons.signed_in(found)
 
 
 def _unknown(console: Console, request: Request) -> Response:

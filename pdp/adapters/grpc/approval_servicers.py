@@ -13,7 +13,7 @@ from pdp.adapters.grpc.peer import Context, surface_of
 from pdp.adapters.grpc.servicer import Admission, Services
 from pdp.core.approvals.directory import Person
 from pdp.core.request import Caller, Role
-from pdp.service.approvals.assembly import People
+from pdp.service.approvals.assembly import ApprovalServices
 from pdp.service.approvals.votes import challenge
 from pdp.v1 import (
     approval_pb2,
@@ -45,7 +45,7 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
 
     def __init__(self, services: Services) -> None:
         self._admission = Admission(services.entrance)
-        self._people = services.people
+        self._approvals = services.approvals
 
     @override
     async def ListApprovals(
@@ -54,9 +54,9 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
         async with self._admission.admit(context, Role.APPROVE, "ListApprovals") as caller:
             wanted = approvals.wanted(request.filter)
             page = pages.page(request)
-            person = await _person(self._people, request.credential, caller, context)
-            found, after = await self._people.queue.list(person, wanted, page)
-            directory = self._people.directories.of(person.tenant)
+            person = await _person(self._approvals, request.credential, caller, context)
+            found, after = await self._approvals.queue.list(person, wanted, page)
+            directory = self._approvals.directories.of(person.tenant)
             return approval_pb2.ListApprovalsResponse(
                 approvals=(approvals.listed(view, directory) for view in found),
                 next_page_token=pages.token(after, request),
@@ -68,17 +68,17 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
     ) -> approval_pb2.GetApprovalResponse:
         async with self._admission.admit(context, Role.APPROVE, "GetApproval") as caller:
             approval_id = _id(request.approval_id, "approval_id")
-            person = await _person(self._people, request.credential, caller, context)
-            view = await self._people.queue.get(person, approval_id)
-            return approvals.complete(view, self._people.directories.of(person.tenant), challenge(view))
+            person = await _person(self._approvals, request.credential, caller, context)
+            view = await self._approvals.queue.get(person, approval_id)
+            return approvals.complete(view, self._approvals.directories.of(person.tenant), challenge(view))
 
     @override
     async def Vote(self, request: approval_pb2.VoteRequest, context: Context) -> approval_pb2.VoteResponse:
         async with self._admission.admit(context, Role.APPROVE, "Vote") as caller:
             ballot, approval_id = approvals.ballot(request), _id(request.approval_id, "approval_id")
-            person = await _person(self._people, request.credential, caller, context)
-            found = await self._people.voting.vote(person, approval_id, ballot)
-            return approvals.voted(found, self._people.directories.of(person.tenant))
+            person = await _person(self._approvals, request.credential, caller, context)
+            found = await self._approvals.votes.vote(person, approval_id, ballot)
+            return approvals.voted(found, self._approvals.directories.of(person.tenant))
 
     @override
     async def WatchApprovals(
@@ -87,11 +87,11 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
         async with self._admission.admit(context, Role.APPROVE, "WatchApprovals", waits=True) as caller:
             wanted = approvals.wanted(request.filter)
             cursor = fields.name(request.cursor, "cursor", limit=fields.MAX_WORD)
-            person = await _person(self._people, request.credential, caller, context)
-            async with aclosing(self._people.watching.watch(person, wanted, cursor)) as changes:
+            person = await _person(self._approvals, request.credential, caller, context)
+            async with aclosing(self._approvals.watchers.watch(person, wanted, cursor)) as changes:
                 async for view, place in changes:
-                    await _person(self._people, request.credential, caller, context)  # until it expires
-                    directory = self._people.directories.of(person.tenant)
+                    await _person(self._approvals, request.credential, caller, context)  # until it expires
+                    directory = self._approvals.directories.of(person.tenant)
                     shown = approvals.listed(view, directory) if view is not None else None
                     yield approval_pb2.WatchApprovalsResponse(approval=shown, cursor=place)
 
@@ -101,9 +101,9 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
     ) -> approval_pb2.ListGrantsResponse:
         async with self._admission.admit(context, Role.APPROVE, "ListGrants") as caller:
             wanted, page = standing.grant_filter(request), pages.page(request)
-            person = await _person(self._people, request.credential, caller, context)
-            found, after = await self._people.grants.list(person, wanted, page)
-            directory = self._people.directories.of(person.tenant)
+            person = await _person(self._approvals, request.credential, caller, context)
+            found, after = await self._approvals.grants.list(person, wanted, page)
+            directory = self._approvals.directories.of(person.tenant)
             return approval_pb2.ListGrantsResponse(
                 grants=(standing.grant(each, directory) for each in found),
                 next_page_token=pages.token(after, request),
@@ -116,9 +116,9 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
         async with self._admission.admit(context, Role.APPROVE, "RevokeGrant") as caller:
             request_id, grant_id = fields.request_id(request.request_id), _id(request.grant_id, "grant_id")
             reason = fields.text(request.reason, "reason", fields.MAX_REASON)
-            person = await _person(self._people, request.credential, caller, context)
-            found, record = await self._people.grants.revoke(person, grant_id, reason, request_id)
-            directory = self._people.directories.of(person.tenant)
+            person = await _person(self._approvals, request.credential, caller, context)
+            found, record = await self._approvals.grants.revoke(person, grant_id, reason, request_id)
+            directory = self._approvals.directories.of(person.tenant)
             return approval_pb2.RevokeGrantResponse(
                 grant=standing.grant(found, directory), record=decide_response.record_ref(record)
             )
@@ -130,8 +130,8 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
         async with self._admission.admit(context, Role.APPROVE, "OpenCanary") as caller:
             request_id, like = fields.request_id(request.request_id), _id(request.like, "like")
             arguments = fields.data(request.arguments_json, "arguments_json")
-            person = await _person(self._people, request.credential, caller, context)
-            made, record = await self._people.canaries.open(person, like, arguments, request_id)
+            person = await _person(self._approvals, request.credential, caller, context)
+            made, record = await self._approvals.canaries.open(person, like, arguments, request_id)
             return approval_pb2.OpenCanaryResponse(approval_id=made, record=decide_response.record_ref(record))
 
 
@@ -140,7 +140,7 @@ class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
 
     def __init__(self, services: Services) -> None:
         self._admission = Admission(services.entrance)
-        self._people = services.people
+        self._approvals = services.approvals
 
     @override
     async def ListConsents(
@@ -149,9 +149,9 @@ class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
         async with self._admission.admit(context, Role.SUBJECT, "ListConsents") as caller:
             states, page = standing.consent_states(request), pages.page(request)
             consent_id = fields.name(request.consent_id, "consent_id", limit=fields.MAX_WORD)
-            person = await _person(self._people, request.credential, caller, context)
-            found, after = await self._people.consents.list(person, page, states=states, consent_id=consent_id)
-            directory = self._people.directories.of(person.tenant)
+            person = await _person(self._approvals, request.credential, caller, context)
+            found, after = await self._approvals.consents.list(person, page, states=states, consent_id=consent_id)
+            directory = self._approvals.directories.of(person.tenant)
             return consent_pb2.ListConsentsResponse(
                 consents=(standing.consent(each, directory) for each in found),
                 next_page_token=pages.token(after, request),
@@ -163,9 +163,9 @@ class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
     ) -> consent_pb2.GrantConsentResponse:
         async with self._admission.admit(context, Role.SUBJECT, "GrantConsent") as caller:
             given = standing.agreement(request)
-            person = await _person(self._people, request.credential, caller, context)
-            found, record = await self._people.consents.grant(person, given)
-            return standing.granted(found, record, self._people.directories.of(person.tenant))
+            person = await _person(self._approvals, request.credential, caller, context)
+            found, record = await self._approvals.consents.grant(person, given)
+            return standing.granted(found, record, self._approvals.directories.of(person.tenant))
 
     @override
     async def RevokeConsent(
@@ -173,14 +173,16 @@ class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
     ) -> consent_pb2.RevokeConsentResponse:
         async with self._admission.admit(context, Role.SUBJECT, "RevokeConsent") as caller:
             request_id, consent_id = fields.request_id(request.request_id), _id(request.consent_id, "consent_id")
-            person = await _person(self._people, request.credential, caller, context)
-            found, record = await self._people.consents.revoke(person, consent_id, request_id)
-            return standing.revoked(found, record, self._people.directories.of(person.tenant))
+            person = await _person(self._approvals, request.credential, caller, context)
+            found, record = await self._approvals.consents.revoke(person, consent_id, request_id)
+            return standing.revoked(found, record, self._approvals.directories.of(person.tenant))
 
 
-async def _person(people: People, given: types_pb2.Credential, caller: Caller, context: Context) -> Person:
+async def _person(
+    services: ApprovalServices, given: types_pb2.Credential, caller: Caller, context: Context
+) -> Person:
     """Who acts. Raises Unauthenticated, Forbidden."""
-    return await people.persons.identify(caller, decide_request.credential(given), surface_of(context))
+    return await services.persons.identify(caller, decide_request.credential(given), surface_of(context))
 
 
 def _id(value: str, field: str) -> str:

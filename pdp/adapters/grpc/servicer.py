@@ -17,7 +17,7 @@ from pdp.core.errors import InvalidRequest, Unsupported
 from pdp.core.request import Caller, Role
 from pdp.ports.telemetry import SILENT, Telemetry
 from pdp.service.admission import Entrance
-from pdp.service.approvals.assembly import People
+from pdp.service.approvals.assembly import ApprovalServices
 from pdp.service.approvals.wait import Waiting
 from pdp.service.batch import Batch
 from pdp.service.decide import Decide
@@ -51,7 +51,7 @@ class Services:
     explain: Explain
     waiting: Waiting
     outcomes: Outcomes
-    people: People
+    approvals: ApprovalServices
     telemetry: Telemetry = SILENT
 
 

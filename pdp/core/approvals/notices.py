@@ -67,7 +67,7 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
+class Notifications:
     """Makes what goes into the outbox with the commit that is told of. `new_id` makes a fresh id at an instant."""
 
     routes: tuple[Route, ...] = ()
@@ -92,7 +92,7 @@ class Telling:
         )
 
 
-UNTOLD = Telling()
+NO_NOTIFICATIONS = Notifications()
 
 
 def link(url: str, approval: Approval) -> str:

@@ -23,7 +23,7 @@ _CANARY = {Event.FILL: "missed", Event.REFUSE: "caught", Event.EXPIRE: "unanswer
 
 
 @dataclass(slots=True)
-class Attention:
+class ApproverMetrics:
     """Measures. Without telemetry it keeps nothing."""
 
     telemetry: Telemetry = SILENT

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pdp.core.approvals.grants import Valid
-from pdp.core.approvals.notices import UNTOLD, Telling
+from pdp.core.approvals.notices import NO_NOTIFICATIONS, Notifications
 from pdp.core.check import NS
 from pdp.ports import Clock, Directories, Passkeys, Store, Subjects
 from pdp.ports.telemetry import SILENT, Telemetry
-from pdp.service.approvals.approver_metrics import Attention
+from pdp.service.approvals.approver_metrics import ApproverMetrics
 from pdp.service.approvals.canaries import Canaries
 from pdp.service.approvals.changes import Changes
 from pdp.service.approvals.consents import Consents
@@ -19,10 +19,10 @@ from pdp.service.approvals.expiry import Sweep
 from pdp.service.approvals.grants import Grants
 from pdp.service.approvals.persons import Persons
 from pdp.service.approvals.queue import Queue
-from pdp.service.approvals.retry import Attempts
-from pdp.service.approvals.visibility import Looking
-from pdp.service.approvals.votes import Proofs, Voting
-from pdp.service.approvals.watch import Watching
+from pdp.service.approvals.retry import IdempotentCommits
+from pdp.service.approvals.visibility import Visibilities
+from pdp.service.approvals.votes import Proofs, Votes
+from pdp.service.approvals.watch import Watchers
 from pdp.service.commit import Recorder
 from pdp.service.state import State
 
@@ -38,14 +38,14 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
-class People:
+class ApprovalServices:
     """The services for people. Every surface gets this one value."""
 
     directories: Directories
     persons: Persons
     queue: Queue
-    voting: Voting
-    watching: Watching
+    votes: Votes
+    watchers: Watchers
     changes: Changes
     grants: Grants
     consents: Consents
@@ -68,29 +68,36 @@ def assemble(  # noqa: PLR0913 - what they rest on
     bounds: Bounds,
     valid: Valid | None = None,
     passkeys: Passkeys | None = None,
-    telling: Telling = UNTOLD,
+    notifications: Notifications = NO_NOTIFICATIONS,
     telemetry: Telemetry = SILENT,
-) -> People:
+) -> ApprovalServices:
     """Wire them. `counting` is what evidence is counted with, so that people see what decides; `tenants` are those
     whose requests are swept; `changes` is the hub that `recorder.changed` notifies; `valid` tells whether arguments
-    satisfy a JSON Schema; `telling` who is told of requests; `telemetry` how people decide."""
+    satisfy a JSON Schema; `notifications` which channels are told of requests; `telemetry` how people decide."""
     directories = counting.directories
-    looking = Looking(store, counting)
-    attempts = Attempts(store, recorder, index_key)
-    attention = Attention(telemetry)
-    voting = Voting(
-        looking, attempts, recorder, clock, Proofs(passkeys, store), attention, valid=valid, telling=telling
+    visibilities = Visibilities(store, counting)
+    commits = IdempotentCommits(store, recorder, index_key)
+    metrics = ApproverMetrics(telemetry)
+    votes = Votes(
+        visibilities,
+        commits,
+        recorder,
+        clock,
+        Proofs(passkeys, store),
+        metrics,
+        valid=valid,
+        notifications=notifications,
     )
-    return People(
+    return ApprovalServices(
         directories=directories,
         persons=Persons(subjects, directories, clock),
-        queue=Queue(looking, store, recorder, clock, attention),
-        voting=voting,
-        watching=Watching(looking, store, changes, clock),
+        queue=Queue(visibilities, store, recorder, clock, metrics),
+        votes=votes,
+        watchers=Watchers(visibilities, store, changes, clock),
         changes=changes,
-        grants=Grants(looking, store, attempts, recorder, clock),
-        consents=Consents(looking, store, voting, attempts, recorder, clock, index_key, bounds.consent_ns),
-        canaries=Canaries(store, state, attempts, recorder, clock, index_key, telling),
+        grants=Grants(visibilities, store, commits, recorder, clock),
+        consents=Consents(visibilities, store, votes, commits, recorder, clock, index_key, bounds.consent_ns),
+        canaries=Canaries(store, state, commits, recorder, clock, index_key, notifications),
         delegations=Delegations(store, directories, recorder, clock, index_key, bounds.delegation_ns),
-        sweep=Sweep(store, state, directories, recorder, tenants, telling, attention),
+        sweep=Sweep(store, state, directories, recorder, tenants, notifications, metrics),
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from pdp.core.approvals import records
 from pdp.core.approvals.directory import Person
-from pdp.core.approvals.notices import UNTOLD, Telling
+from pdp.core.approvals.notices import NO_NOTIFICATIONS, Notifications
 from pdp.core.approvals.requirement import Requirement, read
 from pdp.core.approvals.rows import Approval, Shown
 from pdp.core.approvals.states import State
@@ -21,7 +21,7 @@ from pdp.core.stored import RecordRef
 from pdp.core.strict_json import parse, parse_object
 from pdp.ports import Clock, Store
 from pdp.service.approvals.requests import short_code
-from pdp.service.approvals.retry import Attempts, decided
+from pdp.service.approvals.retry import IdempotentCommits, retry_on_conflict
 from pdp.service.approvals.visibility import UNKNOWN
 from pdp.service.commit import Recorder
 from pdp.service.state import State as Running
@@ -35,11 +35,11 @@ class Canaries:
 
     store: Store
     running: Running
-    attempts: Attempts
+    commits: IdempotentCommits
     recorder: Recorder
     clock: Clock
     index_key: bytes
-    telling: Telling = UNTOLD
+    notifications: Notifications = NO_NOTIFICATIONS
 
     async def open(self, person: Person, like: str, arguments: bytes, request_id: str) -> tuple[str, RecordRef]:
         """Ask the people who were asked for `like`, about other arguments (a JSON object). Returns the request's id.
@@ -50,12 +50,12 @@ class Canaries:
         if OPERATE not in person.roles:
             raise Forbidden("person.not_operator", "Only an operator opens canaries.")
         value, _ = parse_object(arguments, "arguments_json")
-        return await decided(lambda: self._open(person, like, canonical(value), request_id))
+        return await retry_on_conflict(lambda: self._open(person, like, canonical(value), request_id))
 
     async def _open(self, person: Person, like: str, arguments: bytes, request_id: str) -> tuple[str, RecordRef]:
-        attempt = self.attempts.attempt("canary", person, request_id, like, sha256_hex(arguments))
-        if (kept := self.attempts.kept(attempt, 1)) is not None:
-            return str(kept[1]), self.attempts.record(str(kept[0]))
+        request_key = self.commits.key("canary", person, request_id, like, sha256_hex(arguments))
+        if (kept := self.commits.kept(request_key, 1)) is not None:
+            return str(kept[1]), self.commits.record(str(kept[0]))
         at = self.clock.now_ns()
         known, wanted, shown = self._like(person, like)
         made = self._made(known, wanted, at)
@@ -64,13 +64,13 @@ class Canaries:
             made.tenant,
             "approval",
             lambda stamp: records.opened(stamp, made, seen),
-            (Open(made, seen), *self.telling.opened(made, at)),
+            (Open(made, seen), *self.notifications.opened(made, at)),
             at,
         )
         asked = self.recorder.event(
             made.tenant, "canary", lambda stamp: records.canary(stamp, made, known.id, person), (), at
         )
-        return made.id, await self.attempts.commit(attempt, (opened, asked), (made.id,), at)
+        return made.id, await self.commits.commit(request_key, (opened, asked), (made.id,), at)
 
     def _like(self, person: Person, like: str) -> tuple[Approval, Requirement, Shown]:
         known = self.store.approval(person.tenant, like)

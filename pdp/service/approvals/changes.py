@@ -49,7 +49,7 @@ class Changes:
         self._waiters: set[Waiter] = set()
         self._after = 0
         self._nudge = asyncio.Event()
-        self._looking: asyncio.Task[None] | None = None
+        self._visibilities: asyncio.Task[None] | None = None
 
     def last(self) -> int:
         """The number of the latest change."""
@@ -67,8 +67,8 @@ class Changes:
         if not self._waiters:
             self._after = self._store.last_change()
         self._waiters.add(waiter)
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.get_running_loop().create_task(self._look())
+        if self._visibilities is None or self._visibilities.done():
+            self._visibilities = asyncio.get_running_loop().create_task(self._look())
         try:
             yield waiter
         finally:
@@ -76,9 +76,9 @@ class Changes:
 
     async def close(self) -> None:
         """Stop looking; whoever still waits is woken."""
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.gather(self._looking, return_exceptions=True)
+        if self._visibilities is not None:
+            self._visibilities.cancel()
+            await asyncio.gather(self._visibilities, return_exceptions=True)
         for waiter in self._waiters:
             waiter.woken.set()
 

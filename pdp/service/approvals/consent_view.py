@@ -64,7 +64,7 @@ class Agreement:
     passkey: bytes = field(default=b"", repr=False)
 
     def content(self) -> tuple[Json, ...]:
-        """What the attempt is about."""
+        """The content that the request id is bound to."""
         terms = self.what
         named: Json = terms if isinstance(terms, str) else [getattr(terms, name) for name in terms.__slots__]
         return (named, self.presented, self.expires_ns, sha256_hex(self.passkey))

@@ -26,9 +26,9 @@ from pdp.service.approvals.consent_view import (
     of_consent,
     of_request,
 )
-from pdp.service.approvals.retry import Attempts, decided
-from pdp.service.approvals.visibility import Looking, Viewer, as_of
-from pdp.service.approvals.votes import BallotInput, Voting
+from pdp.service.approvals.retry import IdempotentCommits, retry_on_conflict
+from pdp.service.approvals.visibility import Visibilities, Visibility, as_of
+from pdp.service.approvals.votes import BallotInput, Votes
 from pdp.service.commit import Recorder
 
 __all__ = ["STATES", "Agreement", "ConsentTerms", "ConsentView", "Consents"]
@@ -44,19 +44,19 @@ class Consents:
 
     def __init__(  # noqa: PLR0913, PLR0917 - what they rest on
         self,
-        looking: Looking,
+        visibilities: Visibilities,
         store: Answers,
-        voting: Voting,
-        attempts: Attempts,
+        votes: Votes,
+        commits: IdempotentCommits,
         recorder: Recorder,
         clock: Clock,
         index_key: bytes,
         longest_ns: int,
     ) -> None:
-        self._looking = looking
+        self._visibilities = visibilities
         self._store = store
-        self._voting = voting
-        self._attempts = attempts
+        self._votes = votes
+        self._commits = commits
         self._recorder = recorder
         self._clock = clock
         self._index_key = index_key
@@ -68,8 +68,8 @@ class Consents:
     ) -> tuple[tuple[ConsentView, ...], str]:
         """The person's own, open requests first, then newest first, and the `after` of the next page. `states`
         empty: requested and active ones."""
-        viewer = self._looking.by(person, self._clock.now_ns())
-        found = await asyncio.to_thread(self._all, viewer, states or DEFAULT_STATES)
+        visibility = self._visibilities.of(person, self._clock.now_ns())
+        found = await asyncio.to_thread(self._all, visibility, states or DEFAULT_STATES)
         wanted = [each for each in found if consent_id in ("", each.id)]
         rest = wanted
         if page.after:  # what ended meanwhile leaves a gap, among consents: ids are in the order of age
@@ -82,11 +82,11 @@ class Consents:
         """Agree. Raises NotFound; Outdated (`approval.too_late`, `approval.stale`); InvalidRequest (longer than is
         allowed, incomplete terms); Forbidden (`approval.assurance`)."""
         async with self._one_at_a_time:  # the same twice at once is one consent
-            return await decided(lambda: self._grant(person, given))
+            return await retry_on_conflict(lambda: self._grant(person, given))
 
     async def revoke(self, person: Person, consent_id: str, request_id: str = "") -> tuple[ConsentView, RecordRef]:
         """End a consent at once, or refuse an open request. Raises NotFound; Outdated `consent.ended`."""
-        return await decided(lambda: self._end(person, consent_id, request_id))
+        return await retry_on_conflict(lambda: self._end(person, consent_id, request_id))
 
     async def refuse(self, person: Person, approval_id: str, request_id: str = "") -> tuple[ConsentView, RecordRef]:
         """Refuse an open request. As `revoke`, for a request only."""
@@ -95,15 +95,15 @@ class Consents:
         return await self.revoke(person, approval_id, request_id)
 
     async def _grant(self, person: Person, given: Agreement) -> tuple[ConsentView, RecordRef]:
-        attempt = self._attempts.attempt("consent", person, given.request_id, *given.content())
-        viewer = self._looking.by(person, self._clock.now_ns())
-        if (kept := self._attempts.kept(attempt, 1)) is not None:
-            return self._shown(viewer, str(kept[1])), self._attempts.record(kept[0])
-        until = self._until(given, viewer.at_ns)
+        request_key = self._commits.key("consent", person, given.request_id, *given.content())
+        visibility = self._visibilities.of(person, self._clock.now_ns())
+        if (kept := self._commits.kept(request_key, 1)) is not None:
+            return self._shown(visibility, str(kept[1])), self._commits.record(kept[0])
+        until = self._until(given, visibility.at_ns)
         if isinstance(given.what, str):
-            consent, entries = self._agreed(viewer, given.what, given, until)
+            consent, entries = self._agreed(visibility, given.what, given, until)
         else:
-            consent = self._own_terms(viewer, given.what, until)
+            consent = self._own_terms(visibility, given.what, until)
             entries = ()
         known = self._store.consents_for(person.tenant, consent.subject, consent.agent)
         same = [each for each in known if _terms(each) == _terms(consent)]
@@ -114,20 +114,20 @@ class Consents:
             "consent",
             lambda stamp: records.consent_granted(stamp, consent),
             (Agree(consent),),
-            viewer.at_ns,
+            visibility.at_ns,
         )
-        ended = tuple(self._ended(viewer, each) for each in same)  # the new one stands in its place
-        ref = await self._attempts.commit(attempt, (agreed, *entries, *ended), (consent.id,), viewer.at_ns)
-        return self._shown(viewer, consent.id), ref
+        ended = tuple(self._ended(visibility, each) for each in same)  # the new one stands in its place
+        ref = await self._commits.commit(request_key, (agreed, *entries, *ended), (consent.id,), visibility.at_ns)
+        return self._shown(visibility, consent.id), ref
 
     def _agreed(
-        self, viewer: Viewer, approval_id: str, given: Agreement, until_ns: int
+        self, visibility: Visibility, approval_id: str, given: Agreement, until_ns: int
     ) -> tuple[Consent, tuple[Commit, ...]]:
         """The consent that answers a request, and the entries that settle the request."""
-        approval = self._request(viewer, approval_id)
+        approval = self._request(visibility, approval_id)
         ballot = BallotInput("", "approve", presented=given.presented, passkey=given.passkey)
-        made = self._voting.cast(viewer, approval, ballot)
-        view = viewer.summary(approval)
+        made = self._votes.cast(visibility, approval, ballot)
+        view = visibility.summary(approval)
         if made.event is not Event.FILL or view is None:
             raise Outdated("approval.too_late", "This request is no longer open.")
         consent = consent_given(
@@ -136,18 +136,18 @@ class Consents:
             consent_id=made.vote.id,
             expires_ns=until_ns,
             assurance=made.vote.assurance,
-            at_ns=viewer.at_ns,
+            at_ns=visibility.at_ns,
         )
-        return consent, self._voting.entries(approval, made, viewer.person, viewer.at_ns)
+        return consent, self._votes.entries(approval, made, visibility.person, visibility.at_ns)
 
-    def _own_terms(self, viewer: Viewer, terms: ConsentTerms, until_ns: int) -> Consent:
-        person = viewer.person
+    def _own_terms(self, visibility: Visibility, terms: ConsentTerms, until_ns: int) -> Consent:
+        person = visibility.person
         for name in ("agent", "server", "scope", "purpose"):
             if not getattr(terms, name):
                 raise InvalidRequest(f"terms.{name}", "is missing")
         index = keyed_index(self._index_key, "subject", person.tenant, person.account.issuer, person.account.id)
         return Consent(
-            id=self._recorder.new_id(viewer.at_ns),
+            id=self._recorder.new_id(visibility.at_ns),
             tenant=person.tenant,
             version=1,
             subject=person.account,
@@ -157,7 +157,7 @@ class Consents:
             tool=terms.tool,
             scope=terms.scope,
             purpose=terms.purpose,
-            granted_ns=viewer.at_ns,
+            granted_ns=visibility.at_ns,
             expires_ns=until_ns,
             assurance=person.assurance,
         )
@@ -172,67 +172,67 @@ class Consents:
         return until
 
     async def _end(self, person: Person, consent_id: str, request_id: str) -> tuple[ConsentView, RecordRef]:
-        attempt = self._attempts.attempt("end consent", person, request_id, consent_id)
-        viewer = self._looking.by(person, self._clock.now_ns())
-        if (kept := self._attempts.kept(attempt, 0)) is not None:
-            return self._shown(viewer, consent_id), self._attempts.record(kept[0])
+        request_key = self._commits.key("end consent", person, request_id, consent_id)
+        visibility = self._visibilities.of(person, self._clock.now_ns())
+        if (kept := self._commits.kept(request_key, 0)) is not None:
+            return self._shown(visibility, consent_id), self._commits.record(kept[0])
         consent = self._store.consent(person.tenant, consent_id)
         if consent is None:
-            approval = self._request(viewer, consent_id)
-            entries = self._refused(viewer, approval)
-        elif consent.subject not in viewer.accounts:
+            approval = self._request(visibility, consent_id)
+            entries = self._refused(visibility, approval)
+        elif consent.subject not in visibility.accounts:
             raise _unknown()
-        elif not lasts(consent, viewer.at_ns):
+        elif not lasts(consent, visibility.at_ns):
             raise Outdated("consent.ended", _OVER)
         else:
-            entries = (self._ended(viewer, consent), *self._unredeemed(viewer, consent))
-        ref = await self._attempts.commit(attempt, entries, (), viewer.at_ns)
-        return self._shown(viewer, consent_id), ref
+            entries = (self._ended(visibility, consent), *self._unredeemed(visibility, consent))
+        ref = await self._commits.commit(request_key, entries, (), visibility.at_ns)
+        return self._shown(visibility, consent_id), ref
 
-    def _refused(self, viewer: Viewer, approval: Approval) -> tuple[Commit, ...]:
+    def _refused(self, visibility: Visibility, approval: Approval) -> tuple[Commit, ...]:
         if approval.state is not State.PENDING:
             raise Outdated("consent.ended", _OVER)
-        made = self._voting.cast(viewer, approval, BallotInput("", "deny"))
-        return self._voting.entries(approval, made, viewer.person, viewer.at_ns)
+        made = self._votes.cast(visibility, approval, BallotInput("", "deny"))
+        return self._votes.entries(approval, made, visibility.person, visibility.at_ns)
 
-    def _unredeemed(self, viewer: Viewer, consent: Consent) -> tuple[Commit, ...]:
+    def _unredeemed(self, visibility: Visibility, consent: Consent) -> tuple[Commit, ...]:
         """The request that the consent answered may not have been used yet: it must not outlive the consent."""
         found = self._store.approval(consent.tenant, consent.approval_id) if consent.approval_id else None
-        if found is None or as_of(found, viewer.at_ns).state not in OPEN:
+        if found is None or as_of(found, visibility.at_ns).state not in OPEN:
             return ()
-        made = self._voting.cast(viewer, found, BallotInput("", "deny"))
-        return self._voting.entries(found, made, viewer.person, viewer.at_ns)
+        made = self._votes.cast(visibility, found, BallotInput("", "deny"))
+        return self._votes.entries(found, made, visibility.person, visibility.at_ns)
 
-    def _ended(self, viewer: Viewer, consent: Consent) -> Commit:
-        at = viewer.at_ns
+    def _ended(self, visibility: Visibility, consent: Consent) -> Commit:
+        at = visibility.at_ns
         return self._recorder.event(
             consent.tenant,
             "consent",
-            lambda stamp: records.consent_ended(stamp, consent, viewer.person.human, at),
+            lambda stamp: records.consent_ended(stamp, consent, visibility.person.human, at),
             (EndConsent(consent.id, consent.version, at),),
             at,
         )
 
-    def _request(self, viewer: Viewer, approval_id: str) -> Approval:
+    def _request(self, visibility: Visibility, approval_id: str) -> Approval:
         """A request for a consent of this person. Raises NotFound, in the same words for whatever it is not."""
-        found = self._store.approval(viewer.person.tenant, approval_id)
-        if found is None or found.kind != "consent" or found.call.subject not in viewer.accounts:
+        found = self._store.approval(visibility.person.tenant, approval_id)
+        if found is None or found.kind != "consent" or found.call.subject not in visibility.accounts:
             raise _unknown()
-        return as_of(found, viewer.at_ns)
+        return as_of(found, visibility.at_ns)
 
-    def _shown(self, viewer: Viewer, consent_id: str) -> ConsentView:
+    def _shown(self, visibility: Visibility, consent_id: str) -> ConsentView:
         """As it is now. Raises NotFound."""
-        consent = self._store.consent(viewer.person.tenant, consent_id)
-        if consent is not None and consent.subject in viewer.accounts:
-            return of_consent(consent, viewer.at_ns)
-        found = of_request(viewer.complete(self._request(viewer, consent_id)))
+        consent = self._store.consent(visibility.person.tenant, consent_id)
+        if consent is not None and consent.subject in visibility.accounts:
+            return of_consent(consent, visibility.at_ns)
+        found = of_request(visibility.complete(self._request(visibility, consent_id)))
         if found is None:
             raise _unknown()
         return found
 
-    def _all(self, viewer: Viewer, states: frozenset[str]) -> tuple[ConsentView, ...]:
+    def _all(self, visibility: Visibility, states: frozenset[str]) -> tuple[ConsentView, ...]:
         """Requests and consents of one human, in the order of a list."""
-        tenant, accounts = viewer.person.tenant, viewer.accounts
+        tenant, accounts = visibility.person.tenant, visibility.accounts
         asked = frozenset(state for state in REQUEST_STATES if REQUEST_STATES[state] in states)
         query = ApprovalQuery(
             tenant,
@@ -243,10 +243,10 @@ class Consents:
             newest_first=True,
         )
         requests = self._store.approvals(query, Page(_MOST)) if asked else ()
-        views = (viewer.complete(as_of(row, viewer.at_ns)) for row in requests)
+        views = (visibility.complete(as_of(row, visibility.at_ns)) for row in requests)
         found = [view for view in map(of_request, views) if view is not None]
         given = self._store.consents(ConsentQuery(tenant, accounts, bool(states - DEFAULT_STATES)), Page(_MOST))
-        found += [of_consent(row, viewer.at_ns) for row in reversed(given)]
+        found += [of_consent(row, visibility.at_ns) for row in reversed(given)]
         found = [each for each in found if each.state in states]
         return tuple(sorted(found, key=lambda each: each.state != "requested"))
 

@@ -83,7 +83,7 @@ class Delegations:
         )
         salt = self._recorder.new_salt()
         index = keyed_index(self._index_key, "human", person.tenant, absent)
-        ref = await self._recorder.people(
+        ref = await self._recorder.commit_event(
             person.tenant,
             "delegation",
             lambda stamp: org_records.delegated(stamp, made, person.human, salt),
@@ -100,7 +100,7 @@ class Delegations:
         if found is None:
             raise _unknown()
         try:
-            return await self._recorder.people(
+            return await self._recorder.commit_event(
                 person.tenant,
                 "delegation",
                 lambda stamp: org_records.delegation_ended(stamp, found, person.human, at),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from pdp.core.approvals import records
 from pdp.core.approvals.grants import lasts, upheld
-from pdp.core.approvals.notices import UNTOLD, Telling
+from pdp.core.approvals.notices import NO_NOTIFICATIONS, Notifications
 from pdp.core.approvals.queries import ApprovalQuery, GrantQuery, Page
 from pdp.core.approvals.rows import Approval, Grant
 from pdp.core.approvals.states import OPEN, Event, GrantState
@@ -18,7 +18,7 @@ from pdp.core.check import NS
 from pdp.core.errors import Conflict
 from pdp.core.switches import Switches
 from pdp.ports import Directories, Store
-from pdp.service.approvals.approver_metrics import Attention
+from pdp.service.approvals.approver_metrics import ApproverMetrics
 from pdp.service.commit import Recorder
 from pdp.service.state import State
 
@@ -39,8 +39,8 @@ class Sweep:
     directories: Directories
     recorder: Recorder
     tenants: tuple[str, ...]
-    telling: Telling = UNTOLD
-    attention: Attention = field(default_factory=Attention)
+    notifications: Notifications = NO_NOTIFICATIONS
+    metrics: ApproverMetrics = field(default_factory=ApproverMetrics)
     _seen: tuple[object, ...] = ()
     _looked_ns: int = field(default=0)
 
@@ -121,17 +121,17 @@ class Sweep:
 
     async def _move(self, row: Approval, event: Event, why: str, at_ns: int) -> None:
         move = Move(row.id, row.version, event, at_ns, why)
-        await self.recorder.people(
+        await self.recorder.commit_event(
             row.tenant,
             "approval",
             lambda stamp: records.moved(stamp, row, move),
-            (move, *self.telling.moved(row, event, at_ns)),
+            (move, *self.notifications.moved(row, event, at_ns)),
             at_ns,
         )
-        self.attention.moved(row, event)
+        self.metrics.moved(row, event)
 
     async def _ended(self, row: Grant, after: GrantState, by: str, at_ns: int) -> None:
-        await self.recorder.people(
+        await self.recorder.commit_event(
             row.tenant,
             "grant",
             lambda stamp: records.grant_ended(stamp, row, after, by, at_ns),

@@ -15,8 +15,8 @@ from pdp.core.approvals.steps import EndGrant
 from pdp.core.errors import Forbidden, NotFound, Outdated
 from pdp.core.stored import RecordRef
 from pdp.ports import Answers, Clock
-from pdp.service.approvals.retry import Attempts, decided
-from pdp.service.approvals.visibility import Looking, Viewer
+from pdp.service.approvals.retry import IdempotentCommits, retry_on_conflict
+from pdp.service.approvals.visibility import Visibilities, Visibility
 from pdp.service.commit import Recorder
 
 _ACTIVE = frozenset({GrantState.ACTIVE})
@@ -37,18 +37,18 @@ class Grants:
     voted for, operators and auditors all; auditors only look."""
 
     def __init__(
-        self, looking: Looking, store: Answers, attempts: Attempts, recorder: Recorder, clock: Clock
+        self, visibilities: Visibilities, store: Answers, commits: IdempotentCommits, recorder: Recorder, clock: Clock
     ) -> None:
-        self._looking = looking
+        self._visibilities = visibilities
         self._store = store
-        self._attempts = attempts
+        self._commits = commits
         self._recorder = recorder
         self._clock = clock
 
     async def list(self, person: Person, wanted: GrantFilter, page: Page) -> tuple[tuple[Grant, ...], str]:
         """A page, newest first, and the `after` of the next; "" on the last. A grant whose time is over reads as
         expired, whatever the store has noted so far; a page may be shorter than its size."""
-        viewer = self._looking.by(person, self._clock.now_ns())
+        visibility = self._visibilities.of(person, self._clock.now_ns())
         states = wanted.states or _ACTIVE
         query = GrantQuery(
             tenant=person.tenant,
@@ -56,27 +56,27 @@ class Grants:
             server=wanted.server,
             tool=wanted.tool,
             subject=wanted.subject,
-            groups=None if viewer.sees_all else viewer.groups,
-            involved=viewer.accounts,
+            groups=None if visibility.sees_all else visibility.groups,
+            involved=visibility.accounts,
             newest_first=True,
         )
         rows = await asyncio.to_thread(self._store.grants, query, Page(page.size + 1, page.after))
-        shown = (_as_of(row, viewer.at_ns) for row in rows[: page.size])
+        shown = (_as_of(row, visibility.at_ns) for row in rows[: page.size])
         return tuple(row for row in shown if row.state in states), rows[page.size - 1].id if rows[page.size :] else ""
 
     async def revoke(
         self, person: Person, grant_id: str, reason: str, request_id: str = ""
     ) -> tuple[Grant, RecordRef]:
         """End a grant at once. Raises NotFound, Forbidden `grant.not_yours`, Outdated `grant.ended`."""
-        return await decided(lambda: self._revoke(person, grant_id, reason, request_id))
+        return await retry_on_conflict(lambda: self._revoke(person, grant_id, reason, request_id))
 
     async def _revoke(self, person: Person, grant_id: str, reason: str, request_id: str) -> tuple[Grant, RecordRef]:
-        attempt = self._attempts.attempt("revoke grant", person, request_id, grant_id, reason)
+        request_key = self._commits.key("revoke grant", person, request_id, grant_id, reason)
         at = self._clock.now_ns()
-        viewer = self._looking.by(person, at)
-        grant = self._own(viewer, grant_id)
-        if (kept := self._attempts.kept(attempt, 0)) is not None:
-            return grant, self._attempts.record(kept[0])
+        visibility = self._visibilities.of(person, at)
+        grant = self._own(visibility, grant_id)
+        if (kept := self._commits.kept(request_key, 0)) is not None:
+            return grant, self._commits.record(kept[0])
         if not lasts(grant, at):
             raise Outdated("grant.ended", "This grant has ended already.")
         salt = self._recorder.new_salt()
@@ -90,15 +90,15 @@ class Grants:
                 record_id, person.tenant, grant.subject_index, salt, reason=reason
             ),
         )
-        ref = await self._attempts.commit(attempt, (ended,), (), at)
-        return self._own(viewer, grant_id), ref
+        ref = await self._commits.commit(request_key, (ended,), (), at)
+        return self._own(visibility, grant_id), ref
 
-    def _own(self, viewer: Viewer, grant_id: str) -> Grant:
-        person = viewer.person
+    def _own(self, visibility: Visibility, grant_id: str) -> Grant:
+        person = visibility.person
         found = self._store.grant(person.tenant, grant_id)
-        if found is None or not viewer.sees(found.subject, found.requirement):
+        if found is None or not visibility.sees(found.subject, found.requirement):
             raise NotFound("grant.unknown", "There is no such grant.")
-        looks_only = replace(viewer, sees_all="operate" in person.roles)
+        looks_only = replace(visibility, sees_all="operate" in person.roles)
         if person.human not in found.issued_by and not looks_only.sees(found.subject, found.requirement):
             raise Forbidden("grant.not_yours", "The subject, an approver or an operator ends a grant.")
         return found

@@ -105,4 +105,4 @@ class Outbox:
     async def _mark(self, notice: Notice, attempts: int) -> None:
         made = partial(org_records.notice, sent=notice)
         step = Mark(notice, attempts)
-        await self.recorder.people(notice.tenant, "notice", made, (step,), self.clock.now_ns())
+        await self.recorder.commit_event(notice.tenant, "notice", made, (step,), self.clock.now_ns())

@@ -16,8 +16,8 @@ from pdp.core.approvals.states import OPEN, State
 from pdp.core.approvals.view import ApprovalView
 from pdp.core.errors import Overloaded
 from pdp.ports import Answers, Clock
-from pdp.service.approvals.approver_metrics import Attention
-from pdp.service.approvals.visibility import ApprovalFilter, Looking, sighting
+from pdp.service.approvals.approver_metrics import ApproverMetrics
+from pdp.service.approvals.visibility import ApprovalFilter, Visibilities, claims_step
 from pdp.service.commit import Recorder
 
 __all__ = ["ApprovalFilter", "Queue"]
@@ -55,13 +55,13 @@ class Queue:
     """`ApprovalService.ListApprovals` and `GetApproval`, and the console's queue, history and request page."""
 
     def __init__(
-        self, looking: Looking, store: Answers, recorder: Recorder, clock: Clock, attention: Attention
+        self, visibilities: Visibilities, store: Answers, recorder: Recorder, clock: Clock, metrics: ApproverMetrics
     ) -> None:
-        self._looking = looking
+        self._visibilities = visibilities
         self._store = store
         self._recorder = recorder
         self._clock = clock
-        self._attention = attention
+        self._metrics = metrics
         self._room = Room(MAX_VIEWS, MAX_WAITING, MAX_WAITING_OF_ONE)
 
     async def list(self, person: Person, wanted: ApprovalFilter, page: Page) -> tuple[tuple[ApprovalView, ...], str]:
@@ -75,33 +75,33 @@ class Queue:
         at = self._clock.now_ns()
         async with self._room.of((person.tenant, person.human)):
             approval, found = await asyncio.to_thread(self._get, person, approval_id, at)
-        await self._recorder.people(
-            person.tenant, "read", lambda stamp: records.read(stamp, person, approval), sighting(person, at), at
+        await self._recorder.commit_event(
+            person.tenant, "read", lambda stamp: records.read(stamp, person, approval), claims_step(person, at), at
         )
         if found.may_vote:
-            self._attention.looked(person, approval_id, at)
+            self._metrics.looked(person, approval_id, at)
         return found
 
     def _get(self, person: Person, approval_id: str, at_ns: int) -> tuple[Approval, ApprovalView]:
         """In a thread: arguments of a quarter of a megabyte take a while."""
-        viewer = self._looking.by(person, at_ns)
-        approval = viewer.approval(approval_id)
-        return approval, viewer.complete(approval)
+        visibility = self._visibilities.of(person, at_ns)
+        approval = visibility.approval(approval_id)
+        return approval, visibility.complete(approval)
 
     def _list(self, person: Person, wanted: ApprovalFilter, page: Page) -> tuple[tuple[ApprovalView, ...], str]:
         at = self._clock.now_ns()
         wanted = replace(wanted, states=wanted.states or OPEN)
         # what has expired may not have been written down yet
         asked = replace(wanted, states=wanted.states | (OPEN if State.EXPIRED in wanted.states else frozenset()))
-        viewer = self._looking.by(person, at)
-        query = viewer.query(asked)
+        visibility = self._visibilities.of(person, at)
+        query = visibility.query(asked)
         found: list[ApprovalView] = []
         after, looked = page.after, 0
         while True:
             # a list by `mine` leaves out some; all others hardly any
             size = (2 if wanted.mine else 1) * (page.size + 1 - len(found))
             rows = self._store.approvals(query, Page(size, after))
-            for each in viewer.listed(rows, wanted):
+            for each in visibility.listed(rows, wanted):
                 if len(found) == page.size:
                     return tuple(found), found[-1].approval.id
                 found.append(each)

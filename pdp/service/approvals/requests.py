@@ -15,7 +15,7 @@ from pdp.core.answer import OpenRequirement, PolicyRef, open_requirement
 from pdp.core.approvals import records
 from pdp.core.approvals.call import CallUnderDecision
 from pdp.core.approvals.effects import effects
-from pdp.core.approvals.notices import UNTOLD, Telling, link
+from pdp.core.approvals.notices import NO_NOTIFICATIONS, Notifications, link
 from pdp.core.approvals.quorum import satisfiable
 from pdp.core.approvals.requirement import PEOPLE, Requirement, read
 from pdp.core.approvals.resume import Resume
@@ -69,7 +69,7 @@ class Opening:
     index_key: bytes
     caps: Caps
     url: str = ""
-    telling: Telling = UNTOLD
+    notifications: Notifications = NO_NOTIFICATIONS
     backoff: Backoff = USUAL
     longest_ns: int = 0  # of a requirement, for as long as its call is found again; 0: no end
 
@@ -218,7 +218,7 @@ class Opening:
         )
         caps, alone = self.caps, self.backoff.alone(asked.turned_down)
         opened = Open(approval, shown, caps.per_subject, caps.per_tenant, caps.per_group, alone)
-        steps: tuple[Step, ...] = (opened, *self.telling.opened(approval, at_ns))
+        steps: tuple[Step, ...] = (opened, *self.notifications.opened(approval, at_ns))
         return self.recorder.event(
             approval.tenant, "approval", lambda stamp: records.opened(stamp, approval, shown), steps, at_ns
         )
@@ -230,7 +230,7 @@ class Opening:
             approval.tenant,
             "approval",
             lambda stamp: records.moved(stamp, approval, move),
-            (move, *self.telling.moved(approval, event, at_ns)),
+            (move, *self.notifications.moved(approval, event, at_ns)),
             at_ns,
         )
 

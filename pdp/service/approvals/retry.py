@@ -21,39 +21,39 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class RequestKey:
     """One request id in its scope (call, account), and what was asked under it. Without an id nothing is kept."""
 
     key: str
     content: str
 
 
-class Attempts:
+class IdempotentCommits:
     """Commits what people do, and remembers what was answered."""
 
     def __init__(self, store: Store, recorder: Recorder, index_key: bytes) -> None:
         self._store = store
         self._recorder = recorder
-        self._key = index_key
+        self._index_key = index_key
 
-    def attempt(self, call: str, person: Person, request_id: str, *content: Json) -> Attempt | None:
+    def key(self, call: str, person: Person, request_id: str, *content: Json) -> RequestKey | None:
         """Name an attempt; None without a request id."""
         if not request_id:
             return None
         account = person.account
-        key = keyed_index(self._key, "people", call, person.tenant, account.issuer, account.id, request_id)
-        return Attempt(key, keyed_index(self._key, "people content", call, *content))
+        key = keyed_index(self._index_key, "people", call, person.tenant, account.issuer, account.id, request_id)
+        return RequestKey(key, keyed_index(self._index_key, "people content", call, *content))
 
-    def kept(self, attempt: Attempt | None, size: int) -> Any:
+    def kept(self, request_key: RequestKey | None, size: int) -> Any:
         """What was answered to it (JSON): the first record's id, then a reply of so many parts; None when it is new.
 
         Raises InvalidRequest `request.reused` when the id was used for other content, or answered by another release
         in another shape: what it asked for is done.
         """
-        row = self._store.reply(attempt.key) if attempt is not None else None
-        if attempt is None or row is None:
+        row = self._store.reply(request_key.key) if request_key is not None else None
+        if request_key is None or row is None:
             return None
-        if row.content != attempt.content:
+        if row.content != request_key.content:
             raise InvalidRequest(
                 "request_id", "was used for other content; use a new id for a new request", code="request.reused"
             )
@@ -69,20 +69,20 @@ class Attempts:
         return self._recorder.find(record_id)
 
     async def commit(
-        self, attempt: Attempt | None, entries: tuple[Commit, ...], reply: tuple[Json, ...], at_ns: int
+        self, request_key: RequestKey | None, entries: tuple[Commit, ...], reply: tuple[Json, ...], at_ns: int
     ) -> RecordRef:
         """Make entries durable together, and keep what is answered: the first record's id, then `reply`. Returns
         where the first one stands. Raises Conflict when another commit came first."""
         first, *rest = entries
-        if attempt is not None:
+        if request_key is not None:
             kept = canonical([first.record_id, *reply])
-            row = ReplyRow(attempt.key, attempt.content, KIND, "", kept, "", 0, at_ns)
+            row = ReplyRow(request_key.key, request_key.content, KIND, "", kept, "", 0, at_ns)
             first = replace(first, reply=row)
         refs = await self._recorder.commit_all((first, *rest))
         return refs[0]
 
 
-async def decided(decide: Callable[[], Awaitable[T]]) -> T:
+async def retry_on_conflict(decide: Callable[[], Awaitable[T]]) -> T:
     """What `decide` comes to once its commit was not overtaken. Raises Conflict when that happens again and again."""
     for _ in range(TRIES - 1):
         try:

@@ -44,7 +44,7 @@ class ApprovalFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class Viewer:
+class Visibility:
     """One person's eyes at one instant. Synchronous: what goes through many rows is called in a thread.
 
     `groups` are ids for whose seats the person may act: its own, and those of whom it stands in for; `accounts` all
@@ -96,7 +96,7 @@ class Viewer:
         accounts = tuple(sorted(claimants, key=lambda account: (account.issuer, account.id)))
         seen = {**self.store.seen(person.tenant, accounts)} if accounts else {}
         if person.claimed:
-            seen[person.account] = sight(person, self.at_ns)
+            seen[person.account] = claims_of(person, self.at_ns)
         return replace(self.base, seen=seen)
 
     def approval(self, approval_id: str) -> Approval:
@@ -204,19 +204,19 @@ class Viewer:
 
 
 @dataclass(frozen=True, slots=True)
-class Looking:
+class Visibilities:
     """Makes viewers."""
 
     store: Answers
     counting: Counting
 
-    def by(self, person: Person, at_ns: int) -> Viewer:
+    def of(self, person: Person, at_ns: int) -> Visibility:
         """What counts of the person now: directory and delegations as they are. Who watches for long may have lost a
         role since it began, or be disabled: then it sees nothing any more."""
         base = self.counting.standing(person.tenant, (), at_ns)
         directory = base.directory
         if not directory.active(person.human):
-            return Viewer(person, at_ns, base, frozenset(), (), sees_all=False, store=self.store)
+            return Visibility(person, at_ns, base, frozenset(), (), sees_all=False, store=self.store)
         held = directory.groups(person.human) | (person.claimed & directory.claimable)
         roles = person.roles & directory.roles_of(directory.groups(person.human) | person.claimed)
         for found in base.delegations:
@@ -224,7 +224,7 @@ class Looking:
                 held |= directory.groups(found.absent)
         member = directory.members.get(person.human)
         known = member.accounts if member is not None else ()
-        return Viewer(
+        return Visibility(
             person=person,
             at_ns=at_ns,
             base=base,
@@ -235,15 +235,15 @@ class Looking:
         )
 
 
-def sight(person: Person, at_ns: int) -> Seen:
+def claims_of(person: Person, at_ns: int) -> Seen:
     """What the person's claims say now."""
     return Seen(person.tenant, person.account, person.name, tuple(sorted(person.claimed)), at_ns)
 
 
-def sighting(person: Person, at_ns: int) -> tuple[See, ...]:
+def claims_step(person: Person, at_ns: int) -> tuple[See, ...]:
     """To be committed with whatever the person does: votes by claimed groups count as long as they are seen. A token
     that claims nothing any more is seen too, or what it claimed before would go on counting."""
-    return (See(sight(person, at_ns)),)
+    return (See(claims_of(person, at_ns)),)
 
 
 def as_of(approval: Approval, at_ns: int) -> Approval:

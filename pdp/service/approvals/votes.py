@@ -8,7 +8,7 @@ from pdp.core.approvals import records
 from pdp.core.approvals.assertion import evidence, fresh, kept, read
 from pdp.core.approvals.directory import Directory, Person
 from pdp.core.approvals.grants import GrantTerms, Valid
-from pdp.core.approvals.notices import UNTOLD, Telling
+from pdp.core.approvals.notices import NO_NOTIFICATIONS, Notifications
 from pdp.core.approvals.rows import Account, Approval, Grant, Vote
 from pdp.core.approvals.states import FINAL, GrantState, State
 from pdp.core.approvals.steps import EndGrant, Issue, Sign
@@ -18,9 +18,9 @@ from pdp.core.digest import Json, canonical, sha256_hex
 from pdp.core.errors import Fault, Forbidden, InvalidRequest, NotFound, Outdated, Overloaded
 from pdp.core.stored import Commit, RecordRef
 from pdp.ports import Answers, Clock, Passkeys
-from pdp.service.approvals.approver_metrics import Attention
-from pdp.service.approvals.retry import Attempts, decided
-from pdp.service.approvals.visibility import UNKNOWN, Looking, Viewer, sighting
+from pdp.service.approvals.approver_metrics import ApproverMetrics
+from pdp.service.approvals.retry import IdempotentCommits, retry_on_conflict
+from pdp.service.approvals.visibility import UNKNOWN, Visibilities, Visibility, claims_step
 from pdp.service.commit import Recorder
 
 NUL = "\0"
@@ -50,7 +50,7 @@ class BallotInput:
     passkey: bytes = field(default=b"", repr=False)
 
     def content(self, approval_id: str) -> tuple[Json, ...]:
-        """What the attempt is about."""
+        """What the request_key is about."""
         behalf = None if self.behalf is None else [self.behalf.issuer, self.behalf.id]
         terms = None if self.grant is None else sha256_hex(self.grant.to_bytes())
         passkey = sha256_hex(self.passkey)
@@ -116,29 +116,29 @@ def challenge(view: ApprovalView) -> bytes:
     return bytes.fromhex(sha256_hex(canonical(parts)))
 
 
-class Voting:
+class Votes:
     """`ApprovalService.Vote`. `valid` tells whether arguments satisfy a JSON Schema; `telling` who is told."""
 
     def __init__(  # noqa: PLR0913 - what it rests on
         self,
-        looking: Looking,
-        attempts: Attempts,
+        visibilities: Visibilities,
+        commits: IdempotentCommits,
         recorder: Recorder,
         clock: Clock,
         proofs: Proofs,
-        attention: Attention,
+        metrics: ApproverMetrics,
         *,
         valid: Valid | None = None,
-        telling: Telling = UNTOLD,
+        notifications: Notifications = NO_NOTIFICATIONS,
     ) -> None:
-        self._looking = looking
-        self._attempts = attempts
+        self._visibilities = visibilities
+        self._commits = commits
         self._recorder = recorder
         self._clock = clock
         self._proofs = proofs
-        self._attention = attention
+        self._metrics = metrics
         self._valid = valid
-        self._telling = telling
+        self._notifications = notifications
 
     async def vote(self, person: Person, approval_id: str, given: BallotInput) -> Voted:
         """Cast one vote; it and everything that follows from it are one commit.
@@ -148,42 +148,42 @@ class Voting:
         `approval.stale`: read it again); InvalidRequest (a reason is wanted, a grant wider than offered, the
         request id used for another vote); Unavailable.
         """
-        return await decided(lambda: self._vote(person, approval_id, given))
+        return await retry_on_conflict(lambda: self._vote(person, approval_id, given))
 
     async def _vote(self, person: Person, approval_id: str, given: BallotInput) -> Voted:
-        attempt = self._attempts.attempt("vote", person, given.request_id, *given.content(approval_id))
+        request_key = self._commits.key("vote", person, given.request_id, *given.content(approval_id))
         at = self._clock.now_ns()
-        viewer = self._looking.by(person, at)
-        approval = viewer.approval(approval_id)
-        kept = self._attempts.kept(attempt, 4)
+        visibility = self._visibilities.of(person, at)
+        approval = visibility.approval(approval_id)
+        kept = self._commits.kept(request_key, 4)
         if kept is not None:
-            return self._again(viewer, approval, kept)
+            return self._again(visibility, approval, kept)
         if approval.kind == "consent":
             raise Forbidden(
                 "approval.consent", "A consent is the subject's own; it is given on its page of consents."
             )
-        made = self.cast(viewer, approval, given)
-        entries = (*self.entries(approval, made, person, at), *self._ended(viewer, made))
+        made = self.cast(visibility, approval, given)
+        entries = (*self.entries(approval, made, person, at), *self._ended(visibility, made))
         grant_id = made.grant.id if made.grant is not None else ""
         reply = (grant_id, str(made.after), at if made.after in FINAL else 0, made.move.resolution)
-        ref = await self._attempts.commit(attempt, entries, reply, at)
-        self._attention.voted(made.vote)
-        self._attention.moved(approval, made.event)
-        return Voted(self._after(viewer, approval.id), ref, grant_id)
+        ref = await self._commits.commit(request_key, entries, reply, at)
+        self._metrics.voted(made.vote)
+        self._metrics.moved(approval, made.event)
+        return Voted(self._after(visibility, approval.id), ref, grant_id)
 
-    def cast(self, viewer: Viewer, approval: Approval, given: BallotInput) -> Cast:
+    def cast(self, visibility: Visibility, approval: Approval, given: BallotInput) -> Cast:
         """What the vote comes to. Raises the fault that belongs to its refusal."""
         if NUL in given.reason:  # no store keeps it
             raise InvalidRequest("reason", "holds a NUL character")
-        votes, shown = viewer.store.votes(approval.id), viewer.store.shown(approval.id)
+        votes, shown = visibility.store.votes(approval.id), visibility.store.shown(approval.id)
         if len(votes) >= MAX_VOTES:  # each is counted with every evaluation of the call
             raise Overloaded(
                 "approval.too_many_votes", "There are too many votes on this request; ask for a new one."
             )
-        person = viewer.person
+        person = visibility.person
         if given.passkey:
-            person = self._proofs(person, viewer.complete(approval), given.passkey)
-        at, directory = viewer.at_ns, viewer.base.directory
+            person = self._proofs(person, visibility.complete(approval), given.passkey)
+        at, directory = visibility.at_ns, visibility.base.directory
         ballot = Ballot(
             choice=given.choice,
             vote_id=self._recorder.new_id(at),
@@ -194,7 +194,7 @@ class Voting:
             grant=given.grant,
             passkey=evidence(given.passkey, _key_of(person, directory, given.passkey)) if given.passkey else b"",
         )
-        made = cast(approval, shown, votes, ballot, person, viewer.standing(votes), valid=self._valid)
+        made = cast(approval, shown, votes, ballot, person, visibility.standing(votes), valid=self._valid)
         if isinstance(made, Refusal):
             raise fault(made)
         return made
@@ -209,8 +209,8 @@ class Voting:
             (
                 made.move,
                 *_signature(vote),
-                *self._telling.moved(approval, made.event, at_ns),
-                *sighting(person, at_ns),
+                *self._notifications.moved(approval, made.event, at_ns),
+                *claims_step(person, at_ns),
             ),
             at_ns,
             values=lambda record_id: records.erasable(
@@ -232,11 +232,11 @@ class Voting:
         )
         return voted, issued
 
-    def _ended(self, viewer: Viewer, made: Cast) -> tuple[Commit, ...]:
+    def _ended(self, visibility: Visibility, made: Cast) -> tuple[Commit, ...]:
         """What is revoked or taken back leaves no grant behind."""
-        found = (viewer.store.grant(viewer.person.tenant, grant_id) for grant_id in made.ends_grants)
+        found = (visibility.store.grant(visibility.person.tenant, grant_id) for grant_id in made.ends_grants)
         return tuple(
-            self._end(grant, viewer.person.human, viewer.at_ns)
+            self._end(grant, visibility.person.human, visibility.at_ns)
             for grant in found
             if grant is not None and grant.state is GrantState.ACTIVE
         )
@@ -250,21 +250,21 @@ class Voting:
             at_ns,
         )
 
-    def _after(self, viewer: Viewer, approval_id: str) -> ApprovalView:
-        found = viewer.store.approval(viewer.person.tenant, approval_id)
-        view = viewer.summary(found) if found is not None else None
+    def _after(self, visibility: Visibility, approval_id: str) -> ApprovalView:
+        found = visibility.store.approval(visibility.person.tenant, approval_id)
+        view = visibility.summary(found) if found is not None else None
         if view is None:
             raise NotFound(*UNKNOWN)
         return view
 
-    def _again(self, viewer: Viewer, approval: Approval, kept: list[str]) -> Voted:
+    def _again(self, visibility: Visibility, approval: Approval, kept: list[str]) -> Voted:
         """What was answered before: the request as it was then."""
         record_id, grant_id, state, resolved_ns, resolution = kept
         then = replace(approval, state=State(state), resolved_ns=int(resolved_ns), resolution=resolution)
-        view = viewer.summary(then)
+        view = visibility.summary(then)
         if view is None:
             raise NotFound(*UNKNOWN)
-        return Voted(view, self._attempts.record(record_id), grant_id)
+        return Voted(view, self._commits.record(record_id), grant_id)
 
 
 def fault(refused: Refusal) -> Fault:

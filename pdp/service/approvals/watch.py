@@ -14,7 +14,7 @@ from pdp.core.approvals.view import ApprovalView
 from pdp.core.errors import OutOfRange, Overloaded
 from pdp.ports import Answers, Clock
 from pdp.service.approvals.changes import Changes
-from pdp.service.approvals.visibility import ApprovalFilter, Looking
+from pdp.service.approvals.visibility import ApprovalFilter, Visibilities
 
 MAX_WATCHERS = 256
 MAX_PER_PERSON = 32  # so that no one person has all
@@ -24,11 +24,11 @@ _PAGE = 128
 _MAX_DIGITS = 19  # of int64
 
 
-class Watching:
+class Watchers:
     """`ApprovalService.WatchApprovals`, and the console's server-sent events."""
 
-    def __init__(self, looking: Looking, store: Answers, changes: Changes, clock: Clock) -> None:
-        self._looking = looking
+    def __init__(self, visibilities: Visibilities, store: Answers, changes: Changes, clock: Clock) -> None:
+        self._visibilities = visibilities
         self._store = store
         self._changes = changes
         self._clock = clock
@@ -84,7 +84,7 @@ class Watching:
         self, person: Person, wanted: ApprovalFilter, news: tuple[tuple[int, Approval], ...]
     ) -> list[tuple[int, ApprovalView]]:
         """Those that this person may see. In a thread."""
-        viewer = self._looking.by(person, self._clock.now_ns())
+        visibility = self._visibilities.of(person, self._clock.now_ns())
         numbers = {approval.id: change for change, approval in news}
-        found = viewer.listed((approval for _, approval in news), wanted)
+        found = visibility.listed((approval for _, approval in news), wanted)
         return [(numbers[view.approval.id], view) for view in found]

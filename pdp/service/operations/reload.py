@@ -184,7 +184,7 @@ class Reloads:
                 changed=change.changed,
                 problem=change.problem,
             )
-            await self.recorder.people(change.tenant, "directory", made, (), at)
+            await self.recorder.commit_event(change.tenant, "directory", made, (), at)
             source.activate(change)
             self.state.fleet.note("directory", {change.tenant: source.of(change.tenant).revision})
             for issuer, one, other in look_alikes(source.of(change.tenant)):

@@ -25,7 +25,7 @@ class Runs:
     async def started(self, version: str, config_sha256: str, *, clean: bool) -> RecordRef:
         """The run begins to answer."""
         size = self.store.size()
-        return await self.recorder.people(
+        return await self.recorder.commit_event(
             "",
             "start",
             lambda stamp: events.start(
@@ -52,6 +52,6 @@ class Runs:
 
     async def stopped(self, reason: str) -> RecordRef:
         """The run ends on purpose."""
-        return await self.recorder.people(
+        return await self.recorder.commit_event(
             "", "stop", lambda stamp: events.stop(stamp, reason=reason), (), self.clock.now_ns()
         )

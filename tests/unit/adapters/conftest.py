@@ -29,7 +29,7 @@ from pdp.core.registered import PinnedTool
 from pdp.core.request import Bearer, Caller, Role
 from pdp.core.target import TargetFact
 from pdp.ports import LoadedPolicy, Pack
-from pdp.runtime import approvals
+from pdp.runtime.approvals import wire_approvals
 from pdp.service.admission import Entrance, Limits
 from pdp.service.batch import Batch
 from pdp.service.commit import Recorder
@@ -262,11 +262,11 @@ async def services(edges: Any, store: Any, tmp_path: Any) -> Any:
     await reloads((), by="")
     repeats = Idempotency(store, key)
     options = validate({"mode": "development", "registry": {}}, tmp_path)
-    staff = approvals.wire(
+    wired = wire_approvals(
         options, store, state, subjects, establish, recorder, repeats, clock, entropy=entropy, index_key=key
     )
-    source = staff.evidence
-    decide = Decide(state, establish, repeats, source, staff.escalation, recorder, sessions, clock, kills, Terms())
+    source = wired.evidence
+    decide = Decide(state, establish, repeats, source, wired.escalation, recorder, sessions, clock, kills, Terms())
     yield Services(
         entrance=Entrance(edges.callers, store, recorder, clock, Limits()),
         decide=decide,
@@ -276,11 +276,11 @@ async def services(edges: Any, store: Any, tmp_path: Any) -> Any:
         reloads=reloads,
         records=Records(store),
         explain=Explain(state, establish, source, SimpleNamespace(), store, recorder, clock, kills),
-        waiting=staff.waiting,
-        outcomes=staff.outcomes,
-        people=staff.people,
+        waiting=wired.waiting,
+        outcomes=wired.outcomes,
+        approvals=wired.services,
     )
-    await staff.changes.close()
+    await wired.changes.close()
     await state.close()
 
 

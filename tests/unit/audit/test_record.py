@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import people_records
+from support import approval_records
 
 from pdp.audit.check import check
 from pdp.core import events, record
@@ -133,7 +133,7 @@ def cases() -> Any:
             STAMP, events.Explained("security", "", "git", "tool:git_reset", "pending", HEX, None, 0)
         ),
         "reload": events.reload(STAMP, by="ops", results={"policy": "changed", "registry": "registry.signature"}),
-        **people_records.cases(STAMP),
+        **approval_records.cases(STAMP),
         **judge_cases(),
     }
 

@@ -55,7 +55,7 @@ class Terminal:
 
 @asynccontextmanager
 async def opened(folder: Path) -> AsyncIterator[Terminal]:
-    async with running(folder, stage=Stage(StillClock(WEDNESDAY_NS), people=True)) as world:
+    async with running(folder, stage=Stage(StillClock(WEDNESDAY_NS), approvals=True)) as world:
         (folder / "desk.token").write_text(world.metadata("desk")[0][1].removeprefix("Bearer ") + "\n")
         for person in (ALICE, BOB, CAROL, DAVE, ERIN):
             token = world.sandbox.token(person, world.now_ns, aud=DESK, client_id="desk")
@@ -141,7 +141,7 @@ async def test_requesters_operators_and_onlookers(tmp_path: Path) -> None:
     async with opened(tmp_path) as terminal:
         wanted = await terminal.pending()
         watching = asyncio.ensure_future(terminal.run("erin", "approvals", "watch", "--count", "1"))
-        while not terminal.world.process.staff.changes._waiters:  # noqa: ASYNC110 - nothing tells that it listens
+        while not terminal.world.process.approvals.changes._waiters:  # noqa: ASYNC110 - nothing tells that it listens
             await asyncio.sleep(0.01)
         done = await terminal.run("alice", "approvals", "cancel", wanted.approval_id)
         assert (done.exit_code, "cancelled" in done.output) == (0, True)

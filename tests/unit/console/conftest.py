@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from support.desk import Desk, opened
+from support.console_client import ConsoleClient, opened
 
 
 @pytest.fixture
-async def desk() -> AsyncIterator[Desk]:
+async def console() -> AsyncIterator[ConsoleClient]:
     async with opened() as made:
         yield made

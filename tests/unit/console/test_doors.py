@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from support.desk import APPROVAL, HOST, OURS, Desk, opened
+from support.console_client import APPROVAL, HOST, OURS, ConsoleClient, opened
 
 from pdp.adapters.console.guard import HEADERS
 
@@ -24,28 +24,28 @@ def assert_protected(headers: object) -> None:
     assert found == dict(HEADERS)
 
 
-async def test_every_answer_has_every_header(desk: Desk) -> None:
+async def test_every_answer_has_every_header(console: ConsoleClient) -> None:
     seen = set()
     for path in ("/", *PAGES, "/signin", "/static/console.css", "/static/console.js", "/nowhere", "/static/../x"):
-        answer = await desk.client.get(path)
+        answer = await console.client.get(path)
         seen.add(answer.status_code)
         assert_protected(answer.headers)
-    await desk.sign_in()
+    await console.sign_in()
     for path in PAGES:
-        answer = await desk.client.get(path)
+        answer = await console.client.get(path)
         seen.add(answer.status_code)
         assert_protected(answer.headers)
     for path in POSTS:
-        answer = await desk.client.post(path)
+        answer = await console.client.post(path)
         seen.add(answer.status_code)
         assert_protected(answer.headers)
-    desk.services.get = None  # a bug of ours
+    console.services.get = None  # a bug of ours
     for answer in (
-        await desk.client.get(f"/requests/{APPROVAL.id}"),
-        await desk.client.get("/queue", headers={"host": "evil.example"}),
-        await desk.client.put("/queue"),
-        await desk.client.post("/signout", content=b"x" * 100_000),
-        await desk.client.get("/queue?" + "x" * 5000),
+        await console.client.get(f"/requests/{APPROVAL.id}"),
+        await console.client.get("/queue", headers={"host": "evil.example"}),
+        await console.client.put("/queue"),
+        await console.client.post("/signout", content=b"x" * 100_000),
+        await console.client.get("/queue?" + "x" * 5000),
     ):
         seen.add(answer.status_code)
         assert_protected(answer.headers)
@@ -61,18 +61,18 @@ async def test_the_policy_lets_no_script_style_frame_or_form_of_others_in() -> N
 
 
 @pytest.mark.parametrize("host", ["evil.example", f"{HOST}:8443", f"x.{HOST}", "", f"{HOST}."])
-async def test_other_hosts_are_refused(desk: Desk, host: str) -> None:
-    answer = await desk.client.get("/signin", headers={"host": host})
+async def test_other_hosts_are_refused(console: ConsoleClient, host: str) -> None:
+    answer = await console.client.get("/signin", headers={"host": host})
     assert answer.status_code == 421
     assert host not in answer.text or not host
 
 
-async def test_a_body_that_lies_about_its_length_is_cut_off(desk: Desk) -> None:
+async def test_a_body_that_lies_about_its_length_is_cut_off(console: ConsoleClient) -> None:
     async def flood() -> AsyncIterator[bytes]:
         for _ in range(100):
             yield b"x" * 1024
 
-    answer = await desk.client.post("/signin/development", content=flood(), headers={**OURS, **FORM})
+    answer = await console.client.post("/signin/development", content=flood(), headers={**OURS, **FORM})
     assert answer.status_code == 413
 
 
@@ -80,48 +80,48 @@ FORM = {"content-type": "application/x-www-form-urlencoded"}
 
 
 @pytest.mark.parametrize("path", PAGES)
-async def test_nobody_sees_a_page_without_signing_in(desk: Desk, path: str) -> None:
-    answer = await desk.client.get(path)
+async def test_nobody_sees_a_page_without_signing_in(console: ConsoleClient, path: str) -> None:
+    answer = await console.client.get(path)
     assert answer.status_code == 303
     assert answer.headers["location"].startswith("/signin?next=%2F")
-    assert desk.services.done == []
+    assert console.services.done == []
 
 
 @pytest.mark.parametrize("path", POSTS)
-async def test_nobody_acts_without_signing_in(desk: Desk, path: str) -> None:
-    answer = await desk.post(path, {"choice": "deny"})
+async def test_nobody_acts_without_signing_in(console: ConsoleClient, path: str) -> None:
+    answer = await console.post(path, {"choice": "deny"})
     assert answer.status_code == 401
-    assert desk.services.done == []
+    assert console.services.done == []
 
 
-async def test_a_link_from_elsewhere_leads_on_from_a_page_of_ours(desk: Desk) -> None:
+async def test_a_link_from_elsewhere_leads_on_from_a_page_of_ours(console: ConsoleClient) -> None:
     """A browser keeps a strict cookie back on a navigation that another site began."""
-    answer = await desk.client.get("/queue?state=all", headers={"sec-fetch-site": "cross-site"})
+    answer = await console.client.get("/queue?state=all", headers={"sec-fetch-site": "cross-site"})
     assert answer.status_code == 200
     assert 'content="0;url=/queue?state=all"' in answer.text
-    assert desk.services.done == []
+    assert console.services.done == []
 
 
-async def test_a_bug_says_an_id_and_nothing_else(desk: Desk) -> None:
-    await desk.sign_in()
-    desk.services.approval = None  # type: ignore[assignment] - so that something breaks
-    answer = await desk.client.get("/queue")
+async def test_a_bug_says_an_id_and_nothing_else(console: ConsoleClient) -> None:
+    await console.sign_in()
+    console.services.approval = None  # type: ignore[assignment] - so that something breaks
+    answer = await console.client.get("/queue")
     assert answer.status_code == 500
     assert "under the id" in answer.text
     assert "Traceback" not in answer.text
     assert "NoneType" not in answer.text
 
 
-async def test_unknown_requests_and_those_of_others_read_the_same(desk: Desk) -> None:
-    await desk.sign_in()
-    one, other = [await desk.client.get(f"/requests/{name}") for name in ("0199-nothing", "0199-others")]
+async def test_unknown_requests_and_those_of_others_read_the_same(console: ConsoleClient) -> None:
+    await console.sign_in()
+    one, other = [await console.client.get(f"/requests/{name}") for name in ("0199-nothing", "0199-others")]
     assert one.status_code == other.status_code == 404
     assert one.text == other.text
 
 
 async def test_plain_http_has_neither_secure_cookies_nor_hsts() -> None:
-    async with opened(public_url="http://localhost:8080", behind_proxy=False) as desk:
-        answer = await desk.client.get("/signin", headers={"host": "localhost:8080"})
+    async with opened(public_url="http://localhost:8080", behind_proxy=False) as console:
+        answer = await console.client.get("/signin", headers={"host": "localhost:8080"})
         assert "strict-transport-security" not in answer.headers
-    async with opened() as desk:
-        assert "strict-transport-security" in (await desk.client.get("/signin")).headers
+    async with opened() as console:
+        assert "strict-transport-security" in (await console.client.get("/signin")).headers

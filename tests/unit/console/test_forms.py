@@ -1,27 +1,27 @@
 """Who may send a form: our own page, in the session it was made for, of somebody who signed in lately."""
 
 import pytest
-from support.desk import APPROVAL, OURS, URL, Desk
+from support.console_client import APPROVAL, OURS, URL, ConsoleClient
 
 PLACE = f"/requests/{APPROVAL.id}/vote"
 PAGE = f"/requests/{APPROVAL.id}"
 
 
-async def test_a_vote_reaches_the_service_as_it_was_cast(desk: Desk) -> None:
-    await desk.sign_in()
-    form = await desk.form(PAGE, PLACE)
-    answer = await desk.post(PLACE, {**form, "choice": "deny", "reason": "not\r\ntoday "})
+async def test_a_vote_reaches_the_service_as_it_was_cast(console: ConsoleClient) -> None:
+    await console.sign_in()
+    form = await console.form(PAGE, PLACE)
+    answer = await console.post(PLACE, {**form, "choice": "deny", "reason": "not\r\ntoday "})
     assert (answer.status_code, answer.headers["location"]) == (303, PAGE)
-    ((_, person, request_id, ballot),) = [each for each in desk.services.done if each[0] == "vote"]
+    ((_, person, request_id, ballot),) = [each for each in console.services.done if each[0] == "vote"]
     assert (person.account.id, person.surface, request_id) == ("bob", "console", APPROVAL.id)
     assert (ballot.choice, ballot.reason, ballot.grant) == ("deny", "not\ntoday", None)
     assert ballot.presented == form["presented"]
     assert ballot.request_id == form["attempt"]
 
 
-async def test_two_forms_are_two_attempts(desk: Desk) -> None:
-    await desk.sign_in()
-    assert (await desk.form(PAGE, PLACE))["attempt"] != (await desk.form(PAGE, PLACE))["attempt"]
+async def test_two_forms_are_two_attempts(console: ConsoleClient) -> None:
+    await console.sign_in()
+    assert (await console.form(PAGE, PLACE))["attempt"] != (await console.form(PAGE, PLACE))["attempt"]
 
 
 @pytest.mark.parametrize(
@@ -35,35 +35,35 @@ async def test_two_forms_are_two_attempts(desk: Desk) -> None:
         {"sec-fetch-site": "same-site"},
     ],
 )
-async def test_a_form_of_another_site_changes_nothing(desk: Desk, headers: dict[str, str]) -> None:
-    await desk.sign_in()
-    form = await desk.form(PAGE, PLACE)
-    answer = await desk.post(PLACE, {**form, "choice": "deny"}, **headers)
+async def test_a_form_of_another_site_changes_nothing(console: ConsoleClient, headers: dict[str, str]) -> None:
+    await console.sign_in()
+    form = await console.form(PAGE, PLACE)
+    answer = await console.post(PLACE, {**form, "choice": "deny"}, **headers)
     assert answer.status_code == 403
     assert "console.origin" in answer.text
-    assert desk.services.acts() == []
+    assert console.services.acts() == []
 
 
-async def test_a_form_without_its_token_changes_nothing(desk: Desk) -> None:
-    await desk.sign_in()
-    form = await desk.form(PAGE, PLACE)
-    others = await desk.form("/grants", "/grants/0199-grant/revoke")
-    await desk.sign_in()  # another session of the same person
-    fresh = await desk.form(PAGE, PLACE)
+async def test_a_form_without_its_token_changes_nothing(console: ConsoleClient) -> None:
+    await console.sign_in()
+    form = await console.form(PAGE, PLACE)
+    others = await console.form("/grants", "/grants/0199-grant/revoke")
+    await console.sign_in()  # another session of the same person
+    fresh = await console.form(PAGE, PLACE)
     for token in ("", "x", others["csrf"], form["csrf"], fresh["csrf"][:-1], "é"):
-        answer = await desk.post(PLACE, {**fresh, "csrf": token, "choice": "deny"})
+        answer = await console.post(PLACE, {**fresh, "csrf": token, "choice": "deny"})
         assert answer.status_code == 403
         assert "console.csrf" in answer.text
-    assert desk.services.acts() == []
-    assert (await desk.post(PLACE, {**fresh, "choice": "deny"})).status_code == 303
+    assert console.services.acts() == []
+    assert (await console.post(PLACE, {**fresh, "choice": "deny"})).status_code == 303
 
 
-async def test_a_token_is_good_for_one_request_only(desk: Desk) -> None:
-    await desk.sign_in()
-    form = await desk.form(PAGE, PLACE)
-    answer = await desk.post("/requests/0199-another/vote", {**form, "choice": "deny"})
+async def test_a_token_is_good_for_one_request_only(console: ConsoleClient) -> None:
+    await console.sign_in()
+    form = await console.form(PAGE, PLACE)
+    answer = await console.post("/requests/0199-another/vote", {**form, "choice": "deny"})
     assert answer.status_code == 403
-    assert desk.services.acts() == []
+    assert console.services.acts() == []
 
 
 @pytest.mark.parametrize(
@@ -79,36 +79,36 @@ async def test_a_token_is_good_for_one_request_only(desk: Desk) -> None:
         ("choice=é".encode(), "application/x-www-form-urlencoded"),
     ],
 )
-async def test_what_is_no_plain_form_is_refused(desk: Desk, body: bytes, kind: str) -> None:
-    await desk.sign_in()
-    answer = await desk.client.post(PLACE, content=body, headers={**OURS, "content-type": kind})
+async def test_what_is_no_plain_form_is_refused(console: ConsoleClient, body: bytes, kind: str) -> None:
+    await console.sign_in()
+    answer = await console.client.post(PLACE, content=body, headers={**OURS, "content-type": kind})
     assert answer.status_code == 400
-    assert desk.services.acts() == []
+    assert console.services.acts() == []
 
 
-async def test_to_act_one_signed_in_lately(desk: Desk) -> None:
-    await desk.sign_in()
-    form = await desk.form(PAGE, PLACE)
-    desk.clock.pass_minutes(15)
-    answer = await desk.post(PLACE, {**form, "choice": "deny"})
+async def test_to_act_one_signed_in_lately(console: ConsoleClient) -> None:
+    await console.sign_in()
+    form = await console.form(PAGE, PLACE)
+    console.clock.pass_minutes(15)
+    answer = await console.post(PLACE, {**form, "choice": "deny"})
     assert answer.status_code == 403
     assert f"/signin?again=1&amp;next=%2Frequests%2F{APPROVAL.id}" in answer.text
-    assert desk.services.acts() == []
-    page = await desk.client.get(PAGE)
+    assert console.services.acts() == []
+    page = await console.client.get(PAGE)
     assert "Sign in again" in page.text
     assert 'value="deny"' not in page.text
 
 
 @pytest.mark.parametrize("word", ["", "maybe", "APPROVE"])
-async def test_only_known_choices(desk: Desk, word: str) -> None:
-    await desk.sign_in()
-    form = await desk.form(PAGE, PLACE)
-    assert (await desk.post(PLACE, {**form, "choice": word})).status_code == 400
-    assert desk.services.acts() == []
+async def test_only_known_choices(console: ConsoleClient, word: str) -> None:
+    await console.sign_in()
+    form = await console.form(PAGE, PLACE)
+    assert (await console.post(PLACE, {**form, "choice": word})).status_code == 400
+    assert console.services.acts() == []
 
 
-async def test_the_other_forms_act_too(desk: Desk) -> None:
-    await desk.sign_in()
+async def test_the_other_forms_act_too(console: ConsoleClient) -> None:
+    await console.sign_in()
     consent = "/consents/0199-consent"
     for page, place, more in (
         (consent, f"{consent}/agree", {"until": "2027-02-01"}),
@@ -116,21 +116,21 @@ async def test_the_other_forms_act_too(desk: Desk) -> None:
         ("/grants", "/grants/0199-grant/revoke", {"reason": "enough"}),
         ("/me", "/me/deputies", {"deputy": "p-alice", "from": "2027-01-13", "until": "2027-01-14", "reason": ""}),
     ):
-        form = await desk.form(page, place)
-        answer = await desk.post(place, {**form, **more})
+        form = await console.form(page, place)
+        answer = await console.post(place, {**form, **more})
         assert answer.status_code == 303, answer.text
-    assert desk.services.acts() == ["agree", "refuse", "revoke grant", "delegate"]
-    agreed = desk.services.done[0][2]
+    assert console.services.acts() == ["agree", "refuse", "revoke grant", "delegate"]
+    agreed = console.services.done[0][2]
     assert (agreed.what, agreed.presented) == ("0199-consent", "p" * 64)
     assert agreed.expires_ns == 1_801_526_400 * 10**9  # the end of 2027-02-01, UTC
-    stand_in = desk.services.done[-1][2]
+    stand_in = console.services.done[-1][2]
     assert stand_in.until_ns - stand_in.from_ns == 2 * 86_400 * 10**9
 
 
 @pytest.mark.parametrize("day", ["", "tomorrow", "2027-02-30", "0000-00-00", "99999-01-01"])
-async def test_odd_days_are_refused(desk: Desk, day: str) -> None:
-    await desk.sign_in()
-    form = await desk.form("/consents/0199-consent", "/consents/0199-consent/agree")
-    answer = await desk.post("/consents/0199-consent/agree", {**form, "until": day})
+async def test_odd_days_are_refused(console: ConsoleClient, day: str) -> None:
+    await console.sign_in()
+    form = await console.form("/consents/0199-consent", "/consents/0199-consent/agree")
+    answer = await console.post("/consents/0199-consent/agree", {**form, "until": day})
     assert answer.status_code == 400
-    assert desk.services.acts() == []
+    assert console.services.acts() == []

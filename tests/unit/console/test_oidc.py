@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey
-from support.desk import NOW_NS, Clock, opened
+from support.console_client import NOW_NS, Clock, opened
 
 from pdp.adapters.console.oidc import Attempt, Provider, challenge
 from pdp.adapters.console.options import ProviderOptions
@@ -269,40 +269,40 @@ async def test_a_public_client_says_its_name_and_no_secret(fake: Fake) -> None:
 
 
 async def test_the_whole_way_with_state_kept_in_a_cookie_of_its_own(fake: Fake) -> None:
-    async with opened(providers={"staff": provider(fake)}) as desk:
-        away = await desk.client.get("/signin/staff?next=/me")
+    async with opened(providers={"staff": provider(fake)}) as console:
+        away = await console.client.get("/signin/staff?next=/me")
         cookie = away.headers["set-cookie"]
         assert "samesite=lax" in cookie.lower()
         assert "httponly" in cookie.lower()
         asked = parse_qs(urlsplit(away.headers["location"]).query)
         fake.claims = {"nonce": asked["nonce"][0]}
         for state in ("", "x", asked["nonce"][0]):
-            answer = await desk.client.get("/signin/staff/callback", params={"code": "c", "state": state})
+            answer = await console.client.get("/signin/staff/callback", params={"code": "c", "state": state})
             assert answer.status_code == 401
         good = {"code": "c", "state": asked["state"][0]}
-        answer = await desk.client.get("/signin/staff/callback", params=good)
+        answer = await console.client.get("/signin/staff/callback", params=good)
         assert answer.status_code == 200
         assert 'content="0;url=/me"' in answer.text
-        assert (await desk.client.get("/me")).status_code == 200
-        again = await desk.client.get("/signin/staff/callback", params=good)
+        assert (await console.client.get("/me")).status_code == 200
+        again = await console.client.get("/signin/staff/callback", params=good)
         assert again.status_code == 401  # the attempt is used up in this browser
 
 
 async def test_an_attempt_ends_after_ten_minutes(fake: Fake) -> None:
-    async with opened(providers={"staff": provider(fake)}) as desk:
-        away = await desk.client.get("/signin/staff")
+    async with opened(providers={"staff": provider(fake)}) as console:
+        away = await console.client.get("/signin/staff")
         asked = parse_qs(urlsplit(away.headers["location"]).query)
-        desk.clock.pass_minutes(10)
-        answer = await desk.client.get("/signin/staff/callback", params={"code": "c", "state": asked["state"][0]})
+        console.clock.pass_minutes(10)
+        answer = await console.client.get("/signin/staff/callback", params={"code": "c", "state": asked["state"][0]})
         assert answer.status_code == 401
         assert [path for path, _ in fake.seen].count("/token_endpoint") == 0
 
 
 async def test_a_provider_that_refuses_is_told_plainly(fake: Fake) -> None:
-    async with opened(providers={"staff": provider(fake)}) as desk:
-        away = await desk.client.get("/signin/staff")
+    async with opened(providers={"staff": provider(fake)}) as console:
+        away = await console.client.get("/signin/staff")
         asked = parse_qs(urlsplit(away.headers["location"]).query)
         params = {"error": "access_denied", "error_description": "<b>no</b>", "state": asked["state"][0]}
-        answer = await desk.client.get("/signin/staff/callback", params=params)
+        answer = await console.client.get("/signin/staff/callback", params=params)
         assert answer.status_code == 401
         assert "<b>no" not in answer.text

@@ -9,8 +9,8 @@ from html import unescape
 from pathlib import Path
 
 import pytest
+from support.console_client import APPROVAL, CONSENT, DIRECTORY, GRANT, NOW_NS, SHOWN, ConsoleClient, Forms, text_of
 from support.deceiving import DECEPTIVE, chunks
-from support.desk import APPROVAL, CONSENT, DIRECTORY, GRANT, NOW_NS, SHOWN, Desk, Forms, text_of
 
 from pdp.adapters.console import wording
 from pdp.core.approvals.rows import Account, Delegation, Vote
@@ -38,9 +38,9 @@ def vote(**changes: object) -> Vote:
     return replace(made, **changes)  # type: ignore[arg-type] - a test's changes
 
 
-async def test_five_seconds_say_what_who_and_why(desk: Desk) -> None:
-    await desk.sign_in()
-    text = text_of((await desk.client.get(PAGE)).text)
+async def test_five_seconds_say_what_who_and_why(console: ConsoleClient) -> None:
+    await console.sign_in()
+    text = text_of((await console.client.get(PAGE)).text)
     for said in (
         "High risk",
         "Reset a repository",
@@ -64,7 +64,7 @@ async def test_five_seconds_say_what_who_and_why(desk: Desk) -> None:
         assert said.lower() in text.lower(), said
 
 
-def everywhere(desk: Desk, text: str) -> None:
+def everywhere(console: ConsoleClient, text: str) -> None:
     """Put a text into every field that comes from others."""
     account = Account(text, text)
     call = replace(
@@ -72,35 +72,35 @@ def everywhere(desk: Desk, text: str) -> None:
         subject=account, actors=(account,), agent=text, caller=text, session=text, server=text, tool=text,
     )  # fmt: skip
     element = {**json.loads(APPROVAL.requirement), "message": text, "control": text}
-    desk.services.approval = replace(
+    console.services.approval = replace(
         APPROVAL, call=call, title=text, policy_revision=text, requirement=canonical(element)
     )
-    desk.services.shown = replace(
+    console.services.shown = replace(
         SHOWN, arguments=canonical({text: text, "x": {text: [text]}}), task=text, agent_name=text, effects=(text,)
     )
-    desk.services.votes = (vote(human=text, account=account, reason=text, behalf=text),)
-    desk.services.advice = (Advice(text, text, 0.5, (text,), text, text, text),)
-    desk.services.earlier = Earlier(1, 2, vote(human=text, account=account, reason=text))
-    desk.services.grants_found = (
+    console.services.votes = (vote(human=text, account=account, reason=text, behalf=text),)
+    console.services.advice = (Advice(text, text, 0.5, (text,), text, text, text),)
+    console.services.earlier = Earlier(1, 2, vote(human=text, account=account, reason=text))
+    console.services.grants_found = (
         replace(GRANT, subject=account, agent=text, server=text, tool=text, session=text,
                 issued_by=(text,), arguments_schema=json.dumps({text: text}, ensure_ascii=False).encode()),
     )  # fmt: skip
-    desk.services.consents_found = (
+    console.services.consents_found = (
         replace(CONSENT, subject=account, agent=text, agent_name=text, server=text, tool=text, scope=text,
                 purpose=text),
     )  # fmt: skip
-    desk.services.delegations_found = (Delegation("d", "acme", text, text, 1, 2, text),)
+    console.services.delegations_found = (Delegation("d", "acme", text, text, 1, 2, text),)
 
 
 PAGES = ("/queue", "/history", PAGE, f"{PAGE}?all=1", "/grants", "/consents", "/consents/0199-consent", "/me")
 
 
-async def test_nothing_of_others_is_markup_or_unseen(desk: Desk) -> None:
+async def test_nothing_of_others_is_markup_or_unseen(console: ConsoleClient) -> None:
     """Every field that comes from others, on every page that shows it."""
-    everywhere(desk, EVIL)
-    await desk.sign_in()
+    everywhere(console, EVIL)
+    await console.sign_in()
     for path in PAGES:
-        answer = await desk.client.get(path)
+        answer = await console.client.get(path)
         assert answer.status_code == 200
         html = answer.text
         assert "⟨U+202E⟩" in html, path
@@ -111,17 +111,17 @@ async def test_nothing_of_others_is_markup_or_unseen(desk: Desk) -> None:
         assert "49" not in re.findall(r"`(.*?)&lt;", html)
 
 
-async def test_every_deceptive_character_is_spelled_out_in_every_field_of_every_page(desk: Desk) -> None:
+async def test_every_deceptive_character_is_spelled_out_in_every_field_of_every_page(console: ConsoleClient) -> None:
     plain = {}
-    everywhere(desk, "aa")
-    await desk.sign_in()
+    everywhere(console, "aa")
+    await console.sign_in()
     for path in PAGES:
-        plain[path] = text_of((await desk.client.get(path)).text).count("aa")
+        plain[path] = text_of((await console.client.get(path)).text).count("aa")
         assert plain[path], path
     for chunk in chunks(DECEPTIVE, 256):
-        everywhere(desk, "".join(f"a{char}" for char in chunk) + "a")
+        everywhere(console, "".join(f"a{char}" for char in chunk) + "a")
         for path in PAGES:
-            html = (await desk.client.get(path)).text
+            html = (await console.client.get(path)).text
             assert not set(html) & set(chunk) - {"\n"}, path  # of which there are others
             if path != PAGE:  # where long values are cut
                 shown = text_of(html)
@@ -136,60 +136,62 @@ def spelled(page: str, char: str) -> int:
 
 
 @pytest.mark.parametrize("name", ["server", "tool", "state", "kind", "from", "to", "after", "mine"])
-async def test_nothing_of_the_address_is_markup(desk: Desk, name: str) -> None:
-    await desk.sign_in()
+async def test_nothing_of_the_address_is_markup(console: ConsoleClient, name: str) -> None:
+    await console.sign_in()
     for path in ("/queue", "/history"):
-        answer = await desk.client.get(path, params={name: MARKUP})
+        answer = await console.client.get(path, params={name: MARKUP})
         assert "<script>alert" not in answer.text
         assert "onerror=alert(1)>" not in answer.text
 
 
-async def test_a_day_that_64_bits_cannot_name_is_as_late_as_they_can(desk: Desk) -> None:
-    await desk.sign_in()
-    assert (await desk.client.get("/history", params={"from": "2300-01-01", "to": "9999-01-01"})).status_code == 200
-    wanted = next(each[1] for each in reversed(desk.services.done) if each[0] == "list")
+async def test_a_day_that_64_bits_cannot_name_is_as_late_as_they_can(console: ConsoleClient) -> None:
+    await console.sign_in()
+    assert (
+        await console.client.get("/history", params={"from": "2300-01-01", "to": "9999-01-01"})
+    ).status_code == 200
+    wanted = next(each[1] for each in reversed(console.services.done) if each[0] == "list")
     assert (wanted.opened_from_ns, wanted.opened_to_ns) == (2**63 - 1, 2**63 - 1)
 
 
-async def test_a_cut_request_cannot_be_approved_before_everything_was_shown(desk: Desk) -> None:
+async def test_a_cut_request_cannot_be_approved_before_everything_was_shown(console: ConsoleClient) -> None:
     long = "rm -rf " + "x/" * 600 + "the-end"
-    desk.services.shown = replace(SHOWN, arguments=canonical({"command": long, "path": "/a" * 400 + "/passwd"}))
-    await desk.sign_in()
-    cut = await desk.client.get(PAGE)
+    console.services.shown = replace(SHOWN, arguments=canonical({"command": long, "path": "/a" * 400 + "/passwd"}))
+    await console.sign_in()
+    cut = await console.client.get(PAGE)
     assert "characters not shown" in cut.text
     assert "the-end" in cut.text
     assert "/passwd" in cut.text
     assert f"{len(long) + 2:,} characters" in cut.text
     assert 'value="approve"' not in cut.text
     assert 'value="deny"' in cut.text
-    form = await desk.form(PAGE, PLACE)
-    answer = await desk.post(PLACE, {**form, "choice": "approve"})
+    form = await console.form(PAGE, PLACE)
+    answer = await console.post(PLACE, {**form, "choice": "approve"})
     assert answer.status_code == 409
     assert "parts of this request were cut" in answer.text
     assert long in answer.text
-    assert desk.services.acts() == []
-    form = await desk.form(f"{PAGE}?all=1", PLACE)
-    assert (await desk.post(PLACE, {**form, "choice": "approve"})).status_code == 303
+    assert console.services.acts() == []
+    form = await console.form(f"{PAGE}?all=1", PLACE)
+    assert (await console.post(PLACE, {**form, "choice": "approve"})).status_code == 303
 
 
-async def test_too_many_arguments_are_cut_too(desk: Desk) -> None:
-    desk.services.shown = replace(SHOWN, arguments=canonical({"files": [f"f{i}" for i in range(200)]}))
-    await desk.sign_in()
-    cut = (await desk.client.get(PAGE)).text
+async def test_too_many_arguments_are_cut_too(console: ConsoleClient) -> None:
+    console.services.shown = replace(SHOWN, arguments=canonical({"files": [f"f{i}" for i in range(200)]}))
+    await console.sign_in()
+    cut = (await console.client.get(PAGE)).text
     assert "120 more arguments not shown" in cut
     assert 'value="approve"' not in cut
-    assert "f199" in (await desk.client.get(f"{PAGE}?all=1")).text
+    assert "f199" in (await console.client.get(f"{PAGE}?all=1")).text
 
 
-async def test_what_was_shown_whole_is_good_for_that_state_of_the_request_only(desk: Desk) -> None:
-    await desk.sign_in()
-    form = await desk.form(PAGE, PLACE)
-    desk.services.shown = replace(SHOWN, arguments=canonical({"repo_path": "/etc"}))
-    now = await desk.form(PAGE, PLACE)
+async def test_what_was_shown_whole_is_good_for_that_state_of_the_request_only(console: ConsoleClient) -> None:
+    await console.sign_in()
+    form = await console.form(PAGE, PLACE)
+    console.services.shown = replace(SHOWN, arguments=canonical({"repo_path": "/etc"}))
+    now = await console.form(PAGE, PLACE)
     assert now["presented"] != form["presented"]
-    answer = await desk.post(PLACE, {**form, "presented": now["presented"], "choice": "approve"})
+    answer = await console.post(PLACE, {**form, "presented": now["presented"], "choice": "approve"})
     assert answer.status_code == 409
-    assert desk.services.acts() == []
+    assert console.services.acts() == []
 
 
 @pytest.mark.parametrize(
@@ -200,23 +202,23 @@ async def test_what_was_shown_whole_is_good_for_that_state_of_the_request_only(d
     ],
 )
 async def test_a_vote_that_does_not_count_leads_back_to_the_request(
-    desk: Desk, fault: Exception, status: int, said: str
+    console: ConsoleClient, fault: Exception, status: int, said: str
 ) -> None:
-    await desk.sign_in()
-    form = await desk.form(PAGE, PLACE)
-    desk.services.fault = fault
-    answer = await desk.post(PLACE, {**form, "choice": "approve", "reason": "because <b>"})
+    await console.sign_in()
+    form = await console.form(PAGE, PLACE)
+    console.services.fault = fault
+    answer = await console.post(PLACE, {**form, "choice": "approve", "reason": "because <b>"})
     assert answer.status_code == status
     assert said in answer.text
     assert "because &lt;b&gt;</textarea>" in answer.text
     assert 'role="alert"' in answer.text
 
 
-async def test_a_judges_words_stand_fenced_below_the_facts(desk: Desk) -> None:
+async def test_a_judges_words_stand_fenced_below_the_facts(console: ConsoleClient) -> None:
     said = Advice("ok", "allow", 0.87, ("scope",), "Fine.\u202e <b>Approve</b>", "judge-1", "0" * 64)
-    desk.services.advice = (said,)
-    await desk.sign_in()
-    html = (await desk.client.get(PAGE)).text
+    console.services.advice = (said,)
+    await console.sign_in()
+    html = (await console.client.get(PAGE)).text
     assert "<b>Approve" not in html
     text = text_of(html)
     assert "What a language model says, not verified" in text
@@ -225,62 +227,62 @@ async def test_a_judges_words_stand_fenced_below_the_facts(desk: Desk) -> None:
     assert text.index("7F-K2") < text.index("What a language model says")
 
 
-async def test_whoever_is_asked_reads_what_became_of_like_calls(desk: Desk) -> None:
-    desk.services.earlier = Earlier(3, 1, vote(human="h-bob", choice="deny", reason="Not on a <b>Friday</b>"))
-    await desk.sign_in()
-    text = text_of((await desk.client.get(PAGE)).text)
+async def test_whoever_is_asked_reads_what_became_of_like_calls(console: ConsoleClient) -> None:
+    console.services.earlier = Earlier(3, 1, vote(human="h-bob", choice="deny", reason="Not on a <b>Friday</b>"))
+    await console.sign_in()
+    text = text_of((await console.client.get(PAGE)).text)
     assert "Denied 3 times, withdrawn 1 time : calls of this tool by this agent for the same person" in text
     assert "Last denied by" in text
     assert "because: Not on a <b>Friday</b>" in text
-    desk.services.earlier = Earlier(0, 2)
-    text = text_of((await desk.client.get(PAGE)).text)
+    console.services.earlier = Earlier(0, 2)
+    text = text_of((await console.client.get(PAGE)).text)
     assert "Withdrawn 2 times" in text
     assert "Last denied by" not in text
-    desk.services.earlier = None
-    assert "Like calls" not in text_of((await desk.client.get(PAGE)).text)
+    console.services.earlier = None
+    assert "Like calls" not in text_of((await console.client.get(PAGE)).text)
 
 
-async def test_secrets_are_named_and_not_shown(desk: Desk) -> None:
+async def test_secrets_are_named_and_not_shown(console: ConsoleClient) -> None:
     arguments = {"token": "AKIAIOSFODNN7EXAMPLE", "note": "n"}
-    desk.services.shown = replace(SHOWN, arguments=canonical(arguments), secrets=("/token",))
-    await desk.sign_in()
-    text = text_of((await desk.client.get(f"{PAGE}?all=1")).text)
+    console.services.shown = replace(SHOWN, arguments=canonical(arguments), secrets=("/token",))
+    await console.sign_in()
+    text = text_of((await console.client.get(f"{PAGE}?all=1")).text)
     assert "AKIAIOSFODNN7EXAMPLE" not in text
     assert "not shown, secret: " in text
     assert "U+27E8" not in text
 
 
-async def test_erased_details_cannot_be_approved(desk: Desk) -> None:
-    desk.services.shown = None
-    await desk.sign_in()
-    page = (await desk.client.get(PAGE)).text
+async def test_erased_details_cannot_be_approved(console: ConsoleClient) -> None:
+    console.services.shown = None
+    await console.sign_in()
+    page = (await console.client.get(PAGE)).text
     assert "have been erased" in page
     assert 'value="approve"' not in page
     assert 'value="deny"' in page
 
 
-async def test_ones_own_call_can_be_withdrawn_and_nothing_else(desk: Desk) -> None:
-    await desk.sign_in("alice")
-    page = (await desk.client.get(PAGE)).text
+async def test_ones_own_call_can_be_withdrawn_and_nothing_else(console: ConsoleClient) -> None:
+    await console.sign_in("alice")
+    page = (await console.client.get(PAGE)).text
     assert 'value="cancel"' in page
     assert 'value="approve"' not in page
     assert 'value="deny"' not in page
     assert "somebody else has to decide" in page
 
 
-async def test_an_operator_may_withdraw_what_is_anybodys(desk: Desk) -> None:
-    desk.services.roles = frozenset({"operate"})
-    await desk.sign_in()
-    page = (await desk.client.get(PAGE)).text
+async def test_an_operator_may_withdraw_what_is_anybodys(console: ConsoleClient) -> None:
+    console.services.roles = frozenset({"operate"})
+    await console.sign_in()
+    page = (await console.client.get(PAGE)).text
     assert page.index('value="deny"') < page.index('value="approve"') < page.index('value="cancel"')
     assert "for operators" in page
 
 
 @pytest.mark.parametrize("state", sorted(FINAL))
-async def test_what_is_decided_offers_nothing(desk: Desk, state: State) -> None:
-    desk.services.approval = replace(APPROVAL, state=state, resolved_ns=APPROVAL.changed_ns)
-    await desk.sign_in()
-    page = (await desk.client.get(PAGE)).text
+async def test_what_is_decided_offers_nothing(console: ConsoleClient, state: State) -> None:
+    console.services.approval = replace(APPROVAL, state=state, resolved_ns=APPROVAL.changed_ns)
+    await console.sign_in()
+    page = (await console.client.get(PAGE)).text
     assert 'name="choice"' not in page
     assert wording.STATES[state] in page
 
@@ -289,15 +291,15 @@ MANY = replace(SHOWN, arguments=canonical({"values": [f"value {n}" for n in rang
 NEXT = re.compile(r'<a class="button" href="(\?all=\d+&amp;seen=[\w-]+)">Show the next</a>')
 
 
-async def test_many_arguments_come_in_parts_and_are_approved_with_the_last(desk: Desk) -> None:
-    desk.services.shown = MANY
-    await desk.sign_in()
-    page = (await desk.client.get(PAGE)).text
+async def test_many_arguments_come_in_parts_and_are_approved_with_the_last(console: ConsoleClient) -> None:
+    console.services.shown = MANY
+    await console.sign_in()
+    page = (await console.client.get(PAGE)).text
     shown = [re.findall(r'"value (\d+)"', unescape(page))]
     assert ("920 more arguments not shown" in text_of(page), len(shown[0])) == (True, 80)
     parts, query = [], "?all=1"
     while True:
-        page = (await desk.client.get(PAGE + query)).text
+        page = (await console.client.get(PAGE + query)).text
         parts += re.findall(r'"value (\d+)"', unescape(page))
         following = NEXT.search(page)
         assert ('value="approve"' in page) == (following is None)
@@ -308,35 +310,35 @@ async def test_many_arguments_come_in_parts_and_are_approved_with_the_last(desk:
     assert parts == [str(n) for n in range(1_000)]
     assert query.startswith("?all=3")
     form = Forms(page).of[PLACE]
-    assert (await desk.post(PLACE, {**form, "choice": "approve"})).status_code == 303
+    assert (await console.post(PLACE, {**form, "choice": "approve"})).status_code == 303
 
 
-async def test_no_part_can_be_skipped(desk: Desk) -> None:
-    desk.services.shown = MANY
-    await desk.sign_in()
-    second = unescape(NEXT.search((await desk.client.get(f"{PAGE}?all=1")).text)[1])  # type: ignore[index] # it is there
+async def test_no_part_can_be_skipped(console: ConsoleClient) -> None:
+    console.services.shown = MANY
+    await console.sign_in()
+    second = unescape(NEXT.search((await console.client.get(f"{PAGE}?all=1")).text)[1])  # type: ignore[index] # it is there
     seen = second.partition("seen=")[2]
     for query in ("?all=3", f"?all=3&seen={seen}", "?all=99", f"?all=2&seen={seen[:-1]}"):
-        page = (await desk.client.get(PAGE + query)).text
+        page = (await console.client.get(PAGE + query)).text
         assert 'value="approve"' not in page
         assert "Show the next" not in page
         assert Forms(page).of[PLACE]["whole"] == ""
-    desk.services.approval = replace(APPROVAL, title="Another")  # what was seen is not what is shown now
-    assert "Show the next" not in (await desk.client.get(PAGE + second)).text
+    console.services.approval = replace(APPROVAL, title="Another")  # what was seen is not what is shown now
+    assert "Show the next" not in (await console.client.get(PAGE + second)).text
     for odd in ("x", "-1", "1" * 9):
-        assert (await desk.client.get(f"{PAGE}?all={odd}")).status_code == 400
+        assert (await console.client.get(f"{PAGE}?all={odd}")).status_code == 400
 
 
-async def test_a_request_is_drawn_beside_the_loop_that_decides(desk: Desk) -> None:
+async def test_a_request_is_drawn_beside_the_loop_that_decides(console: ConsoleClient) -> None:
     drawn: list[int] = []
 
     def of(_tenant: str) -> object:
         drawn.append(threading.get_ident())
         return DIRECTORY
 
-    await desk.sign_in()
-    desk.parts.people.directories.of = of  # type: ignore[method-assign] # who asks, and where
-    assert (await desk.client.get(PAGE)).status_code == 200
+    await console.sign_in()
+    console.parts.approvals.directories.of = of  # type: ignore[method-assign] # who asks, and where
+    assert (await console.client.get(PAGE)).status_code == 200
     assert set(drawn) - {threading.get_ident()}
 
 
@@ -349,37 +351,37 @@ async def test_a_request_is_drawn_beside_the_loop_that_decides(desk: Desk) -> No
         ("unknown", "Approved, outcome unknown"),
     ],
 )
-async def test_what_became_of_a_call_is_what_was_reported(desk: Desk, outcome: str, said: str) -> None:
-    desk.services.approval = replace(APPROVAL, state=State.REDEEMED, redemption_id="r", resolved_ns=NOW_NS)
-    desk.services.outcome = outcome
-    await desk.sign_in()
+async def test_what_became_of_a_call_is_what_was_reported(console: ConsoleClient, outcome: str, said: str) -> None:
+    console.services.approval = replace(APPROVAL, state=State.REDEEMED, redemption_id="r", resolved_ns=NOW_NS)
+    console.services.outcome = outcome
+    await console.sign_in()
     for path in (PAGE, "/history"):
-        shown = text_of((await desk.client.get(path)).text)
+        shown = text_of((await console.client.get(path)).text)
         assert said in shown
         assert ("carried out" in shown) == (outcome == "done")
 
 
-async def test_what_is_looked_for_reaches_the_service_and_stays_in_the_form(desk: Desk) -> None:
-    await desk.sign_in()
+async def test_what_is_looked_for_reaches_the_service_and_stays_in_the_form(console: ConsoleClient) -> None:
+    await console.sign_in()
     for place in ("/queue", "/history"):
-        page = (await desk.client.get(f"{place}?code=7f-k2&person=Alice&agent=coding-agent")).text
-        wanted = desk.services.done[-1][1]
+        page = (await console.client.get(f"{place}?code=7f-k2&person=Alice&agent=coding-agent")).text
+        wanted = console.services.done[-1][1]
         assert (wanted.code, wanted.person, wanted.agent) == ("7f-k2", "Alice", "coding-agent")
         assert all(
             f'name="{name}" value="{value}"' in page for name, value in (("code", "7f-k2"), ("person", "Alice"))
         )
 
 
-async def test_the_page_says_what_an_approval_lets_through(desk: Desk) -> None:
-    await desk.sign_in()
-    text = text_of((await desk.client.get(PAGE)).text)
+async def test_the_page_says_what_an_approval_lets_through(console: ConsoleClient) -> None:
+    await console.sign_in()
+    text = text_of((await console.client.get(PAGE)).text)
     assert "If you approve: this call is let through once, when the agent asks again, until" in text
 
 
-async def test_rows_that_look_alike_say_what_tells_them_apart(desk: Desk) -> None:
-    desk.services.differs = ("repo_path", "mode")
-    await desk.sign_in()
-    assert "differs in repo_path, mode" in text_of((await desk.client.get("/queue")).text)
+async def test_rows_that_look_alike_say_what_tells_them_apart(console: ConsoleClient) -> None:
+    console.services.differs = ("repo_path", "mode")
+    await console.sign_in()
+    assert "differs in repo_path, mode" in text_of((await console.client.get("/queue")).text)
 
 
 @pytest.mark.parametrize(
@@ -394,11 +396,13 @@ async def test_rows_that_look_alike_say_what_tells_them_apart(desk: Desk) -> Non
         (180, [0, 7, 30, 90]),
     ],
 )
-async def test_only_periods_that_a_consent_may_last_are_offered(desk: Desk, longest: int, offered: list[int]) -> None:
-    desk.parts.people.consents.longest_ns = longest * 24 * 3600 * NS
-    desk.services.approval = replace(APPROVAL, id=CONSENT.id, kind="consent")
-    await desk.sign_in("bob")
-    page = (await desk.client.get(f"/consents/{CONSENT.id}")).text
+async def test_only_periods_that_a_consent_may_last_are_offered(
+    console: ConsoleClient, longest: int, offered: list[int]
+) -> None:
+    console.parts.approvals.consents.longest_ns = longest * 24 * 3600 * NS
+    console.services.approval = replace(APPROVAL, id=CONSENT.id, kind="consent")
+    await console.sign_in("bob")
+    page = (await console.client.get(f"/consents/{CONSENT.id}")).text
     days = re.findall(r'<option value="(\d{4}-\d\d-\d\d)">', page)
     today = datetime.fromtimestamp(NOW_NS // NS, UTC).date()
     assert days == [str(today + timedelta(days=each)) for each in offered]
@@ -407,60 +411,62 @@ async def test_only_periods_that_a_consent_may_last_are_offered(desk: Desk, long
 
 
 @pytest.mark.parametrize("claimed", ["approve", "deny", "cancel"])
-async def test_an_address_makes_nobody_believe_that_they_voted(desk: Desk, claimed: str) -> None:
-    await desk.sign_in()
-    assert "Recorded" not in (await desk.client.get(f"{PAGE}?done={claimed}")).text
+async def test_an_address_makes_nobody_believe_that_they_voted(console: ConsoleClient, claimed: str) -> None:
+    await console.sign_in()
+    assert "Recorded" not in (await console.client.get(f"{PAGE}?done={claimed}")).text
 
 
-async def test_what_one_did_a_moment_ago_is_read_from_the_store(desk: Desk) -> None:
+async def test_what_one_did_a_moment_ago_is_read_from_the_store(console: ConsoleClient) -> None:
     mine = vote(human="p-bob", choice="approve", at_ns=NOW_NS - 5 * NS)
-    desk.services.votes = (vote(at_ns=NOW_NS), mine)
-    await desk.sign_in()
-    assert "Recorded: you have approved this." in (await desk.client.get(PAGE)).text
-    desk.services.votes = (mine, vote(human="p-bob", choice="cancel", at_ns=NOW_NS), vote(at_ns=NOW_NS))
-    assert "Recorded: you have withdrawn this request." in (await desk.client.get(PAGE)).text
-    desk.clock.pass_minutes(3)
-    assert "Recorded" not in (await desk.client.get(PAGE)).text  # that is history by now
+    console.services.votes = (vote(at_ns=NOW_NS), mine)
+    await console.sign_in()
+    assert "Recorded: you have approved this." in (await console.client.get(PAGE)).text
+    console.services.votes = (mine, vote(human="p-bob", choice="cancel", at_ns=NOW_NS), vote(at_ns=NOW_NS))
+    assert "Recorded: you have withdrawn this request." in (await console.client.get(PAGE)).text
+    console.clock.pass_minutes(3)
+    assert "Recorded" not in (await console.client.get(PAGE)).text  # that is history by now
 
 
-async def test_a_grant_is_offered_in_words_and_within_its_bounds(desk: Desk) -> None:
-    await desk.sign_in()
-    page = (await desk.client.get(PAGE)).text
+async def test_a_grant_is_offered_in_words_and_within_its_bounds(console: ConsoleClient) -> None:
+    await console.sign_in()
+    page = (await console.client.get(PAGE)).text
     assert "at most for 30 minutes, for 5 calls" in page
-    form = await desk.form(PAGE, PLACE)
+    form = await console.form(PAGE, PLACE)
     more = {"choice": "approve", "scope": "grant", "minutes": "10", "uses": "2"}
-    assert (await desk.post(PLACE, {**form, **more})).status_code == 303
-    terms = desk.services.done[-1][3].grant
+    assert (await console.post(PLACE, {**form, **more})).status_code == 303
+    terms = console.services.done[-1][3].grant
     assert (terms.minutes, terms.uses, terms.session, terms.arguments_schema) == (10, 2, False, b"")
-    assert (await desk.post(PLACE, {**form, **more, "minutes": "-1"})).status_code == 400
-    form = await desk.form(PAGE, PLACE)
-    assert (await desk.post(PLACE, {**form, "choice": "approve"})).status_code == 303
-    assert desk.services.done[-1][3].grant is None
+    assert (await console.post(PLACE, {**form, **more, "minutes": "-1"})).status_code == 400
+    form = await console.form(PAGE, PLACE)
+    assert (await console.post(PLACE, {**form, "choice": "approve"})).status_code == 303
+    assert console.services.done[-1][3].grant is None
 
 
-async def test_no_grant_where_policy_offers_none(desk: Desk) -> None:
+async def test_no_grant_where_policy_offers_none(console: ConsoleClient) -> None:
     element = {k: v for k, v in json.loads(APPROVAL.requirement).items() if k != "grant"}
-    desk.services.approval = replace(APPROVAL, requirement=canonical(element))
-    await desk.sign_in()
-    assert 'value="grant"' not in (await desk.client.get(PAGE)).text
+    console.services.approval = replace(APPROVAL, requirement=canonical(element))
+    await console.sign_in()
+    assert 'value="grant"' not in (await console.client.get(PAGE)).text
 
 
-async def test_a_deputy_votes_for_who_is_away(desk: Desk) -> None:
+async def test_a_deputy_votes_for_who_is_away(console: ConsoleClient) -> None:
     now = APPROVAL.opened_ns
     element = {**json.loads(APPROVAL.requirement), "seats": [{"group_id": "developers", "n": 1}]}
-    desk.services.approval = replace(
+    console.services.approval = replace(
         APPROVAL, requirement=canonical(element), call=replace(APPROVAL.call, subject=Account("i", "eve"))
     )
-    desk.services.delegations_found = (Delegation("d", "acme", "p-alice", "p-bob", now, now + 3600 * NS, "holiday"),)
-    await desk.sign_in("bob")
-    page = await desk.client.get(PAGE)
+    console.services.delegations_found = (
+        Delegation("d", "acme", "p-alice", "p-bob", now, now + 3600 * NS, "holiday"),
+    )
+    await console.sign_in("bob")
+    page = await console.client.get(PAGE)
     assert "standing in for Alice Example" in page.text
-    form = await desk.form(PAGE, PLACE)
-    answer = await desk.post(PLACE, {**form, "choice": "deny", "behalf": "p-alice"})
+    form = await console.form(PAGE, PLACE)
+    answer = await console.post(PLACE, {**form, "choice": "deny", "behalf": "p-alice"})
     assert answer.status_code == 303
-    assert desk.services.done[-1][3].behalf.id == "alice"
-    form = await desk.form(PAGE, PLACE)
-    assert (await desk.post(PLACE, {**form, "choice": "deny", "behalf": "p-bob"})).status_code == 404
+    assert console.services.done[-1][3].behalf.id == "alice"
+    form = await console.form(PAGE, PLACE)
+    assert (await console.post(PLACE, {**form, "choice": "deny", "behalf": "p-bob"})).status_code == 404
 
 
 def test_every_word_has_its_wording() -> None:

@@ -12,7 +12,7 @@ import cbor2
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
-from support.desk import APPROVAL, BASE, BOB, DIRECTORY, Desk
+from support.console_client import APPROVAL, BASE, BOB, DIRECTORY, ConsoleClient
 
 from pdp.adapters.console.options import ConsoleOptions
 from pdp.adapters.console.passkeys import ConsolePasskeys, text
@@ -140,40 +140,40 @@ def test_what_was_made_elsewhere_or_unverified_is_not(change: dict[str, Any]) ->
         passkeys().made(WANTED, Device().makes(**change))
 
 
-async def test_a_page_asks_for_a_passkey_only_where_policy_does(desk: Desk) -> None:
-    desk.parts.people.directories.of = lambda _tenant: replace(
+async def test_a_page_asks_for_a_passkey_only_where_policy_does(console: ConsoleClient) -> None:
+    console.parts.approvals.directories.of = lambda _tenant: replace(
         DIRECTORY,
         members={**DIRECTORY.members, "p-bob": replace(DIRECTORY.members["p-bob"], passkeys=(DEVICE.listed(),))},
     )
-    await desk.sign_in()
-    assert "data-passkey=" not in (await desk.client.get(f"/requests/{APPROVAL.id}")).text
+    await console.sign_in()
+    assert "data-passkey=" not in (await console.client.get(f"/requests/{APPROVAL.id}")).text
     strong = {**json.loads(APPROVAL.requirement), "min_assurance": "passkey"}
-    desk.services.approval = replace(APPROVAL, requirement=canonical(strong))
-    page = (await desk.client.get(f"/requests/{APPROVAL.id}")).text
-    person = await desk.services.signed_in(SimpleNamespace(account=BOB, tenant="acme", name="", assurance="signed_in", groups=(), authenticated_ns=0))  # fmt: skip # noqa: E501
-    wanted = challenge(desk.services.seen_by(person, desk.services.shown))
+    console.services.approval = replace(APPROVAL, requirement=canonical(strong))
+    page = (await console.client.get(f"/requests/{APPROVAL.id}")).text
+    person = await console.services.signed_in(SimpleNamespace(account=BOB, tenant="acme", name="", assurance="signed_in", groups=(), authenticated_ns=0))  # fmt: skip # noqa: E501
+    wanted = challenge(console.services.seen_by(person, console.services.shown))
     assert text(wanted) in page
     assert text(DEVICE.id) in page
     assert 'value="approve"' in page
 
 
-async def test_the_form_carries_the_assertion(desk: Desk) -> None:
-    await desk.sign_in()
+async def test_the_form_carries_the_assertion(console: ConsoleClient) -> None:
+    await console.sign_in()
     place = f"/requests/{APPROVAL.id}/vote"
-    form = await desk.form(f"/requests/{APPROVAL.id}", place)
-    answer = await desk.post(place, {**form, "choice": "approve", "passkey": json.dumps(DEVICE.asserts())})
+    form = await console.form(f"/requests/{APPROVAL.id}", place)
+    answer = await console.post(place, {**form, "choice": "approve", "passkey": json.dumps(DEVICE.asserts())})
     assert answer.status_code == 303
-    assert json.loads(desk.services.done[-1][3].passkey)["id"] == text(DEVICE.id)
+    assert json.loads(console.services.done[-1][3].passkey)["id"] == text(DEVICE.id)
 
 
-async def test_a_passkey_is_made_for_the_challenge_of_ones_own_page_only(desk: Desk) -> None:
-    await desk.sign_in()
-    form = await desk.form("/me", "/me/passkeys")
+async def test_a_passkey_is_made_for_the_challenge_of_ones_own_page_only(console: ConsoleClient) -> None:
+    await console.sign_in()
+    form = await console.form("/me", "/me/passkeys")
     challenge_ = base64.urlsafe_b64decode(form["challenge"] + "=")
     good = {**form, "credential": Device().makes(challenge=challenge_)}
-    answer = await desk.post("/me/passkeys", good)
+    answer = await console.post("/me/passkeys", good)
     assert answer.status_code == 200
     assert "p-bob" in answer.text
     for change in ({"challenge": text(bytes(32))}, {"proof": "x"}):
-        assert (await desk.post("/me/passkeys", {**good, **change})).status_code == 400
-    assert (await desk.post("/me/passkeys", {**form, "credential": Device().makes()})).status_code == 400
+        assert (await console.post("/me/passkeys", {**good, **change})).status_code == 400
+    assert (await console.post("/me/passkeys", {**form, "credential": Device().makes()})).status_code == 400

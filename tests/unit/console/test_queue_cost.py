@@ -11,9 +11,9 @@ from typing import Any
 
 import httpx
 import sqlalchemy
+from support.approval_harness import ApprovalHarness, harness
 from support.approvals import ISSUER, TENANT
-from support.desk import BASE, KEY, OURS, URL
-from support.office import Office, office
+from support.console_client import BASE, KEY, OURS, URL
 from support.surroundings import SeededEntropy
 
 from pdp.adapters.console.app import application
@@ -26,11 +26,11 @@ ACCOUNT = {"name": "ann", "label": "Ann", "tenant": TENANT, "issuer": ISSUER, "i
 
 
 @asynccontextmanager
-async def signed_in(found: Office) -> AsyncIterator[httpx.AsyncClient]:
+async def signed_in(found: ApprovalHarness) -> AsyncIterator[httpx.AsyncClient]:
     """Ann, signed in at a console on these services."""
     app = application(
         ConsoleOptions.model_validate({**BASE, "development_accounts": [ACCOUNT]}),
-        ConsoleServices(found.people, found.clock, SeededEntropy("cost")),  # type: ignore[arg-type] - a test's clock
+        ConsoleServices(found.services, found.clock, SeededEntropy("cost")),  # type: ignore[arg-type] - a test's clock
         key=KEY,
         providers={},
         stopping=asyncio.Event(),
@@ -69,7 +69,7 @@ async def costs(client: httpx.AsyncClient, path: str = "/queue") -> tuple[float,
 
 
 async def test_the_queue_page_costs_what_it_shows(tmp_path: Path) -> None:
-    async with office(tmp_path / "full") as full, office(tmp_path / "empty") as empty:
+    async with harness(tmp_path / "full") as full, harness(tmp_path / "empty") as empty:
         for start in range(0, OPEN, 500):
             await asyncio.gather(*(full.open(number=n + 1) for n in range(start, start + 500)))
         async with signed_in(full) as many, signed_in(empty) as none:

@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from support.desk import BASE, KEY, OURS, Desk, Forms, opened
+from support.console_client import BASE, KEY, OURS, ConsoleClient, Forms, opened
 
 from pdp.adapters.console import connection, events
 from pdp.adapters.console.guard import HEADERS
@@ -26,19 +26,19 @@ from pdp.adapters.console.server import ConsoleServer
 from pdp.core.errors import ConfigurationFault
 
 
-def server(desk: Desk, port: int = 0, **options: object) -> ConsoleServer:
+def server(console: ConsoleClient, port: int = 0, **options: object) -> ConsoleServer:
     wanted = {**BASE, "listen": f"127.0.0.1:{port}", "drain_seconds": 1, **options}
-    return ConsoleServer(ConsoleOptions.model_validate(wanted), desk.parts, key=KEY, secrets={}, production=False)
+    return ConsoleServer(ConsoleOptions.model_validate(wanted), console.parts, key=KEY, secrets={}, production=False)
 
 
 HERE = ipaddress.ip_address("127.0.0.1")
 HOST = {"host": "approvals.acme.example"}
 
 
-async def test_it_serves_where_it_says_and_drains_with_streams_open(desk: Desk) -> None:
+async def test_it_serves_where_it_says_and_drains_with_streams_open(console: ConsoleClient) -> None:
     view = SimpleNamespace(approval=SimpleNamespace(id="0199-new"))
-    desk.services.changes = [(view, "7")]
-    made = server(desk)
+    console.services.changes = [(view, "7")]
+    made = server(console)
     await made.start()
     url = f"http://{made.address}"
     async with httpx.AsyncClient(headers=HOST, timeout=10) as client:
@@ -63,9 +63,11 @@ async def test_it_serves_where_it_says_and_drains_with_streams_open(desk: Desk) 
 
 
 @pytest.mark.parametrize("end", ["signed out", "time is over"])
-async def test_a_stream_ends_with_its_session(desk: Desk, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+async def test_a_stream_ends_with_its_session(
+    console: ConsoleClient, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
     monkeypatch.setattr(events, "_ALIVE_SECONDS", 0.05)
-    made = server(desk)
+    made = server(console)
     await made.start()
     url = f"http://{made.address}"
     async with httpx.AsyncClient(headers=HOST, timeout=10) as client:
@@ -80,30 +82,30 @@ async def test_a_stream_ends_with_its_session(desk: Desk, monkeypatch: pytest.Mo
                 gone = await client.post(f"{url}/signout", data=form, headers={**OURS, **signed_in})
                 assert gone.status_code == 303
             else:
-                desk.clock.pass_minutes(61)
+                console.clock.pass_minutes(61)
             async with asyncio.timeout(60):
                 assert {line async for line in lines} <= {"", ": alive"}
     await made.drain()
 
 
-async def test_a_port_that_is_taken_is_said(desk: Desk) -> None:
+async def test_a_port_that_is_taken_is_said(console: ConsoleClient) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(ConfigurationFault) as caught:
-            await server(desk, taken.getsockname()[1]).start()
+            await server(console, taken.getsockname()[1]).start()
     assert caught.value.code == "config.listen"
 
 
-async def test_what_was_never_started_drains_too(desk: Desk) -> None:
-    await server(desk).drain()
+async def test_what_was_never_started_drains_too(console: ConsoleClient) -> None:
+    await server(console).drain()
 
 
 async def test_streams_are_bounded_and_for_who_is_signed_in() -> None:
-    async with opened(max_streams=0) as desk:
-        assert (await desk.client.get("/events")).status_code == 303
-        await desk.sign_in()
-        assert (await desk.client.get("/events")).status_code == 429
+    async with opened(max_streams=0) as console:
+        assert (await console.client.get("/events")).status_code == 303
+        await console.sign_in()
+        assert (await console.client.get("/events")).status_code == 429
 
 
 async def answered(made: ConsoleServer, said: bytes = b"") -> tuple[int, httpx.Headers]:
@@ -124,10 +126,10 @@ async def answered(made: ConsoleServer, said: bytes = b"") -> tuple[int, httpx.H
     ids=["nonsense", "nothing", "half"],
 )
 async def test_what_comes_late_or_makes_no_sense_is_told_so_under_our_headers(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, said: bytes, status: int
+    console: ConsoleClient, monkeypatch: pytest.MonkeyPatch, said: bytes, status: int
 ) -> None:
     monkeypatch.setattr(connection, "REQUEST_SECONDS", 0.05 if status == 408 else 60)
-    made = server(desk)
+    made = server(console)
     await made.start()
     found, headers = await answered(made, said)
     assert found == status
@@ -136,9 +138,11 @@ async def test_what_comes_late_or_makes_no_sense_is_told_so_under_our_headers(
     await made.drain()
 
 
-async def test_a_body_that_never_comes_whole_ends_its_connection(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_body_that_never_comes_whole_ends_its_connection(
+    console: ConsoleClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(connection, "REQUEST_SECONDS", 0.05)
-    made = server(desk)
+    made = server(console)
     await made.start()
     host, _, port = made.address.rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
@@ -152,8 +156,8 @@ async def test_a_body_that_never_comes_whole_ends_its_connection(desk: Desk, mon
     await made.drain()
 
 
-async def test_silent_connections_make_room(desk: Desk) -> None:
-    made = server(desk, max_connections=8)
+async def test_silent_connections_make_room(console: ConsoleClient) -> None:
+    made = server(console, max_connections=8)
     await made.start()
     host, _, port = made.address.rpartition(":")
     begun = b"GET /signin HTTP/1.1\r\n"
@@ -172,8 +176,8 @@ async def test_silent_connections_make_room(desk: Desk) -> None:
     await made.drain()
 
 
-async def test_streams_keep_their_place_and_what_is_too_much_is_told_so(desk: Desk) -> None:
-    made = server(desk, max_connections=8)
+async def test_streams_keep_their_place_and_what_is_too_much_is_told_so(console: ConsoleClient) -> None:
+    made = server(console, max_connections=8)
     await made.start()
     url = f"http://{made.address}"
     async with httpx.AsyncClient(headers=HOST, timeout=10) as client, contextlib.AsyncExitStack() as streams:
@@ -188,8 +192,8 @@ async def test_streams_keep_their_place_and_what_is_too_much_is_told_so(desk: De
 
 
 async def test_one_persons_pages_leave_room_for_others() -> None:
-    async with opened(max_streams_per_person=2) as desk:
-        made = server(desk, max_streams_per_person=2)
+    async with opened(max_streams_per_person=2) as console:
+        made = server(console, max_streams_per_person=2)
         await made.start()
         url = f"http://{made.address}/events"
         async with httpx.AsyncClient(headers=HOST, timeout=10) as client, contextlib.AsyncExitStack() as streams:
@@ -208,7 +212,7 @@ async def test_one_persons_pages_leave_room_for_others() -> None:
         await made.drain()
 
 
-async def test_nothing_leaves_after_the_sign_out(desk: Desk) -> None:
+async def test_nothing_leaves_after_the_sign_out(console: ConsoleClient) -> None:
     """What happens between the sign-out and the end of the stream is told to nobody."""
     happens = asyncio.Event()
 
@@ -216,8 +220,8 @@ async def test_nothing_leaves_after_the_sign_out(desk: Desk) -> None:
         await happens.wait()
         yield SimpleNamespace(approval=SimpleNamespace(id="0199-secret")), "7"
 
-    desk.parts.people.watching.watch = watch  # type: ignore[method-assign] # what happens is in the test's hands
-    made = server(desk)
+    console.parts.approvals.watchers.watch = watch  # type: ignore[method-assign] # what happens is in the test's hands
+    made = server(console)
     await made.start()
     url = f"http://{made.address}"
     async with httpx.AsyncClient(headers=HOST, timeout=10) as client:
@@ -254,9 +258,9 @@ def tls_files(folder: Path) -> dict[str, str]:
     return {"certificate_file": str(folder / "c.pem"), "key_file": str(folder / "k.pem")}
 
 
-async def test_silent_connections_that_never_shake_hands_make_room(desk: Desk, tmp_path: Path) -> None:
+async def test_silent_connections_that_never_shake_hands_make_room(console: ConsoleClient, tmp_path: Path) -> None:
     """The library gives each a minute, and counts none of them: descriptors would run out for the whole process."""
-    made = server(desk, tls=tls_files(tmp_path), behind_proxy=False, max_connections=8)
+    made = server(console, tls=tls_files(tmp_path), behind_proxy=False, max_connections=8)
     await made.start()
     host, _, port = made.address.rpartition(":")
     silent = [await asyncio.open_connection(host, int(port)) for _ in range(40)]
@@ -275,8 +279,8 @@ async def test_silent_connections_that_never_shake_hands_make_room(desk: Desk, t
     await made.drain()
 
 
-async def test_it_speaks_tls_itself(desk: Desk, tmp_path: Path) -> None:
-    made = server(desk, tls=tls_files(tmp_path), behind_proxy=False)
+async def test_it_speaks_tls_itself(console: ConsoleClient, tmp_path: Path) -> None:
+    made = server(console, tls=tls_files(tmp_path), behind_proxy=False)
     await made.start()
     context = ssl.create_default_context(cafile=tmp_path / "c.pem")
     async with httpx.AsyncClient(headers=HOST, verify=context) as client:

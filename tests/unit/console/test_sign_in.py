@@ -1,7 +1,7 @@
 """Sessions: their cookie, their end, and where one is sent afterwards."""
 
 import pytest
-from support.desk import APPROVAL, ISSUER, KEY, OURS, Desk
+from support.console_client import APPROVAL, ISSUER, KEY, OURS, ConsoleClient
 from support.surroundings import SeededEntropy
 
 from pdp.adapters.console.options import ConsoleOptions
@@ -13,84 +13,86 @@ from pdp.core.errors import ConfigurationFault, Forbidden
 SESSION = "__Host-pdp-session"
 
 
-async def test_the_cookie_is_kept_from_scripts_other_sites_and_plain_http(desk: Desk) -> None:
-    answer = await desk.client.post("/signin/development", data={"account": "bob"}, headers=OURS)
+async def test_the_cookie_is_kept_from_scripts_other_sites_and_plain_http(console: ConsoleClient) -> None:
+    answer = await console.client.post("/signin/development", data={"account": "bob"}, headers=OURS)
     cookie = next(each for each in answer.headers.get_list("set-cookie") if each.startswith(SESSION))
     attributes = {part.strip().lower() for part in cookie.split(";")[1:]}
     assert attributes == {"httponly", "secure", "samesite=strict", "path=/"}
 
 
-async def test_each_sign_in_has_a_session_of_its_own(desk: Desk) -> None:
-    await desk.sign_in()
-    first = desk.client.cookies[SESSION]
-    await desk.sign_in()
-    assert desk.client.cookies[SESSION] != first
+async def test_each_sign_in_has_a_session_of_its_own(console: ConsoleClient) -> None:
+    await console.sign_in()
+    first = console.client.cookies[SESSION]
+    await console.sign_in()
+    assert console.client.cookies[SESSION] != first
 
 
-async def test_what_lies_in_the_cookie_cannot_be_read_or_changed(desk: Desk) -> None:
-    await desk.sign_in()
-    sealed = desk.client.cookies[SESSION]
+async def test_what_lies_in_the_cookie_cannot_be_read_or_changed(console: ConsoleClient) -> None:
+    await console.sign_in()
+    sealed = console.client.cookies[SESSION]
     assert "bob" not in sealed
     for i in (0, len(sealed) // 2, len(sealed) - 2):
         changed = sealed[:i] + ("A" if sealed[i] != "A" else "B") + sealed[i + 1 :]
-        desk.client.cookies.set(SESSION, changed)
-        assert (await desk.client.get("/queue", headers={"cookie": f"{SESSION}={changed}"})).status_code == 303
+        console.client.cookies.set(SESSION, changed)
+        assert (await console.client.get("/queue", headers={"cookie": f"{SESSION}={changed}"})).status_code == 303
 
 
-async def test_what_was_sealed_for_something_else_is_no_session(desk: Desk) -> None:
+async def test_what_was_sealed_for_something_else_is_no_session(console: ConsoleClient) -> None:
     entropy = SeededEntropy("x")
     content = {"id": "1", "tenant": "acme", "issuer": "i", "account": "bob", "name": "", "groups": [], "provider": ""}
     content |= {"authenticated_ns": 0, "expires_ns": 2**62, "issuer": ISSUER}
     for key, purpose in ((KEY, "sign-in 1"), (bytes(32), "session 1")):
         sealed = Seal(key, purpose, entropy).close(content)
-        assert (await desk.client.get("/queue", headers={"cookie": f"{SESSION}={sealed}"})).status_code == 303
+        assert (await console.client.get("/queue", headers={"cookie": f"{SESSION}={sealed}"})).status_code == 303
     whole = Seal(KEY, "session 1", entropy).close(content)
-    assert (await desk.client.get("/queue", headers={"cookie": f"{SESSION}={whole}"})).status_code == 200
+    assert (await console.client.get("/queue", headers={"cookie": f"{SESSION}={whole}"})).status_code == 200
     for change in ({"tenant": "else"}, {"account": "eve"}, {"issuer": "https://x.example"}, {"provider": "gone"}):
         moved = Seal(KEY, "session 1", entropy).close({**content, **change})  # the configuration says otherwise now
-        assert (await desk.client.get("/queue", headers={"cookie": f"{SESSION}={moved}"})).status_code == 303
+        assert (await console.client.get("/queue", headers={"cookie": f"{SESSION}={moved}"})).status_code == 303
 
 
-async def test_who_never_proved_when_is_told_why_not(desk: Desk) -> None:
+async def test_who_never_proved_when_is_told_why_not(console: ConsoleClient) -> None:
     content = {"id": "1", "tenant": "acme", "issuer": ISSUER, "account": "bob", "name": "", "groups": []}
     content |= {"provider": "", "authenticated_ns": 0, "expires_ns": 2**62}
     sealed = Seal(KEY, "session 1", SeededEntropy("x")).close(content)
-    page = await desk.client.get(f"/requests/{APPROVAL.id}", headers={"cookie": f"{SESSION}={sealed}"})
+    page = await console.client.get(f"/requests/{APPROVAL.id}", headers={"cookie": f"{SESSION}={sealed}"})
     assert "auth_time" in page.text
     assert 'name="choice"' not in page.text
 
 
-async def test_a_session_ends_at_its_time_whatever_one_does(desk: Desk) -> None:
-    await desk.sign_in()
-    desk.clock.pass_minutes(59)
-    assert (await desk.client.get("/queue")).status_code == 200
-    desk.clock.pass_minutes(1)
-    assert (await desk.client.get("/queue")).status_code == 303
+async def test_a_session_ends_at_its_time_whatever_one_does(console: ConsoleClient) -> None:
+    await console.sign_in()
+    console.clock.pass_minutes(59)
+    assert (await console.client.get("/queue")).status_code == 200
+    console.clock.pass_minutes(1)
+    assert (await console.client.get("/queue")).status_code == 303
 
 
-async def test_signing_out_ends_the_session_for_a_copied_cookie_too(desk: Desk) -> None:
-    await desk.sign_in()
-    copied = desk.client.cookies[SESSION]
-    form = await desk.form("/queue", "/signout")
-    refused = await desk.post("/signout", {"csrf": "x"})
+async def test_signing_out_ends_the_session_for_a_copied_cookie_too(console: ConsoleClient) -> None:
+    await console.sign_in()
+    copied = console.client.cookies[SESSION]
+    form = await console.form("/queue", "/signout")
+    refused = await console.post("/signout", {"csrf": "x"})
     assert refused.status_code == 403
-    answer = await desk.post("/signout", form)
+    answer = await console.post("/signout", form)
     assert answer.status_code == 303
-    assert SESSION not in desk.client.cookies
-    assert (await desk.client.get("/queue", headers={"cookie": f"{SESSION}={copied}"})).status_code == 303
+    assert SESSION not in console.client.cookies
+    assert (await console.client.get("/queue", headers={"cookie": f"{SESSION}={copied}"})).status_code == 303
 
 
-async def test_a_disabled_person_is_out_at_the_next_request(desk: Desk) -> None:
-    await desk.sign_in()
+async def test_a_disabled_person_is_out_at_the_next_request(console: ConsoleClient) -> None:
+    await console.sign_in()
 
     async def disabled(_found: object) -> None:
         raise Forbidden("person.inactive", "This account is disabled.")
 
-    desk.parts.people.persons.signed_in = disabled  # type: ignore[method-assign] - the directory changed
-    answer = await desk.client.get("/queue")
+    console.parts.approvals.persons.signed_in = disabled  # type: ignore[method-assign] - the directory changed
+    answer = await console.client.get("/queue")
     assert answer.status_code == 403
     assert "person.inactive" in answer.text
-    assert (await desk.client.post("/signin/development", data={"account": "bob"}, headers=OURS)).status_code == 403
+    assert (
+        await console.client.post("/signin/development", data={"account": "bob"}, headers=OURS)
+    ).status_code == 403
 
 
 @pytest.mark.parametrize(
@@ -100,31 +102,31 @@ async def test_a_disabled_person_is_out_at_the_next_request(desk: Desk) -> None:
         "/a\nb", "/" + "x" * 2000, "/é", " /queue", "/\t/evil.example",
     ],
 )  # fmt: skip
-async def test_nobody_is_led_elsewhere(desk: Desk, target: str) -> None:
+async def test_nobody_is_led_elsewhere(console: ConsoleClient, target: str) -> None:
     assert onward(target) == "/queue"
     data = {"account": "bob", "next": target}
-    answer = await desk.client.post("/signin/development", data=data, headers=OURS)
+    answer = await console.client.post("/signin/development", data=data, headers=OURS)
     assert 'content="0;url=/queue"' in answer.text
 
 
-async def test_one_is_led_back_to_where_one_was(desk: Desk) -> None:
+async def test_one_is_led_back_to_where_one_was(console: ConsoleClient) -> None:
     data = {"account": "bob", "next": "/requests/1?all=1"}
-    answer = await desk.client.post("/signin/development", data=data, headers=OURS)
+    answer = await console.client.post("/signin/development", data=data, headers=OURS)
     assert 'content="0;url=/requests/1?all=1"' in answer.text
 
 
-async def test_only_configured_accounts_and_providers(desk: Desk) -> None:
-    answer = await desk.client.post("/signin/development", data={"account": "eve"}, headers=OURS)
+async def test_only_configured_accounts_and_providers(console: ConsoleClient) -> None:
+    answer = await console.client.post("/signin/development", data={"account": "eve"}, headers=OURS)
     assert answer.status_code == 404
-    assert (await desk.client.get("/signin/elsewhere")).status_code == 404
-    assert (await desk.client.get("/signin/elsewhere/callback?code=1&state=2")).status_code == 404
+    assert (await console.client.get("/signin/elsewhere")).status_code == 404
+    assert (await console.client.get("/signin/elsewhere/callback?code=1&state=2")).status_code == 404
 
 
-async def test_signing_in_is_not_for_forms_of_others(desk: Desk) -> None:
+async def test_signing_in_is_not_for_forms_of_others(console: ConsoleClient) -> None:
     headers = {**OURS, "origin": "https://evil.example"}
-    answer = await desk.client.post("/signin/development", data={"account": "bob"}, headers=headers)
+    answer = await console.client.post("/signin/development", data={"account": "bob"}, headers=headers)
     assert answer.status_code == 403
-    assert SESSION not in desk.client.cookies
+    assert SESSION not in console.client.cookies
 
 
 BASE = {
@@ -179,9 +181,9 @@ def test_options_that_cannot_be_safe_are_refused(change: dict[str, object]) -> N
     ],
 )
 async def test_what_cannot_be_served_safely_is_not_served(
-    desk: Desk, change: dict[str, object], more: dict[str, object], code: str
+    console: ConsoleClient, change: dict[str, object], more: dict[str, object], code: str
 ) -> None:
     options = ConsoleOptions.model_validate({**BASE, **change})
     with pytest.raises(ConfigurationFault) as caught:
-        ConsoleServer(options, desk.parts, **{"key": KEY, "secrets": {}, "production": False, **more})
+        ConsoleServer(options, console.parts, **{"key": KEY, "secrets": {}, "production": False, **more})
     assert caught.value.code == code

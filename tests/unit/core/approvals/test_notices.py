@@ -28,9 +28,9 @@ from pdp.core.approvals.notices import (
     LEASE_NS,
     MAX_ATTEMPTS,
     MAX_DELAY_NS,
-    UNTOLD,
+    NO_NOTIFICATIONS,
+    Notifications,
     Route,
-    Telling,
     delay_ns,
     over,
     recipients,
@@ -58,8 +58,8 @@ def mailed(found: tuple[str, ...]) -> set[str]:
     return {address.removesuffix("@acme.example").removeprefix("h-") for address in found}
 
 
-def telling(*routes: Route) -> Telling:
-    return Telling(routes, lambda at: make_id(7, at))
+def notifications(*routes: Route) -> Notifications:
+    return Notifications(routes, lambda at: make_id(7, at))
 
 
 def test_only_routes_that_take_it_are_told() -> None:
@@ -71,11 +71,11 @@ def test_only_routes_that_take_it_are_told() -> None:
         Route("ends", events=frozenset({"resolved"})),
         Route("consents", kinds=frozenset({"consent"})),
     )
-    told = telling(*routes).opened(request, AT)
+    told = notifications(*routes).opened(request, AT)
     assert [step.notice for step in told] == [
         Notice(make_id(7), "acme", name, "opened", request.id, AT) for name in ("all", "acme")
     ]
-    assert UNTOLD.opened(request, AT) == ()
+    assert NO_NOTIFICATIONS.opened(request, AT) == ()
 
 
 @pytest.mark.parametrize("row", TRANSITIONS, ids=lambda row: f"{row.before}-{row.event}")
@@ -83,7 +83,7 @@ def test_the_end_of_waiting_is_told_and_nothing_else(row: object) -> None:
     """Every row of the table."""
     assert row in TRANSITIONS
     step = next(each for each in TRANSITIONS if each is row)
-    told = telling(Route("team", events=BOTH)).moved(approval(state=step.before), step.event, AT)
+    told = notifications(Route("team", events=BOTH)).moved(approval(state=step.before), step.event, AT)
     ends = {State.APPROVED, State.DENIED, State.EXPIRED, State.CANCELLED, State.REVOKED}
     assert [each.notice.event for each in told] == (
         ["resolved"] if step.after in ends and step.after is not step.before else []
@@ -91,7 +91,7 @@ def test_the_end_of_waiting_is_told_and_nothing_else(row: object) -> None:
 
 
 def test_what_cannot_happen_is_not_told() -> None:
-    assert telling(Route("team", events=BOTH)).moved(approval(state=State.DENIED), Event.FILL, AT) == ()
+    assert notifications(Route("team", events=BOTH)).moved(approval(state=State.DENIED), Event.FILL, AT) == ()
 
 
 def test_whoever_could_fill_a_seat_gets_mail() -> None:

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from support.office import Office
-from support.office import office as opened
+from support.approval_harness import ApprovalHarness
+from support.approval_harness import harness as opened
 
 
 @pytest.fixture
-async def office(tmp_path: Path) -> AsyncIterator[Office]:
+async def harness(tmp_path: Path) -> AsyncIterator[ApprovalHarness]:
     async with opened(tmp_path) as found:
         yield found

@@ -4,8 +4,8 @@ import asyncio
 from dataclasses import dataclass, field, replace
 
 import pytest
+from support.approval_harness import NS, ApprovalHarness
 from support.approvals import AT, MEMBERS, TENANT, directory, make_id
-from support.office import NS, Office
 from support.receiver import receiving
 from support.stored import Entropy
 from support.watching import Watch
@@ -41,90 +41,92 @@ class Wire:
             raise Unavailable(self.fail, "It does not work.")
 
 
-def outbox(office: Office, wire: Wire, name: str = "team") -> Outbox:
+def outbox(harness: ApprovalHarness, wire: Wire, name: str = "team") -> Outbox:
     return Outbox(
-        office.store,
-        office.staff,
-        office.recorder,
-        office.clock,
+        harness.store,
+        harness.directories,
+        harness.recorder,
+        harness.clock,
         Entropy("jitter"),
         {name: wire},
         "https://approvals.example",
     )
 
 
-async def write(office: Office, request: Approval, number: int = 9, **fields: object) -> Notice:
+async def write(harness: ApprovalHarness, request: Approval, number: int = 9, **fields: object) -> Notice:
     """Into the outbox."""
     notice = replace(
-        Notice(make_id(number), TENANT, "team", "opened", request.id, office.clock.at),
+        Notice(make_id(number), TENANT, "team", "opened", request.id, harness.clock.at),
         **fields,  # type: ignore[arg-type] # a field of it
     )
-    await office.commit("notice", lambda stamp: org_records.notice(stamp, notice), Notify(notice))
+    await harness.commit("notice", lambda stamp: org_records.notice(stamp, notice), Notify(notice))
     return notice
 
 
-def results(office: Office) -> list[str]:
+def results(harness: ApprovalHarness) -> list[str]:
     """The log about notices, from the first attempt on."""
-    return [f"{each['result']} {each['problem'] or ''}".strip() for each in office.records("notice")[1:]]
+    return [f"{each['result']} {each['problem'] or ''}".strip() for each in harness.records("notice")[1:]]
 
 
-async def test_a_message_is_delivered_once_and_recorded(office: Office) -> None:
-    request, wire = await office.open(), Wire()
-    office.staff.set(*(replace(each, mail=f"{each.id}@x.example") for each in MEMBERS))
-    await write(office, request)
-    box = outbox(office, wire)
+async def test_a_message_is_delivered_once_and_recorded(harness: ApprovalHarness) -> None:
+    request, wire = await harness.open(), Wire()
+    harness.directories.set(*(replace(each, mail=f"{each.id}@x.example") for each in MEMBERS))
+    await write(harness, request)
+    box = outbox(harness, wire)
     assert await box.run_once() == 1
     assert await box.run_once() == 0
     (message,) = wire.got
     assert (message.id, message.approval_id) == (make_id(9), request.id)
     assert message.recipients == ("h-ann@x.example", "h-bob@x.example")
     assert message.url == f"https://approvals.example/requests/{request.id}"
-    assert results(office) == ["attempt", "delivered"]
-    assert office.store.notices(AT + 10**18, 9) == ()
+    assert results(harness) == ["attempt", "delivered"]
+    assert harness.store.notices(AT + 10**18, 9) == ()
 
 
-async def test_a_message_is_no_sooner_than_due(office: Office) -> None:
+async def test_a_message_is_no_sooner_than_due(harness: ApprovalHarness) -> None:
     wire = Wire()
-    await write(office, await office.open(), due_ns=office.clock.at + 1)
-    assert await outbox(office, wire).run_once() == 0
-    office.clock.at += 1
-    assert await outbox(office, wire).run_once() == 1
+    await write(harness, await harness.open(), due_ns=harness.clock.at + 1)
+    assert await outbox(harness, wire).run_once() == 0
+    harness.clock.at += 1
+    assert await outbox(harness, wire).run_once() == 1
 
 
-async def test_what_fails_is_tried_again_later_under_the_same_id_and_given_up_in_the_end(office: Office) -> None:
-    request, wire = await office.open(expires_ns=AT + 10**15), Wire(fail="notice.timeout")
-    await write(office, request)
-    box = outbox(office, wire)
+async def test_what_fails_is_tried_again_later_under_the_same_id_and_given_up_in_the_end(
+    harness: ApprovalHarness,
+) -> None:
+    request, wire = await harness.open(expires_ns=AT + 10**15), Wire(fail="notice.timeout")
+    await write(harness, request)
+    box = outbox(harness, wire)
     for _ in range(MAX_ATTEMPTS):
         assert await box.run_once() == 1
         assert await box.run_once() == 0  # not at once
-        office.clock.at += MAX_DELAY_NS
+        harness.clock.at += MAX_DELAY_NS
     assert await box.run_once() == 0
     assert {message.id for message in wire.got} == {make_id(9)}
     assert len(wire.got) == MAX_ATTEMPTS
-    assert results(office) == [
+    assert results(harness) == [
         *["attempt", "failed notice.timeout"] * (MAX_ATTEMPTS - 1),
         "attempt",
         "given_up notice.timeout",
     ]
 
 
-async def test_it_works_again(office: Office) -> None:
+async def test_it_works_again(harness: ApprovalHarness) -> None:
     wire = Wire(fail="notice.unreachable")
-    await write(office, await office.open())
-    box = outbox(office, wire)
+    await write(harness, await harness.open())
+    box = outbox(harness, wire)
     await box.run_once()
     wire.fail = ""
-    office.clock.at += MAX_DELAY_NS // 2
-    office.clock.at = min(office.clock.at, AT + 800 * NS)
+    harness.clock.at += MAX_DELAY_NS // 2
+    harness.clock.at = min(harness.clock.at, AT + 800 * NS)
     assert await box.run_once() == 1
-    assert results(office)[-1] == "delivered"
+    assert results(harness)[-1] == "delivered"
 
 
-async def test_two_processes_never_try_at_the_same_time(office: Office) -> None:
+async def test_two_processes_never_try_at_the_same_time(harness: ApprovalHarness) -> None:
     wire = Wire(hold=asyncio.Event())
-    await write(office, await office.open())
-    first, second = outbox(office, wire), outbox(office, wire)
+    await write(harness, await harness.open())
+    first, second = outbox(harness, wire), outbox(harness, wire)
     trying = [asyncio.create_task(box.run_once()) for box in (first, second)]
     await wire.began.wait()
     assert await second.run_once() == 0
@@ -134,85 +136,85 @@ async def test_two_processes_never_try_at_the_same_time(office: Office) -> None:
     assert len(wire.got) == 1
 
 
-async def test_a_process_that_dies_leaves_it_to_another(office: Office) -> None:
+async def test_a_process_that_dies_leaves_it_to_another(harness: ApprovalHarness) -> None:
     wire = Wire(hold=asyncio.Event())
-    await write(office, await office.open())
-    dying = asyncio.create_task(outbox(office, wire).run_once())
+    await write(harness, await harness.open())
+    dying = asyncio.create_task(outbox(harness, wire).run_once())
     await wire.began.wait()
     dying.cancel()
     await asyncio.gather(dying, return_exceptions=True)
     wire.hold = None
-    assert await outbox(office, wire).run_once() == 0
-    office.clock.at += LEASE_NS
-    assert await outbox(office, wire).run_once() == 1
+    assert await outbox(harness, wire).run_once() == 0
+    harness.clock.at += LEASE_NS
+    assert await outbox(harness, wire).run_once() == 1
     assert [message.id for message in wire.got] == [make_id(9)] * 2
 
 
-async def test_who_took_too_long_writes_nothing_over_what_came_after(office: Office) -> None:
+async def test_who_took_too_long_writes_nothing_over_what_came_after(harness: ApprovalHarness) -> None:
     slow, quick = Wire(hold=asyncio.Event(), fail="notice.timeout"), Wire()
-    await write(office, await office.open())
-    late = asyncio.create_task(outbox(office, slow).run_once())
+    await write(harness, await harness.open())
+    late = asyncio.create_task(outbox(harness, slow).run_once())
     await slow.began.wait()
-    office.clock.at += LEASE_NS
-    assert await outbox(office, quick).run_once() == 1
+    harness.clock.at += LEASE_NS
+    assert await outbox(harness, quick).run_once() == 1
     assert slow.hold is not None
     slow.hold.set()
     assert await late == 1
-    assert results(office) == ["attempt", "attempt", "delivered"]
-    assert office.store.notices(AT + 10**18, 9) == ()
+    assert results(harness) == ["attempt", "attempt", "delivered"]
+    assert harness.store.notices(AT + 10**18, 9) == ()
 
 
 @pytest.mark.parametrize("why", ["notice.over", "notice.no_channel"])
-async def test_what_cannot_come_right_is_given_up_at_once(office: Office, why: str) -> None:
-    request, wire = await office.open(), Wire()
-    await write(office, request)
+async def test_what_cannot_come_right_is_given_up_at_once(harness: ApprovalHarness, why: str) -> None:
+    request, wire = await harness.open(), Wire()
+    await write(harness, request)
     if why == "notice.over":
-        await office.deny("bob", request)
-    box = outbox(office, wire, "team" if why == "notice.over" else "other")
+        await harness.deny("bob", request)
+    box = outbox(harness, wire, "team" if why == "notice.over" else "other")
     assert await box.run_once() == 1
-    assert (wire.got, results(office)) == ([], ["attempt", f"given_up {why}"])
+    assert (wire.got, results(harness)) == ([], ["attempt", f"given_up {why}"])
 
 
-async def test_a_fault_of_ours_stops_no_other_message(office: Office) -> None:
-    request, broken, wire = await office.open(), Wire(fail="bug"), Wire()
-    await write(office, request, 8, channel="broken")
-    await write(office, request, 9)
-    box = replace(outbox(office, wire), channels={"team": wire, "broken": broken})
+async def test_a_fault_of_ours_stops_no_other_message(harness: ApprovalHarness) -> None:
+    request, broken, wire = await harness.open(), Wire(fail="bug"), Wire()
+    await write(harness, request, 8, channel="broken")
+    await write(harness, request, 9)
+    box = replace(outbox(harness, wire), channels={"team": wire, "broken": broken})
     assert await box.run_once() == 2
     assert len(wire.got) == 1
-    assert "failed notice.fault" in results(office)
+    assert "failed notice.fault" in results(harness)
 
 
-async def test_a_long_outbox_is_worked_off_in_turn(office: Office) -> None:
-    request, wire = await office.open(), Wire()
+async def test_a_long_outbox_is_worked_off_in_turn(harness: ApprovalHarness) -> None:
+    request, wire = await harness.open(), Wire()
     for number in range(AT_ONCE + 3):
-        await write(office, request, 100 + number)
-    box = outbox(office, wire)
+        await write(harness, request, 100 + number)
+    box = outbox(harness, wire)
     assert [await box.run_once() for _ in range(3)] == [AT_ONCE, 3, 0]
 
 
-async def test_the_log_holds_nothing_of_a_message(office: Office, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_log_holds_nothing_of_a_message(harness: ApprovalHarness, caplog: pytest.LogCaptureFixture) -> None:
     """Neither an address nor a channel's URL, whatever fails."""
-    office.staff.now = directory(*(replace(each, mail=f"{each.id}@secret.example") for each in MEMBERS))
-    await write(office, await office.open())
+    harness.directories.now = directory(*(replace(each, mail=f"{each.id}@secret.example") for each in MEMBERS))
+    await write(harness, await harness.open())
     async with receiving() as receiver:
         receiver.answers = [b"500 Internal Server Error"]
         post = Post(f"http://127.0.0.1:{receiver.port}/secret", trusted(None, "x"), internal=True)
-        box = replace(outbox(office, Wire()), channels={"team": ChatWebhook(post, lambda _: b"{}")})
+        box = replace(outbox(harness, Wire()), channels={"team": ChatWebhook(post, lambda _: b"{}")})
         assert await box.run_once() == 1
     assert len(receiver.got) == 1
-    assert results(office) == ["attempt", "failed notice.rejected"]
-    assert "secret" not in str(office.records()) + caplog.text
+    assert results(harness) == ["attempt", "failed notice.rejected"]
+    assert "secret" not in str(harness.records()) + caplog.text
     assert "notice.rejected (status 500)" in caplog.text
 
 
-async def test_attempts_are_counted_by_channel(office: Office) -> None:
+async def test_attempts_are_counted_by_channel(harness: ApprovalHarness) -> None:
     watch, wire = Watch(), Wire(fail="notice.timeout")
-    await write(office, await office.open())
-    box = replace(outbox(office, wire), telemetry=watch.telemetry)
+    await write(harness, await harness.open())
+    box = replace(outbox(harness, wire), telemetry=watch.telemetry)
     await box.run_once()
     wire.fail = ""
-    office.clock.at += 60 * NS
+    harness.clock.at += 60 * NS
     await box.run_once()
     assert {labels["pdp.code"]: (labels["pdp.channel"], n) for labels, n in watch.points("pdp.notices")} == {
         "notice.timeout": ("team", 1),
@@ -221,20 +223,20 @@ async def test_attempts_are_counted_by_channel(office: Office) -> None:
 
 
 async def test_it_goes_on_after_a_fault_and_until_it_is_ended(
-    office: Office, monkeypatch: pytest.MonkeyPatch
+    harness: ApprovalHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outboxes, "POLL_SECONDS", 0.001)
     wire, faults = Wire(), [Unavailable("store.read", "Not now."), RuntimeError("a bug")]
-    await write(office, await office.open())
-    real = office.store.notices
+    await write(harness, await harness.open())
+    real = harness.store.notices
 
     def notices(at_ns: int, limit: int) -> tuple[Notice, ...]:
         if faults:
             raise faults.pop()
         return real(at_ns, limit)
 
-    monkeypatch.setattr(office.store, "notices", notices)
-    running = asyncio.create_task(outbox(office, wire).run())
+    monkeypatch.setattr(harness.store, "notices", notices)
+    running = asyncio.create_task(outbox(harness, wire).run())
     await wire.began.wait()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from support.approval_harness import ALL_MEMBERS, APPROVAL_CLIENT, TENANT, ApprovalHarness, identity
 from support.approvals import account, member
-from support.office import DESK, STAFF, TENANT, Office, identity
 
 from pdp.core.check import failed, missing
 from pdp.core.errors import Forbidden, Unauthenticated
@@ -15,22 +15,22 @@ from pdp.core.request import Bearer
 from pdp.service.approvals.persons import SignedIn
 
 
-async def acting(office: Office, found: Identity, surface: str = "grpc") -> object:
-    office.subjects.identities["t"] = found
-    return await office.people.persons.identify(DESK, Bearer("t"), surface)
+async def acting(harness: ApprovalHarness, found: Identity, surface: str = "grpc") -> object:
+    harness.subjects.identities["t"] = found
+    return await harness.services.persons.identify(APPROVAL_CLIENT, Bearer("t"), surface)
 
 
-async def test_a_verified_human(office: Office) -> None:
-    who = await acting(office, identity("bob", authenticated_ns=7), "cli")
+async def test_a_verified_human(harness: ApprovalHarness) -> None:
+    who = await acting(harness, identity("bob", authenticated_ns=7), "cli")
     assert (who.human, who.account, who.name, who.tenant) == ("h-bob", account("bob"), "Bob", TENANT)
     assert (who.assurance, who.surface, who.authenticated_ns) == ("signed_in", "cli", 7)
-    assert office.subjects.audiences == [("urn:desk",)]  # a token for a server is none for the desk
+    assert harness.subjects.audiences == [("urn:desk",)]  # a token for a server is none for the desk
 
 
-async def test_what_does_not_verify_says_why(office: Office) -> None:
+async def test_what_does_not_verify_says_why(harness: ApprovalHarness) -> None:
     found = identity("bob", check=failed("subject.expired", "the token has expired; get a new one"))
     with pytest.raises(Unauthenticated, match="The token has expired") as caught:
-        await acting(office, found)
+        await acting(harness, found)
     assert caught.value.code == "subject.expired"
 
 
@@ -44,9 +44,9 @@ async def test_what_does_not_verify_says_why(office: Office) -> None:
     ],
     ids=["chain", "deep", "mismatch", "actor"],
 )
-async def test_an_agent_is_nobody(office: Office, found: Identity) -> None:
+async def test_an_agent_is_nobody(harness: ApprovalHarness, found: Identity) -> None:
     with pytest.raises(Forbidden) as caught:
-        await acting(office, found)
+        await acting(harness, found)
     assert caught.value.code == "person.agent"
 
 
@@ -56,71 +56,73 @@ NO_CLIENT = AgentFact(missing("agent.missing", "no client"))
 @pytest.mark.parametrize(
     "agent", [replace(identity("bob").agent, id="coding-agent"), replace(identity("bob").agent, id="Desk"), NO_CLIENT]
 )
-async def test_a_persons_token_of_another_client_is_no_persons(office: Office, agent: AgentFact) -> None:
+async def test_a_persons_token_of_another_client_is_no_persons(harness: ApprovalHarness, agent: AgentFact) -> None:
     """An agent can have its user's token for the desk, if the issuer gives it one; but as a client of its own."""
     with pytest.raises(Forbidden) as caught:
-        await acting(office, replace(identity("bob"), agent=agent))
+        await acting(harness, replace(identity("bob"), agent=agent))
     assert caught.value.code == "person.client"
     assert "coding-agent" not in caught.value.message
 
 
-async def test_a_desk_without_permitted_clients_lets_nobody_act(office: Office) -> None:
-    office.subjects.identities["t"] = identity("bob")
+async def test_a_desk_without_permitted_clients_lets_nobody_act(harness: ApprovalHarness) -> None:
+    harness.subjects.identities["t"] = identity("bob")
     with pytest.raises(Forbidden) as caught:
-        await office.people.persons.identify(replace(DESK, person_clients=frozenset()), Bearer("t"), "cli")
+        await harness.services.persons.identify(
+            replace(APPROVAL_CLIENT, person_clients=frozenset()), Bearer("t"), "cli"
+        )
     assert caught.value.code == "person.client"
 
 
-async def test_a_desk_that_vouches_for_a_person_is_the_client(office: Office) -> None:
+async def test_a_desk_that_vouches_for_a_person_is_the_client(harness: ApprovalHarness) -> None:
     found = replace(identity("bob", source="vouched"), agent=NO_CLIENT)
-    assert (await acting(office, found)).human == "h-bob"
+    assert (await acting(harness, found)).human == "h-bob"
     other = replace(found, agent=replace(identity("bob").agent, id="coding-agent", source="vouched"))
     with pytest.raises(Forbidden):
-        await acting(office, other)
+        await acting(harness, other)
 
 
-async def test_a_service_is_no_person(office: Office) -> None:
+async def test_a_service_is_no_person(harness: ApprovalHarness) -> None:
     for name, kind in (("bob", "service"), ("stranger", "unknown")):
         with pytest.raises(Forbidden) as caught:
-            await acting(office, identity(name, kind=kind))
+            await acting(harness, identity(name, kind=kind))
         assert caught.value.code == "person.not_human"
-    assert (await acting(office, identity("bob", kind="unknown"))).human == "h-bob"  # the directory knows him
-    assert (await acting(office, identity("stranger"))).human.startswith("account:")
+    assert (await acting(harness, identity("bob", kind="unknown"))).human == "h-bob"  # the directory knows him
+    assert (await acting(harness, identity("stranger"))).human.startswith("account:")
 
 
-async def test_who_is_disabled_is_kept_out_everywhere(office: Office) -> None:
+async def test_who_is_disabled_is_kept_out_everywhere(harness: ApprovalHarness) -> None:
     with pytest.raises(Forbidden) as caught:
-        await acting(office, identity("eve"))
+        await acting(harness, identity("eve"))
     assert caught.value.code == "person.inactive"
     with pytest.raises(Forbidden):
-        await office.people.persons.signed_in(SignedIn(TENANT, account("eve")))
+        await harness.services.persons.signed_in(SignedIn(TENANT, account("eve")))
 
 
-async def test_a_callers_word_is_weak(office: Office) -> None:
-    assert (await acting(office, identity("bob", source="vouched"))).assurance == "client_asserted"
+async def test_a_callers_word_is_weak(harness: ApprovalHarness) -> None:
+    assert (await acting(harness, identity("bob", source="vouched"))).assurance == "client_asserted"
 
 
-async def test_claims_count_for_the_groups_and_issuers_that_the_directory_names(office: Office) -> None:
-    office.staff.set(claims={account("x").issuer: frozenset({"claims"}), "https://other": frozenset({"red"})})
-    who = await acting(office, identity("dan", groups=("claims", "red", "Claims")))
+async def test_claims_count_for_the_groups_and_issuers_that_the_directory_names(harness: ApprovalHarness) -> None:
+    harness.directories.set(claims={account("x").issuer: frozenset({"claims"}), "https://other": frozenset({"red"})})
+    who = await acting(harness, identity("dan", groups=("claims", "red", "Claims")))
     assert who.claimed == frozenset({"claims"})
-    office.staff.set()
-    assert (await acting(office, identity("dan", groups=("claims",)))).claimed == frozenset()
+    harness.directories.set()
+    assert (await acting(harness, identity("dan", groups=("claims",)))).claimed == frozenset()
 
 
-async def test_roles_follow_groups(office: Office) -> None:
-    assert (await acting(office, identity("oz"))).roles == frozenset({"operate"})
-    assert (await acting(office, identity("ada"))).roles == frozenset({"audit"})
-    assert (await acting(office, identity("bob"))).roles == frozenset()
-    office.staff.set(*(replace(m, groups=frozenset()) for m in STAFF if m.id == "h-oz"))
-    assert (await acting(office, identity("oz"))).roles == frozenset()
+async def test_roles_follow_groups(harness: ApprovalHarness) -> None:
+    assert (await acting(harness, identity("oz"))).roles == frozenset({"operate"})
+    assert (await acting(harness, identity("ada"))).roles == frozenset({"audit"})
+    assert (await acting(harness, identity("bob"))).roles == frozenset()
+    harness.directories.set(*(replace(m, groups=frozenset()) for m in ALL_MEMBERS if m.id == "h-oz"))
+    assert (await acting(harness, identity("oz"))).roles == frozenset()
 
 
-async def test_signed_in_at_the_console(office: Office) -> None:
-    who = await office.people.persons.signed_in(
+async def test_signed_in_at_the_console(harness: ApprovalHarness) -> None:
+    who = await harness.services.persons.signed_in(
         SignedIn(TENANT, account("new"), "New Person", ("claims",), 9, "passkey")
     )
     assert (who.name, who.surface, who.assurance, who.claimed) == ("New Person", "console", "passkey", frozenset())
-    office.staff.set(*STAFF, member("new", "red"))
-    who = await office.people.persons.signed_in(SignedIn(TENANT, account("new"), "Somebody Else"))
+    harness.directories.set(*ALL_MEMBERS, member("new", "red"))
+    who = await harness.services.persons.signed_in(SignedIn(TENANT, account("new"), "Somebody Else"))
     assert who.name == "New"  # the directory's word stands

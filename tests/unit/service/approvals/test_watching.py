@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from support.approval_harness import ALL_MEMBERS, ApprovalHarness
 from support.approvals import member, person
-from support.office import STAFF, Office
 
 from pdp.core.approvals.states import State
 from pdp.core.errors import OutOfRange, Overloaded
@@ -18,89 +18,91 @@ from pdp.service.approvals.changes import Changes
 from pdp.service.approvals.visibility import ApprovalFilter
 
 
-async def test_news_come_as_they_happen(office: Office) -> None:
-    async with aclosing(office.people.watching.watch(person("bob"), ApprovalFilter(), "")) as news:
+async def test_news_come_as_they_happen(harness: ApprovalHarness) -> None:
+    async with aclosing(harness.services.watchers.watch(person("bob"), ApprovalFilter(), "")) as news:
         first = asyncio.ensure_future(anext(news))
         await asyncio.sleep(0)
-        asked = await office.open()
+        asked = await harness.open()
         view, cursor = await first
         assert (view.approval.id, view.approval.state, view.rows) == (asked.id, State.PENDING, ())
-        await office.deny("ann", asked)
+        await harness.deny("ann", asked)
         view, later = await anext(news)
         assert (view.approval.state, int(later) > int(cursor)) == (State.DENIED, True)
 
 
-async def test_what_was_missed_is_told_first(office: Office) -> None:
-    asked = await office.open(number=1)
-    async with aclosing(office.people.watching.watch(person("bob"), ApprovalFilter(), "0")) as news:
+async def test_what_was_missed_is_told_first(harness: ApprovalHarness) -> None:
+    asked = await harness.open(number=1)
+    async with aclosing(harness.services.watchers.watch(person("bob"), ApprovalFilter(), "0")) as news:
         view, cursor = await anext(news)
         assert view.approval.id == asked.id
-    other = await office.open(number=2)
-    async with aclosing(office.people.watching.watch(person("bob"), ApprovalFilter(), cursor)) as news:
+    other = await harness.open(number=2)
+    async with aclosing(harness.services.watchers.watch(person("bob"), ApprovalFilter(), cursor)) as news:
         view, _ = await anext(news)
         assert view.approval.id == other.id
 
 
-async def test_nobody_hears_of_what_is_not_theirs(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nobody_hears_of_what_is_not_theirs(harness: ApprovalHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "LIFE_SECONDS", 0.01)
-    await office.open()
-    async with aclosing(office.people.watching.watch(person("cat"), ApprovalFilter(), "0")) as news:
+    await harness.open()
+    async with aclosing(harness.services.watchers.watch(person("cat"), ApprovalFilter(), "0")) as news:
         view, cursor = await anext(news)
         assert (view, cursor) == (None, "1")  # a sign of life
 
 
 @pytest.mark.parametrize("who", ["ada", "bob", "sue"])
 async def test_who_loses_a_role_or_is_disabled_hears_no_more(
-    office: Office, monkeypatch: pytest.MonkeyPatch, who: str
+    harness: ApprovalHarness, monkeypatch: pytest.MonkeyPatch, who: str
 ) -> None:
     """A stream lasts longer than what somebody was when it began."""
     monkeypatch.setattr(watch, "LIFE_SECONDS", 0.01)
     acting = person(who, roles=frozenset({"audit"}) if who == "ada" else frozenset())
-    async with aclosing(office.people.watching.watch(acting, ApprovalFilter(), "0")) as news:
-        asked = await office.open(number=1)
+    async with aclosing(harness.services.watchers.watch(acting, ApprovalFilter(), "0")) as news:
+        asked = await harness.open(number=1)
         view, _ = await anext(news)
         assert view.approval.id == asked.id
-        office.staff.set(
-            *(each for each in STAFF if each.id != f"h-{who}"),
+        harness.directories.set(
+            *(each for each in ALL_MEMBERS if each.id != f"h-{who}"),
             member("ada", "nobody") if who == "ada" else member(who, "red", active=False),
         )
-        await office.open(number=2)
+        await harness.open(number=2)
         assert [(await anext(news))[0] for _ in range(3)] == [None] * 3
 
 
-async def test_mine_leaves_out_what_i_cannot_answer(office: Office) -> None:
-    denied = await office.open(number=1)
-    await office.deny("bob", denied)
-    asked = await office.open(number=2)
-    async with aclosing(office.people.watching.watch(person("bob"), ApprovalFilter(mine=True), "0")) as news:
+async def test_mine_leaves_out_what_i_cannot_answer(harness: ApprovalHarness) -> None:
+    denied = await harness.open(number=1)
+    await harness.deny("bob", denied)
+    asked = await harness.open(number=2)
+    async with aclosing(harness.services.watchers.watch(person("bob"), ApprovalFilter(mine=True), "0")) as news:
         view, _ = await anext(news)
         assert view.approval.id == asked.id
 
 
 @pytest.mark.parametrize("cursor", ["1", "-1", "x", "9" * 30, "٣"])
-async def test_a_cursor_of_elsewhere_is_refused(office: Office, cursor: str) -> None:
+async def test_a_cursor_of_elsewhere_is_refused(harness: ApprovalHarness, cursor: str) -> None:
     with pytest.raises(OutOfRange):
-        await anext(office.people.watching.watch(person("bob"), ApprovalFilter(), cursor))
+        await anext(harness.services.watchers.watch(person("bob"), ApprovalFilter(), cursor))
 
 
-async def test_one_person_leaves_room_for_others(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_person_leaves_room_for_others(harness: ApprovalHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "MAX_PER_PERSON", 1)
     monkeypatch.setattr(watch, "LIFE_SECONDS", 0.01)
-    async with aclosing(office.people.watching.watch(person("bob"), ApprovalFilter(), "")) as news:
+    async with aclosing(harness.services.watchers.watch(person("bob"), ApprovalFilter(), "")) as news:
         await anext(news)
         with pytest.raises(Overloaded):
-            await anext(office.people.watching.watch(person("bob"), ApprovalFilter(), ""))
-        async with aclosing(office.people.watching.watch(person("ann"), ApprovalFilter(), "")) as others:
+            await anext(harness.services.watchers.watch(person("bob"), ApprovalFilter(), ""))
+        async with aclosing(harness.services.watchers.watch(person("ann"), ApprovalFilter(), "")) as others:
             assert (await anext(others))[0] is None
 
 
-async def test_one_tenant_leaves_room_for_others(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_tenant_leaves_room_for_others(harness: ApprovalHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "MAX_PER_TENANT", 2)
     monkeypatch.setattr(watch, "LIFE_SECONDS", 0.01)
 
     async def watches(who: str, tenant: str, inside: AsyncExitStack) -> None:
         acting = replace(person(who), tenant=tenant)
-        news = await inside.enter_async_context(aclosing(office.people.watching.watch(acting, ApprovalFilter(), "")))
+        news = await inside.enter_async_context(
+            aclosing(harness.services.watchers.watch(acting, ApprovalFilter(), ""))
+        )
         await anext(news)
 
     async with AsyncExitStack() as inside:
@@ -111,14 +113,14 @@ async def test_one_tenant_leaves_room_for_others(office: Office, monkeypatch: py
         await watches("bob", "other", inside)
 
 
-async def test_there_is_room_for_so_many(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_there_is_room_for_so_many(harness: ApprovalHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "MAX_WATCHERS", 1)
     monkeypatch.setattr(watch, "LIFE_SECONDS", 0.01)
-    async with aclosing(office.people.watching.watch(person("bob"), ApprovalFilter(), "")) as news:
+    async with aclosing(harness.services.watchers.watch(person("bob"), ApprovalFilter(), "")) as news:
         await anext(news)
         with pytest.raises(Overloaded):
-            await anext(office.people.watching.watch(person("bob"), ApprovalFilter(), ""))
-    async with aclosing(office.people.watching.watch(person("bob"), ApprovalFilter(), "")) as news:
+            await anext(harness.services.watchers.watch(person("bob"), ApprovalFilter(), ""))
+    async with aclosing(harness.services.watchers.watch(person("bob"), ApprovalFilter(), "")) as news:
         assert (await anext(news))[0] is None  # the place is free again
 
 
@@ -138,13 +140,15 @@ class Breaking:
         return self.store.changes(tenant, after, limit)
 
 
-async def test_who_waits_is_told_although_a_look_failed(office: Office, caplog: pytest.LogCaptureFixture) -> None:
-    store: Any = Breaking(office.store)
+async def test_who_waits_is_told_although_a_look_failed(
+    harness: ApprovalHarness, caplog: pytest.LogCaptureFixture
+) -> None:
+    store: Any = Breaking(harness.store)
     hub = Changes(store)
     try:
         with hub.waiting("acme", None) as waiter:
             store.broken = True
-            asked = await office.open()
+            asked = await harness.open()
             hub.notify()
             await store.failed.wait()
             store.broken = False

@@ -39,7 +39,7 @@ from pdp.core.digest import digest
 from pdp.core.facts import AgentFact, Identity, SubjectFact
 from pdp.core.request import Bearer, Caller, Role
 from pdp.ports.telemetry import SILENT
-from pdp.service.approvals.assembly import Bounds, People, assemble
+from pdp.service.approvals.assembly import ApprovalServices, Bounds, assemble
 from pdp.service.approvals.changes import Changes
 from pdp.service.approvals.evidence import Counting
 from pdp.service.approvals.votes import BallotInput
@@ -49,7 +49,7 @@ from pdp.store.options import StoreOptions
 from pdp.store.sqlite import SqliteStore
 
 KEY = b"k" * 32
-DESK = Caller(
+APPROVAL_CLIENT = Caller(
     "desk",
     TENANT,
     frozenset({Role.APPROVE, Role.SUBJECT}),
@@ -57,7 +57,7 @@ DESK = Caller(
     resources=("urn:desk",),
     person_clients=frozenset({"desk"}),
 )
-STAFF = (*MEMBERS, member("oz", "operators"), member("ada", "auditors"))
+ALL_MEMBERS = (*MEMBERS, member("oz", "operators"), member("ada", "auditors"))
 ROLES = {"operate": frozenset({"operators"}), "audit": frozenset({"auditors"})}
 
 
@@ -78,7 +78,7 @@ class Clock:
 
 
 @dataclass(slots=True)
-class Staff:
+class Directories:
     """The directory, to be changed by a test."""
 
     now: Directory
@@ -88,7 +88,7 @@ class Staff:
 
     def set(self, *members: Member, **fields: Any) -> None:
         """Another directory from here on."""
-        made = replace(directory(*(members or STAFF), revision=self.now.revision + "+"), roles=ROLES)
+        made = replace(directory(*(members or ALL_MEMBERS), revision=self.now.revision + "+"), roles=ROLES)
         self.now = replace(made, **fields)
 
 
@@ -112,14 +112,14 @@ def identity(name: str, **fields: Any) -> Identity:
 
 
 @dataclass(slots=True)
-class Office:
+class ApprovalHarness:
     """Everything, for one test."""
 
     store: SqliteStore
     recorder: Recorder
-    people: People
+    services: ApprovalServices
     clock: Clock
-    staff: Staff
+    directories: Directories
     subjects: Subjects
     state: State
     changes: Changes
@@ -145,18 +145,18 @@ class Office:
 
     async def commit(self, kind: str, made: Any, *steps: Step) -> None:
         """Any other step, with its record."""
-        await self.recorder.people(TENANT, kind, made, steps, self.clock.at)
+        await self.recorder.commit_event(TENANT, kind, made, steps, self.clock.at)
 
     async def approve(self, who: str | Person, of: Approval, request_id: str = "", **fields: Any) -> Any:
         """Look, and approve what was seen."""
         acting = person(who) if isinstance(who, str) else who
-        view = await self.people.queue.get(acting, of.id)
+        view = await self.services.queue.get(acting, of.id)
         given = BallotInput(request_id, "approve", presented=view.presented, **fields)
-        return await self.people.voting.vote(acting, of.id, given)
+        return await self.services.votes.vote(acting, of.id, given)
 
     async def deny(self, who: str, of: Approval, **fields: Any) -> Any:
         """Deny without a look."""
-        return await self.people.voting.vote(person(who), of.id, BallotInput("", "deny", **fields))
+        return await self.services.votes.vote(person(who), of.id, BallotInput("", "deny", **fields))
 
     def row(self, of: Approval) -> Approval:
         """As it lies in the store."""
@@ -172,17 +172,17 @@ class Office:
 
 
 @asynccontextmanager
-async def office(folder: Path, **more: Any) -> AsyncIterator[Office]:
+async def harness(folder: Path, **more: Any) -> AsyncIterator[ApprovalHarness]:
     """Open for business in a folder."""
-    clock, staff, subjects = Clock(), Staff(replace(directory(*STAFF), roles=ROLES)), Subjects()
+    clock, directories, subjects = Clock(), Directories(replace(directory(*ALL_MEMBERS), roles=ROLES)), Subjects()
     store = SqliteStore.open(StoreOptions(path=folder / "store"), entropy=Entropy())
     recorder = Recorder(store, clock, Entropy("recorder"), boot=store.boot, index_key=KEY)
     state, changes = State(store), Changes(store)
     recorder.changed = changes.notify
-    people = assemble(
+    services = assemble(
         store,
         state,
-        Counting(store, staff),
+        Counting(store, directories),
         subjects,  # type: ignore[arg-type] # what it is asked for here
         recorder,
         clock,
@@ -195,10 +195,21 @@ async def office(folder: Path, **more: Any) -> AsyncIterator[Office]:
         telemetry=more.get("telemetry", SILENT),
     )
     try:
-        yield Office(store, recorder, people, clock, staff, subjects, state, changes)
+        yield ApprovalHarness(store, recorder, services, clock, directories, subjects, state, changes)
     finally:
         await changes.close()
         await store.close()
 
 
-__all__ = ["AT", "DESK", "NS", "TENANT", "Office", "account", "element", "identity", "office", "person"]
+__all__ = [
+    "APPROVAL_CLIENT",
+    "AT",
+    "NS",
+    "TENANT",
+    "ApprovalHarness",
+    "account",
+    "element",
+    "harness",
+    "identity",
+    "person",
+]

@@ -58,7 +58,7 @@ class Counter:
 
 @asynccontextmanager
 async def opened(folder: Path) -> AsyncIterator[Counter]:
-    async with running(folder, stage=Stage(StillClock(WEDNESDAY_NS), people=True)) as world:
+    async with running(folder, stage=Stage(StillClock(WEDNESDAY_NS), approvals=True)) as world:
         yield Counter(
             world,
             approval_pb2_grpc.ApprovalServiceStub(world.channel),

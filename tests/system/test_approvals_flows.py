@@ -42,7 +42,7 @@ class Lab:
 
 @asynccontextmanager
 async def lab(folder: Path) -> AsyncIterator[Lab]:
-    stage = Stage(StillClock(WEDNESDAY_NS), people=True)
+    stage = Stage(StillClock(WEDNESDAY_NS), approvals=True)
     async with running(folder, plan(folder), stage) as world:
         yield Lab(world)
 
@@ -134,7 +134,7 @@ async def test_a_grant_lets_calls_like_it_through_until_it_ends(tmp_path: Path) 
     pack = folder / "packs" / "acme" / "acme.rego"
     text = pack.read_text()
     pack.write_text(text.replace('"reason_required": true,', '"reason_required": true,\n\t"grant": {"uses": 2},', 1))
-    stage = Stage(StillClock(NIGHT_NS), people=True)
+    stage = Stage(StillClock(NIGHT_NS), approvals=True)
     async with running(tmp_path, Plan(policy=folder), stage) as world:
         here = Lab(world)
 

@@ -42,7 +42,7 @@ PICK = st.integers(0, 40)
 Where = Callable[[ExitStack], dict[str, Any]]
 
 
-class People(RuleBasedStateMachine):
+class ApprovalsMachine(RuleBasedStateMachine):
     """A store and a world that must agree."""
 
     where: Where
@@ -170,7 +170,7 @@ def postgres() -> Iterator[Postgres]:
 
 
 def test_sqlite() -> None:
-    machine = type("OnSqlite", (People,), {"where": staticmethod(_folder)})
+    machine = type("OnSqlite", (ApprovalsMachine,), {"where": staticmethod(_folder)})
     run_state_machine_as_test(machine, settings=settings(max_examples=80, stateful_step_count=20))
 
 
@@ -178,5 +178,5 @@ def test_postgres(postgres: Postgres) -> None:
     def database(left: ExitStack) -> dict[str, Any]:
         return {"url": left.enter_context(postgres.database(f"people_{next(NUMBERS)}"))}
 
-    machine = type("OnPostgres", (People,), {"where": staticmethod(database)})
+    machine = type("OnPostgres", (ApprovalsMachine,), {"where": staticmethod(database)})
     run_state_machine_as_test(machine, settings=settings(max_examples=12, stateful_step_count=20))

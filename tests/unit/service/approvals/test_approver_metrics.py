@@ -4,14 +4,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from support.approval_harness import NS, ApprovalHarness
+from support.approval_harness import harness as opened
 from support.approvals import CONFIRMATION, element, person, seats
-from support.office import NS, Office
-from support.office import office as opened
 from support.watching import Watch
 
 from pdp.core.approvals.rows import Vote
 from pdp.service.approvals import approver_metrics
-from pdp.service.approvals.approver_metrics import Attention
+from pdp.service.approvals.approver_metrics import ApproverMetrics
 from pdp.service.approvals.votes import BallotInput
 
 RED = {"pdp.group": "red", "pdp.choice": "approve"}
@@ -23,7 +23,7 @@ def watch() -> Watch:
 
 
 @pytest.fixture
-async def watched(tmp_path: Path, watch: Watch) -> AsyncIterator[Office]:
+async def watched(tmp_path: Path, watch: Watch) -> AsyncIterator[ApprovalHarness]:
     async with opened(tmp_path, telemetry=watch.telemetry) as found:
         yield found
 
@@ -42,35 +42,35 @@ def thought(watch: Watch) -> list[float]:
     ]
 
 
-async def test_it_is_from_the_first_look_to_the_vote(watched: Office, watch: Watch) -> None:
+async def test_it_is_from_the_first_look_to_the_vote(watched: ApprovalHarness, watch: Watch) -> None:
     request, bob = await watched.open(), person("bob")
-    await watched.people.queue.get(bob, request.id)
+    await watched.services.queue.get(bob, request.id)
     watched.clock.at += 40 * NS
-    view = await watched.people.queue.get(bob, request.id)  # again, to vote
+    view = await watched.services.queue.get(bob, request.id)  # again, to vote
     watched.clock.at += 2 * NS
-    await watched.people.voting.vote(bob, request.id, BallotInput("", "approve", presented=view.presented))
+    await watched.services.votes.vote(bob, request.id, BallotInput("", "approve", presented=view.presented))
     assert thought(watch) == [42.0]
     assert watch.points("pdp.approval.votes") == [(RED, 1)]
 
 
-async def test_a_vote_without_a_look_counts_without_a_time(watched: Office, watch: Watch) -> None:
+async def test_a_vote_without_a_look_counts_without_a_time(watched: ApprovalHarness, watch: Watch) -> None:
     await watched.deny("bob", await watched.open())
     assert watch.points("pdp.approval.votes") == [({**RED, "pdp.choice": "deny"}, 1)]
     assert thought(watch) == []
 
 
-async def test_looks_of_others_are_nobody_elses(watched: Office, watch: Watch) -> None:
+async def test_looks_of_others_are_nobody_elses(watched: ApprovalHarness, watch: Watch) -> None:
     """Nor does a look count of someone who may not vote."""
     request = await watched.open(element(seats=seats(red=2)))
-    await watched.people.queue.get(person("sue"), request.id)
-    await watched.people.queue.get(person("ann"), request.id)
+    await watched.services.queue.get(person("sue"), request.id)
+    await watched.services.queue.get(person("ann"), request.id)
     watched.clock.at += 5 * NS
     await watched.approve("bob", request)
     assert thought(watch) == [0.0]
 
 
 async def test_a_vote_for_several_groups_counts_for_each_and_the_subjects_own_for_none(
-    watched: Office, watch: Watch
+    watched: ApprovalHarness, watch: Watch
 ) -> None:
     both = await watched.open(element(seats=seats(red=1, blue=1)))
     await watched.approve("ann", both)
@@ -84,7 +84,7 @@ async def test_a_vote_for_several_groups_counts_for_each_and_the_subjects_own_fo
     assert not any(name in told for name in ("h-ann", "Ann", "h-sue", both.id))
 
 
-async def test_a_refused_vote_is_none(watched: Office, watch: Watch) -> None:
+async def test_a_refused_vote_is_none(watched: ApprovalHarness, watch: Watch) -> None:
     request = await watched.open()
     with pytest.raises(Exception, match="call"):
         await watched.deny("sue", request)
@@ -94,7 +94,7 @@ async def test_a_refused_vote_is_none(watched: Office, watch: Watch) -> None:
 def test_labels_and_looks_are_bounded(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(approver_metrics, "MAX_GROUPS", 3)
     monkeypatch.setattr(approver_metrics, "MAX_LOOKS", 3)
-    found = Attention(watch.telemetry)
+    found = ApproverMetrics(watch.telemetry)
     for n in range(9):
         found.looked(person("bob"), f"request-{n}", n)
         found.voted(vote(f"group-{n}", "request-0"))
@@ -110,7 +110,7 @@ def vote(group: str, request: str) -> Vote:
 
 
 def test_nothing_is_kept_that_nobody_watches() -> None:
-    found = Attention()
+    found = ApproverMetrics()
     found.looked(person("bob"), "request", 1)
     found.voted(vote("red", "request"))
     assert (len(found._looks), found._groups) == (0, set())

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import yaml
-from support.people import Desk, waiting
+from support.approvers import Approvers, waiting
 from support.surroundings import Stage, StillClock
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, World, answered, codes, create, serving
 
@@ -39,14 +39,14 @@ YEAR_NS = 365 * 24 * 3600 * NS
 async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     plan = Plan(settings=SETTINGS)
     made = create(tmp_path_factory.mktemp("attacks") / "w", plan, WEDNESDAY_NS)
-    stage = Stage(StillClock(WEDNESDAY_NS), people=True)
+    stage = Stage(StillClock(WEDNESDAY_NS), approvals=True)
     async with serving(made, plan, stage) as found:
         yield found
 
 
 @pytest.fixture
-def desk(world: World) -> Desk:
-    return Desk(world)
+def approvers(world: World) -> Approvers:
+    return Approvers(world)
 
 
 def reset(world: World, note: str, *, token: str = "", call_id: str = "") -> Any:
@@ -56,11 +56,11 @@ def reset(world: World, note: str, *, token: str = "", call_id: str = "") -> Any
     return asked
 
 
-async def approved(world: World, desk: Desk, note: str) -> DecideAnswer:
+async def approved(world: World, approvers: Approvers, note: str) -> DecideAnswer:
     """A pending answer whose request has been approved since."""
     answer = await answered(world, reset(world, note))
     assert answer.effect == PENDING
-    await desk.vote(CAROL, *waiting(answer))
+    await approvers.vote(CAROL, *waiting(answer))
     return answer
 
 
@@ -69,23 +69,23 @@ async def report(world: World, *given: Any) -> None:
         await world.process.services.outcomes(Report(*given), caller)
 
 
-async def test_a_caller_that_finished_in_the_future_ends_nobodys_request(world: World, desk: Desk) -> None:
+async def test_a_caller_that_finished_in_the_future_ends_nobodys_request(world: World, approvers: Approvers) -> None:
     """When a call ended is the caller's word. It moves no clock that requests expire by."""
-    answer = await approved(world, desk, "time traveller")
+    answer = await approved(world, approvers, "time traveller")
     allowed = await answered(world, reset(world, "time traveller"))
     assert allowed.effect == ALLOW
     await report(world, allowed.decision_id, allowed.redemption_id, "done", world.now_ns + YEAR_NS)
     noted = world.process.store.outcome(allowed.decision_id)
     assert noted is not None
     assert noted.at_ns == world.now_ns
-    answer = await approved(world, desk, "bystander")
+    answer = await approved(world, approvers, "bystander")
     assert (await answered(world, reset(world, "bystander", token=answer.pending.resume_token))).effect == ALLOW
 
 
-async def test_an_outcome_names_the_redemption_of_its_own_decision(world: World, desk: Desk) -> None:
+async def test_an_outcome_names_the_redemption_of_its_own_decision(world: World, approvers: Approvers) -> None:
     found = []
     for _ in range(2):
-        answer = await approved(world, desk, "whose redemption")
+        answer = await approved(world, approvers, "whose redemption")
         found.append(await answered(world, reset(world, "whose redemption", token=answer.pending.resume_token)))
     first, second = found
     for wrong in (second.redemption_id, first.decision_id):
@@ -105,7 +105,7 @@ async def test_an_outcome_names_the_redemption_of_its_own_decision(world: World,
 
 @pytest.mark.parametrize(("choice", "effect"), [("approve", ALLOW), ("deny", DENY)])
 async def test_people_who_answer_while_policy_is_asked_have_answered(
-    world: World, desk: Desk, monkeypatch: pytest.MonkeyPatch, choice: str, effect: Any
+    world: World, approvers: Approvers, monkeypatch: pytest.MonkeyPatch, choice: str, effect: Any
 ) -> None:
     """What is given meanwhile is not taken back, and nobody is asked again beside a refusal."""
     first = await answered(world, reset(world, f"meanwhile {choice}"))
@@ -113,7 +113,7 @@ async def test_people_who_answer_while_policy_is_asked_have_answered(
 
     async def slowly(self: ApprovalEvidence, *asked: Any) -> Any:
         if store.votes(*waiting(first)) == ():
-            await desk.vote(CAROL, *waiting(first), choice)
+            await approvers.vote(CAROL, *waiting(first), choice)
         return await gather(self, *asked)
 
     store = world.process.store
@@ -123,8 +123,8 @@ async def test_people_who_answer_while_policy_is_asked_have_answered(
     assert [row.id for row in store.approvals_of("acme", first.call_digest)] == waiting(first)
 
 
-async def test_a_switch_ends_what_is_told_again(world: World, desk: Desk) -> None:
-    answer = await approved(world, desk, "told again")
+async def test_a_switch_ends_what_is_told_again(world: World, approvers: Approvers) -> None:
+    answer = await approved(world, approvers, "told again")
     asked = reset(world, "told again", token=answer.pending.resume_token, call_id="call-1")
     assert (await answered(world, asked)).effect == ALLOW
     asked.request_id = world.fresh()
@@ -156,9 +156,11 @@ async def test_a_fault_of_ours_ends_no_tending(world: World, monkeypatch: pytest
     tending.cancel()
 
 
-async def test_what_a_disabled_person_asked_for_is_neither_redeemed_nor_asked(world: World, desk: Desk) -> None:
+async def test_what_a_disabled_person_asked_for_is_neither_redeemed_nor_asked(
+    world: World, approvers: Approvers
+) -> None:
     """At once, not only when it has been swept; and nobody is told of it again and again."""
-    answer = await approved(world, desk, "left")
+    answer = await approved(world, approvers, "left")
     directory = world.sandbox.folder / "directory.yaml"
     whole = directory.read_text()
     try:
@@ -210,7 +212,7 @@ async def test_a_call_that_is_asked_about_keeps_its_digest(world: World, monkeyp
     asked_ns = []
     for passes in (0, 5_000, 6_000):  # it is made young again after a tenth of the time that it is kept
         world.stage.clock.advance(passes)
-        await world.process.staff.people.sweep.run_once(world.now_ns)
+        await world.process.approvals.services.sweep.run_once(world.now_ns)
         assert (await answered(world, reset(world, "asked about"))).effect == PENDING
         row = world.process.store.call(indexes[-1])
         assert row is not None
@@ -225,4 +227,4 @@ async def test_no_request_outlives_its_calls_digest(world: World) -> None:
     async with world._admitted("gateway", "Decide") as caller:
         answer, _ = await short(decide_request.ask(reset(world, "long")), caller)
     assert [reason.code for reason in answer.reasons] == ["requirement.too_long"]
-    assert world.process.staff.escalation.opening.longest_ns == 40_000 * NS
+    assert world.process.approvals.escalation.opening.longest_ns == 40_000 * NS

@@ -16,25 +16,25 @@ from pdp.v1 import decision_pb2
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class Approvers:
     """Acts in a world, in process, as the command line would."""
 
     world: World
 
     @property
-    def people(self) -> Any:
-        return self.world.process.staff.people
+    def services(self) -> Any:
+        return self.world.process.approvals.services
 
     async def person(self, who: Person, **claims: Any) -> Actor:
         """A person, by a fresh token of its own."""
         token = self.world.sandbox.own_token(who, self.world.now_ns, **claims)
         async with self.world._admitted("desk", "Vote", Role.APPROVE) as caller:
-            found: Actor = await self.people.persons.identify(caller, Bearer(token), "cli")
+            found: Actor = await self.services.persons.identify(caller, Bearer(token), "cli")
             return found
 
     async def look(self, who: Person, approval_id: str) -> ApprovalView:
         """What the person sees of one request."""
-        found: ApprovalView = await self.people.queue.get(await self.person(who), approval_id)
+        found: ApprovalView = await self.services.queue.get(await self.person(who), approval_id)
         return found
 
     async def vote(self, who: Person, approval_id: str, choice: str = "approve", **more: Any) -> Voted:
@@ -43,7 +43,7 @@ class Desk:
         ballot = BallotInput(
             self.world.fresh("vote"), choice, "because", more.pop("presented", seen.presented), **more
         )
-        found: Voted = await self.people.voting.vote(await self.person(who), approval_id, ballot)
+        found: Voted = await self.services.votes.vote(await self.person(who), approval_id, ballot)
         return found
 
 

@@ -129,14 +129,14 @@ class Standin:
     done: list[tuple[Any, ...]] = field(default_factory=list)
     changes: list[Any] = field(default_factory=list)
 
-    def people(self) -> SimpleNamespace:
+    def approvals(self) -> SimpleNamespace:
         one = SimpleNamespace
         return one(
             directories=one(of=lambda _tenant: DIRECTORY),
             persons=one(signed_in=self.signed_in),
             queue=one(list=self.listed, get=self.get),
-            voting=one(vote=self.vote),
-            watching=one(watch=self.watch),
+            votes=one(vote=self.vote),
+            watchers=one(watch=self.watch),
             grants=one(list=self.list_grants, revoke=self.act("revoke grant")),
             consents=one(
                 longest_ns=180 * 24 * 3600 * NS,
@@ -219,7 +219,7 @@ class Clock:
 
 
 @dataclass
-class Desk:
+class ConsoleClient:
     """A console and a browser before it."""
 
     services: Standin
@@ -277,14 +277,14 @@ _numbers = itertools.count()
 
 
 @asynccontextmanager
-async def opened(*, providers: Mapping[str, Provider] | None = None, **options: Any) -> AsyncIterator[Desk]:
-    """A desk; `options` replace those of the console."""
+async def opened(*, providers: Mapping[str, Provider] | None = None, **options: Any) -> AsyncIterator[ConsoleClient]:
+    """A console; `options` replace those of the console."""
     options = {"providers": [each.options for each in (providers or {}).values()], **options}
     clock = Clock()
     services = Standin(clock)
     entropy = SeededEntropy(f"console {next(_numbers)}")
     stopping = asyncio.Event()
-    people: Any = services.people()
+    people: Any = services.approvals()
     parts = ConsoleServices(people, clock, entropy)
     app = application(
         ConsoleOptions.model_validate({**BASE, **options}),
@@ -295,4 +295,4 @@ async def opened(*, providers: Mapping[str, Provider] | None = None, **options: 
     )
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url=URL) as client:
-        yield Desk(services, parts, clock, app, client, stopping)
+        yield ConsoleClient(services, parts, clock, app, client, stopping)

@@ -101,8 +101,8 @@ VOTING = _in(
     "service/approvals/votes",
     (
         "vote-unseen",
-        "approval = viewer.approval(approval_id)",
-        "approval = viewer.store.approval(viewer.person.tenant, approval_id)  # type: ignore[assignment]",
+        "approval = visibility.approval(approval_id)",
+        "approval = visibility.store.approval(visibility.person.tenant, approval_id)  # type: ignore[assignment]",
         "I9: not one's to see cannot be voted on",
     ),
     ("vote-consents", 'if approval.kind == "consent":', "if False:", "a consent is never a vote"),
@@ -132,7 +132,7 @@ VOTING = _in(
     ),
     (
         "claims-unseen",
-        "                *sighting(person, at_ns),\n",
+        "                *claims_step(person, at_ns),\n",
         "",
         "claims are seen with each vote",
     ),
@@ -141,7 +141,7 @@ VOTING = _in(
 
 ATTEMPTS = _in(
     "service/approvals/retry",
-    ("attempt-any-content", "if row.content != attempt.content:", "if False:", "an id names one content"),
+    ("attempt-any-content", "if row.content != request_key.content:", "if False:", "an id names one content"),
     ("attempt-of-all", "account.issuer, account.id, request_id)", "request_id)", "an id is the person's own"),
     (
         "no-second-try",
@@ -153,7 +153,12 @@ ATTEMPTS = _in(
 
 CONSENTS = _in(
     "service/approvals/consents",
-    ("consent-for-others", " or found.call.subject not in viewer.accounts:", ":", "a consent is the subject's alone"),
+    (
+        "consent-for-others",
+        " or found.call.subject not in visibility.accounts:",
+        ":",
+        "a consent is the subject's alone",
+    ),
     (
         "consent-by-approval-id",
         'found is None or found.kind != "consent" or',
@@ -162,15 +167,15 @@ CONSENTS = _in(
     ),
     (
         "end-anybodys-consent",
-        "        elif consent.subject not in viewer.accounts:\n            raise _unknown()\n",
+        "        elif consent.subject not in visibility.accounts:\n            raise _unknown()\n",
         "",
         "a subject ends its own",
     ),
     ("consent-for-ever", "        if until > at_ns + self.longest_ns:", "        if False:", "a consent ends"),
     (
         "request-outlives-consent",
-        "entries = (self._ended(viewer, consent), *self._unredeemed(viewer, consent))",
-        "entries = (self._ended(viewer, consent),)",
+        "entries = (self._ended(visibility, consent), *self._unredeemed(visibility, consent))",
+        "entries = (self._ended(visibility, consent),)",
         "taken back at once",
     ),
     (
@@ -187,7 +192,7 @@ OTHERS = (
         ("auditor-ends-grants", 'sees_all="operate" in person.roles', "sees_all=bool(person.roles)", "auditors look"),
         (
             "anybodys-grant",
-            "if found is None or not viewer.sees(found.subject, found.requirement):",
+            "if found is None or not visibility.sees(found.subject, found.requirement):",
             "if found is None:",
             "I9",
         ),
@@ -235,7 +240,7 @@ OTHERS = (
         "service/approvals/queue",
         (
             "unrecorded-look",
-            '        await self._recorder.people(\n            person.tenant, "read",',
+            '        await self._recorder.commit_event(\n            person.tenant, "read",',
             '        self._recorder.event(\n            person.tenant, "read",',
             "each look is recorded",
         ),
