@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,7 +86,11 @@ class Bundle:
     @staticmethod
     def from_bytes(data: bytes) -> Bundle:
         """The inverse of `to_bytes`, for bytes that we wrote."""
-        value: dict[str, Any] = json.loads(data)
+        return Bundle.of(json.loads(data))
+
+    @staticmethod
+    def of(value: Mapping[str, Any]) -> Bundle:
+        """The bundle whose `to_bytes` is the canonical JSON of `value`."""
         return Bundle(
             modules=tuple(Module(m["path"], m["text"], m["shipped"]) for m in value["modules"]),
             org=value["org"].encode(),

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from pdp.core.policy import Bundle, Module
 from pdp.policy.bundle import read_bundle, shipped_rego
-from pdp.policy.gate import static
+from pdp.policy.gate import parsing, static_check
+from pdp.policy.gate.policy import Policy
 from pdp.policy.gate.syntax import Unit
 
 
@@ -20,7 +21,7 @@ def shipped() -> Bundle:
 @functools.cache
 def _library() -> tuple[Unit, ...]:
     modules = tuple(m for m in shipped().modules if m.path.startswith("lib/") and not m.is_test)
-    units, findings = static.read(replace(shipped(), modules=modules))
+    units, findings = parsing.read(replace(shipped(), modules=modules))
     assert not findings
     return tuple(units)
 
@@ -31,8 +32,8 @@ def codes(files: Mapping[str, str], *, schema: bytes = b"") -> set[str]:
     schemas = {"input_schema": schema, "org_schema": schema} if schema else {}
     names = tuple(sorted({path.split("/")[1] for path in files}))
     bundle = replace(shipped(), modules=modules, packs=names, **schemas)
-    units, findings = static.read(bundle)
+    units, findings = parsing.read(bundle)
     if not findings:
         everything = [*(() if schema else _library()), *units]
-        findings = static.check(static.index(bundle, everything, shipped_rego() / "capabilities.json"), everything)
+        findings = static_check.check(Policy.of(bundle, everything, shipped_rego() / "capabilities.json"), everything)
     return {finding.code for finding in findings if finding.severity == "error"}

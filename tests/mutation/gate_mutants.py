@@ -59,7 +59,7 @@ LOADING = (
         ),
     ),
     *_in(
-        "policy/gate/contract",
+        "policy/gate/static_check",
         (
             "gate-hide-by-arguments",
             'elif name in _TOOL_PHASE and read.phase == "call":',
@@ -89,7 +89,7 @@ LOADING = (
         ),
     ),
     *_in(
-        "policy/gate/packages",
+        "policy/gate/parsing",
         (
             "gate-imports-itself",
             'elif path[0] == "data" and path[1:] == unit.package[: len(path) - 1] and not unit.module.is_test:',
@@ -107,7 +107,7 @@ LOADING = (
         ),
     ),
     *_in(
-        "policy/gate/negation",
+        "policy/gate/flow",
         (
             "gate-optional-by-anything",
             "self.evaluate(node, env, context))} & context.guards:",
@@ -140,7 +140,7 @@ LOADING = (
         ),
     ),
     *_in(
-        "policy/gate/contract",
+        "policy/gate/static_check",
         (
             "gate-types-of-some-calls",
             "if not all(types(value) <= needed.types",

@@ -1,11 +1,13 @@
-"""The dynamic half of the load gate: running tests on the embedded engine, and seeing what they bring about.
+"""The dynamic half of the load gate: policy tests on the embedded engine, and the elements that
+they produce.
 
-To see which elements a test produces, the literal `code` of every element is replaced, in the engine's copy of
-the pack, by a call that notes the code and gives it back; it is evaluated exactly when the element comes about.
-One more rule per contract rule notes that the set was looked at, so "did not fire" means it could have.
+To note an element, its literal `code` is replaced, in the engine's copy of the pack, by a call that
+notes the code and returns it; the call is evaluated exactly when the element is produced. One more
+rule per contract rule notes that the set was evaluated, so an element that was not noted could have
+been.
 
-Only what comes about for an input that the schema admits counts, and only in tests that replace nothing but the input
-and the organisation's data: anything else shows what no request can bring about.
+Only elements for inputs that the schema admits count, and only in tests that replace nothing but
+the input and the organisation's data: no request can produce the others.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,10 +24,10 @@ import jsonschema_rs
 
 from pdp.core.policy import Bundle
 from pdp.policy.embedded.regorus_binding import new_engine, places
-from pdp.policy.gate import contract
+from pdp.policy.gate import elements
 from pdp.policy.gate.elements import Element
 from pdp.policy.gate.policy import Key, Policy, is_pack
-from pdp.policy.gate.report import ERROR, Finding, TestResult
+from pdp.policy.gate.report import ERROR, ElementCoverage, FileCoverage, Finding, TestResult
 from pdp.policy.gate.syntax import Rule, Unit, dotted, named, span_of, trees, walk
 
 _NOTE = "pdp_gate.note"
@@ -200,7 +202,7 @@ def _replacing(units: list[Unit]) -> dict[Key, str]:
 
 def pack_elements(policy: Policy) -> list[Element]:
     """Every element of every pack."""
-    return [e for package in sorted(_packs(policy)) for e in contract.pack_elements(policy, package)]
+    return [e for package in sorted(_packs(policy)) for e in elements.pack_elements(policy, package)]
 
 
 def _packs(policy: Policy) -> set[tuple[str, ...]]:
@@ -277,3 +279,54 @@ def _engine_message(text: str) -> str:
     rows = text.partition("\nStack backtrace")[0].splitlines()
     errors = [row.removeprefix("error:").strip() for row in rows if row.startswith("error:")]
     return (errors[0] if errors else "evaluation failed").rstrip(".")[:300]
+
+
+def run_coverage(
+    bundle: Bundle,
+    policy: Policy,
+    units: list[Unit],
+    wanted: Callable[[str], bool],
+    report: Callable[[TestResult], None],
+) -> tuple[FileCoverage, ...] | Finding:
+    """Run the tests whose name is wanted, and say what they reached of every file that is no test.
+
+    A line counts when any test evaluated something on it; an element when one of its pack's own tests brought it
+    about.
+    """
+    found = pack_elements(policy)
+    counting = Trial(counting=True)
+    fault = counting.start(bundle, rewritten(policy, found))
+    if fault is not None:
+        return fault
+    noted: set[str] = set()
+    for unit, rule in tests_of(units):
+        if wanted(".".join((*unit.package, rule.name))):
+            result, notes = counting.run(unit, rule)
+            report(result)
+            own = unit.package[0].removesuffix("_test") + "."
+            noted |= {note for note in notes if note.startswith(own)}
+    lines = {file["path"]: file for file in json.loads(counting.engine.get_coverage_report_as_json())["files"]}
+    return tuple(
+        FileCoverage(
+            unit.module.path,
+            unit.module.shipped,
+            *_file_lines(lines.get(unit.module.path, {}), unit),
+            tuple(
+                ElementCoverage(e.code, e.rule.name, e.rule.place.line, label(e) in noted)
+                for e in sorted(found, key=lambda e: e.rule.place.line)
+                if e.rule.unit is unit
+            ),
+        )
+        for unit in sorted(policy.units, key=lambda u: (u.module.shipped, u.module.path))
+    )
+
+
+def _file_lines(counted: Mapping[str, list[int]], unit: Unit) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Covered and missed lines of the file itself, without what the trial appended to it. Of a file that nothing led
+    to, the engine counts no line; then every rule and literal is missed."""
+    last = unit.module.text.count("\n") + 1
+    covered, missed = ([n for n in counted.get(key, []) if n <= last] for key in ("covered", "not_covered"))
+    if not covered and not missed:
+        literals = (literal["span"] for rule in unit.rules for query in rule.queries for literal in query.literals)
+        missed = sorted({rule.place.line for rule in unit.rules} | {unit.place(span).line for span in literals})
+    return tuple(covered), tuple(missed)

@@ -1,4 +1,10 @@
-"""The policy contract (DESIGN section 5): contract rules, and the elements that they give."""
+"""The policy contract (DESIGN section 5): the elements of contract rules, their fields, and the
+`meta` of a pack.
+
+A record keeps a requirement or an obligation whole but for its message (DESIGN section 8: argument
+values enter as salted commitments, never in clear). Their fields are therefore literals, or come
+from `data.org`.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +12,255 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from pdp.policy.gate import recorded, requirement
-from pdp.policy.gate.fields import EXAMPLES, check_fields
+from pdp.core.check import is_service_code
+from pdp.policy.gate.policy import CONTRACT, Policy
 from pdp.policy.gate.report import Finding, did_you_mean
-from pdp.policy.gate.syntax import Body, Node, Rule, kind, span_of, string
+from pdp.policy.gate.syntax import Body, Node, Rule, children, dotted, kind, literal, number, span_of, string
 from pdp.ports import Pack
+
+CODE = re.compile(r"[a-z0-9][a-z0-9_.-]{0,95}")
+KINDS: Mapping[str, frozenset[str]] = {
+    "approval": frozenset({"seats", "deny_quorum", "reason_required"}),
+    "confirmation": frozenset({"min_assurance"}),
+    "judge": frozenset({"prompt", "accepts", "min_confidence"}),
+    "consent": frozenset({"scope", "purpose"}),
+}
+WEIGHTS = frozenset({"advice", "veto"})  # of a judge that is heard beside people
+_BESIDES: Mapping[str, frozenset[str]] = {"approval": frozenset({"grant"}), "judge": frozenset({"weight"})}
+_UNLOCKS = frozenset({"accepts", "min_confidence"})
+_REQUIREMENT = frozenset({"kind", "id", "code", "stage", "ttl_seconds"})
+_FIELDS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {  # rule -> (needed, allowed besides)
+    "allow": (frozenset({"target", "code"}), frozenset({"message", "control"})),
+    "hide": (frozenset({"target", "code"}), frozenset({"message", "control", "waivable"})),
+    "deny": (frozenset({"code", "message"}), frozenset({"control", "waivable"})),
+    "require": (_REQUIREMENT, frozenset({"control", "message", "otherwise", "waivable"})),
+    "oblige": (frozenset({"kind", "code"}), frozenset({"message", "control"})),
+    "label": (frozenset({"label", "code"}), frozenset({"message", "control"})),
+}
+EXAMPLES = {
+    "allow": 'allow contains {"target": t.key, "code": "team.reads"} if { some t in input.targets; ... }',
+    "hide": 'hide contains {"target": t.key, "code": "team.hidden"} if { some t in input.targets; ... }',
+    "deny": 'deny contains {"code": "team.limit", "message": "Too much."} if { ... }',
+    "require": 'require contains {"kind": "confirmation", "id": "confirm", "code": "team.confirm", "stage": 1, '
+    '"ttl_seconds": 600, "min_assurance": "signed_in"} if { ... }',
+    "oblige": 'oblige contains {"kind": "redact", "code": "team.redact"} if { ... }',
+    "label": 'label contains {"label": "sensitive", "code": "team.sensitive"} if { ... }',
+    "meta": 'meta := {"servers": ["git"], "owner": "team@example.org"}',
+}
+
+
+OTHERWISE_EXAMPLE = (
+    '"otherwise": {"kind": "confirmation", "id": "confirm", "code": "team.confirm", "ttl_seconds": 600, '
+    '"min_assurance": "signed_in"}'
+)
+_TEXT = frozenset({"code", "message", "id", "control", "label", "prompt", "target"})
+NOT_TEXT = ("Number", "Bool", "Null", "Array", "Set", "Object")
+
+
+def check_fields(
+    rule: Rule, what: str, fields: Mapping[str, Node], node: Node, *, nested: bool = False
+) -> Iterator[Finding]:
+    """Missing, unknown and mistyped fields of an element of the rule `what`; `nested` for an `otherwise`."""
+    needed, besides = _allowed(what, fields, nested=nested)
+    if "code" in fields and not CODE.fullmatch(string(fields["code"]) or ""):
+        yield _code_finding(rule, fields["code"])
+    elif "code" in fields and not rule.unit.module.shipped and is_service_code(string(fields["code"]) or ""):
+        family = (string(fields["code"]) or "").partition(".")[0]
+        message = f"Codes that begin with `{family}` are the service's own: records would not say who denied."
+        hint = f'Begin with the pack\'s name: "{rule.unit.package[-1]}.{family}".'
+        yield rule.unit.finding(span_of(fields["code"]), "element.reserved", message, hint)
+    for name in sorted(needed - set(fields)):
+        message = f"The element of `{what}` lacks `{name}`."
+        yield rule.unit.finding(span_of(node), "element.missing", message, f"Write: {EXAMPLES[what]}")
+    for name in sorted(set(fields) - needed - besides):
+        hint = did_you_mean(name, needed | besides, f"It has: {', '.join(sorted(needed | besides))}.")
+        message = f"An element of `{what}` has no field `{name}`."
+        yield rule.unit.finding(span_of(fields[name]), "element.unknown", message, hint)
+    for name in sorted(_TEXT & set(fields)):
+        if kind(fields[name])[0] in NOT_TEXT:
+            message = f"`{name}` must be text."
+            yield rule.unit.finding(span_of(fields[name]), "element.type", message, "Put it in quotes.")
+
+
+def _allowed(what: str, fields: Mapping[str, Node], *, nested: bool) -> tuple[frozenset[str], frozenset[str]]:
+    """The fields that are needed, and those that may be there besides."""
+    needed, besides = _FIELDS[what]
+    if what == "oblige":  # what an obligation says besides is between pack and caller
+        besides = besides | (set(fields) - {"pack"})
+    if what == "require":
+        own = string(fields["kind"]) if "kind" in fields else None
+        needed = needed | KINDS.get(own or "", frozenset())
+        besides = besides | _BESIDES.get(own or "", frozenset())
+        heard = own == "judge" and "weight" in fields and string(fields["weight"]) in WEIGHTS
+        if heard and not nested:  # nothing that it says unlocks anything, so it takes nobody's place either
+            needed, besides = needed - _UNLOCKS, besides - _UNLOCKS - {"otherwise"}
+    if nested:
+        needed, besides = needed - {"stage"}, (besides | {"stage"}) - {"otherwise", "waivable", "weight"}
+    return needed, besides
+
+
+def _code_finding(rule: Rule, node: Node) -> Finding:
+    message = "The code must be a literal: lower-case letters, digits, `.`, `_` and `-`."
+    hint = 'One rule per code, for example "code": "team.limit"; put what varies into the message.'
+    return rule.unit.finding(span_of(node), "element.code", message, hint)
+
+
+RECORDED = frozenset({"require", "oblige"})
+_WRITTEN = frozenset({"String", "RawString", "Number", "Bool", "Null"})
+_HOLDING = frozenset({"Object", "Array", "Set"})
+_ORG = ("data", "org")
+_RECORDED_HINT = (
+    'Write the value out, or take it from `data.org`. To point at an argument, name it: "argument": "/to". '
+    "What varies belongs into the message, which is told to the caller and not recorded for your packs."
+)
+
+
+def check_recorded(rule: Rule, fields: Mapping[str, Node]) -> Iterator[Finding]:
+    """One finding for each field of a `require` or `oblige` that is computed."""
+    if rule.name not in RECORDED:
+        return
+    fixed = _organisations(rule)
+    for name, node in fields.items():
+        if name != "message" and (computed := _computed(node, fixed)) is not None:
+            message = f"`{name}` is computed, and the record would keep its value in clear."
+            yield rule.unit.finding(span_of(computed), "element.value", message, _RECORDED_HINT)
+
+
+def _computed(node: Node, fixed: frozenset[str]) -> Node | None:
+    """The first part that is neither written out nor taken from the organisation's data."""
+    name, _ = kind(node)
+    if name in _WRITTEN:
+        return None
+    if name in _HOLDING:
+        return next((found for part in children(node) if (found := _computed(part, fixed)) is not None), None)
+    path = dotted(node)
+    return None if path is not None and (_is_org(path) or path[0] in fixed) else node
+
+
+def _is_org(path: tuple[str, ...]) -> bool:
+    return path[:2] == _ORG and len(path) > len(_ORG)
+
+
+def _organisations(rule: Rule) -> frozenset[str]:
+    """Variables that run over a list of `data.org` (`some limit in data.org.limits`) and over nothing else."""
+    found: set[str] = set()
+    other: set[str] = set()
+    for query in rule.queries:
+        for statement in query.literals:
+            name, body, _ = literal(statement)
+            if name != "SomeIn":
+                continue
+            path = dotted(body["collection"])
+            names = {str(kind(part)[1]["value"]) for part in (body["key"], body["value"]) if _is_variable(part)}
+            (found if path is not None and _is_org(path) else other).update(names)
+    return frozenset(found - other)
+
+
+def _is_variable(node: Node | None) -> bool:
+    return node is not None and kind(node)[0] == "Var"
+
+
+_ELSEWHERE = ("Var", "RefDot")  # a reference, whose value is checked where it comes from
+_SEAT_EXAMPLE = 'For example "seats": [{"group_id": "g-release", "n": 1}].'
+
+
+def check_requirement(rule: Rule, fields: Mapping[str, Node]) -> Iterator[Finding]:
+    """A requirement and, one level deep, what takes its place when it fails."""
+    yield from _values(rule, fields)
+    if "otherwise" in fields:
+        yield from _otherwise(rule, fields["otherwise"])
+
+
+def _values(rule: Rule, fields: Mapping[str, Node]) -> Iterator[Finding]:
+    if "kind" in fields and string(fields["kind"]) not in KINDS:
+        text = string(fields["kind"]) or ""
+        hint = did_you_mean(text, KINDS, f"One of: {', '.join(sorted(KINDS))}, as literal text.")
+        yield rule.unit.finding(span_of(fields["kind"]), "element.kind", "There is no such kind.", hint)
+    if "weight" in fields and string(fields["weight"]) not in WEIGHTS:
+        text = string(fields["weight"]) or ""
+        hint = did_you_mean(text, WEIGHTS, "One of: advice, veto, as literal text; leave it out for a verdict.")
+        yield rule.unit.finding(span_of(fields["weight"]), "element.weight", "There is no such weight.", hint)
+    if "id" in fields and not CODE.fullmatch(string(fields["id"]) or ""):
+        message = "The id must be a literal: lower-case letters, digits, `.`, `_` and `-`."
+        yield rule.unit.finding(span_of(fields["id"]), "element.id", message, 'For example "id": "second-pair".')
+    for name in ("stage", "ttl_seconds", "deny_quorum"):
+        if name in fields and not _counts(fields[name]):
+            yield _number_finding(rule, name, fields[name])
+    if "seats" in fields:
+        yield from _check_seats(rule, fields["seats"])
+    yield from _verdict(rule, fields)
+
+
+def _verdict(rule: Rule, fields: Mapping[str, Node]) -> Iterator[Finding]:
+    """What a judge must say, and how sure it must be: nothing but an allow unlocks, and a bar is one."""
+    if "accepts" in fields and _texts(fields["accepts"]) != ["allow"]:
+        message = '`accepts` must be `["allow"]`: a judge that does not allow asks for people, or refuses.'
+        yield rule.unit.finding(span_of(fields["accepts"]), "element.accepts", message, 'Write "accepts": ["allow"].')
+    if "min_confidence" in fields and not _is_share(fields["min_confidence"]):
+        message, hint = "`min_confidence` must be above 0, and at most 1.", 'For example "min_confidence": 0.8.'
+        yield rule.unit.finding(span_of(fields["min_confidence"]), "element.number", message, hint)
+
+
+def _check_seats(rule: Rule, node: Node) -> Iterator[Finding]:
+    """Somebody must be wanted: an approval by nobody would be given by nobody's silence."""
+    name, body = kind(node)
+    seats = body["items"] if name == "Array" else [] if name not in _ELSEWHERE else None
+    if seats is None:
+        return
+    if not seats:
+        message = "`seats` must be a list with at least one seat."
+        yield rule.unit.finding(span_of(node), "element.seats", message, _SEAT_EXAMPLE)
+    for seat in seats:
+        if kind(seat)[0] in _ELSEWHERE:
+            continue
+        fields = {string(k): v for _, k, v in kind(seat)[1]["fields"]} if kind(seat)[0] == "Object" else {}
+        if set(fields) != {"group_id", "n"} or kind(fields["group_id"])[0] in NOT_TEXT:
+            message = "A seat has `group_id`, a text, and `n`, and nothing else."
+            yield rule.unit.finding(span_of(seat), "element.seats", message, _SEAT_EXAMPLE)
+        elif not _counts(fields["n"]):
+            yield _number_finding(rule, "n", fields["n"])
+
+
+def _number_finding(rule: Rule, name: str, node: Node) -> Finding:
+    message, hint = f"`{name}` must be a whole number of at least 1.", f'For example "{name}": 1.'
+    return rule.unit.finding(span_of(node), "element.number", message, hint)
+
+
+def _counts(node: Node) -> bool:
+    """A literal whole number from 1, or a reference (whose type is checked elsewhere)."""
+    given = number(node)
+    if given is None:
+        return kind(node)[0] in _ELSEWHERE
+    return given >= 1 and not given % 1
+
+
+def _is_share(node: Node) -> bool:
+    """A literal number, or a reference (whose type is checked elsewhere)."""
+    given = number(node)
+    return kind(node)[0] in _ELSEWHERE if given is None else 0 < given <= 1
+
+
+def _texts(node: Node) -> list[str | None]:
+    """The items of a list that is written out, each that is a literal text; else nothing."""
+    name, body = kind(node)
+    return [string(item) for item in body["items"]] if name == "Array" else []
+
+
+def _otherwise(rule: Rule, node: Node) -> Iterator[Finding]:
+    name, body = kind(node)
+    if name != "Object" or not all(string(key) for _, key, _ in body["fields"]):
+        message = "`otherwise` must be a requirement, written out."
+        yield rule.unit.finding(span_of(node), "element.otherwise", message, f"Write: {OTHERWISE_EXAMPLE}")
+        return
+    fields = {string(key) or "": value for _, key, value in body["fields"]}
+    nested = fields.pop("otherwise", None)
+    if nested is not None:
+        message = "`otherwise` stands inside an `otherwise`; one level only."
+        hint = "What should follow then? Deny is the answer when the second requirement fails too."
+        yield rule.unit.finding(span_of(nested), "element.otherwise", message, hint)
+    yield from check_fields(rule, "require", fields, node, nested=True)
+    yield from _values(rule, fields)
+
 
 _CONTROL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,63}")
 _NEVER_WAIVED = re.compile(r"MB-?[12](\D.*)?")
@@ -36,8 +286,8 @@ def of_rule(rule: Rule) -> tuple[Element | None, list[Finding]]:
         return None, [_shape(rule, span_of(rule.key), fields)]
     findings = list(check_fields(rule, rule.name, fields, rule.key))
     if rule.name == "require":
-        findings += requirement.check(rule, fields)
-    findings += recorded.check(rule, fields)
+        findings += check_requirement(rule, fields)
+    findings += check_recorded(rule, fields)
     if "waivable" in fields or "control" in fields or _is_baseline(rule):
         findings += _baseline(rule, fields)
     code = string(fields["code"]) if "code" in fields else None
@@ -132,3 +382,9 @@ def _waivable(rule: Rule, node: Node, control: str | None) -> Iterator[Finding]:
     elif control is None or _NEVER_WAIVED.fullmatch(control):
         message = "Elements of MB-1 and MB-2 (identity, isolation), or without a control, cannot be waived."
         yield rule.unit.finding(span, "element.waivable", message, "Take `waivable` out.")
+
+
+def pack_elements(policy: Policy, package: tuple[str, ...]) -> list[Element]:
+    """All well-formed elements of a pack."""
+    rules = [rule for name in CONTRACT[1:] for rule in policy.groups.get((package, name), [])]
+    return [element for rule in rules if (element := of_rule(rule)[0]) is not None]

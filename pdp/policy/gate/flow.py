@@ -1,19 +1,189 @@
-"""Bodies and rules: which variable holds what, in whatever order the statements stand."""
+"""The analysis of rules: bodies, negations, heads, and what each rule reads, uses and gives.
+
+Under `not`, engines part ways over missing operands: `not startswith(input.arguments.value.path,
+"/srv/")` is true on the embedded engine when there is no path. OPA evaluates operands before the
+negation, so there the whole body is undefined, and a denial would vanish. Under `not`, therefore, a
+rule, a function, a fact or an equality of these may be undefined, never their operands.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from abc import ABC
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from typing_extensions import override
 
-from pdp.policy.gate.binding import Literal, objects, variables
-from pdp.policy.gate.negation import Negation
-from pdp.policy.gate.policy import CONTRACT, is_pack
-from pdp.policy.gate.references import Context, Env
-from pdp.policy.gate.syntax import Body, Node, Query, Rule, kind, literal, named, span_of, trees
-from pdp.policy.gate.value import COLLECTIONS, Scalar, Unknown, Value
+from pdp.policy.gate.binding import Binding, Literal, objects, variables
+from pdp.policy.gate.policy import CONTRACT, Analysis, Key, Policy, is_pack
+from pdp.policy.gate.references import ASSERTED_HINT, Context, Env, Step
+from pdp.policy.gate.syntax import (
+    Body,
+    Node,
+    NotUnderstoodError,
+    Query,
+    Rule,
+    Unit,
+    children,
+    dotted,
+    flatten,
+    kind,
+    literal,
+    named,
+    span_of,
+    trees,
+)
+from pdp.policy.gate.value import (
+    COLLECTIONS,
+    Fields,
+    Items,
+    Place,
+    Scalar,
+    Unknown,
+    Value,
+    any_of,
+    choices,
+    options,
+    taint,
+)
+
+_REFERENCES = ("Var", "RefDot", "RefBrack")
+_CLOSED = ("ArrayCompr", "SetCompr", "ObjectCompr", "String", "RawString", "Number", "Bool", "Null")
+_MAY_FAIL = frozenset({"max", "min"})  # of nothing
+_NEGATION_HINT = (
+    "Put the test into a rule of its own and negate that rule; or give it a value first, for example "
+    '`path := object.get(input.arguments.value, "path", "")`.'
+)
+
+
+class Negation(Binding, ABC):
+    """Finds operands that may be undefined."""
+
+    def __init__(self, policy: Policy, unit: Unit, analysis: Analysis, analyse: Callable[[Key], Analysis]) -> None:
+        super().__init__(policy, unit, analysis, analyse)
+        self._asked: set[Key] = set()  # rules whose values are being looked into
+
+    def negation(self, node: Node, env: Env, context: Context) -> None:
+        """Say so when an operand of the negated expression may be undefined."""
+        self.quiet += 1
+        culprit = self._operand(node, env, context)
+        self.quiet -= 1
+        if culprit is not None:
+            text = self.unit.text(span_of(culprit))[:80]
+            message = f"`{text}` may be missing, and then `not` is true on one engine and not on another."
+            self.say(span_of(culprit), "negation.undefined", message, _NEGATION_HINT)
+
+    def _operand(self, node: Node, env: Env, context: Context) -> Node | None:
+        """The first operand that may be undefined, where the expression itself may be."""
+        name, body = kind(node)
+        if name in _REFERENCES:
+            steps = [step for step, _ in flatten(node)[1] if not isinstance(step, str)]
+            return self._first(steps, env, context)
+        if name == "Call":
+            return self._first(body["params"], env, context)
+        if name in ("BoolExpr", "AssignExpr") and body["op"] == "Eq":
+            sides = (body["lhs"], body["rhs"])
+            found = [self._operand(s, env, context) for s in sides if kind(s)[0] in _REFERENCES]
+            rest = [s for s in sides if kind(s)[0] not in _REFERENCES]
+            return next((f for f in found if f is not None), None) or self._first(rest, env, context)
+        return self._first(list(children(node)), env, context)
+
+    def _first(self, nodes: list[Node], env: Env, context: Context) -> Node | None:
+        return next((n for n in (self.unsure(node, env, context) for node in nodes) if n is not None), None)
+
+    def unsure(self, node: Node, env: Env, context: Context) -> Node | None:
+        """The part of an expression that may be undefined; None when it always has a value, or fails aloud."""
+        name, body = kind(node)
+        if name in _CLOSED:
+            return None
+        if name in _REFERENCES:
+            return None if self._sure(node, env, context) else node
+        if name == "Call":
+            key, names = self.function(body["fcn"]), dotted(body["fcn"]) or ("",)
+            if ".".join(names) in _MAY_FAIL or (key is not None and not self._always(key)):
+                return node
+            return self._first(body["params"], env, context)
+        return self._first(list(children(node)), env, context)
+
+    def _sure(self, node: Node, env: Env, context: Context) -> bool:
+        """Whether a reference has a value: always, or because the body asks for it elsewhere."""
+        if {f"?{key}" for key in self.key_of(node, self.evaluate(node, env, context))} & context.guards:
+            return True
+        base, steps = flatten(node)
+        name, body = kind(base)
+        if name != "Var":
+            return not steps and self.unsure(base, env, context) is None
+        called = str(body["value"])
+        if called in env and called not in ("input", "data"):
+            return _leads(env[called], steps)
+        if called in self.unit.imports:
+            path, span = self.unit.imports[called]
+            called, steps = path[0], [*((key, span) for key in path[1:]), *steps]
+        if called == "input":
+            return _leads(Place(self.policy.input_schema, "input"), steps)
+        if called == "data":
+            return self._data_sure(steps)
+        key = (self.unit.package, called)
+        return called == "_" or (key in self.policy.groups and self._rule_sure(key, steps))
+
+    def _data_sure(self, steps: list[Step]) -> bool:
+        names = [key for key, _ in steps if isinstance(key, str)]
+        if len(names) < len(steps):
+            return False
+        if names[:1] == ["org"]:
+            return _leads(Place(self.policy.org_schema, "data.org"), steps[1:])
+        found = self.policy.library(tuple(names))
+        return found is not None and self._rule_sure(found[0], steps[len(found[0][0]) + 1 :])
+
+    def _rule_sure(self, key: Key, steps: list[Step]) -> bool:
+        return self._always(key) and (not steps or _leads(self.analyse(key).value, steps))
+
+    def _always(self, key: Key) -> bool:
+        """Whether a rule has a value whatever the input: a set, a map, one with a default, or one without conditions
+        that is made of such."""
+        rules = self.policy.groups.get(key, [])
+        if any(rule.kind in ("default", "set", "map") for rule in rules):
+            return True
+        if key in self._asked:  # recursion is refused elsewhere
+            return False
+        self._asked.add(key)
+        found = any(self._made(rule) for rule in rules if not rule.queries and all(map(_is_name, rule.params)))
+        self._asked.discard(key)
+        return found
+
+    def _made(self, rule: Rule) -> bool:
+        if rule.value is None or rule.unit is self.unit:
+            given = {name: Unknown() for param in rule.params for name, _ in variables(param)}
+            return rule.value is None or self.unsure(rule.value, given, Context()) is None
+        return _constant(rule.value)
+
+
+def _leads(value: Value, steps: list[Step]) -> bool:
+    """Whether the steps lead to a value whatever the input: along required members of closed objects."""
+    for step, _ in steps:
+        found: list[Value] = []
+        for option in options(value):
+            if isinstance(option, Place) and option.types == {"object"} and step in option.properties:
+                found.append(Place(option.properties[str(step)], f"{option.label}.{step}"))
+            elif isinstance(option, Fields) and step in dict(option.fields):
+                found.append(dict(option.fields)[str(step)])
+            else:
+                return False
+        if len(found) != 1:
+            return False
+        [value] = found
+    return True
+
+
+def _is_name(node: Node) -> bool:
+    return kind(node)[0] == "Var"
+
+
+def _constant(node: Node) -> bool:
+    name, _ = kind(node)
+    return name in _CLOSED or (name in ("Array", "Set", "Object") and all(map(_constant, children(node))))
+
 
 _WITH_HINT = "Policy decides on the one input it is given; `with` is for tests."
 
@@ -178,3 +348,49 @@ class Flow(Negation):
         taken = name in ("input", "data") or (is_pack(self.unit) and self.is_global(name))
         if taken or (is_pack(self.unit) and name in self.policy.builtins.declarations):
             self.say(span, "names.shadowed", f"`{name}` already means something else.", "Choose another name.")
+
+
+class Analyses:
+    """The analysis of every rule, each walked once; a cycle is cut here and refused elsewhere."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.done: dict[Key, Analysis] = {}
+
+    def all(self) -> Mapping[Key, Analysis]:
+        for key in self.policy.groups:
+            self.get(key)
+        return self.done
+
+    def get(self, key: Key) -> Analysis:
+        if key in self.done:
+            return self.done[key]
+        analysis = self.done[key] = Analysis()
+        rules = self.policy.groups[key]
+        values: list[Value] = []
+        for rule in rules:
+            flow = Flow(self.policy, rule.unit, analysis, self.get)
+            try:
+                values += flow.rule(rule)
+            except (NotUnderstoodError, KeyError, TypeError, ValueError):
+                message = "The gate does not know this syntax."
+                found = rule.unit.finding(rule.span, "syntax.unknown", message, "Write it with plainer rules.")
+                analysis.findings.append(found)
+        tainted = any(read.trust == "asserted" for read in analysis.reads)
+        tainted = tainted or any(self.done[u.key].value.tainted for u in analysis.uses if u.key in self.done)
+        value = any_of(values)
+        last = rules[-1]  # a default comes first and says nothing about the kind
+        if last.kind == "set":
+            value = Items(value, shape="set") if last.plain else Items(Items(value, shape="set"), shape="object")
+        elif last.kind == "map":
+            value = Items(value, shape="object")
+        else:
+            value = choices(value)
+        analysis.value = taint(value, tainted)
+        turned = [r for r in rules if r.kind == "default" or any(q.is_else for q in r.queries)]
+        if tainted and turned and is_pack(rules[0].unit):
+            message = "A rule on asserted facts has a default or an else, so leaving the fact out has an effect."
+            analysis.findings.append(
+                turned[0].unit.finding(turned[0].span, "asserted.negated", message, ASSERTED_HINT)
+            )
+        return analysis

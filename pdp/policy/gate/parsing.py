@@ -1,14 +1,20 @@
-"""From text to units, by the engine's own parser; whatever shape is not known is refused."""
+"""From text to units: limits on the text, the engine's own parser, the package and imports of each
+file.
+
+The limits come first, since the parser's cost grows exponentially with nested brackets. A syntax
+tree of an unknown shape is refused.
+"""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
-from pdp.core.policy import Module
+from pdp.core.policy import Bundle, Module
 from pdp.policy.embedded.regorus_binding import new_engine
-from pdp.policy.gate.report import ERROR, Finding
+from pdp.policy.gate.report import ERROR, Finding, did_you_mean
 from pdp.policy.gate.syntax import (
     HEADS,
     Body,
@@ -22,6 +28,136 @@ from pdp.policy.gate.syntax import (
     kind,
     span_of,
 )
+
+MAX_DEPTH = 10
+MAX_LINES = 2_000
+MAX_LINE = 500  # characters; the engine itself stops at 1,024
+MAX_BYTES = 128 * 1024
+_TOKEN = re.compile(r'#[^\n]*|`[^`]*`|"(?:\\.|[^"\\\n])*"|[()\[\]{}"`]')
+_PAIRS = {")": "(", "]": "[", "}": "{"}
+
+
+def scan(module: Module) -> list[Finding]:
+    """Size, line length, bracket depth and balance of one module."""
+    found = list(_sizes(module))
+    found += _brackets(module)
+    return found
+
+
+def _text_finding(module: Module, line: int, column: int, code: str, message: str, hint: str) -> Finding:
+    return Finding(module.path, line, column, code, ERROR, message, hint)
+
+
+def _sizes(module: Module) -> Iterator[Finding]:
+    lines = module.text.split("\n")
+    if len(module.text.encode()) > MAX_BYTES or len(lines) > MAX_LINES:
+        message = f"The file is longer than {MAX_LINES} lines or {MAX_BYTES >> 10} KiB."
+        yield _text_finding(module, 1, 1, "size.file", message, "Split it by concern; files of one package add up.")
+    for number, line in enumerate(lines, 1):
+        if len(line) > MAX_LINE:
+            message = f"The line is longer than {MAX_LINE} characters."
+            hint = "Break it; long lists belong into data/org.json, read as data.org."
+            yield _text_finding(module, number, MAX_LINE + 1, "size.line", message, hint)
+            return
+        for column, char in enumerate(line.removesuffix("\r"), 1):
+            if not char.isprintable() and char != "\t":
+                message = f"U+{ord(char):04X} is invisible and can make text read differently than it runs."
+                yield _text_finding(module, number, column, "text.invisible", message, "Remove the character.")
+                return
+
+
+def _brackets(module: Module) -> list[Finding]:
+    """Depth and balance, outside of comments and text."""
+    stack: list[str] = []
+    for token in _TOKEN.finditer(module.text):
+        char = token[0]
+        if char in _PAIRS:
+            if not stack or stack.pop() != _PAIRS[char]:
+                return [_unbalanced(module, token.start())]
+        elif char in ('"', "`"):  # not closed, or it would have matched as a whole
+            return [_unbalanced(module, token.start())]
+        elif char in ("(", "[", "{"):
+            stack.append(char)
+        if len(stack) > MAX_DEPTH:
+            message = f"Brackets are nested deeper than {MAX_DEPTH}."
+            hint = "Give the inner part a name: a helper rule or a variable of its own."
+            return [_text_finding(module, *_position(module.text, token.start()), "size.depth", message, hint)]
+    return [_unbalanced(module, len(module.text))] if stack else []
+
+
+def _unbalanced(module: Module, offset: int) -> Finding:
+    message = "Brackets or quotes do not match."
+    return _text_finding(
+        module, *_position(module.text, offset), "syntax.brackets", message, "Close what was opened."
+    )
+
+
+def _position(text: str, offset: int) -> tuple[int, int]:
+    return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
+
+
+# the keywords of Rego v1; later ones, such as a `not` with a body, mean something else where they are not known
+_IMPORTED_KEYWORDS = frozenset({("in",), ("every",), ("if",), ("contains",)})
+
+
+def expected_package(module: Module) -> str:
+    """The package that a module's folder asks for; a trailing `.` means it or anything below it."""
+    parts = module.path.split("/")
+    if parts[0] == "packs":
+        return f"{parts[1]}_test" if module.is_test else f"packs.{parts[1]}"
+    if parts[0] == "baseline":
+        return "baseline_test" if module.is_test else "packs.baseline"
+    return parts[0] + "." if not module.is_test else "_test"
+
+
+def check_package(unit: Unit) -> Iterator[Finding]:
+    """The package and imports of one file."""
+    found = ".".join(unit.package)
+    want = expected_package(unit.module)
+    if want == "_test":  # tests of ours may stand anywhere but among what decides
+        if not unit.package[-1].endswith("_test") or unit.package[0] == "packs":
+            hint = f"Write `package {unit.module.path.split('/')[0]}_test`."
+            yield unit.finding(unit.package_span, "package.shape", "A test stands in a package of its own.", hint)
+    elif want.endswith("."):
+        if found != want[:-1] and not found.startswith(want):
+            message = f"The folder holds `package {want[:-1]}`, not `{found}`."
+            yield unit.finding(unit.package_span, "package.shape", message, f"Write `package {want[:-1]}`.")
+    elif found != want:
+        message = f"The file says `package {found}`, its folder asks for `{want}`."
+        hint = f"Write `package {want}`. A pack is one package, without sub-packages; its tests have their own."
+        yield unit.finding(unit.package_span, "package.shape", message, hint)
+    yield from _imports(unit)
+
+
+def _imports(unit: Unit) -> Iterator[Finding]:
+    for alias, (path, span) in unit.imports.items():
+        if path == ("rego", "v1") or (path[:2] == ("future", "keywords") and path[2:] in _IMPORTED_KEYWORDS):
+            continue
+        if alias in ("input", "data") or path == ("data",):
+            message = "An import of everything, or under the name of it, hides what is read."
+            yield unit.finding(
+                span, "import.whole", message, "Import one package, for example `import data.lib.time`."
+            )
+        elif path == ("input",):
+            yield unit.finding(
+                span, "import.whole", "`input` under another name hides what is read.", "Read input.x."
+            )
+        elif path[0] not in ("input", "data"):
+            hint = did_you_mean(path[0], ["input", "data"], "Only data.lib, data.org and input can be imported.")
+            yield unit.finding(span, "import.unknown", f"`{'.'.join(path)}` is nothing to import.", hint)
+        elif path[0] == "data" and path[1:] == unit.package[: len(path) - 1] and not unit.module.is_test:
+            message = "The package imports itself; the embedded engine then answers by the order of evaluation."
+            hint = "Use the rule's name alone, or in a pack of several files its full path, `{}`."
+            yield unit.finding(span, "import.self", message, hint.format(".".join(("data", *unit.package, "rule"))))
+        elif unit.package[0] == "packs" and path[0] == "data" and not _may_import(unit, path):
+            message = f"A pack may not read `{'.'.join(path)}`."
+            hint = "A pack reads its own package, data.lib and data.org; the input has everything else."
+            yield unit.finding(span, "reads.foreign", message, hint)
+
+
+def _may_import(unit: Unit, path: tuple[str, ...]) -> bool:
+    return path[1:2] in (("lib",), ("org",)) or path[1 : 1 + len(unit.package)] == unit.package
+
 
 _PLACE = re.compile(r"--> .*:([0-9]+):([0-9]+)")
 
@@ -130,3 +266,21 @@ def _query(body: Body) -> Query:
         raise NotUnderstoodError
     value = body["assign"]["value"] if body["assign"] else None
     return Query(tuple(body["query"]["stmts"]), value, bool(body["is_else"]), body["query"]["span"])
+
+
+def read(bundle: Bundle) -> tuple[list[Unit], list[Finding]]:
+    """Scan and parse every module, tests included; what cannot be parsed is among the findings."""
+    units: list[Unit] = []
+    findings: list[Finding] = []
+    for module in bundle.modules:
+        refused = scan(module)
+        findings += refused
+        if refused:
+            continue
+        unit = parse(module)
+        if isinstance(unit, Finding):
+            findings.append(unit)
+        else:
+            units.append(unit)
+            findings += check_package(unit)
+    return units, findings

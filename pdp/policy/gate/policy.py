@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeAlias
 
+from pdp.core.policy import Bundle
 from pdp.policy.gate.builtins import Builtins
 from pdp.policy.gate.report import Finding
 from pdp.policy.gate.syntax import Body, Rule, Unit
@@ -96,6 +99,16 @@ class Policy:
         for unit in self.units:
             for rule in unit.rules:
                 self.groups.setdefault((unit.package, rule.name), []).append(rule)
+
+    @classmethod
+    def of(cls, bundle: Bundle, units: list[Unit], capabilities: Path) -> Policy:
+        """The policy without its tests."""
+        return cls(
+            [unit for unit in units if not unit.module.is_test],
+            json.loads(bundle.input_schema),
+            json.loads(bundle.org_schema),
+            Builtins.read(capabilities),
+        )
 
     def names(self, package: tuple[str, ...]) -> list[str]:
         """Rule names of a package."""

@@ -7,7 +7,8 @@ import pytest
 
 from pdp.core.policy import Bundle, Module
 from pdp.policy.bundle import read_bundle, shipped_rego
-from pdp.policy.gate import static
+from pdp.policy.gate import parsing, static_check
+from pdp.policy.gate.policy import Policy
 from pdp.policy.gate.report import Finding
 
 Static = Callable[..., list[Finding]]
@@ -42,10 +43,10 @@ def walk(shipped: Bundle) -> Static:
 
     def run_modules(*modules: Module) -> list[Finding]:
         bundle = replace(shipped, modules=(*library, *modules), packs=("acme",))
-        units, findings = static.read(bundle)
+        units, findings = parsing.read(bundle)
         if not findings:
-            policy = static.index(bundle, units, shipped_rego() / "capabilities.json")
-            findings = static.check(policy, units)
+            policy = Policy.of(bundle, units, shipped_rego() / "capabilities.json")
+            findings = static_check.check(policy, units)
         return findings
 
     return run

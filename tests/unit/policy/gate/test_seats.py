@@ -10,7 +10,8 @@ import pytest
 from pdp.core.policy import Bundle, Module
 from pdp.policy import gate
 from pdp.policy.bundle import shipped_rego
-from pdp.policy.gate import contract, static
+from pdp.policy.gate import inventory, parsing
+from pdp.policy.gate.policy import Policy
 
 ORG = {"approvals": {"destructive": "g-ops", "count": 3, "list": ["g"]}}
 HEAD = '"kind": "approval", "id": "a", "code": "a", "control": "X", "stage": 1, "ttl_seconds": 60, "deny_quorum": 1, '
@@ -55,10 +56,10 @@ def test_groups_that_are_written_out_or_the_organisations(
     shipped: Bundle, pack_text: Callable[[str], str], body: str, wanted: tuple[tuple[str, int], ...]
 ) -> None:
     bundle = replace(shipped, modules=(Module("packs/acme/acme.rego", pack_text(body)),), packs=("acme",))
-    units, findings = static.read(bundle)
+    units, findings = parsing.read(bundle)
     assert findings == []
-    policy = static.index(bundle, units, shipped_rego() / "capabilities.json")
-    assert contract.seats(policy, ("packs", "acme"), ORG) == wanted
+    policy = Policy.of(bundle, units, shipped_rego() / "capabilities.json")
+    assert inventory.seats(policy, ("packs", "acme"), ORG) == wanted
 
 
 def test_they_come_with_the_report(shipped: Bundle) -> None:

@@ -1,21 +1,69 @@
-"""Each pack as a whole: its meta, its codes, what its rules rest on, and names that nobody uses."""
+"""The static half of the load gate: the whole policy, parsed and analysed, nothing run.
+
+Besides the findings of each rule's own analysis it checks the policy as a whole (recursion, names)
+and each pack as a whole: its `meta`, its codes, the facts that its rules rest on, and names that
+nothing uses.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from pdp.core.digest import Json
-from pdp.policy.gate import elements
+from pdp.policy.gate import elements, literals
 from pdp.policy.gate.elements import Element
+from pdp.policy.gate.flow import Analyses
 from pdp.policy.gate.literals import handed_over
 from pdp.policy.gate.policy import CONTRACT, Analysis, Key, Policy, chain, closure
 from pdp.policy.gate.report import Finding, did_you_mean
-from pdp.policy.gate.syntax import Node, Rule, Unit, dotted, kind, number, span_of, string
+from pdp.policy.gate.syntax import Body, Node, Rule, Unit, dotted, kind, span_of, string, trees, walk
 from pdp.policy.gate.value import Fields, Place, is_number, options, types
 
 _TOOL_PHASE = ("allow", "hide")
 _MAY_READ_ASSERTED = ("deny", "require")
 _COUNTED = ("stage", "ttl_seconds", "deny_quorum", "min_confidence")
+
+
+def check(policy: Policy, units: list[Unit]) -> list[Finding]:
+    """Every static finding about the policy."""
+    analyses = Analyses(policy).all()
+    findings = [finding for analysis in analyses.values() for finding in analysis.findings]
+    findings += [*recursion(policy, analyses), *shadowing(policy), *untyped(analyses)]
+    findings += literals.of_parameters(analyses)
+    for package in sorted(p for p in policy.packages() if p[:1] == ("packs",)):
+        findings += check_pack(policy, package, analyses)
+    for unit in units:
+        if unit.module.is_test:
+            own = {rule.name for other in units if other.package == unit.package for rule in other.rules}
+            findings += _test_calls(policy, unit, own)
+    return findings
+
+
+def shadowing(policy: Policy) -> Iterator[Finding]:
+    """Rules named as a builtin: engines differ on which one is called, and so would the gate."""
+    for (_, name), rules in policy.groups.items():
+        if name in {declared.split(".")[0] for declared in policy.builtins.declarations}:
+            hint = "Choose another name."
+            yield rules[0].unit.finding(rules[0].span, "names.shadowed", f"`{name}` is the name of a builtin.", hint)
+
+
+def recursion(policy: Policy, analyses: Mapping[Key, Analysis]) -> Iterator[Finding]:
+    """Rules and functions that rest on themselves: engines answer differently, and one of them dies."""
+    for key in policy.groups:
+        for use in analyses[key].uses:
+            way = closure(use.key, analyses)
+            if key in way and (len(way[key]) > 1 or use.key == key):
+                names = " → ".join(name for _, name in (key, *way[key]))
+                hint = "Write it without the cycle; walk lists with some … in and comprehensions."
+                yield use.unit.finding(use.span, "rule.recursion", f"A rule rests on itself: {names}.", hint)
+                break
+
+
+def untyped(analyses: Mapping[Key, Analysis]) -> Iterator[Finding]:
+    """Parameters that are not of the type that their function needs, wherever it is called."""
+    for analysis in analyses.values():
+        for needed in analysis.needed:
+            if not all(types(value) <= needed.types for value in handed_over(needed.parameter, analyses)):
+                yield needed.finding
 
 
 def check_pack(policy: Policy, package: tuple[str, ...], analyses: Mapping[Key, Analysis]) -> Iterator[Finding]:
@@ -41,14 +89,8 @@ def check_pack(policy: Policy, package: tuple[str, ...], analyses: Mapping[Key, 
         if (package, name) in policy.groups:
             yield from _rests_on((package, name), analyses)
             yield from _values((package, name), analyses[package, name])
-    shipped = [] if units[0].module.shipped else pack_elements(policy, ("packs", "baseline"))
+    shipped = [] if units[0].module.shipped else elements.pack_elements(policy, ("packs", "baseline"))
     yield from _unique(shipped, found)
-
-
-def pack_elements(policy: Policy, package: tuple[str, ...]) -> list[Element]:
-    """All well-formed elements of a pack."""
-    rules = [rule for name in CONTRACT[1:] for rule in policy.groups.get((package, name), [])]
-    return [element for rule in rules if (element := elements.of_rule(rule)[0]) is not None]
 
 
 def _names(policy: Policy, package: tuple[str, ...], analyses: Mapping[Key, Analysis]) -> Iterator[Finding]:
@@ -81,6 +123,11 @@ def _helper(key: Key, rules: list[Rule], *, used: bool) -> Iterator[Finding]:
         yield last.unit.finding(last.span, "rule.conflict", message, "Give each its own name.")
 
 
+def _dotted_head(rule: Rule) -> bool:
+    """`limits.git := 5` or `limits["git"] := 5`; with one variable key it is a table and fine."""
+    return not rule.plain and (rule.kind != "map" or len(rule.extra) != 1)
+
+
 def _split(units: list[Unit], package: tuple[str, ...], analyses: Mapping[Key, Analysis]) -> Iterator[Finding]:
     """Regorus 0.13 looks names up in the wrong file when the composition reads `data.packs[p]` of a package in
     several files, and drops the rule without a word; asked for directly, as tests do, the rule is there."""
@@ -96,11 +143,6 @@ def _split(units: list[Unit], package: tuple[str, ...], analyses: Mapping[Key, A
             if use.short:
                 hint = f"Write `{path}.{use.key[1]}`, or keep the pack in one file."
                 yield use.unit.finding(use.span, "package.split", f"{why} a bare name.", hint)
-
-
-def _dotted_head(rule: Rule) -> bool:
-    """`limits.git := 5` or `limits["git"] := 5`; with one variable key it is a table and fine."""
-    return not rule.plain and (rule.kind != "map" or len(rule.extra) != 1)
 
 
 def _rests_on(key: Key, analyses: Mapping[Key, Analysis]) -> Iterator[Finding]:
@@ -123,6 +165,28 @@ def _rests_on(key: Key, analyses: Mapping[Key, Analysis]) -> Iterator[Finding]:
         for lost in analysis.lost if analysis and name in _TOOL_PHASE else ():
             message = f"{lost.message} In {chain(way)} that could read what only calls have."
             yield Finding(lost.path, lost.line, lost.column, "phase.unknown", "error", message, lost.hint)
+
+
+def _values(key: Key, analysis: Analysis) -> Iterator[Finding]:
+    """What elements hold: targets that were asked for, and numbers where the composition counts."""
+    for rule, head in analysis.heads:
+        if not isinstance(head, Fields) or rule.key is None or kind(rule.key)[0] != "Object":
+            continue
+        nodes = {string(k) or "": v for _, k, v in kind(rule.key)[1]["fields"]}
+        for name, value in head.fields:
+            if name == "target" and not all(
+                isinstance(o, Place) and o.label == "input.targets[_].key" for o in options(value)
+            ):
+                message = "The target is not the key of a target that was asked for."
+                hint = f'Write: some t in input.targets, and "target": t.key in `{key[1]}`.'
+                yield rule.unit.finding(span_of(nodes[name]), "element.target", message, hint)
+            if name == "message" and any(isinstance(o, Place) and o.types != {"string"} for o in options(value)):
+                hint = 'Write text, for example sprintf("%v is too much.", [n]).'
+                yield rule.unit.finding(span_of(nodes[name]), "element.type", "`message` may not be text.", hint)
+            if name in _COUNTED and key[1] == "require" and not is_number(value):
+                message = f"`{name}` may not be a number."
+                hint = "Write a number, or read one that the schema of data.org declares as integer."
+                yield rule.unit.finding(span_of(nodes[name]), "element.number", message, hint)
 
 
 def _unique(shipped: list[Element], found: list[Element]) -> Iterator[Finding]:
@@ -150,110 +214,18 @@ def _ids(fields: Mapping[str, Node]) -> list[tuple[str, str, Mapping[str, object
     return [("id", string(fields["id"]) or "", span_of(fields["id"]))] if "id" in fields else []
 
 
-def shadowing(policy: Policy) -> Iterator[Finding]:
-    """Rules named as a builtin: engines differ on which one is called, and so would the gate."""
-    for (_, name), rules in policy.groups.items():
-        if name in {declared.split(".")[0] for declared in policy.builtins.declarations}:
-            hint = "Choose another name."
-            yield rules[0].unit.finding(rules[0].span, "names.shadowed", f"`{name}` is the name of a builtin.", hint)
+def _test_calls(policy: Policy, unit: Unit, own: set[str]) -> list[Finding]:
+    """Tests may do what they like with facts, but call nothing that engines differ on."""
+    calls = (node for rule in unit.rules for node in walk(trees(rule)) if set(node) == {"Call"})
+    return [found for call in calls for found in _test_call(policy, unit, call, own)]
 
 
-def recursion(policy: Policy, analyses: Mapping[Key, Analysis]) -> Iterator[Finding]:
-    """Rules and functions that rest on themselves: engines answer differently, and one of them dies."""
-    for key in policy.groups:
-        for use in analyses[key].uses:
-            way = closure(use.key, analyses)
-            if key in way and (len(way[key]) > 1 or use.key == key):
-                names = " → ".join(name for _, name in (key, *way[key]))
-                hint = "Write it without the cycle; walk lists with some … in and comprehensions."
-                yield use.unit.finding(use.span, "rule.recursion", f"A rule rests on itself: {names}.", hint)
-                break
-
-
-def untyped(analyses: Mapping[Key, Analysis]) -> Iterator[Finding]:
-    """Parameters that are not of the type that their function needs, wherever it is called."""
-    for analysis in analyses.values():
-        for needed in analysis.needed:
-            if not all(types(value) <= needed.types for value in handed_over(needed.parameter, analyses)):
-                yield needed.finding
-
-
-def seats(policy: Policy, package: tuple[str, ...], org: Json) -> tuple[tuple[str, int], ...]:
-    """Of which groups a pack's approvals want how many, by group the most: where the group is written out, or looked
-    up in the organisation's data. Whether there are so many, the directory knows."""
-    wanted: dict[str, int] = {}
-    for fields in _written(policy, package):
-        together: dict[str, int] = {}
-        for group, n in _seats(fields.get("seats"), org):
-            together[group] = together.get(group, 0) + n
-        wanted |= {group: max(n, wanted.get(group, 0)) for group, n in together.items()}
-    return tuple(sorted(wanted.items()))
-
-
-def requires(policy: Policy, package: tuple[str, ...]) -> tuple[tuple[str, str, str], ...]:
-    """Kind, code and assurance of a pack's requirements, and of what takes their place, as far as written out.
-    Whether there is anybody to meet them, the configuration knows."""
-    found = {
-        tuple(string(fields[name]) or "" if name in fields else "" for name in ("kind", "code", "min_assurance"))
-        for fields in _written(policy, package)
-    }
-    return tuple(sorted((what, code, assurance) for what, code, assurance in found))
-
-
-def _written(policy: Policy, package: tuple[str, ...]) -> Iterator[Mapping[str, Node]]:
-    """The fields of each requirement of a pack, and of each `otherwise` in one."""
-    for element in pack_elements(policy, package):
-        if element.rule.name != "require":
-            continue
-        yield element.fields
-        if "otherwise" in element.fields and kind(element.fields["otherwise"])[0] == "Object":
-            inner = kind(element.fields["otherwise"])[1]["fields"]
-            yield {string(k) or "": v for _, k, v in inner}
-
-
-def _seats(node: Node | None, org: Json) -> Iterator[tuple[str, int]]:
-    if node is None or kind(node)[0] != "Array":
-        return
-    for seat in kind(node)[1]["items"]:
-        tag, body = kind(seat)
-        fields = {string(k): v for _, k, v in body["fields"]} if tag == "Object" else {}
-        group, n = (_known(fields[name], org) if name in fields else None for name in ("group_id", "n"))
-        if isinstance(group, str):
-            yield group, n if isinstance(n, int) else 1
-
-
-def _known(node: Node, org: Json) -> Json:
-    """What is written out, or stands in the organisation's data; None for what only an evaluation could tell."""
-    if (text := string(node)) is not None:
-        return text
-    if (count := number(node)) is not None:
-        return int(count)
-    path = dotted(node) if kind(node)[0] in {"RefDot", "RefBrack"} else None
-    if path is None or path[:2] != ("data", "org"):
-        return None
-    found = org
-    for name in path[2:]:
-        found = found.get(name) if isinstance(found, dict) else None
-    return found
-
-
-def _values(key: Key, analysis: Analysis) -> Iterator[Finding]:
-    """What elements hold: targets that were asked for, and numbers where the composition counts."""
-    for rule, head in analysis.heads:
-        if not isinstance(head, Fields) or rule.key is None or kind(rule.key)[0] != "Object":
-            continue
-        nodes = {string(k) or "": v for _, k, v in kind(rule.key)[1]["fields"]}
-        for name, value in head.fields:
-            if name == "target" and not all(
-                isinstance(o, Place) and o.label == "input.targets[_].key" for o in options(value)
-            ):
-                message = "The target is not the key of a target that was asked for."
-                hint = f'Write: some t in input.targets, and "target": t.key in `{key[1]}`.'
-                yield rule.unit.finding(span_of(nodes[name]), "element.target", message, hint)
-            if name == "message" and any(isinstance(o, Place) and o.types != {"string"} for o in options(value)):
-                hint = 'Write text, for example sprintf("%v is too much.", [n]).'
-                yield rule.unit.finding(span_of(nodes[name]), "element.type", "`message` may not be text.", hint)
-            if name in _COUNTED and key[1] == "require" and not is_number(value):
-                message = f"`{name}` may not be a number."
-                hint = "Write a number, or read one that the schema of data.org declares as integer."
-                yield rule.unit.finding(span_of(nodes[name]), "element.number", message, hint)
+def _test_call(policy: Policy, unit: Unit, node: Node, own: set[str]) -> list[Finding]:
+    body: Body = kind(node)[1]
+    names = dotted(body["fcn"])
+    if names is None or names[0] in own or names[0] in unit.imports or names[0] in ("data", "print"):
+        return []
+    name = ".".join(names)
+    if name in policy.builtins.declarations:
+        return []
+    return [policy.builtins.refuse(unit, name, span_of(body["fcn"]), sorted(own))]

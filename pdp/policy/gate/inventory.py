@@ -1,24 +1,97 @@
-"""What packs name of the registry: servers, tools and arguments, rule by rule. The gate has no registry itself;
-`pdp.authoring.registry_names` compares."""
+"""The inventory of a bundle that passed the gate: its packs, their requirements, and the registry's
+names in their rules.
+
+The gate has neither a directory nor a registry: whether there are enough people for `seats`, the
+directory knows; `pdp.authoring.registry_names` compares servers, tools and arguments with a
+registry.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator, Mapping
 
 from pdp.core.digest import Json
 from pdp.policy.gate import elements, literals
-from pdp.policy.gate.analyses import Analyses
-from pdp.policy.gate.paths import NAMED
+from pdp.policy.gate.flow import Analyses
 from pdp.policy.gate.policy import CONTRACT, Analysis, Key, Named, Policy, closure
+from pdp.policy.gate.references import NAMED
 from pdp.policy.gate.report import Name, Naming
-from pdp.policy.gate.syntax import Body, Rule, Unit, kind, span_of, string
+from pdp.policy.gate.syntax import Body, Node, Rule, Unit, dotted, kind, number, span_of, string
 from pdp.policy.gate.value import Place, Scalar, options
+from pdp.ports import Pack
 
 _STEP = re.compile(r"\.([^.\[]+)|\[(_|\"[^\"]*\")\]")
 
 
-def of(policy: Policy, org: Json) -> Iterator[Naming]:
+def pack(name: str, policy: Policy, org: Json) -> Pack:
+    """A pack of a bundle that passed: its `meta`, and the people that its requirements want."""
+    described = elements.pack(name, policy.groups[("packs", name), "meta"])
+    package = ("packs", name)
+    return dataclasses.replace(described, seats=seats(policy, package, org), requires=requires(policy, package))
+
+
+def seats(policy: Policy, package: tuple[str, ...], org: Json) -> tuple[tuple[str, int], ...]:
+    """Of which groups a pack's approvals want how many, by group the most: where the group is written out, or looked
+    up in the organisation's data. Whether there are so many, the directory knows."""
+    wanted: dict[str, int] = {}
+    for fields in _written(policy, package):
+        together: dict[str, int] = {}
+        for group, n in _seats(fields.get("seats"), org):
+            together[group] = together.get(group, 0) + n
+        wanted |= {group: max(n, wanted.get(group, 0)) for group, n in together.items()}
+    return tuple(sorted(wanted.items()))
+
+
+def requires(policy: Policy, package: tuple[str, ...]) -> tuple[tuple[str, str, str], ...]:
+    """Kind, code and assurance of a pack's requirements, and of what takes their place, as far as written out.
+    Whether there is anybody to meet them, the configuration knows."""
+    found = {
+        tuple(string(fields[name]) or "" if name in fields else "" for name in ("kind", "code", "min_assurance"))
+        for fields in _written(policy, package)
+    }
+    return tuple(sorted((what, code, assurance) for what, code, assurance in found))
+
+
+def _written(policy: Policy, package: tuple[str, ...]) -> Iterator[Mapping[str, Node]]:
+    """The fields of each requirement of a pack, and of each `otherwise` in one."""
+    for element in elements.pack_elements(policy, package):
+        if element.rule.name != "require":
+            continue
+        yield element.fields
+        if "otherwise" in element.fields and kind(element.fields["otherwise"])[0] == "Object":
+            inner = kind(element.fields["otherwise"])[1]["fields"]
+            yield {string(k) or "": v for _, k, v in inner}
+
+
+def _seats(node: Node | None, org: Json) -> Iterator[tuple[str, int]]:
+    if node is None or kind(node)[0] != "Array":
+        return
+    for seat in kind(node)[1]["items"]:
+        tag, body = kind(seat)
+        fields = {string(k): v for _, k, v in body["fields"]} if tag == "Object" else {}
+        group, n = (_known(fields[name], org) if name in fields else None for name in ("group_id", "n"))
+        if isinstance(group, str):
+            yield group, n if isinstance(n, int) else 1
+
+
+def _known(node: Node, org: Json) -> Json:
+    """What is written out, or stands in the organisation's data; None for what only an evaluation could tell."""
+    if (text := string(node)) is not None:
+        return text
+    if (count := number(node)) is not None:
+        return int(count)
+    path = dotted(node) if kind(node)[0] in {"RefDot", "RefBrack"} else None
+    if path is None or path[:2] != ("data", "org"):
+        return None
+    found = org
+    for name in path[2:]:
+        found = found.get(name) if isinstance(found, dict) else None
+    return found
+
+
+def names_of(policy: Policy, org: Json) -> Iterator[Naming]:
     """One for each rule of each organisation's pack that names something; `org` is what `data.org` holds."""
     analyses = Analyses(policy).all()
     for (package, name), rules in policy.groups.items():
