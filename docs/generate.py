@@ -12,7 +12,7 @@ from typing import Any
 from approval_states import picture
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "policy.md"
+PAGES = {"facts": ROOT / "docs" / "policy-input.md", "baseline": ROOT / "docs" / "policy-baseline.md"}
 BASELINE = ROOT / "rego" / "baseline"
 PICTURE = ROOT / "docs" / "img" / "approval-states.svg"
 INPUT = ROOT / "rego" / "schemas" / "input.json"
@@ -54,16 +54,14 @@ def rules() -> str:
     return "\n".join(lines)
 
 
-def page(text: str) -> str:
-    """The page with its marked sections made anew. Raises ValueError when a mark is missing."""
-    for name, made in (("facts", facts()), ("baseline", rules())):
-        begin, end = f"<!-- {name}: made by docs/generate.py -->\n", f"<!-- end of {name} -->"
-        before, found, rest = text.partition(begin)
-        _, closed, after = rest.partition(end)
-        if not found or not closed:
-            raise ValueError(f"{PAGE.name}: the marks of '{name}' are missing; put them back")
-        text = f"{before}{begin}\n{made}\n\n{end}{after}"
-    return text
+def page(name: str, table: str) -> str:
+    """The text of a page with its marked table regenerated. Raises ValueError when a mark is missing."""
+    begin, end = f"<!-- {name}: made by docs/generate.py -->\n", f"<!-- end of {name} -->"
+    before, opened, rest = PAGES[name].read_text().partition(begin)
+    _, closed, after = rest.partition(end)
+    if not opened or not closed:
+        raise ValueError(f"{PAGES[name].name}: the marks of '{name}' are missing; put them back")
+    return f"{before}{begin}\n{table}\n\n{end}{after}"
 
 
 def _leaves(
@@ -90,13 +88,14 @@ def _type(node: Mapping[str, Any]) -> str:
 
 
 def main() -> int:
-    """Write the tables of docs/policy.md from rego/, and the picture of a request's states from the table that the
-    code follows; with --check, say whether they are fresh."""
+    """Write the tables of facts and of the baseline from rego/, and the picture of a request's states from the table
+    in the core; with --check, report stale ones."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when something is stale")
     checking: bool = parser.parse_args().check
-    made = {PAGE: page(PAGE.read_text()), PICTURE: picture()}
-    stale = {path: new for path, new in made.items() if not path.exists() or path.read_text() != new}
+    tables = {"facts": facts(), "baseline": rules()}
+    fresh = {PAGES[name]: page(name, table) for name, table in tables.items()} | {PICTURE: picture()}
+    stale = {path: new for path, new in fresh.items() if not path.exists() or path.read_text() != new}
     for path, new in stale.items():
         if checking:
             sys.stderr.write(f"{path.relative_to(ROOT)} is stale; run `python docs/generate.py`\n")

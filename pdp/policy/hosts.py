@@ -36,5 +36,5 @@ def deciding(
 
 def replaying(host: Host, opa: OpaOptions | None, embedded: EmbeddedOptions) -> Host:
     """The host of engines for policies as they once were. An OPA that somebody else runs holds one bundle, the one in
-    force; every other is replayed on the embedded engine, which answers alike (docs/engines.md)."""
+    force; every other is replayed on the embedded engine, which answers alike (docs/engine-differences.md)."""
     return EngineHost(embedded) if opa is not None and opa.url else host

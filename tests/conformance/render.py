@@ -1,4 +1,4 @@
-"""Write the table of differences into docs/engines.md; with --check, say whether it is there as it should be."""
+"""Write the table of docs/engine-differences.md; with --check, report whether it is fresh."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 HERE = Path(__file__).resolve().parent
-PAGE = HERE.parents[1] / "docs" / "engines.md"
+PAGE = HERE.parents[1] / "docs" / "engine-differences.md"
 BEGIN, END = "<!-- differences: made by tests/conformance/render.py -->\n", "<!-- end of differences -->"
 WORDS = {
     "refused": "refused: `{code}`",

@@ -1,7 +1,7 @@
 # METADATA
 # title: Who may use newserver, and how
 # description: |
-#   One rule of each kind, to be changed. Facts that rules may read: docs/policy.md. Tests are beside it;
+#   One rule of each kind, to be changed. Facts that rules may read: docs/policy-input.md. Tests are beside it;
 #   `pdp policy check` and `pdp policy test` say whether the folder may become active.
 package packs.newpack
 

@@ -1,4 +1,4 @@
-"""Builtins of regorus that answer otherwise than OPA, made equal by extensions (docs/engines.md, "Differences").
+"""Builtins of regorus that answer otherwise than OPA, made equal by extensions (docs/engine-differences.md).
 
 An extension takes the builtin's place. What it raises becomes an evaluation error, as in OPA with strict builtin
 errors; it cannot return "undefined". It is called with Python values made from Rego values: text, numbers, lists.

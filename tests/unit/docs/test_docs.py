@@ -69,13 +69,10 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def examples() -> list[dict[str, Any]]:
     """The whole configuration, and each alternative laid over it."""
-    texts = re.findall(
-        r"<!-- configuration: .*?-->\n```yaml\n(.*?)^```$",
-        (ROOT / "docs" / "operators.md").read_text(),
-        re.MULTILINE | re.DOTALL,
-    )
-    whole, *others = (read_yaml(text, "operators.md") for text in texts)
-    return [whole, *({**whole, **other} for other in others)]
+    pages = [ROOT / "docs" / "configuration.md", *sorted((ROOT / "docs").glob("*.md"))]
+    marked = re.compile(r"<!-- configuration: .*?-->\n```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+    whole, *parts = (read_yaml(text, page.name) for page in pages for text in marked.findall(page.read_text()))
+    return [whole, *({**whole, **part} for part in parts)]
 
 
 def test_example_configurations_are_valid() -> None:
@@ -133,8 +130,8 @@ def changed(model: BaseModel, above: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{above}{key}", value
 
 
-def test_small_pack_of_the_policy_page_may_become_active(tmp_path: Path) -> None:
-    pack, test, _ = blocks(ROOT / "docs" / "policy.md", "rego")
+def test_small_pack_of_the_docs_may_become_active(tmp_path: Path) -> None:
+    pack, test = blocks(ROOT / "docs" / "policy-tests.md", "rego")
     folder = tmp_path / "packs" / "payroll"
     folder.mkdir(parents=True)
     (folder / "payroll.rego").write_text(pack)
@@ -144,7 +141,7 @@ def test_small_pack_of_the_policy_page_may_become_active(tmp_path: Path) -> None
 
 
 def test_rules_about_arguments_may_become_active_and_deny_whatever_type(tmp_path: Path) -> None:
-    *_, rules = blocks(ROOT / "docs" / "policy.md", "rego")
+    (rules,) = blocks(ROOT / "docs" / "policy-arguments.md", "rego")
     folder = tmp_path / "packs" / "mail"
     folder.mkdir(parents=True)
     (folder / "mail.rego").write_text('package packs.mail\n\nmeta := {"servers": ["mail"], "owner": "a"}\n\n' + rules)
@@ -166,6 +163,18 @@ def test_rules_about_arguments_may_become_active_and_deny_whatever_type(tmp_path
     (folder / "mail_test.rego").write_text("\n\n".join(tests) + "\n")
     report = check_folder(shipped_rego(), tmp_path).report
     assert report.findings == ()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_a_page_has_at_most_2000_words(page: Path) -> None:
+    """A longer page answers more than one question: split it."""
+    assert page.name == "CHANGELOG.md" or len(page.read_text().split()) <= 2000
+
+
+def test_every_page_is_listed_by_user_and_question() -> None:
+    index = (ROOT / "docs" / "README.md").read_text()
+    listed = set(re.findall(r"\]\(([\w./-]+\.md)\)", index))
+    assert {page.name for page in (ROOT / "docs").glob("*.md")} - listed == {"README.md"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

@@ -1,4 +1,4 @@
-"""The section that the judge's page shows is good, and its steps are values of the schema."""
+"""The section that the page on prompts shows is good, and its steps are values of the schema."""
 
 import json
 import re
@@ -12,11 +12,13 @@ from pdp.judge.prompts import read_prompts, shipped_prompts
 from pdp.policy.bundle import shipped_rego
 
 ROOT = Path(__file__).parents[3]
-PAGE = (ROOT / "docs" / "judge.md").read_text()
+DOCS = ROOT / "docs"
 
 
 def test_the_section_shown_may_be_used(tmp_path: Path) -> None:
-    (section,) = re.findall(r"^```markdown\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    (section,) = re.findall(
+        r"^```markdown\n(.*?)^```$", (DOCS / "judge-prompts.md").read_text(), re.MULTILINE | re.DOTALL
+    )
     read = read_prompts(shipped_prompts(), written(tmp_path, {"sections/crm.md": section}))
     assert read.problems == ()
     assert read.prompts is not None
@@ -39,7 +41,8 @@ def test_a_copy_of_ours_under_another_id_may_be_used(tmp_path: Path) -> None:
 
 
 def test_the_steps_are_values_of_the_organisations_schema() -> None:
+    page = (DOCS / "judge.md").read_text()
     schema = json.loads((shipped_rego() / "schemas" / "org.json").read_text())["properties"]["judge"]["properties"]
     for name, value in (("people", "advice"), ("people", "filter"), ("medium", "instead")):
-        assert f"`judge.{name}: {value}`" in PAGE
+        assert f"`judge.{name}: {value}`" in page
         assert value in schema[name]["enum"]
