@@ -23,9 +23,9 @@ from pdp.identity import development
 from pdp.identity.development import DevelopmentKey
 from pdp.policy.bundle import shipped_rego
 from pdp.registry import keys, sign
+from pdp.registry.manifest import render
 from pdp.registry.pin import Pinned, Server, pin
 from pdp.registry.review import Review, load_review
-from pdp.registry.times import render
 
 TENANT = "acme"
 CALLER_AUDIENCE = "urn:pdp:callers"

@@ -12,11 +12,9 @@ import click
 
 from pdp.cli.commands import Commands
 from pdp.config import settings
-from pdp.config.explain import Setting, explain
-from pdp.config.files import variables
-from pdp.config.origins import Origins, origins
-from pdp.config.reference import example
+from pdp.config.reference import Setting, example, explain
 from pdp.config.settings import Settings
+from pdp.config.sources import Origins, origins, variables
 from pdp.core.errors import ConfigurationFault
 from pdp.runtime import preflight
 from pdp.runtime.preflight import Problem, Report, Risk

@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pdp.cli.admin_connection import UNAVAILABLE, is_it_there
 from pdp.client import Client, Decision, PlaintextRefusedError, Reason, Requirement, Session, Tls, ToolCall
 from pdp.client.channel import beside
-from pdp.config.files import read_yaml
 from pdp.config.problems import problems
+from pdp.config.sources import read_yaml
 from pdp.core.approvals.text_safety import visible
 from pdp.core.errors import ConfigurationFault
 

@@ -12,7 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-un
 from pdp.cli.commands import PLAINTEXT
 from pdp.client.channel import OPTIONS, PlaintextRefusedError, Tls
 from pdp.client.channel import check as check_target
-from pdp.config.files import overlay, read_yaml, variables
+from pdp.config.sources import overlay, read_yaml, variables
 from pdp.core.errors import ConfigurationFault
 
 NOT_SERVING = 1

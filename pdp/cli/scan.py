@@ -17,7 +17,8 @@ from pdp.core.digest import Json
 from pdp.registry.live import HttpServer, StdioServer, read_tools
 from pdp.registry.scan import accept, folder
 from pdp.registry.scan.accept import Review
-from pdp.registry.scan.finding import SEVERITIES, Finding, Severity, visible
+from pdp.registry.scan.finding import Finding, visible
+from pdp.registry.scan.rules import SEVERITIES, Severity
 from pdp.registry.scan.sarif import sarif
 from pdp.registry.scan.scan import ScannedTool, scan
 

@@ -15,7 +15,7 @@ from pdp.core.errors import RegistryFault
 from pdp.registry.change_summary import Change
 from pdp.registry.diff import Version, compare, keep_before, newest_version, signed_version, version_before
 from pdp.registry.documents import State
-from pdp.registry.states import set_state
+from pdp.registry.pin import set_state
 
 DIFFERENT = 10
 _STYLES = {"danger": "bold red", "attention": "yellow", "note": ""}

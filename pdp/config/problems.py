@@ -8,9 +8,8 @@ from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 
-from pdp.config.files import PREFIX
-from pdp.config.model import Model, keys, shape
-from pdp.config.origins import Origins
+from pdp.config.reference import Model, keys, shape
+from pdp.config.sources import PREFIX, Origins
 from pdp.core.names import nearest
 
 _Loc: TypeAlias = tuple[int | str, ...]

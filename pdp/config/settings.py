@@ -16,9 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from pdp.adapters.console.options import ConsoleOptions
 from pdp.adapters.grpc.options import ServerOptions
 from pdp.approvals.options import ApprovalOptions, DirectoryOptions
-from pdp.config.files import overlay, read_yaml, variables
-from pdp.config.origins import Origins, origins
 from pdp.config.problems import problems
+from pdp.config.sources import Origins, origins, overlay, read_yaml, variables
 from pdp.content.options import ContentOptions
 from pdp.core.digest import Json, digest
 from pdp.core.errors import ConfigurationFault

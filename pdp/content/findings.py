@@ -1,15 +1,39 @@
-"""Findings: what is noticed in arguments, for policy to judge. Values are never kept."""
+"""Findings: credentials, hidden characters and undeclared members in arguments, for policy to judge.
+
+Values are never kept. Names in arguments are the caller's words too, so JSON Pointers (RFC 6901) show only harmless
+ones.
+"""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from pdp.content.pointer import harmless, pointer
 from pdp.core.digest import Json
 from pdp.core.facts import Finding
-from pdp.core.patterns import hidden_in, secrets_in
+from pdp.core.patterns import hidden_in, secret_in, secrets_in
 from pdp.core.schema import Path, undeclared
+
+_PLAIN = re.compile(r"[A-Za-z_$@][A-Za-z0-9_.$@:-]{0,63}\Z")
+MASK = "*"  # stands for a name that is not shown
+
+
+def pointer(path: Iterable[str | int], shown: Callable[[str], bool]) -> str:
+    """Encode a path; names for which `shown` is false become `*`."""
+    return "".join(f"/{_segment(part, shown)}" for part in path)
+
+
+def harmless(name: str) -> bool:
+    """A name that looks like one and holds no credential."""
+    return _PLAIN.match(name) is not None and secret_in(name) is None
+
+
+def _segment(part: str | int, shown: Callable[[str], bool]) -> str:
+    if isinstance(part, int):
+        return str(part)
+    return part.replace("~", "~0").replace("/", "~1") if shown(part) else MASK
+
 
 MAX_PER_KIND = 16  # more of one kind tell policy nothing new
 _SHORTEST = 12  # no credential format is shorter

@@ -6,8 +6,8 @@ import re
 
 from pdp.core.errors import Unauthenticated
 from pdp.core.request import Caller, Peer
+from pdp.identity.compact import Refusal
 from pdp.identity.options import IdentityOptions, SanMatch, normal_san
-from pdp.identity.refusal import Refusal
 from pdp.identity.verifier import TokenVerifier
 
 _BEARER = re.compile(r"bearer +([^ ]+)", re.IGNORECASE)

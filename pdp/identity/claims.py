@@ -15,14 +15,26 @@ from typing import Any
 from pdp.core.check import NS, failed, missing
 from pdp.core.check import OK as PASSED
 from pdp.core.facts import Actor, AgentFact
+from pdp.identity.compact import Refusal
 from pdp.identity.options import IssuerOptions, SubjectKindOptions
-from pdp.identity.refusal import MalformedClaim, Refusal
 
 Claims = Mapping[str, Any]
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _MAX_TEXT = 512  # characters of one identifier
 _MAX_SECONDS = (2**63 - 1) // NS  # the last instant that int64 nanoseconds can name
 _MAX_ITEMS = 1000
+
+
+class MalformedClaim(Exception):
+    """A claim is present in a shape it may not have. Raised and caught inside this component only."""
+
+    def __init__(self, claim: str, must: str) -> None:
+        super().__init__(claim)
+        self.claim = claim
+        self.must = must
+
+    def refusal(self) -> Refusal:
+        return Refusal("claims", f"claim `{self.claim}` must be {self.must}; correct it at the issuer")
 
 
 def text(claims: Claims, name: str) -> str | None:

@@ -12,7 +12,18 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from pdp.identity.refusal import Refusal
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a token or a set of claims is not accepted.
+
+    `reason` is the last part of a stable code: `subject.<reason>` for a subject's credential, `caller.token_<reason>`
+    for a caller's; one verifier serves both. `message` says how to fix it and never carries a value of the token.
+    """
+
+    reason: str
+    message: str
+
 
 MAX_TOKEN = 16 * 1024  # characters
 _FORM = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]*)")

@@ -13,8 +13,8 @@ from pathlib import Path
 from pdp.core.check import NS
 from pdp.core.digest import Json, digest
 from pdp.core.errors import ConfigurationFault
-from pdp.identity.refusal import Refusal
-from pdp.identity.watched import WatchedFile
+from pdp.identity.compact import Refusal
+from pdp.identity.watched_file import WatchedFile
 
 _MAX_BYTES = 64 * 1024 * 1024
 _MAX_STALE_NS = 3600 * NS

@@ -12,9 +12,9 @@ from pdp.core.digest import Json
 from pdp.core.facts import AgentFact, Identity, SubjectFact
 from pdp.core.request import AssertedClaims, Bearer, Caller, Credential
 from pdp.identity import claims as read
-from pdp.identity.compact import MAX_TOKEN, strict_object
+from pdp.identity.claims import MalformedClaim
+from pdp.identity.compact import MAX_TOKEN, Refusal, strict_object
 from pdp.identity.options import LIFETIME_SECONDS, IssuerOptions
-from pdp.identity.refusal import MalformedClaim, Refusal
 from pdp.identity.revocation import DenyList
 from pdp.identity.verifier import TokenVerifier, TrustedIssuer, VerifiedToken
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from cachetools import LRUCache
 
 from pdp.identity import claims as read
-from pdp.identity.compact import CompactToken, parse
+from pdp.identity.claims import MalformedClaim
+from pdp.identity.compact import CompactToken, Refusal, parse
+from pdp.identity.key_sources import KeySource
 from pdp.identity.keys import PublicKey
 from pdp.identity.options import IssuerOptions
-from pdp.identity.refusal import MalformedClaim, Refusal
 from pdp.identity.revocation import DenyList
-from pdp.identity.sources import KeySource
 
 _KNOWN = 1024  # tokens that are remembered
 _KNOWN_LENGTH = 4096  # characters of the longest of them

@@ -10,8 +10,7 @@ from pdp.core.digest import canonical
 from pdp.core.errors import InvalidRequest, RegistryFault
 from pdp.core.facts import Waiver
 from pdp.core.strict_json import parse_object
-from pdp.registry.manifest import Closed, Digest, Name, ServerId, Word, first_problem
-from pdp.registry.times import RFC3339, parse_ns
+from pdp.registry.manifest import RFC3339, Closed, Digest, Name, ServerId, Word, first_problem, parse_ns
 
 SET_SCHEMA = "pdp.set/1"
 WAIVERS_SCHEMA = "pdp.waivers/1"

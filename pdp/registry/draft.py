@@ -14,8 +14,7 @@ from pdp.core.errors import InvalidRequest, RegistryFault
 from pdp.core.strict_json import parse_object
 from pdp.registry import documents, dsse, files
 from pdp.registry.documents import SET_SCHEMA, Serial, ServerEntry, SetIndex, State, ToolEntry
-from pdp.registry.manifest import Closed, Name, first_problem
-from pdp.registry.times import render
+from pdp.registry.manifest import Closed, Name, first_problem, render
 
 
 class Draft(Closed):

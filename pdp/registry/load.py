@@ -15,12 +15,11 @@ from pdp.core.stored import Artefact
 from pdp.core.term import Term
 from pdp.registry.keys import load_keys
 from pdp.registry.marks import Floors, marks
-from pdp.registry.observation import Sightings
+from pdp.registry.observation import ConfiguredWatchers, Observations
 from pdp.registry.options import RegistryOptions
 from pdp.registry.snapshot import TenantSnapshot
 from pdp.registry.tenant import Tenant
 from pdp.registry.view import FileRegistryView
-from pdp.registry.watched import Watched
 
 _PRESENTED = 8192  # digests of presented definitions that are remembered
 
@@ -37,14 +36,14 @@ class SignedRegistry:
         self._folders = {name: Tenant(name, folder, keys) for name, folder in sorted(options.sets.items())}
         self._snapshots: Mapping[str, TenantSnapshot] = {name: TenantSnapshot(name) for name in self._folders}
         self._digests: LRUCache[bytes, str] = LRUCache(_PRESENTED)
-        self._watched = Watched(options)
-        self._sightings = Sightings()
+        self._watched = ConfiguredWatchers(options)
+        self._observations = Observations()
         self._reported: dict[str, tuple[str, str, str]] = {}
         self._lock = asyncio.Lock()
 
     def view(self, at_ns: int) -> FileRegistryView:
         """What is loaded now, as far as the marks allow."""
-        loaded = FileRegistryView(self._snapshots, at_ns, self._max_stale_ns, self._digests, self._sightings)
+        loaded = FileRegistryView(self._snapshots, at_ns, self._max_stale_ns, self._digests, self._observations)
         return loaded.above(self._high_water)
 
     async def reload(self, at_ns: int) -> tuple[RegistryChange, ...]:
@@ -52,7 +51,7 @@ class SignedRegistry:
         or whose set began or ceased to fail; never raises for what lies in the folders."""
         async with self._lock:
             floors = self._floors()
-            self._snapshots, self._sightings = await asyncio.to_thread(self._refresh, at_ns, floors)
+            self._snapshots, self._observations = await asyncio.to_thread(self._refresh, at_ns, floors)
             view = self.view(at_ns)
             changes = (self._change(snapshot, view) for snapshot in view.tenants.values())
             return tuple(change for change in changes if change is not None)
@@ -101,7 +100,7 @@ class SignedRegistry:
 
     def _refresh(
         self, at_ns: int, floors: dict[str, Floors] | None
-    ) -> tuple[Mapping[str, TenantSnapshot], Sightings]:
+    ) -> tuple[Mapping[str, TenantSnapshot], Observations]:
         found = self._snapshots
         if floors is not None:
             found = {name: tenant.refresh(at_ns, floors[name]) for name, tenant in self._folders.items()}

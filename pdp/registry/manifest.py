@@ -1,21 +1,54 @@
-"""Manifests: one tool's pinned definition and what a reviewer says about it (`pdp.manifest/1`).
+"""Manifests (`pdp.manifest/1`), and the value types that all registry documents share.
 
-A manifest lies in `manifests/<sha256>.json`, in canonical bytes, named by their digest; the signed set index
-names that digest, so a manifest needs no signature of its own.
+A manifest holds one tool's pinned definition and its review. It lies in `manifests/<sha256>.json`, in canonical
+bytes, named by their digest; the signed set index names that digest, so a manifest needs no signature of its own.
+Instants are RFC 3339, UTC, whole seconds, in one spelling only.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from pdp.core.check import NS
 from pdp.core.digest import Json, canonical, digest, sha256_hex
 from pdp.core.errors import InvalidRequest, RegistryFault
 from pdp.core.strict_json import parse_object
 from pdp.core.target import Annotations, Sink
-from pdp.registry.times import RFC3339
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SHAPE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z", re.ASCII)
+
+
+@lru_cache(maxsize=4096)
+def parse_ns(text: str) -> int:
+    """Unix nanoseconds. Raises ValueError for anything but `YYYY-MM-DDTHH:MM:SSZ`."""
+    if not _SHAPE.match(text):
+        raise ValueError("is not an instant like 2030-01-31T00:00:00Z")
+    try:
+        at = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        raise ValueError("is not an instant like 2030-01-31T00:00:00Z") from None
+    return ((at - _EPOCH) // timedelta(seconds=1)) * NS
+
+
+def render(at_ns: int) -> str:
+    """The instant, rounded down to the second."""
+    return (_EPOCH + timedelta(seconds=at_ns // NS)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _checked(text: str) -> str:
+    parse_ns(text)
+    return text
+
+
+RFC3339 = Annotated[str, AfterValidator(_checked)]
+
 
 SCHEMA = "pdp.manifest/1"
 MAX_BYTES = 1_048_576

@@ -1,13 +1,17 @@
-"""Sightings: what a watcher saw a server list, signed by the watcher's key (`pdp.sighting/1`).
+"""Observations (`pdp.sighting/1`): what a watcher saw a server list, signed by the watcher's key.
 
-A sighting is how a definition that no caller shows is still known to be current. It is one DSSE envelope in a file
-of its own, `<server>.sighting.json`; what counts is the signed time and content, never the file's.
+An observation shows that a definition which no caller presents is still current. It is one DSSE envelope in a file
+of its own, `<server>.sighting.json`; the signed time and content count, never the file's. Reading verifies, never
+goes back in time, and runs in a thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+import stat
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Literal
 
@@ -16,15 +20,25 @@ from pydantic import Field, ValidationError
 
 from pdp.core.check import NS, OK, Check, failed
 from pdp.core.digest import Json, canonical, digest
-from pdp.core.errors import InvalidRequest, RegistryFault
+from pdp.core.errors import ConfigurationFault, InvalidRequest, RegistryFault
 from pdp.core.strict_json import parse_object
 from pdp.registry import dsse
-from pdp.registry.keys import SignerKey
-from pdp.registry.manifest import Closed, Digest, Name, ServerId, first_problem, without_meta
-from pdp.registry.times import RFC3339, parse_ns, render
+from pdp.registry.keys import SignerKey, read_public
+from pdp.registry.manifest import (
+    RFC3339,
+    Closed,
+    Digest,
+    Name,
+    ServerId,
+    first_problem,
+    parse_ns,
+    render,
+    without_meta,
+)
+from pdp.registry.options import RegistryOptions
 
-SIGHTING_TYPE = "application/vnd.pdp.sighting+json"
-SIGHTING_SCHEMA = "pdp.sighting/1"
+OBSERVATION_TYPE = "application/vnd.pdp.sighting+json"
+OBSERVATION_SCHEMA = "pdp.sighting/1"
 MAX_BYTES = 4 * 1024 * 1024
 MAX_TOOLS = 10_000
 SKEW_NS = 30 * NS  # how far a watcher's clock may be ahead of ours
@@ -41,7 +55,7 @@ _DRIFTED = failed(
 )
 
 
-class Sighting(Closed):
+class Observation(Closed):
     """All tools of one server at one instant: digests of their definitions, without `_meta`, by name."""
 
     schema_: Literal["pdp.sighting/1"] = Field(alias="schema")
@@ -56,16 +70,16 @@ class Sighting(Closed):
 
 
 def file_of(server: str) -> str:
-    """Where a server's sighting lies, in the watcher's folder."""
+    """Where a server's observation lies, in the watcher's folder."""
     return f"{server}.sighting.json"
 
 
-def sighting_of(tenant: str, server: str, definitions: Sequence[Mapping[str, Json]], at_ns: int) -> Sighting:
+def observation_of(tenant: str, server: str, definitions: Sequence[Mapping[str, Json]], at_ns: int) -> Observation:
     """What was seen at `at_ns`, rounded down to the second. Raises RegistryFault `watch.malformed`."""
     found = {str(definition["name"]): digest(without_meta(definition)) for definition in definitions}
     try:
-        return Sighting.model_validate(
-            {"schema": SIGHTING_SCHEMA, "tenant": tenant, "server": server, "seen": render(at_ns), "tools": found}
+        return Observation.model_validate(
+            {"schema": OBSERVATION_SCHEMA, "tenant": tenant, "server": server, "seen": render(at_ns), "tools": found}
         )
     except ValidationError as error:
         raise RegistryFault(
@@ -73,25 +87,25 @@ def sighting_of(tenant: str, server: str, definitions: Sequence[Mapping[str, Jso
         ) from None
 
 
-def seal(sighting: Sighting, key: Ed25519PrivateKey) -> bytes:
+def seal(observation: Observation, key: Ed25519PrivateKey) -> bytes:
     """The signed file. Raises RegistryFault `watch.malformed` for one that nobody would read."""
-    payload = canonical(sighting.model_dump(mode="json", by_alias=True))
+    payload = canonical(observation.model_dump(mode="json", by_alias=True))
     if len(payload) > MAX_BYTES:
         raise RegistryFault("watch.malformed", "the server lists too many or too long names; it must be corrected")
-    return dsse.encode(dsse.Envelope(SIGHTING_TYPE, payload, (dsse.sign(SIGHTING_TYPE, payload, key),)))
+    return dsse.encode(dsse.Envelope(OBSERVATION_TYPE, payload, (dsse.sign(OBSERVATION_TYPE, payload, key),)))
 
 
-def unseal(raw: bytes, key: SignerKey) -> Sighting:
+def unseal(raw: bytes, key: SignerKey) -> Observation:
     """Read a file that `key` signed. Raises RegistryFault `watch.malformed`, `watch.unsigned`."""
     try:
         envelope = dsse.parse(raw)
     except RegistryFault as fault:
         raise RegistryFault("watch.malformed", fault.message) from None
-    if envelope.payload_type != SIGHTING_TYPE or not dsse.signed_by(envelope, (key,)):
+    if envelope.payload_type != OBSERVATION_TYPE or not dsse.signed_by(envelope, (key,)):
         raise RegistryFault("watch.unsigned", "the sighting is not signed by the watcher's configured key")
     try:
         value, _ = parse_object(envelope.payload, "sighting", max_bytes=MAX_BYTES)
-        return Sighting.model_validate(value)
+        return Observation.model_validate(value)
     except InvalidRequest as error:
         raise RegistryFault("watch.malformed", error.message) from None
     except ValidationError as error:
@@ -99,11 +113,11 @@ def unseal(raw: bytes, key: SignerKey) -> Sighting:
 
 
 @dataclass(frozen=True, slots=True)
-class Sightings:
-    """What was last seen, by (tenant, server); one sighting per watcher. Immutable."""
+class Observations:
+    """What was last seen, by (tenant, server); one observation per watcher. Immutable."""
 
     max_age_ns: int = 0
-    last: Mapping[tuple[str, str], tuple[Sighting, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    last: Mapping[tuple[str, str], tuple[Observation, ...]] = field(default_factory=lambda: MappingProxyType({}))
 
     def check(self, tenant: str, server: str, name: str, definition_sha256: str, at_ns: int) -> Check:
         """Whether somebody has lately seen this definition, and nobody another: `tool.unwatched`, `tool.drifted`.
@@ -115,5 +129,117 @@ class Sightings:
             return _UNWATCHED
         return OK if all(s.tools.get(name) == definition_sha256 for s in fresh) else _DRIFTED
 
-    def _is_fresh(self, sighting: Sighting, at_ns: int) -> bool:
-        return -SKEW_NS <= at_ns - sighting.seen_ns <= self.max_age_ns
+    def _is_fresh(self, observation: Observation, at_ns: int) -> bool:
+        return -SKEW_NS <= at_ns - observation.seen_ns <= self.max_age_ns
+
+
+_MAX_FILE = 2 * MAX_BYTES  # base64 takes a third more
+
+
+@dataclass(slots=True)
+class _Seen:
+    """One watcher's view of one server: the last file that was taken up."""
+
+    raw: bytes = b""
+    observation: Observation | None = None
+    problem: str = "watch.missing"
+
+
+@dataclass(slots=True)
+class _Watcher:
+    id: str
+    tenant: str
+    folder: Path
+    key: SignerKey
+    servers: dict[str, _Seen] = field(default_factory=dict)
+
+    def refresh(self, servers: Iterable[str], at_ns: int) -> None:
+        self.servers = {name: self.servers.get(name) or _Seen() for name in servers}
+        for name, seen in self.servers.items():
+            try:
+                self._take(name, seen, at_ns)
+                seen.problem = ""
+            except RegistryFault as fault:
+                seen.problem = fault.code  # what was seen before counts until it is too old
+
+    def _take(self, server: str, seen: _Seen, at_ns: int) -> None:
+        raw = _read(self.folder / file_of(server))
+        if raw == seen.raw and seen.observation is not None:
+            return
+        found = unseal(raw, self.key)
+        if (found.tenant, found.server) != (self.tenant, server):
+            raise RegistryFault("watch.wrong_server", "the sighting is of another server or tenant")
+        if found.seen_ns > at_ns + SKEW_NS:
+            raise RegistryFault("watch.future", "the sighting lies in the future; check the watcher's clock")
+        if seen.observation is not None and found.seen_ns < seen.observation.seen_ns:
+            raise RegistryFault("watch.rollback", "the sighting is older than one that was taken up before")
+        seen.raw, seen.observation = raw, found
+
+
+class ConfiguredWatchers:
+    """The configured watchers and what each last saw of the servers that have `watched` tools."""
+
+    def __init__(self, options: RegistryOptions) -> None:
+        """Raises ConfigurationFault for a key that cannot be read, or that signs sets as well."""
+        self._max_age_ns = options.watch_max_age_seconds * NS
+        self._watchers = [_Watcher(w.id, w.tenant, w.folder, _key(w.id, w.public_key_file)) for w in options.watchers]
+        _distinct(options, [w.key for w in self._watchers])
+
+    def refresh(self, servers: Mapping[str, Iterable[str]], at_ns: int) -> Observations:
+        """Read again. `servers` names, by tenant, those that have `watched` tools. Never raises."""
+        last: dict[tuple[str, str], tuple[Observation, ...]] = {}
+        for watcher in self._watchers:
+            watcher.refresh(servers.get(watcher.tenant, ()), at_ns)
+            for name, seen in watcher.servers.items():
+                if seen.observation is not None:
+                    key = (watcher.tenant, name)
+                    last[key] = (*last.get(key, ()), seen.observation)
+        return Observations(self._max_age_ns, last)
+
+    def status(self, tenant: str, at_ns: int) -> dict[str, Json]:
+        """By watcher and server: age of the last observation in seconds (null: none), code of the problem."""
+        return {
+            w.id: {
+                name: {
+                    "age_seconds": None
+                    if seen.observation is None
+                    else max(0, at_ns - seen.observation.seen_ns) // NS,
+                    "problem": seen.problem,
+                }
+                for name, seen in w.servers.items()
+            }
+            for w in self._watchers
+            if w.tenant == tenant
+        }
+
+
+def _key(name: str, path: Path) -> SignerKey:
+    return SignerKey(name, "watcher", read_public(path, f"registry.watchers[{name}]"))
+
+
+def _distinct(options: RegistryOptions, keys: list[SignerKey]) -> None:
+    """A watcher runs by itself, with its key at hand, so its key must not be one that makes tools usable."""
+    signing = {read_public(k.public_key_file, f"registry.keys[{k.id}]").public_bytes_raw() for k in options.keys}
+    raws = [key.raw for key in keys]
+    if len(set(raws)) != len(raws) or signing & set(raws):
+        raise ConfigurationFault(
+            "registry.key_twice",
+            "registry.watchers: a watcher's key is another's as well; `pdp tools keygen` makes one of its own",
+        )
+
+
+def _read(path: Path) -> bytes:
+    """The watcher's user may own the file and is not believed: no link is followed, nothing is waited for."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise RegistryFault("watch.unreadable", "the sighting is no regular file")
+            data = file.read(_MAX_FILE + 1)
+    except FileNotFoundError:
+        raise RegistryFault("watch.missing", "there is no sighting") from None
+    except OSError as error:
+        raise RegistryFault("watch.unreadable", "the sighting cannot be read", detail=repr(error)) from None
+    if len(data) > _MAX_FILE:
+        raise RegistryFault("watch.malformed", f"the sighting is larger than {_MAX_FILE} bytes")
+    return data

@@ -1,4 +1,5 @@
-"""Pinning: from a server's definitions and a review to manifests and an unsigned draft of the set index.
+"""Pinning: from a server's definitions and a review to manifests and an unsigned draft of the set index; and taking a
+tool out of use, or back.
 
 Nothing here makes a tool usable: a draft counts once author and reviewer have signed it (`sign`).
 """
@@ -17,13 +18,15 @@ from pdp.core.check import WORST_COUNT
 from pdp.core.digest import Json, digest
 from pdp.core.errors import RegistryFault
 from pdp.core.facts import WORST_LABELS
+from pdp.core.names import nearest
 from pdp.registry import files
+from pdp.registry.diff import newest_version
 from pdp.registry.documents import ServerEntry, State
 from pdp.registry.draft import Draft, base_of, write_file
-from pdp.registry.manifest import SCHEMA, Hints, Manifest, decode, first_problem, worse
+from pdp.registry.manifest import SCHEMA, Hints, Manifest, decode, first_problem, render, worse
 from pdp.registry.peer import FORMS, is_peer
 from pdp.registry.review import Review, ReviewedHints, ToolReview
-from pdp.registry.times import render
+from pdp.registry.sign import load_manifest
 
 UNREVIEWED = "unreviewed"  # the version of a tool without a review
 REVIEWED = "1"  # of one whose review names none
@@ -190,3 +193,31 @@ def _check_sinks(definitions: Sequence[Mapping[str, Json]], review: Review) -> N
 
 def _shown(name: Json) -> str:
     return json.dumps(name) if isinstance(name, str) else "without a name"
+
+
+def set_state(folder: Path, server: str, name: str, state: State) -> Draft | None:
+    """Write a draft in which the tool has that state; None when it has it already.
+
+    Raises RegistryFault: `state.nothing` (no set here), `state.unknown_tool` with the nearest right name, and what
+    `load_manifest` says when a tool that cannot be read is to be used again."""
+    newest = newest_version(folder).draft
+    if newest is None:
+        raise RegistryFault("state.nothing", "There is neither a draft nor a set here; begin with `pdp tools pin`.")
+    base = base_of(folder, newest.tenant)
+    entry = base.tool(server, name)
+    if entry is None:
+        raise RegistryFault("state.unknown_tool", f"{server}/{name}: is not in the set{_near(base, server, name)}")
+    if entry.state == state:
+        return None
+    if state == "active":
+        load_manifest(folder, entry, base.tenant)
+    tools = [t.model_copy(update={"state": state}) if t == entry else t for t in base.tools]
+    draft = base.model_copy(update={"tools": tools})
+    write_file(folder / files.DRAFT_FILE, draft.encoded())
+    return draft
+
+
+def _near(base: Draft, server: str, name: str) -> str:
+    known = [f"{t.server}/{t.name}" for t in base.tools]
+    near = nearest(f"{server}/{name}", known)
+    return f"; did you mean `{near}`?" if near else "; `pdp tools verify` lists those that are"

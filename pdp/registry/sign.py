@@ -18,11 +18,10 @@ from pdp.registry import documents, dsse, files
 from pdp.registry.documents import WAIVERS_SCHEMA, SetIndex, ToolEntry, WaiverSet
 from pdp.registry.draft import Draft, load_draft, load_envelope, of_index, write_file
 from pdp.registry.keys import SignerKey
-from pdp.registry.manifest import MAX_BYTES, Manifest, decode, first_problem
+from pdp.registry.manifest import MAX_BYTES, Manifest, decode, first_problem, render
 from pdp.registry.review import load_yaml
 from pdp.registry.scan import accept
 from pdp.registry.scan.scan import ScannedTool, scan
-from pdp.registry.times import render
 
 WAIVERS_DRAFT = "waivers.yaml"
 

@@ -16,7 +16,7 @@ from pdp.core.strict_json import parse_object
 from pdp.core.target import TargetFact
 from pdp.registry.manifest import MAX_BYTES, MAX_DEPTH, without_meta
 from pdp.registry.marks import Floors, HighWater, marks
-from pdp.registry.observation import Sightings
+from pdp.registry.observation import Observations
 from pdp.registry.peer import check_peer
 from pdp.registry.snapshot import IndexedTool, TenantSnapshot
 
@@ -42,7 +42,7 @@ class FileRegistryView:
     at_ns: int
     max_stale_ns: int
     digests: MutableMapping[bytes, str]
-    sightings: Sightings = field(default_factory=Sightings)
+    observations: Observations = field(default_factory=Observations)
     _known: MutableMapping[str, str] = field(default_factory=dict)  # digest by tenant: the view never changes
     _waivers: MutableMapping[str, tuple[Waiver, ...]] = field(default_factory=dict)
 
@@ -51,7 +51,7 @@ class FileRegistryView:
         found = {name: _bounded(snapshot, high_water) for name, snapshot in self.tenants.items()}
         if all(found[name] is snapshot for name, snapshot in self.tenants.items()):
             return self
-        return FileRegistryView(found, self.at_ns, self.max_stale_ns, self.digests, self.sightings)
+        return FileRegistryView(found, self.at_ns, self.max_stale_ns, self.digests, self.observations)
 
     def marks(self, tenant: str) -> tuple[tuple[str, int], ...]:
         """The marks that the tenant's answers rest on: an answer is void once one of them is higher."""
@@ -170,7 +170,7 @@ class FileRegistryView:
 
     def _seen(self, tool: IndexedTool, tenant: str, at_ns: int) -> Check:
         pinned = tool.verified.manifest.definition_sha256 if tool.verified is not None else ""
-        return self.sightings.check(tenant, tool.entry.server, tool.entry.name, pinned, at_ns)
+        return self.observations.check(tenant, tool.entry.server, tool.entry.name, pinned, at_ns)
 
     def _tool_check(self, tool: IndexedTool, presented: bytes | None, listing: bool, where: tuple[str, int]) -> Check:
         if tool.entry.state != "active":

@@ -16,7 +16,7 @@ from pdp.core.errors import RegistryFault
 from pdp.registry.draft import write_file
 from pdp.registry.live import HttpServer, StdioServer, read_tools
 from pdp.registry.manifest import Closed, Name, ServerId, Word, first_problem
-from pdp.registry.observation import file_of, seal, sighting_of
+from pdp.registry.observation import file_of, observation_of, seal
 from pdp.registry.review import load_yaml
 
 
@@ -83,8 +83,8 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Watcher:
-    """Looks at the servers of a plan and writes sightings into `folder`. A server that cannot be read gets none:
-    its last sighting grows old, and then its watched tools are denied."""
+    """Looks at the servers of a plan and writes observations into `folder`. A server that cannot be read gets none:
+    its last observation grows old, and then its watched tools are denied."""
 
     plan: WatchPlan
     folder: Path
@@ -96,7 +96,7 @@ class Watcher:
         return tuple(await asyncio.gather(*map(self._look, self.plan.servers)))
 
     async def run(self, told: Callable[[tuple[Look, ...]], None], wait: Callable[[float], Awaitable[None]]) -> None:
-        """Look until cancelled, at each server by itself: one that hangs keeps no other's sightings waiting."""
+        """Look until cancelled, at each server by itself: one that hangs keeps no other's observations waiting."""
 
         async def keep_looking(server: WatchedServer) -> None:
             while True:
@@ -111,7 +111,7 @@ class Watcher:
             definitions = await read_tools(
                 server.source(os.environ), timeout_seconds=self.plan.timeout_seconds, legacy=server.legacy
             )
-            seen = sighting_of(self.plan.tenant, server.id, definitions, began)
+            seen = observation_of(self.plan.tenant, server.id, definitions, began)
             await asyncio.to_thread(write_file, self.folder / file_of(server.id), seal(seen, self.key))
         except RegistryFault as fault:
             return Look(server.id, fault=fault)

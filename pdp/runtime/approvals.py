@@ -8,8 +8,8 @@ from pdp.approvals.channel_options import ChannelOptions
 from pdp.approvals.channels import channel, routes
 from pdp.approvals.directory import LoadedDirectories
 from pdp.approvals.resume import ResumeTokens
-from pdp.config.files import read_yaml
 from pdp.config.settings import Settings
+from pdp.config.sources import read_yaml
 from pdp.content.validate import satisfies
 from pdp.core.approvals.notices import Notifications
 from pdp.core.approvals.turned_down import Backoff

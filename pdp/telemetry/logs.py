@@ -1,7 +1,7 @@
-"""Log lines: as JSON, one object each with the ids of the call under way, or as text for people.
+"""Log lines, and the ids of the call under way that they carry. Knows nothing of OpenTelemetry.
 
-Either way an exception is written as its classes and where it was raised, never with its text, for a library's may
-quote values; and whatever a message holds, it stays one line of printable characters.
+A line is one JSON object, or text for people. Either way an exception is written as its classes and where it was
+raised, never with its text, for a library's may quote values; and a line stays one line of printable characters.
 """
 
 from __future__ import annotations
@@ -9,12 +9,38 @@ from __future__ import annotations
 import json
 import logging
 import traceback
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from typing_extensions import override
 
-from pdp.telemetry.current import identifiers
+
+@dataclass(slots=True)
+class Current:
+    """One call. `noted` grows while it is under way."""
+
+    method: str
+    trace_id: str
+    span_id: str
+    recorded: bool  # whether its spans are kept; metrics are in any case
+    noted: dict[str, str | int | bool] = field(default_factory=dict)
+
+
+CURRENT: ContextVar[Current | None] = ContextVar("pdp_call", default=None)
+DECISION_ID = "pdp.decision.id"
+
+
+def identifiers() -> dict[str, str]:
+    """`trace_id`, `span_id` and `decision_id` of the call under way, as far as they are known."""
+    current = CURRENT.get()
+    if current is None:
+        return {}
+    found = {"trace_id": current.trace_id, "span_id": current.span_id}
+    decision = current.noted.get(DECISION_ID)
+    return found if decision is None else {**found, "decision_id": str(decision)}
+
 
 _FRAMES = 20
 _CAUSES = 8

@@ -25,7 +25,7 @@ from pdp.core.errors import Fault
 from pdp.core.trace_context import TraceParent
 from pdp.ports.telemetry import NONE, SEVERAL, UNSEEN, Attributes, Span, Telemetry, Value
 from pdp.telemetry.catalogue import INSTRUMENTS, Instrument
-from pdp.telemetry.current import CURRENT, Current
+from pdp.telemetry.logs import CURRENT, Current
 
 log = logging.getLogger("pdp.call")
 CODE = "pdp.code"

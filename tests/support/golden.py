@@ -16,8 +16,8 @@ from pdp.identity.development import DEVELOPMENT_ISSUER
 from pdp.policy.bundle import shipped_rego
 from pdp.registry import files, keys, sign
 from pdp.registry.draft import load_draft
+from pdp.registry.manifest import render
 from pdp.registry.pin import pin
-from pdp.registry.times import render
 
 CASES = Path(__file__).parents[1] / "cases"
 # A Saturday after the shipped pack's temporary grant has ended: 2027-04-03T10:00:00Z.

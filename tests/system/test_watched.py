@@ -11,7 +11,7 @@ from support.world import GRPC, Plan, Refused, World, running
 
 from pdp.authoring.sandbox import ALICE
 from pdp.registry.keys import generate, read_private
-from pdp.registry.observation import file_of, seal, sighting_of
+from pdp.registry.observation import file_of, observation_of, seal
 from pdp.v1 import decision_pb2, types_pb2
 
 NS = 1_000_000_000
@@ -56,7 +56,7 @@ async def test_watched_tools_in_a_running_service(tmp_path: Path) -> None:
 
         async def see(*, changed: str = "") -> None:
             shown = [t | ({"description": "Other."} if t["name"] == changed else {}) for t in WATCHED.tools]
-            raw = seal(sighting_of("acme", "git", shown, world.now_ns), read_private(secret))
+            raw = seal(observation_of("acme", "git", shown, world.now_ns), read_private(secret))
             (folder / file_of("git")).write_bytes(raw)
             await world.reload()
 

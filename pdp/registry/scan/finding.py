@@ -5,26 +5,14 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal
 
 from pdp.core.digest import digest, sha256_hex
-
-Severity = Literal["high", "medium", "low"]
-SEVERITIES: tuple[Severity, ...] = ("high", "medium", "low")
+from pdp.registry.scan.rules import Rule, Severity
 
 _ID_CHARS = 20  # of the hex digest: nobody finds a second text for an accepted id
 _BEFORE, _AFTER = 24, 96
 _SHOWN = "\n\t"  # known to everybody, and shown as a space
 _UNSEEN = frozenset({"Cc", "Cf", "Co", "Cn", "Cs", "Zl", "Zp"})
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One thing that is looked for. `help` says what a reviewer should do about it."""
-
-    code: str
-    severity: Severity
-    help: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,25 @@
-"""The tables of the scan, read once from `rules.toml`: patterns are data that reviewers read, not code."""
+"""Rules of the scan, and their tables: patterns are data in `rules.toml` that reviewers read, not code."""
 
 from __future__ import annotations
 
 import re
 import tomllib
+from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import Any, Literal
+
+Severity = Literal["high", "medium", "low"]
+SEVERITIES: tuple[Severity, ...] = ("high", "medium", "low")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One thing that is looked for. `help` says what a reviewer should do about it."""
+
+    code: str
+    severity: Severity
+    help: str
+
 
 _TABLES: dict[str, Any] = tomllib.loads(
     resources.files("pdp.registry.scan").joinpath("rules.toml").read_text("utf-8")

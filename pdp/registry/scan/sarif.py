@@ -7,7 +7,8 @@ from urllib.parse import quote
 from pdp import __version__
 from pdp.core.digest import Json
 from pdp.registry.scan.accept import Review
-from pdp.registry.scan.finding import Finding, Severity, visible
+from pdp.registry.scan.finding import Finding, visible
+from pdp.registry.scan.rules import Severity
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _LEVELS: dict[Severity, str] = {"high": "error", "medium": "warning", "low": "note"}

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 
 from pdp.core.digest import Json
 from pdp.registry.scan import behaviour, names
-from pdp.registry.scan.addresses import addresses, secrets
-from pdp.registry.scan.concepts import MAX_SENTENCES, meetings, sentences
-from pdp.registry.scan.finding import Finding, Place, Rule, excerpt_of, finding, visible
+from pdp.registry.scan.finding import Finding, Place, excerpt_of, finding, visible
 from pdp.registry.scan.hidden import hidden
-from pdp.registry.scan.markers import markers
+from pdp.registry.scan.instructions import MAX_SENTENCES, TOGETHER, cooccurrence, instructions, sentences, together
+from pdp.registry.scan.names import References
 from pdp.registry.scan.normalize import decoded, letters, phrase
-from pdp.registry.scan.phrases import TOGETHER, instructions, together
-from pdp.registry.scan.references import References
+from pdp.registry.scan.patterns import addresses, markers, secrets
+from pdp.registry.scan.rules import Rule
 from pdp.registry.scan.texts import MAX_CHARS, MAX_TEXTS, Role, Text, texts_of
 
 LIMIT = Rule(
@@ -149,7 +148,7 @@ def _readings(value: str, text: Text, tool: ScannedTool, known: References) -> I
         if count == MAX_SENTENCES:
             yield LIMIT, f"more than {MAX_SENTENCES} sentences"
             break
-        yield from meetings(phrase(sentence), of_property=bool(text.subject))
+        yield from cooccurrence(phrase(sentence), of_property=bool(text.subject))
     signs.add("secret_word" if _SECRET_WORD.search(folded) else "")
     if together(frozenset(signs - {""})):
         yield TOGETHER, ", ".join(sorted(signs - {""}))

@@ -4,10 +4,8 @@ serve with (errors), and everything that somebody should have chosen on purpose 
 Nothing is written, bound, recorded or served. Files that the configuration names are read, Vault is asked where
 secrets are there, and the policy goes through the load gate. No keys are fetched from URLs, no running OPA is asked.
 
-    finding   what is said, and of which setting
-    loading   the parts, loaded one by one as a start would: what fails is an error
-    choices   warnings that the settings alone give reason for
-    together  warnings from what was loaded, held against each other and the clock
+    loading  the parts, loaded one by one as a start would: what fails is an error
+    risks    warnings of the settings alone, and of what was loaded, compared with each other and the clock
 """
 
 from __future__ import annotations
@@ -16,17 +14,17 @@ from collections.abc import Callable
 
 from pdp.config.settings import Settings
 from pdp.core.policy import Bundle
-from pdp.policy.gate import Report as Gated
+from pdp.policy.gate import Report as GateReport
 from pdp.policy.gate import check as load_gate
-from pdp.runtime.preflight import loading, together
-from pdp.runtime.preflight.choices import choices
-from pdp.runtime.preflight.finding import Problem, Report, Risk
+from pdp.runtime.preflight import loading
+from pdp.runtime.preflight.loading import Problem, Report, Risk
+from pdp.runtime.preflight.risks import choices, risks
 
 __all__ = ["Problem", "Report", "Risk", "check", "choices"]
 
 
 def check(
-    settings: Settings, at_ns: int, *, syntax_only: bool = False, gate: Callable[[Bundle], Gated] = load_gate
+    settings: Settings, at_ns: int, *, syntax_only: bool = False, gate: Callable[[Bundle], GateReport] = load_gate
 ) -> Report:
     """Everything that is wrong with these settings, and everything that is worth a warning.
 
@@ -38,4 +36,4 @@ def check(
     if syntax_only:
         return Report(tuple(problems), tuple(choices(settings)))
     loaded = loading.load(settings, at_ns, gate)
-    return Report((*problems, *loaded.problems), (*choices(settings), *together.risks(settings, loaded, at_ns)))
+    return Report((*problems, *loaded.problems), (*choices(settings), *risks(settings, loaded, at_ns)))

@@ -1,9 +1,10 @@
-"""The parts of a process, loaded one by one as a start would load them, so that every mistake is found at once."""
+"""The parts of a process, loaded one by one as a start would load them, so that every problem is found at once."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import re
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,8 +16,8 @@ from pdp.adapters.grpc.address import UnixAddress, addresses
 from pdp.adapters.grpc.server import credentials
 from pdp.approvals.directory import LoadedDirectories
 from pdp.config.certificates import certificate_files, term
-from pdp.config.files import read_yaml
 from pdp.config.settings import Settings
+from pdp.config.sources import read_yaml
 from pdp.core.approvals.directory import Directory
 from pdp.core.digest import Json
 from pdp.core.errors import Fault
@@ -27,15 +28,57 @@ from pdp.identity.revocation import DenyList
 from pdp.judge.options import key_text
 from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.embedded.regorus_binding import version
-from pdp.policy.gate import ERROR, Naming, Report
+from pdp.policy.gate import ERROR, Naming
+from pdp.policy.gate import Report as GateReport
 from pdp.policy.opa.boot import check
 from pdp.ports import Pack, RegistryView
 from pdp.registry.keys import read_public
 from pdp.registry.load import SignedRegistry
 from pdp.runtime import approvals, console, judge, telemetry
-from pdp.runtime.preflight.finding import Path, Problem
 from pdp.secrets.reference import MIN_BYTES, secret
 from pdp.store.opening import postgres_missing
+
+Path = tuple[str, ...]
+_PREFIX = re.compile(r"([a-z_]+)((?:\.[^\s:]+|\[[^\s\]]+\])*): (.+)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a start would fail. `code` and `message` as a Fault has them, `path` the setting that is meant."""
+
+    code: str
+    path: Path
+    message: str
+
+    @classmethod
+    def of(cls, fault: Fault, path: Path) -> Problem:
+        """A fault, of the setting that begins its message, else of `path`."""
+        found = _PREFIX.fullmatch(fault.message)
+        if found is None or found[1] not in Settings.model_fields:
+            return cls(fault.code, path, fault.message)
+        below = found[2].replace("[", ".").replace("]", "")
+        return cls(fault.code, (found[1], *below.split(".")[1:]), found[3])
+
+
+@dataclass(frozen=True, slots=True)
+class Risk:
+    """Something that is allowed and loosens something, leads nowhere, or soon ends."""
+
+    path: Path
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was found. Only with no problem would a start succeed."""
+
+    problems: tuple[Problem, ...]
+    risks: tuple[Risk, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
 
 _T = TypeVar("_T")
 
@@ -62,7 +105,7 @@ class Loaded:
             return None
 
 
-def load(settings: Settings, at_ns: int, gate: Callable[[Bundle], Report]) -> Loaded:
+def load(settings: Settings, at_ns: int, gate: Callable[[Bundle], GateReport]) -> Loaded:
     """Load everything, as at the instant `at_ns`. Blocks for seconds."""
     loaded = Loaded()
     _server(settings, loaded)
@@ -134,7 +177,7 @@ def _identity(settings: Settings, loaded: Loaded) -> None:
     loaded.tried(("identity", "revoked_jti_file"), partial(DenyList, settings.identity.revoked_jti_file))
 
 
-def _policy(settings: Settings, loaded: Loaded, gate: Callable[[Bundle], Report]) -> None:
+def _policy(settings: Settings, loaded: Loaded, gate: Callable[[Bundle], GateReport]) -> None:
     path = ("policy", "folder")
     read = partial(read_bundle, shipped_rego(), settings.policy.folder, needed=settings.policy.packs)
     bundle = loaded.tried(path, read)

@@ -10,7 +10,7 @@ import pytest
 
 from pdp.approvals.directory import LoadedDirectories
 from pdp.approvals.options import DirectoryOptions
-from pdp.config.files import read_yaml
+from pdp.config.sources import read_yaml
 from pdp.core.approvals.directory import DirectoryChange, look_alikes
 from pdp.core.approvals.rows import Account
 from pdp.core.check import NS

@@ -11,7 +11,7 @@ import pytest
 from pdp.approvals.directory import LoadedDirectories
 from pdp.approvals.options import DirectoryOptions
 from pdp.approvals.scim import read_export
-from pdp.config.files import read_yaml
+from pdp.config.sources import read_yaml
 from pdp.core.approvals.rows import Account
 from pdp.core.errors import ConfigurationFault
 

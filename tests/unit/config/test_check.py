@@ -16,8 +16,8 @@ from pdp.authoring import sandbox
 from pdp.authoring.sandbox import Sandbox
 from pdp.cli.config import config
 from pdp.config import settings
-from pdp.config.explain import HIDDEN, explain
-from pdp.config.origins import origins
+from pdp.config.reference import HIDDEN, explain
+from pdp.config.sources import origins
 from pdp.registry.pin import Server
 from pdp.runtime import preflight
 

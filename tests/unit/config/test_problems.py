@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pdp.config import settings
-from pdp.config.files import read_yaml
+from pdp.config.sources import read_yaml
 from pdp.core.errors import ConfigurationFault
 
 GATEWAY = "identity: {callers: {gw: %s}}"

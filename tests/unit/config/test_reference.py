@@ -12,10 +12,9 @@ from pydantic import TypeAdapter
 
 from pdp.cli.config import config
 from pdp.config import settings
-from pdp.config.files import read_yaml
-from pdp.config.model import Model, bounds, keys, kind, shape
-from pdp.config.reference import example, section
+from pdp.config.reference import Model, bounds, example, keys, kind, section, shape
 from pdp.config.settings import Settings
+from pdp.config.sources import read_yaml
 
 ROOT = Path(__file__).parents[3]
 FILE = ROOT / "docs" / "config.example.yaml"

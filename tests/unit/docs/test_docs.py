@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from pdp.authoring.check import check_folder
 from pdp.cli.main import cli
 from pdp.config import settings
-from pdp.config.files import read_yaml
+from pdp.config.sources import read_yaml
 from pdp.policy.bundle import shipped_rego
 
 ROOT = Path(__file__).parents[3]

@@ -15,8 +15,7 @@ from pydantic import ValidationError
 
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
-from pdp.identity.discovery import DiscoveredFetch, metadata_urls
-from pdp.identity.fetch import HttpFetch
+from pdp.identity.key_sources import DiscoveredFetch, HttpFetch, metadata_urls
 from pdp.identity.keys import MAX_DOCUMENT
 from pdp.identity.options import IdentityOptions, IssuerOptions
 

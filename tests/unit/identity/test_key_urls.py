@@ -11,7 +11,7 @@ import pytest
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
 from pdp.identity.component import Identity
-from pdp.identity.fetch import HttpFetch
+from pdp.identity.key_sources import HttpFetch
 from pdp.identity.keys import MAX_DOCUMENT
 from pdp.identity.options import IdentityOptions
 

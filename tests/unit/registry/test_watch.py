@@ -21,7 +21,7 @@ from pdp.core.errors import ConfigurationFault, RegistryFault
 from pdp.registry import dsse
 from pdp.registry.keys import generate, read_private
 from pdp.registry.load import SignedRegistry
-from pdp.registry.observation import SIGHTING_TYPE, Sighting, file_of, seal, sighting_of
+from pdp.registry.observation import OBSERVATION_TYPE, Observation, file_of, observation_of, seal
 from pdp.registry.watcher import Watcher, WatchPlan, load_plan
 
 AGE = 300 * NS
@@ -43,7 +43,7 @@ class Post:
         (self.folder / file_of(server)).write_bytes(raw)
 
     def see(self, *definitions: dict[str, Any], at: int = NOW, tenant: str = "acme", server: str = "files") -> bytes:
-        raw = seal(sighting_of(tenant, server, definitions, at), read_private(self.secret))
+        raw = seal(observation_of(tenant, server, definitions, at), read_private(self.secret))
         self.put(raw)
         return raw
 
@@ -179,8 +179,8 @@ def resealed(post: Post, **changes: Any) -> bytes:
         "tools": {TOOL: digest(definition())},
     } | changes
     payload = canonical(value)
-    signature = dsse.sign(SIGHTING_TYPE, payload, read_private(post.secret))
-    return dsse.encode(dsse.Envelope(SIGHTING_TYPE, payload, (signature,)))
+    signature = dsse.sign(OBSERVATION_TYPE, payload, read_private(post.secret))
+    return dsse.encode(dsse.Envelope(OBSERVATION_TYPE, payload, (signature,)))
 
 
 def test_what_is_resealed_is_good_before_it_is_spoilt(bench: Bench, post: Post) -> None:
@@ -189,17 +189,17 @@ def test_what_is_resealed_is_good_before_it_is_spoilt(bench: Bench, post: Post) 
 
 
 def foreign_key(bench: Bench, _post: Post) -> bytes:
-    return seal(sighting_of("acme", "files", [definition()], NOW), bench.key("author"))
+    return seal(observation_of("acme", "files", [definition()], NOW), bench.key("author"))
 
 
 def other_type(_bench: Bench, post: Post) -> bytes:
-    payload = canonical(sighting_of("acme", "files", [definition()], NOW).model_dump(mode="json", by_alias=True))
+    payload = canonical(observation_of("acme", "files", [definition()], NOW).model_dump(mode="json", by_alias=True))
     signature = dsse.sign(dsse.SET_TYPE, payload, read_private(post.secret))
     return dsse.encode(dsse.Envelope(dsse.SET_TYPE, payload, (signature,)))
 
 
 def relabelled(bench: Bench, post: Post) -> bytes:
-    return other_type(bench, post).replace(dsse.SET_TYPE.encode(), SIGHTING_TYPE.encode())
+    return other_type(bench, post).replace(dsse.SET_TYPE.encode(), OBSERVATION_TYPE.encode())
 
 
 def altered(_bench: Bench, post: Post) -> bytes:
@@ -346,7 +346,7 @@ def test_command_line(tmp_path: Path, post: Post, plan: Path) -> None:
     done = CliRunner().invoke(cli, args)
     assert (done.exit_code, done.stdout) == (0, "files: 1 tools seen\n")
     raw = (post.folder / file_of("files")).read_bytes()
-    assert Sighting.model_validate_json(dsse.parse(raw).payload).tools.keys() == {TOOL}
+    assert Observation.model_validate_json(dsse.parse(raw).payload).tools.keys() == {TOOL}
     (tmp_path / "server.py").unlink()
     done = CliRunner().invoke(cli, args)
     assert done.exit_code == 10
@@ -372,7 +372,7 @@ def test_it_looks_again_after_each_interval(post: Post, plan: Path) -> None:
 def test_what_nobody_would_read_is_not_written(post: Post) -> None:
     listed = [{"name": f"{i:04d}" + "x" * 1000} for i in range(5000)]
     with pytest.raises(RegistryFault) as caught:
-        seal(sighting_of("acme", "files", listed, NOW), read_private(post.secret))
+        seal(observation_of("acme", "files", listed, NOW), read_private(post.secret))
     assert caught.value.code == "watch.malformed"
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from pdp.config.files import read_yaml
 from pdp.config.settings import PolicyOptions, Settings, load, validate
+from pdp.config.sources import read_yaml
 from pdp.core.errors import ConfigurationFault
 
 MARK = "zq87-must-not-be-echoed"

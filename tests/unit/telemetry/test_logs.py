@@ -6,8 +6,16 @@ from typing import Any
 
 import pytest
 
-from pdp.telemetry.current import CURRENT, DECISION_ID, Current
-from pdp.telemetry.logs import FORMATTERS, JsonFormatter, TextFormatter, configure, handler
+from pdp.telemetry.logs import (
+    CURRENT,
+    DECISION_ID,
+    FORMATTERS,
+    Current,
+    JsonFormatter,
+    TextFormatter,
+    configure,
+    handler,
+)
 
 SECRET = "a-value-that-a-library-quotes"
 

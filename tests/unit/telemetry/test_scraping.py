@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.parser import text_string_to_metric_families
 
-from pdp.telemetry import scraping
+from pdp.telemetry import exporting
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def port() -> Iterator[int]:
         free = int(probe.getsockname()[1])
     registry = CollectorRegistry()
     Counter("pdp_seen", "Seen.", registry=registry).inc(3)
-    end = scraping.serve("127.0.0.1", free, registry)
+    end = exporting.serve("127.0.0.1", free, registry)
     yield free
     end()
     with socket.socket() as probe:  # the port is free again
@@ -64,7 +64,7 @@ def test_what_is_no_question_gets_no_metrics(port: int, request_: bytes) -> None
 
 def test_silent_clients_do_not_pile_up(port: int) -> None:
     """Each would hold a thread of the process that decides."""
-    held = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(scraping.MAX_CONNECTIONS)]
+    held = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(exporting.MAX_CONNECTIONS)]
     try:
         assert asked(port, b"GET /metrics HTTP/1.1\r\n\r\n") == (b"", b"")  # closed at once
     finally:
@@ -73,7 +73,7 @@ def test_silent_clients_do_not_pile_up(port: int) -> None:
 
 
 def test_a_client_that_says_nothing_is_let_go(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scraping._Handler, "timeout", 0.05)
+    monkeypatch.setattr(exporting._Handler, "timeout", 0.05)
     with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
         assert client.recv(1) == b""
     head, _ = asked(port, b"GET /metrics HTTP/1.1\r\n\r\n")
@@ -82,4 +82,4 @@ def test_a_client_that_says_nothing_is_let_go(port: int, monkeypatch: pytest.Mon
 
 def test_a_port_that_is_taken(port: int) -> None:
     with pytest.raises(OSError, match="in use"):
-        scraping.serve("127.0.0.1", port, CollectorRegistry())
+        exporting.serve("127.0.0.1", port, CollectorRegistry())

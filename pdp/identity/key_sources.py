@@ -1,20 +1,132 @@
-"""Where an issuer's keys come from, and how long they serve."""
+"""Key sources of one issuer: a file, a URL, or discovery by the issuer's metadata; and how long keys serve.
+
+Discovery follows RFC 8414, and OpenID Connect Discovery where that is all there is. Metadata counts only when it
+names the configured issuer (RFC 8414 section 3.3), so no server can lend its keys to another's name. Metadata of
+protected resources (RFC 9728) is not asked: a resource does not say whom we trust.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
+
+import httpx
 
 from pdp.core.check import NS
 from pdp.core.digest import Json
 from pdp.core.errors import ConfigurationFault
 from pdp.identity import keys
-from pdp.identity.discovery import DiscoveredFetch
-from pdp.identity.fetch import Fetch, HttpFetch
-from pdp.identity.keys import KeyRing
-from pdp.identity.options import IssuerOptions
-from pdp.identity.watched import WatchedFile
+from pdp.identity.compact import strict_object
+from pdp.identity.keys import MAX_DOCUMENT, KeyRing
+from pdp.identity.options import IssuerOptions, is_loopback, key_url_problem
+from pdp.identity.watched_file import WatchedFile
+
+Fetch = Callable[[str], Awaitable[bytes]]
+"""URL to body. Raises ConfigurationFault (`keys.unreachable`, `keys.refused`, `keys.too_large`)."""
+
+
+class HttpFetch:
+    """Fetch by httpx. Redirects are not followed, for one could lead off https; a compressed body is refused,
+    for its size is not known before it is unpacked.
+    """
+
+    def __init__(self, *, timeout_seconds: float = 3.0, ca_file: Path | None = None) -> None:
+        self._timeout = timeout_seconds
+        try:
+            self._tls = ssl.create_default_context(cafile=ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigurationFault(
+                "keys.ca_unreadable", "`jwks_ca_file` is not a readable PEM bundle", detail=str(error)
+            ) from None
+
+    async def __call__(self, url: str) -> bytes:
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._get(url)
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, TimeoutError) as error:
+            raise ConfigurationFault(
+                "keys.unreachable", "the key set cannot be fetched from its URL", detail=type(error).__name__
+            ) from None
+
+    async def _get(self, url: str) -> bytes:
+        headers = {"accept": "application/json", "accept-encoding": "identity"}
+        async with (
+            httpx.AsyncClient(verify=self._tls, trust_env=False, timeout=self._timeout) as client,
+            client.stream("GET", url, headers=headers) as response,
+        ):
+            if response.status_code != httpx.codes.OK or "content-encoding" in response.headers:
+                raise ConfigurationFault(
+                    "keys.refused",
+                    "the URL does not answer 200 with a plain document; it must name the document itself",
+                    detail=f"status {response.status_code}",
+                )
+            body = bytearray()
+            async for chunk in response.aiter_raw():
+                body += chunk
+                if len(body) > MAX_DOCUMENT:
+                    raise ConfigurationFault("keys.too_large", f"the document is larger than {MAX_DOCUMENT} bytes")
+            return bytes(body)
+
+
+_OAUTH = "/.well-known/oauth-authorization-server"
+_OPENID = "/.well-known/openid-configuration"
+
+
+def metadata_urls(issuer: str) -> tuple[str, ...]:
+    """Where the metadata of an issuer may lie, in the order in which to ask: the well-known part goes before the
+    issuer's path (RFC 8414 section 3.1), but after it in OpenID Connect Discovery 1.0 section 4."""
+    parts = urlsplit(issuer)
+    base, path = f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")
+    return f"{base}{_OAUTH}{path}", f"{base}{path}{_OPENID}"
+
+
+class DiscoveredFetch:
+    """Fetches the key set of one issuer, by way of its metadata, each time anew: a move is followed with the next
+    refresh, and what was last good serves meanwhile (see `UrlKeys`)."""
+
+    def __init__(self, fetch: Fetch) -> None:
+        self._fetch = fetch
+
+    async def __call__(self, issuer: str) -> bytes:
+        """Raises ConfigurationFault: `keys.metadata` (no or no sound metadata), `keys.metadata_issuer` (another's),
+        `keys.metadata_url` (`jwks_uri` is not to be asked), and those of the fetch of the key set."""
+        url = self._key_url(await self._metadata(issuer), issuer)
+        return await self._fetch(url)
+
+    async def _metadata(self, issuer: str) -> bytes:
+        first, second = metadata_urls(issuer)
+        try:
+            return await self._fetch(first)
+        except ConfigurationFault as fault:
+            if fault.code != "keys.refused":  # not a "there is no such page"
+                raise
+        return await self._fetch(second)
+
+    @staticmethod
+    def _key_url(document: bytes, issuer: str) -> str:
+        metadata = strict_object(document)
+        if metadata is None:
+            raise ConfigurationFault("keys.metadata", "the issuer's metadata is no JSON object; see RFC 8414")
+        if metadata.get("issuer") != issuer:
+            raise ConfigurationFault(
+                "keys.metadata_issuer", "the metadata found is of another issuer; correct `issuer`, or the server"
+            )
+        url = metadata.get("jwks_uri")
+        if not isinstance(url, str) or key_url_problem(url):
+            raise ConfigurationFault(
+                "keys.metadata_url", "the metadata's `jwks_uri` is no https URL; have the issuer correct it"
+            )
+        parts = urlsplit(url)
+        if parts.scheme == "http" and not is_loopback(urlsplit(issuer).hostname or ""):
+            # only an issuer on this machine may send us to this machine without TLS
+            raise ConfigurationFault(
+                "keys.metadata_url", "the metadata's `jwks_uri` is no https URL; have the issuer correct it"
+            )
+        return url
 
 
 class KeySource(Protocol):

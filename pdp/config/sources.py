@@ -1,10 +1,16 @@
-"""A configuration's text: YAML without repeated keys, and the variables that lie over it."""
+"""Sources of the configuration: the file's YAML, the `PDP_` variables over it, and the origin of each setting.
+
+`PDP_STORE__PATH` names `("store", "path")`; variables win over the file.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
+
+import yaml
 
 from pdp.core.errors import ConfigurationFault
 from pdp.files import strict_yaml
@@ -64,3 +70,54 @@ def overlay(found: dict[str, Any], environment: Mapping[str, str]) -> None:
             place[last] = strict_yaml.read(text)
         except NotPlainYaml as problem:
             raise ConfigurationFault("config.variable", f"{name}: is no YAML ({problem}); quote the value.") from None
+
+
+Path_ = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """Maps the path of a key (`("server", "listen")`, list items by index) to its origin in words."""
+
+    found: Mapping[Path_, str] = field(default_factory=dict)
+
+    def of(self, path: Path_) -> str:
+        """`line 7`, `PDP_STORE__PATH`, or `default`."""
+        return self.found.get(path, "default")
+
+    def nearest(self, path: Path_) -> str:
+        """The same for a key that need not be there: of what is below it, else around it; "" for the whole file."""
+        below = [place for place in self.found if place[: len(path)] == path]
+        around = [path[:length] for length in range(len(path), 0, -1)]
+        return next((self.found[place] for place in (*around[:1], *below, *around[1:]) if place in self.found), "")
+
+
+def origins(text: str, variables: Mapping[str, str]) -> Origins:
+    """Origins of a file that was read and of our variables, which win.
+
+    Raises yaml.YAMLError for what is not YAML.
+    """
+    found: dict[Path_, str] = {}
+    node = yaml.compose(text, yaml.SafeLoader)
+    if node is not None:
+        found.update((path, f"line {line}") for path, line in _walk(node, ()))
+    for name, said in variables.items():
+        above = place_of(name)
+        found = {path: origin for path, origin in found.items() if path[: len(above)] != above}
+        found[above] = name
+        value = yaml.compose(said, yaml.SafeLoader)
+        if value is not None:
+            found.update((path, name) for path, _ in _walk(value, above))
+    return Origins(found)
+
+
+def _walk(node: yaml.Node, above: Path_) -> Iterator[tuple[Path_, int]]:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            path = (*above, str(key.value))
+            yield path, key.start_mark.line + 1
+            yield from _walk(value, path)
+    elif isinstance(node, yaml.SequenceNode):
+        for i, value in enumerate(node.value):
+            yield (*above, str(i)), value.start_mark.line + 1
+            yield from _walk(value, (*above, str(i)))

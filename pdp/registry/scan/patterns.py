@@ -1,4 +1,7 @@
-"""Places that data could leave by, and places on a machine that hold secrets."""
+"""Patterns of credentials, addresses, sensitive files and chat markers in a text.
+
+Data can leave by an address; a marker of a chat format or prompt makes a description speak in another's name.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,10 @@ import re
 from collections.abc import Iterator
 from ipaddress import ip_address
 
+from pdp.core.control_tokens import control_tokens
 from pdp.core.patterns import secrets_in
-from pdp.registry.scan.finding import Rule, excerpt_of
-from pdp.registry.scan.rules import shape
+from pdp.registry.scan.finding import excerpt_of
+from pdp.registry.scan.rules import Rule, shape
 
 SECRET = Rule("secret.format", "high", "A credential stands in the definition: revoke it, and have it taken out.")
 DROP = Rule("address.drop", "high", "A service made to receive data from anywhere; no definition needs one.")
@@ -70,3 +74,23 @@ def _real(host: str) -> bool:
 
 
 _HOSTS = ((NUMERIC, _HOST, _public), (MAIL, _MAIL, _real), (LINK, _LINK, _real))
+
+
+TAG = Rule(
+    "marker.tag",
+    "high",
+    "A tag that makes text look like orders from the system. A description needs none; read what it encloses.",
+)
+TURN = Rule("marker.turn", "high", "Marks of a chat format, which begin a turn in another's name. Have them removed.")
+
+_TAG = shape("tag")
+_TURN = shape("turn")
+
+
+def markers(bare: str) -> Iterator[tuple[Rule, str]]:
+    """Each rule that holds of a text without hidden characters, in lower case."""
+    if (tag := _TAG.search(bare)) is not None:
+        yield TAG, excerpt_of(bare, *tag.span())
+    turn = _TURN.search(bare)
+    if (span := turn.span() if turn is not None else next(control_tokens(bare), None)) is not None:
+        yield TURN, excerpt_of(bare, *span)
