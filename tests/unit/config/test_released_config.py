@@ -1,0 +1,80 @@
+"""A configuration that another release accepted is accepted by this one, with the same values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from pydantic import BaseModel
+
+from pdp.cli.config import config
+from pdp.config import settings
+from pdp.config.settings import Settings
+
+VECTORS = Path(__file__).parents[2] / "vectors"
+RELEASED = VECTORS / "config_b72bf29.yaml"  # every section and form, as main accepted it before issue 10
+FOLDER = "/etc/pdp"
+# what `pdp config check` says of a file that the configuration names and that is not there
+NOT_THERE = {
+    "bundle.layout", "config.ca_file", "config.certificate", "config.listen", "config.secret", "config.telemetry",
+    "config.tls", "directory.unreadable", "judge.prompts", "keys.ca_unreadable", "keys.unreadable", "registry.key",
+    "revocations.unreadable",
+}  # fmt: skip
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    copy = tmp_path / "pdp.yaml"
+    copy.write_bytes(RELEASED.read_bytes())
+    return copy
+
+
+def plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return {name: plain(getattr(value, name)) for name in type(value).model_fields}
+    if isinstance(value, Mapping):
+        return {key: plain(inner) for key, inner in value.items()}
+    if isinstance(value, frozenset):
+        return sorted(map(str, value))
+    if isinstance(value, (list, tuple)):
+        return [plain(inner) for inner in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def written(value: Any, text: Any) -> Any:
+    """Of loaded settings what the file's text sets; defaults may change from release to release."""
+    if isinstance(text, dict):
+        return {key: written(value[key], inner) for key, inner in text.items()}
+    if isinstance(text, list) and isinstance(text[0], dict):
+        return [written(*pair) for pair in zip(value, text, strict=True)]
+    return value
+
+
+def test_its_values_are_the_same(file: Path) -> None:
+    loaded = written(plain(settings.load(file, {})), yaml.safe_load(file.read_text()))
+    expected = json.loads(RELEASED.with_suffix(".json").read_text())
+    assert json.loads(json.dumps(loaded).replace(str(file.parent.resolve()), FOLDER)) == expected
+
+
+def test_it_sets_every_section(file: Path) -> None:
+    assert set(yaml.safe_load(file.read_text())) == set(Settings.model_fields)
+
+
+def test_variables_lie_over_it_as_they_did(file: Path) -> None:
+    found = settings.load(file, {"PDP_STORE__MAX_BATCH": "16", "PDP_JUDGE__BUDGET__TOKENS_PER_DAY": "5"})
+    assert (found.store.max_batch, found.judge and found.judge.budget.tokens_per_day) == (16, 5)
+
+
+def test_check_finds_nothing_wrong_but_the_files_that_it_names(file: Path) -> None:
+    done = CliRunner().invoke(config, ["check", "--syntax-only", str(file)])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("ok: production, 3 callers, 3 issuers")
+    done = CliRunner().invoke(config, ["check", "--json", str(file)])
+    report = json.loads(done.stdout)
+    assert report["problems"]
+    assert {problem["code"] for problem in report["problems"]} <= NOT_THERE
