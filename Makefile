@@ -25,6 +25,7 @@ lint: .venv/ready ## style
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/python docs/generate.py --check
+	$(BIN)/python -m devtools.sync_client --check
 
 types: .venv/ready ## mypy, strict
 	$(BIN)/mypy
@@ -80,7 +81,8 @@ bench: .venv/ready ## what a decision costs, as ratios within one run (a minute 
 screenshots: .venv/ready ## take docs/img/console-*.png anew, in Chromium (a minute and a half)
 	$(BIN)/python -W ignore tests/browser/screenshots.py
 
-generated: .venv/ready ## what is generated from the code: tables of the docs, the example configuration
+generated: .venv/ready ## what is generated from the code: tables of the docs, the example configuration, the client for threads
+	$(BIN)/python -m devtools.sync_client
 	$(BIN)/python docs/generate.py
 	$(BIN)/pdp config example > docs/config.example.yaml
 

@@ -14,7 +14,7 @@ import grpc
 from google.protobuf.message import Message
 
 from pdp.cli.commands import PLAINTEXT
-from pdp.client.channel import PlaintextRefusedError, Tls, threaded
+from pdp.client.channel import PlaintextRefusedError, Tls, connect
 from pdp.client.responses import failure
 from pdp.v1 import admin_pb2_grpc
 
@@ -70,7 +70,7 @@ def tls_of(ca: Path | None, certificate: Path | None, key: Path | None) -> Tls |
 def connected(target: str, tls: Tls | None) -> grpc.Channel:
     """A channel. Raises UsageError for one that would carry plaintext over a network."""
     try:
-        return threaded(target, tls)
+        return connect(target, tls)
     except PlaintextRefusedError:
         raise click.UsageError(PLAINTEXT) from None
 

@@ -9,15 +9,13 @@ It fails closed: an error, a doubt or a late answer is a `Decision` that is not 
         if decision.allowed:
             ...
 
-A person acts through a `ApprovalClient`; there, what fails raises `RefusedError`.
+A person acts through an `ApprovalClient`, whose methods raise `RefusedError`.
 """
 
-from pdp.client.aio import AsyncClient
-from pdp.client.aio_approval_client import AsyncApprovalClient
-from pdp.client.approval_client import ApprovalClient
+from pdp.client.aio import AsyncApprovalClient, AsyncClient
 from pdp.client.channel import PlaintextRefusedError, Tls
 from pdp.client.requests_approvals import Ballot, Consent, Filter, RefusedError, Terms
-from pdp.client.sync import Client
+from pdp.client.sync import ApprovalClient, Client
 from pdp.client.values import (
     Claims,
     Decision,

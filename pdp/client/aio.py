@@ -1,75 +1,60 @@
-"""The client for asyncio."""
+"""The clients for asyncio, and the source of those for threads.
+
+sync.py is generated from this file by `devtools/sync_client.py` (`make generated`), which drops `async` and `await`
+and takes `Client` for `AsyncClient`, `connect` for `async_connect`, and so on. What cannot be the same code for both
+stands in channel.py. What they do without I/O is in requests_decide.py, requests_approvals.py and responses.py.
+"""
 
 from __future__ import annotations
 
-import asyncio
+import json
 import time
-import uuid
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import grpc
-import grpc.aio
 
-from pdp.client import channel
+from pdp.client import channel, requests_approvals, requests_decide
+from pdp.client.requests_approvals import Ballot, Consent, Filter
 from pdp.client.requests_decide import (
-    Answer,
     BatchQuestion,
     CallQuestion,
     ListQuestion,
+    OutcomeQuestion,
     Plan,
     Question,
-    crowded,
-    failed,
-    fault,
-    too_late,
+    WaitQuestion,
 )
-from pdp.client.requests_wait import OutcomeQuestion, WaitQuestion
-from pdp.client.values import (
-    Credential,
-    Decision,
-    Listing,
-    Outcome,
-    Reported,
-    Session,
-    ToolCall,
-    ToolList,
-    Waited,
-)
-from pdp.v1 import decision_pb2_grpc
+from pdp.client.values import Credential, Decision, Listing, Outcome, Reported, Session, ToolCall, ToolList, Waited
+from pdp.v1 import approval_pb2, approval_pb2_grpc, consent_pb2, consent_pb2_grpc, types_pb2
 
-Token = str | Callable[[], str | Awaitable[str]]
-
-
-class _Connection:
-    """An HTTP/2 connection, and the calls that may be on it at once."""
-
-    def __init__(self, target: str, tls: channel.Tls | None, max_calls: int) -> None:
-        self.channel = channel.asynchronous(target, tls)
-        self.stub = decision_pb2_grpc.DecisionServiceStub(self.channel)
-        self.slots = asyncio.Semaphore(channel.bound(max_calls))
-
-    async def enter(self, seconds: float) -> bool:
-        """Take a place for one call, to be released; False when none comes free in time."""
-        try:
-            async with asyncio.timeout(seconds):
-                return await self.slots.acquire()
-        except TimeoutError:
-            return False
+Answer = TypeVar("Answer")
 
 
 class AsyncClient:
-    """As `pdp.client.Client`, for asyncio. Make and use it within one running loop; `token` may be a coroutine
-    function. A task that is cancelled while it asks is cancelled."""
+    """A client of `DecisionService`.
+
+    `target` is `unix:PATH`, `HOST:PORT` or `[IPV6]:PORT`; anything but a Unix socket or a literal
+    loopback address needs `tls`, else PlaintextRefusedError. `token` is this caller's own token, sent as
+    `authorization`, or a function that returns it, called for every attempt; it is never the subject's.
+    `timeout` in seconds is for a whole question, its one retry included. `obligations` are the kinds that
+    this caller honours.
+
+    Waits have a connection of their own. `max_calls` bounds the calls on each: more wait for their turn within their
+    time, then are denied, `client.overloaded`. A server refuses what is beyond its `server.max_streams`.
+
+    `Client` is safe to share between threads. An `AsyncClient` is made and used within one running loop; its `token`
+    may be a coroutine function, and a task that is cancelled during a call is cancelled.
+    """
 
     def __init__(
         self,
         target: str,
         *,
         tls: channel.Tls | None = None,
-        token: Token | None = None,
+        token: channel.AsyncToken | None = None,
         timeout: float = 5.0,
         obligations: Iterable[str] = (),
         max_calls: int = channel.MAX_CALLS,
@@ -77,8 +62,8 @@ class AsyncClient:
         self._token = token
         self._timeout = timeout
         self._obligations = frozenset(obligations)
-        self._calls = _Connection(target, tls, max_calls)
-        self._waits = _Connection(target, tls, max_calls)
+        self._calls = channel.AsyncConnection(target, tls, max_calls)
+        self._waits = channel.AsyncConnection(target, tls, max_calls)
 
     async def decide(
         self,
@@ -87,10 +72,14 @@ class AsyncClient:
         *,
         session: Session | None = None,
         request_id: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - a deadline that the service is told, not only this task's
+        timeout: float | None = None,
     ) -> Decision:
-        """As `Client.decide`."""
-        question = CallQuestion(_id(request_id), call, credential, session, self._obligations)
+        """May `call` be carried out now, for the subject of `credential` (its access token, or Claims)?
+
+        Never raises: what goes wrong is a denial with a code `client.*`. `request_id` is made when none is given;
+        give the one of a lost answer to ask for it again.
+        """
+        question = CallQuestion(requests_decide.new_id(request_id), call, credential, session, self._obligations)
         return await self._ask(question, self._calls, self._calls.stub.Decide, timeout)
 
     async def decide_batch(
@@ -100,10 +89,15 @@ class AsyncClient:
         *,
         session: Session | None = None,
         request_ids: Sequence[str] | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - as above
+        timeout: float | None = None,
     ) -> tuple[Decision, ...]:
-        """As `Client.decide_batch`."""
-        question = BatchQuestion.of(_ids(request_ids, calls), calls, credential, session, self._obligations)
+        """May `calls` be carried out now, in this order, for one subject? One decision for each call.
+
+        Never raises. `request_ids` are as many as calls, or none: then they are made.
+        """
+        question = BatchQuestion.of(
+            requests_decide.new_ids(request_ids, calls), calls, credential, session, self._obligations
+        )
         return await self._ask(question, self._calls, self._calls.stub.DecideBatch, timeout)
 
     async def filter_tools(
@@ -113,14 +107,17 @@ class AsyncClient:
         *,
         session: Session | None = None,
         request_id: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - as above
+        timeout: float | None = None,
     ) -> ToolList:
-        """As `Client.filter_tools`."""
-        question = ListQuestion(_id(request_id), listing, credential, session)
+        """Which tools may the subject see? Never raises; a list that could not be decided is empty."""
+        question = ListQuestion(requests_decide.new_id(request_id), listing, credential, session)
         return await self._ask(question, self._calls, self._calls.stub.FilterTools, timeout)
 
     async def wait(self, resume_token: str, credential: Credential = None, max_wait: float = 50.0) -> Waited:
-        """As `Client.wait`."""
+        """Wait until it is worth asking a pending call again, `max_wait` seconds at most (the service allows 50).
+
+        `credential` is that of the call. Never raises, and permits nothing: ask with `decide` for the answer.
+        """
         question = WaitQuestion(resume_token, credential, max_wait)
         patience = question.patience(self._timeout)
         return await self._ask(question, self._waits, self._waits.stub.WaitDecision, patience)
@@ -133,10 +130,14 @@ class AsyncClient:
         redemption_id: str = "",
         finished_at: datetime | None = None,
         request_id: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - as above
+        timeout: float | None = None,
     ) -> Reported:
-        """As `Client.report_outcome`."""
-        question = OutcomeQuestion(_id(request_id), decision_id, outcome, redemption_id, finished_at)
+        """Say what became of an allowed call: "done", "failed" (without effect), or "unknown", which one of these
+        may follow. `redemption_id` is the answer's, where it had one. Never raises; the same report again is safe.
+        """
+        question = OutcomeQuestion(
+            requests_decide.new_id(request_id), decision_id, outcome, redemption_id, finished_at
+        )
         return await self._ask(question, self._calls, self._calls.stub.ReportOutcome, timeout)
 
     async def close(self) -> None:
@@ -155,48 +156,218 @@ class AsyncClient:
     async def _ask(
         self,
         question: Question[Answer],
-        on: _Connection,
-        send: Callable[..., Awaitable[Any]],
-        limit: float | None,
+        connection: channel.AsyncConnection,
+        send: channel.AsyncSend[Any],
+        timeout: float | None,
     ) -> Answer:
         try:
             request = question.request()
-            plan = Plan(time.monotonic() + (self._timeout if limit is None else limit))
+            plan = Plan(time.monotonic() + (self._timeout if timeout is None else timeout))
             attempt = 0
             while True:
                 attempt += 1
-                if not await on.enter(plan.timeout(time.monotonic())):
-                    return crowded(question)
+                if not await connection.enter(plan.timeout(time.monotonic())):
+                    return requests_decide.overloaded(question)
                 try:
                     metadata = await self._metadata()
                     left = plan.timeout(time.monotonic())
                     if left <= 0:  # gRPC would take it for no deadline at all
-                        return too_late(question)
+                        return requests_decide.too_late(question)
                     response = await send(request, timeout=left, metadata=metadata)
                 except grpc.RpcError as error:
-                    pause, denial = failed(question, plan, attempt, error, time.monotonic())
+                    pause, denial = requests_decide.failed(question, plan, attempt, error, time.monotonic())
                     if pause is None:
                         return denial
                 else:
                     return question.read(response, time.time())
                 finally:
-                    on.slots.release()
-                await asyncio.sleep(pause)
+                    connection.leave()
+                await channel.async_sleep(pause)
         except Exception as error:  # noqa: BLE001 - nothing on this side may become a permission or an exception
-            return fault(question, error)
+            return requests_decide.fault(question, error)
 
     async def _metadata(self) -> tuple[tuple[str, str], ...]:
         if self._token is None:
             return ()
-        token = self._token if isinstance(self._token, str) else self._token()
-        if not isinstance(token, str):
-            token = await token
+        token = await channel.async_token_text(self._token)
         return (("authorization", f"Bearer {token}"),)
 
 
-def _id(request_id: str | None) -> str:
-    return str(uuid.uuid4()) if request_id is None else request_id
+class AsyncApprovalClient:
+    """A client of `ApprovalService` and `ConsentService`, for one person: requests, votes, grants, consents.
 
+    `person` is the person's own token, made for this caller: never an agent's. `target`, `tls` and `token` are as for
+    `Client`; `surface` names the program in which the person acts, for the record. Every call raises RefusedError.
+    """
 
-def _ids(request_ids: Sequence[str] | None, calls: Sequence[ToolCall]) -> tuple[str, ...]:
-    return tuple(_id(None) for _ in calls) if request_ids is None else tuple(request_ids)
+    def __init__(
+        self,
+        target: str,
+        person: channel.AsyncToken,
+        *,
+        tls: channel.Tls | None = None,
+        token: channel.AsyncToken | None = None,
+        timeout: float = 10.0,
+        surface: str = "",
+    ) -> None:
+        self._person_token = person
+        self._token = token
+        self._timeout = timeout
+        self._surface = surface
+        self._channel = channel.async_connect(target, tls)
+        self._approvals = approval_pb2_grpc.ApprovalServiceStub(self._channel)
+        self._consents = consent_pb2_grpc.ConsentServiceStub(self._channel)
+
+    async def list_approvals(
+        self, wanted: Filter | None = None, *, page_size: int = 0, page_token: str = ""
+    ) -> approval_pb2.ListApprovalsResponse:
+        """A page of the requests that the person may see, oldest first; the open ones unless told otherwise."""
+        request = approval_pb2.ListApprovalsRequest(
+            credential=await self._person(),
+            filter=requests_approvals.filter_of(wanted),
+            page_size=page_size,
+            page_token=page_token,
+        )
+        return await self._ask(self._approvals.ListApprovals, request)
+
+    async def get_approval(self, approval_id: str) -> approval_pb2.GetApprovalResponse:
+        """One request as the person is to judge it. The read is recorded."""
+        request = approval_pb2.GetApprovalRequest(credential=await self._person(), approval_id=approval_id)
+        return await self._ask(self._approvals.GetApproval, request)
+
+    async def vote(
+        self, approval_id: str, ballot: Ballot, *, request_id: str | None = None
+    ) -> approval_pb2.VoteResponse:
+        """Approve, deny or take back one request. Give the `request_id` of a lost answer to ask for it again."""
+        request = requests_approvals.vote(
+            await self._person(), approval_id, ballot, requests_approvals.new_id(request_id)
+        )
+        return await self._ask(self._approvals.Vote, request)
+
+    async def watch(
+        self, wanted: Filter | None = None, cursor: str = ""
+    ) -> AsyncIterator[approval_pb2.WatchApprovalsResponse]:
+        """Each change of a request that the person may see, until the iterator is closed. A message without
+        `approval` is a sign of life."""
+        request = approval_pb2.WatchApprovalsRequest(
+            credential=await self._person(), filter=requests_approvals.filter_of(wanted), cursor=cursor
+        )
+        stream = self._approvals.WatchApprovals(request, metadata=await self._metadata())
+        try:
+            async for change in stream:
+                yield change
+        except grpc.RpcError as error:
+            raise requests_approvals.refused(error) from None
+        finally:
+            stream.cancel()
+
+    async def open_canary(
+        self, like: str, arguments: Mapping[str, Any], *, request_id: str | None = None
+    ) -> approval_pb2.OpenCanaryResponse:
+        """Open a request that looks like an earlier one and can never be used. For operators."""
+        request = approval_pb2.OpenCanaryRequest(
+            request_id=requests_approvals.new_id(request_id),
+            credential=await self._person(),
+            like=like,
+            arguments_json=json.dumps(arguments).encode(),
+        )
+        return await self._ask(self._approvals.OpenCanary, request)
+
+    async def list_grants(
+        self,
+        *,
+        states: tuple[str, ...] = (),
+        server: str = "",
+        tool: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+    ) -> approval_pb2.ListGrantsResponse:
+        """A page of the grants that the person may see, newest first; the active ones unless told otherwise."""
+        request = approval_pb2.ListGrantsRequest(
+            credential=await self._person(),
+            states=requests_approvals.numbers(approval_pb2.GrantState, states),
+            server=server,
+            tool=tool,
+            page_size=page_size,
+            page_token=page_token,
+        )
+        return await self._ask(self._approvals.ListGrants, request)
+
+    async def revoke_grant(
+        self, grant_id: str, reason: str = "", *, request_id: str | None = None
+    ) -> approval_pb2.RevokeGrantResponse:
+        """End a grant at once."""
+        request = approval_pb2.RevokeGrantRequest(
+            request_id=requests_approvals.new_id(request_id),
+            credential=await self._person(),
+            grant_id=grant_id,
+            reason=reason,
+        )
+        return await self._ask(self._approvals.RevokeGrant, request)
+
+    async def list_consents(
+        self, *, states: tuple[str, ...] = (), consent_id: str = "", page_size: int = 0, page_token: str = ""
+    ) -> consent_pb2.ListConsentsResponse:
+        """A page of the person's own consents and of what asks for them."""
+        request = consent_pb2.ListConsentsRequest(
+            credential=await self._person(),
+            states=requests_approvals.numbers(consent_pb2.ConsentState, states),
+            consent_id=consent_id,
+            page_size=page_size,
+            page_token=page_token,
+        )
+        return await self._ask(self._consents.ListConsents, request)
+
+    async def grant_consent(
+        self,
+        what: str | Consent,
+        *,
+        presented: str = "",
+        expires: datetime | None = None,
+        request_id: str | None = None,
+    ) -> consent_pb2.GrantConsentResponse:
+        """Agree to an open request (its id), or to terms of one's own."""
+        request = requests_approvals.agree(
+            await self._person(), what, presented, expires, requests_approvals.new_id(request_id)
+        )
+        return await self._ask(self._consents.GrantConsent, request)
+
+    async def revoke_consent(
+        self, consent_id: str, *, request_id: str | None = None
+    ) -> consent_pb2.RevokeConsentResponse:
+        """End a consent at once, or refuse what asks for one."""
+        request = consent_pb2.RevokeConsentRequest(
+            request_id=requests_approvals.new_id(request_id), credential=await self._person(), consent_id=consent_id
+        )
+        return await self._ask(self._consents.RevokeConsent, request)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._channel.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _person(self) -> types_pb2.Credential:
+        return types_pb2.Credential(bearer=await channel.async_token_text(self._person_token))
+
+    async def _metadata(self) -> tuple[tuple[str, str], ...]:
+        caller = None if self._token is None else await channel.async_token_text(self._token)
+        return requests_approvals.metadata(caller, self._surface)
+
+    async def _ask(self, send: channel.AsyncSend[Answer], request: Any) -> Answer:
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return await send(request, timeout=self._timeout, metadata=await self._metadata())
+            except grpc.RpcError as error:
+                pause = requests_approvals.pause(attempt, error)
+                if pause is None:
+                    raise requests_approvals.refused(error) from None
+            await channel.async_sleep(pause)

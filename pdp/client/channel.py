@@ -1,13 +1,24 @@
-"""Where the client may connect, and how. Plaintext never leaves the machine."""
+"""Connections of both kinds, for threads and for asyncio: where they may lead, and what differs between the two.
+
+Plaintext never leaves the machine. Each `async_x` and `AsyncX` here has a twin `x` and `X` for threads.
+aio.py uses the former; sync.py, which is generated from it, the latter.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
+from typing import TypeAlias, TypeVar
 
 import grpc
 import grpc.aio
+
+from pdp.v1 import decision_pb2_grpc
 
 UNIX = "unix:"
 MAX_CALLS = 240  # at once on a connection; a server takes `server.max_streams`, 256 unless it says otherwise
@@ -22,6 +33,16 @@ OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 10_000),
 )
+
+
+Answer = TypeVar("Answer")
+Send: TypeAlias = Callable[..., Answer]
+AsyncSend: TypeAlias = Callable[..., Awaitable[Answer]]
+Token: TypeAlias = str | Callable[[], str]
+AsyncToken: TypeAlias = str | Callable[[], str | Awaitable[str]]
+
+sleep = time.sleep
+async_sleep = asyncio.sleep
 
 
 class PlaintextRefusedError(ValueError):
@@ -51,18 +72,66 @@ class Tls:
         return Tls(ca_pem, certificate_pem, key_pem)
 
     def credentials(self) -> grpc.ChannelCredentials:
-        """For gRPC."""
+        """The credentials as gRPC takes them."""
         return grpc.ssl_channel_credentials(self.ca, self.key, self.certificate)
 
 
-def bound(max_calls: int) -> int:
-    """Raises ValueError for a number of calls that admits none."""
+class Connection:
+    """An HTTP/2 connection to `DecisionService` with at most `max_calls` calls on it at once."""
+
+    def __init__(self, target: str, tls: Tls | None, max_calls: int) -> None:
+        self.channel = connect(target, tls)
+        self.stub = decision_pb2_grpc.DecisionServiceStub(self.channel)
+        self._slots = threading.BoundedSemaphore(_checked(max_calls))
+
+    def enter(self, seconds: float) -> bool:
+        """Take a slot for one call, to be given back by `leave`; False when none is free within `seconds`."""
+        return self._slots.acquire(timeout=seconds)
+
+    def leave(self) -> None:
+        """Give back the slot of one call."""
+        self._slots.release()
+
+
+class AsyncConnection:
+    """As `Connection`, for the running loop."""
+
+    def __init__(self, target: str, tls: Tls | None, max_calls: int) -> None:
+        self.channel = async_connect(target, tls)
+        self.stub = decision_pb2_grpc.DecisionServiceStub(self.channel)
+        self._slots = asyncio.Semaphore(_checked(max_calls))
+
+    async def enter(self, seconds: float) -> bool:
+        """As `Connection.enter`."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._slots.acquire()
+        except TimeoutError:
+            return False
+
+    def leave(self) -> None:
+        """As `Connection.leave`."""
+        self._slots.release()
+
+
+def _checked(max_calls: int) -> int:
     if max_calls < 1:
         raise ValueError("max_calls: must be 1 or more")
     return max_calls
 
 
-def threaded(target: str, tls: Tls | None) -> grpc.Channel:
+def token_text(token: Token) -> str:
+    """A token, or what its function returns now."""
+    return token if isinstance(token, str) else token()
+
+
+async def async_token_text(token: AsyncToken) -> str:
+    """As `token_text`; the function may be a coroutine function."""
+    text = token if isinstance(token, str) else token()
+    return text if isinstance(text, str) else await text
+
+
+def connect(target: str, tls: Tls | None) -> grpc.Channel:
     """A channel for threads. Raises PlaintextRefusedError."""
     check(target, tls)
     if tls is None:
@@ -70,7 +139,7 @@ def threaded(target: str, tls: Tls | None) -> grpc.Channel:
     return grpc.secure_channel(_fixed(target), tls.credentials(), list(OPTIONS))
 
 
-def asynchronous(target: str, tls: Tls | None) -> grpc.aio.Channel:
+def async_connect(target: str, tls: Tls | None) -> grpc.aio.Channel:
     """A channel for the running loop. Raises PlaintextRefusedError."""
     check(target, tls)
     if tls is None:
@@ -95,7 +164,7 @@ def beside(target: str, folder: Path) -> str:
 
 
 def _fixed(target: str) -> str:
-    """The same place wherever the process goes later."""
+    """The target as it is now, whatever folder the process changes to."""
     return beside(target, Path.cwd())
 
 

@@ -1,24 +1,23 @@
-"""Sans I/O: what people ask of the service, as requests, and what refuses them.
+"""Sans I/O: requests of `ApprovalService` and `ConsentService`, and their errors.
 
-Unlike a gateway's question, an act of a person that fails is told as such, by RefusedError. Answers are the messages
-of `pdp.v1` as they are: all text in them is data of others, to be shown inert.
+Unlike a gateway's question, a person's act that fails raises an exception, RefusedError. Answers are the
+messages of `pdp.v1` as they are: all text in them is data of others, to be shown inert.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import grpc
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from pdp.client import responses
 from pdp.v1 import approval_pb2, consent_pb2, types_pb2
 
-SURFACE = "pdp-surface"  # metadata: by what the person acts, for the record
+SURFACE = "pdp-surface"  # metadata: the program in which the person acts, for the record
 _PAUSE = 0.05  # seconds before the one retry
 CHOICES: Mapping[str, approval_pb2.VoteChoice.ValueType] = {
     "approve": approval_pb2.VOTE_CHOICE_APPROVE,
@@ -30,8 +29,8 @@ CHOICES: Mapping[str, approval_pb2.VoteChoice.ValueType] = {
 class RefusedError(Exception):
     """The service did not do it. `code` is the service's (`approval.stale`, ...) or `client.*`; `status` gRPC's name.
 
-    With `client.unreachable` and `client.deadline` nobody knows whether it was done: ask again with the same
-    `request_id`.
+    With `client.unreachable` and `client.deadline` it may or may not have been done: ask again with the
+    same `request_id`.
     """
 
     def __init__(self, code: str, message: str, status: str = "") -> None:
@@ -58,8 +57,8 @@ class Filter:
     def message(self) -> approval_pb2.ApprovalFilter:
         """For the wire. Raises RefusedError `client.request` for a name that is none."""
         return approval_pb2.ApprovalFilter(
-            states=[_number(approval_pb2.ApprovalState, "APPROVAL_STATE_", name) for name in self.states],
-            kinds=[_number(types_pb2.RequirementKind, "REQUIREMENT_KIND_", name) for name in self.kinds],
+            states=numbers(approval_pb2.ApprovalState, self.states),
+            kinds=numbers(types_pb2.RequirementKind, self.kinds),
             server=self.server,
             tool=self.tool,
             agent=self.agent,
@@ -96,7 +95,7 @@ class Ballot:
     reason: str = ""
     presented: str = ""
     grant: Terms | None = None
-    behalf: tuple[str, str] | None = None  # issuer and id of who is stood in for
+    behalf: tuple[str, str] | None = None  # issuer and id of the absent person
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,97 +109,77 @@ class Consent:
     tool: str = ""
 
 
-def credential(token: str) -> types_pb2.Credential:
-    """Who acts."""
-    return types_pb2.Credential(bearer=token)
-
-
-def vote(who: types_pb2.Credential, approval_id: str, ballot: Ballot, request_id: str) -> approval_pb2.VoteRequest:
+def vote(person: types_pb2.Credential, approval_id: str, ballot: Ballot, request_id: str) -> approval_pb2.VoteRequest:
     """A vote on one request. Raises RefusedError `client.request`."""
     if ballot.choice not in CHOICES:
         raise RefusedError("client.request", "choice: must be approve, deny or cancel")
-    made = approval_pb2.VoteRequest(
+    behalf = None if ballot.behalf is None else types_pb2.Principal(issuer=ballot.behalf[0], id=ballot.behalf[1])
+    return approval_pb2.VoteRequest(
         request_id=request_id,
-        credential=who,
+        credential=person,
         approval_id=approval_id,
         choice=CHOICES[ballot.choice],
         reason=ballot.reason,
         presented=ballot.presented,
+        grant=None if ballot.grant is None else ballot.grant.message(),
+        on_behalf_of=behalf,
     )
-    if ballot.grant is not None:
-        made.grant.CopyFrom(ballot.grant.message())
-    if ballot.behalf is not None:
-        issuer, name = ballot.behalf
-        made.on_behalf_of.CopyFrom(types_pb2.Principal(issuer=issuer, id=name))
-    return made
 
 
 def agree(
-    who: types_pb2.Credential, what: str | Consent, presented: str, expires: datetime | None, request_id: str
+    person: types_pb2.Credential, what: str | Consent, presented: str, expires: datetime | None, request_id: str
 ) -> consent_pb2.GrantConsentRequest:
-    """Agreement to an open request, or to terms of one's own."""
-    made = consent_pb2.GrantConsentRequest(request_id=request_id, credential=who, presented=presented)
+    """Agreement to an open request (its id), or to terms of the subject's own."""
+    request = consent_pb2.GrantConsentRequest(request_id=request_id, credential=person, presented=presented)
     if isinstance(what, str):
-        made.consent_id = what
+        request.consent_id = what
     else:
-        made.terms.CopyFrom(
+        request.terms.CopyFrom(
             consent_pb2.ConsentTerms(
                 agent=what.agent, server=what.server, tool=what.tool, scope=what.scope, purpose=what.purpose
             )
         )
     if expires is not None:
-        until = Timestamp()
-        until.FromDatetime(expires.astimezone(UTC).replace(tzinfo=None))
-        made.expires_at.CopyFrom(until)
-    return made
+        request.expires_at.FromDatetime(expires.astimezone(UTC).replace(tzinfo=None))
+    return request
 
 
-def filter_of(wanted: Filter | None) -> approval_pb2.ApprovalFilter | None:
+def filter_of(narrowed: Filter | None) -> approval_pb2.ApprovalFilter | None:
     """A filter for the wire; None for none."""
-    return None if wanted is None else wanted.message()
+    return None if narrowed is None else narrowed.message()
 
 
-def numbers(enum: Any, prefix: str, names: tuple[str, ...]) -> list[Any]:
-    """Numbers of an enum by the names that people use. Raises RefusedError `client.request`."""
-    return [_number(enum, prefix, name) for name in names]
+def numbers(enum: Any, words: tuple[str, ...]) -> list[Any]:
+    """Values of an enum by their words, such as `pending`. Raises RefusedError `client.request`."""
+    prefix = enum.keys()[0].removesuffix("UNSPECIFIED")
+    values = []
+    for word in words:
+        try:
+            values.append(enum.Value(f"{prefix}{word.upper()}"))
+        except ValueError:
+            choices = ", ".join(key.removeprefix(prefix).lower() for key in enum.keys()[1:])
+            raise RefusedError("client.request", f"'{word}' is none of: {choices}") from None
+    return values
 
 
 def new_id(given: str | None) -> str:
-    """The id of an attempt."""
+    """The id of a request: the given one, else a new one."""
     return given or str(uuid.uuid4())
 
 
 def metadata(caller: str | None, surface: str) -> tuple[tuple[str, str], ...]:
-    """Of every call: the caller's own token, and by what the person acts."""
+    """Metadata of every call: the caller's own token, and the program in which the person acts."""
     own = (("authorization", f"Bearer {caller}"),) if caller else ()
     return (*own, (SURFACE, surface)) if surface else own
 
 
 def pause(attempt: int, error: grpc.RpcError) -> float | None:
-    """Seconds to wait before trying the same again; None: give up."""
+    """Seconds to wait before the next attempt; None for no further attempt."""
     again = attempt == 1 and responses.status(error) is grpc.StatusCode.UNAVAILABLE
     return _PAUSE if again else None
 
 
 def refused(error: grpc.RpcError) -> RefusedError:
-    """What to raise for a call that failed."""
+    """The exception for a failed call."""
     code, message, server_code = responses.failure(error)
     return RefusedError(server_code or code, message, responses.status(error).name)
-
-
-Token = str | Callable[[], str]
-
-
-def told(token: Token | None) -> str:
-    """A token, or what the function gives now; "" without one."""
-    if token is None:
-        return ""
-    return token if isinstance(token, str) else token()
-
-
-def _number(enum: Any, prefix: str, name: str) -> Any:
-    try:
-        return enum.Value(f"{prefix}{name.upper()}")
-    except ValueError:
-        known = ", ".join(key.removeprefix(prefix).lower() for key in enum.keys()[1:])
-        raise RefusedError("client.request", f"'{name}' is none of: {known}") from None

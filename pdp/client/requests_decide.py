@@ -1,13 +1,17 @@
-"""Sans I/O, outwards: arguments to requests, and the plan of attempts that both clients follow."""
+"""Sans I/O: arguments to requests of `DecisionService`, and the plan of attempts that both clients follow."""
 
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
 import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from pdp.client import responses
 from pdp.client.values import (
@@ -16,10 +20,14 @@ from pdp.client.values import (
     Decision,
     JsonObject,
     Listing,
+    Outcome,
+    Reason,
+    Reported,
     ServerPeer,
     Session,
     ToolCall,
     ToolList,
+    Waited,
 )
 from pdp.v1 import decision_pb2, types_pb2
 
@@ -28,6 +36,13 @@ METHOD_TOOL_LIST = "tools/list"
 
 _MIN_ATTEMPT = 0.02  # seconds; with less left a second attempt cannot answer
 _PAUSE = 0.05  # seconds between the attempts
+_MAX_WAIT = 86_400  # seconds; nobody means more
+_GONE = responses.CODES[grpc.StatusCode.NOT_FOUND]
+_OUTCOMES: Mapping[str, decision_pb2.Outcome.ValueType] = {
+    "done": decision_pb2.OUTCOME_DONE,
+    "failed": decision_pb2.OUTCOME_FAILED,
+    "unknown": decision_pb2.OUTCOME_UNKNOWN,
+}
 
 Answer_co = TypeVar("Answer_co", covariant=True)
 Answer = TypeVar("Answer")
@@ -61,7 +76,7 @@ class Refuse(Protocol[Answer_co]):
 
 
 class Question(Protocol[Answer_co]):
-    """One question: its request, how to read a response to it, and how to deny it."""
+    """One question to the service: its request, the reading of its response, and its denial."""
 
     @property
     def request_id(self) -> str: ...
@@ -137,9 +152,9 @@ class BatchQuestion:
         supported: frozenset[str],
     ) -> BatchQuestion:
         """One question for each call, all for one subject in one session."""
-        known = (*ids, *("" for _ in calls))
+        padded = (*ids, *("" for _ in calls))
         questions = (
-            CallQuestion(i, call, credential, session, supported) for i, call in zip(known, calls, strict=False)
+            CallQuestion(i, call, credential, session, supported) for i, call in zip(padded, calls, strict=False)
         )
         return cls(tuple(questions), len(ids) != len(calls))
 
@@ -157,13 +172,13 @@ class BatchQuestion:
         """See `Question`."""
         if self.miscounted:
             raise NotARequestError("request_ids: give as many as calls, or none")
-        found = decision_pb2.DecideBatchRequest()
+        batch = decision_pb2.DecideBatchRequest()
         for i, question in enumerate(self.questions):
             try:
-                found.requests.append(question.request())
+                batch.requests.append(question.request())
             except NotARequestError as error:
                 raise NotARequestError(f"calls[{i}]: {error}") from None
-        return found
+        return batch
 
     def read(self, response: decision_pb2.DecideBatchResponse, now: float) -> tuple[Decision, ...]:
         """See `Question`."""
@@ -208,6 +223,83 @@ class ListQuestion:
         return responses.tool_list(response, self.request_id, now)
 
 
+def not_waited(request_id: str, code: str, message: str, server_code: str = "") -> Waited:
+    """A failed wait: the state of the call is unknown, so nothing is permitted."""
+    del request_id  # a wait has none
+    return Waited(again=False, reasons=(Reason(code, message),), server_code=server_code, gone=code == _GONE)
+
+
+def not_reported(request_id: str, code: str, message: str, server_code: str = "") -> Reported:
+    """A report that may not have arrived."""
+    del request_id  # the same report again needs none of its own
+    return Reported(noted=False, reasons=(Reason(code, message),), server_code=server_code)
+
+
+@dataclass(frozen=True, slots=True)
+class WaitQuestion:
+    """Is it worth asking again? `max_wait` in seconds; the service waits 50 at most."""
+
+    resume_token: str
+    credential: Credential
+    max_wait: float
+    request_id: str = ""  # a wait has none
+    refuse: Refuse[Waited] = not_waited
+
+    def patience(self, timeout: float) -> float:
+        """Seconds for all of it, if an answer alone may take `timeout`."""
+        return timeout + self.max_wait if _is_a_wait(self.max_wait) else timeout
+
+    def request(self) -> decision_pb2.WaitDecisionRequest:
+        """See `Question`."""
+        if not self.resume_token:
+            raise NotARequestError("resume_token: is empty; it comes with a pending answer")
+        try:
+            return decision_pb2.WaitDecisionRequest(
+                resume_token=self.resume_token, credential=subject(self.credential), max_wait=_duration(self.max_wait)
+            )
+        except (TypeError, ValueError) as error:
+            raise unfit(error) from None
+
+    def read(self, response: decision_pb2.WaitDecisionResponse, _now: float) -> Waited:
+        """See `Question`. An outcome that this client does not know means still pending."""
+        if response.outcome == decision_pb2.WAIT_OUTCOME_ASK_AGAIN:
+            return Waited(again=True)
+        return Waited(again=False, requirements=responses.requirements(response.pending))
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeQuestion:
+    """Note what became of an allowed call."""
+
+    request_id: str
+    decision_id: str
+    outcome: Outcome
+    redemption_id: str
+    finished_at: datetime | None
+    refuse: Refuse[Reported] = not_reported
+
+    def request(self) -> decision_pb2.ReportOutcomeRequest:
+        """See `Question`."""
+        if self.outcome not in _OUTCOMES:
+            raise NotARequestError("outcome: must be done, failed or unknown")
+        try:
+            return decision_pb2.ReportOutcomeRequest(
+                request_id=self.request_id,
+                decision_id=self.decision_id,
+                redemption_id=self.redemption_id,
+                outcome=_OUTCOMES[self.outcome],
+                finished_at=_timestamp(self.finished_at),
+            )
+        except (TypeError, ValueError) as error:
+            raise unfit(error) from None
+
+    def read(self, response: decision_pb2.ReportOutcomeResponse, _now: float) -> Reported:
+        """See `Question`."""
+        if not response.HasField("record"):
+            return self.refuse("", "client.malformed", "The service noted an outcome without a record.")
+        return Reported(noted=True, record=responses.record(response.record))
+
+
 def _peer(peer: ServerPeer | None) -> types_pb2.ServerPeer | None:
     if peer is None:
         return None
@@ -218,21 +310,31 @@ def _peer(peer: ServerPeer | None) -> types_pb2.ServerPeer | None:
     )
 
 
+def new_id(request_id: str | None) -> str:
+    """The id of a request: the given one, else a new one."""
+    return str(uuid.uuid4()) if request_id is None else request_id
+
+
+def new_ids(request_ids: Sequence[str] | None, calls: Sequence[ToolCall]) -> tuple[str, ...]:
+    """The ids of a batch: the given ones, else a new one for each call."""
+    return tuple(new_id(None) for _ in calls) if request_ids is None else tuple(request_ids)
+
+
 def failed(
     question: Question[Answer], plan: Plan, attempt: int, error: grpc.RpcError, now: float
 ) -> tuple[float | None, Answer]:
-    """How long to pause before asking again, None for not at all; and the denial in that case."""
+    """Seconds to wait before the next attempt, None for no further attempt, and the denial in that case."""
     denial = question.refuse(question.request_id, *responses.failure(error))
     return plan.pause(attempt, responses.status(error), now), denial
 
 
 def too_late(question: Question[Answer]) -> Answer:
-    """There is no time left to ask."""
+    """The denial of a call whose time is over before it is sent."""
     return question.refuse(question.request_id, "client.deadline", "There is no time left to ask; allow more.")
 
 
-def crowded(question: Question[Answer]) -> Answer:
-    """No place came free on the connection in time."""
+def overloaded(question: Question[Answer]) -> Answer:
+    """The denial of a call that got no slot on its connection in time."""
     message = (
         "Too many calls at once through this client, as long as this one could wait; ask less, or raise max_calls."
     )
@@ -240,7 +342,7 @@ def crowded(question: Question[Answer]) -> Answer:
 
 
 def fault(question: Question[Answer], error: Exception) -> Answer:
-    """Whatever else went wrong on this side, as a denial."""
+    """The denial for any other error of this client."""
     if isinstance(error, NotARequestError):
         return question.refuse(question.request_id, "client.request", str(error))
     message = f"The client failed with {type(error).__name__}."
@@ -305,3 +407,24 @@ def _session(session: Session | None) -> types_pb2.Session | None:
         parent=session.parent,
         context_reset=session.context_reset,
     )
+
+
+def _is_a_wait(seconds: object) -> bool:
+    return isinstance(seconds, int | float) and 0 <= seconds <= _MAX_WAIT
+
+
+def _duration(seconds: float) -> Duration:
+    if not _is_a_wait(seconds):
+        raise NotARequestError("max_wait: must be seconds, from 0 to a day")
+    whole = int(seconds)
+    return Duration(seconds=whole, nanos=int((seconds - whole) * 1_000_000_000))
+
+
+def _timestamp(at: datetime | None) -> Timestamp | None:
+    if at is None:
+        return None
+    if at.tzinfo is None:
+        raise NotARequestError("finished_at: needs a time zone")
+    instant = Timestamp()
+    instant.FromDatetime(at.astimezone(UTC).replace(tzinfo=None))
+    return instant

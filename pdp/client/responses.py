@@ -1,4 +1,4 @@
-"""Sans I/O, inwards: responses and errors to decisions. Whatever is not plainly an allow is none."""
+"""Sans I/O: responses and errors to decisions. Whatever is not plainly an allow is none."""
 
 from __future__ import annotations
 
@@ -88,14 +88,14 @@ def decision(
     )
 
 
-def item(found: decision_pb2.BatchItem, request_id: str, supported: frozenset[str], now: float) -> Decision:
+def item(answer: decision_pb2.BatchItem, request_id: str, supported: frozenset[str], now: float) -> Decision:
     """Read one item of a batch at `now` (Unix seconds). One with neither answer nor error is a denial."""
-    kind = found.WhichOneof("result")
+    kind = answer.WhichOneof("result")
     if kind == "response":
-        return decision(found.response, request_id, supported, now)
+        return decision(answer.response, request_id, supported, now)
     if kind == "error":
-        known = (code for status_, code in CODES.items() if status_.value[0] == found.error.code)
-        return refused(request_id, next(known, "client.error"), found.error.message or "The service gave no answer.")
+        codes = (code for status_, code in CODES.items() if status_.value[0] == answer.error.code)
+        return refused(request_id, next(codes, "client.error"), answer.error.message or "The service gave no answer.")
     doubt = _malformed("an item without an answer")
     return refused(request_id, doubt.code, doubt.message)
 
@@ -120,8 +120,8 @@ def tool_list(response: decision_pb2.FilterToolsResponse, request_id: str, now: 
 
 def status(error: grpc.RpcError) -> grpc.StatusCode:
     """The status of an error of either kind of channel."""
-    found = error.code() if callable(getattr(error, "code", None)) else None
-    return found if isinstance(found, grpc.StatusCode) else grpc.StatusCode.UNKNOWN
+    code = error.code() if callable(getattr(error, "code", None)) else None
+    return code if isinstance(code, grpc.StatusCode) else grpc.StatusCode.UNKNOWN
 
 
 def failure(error: grpc.RpcError) -> tuple[str, str, str]:
@@ -129,12 +129,12 @@ def failure(error: grpc.RpcError) -> tuple[str, str, str]:
     details = getattr(error, "details", None)
     trailing = getattr(error, "trailing_metadata", None)
     message = details() if callable(details) else ""
-    found = next((str(v) for k, v in (trailing() if callable(trailing) else ()) or () if k == METADATA_KEY), "")
-    return CODES.get(status(error), "client.error"), str(message or "The service could not be asked."), found
+    server_code = next((str(v) for k, v in (trailing() if callable(trailing) else ()) or () if k == METADATA_KEY), "")
+    return CODES.get(status(error), "client.error"), str(message or "The service could not be asked."), server_code
 
 
 def _doubt(response: decision_pb2.DecideResponse, supported: frozenset[str], now: float) -> Reason | None:
-    """Why an answer cannot be taken at its word, if so."""
+    """The reason for which an answer cannot be taken at its word, if there is one."""
     if response.effect == types_pb2.EFFECT_DENY:
         return None if response.reasons else _malformed("a denial without a reason")
     if response.effect == types_pb2.EFFECT_PENDING:
@@ -155,7 +155,7 @@ def _list_doubt(response: decision_pb2.FilterToolsResponse, now: float) -> Reaso
 
 
 def _common(response: decision_pb2.DecideResponse | decision_pb2.FilterToolsResponse, now: float) -> Reason | None:
-    """What must hold for every allow."""
+    """The checks of every allow."""
     if response.effect != types_pb2.EFFECT_ALLOW:
         return Reason("client.effect", "The answer has no effect that this client knows.")
     if response.enforcement not in _ENFORCEMENTS:
@@ -174,7 +174,7 @@ def _malformed(what: str) -> Reason:
 
 
 def requirements(pending: types_pb2.Pending) -> tuple[Requirement, ...]:
-    """What a pending call waits for."""
+    """The requirements of a pending call."""
     return tuple(
         Requirement(
             id=r.id,
@@ -189,9 +189,9 @@ def requirements(pending: types_pb2.Pending) -> tuple[Requirement, ...]:
     )
 
 
-def record(found: types_pb2.RecordRef) -> Record:
-    """Where a record stands."""
-    return Record(found.log, found.index, found.leaf_hash)
+def record(ref: types_pb2.RecordRef) -> Record:
+    """The position of a record in its log."""
+    return Record(ref.log, ref.index, ref.leaf_hash)
 
 
 def _pending(pending: types_pb2.Pending) -> Pending:

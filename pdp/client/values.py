@@ -1,4 +1,4 @@
-"""What the client takes and gives. All of it is immutable."""
+"""Arguments and results of the client. All of them are immutable."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Claims:
 
 @dataclass(frozen=True, slots=True)
 class ServerPeer:
-    """How the MCP server proved itself, as far as you have checked it. Digests are SHA-256, lower-case hex."""
+    """The identity that the MCP server has proved to you. Digests are SHA-256, lower-case hex."""
 
     spiffe_id: str = ""
     spki_digest: str = ""
@@ -92,7 +92,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why an answer is what it is: for logs, never for a model. Codes `client.*` are this client's own."""
+    """One reason of an answer: for logs, never for a model. Codes `client.*` are this client's own."""
 
     code: str
     message: str = ""
@@ -103,7 +103,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Obligation:
-    """What must be done when the call is carried out. `parameters` is a JSON object as bytes."""
+    """A duty of the caller that carries the call out. `parameters` is a JSON object as bytes."""
 
     kind: str
     code: str
@@ -112,7 +112,7 @@ class Obligation:
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """Something that is still wanted. `expires_at` is in Unix seconds, None when it does not say."""
+    """An open requirement of a pending call. `expires_at` is in Unix seconds, None where there is none."""
 
     id: str
     kind: Literal["judge", "confirmation", "approval", "consent", "unknown"]
@@ -125,7 +125,7 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """What a pending answer waits for. Ask the same call again with `resume_token`, after `retry_after` seconds."""
+    """The pending part of an answer. Ask the same call again with `resume_token`, after `retry_after` seconds."""
 
     requirements: tuple[Requirement, ...]
     resume_token: str
@@ -134,7 +134,7 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Where the record of the answer stands in the audit log."""
+    """The position of the answer's record in the audit log."""
 
     log: str
     index: int
@@ -208,10 +208,10 @@ class ToolList:
 
 @dataclass(frozen=True, slots=True)
 class Waited:
-    """What a wait came to. `again`: ask the same call again now, with its `resume_token`; that alone permits nothing.
+    """The result of a wait. `again`: ask the same call again now, with its `resume_token`; that permits nothing.
 
     Not `again` and no `reasons`: it still waits for `requirements`, so wait again. With reasons the wait failed, and
-    how the call stands is not known; `gone` says that the token leads to nothing (any more), so do not wait on it.
+    the state of the call is unknown; `gone` says that no request has the token (any more), so do not wait on it.
     """
 
     again: bool

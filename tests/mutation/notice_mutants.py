@@ -140,7 +140,7 @@ CANARIES = (
 
 WAITING = (
     *_in(
-        "client/requests_wait",
+        "client/requests_decide",
         (
             "wait-permits",
             "            return Waited(again=True)\n        return Waited(again=False,",
@@ -149,7 +149,7 @@ WAITING = (
         ),
     ),
     *_in(
-        "client/requests_wait",
+        "client/requests_decide",
         ("noted-unrecorded", 'if not response.HasField("record"):', "if False:", "a report has a record"),
     ),
 )
