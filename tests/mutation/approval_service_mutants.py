@@ -237,7 +237,7 @@ OTHERS = (
         ),
     ),
     *_in(
-        "service/approvals/queue",
+        "service/approvals/visibility",
         (
             "unrecorded-look",
             '        await self._recorder.commit_event(\n            person.tenant, "read",',

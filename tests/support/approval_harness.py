@@ -5,7 +5,9 @@ The humans are those of `support.approvals`; besides, `oz` is an operator and `a
 
 from __future__ import annotations
 
+import inspect
 import json
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -111,6 +113,34 @@ def identity(name: str, **fields: Any) -> Identity:
     return Identity(replace(known, **fields), AgentFact(OK, "verified", "desk", "oauth_client"))
 
 
+class OffLoopStore:
+    """A store that refuses to be read on the event loop's thread, as a database that does not answer would punish it.
+
+    `reads` are the names of what was read in other threads; `refused` of what was not, for callers that survive it.
+    Awaited methods go through.
+    """
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+        self._loop_thread = threading.get_ident()
+        self.reads: set[str] = set()
+        self.refused: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._store, name)
+        if not callable(found) or inspect.iscoroutinefunction(found):
+            return found
+
+        def read(*args: Any, **named: Any) -> Any:
+            if threading.get_ident() == self._loop_thread:
+                self.refused.append(name)
+                raise AssertionError(f"store.{name} is read on the event loop's thread")
+            self.reads.add(name)
+            return found(*args, **named)
+
+        return read
+
+
 @dataclass(slots=True)
 class ApprovalHarness:
     """Everything, for one test."""
@@ -123,6 +153,7 @@ class ApprovalHarness:
     subjects: Subjects
     state: State
     changes: Changes
+    off_loop: OffLoopStore  # what the services read
 
     async def open(self, requirement: Mapping[str, Any] | None = None, number: int = 1, **fields: Any) -> Approval:
         """A request for people, opened as a pending answer does it. `number` makes its id, and its call another."""
@@ -158,6 +189,10 @@ class ApprovalHarness:
         """Deny without a look."""
         return await self.services.votes.vote(person(who), of.id, BallotInput("", "deny", **fields))
 
+    def counting(self) -> Counting:
+        """What evidence counts votes with, on the store itself."""
+        return Counting(self.store, self.directories)
+
     def row(self, of: Approval) -> Approval:
         """As it lies in the store."""
         found = self.store.approval(TENANT, of.id)
@@ -173,16 +208,17 @@ class ApprovalHarness:
 
 @asynccontextmanager
 async def harness(folder: Path, **more: Any) -> AsyncIterator[ApprovalHarness]:
-    """Open for business in a folder."""
+    """The services on a store in a folder. Fails where one of them reads that store on the event loop."""
     clock, directories, subjects = Clock(), Directories(replace(directory(*ALL_MEMBERS), roles=ROLES)), Subjects()
     store = SqliteStore.open(StoreOptions(path=folder / "store"), entropy=Entropy())
-    recorder = Recorder(store, clock, Entropy("recorder"), boot=store.boot, index_key=KEY)
-    state, changes = State(store), Changes(store)
+    off_loop: Any = OffLoopStore(store)
+    recorder = Recorder(off_loop, clock, Entropy("recorder"), boot=store.boot, index_key=KEY)
+    state, changes = State(store), Changes(off_loop)  # the state reads what a store keeps in memory
     recorder.changed = changes.notify
     services = assemble(
-        store,
+        off_loop,
         state,
-        Counting(store, directories),
+        Counting(off_loop, directories),
         subjects,  # type: ignore[arg-type] # what it is asked for here
         recorder,
         clock,
@@ -195,10 +231,11 @@ async def harness(folder: Path, **more: Any) -> AsyncIterator[ApprovalHarness]:
         telemetry=more.get("telemetry", SILENT),
     )
     try:
-        yield ApprovalHarness(store, recorder, services, clock, directories, subjects, state, changes)
+        yield ApprovalHarness(store, recorder, services, clock, directories, subjects, state, changes, off_loop)
     finally:
         await changes.close()
         await store.close()
+    assert off_loop.refused == []
 
 
 __all__ = [

@@ -36,7 +36,7 @@ from pdp.core.errors import (
     Unauthenticated,
     Unavailable,
 )
-from pdp.service.approvals.queue import Room
+from pdp.service.approvals.visibility import ReadLimiter
 
 ExceptionHandler: TypeAlias = Callable[[Request, Exception], Awaitable[Response]]
 log = logging.getLogger("pdp.console")
@@ -87,7 +87,7 @@ def application(
         Sessions(options, key, services.clock, services.entropy),
         Pages(services.clock),
         ConsolePasskeys(options, services.approvals.directories),
-        Room(_DRAWN, _WAITING, _WAITING_OF_ONE),
+        ReadLimiter(_DRAWN, _WAITING, _WAITING_OF_ONE),
     )
     sign_in = SignIn(console, providers, key)
     events = Events(options.max_streams, options.max_streams_per_person, stopping)

@@ -17,7 +17,7 @@ from pdp.adapters.console.visit import Visit
 from pdp.core.approvals.states import State
 from pdp.core.approvals.view import ApprovalView
 from pdp.core.errors import Fault, Overloaded
-from pdp.service.approvals.queue import ApprovalFilter
+from pdp.service.approvals.visibility import ApprovalFilter
 
 Change: TypeAlias = tuple[ApprovalView | None, str]
 _ALIVE_SECONDS = 15.0

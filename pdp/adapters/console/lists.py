@@ -18,7 +18,7 @@ from pdp.core.approvals.view import ApprovalView
 from pdp.core.check import NS
 from pdp.core.digest import INT64_MAX
 from pdp.core.errors import InvalidRequest
-from pdp.service.approvals.queue import ApprovalFilter
+from pdp.service.approvals.visibility import ApprovalFilter
 
 PAGE = 50
 KINDS = ("approval", "confirmation", "consent")

@@ -22,7 +22,7 @@ from pdp.core.errors import Forbidden, InvalidRequest, Unauthenticated
 from pdp.ports import Clock, Entropy
 from pdp.service.approvals.assembly import ApprovalServices
 from pdp.service.approvals.persons import SignedIn
-from pdp.service.approvals.queue import Room
+from pdp.service.approvals.visibility import ReadLimiter
 
 SIGN_IN = "/signin"
 TOKEN_FIELD = "csrf"  # noqa: S105 - the name of a form's field
@@ -48,7 +48,7 @@ class Console:
     sessions: Sessions
     pages: Pages
     passkeys: ConsolePasskeys
-    drawing: Room  # of pages that are drawn in a thread
+    drawing: ReadLimiter  # of pages that are drawn in a thread
 
 
 @dataclass(frozen=True, slots=True)

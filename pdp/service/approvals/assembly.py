@@ -11,18 +11,16 @@ from pdp.ports import Clock, Directories, Passkeys, Store, Subjects
 from pdp.ports.telemetry import SILENT, Telemetry
 from pdp.service.approvals.approver_metrics import ApproverMetrics
 from pdp.service.approvals.canaries import Canaries
-from pdp.service.approvals.changes import Changes
+from pdp.service.approvals.changes import Changes, Watchers
 from pdp.service.approvals.consents import Consents
 from pdp.service.approvals.delegations import Delegations
 from pdp.service.approvals.evidence import Counting
 from pdp.service.approvals.expiry import Sweep
 from pdp.service.approvals.grants import Grants
 from pdp.service.approvals.persons import Persons
-from pdp.service.approvals.queue import Queue
 from pdp.service.approvals.retry import IdempotentCommits
-from pdp.service.approvals.visibility import Visibilities
+from pdp.service.approvals.visibility import Queue, Visibilities
 from pdp.service.approvals.votes import Proofs, Votes
-from pdp.service.approvals.watch import Watchers
 from pdp.service.commit import Recorder
 from pdp.service.state import State
 

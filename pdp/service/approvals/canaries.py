@@ -6,6 +6,7 @@ The log says from the beginning which request is one and who wanted it; those wh
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 
 from pdp.core.approvals import records
@@ -21,7 +22,7 @@ from pdp.core.stored import RecordRef
 from pdp.core.strict_json import parse, parse_object
 from pdp.ports import Clock, Store
 from pdp.service.approvals.requests import short_code
-from pdp.service.approvals.retry import IdempotentCommits, retry_on_conflict
+from pdp.service.approvals.retry import IdempotentCommits, RequestKey, retry_on_conflict
 from pdp.service.approvals.visibility import UNKNOWN
 from pdp.service.commit import Recorder
 from pdp.service.state import State as Running
@@ -53,11 +54,12 @@ class Canaries:
         return await retry_on_conflict(lambda: self._open(person, like, canonical(value), request_id))
 
     async def _open(self, person: Person, like: str, arguments: bytes, request_id: str) -> tuple[str, RecordRef]:
-        request_key = self.commits.key("canary", person, request_id, like, sha256_hex(arguments))
-        if (kept := self.commits.kept(request_key, 1)) is not None:
-            return str(kept[1]), self.commits.record(str(kept[0]))
+        key = self.commits.key("canary", person, request_id, like, sha256_hex(arguments))
+
+        if (answered := await asyncio.to_thread(self._answered, key)) is not None:
+            return answered
+        known, wanted, shown = await asyncio.to_thread(self._like, person, like)
         at = self.clock.now_ns()
-        known, wanted, shown = self._like(person, like)
         made = self._made(known, wanted, at)
         seen = replace(shown, approval_id=made.id, salt=self.recorder.new_salt(), arguments=arguments, secrets=())
         opened = self.recorder.event(
@@ -70,7 +72,12 @@ class Canaries:
         asked = self.recorder.event(
             made.tenant, "canary", lambda stamp: records.canary(stamp, made, known.id, person), (), at
         )
-        return made.id, await self.commits.commit(request_key, (opened, asked), (made.id,), at)
+        return made.id, await self.commits.commit(key, (opened, asked), (made.id,), at)
+
+    def _answered(self, key: RequestKey | None) -> tuple[str, RecordRef] | None:
+        """What was answered to this attempt before. In a thread."""
+        kept = self.commits.kept(key, 1)
+        return None if kept is None else (str(kept[1]), self.commits.record(str(kept[0])))
 
     def _like(self, person: Person, like: str) -> tuple[Approval, Requirement, Shown]:
         known = self.store.approval(person.tenant, like)

@@ -4,39 +4,98 @@ by an approver, and never implied by an approval."""
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, field
 
 from pdp.core.approvals import records
 from pdp.core.approvals.consents import given as consent_given
 from pdp.core.approvals.consents import lasts
 from pdp.core.approvals.directory import Person
 from pdp.core.approvals.queries import ApprovalQuery, ConsentQuery, Page
-from pdp.core.approvals.rows import Approval, Consent
+from pdp.core.approvals.rows import Account, Approval, Consent
 from pdp.core.approvals.states import OPEN, Event, State
 from pdp.core.approvals.steps import Agree, EndConsent
-from pdp.core.digest import keyed_index
+from pdp.core.approvals.view import ApprovalView
+from pdp.core.digest import Json, keyed_index, sha256_hex
 from pdp.core.errors import InvalidRequest, NotFound, Outdated
 from pdp.core.stored import Commit, RecordRef
 from pdp.ports import Answers, Clock
-from pdp.service.approvals.consent_view import (
-    REQUEST_STATES,
-    STATES,
-    Agreement,
-    ConsentTerms,
-    ConsentView,
-    of_consent,
-    of_request,
-)
-from pdp.service.approvals.retry import IdempotentCommits, retry_on_conflict
+from pdp.service.approvals.retry import IdempotentCommits, RequestKey, retry_on_conflict
 from pdp.service.approvals.visibility import Visibilities, Visibility, as_of
 from pdp.service.approvals.votes import BallotInput, Votes
 from pdp.service.commit import Recorder
 
-__all__ = ["STATES", "Agreement", "ConsentTerms", "ConsentView", "Consents"]
-
+STATES = ("requested", "active", "refused", "expired", "revoked")
+REQUEST_STATES = {
+    State.PENDING: "requested",
+    State.DENIED: "refused",
+    State.REVOKED: "refused",
+    State.EXPIRED: "expired",
+    State.CANCELLED: "revoked",
+}  # one that was agreed to lives on as its consent
 DEFAULT_STATES = frozenset({"requested", "active"})
 MAX_PER_AGENT = 100
 _MOST = 2_000  # rows of one human that are looked at
 _OVER = "This consent has ended already."
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentView:
+    """One consent, or the open request for one (its id is the request's). Times are Unix nanoseconds, 0: none.
+    `presented` commits to everything that is shown here; send it back to agree."""
+
+    id: str
+    state: str  # one of STATES
+    subject: Account
+    agent: str
+    agent_name: str  # unverified text
+    server: str
+    tool: str  # "": all tools within `scope`
+    scope: str
+    purpose: str
+    expires_ns: int  # of a request: when it can no longer be answered
+    granted_ns: int = 0
+    ended_ns: int = 0
+    last_used_ns: int = 0
+    assurance: str = ""
+    presented: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentTerms:
+    """What a subject agrees to on its own initiative."""
+
+    agent: str
+    server: str
+    scope: str
+    purpose: str
+    tool: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """A subject agrees: to an open request (its id) or to terms of its own. `expires_ns` 0: as long as is allowed."""
+
+    request_id: str
+    what: str | ConsentTerms
+    presented: str = ""  # of the view that the subject saw; mandatory with a request
+    expires_ns: int = 0
+    passkey: bytes = field(default=b"", repr=False)
+
+    def content(self) -> tuple[Json, ...]:
+        """The content that the request id is bound to."""
+        terms = self.what
+        named: Json = terms if isinstance(terms, str) else [getattr(terms, name) for name in terms.__slots__]
+        return (named, self.presented, self.expires_ns, sha256_hex(self.passkey))
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What is to be committed about one consent or request, and what is kept as the reply."""
+
+    visibility: Visibility
+    consent_id: str
+    entries: tuple[Commit, ...]
+    reply: tuple[Json, ...] = ()
 
 
 class Consents:
@@ -68,8 +127,7 @@ class Consents:
     ) -> tuple[tuple[ConsentView, ...], str]:
         """The person's own, open requests first, then newest first, and the `after` of the next page. `states`
         empty: requested and active ones."""
-        visibility = self._visibilities.of(person, self._clock.now_ns())
-        found = await asyncio.to_thread(self._all, visibility, states or DEFAULT_STATES)
+        found = await asyncio.to_thread(self._all, person, states or DEFAULT_STATES, self._clock.now_ns())
         wanted = [each for each in found if consent_id in ("", each.id)]
         rest = wanted
         if page.after:  # what ended meanwhile leaves a gap, among consents: ids are in the order of age
@@ -90,14 +148,30 @@ class Consents:
 
     async def refuse(self, person: Person, approval_id: str, request_id: str = "") -> tuple[ConsentView, RecordRef]:
         """Refuse an open request. As `revoke`, for a request only."""
-        if self._store.consent(person.tenant, approval_id) is not None:
+        if await asyncio.to_thread(self._store.consent, person.tenant, approval_id) is not None:
             raise _unknown()
         return await self.revoke(person, approval_id, request_id)
 
     async def _grant(self, person: Person, given: Agreement) -> tuple[ConsentView, RecordRef]:
-        request_key = self._commits.key("consent", person, given.request_id, *given.content())
-        visibility = self._visibilities.of(person, self._clock.now_ns())
-        if (kept := self._commits.kept(request_key, 1)) is not None:
+        key = self._commits.key("consent", person, given.request_id, *given.content())
+        prepared = await asyncio.to_thread(self._prepare_grant, person, given, key, self._clock.now_ns())
+        return await self._commit(key, prepared)
+
+    async def _commit(
+        self, key: RequestKey | None, prepared: _Prepared | tuple[ConsentView, RecordRef]
+    ) -> tuple[ConsentView, RecordRef]:
+        """Commit what was prepared, unless it was answered before. Raises Conflict."""
+        if not isinstance(prepared, _Prepared):
+            return prepared
+        ref = await self._commits.commit(key, prepared.entries, prepared.reply, prepared.visibility.at_ns)
+        return await asyncio.to_thread(self._shown, prepared.visibility, prepared.consent_id), ref
+
+    def _prepare_grant(
+        self, person: Person, given: Agreement, key: RequestKey | None, at_ns: int
+    ) -> _Prepared | tuple[ConsentView, RecordRef]:
+        """The consent to be committed, or what was answered before. In a thread."""
+        visibility = self._visibilities.of(person, at_ns)
+        if (kept := self._commits.kept(key, 1)) is not None:
             return self._shown(visibility, str(kept[1])), self._commits.record(kept[0])
         until = self._until(given, visibility.at_ns)
         if isinstance(given.what, str):
@@ -117,8 +191,7 @@ class Consents:
             visibility.at_ns,
         )
         ended = tuple(self._ended(visibility, each) for each in same)  # the new one stands in its place
-        ref = await self._commits.commit(request_key, (agreed, *entries, *ended), (consent.id,), visibility.at_ns)
-        return self._shown(visibility, consent.id), ref
+        return _Prepared(visibility, consent.id, (agreed, *entries, *ended), (consent.id,))
 
     def _agreed(
         self, visibility: Visibility, approval_id: str, given: Agreement, until_ns: int
@@ -172,9 +245,16 @@ class Consents:
         return until
 
     async def _end(self, person: Person, consent_id: str, request_id: str) -> tuple[ConsentView, RecordRef]:
-        request_key = self._commits.key("end consent", person, request_id, consent_id)
-        visibility = self._visibilities.of(person, self._clock.now_ns())
-        if (kept := self._commits.kept(request_key, 0)) is not None:
+        key = self._commits.key("end consent", person, request_id, consent_id)
+        prepared = await asyncio.to_thread(self._prepare_end, person, consent_id, key, self._clock.now_ns())
+        return await self._commit(key, prepared)
+
+    def _prepare_end(
+        self, person: Person, consent_id: str, key: RequestKey | None, at_ns: int
+    ) -> _Prepared | tuple[ConsentView, RecordRef]:
+        """The end of a consent or request, or what was answered before. In a thread."""
+        visibility = self._visibilities.of(person, at_ns)
+        if (kept := self._commits.kept(key, 0)) is not None:
             return self._shown(visibility, consent_id), self._commits.record(kept[0])
         consent = self._store.consent(person.tenant, consent_id)
         if consent is None:
@@ -186,8 +266,7 @@ class Consents:
             raise Outdated("consent.ended", _OVER)
         else:
             entries = (self._ended(visibility, consent), *self._unredeemed(visibility, consent))
-        ref = await self._commits.commit(request_key, entries, (), visibility.at_ns)
-        return self._shown(visibility, consent_id), ref
+        return _Prepared(visibility, consent_id, entries)
 
     def _refused(self, visibility: Visibility, approval: Approval) -> tuple[Commit, ...]:
         if approval.state is not State.PENDING:
@@ -224,14 +303,15 @@ class Consents:
         """As it is now. Raises NotFound."""
         consent = self._store.consent(visibility.person.tenant, consent_id)
         if consent is not None and consent.subject in visibility.accounts:
-            return of_consent(consent, visibility.at_ns)
-        found = of_request(visibility.complete(self._request(visibility, consent_id)))
+            return _of_consent(consent, visibility.at_ns)
+        found = _of_request(visibility.complete(self._request(visibility, consent_id)))
         if found is None:
             raise _unknown()
         return found
 
-    def _all(self, visibility: Visibility, states: frozenset[str]) -> tuple[ConsentView, ...]:
-        """Requests and consents of one human, in the order of a list."""
+    def _all(self, person: Person, states: frozenset[str], at_ns: int) -> tuple[ConsentView, ...]:
+        """Requests and consents of one human, in the order of a list. In a thread."""
+        visibility = self._visibilities.of(person, at_ns)
         tenant, accounts = visibility.person.tenant, visibility.accounts
         asked = frozenset(state for state in REQUEST_STATES if REQUEST_STATES[state] in states)
         query = ApprovalQuery(
@@ -244,11 +324,54 @@ class Consents:
         )
         requests = self._store.approvals(query, Page(_MOST)) if asked else ()
         views = (visibility.complete(as_of(row, visibility.at_ns)) for row in requests)
-        found = [view for view in map(of_request, views) if view is not None]
+        found = [view for view in map(_of_request, views) if view is not None]
         given = self._store.consents(ConsentQuery(tenant, accounts, bool(states - DEFAULT_STATES)), Page(_MOST))
-        found += [of_consent(row, visibility.at_ns) for row in reversed(given)]
+        found += [_of_consent(row, visibility.at_ns) for row in reversed(given)]
         found = [each for each in found if each.state in states]
         return tuple(sorted(found, key=lambda each: each.state != "requested"))
+
+
+def _of_consent(row: Consent, at_ns: int) -> ConsentView:
+    """A row as it stands."""
+    state = "revoked" if row.ended_ns else "active" if lasts(row, at_ns) else "expired"
+    return ConsentView(
+        id=row.id,
+        state=state,
+        subject=row.subject,
+        agent=row.agent,
+        agent_name="",
+        server=row.server,
+        tool=row.tool,
+        scope=row.scope,
+        purpose=row.purpose,
+        expires_ns=row.expires_ns,
+        granted_ns=row.granted_ns,
+        ended_ns=row.ended_ns,
+        last_used_ns=row.last_used_ns,
+        assurance=row.assurance,
+    )
+
+
+def _of_request(view: ApprovalView) -> ConsentView | None:
+    """A request for a consent; None for one that was agreed to: it lives on as its consent."""
+    row, call = view.approval, view.approval.call
+    state = REQUEST_STATES.get(row.state)
+    if state is None:
+        return None
+    return ConsentView(
+        id=row.id,
+        state=state,
+        subject=call.subject,
+        agent=call.agent,
+        agent_name=view.shown.agent_name if view.shown is not None else "",
+        server=call.server,
+        tool=call.tool,
+        scope=view.wanted.scope,
+        purpose=view.wanted.purpose,
+        expires_ns=row.expires_ns,
+        ended_ns=row.resolved_ns if state in ("refused", "revoked") else 0,
+        presented=view.presented,
+    )
 
 
 def _terms(consent: Consent) -> tuple[str, ...]:

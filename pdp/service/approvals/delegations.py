@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from pdp.core.approvals import org_records
@@ -53,7 +54,7 @@ class Delegations:
 
     async def list(self, person: Person) -> tuple[Delegation, ...]:
         """Those that are not over, of which the person is the absent or the deputy; an operator sees all."""
-        found = self._store.delegations(person.tenant, self._clock.now_ns())
+        found = await self._lasting(person.tenant, self._clock.now_ns())
         return tuple(each for each in found if _concerns(person, each))
 
     async def add(self, person: Person, wanted: StandIn) -> tuple[Delegation, RecordRef]:
@@ -71,7 +72,7 @@ class Delegations:
                     "delegation.operator",
                     "An operator names no operator to vote for others; who is away names its own deputy.",
                 )
-        self._check(person, wanted, absent, at)
+        self._check(person, wanted, absent, at, await self._lasting(person.tenant, at))
         made = Delegation(
             id=self._recorder.new_id(at),
             tenant=person.tenant,
@@ -115,7 +116,13 @@ class Delegations:
         directory = self._directories.of(tenant)
         return "operate" in directory.roles_of(directory.groups(human))
 
-    def _check(self, person: Person, wanted: StandIn, absent: str, at_ns: int) -> None:
+    async def _lasting(self, tenant: str, at_ns: int) -> tuple[Delegation, ...]:
+        """Those that are in force or to come."""
+        return await asyncio.to_thread(self._store.delegations, tenant, at_ns)
+
+    def _check(
+        self, person: Person, wanted: StandIn, absent: str, at_ns: int, lasting: tuple[Delegation, ...]
+    ) -> None:
         members = self._directories.of(person.tenant).members
         deputy = members.get(wanted.deputy)
         if absent not in members:
@@ -127,7 +134,6 @@ class Delegations:
         if wanted.until_ns - max(wanted.from_ns, at_ns) > self._longest_ns:
             days = self._longest_ns // (24 * 3600 * 1_000_000_000)
             raise InvalidRequest("until", f"is too late; somebody is stood in for at most {days} days at a time")
-        lasting = self._store.delegations(person.tenant, at_ns)
         if sum(each.absent == absent for each in lasting) >= MAX_DEPUTIES:  # all are looked at with every count
             raise InvalidRequest("deputy", f"is one too many; there are {MAX_DEPUTIES} for this person already")
         if len(wanted.reason) > MAX_REASON or NUL in wanted.reason:

@@ -48,7 +48,10 @@ class Grants:
     async def list(self, person: Person, wanted: GrantFilter, page: Page) -> tuple[tuple[Grant, ...], str]:
         """A page, newest first, and the `after` of the next; "" on the last. A grant whose time is over reads as
         expired, whatever the store has noted so far; a page may be shorter than its size."""
-        visibility = self._visibilities.of(person, self._clock.now_ns())
+        return await asyncio.to_thread(self._list, person, wanted, page, self._clock.now_ns())
+
+    def _list(self, person: Person, wanted: GrantFilter, page: Page, at_ns: int) -> tuple[tuple[Grant, ...], str]:
+        visibility = self._visibilities.of(person, at_ns)
         states = wanted.states or _ACTIVE
         query = GrantQuery(
             tenant=person.tenant,
@@ -60,7 +63,7 @@ class Grants:
             involved=visibility.accounts,
             newest_first=True,
         )
-        rows = await asyncio.to_thread(self._store.grants, query, Page(page.size + 1, page.after))
+        rows = self._store.grants(query, Page(page.size + 1, page.after))
         shown = (_as_of(row, visibility.at_ns) for row in rows[: page.size])
         return tuple(row for row in shown if row.state in states), rows[page.size - 1].id if rows[page.size :] else ""
 
@@ -71,12 +74,17 @@ class Grants:
         return await retry_on_conflict(lambda: self._revoke(person, grant_id, reason, request_id))
 
     async def _revoke(self, person: Person, grant_id: str, reason: str, request_id: str) -> tuple[Grant, RecordRef]:
-        request_key = self._commits.key("revoke grant", person, request_id, grant_id, reason)
         at = self._clock.now_ns()
-        visibility = self._visibilities.of(person, at)
-        grant = self._own(visibility, grant_id)
-        if (kept := self._commits.kept(request_key, 0)) is not None:
-            return grant, self._commits.record(kept[0])
+        key = self._commits.key("revoke grant", person, request_id, grant_id, reason)
+
+        def read() -> tuple[Visibility, Grant, RecordRef | None]:
+            visibility = self._visibilities.of(person, at)
+            grant, kept = self._own(visibility, grant_id), self._commits.kept(key, 0)
+            return visibility, grant, None if kept is None else self._commits.record(kept[0])
+
+        visibility, grant, answered = await asyncio.to_thread(read)
+        if answered is not None:
+            return grant, answered
         if not lasts(grant, at):
             raise Outdated("grant.ended", "This grant has ended already.")
         salt = self._recorder.new_salt()
@@ -90,8 +98,8 @@ class Grants:
                 record_id, person.tenant, grant.subject_index, salt, reason=reason
             ),
         )
-        ref = await self._commits.commit(request_key, (ended,), (), at)
-        return self._own(visibility, grant_id), ref
+        ref = await self._commits.commit(key, (ended,), (), at)
+        return await asyncio.to_thread(self._own, visibility, grant_id), ref
 
     def _own(self, visibility: Visibility, grant_id: str) -> Grant:
         person = visibility.person

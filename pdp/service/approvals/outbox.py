@@ -15,7 +15,7 @@ from functools import partial
 from pdp.core.approvals import notices, org_records
 from pdp.core.approvals.directory import Standing
 from pdp.core.approvals.quorum import wanted_by
-from pdp.core.approvals.rows import Notice
+from pdp.core.approvals.rows import Approval, Delegation, Notice
 from pdp.core.approvals.steps import Mark
 from pdp.core.errors import Conflict, Fault
 from pdp.ports import Channel, Clock, Directories, Entropy, Store
@@ -81,14 +81,14 @@ class Outbox:
 
     async def _try(self, notice: Notice) -> tuple[str, bool]:
         """Why it was not delivered, "" when it was, and whether there is no point in trying again."""
-        approval, at = self.store.approval(notice.tenant, notice.approval_id), self.clock.now_ns()
+        at = self.clock.now_ns()
+        approval, delegations = await asyncio.to_thread(self._read, notice, at)
         channel = self.channels.get(notice.channel)
         if channel is None:
             return "notice.no_channel", True
         wanted = wanted_by(approval.requirement) if approval is not None else None
         if approval is None or wanted is None or notices.over(notice, approval, at):
             return "notice.over", True
-        delegations = self.store.delegations(notice.tenant, at)
         try:
             standing = Standing(self.directories.of(notice.tenant), at, delegations)
             people = notices.recipients(notice, approval, wanted, standing)
@@ -101,6 +101,11 @@ class Outbox:
             log.exception("channel %s: a fault of ours", notice.channel)
             return "notice.fault", False
         return "", True
+
+    def _read(self, notice: Notice, at_ns: int) -> tuple[Approval | None, tuple[Delegation, ...]]:
+        """The request that a message is about, and who stands in for whom. In a thread."""
+        approval = self.store.approval(notice.tenant, notice.approval_id)
+        return approval, self.store.delegations(notice.tenant, at_ns)
 
     async def _mark(self, notice: Notice, attempts: int) -> None:
         made = partial(org_records.notice, sent=notice)

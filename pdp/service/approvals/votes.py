@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field, replace
 
 from pdp.core.approvals import records
@@ -19,7 +20,7 @@ from pdp.core.errors import Fault, Forbidden, InvalidRequest, NotFound, Outdated
 from pdp.core.stored import Commit, RecordRef
 from pdp.ports import Answers, Clock, Passkeys
 from pdp.service.approvals.approver_metrics import ApproverMetrics
-from pdp.service.approvals.retry import IdempotentCommits, retry_on_conflict
+from pdp.service.approvals.retry import IdempotentCommits, RequestKey, retry_on_conflict
 from pdp.service.approvals.visibility import UNKNOWN, Visibilities, Visibility, claims_step
 from pdp.service.commit import Recorder
 
@@ -116,6 +117,17 @@ def challenge(view: ApprovalView) -> bytes:
     return bytes.fromhex(sha256_hex(canonical(parts)))
 
 
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A vote that may be committed: the row that it rests on, and all that goes into the commit."""
+
+    key: RequestKey | None
+    visibility: Visibility
+    approval: Approval
+    cast: Cast
+    entries: tuple[Commit, ...]
+
+
 class Votes:
     """`ApprovalService.Vote`. `valid` tells whether arguments satisfy a JSON Schema; `telling` who is told."""
 
@@ -151,28 +163,36 @@ class Votes:
         return await retry_on_conflict(lambda: self._vote(person, approval_id, given))
 
     async def _vote(self, person: Person, approval_id: str, given: BallotInput) -> Voted:
-        request_key = self._commits.key("vote", person, given.request_id, *given.content(approval_id))
         at = self._clock.now_ns()
-        visibility = self._visibilities.of(person, at)
+        vote = await asyncio.to_thread(self._prepare, person, approval_id, given, at)
+        if isinstance(vote, Voted):
+            return vote
+        cast, grant = vote.cast, vote.cast.grant
+        grant_id = grant.id if grant is not None else ""
+        reply = (grant_id, str(cast.after), at if cast.after in FINAL else 0, cast.move.resolution)
+        ref = await self._commits.commit(vote.key, vote.entries, reply, at)
+        self._metrics.voted(cast.vote)
+        self._metrics.moved(vote.approval, cast.event)
+        return Voted(await asyncio.to_thread(self._after, vote.visibility, approval_id), ref, grant_id)
+
+    def _prepare(self, person: Person, approval_id: str, given: BallotInput, at_ns: int) -> _Prepared | Voted:
+        """The vote to be committed, or what was answered to this attempt before. In a thread."""
+        key = self._commits.key("vote", person, given.request_id, *given.content(approval_id))
+        visibility = self._visibilities.of(person, at_ns)
         approval = visibility.approval(approval_id)
-        kept = self._commits.kept(request_key, 4)
+        kept = self._commits.kept(key, 4)
         if kept is not None:
             return self._again(visibility, approval, kept)
         if approval.kind == "consent":
             raise Forbidden(
                 "approval.consent", "A consent is the subject's own; it is given on its page of consents."
             )
-        made = self.cast(visibility, approval, given)
-        entries = (*self.entries(approval, made, person, at), *self._ended(visibility, made))
-        grant_id = made.grant.id if made.grant is not None else ""
-        reply = (grant_id, str(made.after), at if made.after in FINAL else 0, made.move.resolution)
-        ref = await self._commits.commit(request_key, entries, reply, at)
-        self._metrics.voted(made.vote)
-        self._metrics.moved(approval, made.event)
-        return Voted(self._after(visibility, approval.id), ref, grant_id)
+        accepted = self.cast(visibility, approval, given)
+        entries = (*self.entries(approval, accepted, person, at_ns), *self._ended(visibility, accepted))
+        return _Prepared(key, visibility, approval, accepted, entries)
 
     def cast(self, visibility: Visibility, approval: Approval, given: BallotInput) -> Cast:
-        """What the vote comes to. Raises the fault that belongs to its refusal."""
+        """The vote as it counts. Raises the fault of its refusal. In a thread: it reads the store."""
         if NUL in given.reason:  # no store keeps it
             raise InvalidRequest("reason", "holds a NUL character")
         votes, shown = visibility.store.votes(approval.id), visibility.store.shown(approval.id)

@@ -57,7 +57,7 @@ class Waiting:
         ids = frozenset(resume.approvals)
         loop_ends = self.clock.monotonic_ns() + int(min(max_seconds, MAX_SECONDS) * NS)
         look = JUDGE_NS
-        with self.changes.waiting(resume.tenant, ids) as waiter:
+        async with self.changes.waiting(resume.tenant, ids) as waiter:
             while True:
                 found = [self.store.approval(resume.tenant, approval_id) for approval_id in resume.approvals]
                 waiting = [approval for approval in found if approval is not None]

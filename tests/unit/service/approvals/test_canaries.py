@@ -95,7 +95,7 @@ async def test_it_is_never_evidence(harness: ApprovalHarness) -> None:
     made = await canary(harness, await harness.open())
     await harness.approve("bob", made)
     assert harness.row(made).state is State.APPROVED
-    found, _ = harness.services.votes._visibilities.counting.stands(harness.row(made), made.call, harness.clock.at)
+    found, _ = harness.counting().stands(harness.row(made), made.call, harness.clock.at)
     assert found == "expired"
 
 

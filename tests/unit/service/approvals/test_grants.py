@@ -120,7 +120,7 @@ async def test_who_gave_it_is_counted_again_for_each_call(harness: ApprovalHarne
     await harness.approve("bob", opened, grant=GrantTerms(30, 5))
     await harness.approve("cat", opened, grant=GrantTerms(30, 5))
     await harness.approve("ann", opened)  # to this call only
-    source = ApprovalEvidence(harness.services.votes._visibilities.counting, constant)
+    source = ApprovalEvidence(harness.counting(), constant)
 
     async def covered(by: Call) -> bool:
         return bool(await source.gather(asked(by, {**ARGUMENTS, "n": 1}), (wanted,), harness.clock.at))

@@ -43,7 +43,7 @@ class Wire:
 
 def outbox(harness: ApprovalHarness, wire: Wire, name: str = "team") -> Outbox:
     return Outbox(
-        harness.store,
+        harness.off_loop,  # type: ignore[arg-type] # as the services have it
         harness.directories,
         harness.recorder,
         harness.clock,

@@ -33,8 +33,7 @@ from pdp.core.approvals.states import Event, State
 from pdp.core.approvals.steps import Delegate, Move, Note
 from pdp.core.errors import InvalidRequest, NotFound, Overloaded
 from pdp.service.approvals import visibility
-from pdp.service.approvals.queue import Room
-from pdp.service.approvals.visibility import ApprovalFilter
+from pdp.service.approvals.visibility import ApprovalFilter, ReadLimiter
 
 ALL = frozenset(State)
 
@@ -204,7 +203,7 @@ async def test_a_request_is_made_ready_beside_the_loop_that_decides(harness: App
 
 
 async def test_there_is_room_for_so_much_at_once_and_one_person_does_not_take_it_all() -> None:
-    room, done, inside = Room(1, 3, 2), asyncio.Event(), asyncio.Event()
+    room, done, inside = ReadLimiter(1, 3, 2), asyncio.Event(), asyncio.Event()
     at_work = []
 
     async def work(who: str) -> None:

@@ -13,7 +13,7 @@ from support.approvals import member, person
 
 from pdp.core.approvals.states import State
 from pdp.core.errors import OutOfRange, Overloaded
-from pdp.service.approvals import watch
+from pdp.service.approvals import changes
 from pdp.service.approvals.changes import Changes
 from pdp.service.approvals.visibility import ApprovalFilter
 
@@ -42,7 +42,7 @@ async def test_what_was_missed_is_told_first(harness: ApprovalHarness) -> None:
 
 
 async def test_nobody_hears_of_what_is_not_theirs(harness: ApprovalHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "LIFE_SECONDS", 0.01)
+    monkeypatch.setattr(changes, "LIFE_SECONDS", 0.01)
     await harness.open()
     async with aclosing(harness.services.watchers.watch(person("cat"), ApprovalFilter(), "0")) as news:
         view, cursor = await anext(news)
@@ -54,7 +54,7 @@ async def test_who_loses_a_role_or_is_disabled_hears_no_more(
     harness: ApprovalHarness, monkeypatch: pytest.MonkeyPatch, who: str
 ) -> None:
     """A stream lasts longer than what somebody was when it began."""
-    monkeypatch.setattr(watch, "LIFE_SECONDS", 0.01)
+    monkeypatch.setattr(changes, "LIFE_SECONDS", 0.01)
     acting = person(who, roles=frozenset({"audit"}) if who == "ada" else frozenset())
     async with aclosing(harness.services.watchers.watch(acting, ApprovalFilter(), "0")) as news:
         asked = await harness.open(number=1)
@@ -84,8 +84,8 @@ async def test_a_cursor_of_elsewhere_is_refused(harness: ApprovalHarness, cursor
 
 
 async def test_one_person_leaves_room_for_others(harness: ApprovalHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "MAX_PER_PERSON", 1)
-    monkeypatch.setattr(watch, "LIFE_SECONDS", 0.01)
+    monkeypatch.setattr(changes, "MAX_PER_PERSON", 1)
+    monkeypatch.setattr(changes, "LIFE_SECONDS", 0.01)
     async with aclosing(harness.services.watchers.watch(person("bob"), ApprovalFilter(), "")) as news:
         await anext(news)
         with pytest.raises(Overloaded):
@@ -95,8 +95,8 @@ async def test_one_person_leaves_room_for_others(harness: ApprovalHarness, monke
 
 
 async def test_one_tenant_leaves_room_for_others(harness: ApprovalHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "MAX_PER_TENANT", 2)
-    monkeypatch.setattr(watch, "LIFE_SECONDS", 0.01)
+    monkeypatch.setattr(changes, "MAX_PER_TENANT", 2)
+    monkeypatch.setattr(changes, "LIFE_SECONDS", 0.01)
 
     async def watches(who: str, tenant: str, inside: AsyncExitStack) -> None:
         acting = replace(person(who), tenant=tenant)
@@ -114,8 +114,8 @@ async def test_one_tenant_leaves_room_for_others(harness: ApprovalHarness, monke
 
 
 async def test_there_is_room_for_so_many(harness: ApprovalHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "MAX_WATCHERS", 1)
-    monkeypatch.setattr(watch, "LIFE_SECONDS", 0.01)
+    monkeypatch.setattr(changes, "MAX_WATCHERS", 1)
+    monkeypatch.setattr(changes, "LIFE_SECONDS", 0.01)
     async with aclosing(harness.services.watchers.watch(person("bob"), ApprovalFilter(), "")) as news:
         await anext(news)
         with pytest.raises(Overloaded):
@@ -146,7 +146,7 @@ async def test_who_waits_is_told_although_a_look_failed(
     store: Any = Breaking(harness.store)
     hub = Changes(store)
     try:
-        with hub.waiting("acme", None) as waiter:
+        async with hub.waiting("acme", None) as waiter:
             store.broken = True
             asked = await harness.open()
             hub.notify()
