@@ -14,6 +14,7 @@ from sqlalchemy.pool import QueuePool, StaticPool
 # Connections for reads: kept, opened besides where many threads read, and seconds that a read waits for one.
 READS: dict[str, Any] = {"poolclass": QueuePool, "pool_size": 4, "max_overflow": 28, "pool_timeout": 5.0}
 
+_BAD_DATA = "22000"
 # Of SQLSTATE: classes of bad data and of limits of the program, and a statement that was cancelled.
 _OF_THE_QUESTION, _TOO_LONG = {"22", "54"}, "57014"
 
@@ -48,9 +49,12 @@ def pool(connect: Callable[[], sqlite3.Connection]) -> Engine:
 
 
 def sqlstate(error: BaseException | None) -> str:
-    """The code that PostgreSQL gave an error of pg8000; "" for one that the server did not send."""
-    told = error.args[0] if error is not None and error.args else None
-    return str(told.get("C", "")) if isinstance(told, dict) else ""
+    """The code that PostgreSQL gave an error; that of bad data where the driver could not encode a value; else ""."""
+    if code := getattr(error, "sqlstate", None):
+        return str(code)
+    first = None if error is None else error.__cause__ or error
+    unencoded = isinstance(first, ValueError) and not isinstance(first, OSError)  # a certificate's errors are both
+    return _BAD_DATA if unencoded else ""
 
 
 def only_this(error: SQLAlchemyError) -> bool:

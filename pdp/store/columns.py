@@ -58,8 +58,8 @@ class OneOf(TypeDecorator[E], Generic[E]):
 
 
 class Words(TypeDecorator[str]):
-    """Text that both databases can keep: no NUL, no lone surrogate. Refused here, by ValueError, because an encoding
-    error within pg8000 would leave the connection in the middle of a message."""
+    """Text that both databases can keep: no NUL, no lone surrogate. Refused here, by ValueError: it is the
+    entry's fault, or a question that no row answers."""
 
     impl = Text
     cache_ok = True

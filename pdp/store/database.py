@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+from pdp.core.stored import Commit, RecordRef
+
+T = TypeVar("T")
 
 
 class AnotherLog(Exception):
@@ -22,7 +27,11 @@ class FileReplaced(AnotherLog):
 
 
 class Database(Protocol):
-    """What the writer needs of a database; called on the writer's thread only."""
+    """What the writer needs of a database; called on the writer's thread only, and all else within `run`."""
+
+    def run(self, work: Callable[[], T]) -> T:
+        """Do it where the connection may be used, and wait for it."""
+        ...
 
     def begin(self) -> None: ...
 
@@ -57,6 +66,15 @@ class Database(Protocol):
 
 class Hooks(Protocol):
     """What the store keeps in step with the database; called on the writer's thread only."""
+
+    def commit_plain(self, entries: Sequence[Commit]) -> tuple[RecordRef, ...] | None:
+        """Make entries durable in one round trip. None, and an error that is not the database's, where nothing was
+        changed and a transaction must be tried."""
+        ...
+
+    def plain_done(self, entries: Sequence[Commit], refs: tuple[RecordRef, ...]) -> None:
+        """They are durable; nobody has been told yet."""
+        ...
 
     def begun(self) -> None:
         """A transaction has begun."""

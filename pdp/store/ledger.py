@@ -52,6 +52,8 @@ class Ages:
     calls_ns: int
     refusals_ns: int  # the judge's, which policy counts
     values_ns: int | None
+    sessions_ns: int
+    believed_ns: int  # the clock's persisted mark
 
 
 class Rows(Protocol):
@@ -69,6 +71,17 @@ class Rows(Protocol):
         """Write one entry. Raises InvalidRequest `request.id_reused` (the reply's key is taken by other content),
         Conflict (a step's condition does not hold, or another request drew a salt for the same call first),
         and what the database raises (for a duplicate id)."""
+        ...
+
+    def commit_plain(
+        self, entries: Sequence[Commit], head: Head, last: Last | None, ages: Ages
+    ) -> tuple[RecordRef, ...] | None:
+        """Entries with only records, values, calls, replies and sessions, durable in one round trip; None where
+        nothing was changed. Only where `plain` says so of each."""
+        ...
+
+    def plain(self, entry: Commit) -> bool:
+        """Whether one round trip would do for it."""
         ...
 
     def on(self, work: Callable[[Connection], T]) -> T:
@@ -115,7 +128,7 @@ class Ledger:
         self.last = rows.on(shared.last_record)  # the newest that this process has seen durable
         self.marks = rows.marks()
         self.refusals = RefusalQuota(options.refusals_per_minute, rows.saved_refusals())
-        self.told: Callable[[int], None] | None = None  # hears of each durable batch how many records it has
+        self.on_commit: Callable[[int], None] | None = None  # is given the number of records of each durable batch
         self._rows = rows
         self._options = options
         self._publishing = Lock()
@@ -167,6 +180,33 @@ class Ledger:
         self._rows.on(lambda db: shared.put_in_force(db, digests))
         self._touched = True
 
+    def commit_plain(self, entries: Sequence[Commit]) -> tuple[RecordRef, ...] | None:
+        """As the protocol says."""
+        if not all(map(self._rows.plain, entries)) or self._housekeeping_due():
+            return None
+        ages = self._ages(max(self._latest_ns, *(entry.at_ns for entry in entries)))
+        return self._rows.commit_plain(entries, self.head, self.last, ages)
+
+    def plain_done(self, entries: Sequence[Commit], refs: tuple[RecordRef, ...]) -> None:
+        """As the protocol says."""
+        self._latest_ns = max(self._latest_ns, *(entry.at_ns for entry in entries))
+        last = refs[-1]
+        self.publish(Head(last.index + 1, self.head.changes), None, Last(last.index, last.leaf_hash))
+        self._report(len(refs))
+
+    def _housekeeping_due(self) -> bool:
+        believed = self.believed_ns()
+        return self._answers >= FORGET_EVERY or any(ended(each.until_ns, believed) for each in self.marks.switches)
+
+    def _ages(self, latest_ns: int) -> Ages:
+        """What cannot be had again goes by the clock's persisted mark: a wrong leap of the clock does not move it."""
+        believed, keep = self.believed_ns(), self._options
+        values_ns = None if keep.values_keep_seconds is None else believed - keep.values_keep_seconds * NS
+        least = min(latest_ns, believed or latest_ns)
+        calls_ns = least - keep.calls_keep_seconds * NS
+        replies_ns = least - keep.replies_keep_seconds * NS
+        return Ages(replies_ns, calls_ns, min(calls_ns, least - REFUSALS_NS), values_ns, least, believed)
+
     def begun(self) -> None:
         """Nobody else writes from here on."""
         self._before = self._rows.lock(self.head, self.last)
@@ -175,23 +215,16 @@ class Ledger:
     def before_commit(self, entries: int) -> None:
         """Prune twice as fast as rows can come, and save the counts of aggregated refusals."""
         entries = max(entries, self._next - self._before.size)  # one piece of work may write many
-        # What cannot be had again goes by the clock's persisted mark: a wrong leap of the clock does not move it.
-        believed = self.believed_ns()
-        keep = self._options
-        values_ns = None if keep.values_keep_seconds is None else believed - keep.values_keep_seconds * NS
-        least = min(self._latest_ns, believed or self._latest_ns)
-        replies_ns = least - keep.replies_keep_seconds * NS
-        calls_ns = least - keep.calls_keep_seconds * NS
-        ages = Ages(replies_ns, calls_ns, min(calls_ns, least - REFUSALS_NS), values_ns)
+        ages = self._ages(self._latest_ns)
         self._rows.prune(2 * entries, ages)
         if self._bound:
             limit = 2 * self._bound
-            self._rows.on(lambda db: sessions.forget(db, limit, least))
+            self._rows.on(lambda db: sessions.forget(db, limit, ages.sessions_ns))
         if self._answers >= FORGET_EVERY:
             self._rows.forget(2 * self._answers, ages)
             self._forgot = True
-        if any(ended(switch.until_ns, believed) for switch in self.marks.switches):
-            self._rows.sweep(believed)
+        if any(ended(switch.until_ns, self.believed_ns()) for switch in self.marks.switches):
+            self._rows.sweep(self.believed_ns())
             self._touched = True
         if counts := self.refusals.saving(self._told):
             self._rows.save_refusals(counts)
@@ -208,9 +241,12 @@ class Ledger:
         self.publish(Head(self._next, self._before.changes), self._coming, self._wrote)
         self.refusals.done(self._told)
         self._forget()
-        if self.told is not None and written:
-            with contextlib.suppress(Exception):  # whoever watches must not be able to stop the store
-                self.told(written)
+        self._report(written)
+
+    def _report(self, written: int) -> None:
+        if self.on_commit is not None and written:
+            with contextlib.suppress(Exception):  # an observer must not be able to stop the store
+                self.on_commit(written)
 
     def publish(self, head: Head, marks: Marks | None, last: Last | None) -> None:
         """What is durable, unless something later is known already; `marks` as of `head`, None where they did not

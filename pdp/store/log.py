@@ -9,7 +9,18 @@ from sqlalchemy import Engine
 from typing_extensions import override
 
 from pdp.core.errors import InvalidRequest, Unavailable
-from pdp.core.stored import Commit, RecordRef, RefusalCount, SessionRow, SwitchRow
+from pdp.core.stored import (
+    Artefact,
+    CallRow,
+    Commit,
+    RecordRef,
+    RefusalCount,
+    ReplyRow,
+    SessionRow,
+    StoredRecord,
+    SwitchRow,
+    ValueRow,
+)
 from pdp.store.approvals.answers import PeopleReads
 from pdp.store.database import LogWentBack
 from pdp.store.ledger import Ledger
@@ -20,7 +31,8 @@ from pdp.store.writer import UNAVAILABLE, State, Writer
 
 
 class LogStore(PeopleReads, ABC):
-    """`ports.Store` but for reading the log and closing. `reads` is a pool of connections that only read."""
+    """Implements `ports.Store`; reading the log and closing are each database's. `reads` is a pool of connections
+    that only read."""
 
     def __init__(self, reads: Engine, writer: Writer, ledger: Ledger, *, origin: str, boot: str, clean: bool) -> None:
         super().__init__(reads, self._unread)
@@ -30,6 +42,38 @@ class LogStore(PeopleReads, ABC):
         self._origin = origin
         self._boot = boot
         self._clean = clean
+
+    @abstractmethod
+    def size_bytes(self) -> int:
+        """What the store takes on disk; 0 when that cannot be told."""
+
+    @abstractmethod
+    def record(self, record_id: str) -> StoredRecord | None:
+        """By record id."""
+
+    @abstractmethod
+    def record_at(self, index: int) -> StoredRecord | None:
+        """By index."""
+
+    @abstractmethod
+    def value(self, record_id: str, path: str) -> ValueRow | None:
+        """The value and salt behind one commitment; None when erased or never there."""
+
+    @abstractmethod
+    def call(self, index: str) -> CallRow | None:
+        """The salt of a call that was asked about before."""
+
+    @abstractmethod
+    def reply(self, key: str) -> ReplyRow | None:
+        """A stored answer."""
+
+    @abstractmethod
+    def artefact(self, digest: str) -> Artefact | None:
+        """A bundle, set index or waiver set by digest."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Finish queued commits, then close the connections. Repeating it does nothing."""
 
     @abstractmethod
     def _look(self) -> None:
@@ -71,11 +115,11 @@ class LogStore(PeopleReads, ABC):
         or another change came before a step's: decide again); InvalidRequest `request.id_reused`; Overloaded
         `store.overloaded`. Only the first concerns other entries.
         """
-        return await self._writer.submit(lambda: self._ledger.write(entry))
+        return (await self.commit_all((entry,)))[0]
 
     async def commit_all(self, entries: tuple[Commit, ...]) -> tuple[RecordRef, ...]:
         """Write entries durably, in order and without a gap, or none of them; faults as in `commit`."""
-        return await self._writer.submit(lambda: self._ledger.write_all(entries), weight=len(entries))
+        return await self._writer.submit(lambda: self._ledger.write_all(entries), entries=entries)
 
     async def erase_subject(self, tenant: str, subject: str) -> int:
         """Delete what was kept of a subject (a keyed index as in ValueRow) and return the number of rows. Records and
@@ -102,9 +146,9 @@ class LogStore(PeopleReads, ABC):
         found = self._rows(asked(index))
         return SessionRow(**found[0]) if found else None
 
-    def observe(self, told: Callable[[int], None]) -> None:
-        """Have `told` hear of each durable batch how many records it has, on the writer's thread."""
-        self._ledger.told = told
+    def observe(self, on_commit: Callable[[int], None]) -> None:
+        """Have `on_commit` called with the number of records of each durable batch, on the writer's thread."""
+        self._ledger.on_commit = on_commit
 
     def healthy(self) -> bool:
         """False when commits are refused, or the store cannot be read: nothing is then answered."""

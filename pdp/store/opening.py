@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 from pdp.core.errors import ConfigurationFault
 from pdp.ports import Entropy
+from pdp.store.log import LogStore as AnyStore
 from pdp.store.options import StoreOptions
-from pdp.store.postgres.store import PostgresStore
 from pdp.store.sqlite import SqliteStore
 
-AnyStore: TypeAlias = SqliteStore | PostgresStore
+__all__ = ["AnyStore", "open_store", "postgres_missing"]
 
 
 def open_store(options: StoreOptions, *, entropy: Entropy, password: bytes = b"") -> AnyStore:
@@ -18,13 +16,14 @@ def open_store(options: StoreOptions, *, entropy: Entropy, password: bytes = b""
     if options.url is None:
         return SqliteStore.open(options, entropy=entropy)
     try:
-        return PostgresStore.open(options, entropy=entropy, password=password)
+        from pdp.store.postgres.store import PostgresStore  # noqa: PLC0415 - its driver is an extra
     except ModuleNotFoundError:
         raise postgres_missing() from None
+    return PostgresStore.open(options, entropy=entropy, password=password)
 
 
 def postgres_missing() -> ConfigurationFault:
     """What is to be installed."""
     return ConfigurationFault(
-        "store.distribution", "store.url: PostgreSQL needs pg8000; install pdp[server,postgres]."
+        "store.distribution", "store.url: PostgreSQL needs asyncpg; install pdp[server,postgres]."
     )

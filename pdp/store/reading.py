@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import func, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Select, func, select
 
 from pdp.core.errors import ConfigurationFault, Unavailable
 from pdp.store.alchemy import said
+from pdp.store.opening import postgres_missing
 from pdp.store.options import StoreOptions
-from pdp.store.postgres.connection import reading
 from pdp.store.schema import FILE
 from pdp.store.tables import records
 
@@ -63,27 +64,31 @@ def _in_file(directory: Path, wanted: Having) -> Iterator[bytes]:
 
 
 def _in_database(options: StoreOptions, wanted: Having, password: bytes) -> Iterator[bytes]:
+    try:
+        from pdp.store.postgres.connection import Bridge, DatabaseErrors, reading  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError:
+        raise postgres_missing() from None
     c = records.c
     hits = select(c.bytes).where(c.kind.in_(wanted.kinds), c.time_ns >= wanted.since_ns).order_by(c.idx)
     hits = hits.where(func.pg_catalog.position(c.bytes, wanted.text.encode()) > 0)
     if wanted.tenant is not None:
         hits = hits.where(c.tenant == wanted.tenant)
-    try:
-        engine = reading(options, password, _NAME)
-    except ModuleNotFoundError:
-        raise ConfigurationFault(
-            "store.distribution", "store.url: PostgreSQL needs pg8000; install pdp[server,postgres]."
-        ) from None
-    try:
+    engine = reading(options, password, _NAME)
+
+    def rows(query: Select[Any]) -> Sequence[Any]:
         with engine.connect() as db:
-            end = db.execute(select(func.coalesce(func.max(c.idx) + 1, 0))).scalar_one()
+            return db.execute(query).scalars().all()
+
+    with closing(Bridge("pdp-store-reader")) as bridge:
+        try:
+            (end,) = bridge.run(lambda: rows(select(func.coalesce(func.max(c.idx) + 1, 0))))
             for start in range(0, end, _PAGE):
                 page = hits.where(c.idx >= start, c.idx < start + _PAGE)
-                yield from (bytes(raw) for raw in db.execute(page).scalars().all())
-    except SQLAlchemyError as error:
-        raise _unreadable(error) from None
-    finally:
-        engine.dispose()
+                yield from map(bytes, bridge.run(partial(rows, page)))
+        except DatabaseErrors as error:
+            raise _unreadable(error) from None
+        finally:
+            bridge.run(engine.dispose)
 
 
 def _unreadable(error: Exception) -> Unavailable:

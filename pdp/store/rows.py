@@ -104,6 +104,13 @@ class SqliteRows:
         with plain_faults():
             return Marks(switches, high_water, in_force(self._people))
 
+    def plain(self, _entry: Commit) -> bool:
+        """A file has no round trips to save."""
+        return False
+
+    def commit_plain(self, *_: object) -> None:
+        """As `plain` says."""
+
     def on(self, work: Callable[[Connection], T]) -> T:
         """As the protocol says."""
         with plain_faults():

@@ -91,33 +91,33 @@ class SqliteStore(LogStore):
     def _erased(self) -> None:
         self._database.empty_log()
 
+    @override
     def size_bytes(self) -> int:
-        """The file and what is not yet moved into it; 0 when that cannot be told."""
         try:
             return sum(file.stat().st_size for file in self._path.glob(f"{FILE}*"))
         except OSError:
             return 0
 
+    @override
     def record(self, record_id: str) -> StoredRecord | None:
-        """By record id."""
         return self._stored(_RECORD + "id = ?", record_id)
 
+    @override
     def record_at(self, index: int) -> StoredRecord | None:
-        """By index."""
         return self._stored(_RECORD + "idx = ?", index)
 
+    @override
     def value(self, record_id: str, path: str) -> ValueRow | None:
-        """The value and salt behind one commitment; None when erased or never there."""
         row = self._row(_VALUE, record_id, path)
         return None if row is None else ValueRow(*row)
 
+    @override
     def call(self, index: str) -> CallRow | None:
-        """The salt of a call that was asked about before."""
         row = self._row(_CALL, index)
         return None if row is None else CallRow(*row)
 
+    @override
     def reply(self, key: str) -> ReplyRow | None:
-        """A stored answer."""
         row = self._row(_REPLY, key)
         return None if row is None else ReplyRow(*row)
 
@@ -147,13 +147,13 @@ class SqliteStore(LogStore):
         like = (tenant, call.subject.id, call.agent, call.server, call.tool, since_ns, call.subject.issuer)
         return TurnedDown(*self._row(_TURNED_DOWN, *like))
 
+    @override
     def artefact(self, digest: str) -> Artefact | None:
-        """A bundle, set index or waiver set by digest."""
         row = self._row("SELECT digest, kind, data FROM artefacts WHERE digest = ?", digest)
         return None if row is None else Artefact(*row)
 
+    @override
     async def close(self) -> None:
-        """Finish queued commits, then close the file and release the lock. Repeating it does nothing."""
         await asyncio.to_thread(self._watch.stop)
         await asyncio.to_thread(self._writer.stop)
         self._end_reads()

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from pdp.store.database import FileReplaced
+
+T = TypeVar("T")
 
 PROBE_BYTES = 128 * 1024
 _HEALING = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
@@ -32,6 +36,10 @@ class SqliteTransactions:
         """Raises FileReplaced while another file than ours, or none, lies where ours was."""
         if self._place() != self._file:
             raise FileReplaced("another file lies where the store's was; put it back, or restart on the other")
+
+    def run(self, work: Callable[[], T]) -> T:
+        """On the thread that asks."""
+        return work()
 
     def begin(self) -> None:
         """Raises FileReplaced."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from threading import Condition, Thread
 from typing import Any, TypeVar
 
 from pdp.core.errors import Fault, Overloaded, Unavailable
+from pdp.core.stored import Commit, RecordRef
 from pdp.store.alchemy import ours, said
 from pdp.store.database import AnotherLog, Database, Hooks
 from pdp.store.options import StoreOptions
@@ -50,13 +52,14 @@ def unavailable(detail: str = "") -> Unavailable:
 @dataclass(slots=True)
 class Work:
     """One queued write. `job` runs inside the batch's transaction, and again when one of the batch was at fault;
-    `after` runs once the batch is durable, before the waiter is told."""
+    `after` runs once the batch is durable, before the waiter is told. `entries` are those that the job writes, and
+    what it returns are their positions; none where it does something else."""
 
     job: Callable[[], object]
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
     after: Callable[[], None] | None = None
-    weight: int = 1  # how many entries it writes
+    entries: tuple[Commit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +92,18 @@ class Writer:
         self._expected = 1  # the last batch's length: what lingering waits for
         self._closing = False
         self._since_tidy = 0
-        self._thread = Thread(target=self._run, name="pdp-store-writer", daemon=True)
+        self._thread = Thread(target=lambda: db.run(self._run), name="pdp-store-writer", daemon=True)
         self._thread.start()
 
-    async def submit(self, job: Callable[[], T], after: Callable[[], None] | None = None, *, weight: int = 1) -> T:
+    async def submit(
+        self, job: Callable[[], T], after: Callable[[], None] | None = None, *, entries: tuple[Commit, ...] = ()
+    ) -> T:
         """Queue a job and wait until it is durable. Raises Unavailable or Overloaded, and the job's own fault.
 
         The write goes on when the waiter is cancelled: only the future is, and nobody takes work back.
         """
         loop = asyncio.get_running_loop()
-        work = Work(job, loop, loop.create_future(), after, weight)
+        work = Work(job, loop, loop.create_future(), after, entries)
         with self._ready:
             if self.state is not State.OPEN or self._closing:
                 raise unavailable()
@@ -164,10 +169,16 @@ class Writer:
         results: list[object] = [unavailable()] * len(batch)
         if self.state is State.OPEN:
             self._guarded(lambda: self._transaction(batch, results))
-        self._since_tidy += sum(work.weight for work in batch) + 1
+        self._since_tidy += sum(max(1, len(work.entries)) for work in batch) + 1
         _deliver(batch, results)
 
     def _transaction(self, batch: Sequence[Work], results: list[object]) -> None:
+        entries = [entry for work in batch for entry in work.entries] if all(work.entries for work in batch) else []
+        if entries and (refs := self._plain(entries)) is not None:
+            self._hooks.plain_done(entries, refs)
+            positions = iter(refs)
+            results[:] = [tuple(itertools.islice(positions, len(work.entries))) for work in batch]
+            return
         self._begin()
         try:
             made = [work.job() for work in batch]
@@ -187,6 +198,14 @@ class Writer:
             if work.after is not None and not isinstance(result, Fault):
                 work.after()
         results[:] = made
+
+    def _plain(self, entries: Sequence[Commit]) -> tuple[RecordRef, ...] | None:
+        try:
+            return self._hooks.commit_plain(entries)
+        except Exception as e:
+            if self._db.at_fault(e):
+                raise
+            return None  # an entry is at fault; a transaction finds out which
 
     def _begin(self) -> None:
         self._db.begin()

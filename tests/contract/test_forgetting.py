@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import func, select, text
 from support.stored import ALICE, AT, a_vote, an_approval, an_id, entry, shown_of
 
 from pdp.core.approvals.rows import Answered, Approval, Notice, Outcome
@@ -150,5 +151,4 @@ async def test_for_good_unless_somebody_says_otherwise(store: Any) -> None:
 
 
 def kept(store: Any, table: str) -> int:
-    with store._engine.connect() as db:
-        return int(db.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one())
+    return int(store._rows(select(func.count().label("n")).select_from(text(table)))[0]["n"])

@@ -10,7 +10,7 @@ import pytest
 from support.stored import AT, a_reply, a_switch, an_id, entry
 
 from pdp.core.errors import ConfigurationFault, Conflict, Fault, InvalidRequest, Unavailable
-from pdp.core.stored import Artefact, CallRow, SessionRow, SwitchRow, ValueRow
+from pdp.core.stored import Artefact, CallRow, RecordRef, SessionRow, SwitchRow, ValueRow
 from pdp.store.shared import Fingerprints
 
 Place = Any  # of conftest, which cannot be imported
@@ -128,6 +128,40 @@ async def test_a_call_keeps_its_first_salt(store: Any) -> None:
     assert e.value.code == "store.conflict"
     assert store.call("idx") == replace(call, created_ns=AT + 1)
     assert store.healthy()
+
+
+async def test_entries_of_one_commit_may_renew_the_same_call_and_session(store: Any) -> None:
+    call, session = CallRow("idx", "acme", "a", b"s", "d", AT), SessionRow("s", "o", AT)
+    later = (replace(call, created_ns=AT + 1), replace(session, until_ns=AT + 2))
+    pairs = ((call, session), later, (replace(call, created_ns=AT + 2), session))
+    await store.commit_all(tuple(entry(n, call=c, session=s) for n, (c, s) in enumerate(pairs)))
+    assert store.call("idx") == pairs[2][0]
+    assert store.session("s") == later[1]
+    await store.commit(entry(3, call=replace(call, created_ns=AT + 3)))
+    assert store.call("idx").created_ns == AT + 3
+
+
+async def test_of_entries_that_come_together_only_those_in_conflict_are_refused(store: Any) -> None:
+    """Whether the conflict is with what is there or among themselves."""
+    call, session = CallRow("idx", "acme", "a", b"s", "d", AT), SessionRow("s", "o", AT)
+    await store.commit(entry(0, call=call, session=session, reply=a_reply("k")))
+    bad: tuple[dict[str, Any], ...] = (
+        {"call": replace(call, salt=b"other")},
+        {"session": replace(session, owner="other")},
+        {"reply": a_reply("k", content="other")},
+    )
+    for first, fields in ((10, bad), (40, tuple(reversed(bad)))):
+        entries = [entry(first + n, **each, high_water=()) for n, each in enumerate(({}, *fields, {}))]
+        results = await asyncio.gather(*(store.commit(each) for each in entries), return_exceptions=True)
+        assert [isinstance(each, RecordRef) for each in results] == [True, False, False, False, True]
+        assert [store.record(each.record_id) is not None for each in entries] == [True, False, False, False, True]
+    assert (store.size(), store.record_at(4).ref.index) == (5, 4)
+    clash = (replace(call, index="new"), replace(call, index="new", salt=b"other"))
+    one, other = await asyncio.gather(
+        *(store.commit(entry(n, call=each)) for n, each in enumerate(clash, 70)), return_exceptions=True
+    )
+    assert (one.index, type(other)) == (5, Conflict)
+    assert (store.call("new"), store.size()) == (clash[0], 6)
 
 
 async def test_switches_have_an_epoch_and_can_be_released(store: Any) -> None:

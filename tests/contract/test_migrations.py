@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -24,16 +24,25 @@ from pdp.store import migrations
 from pdp.store.migrations import VERSION
 from pdp.store.migrations.versions import r0008_judged
 from pdp.store.opening import AnyStore
+from pdp.store.options import StoreOptions
+from pdp.store.postgres.connection import Bridge, writing
 from pdp.store.postgres.tables import head, runs
 from pdp.store.schema import FILE
 from pdp.store.tables import metadata
 
+T = TypeVar("T")
+
 ONLY_POSTGRES = {head.name, runs.name}
 
 
-def connection(store: AnyStore) -> Connection:
-    """One that reads; what is compared is there since the store was opened."""
-    return store._engine.connect()
+def reading(store: Any, work: Callable[[Connection], T]) -> T:
+    """By a connection that reads; what is compared is there since the store was opened."""
+
+    def run() -> T:
+        with store._engine.connect() as db:
+            return work(db)
+
+    return store._bridge.run(run) if hasattr(store, "_bridge") else run()  # type: ignore[no-any-return] # any store's
 
 
 def test_migrations_make_what_statements_need(store: AnyStore, database: str) -> None:
@@ -42,12 +51,13 @@ def test_migrations_make_what_statements_need(store: AnyStore, database: str) ->
     def ours(_object: Any, name: str | None, kind: str, _reflected: Any, _other: Any) -> bool:
         return not (kind == "table" and name in {"alembic_version", "refusals"}) and kind != "unique_constraint"
 
-    with connection(store) as db:
-        context = MigrationContext.configure(db, opts={"include_object": ours})
-        found = compare_metadata(context, metadata)
-        if database == "sqlite":
-            found = [each for each in found if not (each[0] == "add_table" and each[1].name in ONLY_POSTGRES)]
-        assert [each for each in found if not _known(each)] == []
+    def compared(db: Connection) -> Any:
+        return compare_metadata(MigrationContext.configure(db, opts={"include_object": ours}), metadata)
+
+    found = reading(store, compared)
+    if database == "sqlite":
+        found = [each for each in found if not (each[0] == "add_table" and each[1].name in ONLY_POSTGRES)]
+    assert [each for each in found if not _known(each)] == []
 
 
 def _known(difference: Any) -> bool:
@@ -105,8 +115,8 @@ def engine(where: dict[str, Any], request: pytest.FixtureRequest) -> Engine:
     if "path" in where:
         return create_engine(f"sqlite:///{where['path'] / FILE}")
     server, name = request.getfixturevalue("postgres"), where["url"].partition("?")[0].rpartition("/")[2]
-    options = {"unix_sock": f"{server.folder}/.s.PGSQL.{server.port}"}
-    return create_engine(f"postgresql+pg8000://{server.user}@/{name}", connect_args=options)
+    options = StoreOptions(url=server.url(name))
+    return writing(options, b"", "test")
 
 
 _GONE = ("basis", "asker", "refused", "subject_index", "opinion")
@@ -123,12 +133,20 @@ async def test_the_first_stores_with_requests_get_what_their_tables_lack(
     await store.commit_all(tuple(entry(n, steps=(step,)) for n, step in enumerate(steps, 1)))
     await store.close()
     sql("DROP INDEX evidence_of_asker", *(f"ALTER TABLE evidence DROP COLUMN {name}" for name in _GONE))
-    writing = engine(where, request)
-    with writing.begin() as db:
-        for _ in range(2):  # a store that has them already is left as it is
-            with Operations.context(MigrationContext.configure(db)):
-                r0008_judged.upgrade()
-    writing.dispose()
+    writer = engine(where, request)
+
+    def migrate() -> None:
+        with writer.begin() as db:
+            for _ in range(2):  # a store that has them already is left as it is
+                with Operations.context(MigrationContext.configure(db)):
+                    r0008_judged.upgrade()
+        writer.dispose()
+
+    if "path" in where:
+        migrate()
+    else:
+        with closing(Bridge("test")) as bridge:
+            bridge.run(migrate)
     again = place.open()
     assert again.approval("acme", approval.id) == approval
     assert again.answers_of("acme", approval.call.digest) == (answered,)  # of no basis: it unlocks nothing

@@ -1,5 +1,6 @@
 """A real PostgreSQL for tests: in a folder of its own, on a Unix socket and, with TLS, on loopback."""
 
+import asyncio
 import os
 import pwd
 import shutil
@@ -7,13 +8,17 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
-import pg8000.dbapi
+import asyncpg
 import pytest
+
+T = TypeVar("T")
 
 WAIT_SECONDS = 30
 ROOM = 1 << 30  # a container has 64 MB there, which is too little for a server
@@ -36,25 +41,41 @@ class Postgres:
 
     def sql(self, *statements: str, database: str = "postgres") -> list[list[object]]:
         """Run statements, each by itself; the rows of the last."""
-        db = pg8000.dbapi.connect(
-            self.user, database=database, unix_sock=f"{self.folder}/.s.PGSQL.{self.port}", timeout=20
-        )
-        try:
-            db.autocommit = True
-            cursor = db.cursor()
-            for statement in statements:
-                cursor.execute(statement)
-            return [list(row) for row in cursor.fetchall()] if cursor.description else []
-        finally:
-            db.close()
+
+        async def run() -> list[list[object]]:
+            db = await self.connect(database)
+            try:
+                rows = []
+                for statement in statements:
+                    rows = await db.fetch(statement, timeout=20)
+                return [list(row) for row in rows]
+            finally:
+                await db.close()
+
+        return in_thread(run)
 
     @contextmanager
     def locked(self, table: str, database: str) -> Iterator[None]:
         """Nobody else reads the table meanwhile."""
-        socket_ = f"{self.folder}/.s.PGSQL.{self.port}"
-        with closing(pg8000.dbapi.connect(self.user, database=database, unix_sock=socket_, timeout=20)) as db:
-            db.cursor().execute(f"LOCK TABLE {table}")
-            yield
+        with ThreadPoolExecutor(1) as thread:
+            loop = asyncio.Runner()
+
+            def run(work: Coroutine[Any, Any, T]) -> T:
+                return thread.submit(loop.run, work).result()
+
+            db = run(self.connect(database))
+            try:
+                run(db.execute(f"BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"))
+                yield
+            finally:
+                run(db.close())
+                thread.submit(loop.close).result()
+
+    async def connect(self, database: str) -> Any:
+        """A session of its own; the caller closes it."""
+        return await asyncpg.connect(
+            host=str(self.folder), port=self.port, user=self.user, password="", database=database, timeout=20
+        )
 
     @contextmanager
     def database(self, name: str) -> Iterator[str]:
@@ -64,6 +85,12 @@ class Postgres:
             yield self.url(name)
         finally:
             self.sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def in_thread(run: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run it to its end on a loop of its own, also where one runs here."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(lambda: asyncio.run(run())).result()
 
 
 def quick_folder() -> str | None:
@@ -139,7 +166,7 @@ def _wait(server: Postgres) -> None:
     while True:
         try:
             server.sql("SELECT 1")
-        except (pg8000.dbapi.Error, OSError):
+        except (asyncpg.PostgresError, OSError):
             assert server.process.poll() is None, (server.folder / "log").read_text()
             assert time.monotonic() < until, "PostgreSQL did not start"
             time.sleep(0.05)

@@ -1,10 +1,15 @@
-"""A proxy before PostgreSQL that cuts the line at a COMMIT, before the server hears of it or after."""
+"""A proxy before PostgreSQL that cuts the line at a commit, before the server hears of it or after. A commit is a
+COMMIT, or the use of the statement by which plain entries are committed."""
 
+import re
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+# Bind of the prepared statement `pdp.store.postgres.plain.NAME`, and what the server says when it is carried out.
+_PLAIN, _PLAIN_DONE = re.compile(rb"B.{4}\0pdp_commit\0", re.DOTALL), b"SELECT 1\0"
 
 
 class Line:
@@ -14,7 +19,9 @@ class Line:
     def __init__(self, folder: Path, server: Path, port: int) -> None:
         self.cut = ""
         self.cuts = 0
+        self.asked = 0  # how often the server was told something
         self.closed = False
+        self._plain = False  # was asked for last
         self._server = str(server / f".s.PGSQL.{port}")
         self._listening = socket.socket(socket.AF_UNIX)
         self._listening.bind(str(folder / f".s.PGSQL.{port}"))
@@ -41,16 +48,19 @@ class Line:
     def _to_server(self, client: socket.socket, server: socket.socket) -> None:
         with suppress(OSError):
             while data := client.recv(1 << 16):
-                if self.cut in {"before", "for good"} and b"commit" in data:
+                if self.cut in {"before", "for good"} and (b"COMMIT" in data or _PLAIN.search(data)):
                     self._break()
                     break
+                self.asked += 1
+                self._plain = _PLAIN.search(data) is not None
                 server.sendall(data)
         _end(client, server)
 
     def _to_client(self, client: socket.socket, server: socket.socket) -> None:
         with suppress(OSError):
             while data := server.recv(1 << 16):
-                if self.cut == "after" and b"COMMIT\0" in data:
+                done = b"COMMIT\0" in data or (self._plain and _PLAIN_DONE in data)
+                if self.cut == "after" and done:
                     self._break()
                     break
                 client.sendall(data)

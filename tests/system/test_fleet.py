@@ -8,16 +8,16 @@ import os
 import random
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pg8000.dbapi
+import asyncpg
 import pytest
 import yaml
 from support.approvers import Approvers, waiting
-from support.postgres import running
+from support.postgres import in_thread, running
 from support.surroundings import SeededEntropy, Stage, StillClock
 from support.world import WEDNESDAY_NS, Plan, Refused, World, answered, codes, create, serving
 
@@ -40,15 +40,19 @@ def still(seed: str) -> Stage:
 def meta(url: str | None, change: str = "") -> Any:
     """What the store says of itself, after a change of it."""
     where = Place.read(url or "")
-    db = pg8000.dbapi.connect(where.user, database=where.database, unix_sock=f"{where.socket}/.s.PGSQL.{where.port}")
-    with closing(db):
-        cursor = db.cursor()
-        if change:
-            cursor.execute(change)
-        cursor.execute("SELECT value FROM meta")
-        rows = cursor.fetchall()
-        db.commit()
-        return rows
+
+    async def run() -> Any:
+        db = await asyncpg.connect(
+            host=where.socket, port=where.port, user=where.user, password="", database=where.database
+        )
+        try:
+            if change:
+                await db.execute(change)
+            return await db.fetch("SELECT value FROM meta")
+        finally:
+            await db.close()
+
+    return in_thread(run)
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ def test_every_dependency_is_imported() -> None:
     assert wanted - _imported() == BY_OTHERS
 
 
-BY_OTHERS = {"gordon-to-regorus", "pg8000"}  # loaded by name: regorus by its wrapper, pg8000 by SQLAlchemy
+BY_OTHERS = {"gordon-to-regorus"}  # loaded by name: regorus by its wrapper
 
 
 def _imported() -> set[str]:
@@ -69,7 +69,7 @@ def _imported() -> set[str]:
             elif isinstance(node, ast.ImportFrom) and node.module:
                 names.add(node.module.split(".")[0])
     known = packages_distributions()
-    return {_plain(each) for name in names for each in known.get(name, [])}
+    return {_plain(each) for name in names for each in known.get(name, [name])}
 
 
 def _plain(name: str) -> str:

@@ -204,7 +204,7 @@ def _engine(settings: Settings, loaded: Loaded) -> None:
 
 def _store(settings: Settings, loaded: Loaded) -> None:
     if settings.store.url is not None:
-        if find_spec("pg8000") is None:
+        if find_spec("asyncpg") is None:
             loaded.problems.append(Problem.of(postgres_missing(), ("store", "url")))
         return
     path, where = settings.store.path, ("store", "path")

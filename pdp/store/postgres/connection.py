@@ -1,26 +1,34 @@
-"""Connections to PostgreSQL, and what its errors mean."""
+"""Connections to PostgreSQL by asyncpg, and what their errors mean."""
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-from typing import Any
+from collections.abc import Callable
+from threading import Thread
+from typing import Any, TypeVar
 
-from sqlalchemy import URL, Dialect, Engine, create_engine, event
+import asyncpg
+from sqlalchemy import URL, Dialect, Engine, event
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
+from sqlalchemy.util import greenlet_spawn
 
 from pdp.core.errors import ConfigurationFault
 from pdp.store.alchemy import READS, causes, sqlstate
 from pdp.store.options import Place, StoreOptions
 
+T = TypeVar("T")
+
 # Classes of SQLSTATE. What is wrong with one entry: bad data, a constraint, a limit of the program.
-_ENTRY = {"22", "23", "54"}
+_ENTRY = {"21", "22", "23", "54"}
 # What may go by itself: the connection, the transaction's state (a standby reads only), rolled back, no resources, a
 # lock or a time limit, an operator.
 _HEALING = {"08", "25", "40", "53", "55", "57"}
 
-_NO_TLS = "Server refuses SSL"  # pg8000's words; it has no code for that
+_NO_TLS = "rejected SSL upgrade"  # asyncpg's words; it has no code for that
 
 # Why the server lets nobody in, in words.
 _REFUSALS = {
@@ -32,20 +40,64 @@ _REFUSALS = {
     "57P03": "the server is starting or stopping",
 }
 
-WRITING = (
-    "SET synchronous_commit = on",  # a commit is durable when COMMIT returns
-    "SET lock_timeout = '5s'",
-    "SET statement_timeout = '10s'",
-    "SET idle_in_transaction_session_timeout = '10s'",  # who holds the head and hangs holds up everybody
-)
-READING = ("SET default_transaction_read_only = on", "SET statement_timeout = '3s'")
+_DURABLE = {"synchronous_commit": "on"}  # a commit is durable when COMMIT returns
+WRITING = {
+    **_DURABLE,
+    "lock_timeout": "5s",
+    "statement_timeout": "10s",
+    "idle_in_transaction_session_timeout": "10s",  # a session that holds the head and hangs holds up all others
+}
+READING = {"default_transaction_read_only": "on", "statement_timeout": "3s"}
 # Of silence on the socket; longer than the server's own limits. Bringing tables up to date takes what it takes.
 OPEN_SECONDS, WRITE_SECONDS, READ_SECONDS = 600.0, 15.0, 4.0
+
+_ROUNDS = 3  # of a loop, in which a TLS transport closes the one below it
+
+# Errors of the server, of the driver and of the socket, whether or not they came through SQLAlchemy.
+DatabaseErrors = (DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+
+
+class Bridge:
+    """A thread with an event loop, on which synchronous statements of SQLAlchemy wait for the driver. Connections
+    that are opened on it are used on it only."""
+
+    def __init__(self, name: str) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = Thread(target=self._loop.run_forever, name=name, daemon=True)
+        self._thread.start()
+
+    def run(self, work: Callable[[], T]) -> T:
+        """Do it there and wait for it; from any other thread."""
+        done = asyncio.run_coroutine_threadsafe(greenlet_spawn(work), self._loop)
+        result: T = done.result()
+        return result
+
+    @property
+    def open(self) -> bool:
+        """False once it is closed."""
+        return not self._loop.is_closed()
+
+    def close(self) -> None:
+        """End the thread."""
+        asyncio.run_coroutine_threadsafe(_settled(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+async def _settled() -> None:
+    """What is left over is cancelled, and sockets that are being closed are."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    for _ in range(_ROUNDS):
+        await asyncio.sleep(0)
 
 
 def opening(options: StoreOptions, password: bytes, boot: str) -> Engine:
     """For making the tables and bringing them up to date."""
-    return _engine(options, password, boot, WRITING[:1], OPEN_SECONDS, {"poolclass": NullPool})
+    return _engine(options, password, boot, _DURABLE, OPEN_SECONDS, {"poolclass": NullPool})
 
 
 def writing(options: StoreOptions, password: bytes, boot: str) -> Engine:
@@ -55,34 +107,49 @@ def writing(options: StoreOptions, password: bytes, boot: str) -> Engine:
 
 def reading(options: StoreOptions, password: bytes, boot: str) -> Engine:
     """A pool of connections that only read, each statement by itself."""
-    each = {**READS, "isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}
-    return _engine(options, password, boot, READING, READ_SECONDS, each)
+    pool = {
+        **READS,
+        "poolclass": AsyncAdaptedQueuePool,
+        "isolation_level": "AUTOCOMMIT",
+        "pool_reset_on_return": None,
+    }
+    return _engine(options, password, boot, READING, READ_SECONDS, pool)
+
+
+def arguments(
+    options: StoreOptions, password: bytes, boot: str, session: dict[str, str], seconds: float
+) -> dict[str, Any]:
+    """Of asyncpg.connect. All that it would take from the environment is given."""
+    place = Place.read(options.url or "")
+    return {
+        "host": place.socket or place.host,
+        "port": place.port,
+        "user": place.user,
+        "database": place.database,
+        "password": password.decode(errors="replace"),  # one that is no UTF-8 is refused by the server as wrong
+        "ssl": False if place.socket or options.tls == "off" else _tls(options),
+        "direct_tls": False,
+        "timeout": min(seconds, WRITE_SECONDS),
+        "command_timeout": seconds,
+        "max_cached_statement_lifetime": 0,
+        "server_settings": {"application_name": application(boot), **session},
+    }
 
 
 def _engine(
-    options: StoreOptions, password: bytes, boot: str, session: tuple[str, ...], seconds: float, pool: dict[str, Any]
+    options: StoreOptions, password: bytes, boot: str, session: dict[str, str], seconds: float, pool: dict[str, Any]
 ) -> Engine:
-    place = Place.read(options.url or "")
-    url = URL.create("postgresql+pg8000", place.user, None, place.host or None, place.port)
-    arguments: dict[str, Any] = {"timeout": seconds, "application_name": application(boot)}
-    arguments["password"] = password  # pg8000 takes bytes, and fails oddly where there is none
-    if place.socket:
-        arguments["unix_sock"] = f"{place.socket}/.s.PGSQL.{place.port}"
-    arguments["ssl_context"] = False if place.socket or options.tls == "off" else _tls(options)
-    url = url.set(database=place.database)
-    engine = create_engine(url, connect_args=arguments, hide_parameters=True, **pool)
+    """To be used on a `Bridge`."""
+    named = arguments(options, password, boot, session, seconds)
+    url = URL.create("postgresql+asyncpg")
+    engine = create_async_engine(url, connect_args=named, hide_parameters=True, **pool).sync_engine
 
     @event.listens_for(engine, "do_connect")
     def _(dialect: Dialect, _record: object, given: Any, named: Any) -> Any:
         try:
-            connection = dialect.connect(*given, **named)
-            cursor = connection.cursor()
-            for statement in session:
-                cursor.execute(statement)
-            connection.commit()
-        except OSError as e:  # pg8000 lets some errors of the socket through as they are
+            return dialect.connect(*given, **named)
+        except OSError as e:  # SQLAlchemy lets errors of the socket, a time limit among them, through as they are
             raise dialect.loaded_dbapi.InterfaceError(f"network error: {e}") from e
-        return connection
 
     @event.listens_for(engine, "handle_error")
     def _(context: ExceptionContext) -> DBAPIError | None:
@@ -107,17 +174,16 @@ def application(boot: str) -> str:
     return f"pdp {boot}"
 
 
-def state(error: DBAPIError) -> str:
+def state(error: BaseException) -> str:
     """The SQLSTATE; "" for an error that the server did not send."""
-    return sqlstate(error.orig)
+    return sqlstate(getattr(error, "orig", None) or error)
 
 
-def why(error: SQLAlchemyError) -> str:
+def why(error: BaseException) -> str:
     """Why there is no connection, for operators: no text of the server's, which may say more than they should see."""
-    if not isinstance(error, DBAPIError) or error.orig is None:
+    chain = tuple(causes(getattr(error, "orig", None) or error))
+    if not isinstance(error, DatabaseErrors):
         return type(error).__name__
-    chain = tuple(causes(error.orig))
-    # pg8000 says good-bye to a server that refused it; where that has gone by then, its error hides the refusal
     if code := next(filter(None, map(sqlstate, chain)), ""):
         return _REFUSALS.get(code, f"the server refuses it, SQLSTATE {code}")
     if any(isinstance(cause, ssl.SSLError) or _NO_TLS in str(cause) for cause in chain):
@@ -125,16 +191,19 @@ def why(error: SQLAlchemyError) -> str:
     return "nothing answers at its host and port"
 
 
-def entrys(error: DBAPIError) -> bool:
+def entrys(error: BaseException) -> bool:
     """True when only an entry is at fault."""
     return state(error)[:2] in _ENTRY
 
 
-def lost(error: DBAPIError) -> bool:
+def lost(error: BaseException) -> bool:
     """True when the connection is gone, and with it what the server would have said."""
-    return error.connection_invalidated or state(error)[:2] in {"", "08"} or state(error).startswith("57P")
+    if not isinstance(error, DatabaseErrors):
+        return False
+    told = state(error)
+    return getattr(error, "connection_invalidated", False) or told[:2] in {"", "08"} or told.startswith("57P")
 
 
-def passing(error: DBAPIError) -> bool:
+def passing(error: BaseException) -> bool:
     """True when it may go by itself."""
     return lost(error) or state(error)[:2] in _HEALING

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select, text
-from sqlalchemy.exc import SQLAlchemyError
 
 from pdp.core.digest import leaf_hash
 from pdp.core.errors import ConfigurationFault, Unavailable
 from pdp.store.alchemy import said
 from pdp.store.ledger import Head
 from pdp.store.migrations import VERSION, upgrade
-from pdp.store.postgres.connection import application, why
+from pdp.store.postgres.connection import DatabaseErrors, application, why
 from pdp.store.postgres.tables import head, runs
 from pdp.store.tables import meta, records
 
@@ -25,6 +24,7 @@ _MUST = {"server_encoding": "UTF8", "fsync": "on", "full_page_writes": "on"}
 class Opened:
     """What the database says about itself. `clean`: no process that is gone left without ending its run."""
 
+    boot: str
     origin: str
     head: Head
     clean: bool
@@ -45,8 +45,8 @@ def connect(engine: Engine, origin: str | None, fresh: str, boot: str) -> Opened
             if version < VERSION:
                 upgrade(db, version)
             name = _origin(db, origin, fresh)
-            return Opened(name, _checked_head(db), _begin_run(db, boot))
-    except SQLAlchemyError as e:
+            return Opened(boot, name, _checked_head(db), _begin_run(db, boot))
+    except DatabaseErrors as e:
         raise Unavailable(
             "store.unreadable", f"store.url: the store cannot be opened: {why(e)}", detail=said(e)
         ) from None

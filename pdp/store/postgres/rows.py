@@ -18,6 +18,7 @@ from pdp.store.entries import VALUES_PER_RECORD, places, reused, salt_taken, set
 from pdp.store.ledger import Ages, Head, Marks
 from pdp.store.marks import SWITCH_EPOCH
 from pdp.store.postgres.opening import others
+from pdp.store.postgres.plain import is_plain, statement_arguments
 from pdp.store.postgres.tables import head, runs
 from pdp.store.postgres.transactions import PostgresTransactions, Written, lock
 from pdp.store.shared import Last, in_force
@@ -74,6 +75,22 @@ class PostgresRows:
         """As of the transaction."""
         return marks(self._database.db)
 
+    def plain(self, entry: Commit) -> bool:
+        """As the protocol says."""
+        return is_plain(entry)
+
+    def commit_plain(
+        self, entries: Sequence[Commit], head: Head, last: Last | None, ages: Ages
+    ) -> tuple[RecordRef, ...] | None:
+        """As the protocol says."""
+        leaves = [leaf_hash(entry.record) for entry in entries]
+        arguments = statement_arguments(entries, leaves, head, last, ages)
+        index = self._database.commit_plain(arguments, entries[-1].record_id) if arguments is not None else None
+        if index is None:
+            return None
+        first = index - len(entries) + 1
+        return tuple(RecordRef(self._origin, first + n, leaf) for n, leaf in enumerate(leaves))
+
     def on(self, work: Callable[[Connection], T]) -> T:
         """As the protocol says."""
         return work(self._database.db)
@@ -90,7 +107,7 @@ class PostgresRows:
         if ages.values_ns is not None:
             c = t.values.c
             oldest = select(c.seq).order_by(c.seq).limit(2 * limit)  # a record has two
-            made = select(t.records.c.time_ns).where(t.records.c.idx == func.div(c.seq, VALUES_PER_RECORD))
+            made = select(t.records.c.time_ns).where(t.records.c.idx == c.seq // VALUES_PER_RECORD)
             gone = delete(t.values).where(c.seq.in_(oldest), made.scalar_subquery() < ages.values_ns)
             self._database.db.execute(gone)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Engine, Select, func, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Engine, RowMapping, Select, func, select
 from typing_extensions import override
 
 from pdp.core.errors import Unavailable
@@ -20,6 +20,7 @@ from pdp.store.ledger import Ledger
 from pdp.store.log import LogStore
 from pdp.store.options import StoreOptions
 from pdp.store.postgres import connection
+from pdp.store.postgres.connection import Bridge
 from pdp.store.postgres.opening import Opened, connect
 from pdp.store.postgres.rows import PostgresRows, marks
 from pdp.store.postgres.transactions import PostgresTransactions, look
@@ -30,13 +31,13 @@ class PostgresStore(LogStore):
     """Implements `ports.Store`. What other processes wrote is read from the database; their switches and marks are
     kept in memory too, as of the last commit of this process or the last look, whichever is later."""
 
-    def __init__(self, opened: Opened, writing: Engine, reading: Engine, options: StoreOptions, boot: str) -> None:
-        self._database = PostgresTransactions(writing)
-        rows = PostgresRows(self._database, opened.origin, boot)
-        with self._database.db.begin():
-            ledger = Ledger(rows, opened.head, options)
-        writer = Writer(self._database, pace(options), ledger)
-        super().__init__(reading, writer, ledger, origin=opened.origin, boot=boot, clean=opened.clean)
+    def __init__(
+        self, opened: Opened, database: PostgresTransactions, ledger: Ledger, reading: Engine, options: StoreOptions
+    ) -> None:
+        self._database = database
+        self._bridge = Bridge("pdp-store-reader")
+        writer = Writer(database, pace(options), ledger)
+        super().__init__(reading, writer, ledger, origin=opened.origin, boot=opened.boot, clean=opened.clean)
         self._watch.start()
 
     @classmethod
@@ -46,34 +47,45 @@ class PostgresStore(LogStore):
         Raises ConfigurationFault (`store.schema`, `store.foreign`, `store.origin`, `store.durability`,
         `store.ca_file`) and Unavailable (`store.corrupt`, `store.unreadable`).
         """
-        boot = entropy.bytes(16).hex()
-        first = connection.opening(options, password, boot)
-        opened = connect(first, options.origin, f"pdp/{entropy.bytes(8).hex()}", boot)
-        writing, reading = (made(options, password, boot) for made in (connection.writing, connection.reading))
+        boot, fresh = entropy.bytes(16).hex(), f"pdp/{entropy.bytes(8).hex()}"
+        engines = [each(options, password, boot) for each in (connection.opening, connection.writing)]
+        reading = connection.reading(options, password, boot)
+        bridge = Bridge("pdp-store-connection")
+
+        def begin() -> tuple[Opened, PostgresTransactions, Ledger]:
+            opened = connect(engines[0], options.origin, fresh, boot)
+            database = PostgresTransactions(engines[1], bridge)
+            with database.db.begin():
+                return opened, database, Ledger(PostgresRows(database, opened.origin, boot), opened.head, options)
+
         try:
-            return cls(opened, writing, reading, options, boot)
-        except SQLAlchemyError as e:
+            return cls(*bridge.run(begin), reading, options)
+        except connection.DatabaseErrors as e:
+            bridge.close()
             raise Unavailable(
                 "store.unreadable", f"store.url: the store cannot be opened: {connection.why(e)}", detail=said(e)
             ) from None
+        except BaseException:
+            bridge.close()
+            raise
 
+    @override
     def size_bytes(self) -> int:
-        """The database; 0 when that cannot be told."""
         try:
             return int(self._one(select(func.pg_database_size(func.current_database()).label("n")))["n"])
         except Unavailable:
             return 0
 
+    @override
     def record(self, record_id: str) -> StoredRecord | None:
-        """By record id."""
         return self._stored(select(t.records).where(t.records.c.id == record_id))
 
+    @override
     def record_at(self, index: int) -> StoredRecord | None:
-        """By index."""
         return self._stored(select(t.records).where(t.records.c.idx == index))
 
+    @override
     def value(self, record_id: str, path: str) -> ValueRow | None:
-        """The value and salt behind one commitment; None when erased or never there."""
         v, first = t.values.c, t.records.c.idx * VALUES_PER_RECORD
         found = select(t.values).join(t.records, v.seq.between(first, first + VALUES_PER_RECORD - 1))
         row = self._one(found.where(t.records.c.id == record_id, v.path == path))
@@ -81,31 +93,31 @@ class PostgresStore(LogStore):
             return None
         return ValueRow(record_id, row["tenant"], row["subject"], row["path"], row["salt"], row["data"])
 
+    @override
     def call(self, index: str) -> CallRow | None:
-        """The salt of a call that was asked about before."""
         c = t.calls.c
         row = self._one(
             select(c.idx.label("index"), c.tenant, c.subject, c.salt, c.digest, c.created_ns).where(c.idx == index)
         )
         return None if row is None else CallRow(**row)
 
+    @override
     def reply(self, key: str) -> ReplyRow | None:
-        """A stored answer."""
         named = [column for column in t.replies.c if column.name != "seq"]
         row = self._one(select(*named).where(t.replies.c.key == key))
         return None if row is None else ReplyRow(**row)
 
+    @override
     def artefact(self, digest: str) -> Artefact | None:
-        """A bundle, set index or waiver set by digest."""
         row = self._one(select(t.artefacts).where(t.artefacts.c.digest == digest))
         return None if row is None else Artefact(**row)
 
+    @override
     async def close(self) -> None:
-        """Finish queued commits, then close the connections. Repeating it does nothing."""
         await asyncio.to_thread(self._watch.stop)
         await asyncio.to_thread(self._writer.stop)
-        self._database.close()
-        self._end_reads()
+        await asyncio.to_thread(self._database.close)
+        await asyncio.to_thread(self._end_reads)
 
     @override
     def _erase(self, tenant: str, subject: str) -> int:
@@ -124,7 +136,22 @@ class PostgresStore(LogStore):
     @override
     def _look(self) -> None:
         """What other processes changed."""
+        self._bridge.run(self._take_over)
+
+    def _take_over(self) -> None:
         with self._engine.connect() as db:
             now, last = look(db, self._ledger.last)
             changed = now.changes > self._ledger.head.changes
             self._ledger.publish(now, marks(db) if changed else None, last)
+
+    @override
+    def _ask(self, query: Select[Any]) -> Sequence[RowMapping]:
+        self._check_readable()
+        return self._bridge.run(lambda: super(PostgresStore, self)._ask(query))
+
+    @override
+    def _end_reads(self) -> None:
+        if self._reading:
+            self._reading = False
+            self._bridge.run(self._engine.dispose)
+            self._bridge.close()

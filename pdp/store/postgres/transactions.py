@@ -1,6 +1,6 @@
 """PostgreSQL's transactions for the writer.
 
-A commit whose answer was lost is looked for: whoever wrote held the head row, so once we hold it the old transaction
+A commit whose answer was lost is looked for: the writer held the head row, so once we hold it the old transaction
 is over, and its last record is there or not. Where that cannot be found out soon, the batch is refused, like one
 whose sync failed on SQLite.
 """
@@ -8,17 +8,23 @@ whose sync failed on SQLite.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, NestedTransaction, RootTransaction, select
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.util import await_only
 
 from pdp.store.database import LogWentBack
 from pdp.store.ledger import Head
 from pdp.store.postgres import connection as server
+from pdp.store.postgres.plain import NAME, STATEMENT
 from pdp.store.postgres.tables import head
 from pdp.store.shared import Last
 from pdp.store.tables import records
+
+T = TypeVar("T")
 
 FIND_OUT_SECONDS = 5.0  # how long the fate of a commit is asked after
 _PAUSE = 0.2
@@ -33,15 +39,22 @@ class Written:
 
 
 class PostgresTransactions:
-    """Implements `writer.Database`; owns the writing connection, which `db` gives to the statements."""
+    """Implements `writer.Database`; owns the writing connection, which `db` gives to the statements. All but `run`
+    and `close` is called within `run`."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.db = engine.connect()
+    def __init__(self, engine: Engine, bridge: server.Bridge) -> None:
         self.last: Written | None = None  # what the transaction under way wrote last
         self._engine = engine
+        self._bridge = bridge
         self._durable: Written | None = None
         self._under_way: RootTransaction | None = None
         self._savepoint: NestedTransaction | None = None
+        self._plain: Any = None  # `plain.STATEMENT`, prepared on the connection
+        self.db = engine.connect()
+
+    def run(self, work: Callable[[], T]) -> T:
+        """On the thread that the connection belongs to."""
+        return self._bridge.run(work)
 
     def begin(self) -> None:
         self.last = None
@@ -51,10 +64,27 @@ class PostgresTransactions:
         """Durable when it returns (`synchronous_commit`)."""
         try:
             self._transaction.commit()
-        except DBAPIError as e:
-            if not server.lost(e) or not self._found_after_all():
+        except server.DatabaseErrors as e:
+            if not server.lost(e) or self.last is None or self._found_after_all(self.last.record_id) is None:
                 raise
         self._durable = self.last or self._durable
+
+    def commit_plain(self, arguments: tuple[Any, ...], last_id: str) -> int | None:
+        """Run `plain.STATEMENT`, which is durable when it returns; the index of its last record, None where it
+        changed nothing."""
+        try:
+            if self._plain is None:
+                driver = self.db.connection.driver_connection
+                self._plain = await_only(driver.prepare(STATEMENT, name=NAME))  # type: ignore[union-attr] # asyncpg's
+            rows = await_only(self._plain.fetch(*arguments))
+            index: int | None = rows[0]["last"] if rows else None
+        except server.DatabaseErrors as e:
+            index = self._found_after_all(last_id) if server.lost(e) else None
+            if index is None:
+                raise
+        if index is not None:
+            self._durable = Written(index, last_id)
+        return index
 
     def rollback(self) -> None:
         self._transaction.rollback()
@@ -71,13 +101,14 @@ class PostgresTransactions:
             self._savepoint.commit()
 
     def at_fault(self, error: Exception) -> bool:
-        return isinstance(error, LogWentBack) or (isinstance(error, DBAPIError) and not server.entrys(error))
+        database = isinstance(error, server.DatabaseErrors) and not server.entrys(error)
+        return isinstance(error, LogWentBack) or database
 
     def heals(self, error: Exception) -> bool:
         """A lost server, a lock that nobody gives, a full disk there: a new connection may do. In any case the head
         is let go, so that others go on."""
-        self.close()
-        return isinstance(error, DBAPIError) and server.passing(error)
+        self._disconnect()
+        return isinstance(error, server.DatabaseErrors) and server.passing(error)
 
     def probe(self) -> None:
         """On a new connection; what this process wrote must still be there. Raises LogWentBack."""
@@ -85,7 +116,7 @@ class PostgresTransactions:
         self.begin()
         known = self._durable
         lock(self.db)
-        if known is not None and not self._has(known):
+        if known is not None and self._index(known.record_id) != known.index:
             raise LogWentBack("a durable record is gone; restore the newest copy of the database")
         self.db.execute(head.update().values(size=head.c.size))
         self._transaction.commit()
@@ -94,10 +125,17 @@ class PostgresTransactions:
         """The server does that."""
 
     def close(self) -> None:
-        """Let go of the connection; a transaction that is under way is rolled back by the server."""
+        """Let go of the connection, and end its thread."""
+        if self._bridge.open:
+            self._bridge.run(self._disconnect)
+            self._bridge.close()
+
+    def _disconnect(self) -> None:
+        """A transaction that is under way is rolled back by the server."""
+        self._plain = None
         try:
             self.db.close()
-        except SQLAlchemyError:
+        except server.DatabaseErrors:
             self.db.invalidate()
 
     @property
@@ -107,25 +145,28 @@ class PostgresTransactions:
         return self._under_way
 
     def _connect(self) -> None:
-        self.close()
+        self._disconnect()
         self.db = self._engine.connect()
 
-    def _found_after_all(self) -> bool:
-        """Whether the transaction whose commit was not answered is durable; False too when that stays unknown."""
-        written, until = self.last, time.monotonic() + FIND_OUT_SECONDS
-        while written is not None and time.monotonic() < until:
+    def _found_after_all(self, last_id: str) -> int | None:
+        """The index of the last record of a transaction whose commit was not answered; None where it is not durable,
+        and also where that stays unknown."""
+        until = time.monotonic() + FIND_OUT_SECONDS
+        while time.monotonic() < until:
             try:
                 self._connect()
                 with self.db.begin():
                     lock(self.db)
-                    return self._has(written)
+                    return self._index(last_id)
             except SQLAlchemyError:
                 time.sleep(_PAUSE)
-        return False
+        return None
 
-    def _has(self, written: Written) -> bool:
-        found = self.db.execute(select(records.c.id).where(records.c.idx == written.index)).scalar_one_or_none()
-        return found == written.record_id
+    def _index(self, record_id: str) -> int | None:
+        found: int | None = self.db.execute(
+            select(records.c.idx).where(records.c.id == record_id)
+        ).scalar_one_or_none()
+        return found
 
 
 def lock(db: Connection, known: Last | None = None) -> Head:
