@@ -49,19 +49,24 @@ def pool(connect: Callable[[], sqlite3.Connection]) -> Engine:
 
 
 def sqlstate(error: BaseException | None) -> str:
-    """The code that PostgreSQL gave an error; that of bad data where the driver could not encode a value; else ""."""
-    if code := getattr(error, "sqlstate", None):
-        return str(code)
-    first = None if error is None else error.__cause__ or error
+    """The code that PostgreSQL gave an error; "" for one that the server did not send."""
+    return str(getattr(error, "sqlstate", None) or "")
+
+
+def state(error: BaseException) -> str:
+    """The code of an error, whether or not SQLAlchemy wraps it; that of bad data where the driver could not encode a
+    value."""
+    told = getattr(error, "orig", None) or error
+    first = told.__cause__ or told
     unencoded = isinstance(first, ValueError) and not isinstance(first, OSError)  # a certificate's errors are both
-    return _BAD_DATA if unencoded else ""
+    return sqlstate(told) or (_BAD_DATA if unencoded else "")
 
 
 def only_this(error: SQLAlchemyError) -> bool:
     """True where the database is there and refuses only what it was asked: a number or a text that it does not have,
     or one question that takes longer than it gives any."""
-    state = sqlstate(getattr(error, "orig", None))
-    return state[:2] in _OF_THE_QUESTION or state == _TOO_LONG
+    told = state(error)
+    return told[:2] in _OF_THE_QUESTION or told == _TOO_LONG
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -17,7 +17,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 from sqlalchemy.util import greenlet_spawn
 
 from pdp.core.errors import ConfigurationFault
-from pdp.store.alchemy import READS, causes, sqlstate
+from pdp.store.alchemy import READS, causes, sqlstate, state
 from pdp.store.options import Place, StoreOptions
 
 T = TypeVar("T")
@@ -172,11 +172,6 @@ def _tls(options: StoreOptions) -> ssl.SSLContext:
 def application(boot: str) -> str:
     """What a process is called among the server's sessions."""
     return f"pdp {boot}"
-
-
-def state(error: BaseException) -> str:
-    """The SQLSTATE; "" for an error that the server did not send."""
-    return sqlstate(getattr(error, "orig", None) or error)
 
 
 def why(error: BaseException) -> str:
