@@ -104,7 +104,7 @@ lock: ## resolve the lock files again (needs uv)
 # Every package is checked against the hash in the lock file.
 .venv/ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
-	@echo "setting up .venv from requirements.lock"
+	@echo "setting up .venv from requirements.lock (a minute or two, once)"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install -q --require-hashes -r requirements.lock
 	@$(BIN)/pip install -q --no-deps --no-build-isolation -e .
@@ -112,7 +112,7 @@ lock: ## resolve the lock files again (needs uv)
 
 # The demo's MCP server lives apart: its SDK need not agree with ours.
 .venv-demo/ready: requirements-demo.lock
-	@echo "setting up .venv-demo (the public mcp-server-git)"
+	@echo "setting up .venv-demo for the public mcp-server-git (half a minute, once)"
 	@$(PYTHON) -m venv .venv-demo
 	@.venv-demo/bin/pip install -q --require-hashes -r requirements-demo.lock
 	@touch $@

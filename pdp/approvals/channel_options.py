@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from pdp.core.approvals.requirement import ApprovalKind
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x20\x7f]+$")]
 Address = Annotated[str, StringConstraints(max_length=254, pattern=r"^[!#-'*+\-/-9=?A-Z^-~.]+@[A-Za-z0-9.-]+$")]
@@ -22,9 +24,7 @@ class _Channel(BaseModel):
     events: tuple[Literal["opened", "resolved"], ...] = Field(
         ("opened",), min_length=1, description="Told when a request waits, or also when it is settled."
     )
-    kinds: tuple[Literal["approval", "confirmation", "consent"], ...] = Field(
-        ("approval", "confirmation", "consent"), min_length=1, description="Of which requests."
-    )
+    kinds: tuple[ApprovalKind, ...] = Field(get_args(ApprovalKind), min_length=1, description="Of which requests.")
     allow_internal: bool = Field(
         False,
         description="The host may have a private or loopback address. A link-local one is refused all the same.",

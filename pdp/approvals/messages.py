@@ -14,23 +14,16 @@ from typing import Any
 from pdp.core.approvals.notices import OPENED, Message
 from pdp.core.check import NS
 
-_ASKED = {
-    "approval": "An approval is wanted",
-    "confirmation": "A confirmation is wanted",
-    "consent": "A consent is asked for",
-}
-_SETTLED = {
-    "approval": "An approval request is settled",
-    "confirmation": "A confirmation request is settled",
-    "consent": "A consent request is settled",
-}
 _BUTTON = "Open the request"
 _FOOT = "Answer on the page only. Nobody asks you to answer this message."
 
 
 def headline(message: Message) -> str:
     """One sentence, without a name in it."""
-    return (_ASKED if message.event == OPENED else _SETTLED)[message.kind]
+    noun = f"{'An' if message.kind[0] in 'aeiou' else 'A'} {message.kind}"
+    if message.event != OPENED:
+        return f"{noun} request is settled"
+    return f"{noun} is {'asked for' if message.kind == 'consent' else 'wanted'}"
 
 
 def facts(message: Message) -> tuple[tuple[str, str], ...]:

@@ -13,12 +13,13 @@ from pdp.cli.commands import Commands
 from pdp.cli.render import requests
 from pdp.client import ApprovalClient, Ballot, Filter, Terms
 from pdp.core.approvals.queries import meant_code
+from pdp.core.approvals.requirement import KINDS, PEOPLE
 from pdp.core.approvals.text_safety import visible
 from pdp.v1 import approval_pb2
 
 _PAGE = 100
 _STATES = [name.removeprefix("APPROVAL_STATE_").lower() for name in approval_pb2.ApprovalState.keys()[1:]]
-_KINDS = ["confirmation", "approval", "consent"]
+_KINDS = [kind for kind in KINDS if kind in PEOPLE]
 _JSON = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 
 

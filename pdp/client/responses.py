@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from pdp.client.values import Decision, Obligation, Pending, Reason, Record, Requirement, Tool, ToolList
+from pdp.client.values import (
+    Decision,
+    Obligation,
+    Pending,
+    Reason,
+    Record,
+    Requirement,
+    RequirementKind,
+    Tool,
+    ToolList,
+)
 from pdp.v1 import decision_pb2, types_pb2
 
 SAFE_MESSAGE = "This call is not available."
@@ -33,12 +43,10 @@ _RISKS: Mapping[int, _Risk] = {
     types_pb2.RISK_MEDIUM: "medium",
     types_pb2.RISK_HIGH: "high",
 }  # all others are critical
-_Kind = Literal["judge", "confirmation", "approval", "consent", "unknown"]
-_KINDS: Mapping[int, _Kind] = {
-    types_pb2.REQUIREMENT_KIND_JUDGE: "judge",
-    types_pb2.REQUIREMENT_KIND_CONFIRMATION: "confirmation",
-    types_pb2.REQUIREMENT_KIND_APPROVAL: "approval",
-    types_pb2.REQUIREMENT_KIND_CONSENT: "consent",
+_KINDS: Mapping[int, RequirementKind] = {
+    types_pb2.RequirementKind.Value(f"REQUIREMENT_KIND_{kind.upper()}"): kind
+    for kind in get_args(RequirementKind)
+    if kind != "unknown"
 }
 MISCOUNTED = ("client.malformed", "The service sent another number of answers than there were questions.")
 # an observed answer is read as if it were enforced: never looser

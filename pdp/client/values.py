@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 Effect = Literal["allow", "deny", "pending"]
 Outcome = Literal["done", "failed", "unknown"]
+RequirementKind = Literal["judge", "confirmation", "approval", "consent", "unknown"]
 JsonObject = Mapping[str, Any] | bytes | None  # a mapping, or JSON bytes that are passed on as they are
 
 
@@ -115,7 +116,7 @@ class Requirement:
     """An open requirement of a pending call. `expires_at` is in Unix seconds, None where there is none."""
 
     id: str
-    kind: Literal["judge", "confirmation", "approval", "consent", "unknown"]
+    kind: RequirementKind
     code: str
     url: str
     short_code: str

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from pdp.core.approvals.requirement import KINDS
 from pdp.core.digest import Json
 
 Evidence = Mapping[str, Json]
@@ -28,7 +29,6 @@ def answer(requirement: Mapping[str, Json], call: str, state: State, expires_ns:
     }
 
 
-KINDS = frozenset({"judge", "confirmation", "approval", "consent"})
 STATES = frozenset({"met", "refused", "failed"})
 VERDICTS = frozenset({"allow", "deny", "escalate"})
 _SHARED = {"for", "call", "kind", "expires_ns"}

@@ -201,7 +201,7 @@ def _wanted(element: Mapping[str, Json]) -> str:
         return f"it wants the subject's own confirmation ({element.get('min_assurance') or 'signed in'})"
     if kind == "consent":
         return "it wants the subject's consent to this agent"
-    return "it wants a judge's verdict"
+    return "it wants a judge's verdict" if kind == "judge" else f"it wants {kind}"
 
 
 def _state(document: Mapping[str, Json], element: Mapping[str, Json]) -> tuple[str, bool]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pdp.core.approvals.requirement import KINDS
 from pdp.core.digest import INT64_MAX, INT64_MIN, Json
 
 
@@ -63,7 +64,6 @@ def denied(code: str, message: str = "", *, control: str = "") -> Outcome:
 
 
 _KEYS = {"effect", "reasons", "requirements", "obligations", "visible", "hidden", "waived"}
-_KINDS = {"judge", "confirmation", "approval", "consent"}
 
 
 class _NotADecisionError(Exception):
@@ -116,7 +116,7 @@ def _reason(value: object) -> Reason:
 def _requirement(value: object) -> Mapping[str, Json]:
     found = _object(value)
     stage, ttl = found.get("stage"), found.get("ttl_seconds")
-    if _text(found, "kind") not in _KINDS or not _text(found, "id") or not _text(found, "code"):
+    if _text(found, "kind") not in KINDS or not _text(found, "id") or not _text(found, "code"):
         raise _NotADecisionError
     if not isinstance(stage, int) or isinstance(stage, bool) or stage < 1:
         raise _NotADecisionError

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from pdp.adapters.console.rows import line
 from pdp.adapters.console.visit import Visit
 from pdp.core.approvals.queries import Page
+from pdp.core.approvals.requirement import PEOPLE
 from pdp.core.approvals.states import FINAL, OPEN, State
 from pdp.core.approvals.view import ApprovalView
 from pdp.core.check import NS
@@ -21,7 +22,7 @@ from pdp.core.errors import InvalidRequest
 from pdp.service.approvals.visibility import ApprovalFilter
 
 PAGE = 50
-KINDS = ("approval", "confirmation", "consent")
+KINDS = tuple(sorted(PEOPLE))
 OPEN_STATES = ("pending", "approved")
 FINAL_STATES = ("redeemed", "denied", "expired", "cancelled", "revoked")
 _MAX_TEXT = 256

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from pdp.core.approvals.requirement import GrantOffer
+from pdp.core.approvals.requirement import PEOPLE, GrantOffer
 from pdp.core.approvals.rows import Account
 from pdp.core.check import NS
 
@@ -33,7 +33,7 @@ OUTCOMES: Mapping[str, str] = {  # of a redeemed request, as the caller reported
     "failed": "Approved, but failed",
     "unknown": "Approved, outcome unknown",
 }
-KINDS: Mapping[str, str] = {"approval": "Approval", "confirmation": "Confirmation", "consent": "Consent"}
+KINDS: Mapping[str, str] = {kind: kind.capitalize() for kind in PEOPLE}
 CHOICES: Mapping[str, str] = {"approve": "approved", "deny": "denied", "cancel": "withdrew"}
 DONE: Mapping[str, str] = {**CHOICES, "cancel": "withdrawn"}  # "you have …"
 ASSURANCES: Mapping[str, str] = {

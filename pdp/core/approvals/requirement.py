@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any, Literal, TypeGuard
 
 from pdp.core.approvals.directory import ASSURANCES
 from pdp.core.check import NS
 
-PEOPLE = frozenset({"confirmation", "approval", "consent"})
+ApprovalKind = Literal["approval", "confirmation", "consent"]
+FIELDS: Mapping[str, frozenset[str]] = {
+    "judge": frozenset({"prompt", "accepts", "min_confidence"}),
+    "confirmation": frozenset({"min_assurance"}),
+    "approval": frozenset({"seats", "deny_quorum", "reason_required"}),
+    "consent": frozenset({"scope", "purpose"}),
+}
+"""The kinds of requirements, each with its mandatory fields besides those of all kinds. Gate, evidence, API, command
+line and pages derive their lists of kinds from this table."""
+KINDS = tuple(FIELDS)
+PEOPLE = frozenset(KINDS) - {"judge"}
 
 
 @dataclass(frozen=True, slots=True)

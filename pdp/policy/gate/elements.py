@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from pdp.core.approvals.requirement import FIELDS, KINDS
 from pdp.core.check import is_service_code
 from pdp.policy.gate.policy import CONTRACT, Policy
 from pdp.policy.gate.report import Finding, did_you_mean
@@ -19,12 +20,6 @@ from pdp.policy.gate.syntax import Body, Node, Rule, children, dotted, kind, lit
 from pdp.ports import Pack
 
 CODE = re.compile(r"[a-z0-9][a-z0-9_.-]{0,95}")
-KINDS: Mapping[str, frozenset[str]] = {
-    "approval": frozenset({"seats", "deny_quorum", "reason_required"}),
-    "confirmation": frozenset({"min_assurance"}),
-    "judge": frozenset({"prompt", "accepts", "min_confidence"}),
-    "consent": frozenset({"scope", "purpose"}),
-}
 WEIGHTS = frozenset({"advice", "veto"})  # of a judge that is heard beside people
 _BESIDES: Mapping[str, frozenset[str]] = {"approval": frozenset({"grant"}), "judge": frozenset({"weight"})}
 _UNLOCKS = frozenset({"accepts", "min_confidence"})
@@ -89,7 +84,7 @@ def _allowed(what: str, fields: Mapping[str, Node], *, nested: bool) -> tuple[fr
         besides = besides | (set(fields) - {"pack"})
     if what == "require":
         own = string(fields["kind"]) if "kind" in fields else None
-        needed = needed | KINDS.get(own or "", frozenset())
+        needed = needed | FIELDS.get(own or "", frozenset())
         besides = besides | _BESIDES.get(own or "", frozenset())
         heard = own == "judge" and "weight" in fields and string(fields["weight"]) in WEIGHTS
         if heard and not nested:  # nothing that it says unlocks anything, so it takes nobody's place either

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Generic, TypeVar, get_args
 
 from pdp.adapters.grpc.codec import fields
+from pdp.core.approvals.requirement import KINDS, PEOPLE
 from pdp.core.approvals.states import GrantState, State
 from pdp.core.errors import InvalidRequest
 from pdp.core.outcome import Effect
@@ -63,8 +64,8 @@ class EnumMap(Generic[Word, Number]):
 EFFECTS = EnumMap(types_pb2.Effect, Effect)
 RISKS = EnumMap(types_pb2.Risk, ("low", "medium", "high", "critical"))
 ASSURANCES = EnumMap(types_pb2.Assurance, ("client_asserted", "signed_in", "passkey"))
-REQUIREMENT_KINDS = EnumMap(types_pb2.RequirementKind, ("judge", "confirmation", "approval", "consent"))
-APPROVAL_KINDS = EnumMap(types_pb2.RequirementKind, ("confirmation", "approval", "consent"), without=("judge",))
+REQUIREMENT_KINDS = EnumMap(types_pb2.RequirementKind, KINDS)
+APPROVAL_KINDS = EnumMap(types_pb2.RequirementKind, sorted(PEOPLE), without=("judge",))
 REQUIREMENT_STATES = EnumMap(types_pb2.RequirementState, ("open", "met", "refused", "failed", "expired"))
 CLIENT_ANSWERS = EnumMap(decision_pb2.Answer, ("accept", "decline", "cancel"))
 OUTCOMES = EnumMap(decision_pb2.Outcome, ("done", "failed", "unknown"))
