@@ -33,7 +33,7 @@ OUTCOME = _in(
         "if not isinstance(stage, int | float) or",
         "a stage is a positive integer",
     ),
-    ("read-any-kind", '_text(found, "kind") not in _KINDS or', 'not _text(found, "kind") or', "four kinds, no fifth"),
+    ("read-any-kind", '_text(found, "kind") not in KINDS or', 'not _text(found, "kind") or', "four kinds, no fifth"),
     (
         "read-duplicate-keys",
         "if len(made) != len(pairs):",
