@@ -78,7 +78,7 @@ class Seat:
 
     @contextmanager
     def desk(self) -> Iterator[ApprovalClient]:
-        """Sit down. What is refused ends the command with exit code 1 and the server's words."""
+        """Open an authenticated connection. A refusal ends the command with exit code 1 and the server's message."""
         person, caller = read_token(self.token_file, "--token-file"), None
         if self.caller_token_file is not None:
             caller = read_token(self.caller_token_file, "--caller-token-file")

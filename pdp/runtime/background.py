@@ -1,4 +1,4 @@
-"""What a running process does without being asked: look for changes, write down what was counted, mind the clock."""
+"""Background tasks: configuration watchers, approval expiry, refusal counters, clock checks."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from pdp.store.clock import StoreClock
 log = logging.getLogger("pdp")
 
 
-class Tended(Protocol):
-    """The parts of a process that are looked after."""
+class Process(Protocol):
+    """The parts of a running process that background tasks use."""
 
     settings: Settings
     reloads: Reloads
@@ -46,7 +46,7 @@ async def again_and_again(seconds: float, **chores: Callable[[], Awaitable[None]
                 log.exception("%s: a fault of ours; trying again", name)
 
 
-async def watch(process: Tended, part: Part) -> NoReturn:
+async def watch(process: Process, part: Part) -> NoReturn:
     """Look for changes of one part once in a while, each part by itself: gating a policy takes seconds."""
     said = ""
 
@@ -79,7 +79,7 @@ async def watch_prompts(judge: Judge, seconds: float) -> NoReturn:
     await again_and_again(seconds, prompts=look)
 
 
-async def tend(process: Tended) -> NoReturn:
+async def tend(process: Process) -> NoReturn:
     """Write down what was aggregated, tell how things stand, and say when the clock cannot be believed."""
     said = ""
 

@@ -1,4 +1,4 @@
-"""What a process takes from outside: clocks, randomness, its own key, and for tests who answers and watches."""
+"""Injected dependencies: clocks, entropy, keys, test doubles."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class SystemEntropy:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What a process takes from outside: two clocks (nanoseconds), randomness, and who answers requirements."""
+    """Injected dependencies: two clocks (nanoseconds), entropy, and a source of evidence for tests."""
 
     wall: Callable[[], int] = time.time_ns
     monotonic: Callable[[], int] = time.monotonic_ns

@@ -81,7 +81,8 @@ class Batch:
             at, snapshot = self.decide.clock.now_ns(), self.decide.state.snapshot()
             items = await self._identified(questions, caller, snapshot, at)
             async with self._alone(items):
-                # fetching keys or waiting for a twin may have taken long: what was pinned is then history
+                # Fetching keys or waiting for an in-flight duplicate can outlast the snapshot.
+                # Restart on a fresh one.
                 if self.decide.state.outdated(snapshot, at, self.decide.clock.now_ns()):
                     continue
                 run = Run(caller, snapshot, at, rested)

@@ -65,7 +65,8 @@ class Decide:
             claim = self.repeats.claim(ask, caller, identity)
             tries += 1
             async with self.repeats.alone(claim):
-                # fetching keys or waiting for a twin may have taken long: what was pinned is then history
+                # Fetching keys or waiting for an in-flight duplicate can outlast the snapshot.
+                # Restart on a fresh one.
                 if self.state.outdated(snapshot, at, self.clock.now_ns()):
                     continue
                 kept = self.repeats.kept(claim, snapshot, at)

@@ -1,5 +1,4 @@
-"""Places that callers take for a while: so many at once, of which one tenant has three quarters at most and one
-caller half, so that others have some."""
+"""Concurrency limiter: at most 75 % of the slots for one tenant, 50 % for one caller."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How people decide, told to whoever watches: how long they look, how often they approve, if they catch canaries.
+"""Approver metrics: time to decision, approval rate, canary detection.
 
 Only numbers by group leave here. Looks are remembered in this process: a vote through another one has no think time.
 """

@@ -1,7 +1,7 @@
-"""Using up answers: an allow that rests on them spends each, in the decision's own commit, or is no allow.
+"""Consumes single-use approvals atomically with the decision record (compare-and-swap).
 
 The commit is conditional on the versions of what was read, on policy, switches and the marks of the registry:
-whoever commits first wins, and the other reads and evaluates again.
+the first commit wins, and the other call reads and evaluates again.
 """
 
 from __future__ import annotations

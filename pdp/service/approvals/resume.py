@@ -1,7 +1,7 @@
 """A call that comes back: with a token, or as the repeat of one whose answer was lost.
 
 A token proves nothing. It only says which requests the caller means, so that one that has ended is told as ended and
-is never opened again behind people's backs. What belongs to another reads like what never was.
+is never opened again behind people's backs. Another caller's token is indistinguishable from an unknown one.
 """
 
 from __future__ import annotations

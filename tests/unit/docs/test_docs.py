@@ -177,6 +177,20 @@ def test_every_page_is_listed_by_user_and_question() -> None:
     assert {page.name for page in (ROOT / "docs").glob("*.md")} - listed == {"README.md"}
 
 
+def test_typical_changes_touch_at_most_five_files_that_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    table = text[text.index("<!-- changes:") : text.index("<!-- end of changes -->")]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if re.match(r"\| an? ", line)]
+    assert len(rows) == 10
+    for change, files, *_, held_by in rows:
+        paths = re.findall(r"`([\w./-]+)`", re.sub(r"\[`[^`]+`\]", "", files))
+        assert 1 <= len(paths) <= 5, change
+        assert len(re.findall(r"`[^`]+`", files)) <= 5, change
+        assert [
+            path for path in (*paths, *re.findall(r"`(tests/[^`]+)`", held_by)) if not (ROOT / path).exists()
+        ] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_python_is_python(page: Path) -> None:
     for text in blocks(page, "python"):
