@@ -95,12 +95,13 @@ async def _walk(process: bootstrap.Process, world: World, meter: _Meter) -> byte
     fresh = iter([Bearer(world.tokens.subject(at + i)) for i in range(meter.times)])
     await meter.waits(_NEW_TOKEN, lambda: identify(next(fresh)))
     claim = decide.repeats.claim(ask, caller, identity)
-    meter.runs(
-        "repeat looked up", lambda: decide.repeats.kept(decide.repeats.claim(ask, caller, identity), snapshot, at)
+    meter.runs("repeat's key", lambda: decide.repeats.claim(ask, caller, identity))
+    key = claim.key if claim else ""
+    draft = meter.runs(
+        "facts (pin, schema, keys)", lambda: decide.establish.draft(ask, caller, identity, snapshot, at, key)
     )
-    call = meter.runs(
-        "facts (pin, schema, session)", lambda: decide.establish.call(ask, caller, identity, snapshot, at)
-    )
+    stored = await meter.waits("store read", lambda: decide.store.for_call(draft.keys))
+    call = meter.runs("facts (session, digest)", lambda: decide.establish.call(draft, stored))
     policy = snapshot.policy
     asked = meter.runs(
         "question (input checked)",
@@ -110,14 +111,14 @@ async def _walk(process: bootstrap.Process, world: World, meter: _Meter) -> byte
     outcome = meter.runs("conclude", lambda: conclude(asked, said, frozenset()))
     found, asking = Evaluated(outcome, asked.document), Asking(ask, caller, claim, call, snapshot, at)
 
-    def record() -> Any:
-        ended = decide.ended(asking, found, decide.recorder.new_id(at))
+    async def record() -> Any:
+        ended = await decide.ended(asking, found, decide.recorder.new_id(at))
         content, salt = claim.content if claim else None, decide.recorder.new_salt()
         made = Recording(ask, caller, call, ended.found, snapshot, at, content, salt)
         return decide.recorder.decided(made, ended.answer, ended.reply, ended.entries)
 
-    answer, _ = meter.runs("record", record)
-    entries = iter([record()[1] for _ in range(meter.times)])
+    answer, _ = await meter.waits("record", record)
+    entries = iter([(await record())[1] for _ in range(meter.times)])
     await meter.waits("commit (one sync each)", lambda: process.store.commit_all(next(entries)))
     meter.runs("encode", lambda: decide_response.decide_response(answer, _NOWHERE).SerializeToString())
     decide.establish.settled(call)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from pdp.core.approvals.rows import Account, Answered, Approval, Call, Delegation, Seen, Vote
 from pdp.core.approvals.steps import Step
+from pdp.core.approvals.turned_down import NEVER, TurnedDown
 
 RefusalCount = tuple[str, str, str, int]  # tenant, caller, code, how many
 
@@ -117,3 +120,36 @@ class StoredRecord:
     record_id: str
     tenant: str
     record: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CallKeys:
+    """Keys of one call in the store. An empty one is not looked for; `call` has no digest, which its row tells."""
+
+    tenant: str
+    at_ns: int
+    since_ns: int  # from when on refusals and withdrawals count
+    reply: str = ""  # of the kept answer to a repeated request
+    session: str = ""  # keyed index
+    index: str = ""  # the call's keyed index; the fields below go with it
+    call: Call | None = None
+    redeemed: str = ""  # of the kept answer that redeemed an approval of the call
+    asker: str = ""  # of the judge's refusals; empty where there is no judge
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCall:
+    """What the store holds about one call, by one consistent read."""
+
+    reply: ReplyRow | None = None
+    redeemed: ReplyRow | None = None
+    session: SessionRow | None = None
+    row: CallRow | None = None
+    unknown_outcomes: int = 0
+    turned_down: TurnedDown = NEVER
+    judge_refusals: int = 0
+    approvals: tuple[Approval, ...] = ()  # of exactly this call, newest first
+    votes: Mapping[str, tuple[Vote, ...]] = field(default_factory=dict)  # by approval, oldest first
+    delegations: tuple[Delegation, ...] = ()  # of the tenant, where there are votes
+    seen: Mapping[Account, Seen] = field(default_factory=dict)  # of voters whose groups only their claims said
+    answers: tuple[Answered, ...] = ()  # the judge's

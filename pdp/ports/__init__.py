@@ -23,7 +23,6 @@ from pdp.ports.store import Store
 
 __all__ = [
     "Answers",
-    "Bindings",
     "Callers",
     "Channel",
     "Clock",
@@ -281,20 +280,23 @@ class Content(Protocol):
         ...
 
 
-class Bindings(Protocol):
-    """Whose sessions are (part of the store)."""
-
-    def session(self, index: str) -> SessionRow | None: ...
-
-
 class Sessions(Protocol):
     """Session state (sessions/memory)."""
 
-    def look(self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int) -> SessionFact:
-        """The session's facts; `session.identity_mismatch` when it belongs to someone else."""
+    def key(self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int) -> str:
+        """The keyed index of a session of which only the store can know whose it is; else empty."""
         ...
 
-    def peek(self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int) -> SessionFact:
+    def look(
+        self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int, row: SessionRow | None = None
+    ) -> SessionFact:
+        """The session's facts; `session.identity_mismatch` when it belongs to someone else. `row`: what the store has
+        by `key`."""
+        ...
+
+    def peek(
+        self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int, row: SessionRow | None = None
+    ) -> SessionFact:
         """What `look` would say, without binding a new id or remembering that anybody looked."""
         ...
 

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Protocol, TypeVar
 
 from pdp.core.stored import (
     Artefact,
+    CallKeys,
     CallRow,
     Commit,
     RecordRef,
     RefusalCount,
     ReplyRow,
     SessionRow,
+    StoredCall,
     StoredRecord,
     SwitchRow,
     ValueRow,
 )
 from pdp.ports.approvals import Answers
 
+_T = TypeVar("_T")
+
 
 class Store(Answers, Protocol):
-    """The one commit port (store/sqlite). Reads are quick and synchronous; `commit` is shared and durable."""
+    """The one commit port, and the reads. The event loop waits for no database: what a decision needs comes by
+    `for_call`, anything else goes through `read`, or runs in a thread. Reads see every commit that was answered."""
 
     @property
     def origin(self) -> str:
@@ -37,6 +42,15 @@ class Store(Answers, Protocol):
     async def commit_all(self, entries: tuple[Commit, ...]) -> tuple[RecordRef, ...]:
         """As `commit`, for entries that stand together: all of them, at consecutive positions in their order and
         durable at once, or none."""
+        ...
+
+    async def for_call(self, keys: CallKeys) -> StoredCall:
+        """All that is kept about one call, read at once and consistent. Raises Unavailable (`store.unreadable`)."""
+        ...
+
+    async def read(self, reads: Callable[[], _T]) -> _T:
+        """The result of `reads`, which calls the synchronous reads of this store: in place on a local file, in a
+        thread where a server is asked."""
         ...
 
     def healthy(self) -> bool:

@@ -103,7 +103,7 @@ def wire_approvals(  # noqa: PLR0913, PLR0917 - what it rests on
         directories=directories,
         evidence=Sources(*sources),
         judging=judging,
-        escalation=Escalation(Resuming(store, tokens, repeats), opening, Redeem(recorder, entropy), repeats),
+        escalation=Escalation(store, Resuming(tokens, repeats), opening, Redeem(recorder, entropy), repeats),
         waiting=Waiting(store, tokens, establish, state, changes, clock),
         outcomes=Outcomes(store, recorder, clock),
         changes=changes,

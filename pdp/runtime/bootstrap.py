@@ -121,7 +121,7 @@ def _build(
     identity = Identity(settings.identity, production=settings.production)
     registry = SignedRegistry(settings.registry, high_water=store.high_water)
     content = ArgumentContent(settings.content)
-    sessions = MemorySessions(settings.sessions, store, index_key)
+    sessions = MemorySessions(settings.sessions, index_key)
     losses = Losses(telemetry)
     opa, engines = settings.policy.opa, settings.policy.embedded()
     token = secret(opa.token, settings.vault, where="policy.opa.token") if opa and opa.token else b""
@@ -141,8 +141,8 @@ def _build(
     keyed: dict[str, Any] = {"entropy": entropy, "index_key": index_key, "judge": judge}
     keyed["renew_ns"] = settings.store.longest_ttl_seconds * NS // 4
     keyed["max_fact_bytes"] = settings.content.max_fact_bytes
-    establish = establishing(telemetry, ports.subjects, ports.content, sessions, store, **keyed)
-    repeats = Idempotency(store, index_key)
+    establish = establishing(telemetry, ports.subjects, ports.content, sessions, **keyed)
+    repeats = Idempotency(index_key)
     kills = WorkerCrashQuota()
     approvals = wire_approvals(
         settings,
@@ -182,7 +182,17 @@ def _build(
     )
     evidence = surroundings.evidence or approvals.evidence
     decide = Decide(
-        state, establish, repeats, evidence, approvals.escalation, recorder, sessions, clock, kills, terms
+        state,
+        ports.store,
+        establish,
+        repeats,
+        evidence,
+        approvals.escalation,
+        recorder,
+        sessions,
+        clock,
+        kills,
+        terms,
     )
     services = Services(
         entrance=entrance,
@@ -194,7 +204,7 @@ def _build(
         records=Records(store),
         explain=Explain(
             state,
-            Establish(identity.subjects, content, ReadOnlySessions(sessions), store, **keyed),
+            Establish(identity.subjects, content, ReadOnlySessions(sessions), **keyed),
             evidence,
             KeptBundles(hosts.replaying(host, opa, engines)),
             store,

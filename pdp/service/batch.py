@@ -128,7 +128,7 @@ class Batch:
         claims = {item.claim.key: item.claim for item in items if isinstance(item, Item) and item.claim}
         async with AsyncExitStack() as stack:
             for key in sorted(claims):
-                await stack.enter_async_context(self.decide.repeats.alone(claims[key]))
+                await stack.enter_async_context(self.decide.repeats.single_flight(claims[key]))
             yield
 
     async def _walk(self, run: Run, items: Sequence[Item | Fault]) -> None:
@@ -141,20 +141,23 @@ class Batch:
             try:
                 if isinstance(item, Fault):
                     raise item
-                self._begin(run, place, item)
+                await self._begin(run, place, item)
             except _REFUSALS as fault:
                 run.results[place] = fault
         await self._drain(run)
 
-    def _begin(self, run: Run, place: int, item: Item) -> None:
+    async def _begin(self, run: Run, place: int, item: Item) -> None:
         """A kept answer, or facts to evaluate. Raises what refuses the item."""
         decide, at = self.decide, run.at_ns
         decide.kills.check(run.caller, at)
-        kept = decide.repeats.kept(item.claim, run.snapshot, at, run.replies)
+        key = item.claim.key if item.claim else ""
+        draft = decide.establish.draft(item.ask, run.caller, item.identity, run.snapshot, at, key)
+        stored = await decide.store.for_call(draft.keys)
+        kept = decide.repeats.cached(item.claim, run.replies.get(key) or stored.reply, run.snapshot, at)
         if kept is not None:
             run.results[place] = kept
             return
-        call = decide.establish.call(item.ask, run.caller, item.identity, run.snapshot, at)
+        call = decide.establish.call(draft, stored)
         run.calls.append(call)
         begun = decide.escalation.begin(asking(run, item, call))
         if isinstance(begun, Answer):
@@ -173,7 +176,7 @@ class Batch:
         results = await asyncio.gather(*(self._settle(run, each) for each in opened), return_exceptions=True)
         for each, found in zip(opened, results, strict=True):
             try:
-                self._close(run, *await self._checked(run, each, found))
+                await self._close(run, *await self._checked(run, each, found))
             except Conflict:  # people answered meanwhile: nothing of this is right any more
                 raise
             except _REFUSALS as fault:
@@ -203,12 +206,12 @@ class Batch:
             raise found
         return each, found
 
-    def _close(self, run: Run, each: Open, found: Evaluated) -> None:
+    async def _close(self, run: Run, each: Open, found: Evaluated) -> None:
         """What is to be told, recorded, kept and counted, once the batch is durable."""
         decide, item, at = self.decide, each.item, run.at_ns
         decide.kills.note(run.caller, found.outcome, at)
         run.outdated = run.outdated or decide.judged_long(asking(run, item, each.call), found)
-        ended = decide.ended(asking(run, item, each.call), found, each.decision_id)
+        ended = await decide.ended(asking(run, item, each.call), found, each.decision_id)
         content = item.claim.content if item.claim else None
         made = Recording(item.ask, run.caller, each.call, ended.found, run.snapshot, at, content, each.salt)
         answer, entries = decide.recorder.decided(made, ended.answer, ended.reply, ended.entries)
@@ -237,15 +240,15 @@ class Batch:
         for item, effect in run.notes:
             self.decide.sessions.note(run.caller, item.identity, item.ask.session, effect, run.at_ns)
         known = {entry.record_id: ref for entry, ref in zip(entries, refs, strict=True)}
-        return tuple(self._answered(run, place, known) for place in places)
+        return tuple([await self._answered(run, place, known) for place in places])
 
-    def _answered(self, run: Run, place: int, known: Mapping[str, RecordRef]) -> Answered:
+    async def _answered(self, run: Run, place: int, known: Mapping[str, RecordRef]) -> Answered:
         answer = run.results[place]
         if isinstance(answer, Fault):
             return answer
         try:
             self.decide.check_late(answer, run.at_ns)  # a repeat too: the others, or the commit, may have taken long
-            return answer, known.get(answer.decision_id) or self.decide.recorder.find(answer.decision_id)
+            return answer, known.get(answer.decision_id) or await self.decide.recorder.locate(answer.decision_id)
         except _REFUSALS as fault:
             return fault
 

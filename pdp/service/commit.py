@@ -41,6 +41,10 @@ class Recorder:
         """A UUIDv7 for a decision or event."""
         return uuid7(at_ns, self._entropy.bytes(RANDOM_BYTES))
 
+    async def locate(self, decision_id: str) -> RecordRef:
+        """`find`, without holding up the event loop."""
+        return await self._store.read(lambda: self.find(decision_id))
+
     def find(self, decision_id: str) -> RecordRef:
         """Where a decision's record stands. Raises Unavailable if the log does not have it."""
         found = self._store.record(decision_id)

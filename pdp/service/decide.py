@@ -9,16 +9,15 @@ from pdp.core.answer import Answer, PolicyRef, open_requirement
 from pdp.core.approvals.rows import Answered
 from pdp.core.check import NS
 from pdp.core.errors import Conflict, DeadlineTooShort
-from pdp.core.facts import Identity
 from pdp.core.outcome import Effect, Outcome
 from pdp.core.request import Ask, Caller
-from pdp.core.stored import RecordRef
-from pdp.ports import Clock, EvidenceSource, Sessions
+from pdp.core.stored import RecordRef, StoredCall
+from pdp.ports import Clock, EvidenceSource, Sessions, Store
 from pdp.service.admission import require_server
 from pdp.service.approvals.resolve import Asking, Ended, Escalation
 from pdp.service.commit import Recorder
 from pdp.service.evaluate import Evaluated, settle
-from pdp.service.facts import CallContext, Establish
+from pdp.service.facts import CallContext, Draft, Establish
 from pdp.service.idempotency import Claim, Idempotency
 from pdp.service.recording import Recording
 from pdp.service.state import Snapshot, State
@@ -41,6 +40,7 @@ class Decide:
     """`DecisionService.Decide`."""
 
     state: State
+    store: Store
     establish: Establish
     repeats: Idempotency
     evidence: EvidenceSource
@@ -64,50 +64,44 @@ class Decide:
             identity = await self.establish.identity(ask.credential, caller, ask.target.server, snapshot.registry, at)
             claim = self.repeats.claim(ask, caller, identity)
             tries += 1
-            async with self.repeats.alone(claim):
+            async with self.repeats.single_flight(claim):
                 # Fetching keys or waiting for an in-flight duplicate can outlast the snapshot.
                 # Restart on a fresh one.
                 if self.state.outdated(snapshot, at, self.clock.now_ns()):
                     continue
-                kept = self.repeats.kept(claim, snapshot, at)
+                draft = self.establish.draft(ask, caller, identity, snapshot, at, claim.key if claim else "")
+                stored = await self.store.for_call(draft.keys)
+                kept = self.repeats.cached(claim, stored.reply, snapshot, at)
                 if kept is not None:
-                    return kept, self.recorder.find(kept.decision_id)
+                    return kept, await self.recorder.locate(kept.decision_id)
                 again = tries < TRIES
                 with suppress(Conflict) if again else nullcontext():
-                    answered = await self._decided(ask, caller, identity, claim, snapshot, at, rested, again=again)
+                    answered = await self._decided(draft, stored, claim, rested, again=again)
                     if answered is not None:
                         return answered
 
-    async def _decided(  # noqa: PLR0913, PLR0917 - one question, and what is pinned for it
-        self,
-        ask: Ask,
-        caller: Caller,
-        identity: Identity,
-        claim: Claim | None,
-        snapshot: Snapshot,
-        at_ns: int,
-        rested: set[str],
-        *,
-        again: bool,
+    async def _decided(
+        self, draft: Draft, stored: StoredCall, claim: Claim | None, rested: set[str], *, again: bool
     ) -> tuple[Answer, RecordRef] | None:
         """Establish, evaluate, record. None when somebody threw a switch meanwhile, or a judge took long (where one
         may try `again`): then nothing was recorded. Raises Conflict when an answer that this one rests on was spent
         or changed meanwhile."""
-        call = self.establish.call(ask, caller, identity, snapshot, at_ns)
+        ask, caller, snapshot, at_ns = draft.ask, draft.caller, draft.snapshot, draft.at_ns
+        call = self.establish.call(draft, stored)
         asking = Asking(ask, caller, claim, call, snapshot, at_ns, rested)
         try:
             begun = self.escalation.begin(asking)
             if isinstance(begun, Answer):
-                return begun, self.recorder.find(begun.decision_id)
+                return begun, await self.recorder.locate(begun.decision_id)
             found = Evaluated(begun, b"") if begun is not None else await self.settled(asking, self.evidence)
             self.kills.note(caller, found.outcome, at_ns)
             if self.state.switches is not snapshot.switches or (again and self.judged_long(asking, found)):
                 return None
-            ended = self.ended(asking, found, self.recorder.new_id(at_ns))
+            ended = await self.ended(asking, found, self.recorder.new_id(at_ns))
             content, salt = claim.content if claim else None, self.recorder.new_salt()
             made = Recording(ask, caller, call, ended.found, snapshot, at_ns, content, salt)
             answer, ref = await self.recorder.decision(made, ended.answer, ended.reply, ended.entries)
-            self.sessions.note(caller, identity, ask.session, answer.effect.value, at_ns)
+            self.sessions.note(caller, draft.identity, ask.session, answer.effect.value, at_ns)
         finally:
             self.establish.settled(call)
         self.check_late(answer, at_ns)
@@ -126,10 +120,12 @@ class Decide:
         unlocks = found.outcome.effect is Effect.ALLOW and any(isinstance(h.source, Answered) for h in found.held)
         return unlocks and self.state.outdated(asking.snapshot, asking.at_ns, self.clock.now_ns())
 
-    def ended(self, asking: Asking, found: Evaluated, decision_id: str) -> Ended:
+    async def ended(self, asking: Asking, found: Evaluated, decision_id: str) -> Ended:
         """What an evaluation comes to, people included."""
         call, snapshot, at = asking.call, asking.snapshot, asking.at_ns
-        return self.escalation.end(asking, found, lambda made: self.answer(decision_id, call, made, snapshot, at))
+        return await self.escalation.end(
+            asking, found, lambda made: self.answer(decision_id, call, made, snapshot, at)
+        )
 
     def check_late(self, answer: Answer, at_ns: int) -> None:
         """Raises DeadlineTooShort for an allow that held when it was decided, and no longer does."""

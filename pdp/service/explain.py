@@ -127,7 +127,7 @@ class Explain:
     async def _recorded(
         self, decision_id: str, caller: Caller, find_changes: bool
     ) -> tuple[Explanation, tuple[str, Explained]]:
-        stored = self.store.record(decision_id)
+        stored = await self.store.read(lambda: self.store.record(decision_id))
         record: dict[str, Any] = json.loads(stored.record) if stored else {}
         if (
             stored is None
@@ -136,7 +136,7 @@ class Explain:
             or not caller.fronts(record["server"]["id"])
         ):
             raise NotFound("record.unknown", "There is no such decision.")
-        document, pinned = self._document(stored, record), record["policy"]["digest"]
+        document, pinned = await self._document(stored, record), record["policy"]["digest"]
         async with self._policy(pinned) as policy:
             case = await _replay(policy, document, record)
             found = await self._explained(case, find_changes, self._failed(caller))
@@ -150,7 +150,8 @@ class Explain:
         require_server(caller, ask.target.server)
         snapshot, supported = self.state.snapshot(), frozenset(ask.supported_obligations)
         identity = await self.establish.identity(ask.credential, caller, ask.target.server, snapshot.registry, at_ns)
-        call = self.establish.call(ask, caller, identity, snapshot, at_ns)
+        draft = self.establish.draft(ask, caller, identity, snapshot, at_ns)
+        call = self.establish.call(draft, await self.store.for_call(draft.keys))
         self.establish.settled(call)  # a salt that nothing will be stored with
         source = Standing(self.evidence)
         made = await settle(snapshot.policy, call.facts, at_ns, asked=call.asked, source=source, supported=supported)
@@ -159,9 +160,9 @@ class Explain:
         target = (call.facts.targets[0].server, call.facts.targets[0].key)
         return found, (caller.tenant, _entry(caller, "", target, found))
 
-    def _document(self, stored: StoredRecord, record: Mapping[str, Any]) -> bytes:
+    async def _document(self, stored: StoredRecord, record: Mapping[str, Any]) -> bytes:
         """The input document of a recorded decision, which must be the one that the record is committed to."""
-        row = self.store.value(stored.record_id, "input")
+        row = await self.store.read(lambda: self.store.value(stored.record_id, "input"))
         if row is None:
             raise Gone(
                 "explain.erased",
@@ -181,7 +182,7 @@ class Explain:
         if active is not None and active.digest == wanted:
             yield active
             return
-        kept = self.store.artefact(wanted)
+        kept = await self.store.read(lambda: self.store.artefact(wanted))
         if kept is None or Bundle.from_bytes(kept.data).digest != wanted:
             raise Gone("explain.policy", "The policy bundle of this decision is not kept any more.")
         try:

@@ -10,18 +10,38 @@ from pdp.core.approvals.rows import REFUSALS_NS, Account, Call
 from pdp.core.check import OK, Check, failed
 from pdp.core.digest import Json, canonical, commitment, digest, keyed_index
 from pdp.core.errors import InvalidRequest
-from pdp.core.facts import ArgumentsFact, Asserted, CallerFact, Facts, Identity, SessionFact
+from pdp.core.facts import ArgumentsFact, Asserted, CallerFact, Facts, Identity, ServerFact, SessionFact
+from pdp.core.registered import PinnedTool
 from pdp.core.request import Ask, Caller, Credential, ListAsk, ServerPeer, Target, ToolTarget
-from pdp.core.stored import CallRow, SessionRow
+from pdp.core.stored import CallKeys, CallRow, SessionRow, StoredCall
 from pdp.core.strict_json import MAX_BYTES
 from pdp.core.target import TargetFact
-from pdp.ports import Content, Entropy, Judge, RegistryView, Sessions, Store, Subjects
+from pdp.ports import Content, Entropy, Judge, RegistryView, Sessions, Subjects
 from pdp.service.state import Snapshot
 
 SALT_BYTES = 32
 MAX_NAMES_BYTES = 262_144  # of the tools of one list, together
 METHOD_TOOL_CALL = "tools/call"
 METHOD_TOOL_LIST = "tools/list"
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """One Decide before the store is read: what the request and the snapshot say, and the keys of what is kept."""
+
+    ask: Ask
+    caller: Caller
+    identity: Identity
+    snapshot: Snapshot
+    at_ns: int
+    target: TargetFact
+    server: ServerFact
+    arguments: ArgumentsFact
+    raw: bytes  # the arguments, canonical
+    definition: Mapping[str, Json]  # the pinned one
+    bound: tuple[Json, ...]  # what the call's digest binds besides the arguments
+    subject_index: str
+    keys: CallKeys  # `index` is empty where a check has failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +66,6 @@ class Establish:
         subjects: Subjects,
         content: Content,
         sessions: Sessions,
-        store: Store,
         *,
         entropy: Entropy,
         index_key: bytes,
@@ -59,7 +78,6 @@ class Establish:
         self._subjects = subjects
         self._content = content
         self._sessions = sessions
-        self._store = store
         self._entropy = entropy
         self._index_key = index_key
         self._judge = judge
@@ -82,8 +100,13 @@ class Establish:
             return ""
         return keyed_index(self._index_key, "subject", caller.tenant, subject.issuer, subject.id)
 
-    def call(self, ask: Ask, caller: Caller, identity: Identity, snapshot: Snapshot, at_ns: int) -> CallContext:
-        """The facts of one Decide. Raises InvalidRequest for what is malformed or too large."""
+    def draft(
+        self, ask: Ask, caller: Caller, identity: Identity, snapshot: Snapshot, at_ns: int, reply: str = ""
+    ) -> Draft:
+        """One Decide as far as it goes without the store; `reply` is the key of its kept answer.
+
+        Raises InvalidRequest for what is malformed or too large.
+        """
         if ask.fact_bytes > self._max_fact_bytes:
             raise InvalidRequest(
                 "request",
@@ -91,23 +114,51 @@ class Establish:
                 f"{self._max_fact_bytes} bytes; send less of the observation",
             )
         self._content.object(ask.meta, "context.meta_json")  # nothing rests on it, yet nobody must read it otherwise
+        registry, tenant = snapshot.registry, caller.tenant
         target = self._target(ask.target, ask.method, caller, snapshot, at_ns)
-        raw, arguments = self._arguments(ask.target, target, caller, snapshot.registry)
+        server = registry.server(tenant, target.server, at_ns, _peer(ask.server_peer, caller))
+        pinned = registry.pinned(tenant, target.server, target.name) if target.check.ok else None
+        raw, arguments = self._arguments(ask.target, pinned)
+        session = self._sessions.key(caller, identity, ask.session, at_ns)
+        keys = CallKeys(tenant, at_ns, at_ns - REFUSALS_NS, reply=reply, session=session)
+        bound: tuple[Json, ...] = ()
+        checks = (identity.subject.check, identity.agent.check, server.check, target.check, arguments.check)
+        if all(check.ok for check in checks):
+            bound = _bound(ask, caller, identity, target)
+            keys = self._keys(keys, ask, caller, _call(ask, caller, identity, target), (*bound, raw.decode()))
+        return Draft(
+            ask=ask,
+            caller=caller,
+            identity=identity,
+            snapshot=snapshot,
+            at_ns=at_ns,
+            target=target,
+            server=server,
+            arguments=arguments,
+            raw=raw,
+            definition=pinned.definition if pinned is not None else {},
+            bound=bound,
+            subject_index=self.subject_index(caller, identity),
+            keys=keys,
+        )
+
+    def call(self, draft: Draft, stored: StoredCall) -> CallContext:
+        """The facts of one Decide. Raises InvalidRequest for what is malformed."""
+        ask, caller, identity, at_ns = draft.ask, draft.caller, draft.identity, draft.at_ns
         facts = Facts(
             phase="call",
             method=ask.method,
             caller=_caller(caller),
             identity=identity,
-            server=snapshot.registry.server(caller.tenant, target.server, at_ns, _peer(ask.server_peer, caller)),
-            switch=_switch(snapshot, caller, target.server, identity, at_ns),
-            targets=(target,),
-            arguments=arguments,
-            session=self._sessions.look(caller, identity, ask.session, at_ns),
+            server=draft.server,
+            switch=_switch(draft.snapshot, caller, draft.target.server, identity, at_ns),
+            targets=(draft.target,),
+            arguments=draft.arguments,
+            session=self._sessions.look(caller, identity, ask.session, at_ns, stored.session),
             asserted=self._asserted(ask, caller),
-            waivers=snapshot.registry.waivers(caller.tenant),
+            waivers=draft.snapshot.registry.waivers(caller.tenant),
         )
-        pinned = snapshot.registry.pinned(caller.tenant, target.server, target.name) if target.check.ok else None
-        bound = self._bind(facts, ask, caller, raw, at_ns, pinned.definition if pinned is not None else {})
+        bound = self._bind(facts, draft, stored)
         session = self._sessions.binding(caller, identity, ask.session, at_ns)
         return bound if session is None else replace(bound, session=session)
 
@@ -183,12 +234,9 @@ class Establish:
             return fact
         return replace(fact, check=failed("switch.tool", "An operator has switched this tool off."))
 
-    def _arguments(
-        self, target: Target, fact: TargetFact, caller: Caller, registry: RegistryView
-    ) -> tuple[bytes, ArgumentsFact]:
+    def _arguments(self, target: Target, pinned: PinnedTool | None) -> tuple[bytes, ArgumentsFact]:
         if not isinstance(target, ToolTarget):
             return b"", ArgumentsFact(failed("arguments.unchecked", "There is no pinned schema to check with."))
-        pinned = registry.pinned(caller.tenant, target.server, target.name) if fact.check.ok else None
         arguments = self._content.arguments(target.arguments, pinned)
         return canonical(arguments.value), arguments
 
@@ -205,87 +253,64 @@ class Establish:
             extra=self._content.object(ask.extra, "context.extra_json"),
         )
 
-    def _bind(
-        self,
-        facts: Facts,
-        ask: Ask,
-        caller: Caller,
-        raw: bytes,
-        at_ns: int,
-        definition: Mapping[str, Json],
-    ) -> CallContext:
-        """Give the call its digest. Only a call whose every check passed has one: nothing else can be approved."""
-        identity, target = facts.identity, facts.targets[0]
-        subject = self.subject_index(caller, identity)
-        whole = all(
-            c.ok
-            for c in (
-                identity.subject.check,
-                identity.agent.check,
-                facts.server.check,
-                target.check,
-                facts.arguments.check,
-                facts.session.check,
-            )
+    def _keys(self, keys: CallKeys, ask: Ask, caller: Caller, call: Call, bound: tuple[Json, ...]) -> CallKeys:
+        """With those of a call that has a digest."""
+        index = keyed_index(self._index_key, "call", *bound)
+        call_id = call_id_of(ask) if caller.dedupes_redemptions else ""
+        parts = ("redeemed", caller.tenant, caller.name, call.subject.issuer, call.subject.id, index, call_id)
+        return replace(
+            keys,
+            index=index,
+            call=call,
+            redeemed=keyed_index(self._index_key, *parts) if call_id else "",
+            asker=asker(self._index_key, caller.tenant, call) if self._judge is not None else "",
         )
-        if not whole:
+
+    def _bind(self, facts: Facts, draft: Draft, stored: StoredCall) -> CallContext:
+        """Give the call its digest. Only a call whose every check passed has one: nothing else can be approved."""
+        ask, raw, keys = draft.ask, draft.raw, draft.keys
+        if keys.call is None or not facts.session.check.ok:
             salt = self._entropy.bytes(SALT_BYTES)
-            return CallContext(facts, salt, raw, commitment(salt, "arguments", raw), None, subject)
-        bound: list[Json] = [
-            caller.tenant,
-            identity.subject.issuer,
-            identity.subject.id,
-            canonical([a.fact() for a in identity.actors]).decode(),
-            identity.agent.id,
-            caller.name,
-            ask.session.id,
-            target.server,
-            target.key,
-            target.manifest_sha256,
-        ]
-        index = keyed_index(self._index_key, "call", *bound, raw.decode())
-        row, known = self._call_row(index, caller.tenant, subject, at_ns)
+            return CallContext(facts, salt, raw, commitment(salt, "arguments", raw), None, draft.subject_index)
+        row = self._fresh.get(keys.index)
+        known = row is None and stored.row is not None
+        if row is None:
+            drawn = CallRow(keys.index, keys.tenant, draft.subject_index, b"", "", draft.at_ns)
+            row = stored.row or replace(drawn, salt=self._entropy.bytes(SALT_BYTES))
         committed = commitment(row.salt, "arguments", raw)
-        call_digest = digest([*bound, committed])
+        call_digest = digest([*draft.bound, committed])
         if not known:
             row = replace(row, digest=call_digest)
-        unknown = self._store.unknown_outcomes(call_digest) if known else 0
-        facts = replace(facts, call_digest=call_digest, unknown_outcomes=unknown)
-        about = _bound(facts, ask, caller)
-        turned_down = self._store.turned_down(caller.tenant, about, at_ns - REFUSALS_NS)
-        facts = replace(facts, people_refusals=turned_down.refusals, people_withdrawals=turned_down.withdrawals)
+            # what is kept belongs to a row that came while the salt was drawn: the commit refuses
+            stored = replace(stored, row=None, unknown_outcomes=0, redeemed=None, approvals=(), answers=())
+        facts = replace(
+            facts,
+            call_digest=call_digest,
+            unknown_outcomes=stored.unknown_outcomes,
+            people_refusals=stored.turned_down.refusals,
+            people_withdrawals=stored.turned_down.withdrawals,
+        )
         if self._judge is not None:
-            since = at_ns - REFUSALS_NS
-            refusals = self._store.judge_refusals(caller.tenant, asker(self._index_key, caller.tenant, about), since)
-            facts = replace(facts, judge_prompts=self._judge.prompts(), judge_refusals=refusals)
+            facts = replace(facts, judge_prompts=self._judge.prompts(), judge_refusals=stored.judge_refusals)
         asked = CallUnderDecision(
-            tenant=caller.tenant,
-            call=about,
-            index=index,
-            subject_index=subject,
+            tenant=keys.tenant,
+            call=replace(keys.call, digest=call_digest),
+            index=keys.index,
+            subject_index=draft.subject_index,
             arguments=raw,
             facts=facts,
-            repeated=known,
             observation=ask.observation,
-            definition=definition,
+            definition=draft.definition,
             until_ns=ask.until_ns,
             fresh=None if known else row,
-            turned_down=turned_down,
+            keys=keys,
+            stored=stored,
         )
-        old = known and 0 < self._renew_ns < at_ns - row.created_ns
-        kept = replace(row, created_ns=at_ns) if old else asked.fresh
-        if not known:  # last: whoever is given the row forgets it, and nobody would when a read above fails
-            self._fresh[index] = row
-        return CallContext(facts, row.salt, raw, committed, kept, subject, asked=asked)
-
-    def _call_row(self, index: str, tenant: str, subject: str, at_ns: int) -> tuple[CallRow, bool]:
-        fresh = self._fresh.get(index)
-        if fresh is not None:
-            return fresh, False
-        stored = self._store.call(index)
-        if stored is not None:
-            return stored, True
-        return CallRow(index, tenant, subject, self._entropy.bytes(SALT_BYTES), "", at_ns), False
+        old = known and 0 < self._renew_ns < draft.at_ns - row.created_ns
+        kept = replace(row, created_ns=draft.at_ns) if old else asked.fresh
+        if not known:
+            self._fresh[keys.index] = row
+        return CallContext(facts, row.salt, raw, committed, kept, draft.subject_index, asked=asked)
 
 
 def asker(index_key: bytes, tenant: str, call: Call) -> str:
@@ -294,14 +319,35 @@ def asker(index_key: bytes, tenant: str, call: Call) -> str:
     return keyed_index(index_key, "asker", *parts)
 
 
-def _bound(facts: Facts, ask: Ask, caller: Caller) -> Call:
-    """What the digest binds, for people to see. Only for a call whose every check passed."""
-    subject, target = facts.identity.subject, facts.targets[0]
+def call_id_of(ask: Ask) -> str:
+    """What names this one execution: the call id, or else the request's."""
+    return ask.call_id or ask.request_id
+
+
+def _bound(ask: Ask, caller: Caller, identity: Identity, target: TargetFact) -> tuple[Json, ...]:
+    """What a call's digest binds, besides its arguments."""
+    return (
+        caller.tenant,
+        identity.subject.issuer,
+        identity.subject.id,
+        canonical([a.fact() for a in identity.actors]).decode(),
+        identity.agent.id,
+        caller.name,
+        ask.session.id,
+        target.server,
+        target.key,
+        target.manifest_sha256,
+    )
+
+
+def _call(ask: Ask, caller: Caller, identity: Identity, target: TargetFact) -> Call:
+    """The same for people to see, without the digest."""
+    subject = identity.subject
     return Call(
-        digest=facts.call_digest,
+        digest="",
         subject=Account(subject.issuer or "", subject.id or ""),
-        actors=tuple(Account(actor.issuer or "", actor.id) for actor in facts.identity.actors),
-        agent=facts.identity.agent.id or "",
+        actors=tuple(Account(actor.issuer or "", actor.id) for actor in identity.actors),
+        agent=identity.agent.id or "",
         caller=caller.name,
         session=ask.session.id,
         server=target.server,

@@ -9,7 +9,7 @@ to the rights it was given to: another agent's token, or one with fewer scopes, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
 from functools import cache, lru_cache
@@ -24,7 +24,6 @@ from pdp.core.outcome import Effect
 from pdp.core.request import Ask, Caller
 from pdp.core.stored import ReplyRow
 from pdp.core.trace_context import without_context
-from pdp.ports import Store
 from pdp.service.state import Snapshot
 
 KIND = "decide"
@@ -49,8 +48,7 @@ class Claim:
 class Idempotency:
     """Finds kept answers, and lets two identical requests at once become one."""
 
-    def __init__(self, store: Store, index_key: bytes) -> None:
-        self._store = store
+    def __init__(self, index_key: bytes) -> None:
         self._key = index_key
         self._running: dict[str, asyncio.Event] = {}
 
@@ -69,7 +67,7 @@ class Idempotency:
         return Claim(caller.tenant, key, self.content(ask), _rights(identity))
 
     @asynccontextmanager
-    async def alone(self, claim: Claim | None) -> AsyncIterator[None]:
+    async def single_flight(self, claim: Claim | None) -> AsyncIterator[None]:
         """Wait until no request with the same claim is under way, then hold the place."""
         if claim is None:
             yield
@@ -83,18 +81,13 @@ class Idempotency:
             del self._running[claim.key]
             done.set()
 
-    def kept(
-        self, claim: Claim | None, snapshot: Snapshot, at_ns: int, newer: Mapping[str, ReplyRow] | None = None
-    ) -> Answer | None:
-        """The answer to replay, if there is one that may be replayed now. `newer` are replies by key that will be
-        kept, in the same commit as whatever comes of this claim.
+    @staticmethod
+    def cached(claim: Claim | None, row: ReplyRow | None, snapshot: Snapshot, at_ns: int) -> Answer | None:
+        """The answer to replay, if there is one that may be replayed now; `row` is what is kept by the claim's key.
 
         Raises InvalidRequest when the id was used for other content.
         """
-        if claim is None:
-            return None
-        row = (newer or {}).get(claim.key) or self._store.reply(claim.key)
-        if row is None:
+        if claim is None or row is None:
             return None
         if row.content != claim.content:
             raise InvalidRequest(
@@ -106,7 +99,7 @@ class Idempotency:
         return Answer.from_bytes(row.reply) if row.effect == Effect.ALLOW and fresh else None
 
     @staticmethod
-    def row(claim: Claim | None, answer: Answer, snapshot: Snapshot, at_ns: int) -> ReplyRow | None:
+    def entry(claim: Claim | None, answer: Answer, snapshot: Snapshot, at_ns: int) -> ReplyRow | None:
         """What to keep with the record of `answer`."""
         if claim is None:
             return None
@@ -121,15 +114,14 @@ class Idempotency:
             created_ns=at_ns,
         )
 
-    def redeemed_row(
-        self, asked: CallUnderDecision, caller: Caller, call_id: str, answer: Answer, snapshot: Snapshot, at_ns: int
-    ) -> ReplyRow | None:
+    @staticmethod
+    def redeemed_entry(asked: CallUnderDecision, answer: Answer, snapshot: Snapshot, at_ns: int) -> ReplyRow | None:
         """What to keep of an allow that redeems something: only its call id tells it again (DESIGN section 7)."""
-        if not call_id or not caller.dedupes_redemptions:
+        if not asked.keys.redeemed:
             return None
         return ReplyRow(
-            key=self._redeemed_key(asked, caller, call_id),
-            content=asked.call.digest,
+            key=asked.keys.redeemed,
+            content=asked.keys.redeemed,  # the key binds the call
             kind=REDEEMED,
             effect=answer.effect.value,
             reply=answer.to_bytes(),
@@ -138,24 +130,18 @@ class Idempotency:
             created_ns=at_ns,
         )
 
-    def redeemed(
-        self, asked: CallUnderDecision, caller: Caller, call_id: str, snapshot: Snapshot, at_ns: int
-    ) -> Answer | None:
+    @staticmethod
+    def redeemed(asked: CallUnderDecision, snapshot: Snapshot, at_ns: int) -> Answer | None:
         """The allow that was redeemed under this call id, to the same rights, while it may be used and nothing has
         changed that it rests on."""
-        row = self._store.reply(self._redeemed_key(asked, caller, call_id))
-        if row is None or row.kind != REDEEMED or row.content != asked.call.digest or at_ns >= row.valid_until_ns:
+        row = asked.stored.redeemed
+        if row is None or row.kind != REDEEMED or at_ns >= row.valid_until_ns:
             return None
         return Answer.from_bytes(row.reply) if row.epochs == _epochs(asked, snapshot) else None
 
-    def _redeemed_key(self, asked: CallUnderDecision, caller: Caller, call_id: str) -> str:
-        subject = asked.call.subject
-        parts = (REDEEMED, caller.tenant, caller.name, subject.issuer, subject.id, asked.call.digest, call_id)
-        return keyed_index(self._key, *parts)
-
 
 def _epochs(asked: CallUnderDecision, snapshot: Snapshot) -> str:
-    return f"{snapshot.epochs(asked.tenant)}.{_rights(asked.facts.identity)}"
+    return f"{snapshot.epochs(asked.tenant)}.{_rights(asked.facts.identity)}.{asked.call.digest}"
 
 
 _TIMES = frozenset({"issued_ns", "expires_ns"})  # verified on every attempt, and different in a renewed token

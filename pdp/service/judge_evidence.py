@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from pdp.core.approvals.call import CallUnderDecision, SourcedEvidence
-from pdp.core.approvals.rows import REFUSALS_NS, Answered
+from pdp.core.approvals.rows import Answered
 from pdp.core.approvals.steps import PutAnswer
 from pdp.core.check import NS
 from pdp.core.digest import Json, canonical, digest, keyed_index
@@ -25,10 +25,9 @@ from pdp.core.errors import Conflict, Fault
 from pdp.core.evidence import Verdict, judged, well_formed
 from pdp.core.judge import records
 from pdp.core.judge.judge_input import Content, JudgeInput, Opinion
-from pdp.core.stored import CallRow
+from pdp.core.stored import CallRow, StoredCall
 from pdp.ports import Clock, Judge, Store
 from pdp.service.commit import Recorder
-from pdp.service.facts import asker
 from pdp.service.places import FairLimiter
 
 log = logging.getLogger("pdp.judge")
@@ -81,7 +80,7 @@ class Judging:
         if not asked.repeated:
             return ()
         found, seen = [], None
-        for answered in self.store.answers_of(asked.tenant, asked.call.digest):
+        for answered in asked.stored.answers:
             if answered.redemption_id or at_ns >= answered.expires_ns:
                 continue
             element = json.loads(answered.element)
@@ -102,7 +101,9 @@ class Judging:
         if not wanted:
             return ()
         seen = matter(asked)
-        refused = self._refused(asked, at_ns)
+        # what was refused while the call was evaluated, perhaps for long, counts
+        stored = await self.store.for_call(asked.keys)
+        refused = _refused(stored, at_ns) if _same_call(asked, stored) else {}
         if standing := tuple(refused[_id(element)].anew(element) for element in wanted if _id(element) in refused):
             return standing
         running: dict[asyncio.Task[SourcedEvidence | None], str] = {}  # with the basis that an allow must have
@@ -120,16 +121,9 @@ class Judging:
                 self.holding.leave(asked)
         done = [(task.result(), basis) for task, basis in running.items() if task.done() and not task.cancelled()]
         counts = tuple(held for held, basis in done if held is not None and _answers(held, asked, basis))
-        if any(held.element["verdict"] == "allow" for held in counts) and self._refused_meanwhile(asked, at_ns):
+        if any(held.element["verdict"] == "allow" for held in counts) and await self._refused_meanwhile(asked):
             return tuple(held for held in counts if held.element["verdict"] != "allow")
         return counts
-
-    def _refused(self, asked: CallUnderDecision, at_ns: int) -> Mapping[tuple[str, str], _Refusal]:
-        """Refusals of this call that have their time yet, whatever else policy wanted of the judge then."""
-        answers = self.store.answers_of(asked.tenant, asked.call.digest) if asked.repeated else ()
-        live = [each for each in answers if at_ns < each.expires_ns and not each.redemption_id]
-        kept = (_Refusal(each, json.loads(each.element)) for each in live)
-        return {_id(r.element["for"]): r for r in kept if well_formed(r.element) and r.element["verdict"] == "deny"}
 
     async def close(self) -> None:
         """Give up what still runs."""
@@ -161,10 +155,9 @@ class Judging:
             task.add_done_callback(over)
         return task
 
-    def _refused_meanwhile(self, asked: CallUnderDecision, at_ns: int) -> bool:
+    async def _refused_meanwhile(self, asked: CallUnderDecision) -> bool:
         """Whether the judge has refused this asker more than this evaluation knows of."""
-        whose = asker(self.index_key, asked.tenant, asked.call)
-        return self.store.judge_refusals(asked.tenant, whose, at_ns - REFUSALS_NS) > asked.facts.judge_refusals
+        return (await self.store.for_call(asked.keys)).judge_refusals > asked.facts.judge_refusals
 
     async def _session(
         self, asked: CallUnderDecision, seen: JudgeInput, element: Mapping[str, Json], basis: str, at_ns: int
@@ -194,7 +187,7 @@ class Judging:
 
     async def _refuse_again(self, asked: CallUnderDecision, made: Answered, opinion: Opinion) -> None:
         """The same refusal, for the digest that the call has after all."""
-        row = self.store.call(asked.index)
+        row = (await self.store.for_call(asked.keys)).row
         if row is None or row.digest == made.call_digest:
             return
         element = canonical({**json.loads(made.element), "call": row.digest})
@@ -219,7 +212,7 @@ class Judging:
             expires_ns=expires_ns,
             created_ns=self.clock.now_ns(),
             basis=basis,
-            asker=asker(self.index_key, asked.tenant, asked.call),
+            asker=asked.keys.asker,
             refused=opinion.verdict == "deny",
             subject_index=asked.subject_index,
             opinion=canonical(_told(opinion)),
@@ -268,6 +261,18 @@ def matter(asked: CallUnderDecision) -> JudgeInput:
     facts = asked.facts
     content = Content(asked.definition, facts.arguments.value, asked.observation, facts.asserted.task or "")
     return JudgeInput.of(asked.call.agent, facts.targets[0], facts.session, content)
+
+
+def _same_call(asked: CallUnderDecision, stored: StoredCall) -> bool:
+    """Whether what is stored is of the call under its digest, which a new row would change."""
+    return asked.repeated and stored.row is not None and stored.row.digest == asked.call.digest
+
+
+def _refused(stored: StoredCall, at_ns: int) -> Mapping[tuple[str, str], _Refusal]:
+    """Refusals of a call that have their time yet, whatever else policy wanted of the judge then."""
+    live = [each for each in stored.answers if at_ns < each.expires_ns and not each.redemption_id]
+    kept = (_Refusal(each, json.loads(each.element)) for each in live)
+    return {_id(r.element["for"]): r for r in kept if well_formed(r.element) and r.element["verdict"] == "deny"}
 
 
 def _id(requirement: Mapping[str, Any]) -> tuple[str, str]:

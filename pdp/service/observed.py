@@ -11,7 +11,7 @@ from pdp.core.facts import Facts, Identity
 from pdp.core.request import Ask, Caller, ListAsk, Target
 from pdp.core.target import TargetFact
 from pdp.ports.telemetry import Telemetry
-from pdp.service.facts import METHOD_TOOL_CALL, METHOD_TOOL_LIST, CallContext, Establish
+from pdp.service.facts import METHOD_TOOL_CALL, METHOD_TOOL_LIST, Draft, Establish
 from pdp.service.state import Snapshot
 
 
@@ -24,9 +24,11 @@ class ObservedEstablish(Establish):
         self._telemetry = telemetry
 
     @override
-    def call(self, ask: Ask, caller: Caller, identity: Identity, snapshot: Snapshot, at_ns: int) -> CallContext:
+    def draft(
+        self, ask: Ask, caller: Caller, identity: Identity, snapshot: Snapshot, at_ns: int, reply: str = ""
+    ) -> Draft:
         with self._telemetry.stage("facts", {"pdp.phase": "call"}):
-            return super().call(ask, caller, identity, snapshot, at_ns)
+            return super().draft(ask, caller, identity, snapshot, at_ns, reply)
 
     @override
     def list(

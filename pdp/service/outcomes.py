@@ -42,11 +42,10 @@ class Outcomes:
         Raises NotFound (no such decision of this caller, or a redemption that is not its), Outdated
         (`outcome.not_allowed`; `outcome.noted`, another outcome stands).
         """
-        decision = self._decision(report, caller)
+        decision, noted = await self.store.read(lambda: self._decision(report, caller))
         at = self.clock.now_ns()
-        noted = self.store.outcome(report.decision_id)
         if noted is not None and noted.outcome == report.outcome:
-            return self.recorder.find(noted.record_id)
+            return await self.recorder.locate(noted.record_id)
         if noted is not None and noted.outcome != "unknown":
             raise Outdated("outcome.noted", "Another outcome of this call is noted already.")
         record_id = self.recorder.new_id(at)
@@ -72,7 +71,8 @@ class Outcomes:
         except Conflict:
             raise Outdated("outcome.noted", "Another outcome of this call is noted already.") from None
 
-    def _decision(self, report: Report, caller: Caller) -> dict[str, str]:
+    def _decision(self, report: Report, caller: Caller) -> tuple[dict[str, str], Outcome | None]:
+        """The decision, and what was reported of it before."""
         stored = self.store.record(report.decision_id)
         found = json.loads(stored.record) if stored is not None else {}
         mine = (found.get("kind"), found.get("tenant"), found.get("caller"))
@@ -83,7 +83,8 @@ class Outcomes:
         redemption = self._redemption(stored) if stored is not None else ""
         if report.redemption_id not in ("", redemption):
             raise NotFound("outcome.decision", "There is no such decision.")
-        return {"call_digest": found["call_digest"], "redemption_id": redemption}
+        noted = self.store.outcome(report.decision_id)
+        return {"call_digest": found["call_digest"], "redemption_id": redemption}, noted
 
     def _redemption(self, decision: StoredRecord) -> str:
         """What the decision redeemed, "" for nothing: the record of it comes next in the log, by the same commit."""

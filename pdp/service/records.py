@@ -15,9 +15,10 @@ class Records:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def get(self, caller: Caller, *, decision_id: str = "", index: int | None = None) -> StoredRecord:
+    async def get(self, caller: Caller, *, decision_id: str = "", index: int | None = None) -> StoredRecord:
         """One record by decision id or index. Raises NotFound, in the same words for absent and another's."""
-        found = self._store.record(decision_id) if index is None else self._store.record_at(index)
+        store = self._store
+        found = await store.read(lambda: store.record(decision_id) if index is None else store.record_at(index))
         # what belongs to no tenant (start, policy, configuration) concerns every auditor
         if found is None or (found.tenant and caller.tenant not in (ANY_TENANT, found.tenant)):
             raise NotFound("record.unknown", "There is no such record.")

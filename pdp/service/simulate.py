@@ -44,13 +44,21 @@ class ReadOnlySessions:
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
 
-    def look(self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int) -> SessionFact:
-        """As `peek`."""
-        return self._sessions.peek(caller, identity, ask, at_ns)
-
-    def peek(self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int) -> SessionFact:
+    def key(self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int) -> str:
         """See the port."""
-        return self._sessions.peek(caller, identity, ask, at_ns)
+        return self._sessions.key(caller, identity, ask, at_ns)
+
+    def look(
+        self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int, row: SessionRow | None = None
+    ) -> SessionFact:
+        """As `peek`."""
+        return self._sessions.peek(caller, identity, ask, at_ns, row)
+
+    def peek(
+        self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int, row: SessionRow | None = None
+    ) -> SessionFact:
+        """See the port."""
+        return self._sessions.peek(caller, identity, ask, at_ns, row)
 
     def binding(self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int) -> None:
         """Nothing will be durable."""

@@ -6,7 +6,7 @@ session goes first, and an idle one after `idle_seconds`. A restart forgets what
 
 Whose a session is lies in the store, by keyed indexes, committed with the record of its first answer: it holds in
 every process and over a restart, until the session was not used for `idle_seconds` anywhere. Only a session that is
-not in memory is looked up there.
+not in memory is looked up there, by the caller of this module.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from pdp.core.digest import keyed_index
 from pdp.core.facts import Identity, SessionFact
 from pdp.core.request import Caller, SessionAsk
 from pdp.core.stored import SessionRow
-from pdp.ports import Bindings
 from pdp.sessions.options import SessionOptions
 
 # Whose a session is, and whether it exists, is nobody's business: one sentence for both.
@@ -44,30 +43,49 @@ class _Session:
 class MemorySessions:
     """Implements `ports.Sessions`. Used from the event loop's thread only."""
 
-    def __init__(self, options: SessionOptions, bindings: Bindings, key: bytes) -> None:
-        """`key` makes the indexes under which `bindings` knows sessions and owners."""
+    def __init__(self, options: SessionOptions, key: bytes) -> None:
+        """`key` makes the indexes under which the store knows sessions and owners."""
         self._options = options
-        self._bindings = bindings
         self._key = key
         self._idle_ns = options.idle_seconds * NS
         self._fresh: dict[str, tuple[TTLCache[str, _Session], str]] = {}  # by index: bound here, not yet durable
         self._at_ns = 0  # the instant of the call in progress: cachetools asks for it through `timer`
         self._callers: dict[tuple[str, str], TTLCache[str, _Session]] = {}
 
-    def look(self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int) -> SessionFact:
-        """The session's facts; binds a new id to this identity.
+    def key(self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int) -> str:
+        """The keyed index of a session that is not in memory."""
+        if not ask.id or ask.handle or not _verified(identity):
+            return ""
+        session = self._of(caller, at_ns).get(ask.id)
+        return "" if session is not None and not _over(session, at_ns) else self._index(caller, ask.id)
+
+    def look(
+        self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int, row: SessionRow | None = None
+    ) -> SessionFact:
+        """The session's facts; binds a new id to this identity. `row`: what the store has by `key`.
 
         Without an id, or for an identity whose checks did not pass, the facts hold their worst values and
         nothing is kept (the gate denies the latter on its own checks). Failed checks: `session.unknown` for a
         handle (this release issues none), `session.identity_mismatch`, both in the same words.
         """
-        return self._fact(caller, identity, ask, at_ns, binding=True)
+        return self._fact(caller, identity, ask, at_ns, row, binding=True)
 
-    def peek(self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int) -> SessionFact:
+    def peek(
+        self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int, row: SessionRow | None = None
+    ) -> SessionFact:
         """As `look`, but a new id stays free and nobody has looked."""
-        return self._fact(caller, identity, ask, at_ns, binding=False)
+        return self._fact(caller, identity, ask, at_ns, row, binding=False)
 
-    def _fact(self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int, *, binding: bool) -> SessionFact:
+    def _fact(
+        self,
+        caller: Caller,
+        identity: Identity,
+        ask: SessionAsk,
+        at_ns: int,
+        row: SessionRow | None,
+        *,
+        binding: bool,
+    ) -> SessionFact:
         task, source = _task(caller, ask)
         if ask.handle:
             return SessionFact(failed("session.unknown", UNKNOWN), task=task, task_source=source)
@@ -75,8 +93,8 @@ class MemorySessions:
             return SessionFact(OK, task=task, task_source=source)
         sessions = self._of(caller, at_ns)
         found = sessions.get(ask.id)
-        if found is None or 0 < found.until_ns < at_ns:  # what was read of another process's session may be over
-            found = self._bound(caller, identity, ask.id, at_ns)
+        if found is None or _over(found, at_ns):
+            found = self._bound(caller, identity, ask.id, at_ns, row)
             if binding:
                 sessions[ask.id] = found
         if not self._owns(found, caller, identity, ask.id):
@@ -139,17 +157,20 @@ class MemorySessions:
 
     def _own(self, caller: Caller, identity: Identity, name: str, at_ns: int) -> _Session:
         """A session of this identity that the store does not know yet."""
-        index = keyed_index(self._key, "session of", caller.tenant, caller.name, name)
+        index = self._index(caller, name)
         return _Session(index, self._owner_index(caller, identity, name), _owner(identity), at_ns, 0)
+
+    def _index(self, caller: Caller, name: str) -> str:
+        return keyed_index(self._key, "session of", caller.tenant, caller.name, name)
 
     def _owner_index(self, caller: Caller, identity: Identity, name: str) -> str:
         """Of one session: that two belong to the same person cannot be seen in the store."""
         return keyed_index(self._key, "owner of session", caller.tenant, caller.name, name, *_owner(identity))
 
-    def _bound(self, caller: Caller, identity: Identity, name: str, at_ns: int) -> _Session:
-        """A session as the store has it, or else one of this identity. Raises Unavailable."""
+    def _bound(self, caller: Caller, identity: Identity, name: str, at_ns: int, row: SessionRow | None) -> _Session:
+        """A session as the store has it, or else one of this identity. Where the store has come to know another owner
+        since `row` was read, the commit of the first answer is refused."""
         found = self._own(caller, identity, name, at_ns)
-        row = self._bindings.session(found.index)
         if row is not None:
             found.until_ns = row.until_ns
             if row.owner != found.owner:
@@ -173,6 +194,11 @@ class MemorySessions:
             )
             self._callers[key] = sessions
         return sessions
+
+
+def _over(session: _Session, at_ns: int) -> bool:
+    """What was read of another process's session may be over."""
+    return 0 < session.until_ns < at_ns
 
 
 def _verified(identity: Identity) -> bool:

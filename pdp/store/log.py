@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from sqlalchemy import Engine
 from typing_extensions import override
@@ -11,12 +12,14 @@ from typing_extensions import override
 from pdp.core.errors import InvalidRequest, Unavailable
 from pdp.core.stored import (
     Artefact,
+    CallKeys,
     CallRow,
     Commit,
     RecordRef,
     RefusalCount,
     ReplyRow,
     SessionRow,
+    StoredCall,
     StoredRecord,
     SwitchRow,
     ValueRow,
@@ -28,6 +31,8 @@ from pdp.store.sessions import asked
 from pdp.store.shared import Fingerprints
 from pdp.store.watch import Watch
 from pdp.store.writer import UNAVAILABLE, State, Writer
+
+T = TypeVar("T")
 
 
 class LogStore(PeopleReads, ABC):
@@ -70,6 +75,14 @@ class LogStore(PeopleReads, ABC):
     @abstractmethod
     def artefact(self, digest: str) -> Artefact | None:
         """A bundle, set index or waiver set by digest."""
+
+    @abstractmethod
+    async def for_call(self, keys: CallKeys) -> StoredCall:
+        """All that is kept about one call, in one consistent read."""
+
+    @abstractmethod
+    async def read(self, reads: Callable[[], T]) -> T:
+        """The result of `reads`, without holding up the event loop."""
 
     @abstractmethod
     async def close(self) -> None:
@@ -139,12 +152,12 @@ class LogStore(PeopleReads, ABC):
 
     def session(self, index: str) -> SessionRow | None:
         """Whose a session is; None for one that is nobody's, or nobody's any more."""
-        found = self._session(index)
-        return found if found is not None and found.until_ns >= self._ledger.believed_ns() else None
-
-    def _session(self, index: str) -> SessionRow | None:
         found = self._rows(asked(index))
-        return SessionRow(**found[0]) if found else None
+        return self._lasting(tuple(found[0].values()) if found else None)
+
+    def _lasting(self, row: tuple[Any, ...] | None) -> SessionRow | None:
+        """None for a row whose time is over."""
+        return SessionRow(*row) if row is not None and row[2] >= self._ledger.believed_ns() else None
 
     def observe(self, on_commit: Callable[[int], None]) -> None:
         """Have `on_commit` called with the number of records of each durable batch, on the writer's thread."""

@@ -8,17 +8,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from threading import Lock
+from typing import Any, TypeVar
 
 from typing_extensions import override
 
-from pdp.core.approvals.rows import Approval, Call
 from pdp.core.approvals.turned_down import TurnedDown
 from pdp.core.errors import Unavailable
-from pdp.core.stored import Artefact, CallRow, RecordRef, ReplyRow, SessionRow, StoredRecord, ValueRow
+from pdp.core.stored import (
+    Artefact,
+    CallKeys,
+    CallRow,
+    RecordRef,
+    ReplyRow,
+    SessionRow,
+    StoredCall,
+    StoredRecord,
+    ValueRow,
+)
 from pdp.ports import Entropy
-from pdp.store.alchemy import plain_faults, said
+from pdp.store.alchemy import on, plain_faults, said
+from pdp.store.approvals.answers import ReaderAnswers
 from pdp.store.approvals.erasing import erase
 from pdp.store.database import LogWentBack
 from pdp.store.ledger import Head, Ledger
@@ -31,6 +44,8 @@ from pdp.store.shared import is_there, last_record
 from pdp.store.transactions import SqliteTransactions
 from pdp.store.writer import Writer, pace
 
+T = TypeVar("T")
+
 _RECORD = "SELECT idx, id, tenant, leaf, bytes FROM records WHERE "
 _VALUE = """SELECT id, v.tenant, subject, path, salt, data FROM records JOIN "values" AS v
 ON seq BETWEEN idx * 16 AND idx * 16 + 15 WHERE id = ? AND path = ?"""
@@ -39,7 +54,12 @@ _REPLY = """SELECT key, content, kind, effect, reply, epochs, valid_until_ns, cr
 WHERE key = ?"""
 
 _SESSION = "SELECT idx, owner, until_ns FROM sessions WHERE idx = ?"
-_ASKED = "SELECT 1 FROM approvals WHERE tenant = ? AND call_digest = ? LIMIT 1"
+# a call that comes again, with what is mostly nothing: outcomes nobody knows, requests, the judge's answers
+_CALL_AGAIN = """SELECT idx, tenant, subject, salt, digest, created_ns,
+  (SELECT count(*) FROM outcomes WHERE call_digest = digest AND outcome = 'unknown'),
+  EXISTS (SELECT 1 FROM approvals WHERE approvals.tenant = calls.tenant AND call_digest = digest),
+  EXISTS (SELECT 1 FROM evidence WHERE evidence.tenant = calls.tenant AND call_digest = digest)
+FROM calls WHERE idx = ?"""
 _REFUSED = """SELECT count(*) FROM evidence
 WHERE tenant = ? AND asker = ? AND created_ns >= ? AND refused = 1"""
 _TURNED_DOWN = """SELECT count(*) - coalesce(sum(resolution = 'approval.cancelled'), 0),
@@ -47,22 +67,24 @@ _TURNED_DOWN = """SELECT count(*) - coalesce(sum(resolution = 'approval.cancelle
 FROM approvals WHERE tenant = ? AND call_subject_id = ? AND call_agent = ? AND call_server = ? AND call_tool = ?
 AND resolved_ns >= ? AND state IN ('cancelled', 'denied', 'revoked') AND call_subject_issuer = ? AND canary = 0
 AND resolution IN ('approval.denied', 'approval.revoked', 'approval.cancelled')"""
-_UNKNOWN = "SELECT count(*) FROM outcomes WHERE call_digest = ? AND outcome = 'unknown'"
 
 
 class SqliteStore(LogStore):
-    """Implements `ports.Store`. Reads of the log run on the event loop's thread, by one connection; they see every
-    commit that was answered."""
+    """Implements `ports.Store`. Reads of the log and of one call share one connection; they see every commit that
+    was answered."""
 
     def __init__(self, opened: Opened, lock: DirectoryLock, options: StoreOptions, boot: str) -> None:
         self._opened = opened
         self._reader = opened.reader
+        self._reader_lock = Lock()
+        self._asked: tuple[str, tuple[str | int, ...]] = "", ()  # the reader, last
         self._lock = lock
         self._path = options.path
         self._database = SqliteTransactions(opened.writer, options.path / FILE)
         ledger = Ledger(SqliteRows(opened), Head(opened.size), options)
         writer = Writer(self._database, pace(options), ledger)
         super().__init__(opened.reads, writer, ledger, origin=opened.origin, boot=boot, clean=opened.clean)
+        self._in_reader = ReaderAnswers(on(opened.reader).engine, self._failed, self._ask)
         self._watch.start()
 
     @classmethod
@@ -122,30 +144,52 @@ class SqliteStore(LogStore):
         return None if row is None else ReplyRow(*row)
 
     @override
-    def _session(self, index: str) -> SessionRow | None:
-        row = self._row(_SESSION, index)
-        return None if row is None else SessionRow(*row)
+    def session(self, index: str) -> SessionRow | None:
+        return self._lasting(self._row(_SESSION, index))
 
     @override
-    def approvals_of(self, tenant: str, call_digest: str) -> tuple[Approval, ...]:
-        """A decision about a call that comes again reads this, and `unknown_outcomes`, mostly to find nothing: so by
-        statements of our own, like the rest of its way."""
-        asked = self._row(_ASKED, tenant, call_digest) is not None
-        return super().approvals_of(tenant, call_digest) if asked else ()
+    async def for_call(self, keys: CallKeys) -> StoredCall:
+        """In one read transaction, by statements of our own where every decision needs them."""
+        with self._reader_lock:
+            self._check_readable()
+            try:
+                self._reader.execute("BEGIN")
+                return self._about(keys)
+            except sqlite3.Error as e:
+                self._failed(partial(self._again, *self._asked))
+                raise Unavailable("store.unreadable", "the store cannot be read; try again", detail=said(e)) from None
+            finally:
+                with contextlib.suppress(sqlite3.Error):
+                    self._reader.rollback()
 
     @override
-    def unknown_outcomes(self, call_digest: str) -> int:
-        return int(self._row(_UNKNOWN, call_digest)[0])
+    async def read(self, reads: Callable[[], T]) -> T:
+        """In place: the file is local."""
+        return reads()
 
-    @override
-    def judge_refusals(self, tenant: str, asker: str, since_ns: int) -> int:
-        return int(self._row(_REFUSED, tenant, asker, since_ns)[0])
-
-    @override
-    def turned_down(self, tenant: str, call: Call, since_ns: int) -> TurnedDown:
-        """Every decision reads this."""
-        like = (tenant, call.subject.id, call.agent, call.server, call.tool, since_ns, call.subject.issuer)
-        return TurnedDown(*self._row(_TURNED_DOWN, *like))
+    def _about(self, keys: CallKeys) -> StoredCall:
+        """In the reader's transaction."""
+        one = self._one
+        reply = one(_REPLY, keys.reply) if keys.reply else None
+        session = one(_SESSION, keys.session) if keys.session else None
+        stored = StoredCall(ReplyRow(*reply) if reply else None, session=self._lasting(session))
+        call = keys.call
+        if call is None:
+            return stored
+        row = one(_CALL_AGAIN, keys.index)
+        redeemed = one(_REPLY, keys.redeemed) if keys.redeemed and row else None
+        like = (keys.tenant, call.subject.id, call.agent, call.server, call.tool, keys.since_ns, call.subject.issuer)
+        stored = replace(
+            stored,
+            redeemed=ReplyRow(*redeemed) if redeemed else None,
+            row=CallRow(*row[:6]) if row else None,
+            unknown_outcomes=row[6] if row else 0,
+            turned_down=TurnedDown(*one(_TURNED_DOWN, *like)),
+            judge_refusals=one(_REFUSED, keys.tenant, keys.asker, keys.since_ns)[0] if keys.asker else 0,
+        )
+        if row is None or not (row[7] or row[8]):
+            return stored
+        return self._in_reader.answered(keys, row[4], stored)
 
     @override
     def artefact(self, digest: str) -> Artefact | None:
@@ -170,13 +214,19 @@ class SqliteStore(LogStore):
         return StoredRecord(RecordRef(self.origin, index, leaf), record_id, tenant, data)
 
     def _row(self, statement: str, *keys: str | int) -> Any:
-        """The one row, or None. All rows are fetched, so no statement holds on to an old snapshot."""
+        """The one row, or None."""
         self._check_readable()
         try:
-            rows = self._reader.execute(statement, keys).fetchall()
+            with self._reader_lock:
+                return self._one(statement, *keys)
         except sqlite3.Error as e:
             self._failed(partial(self._again, statement, keys))
             raise Unavailable("store.unreadable", "the store cannot be read; try again", detail=said(e)) from None
+
+    def _one(self, statement: str, *keys: str | int) -> Any:
+        """All rows are fetched, so no statement holds on to an old snapshot."""
+        self._asked = statement, keys
+        rows = self._reader.execute(statement, keys).fetchall()
         return rows[0] if rows else None
 
     def _again(self, statement: str, keys: tuple[str | int, ...]) -> None:

@@ -45,12 +45,17 @@ REDEEMING = (
         ("ended-is-evaluated", "if meant and state in _OVER:", "if False:", "I7: what has ended is told as ended"),
     ),
     *_in(
-        "idempotency",
-        ("told-again-to-anybody", "if not call_id or not caller.dedupes_redemptions:", "if not call_id:", "I2"),
+        "facts",
+        (
+            "told-again-to-anybody",
+            'call_id = call_id_of(ask) if caller.dedupes_redemptions else ""',
+            "call_id = call_id_of(ask)",
+            "I2",
+        ),
         (
             "told-again-by-any-call-id",
-            "subject.issuer, subject.id, asked.call.digest, call_id)",
-            "subject.issuer, subject.id, asked.call.digest)",
+            "call.subject.issuer, call.subject.id, index, call_id)",
+            "call.subject.issuer, call.subject.id, index)",
             "I2: by its call id only",
         ),
     ),
@@ -88,7 +93,7 @@ REDEEMING = (
         ),
         (
             "no-cap",
-            "if mine >= self.caps.per_subject:",
+            "if queue.mine + opened >= self.caps.per_subject:",
             "if False:",
             "caps hold",
         ),

@@ -14,7 +14,7 @@ from typing import Any
 from pdp.core.approvals.call import CallUnderDecision
 from pdp.core.approvals.directory import Directory, Member, Person, Standing
 from pdp.core.approvals.requirement import Requirement, read
-from pdp.core.approvals.rows import Account, Approval, Call, Delegation, Seen, Shown, Vote
+from pdp.core.approvals.rows import REFUSALS_NS, Account, Approval, Call, Delegation, Seen, Shown, Vote
 from pdp.core.approvals.states import State, follow
 from pdp.core.approvals.steps import Move
 from pdp.core.approvals.view import presented
@@ -34,6 +34,7 @@ from pdp.core.facts import (
     SubjectFact,
 )
 from pdp.core.ids import uuid7
+from pdp.core.stored import CallKeys, CallRow, StoredCall
 from pdp.core.target import TargetFact
 
 AT = 1_800_000_000 * NS
@@ -274,7 +275,11 @@ def asked(of: Call | None = None, arguments: Mapping[str, Any] | None = None, **
         asserted=Asserted(),
         call_digest=bound.digest,
     )
-    known = CallUnderDecision(TENANT, bound, digest("call"), digest("sue"), canonical(value), facts, repeated=True)
+    row = CallRow(digest("call"), TENANT, digest("sue"), SALT, bound.digest, AT)
+    keys = CallKeys(TENANT, AT, AT - REFUSALS_NS, index=row.index, call=replace(bound, digest=""))
+    known = CallUnderDecision(
+        TENANT, bound, row.index, row.subject, canonical(value), facts, keys, StoredCall(row=row)
+    )
     return replace(known, **fields)
 
 

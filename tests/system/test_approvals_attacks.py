@@ -18,10 +18,11 @@ from pdp.adapters.grpc.codec import decide_request
 from pdp.authoring.sandbox import ALICE, CAROL
 from pdp.core.check import NS
 from pdp.core.errors import Fault, NotFound
+from pdp.core.stored import StoredCall
 from pdp.runtime.background import tend
 from pdp.service.approvals.evidence import ApprovalEvidence
 from pdp.service.approvals.expiry import Sweep
-from pdp.service.facts import Establish
+from pdp.service.facts import Draft, Establish
 from pdp.service.idempotency import Idempotency
 from pdp.service.outcomes import Report
 from pdp.v1 import types_pb2
@@ -202,13 +203,13 @@ async def test_a_batch_that_asks_people_again_and_again_costs_little_more_than_i
 async def test_a_call_that_is_asked_about_keeps_its_digest(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a refusal would be forgotten when its call was first asked about long ago."""
     indexes: list[str] = []
-    find = Establish._call_row
+    build = Establish.call
 
-    def spied(self: Establish, index: str, *more: Any) -> Any:
-        indexes.append(index)
-        return find(self, index, *more)
+    def spied(self: Establish, draft: Draft, stored: StoredCall) -> Any:
+        indexes.append(draft.keys.index)
+        return build(self, draft, stored)
 
-    monkeypatch.setattr(Establish, "_call_row", spied)
+    monkeypatch.setattr(Establish, "call", spied)
     asked_ns = []
     for passes in (0, 5_000, 6_000):  # it is made young again after a tenth of the time that it is kept
         world.stage.clock.advance(passes)

@@ -22,6 +22,7 @@ from pdp.authoring.sandbox import ALICE, CAROL
 from pdp.core.check import NS
 from pdp.core.errors import Fault, Unavailable
 from pdp.core.judge.judge_input import JudgeInput, Opinion
+from pdp.core.stored import StoredCall
 from pdp.service.places import FairLimiter
 from pdp.v1 import decision_pb2_grpc, types_pb2
 
@@ -258,7 +259,9 @@ async def test_a_refusal_stands_when_policy_words_its_requirement_anew(
     judge.answer = said("deny")
     assert codes(await answered(judged_world, commit(judged_world, "anew", agent="anew"))) == ["requirement.refused"]
     asked, (element,), at_ns = heard[-1]
-    asked = replace(asked, repeated=True, fresh=None, facts=replace(asked.facts, judge_refusals=1))
+    stored = await judged_world.process.store.for_call(asked.keys)
+    assert stored.judge_refusals == 1
+    asked = replace(asked, stored=stored, fresh=None, facts=replace(asked.facts, judge_refusals=1))
     judge.answer = said("allow")
     changed = {**element, "min_confidence": 0.7}
     [held] = await gather(asked, (changed,), at_ns)
@@ -535,11 +538,11 @@ async def test_a_first_ask_whose_facts_cannot_be_read_leaves_nothing_behind(
     store = type(judged_world.process.store)
     judge.answer = said("escalate")
 
-    def away(*_: Any) -> int:
+    async def away(*_: Any) -> StoredCall:
         raise Unavailable("store.unreadable", "the store cannot be read; try again")
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "judge_refusals", away)
+        patch.setattr(store, "for_call", away)
         refused = await judged_world.decide(commit(judged_world, "leak"))
         assert isinstance(refused, Refused)
     establish: Any = judged_world.process.services.decide.establish

@@ -201,7 +201,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
     async def GetRecord(self, request: audit_pb2.GetRecordRequest, context: Context) -> audit_pb2.GetRecordResponse:
         async with self._admission.admit(context, Role.AUDIT, "GetRecord") as caller:
             decision_id, index = admin.record_key(request)
-            return admin.record_response(self._records.get(caller, decision_id=decision_id, index=index))
+            return admin.record_response(await self._records.get(caller, decision_id=decision_id, index=index))
 
     @override
     async def GetProof(self, request: audit_pb2.GetProofRequest, context: Context) -> audit_pb2.GetProofResponse:

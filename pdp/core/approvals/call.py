@@ -7,18 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from pdp.core.approvals.rows import Answered, Approval, Call, Consent, Grant
-from pdp.core.approvals.turned_down import NEVER, TurnedDown
 from pdp.core.evidence import Evidence
 from pdp.core.facts import Facts
-from pdp.core.stored import CallRow
+from pdp.core.stored import CallKeys, CallRow, StoredCall
 
 Source: TypeAlias = Approval | Grant | Consent | Answered | None  # None: for this evaluation only, never redeemed
 
 
 @dataclass(frozen=True, slots=True)
 class CallUnderDecision:
-    """A call that has a digest. `arguments` are canonical; `repeated` says whether the call was asked about before:
-    else nobody can have answered for it yet."""
+    """A call that has a digest. `arguments` are canonical; `stored` is what the store holds about it by `keys`."""
 
     tenant: str
     call: Call
@@ -26,12 +24,17 @@ class CallUnderDecision:
     subject_index: str
     arguments: bytes
     facts: Facts
-    repeated: bool
+    keys: CallKeys
+    stored: StoredCall
     observation: str = ""
     definition: Mapping[str, Any] = field(default_factory=dict)  # the pinned one
     until_ns: int = 0  # monotonic; when the caller stops waiting, 0 when it did not say
     fresh: CallRow | None = None  # what gives the call its digest, while that is not durable
-    turned_down: TurnedDown = NEVER  # like calls, lately
+
+    @property
+    def repeated(self) -> bool:
+        """Whether it was asked about before: else nobody can have answered for it yet."""
+        return self.stored.row is not None
 
     @property
     def value(self) -> Mapping[str, Any]:

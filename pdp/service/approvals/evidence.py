@@ -21,7 +21,8 @@ from pdp.core.approvals.rows import Approval, Call, Grant, Vote
 from pdp.core.check import NS
 from pdp.core.digest import Json, canonical
 from pdp.core.evidence import answer
-from pdp.ports import Answers, Directories, EvidenceSource
+from pdp.core.stored import StoredCall
+from pdp.ports import Directories, EvidenceSource, Store
 
 GIVEN = ("met", "refused")  # everything else is no answer
 
@@ -30,7 +31,7 @@ GIVEN = ("met", "refused")  # everything else is no answer
 class Counting:
     """Who people are and what they said, as of an instant."""
 
-    store: Answers
+    store: Store
     directories: Directories
     claims_max_age_ns: int = 24 * 3600 * NS
 
@@ -51,14 +52,15 @@ class Counting:
         known = directory.by_account.get(asked.call.subject)
         return known is None or directory.active(known)
 
-    def stands(self, approval: Approval, call: Call, at_ns: int) -> tuple[str, int]:
+    def stands(self, approval: Approval, call: Call, stored: StoredCall, at_ns: int) -> tuple[str, int]:
         """How a request stands for a call by its votes, counted now: "met", "refused", "open" or "expired"; and until
         when."""
         wanted = wanted_by(approval.requirement)
         if wanted is None:  # written by a release that understood more: nobody may build on it
             return "open", approval.expires_ns
-        votes = self.store.votes(approval.id)
-        return evidence_state(approval, wanted, votes, call, self.standing(approval.tenant, votes, at_ns))
+        directory = self.directories.of(approval.tenant)
+        standing = Standing(directory, at_ns, stored.delegations, stored.seen, self.claims_max_age_ns)
+        return evidence_state(approval, wanted, stored.votes.get(approval.id, ()), call, standing)
 
 
 class Sources:
@@ -92,10 +94,10 @@ class ApprovalEvidence:
         if not asked.repeated or not self._counting.active(asked):
             return ()
         found: dict[bytes, SourcedEvidence] = {}
-        for approval in self._store.approvals_of(asked.tenant, asked.call.digest):
+        for approval in asked.stored.approvals:
             if approval.requirement in found or approval.canary:
                 continue
-            state, until = self._counting.stands(approval, asked.call, at_ns)
+            state, until = self._counting.stands(approval, asked.call, asked.stored, at_ns)
             if state in GIVEN:
                 element = json.loads(approval.requirement)
                 made = answer(element, asked.call.digest, "met" if state == "met" else "refused", until)
@@ -108,6 +110,11 @@ class ApprovalEvidence:
         """Standing answers: a consent or a grant that covers this call mints one element for it."""
         if not self._counting.active(asked):
             return ()
+        return await self._store.read(lambda: self._standing(asked, opened, at_ns))
+
+    def _standing(
+        self, asked: CallUnderDecision, opened: tuple[Mapping[str, Json], ...], at_ns: int
+    ) -> tuple[SourcedEvidence, ...]:
         found = []
         for element in opened:
             if element["kind"] == "consent":

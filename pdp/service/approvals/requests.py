@@ -50,6 +50,16 @@ class Caps:
 
 
 @dataclass(frozen=True, slots=True)
+class Queue:
+    """What waits for people already; the commit counts again."""
+
+    mine: int  # of the subject
+    everybody: int  # of the tenant
+    by_group: Mapping[str, int]
+    like: bool  # another like call
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """What a pending answer tells, and what is committed with it."""
 
@@ -73,7 +83,7 @@ class Opening:
     backoff: Backoff = USUAL
     longest_ns: int = 0  # of a requirement, for as long as its call is found again; 0: no end
 
-    def __call__(
+    async def __call__(
         self,
         asked: CallUnderDecision,
         title: str,
@@ -86,11 +96,10 @@ class Opening:
 
         Raises Conflict when people have answered since the evaluation began: it is to be made again.
         """
-        store, tenant = self.counting.store, asked.tenant
         if never := self._never(asked, wanted):
             return never
-        mine, everybody = store.open_count(tenant, asked.subject_index)
-        known = store.approvals_of(tenant, asked.call.digest) if asked.repeated else ()
+        known, store = asked.stored.approvals, self.counting.store
+        queue = await store.read(lambda: self._queue(asked, wanted, at_ns))
         shown: list[OpenRequirement] = []
         entries: list[Commit] = []
         waiting: list[Approval] = []
@@ -109,7 +118,7 @@ class Opening:
             approval = _open(known, canonical(element), at_ns)
             if approval is None:
                 entries += [self._moved(old, Event.EXPIRE, at_ns) for old in _over(known, canonical(element), at_ns)]
-                if refused := self._refused(need, asked, mine + opened, everybody + opened, opened, at_ns):
+                if refused := self._refused(need, asked, queue, opened, at_ns):
                     return refused
                 opened += 1
                 approval = self._new(asked, title, need, canonical(element), policy, decision_id, at_ns)
@@ -131,11 +140,22 @@ class Opening:
         """Nobody is asked beside an answer, and none that was just given is reopened. Raises Conflict."""
         for approval in known:
             answered = approval.requirement == element and approval.state in _ANSWERED and not approval.canary
-            if answered and self.counting.stands(approval, asked.call, at_ns)[0] in GIVEN:
+            if answered and self.counting.stands(approval, asked.call, asked.stored, at_ns)[0] in GIVEN:
                 raise Conflict("store.conflict", "people answered meanwhile, so nothing was decided; ask again")
 
+    def _queue(self, asked: CallUnderDecision, wanted: tuple[Mapping[str, Any], ...], at_ns: int) -> Queue:
+        store, tenant = self.counting.store, asked.tenant
+        needs = [need for element in wanted if element["kind"] in PEOPLE and (need := read(element)) is not None]
+        groups = {seat.group_id for need in needs for seat in need.seats}
+        alone = self.backoff.alone(asked.stored.turned_down)
+        return Queue(
+            *store.open_count(tenant, asked.subject_index),
+            by_group={group: store.open_for(tenant, (group,)) for group in groups},
+            like=alone and store.waiting_like(tenant, asked.call, at_ns),
+        )
+
     def _refused(  # noqa: PLR0911 - one refusal per line
-        self, need: Requirement, asked: CallUnderDecision, mine: int, everybody: int, opened: int, at_ns: int
+        self, need: Requirement, asked: CallUnderDecision, queue: Queue, opened: int, at_ns: int
     ) -> Outcome | None:
         directory = self.counting.directories.of(asked.tenant)
         if not satisfiable(need, asked.call, directory):
@@ -144,7 +164,7 @@ class Opening:
             )
         if asked.facts.identity.subject.kind == "service" and need.kind != "approval":
             return denied("approval.unsatisfiable", "The subject is a service and cannot confirm or consent.")
-        wait_ns = self.backoff.until(asked.turned_down) - at_ns
+        wait_ns = self.backoff.until(asked.stored.turned_down) - at_ns
         if wait_ns > 0:
             minutes = -(-wait_ns // (60 * NS))
             return denied(
@@ -152,19 +172,18 @@ class Opening:
                 "People denied calls like this one, or they were withdrawn, several times; "
                 f"ask again in {minutes} minutes.",
             )
-        store, alone = self.counting.store, self.backoff.alone(asked.turned_down)
-        if alone and store.waiting_like(asked.tenant, asked.call, at_ns):
+        if queue.like:
             return denied(
                 "approval.backoff",
                 "People denied calls like this one, or they were withdrawn, several times, and one waits for them; "
                 "ask again when it is settled.",
             )
-        if mine >= self.caps.per_subject:
+        if queue.mine + opened >= self.caps.per_subject:
             return denied("approval.too_many", "Too many calls of this subject wait for people; settle those first.")
-        if everybody >= self.caps.per_tenant:
+        if queue.everybody + opened >= self.caps.per_tenant:
             return denied("approval.queue_full", "Too many calls wait for people; ask again when some are settled.")
-        groups = tuple({seat.group_id for seat in need.seats})
-        if store.open_for(asked.tenant, groups) + opened >= self.caps.per_group:
+        longest = max((queue.by_group[seat.group_id] for seat in need.seats), default=0)
+        if longest + opened >= self.caps.per_group:
             return denied(
                 "approval.too_many_for_group",
                 "Too many calls wait for the people who could approve this one; ask again when some are settled.",
@@ -216,7 +235,7 @@ class Opening:
             task_source=session.task_source,
             effects=effects(asked.facts.targets[0]),
         )
-        caps, alone = self.caps, self.backoff.alone(asked.turned_down)
+        caps, alone = self.caps, self.backoff.alone(asked.stored.turned_down)
         opened = Open(approval, shown, caps.per_subject, caps.per_tenant, caps.per_group, alone)
         steps: tuple[Step, ...] = (opened, *self.notifications.opened(approval, at_ns))
         return self.recorder.event(

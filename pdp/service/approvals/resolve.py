@@ -14,11 +14,12 @@ from pdp.core.outcome import Effect, Outcome, denied
 from pdp.core.record import RecordTooLargeError
 from pdp.core.request import Ask, Caller
 from pdp.core.stored import Commit, ReplyRow
+from pdp.ports import Store
 from pdp.service.approvals.redeem import Redeem
 from pdp.service.approvals.requests import Opening
-from pdp.service.approvals.resume import Resuming, call_id_of
+from pdp.service.approvals.resume import Resuming
 from pdp.service.evaluate import Evaluated
-from pdp.service.facts import CallContext
+from pdp.service.facts import CallContext, call_id_of
 from pdp.service.idempotency import Claim, Idempotency
 from pdp.service.state import Snapshot
 
@@ -52,6 +53,7 @@ class Ended:
 class Escalation:
     """Brings people in."""
 
+    store: Store
     resuming: Resuming
     opening: Opening
     redeem: Redeem
@@ -62,31 +64,31 @@ class Escalation:
         asked = asking.call.asked
         if asked is None:
             return None
-        rested = frozenset(asking.rested)
-        return self.resuming(asking.ask, asking.caller, asked, asking.snapshot, asking.at_ns, rested)
+        return self.resuming(asking.ask, asked, asking.snapshot, asking.at_ns, frozenset(asking.rested))
 
-    def end(self, asking: Asking, found: Evaluated, answered: Callable[[Evaluated], Answer]) -> Ended:
+    async def end(self, asking: Asking, found: Evaluated, answered: Callable[[Evaluated], Answer]) -> Ended:
         """What `found` comes to. `answered` makes the plain answer of an evaluation."""
         asked = asking.call.asked
         if asked is not None and found.outcome.effect is Effect.PENDING:
-            return self._opened(asking, asked, found, answered)
+            return await self._opened(asking, asked, found, answered)
         if asked is not None and found.outcome.effect is Effect.ALLOW:
             return self._redeemed(asking, asked, found, answered(found))
         return self._plain(asking, found, answered(found))
 
     def _plain(self, asking: Asking, found: Evaluated, answer: Answer, entries: tuple[Commit, ...] = ()) -> Ended:
-        reply = self.repeats.row(asking.claim, answer, asking.snapshot, asking.at_ns)
+        reply = self.repeats.entry(asking.claim, answer, asking.snapshot, asking.at_ns)
         return Ended(found, answer, entries, reply)
 
-    def _opened(
+    async def _opened(
         self, asking: Asking, asked: CallUnderDecision, found: Evaluated, answered: Callable[[Evaluated], Answer]
     ) -> Ended:
-        if self.begin(asking) is not None:  # what it came back for was spent or ended while it was evaluated
-            raise Conflict("store.conflict", "the request was settled meanwhile, so nothing was decided; ask again")
+        asked = await self._again(asked)
+        if self.begin(replace(asking, call=replace(asking.call, asked=asked))) is not None:
+            raise _settled()  # what it came back for was spent or ended while it was evaluated
         answer = answered(found)
         wanted, at = found.outcome.requirements, asking.at_ns
         try:
-            opened = self.opening(asked, _title(asked), wanted, answer.policy, answer.decision_id, at)
+            opened = await self.opening(asked, _title(asked), wanted, answer.policy, answer.decision_id, at)
         except RecordTooLargeError as fault:
             opened = denied(fault.code, fault.message)
         if isinstance(opened, Outcome):
@@ -100,6 +102,15 @@ class Escalation:
         )
         return self._plain(asking, found, answer, opened.entries)
 
+    async def _again(self, asked: CallUnderDecision) -> CallUnderDecision:
+        """The call with what the store holds about it by now. Raises Conflict for one that was erased meanwhile."""
+        if not asked.repeated:
+            return asked  # the commit of its first row is refused where another one came first
+        stored = await self.store.for_call(asked.keys)
+        if stored.row is None or stored.row.digest != asked.call.digest:
+            raise _settled()
+        return replace(asked, stored=stored)
+
     def _redeemed(self, asking: Asking, asked: CallUnderDecision, found: Evaluated, answer: Answer) -> Ended:
         snapshot = asking.snapshot
         call_id, at = call_id_of(asking.ask), asking.at_ns
@@ -109,8 +120,12 @@ class Escalation:
         asking.rested.update(held.source.id for held in found.held if isinstance(held.source, Approval))
         answer = replace(answer, redemption_id=made.id)
         # told again by its call id only: a repeat of the request id must not spend the same answer twice
-        reply = self.repeats.redeemed_row(asked, asking.caller, call_id, answer, snapshot, at)
+        reply = self.repeats.redeemed_entry(asked, answer, snapshot, at)
         return Ended(found, answer, made.entries, reply)
+
+
+def _settled() -> Conflict:
+    return Conflict("store.conflict", "the request was settled meanwhile, so nothing was decided; ask again")
 
 
 def _title(asked: CallUnderDecision) -> str:

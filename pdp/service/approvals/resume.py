@@ -15,8 +15,9 @@ from pdp.core.approvals.resume import Resume
 from pdp.core.approvals.states import OPEN, State
 from pdp.core.check import NS
 from pdp.core.outcome import Outcome, denied
-from pdp.core.request import Ask, Caller
-from pdp.ports import Answers, ResumeTokens
+from pdp.core.request import Ask
+from pdp.ports import ResumeTokens
+from pdp.service.facts import call_id_of
 from pdp.service.idempotency import Idempotency
 from pdp.service.state import Snapshot
 
@@ -35,18 +36,11 @@ _OVER = {
 class Resuming:
     """Looks at what comes back before anything is evaluated."""
 
-    store: Answers
     tokens: ResumeTokens
     repeats: Idempotency
 
     def __call__(
-        self,
-        ask: Ask,
-        caller: Caller,
-        asked: CallUnderDecision,
-        snapshot: Snapshot,
-        at_ns: int,
-        rested: frozenset[str],
+        self, ask: Ask, asked: CallUnderDecision, snapshot: Snapshot, at_ns: int, rested: frozenset[str]
     ) -> Answer | Outcome | None:
         """The kept answer, a denial, or None: then it is evaluated like any other call. `rested` are requests that
         the call was about to redeem: who was overtaken hears that they are used, with a token and without."""
@@ -63,8 +57,7 @@ class Resuming:
         call_id = call_id_of(ask)
 
         def kept() -> Answer | None:  # for callers that carry out a redemption only once
-            known = call_id and caller.dedupes_redemptions
-            return self.repeats.redeemed(asked, caller, call_id, snapshot, at_ns) if known else None
+            return self.repeats.redeemed(asked, snapshot, at_ns)
 
         found = self._come_to(named, rested, call_id, asked, kept, at_ns)
         return kept() if found is None and ask.call_id else found  # a grant's use, or a verdict's
@@ -79,7 +72,7 @@ class Resuming:
         at_ns: int,
     ) -> Answer | Outcome | None:
         """What becomes of the requests that are meant, or were redeemed by this very call."""
-        found = self.store.approvals_of(asked.tenant, asked.call.digest)
+        found = asked.stored.approvals
         if not {approval.id for approval in found}.issuperset(named):  # so many have come since that it is long over
             return denied(*_INVALID)
         for approval in found:
@@ -92,11 +85,6 @@ class Resuming:
             if meant and state in _OVER:
                 return denied(*_OVER[state])
         return None
-
-
-def call_id_of(ask: Ask) -> str:
-    """What names this one execution: the call id, or else the request's."""
-    return ask.call_id or ask.request_id
 
 
 def _own(resume: Resume, asked: CallUnderDecision) -> bool:

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from pdp.core.answer import OpenRequirement, open_requirement
 from pdp.core.approvals.quorum import wanted_by
 from pdp.core.approvals.resume import Resume
-from pdp.core.approvals.rows import Account, Approval
+from pdp.core.approvals.rows import Account, Answered, Approval
 from pdp.core.approvals.states import State
 from pdp.core.check import NS
 from pdp.core.errors import NotFound
 from pdp.core.request import Caller, Credential
-from pdp.ports import Answers, Clock, ResumeTokens
+from pdp.ports import Clock, ResumeTokens, Store
 from pdp.service.admission import require_server
 from pdp.service.approvals.changes import Changes
 from pdp.service.facts import Establish
@@ -40,7 +40,7 @@ class Waited:
 class Waiting:
     """`DecisionService.WaitDecision`."""
 
-    store: Answers
+    store: Store
     tokens: ResumeTokens
     establish: Establish
     state: Pinned
@@ -59,10 +59,9 @@ class Waiting:
         look = JUDGE_NS
         async with self.changes.waiting(resume.tenant, ids) as waiter:
             while True:
-                found = [self.store.approval(resume.tenant, approval_id) for approval_id in resume.approvals]
-                waiting = [approval for approval in found if approval is not None]
+                waiting, answers = await self.store.read(lambda: self._kept(resume))
                 now, left = self.clock.now_ns(), loop_ends - self.clock.monotonic_ns()
-                settled = any(_settled(approval, now) for approval in waiting) or self._judged(resume, now)
+                settled = any(_settled(approval, now) for approval in waiting) or _judged(resume, answers, now)
                 if settled or len(waiting) < len(ids):
                     return Waited(again=True)
                 if left <= 0:
@@ -71,15 +70,11 @@ class Waiting:
                 await waiter.wait(min(left, *ends, *((look,) if resume.judged else ())) / NS)
                 look = min(2 * look, JUDGE_SELDOM_NS)
 
-    def _judged(self, resume: Resume, now_ns: int) -> bool:
-        """Whether a judge that was out has come back. What it said before was not enough, or is used."""
-        if not resume.judged:
-            return False
-        for each in self.store.answers_of(resume.tenant, resume.digest):
-            new = each.created_ns >= resume.asked_ns and not each.redemption_id
-            if new and each.requirement_sha256 in resume.judged and now_ns < each.expires_ns:
-                return True
-        return False
+    def _kept(self, resume: Resume) -> tuple[list[Approval], tuple[Answered, ...]]:
+        """The requests that are waited for, and the judge's answers."""
+        found = [self.store.approval(resume.tenant, approval_id) for approval_id in resume.approvals]
+        answers = self.store.answers_of(resume.tenant, resume.digest) if resume.judged else ()
+        return [approval for approval in found if approval is not None], answers
 
     async def _own(self, token: str, credential: Credential, caller: Caller) -> Resume:
         at = self.clock.now_ns()
@@ -93,6 +88,17 @@ class Waiting:
         if not subject.check.ok or Account(subject.issuer or "", subject.id or "") != resume.subject:
             raise _unknown()
         return resume
+
+
+def _judged(resume: Resume, answers: tuple[Answered, ...], now_ns: int) -> bool:
+    """Whether a judge that was out has come back. What it said before was not enough, or is used."""
+    return any(
+        each.created_ns >= resume.asked_ns
+        and not each.redemption_id
+        and each.requirement_sha256 in resume.judged
+        and now_ns < each.expires_ns
+        for each in answers
+    )
 
 
 def _unknown() -> NotFound:

@@ -144,9 +144,9 @@ class Admin:
                 getattr(ask, f.name) for f in fields(ask) if f.name != "unlisted"
             )  # the switch, however it is set
             content = keyed_index(self.index_key, "switch content", *said)
-            kept = self.store.reply(key) if ask.request_id else None
+            kept = await self.store.read(lambda: self.store.reply(key)) if ask.request_id else None
             if kept is not None:
-                return self._again(kept, content, row)
+                return await self._again(kept, content, row)
             checked = self._known(row, at) if row.engaged and not ask.unlisted else not row.engaged
             epoch = self.store.switch_epoch() + 1
 
@@ -156,7 +156,7 @@ class Admin:
             ref = await self.recorder.switch(row, at, reply if ask.request_id else None)
             return Switched(row, epoch, ref, checked)
 
-    def _again(self, kept: ReplyRow, content: str, row: SwitchRow) -> Switched:
+    async def _again(self, kept: ReplyRow, content: str, row: SwitchRow) -> Switched:
         """What was answered to this id. Raises InvalidRequest for other content, or when that is no longer true."""
         if kept.content != content:
             raise InvalidRequest(
@@ -169,7 +169,7 @@ class Admin:
                 "request_id", "was used, and the switch was set anew since; use a new id", code="request.reused"
             )
         epoch, record_id, *checked = json.loads(kept.reply)  # of an older release there are two
-        return Switched(row, epoch, self.recorder.find(record_id), *checked)
+        return Switched(row, epoch, await self.recorder.locate(record_id), *checked)
 
     def _engaged(self, at_ns: int) -> tuple[SwitchRow, ...]:
         """Those that act; one that has released itself is none, whether or not it was swept out yet."""

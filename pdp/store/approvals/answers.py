@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -21,6 +22,7 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
+from typing_extensions import override
 
 from pdp.core.approvals.queries import ApprovalQuery, ConsentQuery, GrantQuery, Page
 from pdp.core.approvals.rows import (
@@ -40,6 +42,7 @@ from pdp.core.approvals.rows import (
 from pdp.core.approvals.states import OPEN
 from pdp.core.approvals.turned_down import REFUSED, WITHDRAWN, TurnedDown
 from pdp.core.errors import Unavailable
+from pdp.core.stored import CallKeys, StoredCall
 from pdp.store.alchemy import only_this, said
 from pdp.store.approvals import tables as t
 from pdp.store.approvals.counting import open_for, waiting_like
@@ -243,6 +246,21 @@ class PeopleReads:
         due = select(t.notices).where(t.UNDELIVERED, c.due_ns <= at_ns)
         return self._values(Notice, due.order_by(c.due_ns, c.id).limit(limit))
 
+    def answered(self, keys: CallKeys, call_digest: str, stored: StoredCall) -> StoredCall:
+        """`stored` with what people and the judge said of exactly this call."""
+        approvals = self.approvals_of(keys.tenant, call_digest)
+        votes = self.votes_of(tuple(approval.id for approval in approvals)) if approvals else {}
+        claimed = {vote.account for each in votes.values() for vote in each if vote.claimed}
+        accounts = tuple(sorted(claimed, key=lambda account: (account.issuer, account.id)))
+        return replace(
+            stored,
+            approvals=approvals,
+            votes=votes,
+            delegations=self.delegations(keys.tenant, keys.at_ns) if votes else (),
+            seen=self.seen(keys.tenant, accounts) if accounts else {},
+            answers=self.answers_of(keys.tenant, call_digest),
+        )
+
     def _values(self, kind: type[T], query: Select[Any]) -> tuple[T, ...]:
         return tuple(from_row(kind, row) for row in self._rows(query))
 
@@ -258,11 +276,15 @@ class PeopleReads:
             if isinstance(e, StatementError) and isinstance(e.orig, ValueError):
                 return ()  # asked for by a text that `columns.Words` keeps out, one with a NUL: no row has it
             if not only_this(e):  # tried again, it would fail again, and nobody would be served any more
-                self._failed(partial(self._ask, query))
+                self._failed(partial(self._ask_again, query))
             raise Unavailable("store.unreadable", "the store cannot be read; try again", detail=said(e)) from None
         except (ValueError, TypeError) as e:  # a column's own type cannot tell what it says
             told = "what another release wrote here cannot be read by this one; upgrade"
             raise Unavailable("store.unreadable", told, detail=type(e).__name__) from None
+
+    def _ask_again(self, query: Select[Any]) -> object:
+        """The same read on another thread."""
+        return self._ask(query)
 
     def _ask(self, query: Select[Any]) -> Sequence[RowMapping]:
         self._check_readable()
@@ -277,6 +299,20 @@ class PeopleReads:
     def _end_reads(self) -> None:
         self._reading = False
         self._engine.dispose()
+
+
+class ReaderAnswers(PeopleReads):
+    """The same reads on a connection with a transaction under way. What fails is tried again on one of the pool."""
+
+    def __init__(
+        self, within: Engine, failed: Callable[[Callable[[], object]], None], again: Callable[[Select[Any]], object]
+    ) -> None:
+        super().__init__(within, failed)
+        self._again = again
+
+    @override
+    def _ask_again(self, query: Select[Any]) -> object:
+        return self._again(query)
 
 
 def _first(found: tuple[T, ...]) -> T | None:

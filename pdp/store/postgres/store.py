@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from sqlalchemy import Engine, RowMapping, Select, func, select
 from typing_extensions import override
 
 from pdp.core.errors import Unavailable
-from pdp.core.stored import Artefact, CallRow, RecordRef, ReplyRow, StoredRecord, ValueRow
+from pdp.core.stored import Artefact, CallKeys, CallRow, RecordRef, ReplyRow, StoredCall, StoredRecord, ValueRow
 from pdp.ports import Entropy
 from pdp.store import tables as t
 from pdp.store.alchemy import said
@@ -25,6 +26,8 @@ from pdp.store.postgres.opening import Opened, connect
 from pdp.store.postgres.rows import PostgresRows, marks
 from pdp.store.postgres.transactions import PostgresTransactions, look
 from pdp.store.writer import Writer, pace
+
+T = TypeVar("T")
 
 
 class PostgresStore(LogStore):
@@ -106,6 +109,33 @@ class PostgresStore(LogStore):
         named = [column for column in t.replies.c if column.name != "seq"]
         row = self._one(select(*named).where(t.replies.c.key == key))
         return None if row is None else ReplyRow(**row)
+
+    @override
+    async def for_call(self, keys: CallKeys) -> StoredCall:
+        """Each part by a statement of its own, in a thread."""
+        return await asyncio.to_thread(self._about, keys)
+
+    @override
+    async def read(self, reads: Callable[[], T]) -> T:
+        """In a thread."""
+        return await asyncio.to_thread(reads)
+
+    def _about(self, keys: CallKeys) -> StoredCall:
+        reply = self.reply(keys.reply) if keys.reply else None
+        session = self.session(keys.session) if keys.session else None
+        stored = StoredCall(reply, session=session)
+        if keys.call is None:
+            return stored
+        row = self.call(keys.index)
+        stored = replace(
+            stored,
+            redeemed=self.reply(keys.redeemed) if keys.redeemed and row is not None else None,
+            row=row,
+            unknown_outcomes=self.unknown_outcomes(row.digest) if row is not None else 0,
+            turned_down=self.turned_down(keys.tenant, keys.call, keys.since_ns),
+            judge_refusals=self.judge_refusals(keys.tenant, keys.asker, keys.since_ns) if keys.asker else 0,
+        )
+        return self.answered(keys, row.digest, stored) if row is not None else stored
 
     @override
     def artefact(self, digest: str) -> Artefact | None:

@@ -250,23 +250,25 @@ async def store(tmp_path: Any) -> Any:
 async def services(edges: Any, store: Any, tmp_path: Any) -> Any:
     entropy, clock, key = Entropy(), edges.clock, b"k" * 32
     subjects, registry = Subjects(), Registry()
-    sessions = MemorySessions(SessionOptions(), store, key)
+    sessions = MemorySessions(SessionOptions(), key)
     state, kills = State(store), WorkerCrashQuota()
     recorder = Recorder(store, clock, entropy, boot="boot-1", index_key=key)
-    establish = Establish(subjects, ArgumentContent(), sessions, store, entropy=entropy, index_key=key)
+    establish = Establish(subjects, ArgumentContent(), sessions, entropy=entropy, index_key=key)
 
     async def reload_keys(_at_ns: Any) -> None:
         pass
 
     reloads = Reloads(state, Policies(edges.engine), registry, subjects, reload_keys, recorder, clock)
     await reloads((), by="")
-    repeats = Idempotency(store, key)
+    repeats = Idempotency(key)
     options = validate({"mode": "development", "registry": {}}, tmp_path)
     wired = wire_approvals(
         options, store, state, subjects, establish, recorder, repeats, clock, entropy=entropy, index_key=key
     )
     source = wired.evidence
-    decide = Decide(state, establish, repeats, source, wired.escalation, recorder, sessions, clock, kills, Terms())
+    decide = Decide(
+        state, store, establish, repeats, source, wired.escalation, recorder, sessions, clock, kills, Terms()
+    )
     yield Services(
         entrance=Entrance(edges.callers, store, recorder, clock, Limits()),
         decide=decide,

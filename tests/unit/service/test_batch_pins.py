@@ -128,11 +128,11 @@ async def test_others_have_their_turn_between_the_items_of_a_batch(
     """Large items and those that are refused, which nothing waits for, too."""
     turns, at_call, evaluated = 0, [], []
     decide = world.process.services.decide
-    real_call, real_settled = Establish.call, Decide.settled
+    real_draft, real_settled = Establish.draft, Decide.settled
 
-    def call(self: Establish, *given: Any) -> Any:
+    def draft(self: Establish, *given: Any) -> Any:
         at_call.append(turns)
-        return real_call(self, *given)
+        return real_draft(self, *given)
 
     async def settled(self: Decide, *given: Any) -> Any:
         evaluated.append(turns)
@@ -144,7 +144,7 @@ async def test_others_have_their_turn_between_the_items_of_a_batch(
             turns += 1
             await asyncio.sleep(0)
 
-    monkeypatch.setattr(type(decide.establish), "call", call)
+    monkeypatch.setattr(type(decide.establish), "draft", draft)
     monkeypatch.setattr(Decide, "settled", settled)
     large = b'{"repo_path":"%s"}' % (b"x" * TOGETHER_BYTES)
     asked = [world.ask(ALICE, "git_status", raw) for raw in (large, b"{", large, b"[]", large, b"x")]

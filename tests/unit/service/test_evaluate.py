@@ -25,6 +25,7 @@ from pdp.core.facts import (
     SubjectFact,
 )
 from pdp.core.outcome import Effect
+from pdp.core.stored import CallKeys, StoredCall
 from pdp.core.target import TargetFact
 from pdp.ports import LoadedPolicy
 from pdp.service.evaluate import MAX_ROUNDS, evaluate, settle
@@ -53,7 +54,7 @@ def facts(call_digest: str = "c" * 64, **changes: Any) -> Facts:
 
 def about(made: Facts) -> CallUnderDecision:
     call = Call(made.call_digest, Account("https://idp", "alice"), (), "a", "gw", "s", "git", "git_status", "m")
-    return CallUnderDecision("acme", call, "index", "subject", b"{}", made, repeated=False)
+    return CallUnderDecision("acme", call, "index", "subject", b"{}", made, CallKeys("acme", 0, 0), StoredCall())
 
 
 def requirement(stage: int) -> dict[str, Any]:

@@ -27,13 +27,13 @@ async def test_an_auditor_reads_its_own_tenant_and_what_concerns_all(store: Any,
     await recorder.refusal(auditor("acme"), Forbidden("caller.role", "m"), "Decide", T)
     await recorder.refusal(auditor("beta"), Forbidden("caller.role", "m"), "Decide", T)
     records = Records(store)
-    assert records.get(auditor("acme"), index=0).ref.index == 0
-    assert records.get(auditor("acme"), index=1).tenant == "acme"
-    assert records.get(auditor("*"), index=2).tenant == "beta"
+    assert (await records.get(auditor("acme"), index=0)).ref.index == 0
+    assert (await records.get(auditor("acme"), index=1)).tenant == "acme"
+    assert (await records.get(auditor("*"), index=2)).tenant == "beta"
     other = store.record_at(2).record_id
     for ask in ({"index": 2}, {"decision_id": other}, {"index": 99}, {"decision_id": "none"}):
         with pytest.raises(NotFound) as caught:
-            records.get(auditor("acme"), **ask)
+            await records.get(auditor("acme"), **ask)
         assert caught.value.message == "There is no such record."  # absent and another's read the same
 
 

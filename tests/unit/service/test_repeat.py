@@ -32,8 +32,8 @@ ASK = Ask("r", "c", "tools/call", TARGET, Bearer("t"), SessionAsk("s"))
 
 
 @pytest.fixture
-def repeats(store: Any) -> Idempotency:
-    return Idempotency(store, b"k" * 32)
+def repeats() -> Idempotency:
+    return Idempotency(b"k" * 32)
 
 
 def other(value: Any) -> Any:
@@ -135,7 +135,7 @@ async def test_only_one_of_the_same_claim_is_under_way(repeats: Idempotency) -> 
     order: list[str] = []
 
     async def work(name: str, claim: Claim | None) -> None:
-        async with repeats.alone(claim):
+        async with repeats.single_flight(claim):
             order.append(f"{name} begins")
             await asyncio.sleep(0)
             await asyncio.sleep(0)
@@ -152,7 +152,7 @@ async def test_only_one_of_the_same_claim_is_under_way(repeats: Idempotency) -> 
 async def test_a_place_is_given_up_by_who_fails(repeats: Idempotency) -> None:
     claim = Claim("t", "k", "c", "r")
     with pytest.raises(RuntimeError):
-        async with repeats.alone(claim):
+        async with repeats.single_flight(claim):
             raise RuntimeError
-    async with asyncio.timeout(60), repeats.alone(claim):
+    async with asyncio.timeout(60), repeats.single_flight(claim):
         pass

@@ -4,9 +4,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from typing_extensions import override
 
 from pdp.core.check import OK, WORST_COUNT, failed, missing
-from pdp.core.facts import WORST_LABELS, AgentFact, Identity, SubjectFact
+from pdp.core.facts import WORST_LABELS, AgentFact, Identity, SessionFact, SubjectFact
 from pdp.core.request import Caller, MayAssert, Role, SessionAsk
 from pdp.core.stored import SessionRow
 from pdp.sessions.memory import MemorySessions
@@ -42,8 +43,26 @@ class Kept:
         return row
 
 
+class Reading(MemorySessions):
+    """With a store that is read as the service reads it: by `key`, before each look."""
+
+    def __init__(self, options: SessionOptions, kept: Kept) -> None:
+        super().__init__(options, b"k" * 32)
+        self._kept = kept
+
+    @override
+    def look(self, *call: Any, row: SessionRow | None = None) -> SessionFact:
+        index = self.key(*call)
+        return super().look(*call, self._kept.session(index) if index else row)
+
+    @override
+    def peek(self, *call: Any, row: SessionRow | None = None) -> SessionFact:
+        index = self.key(*call)
+        return super().peek(*call, self._kept.session(index) if index else row)
+
+
 def sessions(kept: Kept | None = None, **options: Any) -> MemorySessions:
-    return MemorySessions(SessionOptions(**options), kept or Kept(), b"k" * 32)
+    return Reading(SessionOptions(**options), kept or Kept())
 
 
 def identity(subject: Any = "alice", issuer: Any = "https://idp", agent: Any = "agent") -> Any:

@@ -19,6 +19,7 @@ from pdp.core.approvals.queries import Page
 from pdp.core.approvals.rows import Approval
 from pdp.core.approvals.states import State
 from pdp.core.errors import Fault, Forbidden, InvalidRequest, NotFound
+from pdp.core.stored import StoredCall
 from pdp.service.approvals.grants import GrantFilter
 from pdp.service.approvals.visibility import ApprovalFilter
 from pdp.service.approvals.votes import BallotInput
@@ -95,8 +96,9 @@ async def test_it_is_never_evidence(harness: ApprovalHarness) -> None:
     made = await canary(harness, await harness.open())
     await harness.approve("bob", made)
     assert harness.row(made).state is State.APPROVED
-    found, _ = harness.counting().stands(harness.row(made), made.call, harness.clock.at)
-    assert found == "expired"
+    stored = StoredCall(votes={made.id: harness.store.votes(made.id)})
+    found, _ = harness.counting().stands(harness.row(made), made.call, stored, harness.clock.at)
+    assert (found, len(stored.votes[made.id])) == ("expired", 1)
 
 
 async def test_a_grant_that_comes_of_it_lets_nothing_through(harness: ApprovalHarness) -> None:

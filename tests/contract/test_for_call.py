@@ -1,0 +1,114 @@
+"""The one read of a decision: it finds what the single reads find, and nothing of another call."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from support.stored import ALICE, AT, BOB, CALL, TTL, a_reply, a_vote, an_approval, entry, shown_of
+
+from pdp.core.approvals.rows import Account, Answered, Delegation, Outcome, Seen
+from pdp.core.approvals.states import Event, State
+from pdp.core.approvals.steps import Delegate, Move, Note, Open, PutAnswer, See, Step
+from pdp.core.approvals.turned_down import TurnedDown
+from pdp.core.errors import Unavailable
+from pdp.core.stored import CallKeys, CallRow, SessionRow, StoredCall
+from pdp.store.opening import AnyStore
+
+ROW = CallRow("call-index", "acme", "alice-index", b"s" * 32, "digest", AT)
+SESSION = SessionRow("session-index", "owner", AT + TTL)
+REFUSED = Answered("digest", "r" * 64, "acme", "judge", b"{}", AT + TTL, AT, asker="asker", refused=True)
+UNKNOWN = Outcome("decision", "acme", "gateway", "digest", "", "unknown", AT, "record")
+KEYS = CallKeys(
+    "acme",
+    AT,
+    AT,
+    reply="kept",
+    session="session-index",
+    index="call-index",
+    call=replace(CALL, digest=""),
+    redeemed="redeemed",
+    asker="asker",
+)
+
+
+async def filled(store: AnyStore) -> StoredCall:
+    """A store that has something of everything; what there is of the call of `KEYS`."""
+    asked, denied = an_approval(1), an_approval(2, index="other", call_digest="another")
+    denied = replace(denied, state=State.DENIED, resolution="approval.denied", resolved_ns=AT + 3)
+    vote = a_vote(3, asked)
+    stands_in = Delegation("d", "acme", "bob", "carol", AT, AT + TTL, "away")
+    known = Seen("acme", BOB, "Bob", ("ops",), AT)
+    steps: tuple[Step, ...] = (
+        Open(asked, shown_of(asked)),
+        Open(denied, shown_of(denied)),
+        Move(asked.id, 1, Event.VOTE, AT, vote=vote),
+        PutAnswer(REFUSED),
+        Note(UNKNOWN),
+        Delegate(stands_in),
+        See(known),
+        See(replace(known, account=ALICE)),
+    )
+    await store.commit(entry(1, call=ROW, session=SESSION, reply=a_reply("kept")))
+    await store.commit(entry(2, reply=a_reply("redeemed")))
+    await store.commit_all(tuple(entry(10 + n, steps=(step,)) for n, step in enumerate(steps)))
+    (voted,) = store.approvals_of("acme", "digest")
+    assert voted.version == 2
+    return StoredCall(
+        reply=a_reply("kept"),
+        redeemed=a_reply("redeemed"),
+        session=SESSION,
+        row=ROW,
+        unknown_outcomes=1,
+        turned_down=TurnedDown(1, 0, AT + 3),
+        judge_refusals=1,
+        approvals=(voted,),
+        votes={asked.id: (vote,)},
+        delegations=(stands_in,),
+        seen={BOB: known},
+        answers=(REFUSED,),
+    )
+
+
+async def test_everything_of_one_call_comes_at_once(store: AnyStore) -> None:
+    assert await store.for_call(KEYS) == StoredCall()
+    there = await filled(store)
+    assert await store.for_call(KEYS) == there
+
+
+@pytest.mark.parametrize(
+    ("keys", "found"),
+    [
+        ({"reply": ""}, {"reply": None}),
+        ({"session": "another"}, {"session": None}),
+        ({"redeemed": "another"}, {"redeemed": None}),
+        ({"asker": ""}, {"judge_refusals": 0}),
+        ({"asker": "another"}, {"judge_refusals": 0}),
+        ({"since_ns": AT + 4}, {"turned_down": TurnedDown(), "judge_refusals": 0}),
+        ({"at_ns": AT + TTL}, {"delegations": ()}),
+        ({"call": replace(CALL, digest="", agent="another")}, {"turned_down": TurnedDown()}),
+        ({"call": replace(CALL, subject=Account("other", "alice"))}, {"turned_down": TurnedDown()}),
+    ],
+)
+async def test_what_a_key_does_not_name_is_not_found(
+    store: AnyStore, keys: dict[str, Any], found: dict[str, Any]
+) -> None:
+    there = await filled(store)
+    assert await store.for_call(replace(KEYS, **keys)) == replace(there, **found)
+
+
+async def test_a_call_that_is_not_there_has_only_what_is_not_its_own(store: AnyStore) -> None:
+    there = await filled(store)
+    own = {"redeemed": None, "row": None, "unknown_outcomes": 0, "approvals": (), "votes": {}, "answers": ()}
+    empty = replace(there, **own, delegations=(), seen={})  # type: ignore[arg-type] # a field each
+    assert await store.for_call(replace(KEYS, index="another")) == empty
+    without = StoredCall(reply=there.reply, session=there.session)
+    assert await store.for_call(CallKeys("acme", AT, AT, reply="kept", session="session-index")) == without
+
+
+async def test_a_closed_store_tells_nothing(store: AnyStore) -> None:
+    await store.close()
+    with pytest.raises(Unavailable) as refused:
+        await store.for_call(KEYS)
+    assert refused.value.code == "store.unreadable"
