@@ -1,9 +1,12 @@
-"""Groups of commands: they are imported when they are used, and their help gives whole sentences."""
+"""Command groups: subcommands that are imported on use, help in whole sentences, and a type of option."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import click
@@ -17,12 +20,12 @@ _WHOLE = 1000  # characters: longer than any first sentence
 class Commands(click.Group):
     """A group whose help gives the first sentence of each command whole, on as many lines as it takes.
 
-    `lazy` has further commands by name, each as `module:attribute`, imported when it is run or the group's help is
-    shown: a probe must not pay for what other commands need.
+    `lazy` has further commands by name, each as `module:attribute` and its first sentence. The group's help
+    imports none of them, and a command only itself: a probe must not pay for what other commands need.
     """
 
-    def __init__(self, *arguments: Any, lazy: Mapping[str, str] | None = None, **more: Any) -> None:
-        super().__init__(*arguments, **more)
+    def __init__(self, *arguments: Any, lazy: Mapping[str, tuple[str, str]] | None = None, **options: Any) -> None:
+        super().__init__(*arguments, **options)
         self._lazy = dict(lazy or {})
 
     @override
@@ -31,29 +34,36 @@ class Commands(click.Group):
 
     @override
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        where = self._lazy.get(cmd_name)
-        if where is None:
+        if cmd_name not in self._lazy:
             return super().get_command(ctx, cmd_name)
-        module, _, attribute = where.partition(":")
-        try:
-            found = getattr(import_module(module), attribute)
-        except ModuleNotFoundError as error:
-            if error.name != DEVTOOLS:
-                raise
+        where, _ = self._lazy[cmd_name]
+        if not _installed(where):
             return _from_source(cmd_name)
-        if not isinstance(found, click.Command):
+        module, _, attribute = where.partition(":")
+        command = getattr(import_module(module), attribute)
+        if not isinstance(command, click.Command):
             raise TypeError(f"{where} is no command")
-        return found
+        return command
 
     @override
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        commands = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
         with formatter.section("Commands"):
-            formatter.write_dl([(name, command.get_short_help_str(_WHOLE)) for name, command in commands if command])
+            formatter.write_dl([(name, self._sentence(ctx, name)) for name in self.list_commands(ctx)])
+
+    def _sentence(self, ctx: click.Context, name: str) -> str:
+        if name in self._lazy and _installed(self._lazy[name][0]):
+            return self._lazy[name][1]
+        command = self.get_command(ctx, name)
+        return command.get_short_help_str(_WHOLE) if command is not None else ""
+
+
+def _installed(where: str) -> bool:
+    """Whether `module:attribute` is part of this installation: the wheel comes without the development tools."""
+    return not where.startswith(f"{DEVTOOLS}.") or find_spec(DEVTOOLS) is not None
 
 
 def _from_source(name: str) -> click.Command:
-    """The command in an installation without the development tools: it says where it is to be had."""
+    """The command in an installation without the development tools: it says where they are."""
     text = f"`pdp {name}` comes with the source, not with the package: clone the repository and run `make {name}`."
 
     @click.command(name, help=text, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
@@ -61,3 +71,19 @@ def _from_source(name: str) -> click.Command:
         raise click.UsageError(text)
 
     return command
+
+
+class OutFile(click.Path):
+    """A file to write, as `pathlib.Path`: refused before the work when its folder is missing or read-only."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, writable=True, path_type=Path)
+
+    @override
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if not path.parent.is_dir():
+            self.fail(f"the folder of {path.name} does not exist; create it.", param, ctx)
+        if not path.exists() and not os.access(path.parent, os.W_OK):
+            self.fail(f"the folder of {path.name} may not be written to.", param, ctx)
+        return path

@@ -14,8 +14,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from pdp.cli.commands import OutFile
 from pdp.cli.judge_run import heard, run_of
-from pdp.cli.out_file import OutFile
 from pdp.core.judge.judge_input import OK
 from pdp.judge.options import PRESETS, Answers, JudgeOptions
 from pdp.judge.prompts import LoadedPrompts

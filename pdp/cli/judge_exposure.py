@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from pdp.cli.out_file import OutFile
+from pdp.cli.commands import OutFile
 from pdp.cli.render.tables import page, table
 from pdp.config import settings
 from pdp.core.request import Caller, Peer, Role

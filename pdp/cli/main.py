@@ -11,24 +11,43 @@ from pdp.cli.commands import Commands
 from pdp.core.errors import Fault
 
 FAULT = 1
+# each with the first sentence of its help, which `pdp --help` prints without importing it
 _COMMANDS = {
-    "approvals": "pdp.cli.approvals:approvals",
-    "bench": "devtools.bench.cli:bench",
-    "config": "pdp.cli.config:config",
-    "consent": "pdp.cli.consent:consent",
-    "decide": "pdp.cli.decide:decide",
-    "demo": "devtools.demo.cli:demo",
-    "dev": "pdp.cli.dev:dev",
-    "explain": "pdp.cli.explain:explain",
-    "grants": "pdp.cli.grants:grants",
-    "health": "pdp.cli.health:health",
-    "judge": "pdp.cli.judge:judge",
-    "policy": "pdp.cli.policy:policy",
-    "reload": "pdp.cli.status:reload",
-    "serve": "pdp.cli.serve:serve",
-    "status": "pdp.cli.status:status",
-    "switch": "pdp.cli.switch:switch",
-    "tools": "pdp.cli.tools:tools",
+    "approvals": ("pdp.cli.approvals:approvals", "Calls that wait for people: look at them, approve or deny them."),
+    "bench": ("devtools.bench.cli:bench", "Measure what a decision costs, as ratios within this run."),
+    "config": ("pdp.cli.config:config", "Look at a configuration."),
+    "consent": (
+        "pdp.cli.consent:consent",
+        "What you let agents use in your name: yours alone to give, and to take back at once.",
+    ),
+    "decide": ("pdp.cli.decide:decide", "Ask whether the tool call in FILE (YAML) may be carried out now."),
+    "demo": (
+        "devtools.demo.cli:demo",
+        "Start the PDP and the public mcp-server-git, and ask what a gateway would ask.",
+    ),
+    "dev": ("pdp.cli.dev:dev", "Keys and tokens for development; refused in production."),
+    "explain": (
+        "pdp.cli.explain:explain",
+        "Say why a recorded decision was what it was, or what would be decided of the call in FILE and why.",
+    ),
+    "grants": (
+        "pdp.cli.grants:grants",
+        "Calls that go through without asking, for a while: see which, and end that.",
+    ),
+    "health": ("pdp.cli.health:health", "Ask a server whether it serves, as probes do."),
+    "judge": ("pdp.cli.judge:judge", "A language model that is asked: its prompts, its process, how good it is."),
+    "policy": ("pdp.cli.policy:policy", "Check and test policy."),
+    "reload": (
+        "pdp.cli.status:reload",
+        "Have a server read policy, registry, keys and the directory again now; it looks every second by itself.",
+    ),
+    "serve": ("pdp.cli.serve:serve", "Run the decision point until SIGTERM."),
+    "status": (
+        "pdp.cli.status:status",
+        "Say what a server runs on: policy, registry, keys, store, switches, and what is wrong with them.",
+    ),
+    "switch": ("pdp.cli.switch:switch", "Switch something off, or on again: every answer within a second obeys."),
+    "tools": ("pdp.cli.tools:tools", "Which tools may be called: pin, sign and verify the registry."),
 }
 
 

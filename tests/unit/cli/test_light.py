@@ -8,12 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from support.world import World, running
 
 from pdp.adapters.grpc.options import ServerOptions
 from pdp.cli.commands import Commands
 from pdp.cli.health import _listens
+from pdp.cli.main import cli
 from pdp.core.errors import ConfigurationFault
 
 _TELL = "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
@@ -33,6 +35,46 @@ def test_the_version_loads_nothing_but_the_command_line() -> None:
     said, found = loaded(_PDP, "--version")
     assert said[0].startswith("pdp, version ")
     assert found <= {*_COMMAND_LINE, *loaded(f"import json, sys; {_TELL}")[1]}
+
+
+def test_help_imports_no_command() -> None:
+    said, found = loaded(_PDP, "--help")
+    assert any(line.startswith("  health     Ask a server whether it serves") for line in said)
+    assert found <= {*_COMMAND_LINE, *loaded(f"import json, sys; {_TELL}")[1]}
+
+
+@pytest.mark.parametrize("name", cli._lazy)
+def test_the_table_of_commands_has_their_own_help(name: str) -> None:
+    context = click.Context(cli)
+    command = cli.get_command(context, name)
+    assert command is not None
+    assert cli._lazy[name][1] == command.get_short_help_str(1000)
+
+
+@pytest.mark.parametrize("name", ["bench", "demo"])
+@pytest.mark.parametrize("words", [(), ("--serve", "x"), ("-h",)])
+def test_without_the_development_tools_a_command_says_where_they_are(name: str, words: tuple[str, ...]) -> None:
+    done = run_without("devtools", name, *words)
+    sentence = (
+        f"`pdp {name}` comes with the source, not with the package: clone the repository and run `make {name}`."
+    )
+    out = done.stdout if words == ("-h",) else done.stderr
+    assert f"{sentence} {name}`." in " ".join(out.split())
+    assert done.returncode == (0 if words == ("-h",) else 2)
+    assert "Traceback" not in done.stderr
+
+
+def test_help_without_the_development_tools() -> None:
+    done = run_without("devtools", "--help")
+    assert done.returncode == 0
+    for name in ("bench", "demo"):
+        assert f"`pdp {name}` comes with the source, not with the package" in " ".join(done.stdout.split())
+
+
+def run_without(missing: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """`pdp` in a process where one package is not installed."""
+    code = f"import sys; sys.modules[{missing!r}] = None; from pdp.__main__ import main; main()"
+    return subprocess.run([sys.executable, "-c", code, *words], check=False, capture_output=True, text=True)
 
 
 async def test_the_probe_loads_what_a_bare_health_client_loads_and_yaml(tmp_path: Path) -> None:
@@ -75,7 +117,7 @@ def test_a_configuration_without_an_address_is_refused_in_the_usual_words(tmp_pa
 
 
 def test_a_lazy_command_that_is_none_is_a_bug_that_is_told() -> None:
-    group = Commands("group", lazy={"wrong": "pdp.cli.main:main"})
+    group = Commands("group", lazy={"wrong": ("pdp.cli.main:main", "")})
     with pytest.raises(TypeError, match="is no command"):
         group.get_command(None, "wrong")  # type: ignore[arg-type]
 
@@ -84,8 +126,7 @@ def test_a_lazy_command_that_is_none_is_a_bug_that_is_told() -> None:
     ("missing", "words"), [("click", ("--version",)), ("pydantic", ("decide", "x.yaml")), ("yaml", ("serve", "-h"))]
 )
 def test_where_only_the_client_is_pdp_says_what_to_install(missing: str, words: tuple[str, ...]) -> None:
-    code = f"import sys; sys.modules[{missing!r}] = None; from pdp.__main__ import main; main()"
-    done = subprocess.run([sys.executable, "-c", code, *words], check=False, capture_output=True, text=True)
+    done = run_without(missing, *words)
     assert (done.returncode, done.stdout) == (1, "")
     assert "pdp[server]" in done.stderr
     assert f"({missing} is missing)" in done.stderr
