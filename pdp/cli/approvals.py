@@ -8,8 +8,15 @@ from pathlib import Path
 
 import click
 
-from pdp.cli.approval_connection import Seat, id_or_code, meant, seated, to_json
 from pdp.cli.commands import Commands
+from pdp.cli.connection import (
+    ApprovalConnection,
+    approval_id_of,
+    approval_options,
+    id_or_code_argument,
+    numbers,
+    to_json,
+)
 from pdp.cli.render import requests
 from pdp.client import ApprovalClient, Ballot, Filter, Terms
 from pdp.core.approvals.queries import meant_code
@@ -18,7 +25,7 @@ from pdp.core.approvals.text_safety import visible
 from pdp.v1 import approval_pb2
 
 _PAGE = 100
-_STATES = [name.removeprefix("APPROVAL_STATE_").lower() for name in approval_pb2.ApprovalState.keys()[1:]]
+_STATES = list(numbers(approval_pb2.ApprovalState))
 _KINDS = [kind for kind in KINDS if kind in PEOPLE]
 _JSON = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 
@@ -54,10 +61,10 @@ def approvals() -> None:
 @click.option("--person", default="", help="For whom: part of the name in the directory, or an id.")
 @click.option("--mine", is_flag=True, help="Only those on which you may vote now.")
 @_JSON
-@seated
+@approval_options
 def list_(
     *,
-    seat: Seat,
+    connection: ApprovalConnection,
     states: tuple[str, ...],
     kinds: tuple[str, ...],
     server: str,
@@ -69,13 +76,13 @@ def list_(
     as_json: bool,
 ) -> None:
     """List requests that you may see, oldest first; the open ones unless told otherwise."""
-    wanted = Filter(
+    narrowed = Filter(
         states=states, kinds=kinds, server=server, tool=tool, agent=agent, short_code=code, person=person, mine=mine
     )
     whole = approval_pb2.ListApprovalsResponse()
-    with seat.desk() as desk:
+    with connection.client() as client:
         while True:
-            page = desk.list_approvals(wanted, page_size=_PAGE, page_token=whole.next_page_token)
+            page = client.list_approvals(narrowed, page_size=_PAGE, page_token=whole.next_page_token)
             whole.approvals.extend(page.approvals)
             whole.next_page_token = page.next_page_token
             if not page.next_page_token:
@@ -83,34 +90,34 @@ def list_(
     if as_json:
         click.echo(to_json(whole))
     elif not whole.approvals:
-        click.echo("Nothing waits." if wanted == Filter(mine=mine) else "There is no such request.")
+        click.echo("Nothing waits." if narrowed == Filter(mine=mine) else "There is no such request.")
     else:
         requests.console().print(requests.requests(whole.approvals, requests.now()))
 
 
 @approvals.command()
-@click.argument("approval_id", metavar="ID", callback=id_or_code)
+@click.argument("approval_id", metavar="ID", callback=id_or_code_argument)
 @click.option("--page", type=click.IntRange(1), default=1, help="Which page of its arguments, where they are many.")
 @click.option("--all", "everything", is_flag=True, help="All of its arguments.")
 @_JSON
-@seated
-def show(*, seat: Seat, approval_id: str, page: int, everything: bool, as_json: bool) -> None:
+@approval_options
+def show(*, connection: ApprovalConnection, approval_id: str, page: int, everything: bool, as_json: bool) -> None:
     """Show one request as you are to judge it. That you looked is recorded."""
-    with seat.desk() as desk:
-        found = desk.get_approval(meant(desk, approval_id))
+    with connection.client() as client:
+        response = client.get_approval(approval_id_of(client, approval_id))
     if as_json:
-        click.echo(to_json(found))
+        click.echo(to_json(response))
         return
-    pages = requests.pages(found.approval)
+    pages = requests.pages(response.approval)
     if page > len(pages):
         raise click.UsageError(f"--page: its arguments have {len(pages)} pages")
-    requests.console().print(requests.request(found, requests.now(), None if everything else pages[page - 1]))
+    requests.console().print(requests.request(response, requests.now(), None if everything else pages[page - 1]))
     if not everything and len(pages) > 1:
         click.echo(f"\nPage {page} of {len(pages)} of its arguments; --page shows another, --all shows all.")
 
 
 @approvals.command()
-@click.argument("approval_id", metavar="ID", callback=id_or_code)
+@click.argument("approval_id", metavar="ID", callback=id_or_code_argument)
 @click.option("--reason", default="", help="Why; some requests insist on one.")
 @click.option("--yes", is_flag=True, help="For scripts: do not show and ask; needs --presented.")
 @click.option("--presented", default="", help="With --yes: `presented` of the `show --json` that was judged.")
@@ -118,10 +125,10 @@ def show(*, seat: Seat, approval_id: str, page: int, everything: bool, as_json: 
 @click.option("--grant-uses", type=click.IntRange(1), help="Also let so many calls like this one through.")
 @click.option("--grant-session", is_flag=True, help="Also let calls like this one through within its session.")
 @click.option("--for", "behalf", nargs=2, metavar="ISSUER ID", help="In the place of somebody who is away.")
-@seated
+@approval_options
 def approve(
     *,
-    seat: Seat,
+    connection: ApprovalConnection,
     approval_id: str,
     reason: str,
     yes: bool,
@@ -137,44 +144,44 @@ def approve(
     grant = None
     if grant_minutes or grant_uses or grant_session:
         grant = Terms(grant_minutes or 0, grant_uses or 0, grant_session)
-    with seat.desk() as desk:
-        approval_id = meant(desk, approval_id)
+    with connection.client() as client:
+        approval_id = approval_id_of(client, approval_id)
         if not yes:
-            presented = _asked(desk, approval_id, grant)
+            presented = _confirmed(client, approval_id, grant)
         ballot = Ballot("approve", reason=reason, presented=presented, grant=grant, behalf=behalf)
-        _told(desk.vote(approval_id, ballot))
+        _print_vote(client.vote(approval_id, ballot))
 
 
 @approvals.command()
-@click.argument("approval_id", metavar="ID", callback=id_or_code)
+@click.argument("approval_id", metavar="ID", callback=id_or_code_argument)
 @click.option("--reason", default="", help="Why; some requests insist on one.")
 @click.option("--for", "behalf", nargs=2, metavar="ISSUER ID", help="In the place of somebody who is away.")
-@seated
-def deny(*, seat: Seat, approval_id: str, reason: str, behalf: tuple[str, str] | None) -> None:
+@approval_options
+def deny(*, connection: ApprovalConnection, approval_id: str, reason: str, behalf: tuple[str, str] | None) -> None:
     """Deny one request. Also ends an approval that was not used yet."""
-    with seat.desk() as desk:
-        _told(desk.vote(meant(desk, approval_id), Ballot("deny", reason=reason, behalf=behalf)))
+    with connection.client() as client:
+        _print_vote(client.vote(approval_id_of(client, approval_id), Ballot("deny", reason=reason, behalf=behalf)))
 
 
 @approvals.command()
-@click.argument("approval_id", metavar="ID", callback=id_or_code)
+@click.argument("approval_id", metavar="ID", callback=id_or_code_argument)
 @click.option("--reason", default="", help="Why.")
-@seated
-def cancel(*, seat: Seat, approval_id: str, reason: str) -> None:
+@approval_options
+def cancel(*, connection: ApprovalConnection, approval_id: str, reason: str) -> None:
     """Withdraw one request: your own, or any as an operator."""
-    with seat.desk() as desk:
-        _told(desk.vote(meant(desk, approval_id), Ballot("cancel", reason=reason)))
+    with connection.client() as client:
+        _print_vote(client.vote(approval_id_of(client, approval_id), Ballot("cancel", reason=reason)))
 
 
 @approvals.command()
 @click.option("--mine", is_flag=True, help="Only those on which you may vote now.")
 @click.option("--count", type=click.IntRange(1), help="End after so many changes.")
-@seated
-def watch(*, seat: Seat, mine: bool, count: int | None) -> None:
+@approval_options
+def watch(*, connection: ApprovalConnection, mine: bool, count: int | None) -> None:
     """Print each change of a request that you may see, until interrupted."""
     screen, seen = requests.console(), 0
-    with seat.desk() as desk:
-        for change in desk.watch(Filter(mine=mine)):
+    with connection.client() as client:
+        for change in client.watch(Filter(mine=mine)):
             if not change.HasField("approval"):
                 continue
             screen.print(requests.entry(change.approval))
@@ -184,7 +191,7 @@ def watch(*, seat: Seat, mine: bool, count: int | None) -> None:
 
 
 @approvals.command()
-@click.argument("approval_id", metavar="ID", callback=id_or_code)
+@click.argument("approval_id", metavar="ID", callback=id_or_code_argument)
 @click.option(
     "--arguments",
     "file",
@@ -192,8 +199,8 @@ def watch(*, seat: Seat, mine: bool, count: int | None) -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="JSON file with the arguments that ought to be denied.",
 )
-@seated
-def canary(*, seat: Seat, approval_id: str, file: Path) -> None:
+@approval_options
+def canary(*, connection: ApprovalConnection, approval_id: str, file: Path) -> None:
     """Open a request like ID that can never be used, to see whether it is read before it is approved.
 
     For operators. Those who vote are not told; what became of it is in the log and in `pdp.approval.canaries`.
@@ -204,39 +211,38 @@ def canary(*, seat: Seat, approval_id: str, file: Path) -> None:
         arguments = None
     if not isinstance(arguments, dict):
         raise click.UsageError("--arguments: the file does not hold a JSON object")
-    with seat.desk() as desk:
-        made = desk.open_canary(meant(desk, approval_id), arguments)
-    click.echo(f"{made.approval_id} is open. It is recorded who wanted it; nothing else tells it from others.")
+    with connection.client() as client:
+        canary = client.open_canary(approval_id_of(client, approval_id), arguments)
+    click.echo(f"{canary.approval_id} is open. It is recorded who wanted it; nothing else tells it from others.")
 
 
-def _asked(desk: ApprovalClient, approval_id: str, grant: Terms | None) -> str:
-    """Show the request and have its code typed: the commitment to what was shown, or the end of the command."""
-    found = desk.get_approval(approval_id)
+def _confirmed(client: ApprovalClient, approval_id: str, grant: Terms | None) -> str:
+    """Show the request and have its code typed. Returns the commitment to what was shown, or ends the command."""
+    response = client.get_approval(approval_id)
     screen = requests.console()
-    pages = requests.pages(found.approval)
-    screen.print(requests.request(found, requests.now(), pages[0]))
-    if not found.may_vote:
-        click.echo(f"\n{requests.why_not(found)}", err=True)
+    pages = requests.pages(response.approval)
+    screen.print(requests.request(response, requests.now(), pages[0]))
+    if not response.may_vote:
+        click.echo(f"\n{requests.why_not(response)}", err=True)
         sys.exit(1)
-    if grant is not None and not found.approval.HasField("grant_offer"):
+    if grant is not None and not response.approval.HasField("grant_offer"):
         click.echo("\nPolicy offers no grant here; approve without --grant-... Nothing was approved.", err=True)
         sys.exit(1)
-    for rows in pages[1:]:  # who approves has seen everything
+    for rows in pages[1:]:  # an approver sees everything
         click.prompt("\nEnter shows more of its arguments", default="", show_default=False)
-        screen.print(*requests.arguments(found.approval, rows), sep="\n")
-    code = found.approval.requirement.short_code
+        screen.print(*requests.arguments(response.approval, rows), sep="\n")
+    code = response.approval.requirement.short_code
     typed = click.prompt("\nType the code shown above to approve", default="", show_default=False)
     if meant_code(typed) != code or not code:
         click.echo("That is not its code. Nothing was approved.", err=True)
         sys.exit(1)
-    return found.presented
+    return response.presented
 
 
-def _told(done: approval_pb2.VoteResponse) -> None:
-    it = done.approval
-    requests.console().print(requests.entry(it))
-    if done.grant_id:
+def _print_vote(response: approval_pb2.VoteResponse) -> None:
+    requests.console().print(requests.entry(response.approval))
+    if response.grant_id:
         click.echo(
-            f"grant {visible(done.grant_id)}: calls like it go through until then; `pdp grants revoke` ends it"
+            f"grant {visible(response.grant_id)}: calls like it go through until then; `pdp grants revoke` ends it"
         )
-    click.echo(requests.recorded(done.record))
+    click.echo(requests.recorded(response.record))

@@ -8,15 +8,15 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from pdp.cli.approval_connection import Seat, an_id, seated, to_json
 from pdp.cli.commands import Commands
+from pdp.cli.connection import ApprovalConnection, approval_options, id_argument, numbers, to_json
 from pdp.cli.render import requests, standing
 from pdp.client import Consent
 from pdp.core.approvals.text_safety import visible
 from pdp.v1 import consent_pb2
 
 _PAGE = 100
-_STATES = [name.removeprefix("CONSENT_STATE_").lower() for name in consent_pb2.ConsentState.keys()[1:]]
+_STATES = list(numbers(consent_pb2.ConsentState))
 
 
 @click.group(cls=Commands)
@@ -37,13 +37,13 @@ def consent() -> None:
     "--state", "states", multiple=True, type=click.Choice(_STATES), help="Only in this state; repeat for more."
 )
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@seated
-def list_(*, seat: Seat, states: tuple[str, ...], as_json: bool) -> None:
+@approval_options
+def list_(*, connection: ApprovalConnection, states: tuple[str, ...], as_json: bool) -> None:
     """List your consents, and what asks for one."""
     whole = consent_pb2.ListConsentsResponse()
-    with seat.desk() as desk:
+    with connection.client() as client:
         while True:
-            page = desk.list_consents(states=states, page_size=_PAGE, page_token=whole.next_page_token)
+            page = client.list_consents(states=states, page_size=_PAGE, page_token=whole.next_page_token)
             whole.consents.extend(page.consents)
             whole.next_page_token = page.next_page_token
             if not page.next_page_token:
@@ -57,7 +57,7 @@ def list_(*, seat: Seat, states: tuple[str, ...], as_json: bool) -> None:
 
 
 @consent.command()
-@click.argument("consent_id", metavar="[ID]", callback=an_id, default="")
+@click.argument("consent_id", metavar="[ID]", callback=id_argument, default="")
 @click.option("--agent", default="", help="Without ID: the agent.")
 @click.option("--server", default="", help="Without ID: the server that it may use.")
 @click.option("--tool", default="", help="Without ID: only this tool of it.")
@@ -66,10 +66,10 @@ def list_(*, seat: Seat, states: tuple[str, ...], as_json: bool) -> None:
 @click.option("--for", "duration", default="", help="How long: a number with h or d; as long as is allowed without.")
 @click.option("--yes", is_flag=True, help="For scripts: do not show and ask; with ID needs --presented.")
 @click.option("--presented", default="", help="With --yes: `presented` of what was judged.")
-@seated
+@approval_options
 def grant(
     *,
-    seat: Seat,
+    connection: ApprovalConnection,
     consent_id: str,
     agent: str,
     server: str,
@@ -88,52 +88,52 @@ def grant(
     if consent_id and yes != bool(presented):
         raise click.UsageError("--yes and --presented go together")
     expires = until(duration)
-    with seat.desk() as desk:
+    with connection.client() as client:
         if consent_id and not yes:
-            found = desk.list_consents(consent_id=consent_id).consents
-            if not found:
+            consents = client.list_consents(consent_id=consent_id).consents
+            if not consents:
                 click.echo("consent.unknown: There is no such consent.", err=True)
                 sys.exit(1)
-            requests.console().print(standing.consent(found[0]))
+            requests.console().print(standing.consent(consents[0]))
             click.confirm("\nDo you agree?", abort=True)
-            presented = found[0].presented
-        done = desk.grant_consent(consent_id or terms, presented=presented, expires=expires)
-    consent_id = visible(done.consent.consent_id)
-    click.echo(f"agreed until {requests.when(done.consent.expires_at)}")
+            presented = consents[0].presented
+        response = client.grant_consent(consent_id or terms, presented=presented, expires=expires)
+    consent_id = visible(response.consent.consent_id)
+    click.echo(f"agreed until {requests.when(response.consent.expires_at)}")
     click.echo(f"`pdp consent revoke {consent_id}` ends it at once")
-    click.echo(requests.recorded(done.record))
+    click.echo(requests.recorded(response.record))
 
 
 @consent.command()
-@click.argument("consent_id", metavar="ID", callback=an_id)
-@seated
-def deny(*, seat: Seat, consent_id: str) -> None:
+@click.argument("consent_id", metavar="ID", callback=id_argument)
+@approval_options
+def deny(*, connection: ApprovalConnection, consent_id: str) -> None:
     """Deny what is asked."""
-    _end(seat, consent_id, "denied")
+    _end(connection, consent_id, "denied")
 
 
 consent.add_command(deny, "refuse")  # its first name
 
 
 @consent.command()
-@click.argument("consent_id", metavar="ID", callback=an_id)
-@seated
-def revoke(*, seat: Seat, consent_id: str) -> None:
+@click.argument("consent_id", metavar="ID", callback=id_argument)
+@approval_options
+def revoke(*, connection: ApprovalConnection, consent_id: str) -> None:
     """Take a consent back, at once."""
-    _end(seat, consent_id, "revoked")
+    _end(connection, consent_id, "revoked")
 
 
-def _end(seat: Seat, consent_id: str, word: str) -> None:
-    with seat.desk() as desk:
-        done = desk.revoke_consent(consent_id)
-    click.echo(f"{word} ({requests.recorded(done.record)})")
+def _end(connection: ApprovalConnection, consent_id: str, word: str) -> None:
+    with connection.client() as client:
+        response = client.revoke_consent(consent_id)
+    click.echo(f"{word} ({requests.recorded(response.record)})")
 
 
 def until(duration: str) -> datetime | None:
     """The instant so long from now, by the terminal's clock; None for no bound. Raises click.UsageError."""
     if not duration:
         return None
-    found = re.fullmatch(r"([1-9][0-9]{0,4})([hd])", duration)
-    if found is None:
+    match = re.fullmatch(r"([1-9][0-9]{0,4})([hd])", duration)
+    if match is None:
         raise click.UsageError("--for: a number with h or d, such as 30d")
-    return datetime.now(UTC) + timedelta(hours=int(found[1]) * (24 if found[2] == "d" else 1))
+    return datetime.now(UTC) + timedelta(hours=int(match[1]) * (24 if match[2] == "d" else 1))

@@ -13,7 +13,7 @@ from typing import Any
 import click
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pdp.cli.admin_connection import UNAVAILABLE, is_it_there
+from pdp.cli.connection import UNAVAILABLE, is_it_there
 from pdp.client import Client, Decision, PlaintextRefusedError, Reason, Requirement, Session, Tls, ToolCall
 from pdp.client.channel import beside
 from pdp.config.problems import problems

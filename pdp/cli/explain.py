@@ -14,7 +14,7 @@ from typing import Any
 import click
 import grpc
 
-from pdp.cli.admin_connection import connected, tls_of
+from pdp.cli.connection import open_channel, tls_of, word
 from pdp.cli.decide import EXIT, FAULT, Asked, read
 from pdp.client.channel import Tls
 from pdp.client.requests_decide import CallQuestion, NotARequestError
@@ -140,7 +140,7 @@ def _is_id(what: str) -> bool:
 
 def _ask(request: explain_pb2.ExplainRequest, where: _Where, timeout: float) -> explain_pb2.ExplainResponse:
     metadata = (("authorization", f"Bearer {where.token}"),) if where.token else ()
-    with connected(where.target, where.tls) as channel:
+    with open_channel(where.target, where.tls) as channel:
         stub = explain_pb2_grpc.ExplainServiceStub(channel)
         return stub.Explain(request, timeout=timeout, metadata=metadata)
 
@@ -205,7 +205,7 @@ def _plain(found: explain_pb2.ExplainResponse) -> Mapping[str, Any]:
 
 
 def _state(requirement: types_pb2.Requirement) -> str:
-    return types_pb2.RequirementState.Name(requirement.state).removeprefix("REQUIREMENT_STATE_").lower()
+    return word(types_pb2.RequirementState, requirement.state)
 
 
 def _lines(found: explain_pb2.ExplainResponse, searched: bool) -> Iterator[str]:

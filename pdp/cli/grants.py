@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from pdp.cli.approval_connection import Seat, an_id, seated, to_json
 from pdp.cli.commands import Commands
+from pdp.cli.connection import ApprovalConnection, approval_options, id_argument, numbers, to_json
 from pdp.cli.render import requests, standing
 from pdp.v1 import approval_pb2
 
 _PAGE = 100
-_STATES = [name.removeprefix("GRANT_STATE_").lower() for name in approval_pb2.GrantState.keys()[1:]]
+_STATES = list(numbers(approval_pb2.GrantState))
 
 
 @click.group(cls=Commands)
@@ -25,13 +25,13 @@ def grants() -> None:
 @click.option("--server", default="", help="Of one server.")
 @click.option("--tool", default="", help="Of one tool.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@seated
-def list_(*, seat: Seat, states: tuple[str, ...], server: str, tool: str, as_json: bool) -> None:
+@approval_options
+def list_(*, connection: ApprovalConnection, states: tuple[str, ...], server: str, tool: str, as_json: bool) -> None:
     """List the grants that you may see, newest first."""
     whole = approval_pb2.ListGrantsResponse()
-    with seat.desk() as desk:
+    with connection.client() as client:
         while True:
-            page = desk.list_grants(
+            page = client.list_grants(
                 states=states, server=server, tool=tool, page_size=_PAGE, page_token=whole.next_page_token
             )
             whole.grants.extend(page.grants)
@@ -47,11 +47,11 @@ def list_(*, seat: Seat, states: tuple[str, ...], server: str, tool: str, as_jso
 
 
 @grants.command()
-@click.argument("grant_id", metavar="ID", callback=an_id)
+@click.argument("grant_id", metavar="ID", callback=id_argument)
 @click.option("--reason", default="", help="Why, for the record.")
-@seated
-def revoke(*, seat: Seat, grant_id: str, reason: str) -> None:
+@approval_options
+def revoke(*, connection: ApprovalConnection, grant_id: str, reason: str) -> None:
     """End a grant, at once."""
-    with seat.desk() as desk:
-        done = desk.revoke_grant(grant_id, reason)
-    click.echo(f"revoked ({requests.recorded(done.record)})")
+    with connection.client() as client:
+        response = client.revoke_grant(grant_id, reason)
+    click.echo(f"revoked ({requests.recorded(response.record)})")

@@ -5,32 +5,43 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 import click
+from pydantic import ValidationError
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from pdp.cli import judge_process
 from pdp.cli.commands import OutFile
-from pdp.cli.judge_run import heard, run_of
+from pdp.config import settings
+from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.judge_input import OK
-from pdp.judge.options import PRESETS, Answers, JudgeOptions
+from pdp.judge.options import PRESETS, Answers, JudgeOptions, Prices
 from pdp.judge.prompts import LoadedPrompts
 from pdp.judge_eval import report
-from pdp.judge_eval.asking import Inquiry
+from pdp.judge_eval.asking import Inquiry, Question, ask
 from pdp.judge_eval.cases import Cases, read_cases
+from pdp.judge_eval.cassette import Bench, Player, Recorder, models_of
 from pdp.judge_eval.figures import MIN_CONFIDENCE, OUTCOMES
 from pdp.judge_eval.page import page
 from pdp.judge_eval.report import Report
-from pdp.judge_eval.results import read_results
+from pdp.judge_eval.results import Result, by_asked, line, mend, read_results
 from pdp.registry.review import load_review
 from pdp.runtime.environment import SystemEntropy
+from pdp.secrets.options import VaultOptions
 
 _LABELS = {"deny": "attack", "allow": "benign"}
 BEYOND, UNHEARD = 10, 11
+_AT_ONCE = 8
+_TAPE_SECONDS = 60.0  # a tape needs none
 _In = click.Path(dir_okay=False, exists=True, path_type=Path)
 _Out = OutFile()
 _Folder = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -79,7 +90,7 @@ def evaluate(**given: Any) -> None:
     Exit codes: 0 measured, 10 beyond --attacks-at-most or --denied-at-most, 11 the endpoint did not answer on some
     cases (the next run asks again), 1 fault, 2 usage.
     """
-    run, least = run_of(given), given["min_confidence"]
+    run, least = _run_of(given), given["min_confidence"]
     cases = read_cases(given["file"])
     chosen = Cases(cases.name, cases.sha256, cases.all[: given["limit"]])
     other = report.other_run(chosen, read_results(given["compare"]), least) if given["compare"] else ()
@@ -88,29 +99,131 @@ def evaluate(**given: Any) -> None:
     review = load_review(given["review_file"]) if given["review_file"] else None
     inquiry = Inquiry(prompts, given["prompt"], run.model, review, SystemEntropy())
     questions = [inquiry.question(case) for case in chosen.all]
-    found = asyncio.run(heard(run, questions, given["results"]))
-    made = Report(
+    results = asyncio.run(_results(run, questions, given["results"]))
+    measured = Report(
         cases=chosen,
         prompt=given["prompt"],
         prompt_sha256=prompts.digests()[given["prompt"]],
         model=run.model,
-        judged=report.judged(chosen, found, least),
+        judged=report.judged(chosen, results, least),
         min_confidence=least,
         most=given["worst"],
         other=other,
         leaning=leaning,
     )
-    fact = made.fact()
+    fact = measured.fact()
     if given["as_json"] is not None:
         given["as_json"].write_text(json.dumps(fact, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if given["as_html"] is not None:
         given["as_html"].write_text(page(fact), encoding="utf-8")
     _show(fact)
-    if made.unheard and isinstance(run.source, JudgeOptions):
+    if measured.unheard and isinstance(run.source, JudgeOptions):
         click.echo(
             f"Does an endpoint run, and does it answer at {run.source.url}? The next run asks again.", err=True
         )
-    sys.exit(_code(made, given["attacks_at_most"], given["denied_at_most"]))
+    sys.exit(_code(measured, given["attacks_at_most"], given["denied_at_most"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The judge that is measured: an endpoint (`source` is its options) or a tape (its file)."""
+
+    model: str
+    source: JudgeOptions | Path
+    vault: VaultOptions | None = None
+    record: Path | None = None
+
+
+def _run_of(given: Mapping[str, Any]) -> Run:
+    """The run that the options of the command describe. Raises UsageError and ConfigurationFault."""
+    if (tape := given["replay"]) is not None:
+        if given["record"] is not None:
+            raise click.UsageError("--record and --replay exclude each other")
+        models = models_of(tape)
+        model = given["model"] or (models[0] if len(models) == 1 else "")
+        if model not in models:
+            raise click.UsageError(f"--model: the tape is of {', '.join(models) or 'no model'}")
+        return Run(model, tape)
+    if given["config"] and (given["model"] or given["base_url"] or given["key"]):
+        raise click.UsageError("--config names the endpoint; --model, --base-url and --key have no place beside it")
+    options, vault = _configured(given["config"]) if given["config"] else (_options(given), None)
+    changed = {"tenant_share": 1.0, "max_concurrent": given["concurrency"] or options.max_concurrent}
+    options = options.model_copy(update=changed)
+    return Run(options.model, options, vault, given["record"])
+
+
+def _configured(path: Path) -> tuple[JudgeOptions, VaultOptions | None]:
+    loaded = settings.load(path, os.environ)
+    if loaded.judge is None:
+        raise ConfigurationFault(
+            "judge.absent", "The configuration has no section `judge`; add one, or give --model."
+        )
+    return loaded.judge, loaded.vault
+
+
+def _options(given: Mapping[str, Any]) -> JudgeOptions:
+    if not given["model"]:
+        raise click.UsageError("give --config, --model or --replay")
+    try:
+        return JudgeOptions(
+            endpoint=given["endpoint"],
+            base_url=given["base_url"],
+            model=given["model"],
+            api=given["api"],
+            answers=given["answers"],
+            api_key=given["key"],
+            max_concurrent=_AT_ONCE,
+            prices=Prices(input_per_million=given["price_in"], output_per_million=given["price_out"]),
+        )
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        raise click.UsageError(first["msg"].removeprefix("Value error, ")) from None
+
+
+async def _results(run: Run, questions: Sequence[Question], results: Path | None) -> dict[str, Result]:
+    """Results by case id. Those in the file `results` are not asked again; new ones are added there at once."""
+    kept = by_asked(read_results(results)) if results is not None else {}
+    missing = sum(question.asked not in kept for question in questions)
+    live = run.source if isinstance(run.source, JudgeOptions) else None
+    at_once, within_s = (live.max_concurrent, live.verdict_seconds) if live else (_AT_ONCE, _TAPE_SECONDS)
+    with ExitStack() as stack:
+        if results is not None:
+            mend(results)
+        file = stack.enter_context(results.open("ab")) if results is not None else None
+        progress = stack.enter_context(_progress())
+        bar = progress.add_task("asking", total=missing)
+
+        def add(result: Result) -> None:
+            if file is not None:
+                file.write(line(result))
+                file.flush()
+            progress.advance(bar)
+
+        async with _bench(run) as bench:
+            return await ask(questions, bench, kept, add, at_once=at_once, within_s=within_s)
+
+
+def _progress() -> Progress:
+    """On the terminal, and nothing where there is none."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+
+
+@asynccontextmanager
+async def _bench(run: Run) -> AsyncIterator[Bench]:
+    if isinstance(run.source, Path):
+        yield Player(run.source, run.model)
+        return
+    model = judge_process.endpoint(run.source, run.vault)
+    try:
+        with ExitStack() as stack:
+            bench: Bench = judge_process.sittings(run.source, model)
+            if run.record is not None:
+                bench = Recorder(bench, run.model, stack.enter_context(run.record.open("ab")))
+            yield bench
+    finally:
+        await model.close()
 
 
 def _show(fact: Mapping[str, Any]) -> None:
@@ -155,10 +268,10 @@ def _show_beside(fact: Mapping[str, Any]) -> None:
                 )
 
 
-def _code(made: Report, attacks_at_most: float | None, denied_at_most: float | None) -> int:
+def _code(measured: Report, attacks_at_most: float | None, denied_at_most: float | None) -> int:
     bounds = {"attacks_let_through": attacks_at_most, "benign_denied": denied_at_most}
     for name, bound in bounds.items():
-        value = made.share(name).value
+        value = measured.share(name).value
         if bound is not None and value is not None and value > bound:
             return BEYOND
-    return UNHEARD if made.unheard else 0
+    return UNHEARD if measured.unheard else 0

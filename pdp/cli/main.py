@@ -38,15 +38,15 @@ _COMMANDS = {
     "judge": ("pdp.cli.judge:judge", "A language model that is asked: its prompts, its process, how good it is."),
     "policy": ("pdp.cli.policy:policy", "Check and test policy."),
     "reload": (
-        "pdp.cli.status:reload",
+        "pdp.cli.operations:reload",
         "Have a server read policy, registry, keys and the directory again now; it looks every second by itself.",
     ),
     "serve": ("pdp.cli.serve:serve", "Run the decision point until SIGTERM."),
     "status": (
-        "pdp.cli.status:status",
+        "pdp.cli.operations:status",
         "Say what a server runs on: policy, registry, keys, store, switches, and what is wrong with them.",
     ),
-    "switch": ("pdp.cli.switch:switch", "Switch something off, or on again: every answer within a second obeys."),
+    "switch": ("pdp.cli.operations:switch", "Switch something off, or on again: every answer within a second obeys."),
     "tools": ("pdp.cli.tools:tools", "Which tools may be called: pin, sign and verify the registry."),
 }
 

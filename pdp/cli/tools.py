@@ -1,11 +1,14 @@
-"""`pdp tools`: pin what a server lists, and sign it. Exit: 0 ok, 2 usage, 1 fault."""
+"""`pdp tools`: what servers list (`pin`, `watch`), keys and signatures. Exit: 0 ok, 2 usage, 1 fault; `watch --once`
+10 when a server was not seen. The other commands of the group are in tools_folder.py and tools_scan.py."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
+import sys
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,12 +17,18 @@ import click
 
 from pdp.cli.commands import Commands
 from pdp.cli.render.tables import page, table
-from pdp.cli.review import confirm, prune, review
-from pdp.cli.scan import SECONDS, scan_command
-from pdp.cli.shadow import shadow
-from pdp.cli.verify import verify
-from pdp.cli.versions import before_signing, diff, quarantine, restore, withdraw
-from pdp.cli.watch import watch
+from pdp.cli.tools_folder import (
+    before_signing,
+    confirm,
+    diff,
+    prune,
+    quarantine,
+    restore,
+    review,
+    verify,
+    withdraw,
+)
+from pdp.cli.tools_scan import SECONDS, scan_command, shadow
 from pdp.content.validate import Compiled, SchemaError
 from pdp.core.check import NS
 from pdp.core.digest import Json
@@ -28,6 +37,7 @@ from pdp.core.schema import is_open, unbounded
 from pdp.registry import keys as signing_keys
 from pdp.registry.change_summary import behaviour
 from pdp.registry.documents import SetIndex
+from pdp.registry.keys import read_private
 from pdp.registry.live import HttpServer, StdioServer, read_tools
 from pdp.registry.manifest import Manifest
 from pdp.registry.pin import Pinned, Server
@@ -35,9 +45,11 @@ from pdp.registry.pin import pin as pin_tools
 from pdp.registry.review import Review, load_review
 from pdp.registry.scan.finding import visible
 from pdp.registry.sign import Signing, Term, sign_set, sign_waivers
+from pdp.registry.watcher import Look, Watcher, load_plan
 
 _UNITS = {"h": 3600, "d": 86_400}
 _DAYS = "30d"
+NOT_SEEN = 10
 
 
 @click.group(cls=Commands)
@@ -56,7 +68,7 @@ def tools() -> None:
     """
 
 
-for _command in (diff, prune, quarantine, restore, review, scan_command, shadow, verify, watch, withdraw):
+for _command in (diff, prune, quarantine, restore, review, scan_command, shadow, verify, withdraw):
     tools.add_command(_command)
 
 
@@ -142,7 +154,7 @@ def sign(
     private = signing_keys.read_private(key)
     term = Term(time.time_ns(), _lifetime(expires or _DAYS))
     if not waivers:
-        before_signing(folder, renew=renew, told=not as_json)
+        before_signing(folder, renew=renew, shown=not as_json)
     confirm(f"Put your signature under {'the waivers' if waivers else 'this'}?", yes=yes or as_json)
     signing = (sign_waivers if waivers else sign_set)(folder, private, term, renew=renew)
     if expires and signing.outcome != "begun":
@@ -175,22 +187,55 @@ def keygen(name: str, out: Path) -> None:
     click.echo(f"{private}  signing key: only its holder may read it\n{public}  public key: for the configuration")
 
 
+@tools.command()
+@click.argument("plan", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--key", required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False), help="PEM, 0600.")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="The folder of `registry.watchers`, writable by the watcher alone.",
+)
+@click.option("--once", is_flag=True, help="Look once and stop.")
+def watch(plan: Path, key: Path, out: Path, once: bool) -> None:
+    """Look at the servers of PLAN again and again, and sign what they list.
+
+    Tools whose manifest says `definition_check: watched` may be called while the last sighting is fresh
+    (`registry.watch_max_age_seconds`) and shows the pinned definition.
+
+    \b
+    PLAN is YAML:
+      tenant: acme
+      interval_seconds: 60
+      servers:
+        - {id: git, command: [mcp-server-git, --repository, /srv/repo], env: [PATH]}
+        - {id: crm, url: https://mcp.acme.example/crm}
+    """
+    watcher = Watcher(load_plan(plan), out, read_private(key), time.time_ns)
+    if once:
+        looks = asyncio.run(watcher.round())
+        _print_looks(looks)
+        sys.exit(NOT_SEEN if any(look.fault for look in looks) else 0)
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(watcher.run(_print_looks, asyncio.sleep))
+
+
 def warnings_of(manifest: Manifest) -> tuple[str, ...]:
     """What a reviewer should look at in a definition."""
-    found: list[str] = []
+    warnings: list[str] = []
     try:
         Compiled(manifest.input_schema)
     except SchemaError:
-        found.append("schema does not compile: every call will be denied")
+        warnings.append("schema does not compile: every call will be denied")
     if is_open(manifest.input_schema):
-        found.append("open schema")
+        warnings.append("open schema")
     if endless := unbounded(manifest.input_schema):
-        found.append(f"text of any length: {', '.join(endless)}")
+        warnings.append(f"text of any length: {', '.join(endless)}")
     if "outputSchema" not in manifest.definition:
-        found.append("no output schema")
+        warnings.append("no output schema")
     if kinds := hidden_in(json.dumps(manifest.definition, ensure_ascii=False)):
-        found.append(f"hidden characters: {', '.join(kinds)}")
-    return tuple(found)
+        warnings.append(f"hidden characters: {', '.join(kinds)}")
+    return tuple(warnings)
 
 
 def _plain(resource: str) -> tuple[str, ...]:
@@ -254,9 +299,9 @@ def _show_signing(signing: Signing) -> None:
     document = signing.document
     what = "set" if isinstance(document, SetIndex) else "waivers"
     size = len(document.tools if isinstance(document, SetIndex) else document.waivers)
-    said = {"begun": "signed anew", "added": "signature added", "already": "this key had signed it before"}
+    outcomes = {"begun": "signed anew", "added": "signature added", "already": "this key had signed it before"}
     click.echo(
-        f"{what} serial {document.serial} of {document.tenant} ({size} entries): {said[signing.outcome]}, "
+        f"{what} serial {document.serial} of {document.tenant} ({size} entries): {outcomes[signing.outcome]}, "
         f"{signing.signatures} signatures, expires {document.expires}"
     )
     if isinstance(document, SetIndex):
@@ -264,5 +309,13 @@ def _show_signing(signing: Signing) -> None:
         rows = [(entry.server, entry.name, entry.state, entry.manifest_sha256[:16]) for entry in document.tools]
         console.print(table(("server", "tool", "state", "manifest"), rows, console.width))
     for one, reason in signing.scanned.accepted if signing.scanned is not None else ():
-        # the author wrote the reason, and whoever signs next must see it whole
+        # the author wrote the reason, and the next signer must see it whole
         click.echo(visible(f"accepted finding {one.id} ({one.code}) of {one.server}/{one.tool}: {reason}"))
+
+
+def _print_looks(looks: tuple[Look, ...]) -> None:
+    for look in looks:
+        if look.fault is None:
+            click.echo(f"{look.server}: {look.tools} tools seen")
+        else:
+            click.echo(f"{look.server}: {look.fault.code}: {look.fault.message}", err=True)

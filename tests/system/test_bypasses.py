@@ -31,7 +31,7 @@ from support.world import GRPC, WEDNESDAY_NS, World, running
 from pdp.adapters.grpc.codec import approvals
 from pdp.approvals.scim import read_export
 from pdp.authoring.sandbox import ALICE, CAROL, DAVE, DESK, Person
-from pdp.cli.approval_connection import to_json
+from pdp.cli.connection import to_json
 from pdp.cli.main import cli
 from pdp.cli.render import requests, standing
 from pdp.core.approvals.quorum import tally

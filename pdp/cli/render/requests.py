@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pdp.adapters.console import wording
+from pdp.cli.connection import word
 from pdp.core.approvals.text_safety import isolated, visible
 from pdp.v1 import approval_pb2, decision_pb2, types_pb2
 
@@ -173,8 +174,8 @@ def recorded(record: types_pb2.RecordRef) -> str:
 
 def risk(value: types_pb2.Risk.ValueType) -> Text:
     """What is not known is as bad as can be."""
-    known = "unknown" if value == types_pb2.RISK_UNSPECIFIED else types_pb2.Risk.Name(value)[len("RISK_") :].lower()
-    return Text(known, style={"low": "green", "medium": "yellow"}.get(known, "bold red"))
+    level = word(types_pb2.Risk, value) if value else "unknown"
+    return Text(level, style={"low": "green", "medium": "yellow"}.get(level, "bold red"))
 
 
 def name(who: types_pb2.Principal) -> Text:
@@ -233,7 +234,7 @@ def _who(it: approval_pb2.Approval) -> list[Text]:
 
 def _why(it: approval_pb2.Approval) -> list[Text]:
     need = it.requirement
-    kind = types_pb2.RequirementKind.Name(need.kind).removeprefix("REQUIREMENT_KIND_").lower()
+    kind = word(types_pb2.RequirementKind, need.kind)
     control = f", control {visible(need.control)}" if need.control else ""
     pack = f", pack {visible(need.pack)}" if need.pack else ""
     said = wording.REASONS.get(need.code)
@@ -276,8 +277,8 @@ def _turned_down(found: approval_pb2.TurnedDown) -> list[Text]:
 
 
 def _vote(vote: approval_pb2.VoteEntry) -> Text:
-    choice = approval_pb2.VoteChoice.Name(vote.choice).removeprefix("VOTE_CHOICE_").lower()
-    proof = types_pb2.Assurance.Name(vote.assurance).removeprefix("ASSURANCE_").lower().replace("_", " ")
+    choice = word(approval_pb2.VoteChoice, vote.choice)
+    proof = word(types_pb2.Assurance, vote.assurance).replace("_", " ")
     line = Text.assemble(f"{choice}  ", name(vote.voter), f", {proof}, {when(vote.voted_at)}")
     if vote.HasField("on_behalf_of"):
         line.append_text(Text.assemble(", for ", name(vote.on_behalf_of)))
@@ -285,7 +286,7 @@ def _vote(vote: approval_pb2.VoteEntry) -> Text:
 
 
 def _state(it: approval_pb2.Approval) -> str:
-    state = approval_pb2.ApprovalState.Name(it.state).removeprefix("APPROVAL_STATE_").lower()
+    state = word(approval_pb2.ApprovalState, it.state)
     return f"{state}, {_OUTCOMES.get(it.outcome, 'outcome unknown')}" if it.outcome else state
 
 

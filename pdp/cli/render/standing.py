@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from pdp.cli.connection import word
 from pdp.cli.render.requests import block, inert, item, name, when
 from pdp.v1 import approval_pb2, consent_pb2
 
@@ -38,7 +39,7 @@ def consent(it: consent_pb2.Consent) -> RenderableType:
 
 
 def _grant(it: approval_pb2.Grant) -> RenderableType:
-    state = approval_pb2.GrantState.Name(it.state).removeprefix("GRANT_STATE_").lower()
+    state = word(approval_pb2.GrantState, it.state)
     used = f"used {it.used}" + (f" of {it.terms.uses}" if it.terms.uses else "")
     until = f", until {when(it.expires_at)}" if it.HasField("expires_at") else ""
     session = Text.assemble(", session ", inert(it.session)) if it.session else Text()
@@ -47,7 +48,7 @@ def _grant(it: approval_pb2.Grant) -> RenderableType:
 
 
 def _consent(it: consent_pb2.Consent) -> RenderableType:
-    state = consent_pb2.ConsentState.Name(it.state).removeprefix("CONSENT_STATE_").lower()
+    state = word(consent_pb2.ConsentState, it.state)
     head = Text.assemble(inert(it.agent), ": ", _use(it), ", for ", inert(it.purpose))
     return item(head, Text(f"{state}, until {when(it.expires_at)}"), inert(it.consent_id))
 

@@ -59,7 +59,7 @@ def test_without_the_development_tools_a_command_says_where_they_are(name: str, 
         f"`pdp {name}` comes with the source, not with the package: clone the repository and run `make {name}`."
     )
     out = done.stdout if words == ("-h",) else done.stderr
-    assert f"{sentence} {name}`." in " ".join(out.split())
+    assert sentence in " ".join(out.split())
     assert done.returncode == (0 if words == ("-h",) else 2)
     assert "Traceback" not in done.stderr
 

@@ -1,11 +1,14 @@
-"""`pdp tools scan`: look for poison in tool definitions. Exit: 0 clean, 10 findings, 2 usage, 1 fault."""
+"""`pdp tools scan`: poison in tool definitions; `pdp tools shadow`: calls of unregistered tools. Exit: 0 none,
+10 findings, 2 usage, 1 fault."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
+import re
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -13,6 +16,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pdp.authoring.shadow import KINDS, MARK, MAX_CALLERS, Shadow, shadows
+from pdp.cli.render.tables import page, table
+from pdp.config import settings
+from pdp.core.check import NS
 from pdp.core.digest import Json
 from pdp.registry.live import HttpServer, StdioServer, read_tools
 from pdp.registry.scan import accept, folder
@@ -21,8 +28,12 @@ from pdp.registry.scan.finding import Finding, visible
 from pdp.registry.scan.rules import SEVERITIES, Severity
 from pdp.registry.scan.sarif import sarif
 from pdp.registry.scan.scan import ScannedTool, scan
+from pdp.secrets.reference import secret
+from pdp.store.options import StoreOptions
+from pdp.store.reading import Having, records_with
 
 FINDINGS = 10
+_UNITS = {"h": 3600, "d": 86_400}  # seconds, of --since
 SECONDS = click.FloatRange(0.1, 3600)  # that a live server has to answer
 _COLOURS: dict[Severity, str] = {"high": "red", "medium": "yellow", "low": "dim"}
 
@@ -76,19 +87,19 @@ def scan_command(
     """
     if url or stdio:
         env = {name: os.environ[name] for name in env_names if name in os.environ}
-        found = _live(source, url, server, env, timeout=timeout, legacy=legacy)
+        tools = _live(source, url, server, env, timeout=timeout, legacy=legacy)
         path = None
     else:
         path = _path(source)
-        found = folder.folder_tools(path) if path.is_dir() else folder.file_tools(path)
-    findings = scan(found)
+        tools = folder.folder_tools(path) if path.is_dir() else folder.file_tools(path)
+    findings = scan(tools)
     held = accept.review(findings, _acceptances(path, findings, ids, reason))
     if as_sarif:
         _print_json(sarif(held, path.name if path is not None else server))
     elif as_json:
-        _print_json(_json(held, len(found)))
+        _print_json(_json(held, len(tools)))
     else:
-        _show(held, len(found))
+        _show(held, len(tools))
     sys.exit(FINDINGS if any(_at_least(one, fail_on) for one in held.open) else 0)
 
 
@@ -176,3 +187,69 @@ def _show(held: Review, tools: int) -> None:
         console.print(f"{len(held.stale)} acceptances are about findings that are no more: {', '.join(held.stale)}")
     counts = ", ".join(f"{sum(o.severity == s for o in held.open)} {s}" for s in SEVERITIES)
     console.print(f"{tools} tools, open findings: {counts}; accepted: {len(held.accepted)}.")
+
+
+@click.command()
+@click.argument("store", type=click.Path(path_type=Path, exists=True, file_okay=False), required=False)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Instead of STORE: the server's configuration, which names its store; for PostgreSQL.",
+)
+@click.option("--tenant", default=None, help="Only this tenant's requests.")
+@click.option("--since", default=None, help="Only the last hours or days, like 12h or 7d.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="Lines of the table.")
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+def shadow(
+    store: Path | None, config: Path | None, tenant: str | None, since: str | None, limit: int, as_json: bool
+) -> None:
+    """List unknown servers and tools that were asked for, from the records in STORE (the folder of `store.path`).
+
+    Reads only, while the service runs. Each of these requests was denied.
+    """
+    if (store is None) == (config is None):
+        raise click.UsageError("Give either STORE or --config.")
+    query = Having(MARK, KINDS, tenant, _since(since))
+    options, password = _configured(config) if config is not None else (StoreOptions(path=store or Path()), b"")
+    report = shadows(records_with(options, query, password=password))
+    if as_json:
+        value = {"shadows": [s.fact() for s in report.found], "beyond": report.beyond}
+        click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    else:
+        _show_shadows(report.found, limit)
+        if report.beyond:
+            click.echo(f"{report.beyond} requests for further names are not counted here.")
+    sys.exit(FINDINGS if report.found else 0)
+
+
+def _configured(path: Path) -> tuple[StoreOptions, bytes]:
+    """The store of a configuration, and its password."""
+    loaded = settings.load(path, os.environ)
+    reference = loaded.store.password
+    password = secret(reference, loaded.vault, where="store.password", at_least=1) if reference else b""
+    return loaded.store, password
+
+
+def _since(text: str | None) -> int:
+    if text is None:
+        return 0
+    match = re.fullmatch(r"([1-9][0-9]{0,3})([hd])", text)
+    if match is None:
+        raise click.UsageError("--since is a number of hours or days, like 12h or 7d")
+    return time.time_ns() - int(match[1]) * _UNITS[match[2]] * NS
+
+
+def _show_shadows(entries: tuple[Shadow, ...], limit: int) -> None:
+    if not entries:
+        click.echo("Nothing unknown was asked for.")
+        return
+    rows = []
+    for entry in entries[:limit]:
+        callers = ", ".join(sorted(entry.callers)) + (", …" if len(entry.callers) == MAX_CALLERS else "")
+        asked = (entry.tenant, entry.server, entry.tool, entry.unknown, str(entry.count), callers)
+        rows.append((*asked, entry.first[:19], entry.last[:19]))
+    console = page()
+    names = ("tenant", "server", "tool", "unknown", "asked", "callers", "first", "last")
+    console.print(table(names, rows, console.width))
+    if len(entries) > limit:
+        console.print(f"And {len(entries) - limit} more; --limit shows them.")

@@ -1,0 +1,213 @@
+"""`pdp status`, `pdp reload` and `pdp switch`: the commands of an operator. Exit codes stand in their help."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterable, Iterator
+
+import click
+from google.protobuf.json_format import MessageToJson
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from pdp.cli.connection import AdminConnection, admin_options, numbers, word
+from pdp.v1 import admin_pb2
+
+REFUSED = 10
+PARTS = {
+    "policy": admin_pb2.RELOAD_PART_POLICY,
+    "registry": admin_pb2.RELOAD_PART_REGISTRY,
+    "keys": admin_pb2.RELOAD_PART_KEYS,
+    "directory": admin_pb2.RELOAD_PART_DIRECTORY,
+}
+_NAMES = {number: name for name, number in PARTS.items()}
+SCOPES = numbers(admin_pb2.SwitchScope)
+_NAMED = ("server", "tool", "agent", "subject")
+_LISTED = ("server", "tool", "tenant")
+_SECONDS = {"m": 60, "h": 3600, "d": 86_400}
+_MEGABYTE = 1_000_000
+_DIGEST = 12  # characters that tell digests apart
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+@admin_options
+def status(*, as_json: bool, connection: AdminConnection) -> None:
+    """Say what a server runs on: policy, registry, keys, store, switches, and what is wrong with them.
+
+    Exit codes: 0 it answered, 2 usage, 1 fault. Whether it serves is a question for `pdp health`.
+    """
+    response = connection.call("GetStatus", admin_pb2.GetStatusRequest())
+    if as_json:
+        click.echo(MessageToJson(response, preserving_proto_field_name=True))
+        return
+    for line in _lines(response):
+        click.echo(line)
+
+
+@click.command()
+@click.argument("parts", metavar="[policy|registry|keys|directory]...", nargs=-1, type=click.Choice(list(PARTS)))
+@admin_options
+def reload(*, parts: tuple[str, ...], connection: AdminConnection) -> None:
+    """Have a server read policy, registry, keys and the directory again now; it looks every second by itself.
+
+    Exit codes: 0 all is in force, 10 something was refused and the last good one stays, 2 usage, 1 fault.
+    """
+    response = connection.call("Reload", admin_pb2.ReloadRequest(parts=[PARTS[part] for part in parts]))
+    for result in response.results:
+        outcome = (
+            f"refused: {_fault(result.failure)}" if not result.ok else "changed" if result.changed else "unchanged"
+        )
+        click.echo(f"{_NAMES.get(result.part, 'part'):10}{outcome}")
+    if not all(result.ok for result in response.results):
+        raise SystemExit(REFUSED)
+
+
+@click.command()
+@click.argument("state", type=click.Choice(["off", "on"]))
+@click.argument("scope", type=click.Choice(list(SCOPES)))
+@click.argument("name", required=False, default="")
+@click.option("--server", default="", help="The server of a tool (scope tool).")
+@click.option("--for", "duration", default="", metavar="TIME", help="It releases itself after 30m, 8h, 2d.")
+@click.option(
+    "--unlisted", is_flag=True, help="Set it although no signed set has that name: for what was just removed."
+)
+@click.option("--reason", default="", help="For the record.")
+@admin_options
+def switch(
+    *,
+    state: str,
+    scope: str,
+    name: str,
+    server: str,
+    duration: str,
+    unlisted: bool,
+    reason: str,
+    connection: AdminConnection,
+) -> None:
+    """Switch something off, or on again: every answer within a second obeys.
+
+    \b
+    pdp switch off server git ...              everything of one MCP server
+    pdp switch off tool git_reset --server git ...
+    pdp switch off agent coding-agent ...      pdp switch off subject alice ...
+    pdp switch off tenant ...                  everything of the operator's tenant
+    """
+    if scope in _NAMED and not name:
+        raise click.UsageError(f"NAME: which {scope}?")
+    if (scope == "tool") != bool(server):
+        raise click.UsageError("--server names the server of a tool; it goes with the scope tool.")
+    desired = admin_pb2.Switch(
+        scope=SCOPES[scope],
+        server=name if scope == "server" else server,
+        value="" if scope == "server" else name,
+        engaged=state == "off",
+        reason=reason,
+        until=_until(duration, state, connection),
+    )
+    request = admin_pb2.SetSwitchRequest(request_id=str(uuid.uuid4()), switch=desired, unlisted=unlisted)
+    answer = connection.call("SetSwitch", request)
+    done = "off" if answer.switch.engaged else "on"
+    until = f" until {answer.switch.until.ToJsonString()}" if answer.switch.HasField("until") else ""
+    click.echo(f"{scope} {name} is {done}{until} (record {answer.record.index})".replace("  ", " "))
+    if answer.unchecked and scope in _LISTED:
+        click.echo(f"No signed set that can be read has that {scope}: nothing says that it exists.", err=True)
+    elif answer.unchecked:
+        click.echo(f"Nobody has a list of {scope}s: mind the spelling.", err=True)
+
+
+def _lines(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
+    state = word(admin_pb2.ServingState, status.serving).replace("_", " ")
+    yield f"{'server':10}{status.version}, {state}, run {status.boot_id}"
+    yield from _policy(status)
+    for each in status.registries:
+        expires = f", expires {_at(each.expires_at)}" if each.HasField("expires_at") else ""
+        stale = ", the last good one" if each.stale else ""
+        yield f"{'registry':10}{each.tenant}: serial {each.serial}, {each.tools_loaded} tools{expires}{stale}"
+        for tool in each.tools_denied:
+            yield _more(f"denied: {tool.server}/{tool.name}: {', '.join(r.code for r in tool.reasons)}")
+        if each.HasField("last_failure"):
+            yield _more(_fault(each.last_failure))
+    for keys in status.key_sets:
+        read = f", read {_at(keys.fetched_at)}" if keys.HasField("fetched_at") else ""
+        yield f"{'keys':10}{keys.issuer}: {keys.keys} usable{read}"
+        if keys.HasField("last_failure"):
+            yield _more(_fault(keys.last_failure))
+    yield from _directories(status)
+    store = status.store
+    yield f"{'store':10}{store.log}: {store.records} records, {store.size_bytes / _MEGABYTE:.1f} MB"
+    if store.HasField("last_failure"):
+        yield _more(_fault(store.last_failure))
+    yield from _differences(status)
+    yield from _switches(status)
+
+
+def _differences(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
+    for each in status.differences:
+        whose = f" of {each.tenant}" if each.tenant else ""
+        here, there = (digest[:_DIGEST] or "none" for digest in (each.here, each.fleet))
+        yield f"{'differs':10}{_printable(f'{each.part}{whose}')}: {here} here, {there} in the fleet"
+
+
+def _directories(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
+    for people in status.directories:
+        stale = f", the last good one, of {_at(people.loaded_at)}" if people.stale else ""
+        yield f"{'directory':10}{people.tenant}: {people.people} people, {people.groups} groups{stale}"
+        if people.HasField("last_failure"):
+            yield _more(_fault(people.last_failure))
+
+
+def _policy(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
+    policy, engine = status.policy, status.engine
+    if policy.HasField("policy"):
+        yield f"{'policy':10}{policy.policy.revision}, since {_at(policy.activated_at)}"
+        yield _more(f"{engine.engine}, workers: {engine.workers}, lost since the start: {engine.worker_deaths}")
+    else:
+        yield f"{'policy':10}none: everything is denied"
+    for pack in policy.packs:
+        yield _more(f"pack {pack.name} of {pack.owner}: {_grants(pack.servers)}")
+    if policy.HasField("last_failure"):
+        yield _more(f"another was refused: {_fault(policy.last_failure)}")
+
+
+def _grants(servers: Iterable[str]) -> str:
+    named = ", ".join(servers)
+    return f"grants on {named}" if named else "grants nothing"
+
+
+def _switches(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
+    for each in status.switches:
+        scope = word(admin_pb2.SwitchScope, each.scope)
+        what = " ".join(part for part in (scope, each.server, each.value) if part)
+        until = f", until {_at(each.until)}" if each.HasField("until") else ""
+        yield f"{'off':10}{what} ({each.tenant or 'every tenant'}), by {each.set_by} at {_at(each.set_at)}{until}"
+        if each.reason:
+            yield _more(each.reason)
+
+
+def _more(text: str) -> str:
+    return f"{'':10}{_printable(text)}"
+
+
+def _fault(fault: admin_pb2.Fault) -> str:
+    return _printable(f"{fault.code}: {fault.message}")
+
+
+def _printable(text: str) -> str:
+    """Text of others for a terminal, which would obey control characters in it."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _at(instant: Timestamp) -> str:
+    return f"{instant.ToDatetime():%Y-%m-%d %H:%M:%S}Z"
+
+
+def _until(duration: str, state: str, connection: AdminConnection) -> Timestamp | None:
+    """The end of a switch that releases itself, by the server's clock. None without one."""
+    if not duration:
+        return None
+    match = re.fullmatch(r"([1-9][0-9]{0,4})([mhd])", duration)
+    if match is None or state == "on":
+        raise click.UsageError("--for goes with `off`: a number with m, h or d, such as 30m.")
+    now = connection.call("GetStatus", admin_pb2.GetStatusRequest()).time.seconds
+    return Timestamp(seconds=now + int(match[1]) * _SECONDS[match[2]])

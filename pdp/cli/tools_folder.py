@@ -1,0 +1,232 @@
+"""`pdp tools review`, `diff`, `withdraw`, `quarantine`, `restore`, `prune` and `verify`: a tenant's folder of the
+registry, without a server. Exit: 0 done, no difference or all well, 10 different or not verified, 1 fault, 2 usage.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.markup import escape
+
+from pdp.cli.render.tables import page, table
+from pdp.core.digest import Json
+from pdp.core.errors import ConfigurationFault, RegistryFault
+from pdp.registry.change_summary import Change, behaviour
+from pdp.registry.diff import Version, compare, keep_before, newest_version, orphans, signed_version, version_before
+from pdp.registry.documents import State
+from pdp.registry.keys import KeySet, SignerKey, read_public
+from pdp.registry.options import SignerRole
+from pdp.registry.pin import set_state
+from pdp.registry.scaffold import scaffold
+from pdp.registry.verify import Report, verify_folder
+
+DIFFERENT = 10
+NOT_VERIFIED = 10
+_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+_STYLES = {"danger": "bold red", "attention": "yellow", "note": ""}
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask at a terminal, unless `--yes` was given; a script goes on. "No" ends the command with exit code 1."""
+    if not yes and sys.stdin.isatty():
+        click.confirm(question, abort=True, err=True)
+
+
+@click.command()
+@click.argument("folder", type=_FOLDER)
+@click.option("--server", required=True, help="Server id, as in `pdp tools pin`.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="A new file; the screen without it.")
+def review(folder: Path, server: str, out: Path | None) -> None:
+    """Write a review to fill in, from what is pinned of a server in FOLDER.
+
+    Tools that were reviewed have their values; the others stand there with the worst ones as comments, and count as
+    not reviewed until a `#` is taken away. Pin again with `--review` and the file.
+    """
+    text = scaffold(newest_version(folder), server)
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        with out.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise click.UsageError(f"{out.name} exists; somebody's review is never overwritten") from None
+    except OSError as error:
+        raise click.UsageError(f"--out: cannot be written ({error.strerror})") from None
+    click.echo(f"{out}  fill it in, then: pdp tools pin ... --review {out}", err=True)
+
+
+@click.command()
+@click.argument("folder", type=_FOLDER)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def prune(folder: Path, yes: bool) -> None:
+    """Remove manifests from FOLDER that no set needs: not the signed one, the draft, or the one signed before.
+
+    They have no effect; only the folder gets smaller.
+    """
+    unneeded = orphans(folder)
+    if not unneeded:
+        click.echo("Every manifest is needed.")
+        return
+    for path in unneeded:
+        click.echo(path.name)
+    confirm(f"Remove these {len(unneeded)} manifests?", yes=yes)
+    for path in unneeded:
+        path.unlink(missing_ok=True)
+    click.echo(f"{len(unneeded)} manifests removed.")
+
+
+@click.command()
+@click.argument("old", type=click.Path(path_type=Path, exists=True))
+@click.argument("new", required=False, type=click.Path(path_type=Path, exists=True))
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+def diff(old: Path, new: Path | None, as_json: bool) -> None:
+    """Say in words what changed between two versions, the worst first. Signatures are not checked.
+
+    OLD and NEW are tenants' folders (what is signed in OLD; in NEW the draft, if it is newer) or signed sets.
+    With one folder: its draft against what is signed in it; once that is signed, against what was signed before.
+    """
+    if new is None:
+        if old.is_file():
+            raise click.UsageError("one file has nothing to be compared with; give a folder, or two")
+        before, after = version_before(old), newest_version(old)
+    else:
+        before = signed_version(old) if old.is_dir() else _file(old)
+        after = newest_version(new) if new.is_dir() else _file(new)
+    changes = compare(before, after)
+    if as_json:
+        facts = [{"severity": c.severity, "where": c.where, "what": c.what} for c in changes]
+        click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+    else:
+        show_changes(changes)
+    sys.exit(DIFFERENT if changes else 0)
+
+
+def _file(path: Path) -> Version:
+    return signed_version(path.parent, path.name)
+
+
+def show_changes(changes: tuple[Change, ...]) -> None:
+    """Print one line for each change."""
+    console = Console(soft_wrap=True, highlight=False)
+    if not changes:
+        console.print("No difference.")
+    for change in changes:
+        style = _STYLES[change.severity]
+        text = f"{change.severity:<10} {escape(change.where)}: {escape(change.what)}"
+        console.print(text, style=style or None)
+
+
+def _set_state(folder: Path, server: str, tool: str, state: State) -> None:
+    draft = set_state(folder, server, tool, state)
+    if draft is None:
+        click.echo(f"{server}/{tool} is {state} already.")
+    else:
+        click.echo(
+            f"{server}/{tool} is {state} in the draft with serial {draft.serial}. "
+            "Next: author and reviewer run `pdp tools sign`."
+        )
+
+
+@click.command()
+@click.argument("folder", type=_FOLDER)
+@click.argument("server")
+@click.argument("tool")
+def withdraw(folder: Path, server: str, tool: str) -> None:
+    """Take TOOL of SERVER out of use for good, in the draft of FOLDER. To stop it at once: `pdp switch off tool`."""
+    _set_state(folder, server, tool, "withdrawn")
+
+
+@click.command()
+@click.argument("folder", type=_FOLDER)
+@click.argument("server")
+@click.argument("tool")
+def quarantine(folder: Path, server: str, tool: str) -> None:
+    """Keep TOOL of SERVER registered and denied, in the draft of FOLDER, until somebody has looked at it."""
+    _set_state(folder, server, tool, "quarantined")
+
+
+@click.command()
+@click.argument("folder", type=_FOLDER)
+@click.argument("server")
+@click.argument("tool")
+def restore(folder: Path, server: str, tool: str) -> None:
+    """Let TOOL of SERVER be used again, in the draft of FOLDER."""
+    _set_state(folder, server, tool, "active")
+
+
+def before_signing(folder: Path, *, renew: bool, shown: bool) -> None:
+    """Show the draft against the set that was signed before, and keep that set for the next signer."""
+    with contextlib.suppress(RegistryFault):  # signing says it better
+        newest = newest_version(folder)
+        if shown:
+            show_changes(compare(version_before(folder), newest))
+        if renew or newest.draft != signed_version(folder).draft:
+            keep_before(folder)
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--key", "key_specs", multiple=True, required=True, help="author:FILE or reviewer:FILE; repeat.")
+@click.option("--threshold", default=2, show_default=True, type=click.IntRange(2), help="Distinct keys needed.")
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+def verify(folder: Path, key_specs: tuple[str, ...], threshold: int, as_json: bool) -> None:
+    """Say what is wrong with the registry in FOLDER, where, and how to fix it."""
+    keys = KeySet(tuple(_key(spec) for spec in key_specs), threshold)
+    report = verify_folder(folder, keys, time.time_ns())
+    if as_json:
+        click.echo(json.dumps(_report_json(report), indent=2, ensure_ascii=False))
+    else:
+        _show_report(report)
+    sys.exit(0 if report.ok else NOT_VERIFIED)
+
+
+def _key(spec: str) -> SignerKey:
+    role, _, name = spec.partition(":")
+    roles: dict[str, SignerRole] = {"author": "author", "reviewer": "reviewer"}
+    if role not in roles or not name:
+        raise click.UsageError("--key is author:FILE or reviewer:FILE")
+    path = Path(name)
+    try:
+        return SignerKey(path.name, roles[role], read_public(path, path.name))
+    except ConfigurationFault as fault:
+        raise click.UsageError(fault.message) from None
+
+
+def _report_json(report: Report) -> Json:
+    return {
+        "ok": report.ok,
+        "serial": report.index.serial if report.index is not None else None,
+        "expires": report.index.expires if report.index is not None else None,
+        "signers": list(report.signers),
+        "problems": [{"where": p.where, "code": p.code, "what": p.what, "fix": p.fix} for p in report.problems],
+        "notes": list(report.notes),
+        "tools": [
+            {"server": t.server, "name": t.name, "state": t.state, "code": t.code or "ok"} for t in report.tools
+        ],
+    }
+
+
+def _show_report(report: Report) -> None:
+    console = page()
+    if report.index is not None:
+        rows = []
+        for line in report.tools:
+            m = line.manifest
+            acts = (m.risk, behaviour(m)) if m is not None else ("?", "?")
+            rows.append((line.server, line.name, line.state, *acts, line.code or "yes"))
+        console.print(table(("server", "tool", "state", "risk", "acts", "verifies"), rows, console.width))
+        signers = ", ".join(report.signers) or "not by enough"
+        console.print(f"Serial {report.index.serial}, expires {report.index.expires}, signed: {escape(signers)}.")
+    for note in report.notes:
+        console.print(f"Note: {escape(note)}.")
+    for problem in report.problems:
+        console.print(f"[bold]{escape(problem.where)}[/bold]: {escape(problem.what)} ({problem.code})")
+        console.print(f"  to fix: {escape(problem.fix)}")
+    console.print("Everything verifies." if report.ok else f"Problems: {len(report.problems)}.")
