@@ -1,4 +1,4 @@
-"""Makes channels of what is configured."""
+"""Notification channels of the configuration: signed webhooks, chat webhooks and mail."""
 
 from __future__ import annotations
 
@@ -6,18 +6,53 @@ import base64
 import binascii
 import ssl
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from standardwebhooks.webhooks import Webhook
 
 from pdp.approvals import messages
-from pdp.approvals.channel_options import ChannelOptions, ChatOptions, MailOptions, WebhookOptions
 from pdp.approvals.mail import Mail
+from pdp.approvals.options import ChannelOptions, ChatOptions, MailOptions, WebhookOptions
 from pdp.approvals.outgoing import Host, Post, trusted
-from pdp.approvals.webhooks import ChatWebhook, SignedWebhook
-from pdp.core.approvals.notices import Route
+from pdp.core.approvals.notices import Message, Route
+from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
 from pdp.ports import Channel
+
+
+@dataclass(frozen=True, slots=True)
+class SignedWebhook:
+    """POSTs what whoever receives it can verify. The same message has the same `webhook-id` at every attempt."""
+
+    post: Post
+    signer: Webhook = field(repr=False)
+
+    async def send(self, message: Message) -> None:
+        """Raises Unavailable `notice.*`."""
+        body = messages.webhook(message)
+        name, at = f"msg_{message.id}", datetime.fromtimestamp(message.at_ns // NS, UTC)
+        signature = self.signer.sign(name, at, body.decode())
+        headers = {
+            "webhook-id": name,
+            "webhook-timestamp": str(int(at.timestamp())),
+            "webhook-signature": signature,
+        }
+        await self.post(body, headers)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatWebhook:
+    """POSTs a message of a chat's own form."""
+
+    post: Post = field(repr=False)  # whoever has the URL may post
+    form: Callable[[Message], bytes]
+
+    async def send(self, message: Message) -> None:
+        """Raises Unavailable `notice.*`."""
+        await self.post(self.form(message), {})
+
 
 Resolve = Callable[[str, str], bytes]
 """Secret reference and the key that holds it to the secret. Raises ConfigurationFault."""

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from pdp.core.approvals.resume import Resume
+from pdp.core.approvals.redeem import Resume
 from pdp.core.approvals.rows import Account
 from pdp.ports import Entropy
 

@@ -9,7 +9,7 @@ from pdp.core.approvals.call import CallUnderDecision, SourcedEvidence
 from pdp.core.approvals.directory import Directory, DirectoryChange, Person
 from pdp.core.approvals.notices import Message
 from pdp.core.approvals.queries import ApprovalQuery, ConsentQuery, GrantQuery, Page
-from pdp.core.approvals.resume import Resume
+from pdp.core.approvals.redeem import Resume
 from pdp.core.approvals.rows import (
     Account,
     Answered,

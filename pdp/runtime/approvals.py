@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pdp.approvals.channel_options import ChannelOptions
 from pdp.approvals.channels import channel, routes
 from pdp.approvals.directory import LoadedDirectories
+from pdp.approvals.options import ChannelOptions
 from pdp.approvals.resume import ResumeTokens
 from pdp.config.settings import Settings
 from pdp.config.sources import read_yaml

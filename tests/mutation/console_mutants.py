@@ -72,7 +72,7 @@ SIGN_IN = (
         ),
     ),
     *_in(
-        "id_token.py",
+        "oidc.py",
         ("any-issuer", '(claims.get("iss") == options.issuer,', "(True,", "the ID token is the provider's"),
         ("any-audience", "(audience in (ours, [ours]),", "(True,", "the ID token is ours"),
         ("any-azp", 'in ("azp", "client_id")', 'in ("client_id",)', "the ID token was issued to us"),
@@ -95,7 +95,7 @@ SIGN_IN = (
 )
 PAGES = (
     *_in(
-        "pages.py",
+        "visit.py",
         ("unescaped", "autoescape=True", "autoescape=False", "everything is escaped"),
         ("unseen", "finalize=_inert,", "", "everything deceptive is spelled out"),
         ("unseen-block", "return escape(visible(text, lines=True))", "return escape(text)", "in blocks too"),
@@ -119,7 +119,7 @@ PAGES = (
         ("any-absent", "if human not in dict(await _absent(visit)):", "if False:", "one stands in for who is away"),
     ),
     *_in(
-        "arguments.py",
+        "request_page.py",
         (
             "cut-values",
             "or any(row.value.hidden or row.previous.hidden for row in shown))",

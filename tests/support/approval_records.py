@@ -21,7 +21,7 @@ from support.approvals import (
     wanted,
 )
 
-from pdp.core.approvals import org_records, records
+from pdp.core.approvals import records
 from pdp.core.approvals.consents import given
 from pdp.core.approvals.grants import GrantTerms, issue
 from pdp.core.approvals.rows import Answered, Approval, Notice, Outcome
@@ -83,20 +83,20 @@ def cases(stamp: Stamp) -> dict[str, bytes]:
         "consent ended": records.consent_ended(stamp, consent, "h-sue", AT),
         "evidence used": records.evidence_used(stamp, answered, SPENT),
         "outcome": records.outcome(stamp, Outcome(make_id(2), TENANT, "gateway", HEX, "", "unknown", AT, make_id(8))),
-        "delegation added": org_records.delegated(stamp, away, "h-bob", SALT),
-        "delegation ended": org_records.delegation_ended(stamp, away, "h-bob", AT),
-        "directory": org_records.directory(
+        "delegation added": records.delegated(stamp, away, "h-bob", SALT),
+        "delegation ended": records.delegation_ended(stamp, away, "h-bob", AT),
+        "directory": records.directory(
             stamp, revision="7", members=3, groups=2, changed=[("h-eve", "disabled"), ("h-dan", "added")]
         ),
-        "directory refused": org_records.directory(
+        "directory refused": records.directory(
             stamp, revision="7", members=3, groups=2, problem="directory.malformed"
         ),
         "read": records.read(stamp, person("ann"), request),
         "canary": records.canary(stamp, replace(request, canary=True), make_id(3), person("oz")),
-        "notice": org_records.notice(stamp, sent),
-        "notice attempt": org_records.notice(stamp, replace(sent, done_ns=0)),
-        "notice failed": org_records.notice(stamp, replace(sent, done_ns=0, problem="notice.refused")),
-        "notice given up": org_records.notice(stamp, replace(sent, problem="notice.refused")),
+        "notice": records.notice(stamp, sent),
+        "notice attempt": records.notice(stamp, replace(sent, done_ns=0)),
+        "notice failed": records.notice(stamp, replace(sent, done_ns=0, problem="notice.refused")),
+        "notice given up": records.notice(stamp, replace(sent, problem="notice.refused")),
     }
 
 

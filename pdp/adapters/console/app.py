@@ -14,16 +14,25 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from pdp.adapters.console import consents, grants, lists, me, request_page
+from pdp.adapters.console import consents, lists, me, request_page
 from pdp.adapters.console.events import Events
 from pdp.adapters.console.guard import Guard, TooLarge, too_large
 from pdp.adapters.console.oidc import Provider
 from pdp.adapters.console.options import ConsoleOptions
-from pdp.adapters.console.pages import FOLDER, Pages
 from pdp.adapters.console.passkeys import ConsolePasskeys
 from pdp.adapters.console.session import Sessions
 from pdp.adapters.console.signin import HOME, SignIn
-from pdp.adapters.console.visit import Console, ConsoleServices, Endpoint, Handler, act, again_url, page
+from pdp.adapters.console.visit import (
+    FOLDER,
+    Console,
+    ConsoleServices,
+    Endpoint,
+    Handler,
+    Pages,
+    act,
+    again_url,
+    page,
+)
 from pdp.core.errors import (
     Conflict,
     Fault,
@@ -97,7 +106,7 @@ def application(
         "/requests/{id}": request_page.show,
         "/consents": consents.show,
         "/consents/{id}": consents.one,
-        "/grants": grants.show,
+        "/grants": lists.grants,
         "/me": me.show,
         "/events": events.stream,
     }
@@ -106,7 +115,7 @@ def application(
         "/consents/{id}/agree": consents.agree,
         "/consents/{id}/refuse": consents.refuse,
         "/consents/{id}/revoke": consents.revoke,
-        "/grants/{id}/revoke": grants.revoke,
+        "/grants/{id}/revoke": lists.revoke_grant,
         "/me/deputies": me.add,
         "/me/deputies/{id}/end": me.end,
         "/me/passkeys": me.make,

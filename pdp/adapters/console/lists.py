@@ -1,24 +1,27 @@
-"""The queue and the history: pages of fifty, whatever the number of requests."""
+"""Pages of lists: the queue, the history and the grants, with their rows and filters."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
 from starlette.datastructures import QueryParams
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
-from pdp.adapters.console.rows import line
+from pdp.adapters.console import wording
 from pdp.adapters.console.visit import Visit
+from pdp.core.approvals.directory import Directory
 from pdp.core.approvals.queries import Page
 from pdp.core.approvals.requirement import PEOPLE
-from pdp.core.approvals.states import FINAL, OPEN, State
+from pdp.core.approvals.rows import Account
+from pdp.core.approvals.states import FINAL, OPEN, GrantState, State
 from pdp.core.approvals.view import ApprovalView
 from pdp.core.check import NS
 from pdp.core.digest import INT64_MAX
 from pdp.core.errors import InvalidRequest
+from pdp.service.approvals.grants import GrantFilter
 from pdp.service.approvals.visibility import ApprovalFilter
 
 PAGE = 50
@@ -119,3 +122,112 @@ def _next(asked: QueryParams, after: str) -> str:
     """The query of the next page; "" on the last."""
     kept = {name: value for name, value in _kept(asked).items() if value}
     return urlencode({**kept, "after": after}) if after else ""
+
+
+_MAX_REASON = 2000
+
+
+async def grants(visit: Visit) -> Response:
+    """GET /grants: those in force; `ended=1`: those that are over."""
+    asked = visit.request.query_params
+    ended = asked.get("ended") == "1"
+    states = frozenset(GrantState) - {GrantState.ACTIVE} if ended else frozenset({GrantState.ACTIVE})
+    found, after = await visit.approvals.grants.list(
+        visit.person, GrantFilter(states=states), Page(PAGE, asked.get("after", "")[:64])
+    )
+    attempt = visit.console.services.entropy.bytes(16).hex()
+    return visit.show("grants.html", grants=found, ended=ended, after=after, attempt=attempt)
+
+
+async def revoke_grant(visit: Visit) -> Response:
+    """POST /grants/ID/revoke."""
+    grant_id = str(visit.request.path_params["id"])
+    reason = visit.form.get("reason", "")[:_MAX_REASON]
+    await visit.approvals.grants.revoke(visit.person, grant_id, reason, visit.form.get("attempt", ""))
+    return RedirectResponse("/grants", 303)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One request. `state` is empty for one that waits."""
+
+    href: str
+    edge: str
+    risk: str
+    state: str
+    state_word: str
+    outcome: str
+    title: str
+    server: str
+    tool: str
+    code: str
+    effect: str
+    subject: str
+    agent: str
+    kind: str
+    rule: str
+    waits: str
+    opened: str
+    left: str
+    left_ms: int
+    expires: str
+    you: str
+    decides: bool
+    voters: tuple[str, ...]
+    ended_ns: int
+    differs: str
+
+
+def line(view: ApprovalView, directory: Directory, now_ns: int) -> Line:
+    """The line of one request for the person whose view it is."""
+    approval, call = view.approval, view.approval.call
+    page = "consents" if approval.kind == "consent" and approval.state is State.PENDING else "requests"
+    effects = view.shown.effects if view.shown is not None else ()
+    return Line(
+        href=f"/{page}/{approval.id}",
+        edge=wording.risk_class(approval.risk),
+        risk=wording.word(wording.RISKS, approval.risk),
+        state="" if approval.state is State.PENDING else approval.state,
+        state_word=wording.state(approval.state, view.outcome),
+        outcome=view.outcome,
+        title=approval.title or call.tool,
+        server=call.server,
+        tool=call.tool,
+        code=approval.short_code,
+        effect=effects[0] if effects else "",
+        subject=name(call.subject, directory),
+        agent=call.agent,
+        kind=wording.word(wording.KINDS, approval.kind),
+        rule=view.wanted.code,
+        waits=wording.span(approval.opened_ns, now_ns),
+        opened=wording.instant(approval.opened_ns),
+        left=wording.span(now_ns, approval.expires_ns),
+        left_ms=wording.millis(approval.expires_ns),
+        expires=wording.instant(approval.expires_ns),
+        you=_you(view),
+        decides=view.may_vote and not view.mine,
+        voters=tuple(
+            f"{_human(vote.human, directory)} {wording.word(wording.CHOICES, vote.choice)}" for vote in view.votes
+        ),
+        ended_ns=approval.resolved_ns or approval.changed_ns,
+        differs=", ".join(view.differs),
+    )
+
+
+def name(account: Account, directory: Directory) -> str:
+    """A person's name, or the account's id where the directory has none."""
+    member = directory.members.get(directory.human(account))
+    return member.name if member is not None else account.id
+
+
+def _human(human: str, directory: Directory) -> str:
+    member = directory.members.get(human)
+    return member.name if member is not None else human
+
+
+def _you(view: ApprovalView) -> str:
+    if view.mine:
+        return f"have {wording.word(wording.DONE, view.mine)}"
+    if view.may_vote:
+        return "can decide"
+    return "asked for it" if view.may_not_code == "approval.own_call" else "can look"

@@ -1,7 +1,7 @@
-"""Who is signed in. The session lies sealed in the browser's cookie, so any replica can read it.
+"""Browser sessions, sealed in a cookie (AES-256-GCM), so any replica can read them.
 
-It ends at a fixed instant whatever one does. Signing out ends it in the browser and, for as long as it would have
-lasted, in this process; what a person may do is asked of the directory anew at every request.
+A session ends at a fixed instant. Signing out ends it in the browser and, for as long as it would have lasted, in
+this process; the person's rights are read from the directory for every request.
 """
 
 from __future__ import annotations
@@ -9,18 +9,60 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from starlette.requests import Request
 from starlette.responses import Response
 
 from pdp.adapters.console.options import ConsoleOptions
-from pdp.adapters.console.seal import Seal, derive
 from pdp.core.approvals.rows import Account
 from pdp.core.check import NS
+from pdp.core.digest import Json, canonical
 from pdp.ports import Clock, Entropy
+
+_NONCE_BYTES = 12
+_MAX_SEALED = 3800  # characters; a browser keeps 4096 bytes of a cookie with its name and attributes
+
+
+def derive(key: bytes, purpose: str) -> bytes:
+    """A 32-byte key for one purpose (HKDF-SHA-256, RFC 5869)."""
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=f"pdp console {purpose}".encode()).derive(key)
+
+
+class Seal:
+    """Seals JSON objects for one purpose (AES-256-GCM). Replicas with the same key open each other's."""
+
+    def __init__(self, key: bytes, purpose: str, entropy: Entropy) -> None:
+        self._aead = AESGCM(derive(key, purpose))
+        self._purpose = purpose.encode()
+        self._entropy = entropy
+
+    def close(self, content: Mapping[str, Json]) -> str | None:
+        """Sealed, base64url; None when a cookie cannot hold it."""
+        nonce = self._entropy.bytes(_NONCE_BYTES)
+        sealed = nonce + self._aead.encrypt(nonce, canonical(content), self._purpose)
+        text = base64.urlsafe_b64encode(sealed).rstrip(b"=").decode("ascii")
+        return text if len(text) <= _MAX_SEALED else None
+
+    def open(self, text: str) -> Mapping[str, Any] | None:
+        """What was sealed; None for everything that is not exactly that."""
+        if not text or len(text) > _MAX_SEALED or not text.isascii():
+            return None
+        try:
+            sealed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+            content = self._aead.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], self._purpose)
+        except (ValueError, InvalidTag):
+            return None
+        found = json.loads(content)
+        return found if isinstance(found, dict) else None
+
 
 SameSite: TypeAlias = Literal["lax", "strict"]
 _ID_BYTES = 16

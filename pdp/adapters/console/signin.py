@@ -13,11 +13,9 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from pdp.adapters.console.id_token import Signed
-from pdp.adapters.console.oidc import Attempt, Provider
+from pdp.adapters.console.oidc import Attempt, Provider, Signed
 from pdp.adapters.console.options import LocalAccountOptions
-from pdp.adapters.console.seal import Seal
-from pdp.adapters.console.session import Session
+from pdp.adapters.console.session import Seal, Session
 from pdp.adapters.console.visit import SIGN_IN, TOKEN_FIELD, Console, own_origin, read_form
 from pdp.core.approvals.rows import Account
 from pdp.core.check import NS

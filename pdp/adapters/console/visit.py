@@ -1,23 +1,29 @@
-"""One visit of somebody who is signed in, and the way from a request to a handler.
+"""One visit of a signed-in person: from a request to its handler, and the pages that answer it.
 
-A GET page needs a session; a POST needs, besides, the form's own token, our own origin, and a recent sign-in.
+A GET page needs a session; a POST needs, besides, the form's token, our own origin, and a recent sign-in.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import parse_qsl, quote
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2.runtime import Undefined
+from markupsafe import Markup, escape
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from pdp.adapters.console import wording
 from pdp.adapters.console.options import ConsoleOptions
-from pdp.adapters.console.pages import Pages
 from pdp.adapters.console.passkeys import ConsolePasskeys
 from pdp.adapters.console.session import Session, Sessions
 from pdp.core.approvals.directory import Person
+from pdp.core.approvals.text_safety import isolated, visible
 from pdp.core.errors import Forbidden, InvalidRequest, Unauthenticated
 from pdp.ports import Clock, Entropy
 from pdp.service.approvals.assembly import ApprovalServices
@@ -179,3 +185,59 @@ def _unknown(console: Console, request: Request) -> Response:
     if request.headers.get("sec-fetch-site") == "cross-site":
         return console.pages.show("onward.html", target=here)
     return RedirectResponse(f"{SIGN_IN}?next={quote(here, safe='')}", 303)
+
+
+_SHORT = 128  # characters
+FOLDER = Path(__file__).parent
+
+
+class Pages:
+    """Renders the templates."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._templates = Environment(
+            loader=FileSystemLoader(FOLDER / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            finalize=_inert,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._templates.globals["words"] = wording
+        self._templates.filters["moment"] = moment
+        self._templates.filters["block"] = block
+        self._templates.filters["exact"] = exact
+
+    def show(self, template: str, status: int = 200, **context: object) -> HTMLResponse:
+        """A page. `now_ns` is the service's own clock, which all times left are counted from."""
+        found = self._templates.get_template(template)
+        return HTMLResponse(found.render(now_ns=self._clock.now_ns(), **context), status)
+
+
+def moment(at_ns: int) -> Markup:
+    """An instant: UTC to read, and for the page's script to add the reader's own time."""
+    return Markup('<time datetime="{}">{}</time>').format(wording.iso(at_ns), wording.instant(at_ns))
+
+
+def block(text: str) -> Markup:
+    """Text of others that is shown as a block: its line breaks are kept."""
+    return escape(visible(text, lines=True))
+
+
+def exact(text: str) -> Markup:
+    """For what comes back to us: values of form fields, and what a person typed. Escaped, and else as it is."""
+    return escape(text)
+
+
+def _inert(value: object) -> object:
+    if isinstance(value, Markup | Undefined):
+        return value
+    text = str(value)
+    return _escaped(text) if len(text) <= _SHORT else escape(isolated(visible(text)))
+
+
+@lru_cache(maxsize=4096)
+def _escaped(text: str) -> Markup:
+    """Lists say the same names and words again and again."""
+    return escape(isolated(visible(text)))

@@ -1,4 +1,4 @@
-"""Records of what people do, and of what is used up: one constructor per kind, as in `core/events`.
+"""Records of approvals, grants, consents, delegations, directories and notices: one constructor per kind.
 
 Together they rebuild the rows of the store, but for what can be erased: arguments, task and session of a request, the
 reason of a vote or delegation, and the arguments that a grant lets through. Of those a record has a commitment by the
@@ -8,6 +8,7 @@ salt in the erasable row (`erasable`, `Shown`).
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pdp.core.approvals.directory import Person
@@ -17,7 +18,9 @@ from pdp.core.approvals.rows import (
     Approval,
     Call,
     Consent,
+    Delegation,
     Grant,
+    Notice,
     Outcome,
     Shown,
     Vote,
@@ -26,7 +29,7 @@ from pdp.core.approvals.states import Event, GrantState, follow
 from pdp.core.approvals.steps import Move
 from pdp.core.approvals.view import presented
 from pdp.core.digest import Json, canonical, commitment
-from pdp.core.record import Fields, Stamp, cut, encode
+from pdp.core.record import Fields, Stamp, cut, encode, portion
 from pdp.core.stored import ValueRow
 
 _HAPPENED = {
@@ -284,3 +287,72 @@ def _commitment(salt: bytes, path: str, data: bytes) -> str | None:
     if not salt:
         raise ValueError(f"the {path} needs a salt")
     return commitment(salt, path, data)
+
+
+def delegated(stamp: Stamp, delegation: Delegation, by: str, salt: bytes) -> bytes:
+    """Somebody may stand in for somebody. `by` is the human who said so."""
+    reason = sealed(salt, "reason", delegation.reason)
+    return encode(stamp, "delegation", {**_delegation(delegation, "added", by, delegation.from_ns), "reason": reason})
+
+
+def delegation_ended(stamp: Stamp, delegation: Delegation, by: str, at_ns: int) -> bytes:
+    """A delegation is over before its time."""
+    return encode(stamp, "delegation", _delegation(delegation, "ended", by, at_ns))
+
+
+def directory(
+    stamp: Stamp,
+    *,
+    revision: str,
+    members: int,
+    groups: int,
+    changed: Sequence[tuple[str, str]] = (),
+    problem: str = "",
+) -> bytes:
+    """A tenant's people and groups were loaded, or refused for `problem`. `changed` are (human, "added" | "removed" |
+    "disabled" | "enabled" | "groups"), listed as far as they fit."""
+    items: list[Json] = [{"human": cut(human), "change": change} for human, change in sorted(changed)]
+    fields: Fields = {
+        "revision": revision,
+        "members": members,
+        "groups": groups,
+        "changed": portion(items),
+        "result": "refused" if problem else "loaded",
+        "problem": problem or None,
+    }
+    return encode(stamp, "directory", fields)
+
+
+def notice(stamp: Stamp, sent: Notice) -> bytes:
+    """A message is being delivered, was delivered, or is not for `sent.problem` (a code): it is tried again, or given
+    up. Nothing that it says, and nobody's address."""
+    fields: Fields = {
+        "notice_id": sent.id,
+        "channel": sent.channel,
+        "event": sent.event,
+        "approval_id": sent.approval_id,
+        "attempts": sent.attempts,
+        "result": _result(sent),
+        "problem": sent.problem or None,
+    }
+    return encode(stamp, "notice", fields)
+
+
+def _result(sent: Notice) -> str:
+    if sent.done_ns:
+        return "given_up" if sent.problem else "delivered"
+    return "failed" if sent.problem else "attempt"
+
+
+def _delegation(delegation: Delegation, event: str, by: str, at_ns: int) -> Fields:
+    return {
+        "event": event,
+        "delegation_id": delegation.id,
+        "absent": delegation.absent,
+        "deputy": delegation.deputy,
+        "from_ns": delegation.from_ns,
+        "until_ns": delegation.until_ns,
+        "reason": None,
+        "by": cut(by),
+        "at_ns": at_ns,
+    }

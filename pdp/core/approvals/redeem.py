@@ -1,14 +1,15 @@
-"""Whether a request answers its requirement for a call now. Pure: the stored state is a hint, votes are counted."""
+"""Whether a request answers its requirement for a call now, and what a resume token holds. Pure."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from pdp.core.approvals.call import CallUnderDecision
 from pdp.core.approvals.directory import Standing
 from pdp.core.approvals.quorum import tally, wanted_by
 from pdp.core.approvals.requirement import Requirement
-from pdp.core.approvals.rows import Approval, Call, Vote
+from pdp.core.approvals.rows import Account, Approval, Call, Vote
 from pdp.core.approvals.states import State
 
 Standpoint: TypeAlias = Literal["met", "refused", "open", "expired"]
@@ -73,3 +74,19 @@ def redeemable(  # noqa: PLR0911 - one refusal per line
 
 def _who(call: Call) -> tuple[object, ...]:
     return call.subject, call.actors, call.agent, call.caller, call.session
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """The pending call that a token belongs to, and the requests that it waits for. `digest` binds the session,
+    the agent, the tool and the arguments as well."""
+
+    tenant: str
+    caller: str
+    subject: Account
+    server: str
+    digest: str
+    approvals: tuple[str, ...]
+    expires_ns: int
+    judged: tuple[str, ...] = ()  # digests of the requirements that a judge is still out about
+    asked_ns: int = 0  # when the call was asked about: older verdicts are not what it waits for

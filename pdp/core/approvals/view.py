@@ -1,6 +1,6 @@
-"""One request as a person is to judge it: facts in rows, secrets by kind, and the commitment to all of it. Pure.
+"""One request as a person is to judge it: facts in rows, effects, secrets by kind, the commitment to all of it. Pure.
 
-Texts are as they came: whoever shows one passes it through `inert.visible`.
+Texts are as they came: a display passes them through `text_safety.visible`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pdp.core.approvals.turned_down import Earlier
 from pdp.core.digest import Json, canonical, commitment
 from pdp.core.evidence import well_formed
 from pdp.core.patterns import secret_in
+from pdp.core.target import TargetFact
 
 _MAX_TOLD_APART = 16_384  # bytes of arguments that are compared for a list
 _MOST_TOLD_APART = 5
@@ -239,3 +240,42 @@ def _plain(value: Any) -> Json:
     if isinstance(value, dict):
         return {key: _plain(inner) for key, inner in value.items()}
     return [_plain(inner) for inner in value] if isinstance(value, tuple) else value
+
+
+_FLOWS = {
+    "network": "to the network",
+    "email": "out by e-mail",
+    "message": "out as a message",
+    "filesystem": "into the file system",
+    "process": "into a program that runs",
+    "database": "into a database",
+    "other": "to another system",
+}
+
+
+def effects(target: TargetFact) -> tuple[str, ...]:
+    """Sentences, the weightiest first. What a manifest leaves open counts as the worst."""
+    hints = target.annotations
+    said = [_change(target)]
+    if not hints.read_only and not hints.idempotent:
+        said.append("Doing it again has a further effect.")
+    for sink in target.sinks:
+        what = f"the argument {sink.argument}" if sink.argument else "data"
+        said.append(f"Sends {what} {_FLOWS.get(sink.kind, _FLOWS['other'])}.")
+    if hints.open_world:
+        said.append("Deals with systems outside the organisation.")
+    if target.permissions:
+        said.append(f"Uses the permissions {', '.join(target.permissions)}.")
+    if target.labels:
+        said.append(f"What it returns is {' and '.join(target.labels)}.")
+    return tuple(said)
+
+
+def _change(target: TargetFact) -> str:
+    if not target.check.ok:
+        return "Nothing is known about what it does."
+    if target.annotations.read_only:
+        return "Only reads."
+    if target.annotations.destructive:
+        return "May delete or overwrite what is there."
+    return "Adds or changes data, without deleting any."

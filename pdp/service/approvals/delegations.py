@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from pdp.core.approvals import org_records
+from pdp.core.approvals import records
 from pdp.core.approvals.directory import Person
-from pdp.core.approvals.records import erasable
 from pdp.core.approvals.rows import Delegation
 from pdp.core.approvals.steps import Delegate, EndDelegation
 from pdp.core.digest import keyed_index
@@ -87,10 +86,10 @@ class Delegations:
         ref = await self._recorder.commit_event(
             person.tenant,
             "delegation",
-            lambda stamp: org_records.delegated(stamp, made, person.human, salt),
+            lambda stamp: records.delegated(stamp, made, person.human, salt),
             (Delegate(made),),
             at,
-            values=lambda record_id: erasable(record_id, person.tenant, index, salt, reason=made.reason),
+            values=lambda record_id: records.erasable(record_id, person.tenant, index, salt, reason=made.reason),
         )
         return made, ref
 
@@ -104,7 +103,7 @@ class Delegations:
             return await self._recorder.commit_event(
                 person.tenant,
                 "delegation",
-                lambda stamp: org_records.delegation_ended(stamp, found, person.human, at),
+                lambda stamp: records.delegation_ended(stamp, found, person.human, at),
                 (EndDelegation(found.id, at),),
                 at,
             )

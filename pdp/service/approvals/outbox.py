@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from pdp.core.approvals import notices, org_records
+from pdp.core.approvals import notices, records
 from pdp.core.approvals.directory import Standing
 from pdp.core.approvals.quorum import wanted_by
 from pdp.core.approvals.rows import Approval, Delegation, Notice
@@ -108,6 +108,6 @@ class Outbox:
         return approval, self.store.delegations(notice.tenant, at_ns)
 
     async def _mark(self, notice: Notice, attempts: int) -> None:
-        made = partial(org_records.notice, sent=notice)
+        made = partial(records.notice, sent=notice)
         step = Mark(notice, attempts)
         await self.recorder.commit_event(notice.tenant, "notice", made, (step,), self.clock.now_ns())

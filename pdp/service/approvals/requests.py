@@ -14,15 +14,15 @@ from typing import Any
 from pdp.core.answer import OpenRequirement, PolicyRef, open_requirement
 from pdp.core.approvals import records
 from pdp.core.approvals.call import CallUnderDecision
-from pdp.core.approvals.effects import effects
 from pdp.core.approvals.notices import NO_NOTIFICATIONS, Notifications, link
 from pdp.core.approvals.quorum import satisfiable
+from pdp.core.approvals.redeem import Resume
 from pdp.core.approvals.requirement import PEOPLE, Requirement, read
-from pdp.core.approvals.resume import Resume
 from pdp.core.approvals.rows import Approval, Shown
 from pdp.core.approvals.states import OPEN, Event, State
 from pdp.core.approvals.steps import Move, Open, Step
 from pdp.core.approvals.turned_down import USUAL, Backoff
+from pdp.core.approvals.view import effects
 from pdp.core.check import NS
 from pdp.core.digest import canonical, digest, keyed_index
 from pdp.core.errors import Conflict

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pdp.core.answer import Answer
 from pdp.core.approvals.call import CallUnderDecision
-from pdp.core.approvals.resume import Resume
+from pdp.core.approvals.redeem import Resume
 from pdp.core.approvals.states import OPEN, State
 from pdp.core.check import NS
 from pdp.core.outcome import Outcome, denied

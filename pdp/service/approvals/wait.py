@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from pdp.core.answer import OpenRequirement, open_requirement
 from pdp.core.approvals.quorum import wanted_by
-from pdp.core.approvals.resume import Resume
+from pdp.core.approvals.redeem import Resume
 from pdp.core.approvals.rows import Account, Answered, Approval
 from pdp.core.approvals.states import State
 from pdp.core.check import NS

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
-from pdp.core.approvals import org_records
+from pdp.core.approvals import records
 from pdp.core.approvals.directory import look_alikes
 from pdp.core.errors import BundleFault, Overloaded, Unavailable
 from pdp.core.registered import RegistryChange
@@ -177,7 +177,7 @@ class Reloads:
         changes = await source.reload(at)
         for change in changes:
             made = partial(
-                org_records.directory,
+                records.directory,
                 revision=change.revision,
                 members=change.people,
                 groups=change.groups,

@@ -14,8 +14,8 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from support.approvals import AT, approval, make_id
 from support.receiver import Got, receiving
 
-from pdp.approvals.channel_options import ChannelOptions
 from pdp.approvals.channels import channel, routes
+from pdp.approvals.options import ChannelOptions
 from pdp.config.settings import validate
 from pdp.core.approvals.notices import Message, message
 from pdp.core.approvals.rows import Notice

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pdp.approvals.resume import MAX_CHARS, ResumeTokens
-from pdp.core.approvals.resume import Resume
+from pdp.core.approvals.redeem import Resume
 from pdp.core.approvals.rows import Account
 
 SAID = Resume("acme", "gw", Account("https://idp", "alice"), "git", "d" * 64, ("a-1", "a-2"), 1_000, ("f" * 64,))

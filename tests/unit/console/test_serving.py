@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from support.console_client import BASE, KEY, OURS, ConsoleClient, Forms, opened
 
-from pdp.adapters.console import connection, events
+from pdp.adapters.console import events
+from pdp.adapters.console import server as server_module
 from pdp.adapters.console.guard import HEADERS
 from pdp.adapters.console.options import ConsoleOptions
 from pdp.adapters.console.server import ConsoleServer
@@ -128,7 +129,7 @@ async def answered(made: ConsoleServer, said: bytes = b"") -> tuple[int, httpx.H
 async def test_what_comes_late_or_makes_no_sense_is_told_so_under_our_headers(
     console: ConsoleClient, monkeypatch: pytest.MonkeyPatch, said: bytes, status: int
 ) -> None:
-    monkeypatch.setattr(connection, "REQUEST_SECONDS", 0.05 if status == 408 else 60)
+    monkeypatch.setattr(server_module, "REQUEST_SECONDS", 0.05 if status == 408 else 60)
     made = server(console)
     await made.start()
     found, headers = await answered(made, said)
@@ -141,7 +142,7 @@ async def test_what_comes_late_or_makes_no_sense_is_told_so_under_our_headers(
 async def test_a_body_that_never_comes_whole_ends_its_connection(
     console: ConsoleClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "REQUEST_SECONDS", 0.05)
+    monkeypatch.setattr(server_module, "REQUEST_SECONDS", 0.05)
     made = server(console)
     await made.start()
     host, _, port = made.address.rpartition(":")

@@ -5,8 +5,8 @@ from support.console_client import APPROVAL, ISSUER, KEY, OURS, ConsoleClient
 from support.surroundings import SeededEntropy
 
 from pdp.adapters.console.options import ConsoleOptions
-from pdp.adapters.console.seal import Seal
 from pdp.adapters.console.server import ConsoleServer
+from pdp.adapters.console.session import Seal
 from pdp.adapters.console.signin import onward
 from pdp.core.errors import ConfigurationFault, Forbidden
 

@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 from support import approvals as make
 
-from pdp.core.approvals.effects import effects
 from pdp.core.approvals.rows import Account, Answered
 from pdp.core.approvals.states import State
-from pdp.core.approvals.view import advice_in, argument_rows, presented, view
+from pdp.core.approvals.view import advice_in, argument_rows, effects, presented, view
 from pdp.core.check import OK, failed
 from pdp.core.digest import canonical
 from pdp.core.evidence import Verdict, judged

@@ -10,9 +10,9 @@ from support.receiver import receiving
 from support.stored import Entropy
 from support.watching import Watch
 
+from pdp.approvals.channels import ChatWebhook
 from pdp.approvals.outgoing import Post, trusted
-from pdp.approvals.webhooks import ChatWebhook
-from pdp.core.approvals import org_records
+from pdp.core.approvals import records
 from pdp.core.approvals.notices import LEASE_NS, MAX_ATTEMPTS, MAX_DELAY_NS, Message
 from pdp.core.approvals.rows import Approval, Notice
 from pdp.core.approvals.steps import Notify
@@ -59,7 +59,7 @@ async def write(harness: ApprovalHarness, request: Approval, number: int = 9, **
         Notice(make_id(number), TENANT, "team", "opened", request.id, harness.clock.at),
         **fields,  # type: ignore[arg-type] # a field of it
     )
-    await harness.commit("notice", lambda stamp: org_records.notice(stamp, notice), Notify(notice))
+    await harness.commit("notice", lambda stamp: records.notice(stamp, notice), Notify(notice))
     return notice
 
 

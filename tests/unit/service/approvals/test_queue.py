@@ -24,9 +24,8 @@ from support.approvals import (
 )
 
 from pdp.core.approvals.directory import Person
-from pdp.core.approvals.org_records import delegated
 from pdp.core.approvals.queries import Page
-from pdp.core.approvals.records import moved
+from pdp.core.approvals.records import delegated, moved
 from pdp.core.approvals.records import outcome as noted
 from pdp.core.approvals.rows import Approval, Outcome, Shown
 from pdp.core.approvals.states import Event, State

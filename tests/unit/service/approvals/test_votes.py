@@ -27,8 +27,7 @@ from support.stored import entry
 
 from pdp.core.approvals.directory import Passkey, Person
 from pdp.core.approvals.grants import GrantTerms
-from pdp.core.approvals.org_records import delegated
-from pdp.core.approvals.records import moved
+from pdp.core.approvals.records import delegated, moved
 from pdp.core.approvals.rows import Account, Approval
 from pdp.core.approvals.states import Event, State
 from pdp.core.approvals.steps import Delegate, Move
