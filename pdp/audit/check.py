@@ -42,13 +42,13 @@ def check(record: bytes) -> list[Problem]:
         return [Problem("record.json", "", "is not UTF-8 JSON within int64")]
     if not same:
         return [Problem("record.encoding", "", "is not in pdp-jcs-1 form")]
-    found = [
+    problems = [
         Problem("record.schema", "".join(f"/{step}" for step in e.instance_path), f"breaks {_rule(e.schema_path)}")
         for e in _validator().iter_errors(value)
     ]
-    if not found and not _says_same_instant(value["time"], value["time_ns"]):
-        found.append(Problem("record.time", "/time", "is not the instant of time_ns"))
-    return found
+    if not problems and not _says_same_instant(value["time"], value["time_ns"]):
+        problems.append(Problem("record.time", "/time", "is not the instant of time_ns"))
+    return problems
 
 
 @lru_cache(maxsize=1)

@@ -31,12 +31,15 @@ def term(path: tuple[str, ...], file: Path) -> Term:
     """
     where = ".".join(path)
     try:
-        found = x509.load_pem_x509_certificates(file.read_bytes())
+        certificates = x509.load_pem_x509_certificates(file.read_bytes())
     except OSError as error:
         raise ConfigurationFault("config.certificate", f"{where}: cannot be read ({error.strerror}).") from None
     except ValueError:
         raise ConfigurationFault("config.certificate", f"{where}: holds no PEM certificate.") from None
-    begins, ends = [_ns(c.not_valid_before_utc) for c in found], [_ns(c.not_valid_after_utc) for c in found]
+    begins, ends = (
+        [_ns(c.not_valid_before_utc) for c in certificates],
+        [_ns(c.not_valid_after_utc) for c in certificates],
+    )
     if path[-1].endswith(_CA):
         return Term("authorities", path, min(begins), max(ends))
     return Term("certificate", path, max(begins), min(ends))
@@ -44,13 +47,13 @@ def term(path: tuple[str, ...], file: Path) -> Term:
 
 def terms(settings: BaseModel) -> tuple[Term, ...]:
     """Those of all files that can be read."""
-    found = []
+    readable = []
     for path, file in certificate_files(settings):
         try:
-            found.append(term(path, file))
+            readable.append(term(path, file))
         except ConfigurationFault:
             continue  # who needs it says so
-    return tuple(found)
+    return tuple(readable)
 
 
 def _ns(when: dt.datetime) -> int:

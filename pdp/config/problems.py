@@ -33,7 +33,7 @@ _WORDS = {
 }
 
 
-def problems(error: ValidationError, root: Model, known: Origins | None = None) -> list[str]:
+def problems(error: ValidationError, root: Model, origins: Origins | None = None) -> list[str]:
     """One line per problem, unknown keys with the nearest right one; of alternatives, the one that fits best.
 
     With `known` origins each ends with the line or variable that it comes from.
@@ -42,17 +42,17 @@ def problems(error: ValidationError, root: Model, known: Origins | None = None) 
         (problem["loc"], problem["type"], problem["msg"])
         for problem in error.errors(include_url=False, include_input=False, include_context=False)
     ]
-    found = []
+    lines = []
     for where, names, (_, kind, words) in _placed(raw, root):
-        origin = known.nearest(tuple(where)) if known is not None else ""
+        origin = origins.nearest(tuple(where)) if origins is not None else ""
         if kind == "extra_forbidden" and origin.startswith(PREFIX):
-            found.append(f"{origin}: names no setting.{_near(origin, _variables(root), '{}')}")
+            lines.append(f"{origin}: names no setting.{_near(origin, _variables(root), '{}')}")
             continue
         unknown = kind == "extra_forbidden"
         told = f"unknown key.{_near(where[-1], names)}" if unknown else f"{_worded(kind, words)}."
         line = f"{'.'.join(where)}: {told}".replace("..", ".").lstrip(": ")
-        found.append(f"{line} ({origin})" if origin else line)
-    return sorted(set(found))
+        lines.append(f"{line} ({origin})" if origin else line)
+    return sorted(set(lines))
 
 
 def _worded(kind: str, words: str) -> str:
@@ -68,14 +68,14 @@ def _near(name: str, names: list[str], quoted: str = "'{}'") -> str:
 
 def _variables(model: Model, above: str = PREFIX) -> list[str]:
     """The variables that set one setting each; below names of one's own there are none."""
-    found = []
+    names = []
     for name, field in keys(model):
         inner = shape(field.annotation)
         if inner.holds == "section":
-            found += [each for below in inner.models for each in _variables(below, f"{above}{name.upper()}__")]
+            names += [each for below in inner.models for each in _variables(below, f"{above}{name.upper()}__")]
         else:
-            found.append(f"{above}{name.upper()}")
-    return found
+            names.append(f"{above}{name.upper()}")
+    return names
 
 
 def _placed(raw: Iterable[_Problem], root: Model) -> list[_Placed]:
@@ -125,5 +125,5 @@ def _below(models: tuple[Model, ...], part: int | str) -> tuple[tuple[Model, ...
     fields: list[Any] = [m.model_fields[part] for m in models if isinstance(part, str) and part in m.model_fields]
     if not fields:
         return (), False
-    found = shape(fields[0].annotation)
-    return found.models, found.holds in ("list", "map")
+    key_shape = shape(fields[0].annotation)
+    return key_shape.models, key_shape.holds in ("list", "map")

@@ -52,39 +52,39 @@ def shape(annotation: Any) -> Shape:
         return Shape("section", models)
     for part in parts:
         inner = _item(part)
-        found = tuple(m for m in map(_bare, _members(_bare(inner))) if _is_model(m))
-        if found:
-            return Shape("map" if get_origin(part) in _MAPS else "list", found)
+        models_below = tuple(m for m in map(_bare, _members(_bare(inner))) if _is_model(m))
+        if models_below:
+            return Shape("map" if get_origin(part) in _MAPS else "list", models_below)
     return Shape("value")
 
 
 def kind(annotation: Any) -> str:
     """A value's type in words: `integer`, `one of a, b`, `list of text`."""
-    found = _bare(annotation)
-    if found in _WORDS:
-        return _WORDS[found]
-    choices = _choices(found)
+    bare = _bare(annotation)
+    if bare in _WORDS:
+        return _WORDS[bare]
+    choices = _choices(bare)
     if choices:
         return f"one of {', '.join(choices)}"
-    if get_origin(found) in _MAPS:
-        name, value = get_args(found)
+    if get_origin(bare) in _MAPS:
+        name, value = get_args(bare)
         return f"mapping of {kind(name)} to {kind(value)}"
-    if get_origin(found) in (tuple, list, set, frozenset):
-        return f"list of {kind(_item(found))}"
-    return " or ".join(kind(part) for part in _members(found))
+    if get_origin(bare) in (tuple, list, set, frozenset):
+        return f"list of {kind(_item(bare))}"
+    return " or ".join(kind(part) for part in _members(bare))
 
 
 def bounds(field: FieldInfo) -> str:
     """What the value must keep to, beside its type: `at least 1, at most 256`."""
-    found = []
+    clauses = []
     limits = {name: getattr(entry, name) for entry in field.metadata for name, _ in _BOUNDS if hasattr(entry, name)}
-    found += [words.format(_number(limits[name])) for name, words in _BOUNDS if limits.get(name) is not None]
+    clauses += [words.format(_number(limits[name])) for name, words in _BOUNDS if limits.get(name) is not None]
     for entry in field.metadata:
         shortest, longest = getattr(entry, "min_length", None), getattr(entry, "max_length", None)
         unit = " characters" if _bare(field.annotation) is str else " items"
-        found += [f"at least {_count(shortest, unit)}"] if shortest else []
-        found += [f"at most {_count(longest, unit)}"] if longest else []
-    return ", ".join(found)
+        clauses += [f"at least {_count(shortest, unit)}"] if shortest else []
+        clauses += [f"at most {_count(longest, unit)}"] if longest else []
+    return ", ".join(clauses)
 
 
 def is_secret(field: FieldInfo) -> bool:
@@ -111,19 +111,19 @@ def _members(annotation: Any) -> list[Any]:
 
 def _item(annotation: Any) -> Any:
     """The type of the items of a list or mapping; None for anything else."""
-    found = [part for part in get_args(annotation) if part is not Ellipsis]
-    return found[-1] if found and get_origin(annotation) in (*_MAPS, tuple, list, set, frozenset) else None
+    arguments = [part for part in get_args(annotation) if part is not Ellipsis]
+    return arguments[-1] if arguments and get_origin(annotation) in (*_MAPS, tuple, list, set, frozenset) else None
 
 
-def _is_model(found: Any) -> bool:
-    return isinstance(found, type) and issubclass(found, BaseModel)
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
-def _choices(found: Any) -> list[str]:
-    if get_origin(found) is Literal:
-        return [str(choice) for choice in get_args(found)]
-    if isinstance(found, type) and issubclass(found, enum.Enum):
-        return [str(choice.value) for choice in found]
+def _choices(annotation: Any) -> list[str]:
+    if get_origin(annotation) is Literal:
+        return [str(choice) for choice in get_args(annotation)]
+    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
+        return [str(choice.value) for choice in annotation]
     return []
 
 
@@ -162,26 +162,26 @@ def _section(model: Model) -> Iterator[str]:
 
 
 def _key(name: str, field: FieldInfo) -> Iterator[str]:
-    found = shape(field.annotation)
-    yield from _comment(_told(field, found.holds))
-    if found.holds == "value":
+    key_shape = shape(field.annotation)
+    yield from _comment(_told(field, key_shape.holds))
+    if key_shape.holds == "value":
         yield from _value(name, field)
-    elif found.holds == "section":
-        first = [f"{name}:", *_indent(_section(found.models[0]))]
+    elif key_shape.holds == "section":
+        first = [f"{name}:", *_indent(_section(key_shape.models[0]))]
         yield from _commented(first) if field.default is None else first
-        for other in found.models[1:]:
+        for other in key_shape.models[1:]:
             yield "# or:"
             yield from _commented([f"{name}:", *_indent(_section(other))])
     else:
         yield f"{name}:"
-        entry = list(_section(found.models[0]))
-        if found.holds == "map":
+        entry = list(_section(key_shape.models[0]))
+        if key_shape.holds == "map":
             title = f"{field.examples[0] if field.examples else 'name'}:"
             yield from _indent([title, *_indent(entry)])
-            for other in found.models[1:]:
+            for other in key_shape.models[1:]:
                 yield from _indent(["", "# or:", *_commented([title, *_indent(_section(other))])])
         elif field.examples:  # several items are needed, as the example has them
-            yield from _indent(_comment(f"Keys of an item: {_keys_in_words(found.models[0])}"))
+            yield from _indent(_comment(f"Keys of an item: {_keys_in_words(key_shape.models[0])}"))
             yield from _indent(_dump(field.examples[0]))
         else:
             yield from _indent(["-", *_indent(entry)])
@@ -189,15 +189,15 @@ def _key(name: str, field: FieldInfo) -> Iterator[str]:
 
 def _told(field: FieldInfo, holds: str) -> str:
     """What stands above a key."""
-    said = field.description or ""
+    description = field.description or ""
     if holds != "value":
-        return said
+        return description
     facts = [kind(field.annotation), bounds(field)]
     if not field.is_required() and field.default_factory is None:
         facts.append(f"default: {_inline(field.default)}" if field.default is not None else "not set by default")
     elif field.is_required():
         facts.append("mandatory")
-    return f"{said} ({'; '.join(fact for fact in facts if fact)})"
+    return f"{description} ({'; '.join(fact for fact in facts if fact)})"
 
 
 def _keys_in_words(model: Model) -> str:
@@ -277,9 +277,9 @@ def explain(settings: BaseModel, origins: Origins) -> Iterator[Setting]:
     yield from _in_force(settings, (), origins)
 
 
-def _in_force(found: BaseModel, above: tuple[str, ...], origins: Origins) -> Iterator[Setting]:
-    for name, field in keys(type(found)):
-        yield from _setting(getattr(found, name), (*above, name), field, origins)
+def _in_force(section: BaseModel, above: tuple[str, ...], origins: Origins) -> Iterator[Setting]:
+    for name, field in keys(type(section)):
+        yield from _setting(getattr(section, name), (*above, name), field, origins)
 
 
 def _setting(value: Any, path: tuple[str, ...], field: FieldInfo, origins: Origins) -> Iterator[Setting]:

@@ -194,8 +194,8 @@ class Settings(BaseModel):
 
     def fingerprint(self) -> str:
         """Digest of the configuration for its record. References to secrets are in it, secrets are not."""
-        found: Json = self.model_dump(mode="json")
-        return digest(found)
+        values: Json = self.model_dump(mode="json")
+        return digest(values)
 
 
 # What differs from machine to machine of a fleet that is set up alike.
@@ -222,15 +222,15 @@ def _shared(value: object, name: str = "") -> Json:
         below = {str(key): (inner, f"{name}.{key}" if name else str(key)) for key, inner in value.items()}
         return {key: _shared(*each) for key, each in below.items() if each[1] not in _OF_ONE_PROCESS}
     if isinstance(value, (list, tuple, set, frozenset)):
-        found = [_shared(inner, f"{name}[]") for inner in value]
-        return found if isinstance(value, (list, tuple)) else sorted(found, key=str)
+        items = [_shared(inner, f"{name}[]") for inner in value]
+        return items if isinstance(value, (list, tuple)) else sorted(items, key=str)
     if isinstance(value, Path) or (isinstance(value, str) and value.startswith(_PLACES)):
         return None
     return value if value is None or isinstance(value, (str, bool, int)) else str(value)
 
 
-def _names(found: Mapping[str, Any], above: str = "") -> Iterator[str]:
-    for key, value in found.items():
+def _names(values: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    for key, value in values.items():
         if isinstance(value, Mapping) and value:
             yield from _names(value, f"{above}{key}.")
         else:
@@ -250,19 +250,19 @@ def load(path: Path, environment: Mapping[str, str], *, tolerant: bool = False) 
         ) from None
     except UnicodeDecodeError:
         raise ConfigurationFault("config.unreadable", f"{path.name}: is not UTF-8 text; save it as UTF-8.") from None
-    found, ours = read_yaml(text, path.name), variables(environment)
-    overlay(found, ours)
-    return validate(found, path.parent, origins(text, ours), tolerant=tolerant)
+    values, overlaid = read_yaml(text, path.name), variables(environment)
+    overlay(values, overlaid)
+    return validate(values, path.parent, origins(text, overlaid), tolerant=tolerant)
 
 
 def validate(
-    found: Mapping[str, Any], folder: Path, known: Origins | None = None, *, tolerant: bool = False
+    values: Mapping[str, Any], folder: Path, provenance: Origins | None = None, *, tolerant: bool = False
 ) -> Settings:
     """Validate settings; relative paths are taken from `folder`. `known` says where each comes from."""
     try:
-        settings = Settings.model_validate(found, context=TOLERANT if tolerant else None)
+        settings = Settings.model_validate(values, context=TOLERANT if tolerant else None)
     except ValidationError as error:
-        raise ConfigurationFault("config.invalid", "\n".join(problems(error, Settings, known))) from None
+        raise ConfigurationFault("config.invalid", "\n".join(problems(error, Settings, provenance))) from None
     return _anchor(settings, folder.resolve())
 
 
@@ -272,20 +272,20 @@ _PLACES = ("file:", "unix:")
 
 def _anchor(value: _M, folder: Path) -> _M:
     """The same value with every relative path, secret reference and socket below `folder`."""
-    found: Any = value
-    if isinstance(found, BaseModel):
-        found = found.model_copy(
-            update={name: _anchor(getattr(found, name), folder) for name in type(found).model_fields}
+    anchored: Any = value
+    if isinstance(anchored, BaseModel):
+        anchored = anchored.model_copy(
+            update={name: _anchor(getattr(anchored, name), folder) for name in type(anchored).model_fields}
         )
-    elif isinstance(found, Path):
-        found = folder / found
-    elif isinstance(found, str) and found.startswith(_PLACES):
-        kind, _, place = found.partition(":")
-        found = f"{kind}:{folder / place}"
-    elif isinstance(found, Mapping):
-        found = {key: _anchor(inner, folder) for key, inner in found.items()}
-    elif isinstance(found, tuple):
-        found = tuple(_anchor(inner, folder) for inner in found)
-    elif isinstance(found, list):
-        found = [_anchor(inner, folder) for inner in found]
-    return cast("_M", found)
+    elif isinstance(anchored, Path):
+        anchored = folder / anchored
+    elif isinstance(anchored, str) and anchored.startswith(_PLACES):
+        kind, _, place = anchored.partition(":")
+        anchored = f"{kind}:{folder / place}"
+    elif isinstance(anchored, Mapping):
+        anchored = {key: _anchor(inner, folder) for key, inner in anchored.items()}
+    elif isinstance(anchored, tuple):
+        anchored = tuple(_anchor(inner, folder) for inner in anchored)
+    elif isinstance(anchored, list):
+        anchored = [_anchor(inner, folder) for inner in anchored]
+    return cast("_M", anchored)

@@ -27,13 +27,13 @@ _ADDRESS = ("tcp://", "udp://", "sctp://")
 def read_yaml(text: str, where: str) -> dict[str, Any]:
     """A YAML mapping (`strict_yaml`). Raises ConfigurationFault with the line."""
     try:
-        found = strict_yaml.read(text)
+        value = strict_yaml.read(text)
     except NotPlainYaml as problem:
         between = ": " if problem.line is None else ", "
         raise ConfigurationFault("config.yaml", f"{where}{between}{problem}.") from None
-    if not isinstance(found, dict):
+    if not isinstance(value, dict):
         raise ConfigurationFault("config.yaml", f"{where}: must be a mapping of settings.")
-    return found
+    return value
 
 
 def variables(environment: Mapping[str, str]) -> dict[str, str]:
@@ -43,11 +43,11 @@ def variables(environment: Mapping[str, str]) -> dict[str, str]:
 
 def _linked(name: str, environment: Mapping[str, str]) -> bool:
     """Whether it describes a Service: its fellows must be there, so that no misspelt setting is taken for one."""
-    found = _LINK.fullmatch(name)
-    if found is None:
+    link = _LINK.fullmatch(name)
+    if link is None:
         return False
-    address = environment.get(f"{found[1]}_PORT", "")
-    return address.startswith(_ADDRESS) and f"{found[1]}_SERVICE_HOST" in environment
+    address = environment.get(f"{link[1]}_PORT", "")
+    return address.startswith(_ADDRESS) and f"{link[1]}_SERVICE_HOST" in environment
 
 
 def place_of(name: str) -> tuple[str, ...]:
@@ -55,11 +55,11 @@ def place_of(name: str) -> tuple[str, ...]:
     return tuple(name.removeprefix(PREFIX).lower().split("__"))
 
 
-def overlay(found: dict[str, Any], environment: Mapping[str, str]) -> None:
+def overlay(values: dict[str, Any], environment: Mapping[str, str]) -> None:
     """Put what `variables` says over what a file says. Raises ConfigurationFault `config.variable`."""
     for name, text in environment.items():
         *sections, last = place_of(name)
-        place = found
+        place = values
         for section in sections:
             if place.get(section) is None:  # not there, or with nothing below it
                 place[section] = {}
@@ -97,18 +97,18 @@ def origins(text: str, variables: Mapping[str, str]) -> Origins:
 
     Raises yaml.YAMLError for what is not YAML.
     """
-    found: dict[Path_, str] = {}
+    by_path: dict[Path_, str] = {}
     node = yaml.compose(text, yaml.SafeLoader)
     if node is not None:
-        found.update((path, f"line {line}") for path, line in _walk(node, ()))
-    for name, said in variables.items():
+        by_path.update((path, f"line {line}") for path, line in _walk(node, ()))
+    for name, value_text in variables.items():
         above = place_of(name)
-        found = {path: origin for path, origin in found.items() if path[: len(above)] != above}
-        found[above] = name
-        value = yaml.compose(said, yaml.SafeLoader)
+        by_path = {path: origin for path, origin in by_path.items() if path[: len(above)] != above}
+        by_path[above] = name
+        value = yaml.compose(value_text, yaml.SafeLoader)
         if value is not None:
-            found.update((path, name) for path, _ in _walk(value, above))
-    return Origins(found)
+            by_path.update((path, name) for path, _ in _walk(value, above))
+    return Origins(by_path)
 
 
 def _walk(node: yaml.Node, above: Path_) -> Iterator[tuple[Path_, int]]:

@@ -41,13 +41,13 @@ _SHORTEST = 12  # no credential format is shorter
 
 def findings(value: Mapping[str, Json], schema: Json) -> tuple[Finding, ...]:
     """All findings, at most `MAX_PER_KIND` of each kind. `schema` is None when nothing is pinned."""
-    found: dict[Finding, None] = {}
+    distinct: dict[Finding, None] = {}
     counts: Counter[str] = Counter()
     for finding in _all(value, schema):
-        if finding not in found and counts[finding.kind] < MAX_PER_KIND:
+        if finding not in distinct and counts[finding.kind] < MAX_PER_KIND:
             counts[finding.kind] += 1
-            found[finding] = None
-    return tuple(found)
+            distinct[finding] = None
+    return tuple(distinct)
 
 
 def _all(value: Mapping[str, Json], schema: Json) -> Iterator[Finding]:

@@ -62,10 +62,10 @@ class Visits:
         key = (id(node), depth)
         if key not in self._known:
             self._known[key] = ENDLESS  # what leads back here without going deeper never ends
-            found = 1 + sum(self._visits(child, depth) for child in self._in_place(node))
+            visits = 1 + sum(self._visits(child, depth) for child in self._in_place(node))
             if depth > 0:
-                found += self._members(node, depth - 1)
-            self._known[key] = min(found, ENDLESS)
+                visits += self._members(node, depth - 1)
+            self._known[key] = min(visits, ENDLESS)
         return self._known[key]
 
     def _in_place(self, node: Mapping[str, Json]) -> Iterator[Json]:
@@ -84,29 +84,29 @@ class Visits:
     def _members(self, node: Mapping[str, Json], depth: int) -> int:
         """One member is looked at by one of the named schemas, and by all that are for any name."""
         named = (*_several(node.get("properties")), *_several(node.get("prefixItems")), *_listed(node.get("items")))
-        found = max((self._visits(child, depth) for child in named), default=0)
+        visits = max((self._visits(child, depth) for child in named), default=0)
         others = [
             *_several(node.get("patternProperties")),
             *(node[keyword] for keyword in _FOR_ANY if keyword in node),
         ]
-        return found + sum(self._visits(child, depth) for child in others)
+        return visits + sum(self._visits(child, depth) for child in others)
 
     def _target(self, reference: Json) -> Json:
         """What a pointer within the schema names; the root for anything else."""
-        found: Json = self._root
+        node: Json = self._root
         if not isinstance(reference, str) or not reference.startswith("#/") or "%" in reference:
             return self._root
         for part in reference[2:].split("/"):
             name = part.replace("~1", "/").replace("~0", "~")
-            if isinstance(found, Mapping) and name in found:
-                found = found[name]
-            elif isinstance(found, Sequence) and not isinstance(found, str) and name.isdecimal() and len(name) < 6:
-                if int(name) >= len(found):
+            if isinstance(node, Mapping) and name in node:
+                node = node[name]
+            elif isinstance(node, Sequence) and not isinstance(node, str) and name.isdecimal() and len(name) < 6:
+                if int(name) >= len(node):
                     return self._root
-                found = found[int(name)]
+                node = node[int(name)]
             else:
                 return self._root
-        return found
+        return node
 
 
 def _several(value: Json) -> Iterator[Json]:

@@ -27,7 +27,7 @@ class Contradiction:
         return Contradiction((section, *self.path), self.message)
 
 
-def refuse(model: BaseModel, found: Iterable[Contradiction], info: ValidationInfo) -> None:
+def refuse(model: BaseModel, contradictions: Iterable[Contradiction], info: ValidationInfo) -> None:
     """For validators of a whole section. Raises ValidationError with one error for each, in its place."""
     if info.context is TOLERANT:
         return
@@ -37,7 +37,7 @@ def refuse(model: BaseModel, found: Iterable[Contradiction], info: ValidationInf
             loc=each.path,
             input=None,
         )
-        for each in found
+        for each in contradictions
     ]
     if errors:
         raise ValidationError.from_exception_data(type(model).__name__, errors)

@@ -33,7 +33,7 @@ class Folder:
 
     def files(self) -> list[str]:
         """Relative paths (with `/`) of all files, sorted. Names that begin with a dot are read by nobody."""
-        found: list[str] = []
+        paths: list[str] = []
         pending = [""]
         seen = 0
         while pending:
@@ -44,8 +44,8 @@ class Folder:
                     raise BundleFault("bundle.size", f"{self.name} holds more than {MAX_ENTRIES} entries.")
                 path = f"{folder}/{name}" if folder else name
                 if _visible(path, name):
-                    (pending if self._is_folder(path) else found).append(path)
-        return sorted(found)
+                    (pending if self._is_folder(path) else paths).append(path)
+        return sorted(paths)
 
     def folders(self, path: str) -> list[str]:
         """Names of the folders in a folder, empty ones too; none where it is not there."""

@@ -46,19 +46,19 @@ class ConfiguredCallers:
                 "caller.certificate_expired",
                 "the client certificate has expired; connect anew with one that is valid",
             )
-        found: dict[str, Caller] = {}
+        matches: dict[str, Caller] = {}
         if peer.transport == "mtls":  # on any other transport nobody has verified them
-            known = (self._by_san.get(normal_san(san)) for san in peer.sans)
-            found = {caller.name: caller for caller in known if caller is not None}
+            configured = (self._by_san.get(normal_san(san)) for san in peer.sans)
+            matches = {caller.name: caller for caller in configured if caller is not None}
         if peer.authorization:
             caller = await self._by_bearer(peer.authorization, at_ns)
-            found[caller.name] = caller
-        if len(found) > 1:
+            matches[caller.name] = caller
+        if len(matches) > 1:
             raise Unauthenticated(
                 "caller.ambiguous", "the credentials shown belong to different callers; show those of one only"
             )
-        if found:
-            return next(iter(found.values()))
+        if matches:
+            return next(iter(matches.values()))
         if peer.transport == "mtls" and peer.sans:
             raise Unauthenticated(
                 "caller.unknown", "the client certificate is not a configured caller's; add its SAN to `callers`"

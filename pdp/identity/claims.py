@@ -124,10 +124,10 @@ def times(
 def scopes(claims: Claims) -> tuple[str, ...]:
     """`scope` (RFC 8693 section 4.2), or `scp` as a string or an array, as some issuers have it. If a token has
     both, they must say the same."""
-    found = [_scopes(claims, name) for name in ("scope", "scp") if name in claims]
-    if len(found) == 2 and set(found[0]) != set(found[1]):
+    values = [_scopes(claims, name) for name in ("scope", "scp") if name in claims]
+    if len(values) == 2 and set(values[0]) != set(values[1]):
         raise MalformedClaim("scp", "the same as `scope`, or absent")
-    return found[0] if found else ()
+    return values[0] if values else ()
 
 
 def _scopes(claims: Claims, name: str) -> tuple[str, ...]:

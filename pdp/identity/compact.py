@@ -48,10 +48,10 @@ def parse(token: str) -> CompactToken | Refusal:
     """Take a token apart, or say `too_large`, `malformed`, `header` (it brings a key or an extension) or `type`."""
     if len(token) > MAX_TOKEN:
         return Refusal("too_large", f"the token is longer than {MAX_TOKEN} characters; ask for fewer claims")
-    found = _FORM.fullmatch(token)
-    if found is None:
+    match = _FORM.fullmatch(token)
+    if match is None:
         return _MALFORMED
-    header_part, claims_part, signature_part = found.groups()
+    header_part, claims_part, signature_part = match.groups()
     header = strict_object(base64url(header_part))
     claims = strict_object(base64url(claims_part))
     signature = base64url(signature_part)

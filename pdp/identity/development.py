@@ -63,22 +63,22 @@ def claims(  # noqa: PLR0913 -- one keyword per claim
     amr: Sequence[str] = (),
 ) -> dict[str, Json]:
     """Claims of an access token; `actors` with the current actor first. Times and `jti` are added by `mint`."""
-    made: dict[str, Json] = {"iss": issuer, "sub": subject}
-    made["aud"] = audience if isinstance(audience, str) or len(audience) != 1 else audience[0]
+    content: dict[str, Json] = {"iss": issuer, "sub": subject}
+    content["aud"] = audience if isinstance(audience, str) or len(audience) != 1 else audience[0]
     if client_id is not None:
-        made["client_id"] = client_id
+        content["client_id"] = client_id
     if scopes:
-        made["scope"] = " ".join(scopes)
+        content["scope"] = " ".join(scopes)
     if groups:
-        made["groups"] = list(groups)
+        content["groups"] = list(groups)
     if amr:
-        made["amr"] = list(amr)
+        content["amr"] = list(amr)
     act: dict[str, Json] | None = None
     for actor in reversed(actors):
         act = {"sub": actor} if act is None else {"sub": actor, "act": act}
     if act is not None:
-        made["act"] = act
-    return made
+        content["act"] = act
+    return content
 
 
 def mint(content: Mapping[str, Json], key: DevelopmentKey, now_ns: int, *, lifetime_seconds: int = 600) -> str:

@@ -62,19 +62,19 @@ class VerifiedSubjects:
         try:
             match credential:
                 case Bearer(token):
-                    found = await self._bearer(token, caller, audiences, at_ns)
+                    result = await self._bearer(token, caller, audiences, at_ns)
                 case AssertedClaims():
-                    found = self._asserted(credential, caller, audiences, at_ns)
+                    result = self._asserted(credential, caller, audiences, at_ns)
                 case _:
                     check = missing(
                         "subject.missing", "the request names no subject; send the subject's access token"
                     )
                     return Identity(SubjectFact(check), AgentFact(_NO_AGENT))
         except MalformedClaim as error:
-            found = error.refusal()
-        if isinstance(found, Refusal):
-            return Identity(SubjectFact(failed(f"subject.{found.reason}", found.message)), AgentFact(_NO_AGENT))
-        return found
+            result = error.refusal()
+        if isinstance(result, Refusal):
+            return Identity(SubjectFact(failed(f"subject.{result.reason}", result.message)), AgentFact(_NO_AGENT))
+        return result
 
     def revocations(self) -> str:
         """Digest of the deny list that is in force; "" without one."""
@@ -83,11 +83,11 @@ class VerifiedSubjects:
     def key_status(self, at_ns: int) -> Mapping[str, Json]:
         """See `ports.Subjects.key_status`: issuer to {tenant, source, keys, age_seconds, problem}. A deny list that
         cannot be read is every issuer's problem: sooner or later none of their tokens passes."""
-        found: dict[str, Json] = {}
+        by_issuer: dict[str, Json] = {}
         for name, issuer in self._issuers.items():
             status = {"tenant": issuer.options.tenant, **issuer.keys.status(at_ns)}
-            found[name] = {**status, "problem": status["problem"] or self._deny_list.problem}
-        return found
+            by_issuer[name] = {**status, "problem": status["problem"] or self._deny_list.problem}
+        return by_issuer
 
     async def _bearer(self, token: str, caller: Caller, audiences: tuple[str, ...], at_ns: int) -> Identity | Refusal:
         verified = await self._verifier.verify(token, at_ns)
@@ -97,10 +97,10 @@ class VerifiedSubjects:
             return _TENANT
         if not self._addressed(verified.audiences, audiences):
             return _AUDIENCE
-        known = self._known.get(verified)
-        if known is not None:  # only this of what the claims come to depends on the instant
+        remembered = self._known.get(verified)
+        if remembered is not None:  # only this of what the claims come to depends on the instant
             read.authenticated_ns(verified.claims, at_ns, skew_seconds=verified.issuer.skew_seconds)
-            return known
+            return remembered
         accepted = _Accepted(
             "verified",
             verified.issuer.issuer,
@@ -109,8 +109,8 @@ class VerifiedSubjects:
             verified.claims,
             may_name_groups=True,
         )
-        found = self._known[verified] = self._identity(accepted, at_ns)
-        return found
+        identity = self._known[verified] = self._identity(accepted, at_ns)
+        return identity
 
     def _asserted(
         self, asserted: AssertedClaims, caller: Caller, audiences: tuple[str, ...], at_ns: int
@@ -155,8 +155,8 @@ class VerifiedSubjects:
         )
 
     def _options(self, issuer: str) -> IssuerOptions | None:
-        known = self._issuers.get(issuer)
-        return None if known is None else known.options
+        trusted = self._issuers.get(issuer)
+        return None if trusted is None else trusted.options
 
     def _addressed(self, named: tuple[str, ...], audiences: tuple[str, ...]) -> bool:
         """Whether the token is for one of `audiences`. One that a caller could identify itself with never is."""

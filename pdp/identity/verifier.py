@@ -72,8 +72,8 @@ class TokenVerifier:
     async def verify(self, token: str, at_ns: int) -> VerifiedToken | Refusal:
         """Verify one token at one instant."""
         mark = hashlib.sha256(token.encode(errors="surrogatepass")).digest()
-        known = self._known.get(mark)
-        parsed = parse(token) if known is None else known.token
+        remembered = self._known.get(mark)
+        parsed = parse(token) if remembered is None else remembered.token
         if isinstance(parsed, Refusal):
             return parsed
         named = parsed.claims.get("iss")
@@ -83,16 +83,16 @@ class TokenVerifier:
         key = await self._key(parsed, issuer, at_ns)
         if isinstance(key, Refusal):
             return key
-        verified = known.verified if known is not None and known.key is key else None
+        verified = remembered.verified if remembered is not None and remembered.key is key else None
         if verified is None and not key.verifies(parsed.algorithm, parsed.signing_input, parsed.signature):
             return Refusal("signature", "the token's signature does not verify; get a new token from its issuer")
         try:
-            found = self._check(issuer.options, parsed.claims, at_ns, verified)
+            result = self._check(issuer.options, parsed.claims, at_ns, verified)
         except MalformedClaim as error:
             return error.refusal()
-        if verified is None and isinstance(found, VerifiedToken) and len(token) <= _KNOWN_LENGTH:
-            self._known[mark] = _Known(parsed, key, found)
-        return found
+        if verified is None and isinstance(result, VerifiedToken) and len(token) <= _KNOWN_LENGTH:
+            self._known[mark] = _Known(parsed, key, result)
+        return result
 
     async def _key(self, parsed: CompactToken, issuer: TrustedIssuer, at_ns: int) -> PublicKey | Refusal:
         """The issuer's key that must have signed the token."""
@@ -104,7 +104,7 @@ class TokenVerifier:
         return ring.select(parsed.key_id, parsed.algorithm)
 
     def _check(
-        self, issuer: IssuerOptions, claims: read.Claims, at_ns: int, known: VerifiedToken | None
+        self, issuer: IssuerOptions, claims: read.Claims, at_ns: int, remembered: VerifiedToken | None
     ) -> VerifiedToken | Refusal:
         """Whether a token that was rightly signed holds now; `known` is what was read from it before."""
         if unbound := read.unbound(claims):
@@ -118,11 +118,11 @@ class TokenVerifier:
         )
         if isinstance(times, Refusal):
             return times
-        subject = known.subject if known is not None else read.text(claims, "sub")
-        jti = known.token_id if known is not None else read.text(claims, "jti")
+        subject = remembered.subject if remembered is not None else read.text(claims, "sub")
+        jti = remembered.token_id if remembered is not None else read.text(claims, "jti")
         if subject is None:
             return Refusal("claims", "the token has no `sub`; have the issuer add it")
         revoked = self._deny_list.refusal(issuer.issuer, jti, at_ns)
         if revoked is not None:
             return revoked
-        return known or VerifiedToken(issuer, subject, read.audiences(claims), times, jti, claims)
+        return remembered or VerifiedToken(issuer, subject, read.audiences(claims), times, jti, claims)

@@ -43,10 +43,10 @@ class Change:
     what: str
 
 
-Said = tuple[Severity, str]
+Difference = tuple[Severity, str]
 
 
-def tool_changes(old: Manifest, new: Manifest) -> Iterator[Said]:
+def tool_changes(old: Manifest, new: Manifest) -> Iterator[Difference]:
     """Everything in which two manifests of one tool differ, but for when they were pinned."""
     yield from _hints(old, new)
     yield from _sinks(old.sinks, new.sinks)
@@ -92,7 +92,7 @@ def _ascii(name: str) -> str:
     return quoted(plain_name(name))
 
 
-def _hints(old: Manifest, new: Manifest) -> Iterator[Said]:
+def _hints(old: Manifest, new: Manifest) -> Iterator[Difference]:
     a, b = old.annotations, new.annotations
     if a.destructive != b.destructive:
         yield "danger", "now destroys" if b.destructive else "no longer destroys, it is said"
@@ -105,7 +105,7 @@ def _hints(old: Manifest, new: Manifest) -> Iterator[Said]:
         yield "attention", f"twice is {'' if b.idempotent else 'no longer '}the same as once"
 
 
-def _sinks(old: list[SinkEntry], new: list[SinkEntry]) -> Iterator[Said]:
+def _sinks(old: list[SinkEntry], new: list[SinkEntry]) -> Iterator[Difference]:
     before, after = {(s.kind, s.argument) for s in old}, {(s.kind, s.argument) for s in new}
     for kind, argument in sorted(after - before):
         yield "danger", f"now {_FLOWS[kind]}{_with(argument)}"
@@ -122,7 +122,7 @@ def _plain(flow: str) -> str:
     return f"{verb.removesuffix('s')} {rest}"
 
 
-def _risk(old: Manifest, new: Manifest) -> Iterator[Said]:
+def _risk(old: Manifest, new: Manifest) -> Iterator[Difference]:
     if old.risk != new.risk:
         lowered = _RISKS.index(new.risk) < _RISKS.index(old.risk)
         way = "lowered" if lowered else "raised"
@@ -134,7 +134,7 @@ def _risk(old: Manifest, new: Manifest) -> Iterator[Said]:
         yield "danger" if looser else "note", words
 
 
-def _lists(old: Manifest, new: Manifest) -> Iterator[Said]:
+def _lists(old: Manifest, new: Manifest) -> Iterator[Difference]:
     for what, a, b in (("permission", old.permissions, new.permissions), ("label", old.labels, new.labels)):
         for item in sorted(set(a) - set(b)):
             yield "danger", f"{what} {quoted(item)} dropped"
@@ -142,7 +142,7 @@ def _lists(old: Manifest, new: Manifest) -> Iterator[Said]:
             yield "note", f"{what} {quoted(item)} added"
 
 
-def _definition(old: Mapping[str, Json], new: Mapping[str, Json]) -> Iterator[Said]:
+def _definition(old: Mapping[str, Json], new: Mapping[str, Json]) -> Iterator[Difference]:
     yield from _schema(_object(old.get("inputSchema")), _object(new.get("inputSchema")))
     for name in sorted({*old, *new} - {"name", "inputSchema"}):
         if not _same(old.get(name), new.get(name)) or (name in old) != (name in new):
@@ -152,37 +152,37 @@ def _definition(old: Mapping[str, Json], new: Mapping[str, Json]) -> Iterator[Sa
 _KNOWN = frozenset({"description", "title", "annotations", "outputSchema", "icons", "execution"})
 
 
-def _schema(old: Mapping[str, Json], new: Mapping[str, Json]) -> Iterator[Said]:
+def _schema(old: Mapping[str, Json], new: Mapping[str, Json]) -> Iterator[Difference]:
     if _same(old, new):
         return
-    said: list[Said] = []
+    differences: list[Difference] = []
     if is_open(old) != is_open(new):
         opened = is_open(new)
-        said.append(
+        differences.append(
             ("danger", "schema opened: takes undeclared arguments now") if opened else ("note", "schema closed")
         )
     a, b = _object(old.get("properties")), _object(new.get("properties"))
-    wanted, needs = set(_list(old.get("required"))), set(_list(new.get("required")))
+    needed_before, needed_now = set(_list(old.get("required"))), set(_list(new.get("required")))
     for name in sorted(set(b) - set(a)):
-        asks = "needs" if name in needs else "asks for"
-        said.append(("danger", f"{asks} a new argument {_ascii(name)}"))
+        asks = "needs" if name in needed_now else "asks for"
+        differences.append(("danger", f"{asks} a new argument {_ascii(name)}"))
     inner = declared_names(new) - declared_names(old) - set(b)
-    said += [("danger", f"asks for a new argument {_ascii(name)} inside another") for name in sorted(inner)]
-    said += [("attention", f"argument {_ascii(name)} is gone") for name in sorted(set(a) - set(b))]
+    differences += [("danger", f"asks for a new argument {_ascii(name)} inside another") for name in sorted(inner)]
+    differences += [("attention", f"argument {_ascii(name)} is gone") for name in sorted(set(a) - set(b))]
     for name in sorted(set(a) & set(b)):
-        said += _argument(name, a[name], b[name])
-        if (name in wanted) != (name in needs):
-            word = "is needed now" if name in needs else "is no longer needed"
-            said.append(("attention", f"argument {_ascii(name)} {word}"))
+        differences += _argument(name, a[name], b[name])
+        if (name in needed_before) != (name in needed_now):
+            word = "is needed now" if name in needed_now else "is no longer needed"
+            differences.append(("attention", f"argument {_ascii(name)} {word}"))
     rest = {"properties", "required"}
     if is_open(old) != is_open(new):
         rest |= {"additionalProperties", "unevaluatedProperties"}  # said above
     others = sorted(k for k in {*old, *new} - rest if not _same(old.get(k), new.get(k)))
-    said += [("attention", _changed(f"schema {quoted(k)}", old.get(k), new.get(k))) for k in others]
-    yield from said or [("attention", "input schema changed")]
+    differences += [("attention", _changed(f"schema {quoted(k)}", old.get(k), new.get(k))) for k in others]
+    yield from differences or [("attention", "input schema changed")]
 
 
-def _argument(name: str, old: Json, new: Json) -> Iterator[Said]:
+def _argument(name: str, old: Json, new: Json) -> Iterator[Difference]:
     if _same(old, new):
         return
     a, b = _object(old), _object(new)

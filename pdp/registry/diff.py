@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pdp.core.errors import RegistryFault
 from pdp.registry import documents, dsse, files
-from pdp.registry.change_summary import SEVERITIES, Change, Said, acts, quoted, tool_changes
+from pdp.registry.change_summary import SEVERITIES, Change, Difference, acts, quoted, tool_changes
 from pdp.registry.documents import ServerEntry, SetIndex, ToolEntry
 from pdp.registry.draft import Draft, load_draft, load_envelope, of_index, write_file
 from pdp.registry.manifest import Manifest
@@ -86,8 +86,8 @@ def compare(old: Version, new: Version) -> tuple[Change, ...]:
     """All differences, the worst first. Raises RegistryFault when they are of two tenants."""
     if old.draft is not None and new.draft is not None and old.draft.tenant != new.draft.tenant:
         raise RegistryFault("registry.wrong_tenant", "These are sets of two tenants; compare those of one.")
-    found = [*_servers(old, new), *_tools(old, new)]
-    return tuple(sorted(found, key=lambda c: (SEVERITIES.index(c.severity), c.where)))
+    changes = [*_servers(old, new), *_tools(old, new)]
+    return tuple(sorted(changes, key=lambda c: (SEVERITIES.index(c.severity), c.where)))
 
 
 def _servers(old: Version, new: Version) -> Iterator[Change]:
@@ -98,7 +98,7 @@ def _servers(old: Version, new: Version) -> Iterator[Change]:
             yield Change(severity, name, what)
 
 
-def _server(old: ServerEntry | None, new: ServerEntry | None) -> Iterator[Said]:
+def _server(old: ServerEntry | None, new: ServerEntry | None) -> Iterator[Difference]:
     if new is None:
         yield "note", "server removed"
     elif old is None:
@@ -126,14 +126,14 @@ def _tools(old: Version, new: Version) -> Iterator[Change]:
             yield Change(severity, "/".join(key), what)
 
 
-def _tool(old: Version, new: Version, was: ToolEntry | None, now: ToolEntry | None) -> Iterator[Said]:
+def _tool(old: Version, new: Version, was: ToolEntry | None, now: ToolEntry | None) -> Iterator[Difference]:
     if now is None:
         yield "note", "removed"
         return
-    made = new.manifest(now)
+    after = new.manifest(now)
     if was is None:
-        said = f"{acts(made)}; risk {made.risk}" if made is not None else "its manifest cannot be read"
-        yield "danger" if now.state == "active" else "note", f"new tool{_state(now)}: {said}"
+        summary = f"{acts(after)}; risk {after.risk}" if after is not None else "its manifest cannot be read"
+        yield "danger" if now.state == "active" else "note", f"new tool{_state(now)}: {summary}"
         return
     if was.state != now.state:
         words = {"active": "may be used again", "withdrawn": "withdrawn", "quarantined": "quarantined"}
@@ -141,11 +141,11 @@ def _tool(old: Version, new: Version, was: ToolEntry | None, now: ToolEntry | No
     if was.manifest_sha256 == now.manifest_sha256:
         return
     before = old.manifest(was)
-    if before is None or made is None:
+    if before is None or after is None:
         yield "danger", "changed, and a manifest cannot be read to say how"
         return
     said_any = False
-    for item in tool_changes(before, made):
+    for item in tool_changes(before, after):
         said_any = True
         yield item
     if not said_any:

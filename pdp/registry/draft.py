@@ -33,11 +33,11 @@ class Draft(Closed):
         """The draft with one server and all its tools replaced; everything sorted."""
         servers = [s for s in self.servers if s.id != entry.id] + [entry]
         kept = [t for t in self.tools if t.server != entry.id]
-        made = [ToolEntry(server=entry.id, name=n, manifest_sha256=sha, state=state) for n, sha, state in tools]
+        entries = [ToolEntry(server=entry.id, name=n, manifest_sha256=sha, state=state) for n, sha, state in tools]
         return self.model_copy(
             update={
                 "servers": sorted(servers, key=lambda s: s.id),
-                "tools": sorted(kept + made, key=lambda t: (t.server, t.name)),
+                "tools": sorted(kept + entries, key=lambda t: (t.server, t.name)),
             }
         )
 

@@ -119,14 +119,14 @@ def signed_by(envelope: Envelope, keys: Sequence[SignerKey]) -> tuple[SignerKey,
     """The keys with a good signature, each once however often it signed."""
     message = pae(envelope.payload_type, envelope.payload)
     waiting = list(keys)
-    found: list[SignerKey] = []
+    signers: list[SignerKey] = []
     for signature in envelope.signatures:
         hinted = sorted(waiting, key=lambda key: signature.keyid not in (key.id, key_id(key.public)))
         key = next((key for key in hinted if _good(key, signature.sig, message)), None)
         if key is not None:
             waiting.remove(key)
-            found.append(key)
-    return tuple(found)
+            signers.append(key)
+    return tuple(signers)
 
 
 def _good(key: SignerKey, sig: bytes, message: bytes) -> bool:

@@ -35,17 +35,17 @@ def signature(path: Path) -> Signature | None:
 
 def signatures(folder: Path) -> dict[str, Signature]:
     """The signatures of all files in a folder, by name; empty when the folder is not there."""
-    found: dict[str, Signature] = {}
+    by_name: dict[str, Signature] = {}
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
                 try:
-                    found[entry.name] = _signature(entry.stat())
+                    by_name[entry.name] = _signature(entry.stat())
                 except OSError:
                     continue  # a link to nothing
     except OSError:
         return {}
-    return found
+    return by_name
 
 
 def _signature(info: os.stat_result) -> Signature:

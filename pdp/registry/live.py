@@ -172,12 +172,12 @@ def _checked(listed: list[Any]) -> tuple[dict[str, Json], ...]:
     """What has no strict JSON form cannot be pinned: nobody could present it again."""
     if len(listed) > MAX_TOOLS:
         raise RegistryFault("pin.malformed", f"The server lists more than {MAX_TOOLS} tools; have it list fewer.")
-    found: dict[str, dict[str, Json]] = {}
+    definitions: dict[str, dict[str, Json]] = {}
     for index, tool in enumerate(listed):
         where = f"tools[{index}]"
         if not isinstance(tool, dict) or not isinstance(name := tool.get("name"), str):
             raise RegistryFault("pin.malformed", f"{where}: is no tool with a name; the server must be corrected.")
-        if name in found:
+        if name in definitions:
             raise RegistryFault(
                 "pin.malformed", f"{where}: has the name of another tool; the server must be corrected."
             )
@@ -186,5 +186,5 @@ def _checked(listed: list[Any]) -> tuple[dict[str, Json], ...]:
             parse_object(canonical(definition), where, max_bytes=MAX_BYTES, max_depth=MAX_DEPTH)
         except InvalidRequest as error:
             raise RegistryFault("pin.malformed", f"{error.message}; the server must be corrected.") from None
-        found[name] = definition
-    return tuple(found.values())
+        definitions[name] = definition
+    return tuple(definitions.values())

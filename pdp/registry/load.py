@@ -59,10 +59,10 @@ class SignedRegistry:
     def status(self, at_ns: int) -> Mapping[str, Json]:
         """For operators, by tenant: serial, digest, expiry, number of tools, what is refused and why."""
         view = self.view(at_ns)
-        found: dict[str, Json] = {}
+        by_tenant: dict[str, Json] = {}
         for name, snapshot in view.tenants.items():
             signed = snapshot.signed
-            found[name] = {
+            by_tenant[name] = {
                 "serial": view.serial(name),
                 "digest": view.digest(name),
                 "expires": signed.index.expires if signed else None,
@@ -76,20 +76,20 @@ class SignedRegistry:
                 "waivers": len(view.waivers(name)),
                 "waivers_problem": snapshot.waivers_problem,
             }
-        return found
+        return by_tenant
 
     def terms(self) -> tuple[Term, ...]:
         """How long the sets and waivers hold that are loaded."""
-        found: list[Term] = []
+        held: list[Term] = []
         for name, snapshot in self._snapshots.items():
             path = ("registry", "sets", name)
             if snapshot.signed is not None:
                 index = snapshot.signed.index
-                found.append(Term("set", path, index.issued_ns, index.expires_ns))
+                held.append(Term("set", path, index.issued_ns, index.expires_ns))
             if snapshot.waivers is not None:
                 waivers = snapshot.waivers.waivers
-                found.append(Term("waivers", path, waivers.issued_ns, waivers.expires_ns))
-        return tuple(found)
+                held.append(Term("waivers", path, waivers.issued_ns, waivers.expires_ns))
+        return tuple(held)
 
     def _floors(self) -> dict[str, Floors] | None:
         """None when the marks cannot be read: then nothing new may be loaded."""
@@ -101,11 +101,11 @@ class SignedRegistry:
     def _refresh(
         self, at_ns: int, floors: dict[str, Floors] | None
     ) -> tuple[Mapping[str, TenantSnapshot], Observations]:
-        found = self._snapshots
+        snapshots = self._snapshots
         if floors is not None:
-            found = {name: tenant.refresh(at_ns, floors[name]) for name, tenant in self._folders.items()}
-        servers = {name: snapshot.watched_servers() for name, snapshot in found.items()}
-        return found, self._watched.refresh(servers, at_ns)
+            snapshots = {name: tenant.refresh(at_ns, floors[name]) for name, tenant in self._folders.items()}
+        servers = {name: snapshot.watched_servers() for name, snapshot in snapshots.items()}
+        return snapshots, self._watched.refresh(servers, at_ns)
 
     def _change(self, snapshot: TenantSnapshot, view: FileRegistryView) -> RegistryChange | None:
         tenant = snapshot.tenant
@@ -128,10 +128,12 @@ class SignedRegistry:
 
 def _artefacts(snapshot: TenantSnapshot, view: FileRegistryView) -> tuple[Artefact, ...]:
     """What the digest covers, and the signed payloads it names, so that decisions can be replayed."""
-    found: list[Artefact] = []
+    artefacts: list[Artefact] = []
     if snapshot.signed is not None:
-        found.append(Artefact(view.digest(snapshot.tenant), "registry", canonical(view.effective(snapshot.tenant))))
-        found.append(Artefact(snapshot.signed.sha256, "registry", snapshot.signed.payload))
+        artefacts.append(
+            Artefact(view.digest(snapshot.tenant), "registry", canonical(view.effective(snapshot.tenant)))
+        )
+        artefacts.append(Artefact(snapshot.signed.sha256, "registry", snapshot.signed.payload))
     if snapshot.waivers is not None:
-        found.append(Artefact(snapshot.waivers.sha256, "waivers", snapshot.waivers.payload))
-    return tuple(found)
+        artefacts.append(Artefact(snapshot.waivers.sha256, "waivers", snapshot.waivers.payload))
+    return tuple(artefacts)

@@ -174,12 +174,12 @@ def without_meta(definition: Mapping[str, Json]) -> dict[str, Json]:
 def worse(hints: Hints, definition: Mapping[str, Json]) -> Hints:
     """`hints` raised by what the server says of itself (MCP ToolAnnotations). A server never lowers anything."""
     stated = definition.get("annotations")
-    said: Mapping[str, Json] = stated if isinstance(stated, Mapping) else {}
-    destructive = hints.destructive or said.get("destructiveHint") is True
+    listed: Mapping[str, Json] = stated if isinstance(stated, Mapping) else {}
+    destructive = hints.destructive or listed.get("destructiveHint") is True
     return Hints(
         # what destroys does not only read, whoever says so
-        read_only=hints.read_only and said.get("readOnlyHint") is not False and not destructive,
+        read_only=hints.read_only and listed.get("readOnlyHint") is not False and not destructive,
         destructive=destructive,
-        idempotent=hints.idempotent and said.get("idempotentHint") is not False,
-        open_world=hints.open_world or said.get("openWorldHint") is True,
+        idempotent=hints.idempotent and listed.get("idempotentHint") is not False,
+        open_world=hints.open_world or listed.get("openWorldHint") is True,
     )

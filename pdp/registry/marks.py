@@ -66,12 +66,12 @@ def fingerprint(sha256: str) -> int:
 
 def marks(snapshot: TenantSnapshot) -> tuple[tuple[str, int], ...]:
     """Of what is loaded, so they may be committed whether or not something newer was refused."""
-    found: list[tuple[str, int]] = []
+    pairs: list[tuple[str, int]] = []
     if snapshot.signed is not None:
-        found += _marks(_set_mark(snapshot.tenant), snapshot.signed.index.serial, snapshot.signed.sha256)
+        pairs += _marks(_set_mark(snapshot.tenant), snapshot.signed.index.serial, snapshot.signed.sha256)
     if snapshot.waivers is not None:
-        found += _marks(_waivers_mark(snapshot.tenant), snapshot.waivers.waivers.serial, snapshot.waivers.sha256)
-    return tuple(found)
+        pairs += _marks(_waivers_mark(snapshot.tenant), snapshot.waivers.waivers.serial, snapshot.waivers.sha256)
+    return tuple(pairs)
 
 
 def _marks(name: str, serial: int, sha256: str) -> list[tuple[str, int]]:

@@ -76,10 +76,16 @@ def file_of(server: str) -> str:
 
 def observation_of(tenant: str, server: str, definitions: Sequence[Mapping[str, Json]], at_ns: int) -> Observation:
     """What was seen at `at_ns`, rounded down to the second. Raises RegistryFault `watch.malformed`."""
-    found = {str(definition["name"]): digest(without_meta(definition)) for definition in definitions}
+    digests = {str(definition["name"]): digest(without_meta(definition)) for definition in definitions}
     try:
         return Observation.model_validate(
-            {"schema": OBSERVATION_SCHEMA, "tenant": tenant, "server": server, "seen": render(at_ns), "tools": found}
+            {
+                "schema": OBSERVATION_SCHEMA,
+                "tenant": tenant,
+                "server": server,
+                "seen": render(at_ns),
+                "tools": digests,
+            }
         )
     except ValidationError as error:
         raise RegistryFault(
@@ -166,14 +172,14 @@ class _Watcher:
         raw = _read(self.folder / file_of(server))
         if raw == seen.raw and seen.observation is not None:
             return
-        found = unseal(raw, self.key)
-        if (found.tenant, found.server) != (self.tenant, server):
+        observation = unseal(raw, self.key)
+        if (observation.tenant, observation.server) != (self.tenant, server):
             raise RegistryFault("watch.wrong_server", "the sighting is of another server or tenant")
-        if found.seen_ns > at_ns + SKEW_NS:
+        if observation.seen_ns > at_ns + SKEW_NS:
             raise RegistryFault("watch.future", "the sighting lies in the future; check the watcher's clock")
-        if seen.observation is not None and found.seen_ns < seen.observation.seen_ns:
+        if seen.observation is not None and observation.seen_ns < seen.observation.seen_ns:
             raise RegistryFault("watch.rollback", "the sighting is older than one that was taken up before")
-        seen.raw, seen.observation = raw, found
+        seen.raw, seen.observation = raw, observation
 
 
 class ConfiguredWatchers:

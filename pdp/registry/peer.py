@@ -50,9 +50,9 @@ def check_peer(pinned: str | None, seen: ServerPeer | None) -> Check:
     if seen is None:
         return _UNCHECKED
     if digest is None:
-        wanted, shown = pinned, seen.spiffe_id
+        expected, shown = pinned, seen.spiffe_id
     else:
-        wanted, shown = digest[2], seen.spki_digest if digest[1] == "spki" else seen.command_digest
+        expected, shown = digest[2], seen.spki_digest if digest[1] == "spki" else seen.command_digest
     if not shown:
         return _MISSING
-    return OK if shown == wanted else _MISMATCH
+    return OK if shown == expected else _MISMATCH

@@ -75,7 +75,7 @@ def manifest_of(
 ) -> Manifest:
     """One tool's manifest: worst values, lowered by the review, raised by the server's own annotations. Raises
     RegistryFault `pin.malformed` for a definition or review that no manifest can hold."""
-    said = review or ToolReview()
+    values = review or ToolReview()
     name = definition.get("name")
     try:
         return Manifest.model_validate(
@@ -86,16 +86,16 @@ def manifest_of(
                 "name": name,
                 "definition": dict(definition),
                 "definition_sha256": digest(definition),
-                "version": said.version or (UNREVIEWED if review is None else REVIEWED),
-                "risk": said.risk or "critical",
+                "version": values.version or (UNREVIEWED if review is None else REVIEWED),
+                "risk": values.risk or "critical",
                 # a permission that nobody holds until somebody grants it on purpose
-                "permissions": [f"{server.id}:{name}"] if said.permissions is None else said.permissions,
-                "labels": list(WORST_LABELS) if said.labels is None else said.labels,
-                "sinks": [{"kind": "network"}] if said.sinks is None else [s.model_dump() for s in said.sinks],
-                "annotations": _hints(said.annotations, definition).model_dump(),
-                "definition_check": said.definition_check,
-                "owner": said.owner or server.owner,
-                "cost": WORST_COUNT if said.cost is None else said.cost,
+                "permissions": [f"{server.id}:{name}"] if values.permissions is None else values.permissions,
+                "labels": list(WORST_LABELS) if values.labels is None else values.labels,
+                "sinks": [{"kind": "network"}] if values.sinks is None else [s.model_dump() for s in values.sinks],
+                "annotations": _hints(values.annotations, definition).model_dump(),
+                "definition_check": values.definition_check,
+                "owner": values.owner or server.owner,
+                "cost": WORST_COUNT if values.cost is None else values.cost,
                 "reviewed_by": reviewed_by if review is not None else None,
                 "pinned": render(at_ns),
             }
@@ -136,24 +136,28 @@ def pin(
 def _propose(
     folder: Path, base: Draft, server: Server, definition: Mapping[str, Json], review: Review, at_ns: int
 ) -> Proposal:
-    said = review.tools.get(str(definition["name"]))
-    made = manifest_of(server, definition, said, reviewed_by=review.reviewed_by, at_ns=at_ns)
-    known = base.tool(server.id, made.name)
-    state: State = (said.state if said is not None else None) or (known.state if known is not None else "active")
-    before = _stored(folder, known.manifest_sha256) if known is not None else None
-    if before is not None and before.model_copy(update={"pinned": made.pinned}) == made:
-        return Proposal(before, state, said is not None, "same" if known and known.state == state else "changed")
-    return Proposal(made, state, said is not None, "new" if known is None else "changed")
+    tool_review = review.tools.get(str(definition["name"]))
+    manifest = manifest_of(server, definition, tool_review, reviewed_by=review.reviewed_by, at_ns=at_ns)
+    entry = base.tool(server.id, manifest.name)
+    state: State = (tool_review.state if tool_review is not None else None) or (
+        entry.state if entry is not None else "active"
+    )
+    before = _stored(folder, entry.manifest_sha256) if entry is not None else None
+    if before is not None and before.model_copy(update={"pinned": manifest.pinned}) == manifest:
+        return Proposal(
+            before, state, tool_review is not None, "same" if entry and entry.state == state else "changed"
+        )
+    return Proposal(manifest, state, tool_review is not None, "new" if entry is None else "changed")
 
 
 def _gone(folder: Path, base: Draft, server: str, names: Sequence[str]) -> list[Proposal]:
-    found: list[Proposal] = []
+    proposals: list[Proposal] = []
     for entry in base.tools:
         if entry.server == server and entry.name not in names:
             manifest = _stored(folder, entry.manifest_sha256)
             if manifest is not None:  # one without its manifest cannot be used; it leaves the set
-                found.append(Proposal(manifest, "withdrawn", manifest.reviewed_by is not None, "gone"))
-    return found
+                proposals.append(Proposal(manifest, "withdrawn", manifest.reviewed_by is not None, "gone"))
+    return proposals
 
 
 def _stored(folder: Path, sha256: str) -> Manifest | None:
@@ -164,13 +168,13 @@ def _stored(folder: Path, sha256: str) -> Manifest | None:
     return manifest if manifest.digest() == sha256 else None
 
 
-def _hints(said: ReviewedHints, definition: Mapping[str, Json]) -> Hints:
-    read_only = said.read_only is True
+def _hints(reviewed_hints: ReviewedHints, definition: Mapping[str, Json]) -> Hints:
+    read_only = reviewed_hints.read_only is True
     reviewed = Hints(
         read_only=read_only,
-        destructive=said.destructive if said.destructive is not None else not read_only,
-        idempotent=said.idempotent is True,
-        open_world=said.open_world is not False,
+        destructive=reviewed_hints.destructive if reviewed_hints.destructive is not None else not read_only,
+        idempotent=reviewed_hints.idempotent is True,
+        open_world=reviewed_hints.open_world is not False,
     )
     return worse(reviewed, definition)
 
@@ -178,10 +182,10 @@ def _hints(said: ReviewedHints, definition: Mapping[str, Json]) -> Hints:
 def _check_sinks(definitions: Sequence[Mapping[str, Json]], review: Review) -> None:
     """A sink at an argument that does not exist would silently guard nothing."""
     for definition in definitions:
-        said = review.tools.get(str(definition["name"]))
+        tool_review = review.tools.get(str(definition["name"]))
         schema = definition.get("inputSchema")
         properties: Any = schema.get("properties") if isinstance(schema, Mapping) else None
-        for sink in (said.sinks if said is not None else None) or ():
+        for sink in (tool_review.sinks if tool_review is not None else None) or ():
             first = sink.argument[1:].split("/")[0].replace("~1", "/").replace("~0", "~")
             if sink.argument and first not in (properties or {}):
                 raise RegistryFault(
@@ -218,6 +222,6 @@ def set_state(folder: Path, server: str, name: str, state: State) -> Draft | Non
 
 
 def _near(base: Draft, server: str, name: str) -> str:
-    known = [f"{t.server}/{t.name}" for t in base.tools]
-    near = nearest(f"{server}/{name}", known)
+    names = [f"{t.server}/{t.name}" for t in base.tools]
+    near = nearest(f"{server}/{name}", names)
     return f"; did you mean `{near}`?" if near else "; `pdp tools verify` lists those that are"

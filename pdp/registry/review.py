@@ -56,7 +56,9 @@ class Review(Closed):
     @classmethod
     def _said(cls, tools: Any) -> Any:
         """An entry with nothing in it, as `pdp tools review` writes it, says nothing: the tool is not reviewed."""
-        return {name: said for name, said in tools.items() if said is not None} if isinstance(tools, dict) else tools
+        return (
+            {name: entry for name, entry in tools.items() if entry is not None} if isinstance(tools, dict) else tools
+        )
 
     def check_names(self, names: Sequence[str]) -> None:
         """Raises RegistryFault `review.unknown_tool` for an entry about no tool, with the nearest right name."""

@@ -39,8 +39,8 @@ def scaffold(version: Version, server: str) -> str:
     """The review of one server. Raises RegistryFault `registry.unknown_server`, and `tool.corrupt` for a manifest
     that cannot be read."""
     if version.draft is None or server not in version.servers():
-        known = ", ".join(sorted(version.servers())) or "none"
-        raise RegistryFault("registry.unknown_server", f"server: is not in the set; it has {known}")
+        servers = ", ".join(sorted(version.servers())) or "none"
+        raise RegistryFault("registry.unknown_server", f"server: is not in the set; it has {servers}")
     entries = [entry for entry in version.draft.tools if entry.server == server]
     manifests = [(entry, _manifest(version, entry)) for entry in entries]
     reviewers = [manifest.reviewed_by for _, manifest in manifests if manifest.reviewed_by]
@@ -50,10 +50,10 @@ def scaffold(version: Version, server: str) -> str:
 
 
 def _manifest(version: Version, entry: ToolEntry) -> Manifest:
-    found = version.manifest(entry)
-    if found is None:
+    manifest = version.manifest(entry)
+    if manifest is None:
         raise RegistryFault("tool.corrupt", f"{entry.server}/{entry.name}: its manifest cannot be read; pin again")
-    return found
+    return manifest
 
 
 def _tool(entry: ToolEntry, manifest: Manifest, owner: str) -> Iterator[str]:
@@ -78,12 +78,12 @@ def _notes(manifest: Manifest) -> Iterator[str]:
 
 
 def _values(entry: ToolEntry, manifest: Manifest, owner: str) -> dict[str, Any]:
-    found = manifest.model_dump(mode="json", exclude_none=True)
+    fields = manifest.model_dump(mode="json", exclude_none=True)
     keys = ("risk", "permissions", "labels", "sinks", "annotations", "definition_check", "cost", "version", "owner")
     left_out = {"cost": WORST_COUNT, "version": REVIEWED, "owner": owner}  # what it comes to where nothing is said
     if manifest.version == UNREVIEWED:
         left_out["version"] = UNREVIEWED
-    values = {key: found[key] for key in keys if found[key] != left_out.get(key)}
+    values = {key: fields[key] for key in keys if fields[key] != left_out.get(key)}
     return values if entry.state == "active" else {**values, "state": entry.state}
 
 

@@ -57,38 +57,38 @@ def sign_set(folder: Path, key: Ed25519PrivateKey, term: Term, *, renew: bool = 
     current = documents.decode(envelope.payload, SetIndex, "set") if envelope is not None else None
     if draft is None and current is None:
         raise RegistryFault("sign.nothing", "There is neither a draft nor a set here; begin with `pdp tools pin`.")
-    wanted = draft
+    chosen = draft
     if current is not None and (draft is None or draft.serial < current.serial or draft == of_index(current)):
-        wanted = of_index(current)
-    if wanted is None:  # pragma: no cover - one of the two is there
+        chosen = of_index(current)
+    if chosen is None:  # pragma: no cover - one of the two is there
         raise RegistryFault("sign.nothing", "There is nothing to sign.")
-    scanned = accept.review(scan(scanned_tools(folder, wanted)), accept.load(folder))
+    scanned = accept.review(scan(scanned_tools(folder, chosen)), accept.load(folder))
     accept.refuse_open(scanned)
-    if current is not None and envelope is not None and not renew and wanted == of_index(current):
+    if current is not None and envelope is not None and not renew and chosen == of_index(current):
         return replace(_add(folder / files.SET_FILE, envelope, current, key, term), scanned=scanned)
     if current is not None:
-        _next_serial(wanted.serial, current.serial, renew=renew)
-        wanted = wanted.model_copy(update={"serial": max(wanted.serial, current.serial + 1)})
-    index = wanted.dated(term.at_ns, term.at_ns + term.lifetime_ns)
+        _next_serial(chosen.serial, current.serial, renew=renew)
+        chosen = chosen.model_copy(update={"serial": max(chosen.serial, current.serial + 1)})
+    index = chosen.dated(term.at_ns, term.at_ns + term.lifetime_ns)
     return replace(_begin(folder / files.SET_FILE, dsse.SET_TYPE, index, key), scanned=scanned)
 
 
 def sign_waivers(folder: Path, key: Ed25519PrivateKey, term: Term, *, renew: bool = False) -> Signing:
     """Sign `waivers.yaml` ({waivers: [{id, code, server, owner, reason, expires}]}) for the tenant of the set in
     `folder`, or add a signature to `waivers.dsse.json` when it already holds the same. Raises RegistryFault."""
-    wanted = load_yaml(folder / WAIVERS_DRAFT, "waivers.malformed")
+    content = load_yaml(folder / WAIVERS_DRAFT, "waivers.malformed")
     envelope = load_envelope(folder, files.WAIVERS_FILE)
     current = documents.decode(envelope.payload, WaiverSet, "waivers") if envelope is not None else None
-    made = _waivers(wanted, _tenant(folder), current.serial + 1 if current is not None else 1, term)
-    if current is not None and envelope is not None and not renew and current.waivers == made.waivers:
+    waivers = _waivers(content, _tenant(folder), current.serial + 1 if current is not None else 1, term)
+    if current is not None and envelope is not None and not renew and current.waivers == waivers.waivers:
         return _add(folder / files.WAIVERS_FILE, envelope, current, key, term)
-    return _begin(folder / files.WAIVERS_FILE, dsse.WAIVERS_TYPE, made, key)
+    return _begin(folder / files.WAIVERS_FILE, dsse.WAIVERS_TYPE, waivers, key)
 
 
-def scanned_tools(folder: Path, wanted: Draft) -> tuple[ScannedTool, ...]:
+def scanned_tools(folder: Path, draft: Draft) -> tuple[ScannedTool, ...]:
     """What a scan of a set looks at: every tool but withdrawn ones, which cannot be called. All manifests are read:
     nobody signs what cannot be read. Raises RegistryFault (`tool.*`)."""
-    held = [(entry, load_manifest(folder, entry, wanted.tenant)) for entry in wanted.tools]
+    held = [(entry, load_manifest(folder, entry, draft.tenant)) for entry in draft.tools]
     return tuple(ScannedTool(e.server, m.definition) for e, m in held if e.state != "withdrawn")
 
 
@@ -110,8 +110,8 @@ def load_manifest(folder: Path, entry: ToolEntry, tenant: str) -> Manifest:
     return manifest
 
 
-def _next_serial(wanted: int, current: int, *, renew: bool) -> None:
-    if wanted <= current and not renew:
+def _next_serial(serial: int, current: int, *, renew: bool) -> None:
+    if serial <= current and not renew:
         raise RegistryFault(
             "sign.serial",
             "The draft has the serial of what is signed, but other content; pin again, which takes the next.",
@@ -129,7 +129,7 @@ def _tenant(folder: Path) -> str:
     )
 
 
-def _waivers(wanted: Any, tenant: str, serial: int, term: Term) -> WaiverSet:
+def _waivers(content: Any, tenant: str, serial: int, term: Term) -> WaiverSet:
     head = {
         "schema": WAIVERS_SCHEMA,
         "tenant": tenant,
@@ -137,10 +137,10 @@ def _waivers(wanted: Any, tenant: str, serial: int, term: Term) -> WaiverSet:
         "issued": render(term.at_ns),
         "expires": render(term.at_ns + term.lifetime_ns),
     }
-    if set(wanted) != {"waivers"}:
+    if set(content) != {"waivers"}:
         raise RegistryFault("waivers.malformed", f"{WAIVERS_DRAFT}: holds other keys than `waivers`; remove them")
     try:
-        return WaiverSet.model_validate(head | dict(wanted))
+        return WaiverSet.model_validate(head | dict(content))
     except ValidationError as error:
         raise RegistryFault(
             "waivers.malformed", f"{WAIVERS_DRAFT}: {first_problem(error)}; see `pdp tools sign --help`"

@@ -137,7 +137,7 @@ class Tenant:
                 slot.verified, slot.refusal, slot.seen = None, failed(fault.code, fault.message), _Seen()
         self._slots = slots
 
-    def _manifest(self, entry: ToolEntry, known: VerifiedTool | None) -> VerifiedTool:
+    def _manifest(self, entry: ToolEntry, verified: VerifiedTool | None) -> VerifiedTool:
         """Raises RegistryFault `tool.unsigned` (nothing there that was signed) or `tool.corrupt`."""
         try:
             raw = files.read(self.folder, files.manifest_file(entry.manifest_sha256), MAX_BYTES)
@@ -146,8 +146,8 @@ class Tenant:
             raise RegistryFault(code, _MANIFEST_AWAY, detail=fault.message) from None
         if sha256_hex(raw) != entry.manifest_sha256:
             raise RegistryFault("tool.corrupt", _MANIFEST_CHANGED)
-        if known is not None:
-            return known  # the same bytes as before
+        if verified is not None:
+            return verified  # the same bytes as before
         manifest = decode(raw)
         if (manifest.tenant, manifest.server, manifest.name) != (self.tenant, entry.server, entry.name):
             raise RegistryFault("tool.corrupt", "The tool's manifest is another tool's; pin and sign the set again.")

@@ -149,8 +149,8 @@ def _findings(folder: Path, report: Report) -> None:
         report.add(accept.FILE, fault)
         return
     for one, reason in held.accepted:
-        said = visible(reason)  # the author may have written it: it must not hide itself
-        report.notes.append(f"finding {one.id} ({one.code}) of {one.server}/{one.tool} is accepted: {said}")
+        shown = visible(reason)  # the author may have written it: it must not hide itself
+        report.notes.append(f"finding {one.id} ({one.code}) of {one.server}/{one.tool} is accepted: {shown}")
     for one in held.blocking:
         report.notes.append(
             f"finding {one.id} ({one.code}) of {one.server}/{one.tool} is open: the set cannot be signed anew"

@@ -48,10 +48,10 @@ class FileRegistryView:
 
     def above(self, high_water: HighWater) -> FileRegistryView:
         """The same, but that nothing below the marks is used: no set, no waiver. This very view where nothing is."""
-        found = {name: _bounded(snapshot, high_water) for name, snapshot in self.tenants.items()}
-        if all(found[name] is snapshot for name, snapshot in self.tenants.items()):
+        bounded = {name: _bounded(snapshot, high_water) for name, snapshot in self.tenants.items()}
+        if all(bounded[name] is snapshot for name, snapshot in self.tenants.items()):
             return self
-        return FileRegistryView(found, self.at_ns, self.max_stale_ns, self.digests, self.observations)
+        return FileRegistryView(bounded, self.at_ns, self.max_stale_ns, self.digests, self.observations)
 
     def marks(self, tenant: str) -> tuple[tuple[str, int], ...]:
         """The marks that the tenant's answers rest on: an answer is void once one of them is higher."""
@@ -161,12 +161,12 @@ class FileRegistryView:
         """(server/name, code) of the active `watched` tools that no watcher has lately seen as pinned, sorted."""
         snapshot = self.tenants.get(tenant)
         tools = (snapshot.tools if snapshot is not None else None) or {}
-        found: list[tuple[str, str]] = []
+        refused: list[tuple[str, str]] = []
         for (server, name), tool in tools.items():
             if tool.watched:
                 check = self._seen(tool, tenant, self.at_ns)
-                found += [] if check.ok else [(f"{server}/{name}", check.code)]
-        return tuple(sorted(found))
+                refused += [] if check.ok else [(f"{server}/{name}", check.code)]
+        return tuple(sorted(refused))
 
     def _seen(self, tool: IndexedTool, tenant: str, at_ns: int) -> Check:
         pinned = tool.verified.manifest.definition_sha256 if tool.verified is not None else ""

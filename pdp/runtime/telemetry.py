@@ -42,10 +42,10 @@ def wire_telemetry(settings: Settings, monotonic: Callable[[], int], instance: s
     """As configured; `SILENT` when it is off. Raises ConfigurationFault."""
     if not settings.telemetry.enabled:
         return SILENT
-    found: Telemetry = _sdk().exporting(
+    telemetry: Telemetry = _sdk().exporting(
         settings.telemetry, monotonic=monotonic, instance=instance, secret=_secrets(settings)
     )
-    return found
+    return telemetry
 
 
 def check(settings: Settings) -> None:

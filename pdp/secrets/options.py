@@ -35,12 +35,12 @@ class VaultOptions(BaseModel):
     @field_validator("url")
     @classmethod
     def _safe(cls, url: str) -> str:
-        found = urlsplit(url)
-        if not found.hostname or found.username is not None or found.password is not None:
+        parts = urlsplit(url)
+        if not parts.hostname or parts.username is not None or parts.password is not None:
             raise ValueError("must be https://host:port, without user information")
-        if found.path.strip("/") or found.query or found.fragment:
+        if parts.path.strip("/") or parts.query or parts.fragment:
             raise ValueError("must end after the port; the path of a secret stands in its reference")
-        if found.scheme != "https" and not (found.scheme == "http" and _is_loopback(found.hostname)):
+        if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname)):
             raise ValueError("must be https (plain http only for a loopback host)")
         return url.rstrip("/")
 

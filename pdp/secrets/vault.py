@@ -27,12 +27,12 @@ class Reference:
 
 def parse(reference: str) -> Reference:
     """Take a reference apart. Raises ConfigurationFault `vault.reference`."""
-    found = _REFERENCE.fullmatch(reference)
-    if found is None or _DOTS & set(found[1].split("/")):
+    match = _REFERENCE.fullmatch(reference)
+    if match is None or _DOTS & set(match[1].split("/")):
         raise ConfigurationFault(
             "vault.reference", "A secret in Vault is given as vault:MOUNT/data/PATH#KEY (KV version 2)."
         )
-    return Reference(found[1], found[2])
+    return Reference(match[1], match[2])
 
 
 class Vault:

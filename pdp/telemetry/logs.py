@@ -37,9 +37,9 @@ def identifiers() -> dict[str, str]:
     current = CURRENT.get()
     if current is None:
         return {}
-    found = {"trace_id": current.trace_id, "span_id": current.span_id}
+    ids = {"trace_id": current.trace_id, "span_id": current.span_id}
     decision = current.noted.get(DECISION_ID)
-    return found if decision is None else {**found, "decision_id": str(decision)}
+    return ids if decision is None else {**ids, "decision_id": str(decision)}
 
 
 _FRAMES = 20
@@ -100,9 +100,9 @@ def configure(level: str, form: str) -> None:
 
 def handler(form: str) -> logging.Handler:
     """A handler for standard error; `form` is a key of `FORMATTERS`."""
-    made = logging.StreamHandler()
-    made.setFormatter(FORMATTERS[form]())
-    return made
+    stream = logging.StreamHandler()
+    stream.setFormatter(FORMATTERS[form]())
+    return stream
 
 
 def _raised(error: BaseException) -> dict[str, list[str]]:

@@ -52,9 +52,9 @@ class ObservedSubjects(_Observed[SubjectsPort]):
         self, credential: Credential, *, caller: Caller, audiences: tuple[str, ...], at_ns: int
     ) -> Identity:
         with self._telemetry.stage("identify") as span:
-            found = await self._inner.identify(credential, caller=caller, audiences=audiences, at_ns=at_ns)
-            span.set("pdp.check", code(found.subject.check))
-            return found
+            identity = await self._inner.identify(credential, caller=caller, audiences=audiences, at_ns=at_ns)
+            span.set("pdp.check", code(identity.subject.check))
+            return identity
 
 
 class ObservedContent(_Observed[Content]):
@@ -62,9 +62,9 @@ class ObservedContent(_Observed[Content]):
 
     def arguments(self, raw: bytes, tool: PinnedTool | None) -> ArgumentsFact:
         with self._telemetry.stage("arguments") as span:
-            found = self._inner.arguments(raw, tool)
-            span.set("pdp.check", code(found.check))
-            return found
+            fact = self._inner.arguments(raw, tool)
+            span.set("pdp.check", code(fact.check))
+            return fact
 
     def object(self, raw: bytes, field: str) -> Mapping[str, Json]:
         return self._inner.object(raw, field)
@@ -143,13 +143,13 @@ class ObservedStore(_Observed[Store]):
         if entry.kind not in _DECIDED:
             return
         record = json.loads(entry.record)  # ours, so it has these
-        said = {
+        attributes = {
             "pdp.phase": "call" if entry.kind == "decision" else "list",
             "pdp.effect": record["effect"],
             "pdp.code": next((reason["code"] for reason in record["reasons"]), NONE),
             "pdp.engine": record["policy"]["engine"],
         }
-        self._telemetry.count("pdp.decisions", said)
+        self._telemetry.count("pdp.decisions", attributes)
 
 
 def code(check: Check) -> str:

@@ -38,12 +38,12 @@ class OtlpOptions(BaseModel):
     @field_validator("endpoint")
     @classmethod
     def _safe(cls, endpoint: str) -> str:
-        found = urlsplit(endpoint)
-        if not found.hostname or found.port is None or found.username is not None or found.password is not None:
+        parts = urlsplit(endpoint)
+        if not parts.hostname or parts.port is None or parts.username is not None or parts.password is not None:
             raise ValueError("must be https://host:port, without user information")
-        if found.path.strip("/") or found.query or found.fragment:
+        if parts.path.strip("/") or parts.query or parts.fragment:
             raise ValueError("must end after the port")
-        if found.scheme != "https" and not (found.scheme == "http" and _is_loopback(found.hostname)):
+        if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname)):
             raise ValueError("must be https (plain http only for a literal loopback address)")
         return endpoint.rstrip("/")
 

@@ -74,12 +74,12 @@ class OpenTelemetry(Telemetry):
         self._on_close = on_close
         self._codes: set[str] = set()
         meter = meters.get_meter("pdp", __version__)
-        made = {i.name: _instrument(meter, i) for i in INSTRUMENTS}
-        self._counters = {name: i for name, i in made.items() if isinstance(i, Counter)}
-        self._histograms = {name: i for name, i in made.items() if isinstance(i, Histogram)}
-        self._gauges = {name: i for name, i in made.items() if isinstance(i, Gauge)}
+        instruments = {i.name: _instrument(meter, i) for i in INSTRUMENTS}
+        self._counters = {name: i for name, i in instruments.items() if isinstance(i, Counter)}
+        self._histograms = {name: i for name, i in instruments.items() if isinstance(i, Histogram)}
+        self._gauges = {name: i for name, i in instruments.items() if isinstance(i, Gauge)}
         self._stages = self._histograms["pdp.stage.duration"]
-        active = made["pdp.calls.active"]
+        active = instruments["pdp.calls.active"]
         assert isinstance(active, UpDownCounter)  # noqa: S101 - the catalogue says so
         self._active = active
 
@@ -107,10 +107,13 @@ class OpenTelemetry(Telemetry):
             CURRENT.reset(token)
 
     def _finished(self, current: Current, status: Mapping[str, Value], seconds: float) -> None:
-        said = {"rpc.method": current.method, **{k: v for k, v in status.items() if k == "rpc.response.status_code"}}
-        self._histograms["rpc.server.call.duration"].record(seconds, said)
+        attributes = {
+            "rpc.method": current.method,
+            **{k: v for k, v in status.items() if k == "rpc.response.status_code"},
+        }
+        self._histograms["rpc.server.call.duration"].record(seconds, attributes)
         if self._call_log:
-            event = {"event": "rpc.answered", **said, **status, **current.noted, "ms": round(seconds * 1000, 3)}
+            event = {"event": "rpc.answered", **attributes, **status, **current.noted, "ms": round(seconds * 1000, 3)}
             event.pop("pdp.decision.id", None)  # the formatter has it among the ids
             log.info("%s %s", current.method, status.get("rpc.response.status_code", ""), extra={"event": event})
 
@@ -169,14 +172,14 @@ class OpenTelemetry(Telemetry):
 
     def _bounded(self, attributes: Attributes) -> dict[str, Value]:
         """The same, a code that is one too many as `other`: packs name their own."""
-        found = dict(attributes)
-        code = found.get(CODE)
+        bounded = dict(attributes)
+        code = bounded.get(CODE)
         if isinstance(code, str) and code not in self._codes:
             if len(self._codes) < MAX_CODES and len(code) <= _MAX_CODE and _CODE.fullmatch(code):
                 self._codes.add(code)
             else:
-                found[CODE] = OTHER
-        return found
+                bounded[CODE] = OTHER
+        return bounded
 
 
 class _Call(_Handle):
@@ -184,9 +187,9 @@ class _Call(_Handle):
 
     __slots__ = ("_said",)
 
-    def __init__(self, span: trace.Span, said: dict[str, Value]) -> None:
+    def __init__(self, span: trace.Span, attributes: dict[str, Value]) -> None:
         super().__init__(span)
-        self._said = said
+        self._said = attributes
 
     @override
     def set(self, name: str, value: Value) -> None:
@@ -203,15 +206,18 @@ def _context(parent: TraceParent | None) -> Context:
     return trace.set_span_in_context(NonRecordingSpan(remote), Context())
 
 
-def _instrument(meter: Meter, wanted: Instrument) -> object:
-    match wanted.kind:
+def _instrument(meter: Meter, instrument: Instrument) -> object:
+    match instrument.kind:
         case "counter":
-            return meter.create_counter(wanted.name, wanted.unit, wanted.says)
+            return meter.create_counter(instrument.name, instrument.unit, instrument.says)
         case "histogram":
             return meter.create_histogram(
-                wanted.name, wanted.unit, wanted.says, explicit_bucket_boundaries_advisory=wanted.bounds
+                instrument.name,
+                instrument.unit,
+                instrument.says,
+                explicit_bucket_boundaries_advisory=instrument.bounds,
             )
         case "level":
-            return meter.create_gauge(wanted.name, wanted.unit, wanted.says)
+            return meter.create_gauge(instrument.name, instrument.unit, instrument.says)
         case "up_down":
-            return meter.create_up_down_counter(wanted.name, wanted.unit, wanted.says)
+            return meter.create_up_down_counter(instrument.name, instrument.unit, instrument.says)

@@ -64,13 +64,13 @@ class Review:
         return blocking(self.open)
 
 
-def review(found: Sequence[Finding], accepted: Acceptances) -> Review:
+def review(findings: Sequence[Finding], accepted: Acceptances) -> Review:
     """Hold findings against acceptances."""
     reasons = accepted.by_id()
-    ids = {one.id for one in found}
+    ids = {one.id for one in findings}
     return Review(
-        tuple(one for one in found if one.id not in reasons),
-        tuple((one, reasons[one.id]) for one in found if one.id in reasons),
+        tuple(one for one in findings if one.id not in reasons),
+        tuple((one, reasons[one.id]) for one in findings if one.id in reasons),
         tuple(sorted(set(reasons) - ids)),
     )
 
@@ -88,22 +88,22 @@ def load(folder: Path) -> Acceptances:
         ) from None
 
 
-def accept(folder: Path, found: Sequence[Finding], ids: Sequence[str], reason: str) -> Acceptances:
+def accept(folder: Path, findings: Sequence[Finding], ids: Sequence[str], reason: str) -> Acceptances:
     """Add findings to `accepted.yaml`, and drop entries about findings that are no more. Raises RegistryFault
     `accepted.unknown` for an id that no finding has, `accepted.malformed` for an empty reason."""
-    known = {one.id: one for one in found}
-    if unknown := [one for one in ids if one not in known]:
+    by_id = {one.id: one for one in findings}
+    if unknown := [one for one in ids if one not in by_id]:
         raise RegistryFault(
             "accepted.unknown", f"{unknown[0][:40]!r} is the id of no finding here; `pdp tools scan` lists them"
         )
-    kept = [entry for entry in load(folder).accepted if entry.id in known and entry.id not in ids]
+    kept = [entry for entry in load(folder).accepted if entry.id in by_id and entry.id not in ids]
     try:
-        made = [Accepted(id=one, reason=reason, what=_what(known[one])) for one in dict.fromkeys(ids)]
+        new = [Accepted(id=one, reason=reason, what=_what(by_id[one])) for one in dict.fromkeys(ids)]
     except ValidationError as error:
         raise RegistryFault(
             "accepted.malformed", f"--reason: {first_problem(error)}; say why it is harmless"
         ) from None
-    result = Acceptances(accepted=sorted([*kept, *made], key=lambda entry: entry.id))
+    result = Acceptances(accepted=sorted([*kept, *new], key=lambda entry: entry.id))
     text = yaml.safe_dump(result.model_dump(), sort_keys=False, allow_unicode=False, width=100)
     write_file(folder / FILE, (_HEAD + text).encode())
     return result

@@ -58,8 +58,8 @@ def contradicts_itself(folded: str) -> str | None:
 def contradictions(definition: Mapping[str, Json]) -> Iterator[tuple[Rule, str, str]]:
     """Rule, pointer and what contradicts what."""
     name = str(definition.get("name", ""))
-    said = definition.get("annotations")
-    hints: Mapping[str, Json] = said if isinstance(said, Mapping) else {}
+    annotations = definition.get("annotations")
+    hints: Mapping[str, Json] = annotations if isinstance(annotations, Mapping) else {}
     verbs = _verbs(name)
     harms, writes = verbs & _DESTROYS, verbs & (_DESTROYS | _WRITES)
     if hints.get("readOnlyHint") is True:

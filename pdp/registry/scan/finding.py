@@ -41,8 +41,8 @@ class Finding:
 def finding(rule: Rule, place: Place, text: str, excerpt: str) -> Finding:
     """A finding about `text`. Its id covers server, tool, pointer, rule, the whole text and the excerpt."""
     covered = (place.server, place.tool, place.pointer, rule.code, text, excerpt)
-    made = digest([_text_digest(part) for part in covered])[:_ID_CHARS]
-    return Finding(place.server, place.tool, place.pointer, rule.code, rule.severity, excerpt, rule.help, made)
+    identifier = digest([_text_digest(part) for part in covered])[:_ID_CHARS]
+    return Finding(place.server, place.tool, place.pointer, rule.code, rule.severity, excerpt, rule.help, identifier)
 
 
 def _text_digest(text: str) -> str:
@@ -80,6 +80,6 @@ def is_unseen(char: str) -> bool:
     )
 
 
-def blocking(found: Iterable[Finding]) -> tuple[Finding, ...]:
+def blocking(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Those that keep a set from being signed."""
-    return tuple(one for one in found if one.severity == "high")
+    return tuple(one for one in findings if one.severity == "high")

@@ -61,9 +61,9 @@ def _listed(server: str, value: Json, where: str) -> tuple[ScannedTool, ...]:
         value = value[key]
     if not isinstance(value, list):
         raise RegistryFault("scan.malformed", f"{where}: holds no list of tools; give the answer to `tools/list`")
-    found: list[Mapping[str, Json]] = []
+    tools: list[Mapping[str, Json]] = []
     for index, tool in enumerate(value):
         if not isinstance(tool, Mapping) or not isinstance(tool.get("name"), str):
             raise RegistryFault("scan.malformed", f"{where}[{index}]: is no tool with a name")
-        found.append(tool)
-    return definitions(server, found)
+        tools.append(tool)
+    return definitions(server, tools)

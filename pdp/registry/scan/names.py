@@ -33,10 +33,10 @@ Key = tuple[str, str]  # server, name
 
 def skeleton(name: str) -> str:
     """What a name looks like: equal for two names that people would read as one."""
-    made = "".join(char for char in letters(name) if char.isalnum())
+    shape = "".join(char for char in letters(name) if char.isalnum())
     for seen, meant in _SIMILAR:
-        made = made.replace(seen, meant)
-    return made
+        shape = shape.replace(seen, meant)
+    return shape
 
 
 def spelling(name: str) -> str:
@@ -152,11 +152,11 @@ class References:
         self, text: str, server: str, own: str, definition: Mapping[str, Json]
     ) -> Iterator[tuple[Rule, str]]:
         """Each rule that holds of `text`. Names without a separator are too often just words."""
-        found: dict[str, tuple[Rule, str]] = {}
+        by_code: dict[str, tuple[Rule, str]] = {}
         for match in _WORD.finditer(text):
             if match[0] != own and (servers := self._servers.get(match[0])):
                 rule = SAME if server in servers else OTHER
-                found.setdefault(rule.code, (rule, excerpt_of(text, match.start(), match.end())))
+                by_code.setdefault(rule.code, (rule, excerpt_of(text, match.start(), match.end())))
         for match in _TOOL.finditer(text):
             name = match[1] or match[2]
             if (
@@ -165,8 +165,8 @@ class References:
                 and not _is_property(name, definition)
                 and ("_" in name or name.islower())
             ):
-                found.setdefault(UNKNOWN.code, (UNKNOWN, excerpt_of(text, match.start(), match.end())))
-        yield from found.values()
+                by_code.setdefault(UNKNOWN.code, (UNKNOWN, excerpt_of(text, match.start(), match.end())))
+        yield from by_code.values()
 
 
 def _is_property(name: str, definition: Mapping[str, Json]) -> bool:

@@ -51,9 +51,9 @@ def addresses(text: str) -> Iterator[tuple[Rule, str]]:
     if _LABELLED.search(text) is not None:
         yield SECRET, "a value labelled as a credential"
     for rule, host, foreign in _HOSTS:
-        found = next((match for match in host.finditer(text) if foreign(match[1])), None)
-        if found is not None:
-            yield rule, excerpt_of(text, found.start(), found.end())
+        foreign_host = next((match for match in host.finditer(text) if foreign(match[1])), None)
+        if foreign_host is not None:
+            yield rule, excerpt_of(text, foreign_host.start(), foreign_host.end())
 
 
 def secrets(text: str) -> Iterator[tuple[Rule, str]]:

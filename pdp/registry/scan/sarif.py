@@ -17,9 +17,9 @@ _RANKS: dict[Severity, str] = {"high": "8.0", "medium": "5.0", "low": "2.0"}
 
 def sarif(held: Review, artifact: str) -> Json:
     """One run. `artifact` is the name of what was scanned; accepted findings are there, suppressed."""
-    found = sorted([*held.open, *(one for one, _ in held.accepted)])
+    findings = sorted([*held.open, *(one for one, _ in held.accepted)])
     reasons = {one.id: reason for one, reason in held.accepted}
-    rules = {one.code: one for one in reversed(found)}
+    rules = {one.code: one for one in reversed(findings)}
     codes = sorted(rules)
     return {
         "$schema": _SCHEMA,
@@ -35,7 +35,7 @@ def sarif(held: Review, artifact: str) -> Json:
                     }
                 },
                 "columnKind": "unicodeCodePoints",
-                "results": [_result(one, codes.index(one.code), artifact, reasons) for one in found],
+                "results": [_result(one, codes.index(one.code), artifact, reasons) for one in findings],
             }
         ],
     }

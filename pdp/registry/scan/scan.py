@@ -47,18 +47,18 @@ class ScannedTool:
 
 def scan(tools: Sequence[ScannedTool]) -> tuple[Finding, ...]:
     """All findings about a set of tools, sorted by server, tool, place and rule; each rule once per text."""
-    known = References((tool.server, tool.name) for tool in tools)
-    found: set[Finding] = set(_across(tools))
+    references = References((tool.server, tool.name) for tool in tools)
+    findings: set[Finding] = set(_across(tools))
     for tool in tools:
-        found.update(_of_tool(tool, known))
-    return tuple(sorted(found))
+        findings.update(_of_tool(tool, references))
+    return tuple(sorted(findings))
 
 
 def _across(tools: Sequence[ScannedTool]) -> Iterator[Finding]:
     once: dict[tuple[str, str, str], Finding] = {}
     for (server, name), rule, other in names.clashes([(tool.server, tool.name) for tool in tools]):
-        said = visible(f"{name}, like {other}" if other else name)
-        once.setdefault((server, name, rule.code), finding(rule, Place(server, name, "/name"), name, said))
+        excerpt = visible(f"{name}, like {other}" if other else name)
+        once.setdefault((server, name, rule.code), finding(rule, Place(server, name, "/name"), name, excerpt))
     yield from once.values()
     texts = {
         (tool.server, tool.name): text
@@ -71,9 +71,9 @@ def _across(tools: Sequence[ScannedTool]) -> Iterator[Finding]:
         )
 
 
-def _of_tool(tool: ScannedTool, known: References) -> Iterator[Finding]:
-    for rule, pointer, said in behaviour.contradictions(tool.definition):
-        yield finding(rule, Place(tool.server, tool.name, pointer), _whole(tool), visible(said))
+def _of_tool(tool: ScannedTool, references: References) -> Iterator[Finding]:
+    for rule, pointer, contradiction in behaviour.contradictions(tool.definition):
+        yield finding(rule, Place(tool.server, tool.name, pointer), _whole(tool), visible(contradiction))
     said_alone: set[str] = set()
     prose: list[str] = []
     for count, text in enumerate(texts_of(tool.definition)):
@@ -82,7 +82,7 @@ def _of_tool(tool: ScannedTool, known: References) -> Iterator[Finding]:
             yield finding(LIMIT, place, _whole(tool), f"more than {MAX_TEXTS} texts")
             return
         once: dict[str, tuple[Rule, str]] = {}
-        for rule, excerpt in _of_text(text, tool, known):
+        for rule, excerpt in _of_text(text, tool, references):
             once.setdefault(rule.code, (rule, excerpt))
         yield from (finding(rule, place, text.value, excerpt) for rule, excerpt in once.values())
         said_alone.update(once)
@@ -107,7 +107,7 @@ def _grave(value: str) -> Iterator[tuple[Rule, str]]:
             yield phrases.rule, excerpt
 
 
-def _of_text(text: Text, tool: ScannedTool, known: References) -> Iterator[tuple[Rule, str]]:
+def _of_text(text: Text, tool: ScannedTool, references: References) -> Iterator[tuple[Rule, str]]:
     value = text.value[:MAX_CHARS]
     if len(value) < len(text.value):
         yield LIMIT, f"{len(text.value)} characters"
@@ -118,30 +118,34 @@ def _of_text(text: Text, tool: ScannedTool, known: References) -> Iterator[tuple
     if text.role in ("name", "pieces"):
         yield from _grave(value)
         return
-    plain = list(_readings(value, text, tool, known))
+    plain = list(_readings(value, text, tool, references))
     yield from plain
     seen = {rule.code for rule, _ in plain}
     for spelled in decoded(value):
-        hits = [(rule, said) for rule, said in _readings(spelled.text, text, tool, known) if rule.code not in seen]
+        hits = [
+            (rule, excerpt)
+            for rule, excerpt in _readings(spelled.text, text, tool, references)
+            if rule.code not in seen
+        ]
         if not hits and spelled.unusual and spelled.text not in value:
             yield ENCODED, excerpt_of(spelled.text)
-        for rule, said in hits:
-            yield Rule(rule.code, rule.severity, rule.help + _ENCODED_HELP), said
+        for rule, excerpt in hits:
+            yield Rule(rule.code, rule.severity, rule.help + _ENCODED_HELP), excerpt
 
 
-def _readings(value: str, text: Text, tool: ScannedTool, known: References) -> Iterator[tuple[Rule, str]]:
+def _readings(value: str, text: Text, tool: ScannedTool, references: References) -> Iterator[tuple[Rule, str]]:
     """What one reading of a text says."""
     bare, folded = letters(value), phrase(value)
-    found = [*addresses(bare), *markers(bare)]
-    signs = {_SIGNS.get(rule.code, "") for rule, _ in found}
-    yield from found
+    matches = [*addresses(bare), *markers(bare)]
+    signs = {_SIGNS.get(rule.code, "") for rule, _ in matches}
+    yield from matches
     if text.role not in _PROSE or len(folded) < _SHORTEST:
         return
     yield from _statements(folded)
     for phrases, excerpt in instructions(folded):
         signs.add(phrases.sign)
         yield phrases.rule, excerpt
-    for rule, excerpt in known.named_in(value, tool.server, tool.name, tool.definition):
+    for rule, excerpt in references.named_in(value, tool.server, tool.name, tool.definition):
         signs.add("reference" if rule.severity != "low" else "")
         yield rule, excerpt
     for count, sentence in enumerate(sentences(value)):
@@ -156,7 +160,7 @@ def _readings(value: str, text: Text, tool: ScannedTool, known: References) -> I
 
 def _statements(folded: str) -> Iterator[tuple[Rule, str]]:
     """What a text says of its tool's behaviour and parameters."""
-    if (said := behaviour.asks(folded)) is not None:
-        yield behaviour.PROBE_TEXT, said
+    if (request := behaviour.asks(folded)) is not None:
+        yield behaviour.PROBE_TEXT, request
     if (offer := behaviour.contradicts_itself(folded)) is not None:
         yield behaviour.SAYS_READ, offer

@@ -53,11 +53,11 @@ class Problem:
     @classmethod
     def of(cls, fault: Fault, path: Path) -> Problem:
         """A fault, of the setting that begins its message, else of `path`."""
-        found = _PREFIX.fullmatch(fault.message)
-        if found is None or found[1] not in Settings.model_fields:
+        match = _PREFIX.fullmatch(fault.message)
+        if match is None or match[1] not in Settings.model_fields:
             return cls(fault.code, path, fault.message)
-        below = found[2].replace("[", ".").replace("]", "")
-        return cls(fault.code, (found[1], *below.split(".")[1:]), found[3])
+        below = match[2].replace("[", ".").replace("]", "")
+        return cls(fault.code, (match[1], *below.split(".")[1:]), match[3])
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,16 +146,16 @@ def _secrets(settings: Settings, loaded: Loaded) -> None:
     if not key and (settings.production or settings.store.url is not None):
         message = "mandatory in production and with store.url; give file:PATH (openssl rand -hex 32 > PATH)."
         loaded.problems.append(Problem("config.secret", ("service", "index_key"), message))
-    wanted: list[tuple[Path, str, int]] = [
+    references: list[tuple[Path, str, int]] = [
         (("service", "index_key"), key, MIN_BYTES),
         (("store", "password"), settings.store.password, 1),
     ]
-    wanted += [
+    references += [
         (("approvals", "resume_keys", str(i)), each, MIN_BYTES)
         for i, each in enumerate(settings.approvals.resume_keys)
     ]
-    wanted += [(("policy", "opa", "token"), opa.token, MIN_BYTES)] if opa is not None else []
-    for path, reference, at_least in wanted:
+    references += [(("policy", "opa", "token"), opa.token, MIN_BYTES)] if opa is not None else []
+    for path, reference, at_least in references:
         if reference:
             where = ".".join(path)
             loaded.tried(path, partial(secret, reference, settings.vault, where=where, at_least=at_least))
@@ -185,10 +185,10 @@ def _policy(settings: Settings, loaded: Loaded, gate: Callable[[Bundle], GateRep
         return
     loaded.bundle = bundle
     report = gate(bundle)
-    for found in report.findings:
-        if found.severity == ERROR:
-            where = f"{found.path}:{found.line}: " if found.path else ""
-            message = f"{where}{found.message} `pdp policy check FOLDER` shows what to write."
+    for finding in report.findings:
+        if finding.severity == ERROR:
+            where = f"{finding.path}:{finding.line}: " if finding.path else ""
+            message = f"{where}{finding.message} `pdp policy check FOLDER` shows what to write."
             loaded.problems.append(Problem("bundle.gate", path, message))
     if report.ok:
         loaded.packs, loaded.naming = report.packs, report.naming
@@ -252,14 +252,14 @@ async def _directories(settings: Settings, at_ns: int, loaded: Loaded) -> None:
 
 def _certificates(settings: Settings, at_ns: int, loaded: Loaded) -> None:
     """One that does not hold keeps no process from starting, but then nobody who looks at it connects."""
-    known = tuple(loaded.problems)
+    reported = tuple(loaded.problems)
     for path, file in certificate_files(settings):
-        above = (problem for problem in known if path[: len(problem.path)] == problem.path)
+        above = (problem for problem in reported if path[: len(problem.path)] == problem.path)
         if any(problem.path == path or path[-1] in problem.message for problem in above):
             continue  # said already, and better
-        found = loaded.tried(path, partial(term, path, file))
-        if found is None:
+        certificate_term = loaded.tried(path, partial(term, path, file))
+        if certificate_term is None:
             continue
-        loaded.terms += (found,)
-        if not found.holds(at_ns):
-            loaded.problems.append(Problem("config.certificate", path, f"{found.warning(at_ns)}."))
+        loaded.terms += (certificate_term,)
+        if not certificate_term.holds(at_ns):
+            loaded.problems.append(Problem("config.certificate", path, f"{certificate_term.warning(at_ns)}."))

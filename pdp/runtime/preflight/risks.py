@@ -155,10 +155,10 @@ def _issuers(settings: Settings) -> Iterator[Risk]:
 
 def _tenants(settings: Settings) -> Iterator[Risk]:
     """Tenants without a signed set: whatever is configured for them, all their calls are denied."""
-    known = settings.registry.sets
+    signed = settings.registry.sets
     for path, tenant in _named_tenants(settings):
-        if tenant not in known and tenant != ANY_TENANT:
-            hint = did_you_mean(tenant, known, "every call of it is denied.")
+        if tenant not in signed and tenant != ANY_TENANT:
+            hint = did_you_mean(tenant, signed, "every call of it is denied.")
             yield Risk(path, f"registry.sets has no tenant `{tenant}`. {hint}")
 
 
@@ -186,9 +186,9 @@ def _named_tenants(settings: Settings) -> Iterator[tuple[Path, str]]:
 def _accounts(settings: Settings) -> Iterator[Risk]:
     """Issuers at which nobody can sign in: accounts and groups of theirs are nobody's."""
     console = settings.console
-    known = {issuer.issuer for issuer in settings.identity.issuers}
-    known |= {each.issuer for each in console.providers} if console is not None else set()
-    known |= {each.issuer for each in console.development_accounts} if console is not None else set()
+    issuers = {issuer.issuer for issuer in settings.identity.issuers}
+    issuers |= {each.issuer for each in console.providers} if console is not None else set()
+    issuers |= {each.issuer for each in console.development_accounts} if console is not None else set()
     for tenant, directory in settings.directory.tenants.items():
         path: Path = ("directory", "tenants", tenant)
         named: list[tuple[Path, str]] = [
@@ -197,7 +197,7 @@ def _accounts(settings: Settings) -> Iterator[Risk]:
         if directory.scim is not None:
             named.append(((*path, "scim", "issuer"), directory.scim.issuer))
         for where, issuer in named:
-            if issuer not in known:
+            if issuer not in issuers:
                 yield Risk(where, "is none of identity.issuers or console.providers; accounts of it are nobody's")
 
 
@@ -232,9 +232,9 @@ def _servers(settings: Settings, registry: RegistryView) -> Iterator[Risk]:
     for name, caller in settings.identity.callers.items():
         tenants = tuple(settings.registry.sets) if caller.tenant == ANY_TENANT else (caller.tenant,)
         loaded = [tenant for tenant in tenants if registry.serial(tenant)]
-        known = {server for tenant in loaded for server in registry.servers(tenant)}
-        for server in sorted(caller.servers - known - {"*"}) if loaded else ():
-            hint = did_you_mean(server, known, "It is denied until it is pinned and signed.")
+        servers = {server for tenant in loaded for server in registry.servers(tenant)}
+        for server in sorted(caller.servers - servers - {"*"}) if loaded else ():
+            hint = did_you_mean(server, servers, "It is denied until it is pinned and signed.")
             yield Risk(
                 ("identity", "callers", name, "servers"),
                 f"the signed set of `{caller.tenant}` has no server `{server}`. {hint}",
@@ -256,18 +256,18 @@ def _refused(loaded: Loaded) -> Iterator[Risk]:
 
 def _names(settings: Settings, loaded: Loaded, registry: RegistryView) -> Iterator[Risk]:
     """Servers, tools and arguments that packs name and no signed set has."""
-    known = registry_names.of_view(registry, settings.registry.sets)
-    for found in registry_names.compare(loaded.naming, known):
-        yield Risk(_POLICY, f"{found.path}:{found.line}: {found.message} {found.hint}")
+    registered = registry_names.of_view(registry, settings.registry.sets)
+    for mention in registry_names.compare(loaded.naming, registered):
+        yield Risk(_POLICY, f"{mention.path}:{mention.line}: {mention.message} {mention.hint}")
 
 
 def _seats(settings: Settings, loaded: Loaded, packs: tuple[Pack, ...]) -> Iterator[Risk]:
     """Seats that no directory could fill: calls that want them are denied, not left pending."""
-    known = {group for directory in loaded.directories.values() for group in directory.group_names}
+    groups = {group for directory in loaded.directories.values() for group in directory.group_names}
     for pack in packs if settings.directory.tenants and loaded.directories else ():
         for group, n in pack.seats:
             if not any(directory.can_seat(group, n) for directory in loaded.directories.values()):
-                hint = did_you_mean(group, known - {group}, "Such calls are denied.")
+                hint = did_you_mean(group, groups - {group}, "Such calls are denied.")
                 why = f"pack {pack.name} wants {n} of the group `{group}`, whom no directory has. {hint}"
                 yield Risk(_POLICY, why)
 
