@@ -1,1 +1,1 @@
-"""What can be said about records after the fact: the closed schema and the strict check."""
+"""Audit of records: the closed schema and the strict check."""

@@ -1,4 +1,4 @@
-"""Certificates that a configuration names: whether they can be read, and how long they hold."""
+"""Certificate files of the configuration: readability and validity period."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
 from pdp.core.term import Term
 
-_OWN, _CA = "certificate_file", "ca_file"  # how such settings end; other keys are without certificates
+_OWN, _CA = "certificate_file", "ca_file"  # suffixes of the settings that name certificates
 
 
 def certificate_files(settings: BaseModel) -> Iterator[tuple[tuple[str, ...], Path]]:
@@ -25,7 +25,7 @@ def certificate_files(settings: BaseModel) -> Iterator[tuple[tuple[str, ...], Pa
 
 
 def term(path: tuple[str, ...], file: Path) -> Term:
-    """How long a file of certificates holds: our own with its chain while all do, authorities while one does.
+    """Validity period of a file of certificates: our own chain while all are valid, authorities while one is.
 
     Raises ConfigurationFault (`config.certificate`).
     """
@@ -46,13 +46,13 @@ def term(path: tuple[str, ...], file: Path) -> Term:
 
 
 def terms(settings: BaseModel) -> tuple[Term, ...]:
-    """Those of all files that can be read."""
+    """Validity periods of all readable files."""
     readable = []
     for path, file in certificate_files(settings):
         try:
             readable.append(term(path, file))
         except ConfigurationFault:
-            continue  # who needs it says so
+            continue  # reported by the part that needs it
     return tuple(readable)
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, in lines that people can act on. Values are never shown."""
+"""Validation problems of a configuration, one actionable line each. Values are never shown."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _WORDS = {
 def problems(error: ValidationError, root: Model, origins: Origins | None = None) -> list[str]:
     """One line per problem, unknown keys with the nearest right one; of alternatives, the one that fits best.
 
-    With `known` origins each ends with the line or variable that it comes from.
+    With `origins` each ends with the line or variable that it comes from.
     """
     raw = [
         (problem["loc"], problem["type"], problem["msg"])

@@ -44,7 +44,7 @@ def keys(model: Model) -> Iterator[tuple[str, FieldInfo]]:
 
 
 def shape(annotation: Any) -> Shape:
-    """What a key of this type holds."""
+    """The shape of a key of this type."""
     outer = _bare(annotation)
     parts = [_bare(part) for part in _members(outer)]
     models = tuple(part for part in parts if _is_model(part))
@@ -75,7 +75,7 @@ def kind(annotation: Any) -> str:
 
 
 def bounds(field: FieldInfo) -> str:
-    """What the value must keep to, beside its type: `at least 1, at most 256`."""
+    """Bounds of the value in words: `at least 1, at most 256`."""
     clauses = []
     limits = {name: getattr(entry, name) for entry in field.metadata for name, _ in _BOUNDS if hasattr(entry, name)}
     clauses += [words.format(_number(limits[name])) for name, words in _BOUNDS if limits.get(name) is not None]
@@ -88,7 +88,7 @@ def bounds(field: FieldInfo) -> str:
 
 
 def is_secret(field: FieldInfo) -> bool:
-    """Whether the key refers to a secret, so that anything but a reference must not be shown."""
+    """Whether the key holds a reference to a secret; any other value of it must not be shown."""
     extra = field.json_schema_extra
     return isinstance(extra, dict) and extra.get("secret") is True
 
@@ -150,7 +150,7 @@ def example(root: Model) -> str:
 
 
 def section(model: Model) -> str:
-    """One section alone, as it is shown inside the example."""
+    """The YAML text of one section, as inside the example."""
     return "\n".join(_section(model)) + "\n"
 
 
@@ -188,7 +188,7 @@ def _key(name: str, field: FieldInfo) -> Iterator[str]:
 
 
 def _told(field: FieldInfo, holds: str) -> str:
-    """What stands above a key."""
+    """The comment above a key."""
     description = field.description or ""
     if holds != "value":
         return description

@@ -93,7 +93,7 @@ class PolicyOptions(BaseModel):
     opa: OpaOptions | None = Field(None, description="With engine: opa, which OPA.")
 
     def embedded(self) -> EmbeddedOptions:
-        """What the embedded engine is run with."""
+        """Options of the embedded engine."""
         return EmbeddedOptions(
             workers=self.workers or default_workers(),
             # patience outlasts the longest list's deadline, or a slow policy would read like a busy engine
@@ -139,13 +139,13 @@ class Settings(BaseModel):
         return self
 
     def contradictions(self) -> Iterator[Contradiction]:
-        """All of them, in settings that were validated in spite of them (`load`, `tolerant`)."""
+        """All contradictions of settings that `load` validated with `tolerant`."""
         for each in self.identity.contradictions():
             yield each.below("identity")
         yield from self._across()
 
     def _across(self) -> Iterator[Contradiction]:
-        """Of several sections."""
+        """Contradictions between sections."""
         if self.server.max_concurrent <= self.service.max_in_flight + self.service.max_waiting:
             yield Contradiction(
                 ("server", "max_concurrent"),
@@ -240,7 +240,7 @@ def _names(values: Mapping[str, Any], above: str = "") -> Iterator[str]:
 def load(path: Path, environment: Mapping[str, str], *, tolerant: bool = False) -> Settings:
     """Read, overlay, validate. Raises ConfigurationFault naming every wrong key and the nearest right one.
 
-    `tolerant` is for looking only: whoever asks so asks for `Settings.contradictions` too.
+    `tolerant` leaves contradictions to the caller, who must look at `Settings.contradictions`.
     """
     try:
         text = path.read_text(encoding="utf-8")

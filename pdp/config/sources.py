@@ -37,12 +37,13 @@ def read_yaml(text: str, where: str) -> dict[str, Any]:
 
 
 def variables(environment: Mapping[str, str]) -> dict[str, str]:
-    """Those that are meant for us, by name."""
+    """The `PDP_` variables that are settings, by name."""
     return {n: v for n, v in sorted(environment.items()) if n.startswith(PREFIX) and not _linked(n, environment)}
 
 
 def _linked(name: str, environment: Mapping[str, str]) -> bool:
-    """Whether it describes a Service: its fellows must be there, so that no misspelt setting is taken for one."""
+    """Whether Kubernetes set it for a Service. The Service's other variables must be present, so that no misspelt
+    setting passes for one."""
     link = _LINK.fullmatch(name)
     if link is None:
         return False

@@ -1,4 +1,4 @@
-"""What is inside a call: strict JSON, the pinned schema, findings (DESIGN section 4, observed facts)."""
+"""Content of a call: strict JSON, the pinned schema, findings (DESIGN section 4, observed facts)."""
 
 from pdp.content.arguments import ArgumentContent
 from pdp.content.options import ContentOptions

@@ -1,4 +1,4 @@
-"""The `Content` port: arguments in, one fact out."""
+"""The `Content` port: arguments parsed and checked into one fact."""
 
 from __future__ import annotations
 

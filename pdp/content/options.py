@@ -28,7 +28,7 @@ class ContentOptions(BaseModel):
 
     @property
     def max_fact_bytes(self) -> int:
-        """Of whatever a call brings for policy to read, identity apart."""
+        """Bytes of everything that a call brings for policy to read, identity apart."""
         return 2 * max(MAX_BYTES, self.max_arguments_bytes)
 
     compiled_schemas: int = Field(

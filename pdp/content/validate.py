@@ -92,7 +92,7 @@ class Visits:
         return visits + sum(self._visits(child, depth) for child in others)
 
     def _target(self, reference: Json) -> Json:
-        """What a pointer within the schema names; the root for anything else."""
+        """The target of a pointer within the schema; the root for anything else."""
         node: Json = self._root
         if not isinstance(reference, str) or not reference.startswith("#/") or "%" in reference:
             return self._root
@@ -146,7 +146,7 @@ class Compiled:
             raise SchemaError("Too many branches.")
 
     def valid(self, value: Mapping[str, Json]) -> bool:
-        """Whether it fits."""
+        """Whether the value satisfies the schema."""
         return bool(self._validator.is_valid(dict(value)))
 
     def check(self, value: Mapping[str, Json], *, size: int, depth: int) -> Check:

@@ -1,1 +1,1 @@
-"""Files that operators write: reading them safely and strictly, and settings in them that contradict each other."""
+"""Files that operators write: strict YAML, trusted folders, contradictions between settings."""

@@ -1,4 +1,4 @@
-"""Settings that do not fit together: values, so that all are told at once, each by the key that is to be changed.
+"""Contradictions between settings, as values: all are reported at once, each at the key to change.
 
 A start refuses them. `pdp config check` validates in a context that tolerates them (`TOLERANT`), asks for them, and
 goes on to what the other settings name.

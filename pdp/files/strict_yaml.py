@@ -1,7 +1,7 @@
-"""YAML as plain data, for every file that people write for us: no key twice, no dates, nothing that explodes.
+"""Strict YAML for files that people write: no repeated keys, no dates, no aliases.
 
 Plain YAML lets the second of two equal keys win, turns `2030-01-01` into a date, and builds a gigabyte out of a few
-lines of aliases. Who reads a file says in its own words what follows from a problem.
+lines of aliases. The caller words the consequence of a problem.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _DATE, _MERGE = "tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:merge"
 
 
 class NotPlainYaml(ValueError):
-    """What is wrong with a text: `what` is fit to be shown, `line` counts from 1. Never a value."""
+    """A problem of a text: `what` may be shown and never holds a value; `line` counts from 1."""
 
     def __init__(self, what: str, line: int | None) -> None:
         super().__init__(what if line is None else f"line {line}: {what}")

@@ -1,6 +1,6 @@
-"""A folder that policy or prompts are read from: who may write to it, and what lies in it.
+"""Trusted folders of policy and prompts: ownership, permissions, listing, bounded reads.
 
-Whoever can write a policy file decides, and a prompt sways a judge. So every file and folder must belong to root, to
+A writer of policy files decides, and a prompt sways a judge. So every file and folder must belong to root, to
 the user the PDP runs as, or to the owner of the PDP's own code, and nobody else may write it. Folders above the root
 are the operator's business.
 """
@@ -54,7 +54,7 @@ class Folder:
         return [n for n in self._names(path) if _visible(f"{path}/{n}", n) and self._is_folder(f"{path}/{n}")]
 
     def _names(self, folder: str) -> list[str]:
-        """What lies in a folder. One that cannot be listed is a fault: it would look as if it were empty."""
+        """Sorted entries of a folder. An unreadable folder is a fault, or it would look empty."""
         try:
             return sorted(entry.name for entry in (self.root / folder).iterdir())
         except OSError as error:
@@ -63,7 +63,7 @@ class Folder:
             ) from None
 
     def _is_folder(self, path: str) -> bool:
-        """Whether it is a folder or a file. Raises BundleFault for anything else."""
+        """True for a folder, false for a file. Raises BundleFault for anything else."""
         mode = self._stat(path).st_mode
         if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
             raise BundleFault("bundle.layout", f"{path}: is neither a file nor a folder.")

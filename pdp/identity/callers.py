@@ -1,4 +1,4 @@
-"""Who asks: the caller, by its mTLS certificate or by a token of its own (port `Callers`)."""
+"""Authentication of callers by mTLS certificate or caller token (port `Callers`)."""
 
 from __future__ import annotations
 

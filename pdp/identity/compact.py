@@ -1,4 +1,4 @@
-"""Taking a compact JWS (RFC 7515 section 7.1) apart, strictly and before anything in it is believed.
+"""Strict parsing of a compact JWS (RFC 7515 section 7.1); nothing in it is verified yet.
 
 The parser is ours because a verifier must not be lenient: one encoding per token (no padding, no stray bits), no
 duplicate members, no header that brings a key or changes how the rest is read.
@@ -15,7 +15,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a token or a set of claims is not accepted.
+    """A refusal of a token or a set of claims.
 
     `reason` is the last part of a stable code: `subject.<reason>` for a subject's credential, `caller.token_<reason>`
     for a caller's; one verifier serves both. `message` says how to fix it and never carries a value of the token.
@@ -65,7 +65,7 @@ def parse(token: str) -> CompactToken | Refusal:
 
 
 def _header_fault(header: dict[str, Any]) -> Refusal | None:
-    """What is wrong with a header."""
+    """The refusal of a header, or None."""
     if not _REFUSED_HEADERS.isdisjoint(header):
         return Refusal("header", "the token's header carries a key or an extension; have it issued without")
     key_id, kind = header.get("kid", "-"), header.get("typ", "JWT")

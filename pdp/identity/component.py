@@ -1,4 +1,4 @@
-"""Identity put together: one set of keys and one verifier behind the ports `Callers` and `Subjects`."""
+"""The identity component: one set of keys and one verifier behind the ports `Callers` and `Subjects`."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from pdp.files.contradictions import Contradiction, refuse
 Name = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x20\x7f]+$")]
 Algorithm = Literal[
     "EdDSA", "Ed25519", "ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"
-]  # asymmetric only: with `none` or HS*, whoever can verify could also sign
+]  # asymmetric only: with `none` or HS* every verifier could also sign
 
 
 LIFETIME_SECONDS = 900  # a token that lives for longer is a stolen one for longer
@@ -123,7 +123,7 @@ class IssuerOptions(_Options):
 
 
 def key_url_problem(url: str) -> str:
-    """Why keys must not be fetched from a URL, or empty."""
+    """The reason against fetching keys from a URL, or empty."""
     try:
         parts = urlsplit(url)
         host = parts.hostname

@@ -65,7 +65,7 @@ class DenyList:
         return None
 
     def digest(self) -> str:
-        """Of the entries that were last good; "" without a list."""
+        """Digest of the entries that were last good; "" without a list."""
         return "" if self._file is None else self._file.last.sha256
 
     def refresh(self, at_ns: int) -> None:

@@ -1,4 +1,4 @@
-"""For whom: the subject, its actor chain and its agent (port `Subjects`)."""
+"""Identification of the subject, its actor chain and its agent (port `Subjects`)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Verifying a token: form, issuer, algorithm, key, signature, times, revocation. In this order, each a refusal.
+"""Token verification, in this order: form, issuer, algorithm, key, signature, times, revocation. Each may refuse.
 
-Whose token it is, and for which audience, is for `subjects` and `callers` to say.
+The tenant and the audience are checked by `subjects` and `callers`.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class TokenVerifier:
     def _check(
         self, issuer: IssuerOptions, claims: read.Claims, at_ns: int, remembered: VerifiedToken | None
     ) -> VerifiedToken | Refusal:
-        """Whether a token that was rightly signed holds now; `known` is what was read from it before."""
+        """Check the times and revocation of a correctly signed token; `remembered` is an earlier result."""
         if unbound := read.unbound(claims):
             return unbound
         times = read.times(

@@ -1,4 +1,4 @@
-"""A small file that may change while we run: read again when its status changes, last good content kept a while."""
+"""A watched file: parsed again when its status changes; the last good content serves for a while."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What changed in one tool, in words that say what it means for whoever signs."""
+"""Change summary of one tool: each difference in words, with its severity for signers."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def tool_changes(old: Manifest, new: Manifest) -> Iterator[Difference]:
 
 
 def behaviour(manifest: Manifest) -> str:
-    """What its annotations say: `reads`, `writes` or `destroys`."""
+    """Behaviour by the annotations: `reads`, `writes` or `destroys`."""
     if manifest.annotations.read_only:
         return "reads"
     return "destroys" if manifest.annotations.destructive else "writes"
@@ -208,7 +208,7 @@ def _changed(what: str, old: Json, new: Json) -> str:
 
 
 def _excerpt(text: str, at: int) -> str:
-    """As much of a text as is shown, from a little before `at`."""
+    """The shown part of a text, from a little before `at`."""
     start = max(0, at - _BEFORE) if len(text) > _EXCERPT else 0
     part = text[start : start + _EXCERPT]
     shown = visible(part).replace("`", "'")

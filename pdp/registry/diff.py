@@ -1,4 +1,4 @@
-"""What differs between two versions of a registry, in words, the worst first. Signatures are not looked at."""
+"""Differences between two versions of a registry, in words, the worst first. Signatures are not checked."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Version:
 
 
 def signed_version(folder: Path, name: str = files.SET_FILE) -> Version:
-    """What is signed in `folder`, fully or not. Raises RegistryFault for a file that is no set."""
+    """The set signed in `folder`, fully or partly. Raises RegistryFault for a file that is no set."""
     envelope = load_envelope(folder, name)
     index = documents.decode(envelope.payload, SetIndex, "set") if envelope is not None else None
     return Version(of_index(index) if index is not None else None, folder)
@@ -59,7 +59,7 @@ def newest_version(folder: Path) -> Version:
 
 
 def version_before(folder: Path) -> Version:
-    """What the newest version is to be compared with: what is signed, or what was before if that is the newest."""
+    """The version to compare the newest one with: the signed one, or its predecessor if that is the newest."""
     signed = signed_version(folder)
     if signed.draft is not None and newest_version(folder).draft == signed.draft:
         return signed_version(folder, BEFORE_FILE)

@@ -18,7 +18,7 @@ from pdp.registry.manifest import Closed, Name, first_problem, render
 
 
 class Draft(Closed):
-    """What will be signed, but for its dates."""
+    """The content to be signed, without its dates."""
 
     schema_: Literal["pdp.set/1"] = Field(alias="schema")
     tenant: Name

@@ -1,4 +1,4 @@
-"""Reading a registry folder: only files that nobody else may write, and a cheap sign of whether one changed.
+"""Files of a registry folder: safe reads, and cheap change detection by file status.
 
 What lies in the folder is signed, so this is no proof of anything; it keeps others from switching tools off.
 """
@@ -21,7 +21,7 @@ Signature: TypeAlias = tuple[int, ...]
 
 
 def manifest_file(sha256: str) -> str:
-    """Where a manifest lies, below the folder."""
+    """Path of a manifest, relative to the folder."""
     return f"{MANIFESTS}/{sha256}.json"
 
 

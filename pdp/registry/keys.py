@@ -1,4 +1,4 @@
-"""Ed25519 keys of authors and reviewers: making, reading, and the set of those that may sign."""
+"""Ed25519 keys of authors and reviewers: generation, reading, and the configured key set."""
 
 from __future__ import annotations
 

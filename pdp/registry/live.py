@@ -1,4 +1,4 @@
-"""Reading `tools/list` of a live MCP server, all pages, as the server wrote it.
+"""All pages of `tools/list` of a live MCP server, as the server wrote them.
 
 The objects are taken from the wire, not from the SDK's models, which drop fields they do not know: what is
 pinned must be what a gateway will present.
@@ -109,7 +109,7 @@ class _Bounded(httpx2.AsyncByteStream):
 
 @dataclass(slots=True)
 class _Answers:
-    """What a server may still send. The SDK reads a whole answer into memory, however long it is."""
+    """The byte budget of one reading. The SDK would read an answer of any length into memory."""
 
     left: int = MAX_ANSWERS
 
@@ -169,7 +169,7 @@ async def _http(url: str) -> AsyncGenerator[TransportStreams]:
 
 
 def _checked(listed: list[Any]) -> tuple[dict[str, Json], ...]:
-    """What has no strict JSON form cannot be pinned: nobody could present it again."""
+    """Definitions by name. One without a strict JSON form cannot be pinned: no caller could present it."""
     if len(listed) > MAX_TOOLS:
         raise RegistryFault("pin.malformed", f"The server lists more than {MAX_TOOLS} tools; have it list fewer.")
     definitions: dict[str, dict[str, Json]] = {}

@@ -42,7 +42,7 @@ class SignedRegistry:
         self._lock = asyncio.Lock()
 
     def view(self, at_ns: int) -> FileRegistryView:
-        """What is loaded now, as far as the marks allow."""
+        """The loaded sets, as far as the marks allow."""
         loaded = FileRegistryView(self._snapshots, at_ns, self._max_stale_ns, self._digests, self._observations)
         return loaded.above(self._high_water)
 
@@ -79,7 +79,7 @@ class SignedRegistry:
         return by_tenant
 
     def terms(self) -> tuple[Term, ...]:
-        """How long the sets and waivers hold that are loaded."""
+        """Validity periods of the loaded sets and waivers."""
         held: list[Term] = []
         for name, snapshot in self._snapshots.items():
             path = ("registry", "sets", name)
@@ -127,7 +127,7 @@ class SignedRegistry:
 
 
 def _artefacts(snapshot: TenantSnapshot, view: FileRegistryView) -> tuple[Artefact, ...]:
-    """What the digest covers, and the signed payloads it names, so that decisions can be replayed."""
+    """Content of the digest and the signed payloads it names, for replays of decisions."""
     artefacts: list[Artefact] = []
     if snapshot.signed is not None:
         artefacts.append(

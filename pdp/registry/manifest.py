@@ -159,7 +159,7 @@ def decode(raw: bytes) -> Manifest:
 
 
 def first_problem(error: ValidationError) -> str:
-    """Where and what of the first complaint; pydantic's own text with its input left out."""
+    """Place and text of pydantic's first error, without the input."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     where = ".".join(str(part) for part in first["loc"])
     message = first["msg"].removeprefix("Value error, ")
@@ -177,7 +177,7 @@ def worse(hints: Hints, definition: Mapping[str, Json]) -> Hints:
     listed: Mapping[str, Json] = stated if isinstance(stated, Mapping) else {}
     destructive = hints.destructive or listed.get("destructiveHint") is True
     return Hints(
-        # what destroys does not only read, whoever says so
+        # a destructive tool is not read-only, whatever is claimed
         read_only=hints.read_only and listed.get("readOnlyHint") is not False and not destructive,
         destructive=destructive,
         idempotent=hints.idempotent and listed.get("idempotentHint") is not False,

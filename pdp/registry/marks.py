@@ -40,7 +40,7 @@ class Floor:
         return cls(serial, high_water(_content_mark(mark, serial)) if serial else 0)
 
     def refusal(self, serial: int, sha256: str) -> Check:
-        """Why a document that is loaded must not be used: a newer one, or another one, was loaded since."""
+        """The check that refuses a loaded document when a newer or another one was loaded since."""
         if serial < self.serial:
             return _ROLLBACK
         return _REUSED if serial == self.serial and self.content not in (0, fingerprint(sha256)) else OK
@@ -48,7 +48,7 @@ class Floor:
 
 @dataclass(frozen=True, slots=True)
 class Floors:
-    """Of a tenant's two documents."""
+    """The floors of a tenant's two documents."""
 
     registry: Floor = Floor()
     waivers: Floor = Floor()
@@ -65,7 +65,7 @@ def fingerprint(sha256: str) -> int:
 
 
 def marks(snapshot: TenantSnapshot) -> tuple[tuple[str, int], ...]:
-    """Of what is loaded, so they may be committed whether or not something newer was refused."""
+    """Marks of the loaded documents; they may be committed even if something newer was refused."""
     pairs: list[tuple[str, int]] = []
     if snapshot.signed is not None:
         pairs += _marks(_set_mark(snapshot.tenant), snapshot.signed.index.serial, snapshot.signed.sha256)

@@ -70,12 +70,12 @@ class Observation(Closed):
 
 
 def file_of(server: str) -> str:
-    """Where a server's observation lies, in the watcher's folder."""
+    """File name of a server's observation, in the watcher's folder."""
     return f"{server}.sighting.json"
 
 
 def observation_of(tenant: str, server: str, definitions: Sequence[Mapping[str, Json]], at_ns: int) -> Observation:
-    """What was seen at `at_ns`, rounded down to the second. Raises RegistryFault `watch.malformed`."""
+    """The observation at `at_ns`, rounded down to the second. Raises RegistryFault `watch.malformed`."""
     digests = {str(definition["name"]): digest(without_meta(definition)) for definition in definitions}
     try:
         return Observation.model_validate(
@@ -120,13 +120,13 @@ def unseal(raw: bytes, key: SignerKey) -> Observation:
 
 @dataclass(frozen=True, slots=True)
 class Observations:
-    """What was last seen, by (tenant, server); one observation per watcher. Immutable."""
+    """The last observations by (tenant, server), one per watcher. Immutable."""
 
     max_age_ns: int = 0
     last: Mapping[tuple[str, str], tuple[Observation, ...]] = field(default_factory=lambda: MappingProxyType({}))
 
     def check(self, tenant: str, server: str, name: str, definition_sha256: str, at_ns: int) -> Check:
-        """Whether somebody has lately seen this definition, and nobody another: `tool.unwatched`, `tool.drifted`.
+        """Check for a fresh observation of this definition and of no other: `tool.unwatched`, `tool.drifted`.
 
         A tool that the server no longer lists has drifted. Watchers that disagree leave it drifted: a server that
         shows different things to different people is not what was pinned."""

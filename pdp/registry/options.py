@@ -11,7 +11,7 @@ SignerRole = Literal["author", "reviewer"]
 
 
 class KeyOptions(BaseModel):
-    """One public key that may sign. Who holds which key is decided here, never by what was signed."""
+    """One public key that may sign. Its role is decided here, never by the signed content."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -23,7 +23,7 @@ class KeyOptions(BaseModel):
 
 
 class WatcherOptions(BaseModel):
-    """One `pdp tools watch` that this service believes, for one tenant."""
+    """One trusted `pdp tools watch` of one tenant."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

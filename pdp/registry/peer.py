@@ -1,4 +1,4 @@
-"""How a server must prove itself to the caller: the `peer` of a set index, and comparing what the caller saw.
+"""Server peer identity: the `peer` pinned in a set index, compared with the proof that the caller saw.
 
 Three forms: `spiffe://TRUST-DOMAIN/PATH` (the certificate's SPIFFE id), `spki:SHA256` (of the certificate's DER
 SubjectPublicKeyInfo) and `command:SHA256` (of the command that a stdio server was started with). The caller says

@@ -1,4 +1,4 @@
-"""The reviewer's word about a server's tools, as YAML: the only thing that can lower a tool's worst values.
+"""Reviews of a server's tools, as YAML: only a review can lower a tool's worst values.
 
 What an entry leaves out stays at its worst; an empty list says "none" and is said on purpose.
 """

@@ -1,4 +1,4 @@
-"""A review to fill in: what is pinned of a server, as the YAML that `pdp tools pin --review` reads.
+"""Review template of a pinned server: the YAML that `pdp tools pin --review` reads.
 
 A tool that was reviewed has its values; every other has them as comments, the worst ones, and counts as not reviewed
 until somebody takes the `#` away. Text of the server is cut, on one line, and shows what cannot be seen.

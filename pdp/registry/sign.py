@@ -1,4 +1,4 @@
-"""Signing: a set index or the waivers, one signature at a time, until author and reviewer have both signed.
+"""Signing of a set index or the waivers, one signature at a time: author and reviewer both sign.
 
 The first signature fixes the dates; whoever signs next signs the same bytes.
 """
@@ -36,7 +36,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Signing:
-    """What a signature was put under."""
+    """The signed document of one signature."""
 
     document: SetIndex | WaiverSet
     signatures: int

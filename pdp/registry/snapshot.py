@@ -57,7 +57,7 @@ class IndexedTool:
 
 @dataclass(frozen=True, slots=True)
 class TenantSnapshot:
-    """What is known of one tenant. `signed` is None when no set ever verified."""
+    """The registry of one tenant. `signed` is None when no set ever verified."""
 
     tenant: str
     signed: SignedSet | None = None
@@ -94,7 +94,7 @@ class TenantSnapshot:
 
 
 def verified_tool(manifest: Manifest, sha256: str) -> VerifiedTool:
-    """What the service and policy see of a verified manifest."""
+    """A verified manifest as the service and policy see it."""
     schema = manifest.input_schema
     fact = TargetFact(
         check=OK,

@@ -1,4 +1,4 @@
-"""Saying what is wrong with a registry folder: everything at once, each with where and how to fix it.
+"""Verification report of a registry folder: all problems at once, each with its place and remedy.
 
 The same checks as loading, but it goes on after the first problem, with unverified bytes if need be.
 """
@@ -28,7 +28,7 @@ _Document = TypeVar("_Document", SetIndex, WaiverSet)
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that keeps something from counting. `where` is a file or a tool, never a path of this machine."""
+    """A reason why a file or tool does not verify. `where` names it, never a path of this machine."""
 
     where: str
     code: str
@@ -49,7 +49,7 @@ class ToolLine:
 
 @dataclass(slots=True)
 class Report:
-    """What a folder holds, and what is wrong with it. `notes` need attention but break nothing."""
+    """The content and problems of a folder. `notes` need attention but break nothing."""
 
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

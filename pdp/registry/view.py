@@ -1,4 +1,4 @@
-"""The `RegistryView` port: pure readings of what verified. Expiry and staleness are looked at on every call."""
+"""The `RegistryView` port: reads of verified content. Expiry and staleness are checked on every call."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class FileRegistryView:
         return marks(snapshot) if snapshot is not None else ()
 
     def serial(self, tenant: str) -> int:
-        """Of the tenant's set; 0 when none is loaded."""
+        """Serial of the tenant's set; 0 when none is loaded."""
         snapshot = self.tenants.get(tenant)
         return snapshot.signed.index.serial if snapshot is not None and snapshot.signed is not None else 0
 

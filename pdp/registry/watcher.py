@@ -1,4 +1,4 @@
-"""The watcher: looks at servers again and again and writes down what each lists, signed (`pdp tools watch`)."""
+"""The watcher (`pdp tools watch`): polls servers and writes signed observations of their tools."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class WatchedServer(Closed):
         return self
 
     def source(self, environment: Mapping[str, str]) -> StdioServer | HttpServer:
-        """How to reach it."""
+        """The transport to the server."""
         if self.url is not None:
             return HttpServer(self.url)
         command = self.command or [""]
@@ -74,7 +74,7 @@ def load_plan(path: Path) -> WatchPlan:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What became of looking at one server: how many tools were written down, or why nothing was."""
+    """The result of one look at a server: the number of tools observed, or the fault."""
 
     server: str
     tools: int = 0

@@ -1,4 +1,4 @@
-"""Wires the console: an extra, imported only where it is configured."""
+"""Wiring of the console: an optional extra, imported only where it is configured."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def passkeys(options: ConsoleOptions | None, directories: Directories) -> Passkeys | None:
-    """What verifies passkeys: they belong to the console's address, so without one nobody can sign with any."""
+    """The verifier of passkeys. They belong to the console's address; None without a console."""
     if options is None:
         return None
     _extra()

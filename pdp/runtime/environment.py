@@ -34,7 +34,7 @@ class SystemEntropy:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """Injected dependencies: two clocks (nanoseconds), entropy, and a source of evidence for tests."""
+    """Injected dependencies of a process; clocks return nanoseconds. The optional ones are test doubles."""
 
     wall: Callable[[], int] = time.time_ns
     monotonic: Callable[[], int] = time.monotonic_ns

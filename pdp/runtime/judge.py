@@ -1,4 +1,4 @@
-"""Wires the judge of the decision process. Its key is no business of ours: only where it lies is passed on."""
+"""Wiring of the judge. The decision process never reads its key; only the reference is passed on."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def begin_judge(judge: Judge | None) -> None:
 
 
 def check(settings: Settings) -> None:
-    """Whether there can be a judge at all. Raises ConfigurationFault."""
+    """Check that the judge's prompts and distribution are there. Raises ConfigurationFault."""
     options = settings.judge
     if options is None:
         return

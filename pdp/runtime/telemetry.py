@@ -1,4 +1,4 @@
-"""Telemetry's wiring: what is put around the ports, and how things stand. Off, everything stays as it is."""
+"""Wiring of telemetry: instrumented ports and gauges. Switched off, ports stay as they are."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Ports:
 
 
 def wire_telemetry(settings: Settings, monotonic: Callable[[], int], instance: str) -> Telemetry:
-    """As configured; `SILENT` when it is off. Raises ConfigurationFault."""
+    """Telemetry as configured; `SILENT` when off. Raises ConfigurationFault."""
     if not settings.telemetry.enabled:
         return SILENT
     telemetry: Telemetry = _sdk().exporting(
@@ -72,7 +72,7 @@ def _secrets(settings: Settings) -> Callable[[str], bytes]:
 
 
 def observed(telemetry: Telemetry, ports: Ports, store: AnyStore) -> Ports:
-    """The same ports, with their stages told."""
+    """The ports, instrumented with their stages."""
     if telemetry is SILENT:
         return ports
     from pdp.telemetry import observed as around  # noqa: PLC0415 - see above
@@ -89,7 +89,7 @@ def observed(telemetry: Telemetry, ports: Ports, store: AnyStore) -> Ports:
 
 
 def establishing(telemetry: Telemetry, *arguments: Any, **more: Any) -> Establish:
-    """An `Establish`, with its stages told."""
+    """An instrumented `Establish`."""
     if telemetry is SILENT:
         return Establish(*arguments, **more)
     return ObservedEstablish(*arguments, telemetry=telemetry, **more)
@@ -97,7 +97,7 @@ def establishing(telemetry: Telemetry, *arguments: Any, **more: Any) -> Establis
 
 @dataclass(slots=True)
 class Losses:
-    """For engines: says and counts that a policy worker was lost, and why."""
+    """Logs and counts lost policy workers by cause; a callback of engines."""
 
     telemetry: Telemetry
     count: int = 0  # since the start
@@ -110,7 +110,7 @@ class Losses:
 
 @dataclass(slots=True)
 class Levels:
-    """Tells how things stand, once in a while, on the event loop: no other thread looks into them."""
+    """Gauges, set periodically on the event loop: no other thread reads the parts."""
 
     settings: Settings
     telemetry: Telemetry
@@ -122,7 +122,7 @@ class Levels:
     tenants: tuple[str, ...]
     fleet: Fleet
     certificates: tuple[Term, ...] = field(init=False)  # as read at the start: what was renewed since is not in force
-    _warned: dict[tuple[str, tuple[str, ...]], str] = field(default_factory=dict)  # by term: what was said of it last
+    _warned: dict[tuple[str, tuple[str, ...]], str] = field(default_factory=dict)  # by term: the last warning
 
     def __post_init__(self) -> None:
         self.certificates = terms(self.settings)
@@ -164,7 +164,7 @@ class Levels:
         return (*self.certificates, *self.registry.terms())
 
     def _endings(self, at_ns: int) -> None:
-        """What serves until it is renewed, or read again."""
+        """Gauges of remaining time: terms, keys and directories."""
         level = self.telemetry.level
         for term in self._terms():
             own: Attributes = {"pdp.setting": ".".join(term.path), "pdp.term": term.kind}

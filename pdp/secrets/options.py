@@ -1,4 +1,4 @@
-"""Configuration of Vault (`vault.*`): where it is, and how we show who we are."""
+"""Configuration of Vault (`vault.*`): address and token."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 
 class VaultOptions(BaseModel):
-    """Where `vault:PATH#KEY` is looked up. It is asked at start and never again."""
+    """The Vault in which `vault:PATH#KEY` is looked up, at start only."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

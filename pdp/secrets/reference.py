@@ -1,4 +1,4 @@
-"""What a secret reference stands for: `file:PATH`, or `vault:MOUNT/data/PATH#KEY`. Secrets are never shown."""
+"""Secret references: `file:PATH` and `vault:MOUNT/data/PATH#KEY`. Secrets are never shown."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _from_file(reference: str) -> bytes:
 
 
 def exposed(info: os.stat_result, user: int, groups: Collection[int]) -> str:
-    """Why a file is not ours alone; "" when it is.
+    """The reason why others can read or replace a secret's file; "" when they cannot.
 
     A file of root that a group of ours may read is: so come the secrets of Kubernetes (`fsGroup`), and those of
     services that run as a user of their own.

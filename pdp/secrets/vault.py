@@ -52,7 +52,7 @@ class Vault:
         if not text.isprintable() or not text:
             raise ConfigurationFault("vault.token", "vault.token: the file holds no token.")
         session = requests.Session()
-        session.trust_env = False  # no proxy and no .netrc of whoever starts us
+        session.trust_env = False  # ignores proxies and .netrc of the environment
         session.verify = verify
         self._client = hvac.Client(
             url=options.url,

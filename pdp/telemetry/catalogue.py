@@ -1,4 +1,4 @@
-"""Everything that is told, in one table: the instruments are made from it, and so is docs/telemetry.md."""
+"""Catalogue of spans, attributes and metrics; source of the instruments and of docs/telemetry.md."""
 
 from __future__ import annotations
 

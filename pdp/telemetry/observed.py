@@ -1,4 +1,4 @@
-"""The ports with telemetry around them. They are wired only when it is on, so that off costs nothing at all."""
+"""Instrumented ports. They are wired only when telemetry is on, so switched off it costs nothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NONE = "none"
 
 
 class _Observed(Generic[_P]):
-    """What is not observed goes straight through."""
+    """Delegates attributes that are not instrumented."""
 
     def __init__(self, inner: _P, telemetry: Telemetry) -> None:
         self._inner = inner

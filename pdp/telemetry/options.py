@@ -59,7 +59,7 @@ class OtlpOptions(BaseModel):
 
 
 class TelemetryOptions(BaseModel):
-    """What is told to whom about the service's work. Nothing by default."""
+    """Exporters of telemetry. None by default."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -108,12 +108,12 @@ def listen(address: str) -> tuple[str, int]:
 
 
 def beyond_this_machine(address: str) -> bool:
-    """Whether others can reach what listens there."""
+    """Whether other machines can reach the address."""
     return not _is_loopback(listen(address)[0])
 
 
 def distribution_missing() -> ConfigurationFault:
-    """What to say when the SDK is not installed."""
+    """The fault for a missing SDK."""
     return ConfigurationFault(
         "telemetry.distribution", "telemetry.enabled needs OpenTelemetry; install pdp[server,telemetry]."
     )

@@ -1,4 +1,4 @@
-"""The port `signals.Telemetry` on OpenTelemetry's SDK.
+"""The port `ports.telemetry.Telemetry` on OpenTelemetry's SDK.
 
 Nothing is global: providers are given, and a call's span is a root of its own or below the caller's, whatever else
 the process traces. Exceptions are never recorded, only codes: their text may hold anything.
@@ -171,7 +171,7 @@ class OpenTelemetry(Telemetry):
             end()
 
     def _bounded(self, attributes: Attributes) -> dict[str, Value]:
-        """The same, a code that is one too many as `other`: packs name their own."""
+        """The attributes, with codes beyond the limit as `other`: packs name their own."""
         bounded = dict(attributes)
         code = bounded.get(CODE)
         if isinstance(code, str) and code not in self._codes:

@@ -1,4 +1,4 @@
-"""What a definition says of its own behaviour, held against its name; and parameters no tool needs."""
+"""Contradictions between a definition's hints and its name; and parameters that probe the model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a scan finds, and text made fit to be shown."""
+"""Findings of a scan, and display-safe excerpts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _UNSEEN = frozenset({"Cc", "Cf", "Co", "Cn", "Cs", "Zl", "Zp"})
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a text stands: RFC 6901 `pointer` into the definition of `tool` on `server`."""
+    """The place of a text: RFC 6901 `pointer` into the definition of `tool` on `server`."""
 
     server: str
     tool: str
@@ -81,5 +81,5 @@ def is_unseen(char: str) -> bool:
 
 
 def blocking(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Those that keep a set from being signed."""
+    """Findings that keep a set from being signed."""
     return tuple(one for one in findings if one.severity == "high")

@@ -1,4 +1,4 @@
-"""What there is to scan: a registry folder, or a document that holds `tools/list`."""
+"""Inputs of a scan: a registry folder, or a document that holds `tools/list`."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def file_tools(path: Path) -> tuple[ScannedTool, ...]:
 
 
 def definitions(server: str, listed: Sequence[Mapping[str, Json]]) -> tuple[ScannedTool, ...]:
-    """What a live server lists."""
+    """The definitions of a live server."""
     return tuple(ScannedTool(server, definition) for definition in listed)
 
 

@@ -1,4 +1,4 @@
-"""What people do not see and a model does: hidden characters, look-alike letters, text pushed out of view."""
+"""Hidden text: invisible characters, look-alike letters, text pushed out of view, markup comments."""
 
 from __future__ import annotations
 

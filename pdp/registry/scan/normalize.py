@@ -1,4 +1,4 @@
-"""Text as a model reads it, whatever it looks like: one spelling for the rules to match.
+"""Normalisation of text to the one spelling that rules match: as a model reads it, however it looks.
 
 A phrase is lower-case ASCII words between single spaces; hidden characters, look-alike letters, markup and
 apostrophes are gone, and text hidden in tag characters stands where it was hidden.
@@ -137,7 +137,7 @@ def _together(match: re.Match[str]) -> str:
 
 
 def _blob(blob: str, layers: int = _LAYERS) -> str | None:
-    """What a run of letters and digits spells, through as many encodings as `layers`."""
+    """The text encoded in a run of letters and digits, through at most `layers` encodings."""
     for decode in (_hex, _base64, _base32):
         plain = decode(blob)
         if plain is None:

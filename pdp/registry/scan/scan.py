@@ -96,12 +96,12 @@ def _of_tool(tool: ScannedTool, references: References) -> Iterator[Finding]:
 
 
 def _whole(tool: ScannedTool) -> str:
-    """What a finding is about that no single text shows."""
+    """The text of findings about the definition as a whole."""
     return json.dumps(tool.definition, sort_keys=True)
 
 
 def _grave(value: str) -> Iterator[tuple[Rule, str]]:
-    """What pieces say that were not written as one sentence: only phrases that leave no doubt."""
+    """High-severity phrases in pieces that were not written as one sentence."""
     for phrases, excerpt in instructions(phrase(value)):
         if phrases.rule.severity == "high":
             yield phrases.rule, excerpt
@@ -134,7 +134,7 @@ def _of_text(text: Text, tool: ScannedTool, references: References) -> Iterator[
 
 
 def _readings(value: str, text: Text, tool: ScannedTool, references: References) -> Iterator[tuple[Rule, str]]:
-    """What one reading of a text says."""
+    """Rules that one reading of a text matches."""
     bare, folded = letters(value), phrase(value)
     matches = [*addresses(bare), *markers(bare)]
     signs = {_SIGNS.get(rule.code, "") for rule, _ in matches}
@@ -159,7 +159,7 @@ def _readings(value: str, text: Text, tool: ScannedTool, references: References)
 
 
 def _statements(folded: str) -> Iterator[tuple[Rule, str]]:
-    """What a text says of its tool's behaviour and parameters."""
+    """Statements of a text about its tool's behaviour and parameters."""
     if (request := behaviour.asks(folded)) is not None:
         yield behaviour.PROBE_TEXT, request
     if (offer := behaviour.contradicts_itself(folded)) is not None:

@@ -1,5 +1,7 @@
-"""What `pdp config check` says: everything that would keep a process from starting or leave it without anything to
-serve with (errors), and everything that somebody should have chosen on purpose or renew in time (warnings).
+"""Preflight checks of `pdp config check`.
+
+Errors keep a process from starting, or leave it without anything to serve with. Warnings are choices to be made on
+purpose, and terms to renew.
 
 Nothing is written, bound, recorded or served. Files that the configuration names are read, Vault is asked where
 secrets are there, and the policy goes through the load gate. No keys are fetched from URLs, no running OPA is asked.

@@ -44,7 +44,7 @@ _PREFIX = re.compile(r"([a-z_]+)((?:\.[^\s:]+|\[[^\s\]]+\])*): (.+)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a start would fail. `code` and `message` as a Fault has them, `path` the setting that is meant."""
+    """A reason why a start would fail: `code` and `message` of the fault, `path` of the setting."""
 
     code: str
     path: Path
@@ -70,7 +70,7 @@ class Risk:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was found. Only with no problem would a start succeed."""
+    """Problems and risks of a configuration. A start succeeds only without problems."""
 
     problems: tuple[Problem, ...]
     risks: tuple[Risk, ...]
@@ -85,7 +85,7 @@ _T = TypeVar("_T")
 
 @dataclass(slots=True)
 class Loaded:
-    """What could be loaded; None, or nothing of a tenant, where it could not."""
+    """The parts that could be loaded; None, or no entry of a tenant, where loading failed."""
 
     problems: list[Problem] = field(default_factory=list)
     bundle: Bundle | None = None
@@ -97,7 +97,7 @@ class Loaded:
     terms: tuple[Term, ...] = ()  # of signed sets, waivers and certificates
 
     def tried(self, path: Path, attempt: Callable[[], _T]) -> _T | None:
-        """What an attempt gives; a fault of it is a problem of the setting `path`."""
+        """The result of `attempt`; its fault becomes a problem of the setting `path`."""
         try:
             return attempt()
         except Fault as fault:
@@ -141,7 +141,7 @@ def _server(settings: Settings, loaded: Loaded) -> None:
 
 
 def _secrets(settings: Settings, loaded: Loaded) -> None:
-    """Those that no part below reads by itself."""
+    """Secrets that no part below reads by itself."""
     opa, judge, key = settings.policy.opa, settings.judge, settings.service.index_key
     if not key and (settings.production or settings.store.url is not None):
         message = "mandatory in production and with store.url; give file:PATH (openssl rand -hex 32 > PATH)."
@@ -251,7 +251,7 @@ async def _directories(settings: Settings, at_ns: int, loaded: Loaded) -> None:
 
 
 def _certificates(settings: Settings, at_ns: int, loaded: Loaded) -> None:
-    """One that does not hold keeps no process from starting, but then nobody who looks at it connects."""
+    """An invalid certificate keeps no process from starting, but peers that verify it do not connect."""
     reported = tuple(loaded.problems)
     for path, file in certificate_files(settings):
         above = (problem for problem in reported if path[: len(problem.path)] == problem.path)

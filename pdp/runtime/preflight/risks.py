@@ -206,7 +206,7 @@ _BASELINE = "baseline"
 
 
 def risks(settings: Settings, loaded: Loaded, at_ns: int) -> Iterator[Risk]:
-    """What of the parts does not fit together, and what ends soon."""
+    """Mismatches between the loaded parts, and terms that end soon."""
     if loaded.registry is not None:
         yield from _servers(settings, loaded.registry)
         yield from _refused(loaded)
@@ -220,7 +220,7 @@ def risks(settings: Settings, loaded: Loaded, at_ns: int) -> Iterator[Risk]:
 
 
 def ending(terms: tuple[Term, ...], at_ns: int) -> Iterator[Risk]:
-    """What has to be renewed; a certificate that does not hold is told of as a problem."""
+    """Terms to renew. Invalid certificates are problems, not risks."""
     for term in terms:
         over = term.kind in {"certificate", "authorities"} and not term.holds(at_ns)
         if not over and (why := term.warning(at_ns)):
