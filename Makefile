@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # an OPA installed by .ci/run is found; one on the PATH as well
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: demo serve test lint types layers proto rego pytest docker-steps mutation bench races screenshots lock stubs generated differential constructs language rebuild-engine clean help
+.PHONY: demo serve test lint types layers proto rego pytest docker-steps mutation bench size races screenshots lock stubs generated differential constructs language rebuild-engine clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -78,8 +78,11 @@ rebuild-engine: .venv/ready ## build the embedded engine from its source and com
 bench: .venv/ready ## what a decision costs, as ratios within one run (a minute and a half)
 	$(BIN)/pdp bench
 
+size: .venv/ready ## lines and files of the wheel
+	@$(BIN)/python devtools/size.py
+
 screenshots: .venv/ready ## take docs/img/console-*.png anew, in Chromium (a minute and a half)
-	$(BIN)/python -W ignore tests/browser/screenshots.py
+	$(BIN)/python -W ignore devtools/screenshots.py
 
 generated: .venv/ready ## what is generated from the code: tables of the docs, the example configuration, the client for threads
 	$(BIN)/python -m devtools.sync_client
