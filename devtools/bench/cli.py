@@ -12,11 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from devtools.bench import machine, measure, peers, plot, stages
-from devtools.bench.figures import Figure, Stage
+from devtools.bench import machine, measure, peers, stages
+from devtools.bench.figures import Figure, Pace, Report, Stage
 from devtools.bench.harness import BenchFault, Rig, Server
-from devtools.bench.measure import FIGURES, Bench, Pace
-from devtools.bench.report import Report
+from devtools.bench.measure import FIGURES, Bench
 from pdp.cli.decide import read
 from pdp.client.requests_decide import CallQuestion
 
@@ -93,6 +92,8 @@ def bench(
     if as_json is not None:
         as_json.write_text(json.dumps(report.json(), indent=2) + "\n")
     if picture is not None:
+        from devtools.bench import plot  # noqa: PLC0415 - matplotlib takes half a second, and is for development only
+
         picture.write_text(plot.svg(report.figures, report.caption()))
 
 

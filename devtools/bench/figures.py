@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from pdp.core.digest import Json
 
@@ -101,3 +101,48 @@ class Stage:
     name: str
     server_us: float
     workers_us: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long to look. `records`: what the long log holds before it is asked."""
+
+    rounds: int = 3
+    seconds: float = 1.0
+    records: int = 100_000
+
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """`load` is the load average at the start and at the end: what else the machine had to do shows there."""
+
+    machine: Mapping[str, Json]
+    load: tuple[float, float]
+    pace: Pace
+    figures: tuple[Figure, ...]
+    stages: tuple[Stage, ...] = ()
+
+    def json(self) -> Mapping[str, Json]:
+        """Everything, with the single rounds."""
+        return {
+            "format": FORMAT,
+            "machine": self.machine,
+            "load_average": {"start": self.load[0], "end": self.load[1]},
+            "pace": asdict(self.pace),
+            "figures": [figure.json() for figure in self.figures],
+            "stages": [
+                {"name": s.name, "server_us": round(s.server_us, 1), "workers_us": round(s.workers_us, 1)}
+                for s in self.stages
+            ],
+        }
+
+    def caption(self) -> str:
+        """The machine in a line."""
+        said = self.machine
+        return (
+            f"{said['cpu']}, {said['cores']} cores, {said['kernel']}, {said['python']}; load average "
+            f"{self.load[0]:g} at the start, {self.load[1]:g} at the end"
+        )

@@ -19,9 +19,8 @@ import grpc
 import grpc.aio
 
 from devtools.bench import scenarios
-from devtools.bench.call import TOOL
 from devtools.bench.harness import BenchFault, Rig, Server, family
-from devtools.bench.scenarios import World
+from devtools.bench.scenarios import TOOL, World
 from pdp.client.requests_decide import CallQuestion
 from pdp.client.values import Session, ToolCall
 from pdp.core.digest import Json

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from devtools.bench import judge_load, machine, polls, scenarios
-from devtools.bench.figures import Figure, Goal, Spread
+from devtools.bench.figures import Figure, Goal, Pace, Spread
 from devtools.bench.harness import Rig, Round, Server
 from devtools.bench.scenarios import LISTS, World
 
@@ -23,15 +22,6 @@ LISTED = Goal(20.0, 8.0)
 SCALED = Goal(1.3, 1.1)
 WAITED = Goal(1.1, 1.05)
 JUDGED = Goal(1.5, 1.2)
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How long to look. `records`: what the long log holds before it is asked."""
-
-    rounds: int = 3
-    seconds: float = 1.0
-    records: int = 100_000
 
 
 class Bench:

@@ -12,20 +12,95 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from devtools.bench.call import DESTRUCTIVE, RESET, REVIEW, TOOL, Tokens
+from joserfc import jwt
+from joserfc.jwk import RSAKey
+
 from devtools.bench.harness import Rig, Server
 from pdp.authoring import sandbox
+from pdp.authoring.sandbox import ALICE, Sandbox
 from pdp.client.requests_decide import CallQuestion, ListQuestion
 from pdp.client.values import Listing, Session, ToolCall
+from pdp.core.check import NS
 from pdp.core.digest import Json
 from pdp.core.ids import uuid7
 from pdp.core.stored import CallRow, Commit, ReplyRow, ValueRow
+from pdp.identity import development
+from pdp.identity.keys import DEVELOPMENT_MEMBER, DEVELOPMENT_PREFIX
 from pdp.ports import Entropy
 from pdp.registry.pin import Server as McpServer
 from pdp.registry.review import Review
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite import SqliteStore
 from pdp.v1 import decision_pb2
+
+TOOL: Mapping[str, Json] = {
+    "name": "git_log",
+    "description": "Shows the commit logs",
+    "inputSchema": {
+        "type": "object",
+        "properties": {"repo_path": {"type": "string"}, "max_count": {"type": "integer"}},
+        "required": ["repo_path"],
+        "additionalProperties": False,
+    },
+}
+REVIEW = {
+    "reviewed_by": "bench",
+    "tools": {
+        "git_log": {
+            "risk": "low",
+            "permissions": ["git:read"],
+            "labels": [],
+            "sinks": [],
+            "annotations": {"read_only": True, "open_world": False},
+        }
+    },
+}
+
+
+RESET = "git_reset"  # waits for an approval
+DESTRUCTIVE: Mapping[str, Json] = {
+    RESET: {
+        "risk": "high",
+        "permissions": ["git:write"],
+        "labels": [],
+        "sinks": [],
+        "annotations": {"read_only": False, "destructive": True, "open_world": False},
+    }
+}
+
+
+class Tokens:
+    """RS256 tokens of the world's issuer, whose key set is replaced by one RSA key made here."""
+
+    def __init__(self, world: Sandbox) -> None:
+        self._world = world
+        self._key = RSAKey.generate_key(2048, {"kid": f"{DEVELOPMENT_PREFIX}bench", "use": "sig", "alg": "RS256"})
+        keys = {"keys": [self._key.as_dict(private=False)], DEVELOPMENT_MEMBER: True}
+        (world.folder / "issuer" / development.JWKS_FILE).write_text(json.dumps(keys))
+
+    def subject(self, now: int) -> str:
+        """For whom the agent acts."""
+        made = development.claims(
+            subject=ALICE.id,
+            audience=self._world.server.resource,
+            client_id="coding-agent",
+            scopes=ALICE.scopes,
+            groups=ALICE.groups,
+            amr=("pwd",),
+        )
+        return self._sign({**made, "auth_time": now // NS}, now)
+
+    def caller(self, now: int) -> str:
+        """The gateway's own."""
+        return self._sign(
+            development.claims(subject="gateway", audience=sandbox.CALLER_AUDIENCE, client_id="gateway"), now
+        )
+
+    def _sign(self, claims: Mapping[str, Json], now: int) -> str:
+        times = {"iat": now // NS, "exp": now // NS + 3600, "jti": f"bench-{now}"}
+        header = {"alg": "RS256", "kid": self._key.kid, "typ": "at+jwt"}
+        return jwt.encode(header, {**claims, **times}, self._key)
+
 
 RESOURCE = "https://mcp.acme.example/git"
 FEW, MANY = 10, 2_000

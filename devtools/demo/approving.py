@@ -10,8 +10,7 @@ from typing import Any
 
 from mcp.client.client import Client
 
-from devtools.demo.row import ACT, Row, row_of
-from devtools.demo.scenes import Scene
+from devtools.demo.scenes import ACT, Row, Scene, row_of
 from devtools.demo.stage import Stage, approvals_command
 from pdp.authoring.sandbox import ALICE, CAROL, ERIN, Person, definition_bytes
 from pdp.client import AsyncClient, Decision, Session, ToolCall

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from devtools.demo.play import play
-from devtools.demo.row import ACT, Row
+from devtools.demo.scenes import ACT, Row
 from devtools.demo.stage import RunningServer, Stage, prepare
 
 FOLDER = Path("var/demo")

@@ -15,8 +15,7 @@ from mcp.client.client import Client
 from mcp.client.stdio import stdio_client
 
 from devtools.demo.approving import approve
-from devtools.demo.row import Row, row_of
-from devtools.demo.scenes import CALLS, LISTS, Scene
+from devtools.demo.scenes import CALLS, LISTS, Row, Scene, row_of
 from devtools.demo.stage import Stage, switch_command, tampered
 from pdp.authoring.sandbox import ALICE, Person, definition_bytes
 from pdp.client import AsyncClient, Decision, Listing, Session, ToolCall

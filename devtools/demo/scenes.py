@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pdp.authoring.sandbox import ALICE, BOB, Person
+from pdp.client import Decision, Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +46,37 @@ LISTS: Mapping[Person, frozenset[str] | None] = {
     ALICE: None,  # everything that the server has
     BOB: frozenset({"git_status", "git_log", "git_diff", "git_show"}),
 }
+
+
+ACT = "approve"  # the effect of a row that is no answer, but what people do
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table. `ok` is whether the answer was the expected one."""
+
+    what: str
+    who: str
+    call: str
+    effect: str
+    why: str
+    rule: str
+    record: str
+    ran: str
+    ok: bool
+
+
+def row_of(scene: Scene, decision: Decision, *, ran: str = "-") -> Row:
+    """How a scene went. `ran` is whether the call was carried out: "-", "yes" or "failed"."""
+    found = next((r for r in decision.reasons if r.code == scene.code), None)
+    ok = decision.effect == scene.effect and found is not None and ran in ("-", "yes")
+    shown = found or (decision.reasons[0] if decision.reasons else Reason("", "no reason was given"))
+    record = str(decision.record.index) if decision.record else "-"
+    given = ", ".join(f"{key}={_short(value)}" for key, value in scene.arguments.items())
+    call = f"{scene.tool}({given})"
+    return Row(scene.title, scene.who.id, call, decision.effect, shown.code, shown.rule, record, ran, ok)
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 12 else f"{text[:9]}..."

@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from devtools.demo.cli import table
-from devtools.demo.row import Row
+from devtools.demo.scenes import Row
 from pdp.cli.main import cli
 from pdp.cli.render import tables
 from pdp.client import Client

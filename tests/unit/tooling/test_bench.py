@@ -1,6 +1,7 @@
 import base64
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -13,10 +14,8 @@ from click.testing import CliRunner
 
 from devtools.bench import machine, plot
 from devtools.bench.driver import Load, _Round
-from devtools.bench.figures import Figure, Goal, Spread, Stage, percentile
+from devtools.bench.figures import FORMAT, Figure, Goal, Pace, Report, Spread, Stage, percentile
 from devtools.bench.harness import BenchFault, cpu_seconds
-from devtools.bench.measure import Pace
-from devtools.bench.report import FORMAT, Report
 from pdp.cli.main import cli
 from pdp.v1 import decision_pb2
 
@@ -103,11 +102,12 @@ def test_the_picture_is_well_formed_and_has_a_bar_for_each_goal() -> None:
     made = report(figure(LESS, 1.0), figure(LESS, 100.0), figure(MORE, 0.2, 0.3), figure(None, 5.0))
     root = ET.fromstring(plot.svg(made.figures, "a <machine> & its load"))
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
-    bars = [e for e in root.iter("{http://www.w3.org/2000/svg}rect") if e.get("height") == "20"]
-    widths = [float(bar.get("width", "")) for bar in bars]
+    groups = [e for e in root.iter("{http://www.w3.org/2000/svg}g") if e.get("id", "").startswith("bar-")]
+    corners = [[float(x) for x in re.findall(r"[ML] ([\d.]+)", group[0].get("d", ""))] for group in groups]
+    widths = [max(xs) - min(xs) for xs in corners]
     assert len(widths) == 3
     assert 0 < widths[0] < widths[2] < widths[1]
-    assert all(400 + width <= float(root.get("width", "")) for width in widths)
+    assert all(x <= float(root.get("width", "").removesuffix("pt")) for xs in corners for x in xs)
     assert "a <machine> & its load" in "".join(root.itertext())
 
 

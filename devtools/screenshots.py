@@ -8,13 +8,13 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # the stage is the one of the browser tests
 
 from playwright.async_api import Browser
 from support.browser import browser, context, sign_in
 from support.console_world import ConsoleWorld, console_world
 
-IMAGES = Path(__file__).parents[2] / "docs" / "img"
+IMAGES = Path(__file__).parents[1] / "docs" / "img"
 WIDE, NARROW = {"width": 1180, "height": 800}, {"width": 360, "height": 740}
 REPO = "/srv/git/website"
 
@@ -88,6 +88,7 @@ async def vote(found: Browser, world: ConsoleWorld, who: str, request_id: str, c
 
 
 async def main() -> None:
+    """Take all pictures."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         async with console_world(Path(folder)) as world, browser() as found:
