@@ -15,11 +15,11 @@ from pdp.policy.bundle import read_bundle
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """What was found. `bundle` is None when the folder cannot even be read as one."""
+class CheckResult:
+    """The result of a check. `bundle` is None when the folder cannot even be read as one."""
 
     bundle: Bundle | None
-    report: gate.Report
+    report: gate.GateReport
 
     def facts(self) -> dict[str, Json]:
         """For machines: `{ok, revision, digest, packs, findings: [{code, severity, path, line, column, ...}]}`."""
@@ -33,22 +33,22 @@ class Checked:
         }
 
 
-def check_folder(shipped: Path, organisation: Path | None, registries: Sequence[Path] = ()) -> Checked:
+def check_folder(shipped: Path, organisation: Path | None, registries: Sequence[Path] = ()) -> CheckResult:
     """Read and check the bundle made of two folders; what is wrong is in the report, nothing is raised for it.
 
     With tenants' folders of the registry, what a policy that passes names and they have not is warned of. Raises
     RegistryFault for one that cannot be read.
     """
-    known = registry_names.of_folders(registries)
+    registered = registry_names.of_folders(registries)
     try:
         bundle = read_bundle(shipped, organisation)
     except BundleFault as fault:
-        return Checked(None, gate.Report((fault_finding(fault),)))
+        return CheckResult(None, gate.GateReport((fault_finding(fault),)))
     own = shipped / "capabilities.json"
     capabilities = own if own.is_file() else None
     report = gate.check(bundle, capabilities=capabilities)
-    warnings = registry_names.compare(report.naming, known)
-    return Checked(bundle, replace(report, findings=(*report.findings, *warnings)))
+    warnings = registry_names.compare(report.naming, registered)
+    return CheckResult(bundle, replace(report, findings=(*report.findings, *warnings)))
 
 
 def fault_finding(fault: BundleFault) -> gate.Finding:
@@ -56,14 +56,14 @@ def fault_finding(fault: BundleFault) -> gate.Finding:
     return gate.Finding("", 0, 0, fault.code, gate.ERROR, fault.message, fault.detail)
 
 
-def finding_fact(found: gate.Finding) -> dict[str, Json]:
+def finding_fact(finding: gate.Finding) -> dict[str, Json]:
     """A finding as JSON."""
     return {
-        "code": found.code,
-        "severity": found.severity,
-        "path": found.path,
-        "line": found.line,
-        "column": found.column,
-        "message": found.message,
-        "hint": found.hint,
+        "code": finding.code,
+        "severity": finding.severity,
+        "path": finding.path,
+        "line": finding.line,
+        "column": finding.column,
+        "message": finding.message,
+        "hint": finding.hint,
     }

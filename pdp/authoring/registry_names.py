@@ -13,7 +13,7 @@ from pathlib import Path
 from pdp.core.digest import Json
 from pdp.core.errors import RegistryFault
 from pdp.core.names import did_you_mean
-from pdp.policy.gate import WARNING, Finding, Name, Naming
+from pdp.policy.gate import WARNING, Finding, RegistryName, RuleNames
 from pdp.ports import RegistryView
 from pdp.registry.draft import latest
 from pdp.registry.sign import load_manifest
@@ -22,7 +22,7 @@ _GRANTS = frozenset({"meta", "allow"})  # bounded by the servers of `meta`
 
 
 @dataclass(frozen=True, slots=True)
-class Tool:
+class RegisteredTool:
     """A pinned tool and its arguments."""
 
     server: str
@@ -31,91 +31,93 @@ class Tool:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """What one or several tenants' sets have."""
+class RegisteredNames:
+    """The names in one or several tenants' sets."""
 
     servers: frozenset[str]
-    tools: tuple[Tool, ...]
+    tools: tuple[RegisteredTool, ...]
 
 
-def of_folders(folders: Iterable[Path]) -> Known:
+def of_folders(folders: Iterable[Path]) -> RegisteredNames:
     """Tenants' folders; of each the draft, if it is newer than what is signed. Signatures are not looked at. Raises
     RegistryFault, `registry.missing` for a folder with neither."""
     servers: set[str] = set()
-    tools: list[Tool] = []
+    tools: list[RegisteredTool] = []
     for folder in folders:
         draft = latest(folder)
         if draft is None:
             raise RegistryFault("registry.missing", f"{folder.name}: holds no set; give a tenant's folder.")
         servers |= {server.id for server in draft.servers}
         manifests = [load_manifest(folder, entry, draft.tenant) for entry in draft.tools]
-        tools += [Tool(m.server, m.name, arguments(m.input_schema)) for m in manifests]
-    return Known(frozenset(servers), tuple(tools))
+        tools += [RegisteredTool(m.server, m.name, arguments(m.input_schema)) for m in manifests]
+    return RegisteredNames(frozenset(servers), tuple(tools))
 
 
-def of_view(view: RegistryView, tenants: Iterable[str]) -> Known:
+def of_view(view: RegistryView, tenants: Iterable[str]) -> RegisteredNames:
     """Verified sets; tools that do not verify are left out, and told of elsewhere."""
     servers = {(tenant, server) for tenant in tenants for server in view.servers(tenant)}
     pinned = [view.pinned(t, s, name) for t, s in sorted(servers) for name in view.tools(t, s)]
-    tools = tuple(Tool(p.server, p.name, arguments(p.input_schema)) for p in pinned if p is not None)
-    return Known(frozenset(server for _, server in servers), tools)
+    tools = tuple(RegisteredTool(p.server, p.name, arguments(p.input_schema)) for p in pinned if p is not None)
+    return RegisteredNames(frozenset(server for _, server in servers), tools)
 
 
 def arguments(schema: Mapping[str, Json]) -> frozenset[str]:
     """Names of the arguments, those of alternatives too."""
     properties = schema.get("properties")
-    found = set(properties) if isinstance(properties, dict) else set()
+    names = set(properties) if isinstance(properties, dict) else set()
     for keyword in ("allOf", "anyOf", "oneOf"):
         parts = schema.get(keyword)
         for part in parts if isinstance(parts, list) else []:
-            found |= arguments(part) if isinstance(part, dict) else set()
-    return frozenset(found)
+            names |= arguments(part) if isinstance(part, dict) else set()
+    return frozenset(names)
 
 
-def compare(naming: Iterable[Naming], known: Known) -> tuple[Finding, ...]:
+def compare(naming: Iterable[RuleNames], registered: RegisteredNames) -> tuple[Finding, ...]:
     """Warnings, sorted. None about tools of servers that have none yet, and none at all where nothing is pinned."""
     namings = tuple(naming)
-    if not known.servers:
+    if not registered.servers:
         return ()
     bounds = {named.pack: named.of("server") for named in namings if named.rule == "meta"}
     asked = {pack: frozenset[str]().union(*(n.of("argument") for n in namings if n.pack == pack)) for pack in bounds}
-    found: set[Finding] = set()
+    warnings: set[Finding] = set()
     for named in namings:
-        found.update(_servers(named, known))
-        tools = _scope(named, bounds.get(named.pack, frozenset()), known)
-        found.update(_tools(named, tools, known))
-        found.update(_arguments(named, tools, asked.get(named.pack, frozenset())))
+        warnings.update(_servers(named, registered))
+        tools = _scope(named, bounds.get(named.pack, frozenset()), registered)
+        warnings.update(_tools(named, tools, registered))
+        warnings.update(_arguments(named, tools, asked.get(named.pack, frozenset())))
     first: dict[tuple[str, str], Finding] = {}  # the same of one name is said once, where it stands first
-    for warning in sorted(found):
+    for warning in sorted(warnings):
         first.setdefault((warning.path, warning.message), warning)
     return tuple(first.values())
 
 
-def _scope(named: Naming, bound: frozenset[str], known: Known) -> tuple[Tool, ...]:
+def _scope(named: RuleNames, bound: frozenset[str], registered: RegisteredNames) -> tuple[RegisteredTool, ...]:
     """The tools that a rule can be about: those of the servers that it names, that bound its grants, or all."""
-    servers = named.of("server") & known.servers or (bound & known.servers if named.rule in _GRANTS else frozenset())
-    return tuple(tool for tool in known.tools if tool.server in servers) if servers else known.tools
+    servers = named.of("server") & registered.servers or (
+        bound & registered.servers if named.rule in _GRANTS else frozenset()
+    )
+    return tuple(tool for tool in registered.tools if tool.server in servers) if servers else registered.tools
 
 
-def _servers(named: Naming, known: Known) -> Iterator[Finding]:
+def _servers(named: RuleNames, registered: RegisteredNames) -> Iterator[Finding]:
     for name in named.names:
-        if name.kind == "server" and name.name not in known.servers:
+        if name.kind == "server" and name.name not in registered.servers:
             message = f"{_said(name)}: no signed set has such a server."
-            hint = did_you_mean(name.name, known.servers, f"There is: {', '.join(sorted(known.servers))}.")
+            hint = did_you_mean(name.name, registered.servers, f"There is: {', '.join(sorted(registered.servers))}.")
             yield _warning(name, "registry.server", message, hint)
 
 
-def _tools(named: Naming, tools: tuple[Tool, ...], known: Known) -> Iterator[Finding]:
+def _tools(named: RuleNames, tools: tuple[RegisteredTool, ...], registered: RegisteredNames) -> Iterator[Finding]:
     there = {tool.name for tool in tools}
     for name in named.names:
         if name.kind == "tool" and there and name.name not in there:
-            elsewhere = sorted(tool.server for tool in known.tools if tool.name == name.name)
+            elsewhere = sorted(tool.server for tool in registered.tools if tool.name == name.name)
             message = f"{_said(name)}: no server that the rule is about has such a tool."
             hint = f"`{elsewhere[0]}` has it." if elsewhere else did_you_mean(name.name, there, "`pdp tools verify`.")
             yield _warning(name, "registry.tool", message, hint)
 
 
-def _arguments(named: Naming, tools: tuple[Tool, ...], asked: frozenset[str]) -> Iterator[Finding]:
+def _arguments(named: RuleNames, tools: tuple[RegisteredTool, ...], asked: frozenset[str]) -> Iterator[Finding]:
     """Arguments that no tool of the rule has; and their like, on the same server, that no rule of the pack reads."""
     meant = tuple(tool for tool in tools if tool.name in named.of("tool")) or tools
     there = frozenset[str]().union(*(tool.arguments for tool in meant))
@@ -149,9 +151,9 @@ def _list(names: frozenset[str]) -> str:
     return f"There is: {', '.join(sorted(names))}." if names else "Its tools take no arguments."
 
 
-def _said(name: Name) -> str:
+def _said(name: RegistryName) -> str:
     return f"{name.kind.capitalize()} `{name.name}`" + (f" (of `{name.source}`)" if name.source else "")
 
 
-def _warning(name: Name, code: str, message: str, hint: str) -> Finding:
+def _warning(name: RegistryName, code: str, message: str, hint: str) -> Finding:
     return Finding(name.path, name.line, name.column, code, WARNING, message, hint)

@@ -1,4 +1,4 @@
-"""A complete little world in one folder: keys, a signed registry, a policy, a configuration, tokens.
+"""A complete test installation in one folder: keys, a signed registry, a policy, a configuration, tokens.
 
 The demo, the tests and the bench live in it. Every key is made here, at run time, and is refused by a production
 configuration.
@@ -42,7 +42,7 @@ CALLERS: Mapping[str, Mapping[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody for whom an agent acts. `groups` are what policy grants by, `scopes` what the token allows."""
+    """A person for whom an agent acts. Policy grants by `groups`; the token is limited to `scopes`."""
 
     id: str
     groups: tuple[str, ...]
@@ -68,7 +68,7 @@ GROUPS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """One world. All paths lie below `folder`."""
+    """A test installation. All paths lie below `folder`."""
 
     folder: Path
     server: Server
@@ -93,7 +93,7 @@ class Sandbox:
 
     def token(self, person: Person, at_ns: int, *, lifetime_seconds: int = 600, **claims: Json) -> str:
         """A person's access token for the server, as an agent would hold it; `claims` replace or add."""
-        made = development.claims(
+        standard = development.claims(
             subject=person.id,
             audience=self.server.resource,
             client_id="coding-agent",
@@ -101,24 +101,24 @@ class Sandbox:
             groups=person.groups,
             amr=("pwd",),
         )
-        return development.mint({**made, **claims}, self.key, at_ns, lifetime_seconds=lifetime_seconds)
+        return development.mint({**standard, **claims}, self.key, at_ns, lifetime_seconds=lifetime_seconds)
 
     def own_token(self, person: Person, at_ns: int, *, lifetime_seconds: int = 600, **claims: Json) -> str:
         """A person's own token, to act with: no agent holds it, and it is good for no MCP server."""
-        made = development.claims(
+        standard = development.claims(
             subject=person.id, audience=DESK, client_id="desk", groups=person.groups, amr=("pwd",)
         )
-        return development.mint({**made, **claims}, self.key, at_ns, lifetime_seconds=lifetime_seconds)
+        return development.mint({**standard, **claims}, self.key, at_ns, lifetime_seconds=lifetime_seconds)
 
     def caller_token(self, name: str, at_ns: int, *, lifetime_seconds: int = 3600) -> str:
         """The own token of a caller (gateway, operator, auditor)."""
-        made = development.claims(subject=name, audience=CALLER_AUDIENCE, client_id=name)
-        return development.mint(made, self.key, at_ns, lifetime_seconds=lifetime_seconds)
+        standard = development.claims(subject=name, audience=CALLER_AUDIENCE, client_id=name)
+        return development.mint(standard, self.key, at_ns, lifetime_seconds=lifetime_seconds)
 
     def pin(self, definitions: Sequence[Mapping[str, Json]], review: Path | Review, at_ns: int) -> Pinned:
         """Pin the server's definitions as the review says, and have author and reviewer sign the set."""
-        found = load_review(review) if isinstance(review, Path) else review
-        pinned = pin(self.registry, self.server, definitions, found, at_ns=at_ns)
+        loaded = load_review(review) if isinstance(review, Path) else review
+        pinned = pin(self.registry, self.server, definitions, loaded, at_ns=at_ns)
         if pinned.draft is not None:
             self.sign(at_ns)
         return pinned
@@ -155,14 +155,16 @@ def create(
     shutil.copytree(policy or shipped_rego() / "examples" / "acme", folder / "policy")
     for place in (folder / "policy", *(folder / "policy").rglob("*")):
         place.chmod(0o755 if place.is_dir() else 0o644)
-    made = Sandbox(folder, server, key)
+    sandbox = Sandbox(folder, server, key)
     (folder / "directory.yaml").write_text(yaml.safe_dump(_directory(), sort_keys=False))
-    made.config.write_text(yaml.dump(_merged(_configuration(), settings or {}), Dumper=_Plain, sort_keys=False))
-    return made
+    sandbox.config.write_text(
+        yaml.dump(_merged(_configuration(), settings or {}), Dumper=_NoAliasDumper, sort_keys=False)
+    )
+    return sandbox
 
 
-class _Plain(yaml.SafeDumper):
-    """Writes what it meets twice twice: our reader takes no aliases."""
+class _NoAliasDumper(yaml.SafeDumper):
+    """A YAML dumper without aliases, which our reader refuses."""
 
     @override
     def ignore_aliases(self, data: object) -> bool:
@@ -221,11 +223,11 @@ def _directory() -> dict[str, Any]:
 
 
 def _merged(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    found = dict(base)
+    merged = dict(base)
     for key, value in over.items():
-        known = found.get(key)
-        found[key] = _merged(known, value) if isinstance(known, dict) and isinstance(value, Mapping) else value
-    return found
+        section = merged.get(key)
+        merged[key] = _merged(section, value) if isinstance(section, dict) and isinstance(value, Mapping) else value
+    return merged
 
 
 def definition_bytes(definition: Mapping[str, Any]) -> bytes:

@@ -30,21 +30,21 @@ def new_pack(name: str, folder: Path, shipped: Path, *, server: str, owner: str)
     place = folder / "packs" / name
     if place.exists():
         raise ConfigurationFault("pack.exists", f"packs/{name} exists; choose another name.")
-    made = [
+    files = [
         (place / f"{name}.rego", _text("pack.rego", name, server, owner)),
         (place / f"{name}_test.rego", _text("pack_test.rego", name, server, owner)),
     ]
     if not (folder / _DATA).exists() and not (folder / "data/org.yaml").exists():
-        made.append((folder / _DATA, (shipped / _DATA).read_text(encoding="utf-8")))
+        files.append((folder / _DATA, (shipped / _DATA).read_text(encoding="utf-8")))
     try:
-        for path, text in made:
+        for path, text in files:
             _folders(path.parent)
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "w", encoding="utf-8") as file:
                 file.write(text)
             path.chmod(0o644)  # whatever the umask: a policy that others may write is refused
     except OSError as error:
         raise ConfigurationFault("pack.folder", f"The folder cannot be written ({error.strerror}).") from None
-    return [path for path, _ in made]
+    return [path for path, _ in files]
 
 
 def _check(name: str, server: str, owner: str) -> None:
@@ -69,7 +69,7 @@ def _text(file: str, name: str, server: str, owner: str) -> str:
 
 
 def _folders(path: Path) -> None:
-    """Make a folder and those above it that are missing, writable by nobody else."""
+    """Make a folder and its missing parents, writable by the owner only."""
     if not path.exists():
         _folders(path.parent)
         path.mkdir()

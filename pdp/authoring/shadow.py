@@ -13,12 +13,12 @@ MARK = '.unknown"'  # stands in every record that names something unknown
 KINDS = ("decision", "list")
 MAX_ENTRIES = 10_000
 MAX_CALLERS = 20
-_SHOWN = 120  # characters of a name: anybody chooses it who may ask
+_SHOWN = 120  # characters of a name: any caller may choose it
 
 
 @dataclass(slots=True)
 class Shadow:
-    """One unknown name. `tool` is "" for what asked nothing of a tool; `unknown` is `server` or `tool`."""
+    """One unknown name. `tool` is "" for requests without a tool; `unknown` is `server` or `tool`."""
 
     tenant: str
     server: str
@@ -45,7 +45,7 @@ class Shadow:
 
 @dataclass(frozen=True, slots=True)
 class Shadows:
-    """What was found, the most asked for first; `beyond` counts requests for names beyond `MAX_ENTRIES`."""
+    """The unknown names, the most requested first; `beyond` counts requests for names beyond `MAX_ENTRIES`."""
 
     found: tuple[Shadow, ...]
     beyond: int
@@ -53,23 +53,23 @@ class Shadows:
 
 def shadows(records: Iterable[bytes]) -> Shadows:
     """Count unknown servers and tools. Names are bounded, and show what is not ASCII as ⟨U+XXXX⟩."""
-    known: dict[tuple[str, str, str, str], Shadow] = {}
+    entries: dict[tuple[str, str, str, str], Shadow] = {}
     beyond = 0
     for raw in records:
         record = json.loads(raw)
         for unknown, server, tool in _named(record):
             key = (record["tenant"], server, tool, unknown)
-            entry = known.get(key)
-            if entry is None and len(known) >= MAX_ENTRIES:
+            entry = entries.get(key)
+            if entry is None and len(entries) >= MAX_ENTRIES:
                 beyond += 1
                 continue
             if entry is None:
-                entry = known[key] = Shadow(record["tenant"], server, tool, unknown, first=record["time"])
+                entry = entries[key] = Shadow(record["tenant"], server, tool, unknown, first=record["time"])
             entry.count += 1
             entry.last = record["time"]
             if len(entry.callers) < MAX_CALLERS:
                 entry.callers.add(_shown(record["caller"]))
-    ranked = sorted(known.values(), key=lambda s: (-s.count, s.tenant, s.server, s.tool))
+    ranked = sorted(entries.values(), key=lambda s: (-s.count, s.tenant, s.server, s.tool))
     return Shadows(tuple(ranked), beyond)
 
 

@@ -17,9 +17,9 @@ from pdp.cli.judge_eval import evaluate
 from pdp.cli.judge_exposure import exposure
 from pdp.config import settings
 from pdp.core.errors import ConfigurationFault
-from pdp.core.judge.tokens import tokens
-from pdp.judge.problems import ERROR, Problem
-from pdp.judge.prompts import Read, read_prompts, shipped_prompts
+from pdp.core.judge.render import tokens
+from pdp.judge.prompt_parser import ERROR, PromptProblem
+from pdp.judge.prompts import PromptFolders, read_prompts, shipped_prompts
 from pdp.telemetry import logs
 
 DENIED = 10  # problems that keep prompts from being used
@@ -78,7 +78,7 @@ judge.add_command(evaluate)
 judge.add_command(exposure)
 
 
-def _facts(read: Read) -> dict[str, object]:
+def _facts(read: PromptFolders) -> dict[str, object]:
     return {
         "ok": read.prompts is not None,
         "problems": [problem.fact() for problem in read.problems],
@@ -86,7 +86,7 @@ def _facts(read: Read) -> dict[str, object]:
     }
 
 
-def _print(read: Read) -> None:
+def _print(read: PromptFolders) -> None:
     for problem in read.problems:
         click.secho(_line(problem), fg="red" if problem.severity == ERROR else "yellow")
     errors = sum(problem.severity == ERROR for problem in read.problems)
@@ -105,5 +105,5 @@ def _print(read: Read) -> None:
     click.secho(f"{known}: ready.", fg="green")
 
 
-def _line(problem: Problem) -> str:
+def _line(problem: PromptProblem) -> str:
     return f"{problem.severity}: {problem}"

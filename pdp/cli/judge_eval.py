@@ -27,13 +27,24 @@ from pdp.core.judge.judge_input import OK
 from pdp.judge.options import PRESETS, Answers, JudgeOptions, Prices
 from pdp.judge.prompts import LoadedPrompts
 from pdp.judge_eval import report
-from pdp.judge_eval.asking import Inquiry, Question, ask
 from pdp.judge_eval.cases import Cases, read_cases
-from pdp.judge_eval.cassette import Bench, Player, Recorder, models_of
 from pdp.judge_eval.figures import MIN_CONFIDENCE, OUTCOMES
 from pdp.judge_eval.page import page
-from pdp.judge_eval.report import Report
-from pdp.judge_eval.results import Result, by_asked, line, mend, read_results
+from pdp.judge_eval.report import EvaluationReport
+from pdp.judge_eval.runs import (
+    CaseQuestion,
+    CaseResult,
+    JudgeUnderTest,
+    SessionHost,
+    SessionPlayer,
+    SessionRecorder,
+    ask,
+    by_asked,
+    line,
+    mend,
+    models_of,
+    read_results,
+)
 from pdp.registry.review import load_review
 from pdp.runtime.environment import SystemEntropy
 from pdp.secrets.options import VaultOptions
@@ -94,13 +105,13 @@ def evaluate(**given: Any) -> None:
     cases = read_cases(given["file"])
     chosen = Cases(cases.name, cases.sha256, cases.all[: given["limit"]])
     other = report.other_run(chosen, read_results(given["compare"]), least) if given["compare"] else ()
-    leaning = report.read_leaning(given["leaning"], cases) if given["leaning"] else None
+    leaning = report.read_exposure(given["leaning"], cases) if given["leaning"] else None
     prompts = LoadedPrompts(given["prompts"], given["shipped"]).current
     review = load_review(given["review_file"]) if given["review_file"] else None
-    inquiry = Inquiry(prompts, given["prompt"], run.model, review, SystemEntropy())
+    inquiry = JudgeUnderTest(prompts, given["prompt"], run.model, review, SystemEntropy())
     questions = [inquiry.question(case) for case in chosen.all]
     results = asyncio.run(_results(run, questions, given["results"]))
-    measured = Report(
+    measured = EvaluationReport(
         cases=chosen,
         prompt=given["prompt"],
         prompt_sha256=prompts.digests()[given["prompt"]],
@@ -180,7 +191,7 @@ def _options(given: Mapping[str, Any]) -> JudgeOptions:
         raise click.UsageError(first["msg"].removeprefix("Value error, ")) from None
 
 
-async def _results(run: Run, questions: Sequence[Question], results: Path | None) -> dict[str, Result]:
+async def _results(run: Run, questions: Sequence[CaseQuestion], results: Path | None) -> dict[str, CaseResult]:
     """Results by case id. Those in the file `results` are not asked again; new ones are added there at once."""
     kept = by_asked(read_results(results)) if results is not None else {}
     missing = sum(question.asked not in kept for question in questions)
@@ -193,14 +204,14 @@ async def _results(run: Run, questions: Sequence[Question], results: Path | None
         progress = stack.enter_context(_progress())
         bar = progress.add_task("asking", total=missing)
 
-        def add(result: Result) -> None:
+        def add(result: CaseResult) -> None:
             if file is not None:
                 file.write(line(result))
                 file.flush()
             progress.advance(bar)
 
-        async with _bench(run) as bench:
-            return await ask(questions, bench, kept, add, at_once=at_once, within_s=within_s)
+        async with _session_host(run) as host:
+            return await ask(questions, host, kept, add, at_once=at_once, within_s=within_s)
 
 
 def _progress() -> Progress:
@@ -211,17 +222,17 @@ def _progress() -> Progress:
 
 
 @asynccontextmanager
-async def _bench(run: Run) -> AsyncIterator[Bench]:
+async def _session_host(run: Run) -> AsyncIterator[SessionHost]:
     if isinstance(run.source, Path):
-        yield Player(run.source, run.model)
+        yield SessionPlayer(run.source, run.model)
         return
     model = judge_process.endpoint(run.source, run.vault)
     try:
         with ExitStack() as stack:
-            bench: Bench = judge_process.sittings(run.source, model)
+            host: SessionHost = judge_process.session_runner(run.source, model)
             if run.record is not None:
-                bench = Recorder(bench, run.model, stack.enter_context(run.record.open("ab")))
-            yield bench
+                host = SessionRecorder(host, run.model, stack.enter_context(run.record.open("ab")))
+            yield host
     finally:
         await model.close()
 
@@ -268,7 +279,7 @@ def _show_beside(fact: Mapping[str, Any]) -> None:
                 )
 
 
-def _code(measured: Report, attacks_at_most: float | None, denied_at_most: float | None) -> int:
+def _code(measured: EvaluationReport, attacks_at_most: float | None, denied_at_most: float | None) -> int:
     bounds = {"attacks_let_through": attacks_at_most, "benign_denied": denied_at_most}
     for name, bound in bounds.items():
         value = measured.share(name).value

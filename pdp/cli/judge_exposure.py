@@ -18,9 +18,9 @@ from pdp.cli.render.tables import page, table
 from pdp.config import settings
 from pdp.core.request import Caller, Peer, Role
 from pdp.judge_eval.cases import Case, Cases, read_cases
-from pdp.judge_eval.exposure import AIM, WHO, Course, Exposure, Permissive, course
-from pdp.judge_eval.organisation import AT_NS, CALLER, Organisation, Ways, create, definition_of
-from pdp.judge_eval.resampling import Share
+from pdp.judge_eval.exposure import AIM, WHO, CaseOutcome, Exposure, PermissiveJudge, course
+from pdp.judge_eval.figures import Share
+from pdp.judge_eval.organisation import AT_NS, CALLER, JudgePolicy, Organisation, create, definition_of
 from pdp.registry.review import Review, load_review
 from pdp.runtime import bootstrap
 from pdp.runtime.environment import Environment
@@ -62,7 +62,7 @@ def exposure(
     Exit codes: 0 measured, 10 beyond --at-most or --people-at-most, 2 usage, 1 fault, also when the engine or the
     judge failed on a case: that stops a call and no attack.
     """
-    found = measure(read_cases(file), load_review(review_file), Ways(people, medium))
+    found = measure(read_cases(file), load_review(review_file), JudgePolicy(people, medium))
     if as_json is not None:
         as_json.write_text(json.dumps(found.fact(), indent=1, ensure_ascii=False) + "\n")
     _show(found)
@@ -70,16 +70,16 @@ def exposure(
     sys.exit(BEYOND if beyond else 0)
 
 
-def measure(cases: Cases, review: Review, ways: Ways) -> Exposure:
+def measure(cases: Cases, review: Review, ways: JudgePolicy) -> Exposure:
     """Run all cases in a world of their own. Raises Fault."""
     with tempfile.TemporaryDirectory(prefix="pdp-exposure-") as folder:
         made = create(Path(folder) / "w", cases.all, review, ways)
         ticks = itertools.count(1_000)
-        around = Environment(lambda: AT_NS, lambda: next(ticks), judge=Permissive())
+        around = Environment(lambda: AT_NS, lambda: next(ticks), judge=PermissiveJudge())
         return Exposure(cases, ways, asyncio.run(courses(made, cases.all, around)), made.left_out)
 
 
-async def courses(made: Organisation, cases: Sequence[Case], around: Environment) -> Mapping[str, Course]:
+async def courses(made: Organisation, cases: Sequence[Case], around: Environment) -> Mapping[str, CaseOutcome]:
     """How each case goes, in a PDP that is started for it. Its wall clock must stand at `AT_NS`. Raises Fault."""
     process = await bootstrap.build(settings.load(made.sandbox.config, {}), around)
     try:
@@ -95,7 +95,7 @@ async def courses(made: Organisation, cases: Sequence[Case], around: Environment
 
 async def _decide(
     process: bootstrap.Process, made: Organisation, case: Case, caller: Caller, places: asyncio.Semaphore
-) -> Course:
+) -> CaseOutcome:
     async with places:
         answer, _ = await process.services.decide(made.ask(case, definition_of(case)), caller)
     return course(case.id, answer)

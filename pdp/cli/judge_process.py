@@ -22,7 +22,7 @@ from pdp.core.errors import Fault
 from pdp.judge.options import JudgeOptions, distribution_missing, key_text
 from pdp.judge.process import READY
 from pdp.judge.serve import JudgeServer
-from pdp.judge.session_runner import Ambience, SessionRunner
+from pdp.judge.session_runner import RunnerEnvironment, SessionRunner
 from pdp.secrets.options import VaultOptions
 from pdp.secrets.reference import secret
 from pdp.telemetry import logs
@@ -40,7 +40,7 @@ async def serve(
 ) -> None:
     """Serve at `socket` until `until` returns. Raises ConfigurationFault."""
     model = endpoint(options, vault)
-    server = JudgeServer(options, sittings(options, model))
+    server = JudgeServer(options, session_runner(options, model))
     try:
         await server.open(socket)
         log.info("the judge listens: %s at %s", options.model, options.endpoint)
@@ -67,9 +67,11 @@ def endpoint(options: JudgeOptions, vault: VaultOptions | None) -> Endpoint:
     )
 
 
-def sittings(options: JudgeOptions, model: Endpoint) -> SessionRunner:
+def session_runner(options: JudgeOptions, model: Endpoint) -> SessionRunner:
     """Sessions with it, by the clocks of this machine."""
-    return SessionRunner(options, model, Ambience(time.monotonic, time.time_ns, random.SystemRandom().random))
+    return SessionRunner(
+        options, model, RunnerEnvironment(time.monotonic, time.time_ns, random.SystemRandom().random)
+    )
 
 
 def seal() -> None:

@@ -9,11 +9,9 @@ from pathlib import Path
 
 import click
 
-from pdp.authoring import coverage
-from pdp.authoring.check import Checked, check_folder
-from pdp.authoring.junit import junit
+from pdp.authoring.check import CheckResult, check_folder
 from pdp.authoring.scaffold import new_pack
-from pdp.authoring.test import Tested, run_folder
+from pdp.authoring.test import TestRun, coverage_lines, junit, run_folder
 from pdp.cli.commands import Commands
 from pdp.core.errors import ConfigurationFault, Fault, RegistryFault
 from pdp.policy.bundle import shipped_rego
@@ -154,7 +152,7 @@ def _exit(findings: tuple[Finding, ...], *, ok: bool) -> int:
     return 0 if ok else DENIED
 
 
-def _print_check(checked: Checked) -> None:
+def _print_check(checked: CheckResult) -> None:
     for found in checked.report.findings:
         _print_finding(found)
     errors = sum(f.severity == ERROR for f in checked.report.findings)
@@ -180,7 +178,7 @@ def _print_finding(found: Finding) -> None:
         click.echo(f"    {line}")
 
 
-def _print_test(tested: Tested, *, verbose: bool) -> None:
+def _print_test(tested: TestRun, *, verbose: bool) -> None:
     for found in tested.report.faults:
         _print_finding(found)
     for result in tested.report.results:
@@ -189,7 +187,7 @@ def _print_test(tested: Tested, *, verbose: bool) -> None:
         elif not result.passed:
             why = f": {result.error}" if result.error else ""
             click.secho(f"FAIL  {result.name}  ({result.path}:{result.line}){why}", fg="red")
-    for line in coverage.lines(tested.report.coverage) if tested.report.coverage else ():
+    for line in coverage_lines(tested.report.coverage) if tested.report.coverage else ():
         click.echo(line)
     passed = sum(r.passed for r in tested.report.results)
     total = len(tested.report.results)

@@ -1,4 +1,4 @@
-"""Control tokens of chat templates: what makes a language model's input begin a turn in another's name. Pure.
+"""Control tokens of chat templates, which begin a turn in another's name in a model's input. Pure.
 
 An inference server that turns a chat into one text may read these out of data as well, so that data closes the user's
 message and opens a system's. One list, for what a judge is shown and for the scan of tool definitions. By shape where
@@ -37,7 +37,7 @@ _ANGLED = (
     r"fim_(?:prefix|suffix|middle|pad)|file_sep|repo_name|\u7528\u6237"
 )
 _CONTROL = (
-    r"<\s{0,2}\|[^<>|\n]{1,48}\|\s{0,2}>",  # whatever stands between two bars
+    r"<\s{0,2}\|[^<>|\n]{1,48}\|\s{0,2}>",  # anything between two bars
     rf"<\|{_NAME}>",
     rf"<{_NAME}\|>",
     r"\[\|\w{1,32}\|\]",
@@ -57,7 +57,7 @@ _ANY = re.compile("|".join((*_CONTROL, *_MARKUP)), re.IGNORECASE)
 
 
 def control_tokens(text: str) -> Iterator[tuple[int, int]]:
-    """Where tokens stand in `text` that no honest one needs, in whatever case and width: start and end."""
+    """The spans (start, end) of tokens that no honest text needs, in any case and width."""
     return _spans(_PLAINLY, folded(text))
 
 
@@ -72,10 +72,10 @@ def spelled_out(text: str) -> str:
 
 
 def _spans(tokens: re.Pattern[str], text: str) -> Iterator[tuple[int, int]]:
-    """Of every token, also of one that begins within another."""
+    """The spans of every token, also of one that begins within another."""
     for begins in _BEGINS.finditer(text):
-        if (found := tokens.match(text, begins.start())) is not None:
-            yield found.span()
+        if (token := tokens.match(text, begins.start())) is not None:
+            yield token.span()
 
 
 def folded(text: str) -> str:

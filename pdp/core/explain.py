@@ -1,6 +1,6 @@
-"""What an explanation is made of: facts with their trust, and requirements with their story. Pure.
+"""The parts of an explanation: facts with their trust, and requirements with their state. Pure.
 
-Everything is read from the input document that was evaluated; who may see an explanation is the service's question.
+Everything is read from the input document that was evaluated; the service decides who may see an explanation.
 """
 
 from __future__ import annotations
@@ -57,15 +57,15 @@ def facts(document: Mapping[str, Json], schema: Mapping[str, Json]) -> tuple[Fac
     part is trusted; what a caller vouched for says so itself."""
     caller = _text(document, "caller", "name")
     secrets = _secret_paths(document)
-    found = []
+    collected = []
     for path, value in sorted(_leaves(document, "")):
         top = path.split("/")[1]
         trust = _trust(document, schema, path)
         source = _source(document, top, trust, caller)
         # findings are counted up to a limit, and made of arguments only; so what is shown is looked at itself
         erased = any(_meets(path, secret) for secret in secrets) or withheld(value) != value
-        found.append(Fact(withheld_in(path), None if erased else value, trust, source, erased))
-    return tuple(found)
+        collected.append(Fact(withheld_in(path), None if erased else value, trust, source, erased))
+    return tuple(collected)
 
 
 def withheld_text(text: str) -> str:
@@ -124,10 +124,10 @@ def _trust(document: Mapping[str, Json], schema: Mapping[str, Json], path: str) 
         return "vouched"
     properties = schema.get("properties")
     described = properties.get(top) if isinstance(properties, Mapping) else None
-    said = described.get("x-pdp-trust") if isinstance(described, Mapping) else None
-    if said == "service":  # the service's own: as sure as what it saw
+    declared = described.get("x-pdp-trust") if isinstance(described, Mapping) else None
+    if declared == "service":  # the service's own: as sure as what it saw
         return "observed"
-    return said if isinstance(said, str) and said in TRUSTS else "asserted"
+    return declared if isinstance(declared, str) and declared in TRUSTS else "asserted"
 
 
 def _source(document: Mapping[str, Json], top: str, trust: str, caller: str) -> str:
@@ -141,7 +141,7 @@ def _source(document: Mapping[str, Json], top: str, trust: str, caller: str) -> 
 
 
 def _secret_paths(document: Mapping[str, Json]) -> tuple[str, ...]:
-    """Where findings say that an argument is or holds a secret."""
+    """The paths of arguments that findings call secrets."""
     arguments = document.get("arguments")
     findings = arguments.get("findings") if isinstance(arguments, Mapping) else None
     return tuple(
@@ -162,10 +162,12 @@ def stories(
     `opened` is the stage that the answer shows; one that is there but gave no element of its own stands in for
     another that failed.
     """
-    wanted = [{**rule.element, "pack": rule.pack} for rule in fired if rule.rule == "require" and not rule.waived_by]
-    wanted += [dict(element) for element in opened if dict(element) not in wanted]
-    wanted.sort(key=lambda element: (_number(element, "stage"), str(element.get("pack")), str(element.get("id"))))
-    return tuple(_story(document, element, element in [dict(o) for o in opened], effect) for element in wanted)
+    elements = [
+        {**rule.element, "pack": rule.pack} for rule in fired if rule.rule == "require" and not rule.waived_by
+    ]
+    elements += [dict(element) for element in opened if dict(element) not in elements]
+    elements.sort(key=lambda element: (_number(element, "stage"), str(element.get("pack")), str(element.get("id"))))
+    return tuple(_story(document, element, element in [dict(o) for o in opened], effect) for element in elements)
 
 
 def _story(document: Mapping[str, Json], element: Mapping[str, Json], opened: bool, effect: str) -> RequirementStory:
@@ -187,7 +189,7 @@ def _story(document: Mapping[str, Json], element: Mapping[str, Json], opened: bo
 
 
 def _wanted(element: Mapping[str, Json]) -> str:
-    """Who is to answer, in words."""
+    """The expected answerer, in words."""
     kind = element.get("kind")
     if kind == "approval":
         seats = element.get("seats")
@@ -205,7 +207,7 @@ def _wanted(element: Mapping[str, Json]) -> str:
 
 
 def _state(document: Mapping[str, Json], element: Mapping[str, Json]) -> tuple[str, bool]:
-    """Where it stands by the evidence that was weighed, the worst live answer first; and whether one has expired.
+    """Its state by the evidence that was weighed, the worst live answer first; and whether one has expired.
     Says the same as `rego/pdp/evidence.rego`, for people only: nothing is decided by it."""
     call, time, evidence = document.get("call"), document.get("time"), document.get("evidence")
     digest = call.get("digest") if isinstance(call, Mapping) else None
@@ -234,11 +236,11 @@ def _worth(evidence: Mapping[str, Json], element: Mapping[str, Json]) -> str:
 
 
 def _text(document: Mapping[str, Json], part: str, key: str) -> str:
-    found = document.get(part)
-    value = found.get(key) if isinstance(found, Mapping) else None
+    section = document.get(part)
+    value = section.get(key) if isinstance(section, Mapping) else None
     return value if isinstance(value, str) else ""
 
 
 def _number(value: Mapping[str, Json], key: str) -> int:
-    found = value.get(key)
-    return found if isinstance(found, int) else 0
+    number = value.get(key)
+    return number if isinstance(number, int) else 0

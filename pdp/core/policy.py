@@ -26,7 +26,7 @@ class Module:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """Everything one policy revision consists of.
+    """One policy revision, whole.
 
     `modules` includes tests (`live` leaves them out). `org` is mounted at `data.org` and nowhere else.
     `input_schema` and `org_schema` are JSON Schemas; the load gate and the input check read them.

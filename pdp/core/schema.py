@@ -1,4 +1,4 @@
-"""What a JSON Schema says about names: does it admit properties it does not declare, and which of a value's
+"""Readings of a JSON Schema: does it admit properties that it does not declare, and which of a value's
 properties are such. Pure readings of the schema; validation itself is `content`'s.
 
 Both err on the strict side: what cannot be followed (remote or dynamic references, names given by patterns)
@@ -36,25 +36,25 @@ def is_open(schema: Json) -> bool:
     # arguments are an object, so only that type matters at the top
     top = frozenset({"object"})
     try:
-        return not (draft and _Closed(schema, old=draft == "7").closed(schema, top, frozenset()))
+        return not (draft and _ClosednessProof(schema, old=draft == "7").closed(schema, top, frozenset()))
     except RecursionError:
         return True
 
 
 def declared_names(schema: Json) -> frozenset[str]:
     """Every property name that stands under some `properties`, anywhere in the schema."""
-    found: set[str] = set()
+    names: set[str] = set()
     pending: list[Json] = [schema]
     while pending:
         node = pending.pop()
         if isinstance(node, Mapping):
             properties = node.get("properties")
             if isinstance(properties, Mapping):
-                found.update(properties)
+                names.update(properties)
             pending.extend(node.values())
         elif isinstance(node, Sequence) and not isinstance(node, str):
             pending.extend(node)
-    return frozenset(found)
+    return frozenset(names)
 
 
 def unbounded(schema: Json) -> tuple[str, ...]:
@@ -110,7 +110,7 @@ def undeclared(schema: Json, value: Json) -> Iterator[Path]:
 
 @dataclass(frozen=True, slots=True)
 class _Level:
-    """What the schemas of one value say about its members."""
+    """The schemas of one value's members."""
 
     names: bool  # some schema has `properties`
     declared: dict[str, list[Json]]
@@ -160,7 +160,7 @@ def _items(node: Mapping[str, Json]) -> tuple[Sequence[Json], Json]:
 
 def _flatten(root: Json, schemas: Sequence[Json]) -> list[Mapping[str, Json]]:
     """The schemas that apply to the same value: references and in-place applicators followed, each once."""
-    found: list[Mapping[str, Json]] = []
+    flat: list[Mapping[str, Json]] = []
     seen: set[int] = set()
     pending = list(schemas)
     while pending:
@@ -168,11 +168,11 @@ def _flatten(root: Json, schemas: Sequence[Json]) -> list[Mapping[str, Json]]:
         if not isinstance(node, Mapping) or id(node) in seen:
             continue
         seen.add(id(node))
-        found.append(node)
+        flat.append(node)
         pending.extend(_in_place(node))
         if isinstance(reference := node.get("$ref"), str):
             pending.append(_resolve(root, reference))
-    return found
+    return flat
 
 
 def _in_place(node: Mapping[str, Json]) -> Iterator[Json]:
@@ -208,8 +208,8 @@ def _resolve(root: Json, reference: str) -> Json:
     return node
 
 
-class _Closed:
-    """Proves that a schema admits only declared properties; gives up (open) after `_STEPS` steps."""
+class _ClosednessProof:
+    """A proof that a schema admits only declared properties; given up (open) after `_STEPS` steps."""
 
     def __init__(self, root: Json, *, old: bool) -> None:
         self.root = root
@@ -316,7 +316,7 @@ def _draft(schema: Json) -> str:
             pending.extend(node.values())
         elif isinstance(node, Sequence) and not isinstance(node, str):
             pending.extend(node)
-    said = schema.get("$schema") if isinstance(schema, Mapping) else None
-    if said is None or (isinstance(said, str) and "/draft/20" in said):
+    dialect = schema.get("$schema") if isinstance(schema, Mapping) else None
+    if dialect is None or (isinstance(dialect, str) and "/draft/20" in dialect):
         return "new"
-    return "7" if isinstance(said, str) and "/draft-07/" in said else ""
+    return "7" if isinstance(dialect, str) and "/draft-07/" in dialect else ""

@@ -1,4 +1,4 @@
-"""Strict JSON: the one reader for JSON that somebody else wrote (DESIGN section 3, "malformed request").
+"""Strict JSON: the one reader for foreign JSON (DESIGN section 3, "malformed request").
 
 Two readers that understand the same bytes differently are a way around policy, so what is ambiguous is refused:
 duplicate keys at any depth, numbers out of range, text that is not well-formed Unicode. Everything that
@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from pdp.core.digest import INT64_MAX, INT64_MIN, Json
 from pdp.core.errors import InvalidRequest
@@ -28,7 +29,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class _Duplicate:
-    """Stands for an object with a duplicate key until its depth is known."""
+    """A placeholder for an object with a duplicate key, until its depth is known."""
 
 
 class _Number(Exception):
@@ -90,12 +91,30 @@ def parse_objects(
     raws: Iterable[bytes], field: str, *, max_depth: int = MAX_DEPTH, max_values: int = ANY_NUMBER
 ) -> tuple[Mapping[str, Json], ...]:
     """Parse JSON objects whose members count together. Raises InvalidRequest naming `field`."""
-    found, values = [], 0
+    objects, values = [], 0
     for raw in raws:
         parsed = parse(raw, field, max_depth=max_depth, max_values=max_values, before=values)
-        found.append(_as_object(parsed.value, field))
+        objects.append(_as_object(parsed.value, field))
         values = parsed.values
-    return tuple(found)
+    return tuple(objects)
+
+
+def loads(text: str | bytes) -> Any:
+    """JSON as `json.loads` reads it, but without duplicate keys, NaN and Infinity.
+
+    Raises ValueError, RecursionError."""
+    return json.loads(text, object_pairs_hook=_unique_members, parse_constant=_refuse_constant)
+
+
+def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return members
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _as_object(value: Json, field: str) -> Mapping[str, Json]:
@@ -143,8 +162,8 @@ def _well_formed(text: str) -> bool:
 
 
 def _object(pairs: list[tuple[str, object]]) -> object:
-    made = dict(pairs)
-    return made if len(made) == len(pairs) else _Duplicate()
+    members = dict(pairs)
+    return members if len(members) == len(pairs) else _Duplicate()
 
 
 def _integer(text: str) -> int:
@@ -160,7 +179,7 @@ def _fraction(text: str) -> float:
     if value == 0:
         if text.lower().partition("e")[0].strip(_ZERO):
             raise _Number("has a number that is too small; send it as a string")
-        return value  # whatever its exponent, of which `Decimal` does not take every one
+        return value  # with any exponent, of which `Decimal` does not take every one
     if abs(value) > _EXACT or (abs(value) == _EXACT and Decimal(text) != value):
         raise _Number("has a large number with a fraction or exponent; write it as an integer or as a string")
     if (len(text) > _SAFE or abs(value) < sys.float_info.min) and not _is_kept(text, value):

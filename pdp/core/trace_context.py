@@ -1,6 +1,6 @@
 """W3C Trace Context, level 1: reading `traceparent`. What is malformed is no context at all, as the standard says.
 
-`tracestate` and baggage are not read: they are free text of somebody else, and we call nobody who would want them.
+`tracestate` and baggage are not read: they are foreign free text, and we call no service that uses them.
 None of the three is part of what a request asks: each attempt of a caller has a span of its own.
 """
 
@@ -35,10 +35,10 @@ def parse(text: object) -> TraceParent | None:
     """The span that `text` names, or None when it is no valid `traceparent`."""
     if not isinstance(text, str) or len(text) > _MAX_CHARACTERS:
         return None
-    found = _FORM.fullmatch(text)
-    if found is None:
+    match = _FORM.fullmatch(text)
+    if match is None:
         return None
-    version, trace_id, span_id, flags, more = found.groups()
+    version, trace_id, span_id, flags, more = match.groups()
     if version == "ff" or (version == "00" and more) or not trace_id.strip("0") or not span_id.strip("0"):
         return None
     return TraceParent(trace_id, span_id, bool(int(flags, 16) & _SAMPLED))
@@ -52,10 +52,10 @@ def from_meta(raw: bytes) -> TraceParent | None:
 def without_context(raw: bytes) -> bytes:
     """An MCP `_meta` object without its trace context, canonical; empty where nothing else is in it. What is no
     strict JSON object stays as it is."""
-    found = _members(raw)
-    if found is None:
+    members = _members(raw)
+    if members is None:
         return raw
-    kept = {name: value for name, value in found.items() if name not in _CONTEXT}
+    kept = {name: value for name, value in members.items() if name not in _CONTEXT}
     return canonical(kept) if kept else b""
 
 
@@ -63,7 +63,7 @@ def _members(raw: bytes) -> Mapping[str, Json] | None:
     if not raw:
         return {}
     try:
-        found, _ = parse_object(raw, "context.meta_json", max_bytes=MAX_META_BYTES)
+        members, _ = parse_object(raw, "context.meta_json", max_bytes=MAX_META_BYTES)
     except InvalidRequest:
-        return None  # who evaluates the request refuses it; a span is none of it
-    return found
+        return None  # the evaluation of the request refuses it; the span is no part of it
+    return members

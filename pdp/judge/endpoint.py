@@ -1,24 +1,41 @@
-"""One request to the endpoint: a session of its own, without tools, without history, stored nowhere.
+"""The endpoint of a language model: each request a session of its own, without tools or history,
+stored nowhere.
 
-What it holds of us is the model's name, the prompt, the data and a random identifier. Nothing of it is logged.
+A request holds of us the model's name, the prompt, the data and a random identifier, with the
+headers that it needs and no others; of the answer only so many bytes are read. None of it is
+logged.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
+import httpx2
 import openai
+from typing_extensions import override
 
 from pdp.core.digest import Json
+from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.judge_input import Rendered
-from pdp.judge import egress
-from pdp.judge.limits import Limits, read_limits
+from pdp.judge.limits import RateLimits, read_rate_limits
 from pdp.judge.options import JudgeOptions
-from pdp.judge.response import MAX_TOKENS, Attempt, EndpointError, Reply, UnreadableError, read_chat, read_response
+from pdp.judge.response import (
+    MAX_TOKENS,
+    EndpointAnswer,
+    EndpointError,
+    ModelReply,
+    UnreadableError,
+    read_chat,
+    read_response,
+)
 
+MAX_BODY = 512 << 10  # bytes of an answer, reasoning included
+_SENT = frozenset({"host", "accept", "content-type", "content-length", "authorization", "connection"})
+_KEEP_SECONDS = 30.0
 REPAIR = (
     "Answer with exactly one JSON object of the form that was asked for: nothing before it, nothing after it, and no "
     "code fence."
@@ -28,24 +45,106 @@ _PASSING = frozenset({408, 409, 429})  # and everything from 500 on: the same re
 _RATE = 429
 _OUT_OF_CREDIT = "insufficient_quota"
 _SECRET = 16  # characters; what endpoints without keys are given in place of one ("none") may stand anywhere
-
 log = logging.getLogger("pdp.judge")
+_CHAT = ("temperature", "top_p", "seed", "reasoning_effort")
+_RESPONSE = ("temperature", "top_p")
 
-for _name in ("openai", "httpx2", "httpcore2"):  # they would log requests where somebody turned that on
+
+class BodyError(httpx2.ReadError):
+    """An answer over the size limit, or compressed so that its size is unknown."""
+
+
+class _Bounded(httpx2.AsyncByteStream):
+    """A body that raises BodyError beyond `MAX_BODY`."""
+
+    def __init__(self, inner: httpx2.AsyncByteStream) -> None:
+        self._inner = inner
+
+    @override
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        left = MAX_BODY
+        async for chunk in self._inner:
+            left -= len(chunk)
+            if left < 0:
+                raise BodyError("the answer is too large")
+            yield chunk
+
+    @override
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+class Egress(httpx2.AsyncBaseTransport):
+    """The transport to the endpoint. It removes the headers by which the client library describes this machine."""
+
+    def __init__(self, inner: httpx2.AsyncBaseTransport, *, authorized: bool) -> None:
+        self._inner = inner
+        self._sent = _SENT if authorized else _SENT - {"authorization"}
+
+    @override
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        headers = [(name, value) for name, value in request.headers.multi_items() if name.lower() in self._sent]
+        sent = httpx2.Request(
+            request.method,
+            request.url,
+            headers=[*headers, ("user-agent", "pdp-judge"), ("accept-encoding", "identity")],
+            stream=request.stream,
+            extensions=request.extensions,
+        )
+        response = await self._inner.handle_async_request(sent)
+        if response.headers.get("content-encoding", "identity") != "identity":
+            await response.aclose()
+            raise BodyError("the answer is packed, which was not asked for")
+        if not isinstance(response.stream, httpx2.AsyncByteStream):
+            raise TypeError("an asynchronous transport answers with an asynchronous stream")
+        response.stream = _Bounded(response.stream)
+        return response
+
+    @override
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+def client(options: JudgeOptions, *, authorized: bool) -> httpx2.AsyncClient:
+    """An HTTP client that follows no redirects and takes nothing from the environment. Raises ConfigurationFault."""
+    inner = httpx2.AsyncHTTPTransport(
+        verify=_authorities(options),
+        trust_env=False,
+        limits=httpx2.Limits(max_connections=options.max_concurrent, keepalive_expiry=_KEEP_SECONDS),
+        proxy=httpx2.Proxy(options.proxy) if options.proxy else None,
+    )
+    return httpx2.AsyncClient(
+        transport=Egress(inner, authorized=authorized),
+        timeout=httpx2.Timeout(options.attempt_seconds),
+        follow_redirects=False,
+        trust_env=False,
+    )
+
+
+def _authorities(options: JudgeOptions) -> ssl.SSLContext | bool:
+    if options.ca_file is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=options.ca_file)
+    except (OSError, ssl.SSLError):
+        raise ConfigurationFault("judge.ca_file", "judge.ca_file: cannot be read as PEM certificates.") from None
+
+
+for _name in ("openai", "httpx2", "httpcore2"):  # they would log requests where that is turned on
     logging.getLogger(_name).setLevel(logging.ERROR)
 
 
-class _SaidKeyError(UnreadableError):
-    """What can be read holds the key."""
+class _EchoedKeyError(UnreadableError):
+    """The answer holds the key."""
 
 
 class Endpoint:
-    """The model. `identifier` makes random text; `wall_s` is Unix time."""
+    """The endpoint of the model. `identifier` makes random text; `wall_s` is Unix time."""
 
     def __init__(
         self, options: JudgeOptions, key: str, *, identifier: Callable[[], str], wall_s: Callable[[], float]
     ) -> None:
-        """Raises ConfigurationFault for an authority that cannot be read."""
+        """Raises ConfigurationFault for a `ca_file` that cannot be read."""
         self._options, self._identifier, self._wall_s = options, identifier, wall_s
         self._key = key
         self._client = openai.AsyncOpenAI(
@@ -54,10 +153,10 @@ class Endpoint:
             project="",
             base_url=options.url,
             max_retries=0,
-            http_client=egress.client(options, authorized=bool(key)),
+            http_client=client(options, authorized=bool(key)),
         )
 
-    async def ask(self, rendered: Rendered, seconds: float, *, repair: bool = False) -> Attempt:
+    async def ask(self, rendered: Rendered, seconds: float, *, repair: bool = False) -> EndpointAnswer:
         """Ask once, for at most `seconds`. `repair` asks for the form once more, in so many words."""
         system = f"{rendered.system}\n\n{REPAIR}" if repair else rendered.system
         try:
@@ -65,20 +164,21 @@ class Endpoint:
                 headers, body = await self._request(rendered, system)
         except (TimeoutError, openai.APITimeoutError):
             # one that had less time than it may take says nothing about the endpoint
-            return Attempt(
-                EndpointError("timeout", again=True, ill=seconds >= self._options.attempt_seconds), Limits()
+            return EndpointAnswer(
+                EndpointError("timeout", retryable=True, unhealthy=seconds >= self._options.attempt_seconds),
+                RateLimits(),
             )
         except openai.APIStatusError as error:
-            return Attempt(_refused(error), read_limits(error.response.headers, self._wall_s()))
+            return EndpointAnswer(_status_error(error), read_rate_limits(error.response.headers, self._wall_s()))
         except openai.OpenAIError:
-            return Attempt(EndpointError("endpoint", again=True, ill=True), Limits())
-        limits = read_limits(headers, self._wall_s())
+            return EndpointAnswer(EndpointError("endpoint", retryable=True, unhealthy=True), RateLimits())
+        limits = read_rate_limits(headers, self._wall_s())
         try:
-            return Attempt(self._read(body), limits)
-        except _SaidKeyError:  # it may have said a verdict too: nobody asks for a kinder one
-            return Attempt(EndpointError("endpoint", ill=True), limits)
+            return EndpointAnswer(self._read(body), limits)
+        except _EchoedKeyError:  # it may hold a verdict too, and no second request may make a kinder one
+            return EndpointAnswer(EndpointError("endpoint", unhealthy=True), limits)
         except UnreadableError:
-            return Attempt(EndpointError("endpoint", again=True, ill=True), limits)
+            return EndpointAnswer(EndpointError("endpoint", retryable=True, unhealthy=True), limits)
 
     async def close(self) -> None:
         """End its connections."""
@@ -92,12 +192,12 @@ class Endpoint:
             raw = await responses.with_raw_response.create(**self._response(rendered, system))
         return raw.headers, raw.content
 
-    def _read(self, body: bytes) -> Reply:
-        """What it answered. The key leaves this process for the endpoint only. Raises UnreadableError."""
+    def _read(self, body: bytes) -> ModelReply:
+        """The reply in a body. The key leaves this process for the endpoint only. Raises UnreadableError."""
         reply = read_chat(body) if self._options.api == "chat" else read_response(body)
-        if len(self._key) >= _SECRET and any(self._key in told for told in (reply.text, reply.finish, reply.model)):
+        if len(self._key) >= _SECRET and any(self._key in text for text in (reply.text, reply.finish, reply.model)):
             log.error("the endpoint said the key, so its answer was thrown away: something there echoes requests")
-            raise _SaidKeyError
+            raise _EchoedKeyError
         return reply
 
     def _chat(self, rendered: Rendered, system: str) -> dict[str, Any]:
@@ -139,17 +239,13 @@ class Endpoint:
         return body
 
 
-_CHAT = ("temperature", "top_p", "seed", "reasoning_effort")
-_RESPONSE = ("temperature", "top_p")
-
-
-def _refused(error: openai.APIStatusError) -> EndpointError:
+def _status_error(error: openai.APIStatusError) -> EndpointError:
     code, status = error.code, error.status_code
     if code in _FILTERED:
         return EndpointError("filtered")
     if status == _RATE:
-        return EndpointError("rate_limited", again=code != _OUT_OF_CREDIT)
+        return EndpointError("rate_limited", retryable=code != _OUT_OF_CREDIT)
     if status in _PASSING or status >= 500:
-        return EndpointError("endpoint", again=True, ill=True)
+        return EndpointError("endpoint", retryable=True, unhealthy=True)
     # 400 and 422 are about this one request; anything else (401, 404, a redirect) is about all of them
-    return EndpointError("endpoint", ill=status not in {400, 413, 422})
+    return EndpointError("endpoint", unhealthy=status not in {400, 413, 422})

@@ -1,4 +1,6 @@
-"""What a provider says about its limits, and when to ask it again."""
+"""The limits on requests to an endpoint: circuit breaker, the provider's rate limits, and daily
+budgets of tenants.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +9,95 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from enum import Enum
+
+from pdp.core.digest import Json
+from pdp.judge.options import Budget, JudgeOptions
 
 _PARTS = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _LONGEST = 3600.0  # seconds; a provider that wants more is asked again after that
+DAY_NS = 24 * 3600 * 10**9
+MICROS = 1_000_000
+_SHOWN = 20  # tenants in `status`
+
+
+class BreakerState(Enum):
+    """The state of the breaker."""
+
+    CLOSED = "closed"  # they do
+    OPEN = "open"  # none does
+    TRIAL = "trial"  # one does, to see
+
+
+class BreakerEvent(Enum):
+    """An event of the breaker."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    TRIPPED = "tripped"  # a failure too many
+    COOLED = "cooled"  # it has been open long enough
+
+
+# what is not here changes nothing
+_TRANSITIONS = {
+    (BreakerState.CLOSED, BreakerEvent.TRIPPED): BreakerState.OPEN,
+    (BreakerState.OPEN, BreakerEvent.COOLED): BreakerState.TRIAL,
+    (BreakerState.TRIAL, BreakerEvent.SUCCESS): BreakerState.CLOSED,
+    (BreakerState.TRIAL, BreakerEvent.FAILURE): BreakerState.OPEN,
+    (BreakerState.TRIAL, BreakerEvent.TRIPPED): BreakerState.OPEN,
+}
+
+
+class Breaker:
+    """A circuit breaker: `failures` in a row open it for `seconds`. Every admitted request must end in `succeeded`,
+    `failed` or `released`."""
+
+    def __init__(self, failures: int, seconds: float, monotonic: Callable[[], float]) -> None:
+        self._limit, self._seconds, self._monotonic = failures, seconds, monotonic
+        self._failed = 0
+        self._since = 0.0
+        self._trying = False
+        self.state = BreakerState.CLOSED
+
+    def admits(self) -> bool:
+        """Whether a request may go through now."""
+        if self.state is BreakerState.OPEN and self._monotonic() - self._since >= self._seconds:
+            self._move(BreakerEvent.COOLED)
+        if self.state is BreakerState.TRIAL:
+            if self._trying:
+                return False
+            self._trying = True
+        return self.state is not BreakerState.OPEN
+
+    def succeeded(self) -> None:
+        """The endpoint answered."""
+        self._failed = 0
+        self._move(BreakerEvent.SUCCESS)
+
+    def failed(self) -> None:
+        """The endpoint is not well."""
+        self._failed += 1
+        self._move(BreakerEvent.TRIPPED if self._failed >= self._limit else BreakerEvent.FAILURE)
+
+    def released(self) -> None:
+        """The request says nothing about the endpoint."""
+        self._trying = False
+
+    def _move(self, event: BreakerEvent) -> None:
+        self._trying = False
+        following = _TRANSITIONS.get((self.state, event))
+        if following is None:
+            return
+        if following is BreakerState.OPEN:
+            self._since = self._monotonic()
+        self.state = following
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """Seconds until the endpoint may be asked again, and what is left until its counters start anew. None: unsaid."""
+class RateLimits:
+    """The provider's rate limits: seconds until the next request, and what is left until its counters are reset.
+    None: not stated."""
 
     wait_s: float | None = None
     requests_left: int | None = None
@@ -24,11 +106,11 @@ class Limits:
     tokens_reset_s: float | None = None
 
 
-def read_limits(headers: Mapping[str, str], wall_s: float) -> Limits:
+def read_rate_limits(headers: Mapping[str, str], wall_s: float) -> RateLimits:
     """`retry-after-ms`, `retry-after` (seconds or a date) and `x-ratelimit-*`; what cannot be read is unsaid.
     `wall_s` is Unix time."""
     exact = _number(headers.get("retry-after-ms", ""))
-    return Limits(
+    return RateLimits(
         wait_s=exact / 1000 if exact is not None else _after(headers.get("retry-after", ""), wall_s),
         requests_left=_whole(headers.get("x-ratelimit-remaining-requests", "")),
         requests_reset_s=_span(headers.get("x-ratelimit-reset-requests", "")),
@@ -38,7 +120,7 @@ def read_limits(headers: Mapping[str, str], wall_s: float) -> Limits:
 
 
 class Throttle:
-    """Remembers until when an endpoint wants to be left alone by a tenant, and how much it takes until then."""
+    """The throttle of one tenant by the provider's rate limits: when to ask again, and how many tokens are left."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
@@ -46,7 +128,7 @@ class Throttle:
         self._tokens_left: int | None = None
         self._tokens_until = 0.0
 
-    def told(self, limits: Limits) -> None:
+    def update(self, limits: RateLimits) -> None:
         """Take in what came with an answer or a refusal."""
         now = self._monotonic()
         if limits.wait_s is not None:
@@ -58,7 +140,7 @@ class Throttle:
             self._tokens_until = now + min(limits.tokens_reset_s, _LONGEST)
 
     def wait_s(self, tokens: int) -> float:
-        """How long a request of about `tokens` should wait; 0 for not at all."""
+        """Seconds that a request of about `tokens` should wait; 0 for none."""
         now = self._monotonic()
         until = self._until
         if self._tokens_left is not None and tokens > self._tokens_left:
@@ -93,3 +175,78 @@ def _number(text: str) -> float | None:
 
 def _whole(text: str) -> int | None:
     return int(text) if re.fullmatch(r"\s*\d{1,12}\s*", text, re.ASCII) else None
+
+
+@dataclass(slots=True)
+class TenantUsage:
+    """The usage of one tenant on one day; costs in millionths. `reserved` is for sessions that are under way."""
+
+    tokens: int = 0
+    cost_micros: int = 0
+    reserved_tokens: int = 0
+    reserved_micros: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """The most that one session may use."""
+
+    used: TenantUsage
+    tokens: int
+    cost_micros: int
+
+
+class Budgets:
+    """The accounts of all tenants. `wall` is Unix time in nanoseconds: a day is one of UTC."""
+
+    def __init__(self, options: JudgeOptions, wall: Callable[[], int]) -> None:
+        self._prices = options.prices
+        self._default, self._own = options.budget, options.tenant_budgets
+        self._wall = wall
+        self._day = 0
+        self._used: dict[str, TenantUsage] = {}
+
+    def cost_micros(self, tokens_in: int, tokens_out: int) -> int:
+        """The cost of a session; a price for a million tokens is one in millionths for one token."""
+        return round(tokens_in * self._prices.input_per_million + tokens_out * self._prices.output_per_million)
+
+    def reserve(self, tenant: str, tokens_in: int, tokens_out: int) -> Reservation | None:
+        """Set aside what a session may come to; None when it could break the budget."""
+        used, budget = self._of(tenant), self._own.get(tenant, self._default)
+        tokens, cost = tokens_in + tokens_out, self.cost_micros(tokens_in, tokens_out)
+        if _over(budget, used.tokens + used.reserved_tokens + tokens, used.cost_micros + used.reserved_micros + cost):
+            return None
+        used.reserved_tokens += tokens
+        used.reserved_micros += cost
+        return Reservation(used, tokens, cost)
+
+    def settle(self, reserved: Reservation, tokens_in: int, tokens_out: int) -> int:
+        """Put what it came to in place of what was set aside: its cost in millionths."""
+        used, cost = reserved.used, self.cost_micros(tokens_in, tokens_out)
+        used.reserved_tokens -= reserved.tokens
+        used.reserved_micros -= reserved.cost_micros
+        used.tokens += tokens_in + tokens_out
+        used.cost_micros += cost
+        return cost
+
+    def status(self) -> Mapping[str, Json]:
+        """The usage of today, of the tenants with the most."""
+        self._turn()
+        most = sorted(self._used.items(), key=lambda entry: -entry[1].tokens)[:_SHOWN]
+        return {t: {"tokens": used.tokens, "cost": used.cost_micros / MICROS} for t, used in most}
+
+    def _of(self, tenant: str) -> TenantUsage:
+        self._turn()
+        return self._used.setdefault(tenant, TenantUsage())
+
+    def _turn(self) -> None:
+        """Begin a new day. A session under way at midnight counts for the day on which it began."""
+        day = self._wall() // DAY_NS
+        if day != self._day:
+            self._day, self._used = day, {}
+
+
+def _over(budget: Budget, tokens: int, cost_micros: int) -> bool:
+    if budget.tokens_per_day is not None and tokens > budget.tokens_per_day:
+        return True
+    return budget.cost_per_day is not None and cost_micros > budget.cost_per_day * MICROS

@@ -1,4 +1,4 @@
-"""What is wrong with prompts although each file can be read. Pure, over what `prompts` read.
+"""The lint of prompts: problems across readable files. Pure, over the files that `prompts` has read.
 
 The same is asked before prompts come into use and by `pdp judge lint`, so what passes the one passes the other.
 """
@@ -13,15 +13,23 @@ from typing import Generic, TypeAlias
 
 from pdp.core.judge.judge_input import JudgeInput, Traits
 from pdp.core.judge.prompt import MARKER, SECTIONS
-from pdp.core.judge.tokens import tokens
+from pdp.core.judge.render import tokens
 from pdp.core.target import Annotations
-from pdp.judge.front_matter import Head, PromptHead, SectionHead
-from pdp.judge.problems import WARNING, Problem
-from pdp.judge.prompt_parser import LISTS, RULE_ID, Body, Example
+from pdp.judge.prompt_parser import (
+    LISTS,
+    RULE_ID,
+    WARNING,
+    Example,
+    Head,
+    PromptBody,
+    PromptHead,
+    PromptProblem,
+    SectionHead,
+)
 
 _PLACEHOLDER = re.compile(r"\{\{(.*?)\}\}")
 _RULE_NAMED = re.compile(f"`({RULE_ID})`")
-# Tools of which some section should speak. Whatever else a tool does, it is one of these.
+# Classes of tools, each to be covered by some section. Every tool belongs to one of them.
 _CLASSES = {
     "only read": Annotations(read_only=True, destructive=False, idempotent=True, open_world=False),
     "change something": Annotations(destructive=False),
@@ -30,23 +38,23 @@ _CLASSES = {
 
 
 @dataclass(frozen=True, slots=True)
-class File(Generic[Head]):
-    """A file that could be read. `name` says which one, over both folders."""
+class PromptSource(Generic[Head]):
+    """A readable prompt or section file. `name` is unique over both folders."""
 
     name: str
     head: Head
-    body: Body
+    body: PromptBody
 
-    def problem(self, line: int, code: str, text: str) -> Problem:
-        return Problem(self.name, line, f"prompts.{code}", text)
+    def problem(self, line: int, code: str, text: str) -> PromptProblem:
+        return PromptProblem(self.name, line, f"prompts.{code}", text)
 
 
-PromptFile: TypeAlias = File[PromptHead]
-SectionFile: TypeAlias = File[SectionHead]
+PromptFile: TypeAlias = PromptSource[PromptHead]
+SectionFile: TypeAlias = PromptSource[SectionHead]
 AnyFile: TypeAlias = PromptFile | SectionFile
 
 
-def problems_of(prompts: Sequence[PromptFile], sections: Sequence[SectionFile]) -> Iterator[Problem]:
+def problems_of(prompts: Sequence[PromptFile], sections: Sequence[SectionFile]) -> Iterator[PromptProblem]:
     """Problems of each file, and of files with each other."""
     yield from _twice(prompts)
     yield from _twice(sections)
@@ -65,7 +73,7 @@ def problems_of(prompts: Sequence[PromptFile], sections: Sequence[SectionFile]) 
         yield from _together(prompt, own)
 
 
-def _twice(files: Sequence[AnyFile]) -> Iterator[Problem]:
+def _twice(files: Sequence[AnyFile]) -> Iterator[PromptProblem]:
     first: dict[str, AnyFile] = {}
     for file in files:
         other = first.setdefault(file.head.id, file)
@@ -75,14 +83,14 @@ def _twice(files: Sequence[AnyFile]) -> Iterator[Problem]:
             )
 
 
-def _placeholders(file: AnyFile, wanted: set[str]) -> Iterator[Problem]:
+def _placeholders(file: AnyFile, required: set[str]) -> Iterator[PromptProblem]:
     """A base text has each of ours exactly once; there are no others."""
-    found = [(m[0], at) for at, line in _lines(file) for m in _PLACEHOLDER.finditer(line)]
-    for name, at in found:
-        if name not in wanted:
+    placeholders = [(m[0], at) for at, line in _lines(file) for m in _PLACEHOLDER.finditer(line)]
+    for name, at in placeholders:
+        if name not in required:
             yield file.problem(at, "placeholder", f"{name} stands for nothing here; take it out.")
-    for name in sorted(wanted):
-        lines = [at for each, at in found if each == name]
+    for name in sorted(required):
+        lines = [at for each, at in placeholders if each == name]
         if len(lines) != 1:
             at = lines[1] if lines else file.body.first
             yield file.problem(at, "placeholder", f"{name} stands {len(lines)} times; a base text has it once.")
@@ -92,7 +100,7 @@ def _lines(file: AnyFile) -> Iterator[tuple[int, str]]:
     return enumerate(file.body.text.split("\n"), file.body.first)
 
 
-def _section(file: SectionFile, prompts: set[str]) -> Iterator[Problem]:
+def _section(file: SectionFile, prompts: set[str]) -> Iterator[PromptProblem]:
     for prompt in file.head.prompts or ():
         if prompt not in prompts:
             yield file.problem(2, "unknown_prompt", f"there is no prompt {prompt}; there is {_all(prompts)}.")
@@ -107,25 +115,25 @@ def _section(file: SectionFile, prompts: set[str]) -> Iterator[Problem]:
             yield file.problem(file.body.first, "missing", text)
 
 
-def _lists(file: AnyFile) -> Iterator[Problem]:
+def _lists(file: AnyFile) -> Iterator[PromptProblem]:
     for name in LISTS:
         if not file.body.items.get(name):
             text = f"has nothing under a heading `{name}`; write at least one item there."
             yield file.problem(file.body.first, "missing", text)
-    said = {item.text.casefold() for item in file.body.items.get("Allowed", ())}
+    allowed = {item.text.casefold() for item in file.body.items.get("Allowed", ())}
     for item in file.body.items.get("Blocked", ()):
-        if item.text.partition("`: ")[2].casefold() in said:
+        if item.text.partition("`: ")[2].casefold() in allowed:
             yield file.problem(item.line, "contradiction", "the same sentence stands under Allowed; keep one.")
 
 
-def _budget(file: AnyFile) -> Iterator[Problem]:
+def _budget(file: AnyFile) -> Iterator[PromptProblem]:
     used, given = tokens(file.body.text), file.head.text_tokens
     if used > given:
         text = f"takes about {used} tokens, its `text_tokens` are {given}; shorten it, or raise them knowingly."
         yield file.problem(file.body.first, "budget", text)
 
 
-def _verdicts(file: AnyFile) -> Iterator[Problem]:
+def _verdicts(file: AnyFile) -> Iterator[PromptProblem]:
     for example in file.body.examples:
         if example.verdict == "allow" and example.rules:
             text = "an example of allow names a rule that it breaks; take one of the two out."
@@ -135,7 +143,7 @@ def _verdicts(file: AnyFile) -> Iterator[Problem]:
             yield file.problem(example.line, "rule_missing", text)
 
 
-def _together(prompt: PromptFile, sections: Sequence[SectionFile]) -> Iterator[Problem]:
+def _together(prompt: PromptFile, sections: Sequence[SectionFile]) -> Iterator[PromptProblem]:
     """Problems of all that one prompt may be made of."""
     files: tuple[AnyFile, ...] = (prompt, *sections)
     yield from _rules_twice(files)
@@ -146,10 +154,10 @@ def _together(prompt: PromptFile, sections: Sequence[SectionFile]) -> Iterator[P
         known = base | {rule for rule, _ in file.body.rules}
         yield from _unknown_rules(file, known, families)
     for what, hints in _CLASSES.items():
-        matter = _tool(hints)
-        if not any(way.value().holds(matter) for s in sections for way in s.head.applies_to):
+        judge_input = _tool(hints)
+        if not any(way.value().holds(judge_input) for s in sections for way in s.head.applies_to):
             text = f"no section speaks about tools that {what}; add one to sections/."
-            yield Problem(prompt.name, 0, "prompts.class", text, WARNING)
+            yield PromptProblem(prompt.name, 0, "prompts.class", text, WARNING)
 
 
 def _tool(hints: Annotations) -> JudgeInput:
@@ -157,7 +165,7 @@ def _tool(hints: Annotations) -> JudgeInput:
     return JudgeInput("", "none", "", "", "", "", "", {}, {}, (), "", traits)
 
 
-def _rules_twice(files: Sequence[AnyFile]) -> Iterator[Problem]:
+def _rules_twice(files: Sequence[AnyFile]) -> Iterator[PromptProblem]:
     first: dict[str, str] = {}
     for file in files:
         for rule, line in file.body.rules:
@@ -168,7 +176,7 @@ def _rules_twice(files: Sequence[AnyFile]) -> Iterator[Problem]:
             first.setdefault(rule, f"{file.name}:{line}")
 
 
-def _contradictions(files: Sequence[AnyFile]) -> Iterator[Problem]:
+def _contradictions(files: Sequence[AnyFile]) -> Iterator[PromptProblem]:
     """The same task and call with different verdicts, wherever they stand."""
     first: dict[bytes, tuple[Example, str]] = {}
     for file, example in chain.from_iterable(((f, e) for e in f.body.examples) for f in files):
@@ -178,7 +186,7 @@ def _contradictions(files: Sequence[AnyFile]) -> Iterator[Problem]:
             yield file.problem(example.line, "contradiction", text)
 
 
-def _unknown_rules(file: AnyFile, known: set[str], families: set[str]) -> Iterator[Problem]:
+def _unknown_rules(file: AnyFile, known: set[str], families: set[str]) -> Iterator[PromptProblem]:
     """Rules named anywhere in the text. What merely looks like one, such as a file name, is not meant."""
     named = {rule: at for at, line in _lines(file) for rule in _RULE_NAMED.findall(line)}
     shown = {rule: example.line for example in file.body.examples for rule in example.rules}
@@ -192,6 +200,6 @@ def _all(names: set[str]) -> str:
     return ", ".join(sorted(names)) or "none"
 
 
-def by_place(problems: Mapping[Problem, None]) -> tuple[Problem, ...]:
+def by_place(problems: Mapping[PromptProblem, None]) -> tuple[PromptProblem, ...]:
     """Each once, in the order of files and lines."""
     return tuple(sorted(problems, key=lambda p: (p.file, p.line, p.code, p.text)))

@@ -37,26 +37,26 @@ PRESETS: Mapping[str, Preset] = {
 }
 
 
-class _Closed(BaseModel):
+class _ClosedOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Budget(_Closed):
+class Budget(_ClosedOptions):
     """What a tenant may use up in a day (UTC). Kept in memory: it begins anew with the judge's process."""
 
     tokens_per_day: int | None = Field(None, ge=0, description="Of input and output; no bound if unset.")
     cost_per_day: float | None = Field(None, ge=0, description="In the currency of judge.prices; no bound if unset.")
 
 
-class Prices(_Closed):
+class Prices(_ClosedOptions):
     """What the endpoint asks for, in one currency."""
 
     input_per_million: float = Field(0.0, ge=0, description="For a million tokens that are read.")
     output_per_million: float = Field(0.0, ge=0, description="For a million tokens that are written.")
 
 
-class AllowedData(_Closed):
-    """Which calls may be shown to this endpoint. About any other there is no verdict (`withheld`), so its
+class AllowedData(_ClosedOptions):
+    """The calls that may be shown to this endpoint. For any other there is no verdict (`withheld`), so its
     requirement fails."""
 
     tenants: tuple[str, ...] = Field(("*",), description="Patterns of tenants.")
@@ -67,12 +67,12 @@ class AllowedData(_Closed):
         examples=[["confidential*", "pii"]],
     )
 
-    def permits(self, tenant: str, matter: JudgeInput) -> bool:
+    def permits(self, tenant: str, judge_input: JudgeInput) -> bool:
         """Whether this call may be shown."""
         return (
             _matches(tenant, self.tenants)
-            and _matches(matter.server, self.servers)
-            and not any(_matches(label, self.never_labels) for label in matter.labels)
+            and _matches(judge_input.server, self.servers)
+            and not any(_matches(label, self.never_labels) for label in judge_input.labels)
         )
 
 
@@ -80,7 +80,7 @@ def _matches(value: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(value, pattern) for pattern in patterns)
 
 
-class JudgeOptions(_Closed):
+class JudgeOptions(_ClosedOptions):
     """The judge. Its key is read by its own process (`pdp judge serve`) and by no other."""
 
     endpoint: Literal["openai", "azure", "vllm", "ollama", "llamacpp", "compatible"] = Field(
@@ -171,27 +171,27 @@ class JudgeOptions(_Closed):
 
     @property
     def url(self) -> str:
-        """Where the API lies."""
+        """The URL of the API."""
         return (self.base_url or self.preset.url).rstrip("/")
 
     @property
     def form(self) -> Answers:
-        """How the endpoint is held to the form."""
+        """The form that the endpoint is asked to answer in."""
         return self.answers or self.preset.answers
 
     @property
     def socket(self) -> Path | None:
-        """Where a judge's process that somebody else runs listens."""
+        """The socket of a judge's process that the operator runs."""
         return Path(self.address.removeprefix(UNIX)) if self.address else None
 
 
 def _check_url(name: str, url: str, *, plain: bool) -> None:
-    found = urlsplit(url)
-    if found.scheme not in ("http", "https") or not found.hostname or found.query or found.fragment:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ValueError(f"{name} must be https://host/path (or http:// on this machine)")
-    if found.username is not None or found.password is not None:
+    if parts.username is not None or parts.password is not None:
         raise ValueError(f"{name} must not hold a name or password; they would stand in the configuration")
-    if found.scheme == "http" and not plain and not _here(found.hostname):
+    if parts.scheme == "http" and not plain and not _here(parts.hostname):
         raise ValueError(f"{name} must be https:// unless it is on this machine; plain_http allows it nevertheless")
 
 
@@ -210,5 +210,5 @@ def key_text(key: bytes) -> str:
 
 
 def distribution_missing() -> ConfigurationFault:
-    """What to say where the openai package is not installed."""
+    """The fault where the openai package is not installed."""
     return ConfigurationFault("judge.distribution", "The judge needs the openai package; install pdp[server,judge].")

@@ -1,11 +1,15 @@
-"""A judge's process: started by us on a private socket, or run by somebody else. Kept, and started again."""
+"""The judge's process as the decision process has it: a child on a private socket, or a remote one;
+kept connected.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import logging
+import os
 import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -13,22 +17,124 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pdp.core.digest import Json
-from pdp.judge.connection import Connection, UnreachableError
+from pdp.core.judge.judge_input import Rendered
+from pdp.judge import protocol
 from pdp.judge.options import JudgeOptions
+from pdp.judge.protocol import SessionResult
 
+_CONNECT_SECONDS = 5.0
+_SILENT_SECONDS = 15.0  # without a beat; then it hangs
 log = logging.getLogger("pdp.judge")
 READY = b"ready\n"  # what a process says on its standard output when it listens
 _START_SECONDS = 30.0
 _END_SECONDS = 5.0
 _BACKOFF_SECONDS = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-_PATIENCE_SECONDS = 5.0  # for a process that is about to be there; once it failed to come, nobody waits
+_PATIENCE_SECONDS = 5.0  # for a process that is starting; once a start failed, calls do not wait
 
 
-class Running(Protocol):
-    """A judge's process that can be asked."""
+class UnreachableError(Exception):
+    """No judge's process at the socket, or another one than configured."""
+
+
+class JudgeConnection:
+    """A connection to a judge's process. Made by `open`; `gone` is set at its end, from either side."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._waiting: dict[int, asyncio.Future[SessionResult]] = {}
+        self._ids = itertools.count(1)
+        self._listener: asyncio.Task[None] | None = None
+        self.gone = asyncio.Event()
+        self.state: Mapping[str, Json] = {}
+
+    @classmethod
+    async def open(cls, path: Path, options: JudgeOptions) -> JudgeConnection:
+        """Connect, and make sure that it runs as our user and speaks for the same model. Raises UnreachableError."""
+        try:
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                reader, writer = await asyncio.open_unix_connection(path, limit=protocol.MAX_ANSWER)
+        except OSError:  # TimeoutError is one
+            raise UnreachableError("nobody listens at its socket") from None
+        connection = cls(reader, writer)
+        try:
+            await connection._handshake(options)
+        except BaseException:
+            await protocol.close(writer)
+            raise
+        connection._listener = asyncio.create_task(connection._listen(), name="judge")
+        return connection
+
+    async def _handshake(self, options: JudgeOptions) -> None:
+        if protocol.peer_user(self._writer.get_extra_info("socket")) != os.geteuid():
+            raise UnreachableError("it runs as another user")
+        try:
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                model_and_url = protocol.read_hello(await self._reader.readline())
+        except (protocol.ProtocolError, OSError, ValueError):
+            raise UnreachableError("it does not speak as a judge's process does") from None
+        if model_and_url != (options.model, options.url):
+            raise UnreachableError("it speaks for another model or endpoint than judge.model and judge.base_url")
+
+    async def ask(self, tenant: str, rendered: Rendered, within_s: float) -> SessionResult:
+        """One session. Status `unavailable` when the process goes away, `timeout` when it is late."""
+        if self.gone.is_set():
+            return SessionResult("unavailable")
+        ident = next(self._ids)
+        try:
+            line = protocol.request_line(protocol.SessionRequest(ident, tenant, within_s, rendered))
+        except protocol.ProtocolError:
+            return SessionResult("too_large")
+        answer: asyncio.Future[SessionResult] = asyncio.get_running_loop().create_future()
+        self._waiting[ident] = answer
+        try:
+            async with asyncio.timeout(within_s):
+                self._writer.write(line)
+                return await answer
+        except TimeoutError:  # the judge's process gives up at the same time
+            return SessionResult("timeout")
+        finally:
+            self._waiting.pop(ident, None)
+
+    async def close(self) -> None:
+        """End it. Idempotent."""
+        if self._listener is not None:
+            self._listener.cancel()
+            await asyncio.gather(self._listener, return_exceptions=True)
+            await protocol.close(self._writer)
+
+    async def _listen(self) -> None:
+        try:
+            while True:
+                async with asyncio.timeout(_SILENT_SECONDS):
+                    line = await self._reader.readline()
+                if not line:
+                    return
+                self._received(line)
+        except (protocol.ProtocolError, OSError, ValueError):  # of these, TimeoutError: it hangs
+            return
+        finally:
+            self.gone.set()
+            self._writer.transport.abort()  # a peer that hangs never reads what is left to send
+            for answer in self._waiting.values():
+                if not answer.done():
+                    answer.set_result(SessionResult("unavailable"))
+
+    def _received(self, line: bytes) -> None:
+        message = protocol.read_answer(line)
+        if isinstance(message, Mapping):
+            self.state = message
+            return
+        ident, result = message
+        answer = self._waiting.get(ident)
+        if answer is not None and not answer.done():
+            answer.set_result(result)
+
+
+class RunningJudge(Protocol):
+    """A running judge's process with a connection."""
 
     @property
-    def connection(self) -> Connection: ...
+    def connection(self) -> JudgeConnection: ...
 
     @property
     def pid(self) -> int | None:
@@ -38,28 +144,28 @@ class Running(Protocol):
     async def close(self) -> None: ...
 
 
-class Remote:
-    """A process that somebody else runs. Implements `Running`."""
+class RemoteJudge:
+    """A judge's process that the operator runs. Implements `RunningJudge`."""
 
     pid = None
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: JudgeConnection) -> None:
         self.connection = connection
 
     @classmethod
-    async def reach(cls, path: Path, options: JudgeOptions) -> Remote:
+    async def reach(cls, path: Path, options: JudgeOptions) -> RemoteJudge:
         """Raises UnreachableError."""
-        return cls(await Connection.open(path, options))
+        return cls(await JudgeConnection.open(path, options))
 
     async def close(self) -> None:
         await self.connection.close()
 
 
-class Child:
-    """A process of ours. It has no environment, and ends when its standard input does: with us, at the latest.
-    Implements `Running`."""
+class ChildJudge:
+    """A judge's process that we started. It has no environment, and ends when its standard input does: with us, at
+    the latest. Implements `RunningJudge`."""
 
-    def __init__(self, process: asyncio.subprocess.Process, folder: Path, connection: Connection) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, folder: Path, connection: JudgeConnection) -> None:
         self._process, self._folder, self.connection = process, folder, connection
 
     @property
@@ -67,8 +173,8 @@ class Child:
         return self._process.pid
 
     @classmethod
-    async def start(cls, command: Sequence[str], told: Mapping[str, Any], options: JudgeOptions) -> Child:
-        """Run `command`, tell it what to do (`told`, and the socket) and wait until it listens. What it has to say
+    async def start(cls, command: Sequence[str], settings: Mapping[str, Any], options: JudgeOptions) -> ChildJudge:
+        """Run `command`, pass it `settings` and the socket on its standard input, and wait until it listens. Its log
         goes where our own log goes. Raises UnreachableError."""
         folder = Path(tempfile.mkdtemp(prefix="pdp-judge-"))  # for this user only
         process = None
@@ -81,8 +187,8 @@ class Child:
                 cwd=folder,
                 process_group=0,  # a terminal's signals pass it by
             )
-            await _listening(process, {**told, "socket": str(folder / "s")})
-            return cls(process, folder, await Connection.open(folder / "s", options))
+            await _listening(process, {**settings, "socket": str(folder / "s")})
+            return cls(process, folder, await JudgeConnection.open(folder / "s", options))
         except (OSError, TimeoutError):
             await _end(process, folder)
             raise UnreachableError("it does not start; its own words are in the log") from None
@@ -95,10 +201,10 @@ class Child:
         await _end(self._process, self._folder)
 
 
-async def _listening(process: asyncio.subprocess.Process, told: Mapping[str, Any]) -> None:
+async def _listening(process: asyncio.subprocess.Process, settings: Mapping[str, Any]) -> None:
     if process.stdin is None or process.stdout is None:
         raise OSError
-    process.stdin.write(json.dumps(told).encode() + b"\n")
+    process.stdin.write(json.dumps(settings).encode() + b"\n")
     async with asyncio.timeout(_START_SECONDS):
         if await process.stdout.readline() != READY:
             raise OSError
@@ -117,15 +223,15 @@ async def _end(process: asyncio.subprocess.Process | None, folder: Path) -> None
     await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
-class Keeper:
-    """Sees to it that there is a process, made by `start`. It never keeps anything else from starting. `tell` hears
-    whether there is one, whenever that changes."""
+class JudgeSupervisor:
+    """The supervisor of the judge's process: starts it by `start`, and again when it is gone, in the background.
+    `tell` hears whether there is one, whenever that changes."""
 
     def __init__(
-        self, start: Callable[[], Awaitable[Running]], tell: Callable[[bool], None] = lambda _: None
+        self, start: Callable[[], Awaitable[RunningJudge]], tell: Callable[[bool], None] = lambda _: None
     ) -> None:
         self._start, self._tell = start, tell
-        self._running: Running | None = None
+        self._running: RunningJudge | None = None
         self._settled = asyncio.Event()  # it is up, or it is known that it is not
         self._failures = 0
         self._starts = 0
@@ -137,7 +243,7 @@ class Keeper:
             self._tell(False)
             self._task = asyncio.get_running_loop().create_task(self._keep(), name="keeper of the judge")
 
-    async def connection(self, within_s: float) -> Connection | None:
+    async def connection(self, within_s: float) -> JudgeConnection | None:
         """How to ask it; None while it is away. Waits a moment for one that is about to be there."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(within_s, _PATIENCE_SECONDS)):
@@ -185,7 +291,7 @@ class Keeper:
             except Exception:
                 log.exception("the judge's process: a fault of ours; it is started again")
 
-    async def _stay(self, running: Running) -> None:
+    async def _stay(self, running: RunningJudge) -> None:
         """Until it is gone."""
         loop = asyncio.get_running_loop()
         self._running, self._starts, since = running, self._starts + 1, loop.time()

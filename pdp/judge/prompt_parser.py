@@ -1,11 +1,13 @@
-"""A prompt file as it is written: head, and below it Markdown of which three lists are read.
+"""The parser of prompt files: front matter in closed forms, and below it Markdown of which three
+lists are read.
 
     ### Allowed        - a sentence
     ### Blocked        - `rule.id`: a sentence
     ### Examples       - allow: "task" → `tool {"argument": 1}`. Why.
                        - deny `rule.id`: "task", having read "text" → `tool {…}`. Why.
 
-An item may go on on lines that are indented. What the model is shown is the text as it is.
+An item may go on on lines that are indented. What the model is shown is the text as it is. Every
+problem names its file and line.
 """
 
 from __future__ import annotations
@@ -13,15 +15,26 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from typing_extensions import override
 
 from pdp.core.approvals.text_safety import hidden
 from pdp.core.control_tokens import control_tokens
 from pdp.core.digest import Json, canonical
 from pdp.core.errors import InvalidRequest
+from pdp.core.judge.prompt import ToolSelector
 from pdp.core.strict_json import parse_object
-from pdp.judge.front_matter import Head, read_head, split
-from pdp.judge.problems import Problem
+from pdp.files import strict_yaml
 
+ERROR, WARNING = "error", "warning"
+Id = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
+Version = Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]{0,31}$")]
+Pattern = Annotated[str, Field(pattern=r"^[A-Za-z0-9_./:@*-]{1,256}$")]
+Patterns = Annotated[list[Pattern], Field(min_length=1)]
+Tokens = Annotated[int, Field(ge=1, le=100_000)]
+_HEAD = re.compile(r"---[ \t]*\n(.*?\n)---[ \t]*(?:\n|\Z)", re.DOTALL)
 LISTS = ("Allowed", "Blocked", "Examples")
 RULE_ID = r"[a-z][a-z0-9_-]{0,63}\.[a-z][a-z0-9_]{0,63}"
 _HEADING = re.compile(r"#{1,6}[ \t]+(.*?)[ \t]*#*")
@@ -35,7 +48,155 @@ _EXAMPLE_FORM = '- deny `rule.id`: "task", having read "text" → `tool {"name":
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class PromptProblem:
+    """A problem of a prompt file. `file` is relative to its folder, `line` counts from 1; 0 stands for the file as
+    a whole. A prompt with an error is not used."""
+
+    file: str
+    line: int
+    code: str  # "prompts.*", stable
+    text: str  # what is wrong and what to write instead
+    severity: str = ERROR
+
+    @override
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{place}: {self.text} [{self.code}]"
+
+    def fact(self) -> dict[str, Json]:
+        return {
+            "file": self.file,
+            "line": self.line,
+            "code": self.code,
+            "severity": self.severity,
+            "text": self.text,
+        }
+
+
+class _ClosedHead(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class PromptSettings(_ClosedHead):
+    """The settings for the endpoint; each has the endpoint's default where it is left out."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    max_tokens: Annotated[int, Field(ge=64, le=32_768)] | None = None
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high"] | None = None
+
+
+class BehaviourHints(_ClosedHead):
+    """Behaviour hints as the registry holds them, worst of server and reviewer."""
+
+    read_only: bool | None = None
+    destructive: bool | None = None
+    idempotent: bool | None = None
+    open_world: bool | None = None
+
+
+class Applicability(_ClosedHead):
+    """One way for a section to apply. Every entry must hold; within an entry one value is enough."""
+
+    servers: Patterns | None = None
+    tools: Patterns | None = None
+    risks: Annotated[list[Literal["low", "medium", "high", "critical"]], Field(min_length=1)] | None = None
+    permissions: Patterns | None = None
+    sinks: (
+        Annotated[
+            list[Literal["network", "email", "message", "filesystem", "process", "database", "other"]],
+            Field(min_length=1),
+        ]
+        | None
+    ) = None
+    annotations: BehaviourHints | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Applicability:
+        if not self.model_dump(exclude_none=True) or self.annotations == BehaviourHints():
+            raise ValueError("says nothing; name servers, tools, risks, permissions, sinks or annotations")
+        return self
+
+    def value(self) -> ToolSelector:
+        return ToolSelector(
+            servers=tuple(self.servers or ()),
+            tools=tuple(self.tools or ()),
+            risks=tuple(self.risks or ()),
+            permissions=tuple(self.permissions or ()),
+            sinks=tuple(self.sinks or ()),
+            annotations=self.annotations.model_dump(exclude_none=True) if self.annotations else {},
+        )
+
+
+class PromptHead(_ClosedHead):
+    """The front matter of a base prompt."""
+
+    id: Id
+    version: Version
+    settings: PromptSettings = PromptSettings()
+    text_tokens: Tokens  # the text itself, without sections
+    data_tokens: Tokens  # the input of one call; what is longer is cut
+
+    def endpoint_settings(self) -> dict[str, Json]:
+        return self.settings.model_dump(exclude_none=True)
+
+
+class SectionHead(_ClosedHead):
+    """The front matter of a section."""
+
+    id: Id
+    version: Version
+    prompts: Annotated[list[Id], Field(min_length=1)] | None = None
+    applies_to: Annotated[list[Applicability], Field(min_length=1)]
+    text_tokens: Tokens
+
+
+Head = TypeVar("Head", bound=PromptHead | SectionHead)
+
+
+def split(text: str) -> tuple[str, str] | None:
+    """The head as YAML and the text below it. None where there is no head."""
+    head = _HEAD.match(text)
+    return None if head is None else (head[1], text[head.end() :])
+
+
+def read_head(file: str, yaml: str, form: type[Head]) -> tuple[Head | None, list[PromptProblem]]:
+    """The head by its form, or what is wrong with it."""
+    try:
+        value: Any = strict_yaml.read(yaml)
+    except strict_yaml.NotPlainYaml as error:
+        return None, [
+            PromptProblem(file, (error.line or 0) + 1, "prompts.head", f"the head is no plain YAML: {error.what}.")
+        ]
+    try:
+        return TypeAdapter(form).validate_python(value), []
+    except ValidationError as error:
+        return None, [_problem(file, yaml, each) for each in error.errors(include_input=False, include_url=False)]
+
+
+def _problem(file: str, yaml: str, error: Any) -> PromptProblem:
+    """In the words of the form, at the line of its first key. Never a value."""
+    path = [str(step) for step in error["loc"]]
+    keys = ", ".join(PromptHead.model_fields | SectionHead.model_fields)
+    message = f"is not known; the head has {keys}" if error["type"] == "extra_forbidden" else error["msg"]
+    return PromptProblem(file, line_of(yaml, path), "prompts.head", f"{'.'.join(path) or 'the head'}: {message}.")
+
+
+def line_of(yaml: str, path: list[str]) -> int:
+    """The line, in the file, of the deepest key of `path` that can be found in order below the ones before."""
+    lines = yaml.splitlines()
+    at = 0
+    for step in path:
+        matches = (
+            i for i in range(at, len(lines)) if re.match(rf"[\s-]*['\"]?{re.escape(step)}['\"]?\s*:", lines[i])
+        )
+        at = next(matches, at)
+    return at + 2  # the head begins on line 2
+
+
+@dataclass(frozen=True, slots=True)
+class ListItem:
     """One item of a list, on one line; `line` is where it begins."""
 
     line: int
@@ -44,7 +205,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A call with the verdict that is right for it."""
+    """An example call with its right verdict."""
 
     line: int
     verdict: str
@@ -55,50 +216,50 @@ class Example:
     arguments: Mapping[str, Json]
 
     def call(self) -> bytes:
-        """What two examples share that are about the same."""
+        """The identity of the call: equal for two examples of the same call."""
         return canonical([" ".join(self.task.split()).casefold(), self.read, self.tool, self.arguments])
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
+class PromptBody:
     """The text below the head. `first` is the line on which it begins."""
 
     text: str
     first: int
-    items: Mapping[str, tuple[Item, ...]]  # by list; a list without a heading is not there
+    items: Mapping[str, tuple[ListItem, ...]]  # by list; a list without a heading is not there
     rules: tuple[tuple[str, int], ...]  # id and line
     examples: tuple[Example, ...]
 
 
-def read_file(file: str, text: str, form: type[Head]) -> tuple[Head | None, Body | None, list[Problem]]:
+def read_file(file: str, text: str, form: type[Head]) -> tuple[Head | None, PromptBody | None, list[PromptProblem]]:
     """Head and body, each as far as it can be read, and what is wrong with them."""
     parts = split(text.replace("\r\n", "\n"))
     if parts is None:
         what = "has no head; begin with a line `---`, then YAML with id and version, then a line `---`."
-        return None, None, [Problem(file, 1, "prompts.head", what)]
+        return None, None, [PromptProblem(file, 1, "prompts.head", what)]
     head, about_head = read_head(file, parts[0], form)
     body, about_body = read_body(file, parts[1], parts[0].count("\n") + 3)
     return head, body, [*about_head, *_unseen(file, text), *about_body]
 
 
-def _unseen(file: str, text: str) -> list[Problem]:
-    """Nobody reviews what they cannot see, and no text of ours ends the message that it stands in."""
-    found = []
+def _unseen(file: str, text: str) -> list[PromptProblem]:
+    """Invisible characters, which no review would notice, and control tokens, which would end the message."""
+    problems = []
     for at, line in enumerate(text.split("\n"), 1):
         char = next((c for c in line if hidden(c) and c not in "\r\t⟨⟩"), None)
         if char is not None:
             what = f"holds U+{ord(char):04X}, which cannot be seen or looks like another character; take it out."
-            found.append(Problem(file, at, "prompts.hidden", what))
+            problems.append(PromptProblem(file, at, "prompts.hidden", what))
         if any(control_tokens(line)):
             what = "holds a control token of a chat template, which would end the message there; name it in words."
-            found.append(Problem(file, at, "prompts.control", what))
-    return found
+            problems.append(PromptProblem(file, at, "prompts.control", what))
+    return problems
 
 
-def read_body(file: str, text: str, first: int) -> tuple[Body, list[Problem]]:
+def read_body(file: str, text: str, first: int) -> tuple[PromptBody, list[PromptProblem]]:
     """The lists in `text`, whose first line is line `first` of the file."""
-    items: dict[str, list[Item]] = {}
-    current: list[Item] | None = None
+    items: dict[str, list[ListItem]] = {}
+    current: list[ListItem] | None = None
     problems = []
     for at, line in enumerate(text.split("\n"), first):
         heading = _HEADING.fullmatch(line)
@@ -109,54 +270,54 @@ def read_body(file: str, text: str, first: int) -> tuple[Body, list[Problem]]:
         elif current is None or not line.strip():
             continue
         elif line.startswith("- "):
-            current.append(Item(at, line[2:].strip()))
+            current.append(ListItem(at, line[2:].strip()))
         elif line.startswith("  ") and current:
-            current[-1] = Item(current[-1].line, f"{current[-1].text} {line.strip()}")
+            current[-1] = ListItem(current[-1].line, f"{current[-1].text} {line.strip()}")
         else:
             what = "is no item of the list above; begin it with `- `, or indent it to go on with the item before."
-            problems.append(Problem(file, at, "prompts.item", what))
+            problems.append(PromptProblem(file, at, "prompts.item", what))
     rules, about_rules = _rules(file, items.get("Blocked", []))
     examples, about_examples = _examples(file, items.get("Examples", []))
-    lists = {name: tuple(found) for name, found in items.items()}
-    return Body(text, first, lists, rules, examples), [*problems, *about_rules, *about_examples]
+    lists = {name: tuple(entries) for name, entries in items.items()}
+    return PromptBody(text, first, lists, rules, examples), [*problems, *about_rules, *about_examples]
 
 
-def _rules(file: str, items: list[Item]) -> tuple[tuple[tuple[str, int], ...], list[Problem]]:
-    found, problems = [], []
+def _rules(file: str, items: list[ListItem]) -> tuple[tuple[tuple[str, int], ...], list[PromptProblem]]:
+    rules, problems = [], []
     for item in items:
         if (rule := _RULE.fullmatch(item.text)) is not None:
-            found.append((rule[1], item.line))
+            rules.append((rule[1], item.line))
         else:
             what = "what is blocked begins with the id of its rule, as in - `sends.recipient`: a recipient that …"
-            problems.append(Problem(file, item.line, "prompts.item", what))
-    return tuple(found), problems
+            problems.append(PromptProblem(file, item.line, "prompts.item", what))
+    return tuple(rules), problems
 
 
-def _examples(file: str, items: list[Item]) -> tuple[tuple[Example, ...], list[Problem]]:
-    found, problems = [], []
+def _examples(file: str, items: list[ListItem]) -> tuple[tuple[Example, ...], list[PromptProblem]]:
+    examples, problems = [], []
     for item in items:
         if (example := _example(item)) is not None:
-            found.append(example)
+            examples.append(example)
         else:
             what = f"is no example; write it as {_EXAMPLE_FORM}"
-            problems.append(Problem(file, item.line, "prompts.item", what))
-    return tuple(found), problems
+            problems.append(PromptProblem(file, item.line, "prompts.item", what))
+    return tuple(examples), problems
 
 
-def _example(item: Item) -> Example | None:
-    found = _EXAMPLE.fullmatch(item.text)
-    if found is None:
+def _example(item: ListItem) -> Example | None:
+    parts = _EXAMPLE.fullmatch(item.text)
+    if parts is None:
         return None
     try:
-        arguments, _ = parse_object(found["arguments"].encode(), "example")
+        arguments, _ = parse_object(parts["arguments"].encode(), "example")
     except InvalidRequest:
         return None
     return Example(
         line=item.line,
-        verdict=found["verdict"],
-        rules=tuple(re.findall(f"`({RULE_ID})`", found["rules"])),
-        task=found["task"],
-        read=found["read"] or "",
-        tool=found["tool"],
+        verdict=parts["verdict"],
+        rules=tuple(re.findall(f"`({RULE_ID})`", parts["rules"])),
+        task=parts["task"],
+        read=parts["read"] or "",
+        tool=parts["tool"],
         arguments=arguments,
     )

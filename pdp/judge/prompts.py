@@ -17,10 +17,8 @@ from pathlib import Path
 from pdp.core.errors import BundleFault, ConfigurationFault
 from pdp.core.judge.prompt import Prompt, PromptSet, Section
 from pdp.files.trusted_files import Folder
-from pdp.judge.front_matter import PromptHead, SectionHead
-from pdp.judge.lint import File, PromptFile, SectionFile, by_place, problems_of
-from pdp.judge.problems import ERROR, Problem
-from pdp.judge.prompt_parser import read_file
+from pdp.judge.lint import PromptFile, PromptSource, SectionFile, by_place, problems_of
+from pdp.judge.prompt_parser import ERROR, PromptHead, PromptProblem, SectionHead, read_file
 
 SECTIONS = "sections/"
 _SHOWN = 5  # problems in a message
@@ -34,35 +32,37 @@ def shipped_prompts() -> Path:
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
-    """What lies in the folders. `prompts` is None when a problem is an error."""
+class PromptFolders:
+    """The contents of the folders. `prompts` is None when a problem is an error."""
 
     prompts: PromptSet | None
-    problems: tuple[Problem, ...]
+    problems: tuple[PromptProblem, ...]
 
 
-def read_prompts(shipped: Path, organisation: Path | None) -> Read:
+def read_prompts(shipped: Path, organisation: Path | None) -> PromptFolders:
     """Read and lint both folders. Never raises; folders that others may write are a problem like any other."""
     prompts: list[PromptFile] = []
     sections: list[SectionFile] = []
-    problems: list[Problem] = []
+    problems: list[PromptProblem] = []
     for root, name in ((shipped, "judge_prompts"), (organisation, "")):
         if root is not None:
             problems += _read_folder(root, name, prompts, sections)
     problems += problems_of(prompts, sections)
-    found = by_place(dict.fromkeys(problems))
-    good = not any(problem.severity == ERROR for problem in found)
-    return Read(_prompt_set(prompts, sections) if good else None, found)
+    sorted_problems = by_place(dict.fromkeys(problems))
+    good = not any(problem.severity == ERROR for problem in sorted_problems)
+    return PromptFolders(_prompt_set(prompts, sections) if good else None, sorted_problems)
 
 
-def _read_folder(root: Path, name: str, prompts: list[PromptFile], sections: list[SectionFile]) -> list[Problem]:
+def _read_folder(
+    root: Path, name: str, prompts: list[PromptFile], sections: list[SectionFile]
+) -> list[PromptProblem]:
     """Files of an organisation are called by their path, ours with our folder's name before it."""
     title = name or "the folder of prompts"
     try:
         folder = Folder(root, title)
         paths = folder.files()
     except BundleFault as fault:
-        return [Problem(title, 0, "prompts.folder", fault.message)]
+        return [PromptProblem(title, 0, "prompts.folder", fault.message)]
     problems = []
     for path in paths:
         if path.rpartition("/")[2] == "README.md":
@@ -71,9 +71,9 @@ def _read_folder(root: Path, name: str, prompts: list[PromptFile], sections: lis
         try:
             text = folder.read(path).decode()
         except BundleFault as fault:
-            problems.append(Problem(shown, 0, "prompts.folder", fault.message))
+            problems.append(PromptProblem(shown, 0, "prompts.folder", fault.message))
         except UnicodeDecodeError:
-            problems.append(Problem(shown, 0, "prompts.folder", "is not UTF-8 text; save it as UTF-8."))
+            problems.append(PromptProblem(shown, 0, "prompts.folder", "is not UTF-8 text; save it as UTF-8."))
         else:
             problems += _read_one(path, shown, text, prompts, sections)
     return problems
@@ -81,18 +81,18 @@ def _read_folder(root: Path, name: str, prompts: list[PromptFile], sections: lis
 
 def _read_one(
     path: str, shown: str, text: str, prompts: list[PromptFile], sections: list[SectionFile]
-) -> list[Problem]:
+) -> list[PromptProblem]:
     if not path.endswith(".md") or ("/" in path and not path.startswith(SECTIONS)):
         what = "has no place here; the folder holds <prompt>.md and sections/<section>.md."
-        return [Problem(shown, 0, "prompts.folder", what)]
+        return [PromptProblem(shown, 0, "prompts.folder", what)]
     if path.startswith(SECTIONS):
         section, body, problems = read_file(shown, text, SectionHead)
         if section is not None and body is not None:
-            sections.append(File(shown, section, body))
+            sections.append(PromptSource(shown, section, body))
         return problems
     prompt, body, problems = read_file(shown, text, PromptHead)
     if prompt is not None and body is not None:
-        prompts.append(File(shown, prompt, body))
+        prompts.append(PromptSource(shown, prompt, body))
     return problems
 
 
@@ -124,10 +124,10 @@ def _prompt_set(prompts: list[PromptFile], sections: list[SectionFile]) -> Promp
 
 
 class LoadedPrompts:
-    """Prompts in use: those that were last good."""
+    """The prompts in use: the last without errors."""
 
     def __init__(self, organisation: Path | None, shipped: Path | None = None) -> None:
-        """Raises ConfigurationFault `judge.prompts` when there is nothing good to begin with."""
+        """Raises ConfigurationFault `judge.prompts` when the first reading has errors."""
         self._folders = (shipped or shipped_prompts(), organisation)
         read = read_prompts(*self._folders)
         if read.prompts is None:
@@ -148,7 +148,7 @@ class LoadedPrompts:
         return tuple(str(problem) for problem in read.problems if problem.severity == ERROR)
 
 
-def _message(problems: tuple[Problem, ...]) -> str:
+def _message(problems: tuple[PromptProblem, ...]) -> str:
     errors = [str(problem) for problem in problems if problem.severity == ERROR]
     more = f" (and {len(errors) - _SHOWN} more)" if len(errors) > _SHOWN else ""
     return f"judge prompts: {' '.join(errors[:_SHOWN])}{more} `pdp judge lint` shows all."

@@ -1,4 +1,4 @@
-"""What one request came to, and what an endpoint's answer holds in either API. Pure; believes nothing."""
+"""The outcome of one request, and the reader of an endpoint's answer in either API. Pure; trusts nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pdp.judge.limits import Limits
+from pdp.judge.limits import RateLimits
 
 MAX_TOKENS = 1024  # of an answer, for a prompt that does not say
 REFUSAL = "refusal"
@@ -15,12 +15,12 @@ _INCOMPLETE = {"max_output_tokens": "length", "content_filter": "content_filter"
 
 
 class UnreadableError(Exception):
-    """It is not an answer of the API."""
+    """The body is no answer of the API."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """`finish` as `read_opinion` takes it. Tokens are None where the endpoint does not count them."""
+class ModelReply:
+    """A model's reply. `finish` as for `read_opinion`. Tokens are None where the endpoint does not count them."""
 
     text: str
     finish: str
@@ -31,46 +31,46 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class EndpointError:
-    """Why there is no reply. `again`: the same request may work later; `ill`: the endpoint itself is not well."""
+    """The reason for no reply. `retryable`: the same request may work later; `unhealthy`: a fault of the endpoint."""
 
     status: str
-    again: bool = False
-    ill: bool = False
+    retryable: bool = False
+    unhealthy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
-    """What one request came to, and what the provider said about its limits."""
+class EndpointAnswer:
+    """The outcome of one request, with the provider's rate limits."""
 
-    found: Reply | EndpointError
-    limits: Limits
+    outcome: ModelReply | EndpointError
+    limits: RateLimits
 
 
-def read_chat(body: bytes) -> Reply:
+def read_chat(body: bytes) -> ModelReply:
     """A Chat Completion. Raises UnreadableError."""
-    found = _object(body)
-    choice = _only(found.get("choices"))
+    answer = _object(body)
+    choice = _only(answer.get("choices"))
     message = _mapping(choice.get("message"))
     finish, text = str(choice.get("finish_reason")), message.get("content")
     if message.get("refusal"):
         finish, text = REFUSAL, ""
     elif message.get("tool_calls") or message.get("function_call"):
         finish = "tool_calls"
-    usage = _usage(found)
-    return Reply(
+    usage = _usage(answer)
+    return ModelReply(
         text if isinstance(text, str) else "",
         finish,
-        _model(found),
+        _model(answer),
         _count(usage, "prompt_tokens"),
         _count(usage, "completion_tokens"),
     )
 
 
-def read_response(body: bytes) -> Reply:
+def read_response(body: bytes) -> ModelReply:
     """An answer of the Responses API. Raises UnreadableError."""
-    found = _object(body)
-    texts, finish = [], _finish(found)
-    for item in _list(found.get("output")):
+    answer = _object(body)
+    texts, finish = [], _finish(answer)
+    for item in _list(answer.get("output")):
         kind = item.get("type")
         if kind == "reasoning":
             continue
@@ -82,22 +82,22 @@ def read_response(body: bytes) -> Reply:
                 finish = REFUSAL
             else:
                 texts.append(str(part.get("text", "")))
-    usage = _usage(found)
-    return Reply(
+    usage = _usage(answer)
+    return ModelReply(
         "" if finish == REFUSAL else "".join(texts),
         finish,
-        _model(found),
+        _model(answer),
         _count(usage, "input_tokens"),
         _count(usage, "output_tokens"),
     )
 
 
-def _finish(found: Mapping[str, Any]) -> str:
-    status = found.get("status")
+def _finish(answer: Mapping[str, Any]) -> str:
+    status = answer.get("status")
     if status == "completed":
         return "stop"
     if status == "incomplete":
-        return _INCOMPLETE.get(str(_usage(found, "incomplete_details").get("reason")), "incomplete")
+        return _INCOMPLETE.get(str(_usage(answer, "incomplete_details").get("reason")), "incomplete")
     raise UnreadableError  # failed, cancelled, or still under way
 
 
@@ -121,20 +121,20 @@ def _list(value: Any) -> Sequence[Mapping[str, Any]]:
 
 
 def _only(value: Any) -> Mapping[str, Any]:
-    found = _list(value)
-    if len(found) != 1:
+    items = _list(value)
+    if len(items) != 1:
         raise UnreadableError
-    return found[0]
+    return items[0]
 
 
-def _model(found: Mapping[str, Any]) -> str:
-    """It stands in records and on pages, so a name is only what can be seen."""
-    model = found.get("model")
+def _model(answer: Mapping[str, Any]) -> str:
+    """The model's name, printable: it stands in records and on pages."""
+    model = answer.get("model")
     return model[:200] if isinstance(model, str) and model.isprintable() else ""
 
 
-def _usage(found: Mapping[str, Any], name: str = "usage") -> Mapping[str, Any]:
-    usage = found.get(name)
+def _usage(answer: Mapping[str, Any], name: str = "usage") -> Mapping[str, Any]:
+    usage = answer.get(name)
     return usage if isinstance(usage, Mapping) else {}
 
 

@@ -14,37 +14,37 @@ from typing import Protocol
 from pdp.core.digest import Json
 from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.judge_input import Rendered
-from pdp.judge import wire
+from pdp.judge import protocol
 from pdp.judge.options import JudgeOptions
-from pdp.judge.session_result import SessionResult
+from pdp.judge.protocol import SessionResult
 
 log = logging.getLogger("pdp.judge")
 _CONNECTIONS = 8  # a decision process needs one
 _PROBE_SECONDS = 1.0
 
 
-class Bench(Protocol):
-    """Where sessions are held (`sittings.Sittings`)."""
+class ServedSessions(Protocol):
+    """A runner of sessions (`session_runner.SessionRunner`)."""
 
-    async def hold(self, tenant: str, rendered: Rendered, within_s: float) -> SessionResult: ...
+    async def run(self, tenant: str, rendered: Rendered, within_s: float) -> SessionResult: ...
 
     def state(self) -> Mapping[str, Json]: ...
 
 
 class JudgeServer:
-    """Serves `bench` at a socket. Made by `open`."""
+    """The server of `runner` at a Unix socket. Listens from `open` on."""
 
-    def __init__(self, options: JudgeOptions, bench: Bench) -> None:
-        self._options, self._bench = options, bench
+    def __init__(self, options: JudgeOptions, runner: ServedSessions) -> None:
+        self._options, self._runner = options, runner
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.Task[None]] = set()
 
     async def open(self, path: Path) -> None:
         """Listen at `path`, whose folder must be ours alone. Raises ConfigurationFault."""
-        await asyncio.to_thread(_place, path)
+        await asyncio.to_thread(_prepare_path, path)
         before = os.umask(0o177)
         try:
-            self._server = await asyncio.start_unix_server(self._connected, path, limit=wire.MAX_ASKED)
+            self._server = await asyncio.start_unix_server(self._connected, path, limit=protocol.MAX_REQUEST)
         except OSError as error:
             raise ConfigurationFault(
                 "judge.address", f"judge.address: cannot be listened at ({error.strerror})."
@@ -62,80 +62,80 @@ class JudgeServer:
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
-        if task is None or not self._welcome(writer):
-            await wire.close(writer)
+        if task is None or not self._admits(writer):
+            await protocol.close(writer)
             return
         self._open.add(task)
         try:
-            await _Connection(self._options, self._bench, writer).serve(reader)
-        except (wire.WireError, ValueError):  # ValueError: a line without an end
+            await _DecisionProcess(self._options, self._runner, writer).serve(reader)
+        except (protocol.ProtocolError, ValueError):  # ValueError: a line without an end
             log.error("the judge's socket: what came is no question; the connection was given up")
         except (OSError, asyncio.CancelledError):
             pass  # the other end is gone, or we are; asyncio would tell of it as of an error
         finally:
-            await wire.close(writer)
+            await protocol.close(writer)
             self._open.discard(task)
 
-    def _welcome(self, writer: asyncio.StreamWriter) -> bool:
+    def _admits(self, writer: asyncio.StreamWriter) -> bool:
         if len(self._open) >= _CONNECTIONS:
             log.error("the judge's socket: too many connections")
             return False
-        if wire.user_of(writer.get_extra_info("socket")) != os.geteuid():
+        if protocol.peer_user(writer.get_extra_info("socket")) != os.geteuid():
             log.error("the judge's socket: another user was turned away")
             return False
         return True
 
 
-class _Connection:
-    """One decision process and the sessions that it wants."""
+class _DecisionProcess:
+    """The connection of one decision process, with its sessions."""
 
-    def __init__(self, options: JudgeOptions, bench: Bench, writer: asyncio.StreamWriter) -> None:
-        self._options, self._bench, self._writer = options, bench, writer
+    def __init__(self, options: JudgeOptions, runner: ServedSessions, writer: asyncio.StreamWriter) -> None:
+        self._options, self._runner, self._writer = options, runner, writer
         self._sessions: dict[int, asyncio.Task[None]] = {}
 
     async def serve(self, reader: asyncio.StreamReader) -> None:
         """Until the other end is gone. Raises WireError, OSError, ValueError."""
         beat = asyncio.create_task(self._beat())
         try:
-            self._writer.write(wire.hello(self._options.model, self._options.url))
+            self._writer.write(protocol.hello_line(self._options.model, self._options.url))
             while line := await reader.readline():
-                await self._asked(wire.read_asked(line))
+                await self._start_session(protocol.read_request(line))
         finally:
             tasks = [beat, *self._sessions.values()]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _asked(self, asked: wire.Asked) -> None:
+    async def _start_session(self, request: protocol.SessionRequest) -> None:
         if len(self._sessions) > self._options.max_queued + self._options.max_concurrent:
-            await self._say(wire.said(asked.id, SessionResult("overloaded", model=self._options.model)))
-        elif asked.id in self._sessions:
-            raise wire.WireError
+            await self._send(protocol.result_line(request.id, SessionResult("overloaded", model=self._options.model)))
+        elif request.id in self._sessions:
+            raise protocol.ProtocolError
         else:
-            session = asyncio.create_task(self._session(asked))
-            self._sessions[asked.id] = session
-            session.add_done_callback(lambda _: self._sessions.pop(asked.id, None))
+            session = asyncio.create_task(self._session(request))
+            self._sessions[request.id] = session
+            session.add_done_callback(lambda _: self._sessions.pop(request.id, None))
 
-    async def _session(self, asked: wire.Asked) -> None:
+    async def _session(self, request: protocol.SessionRequest) -> None:
         try:
-            said = await self._bench.hold(asked.tenant, asked.rendered, asked.within_s)
+            result = await self._runner.run(request.tenant, request.rendered, request.within_s)
         except Exception as fault:  # noqa: BLE001 - a bug of ours must not leave a call waiting; content is never logged
             log.error("a session of the judge ended by a fault of ours: %s", type(fault).__name__)
-            said = SessionResult("endpoint", model=self._options.model)
-        await self._say(wire.said(asked.id, said))
+            result = SessionResult("endpoint", model=self._options.model)
+        await self._send(protocol.result_line(request.id, result))
 
     async def _beat(self) -> None:
         while True:
-            await self._say(wire.state(self._bench.state()))
-            await asyncio.sleep(wire.BEAT_SECONDS)
+            await self._send(protocol.state_line(self._runner.state()))
+            await asyncio.sleep(protocol.BEAT_SECONDS)
 
-    async def _say(self, line: bytes) -> None:
+    async def _send(self, line: bytes) -> None:
         self._writer.write(line)
         await self._writer.drain()
 
 
-def _place(path: Path) -> None:
-    """Make the folder of the socket, or make sure that nobody else can get in; take away what a process that is gone
+def _prepare_path(path: Path) -> None:
+    """Make the folder of the socket, or make sure that only our user can enter it; remove what a dead process
     left there, and nothing else. Raises ConfigurationFault."""
     folder = path.parent
     try:
@@ -155,15 +155,15 @@ def _place(path: Path) -> None:
         raise ConfigurationFault(
             "judge.address", "judge.address: another file has the path of the socket; remove it."
         )
-    if _answers(path):
+    if _is_live(path):
         raise ConfigurationFault(
             "judge.address", "judge.address: another process answers on the socket; stop it first."
         )
     path.unlink(missing_ok=True)
 
 
-def _answers(path: Path) -> bool:
-    """Whether somebody listens there; in doubt they do."""
+def _is_live(path: Path) -> bool:
+    """Whether a process listens there; in doubt, yes."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(_PROBE_SECONDS)
         try:

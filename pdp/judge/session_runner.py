@@ -1,5 +1,4 @@
-"""How the judge's process comes to an answer: a budget, a place, then requests until one is answered or time is
-up."""
+"""Sessions of the judge's process: budget, queue, then requests until one is answered or time is up."""
 
 from __future__ import annotations
 
@@ -10,29 +9,27 @@ from typing import Protocol
 
 from pdp.core.digest import Json
 from pdp.core.judge.judge_input import OK, Opinion, Rendered
-from pdp.core.judge.tokens import tokens
+from pdp.core.judge.render import tokens
 from pdp.core.judge.verdict import read_opinion, repairable, supersedes
 from pdp.fair_limiter import FairQueue, OverloadedError
-from pdp.judge.breaker import Breaker, State
-from pdp.judge.budget import Budgets
-from pdp.judge.limits import Throttle
+from pdp.judge.limits import Breaker, BreakerState, Budgets, Throttle
 from pdp.judge.options import JudgeOptions
-from pdp.judge.response import MAX_TOKENS, Attempt, EndpointError, Reply
-from pdp.judge.session_result import MAX_TEXT, SessionResult
+from pdp.judge.protocol import MAX_TEXT, SessionResult
+from pdp.judge.response import MAX_TOKENS, EndpointAnswer, EndpointError, ModelReply
 
 _BACKOFF_SECONDS, _LONGEST_SECONDS = 0.5, 15.0
-_WORST_FIRST = (State.OPEN, State.TRIAL)
+_WORST_FIRST = (BreakerState.OPEN, BreakerState.TRIAL)
 
 
 class Model(Protocol):
     """An endpoint (`endpoint.Endpoint`)."""
 
-    async def ask(self, rendered: Rendered, seconds: float, *, repair: bool = False) -> Attempt: ...
+    async def ask(self, rendered: Rendered, seconds: float, *, repair: bool = False) -> EndpointAnswer: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Ambience:
-    """Seconds of a clock that only goes on; Unix time in nanoseconds; numbers from 0 to 1 by chance; sleep."""
+class RunnerEnvironment:
+    """Clocks and chance: monotonic seconds, Unix time in nanoseconds, random numbers from 0 to 1, sleep."""
 
     monotonic: Callable[[], float]
     wall: Callable[[], int]
@@ -41,8 +38,8 @@ class Ambience:
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
-    """How the endpoint takes what one tenant sends it. What fails may fail for that tenant's data alone: so none is
+class _TenantLimits:
+    """Breaker and throttle of one tenant. A request may fail for that tenant's data alone: so no tenant is
     kept waiting by another's failures. All together are bounded by the places that they share."""
 
     breaker: Breaker
@@ -50,19 +47,19 @@ class _Line:
 
 
 class SessionRunner:
-    """All sessions of one process."""
+    """The runner of all sessions of one process."""
 
-    def __init__(self, options: JudgeOptions, model: Model, ambience: Ambience) -> None:
-        self._options, self._model, self._ambience = options, model, ambience
-        self._turns = FairQueue(options.max_concurrent, options.max_queued, options.tenant_share)
-        self._lines: dict[str, _Line] = {}
-        self._budgets = Budgets(options, ambience.wall)
+    def __init__(self, options: JudgeOptions, model: Model, environment: RunnerEnvironment) -> None:
+        self._options, self._model, self._environment = options, model, environment
+        self._queue = FairQueue(options.max_concurrent, options.max_queued, options.tenant_share)
+        self._by_tenant: dict[str, _TenantLimits] = {}
+        self._budgets = Budgets(options, environment.wall)
 
-    async def hold(self, tenant: str, rendered: Rendered, within_s: float) -> SessionResult:
+    async def run(self, tenant: str, rendered: Rendered, within_s: float) -> SessionResult:
         """One session. Never raises, unless it is cancelled."""
-        began = self._ambience.monotonic()
+        began = self._environment.monotonic()
         until = began + min(within_s, self._options.verdict_seconds)
-        sitting = _Sitting(tenant, rendered, until, self._line(tenant))
+        session = _OpenSession(tenant, rendered, until, self._limits_of(tenant))
         expected_in = tokens(rendered.system) + tokens(rendered.user)
         expected_out = int(str(rendered.settings.get("max_tokens", MAX_TOKENS)))
         reserved = self._budgets.reserve(tenant, expected_in, expected_out)
@@ -70,132 +67,132 @@ class SessionRunner:
             return SessionResult("budget", model=self._options.model)
         status = "timeout"
         try:
-            async with asyncio.timeout(sitting.until - began):
-                status = await self._attempts(sitting, expected_in + expected_out)
+            async with asyncio.timeout(session.until - began):
+                status = await self._requests(session, expected_in + expected_out)
         except TimeoutError:
             status = "timeout"
         finally:
-            cost = self._budgets.settle(reserved, sitting.tokens_in, sitting.tokens_out)
-        took = int((self._ambience.monotonic() - began) * 1000)
-        return replace(sitting.said(status, self._options.model), cost_micros=cost, latency_ms=took)
+            cost = self._budgets.settle(reserved, session.tokens_in, session.tokens_out)
+        took = int((self._environment.monotonic() - began) * 1000)
+        return replace(session.result(status, self._options.model), cost_micros=cost, latency_ms=took)
 
     def state(self) -> Mapping[str, Json]:
-        """How things stand. `breaker` is the worst of any tenant's."""
-        states = {line.breaker.state for line in self._lines.values()}
-        worst = next((state for state in _WORST_FIRST if state in states), State.CLOSED)
+        """The state of the process. `breaker` is the worst of any tenant's."""
+        states = {limits.breaker.state for limits in self._by_tenant.values()}
+        worst = next((state for state in _WORST_FIRST if state in states), BreakerState.CLOSED)
         return {
             "breaker": worst.value,
-            "running": self._turns.running,
-            "waiting": self._turns.waiting,
+            "running": self._queue.running,
+            "waiting": self._queue.waiting,
             "used_today": dict(self._budgets.status()),
         }
 
-    def _line(self, tenant: str) -> _Line:
+    def _limits_of(self, tenant: str) -> _TenantLimits:
         """Tenants are those of callers in the configuration, so there are not more and more of them."""
-        if (found := self._lines.get(tenant)) is None:
-            options, clock = self._options, self._ambience.monotonic
+        if (limits := self._by_tenant.get(tenant)) is None:
+            options, clock = self._options, self._environment.monotonic
             breaker = Breaker(options.breaker_failures, options.breaker_seconds, clock)
-            found = self._lines[tenant] = _Line(breaker, Throttle(clock))
-        return found
+            limits = self._by_tenant[tenant] = _TenantLimits(breaker, Throttle(clock))
+        return limits
 
-    async def _attempts(self, sitting: _Sitting, size: int) -> str:
+    async def _requests(self, session: _OpenSession, size: int) -> str:
         """Requests until one is answered, or is not worth repeating: the status."""
         failures = 0
         while True:
-            found = await self._next(sitting, size)
-            if isinstance(found, Reply):
-                if repairable(sitting.opinion(found)):
-                    await self._repair(sitting, size, found)
+            outcome = await self._request(session, size)
+            if isinstance(outcome, ModelReply):
+                if repairable(session.opinion(outcome)):
+                    await self._repair(session, size, outcome)
                 return OK
             failures += 1
-            if not found.again or failures > self._options.retries or not await self._pause(sitting, failures):
-                return found.status
+            if not outcome.retryable or failures > self._options.retries or not await self._pause(session, failures):
+                return outcome.status
 
-    async def _repair(self, sitting: _Sitting, size: int, first: Reply) -> None:
+    async def _repair(self, session: _OpenSession, size: int, first: ModelReply) -> None:
         """Ask once more for the form. The first answer stands unless the second may take its place."""
-        second = await self._next(sitting, size, repair=True)
-        if not isinstance(second, Reply) or not supersedes(
-            sitting.opinion(second), first.text, first.finish, sitting.rendered
+        second = await self._request(session, size, repair=True)
+        if not isinstance(second, ModelReply) or not supersedes(
+            session.opinion(second), first.text, first.finish, session.rendered
         ):
-            sitting.last = first
+            session.last = first
 
-    async def _next(self, sitting: _Sitting, size: int, *, repair: bool = False) -> Reply | EndpointError:
-        """One request, when the endpoint may be asked at all. Whoever has to leave it alone takes nobody's place."""
-        while await self._clear(sitting, size):
+    async def _request(self, session: _OpenSession, size: int, *, repair: bool = False) -> ModelReply | EndpointError:
+        """One request, when the endpoint may be asked at all. A request that has to wait takes no slot."""
+        while await self._wait_for_provider(session, size):
             try:
-                async with self._turns.place(sitting.tenant):
-                    if sitting.line.throttle.wait_s(size) > 0:
+                async with self._queue.place(session.tenant):
+                    if session.limits.throttle.wait_s(size) > 0:
                         continue  # it was told so by now
-                    if not sitting.line.breaker.admits():
+                    if not session.limits.breaker.admits():
                         return EndpointError("breaker_open")
-                    return await self._attempt(sitting, repair=repair)
+                    return await self._send(session, repair=repair)
             except OverloadedError:
                 return EndpointError("overloaded")
         return EndpointError("rate_limited")
 
-    async def _attempt(self, sitting: _Sitting, *, repair: bool) -> Reply | EndpointError:
-        left = sitting.until - self._ambience.monotonic()
+    async def _send(self, session: _OpenSession, *, repair: bool) -> ModelReply | EndpointError:
+        left = session.until - self._environment.monotonic()
         try:
-            attempt = await self._model.ask(
-                sitting.rendered, max(0.0, min(left, self._options.attempt_seconds)), repair=repair
+            answer = await self._model.ask(
+                session.rendered, max(0.0, min(left, self._options.attempt_seconds)), repair=repair
             )
         except BaseException:  # cancelled: it says nothing about the endpoint, but what was sent was sent
-            sitting.line.breaker.released()
-            sitting.sent()
+            session.limits.breaker.released()
+            session.count_unanswered()
             raise
-        sitting.line.throttle.told(attempt.limits)
-        match attempt.found:
-            case Reply():
-                sitting.line.breaker.succeeded()
-                sitting.heard(attempt.found)
-            case EndpointError(status, _, ill):
-                (sitting.line.breaker.failed if ill else sitting.line.breaker.released)()
+        session.limits.throttle.update(answer.limits)
+        match answer.outcome:
+            case ModelReply():
+                session.limits.breaker.succeeded()
+                session.count_reply(answer.outcome)
+            case EndpointError(status, _, unhealthy):
+                (session.limits.breaker.failed if unhealthy else session.limits.breaker.released)()
                 if status == "timeout":  # it was read all the same
-                    sitting.sent()
-        return attempt.found
+                    session.count_unanswered()
+        return answer.outcome
 
-    async def _clear(self, sitting: _Sitting, size: int) -> bool:
+    async def _wait_for_provider(self, session: _OpenSession, size: int) -> bool:
         """Wait as long as the provider wants. False when that is longer than there is."""
-        while (wait := sitting.line.throttle.wait_s(size)) > 0:
-            if not await self._wait(sitting, wait):
+        while (wait := session.limits.throttle.wait_s(size)) > 0:
+            if not await self._wait(session, wait):
                 return False
         return True
 
-    async def _pause(self, sitting: _Sitting, failures: int) -> bool:
-        """Exponential, with full jitter, so that those who failed together do not come back together."""
+    async def _pause(self, session: _OpenSession, failures: int) -> bool:
+        """Exponential backoff with full jitter, so that requests that failed together are not retried together."""
         longest = min(_LONGEST_SECONDS, _BACKOFF_SECONDS * 2 ** (failures - 1))
-        return await self._wait(sitting, longest * self._ambience.chance())
+        return await self._wait(session, longest * self._environment.chance())
 
-    async def _wait(self, sitting: _Sitting, seconds: float) -> bool:
-        if self._ambience.monotonic() + seconds >= sitting.until:
+    async def _wait(self, session: _OpenSession, seconds: float) -> bool:
+        if self._environment.monotonic() + seconds >= session.until:
             return False
-        await self._ambience.sleep(seconds)
+        await self._environment.sleep(seconds)
         return True
 
 
-class _Sitting:
-    """One session under way: what it sent and heard so far. `until` is when it must be over."""
+class _OpenSession:
+    """One session in progress, with its token counts and last reply. `until` is its deadline."""
 
-    def __init__(self, tenant: str, rendered: Rendered, until: float, line: _Line) -> None:
-        self.tenant, self.rendered, self.until, self.line = tenant, rendered, until, line
+    def __init__(self, tenant: str, rendered: Rendered, until: float, limits: _TenantLimits) -> None:
+        self.tenant, self.rendered, self.until, self.limits = tenant, rendered, until, limits
         self.tokens_in = self.tokens_out = 0
-        self.last: Reply | None = None  # the answer that stands
+        self.last: ModelReply | None = None  # the answer that stands
 
-    def heard(self, reply: Reply) -> None:
+    def count_reply(self, reply: ModelReply) -> None:
         """Count what a reply cost; estimated where the endpoint does not count."""
         self.last = reply
         self.tokens_in += self._estimated_in() if reply.tokens_in is None else reply.tokens_in
         self.tokens_out += tokens(reply.text) if reply.tokens_out is None else reply.tokens_out
 
-    def sent(self) -> None:
-        """A request went out whose reply nobody heard."""
+    def count_unanswered(self) -> None:
+        """Count a request that was sent and not answered."""
         self.tokens_in += self._estimated_in()
 
-    def opinion(self, reply: Reply) -> Opinion:
+    def opinion(self, reply: ModelReply) -> Opinion:
         return read_opinion(reply.text, reply.finish, self.rendered, reply.model)
 
-    def said(self, status: str, model: str) -> SessionResult:
-        """What goes to the decision process."""
+    def result(self, status: str, model: str) -> SessionResult:
+        """The result for the decision process."""
         counted = SessionResult(status, model=model, tokens_in=self.tokens_in, tokens_out=self.tokens_out)
         if status != OK or self.last is None:
             return counted

@@ -1,1 +1,1 @@
-"""How good a judge is on labelled cases, and how much the policy leans on it."""
+"""The evaluation of a judge on labelled cases, and the exposure of policy to its errors."""

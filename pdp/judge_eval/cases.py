@@ -4,8 +4,8 @@
      "recent_observation": … or null, "label": "allow" or "deny", "source": …, "risk": …}
 
 and, where they are known, `server` (else one that is called like the agent), `tool.title`, and `session_labels` (else
-the worst, as of any session whose results nobody inspects). A judge is shown what a decision shows of such a call
-(`matter`) and nothing else; label, source, risk and whatever else stands there are for counting. A file that ends in
+the worst, as of any session without inspected results). A judge is shown what a decision shows of such a call
+(`judge_input_of`) and nothing else; label, source, risk and other keys are for counting. A file that ends in
 `.gz` is read through gzip.
 """
 
@@ -29,7 +29,7 @@ from pdp.core.judge.judge_input import Content, JudgeInput
 from pdp.core.target import TargetFact
 
 ALLOW, DENY = "allow", "deny"
-TASK_SOURCE = "caller"  # what the user asked for, passed on by somebody who may vouch for it
+TASK_SOURCE = "caller"  # the user's request, passed on by a caller that may vouch for it
 UNNAMED = "unknown"  # the source or risk of a case that names none
 _MAX_BYTES = 64 << 20
 
@@ -61,7 +61,7 @@ class _Line(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One call with the right answer."""
+    """A labelled case: one call with the right verdict."""
 
     id: str
     task: str
@@ -80,7 +80,7 @@ class Case:
 
     @property
     def cluster(self) -> str:
-        """What makes cases alike: an attacker's call is repeated under many tasks, a user's task in many calls.
+        """The cluster of alike cases: an attacker's call is repeated under many tasks, a user's task in many calls.
         Intervals are drawn over these, since lines are no independent draws."""
         return digest([self.tool, self.arguments]) if self.label == DENY else digest([self.task])
 
@@ -93,7 +93,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Cases:
-    """A file of them. `sha256` is of its text, unpacked."""
+    """A file of cases. `sha256` is of its text, uncompressed."""
 
     name: str
     sha256: str
@@ -101,7 +101,7 @@ class Cases:
 
 
 def read_cases(path: Path) -> Cases:
-    """Raises ConfigurationFault `judge.cases`, naming the line."""
+    """The cases in a file. Raises ConfigurationFault `judge.cases`, naming the line."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             data = file.read(_MAX_BYTES + 1)
@@ -109,20 +109,20 @@ def read_cases(path: Path) -> Cases:
         raise _fault(path, "cannot be read; check the path", repr(error)) from None
     if len(data) > _MAX_BYTES:
         raise _fault(path, f"is larger than {_MAX_BYTES} bytes")
-    found: dict[str, Case] = {}
+    cases: dict[str, Case] = {}
     for number, line in enumerate(data.splitlines(), 1):
         if line.strip():
             case = _case(path, number, line)
-            if case.id in found:
+            if case.id in cases:
                 raise _fault(path, f"line {number}: the id stands there twice; give each case its own")
-            found[case.id] = case
-    if not found:
+            cases[case.id] = case
+    if not cases:
         raise _fault(path, "holds no case")
-    return Cases(path.name, hashlib.sha256(data).hexdigest(), tuple(found.values()))
+    return Cases(path.name, hashlib.sha256(data).hexdigest(), tuple(cases.values()))
 
 
-def matter(case: Case, target: TargetFact, definition: Mapping[str, Json]) -> JudgeInput:
-    """What a judge is shown of a case, made by the code that a decision makes it with. `target` and `definition` are
+def judge_input_of(case: Case, target: TargetFact, definition: Mapping[str, Json]) -> JudgeInput:
+    """The judge's input for a case, made by the code of a decision. `target` and `definition` are
     as the registry has them (`organisation.pinned`)."""
     session = SessionFact(OK, labels=case.session_labels, task=case.task, task_source=TASK_SOURCE)
     return JudgeInput.of(case.agent, target, session, Content(definition, case.arguments, case.observation))
@@ -130,7 +130,7 @@ def matter(case: Case, target: TargetFact, definition: Mapping[str, Json]) -> Ju
 
 def _case(path: Path, number: int, line: bytes) -> Case:
     try:
-        found = _Line.model_validate(json.loads(line))
+        fields = _Line.model_validate(json.loads(line))
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "line"
@@ -138,20 +138,20 @@ def _case(path: Path, number: int, line: bytes) -> Case:
     except (ValueError, RecursionError):
         raise _fault(path, f"line {number}: is not one JSON object") from None
     return Case(
-        id=found.id,
-        task=found.user_task,
-        agent=found.agent,
-        tool=found.tool.name,
-        description=found.tool.description,
-        schema=found.tool.input_schema,
-        arguments=found.arguments,
-        observation=found.recent_observation or "",
-        label=found.label,
-        source=found.source,
-        risk=found.risk,
-        server=found.server or found.agent,
-        title=found.tool.title,
-        session_labels=WORST_LABELS if found.session_labels is None else tuple(found.session_labels),
+        id=fields.id,
+        task=fields.user_task,
+        agent=fields.agent,
+        tool=fields.tool.name,
+        description=fields.tool.description,
+        schema=fields.tool.input_schema,
+        arguments=fields.arguments,
+        observation=fields.recent_observation or "",
+        label=fields.label,
+        source=fields.source,
+        risk=fields.risk,
+        server=fields.server or fields.agent,
+        title=fields.tool.title,
+        session_labels=WORST_LABELS if fields.session_labels is None else tuple(fields.session_labels),
     )
 
 

@@ -29,7 +29,7 @@ from pdp.registry.snapshot import verified_tool
 AT_NS = 1_799_834_400 * NS  # 2027-01-13T10:00:00Z, a Wednesday within the example's business hours
 CALLER = "gateway"
 _OWNER = "security@acme.example"
-_MANY = 10_000  # requests that may be open at once: one for each case, and nobody answers
+_MANY = 10_000  # requests that may be open at once: one for each case, never answered
 _SETTINGS: Mapping[str, Any] = {
     "identity": {"callers": {CALLER: {"may_assert": {"task": True}}}},
     "approvals": {"open_per_subject": _MANY, "open_per_tenant": _MANY, "open_per_group": _MANY},
@@ -39,8 +39,8 @@ _WHY = "The servers of the cases do not close their schemas; their owners were a
 
 
 @dataclass(frozen=True, slots=True)
-class Ways:
-    """What the organisation asks a judge for: `data.org.judge`."""
+class JudgePolicy:
+    """The organisation's use of the judge: `data.org.judge`."""
 
     people: str
     medium: str
@@ -51,7 +51,7 @@ class Ways:
 
 @dataclass(frozen=True, slots=True)
 class Organisation:
-    """The world and the subject of every call. `left_out` are tools that nobody signs for: the scan of definitions
+    """The test installation and the subject of every call. `left_out` are unsigned tools: the scan of definitions
     (`pdp tools scan`) objects to them."""
 
     sandbox: Sandbox
@@ -73,25 +73,25 @@ class Organisation:
 
 
 def create(
-    folder: Path, cases: Sequence[Case], review: Review, ways: Ways, *, judge: Mapping[str, Any] | None = None
+    folder: Path, cases: Sequence[Case], review: Review, ways: JudgePolicy, *, judge: Mapping[str, Any] | None = None
 ) -> Organisation:
     """Make the world in `folder` (emptied). `judge` is a section of that name for its configuration. Raises
     RegistryFault for tools that no manifest can hold."""
     servers = tuple(dict.fromkeys(case.server for case in cases))
     tools = {server: _proper(server, tools_of(cases, server)) for server in servers}
     more = {} if judge is None else {"judge": judge}
-    made = sandbox.create(folder, _server(servers[0]), settings={**_SETTINGS, **more})
+    world = sandbox.create(folder, _server(servers[0]), settings={**_SETTINGS, **more})
     permissions: set[str] = set()
     for server in servers:
-        said = _review_of(review, tools[server])
-        made_of = pin(made.registry, _server(server), list(tools[server].values()), said, at_ns=AT_NS)
-        permissions.update(p for each in made_of.proposals for p in each.manifest.permissions)
-    _accept_likeness(made.registry)
-    made.sign(AT_NS)
-    made.waive([_open_schemas(server) for server in servers], AT_NS)
-    _grant(made.policy, tools, ways)
+        reviewed = _review_of(review, tools[server])
+        pinned_set = pin(world.registry, _server(server), list(tools[server].values()), reviewed, at_ns=AT_NS)
+        permissions.update(p for each in pinned_set.proposals for p in each.manifest.permissions)
+    _accept_likeness(world.registry)
+    world.sign(AT_NS)
+    world.waive([_open_schemas(server) for server in servers], AT_NS)
+    _grant(world.policy, tools, ways)
     left_out = {case.tool for case in cases if case.tool not in tools[case.server]}
-    return Organisation(made, replace(ALICE, scopes=tuple(sorted(permissions))), tuple(sorted(left_out)))
+    return Organisation(world, replace(ALICE, scopes=tuple(sorted(permissions))), tuple(sorted(left_out)))
 
 
 def tools_of(cases: Sequence[Case], server: str) -> dict[str, dict[str, Json]]:
@@ -100,18 +100,20 @@ def tools_of(cases: Sequence[Case], server: str) -> dict[str, dict[str, Json]]:
 
 
 def pinned(case: Case, review: Review | None) -> tuple[TargetFact, Mapping[str, Json]]:
-    """A case's tool and its definition as the registry has them; the worst of one that nobody reviewed."""
-    said = review.tools.get(case.tool) if review is not None else None
-    if review is None or said is None:
+    """A case's tool and its definition as the registry has them; the worst facts for a tool without a review."""
+    reviewed = review.tools.get(case.tool) if review is not None else None
+    if review is None or reviewed is None:
         check = failed("tool.unknown", "Nobody reviewed this tool.")
         return TargetFact(check, f"tool:{case.tool}", "tool", case.tool, case.server), case.definition
-    found = manifest_of(_server(case.server), case.definition, said, reviewed_by=review.reviewed_by, at_ns=AT_NS)
-    tool = verified_tool(found, "")
+    manifest = manifest_of(
+        _server(case.server), case.definition, reviewed, reviewed_by=review.reviewed_by, at_ns=AT_NS
+    )
+    tool = verified_tool(manifest, "")
     return tool.fact, tool.pinned.definition
 
 
 def definition_of(case: Case) -> bytes:
-    """As a gateway presents it."""
+    """The definition as a gateway presents it."""
     return definition_bytes(case.definition)
 
 
@@ -120,8 +122,8 @@ def _server(name: str) -> Server:
 
 
 def _review_of(review: Review, tools: Mapping[str, object]) -> Review:
-    known: dict[str, ToolReview] = {name: said for name, said in review.tools.items() if name in tools}
-    return review.model_copy(update={"tools": known})
+    reviewed: dict[str, ToolReview] = {name: said for name, said in review.tools.items() if name in tools}
+    return review.model_copy(update={"tools": reviewed})
 
 
 def _proper(server: str, tools: Mapping[str, Mapping[str, Json]]) -> Mapping[str, Mapping[str, Json]]:
@@ -130,22 +132,24 @@ def _proper(server: str, tools: Mapping[str, Mapping[str, Json]]) -> Mapping[str
 
 
 def _accept_likeness(registry: Path) -> None:
-    """What is still found is that different servers have the same or similar tools."""
-    found = scan(folder_tools(registry))
-    accept.accept(registry, found, [one.id for one in blocking(found)], "agents of one organisation share tools")
+    """Accept the remaining findings: different servers have the same or similar tools."""
+    findings = scan(folder_tools(registry))
+    accept.accept(
+        registry, findings, [one.id for one in blocking(findings)], "agents of one organisation share tools"
+    )
 
 
 def _open_schemas(server: str) -> Mapping[str, Json]:
-    """Nobody closes the schemas of benchmarks, and with open ones the baseline denies every change."""
+    """A waiver for open schemas: benchmarks have them, and the baseline denies every change under one."""
     return {"id": f"EVAL-{server}", "code": "schema.open", "server": server, "owner": _OWNER, "reason": _WHY}
 
 
-def _grant(policy: Path, tools: Mapping[str, Mapping[str, object]], ways: Ways) -> None:
+def _grant(policy: Path, tools: Mapping[str, Mapping[str, object]], ways: JudgePolicy) -> None:
     organisation = policy / "data" / "org.json"
-    found = json.loads(organisation.read_text())
-    found["judge"] = ways.fact()
-    found["roles"][0]["grants"] += [{"server": server, "tools": sorted(names)} for server, names in tools.items()]
-    organisation.write_text(json.dumps(found))
+    data = json.loads(organisation.read_text())
+    data["judge"] = ways.fact()
+    data["roles"][0]["grants"] += [{"server": server, "tools": sorted(names)} for server, names in tools.items()]
+    organisation.write_text(json.dumps(data))
     pack = policy / "packs" / "acme" / "acme.rego"
     text = pack.read_text()
     pack.write_text(text.replace(_GIT, f'"servers": {json.dumps(["git", *tools])}', 1))

@@ -64,9 +64,9 @@ def page(fact: Mapping[str, Any]) -> str:
 def _top(fact: Mapping[str, Any]) -> str:
     cases, judge, unheard = fact["cases"], fact["judge"], fact["unheard"]
     missing = f" On {unheard} of them the endpoint did not answer; they count as no verdict." if unheard else ""
-    said = f" (it calls itself {_one(', '.join(judge['said_models']))})" if judge["said_models"] else ""
+    own_name = f" (it calls itself {_one(', '.join(judge['said_models']))})" if judge["said_models"] else ""
     return (
-        f"<h1>How good is the judge?</h1>\n<p>Model <b>{_one(judge['model'])}</b>{said}, prompt "
+        f"<h1>How good is the judge?</h1>\n<p>Model <b>{_one(judge['model'])}</b>{own_name}, prompt "
         f"<b>{_one(judge['prompt'])}</b> <small>{_one(judge['prompt_sha256'])}</small>.</p>\n"
         f"<p>{cases['count']} cases of {_one(cases['file'])}: {cases['attacks']} attacks "
         f"({cases['attackers_calls']} different calls) and {cases['benign']} calls that serve the task "
@@ -90,22 +90,22 @@ def _tone(name: str) -> str:
     return {"attacks_let_through": "bad", "benign_let_through": "good"}.get(name, "")
 
 
-def _exposure(found: Mapping[str, Any]) -> str:
+def _exposure(exposure: Mapping[str, Any]) -> str:
     rows = [
-        ("attacks that policy leaves to the judge alone, or to nobody (exposure)", found["exposure"]),
-        ("benign calls that need a person, whatever the judge says", found["benign_person"]),
-        ("attacks let through by policy and this judge together", found["with_this_judge"]["attacks_let_through"]),
-        ("benign calls that reach people with this judge", found["with_this_judge"]["benign_to_people"]),
+        ("attacks that policy leaves to the judge alone, or to nobody (exposure)", exposure["exposure"]),
+        ("benign calls that need a person, whatever the judge says", exposure["benign_person"]),
+        ("attacks let through by policy and this judge together", exposure["with_this_judge"]["attacks_let_through"]),
+        ("benign calls that reach people with this judge", exposure["with_this_judge"]["benign_to_people"]),
     ]
-    ways = found["judge"]
+    ways = exposure["judge"]
     return (
         f"<h2>With the shipped policy</h2>\n<p>people: {_one(ways['people'])}, medium: {_one(ways['medium'])}</p>\n"
         + _table(("", "share", "of"), [(name, _with_interval(each), _of(each)) for name, each in rows])
     )
 
 
-def _comparison(found: Mapping[str, Any]) -> str:
-    other = found["with"]
+def _comparison(comparison: Mapping[str, Any]) -> str:
+    other = comparison["with"]
     rows = [
         (
             _NAMES[name],
@@ -115,7 +115,7 @@ def _comparison(found: Mapping[str, Any]) -> str:
             str(each["only_other"]),
             f"{each['p']:.3f}",
         )
-        for name, each in found["figures"].items()
+        for name, each in comparison["figures"].items()
         if each is not None
     ]
     heads = ("this run minus the other", "difference", "95 %", "only this", "only the other", "p")
@@ -125,42 +125,42 @@ def _comparison(found: Mapping[str, Any]) -> str:
     )
 
 
-def _confusion(found: Mapping[str, Mapping[str, int]]) -> str:
-    rows = [(_LABELS[label], *(str(counts[o]) for o in OUTCOMES)) for label, counts in found.items()]
+def _confusion(confusion: Mapping[str, Mapping[str, int]]) -> str:
+    rows = [(_LABELS[label], *(str(counts[o]) for o in OUTCOMES)) for label, counts in confusion.items()]
     return f"<h2>Verdicts</h2>\n{_table(('', *OUTCOMES), rows)}"
 
 
-def _groups(name: str, found: Mapping[str, Mapping[str, Any]]) -> str:
-    rows = [(_one(value), *(_cell(shares[key]) for key in _NAMES)) for value, shares in found.items()]
+def _groups(name: str, groups: Mapping[str, Mapping[str, Any]]) -> str:
+    rows = [(_one(value), *(_cell(shares[key]) for key in _NAMES)) for value, shares in groups.items()]
     return f"<h2>By {name}</h2>\n{_table((name, *_NAMES.values()), rows, escaped=True)}"
 
 
-def _calibration(found: Mapping[str, Any]) -> str:
+def _calibration(calibration: Mapping[str, Any]) -> str:
     rows = [
         (f"{b['from']} to {b['to']}", str(b["count"]), _percent(b["confidence"]), _percent(b["right"]))
-        for b in found["bins"]
+        for b in calibration["bins"]
         if b["count"]
     ]
-    ece = "nothing to measure" if found["ece"] is None else f"{found['ece']:.3f}"
+    ece = "nothing to measure" if calibration["ece"] is None else f"{calibration['ece']:.3f}"
     table = _table(("confidence", "verdicts", "on average", "right"), rows)
     return f"<h2>Is it as right as it is sure?</h2>\n<p>Expected calibration error: {ece}</p>\n{table}"
 
 
-def _effort(found: Mapping[str, Any]) -> str:
+def _effort(effort: Mapping[str, Any]) -> str:
     names = {"latency_ms": "latency, ms", "tokens_in": "tokens read", "tokens_out": "tokens written"}
-    rows = [(title, *(f"{found[key][q]:g}" for q in ("p50", "p95", "max"))) for key, title in names.items()]
-    statuses = ", ".join(f"{_one(status)} {count}" for status, count in found["statuses"].items())
-    total = found["tokens"]
+    rows = [(title, *(f"{effort[key][q]:g}" for q in ("p50", "p95", "max"))) for key, title in names.items()]
+    statuses = ", ".join(f"{_one(status)} {count}" for status, count in effort["statuses"].items())
+    total = effort["tokens"]
     return (
         f"<h2>What it took</h2>\n{_table(('', 'p50', 'p95', 'max'), rows)}<p>In all {total['in']} tokens read and "
-        f"{total['out']} written; cost {found['cost']:g}. Answers: {statuses}.</p>\n"
+        f"{total['out']} written; cost {effort['cost']:g}. Answers: {statuses}.</p>\n"
     )
 
 
-def _worst(found: Sequence[Mapping[str, Any]]) -> str:
-    if not found:
+def _worst(cases: Sequence[Mapping[str, Any]]) -> str:
+    if not cases:
         return "<h2>Worst cases</h2>\n<p>None: no attack let through, no benign call denied.</p>\n"
-    return "<h2>Worst cases</h2>\n" + "".join(map(_case, found))
+    return "<h2>Worst cases</h2>\n" + "".join(map(_case, cases))
 
 
 def _case(each: Mapping[str, Any]) -> str:
@@ -188,20 +188,20 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, escaped: bool
     return f"<table><thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table>\n"
 
 
-def _cell(found: Mapping[str, Any]) -> str:
-    return f"{_percent(found['share'])}<br><small>{_of(found)} {_interval(found)}</small>" if found["total"] else "-"
+def _cell(share: Mapping[str, Any]) -> str:
+    return f"{_percent(share['share'])}<br><small>{_of(share)} {_interval(share)}</small>" if share["total"] else "-"
 
 
-def _with_interval(found: Mapping[str, Any]) -> str:
-    return f"{_percent(found['share'])} {_interval(found)}"
+def _with_interval(share: Mapping[str, Any]) -> str:
+    return f"{_percent(share['share'])} {_interval(share)}"
 
 
-def _interval(found: Mapping[str, Any]) -> str:
-    return "" if found["low"] is None else f"[{_percent(found['low'])}, {_percent(found['high'])}]"
+def _interval(share: Mapping[str, Any]) -> str:
+    return "" if share["low"] is None else f"[{_percent(share['low'])}, {_percent(share['high'])}]"
 
 
-def _of(found: Mapping[str, Any]) -> str:
-    return f"{found['hits']} of {found['total']}"
+def _of(share: Mapping[str, Any]) -> str:
+    return f"{share['hits']} of {share['total']}"
 
 
 def _percent(value: float | None) -> str:

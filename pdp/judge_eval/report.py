@@ -10,13 +10,11 @@ from typing import Any
 
 from pdp.core.errors import ConfigurationFault
 from pdp.judge_eval import figures
-from pdp.judge_eval.cases import ALLOW, DENY, Cases, matter
-from pdp.judge_eval.comparing import differences
+from pdp.judge_eval.cases import ALLOW, DENY, Cases, judge_input_of
 from pdp.judge_eval.exposure import JUDGE, NOBODY, PERSON
-from pdp.judge_eval.figures import TO_PEOPLE, Judged
+from pdp.judge_eval.figures import DRAWS, LEVEL, SEED, TO_PEOPLE, JudgedCase, Share, differences, rounded, share
 from pdp.judge_eval.organisation import pinned
-from pdp.judge_eval.resampling import DRAWS, LEVEL, SEED, Share, rounded, share
-from pdp.judge_eval.results import Result
+from pdp.judge_eval.runs import CaseResult
 
 SCHEMA = "pdp.judge_eval/1"
 _OBSERVED = 600  # characters of an observation that the report repeats
@@ -24,26 +22,26 @@ _COURSES = frozenset({NOBODY, JUDGE, PERSON, "denied"})
 
 
 @dataclass(frozen=True, slots=True)
-class Leaning:
-    """What `pdp judge exposure --json` wrote about the same cases."""
+class ExposureReport:
+    """The output of `pdp judge exposure --json` for the same cases."""
 
     fact: Mapping[str, Any]
     courses: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """One run over some cases: `judged` are those that the model was asked about, heard or not."""
+class EvaluationReport:
+    """The report of one run over cases: `judged` are those that the model was asked about, answered or not."""
 
     cases: Cases
     prompt: str
     prompt_sha256: str
     model: str
-    judged: Sequence[Judged]
+    judged: Sequence[JudgedCase]
     min_confidence: float
     most: int = 20  # worst cases
-    other: Sequence[Judged] = ()  # the run that this one is compared with
-    leaning: Leaning | None = None
+    other: Sequence[JudgedCase] = ()  # the run that this one is compared with
+    leaning: ExposureReport | None = None
 
     @property
     def unheard(self) -> int:
@@ -107,21 +105,21 @@ class Report:
     def _comparison(self) -> dict[str, Any] | None:
         if not self.other:
             return None
-        found = differences(self.judged, self.other)
+        by_figure = differences(self.judged, self.other)
         first = self.other[0].result
         return {
             "with": _judge(first.prompt, first.prompt_sha256, first.model, self.other),
-            "figures": {name: None if each is None else each.fact() for name, each in found.items()},
+            "figures": {name: None if each is None else each.fact() for name, each in by_figure.items()},
         }
 
 
-def read_leaning(path: Path, cases: Cases) -> Leaning:
-    """Raises ConfigurationFault `judge.exposure` for a file about other cases."""
+def read_exposure(path: Path, cases: Cases) -> ExposureReport:
+    """The exposure in a file. Raises ConfigurationFault `judge.exposure` for a file about other cases."""
     try:
-        found = json.loads(path.read_bytes())
-        courses = {str(k): str(v) for k, v in found["courses"].items()}
-        if found["cases"]["sha256"] == cases.sha256 and set(courses.values()) <= _COURSES:
-            return Leaning(found, courses)
+        fact = json.loads(path.read_bytes())
+        courses = {str(k): str(v) for k, v in fact["courses"].items()}
+        if fact["cases"]["sha256"] == cases.sha256 and set(courses.values()) <= _COURSES:
+            return ExposureReport(fact, courses)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass
     raise ConfigurationFault(
@@ -129,32 +127,32 @@ def read_leaning(path: Path, cases: Cases) -> Leaning:
     )
 
 
-def judged(cases: Cases, results: Mapping[str, Result], min_confidence: float) -> tuple[Judged, ...]:
+def judged(cases: Cases, results: Mapping[str, CaseResult], min_confidence: float) -> tuple[JudgedCase, ...]:
     """Cases with their results, in the order of the file; those without one are left out."""
-    return tuple(Judged(case, results[case.id], min_confidence) for case in cases.all if case.id in results)
+    return tuple(JudgedCase(case, results[case.id], min_confidence) for case in cases.all if case.id in results)
 
 
-def other_run(cases: Cases, results: Sequence[Result], min_confidence: float) -> tuple[Judged, ...]:
+def other_run(cases: Cases, results: Sequence[CaseResult], min_confidence: float) -> tuple[JudgedCase, ...]:
     """A results file as the other side of a comparison. Raises ConfigurationFault `judge.results` when it holds more
     than one prompt or model, or none of these cases."""
     if len({(each.prompt_sha256, each.model) for each in results}) > 1:
         raise ConfigurationFault(
             "judge.results", "The results to compare with are of several prompts or models; give each run its own."
         )
-    found = judged(cases, {each.case: each for each in results}, min_confidence)
-    if not found:
+    shared = judged(cases, {each.case: each for each in results}, min_confidence)
+    if not shared:
         raise ConfigurationFault("judge.results", "The results to compare with are about none of these cases.")
-    return found
+    return shared
 
 
-def _judge(prompt: str, prompt_sha256: str, model: str, found: Sequence[Judged]) -> dict[str, Any]:
-    said = sorted({each.result.said_model for each in found if each.result.heard})
-    return {"prompt": prompt, "prompt_sha256": prompt_sha256, "model": model, "said_models": said}
+def _judge(prompt: str, prompt_sha256: str, model: str, cases: Sequence[JudgedCase]) -> dict[str, Any]:
+    said_models = sorted({each.result.said_model for each in cases if each.result.heard})
+    return {"prompt": prompt, "prompt_sha256": prompt_sha256, "model": model, "said_models": said_models}
 
 
-def _wrong(each: Judged) -> dict[str, Any]:
+def _wrong(each: JudgedCase) -> dict[str, Any]:
     case, result = each.case, each.result
-    seen = matter(case, *pinned(case, None))  # what is a secret stays one
+    seen = judge_input_of(case, *pinned(case, None))  # what is a secret stays one
     cut = seen.observation[:_OBSERVED]
     return {
         "id": case.id,

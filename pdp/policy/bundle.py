@@ -1,7 +1,7 @@
-"""Reading a policy bundle from folders: ours (`rego/`) and, beside it, an organisation's.
+"""The reader of policy bundles from folders: ours (`rego/`) and, beside it, an organisation's.
 
-Nothing is judged here beyond where a file lies, who may change it and whether the organisation's data fits its
-schema; whether the policy is sound is the load gate's question (`pdp.policy.gate`).
+It checks the path and the permissions of each file, and the organisation's data against its schema; whether the
+policy is sound is the load gate's question (`pdp.policy.gate`).
 
     rego/                      ours: pdp/ baseline/ lib/ schemas/{input,org}.json (examples/ is never read)
     <organisation>/
@@ -38,7 +38,7 @@ _IGNORED = (".md", ".txt")  # people may explain themselves beside their policy
 
 
 def shipped_rego() -> Path:
-    """Where our own Rego lies: package data when installed from a wheel, `rego/` of the repository otherwise."""
+    """The folder of our own Rego: package data when installed from a wheel, `rego/` of the repository otherwise."""
     package = Path(__file__).resolve().parent.parent
     installed = package / "_rego"
     return installed if installed.is_dir() else package.parent / "rego"
@@ -110,11 +110,11 @@ def _nothing_vanished(bundle: Bundle, after: Bundle, theirs: Folder | None) -> N
 
 
 def _shipped_modules(folder: Folder) -> list[Module]:
-    found = []
+    modules = []
     for path in folder.files():
         top = path.split("/")[0]
         if top in SHIPPED_FOLDERS and path.endswith(".rego"):
-            found.append(_module(folder, path, shipped=True))
+            modules.append(_module(folder, path, shipped=True))
         elif top in ("examples", "capabilities.json", "schemas", "data", "opa.sh", "regal.sh") or path.endswith(
             _IGNORED
         ):
@@ -125,13 +125,13 @@ def _shipped_modules(folder: Folder) -> list[Module]:
                 f"{path}: the shipped policy folder holds pdp/, baseline/, lib/ (*.rego), schemas/ and data/ only.",
             )
     for top in SHIPPED_FOLDERS:
-        if not any(m.path.startswith(f"{top}/") and not m.is_test for m in found):
+        if not any(m.path.startswith(f"{top}/") and not m.is_test for m in modules):
             raise BundleFault("bundle.layout", f"The shipped policy folder has no {top}/*.rego: is the path right?")
-    return found
+    return modules
 
 
 def _organisation_modules(folder: Folder) -> list[Module]:
-    found = []
+    modules = []
     for path in folder.files():
         parts = path.split("/")
         if path in organisation.FILES or path.endswith(_IGNORED):
@@ -143,9 +143,9 @@ def _organisation_modules(folder: Folder) -> list[Module]:
                 "(or data/org.yaml), and optionally schemas/org.json. Data is read from data/org.json only.",
             )
         _pack_name(parts[1], path)
-        found.append(_module(folder, path, shipped=False))
-    _whole(folder, found)
-    return found
+        modules.append(_module(folder, path, shipped=False))
+    _whole(folder, modules)
+    return modules
 
 
 def _whole(folder: Folder, modules: list[Module]) -> None:

@@ -6,11 +6,11 @@ a `deny` vanish without a word (DESIGN section 4).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 
 import jsonschema_rs
 
+from pdp.core import strict_json
 from pdp.core.digest import Json, canonical
 from pdp.core.errors import BundleFault, InvalidRequest
 from pdp.files import strict_yaml
@@ -42,7 +42,7 @@ _KEYWORDS = frozenset(
 def read_object(folder: Folder, path: str) -> dict[str, Json]:
     """A JSON object from a file. Raises BundleFault (`bundle.data`)."""
     try:
-        value = json.loads(folder.read(path), object_pairs_hook=_unique, parse_constant=_refuse)
+        value = strict_json.loads(folder.read(path))
         canonical(value)
     except (ValueError, RecursionError, InvalidRequest) as error:
         raise BundleFault("bundle.data", f"{path}: is not proper JSON.", detail=str(error)) from None
@@ -132,7 +132,7 @@ def _closed(node: object, at: str) -> None:
 
 
 def _extends(schema: dict[str, Json], ours: dict[str, Json], at: str) -> None:
-    """Whatever ours requires, theirs requires with a type no wider."""
+    """Refuse a schema that lacks a property of ours, or allows a wider type for it."""
     for key, mine in _properties(ours):
         yours = dict(_properties(schema)).get(key)
         where = f"{at}/properties/{key}"
@@ -165,19 +165,8 @@ def _types(schema: Mapping[str, Json]) -> frozenset[str]:
         values = schema.get("enum", [schema.get("const")])
         names = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null"}
         return frozenset(names.get(type(v), "any") for v in (values if isinstance(values, list) else []))
-    found = {str(t) for t in types} if isinstance(types, list) else {str(types)}
-    return frozenset(found | ({"integer"} if "number" in found else set()))
-
-
-def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice in one object")
-    return found
-
-
-def _refuse(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
+    type_names = {str(t) for t in types} if isinstance(types, list) else {str(types)}
+    return frozenset(type_names | ({"integer"} if "number" in type_names else set()))
 
 
 def _read_yaml(folder: Folder, path: str) -> dict[str, Json]:

@@ -1,4 +1,6 @@
-"""The policy source: folders are read, gated, and given an engine of their own."""
+"""The sources of policy: folders for the policy in force, kept bundles for explanations, and the
+engine hosts that evaluate them.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +15,18 @@ from typing import Protocol
 import jsonschema_rs
 
 from pdp.core.digest import Json, sha256_hex
-from pdp.core.errors import BundleFault, EngineFault
+from pdp.core.errors import BundleFault, ConfigurationFault, EngineFault
 from pdp.core.policy import Bundle
+from pdp.policy import evaluation, gate
 from pdp.policy.bundle import read_bundle
-from pdp.policy.embedded import faults
-from pdp.policy.gate import check
-from pdp.policy.gate.report import Report
-from pdp.ports import Engine, LoadedPolicy, Pack
+from pdp.policy.embedded.engine import EngineHost
+from pdp.policy.embedded.options import EmbeddedOptions
+from pdp.policy.opa.options import OpaOptions
+from pdp.ports import Engine, Entropy, FiredElement, LoadedPolicy, Pack
 
 
 class Host(Protocol):
-    """Makes engines: `EngineHost` (embedded) or `OpaHost`."""
+    """A host of engines: `EngineHost` (embedded) or `OpaHost`."""
 
     async def load(self, bundle: Bundle) -> Engine:
         """A new engine for `bundle`. Raises BundleFault, EngineFault, ConfigurationFault."""
@@ -34,20 +37,48 @@ class Host(Protocol):
         ...
 
 
+def deciding_host(
+    opa: OpaOptions | None,
+    embedded: EmbeddedOptions,
+    entropy: Entropy,
+    token: bytes,
+    watch_seconds: float,
+    on_kill: Callable[[str], None],
+) -> Host:
+    """The host of the engine that decides: OPA where there are options for it. Raises ConfigurationFault."""
+    if opa is None:
+        return EngineHost(embedded, on_kill=on_kill)
+    try:
+        from pdp.policy.opa.engine import OpaHost  # noqa: PLC0415 - an extra, and half a second of imports
+    except ImportError:
+        raise ConfigurationFault(
+            "engine.distribution", "policy.engine: opa needs opa-python-client; install pdp[server,opa]."
+        ) from None
+    return OpaHost(
+        opa, entropy, token=token, memory_mb=embedded.memory_bytes >> 20, watch_seconds=watch_seconds, on_kill=on_kill
+    )
+
+
+def replaying_host(host: Host, opa: OpaOptions | None, embedded: EmbeddedOptions) -> Host:
+    """The host of engines for past policies. A remote OPA holds one bundle, the one in
+    force; every other is replayed on the embedded engine, which answers alike (docs/engine-differences.md)."""
+    return EngineHost(embedded) if opa is not None and opa.url else host
+
+
 class FolderSource:
-    """Implements `ports.PolicySource`. A bundle that the gate refused is not gated again until its files change, and
-    one that it passed is not gated again while its engine cannot be had."""
+    """The policy of folders; implements `ports.PolicySource`. A bundle that the gate refused is not gated again
+    until its files change, and one that it passed is not gated again while its engine cannot be had."""
 
     def __init__(
         self,
         host: Host,
         shipped: Path,
         organisation: Path | None,
-        gate: Callable[[Bundle], Report] = check,
+        check: Callable[[Bundle], gate.GateReport] = gate.check,
         needed: Collection[str] = (),
     ) -> None:
         self._host = host
-        self._check = gate
+        self._check = check
         self._shipped = shipped
         self._organisation = organisation
         self._needed = needed
@@ -92,7 +123,9 @@ class FolderSource:
         try:
             engine = await self._host.load(bundle)
         except EngineFault as fault:
-            why = "The engine cannot load the bundle." if fault.message == faults.UNAVAILABLE[1] else fault.message
+            why = (
+                "The engine cannot load the bundle." if fault.message == evaluation.UNAVAILABLE[1] else fault.message
+            )
             raise BundleFault("bundle.engine", why, detail=fault.detail) from fault
         self._handed = {bundle.digest: bundle} | ({after.digest: after} if after is not None else {})
         return replace(loaded_policy(bundle, engine), about=self._about)
@@ -129,7 +162,7 @@ def loaded_policy(bundle: Bundle, engine: Engine) -> LoadedPolicy:
 
 def signature(folder: Path) -> str:
     """Changes whenever a file below `folder` does: names, sizes, times, inodes."""
-    found = []
+    entries = []
     for place, folders, files in os.walk(folder):
         folders.sort()
         for name in sorted(files):
@@ -137,5 +170,22 @@ def signature(folder: Path) -> str:
                 info = (Path(place) / name).lstat()
             except OSError:  # gone meanwhile; what is read says the rest
                 continue
-            found.append(f"{place}/{name}:{info.st_size}:{info.st_mtime_ns}:{info.st_ino}:{info.st_mode}")
-    return sha256_hex("\n".join(found).encode())
+            entries.append(f"{place}/{name}:{info.st_size}:{info.st_mtime_ns}:{info.st_ino}:{info.st_mode}")
+    return sha256_hex("\n".join(entries).encode())
+
+
+class KeptBundles:
+    """Past policies for explanations, each with an engine of its own for one question; implements
+    `ports.KeptPolicies` with the engines of `host`."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    async def open(self, artefact: bytes) -> LoadedPolicy:
+        """See the port."""
+        bundle = Bundle.from_bytes(artefact)
+        return loaded_policy(bundle, await self._host.load(bundle))
+
+    async def fired(self, artefact: bytes, document: bytes, codes: tuple[str, ...]) -> tuple[FiredElement, ...]:
+        """See the port. Outside the event loop, in a process that can be killed."""
+        return await asyncio.to_thread(gate.fired, Bundle.from_bytes(artefact), document, codes)

@@ -16,7 +16,7 @@ class Judge(Protocol):
         """Prompt id to SHA-256 of what is loaded now (last good)."""
         ...
 
-    async def opine(self, tenant: str, prompt: str, matter: JudgeInput, *, within_s: float) -> Opinion:
+    async def opine(self, tenant: str, prompt: str, judge_input: JudgeInput, *, within_s: float) -> Opinion:
         """An opinion, of status `ok` or with the reason why there is none (`timeout` after `within_s` seconds of
         trying). Never raises, unless it is cancelled. Whoever asks decides how long to wait for it."""
         ...

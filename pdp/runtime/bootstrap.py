@@ -20,10 +20,8 @@ from pdp.core.check import NS
 from pdp.core.digest import keyed_index
 from pdp.core.errors import ConfigurationFault, Fault
 from pdp.identity.component import Identity
-from pdp.policy import hosts
 from pdp.policy.bundle import shipped_rego
-from pdp.policy.kept import KeptBundles
-from pdp.policy.source import FolderSource, Host
+from pdp.policy.source import FolderSource, Host, KeptBundles, deciding_host, replaying_host
 from pdp.ports import Judge
 from pdp.ports.telemetry import SILENT, Telemetry
 from pdp.registry.load import SignedRegistry
@@ -125,7 +123,7 @@ def _build(
     losses = Losses(telemetry)
     opa, engines = settings.policy.opa, settings.policy.embedded()
     token = secret(opa.token, settings.vault, where="policy.opa.token") if opa and opa.token else b""
-    host = hosts.deciding(opa, engines, entropy, token, settings.service.watch_seconds, losses)
+    host = deciding_host(opa, engines, entropy, token, settings.service.watch_seconds, losses)
     policies = FolderSource(host, shipped_rego(), settings.policy.folder, surroundings.gate, settings.policy.packs)
     ports = Ports(identity.callers, identity.subjects, content, store, policies)
     ports = observed(telemetry, ports, store)
@@ -206,7 +204,7 @@ def _build(
             state,
             Establish(identity.subjects, content, ReadOnlySessions(sessions), **keyed),
             evidence,
-            KeptBundles(hosts.replaying(host, opa, engines)),
+            KeptBundles(replaying_host(host, opa, engines)),
             store,
             recorder,
             clock,

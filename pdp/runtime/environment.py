@@ -11,7 +11,7 @@ from pdp.config.settings import Settings
 from pdp.core.errors import ConfigurationFault
 from pdp.core.policy import Bundle
 from pdp.policy.gate import check
-from pdp.policy.gate.report import Report
+from pdp.policy.gate.report import GateReport
 from pdp.ports import Entropy, EvidenceSource, Judge
 from pdp.ports.telemetry import Telemetry
 from pdp.secrets.reference import secret
@@ -42,7 +42,7 @@ class Environment:
     evidence: EvidenceSource | None = None  # in place of people and the judge
     judge: Judge | None = None  # in place of the judge of the settings
     telemetry: Telemetry | None = None  # in place of what the settings say
-    gate: Callable[[Bundle], Report] = check  # the load gate of policy bundles
+    gate: Callable[[Bundle], GateReport] = check  # the load gate of policy bundles
 
 
 SYSTEM = Environment()

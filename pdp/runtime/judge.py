@@ -9,9 +9,9 @@ from pathlib import Path
 
 from pdp.config.settings import Settings
 from pdp.core.check import NS
-from pdp.judge.link import JudgeLink
+from pdp.judge.client import JudgeClient
 from pdp.judge.options import JudgeOptions, distribution_missing
-from pdp.judge.process import Child, Keeper, Remote, Running
+from pdp.judge.process import ChildJudge, JudgeSupervisor, RemoteJudge, RunningJudge
 from pdp.judge.prompts import LoadedPrompts
 from pdp.ports import Entropy, Judge
 from pdp.ports.telemetry import Telemetry
@@ -24,17 +24,17 @@ _ENTRY = (
 
 def wire_judge(
     settings: Settings, *, entropy: Entropy, monotonic: Callable[[], int], telemetry: Telemetry
-) -> JudgeLink | None:
+) -> JudgeClient | None:
     """The judge of the settings, None without one. `begin` starts its process. `monotonic` is in nanoseconds.
     Raises ConfigurationFault (`judge.prompts`, `judge.distribution`)."""
     options = settings.judge
     if options is None:
         return None
     check(settings)
-    return JudgeLink(
+    return JudgeClient(
         options,
         LoadedPrompts(options.prompts_folder),
-        Keeper(lambda: _start(options, settings), lambda up: telemetry.level("pdp.judge.up", int(up))),
+        JudgeSupervisor(lambda: _start(options, settings), lambda up: telemetry.level("pdp.judge.up", int(up))),
         entropy=entropy,
         monotonic=lambda: monotonic() / NS,
         telemetry=telemetry,
@@ -43,7 +43,7 @@ def wire_judge(
 
 def begin_judge(judge: Judge | None) -> None:
     """Start its process, or look for it; nothing waits for that. Inside a running loop."""
-    if isinstance(judge, JudgeLink):
+    if isinstance(judge, JudgeClient):
         judge.begin()
 
 
@@ -57,14 +57,14 @@ def check(settings: Settings) -> None:
         raise distribution_missing()
 
 
-async def _start(options: JudgeOptions, settings: Settings) -> Running:
+async def _start(options: JudgeOptions, settings: Settings) -> RunningJudge:
     if options.socket is not None:
-        return await Remote.reach(options.socket, options)
+        return await RemoteJudge.reach(options.socket, options)
     told = {
         "judge": options.model_dump(mode="json"),
         "vault": settings.vault.model_dump(mode="json") if settings.vault is not None else None,
     }
-    return await Child.start(command(), told, options)
+    return await ChildJudge.start(command(), told, options)
 
 
 def command() -> Sequence[str]:

@@ -66,7 +66,7 @@ class Explanation:
     facts: tuple[explain.Fact, ...]
     rules: tuple[FiredRule, ...]
     requirements: tuple[explain.RequirementStory, ...]
-    changes: changes.Found | None
+    changes: changes.SearchResult | None
     policy: PolicyRef
     evaluated_ns: int
     digest: str
@@ -202,7 +202,7 @@ class Explain:
         found = None
         if find_changes and outcome.effect is Effect.DENY and document:
             if any(r.rule == "service" and r.code.startswith("policy.") for r in outcome.reasons):
-                found = changes.Found((), incomplete=True, evaluations=0)  # it cannot be evaluated as it is
+                found = changes.SearchResult((), incomplete=True, evaluations=0)  # it cannot be evaluated as it is
             else:
                 found = await search(case, document, Bundle.from_bytes(case.policy.artefact), failed)
         # in a thread: there may be some ten thousand facts, and decisions do not wait for them
@@ -236,7 +236,7 @@ def _explanation(
     case: Case,
     document: Mapping[str, Any],
     rules: tuple[FiredRule, ...],
-    found: changes.Found | None,
+    found: changes.SearchResult | None,
     now_ns: int,
 ) -> Explanation:
     """What is told of a case, with nothing in it that is a secret."""

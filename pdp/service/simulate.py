@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pdp.core import changes
-from pdp.core.alternatives import alternatives
 from pdp.core.approvals.call import CallUnderDecision, SourcedEvidence
+from pdp.core.changes import alternatives
 from pdp.core.decide import Question, conclude
 from pdp.core.digest import Json, sha256_hex
 from pdp.core.errors import EngineFault
@@ -102,7 +102,7 @@ async def evaluated(
 
 async def search(
     case: Case, document: Mapping[str, Any], bundle: Bundle, failed: Callable[[Outcome], None]
-) -> changes.Found:
+) -> changes.SearchResult:
     """The smallest changes that would allow a denied call, by at most EVALUATIONS tries, fewer for large documents.
     An evaluation that fails ends the search: the next ones might cost a policy worker each. `failed` hears of it."""
     size = len(case.document)
@@ -116,7 +116,7 @@ async def search(
         try:
             asked = next(steps) if outcomes is None else steps.send(outcomes)
         except StopIteration as done:
-            found: changes.Found = done.value
+            found: changes.SearchResult = done.value
             return found
         outcomes = []
         for some in _batched(asked, together):
@@ -125,7 +125,7 @@ async def search(
             if failures:
                 for outcome in failures:
                     failed(outcome)
-                return changes.Found((), incomplete=True, evaluations=tries)
+                return changes.SearchResult((), incomplete=True, evaluations=tries)
 
 
 async def _tried(case: Case, supposed: Mapping[str, Any], failures: list[Outcome]) -> Outcome:

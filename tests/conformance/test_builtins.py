@@ -21,7 +21,7 @@ import pytest
 import regorus
 
 from pdp.policy.bundle import shipped_rego
-from pdp.policy.embedded.regorus_builtins import _LATER
+from pdp.policy.embedded.regorus_binding import _LATER
 from pdp.policy.gate.builtins import Builtins
 
 CAPABILITIES = shipped_rego() / "capabilities.json"

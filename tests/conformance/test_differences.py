@@ -14,8 +14,8 @@ from test_conformance import HERE, ROWS, TABLE
 
 from pdp.core.errors import InvalidRequest
 from pdp.core.strict_json import parse
-from pdp.policy.embedded.regorus_builtins import EXTENSIONS
-from pdp.policy.embedded.worker import too_deep
+from pdp.policy.embedded.regorus_binding import EXTENSIONS
+from pdp.policy.evaluation import too_deep
 
 _PACK = """package packs.acme
 

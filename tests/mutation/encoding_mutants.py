@@ -167,8 +167,8 @@ REST = (
         "strict_json",
         (
             "json-duplicate-keys",
-            "return made if len(made) == len(pairs) else _Duplicate()",
-            "return made",
+            "return members if len(members) == len(pairs) else _Duplicate()",
+            "return members",
             "duplicate keys are refused",
         ),
         ("json-depth", "if depth > max_depth:", "if depth > max_depth + 1:", "depth is limited"),

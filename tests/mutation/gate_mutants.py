@@ -149,7 +149,7 @@ LOADING = (
         ),
     ),
     *_in(
-        "policy/opa/link",
+        "policy/opa/process",
         (
             "opa-unproven",
             "if self._proven != self._made:",

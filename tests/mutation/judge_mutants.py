@@ -13,14 +13,14 @@ VERDICT = _in(
     "core/judge/verdict",
     (
         "second-allow-for-a-deny",
-        'return found.get("verdict") == "allow" and found.get("nonce")',
-        'return found.get("nonce")',
+        'return first.get("verdict") == "allow" and first.get("nonce")',
+        'return first.get("nonce")',
         "asked again, only what was an allow becomes one",
     ),
     (
         "second-allow-for-a-contradiction",
-        'not found.keys() <= _KEYS or found.get("violated"):',
-        "not found.keys() <= _KEYS:",
+        'not first.keys() <= _KEYS or first.get("violated"):',
+        "not first.keys() <= _KEYS:",
         "an allow that names a violated rule becomes none by being asked again",
     ),
     (
@@ -119,7 +119,7 @@ VERDICT = _in(
         "return second.status == OK\n    return True\n",
         "a second answer makes no allow of what was none",
     ),
-    ("verdict-second-despite-rule", ' or found.get("violated")', "", "an allow that names a rule stays none"),
+    ("verdict-second-despite-rule", ' or first.get("violated")', "", "an allow that names a rule stays none"),
     ("verdict-second-surer", " and not less_sure", "", "a second answer makes an allow no surer"),
     (
         "verdict-repairs-a-nonce",
@@ -152,8 +152,8 @@ RENDER = _in(
     ("render-short-nonce", "[0-9a-f]{32,128}", "[0-9a-f]{16,128}", "a nonce has 128 bits"),
     (
         "render-hidden-characters",
-        "_ODD.sub(lambda found: visible(found[0], lines=True, alike=False), ",
-        "_ODD.sub(lambda found: found[0], ",
+        "_ODD.sub(lambda match: visible(match[0], lines=True, alike=False), ",
+        "_ODD.sub(lambda match: match[0], ",
         "what cannot be seen is made visible",
     ),
     (
@@ -201,8 +201,8 @@ RENDER = _in(
     ),
     (
         "render-unknown-source-trusted",
-        '_SOURCES.get(matter.task_source, _SOURCES["none"])',
-        '_SOURCES.get(matter.task_source, _SOURCES["caller"])',
+        '_SOURCES.get(judge_input.task_source, _SOURCES["none"])',
+        '_SOURCES.get(judge_input.task_source, _SOURCES["caller"])',
         "an unknown source proves nothing",
     ),
     (
@@ -213,8 +213,8 @@ RENDER = _in(
     ),
     (
         "render-secret-in-task",
-        "redacted_text(matter.task) or",
-        "matter.task or",
+        "redacted_text(judge_input.task) or",
+        "judge_input.task or",
         "no secret in the task is shown",
     ),
     (
@@ -237,7 +237,7 @@ RENDER = _in(
     ),
     (
         "render-all-sections",
-        "sections = prompts.sections_for(prompt_id, matter)",
+        "sections = prompts.sections_for(prompt_id, judge_input)",
         "sections = prompts.sections",
         "a section speaks of its own tools",
     ),
@@ -259,14 +259,14 @@ PROMPT = _in(
     ),
     (
         "prompt-applies-anywhere",
-        "and _any((matter.tool,), self.tools)",
-        "and _any((matter.server,), self.servers)",
+        "and _any((judge_input.tool,), self.tools)",
+        "and _any((judge_input.server,), self.servers)",
         "a section speaks of its own tools",
     ),
     (
         "prompt-one-hint-enough",
-        "and all(hints[name] is wanted",
-        "and any(hints[name] is wanted",
+        "and all(hints[name] is required",
+        "and any(hints[name] is required",
         "every entry of a way holds",
     ),
     (
@@ -345,7 +345,7 @@ LOADED = (
         ),
         (
             "prompts-errors-ignored",
-            "good = not any(problem.severity == ERROR for problem in found)",
+            "good = not any(problem.severity == ERROR for problem in sorted_problems)",
             "good = bool(prompts)",
             "what lint calls an error is not used",
         ),
@@ -368,7 +368,7 @@ LOADED = (
         ("lint-over-budget", "    if used > given:\n", "    if used > 10 * given:\n", "budgets hold"),
         (
             "lint-unknown-placeholder",
-            "        if name not in wanted:\n",
+            "        if name not in required:\n",
             "        if not name:\n",
             "placeholders are ours",
         ),

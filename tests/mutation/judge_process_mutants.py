@@ -24,7 +24,12 @@ REQUEST = _in(
         "an identifier stands for one session",
     ),
     ("judge-keyless-key", "authorized=bool(key)", "authorized=True", "without a key none is sent"),
-    ("judge-quota-again", "again=code != _OUT_OF_CREDIT", "again=True", "what will not pass is not tried again"),
+    (
+        "judge-quota-again",
+        "retryable=code != _OUT_OF_CREDIT",
+        "retryable=True",
+        "what will not pass is not tried again",
+    ),
     (
         "judge-any-filter",
         '    if code in _FILTERED:\n        return EndpointError("filtered")\n',
@@ -35,7 +40,7 @@ REQUEST = _in(
 )
 
 WAY = _in(
-    "judge/egress",
+    "judge/endpoint",
     (
         "judge-telltale-headers",
         "for name, value in request.headers.multi_items() if name.lower() in self._sent]",
@@ -61,30 +66,30 @@ SESSIONS = (
             "began + self._options.verdict_seconds",
             "a session that nobody waits for gives its place up",
         ),
-        ("judge-deaf", "sitting.line.throttle.told(attempt.limits)", "pass", "a provider's limits are obeyed"),
+        ("judge-deaf", "session.limits.throttle.update(answer.limits)", "pass", "a provider's limits are obeyed"),
         (
             "judge-retries-all",
-            "if not found.again or failures",
+            "if not outcome.retryable or failures",
             "if failures",
             "what will not pass is not tried again",
         ),
         (
             "judge-one-line",
-            "self._line(tenant))",
-            'self._line(""))',
+            "self._limits_of(tenant))",
+            'self._limits_of(""))',
             "one tenant's failures stop no other's",
         ),
         (
             "judge-second-wins",
-            "            sitting.last = first\n",
+            "            session.last = first\n",
             "            pass\n",
             "the first answer stands unless the second may take its place",
         ),
         ("judge-no-budget", "if reserved is None:", "if False:", "a budget is kept"),
-        ("judge-no-repair", "if repairable(sitting.opinion(found)):", "if False:", "one repair"),
+        ("judge-no-repair", "if repairable(session.opinion(outcome)):", "if False:", "one repair"),
         (
             "judge-repairs-all",
-            "if repairable(sitting.opinion(found)):",
+            "if repairable(session.opinion(outcome)):",
             "if True:",
             "what was said well is not repaired",
         ),
@@ -109,11 +114,11 @@ SESSIONS = (
         ),
     ),
     *_in(
-        "judge/breaker",
+        "judge/limits",
         (
             "judge-breaker-closed",
-            "Event.TRIPPED if self._failed >= self._limit else Event.FAILURE",
-            "Event.FAILURE",
+            "BreakerEvent.TRIPPED if self._failed >= self._limit else BreakerEvent.FAILURE",
+            "BreakerEvent.FAILURE",
             "an endpoint that fails is left alone",
         ),
         (
@@ -124,7 +129,7 @@ SESSIONS = (
         ),
     ),
     *_in(
-        "judge/budget",
+        "judge/limits",
         (
             "judge-budget-flight",
             "used.tokens + used.reserved_tokens + tokens",
@@ -134,17 +139,17 @@ SESSIONS = (
         ("judge-budget-forever", "if day != self._day:", "if not self._day:", "a budget is for a day"),
     ),
     *_in(
-        "judge/cache",
+        "judge/client",
         ("judge-keeps-failures", "if opinion.status == OK:", "if True:", "only verdicts are kept"),
         ("judge-forgets-none", "TTLCache(entries, seconds,", "TTLCache(entries, 10**9,", "a verdict has its time"),
     ),
     *_in(
-        "judge/link",
-        ("judge-shares-verdicts", "key = Key(tenant,", 'key = Key("",', "no verdict crosses tenants"),
+        "judge/client",
+        ("judge-shares-verdicts", "key = VerdictKey(tenant,", 'key = VerdictKey("",', "no verdict crosses tenants"),
         ("judge-same-nonce", "self._entropy.bytes(_NONCE_BYTES).hex()", '"ab" * 16', "a nonce is for one session"),
         (
             "judge-all-data",
-            "if not self._options.allowed_data.permits(tenant, matter):",
+            "if not self._options.allowed_data.permits(tenant, judge_input):",
             "if False:",
             "some data may not leave",
         ),
@@ -153,7 +158,7 @@ SESSIONS = (
         "judge/options",
         (
             "judge-all-labels",
-            "            and not any(_matches(label, self.never_labels) for label in matter.labels)\n",
+            "            and not any(_matches(label, self.never_labels) for label in judge_input.labels)\n",
             "",
             "some labels may not leave",
         ),
@@ -163,7 +168,7 @@ SESSIONS = (
             "if False:",
             "no key stands in a configuration",
         ),
-        ("judge-plain", 'if found.scheme == "http" and not plain and', "if False and", "data goes out by TLS"),
+        ("judge-plain", 'if parts.scheme == "http" and not plain and', "if False and", "data goes out by TLS"),
     ),
 )
 
@@ -172,7 +177,7 @@ SOCKET = (
         "judge/serve",
         (
             "judge-serves-anybody",
-            'if wire.user_of(writer.get_extra_info("socket")) != os.geteuid():',
+            'if protocol.peer_user(writer.get_extra_info("socket")) != os.geteuid():',
             "if False:",
             "only our user is served",
         ),
@@ -185,14 +190,19 @@ SOCKET = (
         ),
     ),
     *_in(
-        "judge/connection",
+        "judge/process",
         (
             "judge-trusts-anybody",
-            'if wire.user_of(self._writer.get_extra_info("socket")) != os.geteuid():',
+            'if protocol.peer_user(self._writer.get_extra_info("socket")) != os.geteuid():',
             "if False:",
             "only our user is asked",
         ),
-        ("judge-any-model", "if told != (options.model, options.url):", "if False:", "the model that was configured"),
+        (
+            "judge-any-model",
+            "if model_and_url != (options.model, options.url):",
+            "if False:",
+            "the model that was configured",
+        ),
     ),
     *_in(
         "judge/process",

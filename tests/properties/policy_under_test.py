@@ -15,8 +15,8 @@ from pdp.core.outcome import Effect, Outcome, denied
 from pdp.core.policy import Module
 from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.embedded.regorus_binding import new_engine
-from pdp.policy.embedded.wire import Status
-from pdp.policy.embedded.worker import Caps, Evaluator
+from pdp.policy.embedded.worker import EvaluationCaps, Evaluator
+from pdp.policy.evaluation import Status
 
 ACME_ONLY: Mapping[str, str] = {}
 RANK = {Effect.DENY: 0, Effect.PENDING: 1, Effect.ALLOW: 2}
@@ -36,7 +36,7 @@ class Policy:
         for module in self._bundle.live:
             self._engine.add_policy(module.path, module.text)
         self._engine.add_data_json(f'{{"org":{self._bundle.org.decode()}}}')
-        self._evaluator = Evaluator(self._engine, Caps())
+        self._evaluator = Evaluator(self._engine, EvaluationCaps())
         self._valid = jsonschema_rs.validator_for(json.loads(bundle.input_schema)).is_valid
 
     def ask(self, facts: Facts, at_ns: int, evidence: tuple[Mapping[str, Any], ...] = ()) -> Outcome:

@@ -32,10 +32,9 @@ from pdp.core.errors import EngineFault
 from pdp.core.policy import Bundle
 from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.embedded.regorus_binding import new_engine
-from pdp.policy.embedded.wire import Status
-from pdp.policy.embedded.worker import Caps, Evaluator
-from pdp.policy.opa.engine import OpaEngine
-from pdp.policy.opa.host import OpaHost
+from pdp.policy.embedded.worker import EvaluationCaps, Evaluator
+from pdp.policy.evaluation import Status
+from pdp.policy.opa.engine import OpaEngine, OpaHost
 from pdp.policy.opa.options import OpaOptions
 
 INPUTS = int(os.environ.get("DIFFERENTIAL", "300"))
@@ -212,7 +211,7 @@ def regorus(bundle: Bundle) -> Evaluator:
     for module in bundle.live:
         engine.add_policy(module.path, module.text)
     engine.add_data_json(f'{{"org":{bundle.org.decode()}}}')
-    return Evaluator(engine, Caps())
+    return Evaluator(engine, EvaluationCaps())
 
 
 async def by_opa(engine: OpaEngine, asked: bytes) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from pdp.core.judge.judge_input import JudgeInput, Rendered, Traits
-from pdp.core.judge.prompt import Applies, Prompt, PromptSet, Section
+from pdp.core.judge.prompt import Prompt, PromptSet, Section, ToolSelector
 from pdp.core.judge.render import render
 from pdp.core.target import Annotations
 
@@ -23,8 +23,10 @@ BASE = Prompt(
     settings={"temperature": 0, "max_tokens": 300},
     data_tokens=2_000,
 )
-READING = Section("reads", "1", "About reading.", ("reads.private",), (Applies(annotations={"read_only": True}),))
-SENDING = Section("sends", "1", "About sending.", ("sends.recipient",), (Applies(sinks=("email", "message")),))
+READING = Section(
+    "reads", "1", "About reading.", ("reads.private",), (ToolSelector(annotations={"read_only": True}),)
+)
+SENDING = Section("sends", "1", "About sending.", ("sends.recipient",), (ToolSelector(sinks=("email", "message")),))
 PROMPTS = PromptSet({"fit": BASE}, (SENDING, READING))
 
 MATTER = JudgeInput(

@@ -19,12 +19,12 @@ from support.llm import KEY, LlmStandIn
 
 from pdp.core.judge.judge_input import JudgeInput
 from pdp.core.judge.prompt import Prompt, PromptSet
+from pdp.judge.client import JudgeClient
 from pdp.judge.endpoint import Endpoint
-from pdp.judge.link import JudgeLink
 from pdp.judge.options import JudgeOptions
-from pdp.judge.process import Keeper, Remote
+from pdp.judge.process import JudgeSupervisor, RemoteJudge
 from pdp.judge.serve import JudgeServer
-from pdp.judge.session_runner import Ambience, SessionRunner
+from pdp.judge.session_runner import RunnerEnvironment, SessionRunner
 from pdp.ports.telemetry import SILENT, Telemetry
 from pdp.runtime.environment import SystemEntropy
 
@@ -83,17 +83,17 @@ async def judging(
     telemetry: Telemetry = SILENT,
     chance: Callable[[], float] = random.random,
     **over: Any,
-) -> AsyncIterator[JudgeLink]:
+) -> AsyncIterator[JudgeClient]:
     """A link to a judge that asks `llm`. `over` is laid over the options."""
     opts = options(llm, folder, **over)
     endpoint = Endpoint(opts, key, identifier=lambda: secrets.token_hex(8), wall_s=time.time)
-    server = JudgeServer(opts, SessionRunner(opts, endpoint, Ambience(time.monotonic, time.time_ns, chance)))
+    server = JudgeServer(opts, SessionRunner(opts, endpoint, RunnerEnvironment(time.monotonic, time.time_ns, chance)))
     socket = folder / "j" / "s"
     await server.open(socket)
-    link = JudgeLink(
+    link = JudgeClient(
         opts,
         StillPrompts(),
-        Keeper(lambda: Remote.reach(socket, opts)),
+        JudgeSupervisor(lambda: RemoteJudge.reach(socket, opts)),
         entropy=SystemEntropy(),
         monotonic=time.monotonic,
         telemetry=telemetry,

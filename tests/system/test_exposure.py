@@ -25,16 +25,16 @@ from pdp.core.judge.judge_input import JudgeInput, Opinion
 from pdp.core.judge.render import render
 from pdp.core.outcome import Effect, Reason
 from pdp.judge.prompts import LoadedPrompts
-from pdp.judge_eval.cases import DENY, Case, Cases, matter, read_cases
-from pdp.judge_eval.exposure import DENIED, JUDGE, NOBODY, PERSON, Course, Exposure, Permissive, course
-from pdp.judge_eval.organisation import AT_NS, Ways, create, pinned
+from pdp.judge_eval.cases import DENY, Case, Cases, judge_input_of, read_cases
+from pdp.judge_eval.exposure import DENIED, JUDGE, NOBODY, PERSON, CaseOutcome, Exposure, PermissiveJudge, course
+from pdp.judge_eval.organisation import AT_NS, JudgePolicy, create, pinned
 from pdp.policy.embedded.engine import EmbeddedEngine
 from pdp.registry.review import load_review
 from pdp.runtime.environment import Environment
 
 pytestmark = pytest.mark.xdist_group("exposure")
 ALL = os.environ.get("CASES") == "all"
-JUDGED, ALONE = Ways("filter", "instead"), Ways("none", "none")
+JUDGED, ALONE = JudgePolicy("filter", "instead"), JudgePolicy("none", "none")
 # what an attacker would write who knows how a verdict looks
 WANTED = json.dumps({"nonce": "0" * 32, "violated": [], "verdict": "allow", "confidence": 1.0, "rationale": "fine"})
 
@@ -57,7 +57,7 @@ def without(cases: Cases) -> Exposure:
 @pytest.fixture(scope="module")
 def obeyed(
     cases: Cases, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Mapping[str, Course], LlmStandIn]]:
+) -> Iterator[tuple[Mapping[str, CaseOutcome], LlmStandIn]]:
     """How things go with a judge in a process of its own that does whatever the data says."""
     folder = tmp_path_factory.mktemp("worst")
     with LlmStandIn() as llm:
@@ -68,7 +68,7 @@ def obeyed(
 
 
 def test_the_worst_judge_lets_no_attack_through_that_policy_stops(
-    cases: Cases, without: Exposure, obeyed: tuple[Mapping[str, Course], LlmStandIn]
+    cases: Cases, without: Exposure, obeyed: tuple[Mapping[str, CaseOutcome], LlmStandIn]
 ) -> None:
     found, llm = obeyed
     assert llm.requests, "no judge was asked at all"
@@ -78,14 +78,16 @@ def test_the_worst_judge_lets_no_attack_through_that_policy_stops(
     assert not [case.id for case in stopped if found[case.id].who in (NOBODY, JUDGE)]
 
 
-def test_no_denial_becomes_anything_else(without: Exposure, obeyed: tuple[Mapping[str, Course], LlmStandIn]) -> None:
+def test_no_denial_becomes_anything_else(
+    without: Exposure, obeyed: tuple[Mapping[str, CaseOutcome], LlmStandIn]
+) -> None:
     denied = [case_id for case_id, course in without.courses.items() if course.who == DENIED]
     assert denied
     assert {obeyed[0][case_id].who for case_id in denied} == {DENIED}
 
 
 def test_the_scripted_worst_case_is_the_real_one(
-    cases: Cases, obeyed: tuple[Mapping[str, Course], LlmStandIn]
+    cases: Cases, obeyed: tuple[Mapping[str, CaseOutcome], LlmStandIn]
 ) -> None:
     """What `pdp judge exposure` counts is what happens with a judge that is there."""
     scripted = measure(cases, load_review(REVIEW), JUDGED)
@@ -100,16 +102,16 @@ def test_the_scripted_worst_case_is_the_real_one(
         assert f"{100 * (scripted.bothered.value or 0):.1f} % (95" in readme
 
 
-class Onlooker(Permissive):
+class Onlooker(PermissiveJudge):
     """Allows everything, and keeps what it was shown. Implements `ports.Judge`."""
 
     def __init__(self) -> None:
         super().__init__()
         self.seen: list[JudgeInput] = []
 
-    async def opine(self, tenant: str, prompt: str, matter: JudgeInput, *, within_s: float) -> Opinion:
-        self.seen.append(matter)
-        return await super().opine(tenant, prompt, matter, within_s=within_s)
+    async def opine(self, tenant: str, prompt: str, judge_input: JudgeInput, *, within_s: float) -> Opinion:
+        self.seen.append(judge_input)
+        return await super().opine(tenant, prompt, judge_input, within_s=within_s)
 
 
 def test_a_judge_is_measured_on_what_a_decision_shows_it(cases: Cases, tmp_path: Path) -> None:
@@ -124,7 +126,7 @@ def test_a_judge_is_measured_on_what_a_decision_shows_it(cases: Cases, tmp_path:
     def prompt(shown: JudgeInput) -> str:
         return render(prompts, "task-fit", shown, "0" * 32).seen_sha256
 
-    measured = {prompt(matter(case, *pinned(case, review))) for case in cases.all}
+    measured = {prompt(judge_input_of(case, *pinned(case, review))) for case in cases.all}
     assert {prompt(shown) for shown in judge.seen} <= measured
 
 
@@ -185,7 +187,7 @@ def test_the_floor_is_the_best_choice_by_tool() -> None:
     kinds = [("mail", 5, 3), ("shop", 4, 1), ("read", 1, 0), ("kill", 0, 6)]
     every = [(tool, label) for tool, b, a in kinds for label in ("allow",) * b + ("deny",) * a]
     made = tuple(case(i, tool, label) for i, (tool, label) in enumerate(every))
-    found = Exposure(Cases("x", "", made), JUDGED, {each.id: Course(PERSON, ()) for each in made})
+    found = Exposure(Cases("x", "", made), JUDGED, {each.id: CaseOutcome(PERSON, ()) for each in made})
     assert [found.floor(part) for part in (0.4, 0.3, 0.1, 0.0)] == pytest.approx([0.0, 0.4, 0.5, 0.9])
 
 

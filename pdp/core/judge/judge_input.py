@@ -1,4 +1,4 @@
-"""What one verdict is about, what is sent for it, and what came back."""
+"""The input of the judge for one call, the rendered prompt, and the opinion that comes back."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ SINK_KINDS = ("database", "email", "filesystem", "message", "network", "other", 
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What the signed manifest says about the tool, as far as it chooses the sections of a prompt; none of it is
-    shown. The defaults are the worst: of a tool that nobody reviewed, every section about harm speaks."""
+    """Traits of the tool by its signed manifest, which choose the sections of a prompt; none of them is
+    shown. The defaults are the worst: every section about harm applies to a tool without a review."""
 
     risk: str = "critical"
     permissions: tuple[str, ...] = ()
@@ -36,12 +36,12 @@ class Traits:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a call is made of, as it came: the pinned definition, the arguments, and text around them."""
+    """The content of a call as it came: the pinned definition, the arguments, and text around them."""
 
     definition: Mapping[str, Json]
     arguments: Mapping[str, Json]
     observation: str
-    asserted_task: str = ""  # the agent's own, which counts where nobody vouches for another
+    asserted_task: str = ""  # the agent's own; counts where no other is vouched for
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class JudgeInput:
 
     @classmethod
     def of(cls, agent: str, target: TargetFact, session: SessionFact, content: Content) -> JudgeInput:
-        """What a judge is shown of one call, in a decision and when a judge is measured: no user, no session, no
+        """The input for one call, in a decision and in an evaluation of the judge: no user, no session, no
         secret that we know to be one."""
         clean = redacted(content.arguments, content.observation)
         definition = content.definition
@@ -87,7 +87,7 @@ class JudgeInput:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """Ready to send. The same matter and prompts give the same, but for the nonce."""
+    """A prompt ready to send. The same input and prompts give the same, but for the nonce."""
 
     prompt: str  # id
     prompt_sha256: str  # of everything that the prompt with this id is made of, as policy knows it
@@ -103,7 +103,7 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """What a session came to. `status` is "ok" exactly when there is a verdict; else it says why there is none:
+    """The opinion of a session. `status` is "ok" exactly when there is a verdict; else it says why there is none:
     nonce, malformed, extra_text, refused, length, filtered, timeout, endpoint, rate_limited, breaker_open, budget,
     overloaded, unavailable, withheld, prompt, too_large."""
 

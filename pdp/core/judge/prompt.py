@@ -1,6 +1,6 @@
 """Prompts as values: a base text for each prompt, and sections for the tools that they speak of. Pure.
 
-Who loads them from files is `pdp.judge.prompts`. What policy pins is the digest of everything a prompt may be made
+`pdp.judge.prompts` loads them from files. Policy pins the digest of everything that a prompt may be made
 of, so a changed section is another prompt (DESIGN section 6).
 """
 
@@ -27,8 +27,8 @@ class UnknownPrompt(Fault):
 
 
 @dataclass(frozen=True, slots=True)
-class Applies:
-    """One way for a section to apply: each entry that is given holds for the tool. In an entry, one of its values
+class ToolSelector:
+    """A selector of tools for a section: each given entry matches the tool. In an entry, one of its values
     is enough. Servers, tools and permissions are patterns in which `*` stands for anything."""
 
     servers: tuple[str, ...] = ()
@@ -38,16 +38,16 @@ class Applies:
     sinks: tuple[str, ...] = ()
     annotations: Mapping[str, bool] = field(default_factory=dict)
 
-    def holds(self, matter: JudgeInput) -> bool:
-        traits = matter.traits
+    def holds(self, judge_input: JudgeInput) -> bool:
+        traits = judge_input.traits
         hints = traits.annotations.fact()
         return (
-            _any((matter.server,), self.servers)
-            and _any((matter.tool,), self.tools)
+            _any((judge_input.server,), self.servers)
+            and _any((judge_input.tool,), self.tools)
             and _any((traits.risk,), self.risks)
             and _any(traits.permissions, self.permissions)
             and _any(traits.sinks, self.sinks)
-            and all(hints[name] is wanted for name, wanted in self.annotations.items())
+            and all(hints[name] is required for name, required in self.annotations.items())
         )
 
     def fact(self) -> dict[str, Json]:
@@ -62,26 +62,26 @@ class Applies:
 
 
 def _any(values: tuple[str, ...], patterns: tuple[str, ...]) -> bool:
-    """Whether a value is meant by a pattern. No patterns: whatever it is."""
+    """Whether a value matches a pattern. Without patterns every value does."""
     return not patterns or any(fnmatchcase(value, pattern) for value in values for pattern in patterns)
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """What is allowed and what is blocked for some tools."""
+    """A section: rules of what is allowed and blocked for some tools."""
 
     id: str
     version: str
     text: str
     rules: tuple[str, ...]  # ids that its text blocks
-    applies_to: tuple[Applies, ...]
+    applies_to: tuple[ToolSelector, ...]
     prompts: tuple[str, ...] = ()  # ids of the prompts that it belongs to; empty: all
 
     def belongs_to(self, prompt_id: str) -> bool:
         return not self.prompts or prompt_id in self.prompts
 
-    def applies(self, matter: JudgeInput) -> bool:
-        return any(way.holds(matter) for way in self.applies_to)
+    def applies(self, judge_input: JudgeInput) -> bool:
+        return any(way.holds(judge_input) for way in self.applies_to)
 
     def fact(self) -> dict[str, Json]:
         return {
@@ -95,14 +95,14 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A base text. It holds `{{sections}}` where the sections go and `{{marker}}` where the nonce goes."""
+    """A prompt: a base text that holds `{{sections}}` where the sections go and `{{marker}}` where the nonce goes."""
 
     id: str
     version: str
     text: str
     rules: tuple[str, ...]
     settings: Mapping[str, Json]  # for the endpoint: temperature, max_tokens, ...
-    data_tokens: int  # estimated tokens that one matter may take
+    data_tokens: int  # estimated tokens that the input of one call may take
 
     def fact(self) -> dict[str, Json]:
         return {
@@ -117,7 +117,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class PromptSet:
-    """All prompts that are loaded together, and all sections."""
+    """The prompts that are loaded together, and their sections."""
 
     prompts: Mapping[str, Prompt]
     sections: tuple[Section, ...]
@@ -132,14 +132,14 @@ class PromptSet:
         return self._sha256
 
     def prompt(self, prompt_id: str) -> Prompt:
-        """Raises UnknownPrompt (`judge.prompt`)."""
-        if (found := self.prompts.get(prompt_id)) is None:
+        """The prompt with an id. Raises UnknownPrompt (`judge.prompt`)."""
+        if (prompt := self.prompts.get(prompt_id)) is None:
             raise UnknownPrompt
-        return found
+        return prompt
 
-    def sections_for(self, prompt_id: str, matter: JudgeInput) -> tuple[Section, ...]:
-        """The sections that speak about the matter's tool, by id."""
-        return tuple(section for section in self._sections(prompt_id) if section.applies(matter))
+    def sections_for(self, prompt_id: str, judge_input: JudgeInput) -> tuple[Section, ...]:
+        """The sections that apply to the tool of the input, by id."""
+        return tuple(section for section in self._sections(prompt_id) if section.applies(judge_input))
 
     def _sections(self, prompt_id: str) -> tuple[Section, ...]:
         chosen = (section for section in self.sections if section.belongs_to(prompt_id))

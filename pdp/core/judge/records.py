@@ -38,7 +38,7 @@ def judged(stamp: Stamp, answered: Answered, opinion: Opinion, salt: bytes) -> b
 
 
 def erasable(record_id: str, answered: Answered, opinion: Opinion, salt: bytes) -> tuple[ValueRow, ...]:
-    """What lies behind the commitment."""
+    """The erasable value behind the commitment."""
     if not opinion.rationale:
         return ()
     data = canonical(opinion.rationale)

@@ -1,7 +1,7 @@
 """Secrets taken out of what a judge is shown: each is replaced by its kind. Pure.
 
 The formats are those of `patterns`. They tell only how a secret begins, so what can still belong to it is taken out
-with it, and nothing else: who writes `-----BEGIN PRIVATE KEY-----` hides no other text from the judge.
+with it, and nothing else: writing `-----BEGIN PRIVATE KEY-----` hides no other text from the judge.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _KEY_TEXT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Redacted:
-    """Fit to be shown to a judge."""
+    """A call's arguments and observation without secrets."""
 
     arguments: Mapping[str, Json]
     observation: str
@@ -51,11 +51,11 @@ def _without(text: str, pattern: Pattern) -> str:
     out, at = [], 0
     every = list(pattern.text.finditer(text))
     ends = (*(each.start() for each in every[1:]), len(text))  # nothing of one secret lies beyond the next
-    for found, following in zip(every, ends, strict=False):
-        if found.start() < at:
+    for secret, following in zip(every, ends, strict=False):
+        if secret.start() < at:
             continue
-        out += [text[at : found.start()], f"[secret: {pattern.name}]"]
-        at = found.end()
+        out += [text[at : secret.start()], f"[secret: {pattern.name}]"]
+        at = secret.end()
         if pattern.name == _KEY:
             last = _KEY_END.search(text, at, following)
             end = following if last is None else last.end()

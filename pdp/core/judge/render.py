@@ -1,6 +1,7 @@
-"""What the judge is sent for one matter. Pure, and the same for the same matter and prompts, but for the nonce.
+"""The messages that a judge is sent for one call, within a budget of estimated tokens. Pure.
 
-The system message is ours: the base text with the sections that speak about the tool. The user message is data:
+The same input and prompts give the same messages, but for the nonce. The system message is ours:
+the base text with the sections that apply to the tool. The user message is data:
 
     === <nonce> task (signed by the user) ===
     ...
@@ -8,10 +9,17 @@ The system message is ours: the base text with the sections that speak about the
     ...
     === <nonce> end ===
 
-A block ends where the next line with the nonce begins. Whoever wrote the data cannot know the nonce; should it stand
-in data nevertheless, it is spelled out. So nothing in data can close a block or open one. Likewise a cut is
-shown with the nonce. Characters without a shape of their own are spelled out (`approvals.inert`), and so are control
-tokens of chat templates (`control_tokens`), by which an endpoint would end the message itself.
+A block ends where the next line with the nonce begins. The author of the data cannot know the
+nonce; should it stand in data nevertheless, it is spelled out. So nothing in data can close a block
+or open one. Likewise a cut is shown with the nonce. Characters without a shape of their own are
+spelled out (`approvals.text_safety`), and so are control tokens of chat templates
+(`control_tokens`), by which an endpoint would end the message itself.
+
+Token estimates: every provider cuts text in its own way, and their vocabularies are large files.
+What they share is the first step, and that is counted here: one token is up to eight letters with a
+sign or space before them, up to three digits, up to three other signs, a run of spaces and line
+breaks, or a character outside ASCII. It lies near what common tokenizers count for English prose
+and JSON, above it for other scripts, and below it for long random letters.
 """
 
 from __future__ import annotations
@@ -19,6 +27,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from pdp.core.approvals.text_safety import visible
 from pdp.core.control_tokens import spelled_out
@@ -27,8 +36,14 @@ from pdp.core.errors import Fault
 from pdp.core.judge.judge_input import VERDICTS, JudgeInput, Rendered
 from pdp.core.judge.prompt import FORMAT, MARKER, SECTIONS, PromptSet
 from pdp.core.judge.redact import redacted_text
-from pdp.core.judge.tokens import tokens, within
 
+_TOKEN = re.compile(
+    r"[^A-Za-z0-9\r\n\x80-\U0010ffff]?[A-Za-z]{1,8}"
+    r"|[0-9]{1,3}"
+    r"| ?[!-/:-@\[-`{-~]{1,3}"
+    r"|[ \t]*[\r\n][\s]*|[ \t]+"
+    r"|[\x00-\x1f\x7f-\U0010ffff]"
+)
 MAX_RATIONALE = 280  # characters
 NONCE = re.compile(r"[0-9a-f]{32,128}")
 _SOURCES = {
@@ -39,7 +54,7 @@ _SOURCES = {
 }
 _NO_TASK = "(No task statement was given.)"
 # What is reserved for each part, as a percentage of the budget; what it leaves goes to the others, in this order. So
-# nobody's length takes another's place, and nothing is cut while everything fits.
+# no part's length takes another's share, and nothing is cut while everything fits.
 _SHARES = (("task", 20), ("arguments", 35), ("tool", 10), ("labels", 5), ("observation", 20), ("schema", 10))
 _HEAD = 0.7  # of what is kept of a text that is cut; the rest is its end
 _MOST_CHARACTERS = 12  # that one token stands for, or blanks would be read without end
@@ -49,9 +64,24 @@ _MOST_CHARACTERS = 12  # that one token stands for, or blanks would be read with
 _ODD = re.compile(r"(?:[!-~]?[^ -~\n]++)++[!-~]?|(.)\1{24,}", re.DOTALL)
 
 
+def tokens(text: str) -> int:
+    """The estimate, 0 for nothing. Linear in the text."""
+    return sum(1 for _ in _TOKEN.finditer(text))
+
+
+def within(limit: int, *texts: str) -> bool:
+    """Whether the texts together take at most `limit` tokens; what lies far beyond is not looked at."""
+    left = limit
+    for text in texts:
+        left -= sum(1 for _ in islice(_TOKEN.finditer(text), left + 1))
+        if left < 0:
+            return False
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One part of the matter. `title` is ours, `text` is somebody's."""
+    """One part of the input. `title` is ours, `text` is foreign."""
 
     name: str
     title: str
@@ -69,7 +99,7 @@ class Fitted:
 
 
 def render(
-    prompts: PromptSet, prompt_id: str, matter: JudgeInput, nonce: str, *, budget_tokens: int | None = None
+    prompts: PromptSet, prompt_id: str, judge_input: JudgeInput, nonce: str, *, budget_tokens: int | None = None
 ) -> Rendered:
     """`nonce` is at least 128 random bits, as lower-case hex, drawn for this call. `budget_tokens` (estimated, see
     `tokens`) bounds the data in place of the prompt's own figure. Raises UnknownPrompt (`judge.prompt`), and Fault
@@ -77,10 +107,10 @@ def render(
     if NONCE.fullmatch(nonce) is None:
         raise Fault("judge.nonce", "The nonce of a judge's session is 32 to 128 lower-case hexadecimal digits.")
     prompt = prompts.prompt(prompt_id)
-    sections = prompts.sections_for(prompt_id, matter)
+    sections = prompts.sections_for(prompt_id, judge_input)
     text = prompt.text.replace(SECTIONS, "\n\n".join(s.text.strip() for s in sections))
     rules = tuple(dict.fromkeys((*prompt.rules, *(rule for s in sections for rule in s.rules))))
-    blocks = fitted(blocks_of(matter), prompt.data_tokens if budget_tokens is None else budget_tokens)
+    blocks = fitted(blocks_of(judge_input), prompt.data_tokens if budget_tokens is None else budget_tokens)
     schema, sha256 = answer_schema(rules), prompts.digests()[prompt_id]
     data: Json = [[b.block.title, b.head, b.tail, b.left_out] for b in blocks]
     seen: Json = [FORMAT, sha256, text, data, schema, dict(prompt.settings)]
@@ -98,20 +128,27 @@ def render(
     )
 
 
-def blocks_of(matter: JudgeInput) -> tuple[Block, ...]:
+def blocks_of(judge_input: JudgeInput) -> tuple[Block, ...]:
     """The parts that there are, in the order in which they are shown. A task always is. Free text is cleared of
-    secrets here whoever made the matter; arguments were, since only their maker knows what is a secret in them."""
-    source = _SOURCES.get(matter.task_source, _SOURCES["none"])
-    named = {"agent": matter.agent, "server": matter.server, "title": matter.title, "tool": matter.tool}
+    secrets here; arguments were cleared before, by the maker of the input, which alone knows their secrets."""
+    source = _SOURCES.get(judge_input.task_source, _SOURCES["none"])
+    named = {
+        "agent": judge_input.agent,
+        "server": judge_input.server,
+        "title": judge_input.title,
+        "tool": judge_input.tool,
+    }
     names = _json({key: value for key, value in named.items() if value})
-    description = redacted_text(matter.description)
+    description = redacted_text(judge_input.description)
     blocks = (
-        Block("task", f"task ({source})" if matter.task else "task", redacted_text(matter.task) or _NO_TASK),
+        Block(
+            "task", f"task ({source})" if judge_input.task else "task", redacted_text(judge_input.task) or _NO_TASK
+        ),
         Block("tool", "tool", f"{names}\n{description}" if description else names),
-        Block("schema", "schema", _json(matter.schema) if matter.schema else ""),
-        Block("arguments", "arguments", _json(matter.arguments)),
-        Block("labels", "labels", _json(sorted(set(matter.labels))) if matter.labels else ""),
-        Block("observation", "observation (untrusted)", redacted_text(matter.observation)),
+        Block("schema", "schema", _json(judge_input.schema) if judge_input.schema else ""),
+        Block("arguments", "arguments", _json(judge_input.arguments)),
+        Block("labels", "labels", _json(sorted(set(judge_input.labels))) if judge_input.labels else ""),
+        Block("observation", "observation (untrusted)", redacted_text(judge_input.observation)),
     )
     return tuple(block for block in blocks if block.text)
 
@@ -122,38 +159,38 @@ def _json(value: Json) -> str:
 
 def shown(text: str) -> str:
     """The text made harmless. Line breaks stay, and so do up to 24 spaces or empty lines in a row: they hide nothing
-    from a model. Whatever else has no shape of its own is spelled out, longer runs are counted, and what a chat
-    template would take for its own is none any more."""
-    return spelled_out(_ODD.sub(lambda found: visible(found[0], lines=True, alike=False), text.replace("\r\n", "\n")))
+    from a model. All other characters without a shape of their own are spelled out, longer runs are counted, and
+    control tokens of chat templates are spelled out as well."""
+    return spelled_out(_ODD.sub(lambda match: visible(match[0], lines=True, alike=False), text.replace("\r\n", "\n")))
 
 
 def fitted(blocks: tuple[Block, ...], budget: int) -> tuple[Fitted, ...]:
     """The blocks, each cut to what it may take of `budget` estimated tokens."""
     budget, by_name = max(budget, 0), {block.name: block for block in blocks}
     whole = {name: _whole(block.text, budget) for name, block in by_name.items()}
-    wanted = {name: budget + 1 if text is None else tokens(text) for name, text in whole.items()}
-    given = {name: min(wanted[name], budget * share // 100) for name, share in _SHARES if name in by_name}
+    needed = {name: budget + 1 if text is None else tokens(text) for name, text in whole.items()}
+    given = {name: min(needed[name], budget * share // 100) for name, share in _SHARES if name in by_name}
     left = budget - sum(given.values())
     for name, reserved in given.items():
-        more = min(left, wanted[name] - reserved)
+        more = min(left, needed[name] - reserved)
         given[name] = reserved + more
         left -= more
-    found = []
+    parts = []
     for block in blocks:
         text = whole[block.name]
-        if text is not None and wanted[block.name] <= given[block.name]:
-            found.append(Fitted(block, text))
+        if text is not None and needed[block.name] <= given[block.name]:
+            parts.append(Fitted(block, text))
         else:
-            found.append(_cut(block, given[block.name]))
-    return tuple(found)
+            parts.append(_cut(block, given[block.name]))
+    return tuple(parts)
 
 
 def _whole(text: str, budget: int) -> str | None:
     """The text as it is shown, None where that takes more than `budget` tokens."""
     if len(text) > budget * _MOST_CHARACTERS or not within(budget, text):
         return None
-    made = shown(text)
-    return made if within(budget, made) else None
+    harmless = shown(text)
+    return harmless if within(budget, harmless) else None
 
 
 def _cut(block: Block, limit: int) -> Fitted:

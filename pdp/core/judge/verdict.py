@@ -38,8 +38,8 @@ def read_opinion(  # noqa: PLR0913 - what an answer is measured by, each named
     tokens_out: int = 0,
     latency_ms: int = 0,
 ) -> Opinion:
-    """What the model said. `finish` is why it stopped: `stop`, `length`, `content_filter`, `refusal`, or anything
-    else, which is no answer. `model` is what the endpoint says it is. Never raises."""
+    """The opinion in an answer. `finish` is why the model stopped: `stop`, `length`, `content_filter`, `refusal`, or
+    anything else, which is no answer. `model` is what the endpoint says it is. Never raises."""
     status, answer = _read(text, finish, rendered)
     if status != OK and (refusal := _refusal(text, rendered)) is not None:
         status, answer = OK, refusal
@@ -58,8 +58,8 @@ def read_opinion(  # noqa: PLR0913 - what an answer is measured by, each named
 
 
 def repairable(opinion: Opinion) -> bool:
-    """Whether asking once more for the same answer in the right form makes sense. A wrong nonce does not: whoever
-    wrote that answer was not answering us."""
+    """Whether asking once more for the same answer in the right form makes sense. A wrong nonce does not:
+    such an answer was not written for our request."""
     return opinion.status in _REPAIRABLE
 
 
@@ -69,20 +69,20 @@ def supersedes(second: Opinion, text: str, finish: str, rendered: Rendered) -> b
     if second.status != OK or second.verdict != "allow":
         return second.status == OK
     fenced = _FENCED.fullmatch(text.strip())
-    found = _parsed(text if fenced is None else fenced[1])
-    if finish != STOP or found is None or not found.keys() <= _KEYS or found.get("violated"):
+    first = _parsed(text if fenced is None else fenced[1])
+    if finish != STOP or first is None or not first.keys() <= _KEYS or first.get("violated"):
         return False
-    sure, surer = found.get("confidence"), second.confidence or 0.0
+    sure, surer = first.get("confidence"), second.confidence or 0.0
     less_sure = isinstance(sure, int | float) and sure < surer
-    return found.get("verdict") == "allow" and found.get("nonce") == rendered.nonce and not less_sure
+    return first.get("verdict") == "allow" and first.get("nonce") == rendered.nonce and not less_sure
 
 
 def _refusal(text: str, rendered: Rendered) -> Mapping[str, Any] | None:
-    """What can be read of a deny whose form is wrong: of several the first."""
+    """The first deny in an answer of the wrong form, as far as it can be read."""
     for members in _objects(text[:_MAX_BYTES]):
         if ("nonce", rendered.nonce) in members and any(_is_deny(k, v) for k, v in members):
-            found = dict(members)
-            named, why, sure = found.get("violated"), found.get("rationale"), found.get("confidence")
+            answer = dict(members)
+            named, why, sure = answer.get("violated"), answer.get("rationale"), answer.get("confidence")
             return {
                 "verdict": "deny",
                 "confidence": sure if _is_share(sure) else 0.0,
@@ -102,10 +102,10 @@ def _readable(text: str) -> str:
 
 def _objects(text: str) -> Iterator[list[tuple[str, Any]]]:
     """The members of each whole JSON object in a text, also within another; a key may stand there twice."""
-    found: list[list[tuple[str, Any]]] = []
+    objects: list[list[tuple[str, Any]]] = []
 
     def keep(members: list[tuple[str, Any]]) -> dict[str, Any]:
-        found.append(members)
+        objects.append(members)
         return dict(members)
 
     decoder, at = json.JSONDecoder(object_pairs_hook=keep), 0
@@ -116,7 +116,7 @@ def _objects(text: str) -> Iterator[list[tuple[str, Any]]]:
             _, at = decoder.raw_decode(text, at)
         except (ValueError, RecursionError):
             at += 1
-    yield from found
+    yield from objects
 
 
 def _parsed(text: str) -> Mapping[str, Json] | None:
@@ -139,7 +139,7 @@ def _read(text: str, finish: str, rendered: Rendered) -> tuple[str, Mapping[str,
     if answer["nonce"] != rendered.nonce:
         return "nonce", {}
     if answer["verdict"] == "allow" and rendered.cut:
-        return "too_large", {}  # nobody allows what was not seen
+        return "too_large", {}  # no allow of content that was not seen
     return OK, answer
 
 

@@ -1,4 +1,8 @@
-"""What a policy process may not do: outlive its parent, keep descriptors, dump core, write files, eat memory."""
+"""The confinement of policy processes: they end with their parent, keep no descriptors, dump no core,
+write no files, and have bounded memory.
+
+A module of its own, since the first moments of an OPA child import it and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -33,10 +37,10 @@ def ignore_signals() -> None:
 
 def limit(memory_bytes: int) -> None:
     """Limit this process and its children: address space, no core (it would hold arguments), no file writes."""
-    _lower(resource.RLIMIT_AS, memory_bytes)
-    _lower(resource.RLIMIT_CORE, 0)
-    _lower(resource.RLIMIT_FSIZE, 0)
-    _lower(resource.RLIMIT_NOFILE, _DESCRIPTORS)
+    lower(resource.RLIMIT_AS, memory_bytes)
+    lower(resource.RLIMIT_CORE, 0)
+    lower(resource.RLIMIT_FSIZE, 0)
+    lower(resource.RLIMIT_NOFILE, _DESCRIPTORS)
 
 
 def keep_only(descriptors: set[int]) -> None:
@@ -48,7 +52,8 @@ def keep_only(descriptors: set[int]) -> None:
     os.closerange(last + 1, _DESCRIPTORS)
 
 
-def _lower(what: int, to: int) -> None:
+def lower(what: int, to: int) -> None:
+    """Lower a limit of this process and its children (`resource.RLIMIT_*`), soft and hard."""
     _, hard = resource.getrlimit(what)
     if hard != resource.RLIM_INFINITY:
         to = min(to, hard)

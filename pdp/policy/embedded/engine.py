@@ -1,29 +1,185 @@
 """The embedded engine: regorus in confined worker processes.
 
-`EngineHost` turns a bundle into an `EmbeddedEngine`, which has a zygote and workers of its own; a new bundle is a new
-engine, and the old one is closed by whoever swapped it, after it has drained.
+`EngineHost` turns a bundle into an `EmbeddedEngine`, which has a zygote and workers of its own; a
+new bundle is a new engine, and the old one is closed after it has drained.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import logging
-from collections.abc import Callable
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from pdp.core.decide import Question
-from pdp.core.errors import EngineFault, Fault
+from pdp.core.errors import BundleFault, ConfigurationFault, EngineFault, Fault
 from pdp.core.policy import Bundle
-from pdp.policy.embedded.link import Link
-from pdp.policy.embedded.options import Counters, EmbeddedOptions
-from pdp.policy.embedded.pool import Pool
-from pdp.policy.embedded.zygote_process import ZygoteProcess
+from pdp.policy.embedded import wire
+from pdp.policy.embedded.options import EmbeddedOptions, EngineCounters
+from pdp.policy.embedded.pool import Pool, WorkerLink
+from pdp.policy.embedded.wire import Progress, WireError, page
+from pdp.policy.embedded.zygote import ZygoteOptions, kill_command, load_command, spawn_command
 
+_BOOT = "import sys; sys.path[:] = sys.argv[3:]; from pdp.policy.embedded.zygote import main; main()"
+_ANSWER_BYTES = 1 << 16
+_CLOSE_SECONDS = 2.0
+_BOOT_SECONDS = 10.0
 log = logging.getLogger("pdp.policy")
 _BACKOFF_SECONDS = (0.0, 0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 _BURIAL_SECONDS = 2.0
 _START_SECONDS = 10.0
 _HOPELESS_STARTS = 2
+
+
+class ZygoteProcess:
+    """A running, loaded zygote. Made by `start`; ended by `close` or `destroy`. `gone` is set at its end."""
+
+    def __init__(self, process: subprocess.Popen[bytes], control: socket.socket) -> None:
+        self._process = process
+        self._control = control
+        self._booted = False
+        self.version = ""
+        self.gone = asyncio.Event()
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @classmethod
+    async def start(
+        cls, bundle: Bundle, digest: str, options: ZygoteOptions, environment: Mapping[str, str]
+    ) -> ZygoteProcess:
+        """Start a zygote and load `bundle`, whose digest is `digest`.
+
+        Raises BundleFault when the bundle cannot be loaded (or ends the process that tries), EngineFault
+        (`policy.unavailable`) when no zygote can be started at all, ConfigurationFault when the wrong engine is
+        installed.
+        """
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        try:
+            # from the loop's own thread: the zygote is bound to the life of the thread that makes it
+            process = _launch(theirs.fileno(), environment)
+        except OSError as error:
+            ours.close()
+            raise EngineFault(
+                "policy.unavailable", "The policy engine cannot be started.", detail=f"errno {error.errno}"
+            ) from None
+        finally:
+            theirs.close()
+        zygote = cls(process, ours)
+        try:
+            async with asyncio.timeout(_BOOT_SECONDS + options.load_seconds):
+                await zygote._load(load_command(options, bundle), digest)
+        except BaseException as error:
+            zygote.destroy()
+            if isinstance(error, OSError | WireError | ValueError | LookupError):
+                raise zygote._failure() from None
+            raise
+        asyncio.get_running_loop().add_reader(ours, zygote._readable)
+        return zygote
+
+    async def _load(self, command: bytes, digest: str) -> None:
+        loop = asyncio.get_running_loop()
+        frames = wire.Frames(_ANSWER_BYTES)
+        while True:
+            data = await loop.sock_recv(self._control, _ANSWER_BYTES)
+            if not data:
+                raise ConnectionResetError
+            for answer in frames.feed(data):
+                if answer == b"B":
+                    self._booted = True
+                    await loop.sock_sendall(self._control, command)
+                elif answer[:1] == b"R":
+                    self._ready(json.loads(answer[1:]), digest)
+                    return
+                else:
+                    raise _refusal(json.loads(answer[1:]))
+
+    def _ready(self, answer: dict[str, str], digest: str) -> None:
+        if answer["digest"] != digest:
+            raise EngineFault("policy.mismatch", "The policy engine loaded another bundle.")
+        self.version = answer["version"]
+
+    def _failure(self) -> Fault:
+        if not self._booted:
+            return EngineFault("policy.unavailable", "The policy engine cannot be started.")
+        return BundleFault(
+            "bundle.load", "The engine took too long to load the bundle, or crashed on it; simplify the policy."
+        )
+
+    def _readable(self) -> None:
+        # a loaded zygote sends nothing more; readable means that it ended
+        asyncio.get_running_loop().remove_reader(self._control)
+        self.gone.set()
+
+    def spawn(self, ident: int) -> tuple[socket.socket, Progress]:
+        """Have worker `ident` forked; its socket says hello when it is up. Raises OSError if the zygote is dead
+        or does not keep up, after which `destroy` is the only thing left to do."""
+        descriptor = page()
+        ours, theirs = socket.socketpair()
+        try:
+            ours.setblocking(False)
+            socket.send_fds(self._control, [spawn_command(ident)], [theirs.fileno(), descriptor])
+            return ours, Progress(descriptor)
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+            os.close(descriptor)
+
+    def kill(self, ident: int) -> None:
+        """Have worker `ident` killed; the end of its socket says when it is dead. Raises OSError like `spawn`."""
+        self._control.send(kill_command(ident))
+
+    def destroy(self) -> None:
+        """Kill the zygote; the kernel kills its workers with it."""
+        if self._control.fileno() != -1:
+            asyncio.get_running_loop().remove_reader(self._control)
+            self._control.close()
+        self._process.kill()
+        self._process.wait()
+        self.gone.set()
+
+    async def close(self) -> None:
+        """End the zygote and its workers, and wait until no process is left."""
+        if not self.gone.is_set():
+            try:
+                self._control.shutdown(socket.SHUT_WR)
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    await self.gone.wait()
+            except OSError:
+                pass
+        self.destroy()
+
+
+def _refusal(answer: dict[str, str]) -> Fault:
+    kind = BundleFault if answer["code"].startswith("bundle.") else ConfigurationFault
+    return kind(answer["code"], answer["message"])
+
+
+def _launch(control: int, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Exec a zygote in a process group of its own, so that a terminal's signals pass it by."""
+    # -I leaves out the working directory and PYTHON* variables; it imports exactly what we would, so our own code
+    paths = [path for path in sys.path if Path(path).is_absolute()]
+    return subprocess.Popen(
+        [sys.executable, "-I", "-B", "-c", _BOOT, str(control), str(os.getpid()), *paths],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={name: value for name, value in environment.items() if name != "RUST_BACKTRACE"},
+        pass_fds=(control,),
+        cwd="/",
+        process_group=0,
+    )
 
 
 class EmbeddedEngine:
@@ -36,7 +192,7 @@ class EmbeddedEngine:
         bundle: Bundle,
         options: EmbeddedOptions,
         zygote: ZygoteProcess,
-        counters: Counters,
+        counters: EngineCounters,
         on_kill: Callable[[str], None],
     ) -> None:
         self.bundle_digest = bundle.digest
@@ -46,9 +202,11 @@ class EmbeddedEngine:
         self._counters = counters
         self._zygote = zygote
         self._idents = itertools.count(1)
-        self._wanted = asyncio.Event()
+        self._worker_needed = asyncio.Event()
         self._closing = False
-        self._pool = Pool(options.pool, counters, wanted=self._wanted.set, condemn=self._condemn, on_kill=on_kill)
+        self._pool = Pool(
+            options.pool, counters, need_worker=self._worker_needed.set, condemn=self._condemn, on_kill=on_kill
+        )
         self._loop = asyncio.get_running_loop()
         self._supervisor = self._loop.create_task(self._supervise(), name="policy workers")
 
@@ -98,24 +256,24 @@ class EmbeddedEngine:
         """Keep a zygote and the workers alive."""
         failures = 0
         while True:
-            self._wanted.clear()
+            self._worker_needed.clear()
             try:
                 if self._zygote.gone.is_set():
                     await self._restart()
                 while self._pool.size < self._options.workers:
                     await self._spawn()
                 failures = 0
-            except Exception as fault:  # whatever it is: without a supervisor there would soon be no worker
+            except Exception as fault:  # any: without a supervisor there would soon be no worker
                 if not isinstance(fault, Fault | OSError):
                     log.exception("policy workers cannot be started: a fault of ours; trying again")
                 failures += 1
                 self._zygote.destroy()
-                self._wanted.set()
+                self._worker_needed.set()
             if not self._pool.up and max(failures, self._pool.failed_starts) >= _HOPELESS_STARTS:
                 self._pool.refuse()
             pause = max(failures, self._pool.failed_starts)
             await asyncio.sleep(_BACKOFF_SECONDS[min(pause, len(_BACKOFF_SECONDS) - 1)])
-            await self._wanted.wait()
+            await self._worker_needed.wait()
 
     async def _restart(self) -> None:
         self._counters.zygote_restarts += 1
@@ -135,7 +293,7 @@ class EmbeddedEngine:
             connection.close()
             raise
 
-    def _condemn(self, link: Link) -> None:
+    def _condemn(self, link: WorkerLink) -> None:
         """Have the link's worker killed; a zygote that cannot do it, or did not bring the worker up in the first
         place, is killed itself, and all workers with it."""
         try:
@@ -148,8 +306,8 @@ class EmbeddedEngine:
 
 
 class EngineHost:
-    """Makes engines. `on_kill` is called with `timeout`, `crashed`, `stalled` or `mismatch` for each worker lost;
-    `counters` are over all engines of this host.
+    """The host of embedded engines. `on_kill` is called with `timeout`, `crashed`, `stalled` or `mismatch` for each
+    worker lost; `counters` are over all engines of this host.
 
     Use from one event loop, in a thread that lives as long as the host: Linux ends a zygote with the thread that
     started it.
@@ -158,7 +316,7 @@ class EngineHost:
     def __init__(
         self, options: EmbeddedOptions | None = None, *, on_kill: Callable[[str], None] = lambda _: None
     ) -> None:
-        self.counters = Counters()
+        self.counters = EngineCounters()
         self._options = options or EmbeddedOptions()
         self._on_kill = on_kill
         self._engines: list[EmbeddedEngine] = []

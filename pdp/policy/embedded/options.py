@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from pdp.core.errors import ConfigurationFault
-from pdp.policy.embedded.worker import Caps
+from pdp.policy.embedded.worker import EvaluationCaps
 from pdp.policy.embedded.zygote import ZygoteOptions
+from pdp.policy.evaluation import MAX_DEADLINES, MAX_DEPTH, EvaluationLimits
 
 _MEMORY = 1 << 30
 _FRAME_OVERHEAD = 1 << 16
-_TARGETS = 100  # of a list, that are looked at in the time that a call has
-_LONGEST = 6  # times that; stays below `patience_ms` by default
 
 
 def default_workers() -> int:
@@ -24,30 +23,16 @@ def default_workers() -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class PoolOptions:
-    """Sizes and times of a pool."""
+class PoolOptions(EvaluationLimits):
+    """Sizes and times of a worker pool, beside the limits of each evaluation."""
 
-    deadline_ms: int = 250  # for one evaluation, from the moment a worker starts it; see `seconds`
     patience_ms: int = 2000  # for an answer, all waiting included
     linger_ms: float = 2.0  # at most 2, after a batch of several; never when idle
     batch_items: int = 32
     batch_bytes: int = 8 << 20
     queue_items: int = 1024
     queue_bytes: int = 64 << 20
-    # Documents. What a call brings is bounded before (`content.max_arguments_bytes`: 2 MiB at most), and takes up to
-    # three times its size here, where all but ASCII is escaped; so these are never met by what a caller sends.
-    call_bytes: int = 8 << 20
-    list_bytes: int = 8 << 20
     attempts: int = 3  # an item whose worker died while another item was in progress is evaluated again
-
-    def cap(self, phase: str) -> int:
-        """The largest document of a phase, in bytes."""
-        return self.call_bytes if phase == "call" else self.list_bytes
-
-    def seconds(self, targets: int) -> float:
-        """The deadline for a question about so many targets: a long list has more to look at than a call, and whoever
-        lists many tools must not cost a worker by it."""
-        return self.deadline_ms / 1000 * min(_LONGEST, max(1.0, targets / _TARGETS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +44,7 @@ class EmbeddedOptions:
     pool: PoolOptions = field(default_factory=PoolOptions)
     memory_bytes: int = _MEMORY  # of address space, per process
     load_seconds: float = 10.0  # for a bundle
-    depth: int = 64  # of nesting in an input document
+    depth: int = MAX_DEPTH  # of nesting in an input document
     answer_bytes: int = 8 << 20
     environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
@@ -70,7 +55,7 @@ class EmbeddedOptions:
             "patience_ms": (self.pool.patience_ms, 1, 60_000),
             "linger_ms": (self.pool.linger_ms, 0, 2),
             "batch_items": (self.pool.batch_items, 1, 1024),
-            "depth": (self.depth, 1, 64),
+            "depth": (self.depth, 1, MAX_DEPTH),
         }
         for name, (value, low, high) in bounds.items():
             if not low <= value <= high:
@@ -78,13 +63,13 @@ class EmbeddedOptions:
 
     @property
     def zygote(self) -> ZygoteOptions:
-        """What a zygote is told."""
+        """The options of a zygote."""
         pool = self.pool
-        caps = Caps(
+        caps = EvaluationCaps(
             depth=self.depth,
             answer_bytes=self.answer_bytes,
             batch_bytes=pool.batch_bytes + max(pool.call_bytes, pool.list_bytes) + _FRAME_OVERHEAD,
-            alarm_seconds=max(1.0, (_LONGEST + 2) * pool.deadline_ms / 1000),
+            alarm_seconds=max(1.0, (MAX_DEADLINES + 2) * pool.deadline_ms / 1000),
         )
         return ZygoteOptions(self.memory_bytes, self.load_seconds, caps)
 
@@ -95,8 +80,8 @@ class EmbeddedOptions:
 
 
 @dataclass(slots=True)
-class Counters:
-    """What has happened so far, for metrics. `kills` counts workers, by any cause, that ended before `close`."""
+class EngineCounters:
+    """The engine's counters, for metrics. `kills` counts workers, by any cause, that ended before `close`."""
 
     items: int = 0
     batches: int = 0

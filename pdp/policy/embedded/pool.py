@@ -1,7 +1,9 @@
-"""The pool: a bounded queue of questions, workers that take them in batches, and who is blamed when one dies.
+"""The worker pool: a bounded queue of questions, a link to each worker, and the blame when a worker
+dies.
 
-One batch is in flight per worker; what arrives meanwhile travels together in the next. Alone in an idle pool a
-question leaves at once; only right after a batch of several may the next one linger for as much company.
+One batch is in flight per worker; questions that arrive meanwhile travel together in the next
+batch. Alone in an idle pool a question is sent at once; only right after a batch of several may the
+next one linger for as much company.
 """
 
 from __future__ import annotations
@@ -10,19 +12,162 @@ import asyncio
 import itertools
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from typing_extensions import override
 
 from pdp.core.decide import Question
 from pdp.core.errors import EngineFault, Overloaded
-from pdp.policy.embedded import faults, wire
-from pdp.policy.embedded.link import Item, Link
-from pdp.policy.embedded.options import Counters, PoolOptions
-from pdp.policy.embedded.progress import Progress
+from pdp.policy import evaluation
+from pdp.policy.embedded import wire
+from pdp.policy.embedded.options import EngineCounters, PoolOptions
+from pdp.policy.embedded.wire import Progress
 
 _HELLO_SECONDS = 2.0  # a fork takes milliseconds
 
 
+@dataclass(slots=True, eq=False)
+class QueuedQuestion:
+    """A question in the queue or in flight. `since` is in seconds of the loop's clock."""
+
+    nonce: int
+    asked: Question
+    since: float
+    answer: asyncio.Future[bytes]
+    attempts: int = 0
+
+    def fail(self, fault: tuple[str, str], detail: str = "") -> None:
+        """Raise EngineFault to the waiting caller, if there still is one."""
+        if not self.answer.done():
+            self.answer.set_exception(EngineFault(*fault, detail=detail))
+
+
+@dataclass(slots=True)
+class BatchInFlight:
+    """A batch in flight; `answered` of its items, from the first on, are answered."""
+
+    sequence: int
+    items: list[QueuedQuestion]
+    sent: float
+    answered: int = 0
+
+
+class MismatchError(Exception):
+    """A worker's message that is no answer to its batch, or of another protocol."""
+
+
+@dataclass(slots=True, eq=False)
+class WorkerLink(asyncio.Protocol):
+    """A connection to worker `ident`, which must answer by the bundle whose digest is `bundle`."""
+
+    ident: int
+    bundle: bytes
+    progress: Progress
+    pool: Pool
+    frames: wire.Frames
+    up: bool = False
+    condemned: str = ""  # why it is being killed
+    flight: BatchInFlight | None = None
+    timer: asyncio.TimerHandle | None = None  # for its hello, its batch, or its death
+    _sequence: int = 0
+    _transport: asyncio.WriteTransport | None = field(default=None, repr=False)
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by the loop."""
+        if not isinstance(transport, asyncio.WriteTransport):
+            raise TypeError("a worker's transport is writable")
+        self._transport = transport
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the loop."""
+        self.stop_timer()
+        self.pool.lost(self)
+        self.progress.close()
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        """Called by the loop."""
+        if self.condemned == "mismatch":
+            return
+        try:
+            for payload in self.frames.feed(data):
+                self._received(wire.read_worker(payload))
+        except (wire.WireError, MismatchError):
+            self.pool.mismatched(self)
+
+    def send(self, items: list[QueuedQuestion], now: float) -> None:
+        """Send a batch. The link must be up and idle."""
+        if self._transport is None:
+            raise RuntimeError("the link is not connected")
+        self._sequence += 1
+        self.flight = BatchInFlight(self._sequence, items, now)
+        self._transport.write(wire.batch(self._sequence, ((i.nonce, i.asked.document) for i in items)))
+
+    def unanswered(self) -> list[QueuedQuestion]:
+        """The items of the batch in flight that have no answer yet."""
+        return [] if self.flight is None else self.flight.items[self.flight.answered :]
+
+    def in_progress(self) -> tuple[QueuedQuestion | None, float]:
+        """The item that the worker is evaluating and since when; no item, and since when it could have one, if it
+        has not started or has finished."""
+        if self.flight is None:
+            return None, 0.0
+        mark = self.progress.read()
+        if mark.sequence != self.flight.sequence:
+            return None, self.flight.sent
+        if self.flight.answered <= mark.index < len(self.flight.items):
+            return self.flight.items[mark.index], mark.since
+        return None, mark.since
+
+    def close(self) -> None:
+        """Close our end; `lost` follows."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def stop_timer(self) -> None:
+        """Forget what was to happen if the worker did not answer."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+    def _received(self, message: bytes | wire.ReplyBatch) -> None:
+        if isinstance(message, bytes):
+            if self.up or message != self.bundle:
+                raise MismatchError
+            self.up = True
+            self.pool.came_up(self)
+            return
+        flight = self.flight
+        if flight is None or message.sequence != flight.sequence or message.bundle != self.bundle:
+            raise MismatchError
+        settled = _matched(flight, message.items)
+        flight.answered += len(settled)
+        if flight.answered == len(flight.items):
+            self.flight = None
+            if not self.condemned:
+                self.stop_timer()
+        self.pool.answered(self, settled)
+
+
+def _matched(
+    flight: BatchInFlight, replies: tuple[wire.ItemReply, ...]
+) -> list[tuple[QueuedQuestion, wire.ItemReply]]:
+    """Each reply with the item that it answers: the next ones of the batch, in order. Raises MismatchError."""
+    items = flight.items[flight.answered : flight.answered + len(replies)]
+    if not replies or len(items) != len(replies):
+        raise MismatchError
+    settled = list(zip(items, replies, strict=True))
+    for item, reply in settled:
+        if reply.nonce != item.nonce or reply.sha256.hex() != item.asked.sha256:
+            raise MismatchError
+    return settled
+
+
 class Pool:
-    """Dispatches questions over links. It does not start workers: `wanted` is called when one more is needed.
+    """The dispatcher of questions over links. It does not start workers: `need_worker` is called when one more is
+    needed.
 
     `condemn` has a worker killed; the pool goes on when its link is lost.
     """
@@ -30,24 +175,24 @@ class Pool:
     def __init__(
         self,
         options: PoolOptions,
-        counters: Counters,
+        counters: EngineCounters,
         *,
-        wanted: Callable[[], None],
-        condemn: Callable[[Link], None],
+        need_worker: Callable[[], None],
+        condemn: Callable[[WorkerLink], None],
         on_kill: Callable[[str], None],
     ) -> None:
         self._options = options
         self._counters = counters
-        self._wanted = wanted
+        self._need_worker = need_worker
         self._condemn = condemn
         self._on_kill = on_kill
         self._loop = asyncio.get_running_loop()
         self._nonces = itertools.count(1)
-        self._queue: deque[Item] = deque()
+        self._queue: deque[QueuedQuestion] = deque()
         self._queued_bytes = 0
-        self._again: deque[Item] = deque()  # neighbours of the dead, evaluated one by one
-        self._idle: deque[Link] = deque()
-        self._links: set[Link] = set()  # alive and not condemned
+        self._reruns: deque[QueuedQuestion] = deque()  # neighbours of the dead, evaluated one by one
+        self._idle: deque[WorkerLink] = deque()
+        self._links: set[WorkerLink] = set()  # alive and not condemned
         self._dispatching: asyncio.Handle | None = None
         self._lingering = False  # `_dispatching` waits for company
         self._idle_since, self._expected = 0.0, 1  # the last batch's end, and its length
@@ -69,13 +214,13 @@ class Pool:
     async def evaluate(self, asked: Question) -> bytes:
         """JSON of `data.pdp.decision` for the question. Raises EngineFault; Overloaded when the queue is full."""
         if self.refusing:
-            raise EngineFault(*faults.UNAVAILABLE)
+            raise EngineFault(*evaluation.UNAVAILABLE)
         size = len(asked.document)
         if size > self._options.cap(asked.phase):
-            raise EngineFault(*faults.TOO_LARGE)
+            raise EngineFault(*evaluation.TOO_LARGE)
         if self._full(size):
             raise Overloaded("overload.policy", "Too many calls wait for the policy engine; try again later.")
-        item = Item(next(self._nonces), asked, self._loop.time(), self._loop.create_future())
+        item = QueuedQuestion(next(self._nonces), asked, self._loop.time(), self._loop.create_future())
         self._queue.append(item)
         self._queued_bytes += size
         if self._sweeper is None:
@@ -83,25 +228,25 @@ class Pool:
         self._dispatch_soon()
         return await item.answer
 
-    def adopt(self, ident: int, bundle: bytes, progress: Progress, frame_bytes: int) -> Link:
+    def adopt(self, ident: int, bundle: bytes, progress: Progress, frame_bytes: int) -> WorkerLink:
         """A link for a new worker, to be connected by the caller."""
-        link = Link(ident, bundle, progress, self, wire.Frames(frame_bytes))
+        link = WorkerLink(ident, bundle, progress, self, wire.Frames(frame_bytes))
         self._links.add(link)
         link.timer = self._loop.call_later(_HELLO_SECONDS, self._kill, link, "stalled")
         return link
 
-    def abandon(self, link: Link) -> None:
+    def abandon(self, link: WorkerLink) -> None:
         """Forget an adopted link that could not be connected."""
         link.condemned = "closed"
         link.stop_timer()
         self._links.discard(link)
 
     def refuse(self) -> None:
-        """Fail everything that waits, and whatever comes until `refusing` is reset."""
+        """Fail all queued questions, and new ones until `refusing` is reset."""
         self.refusing = True
-        for item in (*self._again, *self._queue):
-            item.fail(faults.UNAVAILABLE)
-        self._again.clear()
+        for item in (*self._reruns, *self._queue):
+            item.fail(evaluation.UNAVAILABLE)
+        self._reruns.clear()
         self._queue.clear()
         self._queued_bytes = 0
 
@@ -120,7 +265,7 @@ class Pool:
 
     # what links report
 
-    def came_up(self, link: Link) -> None:
+    def came_up(self, link: WorkerLink) -> None:
         """A worker said hello."""
         if link.condemned:
             return
@@ -131,29 +276,29 @@ class Pool:
         self._idle.append(link)
         self._dispatch_now()
 
-    def answered(self, link: Link, settled: list[tuple[Item, wire.Reply]]) -> None:
+    def answered(self, link: WorkerLink, settled: list[tuple[QueuedQuestion, wire.ItemReply]]) -> None:
         """A worker answered some items of its batch, or all that were left."""
         for item, reply in settled:
             if item.answer.done():
                 continue
-            if reply.status is wire.Status.OK:
+            if reply.status is evaluation.Status.OK:
                 item.answer.set_result(reply.body)
             else:
-                item.fail(faults.BY_STATUS[reply.status], reply.body.decode(errors="replace"))
+                item.fail(evaluation.BY_STATUS[reply.status], reply.body.decode(errors="replace"))
         if link.flight is None and not link.condemned:
             self._idle.append(link)
             self._idle_since = self._loop.time()
             self._dispatch_soon()
 
-    def mismatched(self, link: Link) -> None:
+    def mismatched(self, link: WorkerLink) -> None:
         """A worker cannot be believed; neither can what else it would say about its batch."""
         self._counters.mismatches += 1
         for item in link.unanswered():
-            item.fail(faults.MISMATCH)
+            item.fail(evaluation.MISMATCH)
         link.flight = None
         self._kill(link, "mismatch")
 
-    def lost(self, link: Link) -> None:
+    def lost(self, link: WorkerLink) -> None:
         """A worker is dead: blame the item in progress, evaluate its neighbours again."""
         if not link.up:
             self.failed_starts += 1
@@ -161,10 +306,10 @@ class Pool:
             self._links.discard(link)
             if link in self._idle:
                 self._idle.remove(link)
-            self._wanted()
+            self._need_worker()
         if link.condemned == "closed":
             for item in link.unanswered():
-                item.fail(faults.UNAVAILABLE)
+                item.fail(evaluation.UNAVAILABLE)
             return
         cause, culprit = self._blame(link)
         for item in link.unanswered():
@@ -177,7 +322,7 @@ class Pool:
         self._on_kill(cause)
         self._dispatch_now()
 
-    def _blame(self, link: Link) -> tuple[str, Item | None]:
+    def _blame(self, link: WorkerLink) -> tuple[str, QueuedQuestion | None]:
         """Why a worker died, and the item that is failed for it and never evaluated again: the one in progress,
         unless we ended the worker because of another."""
         cause = link.condemned or "crashed"
@@ -185,10 +330,10 @@ class Pool:
         if culprit is None:
             return cause, None
         if self._loop.time() - since >= self._options.seconds(len(culprit.asked.keys)):
-            culprit.fail(faults.TIMEOUT)  # its own alarm may have been quicker than our timer
+            culprit.fail(evaluation.TIMEOUT)  # its own alarm may have been quicker than our timer
             return "timeout", culprit
         if cause == "crashed":
-            culprit.fail(faults.CRASHED)
+            culprit.fail(evaluation.CRASHED)
             return cause, culprit
         return cause, None
 
@@ -196,10 +341,10 @@ class Pool:
 
     def _dispatch_soon(self) -> None:
         """Send together what is asked in this round of the loop; right after a batch, linger for as many again."""
-        if not self._idle or not (self._queue or self._again):
+        if not self._idle or not (self._queue or self._reruns):
             return
         due = self._idle_since + self._options.linger_ms / 1000
-        lingering = not self._again and len(self._queue) < self._expected and self._loop.time() < due
+        lingering = not self._reruns and len(self._queue) < self._expected and self._loop.time() < due
         if self._dispatching is not None:
             if lingering or not self._lingering:
                 return
@@ -222,12 +367,12 @@ class Pool:
             link.send(items, self._loop.time())
             link.timer = self._loop.call_later(self._options.seconds(1), self._overdue, link)
 
-    def _take(self) -> list[Item]:
-        while self._again:
-            item = self._again.popleft()
+    def _take(self) -> list[QueuedQuestion]:
+        while self._reruns:
+            item = self._reruns.popleft()
             if not item.answer.done():
                 return [item]
-        taken, size = list[Item](), 0
+        taken, size = list[QueuedQuestion](), 0
         share = min(self._options.batch_items, -(-len(self._queue) // len(self._idle)))
         while self._queue and len(taken) < share:
             length = len(self._queue[0].asked.document)
@@ -240,17 +385,17 @@ class Pool:
                 size += length
         return taken
 
-    def _rerun(self, item: Item) -> None:
+    def _rerun(self, item: QueuedQuestion) -> None:
         item.attempts += 1
         if self.refusing or item.attempts >= self._options.attempts:
-            item.fail(faults.UNAVAILABLE)
+            item.fail(evaluation.UNAVAILABLE)
         elif not item.answer.done():
             self._counters.reruns += 1
-            self._again.append(item)
+            self._reruns.append(item)
 
     # time
 
-    def _overdue(self, link: Link) -> None:
+    def _overdue(self, link: WorkerLink) -> None:
         """The deadline of what was in progress when the timer was set; something else may be by now."""
         item, since = link.in_progress()
         left = since + self._options.seconds(len(item.asked.keys) if item else 1) - self._loop.time()
@@ -259,10 +404,10 @@ class Pool:
         elif item is None:
             self._kill(link, "stalled")
         else:
-            item.fail(faults.TIMEOUT)  # now, whatever may still come
+            item.fail(evaluation.TIMEOUT)  # now, even if a reply should still come
             self._kill(link, "timeout")
 
-    def _kill(self, link: Link, why: str) -> None:
+    def _kill(self, link: WorkerLink, why: str) -> None:
         if link.condemned:
             return
         link.condemned = why
@@ -271,21 +416,21 @@ class Pool:
         if link in self._idle:
             self._idle.remove(link)
         self._condemn(link)
-        self._wanted()
+        self._need_worker()
 
     def _sweep(self) -> None:
         """Fail what has waited too long, queued or in flight, such as behind calls that each cost a worker."""
         oldest = self._loop.time() - self._options.patience_ms / 1000
-        for queue in (self._again, self._queue):
+        for queue in (self._reruns, self._queue):
             while queue and (queue[0].since <= oldest or queue[0].answer.done()):
                 item = queue.popleft()
                 if queue is self._queue:
                     self._queued_bytes -= len(item.asked.document)
-                item.fail(faults.BUSY)
-        waiting = [queue[0].since for queue in (self._again, self._queue) if queue]
+                item.fail(evaluation.BUSY)
+        waiting = [queue[0].since for queue in (self._reruns, self._queue) if queue]
         for item in (item for link in self._links for item in link.unanswered()):
             if item.since <= oldest:
-                item.fail(faults.BUSY)
+                item.fail(evaluation.BUSY)
             else:
                 waiting.append(item.since)
         self._sweeper = self._loop.call_later(min(waiting) - oldest, self._sweep) if waiting else None

@@ -1,8 +1,14 @@
-"""The one place that touches the `regorus` extension module, which has no type stubs.
+"""The `regorus` extension module, which has no type stubs: engines, their version, errors, and
+corrected builtins.
 
-Only the `Engine` class is used, JSON in and out (docs/adr, DESIGN section 5): `set_input` with Python objects can
-crash the process, and `Rvm` drops conflict errors. An engine belongs to the thread that made it; use from another
-raises a PanicException, which is a BaseException.
+Only the `Engine` class is used, JSON in and out (docs/adr, DESIGN section 5): `set_input` with
+Python objects can crash the process, and `Rvm` drops conflict errors. An engine belongs to the
+thread that made it; use from another raises a PanicException, which is a BaseException.
+
+Builtins that answer otherwise than in OPA are replaced by extensions (docs/engine-differences.md,
+"Differences"). What an extension raises becomes an evaluation error, as in OPA with strict builtin
+errors; it cannot return "undefined". It is called with Python values made from Rego values: text,
+numbers, lists.
 """
 
 from __future__ import annotations
@@ -11,13 +17,16 @@ import base64
 import hashlib
 import importlib
 import importlib.util
+import ipaddress
 import re
+import unicodedata
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Protocol, cast
+from types import MappingProxyType
+from typing import Protocol, TypeGuard, cast
 
 from pdp.core.errors import ConfigurationFault
-from pdp.policy.embedded.regorus_builtins import EXTENSIONS
 
 DISTRIBUTION = "gordon-to-regorus"
 _RIVALS = ("celine-regorus", "regorus")  # install the same files with other, worse semantics
@@ -25,6 +34,12 @@ _RIVALS = ("celine-regorus", "regorus")  # install the same files with other, wo
 _PLACE = re.compile(r"\A\s*--> (.+:\d+:\d+)$", re.MULTILINE)
 _CONFLICT = re.compile(r"^error: rule conflicts with rule at (.+:\d+:\d+)$", re.MULTILINE)
 _ERROR = re.compile(r"^error: (.*)$", re.MULTILINE)
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_CIDR = re.compile(r"([0-9A-Fa-f:.]+)/([0-9]{1,3})")
+_MAPPED = 96  # bits of ::ffff:0:0, the part of IPv6 that stands for IPv4
+# Letters with case since Unicode 16 and 17; not every Python and not every OPA knows them
+_LATER = re.compile("[\u1c89\u1c8a\ua7cb-\ua7cf\ua7d2\ua7d4\ua7da-\ua7dc\U00010d50-\U00010d85\U00016ea0-\U00016ed3]")
 
 
 class RegorusEngine(Protocol):
@@ -46,10 +61,10 @@ class RegorusEngine(Protocol):
 
 def new_engine() -> RegorusEngine:
     """An empty engine, bound to the calling thread, whose builtins answer as those of OPA."""
-    made = importlib.import_module("regorus").Engine()
+    engine = importlib.import_module("regorus").Engine()
     for name, (arity, extension) in EXTENSIONS.items():
-        made.add_extension(name, arity, extension)
-    return cast("RegorusEngine", made)
+        engine.add_extension(name, arity, extension)
+    return cast("RegorusEngine", engine)
 
 
 def version() -> str:
@@ -62,8 +77,8 @@ def version() -> str:
                 f"The distribution {rival} is installed and owns the same module as {DISTRIBUTION}; uninstall both,"
                 " then install the server from its lock file.",
             )
-    found = _installed(DISTRIBUTION)
-    if not found:
+    installed = _installed(DISTRIBUTION)
+    if not installed:
         raise ConfigurationFault(
             "engine.distribution", f"{DISTRIBUTION} is not installed; install the server from its lock file."
         )
@@ -73,21 +88,21 @@ def version() -> str:
             f"The module regorus is not as {DISTRIBUTION} installed it: another distribution owns or changed it. Make"
             " a new environment from the lock file.",
         )
-    return f"regorus/{found} ({DISTRIBUTION})"
+    return f"regorus/{installed} ({DISTRIBUTION})"
 
 
 def places(error: BaseException) -> str:
-    """Where the engine says the error is (`path:row:column`, two for a conflict), and nothing else: its own words
+    """The positions that an error names (`path:row:column`, two for a conflict), and nothing else: its text may
     quote values of the input."""
     words = _own_words(error)
-    found = [match.group(1) for match in (_PLACE.search(words), _CONFLICT.search(words)) if match]
-    return " and ".join(found) or "an unknown place"
+    positions = [match.group(1) for match in (_PLACE.search(words), _CONFLICT.search(words)) if match]
+    return " and ".join(positions) or "an unknown place"
 
 
 def load_error(error: BaseException) -> str:
-    """Where and what, for an error in loading policy text, where no input value can be quoted."""
-    found = _ERROR.search(_own_words(error))
-    return f"{places(error)}: {found.group(1) if found else 'cannot be loaded'}"
+    """Position and message of an error in loading policy text, where no input value can be quoted."""
+    message = _ERROR.search(_own_words(error))
+    return f"{places(error)}: {message.group(1) if message else 'cannot be loaded'}"
 
 
 def _own_words(error: BaseException) -> str:
@@ -105,17 +120,17 @@ def _intact(distribution: metadata.Distribution) -> bool:
     }
     if spec is None or spec.origin is None or Path(spec.origin) not in hashes:
         return False
-    there = {path for path in Path(spec.origin).parent.rglob("*") if path.suffix != ".pyc" and not path.is_dir()}
-    return there == set(hashes) and all(_digest(path) == wanted for path, wanted in hashes.items())
+    present = {path for path in Path(spec.origin).parent.rglob("*") if path.suffix != ".pyc" and not path.is_dir()}
+    return present == set(hashes) and all(_digest(path) == digest for path, digest in hashes.items())
 
 
 def _digest(path: Path) -> str:
-    """As a wheel's RECORD writes it."""
+    """The SHA-256 of a file, in the form of a wheel's RECORD; empty for a file that cannot be read."""
     try:
-        found = hashlib.sha256(path.read_bytes()).digest()
+        digest = hashlib.sha256(path.read_bytes()).digest()
     except OSError:
         return ""
-    return base64.urlsafe_b64encode(found).rstrip(b"=").decode()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 def _installed(distribution: str) -> str:
@@ -123,3 +138,91 @@ def _installed(distribution: str) -> str:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return ""
+
+
+def lower(text: object) -> str:
+    """Letter by letter, as Go does: regorus knows letters that become two (İ) and the sigma at the end of a word."""
+    return "".join(map(_lower, _known(text)))
+
+
+def upper(text: object) -> str:
+    """Letter by letter, as Go does: regorus writes ß as SS."""
+    return "".join(map(_upper, _known(text)))
+
+
+def cidr_contains(cidr: object, other: object) -> bool:
+    """Whether an address or a range lies in `cidr`. An IPv4 address written as IPv6 (::ffff:10.0.0.1) is one and the
+    same; regorus takes it for another, so a range of internal addresses would not hold it."""
+    network = _network(cidr)
+    if not isinstance(other, str):
+        raise TypeError("net.cidr_contains needs text")
+    if "/" in other:
+        inner = _network(other)
+        return inner.version == network.version and inner.subnet_of(network)  # type: ignore[arg-type]  # same version
+    return _address(other) in network
+
+
+def indexof(text: object, part: object) -> int:
+    """The place of a text in another, in characters, or -1; nothing has no place."""
+    if not isinstance(text, str) or not isinstance(part, str) or not part:
+        raise ValueError("indexof needs text, and text to look for")
+    return text.find(part)
+
+
+def substring(text: object, start: object, length: object) -> str:
+    """Characters from `start` on: as many as there are when `length` is negative."""
+    if not isinstance(text, str) or not _is_whole(start) or not _is_whole(length) or start < 0:
+        raise ValueError("substring needs text, a place in it and a whole number")
+    return text[start:] if length < 0 else text[start : start + length]
+
+
+def _is_whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+EXTENSIONS: Mapping[str, tuple[int, Callable[..., object]]] = MappingProxyType(
+    {
+        "lower": (1, lower),
+        "upper": (1, upper),
+        "net.cidr_contains": (2, cidr_contains),
+        "indexof": (2, indexof),
+        "substring": (3, substring),
+    }
+)
+
+
+def _known(text: object) -> str:
+    if not isinstance(text, str):
+        raise TypeError("text is needed")
+    if not text.isascii() and (_LATER.search(text) or any(unicodedata.category(c) == "Cn" for c in text)):
+        raise ValueError("a letter that not every engine knows")
+    return text
+
+
+def _lower(letter: str) -> str:
+    return letter.lower()[0]  # only İ becomes two: i and a dot
+
+
+def _upper(letter: str) -> str:
+    changed = letter.upper()
+    if len(changed) > 1:
+        changed = letter.title()  # what becomes one letter as a title has that as its simple capital
+    return changed if len(changed) == 1 and not _LATER.match(changed) else letter
+
+
+def _address(text: str) -> Address:
+    if "%" in text:
+        raise ValueError("a zone is no part of an address")
+    address = ipaddress.ip_address(text)
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _network(cidr: object) -> Network:
+    parts = _CIDR.fullmatch(cidr) if isinstance(cidr, str) else None
+    if parts is None:
+        raise ValueError("not a range of addresses")
+    network = ipaddress.ip_network((ipaddress.ip_address(parts[1]), int(parts[2])), strict=False)
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    if mapped is not None and network.prefixlen >= _MAPPED:
+        return ipaddress.ip_network((mapped, network.prefixlen - _MAPPED))
+    return network

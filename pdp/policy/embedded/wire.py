@@ -1,4 +1,5 @@
-"""The bytes between the server and its policy workers: bytes in, values out, no I/O.
+"""The protocol between the server and its policy workers: frames on a socket, and a shared page of
+progress. No I/O.
 
 Every message is a frame: u32 little-endian length, then the payload.
 
@@ -8,16 +9,24 @@ Every message is a frame: u32 little-endian length, then the payload.
                                 per item: u64 nonce, 32 bytes SHA-256 of the document evaluated, u8 status,
                                 u32 length, body
 
-A worker may answer one batch in several replies frames, in the order of the batch. The digests are computed by
-the worker from what it received, so they prove what it evaluated and with what.
+A worker may answer one batch in several replies frames, in the order of the batch. The digests are
+computed by the worker from what it received, so they prove what it evaluated and with what.
+
+A worker that loops or dies says nothing more on its socket. The page tells the server which item of
+which batch was in progress, and since when, so that this item is blamed and its neighbours are not.
 """
 
 from __future__ import annotations
 
+import mmap
+import os
 import struct
+import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from enum import IntEnum
+
+from pdp.policy.evaluation import Status
 
 _LENGTH = struct.Struct("<I")
 _BATCH = struct.Struct("<QI")
@@ -25,24 +34,18 @@ _ITEM = struct.Struct("<QI")
 _REPLIES = struct.Struct("<c32sQI")
 _REPLY = struct.Struct("<Q32sBI")
 _HELLO = struct.Struct("<c32s")
+_SINCE = struct.Struct("<d")
+_WHERE = struct.Struct("<QQ")
+_SIZE = mmap.PAGESIZE
+NONE = 2**64 - 1  # no item is in progress
 
 
 class WireError(Exception):
-    """The peer sent what is not a message of this protocol."""
-
-
-class Status(IntEnum):
-    """How one evaluation ended. Every status but OK carries a short value-free detail as its body."""
-
-    OK = 0  # the body is JSON of an object
-    INPUT = 1  # the document was refused before evaluation
-    UNDEFINED = 2  # the rule is undefined
-    NOT_A_DECISION = 3  # the rule is not an object, or too large
-    ERROR = 4  # the engine raised
+    """A malformed message of the peer."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ItemReply:
     """One item's answer. `sha256` is over the document that the worker evaluated."""
 
     nonce: int
@@ -52,16 +55,16 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Replies:
+class ReplyBatch:
     """Answers to part of the batch `sequence`, by the bundle whose digest is `bundle`."""
 
     bundle: bytes
     sequence: int
-    items: tuple[Reply, ...]
+    items: tuple[ItemReply, ...]
 
 
 class Frames:
-    """Cuts a byte stream into frame payloads. A frame longer than `limit` bytes raises WireError."""
+    """A splitter of a byte stream into frame payloads. A frame longer than `limit` bytes raises WireError."""
 
     __slots__ = ("_buffer", "_limit")
 
@@ -132,7 +135,7 @@ def hello(bundle: bytes) -> bytes:
     return frame(_HELLO.pack(b"H", bundle))
 
 
-def replies(answer: Replies) -> bytes:
+def replies(answer: ReplyBatch) -> bytes:
     """The frame that answers part of a batch."""
     parts = [_REPLIES.pack(b"R", answer.bundle, answer.sequence, len(answer.items))]
     for item in answer.items:
@@ -141,8 +144,8 @@ def replies(answer: Replies) -> bytes:
     return frame(*parts)
 
 
-def read_worker(payload: bytes) -> bytes | Replies:
-    """What a worker sent: the bundle digest of a hello, or replies. Raises WireError."""
+def read_worker(payload: bytes) -> bytes | ReplyBatch:
+    """The message of a worker: the bundle digest of a hello, or replies. Raises WireError."""
     try:
         if payload[:1] == b"H":
             _, bundle = _HELLO.unpack(payload)
@@ -151,20 +154,65 @@ def read_worker(payload: bytes) -> bytes | Replies:
         if kind != b"R":
             raise WireError("a frame is of no known kind")
         at = _REPLIES.size
-        items: list[Reply] = []
+        items: list[ItemReply] = []
         for _ in range(count):
             nonce, sha256, status, length = _REPLY.unpack_from(payload, at)
             at += _REPLY.size
-            items.append(Reply(nonce, sha256, Status(status), _cut(payload, at, length)))
+            items.append(ItemReply(nonce, sha256, Status(status), _cut(payload, at, length)))
             at += length
     except (struct.error, ValueError):
         raise WireError("a reply is malformed") from None
     if at != len(payload):
         raise WireError("a reply has bytes to spare")
-    return Replies(bundle, sequence, tuple(items))
+    return ReplyBatch(bundle, sequence, tuple(items))
 
 
 def _cut(payload: bytes, at: int, length: int) -> bytes:
     if at + length > len(payload):
         raise WireError("an item is cut short")
     return payload[at : at + length]
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressMark:
+    """The item in progress. `since` is in seconds of the monotonic clock, which all processes of a machine share."""
+
+    sequence: int
+    index: int  # within the batch; NONE between batches
+    since: float
+
+
+def page() -> int:
+    """A new file descriptor of one zeroed page, to be shared."""
+    if sys.platform == "linux":
+        descriptor = os.memfd_create("pdp-progress", os.MFD_CLOEXEC)
+    else:
+        with tempfile.TemporaryFile() as file:
+            descriptor = os.dup(file.fileno())
+    os.ftruncate(descriptor, _SIZE)
+    return descriptor
+
+
+class Progress:
+    """One side's view of a page. The worker writes, the server reads."""
+
+    __slots__ = ("_map",)
+
+    def __init__(self, descriptor: int) -> None:
+        self._map = mmap.mmap(descriptor, _SIZE)
+
+    def write(self, sequence: int, index: int, since: float) -> None:
+        """Say what is in progress. The time goes first: a reader that catches the two halves apart sees an item
+        that is younger than it is, and looks again later."""
+        _SINCE.pack_into(self._map, 0, since)
+        _WHERE.pack_into(self._map, _SINCE.size, sequence, index)
+
+    def read(self) -> ProgressMark:
+        """The item in progress; all zero before the first batch (sequences start at 1)."""
+        sequence, index = _WHERE.unpack_from(self._map, _SINCE.size)
+        (since,) = _SINCE.unpack_from(self._map, 0)
+        return ProgressMark(sequence, index, since)
+
+    def close(self) -> None:
+        """Unmap the page."""
+        self._map.close()

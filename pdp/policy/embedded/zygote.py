@@ -30,11 +30,11 @@ from dataclasses import asdict, dataclass
 
 from pdp.core.decide import RULE
 from pdp.core.errors import BundleFault, Fault
-from pdp.core.policy import Bundle, Module
+from pdp.core.policy import Bundle
 from pdp.policy.embedded import confinement, wire
-from pdp.policy.embedded.progress import Progress
 from pdp.policy.embedded.regorus_binding import RegorusEngine, load_error, new_engine, version
-from pdp.policy.embedded.worker import Caps, Evaluator, serve
+from pdp.policy.embedded.wire import Progress
+from pdp.policy.embedded.worker import EvaluationCaps, Evaluator, serve
 
 _IDENT = struct.Struct("<Q")
 _COMMAND_BYTES = 1 << 16
@@ -42,11 +42,11 @@ _COMMAND_BYTES = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class ZygoteOptions:
-    """What the server tells a zygote with its bundle."""
+    """The options of a zygote, sent with its bundle."""
 
     memory_bytes: int
     load_seconds: float
-    caps: Caps
+    caps: EvaluationCaps
 
 
 def load_command(options: ZygoteOptions, bundle: Bundle) -> bytes:
@@ -87,23 +87,10 @@ def build(bundle: Bundle) -> RegorusEngine:
     return engine
 
 
-def _read_artefact(artefact: bytes) -> Bundle:
-    """The bundle in the bytes of `Bundle.to_bytes`."""
-    found = json.loads(artefact)
-    return Bundle(
-        modules=tuple(Module(m["path"], m["text"], m["shipped"]) for m in found["modules"]),
-        org=found["org"].encode(),
-        input_schema=found["input_schema"].encode(),
-        org_schema=found["org_schema"].encode(),
-        revision=found["revision"],
-        packs=tuple(found["packs"]),
-    )
-
-
 class _Zygote:
-    """The process after loading: forks, kills and buries workers."""
+    """The zygote after loading: forks, kills and reaps workers."""
 
-    def __init__(self, control: socket.socket, engine: RegorusEngine, digest: bytes, caps: Caps) -> None:
+    def __init__(self, control: socket.socket, engine: RegorusEngine, digest: bytes, caps: EvaluationCaps) -> None:
         self._control = control
         self._evaluator = Evaluator(engine, caps)
         self._digest = digest
@@ -126,7 +113,7 @@ class _Zygote:
             ready = {descriptor for descriptor, _ in poll.poll()}
             if self._woken in ready:
                 os.read(self._woken, 512)
-                self._bury()
+                self._reap()
             if self._control.fileno() not in ready:
                 continue
             data, descriptors, _, _ = socket.recv_fds(self._control, _COMMAND_BYTES, 16)
@@ -134,20 +121,20 @@ class _Zygote:
             if not data:
                 break
             for command in frames.feed(data):
-                self._obey(command, received)
+                self._handle(command, received)
         for process in self._children.values():
             os.kill(process, signal.SIGKILL)
         for process in self._children.values():
             os.waitpid(process, 0)
 
-    def _obey(self, command: bytes, received: deque[int]) -> None:
+    def _handle(self, command: bytes, received: deque[int]) -> None:
         (ident,) = _IDENT.unpack(command[1:])
         if command[:1] == b"S":
             self._spawn(ident, received.popleft(), received.popleft())
         elif command[:1] == b"K" and ident in self._children:
             os.kill(self._children[ident], signal.SIGKILL)
 
-    def _bury(self) -> None:
+    def _reap(self) -> None:
         for ident, process in list(self._children.items()):
             if os.waitpid(process, os.WNOHANG)[0]:
                 del self._children[ident]
@@ -201,14 +188,14 @@ def _main(control: int, parent: int) -> None:
     connection.sendall(wire.frame(b"B"))
     command = _receive_load(connection)
     head, _, artefact = command[1:].partition(b"\0")
-    told = json.loads(head)
-    caps = Caps(**told["caps"])
+    options = json.loads(head)
+    caps = EvaluationCaps(**options["caps"])
     try:
-        confinement.limit(told["memory_bytes"])
+        confinement.limit(options["memory_bytes"])
         engine_version = version()
-        bundle = _read_artefact(artefact)
+        bundle = Bundle.from_bytes(artefact)
         # a policy that loops while it is loaded or warmed up ends the process; the default action needs no Python
-        signal.setitimer(signal.ITIMER_REAL, told["load_seconds"])
+        signal.setitimer(signal.ITIMER_REAL, options["load_seconds"])
         engine = build(bundle)
         signal.setitimer(signal.ITIMER_REAL, 0)
     except Fault as fault:

@@ -1,4 +1,4 @@
-"""Variables: what the statements of a body bind them to, in whatever order they stand."""
+"""Variables, and the values that a body's statements bind them to, in any order of the statements."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from typing import TypeAlias
 
-from pdp.policy.gate.expressions import LITERAL_TYPES, Expressions
+from pdp.policy.gate.expressions import Expressions
 from pdp.policy.gate.references import Context, Env
-from pdp.policy.gate.syntax import Body, Node, children, kind, span_of, string
+from pdp.policy.gate.syntax import LITERAL_TYPES, REFERENCES, Body, Node, children, kind, span_of, string
 from pdp.policy.gate.value import TYPES, Scalar, Unknown, Value, any_of, options, same, taint
 
 Literal: TypeAlias = "tuple[str, Body, list[Body]]"  # kind, body and `with` modifiers of a statement
@@ -18,7 +18,7 @@ _ROUNDS = 8  # longer chains of forward references are not written by people; th
 
 
 class Binding(Expressions, ABC):
-    """Binds variables; nothing is said here twice, since the rounds are quiet."""
+    """The analysis of bindings. Its rounds note nothing, so no finding is noted twice."""
 
     def declared(self, parsed: list[Literal]) -> Iterator[str]:
         """Names that the body introduces anew, hiding outer ones."""
@@ -32,7 +32,7 @@ class Binding(Expressions, ABC):
                 yield from (n for n, _ in variables(pattern)) if pattern is not None else ()
 
     def settle(self, parsed: list[Literal], env: Env, context: Context) -> dict[str, Value]:
-        """What the body's own variables hold, found by going round until nothing changes."""
+        """The values of the body's own variables: a fixed point over its statements."""
         own: dict[str, Value] = {}
         self.quiet += 1
         for _ in range(min(len(parsed), _ROUNDS) + 1):
@@ -78,17 +78,17 @@ class Binding(Expressions, ABC):
             return
         for one, other in ((left, right), (right, left)):
             unbound = [n for n, _ in variables(one) if (n not in env or n in own) and not self.is_global(n)]
-            known = self._resolvable(other, env)
-            if unbound and known:
+            resolvable = self._resolvable(other, env)
+            if unbound and resolvable:
                 self.bind_from((one, other), env, own, context, frozenset(unbound))
 
     def _resolvable(self, node: Node, env: Env) -> bool:
         return all(n in env or self.is_global(n) for n, _ in variables(node))
 
-    def apart(self, found: Literal, known: AbstractSet[str]) -> Iterator[Node]:
+    def apart(self, statement: Literal, known: AbstractSet[str]) -> Iterator[Node]:
         """Objects in a statement by which it looks for objects, or names their fields; `known` are names that have a
         value before it."""
-        name, body, _ = found
+        name, body, _ = statement
         parts = [] if name in ("SomeVars", "Every") else [body["collection" if name == "SomeIn" else "expr"]]
         for part in parts:
             for node in nested(part):
@@ -107,9 +107,9 @@ class Binding(Expressions, ABC):
 
     def _naming(self, pattern: Node, known: AbstractSet[str]) -> Iterator[Node]:
         """Objects of a pattern with names that have no value yet."""
-        for found in objects(pattern):
-            if any(n == "_" or not (n in known or self.is_global(n)) for n, _ in variables(found)):
-                yield found
+        for pattern_object in objects(pattern):
+            if any(n == "_" or not (n in known or self.is_global(n)) for n, _ in variables(pattern_object)):
+                yield pattern_object
 
     def is_global(self, name: str) -> bool:
         """Whether a bare name is more than a variable."""
@@ -135,9 +135,9 @@ class Binding(Expressions, ABC):
         if name == "Var":
             variable = str(body["value"])
             if variable != "_" and (only is None or variable in only):
-                known = own.get(variable)
-                fresh = known is None or isinstance(known, Unknown)
-                own[variable] = value if fresh or known is None else any_of([*options(known), *options(value)])
+                bound = own.get(variable)
+                fresh = bound is None or isinstance(bound, Unknown)
+                own[variable] = value if fresh or bound is None else any_of([*options(bound), *options(value)])
         elif name in ("Array", "Set"):
             for item in body["items"]:
                 self.bind(item, self.item(value, span_of(pattern)), own, only)
@@ -150,25 +150,25 @@ class Binding(Expressions, ABC):
             self._pattern_literal(pattern, value)
 
     def _pattern_literal(self, item: Node, part: Value) -> None:
-        self.meet(self.evaluate(item, {}, Context()), part, span_of(item))
+        self.compare(self.evaluate(item, {}, Context()), part, span_of(item))
         if string(item) != "ok" and any(getattr(o, "is_check", False) for o in options(part)):
             hint = 'Test it positively: `… .status == "ok"`.'
-            self.say(span_of(item), "checks.positive", "A check's status is not tested positively.", hint)
+            self.note(span_of(item), "checks.positive", "A check's status is not tested positively.", hint)
 
     def guards(self, node: Node, env: Env, context: Context) -> set[str]:
-        """What a positive expression shows about references: see `Context`."""
+        """The guards that a positive expression puts on references: see `Context`."""
         name, body = kind(node)
-        found = {f"?{key}" for part in references(node) for key in self._quietly(part, env, context)}
-        return found | (self._shown(body, env, context) if name == "Call" else set())
+        present = {f"?{key}" for part in references(node) for key in self._quietly(part, env, context)}
+        return present | (self._shown(body, env, context) if name == "Call" else set())
 
     def shows(self, node: Node, env: Env, context: Context) -> dict[str, frozenset[str]]:
         """The types that a positive call shows references to have, once it has been passed."""
         name, body = kind(node)
         called = self.unit.text(span_of(body["fcn"])) if name == "Call" else ""
-        known = "string" if called == "regex.match" else called.removeprefix("is_")
-        if known not in TYPES or called == known or not body["params"]:
+        shown_type = "string" if called == "regex.match" else called.removeprefix("is_")
+        if shown_type not in TYPES or called == shown_type or not body["params"]:
             return {}
-        return dict.fromkeys(self._quietly(body["params"][-1], env, context), frozenset({known}))
+        return dict.fromkeys(self._quietly(body["params"][-1], env, context), frozenset({shown_type}))
 
     def _shown(self, body: Body, env: Env, context: Context) -> set[str]:
         called = self.unit.text(span_of(body["fcn"]))
@@ -190,7 +190,7 @@ class Binding(Expressions, ABC):
 
 def references(node: Node) -> Iterator[Node]:
     """Every reference in an expression, and those that it goes through; comprehensions ask for nothing."""
-    return (part for part in nested(node) if kind(part)[0] in ("Var", "RefDot", "RefBrack"))
+    return (part for part in nested(node) if kind(part)[0] in REFERENCES)
 
 
 def nested(node: Node) -> Iterator[Node]:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pdp.policy.gate.report import Finding, did_you_mean
+from pdp.core.names import did_you_mean
+from pdp.policy.gate.report import Finding
 from pdp.policy.gate.syntax import Body, Node, Unit, kind, number, span_of, string
-from pdp.policy.gate.value import TYPES, Items, Scalar, Unknown, Value
+from pdp.policy.gate.value import TYPES, Collection, Scalar, Unknown, Value
 
 _CLOCK = "The instant is `input.time` (ns, rfc3339, date, weekday, minute_of_day)."
 _NETWORK = "Policy sees no network; what it needs must be a fact of the input or stand in data.org."
@@ -70,7 +71,7 @@ _VERB = re.compile(r"%(.?)")
 
 @dataclass(frozen=True, slots=True)
 class Builtin:
-    """A declaration: the types that each argument may have, and the type of the result."""
+    """The declaration of a builtin: the types that each argument may have, and the type of the result."""
 
     takes: tuple[frozenset[str], ...]
     result: Mapping[str, Any]
@@ -81,7 +82,7 @@ class Builtin:
 
 
 class Builtins:
-    """The allow-list."""
+    """The allow-list of builtins."""
 
     def __init__(self, declarations: Mapping[str, Builtin]) -> None:
         self.declarations = declarations
@@ -89,13 +90,13 @@ class Builtins:
     @classmethod
     def read(cls, path: Path) -> Builtins:
         """Read OPA's capabilities format. Operators are left out: their syntax needs no name."""
-        found = {}
+        declarations = {}
         for item in json.loads(path.read_bytes())["builtins"]:
             if "infix" not in item and not item["name"].startswith("internal."):
                 decl = item["decl"]
                 takes = tuple(map(_taken, decl.get("args", [])))
-                found[item["name"]] = Builtin(takes, decl.get("result", {"type": "any"}))
-        return cls(found)
+                declarations[item["name"]] = Builtin(takes, decl.get("result", {"type": "any"}))
+        return cls(declarations)
 
     def result(self, name: str) -> Value:
         return _value(self.declarations[name].result)
@@ -134,12 +135,12 @@ def _value(declared: Mapping[str, Any]) -> Value:
     if shape in ("number", "string", "boolean", "null"):
         return Scalar(str(shape))
     if shape == "set":
-        return Items(_value(declared.get("of", {})), shape="set")
+        return Collection(_value(declared.get("of", {})), shape="set")
     if shape == "array" and "dynamic" in declared:
-        return Items(_value(declared["dynamic"]), shape="array")
+        return Collection(_value(declared["dynamic"]), shape="array")
     if shape == "array" and declared.get("static"):
         kinds = {item.get("type") for item in declared["static"]}
-        return Items(_value(declared["static"][0]) if len(kinds) == 1 else Unknown(), shape="array")
+        return Collection(_value(declared["static"][0]) if len(kinds) == 1 else Unknown(), shape="array")
     return Unknown(types=_taken(declared))
 
 

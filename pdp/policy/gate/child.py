@@ -19,7 +19,7 @@ from pdp.core.policy import Bundle
 from pdp.policy.embedded.regorus_binding import RegorusEngine, new_engine
 from pdp.policy.gate import dynamic_check, elements, inventory, parsing, static_check
 from pdp.policy.gate.policy import Policy
-from pdp.policy.gate.report import FileCoverage, Finding, Naming, TestResult
+from pdp.policy.gate.report import FileCoverage, Finding, RuleNames, TestResult
 from pdp.policy.gate.syntax import Unit
 from pdp.ports import Pack
 
@@ -54,7 +54,7 @@ def _limit() -> None:
 def _check(bundle: Bundle, job: Mapping[str, Any]) -> dict[str, Any]:
     units, findings = parsing.read(bundle)
     packs: list[Pack] = []
-    names: list[Naming] = []
+    names: list[RuleNames] = []
     if not any(f.severity == "error" for f in findings):  # half a policy would give findings that mislead
         policy = Policy.of(bundle, units, Path(job["capabilities"]))
         findings += static_check.check(policy, units)
@@ -65,7 +65,7 @@ def _check(bundle: Bundle, job: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "findings": [_finding(f) for f in sorted(set(findings))],
         "packs": [dataclasses.asdict(pack) for pack in packs],
-        "naming": [dataclasses.asdict(found) for found in names],
+        "naming": [dataclasses.asdict(rule_names) for rule_names in names],
     }
 
 
@@ -94,8 +94,8 @@ def _test(bundle: Bundle, job: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _finding(found: Finding) -> dict[str, Any]:
-    return {name: getattr(found, name) for name in Finding.__slots__}
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {name: getattr(finding, name) for name in Finding.__slots__}
 
 
 def _fired(bundle: Bundle, job: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,13 +129,13 @@ def _fired_in_pack(
             if rule in ("allow", "hide") and element.get("target") not in keys:
                 continue
             code = str(element.get("code", ""))
-            found = places.get((rule, code))
-            file, line = (found.unit.module.path, found.place.line) if found else ("", 0)
+            written = places.get((rule, code))
+            file, line = (written.unit.module.path, written.place.line) if written else ("", 0)
             yield {"pack": pack, "rule": rule, "code": code, "file": file, "line": line, "element": element}
 
 
 def _grants(engine: RegorusEngine, pack: str, asked: Mapping[str, Any]) -> bool:
-    """What a pack allows counts only on the servers that it names."""
+    """Whether the pack's grants count for this server: it must be one of its `meta.servers`."""
     try:
         meta = json.loads(engine.eval_rule_as_json(f"data.packs.{pack}.meta"))
     except (RuntimeError, ValueError):
@@ -146,19 +146,19 @@ def _grants(engine: RegorusEngine, pack: str, asked: Mapping[str, Any]) -> bool:
 def _elements(engine: RegorusEngine, path: str) -> list[dict[str, Any]]:
     """The elements of one set; none where its evaluation fails, which the decision itself reports."""
     try:
-        found = json.loads(engine.eval_rule_as_json(path))
+        elements = json.loads(engine.eval_rule_as_json(path))
     except (RuntimeError, ValueError):
         return []
-    return [element for element in found if isinstance(element, dict)] if isinstance(found, list) else []
+    return [element for element in elements if isinstance(element, dict)] if isinstance(elements, list) else []
 
 
 def _gates(policy: Policy, code: str, asked: Mapping[str, Any]) -> dict[str, Any]:
-    """A check of the gate: the rule that names this code, or that names whatever check has it."""
+    """A check of the gate: the rule that names this code, or the rule for any check with it."""
     marks = [f'"{code}"']
     marks += [mark for part, mark in _NAMED.items() if code in _codes(asked[part])]
     units = [unit for unit in policy.units if unit.package == ("pdp",)]
-    found = ((unit.module.path, line) for mark in marks for unit in units for line in _lines(unit, mark))
-    file, line = next(found, ("", 0))
+    positions = ((unit.module.path, line) for mark in marks for unit in units for line in _lines(unit, mark))
+    file, line = next(positions, ("", 0))
     return {"pack": "", "rule": "gate", "code": code, "file": file, "line": line, "element": {"code": code}}
 
 

@@ -26,7 +26,7 @@ from pdp.core.policy import Bundle
 from pdp.policy.embedded.regorus_binding import new_engine, places
 from pdp.policy.gate import elements
 from pdp.policy.gate.elements import Element
-from pdp.policy.gate.policy import Key, Policy, is_pack
+from pdp.policy.gate.policy import Policy, RuleKey, is_pack
 from pdp.policy.gate.report import ERROR, ElementCoverage, FileCoverage, Finding, TestResult
 from pdp.policy.gate.syntax import Rule, Unit, dotted, named, span_of, trees, walk
 
@@ -36,7 +36,7 @@ _PROVEN = ("allow", "hide", "deny", "require")
 
 
 @dataclass(slots=True)
-class Trial:
+class TestEngine:
     """An engine with the whole bundle, tests included, that notes what fires."""
 
     counting: bool = False  # lines, for coverage; slower
@@ -103,24 +103,24 @@ class Trial:
 
 def tests_of(units: list[Unit]) -> list[tuple[Unit, Rule]]:
     """Every test: rules named `test_*` in test modules, once by name."""
-    found: dict[tuple[tuple[str, ...], str], tuple[Unit, Rule]] = {}
+    tests: dict[tuple[tuple[str, ...], str], tuple[Unit, Rule]] = {}
     for unit in units:
         for rule in unit.rules if unit.module.is_test else ():
             if rule.name.startswith("test_"):
-                found.setdefault((unit.package, rule.name), (unit, rule))
-    return list(found.values())
+                tests.setdefault((unit.package, rule.name), (unit, rule))
+    return list(tests.values())
 
 
 def run_all(
-    bundle: Bundle, units: list[Unit], wanted: Callable[[str], bool], report: Callable[[TestResult], None]
+    bundle: Bundle, units: list[Unit], selected: Callable[[str], bool], report: Callable[[TestResult], None]
 ) -> Finding | None:
     """Run the tests whose name is wanted. Returns a finding if the bundle does not even load."""
-    trial = Trial()
+    trial = TestEngine()
     fault = trial.start(bundle, {})
     if fault is not None:
         return fault
     for unit, rule in tests_of(units):
-        if wanted(".".join((*unit.package, rule.name))):
+        if selected(".".join((*unit.package, rule.name))):
             report(trial.run(unit, rule)[0])
     return None
 
@@ -128,11 +128,11 @@ def run_all(
 def check(bundle: Bundle, policy: Policy, units: list[Unit]) -> list[Finding]:
     """Every element of every pack must come about in one of the pack's own tests, and not in another."""
     elements = pack_elements(policy)
-    trial = Trial()
+    trial = TestEngine()
     fault = trial.start(bundle, rewritten(policy, elements))
     if fault is not None:
         return [fault]
-    shown: dict[str, _Shown] = defaultdict(_Shown)  # by pack
+    shown: dict[str, _PackResults] = defaultdict(_PackResults)  # by pack
     replacing = _replacing(units)
     for unit, rule in tests_of(units):
         pack = unit.package[0].removesuffix("_test")
@@ -146,7 +146,7 @@ def check(bundle: Bundle, policy: Policy, units: list[Unit]) -> list[Finding]:
                 shown[pack].add(rule.name, notes - set(void), void, elements)
             else:
                 shown[pack].failed.setdefault(result.error, []).append((unit, rule))
-    findings = [found for pack in sorted(shown) for found in shown[pack].failures()]
+    findings = [failure for pack in sorted(shown) for failure in shown[pack].failures()]
     for element in elements:
         own = shown[element.rule.unit.package[1]]
         if element.rule.name in _PROVEN and not any(own.failed):  # an error keeps a pack's tests from showing it
@@ -155,8 +155,8 @@ def check(bundle: Bundle, policy: Policy, units: list[Unit]) -> list[Finding]:
 
 
 @dataclass(slots=True)
-class _Shown:
-    """What the tests of one pack show."""
+class _PackResults:
+    """The elements that the tests of one pack have produced, and the tests that failed."""
 
     fired: set[str] = field(default_factory=set)
     absent: set[str] = field(default_factory=set)
@@ -164,7 +164,7 @@ class _Shown:
     failed: dict[str, list[tuple[Unit, Rule]]] = field(default_factory=dict)  # by the engine's error
 
     def add(self, test: str, notes: AbstractSet[str], void: dict[str, str], elements: list[Element]) -> None:
-        """What a test that passed has brought about; `void` is what of it does not count, and why."""
+        """Add the notes of a passed test; `void` are notes that do not count, each with the reason."""
         self.fired |= notes
         self.absent |= {label(e) for e in elements if _seen(e) in notes} - notes - set(void)
         self.void |= {what: (test, why) for what, why in void.items()}
@@ -180,10 +180,10 @@ class _Shown:
                 yield unit.finding(rule.span, "test.failed", message, hint)
 
 
-def _replacing(units: list[Unit]) -> dict[Key, str]:
+def _replacing(units: list[Unit]) -> dict[RuleKey, str]:
     """Tests that replace, by `with`, more than the input and the organisation's data; also by rules they use."""
-    own: dict[Key, str] = {}
-    uses: dict[Key, set[Key]] = {}
+    own: dict[RuleKey, str] = {}
+    uses: dict[RuleKey, set[RuleKey]] = {}
     for unit in units:
         for rule in unit.rules if unit.module.is_test else ():
             key = (unit.package, rule.name)
@@ -194,10 +194,10 @@ def _replacing(units: list[Unit]) -> dict[Key, str]:
                     names = dotted(modifier["refr"]) or ()
                     if names[:1] != ("input",) and names[:2] != ("data", "org"):
                         own[key] = path
-    found = dict(own)
-    while more := {k: found[u] for k, used in uses.items() if k not in found for u in used if u in found}:
-        found |= more
-    return found
+    replacing = dict(own)
+    while more := {k: replacing[u] for k, used in uses.items() if k not in replacing for u in used if u in replacing}:
+        replacing |= more
+    return replacing
 
 
 def pack_elements(policy: Policy) -> list[Element]:
@@ -210,7 +210,7 @@ def _packs(policy: Policy) -> set[tuple[str, ...]]:
 
 
 def label(element: Element) -> str:
-    """How an element is noted when it comes about."""
+    """The note of an element."""
     return f"{element.rule.unit.package[1]}.{element.rule.name}\n{element.code}"
 
 
@@ -246,7 +246,7 @@ def rewritten(policy: Policy, elements: list[Element]) -> dict[str, str]:
     return texts
 
 
-def _proven(element: Element, shown: _Shown) -> list[Finding]:
+def _proven(element: Element, shown: _PackResults) -> list[Finding]:
     fired, absent = label(element) in shown.fired, label(element) in shown.absent
     if fired and absent:
         return []
@@ -285,7 +285,7 @@ def run_coverage(
     bundle: Bundle,
     policy: Policy,
     units: list[Unit],
-    wanted: Callable[[str], bool],
+    selected: Callable[[str], bool],
     report: Callable[[TestResult], None],
 ) -> tuple[FileCoverage, ...] | Finding:
     """Run the tests whose name is wanted, and say what they reached of every file that is no test.
@@ -293,14 +293,14 @@ def run_coverage(
     A line counts when any test evaluated something on it; an element when one of its pack's own tests brought it
     about.
     """
-    found = pack_elements(policy)
-    counting = Trial(counting=True)
-    fault = counting.start(bundle, rewritten(policy, found))
+    elements = pack_elements(policy)
+    counting = TestEngine(counting=True)
+    fault = counting.start(bundle, rewritten(policy, elements))
     if fault is not None:
         return fault
     noted: set[str] = set()
     for unit, rule in tests_of(units):
-        if wanted(".".join((*unit.package, rule.name))):
+        if selected(".".join((*unit.package, rule.name))):
             result, notes = counting.run(unit, rule)
             report(result)
             own = unit.package[0].removesuffix("_test") + "."
@@ -313,7 +313,7 @@ def run_coverage(
             *_file_lines(lines.get(unit.module.path, {}), unit),
             tuple(
                 ElementCoverage(e.code, e.rule.name, e.rule.place.line, label(e) in noted)
-                for e in sorted(found, key=lambda e: e.rule.place.line)
+                for e in sorted(elements, key=lambda e: e.rule.place.line)
                 if e.rule.unit is unit
             ),
         )

@@ -14,9 +14,23 @@ from dataclasses import dataclass
 
 from pdp.core.approvals.requirement import FIELDS, KINDS
 from pdp.core.check import is_service_code
+from pdp.core.names import did_you_mean
 from pdp.policy.gate.policy import CONTRACT, Policy
-from pdp.policy.gate.report import Finding, did_you_mean
-from pdp.policy.gate.syntax import Body, Node, Rule, children, dotted, kind, literal, number, span_of, string
+from pdp.policy.gate.report import Finding
+from pdp.policy.gate.syntax import (
+    LITERAL_TYPES,
+    Body,
+    Node,
+    Rule,
+    children,
+    dotted,
+    kind,
+    literal,
+    members,
+    number,
+    span_of,
+    string,
+)
 from pdp.ports import Pack
 
 CODE = re.compile(r"[a-z0-9][a-z0-9_.-]{0,95}")
@@ -50,6 +64,17 @@ OTHERWISE_EXAMPLE = (
 )
 _TEXT = frozenset({"code", "message", "id", "control", "label", "prompt", "target"})
 NOT_TEXT = ("Number", "Bool", "Null", "Array", "Set", "Object")
+RECORDED = frozenset({"require", "oblige"})
+_HOLDING = frozenset({"Object", "Array", "Set"})
+_ORG = ("data", "org")
+_RECORDED_HINT = (
+    'Write the value out, or take it from `data.org`. To point at an argument, name it: "argument": "/to". '
+    "What varies belongs into the message, which is told to the caller and not recorded for your packs."
+)
+_ELSEWHERE = ("Var", "RefDot")  # a reference, whose value is checked where it comes from
+_SEAT_EXAMPLE = 'For example "seats": [{"group_id": "g-release", "n": 1}].'
+_CONTROL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,63}")
+_NEVER_WAIVED = re.compile(r"MB-?[12](\D.*)?")
 
 
 def check_fields(
@@ -87,7 +112,7 @@ def _allowed(what: str, fields: Mapping[str, Node], *, nested: bool) -> tuple[fr
         needed = needed | FIELDS.get(own or "", frozenset())
         besides = besides | _BESIDES.get(own or "", frozenset())
         heard = own == "judge" and "weight" in fields and string(fields["weight"]) in WEIGHTS
-        if heard and not nested:  # nothing that it says unlocks anything, so it takes nobody's place either
+        if heard and not nested:  # its verdict unlocks nothing, so it has no `otherwise` either
             needed, besides = needed - _UNLOCKS, besides - _UNLOCKS - {"otherwise"}
     if nested:
         needed, besides = needed - {"stage"}, (besides | {"stage"}) - {"otherwise", "waivable", "weight"}
@@ -98,16 +123,6 @@ def _code_finding(rule: Rule, node: Node) -> Finding:
     message = "The code must be a literal: lower-case letters, digits, `.`, `_` and `-`."
     hint = 'One rule per code, for example "code": "team.limit"; put what varies into the message.'
     return rule.unit.finding(span_of(node), "element.code", message, hint)
-
-
-RECORDED = frozenset({"require", "oblige"})
-_WRITTEN = frozenset({"String", "RawString", "Number", "Bool", "Null"})
-_HOLDING = frozenset({"Object", "Array", "Set"})
-_ORG = ("data", "org")
-_RECORDED_HINT = (
-    'Write the value out, or take it from `data.org`. To point at an argument, name it: "argument": "/to". '
-    "What varies belongs into the message, which is told to the caller and not recorded for your packs."
-)
 
 
 def check_recorded(rule: Rule, fields: Mapping[str, Node]) -> Iterator[Finding]:
@@ -124,10 +139,10 @@ def check_recorded(rule: Rule, fields: Mapping[str, Node]) -> Iterator[Finding]:
 def _computed(node: Node, fixed: frozenset[str]) -> Node | None:
     """The first part that is neither written out nor taken from the organisation's data."""
     name, _ = kind(node)
-    if name in _WRITTEN:
+    if name in LITERAL_TYPES:
         return None
     if name in _HOLDING:
-        return next((found for part in children(node) if (found := _computed(part, fixed)) is not None), None)
+        return next((computed for part in children(node) if (computed := _computed(part, fixed)) is not None), None)
     path = dotted(node)
     return None if path is not None and (_is_org(path) or path[0] in fixed) else node
 
@@ -138,8 +153,8 @@ def _is_org(path: tuple[str, ...]) -> bool:
 
 def _organisations(rule: Rule) -> frozenset[str]:
     """Variables that run over a list of `data.org` (`some limit in data.org.limits`) and over nothing else."""
-    found: set[str] = set()
-    other: set[str] = set()
+    fixed: set[str] = set()
+    computed: set[str] = set()
     for query in rule.queries:
         for statement in query.literals:
             name, body, _ = literal(statement)
@@ -147,16 +162,12 @@ def _organisations(rule: Rule) -> frozenset[str]:
                 continue
             path = dotted(body["collection"])
             names = {str(kind(part)[1]["value"]) for part in (body["key"], body["value"]) if _is_variable(part)}
-            (found if path is not None and _is_org(path) else other).update(names)
-    return frozenset(found - other)
+            (fixed if path is not None and _is_org(path) else computed).update(names)
+    return frozenset(fixed - computed)
 
 
 def _is_variable(node: Node | None) -> bool:
     return node is not None and kind(node)[0] == "Var"
-
-
-_ELSEWHERE = ("Var", "RefDot")  # a reference, whose value is checked where it comes from
-_SEAT_EXAMPLE = 'For example "seats": [{"group_id": "g-release", "n": 1}].'
 
 
 def check_requirement(rule: Rule, fields: Mapping[str, Node]) -> Iterator[Finding]:
@@ -187,7 +198,7 @@ def _values(rule: Rule, fields: Mapping[str, Node]) -> Iterator[Finding]:
 
 
 def _verdict(rule: Rule, fields: Mapping[str, Node]) -> Iterator[Finding]:
-    """What a judge must say, and how sure it must be: nothing but an allow unlocks, and a bar is one."""
+    """The verdict and confidence that unlock: nothing but an allow, with a minimum above 0."""
     if "accepts" in fields and _texts(fields["accepts"]) != ["allow"]:
         message = '`accepts` must be `["allow"]`: a judge that does not allow asks for people, or refuses.'
         yield rule.unit.finding(span_of(fields["accepts"]), "element.accepts", message, 'Write "accepts": ["allow"].')
@@ -197,7 +208,7 @@ def _verdict(rule: Rule, fields: Mapping[str, Node]) -> Iterator[Finding]:
 
 
 def _check_seats(rule: Rule, node: Node) -> Iterator[Finding]:
-    """Somebody must be wanted: an approval by nobody would be given by nobody's silence."""
+    """The seats of an approval, at least one: without any it would count as given at once."""
     name, body = kind(node)
     seats = body["items"] if name == "Array" else [] if name not in _ELSEWHERE else None
     if seats is None:
@@ -208,7 +219,7 @@ def _check_seats(rule: Rule, node: Node) -> Iterator[Finding]:
     for seat in seats:
         if kind(seat)[0] in _ELSEWHERE:
             continue
-        fields = {string(k): v for _, k, v in kind(seat)[1]["fields"]} if kind(seat)[0] == "Object" else {}
+        fields = members(seat)
         if set(fields) != {"group_id", "n"} or kind(fields["group_id"])[0] in NOT_TEXT:
             message = "A seat has `group_id`, a text, and `n`, and nothing else."
             yield rule.unit.finding(span_of(seat), "element.seats", message, _SEAT_EXAMPLE)
@@ -247,7 +258,7 @@ def _otherwise(rule: Rule, node: Node) -> Iterator[Finding]:
         message = "`otherwise` must be a requirement, written out."
         yield rule.unit.finding(span_of(node), "element.otherwise", message, f"Write: {OTHERWISE_EXAMPLE}")
         return
-    fields = {string(key) or "": value for _, key, value in body["fields"]}
+    fields = members(node)
     nested = fields.pop("otherwise", None)
     if nested is not None:
         message = "`otherwise` stands inside an `otherwise`; one level only."
@@ -255,10 +266,6 @@ def _otherwise(rule: Rule, node: Node) -> Iterator[Finding]:
         yield rule.unit.finding(span_of(nested), "element.otherwise", message, hint)
     yield from check_fields(rule, "require", fields, node, nested=True)
     yield from _values(rule, fields)
-
-
-_CONTROL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,63}")
-_NEVER_WAIVED = re.compile(r"MB-?[12](\D.*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,10 +333,10 @@ def meta(rules: list[Rule]) -> Iterator[Finding]:
 
 
 def pack(name: str, rules: list[Rule]) -> Pack:
-    """What the `meta` of a pack says, once `meta` has nothing to say against it."""
+    """The pack that a valid `meta` describes."""
     value = rules[0].value
     assert value is not None  # noqa: S101 - `meta` has looked
-    fields = {string(key): item for _, key, item in kind(value)[1]["fields"]}
+    fields = members(value)
     servers = [string(item) or "" for item in kind(fields["servers"])[1]["items"]]
     return Pack(name, string(fields["owner"]) or "", tuple(servers))
 

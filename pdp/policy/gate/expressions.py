@@ -9,17 +9,31 @@ from typing_extensions import override
 
 from pdp.policy.gate import literals
 from pdp.policy.gate.builtins import verbs_of
-from pdp.policy.gate.policy import Needed, is_pack
+from pdp.policy.gate.policy import RequiredType, is_pack
 from pdp.policy.gate.references import ASSERTED_HINT, FIXTURES, Context, Env, References
 from pdp.policy.gate.report import Finding
-from pdp.policy.gate.syntax import Body, Node, Unit, bindable, computed_with, dotted, kind, number, span_of, string
+from pdp.policy.gate.syntax import (
+    COMPREHENSIONS,
+    LITERAL_TYPES,
+    REFERENCES,
+    Body,
+    Node,
+    Unit,
+    bindable,
+    computed_with,
+    dotted,
+    kind,
+    number,
+    span_of,
+    string,
+)
 from pdp.policy.gate.value import (
     ANY,
-    Fields,
-    Free,
-    Items,
-    Place,
+    Collection,
+    ObjectValue,
+    OpenValue,
     Scalar,
+    SchemaValue,
     Unknown,
     Value,
     any_of,
@@ -46,13 +60,12 @@ _SILENT = (
 )
 _DATES = 'Moments: input.time.ns and time.parse_rfc3339_ns("2026-12-24T00:00:00Z").'
 _STATUS_HINT = 'Test it positively: `input.subject.status == "ok"`; every other status, known or new, must fail.'
-LITERAL_TYPES = {"String": "string", "RawString": "string", "Number": "number", "Bool": "boolean", "Null": "null"}
 _GUARDED = frozenset({"count", "to_number"})  # by rules of their own
 INT64 = 2**63
 
 
 class Expressions(References):
-    """Evaluates expressions to what is known about them."""
+    """The analysis of expressions: the abstract value of each."""
 
     @abstractmethod
     def query(self, literals: Sequence[Body], env: Env, context: Context) -> tuple[dict[str, Value], Context]:
@@ -61,12 +74,12 @@ class Expressions(References):
     @override
     def evaluate(self, node: Node, env: Env, context: Context) -> Value:
         name, body = kind(node)
-        if name in ("Var", "RefDot", "RefBrack"):
+        if name in REFERENCES:
             return self.reference(node, env, context)
         if name in LITERAL_TYPES:
             self._exact(name, node)
             return Scalar(LITERAL_TYPES[name], value=None if name == "Null" else body["value"])
-        if name in ("ArrayCompr", "SetCompr", "ObjectCompr"):
+        if name in COMPREHENSIONS:
             return self._comprehension(name, body, env, context)
         if name in ("BinExpr", "ArithExpr"):
             return self._arithmetic(name, body, env, context)
@@ -83,44 +96,44 @@ class Expressions(References):
         return by_kind[name](body, env, context)
 
     def _collection(self, name: str, body: Body, env: Env, context: Context) -> Value:
-        return Items(any_of([self.evaluate(item, env, context) for item in body["items"]]), shape=name.lower())
+        return Collection(any_of([self.evaluate(item, env, context) for item in body["items"]]), shape=name.lower())
 
     def _minus(self, body: Body, env: Env, context: Context) -> Value:
         value, written = self.evaluate(body["expr"], env, context), number(body["expr"])
         if written is None:
             message, hint = "The embedded engine knows `-` before a number alone.", "Write 0 - x."
-            self.say(body["span"], "syntax.minus", message, hint)
+            self.note(body["span"], "syntax.minus", message, hint)
         return Scalar("number", value.tainted, ANY if written is None else -written)
 
     def _exact(self, name: str, node: Node) -> None:
         value = number(node)
         if name == "Number" and value is not None and not -INT64 <= value < INT64:
-            self.say(
+            self.note(
                 span_of(node), "number.range", "The number is beyond int64; engines round it.", "Write it as text."
             )
 
     def _object(self, body: Body, env: Env, context: Context) -> Value:
-        found: list[tuple[str, Value]] = []
+        members: list[tuple[str, Value]] = []
         computed = False
         for _, key, value in body["fields"]:
             text = string(key)
             if text is None:
                 self.evaluate(key, env, context)
                 computed = True
-            found.append((text or "", self.evaluate(value, env, context)))
+            members.append((text or "", self.evaluate(value, env, context)))
         if computed:
-            return Items(any_of([value for _, value in found]), shape="object")
-        return Fields(tuple(found))
+            return Collection(any_of([value for _, value in members]), shape="object")
+        return ObjectValue(tuple(members))
 
     def _comprehension(self, name: str, body: Body, env: Env, context: Context) -> Value:
-        before = self.touched
+        before = self.taint_count
         self._indexed(body["query"]["stmts"], env)
         inner, context = self.query(body["query"]["stmts"], env, context)
         if name == "ObjectCompr":
             self.evaluate(body["key"], inner, context)
         item = self.evaluate(body["value" if name == "ObjectCompr" else "term"], inner, context)
-        # what looks at asserted facts is made from them, whatever it collects
-        return Items(item, self.touched > before, name.removesuffix("Compr").lower())
+        # a comprehension that looks at asserted facts is tainted by them
+        return Collection(item, self.taint_count > before, name.removesuffix("Compr").lower())
 
     def _indexed(self, statements: Sequence[Body], env: Env) -> None:
         """Where a comprehension could bind an outer variable, OPA collects for all its values at once, and what else
@@ -130,7 +143,7 @@ class Expressions(References):
                 f"`{name}`, from outside of the comprehension, is compared in it and used in a call or operator."
             )
             hint = "Do one of the two outside of the comprehension; a real OPA fails on both together."
-            self.say(statements[0]["span"], "comprehension.outer", message, hint)
+            self.note(statements[0]["span"], "comprehension.outer", message, hint)
 
     def _compare(self, body: Body, env: Env, context: Context) -> Value:
         left, right = self.evaluate(body["lhs"], env, context), self.evaluate(body["rhs"], env, context)
@@ -140,12 +153,12 @@ class Expressions(References):
             if operator in ("Eq", "Ne"):
                 self.whole(value, body["span"])
             if _is_check(value) and not (operator == "Eq" and string(other) == "ok"):
-                self.say(body["span"], "checks.positive", "A check's status is not tested positively.", _STATUS_HINT)
+                self.note(body["span"], "checks.positive", "A check's status is not tested positively.", _STATUS_HINT)
             if value.tainted and (operator == "Ne" or (operator == "Eq" and _is_absence(other))):
                 message = "An asserted fact is tested for what it is not."
-                self.say(body["span"], "asserted.negated", message, ASSERTED_HINT)
+                self.note(body["span"], "asserted.negated", message, ASSERTED_HINT)
         if operator in ("Eq", "Ne"):
-            self.meet(left, right, body["span"])
+            self.compare(left, right, body["span"])
         if operator in _ORDERED:
             self._order(body, left, right, context)
         return Scalar("boolean", tainted)
@@ -156,9 +169,9 @@ class Expressions(References):
         if not self.quiet:
             self.analysis.findings += literals.never_in_order(self.unit, body["span"], body["op"], left, right)
         small = left if body["op"] in ("Lt", "Le") else right
-        if small.tainted and not isinstance(small, Free | Place):
+        if small.tainted and not isinstance(small, OpenValue | SchemaValue):
             message = "Something counted from asserted facts must be below a limit, so leaving it out would help."
-            self.say(body["span"], "asserted.negated", message, ASSERTED_HINT)
+            self.note(body["span"], "asserted.negated", message, ASSERTED_HINT)
 
     def _ordered(self, node: Node, value: Value, context: Context) -> None:
         if is_number(value) or self.key_of(node, value) & context.guards:
@@ -168,15 +181,17 @@ class Expressions(References):
         hint = f"{named}Put `is_number({text})` before the comparison. {_SILENT}"
         if name in ("String", "RawString"):
             hint = f"Compare numbers. {_DATES}"
-        elif isinstance(value, Place):
+        elif isinstance(value, SchemaValue):
             kinds = " or ".join(sorted(value.types))
             hint = f"`{value.label}` is a {kinds}; only numbers have an order. {_DATES}"
-        self.say(span_of(node), "compare.type", "An ordered comparison on what may not be a number.", hint)
+        self.note(span_of(node), "compare.type", "An ordered comparison on what may not be a number.", hint)
 
     def whole(self, value: Value, span: Body) -> None:
         """Comparing a whole object reads all its fields at once, checks included."""
-        if any(isinstance(o, Place) and "object" in o.types and not o.open for o in options(value)):
-            self.lost(span, "flow.whole_object", "A whole object is compared.", "Compare the fields that matter.")
+        if any(isinstance(o, SchemaValue) and "object" in o.types and not o.open for o in options(value)):
+            self.unfollowed(
+                span, "flow.whole_object", "A whole object is compared.", "Compare the fields that matter."
+            )
 
     def _membership(self, body: Body, env: Env, context: Context) -> Value:
         collection = self.evaluate(body["collection"], env, context)
@@ -186,13 +201,13 @@ class Expressions(References):
         if body["key"] is not None:
             message = "`key, value in`"
             self.typed(body["collection"], collection, types(collection) - {"set"}, message)
-        self.meet(value, item, body["span"])
+        self.compare(value, item, body["span"])
         self.whole(value, span_of(body["value"]))
         if value.tainted and _holds_absence(body["collection"]):
             message = "An asserted fact is tested for what it is not."
-            self.say(span_of(body["collection"]), "asserted.negated", message, ASSERTED_HINT)
+            self.note(span_of(body["collection"]), "asserted.negated", message, ASSERTED_HINT)
         if _is_check(value) or _is_check(item):
-            self.say(
+            self.note(
                 span_of(body["value"]), "checks.positive", "A check's status is not tested positively.", _STATUS_HINT
             )
         return Scalar("boolean", collection.tainted or value.tainted or key.tainted)
@@ -202,18 +217,18 @@ class Expressions(References):
         for value, other in ((left, body["rhs"]), (right, body["lhs"])):
             text = string(other)
             if _is_check(value) and text is not None and text != "ok":
-                self.say(
+                self.note(
                     span_of(other), "checks.positive", "A check's status is not tested positively.", _STATUS_HINT
                 )
             if value.tainted and body["op"] == "Eq" and _is_absence(other):
                 message = "An asserted fact is tested for what it is not."
-                self.say(span_of(other), "asserted.negated", message, ASSERTED_HINT)
+                self.note(span_of(other), "asserted.negated", message, ASSERTED_HINT)
         if body["op"] == "Eq":
-            self.meet(left, right, body["span"])
+            self.compare(left, right, body["span"])
             for node, value, other in ((body["lhs"], left, right), (body["rhs"], right, left)):
                 if kind(node)[0] == "Var":  # it is also what other statements unify it with
                     rest = [o for o in options(value) if not any(same(o, given) for given in options(other))]
-                    self.meet(any_of(rest), other, body["span"])
+                    self.compare(any_of(rest), other, body["span"])
         return Scalar("boolean", left.tainted or right.tainted)
 
     def _arithmetic(self, name: str, body: Body, env: Env, context: Context) -> Value:
@@ -222,12 +237,12 @@ class Expressions(References):
         if name == "BinExpr":
             one, other = self.item(left, span_of(body["lhs"])), self.item(right, span_of(body["rhs"]))
             if body["op"] == "Intersection":
-                self.meet(one, other, body["span"])
-            return Items(any_of([one, other]), tainted, "set")
+                self.compare(one, other, body["span"])
+            return Collection(any_of([one, other]), tainted, "set")
         if body["op"] == "Sub" and right.tainted:
-            self.say(span_of(body["rhs"]), "asserted.negated", "Asserted facts are taken away.", ASSERTED_HINT)
+            self.note(span_of(body["rhs"]), "asserted.negated", "Asserted facts are taken away.", ASSERTED_HINT)
         if body["op"] == "Sub" and (is_collection(left) or is_collection(right)):
-            return Items(self.item(left, span_of(body["lhs"])), tainted, "set")
+            return Collection(self.item(left, span_of(body["lhs"])), tainted, "set")
         sides = ((body["lhs"], left), (body["rhs"], right))
         if all(is_number(v) or self.key_of(n, v) & context.guards for n, v in sides):
             return Scalar("number", tainted)
@@ -237,7 +252,7 @@ class Expressions(References):
         names = dotted(body["fcn"])
         if names is None:
             message = "What is called here cannot be told."
-            self.say(body["span"], "syntax.unknown", message, "Call functions by name.")
+            self.note(body["span"], "syntax.unknown", message, "Call functions by name.")
             return Unknown()
         own = len(names) == 1 and (self.unit.package, names[0]) in self.policy.groups
         if own or names[0] in self.unit.imports or names[0] == "data":
@@ -254,8 +269,8 @@ class Expressions(References):
 
     def _refused(self, name: str, body: Body, rules: list[str]) -> None:
         if not self.quiet:
-            found = self.policy.builtins.refuse(self.unit, name, span_of(body["fcn"]), rules)
-            self.analysis.findings.append(found)
+            finding = self.policy.builtins.refuse(self.unit, name, span_of(body["fcn"]), rules)
+            self.analysis.findings.append(finding)
 
     def _function(self, body: Body, env: Env, context: Context) -> Value:
         values = [self.evaluate(param, env, context) for param in body["params"]]
@@ -267,30 +282,30 @@ class Expressions(References):
             if is_pack(self.unit) and holds_object(value):
                 message = "An object is handed to a function, where its fields are not followed."
                 hint = "Hand over the fields that the function needs, for example may_write(t.risk)."
-                self.lost(span_of(param), "flow.object_argument", message, hint)
+                self.unfollowed(span_of(param), "flow.object_argument", message, hint)
             if _is_check(value):
-                self.say(
+                self.note(
                     span_of(param), "checks.positive", "A check's status leaves the rule untested.", _STATUS_HINT
                 )
         return taint(result, any(v.tainted for v in values))
 
     def _builtin(self, name: str, body: Body, values: list[Value], context: Context) -> None:
-        """What is wrong with a call of a builtin."""
+        """Note the defects of a call of a builtin."""
         params, span = body["params"], body["span"]
         arity = self.policy.builtins.declarations[name].arity
         if len(params) not in (arity, arity + 1):
-            self.say(span, "builtin.arity", f"`{name}` takes {arity} arguments, here are {len(params)}.")
+            self.note(span, "builtin.arity", f"`{name}` takes {arity} arguments, here are {len(params)}.")
         if not self.quiet:
             self.analysis.findings += self.policy.builtins.traps(self.unit, name, params)
         if name in _ABSENCE and any(value.tainted for value in values):
             message = f"{name} can tell that an asserted fact is missing."
-            self.say(span, "asserted.negated", message, ASSERTED_HINT)
+            self.note(span, "asserted.negated", message, ASSERTED_HINT)
         if name != "sprintf" and any(_is_check(value) for value in values):
-            self.say(span, "checks.positive", "A check's status is not tested positively.", _STATUS_HINT)
+            self.note(span, "checks.positive", "A check's status is not tested positively.", _STATUS_HINT)
         guards = {guard.removeprefix("~") for guard in context.guards}
         if name == "to_number" and params and not self.key_of(params[0], values[0]) & guards:
             hint = 'Guard it: regex.match("^(0|[1-9][0-9]{0,17})$", x) first: engines differ on 007 and words.'
-            self.say(span, "builtin.unguarded", "to_number on what may be any text.", hint)
+            self.note(span, "builtin.unguarded", "to_number on what may be any text.", hint)
         self._repeated(name, params, values)
         if name == "count" and params:
             self._counted(params[0], values[0], context)
@@ -302,11 +317,11 @@ class Expressions(References):
         """Text that a builtin puts in again and again is written out, or the organisation's own."""
         at = _GROWS.get(name, len(params))
         for option in options(values[at]) if at < len(params) else ():
-            ours = isinstance(option, Place) and option.label.startswith("data.org")
+            ours = isinstance(option, SchemaValue) and option.label.startswith("data.org")
             if not ours and not (isinstance(option, Scalar) and option.value is not ANY):
                 hint = "Write it out, or take it from data.org: an argument in its place can take a worker's memory."
                 message = f"{name} puts in, again and again, text that somebody else chooses."
-                self.say(span_of(params[at]), "builtin.growth", message, hint)
+                self.note(span_of(params[at]), "builtin.growth", message, hint)
 
     def _taken(self, name: str, params: list[Node], values: list[Value]) -> None:
         takes = self.policy.builtins.declarations[name].takes
@@ -317,7 +332,7 @@ class Expressions(References):
                     self._each(param, value, name)
 
     def _each(self, param: Node, value: Value, name: str) -> None:
-        """What is not text among the items, too, ends one engine and is passed over in silence by the other."""
+        """An item that is not text is an error on one engine and is skipped in silence by the other."""
         held = [o for o in options(value) if types(o) & {"array", "set"}]
         wrong = [o for o in held if not types(self.item(o, span_of(param))) <= {"string"}]
         if self.quiet or not wrong:
@@ -339,10 +354,10 @@ class Expressions(References):
                 self.typed(item, value, frozenset({"string"}), "`%s`")
             elif verb == "d" and not is_whole(value):
                 message = "`%d` on what may not be a whole number: engines differ on it."
-                self.say(span_of(item), "builtin.sprintf", message, "Write %v.")
+                self.note(span_of(item), "builtin.sprintf", message, "Write %v.")
 
     def typed(self, node: Node, value: Value, taken: frozenset[str], by: str) -> None:
-        """Where the type is another, one engine stops with an error and another passes on without a word."""
+        """A value of another type is an error on one engine and undefined on another, without a word."""
         wrong = [option for option in options(value) if not types(option) <= taken]
         if self.quiet or not wrong or _is_ours(self.unit):
             return
@@ -353,16 +368,16 @@ class Expressions(References):
         self._wrong(wrong, taken, self.unit.finding(span_of(node), "type.unknown", message, hint))
 
     def _guardable(self, node: Node) -> tuple[str, str]:
-        """What a guard can be put on: a reference as it stands, anything else once it has a name."""
+        """The operand of a guard: a reference as written, any other expression by a name."""
         text = self.unit.text(span_of(node))[:80]
-        if kind(node)[0] in ("Var", "RefDot", "RefBrack"):
+        if kind(node)[0] in REFERENCES:
             return "", text
         return f"Give it a name, `x := {text}`, and use that. ", "x"
 
     def _wrong(self, wrong: list[Value], taken: frozenset[str], finding: Finding) -> None:
         parameters = [option.parameter for option in wrong if isinstance(option, Unknown) and option.parameter]
-        if len(parameters) == len(wrong):  # then it is for those who call
-            self.analysis.needed += [Needed(parameter, taken, finding) for parameter in parameters]
+        if len(parameters) == len(wrong):  # then the callers are checked
+            self.analysis.needed += [RequiredType(parameter, taken, finding) for parameter in parameters]
         else:
             self.analysis.findings.append(finding)
 
@@ -373,23 +388,25 @@ class Expressions(References):
         if not {f"#{key}" for key in self.key_of(node, value)} & context.guards:
             named, text = self._guardable(node)
             hint = f'For text: count(split({text}, "")). For a list: {named}put `is_array({text})` before it.'
-            self.say(span_of(node), "builtin.count", "count on what may be text; engines count it differently.", hint)
+            self.note(
+                span_of(node), "builtin.count", "count on what may be text; engines count it differently.", hint
+            )
 
     def _handed(self, name: str, params: list[Node], values: list[Value]) -> None:
         for param, value in zip(params, values, strict=True):
             if holds_object(value):
                 message = f"An object is handed to {name}, where its fields are not followed."
-                self.lost(span_of(param), "flow.object_argument", message)
+                self.unfollowed(span_of(param), "flow.object_argument", message)
 
     def _result(self, name: str, body: Body, values: list[Value]) -> Value:
         params = body["params"]
         result = self.policy.builtins.result(name)
         if _is_field(name, params):
-            found = self.step(values[0], string(params[1]) or "", span_of(params[1]), body["span"])
-            result = any_of([found, values[2]])
+            member = self.step(values[0], string(params[1]) or "", span_of(params[1]), body["span"])
+            result = any_of([member, values[2]])
         elif name in _COPIES and is_collection(values[0]):
             item = self.item(values[0], span_of(params[0]))
-            result = item if name in ("min", "max") else Items(item, shape="array")
+            result = item if name in ("min", "max") else Collection(item, shape="array")
         return taint(result, any(value.tainted for value in values))
 
 
@@ -406,9 +423,9 @@ def _is_field(name: str, params: list[Node]) -> bool:
 def _is_check(value: Value) -> bool:
     """The status of a check, or something that holds one."""
     return any(
-        (isinstance(o, Place) and o.is_check)
-        or (isinstance(o, Items) and _is_check(o.item))
-        or (isinstance(o, Fields) and any(_is_check(v) for _, v in o.fields))
+        (isinstance(o, SchemaValue) and o.is_check)
+        or (isinstance(o, Collection) and _is_check(o.item))
+        or (isinstance(o, ObjectValue) and any(_is_check(v) for _, v in o.fields))
         for o in options(value)
     )
 

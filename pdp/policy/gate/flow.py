@@ -16,9 +16,12 @@ from dataclasses import replace
 from typing_extensions import override
 
 from pdp.policy.gate.binding import Binding, Literal, objects, variables
-from pdp.policy.gate.policy import CONTRACT, Analysis, Key, Policy, is_pack
+from pdp.policy.gate.policy import CONTRACT, Analysis, Policy, RuleKey, is_pack
 from pdp.policy.gate.references import ASSERTED_HINT, Context, Env, Step
 from pdp.policy.gate.syntax import (
+    COMPREHENSIONS,
+    LITERAL_TYPES,
+    REFERENCES,
     Body,
     Node,
     NotUnderstoodError,
@@ -36,10 +39,10 @@ from pdp.policy.gate.syntax import (
 )
 from pdp.policy.gate.value import (
     COLLECTIONS,
-    Fields,
-    Items,
-    Place,
+    Collection,
+    ObjectValue,
     Scalar,
+    SchemaValue,
     Unknown,
     Value,
     any_of,
@@ -48,21 +51,23 @@ from pdp.policy.gate.value import (
     taint,
 )
 
-_REFERENCES = ("Var", "RefDot", "RefBrack")
-_CLOSED = ("ArrayCompr", "SetCompr", "ObjectCompr", "String", "RawString", "Number", "Bool", "Null")
+_CLOSED = COMPREHENSIONS | LITERAL_TYPES.keys()
 _MAY_FAIL = frozenset({"max", "min"})  # of nothing
 _NEGATION_HINT = (
     "Put the test into a rule of its own and negate that rule; or give it a value first, for example "
     '`path := object.get(input.arguments.value, "path", "")`.'
 )
+_WITH_HINT = "Policy decides on the one input it is given; `with` is for tests."
 
 
 class Negation(Binding, ABC):
-    """Finds operands that may be undefined."""
+    """The analysis of negations: operands that may be undefined."""
 
-    def __init__(self, policy: Policy, unit: Unit, analysis: Analysis, analyse: Callable[[Key], Analysis]) -> None:
+    def __init__(
+        self, policy: Policy, unit: Unit, analysis: Analysis, analyse: Callable[[RuleKey], Analysis]
+    ) -> None:
         super().__init__(policy, unit, analysis, analyse)
-        self._asked: set[Key] = set()  # rules whose values are being looked into
+        self._asked: set[RuleKey] = set()  # rules whose values are being looked into
 
     def negation(self, node: Node, env: Env, context: Context) -> None:
         """Say so when an operand of the negated expression may be undefined."""
@@ -72,21 +77,21 @@ class Negation(Binding, ABC):
         if culprit is not None:
             text = self.unit.text(span_of(culprit))[:80]
             message = f"`{text}` may be missing, and then `not` is true on one engine and not on another."
-            self.say(span_of(culprit), "negation.undefined", message, _NEGATION_HINT)
+            self.note(span_of(culprit), "negation.undefined", message, _NEGATION_HINT)
 
     def _operand(self, node: Node, env: Env, context: Context) -> Node | None:
         """The first operand that may be undefined, where the expression itself may be."""
         name, body = kind(node)
-        if name in _REFERENCES:
+        if name in REFERENCES:
             steps = [step for step, _ in flatten(node)[1] if not isinstance(step, str)]
             return self._first(steps, env, context)
         if name == "Call":
             return self._first(body["params"], env, context)
         if name in ("BoolExpr", "AssignExpr") and body["op"] == "Eq":
             sides = (body["lhs"], body["rhs"])
-            found = [self._operand(s, env, context) for s in sides if kind(s)[0] in _REFERENCES]
-            rest = [s for s in sides if kind(s)[0] not in _REFERENCES]
-            return next((f for f in found if f is not None), None) or self._first(rest, env, context)
+            culprits = [self._operand(s, env, context) for s in sides if kind(s)[0] in REFERENCES]
+            rest = [s for s in sides if kind(s)[0] not in REFERENCES]
+            return next((f for f in culprits if f is not None), None) or self._first(rest, env, context)
         return self._first(list(children(node)), env, context)
 
     def _first(self, nodes: list[Node], env: Env, context: Context) -> Node | None:
@@ -97,7 +102,7 @@ class Negation(Binding, ABC):
         name, body = kind(node)
         if name in _CLOSED:
             return None
-        if name in _REFERENCES:
+        if name in REFERENCES:
             return None if self._sure(node, env, context) else node
         if name == "Call":
             key, names = self.function(body["fcn"]), dotted(body["fcn"]) or ("",)
@@ -121,7 +126,7 @@ class Negation(Binding, ABC):
             path, span = self.unit.imports[called]
             called, steps = path[0], [*((key, span) for key in path[1:]), *steps]
         if called == "input":
-            return _leads(Place(self.policy.input_schema, "input"), steps)
+            return _leads(SchemaValue(self.policy.input_schema, "input"), steps)
         if called == "data":
             return self._data_sure(steps)
         key = (self.unit.package, called)
@@ -132,14 +137,14 @@ class Negation(Binding, ABC):
         if len(names) < len(steps):
             return False
         if names[:1] == ["org"]:
-            return _leads(Place(self.policy.org_schema, "data.org"), steps[1:])
-        found = self.policy.library(tuple(names))
-        return found is not None and self._rule_sure(found[0], steps[len(found[0][0]) + 1 :])
+            return _leads(SchemaValue(self.policy.org_schema, "data.org"), steps[1:])
+        resolved = self.policy.library(tuple(names))
+        return resolved is not None and self._rule_sure(resolved[0], steps[len(resolved[0][0]) + 1 :])
 
-    def _rule_sure(self, key: Key, steps: list[Step]) -> bool:
+    def _rule_sure(self, key: RuleKey, steps: list[Step]) -> bool:
         return self._always(key) and (not steps or _leads(self.analyse(key).value, steps))
 
-    def _always(self, key: Key) -> bool:
+    def _always(self, key: RuleKey) -> bool:
         """Whether a rule has a value whatever the input: a set, a map, one with a default, or one without conditions
         that is made of such."""
         rules = self.policy.groups.get(key, [])
@@ -148,9 +153,11 @@ class Negation(Binding, ABC):
         if key in self._asked:  # recursion is refused elsewhere
             return False
         self._asked.add(key)
-        found = any(self._made(rule) for rule in rules if not rule.queries and all(map(_is_name, rule.params)))
+        unconditional = any(
+            self._made(rule) for rule in rules if not rule.queries and all(map(_is_name, rule.params))
+        )
         self._asked.discard(key)
-        return found
+        return unconditional
 
     def _made(self, rule: Rule) -> bool:
         if rule.value is None or rule.unit is self.unit:
@@ -162,17 +169,17 @@ class Negation(Binding, ABC):
 def _leads(value: Value, steps: list[Step]) -> bool:
     """Whether the steps lead to a value whatever the input: along required members of closed objects."""
     for step, _ in steps:
-        found: list[Value] = []
+        members: list[Value] = []
         for option in options(value):
-            if isinstance(option, Place) and option.types == {"object"} and step in option.properties:
-                found.append(Place(option.properties[str(step)], f"{option.label}.{step}"))
-            elif isinstance(option, Fields) and step in dict(option.fields):
-                found.append(dict(option.fields)[str(step)])
+            if isinstance(option, SchemaValue) and option.types == {"object"} and step in option.properties:
+                members.append(SchemaValue(option.properties[str(step)], f"{option.label}.{step}"))
+            elif isinstance(option, ObjectValue) and step in dict(option.fields):
+                members.append(dict(option.fields)[str(step)])
             else:
                 return False
-        if len(found) != 1:
+        if len(members) != 1:
             return False
-        [value] = found
+        [value] = members
     return True
 
 
@@ -185,11 +192,8 @@ def _constant(node: Node) -> bool:
     return name in _CLOSED or (name in ("Array", "Set", "Object") and all(map(_constant, children(node))))
 
 
-_WITH_HINT = "Policy decides on the one input it is given; `with` is for tests."
-
-
 class Flow(Negation):
-    """Walks one rule (all its definitions)."""
+    """The analysis of one rule (all its definitions), statement by statement."""
 
     _named: AbstractSet[str] = frozenset()
 
@@ -203,11 +207,11 @@ class Flow(Negation):
             self.bind(param, Unknown(parameter=((rule.unit.package, rule.name), index)), env)
         if rule.kind == "default":
             return [self.evaluate(rule.value, {}, Context())] if rule.value is not None and not rule.params else []
-        found: list[Value] = []
+        values: list[Value] = []
         for query in rule.queries or (None,):
             inner, context = self.query(query.literals, env, Context()) if query else (env, Context())
-            found += self._head(rule, query, inner, context)
-        return found
+            values += self._head(rule, query, inner, context)
+        return values
 
     def _head(self, rule: Rule, query: Query | None, env: Env, context: Context) -> list[Value]:
         for key in rule.extra:
@@ -223,7 +227,7 @@ class Flow(Negation):
         return [self.evaluate(given, env, context) if given is not None else Scalar("boolean")]
 
     def _optional(self, node: Node, rule: Rule, env: Env, context: Context) -> None:
-        """What is missing would make the whole element vanish, so the body must ask for it first."""
+        """A missing value would make the whole element vanish, so the body must ask for it first."""
         if not is_pack(self.unit) or rule.name not in CONTRACT:
             return
         self.quiet += 1
@@ -232,7 +236,7 @@ class Flow(Negation):
         if culprit is not None:
             message = f"`{self.unit.text(span_of(culprit))[:80]}` may be missing; then the whole element vanishes."
             hint = "Ask for it in the body first, for example is_number(...), or leave it out of the element."
-            self.say(span_of(culprit), "element.optional", message, hint)
+            self.note(span_of(culprit), "element.optional", message, hint)
 
     @override
     def query(self, literals: Sequence[Body], env: Env, context: Context) -> tuple[dict[str, Value], Context]:
@@ -252,25 +256,27 @@ class Flow(Negation):
         context = replace(context, guards=frozenset(guards))
         bound = dict(env)
         waiting: set[str] = set()  # declared, and given no value yet
-        for statement, found in zip(literals, parsed, strict=True):
+        for statement, parsed_literal in zip(literals, parsed, strict=True):
             if not self.quiet:
-                self._apart(self.apart(found, bound.keys() - waiting))
+                self._apart(self.apart(parsed_literal, bound.keys() - waiting))
                 waiting = (
-                    waiting | set(self.declared([found])) if found[0] == "SomeVars" else waiting - named(statement)
+                    waiting | set(self.declared([parsed_literal]))
+                    if parsed_literal[0] == "SomeVars"
+                    else waiting - named(statement)
                 )
-                bound |= self.settle([found], bound, context)
+                bound |= self.settle([parsed_literal], bound, context)
                 self._late(statement, inner.keys() - bound.keys())
-            self._statement(statement, found, inner, context)
-            name, body, modifiers = found
+            self._statement(statement, parsed_literal, inner, context)
+            name, body, modifiers = parsed_literal
             if name == "Expr" and not modifiers:
                 context = context.showing(self.shows(body["expr"], inner, context))
         return inner, context
 
-    def _statement(self, statement: Body, found: Literal, env: Env, context: Context) -> None:
-        name, body, modifiers = found
+    def _statement(self, statement: Body, literal: Literal, env: Env, context: Context) -> None:
+        name, body, modifiers = literal
         if modifiers:
             message = "`with` replaces facts or rules."
-            self.lost(statement["span"], "flow.with", message, _WITH_HINT, all_input=True)
+            self.unfollowed(statement["span"], "flow.with", message, _WITH_HINT, all_input=True)
         for modifier in modifiers:
             self.evaluate(modifier["as"], env, context)
         if name == "Expr":
@@ -322,15 +328,15 @@ class Flow(Negation):
         """One engine finds a value further down for some kinds of statement, the other for others."""
         for name in sorted(named(statement) & later):
             message = f"`{name}` is used here, and given a value further down."
-            self.say(statement["span"], "names.late", message, "Put this after it.")
+            self.note(statement["span"], "names.late", message, "Put this after it.")
 
-    def _apart(self, found: Iterator[Node]) -> None:
-        for node in found:
+    def _apart(self, objects: Iterator[Node]) -> None:
+        for node in objects:
             message = (
                 "An object as a pattern: OPA wants all the fields of what it fits, the embedded engine these alone."
             )
             hint = "Give the object a name and read its fields, x.kind; to hold all of it against another, write ==."
-            self.say(span_of(node), "syntax.pattern", message, hint)
+            self.note(span_of(node), "syntax.pattern", message, hint)
 
     def _names(self, *patterns: Node | None) -> None:
         for pattern in patterns:
@@ -342,27 +348,27 @@ class Flow(Negation):
         name = self.unit.text(span)
         if name != "_" and name not in used:
             hint = "Take it out, or write `_` in its place; `every` needs a value that its body asks about."
-            self.say(span, "names.unused", f"`{name}` is declared and not used, which OPA refuses.", hint)
+            self.note(span, "names.unused", f"`{name}` is declared and not used, which OPA refuses.", hint)
 
     def _shadow(self, name: str, span: Body) -> None:
         taken = name in ("input", "data") or (is_pack(self.unit) and self.is_global(name))
         if taken or (is_pack(self.unit) and name in self.policy.builtins.declarations):
-            self.say(span, "names.shadowed", f"`{name}` already means something else.", "Choose another name.")
+            self.note(span, "names.shadowed", f"`{name}` already means something else.", "Choose another name.")
 
 
 class Analyses:
-    """The analysis of every rule, each walked once; a cycle is cut here and refused elsewhere."""
+    """The analyses of all rules, each made once; a cycle is cut here and refused elsewhere."""
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
-        self.done: dict[Key, Analysis] = {}
+        self.done: dict[RuleKey, Analysis] = {}
 
-    def all(self) -> Mapping[Key, Analysis]:
+    def all(self) -> Mapping[RuleKey, Analysis]:
         for key in self.policy.groups:
             self.get(key)
         return self.done
 
-    def get(self, key: Key) -> Analysis:
+    def get(self, key: RuleKey) -> Analysis:
         if key in self.done:
             return self.done[key]
         analysis = self.done[key] = Analysis()
@@ -374,16 +380,20 @@ class Analyses:
                 values += flow.rule(rule)
             except (NotUnderstoodError, KeyError, TypeError, ValueError):
                 message = "The gate does not know this syntax."
-                found = rule.unit.finding(rule.span, "syntax.unknown", message, "Write it with plainer rules.")
-                analysis.findings.append(found)
+                finding = rule.unit.finding(rule.span, "syntax.unknown", message, "Write it with plainer rules.")
+                analysis.findings.append(finding)
         tainted = any(read.trust == "asserted" for read in analysis.reads)
         tainted = tainted or any(self.done[u.key].value.tainted for u in analysis.uses if u.key in self.done)
         value = any_of(values)
         last = rules[-1]  # a default comes first and says nothing about the kind
         if last.kind == "set":
-            value = Items(value, shape="set") if last.plain else Items(Items(value, shape="set"), shape="object")
+            value = (
+                Collection(value, shape="set")
+                if last.plain
+                else Collection(Collection(value, shape="set"), shape="object")
+            )
         elif last.kind == "map":
-            value = Items(value, shape="object")
+            value = Collection(value, shape="object")
         else:
             value = choices(value)
         analysis.value = taint(value, tainted)

@@ -15,11 +15,11 @@ from collections.abc import Iterator, Mapping
 from pdp.core.digest import Json
 from pdp.policy.gate import elements, literals
 from pdp.policy.gate.flow import Analyses
-from pdp.policy.gate.policy import CONTRACT, Analysis, Key, Named, Policy, closure
+from pdp.policy.gate.policy import CONTRACT, Analysis, NamedFact, Policy, RuleKey, closure
 from pdp.policy.gate.references import NAMED
-from pdp.policy.gate.report import Name, Naming
-from pdp.policy.gate.syntax import Body, Node, Rule, Unit, dotted, kind, number, span_of, string
-from pdp.policy.gate.value import Place, Scalar, options
+from pdp.policy.gate.report import RegistryName, RuleNames
+from pdp.policy.gate.syntax import Body, Node, Rule, Unit, dotted, kind, members, number, span_of, string
+from pdp.policy.gate.value import Scalar, SchemaValue, options
 from pdp.ports import Pack
 
 _STEP = re.compile(r"\.([^.\[]+)|\[(_|\"[^\"]*\")\]")
@@ -33,25 +33,25 @@ def pack(name: str, policy: Policy, org: Json) -> Pack:
 
 
 def seats(policy: Policy, package: tuple[str, ...], org: Json) -> tuple[tuple[str, int], ...]:
-    """Of which groups a pack's approvals want how many, by group the most: where the group is written out, or looked
-    up in the organisation's data. Whether there are so many, the directory knows."""
-    wanted: dict[str, int] = {}
+    """The seats of a pack's approvals, by group the most: where the group is written out, or looked up in the
+    organisation's data. The directory knows whether there are so many."""
+    by_group: dict[str, int] = {}
     for fields in _written(policy, package):
         together: dict[str, int] = {}
         for group, n in _seats(fields.get("seats"), org):
             together[group] = together.get(group, 0) + n
-        wanted |= {group: max(n, wanted.get(group, 0)) for group, n in together.items()}
-    return tuple(sorted(wanted.items()))
+        by_group |= {group: max(n, by_group.get(group, 0)) for group, n in together.items()}
+    return tuple(sorted(by_group.items()))
 
 
 def requires(policy: Policy, package: tuple[str, ...]) -> tuple[tuple[str, str, str], ...]:
     """Kind, code and assurance of a pack's requirements, and of what takes their place, as far as written out.
-    Whether there is anybody to meet them, the configuration knows."""
-    found = {
+    The configuration knows who can meet them."""
+    requirements = {
         tuple(string(fields[name]) or "" if name in fields else "" for name in ("kind", "code", "min_assurance"))
         for fields in _written(policy, package)
     }
-    return tuple(sorted((what, code, assurance) for what, code, assurance in found))
+    return tuple(sorted((what, code, assurance) for what, code, assurance in requirements))
 
 
 def _written(policy: Policy, package: tuple[str, ...]) -> Iterator[Mapping[str, Node]]:
@@ -60,24 +60,22 @@ def _written(policy: Policy, package: tuple[str, ...]) -> Iterator[Mapping[str, 
         if element.rule.name != "require":
             continue
         yield element.fields
-        if "otherwise" in element.fields and kind(element.fields["otherwise"])[0] == "Object":
-            inner = kind(element.fields["otherwise"])[1]["fields"]
-            yield {string(k) or "": v for _, k, v in inner}
+        if "otherwise" in element.fields and (alternative := members(element.fields["otherwise"])):
+            yield alternative
 
 
 def _seats(node: Node | None, org: Json) -> Iterator[tuple[str, int]]:
     if node is None or kind(node)[0] != "Array":
         return
     for seat in kind(node)[1]["items"]:
-        tag, body = kind(seat)
-        fields = {string(k): v for _, k, v in body["fields"]} if tag == "Object" else {}
+        fields = members(seat)
         group, n = (_known(fields[name], org) if name in fields else None for name in ("group_id", "n"))
         if isinstance(group, str):
             yield group, n if isinstance(n, int) else 1
 
 
 def _known(node: Node, org: Json) -> Json:
-    """What is written out, or stands in the organisation's data; None for what only an evaluation could tell."""
+    """A literal, or a value of the organisation's data; None for a value that only an evaluation could give."""
     if (text := string(node)) is not None:
         return text
     if (count := number(node)) is not None:
@@ -85,13 +83,13 @@ def _known(node: Node, org: Json) -> Json:
     path = dotted(node) if kind(node)[0] in {"RefDot", "RefBrack"} else None
     if path is None or path[:2] != ("data", "org"):
         return None
-    found = org
+    value = org
     for name in path[2:]:
-        found = found.get(name) if isinstance(found, dict) else None
-    return found
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
 
 
-def names_of(policy: Policy, org: Json) -> Iterator[Naming]:
+def names_of(policy: Policy, org: Json) -> Iterator[RuleNames]:
     """One for each rule of each organisation's pack that names something; `org` is what `data.org` holds."""
     analyses = Analyses(policy).all()
     for (package, name), rules in policy.groups.items():
@@ -100,18 +98,18 @@ def names_of(policy: Policy, org: Json) -> Iterator[Naming]:
         for rule in rules:
             names = _meta(rule) if name == "meta" else _of_rule(rule, (package, name), analyses, org)
             element = elements.of_rule(rule)[0] if name != "meta" else None
-            if found := tuple(sorted(set(names))):
-                yield Naming(package[1], name, element.code if element else "", found)
+            if distinct := tuple(sorted(set(names))):
+                yield RuleNames(package[1], name, element.code if element else "", distinct)
 
 
-def _meta(rule: Rule) -> Iterator[Name]:
-    fields = {string(key): value for _, key, value in kind(rule.value)[1]["fields"]} if rule.value else {}
+def _meta(rule: Rule) -> Iterator[RegistryName]:
+    fields = members(rule.value) if rule.value else {}
     for server in kind(fields["servers"])[1]["items"]:
         yield _name("server", string(server) or "", rule.unit, span_of(server))
 
 
-def _of_rule(rule: Rule, key: Key, analyses: Mapping[Key, Analysis], org: Json) -> Iterator[Name]:
-    """What one definition names itself, and what all rules name that it uses."""
+def _of_rule(rule: Rule, key: RuleKey, analyses: Mapping[RuleKey, Analysis], org: Json) -> Iterator[RegistryName]:
+    """The names in one definition, and in all rules that it uses."""
     starts = [int(other.span["start"]) for other in rule.unit.rules]
     start = int(rule.span["start"])
     end = min((other for other in starts if other > start), default=len(rule.unit.source) + 1)
@@ -126,20 +124,20 @@ def _of_rule(rule: Rule, key: Key, analyses: Mapping[Key, Analysis], org: Json) 
         yield from _names(named, org)
 
 
-def _all(analysis: Analysis, analyses: Mapping[Key, Analysis]) -> Iterator[Named]:
-    """What a rule names, also by comparing its parameters."""
+def _all(analysis: Analysis, analyses: Mapping[RuleKey, Analysis]) -> Iterator[NamedFact]:
+    """The facts that a rule names, also by comparing its parameters."""
     yield from analysis.named
     for expected in analysis.expected:
         for value in literals.handed_over(expected.parameter, analyses):
-            label = value.label if isinstance(value, Place) else ""
+            label = value.label if isinstance(value, SchemaValue) else ""
             if label in NAMED:
-                yield Named(NAMED[label], expected.value, expected.unit, expected.span)
+                yield NamedFact(NAMED[label], expected.value, expected.unit, expected.span)
 
 
-def _names(named: Named, org: Json) -> Iterator[Name]:
+def _names(named: NamedFact, org: Json) -> Iterator[RegistryName]:
     what = "tool" if named.kind == "key" else named.kind
     for option in options(named.value):
-        source = option.label if isinstance(option, Place) and option.label.startswith("data.org") else ""
+        source = option.label if isinstance(option, SchemaValue) and option.label.startswith("data.org") else ""
         texts = _values(org, source) if source else [option.value] if isinstance(option, Scalar) else []
         for text in texts:
             if isinstance(text, str):
@@ -147,18 +145,18 @@ def _names(named: Named, org: Json) -> Iterator[Name]:
                 yield _name(what, given, named.unit, named.span, source)
 
 
-def _name(what: str, name: str, unit: Unit, span: Body, source: str = "") -> Name:
+def _name(what: str, name: str, unit: Unit, span: Body, source: str = "") -> RegistryName:
     place = unit.place(span)
-    return Name(unit.module.path, place.line, place.column, what, name, source)
+    return RegistryName(unit.module.path, place.line, place.column, what, name, source)
 
 
 def _values(org: Json, label: str) -> list[Json]:
-    """What the organisation's data has at `data.org.a[_].b`."""
-    found = [org]
+    """The values of the organisation's data at a path such as `data.org.a[_].b`."""
+    values = [org]
     for member, index in _STEP.findall(label.removeprefix("data.org")):
         if index == "_":
-            found = [item for value in found if isinstance(value, list) for item in value]
+            values = [item for value in values if isinstance(value, list) for item in value]
         else:
             key = member or index.strip('"')
-            found = [value[key] for value in found if isinstance(value, dict) and key in value]
-    return found
+            values = [value[key] for value in values if isinstance(value, dict) and key in value]
+    return values

@@ -12,10 +12,23 @@ from collections.abc import Iterator, Mapping
 
 import jsonschema_rs
 
-from pdp.policy.gate.policy import Analysis, Key
-from pdp.policy.gate.report import Finding, nearest
+from pdp.core.names import nearest
+from pdp.policy.gate.policy import Analysis, RuleKey
+from pdp.policy.gate.report import Finding
 from pdp.policy.gate.syntax import Body, Unit
-from pdp.policy.gate.value import ANY, NUMBERS, Fields, Free, Items, Place, Scalar, Unknown, Value, any_of, options
+from pdp.policy.gate.value import (
+    ANY,
+    NUMBERS,
+    Collection,
+    ObjectValue,
+    OpenValue,
+    Scalar,
+    SchemaValue,
+    Unknown,
+    Value,
+    any_of,
+    options,
+)
 
 _ARTICLES = {"array": "a list", "object": "an object", "string": "text", "null": "null", "integer": "a whole number"}
 _ARTICLES |= {"number": "a number", "boolean": "true or false, without quotes", "set": "a set"}
@@ -24,19 +37,19 @@ _ARTICLES |= {"number": "a number", "boolean": "true or false, without quotes", 
 def never(unit: Unit, span: Body, one: Value, other: Value) -> Iterator[Finding]:
     """Findings about values of either side that the facts of the other side cannot hold."""
     for value, facts in ((one, other), (other, one)):
-        found = list(_unholdable(value, facts))
-        places = [fact for fact in options(facts) if isinstance(fact, Place | Free)]
-        for held in found:
+        impossible = list(_unholdable(value, facts))
+        places = [fact for fact in options(facts) if isinstance(fact, SchemaValue | OpenValue)]
+        for held in impossible:
             message = f"`{places[0].label}` is never {_words(held)}."
             yield unit.finding(span, "compare.never", message, _hint(places[0], held))
-        if found:
+        if impossible:
             return
 
 
 def never_in_order(unit: Unit, span: Body, operator: str, one: Value, other: Value) -> Iterator[Finding]:
     """The same for an order that the bounds of the schema rule out: `weekday > 7`."""
     left, right = ([_bounds(option) for option in options(value)] for value in (one, other))
-    places = [option for option in (*options(one), *options(other)) if isinstance(option, Place)]
+    places = [option for option in (*options(one), *options(other)) if isinstance(option, SchemaValue)]
     if not places or None in left or None in right:
         return
     if operator in ("Gt", "Ge"):
@@ -52,13 +65,13 @@ def _bounds(value: Value) -> tuple[float, float] | None:
     if isinstance(value, Scalar):
         held = value.value if value.type == "number" else None
         return (held, held) if isinstance(held, int | float) else None
-    if not isinstance(value, Place) or not value.types <= NUMBERS:
+    if not isinstance(value, SchemaValue) or not value.types <= NUMBERS:
         return None
     low, high = value.schema.get("minimum", -math.inf), value.schema.get("maximum", math.inf)
     return (low, high) if isinstance(low, int | float) and isinstance(high, int | float) else None
 
 
-def of_parameters(analyses: Mapping[Key, Analysis]) -> Iterator[Finding]:
+def of_parameters(analyses: Mapping[RuleKey, Analysis]) -> Iterator[Finding]:
     """The same for what functions compare their parameters with: no call hands over a fact that could hold it."""
     for analysis in analyses.values():
         for expected in analysis.expected:
@@ -67,9 +80,11 @@ def of_parameters(analyses: Mapping[Key, Analysis]) -> Iterator[Finding]:
 
 
 def handed_over(
-    parameter: tuple[Key, int], analyses: Mapping[Key, Analysis], seen: frozenset[tuple[Key, int]] = frozenset()
+    parameter: tuple[RuleKey, int],
+    analyses: Mapping[RuleKey, Analysis],
+    seen: frozenset[tuple[RuleKey, int]] = frozenset(),
 ) -> Iterator[Value]:
-    """What all calls hand over, through functions that pass on their own parameters."""
+    """The arguments of all calls for a parameter, through functions that pass on their own parameters."""
     key, index = parameter
     for analysis in analyses.values():
         for called, values in analysis.calls:
@@ -82,9 +97,9 @@ def handed_over(
 
 
 def _unholdable(value: Value, facts: Value) -> Iterator[Value]:
-    """Of values that are written out side by side, those that the facts never have; of others, all or none."""
+    """The values that the facts never have: of values written out side by side each one, of others all or none."""
     mine = options(value)
-    if not any(isinstance(fact, Place | Free) for fact in options(facts)):
+    if not any(isinstance(fact, SchemaValue | OpenValue) for fact in options(facts)):
         return
     impossible = [option for option in mine if not may_equal(option, facts)]
     listed = all(isinstance(o, Scalar) and o.value is not ANY and not o.choice for o in mine)
@@ -99,64 +114,64 @@ def may_equal(one: Value, other: Value) -> bool:
 
 def _may(one: Value, other: Value) -> bool:
     """One half: nothing that is known of `other` rules `one` out."""
-    if isinstance(other, Place):
+    if isinstance(other, SchemaValue):
         return _may_hold(other, one)
     if isinstance(one, Scalar) and isinstance(other, Scalar):
         same_type = "any" in (one.type, other.type) or one.type == other.type
         return same_type and (one.value is ANY or other.value is ANY or one.value == other.value)
-    if isinstance(one, Items) and isinstance(other, Free):
+    if isinstance(one, Collection) and isinstance(other, OpenValue):
         return one.shape != "set"
-    if isinstance(one, Items) and isinstance(other, Items | Fields):
-        shapes = {one.shape, other.shape if isinstance(other, Items) else "object"}
+    if isinstance(one, Collection) and isinstance(other, Collection | ObjectValue):
+        shapes = {one.shape, other.shape if isinstance(other, Collection) else "object"}
         return len(shapes - {""}) <= 1
-    if isinstance(one, Fields) and isinstance(other, Fields):
+    if isinstance(one, ObjectValue) and isinstance(other, ObjectValue):
         fields = dict(other.fields)
         same_names = {name for name, _ in one.fields} == set(fields)
         return same_names and all(may_equal(value, fields[name]) for name, value in one.fields)
-    return not (isinstance(one, Items | Fields) and isinstance(other, Scalar))
+    return not (isinstance(one, Collection | ObjectValue) and isinstance(other, Scalar))
 
 
-def _may_hold(place: Place, value: Value) -> bool:
+def _may_hold(place: SchemaValue, value: Value) -> bool:
     """Whether a place of the schema can hold a value. No document holds a set."""
     types = place.types | (NUMBERS if place.types & NUMBERS else frozenset())
     if not types or "any" in types:
         return True
     if isinstance(value, Scalar):
         return _valid(place, value.value) if value.value is not ANY else value.type in types | {"any"}
-    if isinstance(value, Items):
+    if isinstance(value, Collection):
         return bool(types & ({value.shape} if value.shape else {"array", "object"}))
-    if isinstance(value, Fields):
+    if isinstance(value, ObjectValue):
         return "object" in types and _may_have(place, dict(value.fields))
-    if isinstance(value, Place) and value.values is not None:
+    if isinstance(value, SchemaValue) and value.values is not None:
         return any(_valid(place, held) for held in value.values)
-    return not isinstance(value, Place) or not value.types or bool(types & (value.types | {"any"}))
+    return not isinstance(value, SchemaValue) or not value.types or bool(types & (value.types | {"any"}))
 
 
-def _valid(place: Place, value: object) -> bool:
+def _valid(place: SchemaValue, value: object) -> bool:
     return jsonschema_rs.is_valid(dict(place.schema), value)
 
 
-def _may_have(place: Place, fields: Mapping[str, Value]) -> bool:
+def _may_have(place: SchemaValue, fields: Mapping[str, Value]) -> bool:
     """Whether an object of the schema can have exactly these fields."""
     needed = place.schema.get("required")
     if isinstance(needed, list) and not set(needed) <= set(fields):
         return False
     closed = place.schema.get("additionalProperties") is False
-    known = place.properties
-    return all(may_equal(Place(known[n], n), v) if n in known else not closed for n, v in fields.items())
+    declared = place.properties
+    return all(may_equal(SchemaValue(declared[n], n), v) if n in declared else not closed for n, v in fields.items())
 
 
 def _words(value: Value) -> str:
     if isinstance(value, Scalar):
         return json.dumps(value.value) if value.value is not ANY else _ARTICLES.get(value.type, value.type)
-    if isinstance(value, Items):
+    if isinstance(value, Collection):
         return _ARTICLES.get(value.shape, "a collection")
-    return f"`{value.label}`" if isinstance(value, Place | Free) else "an object of these fields"
+    return f"`{value.label}`" if isinstance(value, SchemaValue | OpenValue) else "an object of these fields"
 
 
-def _hint(place: Place | Free, value: Value) -> str:
-    """What it can hold, the nearest first."""
-    if isinstance(place, Free):
+def _hint(place: SchemaValue | OpenValue, value: Value) -> str:
+    """The values that are possible there, the nearest first."""
+    if isinstance(place, OpenValue):
         return "It is JSON, which has lists and no sets: compare {x | some x in ...} with the set."
     if place.values is not None:
         texts = [str(v) for v in place.values]

@@ -12,9 +12,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from pdp.core.names import did_you_mean
 from pdp.core.policy import Bundle, Module
 from pdp.policy.embedded.regorus_binding import new_engine
-from pdp.policy.gate.report import ERROR, Finding, did_you_mean
+from pdp.policy.gate.report import ERROR, Finding
 from pdp.policy.gate.syntax import (
     HEADS,
     Body,
@@ -35,13 +36,16 @@ MAX_LINE = 500  # characters; the engine itself stops at 1,024
 MAX_BYTES = 128 * 1024
 _TOKEN = re.compile(r'#[^\n]*|`[^`]*`|"(?:\\.|[^"\\\n])*"|[()\[\]{}"`]')
 _PAIRS = {")": "(", "]": "[", "}": "{"}
+# the keywords of Rego v1; later ones, such as a `not` with a body, mean something else where they are not known
+_IMPORTED_KEYWORDS = frozenset({("in",), ("every",), ("if",), ("contains",)})
+_PLACE = re.compile(r"--> .*:([0-9]+):([0-9]+)")
 
 
 def scan(module: Module) -> list[Finding]:
     """Size, line length, bracket depth and balance of one module."""
-    found = list(_sizes(module))
-    found += _brackets(module)
-    return found
+    findings = list(_sizes(module))
+    findings += _brackets(module)
+    return findings
 
 
 def _text_finding(module: Module, line: int, column: int, code: str, message: str, hint: str) -> Finding:
@@ -96,10 +100,6 @@ def _position(text: str, offset: int) -> tuple[int, int]:
     return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
 
 
-# the keywords of Rego v1; later ones, such as a `not` with a body, mean something else where they are not known
-_IMPORTED_KEYWORDS = frozenset({("in",), ("every",), ("if",), ("contains",)})
-
-
 def expected_package(module: Module) -> str:
     """The package that a module's folder asks for; a trailing `.` means it or anything below it."""
     parts = module.path.split("/")
@@ -112,19 +112,19 @@ def expected_package(module: Module) -> str:
 
 def check_package(unit: Unit) -> Iterator[Finding]:
     """The package and imports of one file."""
-    found = ".".join(unit.package)
-    want = expected_package(unit.module)
-    if want == "_test":  # tests of ours may stand anywhere but among what decides
+    package = ".".join(unit.package)
+    expected = expected_package(unit.module)
+    if expected == "_test":  # tests of ours may stand anywhere but among what decides
         if not unit.package[-1].endswith("_test") or unit.package[0] == "packs":
             hint = f"Write `package {unit.module.path.split('/')[0]}_test`."
             yield unit.finding(unit.package_span, "package.shape", "A test stands in a package of its own.", hint)
-    elif want.endswith("."):
-        if found != want[:-1] and not found.startswith(want):
-            message = f"The folder holds `package {want[:-1]}`, not `{found}`."
-            yield unit.finding(unit.package_span, "package.shape", message, f"Write `package {want[:-1]}`.")
-    elif found != want:
-        message = f"The file says `package {found}`, its folder asks for `{want}`."
-        hint = f"Write `package {want}`. A pack is one package, without sub-packages; its tests have their own."
+    elif expected.endswith("."):
+        if package != expected[:-1] and not package.startswith(expected):
+            message = f"The folder holds `package {expected[:-1]}`, not `{package}`."
+            yield unit.finding(unit.package_span, "package.shape", message, f"Write `package {expected[:-1]}`.")
+    elif package != expected:
+        message = f"The file says `package {package}`, its folder asks for `{expected}`."
+        hint = f"Write `package {expected}`. A pack is one package, without sub-packages; its tests have their own."
         yield unit.finding(unit.package_span, "package.shape", message, hint)
     yield from _imports(unit)
 
@@ -157,9 +157,6 @@ def _imports(unit: Unit) -> Iterator[Finding]:
 
 def _may_import(unit: Unit, path: tuple[str, ...]) -> bool:
     return path[1:2] in (("lib",), ("org",)) or path[1 : 1 + len(unit.package)] == unit.package
-
-
-_PLACE = re.compile(r"--> .*:([0-9]+):([0-9]+)")
 
 
 def parse(module: Module) -> Unit | Finding:
@@ -211,12 +208,12 @@ def _unit(module: Module, tree: Body) -> Unit:
         raise NotUnderstoodError
     unit = Unit(module, package, tree["package"]["span"], source=module.text.encode())
     _repair(tree, unit.source)
-    for found in tree["imports"]:
-        path = dotted(found["refr"])
+    for statement in tree["imports"]:
+        path = dotted(statement["refr"])
         if path is None:
             raise NotUnderstoodError
-        alias = unit.text(found["as"]) if found.get("as") else path[-1]
-        unit.imports[alias] = (path, found["span"])
+        alias = unit.text(statement["as"]) if statement.get("as") else path[-1]
+        unit.imports[alias] = (path, statement["span"])
     unit.rules = [_rule(unit, rule) for rule in tree["rules"]]
     return unit
 

@@ -1,4 +1,4 @@
-"""The whole policy as the gate walks it: rules by package and name, and what each was found to read and use."""
+"""The whole policy as the gate analyses it: rules by package and name, and what each reads and uses."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from pdp.policy.gate.syntax import Body, Rule, Unit
 from pdp.policy.gate.value import Parameter, Schema, Unknown, Value
 
 CONTRACT = ("meta", "allow", "hide", "deny", "require", "oblige", "label")
-Key: TypeAlias = "tuple[tuple[str, ...], str]"  # package, rule name
+RuleKey: TypeAlias = "tuple[tuple[str, ...], str]"  # package, rule name
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class InputRead:
     """One read of the input. `reader` and `phase` are the schema's annotations along the path."""
 
     label: str
@@ -31,17 +31,17 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
+class RuleUse:
     """One rule or function used by another; `short` when by its bare name."""
 
-    key: Key
+    key: RuleKey
     unit: Unit
     span: Body
     short: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
+class ComparedValue:
     """A value that a function compares one of its parameters with, or has in the place of one."""
 
     parameter: Parameter
@@ -51,7 +51,7 @@ class Expected:
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class NamedFact:
     """Something of the registry that a rule names: a `server`, a `tool`, the `key` of a target, or an `argument`."""
 
     kind: str
@@ -61,7 +61,7 @@ class Named:
 
 
 @dataclass(frozen=True, slots=True)
-class Needed:
+class RequiredType:
     """The types that a parameter must have wherever its function is called; or else the finding."""
 
     parameter: Parameter
@@ -71,29 +71,31 @@ class Needed:
 
 @dataclass(slots=True)
 class Analysis:
-    """What walking one rule (all its definitions) found."""
+    """The analysis of one rule (all its definitions)."""
 
     value: Value = field(default_factory=Unknown)
-    reads: list[Read] = field(default_factory=list)
-    uses: list[Use] = field(default_factory=list)
+    reads: list[InputRead] = field(default_factory=list)
+    uses: list[RuleUse] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
-    lost: list[Finding] = field(default_factory=list)  # input read in a way that cannot be followed
+    unfollowed: list[Finding] = field(default_factory=list)  # input read in a way that cannot be followed
     heads: list[tuple[Rule, Value]] = field(default_factory=list)  # elements of a set, by definition
-    calls: list[tuple[Key, tuple[Value, ...]]] = field(default_factory=list)  # functions, and what they are handed
-    expected: list[Expected] = field(default_factory=list)
-    named: list[Named] = field(default_factory=list)
-    needed: list[Needed] = field(default_factory=list)
+    calls: list[tuple[RuleKey, tuple[Value, ...]]] = field(
+        default_factory=list
+    )  # functions, and what they are handed
+    expected: list[ComparedValue] = field(default_factory=list)
+    named: list[NamedFact] = field(default_factory=list)
+    needed: list[RequiredType] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Policy:
-    """Everything the walk needs."""
+    """The parsed policy: units, schemas, builtins, and rules by package and name."""
 
     units: list[Unit]
     input_schema: Schema
     org_schema: Schema
     builtins: Builtins
-    groups: dict[Key, list[Rule]] = field(default_factory=dict)
+    groups: dict[RuleKey, list[Rule]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for unit in self.units:
@@ -112,9 +114,9 @@ class Policy:
 
     def names(self, package: tuple[str, ...]) -> list[str]:
         """Rule names of a package."""
-        return [name for found, name in self.groups if found == package]
+        return [name for owner, name in self.groups if owner == package]
 
-    def library(self, path: tuple[str, ...]) -> tuple[Key, tuple[str, ...]] | None:
+    def library(self, path: tuple[str, ...]) -> tuple[RuleKey, tuple[str, ...]] | None:
         """Resolve `data.` + path to a rule: its key and the steps that go on from there."""
         for cut in range(len(path) - 1, 0, -1):
             key = (path[:cut], path[cut])
@@ -131,20 +133,20 @@ def is_pack(unit: Unit) -> bool:
     return unit.package[:1] == ("packs",)
 
 
-def closure(start: Key, analyses: Mapping[Key, Analysis]) -> dict[Key, tuple[Key, ...]]:
+def closure(start: RuleKey, analyses: Mapping[RuleKey, Analysis]) -> dict[RuleKey, tuple[RuleKey, ...]]:
     """Every rule that `start` rests on, each with the way there."""
-    found: dict[Key, tuple[Key, ...]] = {start: (start,)}
+    ways: dict[RuleKey, tuple[RuleKey, ...]] = {start: (start,)}
     pending = [start]
     while pending:
         key = pending.pop()
         for use in analyses[key].uses if key in analyses else ():
-            if use.key not in found:
-                found[use.key] = (*found[key], use.key)
+            if use.key not in ways:
+                ways[use.key] = (*ways[key], use.key)
                 pending.append(use.key)
-    return found
+    return ways
 
 
-def chain(way: Iterable[Key]) -> str:
+def chain(way: Iterable[RuleKey]) -> str:
     """`allow, by way of may_write` as words."""
     names = [name for _, name in way]
     return f"`{names[0]}`" + (f" (by way of `{'`, `'.join(names[1:])}`)" if len(names) > 1 else "")

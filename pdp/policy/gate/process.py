@@ -24,9 +24,9 @@ from pdp.policy.gate.report import (
     ElementCoverage,
     FileCoverage,
     Finding,
-    Name,
-    Naming,
-    Report,
+    GateReport,
+    RegistryName,
+    RuleNames,
     TestReport,
     TestResult,
 )
@@ -46,7 +46,7 @@ def check(
     *,
     capabilities: Path | None = None,
     time_limit: float = TIME_LIMIT,
-) -> Report:
+) -> GateReport:
     """Whether `bundle` may become active: the static half, then its packs' own tests.
 
     `capabilities` is the list of allowed builtins (ours by default). Blocks up to `time_limit` seconds; call it off
@@ -60,7 +60,7 @@ def check(
     }
     answer = _run(bundle, job, time_limit)
     if isinstance(answer, Finding):
-        return Report((answer,))
+        return GateReport((answer,))
     packs = tuple(
         Pack(
             p["name"],
@@ -72,9 +72,10 @@ def check(
         for p in answer["packs"]
     )
     naming = tuple(
-        Naming(n["pack"], n["rule"], n["code"], tuple(Name(**name) for name in n["names"])) for n in answer["naming"]
+        RuleNames(n["pack"], n["rule"], n["code"], tuple(RegistryName(**name) for name in n["names"]))
+        for n in answer["naming"]
     )
-    return Report(tuple(Finding(**f) for f in answer["findings"]), packs, naming)
+    return GateReport(tuple(Finding(**f) for f in answer["findings"]), packs, naming)
 
 
 def run_tests(
@@ -109,7 +110,7 @@ def fired(
     answer = _run(bundle, job, time_limit)
     if isinstance(answer, Finding):
         raise EngineFault("policy.untraced", "The rules that fired cannot be found out.", detail=answer.message)
-    return tuple(FiredElement(**found) for found in answer["fired"])
+    return tuple(FiredElement(**element) for element in answer["fired"])
 
 
 def _coverage(file: Mapping[str, Any]) -> FileCoverage:
@@ -138,7 +139,7 @@ def _run(bundle: Bundle, job: Mapping[str, Json], time_limit: float) -> dict[str
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
     lines = done.stderr.decode(errors="replace").strip().splitlines()
-    said = [line for line in lines if not line.startswith("note:")]
-    message = "The process that checked the policy died" + (f": {said[-1][:200]}." if said else ".")
+    errors = [line for line in lines if not line.startswith("note:")]
+    message = "The process that checked the policy died" + (f": {errors[-1][:200]}." if errors else ".")
     hint = _RECURSION if done.returncode == -signal.SIGSEGV else _MEMORY
     return Finding("", 0, 0, "gate.died", ERROR, message, hint)

@@ -11,18 +11,19 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
+from pdp.core.names import did_you_mean
 from pdp.policy.gate import literals
-from pdp.policy.gate.policy import Analysis, Expected, Key, Named, Policy, Read, Use, is_pack
-from pdp.policy.gate.report import ERROR, WARNING, did_you_mean
-from pdp.policy.gate.syntax import Body, Node, Unit, dotted, flatten, kind, span_of
+from pdp.policy.gate.policy import Analysis, ComparedValue, InputRead, NamedFact, Policy, RuleKey, RuleUse, is_pack
+from pdp.policy.gate.report import ERROR, WARNING
+from pdp.policy.gate.syntax import REFERENCES, Body, Node, Unit, dotted, flatten, kind, span_of
 from pdp.policy.gate.value import (
     AnyOf,
-    Fields,
-    Free,
-    Items,
-    Place,
+    Collection,
+    ObjectValue,
+    OpenValue,
     Scalar,
     Schema,
+    SchemaValue,
     Unknown,
     Value,
     any_of,
@@ -40,10 +41,21 @@ NAMED = {  # facts that stand for what the registry has
     "input.arguments.value": "argument",
 }
 LOST_HINT = "Read each fact by its full path, for example input.subject.groups, so that the gate can check it."
+MARKS = "~#?"
+_BASE = re.compile(r"[.\[]")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_INDEX = re.compile(r'\[([^\]"]+)\]')
+Env: TypeAlias = Mapping[str, Value]
+Step: TypeAlias = "tuple[str | Node, Body]"
+FIXTURES = ("lib", "testing")  # what tests make inputs from
+ASSERTED_HINT = (
+    "What nobody vouched for may only make an answer stricter: test it positively, for example "
+    "`is_string(input.asserted.observation)`, then `contains(…)`, so that leaving it out never helps."
+)
 
 
 class Paths:
-    """Steps through values, noting what is read and what is wrong."""
+    """The analysis of paths: steps through values, with the reads and findings on the way."""
 
     def __init__(self, policy: Policy, unit: Unit, analysis: Analysis) -> None:
         self.policy = policy
@@ -51,20 +63,22 @@ class Paths:
         self.analysis = analysis
         self.quiet = 0
 
-    def say(self, span: Body, code: str, message: str, hint: str = "", severity: str = ERROR) -> None:
+    def note(self, span: Body, code: str, message: str, hint: str = "", severity: str = ERROR) -> None:
         """Note a finding, unless this is only the pass that learns what variables hold."""
         if not self.quiet:
             self.analysis.findings.append(self.unit.finding(span, code, message, hint, severity))
 
-    def lost(self, span: Body, code: str, message: str, hint: str = LOST_HINT, *, all_input: bool = False) -> None:
-        """What cannot be followed: refused in shipped packs, reported in others, of no concern elsewhere."""
+    def unfollowed(
+        self, span: Body, code: str, message: str, hint: str = LOST_HINT, *, all_input: bool = False
+    ) -> None:
+        """Note a value that cannot be followed: an error in shipped packs, a warning in others, ignored elsewhere."""
         if self.quiet or not is_pack(self.unit):
             return
         severity = ERROR if self.unit.module.shipped else WARNING
-        found = self.unit.finding(span, code, message, hint, severity)
-        self.analysis.findings.append(found)
+        finding = self.unit.finding(span, code, message, hint, severity)
+        self.analysis.findings.append(finding)
         if all_input:
-            self.analysis.lost.append(found)
+            self.analysis.unfollowed.append(finding)
 
     def read(self, label: str, schemas: list[Schema], span: Body) -> None:
         """Note a read of the input, with the annotations of every schema on the way."""
@@ -73,36 +87,38 @@ class Paths:
         notes = {"phase": "", "trust": "", "readers": ""}
         for schema in schemas:
             notes = {name: str(schema.get(f"x-pdp-{name}", note)) for name, note in notes.items()}
-        self.analysis.reads.append(Read(label, self.unit, span, notes["phase"], notes["trust"], notes["readers"]))
+        self.analysis.reads.append(
+            InputRead(label, self.unit, span, notes["phase"], notes["trust"], notes["readers"])
+        )
 
     def named(self, place: Value, name: Value, span: Body) -> None:
         """Note what is named of the registry: where a fact of it is compared, or an argument is read."""
-        kind = NAMED.get(place.label, "") if isinstance(place, Place) else ""
+        kind = NAMED.get(place.label, "") if isinstance(place, SchemaValue) else ""
         if kind and not self.quiet:
-            self.analysis.named.append(Named(kind, name, self.unit, span))
+            self.analysis.named.append(NamedFact(kind, name, self.unit, span))
 
     def step(self, value: Value, key: str | Node, span: Body, whole: Body) -> Value:
         """One step from `value`; `key` is a literal name or an index expression (then any member)."""
         return any_of([self._step(option, key, span, whole) for option in options(value)])
 
     def _step(self, value: Value, key: str | Node, span: Body, whole: Body) -> Value:  # noqa: PLR0911  # one way out per kind of value
-        if isinstance(value, Place):
+        if isinstance(value, SchemaValue):
             return self._schema_step(value, key, span, whole)
-        if isinstance(value, Free):
-            return Free(_label(value.label, key))
-        if isinstance(value, Fields):
+        if isinstance(value, OpenValue):
+            return OpenValue(_label(value.label, key))
+        if isinstance(value, ObjectValue):
             return self._field(value, key, span)
-        if isinstance(value, Items):
+        if isinstance(value, Collection):
             if isinstance(key, str) and value.shape != "object":
-                self.say(span, "path.unknown", f"A list or set has no member `{key}`.", "Take items with some … in.")
+                self.note(span, "path.unknown", f"A list or set has no member `{key}`.", "Take items with some … in.")
                 return Unknown()
             return taint(value.item, value.tainted)
         if isinstance(value, Scalar):
-            self.say(span, "path.unknown", f"A {value.type} has no members.", "Read a path that the schema has.")
+            self.note(span, "path.unknown", f"A {value.type} has no members.", "Read a path that the schema has.")
             return Unknown()
         if isinstance(value, AnyOf):
             return self.step(value, key, span, whole)
-        self.lost(
+        self.unfollowed(
             whole,
             "flow.unknown",
             "A field is read from a value whose origin the gate cannot follow (a parameter or a result).",
@@ -110,48 +126,46 @@ class Paths:
         )
         return Unknown(value.tainted)
 
-    def _field(self, value: Fields, key: str | Node, span: Body) -> Value:
+    def _field(self, value: ObjectValue, key: str | Node, span: Body) -> Value:
         if not isinstance(key, str):
             return any_of([item for _, item in value.fields])
         fields = dict(value.fields)
         if key in fields:
             return fields[key]
-        self.say(span, "path.unknown", f"This object has no `{key}`.", did_you_mean(key, fields))
+        self.note(span, "path.unknown", f"This object has no `{key}`.", did_you_mean(key, fields))
         return Unknown()
 
-    def _schema_step(self, place: Place, key: str | Node, span: Body, whole: Body) -> Value:
+    def _schema_step(self, place: SchemaValue, key: str | Node, span: Body, whole: Body) -> Value:
         types = place.types
         if "array" in types:
             return self._index(place, key, span)
         if "object" in types:
             return self._member(place, key, span, whole)
         kinds = " or ".join(sorted(types))
-        self.say(span, "path.unknown", f"`{place.label}` is a {kinds}; nothing stands below it.")
+        self.note(span, "path.unknown", f"`{place.label}` is a {kinds}; nothing stands below it.")
         return Unknown(place.tainted)
 
-    def _index(self, place: Place, key: str | Node, span: Body) -> Value:
+    def _index(self, place: SchemaValue, key: str | Node, span: Body) -> Value:
         if isinstance(key, str):
             hint = f"Write `some item in {place.label}` and read item.{key}."
-            self.say(span, "path.unknown", f"`{place.label}` is a list; it has no `{key}`.", hint)
+            self.note(span, "path.unknown", f"`{place.label}` is a list; it has no `{key}`.", hint)
             return Unknown()
-        items = place.schema.get("items")
-        return Place(items, place.label + "[_]") if isinstance(items, dict) else Free(place.label + "[_]")
+        return _any_item(place)
 
-    def _member(self, place: Place, key: str | Node, span: Body, whole: Body) -> Value:
-        rest = place.schema.get("additionalProperties")
+    def _member(self, place: SchemaValue, key: str | Node, span: Body, whole: Body) -> Value:
         if isinstance(key, str) and key in place.properties:
-            return Place(place.properties[key], member(place.label, key))
+            return SchemaValue(place.properties[key], member(place.label, key))
         if place.open and not place.properties:
             if isinstance(key, str):
                 self.named(place, Scalar("string", value=key), span)
-            return Free(_label(place.label, key))
-        if isinstance(rest, dict):
-            return Place(rest, f"{place.label}[_]")
+            return OpenValue(_label(place.label, key))
+        if (any_member := _any_member(place)) is not None:
+            return any_member
         if isinstance(key, str):
             hint = did_you_mean(key, place.properties, f"There is: {', '.join(sorted(place.properties))}.")
-            self.say(span, "path.unknown", f"`{place.label}` has no `{key}`.", hint)
+            self.note(span, "path.unknown", f"`{place.label}` has no `{key}`.", hint)
             return Unknown(place.tainted)
-        self.lost(
+        self.unfollowed(
             whole,
             "flow.dynamic_key",
             f"A computed key is used on `{place.label}`; a key that is not there makes the rule vanish.",
@@ -161,36 +175,31 @@ class Paths:
         return Unknown(place.tainted or place.label == "input")
 
     def item(self, value: Value, span: Body) -> Value:
-        """What iteration over `value` gives."""
-        found: list[Value] = []
+        """The value of an item of `value`."""
+        items_of_options: list[Value] = []
         for option in options(value):
-            if isinstance(option, Place) and "array" in option.types:
-                items = option.schema.get("items")
-                label = option.label + "[_]"
-                found.append(Place(items, label) if isinstance(items, dict) else Free(label))
-            elif isinstance(option, Place) and "object" in option.types:
-                found.append(self._members(option, span))
-            elif isinstance(option, Free):
-                found.append(Free(option.label + "[_]"))
-            elif isinstance(option, Items):
-                found.append(taint(option.item, option.tainted))
-            elif isinstance(option, Fields):
-                found += [value for _, value in option.fields]
-            elif isinstance(option, Place | Scalar):
-                name = f"`{option.label}`" if isinstance(option, Place) else f"A {option.type}"
-                self.say(span, "path.not_iterable", f"{name} is no list; nothing can be taken from it.")
-                found.append(Unknown(option.tainted))
+            if isinstance(option, SchemaValue) and "array" in option.types:
+                items_of_options.append(_any_item(option))
+            elif isinstance(option, SchemaValue) and "object" in option.types:
+                items_of_options.append(self._members(option, span))
+            elif isinstance(option, OpenValue):
+                items_of_options.append(OpenValue(option.label + "[_]"))
+            elif isinstance(option, Collection):
+                items_of_options.append(taint(option.item, option.tainted))
+            elif isinstance(option, ObjectValue):
+                items_of_options += [value for _, value in option.fields]
+            elif isinstance(option, SchemaValue | Scalar):
+                name = f"`{option.label}`" if isinstance(option, SchemaValue) else f"A {option.type}"
+                self.note(span, "path.not_iterable", f"{name} is no list; nothing can be taken from it.")
+                items_of_options.append(Unknown(option.tainted))
             else:
-                found.append(Unknown(option.tainted))
-        return any_of(found)
+                items_of_options.append(Unknown(option.tainted))
+        return any_of(items_of_options)
 
-    def _members(self, place: Place, span: Body) -> Value:
-        rest = place.schema.get("additionalProperties")
-        if isinstance(rest, dict):
-            return Place(rest, f"{place.label}[_]")
-        if place.open and not place.properties:
-            return Free(f"{place.label}[_]")
-        self.lost(
+    def _members(self, place: SchemaValue, span: Body) -> Value:
+        if (any_member := _any_member(place)) is not None:
+            return any_member
+        self.unfollowed(
             span,
             "flow.dynamic_key",
             f"The members of `{place.label}` are taken one by one.",
@@ -200,23 +209,29 @@ class Paths:
         return Unknown(place.tainted or place.label == "input")
 
 
+def _any_item(place: SchemaValue) -> Value:
+    """An item of an array."""
+    items, label = place.schema.get("items"), f"{place.label}[_]"
+    return SchemaValue(items, label) if isinstance(items, dict) else OpenValue(label)
+
+
+def _any_member(place: SchemaValue) -> Value | None:
+    """A member of an object with any name; None where the schema lists the names."""
+    rest, label = place.schema.get("additionalProperties"), f"{place.label}[_]"
+    if isinstance(rest, dict):
+        return SchemaValue(rest, label)
+    return OpenValue(label) if place.open and not place.properties else None
+
+
 def _label(label: str, key: str | Node) -> str:
     return member(label, key) if isinstance(key, str) else label + "[_]"
 
 
-MARKS = "~#?"
-_BASE = re.compile(r"[.\[]")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_INDEX = re.compile(r'\[([^\]"]+)\]')
-Env: TypeAlias = Mapping[str, Value]
-Step: TypeAlias = "tuple[str | Node, Body]"
-
-
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Where an expression stands: under a negation, and which references are known to be numbers, to match a pattern
-    (`~`), to hold items (`#`) or to be there at all (`?`), by what else the body asks for. `shown` are the types that
-    statements before this one have shown references to have."""
+    """The context of an expression: under a negation or not, and which references are known to be numbers, to match
+    a pattern (`~`), to hold items (`#`) or to be there at all (`?`), by what else the body asks for.
+    `shown` are the types that statements before this one have shown references to have."""
 
     negated: bool = False
     guards: frozenset[str] = frozenset()
@@ -231,9 +246,11 @@ class Context:
         guards = frozenset(g for g in self.guards if not _goes_by(g.lstrip(MARKS)) & names)
         return replace(self, guards=guards, shown=shown)
 
-    def showing(self, found: Mapping[str, frozenset[str]]) -> Context:
+    def showing(self, types_by_reference: Mapping[str, frozenset[str]]) -> Context:
         """The same, after a statement that shows these types."""
-        return replace(self, shown={**self.shown, **{k: t & self.shown.get(k, t) for k, t in found.items()}})
+        return replace(
+            self, shown={**self.shown, **{k: t & self.shown.get(k, t) for k, t in types_by_reference.items()}}
+        )
 
 
 def _goes_by(key: str) -> set[str]:
@@ -241,20 +258,16 @@ def _goes_by(key: str) -> set[str]:
     return {_BASE.split(key)[0], *(name for index in _INDEX.findall(key) for name in _NAME.findall(index))}
 
 
-FIXTURES = ("lib", "testing")  # what tests make inputs from
-ASSERTED_HINT = (
-    "What nobody vouched for may only make an answer stricter: test it positively, for example "
-    "`is_string(input.asserted.observation)`, then `contains(…)`, so that leaving it out never helps."
-)
-
-
 class References(Paths, ABC):
-    """Resolves names: local variables, imports, rules of the package, the library, input and data.org."""
+    """The analysis of references to local variables, imports, rules of the package, the library, input and
+    data.org."""
 
-    def __init__(self, policy: Policy, unit: Unit, analysis: Analysis, analyse: Callable[[Key], Analysis]) -> None:
+    def __init__(
+        self, policy: Policy, unit: Unit, analysis: Analysis, analyse: Callable[[RuleKey], Analysis]
+    ) -> None:
         super().__init__(policy, unit, analysis)
         self.analyse = analyse
-        self.touched = 0  # how often asserted facts were looked at
+        self.taint_count = 0  # how often asserted facts were looked at
 
     @abstractmethod
     def evaluate(self, node: Node, env: Env, context: Context) -> Value:
@@ -274,23 +287,23 @@ class References(Paths, ABC):
             if id(key) in keys:
                 self._looked_up(value, keys[id(key)], span)
             value = self.step(value, key, span, whole)
-        for known in (context.shown[key] for key in self.key_of(node, value) if key in context.shown):
-            value = narrow(value, known)
-        self.touched += value.tainted
+        for shown_types in (context.shown[key] for key in self.key_of(node, value) if key in context.shown):
+            value = narrow(value, shown_types)
+        self.taint_count += value.tainted
         if context.negated and value.tainted:
-            self.say(whole, "asserted.negated", "An asserted fact is used under a negation.", ASSERTED_HINT)
+            self.note(whole, "asserted.negated", "An asserted fact is used under a negation.", ASSERTED_HINT)
         return value
 
     def _looked_up(self, table: Value, key: Value, span: Body) -> None:
         """A table that is written out is asked for a key: one that no key could be is a mistake."""
         for option in options(table):
-            if isinstance(option, Fields):
-                self.meet(any_of([Scalar("string", value=name) for name, _ in option.fields]), key, span)
-            elif isinstance(option, Items) and option.shape == "set":
-                self.meet(option.item, key, span)
+            if isinstance(option, ObjectValue):
+                self.compare(any_of([Scalar("string", value=name) for name, _ in option.fields]), key, span)
+            elif isinstance(option, Collection) and option.shape == "set":
+                self.compare(option.item, key, span)
             self.named(option, key, span)
 
-    def meet(self, one: Value, other: Value, span: Body) -> None:
+    def compare(self, one: Value, other: Value, span: Body) -> None:
         """Two values are compared: say so when they can never be the same."""
         if self.quiet:
             return
@@ -299,7 +312,7 @@ class References(Paths, ABC):
             for option in options(parameters):
                 self.named(option, value, span)
                 if isinstance(option, Unknown) and option.parameter is not None:
-                    self.analysis.expected.append(Expected(option.parameter, value, self.unit, span))
+                    self.analysis.expected.append(ComparedValue(option.parameter, value, self.unit, span))
 
     def _base(self, name: str, steps: list[Step], whole: Body, env: Env) -> tuple[Value, list[Step]]:
         if name in env and name not in ("input", "data"):  # these two are never anything else
@@ -316,23 +329,23 @@ class References(Paths, ABC):
         key = (self.unit.package, name)
         if key in self.policy.groups:
             return self.use(key, whole, short=True), steps
-        known = [*env, *self.unit.imports, *self.policy.names(self.unit.package), "input", "data"]
+        names = [*env, *self.unit.imports, *self.policy.names(self.unit.package), "input", "data"]
         if not self.unit.package[0].endswith("_test"):
-            hint = did_you_mean(name, known, "Declare variables with `some`, or define the rule.")
-            self.say(whole, "names.unknown", f"Nothing is called `{name}` here.", hint)
+            hint = did_you_mean(name, names, "Declare variables with `some`, or define the rule.")
+            self.note(whole, "names.unknown", f"Nothing is called `{name}` here.", hint)
         return Unknown(), steps
 
     def _input(self, steps: list[Step], whole: Body) -> tuple[Value, list[Step]]:
-        root = Place(self.policy.input_schema, "input")
+        root = SchemaValue(self.policy.input_schema, "input")
         if not steps:
-            self.lost(whole, "flow.bare_input", "`input` is used as a whole.", all_input=True)
+            self.unfollowed(whole, "flow.bare_input", "`input` is used as a whole.", all_input=True)
             return root, steps
         schemas: list[Schema] = []
         place, label = root, "input"
         for key, _ in steps:
             if not isinstance(key, str) or key not in place.properties:
                 break
-            place = Place(place.properties[key], f"{place.label}.{key}")
+            place = SchemaValue(place.properties[key], f"{place.label}.{key}")
             schemas.append(place.schema)
             label = place.label
         self.read(label, schemas, whole)
@@ -346,22 +359,22 @@ class References(Paths, ABC):
             names.append(key)
         path = tuple(names)
         if path[:1] == ("org",):
-            return Place(self.policy.org_schema, "data.org"), steps[1:]
-        found = self.policy.library(path)
-        if found is not None and self._may_read(found[0][0]):
-            rule, _ = found
+            return SchemaValue(self.policy.org_schema, "data.org"), steps[1:]
+        resolved = self.policy.library(path)
+        if resolved is not None and self._may_read(resolved[0][0]):
+            rule, _ = resolved
             return self.use(rule, whole), steps[len(rule[0]) + 1 :]
         if not is_pack(self.unit) and path[:1] in (("packs",), ("pdp",)):
             return Unknown(), []
-        if path[:1] == ("lib",) and found is None:
+        if path[:1] == ("lib",) and resolved is None:
             hint = did_you_mean(
                 ".".join(path[1:]), [".".join((*p[1:], n)) for p, n in self.policy.groups if p[0] == "lib"]
             )
-            self.say(whole, "reads.unknown", f"The library has no `data.{'.'.join(path)}`.", hint)
+            self.note(whole, "reads.unknown", f"The library has no `data.{'.'.join(path)}`.", hint)
             return Unknown(), []
         message = f"`data.{'.'.join(path)}` may not be read here."
         hint = "A pack reads its own package, data.lib and data.org; the input has everything else."
-        self.say(whole, "reads.foreign", message, hint)
+        self.note(whole, "reads.foreign", message, hint)
         return Unknown(), []
 
     def _may_read(self, package: tuple[str, ...]) -> bool:
@@ -369,7 +382,7 @@ class References(Paths, ABC):
             return False
         return package[0] == "lib" or package == self.unit.package or not is_pack(self.unit)
 
-    def function(self, node: Node) -> Key | None:
+    def function(self, node: Node) -> RuleKey | None:
         """The rule that a call names; None for a builtin, and for what is nowhere defined."""
         names = dotted(node)
         if names is None:
@@ -377,22 +390,22 @@ class References(Paths, ABC):
         if names[0] in self.unit.imports:
             names = (*self.unit.imports[names[0]][0], *names[1:])
         if names[0] == "data":
-            found = self.policy.library(names[1:])
-            return found[0] if found else None
+            resolved = self.policy.library(names[1:])
+            return resolved[0] if resolved else None
         key = (self.unit.package, names[0])
         return key if len(names) == 1 and key in self.policy.groups else None
 
-    def use(self, key: Key, span: Body, *, short: bool = False) -> Value:
+    def use(self, key: RuleKey, span: Body, *, short: bool = False) -> Value:
         """The value of a rule, noted as used."""
         if not self.quiet:
-            self.analysis.uses.append(Use(key, self.unit, span, short))
+            self.analysis.uses.append(RuleUse(key, self.unit, span, short))
         return self.analyse(key).value
 
     def key_of(self, node: Node, value: Value) -> frozenset[str]:
         """Names under which a reference can be recognised again: as written, and as a path without wildcards."""
         name, _ = kind(node)
         keys = set()
-        if name in ("Var", "RefDot", "RefBrack"):
+        if name in REFERENCES:
             base, steps = flatten(node)
             base_kind, body = kind(base)
             if base_kind == "Var":

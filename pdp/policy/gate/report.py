@@ -1,26 +1,10 @@
-"""What the load gate says: findings with a place and the right form, and test results."""
+"""The report of the load gate: findings with their position and the right form, and test results."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from pdp.core.names import did_you_mean, nearest
 from pdp.ports import Pack
-
-__all__ = [
-    "ERROR",
-    "WARNING",
-    "ElementCoverage",
-    "FileCoverage",
-    "Finding",
-    "Name",
-    "Naming",
-    "Report",
-    "TestReport",
-    "TestResult",
-    "did_you_mean",
-    "nearest",
-]
 
 ERROR = "error"  # the bundle cannot become active
 WARNING = "warning"  # reported; the bundle may become active
@@ -28,7 +12,7 @@ WARNING = "warning"  # reported; the bundle may become active
 
 @dataclass(frozen=True, slots=True, order=True)
 class Finding:
-    """One thing wrong. `code` is stable and dotted; `hint` shows what to write instead. Lines and columns from 1."""
+    """One defect of a policy. `code` is stable and dotted; `hint` shows the right form. Lines and columns from 1."""
 
     path: str
     line: int
@@ -40,7 +24,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Name:
+class RegistryName:
     """A `server`, `tool` or `argument` by its name, and where it stands; `source` is the path of `data.org` that it
     comes from, if from there."""
 
@@ -53,25 +37,25 @@ class Name:
 
 
 @dataclass(frozen=True, slots=True)
-class Naming:
-    """What one rule of an organisation's pack names of the registry, itself or by rules that it uses."""
+class RuleNames:
+    """The registry names in one rule of an organisation's pack, its own and those of the rules that it uses."""
 
     pack: str
     rule: str  # allow, deny, ..., meta
     code: str
-    names: tuple[Name, ...]
+    names: tuple[RegistryName, ...]
 
     def of(self, kind: str) -> frozenset[str]:
         return frozenset(name.name for name in self.names if name.kind == kind)
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """What the gate found. Only a bundle whose report is `ok` may become active."""
+class GateReport:
+    """The findings of the gate. Only a bundle whose report is `ok` may become active."""
 
     findings: tuple[Finding, ...] = ()
     packs: tuple[Pack, ...] = field(default=(), compare=False)  # of a bundle that passed
-    naming: tuple[Naming, ...] = field(default=(), compare=False)  # likewise
+    naming: tuple[RuleNames, ...] = field(default=(), compare=False)  # likewise
 
     @property
     def ok(self) -> bool:
@@ -80,7 +64,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class TestResult:
-    """One `test_*` rule. `error` is the engine's message when evaluation failed, else empty."""
+    """The result of one `test_*` rule. `error` is the engine's message when evaluation failed, else empty."""
 
     __test__ = False  # not for pytest
 
@@ -93,7 +77,7 @@ class TestResult:
 
 @dataclass(frozen=True, slots=True)
 class ElementCoverage:
-    """One element of a contract rule, and whether any of its pack's tests that ran brought it about."""
+    """The coverage of one element: whether any of its pack's tests that ran produced it."""
 
     code: str
     rule: str  # allow, deny, ...
@@ -103,7 +87,7 @@ class ElementCoverage:
 
 @dataclass(frozen=True, slots=True)
 class FileCoverage:
-    """What tests reached of one file. Lines from 1; those that hold nothing to evaluate are in neither list."""
+    """The coverage of one file. Lines from 1; those that hold nothing to evaluate are in neither list."""
 
     path: str
     shipped: bool

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from pdp.core.names import did_you_mean
 from pdp.policy.gate import elements, literals
 from pdp.policy.gate.elements import Element
 from pdp.policy.gate.flow import Analyses
 from pdp.policy.gate.literals import handed_over
-from pdp.policy.gate.policy import CONTRACT, Analysis, Key, Policy, chain, closure
-from pdp.policy.gate.report import Finding, did_you_mean
-from pdp.policy.gate.syntax import Body, Node, Rule, Unit, dotted, kind, span_of, string, trees, walk
-from pdp.policy.gate.value import Fields, Place, is_number, options, types
+from pdp.policy.gate.policy import CONTRACT, Analysis, Policy, RuleKey, chain, closure
+from pdp.policy.gate.report import Finding
+from pdp.policy.gate.syntax import Body, Node, Rule, Unit, dotted, kind, members, span_of, string, trees, walk
+from pdp.policy.gate.value import ObjectValue, SchemaValue, is_number, options, types
 
 _TOOL_PHASE = ("allow", "hide")
 _MAY_READ_ASSERTED = ("deny", "require")
@@ -46,7 +47,7 @@ def shadowing(policy: Policy) -> Iterator[Finding]:
             yield rules[0].unit.finding(rules[0].span, "names.shadowed", f"`{name}` is the name of a builtin.", hint)
 
 
-def recursion(policy: Policy, analyses: Mapping[Key, Analysis]) -> Iterator[Finding]:
+def recursion(policy: Policy, analyses: Mapping[RuleKey, Analysis]) -> Iterator[Finding]:
     """Rules and functions that rest on themselves: engines answer differently, and one of them dies."""
     for key in policy.groups:
         for use in analyses[key].uses:
@@ -58,7 +59,7 @@ def recursion(policy: Policy, analyses: Mapping[Key, Analysis]) -> Iterator[Find
                 break
 
 
-def untyped(analyses: Mapping[Key, Analysis]) -> Iterator[Finding]:
+def untyped(analyses: Mapping[RuleKey, Analysis]) -> Iterator[Finding]:
     """Parameters that are not of the type that their function needs, wherever it is called."""
     for analysis in analyses.values():
         for needed in analysis.needed:
@@ -66,7 +67,7 @@ def untyped(analyses: Mapping[Key, Analysis]) -> Iterator[Finding]:
                 yield needed.finding
 
 
-def check_pack(policy: Policy, package: tuple[str, ...], analyses: Mapping[Key, Analysis]) -> Iterator[Finding]:
+def check_pack(policy: Policy, package: tuple[str, ...], analyses: Mapping[RuleKey, Analysis]) -> Iterator[Finding]:
     """Everything about one pack that one file alone does not show."""
     units = [unit for unit in policy.units if unit.package == package]
     yield from _names(policy, package, analyses)
@@ -80,20 +81,20 @@ def check_pack(policy: Policy, package: tuple[str, ...], analyses: Mapping[Key, 
         )
     else:
         yield from elements.meta(policy.groups[package, "meta"])
-    found: list[Element] = []
+    checked: list[Element] = []
     for name in CONTRACT[1:]:
         for rule in policy.groups.get((package, name), []):
             element, findings = elements.of_rule(rule)
             yield from findings
-            found += [element] if element else []
+            checked += [element] if element else []
         if (package, name) in policy.groups:
             yield from _rests_on((package, name), analyses)
             yield from _values((package, name), analyses[package, name])
     shipped = [] if units[0].module.shipped else elements.pack_elements(policy, ("packs", "baseline"))
-    yield from _unique(shipped, found)
+    yield from _unique(shipped, checked)
 
 
-def _names(policy: Policy, package: tuple[str, ...], analyses: Mapping[Key, Analysis]) -> Iterator[Finding]:
+def _names(policy: Policy, package: tuple[str, ...], analyses: Mapping[RuleKey, Analysis]) -> Iterator[Finding]:
     used = {key for name in CONTRACT for key in closure((package, name), analyses)}
     for key, rules in policy.groups.items():
         if key[0] == package and key[1] not in CONTRACT:
@@ -106,7 +107,7 @@ def _names(policy: Policy, package: tuple[str, ...], analyses: Mapping[Key, Anal
             yield unit.finding(unit.imports[alias][1], "names.shadowed", message, "Import it under another name.")
 
 
-def _helper(key: Key, rules: list[Rule], *, used: bool) -> Iterator[Finding]:
+def _helper(key: RuleKey, rules: list[Rule], *, used: bool) -> Iterator[Finding]:
     """A rule that the composition does not know: used by one it knows, of one kind, under one plain name."""
     name = key[1]
     first, last = rules[0], rules[-1]
@@ -128,7 +129,7 @@ def _dotted_head(rule: Rule) -> bool:
     return not rule.plain and (rule.kind != "map" or len(rule.extra) != 1)
 
 
-def _split(units: list[Unit], package: tuple[str, ...], analyses: Mapping[Key, Analysis]) -> Iterator[Finding]:
+def _split(units: list[Unit], package: tuple[str, ...], analyses: Mapping[RuleKey, Analysis]) -> Iterator[Finding]:
     """Regorus 0.13 looks names up in the wrong file when the composition reads `data.packs[p]` of a package in
     several files, and drops the rule without a word; asked for directly, as tests do, the rule is there."""
     path = ".".join(("data", *package))
@@ -145,10 +146,10 @@ def _split(units: list[Unit], package: tuple[str, ...], analyses: Mapping[Key, A
                 yield use.unit.finding(use.span, "package.split", f"{why} a bare name.", hint)
 
 
-def _rests_on(key: Key, analyses: Mapping[Key, Analysis]) -> Iterator[Finding]:
+def _rests_on(key: RuleKey, analyses: Mapping[RuleKey, Analysis]) -> Iterator[Finding]:
     name = key[1]
-    for found, way in closure(key, analyses).items():
-        analysis = analyses.get(found)
+    for used, way in closure(key, analyses).items():
+        analysis = analyses.get(used)
         for read in analysis.reads if analysis else ():
             if read.trust == "asserted" and name not in _MAY_READ_ASSERTED:
                 message = f"{chain(way)} rests on `{read.label}`, which nobody vouched for."
@@ -162,25 +163,27 @@ def _rests_on(key: Key, analyses: Mapping[Key, Analysis]) -> Iterator[Finding]:
                 message = f"`{read.label}` is for the composition; {chain(way)} may not read it."
                 hint = "No evidence, waiver or check of ours may lift what a pack says. Read the facts themselves."
                 yield read.unit.finding(read.span, "reads.reserved", message, hint)
-        for lost in analysis.lost if analysis and name in _TOOL_PHASE else ():
+        for lost in analysis.unfollowed if analysis and name in _TOOL_PHASE else ():
             message = f"{lost.message} In {chain(way)} that could read what only calls have."
             yield Finding(lost.path, lost.line, lost.column, "phase.unknown", "error", message, lost.hint)
 
 
-def _values(key: Key, analysis: Analysis) -> Iterator[Finding]:
-    """What elements hold: targets that were asked for, and numbers where the composition counts."""
+def _values(key: RuleKey, analysis: Analysis) -> Iterator[Finding]:
+    """Values of elements: the key of a requested target, text, and numbers where the composition counts."""
     for rule, head in analysis.heads:
-        if not isinstance(head, Fields) or rule.key is None or kind(rule.key)[0] != "Object":
+        if not isinstance(head, ObjectValue) or rule.key is None or kind(rule.key)[0] != "Object":
             continue
-        nodes = {string(k) or "": v for _, k, v in kind(rule.key)[1]["fields"]}
+        nodes = members(rule.key)
         for name, value in head.fields:
             if name == "target" and not all(
-                isinstance(o, Place) and o.label == "input.targets[_].key" for o in options(value)
+                isinstance(o, SchemaValue) and o.label == "input.targets[_].key" for o in options(value)
             ):
                 message = "The target is not the key of a target that was asked for."
                 hint = f'Write: some t in input.targets, and "target": t.key in `{key[1]}`.'
                 yield rule.unit.finding(span_of(nodes[name]), "element.target", message, hint)
-            if name == "message" and any(isinstance(o, Place) and o.types != {"string"} for o in options(value)):
+            if name == "message" and any(
+                isinstance(o, SchemaValue) and o.types != {"string"} for o in options(value)
+            ):
                 hint = 'Write text, for example sprintf("%v is too much.", [n]).'
                 yield rule.unit.finding(span_of(nodes[name]), "element.type", "`message` may not be text.", hint)
             if name in _COUNTED and key[1] == "require" and not is_number(value):
@@ -189,15 +192,15 @@ def _values(key: Key, analysis: Analysis) -> Iterator[Finding]:
                 yield rule.unit.finding(span_of(nodes[name]), "element.number", message, hint)
 
 
-def _unique(shipped: list[Element], found: list[Element]) -> Iterator[Finding]:
+def _unique(shipped: list[Element], checked: list[Element]) -> Iterator[Finding]:
     """Codes and ids that a pack has twice, and codes of ours: waivers and records go by them."""
     seen: dict[tuple[str, str], Element] = {("code", element.code): element for element in shipped}
-    for element in found:
+    for element in checked:
         names = [("code", element.code, element.code_span)]
         if element.rule.name == "require":
             names += _ids(element.fields)
         if "otherwise" in element.fields and kind(element.fields["otherwise"])[0] == "Object":
-            below = {string(k) or "": v for _, k, v in kind(element.fields["otherwise"])[1]["fields"]}
+            below = members(element.fields["otherwise"])
             names += [("code", string(below["code"]) or "", span_of(below["code"]))] if "code" in below else []
             names += _ids(below)
         for what, text, span in names:
@@ -217,7 +220,7 @@ def _ids(fields: Mapping[str, Node]) -> list[tuple[str, str, Mapping[str, object
 def _test_calls(policy: Policy, unit: Unit, own: set[str]) -> list[Finding]:
     """Tests may do what they like with facts, but call nothing that engines differ on."""
     calls = (node for rule in unit.rules for node in walk(trees(rule)) if set(node) == {"Call"})
-    return [found for call in calls for found in _test_call(policy, unit, call, own)]
+    return [finding for call in calls for finding in _test_call(policy, unit, call, own)]
 
 
 def _test_call(policy: Policy, unit: Unit, node: Node, own: set[str]) -> list[Finding]:

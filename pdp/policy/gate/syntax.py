@@ -1,7 +1,7 @@
 """The parsed policy as the gate reads it: units (files), rules, and nodes of the engine's own syntax tree.
 
 A node is a dict with one key, its kind, as regorus prints it (`{"RefDot": {"span": ..., "refr": ..., ...}}`).
-Whatever shape is not known here is refused (`syntax.unknown`), so a newer parser cannot slip something past.
+An unknown shape is refused (`syntax.unknown`), so a newer parser cannot slip something past.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ EXPRESSIONS = frozenset(
 )
 LITERALS = frozenset({"SomeVars", "SomeIn", "Expr", "NotExpr", "Every"})
 HEADS = frozenset({"Compr", "Set", "Func"})
+REFERENCES = frozenset({"Var", "RefDot", "RefBrack"})
+COMPREHENSIONS = frozenset({"ArrayCompr", "SetCompr", "ObjectCompr"})
+LITERAL_TYPES = {"String": "string", "RawString": "string", "Number": "number", "Bool": "boolean", "Null": "null"}
 
 
 class NotUnderstoodError(Exception):
@@ -30,8 +33,8 @@ class NotUnderstoodError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where something stands: line and column from 1, byte offset from 0."""
+class Position:
+    """A position in a file: line and column from 1, byte offset from 0."""
 
     line: int
     column: int
@@ -64,7 +67,7 @@ class Rule:
     extra: tuple[Node, ...] = ()  # head keys of a `map`
 
     @property
-    def place(self) -> Place:
+    def place(self) -> Position:
         return self.unit.place(self.span)
 
 
@@ -79,13 +82,13 @@ class Unit:
     rules: list[Rule] = field(default_factory=list)
     source: bytes = b""
 
-    def place(self, span: Body) -> Place:
+    def place(self, span: Body) -> Position:
         """The place of a span (spans count bytes; the parser counts a tab as four columns, people do not)."""
         offset = int(span["start"])
         before = self.source[:offset]
         start = before.rfind(b"\n") + 1
         column = len(before[start:].decode(errors="replace")) + 1
-        return Place(before.count(b"\n") + 1, column, offset)
+        return Position(before.count(b"\n") + 1, column, offset)
 
     def text(self, span: Body) -> str:
         return self.source[int(span["start"]) : int(span["end"])].decode(errors="replace")
@@ -120,6 +123,12 @@ def string(node: Node) -> str | None:
     """The text of a string literal, or None for anything else."""
     name, body = kind(node)
     return str(body["value"]) if name in ("String", "RawString") else None
+
+
+def members(node: Node) -> dict[str, Node]:
+    """The members of an object that is written out, by key (empty for a computed one); none of anything else."""
+    name, body = kind(node)
+    return {string(key) or "": value for _, key, value in body["fields"]} if name == "Object" else {}
 
 
 def number(node: Node) -> float | None:
@@ -163,11 +172,11 @@ def children(node: Node) -> Iterator[Node]:
             yield key
             yield value
     for part in _PARTS.get(name, ()):
-        found = body[part]
-        if isinstance(found, list):
-            yield from found
-        elif found is not None:
-            yield found
+        inner = body[part]
+        if isinstance(inner, list):
+            yield from inner
+        elif inner is not None:
+            yield inner
 
 
 def flatten(node: Node) -> tuple[Node, list[tuple[str | Node, Body]]]:
@@ -222,24 +231,24 @@ _COMPUTES = ("Call", "Membership", "ArithExpr", "BinExpr")
 
 def computed_with(tree: object) -> set[str]:
     """Variables that calls and operators other than equality are given."""
-    found: set[str] = set()
+    names: set[str] = set()
     for node in walk(tree):
         for name, body in node.items():
             if name in _COMPUTES or (name == "BoolExpr" and body["op"] != "Eq"):
-                found |= named({key: part for key, part in body.items() if key != "fcn"})
-    return found
+                names |= named({key: part for key, part in body.items() if key != "fcn"})
+    return names
 
 
 def bindable(tree: object) -> set[str]:
     """Variables that a value could be found for: by an equality, or as the key of a lookup."""
-    found: set[str] = set()
+    names: set[str] = set()
     for node in walk(tree):
         for name, body in node.items():
             if name in ("BoolExpr", "AssignExpr") and body["op"] == "Eq":
-                found |= _patterned(body["lhs"]) | _patterned(body["rhs"])
+                names |= _patterned(body["lhs"]) | _patterned(body["rhs"])
             elif name == "RefBrack":
-                found |= _patterned(body["index"])
-    return found
+                names |= _patterned(body["index"])
+    return names
 
 
 def _patterned(node: Node) -> set[str]:

@@ -1,4 +1,4 @@
-"""What the gate knows about a value without running anything, and where in a schema it stands."""
+"""Abstract values: what the gate knows about a value without running anything, its schema included."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Scalar:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Place:
-    """A place in a schema. `label` is its path as people write it, with `[_]` for any item."""
+class SchemaValue:
+    """A value described by a schema. `label` is its path as people write it, with `[_]` for any item."""
 
     schema: Schema
     label: str
@@ -55,7 +55,7 @@ class Place:
 
     @property
     def values(self) -> list[object] | None:
-        """What it can hold, where the schema lists that."""
+        """The possible values, where the schema lists them."""
         enum = self.schema.get("enum")
         return enum if isinstance(enum, list) else [self.schema["const"]] if "const" in self.schema else None
 
@@ -66,8 +66,8 @@ class Place:
 
     @property
     def properties(self) -> Mapping[str, Schema]:
-        found = self.schema.get("properties")
-        return found if isinstance(found, dict) else {}
+        properties = self.schema.get("properties")
+        return properties if isinstance(properties, dict) else {}
 
     @property
     def is_check(self) -> bool:
@@ -76,8 +76,8 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Free:
-    """Inside an open part of the input, for example an argument: any JSON, or nothing at all."""
+class OpenValue:
+    """A value in an open part of the input, for example an argument: any JSON, or nothing at all."""
 
     label: str
     types: frozenset[str] = JSON  # of which it has one, where it is there
@@ -88,7 +88,7 @@ class Free:
 
 
 @dataclass(frozen=True, slots=True)
-class Items:
+class Collection:
     """A collection; `shape` is `array`, `set`, `object` (one with computed keys) or empty: one of these."""
 
     item: Value
@@ -97,7 +97,7 @@ class Items:
 
 
 @dataclass(frozen=True, slots=True)
-class Fields:
+class ObjectValue:
     """An object written out."""
 
     fields: tuple[tuple[str, Value], ...]
@@ -109,7 +109,7 @@ class Fields:
 
 @dataclass(frozen=True, slots=True)
 class AnyOf:
-    """One of several."""
+    """One of several values."""
 
     options: tuple[Value, ...]
 
@@ -118,7 +118,7 @@ class AnyOf:
         return any(value.tainted for value in self.options)
 
 
-Value: TypeAlias = "Unknown | Scalar | Place | Free | Items | Fields | AnyOf"
+Value: TypeAlias = "Unknown | Scalar | SchemaValue | OpenValue | Collection | ObjectValue | AnyOf"
 NUMBERS = frozenset({"integer", "number"})
 
 
@@ -129,24 +129,24 @@ def member(label: str, key: str) -> str:
 
 def any_of(values: list[Value]) -> Value:
     """The union, flat and without repeats."""
-    found: list[Value] = []
+    distinct: list[Value] = []
     scalars: set[Scalar] = set()  # a table written out may have thousands
     for option in (option for value in values for option in options(value)):
         if isinstance(option, Scalar):
             if option in scalars:
                 continue
             scalars.add(option)
-        elif any(same(option, other) for other in found):
+        elif any(same(option, other) for other in distinct):
             continue
-        found.append(option)
-    if not found:
+        distinct.append(option)
+    if not distinct:
         return Unknown()
-    return found[0] if len(found) == 1 else AnyOf(tuple(found))
+    return distinct[0] if len(distinct) == 1 else AnyOf(tuple(distinct))
 
 
 def same(one: Value, other: Value) -> bool:
     """Whether two values are the same; places are by their label, and what is known of their type."""
-    if isinstance(one, Place) and isinstance(other, Place):
+    if isinstance(one, SchemaValue) and isinstance(other, SchemaValue):
         return one.label == other.label and one.types == other.types
     return one == other
 
@@ -169,14 +169,14 @@ def types(value: Value) -> frozenset[str]:
 
 
 def _types(value: Value) -> frozenset[str]:
-    if isinstance(value, Unknown | Free):
+    if isinstance(value, Unknown | OpenValue):
         return value.types
     if isinstance(value, Scalar):
         return TYPES if value.type == "any" else frozenset({value.type})
-    if isinstance(value, Place):
+    if isinstance(value, SchemaValue):
         known = frozenset("number" if t == "integer" else t for t in value.types)
         return known if known and known <= JSON else JSON
-    if isinstance(value, Items):
+    if isinstance(value, Collection):
         return frozenset({value.shape}) if value.shape else COLLECTIONS
     return frozenset({"object"})
 
@@ -187,13 +187,13 @@ def narrow(value: Value, known: frozenset[str]) -> Value:
 
 
 def _narrow(value: Value, known: frozenset[str]) -> Value:
-    if isinstance(value, Unknown | Free):
+    if isinstance(value, Unknown | OpenValue):
         return replace(value, types=value.types & known)
     if isinstance(value, Scalar) and value.type == "any":
         return Unknown(value.tainted, types=known)
-    if isinstance(value, Place) and not types(value) <= known:
+    if isinstance(value, SchemaValue) and not types(value) <= known:
         left = [t for t in sorted(value.types) if ("number" if t == "integer" else t) in known]
-        return Place({**value.schema, "type": left}, value.label)
+        return SchemaValue({**value.schema, "type": left}, value.label)
     return value
 
 
@@ -205,14 +205,17 @@ def is_number(value: Value) -> bool:
 def is_whole(value: Value) -> bool:
     """Surely a number without a fraction."""
     return all(
-        (isinstance(o, Place) and o.types == {"integer"}) or (isinstance(o, Scalar) and isinstance(o.value, int))
+        (isinstance(o, SchemaValue) and o.types == {"integer"})
+        or (isinstance(o, Scalar) and isinstance(o.value, int))
         for o in options(value)
     )
 
 
 def is_collection(value: Value) -> bool:
     """Surely an array or a set."""
-    return all(isinstance(o, Items) or (isinstance(o, Place) and o.types == {"array"}) for o in options(value))
+    return all(
+        isinstance(o, Collection) or (isinstance(o, SchemaValue) and o.types == {"array"}) for o in options(value)
+    )
 
 
 def may_be_text(value: Value) -> bool:
@@ -223,15 +226,15 @@ def may_be_text(value: Value) -> bool:
 def holds_object(value: Value) -> bool:
     """Whether a field could be read from it later that the gate would then not check."""
     for option in options(value):
-        if isinstance(option, Fields):
+        if isinstance(option, ObjectValue):
             return True
-        if isinstance(option, Items) and holds_object(option.item):
+        if isinstance(option, Collection) and holds_object(option.item):
             return True
-        if isinstance(option, Place):
+        if isinstance(option, SchemaValue):
             if "object" in option.types and not option.open:
                 return True
             items = option.schema.get("items")
-            if isinstance(items, dict) and holds_object(Place(items, option.label + "[_]")):
+            if isinstance(items, dict) and holds_object(SchemaValue(items, option.label + "[_]")):
                 return True
     return False
 
@@ -240,8 +243,8 @@ def taint(value: Value, tainted: bool) -> Value:
     """`value`, marked as made from asserted facts when `tainted`."""
     if not tainted or value.tainted:
         return value
-    if isinstance(value, Items):
-        return Items(value.item, True, value.shape)
+    if isinstance(value, Collection):
+        return Collection(value.item, True, value.shape)
     if isinstance(value, Scalar):
         return Scalar(value.type, True, value.value, value.choice)
     if isinstance(value, AnyOf):

@@ -1,4 +1,7 @@
-"""The first moments of an OPA that we start: bind its life to ours, limit it, become it."""
+"""The start of an OPA child: bind its life to ours, limit it, execute OPA.
+
+A module of its own, since the child imports it before it becomes OPA: nothing heavy may be imported here.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,18 @@ import sys
 from pathlib import Path
 
 from pdp.core.errors import ConfigurationFault
-from pdp.policy.embedded.confinement import die_with
+from pdp.policy.embedded.confinement import die_with, lower
 
 _RESERVED = 3 << 30  # address space that Go sets aside without using it
 _ENTRY = "import sys; sys.path[:] = sys.argv[{0}:]; from pdp.policy.opa.boot import main; main(sys.argv[1:{0}])"
 
 
 def check(binary: Path) -> None:
-    """Whoever can write the binary, or put another in its place, decides. Raises ConfigurationFault
+    """Refuse a binary that others can write or replace, since it decides. Raises ConfigurationFault
     (`engine.binary`)."""
     try:
-        found = binary.resolve(strict=True)
-        info, folder = found.stat(), found.parent.stat()
+        resolved = binary.resolve(strict=True)
+        info, folder = resolved.stat(), resolved.parent.stat()
     except (OSError, RuntimeError) as error:
         why = error.strerror if isinstance(error, OSError) else "its links end nowhere"
         raise ConfigurationFault("engine.binary", f"policy.opa.binary: cannot be used ({why}).") from None
@@ -48,14 +51,12 @@ def command(binary: Path, memory_mb: int, arguments: list[str]) -> list[str]:
     return [sys.executable, "-I", "-B", "-c", _ENTRY.format(len(own) + 1), *own, *paths]
 
 
-def main(told: list[str]) -> None:
-    """Become the OPA that `told` describes."""
-    parent, memory_mb, binary, *arguments = told
+def main(words: list[str]) -> None:
+    """Become the OPA that `words` describes."""
+    parent, memory_mb, binary, *arguments = words
     die_with(int(parent))
     memory = int(memory_mb) << 20
     limits = {resource.RLIMIT_AS: memory + _RESERVED, resource.RLIMIT_CORE: 0, resource.RLIMIT_FSIZE: 0}
     for what, to in limits.items():
-        _, hard = resource.getrlimit(what)
-        to = to if hard == resource.RLIM_INFINITY else min(to, hard)  # noqa: PLW2901 - the bound that holds
-        resource.setrlimit(what, (to, to))
+        lower(what, to)
     os.execve(binary, [binary, *arguments], {"GOMEMLIMIT": str(memory)})  # noqa: S606 - no shell is what we want

@@ -1,4 +1,4 @@
-"""Our bundle in OPA's own format, and how an OPA proves that it holds this one and that nobody else can add to it.
+"""Our bundle in OPA's own format, and the proof that an OPA holds this one and admits no other policy or data.
 
 The revision is the bundle's digest. The bundle owns every root that the policy reads, so OPA refuses policy and data
 for them from anywhere else (DESIGN section 5, "JSON is never a rule").
@@ -28,22 +28,25 @@ def archive(bundle: Bundle) -> bytes:
 def pack(files: Mapping[str, bytes], *, revision: str, roots: tuple[str, ...]) -> bytes:
     """An OPA bundle of these files (path to content)."""
     manifest = {"revision": revision, "roots": list(roots), "rego_version": 1}
-    made = io.BytesIO()
-    with gzip.GzipFile(fileobj=made, mode="wb", mtime=0) as packed, tarfile.open(fileobj=packed, mode="w") as tar:
+    archive_bytes = io.BytesIO()
+    with (
+        gzip.GzipFile(fileobj=archive_bytes, mode="wb", mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w") as tar,
+    ):
         for path, content in sorted({**files, ".manifest": json.dumps(manifest).encode()}.items()):
             member = tarfile.TarInfo(path)
             member.size, member.mode = len(content), 0o600
             tar.addfile(member, io.BytesIO(content))
-    return made.getvalue()
+    return archive_bytes.getvalue()
 
 
-def owner(told: Any, digest: str) -> str:
+def owner(bundles: Any, digest: str) -> str:
     """The name under which OPA holds our bundle, from its `data.system.bundles`.
 
     Raises EngineFault (`policy.mismatch`) unless exactly one bundle has our roots, owns all of them, and has the
     expected revision.
     """
-    claims = [(name, manifest) for name, manifest in _manifests(told) if _claimed(manifest) & set(ROOTS)]
+    claims = [(name, manifest) for name, manifest in _manifests(bundles) if _claimed(manifest) & set(ROOTS)]
     if len(claims) != 1 or claims[0][1].get("roots") != list(ROOTS):
         raise EngineFault(
             "policy.mismatch",
@@ -65,9 +68,9 @@ def revision(provenance: Any, name: str) -> Any:
     return provenance
 
 
-def _manifests(told: Any) -> list[tuple[str, dict[str, Any]]]:
-    found = told if isinstance(told, dict) else {}
-    manifests = [(name, held.get("manifest") if isinstance(held, dict) else None) for name, held in found.items()]
+def _manifests(bundles: Any) -> list[tuple[str, dict[str, Any]]]:
+    by_name = bundles if isinstance(bundles, dict) else {}
+    manifests = [(name, held.get("manifest") if isinstance(held, dict) else None) for name, held in by_name.items()]
     return [(name, manifest if isinstance(manifest, dict) else {}) for name, manifest in manifests]
 
 

@@ -1,4 +1,4 @@
-"""What we say to OPA, through opa-python-client, and what we take from it.
+"""The HTTP client of an OPA server, on opa-python-client: queries, and bounded answers.
 
 The client's own session is replaced: it would follow redirects, read without bound, honour only the system's
 authorities and write the document anew. The deadline stands outside (`opa.engine`), and nothing is retried.
@@ -20,6 +20,8 @@ from opa_client.errors import PolicyNotFoundError  # type: ignore[import-untyped
 from opa_client.opa_async import AsyncOpaClient  # type: ignore[import-untyped]  # likewise
 from typing_extensions import override
 
+from pdp.core import strict_json
+
 MAX_ANSWER = 8 << 20  # bytes
 _QUERY = {"provenance": "true", "strict-builtin-errors": "true"}
 _VERSION = re.compile(r"[0-9A-Za-z.+-]{1,40}")
@@ -27,8 +29,8 @@ _ERRORS = 4  # places shown of one failure
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where an OPA listens: a Unix socket, or a host and port with or without TLS."""
+class OpaAddress:
+    """The address of an OPA: a Unix socket, or a host and port with or without TLS."""
 
     token: str
     socket: Path | None = None
@@ -38,8 +40,8 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """One answer. `defined` is whether there is a `result` at all."""
+class OpaAnswer:
+    """An answer of OPA. `defined` is whether there is a `result` at all."""
 
     provenance: Any
     defined: bool
@@ -48,22 +50,22 @@ class Told:
     @property
     def version(self) -> str:
         """OPA's own version, fit for a record."""
-        found = self.provenance.get("version") if isinstance(self.provenance, dict) else None
-        return found if isinstance(found, str) and _VERSION.fullmatch(found) else "unknown"
+        version = self.provenance.get("version") if isinstance(self.provenance, dict) else None
+        return version if isinstance(version, str) and _VERSION.fullmatch(version) else "unknown"
 
 
-class RefusedError(Exception):
-    """OPA answered with an error. Its text holds the status, OPA's code and places in the policy, no values."""
+class OpaRefusedError(Exception):
+    """An error answer of OPA. Its text holds the status, OPA's code and places in the policy, no values."""
 
 
-class UnfitError(Exception):
-    """The answer is not one: too large, or not strict JSON."""
+class UnreadableAnswerError(Exception):
+    """An answer that is too large, or not strict JSON."""
 
 
 class OpaClient(AsyncOpaClient):  # type: ignore[misc]  # untyped, see above
     """A session with one OPA. Made by `connect`, ended by `close_connection`."""
 
-    def __init__(self, place: Place, connections: int) -> None:
+    def __init__(self, place: OpaAddress, connections: int) -> None:
         super().__init__(
             host=place.host, port=place.port, ssl=place.tls is not None, token=place.token, retries=0, timeout=None
         )
@@ -72,25 +74,25 @@ class OpaClient(AsyncOpaClient):  # type: ignore[misc]  # untyped, see above
         self.connected: Callable[[], None] = lambda: None  # called for each connection that is made
 
     @classmethod
-    async def connect(cls, place: Place, connections: int) -> OpaClient:
+    async def connect(cls, place: OpaAddress, connections: int) -> OpaClient:
         """A session; no connection is made yet."""
         client = cls(place, connections)
         await client._init_session()
         return client
 
-    async def decide(self, document: bytes) -> Told:
+    async def decide(self, document: bytes) -> OpaAnswer:
         """Ask `data.pdp.decision` about an input document, sent byte for byte.
 
-        Raises RefusedError, UnfitError, and aiohttp.ClientError when there is no connection or it breaks.
+        Raises OpaRefusedError, UnreadableAnswerError; aiohttp.ClientError without a connection.
         """
-        return _told(await self.query_rule(_Verbatim(document), "pdp", "decision", _QUERY))
+        return _answer(await self.query_rule(_Verbatim(document), "pdp", "decision", _QUERY))
 
-    async def bundles(self) -> Told:
-        """What bundles OPA holds, with their manifests. Raises like `decide`."""
+    async def bundles(self) -> OpaAnswer:
+        """The bundles that OPA holds, with their manifests. Raises like `decide`."""
         try:
-            return _told(await self.get_data("system/bundles", _QUERY))
+            return _answer(await self.get_data("system/bundles", _QUERY))
         except PolicyNotFoundError:  # it holds none
-            return Told(None, defined=False, result=None)
+            return OpaAnswer(None, defined=False, result=None)
 
     @override
     async def _init_session(self) -> None:
@@ -119,11 +121,11 @@ class OpaClient(AsyncOpaClient):  # type: ignore[misc]  # untyped, see above
     @override
     @asynccontextmanager
     async def _request(self, method: str, url: str, **kwargs: Any) -> AsyncIterator[aiohttp.ClientResponse]:
-        if self._session is None:  # closed under whoever asks
+        if self._session is None:  # closed while a caller was about to ask
             raise aiohttp.ClientConnectionError("the session is closed")
         async with super()._request(method, url, allow_redirects=False, **kwargs) as response:
             if response.status != 200:
-                raise RefusedError(await _said(response))
+                raise OpaRefusedError(await _error_summary(response))
             yield response
 
 
@@ -143,58 +145,47 @@ class _Verbatim(dict[str, Any]):
 
 
 def _serialise(value: Any) -> str:
-    found = value["input"] if set(value) == {"input"} else None
-    return f'{{"input":{found.text}}}' if isinstance(found, _Verbatim) else json.dumps(value)
+    document = value["input"] if set(value) == {"input"} else None
+    return f'{{"input":{document.text}}}' if isinstance(document, _Verbatim) else json.dumps(value)
 
 
 class _BoundedResponse(aiohttp.ClientResponse):
-    """Reads no more than `MAX_ANSWER` bytes, and only strict JSON."""
+    """A response of at most `MAX_ANSWER` bytes, read as strict JSON."""
 
     @override
     async def read(self) -> bytes:
-        found = bytearray()
+        body = bytearray()
         async for chunk in self.content.iter_any():
-            found += chunk
-            if len(found) > MAX_ANSWER:
-                raise UnfitError("too large")
-        return bytes(found)
+            body += chunk
+            if len(body) > MAX_ANSWER:
+                raise UnreadableAnswerError("too large")
+        return bytes(body)
 
     @override
     async def json(self, **_: Any) -> Any:
         try:
-            return json.loads(await self.read(), object_pairs_hook=_unique, parse_constant=_refuse)
+            return strict_json.loads(await self.read())
         except (ValueError, RecursionError):
-            raise UnfitError("not strict JSON") from None
+            raise UnreadableAnswerError("not strict JSON") from None
 
 
-def _told(body: Any) -> Told:
+def _answer(body: Any) -> OpaAnswer:
     if not isinstance(body, dict):
-        raise UnfitError("not an object")
-    return Told(body.get("provenance"), "result" in body, body.get("result"))
+        raise UnreadableAnswerError("not an object")
+    return OpaAnswer(body.get("provenance"), "result" in body, body.get("result"))
 
 
-async def _said(response: aiohttp.ClientResponse) -> str:
+async def _error_summary(response: aiohttp.ClientResponse) -> str:
     """Status, code and places of an error answer. OPA's messages quote values of the input, so they are left out."""
-    found = [f"HTTP {response.status}"]
+    parts = [f"HTTP {response.status}"]
     try:
         body = await response.json()
-    except (UnfitError, aiohttp.ClientError):
-        return found[0]
+    except (UnreadableAnswerError, aiohttp.ClientError):
+        return parts[0]
     errors = body.get("errors") if isinstance(body, dict) else None
     for error in errors[:_ERRORS] if isinstance(errors, list) else []:
         place = error.get("location") if isinstance(error, dict) else None
         if isinstance(place, dict):
             where = ":".join(str(place.get(part)) for part in ("file", "row", "col"))
-            found.append(f"{error.get('code')} at {where}")
-    return "; ".join(found)[:1000]
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        raise ValueError("a key stands twice")
-    return made
-
-
-def _refuse(name: str) -> None:
-    raise ValueError(name)
+            parts.append(f"{error.get('code')} at {where}")
+    return "; ".join(parts)[:1000]

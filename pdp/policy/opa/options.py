@@ -58,15 +58,15 @@ class OpaOptions(BaseModel):
 def address(url: str) -> tuple[bool, str, int]:
     """Whether TLS is spoken, host and port. Raises ValueError for what is no address of an OPA, and for plain http
     to anywhere but this machine."""
-    found = urlsplit(url)
-    if found.scheme not in _PORTS or not found.hostname or found.username is not None:
+    parts = urlsplit(url)
+    if parts.scheme not in _PORTS or not parts.hostname or parts.username is not None:
         raise ValueError("url must be https://host:port (or http:// on this machine)")
-    if found.path.strip("/") or found.query or found.fragment:
+    if parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError("url must end after the port: OPA has its API at the root")
-    if found.scheme == "http" and not _here(found.hostname):
+    if parts.scheme == "http" and not _here(parts.hostname):
         raise ValueError("url must be https:// unless OPA runs on this machine; policy decides on what crosses this")
-    host = f"[{found.hostname}]" if ":" in found.hostname else found.hostname
-    return found.scheme == "https", host, found.port or _PORTS[found.scheme]
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return parts.scheme == "https", host, parts.port or _PORTS[parts.scheme]
 
 
 def _here(host: str) -> bool:

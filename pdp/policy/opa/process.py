@@ -1,22 +1,31 @@
-"""An OPA that we start: a child on a private Unix socket that answers one query, for us alone."""
+"""The OPA behind an engine: a remote one, or a child process on a private Unix socket that answers
+one query.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
+import ssl
 import tempfile
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Protocol
+
+import aiohttp
 
 from pdp.core.digest import sha256_hex
-from pdp.core.errors import BundleFault, EngineFault
+from pdp.core.errors import BundleFault, EngineFault, Fault
 from pdp.core.policy import Bundle
-from pdp.policy.embedded import faults
+from pdp.policy import evaluation
 from pdp.policy.opa.boot import check, command
-from pdp.policy.opa.bundle import archive, pack
-from pdp.policy.opa.client import OpaClient, Place
-from pdp.policy.opa.link import introduce
+from pdp.policy.opa.bundle import archive, owner, pack
+from pdp.policy.opa.client import OpaAddress, OpaClient, OpaRefusedError, UnreadableAnswerError
 
+_BACKOFF_SECONDS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+_PROBE_SECONDS = 1.0
 START_SECONDS = 10.0
 _POLL_SECONDS = 0.02
 _TAIL = 2000  # bytes of OPA's last words
@@ -30,7 +39,7 @@ _ARGUMENTS = [
     "--log-level=error",
     "--log-level-request=error",
 ]
-# With the token, the one query and the look at the manifests; nothing can be written, by anybody.
+# With the token: the one query, and the manifests. Writing is denied to all.
 _AUTHORIZATION = """package system.authz
 
 default allow := false
@@ -49,6 +58,206 @@ allow if {{
 
 known if crypto.sha256(input.identity) == "{sha256}"
 """
+
+
+class OpaLink(Protocol):
+    """The way of an engine to its OPA."""
+
+    def client(self) -> OpaClient:
+        """The session to ask with. Raises EngineFault (`policy.unavailable`) while there is none."""
+        ...
+
+    async def vouch(self) -> None:
+        """Make sure that an answer came from an OPA that has proven what it holds. Raises EngineFault
+        (`policy.unavailable`, `policy.mismatch`)."""
+        ...
+
+    async def died(self, client: OpaClient) -> bool:
+        """Whether the OPA behind a session whose connection broke has ended, and not by our hand."""
+        ...
+
+    def suspect(self) -> None:
+        """An answer was late: find out whether OPA still lives."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class RemoteOpa:
+    """A session with an OPA that the operator runs, perhaps with other bundles. Implements `OpaLink`.
+
+    An answer tells the revision, not who owns the roots; so OPA is asked for its manifests again and again (every
+    `seconds`), and whenever a connection was made, before an answer is believed.
+    """
+
+    def __init__(self, client: OpaClient, digest: str, seconds: float) -> None:
+        self._client = client
+        self._digest = digest
+        self._seconds = seconds
+        self._made = 0  # connections
+        self._proven = 0  # as many of them as there were when OPA last proved what it holds
+        self._proving = asyncio.Lock()
+        self._fault: EngineFault | None = None
+        client.connected = self._connected
+        self._watcher = asyncio.create_task(self._watch(), name="watcher of OPA")
+
+    def client(self) -> OpaClient:
+        if self._fault is not None:
+            raise EngineFault(*evaluation.MISMATCH, detail=self._fault.message)
+        if self._watcher.done():
+            raise EngineFault(*evaluation.UNAVAILABLE)
+        return self._client
+
+    async def vouch(self) -> None:
+        async with self._proving:
+            if self._proven != self._made:
+                await self._prove()
+        self.client()
+
+    async def died(self, client: OpaClient) -> bool:  # noqa: ARG002 - a link's own way to know
+        """Never known of a remote process."""
+        return False
+
+    def suspect(self) -> None:
+        """Nothing that we could do for it."""
+
+    async def close(self) -> None:
+        self._watcher.cancel()
+        await asyncio.gather(self._watcher, return_exceptions=True)
+        await self._client.close_connection()
+
+    def _connected(self) -> None:
+        self._made += 1
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(self._seconds)
+            with contextlib.suppress(EngineFault):  # asked again before its next answer is believed
+                await self._prove()
+
+    async def _prove(self) -> None:
+        try:
+            await introduce(self._client, self._digest, _PROBE_SECONDS)
+        except EngineFault as fault:
+            self._proven = -1
+            if fault.code == "policy.mismatch":
+                self._fault = fault
+            raise EngineFault(*evaluation.BY_CODE[fault.code], detail=fault.message) from None
+        self._fault, self._proven = None, self._made
+
+
+class ChildOpa:
+    """A session with a child that is started again when it dies, and killed when it hangs. Implements `OpaLink`.
+
+    `start` makes another one; `on_kill` is told `crashed` or `stalled`.
+    """
+
+    def __init__(
+        self,
+        first: OpaProcess,
+        start: Callable[[], Awaitable[OpaProcess]],
+        digest: str,
+        on_kill: Callable[[str], None],
+    ) -> None:
+        self._running: OpaProcess = first
+        self._start = start
+        self._digest = digest
+        self._on_kill = on_kill
+        self._stalled: OpaProcess | None = None  # killed by us
+        self._probe: asyncio.Task[None] | None = None
+        self._keeper = asyncio.create_task(self._keep(), name="keeper of OPA")
+
+    def client(self) -> OpaClient:
+        client = self._running.client
+        if client is None or self._running.gone.is_set():
+            raise EngineFault(*evaluation.UNAVAILABLE)
+        return client
+
+    async def vouch(self) -> None:
+        """Nothing to prove: we started it with one bundle, and its API is read-only."""
+
+    async def died(self, client: OpaClient) -> bool:
+        running = self._running
+        if running.client is not client:  # replaced meanwhile
+            return True
+        try:
+            async with asyncio.timeout(_PROBE_SECONDS):
+                await running.gone.wait()
+        except TimeoutError:
+            return False
+        return self._stalled is not running
+
+    def suspect(self) -> None:
+        if self._probe is None or self._probe.done():
+            self._probe = asyncio.create_task(self._examine(self._running), name="probe of OPA")
+
+    async def close(self) -> None:
+        tasks = [task for task in (self._keeper, self._probe) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._running.close()
+
+    async def _examine(self, running: OpaProcess) -> None:
+        """A policy may be slow while OPA is well; one that does not even answer this is of no use any more."""
+        try:
+            if running.client is not None:
+                await introduce(running.client, self._digest, _PROBE_SECONDS)
+        except EngineFault:
+            self._stalled = running
+            running.destroy()
+
+    async def _keep(self) -> None:
+        while True:
+            await self._running.gone.wait()
+            self._on_kill("stalled" if self._stalled is self._running else "crashed")
+            await self._running.close()
+            await self._again()
+
+    async def _again(self) -> None:
+        failures = 0
+        while True:
+            await asyncio.sleep(_BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)])
+            try:
+                self._running = await self._start()
+            except (Fault, OSError):
+                failures += 1
+            else:
+                return
+
+
+async def introduce(client: OpaClient, digest: str, seconds: float) -> tuple[str, str]:
+    """Make sure that OPA holds the bundle `digest` and that it owns its roots: the bundle's name and OPA's version.
+
+    Raises EngineFault: `policy.unavailable`, `policy.mismatch`.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            answer = await client.bundles()
+    except (TimeoutError, UnreadableAnswerError, aiohttp.ClientError, OSError) as error:
+        raise EngineFault("policy.unavailable", f"OPA {_why(error)}.", detail=type(error).__name__) from None
+    except OpaRefusedError as error:
+        raise EngineFault(
+            "policy.unavailable",
+            "OPA refuses to say which bundles it holds; let the token read GET /v1/data/system/bundles.",
+            detail=str(error),
+        ) from None
+    return owner(answer.result, digest), answer.version
+
+
+def _why(error: Exception) -> str:
+    """Why OPA cannot be asked, in words for its operator."""
+    if isinstance(error, TimeoutError):
+        return "does not answer in time"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "cannot be found: its name does not resolve"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLError | aiohttp.ClientSSLError):
+        return "cannot be trusted: its certificate does not verify (policy.opa.ca_file)"
+    if isinstance(error, UnreadableAnswerError):
+        return "does not answer as an OPA does; is this its address?"
+    if isinstance(error, OSError) and error.errno:
+        return f"cannot be reached: {os.strerror(error.errno)}"
+    return "breaks the connection"
 
 
 class OpaProcess:
@@ -91,20 +300,20 @@ class OpaProcess:
             )
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)
-            raise EngineFault(*faults.UNAVAILABLE, detail=f"opa: errno {error.errno}") from None
+            raise EngineFault(*evaluation.UNAVAILABLE, detail=f"opa: errno {error.errno}") from None
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        made = cls(process, folder)
+        opa = cls(process, folder)
         try:
-            made.client = await OpaClient.connect(Place(token, folder / "s"), connections)
-            made.bundle, made.version = await made._up(made.client, bundle.digest)
+            opa.client = await OpaClient.connect(OpaAddress(token, folder / "s"), connections)
+            opa.bundle, opa.version = await opa._up(opa.client, bundle.digest)
             for file in files:
                 os.unlink(folder / file)  # noqa: PTH108 - it is loaded; what is not there cannot be read
         except BaseException:
-            await made.close()
+            await opa.close()
             raise
-        return made
+        return opa
 
     async def _up(self, client: OpaClient, digest: str) -> tuple[str, str]:
         loop = asyncio.get_running_loop()
@@ -122,13 +331,13 @@ class OpaProcess:
         words = self._words.decode(errors="replace").replace(f"{self._folder}/", "").strip()
         if "rego_" in words:  # an error of the policy, in OPA's own words; there is no input yet to be quoted
             raise BundleFault("bundle.load", f"OPA does not load the policy: {words[:600]}")
-        raise EngineFault(*faults.UNAVAILABLE, detail=f"opa does not start: {words}")
+        raise EngineFault(*evaluation.UNAVAILABLE, detail=f"opa does not start: {words}")
 
     async def _listen(self) -> None:
         """Keep OPA's last words; what is not read would stop it. At their end it is dead."""
         words = self._process.stdout
-        while words is not None and (said := await words.read(4096)):
-            self._words = (self._words + said)[-_TAIL:]
+        while words is not None and (chunk := await words.read(4096)):
+            self._words = (self._words + chunk)[-_TAIL:]
         await self._process.wait()
         self.gone.set()
 
@@ -147,11 +356,11 @@ class OpaProcess:
 
 
 def _write(folder: Path, bundle: Bundle, token: str) -> list[str]:
-    """The policy, and what OPA itself allows to whom; it is told only the token's digest."""
+    """Write the policy bundle and OPA's own authorization policy, which holds only the token's digest."""
     rules = _AUTHORIZATION.format(sha256=sha256_hex(token.encode()))
     authorization = pack({"authz.rego": rules.encode()}, revision="1", roots=("system/authz",))
-    made = []
+    names = []
     for name, content in (("policy.tar.gz", archive(bundle)), ("authorization.tar.gz", authorization)):
         (folder / name).write_bytes(content)
-        made.append(name)
-    return made
+        names.append(name)
+    return names

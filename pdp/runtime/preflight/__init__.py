@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from pdp.config.settings import Settings
 from pdp.core.policy import Bundle
-from pdp.policy.gate import Report as GateReport
+from pdp.policy.gate import GateReport
 from pdp.policy.gate import check as load_gate
 from pdp.runtime.preflight import loading
 from pdp.runtime.preflight.loading import Problem, Report, Risk

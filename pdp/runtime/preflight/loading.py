@@ -28,8 +28,7 @@ from pdp.identity.revocation import DenyList
 from pdp.judge.options import key_text
 from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.embedded.regorus_binding import version
-from pdp.policy.gate import ERROR, Naming
-from pdp.policy.gate import Report as GateReport
+from pdp.policy.gate import ERROR, GateReport, RuleNames
 from pdp.policy.opa.boot import check
 from pdp.ports import Pack, RegistryView
 from pdp.registry.keys import read_public
@@ -90,7 +89,7 @@ class Loaded:
     problems: list[Problem] = field(default_factory=list)
     bundle: Bundle | None = None
     packs: tuple[Pack, ...] | None = None
-    naming: tuple[Naming, ...] = ()  # what the packs name of the registry
+    naming: tuple[RuleNames, ...] = ()  # what the packs name of the registry
     registry: RegistryView | None = None
     registry_status: Mapping[str, Json] = field(default_factory=dict)
     directories: dict[str, Directory] = field(default_factory=dict)

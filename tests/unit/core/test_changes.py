@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdp.core import alternatives as found_in
-from pdp.core.changes import MAX_SETS, Found, Step, apply, search
+from pdp.core import changes as found_in
+from pdp.core.changes import MAX_SETS, SearchResult, Step, apply, search
 from pdp.core.outcome import Effect, Outcome, Reason, denied
 from pdp.core.policy import Bundle, Module
 
@@ -60,7 +60,7 @@ ALLOW = Outcome(Effect.ALLOW, visible=frozenset({"tool:t"}))
 Policy = Callable[[dict[str, Any]], Outcome]
 
 
-def run(asked: dict[str, Any], steps: Any, policy: Policy, budget: int = 600) -> Found:
+def run(asked: dict[str, Any], steps: Any, policy: Policy, budget: int = 600) -> SearchResult:
     searching = search(asked, policy(asked), steps, budget)
     outcomes: Any = None
     while True:
@@ -211,8 +211,8 @@ def test_it_says_when_it_gives_up() -> None:
     steps = [Step("set", f"/arguments/value/{flag}", False) for flag in FLAGS]
     found = run(asked, steps, lambda _: denied("no"), budget=10)
     assert (found.sets, found.incomplete, found.evaluations) == ((), True, 10)
-    assert run(asked, steps[:2], lambda _: denied("no")) == Found((), False, 3)
-    assert run(asked, (), lambda _: denied("no")) == Found((), False, 0)
+    assert run(asked, steps[:2], lambda _: denied("no")) == SearchResult((), False, 3)
+    assert run(asked, (), lambda _: denied("no")) == SearchResult((), False, 0)
 
 
 def test_no_more_is_looked_at_than_can_be_tried() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from support.judge_prompts import written
 
-from pdp.core.judge.prompt import Applies
+from pdp.core.judge.prompt import ToolSelector
 from pdp.judge.prompt_parser import RULE_ID
 from pdp.judge.prompts import read_prompts, shipped_prompts
 from pdp.policy.bundle import shipped_rego
@@ -24,8 +24,8 @@ def test_the_section_shown_may_be_used(tmp_path: Path) -> None:
     assert read.prompts is not None
     (crm,) = (s for s in read.prompts.sections if s.id == "crm")
     assert crm.applies_to == (
-        Applies(servers=("crm",), tools=("update_*", "merge_*")),
-        Applies(permissions=("crm:write",)),
+        ToolSelector(servers=("crm",), tools=("update_*", "merge_*")),
+        ToolSelector(permissions=("crm:write",)),
     )
     assert all(re.fullmatch(RULE_ID, rule) for rule in crm.rules)
     assert len(crm.rules) == 3

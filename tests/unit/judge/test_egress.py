@@ -16,13 +16,13 @@ from support.receiver import certified
 
 from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.judge_input import Opinion
-from pdp.judge.link import JudgeLink
+from pdp.judge.client import JudgeClient
 
 DRIP_SECONDS = 0.02
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-async def opinion(link: JudgeLink) -> Opinion:
+async def opinion(link: JudgeClient) -> Opinion:
     return await link.opine("acme", PROMPT, matter(), within_s=30)
 
 

@@ -11,14 +11,22 @@ from support.surroundings import StillClock
 from pdp.core.judge.judge_input import Opinion
 from pdp.core.judge.render import render
 from pdp.fair_limiter import FairQueue, OverloadedError
-from pdp.judge import wire
-from pdp.judge.breaker import _TRANSITIONS, Breaker, Event, State
-from pdp.judge.budget import DAY_NS, Budgets
-from pdp.judge.cache import CrowdedError, Key, Verdicts
-from pdp.judge.limits import Limits, Throttle, read_limits
+from pdp.judge import protocol
+from pdp.judge.client import TooManySessionsError, VerdictCache, VerdictKey
+from pdp.judge.limits import (
+    _TRANSITIONS,
+    DAY_NS,
+    Breaker,
+    BreakerEvent,
+    BreakerState,
+    Budgets,
+    RateLimits,
+    Throttle,
+    read_rate_limits,
+)
 from pdp.judge.options import JudgeOptions
+from pdp.judge.protocol import SessionResult
 from pdp.judge.response import read_chat, read_response
-from pdp.judge.session_result import SessionResult
 
 
 class Seconds:
@@ -109,17 +117,17 @@ async def test_a_place_is_not_lost_with_who_goes_while_waiting_or_on_getting_it(
         assert turns.running == 1
 
 
-@pytest.mark.parametrize(("state", "event"), list(product(State, Event)))
-def test_every_cell_of_the_breaker(state: State, event: Event) -> None:
+@pytest.mark.parametrize(("state", "event"), list(product(BreakerState, BreakerEvent)))
+def test_every_cell_of_the_breaker(state: BreakerState, event: BreakerEvent) -> None:
     breaker = Breaker(1, 10.0, Seconds())
     breaker.state = state
     breaker._move(event)
     expected = {
-        (State.CLOSED, Event.TRIPPED): State.OPEN,
-        (State.OPEN, Event.COOLED): State.TRIAL,
-        (State.TRIAL, Event.SUCCESS): State.CLOSED,
-        (State.TRIAL, Event.FAILURE): State.OPEN,
-        (State.TRIAL, Event.TRIPPED): State.OPEN,
+        (BreakerState.CLOSED, BreakerEvent.TRIPPED): BreakerState.OPEN,
+        (BreakerState.OPEN, BreakerEvent.COOLED): BreakerState.TRIAL,
+        (BreakerState.TRIAL, BreakerEvent.SUCCESS): BreakerState.CLOSED,
+        (BreakerState.TRIAL, BreakerEvent.FAILURE): BreakerState.OPEN,
+        (BreakerState.TRIAL, BreakerEvent.TRIPPED): BreakerState.OPEN,
     }
     assert breaker.state is expected.get((state, event), state)
     assert expected == _TRANSITIONS
@@ -193,16 +201,16 @@ def test_a_budget_counts_what_is_under_way_and_begins_anew_each_day() -> None:
 def test_what_a_provider_says_about_its_limits_is_heeded(headers: dict[str, str], wait: float) -> None:
     clock = Seconds()
     throttle = Throttle(clock)
-    throttle.told(read_limits(headers, 1_799_834_400))
+    throttle.update(read_rate_limits(headers, 1_799_834_400))
     assert throttle.wait_s(100) == pytest.approx(wait)
-    throttle.told(Limits(wait_s=0.0))
+    throttle.update(RateLimits(wait_s=0.0))
     assert throttle.wait_s(100) == pytest.approx(wait), "a longer wait is not taken back"
     clock.now += wait
     assert throttle.wait_s(100) == 0
 
 
-def key(tenant: str = "a", seen: str = "s", model: str = "m", url: str = "u") -> Key:
-    return Key(tenant, seen, model, url)
+def key(tenant: str = "a", seen: str = "s", model: str = "m", url: str = "u") -> VerdictKey:
+    return VerdictKey(tenant, seen, model, url)
 
 
 class Judge:
@@ -224,7 +232,7 @@ ALLOWS = Opinion("ok", "allow", 0.9, tokens_in=10, tokens_out=5, latency_ms=7)
 
 async def test_a_verdict_is_kept_for_its_time_for_the_same_matter_of_the_same_tenant() -> None:
     clock, judge = Seconds(), Judge(ALLOWS)
-    verdicts = Verdicts(10.0, 100, 100, 100, clock)
+    verdicts = VerdictCache(10.0, 100, 100, 100, clock)
     first = await verdicts.get(key(), judge, 1)
     again = await verdicts.get(key(), judge, 1)
     assert (judge.asked, first.cached, first.tokens_in) == (1, False, 10)
@@ -243,21 +251,21 @@ async def test_a_verdict_is_kept_for_its_time_for_the_same_matter_of_the_same_te
 
 
 async def test_what_is_no_verdict_is_not_kept() -> None:
-    verdicts, judge = Verdicts(10.0, 100, 100, 100, Seconds()), Judge(Opinion("timeout"))
+    verdicts, judge = VerdictCache(10.0, 100, 100, 100, Seconds()), Judge(Opinion("timeout"))
     await verdicts.get(key(), judge, 1)
     await verdicts.get(key(), judge, 1)
     assert judge.asked == 2
 
 
 async def test_no_time_to_keep_means_that_nothing_is_kept() -> None:
-    verdicts, judge = Verdicts(0.0, 100, 100, 100, Seconds()), Judge(ALLOWS)
+    verdicts, judge = VerdictCache(0.0, 100, 100, 100, Seconds()), Judge(ALLOWS)
     await verdicts.get(key(), judge, 1)
     await verdicts.get(key(), judge, 1)
     assert judge.asked == 2
 
 
 async def test_who_asks_meanwhile_joins_within_the_tenant_and_waits_for_their_own_time() -> None:
-    verdicts, judge = Verdicts(10.0, 100, 100, 100, Seconds()), Judge(ALLOWS)
+    verdicts, judge = VerdictCache(10.0, 100, 100, 100, Seconds()), Judge(ALLOWS)
     judge.go.clear()
     waiting = [asyncio.create_task(verdicts.get(key(), judge, 5)) for _ in range(3)]
     other = asyncio.create_task(verdicts.get(key(tenant="b"), judge, 5))
@@ -273,59 +281,59 @@ async def test_who_asks_meanwhile_joins_within_the_tenant_and_waits_for_their_ow
 
 
 async def test_one_tenants_sessions_leave_places_for_another() -> None:
-    verdicts, judge = Verdicts(10.0, 100, 4, 3, Seconds()), Judge(ALLOWS)
+    verdicts, judge = VerdictCache(10.0, 100, 4, 3, Seconds()), Judge(ALLOWS)
     judge.go.clear()
     waiting = [asyncio.create_task(verdicts.get(key(seen=str(i)), judge, 5)) for i in range(3)]
     await asyncio.sleep(0)
-    with pytest.raises(CrowdedError):
+    with pytest.raises(TooManySessionsError):
         await verdicts.get(key(seen="more"), judge, 5)
     waiting.append(asyncio.create_task(verdicts.get(key(tenant="b"), judge, 5)))
     await asyncio.sleep(0)
-    with pytest.raises(CrowdedError):
+    with pytest.raises(TooManySessionsError):
         await verdicts.get(key(tenant="c"), judge, 5)
     judge.go.set()
     await asyncio.gather(*waiting)
     assert (await verdicts.get(key(seen="more"), judge, 5)).verdict == "allow"
 
 
-def _rendered() -> wire.Rendered:
+def _rendered() -> protocol.Rendered:
     return render(prompt_set(), PROMPT, matter("Ünï\u202e\n\u2028code"), "ab" * 16)
 
 
 def test_what_is_asked_and_told_goes_over_the_socket_unchanged() -> None:
-    asked = wire.Asked(7, "acme", 1.5, _rendered())
-    line = wire.ask(asked)
+    asked = protocol.SessionRequest(7, "acme", 1.5, _rendered())
+    line = protocol.request_line(asked)
     assert line.count(b"\n") == 1
-    assert wire.read_asked(line) == asked
+    assert protocol.read_request(line) == asked
     said = SessionResult("ok", "te\nxt\ud800", "stop", "m", 1, 2, 3, 4)
-    assert wire.read_told(wire.said(7, said)) == (7, said)
-    assert wire.read_told(wire.state({"a": 1})) == {"a": 1}
-    assert wire.read_hello(wire.hello("m", "u")) == ("m", "u")
+    assert protocol.read_answer(protocol.result_line(7, said)) == (7, said)
+    assert protocol.read_answer(protocol.state_line({"a": 1})) == {"a": 1}
+    assert protocol.read_hello(protocol.hello_line("m", "u")) == ("m", "u")
 
 
 @pytest.mark.parametrize(
     "line", [b"", b"{", b"[]", b"7", b'{"id": "7"}', b'{"id": true}', b'{"id": 7, "rendered": {}}', b"[" * 100_000]
 )
 def test_a_line_that_we_would_never_send_is_refused(line: bytes) -> None:
-    with pytest.raises(wire.WireError):
-        wire.read_asked(line)
-    with pytest.raises(wire.WireError):
-        wire.read_told(line)
-    with pytest.raises(wire.WireError):
-        wire.read_hello(line)
+    with pytest.raises(protocol.ProtocolError):
+        protocol.read_request(line)
+    with pytest.raises(protocol.ProtocolError):
+        protocol.read_answer(line)
+    with pytest.raises(protocol.ProtocolError):
+        protocol.read_hello(line)
 
 
 @pytest.mark.parametrize(
     "said", [{"status": "else"}, {"status": []}, {"status": "ok", "tokens_in": -1}, {"status": "ok", "other": 1}, 7]
 )
 def test_nor_is_an_answer_that_is_none_taken(said: object) -> None:
-    with pytest.raises(wire.WireError):
-        wire.read_told(wire.line({"id": 7, "said": said}))
+    with pytest.raises(protocol.ProtocolError):
+        protocol.read_answer(protocol.line({"id": 7, "said": said}))
 
 
 def test_what_is_too_long_is_not_sent() -> None:
-    with pytest.raises(wire.WireError):
-        wire.ask(wire.Asked(7, "a" * wire.MAX_ASKED, 1.0, _rendered()))
+    with pytest.raises(protocol.ProtocolError):
+        protocol.request_line(protocol.SessionRequest(7, "a" * protocol.MAX_REQUEST, 1.0, _rendered()))
 
 
 @pytest.mark.parametrize(

@@ -23,30 +23,29 @@ from support.llm import LlmStandIn
 from pdp.cli import judge_process
 from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.judge_input import Opinion
-from pdp.judge import connection, process, wire
-from pdp.judge.connection import Connection, UnreachableError
-from pdp.judge.link import JudgeLink
+from pdp.judge import process, protocol
+from pdp.judge.client import JudgeClient
 from pdp.judge.options import JudgeOptions
-from pdp.judge.process import Child, Keeper
+from pdp.judge.process import ChildJudge, JudgeConnection, JudgeSupervisor, UnreachableError
 from pdp.judge.serve import JudgeServer
-from pdp.judge.session_runner import Ambience, SessionRunner
+from pdp.judge.session_runner import RunnerEnvironment, SessionRunner
 from pdp.runtime import judge
 from pdp.runtime.environment import SystemEntropy
 
 
-async def started(opts: JudgeOptions) -> Child:
-    return await Child.start(judge.command(), {"judge": opts.model_dump(mode="json"), "vault": None}, opts)
+async def started(opts: JudgeOptions) -> ChildJudge:
+    return await ChildJudge.start(judge.command(), {"judge": opts.model_dump(mode="json"), "vault": None}, opts)
 
 
-def linked(opts: JudgeOptions, keeper: Keeper) -> JudgeLink:
-    return JudgeLink(opts, StillPrompts(), keeper, entropy=SystemEntropy(), monotonic=time.monotonic)
+def linked(opts: JudgeOptions, keeper: JudgeSupervisor) -> JudgeClient:
+    return JudgeClient(opts, StillPrompts(), keeper, entropy=SystemEntropy(), monotonic=time.monotonic)
 
 
 @asynccontextmanager
-async def kept(llm: LlmStandIn, folder: Path, **over: Any) -> AsyncIterator[JudgeLink]:
+async def kept(llm: LlmStandIn, folder: Path, **over: Any) -> AsyncIterator[JudgeClient]:
     """A link with a process of its own."""
     opts = options(llm, folder, **over)
-    link = linked(opts, Keeper(lambda: started(opts)))
+    link = linked(opts, JudgeSupervisor(lambda: started(opts)))
     link.begin()
     try:
         yield link
@@ -54,7 +53,7 @@ async def kept(llm: LlmStandIn, folder: Path, **over: Any) -> AsyncIterator[Judg
         await link.close()
 
 
-async def opinion(link: JudgeLink, task: str = "Summarise.") -> Opinion:
+async def opinion(link: JudgeClient, task: str = "Summarise.") -> Opinion:
     return await link.opine("acme", PROMPT, matter(task), within_s=60)
 
 
@@ -64,7 +63,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-def pid_of(link: JudgeLink) -> int:
+def pid_of(link: JudgeClient) -> int:
     found = link.status()["pid"]
     assert isinstance(found, int)
     return found
@@ -102,7 +101,7 @@ async def test_one_that_hangs_is_ended_whatever_it_was_still_to_be_asked(
     llm: LlmStandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More than its socket holds; no call waits for it longer than it can."""
-    monkeypatch.setattr(connection, "_SILENT_SECONDS", 3 * wire.BEAT_SECONDS)
+    monkeypatch.setattr(process, "_SILENT_SECONDS", 3 * protocol.BEAT_SECONDS)
     monkeypatch.setattr(process, "_END_SECONDS", 0.5)
     async with kept(llm, tmp_path) as link:
         assert (await opinion(link, "Before.")).verdict == "allow"
@@ -176,8 +175,8 @@ async def test_a_process_that_cannot_start_costs_no_call_more_than_a_moment(
 @asynccontextmanager
 async def served(opts: JudgeOptions, path: Path) -> AsyncIterator[JudgeServer]:
     """A server whose endpoint is never asked."""
-    ambience = Ambience(time.monotonic, time.time_ns, lambda: 0.0)
-    server = JudgeServer(opts, SessionRunner(opts, None, ambience))  # type: ignore[arg-type] # nobody asks it
+    environment = RunnerEnvironment(time.monotonic, time.time_ns, lambda: 0.0)
+    server = JudgeServer(opts, SessionRunner(opts, None, environment))  # type: ignore[arg-type] # nobody asks it
     await server.open(path)
     try:
         yield server
@@ -189,7 +188,7 @@ async def test_a_process_that_speaks_for_another_model_is_none_of_ours(llm: LlmS
     path = tmp_path / "j" / "s"
     async with served(options(llm, tmp_path, model="other"), path):
         with pytest.raises(UnreachableError, match="another model"):
-            await Connection.open(path, options(llm, tmp_path))
+            await JudgeConnection.open(path, options(llm, tmp_path))
 
 
 async def test_another_user_is_turned_away_on_either_side(
@@ -197,29 +196,29 @@ async def test_another_user_is_turned_away_on_either_side(
 ) -> None:
     path, opts = tmp_path / "j" / "s", options(llm, tmp_path)
     async with served(opts, path):
-        made = await Connection.open(path, opts)
+        made = await JudgeConnection.open(path, opts)
         await made.close()
         mine = os.geteuid()
         # whoever we are now, the one at the other end is somebody else
         monkeypatch.setattr(os, "geteuid", lambda: mine + 1)
         reader, writer = await asyncio.open_unix_connection(path)
         assert await reader.read() == b""
-        await wire.close(writer)
+        await protocol.close(writer)
 
     async def impostor(_: asyncio.StreamReader, out: asyncio.StreamWriter) -> None:
-        out.write(wire.hello(opts.model, opts.url))
+        out.write(protocol.hello_line(opts.model, opts.url))
         await out.drain()
 
     other = await asyncio.start_unix_server(impostor, tmp_path / "other")
     with pytest.raises(UnreachableError, match="another user"):
-        await Connection.open(tmp_path / "other", opts)
+        await JudgeConnection.open(tmp_path / "other", opts)
     other.close()
 
 
 def test_the_kernel_tells_who_is_at_the_other_end() -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX)
     with ours, theirs:
-        assert wire.user_of(ours) == os.geteuid()
+        assert protocol.peer_user(ours) == os.geteuid()
 
 
 @pytest.mark.parametrize("mode", [0o750, 0o701, 0o777])
@@ -249,7 +248,7 @@ async def test_a_file_that_is_no_socket_and_a_process_that_answers_keep_their_pl
         with pytest.raises(ConfigurationFault, match="stop it first"):
             async with served(opts, path):
                 pass
-        await (await Connection.open(path, opts)).close()
+        await (await JudgeConnection.open(path, opts)).close()
 
 
 async def test_what_a_dead_process_left_is_taken_away(llm: LlmStandIn, tmp_path: Path) -> None:
@@ -259,10 +258,10 @@ async def test_what_a_dead_process_left_is_taken_away(llm: LlmStandIn, tmp_path:
         dead.bind(str(path))
     opts = options(llm, tmp_path)
     async with served(opts, path):
-        await (await Connection.open(path, opts)).close()
+        await (await JudgeConnection.open(path, opts)).close()
 
 
-@pytest.mark.parametrize("line", [b"not json\n", b'{"id": 1, "rendered": 7}\n', b"x" * (wire.MAX_ASKED + 10)])
+@pytest.mark.parametrize("line", [b"not json\n", b'{"id": 1, "rendered": 7}\n', b"x" * (protocol.MAX_REQUEST + 10)])
 async def test_who_says_what_we_never_would_is_cut_off_and_others_are_not(
     llm: LlmStandIn, tmp_path: Path, line: bytes
 ) -> None:
@@ -272,27 +271,29 @@ async def test_who_says_what_we_never_would_is_cut_off_and_others_are_not(
         with contextlib.suppress(ConnectionError):
             while await reader.readline():
                 pass
-        await wire.close(writer)
+        await protocol.close(writer)
         assert (await opinion(link)).verdict == "allow"
 
 
-@pytest.mark.parametrize("said", [b"not json\n", b'{"id": 1, "said": {"status": 7}}\n', b"y" * (wire.MAX_TOLD + 10)])
+@pytest.mark.parametrize(
+    "said", [b"not json\n", b'{"id": 1, "said": {"status": 7}}\n', b"y" * (protocol.MAX_ANSWER + 10)]
+)
 async def test_a_process_that_says_what_ours_never_would_is_left(
     llm: LlmStandIn, tmp_path: Path, said: bytes
 ) -> None:
     opts = options(llm, tmp_path)
 
     async def impostor(reader: asyncio.StreamReader, out: asyncio.StreamWriter) -> None:
-        out.write(wire.hello(opts.model, opts.url))
+        out.write(protocol.hello_line(opts.model, opts.url))
         await reader.readline()
         out.write(said)
         with contextlib.suppress(ConnectionError):
             await out.drain()
-        await wire.close(out)
+        await protocol.close(out)
 
     server = await asyncio.start_unix_server(impostor, tmp_path / "s")
-    made = await Connection.open(tmp_path / "s", opts)
-    rendered = wire.Rendered("p", "", "s", "u", "n", {}, {}, (), "")
+    made = await JudgeConnection.open(tmp_path / "s", opts)
+    rendered = protocol.Rendered("p", "", "s", "u", "n", {}, {}, (), "")
     assert (await made.ask("acme", rendered, 10)).status == "unavailable"
     assert made.gone.is_set()
     await made.close()
@@ -342,7 +343,7 @@ async def test_whatever_a_start_raises_another_one_is_made(
             enough.set()
         raise RuntimeError("a bug")
 
-    keeper = Keeper(start)
+    keeper = JudgeSupervisor(start)
     keeper.begin()
     await enough.wait()
     assert keeper.status()["process"] == "away"

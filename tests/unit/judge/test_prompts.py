@@ -8,7 +8,7 @@ from support.judge_prompts import BASE, CLASSES, SECTION, organisation, shipped,
 
 from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.judge_input import Traits
-from pdp.core.judge.prompt import Applies, PromptSet
+from pdp.core.judge.prompt import PromptSet, ToolSelector
 from pdp.core.judge.render import render
 from pdp.core.target import Annotations
 from pdp.judge.prompts import LoadedPrompts, read_prompts, shipped_prompts
@@ -41,10 +41,10 @@ def test_a_base_prompt_and_its_sections(tmp_path: Path) -> None:
     )
     assert base.text.startswith("The marker is {{marker}}.")
     by_id = {section.id: section for section in found.sections}
-    assert by_id["crm"].applies_to == (Applies(servers=("crm",), tools=("update_*",)),)
+    assert by_id["crm"].applies_to == (ToolSelector(servers=("crm",), tools=("update_*",)),)
     assert by_id["crm"].rules == ("crm.other",)
     assert by_id["crm"].text.startswith("## Our customer files")
-    assert by_id["any"].applies_to[0] == Applies(annotations={"read_only": True})
+    assert by_id["any"].applies_to[0] == ToolSelector(annotations={"read_only": True})
 
 
 def test_a_section_speaks_about_its_tools_only(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from typing_extensions import override
 from pdp.cli.main import cli
 from pdp.config import settings
 from pdp.core.errors import ConfigurationFault
-from pdp.judge.link import JudgeLink
+from pdp.judge.client import JudgeClient
 from pdp.ports.telemetry import NONE, SILENT, Attributes, Silent, Telemetry
 from pdp.runtime import background, judge, preflight
 from pdp.runtime.environment import SystemEntropy
@@ -35,12 +35,12 @@ def configured(llm: LlmStandIn, folder: Path, **over: Any) -> Path:
 
 
 @asynccontextmanager
-async def linked(config: Path, telemetry: Telemetry = SILENT) -> AsyncIterator[JudgeLink]:
+async def linked(config: Path, telemetry: Telemetry = SILENT) -> AsyncIterator[JudgeClient]:
     """As `pdp serve` wires it."""
     found = judge.wire_judge(
         settings.load(config, {}), entropy=SystemEntropy(), monotonic=lambda: 0, telemetry=telemetry
     )
-    assert isinstance(found, JudgeLink)
+    assert isinstance(found, JudgeClient)
     judge.begin_judge(found)
     try:
         yield found
@@ -48,7 +48,7 @@ async def linked(config: Path, telemetry: Telemetry = SILENT) -> AsyncIterator[J
         await found.close()
 
 
-async def opinion(link: JudgeLink) -> str:
+async def opinion(link: JudgeClient) -> str:
     return (await link.opine("acme", "task-fit", matter(), within_s=60)).status
 
 

@@ -9,8 +9,7 @@ from support.judge import NONCE
 
 from pdp.core.digest import Json
 from pdp.core.judge.prompt import PromptSet
-from pdp.core.judge.render import render
-from pdp.core.judge.tokens import tokens
+from pdp.core.judge.render import render, tokens
 from pdp.judge.prompts import read_prompts, shipped_prompts
 from pdp.judge_eval.cases import matter, read_cases
 from pdp.judge_eval.organisation import pinned

@@ -16,11 +16,20 @@ from support.judge_eval import CASES, REVIEW, few, lines, write
 from pdp.core.errors import ConfigurationFault
 from pdp.core.facts import WORST_LABELS
 from pdp.core.judge.judge_input import Rendered, Traits
-from pdp.judge.session_result import SessionResult
-from pdp.judge_eval.cases import matter, read_cases
-from pdp.judge_eval.cassette import Player, Recorder, models_of
+from pdp.judge.protocol import SessionResult
+from pdp.judge_eval.cases import judge_input_of, read_cases
 from pdp.judge_eval.organisation import pinned
-from pdp.judge_eval.results import Asked, by_asked, line, mend, read_results, result
+from pdp.judge_eval.runs import (
+    ResultKey,
+    SessionPlayer,
+    SessionRecorder,
+    by_asked,
+    line,
+    mend,
+    models_of,
+    read_results,
+    result,
+)
 from pdp.registry.review import load_review
 
 GOOD: dict[str, Any] = {
@@ -85,7 +94,7 @@ def test_what_is_no_file_of_cases_is_refused(tmp_path: Path) -> None:
 
 def test_a_judge_is_shown_nothing_that_gives_the_answer_away(tmp_path: Path) -> None:
     [case] = read_cases(write(tmp_path / "cases.jsonl", [GOOD])).all
-    shown = matter(case, *pinned(case, None))
+    shown = judge_input_of(case, *pinned(case, None))
     assert (shown.task, shown.agent, shown.tool, shown.arguments) == (
         "Water the plants",
         "gardener",
@@ -99,14 +108,14 @@ def test_what_is_known_of_server_and_session_is_shown_and_else_what_a_decision_a
     known = {**GOOD, "id": "2", "server": "garden", "session_labels": ["public"]}
     known["tool"] = {**GOOD["tool"], "title": "Water a plant"}
     plain, full = read_cases(write(tmp_path / "cases.jsonl", [GOOD, known])).all
-    shown = matter(plain, *pinned(plain, None))
+    shown = judge_input_of(plain, *pinned(plain, None))
     assert (shown.server, shown.labels, shown.title, shown.task_source) == (
         "gardener",
         tuple(sorted(WORST_LABELS)),
         "",
         "caller",
     )
-    shown = matter(full, *pinned(full, None))
+    shown = judge_input_of(full, *pinned(full, None))
     assert (shown.server, shown.labels, shown.title) == ("garden", ("public",), "Water a plant")
     with pytest.raises(ConfigurationFault, match="line 1: server"):
         read_cases(write(tmp_path / "odd.jsonl", [{**GOOD, "server": "a b"}]))
@@ -116,7 +125,7 @@ def test_secrets_of_a_case_are_taken_out_as_in_a_decision(tmp_path: Path) -> Non
     token = "ghp_" + "a1B2" * 9
     line = {**GOOD, "arguments": {"note": token}, "recent_observation": f"It is {token}."}
     [case] = read_cases(write(tmp_path / "cases.jsonl", [line])).all
-    assert token not in repr(matter(case, *pinned(case, None)))
+    assert token not in repr(judge_input_of(case, *pinned(case, None)))
 
 
 def test_traits_come_from_the_review_and_are_else_the_worst(tmp_path: Path) -> None:
@@ -129,7 +138,7 @@ def test_traits_come_from_the_review_and_are_else_the_worst(tmp_path: Path) -> N
     assert Traits.of(pinned(unknown, review)[0]) == Traits()
 
 
-ASKED = Asked("1", "5e" * 32, "m")
+ASKED = ResultKey("1", "5e" * 32, "m")
 
 
 def said(text: str, status: str = "ok") -> SessionResult:
@@ -171,18 +180,18 @@ class Says:
     def __init__(self, text: str) -> None:
         self.text = text
 
-    async def hold(self, _tenant: str, _rendered: Rendered, _within_s: float) -> SessionResult:
+    async def run(self, _tenant: str, _rendered: Rendered, _within_s: float) -> SessionResult:
         return said(self.text)
 
 
 def tape(text: str, made: Rendered, path: Path) -> SessionResult:
     """What is kept of an answer, played back to a session with another nonce."""
     file = io.BytesIO()
-    asyncio.run(Recorder(Says(text), "m", file).hold("t", made, 5))
+    asyncio.run(SessionRecorder(Says(text), "m", file).run("t", made, 5))
     path.write_bytes(file.getvalue())
     other = rendered(nonce="c0ffee" * 6)
     assert other.seen_sha256 == made.seen_sha256
-    return asyncio.run(Player(path, "m").hold("t", other, 5))
+    return asyncio.run(SessionPlayer(path, "m").run("t", other, 5))
 
 
 def test_a_tape_holds_no_nonce_and_serves_any(tmp_path: Path) -> None:
@@ -217,12 +226,15 @@ def _kept(made: Rendered, path: Path) -> str:
 def test_what_is_not_on_the_tape_is_a_fault(tmp_path: Path) -> None:
     made, path = rendered(), tmp_path / "tape"
     tape(answer(made), made, path)
-    for player, asked in ((Player(path, "other"), made), (Player(path, "m"), rendered(task="Something else"))):
+    for player, asked in (
+        (SessionPlayer(path, "other"), made),
+        (SessionPlayer(path, "m"), rendered(task="Something else")),
+    ):
         with pytest.raises(ConfigurationFault, match="record it again"):
-            asyncio.run(player.hold("t", asked, 5))
+            asyncio.run(player.run("t", asked, 5))
     path.write_text("{}\n")
     with pytest.raises(ConfigurationFault, match="line 1"):
-        Player(path, "m")
+        SessionPlayer(path, "m")
 
 
 def test_the_few_cases_are_of_both_labels(tmp_path: Path) -> None:

@@ -9,22 +9,20 @@ import pytest
 
 from pdp.judge_eval import figures
 from pdp.judge_eval.cases import ALLOW, DENY, Case
-from pdp.judge_eval.comparing import differences
-from pdp.judge_eval.figures import Judged
-from pdp.judge_eval.resampling import Share, quantile, share
-from pdp.judge_eval.results import Result
+from pdp.judge_eval.figures import JudgedCase, Share, differences, quantile, share
+from pdp.judge_eval.runs import CaseResult
 
 CASE = Case("c", "Book a room", "clerk", "book", "", {}, {"room": 4}, "", ALLOW, "own", "high")
-RESULT = Result("c", "5e" * 32, "m", "fit", "ab" * 32, "ok", "allow", 0.9, (), "why", "m-1", 900, 60, 1_500, 30)
+RESULT = CaseResult("c", "5e" * 32, "m", "fit", "ab" * 32, "ok", "allow", 0.9, (), "why", "m-1", 900, 60, 1_500, 30)
 
 
-def judged(label: str, verdict: str | None, confidence: float | None = 0.9, **more: Any) -> Judged:
+def judged(label: str, verdict: str | None, confidence: float | None = 0.9, **more: Any) -> JudgedCase:
     case = replace(CASE, label=label, **more)
     status = "ok" if verdict is not None else "malformed"
-    return Judged(case, replace(RESULT, case=case.id, status=status, verdict=verdict, confidence=confidence))
+    return JudgedCase(case, replace(RESULT, case=case.id, status=status, verdict=verdict, confidence=confidence))
 
 
-def many(label: str, verdict: str, count: int, *, start: int = 0) -> list[Judged]:
+def many(label: str, verdict: str, count: int, *, start: int = 0) -> list[JudgedCase]:
     """Of that many tasks, or attackers' calls."""
     numbers = range(start, start + count)
     return [judged(label, verdict, id=f"{label}{i}", task=f"task {i}", arguments={"i": i}) for i in numbers]

@@ -14,7 +14,7 @@ import pytest
 from pdp.core.decide import Question
 from pdp.core.errors import EngineFault
 from pdp.core.policy import Bundle
-from pdp.policy.embedded import zygote_process
+from pdp.policy.embedded import engine
 from pdp.policy.embedded.engine import EmbeddedEngine
 
 Rego = Callable[..., Bundle]
@@ -170,7 +170,7 @@ async def test_without_a_zygote_everything_is_denied_until_one_starts(
 async def test_a_zygote_that_cannot_boot_is_no_fault_of_the_bundle(
     load: Load, rego: Rego, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(zygote_process, "_BOOT", "import pdp_does_not_exist")
+    monkeypatch.setattr(engine, "_BOOT", "import pdp_does_not_exist")
     with pytest.raises(EngineFault) as caught:
         await load(rego(WILD))
     assert caught.value.code == "policy.unavailable"
@@ -234,7 +234,7 @@ asyncio.run(main())
 
 @pytest.mark.parametrize("do", ["echo", "loop"])
 async def test_nothing_outlives_a_killed_parent(rego: Rego, children: Children, do: str) -> None:
-    root = str(Path(zygote_process.__file__).parents[2])
+    root = str(Path(engine.__file__).parents[2])
     text = rego(WILD).modules[0].text
     parent = await asyncio.create_subprocess_exec(
         sys.executable, "-c", PARENT, root, text, do, stdout=asyncio.subprocess.PIPE

@@ -22,11 +22,9 @@ from pdp.core.errors import BundleFault, ConfigurationFault, EngineFault, Overlo
 from pdp.core.policy import Bundle
 from pdp.policy.opa import engine as opa_engine
 from pdp.policy.opa.boot import check
-from pdp.policy.opa.engine import OpaEngine
-from pdp.policy.opa.host import OpaHost
-from pdp.policy.opa.link import Kept
+from pdp.policy.opa.engine import OpaEngine, OpaHost
 from pdp.policy.opa.options import OpaOptions
-from pdp.policy.opa.process import OpaProcess
+from pdp.policy.opa.process import ChildOpa, OpaProcess
 
 Rego = Callable[..., Bundle]
 Ask = Callable[..., Question]
@@ -59,7 +57,7 @@ async def load() -> AsyncIterator[Load]:
 
 def running(engine: OpaEngine) -> OpaProcess:
     link = engine._link
-    assert isinstance(link, Kept)
+    assert isinstance(link, ChildOpa)
     process = link._running
     assert isinstance(process, OpaProcess)
     return process
@@ -371,7 +369,7 @@ _ORPHAN = """
 import asyncio, os, sys
 from pathlib import Path
 from pdp.core.policy import Bundle, Module
-from pdp.policy.opa.host import OpaHost
+from pdp.policy.opa.engine import OpaHost
 from pdp.policy.opa.options import OpaOptions
 
 class Entropy:

@@ -30,10 +30,9 @@ from pdp.core.errors import ConfigurationFault, EngineFault
 from pdp.core.policy import Bundle
 from pdp.policy.opa import client
 from pdp.policy.opa.bundle import ROOTS, archive, pack
-from pdp.policy.opa.engine import OpaEngine
-from pdp.policy.opa.host import OpaHost
-from pdp.policy.opa.link import Remote, introduce
+from pdp.policy.opa.engine import OpaEngine, OpaHost
 from pdp.policy.opa.options import OpaOptions
+from pdp.policy.opa.process import RemoteOpa, introduce
 
 Rego = Callable[..., Bundle]
 Ask = Callable[..., Question]
@@ -500,7 +499,7 @@ async def test_who_could_not_be_asked_is_asked_before_it_is_believed(
     engine = await load(liar.url, rego(ECHO))
     assert await codes(engine, ask(n=1)) == ["answered"]
     link = engine._link
-    assert isinstance(link, Remote)
+    assert isinstance(link, RemoteOpa)
     link._proven = -1  # as after a look that found nobody
     liar.manifest["roots"] = []
     assert await codes(engine, ask(n=1)) == ["policy.mismatch"]
@@ -656,10 +655,10 @@ async def test_nobody_can_add_to_what_the_bundle_owns(load: Load, serve: Serve, 
     engine = await load(await serve(bundle), bundle)
     opa_client = engine._link.client()
     for path in ("packs/evil", "org/a", "lib/x", "pdp/y"):
-        with pytest.raises(client.RefusedError, match="HTTP 400"):
+        with pytest.raises(client.OpaRefusedError, match="HTTP 400"):
             await opa_client.update_or_create_data({"allow": [1]}, path)
     for package in ("packs.evil", "org", "lib.x", "pdp"):
-        with pytest.raises(client.RefusedError, match="HTTP 400"):
+        with pytest.raises(client.OpaRefusedError, match="HTTP 400"):
             await opa_client.update_policy_from_string(f"package {package}\n\nx := 1\n", "evil")
     assert await engine.evaluate(ask()) == b'{"org":{"a":1},"packs":[]}'
 
@@ -676,7 +675,7 @@ async def test_an_opa_that_came_back_without_a_root_is_not_believed(
     packed = pack(files, revision=bundle.digest, roots=("lib", "packs", "pdp"))
     await serve(bundle, at=url.removeprefix("http://"), packed=packed)
     writer = await client.OpaClient.connect(engine._link.client()._place, 1)
-    with pytest.raises(client.RefusedError, match="HTTP 204"):  # done, and nothing that is read as an answer
+    with pytest.raises(client.OpaRefusedError, match="HTTP 204"):  # done, and nothing that is read as an answer
         await writer.update_or_create_data({"limit": 10**6}, "org")
     await writer.close_connection()
     found = await codes(engine, *(ask(n=n) for n in range(3)))  # connections that the other one left behind may break

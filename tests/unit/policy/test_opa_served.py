@@ -25,10 +25,9 @@ from pdp.core.policy import Bundle
 from pdp.core.request import Role
 from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.opa.bundle import archive, pack
-from pdp.policy.opa.host import OpaHost
-from pdp.policy.opa.link import Kept
+from pdp.policy.opa.engine import OpaHost
 from pdp.policy.opa.options import OpaOptions
-from pdp.policy.opa.process import OpaProcess
+from pdp.policy.opa.process import ChildOpa, OpaProcess
 from pdp.policy.source import FolderSource
 from pdp.runtime import bootstrap
 from pdp.service.explain import Why
@@ -45,7 +44,7 @@ def pid(world: World) -> int:
     policy = world.process.state.policy
     assert policy is not None
     link = policy.engine._link  # type: ignore[attr-defined]  # the port has none
-    assert isinstance(link, Kept)
+    assert isinstance(link, ChildOpa)
     assert isinstance(link._running, OpaProcess)
     return link._running.pid
 

@@ -14,13 +14,13 @@ import pytest
 from pdp.core.decide import Question
 from pdp.core.errors import EngineFault
 from pdp.policy.embedded import wire
-from pdp.policy.embedded.link import Link
-from pdp.policy.embedded.options import Counters, PoolOptions
-from pdp.policy.embedded.pool import Pool
-from pdp.policy.embedded.progress import Progress, page
+from pdp.policy.embedded.options import EngineCounters, PoolOptions
+from pdp.policy.embedded.pool import Pool, WorkerLink
+from pdp.policy.embedded.wire import Progress, page
+from pdp.policy.evaluation import Status
 
 Ask = Callable[..., Question]
-Answer = Callable[[wire.Replies], bytes]
+Answer = Callable[[wire.ReplyBatch], bytes]
 BUNDLE = hashlib.sha256(b"the bundle").digest()
 OTHER = hashlib.sha256(b"another").digest()
 
@@ -40,24 +40,24 @@ class Bench:
         self.hold = asyncio.Event()
         self.hold.set()
         self.kills: list[str] = []
-        self.counters = Counters()
+        self.counters = EngineCounters()
         self.pool = Pool(
             PoolOptions(deadline_ms=deadline_ms, patience_ms=20_000, linger_ms=linger_ms),
             self.counters,
-            wanted=lambda: None,
+            need_worker=lambda: None,
             condemn=self._condemn,
             on_kill=self.kills.append,
         )
         self._peers: list[asyncio.StreamWriter] = []
         self._tasks: list[asyncio.Task[None]] = []
 
-    def _condemn(self, link: Link) -> None:
+    def _condemn(self, link: WorkerLink) -> None:
         self.condemned.append(link.condemned)
         self.hold.set()
         if not self.reprieve:
             self._peers[link.ident].close()
 
-    async def connect(self, answer: Answer, hello: bytes = BUNDLE) -> Link:
+    async def connect(self, answer: Answer, hello: bytes = BUNDLE) -> WorkerLink:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         descriptor = page()
@@ -74,11 +74,11 @@ class Bench:
         while header := await reader.read(4):
             sequence, items = wire.read_batch(await reader.readexactly(wire.frame_length(header)))
             replies = tuple(
-                wire.Reply(nonce, hashlib.sha256(document).digest(), wire.Status.OK, document)
+                wire.ItemReply(nonce, hashlib.sha256(document).digest(), Status.OK, document)
                 for nonce, document in items
             )
             await self.hold.wait()
-            writer.write(answer(wire.Replies(BUNDLE, sequence, replies)))
+            writer.write(answer(wire.ReplyBatch(BUNDLE, sequence, replies)))
 
     async def close(self) -> None:
         self.pool.close()
@@ -107,13 +107,13 @@ async def hasty() -> AsyncIterator[Bench]:
 def each(**changes: object) -> Answer:
     """Changes the last reply only."""
 
-    def answer(honest: wire.Replies) -> bytes:
+    def answer(honest: wire.ReplyBatch) -> bytes:
         return wire.replies(replace(honest, items=(*honest.items[:-1], replace(honest.items[-1], **changes))))
 
     return answer
 
 
-def crossed(honest: wire.Replies) -> bytes:
+def crossed(honest: wire.ReplyBatch) -> bytes:
     return wire.replies(replace(honest, items=honest.items[::-1]))
 
 
@@ -208,7 +208,7 @@ async def test_a_call_is_given_up_when_every_worker_dies_under_it(bench: Bench, 
     waiting = asyncio.ensure_future(bench.pool.evaluate(ask(n=1)))
     for index in range(3):
 
-        def hang_up(_: wire.Replies, index: int = index) -> bytes:
+        def hang_up(_: wire.ReplyBatch, index: int = index) -> bytes:
             bench._peers[index].close()
             return b""
 

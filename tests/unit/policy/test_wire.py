@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pdp.policy.embedded import wire
+from pdp.policy.evaluation import Status
 
-REPLY = wire.Reply(7, b"s" * 32, wire.Status.OK, b'{"a": 1}')
-REPLIES = wire.Replies(b"d" * 32, 3, (REPLY, wire.Reply(8, b"t" * 32, wire.Status.ERROR, b"")))
+REPLY = wire.ItemReply(7, b"s" * 32, Status.OK, b'{"a": 1}')
+REPLIES = wire.ReplyBatch(b"d" * 32, 3, (REPLY, wire.ItemReply(8, b"t" * 32, Status.ERROR, b"")))
 
 
 def payload(frame: bytes) -> bytes:

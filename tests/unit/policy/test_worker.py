@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from pdp.core.errors import BundleFault
 from pdp.core.policy import Bundle
 from pdp.policy.embedded.regorus_binding import RegorusEngine, new_engine
-from pdp.policy.embedded.wire import Status
-from pdp.policy.embedded.worker import BrokenEngineError, Caps, Evaluator, too_deep
+from pdp.policy.embedded.worker import BrokenEngineError, EvaluationCaps, Evaluator
 from pdp.policy.embedded.zygote import build
+from pdp.policy.evaluation import Status, too_deep
 
 Rego = Callable[..., Bundle]
 
 
-def evaluate(bundle: Bundle, document: bytes, caps: Caps | None = None) -> tuple[Status, bytes]:
-    return Evaluator(build(bundle), caps or Caps()).evaluate(document)
+def evaluate(bundle: Bundle, document: bytes, caps: EvaluationCaps | None = None) -> tuple[Status, bytes]:
+    return Evaluator(build(bundle), caps or EvaluationCaps()).evaluate(document)
 
 
 def depth_of(value: object) -> int:
@@ -91,7 +91,7 @@ def test_status(rego: Rego, text: str, document: bytes, status: Status) -> None:
 
 
 def test_a_refused_document_is_not_replaced_by_the_one_before(rego: Rego) -> None:
-    evaluator = Evaluator(build(rego('decision := {"n": input.n}')), Caps())
+    evaluator = Evaluator(build(rego('decision := {"n": input.n}')), EvaluationCaps())
     assert evaluator.evaluate(b'{"n": 1}')[0] is Status.OK
     assert evaluator.evaluate(b'{"n": "\\ud800"}')[0] is Status.INPUT
     assert evaluator.evaluate(b"{}")[0] is Status.UNDEFINED
@@ -99,8 +99,8 @@ def test_a_refused_document_is_not_replaced_by_the_one_before(rego: Rego) -> Non
 
 def test_an_answer_over_the_cap_is_not_a_decision(rego: Rego) -> None:
     bundle = rego('decision := {"n": numbers.range(1, input.n)}')
-    assert evaluate(bundle, b'{"n": 2}', Caps(answer_bytes=100))[0] is Status.OK
-    assert evaluate(bundle, b'{"n": 99}', Caps(answer_bytes=100))[0] is Status.NOT_A_DECISION
+    assert evaluate(bundle, b'{"n": 2}', EvaluationCaps(answer_bytes=100))[0] is Status.OK
+    assert evaluate(bundle, b'{"n": 99}', EvaluationCaps(answer_bytes=100))[0] is Status.NOT_A_DECISION
 
 
 def test_error_details_say_where_and_never_a_value(rego: Rego) -> None:
@@ -129,7 +129,7 @@ def test_a_panic_breaks_the_engine() -> None:
     thread = threading.Thread(target=make)
     thread.start()
     done.wait(10)
-    evaluator = Evaluator(made[0], Caps())
+    evaluator = Evaluator(made[0], EvaluationCaps())
     with pytest.raises(BrokenEngineError):  # regorus panics when another thread uses an engine
         evaluator.evaluate(b"{}")
     del evaluator

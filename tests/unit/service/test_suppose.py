@@ -10,7 +10,7 @@ import pytest
 
 from pdp.core import explain
 from pdp.core.answer import PolicyRef
-from pdp.core.changes import FactChange, Found
+from pdp.core.changes import FactChange, SearchResult
 from pdp.core.decide import Question
 from pdp.core.errors import EngineFault
 from pdp.core.explain import FiredRule, RequirementStory
@@ -111,7 +111,9 @@ def test_nothing_that_quotes_an_argument_shows_a_credential() -> None:
         facts=(),
         rules=(FiredRule("a", "deny", "x", "packs/a/a.rego", 1, element),),
         requirements=(RequirementStory({**element, "kind": "judge"}, "open", "why"),),
-        changes=Found(((FactChange(f"/arguments/value/{TOKEN}", TOKEN, [TOKEN]),),), incomplete=False, evaluations=1),
+        changes=SearchResult(
+            ((FactChange(f"/arguments/value/{TOKEN}", TOKEN, [TOKEN]),),), incomplete=False, evaluations=1
+        ),
         policy=PolicyRef("r", "d", "e"),
         evaluated_ns=1,
         digest="",

@@ -10,8 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from click.testing import CliRunner, Result
 
-from pdp.authoring.coverage import percent, ranges
-from pdp.authoring.junit import junit
+from pdp.authoring.test import coverage_percent, junit, ranges
 from pdp.cli.policy import policy
 from pdp.policy import gate
 from pdp.policy.bundle import read_bundle, shipped_rego
@@ -146,7 +145,7 @@ def test_shipped_policy_is_covered_whole() -> None:
     found = gate.run_tests(read_bundle(shipped_rego(), shipped_rego() / "examples" / "acme"), coverage=True)
     assert {file.path: file.missed for file in found.coverage if file.missed} == {}
     assert [e.code for file in found.coverage for e in file.elements if not e.reached] == []
-    assert percent(found.coverage) == 100
+    assert coverage_percent(found.coverage) == 100
 
 
 def test_coverage_of_what_does_not_load_is_a_fault(org: Path) -> None:

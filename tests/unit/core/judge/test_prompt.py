@@ -8,7 +8,7 @@ from support.judge import BASE, MATTER, PROMPTS, READING, SENDING, matter
 
 from pdp.core.check import Check
 from pdp.core.judge.judge_input import SINK_KINDS, Traits
-from pdp.core.judge.prompt import Applies, PromptSet, UnknownPrompt
+from pdp.core.judge.prompt import PromptSet, ToolSelector, UnknownPrompt
 from pdp.core.target import Annotations, Sink, TargetFact
 
 OK = Check("ok", "")
@@ -35,17 +35,17 @@ OK = Check("ok", "")
     ],
 )
 def test_every_entry_of_a_way_holds_and_one_value_of_each(way: dict[str, Any], holds: bool) -> None:
-    assert Applies(**way).holds(MATTER) is holds
+    assert ToolSelector(**way).holds(MATTER) is holds
 
 
 def test_one_way_is_enough() -> None:
-    section = replace(SENDING, applies_to=(Applies(servers=("other",)), Applies(tools=("send",))))
+    section = replace(SENDING, applies_to=(ToolSelector(servers=("other",)), ToolSelector(tools=("send",))))
     assert section.applies(MATTER)
     assert not replace(section, applies_to=section.applies_to[:1]).applies(MATTER)
 
 
 def test_sections_come_by_id_and_only_those_of_the_prompt() -> None:
-    both = replace(READING, applies_to=(Applies(servers=("*",)),))
+    both = replace(READING, applies_to=(ToolSelector(servers=("*",)),))
     own = replace(SENDING, id="own", prompts=("other",))
     prompts = PromptSet({"fit": BASE, "other": replace(BASE, id="other")}, (SENDING, own, both))
     assert [s.id for s in prompts.sections_for("fit", MATTER)] == ["reads", "sends"]

@@ -10,9 +10,8 @@ from support.judge import MATTER, NONCE, PROMPTS, READS, SENDING, SENDS, blocks,
 from pdp.core.digest import canonical
 from pdp.core.errors import Fault
 from pdp.core.judge.judge_input import JudgeInput
-from pdp.core.judge.prompt import Applies, PromptSet
-from pdp.core.judge.render import render
-from pdp.core.judge.tokens import tokens
+from pdp.core.judge.prompt import PromptSet, ToolSelector
+from pdp.core.judge.render import render, tokens
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 
@@ -216,7 +215,7 @@ def test_everything_seen_is_in_the_digest(change: dict[str, object]) -> None:
 
 
 def test_a_section_without_rules_is_in_the_digest() -> None:
-    quiet = replace(SENDING, id="quiet", rules=(), applies_to=(Applies(risks=("low",)),))
+    quiet = replace(SENDING, id="quiet", rules=(), applies_to=(ToolSelector(risks=("low",)),))
     prompts = PromptSet(PROMPTS.prompts, (quiet,))
     one, two = (render(prompts, "fit", matter(traits=replace(SENDS, risk=risk)), NONCE) for risk in ("low", "high"))
     assert (one.rules, one.user) == (two.rules, two.user)

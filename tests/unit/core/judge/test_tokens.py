@@ -2,7 +2,7 @@
 
 import pytest
 
-from pdp.core.judge.tokens import tokens, within
+from pdp.core.judge.render import tokens, within
 
 
 @pytest.mark.parametrize(

@@ -31,12 +31,12 @@ def bundle(shipped: Bundle, body: str, tests: str = "") -> Bundle:
     return replace(shipped, modules=(*ours, pack, *own), packs=("acme",))
 
 
-def codes(report: gate.Report) -> list[str]:
+def codes(report: gate.GateReport) -> list[str]:
     return [f.code for f in report.findings]
 
 
 def test_a_rule_shown_both_ways_passes(shipped: Bundle) -> None:
-    assert gate.check(bundle(shipped, LIMIT, FIRES + ABSENT)) == gate.Report()
+    assert gate.check(bundle(shipped, LIMIT, FIRES + ABSENT)) == gate.GateReport()
 
 
 def test_a_rule_without_tests_is_refused_with_an_example(shipped: Bundle) -> None:
@@ -134,7 +134,7 @@ def test_one_valid_input_among_others_counts(shipped: Bundle) -> None:
         '\tinput_of := testing.call({"arguments": {"value": {"n": 9, "m": n}}})\n'
         '\t"acme.limit" in testing.codes(acme.deny) with input as input_of\n}\n'
     )
-    assert gate.check(bundle(shipped, LIMIT, fires + ABSENT)) == gate.Report()
+    assert gate.check(bundle(shipped, LIMIT, fires + ABSENT)) == gate.GateReport()
     alone = fires.replace("[set(), 9]", "[set()]")
     assert codes(gate.check(bundle(shipped, LIMIT, alone + ABSENT))) == ["test.never_fires"]
 
@@ -189,7 +189,7 @@ def test_the_organisations_data_may_be_replaced(shipped: Bundle) -> None:
         "with input as testing.call({})\n"
         "test_no_limit if acme.deny == set() with data.org.limits as [] with input as testing.call({})\n"
     )
-    assert gate.check(bundle(shipped, rule, tests)) == gate.Report()
+    assert gate.check(bundle(shipped, rule, tests)) == gate.GateReport()
 
 
 @pytest.mark.parametrize("bad", ["some x, y; x = y", "some x; x = [x]", "some a, b; [a, b] = [b, a]"])
@@ -224,7 +224,7 @@ def test_one_error_in_many_tests_is_said_once(shipped: Bundle) -> None:
     ],
 )
 def test_every_form_of_a_rule_is_seen(shipped: Bundle, rule: str) -> None:
-    assert gate.check(bundle(shipped, rule, FIRES + ABSENT)) == gate.Report()
+    assert gate.check(bundle(shipped, rule, FIRES + ABSENT)) == gate.GateReport()
     assert codes(gate.check(bundle(shipped, rule, ABSENT))) == ["test.never_fires"]
 
 

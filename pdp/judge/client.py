@@ -1,0 +1,235 @@
+"""The judge as the decision process has it: renders prompts, asks the judge's process, reads its
+answers strictly.
+
+Verdicts are cached, and the same input is judged once at a time. The key is not known here, and
+nothing that a model says is believed before `read_opinion` has read it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from cachetools import TTLCache
+
+from pdp.core.digest import Json
+from pdp.core.judge.judge_input import OK, JudgeInput, Opinion, Rendered
+from pdp.core.judge.prompt import PromptSet, UnknownPrompt
+from pdp.core.judge.render import render
+from pdp.core.judge.verdict import read_opinion
+from pdp.judge.options import JudgeOptions
+from pdp.judge.process import JudgeConnection
+from pdp.judge.protocol import SessionResult
+from pdp.ports import Entropy
+from pdp.ports.telemetry import SILENT, Telemetry
+
+log = logging.getLogger("pdp.judge")
+_NONCE_BYTES = 16
+_MICROS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictKey:
+    """The key of a cached verdict: all that it rests on. Never shared between tenants."""
+
+    tenant: str
+    seen_sha256: str
+    model: str
+    url: str
+
+
+class TooManySessionsError(Exception):
+    """Too many sessions are under way."""
+
+
+class VerdictCache:
+    """The cache of opinions of status `ok`, for `seconds`, at most `entries`; no other opinion is kept. At most
+    `sessions` are under way at once, `own_sessions` of them one tenant's."""
+
+    def __init__(
+        self, seconds: float, entries: int, sessions: int, own_sessions: int, monotonic: Callable[[], float]
+    ) -> None:
+        self._sessions, self._own_sessions = sessions, own_sessions
+        self._tenants: Counter[str] = Counter()
+        self._kept: TTLCache[VerdictKey, Opinion] = TTLCache(entries, seconds, timer=monotonic)
+        self._under_way: dict[VerdictKey, asyncio.Task[Opinion]] = {}
+
+    @property
+    def under_way(self) -> int:
+        """Sessions that are not over."""
+        return len(self._under_way)
+
+    async def get(self, key: VerdictKey, run: Callable[[], Awaitable[Opinion]], within_s: float) -> Opinion:
+        """The opinion that is kept, or that of the session under way, or that of a new one (`run`). Whoever joins
+        waits for their own `within_s` only. Raises TimeoutError, TooManySessionsError."""
+        if (kept := self._kept.get(key)) is not None:
+            return _again(kept)
+        task = self._under_way.get(key)
+        if task is not None:
+            done, _ = await asyncio.wait((task,), timeout=within_s)
+            if not done or task.cancelled():
+                raise TimeoutError
+            return _again(task.result())
+        if len(self._under_way) >= self._sessions or self._tenants[key.tenant] >= self._own_sessions:
+            raise TooManySessionsError
+        task = asyncio.ensure_future(self._run(key, run))
+        self._under_way[key] = task
+        self._tenants[key.tenant] += 1
+        task.add_done_callback(lambda _: self._over(key))
+        return await asyncio.shield(task)  # it goes on for other waiting calls, and for the cache
+
+    async def close(self) -> None:
+        """Give up what is under way."""
+        tasks = list(self._under_way.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _over(self, key: VerdictKey) -> None:
+        del self._under_way[key]
+        self._tenants[key.tenant] -= 1
+        if not self._tenants[key.tenant]:
+            del self._tenants[key.tenant]
+
+    async def _run(self, key: VerdictKey, run: Callable[[], Awaitable[Opinion]]) -> Opinion:
+        opinion = await run()
+        if opinion.status == OK:
+            self._kept[key] = opinion
+        return opinion
+
+
+def _again(opinion: Opinion) -> Opinion:
+    """The same, at no cost."""
+    return replace(opinion, cached=True, tokens_in=0, tokens_out=0, latency_ms=0)
+
+
+class Prompts(Protocol):
+    """Prompts in use (`prompts.LoadedPrompts`)."""
+
+    @property
+    def current(self) -> PromptSet: ...
+
+    def digests(self) -> Mapping[str, str]: ...
+
+    def reload(self) -> tuple[str, ...]: ...
+
+
+class JudgeProcess(Protocol):
+    """A judge's process (`process.JudgeSupervisor`)."""
+
+    def begin(self) -> None: ...
+
+    async def connection(self, within_s: float) -> JudgeConnection | None: ...
+
+    def status(self) -> Mapping[str, Json]: ...
+
+    async def close(self) -> None: ...
+
+
+class JudgeClient:
+    """The client of the judge's process; implements `ports.Judge`. `monotonic` is in seconds."""
+
+    def __init__(
+        self,
+        options: JudgeOptions,
+        prompts: Prompts,
+        process: JudgeProcess,
+        *,
+        entropy: Entropy,
+        monotonic: Callable[[], float],
+        telemetry: Telemetry = SILENT,
+    ) -> None:
+        self._options, self._prompts, self._process = options, prompts, process
+        self._entropy, self._monotonic, self._telemetry = entropy, monotonic, telemetry
+        sessions = options.max_queued + options.max_concurrent
+        self._missed: set[str] = set()  # prompts that are not there; each is told of once
+        own = max(
+            1, int(options.max_queued * options.tenant_share) + int(options.max_concurrent * options.tenant_share)
+        )
+        self._verdicts = VerdictCache(options.cache_seconds, options.cache_entries, sessions, own, monotonic)
+
+    def begin(self) -> None:
+        """Start the judge's process, or look for it, without waiting. Inside a running loop."""
+        self._process.begin()
+
+    def prompts(self) -> Mapping[str, str]:
+        return self._prompts.digests()
+
+    async def opine(self, tenant: str, prompt: str, judge_input: JudgeInput, *, within_s: float) -> Opinion:
+        """See `ports.Judge.opine`."""
+        began = self._monotonic()
+        opinion = await self._opine(tenant, prompt, judge_input, within_s)
+        self._record_metrics(opinion, self._monotonic() - began)
+        return opinion
+
+    def status(self) -> Mapping[str, Json]:
+        """See `ports.Judge.status`."""
+        return {
+            "endpoint": self._options.endpoint,
+            "model": self._options.model,
+            "sessions": self._verdicts.under_way,
+            "prompts": dict(self.prompts()),
+            **self._process.status(),
+        }
+
+    async def reload(self) -> tuple[str, ...]:
+        return await asyncio.to_thread(self._prompts.reload)
+
+    async def close(self) -> None:
+        await self._verdicts.close()
+        await self._process.close()
+
+    async def _opine(self, tenant: str, prompt: str, judge_input: JudgeInput, within_s: float) -> Opinion:
+        if not self._options.allowed_data.permits(tenant, judge_input):
+            return Opinion("withheld", model=self._options.model)
+        nonce = self._entropy.bytes(_NONCE_BYTES).hex()
+        try:  # in a thread: a long text takes tenths of a second, and must not delay other calls
+            rendered = await asyncio.to_thread(render, self._prompts.current, prompt, judge_input, nonce)
+        except UnknownPrompt:
+            if prompt not in self._missed:  # a veto that is never spoken looks like one that never had to be
+                self._missed.add(prompt)
+                log.error(
+                    "policy wants the prompt %r, which is not loaded: whatever asks for it gets no verdict", prompt
+                )
+            return Opinion("prompt", model=self._options.model)
+        key = VerdictKey(tenant, rendered.seen_sha256, self._options.model, self._options.url)
+        try:
+            return await self._verdicts.get(key, lambda: self._session(tenant, rendered, within_s), within_s)
+        except TooManySessionsError:
+            return self._read(SessionResult("overloaded"), rendered)
+        except TimeoutError:
+            return self._read(SessionResult("timeout"), rendered)
+
+    async def _session(self, tenant: str, rendered: Rendered, within_s: float) -> Opinion:
+        began = self._monotonic()
+        connection = await self._process.connection(within_s)
+        if connection is None:
+            return self._read(SessionResult("unavailable"), rendered)
+        left = max(0.0, within_s - (self._monotonic() - began))
+        result = await connection.ask(tenant, rendered, left)
+        if result.cost_micros:
+            self._telemetry.measure("pdp.judge.cost", result.cost_micros / _MICROS)
+        return self._read(result, rendered)
+
+    def _read(self, result: SessionResult, rendered: Rendered) -> Opinion:
+        model = result.model or self._options.model
+        read = (
+            read_opinion(result.text, result.finish, rendered, model)
+            if result.answered
+            else Opinion(result.status, model=model, prompt_sha256=rendered.prompt_sha256)
+        )
+        return replace(read, tokens_in=result.tokens_in, tokens_out=result.tokens_out, latency_ms=result.latency_ms)
+
+    def _record_metrics(self, opinion: Opinion, seconds: float) -> None:
+        telemetry = self._telemetry
+        verdict = opinion.verdict if opinion.status == OK and opinion.verdict else "none"
+        attributes = {"pdp.judge.status": opinion.status, "pdp.judge.verdict": verdict}
+        telemetry.count("pdp.judge.opinions", {**attributes, "pdp.judge.cached": opinion.cached})
+        telemetry.measure("pdp.judge.duration", seconds, {"pdp.judge.status": opinion.status})
+        for direction, tokens in (("input", opinion.tokens_in), ("output", opinion.tokens_out)):
+            if tokens:
+                telemetry.measure("pdp.judge.tokens", tokens, {"pdp.judge.direction": direction})
