@@ -1,9 +1,10 @@
-"""Names that people type: the known one that a wrong one is most like. Pure."""
+"""Names that people type: the nearest known name, and host names of this machine. Pure."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from ipaddress import ip_address
 
 _LIKENESS = 0.6  # of `difflib`: `git_staus` is like `git_status`, `push` is not
 
@@ -18,3 +19,13 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
     """A hint with the nearest name, or `otherwise`."""
     found = nearest(name, known)
     return f"Did you mean `{found}`?" if found else otherwise
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine: `localhost`, or a literal loopback address."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -19,10 +19,11 @@ import httpx
 from pdp.core.check import NS
 from pdp.core.digest import Json
 from pdp.core.errors import ConfigurationFault
+from pdp.core.names import is_loopback
 from pdp.identity import keys
 from pdp.identity.compact import strict_object
 from pdp.identity.keys import MAX_DOCUMENT, KeyRing
-from pdp.identity.options import IssuerOptions, is_loopback, key_url_problem
+from pdp.identity.options import IssuerOptions, key_url_problem
 from pdp.identity.watched_file import WatchedFile
 
 Fetch = Callable[[str], Awaitable[bytes]]

@@ -7,7 +7,6 @@ not its issuer's is refused here, before anything is served.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -22,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from pdp.core.names import is_loopback
 from pdp.core.request import Caller, MayAssert, Role
 from pdp.files.contradictions import Contradiction, refuse
 
@@ -135,16 +135,6 @@ def key_url_problem(url: str) -> str:
     if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host)):
         return ""
     return "must be https (plain http only for a loopback host)"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name is this machine's own."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class SanMatch(_Options):

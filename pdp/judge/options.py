@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.judge_input import JudgeInput
+from pdp.core.names import is_loopback
 
 Answers = Literal["json_schema", "json_object", "text"]
 UNIX = "unix:"
@@ -191,15 +191,8 @@ def _check_url(name: str, url: str, *, plain: bool) -> None:
         raise ValueError(f"{name} must be https://host/path (or http:// on this machine)")
     if parts.username is not None or parts.password is not None:
         raise ValueError(f"{name} must not hold a name or password; they would stand in the configuration")
-    if parts.scheme == "http" and not plain and not _here(parts.hostname):
+    if parts.scheme == "http" and not plain and not is_loopback(parts.hostname):
         raise ValueError(f"{name} must be https:// unless it is on this machine; plain_http allows it nevertheless")
-
-
-def _here(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def key_text(key: bytes) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from pdp.core.names import is_loopback
 
 
 class VaultOptions(BaseModel):
@@ -40,7 +41,7 @@ class VaultOptions(BaseModel):
             raise ValueError("must be https://host:port, without user information")
         if parts.path.strip("/") or parts.query or parts.fragment:
             raise ValueError("must end after the port; the path of a secret stands in its reference")
-        if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname)):
+        if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
             raise ValueError("must be https (plain http only for a loopback host)")
         return url.rstrip("/")
 
@@ -56,10 +57,3 @@ class VaultOptions(BaseModel):
         if self.ca_file is not None and not self.url.startswith("https:"):
             raise ValueError("ca_file goes with an https url")
         return self
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from pdp.core.errors import ConfigurationFault
+from pdp.core.names import is_loopback
 
 _MAX_PORT = 65_535
 
@@ -43,7 +44,8 @@ class OtlpOptions(BaseModel):
             raise ValueError("must be https://host:port, without user information")
         if parts.path.strip("/") or parts.query or parts.fragment:
             raise ValueError("must end after the port")
-        if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname)):
+        literal = parts.hostname != "localhost" and is_loopback(parts.hostname)
+        if parts.scheme != "https" and not (parts.scheme == "http" and literal):
             raise ValueError("must be https (plain http only for a literal loopback address)")
         return endpoint.rstrip("/")
 
@@ -109,7 +111,7 @@ def listen(address: str) -> tuple[str, int]:
 
 def beyond_this_machine(address: str) -> bool:
     """Whether other machines can reach the address."""
-    return not _is_loopback(listen(address)[0])
+    return not is_loopback(listen(address)[0])
 
 
 def distribution_missing() -> ConfigurationFault:
@@ -117,10 +119,3 @@ def distribution_missing() -> ConfigurationFault:
     return ConfigurationFault(
         "telemetry.distribution", "telemetry.enabled needs OpenTelemetry; install pdp[server,telemetry]."
     )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

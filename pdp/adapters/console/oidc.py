@@ -19,10 +19,11 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from pdp.adapters.console.options import ProviderOptions, is_loopback, is_safe
+from pdp.adapters.console.options import ProviderOptions, is_safe
 from pdp.core.approvals.rows import Account
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault, Unauthenticated, Unavailable
+from pdp.core.names import is_loopback
 from pdp.ports import Clock
 
 _MAX_DOCUMENT = 256 << 10

@@ -21,9 +21,10 @@ from uvicorn.server import ServerState
 from pdp.adapters.console.app import application
 from pdp.adapters.console.guard import headers
 from pdp.adapters.console.oidc import Provider
-from pdp.adapters.console.options import ConsoleOptions, ConsoleTlsOptions, is_loopback
+from pdp.adapters.console.options import ConsoleOptions, ConsoleTlsOptions
 from pdp.adapters.console.visit import ConsoleServices
 from pdp.core.errors import ConfigurationFault
+from pdp.core.names import is_loopback
 
 log = logging.getLogger("pdp.console")
 _MIN_KEY_BYTES = 32

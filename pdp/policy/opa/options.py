@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from pdp.core.names import is_loopback
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -63,14 +64,7 @@ def address(url: str) -> tuple[bool, str, int]:
         raise ValueError("url must be https://host:port (or http:// on this machine)")
     if parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError("url must end after the port: OPA has its API at the root")
-    if parts.scheme == "http" and not _here(parts.hostname):
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise ValueError("url must be https:// unless OPA runs on this machine; policy decides on what crosses this")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return parts.scheme == "https", host, parts.port or _PORTS[parts.scheme]
-
-
-def _here(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
