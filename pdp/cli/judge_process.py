@@ -43,7 +43,7 @@ async def serve(
     server = JudgeServer(options, session_runner(options, model))
     try:
         await server.open(socket)
-        log.info("the judge listens: %s at %s", options.model, options.endpoint)
+        log.info("judge: serving %s at %s", options.model, options.endpoint)
         sys.stdout.buffer.write(READY)
         sys.stdout.flush()
         await until()

@@ -193,7 +193,8 @@ class JudgeClient:
             if prompt not in self._missed:  # a veto that is never spoken looks like one that never had to be
                 self._missed.add(prompt)
                 log.error(
-                    "policy wants the prompt %r, which is not loaded: whatever asks for it gets no verdict", prompt
+                    "policy requires the prompt %r, which is not loaded: there is no verdict",
+                    prompt,
                 )
             return Opinion("prompt", model=self._options.model)
         key = VerdictKey(tenant, rendered.seen_sha256, self._options.model, self._options.url)

@@ -196,7 +196,7 @@ class Endpoint:
         """The reply in a body. The key leaves this process for the endpoint only. Raises UnreadableError."""
         reply = read_chat(body) if self._options.api == "chat" else read_response(body)
         if len(self._key) >= _SECRET and any(self._key in text for text in (reply.text, reply.finish, reply.model)):
-            log.error("the endpoint said the key, so its answer was thrown away: something there echoes requests")
+            log.error("judge endpoint: the answer held the API key and was discarded; something echoes requests")
             raise _EchoedKeyError
         return reply
 

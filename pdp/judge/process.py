@@ -279,17 +279,17 @@ class JudgeSupervisor:
                 self._failures += 1
                 self._settled.set()
                 if self._failures <= len(_BACKOFF_SECONDS):  # then it has been said often enough
-                    log.error("the judge's process is away: %s", error)
+                    log.error("judge process: not available: %s", error)
                 continue
             except Exception:
                 self._failures += 1
                 self._settled.set()
-                log.exception("the judge's process is away: a fault of ours; trying again")
+                log.exception("judge process: cannot be started: internal error; retrying")
                 continue
             try:
                 await self._stay(running)
             except Exception:
-                log.exception("the judge's process: a fault of ours; it is started again")
+                log.exception("judge process: internal error; restarting")
 
     async def _stay(self, running: RunningJudge) -> None:
         """Until it is gone."""
@@ -297,10 +297,10 @@ class JudgeSupervisor:
         self._running, self._starts, since = running, self._starts + 1, loop.time()
         self._settled.set()
         self._tell(True)
-        log.info("the judge's process is up")
+        log.info("judge process: connected")
         try:
             await running.connection.gone.wait()
-            log.error("the judge's process went away; it is started again")
+            log.error("judge process: ended; restarting")
         finally:
             self._running = None
             self._tell(False)

@@ -69,7 +69,7 @@ class JudgeServer:
         try:
             await _DecisionProcess(self._options, self._runner, writer).serve(reader)
         except (protocol.ProtocolError, ValueError):  # ValueError: a line without an end
-            log.error("the judge's socket: what came is no question; the connection was given up")
+            log.error("judge socket: malformed request; connection closed")
         except (OSError, asyncio.CancelledError):
             pass  # the other end is gone, or we are; asyncio would tell of it as of an error
         finally:
@@ -78,10 +78,10 @@ class JudgeServer:
 
     def _admits(self, writer: asyncio.StreamWriter) -> bool:
         if len(self._open) >= _CONNECTIONS:
-            log.error("the judge's socket: too many connections")
+            log.error("judge socket: too many connections")
             return False
         if protocol.peer_user(writer.get_extra_info("socket")) != os.geteuid():
-            log.error("the judge's socket: another user was turned away")
+            log.error("judge socket: connection of another user refused")
             return False
         return True
 
@@ -120,7 +120,7 @@ class _DecisionProcess:
         try:
             result = await self._runner.run(request.tenant, request.rendered, request.within_s)
         except Exception as fault:  # noqa: BLE001 - a bug of ours must not leave a call waiting; content is never logged
-            log.error("a session of the judge ended by a fault of ours: %s", type(fault).__name__)
+            log.error("judge session: internal error: %s", type(fault).__name__)
             result = SessionResult("endpoint", model=self._options.model)
         await self._send(protocol.result_line(request.id, result))
 

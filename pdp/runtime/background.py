@@ -43,7 +43,7 @@ async def again_and_again(seconds: float, **chores: Callable[[], Awaitable[None]
             except Fault as fault:
                 log.error("%s: %s: %s", name, fault.code, fault.message)
             except Exception:
-                log.exception("%s: a fault of ours; trying again", name)
+                log.exception("%s: internal error; retrying", name)
 
 
 async def watch(process: Process, part: Part) -> NoReturn:
@@ -56,7 +56,7 @@ async def watch(process: Process, part: Part) -> NoReturn:
         problem = f"{result.failure.code}: {result.failure.message}" if result.failure else ""
         if problem != said:
             said = problem
-            log.log(logging.ERROR if problem else logging.INFO, "%s: %s", part, problem or "good again")
+            log.log(logging.ERROR if problem else logging.INFO, "%s: %s", part, problem or "recovered")
         if result.changed and not problem:
             log.info("%s: now %s", part, ", ".join(result.active.values()))
 
@@ -72,7 +72,7 @@ async def watch_prompts(judge: Judge, seconds: float) -> NoReturn:
         before, problems = judge.prompts(), await judge.reload()
         if problems != said:
             said = problems
-            log.log(logging.ERROR if said else logging.INFO, "judge prompts: %s", " ".join(said) or "good again")
+            log.log(logging.ERROR if said else logging.INFO, "judge prompts: %s", " ".join(said) or "recovered")
         if (now := judge.prompts()) != before:
             log.info("judge prompts: now %s", ", ".join(f"{name} {sha256}" for name, sha256 in now.items()))
 
@@ -98,7 +98,7 @@ async def tend(process: Process) -> NoReturn:
         anomaly = process.clock.anomaly()
         if anomaly != said:
             said = anomaly
-            log.log(logging.ERROR if anomaly else logging.INFO, "clock: %s", anomaly or "good again")
+            log.log(logging.ERROR if anomaly else logging.INFO, "clock: %s", anomaly or "recovered")
 
     seconds = process.settings.service.watch_seconds
     await again_and_again(seconds, refusals=refusals, sweep=sweep, levels=levels, clock=clock)

@@ -286,7 +286,7 @@ async def _until_there_is_policy(process: Process) -> None:
             raise ConfigurationFault(failure.code, failure.message)
         if failure.message != said:
             said = failure.message
-            log.warning("policy: serving begins when the OPA at policy.opa.url has it: %s", said)
+            log.warning("policy: waiting for the OPA at policy.opa.url to hold this bundle: %s", said)
         await asyncio.sleep(process.settings.service.watch_seconds)
         await process.reloads(("policy",), by="")
 
@@ -358,4 +358,4 @@ async def close(process: Process, *, reason: str) -> None:
                 await process.runs.refusals()
                 await process.runs.stopped(reason)
         except Fault as fault:
-            log.error("the stop could not be recorded: %s", fault.code)
+            log.error("the stop record could not be written: %s", fault.code)

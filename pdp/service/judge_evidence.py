@@ -169,7 +169,7 @@ class Judging:
         try:
             opinion = await self.judge.opine(asked.tenant, prompt, seen, within_s=seconds)
         except Exception:
-            log.exception("the judge: a fault of ours; it has not answered")
+            log.exception("judge: internal error; no verdict")
             opinion = Opinion("unavailable")
         made = self._answered(asked, element, basis, opinion, max(self.clock.now_ns(), at_ns) + int(seconds * NS))
         held = SourcedEvidence(json.loads(made.element), made)
@@ -288,7 +288,7 @@ def _answers(held: SourcedEvidence, asked: CallUnderDecision, basis: str) -> boo
 
 
 def _lost(fault: Fault) -> None:
-    log.error("a verdict could not be recorded and is lost: %s", fault.code)
+    log.error("judge: a verdict could not be recorded and is lost: %s", fault.code)
 
 
 def _told(opinion: Opinion) -> dict[str, Json]:

@@ -62,7 +62,7 @@ class Watch:
             except Exception as e:  # noqa: BLE001 whatever it is: a thread that ends would go on looking healthy
                 problem, self._missed = type(e).__name__, self._missed + 1
             if problem and problem != said:
-                log.error("the store cannot be looked at: %s", problem)
+                log.error("the store cannot be read: %s", problem)
             said = problem
 
     def _try(self) -> None:

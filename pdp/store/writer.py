@@ -259,7 +259,7 @@ class Writer:
 
 
 def _unwritable(cause: Exception) -> Unavailable:
-    log.error("an entry cannot be written (%s)", said(cause), exc_info=ours(cause))
+    log.error("store: a record cannot be written (%s)", said(cause), exc_info=ours(cause))
     return Unavailable(
         "store.entry", "the record cannot be written as it is; nothing was decided", detail=said(cause)
     )

@@ -474,7 +474,7 @@ async def test_nothing_of_an_entry_is_in_the_error_of_its_commit(
         assert (fault.code, "zq84" in str(fault) + fault.detail) == ("store.entry", False)
         assert fault.detail
     assert an_id(1) not in e.value.detail
-    assert "an entry cannot be written" in caplog.text
+    assert "a record cannot be written" in caplog.text
     for said in ("zq84", an_id(1), b"zq84".hex()):
         assert said not in caplog.text
 

@@ -564,4 +564,4 @@ async def test_a_judge_that_breaks_has_not_answered(
         answer = await answered(judged_world, commit(judged_world, "broken judge"))
     assert answer.effect == PENDING  # the subject is asked instead
     assert [wanted.kind for wanted in answer.pending.requirements] == [types_pb2.REQUIREMENT_KIND_CONFIRMATION]
-    assert "a fault of ours" in caplog.text
+    assert "internal error" in caplog.text

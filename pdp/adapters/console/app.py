@@ -182,7 +182,7 @@ async def _too_large(_request: Request, _error: Exception) -> Response:
 def _bug(console: Console) -> ExceptionHandler:
     async def handle(request: Request, error: Exception) -> Response:
         fault_id = console.services.entropy.bytes(_ID_BYTES).hex()
-        log.error("a fault of ours, id %s", fault_id, exc_info=error)
+        log.error("internal error, id %s", fault_id, exc_info=error)
         return _problem(console, request, 500, f"The service's log says more under the id {fault_id}.")
 
     return handle

@@ -265,7 +265,7 @@ class EmbeddedEngine:
                 failures = 0
             except Exception as fault:  # any: without a supervisor there would soon be no worker
                 if not isinstance(fault, Fault | OSError):
-                    log.exception("policy workers cannot be started: a fault of ours; trying again")
+                    log.exception("policy workers cannot be started: internal error; retrying")
                 failures += 1
                 self._zygote.destroy()
                 self._worker_needed.set()

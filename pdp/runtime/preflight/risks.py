@@ -268,7 +268,7 @@ def _seats(settings: Settings, loaded: Loaded, packs: tuple[Pack, ...]) -> Itera
         for group, n in pack.seats:
             if not any(directory.can_seat(group, n) for directory in loaded.directories.values()):
                 hint = did_you_mean(group, groups - {group}, "Such calls are denied.")
-                why = f"pack {pack.name} wants {n} of the group `{group}`, whom no directory has. {hint}"
+                why = f"pack {pack.name} requires {n} of the group `{group}`, which no directory has. {hint}"
                 yield Risk(_POLICY, why)
 
 

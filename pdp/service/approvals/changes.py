@@ -112,9 +112,9 @@ class Changes:
                 found = await asyncio.to_thread(self._read, dict(self._told))
                 self._tell(found)
             except Fault as fault:
-                log.error("changes cannot be read: %s", fault.code)
+                log.error("approval changes cannot be read: %s", fault.code)
             except Exception:  # nobody would be woken any more; what was not told is told the next time
-                log.exception("changes cannot be told: a fault of ours; trying again")
+                log.exception("approval changes cannot be published: internal error; retrying")
 
     def _read(self, told: Mapping[str, int]) -> Mapping[str, tuple[int, list[Change]]]:
         """By tenant, the changes after a number, and the number up to which they are complete. In a thread."""

@@ -47,9 +47,9 @@ class Outbox:
             try:
                 tried = await self.run_once()
             except Fault as fault:
-                log.error("the outbox stands still: %s", fault.code)
+                log.error("outbox: no message is delivered: %s", fault.code)
             except Exception:
-                log.exception("the outbox: a fault of ours; trying again")
+                log.exception("outbox: internal error; retrying")
             if tried < AT_ONCE:
                 await asyncio.sleep(POLL_SECONDS)
 
@@ -76,7 +76,7 @@ class Outbox:
         try:
             await self._mark(after, mine.attempts)
         except Conflict:
-            log.warning("channel %s: %s: took so long that another process tried it", mine.channel, mine.id)
+            log.warning("channel %s: %s: it took too long, another process tried it too", mine.channel, mine.id)
         return True
 
     async def _try(self, notice: Notice) -> tuple[str, bool]:
@@ -98,7 +98,7 @@ class Outbox:
             log.warning("channel %s: %s: attempt %d: %s (%s)", *told)
             return fault.code, False
         except Exception:
-            log.exception("channel %s: a fault of ours", notice.channel)
+            log.exception("channel %s: internal error", notice.channel)
             return "notice.fault", False
         return "", True
 

@@ -215,7 +215,7 @@ class Reloads:
             if not any(directory.can_seat(group, n) for directory in all_of_them)
         )
         for pack_name, group, n in sorted(found - self._unfillable):
-            log.warning("policy: pack %s wants %d of the group %r, whom no directory has", pack_name, n, group)
+            log.warning("policy: pack %s requires %d of the group %r, which no directory has", pack_name, n, group)
         self._unfillable = found
 
 

@@ -282,10 +282,10 @@ def of_policy(world: Sandbox, word: str) -> list[str]:
 
 
 def test_seats_that_nobody_can_fill_are_warned_of(world: Sandbox) -> None:
-    assert of_policy(world, "whom no directory has") == []
+    assert of_policy(world, "which no directory has") == []
     pack(world, SEAT)
-    [seat] = of_policy(world, "whom no directory has")
-    assert "wants 1 of the group `aprovers`, whom no directory has. Did you mean `approvers`?" in seat
+    [seat] = of_policy(world, "which no directory has")
+    assert "requires 1 of the group `aprovers`, which no directory has. Did you mean `approvers`?" in seat
 
 
 def test_people_whose_accounts_read_alike_are_warned_of(world: Sandbox) -> None:

@@ -348,4 +348,4 @@ async def test_whatever_a_start_raises_another_one_is_made(
     await enough.wait()
     assert keeper.status()["process"] == "away"
     await keeper.close()
-    assert "a fault of ours" in caplog.text
+    assert "internal error" in caplog.text

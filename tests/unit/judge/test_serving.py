@@ -178,7 +178,7 @@ async def test_prompts_that_change_are_used_and_those_that_are_broken_are_not(
         assert link.prompts()["task-fit"] == good
         (folder / "sections" / "crm.md").unlink()
         await until(lambda: link.prompts()["task-fit"] == first)
-        await until(lambda: "judge prompts: good again" in caplog.text)
+        await until(lambda: "judge prompts: recovered" in caplog.text)
     finally:
         watch.cancel()
         await asyncio.gather(watch, return_exceptions=True)

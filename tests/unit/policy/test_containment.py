@@ -281,4 +281,4 @@ async def test_whatever_a_start_raises_another_worker_is_made(
     assert await outcomes(engine, [ask(do="crash", n=1)]) == ["policy.crashed"]
     await until(lambda: not broken and engine.workers > 0)
     assert await outcomes(engine, [ask(do="echo", n=2)]) == [2]
-    assert "a fault of ours; trying again" in caplog.text
+    assert "internal error; retrying" in caplog.text

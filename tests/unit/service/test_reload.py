@@ -289,7 +289,7 @@ async def test_seats_that_nobody_can_fill_are_reported_once(stage: Stage, caplog
     assert await said() == []  # without a directory people are not asked at all
     one = directory_of(ann=("red",), x_bob=("red", "blue"))
     wants_blue, wants_red = (
-        f"acme wants {n} of the group '{g}', whom no directory has" for n, g in ((1, "blue"), (2, "red"))
+        f"acme requires {n} of the group '{g}', which no directory has" for n, g in ((1, "blue"), (2, "red"))
     )
     assert await said(acme=one) == [wants_blue, wants_red]
     assert await said(acme=one) == []  # said already

@@ -156,4 +156,4 @@ async def test_who_waits_is_told_although_a_look_failed(
             assert told.id == asked.id
     finally:
         await hub.close()
-    assert "a fault of ours; trying again" in caplog.text
+    assert "internal error; retrying" in caplog.text
