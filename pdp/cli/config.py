@@ -40,7 +40,7 @@ def check(path: Path, *, explaining: bool, syntax_only: bool, as_json: bool) -> 
     signatures are verified, secrets are looked up. Nothing is started or written.
     """
     try:
-        found = settings.load(path, os.environ, tolerant=True)
+        loaded = settings.load(path, os.environ, tolerant=True)
     except ConfigurationFault as fault:
         problems = [_invalid(fault.code, line) for line in fault.message.splitlines()]
         if as_json:
@@ -48,20 +48,20 @@ def check(path: Path, *, explaining: bool, syntax_only: bool, as_json: bool) -> 
         else:
             click.echo(fault.message, err=True)
         raise SystemExit(DENIED) from None
-    known = origins(path.read_text("utf-8"), variables(os.environ))
-    told = list(explain(found, known)) if explaining else []
-    report = preflight.check(found, time.time_ns(), syntax_only=syntax_only)
+    sources = origins(path.read_text("utf-8"), variables(os.environ))
+    shown = list(explain(loaded, sources)) if explaining else []
+    report = preflight.check(loaded, time.time_ns(), syntax_only=syntax_only)
     if as_json:
         _print_json(
             [
-                {"code": p.code, "message": f"{'.'.join(p.path)}: {p.message}", **_where(p, known)}
+                {"code": p.code, "message": f"{'.'.join(p.path)}: {p.message}", **_where(p, sources)}
                 for p in report.problems
             ],
-            [{"message": r.message, **_where(r, known)} for r in report.risks],
-            told,
+            [{"message": r.message, **_where(r, sources)} for r in report.risks],
+            shown,
         )
     else:
-        _print(found, report, known, told)
+        _print(loaded, report, sources, shown)
     if not report.ok:
         raise SystemExit(DENIED)
 
@@ -74,45 +74,45 @@ def show_example() -> None:
 
 def _invalid(code: str, line: str) -> dict[str, str]:
     """A line about a file that is no configuration, taken apart where it names a setting."""
-    found = _SETTING.fullmatch(line) if code == "config.invalid" else None
-    path, origin = (found[1], found[2] or "") if found is not None else ("", "")
+    match = _SETTING.fullmatch(line) if code == "config.invalid" else None
+    path, origin = (match[1], match[2] or "") if match is not None else ("", "")
     return {"code": code, "message": line, "path": path, "origin": origin}
 
 
-def _where(found: Problem | Risk, known: Origins) -> dict[str, str]:
+def _where(problem: Problem | Risk, sources: Origins) -> dict[str, str]:
     """The setting, and the line or variable that sets it; empty for what is nowhere set."""
-    return {"path": ".".join(found.path), "origin": known.nearest(found.path)}
+    return {"path": ".".join(problem.path), "origin": sources.nearest(problem.path)}
 
 
-def _line(found: Problem | Risk, known: Origins) -> str:
-    where = _where(found, known)
+def _line(problem: Problem | Risk, sources: Origins) -> str:
+    where = _where(problem, sources)
     origin = f" ({where['origin']})" if where["origin"] else ""
-    return f"{where['path']}: {found.message}{origin}"
+    return f"{where['path']}: {problem.message}{origin}"
 
 
-def _print(found: Settings, report: Report, known: Origins, told: list[Setting]) -> None:
-    for setting in told:
+def _print(loaded: Settings, report: Report, sources: Origins, shown: list[Setting]) -> None:
+    for setting in shown:
         click.echo(setting.text())
     for risk in report.risks:
-        click.secho(f"warning: {_line(risk, known)}", fg="yellow", err=True)
+        click.secho(f"warning: {_line(risk, sources)}", fg="yellow", err=True)
     for problem in report.problems:
-        click.secho(f"{problem.code}: {_line(problem, known)}", fg="red", err=True)
+        click.secho(f"{problem.code}: {_line(problem, sources)}", fg="red", err=True)
     if report.ok:
-        callers, issuers = len(found.identity.callers), len(found.identity.issuers)
+        callers, issuers = len(loaded.identity.callers), len(loaded.identity.issuers)
         warned = f", {_counted(len(report.risks), 'warning')}" if report.risks else ""
-        click.echo(f"ok: {found.mode}, {_counted(callers, 'caller')}, {_counted(issuers, 'issuer')}{warned}")
+        click.echo(f"ok: {loaded.mode}, {_counted(callers, 'caller')}, {_counted(issuers, 'issuer')}{warned}")
 
 
 def _counted(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _print_json(problems: list[dict[str, str]], warnings: list[dict[str, str]], told: list[Setting]) -> None:
+def _print_json(problems: list[dict[str, str]], warnings: list[dict[str, str]], shown: list[Setting]) -> None:
     facts = {
         "schema": "pdp.config-check/1",
         "ok": not problems,
         "problems": problems,
         "warnings": warnings,
-        "settings": [setting.fact() for setting in told],
+        "settings": [setting.fact() for setting in shown],
     }
     click.echo(json.dumps(facts, indent=2, ensure_ascii=False))

@@ -32,8 +32,8 @@ class _SessionFile(BaseModel):
     task: str = ""
 
 
-class _Question(BaseModel):
-    """What FILE may say. Paths are relative to it."""
+class _Content(BaseModel):
+    """The fields of FILE. Paths are relative to it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -70,25 +70,27 @@ def decide(path: Path, as_json: bool, timeout: float) -> None:
 
     Exit codes: 0 allow, 10 deny, 11 pending, 2 usage, 1 fault.
     """
-    asked = read(path)
-    tls, obligations = asked.tls, asked.obligations
+    call_file = read(path)
+    tls, obligations = call_file.tls, call_file.obligations
     try:
-        client = Client(asked.target, tls=tls, token=asked.token, timeout=timeout, obligations=obligations)
+        client = Client(call_file.target, tls=tls, token=call_file.token, timeout=timeout, obligations=obligations)
     except PlaintextRefusedError:
         raise click.UsageError(
             f"{path.name}: target: beyond unix:PATH, 127.0.0.1:PORT and [::1]:PORT only TLS is spoken; give ca_file"
         ) from None
     with client as pdp:
-        decision = pdp.decide(asked.call, asked.bearer, session=asked.session, request_id=asked.request_id)
+        decision = pdp.decide(
+            call_file.call, call_file.bearer, session=call_file.session, request_id=call_file.request_id
+        )
     click.echo(json.dumps(_facts(decision), indent=2) if as_json else _lines(decision))
     if decision.code == UNAVAILABLE and not decision.server_code:
-        click.echo(is_it_there(asked.target), err=True)
+        click.echo(is_it_there(call_file.target), err=True)
     sys.exit(FAULT if decision.code.startswith("client.") else EXIT[decision.effect])
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What a FILE says, with the files that it names read."""
+class CallFile:
+    """The content of a FILE, with the content of the files that it names."""
 
     target: str
     tls: Tls | None
@@ -100,30 +102,30 @@ class Asked:
     obligations: tuple[str, ...]
 
 
-def read(path: Path) -> Asked:
+def read(path: Path) -> CallFile:
     """Read a FILE. Raises click.UsageError."""
-    said, folder = _read(path), path.parent
+    content, folder = _read(path), path.parent
     call = ToolCall(
-        server=said.server,
-        tool=said.tool,
-        arguments=said.arguments,
-        definition=_bytes(folder, said.definition_file, "definition_file"),
+        server=content.server,
+        tool=content.tool,
+        arguments=content.arguments,
+        definition=_bytes(folder, content.definition_file, "definition_file"),
     )
-    return Asked(
-        target=beside(said.target, folder.absolute()),
-        tls=_tls(said, folder),
-        token=_text(folder, said.caller_token_file, "caller_token_file"),
+    return CallFile(
+        target=beside(content.target, folder.absolute()),
+        tls=_tls(content, folder),
+        token=_text(folder, content.caller_token_file, "caller_token_file"),
         call=call,
-        bearer=_text(folder, said.bearer_file, "bearer_file"),
-        session=Session(id=said.session.id, task=said.session.task) if said.session else None,
-        request_id=said.request_id,
-        obligations=said.obligations,
+        bearer=_text(folder, content.bearer_file, "bearer_file"),
+        session=Session(id=content.session.id, task=content.session.task) if content.session else None,
+        request_id=content.request_id,
+        obligations=content.obligations,
     )
 
 
-def _tls(said: _Question, folder: Path) -> Tls | None:
+def _tls(content: _Content, folder: Path) -> Tls | None:
     names = ("ca_file", "certificate_file", "key_file")
-    ca, certificate, key = (_bytes(folder, getattr(said, name), name) for name in names)
+    ca, certificate, key = (_bytes(folder, getattr(content, name), name) for name in names)
     if ca is None and certificate is None and key is None:
         return None
     try:
@@ -132,11 +134,11 @@ def _tls(said: _Question, folder: Path) -> Tls | None:
         raise click.UsageError(f"certificate_file, key_file: {error}") from None
 
 
-def _read(path: Path) -> _Question:
+def _read(path: Path) -> _Content:
     try:
-        return _Question.model_validate(read_yaml(path.read_text(encoding="utf-8"), path.name))
+        return _Content.model_validate(read_yaml(path.read_text(encoding="utf-8"), path.name))
     except ValidationError as error:
-        raise click.UsageError("\n".join(f"{path.name}: {line}" for line in problems(error, _Question))) from None
+        raise click.UsageError("\n".join(f"{path.name}: {line}" for line in problems(error, _Content))) from None
     except UnicodeDecodeError:
         raise click.UsageError(f"{path.name}: is not UTF-8 text") from None
     except ConfigurationFault as error:
@@ -180,7 +182,7 @@ def _lines(decision: Decision) -> str:
     lines = [f"{decision.effect.upper()}"]
     lines += [f"  because  {_reason(reason)}" for reason in decision.reasons]
     if decision.pending is not None:
-        lines += [_wanted(r) for r in decision.pending.requirements]
+        lines += [_requirement(r) for r in decision.pending.requirements]
     if decision.valid_until is not None and decision.allowed:
         lines.append(f"  for      {max(0, decision.valid_until - time.time()):.0f} s")
     if decision.record is not None:
@@ -190,11 +192,11 @@ def _lines(decision: Decision) -> str:
 
 def _reason(reason: Reason) -> str:
     parts = (reason.code, reason.message, f"[{reason.rule or 'client'}]")
-    return "  ".join(visible(part) for part in parts if part)  # a message may name what was asked, e.g. a member
+    return "  ".join(visible(part) for part in parts if part)  # a message may quote the request, e.g. a member
 
 
-def _wanted(requirement: Requirement) -> str:
-    """What is waited for, the code by which people know it, and where they answer."""
+def _requirement(requirement: Requirement) -> str:
+    """A requirement, with its code for people and the address of its page."""
     text = f"  wants    {requirement.kind}: {visible(requirement.code)}"
     if requirement.short_code:
         text += f", code {visible(requirement.short_code)}"

@@ -19,10 +19,10 @@ _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 def _seconds(_context: click.Context, _option: click.Parameter, value: str) -> int:
     """A duration such as `90s`, `10m` or `1h`, in seconds."""
-    found = _DURATION.fullmatch(value)
-    if found is None or int(found[1]) == 0:
+    match = _DURATION.fullmatch(value)
+    if match is None or int(match[1]) == 0:
         raise click.BadParameter("must be a number and a unit, as in 90s, 10m or 1h")
-    return int(found[1]) * _UNIT_SECONDS[found[2]]
+    return int(match[1]) * _UNIT_SECONDS[match[2]]
 
 
 @click.group(cls=Commands)

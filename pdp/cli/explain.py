@@ -15,7 +15,7 @@ import click
 import grpc
 
 from pdp.cli.connection import open_channel, tls_of, word
-from pdp.cli.decide import EXIT, FAULT, Asked, read
+from pdp.cli.decide import EXIT, FAULT, CallFile, read
 from pdp.client.channel import Tls
 from pdp.client.requests_decide import CallQuestion, NotARequestError
 from pdp.registry.scan.finding import visible
@@ -33,8 +33,8 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @dataclass(frozen=True, slots=True)
-class _Where:
-    """Whom to ask, and as whom."""
+class _Server:
+    """Address of the server, and credentials of the caller."""
 
     target: str
     tls: Tls | None
@@ -77,58 +77,64 @@ def explain(
 
     Exit codes: of the decision, 0 allow, 10 deny, 11 pending; 2 usage, 1 fault.
     """
-    request, where = _asked(what, _Where(target, tls_of(ca, certificate, key), _token(token_file)))
+    request, where = _request(what, _Server(target, tls_of(ca, certificate, key), _token(token_file)))
     request.find_changes = changes
     if where.token and not _TOKEN.fullmatch(where.token):
         raise click.UsageError("the token file holds more or other than one token")
     try:
-        found = _ask(request, where, timeout)
+        response = _send(request, where, timeout)
     except grpc.RpcError as error:
         details = error.details() if isinstance(error, grpc.Call) else ""
         click.echo(f"not explained: {details or 'the server did not answer'}", err=True)
         sys.exit(FAULT)
     # what callers, subjects and packs wrote must not move the cursor, or pass for a line of ours
-    click.echo(json.dumps(_plain(found), indent=2) if as_json else "\n".join(map(visible, _lines(found, changes))))
-    sys.exit(EXIT.get(_EFFECTS.get(found.effect, ""), FAULT))
+    click.echo(
+        json.dumps(_plain(response), indent=2) if as_json else "\n".join(map(visible, _lines(response, changes)))
+    )
+    sys.exit(EXIT.get(_EFFECTS.get(response.effect, ""), FAULT))
 
 
 def _token(path: Path | None) -> str:
     return path.read_text(encoding="ascii", errors="replace").strip() if path else ""
 
 
-def _asked(what: str, given: _Where) -> tuple[explain_pb2.ExplainRequest, _Where]:
-    """The request, and where to send it: what is given on the command line goes before what FILE says."""
+def _request(what: str, options: _Server) -> tuple[explain_pb2.ExplainRequest, _Server]:
+    """The request and its server. Options of the command line take precedence over FILE."""
     if _is_id(what):
-        shown = given.token or (given.tls is not None and given.tls.certificate)
-        if not given.target or not shown:
+        shown = options.token or (options.tls is not None and options.tls.certificate)
+        if not options.target or not shown:
             raise click.UsageError(
                 "a decision id needs --target, and --token-file (with a token in it) or --certificate with --key"
             )
-        return explain_pb2.ExplainRequest(decision_id=what.lower()), given
+        return explain_pb2.ExplainRequest(decision_id=what.lower()), options
     path = Path(what)
     if not path.is_file():
         hint = "; an id has 32 digits, as 01a3185c-507b-774f-8000-000000000000" if _LIKE_AN_ID.fullmatch(what) else ""
         raise click.UsageError(f"{visible(what)}: is neither a decision id nor a file{hint}")
-    said = read(path)
+    call_file = read(path)
     question = CallQuestion(
-        said.request_id or str(uuid.uuid4()), said.call, said.bearer, said.session, frozenset(said.obligations)
+        call_file.request_id or str(uuid.uuid4()),
+        call_file.call,
+        call_file.bearer,
+        call_file.session,
+        frozenset(call_file.obligations),
     )
     try:
         request = explain_pb2.ExplainRequest(request=question.request())
     except NotARequestError as error:
         raise click.UsageError(f"{path.name}: {error}") from None
-    return request, _where(given, said)
+    return request, _server(options, call_file)
 
 
-def _where(given: _Where, said: Asked) -> _Where:
-    """One way to show who asks: that of the command line, else that of FILE. Two would be two callers."""
-    target, ours, theirs = given.target or said.target, given.tls, said.tls
+def _server(options: _Server, call_file: CallFile) -> _Server:
+    """One set of credentials: that of the command line, else that of FILE. Two would be two callers."""
+    target, ours, theirs = options.target or call_file.target, options.tls, call_file.tls
     ca = next((tls.ca for tls in (ours, theirs) if tls is not None and tls.ca is not None), None)
     if ours is not None and ours.certificate is not None:
-        return _Where(target, Tls(ca, ours.certificate, ours.key), given.token)
-    if given.token or theirs is None:
-        return _Where(target, ours or (theirs and Tls(ca)), given.token or said.token or "")
-    return _Where(target, Tls(ca, theirs.certificate, theirs.key), said.token or "")
+        return _Server(target, Tls(ca, ours.certificate, ours.key), options.token)
+    if options.token or theirs is None:
+        return _Server(target, ours or (theirs and Tls(ca)), options.token or call_file.token or "")
+    return _Server(target, Tls(ca, theirs.certificate, theirs.key), call_file.token or "")
 
 
 def _is_id(what: str) -> bool:
@@ -138,19 +144,19 @@ def _is_id(what: str) -> bool:
         return False
 
 
-def _ask(request: explain_pb2.ExplainRequest, where: _Where, timeout: float) -> explain_pb2.ExplainResponse:
+def _send(request: explain_pb2.ExplainRequest, where: _Server, timeout: float) -> explain_pb2.ExplainResponse:
     metadata = (("authorization", f"Bearer {where.token}"),) if where.token else ()
     with open_channel(where.target, where.tls) as channel:
         stub = explain_pb2_grpc.ExplainServiceStub(channel)
         return stub.Explain(request, timeout=timeout, metadata=metadata)
 
 
-def _plain(found: explain_pb2.ExplainResponse) -> Mapping[str, Any]:
+def _plain(response: explain_pb2.ExplainResponse) -> Mapping[str, Any]:
     """Everything, with JSON values as such."""
     return {
-        "effect": _EFFECTS.get(found.effect, "deny"),
+        "effect": _EFFECTS.get(response.effect, "deny"),
         "reasons": [
-            {"code": r.code, "message": r.message, "rule": r.rule, "control": r.control} for r in found.reasons
+            {"code": r.code, "message": r.message, "rule": r.rule, "control": r.control} for r in response.reasons
         ],
         "rules": [
             {
@@ -163,7 +169,7 @@ def _plain(found: explain_pb2.ExplainResponse) -> Mapping[str, Any]:
                 "waived_by": r.waived_by,
                 "element": json.loads(r.element_json),
             }
-            for r in found.rules
+            for r in response.rules
         ],
         "requirements": [
             {
@@ -172,16 +178,16 @@ def _plain(found: explain_pb2.ExplainResponse) -> Mapping[str, Any]:
                 "why": r.why,
                 "element": json.loads(r.element_json),
             }
-            for r in found.requirements
+            for r in response.requirements
         ],
         "changes": [
             [
                 {"path": c.path, "before": json.loads(c.before_json), "after": json.loads(c.after_json)}
                 for c in s.facts
             ]
-            for s in found.changes
+            for s in response.changes
         ],
-        "search_incomplete": found.search_incomplete,
+        "search_incomplete": response.search_incomplete,
         "facts": [
             {
                 "path": f.path,
@@ -190,17 +196,17 @@ def _plain(found: explain_pb2.ExplainResponse) -> Mapping[str, Any]:
                 "source": f.source,
                 "erased": f.erased,
             }
-            for f in found.facts
+            for f in response.facts
         ],
         "policy": {
-            "revision": found.policy.revision,
-            "digest": found.policy.digest,
-            "engine": found.policy.engine,
+            "revision": response.policy.revision,
+            "digest": response.policy.digest,
+            "engine": response.policy.engine,
         },
-        "evaluated_at": found.evaluated_at.ToJsonString(),
-        "reproduced": found.reproduced if found.HasField("explained") else None,
-        "explained": found.explained.index if found.HasField("explained") else None,
-        "record": found.record.index,
+        "evaluated_at": response.evaluated_at.ToJsonString(),
+        "reproduced": response.reproduced if response.HasField("explained") else None,
+        "explained": response.explained.index if response.HasField("explained") else None,
+        "record": response.record.index,
     }
 
 
@@ -208,25 +214,26 @@ def _state(requirement: types_pb2.Requirement) -> str:
     return word(types_pb2.RequirementState, requirement.state)
 
 
-def _lines(found: explain_pb2.ExplainResponse, searched: bool) -> Iterator[str]:
-    yield f"{_EFFECTS.get(found.effect, 'deny').upper()}{_replayed(found)}"
-    yield from ("  because  " + "  ".join(filter(None, (r.code, r.message, f"[{r.rule}]"))) for r in found.reasons)
-    yield from _section("rules that fired", map(_rule, found.rules))
+def _lines(response: explain_pb2.ExplainResponse, searched: bool) -> Iterator[str]:
+    yield f"{_EFFECTS.get(response.effect, 'deny').upper()}{_replayed(response)}"
+    yield from ("  because  " + "  ".join(filter(None, (r.code, r.message, f"[{r.rule}]"))) for r in response.reasons)
+    yield from _section("rules that fired", map(_rule, response.rules))
     yield from _section(
         "requirements",
-        (f"{r.requirement.code}  {_state(r.requirement)}  {r.why}" for r in found.requirements),
+        (f"{r.requirement.code}  {_state(r.requirement)}  {r.why}" for r in response.requirements),
     )
-    if searched and found.effect == types_pb2.EFFECT_DENY:
-        yield from _section("would allow, smallest first", _changes(found))
-    yield from _section("facts", map(_fact, filter(_says_something, found.facts)))
-    yield f"policy {found.policy.revision}, as of {found.evaluated_at.ToJsonString()}, record {found.record.index}"
+    if searched and response.effect == types_pb2.EFFECT_DENY:
+        yield from _section("would allow, smallest first", _changes(response))
+    yield from _section("facts", map(_fact, filter(_says_something, response.facts)))
+    policy, at = response.policy.revision, response.evaluated_at.ToJsonString()
+    yield f"policy {policy}, as of {at}, record {response.record.index}"
 
 
-def _replayed(found: explain_pb2.ExplainResponse) -> str:
-    if not found.HasField("explained"):
+def _replayed(response: explain_pb2.ExplainResponse) -> str:
+    if not response.HasField("explained"):
         return "  if it were asked now"
-    same = "as it was recorded" if found.reproduced else "NOT what was recorded"
-    return f"  replayed, {same} (record {found.explained.index})"
+    same = "as it was recorded" if response.reproduced else "NOT what was recorded"
+    return f"  replayed, {same} (record {response.explained.index})"
 
 
 def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
@@ -242,16 +249,16 @@ def _rule(rule: explain_pb2.FiredRule) -> str:
     return f"{place}  {rule.rule}  {rule.code}{waived}"
 
 
-def _changes(found: explain_pb2.ExplainResponse) -> Iterator[str]:
-    for i, changed in enumerate(found.changes, 1):
+def _changes(response: explain_pb2.ExplainResponse) -> Iterator[str]:
+    for i, changed in enumerate(response.changes, 1):
         for j, fact in enumerate(changed.facts):
             lead = f"{i}." if j == 0 else "and"
             yield f"{lead:<4}{_change(fact)}"
-    if found.search_incomplete:
+    if response.search_incomplete:
         yield "the search gave up at its limit" + (
-            ": there may be others" if found.changes else ", and found nothing"
+            ": there may be others" if response.changes else ", and found nothing"
         )
-    elif not found.changes:
+    elif not response.changes:
         yield "nothing that the search tries (docs/explain.md says what that is)"
 
 

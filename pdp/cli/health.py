@@ -44,16 +44,16 @@ def health(
     if (target is None) == (path is None):
         raise click.UsageError("Give either --target or --config.")
     try:
-        where = target or _listens(path or Path())
+        address = target or _listens(path or Path())
         tls = Tls.from_files(ca, certificate, key) if ca else None
-        check_target(where, tls)
+        check_target(address, tls)
     except PlaintextRefusedError:
         raise click.UsageError(PLAINTEXT) from None
     except (ConfigurationFault, ValueError, OSError) as error:
         raise click.UsageError(str(error)) from None
-    said = _ask(where, tls, service, timeout)
-    click.echo(said)
-    if said != "SERVING":
+    answer = _ask(address, tls, service, timeout)
+    click.echo(answer)
+    if answer != "SERVING":
         raise SystemExit(NOT_SERVING)
 
 
@@ -62,9 +62,9 @@ def _listens(path: Path) -> str:
 
     Of the file only that is read: probes run every few seconds, and validating all of it takes longer than asking.
     """
-    found = read_yaml(path.read_text("utf-8"), path.name)
-    overlay(found, variables(os.environ))
-    server = found.get("server")
+    content = read_yaml(path.read_text("utf-8"), path.name)
+    overlay(content, variables(os.environ))
+    server = content.get("server")
     listen = server.get("listen") if isinstance(server, dict) else None
     if not isinstance(listen, list) or not listen or not all(isinstance(item, str) for item in listen):
         from pdp.config import settings  # noqa: PLC0415 - slow: the default, or what is wrong, in the words of every start

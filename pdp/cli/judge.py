@@ -66,12 +66,12 @@ def serve(path: Path) -> None:
     """
     judge_process.seal()
     logs.configure("info", "text")
-    found = settings.load(path, os.environ)
-    if found.judge is None or found.judge.socket is None:
+    loaded = settings.load(path, os.environ)
+    if loaded.judge is None or loaded.judge.socket is None:
         raise ConfigurationFault(
             "judge.address", "judge.address: give unix:PATH, where `pdp serve` finds this process."
         )
-    asyncio.run(judge_process.serve(found.judge, found.vault, found.judge.socket, judge_process.signalled))
+    asyncio.run(judge_process.serve(loaded.judge, loaded.vault, loaded.judge.socket, judge_process.signalled))
 
 
 judge.add_command(evaluate)
@@ -101,8 +101,8 @@ def _print(read: PromptFolders) -> None:
             f"{prompt_id} {prompt.version}: sha256 {sha256}, about {tokens(prompt.text)} tokens, "
             f"with every section {tokens(prompt.text) + longest}"
         )
-    known = f"{counted(len(read.prompts.prompts), 'prompt')}, {counted(len(sections), 'section')}"
-    click.secho(f"{known}: ready.", fg="green")
+    summary = f"{counted(len(read.prompts.prompts), 'prompt')}, {counted(len(sections), 'section')}"
+    click.secho(f"{summary}: ready.", fg="green")
 
 
 def _line(problem: PromptProblem) -> str:

@@ -62,42 +62,46 @@ def exposure(
     Exit codes: 0 measured, 10 beyond --at-most or --people-at-most, 2 usage, 1 fault, also when the engine or the
     judge failed on a case: that stops a call and no attack.
     """
-    found = measure(read_cases(file), load_review(review_file), JudgePolicy(people, medium))
+    measured = measure(read_cases(file), load_review(review_file), JudgePolicy(people, medium))
     if as_json is not None:
-        as_json.write_text(json.dumps(found.fact(), indent=1, ensure_ascii=False) + "\n")
-    _show(found)
-    beyond = _beyond(found.exposed, at_most) or _beyond(found.bothered, people_at_most)
+        as_json.write_text(json.dumps(measured.fact(), indent=1, ensure_ascii=False) + "\n")
+    _show(measured)
+    beyond = _beyond(measured.exposed, at_most) or _beyond(measured.bothered, people_at_most)
     sys.exit(BEYOND if beyond else 0)
 
 
 def measure(cases: Cases, review: Review, ways: JudgePolicy) -> Exposure:
     """Run all cases in a world of their own. Raises Fault."""
     with tempfile.TemporaryDirectory(prefix="pdp-exposure-") as folder:
-        made = create(Path(folder) / "w", cases.all, review, ways)
+        organisation = create(Path(folder) / "w", cases.all, review, ways)
         ticks = itertools.count(1_000)
-        around = Environment(lambda: AT_NS, lambda: next(ticks), judge=PermissiveJudge())
-        return Exposure(cases, ways, asyncio.run(courses(made, cases.all, around)), made.left_out)
+        environment = Environment(lambda: AT_NS, lambda: next(ticks), judge=PermissiveJudge())
+        return Exposure(
+            cases, ways, asyncio.run(courses(organisation, cases.all, environment)), organisation.left_out
+        )
 
 
-async def courses(made: Organisation, cases: Sequence[Case], around: Environment) -> Mapping[str, CaseOutcome]:
+async def courses(
+    organisation: Organisation, cases: Sequence[Case], environment: Environment
+) -> Mapping[str, CaseOutcome]:
     """How each case goes, in a PDP that is started for it. Its wall clock must stand at `AT_NS`. Raises Fault."""
-    process = await bootstrap.build(settings.load(made.sandbox.config, {}), around)
+    process = await bootstrap.build(settings.load(organisation.sandbox.config, {}), environment)
     try:
         await bootstrap.start(process)
-        peer = Peer("unix", (), f"Bearer {made.sandbox.caller_token(CALLER, AT_NS)}")
+        peer = Peer("unix", (), f"Bearer {organisation.sandbox.caller_token(CALLER, AT_NS)}")
         async with process.services.entrance.admit(peer, Role.DECIDE, "Decide", None) as caller:
-            places = asyncio.Semaphore(_AT_ONCE)
-            found = await asyncio.gather(*(_decide(process, made, case, caller, places) for case in cases))
+            slots = asyncio.Semaphore(_AT_ONCE)
+            outcomes = await asyncio.gather(*(_decide(process, organisation, case, caller, slots) for case in cases))
     finally:
         await bootstrap.close(process, reason="measured")
-    return {case.id: each for case, each in zip(cases, found, strict=True)}
+    return {case.id: each for case, each in zip(cases, outcomes, strict=True)}
 
 
 async def _decide(
-    process: bootstrap.Process, made: Organisation, case: Case, caller: Caller, places: asyncio.Semaphore
+    process: bootstrap.Process, organisation: Organisation, case: Case, caller: Caller, slots: asyncio.Semaphore
 ) -> CaseOutcome:
-    async with places:
-        answer, _ = await process.services.decide(made.ask(case, definition_of(case)), caller)
+    async with slots:
+        answer, _ = await process.services.decide(organisation.ask(case, definition_of(case)), caller)
     return course(case.id, answer)
 
 
@@ -105,17 +109,19 @@ def _beyond(share: Share, bound: float | None) -> bool:
     return bound is not None and share.value is not None and share.value > bound
 
 
-def _show(found: Exposure) -> None:
-    fact = found.fact()
-    click.echo(f"{len(found.cases.all)} cases; judge: people {found.ways.people}, medium {found.ways.medium}")
+def _show(measured: Exposure) -> None:
+    fact = measured.fact()
+    click.echo(
+        f"{len(measured.cases.all)} cases; judge: people {measured.ways.people}, medium {measured.ways.medium}"
+    )
     for label, name in (("attacks", "attacks"), ("benign", "calls that serve the task")):
         counts = ", ".join(f"{who} {fact[label][who]}" for who in WHO)
         click.echo(f"{name}: {counts}")
-    if found.left_out:
-        click.echo(f"not registered, since `pdp tools scan` objects: {', '.join(found.left_out)}")
-    click.echo(f"exposure (attacks allowed without a person): {_percent(found.exposed)}")
-    click.echo(f"calls that serve the task and need a person: {_percent(found.bothered)}")
-    if (floor := found.floor(AIM)) is not None:
+    if measured.left_out:
+        click.echo(f"not registered, since `pdp tools scan` objects: {', '.join(measured.left_out)}")
+    click.echo(f"exposure (attacks allowed without a person): {_percent(measured.exposed)}")
+    click.echo(f"calls that serve the task and need a person: {_percent(measured.bothered)}")
+    if (floor := measured.floor(AIM)) is not None:
         click.echo(f"the least that any choice by tool alone could come to at an exposure of {AIM:.0%}: {floor:.1%}")
     console = page()
     worst = fact["tools"][:_WORST_TOOLS]

@@ -1,5 +1,4 @@
-"""The judge's own process, as `pdp judge serve` and as the child of `pdp serve`. Its key is read here and nowhere
-else."""
+"""The judge's own process, as `pdp judge serve` and as the child of `pdp serve`. Only it reads the endpoint's key."""
 
 from __future__ import annotations
 
@@ -68,29 +67,29 @@ def endpoint(options: JudgeOptions, vault: VaultOptions | None) -> Endpoint:
 
 
 def session_runner(options: JudgeOptions, model: Endpoint) -> SessionRunner:
-    """Sessions with it, by the clocks of this machine."""
+    """Sessions with the model, by the clocks of this machine."""
     return SessionRunner(
         options, model, RunnerEnvironment(time.monotonic, time.time_ns, random.SystemRandom().random)
     )
 
 
 def seal() -> None:
-    """Nobody else of this user may look into this process: it leaves no core, and no debugger may attach."""
+    """Close this process to others of this user: it leaves no core, and no debugger may attach."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
-def told() -> None:
-    """As the child of `pdp serve`: standard input says what to do, and ends when this is to end."""
+def run_as_child() -> None:
+    """Run as the child of `pdp serve`: standard input is one line, the request, and then open until the end."""
     seal()
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.SIG_IGN)  # the server drains first
     logs.configure("info", "text")
-    found = json.loads(sys.stdin.buffer.readline())
-    options = JudgeOptions.model_validate(found["judge"])
-    vault = VaultOptions.model_validate(found["vault"]) if found["vault"] is not None else None
-    socket = Path(found["socket"])
+    request = json.loads(sys.stdin.buffer.readline())
+    options = JudgeOptions.model_validate(request["judge"])
+    vault = VaultOptions.model_validate(request["vault"]) if request["vault"] is not None else None
+    socket = Path(request["socket"])
 
     async def until() -> None:
         await asyncio.to_thread(sys.stdin.buffer.read)
@@ -101,13 +100,13 @@ def told() -> None:
         log.error("%s: %s", fault.code, fault.message)
         sys.exit(1)
     finally:
-        with contextlib.suppress(OSError):  # whoever started this may not be there any more to do it
+        with contextlib.suppress(OSError):  # the parent may be gone and unable to do it
             socket.unlink(missing_ok=True)
             socket.parent.rmdir()
 
 
 async def signalled() -> None:
-    """Until SIGTERM or SIGINT."""
+    """Wait for SIGTERM or SIGINT."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -114,10 +114,10 @@ def new(name: str, organisation: Path, server: str | None, owner: str) -> None:
     It passes `pdp policy check` and `pdp policy test` as it is. Nothing is overwritten.
     """
     try:
-        made = new_pack(name, organisation, shipped_rego(), server=server or name, owner=owner)
+        paths = new_pack(name, organisation, shipped_rego(), server=server or name, owner=owner)
     except ConfigurationFault as fault:
         raise click.UsageError(fault.message) from None
-    for path in made:
+    for path in paths:
         click.echo(path)
     click.echo(f"next: pdp policy check {organisation}; pdp policy test {organisation} --filter {name}_test")
 
@@ -140,10 +140,10 @@ def bundle(organisation: Path | None, shipped: Path | None, output: Path) -> Non
 
 
 def _opa(named: str | None) -> Path:
-    found = shutil.which(named or "opa")
-    if found is None:
+    program = shutil.which(named or "opa")
+    if program is None:
         raise click.UsageError(f"there is no `{named or 'opa'}`; give --opa PATH.")
-    return Path(found)
+    return Path(program)
 
 
 def _exit(findings: tuple[Finding, ...], *, ok: bool) -> int:
@@ -153,8 +153,8 @@ def _exit(findings: tuple[Finding, ...], *, ok: bool) -> int:
 
 
 def _print_check(checked: CheckResult) -> None:
-    for found in checked.report.findings:
-        _print_finding(found)
+    for finding in checked.report.findings:
+        _print_finding(finding)
     errors = sum(f.severity == ERROR for f in checked.report.findings)
     warnings = len(checked.report.findings) - errors
     if checked.bundle is not None:
@@ -170,17 +170,19 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _print_finding(found: Finding) -> None:
-    where = f"{found.path}:{found.line}:{found.column}: " if found.path else ""
-    click.secho(f"{where}{found.severity} {found.code}", fg="red" if found.severity == ERROR else "yellow", bold=True)
-    click.echo(f"  {found.message}")
-    for line in found.hint.splitlines():
+def _print_finding(finding: Finding) -> None:
+    where = f"{finding.path}:{finding.line}:{finding.column}: " if finding.path else ""
+    click.secho(
+        f"{where}{finding.severity} {finding.code}", fg="red" if finding.severity == ERROR else "yellow", bold=True
+    )
+    click.echo(f"  {finding.message}")
+    for line in finding.hint.splitlines():
         click.echo(f"    {line}")
 
 
 def _print_test(tested: TestRun, *, verbose: bool) -> None:
-    for found in tested.report.faults:
-        _print_finding(found)
+    for finding in tested.report.faults:
+        _print_finding(finding)
     for result in tested.report.results:
         if verbose and result.passed:
             click.echo(f"pass  {result.name}")

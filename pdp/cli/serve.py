@@ -43,5 +43,5 @@ from pdp.telemetry import logs
 def serve(path: Path, ready_file: Path | None, log_level: str, log_format: str) -> None:
     """Run the decision point until SIGTERM."""
     logs.configure(log_level, log_format)
-    found = settings.load(path, os.environ)
-    asyncio.run(bootstrap.run(found, ready=ready_file))
+    loaded = settings.load(path, os.environ)
+    asyncio.run(bootstrap.run(loaded, ready=ready_file))

@@ -18,7 +18,7 @@ from pdp.ports.telemetry import Telemetry
 
 _ENTRY = (
     "import sys; at = sys.argv.index('--'); sys.path[:] = sys.argv[at + 1:]; "
-    "from pdp.cli.judge_process import told; told()"
+    "from pdp.cli.judge_process import run_as_child; run_as_child()"
 )
 
 

@@ -1,4 +1,4 @@
-"""Where to listen: parsing, the refusal of plaintext on a network, and the care for Unix sockets."""
+"""Addresses to listen on: parsing, refusal of plaintext on a network, checks of Unix sockets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MAX_PORT = 65_535
 
 @dataclass(frozen=True, slots=True)
 class UnixAddress:
-    """A Unix socket; its folder says who may replace it, its mode who may connect."""
+    """A Unix socket. Its folder controls replacement, its mode connections."""
 
     path: Path
 
@@ -47,8 +47,8 @@ Address = UnixAddress | TcpAddress
 
 
 def addresses(options: ServerOptions) -> tuple[Address, ...]:
-    """What `options.listen` means. Raises ConfigurationFault (`config.listen`, `config.plaintext`)."""
-    found = []
+    """The addresses of `options.listen`. Raises ConfigurationFault (`config.listen`, `config.plaintext`)."""
+    parsed = []
     for i, text in enumerate(options.listen):
         key = f"server.listen[{i}]"
         address = _unix(text, key) if text.startswith(UNIX) else _tcp(text, key)
@@ -58,10 +58,10 @@ def addresses(options: ServerOptions) -> tuple[Address, ...]:
                 f"{key}: plaintext is only served on a Unix socket or a literal loopback address. Give server.tls "
                 "(certificate_file, key_file), or listen on unix:PATH, 127.0.0.1:PORT or [::1]:PORT.",
             )
-        found.append(address)
-    if len(set(found)) != len(found):
+        parsed.append(address)
+    if len(set(parsed)) != len(parsed):
         raise ConfigurationFault(CODE, "server.listen: the same address stands twice; keep one.")
-    return tuple(found)
+    return tuple(parsed)
 
 
 def _unix(text: str, key: str) -> UnixAddress:
@@ -107,7 +107,7 @@ def prepare(address: UnixAddress) -> None:
 
 
 def _answers(path: Path) -> bool:
-    """Is somebody listening? gRPC would take the path away from them without a word."""
+    """Whether a server listens there. gRPC would replace its socket silently."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1.0)
         try:

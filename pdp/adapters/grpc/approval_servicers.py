@@ -1,4 +1,4 @@
-"""The services for people and the security team."""
+"""Servicers of `ExplainService`, `ApprovalService` and `ConsentService`."""
 
 from __future__ import annotations
 
@@ -36,12 +36,14 @@ class ExplainServicer(explain_pb2_grpc.ExplainServiceServicer):
     @override
     async def Explain(self, request: explain_pb2.ExplainRequest, context: Context) -> explain_pb2.ExplainResponse:
         async with self._admission.admit(context, Role.EXPLAIN, "Explain") as caller:
-            found, record = await self._explain(explain.why(request), caller)
-            return await asyncio.to_thread(explain.response, found, record)  # it may hold some ten thousand facts
+            explanation, record = await self._explain(explain.why(request), caller)
+            return await asyncio.to_thread(
+                explain.response, explanation, record
+            )  # it may hold some ten thousand facts
 
 
 class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
-    """`ApprovalService`, for the role `approve`. Who acts is verified anew for every call."""
+    """`ApprovalService`, for the role `approve`. Every call identifies its person anew."""
 
     def __init__(self, services: Services) -> None:
         self._admission = Admission(services.entrance)
@@ -52,13 +54,13 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
         self, request: approval_pb2.ListApprovalsRequest, context: Context
     ) -> approval_pb2.ListApprovalsResponse:
         async with self._admission.admit(context, Role.APPROVE, "ListApprovals") as caller:
-            wanted = approvals.wanted(request.filter)
+            narrowed = approvals.approval_filter(request.filter)
             page = pages.page(request)
             person = await _person(self._approvals, request.credential, caller, context)
-            found, after = await self._approvals.queue.list(person, wanted, page)
+            views, after = await self._approvals.queue.list(person, narrowed, page)
             directory = self._approvals.directories.of(person.tenant)
             return approval_pb2.ListApprovalsResponse(
-                approvals=(approvals.listed(view, directory) for view in found),
+                approvals=(approvals.listed(view, directory) for view in views),
                 next_page_token=pages.token(after, request),
             )
 
@@ -77,35 +79,35 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
         async with self._admission.admit(context, Role.APPROVE, "Vote") as caller:
             ballot, approval_id = approvals.ballot(request), _id(request.approval_id, "approval_id")
             person = await _person(self._approvals, request.credential, caller, context)
-            found = await self._approvals.votes.vote(person, approval_id, ballot)
-            return approvals.voted(found, self._approvals.directories.of(person.tenant))
+            result = await self._approvals.votes.vote(person, approval_id, ballot)
+            return approvals.voted(result, self._approvals.directories.of(person.tenant))
 
     @override
     async def WatchApprovals(
         self, request: approval_pb2.WatchApprovalsRequest, context: Context
     ) -> AsyncIterator[approval_pb2.WatchApprovalsResponse]:
         async with self._admission.admit(context, Role.APPROVE, "WatchApprovals", waits=True) as caller:
-            wanted = approvals.wanted(request.filter)
+            narrowed = approvals.approval_filter(request.filter)
             cursor = fields.name(request.cursor, "cursor", limit=fields.MAX_WORD)
             person = await _person(self._approvals, request.credential, caller, context)
-            async with aclosing(self._approvals.watchers.watch(person, wanted, cursor)) as changes:
-                async for view, place in changes:
+            async with aclosing(self._approvals.watchers.watch(person, narrowed, cursor)) as changes:
+                async for view, cursor_after in changes:
                     await _person(self._approvals, request.credential, caller, context)  # until it expires
                     directory = self._approvals.directories.of(person.tenant)
                     shown = approvals.listed(view, directory) if view is not None else None
-                    yield approval_pb2.WatchApprovalsResponse(approval=shown, cursor=place)
+                    yield approval_pb2.WatchApprovalsResponse(approval=shown, cursor=cursor_after)
 
     @override
     async def ListGrants(
         self, request: approval_pb2.ListGrantsRequest, context: Context
     ) -> approval_pb2.ListGrantsResponse:
         async with self._admission.admit(context, Role.APPROVE, "ListGrants") as caller:
-            wanted, page = standing.grant_filter(request), pages.page(request)
+            narrowed, page = standing.grant_filter(request), pages.page(request)
             person = await _person(self._approvals, request.credential, caller, context)
-            found, after = await self._approvals.grants.list(person, wanted, page)
+            grants, after = await self._approvals.grants.list(person, narrowed, page)
             directory = self._approvals.directories.of(person.tenant)
             return approval_pb2.ListGrantsResponse(
-                grants=(standing.grant(each, directory) for each in found),
+                grants=(standing.grant(each, directory) for each in grants),
                 next_page_token=pages.token(after, request),
             )
 
@@ -117,10 +119,10 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
             request_id, grant_id = fields.request_id(request.request_id), _id(request.grant_id, "grant_id")
             reason = fields.text(request.reason, "reason", fields.MAX_REASON)
             person = await _person(self._approvals, request.credential, caller, context)
-            found, record = await self._approvals.grants.revoke(person, grant_id, reason, request_id)
+            grant, record = await self._approvals.grants.revoke(person, grant_id, reason, request_id)
             directory = self._approvals.directories.of(person.tenant)
             return approval_pb2.RevokeGrantResponse(
-                grant=standing.grant(found, directory), record=decide_response.record_ref(record)
+                grant=standing.grant(grant, directory), record=decide_response.record_ref(record)
             )
 
     @override
@@ -131,12 +133,12 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
             request_id, like = fields.request_id(request.request_id), _id(request.like, "like")
             arguments = fields.data(request.arguments_json, "arguments_json")
             person = await _person(self._approvals, request.credential, caller, context)
-            made, record = await self._approvals.canaries.open(person, like, arguments, request_id)
-            return approval_pb2.OpenCanaryResponse(approval_id=made, record=decide_response.record_ref(record))
+            approval_id, record = await self._approvals.canaries.open(person, like, arguments, request_id)
+            return approval_pb2.OpenCanaryResponse(approval_id=approval_id, record=decide_response.record_ref(record))
 
 
 class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
-    """`ConsentService`, for the role `subject`. Likewise."""
+    """`ConsentService`, for the role `subject`. Every call identifies its person anew."""
 
     def __init__(self, services: Services) -> None:
         self._admission = Admission(services.entrance)
@@ -150,10 +152,10 @@ class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
             states, page = standing.consent_states(request), pages.page(request)
             consent_id = fields.name(request.consent_id, "consent_id", limit=fields.MAX_WORD)
             person = await _person(self._approvals, request.credential, caller, context)
-            found, after = await self._approvals.consents.list(person, page, states=states, consent_id=consent_id)
+            consents, after = await self._approvals.consents.list(person, page, states=states, consent_id=consent_id)
             directory = self._approvals.directories.of(person.tenant)
             return consent_pb2.ListConsentsResponse(
-                consents=(standing.consent(each, directory) for each in found),
+                consents=(standing.consent(each, directory) for each in consents),
                 next_page_token=pages.token(after, request),
             )
 
@@ -162,10 +164,10 @@ class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
         self, request: consent_pb2.GrantConsentRequest, context: Context
     ) -> consent_pb2.GrantConsentResponse:
         async with self._admission.admit(context, Role.SUBJECT, "GrantConsent") as caller:
-            given = standing.agreement(request)
+            agreement = standing.agreement(request)
             person = await _person(self._approvals, request.credential, caller, context)
-            found, record = await self._approvals.consents.grant(person, given)
-            return standing.granted(found, record, self._approvals.directories.of(person.tenant))
+            consent, record = await self._approvals.consents.grant(person, agreement)
+            return standing.granted(consent, record, self._approvals.directories.of(person.tenant))
 
     @override
     async def RevokeConsent(
@@ -174,15 +176,15 @@ class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
         async with self._admission.admit(context, Role.SUBJECT, "RevokeConsent") as caller:
             request_id, consent_id = fields.request_id(request.request_id), _id(request.consent_id, "consent_id")
             person = await _person(self._approvals, request.credential, caller, context)
-            found, record = await self._approvals.consents.revoke(person, consent_id, request_id)
-            return standing.revoked(found, record, self._approvals.directories.of(person.tenant))
+            consent, record = await self._approvals.consents.revoke(person, consent_id, request_id)
+            return standing.revoked(consent, record, self._approvals.directories.of(person.tenant))
 
 
 async def _person(
-    services: ApprovalServices, given: types_pb2.Credential, caller: Caller, context: Context
+    services: ApprovalServices, credential: types_pb2.Credential, caller: Caller, context: Context
 ) -> Person:
-    """Who acts. Raises Unauthenticated, Forbidden."""
-    return await services.persons.identify(caller, decide_request.credential(given), surface_of(context))
+    """The person who acts. Raises Unauthenticated, Forbidden."""
+    return await services.persons.identify(caller, decide_request.credential(credential), surface_of(context))
 
 
 def _id(value: str, field: str) -> str:

@@ -1,4 +1,4 @@
-"""gRPC health (`grpc.health.v1`), open to everybody, and only as a question."""
+"""gRPC health (`grpc.health.v1`): `Check`, open to every caller, and no `Watch`."""
 
 from __future__ import annotations
 

@@ -67,27 +67,27 @@ class Quoted:
 
 
 def console() -> Console:
-    """Where it is printed."""
+    """The terminal: without markup, highlighting and emoji."""
     return Console(markup=False, highlight=False, emoji=False)
 
 
-def requests(found: Iterable[approval_pb2.Approval], now: float) -> RenderableType:
+def requests(listed: Iterable[approval_pb2.Approval], now: float) -> RenderableType:
     """A list of requests."""
-    return Group(*(entry(each, remaining(each.expires_at, now)) for each in found))
+    return Group(*(entry(each, remaining(each.expires_at, now)) for each in listed))
 
 
 def entry(it: approval_pb2.Approval, left: str = "") -> RenderableType:
-    """One request in a list: what it is about, and where it stands."""
+    """One request in a list: its call, and its state."""
     seats = ", ".join(f"{seat.filled} of {seat.needed} {visible(seat.group_id)}" for seat in it.seats)
-    said = [_state(it), *((seats, f"{left} left") if not it.HasField("resolved_at") else ())]
+    standing = [_state(it), *((seats, f"{left} left") if not it.HasField("resolved_at") else ())]
     what = Text.assemble(inert(it.tool), " on ", inert(it.server), " for ", name(it.subject), ", ", risk(it.risk))
     head = Text.assemble(inert(it.requirement.short_code, style="bold"), "  ", what)
-    stands = ", ".join(part for part in said if part not in ("", " left"))
+    stands = ", ".join(part for part in standing if part not in ("", " left"))
     return item(head, Text(stands), inert(it.approval_id))
 
 
 def item(head: Text, *lines: Text) -> RenderableType:
-    """An entry of a list: a line, and what is told below it."""
+    """An entry of a list: a line, and further lines below it."""
     return Group(head, *(Padding(line, (0, 0, 0, 7), expand=False) for line in lines))
 
 
@@ -103,10 +103,10 @@ def pages(it: approval_pb2.Approval) -> list[range]:
     return [range(begin, end) for begin, end in pairwise((*begins, len(it.arguments)))]
 
 
-def request(found: approval_pb2.GetApprovalResponse, now: float, rows: range | None = None) -> RenderableType:
-    """One request: what will happen, who asked for whom, why it needs people, who has said what. `rows` of its
+def request(response: approval_pb2.GetApprovalResponse, now: float, rows: range | None = None) -> RenderableType:
+    """One request: effects, parties, reasons for asking people, votes. `rows` of its
     arguments, all without."""
-    it = found.approval
+    it = response.approval
     title = Text.assemble(inert(it.tool, style="bold"), " on ", inert(it.server, style="bold"))
     if it.title:
         title.append_text(Text.assemble(" (", inert(it.title), ")"))
@@ -124,14 +124,14 @@ def request(found: approval_pb2.GetApprovalResponse, now: float, rows: range | N
     if it.HasField("turned_down"):
         parts += block("Like calls within a day: same subject, agent and tool", _turned_down(it.turned_down))
     if it.task:
-        said = _SOURCES.get(it.task_source, "the agent's own words")
-        parts += block(f"What the agent was asked to do (not verified: {said})", [Quoted(it.task)])
+        source = _SOURCES.get(it.task_source, "the agent's own words")
+        parts += block(f"What the agent was asked to do (not verified: {source})", [Quoted(it.task)])
     if it.HasField("advice"):
         parts += block("What a language model says (not verified, and no vote)", _advice(it.advice))
     parts += block("Votes", [_vote(vote) for vote in it.votes] or [_none()])
-    may = Text("you may vote", style="green") if found.may_vote else Text(why_not(found))
+    may = Text("you may vote", style="green") if response.may_vote else Text(why_not(response))
     then = Text(f"if you approve: once, until {when(it.expires_at)}, when the agent asks again")
-    parts += block("You", [may, then] if found.may_vote else [may])
+    parts += block("You", [may, then] if response.may_vote else [may])
     parts += block(
         "References",
         [
@@ -139,7 +139,7 @@ def request(found: approval_pb2.GetApprovalResponse, now: float, rows: range | N
             Text.assemble("decision ", inert(it.decision_id)),
             Text.assemble("policy   ", inert(it.policy.revision)),
             Text.assemble("opened   ", when(it.opened_at), ", expires ", when(it.expires_at)),
-            Text.assemble("shown    ", inert(found.presented or "erased")),
+            Text.assemble("shown    ", inert(response.presented or "erased")),
         ],
     )
     return Group(*parts)
@@ -162,27 +162,27 @@ def arguments(it: approval_pb2.Approval, rows: range) -> list[RenderableType]:
     return [Text(), Text(title + part, style="bold"), Padding(table, (0, 0, 0, 2), expand=False)]
 
 
-def why_not(found: approval_pb2.GetApprovalResponse) -> str:
+def why_not(response: approval_pb2.GetApprovalResponse) -> str:
     """Why this person may not vote, in the console's words."""
-    return visible(wording.why_not(found.may_not_code))
+    return visible(wording.why_not(response.may_not_code))
 
 
 def recorded(record: types_pb2.RecordRef) -> str:
-    """Where a record stands."""
+    """The position of a record."""
     return f"record {record.index} of {visible(record.log)}"
 
 
 def risk(value: types_pb2.Risk.ValueType) -> Text:
-    """What is not known is as bad as can be."""
+    """A risk level; an unknown one is shown as the worst."""
     level = word(types_pb2.Risk, value) if value else "unknown"
     return Text(level, style={"low": "green", "medium": "yellow"}.get(level, "bold red"))
 
 
-def name(who: types_pb2.Principal) -> Text:
-    """A principal: the name is only how it likes to be called."""
-    if not who.name:
-        return inert(who.id)
-    return Text.assemble(inert(who.name), " (", inert(who.id), ")")
+def name(principal: types_pb2.Principal) -> Text:
+    """A principal, by its name, which proves nothing, and its id."""
+    if not principal.name:
+        return inert(principal.id)
+    return Text.assemble(inert(principal.name), " (", inert(principal.id), ")")
 
 
 def when(at: Timestamp) -> str:
@@ -191,7 +191,7 @@ def when(at: Timestamp) -> str:
 
 
 def remaining(at: Timestamp, now: float) -> str:
-    """How long until an instant."""
+    """The time left until an instant."""
     left = int(at.seconds - now)
     if left <= 0:
         return "0 s"
@@ -202,7 +202,7 @@ def remaining(at: Timestamp, now: float) -> str:
 
 
 def now() -> float:
-    """The terminal's clock, Unix seconds: only for what is left."""
+    """The terminal's clock, Unix seconds: only to show the time left."""
     return time.time()
 
 
@@ -237,8 +237,8 @@ def _why(it: approval_pb2.Approval) -> list[Text]:
     kind = word(types_pb2.RequirementKind, need.kind)
     control = f", control {visible(need.control)}" if need.control else ""
     pack = f", pack {visible(need.pack)}" if need.pack else ""
-    said = wording.REASONS.get(need.code)
-    lines = [Text(said)] if said else []
+    explanation = wording.REASONS.get(need.code)
+    lines = [Text(explanation)] if explanation else []
     lines.append(Text.assemble(f"{kind}: ", inert(need.code), control, pack))
     for seat in it.seats:
         group = Text.assemble(inert(seat.group_name or seat.group_id), " (", inert(seat.group_id), ")")
@@ -262,17 +262,17 @@ def terms(given: approval_pb2.GrantTerms) -> str:
     return ", ".join(text for holds, text in bounds if holds) or "nothing"
 
 
-def _advice(said: approval_pb2.JudgeAdvice) -> list[RenderableType]:
-    verdict = _VERDICTS.get(said.verdict, "none")
-    sure = f", sure to {said.confidence:.0%}" if said.HasField("confidence") else ""
-    lines: list[RenderableType] = [Text(f"{verdict}{sure}"), *(inert(rule) for rule in said.violated)]
-    return [*lines, Quoted(said.rationale)] if said.rationale else lines
+def _advice(advice: approval_pb2.JudgeAdvice) -> list[RenderableType]:
+    verdict = _VERDICTS.get(advice.verdict, "none")
+    sure = f", sure to {advice.confidence:.0%}" if advice.HasField("confidence") else ""
+    lines: list[RenderableType] = [Text(f"{verdict}{sure}"), *(inert(rule) for rule in advice.violated)]
+    return [*lines, Quoted(advice.rationale)] if advice.rationale else lines
 
 
-def _turned_down(found: approval_pb2.TurnedDown) -> list[Text]:
-    lines = [Text(wording.turned_down(found.refusals, found.withdrawals), style="yellow")]
-    if found.HasField("last_refusal"):
-        lines.append(Text.assemble("last  ", _vote(found.last_refusal)))
+def _turned_down(earlier: approval_pb2.TurnedDown) -> list[Text]:
+    lines = [Text(wording.turned_down(earlier.refusals, earlier.withdrawals), style="yellow")]
+    if earlier.HasField("last_refusal"):
+        lines.append(Text.assemble("last  ", _vote(earlier.last_refusal)))
     return lines
 
 

@@ -12,14 +12,14 @@ from pdp.cli.render.requests import block, inert, item, name, when
 from pdp.v1 import approval_pb2, consent_pb2
 
 
-def grants(found: Iterable[approval_pb2.Grant]) -> RenderableType:
+def grants(listed: Iterable[approval_pb2.Grant]) -> RenderableType:
     """A list of grants."""
-    return Group(*(_grant(each) for each in found))
+    return Group(*(_grant(each) for each in listed))
 
 
-def consents(found: Iterable[consent_pb2.Consent]) -> RenderableType:
+def consents(listed: Iterable[consent_pb2.Consent]) -> RenderableType:
     """A list of consents."""
-    return Group(*(_consent(each) for each in found))
+    return Group(*(_consent(each) for each in listed))
 
 
 def consent(it: consent_pb2.Consent) -> RenderableType:

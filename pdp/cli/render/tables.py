@@ -15,7 +15,7 @@ _FRAME = 3  # cells around each column
 
 
 def page() -> Console:
-    """Where tables are printed."""
+    """The terminal for tables."""
     return Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
 
 
@@ -24,10 +24,10 @@ def table(names: Sequence[str], rows: Sequence[Sequence[str]], width: int, *, ti
     columns = [[name, *(row[i] for row in rows)] for i, name in enumerate(names)]
     longest = [max(cell_len(word) for cell in column for word in cell.split() or [""]) for column in columns]
     fits = sum(longest) + _FRAME * len(names) + 1 <= width
-    made = Table(title=title and Text(title))
+    result = Table(title=title and Text(title))
     for name, column in zip(names, columns, strict=True):
         single = not any(" " in cell for cell in column[1:])
-        made.add_column(name, overflow="fold", no_wrap=fits and single)
+        result.add_column(name, overflow="fold", no_wrap=fits and single)
     for row in rows:
-        made.add_row(*map(Text, row))
-    return made
+        result.add_row(*map(Text, row))
+    return result

@@ -27,7 +27,7 @@ _STORE_ADVICE = {
 
 
 def parts(request: admin_pb2.ReloadRequest) -> tuple[Part, ...]:
-    """What to read again; each part once. Raises InvalidRequest, and Unsupported for parts of later releases."""
+    """The parts to reload, each once. Raises InvalidRequest, and Unsupported for parts of later releases."""
     for i, part in enumerate(request.parts):
         if part == admin_pb2.RELOAD_PART_PROMPTS:
             raise Unsupported("reload.unsupported", f"parts[{i}]: this release has no such part; leave it out.")
@@ -41,7 +41,7 @@ def parts(request: admin_pb2.ReloadRequest) -> tuple[Part, ...]:
 def reload_response(
     results: Iterable[Reloaded], record: RecordRef | None, caller: Caller
 ) -> admin_pb2.ReloadResponse:
-    """What became of each part. An operator of one tenant sees nothing of another's."""
+    """The result for each part. An operator of one tenant sees nothing of another's."""
     seen = (r if caller.tenant == ANY_TENANT else r.seen_by(caller.tenant) for r in results)
     return admin_pb2.ReloadResponse(
         results=(
@@ -59,38 +59,41 @@ def reload_response(
 
 
 def switch_ask(request: admin_pb2.SetSwitchRequest) -> SwitchAsk:
-    """The switch as it is to be. Raises InvalidRequest naming the field."""
+    """The requested state of a switch. Raises InvalidRequest naming the field."""
     fields.request_id(request.request_id)
     if not request.HasField("switch"):
         raise InvalidRequest("switch", "is missing")
-    wanted = request.switch
-    if wanted.scope not in SWITCH_SCOPES.words:
+    switch = request.switch
+    if switch.scope not in SWITCH_SCOPES.words:
         raise InvalidRequest("switch.scope", f"must be one of {', '.join(SWITCH_SCOPES.numbers)}")
-    until_ns = fields.instant_ns(wanted.until, "switch.until") if wanted.HasField("until") else 0
-    if wanted.HasField("until") and until_ns == 0:
+    until_ns = fields.instant_ns(switch.until, "switch.until") if switch.HasField("until") else 0
+    if switch.HasField("until") and until_ns == 0:
         raise InvalidRequest("switch.until", "is in the past")  # 0 would mean "until it is released"
     return SwitchAsk(
-        scope=SWITCH_SCOPES.words[wanted.scope],
-        server=fields.name(wanted.server, "switch.server"),
-        value=fields.name(wanted.value, "switch.value"),
-        engaged=wanted.engaged,
-        reason=fields.text(wanted.reason, "switch.reason", fields.MAX_REASON),
+        scope=SWITCH_SCOPES.words[switch.scope],
+        server=fields.name(switch.server, "switch.server"),
+        value=fields.name(switch.value, "switch.value"),
+        engaged=switch.engaged,
+        reason=fields.text(switch.reason, "switch.reason", fields.MAX_REASON),
         until_ns=until_ns,
         request_id=request.request_id,
         unlisted=request.unlisted,
     )
 
 
-def switch_response(made: Switched) -> admin_pb2.SetSwitchResponse:
+def switch_response(switched: Switched) -> admin_pb2.SetSwitchResponse:
     """The switch as it now is."""
     return admin_pb2.SetSwitchResponse(
-        switch=_switch(made.row), switch_epoch=made.epoch, record=record_ref(made.ref), unchecked=not made.checked
+        switch=_switch(switched.row),
+        switch_epoch=switched.epoch,
+        record=record_ref(switched.ref),
+        unchecked=not switched.checked,
     )
 
 
 def status_response(status: Status, caller: Caller) -> admin_pb2.GetStatusResponse:
-    """What runs. An operator of one tenant sees the registry, keys and switches of that tenant, and those of all."""
-    found = admin_pb2.GetStatusResponse(
+    """Status of the service. An operator of one tenant sees registry, keys and switches of that tenant and of all."""
+    response = admin_pb2.GetStatusResponse(
         version=status.version,
         serving=SERVING_STATES.numbers.get(status.serving, admin_pb2.SERVING_STATE_NOT_SERVING),
         boot_id=status.boot,
@@ -115,9 +118,9 @@ def status_response(status: Status, caller: Caller) -> admin_pb2.GetStatusRespon
         ),
     )
     if status.policy is not None:
-        found.engine.engine = _text(status.policy, "engine_version")
-        found.engine.workers = _number(status.policy, "workers")
-    return found
+        response.engine.engine = _text(status.policy, "engine_version")
+        response.engine.workers = _number(status.policy, "workers")
+    return response
 
 
 def record_key(request: audit_pb2.GetRecordRequest) -> tuple[str, int | None]:
@@ -149,9 +152,9 @@ def _failure(failure: Failure | None) -> admin_pb2.Fault | None:
 
 
 def _problem(code: str, at_ns: int, advice: str = "") -> admin_pb2.Fault | None:
-    """A problem that lasts: known by its code, and as of the status's own instant."""
-    said = advice or "The last attempt failed; the operator's log says why."
-    return _failure(Failure(code, said, at_ns)) if code else None
+    """A lasting problem, by its code, as of the instant of the status."""
+    message = advice or "The last attempt failed; the operator's log says why."
+    return _failure(Failure(code, message, at_ns)) if code else None
 
 
 def _switches(rows: Iterable[SwitchRow], caller: Caller) -> Iterable[admin_pb2.Switch]:
@@ -161,7 +164,7 @@ def _switches(rows: Iterable[SwitchRow], caller: Caller) -> Iterable[admin_pb2.S
 
 
 def _concerns(row: SwitchRow, tenant: str) -> bool:
-    """Whether a switch can touch a tenant; one set for every tenant may name a single one."""
+    """Whether a switch affects a tenant; one set for every tenant may name a single one."""
     return row.tenant in ("", tenant) and (row.scope != "tenant" or row.value == tenant)
 
 
@@ -180,27 +183,27 @@ def _switch(row: SwitchRow) -> admin_pb2.Switch:
 
 
 def _policy(status: Status) -> admin_pb2.PolicyStatus:
-    found = admin_pb2.PolicyStatus(last_failure=_failure(status.policy_failure))
+    policy_status = admin_pb2.PolicyStatus(last_failure=_failure(status.policy_failure))
     policy = status.policy
     if policy is not None:
-        found.policy.CopyFrom(
+        policy_status.policy.CopyFrom(
             types_pb2.PolicyRef(
                 revision=_text(policy, "revision"),
                 digest=_text(policy, "digest"),
                 engine=_text(policy, "engine_version"),
             )
         )
-        found.org_data_digest = _text(policy, "org_digest")
+        policy_status.org_data_digest = _text(policy, "org_digest")
         packs = [pack for pack in _list(policy, "packs") if isinstance(pack, Mapping)]
-        found.packs.extend(
+        policy_status.packs.extend(
             admin_pb2.PackStatus(
                 name=_text(pack, "name"), owner=_text(pack, "owner"), servers=map(str, _list(pack, "servers"))
             )
             for pack in packs
         )
         if _number(policy, "since_ns"):
-            found.activated_at.CopyFrom(fields.timestamp(_number(policy, "since_ns")))
-    return found
+            policy_status.activated_at.CopyFrom(fields.timestamp(_number(policy, "since_ns")))
+    return policy_status
 
 
 def _registries(status: Status, caller: Caller) -> Iterable[admin_pb2.RegistryStatus]:
@@ -214,7 +217,7 @@ def _registry(tenant: str, entry: Mapping[str, Json], at_ns: int) -> admin_pb2.R
     refused = entry.get("refused")
     denied = {k: str(v) for k, v in refused.items()} if isinstance(refused, Mapping) else {}
     problem = _text(entry, "problem")
-    found = admin_pb2.RegistryStatus(
+    registry_status = admin_pb2.RegistryStatus(
         tenant=tenant,
         serial=_number(entry, "serial"),
         tools_loaded=max(0, _number(entry, "tools") - len(denied)),
@@ -222,10 +225,10 @@ def _registry(tenant: str, entry: Mapping[str, Json], at_ns: int) -> admin_pb2.R
         stale=bool(problem) and _text(entry, "state") == "ok",
         last_failure=_problem(problem, at_ns, _text(entry, "advice")),
     )
-    _aged(found.loaded_at, entry.get("age_seconds"), at_ns)
+    _aged(registry_status.loaded_at, entry.get("age_seconds"), at_ns)
     with suppress(ValueError):  # nothing is loaded, so nothing expires
-        found.expires_at.FromJsonString(_text(entry, "expires"))
-    return found
+        registry_status.expires_at.FromJsonString(_text(entry, "expires"))
+    return registry_status
 
 
 def _denied(key: str, code: str) -> admin_pb2.DeniedTool:
@@ -236,21 +239,21 @@ def _denied(key: str, code: str) -> admin_pb2.DeniedTool:
 def _key_sets(status: Status, caller: Caller) -> Iterable[admin_pb2.KeySetStatus]:
     for issuer, entry in sorted(status.keys.items()):
         if isinstance(entry, Mapping) and caller.tenant in (ANY_TENANT, entry.get("tenant")):
-            found = admin_pb2.KeySetStatus(
+            key_set = admin_pb2.KeySetStatus(
                 issuer=issuer,
                 keys=_number(entry, "keys"),
                 last_failure=_problem(_text(entry, "problem"), status.at_ns),
             )
-            if found.keys:
-                _aged(found.fetched_at, entry.get("age_seconds"), status.at_ns)
-            yield found
+            if key_set.keys:
+                _aged(key_set.fetched_at, entry.get("age_seconds"), status.at_ns)
+            yield key_set
 
 
 def _directories(status: Status, caller: Caller) -> Iterable[admin_pb2.DirectoryStatus]:
     for tenant, entry in sorted(status.directories.items()):
         if isinstance(entry, Mapping) and caller.tenant in (ANY_TENANT, tenant):
             problem = _text(entry, "problem")
-            found = admin_pb2.DirectoryStatus(
+            directory = admin_pb2.DirectoryStatus(
                 tenant=tenant,
                 revision=_text(entry, "revision"),
                 people=_number(entry, "people"),
@@ -258,12 +261,12 @@ def _directories(status: Status, caller: Caller) -> Iterable[admin_pb2.Directory
                 stale=bool(problem and _number(entry, "people")),
                 last_failure=_problem(problem, status.at_ns),
             )
-            _aged(found.loaded_at, entry.get("age_seconds"), status.at_ns)
-            yield found
+            _aged(directory.loaded_at, entry.get("age_seconds"), status.at_ns)
+            yield directory
 
 
 def _aged(place: Timestamp, seconds: Json, at_ns: int) -> None:
-    """Set an instant that is known by its age; leave it absent when there is none."""
+    """Set an instant by its age in seconds; without one it stays absent."""
     if isinstance(seconds, int) and seconds >= 0:
         place.CopyFrom(fields.timestamp(max(0, at_ns - seconds * fields.NS)))
 

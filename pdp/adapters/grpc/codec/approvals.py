@@ -27,48 +27,48 @@ _REQUIREMENT_STATES = {
 }
 
 
-def wanted(given: approval_pb2.ApprovalFilter) -> ApprovalFilter:
+def approval_filter(message: approval_pb2.ApprovalFilter) -> ApprovalFilter:
     """A filter. Raises InvalidRequest naming the field."""
     return ApprovalFilter(
-        states=enums.APPROVAL_STATES.word_set(given.states, "filter.states"),
-        kinds=enums.APPROVAL_KINDS.word_set(given.kinds, "filter.kinds"),
-        server=fields.name(given.server, "filter.server"),
-        tool=fields.name(given.tool, "filter.tool"),
-        subject=account(given.subject, "filter.subject") if given.HasField("subject") else None,
-        agent=fields.name(given.agent, "filter.agent"),
-        code=fields.name(given.short_code, "filter.short_code"),
-        person=fields.name(given.person, "filter.person"),
-        mine=given.mine,
-        opened_from_ns=fields.instant_ns(given.opened_from, "filter.opened_from"),
-        opened_to_ns=fields.instant_ns(given.opened_to, "filter.opened_to"),
+        states=enums.APPROVAL_STATES.word_set(message.states, "filter.states"),
+        kinds=enums.APPROVAL_KINDS.word_set(message.kinds, "filter.kinds"),
+        server=fields.name(message.server, "filter.server"),
+        tool=fields.name(message.tool, "filter.tool"),
+        subject=account(message.subject, "filter.subject") if message.HasField("subject") else None,
+        agent=fields.name(message.agent, "filter.agent"),
+        code=fields.name(message.short_code, "filter.short_code"),
+        person=fields.name(message.person, "filter.person"),
+        mine=message.mine,
+        opened_from_ns=fields.instant_ns(message.opened_from, "filter.opened_from"),
+        opened_to_ns=fields.instant_ns(message.opened_to, "filter.opened_to"),
     )
 
 
-def account(given: types_pb2.Principal, field: str) -> Account:
-    """A principal; neither part alone names anybody. Raises InvalidRequest."""
+def account(message: types_pb2.Principal, field: str) -> Account:
+    """An account: issuer and id, both mandatory. Raises InvalidRequest."""
     return Account(
-        fields.name(given.issuer, f"{field}.issuer", mandatory=True),
-        fields.name(given.id, f"{field}.id", mandatory=True),
+        fields.name(message.issuer, f"{field}.issuer", mandatory=True),
+        fields.name(message.id, f"{field}.id", mandatory=True),
     )
 
 
-def ballot(given: approval_pb2.VoteRequest) -> BallotInput:
+def ballot(request: approval_pb2.VoteRequest) -> BallotInput:
     """A vote. Raises InvalidRequest naming the field."""
     return BallotInput(
-        request_id=fields.request_id(given.request_id),
-        choice=enums.VOTE_CHOICES.word(given.choice, "choice"),
-        reason=fields.text(given.reason, "reason", fields.MAX_REASON),
-        presented=fields.name(given.presented, "presented", limit=fields.MAX_WORD),
-        behalf=account(given.on_behalf_of, "on_behalf_of") if given.HasField("on_behalf_of") else None,
-        grant=_terms(given.grant) if given.HasField("grant") else None,
-        passkey=fields.data(given.passkey_assertion_json, "passkey_assertion_json"),
+        request_id=fields.request_id(request.request_id),
+        choice=enums.VOTE_CHOICES.word(request.choice, "choice"),
+        reason=fields.text(request.reason, "reason", fields.MAX_REASON),
+        presented=fields.name(request.presented, "presented", limit=fields.MAX_WORD),
+        behalf=account(request.on_behalf_of, "on_behalf_of") if request.HasField("on_behalf_of") else None,
+        grant=_terms(request.grant) if request.HasField("grant") else None,
+        passkey=fields.data(request.passkey_assertion_json, "passkey_assertion_json"),
     )
 
 
 def listed(view: ApprovalView, directory: Directory) -> approval_pb2.Approval:
     """A request as in a list: without arguments, task, advice and votes."""
     approval, call, need = view.approval, view.approval.call, view.wanted
-    made = approval_pb2.Approval(
+    message = approval_pb2.Approval(
         approval_id=approval.id,
         state=enums.APPROVAL_STATES.numbers[approval.state],
         requirement=_requirement(view),
@@ -94,31 +94,31 @@ def listed(view: ApprovalView, directory: Directory) -> approval_pb2.Approval:
         outcome=enums.OUTCOMES.number(view.outcome),
     )
     if need.grant is not None:
-        made.grant_offer.CopyFrom(
+        message.grant_offer.CopyFrom(
             approval_pb2.GrantTerms(minutes=need.grant.minutes, uses=need.grant.uses, session_only=need.grant.session)
         )
     if approval.state not in OPEN and approval.resolved_ns:
-        made.resolved_at.CopyFrom(fields.timestamp(approval.resolved_ns))
-    return made
+        message.resolved_at.CopyFrom(fields.timestamp(approval.resolved_ns))
+    return message
 
 
 def complete(view: ApprovalView, directory: Directory, challenge: bytes) -> approval_pb2.GetApprovalResponse:
-    """One request as the person is to judge it."""
-    made = listed(view, directory)
-    made.arguments.extend(map(_row, view.rows))
-    made.votes.extend(_vote(vote, directory) for vote in view.votes)
-    made.arguments_erased = view.shown is None
+    """One request in full, for the person who judges it."""
+    message = listed(view, directory)
+    message.arguments.extend(map(_row, view.rows))
+    message.votes.extend(_vote(vote, directory) for vote in view.votes)
+    message.arguments_erased = view.shown is None
     if (earlier := view.earlier) is not None:
-        made.turned_down.refusals, made.turned_down.withdrawals = earlier.refusals, earlier.withdrawals
+        message.turned_down.refusals, message.turned_down.withdrawals = earlier.refusals, earlier.withdrawals
         if earlier.vote is not None:
-            made.turned_down.last_refusal.CopyFrom(_vote(earlier.vote, directory))
+            message.turned_down.last_refusal.CopyFrom(_vote(earlier.vote, directory))
     if view.advice:
-        made.advice.CopyFrom(_advice(view.advice[0]))
+        message.advice.CopyFrom(_advice(view.advice[0]))
     if view.shown is not None:
-        made.task = view.shown.task
-        made.task_source = view.shown.task_source
+        message.task = view.shown.task
+        message.task_source = view.shown.task_source
     return approval_pb2.GetApprovalResponse(
-        approval=made,
+        approval=message,
         presented=view.presented,
         may_vote=view.may_vote,
         may_not_code=view.may_not_code,
@@ -126,37 +126,37 @@ def complete(view: ApprovalView, directory: Directory, challenge: bytes) -> appr
     )
 
 
-def _advice(said: Advice) -> approval_pb2.JudgeAdvice:
+def _advice(advice: Advice) -> approval_pb2.JudgeAdvice:
     return approval_pb2.JudgeAdvice(
-        verdict=enums.JUDGE_VERDICTS.number(said.verdict or ""),
-        confidence=said.confidence,
-        violated=said.violated,
-        rationale=said.rationale,
-        prompt_digest=said.prompt_sha256,
-        model=said.model,
+        verdict=enums.JUDGE_VERDICTS.number(advice.verdict or ""),
+        confidence=advice.confidence,
+        violated=advice.violated,
+        rationale=advice.rationale,
+        prompt_digest=advice.prompt_sha256,
+        model=advice.model,
     )
 
 
-def voted(found: Voted, directory: Directory) -> approval_pb2.VoteResponse:
+def voted(result: Voted, directory: Directory) -> approval_pb2.VoteResponse:
     """A vote that is recorded."""
     return approval_pb2.VoteResponse(
-        approval=listed(found.view, directory),
-        record=decide_response.record_ref(found.record),
-        grant_id=found.grant_id,
+        approval=listed(result.view, directory),
+        record=decide_response.record_ref(result.record),
+        grant_id=result.grant_id,
     )
 
 
-def principal(given: Account, directory: Directory) -> types_pb2.Principal:
+def principal(named: Account, directory: Directory) -> types_pb2.Principal:
     """An account, with the name that the directory has for it."""
-    member = directory.members.get(directory.by_account.get(given, ""))
-    return types_pb2.Principal(issuer=given.issuer, id=given.id, name=member.name if member else "")
+    member = directory.members.get(directory.by_account.get(named, ""))
+    return types_pb2.Principal(issuer=named.issuer, id=named.id, name=member.name if member else "")
 
 
-def human(given: str, directory: Directory) -> types_pb2.Principal:
-    """A human of the directory, by its first account; one who is no longer there keeps the bare id."""
-    member = directory.members.get(given)
+def human(human_id: str, directory: Directory) -> types_pb2.Principal:
+    """A human of the directory, by the first account; a removed one has only the id."""
+    member = directory.members.get(human_id)
     if member is None or not member.accounts:
-        return types_pb2.Principal(id=given, name=member.name if member else "")
+        return types_pb2.Principal(id=human_id, name=member.name if member else "")
     return principal(member.accounts[0], directory)
 
 
@@ -164,14 +164,14 @@ def _requirement(view: ApprovalView) -> types_pb2.Requirement:
     approval = view.approval
     element = json.loads(approval.requirement)
     shown = open_requirement(element, approval.call.digest, approval.opened_ns)
-    made = decide_response.requirement(shown)
-    made.state = enums.REQUIREMENT_STATES.numbers[_REQUIREMENT_STATES[approval.state]]
-    made.short_code, made.approval_id = view.short_code, approval.id
+    message = decide_response.requirement(shown)
+    message.state = enums.REQUIREMENT_STATES.numbers[_REQUIREMENT_STATES[approval.state]]
+    message.short_code, message.approval_id = view.short_code, approval.id
     if approval.state is not State.PENDING:
-        made.ClearField("expires_at")
+        message.ClearField("expires_at")
     else:
-        made.expires_at.CopyFrom(fields.timestamp(approval.expires_ns))
-    return made
+        message.expires_at.CopyFrom(fields.timestamp(approval.expires_ns))
+    return message
 
 
 def _seats(view: ApprovalView, directory: Directory) -> Iterable[approval_pb2.Seat]:
@@ -202,11 +202,11 @@ def _vote(vote: Vote, directory: Directory) -> approval_pb2.VoteEntry:
     )
 
 
-def _terms(given: approval_pb2.GrantTerms) -> GrantTerms:
-    schema = fields.data(given.arguments_schema_json, "grant.arguments_schema_json")
-    return GrantTerms(given.minutes, given.uses, given.session_only, schema)
+def _terms(message: approval_pb2.GrantTerms) -> GrantTerms:
+    schema = fields.data(message.arguments_schema_json, "grant.arguments_schema_json")
+    return GrantTerms(message.minutes, message.uses, message.session_only, schema)
 
 
 def _json(text: str) -> bytes:
-    """A value as JSON; what stands for a secret is none yet."""
+    """A value as JSON; the placeholder of a secret becomes a string."""
     return (json.dumps(text, ensure_ascii=False) if text.startswith("⟨") else text).encode()
