@@ -74,11 +74,11 @@ def channel(options: ChannelOptions, resolve: Resolve, where: str) -> Channel:
     return _mail(options, tls, resolve(options.password, "password").decode() if options.password else "")
 
 
-def routes(found: Mapping[str, ChannelOptions]) -> tuple[Route, ...]:
+def routes(channels: Mapping[str, ChannelOptions]) -> tuple[Route, ...]:
     """What each channel is told of."""
     return tuple(
         Route(name, frozenset(each.tenants), frozenset(each.events), frozenset(each.kinds))
-        for name, each in found.items()
+        for name, each in channels.items()
     )
 
 

@@ -56,12 +56,12 @@ class LoadedDirectories:
         changes = []
         for tenant, options in self._options.tenants.items():
             now = self._loaded[tenant]
-            found = await asyncio.to_thread(self._look, options, now, max(at_ns, 1))
-            if _says(found) == _says(now):
-                self._loaded[tenant] = found
+            loaded = await asyncio.to_thread(self._look, options, now, max(at_ns, 1))
+            if _says(loaded) == _says(now):
+                self._loaded[tenant] = loaded
             else:
-                self._next[tenant] = found
-                changes.append(_change(tenant, now.directory, found))
+                self._next[tenant] = loaded
+                changes.append(_change(tenant, now.directory, loaded))
         return tuple(changes)
 
     def activate(self, change: DirectoryChange) -> None:
@@ -98,11 +98,11 @@ def _says(loaded: _Loaded) -> tuple[str, str, str]:
     return loaded.directory.revision, loaded.problem, loaded.detail
 
 
-def _change(tenant: str, before: Directory, found: _Loaded) -> DirectoryChange:
-    after = found.directory
+def _change(tenant: str, before: Directory, loaded: _Loaded) -> DirectoryChange:
+    after = loaded.directory
     people, groups = len(after.members), len(after.group_names)
     changed = tuple(_differences(before.members, after.members))
-    return DirectoryChange(tenant, after.revision, people, groups, changed, found.problem, found.detail)
+    return DirectoryChange(tenant, after.revision, people, groups, changed, loaded.problem, loaded.detail)
 
 
 def _differences(before: Mapping[str, Member], after: Mapping[str, Member]) -> Iterator[tuple[str, str]]:
@@ -124,10 +124,10 @@ def _files(options: TenantDirectoryOptions) -> tuple[Path, ...]:
 
 def _stamp(path: Path) -> tuple[int, ...]:
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError as error:
         raise _unreadable(path, error) from None
-    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _load(options: TenantDirectoryOptions, read: Read) -> Directory:

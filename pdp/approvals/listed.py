@@ -116,16 +116,16 @@ def read_file(text: str, name: str, read: Read) -> Listed:
     """Read the organisation's own file: JSON by its name, else YAML. Raises ConfigurationFault saying where, never
     showing what stands there."""
     try:
-        found = _File.model_validate(_json(text, name) if name.endswith(".json") else read(text, name))
+        parsed = _File.model_validate(_json(text, name) if name.endswith(".json") else read(text, name))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part) if isinstance(part, int) else part for part in first["loc"][:4])
         message = first["msg"].removeprefix("Value error, ")
         raise ConfigurationFault(CODE, f"{name}: {where}: {message}") from None
-    for i, human in enumerate(found.people):
-        if unknown := [n for n, group in enumerate(human.groups) if group not in found.groups]:
+    for i, human in enumerate(parsed.people):
+        if unknown := [n for n, group in enumerate(human.groups) if group not in parsed.groups]:
             raise ConfigurationFault(CODE, f"{name}: people.{i}.groups.{unknown[0]}: `groups` has no such id")
-    return Listed(tuple(human.member() for human in found.people), found.groups)
+    return Listed(tuple(human.member() for human in parsed.people), parsed.groups)
 
 
 def _json(text: str, name: str) -> Mapping[str, Json]:

@@ -36,12 +36,12 @@ class Mail:
         people = tuple(each for each in message.recipients if _ADDRESS.fullmatch(each))
         if not people:
             raise Unavailable("notice.no_recipient", "Nobody whom it is for has a mail address in the directory.")
-        made = mail(message, self.sender)
+        mail_message = mail(message, self.sender)
         session = _Session(self)
         try:
             async with asyncio.timeout(SECONDS):
                 address = await address_of(self.host)
-                await asyncio.to_thread(session.deliver, address, made, people)
+                await asyncio.to_thread(session.deliver, address, mail_message, people)
         except TimeoutError:
             session.abort()
             raise Unavailable("notice.timeout", "The mail server does not answer in time.") from None
@@ -64,7 +64,7 @@ class _Session:
         self._options = options
         self._client: smtplib.SMTP | None = None
 
-    def deliver(self, address: str, made: EmailMessage, people: tuple[str, ...]) -> None:
+    def deliver(self, address: str, mail_message: EmailMessage, people: tuple[str, ...]) -> None:
         """Raises OSError, SMTPException."""
         options = self._options
         client = self._client = _Pinned(options.host, address, options.tls if options.security == "tls" else None)
@@ -74,7 +74,7 @@ class _Session:
                 client.starttls(context=options.tls)
             if options.user:
                 client.login(options.user, options.password)
-            refused = client.send_message(made, options.sender, people)
+            refused = client.send_message(mail_message, options.sender, people)
         if any(code in _TEMPORARY for code, _ in refused.values()):
             raise smtplib.SMTPRecipientsRefused(refused)  # again, for all: better twice than never
 
@@ -95,9 +95,9 @@ class _Pinned(smtplib.SMTP):
 
     def open(self) -> None:
         """Connect and read the greeting. Raises OSError, SMTPException."""
-        code, said = self.connect(*self._place)
+        code, answer = self.connect(*self._place)
         if code != _READY:
-            raise smtplib.SMTPConnectError(code, said)
+            raise smtplib.SMTPConnectError(code, answer)
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
         plain = socket.create_connection((host, port), timeout)

@@ -91,16 +91,16 @@ def teams(message: Message) -> bytes:
 
 def mail(message: Message, sender: str) -> EmailMessage:
     """Plain text. Who else gets it stands nowhere in it."""
-    made = EmailMessage(policy=SMTP)
-    made["From"] = sender
-    made["To"] = "undisclosed-recipients:;"
-    made["Subject"] = f"{headline(message)} ({message.short_code})"
-    made["Date"] = datetime.fromtimestamp(message.at_ns // NS, UTC)
-    made["Message-ID"] = f"<{message.id}@{sender.rpartition('@')[2]}>"
-    made["Auto-Submitted"] = "auto-generated"
+    mail_message = EmailMessage(policy=SMTP)
+    mail_message["From"] = sender
+    mail_message["To"] = "undisclosed-recipients:;"
+    mail_message["Subject"] = f"{headline(message)} ({message.short_code})"
+    mail_message["Date"] = datetime.fromtimestamp(message.at_ns // NS, UTC)
+    mail_message["Message-ID"] = f"<{message.id}@{sender.rpartition('@')[2]}>"
+    mail_message["Auto-Submitted"] = "auto-generated"
     lines = [f"{label}: {value}" for label, value in facts(message)]
-    made.set_content("\n".join([f"{headline(message)}.", "", *lines, "", message.url, "", _FOOT, ""]))
-    return made
+    mail_message.set_content("\n".join([f"{headline(message)}.", "", *lines, "", message.url, "", _FOOT, ""]))
+    return mail_message
 
 
 def _plain(text: str) -> dict[str, Any]:

@@ -37,10 +37,10 @@ async def address_of(host: Host) -> str:
     """The address to connect to. Raises Unavailable `notice.unresolved`, `notice.address`."""
     loop = asyncio.get_running_loop()
     try:
-        found = await loop.getaddrinfo(host.name, host.port, type=SOCK_STREAM)
+        resolved = await loop.getaddrinfo(host.name, host.port, type=SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise Unavailable("notice.unresolved", "The channel's host has no address.", detail=str(error)) from None
-    addresses = [str(each[4][0]) for each in found]
+    addresses = [str(each[4][0]) for each in resolved]
     if not addresses or not all(allowed(address, internal=host.internal) for address in addresses):
         raise Unavailable("notice.address", "The channel's host is at an address that is not allowed.")
     return addresses[0]
@@ -48,20 +48,20 @@ async def address_of(host: Host) -> str:
 
 def allowed(address: str, *, internal: bool) -> bool:
     """Whether messages may go there: a public address, or with `internal` any but a link-local or shared one."""
-    found = ip_address(address)
-    if isinstance(found, IPv6Address):
-        if found.ipv4_mapped is not None:
-            return allowed(str(found.ipv4_mapped), internal=internal)
-        if internal and found.is_loopback:
+    parsed = ip_address(address)
+    if isinstance(parsed, IPv6Address):
+        if parsed.ipv4_mapped is not None:
+            return allowed(str(parsed.ipv4_mapped), internal=internal)
+        if internal and parsed.is_loopback:
             return True
-        if found.sixtofour or found.teredo or any(found in network for network in _TRANSLATED):
+        if parsed.sixtofour or parsed.teredo or any(parsed in network for network in _TRANSLATED):
             return False
-    if found.is_multicast or found.is_unspecified or found.is_link_local:
+    if parsed.is_multicast or parsed.is_unspecified or parsed.is_link_local:
         return False
-    if internal and (found.is_private or found.is_loopback):
+    if internal and (parsed.is_private or parsed.is_loopback):
         return True
-    site_local = isinstance(found, IPv6Address) and found.is_site_local
-    return found.is_global and not found.is_reserved and not site_local
+    site_local = isinstance(parsed, IPv6Address) and parsed.is_site_local
+    return parsed.is_global and not parsed.is_reserved and not site_local
 
 
 def trusted(ca_file: Path | None, where: str) -> ssl.SSLContext:

@@ -34,7 +34,7 @@ class ResumeTokens:
 
     def seal(self, resume: Resume) -> str:
         """An opaque text of a few hundred characters."""
-        said = [
+        content = [
             resume.tenant,
             resume.caller,
             resume.subject.issuer,
@@ -48,7 +48,7 @@ class ResumeTokens:
         ]
         key_id, key = next(iter(self._keys.items()))
         nonce = self._entropy.bytes(_NONCE)
-        sealed = key.encrypt(nonce, json.dumps(said).encode(), _KIND.encode() + key_id)
+        sealed = key.encrypt(nonce, json.dumps(content).encode(), _KIND.encode() + key_id)
         return _KIND + base64.urlsafe_b64encode(key_id + nonce + sealed).decode().rstrip("=")
 
     def open(self, token: str, at_ns: int) -> Resume | None:
@@ -65,15 +65,15 @@ class ResumeTokens:
         if key is None or len(raw) < _ID + _NONCE:
             return None
         try:
-            said = key.decrypt(raw[_ID : _ID + _NONCE], raw[_ID + _NONCE :], _KIND.encode() + raw[:_ID])
+            content = key.decrypt(raw[_ID : _ID + _NONCE], raw[_ID + _NONCE :], _KIND.encode() + raw[:_ID])
         except InvalidTag:
             return None
-        resume = _read(said)
+        resume = _read(content)
         return resume if resume is not None and at_ns < resume.expires_ns else None
 
 
-def _read(said: bytes) -> Resume | None:
-    match json.loads(said):
+def _read(content: bytes) -> Resume | None:
+    match json.loads(content):
         case [
             str(tenant),
             str(caller),

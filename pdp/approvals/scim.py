@@ -24,20 +24,20 @@ def read_export(users: bytes, groups: bytes, *, issuer: str, attribute: str, max
     account. Raises ConfigurationFault for what is not a whole list response, or is not plain where it must be."""
     people = {}
     for place, user in _resources(users, "Users", max_bytes):
-        found = _text(user, "id", place)
-        if not found or found.startswith(UNLISTED) or found in people:
+        user_id = _text(user, "id", place)
+        if not user_id or user_id.startswith(UNLISTED) or user_id in people:
             raise ConfigurationFault(CODE, f"{place}.id: is missing, reserved, or stands twice")
-        people[found] = (place, user)
+        people[user_id] = (place, user)
     names: dict[str, str] = {}
     memberships: dict[str, set[str]] = {human: set() for human in people}
     for place, group in _resources(groups, "Groups", max_bytes):
-        found = _text(group, "id", place)
-        if not found or found in names:
+        user_id = _text(group, "id", place)
+        if not user_id or user_id in names:
             raise ConfigurationFault(CODE, f"{place}.id: is missing, or stands twice")
-        names[found] = _text(group, "displayName", place) or found
+        names[user_id] = _text(group, "displayName", place) or user_id
         for human in _members(group, place):
             if human in memberships:
-                memberships[human].add(found)
+                memberships[human].add(user_id)
     members = (
         _member(human, user, place, (issuer, attribute), frozenset(memberships[human]))
         for human, (place, user) in people.items()
@@ -50,14 +50,14 @@ def _resources(raw: bytes, kind: str, max_bytes: int) -> Iterator[tuple[str, Map
         whole, _ = parse_object(raw, kind, max_bytes=max_bytes)
     except InvalidRequest as error:
         raise ConfigurationFault(CODE, f"{error.message}.") from None
-    schemas, found = whole.get("schemas"), whole.get("Resources", [])
-    if not isinstance(schemas, list) or _LIST not in schemas or not isinstance(found, list):
+    schemas, resources = whole.get("schemas"), whole.get("Resources", [])
+    if not isinstance(schemas, list) or _LIST not in schemas or not isinstance(resources, list):
         raise ConfigurationFault(CODE, f"{kind}: is no SCIM list response; save the answer to GET /{kind}")
-    if whole.get("totalResults") != len(found):
+    if whole.get("totalResults") != len(resources):
         raise ConfigurationFault(
             CODE, f"{kind}: is not the whole list; ask for all of it (`count`), or join the pages"
         )
-    for i, resource in enumerate(found):
+    for i, resource in enumerate(resources):
         if not isinstance(resource, Mapping):
             raise ConfigurationFault(CODE, f"{kind}.Resources.{i}: is no object")
         yield f"{kind}.Resources.{i}", resource
@@ -82,10 +82,10 @@ def _member(
 
 def _members(group: Mapping[str, Json], place: str) -> Iterator[str]:
     """Ids of direct members. What is not a user of the export is nobody here."""
-    found = group.get("members", [])
-    if not isinstance(found, list):
+    members = group.get("members", [])
+    if not isinstance(members, list):
         raise ConfigurationFault(CODE, f"{place}.members: is no list")
-    for i, member in enumerate(found):
+    for i, member in enumerate(members):
         if not isinstance(member, Mapping):
             raise ConfigurationFault(CODE, f"{place}.members.{i}: is no object")
         if member.get("type", "User") == "User":
@@ -94,16 +94,16 @@ def _members(group: Mapping[str, Json], place: str) -> Iterator[str]:
 
 def _mail(user: Mapping[str, Json], place: str) -> str:
     """The primary address, else the first; "" without one."""
-    found = user.get("emails", [])
-    entries = [entry for entry in found if isinstance(entry, Mapping)] if isinstance(found, list) else []
+    emails = user.get("emails", [])
+    entries = [entry for entry in emails if isinstance(entry, Mapping)] if isinstance(emails, list) else []
     entries.sort(key=lambda entry: entry.get("primary") is not True)
     mail = _text(entries[0], "value", f"{place}.emails") if entries else ""
     return mail if mail.count("@") == 1 and not set(mail) & set(' ,;<>"\\') else ""
 
 
-def _text(found: Mapping[str, Json], key: str, place: str) -> str:
+def _text(resource: Mapping[str, Json], key: str, place: str) -> str:
     """A text, "" when absent. Raises ConfigurationFault for another type, and for one that hides characters."""
-    value = found.get(key)
+    value = resource.get(key)
     if value is None:
         return ""
     if not isinstance(value, str) or len(value) > _MAX_TEXT or not value.isprintable():

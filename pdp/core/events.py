@@ -76,19 +76,19 @@ def config(stamp: Stamp, *, sha256: str, keys: Sequence[str], by: str) -> bytes:
     return encode(stamp, "config", {"sha256": sha256, "keys": sorted(keys), "by": cut(by)})
 
 
-def switch(stamp: Stamp, made: Switched) -> bytes:
+def switch(stamp: Stamp, change: Switched) -> bytes:
     """A kill switch was set or released."""
     return encode(
         stamp,
         "switch",
         {
-            "scope": made.scope,
-            "server": cut(made.server),
-            "value": cut(made.value),
-            "engaged": made.engaged,
-            "reason": cut(made.reason),
-            "by": cut(made.by),
-            "until_ns": made.until_ns,
+            "scope": change.scope,
+            "server": cut(change.server),
+            "value": cut(change.value),
+            "engaged": change.engaged,
+            "reason": cut(change.reason),
+            "by": cut(change.by),
+            "until_ns": change.until_ns,
         },
     )
 
@@ -115,20 +115,20 @@ class Explained:
     evaluations: int
 
 
-def explain(stamp: Stamp, made: Explained) -> bytes:
+def explain(stamp: Stamp, explained: Explained) -> bytes:
     """Somebody asked why. Neither facts nor values stand here: those of a decision are in its own record."""
     return encode(
         stamp,
         "explain",
         {
-            "caller": made.caller,
-            "decision": made.decision or None,
-            "server": cut(made.server),
-            "target": cut(made.target),
-            "effect": made.effect,
-            "policy_digest": made.policy_digest,
-            "reproduced": made.reproduced,
-            "evaluations": made.evaluations,
+            "caller": explained.caller,
+            "decision": explained.decision or None,
+            "server": cut(explained.server),
+            "target": cut(explained.target),
+            "effect": explained.effect,
+            "policy_digest": explained.policy_digest,
+            "reproduced": explained.reproduced,
+            "evaluations": explained.evaluations,
         },
     )
 

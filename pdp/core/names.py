@@ -9,16 +9,16 @@ from ipaddress import ip_address
 _LIKENESS = 0.6  # of `difflib`: `git_staus` is like `git_status`, `push` is not
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, names: Iterable[str]) -> str:
     """The known name most like `name`, or an empty string."""
-    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=_LIKENESS)
+    close = difflib.get_close_matches(name, sorted(names), n=1, cutoff=_LIKENESS)
     return close[0] if close else ""
 
 
-def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
+def did_you_mean(name: str, names: Iterable[str], otherwise: str = "") -> str:
     """A hint with the nearest name, or `otherwise`."""
-    found = nearest(name, known)
-    return f"Did you mean `{found}`?" if found else otherwise
+    name_meant = nearest(name, names)
+    return f"Did you mean `{name_meant}`?" if name_meant else otherwise
 
 
 def is_loopback(host: str) -> bool:

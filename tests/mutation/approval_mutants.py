@@ -11,7 +11,7 @@ def _in(file: str, *rows: tuple[str, str, str, str]) -> tuple[Mutant, ...]:
 
 _OVER = """if approval.state not in OPEN or approval.expires_ns <= standing.at_ns:
         return "approval.too_late"
-    if wanted.kind"""
+    if requirement.kind"""
 
 COUNT = _in(
     "quorum",
@@ -67,14 +67,14 @@ COUNT = _in(
     ),
     (
         "delegation-without-end",
-        "found.from_ns <= standing.at_ns < found.until_ns and not ended",
-        "found.from_ns <= standing.at_ns",
+        "row.from_ns <= standing.at_ns < row.until_ns and not ended",
+        "row.from_ns <= standing.at_ns",
         "I6: a deputy stands in for a time",
     ),
     (
         "delegation-at-its-end",
-        "standing.at_ns < found.until_ns",
-        "standing.at_ns <= found.until_ns",
+        "standing.at_ns < row.until_ns",
+        "standing.at_ns <= row.until_ns",
         "I5: at the very end it is over",
     ),
     (
@@ -105,10 +105,10 @@ COUNT = _in(
         "I6: a seat has as many as it needs",
     ),
     ("denials-ignored", "met and not refused, refused", "met, refused", "I6: a denial outweighs full seats"),
-    ("deny-quorum-off-by-one", "denials >= wanted.deny_quorum", "denials > wanted.deny_quorum", "I6"),
+    ("deny-quorum-off-by-one", "denials >= requirement.deny_quorum", "denials > requirement.deny_quorum", "I6"),
     (
         "weak-assurance-counts",
-        "strong = [vote for vote in approvals if strong_enough(wanted, vote.assurance)]",
+        "strong = [vote for vote in approvals if strong_enough(requirement, vote.assurance)]",
         "strong = approvals",
         "I6: as strongly identified as policy asks",
     ),
@@ -133,8 +133,8 @@ COUNT = _in(
     ),
     (
         "expired-vote-at-equality",
-        'approval.expires_ns <= standing.at_ns:\n        return "approval.too_late"\n    if wanted.kind',
-        'approval.expires_ns < standing.at_ns:\n        return "approval.too_late"\n    if wanted.kind',
+        'approval.expires_ns <= standing.at_ns:\n        return "approval.too_late"\n    if requirement.kind',
+        'approval.expires_ns < standing.at_ns:\n        return "approval.too_late"\n    if requirement.kind',
         "I5: at the very instant expiry wins",
     ),
     (
@@ -151,14 +151,14 @@ COUNT = _in(
     ),
     (
         "anybody-is-eligible",
-        "    if not eligible_groups(wanted, behalf or me",
-        "    if wanted is None and not eligible_groups(wanted, behalf or me",
+        "    if not eligible_groups(requirement, behalf or me",
+        "    if requirement is None and not eligible_groups(requirement, behalf or me",
         "I6: eligible at the vote",
     ),
     (
         "deputys-own-groups",
-        "claimed = frozenset() if behalf else person.claimed\n    if not eligible_groups(wanted, behalf or me,",
-        "claimed = person.claimed\n    if not eligible_groups(wanted, me,",
+        "claimed = frozenset() if behalf else person.claimed\n    if not eligible_groups(requirement, behalf or me,",
+        "claimed = person.claimed\n    if not eligible_groups(requirement, me,",
         "I6: the absent one's eligibility counts",
     ),
     (
@@ -218,13 +218,13 @@ VOTE = _in(
     ),
     (
         "weak-vote",
-        "if unsigned or not strong_enough(wanted, person.assurance) else",
+        "if unsigned or not strong_enough(requirement, person.assurance) else",
         "if unsigned else",
         "I6: as strongly identified as policy asks",
     ),
     (
         "grant-beyond-the-offer",
-        "fit = within(terms, wanted.grant) and fits(",
+        "fit = within(terms, requirement.grant) and fits(",
         "fit = fits(",
         "a grant keeps within the offer",
     ),
@@ -236,8 +236,8 @@ VOTE = _in(
     ),
     (
         "grant-outlives-its-approval",
-        "return replace(made, ends_grants=_granted(votes))\n    if event",
-        "return made\n    if event",
+        "return replace(cast, ends_grants=_granted(votes))\n    if event",
+        "return cast\n    if event",
         "what is revoked leaves no grant behind",
     ),
 )  # fmt: skip
@@ -294,7 +294,7 @@ REDEEM = _in(
     ),
     (
         "stale-policy-redeems",
-        "    if wanted_by(approval.requirement) != wanted:",
+        "    if wanted_by(approval.requirement) != requirement:",
         "    if wanted_by(approval.requirement) is None:",
         "I4: the requirement of now",
     ),
@@ -407,7 +407,7 @@ STANDING = (
             "a consent is for one agent",
         ),
         ("consent-for-any-agent", "if not consent.agent or consent", "if consent.agent and consent", "one agent"),
-        ("consent-for-another-purpose", " or consent.purpose != wanted.purpose:", ":", "one purpose"),
+        ("consent-for-another-purpose", " or consent.purpose != requirement.purpose:", ":", "one purpose"),
         (
             "consent-of-another",
             " or consent.subject != call.subject:",
@@ -418,7 +418,7 @@ STANDING = (
         ("consent-taken-back", "return not consent.ended_ns and", "return", "I7: what has ended is over"),
         (
             "consent-for-other-kinds",
-            'if wanted.kind != "consent" or consent.tenant',
+            'if requirement.kind != "consent" or consent.tenant',
             "if consent.tenant",
             "a consent implies no approval",
         ),
@@ -460,8 +460,8 @@ STANDING = (
         ),
         (
             "secret-shown",
-            "    if found or at_secret:",
-            "    if found:",
+            "    if secrets or at_secret:",
+            "    if secrets:",
             "secrets are shown by kind",
         ),
     ),

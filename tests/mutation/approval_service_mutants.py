@@ -37,13 +37,13 @@ PERSONS = _in(
     ("disabled-acts", "if not directory.active(human):", "if False:", "who is disabled acts no more"),
     (
         "any-claimed-group",
-        "frozenset(found.groups) & directory.claims.get(found.account.issuer, frozenset())",
-        "frozenset(found.groups)",
+        "frozenset(sign_in.groups) & directory.claims.get(sign_in.account.issuer, frozenset())",
+        "frozenset(sign_in.groups)",
         "claims count where the directory says so",
     ),
     (
         "claims-of-any-issuer",
-        "directory.claims.get(found.account.issuer, frozenset())",
+        "directory.claims.get(sign_in.account.issuer, frozenset())",
         "directory.claimable",
         "a group may be claimed from one issuer only",
     ),
@@ -59,10 +59,10 @@ LOOKING = _in(
         "I9: not one's to see is not there",
     ),
     ("subject-sees-nothing", " or subject in self.accounts:", ":", "a subject sees its own calls"),
-    ("deputy-early", "and found.from_ns <= at_ns:", ":", "a deputy stands in from an instant on"),
+    ("deputy-early", "and delegation.from_ns <= at_ns:", ":", "a deputy stands in from an instant on"),
     (
         "deputy-of-anybody",
-        "if found.deputy == person.human and",
+        "if delegation.deputy == person.human and",
         "if",
         "a deputy stands in for whom it was named for",
     ),
@@ -155,14 +155,14 @@ CONSENTS = _in(
     "service/approvals/consents",
     (
         "consent-for-others",
-        " or found.call.subject not in visibility.accounts:",
+        " or approval.call.subject not in visibility.accounts:",
         ":",
         "a consent is the subject's alone",
     ),
     (
         "consent-by-approval-id",
-        'found is None or found.kind != "consent" or',
-        "found is None or",
+        'approval is None or approval.kind != "consent" or',
+        "approval is None or",
         "an approval is no consent",
     ),
     (
@@ -192,8 +192,8 @@ OTHERS = (
         ("auditor-ends-grants", 'sees_all="operate" in person.roles', "sees_all=bool(person.roles)", "auditors look"),
         (
             "anybodys-grant",
-            "if found is None or not visibility.sees(found.subject, found.requirement):",
-            "if found is None:",
+            "if grant is None or not visibility.sees(grant.subject, grant.requirement):",
+            "if grant is None:",
             "I9",
         ),
         ("end-twice", "if not lasts(grant, at):", "if False:", "what has ended has ended"),
@@ -255,7 +255,7 @@ OTHERS = (
         ),
         (
             "group-typo",
-            "if unknown := [n for n, group in enumerate(human.groups) if group not in found.groups]:",
+            "if unknown := [n for n, group in enumerate(human.groups) if group not in parsed.groups]:",
             "if unknown := []:",
             "a group that is none",
         ),
@@ -263,7 +263,12 @@ OTHERS = (
     ),
     *_in(
         "approvals/scim",
-        ("half-an-export", 'if whole.get("totalResults") != len(found):', "if False:", "an export is whole or none"),
+        (
+            "half-an-export",
+            'if whole.get("totalResults") != len(resources):',
+            "if False:",
+            "an export is whole or none",
+        ),
         (
             "active-by-default",
             'active=user.get("active") is True',
@@ -288,8 +293,8 @@ OTHERS = (
         ),
         (
             "in-force-unrecorded",
-            "                self._next[tenant] = found",
-            "                self._next[tenant] = self._loaded[tenant] = found",
+            "                self._next[tenant] = loaded",
+            "                self._next[tenant] = self._loaded[tenant] = loaded",
             "recorded, then in force",
         ),
     ),

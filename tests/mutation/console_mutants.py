@@ -39,7 +39,7 @@ SESSIONS = _in(
     "session.py",
     ("endless", "self._clock.now_ns() < expires_ns and ", "", "sessions end"),
     ("signed-out", " and session_id not in self._ended", "", "signing out ends a copied cookie"),
-    ("old-tenant", "if not self._configured(found):", "if False:", "the tenant is the configuration's"),
+    ("old-tenant", "if not self._configured(content):", "if False:", "the tenant is the configuration's"),
     ("one-token", 'f"{session.id}\\0{form}".encode()', 'f"{session.id}".encode()', "a token is one form's"),
     ("shared-token", 'f"{session.id}\\0{form}".encode()', 'f"{form}".encode()', "a token is one session's"),
     (
@@ -88,7 +88,12 @@ SIGN_IN = (
         ("no-verifier", '"code_verifier": attempt.verifier,', "", "PKCE"),
         ("plain", '"code_challenge_method": "S256",', '"code_challenge_method": "plain",', "PKCE by S256"),
         ("mixed-up", "if (issuer or about.names_itself) and issuer != self.options.issuer:", "if False:", "RFC 9207"),
-        ("other-metadata", 'found.get("issuer") != self.options.issuer or', "", "metadata is the issuer's own"),
+        (
+            "other-metadata",
+            '            or metadata.get("issuer") != self.options.issuer\n',
+            "",
+            "metadata is the issuer's own",
+        ),
         ("plain-endpoint", "or not all(map(self._fit, places))", "", "addresses are https"),
         ("endless-answer", "if len(body) > _MAX_DOCUMENT:", "if False:", "answers are bounded"),
     ),
@@ -142,7 +147,7 @@ PAGES = (
             "for each in (p for m in self._directories.of(person.tenant).members.values() for p in m.passkeys) if",
             "the key is this human's",
         ),
-        ("no-challenge", "if passkey is None or not wanted:", "if passkey is None:", "something is signed"),
+        ("no-challenge", "if passkey is None or not challenge_bytes:", "if passkey is None:", "something is signed"),
     ),
     *_in(
         "server.py",

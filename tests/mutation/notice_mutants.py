@@ -46,14 +46,14 @@ WAY_OUT = _in(
     ("looked-up-twice", "url.copy_with(host=address)", "url", "the address that was looked at is the one"),
     (
         "mapped-address",
-        "            return allowed(str(found.ipv4_mapped), internal=internal)\n",
+        "            return allowed(str(parsed.ipv4_mapped), internal=internal)\n",
         "            return True\n",
         "IPv4 within IPv6 is looked at",
     ),
-    ("link-local", "or found.is_link_local:", "or False:", "metadata services are never reached"),
+    ("link-local", "or parsed.is_link_local:", "or False:", "metadata services are never reached"),
     (
         "translated",
-        "found.sixtofour or found.teredo or any(found in network for network in _TRANSLATED)",
+        "parsed.sixtofour or parsed.teredo or any(parsed in network for network in _TRANSLATED)",
         "False",
         "translated addresses are refused",
     ),

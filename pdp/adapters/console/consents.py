@@ -34,7 +34,7 @@ async def one(visit: Visit) -> Response:
 
 async def agree(visit: Visit) -> Response:
     """POST /consents/ID/agree: to an open request, until the day given."""
-    wanted = Agreement(
+    agreement = Agreement(
         request_id=visit.form.get("attempt", ""),
         what=_id(visit),
         presented=visit.form.get("presented", ""),
@@ -42,7 +42,7 @@ async def agree(visit: Visit) -> Response:
         passkey=visit.form.get("passkey", "").encode(),
     )
     try:
-        await visit.approvals.consents.grant(visit.person, wanted)
+        await visit.approvals.consents.grant(visit.person, agreement)
     except (Outdated, InvalidRequest) as fault:
         return await _one(visit, notice=fault.message, status=409 if isinstance(fault, Outdated) else 400)
     return RedirectResponse("/consents", 303)
@@ -114,7 +114,7 @@ def _id(visit: Visit) -> str:
 def _until(day: str) -> int:
     """The end of a day, UTC."""
     try:
-        found = datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=1)
-        return int(found.timestamp()) * NS
+        until = datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=1)
+        return int(until.timestamp()) * NS
     except (ValueError, OverflowError):
         raise InvalidRequest("until", "is a day, as in 2026-11-20") from None

@@ -71,8 +71,8 @@ class Events:
                 if not goes_on():  # signed out while it waited
                     break
                 if following.done():
-                    told, following = _event(following.result()), None
-                    await send(told)
+                    event, following = _event(following.result()), None
+                    await send(event)
                 else:
                     await send(_ALIVE)
         except (Fault, StopAsyncIteration):

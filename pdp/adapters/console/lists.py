@@ -35,22 +35,22 @@ async def queue(visit: Visit) -> Response:
     """GET /queue: what waits, oldest first."""
     asked = visit.request.query_params
     states = _states(asked, OPEN) or frozenset({State.PENDING})
-    wanted = replace(_wanted(asked), states=states, mine=asked.get("mine") == "1")
-    views, after = await visit.approvals.queue.list(visit.person, wanted, _page(asked))
+    query = replace(_wanted(asked), states=states, mine=asked.get("mine") == "1")
+    views, after = await visit.approvals.queue.list(visit.person, query, _page(asked))
     return _show(visit, "queue.html", views, OPEN_STATES, after)
 
 
 async def history(visit: Visit) -> Response:
     """GET /history: what is decided or over, newest first."""
     asked = visit.request.query_params
-    wanted = replace(
+    query = replace(
         _wanted(asked),
         states=_states(asked, FINAL) or FINAL,
         opened_from_ns=_day(asked, "from"),
         opened_to_ns=_day(asked, "to", after=1),
         newest_first=True,
     )
-    views, after = await visit.approvals.queue.list(visit.person, wanted, _page(asked))
+    views, after = await visit.approvals.queue.list(visit.person, query, _page(asked))
     return _show(visit, "history.html", views, FINAL_STATES, after)
 
 
@@ -94,10 +94,10 @@ def _page(asked: QueryParams) -> Page:
 
 
 def _text(asked: QueryParams, name: str) -> str:
-    found = asked.get(name, "").strip()
-    if len(found) > _MAX_TEXT:
+    text = asked.get(name, "").strip()
+    if len(text) > _MAX_TEXT:
         raise InvalidRequest(name, "is too long")
-    return found
+    return text
 
 
 def _day(asked: QueryParams, name: str, *, after: int = 0) -> int:
@@ -132,11 +132,11 @@ async def grants(visit: Visit) -> Response:
     asked = visit.request.query_params
     ended = asked.get("ended") == "1"
     states = frozenset(GrantState) - {GrantState.ACTIVE} if ended else frozenset({GrantState.ACTIVE})
-    found, after = await visit.approvals.grants.list(
+    listed, after = await visit.approvals.grants.list(
         visit.person, GrantFilter(states=states), Page(PAGE, asked.get("after", "")[:64])
     )
     attempt = visit.console.services.entropy.bytes(16).hex()
-    return visit.show("grants.html", grants=found, ended=ended, after=after, attempt=attempt)
+    return visit.show("grants.html", grants=listed, ended=ended, after=after, attempt=attempt)
 
 
 async def revoke_grant(visit: Visit) -> Response:

@@ -24,13 +24,13 @@ async def show(visit: Visit) -> Response:
 async def add(visit: Visit) -> Response:
     """POST /me/deputies: name a deputy, from one day's beginning to another's end (UTC)."""
     try:
-        wanted = StandIn(
+        stand_in = StandIn(
             deputy=visit.form.get("deputy", "")[:_MAX_TEXT],
             from_ns=_day(visit.form.get("from", "")),
             until_ns=_day(visit.form.get("until", ""), after=1),
             reason=visit.form.get("reason", "")[:_MAX_TEXT],
         )
-        await visit.approvals.delegations.add(visit.person, wanted)
+        await visit.approvals.delegations.add(visit.person, stand_in)
     except InvalidRequest as fault:
         return await _show(visit, notice=fault.message, status=400)
     return RedirectResponse("/me", 303)
@@ -47,12 +47,12 @@ async def make(visit: Visit) -> Response:
     challenge = visit.form.get("challenge", "")
     if not visit.console.sessions.holds(visit.session, _making(challenge), visit.form.get("proof", "")):
         raise InvalidRequest("challenge", "is not of this page; open it again")
-    wanted = base64.urlsafe_b64decode(challenge + "=" * (-len(challenge) % 4))
+    challenge_bytes = base64.urlsafe_b64decode(challenge + "=" * (-len(challenge) % 4))
     try:
-        made = visit.console.passkeys.made(wanted, visit.form.get("credential", ""))
+        passkey = visit.console.passkeys.made(challenge_bytes, visit.form.get("credential", ""))
     except InvalidRequest as fault:
         return await _show(visit, notice=fault.message, status=400)
-    return visit.show("passkey.html", made=made, human=visit.person.human)
+    return visit.show("passkey.html", made=passkey, human=visit.person.human)
 
 
 def _making(challenge: str) -> str:

@@ -116,11 +116,11 @@ class Provider:
         status, answer = await self._http("POST", about.token, headers, form)
         token = answer.get("id_token")
         if status != httpx.codes.OK or not isinstance(token, str):
-            said = repr(answer.get("error"))[:80]  # for the operator: wrong client or secret, most often
+            error = repr(answer.get("error"))[:80]  # for the operator: wrong client or secret, most often
             raise Unauthenticated(
                 "console.signin_code",
                 "The provider did not accept its own code; sign in again.",
-                detail=f"{self.options.name}: token endpoint answers {status}, error {said}",
+                detail=f"{self.options.name}: token endpoint answers {status}, error {error}",
             )
         return read(await self._claims(token), self.options, attempt.nonce, self._clock.now_ns() // NS)
 
@@ -147,13 +147,17 @@ class Provider:
 
     async def _discover(self, now: int) -> _Metadata:
         url = f"{self.options.issuer.rstrip('/')}/.well-known/openid-configuration"
-        status, found = await self._http("GET", url, {"accept": "application/json"})
-        places = [found.get(name) for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")]
-        if status != httpx.codes.OK or found.get("issuer") != self.options.issuer or not all(map(self._fit, places)):
+        status, metadata = await self._http("GET", url, {"accept": "application/json"})
+        places = [metadata.get(name) for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")]
+        if (
+            status != httpx.codes.OK
+            or metadata.get("issuer") != self.options.issuer
+            or not all(map(self._fit, places))
+        ):
             raise _away("Its metadata cannot be used: it must name the configured issuer, and https addresses.")
-        methods = found.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
+        methods = metadata.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
         basic = isinstance(methods, list) and "client_secret_basic" in methods
-        named = found.get("authorization_response_iss_parameter_supported") is True
+        named = metadata.get("authorization_response_iss_parameter_supported") is True
         return _Metadata(str(places[0]), str(places[1]), str(places[2]), basic, named, now)
 
     def _fit(self, url: object) -> bool:
@@ -168,8 +172,8 @@ class Provider:
         async with self._lock:
             if self._keys is not None and now - self._keys[1] <= (_RETRY_NS if fresh else _KEEP_NS):
                 return self._keys[0]
-            status, found = await self._http("GET", about.jwks, {"accept": "application/json"})
-            entries = found.get("keys")
+            status, document = await self._http("GET", about.jwks, {"accept": "application/json"})
+            entries = document.get("keys")
             if status != httpx.codes.OK or not isinstance(entries, list):
                 raise _away("Its keys cannot be read.")
             self._keys = (usable(entries), now)
@@ -195,10 +199,10 @@ class Provider:
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, UnicodeError):
             raise _away("It cannot be reached.") from None
         try:
-            found = json.loads(body)
+            document = json.loads(body)
         except (ValueError, RecursionError):
-            found = {}
-        return answer.status_code, found if isinstance(found, dict) else {}
+            document = {}
+        return answer.status_code, document if isinstance(document, dict) else {}
 
 
 def challenge(verifier: str) -> str:

@@ -51,16 +51,16 @@ class ConsolePasskeys:
         member = self._directories.of(person.tenant).members.get(person.human)
         return member.passkeys if member is not None else ()
 
-    def verify(self, person: Person, wanted: bytes, assertion: bytes, /) -> bool:
+    def verify(self, person: Person, challenge_bytes: bytes, assertion: bytes, /) -> bool:
         """See `ports.Passkeys.verify`. Whoever commits the vote compares the authenticator's counter."""
-        found = _object(assertion)
-        passkey = next((each for each in self.of(person) if each.id == found.get("id")), None)
-        if passkey is None or not wanted:
+        parsed = _object(assertion)
+        passkey = next((each for each in self.of(person) if each.id == parsed.get("id")), None)
+        if passkey is None or not challenge_bytes:
             return False
         try:
             verify_authentication_response(
-                credential=dict(found),
-                expected_challenge=wanted,
+                credential=dict(parsed),
+                expected_challenge=challenge_bytes,
                 expected_rp_id=self._party,
                 expected_origin=self._origin,
                 credential_public_key=passkey.public_key,
@@ -74,13 +74,13 @@ class ConsolePasskeys:
     def asked(self, person: Person, view: ApprovalView) -> str:
         """What the page's script asks the authenticator for, JSON; "" where no passkey could vote: policy asks for
         none, or the person has none."""
-        wanted, known = challenge(view), self.of(person)
-        if not wanted or not known:
+        challenge_bytes, listed = challenge(view), self.of(person)
+        if not challenge_bytes or not listed:
             return ""
-        allowed: list[Json] = [{"type": "public-key", "id": passkey.id} for passkey in known]
+        allowed: list[Json] = [{"type": "public-key", "id": passkey.id} for passkey in listed]
         return _json(
             {
-                "challenge": text(wanted),
+                "challenge": text(challenge_bytes),
                 "rpId": self._party,
                 "allowCredentials": allowed,
                 "userVerification": "required",
@@ -88,37 +88,37 @@ class ConsolePasskeys:
             }
         )
 
-    def creation(self, person: Person, wanted: bytes) -> str:
+    def creation(self, person: Person, challenge_bytes: bytes) -> str:
         """What the page's script asks an authenticator to make, JSON."""
         user = hashlib.sha256(f"{person.tenant}\0{person.human}".encode()).digest()
-        known: list[Json] = [{"type": "public-key", "id": passkey.id} for passkey in self.of(person)]
+        listed: list[Json] = [{"type": "public-key", "id": passkey.id} for passkey in self.of(person)]
         algorithms: list[Json] = [{"type": "public-key", "alg": each} for each in _ALGORITHMS]
         return _json(
             {
-                "challenge": text(wanted),
+                "challenge": text(challenge_bytes),
                 "rp": {"id": self._party, "name": "Approvals"},
                 "user": {"id": text(user), "name": person.name, "displayName": person.name},
                 "pubKeyCredParams": algorithms,
-                "excludeCredentials": known,
+                "excludeCredentials": listed,
                 "authenticatorSelection": {"residentKey": "preferred", "userVerification": "required"},
                 "attestation": "none",
                 "timeout": _TIMEOUT_MS,
             }
         )
 
-    def made(self, wanted: bytes, credential: str) -> Made:
+    def made(self, challenge_bytes: bytes, credential: str) -> Made:
         """What an authenticator made. Raises InvalidRequest."""
         try:
-            found = verify_registration_response(
+            verified = verify_registration_response(
                 credential=dict(_object(credential.encode())),
-                expected_challenge=wanted,
+                expected_challenge=challenge_bytes,
                 expected_rp_id=self._party,
                 expected_origin=self._origin,
                 require_user_verification=True,
             )
         except (WebAuthnException, ValueError, TypeError, KeyError, AttributeError):
             raise InvalidRequest("credential", "is not a passkey made here just now; try again") from None
-        return Made(text(found.credential_id), text(found.credential_public_key))
+        return Made(text(verified.credential_id), text(verified.credential_public_key))
 
 
 def text(raw: bytes) -> str:
@@ -134,7 +134,7 @@ def _object(raw: bytes) -> Mapping[str, Json]:
     if len(raw) > _MAX_JSON:
         return {}
     try:
-        found = json.loads(raw)
+        parsed = json.loads(raw)
     except (ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return parsed if isinstance(parsed, dict) else {}

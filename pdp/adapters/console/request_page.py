@@ -169,9 +169,11 @@ def _saw_everything(visit: Visit, presented: str) -> bool:
 def _why(view: ApprovalView) -> Why:
     element = json.loads(view.approval.requirement)
     code, message = view.wanted.code, element.get("message")
-    said = message if isinstance(message, str) and message else wording.REASONS.get(code, f"The rule {code} asks.")
+    sentence = (
+        message if isinstance(message, str) and message else wording.REASONS.get(code, f"The rule {code} asks.")
+    )
     control = element.get("control")
-    return Why(said, code, control if isinstance(control, str) else "")
+    return Why(sentence, code, control if isinstance(control, str) else "")
 
 
 def _seats(view: ApprovalView, directory: Directory, mine: frozenset[str]) -> tuple[SeatShown, ...]:
@@ -199,8 +201,8 @@ async def _absent(visit: Visit) -> Absent:
     """Whom this person stands in for now: human and name."""
     now = visit.console.services.clock.now_ns()
     members = visit.approvals.directories.of(visit.person.tenant).members
-    found = await visit.approvals.delegations.list(visit.person)
-    current = (d for d in found if d.deputy == visit.person.human and d.from_ns <= now < d.until_ns)
+    delegations = await visit.approvals.delegations.list(visit.person)
+    current = (d for d in delegations if d.deputy == visit.person.human and d.from_ns <= now < d.until_ns)
     return tuple((d.absent, members[d.absent].name) for d in current if d.absent in members)
 
 

@@ -182,14 +182,14 @@ class Listener(socket.socket):
 
     @override
     def accept(self) -> tuple[socket.socket, Any]:
-        made, address = super().accept()
+        connection, address = super().accept()
         self._begun = {where: each for where, each in self._begun.items() if each.fileno() >= 0}
         if len(self._begun) >= self._most:
             oldest = self._begun.pop(next(iter(self._begun)))
             with contextlib.suppress(OSError):
                 oldest.shutdown(socket.SHUT_RDWR)
-        self._begun[address] = made
-        return made, address
+        self._begun[address] = connection
+        return connection, address
 
     def shaken(self, address: object) -> None:
         """A connection has become a `Connection`, which is counted with its kind."""
@@ -288,8 +288,8 @@ class Connection(H11Protocol):
         if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
             headers = {**self.every, "content-type": "text/plain; charset=utf-8", "connection": "close"}
             reason = http.HTTPStatus(status).phrase.encode()
-            said = h11.Response(status_code=status, headers=list(headers.items()), reason=reason)
-            for event in (said, h11.Data(data=message.encode("ascii")), h11.EndOfMessage()):
+            response = h11.Response(status_code=status, headers=list(headers.items()), reason=reason)
+            for event in (response, h11.Data(data=message.encode("ascii")), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
 

@@ -60,8 +60,8 @@ class Seal:
             content = self._aead.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], self._purpose)
         except (ValueError, InvalidTag):
             return None
-        found = json.loads(content)
-        return found if isinstance(found, dict) else None
+        parsed = json.loads(content)
+        return parsed if isinstance(parsed, dict) else None
 
 
 SameSite: TypeAlias = Literal["lax", "strict"]
@@ -99,19 +99,19 @@ class Sessions:
         prefix = "__Host-" if options.https else ""
         self.cookie = f"{prefix}pdp-session"
 
-    def open(self, response: Response, found: Session) -> bool:
+    def open(self, response: Response, session: Session) -> bool:
         """Begin a session with a new id on this answer. False when its groups are too many for a cookie."""
         sealed = self._seal.close(
             {
                 "id": _text(self._entropy.bytes(_ID_BYTES)),
-                "tenant": found.tenant,
-                "issuer": found.account.issuer,
-                "account": found.account.id,
-                "name": found.name,
-                "groups": list(found.groups),
-                "provider": found.provider,
-                "authenticated_ns": found.authenticated_ns,
-                "expires_ns": found.expires_ns,
+                "tenant": session.tenant,
+                "issuer": session.account.issuer,
+                "account": session.account.id,
+                "name": session.name,
+                "groups": list(session.groups),
+                "provider": session.provider,
+                "authenticated_ns": session.authenticated_ns,
+                "expires_ns": session.expires_ns,
             }
         )
         if sealed is None:
@@ -121,20 +121,20 @@ class Sessions:
 
     def read(self, request: Request) -> Session | None:
         """The session of a request; None when there is none that holds now."""
-        found = self._seal.open(request.cookies.get(self.cookie, ""))
-        if found is None or not self._lasts(found["id"], found["expires_ns"]):
+        content = self._seal.open(request.cookies.get(self.cookie, ""))
+        if content is None or not self._lasts(content["id"], content["expires_ns"]):
             return None
-        if not self._configured(found):
+        if not self._configured(content):
             return None
         return Session(
-            found["id"],
-            found["tenant"],
-            Account(found["issuer"], found["account"]),
-            found["name"],
-            tuple(found["groups"]),
-            found["provider"],
-            found["authenticated_ns"],
-            found["expires_ns"],
+            content["id"],
+            content["tenant"],
+            Account(content["issuer"], content["account"]),
+            content["name"],
+            tuple(content["groups"]),
+            content["provider"],
+            content["authenticated_ns"],
+            content["expires_ns"],
         )
 
     def lasts(self, session: Session) -> bool:
@@ -144,12 +144,12 @@ class Sessions:
     def _lasts(self, session_id: str, expires_ns: int) -> bool:
         return self._clock.now_ns() < expires_ns and session_id not in self._ended
 
-    def _configured(self, found: Mapping[str, Any]) -> bool:
+    def _configured(self, content: Mapping[str, Any]) -> bool:
         """Whether the configuration still says whose people the provider's are, and that this account may sign in."""
-        issuer, tenant = found["issuer"], found["tenant"]
-        if found["provider"]:
-            return self._issuers.get(found["provider"]) == (issuer, tenant)
-        return (issuer, found["account"], tenant) in self._local
+        issuer, tenant = content["issuer"], content["tenant"]
+        if content["provider"]:
+            return self._issuers.get(content["provider"]) == (issuer, tenant)
+        return (issuer, content["account"], tenant) in self._local
 
     def end(self, response: Response, session: Session) -> None:
         """End it, here and in the browser."""

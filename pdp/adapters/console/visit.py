@@ -172,10 +172,10 @@ def again_url(provider: str, back: str) -> str:
 
 
 async def _person(console: Console, session: Session) -> Person:
-    found = SignedIn(
+    sign_in = SignedIn(
         session.tenant, session.account, session.name, session.groups, authenticated_ns=session.authenticated_ns
     )
-    return await console.services.approvals.persons.signed_in(found)
+    return await console.services.approvals.persons.signed_in(sign_in)
 
 
 def _unknown(console: Console, request: Request) -> Response:
@@ -211,8 +211,8 @@ class Pages:
 
     def show(self, template: str, status: int = 200, **context: object) -> HTMLResponse:
         """A page. `now_ns` is the service's own clock, which all times left are counted from."""
-        found = self._templates.get_template(template)
-        return HTMLResponse(found.render(now_ns=self._clock.now_ns(), **context), status)
+        loaded = self._templates.get_template(template)
+        return HTMLResponse(loaded.render(now_ns=self._clock.now_ns(), **context), status)
 
 
 def moment(at_ns: int) -> Markup:

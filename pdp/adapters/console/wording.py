@@ -123,9 +123,9 @@ def turned_down(denials: int, withdrawals: int) -> str:
     return ", ".join(f"{what} {counted(count, 'time')}" for what, count in counts if count).capitalize()
 
 
-def account(found: Account) -> str:
+def account(of: Account) -> str:
     """An account with its issuer: neither part alone names anybody."""
-    return f"{found.id} at {found.issuer}" if found.issuer else f"{found.id} (issuer not named)"
+    return f"{of.id} at {of.issuer}" if of.issuer else f"{of.id} (issuer not named)"
 
 
 def bounds(minutes: int, uses: int, *, session: bool) -> str:
@@ -140,9 +140,9 @@ def bounds(minutes: int, uses: int, *, session: bool) -> str:
     return ", ".join(parts)
 
 
-def offer(found: GrantOffer) -> str:
+def offer(terms: GrantOffer) -> str:
     """The widest grant that policy lets an approver give."""
-    return bounds(found.minutes, found.uses, session=found.session)
+    return bounds(terms.minutes, terms.uses, session=terms.session)
 
 
 def _utc(at_ns: int) -> datetime:

@@ -26,8 +26,8 @@ class Signature:
 def read(assertion: bytes) -> Signature | None:
     """From the browser's JSON; None for what is no assertion."""
     try:
-        found = json.loads(assertion)
-        passkey_id, data = found["id"], found["response"]["authenticatorData"]
+        parsed = json.loads(assertion)
+        passkey_id, data = parsed["id"], parsed["response"]["authenticatorData"]
         raw = base64.b64decode(data + "=" * (-len(data) % 4), altchars=b"-_", validate=True)
     except (ValueError, KeyError, TypeError, RecursionError):
         return None

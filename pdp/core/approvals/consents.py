@@ -11,20 +11,20 @@ from pdp.core.approvals.requirement import Requirement
 from pdp.core.approvals.rows import Approval, Consent
 
 
-def covers(consent: Consent, wanted: Requirement, asked: CallUnderDecision, at_ns: int) -> bool:
+def covers(consent: Consent, requirement: Requirement, asked: CallUnderDecision, at_ns: int) -> bool:
     """Whether a consent answers a requirement for this call now. Server, tool and scope of a consent may be "" (any);
     its agent and purpose never are."""
     call = asked.call
-    if wanted.kind != "consent" or consent.tenant != asked.tenant or consent.subject != call.subject:
+    if requirement.kind != "consent" or consent.tenant != asked.tenant or consent.subject != call.subject:
         return False
-    if not consent.agent or consent.agent != call.agent or consent.purpose != wanted.purpose:
+    if not consent.agent or consent.agent != call.agent or consent.purpose != requirement.purpose:
         return False
     if consent.tool and not consent.server:  # a tool's name says nothing without its server
         return False
-    narrowed = ((consent.server, call.server), (consent.tool, call.tool), (consent.scope, wanted.scope))
+    narrowed = ((consent.server, call.server), (consent.tool, call.tool), (consent.scope, requirement.scope))
     if any(bound and bound != needed for bound, needed in narrowed):
         return False
-    return lasts(consent, at_ns) and _strong_enough(consent.assurance, wanted.min_assurance)
+    return lasts(consent, at_ns) and _strong_enough(consent.assurance, requirement.min_assurance)
 
 
 def lasts(consent: Consent, at_ns: int) -> bool:
@@ -34,7 +34,7 @@ def lasts(consent: Consent, at_ns: int) -> bool:
 
 
 def given(
-    approval: Approval, wanted: Requirement, *, consent_id: str, expires_ns: int, assurance: str, at_ns: int
+    approval: Approval, requirement: Requirement, *, consent_id: str, expires_ns: int, assurance: str, at_ns: int
 ) -> Consent:
     """The consent that comes of a request of kind `consent`: to this agent, for this tool, scope and purpose."""
     call = approval.call
@@ -47,8 +47,8 @@ def given(
         agent=call.agent,
         server=call.server,
         tool=call.tool,
-        scope=wanted.scope,
-        purpose=wanted.purpose,
+        scope=requirement.scope,
+        purpose=requirement.purpose,
         granted_ns=at_ns,
         expires_ns=expires_ns,
         assurance=assurance,

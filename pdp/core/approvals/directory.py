@@ -56,8 +56,8 @@ class Directory:
 
     def human(self, account: Account) -> str:
         """One id for all accounts of a human; an account that the directory does not know is a human of its own."""
-        known = self.by_account.get(account)
-        return known if known is not None else f"{UNLISTED}{digest([account.issuer, account.id])[:32]}"
+        human = self.by_account.get(account)
+        return human if human is not None else f"{UNLISTED}{digest([account.issuer, account.id])[:32]}"
 
     def active(self, human: str) -> bool:
         """False for a human who is disabled; one who is unknown is nobody's to disable."""
@@ -77,7 +77,7 @@ class Directory:
 
     def roles_of(self, groups: frozenset[str]) -> frozenset[str]:
         """What members of these groups may do besides: "operate", "audit"."""
-        return frozenset(role for role, wanted in self.roles.items() if wanted & groups)
+        return frozenset(role for role, holders in self.roles.items() if holders & groups)
 
 
 def look_alikes(directory: Directory) -> tuple[tuple[str, str, str], ...]:

@@ -50,12 +50,12 @@ class GrantTerms:
     def from_bytes(data: bytes) -> GrantTerms | None:
         """The inverse of `to_bytes`; the schema comes back in canonical bytes. None for what another release wrote in
         another shape: a bound that is not known is not kept, so nothing comes of such terms."""
-        found = json.loads(data)
-        if not isinstance(found, dict) or found.keys() != _TERMS:
+        parsed = json.loads(data)
+        if not isinstance(parsed, dict) or parsed.keys() != _TERMS:
             return None
-        schema = found["arguments_schema"]
+        schema = parsed["arguments_schema"]
         text = b"" if schema is None else canonical(schema)
-        return GrantTerms(found["minutes"], found["uses"], found["session"], text)
+        return GrantTerms(parsed["minutes"], parsed["uses"], parsed["session"], text)
 
 
 _TERMS = frozenset(field.name for field in fields(GrantTerms))

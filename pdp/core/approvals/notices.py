@@ -121,14 +121,14 @@ def message(notice: Notice, approval: Approval, url: str, at_ns: int, recipients
     )
 
 
-def recipients(notice: Notice, approval: Approval, wanted: Requirement, standing: Standing) -> tuple[str, ...]:
+def recipients(notice: Notice, approval: Approval, requirement: Requirement, standing: Standing) -> tuple[str, ...]:
     """Mail addresses of whom a notice is for: who could fill a seat (or stands in for such a one), else the subject.
     Nobody who is disabled, and of an approval nobody in whose name the call is made."""
     directory, call = standing.directory, approval.call
     subject = directory.human(call.subject)
-    if notice.event == RESOLVED or wanted.kind != "approval":
+    if notice.event == RESOLVED or requirement.kind != "approval":
         return _addresses(directory, {subject})
-    groups = {seat.group_id for seat in wanted.seats}
+    groups = {seat.group_id for seat in requirement.seats}
     seated = {name for name in directory.members if groups & directory.groups(name)}
     now = [d for d in standing.delegations if d.from_ns <= standing.at_ns < d.until_ns and not d.ended_ns]
     seated |= {each.deputy for each in now if each.absent in seated}

@@ -47,18 +47,18 @@ def same_rule(one: bytes, other: bytes) -> bool:
     )
 
 
-def tally(wanted: Requirement, votes: tuple[Vote, ...], call: Call, standing: Standing) -> Tally:
+def tally(requirement: Requirement, votes: tuple[Vote, ...], call: Call, standing: Standing) -> Tally:
     """Count again, as things stand at `standing.at_ns`. `votes` are oldest first."""
     last = last_votes(votes, standing.directory)
     approvals = [vote for vote in last if vote.choice == "approve"]
     denials = sum(vote.choice == "deny" for vote in last)
-    refused = denials >= wanted.deny_quorum
-    strong = [vote for vote in approvals if strong_enough(wanted, vote.assurance)]
-    if wanted.kind == "approval":
-        offers = [(vote.id, _eligible(wanted, vote, call, standing)) for vote in strong]
-        seated = _seat(wanted.seats, offers)
-        filled = tuple(sum(seat == i for seat in seated.values()) for i in range(len(wanted.seats)))
-        met = bool(filled) and all(n >= seat.n for n, seat in zip(filled, wanted.seats, strict=True))
+    refused = denials >= requirement.deny_quorum
+    strong = [vote for vote in approvals if strong_enough(requirement, vote.assurance)]
+    if requirement.kind == "approval":
+        offers = [(vote.id, _eligible(requirement, vote, call, standing)) for vote in strong]
+        seated = _seat(requirement.seats, offers)
+        filled = tuple(sum(seat == i for seat in seated.values()) for i in range(len(requirement.seats)))
+        met = bool(filled) and all(n >= seat.n for n, seat in zip(filled, requirement.seats, strict=True))
         valid = {vote_id for vote_id, groups in offers if groups}
         counted = tuple(vote.id for vote in strong if vote.id in seated)
     else:
@@ -69,22 +69,22 @@ def tally(wanted: Requirement, votes: tuple[Vote, ...], call: Call, standing: St
 
 
 def may_vote(
-    approval: Approval, wanted: Requirement, votes: tuple[Vote, ...], person: Person, standing: Standing
+    approval: Approval, requirement: Requirement, votes: tuple[Vote, ...], person: Person, standing: Standing
 ) -> str:
     """Why this person may not vote for itself now, as a code; "" when it may.
 
     `approval.assurance` comes last: who gets it may still deny, and approve once it signed in as strongly as policy
     asks (a passkey).
     """
-    code = bar(approval, wanted, votes, person, standing)
-    if not code and not strong_enough(wanted, person.assurance):
+    code = bar(approval, requirement, votes, person, standing)
+    if not code and not strong_enough(requirement, person.assurance):
         return "approval.assurance"
     return code
 
 
 def bar(  # noqa: C901, PLR0911 - one refusal per line, in the order in which they are told
     approval: Approval,
-    wanted: Requirement,
+    requirement: Requirement,
     votes: tuple[Vote, ...],
     person: Person,
     standing: Standing,
@@ -99,7 +99,7 @@ def bar(  # noqa: C901, PLR0911 - one refusal per line, in the order in which th
         return "person.inactive"
     if approval.state not in OPEN or approval.expires_ns <= standing.at_ns:
         return "approval.too_late"
-    if wanted.kind != "approval":
+    if requirement.kind != "approval":
         mine = not behalf and me == directory.human(approval.call.subject)
         return "" if mine else "approval.not_yours"
     if is_party(approval.call, directory, me, person.account) or is_party(approval.call, directory, behalf):
@@ -107,19 +107,19 @@ def bar(  # noqa: C901, PLR0911 - one refusal per line, in the order in which th
     if behalf and delegation(standing, approval.tenant, behalf, me) is None:
         return "approval.no_delegation"
     claimed = frozenset() if behalf else person.claimed
-    if not eligible_groups(wanted, behalf or me, claimed, directory):
+    if not eligible_groups(requirement, behalf or me, claimed, directory):
         return "approval.not_eligible"
     if _acted_otherwise(votes, me, behalf, directory):
         return "approval.voted"
     return ""
 
 
-def satisfiable(wanted: Requirement, call: Call, directory: Directory) -> bool:
+def satisfiable(requirement: Requirement, call: Call, directory: Directory) -> bool:
     """Whether the people of the directory could answer at all. A claimable group may have members that the
     directory does not know, so its seats count as fillable."""
-    if wanted.kind != "approval":
+    if requirement.kind != "approval":
         return directory.active(directory.human(call.subject))
-    seats = tuple(seat for seat in wanted.seats if seat.group_id not in directory.claimable)
+    seats = tuple(seat for seat in requirement.seats if seat.group_id not in directory.claimable)
     needed = sum(seat.n for seat in seats)
     if needed > len(directory.members):
         return False
@@ -147,11 +147,13 @@ def last_votes(votes: Sequence[Vote], directory: Directory) -> tuple[Vote, ...]:
     return tuple(reversed(kept))
 
 
-def eligible_groups(wanted: Requirement, human: str, claimed: Iterable[str], directory: Directory) -> frozenset[str]:
+def eligible_groups(
+    requirement: Requirement, human: str, claimed: Iterable[str], directory: Directory
+) -> frozenset[str]:
     """Groups with a seat that a human who is active may fill: those of the directory, and claimed ones that may be
     claimed."""
     held = directory.groups(human) | (frozenset(claimed) & directory.claimable)
-    return held & {seat.group_id for seat in wanted.seats}
+    return held & {seat.group_id for seat in requirement.seats}
 
 
 def is_party(call: Call, directory: Directory, human: str, account: Account | None = None) -> bool:
@@ -169,20 +171,20 @@ def is_party(call: Call, directory: Directory, human: str, account: Account | No
 
 def delegation(standing: Standing, tenant: str, absent: str, deputy: str) -> Delegation | None:
     """By what somebody stands in for somebody at this instant."""
-    for found in standing.delegations:
-        parties = (found.tenant, found.absent, found.deputy) == (tenant, absent, deputy)
-        ended = found.ended_ns and found.ended_ns <= standing.at_ns
-        if parties and absent != deputy and found.from_ns <= standing.at_ns < found.until_ns and not ended:
-            return found
+    for row in standing.delegations:
+        parties = (row.tenant, row.absent, row.deputy) == (tenant, absent, deputy)
+        ended = row.ended_ns and row.ended_ns <= standing.at_ns
+        if parties and absent != deputy and row.from_ns <= standing.at_ns < row.until_ns and not ended:
+            return row
     return None
 
 
-def strong_enough(wanted: Requirement, assurance: str) -> bool:
+def strong_enough(requirement: Requirement, assurance: str) -> bool:
     """Whether somebody is identified as strongly as the requirement asks."""
-    return assurance in ASSURANCES and ASSURANCES.index(assurance) >= ASSURANCES.index(wanted.min_assurance)
+    return assurance in ASSURANCES and ASSURANCES.index(assurance) >= ASSURANCES.index(requirement.min_assurance)
 
 
-def _eligible(wanted: Requirement, vote: Vote, call: Call, standing: Standing) -> frozenset[str]:
+def _eligible(requirement: Requirement, vote: Vote, call: Call, standing: Standing) -> frozenset[str]:
     """Seats' groups in which an approval counts now."""
     directory = standing.directory
     me = directory.human(vote.account)
@@ -191,11 +193,11 @@ def _eligible(wanted: Requirement, vote: Vote, call: Call, standing: Standing) -
     if not directory.active(me) or any(is_party(call, directory, human, vote.account) for human in (me, vote.human)):
         return frozenset()
     if not vote.behalf:
-        groups = eligible_groups(wanted, me, _claims_now(vote, standing), directory)
+        groups = eligible_groups(requirement, me, _claims_now(vote, standing), directory)
     elif is_party(call, directory, vote.behalf) or delegation(standing, vote.tenant, vote.behalf, me) is None:
         return frozenset()
     else:
-        groups = eligible_groups(wanted, vote.behalf, (), directory)
+        groups = eligible_groups(requirement, vote.behalf, (), directory)
     return groups & frozenset(vote.groups)
 
 

@@ -270,9 +270,9 @@ def _acting(person: Person) -> Fields:
     }
 
 
-def account(known: Account) -> Json:
+def account(of: Account) -> Json:
     """An account, for a record."""
-    return {"issuer": known.issuer, "id": known.id}
+    return {"issuer": of.issuer, "id": of.id}
 
 
 def sealed(salt: bytes, path: str, text: str) -> str | None:

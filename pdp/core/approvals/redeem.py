@@ -24,7 +24,7 @@ _OVER = {
 
 
 def evidence_state(
-    approval: Approval, wanted: Requirement, votes: tuple[Vote, ...], call: Call, standing: Standing
+    approval: Approval, requirement: Requirement, votes: tuple[Vote, ...], call: Call, standing: Standing
 ) -> tuple[Standpoint, int]:
     """What a request says about a call at `standing.at_ns`, and until when (Unix nanoseconds).
 
@@ -34,11 +34,11 @@ def evidence_state(
     if approval.call != call or approval.canary:
         return "expired", 0
     if approval.state in (State.DENIED, State.REVOKED):
-        until = approval.resolved_ns + wanted.ttl_ns
+        until = approval.resolved_ns + requirement.ttl_ns
         return ("refused", until) if standing.at_ns < until else ("expired", until)
     if approval.state not in (State.PENDING, State.APPROVED) or approval.expires_ns <= standing.at_ns:
         return "expired", approval.expires_ns
-    counted = tally(wanted, votes, call, standing)
+    counted = tally(requirement, votes, call, standing)
     if counted.refused:
         return "refused", approval.expires_ns
     met = approval.state is State.APPROVED and counted.met
@@ -46,7 +46,11 @@ def evidence_state(
 
 
 def redeemable(  # noqa: PLR0911 - one refusal per line
-    approval: Approval, votes: tuple[Vote, ...], wanted: Requirement, asked: CallUnderDecision, standing: Standing
+    approval: Approval,
+    votes: tuple[Vote, ...],
+    requirement: Requirement,
+    asked: CallUnderDecision,
+    standing: Standing,
 ) -> str:
     """Why no allow for this call may redeem the request now, as a code; "" when one may.
 
@@ -60,13 +64,13 @@ def redeemable(  # noqa: PLR0911 - one refusal per line
         return "approval.not_found"
     if mine != theirs:
         return "approval.other_call"
-    if wanted_by(approval.requirement) != wanted:
+    if wanted_by(approval.requirement) != requirement:
         return "approval.other_requirement"
     if approval.state is not State.APPROVED:
         return _OVER[approval.state]
     if approval.expires_ns <= standing.at_ns:
         return "approval.expired"
-    counted = tally(wanted, votes, approval.call, standing)
+    counted = tally(requirement, votes, approval.call, standing)
     if counted.refused:
         return "approval.denied"
     return "" if counted.met else "approval.reopened"

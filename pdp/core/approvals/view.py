@@ -81,14 +81,14 @@ _ADVICE = frozenset(field.name for field in fields(Advice))
 
 def advice_in(answered: Iterable[Answered]) -> tuple[Advice, ...]:
     """The opinions among a call's answers that policy shows to people: those asked for as advice."""
-    found = []
+    advice = []
     for each in answered:
         element = json.loads(each.element)
         if each.kind == "judge" and each.opinion and well_formed(element) and _is_advice(element):
-            said = json.loads(each.opinion)
-            if isinstance(said, dict) and said.keys() == _ADVICE:  # another release may have said more, or less
-                found.append(Advice(**{**said, "violated": tuple(said["violated"])}))
-    return tuple(found)
+            opinion = json.loads(each.opinion)
+            if isinstance(opinion, dict) and opinion.keys() == _ADVICE:  # another release may have said more, or less
+                advice.append(Advice(**{**opinion, "violated": tuple(opinion["violated"])}))
+    return tuple(advice)
 
 
 def _is_advice(element: Mapping[str, Any]) -> bool:
@@ -122,20 +122,20 @@ def view(
 ) -> ApprovalView | None:
     """The view, or None for a request whose requirement nobody can answer. `previous` is what was shown of the last
     call to compare with."""
-    wanted = wanted_by(approval.requirement)
-    if wanted is None:
+    requirement = wanted_by(approval.requirement)
+    if requirement is None:
         return None
-    code = may_vote(approval, wanted, votes, person, standing)
+    code = may_vote(approval, requirement, votes, person, standing)
     me = standing.directory.human(person.account)
     own = [vote.choice for vote in last_votes(votes, standing.directory) if me == vote.human and not vote.behalf]
     return ApprovalView(
         approval=approval,
-        wanted=wanted,
+        wanted=requirement,
         # arguments and salt stay here: nobody shows them by accident
         shown=None if shown is None else replace(shown, salt=b"", arguments=b"{}", secrets=()),
         rows=() if shown is None else argument_rows(shown, previous),
         votes=votes,
-        tally=tally(wanted, votes, approval.call, standing),
+        tally=tally(requirement, votes, approval.call, standing),
         may_vote=not code,
         may_not_code=code,
         presented="" if shown is None else presented(approval, shown),
@@ -193,22 +193,22 @@ def _row(
     pointer: str, value: Json, change: str, hidden: frozenset[str], previous: tuple[Json, ...] = ()
 ) -> ArgumentRow:
     """Secrets are looked for here too: what was found in the call names only so many."""
-    found = [pattern for text in (value, *previous) if isinstance(text, str) and (pattern := secret_in(text))]
+    secrets = [pattern for text in (value, *previous) if isinstance(text, str) and (pattern := secret_in(text))]
     at_secret = any(pointer == each or pointer.startswith(f"{each}/") for each in hidden)
-    if found or at_secret:
-        marker = _text(f"⟨secret: {found[0].name if found else 'value'}⟩")
+    if secrets or at_secret:
+        marker = _text(f"⟨secret: {secrets[0].name if secrets else 'value'}⟩")
         return ArgumentRow(pointer, _type(value), marker, change, marker if previous else "", secret=True)
     return ArgumentRow(pointer, _type(value), _text(value), change, _text(previous[0]) if previous else "")
 
 
 def _leaves_by_pointer(shown: Shown) -> dict[str, Json]:
-    found: dict[str, Json] = {}
+    leaves: dict[str, Json] = {}
     for pointer, value in _leaves(json.loads(shown.arguments), ""):
         place = pointer
-        while place in found:  # a name that reads like the place of a secret one
+        while place in leaves:  # a name that reads like the place of a secret one
             place += "⟨again⟩"
-        found[place] = value
-    return found
+        leaves[place] = value
+    return leaves
 
 
 def _leaves(value: Json, pointer: str) -> Iterator[tuple[str, Json]]:
@@ -256,19 +256,19 @@ _FLOWS = {
 def effects(target: TargetFact) -> tuple[str, ...]:
     """Sentences, the weightiest first. What a manifest leaves open counts as the worst."""
     hints = target.annotations
-    said = [_change(target)]
+    sentences = [_change(target)]
     if not hints.read_only and not hints.idempotent:
-        said.append("Doing it again has a further effect.")
+        sentences.append("Doing it again has a further effect.")
     for sink in target.sinks:
         what = f"the argument {sink.argument}" if sink.argument else "data"
-        said.append(f"Sends {what} {_FLOWS.get(sink.kind, _FLOWS['other'])}.")
+        sentences.append(f"Sends {what} {_FLOWS.get(sink.kind, _FLOWS['other'])}.")
     if hints.open_world:
-        said.append("Deals with systems outside the organisation.")
+        sentences.append("Deals with systems outside the organisation.")
     if target.permissions:
-        said.append(f"Uses the permissions {', '.join(target.permissions)}.")
+        sentences.append(f"Uses the permissions {', '.join(target.permissions)}.")
     if target.labels:
-        said.append(f"What it returns is {' and '.join(target.labels)}.")
-    return tuple(said)
+        sentences.append(f"What it returns is {' and '.join(target.labels)}.")
+    return tuple(sentences)
 
 
 def _change(target: TargetFact) -> str:

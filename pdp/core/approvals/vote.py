@@ -107,20 +107,20 @@ def cast(  # noqa: PLR0913 - all that a vote rests on
     """
     at_ns = max(ballot.at_ns, standing.at_ns)
     standing = _with_claims(standing, person, at_ns)
-    wanted = wanted_by(approval.requirement)
+    requirement = wanted_by(approval.requirement)
     if person.tenant != approval.tenant:
         return _refused("approval.not_found")
-    if wanted is None:
+    if requirement is None:
         return _refused("approval.unreadable")
     if ballot.choice == "cancel":
-        return _cancel(approval, votes, ballot, person, standing, wanted)
-    code = bar(approval, wanted, votes, person, standing, ballot.behalf) or _unfit(wanted, ballot)
+        return _cancel(approval, votes, ballot, person, standing, requirement)
+    code = bar(approval, requirement, votes, person, standing, ballot.behalf) or _unfit(requirement, ballot)
     if not code and ballot.choice == "approve":
-        code = _unproved(wanted, ballot, person) or _unseen(approval, shown, wanted, ballot, valid)
+        code = _unproved(requirement, ballot, person) or _unseen(approval, shown, requirement, ballot, valid)
     if code:
         return _refused(code)
-    vote = _vote(approval, wanted, ballot, person, standing)
-    return _count(approval, shown, votes, vote, wanted, standing)
+    vote = _vote(approval, requirement, ballot, person, standing)
+    return _count(approval, shown, votes, vote, requirement, standing)
 
 
 def _count(
@@ -128,19 +128,19 @@ def _count(
     shown: Shown | None,
     votes: tuple[Vote, ...],
     vote: Vote,
-    wanted: Requirement,
+    requirement: Requirement,
     standing: Standing,
 ) -> Cast | Refusal:
-    before, after = (tally(wanted, some, approval.call, standing) for some in (votes, (*votes, vote)))
+    before, after = (tally(requirement, some, approval.call, standing) for some in (votes, (*votes, vote)))
     if _again(approval, votes, vote, before, standing):
         return _refused("approval.voted")
     event = _event(approval.state, vote, after)
-    made = _cast(approval, vote, event, after)
+    cast = _cast(approval, vote, event, after)
     if event is Event.REVOKE:
-        return replace(made, ends_grants=_granted(votes))
+        return replace(cast, ends_grants=_granted(votes))
     if event is not Event.FILL or shown is None:
-        return made
-    return replace(made, grant=_grant(approval, shown, (*votes, vote), after, standing))
+        return cast
+    return replace(cast, grant=_grant(approval, shown, (*votes, vote), after, standing))
 
 
 def _cancel(
@@ -149,7 +149,7 @@ def _cancel(
     ballot: Ballot,
     person: Person,
     standing: Standing,
-    wanted: Requirement,
+    requirement: Requirement,
 ) -> Cast | Refusal:
     directory = standing.directory
     me = directory.human(person.account)
@@ -163,30 +163,32 @@ def _cancel(
         return _refused("approval.choice")
     if len(ballot.reason) > MAX_REASON:
         return _refused("approval.reason_too_long")
-    vote = _vote(approval, wanted, ballot, person, standing)
-    made = _cast(approval, vote, Event.CANCEL, tally(wanted, votes, approval.call, standing))
-    return replace(made, ends_grants=_granted(votes))
+    vote = _vote(approval, requirement, ballot, person, standing)
+    cast = _cast(approval, vote, Event.CANCEL, tally(requirement, votes, approval.call, standing))
+    return replace(cast, ends_grants=_granted(votes))
 
 
-def _unfit(wanted: Requirement, ballot: Ballot) -> str:
+def _unfit(requirement: Requirement, ballot: Ballot) -> str:
     if ballot.choice not in ("approve", "deny"):
         return "approval.choice"
     if ballot.grant is not None and ballot.choice == "deny":
         return "approval.grant"
     if len(ballot.reason) > MAX_REASON:
         return "approval.reason_too_long"
-    return "approval.reason_required" if wanted.reason_required and not ballot.reason.strip() else ""
+    return "approval.reason_required" if requirement.reason_required and not ballot.reason.strip() else ""
 
 
-def _unproved(wanted: Requirement, ballot: Ballot, person: Person) -> str:
+def _unproved(requirement: Requirement, ballot: Ballot, person: Person) -> str:
     """A passkey's assertion goes into the record, so it must be there."""
     if len(ballot.passkey) > MAX_PASSKEY_BYTES:
         return "approval.passkey"
     unsigned = person.assurance == "passkey" and not ballot.passkey
-    return "approval.assurance" if unsigned or not strong_enough(wanted, person.assurance) else ""
+    return "approval.assurance" if unsigned or not strong_enough(requirement, person.assurance) else ""
 
 
-def _unseen(approval: Approval, shown: Shown | None, wanted: Requirement, ballot: Ballot, valid: Valid | None) -> str:
+def _unseen(
+    approval: Approval, shown: Shown | None, requirement: Requirement, ballot: Ballot, valid: Valid | None
+) -> str:
     """Who approves has seen exactly what would be done, and what it would let through besides."""
     if shown is None:
         return "approval.erased"
@@ -196,16 +198,16 @@ def _unseen(approval: Approval, shown: Shown | None, wanted: Requirement, ballot
     if terms is None:
         return ""
     unbound = terms.session and not approval.call.session
-    fit = within(terms, wanted.grant) and fits(terms, shown.arguments, valid)
+    fit = within(terms, requirement.grant) and fits(terms, shown.arguments, valid)
     return "" if fit and not unbound else "approval.grant"
 
 
-def _vote(approval: Approval, wanted: Requirement, ballot: Ballot, person: Person, standing: Standing) -> Vote:
+def _vote(approval: Approval, requirement: Requirement, ballot: Ballot, person: Person, standing: Standing) -> Vote:
     directory = standing.directory
     me = directory.human(person.account)
     stands_in = delegation(standing, approval.tenant, ballot.behalf, me) if ballot.behalf else None
     claimed = () if ballot.behalf else person.claimed
-    groups = eligible_groups(wanted, ballot.behalf or me, claimed, directory)
+    groups = eligible_groups(requirement, ballot.behalf or me, claimed, directory)
     return Vote(
         id=ballot.vote_id,
         approval_id=approval.id,

@@ -58,21 +58,21 @@ class Canaries:
 
         if (answered := await asyncio.to_thread(self._answered, key)) is not None:
             return answered
-        known, wanted, shown = await asyncio.to_thread(self._like, person, like)
+        original, requirement, shown = await asyncio.to_thread(self._like, person, like)
         at = self.clock.now_ns()
-        made = self._made(known, wanted, at)
-        seen = replace(shown, approval_id=made.id, salt=self.recorder.new_salt(), arguments=arguments, secrets=())
+        copy = self._made(original, requirement, at)
+        seen = replace(shown, approval_id=copy.id, salt=self.recorder.new_salt(), arguments=arguments, secrets=())
         opened = self.recorder.event(
-            made.tenant,
+            copy.tenant,
             "approval",
-            lambda stamp: records.opened(stamp, made, seen),
-            (Open(made, seen), *self.notifications.opened(made, at)),
+            lambda stamp: records.opened(stamp, copy, seen),
+            (Open(copy, seen), *self.notifications.opened(copy, at)),
             at,
         )
         asked = self.recorder.event(
-            made.tenant, "canary", lambda stamp: records.canary(stamp, made, known.id, person), (), at
+            copy.tenant, "canary", lambda stamp: records.canary(stamp, copy, original.id, person), (), at
         )
-        return made.id, await self.commits.commit(key, (opened, asked), (made.id,), at)
+        return copy.id, await self.commits.commit(key, (opened, asked), (copy.id,), at)
 
     def _answered(self, key: RequestKey | None) -> tuple[str, RecordRef] | None:
         """What was answered to this attempt before. In a thread."""
@@ -80,34 +80,34 @@ class Canaries:
         return None if kept is None else (str(kept[1]), self.commits.record(str(kept[0])))
 
     def _like(self, person: Person, like: str) -> tuple[Approval, Requirement, Shown]:
-        known = self.store.approval(person.tenant, like)
-        if known is None:
+        original = self.store.approval(person.tenant, like)
+        if original is None:
             raise NotFound(*UNKNOWN)
-        element = parse(known.requirement, "requirement").value
-        wanted = read(element) if isinstance(element, dict) else None
-        if wanted is None or wanted.kind != "approval":
+        element = parse(original.requirement, "requirement").value
+        requirement = read(element) if isinstance(element, dict) else None
+        if requirement is None or requirement.kind != "approval":
             raise InvalidRequest("like", "is no request for an approval; name one that a group was asked for")
         shown = self.store.shown(like)
         if shown is None:
             raise Outdated("approval.erased", "What this request showed was erased; name another one.")
-        return known, wanted, shown
+        return original, requirement, shown
 
-    def _made(self, known: Approval, wanted: Requirement, at_ns: int) -> Approval:
+    def _made(self, original: Approval, requirement: Requirement, at_ns: int) -> Approval:
         policy = self.running.policy
         canary_id = self.recorder.new_id(at_ns)
         return replace(
-            known,
+            original,
             id=canary_id,
             index=keyed_index(self.index_key, "canary", canary_id),
             state=State.PENDING,
             version=1,
-            call=replace(known.call, digest=sha256_hex(self.recorder.new_salt())),
+            call=replace(original.call, digest=sha256_hex(self.recorder.new_salt())),
             short_code=short_code(canary_id),
             decision_id=self.recorder.new_id(at_ns),
-            policy_revision=policy.revision if policy is not None else known.policy_revision,
-            policy_digest=policy.digest if policy is not None else known.policy_digest,
+            policy_revision=policy.revision if policy is not None else original.policy_revision,
+            policy_digest=policy.digest if policy is not None else original.policy_digest,
             opened_ns=at_ns,
-            expires_ns=at_ns + wanted.ttl_ns,
+            expires_ns=at_ns + requirement.ttl_ns,
             changed_ns=at_ns,
             resolved_ns=0,
             resolution="",

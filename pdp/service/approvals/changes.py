@@ -109,18 +109,18 @@ class Changes:
                     await self._nudge.wait()
             self._nudge.clear()
             try:
-                found = await asyncio.to_thread(self._read, dict(self._told))
-                self._tell(found)
+                news = await asyncio.to_thread(self._read, dict(self._told))
+                self._tell(news)
             except Fault as fault:
                 log.error("approval changes cannot be read: %s", fault.code)
             except Exception:  # nobody would be woken any more; what was not told is told the next time
                 log.exception("approval changes cannot be published: internal error; retrying")
 
-    def _read(self, told: Mapping[str, int]) -> Mapping[str, tuple[int, list[Change]]]:
+    def _read(self, positions: Mapping[str, int]) -> Mapping[str, tuple[int, list[Change]]]:
         """By tenant, the changes after a number, and the number up to which they are complete. In a thread."""
         last = self._store.last_change()
         news: dict[str, tuple[int, list[Change]]] = {}
-        for tenant, after in told.items():
+        for tenant, after in positions.items():
             changes: list[Change] = []
             number = after
             while number < last and (page := self._store.changes(tenant, number, PAGE)):
@@ -157,14 +157,14 @@ class Watchers:
         self._watchers: Counter[tuple[str, str]] = Counter()
 
     async def watch(
-        self, person: Person, wanted: ApprovalFilter, cursor: str
+        self, person: Person, query: ApprovalFilter, cursor: str
     ) -> AsyncGenerator[tuple[ApprovalView | None, str], None]:
         """Each change of a request that the person may see, as in a list, with the cursor to go on from; (None,
         cursor) is a sign of life. `cursor` "" begins now. A filter without states lets every state through.
 
         Raises OutOfRange for a cursor that is not this store's; Overloaded at the limit of watchers.
         """
-        wanted = replace(wanted, states=wanted.states or frozenset(State))
+        query = replace(query, states=query.states or frozenset(State))
         number = await self._start(cursor)
         owner = (person.tenant, person.human)
         of_tenant = sum(count for (tenant, _), count in self._watchers.items() if tenant == person.tenant)
@@ -177,7 +177,7 @@ class Watchers:
                 news: tuple[Change, ...] = ()
                 while news := await asyncio.to_thread(self._store.changes, person.tenant, number, _BACKLOG):
                     number = news[-1][0]
-                    for change, view in await self._visible(person, wanted, news):
+                    for change, view in await self._visible(person, query, news):
                         yield view, str(change)
                 while True:
                     # the backlog's changes may come by once more
@@ -186,7 +186,7 @@ class Watchers:
                         yield None, str(number)
                         continue
                     number = news[-1][0]
-                    for change, view in await self._visible(person, wanted, news):
+                    for change, view in await self._visible(person, query, news):
                         yield view, str(change)
         finally:
             self._watchers[owner] -= 1
@@ -197,19 +197,19 @@ class Watchers:
         latest = await self._changes.last()
         if not cursor:
             return latest
-        known = cursor.isascii() and cursor.isdigit() and len(cursor) <= _MAX_DIGITS and int(cursor) <= latest
-        if not known:
+        valid = cursor.isascii() and cursor.isdigit() and len(cursor) <= _MAX_DIGITS and int(cursor) <= latest
+        if not valid:
             raise OutOfRange("watch.cursor", "The cursor is not one of this log; list again, then watch without one.")
         return int(cursor)
 
     async def _visible(
-        self, person: Person, wanted: ApprovalFilter, news: tuple[Change, ...]
+        self, person: Person, query: ApprovalFilter, news: tuple[Change, ...]
     ) -> list[tuple[int, ApprovalView]]:
         """The changes that this person may see now."""
         at_ns = self._clock.now_ns()
 
         def read() -> list[ApprovalView]:
-            return self._visibilities.of(person, at_ns).listed((approval for _, approval in news), wanted)
+            return self._visibilities.of(person, at_ns).listed((approval for _, approval in news), query)
 
         numbers = {approval.id: change for change, approval in news}
         return [(numbers[view.approval.id], view) for view in await asyncio.to_thread(read)]

@@ -127,13 +127,13 @@ class Consents:
     ) -> tuple[tuple[ConsentView, ...], str]:
         """The person's own, open requests first, then newest first, and the `after` of the next page. `states`
         empty: requested and active ones."""
-        found = await asyncio.to_thread(self._all, person, states or DEFAULT_STATES, self._clock.now_ns())
-        wanted = [each for each in found if consent_id in ("", each.id)]
-        rest = wanted
+        views = await asyncio.to_thread(self._all, person, states or DEFAULT_STATES, self._clock.now_ns())
+        listed = [each for each in views if consent_id in ("", each.id)]
+        rest = listed
         if page.after:  # what ended meanwhile leaves a gap, among consents: ids are in the order of age
-            gap = (i for i, each in enumerate(wanted) if each.state != "requested" and each.id < page.after)
-            begin = next((i + 1 for i, each in enumerate(wanted) if each.id == page.after), None)
-            rest = wanted[next(gap, len(wanted)) if begin is None else begin :]
+            gap = (i for i, each in enumerate(listed) if each.state != "requested" and each.id < page.after)
+            begin = next((i + 1 for i, each in enumerate(listed) if each.id == page.after), None)
+            rest = listed[next(gap, len(listed)) if begin is None else begin :]
         return tuple(rest[: page.size]), rest[page.size - 1].id if rest[page.size :] else ""
 
     async def grant(self, person: Person, given: Agreement) -> tuple[ConsentView, RecordRef]:
@@ -179,9 +179,9 @@ class Consents:
         else:
             consent = self._own_terms(visibility, given.what, until)
             entries = ()
-        known = self._store.consents_for(person.tenant, consent.subject, consent.agent)
-        same = [each for each in known if _terms(each) == _terms(consent)]
-        if len(known) - len(same) >= MAX_PER_AGENT:  # each is looked at with every call
+        existing = self._store.consents_for(person.tenant, consent.subject, consent.agent)
+        same = [each for each in existing if _terms(each) == _terms(consent)]
+        if len(existing) - len(same) >= MAX_PER_AGENT:  # each is looked at with every call
             raise InvalidRequest("terms", f"this agent has {MAX_PER_AGENT} consents of yours already; revoke some")
         agreed = self._recorder.event(
             person.tenant,
@@ -199,19 +199,19 @@ class Consents:
         """The consent that answers a request, and the entries that settle the request."""
         approval = self._request(visibility, approval_id)
         ballot = BallotInput("", "approve", presented=given.presented, passkey=given.passkey)
-        made = self._votes.cast(visibility, approval, ballot)
+        cast = self._votes.cast(visibility, approval, ballot)
         view = visibility.summary(approval)
-        if made.event is not Event.FILL or view is None:
+        if cast.event is not Event.FILL or view is None:
             raise Outdated("approval.too_late", "This request is no longer open.")
         consent = consent_given(
             approval,
             view.wanted,
-            consent_id=made.vote.id,
+            consent_id=cast.vote.id,
             expires_ns=until_ns,
-            assurance=made.vote.assurance,
+            assurance=cast.vote.assurance,
             at_ns=visibility.at_ns,
         )
-        return consent, self._votes.entries(approval, made, visibility.person, visibility.at_ns)
+        return consent, self._votes.entries(approval, cast, visibility.person, visibility.at_ns)
 
     def _own_terms(self, visibility: Visibility, terms: ConsentTerms, until_ns: int) -> Consent:
         person = visibility.person
@@ -271,16 +271,16 @@ class Consents:
     def _refused(self, visibility: Visibility, approval: Approval) -> tuple[Commit, ...]:
         if approval.state is not State.PENDING:
             raise Outdated("consent.ended", _OVER)
-        made = self._votes.cast(visibility, approval, BallotInput("", "deny"))
-        return self._votes.entries(approval, made, visibility.person, visibility.at_ns)
+        cast = self._votes.cast(visibility, approval, BallotInput("", "deny"))
+        return self._votes.entries(approval, cast, visibility.person, visibility.at_ns)
 
     def _unredeemed(self, visibility: Visibility, consent: Consent) -> tuple[Commit, ...]:
         """The request that the consent answered may not have been used yet: it must not outlive the consent."""
-        found = self._store.approval(consent.tenant, consent.approval_id) if consent.approval_id else None
-        if found is None or as_of(found, visibility.at_ns).state not in OPEN:
+        approval = self._store.approval(consent.tenant, consent.approval_id) if consent.approval_id else None
+        if approval is None or as_of(approval, visibility.at_ns).state not in OPEN:
             return ()
-        made = self._votes.cast(visibility, found, BallotInput("", "deny"))
-        return self._votes.entries(found, made, visibility.person, visibility.at_ns)
+        cast = self._votes.cast(visibility, approval, BallotInput("", "deny"))
+        return self._votes.entries(approval, cast, visibility.person, visibility.at_ns)
 
     def _ended(self, visibility: Visibility, consent: Consent) -> Commit:
         at = visibility.at_ns
@@ -294,20 +294,20 @@ class Consents:
 
     def _request(self, visibility: Visibility, approval_id: str) -> Approval:
         """A request for a consent of this person. Raises NotFound, in the same words for whatever it is not."""
-        found = self._store.approval(visibility.person.tenant, approval_id)
-        if found is None or found.kind != "consent" or found.call.subject not in visibility.accounts:
+        approval = self._store.approval(visibility.person.tenant, approval_id)
+        if approval is None or approval.kind != "consent" or approval.call.subject not in visibility.accounts:
             raise _unknown()
-        return as_of(found, visibility.at_ns)
+        return as_of(approval, visibility.at_ns)
 
     def _shown(self, visibility: Visibility, consent_id: str) -> ConsentView:
         """As it is now. Raises NotFound."""
         consent = self._store.consent(visibility.person.tenant, consent_id)
         if consent is not None and consent.subject in visibility.accounts:
             return _of_consent(consent, visibility.at_ns)
-        found = _of_request(visibility.complete(self._request(visibility, consent_id)))
-        if found is None:
+        view = _of_request(visibility.complete(self._request(visibility, consent_id)))
+        if view is None:
             raise _unknown()
-        return found
+        return view
 
     def _all(self, person: Person, states: frozenset[str], at_ns: int) -> tuple[ConsentView, ...]:
         """Requests and consents of one human, in the order of a list. In a thread."""
@@ -324,11 +324,11 @@ class Consents:
         )
         requests = self._store.approvals(query, Page(_MOST)) if asked else ()
         views = (visibility.complete(as_of(row, visibility.at_ns)) for row in requests)
-        found = [view for view in map(_of_request, views) if view is not None]
+        listed = [view for view in map(_of_request, views) if view is not None]
         given = self._store.consents(ConsentQuery(tenant, accounts, bool(states - DEFAULT_STATES)), Page(_MOST))
-        found += [_of_consent(row, visibility.at_ns) for row in reversed(given)]
-        found = [each for each in found if each.state in states]
-        return tuple(sorted(found, key=lambda each: each.state != "requested"))
+        listed += [_of_consent(row, visibility.at_ns) for row in reversed(given)]
+        listed = [each for each in listed if each.state in states]
+        return tuple(sorted(listed, key=lambda each: each.state != "requested"))
 
 
 def _of_consent(row: Consent, at_ns: int) -> ConsentView:

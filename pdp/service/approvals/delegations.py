@@ -53,58 +53,60 @@ class Delegations:
 
     async def list(self, person: Person) -> tuple[Delegation, ...]:
         """Those that are not over, of which the person is the absent or the deputy; an operator sees all."""
-        found = await self._lasting(person.tenant, self._clock.now_ns())
-        return tuple(each for each in found if _concerns(person, each))
+        lasting = await self._lasting(person.tenant, self._clock.now_ns())
+        return tuple(each for each in lasting if _concerns(person, each))
 
-    async def add(self, person: Person, wanted: StandIn) -> tuple[Delegation, RecordRef]:
+    async def add(self, person: Person, stand_in: StandIn) -> tuple[Delegation, RecordRef]:
         """Name a deputy: for oneself, or as an operator for anybody, but no operator. Raises InvalidRequest (unknown
         or disabled deputy, oneself, a time that is over, too long); Forbidden `delegation.not_yours`,
         `delegation.operator`."""
-        at, absent = self._clock.now_ns(), wanted.absent or person.human
+        at, absent = self._clock.now_ns(), stand_in.absent or person.human
         if absent != person.human:
             if "operate" not in person.roles:
                 raise Forbidden(
                     "delegation.not_yours", "You name a deputy for yourself; an operator does so for others."
                 )
-            if wanted.deputy == person.human or self._operates(person.tenant, wanted.deputy):
+            if stand_in.deputy == person.human or self._operates(person.tenant, stand_in.deputy):
                 raise Forbidden(
                     "delegation.operator",
                     "An operator names no operator to vote for others; who is away names its own deputy.",
                 )
-        self._check(person, wanted, absent, at, await self._lasting(person.tenant, at))
-        made = Delegation(
+        self._check(person, stand_in, absent, at, await self._lasting(person.tenant, at))
+        delegation = Delegation(
             id=self._recorder.new_id(at),
             tenant=person.tenant,
             absent=absent,
-            deputy=wanted.deputy,
-            from_ns=max(wanted.from_ns, at),
-            until_ns=wanted.until_ns,
-            reason=wanted.reason,
+            deputy=stand_in.deputy,
+            from_ns=max(stand_in.from_ns, at),
+            until_ns=stand_in.until_ns,
+            reason=stand_in.reason,
         )
         salt = self._recorder.new_salt()
         index = keyed_index(self._index_key, "human", person.tenant, absent)
         ref = await self._recorder.commit_event(
             person.tenant,
             "delegation",
-            lambda stamp: records.delegated(stamp, made, person.human, salt),
-            (Delegate(made),),
+            lambda stamp: records.delegated(stamp, delegation, person.human, salt),
+            (Delegate(delegation),),
             at,
-            values=lambda record_id: records.erasable(record_id, person.tenant, index, salt, reason=made.reason),
+            values=lambda record_id: records.erasable(
+                record_id, person.tenant, index, salt, reason=delegation.reason
+            ),
         )
-        return made, ref
+        return delegation, ref
 
     async def end(self, person: Person, delegation_id: str) -> RecordRef:
         """End it at once: the absent, the deputy, or an operator. Raises NotFound."""
         at = self._clock.now_ns()
-        found = next((each for each in await self.list(person) if each.id == delegation_id), None)
-        if found is None:
+        delegation = next((each for each in await self.list(person) if each.id == delegation_id), None)
+        if delegation is None:
             raise _unknown()
         try:
             return await self._recorder.commit_event(
                 person.tenant,
                 "delegation",
-                lambda stamp: records.delegation_ended(stamp, found, person.human, at),
-                (EndDelegation(found.id, at),),
+                lambda stamp: records.delegation_ended(stamp, delegation, person.human, at),
+                (EndDelegation(delegation.id, at),),
                 at,
             )
         except Conflict:  # somebody else has just ended it
@@ -120,27 +122,27 @@ class Delegations:
         return await asyncio.to_thread(self._store.delegations, tenant, at_ns)
 
     def _check(
-        self, person: Person, wanted: StandIn, absent: str, at_ns: int, lasting: tuple[Delegation, ...]
+        self, person: Person, stand_in: StandIn, absent: str, at_ns: int, lasting: tuple[Delegation, ...]
     ) -> None:
         members = self._directories.of(person.tenant).members
-        deputy = members.get(wanted.deputy)
+        deputy = members.get(stand_in.deputy)
         if absent not in members:
             raise InvalidRequest("absent", "is not in the directory; only who is listed there can be stood in for")
-        if deputy is None or not deputy.active or wanted.deputy == absent:
+        if deputy is None or not deputy.active or stand_in.deputy == absent:
             raise InvalidRequest("deputy", "must be an active person of the directory, and somebody else")
-        if not max(wanted.from_ns, at_ns) < wanted.until_ns:
+        if not max(stand_in.from_ns, at_ns) < stand_in.until_ns:
             raise InvalidRequest("until", "must come after the beginning, and be in the future")
-        if wanted.until_ns - max(wanted.from_ns, at_ns) > self._longest_ns:
+        if stand_in.until_ns - max(stand_in.from_ns, at_ns) > self._longest_ns:
             days = self._longest_ns // (24 * 3600 * 1_000_000_000)
             raise InvalidRequest("until", f"is too late; somebody is stood in for at most {days} days at a time")
         if sum(each.absent == absent for each in lasting) >= MAX_DEPUTIES:  # all are looked at with every count
             raise InvalidRequest("deputy", f"is one too many; there are {MAX_DEPUTIES} for this person already")
-        if len(wanted.reason) > MAX_REASON or NUL in wanted.reason:
+        if len(stand_in.reason) > MAX_REASON or NUL in stand_in.reason:
             raise InvalidRequest("reason", f"is longer than {MAX_REASON} characters, or holds a NUL")
 
 
-def _concerns(person: Person, found: Delegation) -> bool:
-    return person.human in (found.absent, found.deputy) or "operate" in person.roles
+def _concerns(person: Person, delegation: Delegation) -> bool:
+    return person.human in (delegation.absent, delegation.deputy) or "operate" in person.roles
 
 
 def _unknown() -> NotFound:

@@ -81,8 +81,8 @@ class Sweep:
         query = ApprovalQuery(tenant, states=OPEN)
         while rows := await asyncio.to_thread(self.store.approvals, query, Page(_CHUNK, after)):
             after = rows[-1].id
-            found = [(row, self._why_not(tenant, row, switches, at_ns)) for row in rows if at_ns < row.expires_ns]
-            moves = (self._move(row, Event.CANCEL, why, at_ns) for row, why in found if why)
+            checked = [(row, self._why_not(tenant, row, switches, at_ns)) for row in rows if at_ns < row.expires_ns]
+            moves = (self._move(row, Event.CANCEL, why, at_ns) for row, why in checked if why)
             moved += await _all(moves, failed)
         return moved
 
@@ -91,8 +91,8 @@ class Sweep:
         query = GrantQuery(tenant, states=frozenset({GrantState.ACTIVE}))
         while rows := await asyncio.to_thread(self.store.grants, query, Page(_CHUNK, after)):
             after = rows[-1].id
-            found = [(row, self._end_of(tenant, row, switches, at_ns)) for row in rows]
-            moved += await _all((self._ended(row, *end, at_ns) for row, end in found if end is not None), failed)
+            checked = [(row, self._end_of(tenant, row, switches, at_ns)) for row in rows]
+            moved += await _all((self._ended(row, *end, at_ns) for row, end in checked if end is not None), failed)
         return moved
 
     def _why_not(self, tenant: str, row: Approval, switches: Switches, at_ns: int) -> str:
@@ -145,7 +145,7 @@ async def _all(moves: Iterable[Awaitable[None]], failed: list[BaseException]) ->
     added to `failed`."""
     done, rest = 0, iter(moves)
     while some := tuple(itertools.islice(rest, _AT_ONCE)):
-        found = await asyncio.gather(*some, return_exceptions=True)
-        failed += (each for each in found if isinstance(each, BaseException) and not isinstance(each, Conflict))
-        done += sum(each is None for each in found)
+        results = await asyncio.gather(*some, return_exceptions=True)
+        failed += (each for each in results if isinstance(each, BaseException) and not isinstance(each, Conflict))
+        done += sum(each is None for each in results)
     return done

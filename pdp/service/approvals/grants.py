@@ -45,10 +45,10 @@ class Grants:
         self._recorder = recorder
         self._clock = clock
 
-    async def list(self, person: Person, wanted: GrantFilter, page: Page) -> tuple[tuple[Grant, ...], str]:
+    async def list(self, person: Person, query: GrantFilter, page: Page) -> tuple[tuple[Grant, ...], str]:
         """A page, newest first, and the `after` of the next; "" on the last. A grant whose time is over reads as
         expired, whatever the store has noted so far; a page may be shorter than its size."""
-        return await asyncio.to_thread(self._list, person, wanted, page, self._clock.now_ns())
+        return await asyncio.to_thread(self._list, person, query, page, self._clock.now_ns())
 
     def _list(self, person: Person, wanted: GrantFilter, page: Page, at_ns: int) -> tuple[tuple[Grant, ...], str]:
         visibility = self._visibilities.of(person, at_ns)
@@ -103,13 +103,13 @@ class Grants:
 
     def _own(self, visibility: Visibility, grant_id: str) -> Grant:
         person = visibility.person
-        found = self._store.grant(person.tenant, grant_id)
-        if found is None or not visibility.sees(found.subject, found.requirement):
+        grant = self._store.grant(person.tenant, grant_id)
+        if grant is None or not visibility.sees(grant.subject, grant.requirement):
             raise NotFound("grant.unknown", "There is no such grant.")
         looks_only = replace(visibility, sees_all="operate" in person.roles)
-        if person.human not in found.issued_by and not looks_only.sees(found.subject, found.requirement):
+        if person.human not in grant.issued_by and not looks_only.sees(grant.subject, grant.requirement):
             raise Forbidden("grant.not_yours", "The subject, an approver or an operator ends a grant.")
-        return found
+        return grant
 
 
 def _as_of(grant: Grant, at_ns: int) -> Grant:

@@ -56,11 +56,11 @@ class Outbox:
     async def run_once(self) -> int:
         """Try what is due, some at once. Returns how many this process took. Raises Unavailable."""
         due = await asyncio.to_thread(self.store.notices, self.clock.now_ns(), AT_ONCE)
-        found = await asyncio.gather(*map(self._deliver, due), return_exceptions=True)
-        for each in found:
+        results = await asyncio.gather(*map(self._deliver, due), return_exceptions=True)
+        for each in results:
             if isinstance(each, BaseException):
                 raise each
-        return sum(each is True for each in found)
+        return sum(each is True for each in results)
 
     async def _deliver(self, notice: Notice) -> bool:
         """Whether this process took it."""
@@ -86,16 +86,16 @@ class Outbox:
         channel = self.channels.get(notice.channel)
         if channel is None:
             return "notice.no_channel", True
-        wanted = wanted_by(approval.requirement) if approval is not None else None
-        if approval is None or wanted is None or notices.over(notice, approval, at):
+        requirement = wanted_by(approval.requirement) if approval is not None else None
+        if approval is None or requirement is None or notices.over(notice, approval, at):
             return "notice.over", True
         try:
             standing = Standing(self.directories.of(notice.tenant), at, delegations)
-            people = notices.recipients(notice, approval, wanted, standing)
+            people = notices.recipients(notice, approval, requirement, standing)
             await channel.send(notices.message(notice, approval, self.url, at, people))
         except Fault as fault:
-            told = (notice.channel, notice.id, notice.attempts, fault.code, fault.detail or "no more is known")
-            log.warning("channel %s: %s: attempt %d: %s (%s)", *told)
+            logged = (notice.channel, notice.id, notice.attempts, fault.code, fault.detail or "no more is known")
+            log.warning("channel %s: %s: attempt %d: %s (%s)", *logged)
             return fault.code, False
         except Exception:
             log.exception("channel %s: internal error", notice.channel)
@@ -108,6 +108,6 @@ class Outbox:
         return approval, self.store.delegations(notice.tenant, at_ns)
 
     async def _mark(self, notice: Notice, attempts: int) -> None:
-        made = partial(records.notice, sent=notice)
+        record = partial(records.notice, sent=notice)
         step = Mark(notice, attempts)
-        await self.recorder.commit_event(notice.tenant, "notice", made, (step,), self.clock.now_ns())
+        await self.recorder.commit_event(notice.tenant, "notice", record, (step,), self.clock.now_ns())

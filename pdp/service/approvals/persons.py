@@ -54,14 +54,14 @@ class Persons:
             raise Unauthenticated(subject.check.code, f"{_sentence(subject.check.message)}")
         if _is_agent(identity):
             raise Forbidden("person.agent", "An agent's token answers nothing; act with a token of your own.")
-        found = SignedIn(
+        sign_in = SignedIn(
             tenant=caller.tenant,
             account=Account(subject.issuer or "", subject.id or ""),
             groups=subject.groups,
             authenticated_ns=subject.authenticated_ns,
             assurance=_ASSURANCE[subject.source],
         )
-        listed = found.account in self._directories.of(caller.tenant).by_account
+        listed = sign_in.account in self._directories.of(caller.tenant).by_account
         if subject.kind != "human" and not (subject.kind == "unknown" and listed):
             raise Forbidden(
                 "person.not_human", "The token is not known to be a person's; sign in yourself, or be listed."
@@ -71,28 +71,28 @@ class Persons:
                 "person.client",
                 "The token was made for another client; sign in with one that callers.<name>.person_clients lists.",
             )
-        return self._person(found, surface)
+        return self._person(sign_in, surface)
 
-    async def signed_in(self, found: SignedIn) -> Person:
+    async def signed_in(self, sign_in: SignedIn) -> Person:
         """The person who has signed in at the console. Raises Forbidden `person.inactive`."""
-        return self._person(found, "console")
+        return self._person(sign_in, "console")
 
-    def _person(self, found: SignedIn, surface: str) -> Person:
-        directory = self._directories.of(found.tenant)
-        human = directory.human(found.account)
+    def _person(self, sign_in: SignedIn, surface: str) -> Person:
+        directory = self._directories.of(sign_in.tenant)
+        human = directory.human(sign_in.account)
         if not directory.active(human):
             raise Forbidden("person.inactive", "This person is disabled in the directory.")
         member = directory.members.get(human)
-        claimed = frozenset(found.groups) & directory.claims.get(found.account.issuer, frozenset())
+        claimed = frozenset(sign_in.groups) & directory.claims.get(sign_in.account.issuer, frozenset())
         return Person(
-            tenant=found.tenant,
-            account=found.account,
+            tenant=sign_in.tenant,
+            account=sign_in.account,
             human=human,
-            name=member.name if member else found.name or found.account.id,
-            assurance=found.assurance,
+            name=member.name if member else sign_in.name or sign_in.account.id,
+            assurance=sign_in.assurance,
             surface=surface,
             claimed=claimed,
-            authenticated_ns=found.authenticated_ns,
+            authenticated_ns=sign_in.authenticated_ns,
             roles=directory.roles_of(directory.groups(human) | claimed),
         )
 

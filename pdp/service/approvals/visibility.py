@@ -69,35 +69,35 @@ class Visibility:
     sees_all: bool
     store: Answers
 
-    def query(self, wanted: ApprovalFilter) -> ApprovalQuery:
+    def query(self, narrowed_by: ApprovalFilter) -> ApprovalQuery:
         """The filter, narrowed to what the person may see. Raises InvalidRequest where `person` fits too many."""
         return ApprovalQuery(
             tenant=self.person.tenant,
-            states=wanted.states,
-            kinds=wanted.kinds,
-            server=wanted.server,
-            tool=wanted.tool,
-            subject=wanted.subject,
-            subjects=self._called(wanted.person) if wanted.person else None,
-            subject_id=wanted.person,
-            agent=wanted.agent,
-            short_code=meant_code(wanted.code),
+            states=narrowed_by.states,
+            kinds=narrowed_by.kinds,
+            server=narrowed_by.server,
+            tool=narrowed_by.tool,
+            subject=narrowed_by.subject,
+            subjects=self._called(narrowed_by.person) if narrowed_by.person else None,
+            subject_id=narrowed_by.person,
+            agent=narrowed_by.agent,
+            short_code=meant_code(narrowed_by.code),
             groups=None if self.sees_all else self.groups,
             involved=self.accounts,
-            opened_from_ns=wanted.opened_from_ns,
-            opened_to_ns=wanted.opened_to_ns,
-            newest_first=wanted.newest_first,
+            opened_from_ns=narrowed_by.opened_from_ns,
+            opened_to_ns=narrowed_by.opened_to_ns,
+            newest_first=narrowed_by.newest_first,
         )
 
     def _called(self, text: str) -> tuple[Account, ...]:
         """Accounts of those whom the directory calls so, or whose id there this is."""
-        sought, found = text.casefold(), list[Account]()
+        sought, accounts = text.casefold(), list[Account]()
         for member in self.base.directory.members.values():
             if sought in member.name.casefold() or text == member.id:
-                found += member.accounts
-        if len(found) > _MOST_CALLED:
+                accounts += member.accounts
+        if len(accounts) > _MOST_CALLED:
             raise InvalidRequest("person", "fits too many people; write more of the name")
-        return tuple(found)
+        return tuple(accounts)
 
     def standing(self, votes: tuple[Vote, ...]) -> Standing:
         """What counting these votes, and one of this person, rests on."""
@@ -111,31 +111,31 @@ class Visibility:
 
     def approval(self, approval_id: str) -> Approval:
         """The row, as it stands. Raises NotFound, in the same words for unknown and not this person's to see."""
-        found = self.store.approval(self.person.tenant, approval_id)
-        if found is None or not self._may_see(found):
+        approval = self.store.approval(self.person.tenant, approval_id)
+        if approval is None or not self._may_see(approval):
             raise NotFound(*UNKNOWN)
-        return as_of(found, self.at_ns)
+        return as_of(approval, self.at_ns)
 
-    def listed(self, rows: Iterable[Approval], wanted: ApprovalFilter) -> list[ApprovalView]:
+    def listed(self, rows: Iterable[Approval], narrowed_by: ApprovalFilter) -> list[ApprovalView]:
         """Those of the requests that filter and rights let through, as in a list: of what only people see, the
         effects and the agent's name. In a few reads, however many there are."""
-        called = frozenset(self._called(wanted.person)) if wanted.person else None
+        called = frozenset(self._called(narrowed_by.person)) if narrowed_by.person else None
         rows = [
             row
             for row in (as_of(row, self.at_ns) for row in rows)
-            if _matches(wanted, row)
-            and (called is None or row.call.subject in called or row.call.subject.id == wanted.person)
+            if _matches(narrowed_by, row)
+            and (called is None or row.call.subject in called or row.call.subject.id == narrowed_by.person)
             and self._may_see(row)
         ]
         ids = tuple(row.id for row in rows)
         votes, shown = (self.store.votes_of(ids), self.store.shown_of(ids)) if ids else ({}, {})
         standing = self.standing(tuple(vote for each in votes.values() for vote in each))
         outcomes = self.store.outcomes_of(tuple(row.redemption_id for row in rows if row.redemption_id))
-        found = (
+        brief = (
             self._brief(row, shown.get(row.id), votes.get(row.id, ()), standing, outcomes.get(row.redemption_id, ""))
             for row in rows
         )
-        views = [each for each in found if each is not None and (each.may_vote or not wanted.mine)]
+        views = [each for each in brief if each is not None and (each.may_vote or not narrowed_by.mine)]
         apart = told_apart((view.approval, shown.get(view.approval.id)) for view in views)
         return [replace(view, differs=apart.get(view.approval.id, ())) for view in views]
 
@@ -150,11 +150,11 @@ class Visibility:
         self, approval: Approval, shown: Shown | None, votes: tuple[Vote, ...], standing: Standing, outcome: str
     ) -> ApprovalView | None:
         # without what is shown whole nothing is committed to: it is no ground for a vote, and costs no hashing
-        found = view(approval, None, votes, self.person, standing)
-        if found is None:
+        summary = view(approval, None, votes, self.person, standing)
+        if summary is None:
             return None
         brief = shown and replace(shown, salt=b"", arguments=b"{}", secrets=(), task="", task_source="none")
-        return replace(found, shown=brief, outcome=outcome)
+        return replace(summary, shown=brief, outcome=outcome)
 
     def _outcome(self, approval: Approval) -> str:
         redemption = approval.redemption_id
@@ -164,31 +164,31 @@ class Visibility:
         """The request as it is to be judged. Raises NotFound for one that this release cannot read."""
         votes, call = self.store.votes(approval.id), approval.call
         shown, previous = self.store.shown(approval.id), self._previous(approval)
-        found = view(approval, shown, votes, self.person, self.standing(votes), previous)
-        if found is None:
+        complete = view(approval, shown, votes, self.person, self.standing(votes), previous)
+        if complete is None:
             raise NotFound(*UNKNOWN)
         advice = advice_in(self.store.answers_of(approval.tenant, call.digest))
         earlier = self._earlier(approval) if approval.state in OPEN else None
-        return replace(found, advice=advice, outcome=self._outcome(approval), earlier=earlier)
+        return replace(complete, advice=advice, outcome=self._outcome(approval), earlier=earlier)
 
     def _earlier(self, approval: Approval) -> Earlier | None:
         """Like calls that were turned down lately. How often is told to all who are asked; who refused last, and why,
         to those who may see that request."""
         since = self.at_ns - REFUSALS_NS
-        found = self.store.turned_down(approval.tenant, approval.call, since)
-        if found == NEVER:
+        turned_down = self.store.turned_down(approval.tenant, approval.call, since)
+        if turned_down == NEVER:
             return None
-        last = self.store.last_refused(approval.tenant, approval.call, since) if found.refusals else None
+        last = self.store.last_refused(approval.tenant, approval.call, since) if turned_down.refusals else None
         votes = self.store.votes(last.id) if last is not None and self._may_see(last) else ()
         refusal = next((vote for vote in reversed(votes) if vote.choice == "deny"), None)
-        return Earlier(found.refusals, found.withdrawals, refusal)
+        return Earlier(turned_down.refusals, turned_down.withdrawals, refusal)
 
     def sees(self, subject: Account, requirement: bytes) -> bool:
         """Whether what concerns this subject and was wanted so is this person's to see."""
         if self.sees_all or subject in self.accounts:
             return True
-        wanted = wanted_by(requirement)
-        seats = frozenset(seat.group_id for seat in wanted.seats) if wanted is not None else frozenset[str]()
+        parsed = wanted_by(requirement)
+        seats = frozenset(seat.group_id for seat in parsed.seats) if parsed is not None else frozenset[str]()
         return not seats.isdisjoint(self.groups)
 
     def _previous(self, approval: Approval) -> Shown | None:
@@ -229,17 +229,17 @@ class Visibilities:
             return Visibility(person, at_ns, base, frozenset(), (), sees_all=False, store=self.store)
         held = directory.groups(person.human) | (person.claimed & directory.claimable)
         roles = person.roles & directory.roles_of(directory.groups(person.human) | person.claimed)
-        for found in base.delegations:
-            if found.deputy == person.human and found.from_ns <= at_ns:
-                held |= directory.groups(found.absent)
+        for delegation in base.delegations:
+            if delegation.deputy == person.human and delegation.from_ns <= at_ns:
+                held |= directory.groups(delegation.absent)
         member = directory.members.get(person.human)
-        known = member.accounts if member is not None else ()
+        linked = member.accounts if member is not None else ()
         return Visibility(
             person=person,
             at_ns=at_ns,
             base=base,
             groups=held,
-            accounts=known if person.account in known else (*known, person.account),
+            accounts=linked if person.account in linked else (*linked, person.account),
             sees_all=bool(roles & SEES_ALL),
             store=self.store,
         )
@@ -263,17 +263,17 @@ def as_of(approval: Approval, at_ns: int) -> Approval:
     return approval
 
 
-def _matches(wanted: ApprovalFilter, approval: Approval) -> bool:
+def _matches(narrowed_by: ApprovalFilter, approval: Approval) -> bool:
     call = approval.call
-    sets = ((wanted.states, approval.state), (wanted.kinds, approval.kind))
-    words = ((wanted.server, call.server), (wanted.tool, call.tool), (wanted.agent, call.agent))
+    sets = ((narrowed_by.states, approval.state), (narrowed_by.kinds, approval.kind))
+    words = ((narrowed_by.server, call.server), (narrowed_by.tool, call.tool), (narrowed_by.agent, call.agent))
     return (
         all(not allowed or value in allowed for allowed, value in sets)
         and all(not word or word == value for word, value in words)
-        and wanted.subject in (None, call.subject)
-        and meant_code(wanted.code) in ("", approval.short_code)
-        and wanted.opened_from_ns <= approval.opened_ns
-        and (not wanted.opened_to_ns or approval.opened_ns < wanted.opened_to_ns)
+        and narrowed_by.subject in (None, call.subject)
+        and meant_code(narrowed_by.code) in ("", approval.short_code)
+        and narrowed_by.opened_from_ns <= approval.opened_ns
+        and (not narrowed_by.opened_to_ns or approval.opened_ns < narrowed_by.opened_to_ns)
     )
 
 
@@ -313,23 +313,25 @@ class Queue:
         self._metrics = metrics
         self._room = ReadLimiter(MAX_VIEWS, MAX_WAITING, MAX_WAITING_OF_ONE)
 
-    async def list(self, person: Person, wanted: ApprovalFilter, page: Page) -> tuple[tuple[ApprovalView, ...], str]:
+    async def list(
+        self, person: Person, narrowed_by: ApprovalFilter, page: Page
+    ) -> tuple[tuple[ApprovalView, ...], str]:
         """A page of the requests that the person may see, without what only one at a time shows (`shown` is None,
         no rows), and the `after` of the next page; "" on the last. A page may be shorter than its size."""
-        return await asyncio.to_thread(self._list, person, wanted, page, self._clock.now_ns())
+        return await asyncio.to_thread(self._list, person, narrowed_by, page, self._clock.now_ns())
 
     async def get(self, person: Person, approval_id: str) -> ApprovalView:
         """One request, complete; the read is recorded. Raises NotFound, in the same words for unknown and not
         this person's to see; Overloaded where many are being read at once."""
         at = self._clock.now_ns()
         async with self._room.of((person.tenant, person.human)):
-            approval, found = await asyncio.to_thread(self._get, person, approval_id, at)
+            approval, complete = await asyncio.to_thread(self._get, person, approval_id, at)
         await self._recorder.commit_event(
             person.tenant, "read", lambda stamp: records.read(stamp, person, approval), claims_step(person, at), at
         )
-        if found.may_vote:
+        if complete.may_vote:
             self._metrics.looked(person, approval_id, at)
-        return found
+        return complete
 
     def _get(self, person: Person, approval_id: str, at_ns: int) -> tuple[Approval, ApprovalView]:
         """In a thread: arguments of a quarter of a megabyte take a while."""
@@ -338,26 +340,28 @@ class Queue:
         return approval, visibility.complete(approval)
 
     def _list(
-        self, person: Person, wanted: ApprovalFilter, page: Page, at_ns: int
+        self, person: Person, narrowed_by: ApprovalFilter, page: Page, at_ns: int
     ) -> tuple[tuple[ApprovalView, ...], str]:
-        wanted = replace(wanted, states=wanted.states or OPEN)
+        narrowed_by = replace(narrowed_by, states=narrowed_by.states or OPEN)
         # what has expired may not have been written down yet
-        asked = replace(wanted, states=wanted.states | (OPEN if State.EXPIRED in wanted.states else frozenset()))
+        asked = replace(
+            narrowed_by, states=narrowed_by.states | (OPEN if State.EXPIRED in narrowed_by.states else frozenset())
+        )
         visibility = self._visibilities.of(person, at_ns)
         query = visibility.query(asked)
-        found: list[ApprovalView] = []
+        views: list[ApprovalView] = []
         after, looked = page.after, 0
         while True:
             # a list by `mine` leaves out some; all others hardly any
-            size = (2 if wanted.mine else 1) * (page.size + 1 - len(found))
+            size = (2 if narrowed_by.mine else 1) * (page.size + 1 - len(views))
             rows = self._store.approvals(query, Page(size, after))
-            for each in visibility.listed(rows, wanted):
-                if len(found) == page.size:
-                    return tuple(found), found[-1].approval.id
-                found.append(each)
+            for each in visibility.listed(rows, narrowed_by):
+                if len(views) == page.size:
+                    return tuple(views), views[-1].approval.id
+                views.append(each)
             looked += len(rows)
             if len(rows) < size:
-                return tuple(found), ""
+                return tuple(views), ""
             after = rows[-1].id
             if looked >= _MOST_ROWS:
-                return tuple(found), after
+                return tuple(views), after

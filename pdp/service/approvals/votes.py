@@ -214,22 +214,22 @@ class Votes:
             grant=given.grant,
             passkey=evidence(given.passkey, _key_of(person, directory, given.passkey)) if given.passkey else b"",
         )
-        made = cast(approval, shown, votes, ballot, person, visibility.standing(votes), valid=self._valid)
-        if isinstance(made, Refusal):
-            raise fault(made)
-        return made
+        accepted = cast(approval, shown, votes, ballot, person, visibility.standing(votes), valid=self._valid)
+        if isinstance(accepted, Refusal):
+            raise fault(accepted)
+        return accepted
 
-    def entries(self, approval: Approval, made: Cast, person: Person, at_ns: int) -> tuple[Commit, ...]:
+    def entries(self, approval: Approval, cast: Cast, person: Person, at_ns: int) -> tuple[Commit, ...]:
         """The vote, and a grant that comes of it, to be committed together."""
-        salt, tenant, vote = self._recorder.new_salt(), approval.tenant, made.vote
+        salt, tenant, vote = self._recorder.new_salt(), approval.tenant, cast.vote
         voted = self._recorder.event(
             tenant,
             "approval",
-            lambda stamp: records.moved(stamp, approval, made.move, salt=salt),
+            lambda stamp: records.moved(stamp, approval, cast.move, salt=salt),
             (
-                made.move,
+                cast.move,
                 *_signature(vote),
-                *self._notifications.moved(approval, made.event, at_ns),
+                *self._notifications.moved(approval, cast.event, at_ns),
                 *claims_step(person, at_ns),
             ),
             at_ns,
@@ -237,7 +237,7 @@ class Votes:
                 record_id, tenant, approval.subject_index, salt, reason=vote.reason, grant=vote.grant
             ),
         )
-        if (grant := made.grant) is None:
+        if (grant := cast.grant) is None:
             return (voted,)
         other = self._recorder.new_salt()
         issued = self._recorder.event(
@@ -252,12 +252,12 @@ class Votes:
         )
         return voted, issued
 
-    def _ended(self, visibility: Visibility, made: Cast) -> tuple[Commit, ...]:
+    def _ended(self, visibility: Visibility, cast: Cast) -> tuple[Commit, ...]:
         """What is revoked or taken back leaves no grant behind."""
-        found = (visibility.store.grant(visibility.person.tenant, grant_id) for grant_id in made.ends_grants)
+        grants = (visibility.store.grant(visibility.person.tenant, grant_id) for grant_id in cast.ends_grants)
         return tuple(
             self._end(grant, visibility.person.human, visibility.at_ns)
-            for grant in found
+            for grant in grants
             if grant is not None and grant.state is GrantState.ACTIVE
         )
 
@@ -271,8 +271,8 @@ class Votes:
         )
 
     def _after(self, visibility: Visibility, approval_id: str) -> ApprovalView:
-        found = visibility.store.approval(visibility.person.tenant, approval_id)
-        view = visibility.summary(found) if found is not None else None
+        approval = visibility.store.approval(visibility.person.tenant, approval_id)
+        view = visibility.summary(approval) if approval is not None else None
         if view is None:
             raise NotFound(*UNKNOWN)
         return view
