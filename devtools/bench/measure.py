@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from devtools.bench import judge_load, machine, polls, scenarios
+from devtools.bench import fleet, judge_load, machine, polls, scenarios
 from devtools.bench.figures import Figure, Goal, Pace, Spread
 from devtools.bench.harness import Rig, Round, Server
 from devtools.bench.scenarios import LISTS, World
@@ -22,6 +22,7 @@ LISTED = Goal(20.0, 8.0)
 SCALED = Goal(1.3, 1.1)
 WAITED = Goal(1.1, 1.05)
 JUDGED = Goal(1.5, 1.2)
+FLEET = Goal(1.5, 1.2)
 
 
 class Bench:
@@ -227,6 +228,30 @@ def court(bench: Bench) -> list[Figure]:
     ]
 
 
+def postgres(bench: Bench) -> list[Figure]:
+    """One member of a fleet, and two, over one process on SQLite."""
+    with fleet.members(bench.rig, bench.folder) as members:
+        pairs = list(bench.rounds(bench.asks("pdp"), members.one, members.both))
+    cpu = [_median(pairs, _cpu, side) for side in (0, 1)]
+    rates = [_median(pairs, _rate, side) for side in (0, 2)]
+    return [
+        Figure(
+            "postgres",
+            "CPU per Decide on PostgreSQL over SQLite",
+            _ratio(pairs, _cpu),
+            FLEET,
+            f"{cpu[1]:.0f} us over {cpu[0]:.0f} us",
+        ),
+        Figure(
+            "fleet",
+            "throughput of two members on PostgreSQL over one process on SQLite",
+            _ratio(pairs, _rate, side=2),
+            None,
+            f"{rates[1]:.0f}/s over {rates[0]:.0f}/s",
+        ),
+    ]
+
+
 def _scaled(bench: Bench, name: str, what: str, other: str) -> Figure:
     pairs = list(bench.rounds(bench.asks("pdp"), bench.asks(other)))
     note = f"{_median(pairs, _cpu, 1):.0f} us over {_median(pairs, _cpu, 0):.0f} us"
@@ -242,6 +267,7 @@ FIGURES: dict[str, Callable[[Bench], list[Figure]]] = {
     "records": records,
     "waits": waits,
     "judged": court,
+    "postgres": postgres,
 }
 
 

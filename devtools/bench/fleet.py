@@ -1,0 +1,109 @@
+"""Two members of a fleet on a PostgreSQL that is started for it, beside one process on SQLite."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from devtools.bench import scenarios
+from devtools.bench.harness import BenchFault, Rig, Round, Server
+from devtools.bench.scenarios import World
+
+WAIT_SECONDS = 30
+_SECRETS = ("index.key", "resume.key")
+_SHARED = {"service": {"index_key": "file:index.key"}, "approvals": {"resume_keys": ["file:resume.key"]}}
+
+
+class Members:
+    """Two processes on one database, each with a load generator of its own."""
+
+    def __init__(self, servers: tuple[Server, Server], rigs: tuple[Rig, Rig]) -> None:
+        self._members = tuple(zip(rigs, servers, strict=True))
+        for rig, server in self._members:
+            rig.round(server, 0.5, expect="")  # warm
+
+    def one(self, seconds: float) -> Round:
+        """A closed loop of unary calls to one member, the other being idle."""
+        rig, server = self._members[0]
+        return rig.round(server, seconds)
+
+    def both(self, seconds: float) -> Round:
+        """The same to both at once: CPU for each call, and answers of both per second."""
+        with ThreadPoolExecutor(len(self._members)) as threads:
+            rounds = list(threads.map(lambda member: member[0].round(member[1], seconds), self._members))
+        rate = sum(each.rate for each in rounds)
+        return Round(sum(each.cpu_us * each.rate for each in rounds) / rate, rate, rounds[0].seen)
+
+
+@contextmanager
+def members(rig: Rig, folder: Path) -> Iterator[Members]:
+    """Start the database and both. Raises BenchFault."""
+    with ExitStack() as left:
+        url = left.enter_context(_database(folder / "postgres"))
+        other = left.enter_context(Rig())
+        here = _world(folder / "one", url)
+        there = replace(here, sandbox=replace(here.sandbox, folder=folder / "two"))
+        shutil.copytree(here.sandbox.folder, there.sandbox.folder)
+        servers = (here.serve(rig, "member one"), there.serve(other, "member two"))
+        yield Members(servers, (rig, other))
+
+
+def _world(folder: Path, url: str) -> World:
+    made = scenarios.create(folder, settings=_SHARED)
+    config: dict[str, Any] = yaml.safe_load(made.sandbox.config.read_text())
+    config["store"] = {"url": url}
+    made.sandbox.config.write_text(yaml.safe_dump(config))
+    for name in _SECRETS:
+        (folder / name).write_bytes(os.urandom(32).hex().encode())
+        (folder / name).chmod(0o600)
+    return made
+
+
+@contextmanager
+def _database(folder: Path) -> Iterator[str]:
+    """The URL of an empty database, in a server of its own on a Unix socket."""
+    folder.mkdir()
+    bin_, owner = _programs(), _owner(folder)
+    initdb = (bin_ / "initdb", "-D", folder / "data", "-U", "pdp", "--auth=trust", "-E", "UTF8", "--locale=C")
+    subprocess.run(initdb, cwd=folder, check=True, capture_output=True, **owner)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    command = (bin_ / "pg_ctl", "-D", folder / "data", "-w", "-t", str(WAIT_SECONDS), "-l", folder / "log")
+    options = f"-p {port} -k {folder} -c listen_addresses="
+    subprocess.run((*command, "-o", options, "start"), cwd=folder, check=True, capture_output=True, **owner)
+    try:
+        yield f"postgresql://pdp@:{port}/postgres?host={folder}"
+    finally:
+        subprocess.run((*command, "-m", "immediate", "stop"), cwd=folder, check=True, capture_output=True, **owner)
+
+
+def _programs() -> Path:
+    """Where initdb and pg_ctl are; Debian keeps them off the path."""
+    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    found = versions[-1] if versions else Path(shutil.which("initdb") or "")
+    if not found.is_file():
+        raise BenchFault("bench.postgres", "PostgreSQL is not installed (Debian: apt-get install postgresql)")
+    return found.parent
+
+
+def _owner(folder: Path) -> dict[str, Any]:
+    """Root may not run a server: then the folder and the server are the user's that the package makes."""
+    if os.geteuid() != 0:
+        return {}
+    user = pwd.getpwnam("postgres")
+    os.chown(folder, user.pw_uid, user.pw_gid)
+    for parent in folder.parents[:2]:
+        parent.chmod(0o711)  # so that it can be reached
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
