@@ -62,7 +62,7 @@ def state(error: BaseException) -> str:
     return sqlstate(told) or (_BAD_DATA if unencoded else "")
 
 
-def only_this(error: SQLAlchemyError) -> bool:
+def only_this(error: BaseException) -> bool:
     """True where the database is there and refuses only what it was asked: a number or a text that it does not have,
     or one question that takes longer than it gives any."""
     told = state(error)

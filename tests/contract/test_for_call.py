@@ -88,6 +88,7 @@ async def test_everything_of_one_call_comes_at_once(store: AnyStore) -> None:
         ({"since_ns": AT + 4}, {"turned_down": TurnedDown(), "judge_refusals": 0}),
         ({"at_ns": AT + TTL}, {"delegations": ()}),
         ({"call": replace(CALL, digest="", agent="another")}, {"turned_down": TurnedDown()}),
+        ({"call": replace(CALL, digest="", tool="git_reset\0")}, {"turned_down": TurnedDown()}),
         ({"call": replace(CALL, subject=Account("other", "alice"))}, {"turned_down": TurnedDown()}),
     ],
 )

@@ -14,7 +14,7 @@ _PLAIN, _PLAIN_DONE = re.compile(rb"B.{4}\0pdp_commit\0", re.DOTALL), b"SELECT 1
 
 class Line:
     """`cut` is when the next commit's connection breaks: "" (never), "before" or "after" the server has done it;
-    "for good": and no new connection comes through."""
+    "for good": and all others too, and no new one comes through."""
 
     def __init__(self, folder: Path, server: Path, port: int) -> None:
         self.cut = ""
@@ -22,6 +22,7 @@ class Line:
         self.asked = 0  # how often the server was told something
         self.closed = False
         self._plain = False  # was asked for last
+        self._clients: list[socket.socket] = []
         self._server = str(server / f".s.PGSQL.{port}")
         self._listening = socket.socket(socket.AF_UNIX)
         self._listening.bind(str(folder / f".s.PGSQL.{port}"))
@@ -40,6 +41,7 @@ class Line:
                 if self.closed:
                     client.close()
                     continue
+                self._clients.append(client)
                 server = socket.socket(socket.AF_UNIX)
                 server.connect(self._server)
                 threading.Thread(target=self._to_server, args=(client, server), daemon=True).start()
@@ -68,6 +70,9 @@ class Line:
 
     def _break(self) -> None:
         self.closed = self.cut == "for good"
+        for client in self._clients if self.closed else ():
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
         self.cut = ""
         self.cuts += 1
 

@@ -41,8 +41,10 @@ _REFUSALS = {
 }
 
 _DURABLE = {"synchronous_commit": "on"}  # a commit is durable when COMMIT returns
+_PLANNED_ONCE = {"plan_cache_mode": "force_generic_plan", "jit": "off"}
 WRITING = {
     **_DURABLE,
+    **_PLANNED_ONCE,
     "lock_timeout": "5s",
     "statement_timeout": "10s",
     "idle_in_transaction_session_timeout": "10s",  # a session that holds the head and hangs holds up all others
@@ -54,7 +56,7 @@ OPEN_SECONDS, WRITE_SECONDS, READ_SECONDS = 600.0, 15.0, 4.0
 _ROUNDS = 3  # of a loop, in which a TLS transport closes the one below it
 
 # Errors of the server, of the driver and of the socket, whether or not they came through SQLAlchemy.
-DatabaseErrors = (DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+DatabaseErrors = (DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 
 class Bridge:
@@ -114,6 +116,11 @@ def reading(options: StoreOptions, password: bytes, boot: str) -> Engine:
         "pool_reset_on_return": None,
     }
     return _engine(options, password, boot, READING, READ_SECONDS, pool)
+
+
+def reading_calls(options: StoreOptions, password: bytes, boot: str) -> dict[str, Any]:
+    """Arguments of asyncpg.connect for reads of one call. Planning its statement takes longer than running it."""
+    return arguments(options, password, boot, {**READING, **_PLANNED_ONCE}, READ_SECONDS)
 
 
 def arguments(

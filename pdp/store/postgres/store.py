@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
-from sqlalchemy import Engine, RowMapping, Select, func, select
+from sqlalchemy import RowMapping, Select, func, select
 from typing_extensions import override
 
 from pdp.core.errors import Unavailable
 from pdp.core.stored import Artefact, CallKeys, CallRow, RecordRef, ReplyRow, StoredCall, StoredRecord, ValueRow
 from pdp.ports import Entropy
 from pdp.store import tables as t
-from pdp.store.alchemy import said
+from pdp.store.alchemy import only_this, said
 from pdp.store.approvals.erasing import erase
 from pdp.store.entries import VALUES_PER_RECORD
 from pdp.store.ledger import Ledger
 from pdp.store.log import LogStore
 from pdp.store.options import StoreOptions
 from pdp.store.postgres import connection
+from pdp.store.postgres.call import CallReads
 from pdp.store.postgres.connection import Bridge
 from pdp.store.postgres.opening import Opened, connect
 from pdp.store.postgres.rows import PostgresRows, marks
@@ -35,11 +35,13 @@ class PostgresStore(LogStore):
     kept in memory too, as of the last commit of this process or the last look, whichever is later."""
 
     def __init__(
-        self, opened: Opened, database: PostgresTransactions, ledger: Ledger, reading: Engine, options: StoreOptions
+        self, opened: Opened, database: PostgresTransactions, ledger: Ledger, options: StoreOptions, password: bytes
     ) -> None:
         self._database = database
+        self._calls = CallReads(connection.reading_calls(options, password, opened.boot), self._lasting)
         self._bridge = Bridge("pdp-store-reader")
         writer = Writer(database, pace(options), ledger)
+        reading = connection.reading(options, password, opened.boot)
         super().__init__(reading, writer, ledger, origin=opened.origin, boot=opened.boot, clean=opened.clean)
         self._watch.start()
 
@@ -52,7 +54,6 @@ class PostgresStore(LogStore):
         """
         boot, fresh = entropy.bytes(16).hex(), f"pdp/{entropy.bytes(8).hex()}"
         engines = [each(options, password, boot) for each in (connection.opening, connection.writing)]
-        reading = connection.reading(options, password, boot)
         bridge = Bridge("pdp-store-connection")
 
         def begin() -> tuple[Opened, PostgresTransactions, Ledger]:
@@ -62,7 +63,7 @@ class PostgresStore(LogStore):
                 return opened, database, Ledger(PostgresRows(database, opened.origin, boot), opened.head, options)
 
         try:
-            return cls(*bridge.run(begin), reading, options)
+            return cls(*bridge.run(begin), options, password)
         except connection.DatabaseErrors as e:
             bridge.close()
             raise Unavailable(
@@ -112,30 +113,27 @@ class PostgresStore(LogStore):
 
     @override
     async def for_call(self, keys: CallKeys) -> StoredCall:
-        """Each part by a statement of its own, in a thread."""
-        return await asyncio.to_thread(self._about, keys)
+        """By one statement, or two where somebody was asked about the call."""
+        self._check_readable()
+        try:
+            try:
+                return await self._calls.read(keys)
+            except connection.DatabaseErrors as e:
+                if not connection.lost(e) or isinstance(e, TimeoutError):
+                    raise
+                return await self._calls.read(keys)  # the server was away: the connection is new
+        except connection.DatabaseErrors as e:
+            if not (only_this(e) or isinstance(e, TimeoutError)):  # a server that says nothing is found out by looks
+                self._unread(lambda: asyncio.run(self._calls.once(keys)))
+            raise Unavailable("store.unreadable", "the store cannot be read; try again", detail=said(e)) from None
+        except (ValueError, TypeError) as e:  # a column's own type cannot tell what it says
+            message = "what another release wrote here cannot be read by this one; upgrade"
+            raise Unavailable("store.unreadable", message, detail=type(e).__name__) from None
 
     @override
     async def read(self, reads: Callable[[], T]) -> T:
         """In a thread."""
         return await asyncio.to_thread(reads)
-
-    def _about(self, keys: CallKeys) -> StoredCall:
-        reply = self.reply(keys.reply) if keys.reply else None
-        session = self.session(keys.session) if keys.session else None
-        stored = StoredCall(reply, session=session)
-        if keys.call is None:
-            return stored
-        row = self.call(keys.index)
-        stored = replace(
-            stored,
-            redeemed=self.reply(keys.redeemed) if keys.redeemed and row is not None else None,
-            row=row,
-            unknown_outcomes=self.unknown_outcomes(row.digest) if row is not None else 0,
-            turned_down=self.turned_down(keys.tenant, keys.call, keys.since_ns),
-            judge_refusals=self.judge_refusals(keys.tenant, keys.asker, keys.since_ns) if keys.asker else 0,
-        )
-        return self.answered(keys, row.digest, stored) if row is not None else stored
 
     @override
     def artefact(self, digest: str) -> Artefact | None:
@@ -146,6 +144,7 @@ class PostgresStore(LogStore):
     async def close(self) -> None:
         await asyncio.to_thread(self._watch.stop)
         await asyncio.to_thread(self._writer.stop)
+        self._calls.close()
         await asyncio.to_thread(self._database.close)
         await asyncio.to_thread(self._end_reads)
 
