@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # an OPA installed by .ci/run is found; one on the PATH as well
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: demo serve test lint types layers proto rego pytest docker-steps mutation bench size races screenshots lock stubs generated differential constructs language rebuild-engine clean help
+.PHONY: demo serve test lint types layers proto rego pytest docker-steps mutation bench calls size races screenshots lock stubs generated differential constructs language rebuild-engine clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -80,6 +80,9 @@ bench: .venv/ready ## what a decision costs, as ratios within one run (a minute 
 
 size: .venv/ready ## lines and files of the wheel
 	@$(BIN)/python devtools/size.py
+
+calls: .venv/ready ## the Python calls and files of ours that one warm allow passes through
+	@$(BIN)/python -m devtools.calls
 
 screenshots: .venv/ready ## take docs/img/console-*.png anew, in Chromium (a minute and a half)
 	$(BIN)/python -W ignore devtools/screenshots.py

@@ -1,0 +1,114 @@
+"""Python calls of ours in one warm allow, the files they lie in, and the moves from file to file.
+
+One `Decide` over real gRPC on a Unix socket, answered by the parts that `pdp serve` runs, with a
+request id of its own, after the same call was allowed a few times.
+
+Counted is what runs on the event loop's thread from the request's arrival until its answer is sent:
+each start of a Python function, generator or coroutine whose code lies in `pdp/`, comprehensions
+included. A coroutine that waits and goes on is one call. Not counted: the client, policy workers,
+the store's writer thread, methods that `dataclass` makes, and code of libraries. A move is an entry
+into a function of another file than the one of ours that was entered before, resumptions included.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+import grpc
+
+import pdp
+from devtools.bench.scenarios import World, create
+from pdp.config import settings
+from pdp.runtime import bootstrap
+
+WARM = 20
+METHOD = "/pdp.v1.DecisionService/Decide"
+_HOME = str(Path(pdp.__file__).parent) + "/"
+_RESUMED = 3  # of a RESUME instruction's argument: not the start of a function
+
+
+@dataclass(slots=True)
+class Profile:
+    """What one thread of ours ran."""
+
+    calls: Counter[str] = field(default_factory=Counter)  # by file and function
+    path: list[str] = field(default_factory=list)  # files in the order of entry, without repetitions in a row
+
+    def __call__(self, frame: FrameType, event: str, _value: object) -> None:
+        """For `sys.setprofile`."""
+        code = frame.f_code
+        if event != "call" or not code.co_filename.startswith(_HOME):
+            return
+        file = code.co_filename.removeprefix(_HOME)
+        if not self.path or self.path[-1] != file:
+            self.path.append(file)
+        if not code.co_code[frame.f_lasti + 1] & _RESUMED:
+            self.calls[f"{file} {code.co_qualname}"] += 1
+
+    @property
+    def files(self) -> Counter[str]:
+        """Calls by file."""
+        found = Counter[str]()
+        for place, count in self.calls.items():
+            found[place.partition(" ")[0]] += count
+        return found
+
+
+def profiled(world: World) -> Profile:
+    """One warm allow."""
+    return asyncio.run(_profiled(world))
+
+
+async def _profiled(world: World) -> Profile:
+    process = await bootstrap.build(settings.load(world.sandbox.config, {}))
+    await bootstrap.start(process)
+    try:
+        with grpc.insecure_channel(world.sandbox.socket) as channel:
+            ask = channel.unary_unary(METHOD)
+
+            def one(number: int) -> bytes:
+                own = b"\x0a\x08calls-%02d" % number  # field 1 of the message: the request id
+                answer: bytes = ask(
+                    world.call() + own, metadata=(("authorization", f"Bearer {world.caller_token}"),), timeout=10
+                )
+                return answer
+
+            for number in range(WARM):
+                await asyncio.to_thread(one, number)
+            profile = Profile()
+            sys.setprofile(profile)
+            try:
+                await asyncio.to_thread(one, WARM)
+            finally:
+                sys.setprofile(None)
+        record = process.store.record_at(process.store.size() - 1)
+    finally:
+        await bootstrap.close(process, reason="calls")
+    if record is None or json.loads(record.record)["effect"] != "allow":
+        raise SystemExit("the call was not allowed, so this is not its way")
+    return profile
+
+
+def main() -> None:
+    """Print calls by file and function, the moves, and the two figures."""
+    with tempfile.TemporaryDirectory(prefix="pdp-calls-") as folder:
+        profile = profiled(create(Path(folder)))
+    for file, count in profile.files.most_common():
+        print(f"{count:5} {file}")
+        for place, times in sorted(profile.calls.items()):
+            if place.startswith(file + " "):
+                print(f"      {times:5} {place.partition(' ')[2]}")
+    print("\n" + "\n".join(f"  {file}" for file in profile.path))
+    moves = len(profile.path) - 1
+    print(f"\n{profile.calls.total()} calls, {len(profile.files)} files, {moves} moves from file to file")
+
+
+if __name__ == "__main__":
+    main()
