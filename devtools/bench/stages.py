@@ -18,11 +18,10 @@ from pdp.config import settings
 from pdp.core.decide import conclude, question
 from pdp.core.facts import Identity
 from pdp.core.request import Ask, Bearer, Caller, Credential, Peer, Role
-from pdp.core.stored import RecordRef
+from pdp.core.stored import Commit, RecordRef
 from pdp.runtime import bootstrap
-from pdp.service.approvals.resolve import Asking
+from pdp.service.decision import Decision
 from pdp.service.evaluate import Evaluated
-from pdp.service.recording import Recording
 from pdp.v1 import decision_pb2
 
 _DEADLINE_SECONDS = 5.0
@@ -89,38 +88,37 @@ async def _walk(process: bootstrap.Process, world: World, meter: _Meter) -> byte
     )
 
     async def identify(credential: Credential) -> Identity:
-        return await decide.establish.identity(credential, caller, ask.target.server, snapshot.registry, at)
+        return await decide.facts.identity(credential, caller, ask.target.server, snapshot.registry, at)
 
     identity = await meter.waits("identity (subject's JWT)", lambda: identify(ask.credential))
     fresh = iter([Bearer(world.tokens.subject(at + i)) for i in range(meter.times)])
     await meter.waits(_NEW_TOKEN, lambda: identify(next(fresh)))
-    claim = decide.repeats.claim(ask, caller, identity)
-    meter.runs("repeat's key", lambda: decide.repeats.claim(ask, caller, identity))
-    key = claim.key if claim else ""
-    draft = meter.runs(
-        "facts (pin, schema, keys)", lambda: decide.establish.draft(ask, caller, identity, snapshot, at, key)
-    )
-    stored = await meter.waits("store read", lambda: decide.store.for_call(draft.keys))
-    call = meter.runs("facts (session, digest)", lambda: decide.establish.call(draft, stored))
+    claim = decide.idempotency.claim(ask, caller, identity)
+    meter.runs("repeat's key", lambda: decide.idempotency.claim(ask, caller, identity))
+    decision = Decision(ask, caller, identity, snapshot, at, claim)
+    meter.runs("facts (pin, schema, keys)", lambda: decide.facts.prepare(decision))
+    decision.stored = await meter.waits("store read", lambda: decide.store.for_call(decision.keys))
+    meter.runs("facts (session, digest)", lambda: decide.facts.build(decision))
     policy = snapshot.policy
     asked = meter.runs(
         "question (input checked)",
-        lambda: question(call.facts, (), at, revision=policy.revision, packs=policy.packs, valid=policy.valid),
+        lambda: question(decision.facts, (), at, revision=policy.revision, packs=policy.packs, valid=policy.valid),
     )
     said = await meter.waits("engine (Rego, in a worker)", lambda: policy.engine.evaluate(asked))
     outcome = meter.runs("conclude", lambda: conclude(asked, said, frozenset()))
-    found, asking = Evaluated(outcome, asked.document), Asking(ask, caller, claim, call, snapshot, at)
+    decision.evaluated = Evaluated(outcome, asked.document)
 
-    async def record() -> Any:
-        ended = await decide.ended(asking, found, decide.recorder.new_id(at))
-        content, salt = claim.content if claim else None, decide.recorder.new_salt()
-        made = Recording(ask, caller, call, ended.found, snapshot, at, content, salt)
-        return decide.recorder.decided(made, ended.answer, ended.reply, ended.entries)
+    async def record() -> tuple[Commit, ...]:
+        decision.id = decide.recorder.new_id(at)
+        await decide.approvals.resolve(decision, decide.terms)
+        decision.input_salt = decide.recorder.new_salt()
+        return decide.recorder.decided(decision)
 
-    answer, _ = await meter.waits("record", record)
-    entries = iter([(await record())[1] for _ in range(meter.times)])
+    await meter.waits("record", record)
+    entries = iter([await record() for _ in range(meter.times)])
     await meter.waits("commit (one sync each)", lambda: process.store.commit_all(next(entries)))
+    answer = decision.answer
     meter.runs("encode", lambda: decide_response.decide_response(answer, _NOWHERE).SerializeToString())
-    decide.establish.settled(call)
+    decide.facts.release(decision)
     document: bytes = asked.document
     return document

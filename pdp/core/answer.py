@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pdp.core.check import NS
 from pdp.core.digest import Json, digest
-from pdp.core.outcome import Effect, Hidden, Reason
+from pdp.core.evidence import Evidence
+from pdp.core.facts import Facts
+from pdp.core.outcome import Effect, Hidden, Outcome, Reason
 
 # Fit for a model. Denied, hidden and unknown tools read the same, so that nothing can be probed by asking.
 SAFE_MESSAGES: Mapping[Effect, str] = {
@@ -95,6 +98,57 @@ class Answer:
             )
         except (KeyError, TypeError, ValueError):
             return None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How long answers hold."""
+
+    allow_seconds: int = 10  # a call begins at once; whoever stops something wants it stopped
+    list_seconds: int = 60
+    retry_after_ms: int = 5_000
+
+
+def answer_of(  # noqa: PLR0913, PLR0917 - what an answer is made of
+    decision_id: str,
+    facts: Facts,
+    outcome: Outcome,
+    evidence: tuple[Evidence, ...],
+    policy: PolicyRef,
+    terms: Terms,
+    at_ns: int,
+) -> Answer:
+    """The answer that an outcome comes to, before anything is opened or redeemed."""
+    requirements = tuple(open_requirement(r, facts.call_digest, at_ns) for r in outcome.requirements)
+    return Answer(
+        decision_id=decision_id,
+        effect=outcome.effect,
+        reasons=outcome.reasons,
+        obligations=outcome.obligations,
+        risk=facts.targets[0].risk,
+        valid_until_ns=_valid_until(facts, outcome, evidence, requirements, at_ns + terms.allow_seconds * NS),
+        call_digest=facts.call_digest,
+        policy=policy,
+        requirements=requirements,
+        retry_after_ms=terms.retry_after_ms if requirements else 0,
+    )
+
+
+def _valid_until(
+    facts: Facts,
+    outcome: Outcome,
+    evidence: tuple[Evidence, ...],
+    requirements: tuple[OpenRequirement, ...],
+    until_ns: int,
+) -> int:
+    """An allow holds for a short while, and never longer than the token or the evidence behind it."""
+    if outcome.effect is Effect.DENY:
+        return 0
+    if outcome.effect is Effect.PENDING:
+        return min(requirement.expires_ns for requirement in requirements)
+    # vouched claims may have no end of their own; a token always has
+    bounds = [until_ns, facts.identity.subject.expires_ns or until_ns]
+    return min(bounds + [e["expires_ns"] for e in evidence if isinstance(e["expires_ns"], int)])
 
 
 @dataclass(frozen=True, slots=True)

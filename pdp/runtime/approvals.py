@@ -24,11 +24,11 @@ from pdp.service.approvals.evidence import ApprovalEvidence, Counting, Sources
 from pdp.service.approvals.outbox import Outbox
 from pdp.service.approvals.redeem import Redeem
 from pdp.service.approvals.requests import Caps, Opening
-from pdp.service.approvals.resolve import Escalation
+from pdp.service.approvals.resolve import Resolve
 from pdp.service.approvals.resume import Resuming
 from pdp.service.approvals.wait import Waiting
 from pdp.service.commit import Recorder
-from pdp.service.facts import Establish
+from pdp.service.facts import FactBuilder
 from pdp.service.idempotency import Idempotency
 from pdp.service.judge_evidence import Absent, Judging
 from pdp.service.outcomes import Outcomes
@@ -44,7 +44,7 @@ class WiredApprovals:
 
     directories: LoadedDirectories
     evidence: EvidenceSource
-    escalation: Escalation
+    resolve: Resolve
     waiting: Waiting
     outcomes: Outcomes
     changes: Changes
@@ -64,9 +64,9 @@ def wire_approvals(  # noqa: PLR0913, PLR0917 - what it rests on
     store: Store,
     state: State,
     subjects: Subjects,
-    establish: Establish,
+    facts: FactBuilder,
     recorder: Recorder,
-    repeats: Idempotency,
+    idempotency: Idempotency,
     clock: Clock,
     *,
     entropy: Entropy,
@@ -103,8 +103,8 @@ def wire_approvals(  # noqa: PLR0913, PLR0917 - what it rests on
         directories=directories,
         evidence=Sources(*sources),
         judging=judging,
-        escalation=Escalation(store, Resuming(tokens, repeats), opening, Redeem(recorder, entropy), repeats),
-        waiting=Waiting(store, tokens, establish, state, changes, clock),
+        resolve=Resolve(store, Resuming(tokens, idempotency), opening, Redeem(recorder, entropy), idempotency),
+        waiting=Waiting(store, tokens, facts, state, changes, clock),
         outcomes=Outcomes(store, recorder, clock),
         changes=changes,
         outbox=Outbox(store, directories, recorder, clock, entropy, channels(settings), address, telemetry),

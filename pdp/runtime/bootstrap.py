@@ -16,6 +16,7 @@ from pdp.adapters.grpc.server import Server
 from pdp.adapters.grpc.servicer import Services
 from pdp.config.settings import Settings
 from pdp.content import ArgumentContent
+from pdp.core.answer import Terms
 from pdp.core.check import NS
 from pdp.core.digest import keyed_index
 from pdp.core.errors import ConfigurationFault, Fault
@@ -29,14 +30,14 @@ from pdp.runtime import background, console
 from pdp.runtime.approvals import WiredApprovals, resume_secrets, wire_approvals
 from pdp.runtime.environment import SYSTEM, Environment, index_key_of
 from pdp.runtime.judge import begin_judge, wire_judge
-from pdp.runtime.telemetry import Levels, Losses, Ports, establishing, observed, wire_telemetry
+from pdp.runtime.telemetry import Levels, Losses, Ports, fact_builder, observed, wire_telemetry
 from pdp.secrets.reference import secret
 from pdp.service.admission import Entrance, Limits
 from pdp.service.batch import Batch
 from pdp.service.commit import CLOCK, Recorder
-from pdp.service.decide import Decide, Terms
+from pdp.service.decide import Decide
 from pdp.service.explain import Explain
-from pdp.service.facts import Establish
+from pdp.service.facts import FactBuilder
 from pdp.service.filter import Filter
 from pdp.service.idempotency import Idempotency
 from pdp.service.operations.admin import Admin
@@ -139,17 +140,17 @@ def _build(
     keyed: dict[str, Any] = {"entropy": entropy, "index_key": index_key, "judge": judge}
     keyed["renew_ns"] = settings.store.longest_ttl_seconds * NS // 4
     keyed["max_fact_bytes"] = settings.content.max_fact_bytes
-    establish = establishing(telemetry, ports.subjects, ports.content, sessions, **keyed)
-    repeats = Idempotency(index_key)
-    kills = WorkerCrashQuota()
+    facts = fact_builder(telemetry, ports.subjects, ports.content, sessions, **keyed)
+    idempotency = Idempotency(index_key)
+    crash_quota = WorkerCrashQuota()
     approvals = wire_approvals(
         settings,
         ports.store,
         state,
         identity.subjects,
-        establish,
+        facts,
         recorder,
-        repeats,
+        idempotency,
         clock,
         entropy=entropy,
         index_key=index_key,
@@ -182,33 +183,33 @@ def _build(
     decide = Decide(
         state,
         ports.store,
-        establish,
-        repeats,
+        facts,
+        idempotency,
         evidence,
-        approvals.escalation,
+        approvals.resolve,
         recorder,
         sessions,
         clock,
-        kills,
+        crash_quota,
         terms,
     )
     services = Services(
         entrance=entrance,
         decide=decide,
         batch=Batch(decide),
-        filter=Filter(state, establish, recorder, clock, kills, terms),
+        filter=Filter(state, facts, recorder, clock, crash_quota, terms),
         admin=admin,
         reloads=reloads,
         records=Records(store),
         explain=Explain(
             state,
-            Establish(identity.subjects, content, ReadOnlySessions(sessions), **keyed),
+            FactBuilder(identity.subjects, content, ReadOnlySessions(sessions), **keyed),
             evidence,
             KeptBundles(replaying_host(host, opa, engines)),
             store,
             recorder,
             clock,
-            kills,
+            crash_quota,
         ),
         waiting=approvals.waiting,
         outcomes=approvals.outcomes,

@@ -17,8 +17,8 @@ from pdp.core.term import Term
 from pdp.ports import Callers, Content, DirectorySource, PolicySource, Registry, Store, Subjects
 from pdp.ports.telemetry import SILENT, Attributes, Telemetry
 from pdp.secrets.reference import secret
-from pdp.service.facts import Establish
-from pdp.service.observed import ObservedEstablish
+from pdp.service.facts import FactBuilder
+from pdp.service.observed import ObservedFacts
 from pdp.service.operations.fleet import COMMON, Fleet
 from pdp.service.operations.reload import Reloads
 from pdp.store.opening import AnyStore
@@ -88,11 +88,11 @@ def observed(telemetry: Telemetry, ports: Ports, store: AnyStore) -> Ports:
     )
 
 
-def establishing(telemetry: Telemetry, *arguments: Any, **more: Any) -> Establish:
-    """An instrumented `Establish`."""
+def fact_builder(telemetry: Telemetry, *arguments: Any, **more: Any) -> FactBuilder:
+    """An instrumented `FactBuilder`."""
     if telemetry is SILENT:
-        return Establish(*arguments, **more)
-    return ObservedEstablish(*arguments, telemetry=telemetry, **more)
+        return FactBuilder(*arguments, **more)
+    return ObservedFacts(*arguments, telemetry=telemetry, **more)
 
 
 @dataclass(slots=True)

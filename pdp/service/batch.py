@@ -25,10 +25,10 @@ from pdp.core.outcome import Effect
 from pdp.core.request import Ask, Caller, Credential
 from pdp.core.stored import Commit, RecordRef
 from pdp.service.admission import RECORDED, require_server
-from pdp.service.batch_run import Item, Open, Run, asking, counted
+from pdp.service.batch_run import Open, Run, counted, counter
 from pdp.service.decide import TRIES, Decide
+from pdp.service.decision import Decision
 from pdp.service.evaluate import Evaluated
-from pdp.service.recording import Recording
 from pdp.service.simulate import Standing
 from pdp.service.state import Snapshot
 
@@ -75,17 +75,17 @@ class Batch:
     async def _segment(self, questions: Sequence[Question], caller: Caller) -> tuple[Answered, ...]:
         """The answers to the first questions, up to one that people are asked about or whose allow spends what they
         said, or to all of them; one commit."""
-        tries, rested = 0, set[str]()
+        tries, redeeming = 0, frozenset[str]()
         while True:
             tries += 1
             at, snapshot = self.decide.clock.now_ns(), self.decide.state.snapshot()
-            items = await self._identified(questions, caller, snapshot, at)
+            items = await self._identified(questions, caller, snapshot, at, redeeming)
             async with self._alone(items):
                 # Fetching keys or waiting for an in-flight duplicate can outlast the snapshot.
                 # Restart on a fresh one.
                 if self.decide.state.outdated(snapshot, at, self.decide.clock.now_ns()):
                     continue
-                run = Run(caller, snapshot, at, rested)
+                run = Run(caller, snapshot, at)
                 try:
                     with suppress(Conflict) if tries < TRIES else nullcontext():
                         await self._walk(run, items)
@@ -93,48 +93,55 @@ class Batch:
                             continue
                         return await self._durable(run)
                 finally:
-                    for call in run.calls:
-                        self.decide.establish.settled(call)
+                    for decision in run.begun:
+                        self.decide.facts.release(decision)
+                        redeeming |= decision.redeeming
 
     def _switched(self, snapshot: Snapshot) -> bool:
         """Whether somebody threw a switch since: then nothing of what was found may be told."""
         return self.decide.state.switches is not snapshot.switches
 
     async def _identified(
-        self, questions: Sequence[Question], caller: Caller, snapshot: Snapshot, at_ns: int
-    ) -> list[Item | Fault]:
+        self,
+        questions: Sequence[Question],
+        caller: Caller,
+        snapshot: Snapshot,
+        at_ns: int,
+        redeeming: frozenset[str],
+    ) -> list[Decision | Fault]:
         """For whom each question is: one verification for each credential and server."""
         known: dict[tuple[Credential, str], Identity] = {}
-        found: list[Item | Fault] = []
-        for asked in questions:
+        decisions: list[Decision | Fault] = []
+        for ask in questions:
             try:
-                if isinstance(asked, Fault):
-                    raise asked
-                credential, server = asked.credential, asked.target.server
+                if isinstance(ask, Fault):
+                    raise ask
+                credential, server = ask.credential, ask.target.server
                 require_server(caller, server)
                 if (credential, server) not in known:
-                    known[credential, server] = await self.decide.establish.identity(
+                    known[credential, server] = await self.decide.facts.identity(
                         credential, caller, server, snapshot.registry, at_ns
                     )
                 identity = known[credential, server]
-                found.append(Item(asked, identity, self.decide.repeats.claim(asked, caller, identity)))
+                claim = self.decide.idempotency.claim(ask, caller, identity)
+                decisions.append(Decision(ask, caller, identity, snapshot, at_ns, claim, redeeming))
             except _REFUSALS as fault:
-                found.append(fault)
-        return found
+                decisions.append(fault)
+        return decisions
 
     @asynccontextmanager
-    async def _alone(self, items: Sequence[Item | Fault]) -> AsyncIterator[None]:
+    async def _alone(self, items: Sequence[Decision | Fault]) -> AsyncIterator[None]:
         """Hold the place of every request id. In one order for all batches, so that no two wait for each other."""
-        claims = {item.claim.key: item.claim for item in items if isinstance(item, Item) and item.claim}
+        claims = {item.claim.key: item.claim for item in items if isinstance(item, Decision) and item.claim}
         async with AsyncExitStack() as stack:
             for key in sorted(claims):
-                await stack.enter_async_context(self.decide.repeats.single_flight(claims[key]))
+                await stack.enter_async_context(self.decide.idempotency.single_flight(claims[key]))
             yield
 
-    async def _walk(self, run: Run, items: Sequence[Item | Fault]) -> None:
+    async def _walk(self, run: Run, items: Sequence[Decision | Fault]) -> None:
         for place, item in enumerate(items):
             await asyncio.sleep(0)  # between two items it is the others' turn
-            if isinstance(item, Item) and (run.depends(item) or _enough(run.waiting)):
+            if isinstance(item, Decision) and (run.depends(item) or _enough(run.waiting)):
                 await self._drain(run)
             if run.end is not None:
                 return
@@ -146,37 +153,38 @@ class Batch:
                 run.results[place] = fault
         await self._drain(run)
 
-    async def _begin(self, run: Run, place: int, item: Item) -> None:
+    async def _begin(self, run: Run, place: int, decision: Decision) -> None:
         """A kept answer, or facts to evaluate. Raises what refuses the item."""
-        decide, at = self.decide, run.at_ns
-        decide.kills.check(run.caller, at)
-        key = item.claim.key if item.claim else ""
-        draft = decide.establish.draft(item.ask, run.caller, item.identity, run.snapshot, at, key)
-        stored = await decide.store.for_call(draft.keys)
-        kept = decide.repeats.cached(item.claim, run.replies.get(key) or stored.reply, run.snapshot, at)
-        if kept is not None:
+        decide, claim, at = self.decide, decision.claim, run.at_ns
+        decide.crash_quota.check(run.caller, at)
+        decide.facts.prepare(decision)
+        decision.stored = await decide.store.for_call(decision.keys)
+        row = (run.replies.get(claim.key) if claim is not None else None) or decision.stored.reply
+        cached = decide.idempotency.cached(claim, row, run.snapshot, at)
+        if cached is not None:
+            run.results[place] = cached
+            return
+        decide.facts.build(decision)
+        run.begun.append(decision)
+        kept = decide.approvals.resume(decision)
+        if isinstance(kept, Answer):
             run.results[place] = kept
             return
-        call = decide.establish.call(draft, stored)
-        run.calls.append(call)
-        begun = decide.escalation.begin(asking(run, item, call))
-        if isinstance(begun, Answer):
-            run.results[place] = begun
-            return
-        session, before = call.facts.session, sum(item.counter == other.item.counter for other in run.waiting)
-        guessed = counted(call, session, run.counts.get(item.counter, (0, 0)), guess=before)
-        drawn = decide.recorder.new_id(at), decide.recorder.new_salt()
-        run.waiting.append(
-            Open(place, item, guessed, session, guessed.facts.session != session and before > 0, *drawn, begun)
-        )
+        session = decision.facts.session
+        before = sum(counter(decision) == counter(other.decision) for other in run.waiting)
+        guessed = counted(session, run.counts.get(counter(decision), (0, 0)), guess=before)
+        decision.facts = replace(decision.facts, session=guessed)
+        decision.id, decision.input_salt = decide.recorder.new_id(at), decide.recorder.new_salt()
+        run.waiting.append(Open(place, decision, session, guessed != session and before > 0, kept))
 
     async def _drain(self, run: Run) -> None:
         """Evaluate what waits, together, and take the results in order."""
         opened, run.waiting = run.waiting, []
-        results = await asyncio.gather(*(self._settle(run, each) for each in opened), return_exceptions=True)
+        results = await asyncio.gather(*(self._settle(each) for each in opened), return_exceptions=True)
         for each, found in zip(opened, results, strict=True):
             try:
-                await self._close(run, *await self._checked(run, each, found))
+                await self._checked(run, each, found)
+                await self._close(run, each)
             except Conflict:  # people answered meanwhile: nothing of this is right any more
                 raise
             except _REFUSALS as fault:
@@ -184,45 +192,44 @@ class Batch:
             if run.end is not None:
                 return
 
-    async def _settle(self, run: Run, each: Open) -> Evaluated:
+    async def _settle(self, each: Open) -> Evaluated:
         if each.denied is not None:
             return Evaluated(each.denied, b"")
         source = self.decide.evidence
         if each.guess:  # nobody is asked for what may not be wanted
             source = Standing(source)
-        return await self.decide.settled(asking(run, each.item, each.call), source)
+        return await self.decide.evaluate(each.decision, source)
 
-    async def _checked(self, run: Run, each: Open, found: Evaluated | BaseException) -> tuple[Open, Evaluated]:
+    async def _checked(self, run: Run, each: Open, evaluated: Evaluated | BaseException) -> None:
         """The evaluation, if it rests on what has come about by now; else another one."""
+        decision = each.decision
         if each.guess:
-            call = counted(each.call, each.session, run.counts.get(each.item.counter, (0, 0)))
-            unsure = isinstance(found, BaseException) or found.outcome.effect is Effect.PENDING
-            if unsure or call.facts.session != each.call.facts.session:
-                if isinstance(found, Evaluated):
-                    self.decide.kills.note(run.caller, found.outcome, run.at_ns)
-                each = replace(each, call=call, guess=False)
-                found = await self._settle(run, each)
-        if isinstance(found, BaseException):
-            raise found
-        return each, found
+            session = counted(each.session, run.counts.get(counter(decision), (0, 0)))
+            unsure = isinstance(evaluated, BaseException) or evaluated.outcome.effect is Effect.PENDING
+            if unsure or session != decision.facts.session:
+                if isinstance(evaluated, Evaluated):
+                    self.decide.crash_quota.note(run.caller, evaluated.outcome, run.at_ns)
+                decision.facts, each.guess = replace(decision.facts, session=session), False
+                evaluated = await self._settle(each)
+        if isinstance(evaluated, BaseException):
+            raise evaluated
+        decision.evaluated = evaluated
 
-    async def _close(self, run: Run, each: Open, found: Evaluated) -> None:
+    async def _close(self, run: Run, each: Open) -> None:
         """What is to be told, recorded, kept and counted, once the batch is durable."""
-        decide, item, at = self.decide, each.item, run.at_ns
-        decide.kills.note(run.caller, found.outcome, at)
-        run.outdated = run.outdated or decide.judged_long(asking(run, item, each.call), found)
-        ended = await decide.ended(asking(run, item, each.call), found, each.decision_id)
-        content = item.claim.content if item.claim else None
-        made = Recording(item.ask, run.caller, each.call, ended.found, run.snapshot, at, content, each.salt)
-        answer, entries = decide.recorder.decided(made, ended.answer, ended.reply, ended.entries)
-        run.results[each.place], run.entries[each.place] = answer, entries
+        decide, decision = self.decide, each.decision
+        decide.crash_quota.note(run.caller, decision.evaluated.outcome, run.at_ns)
+        run.outdated = run.outdated or decide.judged_long(decision)
+        await decide.approvals.resolve(decision, decide.terms)
+        entries = decide.recorder.decided(decision)
+        run.results[each.place], run.entries[each.place] = decision.answer, entries
         if len(entries) > 1:  # what follows sees what this has opened or spent, as single calls would
             run.end = each.place
         if (kept := entries[0].reply) is not None:
             run.replies[kept.key] = kept
-        calls, denials = run.counts.get(item.counter, (0, 0))
-        run.counts[item.counter] = (calls + 1, denials + (answer.effect is Effect.DENY))
-        run.notes.append((item, answer.effect.value))
+        calls, denials = run.counts.get(counter(decision), (0, 0))
+        run.counts[counter(decision)] = (calls + 1, denials + (decision.answer.effect is Effect.DENY))
+        run.answered.append(decision)
 
     def _entries(self, run: Run, place: int) -> tuple[Commit, ...]:
         """What is committed of one item. Only now is a refusal counted: before, it might be found again."""
@@ -237,8 +244,8 @@ class Batch:
         places = [place for place in sorted(run.results) if run.end is None or place <= run.end]
         entries = [entry for place in places for entry in self._entries(run, place)]
         refs = await self.decide.recorder.commit_all(tuple(entries))
-        for item, effect in run.notes:
-            self.decide.sessions.note(run.caller, item.identity, item.ask.session, effect, run.at_ns)
+        for decision in run.answered:
+            self.decide.note(decision)
         known = {entry.record_id: ref for entry, ref in zip(entries, refs, strict=True)}
         return tuple([await self._answered(run, place, known) for place in places])
 
@@ -255,4 +262,4 @@ class Batch:
 
 def _enough(waiting: Sequence[Open]) -> bool:
     """Whether these are evaluated before there are more."""
-    return len(waiting) == TOGETHER or sum(each.item.ask.fact_bytes for each in waiting) >= TOGETHER_BYTES
+    return len(waiting) == TOGETHER or sum(each.decision.ask.fact_bytes for each in waiting) >= TOGETHER_BYTES

@@ -3,26 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pdp.core import events, record
-from pdp.core.answer import Answer, ListAnswer
+from pdp.core.answer import ListAnswer
 from pdp.core.approvals.steps import Activate, Step
 from pdp.core.check import NS
 from pdp.core.digest import canonical, commitment, keyed_index
 from pdp.core.errors import BundleFault, Fault, InvalidRequest, Unavailable
+from pdp.core.facts import Facts
 from pdp.core.ids import RANDOM_BYTES, uuid7
 from pdp.core.outcome import denied
-from pdp.core.record import Decided, Sealed, Stamp
+from pdp.core.record import Decided, Pins, Sealed, Stamp
 from pdp.core.registered import RegistryChange
-from pdp.core.request import Caller
-from pdp.core.stored import Artefact, CallRow, Commit, RecordRef, RefusalCount, ReplyRow, SwitchRow, ValueRow
+from pdp.core.request import Caller, ListAsk
+from pdp.core.stored import (
+    Artefact,
+    CallRow,
+    Commit,
+    RecordRef,
+    RefusalCount,
+    ReplyRow,
+    SessionRow,
+    SwitchRow,
+    ValueRow,
+)
 from pdp.ports import Clock, Entropy, LoadedPolicy, Store
+from pdp.service.decision import Decision
+from pdp.service.evaluate import Evaluated
 from pdp.service.facts import SALT_BYTES
-from pdp.service.recording import ListRecording, Recording, pins
+from pdp.service.state import Snapshot
 
 CLOCK = "clock"  # high-water mark of the wall clock, so that it never runs back over a restart
 CLOCK_STEP_NS = 5 * NS
+
+
+@dataclass(frozen=True, slots=True)
+class ListRecording:
+    """What one filtered list was made of."""
+
+    ask: ListAsk
+    caller: Caller
+    facts: Facts
+    found: Evaluated
+    snapshot: Snapshot
+    at_ns: int
+    subject_index: str
 
 
 class Recorder:
@@ -56,14 +82,12 @@ class Recorder:
         """For one commitment."""
         return self._entropy.bytes(SALT_BYTES)
 
-    async def decision(
-        self, made: Recording, answer: Answer, reply: ReplyRow | None, entries: tuple[Commit, ...] = ()
-    ) -> tuple[Answer, RecordRef]:
-        """Commit one decision with everything that belongs to it; returns what may leave. Raises Conflict."""
-        answer, whole = self.decided(made, answer, reply, entries)
-        if len(whole) == 1:
-            return answer, await self._store.commit(whole[0])
-        return answer, (await self.commit_all(whole))[0]
+    async def decision(self, decision: Decision) -> RecordRef:
+        """Commit one decision with everything that belongs to it; its answer may then leave. Raises Conflict."""
+        entries = self.decided(decision)
+        if len(entries) == 1:
+            return await self._store.commit(entries[0])
+        return (await self.commit_all(entries))[0]
 
     async def commit_all(self, entries: tuple[Commit, ...]) -> tuple[RecordRef, ...]:
         """Make entries durable together, or none of them. Raises Conflict."""
@@ -71,33 +95,32 @@ class Recorder:
         self.changed()
         return refs
 
-    def decided(
-        self, made: Recording, answer: Answer, reply: ReplyRow | None, entries: tuple[Commit, ...]
-    ) -> tuple[Answer, tuple[Commit, ...]]:
-        """What may leave once the entries are durable: the decision's own and `entries`.
+    def decided(self, decision: Decision) -> tuple[Commit, ...]:
+        """What to commit: the decision's own entry and those of its answer, which may leave once they are durable.
 
         A record too large for the log turns the answer into a denial, which always fits, opens and spends nothing.
         """
-        stamp = self._stamp(answer.decision_id, made.at_ns, made.caller.tenant)
-        sealed, values = self._seal(made, answer.decision_id)
+        snapshot, tenant, evaluated = decision.snapshot, decision.caller.tenant, decision.evaluated
+        stamp = self._stamp(decision.id, decision.at_ns, tenant)
+        sealed, values = self._seal(decision)
         decided = Decided(
-            facts=made.call.facts,
-            outcome=made.found.outcome,
-            pins=pins(made.snapshot, made.caller.tenant),
+            facts=decision.facts,
+            outcome=evaluated.outcome,
+            pins=pins(snapshot, tenant),
             sealed=sealed,
-            valid_until_ns=answer.valid_until_ns,
-            evidence=made.found.evidence,
-            enforcement=answer.enforcement,
-            degraded=made.snapshot.degraded(made.caller.tenant),
+            valid_until_ns=decision.answer.valid_until_ns,
+            evidence=evaluated.evidence,
+            enforcement=decision.answer.enforcement,
+            degraded=snapshot.degraded(tenant),
         )
         try:
             data = record.decision(stamp, decided)
         except record.RecordTooLargeError as fault:
             outcome = denied(fault.code, fault.message)
-            decided = replace(decided, outcome=outcome, evidence=(), valid_until_ns=0)
-            data, reply, entries = record.decision(stamp, decided), None, ()
-            answer = replace(
-                answer,
+            data = record.decision(stamp, replace(decided, outcome=outcome, evidence=(), valid_until_ns=0))
+            decision.reply, decision.entries = None, ()
+            decision.answer = replace(
+                decision.answer,
                 effect=outcome.effect,
                 reasons=outcome.reasons,
                 obligations=(),
@@ -107,9 +130,16 @@ class Recorder:
                 redemption_id="",
                 resume_token="",
             )
-        entry = self._entry(stamp, "decision", data, values=values, call=made.call.call, reply=reply)
-        entry = replace(entry, session=made.call.session) if made.call.session is not None else entry
-        return answer, (entry, *entries)
+        entry = self._entry(
+            stamp,
+            "decision",
+            data,
+            values=values,
+            call=decision.row,
+            reply=decision.reply,
+            session=decision.session,
+        )
+        return (entry, *decision.entries)
 
     async def list(self, made: ListRecording, answer: ListAnswer) -> tuple[ListAnswer, RecordRef]:
         """Commit one filtered list; returns what may leave. A record too large for the log empties the list."""
@@ -248,18 +278,18 @@ class Recorder:
         stamp = self._event(at_ns)
         return await self._store.commit(self._entry(stamp, "reload", events.reload(stamp, by=by, results=results)))
 
-    def _seal(self, made: Recording, record_id: str) -> tuple[Sealed, tuple[ValueRow, ...]]:
+    def _seal(self, decision: Decision) -> tuple[Sealed, tuple[ValueRow, ...]]:
         """Commitments for the record, and the erasable rows behind them."""
-        call, tenant, subject = made.call, made.caller.tenant, made.call.subject_index
-        salt = made.salt
+        document, salt, tenant = decision.evaluated.document, decision.input_salt, decision.caller.tenant
         sealed = Sealed(
-            request=made.request,
-            session=self._session(made.caller, made.ask.session.id),
-            arguments=call.arguments_commitment,
-            input=commitment(salt, "input", made.found.document),
+            request=decision.claim.content if decision.claim is not None else None,
+            session=self._session(decision.caller, decision.ask.session.id),
+            arguments=decision.commitment,
+            input=commitment(salt, "input", document),
         )
-        rows = (("arguments", call.salt, call.arguments), ("input", salt, made.found.document))
-        return sealed, tuple(ValueRow(record_id, tenant, subject, path, key, data) for path, key, data in rows)
+        rows = (("arguments", decision.salt, decision.arguments), ("input", salt, document))
+        owner = decision.subject_index
+        return sealed, tuple([ValueRow(decision.id, tenant, owner, path, key, data) for path, key, data in rows])
 
     def _session(self, caller: Caller, session: str) -> str | None:
         if not session:
@@ -284,6 +314,7 @@ class Recorder:
         artefacts: tuple[Artefact, ...] = (),
         switch: SwitchRow | None = None,
         high_water: tuple[tuple[str, int], ...] = (),
+        session: SessionRow | None = None,
     ) -> Commit:
         mark = self._clock.mark()
         # the last record of a run always marks, so that the next one begins no earlier
@@ -302,4 +333,20 @@ class Recorder:
             artefacts=artefacts,
             switch=switch,
             high_water=high_water,
+            session=session,
         )
+
+
+def pins(snapshot: Snapshot, tenant: str) -> Pins:
+    """The versions that an answer rests on."""
+    policy = snapshot.policy
+    return Pins(
+        revision=policy.revision,
+        policy_digest=policy.digest,
+        engine=policy.engine.name,
+        engine_version=policy.engine.version,
+        org_digest=policy.org_digest,
+        registry_serial=snapshot.registry.serial(tenant),
+        registry_digest=snapshot.registry.digest(tenant),
+        switch_epoch=snapshot.switches.epoch,
+    )

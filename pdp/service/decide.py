@@ -1,38 +1,29 @@
-"""One decision, top to bottom: identify, look for a kept answer, establish facts, evaluate, record, answer."""
+"""One decision, top to bottom: identify, prepare, look for a kept answer, build facts, evaluate, resolve, commit."""
 
 from __future__ import annotations
 
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 
-from pdp.core.answer import Answer, PolicyRef, open_requirement
+from pdp.core.answer import Answer, Terms
 from pdp.core.approvals.rows import Answered
 from pdp.core.check import NS
 from pdp.core.errors import Conflict, DeadlineTooShort
-from pdp.core.outcome import Effect, Outcome
+from pdp.core.outcome import Effect
 from pdp.core.request import Ask, Caller
-from pdp.core.stored import RecordRef, StoredCall
+from pdp.core.stored import RecordRef
 from pdp.ports import Clock, EvidenceSource, Sessions, Store
 from pdp.service.admission import require_server
-from pdp.service.approvals.resolve import Asking, Ended, Escalation
+from pdp.service.approvals.resolve import Resolve
 from pdp.service.commit import Recorder
+from pdp.service.decision import Decision
 from pdp.service.evaluate import Evaluated, settle
-from pdp.service.facts import CallContext, Draft, Establish
-from pdp.service.idempotency import Claim, Idempotency
-from pdp.service.recording import Recording
-from pdp.service.state import Snapshot, State
+from pdp.service.facts import FactBuilder
+from pdp.service.idempotency import Idempotency
+from pdp.service.state import State
 from pdp.service.worker_crash_quota import WorkerCrashQuota
 
 TRIES = 5  # evaluations of one question that somebody else's commit may overtake
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """How long answers hold."""
-
-    allow_seconds: int = 10  # a call begins at once; whoever stops something wants it stopped
-    list_seconds: int = 60
-    retry_after_ms: int = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +32,14 @@ class Decide:
 
     state: State
     store: Store
-    establish: Establish
-    repeats: Idempotency
+    facts: FactBuilder
+    idempotency: Idempotency
     evidence: EvidenceSource
-    escalation: Escalation
+    approvals: Resolve
     recorder: Recorder
     sessions: Sessions
     clock: Clock
-    kills: WorkerCrashQuota
+    crash_quota: WorkerCrashQuota
     terms: Terms
 
     async def __call__(self, ask: Ask, caller: Caller) -> tuple[Answer, RecordRef]:
@@ -57,75 +48,83 @@ class Decide:
         Raises Forbidden, InvalidRequest, Overloaded, Unavailable, DeadlineTooShort. Everything else is an answer.
         """
         require_server(caller, ask.target.server)
-        tries, rested = 0, set[str]()
+        tries, redeeming = 0, frozenset[str]()
         while True:
             at, snapshot = self.clock.now_ns(), self.state.snapshot()
-            self.kills.check(caller, at)
-            identity = await self.establish.identity(ask.credential, caller, ask.target.server, snapshot.registry, at)
-            claim = self.repeats.claim(ask, caller, identity)
+            self.crash_quota.check(caller, at)
+            identity = await self.facts.identity(ask.credential, caller, ask.target.server, snapshot.registry, at)
+            claim = self.idempotency.claim(ask, caller, identity)
+            decision = Decision(ask, caller, identity, snapshot, at, claim, redeeming)
             tries += 1
-            async with self.repeats.single_flight(claim):
+            async with self.idempotency.single_flight(claim):
                 # Fetching keys or waiting for an in-flight duplicate can outlast the snapshot.
                 # Restart on a fresh one.
                 if self.state.outdated(snapshot, at, self.clock.now_ns()):
                     continue
-                draft = self.establish.draft(ask, caller, identity, snapshot, at, claim.key if claim else "")
-                stored = await self.store.for_call(draft.keys)
-                kept = self.repeats.cached(claim, stored.reply, snapshot, at)
-                if kept is not None:
-                    return kept, await self.recorder.locate(kept.decision_id)
+                self.facts.prepare(decision)
+                decision.stored = await self.store.for_call(decision.keys)
+                cached = self.idempotency.cached(claim, decision.stored.reply, snapshot, at)
+                if cached is not None:
+                    return cached, await self.recorder.locate(cached.decision_id)
                 again = tries < TRIES
                 with suppress(Conflict) if again else nullcontext():
-                    answered = await self._decided(draft, stored, claim, rested, again=again)
-                    if answered is not None:
-                        return answered
+                    ref = await self._decided(decision, again=again)
+                    if ref is not None:
+                        return decision.answer, ref
+                redeeming = decision.redeeming
 
-    async def _decided(
-        self, draft: Draft, stored: StoredCall, claim: Claim | None, rested: set[str], *, again: bool
-    ) -> tuple[Answer, RecordRef] | None:
-        """Establish, evaluate, record. None when somebody threw a switch meanwhile, or a judge took long (where one
-        may try `again`): then nothing was recorded. Raises Conflict when an answer that this one rests on was spent
-        or changed meanwhile."""
-        ask, caller, snapshot, at_ns = draft.ask, draft.caller, draft.snapshot, draft.at_ns
-        call = self.establish.call(draft, stored)
-        asking = Asking(ask, caller, claim, call, snapshot, at_ns, rested)
+    async def _decided(self, decision: Decision, *, again: bool) -> RecordRef | None:
+        """Where the record of the answer stands. None when somebody threw a switch meanwhile, or a judge took long
+        (where one may try `again`): then nothing was recorded. Raises Conflict when an answer that this one rests on
+        was spent or changed meanwhile."""
+        self.facts.build(decision)
         try:
-            begun = self.escalation.begin(asking)
-            if isinstance(begun, Answer):
-                return begun, await self.recorder.locate(begun.decision_id)
-            found = Evaluated(begun, b"") if begun is not None else await self.settled(asking, self.evidence)
-            self.kills.note(caller, found.outcome, at_ns)
-            if self.state.switches is not snapshot.switches or (again and self.judged_long(asking, found)):
+            kept = self.approvals.resume(decision)
+            if isinstance(kept, Answer):
+                decision.answer = kept
+                return await self.recorder.locate(kept.decision_id)
+            if kept is not None:
+                decision.evaluated = Evaluated(kept, b"")
+            else:
+                decision.evaluated = await self.evaluate(decision, self.evidence)
+            self.crash_quota.note(decision.caller, decision.evaluated.outcome, decision.at_ns)
+            switched = self.state.switches is not decision.snapshot.switches
+            if switched or (again and self.judged_long(decision)):
                 return None
-            ended = await self.ended(asking, found, self.recorder.new_id(at_ns))
-            content, salt = claim.content if claim else None, self.recorder.new_salt()
-            made = Recording(ask, caller, call, ended.found, snapshot, at_ns, content, salt)
-            answer, ref = await self.recorder.decision(made, ended.answer, ended.reply, ended.entries)
-            self.sessions.note(caller, draft.identity, ask.session, answer.effect.value, at_ns)
+            decision.id = self.recorder.new_id(decision.at_ns)
+            await self.approvals.resolve(decision, self.terms)
+            decision.input_salt = self.recorder.new_salt()
+            ref = await self.recorder.decision(decision)
+            self.note(decision)
         finally:
-            self.establish.settled(call)
-        self.check_late(answer, at_ns)
-        return answer, ref
+            self.facts.release(decision)
+        self.check_late(decision.answer, decision.at_ns)
+        return ref
 
-    async def settled(self, asking: Asking, source: EvidenceSource) -> Evaluated:
+    async def evaluate(self, decision: Decision, source: EvidenceSource) -> Evaluated:
         """What policy says, with the answers that are at hand."""
-        policy, facts, supported = asking.snapshot.policy, asking.call.facts, asking.ask.supported_obligations
         return await settle(
-            policy, facts, asking.at_ns, asked=asking.call.asked, source=source, supported=frozenset(supported)
+            decision.snapshot.policy,
+            decision.facts,
+            decision.at_ns,
+            asked=decision.call,
+            source=source,
+            supported=frozenset(decision.ask.supported_obligations),
         )
 
-    def judged_long(self, asking: Asking, found: Evaluated) -> bool:
+    def judged_long(self, decision: Decision) -> bool:
         """Whether a judge took so long that the allow it unlocks rests on what is history by now. Its verdict is
         durable, and will be found at once."""
-        unlocks = found.outcome.effect is Effect.ALLOW and any(isinstance(h.source, Answered) for h in found.held)
-        return unlocks and self.state.outdated(asking.snapshot, asking.at_ns, self.clock.now_ns())
+        evaluated = decision.evaluated
+        if evaluated.outcome.effect is not Effect.ALLOW or not evaluated.held:
+            return False
+        unlocks = any(isinstance(held.source, Answered) for held in evaluated.held)
+        return unlocks and self.state.outdated(decision.snapshot, decision.at_ns, self.clock.now_ns())
 
-    async def ended(self, asking: Asking, found: Evaluated, decision_id: str) -> Ended:
-        """What an evaluation comes to, people included."""
-        call, snapshot, at = asking.call, asking.snapshot, asking.at_ns
-        return await self.escalation.end(
-            asking, found, lambda made: self.answer(decision_id, call, made, snapshot, at)
-        )
+    def note(self, decision: Decision) -> None:
+        """Count an answer, whose record is durable, in its session."""
+        effect, at = decision.answer.effect.value, decision.at_ns
+        self.sessions.note(decision.caller, decision.identity, decision.ask.session, effect, at)
 
     def check_late(self, answer: Answer, at_ns: int) -> None:
         """Raises DeadlineTooShort for an allow that held when it was decided, and no longer does."""
@@ -135,34 +134,3 @@ class Decide:
         # a token that is accepted within the skew had ended by then: its allow holds for no time, and is no later
         if now - at_ns >= self.terms.allow_seconds * NS or at_ns < answer.valid_until_ns <= now:
             raise DeadlineTooShort("service.late", "The answer took longer than it would have held; ask again.")
-
-    def answer(self, decision_id: str, call: CallContext, found: Evaluated, snapshot: Snapshot, at_ns: int) -> Answer:
-        """What an evaluation comes to for the caller."""
-        outcome = found.outcome
-        requirements = tuple(open_requirement(r, call.facts.call_digest, at_ns) for r in outcome.requirements)
-        policy = snapshot.policy
-        return Answer(
-            decision_id=decision_id,
-            effect=outcome.effect,
-            reasons=outcome.reasons,
-            obligations=outcome.obligations,
-            risk=call.facts.targets[0].risk,
-            valid_until_ns=self._valid_until(outcome, call, found, at_ns),
-            call_digest=call.facts.call_digest,
-            policy=PolicyRef(policy.revision, policy.digest, policy.engine.name),
-            requirements=requirements,
-            retry_after_ms=self.terms.retry_after_ms if requirements else 0,
-        )
-
-    def _valid_until(self, outcome: Outcome, call: CallContext, found: Evaluated, at_ns: int) -> int:
-        """An allow holds for a short while, and never longer than the token or the evidence behind it."""
-        if outcome.effect is Effect.DENY:
-            return 0
-        if outcome.effect is Effect.PENDING:
-            return min(open_requirement(r, "", at_ns).expires_ns for r in outcome.requirements)
-        subject = call.facts.identity.subject
-        bounds = [at_ns + self.terms.allow_seconds * NS]
-        if subject.expires_ns:  # vouched claims may have no end of their own; a token always has
-            bounds.append(subject.expires_ns)
-        bounds += [e["expires_ns"] for e in found.evidence if isinstance(e["expires_ns"], int)]
-        return min(bounds)

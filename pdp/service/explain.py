@@ -33,8 +33,9 @@ from pdp.fair_limiter import FairQueue, OverloadedError
 from pdp.ports import Clock, EvidenceSource, FiredElement, KeptPolicies, LoadedPolicy, Store
 from pdp.service.admission import require_server
 from pdp.service.commit import Recorder
+from pdp.service.decision import Decision
 from pdp.service.evaluate import settle
-from pdp.service.facts import Establish
+from pdp.service.facts import FactBuilder
 from pdp.service.operations.admin import ANY_TENANT
 from pdp.service.simulate import Case, Standing, evaluated, search
 from pdp.service.state import State
@@ -76,10 +77,10 @@ class Explanation:
 
 @dataclass(slots=True)
 class Explain:
-    """`ExplainService.Explain`. `establish` is one of its own, made with `onlooker(sessions)`."""
+    """`ExplainService.Explain`. `facts` is one of its own, made with `ReadOnlySessions`."""
 
     state: State
-    establish: Establish
+    facts: FactBuilder
     evidence: EvidenceSource
     kept: KeptPolicies
     store: Store
@@ -149,15 +150,19 @@ class Explain:
     ) -> tuple[Explanation, tuple[str, Explained]]:
         require_server(caller, ask.target.server)
         snapshot, supported = self.state.snapshot(), frozenset(ask.supported_obligations)
-        identity = await self.establish.identity(ask.credential, caller, ask.target.server, snapshot.registry, at_ns)
-        draft = self.establish.draft(ask, caller, identity, snapshot, at_ns)
-        call = self.establish.call(draft, await self.store.for_call(draft.keys))
-        self.establish.settled(call)  # a salt that nothing will be stored with
+        identity = await self.facts.identity(ask.credential, caller, ask.target.server, snapshot.registry, at_ns)
+        decision = Decision(ask, caller, identity, snapshot, at_ns)
+        self.facts.prepare(decision)
+        decision.stored = await self.store.for_call(decision.keys)
+        self.facts.build(decision)
+        self.facts.release(decision)  # a salt that nothing will be stored with
         source = Standing(self.evidence)
-        made = await settle(snapshot.policy, call.facts, at_ns, asked=call.asked, source=source, supported=supported)
+        made = await settle(
+            snapshot.policy, decision.facts, at_ns, asked=decision.call, source=source, supported=supported
+        )
         case = Case(snapshot.policy, made.document, made.outcome, supported)
         found = await self._explained(case, find_changes, self._failed(caller))
-        target = (call.facts.targets[0].server, call.facts.targets[0].key)
+        target = (decision.target.server, decision.target.key)
         return found, (caller.tenant, _entry(caller, "", target, found))
 
     async def _document(self, stored: StoredRecord, record: Mapping[str, Any]) -> bytes:

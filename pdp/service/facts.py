@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pdp.core.approvals.call import CallUnderDecision
 from pdp.core.approvals.rows import REFUSALS_NS, Account, Call
 from pdp.core.check import OK, Check, failed
 from pdp.core.digest import Json, canonical, commitment, digest, keyed_index
 from pdp.core.errors import InvalidRequest
-from pdp.core.facts import ArgumentsFact, Asserted, CallerFact, Facts, Identity, ServerFact, SessionFact
+from pdp.core.facts import ArgumentsFact, Asserted, CallerFact, Facts, Identity, SessionFact
 from pdp.core.registered import PinnedTool
 from pdp.core.request import Ask, Caller, Credential, ListAsk, ServerPeer, Target, ToolTarget
-from pdp.core.stored import CallKeys, CallRow, SessionRow, StoredCall
+from pdp.core.stored import CallKeys, CallRow
 from pdp.core.strict_json import MAX_BYTES
 from pdp.core.target import TargetFact
 from pdp.ports import Content, Entropy, Judge, RegistryView, Sessions, Subjects
+from pdp.service.decision import Decision
 from pdp.service.state import Snapshot
 
 SALT_BYTES = 32
@@ -25,40 +26,7 @@ METHOD_TOOL_CALL = "tools/call"
 METHOD_TOOL_LIST = "tools/list"
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """One Decide before the store is read: what the request and the snapshot say, and the keys of what is kept."""
-
-    ask: Ask
-    caller: Caller
-    identity: Identity
-    snapshot: Snapshot
-    at_ns: int
-    target: TargetFact
-    server: ServerFact
-    arguments: ArgumentsFact
-    raw: bytes  # the arguments, canonical
-    definition: Mapping[str, Json]  # the pinned one
-    bound: tuple[Json, ...]  # what the call's digest binds besides the arguments
-    subject_index: str
-    keys: CallKeys  # `index` is empty where a check has failed
-
-
-@dataclass(frozen=True, slots=True)
-class CallContext:
-    """Facts, and what only the record needs: the call's erasable row and the commitment to its arguments."""
-
-    facts: Facts
-    salt: bytes
-    arguments: bytes  # canonical, or as received when they are no JSON we accept
-    arguments_commitment: str
-    call: CallRow | None  # to be stored with the record; None when it is stored, and young, or there is none
-    subject_index: str
-    session: SessionRow | None = None  # likewise: whose the session is
-    asked: CallUnderDecision | None = None  # for whom answers requirements; None for a call that has no digest
-
-
-class Establish:
+class FactBuilder:
     """Composes the components that look at one request. Order matters: identity first, then what it may see."""
 
     def __init__(  # noqa: PLR0913 - the components
@@ -100,13 +68,12 @@ class Establish:
             return ""
         return keyed_index(self._index_key, "subject", caller.tenant, subject.issuer, subject.id)
 
-    def draft(
-        self, ask: Ask, caller: Caller, identity: Identity, snapshot: Snapshot, at_ns: int, reply: str = ""
-    ) -> Draft:
-        """One Decide as far as it goes without the store; `reply` is the key of its kept answer.
+    def prepare(self, decision: Decision) -> None:
+        """One Decide as far as it goes without the store.
 
         Raises InvalidRequest for what is malformed or too large.
         """
+        ask, caller, identity, at_ns = decision.ask, decision.caller, decision.identity, decision.at_ns
         if ask.fact_bytes > self._max_fact_bytes:
             raise InvalidRequest(
                 "request",
@@ -114,53 +81,46 @@ class Establish:
                 f"{self._max_fact_bytes} bytes; send less of the observation",
             )
         self._content.object(ask.meta, "context.meta_json")  # nothing rests on it, yet nobody must read it otherwise
-        registry, tenant = snapshot.registry, caller.tenant
-        target = self._target(ask.target, ask.method, caller, snapshot, at_ns)
+        registry, tenant = decision.snapshot.registry, caller.tenant
+        target = self._target(ask.target, ask.method, caller, decision.snapshot, at_ns)
         server = registry.server(tenant, target.server, at_ns, _peer(ask.server_peer, caller))
         pinned = registry.pinned(tenant, target.server, target.name) if target.check.ok else None
         raw, arguments = self._arguments(ask.target, pinned)
-        session = self._sessions.key(caller, identity, ask.session, at_ns)
-        keys = CallKeys(tenant, at_ns, at_ns - REFUSALS_NS, reply=reply, session=session)
+        keys = CallKeys(
+            tenant,
+            at_ns,
+            at_ns - REFUSALS_NS,
+            reply=decision.claim.key if decision.claim is not None else "",
+            session=self._sessions.key(caller, identity, ask.session, at_ns),
+        )
         bound: tuple[Json, ...] = ()
         checks = (identity.subject.check, identity.agent.check, server.check, target.check, arguments.check)
         if all(check.ok for check in checks):
             bound = _bound(ask, caller, identity, target)
             keys = self._keys(keys, ask, caller, _call(ask, caller, identity, target), (*bound, raw.decode()))
-        return Draft(
-            ask=ask,
-            caller=caller,
-            identity=identity,
-            snapshot=snapshot,
-            at_ns=at_ns,
-            target=target,
-            server=server,
-            arguments=arguments,
-            raw=raw,
-            definition=pinned.definition if pinned is not None else {},
-            bound=bound,
-            subject_index=self.subject_index(caller, identity),
-            keys=keys,
-        )
+        decision.target, decision.server, decision.checked, decision.arguments = target, server, arguments, raw
+        decision.definition = pinned.definition if pinned is not None else {}
+        decision.bound, decision.keys = bound, keys
+        decision.subject_index = self.subject_index(caller, identity)
 
-    def call(self, draft: Draft, stored: StoredCall) -> CallContext:
-        """The facts of one Decide. Raises InvalidRequest for what is malformed."""
-        ask, caller, identity, at_ns = draft.ask, draft.caller, draft.identity, draft.at_ns
-        facts = Facts(
+    def build(self, decision: Decision) -> None:
+        """The facts, the call's digest and the rows to store. Raises InvalidRequest for what is malformed."""
+        ask, caller, identity, at_ns = decision.ask, decision.caller, decision.identity, decision.at_ns
+        decision.facts = Facts(
             phase="call",
             method=ask.method,
             caller=_caller(caller),
             identity=identity,
-            server=draft.server,
-            switch=_switch(draft.snapshot, caller, draft.target.server, identity, at_ns),
-            targets=(draft.target,),
-            arguments=draft.arguments,
-            session=self._sessions.look(caller, identity, ask.session, at_ns, stored.session),
+            server=decision.server,
+            switch=_switch(decision.snapshot, caller, decision.target.server, identity, at_ns),
+            targets=(decision.target,),
+            arguments=decision.checked,
+            session=self._sessions.look(caller, identity, ask.session, at_ns, decision.stored.session),
             asserted=self._asserted(ask, caller),
-            waivers=draft.snapshot.registry.waivers(caller.tenant),
+            waivers=decision.snapshot.registry.waivers(caller.tenant),
         )
-        bound = self._bind(facts, draft, stored)
-        session = self._sessions.binding(caller, identity, ask.session, at_ns)
-        return bound if session is None else replace(bound, session=session)
+        self._bind(decision)
+        decision.session = self._sessions.binding(caller, identity, ask.session, at_ns)
 
     def list(
         self,
@@ -214,12 +174,12 @@ class Establish:
             shown[name] = raw
         return shown
 
-    def settled(self, call: CallContext) -> None:
+    def release(self, decision: Decision) -> None:
         """Its rows are durable (or given up): later asks read them from the store."""
-        if call.call is not None:
-            self._fresh.pop(call.call.index, None)
-        if call.session is not None:
-            self._sessions.release(call.session)
+        if decision.row is not None:
+            self._fresh.pop(decision.row.index, None)
+        if decision.session is not None:
+            self._sessions.release(decision.session)
 
     def _target(self, target: Target, method: str, caller: Caller, snapshot: Snapshot, at_ns: int) -> TargetFact:
         if not isinstance(target, ToolTarget) or method != METHOD_TOOL_CALL:
@@ -266,25 +226,27 @@ class Establish:
             asker=asker(self._index_key, caller.tenant, call) if self._judge is not None else "",
         )
 
-    def _bind(self, facts: Facts, draft: Draft, stored: StoredCall) -> CallContext:
+    def _bind(self, decision: Decision) -> None:
         """Give the call its digest. Only a call whose every check passed has one: nothing else can be approved."""
-        ask, raw, keys = draft.ask, draft.raw, draft.keys
-        if keys.call is None or not facts.session.check.ok:
-            salt = self._entropy.bytes(SALT_BYTES)
-            return CallContext(facts, salt, raw, commitment(salt, "arguments", raw), None, draft.subject_index)
+        raw, keys, stored = decision.arguments, decision.keys, decision.stored
+        if keys.call is None or not decision.facts.session.check.ok:
+            decision.salt = self._entropy.bytes(SALT_BYTES)
+            decision.commitment = commitment(decision.salt, "arguments", raw)
+            decision.call = decision.row = None
+            return
         row = self._fresh.get(keys.index)
         known = row is None and stored.row is not None
         if row is None:
-            drawn = CallRow(keys.index, keys.tenant, draft.subject_index, b"", "", draft.at_ns)
+            drawn = CallRow(keys.index, keys.tenant, decision.subject_index, b"", "", decision.at_ns)
             row = stored.row or replace(drawn, salt=self._entropy.bytes(SALT_BYTES))
         committed = commitment(row.salt, "arguments", raw)
-        call_digest = digest([*draft.bound, committed])
+        call_digest = digest([*decision.bound, committed])
         if not known:
             row = replace(row, digest=call_digest)
             # what is kept belongs to a row that came while the salt was drawn: the commit refuses
             stored = replace(stored, row=None, unknown_outcomes=0, redeemed=None, approvals=(), answers=())
         facts = replace(
-            facts,
+            decision.facts,
             call_digest=call_digest,
             unknown_outcomes=stored.unknown_outcomes,
             people_refusals=stored.turned_down.refusals,
@@ -292,25 +254,25 @@ class Establish:
         )
         if self._judge is not None:
             facts = replace(facts, judge_prompts=self._judge.prompts(), judge_refusals=stored.judge_refusals)
-        asked = CallUnderDecision(
+        decision.facts, decision.salt, decision.commitment = facts, row.salt, committed
+        decision.call = CallUnderDecision(
             tenant=keys.tenant,
             call=replace(keys.call, digest=call_digest),
             index=keys.index,
-            subject_index=draft.subject_index,
+            subject_index=decision.subject_index,
             arguments=raw,
             facts=facts,
-            observation=ask.observation,
-            definition=draft.definition,
-            until_ns=ask.until_ns,
+            observation=decision.ask.observation,
+            definition=decision.definition,
+            until_ns=decision.ask.until_ns,
             fresh=None if known else row,
             keys=keys,
             stored=stored,
         )
-        old = known and 0 < self._renew_ns < draft.at_ns - row.created_ns
-        kept = replace(row, created_ns=draft.at_ns) if old else asked.fresh
+        old = known and 0 < self._renew_ns < decision.at_ns - row.created_ns
+        decision.row = replace(row, created_ns=decision.at_ns) if old else decision.call.fresh
         if not known:
             self._fresh[keys.index] = row
-        return CallContext(facts, row.salt, raw, committed, kept, draft.subject_index, asked=asked)
 
 
 def asker(index_key: bytes, tenant: str, call: Call) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import sys
 from dataclasses import dataclass
 
-from pdp.core.answer import ListAnswer, PolicyRef
+from pdp.core.answer import ListAnswer, PolicyRef, Terms
 from pdp.core.check import NS
 from pdp.core.digest import Json
 from pdp.core.facts import Facts
@@ -15,11 +15,9 @@ from pdp.core.request import Caller, ListAsk
 from pdp.core.stored import RecordRef
 from pdp.ports import Clock
 from pdp.service.admission import require_server
-from pdp.service.commit import Recorder
-from pdp.service.decide import Terms
+from pdp.service.commit import ListRecording, Recorder
 from pdp.service.evaluate import Evaluated, evaluate
-from pdp.service.facts import METHOD_TOOL_LIST, Establish
-from pdp.service.recording import ListRecording
+from pdp.service.facts import METHOD_TOOL_LIST, FactBuilder
 from pdp.service.state import Snapshot, State
 from pdp.service.worker_crash_quota import WorkerCrashQuota
 
@@ -29,7 +27,7 @@ class Filter:
     """`DecisionService.FilterTools`. A list that cannot be decided is empty."""
 
     state: State
-    establish: Establish
+    facts: FactBuilder
     recorder: Recorder
     clock: Clock
     kills: WorkerCrashQuota
@@ -39,15 +37,15 @@ class Filter:
         """Filter one list; recorded like any answer. Raises Forbidden, InvalidRequest, Overloaded, Unavailable."""
         require_server(caller, ask.server)
         # in a thread: a tool server that lists much must not hold decisions up
-        shown = await asyncio.to_thread(self.establish.shown, ask) if ask.definitions else {}
+        shown = await asyncio.to_thread(self.facts.shown, ask) if ask.definitions else {}
         while True:
             at, snapshot = self.clock.now_ns(), self.state.snapshot()
             self.kills.check(caller, at)
-            identity = await self.establish.identity(ask.credential, caller, ask.server, snapshot.registry, at)
+            identity = await self.facts.identity(ask.credential, caller, ask.server, snapshot.registry, at)
             # fetching keys may have taken long: what was pinned is then history
             if not self.state.outdated(snapshot, at, self.clock.now_ns()):
                 break
-        facts = self.establish.list(ask, shown, caller, identity, snapshot, at)
+        facts = self.facts.list(ask, shown, caller, identity, snapshot, at)
         if ask.method == METHOD_TOOL_LIST:
             found = await evaluate(snapshot.policy, facts, at)
         else:
@@ -56,7 +54,7 @@ class Filter:
             )
         self.kills.note(caller, found.outcome, at)
         answer = self._answer(facts, found.outcome, snapshot, at)
-        subject = self.establish.subject_index(caller, identity)
+        subject = self.facts.subject_index(caller, identity)
         return await self.recorder.list(ListRecording(ask, caller, facts, found, snapshot, at, subject), answer)
 
     def _answer(self, facts: Facts, outcome: Outcome, snapshot: Snapshot, at_ns: int) -> ListAnswer:

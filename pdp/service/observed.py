@@ -1,4 +1,4 @@
-"""Establishing with telemetry around it; wired only when it is on."""
+"""Facts with telemetry around their stages; wired only when it is on."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import Any
 from typing_extensions import override
 
 from pdp.core.facts import Facts, Identity
-from pdp.core.request import Ask, Caller, ListAsk, Target
+from pdp.core.request import Caller, ListAsk, Target
 from pdp.core.target import TargetFact
 from pdp.ports.telemetry import Telemetry
-from pdp.service.facts import METHOD_TOOL_CALL, METHOD_TOOL_LIST, Draft, Establish
+from pdp.service.decision import Decision
+from pdp.service.facts import METHOD_TOOL_CALL, METHOD_TOOL_LIST, FactBuilder
 from pdp.service.state import Snapshot
 
 
-class ObservedEstablish(Establish):
+class ObservedFacts(FactBuilder):
     """The stages `facts` and `registry`. Names the tool of a call when it is one that was signed: any other name is
     the caller's own words."""
 
@@ -24,11 +25,9 @@ class ObservedEstablish(Establish):
         self._telemetry = telemetry
 
     @override
-    def draft(
-        self, ask: Ask, caller: Caller, identity: Identity, snapshot: Snapshot, at_ns: int, reply: str = ""
-    ) -> Draft:
+    def prepare(self, decision: Decision) -> None:
         with self._telemetry.stage("facts", {"pdp.phase": "call"}):
-            return super().draft(ask, caller, identity, snapshot, at_ns, reply)
+            super().prepare(decision)
 
     @override
     def list(

@@ -29,7 +29,7 @@ async def worlds(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict
             planned = plan(folder)
             planned = replace(planned, settings={**planned.settings, "policy": opa})
             world = await stack.enter_async_context(running(folder, planned, Stage(StillClock(at_ns))))
-            world.process.services.decide.establish.__class__ = test_golden.JudgedEstablish
+            world.process.services.decide.facts.__class__ = test_golden.JudgedFacts
             found[name] = world
         yield found
 

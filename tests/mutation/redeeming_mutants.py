@@ -37,7 +37,7 @@ REDEEMING = (
         ),
         (
             "overtaken-asks-again",
-            "mine = meant or approval.id in rested or (",
+            "mine = meant or approval.id in redeeming or (",
             "mine = meant or (",
             "I2: who was overtaken hears that it is used, and asks nobody anew",
         ),
@@ -78,7 +78,7 @@ REDEEMING = (
         "approvals/resolve",
         (
             "rested-on-nothing",
-            "asking.rested.update(held.source.id for held in found.held if isinstance(held.source, Approval))",
+            "decision.redeeming |= {each.source.id for each in held if isinstance(each.source, Approval)}",
             "pass",
             "I2: who was overtaken hears that it is used, and asks nobody anew",
         ),

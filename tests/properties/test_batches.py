@@ -267,7 +267,7 @@ async def test_an_allow_is_not_replayed_to_other_rights(
 
 async def test_one_verification_for_each_credential_and_server(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    subjects = type(world.process.services.decide.establish._subjects)
+    subjects = type(world.process.services.decide.facts._subjects)
     identify = subjects.identify
 
     async def counted(self: Any, credential: Any, **more: Any) -> Any:
@@ -378,4 +378,4 @@ async def test_a_batch_cannot_cost_more_workers_than_its_caller_may(
     found = await batch(world, requests(world, steps))
     codes = [i.response.reasons[0].code if i.HasField("response") else i.error.code for i in found.items]
     assert codes == ["policy.timeout"] * TOGETHER + [CODES["RESOURCE_EXHAUSTED"]] * (40 - TOGETHER)
-    world.process.services.decide.kills._kills.clear()
+    world.process.services.decide.crash_quota._kills.clear()

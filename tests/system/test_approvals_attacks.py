@@ -18,11 +18,11 @@ from pdp.adapters.grpc.codec import decide_request
 from pdp.authoring.sandbox import ALICE, CAROL
 from pdp.core.check import NS
 from pdp.core.errors import Fault, NotFound
-from pdp.core.stored import StoredCall
 from pdp.runtime.background import tend
 from pdp.service.approvals.evidence import ApprovalEvidence
 from pdp.service.approvals.expiry import Sweep
-from pdp.service.facts import Draft, Establish
+from pdp.service.decision import Decision
+from pdp.service.facts import FactBuilder
 from pdp.service.idempotency import Idempotency
 from pdp.service.outcomes import Report
 from pdp.v1 import types_pb2
@@ -203,13 +203,13 @@ async def test_a_batch_that_asks_people_again_and_again_costs_little_more_than_i
 async def test_a_call_that_is_asked_about_keeps_its_digest(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a refusal would be forgotten when its call was first asked about long ago."""
     indexes: list[str] = []
-    build = Establish.call
+    build = FactBuilder.build
 
-    def spied(self: Establish, draft: Draft, stored: StoredCall) -> Any:
-        indexes.append(draft.keys.index)
-        return build(self, draft, stored)
+    def spied(self: FactBuilder, decision: Decision) -> None:
+        indexes.append(decision.keys.index)
+        build(self, decision)
 
-    monkeypatch.setattr(Establish, "call", spied)
+    monkeypatch.setattr(FactBuilder, "build", spied)
     asked_ns = []
     for passes in (0, 5_000, 6_000):  # it is made young again after a tenth of the time that it is kept
         world.stage.clock.advance(passes)
@@ -223,9 +223,9 @@ async def test_a_call_that_is_asked_about_keeps_its_digest(world: World, monkeyp
 
 async def test_no_request_outlives_its_calls_digest(world: World) -> None:
     made = world.process.services.decide
-    opening = replace(made.escalation.opening, longest_ns=1_000 * NS)
-    short = replace(made, escalation=replace(made.escalation, opening=opening))
+    opening = replace(made.approvals.opening, longest_ns=1_000 * NS)
+    short = replace(made, approvals=replace(made.approvals, opening=opening))
     async with world._admitted("gateway", "Decide") as caller:
         answer, _ = await short(decide_request.ask(reset(world, "long")), caller)
     assert [reason.code for reason in answer.reasons] == ["requirement.too_long"]
-    assert world.process.approvals.escalation.opening.longest_ns == 40_000 * NS
+    assert world.process.approvals.resolve.opening.longest_ns == 40_000 * NS

@@ -13,7 +13,7 @@ from support.cases import Case, load_cases
 from support.golden import INSTANTS, plan
 from support.surroundings import Stage, StillClock
 from support.world import PROCESS, Refused, World, running
-from test_golden import JudgedEstablish, run
+from test_golden import JudgedFacts, run
 
 from pdp.core.request import Caller, Role
 from pdp.service.explain import Why
@@ -29,7 +29,7 @@ async def worlds(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict
         for name, at_ns in INSTANTS.items():
             folder = tmp_path_factory.mktemp(name[:3])
             world = await stack.enter_async_context(running(folder, plan(folder), Stage(StillClock(at_ns))))
-            world.process.services.decide.establish.__class__ = JudgedEstablish
+            world.process.services.decide.facts.__class__ = JudgedFacts
             world.process.services.explain.per_minute = 10_000
             found[name] = world
         yield found

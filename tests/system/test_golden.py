@@ -20,7 +20,8 @@ from typing_extensions import override
 from pdp.audit.check import check
 from pdp.core.check import NS
 from pdp.core.digest import canonical, commitment, leaf_hash
-from pdp.service.facts import CallContext, Establish
+from pdp.service.decision import Decision
+from pdp.service.facts import FactBuilder
 from pdp.v1 import types_pb2
 
 CASES = load_cases()
@@ -31,13 +32,13 @@ RISKS[types_pb2.RISK_CRITICAL] = "critical"
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-class JudgedEstablish(Establish):
+class JudgedFacts(FactBuilder):
     """Establishes the judge's pinned prompts as well, which no component of this release does."""
 
     @override
-    def call(self, *args: Any) -> CallContext:
-        made = super().call(*args)
-        return replace(made, facts=replace(made.facts, judge_prompts=JUDGE_PROMPTS))
+    def build(self, decision: Decision) -> None:
+        super().build(decision)
+        decision.facts = replace(decision.facts, judge_prompts=JUDGE_PROMPTS)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -48,7 +49,7 @@ async def worlds(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict
             folder = tmp_path_factory.mktemp(name[:3])
             stage = Stage(StillClock(at_ns))
             world = await stack.enter_async_context(running(folder, plan(folder), stage))
-            world.process.services.decide.establish.__class__ = JudgedEstablish
+            world.process.services.decide.facts.__class__ = JudgedFacts
             found[name] = world
         yield found
 

@@ -3,104 +3,72 @@ answer opens and what an allow spends. Unary calls and batches share it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
-from pdp.core.answer import Answer
+from pdp.core.answer import Answer, PolicyRef, Terms, answer_of
 from pdp.core.approvals.call import CallUnderDecision
 from pdp.core.approvals.rows import Approval
 from pdp.core.errors import Conflict
 from pdp.core.outcome import Effect, Outcome, denied
 from pdp.core.record import RecordTooLargeError
-from pdp.core.request import Ask, Caller
-from pdp.core.stored import Commit, ReplyRow
 from pdp.ports import Store
 from pdp.service.approvals.redeem import Redeem
 from pdp.service.approvals.requests import Opening
 from pdp.service.approvals.resume import Resuming
-from pdp.service.evaluate import Evaluated
-from pdp.service.facts import CallContext, call_id_of
-from pdp.service.idempotency import Claim, Idempotency
-from pdp.service.state import Snapshot
+from pdp.service.decision import Decision
+from pdp.service.facts import call_id_of
+from pdp.service.idempotency import Idempotency
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
-    """One question under way: who asks what, on which snapshot, at which instant. `rested` are the requests that an
-    allow of this question was to redeem, in whichever of its tries: one of them that is redeemed by now went to
-    somebody else."""
-
-    ask: Ask
-    caller: Caller
-    claim: Claim | None
-    call: CallContext
-    snapshot: Snapshot
-    at_ns: int
-    rested: set[str] = field(default_factory=set)
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """What an evaluation comes to: the answer, what is committed besides its record, and what is kept for repeats."""
-
-    found: Evaluated
-    answer: Answer
-    entries: tuple[Commit, ...]
-    reply: ReplyRow | None
-
-
-@dataclass(frozen=True, slots=True)
-class Escalation:
+class Resolve:
     """Brings people in."""
 
     store: Store
     resuming: Resuming
     opening: Opening
     redeem: Redeem
-    repeats: Idempotency
+    idempotency: Idempotency
 
-    def begin(self, asking: Asking) -> Answer | Outcome | None:
+    def resume(self, decision: Decision) -> Answer | Outcome | None:
         """For a call that comes back: its kept answer, or a denial. None: evaluate."""
-        asked = asking.call.asked
-        if asked is None:
-            return None
-        return self.resuming(asking.ask, asked, asking.snapshot, asking.at_ns, frozenset(asking.rested))
+        return self.resuming(decision, decision.call) if decision.call is not None else None
 
-    async def end(self, asking: Asking, found: Evaluated, answered: Callable[[Evaluated], Answer]) -> Ended:
-        """What `found` comes to. `answered` makes the plain answer of an evaluation."""
-        asked = asking.call.asked
-        if asked is not None and found.outcome.effect is Effect.PENDING:
-            return await self._opened(asking, asked, found, answered)
-        if asked is not None and found.outcome.effect is Effect.ALLOW:
-            return self._redeemed(asking, asked, found, answered(found))
-        return self._plain(asking, found, answered(found))
+    async def resolve(self, decision: Decision, terms: Terms) -> None:
+        """The answer to an evaluation, what is kept for repeats, and what is committed with the record.
 
-    def _plain(self, asking: Asking, found: Evaluated, answer: Answer, entries: tuple[Commit, ...] = ()) -> Ended:
-        reply = self.repeats.entry(asking.claim, answer, asking.snapshot, asking.at_ns)
-        return Ended(found, answer, entries, reply)
+        Raises Conflict when people have answered meanwhile.
+        """
+        effect, call = decision.evaluated.outcome.effect, decision.call
+        if call is not None and effect is Effect.PENDING:
+            await self._open(decision, call, terms)
+        else:
+            _answer(decision, terms)
+            if call is not None and effect is Effect.ALLOW and self._redeemed(decision, call):
+                return
+        decision.reply = self.idempotency.entry(decision.claim, decision.answer, decision.snapshot, decision.at_ns)
 
-    async def _opened(
-        self, asking: Asking, asked: CallUnderDecision, found: Evaluated, answered: Callable[[Evaluated], Answer]
-    ) -> Ended:
-        asked = await self._again(asked)
-        if self.begin(replace(asking, call=replace(asking.call, asked=asked))) is not None:
+    async def _open(self, decision: Decision, call: CallUnderDecision, terms: Terms) -> None:
+        call = await self._again(call)
+        if self.resuming(decision, call) is not None:
             raise _settled()  # what it came back for was spent or ended while it was evaluated
-        answer = answered(found)
-        wanted, at = found.outcome.requirements, asking.at_ns
+        _answer(decision, terms)
+        answer, requirements = decision.answer, decision.evaluated.outcome.requirements
         try:
-            opened = await self.opening(asked, _title(asked), wanted, answer.policy, answer.decision_id, at)
+            opened = await self.opening(call, _title(call), requirements, answer.policy, decision.id, decision.at_ns)
         except RecordTooLargeError as fault:
             opened = denied(fault.code, fault.message)
         if isinstance(opened, Outcome):
-            found = replace(found, outcome=opened)
-            return self._plain(asking, found, answered(found))
-        answer = replace(
+            decision.evaluated = replace(decision.evaluated, outcome=opened)
+            _answer(decision, terms)
+            return
+        decision.entries = opened.entries
+        decision.answer = replace(
             answer,
             requirements=opened.requirements,
             resume_token=opened.resume_token,
             valid_until_ns=min(each.expires_ns for each in opened.requirements),
         )
-        return self._plain(asking, found, answer, opened.entries)
 
     async def _again(self, asked: CallUnderDecision) -> CallUnderDecision:
         """The call with what the store holds about it by now. Raises Conflict for one that was erased meanwhile."""
@@ -111,17 +79,29 @@ class Escalation:
             raise _settled()
         return replace(asked, stored=stored)
 
-    def _redeemed(self, asking: Asking, asked: CallUnderDecision, found: Evaluated, answer: Answer) -> Ended:
-        snapshot = asking.snapshot
-        call_id, at = call_id_of(asking.ask), asking.at_ns
-        made = self.redeem(asked, found.held, call_id, answer.decision_id, snapshot.expected(asked.tenant), at)
-        if made is None:
-            return self._plain(asking, found, answer)
-        asking.rested.update(held.source.id for held in found.held if isinstance(held.source, Approval))
-        answer = replace(answer, redemption_id=made.id)
+    def _redeemed(self, decision: Decision, call: CallUnderDecision) -> bool:
+        """Whether the allow rests on answers that it spends."""
+        snapshot, at, held = decision.snapshot, decision.at_ns, decision.evaluated.held
+        redemption = self.redeem(
+            call, held, call_id_of(decision.ask), decision.id, snapshot.expected(call.tenant), at
+        )
+        if redemption is None:
+            return False
+        decision.redeeming |= {each.source.id for each in held if isinstance(each.source, Approval)}
+        decision.answer = replace(decision.answer, redemption_id=redemption.id)
+        decision.entries = redemption.entries
         # told again by its call id only: a repeat of the request id must not spend the same answer twice
-        reply = self.repeats.redeemed_entry(asked, answer, snapshot, at)
-        return Ended(found, answer, made.entries, reply)
+        decision.reply = self.idempotency.redeemed_entry(call, decision.answer, snapshot, at)
+        return True
+
+
+def _answer(decision: Decision, terms: Terms) -> None:
+    """The plain answer of an evaluation."""
+    policy, evaluated = decision.snapshot.policy, decision.evaluated
+    ref = PolicyRef(policy.revision, policy.digest, policy.engine.name)
+    decision.answer = answer_of(
+        decision.id, decision.facts, evaluated.outcome, evaluated.evidence, ref, terms, decision.at_ns
+    )
 
 
 def _settled() -> Conflict:

@@ -15,11 +15,10 @@ from pdp.core.approvals.redeem import Resume
 from pdp.core.approvals.states import OPEN, State
 from pdp.core.check import NS
 from pdp.core.outcome import Outcome, denied
-from pdp.core.request import Ask
 from pdp.ports import ResumeTokens
+from pdp.service.decision import Decision
 from pdp.service.facts import call_id_of
 from pdp.service.idempotency import Idempotency
-from pdp.service.state import Snapshot
 
 REPLAY_NS = 30 * NS  # how long a redeemed allow is told again to a caller that spends it only once
 
@@ -37,13 +36,12 @@ class Resuming:
     """Looks at what comes back before anything is evaluated."""
 
     tokens: ResumeTokens
-    repeats: Idempotency
+    idempotency: Idempotency
 
-    def __call__(
-        self, ask: Ask, asked: CallUnderDecision, snapshot: Snapshot, at_ns: int, rested: frozenset[str]
-    ) -> Answer | Outcome | None:
-        """The kept answer, a denial, or None: then it is evaluated like any other call. `rested` are requests that
-        the call was about to redeem: who was overtaken hears that they are used, with a token and without."""
+    def __call__(self, decision: Decision, asked: CallUnderDecision) -> Answer | Outcome | None:
+        """The kept answer, a denial, or None: then it is evaluated like any other call. A call that was about to
+        redeem a request and was overtaken hears that it is used, with a token and without."""
+        ask, at_ns = decision.ask, decision.at_ns
         named: tuple[str, ...] = ()
         if ask.resume_token:
             resume = self.tokens.open(ask.resume_token, at_ns)
@@ -57,15 +55,15 @@ class Resuming:
         call_id = call_id_of(ask)
 
         def kept() -> Answer | None:  # for callers that carry out a redemption only once
-            return self.repeats.redeemed(asked, snapshot, at_ns)
+            return self.idempotency.redeemed(asked, decision.snapshot, at_ns)
 
-        found = self._come_to(named, rested, call_id, asked, kept, at_ns)
+        found = self._come_to(named, decision.redeeming, call_id, asked, kept, at_ns)
         return kept() if found is None and ask.call_id else found  # a grant's use, or a verdict's
 
     def _come_to(
         self,
         named: tuple[str, ...],
-        rested: frozenset[str],
+        redeeming: frozenset[str],
         call_id: str,
         asked: CallUnderDecision,
         kept: Callable[[], Answer | None],
@@ -77,7 +75,7 @@ class Resuming:
             return denied(*_INVALID)
         for approval in found:
             meant = approval.id in named
-            mine = meant or approval.id in rested or (call_id and approval.redeemed_call == call_id)
+            mine = meant or approval.id in redeeming or (call_id and approval.redeemed_call == call_id)
             if approval.state is State.REDEEMED and mine:
                 again = approval.redeemed_call == call_id and at_ns - approval.resolved_ns < REPLAY_NS
                 return (kept() if again else None) or denied(*_SPENT)

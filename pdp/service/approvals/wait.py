@@ -20,7 +20,7 @@ from pdp.core.request import Caller, Credential
 from pdp.ports import Clock, ResumeTokens, Store
 from pdp.service.admission import require_server
 from pdp.service.approvals.changes import Changes
-from pdp.service.facts import Establish
+from pdp.service.facts import FactBuilder
 from pdp.service.state import State as Pinned
 
 MAX_SECONDS = 50.0
@@ -42,7 +42,7 @@ class Waiting:
 
     store: Store
     tokens: ResumeTokens
-    establish: Establish
+    facts: FactBuilder
     state: Pinned
     changes: Changes
     clock: Clock
@@ -83,7 +83,7 @@ class Waiting:
             raise _unknown()
         require_server(caller, resume.server)
         registry = self.state.snapshot().registry
-        identity = await self.establish.identity(credential, caller, resume.server, registry, at)
+        identity = await self.facts.identity(credential, caller, resume.server, registry, at)
         subject = identity.subject
         if not subject.check.ok or Account(subject.issuer or "", subject.id or "") != resume.subject:
             raise _unknown()

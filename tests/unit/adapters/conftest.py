@@ -22,6 +22,7 @@ from pdp.adapters.grpc.server import Server
 from pdp.adapters.grpc.servicer import Services
 from pdp.config.settings import validate
 from pdp.content import ArgumentContent
+from pdp.core.answer import Terms
 from pdp.core.check import NS, OK, failed, missing
 from pdp.core.errors import Unauthenticated
 from pdp.core.facts import AgentFact, Identity, ServerFact, SubjectFact
@@ -33,9 +34,9 @@ from pdp.runtime.approvals import wire_approvals
 from pdp.service.admission import Entrance, Limits
 from pdp.service.batch import Batch
 from pdp.service.commit import Recorder
-from pdp.service.decide import Decide, Terms
+from pdp.service.decide import Decide
 from pdp.service.explain import Explain
-from pdp.service.facts import Establish
+from pdp.service.facts import FactBuilder
 from pdp.service.filter import Filter
 from pdp.service.idempotency import Idempotency
 from pdp.service.operations.admin import Admin
@@ -253,7 +254,7 @@ async def services(edges: Any, store: Any, tmp_path: Any) -> Any:
     sessions = MemorySessions(SessionOptions(), key)
     state, kills = State(store), WorkerCrashQuota()
     recorder = Recorder(store, clock, entropy, boot="boot-1", index_key=key)
-    establish = Establish(subjects, ArgumentContent(), sessions, entropy=entropy, index_key=key)
+    establish = FactBuilder(subjects, ArgumentContent(), sessions, entropy=entropy, index_key=key)
 
     async def reload_keys(_at_ns: Any) -> None:
         pass
@@ -267,7 +268,7 @@ async def services(edges: Any, store: Any, tmp_path: Any) -> Any:
     )
     source = wired.evidence
     decide = Decide(
-        state, store, establish, repeats, source, wired.escalation, recorder, sessions, clock, kills, Terms()
+        state, store, establish, repeats, source, wired.resolve, recorder, sessions, clock, kills, Terms()
     )
     yield Services(
         entrance=Entrance(edges.callers, store, recorder, clock, Limits()),

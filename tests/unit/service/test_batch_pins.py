@@ -16,7 +16,7 @@ from pdp.adapters.grpc.codec import batch as codec
 from pdp.authoring.sandbox import ALICE
 from pdp.service.batch import TOGETHER_BYTES
 from pdp.service.decide import Decide
-from pdp.service.facts import Establish
+from pdp.service.facts import FactBuilder
 from pdp.v1 import decision_pb2, types_pb2
 
 ALLOW = types_pb2.EFFECT_ALLOW
@@ -49,7 +49,7 @@ def reasons(items: list[decision_pb2.BatchItem]) -> set[str]:
 
 
 async def while_keys_are_fetched(world: World, asked: list[Any], happens: Callable[[], Any]) -> Any:
-    establish = world.process.services.decide.establish
+    establish = world.process.services.decide.facts
     held = establish._subjects = Held(establish._subjects, "identify")
     asking = asyncio.create_task(batch(world, *asked))
     await held.reached.wait()
@@ -128,15 +128,15 @@ async def test_others_have_their_turn_between_the_items_of_a_batch(
     """Large items and those that are refused, which nothing waits for, too."""
     turns, at_call, evaluated = 0, [], []
     decide = world.process.services.decide
-    real_draft, real_settled = Establish.draft, Decide.settled
+    real_prepare, real_evaluate = FactBuilder.prepare, Decide.evaluate
 
-    def draft(self: Establish, *given: Any) -> Any:
+    def prepare(self: FactBuilder, *given: Any) -> Any:
         at_call.append(turns)
-        return real_draft(self, *given)
+        return real_prepare(self, *given)
 
-    async def settled(self: Decide, *given: Any) -> Any:
+    async def evaluate(self: Decide, *given: Any) -> Any:
         evaluated.append(turns)
-        return await real_settled(self, *given)
+        return await real_evaluate(self, *given)
 
     async def others() -> None:
         nonlocal turns
@@ -144,8 +144,8 @@ async def test_others_have_their_turn_between_the_items_of_a_batch(
             turns += 1
             await asyncio.sleep(0)
 
-    monkeypatch.setattr(type(decide.establish), "draft", draft)
-    monkeypatch.setattr(Decide, "settled", settled)
+    monkeypatch.setattr(type(decide.facts), "prepare", prepare)
+    monkeypatch.setattr(Decide, "evaluate", evaluate)
     large = b'{"repo_path":"%s"}' % (b"x" * TOGETHER_BYTES)
     asked = [world.ask(ALICE, "git_status", raw) for raw in (large, b"{", large, b"[]", large, b"x")]
     running = asyncio.create_task(others())

@@ -78,7 +78,7 @@ async def test_a_switch_acts_although_whoever_set_it_went_away(world: World) -> 
 
 
 async def test_a_switch_thrown_while_keys_are_fetched_is_obeyed(world: World) -> None:
-    establish = world.process.services.decide.establish
+    establish = world.process.services.decide.facts
     held = Held(establish._subjects, "identify")
     establish._subjects = held
     asking = asyncio.create_task(world.decide(world.ask(ALICE, "git_status", ARGUMENTS)))
@@ -101,7 +101,7 @@ async def test_a_switch_thrown_during_the_evaluation_is_obeyed(world: World) -> 
 
 
 async def test_time_that_passes_while_keys_are_fetched_counts(world: World) -> None:
-    establish = world.process.services.decide.establish
+    establish = world.process.services.decide.facts
     held = Held(establish._subjects, "identify")
     establish._subjects = held
     request = world.ask(ALICE, "git_status", ARGUMENTS)

@@ -1,0 +1,65 @@
+"""One request on its way to an answer: a value that grows with each step of `Decide`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pdp.core.answer import Answer
+from pdp.core.approvals.call import CallUnderDecision
+from pdp.core.digest import Json
+from pdp.core.facts import ArgumentsFact, Facts, Identity, ServerFact
+from pdp.core.request import Ask, Caller
+from pdp.core.stored import CallKeys, CallRow, Commit, ReplyRow, SessionRow, StoredCall
+from pdp.core.target import TargetFact
+from pdp.service.evaluate import Evaluated
+from pdp.service.idempotency import Claim
+from pdp.service.state import Snapshot
+
+
+@dataclass(slots=True)
+class Decision:
+    """What is known of one request. A step reads the fields above its own and fills in its own; a field that no step
+    has filled in yet cannot be read."""
+
+    ask: Ask
+    caller: Caller
+    identity: Identity
+    snapshot: Snapshot
+    at_ns: int
+    claim: Claim | None = None
+    # approvals that an allow was to redeem in an earlier try: one that is redeemed by now went to another call
+    redeeming: frozenset[str] = frozenset()
+
+    # facts.prepare: what the request and the snapshot say, and the keys of what is kept
+    target: TargetFact = field(init=False)
+    server: ServerFact = field(init=False)
+    checked: ArgumentsFact = field(init=False)
+    arguments: bytes = field(init=False)  # canonical, or as received when they are no JSON we accept
+    definition: Mapping[str, Json] = field(init=False)  # the pinned one
+    bound: tuple[Json, ...] = field(init=False)  # what the call's digest binds besides the arguments
+    subject_index: str = field(init=False)
+    keys: CallKeys = field(init=False)  # `index` is empty where a check has failed
+
+    # store.for_call
+    stored: StoredCall = field(init=False)
+
+    # facts.build
+    facts: Facts = field(init=False)
+    salt: bytes = field(init=False)  # of the arguments' commitment
+    commitment: str = field(init=False)
+    call: CallUnderDecision | None = field(init=False)  # None for a call without a digest
+    row: CallRow | None = field(init=False)  # to be stored with the record; None when it is stored, and young
+    session: SessionRow | None = field(init=False)  # likewise: whose the session is
+
+    # evaluate
+    evaluated: Evaluated = field(init=False)
+
+    # approvals.resolve: the answer, what is kept for repeats, and what is committed with the record
+    id: str = field(init=False)
+    answer: Answer = field(init=False)
+    reply: ReplyRow | None = None
+    entries: tuple[Commit, ...] = ()
+
+    # commit
+    input_salt: bytes = field(init=False)  # of the commitment to the input document
