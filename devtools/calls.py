@@ -20,6 +20,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import grpc
 
@@ -71,7 +72,7 @@ async def _profiled(world: World) -> Profile:
     await bootstrap.start(process)
     try:
         with grpc.insecure_channel(world.sandbox.socket) as channel:
-            ask = channel.unary_unary(METHOD)
+            ask: Any = channel.unary_unary(METHOD)
 
             def one(number: int) -> bytes:
                 own = b"\x0a\x08calls-%02d" % number  # field 1 of the message: the request id
