@@ -11,7 +11,7 @@ from pdp.core.digest import Json
 from pdp.core.judge.prompt import PromptSet
 from pdp.core.judge.render import render, tokens
 from pdp.judge.prompts import read_prompts, shipped_prompts
-from pdp.judge_eval.cases import matter, read_cases
+from pdp.judge_eval.cases import judge_input_of, read_cases
 from pdp.judge_eval.organisation import pinned
 
 CASES = read_cases(Path(__file__).parents[2] / "corpora" / "judge" / "judge_cases_dev.jsonl.gz").all
@@ -23,7 +23,7 @@ WORD = 6  # characters; shorter values, such as "12:00", stand everywhere
 def test_median_of_the_base_prompt_with_its_data_and_no_case_is_cut() -> None:
     assert SHIPPED is not None
     bare = PromptSet(SHIPPED.prompts, ())
-    made = [render(bare, "task-fit", matter(case, *pinned(case, None)), NONCE) for case in CASES]
+    made = [render(bare, "task-fit", judge_input_of(case, *pinned(case, None)), NONCE) for case in CASES]
     assert [each.cut for each in made if each.cut] == []
     assert median(tokens(each.system) + tokens(each.user) for each in made) <= MOST
 
