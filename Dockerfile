@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1
 # The decision point as an image without shell or package manager: docs/docker.md.
-# Both bases are pinned by digests that whoever builds must give; there are no defaults.
+# Both bases are pinned by digests that the builder must give; there are no defaults.
 ARG BUILD_DIGEST
 ARG RUNTIME_DIGEST
 

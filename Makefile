@@ -1,7 +1,7 @@
 # Two commands matter: `make demo` shows the product, `make test` checks everything.
 PYTHON ?= python3
 BIN    := .venv/bin
-# the order of the tests: the same for everybody; `make pytest SEED=7` is another
+# the fixed order of the tests; `make pytest SEED=7` is another
 SEED   ?= 20261120
 CASES_FILE := tests/corpora/judge/judge_cases_dev.jsonl.gz
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -64,7 +64,7 @@ language: .venv/ready ## all of OPA's own language tests on both engines (needs 
 	CI=true LANGUAGE_CASES="$$(go mod download -json github.com/open-policy-agent/opa@v1.22.0 | $(BIN)/python -c 'import json, sys; print(json.load(sys.stdin)["Dir"])')/v1/test/cases/testdata/v1" \
 	  $(BIN)/python -m pytest -q -s tests/conformance/test_language.py
 
-races: .venv/ready ## who comes second at the store, whoever is killed: 1,000 rounds of each race, on both (minutes)
+races: .venv/ready ## 1,000 rounds of each race for the store, with kills, on SQLite and PostgreSQL (minutes)
 	RACES=1000 $(BIN)/python -m pytest -q -n 2 tests/contract/test_races.py
 
 exposure: .venv/ready ## what the shipped policy leaves to a judge, on all labelled cases (a minute or two)

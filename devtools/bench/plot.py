@@ -13,6 +13,7 @@ from devtools.bench.figures import Figure, Goal
 
 _COLOURS = {"aim": "#2e7d32", "first": "#f9a825", "missed": "#c62828"}
 _WORDS = {"aim": "aim reached", "first": "first goal met", "missed": "missed"}
+_AIM = "#1565c0"
 _MOST = 4.0  # the end of the scale, in first goals
 _TEXT_AS_TEXT = {"svg.fonttype": "none", "svg.hashsalt": "bench"}
 
@@ -27,13 +28,14 @@ def svg(figures: Sequence[Figure], caption: str) -> str:
         low, median, high = _shares(figure, goal)
         axes.barh(y, min(median, _MOST), color=_COLOURS[figure.verdict], height=0.6, gid=f"bar-{y}")
         axes.plot((low, high), (y, y), color="#222222")
-        axes.plot(goal.share(goal.aim), y, marker="|", markersize=16, markeredgewidth=3, color="white")
+        axes.plot(goal.share(goal.aim), y, marker="|", markersize=16, markeredgewidth=3, color=_AIM)
         axes.annotate(f" {figure.spread.median:.2f}", (min(max(high, median), _MOST), y), va="center")
     axes.axvline(1.0, color="#222222", linestyle="--")
     axes.set_yticks(range(len(rows)), [figure.what for figure, _ in rows])
     axes.set_xlim(0, _MOST)
     axes.invert_yaxis()
-    axes.set_xlabel(f"median over first goal: shorter is better, 1 is the first goal\n{caption}", parse_math=False)
+    axes.set_xlabel("median over first goal (shorter is better), line: range, blue mark: aim")
+    canvas.suptitle(caption, fontsize=9, parse_math=False)
     axes.legend(handles=[Patch(color=colour, label=_WORDS[name]) for name, colour in _COLOURS.items()], loc="best")
     text = io.StringIO()
     with mpl.rc_context(_TEXT_AS_TEXT):

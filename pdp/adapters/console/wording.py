@@ -33,7 +33,7 @@ OUTCOMES: Mapping[str, str] = {  # of a redeemed request, as the caller reported
     "failed": "Approved, but failed",
     "unknown": "Approved, outcome unknown",
 }
-KINDS: Mapping[str, str] = {kind: kind.capitalize() for kind in PEOPLE}
+KINDS: Mapping[str, str] = {kind: kind.capitalize() for kind in sorted(PEOPLE)}
 CHOICES: Mapping[str, str] = {"approve": "approved", "deny": "denied", "cancel": "withdrew"}
 DONE: Mapping[str, str] = {**CHOICES, "cancel": "withdrawn"}  # "you have …"
 ASSURANCES: Mapping[str, str] = {
