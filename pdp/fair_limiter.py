@@ -1,4 +1,4 @@
-"""Whose turn it is at what many tenants share: a bounded number at once, tenants in turn."""
+"""Fairness among tenants that share something bounded: a limiter that refuses, and a queue that takes turns."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import asyncio
 from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from pdp.core.approvals.call import CallUnderDecision
+
+_Whose = tuple[str, ...]  # everybody's, a tenant's, a caller's
 
 
 class OverloadedError(Exception):
@@ -79,3 +84,31 @@ class FairQueue:
 
     def _next(self) -> str | None:
         return next((t for t in self._waiting if self._running[t] < self._own_places), None)
+
+
+@dataclass(slots=True)
+class FairLimiter:
+    """Concurrency limiter: at most 75 % of the slots per tenant, 50 % per caller."""
+
+    most: int
+    _taken: Counter[_Whose] = field(default_factory=Counter)
+
+    def take(self, asked: CallUnderDecision) -> bool:
+        """Take a slot for this call; False where none is left."""
+        everybody, tenant, caller = whose = _whose(asked)
+        quarters = {everybody: 4, tenant: 3, caller: 2}
+        if any(self._taken[each] >= max(1, self.most * part // 4) for each, part in quarters.items()):
+            return False
+        self._taken.update(whose)
+        return True
+
+    def leave(self, asked: CallUnderDecision) -> None:
+        """Give it back."""
+        for each in _whose(asked):
+            self._taken[each] -= 1
+            if not self._taken[each]:
+                del self._taken[each]
+
+
+def _whose(asked: CallUnderDecision) -> tuple[_Whose, _Whose, _Whose]:
+    return (), (asked.tenant,), (asked.tenant, asked.call.caller)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pdp.core.digest import Json
 
@@ -17,10 +17,10 @@ class Check:
     status: str  # "ok" | "failed" | "missing"
     code: str = ""
     message: str = ""
+    ok: bool = field(init=False, repr=False, compare=False)  # asked far more often than a check is made
 
-    @property
-    def ok(self) -> bool:
-        return self.status == "ok"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ok", self.status == "ok")
 
     def fact(self) -> dict[str, Json]:
         return {"status": self.status, "code": self.code}

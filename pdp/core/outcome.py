@@ -90,15 +90,15 @@ def _read(value: object) -> Outcome:
         effect = Effect(_text(found, "effect"))
     except ValueError:
         raise _NotADecisionError from None
-    reasons = tuple(_reason(r) for r in _list(found, "reasons"))
-    requirements = tuple(_requirement(r) for r in _list(found, "requirements"))
-    obligations = tuple(_obligation(o) for o in _list(found, "obligations"))
-    visible = frozenset(_string(v) for v in _list(found, "visible"))
+    reasons = tuple(map(_reason, _list(found, "reasons")))
+    requirements = tuple(map(_requirement, _list(found, "requirements")))
+    obligations = tuple(map(_obligation, _list(found, "obligations")))
+    visible = frozenset(map(_string, _list(found, "visible")))
     hidden = tuple(
-        Hidden(_text(h, "key"), tuple(_reason(r) for r in _list(h, "reasons")))
+        Hidden(_text(h, "key"), tuple(map(_reason, _list(h, "reasons"))))
         for h in map(_object, _list(found, "hidden"))
     )
-    waived = tuple(_object(w) for w in _list(found, "waived"))
+    waived = tuple(map(_object, _list(found, "waived")))
     if (effect is Effect.PENDING) != bool(requirements):
         raise _NotADecisionError
     if effect is not Effect.ALLOW:

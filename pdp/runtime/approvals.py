@@ -14,6 +14,7 @@ from pdp.content.validate import satisfies
 from pdp.core.approvals.notices import Notifications
 from pdp.core.approvals.turned_down import Backoff
 from pdp.core.check import NS
+from pdp.fair_limiter import FairLimiter
 from pdp.ports import Channel, Clock, Entropy, EvidenceSource, Judge, Store, Subjects
 from pdp.ports.telemetry import SILENT, Telemetry
 from pdp.runtime import console
@@ -25,14 +26,12 @@ from pdp.service.approvals.outbox import Outbox
 from pdp.service.approvals.redeem import Redeem
 from pdp.service.approvals.requests import Caps, Opening
 from pdp.service.approvals.resolve import Resolve
-from pdp.service.approvals.resume import Resuming
 from pdp.service.approvals.wait import Waiting
 from pdp.service.commit import Recorder
 from pdp.service.facts import FactBuilder
 from pdp.service.idempotency import Idempotency
 from pdp.service.judge_evidence import Absent, Judging
 from pdp.service.outcomes import Outcomes
-from pdp.service.places import FairLimiter
 from pdp.service.state import State
 
 DAY_NS = 24 * 3600 * NS
@@ -103,7 +102,7 @@ def wire_approvals(  # noqa: PLR0913, PLR0917 - what it rests on
         directories=directories,
         evidence=Sources(*sources),
         judging=judging,
-        resolve=Resolve(store, Resuming(tokens, idempotency), opening, Redeem(recorder, entropy), idempotency),
+        resolve=Resolve(store, tokens, opening, Redeem(recorder, entropy), idempotency),
         waiting=Waiting(store, tokens, facts, state, changes, clock),
         outcomes=Outcomes(store, recorder, clock),
         changes=changes,

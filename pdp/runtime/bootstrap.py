@@ -32,7 +32,7 @@ from pdp.runtime.environment import SYSTEM, Environment, index_key_of
 from pdp.runtime.judge import begin_judge, wire_judge
 from pdp.runtime.telemetry import Levels, Losses, Ports, fact_builder, observed, wire_telemetry
 from pdp.secrets.reference import secret
-from pdp.service.admission import Entrance, Limits
+from pdp.service.admission import Entrance, Limits, WorkerCrashQuota
 from pdp.service.batch import Batch
 from pdp.service.commit import CLOCK, Recorder
 from pdp.service.decide import Decide
@@ -46,7 +46,6 @@ from pdp.service.operations.runs import Runs
 from pdp.service.records import Records
 from pdp.service.simulate import ReadOnlySessions
 from pdp.service.state import State
-from pdp.service.worker_crash_quota import WorkerCrashQuota
 from pdp.sessions.memory import MemorySessions
 from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore, open_store

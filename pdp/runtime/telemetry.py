@@ -17,8 +17,7 @@ from pdp.core.term import Term
 from pdp.ports import Callers, Content, DirectorySource, PolicySource, Registry, Store, Subjects
 from pdp.ports.telemetry import SILENT, Attributes, Telemetry
 from pdp.secrets.reference import secret
-from pdp.service.facts import FactBuilder
-from pdp.service.observed import ObservedFacts
+from pdp.service.facts import FactBuilder, ObservedFacts
 from pdp.service.operations.fleet import COMMON, Fleet
 from pdp.service.operations.reload import Reloads
 from pdp.store.opening import AnyStore

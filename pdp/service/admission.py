@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from pdp.core.check import NS
 from pdp.core.errors import DeadlineTooShort, Fault, Forbidden, InvalidRequest, Overloaded, Unauthenticated
+from pdp.core.outcome import Outcome
 from pdp.core.request import Caller, Peer, Role
 from pdp.ports import Callers, Clock, Store
 from pdp.service.commit import Recorder
+
+WINDOW_NS = 60 * NS
+KILLS = frozenset({"policy.timeout", "policy.crashed"})  # codes of outcomes that cost a policy worker
 
 # beyond these the caller hears it is at fault, and the log hears who it was
 RECORDED = (Unauthenticated, Forbidden, InvalidRequest)
@@ -102,6 +106,30 @@ class Entrance:
         at = self._clock.now_ns()
         if self._store.note_refusal(caller.tenant, caller.name, fault.code, at):
             await self._recorder.refusal(caller, fault, rpc, at)
+
+
+class WorkerCrashQuota:
+    """Counts workers lost per caller (`callers.<name>.max_worker_kills_per_minute`)."""
+
+    def __init__(self) -> None:
+        self._kills: dict[tuple[str, str], deque[int]] = {}
+
+    def check(self, caller: Caller, at_ns: int) -> None:
+        """Raises Overloaded (`caller.worker_kills`) while the caller is beyond its quota."""
+        kills = self._kills.get((caller.tenant, caller.name))
+        if kills is None:
+            return
+        while kills and kills[0] <= at_ns - WINDOW_NS:
+            kills.popleft()
+        if len(kills) > caller.max_worker_kills_per_minute:
+            raise Overloaded(
+                "caller.worker_kills", "Requests of this caller cost too many policy workers; ask again in a minute."
+            )
+
+    def note(self, caller: Caller, outcome: Outcome, at_ns: int) -> None:
+        """Count the outcome if it cost a worker."""
+        if any(reason.rule == "service" and reason.code in KILLS for reason in outcome.reasons):
+            self._kills.setdefault((caller.tenant, caller.name), deque()).append(at_ns)
 
 
 def require_server(caller: Caller, server: str) -> None:

@@ -13,7 +13,7 @@ from pdp.core.outcome import Effect
 from pdp.core.request import Ask, Caller
 from pdp.core.stored import RecordRef
 from pdp.ports import Clock, EvidenceSource, Sessions, Store
-from pdp.service.admission import require_server
+from pdp.service.admission import WorkerCrashQuota, require_server
 from pdp.service.approvals.resolve import Resolve
 from pdp.service.commit import Recorder
 from pdp.service.decision import Decision
@@ -21,7 +21,6 @@ from pdp.service.evaluate import Evaluated, settle
 from pdp.service.facts import FactBuilder
 from pdp.service.idempotency import Idempotency
 from pdp.service.state import State
-from pdp.service.worker_crash_quota import WorkerCrashQuota
 
 TRIES = 5  # evaluations of one question that somebody else's commit may overtake
 

@@ -31,7 +31,7 @@ from pdp.core.request import Ask, Caller
 from pdp.core.stored import RecordRef, StoredRecord
 from pdp.fair_limiter import FairQueue, OverloadedError
 from pdp.ports import Clock, EvidenceSource, FiredElement, KeptPolicies, LoadedPolicy, Store
-from pdp.service.admission import require_server
+from pdp.service.admission import WorkerCrashQuota, require_server
 from pdp.service.commit import Recorder
 from pdp.service.decision import Decision
 from pdp.service.evaluate import settle
@@ -39,7 +39,6 @@ from pdp.service.facts import FactBuilder
 from pdp.service.operations.admin import ANY_TENANT
 from pdp.service.simulate import Case, Standing, evaluated, search
 from pdp.service.state import State
-from pdp.service.worker_crash_quota import WorkerCrashQuota
 
 log = logging.getLogger("pdp.policy")
 

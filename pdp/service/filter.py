@@ -14,12 +14,11 @@ from pdp.core.outcome import Hidden, Outcome, denied
 from pdp.core.request import Caller, ListAsk
 from pdp.core.stored import RecordRef
 from pdp.ports import Clock
-from pdp.service.admission import require_server
+from pdp.service.admission import WorkerCrashQuota, require_server
 from pdp.service.commit import ListRecording, Recorder
 from pdp.service.evaluate import Evaluated, evaluate
 from pdp.service.facts import METHOD_TOOL_LIST, FactBuilder
 from pdp.service.state import Snapshot, State
-from pdp.service.worker_crash_quota import WorkerCrashQuota
 
 
 @dataclass(frozen=True, slots=True)

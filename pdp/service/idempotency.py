@@ -9,7 +9,7 @@ to the rights it was given to: another agent's token, or one with fewer scopes, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
 from functools import cache, lru_cache
@@ -160,9 +160,16 @@ _NOT_CONTENT = frozenset({"credential", "meta", "request_id", "until_ns"})
 def _content(ask: Ask) -> Json:
     """Everything that was asked, without credential, id and trace context; byte fields by hash."""
     kind: Any = type(ask)
-    content = [_plain(getattr(ask, name)) for name in _members(kind) if name not in _NOT_CONTENT]
+    values = [getattr(ask, name) for name in _members(kind) if name not in _NOT_CONTENT]
     meta = without_context(ask.meta)  # only where there is any: kept replies of before know nothing of it
-    return [*content, _plain(meta)] if meta else content
+    return _each([*values, meta] if meta else values)
+
+
+_PLAIN = frozenset({type(None), str, bool, int})
+
+
+def _each(values: Iterable[object]) -> list[Json]:
+    return [value if type(value) in _PLAIN else _plain(value) for value in values]  # type: ignore[misc] # as above
 
 
 def _plain(value: object) -> Json:
@@ -172,9 +179,9 @@ def _plain(value: object) -> Json:
     if isinstance(value, bytes):
         return sha256_hex(value)
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
+        return _each(value)
     kind: Any = type(value)
-    return [kind.__name__, *[_plain(getattr(value, name)) for name in _members(kind)]]
+    return [kind.__name__, *_each([getattr(value, name) for name in _members(kind)])]
 
 
 @cache

@@ -26,9 +26,9 @@ from pdp.core.evidence import Verdict, judged, well_formed
 from pdp.core.judge import records
 from pdp.core.judge.judge_input import Content, JudgeInput, Opinion
 from pdp.core.stored import CallRow, StoredCall
+from pdp.fair_limiter import FairLimiter
 from pdp.ports import Clock, Judge, Store
 from pdp.service.commit import Recorder
-from pdp.service.places import FairLimiter
 
 log = logging.getLogger("pdp.judge")
 MOST_HELD = 128

@@ -120,7 +120,7 @@ FACTS = _in(
 
 CHECKS = _in(
     "check",
-    ("check-negated", 'return self.status == "ok"', 'return self.status != "failed"', "only ok is ok"),
+    ("check-negated", '"ok", self.status == "ok")', '"ok", self.status != "failed")', "only ok is ok"),
     ("unknown-count-zero", "WORST_COUNT = 2**53 - 1", "WORST_COUNT = 0", "an unknown count is the worst"),
 )
 

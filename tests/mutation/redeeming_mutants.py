@@ -21,7 +21,7 @@ REDEEMING = (
         ),
     ),
     *_in(
-        "approvals/resume",
+        "approvals/resolve",
         ("any-token-counts", "if resume is None or not _own(resume, asked):", "if resume is None:", "I9"),
         (
             "token-of-another-call",

@@ -23,8 +23,8 @@ from pdp.core import explain as told
 from pdp.core.errors import EngineFault, Fault, NotFound
 from pdp.core.request import Caller, Role
 from pdp.fair_limiter import FairQueue
+from pdp.service.admission import WorkerCrashQuota
 from pdp.service.explain import Why
-from pdp.service.worker_crash_quota import WorkerCrashQuota
 from pdp.v1 import decision_pb2, explain_pb2, explain_pb2_grpc, types_pb2
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -22,7 +22,7 @@ from ungated import ALLOWS, FOREVER, rego
 from pdp.core.errors import EngineFault
 from pdp.core.policy import Module
 from pdp.policy.bundle import read_bundle, shipped_rego
-from pdp.service.worker_crash_quota import WINDOW_NS
+from pdp.service.admission import WINDOW_NS
 from pdp.v1 import admin_pb2, decision_pb2
 
 

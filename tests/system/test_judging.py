@@ -23,7 +23,7 @@ from pdp.core.check import NS
 from pdp.core.errors import Fault, Unavailable
 from pdp.core.judge.judge_input import JudgeInput, Opinion
 from pdp.core.stored import StoredCall
-from pdp.service.places import FairLimiter
+from pdp.fair_limiter import FairLimiter
 from pdp.v1 import decision_pb2_grpc, types_pb2
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("judging")]

@@ -31,7 +31,7 @@ from pdp.core.request import Bearer, Caller, Role
 from pdp.core.target import TargetFact
 from pdp.ports import LoadedPolicy, Pack
 from pdp.runtime.approvals import wire_approvals
-from pdp.service.admission import Entrance, Limits
+from pdp.service.admission import Entrance, Limits, WorkerCrashQuota
 from pdp.service.batch import Batch
 from pdp.service.commit import Recorder
 from pdp.service.decide import Decide
@@ -43,7 +43,6 @@ from pdp.service.operations.admin import Admin
 from pdp.service.operations.reload import Reloads
 from pdp.service.records import Records
 from pdp.service.state import State
-from pdp.service.worker_crash_quota import WorkerCrashQuota
 from pdp.sessions.memory import MemorySessions
 from pdp.sessions.options import SessionOptions
 from pdp.store.clock import StoreClock

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from pdp.fair_limiter import FairLimiter
 from pdp.service.judge_evidence import MOST_SESSIONS
-from pdp.service.places import FairLimiter
 
 
 def asked(who: str) -> Any:
