@@ -15,6 +15,7 @@ import yaml
 from playwright.async_api import Browser, Page, expect
 from support.browser import context, sign_in
 from support.console_world import ConsoleWorld
+from support.waiting import until
 
 from pdp.authoring.sandbox import TENANT
 from pdp.core.approvals.states import State
@@ -27,7 +28,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # the provider lives with its own
 ]
 ids = itertools.count()
-AWAKE_MS = 2_500  # after which approving is awake, with room
+HELD_MS = 10_000  # after which a vote is sent that nobody took back, with room
 
 
 def fresh() -> dict[str, str]:
@@ -64,7 +65,7 @@ async def approve(page: Page, name: str = "Approve") -> None:
 async def wake(page: Page, name: str = "Approve") -> None:
     """Press it once it is awake."""
     button = page.get_by_role("button", name=name, exact=True)
-    await expect(button).not_to_have_attribute("aria-disabled", "true", timeout=AWAKE_MS)
+    await expect(button).not_to_have_attribute("aria-disabled", "true")
     await button.click()
 
 
@@ -76,6 +77,18 @@ async def press(page: Page, name: str) -> None:
 
 async def record(page: Page) -> None:
     await page.get_by_role("button", name="Record it now").click()
+
+
+def changes_sent(page: Page) -> list[str]:
+    """Where the page sends what changes something, from now on. It reads its state again by itself."""
+    urls: list[str] = []
+    page.on("request", lambda request: urls.append(request.url) if request.method != "GET" else None)
+    return urls
+
+
+async def painted(page: Page) -> None:
+    """Until the page has shown itself twice: its scripts ran, and what they changed is there."""
+    await page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 async def test_signing_in_is_by_code_with_pkce_state_nonce_and_age(world: ConsoleWorld, chromium: Browser) -> None:
@@ -168,7 +181,7 @@ async def test_a_stale_page_is_drawn_again_and_counts_nothing(world: ConsoleWorl
     async with window(chromium, world, "carol", path) as carol, window(chromium, world, "dave", path) as dave:
         await press(dave, "Deny")
         await expect(dave.get_by_text("Recorded: you have denied this.")).to_be_visible()
-        await expect(carol.get_by_text("Something has changed")).to_be_visible(timeout=10_000)
+        await expect(carol.get_by_text("Something has changed")).to_be_visible()
         await approve(carol)
         await expect(carol.get_by_role("alert")).to_contain_text("Nothing was recorded")
         await expect(carol.get_by_text("Denied").first).to_be_visible()
@@ -230,14 +243,13 @@ async def test_a_form_on_another_site_changes_nothing(world: ConsoleWorld, chrom
 async def test_no_other_site_can_frame_a_page(world: ConsoleWorld, chromium: Browser) -> None:
     request_id = await world.pending("git_reset", fresh())
     async with window(chromium, world, "carol") as page:
-        said: list[str] = []
-        page.on("console", lambda message: said.append(message.text))
         with another_site(f'<iframe src="{world.url}/requests/{request_id}"></iframe>') as url:
-            await page.goto(url)
-            await page.wait_for_timeout(300)
+            async with page.expect_console_message(
+                lambda message: "frame-ancestors" in message.text or "Refused to frame" in message.text
+            ):
+                await page.goto(url)
             frame = page.frames[1]
             assert await frame.locator("button").count() == 0
-        assert any("frame-ancestors" in each or "Refused to frame" in each for each in said), said
 
 
 async def test_a_link_from_another_site_finds_one_still_signed_in(world: ConsoleWorld, chromium: Browser) -> None:
@@ -269,7 +281,7 @@ async def test_by_keyboard_alone(world: ConsoleWorld, chromium: Browser) -> None
         await expect(button).to_be_focused()
         await page.keyboard.press("Space")  # too early
         await page.keyboard.press("Enter")
-        await expect(button).not_to_have_attribute("aria-disabled", "true", timeout=AWAKE_MS)
+        await expect(button).not_to_have_attribute("aria-disabled", "true")
         await page.keyboard.press("Enter")
         assert state(world, request_id) is State.PENDING
         await page.keyboard.press("Space")
@@ -284,9 +296,7 @@ async def test_by_keyboard_alone(world: ConsoleWorld, chromium: Browser) -> None
 async def test_enter_in_a_field_sends_nothing(world: ConsoleWorld, chromium: Browser, script: bool) -> None:
     request_id = await world.pending("git_add", {**fresh(), "files": ["a"]})
     async with window(chromium, world, "carol", f"/requests/{request_id}", java_script_enabled=script) as page:
-        posted: list[str] = []
-        # the page reads its state again by itself: only what changes something counts
-        page.on("request", lambda request: posted.append(request.url) if request.method != "GET" else None)
+        posted = changes_sent(page)
         await page.get_by_label("Reason").fill("thinking")
         await page.get_by_label("Also later calls").check()
         for field in ("Calls", "Minutes"):
@@ -305,6 +315,8 @@ async def test_a_vote_can_be_taken_back(world: ConsoleWorld, chromium: Browser, 
     arguments = fresh()
     request_id = await world.pending("git_reset", arguments)
     async with window(chromium, world, "carol", f"/requests/{request_id}") as page:
+        await page.clock.install()
+        await page.reload()
         await wake(page, choice)
         back = page.get_by_role("button", name="Take it back")
         await expect(back).to_be_focused()
@@ -313,15 +325,21 @@ async def test_a_vote_can_be_taken_back(world: ConsoleWorld, chromium: Browser, 
         await page.keyboard.press("Enter")  # a second one takes back what the first did
         await expect(page.get_by_text("Taken back. Nothing was recorded.")).to_be_visible()
         await expect(page.get_by_role("button", name=choice, exact=True)).to_be_visible()
-        await page.wait_for_timeout(6_000)  # longer than it would have waited
+        posted = changes_sent(page)
+        await page.clock.run_for(HELD_MS)
+        assert posted == []
     assert (state(world, request_id), world.world.process.store.votes(request_id)) == (State.PENDING, ())
 
 
 async def test_a_vote_that_nobody_takes_back_is_recorded(world: ConsoleWorld, chromium: Browser) -> None:
     request_id = await world.pending("git_reset", fresh())
     async with window(chromium, world, "carol", f"/requests/{request_id}") as page:
+        await page.clock.install()
+        await page.reload()
         await page.get_by_role("button", name="Deny").click()
-        await expect(page.get_by_text("Recorded: you have denied this.")).to_be_visible(timeout=15_000)
+        await expect(page.get_by_role("button", name="Take it back")).to_be_visible()
+        await page.clock.run_for(HELD_MS)
+        await expect(page.get_by_text("Recorded: you have denied this.")).to_be_visible()
     assert state(world, request_id) is State.DENIED
 
 
@@ -347,14 +365,16 @@ async def test_a_quick_click_approves_nothing(world: ConsoleWorld, chromium: Bro
     request_id = await world.pending("git_reset", fresh())
     async with window(chromium, world, "carol") as page:
         await page.goto(f"{world.url}/requests/{request_id}", wait_until="domcontentloaded")
+        posted = changes_sent(page)
         # all in one go, so that no time passes between: as a hand that was already on its way
         asleep = await page.evaluate(
             "() => { const b = document.querySelector('[data-approve]'); dispatchEvent(new Event('focus'));"
             " const was = b.getAttribute('aria-disabled'); b.click(); return was; }"
         )
         assert asleep == "true"
-        await page.wait_for_timeout(200)
-        assert page.url.endswith(request_id)
+        # the page is still there when approving wakes up, and has sent nothing
+        await expect(page.locator("[data-approve]")).not_to_have_attribute("aria-disabled", "true")
+        assert (page.url.endswith(request_id), posted) == (True, [])
     assert state(world, request_id) is State.PENDING
 
 
@@ -451,10 +471,10 @@ async def test_a_deputy_decides_for_who_is_away(world: ConsoleWorld, chromium: B
 
 async def test_the_queue_says_that_something_came(world: ConsoleWorld, chromium: Browser) -> None:
     async with window(chromium, world, "carol") as page:
-        await page.wait_for_timeout(300)  # until it listens
+        await until(lambda: world.world.process.approvals.changes._waiters)  # it listens
         request_id = await world.pending("git_reset", fresh())
         news = page.get_by_text("Something has changed")
-        await expect(news).to_be_visible(timeout=10_000)
+        await expect(news).to_be_visible()
         assert await page.locator(f"a[href='/requests/{request_id}']").count() == 0  # nothing moved by itself
         await page.get_by_role("link", name="Show it as it is now").click()
         await expect(page.locator(f"a[href='/requests/{request_id}']")).to_be_visible()
@@ -573,7 +593,7 @@ async def test_axe_finds_nothing_serious(world: ConsoleWorld, chromium: Browser,
         async with window(chromium, world, who, color_scheme=scheme, bypass_csp=True) as page:
             for path in (*pages, "/signin"):
                 await page.goto(world.url + path.format(**found))
-                await page.wait_for_timeout(100)
+                await painted(page)
                 report = (await Axe().run(page)).response
                 grave = [
                     (each["id"], [node["html"][:200] for node in each["nodes"]])
@@ -591,7 +611,7 @@ async def test_no_page_breaks_its_own_policy(world: ConsoleWorld, chromium: Brow
         page.on("pageerror", lambda error: said.append(f"{page.url}: {error}"))
         for path in PAGES[:-1]:
             await page.goto(world.url + path.format(**found))
-            await page.wait_for_timeout(100)
+            await painted(page)
         assert said == []
 
 

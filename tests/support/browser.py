@@ -7,8 +7,10 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
+PATIENCE_MS = 60_000  # far beyond what a page takes, also on a machine that does much else
+expect.set_options(timeout=PATIENCE_MS)
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 ARGUMENTS = (
     "--headless",
@@ -51,5 +53,5 @@ async def sign_in(page: Page, url: str, name: str, path: str = "/queue") -> None
 async def context(found: Browser, **options: object) -> BrowserContext:
     """A window of its own, in UTC and English."""
     made = await found.new_context(**{"locale": "en-GB", "timezone_id": "UTC", **options})  # type: ignore[arg-type]
-    made.set_default_timeout(15_000)
+    made.set_default_timeout(PATIENCE_MS)
     return made

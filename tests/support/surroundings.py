@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+
+from support.gate import gate_once
 
 from pdp.core.approvals.call import CallUnderDecision, SourcedEvidence
 from pdp.core.check import NS
 from pdp.core.digest import Json
 from pdp.core.evidence import Evidence
-from pdp.policy.gate import check
 from pdp.ports import Judge
 from pdp.runtime.environment import Environment
 
@@ -58,9 +58,6 @@ class SeededEntropy:
             self.drawn += 1
             found += hashlib.sha256(f"{self.seed}/{self.drawn}".encode()).digest()
         return found[:count]
-
-
-gate_once = functools.cache(check)  # most worlds load the same bundle, and what the gate says of it is pure
 
 
 def _nothing_known(_call: str, _at: int) -> tuple[Evidence, ...]:

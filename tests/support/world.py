@@ -188,6 +188,10 @@ class World:
         async with self._admitted(caller, "SetSwitch", Role.OPERATE) as who:
             await self.process.admin.set_switch(SwitchAsk(scope, server, value, engaged, "test"), who)
 
+    def has_waiting_twin(self) -> bool:
+        """Whether a request waits for another one with the same id."""
+        return any(running._waiters for running in self.process.services.decide.repeats._running.values())
+
     async def reload(self) -> None:
         """Look at policy, registry and keys again, as the watcher of a served process does every second."""
         await self.process.reloads((), by="")
@@ -195,7 +199,7 @@ class World:
     async def _call(self, method: str, request: Any, caller: str) -> Any:
         stub = decision_pb2_grpc.DecisionServiceStub(self.channel)
         try:
-            return await getattr(stub, method)(request, metadata=self.metadata(caller), timeout=20)
+            return await getattr(stub, method)(request, metadata=self.metadata(caller), timeout=60)
         except grpc.aio.AioRpcError as error:
             trailing = error.trailing_metadata() or ()
             code = next((str(v) for k, v in trailing if k == METADATA_KEY), "")

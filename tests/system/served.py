@@ -24,6 +24,7 @@ from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from support.gate import gate_once
 
 from pdp.authoring import sandbox
 from pdp.authoring.sandbox import ALICE, Person, Sandbox, definition_bytes
@@ -44,8 +45,8 @@ CODE = "pdp-code"  # trailing metadata of every refusal
 SAFE = "This call is not available."
 RESOURCE = "https://mcp.acme.example/git"
 ISSUER = "urn:pdp:development"
-START_SECONDS = 30.0
-BUDGET = 20.0  # seconds a test waits for an answer; far more than any takes
+START_SECONDS = 90.0  # of patience: a start takes one or two
+BUDGET = 60.0  # seconds a test waits for an answer; far more than any takes
 
 _ids = itertools.count()
 
@@ -293,7 +294,7 @@ class Served(Asking):
     def __init__(self, world: Sandbox, *, surroundings: Environment | None = None, watch: bool = True) -> None:
         super().__init__(world)
         self._settings = settings.load(world.config, {})
-        self._surroundings = surroundings or Environment()
+        self._surroundings = surroundings or Environment(gate=gate_once)
         self._watch = watch
         self.now = self._surroundings.wall
         self._started = threading.Event()

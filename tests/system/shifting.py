@@ -2,6 +2,8 @@
 
 import time
 
+from support.gate import gate_once
+
 from pdp.runtime.environment import Environment
 
 NS = 10**9
@@ -30,4 +32,4 @@ class Shifting:
         self._wall += int(seconds * NS)
 
     def surroundings(self) -> Environment:
-        return Environment(wall=self.wall, monotonic=self.monotonic)
+        return Environment(wall=self.wall, monotonic=self.monotonic, gate=gate_once)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from support.gate import gate_once
 from support.judge_eval import REVIEW, lines, one_of_each, write
 from support.llm import LlmStandIn, obeys
 
@@ -63,7 +64,7 @@ def obeyed(
     with LlmStandIn() as llm:
         llm.behave(obeys())
         made = create(folder / "w", cases.all, load_review(REVIEW), JUDGED, judge=llm.judge(folder))
-        around = Environment(lambda: AT_NS, time.monotonic_ns)
+        around = Environment(lambda: AT_NS, time.monotonic_ns, gate=gate_once)
         yield asyncio.run(courses(made, cases.all, around)), llm
 
 
@@ -119,7 +120,9 @@ def test_a_judge_is_measured_on_what_a_decision_shows_it(cases: Cases, tmp_path:
     review, judge = load_review(REVIEW), Onlooker()
     made = create(tmp_path / "w", cases.all, review, JUDGED)
     ticks = itertools.count(1_000)
-    asyncio.run(courses(made, cases.all, Environment(lambda: AT_NS, lambda: next(ticks), judge=judge)))
+    asyncio.run(
+        courses(made, cases.all, Environment(lambda: AT_NS, lambda: next(ticks), judge=judge, gate=gate_once))
+    )
     assert len(judge.seen) > 20
     prompts = LoadedPrompts(None).current
 

@@ -86,7 +86,7 @@ async def impatient(world: World, asked: Any) -> DecideAnswer:
 
 async def next_verdict(world: World, before: int) -> dict[str, Any]:
     """The record that comes after so many."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while len(verdicts(world)) == before:  # noqa: ASYNC110 - it comes from another process
             await asyncio.sleep(0.05)
     return verdicts(world)[-1]

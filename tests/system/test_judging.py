@@ -15,6 +15,7 @@ import pytest_asyncio
 from support.approvers import Approvers, waiting
 from support.surroundings import Stage, StillClock
 from support.tools import GIT, resource
+from support.waiting import until
 from support.world import WEDNESDAY_NS, Plan, Refused, World, answered, codes, create, serving
 
 from pdp.adapters.grpc.codec import decide_request, decide_response
@@ -197,16 +198,16 @@ async def test_a_call_is_not_held_past_its_deadline_and_finds_the_verdict_later(
         commit(judged_world, "late verdict"), judged_world.stage.clock.monotonic() + int(0.3 * NS)
     )
     async with judged_world._admitted("gateway", "Decide") as caller:
-        answer, ref = await asyncio.wait_for(judged_world.process.services.decide(asked, caller), 30)
+        answer, ref = await asyncio.wait_for(judged_world.process.services.decide(asked, caller), 90)
         told = decide_response.decide_response(answer, ref)
         assert (told.effect, codes(told)) == (PENDING, ["judge.medium"])
         credential = decide_request.credential(judged_world.credential(ALICE))  # type: ignore[arg-type]
         waits = judged_world.process.services.waiting
         held = asyncio.create_task(waits(told.pending.resume_token, credential, 20, caller))
-        await asyncio.sleep(0.05)
+        await until(lambda: judged_world.process.approvals.changes._waiters)
         assert not held.done()
         judge.gate.set()
-        assert (await asyncio.wait_for(held, 30)).again
+        assert (await asyncio.wait_for(held, 90)).again
     allowed = await answered(judged_world, commit(judged_world, "late verdict", token=told.pending.resume_token))
     assert allowed.effect == ALLOW
     assert len(judge.seen) == 1  # the one session
@@ -219,7 +220,7 @@ async def test_a_call_is_not_held_past_its_deadline_and_finds_the_verdict_later(
 async def test_two_who_ask_the_same_share_one_session(judged_world: World, judge: Scripted) -> None:
     judge.gate = asyncio.Event()
     both = [asyncio.create_task(answered(judged_world, commit(judged_world, "shared"))) for _ in range(2)]
-    await asyncio.sleep(0.2)
+    await until(lambda: judged_world.process.approvals.judging.holding._taken[()] == 2)
     judge.gate.set()
     found = await asyncio.gather(*both)
     assert ALLOW in {each.effect for each in found}
@@ -235,9 +236,7 @@ async def test_about_one_call_there_is_one_session_whatever_is_said_around_it(
     first = asyncio.create_task(answered(judged_world, asks[0]))
     await judge.asked.wait()
     others = [asyncio.create_task(answered(judged_world, each)) for each in asks[1:]]
-    async with asyncio.timeout(30):
-        while judged_world.process.approvals.judging.holding._taken[()] < 4:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await until(lambda: judged_world.process.approvals.judging.holding._taken[()] == 4)
     judge.gate.set()
     found = await asyncio.gather(first, *others)
     assert [(each.effect, codes(each)) for each in found] == [(DENY, ["requirement.refused"])] * 4
@@ -281,9 +280,7 @@ async def test_an_allow_that_another_wording_got_unlocks_nothing_for_this_one(
     await judge.asked.wait()
     other = commit(judged_world, "not mine", agent="not-mine", task="Another wording")
     second = asyncio.create_task(answered(judged_world, other))
-    async with asyncio.timeout(30):
-        while judged_world.process.approvals.judging.holding._taken[()] < 2:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await until(lambda: judged_world.process.approvals.judging.holding._taken[()] == 2)
     judge.gate.set()
     assert (await first).effect == ALLOW
     assert ((await second).effect, codes(await second)) == (PENDING, ["judge.medium"])
@@ -311,9 +308,7 @@ async def test_an_allow_that_comes_after_a_refusal_waits_until_policy_knows_of_i
         return found
 
     kinder = asyncio.create_task(answered(judged_world, ask(3)))
-    async with asyncio.timeout(30):
-        while not judge.seen:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await until(lambda: judge.seen)
     for i in range(3):
         assert codes(await answered(judged_world, ask(i))) == ["requirement.refused"]
     last.set()
@@ -474,7 +469,7 @@ async def test_calls_that_are_held_leave_places_for_others(
     judge.gate = asyncio.Event()
     held = asyncio.create_task(answered(judged_world, commit(judged_world, "held")))
     await judge.asked.wait()
-    at_once = await asyncio.wait_for(answered(judged_world, commit(judged_world, "not held")), 30)
+    at_once = await asyncio.wait_for(answered(judged_world, commit(judged_world, "not held")), 90)
     assert (at_once.effect, codes(at_once)) == (PENDING, ["judge.medium"])
     assert not held.done()
     judge.gate.set()
@@ -492,7 +487,7 @@ async def test_a_used_verdict_wakes_nobody_who_waits_for_the_next(judged_world: 
         waits = judged_world.process.services.waiting
         assert not (await waits(token, credential, 0, caller)).again
         judge.gate.set()
-        assert (await asyncio.wait_for(waits(token, credential, 20, caller), 30)).again
+        assert (await asyncio.wait_for(waits(token, credential, 20, caller), 90)).again
 
 
 async def test_a_lost_answer_that_a_verdict_unlocked_is_told_again_by_its_call_id(

@@ -14,9 +14,9 @@ import pytest
 import pytest_asyncio
 import yaml
 from support.approvers import Approvers, waiting
-from support.holding import Held
 from support.stored import entry
 from support.surroundings import Stage, StillClock
+from support.waiting import Held, until
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, Refused, World, answered, codes, create, serving
 
 from pdp.adapters.grpc.codec import decide_request, decide_response
@@ -425,7 +425,7 @@ async def test_waiting_ends_when_people_have_answered(world: World, approvers: A
         assert not nothing.again
         assert [wanted.approval_id for wanted in nothing.requirements] == waiting(answer)
         held = asyncio.create_task(waits(answer.pending.resume_token, credential, 20, caller))
-        await asyncio.sleep(0.05)
+        await until(lambda: world.process.approvals.changes._waiters)
         await approvers.vote(CAROL, *waiting(answer))
         assert (await asyncio.wait_for(held, 60)).again
 

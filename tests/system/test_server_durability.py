@@ -4,7 +4,6 @@ a client was told is in the log after any kill."""
 import json
 import random
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -123,8 +122,8 @@ def test_what_a_client_was_told_survives_sigkill(tmp_path: Path) -> None:
     for round_ in range(8):
         with spawned(world) as server:
             load = Load(server, (1, 4, 16)[round_ % 3])
-            until(lambda load=load: len(load.told) > 5)
-            time.sleep(moments.random() * 0.3)
+            enough = moments.randint(15, 60)  # answers, not time: a busy machine gives as many
+            until(lambda load=load, enough=enough: len(load.told) >= enough)
             server.kill()
             load.join(now=True)
         told.update(load.told)

@@ -42,7 +42,7 @@ async def test_it_serves_where_it_says_and_drains_with_streams_open(console: Con
     made = server(console)
     await made.start()
     url = f"http://{made.address}"
-    async with httpx.AsyncClient(headers=HOST, timeout=10) as client:
+    async with httpx.AsyncClient(headers=HOST, timeout=60) as client:
         answer = await client.post(f"{url}/signin/development", data={"account": "bob"}, headers=OURS)
         assert answer.status_code == 200
         assert "server" not in answer.headers
@@ -71,7 +71,7 @@ async def test_a_stream_ends_with_its_session(
     made = server(console)
     await made.start()
     url = f"http://{made.address}"
-    async with httpx.AsyncClient(headers=HOST, timeout=10) as client:
+    async with httpx.AsyncClient(headers=HOST, timeout=60) as client:
         answer = await client.post(f"{url}/signin/development", data={"account": "bob"}, headers=OURS)
         signed_in = {"cookie": answer.headers["set-cookie"].partition(";")[0]}
         async with client.stream("GET", f"{url}/events", headers=signed_in) as stream:
@@ -166,7 +166,7 @@ async def test_silent_connections_make_room(console: ConsoleClient) -> None:
     for number in range(40):
         silent.append(await asyncio.open_connection(host, int(port)))
         silent[-1][1].write(begun if number % 2 else b"")
-    async with httpx.AsyncClient(headers=HOST, timeout=10) as client:
+    async with httpx.AsyncClient(headers=HOST, timeout=60) as client:
         for _ in range(3):  # and it is kept alive
             assert (await client.get(f"http://{made.address}/signin")).status_code == 200
     async with asyncio.timeout(60):
@@ -181,7 +181,7 @@ async def test_streams_keep_their_place_and_what_is_too_much_is_told_so(console:
     made = server(console, max_connections=8)
     await made.start()
     url = f"http://{made.address}"
-    async with httpx.AsyncClient(headers=HOST, timeout=10) as client, contextlib.AsyncExitStack() as streams:
+    async with httpx.AsyncClient(headers=HOST, timeout=60) as client, contextlib.AsyncExitStack() as streams:
         answer = await client.post(f"{url}/signin/development", data={"account": "bob"}, headers=OURS)
         cookie = {"cookie": answer.headers["set-cookie"].partition(";")[0]}
         for _ in range(8):  # the connection that signed in is one of them
@@ -197,7 +197,7 @@ async def test_one_persons_pages_leave_room_for_others() -> None:
         made = server(console, max_streams_per_person=2)
         await made.start()
         url = f"http://{made.address}/events"
-        async with httpx.AsyncClient(headers=HOST, timeout=10) as client, contextlib.AsyncExitStack() as streams:
+        async with httpx.AsyncClient(headers=HOST, timeout=60) as client, contextlib.AsyncExitStack() as streams:
             asked = {}
             for name in ("alice", "bob"):
                 answer = await client.post(
@@ -225,7 +225,7 @@ async def test_nothing_leaves_after_the_sign_out(console: ConsoleClient) -> None
     made = server(console)
     await made.start()
     url = f"http://{made.address}"
-    async with httpx.AsyncClient(headers=HOST, timeout=10) as client:
+    async with httpx.AsyncClient(headers=HOST, timeout=60) as client:
         answer = await client.post(f"{url}/signin/development", data={"account": "bob"}, headers=OURS)
         signed_in = {"cookie": answer.headers["set-cookie"].partition(";")[0]}
         async with client.stream("GET", f"{url}/events", headers=signed_in) as stream:
@@ -266,10 +266,10 @@ async def test_silent_connections_that_never_shake_hands_make_room(console: Cons
     host, _, port = made.address.rpartition(":")
     silent = [await asyncio.open_connection(host, int(port)) for _ in range(40)]
     context = ssl.create_default_context(cafile=tmp_path / "c.pem")
-    async with httpx.AsyncClient(headers=HOST, verify=context, timeout=30) as client:
+    async with httpx.AsyncClient(headers=HOST, verify=context, timeout=60) as client:
         for _ in range(3):  # who has shaken hands is none of them
             assert (await client.get(f"https://{made.address}/signin")).status_code == 200
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             for reader, _ in silent[:32]:
                 with contextlib.suppress(ConnectionResetError):
                     assert await reader.read() == b""

@@ -186,6 +186,6 @@ async def test_prompts_that_change_are_used_and_those_that_are_broken_are_not(
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while not condition():  # noqa: ASYNC110 - a watcher brings it about
             await asyncio.sleep(0.01)

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from support.waiting import until
 
 from pdp.core.decide import Question
 from pdp.core.errors import EngineFault
@@ -49,14 +50,6 @@ async def outcomes(engine: EmbeddedEngine, asked: list[Question]) -> list[object
             return fault.code
 
     return await asyncio.gather(*map(one, asked))
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    for _ in range(2000):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError
 
 
 @pytest.mark.parametrize("at", [0, 3, 7])
@@ -159,7 +152,7 @@ async def test_without_a_zygote_everything_is_denied_until_one_starts(
         await until(lambda: not _runs(worker))
         assert await outcomes(engine, [ask(do="echo", n=n) for n in range(3)]) == ["policy.unavailable"] * 3
     answers: list[object] = []
-    for _ in range(200):
+    for _ in range(1800):  # as long as `until` has patience
         answers = await outcomes(engine, [ask(do="echo", n=1)])
         if answers == [1]:
             break

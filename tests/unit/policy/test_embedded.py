@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from support.waiting import until
 
 from pdp.core.decide import Question
 from pdp.core.errors import BundleFault, ConfigurationFault, EngineFault, Overloaded
@@ -128,7 +129,7 @@ async def _after_a_turn(engine: EmbeddedEngine, asked: Question, gone: list[asyn
 async def test_a_waiter_that_leaves_in_flight_is_dropped(load: Load, rego: Rego, ask: Ask) -> None:
     engine = await load(rego(LOOP))
     leaver = asyncio.ensure_future(engine.evaluate(ask(n=1, loop=True)))
-    await asyncio.sleep(0.02)
+    await until(lambda: engine._pool._counters.batches == 1)
     leaver.cancel()
     assert json.loads(await engine.evaluate(ask(n=2, loop=False))) == {"n": 2}
     assert leaver.cancelled()
@@ -161,7 +162,7 @@ async def test_close_leaves_no_process(load: Load, rego: Rego, children: Callabl
 async def test_close_fails_what_is_in_flight_and_queued(load: Load, rego: Rego, ask: Ask) -> None:
     engine = await load(rego(LOOP), batch_items=1, deadline_ms=20_000)
     asked = [asyncio.ensure_future(engine.evaluate(ask(n=n, loop=True))) for n in range(3)]
-    await asyncio.sleep(0.05)
+    await until(lambda: engine._pool._counters.batches == 1)
     await engine.close()
     answers = await asyncio.gather(*asked, return_exceptions=True)
     assert [getattr(a, "code", None) for a in answers] == ["policy.unavailable"] * 3

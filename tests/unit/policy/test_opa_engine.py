@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 from support.opa import opa_or_skip
 from support.surroundings import SeededEntropy
+from support.waiting import until_working
 
 from pdp.core.decide import Question
 from pdp.core.errors import BundleFault, ConfigurationFault, EngineFault, Overloaded
@@ -234,7 +235,7 @@ async def test_too_many_questions_are_refused(
 async def test_a_caller_that_leaves_frees_its_place(load: Load, rego: Rego, ask: Ask) -> None:
     engine = await load(rego(LOOP))
     asked = asyncio.ensure_future(engine.evaluate(ask(n=1, loop=True)))
-    await asyncio.sleep(0.05)
+    await until_working(running(engine).pid)
     asked.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asked
@@ -282,7 +283,7 @@ async def test_close_leaves_no_process_and_no_folder(load: Load, rego: Rego, ask
 async def test_close_fails_what_is_in_flight(load: Load, rego: Rego, ask: Ask) -> None:
     engine = await load(rego(LOOP))
     asked = asyncio.ensure_future(code(engine, ask(n=1, loop=True)))
-    await asyncio.sleep(0.1)
+    await until_working(running(engine).pid)
     await engine.close()
     assert (await asked).startswith("policy.")
 

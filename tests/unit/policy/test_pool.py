@@ -173,7 +173,7 @@ async def test_after_a_batch_of_several_the_next_waits_for_as_many(ask: Ask) -> 
     await asyncio.gather(*(pool.evaluate(ask(n=n)) for n in range(3)))
     assert counters.batches == 3
     early = [asyncio.ensure_future(pool.evaluate(ask(n=n))) for n in range(2)]
-    await asyncio.sleep(0.01)
+    await until(lambda: len(pool._queue) == 2)
     assert counters.batches == 3
     await pool.evaluate(ask(n=2))
     assert counters.batches == 4
@@ -240,7 +240,7 @@ async def test_a_condemned_worker_gets_no_more_questions_even_if_it_answers(hast
     assert first == ask(n=1).document
     assert hasty.condemned == ["stalled"]
     second = asyncio.ensure_future(hasty.pool.evaluate(ask(n=2)))
-    await asyncio.sleep(0.02)
+    await until(lambda: len(hasty.pool._queue) == 1)
     assert not second.done()
     await hasty.connect(wire.replies)
     assert await second == ask(n=2).document

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.holding import Held
 from support.tools import resource
+from support.waiting import Held, until
 from support.world import NS, World, running
 
 from pdp.adapters.grpc.codec import batch as codec
@@ -77,7 +77,7 @@ async def test_a_batch_that_waited_for_a_twin_does_not_get_an_allow_of_the_past(
     single = asyncio.create_task(world.decide(first))
     await held.reached.wait()
     waiting = asyncio.create_task(batch(world, first, second))
-    await asyncio.sleep(0.05)
+    await until(world.has_waiting_twin)
     world.stage.clock.advance(30)
     held.release.set()
     late, found = await single, await waiting

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.holding import Held
 from support.tools import resource
+from support.waiting import Held, until
 from support.world import NS, Role, World, running
 
 from pdp.authoring.sandbox import ALICE
@@ -120,7 +120,7 @@ async def test_a_twin_that_waited_does_not_get_an_allow_of_the_past(world: World
     first = asyncio.create_task(world.decide(request))
     await held.reached.wait()
     twin = asyncio.create_task(world.decide(request))
-    await asyncio.sleep(0.05)
+    await until(world.has_waiting_twin)
     world.stage.clock.advance(30)
     held.release.set()
     late, fresh = await first, await twin
