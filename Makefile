@@ -3,12 +3,14 @@ PYTHON ?= python3
 BIN    := .venv/bin
 # the fixed order of the tests; `make pytest SEED=7` is another
 SEED   ?= 20261120
+# tests/conftest.py puts what takes long first
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder -p no:cacheprovider --randomly-seed=$(SEED)
 CASES_FILE := tests/corpora/judge/judge_cases_dev.jsonl.gz
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # an OPA installed by .ci/run is found; one on the PATH as well
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: demo serve test lint types layers proto rego pytest docker-steps mutation bench calls size races screenshots lock stubs generated differential constructs language rebuild-engine clean help
+.PHONY: demo serve test quick lint types layers proto rego pytest docker-steps mutation mutation-sample bench calls size races screenshots lock stubs generated differential constructs language rebuild-engine clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -20,6 +22,9 @@ serve: .venv/ready .venv-demo/ready ## the demo's server, left running
 	@$(BIN)/pdp demo --serve
 
 test: lint types layers proto rego pytest docker-steps ## everything
+
+quick: lint types layers ## while you work: style, types, layers and the tests that start no server, database or browser
+	$(PYTEST) -m "not starts_server"
 
 lint: .venv/ready ## style
 	$(BIN)/ruff format --check .
@@ -46,13 +51,16 @@ rego: .venv/ready ## load gate and policy tests on the embedded engine; on a rea
 	@sh rego/regal.sh
 
 pytest: .venv/ready .venv-demo/ready ## Python tests
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup -p no:cacheprovider --randomly-seed=$(SEED)
+	$(PYTEST)
 
 docker-steps: .venv/ready ## the Dockerfile's own steps and entry point, without Docker
 	$(BIN)/python tests/docker/steps.py
 
 mutation: .venv/ready ## plant every bug of the list; a test or the load gate must catch each (minutes)
 	$(BIN)/python tests/mutation/run.py
+
+mutation-sample: .venv/ready ## plant 100 small bugs where chance has it; the tests that run those lines must notice nine in ten
+	$(BIN)/python tests/mutation/sample.py
 
 differential: .venv/ready ## 20,000 made-up inputs, the same decision on both engines (needs opa; a minute or two)
 	CI=true DIFFERENTIAL=20000 $(BIN)/python -m pytest -q tests/properties/test_differential.py

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 
 import pytest
+from support.starts import MARKER, Guard, shares_server, starts_server
 
 GATE_REPORTS = "TEST_GATE_REPORTS"  # see support/gate.py
 
@@ -19,6 +20,22 @@ def pytest_configure(config: pytest.Config) -> None:
     if GATE_REPORTS not in os.environ:
         os.environ[GATE_REPORTS] = tempfile.mkdtemp(prefix="gate-reports-")
         config.add_cleanup(lambda: shutil.rmtree(os.environ.pop(GATE_REPORTS)))
+    config.pluginmanager.register(Guard(), "guard")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Marks what starts a server; who shares one runs in one worker process, which starts it once."""
+    if starts_server(item):
+        item.add_marker(MARKER)
+        if shares_server(item) and item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """What takes long comes first, whatever the order else: then the many short tests even out the workers."""
+    yield
+    items.sort(key=lambda item: item.get_closest_marker(MARKER) is None)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -35,7 +35,7 @@ def postgres() -> Iterator[Postgres]:
         yield server
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.starts_server)])
 def database(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

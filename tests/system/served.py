@@ -494,8 +494,16 @@ def spawned(world: Sandbox, **options: Any) -> Iterator[Spawned]:
 
 
 def serve_command(world: Sandbox, ready: Path) -> list[str]:
-    """What an operator types."""
-    return [sys.executable, "-m", "pdp.cli.main", "serve", "--config", str(world.config), "--ready-file", str(ready)]
+    """What an operator types, but for the gate's memory."""
+    return [
+        sys.executable,
+        str(Path(__file__).with_name("pdp_gated_once.py")),
+        "serve",
+        "--config",
+        str(world.config),
+        "--ready-file",
+        str(ready),
+    ]
 
 
 def pdp(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

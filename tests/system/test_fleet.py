@@ -17,7 +17,7 @@ import asyncpg
 import pytest
 import yaml
 from support.approvers import Approvers, waiting
-from support.postgres import in_thread, running
+from support.postgres import Postgres, in_thread, running
 from support.surroundings import SeededEntropy, Stage, StillClock
 from support.world import WEDNESDAY_NS, Plan, Refused, World, answered, codes, create, serving
 
@@ -55,9 +55,15 @@ def meta(url: str | None, change: str = "") -> Any:
     return in_thread(run)
 
 
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    with running() as server:
+        yield server
+
+
 @pytest.fixture
-def url() -> Iterator[str]:
-    with running() as server, server.database("fleet") as found:
+def url(postgres: Postgres) -> Iterator[str]:
+    with postgres.database("fleet") as found:
         yield found
 
 
