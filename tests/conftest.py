@@ -20,7 +20,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if GATE_REPORTS not in os.environ:
         os.environ[GATE_REPORTS] = tempfile.mkdtemp(prefix="gate-reports-")
         config.add_cleanup(lambda: shutil.rmtree(os.environ.pop(GATE_REPORTS)))
-    config.pluginmanager.register(Guard(), "guard")
+    if f"not {MARKER}" in config.getoption("markexpr"):
+        config.pluginmanager.register(Guard(), "guard")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

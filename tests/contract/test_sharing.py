@@ -34,6 +34,8 @@ SHORTER = (
     "ALTER TABLE records ENABLE TRIGGER records_stay",
 )
 
+pytestmark = pytest.mark.starts_server
+
 
 @pytest.fixture
 def database() -> str:

@@ -33,7 +33,7 @@ from pdp.policy.embedded.engine import EmbeddedEngine
 from pdp.registry.review import load_review
 from pdp.runtime.environment import Environment
 
-pytestmark = pytest.mark.xdist_group("exposure")
+pytestmark = [pytest.mark.xdist_group("exposure"), pytest.mark.starts_server]
 ALL = os.environ.get("CASES") == "all"
 JUDGED, ALONE = JudgePolicy("filter", "instead"), JudgePolicy("none", "none")
 # what an attacker would write who knows how a verdict looks

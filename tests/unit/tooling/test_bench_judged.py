@@ -1,9 +1,12 @@
 from pathlib import Path
 
+import pytest
+
 from devtools.bench import judge_load
 from devtools.bench.harness import Rig, family
 
 
+@pytest.mark.starts_server
 def test_calls_wait_for_a_slow_model_while_another_is_answered(tmp_path: Path) -> None:
     said: list[str] = []
     with Rig() as rig:
