@@ -18,14 +18,14 @@ import pdp
 from pdp.core.policy import Bundle
 from pdp.policy.bundle import shipped_rego
 from pdp.policy.gate import check
-from pdp.policy.gate.report import Report
+from pdp.policy.gate.report import GateReport
 
 FOLDER = "TEST_GATE_REPORTS"  # the environment variable; settings of the product begin with PDP_
 OF_THE_MACHINE = {"gate.time", "gate.died"}  # says how busy the machine was, not what the bundle is
 
 
 @functools.cache
-def gate_once(bundle: Bundle) -> Report:
+def gate_once(bundle: Bundle) -> GateReport:
     """The gate's report on `bundle`, made once per run."""
     folder = os.environ.get(FOLDER)
     if folder is None:
@@ -34,7 +34,7 @@ def gate_once(bundle: Bundle) -> Report:
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another worker that wants the same report waits for it
         if path.exists():
-            report: Report = pickle.loads(path.read_bytes())
+            report: GateReport = pickle.loads(path.read_bytes())
             return report
         report = check(bundle)
         if not OF_THE_MACHINE & {finding.code for finding in report.findings}:

@@ -190,7 +190,7 @@ class World:
 
     def has_waiting_twin(self) -> bool:
         """Whether a request waits for another one with the same id."""
-        return any(running._waiters for running in self.process.services.decide.repeats._running.values())
+        return any(running._waiters for running in self.process.services.decide.idempotency._running.values())
 
     async def reload(self) -> None:
         """Look at policy, registry and keys again, as the watcher of a served process does every second."""
