@@ -21,7 +21,7 @@ MARKER = "starts_server"
 TESTS = str(Path(__file__).resolve().parents[1])
 STARTERS = {
     "asyncio.subprocess:create_subprocess_exec",
-    "pdp.judge.process:Child",
+    "pdp.judge.process:ChildJudge",
     "pdp.runtime.bootstrap:build",
     "playwright.async_api._context_manager:PlaywrightContextManager",
     "playwright.async_api:async_playwright",
