@@ -24,7 +24,7 @@ from pdp.ports import Channel
 
 @dataclass(frozen=True, slots=True)
 class SignedWebhook:
-    """POSTs what whoever receives it can verify. The same message has the same `webhook-id` at every attempt."""
+    """POSTs signed messages. The same message has the same `webhook-id` at every attempt."""
 
     post: Post
     signer: Webhook = field(repr=False)
@@ -46,7 +46,7 @@ class SignedWebhook:
 class ChatWebhook:
     """POSTs a message of a chat's own form."""
 
-    post: Post = field(repr=False)  # whoever has the URL may post
+    post: Post = field(repr=False)  # the URL is the credential
     form: Callable[[Message], bytes]
 
     async def send(self, message: Message) -> None:

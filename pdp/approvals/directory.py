@@ -106,7 +106,7 @@ def _change(tenant: str, before: Directory, loaded: _Loaded) -> DirectoryChange:
 
 
 def _differences(before: Mapping[str, Member], after: Mapping[str, Member]) -> Iterator[tuple[str, str]]:
-    """What became of whom, as far as it bears on who may answer."""
+    """Changes of humans that bear on eligibility."""
     for human in before.keys() | after.keys():
         old, new = before.get(human), after.get(human)
         if old is None or new is None:

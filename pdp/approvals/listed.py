@@ -1,4 +1,4 @@
-"""People as a file lists them, whoever wrote it: read strictly, then joined into one directory.
+"""Directory files: read strictly, then joined into one directory.
 
 A file of the organisation's own is YAML or JSON, and closed:
 

@@ -1,4 +1,4 @@
-"""What a message says, in the form of each channel. No form interprets a name: no markup, mention or link but ours.
+"""Message content for each channel. No form interprets a name: no markup, mention or link but ours.
 
 The names in a message are visible already (core.approvals.notices).
 """

@@ -1,4 +1,4 @@
-"""The way out for messages: to the configured host and no other, at an address looked up once and looked at.
+"""Outgoing connections: to the configured host and no other, at an address that is resolved once and checked.
 
 A name that leads inside (private, loopback, link-local) is refused unless the configuration allows it for that host;
 the connection goes to the very address that was looked at, so a name that answers otherwise a moment later (DNS

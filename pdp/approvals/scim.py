@@ -1,4 +1,4 @@
-"""People as an identity provider exports them by SCIM 2.0 (RFC 7643, RFC 7644): list responses of Users and Groups.
+"""SCIM exports of an identity provider: SCIM 2.0 (RFC 7643, RFC 7644): list responses of Users and Groups.
 
 Only what makes a directory is read; other attributes may be there. A person is active only where `active` is true,
 and is in a group only as a direct member: a group within a group gives its people nothing here.

@@ -1,4 +1,4 @@
-"""The result of one check, and the words every fact is made with."""
+"""The result of one check, and the codes that belong to the service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records of what is not an answer: refusals, start and stop, and every change of what answers rest on.
+"""Records other than decisions: refusals, start and stop, and changes of policy, registry and configuration.
 
 Same schema, encoding and limits as `record`; texts from people are cut there, codes and names are ours.
 """
@@ -94,7 +94,7 @@ def switch(stamp: Stamp, change: Switched) -> bytes:
 
 
 def reload(stamp: Stamp, *, by: str, results: Mapping[str, str]) -> bytes:
-    """Somebody asked for a reload. `results` maps a part ("policy", "registry") to "changed", "unchanged" or a
+    """A reload was requested. `results` maps a part ("policy", "registry") to "changed", "unchanged" or a
     problem code."""
     return encode(stamp, "reload", {"by": cut(by), "results": dict(results)})
 
@@ -116,7 +116,7 @@ class Explained:
 
 
 def explain(stamp: Stamp, explained: Explained) -> bytes:
-    """Somebody asked why. Neither facts nor values stand here: those of a decision are in its own record."""
+    """An explanation was asked for. It holds neither facts nor values; a decision has them in its own record."""
     return encode(
         stamp,
         "explain",

@@ -1,4 +1,4 @@
-"""How long something holds that people must renew in time: a signed set, waivers, a certificate. Pure."""
+"""Validity periods of signed sets, waivers and certificates, with warnings before they end. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wires what people do: their answers as evidence, the requests they answer, and the services for every surface."""
+"""Wiring of approvals: evidence, requests, and the services for every surface."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ DAY_NS = 24 * 3600 * NS
 
 @dataclass(frozen=True, slots=True)
 class WiredApprovals:
-    """What came of it."""
+    """The wired parts of approvals."""
 
     directories: LoadedDirectories
     evidence: EvidenceSource
@@ -52,7 +52,7 @@ class WiredApprovals:
     judging: Judging | None = None  # None: nobody judges, and what policy wants of a judge fails
 
     async def close(self) -> None:
-        """Wake who waits; give up sessions with the judge."""
+        """Wake all waiters; give up sessions with the judge."""
         await self.changes.close()
         if self.judging is not None:
             await self.judging.close()

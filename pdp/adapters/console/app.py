@@ -1,4 +1,4 @@
-"""The console as one ASGI application: its routes, and what is said about what goes wrong."""
+"""The console as one ASGI application: its routes and error pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One's own consents: what an agent asks to be allowed, what is in force, and how to take it back."""
+"""Pages of a person's own consents: open requests, consents in force, and revoking."""
 
 from __future__ import annotations
 

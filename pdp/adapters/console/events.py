@@ -1,5 +1,5 @@
 """Telling open pages that something changed, by server-sent events. A page then says so; it never changes under the
-eyes of who is about to decide. An event carries a request's id and nothing else."""
+eyes of an approver. An event carries a request's id and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What holds for every answer and every request, whatever page it is for: hosts, sizes, headers.
+"""Middleware for every request and answer: hosts, sizes, headers.
 
 The headers are written here and nowhere else, on refusals and faults too. `Referrer-Policy` is `same-origin` and not
 `no-referrer`, which would make browsers send `Origin: null` with our own forms; other sites learn nothing either way.

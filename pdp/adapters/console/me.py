@@ -1,4 +1,4 @@
-"""One's own page: who one is here, in which groups, and who stands in while one is away."""
+"""The page of a person's own account: groups, passkeys and deputies."""
 
 from __future__ import annotations
 

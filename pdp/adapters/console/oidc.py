@@ -30,7 +30,7 @@ _MAX_DOCUMENT = 256 << 10
 _TIMEOUT_SECONDS = 5.0
 _KEEP_NS = 600 * NS  # metadata and keys
 _RETRY_NS = 30 * NS  # a token signed by an unknown key is no reason to ask more often
-_REST_NS = 5 * NS  # a provider that does not answer is left alone for so long, whoever wants to sign in
+_REST_NS = 5 * NS  # a provider that does not answer is left alone for so long
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +230,7 @@ _MAX_TEXT = 512
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """Who signed in. `authenticated_ns` is when they proved who they are, 0 when the token does not say."""
+    """A verified sign-in. `authenticated_ns` is the `auth_time` of the token, 0 without one."""
 
     account: Account
     name: str

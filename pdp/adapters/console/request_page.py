@@ -207,7 +207,7 @@ async def _absent(visit: Visit) -> Absent:
 
 
 async def _behalf(visit: Visit, human: str) -> Account | None:
-    """An account of who is stood in for; None for oneself."""
+    """An account of the absent human; None without one."""
     if not human:
         return None
     if human not in dict(await _absent(visit)):

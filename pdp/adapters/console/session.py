@@ -71,8 +71,8 @@ _SIGNED_OUT = 10_000  # ids remembered; beyond, those that end first are forgott
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One sign-in. `groups` are what the provider's token claimed; `authenticated_ns` is when the person proved who
-    they are, 0 when the provider does not say."""
+    """One sign-in. `groups` are what the provider's token claimed; `authenticated_ns` is the instant of the
+    last authentication, 0 when the provider does not say."""
 
     id: str
     tenant: str
@@ -161,7 +161,7 @@ class Sessions:
         self.drop_cookie(response, self.cookie)
 
     def fresh(self, session: Session) -> bool:
-        """Whether the person proved recently enough who they are to act."""
+        """Whether the last authentication is recent enough to act."""
         return self._clock.now_ns() - session.authenticated_ns < self._options.step_up_minutes * 60 * NS
 
     def token(self, session: Session, form: str) -> str:

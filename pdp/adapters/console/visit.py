@@ -59,7 +59,7 @@ class Console:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A request of a person who is signed in. `form` is what was posted, one value for each name."""
+    """A request of a signed-in person. `form` is what was posted, one value for each name."""
 
     console: Console
     request: Request
@@ -82,11 +82,11 @@ class Visit:
         return self.console.sessions.token(self.session, form)
 
     def again(self, back: str = "") -> str:
-        """Where to prove again who one is, and then come back."""
+        """The URL that authenticates the person again and comes back here."""
         return again_url(self.session.provider, back or self.request.url.path)
 
     def show(self, template: str, status: int = 200, **context: object) -> Response:
-        """A page with the frame of somebody who is signed in."""
+        """A page with the frame for a signed-in person."""
         return self.console.pages.show(
             template,
             status,
@@ -167,7 +167,7 @@ async def read_form(request: Request) -> Mapping[str, str]:
 
 
 def again_url(provider: str, back: str) -> str:
-    """Where to prove again who one is, and then go on to `back`; a local account has no provider."""
+    """The URL that authenticates the person again and goes on to `back`; a local account has no provider."""
     return f"{SIGN_IN}{f'/{provider}' if provider else ''}?again=1&next={quote(back, safe='')}"
 
 

@@ -1,1 +1,1 @@
-"""What people answer: requests and their votes, grants, consents. Pure: rows are values, changes are steps."""
+"""Approvals, grants and consents as values, and the rules for them. Pure: rows are values, changes are steps."""

@@ -1,4 +1,4 @@
-"""Who people are: the directory as a value, and a person who acts."""
+"""The directory of humans and groups as a value, and the acting person."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ class Directory:
         return human if human is not None else f"{UNLISTED}{digest([account.issuer, account.id])[:32]}"
 
     def active(self, human: str) -> bool:
-        """False for a human who is disabled; one who is unknown is nobody's to disable."""
+        """False for a disabled human; an unknown one counts as active."""
         member = self.members.get(human)
         return member is None or member.active
 
     def groups(self, human: str) -> frozenset[str]:
-        """Groups by id that the directory itself gives; none for who is disabled or unknown."""
+        """Ids of the groups that the directory gives; none for a disabled or unknown human."""
         member = self.members.get(human)
         return member.groups if member is not None and member.active else frozenset()
 

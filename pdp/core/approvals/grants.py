@@ -155,5 +155,5 @@ def lasts(grant: Grant, at_ns: int) -> bool:
 
 
 def upheld(grant: Grant, directory: Directory) -> bool:
-    """Whether everybody who agreed to a grant is still there. One who left vouches for nothing."""
+    """Whether every issuer of a grant is still active in the directory."""
     return bool(grant.issued_by) and all(directory.active(human) for human in grant.issued_by)

@@ -1,4 +1,4 @@
-"""Messages about requests: who is told of what, and what a message says. It only ever points to the page.
+"""Messages about requests: recipients, events and content. A message only ever points to the page.
 
 A message is made of what we know ourselves and of names, each made visible; never of arguments, the task, a reason,
 or anything else that an agent or a person wrote.

@@ -1,4 +1,4 @@
-"""What is looked for among what people answer. Empty fields do not narrow; lists are oldest first."""
+"""Queries for approvals, grants and consents. Empty fields do not narrow; lists are oldest first."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MISREAD = str.maketrans("018", "OIB")  # codes are base 32, which has none of t
 
 
 def meant_code(typed: str) -> str:
-    """The short code that somebody means who read it off a screen: in any case, with or without its hyphen."""
+    """A short code as typed, normalised: in any case, with or without its hyphen."""
     bare = typed.strip().replace("-", "").upper().translate(_MISREAD)
     return f"{bare[:2]}-{bare[2:]}" if bare else ""
 
@@ -19,7 +19,7 @@ def meant_code(typed: str) -> str:
 @dataclass(frozen=True, slots=True)
 class ApprovalQuery:
     """Requests of one tenant. `groups`: only those with a seat for one of these groups, or of `involved` as subject;
-    None: whoever looks may see all."""
+    None: the person may see all."""
 
     tenant: str
     states: frozenset[State] = frozenset()

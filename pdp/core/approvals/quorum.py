@@ -1,8 +1,8 @@
-"""Counting votes: the one place that says whether people have answered (DESIGN section 7). Pure.
+"""Quorum: counts votes, and decides whether a request is answered (DESIGN section 7). Pure.
 
 A vote stands until a later one of the same human, however that human signs in and whomever it stands in for. An
 approval that stands counts while its human is eligible: when it was given, and again whenever it is counted. A
-denial counts whatever became of who gave it: losing a role must not unlock anything.
+denial counts even after its human lost the role: losing a role must not unlock anything.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class Spent:
 
 
 def opened(stamp: Stamp, approval: Approval, shown: Shown) -> bytes:
-    """People are asked. Raises RecordTooLargeError."""
+    """A request is opened. Raises RecordTooLargeError."""
     call = approval.call
     request: Fields = {
         "kind": approval.kind,
@@ -290,7 +290,7 @@ def _commitment(salt: bytes, path: str, data: bytes) -> str | None:
 
 
 def delegated(stamp: Stamp, delegation: Delegation, by: str, salt: bytes) -> bytes:
-    """Somebody may stand in for somebody. `by` is the human who said so."""
+    """A delegation begins. `by` is the human that added it."""
     reason = sealed(salt, "reason", delegation.reason)
     return encode(stamp, "delegation", {**_delegation(delegation, "added", by, delegation.from_ns), "reason": reason})
 

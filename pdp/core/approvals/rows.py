@@ -1,4 +1,4 @@
-"""Rows of the store for what people answer, as values. Times are Unix nanoseconds; JSON is canonical bytes.
+"""Rows of the store for approvals, as values. Times are Unix nanoseconds; JSON is canonical bytes.
 
 `version` grows by one with every change of a row; every write names the version that it was decided on.
 """
@@ -176,7 +176,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Delegation:
-    """Somebody stands in for somebody who is away. Recorded, bounded, never passed on."""
+    """A deputy stands in for an absent human. Recorded, bounded, never passed on."""
 
     id: str
     tenant: str

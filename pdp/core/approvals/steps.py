@@ -1,6 +1,6 @@
 """What one commit changes besides its record: conditional writes, decided by pure code on the rows it read.
 
-The store carries out all steps of a commit in its transaction, or none and raises Conflict: then whoever decided
+The store carries out all steps of a commit in its transaction, or none and raises Conflict: then the caller
 reads again and decides again. So every race has one winner, the one whose commit came first.
 
 For whatever must happen before something expires, the store takes the later of the step's own instant and the latest

@@ -34,7 +34,7 @@ NEVER = TurnedDown()
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """What those who are asked are told of it. `vote` is the last refusal, where the person may see it."""
+    """The hint for approvers. `vote` is the last refusal, where the person may see it."""
 
     refusals: int
     withdrawals: int

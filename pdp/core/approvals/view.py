@@ -39,7 +39,7 @@ class ArgumentRow:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What a judge says to those who decide: text of a model, unverified, never a vote. Without a verdict `status`
+    """A judge's advice to approvers: text of a model, unverified, never a vote. Without a verdict `status`
     says why."""
 
     status: str

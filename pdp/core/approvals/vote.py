@@ -1,6 +1,6 @@
 """Casting a vote: the one check for every surface (gRPC, command line, console), and what it changes. Pure.
 
-Decided on the rows that were read; the step names their versions, so that a commit in between makes whoever votes
+Decided on the rows that were read; the step names their versions, so that a commit in between makes the voter
 read and decide again.
 """
 

@@ -17,7 +17,7 @@ from pdp.ports.telemetry import SILENT, Telemetry
 MAX_LOOKS = 10_000
 MAX_GROUPS = 200  # of the label; policy names the groups, so there are few
 OTHER = "other"
-SUBJECT = "subject"  # who confirms or consents holds no group's seat
+SUBJECT = "subject"  # of confirmations and consents, which have no group's seat
 
 _CANARY = {Event.FILL: "missed", Event.REFUSE: "caught", Event.EXPIRE: "unanswered", Event.CANCEL: "cancelled"}
 

@@ -1,4 +1,4 @@
-"""Everything that people do, wired once for all surfaces."""
+"""Wiring of the services for approvals, once for all surfaces."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DAY_NS = 24 * 3600 * NS
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How long what people leave behind may last."""
+    """The longest lives of consents and delegations."""
 
     consent_ns: int = 180 * DAY_NS
     delegation_ns: int = 30 * DAY_NS
@@ -37,7 +37,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalServices:
-    """The services for people. Every surface gets this one value."""
+    """The services for approvals, as every surface gets them."""
 
     directories: Directories
     persons: Persons

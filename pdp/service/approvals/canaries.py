@@ -1,7 +1,7 @@
-"""Canaries: requests that look like any other and can never be used, to see whether anybody reads before approving.
+"""Canaries: requests that can never be used, opened to measure whether approvers read before they approve.
 
-One is a copy of an earlier request with other arguments, about a call that nobody makes: its digest is chance.
-The log says from the beginning which request is one and who wanted it; those who vote are not told.
+A canary copies an earlier request with other arguments, for a call that nobody makes: its digest is random.
+The log names the canary and its operator from the beginning; approvers are not told.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Canaries:
     notifications: Notifications = NO_NOTIFICATIONS
 
     async def open(self, person: Person, like: str, arguments: bytes, request_id: str) -> tuple[str, RecordRef]:
-        """Ask the people who were asked for `like`, about other arguments (a JSON object). Returns the request's id.
+        """Open a canary for the approvers of `like`, with other arguments (a JSON object). Returns the request's id.
 
         Raises Forbidden `person.not_operator`; NotFound; InvalidRequest; Outdated `approval.erased`, where what the
         earlier request showed is no longer there; Unavailable.

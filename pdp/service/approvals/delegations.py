@@ -1,4 +1,4 @@
-"""Standing in: somebody who is away names a deputy, for a bounded time. Recorded, never passed on."""
+"""Delegations: deputies of absent approvers, for a bounded time. Recorded, never passed on."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class Delegations:
             raise _unknown() from None
 
     def _operates(self, tenant: str, human: str) -> bool:
-        """Whether the directory makes somebody an operator: one who names another could be named in turn."""
+        """Whether the directory makes a human an operator: two operators could name each other."""
         directory = self._directories.of(tenant)
         return "operate" in directory.roles_of(directory.groups(human))
 

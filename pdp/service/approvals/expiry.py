@@ -1,4 +1,4 @@
-"""Writing down what time and switches have already decided: expiry, and requests that nobody may use any more."""
+"""Expiry: records requests and grants that time, switches or the directory have ended."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _LOOK_NS = 60 * NS  # everything is looked at this often, and when switches or t
 
 @dataclass(slots=True)
 class Sweep:
-    """Run once a second by whoever tends the process. What it has not swept yet counts as over all the same.
+    """The sweep, a background task of once a second. An expired row counts as expired before it is swept.
 
-    `tenants` are those whose requests are looked at. In a fleet every process sweeps; one wins each move.
+    `tenants` bound the requests to be swept. In a fleet every process sweeps; one wins each move.
     """
 
     store: Store
@@ -48,8 +48,7 @@ class Sweep:
         """Move what is over to EXPIRED; cancel requests, and end grants, whose subject is disabled or whose tenant,
         server, tool, agent or subject is switched off. Returns how many moved.
 
-        Raises what the first move that failed did, after the others have been tried: one that can never be made keeps
-        none of them waiting."""
+        Raises the error of the first move that failed, after all others have been tried."""
         failed: list[BaseException] = []
         moved = 0
         while due := await asyncio.to_thread(self.store.due, at_ns, _CHUNK):

@@ -1,4 +1,4 @@
-"""Grants as people see them: whose calls go through without asking, until when, and how to end that."""
+"""Grants: listing and revoking standing approvals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Delivers the outbox: messages that were written down with what they tell of, at least once each.
+"""Delivery of the outbox: messages are committed with the change that they report, and sent at least once.
 
 A message is taken for a time by a commit of its own, so of several processes one tries it. What becomes of the try is
 committed as well; a process that dies in between leaves a message that is tried again, under the same id.
@@ -41,7 +41,7 @@ class Outbox:
     telemetry: Telemetry = SILENT
 
     async def run(self) -> None:
-        """Deliver until cancelled. What is under way then is tried again by whoever comes next."""
+        """Deliver until cancelled. A delivery under way then is tried again by the next process."""
         while True:
             tried = 0
             try:
@@ -103,7 +103,7 @@ class Outbox:
         return "", True
 
     def _read(self, notice: Notice, at_ns: int) -> tuple[Approval | None, tuple[Delegation, ...]]:
-        """The request that a message is about, and who stands in for whom. In a thread."""
+        """The request of a message, and the delegations in force. In a thread."""
         approval = self.store.approval(notice.tenant, notice.approval_id)
         return approval, self.store.delegations(notice.tenant, at_ns)
 

@@ -1,4 +1,4 @@
-"""Who acts: from a credential, or from a sign-in at the console, to a `Person`.
+"""Authentication of persons: from a credential, or from a sign-in at the console, to a `Person`.
 
 An agent is never a person: a token with an actor chain is refused, however it is held, and so is one of a service.
 """
@@ -74,7 +74,7 @@ class Persons:
         return self._person(sign_in, surface)
 
     async def signed_in(self, sign_in: SignedIn) -> Person:
-        """The person who has signed in at the console. Raises Forbidden `person.inactive`."""
+        """The signed-in person of the console. Raises Forbidden `person.inactive`."""
         return self._person(sign_in, "console")
 
     def _person(self, sign_in: SignedIn, surface: str) -> Person:

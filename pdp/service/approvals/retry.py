@@ -1,5 +1,5 @@
-"""Attempts by people: the same `request_id` with the same content gets the same answer, and what another commit
-overtook is decided again on what stands then."""
+"""Idempotent commits by persons: the same `request_id` with the same content gets the same answer, and a conflicting
+commit is retried on fresh rows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class RequestKey:
 
 
 class IdempotentCommits:
-    """Commits what people do, and remembers what was answered."""
+    """Commits with a kept reply, by request id."""
 
     def __init__(self, store: Store, recorder: Recorder, index_key: bytes) -> None:
         self._store = store
@@ -37,7 +37,7 @@ class IdempotentCommits:
         self._index_key = index_key
 
     def key(self, call: str, person: Person, request_id: str, *content: Json) -> RequestKey | None:
-        """Name an attempt; None without a request id."""
+        """The key of a request id; None without one."""
         if not request_id:
             return None
         account = person.account

@@ -1,4 +1,5 @@
-"""What a person may see of requests, and how one looks to that person now. Every list, page and stream asks here."""
+"""Visibility: the requests that a person may see, and each as that person sees it now. Lists, pages and streams
+of all surfaces are filtered here."""
 
 from __future__ import annotations
 
@@ -55,9 +56,9 @@ class ApprovalFilter:
 
 @dataclass(frozen=True, slots=True)
 class Visibility:
-    """One person's eyes at one instant. Synchronous: what goes through many rows is called in a thread.
+    """One person's visibility at one instant. Synchronous: it reads the store, so it is called in a thread.
 
-    `groups` are ids for whose seats the person may act: its own, and those of whom it stands in for; `accounts` all
+    `groups` are ids of groups for which the person may act, its own and by delegation; `accounts` all
     of this human's. `sees_all` is an operator's or auditor's right.
     """
 
@@ -90,7 +91,7 @@ class Visibility:
         )
 
     def _called(self, text: str) -> tuple[Account, ...]:
-        """Accounts of those whom the directory calls so, or whose id there this is."""
+        """Accounts of humans with this text in their name, or with this id, in the directory."""
         sought, accounts = text.casefold(), list[Account]()
         for member in self.base.directory.members.values():
             if sought in member.name.casefold() or text == member.id:
@@ -172,8 +173,8 @@ class Visibility:
         return replace(complete, advice=advice, outcome=self._outcome(approval), earlier=earlier)
 
     def _earlier(self, approval: Approval) -> Earlier | None:
-        """Like calls that were turned down lately. How often is told to all who are asked; who refused last, and why,
-        to those who may see that request."""
+        """Like calls that were turned down lately: counts for every approver; the last refusal only for a person that
+        may see its request."""
         since = self.at_ns - REFUSALS_NS
         turned_down = self.store.turned_down(approval.tenant, approval.call, since)
         if turned_down == NEVER:
@@ -215,7 +216,7 @@ class Visibility:
 
 @dataclass(frozen=True, slots=True)
 class Visibilities:
-    """Makes viewers."""
+    """Makes a `Visibility` for a person."""
 
     store: Answers
     counting: Counting
@@ -283,7 +284,7 @@ class ReadLimiter:
     def __init__(self, most: int, waiting: int, waiting_of_one: int) -> None:
         self._places = asyncio.Semaphore(most)
         self._bounds = (waiting, waiting_of_one)
-        self._inside: Counter[Hashable] = Counter()  # waiting or at work, by whose it is
+        self._inside: Counter[Hashable] = Counter()  # waiting or at work, by owner
 
     @asynccontextmanager
     async def of(self, whose: Hashable) -> AsyncIterator[None]:

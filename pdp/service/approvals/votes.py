@@ -1,4 +1,4 @@
-"""Votes. The one way in which a request moves by a person's hand, whatever surface the hand is on."""
+"""Votes: the one way in which a person moves a request, on every surface."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _UNKNOWN = frozenset({"approval.not_found", "approval.unreadable"})
 @dataclass(frozen=True, slots=True)
 class BallotInput:
     """A vote as a person casts it. `request_id` names the attempt: the same id with the same content gets the same
-    answer. `behalf` is an account of who is stood in for; `passkey` the WebAuthn assertion as JSON."""
+    answer. `behalf` is an account of the absent human; `passkey` the WebAuthn assertion as JSON."""
 
     request_id: str
     choice: str  # "approve" | "deny" | "cancel"
@@ -129,7 +129,7 @@ class _Prepared:
 
 
 class Votes:
-    """`ApprovalService.Vote`. `valid` tells whether arguments satisfy a JSON Schema; `telling` who is told."""
+    """`ApprovalService.Vote`. `valid` checks arguments against a JSON Schema; `notifications` makes messages."""
 
     def __init__(  # noqa: PLR0913 - what it rests on
         self,
