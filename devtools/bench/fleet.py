@@ -104,6 +104,5 @@ def _owner(folder: Path) -> dict[str, Any]:
         return {}
     user = pwd.getpwnam("postgres")
     os.chown(folder, user.pw_uid, user.pw_gid)
-    for parent in folder.parents[:2]:
-        parent.chmod(0o711)  # so that it can be reached
+    folder.parent.chmod(0o711)  # the bench's own, so that it can be reached
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
