@@ -33,6 +33,7 @@ from shifting import Shifting
 
 from devtools.demo.stage import tampered
 from pdp.authoring.sandbox import BOB, CALLER_AUDIENCE
+from pdp.core.check import NS
 from pdp.identity import development
 from pdp.v1 import admin_pb2, decision_pb2, decision_pb2_grpc, types_pb2
 
@@ -103,9 +104,10 @@ def test_a_pending_answer_is_always_evaluated_again(server: Served) -> None:
 
 
 def test_a_fresh_credential_of_the_same_person_changes_nothing(server: Served) -> None:
-    request = question(server)
+    request, signed_in = question(server), server.now() // NS
+    request.credential.bearer = server.alice(auth_time=signed_in)
     first = server.decide(request)
-    other = server.alice(lifetime_seconds=900)
+    other = server.alice(auth_time=signed_in, lifetime_seconds=900)
     assert other != request.credential.bearer
     replayed(server, again(request, credential=types_pb2.Credential(bearer=other)), first)
 
