@@ -195,7 +195,7 @@ async def test_a_decision_of_an_older_policy_is_replayed_although_opa_holds_anot
 
 async def lacks_opa(caplog: pytest.LogCaptureFixture) -> None:
     """Until a process said that it waits for its OPA."""
-    while "serving begins when the OPA at policy.opa.url has it: OPA cannot be reached" not in caplog.text:  # noqa: ASYNC110
+    while "waiting for the OPA at policy.opa.url to hold this bundle: OPA cannot be reached" not in caplog.text:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
 
 
