@@ -35,6 +35,8 @@ from pdp.authoring.sandbox import BOB, GROUPS, PEOPLE, Sandbox
 from pdp.core.errors import ConfigurationFault
 from pdp.v1 import admin_pb2, admin_pb2_grpc
 
+pytestmark = pytest.mark.starts_server  # refused starts are starts too
+
 
 @pytest.fixture
 def world(tmp_path: Path) -> Sandbox:
