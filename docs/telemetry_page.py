@@ -55,12 +55,12 @@ async def capture(folder: Path) -> list[Drawn]:
     from support.world import GRPC, Plan, create, serving  # noqa: PLC0415 - see above
 
     from pdp.authoring.sandbox import ALICE  # noqa: PLC0415 - see above
-    from pdp.runtime.bootstrap import Surroundings  # noqa: PLC0415 - see above
+    from pdp.runtime.environment import Environment  # noqa: PLC0415 - see above
 
     plan, watch = Plan(), Watch()
     stage = Stage(StillClock(time.time_ns()))
     made = create(folder / "w", plan, stage.clock.wall())
-    async with serving(made, plan, stage, surroundings=Surroundings(telemetry=watch.telemetry)) as world:
+    async with serving(made, plan, stage, surroundings=Environment(telemetry=watch.telemetry)) as world:
         found = []
         for _ in range(WARM_UP + CALLS):
             watch.spans()

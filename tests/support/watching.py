@@ -20,7 +20,7 @@ Labels = dict[str, Any]
 
 @dataclass(slots=True)
 class Watch:
-    """`telemetry` is for `Surroundings`."""
+    """`telemetry` is for `Environment`."""
 
     exporter: InMemorySpanExporter = field(default_factory=InMemorySpanExporter)
     reader: InMemoryMetricReader = field(default_factory=InMemoryMetricReader)

@@ -214,3 +214,15 @@ def test_commands_exist(page: Path) -> None:
         assert command is not cli, line
         known = {option for param in command.params for option in (*param.opts, *param.secondary_opts)}
         assert {word for word in words if word.startswith("--")} <= known | {"--help"}, line
+
+
+SCRIPTS = [path for folder in ("docs", "proto") for path in sorted((ROOT / folder).glob("*.py"))]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_a_script_imports_of_the_product_is_there(script: Path) -> None:
+    """mypy does not read these scripts, and some import only on a path that is taken by hand."""
+    for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in {"pdp", "support"}:
+            names = ", ".join(alias.name for alias in node.names)
+            exec(f"from {node.module} import {names}", {})
