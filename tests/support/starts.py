@@ -68,7 +68,8 @@ class Guard:
     def _saw(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "subprocess.Popen" and self._test:
             command = [str(each) for each in arguments[1]]
-            if Path(command[0]).name in SERVERS or "serve" in command:
+            serves = "serve" in command and "-h" not in command  # its help ends by itself
+            if Path(command[0]).name in SERVERS or serves:
                 self._refuse(" ".join(command)[:200])
 
     def _watched(self, build: Any) -> Any:

@@ -162,6 +162,7 @@ def test_a_folder_too_deep_for_sockets_is_told(tmp_path: Path, monkeypatch: pyte
     assert not list(deep.iterdir())
 
 
+@pytest.mark.starts_server
 def test_a_short_run_measures_real_processes(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(short)
     arguments = ["--rounds", "1", "--seconds", "0.3", "--only", "closed", "--only", "batch"]
