@@ -50,7 +50,7 @@ async def capture(folder: Path) -> list[Drawn]:
     """Real calls of Decide over a Unix socket, in a warm process with a real store, engine and registry; the spans of
     the one that took the median time."""
     sys.path.insert(0, str(ROOT / "tests"))
-    from support.surroundings import Stage, StillClock  # noqa: PLC0415 - see above
+    from support.environment import Stage, StillClock  # noqa: PLC0415 - see above
     from support.watching import Watch  # noqa: PLC0415 - see above
     from support.world import GRPC, Plan, create, serving  # noqa: PLC0415 - see above
 
@@ -60,7 +60,7 @@ async def capture(folder: Path) -> list[Drawn]:
     plan, watch = Plan(), Watch()
     stage = Stage(StillClock(time.time_ns()))
     made = create(folder / "w", plan, stage.clock.wall())
-    async with serving(made, plan, stage, surroundings=Environment(telemetry=watch.telemetry)) as world:
+    async with serving(made, plan, stage, environment=Environment(telemetry=watch.telemetry)) as world:
         found = []
         for _ in range(WARM_UP + CALLS):
             watch.spans()

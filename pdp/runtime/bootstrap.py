@@ -81,17 +81,17 @@ class Process:
     console: ConsoleServer | None = None
 
 
-async def build(settings: Settings, surroundings: Environment = SYSTEM) -> Process:
+async def build(settings: Settings, environment: Environment = SYSTEM) -> Process:
     """Wire a process. Raises ConfigurationFault for what cannot work; nothing is served yet."""
     reference = settings.store.password
     password = secret(reference, settings.vault, where="store.password", at_least=1) if reference else b""
-    store = open_store(settings.store, entropy=surroundings.entropy, password=password)
+    store = open_store(settings.store, entropy=environment.entropy, password=password)
     telemetry: Telemetry = SILENT
     try:
-        index_key = index_key_of(settings, surroundings.entropy)
+        index_key = index_key_of(settings, environment.entropy)
         await store.recognise(_fingerprints(settings, index_key, store.origin))
-        telemetry = surroundings.telemetry or wire_telemetry(settings, surroundings.monotonic, store.boot)
-        return _build(settings, store, surroundings, telemetry, index_key)
+        telemetry = environment.telemetry or wire_telemetry(settings, environment.monotonic, store.boot)
+        return _build(settings, store, environment, telemetry, index_key)
     except BaseException:
         await asyncio.to_thread(telemetry.close)
         await store.close()
@@ -112,10 +112,10 @@ def _fingerprints(settings: Settings, index_key: bytes, origin: str) -> Fingerpr
 
 
 def _build(
-    settings: Settings, store: AnyStore, surroundings: Environment, telemetry: Telemetry, index_key: bytes
+    settings: Settings, store: AnyStore, environment: Environment, telemetry: Telemetry, index_key: bytes
 ) -> Process:
-    entropy = surroundings.entropy
-    clock = StoreClock(surroundings.wall, surroundings.monotonic, store.high_water(CLOCK))
+    entropy = environment.entropy
+    clock = StoreClock(environment.wall, environment.monotonic, store.high_water(CLOCK))
     identity = Identity(settings.identity, production=settings.production)
     registry = SignedRegistry(settings.registry, high_water=store.high_water)
     content = ArgumentContent(settings.content)
@@ -124,7 +124,7 @@ def _build(
     opa, engines = settings.policy.opa, settings.policy.embedded()
     token = secret(opa.token, settings.vault, where="policy.opa.token") if opa and opa.token else b""
     host = deciding_host(opa, engines, entropy, token, settings.service.watch_seconds, losses)
-    policies = FolderSource(host, shipped_rego(), settings.policy.folder, surroundings.gate, settings.policy.packs)
+    policies = FolderSource(host, shipped_rego(), settings.policy.folder, environment.gate, settings.policy.packs)
     ports = Ports(identity.callers, identity.subjects, content, store, policies)
     ports = observed(telemetry, ports, store)
     state = State(store)
@@ -133,8 +133,8 @@ def _build(
     limits = Limits(options.max_in_flight, options.max_waiting, options.min_budget_ms)
     terms = Terms(options.allow_seconds, options.list_seconds, options.retry_after_ms)
     entrance = Entrance(ports.callers, store, recorder, clock, limits)
-    judge = surroundings.judge or wire_judge(
-        settings, entropy=entropy, monotonic=surroundings.monotonic, telemetry=telemetry
+    judge = environment.judge or wire_judge(
+        settings, entropy=entropy, monotonic=environment.monotonic, telemetry=telemetry
     )
     keyed: dict[str, Any] = {"entropy": entropy, "index_key": index_key, "judge": judge}
     keyed["renew_ns"] = settings.store.longest_ttl_seconds * NS // 4
@@ -178,7 +178,7 @@ def _build(
         index_key,
         lambda: losses.count,
     )
-    evidence = surroundings.evidence or approvals.evidence
+    evidence = environment.evidence or approvals.evidence
     decide = Decide(
         state,
         ports.store,

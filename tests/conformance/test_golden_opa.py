@@ -11,9 +11,9 @@ import pytest
 import pytest_asyncio
 import test_golden
 from support.cases import Case
+from support.environment import Stage, StillClock
 from support.golden import INSTANTS, plan
 from support.opa import opa_or_skip
-from support.surroundings import Stage, StillClock
 from support.world import PROCESS, World, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -17,8 +17,8 @@ import pytest
 import pytest_asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.environment import Stage, StillClock
 from support.golden import PEOPLE, SERVERS, policy
-from support.surroundings import Stage, StillClock
 from support.tools import resource
 from support.world import WEDNESDAY_NS, Plan, Refused, World, create, running, serving
 

@@ -21,9 +21,9 @@ import jsonschema_rs
 import pytest
 import pytest_asyncio
 from drawn import CALL, GRANT_ENDS, NOON, good_call
+from support.environment import SeededEntropy
 from support.golden import policy as lab_and_acme
 from support.opa import opa_or_skip
-from support.surroundings import SeededEntropy
 
 from pdp.core.decide import Question
 from pdp.core.digest import sha256_hex

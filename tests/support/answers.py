@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from support.surroundings import Requirement
+from support.environment import Requirement
 
 from pdp.core.check import NS
 from pdp.core.evidence import Evidence, Verdict, answer, judged

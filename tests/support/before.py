@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from support.approvers import Approvers, waiting
-from support.surroundings import SeededEntropy, Stage, StillClock
+from support.environment import SeededEntropy, Stage, StillClock
 from support.tools import READING, ServerPlan, tool
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, World, create, serving
 

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import httpx
-from support.surroundings import SeededEntropy
+from support.environment import SeededEntropy
 
 from pdp.adapters.console.app import application
 from pdp.adapters.console.oidc import Provider

@@ -25,8 +25,8 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import yaml
+from support.environment import Stage
 from support.gate import gate_once
-from support.surroundings import Stage
 from support.tools import GIT, ServerPlan
 from support.world import Plan, World, create, serving
 
@@ -120,7 +120,7 @@ async def console_world(folder: Path, **options: Any) -> AsyncIterator[ConsoleWo
         )
         stage = Stage(RealClock())  # type: ignore[arg-type] - it has what a world asks for
         made = create(folder / "w", plan, stage.clock.wall())
-        async with serving(made, plan, stage, surroundings=Environment(gate=gate_once)) as world:
+        async with serving(made, plan, stage, environment=Environment(gate=gate_once)) as world:
             yield ConsoleWorld(world, found, url)
 
 

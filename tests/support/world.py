@@ -4,7 +4,7 @@
         answer = await world.decide(world.ask(ALICE, "git_status"))            # in process
         answer = await world.decide(world.ask(ALICE, "git_status"), way=GRPC)  # over the socket
 
-Nothing is simulated but the surroundings that a process takes from outside: clocks, entropy, evidence.
+Nothing is simulated but the environment that a process takes from outside: clocks, entropy, evidence.
 Starting one takes about a second, so keep one for many tests where you can.
 """
 
@@ -20,7 +20,7 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from support.surroundings import Stage, StillClock
+from support.environment import Stage, StillClock
 from support.tools import GIT, Definition, ServerPlan, resource
 
 from pdp.adapters.grpc import status
@@ -238,10 +238,10 @@ def create(folder: Path, plan: Plan, at_ns: int) -> Sandbox:
 
 @asynccontextmanager
 async def serving(
-    made: Sandbox, plan: Plan, stage: Stage, *, surroundings: Environment | None = None
+    made: Sandbox, plan: Plan, stage: Stage, *, environment: Environment | None = None
 ) -> AsyncIterator[World]:
-    """Serve a created world. `surroundings` replace those of the stage, for example by real clocks."""
-    process = await bootstrap.build(load(made.config, {}), surroundings or stage.surroundings())
+    """Serve a created world. `environment` replaces that of the stage, for example by real clocks."""
+    process = await bootstrap.build(load(made.config, {}), environment or stage.environment())
     try:
         await bootstrap.start(process)
         async with grpc.aio.insecure_channel(made.socket) as channel:

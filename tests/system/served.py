@@ -291,12 +291,12 @@ WORLD_PACKS = ("acme", "baseline")  # what a world's own bundle holds
 class Served(Asking):
     """The whole process in a thread of this one. `process` is what bootstrap wired."""
 
-    def __init__(self, world: Sandbox, *, surroundings: Environment | None = None, watch: bool = True) -> None:
+    def __init__(self, world: Sandbox, *, environment: Environment | None = None, watch: bool = True) -> None:
         super().__init__(world)
         self._settings = settings.load(world.config, {})
-        self._surroundings = surroundings or Environment(gate=gate_once)
+        self._environment = environment or Environment(gate=gate_once)
         self._watch = watch
-        self.now = self._surroundings.wall
+        self.now = self._environment.wall
         self._started = threading.Event()
         self._fault: BaseException | None = None
         self.kills: list[str] = []  # why workers of `activate` were lost
@@ -315,7 +315,7 @@ class Served(Asking):
         self._stop = asyncio.Event()
         watchers: list[asyncio.Task[None]] = []
         try:
-            self.process = await bootstrap.build(self._settings, self._surroundings)
+            self.process = await bootstrap.build(self._settings, self._environment)
             try:
                 await bootstrap.start(self.process)
                 if self._watch:

@@ -31,5 +31,5 @@ class Shifting:
         """Somebody sets the wall clock; no time passes."""
         self._wall += int(seconds * NS)
 
-    def surroundings(self) -> Environment:
+    def environment(self) -> Environment:
         return Environment(wall=self.wall, monotonic=self.monotonic, gate=gate_once)

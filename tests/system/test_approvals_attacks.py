@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 import yaml
 from support.approvers import Approvers, waiting
-from support.surroundings import Stage, StillClock
+from support.environment import Stage, StillClock
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, World, answered, codes, create, serving
 
 from pdp.adapters.grpc.codec import decide_request

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.environment import Stage, StillClock
 from support.golden import PEOPLE, plan
-from support.surroundings import Stage, StillClock
 from support.world import GRPC, WEDNESDAY_NS, Plan, World, running
 
 from pdp.authoring.sandbox import ALICE, CAROL, DAVE, DESK, ERIN

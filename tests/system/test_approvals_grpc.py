@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc
 import pytest
-from support.surroundings import Stage, StillClock
+from support.environment import Stage, StillClock
 from support.world import GRPC, WEDNESDAY_NS, World, running
 
 from pdp.authoring.sandbox import ALICE, BOB, CAROL, DAVE, DESK, ERIN, Person

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.approvers import Approvers, waiting
-from support.surroundings import SeededEntropy, Stage, StillClock
+from support.environment import SeededEntropy, Stage, StillClock
 from support.world import WEDNESDAY_NS, Plan, Refused, World, create, serving
 
 from pdp.authoring.sandbox import ALICE, CAROL, Sandbox

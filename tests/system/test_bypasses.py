@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from support import approvals as made
 from support.approval_harness import harness
 from support.deceiving import DECEPTIVE, chunks
-from support.surroundings import Stage, StillClock
+from support.environment import Stage, StillClock
 from support.world import GRPC, WEDNESDAY_NS, World, running
 
 from pdp.adapters.grpc.codec import approvals

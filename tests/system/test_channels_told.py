@@ -7,8 +7,8 @@ from pathlib import Path
 
 from standardwebhooks.webhooks import Webhook
 from support.approvers import Approvers, waiting
+from support.environment import Stage, StillClock
 from support.receiver import receiving
-from support.surroundings import Stage, StillClock
 from support.world import WEDNESDAY_NS, Plan, running
 
 from pdp.authoring.sandbox import ALICE, CAROL

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.approvers import Approvers
-from support.surroundings import Stage, StillClock
+from support.environment import Stage, StillClock
 from support.tools import resource
 from support.world import WEDNESDAY_NS, World, running
 

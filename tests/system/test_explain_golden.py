@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from support.cases import Case, load_cases
+from support.environment import Stage, StillClock
 from support.golden import INSTANTS, plan
-from support.surroundings import Stage, StillClock
 from support.world import PROCESS, Refused, World, running
 from test_golden import JudgedFacts, run
 

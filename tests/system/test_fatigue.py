@@ -10,7 +10,7 @@ from pathlib import Path
 
 from click.testing import CliRunner, Result
 from support.approvers import Approvers, waiting
-from support.surroundings import Stage, StillClock
+from support.environment import Stage, StillClock
 from support.watching import Watch
 from support.world import GRPC, WEDNESDAY_NS, Plan, World, create, running, serving
 
@@ -43,9 +43,9 @@ async def test_beyond_what_one_group_can_read_calls_are_denied_and_nothing_is_dr
 
 async def test_an_operator_opens_a_canary_and_the_group_answers_it(tmp_path: Path) -> None:
     watch, stage, plan = Watch(), Stage(StillClock(WEDNESDAY_NS), approvals=True), Plan()
-    watched = replace(stage.surroundings(), telemetry=watch.telemetry)
+    watched = replace(stage.environment(), telemetry=watch.telemetry)
     made = create(tmp_path / "w", plan, stage.clock.wall())
-    async with serving(made, plan, stage, surroundings=watched) as world:
+    async with serving(made, plan, stage, environment=watched) as world:
         (tmp_path / "desk.token").write_text(world.metadata("desk")[0][1].removeprefix("Bearer ") + "\n")
         (tmp_path / "evil.json").write_text('{"repo_path": "/everything"}')
 

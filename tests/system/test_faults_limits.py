@@ -122,7 +122,7 @@ def test_an_allow_that_took_longer_than_it_holds_is_not_given(tmp_path: Path) ->
     """The caller is patient, but an allow that arrives after its own time is none."""
     clock = Shifting()
     world = make_world(tmp_path / "w", {"service": {"allow_seconds": 5}})
-    with served(world, surroundings=clock.surroundings()) as server:
+    with served(world, environment=clock.environment()) as server:
         gate = Gate(server)
         server.put(gate)
         request = ask(bearer=server.alice())
@@ -274,7 +274,7 @@ def test_a_bug_in_one_record_is_not_the_others(server: Served, caplog: pytest.Lo
 def test_a_wall_clock_that_steps_back_revives_nothing(tmp_path: Path) -> None:
     clock = Shifting()
     world = make_world(tmp_path / "w")
-    with served(world, surroundings=clock.surroundings()) as server:
+    with served(world, environment=clock.environment()) as server:
         token = server.alice(lifetime_seconds=2 * MINUTE)
         assert server.decide(ask(bearer=token)).effect == ALLOW
         clock.pass_seconds(3 * MINUTE)
@@ -285,7 +285,7 @@ def test_a_wall_clock_that_steps_back_revives_nothing(tmp_path: Path) -> None:
         assert server.process.clock.anomaly() == "clock.behind"
         times = [r["time_ns"] for r in server.records()]
         assert times == sorted(times)
-    with served(world, surroundings=clock.surroundings()) as server:  # nor does a restart
+    with served(world, environment=clock.environment()) as server:  # nor does a restart
         answer = server.decide(ask(bearer=token))
         assert (answer.effect, "subject.expired" in codes(answer)) == (DENY, True)
         clock.pass_seconds(1)
@@ -303,21 +303,21 @@ def test_a_wall_clock_that_leaps_ahead_is_flagged_and_not_persisted(
 ) -> None:
     clock = Shifting()
     world = make_world(tmp_path / "w")
-    with served(world, surroundings=clock.surroundings()) as server, caplog.at_level(logging.ERROR, "pdp"):
+    with served(world, environment=clock.environment()) as server, caplog.at_level(logging.ERROR, "pdp"):
         token = server.alice()
         assert server.decide(ask(bearer=token)).effect == ALLOW
         clock.step(24 * HOUR)
         assert "subject.expired" in codes(server.decide(ask(bearer=token)))  # expiry fails closed
         until(lambda: "clock.jumped" in caplog.text)  # the operator hears of it
     clock.step(-24 * HOUR)
-    with served(world, surroundings=clock.surroundings()) as server:  # the clock was put right: nothing is lost
+    with served(world, environment=clock.environment()) as server:  # the clock was put right: nothing is lost
         assert server.decide(ask(bearer=token)).effect == ALLOW
 
 
 def test_an_allow_is_not_replayed_after_its_time(tmp_path: Path) -> None:
     clock = Shifting()
     world = make_world(tmp_path / "w", {"service": {"allow_seconds": 30}})
-    with served(world, surroundings=clock.surroundings()) as server:
+    with served(world, environment=clock.environment()) as server:
         request = ask(bearer=server.alice(lifetime_seconds=20 * MINUTE))
         first = server.decide(request)
         clock.step(-10 * MINUTE)

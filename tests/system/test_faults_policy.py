@@ -246,7 +246,7 @@ def test_a_caller_that_costs_too_many_workers_waits(tmp_path: Path) -> None:
     callers = {"gateway": {"max_worker_kills_per_minute": 2}}
     clock = Shifting()
     world = make_world(tmp_path / "w", {"identity": {"callers": callers}})
-    with served(world, surroundings=clock.surroundings()) as server:
+    with served(world, environment=clock.environment()) as server:
         server.activate(rego('decision := {"n": f(1)} if tool == "git_log"\n\nf(x) := f(x + 1)'))
         for _ in range(3):
             denied(server, "policy.crashed", tool="git_log")

@@ -207,7 +207,7 @@ def test_a_tool_is_withdrawn_while_we_run(tmp_path: Path) -> None:
 
 def test_a_set_expires_while_we_run(tmp_path: Path) -> None:
     clock = Shifting()
-    with served(make_world(tmp_path / "w", days=2), surroundings=clock.surroundings()) as server:
+    with served(make_world(tmp_path / "w", days=2), environment=clock.environment()) as server:
         clock.pass_seconds(2 * DAY - 600)
         assert server.decide().effect == ALLOW
         clock.pass_seconds(1200)
@@ -224,7 +224,7 @@ def test_a_set_expires_while_we_run(tmp_path: Path) -> None:
 def test_an_unreadable_set_serves_last_good_for_a_while_only(tmp_path: Path, how: str) -> None:
     clock = Shifting()
     world = make_world(tmp_path / "w", {"registry": {"max_stale_seconds": 60}})
-    with served(world, surroundings=clock.surroundings()) as server:
+    with served(world, environment=clock.environment()) as server:
         assert server.decide().effect == ALLOW
         good = set_file(world).read_bytes()
         match how:

@@ -214,7 +214,7 @@ def test_keys_are_rotated_while_we_run(tmp_path: Path) -> None:
 def test_a_key_file_that_breaks_serves_its_last_good_keys_for_a_while_only(tmp_path: Path) -> None:
     world = make_world(tmp_path / "w", {"service": {"watch_seconds": 0.1}})
     clock = Shifting()
-    with served(world, surroundings=clock.surroundings()) as server:
+    with served(world, environment=clock.environment()) as server:
         assert server.decide().effect == ALLOW
         (world.folder / "issuer" / "jwks.json").write_text("{")
         clock.pass_seconds(2)

@@ -17,8 +17,8 @@ import asyncpg
 import pytest
 import yaml
 from support.approvers import Approvers, waiting
+from support.environment import SeededEntropy, Stage, StillClock
 from support.postgres import Postgres, in_thread, running
-from support.surroundings import SeededEntropy, Stage, StillClock
 from support.world import WEDNESDAY_NS, Plan, Refused, World, answered, codes, create, serving
 
 from pdp.authoring.sandbox import ALICE, BOB, CAROL, Person, Sandbox
@@ -313,7 +313,7 @@ async def test_a_process_with_other_keys_does_not_start(made: list[Sandbox], nam
     async with serving(here, Plan(), still("one")) as world:
         size = world.process.store.size()
         with pytest.raises(ConfigurationFault) as e:
-            await bootstrap.build(load(there.config, {}), still("two").surroundings())
+            await bootstrap.build(load(there.config, {}), still("two").environment())
         assert (e.value.code, e.value.message.partition(":")[0]) == ("store.key", setting)
         assert world.process.store.size() == size
     known = [bytes(row[0]) for row in meta(load(here.config, {}).store.url)]
@@ -330,7 +330,7 @@ async def test_a_store_from_before_takes_the_keys_of_its_first_process(made: lis
         pass
     secret(there, "index.key", "a stranger's")
     with pytest.raises(ConfigurationFault) as e:
-        await bootstrap.build(load(there.config, {}), still("three").surroundings())
+        await bootstrap.build(load(there.config, {}), still("three").environment())
     assert e.value.code == "store.key"
 
 
@@ -339,5 +339,5 @@ async def test_processes_of_one_store_share_their_index_key(url: str, tmp_path: 
     made = create(tmp_path / "1", Plan(), WEDNESDAY_NS)
     configure(made, store={"url": url})
     with pytest.raises(ConfigurationFault) as e:
-        await bootstrap.build(load(made.config, {}), still("one").surroundings())
+        await bootstrap.build(load(made.config, {}), still("one").environment())
     assert "service.index_key" in e.value.message

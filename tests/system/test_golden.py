@@ -12,8 +12,8 @@ import pytest
 import pytest_asyncio
 from support.answers import JUDGE_PROMPTS, Answers
 from support.cases import Asker, Case, differences, load_cases
+from support.environment import Stage, StillClock
 from support.golden import INSTANTS, plan
-from support.surroundings import Stage, StillClock
 from support.world import WAYS, DecideAnswer, ListAnswer, Refused, World, running
 from typing_extensions import override
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from support.surroundings import Stage, StillClock
+from support.environment import Stage, StillClock
 from support.world import WAYS, WEDNESDAY_NS, Plan, Refused, World, running
 
 from pdp.audit.check import check
@@ -69,7 +69,7 @@ def _steady(record: bytes, world: World, decision_id: str) -> bytes:
 
 async def test_the_record_is_the_same_to_the_byte(tmp_path: Path) -> None:
     found = [await _one_record(tmp_path / way, way) for way in WAYS]
-    assert found[0] == found[1], "two runs of the same question in the same surroundings differ"
+    assert found[0] == found[1], "two runs of the same question in the same environment differ"
     if os.environ.get("PDP_WRITE_VECTORS"):
         VECTOR.write_bytes(found[0] + b"\n")
     assert found[0] + b"\n" == VECTOR.read_bytes()

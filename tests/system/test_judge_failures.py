@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from support import llm as model
+from support.environment import Stage, StillClock
 from support.llm import LlmStandIn
-from support.surroundings import Stage, StillClock
 from support.tools import GIT
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, World, answered, codes, create, serving
 

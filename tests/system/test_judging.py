@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from support.approvers import Approvers, waiting
-from support.surroundings import Stage, StillClock
+from support.environment import Stage, StillClock
 from support.tools import GIT, resource
 from support.waiting import until
 from support.world import WEDNESDAY_NS, Plan, Refused, World, answered, codes, create, serving

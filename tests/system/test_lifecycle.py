@@ -375,7 +375,7 @@ def test_a_switch_survives_a_kill_and_ends_by_itself(tmp_path: Path) -> None:
         server.call(stub.SetSwitch, admin_pb2.SetSwitchRequest(request_id="r", switch=wanted), "operator")
         server.kill()
     clock = Shifting()
-    with served(world, surroundings=clock.surroundings()) as again:
+    with served(world, environment=clock.environment()) as again:
         assert "switch.server" in codes(again.decide())
         assert again.status().switches[0].until.seconds == ends
         clock.pass_seconds(1800)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from support.environment import SeededEntropy, Stage, StillClock
 from support.postgres import Postgres, running
-from support.surroundings import SeededEntropy, Stage, StillClock
 from support.world import WEDNESDAY_NS, Plan, Refused, World, create, serving
 
 from pdp.authoring.sandbox import ALICE

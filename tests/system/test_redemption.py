@@ -14,8 +14,8 @@ import pytest
 import pytest_asyncio
 import yaml
 from support.approvers import Approvers, waiting
+from support.environment import Stage, StillClock
 from support.stored import entry
-from support.surroundings import Stage, StillClock
 from support.waiting import Held, until
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, Refused, World, answered, codes, create, serving
 

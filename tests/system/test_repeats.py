@@ -223,7 +223,7 @@ def test_the_same_id_at_another_tenant_is_another_request(tmp_path: Path) -> Non
 
 def test_an_expired_credential_on_the_repeat(tmp_path: Path) -> None:
     clock = Shifting()
-    with served(make_world(tmp_path / "w", HOLDS), surroundings=clock.surroundings()) as server:
+    with served(make_world(tmp_path / "w", HOLDS), environment=clock.environment()) as server:
         request = ask(bearer=server.alice(lifetime_seconds=100), request_id="r")
         first = server.decide(request)
         assert first.effect == ALLOW
@@ -250,7 +250,7 @@ def test_a_denial_of_an_unverified_subject_is_never_kept(server: Served) -> None
 def test_an_allow_whose_time_has_passed(tmp_path: Path) -> None:
     clock = Shifting()
     world = make_world(tmp_path / "w", {"service": {"allow_seconds": 5}})
-    with served(world, surroundings=clock.surroundings()) as server:
+    with served(world, environment=clock.environment()) as server:
         request = question(server)
         first = server.decide(request)
         clock.pass_seconds(3)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import grpc.aio
 import pytest
-from support.surroundings import Stage, StillClock
+from support.environment import Stage, StillClock
 from support.tools import resource
 from support.watching import Watch
 from support.world import GRPC, WEDNESDAY_NS, Plan, Refused, World, create, serving
@@ -35,8 +35,8 @@ STATUS = "rpc.response.status_code"
 async def watched(folder: Path) -> AsyncIterator[tuple[World, Watch]]:
     stage, plan, watch = Stage(StillClock(WEDNESDAY_NS)), Plan(), Watch()
     made = create(folder / "w", plan, stage.clock.wall())
-    surroundings = replace(stage.surroundings(), telemetry=watch.telemetry)
-    async with serving(made, plan, stage, surroundings=surroundings) as world:
+    environment = replace(stage.environment(), telemetry=watch.telemetry)
+    async with serving(made, plan, stage, environment=environment) as world:
         yield world, watch
 
 

@@ -25,7 +25,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from prometheus_client.parser import text_string_to_metric_families
-from support.surroundings import Stage, StillClock
+from support.environment import Stage, StillClock
 from support.world import GRPC, WEDNESDAY_NS, Plan, Refused, create, running, serving
 from typing_extensions import override
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from support.approvers import Approvers, waiting
-from support.surroundings import SeededEntropy, Stage, StillClock
+from support.environment import SeededEntropy, Stage, StillClock
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, World, answered, codes, create, running, serving
 
 from pdp.authoring.sandbox import ALICE, BOB, CAROL, DAVE, Person

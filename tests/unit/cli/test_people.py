@@ -15,7 +15,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 from rich.cells import cell_len
-from support.surroundings import Stage, StillClock
+from support.environment import Stage, StillClock
 from support.world import GRPC, WEDNESDAY_NS, World, running
 
 from pdp.authoring.sandbox import ALICE, BOB, CAROL, DAVE, DESK, ERIN

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
+from support.environment import gate_once
 from support.receiver import certified
-from support.surroundings import gate_once
 
 from pdp.authoring import sandbox
 from pdp.authoring.sandbox import DAY_NS, Sandbox

@@ -13,7 +13,7 @@ import sqlalchemy
 from support.approval_harness import ApprovalHarness, harness
 from support.approvals import ISSUER, TENANT
 from support.console_client import BASE, KEY, OURS, URL
-from support.surroundings import SeededEntropy
+from support.environment import SeededEntropy
 
 from pdp.adapters.console.app import application
 from pdp.adapters.console.options import ConsoleOptions

@@ -2,7 +2,7 @@
 
 import pytest
 from support.console_client import APPROVAL, ISSUER, KEY, OURS, ConsoleClient
-from support.surroundings import SeededEntropy
+from support.environment import SeededEntropy
 
 from pdp.adapters.console.options import ConsoleOptions
 from pdp.adapters.console.server import ConsoleServer

@@ -5,8 +5,8 @@ import json
 from itertools import product
 
 import pytest
+from support.environment import StillClock
 from support.judging import PROMPT, matter, prompt_set
-from support.surroundings import StillClock
 
 from pdp.core.judge.judge_input import Opinion
 from pdp.core.judge.render import render

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from support.environment import SeededEntropy
 from support.opa import opa_or_skip
-from support.surroundings import SeededEntropy
 from support.waiting import until_working
 
 from pdp.core.decide import Question

@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from pydantic import ValidationError
+from support.environment import SeededEntropy
 from support.opa import opa_or_skip
-from support.surroundings import SeededEntropy
 
 from pdp.core.decide import Question
 from pdp.core.digest import sha256_hex

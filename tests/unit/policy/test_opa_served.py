@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.environment import SeededEntropy
 from support.opa import opa_or_skip
-from support.surroundings import SeededEntropy
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, World, create, running
 
 from pdp.authoring.sandbox import Person

@@ -15,7 +15,7 @@ import pytest
 from support.approval_harness import ApprovalHarness, OffLoopStore
 from support.approvals import CONFIRMATION, CONSENT, ISSUER, TENANT, element, person
 from support.console_client import BASE, KEY, OURS, URL, Forms
-from support.surroundings import SeededEntropy
+from support.environment import SeededEntropy
 
 from pdp.adapters.console.app import application
 from pdp.adapters.console.options import ConsoleOptions

@@ -101,7 +101,7 @@ class Stage:
     approvals: bool = False  # what people and the judge answered counts, instead of the script
     judge: Judge | None = None  # in place of that of the settings
 
-    def surroundings(self) -> Environment:
+    def environment(self) -> Environment:
         """For `bootstrap.build`."""
         evidence = None if self.approvals else self.evidence
         return Environment(
