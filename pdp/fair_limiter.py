@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from pdp.core.approvals.call import CallUnderDecision
+from pdp.core.approvals.call import CallContext
 
 _Whose = tuple[str, ...]  # everybody's, a tenant's, a caller's
 
@@ -93,7 +93,7 @@ class FairLimiter:
     most: int
     _taken: Counter[_Whose] = field(default_factory=Counter)
 
-    def take(self, asked: CallUnderDecision) -> bool:
+    def take(self, asked: CallContext) -> bool:
         """Take a slot for this call; False where none is left."""
         everybody, tenant, caller = whose = _whose(asked)
         quarters = {everybody: 4, tenant: 3, caller: 2}
@@ -102,7 +102,7 @@ class FairLimiter:
         self._taken.update(whose)
         return True
 
-    def leave(self, asked: CallUnderDecision) -> None:
+    def leave(self, asked: CallContext) -> None:
         """Give it back."""
         for each in _whose(asked):
             self._taken[each] -= 1
@@ -110,5 +110,5 @@ class FairLimiter:
                 del self._taken[each]
 
 
-def _whose(asked: CallUnderDecision) -> tuple[_Whose, _Whose, _Whose]:
+def _whose(asked: CallContext) -> tuple[_Whose, _Whose, _Whose]:
     return (), (asked.tenant,), (asked.tenant, asked.call.caller)

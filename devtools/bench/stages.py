@@ -79,7 +79,7 @@ async def _walk(process: bootstrap.Process, world: World, meter: _Meter) -> byte
     at, snapshot = decide.clock.now_ns(), decide.state.snapshot()
 
     async def admit() -> Caller:
-        async with services.entrance.admit(peer, Role.DECIDE, "Decide", _DEADLINE_SECONDS) as admitted:
+        async with services.admission.admit(peer, Role.DECIDE, "Decide", _DEADLINE_SECONDS) as admitted:
             return admitted
 
     caller = await meter.waits("admit (caller's JWT)", admit)

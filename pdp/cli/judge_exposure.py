@@ -89,7 +89,7 @@ async def courses(
     try:
         await bootstrap.start(process)
         peer = Peer("unix", (), f"Bearer {organisation.sandbox.caller_token(CALLER, AT_NS)}")
-        async with process.services.entrance.admit(peer, Role.DECIDE, "Decide", None) as caller:
+        async with process.services.admission.admit(peer, Role.DECIDE, "Decide", None) as caller:
             slots = asyncio.Semaphore(_AT_ONCE)
             outcomes = await asyncio.gather(*(_decide(process, organisation, case, caller, slots) for case in cases))
     finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from pdp.core.approvals.call import CallUnderDecision, SourcedEvidence
+from pdp.core.approvals.call import CallContext, SourcedEvidence
 from pdp.core.approvals.directory import Directory, DirectoryChange, Person
 from pdp.core.approvals.notices import Message
 from pdp.core.approvals.queries import ApprovalQuery, ConsentQuery, GrantQuery, Page
@@ -32,12 +32,12 @@ class EvidenceSource(Protocol):
     """Answers to requirements: by people, by what they agreed to before, by the judge. Raises Unavailable when what
     it would say cannot be known."""
 
-    async def known(self, asked: CallUnderDecision, at_ns: int, /) -> tuple[SourcedEvidence, ...]:
+    async def known(self, asked: CallContext, at_ns: int, /) -> tuple[SourcedEvidence, ...]:
         """Answers for exactly this call that are already there. One answer for each requirement at most."""
         ...
 
     async def gather(
-        self, asked: CallUnderDecision, opened: tuple[Mapping[str, Json], ...], at_ns: int, /
+        self, asked: CallContext, opened: tuple[Mapping[str, Json], ...], at_ns: int, /
     ) -> tuple[SourcedEvidence, ...]:
         """Try to answer the opened stage now; what cannot be answered at once is left out."""
         ...

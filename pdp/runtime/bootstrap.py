@@ -32,7 +32,7 @@ from pdp.runtime.environment import SYSTEM, Environment, index_key_of
 from pdp.runtime.judge import begin_judge, wire_judge
 from pdp.runtime.telemetry import Levels, Losses, Ports, fact_builder, observed, wire_telemetry
 from pdp.secrets.reference import secret
-from pdp.service.admission import Entrance, Limits, WorkerCrashQuota
+from pdp.service.admission import Admission, Limits, WorkerCrashQuota
 from pdp.service.batch import Batch
 from pdp.service.commit import CLOCK, Recorder
 from pdp.service.decide import Decide
@@ -132,7 +132,7 @@ def _build(
     options = settings.service
     limits = Limits(options.max_in_flight, options.max_waiting, options.min_budget_ms)
     terms = Terms(options.allow_seconds, options.list_seconds, options.retry_after_ms)
-    entrance = Entrance(ports.callers, store, recorder, clock, limits)
+    admission = Admission(ports.callers, store, recorder, clock, limits)
     judge = environment.judge or wire_judge(
         settings, entropy=entropy, monotonic=environment.monotonic, telemetry=telemetry
     )
@@ -193,7 +193,7 @@ def _build(
         terms,
     )
     services = Services(
-        entrance=entrance,
+        admission=admission,
         decide=decide,
         batch=Batch(decide),
         filter=Filter(state, facts, recorder, clock, crash_quota, terms),

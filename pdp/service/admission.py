@@ -41,7 +41,7 @@ class Limits:
         return most - most // (4 if waits else 16)
 
 
-class Entrance:
+class Admission:
     """The first hop of every call."""
 
     def __init__(self, callers: Callers, store: Store, recorder: Recorder, clock: Clock, limits: Limits) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pdp.core.answer import Answer
-from pdp.core.approvals.call import CallUnderDecision
+from pdp.core.approvals.call import CallContext
 from pdp.core.digest import Json
 from pdp.core.facts import ArgumentsFact, Facts, Identity, ServerFact
 from pdp.core.request import Ask, Caller
@@ -48,7 +48,7 @@ class Decision:
     facts: Facts = field(init=False)
     salt: bytes = field(init=False)  # of the arguments' commitment
     commitment: str = field(init=False)
-    call: CallUnderDecision | None = field(init=False)  # None for a call without a digest
+    call: CallContext | None = field(init=False)  # None for a call without a digest
     row: CallRow | None = field(init=False)  # to be stored with the record; None when it is stored, and young
     session: SessionRow | None = field(init=False)  # likewise: whose the session is
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 
-from pdp.core.approvals.call import CallUnderDecision, SourcedEvidence
+from pdp.core.approvals.call import CallContext, SourcedEvidence
 from pdp.core.decide import conclude, question
 from pdp.core.errors import EngineFault, Unavailable
 from pdp.core.evidence import Evidence, well_formed
@@ -58,7 +58,7 @@ async def settle(
     facts: Facts,
     at_ns: int,
     *,
-    asked: CallUnderDecision | None,
+    asked: CallContext | None,
     source: EvidenceSource,
     supported: frozenset[str],
 ) -> Evaluated:

@@ -8,7 +8,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from pdp.core.approvals.call import CallUnderDecision
+from pdp.core.approvals.call import CallContext
 from pdp.core.approvals.rows import REFUSALS_NS, Account, Call
 from pdp.core.check import OK, Check, failed
 from pdp.core.digest import Json, canonical, commitment, digest, keyed_index
@@ -259,7 +259,7 @@ class FactBuilder:
         if self._judge is not None:
             facts = replace(facts, judge_prompts=self._judge.prompts(), judge_refusals=stored.judge_refusals)
         decision.facts, decision.salt, decision.commitment = facts, row.salt, committed
-        decision.call = CallUnderDecision(
+        decision.call = CallContext(
             tenant=keys.tenant,
             call=replace(keys.call, digest=call_digest),
             index=keys.index,

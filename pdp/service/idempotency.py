@@ -16,7 +16,7 @@ from functools import cache, lru_cache
 from typing import Any
 
 from pdp.core.answer import Answer
-from pdp.core.approvals.call import CallUnderDecision
+from pdp.core.approvals.call import CallContext
 from pdp.core.digest import Json, digest, keyed_index, sha256_hex
 from pdp.core.errors import InvalidRequest
 from pdp.core.facts import Identity
@@ -115,7 +115,7 @@ class Idempotency:
         )
 
     @staticmethod
-    def redeemed_entry(asked: CallUnderDecision, answer: Answer, snapshot: Snapshot, at_ns: int) -> ReplyRow | None:
+    def redeemed_entry(asked: CallContext, answer: Answer, snapshot: Snapshot, at_ns: int) -> ReplyRow | None:
         """What to keep of an allow that redeems something: only its call id tells it again (DESIGN section 7)."""
         if not asked.keys.redeemed:
             return None
@@ -131,7 +131,7 @@ class Idempotency:
         )
 
     @staticmethod
-    def redeemed(asked: CallUnderDecision, snapshot: Snapshot, at_ns: int) -> Answer | None:
+    def redeemed(asked: CallContext, snapshot: Snapshot, at_ns: int) -> Answer | None:
         """The allow that was redeemed under this call id, to the same rights, while it may be used and nothing has
         changed that it rests on."""
         row = asked.stored.redeemed
@@ -140,7 +140,7 @@ class Idempotency:
         return Answer.from_bytes(row.reply) if row.epochs == _epochs(asked, snapshot) else None
 
 
-def _epochs(asked: CallUnderDecision, snapshot: Snapshot) -> str:
+def _epochs(asked: CallContext, snapshot: Snapshot) -> str:
     return f"{snapshot.epochs(asked.tenant)}.{_rights(asked.facts.identity)}.{asked.call.digest}"
 
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from pdp.core.approvals.call import CallUnderDecision, SourcedEvidence
+from pdp.core.approvals.call import CallContext, SourcedEvidence
 from pdp.core.approvals.rows import Answered
 from pdp.core.approvals.steps import PutAnswer
 from pdp.core.check import NS
@@ -75,7 +75,7 @@ class Judging:
     sessions: FairLimiter = field(default_factory=lambda: FairLimiter(MOST_SESSIONS))
     _running: dict[tuple[str, ...], asyncio.Task[SourcedEvidence | None]] = field(default_factory=dict)
 
-    async def known(self, asked: CallUnderDecision, at_ns: int, /) -> tuple[SourcedEvidence, ...]:
+    async def known(self, asked: CallContext, at_ns: int, /) -> tuple[SourcedEvidence, ...]:
         """Verdicts for exactly this call that are there already and not used."""
         if not asked.repeated:
             return ()
@@ -94,7 +94,7 @@ class Judging:
         return tuple(found)
 
     async def gather(
-        self, asked: CallUnderDecision, opened: tuple[Mapping[str, Json], ...], at_ns: int, /
+        self, asked: CallContext, opened: tuple[Mapping[str, Json], ...], at_ns: int, /
     ) -> tuple[SourcedEvidence, ...]:
         """Ask the judge about each requirement for it, all at once, and wait as long as the caller can."""
         wanted = [element for element in opened if element["kind"] == "judge"]
@@ -131,14 +131,14 @@ class Judging:
             task.cancel()
         await asyncio.gather(*self._running.values(), return_exceptions=True)
 
-    def _seconds(self, asked: CallUnderDecision) -> float:
+    def _seconds(self, asked: CallContext) -> float:
         if not asked.until_ns:
             return self.patience.hold
         left = (asked.until_ns - self.clock.monotonic_ns()) / NS - self.patience.margin
         return max(0.0, min(left, self.patience.hold))
 
     def _ask(
-        self, asked: CallUnderDecision, seen: JudgeInput, element: Mapping[str, Json], basis: str, at_ns: int
+        self, asked: CallContext, seen: JudgeInput, element: Mapping[str, Json], basis: str, at_ns: int
     ) -> asyncio.Task[SourcedEvidence | None] | None:
         """One session for each requirement of each call, however many ask and whatever they say around it; None where
         there is no place for it."""
@@ -155,12 +155,12 @@ class Judging:
             task.add_done_callback(over)
         return task
 
-    async def _refused_meanwhile(self, asked: CallUnderDecision) -> bool:
+    async def _refused_meanwhile(self, asked: CallContext) -> bool:
         """Whether the judge has refused this asker more than this evaluation knows of."""
         return (await self.store.for_call(asked.keys)).judge_refusals > asked.facts.judge_refusals
 
     async def _session(
-        self, asked: CallUnderDecision, seen: JudgeInput, element: Mapping[str, Json], basis: str, at_ns: int
+        self, asked: CallContext, seen: JudgeInput, element: Mapping[str, Json], basis: str, at_ns: int
     ) -> SourcedEvidence | None:
         """Ask, and make the answer durable, with the digest of the call that it is for: whoever hung up meanwhile
         finds it. When it cannot be, nobody has answered (None), unless it refuses: that is heard once at least."""
@@ -185,7 +185,7 @@ class Judging:
             return held
         return held if made.refused else None
 
-    async def _refuse_again(self, asked: CallUnderDecision, made: Answered, opinion: Opinion) -> None:
+    async def _refuse_again(self, asked: CallContext, made: Answered, opinion: Opinion) -> None:
         """The same refusal, for the digest that the call has after all."""
         row = (await self.store.for_call(asked.keys)).row
         if row is None or row.digest == made.call_digest:
@@ -199,7 +199,7 @@ class Judging:
             _lost(fault)
 
     def _answered(
-        self, asked: CallUnderDecision, element: Mapping[str, Json], basis: str, opinion: Opinion, expires_ns: int
+        self, asked: CallContext, element: Mapping[str, Json], basis: str, opinion: Opinion, expires_ns: int
     ) -> Answered:
         verdict = Verdict(opinion.status, opinion.verdict, opinion.confidence, opinion.prompt_sha256, opinion.model)
         made = judged(element, asked.call.digest, verdict, expires_ns)
@@ -238,12 +238,12 @@ class Judging:
 class Absent:
     """Where no judge is configured: whatever is asked of one fails at once, and policy says what takes its place."""
 
-    async def known(self, _asked: CallUnderDecision, _at_ns: int, /) -> tuple[SourcedEvidence, ...]:
+    async def known(self, _asked: CallContext, _at_ns: int, /) -> tuple[SourcedEvidence, ...]:
         """Nothing."""
         return ()
 
     async def gather(
-        self, asked: CallUnderDecision, opened: tuple[Mapping[str, Json], ...], at_ns: int, /
+        self, asked: CallContext, opened: tuple[Mapping[str, Json], ...], at_ns: int, /
     ) -> tuple[SourcedEvidence, ...]:
         """A failure for each; for this evaluation only, so that a judge who comes is asked."""
         nothing = Verdict("unavailable", None, None, "", "")
@@ -256,14 +256,14 @@ class Absent:
         )
 
 
-def matter(asked: CallUnderDecision) -> JudgeInput:
+def matter(asked: CallContext) -> JudgeInput:
     """What the judge may see of a call."""
     facts = asked.facts
     content = Content(asked.definition, facts.arguments.value, asked.observation, facts.asserted.task or "")
     return JudgeInput.of(asked.call.agent, facts.targets[0], facts.session, content)
 
 
-def _same_call(asked: CallUnderDecision, stored: StoredCall) -> bool:
+def _same_call(asked: CallContext, stored: StoredCall) -> bool:
     """Whether what is stored is of the call under its digest, which a new row would change."""
     return asked.repeated and stored.row is not None and stored.row.digest == asked.call.digest
 
@@ -280,7 +280,7 @@ def _id(requirement: Mapping[str, Any]) -> tuple[str, str]:
     return str(requirement.get("pack", "")), str(requirement.get("id", ""))
 
 
-def _answers(held: SourcedEvidence, asked: CallUnderDecision, basis: str) -> bool:
+def _answers(held: SourcedEvidence, asked: CallContext, basis: str) -> bool:
     """Whether what a session came to, perhaps one that was begun for another ask, answers this one."""
     if held.element["call"] != asked.call.digest or not isinstance(held.source, Answered):
         return False

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pdp.core import changes
-from pdp.core.approvals.call import CallUnderDecision, SourcedEvidence
+from pdp.core.approvals.call import CallContext, SourcedEvidence
 from pdp.core.changes import alternatives
 from pdp.core.decide import Question, conclude
 from pdp.core.digest import Json, sha256_hex
@@ -76,12 +76,12 @@ class Standing:
     def __init__(self, source: EvidenceSource) -> None:
         self._source = source
 
-    async def known(self, asked: CallUnderDecision, at_ns: int, /) -> tuple[SourcedEvidence, ...]:
+    async def known(self, asked: CallContext, at_ns: int, /) -> tuple[SourcedEvidence, ...]:
         """See the port."""
         return await self._source.known(asked, at_ns)
 
     async def gather(
-        self, _asked: CallUnderDecision, _opened: tuple[Mapping[str, Json], ...], _at_ns: int, /
+        self, _asked: CallContext, _opened: tuple[Mapping[str, Json], ...], _at_ns: int, /
     ) -> tuple[SourcedEvidence, ...]:
         """Nobody."""
         return ()

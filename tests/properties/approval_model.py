@@ -19,7 +19,7 @@ from support.invariants import Redeemed, Rows
 from support.memory import Memory, commit
 
 from pdp.core.approvals import records
-from pdp.core.approvals.call import CallUnderDecision
+from pdp.core.approvals.call import CallContext
 from pdp.core.approvals.directory import Directory, Person, Standing
 from pdp.core.approvals.redeem import evidence_state, redeemable
 from pdp.core.approvals.requirement import Requirement, read
@@ -103,7 +103,7 @@ START = World(Memory(policy=FIRST))
 Happening = Callable[[World], World | None]
 
 
-def asked(name: str) -> CallUnderDecision:
+def asked(name: str) -> CallContext:
     return make.asked(make.call(CALLS[name]), CALLS[name])
 
 
@@ -169,7 +169,7 @@ def new_request(at_ns: int, name: str, policy: str, generation: int) -> Prepared
     return Prepared((Open(approval, seen),), (records.opened(stamp(at_ns, 1), approval, seen),))
 
 
-def redeem(world: World, approval: Approval, asked: CallUnderDecision, policy: str, element: bytes) -> Prepared:
+def redeem(world: World, approval: Approval, asked: CallContext, policy: str, element: bytes) -> Prepared:
     redemption = make.make_id(5000 + len(world.redeemed))
     spent = records.Spent(make.make_id(6000), redemption, "call-1")
     moved = Move(

@@ -12,7 +12,7 @@ from support.invariants import Redeemed, Rows
 from support.memory import Memory, commit
 
 from pdp.core.approvals import records
-from pdp.core.approvals.call import CallUnderDecision
+from pdp.core.approvals.call import CallContext
 from pdp.core.approvals.grants import GrantTerms, covers, issue
 from pdp.core.approvals.states import GrantState
 from pdp.core.approvals.steps import EndGrant, Step, Use
@@ -34,7 +34,7 @@ GRANT = issue(
     arguments=make.asked().arguments,
     at_ns=make.AT,
 )
-ASKED: dict[str, CallUnderDecision] = {
+ASKED: dict[str, CallContext] = {
     "same": make.asked(),
     "other arguments": make.asked(make.call({"branch": "x"}), {"branch": "x"}),
     "other session": make.asked(make.call(session="s-2")),
@@ -105,7 +105,7 @@ def _changes(world: World) -> Iterator[tuple[Step, bytes, Redeemed | None]]:
         yield ended, records.grant_ended(STAMP, grant, GrantState.REVOKED, "h-bob", at_ns), None
 
 
-def _seen(asked: CallUnderDecision, redemption: str, at_ns: int) -> Redeemed:
+def _seen(asked: CallContext, redemption: str, at_ns: int) -> Redeemed:
     return Redeemed(
         source="grant",
         id=GRANT.id,

@@ -23,7 +23,7 @@ from support.tools import resource
 from support.world import WEDNESDAY_NS, Plan, Refused, World, create, running, serving
 
 from pdp.adapters.grpc.codec import batch as codec
-from pdp.core.approvals.call import CallUnderDecision
+from pdp.core.approvals.call import CallContext
 from pdp.core.check import NS
 from pdp.core.errors import EngineFault, Fault
 from pdp.core.evidence import answer
@@ -285,7 +285,7 @@ async def test_a_switch_thrown_meanwhile_is_obeyed_by_all(world: World, monkeypa
     asked = requests(world, [Step("alice", "git", "git_status", {}, "", str(i)) for i in range(3)])
     known, thrown = world.stage.evidence.known_with, []
 
-    async def throws(asked: CallUnderDecision, at_ns: int, /) -> Any:
+    async def throws(asked: CallContext, at_ns: int, /) -> Any:
         if not thrown:
             thrown.append(asked.call.digest)
             await world.switch("tool", server="git", value="git_status")

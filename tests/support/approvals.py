@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from pdp.core.approvals.call import CallUnderDecision
+from pdp.core.approvals.call import CallContext
 from pdp.core.approvals.directory import Directory, Member, Person, Standing
 from pdp.core.approvals.requirement import Requirement, read
 from pdp.core.approvals.rows import REFUSALS_NS, Account, Approval, Call, Delegation, Seen, Shown, Vote
@@ -254,7 +254,7 @@ def applied(of: Approval, votes: tuple[Vote, ...], made: Cast) -> tuple[Approval
     return after(of, made.move), (*votes, made.vote)
 
 
-def asked(of: Call | None = None, arguments: Mapping[str, Any] | None = None, **fields: Any) -> CallUnderDecision:
+def asked(of: Call | None = None, arguments: Mapping[str, Any] | None = None, **fields: Any) -> CallContext:
     """The call as it comes back."""
     bound = call(arguments) if of is None else of
     value = ARGUMENTS if arguments is None else dict(arguments)
@@ -277,9 +277,7 @@ def asked(of: Call | None = None, arguments: Mapping[str, Any] | None = None, **
     )
     row = CallRow(digest("call"), TENANT, digest("sue"), SALT, bound.digest, AT)
     keys = CallKeys(TENANT, AT, AT - REFUSALS_NS, index=row.index, call=replace(bound, digest=""))
-    known = CallUnderDecision(
-        TENANT, bound, row.index, row.subject, canonical(value), facts, keys, StoredCall(row=row)
-    )
+    known = CallContext(TENANT, bound, row.index, row.subject, canonical(value), facts, keys, StoredCall(row=row))
     return replace(known, **fields)
 
 

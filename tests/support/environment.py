@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from support.gate import gate_once
 
-from pdp.core.approvals.call import CallUnderDecision, SourcedEvidence
+from pdp.core.approvals.call import CallContext, SourcedEvidence
 from pdp.core.check import NS
 from pdp.core.digest import Json
 from pdp.core.evidence import Evidence
@@ -76,11 +76,11 @@ class ScriptedEvidence:
     known_with: Known = _nothing_known
     opened: list[tuple[Requirement, ...]] = field(default_factory=list)
 
-    async def known(self, asked: CallUnderDecision, at_ns: int, /) -> tuple[SourcedEvidence, ...]:
+    async def known(self, asked: CallContext, at_ns: int, /) -> tuple[SourcedEvidence, ...]:
         return tuple(map(SourcedEvidence, self.known_with(asked.call.digest, at_ns)))
 
     async def gather(
-        self, asked: CallUnderDecision, opened: tuple[Requirement, ...], at_ns: int, /
+        self, asked: CallContext, opened: tuple[Requirement, ...], at_ns: int, /
     ) -> tuple[SourcedEvidence, ...]:
         self.opened.append(opened)
         return tuple(map(SourcedEvidence, self.gather_with(asked.call.digest, opened, at_ns)))

@@ -135,7 +135,7 @@ class World:
     async def decide(
         self, request: decision_pb2.DecideRequest, *, caller: str = "gateway", way: str = PROCESS
     ) -> DecideAnswer | Refused:
-        """Ask one question, in process (through entrance and codec) or over the socket."""
+        """Ask one question, in process (through admission and codec) or over the socket."""
         if way == GRPC:
             found: DecideAnswer | Refused = await self._call("Decide", request, caller)
             return found
@@ -213,7 +213,7 @@ class World:
 
     def _admitted(self, caller: str, rpc: str, role: Role = Role.DECIDE) -> Any:
         peer = Peer("unix", (), self._authorization(caller) if caller else "")
-        return self.process.services.entrance.admit(peer, role, rpc, None)
+        return self.process.services.admission.admit(peer, role, rpc, None)
 
 
 def _refused(fault: Fault) -> Refused:

@@ -57,7 +57,7 @@ def gate(server: Served) -> Iterator[Gate]:
     with server.instead(Gate(server)) as found:
         yield found
         found.open()
-        until(lambda: server.process.services.entrance.in_flight == 0)
+        until(lambda: server.process.services.admission.in_flight == 0)
 
 
 def test_one_more_call_than_fits(server: Served, gate: Gate) -> None:
@@ -98,7 +98,7 @@ def test_the_callers_deadline_passes_while_policy_is_slow(server: Served, gate: 
         server.decide(request, budget=2.0)
     assert caught.value.status is grpc.StatusCode.DEADLINE_EXCEEDED
     assert gate.waiting == 1
-    until(lambda: server.process.services.entrance.in_flight == 0)
+    until(lambda: server.process.services.admission.in_flight == 0)
     gate.open()
     again = server.decide(request)  # the same question is evaluated, not replayed
     assert again.effect == ALLOW
@@ -112,7 +112,7 @@ def test_a_caller_that_goes_away_leaves_nothing(server: Served, gate: Gate) -> N
     call = stub.Decide.future(ask(bearer=server.alice()), timeout=20, metadata=server.metadata("gateway"))
     until(lambda: gate.waiting == 1)
     call.cancel()
-    until(lambda: server.process.services.entrance.in_flight == 0)
+    until(lambda: server.process.services.admission.in_flight == 0)
     gate.open()
     assert server.decide().effect == ALLOW
     assert len(server.records()) == before + 1
@@ -168,7 +168,7 @@ def test_a_call_that_never_ends_is_given_up(tmp_path: Path) -> None:
         )
         gate.open()
         assert not server.records("decision")
-        assert server.process.services.entrance.in_flight == 0
+        assert server.process.services.admission.in_flight == 0
 
 
 def test_a_commit_outlives_its_caller_and_is_found_again(server: Served) -> None:
@@ -191,7 +191,7 @@ def test_a_commit_outlives_its_caller_and_is_found_again(server: Served) -> None
         call = stub.Decide.future(request, timeout=20, metadata=server.metadata("gateway"))
         assert reached.wait(20)
         call.cancel()
-        until(lambda: server.process.services.entrance.in_flight == 0)
+        until(lambda: server.process.services.admission.in_flight == 0)
     finally:
         go.set()
         hooks.before_commit = real  # type: ignore[method-assign] # as it was

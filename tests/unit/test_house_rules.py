@@ -65,7 +65,7 @@ RETIRED_FILES = {
 }  # fmt: skip
 RETIRED_CLASSES = {
     "Tended", "Established", "Onlooker", "Places", "KillQuota", "Viewer", "Desk", "AsyncDesk", "Reach", "Court",
-    "Wanted", "Held", "Spelled", "Trouble", "Surroundings",
+    "Wanted", "Held", "Spelled", "Trouble", "Surroundings", "Entrance", "CallUnderDecision",
     "Escalation", "Asking", "Ended",
 }  # fmt: skip
 

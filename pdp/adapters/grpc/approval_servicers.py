@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from pdp.adapters.grpc.codec import approvals, decide_request, decide_response, explain, fields, pages, standing
 from pdp.adapters.grpc.peer import Context, surface_of
-from pdp.adapters.grpc.servicer import Admission, Services
+from pdp.adapters.grpc.servicer import RpcAdmission, Services
 from pdp.core.approvals.directory import Person
 from pdp.core.request import Caller, Role
 from pdp.service.approvals.assembly import ApprovalServices
@@ -30,7 +30,7 @@ class ExplainServicer(explain_pb2_grpc.ExplainServiceServicer):
     """`ExplainService`, for the role `explain`."""
 
     def __init__(self, services: Services) -> None:
-        self._admission = Admission(services.entrance)
+        self._admission = RpcAdmission(services.admission)
         self._explain = services.explain
 
     @override
@@ -46,7 +46,7 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
     """`ApprovalService`, for the role `approve`. Every call identifies its person anew."""
 
     def __init__(self, services: Services) -> None:
-        self._admission = Admission(services.entrance)
+        self._admission = RpcAdmission(services.admission)
         self._approvals = services.approvals
 
     @override
@@ -141,7 +141,7 @@ class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
     """`ConsentService`, for the role `subject`. Every call identifies its person anew."""
 
     def __init__(self, services: Services) -> None:
-        self._admission = Admission(services.entrance)
+        self._admission = RpcAdmission(services.admission)
         self._approvals = services.approvals
 
     @override

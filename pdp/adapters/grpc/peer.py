@@ -29,7 +29,7 @@ _SURFACE = "pdp-surface"
 
 
 def peer_of(context: Context) -> Peer:
-    """The peer of a call. It never raises: a peer that proves nothing is refused, and recorded, at the entrance.
+    """The peer of a call. It never raises: a peer that proves nothing is refused, and recorded, at admission.
 
     Several `authorization` values are joined as HTTP joins them (RFC 9110, 5.2), which no scheme of ours accepts.
     """

@@ -18,7 +18,7 @@ from pdp.adapters.grpc.bodies import Bodies
 from pdp.adapters.grpc.health import Health
 from pdp.adapters.grpc.interceptors import Faults
 from pdp.adapters.grpc.options import ServerOptions, TlsOptions
-from pdp.adapters.grpc.servicer import AdminServicer, Admission, AuditServicer, DecisionServicer, Services
+from pdp.adapters.grpc.servicer import AdminServicer, AuditServicer, DecisionServicer, RpcAdmission, Services
 from pdp.adapters.grpc.traces import Traces
 from pdp.core.errors import ConfigurationFault
 from pdp.ports import Entropy
@@ -67,7 +67,7 @@ class Server:
             interceptors=[
                 Bodies(),
                 *traces,
-                Faults(entropy, options.max_call_seconds, Admission(services.entrance).unreadable),
+                Faults(entropy, options.max_call_seconds, RpcAdmission(services.admission).unreadable),
             ],
             options=_channel_options(options),
             maximum_concurrent_rpcs=options.max_concurrent,

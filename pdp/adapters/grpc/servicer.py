@@ -16,7 +16,7 @@ from pdp.adapters.grpc.peer import Context, peer_of
 from pdp.core.errors import InvalidRequest, Unsupported
 from pdp.core.request import Caller, Role
 from pdp.ports.telemetry import SILENT, Telemetry
-from pdp.service.admission import Entrance
+from pdp.service.admission import Admission
 from pdp.service.approvals.assembly import ApprovalServices
 from pdp.service.approvals.wait import Waiting
 from pdp.service.batch import Batch
@@ -41,7 +41,7 @@ from pdp.v1 import (
 class Services:
     """What is served."""
 
-    entrance: Entrance
+    admission: Admission
     decide: Decide
     batch: Batch
     filter: Filter
@@ -65,21 +65,21 @@ _ROLES = {
 }
 
 
-class Admission:
+class RpcAdmission:
     """Lets calls in, and refuses those that have no body in this release."""
 
-    def __init__(self, entrance: Entrance) -> None:
-        self._entrance = entrance
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
 
     def admit(
         self, context: Context, role: Role, rpc: str, *, waits: bool = False
     ) -> AbstractAsyncContextManager[Caller]:
-        """See `Entrance.admit`."""
-        return self._entrance.admit(peer_of(context), role, rpc, context.time_remaining(), waits=waits)
+        """See `Admission.admit`."""
+        return self._admission.admit(peer_of(context), role, rpc, context.time_remaining(), waits=waits)
 
     def until(self, context: Context) -> int:
-        """See `Entrance.until`."""
-        return self._entrance.until(time_left(context))
+        """See `Admission.until`."""
+        return self._admission.until(time_left(context))
 
     async def refuse(self, context: Context, role: Role, rpc: str) -> NoReturn:
         """Admit, then say that `rpc` has no body. Raises Unsupported, or whatever keeps the caller out."""
@@ -103,7 +103,7 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
     """`DecisionService`, for the role `decide`."""
 
     def __init__(self, services: Services) -> None:
-        self._admission = Admission(services.entrance)
+        self._admission = RpcAdmission(services.admission)
         self._decide = services.decide
         self._batch = services.batch
         self._filter = services.filter
@@ -169,7 +169,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
     """`AdminService`, for the role `operate`."""
 
     def __init__(self, services: Services) -> None:
-        self._admission = Admission(services.entrance)
+        self._admission = RpcAdmission(services.admission)
         self._admin = services.admin
         self._reloads = services.reloads
 
@@ -194,7 +194,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
     """`AuditService`, for the role `audit`."""
 
     def __init__(self, services: Services) -> None:
-        self._admission = Admission(services.entrance)
+        self._admission = RpcAdmission(services.admission)
         self._records = services.records
 
     @override

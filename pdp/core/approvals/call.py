@@ -1,4 +1,4 @@
-"""One call as people and standing answers are asked about it, and an answer with where it came from."""
+"""The context of one call for people, standing answers and the judge; and evidence with its source."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Source: TypeAlias = Approval | Grant | Consent | Answered | None  # None: for th
 
 
 @dataclass(frozen=True, slots=True)
-class CallUnderDecision:
+class CallContext:
     """A call that has a digest. `arguments` are canonical; `stored` is what the store holds about it by `keys`."""
 
     tenant: str

@@ -5,13 +5,13 @@ An approval never implies one, and one never implies another: a consent is for o
 
 from __future__ import annotations
 
-from pdp.core.approvals.call import CallUnderDecision
+from pdp.core.approvals.call import CallContext
 from pdp.core.approvals.directory import ASSURANCES
 from pdp.core.approvals.requirement import Requirement
 from pdp.core.approvals.rows import Approval, Consent
 
 
-def covers(consent: Consent, requirement: Requirement, asked: CallUnderDecision, at_ns: int) -> bool:
+def covers(consent: Consent, requirement: Requirement, asked: CallContext, at_ns: int) -> bool:
     """Whether a consent answers a requirement for this call now. Server, tool and scope of a consent may be "" (any);
     its agent and purpose never are."""
     call = asked.call

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import TypeAlias
 
-from pdp.core.approvals.call import CallUnderDecision
+from pdp.core.approvals.call import CallContext
 from pdp.core.approvals.directory import Directory
 from pdp.core.approvals.requirement import GrantOffer
 from pdp.core.approvals.rows import Approval, Grant
@@ -130,7 +130,7 @@ def issue(
     )
 
 
-def covers(grant: Grant, asked: CallUnderDecision, at_ns: int, valid: Valid) -> bool:
+def covers(grant: Grant, asked: CallContext, at_ns: int, valid: Valid) -> bool:
     """Whether a grant answers its requirement for this call now: same subject, agent, caller, tool and definition,
     within its bounds, and the arguments satisfy its schema. Whoever asks compares `grant.requirement`."""
     call = asked.call

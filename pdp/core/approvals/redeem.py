@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from pdp.core.approvals.call import CallUnderDecision
+from pdp.core.approvals.call import CallContext
 from pdp.core.approvals.directory import Standing
 from pdp.core.approvals.quorum import tally, wanted_by
 from pdp.core.approvals.requirement import Requirement
@@ -49,7 +49,7 @@ def redeemable(  # noqa: PLR0911 - one refusal per line
     approval: Approval,
     votes: tuple[Vote, ...],
     requirement: Requirement,
-    asked: CallUnderDecision,
+    asked: CallContext,
     standing: Standing,
 ) -> str:
     """Why no allow for this call may redeem the request now, as a code; "" when one may.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pdp.core.approvals import consents, grants
-from pdp.core.approvals.call import CallUnderDecision, SourcedEvidence
+from pdp.core.approvals.call import CallContext, SourcedEvidence
 from pdp.core.approvals.directory import Standing
 from pdp.core.approvals.quorum import tally, wanted_by
 from pdp.core.approvals.redeem import evidence_state
@@ -46,7 +46,7 @@ class Counting:
             claims_max_age_ns=self.claims_max_age_ns,
         )
 
-    def active(self, asked: CallUnderDecision) -> bool:
+    def active(self, asked: CallContext) -> bool:
         """False for a call in the name of somebody whom the directory has disabled."""
         directory = self.directories.of(asked.tenant)
         known = directory.by_account.get(asked.call.subject)
@@ -69,12 +69,12 @@ class Sources:
     def __init__(self, *sources: EvidenceSource) -> None:
         self._sources = sources
 
-    async def known(self, asked: CallUnderDecision, at_ns: int, /) -> tuple[SourcedEvidence, ...]:
+    async def known(self, asked: CallContext, at_ns: int, /) -> tuple[SourcedEvidence, ...]:
         """What each knows."""
         return tuple([held for source in self._sources for held in await source.known(asked, at_ns)])
 
     async def gather(
-        self, asked: CallUnderDecision, opened: tuple[Mapping[str, Json], ...], at_ns: int, /
+        self, asked: CallContext, opened: tuple[Mapping[str, Json], ...], at_ns: int, /
     ) -> tuple[SourcedEvidence, ...]:
         """What each can answer now."""
         return tuple([held for source in self._sources for held in await source.gather(asked, opened, at_ns)])
@@ -88,7 +88,7 @@ class ApprovalEvidence:
         self._store = counting.store
         self._valid = valid
 
-    async def known(self, asked: CallUnderDecision, at_ns: int, /) -> tuple[SourcedEvidence, ...]:
+    async def known(self, asked: CallContext, at_ns: int, /) -> tuple[SourcedEvidence, ...]:
         """What people said of exactly this call: for each requirement the latest that is an answer. Nothing for a
         subject who is disabled: what is asked in its name is then refused where people would be asked."""
         if not asked.repeated or not self._counting.active(asked):
@@ -105,7 +105,7 @@ class ApprovalEvidence:
         return tuple(found.values())
 
     async def gather(
-        self, asked: CallUnderDecision, opened: tuple[Mapping[str, Json], ...], at_ns: int, /
+        self, asked: CallContext, opened: tuple[Mapping[str, Json], ...], at_ns: int, /
     ) -> tuple[SourcedEvidence, ...]:
         """Standing answers: a consent or a grant that covers this call mints one element for it."""
         if not self._counting.active(asked):
@@ -113,7 +113,7 @@ class ApprovalEvidence:
         return await self._store.read(lambda: self._standing(asked, opened, at_ns))
 
     def _standing(
-        self, asked: CallUnderDecision, opened: tuple[Mapping[str, Json], ...], at_ns: int
+        self, asked: CallContext, opened: tuple[Mapping[str, Json], ...], at_ns: int
     ) -> tuple[SourcedEvidence, ...]:
         found = []
         for element in opened:
@@ -127,7 +127,7 @@ class ApprovalEvidence:
                 found.append(held)
         return tuple(found)
 
-    def _agreed(self, asked: CallUnderDecision, element: Mapping[str, Json], at_ns: int) -> SourcedEvidence | None:
+    def _agreed(self, asked: CallContext, element: Mapping[str, Json], at_ns: int) -> SourcedEvidence | None:
         wanted = read(element)
         if wanted is None:
             return None
@@ -136,7 +136,7 @@ class ApprovalEvidence:
                 return SourcedEvidence(answer(element, asked.call.digest, "met", consent.expires_ns), consent)
         return None
 
-    def _granted(self, asked: CallUnderDecision, element: Mapping[str, Json], at_ns: int) -> SourcedEvidence | None:
+    def _granted(self, asked: CallContext, element: Mapping[str, Json], at_ns: int) -> SourcedEvidence | None:
         wanted, call = canonical(element), asked.call
         for grant in self._store.grants_for(asked.tenant, call.subject, call.agent, call.server, call.tool):
             if (
@@ -148,7 +148,7 @@ class ApprovalEvidence:
                 return SourcedEvidence(answer(element, call.digest, "met", until), grant)
         return None
 
-    def _upheld(self, grant: Grant, asked: CallUnderDecision, at_ns: int) -> bool:
+    def _upheld(self, grant: Grant, asked: CallContext, at_ns: int) -> bool:
         """Whether those who agreed to it could approve this very call now: who left vouches for nothing, and who acts
         in a call not for that one."""
         wanted = wanted_by(grant.requirement)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pdp.core.approvals import records
-from pdp.core.approvals.call import CallUnderDecision, SourcedEvidence
+from pdp.core.approvals.call import CallContext, SourcedEvidence
 from pdp.core.approvals.records import Spent
 from pdp.core.approvals.rows import Answered, Approval, Consent, Grant
 from pdp.core.approvals.states import Event
@@ -39,7 +39,7 @@ class Redeem:
 
     def __call__(
         self,
-        asked: CallUnderDecision,
+        asked: CallContext,
         held: tuple[SourcedEvidence, ...],
         call_id: str,
         decision_id: str,
@@ -68,7 +68,7 @@ def _settles(held: SourcedEvidence) -> bool:
 
 
 def _spend(
-    held: SourcedEvidence, asked: CallUnderDecision, spent: Spent, at_ns: int
+    held: SourcedEvidence, asked: CallContext, spent: Spent, at_ns: int
 ) -> tuple[str, Callable[[Stamp], bytes], Step]:
     match held.source:
         case Approval() as approval:

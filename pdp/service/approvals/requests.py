@@ -13,7 +13,7 @@ from typing import Any
 
 from pdp.core.answer import OpenRequirement, PolicyRef, open_requirement
 from pdp.core.approvals import records
-from pdp.core.approvals.call import CallUnderDecision
+from pdp.core.approvals.call import CallContext
 from pdp.core.approvals.notices import NO_NOTIFICATIONS, Notifications, link
 from pdp.core.approvals.quorum import satisfiable
 from pdp.core.approvals.redeem import Resume
@@ -85,7 +85,7 @@ class Opening:
 
     async def __call__(
         self,
-        asked: CallUnderDecision,
+        asked: CallContext,
         title: str,
         wanted: tuple[Mapping[str, Any], ...],
         policy: PolicyRef,
@@ -129,21 +129,21 @@ class Opening:
             shown.append(self._shown(plain, approval))
         return Opened(tuple(shown), tuple(entries), self._token(asked, waiting, judged, at_ns))
 
-    def _never(self, asked: CallUnderDecision, wanted: tuple[Mapping[str, Any], ...]) -> Outcome | None:
+    def _never(self, asked: CallContext, wanted: tuple[Mapping[str, Any], ...]) -> Outcome | None:
         if not self.counting.active(asked):
             return denied("person.inactive", "The subject is disabled in the directory; nobody is asked in its name.")
         if any(0 < self.longest_ns < element["ttl_seconds"] * NS for element in wanted):
             return denied("requirement.too_long", "The requirement lasts longer than the store keeps its call.")
         return None
 
-    def _unanswered(self, known: tuple[Approval, ...], element: bytes, asked: CallUnderDecision, at_ns: int) -> None:
+    def _unanswered(self, known: tuple[Approval, ...], element: bytes, asked: CallContext, at_ns: int) -> None:
         """Nobody is asked beside an answer, and none that was just given is reopened. Raises Conflict."""
         for approval in known:
             answered = approval.requirement == element and approval.state in _ANSWERED and not approval.canary
             if answered and self.counting.stands(approval, asked.call, asked.stored, at_ns)[0] in GIVEN:
                 raise Conflict("store.conflict", "people answered meanwhile, so nothing was decided; ask again")
 
-    def _queue(self, asked: CallUnderDecision, wanted: tuple[Mapping[str, Any], ...], at_ns: int) -> Queue:
+    def _queue(self, asked: CallContext, wanted: tuple[Mapping[str, Any], ...], at_ns: int) -> Queue:
         store, tenant = self.counting.store, asked.tenant
         needs = [need for element in wanted if element["kind"] in PEOPLE and (need := read(element)) is not None]
         groups = {seat.group_id for need in needs for seat in need.seats}
@@ -155,7 +155,7 @@ class Opening:
         )
 
     def _refused(  # noqa: PLR0911 - one refusal per line
-        self, need: Requirement, asked: CallUnderDecision, queue: Queue, opened: int, at_ns: int
+        self, need: Requirement, asked: CallContext, queue: Queue, opened: int, at_ns: int
     ) -> Outcome | None:
         directory = self.counting.directories.of(asked.tenant)
         if not satisfiable(need, asked.call, directory):
@@ -192,7 +192,7 @@ class Opening:
 
     def _new(  # noqa: PLR0913, PLR0917 - what a request is made of
         self,
-        asked: CallUnderDecision,
+        asked: CallContext,
         title: str,
         need: Requirement,
         element: bytes,
@@ -222,7 +222,7 @@ class Opening:
             changed_ns=at_ns,
         )
 
-    def _opened(self, asked: CallUnderDecision, approval: Approval, at_ns: int) -> Commit:
+    def _opened(self, asked: CallContext, approval: Approval, at_ns: int) -> Commit:
         session = asked.facts.session
         shown = Shown(
             approval_id=approval.id,
@@ -262,9 +262,7 @@ class Opening:
             url=link(self.url, approval),
         )
 
-    def _token(
-        self, asked: CallUnderDecision, waiting: list[Approval], judged: list[tuple[str, int]], at_ns: int
-    ) -> str:
+    def _token(self, asked: CallContext, waiting: list[Approval], judged: list[tuple[str, int]], at_ns: int) -> str:
         call, ends = asked.call, [approval.expires_ns for approval in waiting] + [end for _, end in judged]
         return self.tokens.seal(
             Resume(

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from pdp.core.answer import Answer, PolicyRef, Terms, answer_of
-from pdp.core.approvals.call import CallUnderDecision
+from pdp.core.approvals.call import CallContext
 from pdp.core.approvals.redeem import Resume
 from pdp.core.approvals.rows import Approval
 from pdp.core.approvals.states import OPEN, State
@@ -66,7 +66,7 @@ class Resolve:
                 return
         decision.reply = self.idempotency.entry(decision.claim, decision.answer, decision.snapshot, decision.at_ns)
 
-    def _resumed(self, decision: Decision, asked: CallUnderDecision) -> Answer | Outcome | None:
+    def _resumed(self, decision: Decision, asked: CallContext) -> Answer | Outcome | None:
         """The kept answer, a denial, or None: then it is evaluated like any other call. A call that was about to
         redeem a request and was overtaken hears that it is used, with a token and without."""
         ask, at_ns = decision.ask, decision.at_ns
@@ -93,7 +93,7 @@ class Resolve:
         named: tuple[str, ...],
         redeeming: frozenset[str],
         call_id: str,
-        asked: CallUnderDecision,
+        asked: CallContext,
         kept: Callable[[], Answer | None],
         at_ns: int,
     ) -> Answer | Outcome | None:
@@ -112,7 +112,7 @@ class Resolve:
                 return denied(*_OVER[state])
         return None
 
-    async def _open(self, decision: Decision, call: CallUnderDecision, terms: Terms) -> None:
+    async def _open(self, decision: Decision, call: CallContext, terms: Terms) -> None:
         call = await self._again(call)
         if self._resumed(decision, call) is not None:
             raise _settled()  # what it came back for was spent or ended while it was evaluated
@@ -134,7 +134,7 @@ class Resolve:
             valid_until_ns=min(each.expires_ns for each in opened.requirements),
         )
 
-    async def _again(self, asked: CallUnderDecision) -> CallUnderDecision:
+    async def _again(self, asked: CallContext) -> CallContext:
         """The call with what the store holds about it by now. Raises Conflict for one that was erased meanwhile."""
         if not asked.repeated:
             return asked  # the commit of its first row is refused where another one came first
@@ -143,7 +143,7 @@ class Resolve:
             raise _settled()
         return replace(asked, stored=stored)
 
-    def _redeemed(self, decision: Decision, call: CallUnderDecision) -> bool:
+    def _redeemed(self, decision: Decision, call: CallContext) -> bool:
         """Whether the allow rests on answers that it spends."""
         snapshot, at, held = decision.snapshot, decision.at_ns, decision.evaluated.held
         redemption = self.redeem(
@@ -172,12 +172,12 @@ def _settled() -> Conflict:
     return Conflict("store.conflict", "the request was settled meanwhile, so nothing was decided; ask again")
 
 
-def _title(asked: CallUnderDecision) -> str:
+def _title(asked: CallContext) -> str:
     title = asked.definition.get("title")
     return title if isinstance(title, str) else ""
 
 
-def _own(resume: Resume, asked: CallUnderDecision) -> bool:
+def _own(resume: Resume, asked: CallContext) -> bool:
     call = asked.call
     return (resume.tenant, resume.caller, resume.subject, resume.server) == (
         asked.tenant,

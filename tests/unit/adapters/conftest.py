@@ -31,7 +31,7 @@ from pdp.core.request import Bearer, Caller, Role
 from pdp.core.target import TargetFact
 from pdp.ports import LoadedPolicy, Pack
 from pdp.runtime.approvals import wire_approvals
-from pdp.service.admission import Entrance, Limits, WorkerCrashQuota
+from pdp.service.admission import Admission, Limits, WorkerCrashQuota
 from pdp.service.batch import Batch
 from pdp.service.commit import Recorder
 from pdp.service.decide import Decide
@@ -270,7 +270,7 @@ async def services(edges: Any, store: Any, tmp_path: Any) -> Any:
         state, store, establish, repeats, source, wired.resolve, recorder, sessions, clock, kills, Terms()
     )
     yield Services(
-        entrance=Entrance(edges.callers, store, recorder, clock, Limits()),
+        admission=Admission(edges.callers, store, recorder, clock, Limits()),
         decide=decide,
         batch=Batch(decide),
         filter=Filter(state, establish, recorder, clock, kills, Terms()),

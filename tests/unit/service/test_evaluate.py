@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pdp.core.approvals.call import CallUnderDecision, SourcedEvidence
+from pdp.core.approvals.call import CallContext, SourcedEvidence
 from pdp.core.approvals.rows import Account, Call
 from pdp.core.check import OK, failed
 from pdp.core.errors import EngineFault, Overloaded
@@ -52,9 +52,9 @@ def facts(call_digest: str = "c" * 64, **changes: Any) -> Facts:
     return Facts(**{**base, **changes})
 
 
-def about(made: Facts) -> CallUnderDecision:
+def about(made: Facts) -> CallContext:
     call = Call(made.call_digest, Account("https://idp", "alice"), (), "a", "gw", "s", "git", "git_status", "m")
-    return CallUnderDecision("acme", call, "index", "subject", b"{}", made, CallKeys("acme", 0, 0), StoredCall())
+    return CallContext("acme", call, "index", "subject", b"{}", made, CallKeys("acme", 0, 0), StoredCall())
 
 
 def requirement(stage: int) -> dict[str, Any]:
@@ -113,11 +113,11 @@ class Answers:
         self.limit, self.given, self._known = limit, 0, known
         self.opened: list[str] = []
 
-    async def known(self, asked: CallUnderDecision, _at_ns: int, /) -> tuple[SourcedEvidence, ...]:
+    async def known(self, asked: CallContext, _at_ns: int, /) -> tuple[SourcedEvidence, ...]:
         return tuple(self._one(asked, requirement(i + 1)) for i in range(self._known))
 
     async def gather(
-        self, asked: CallUnderDecision, opened: tuple[Any, ...], _at_ns: int, /
+        self, asked: CallContext, opened: tuple[Any, ...], _at_ns: int, /
     ) -> tuple[SourcedEvidence, ...]:
         self.opened += [str(r["id"]) for r in opened]
         if self.given >= self.limit:
@@ -126,7 +126,7 @@ class Answers:
         return tuple(self._one(asked, dict(r)) for r in opened)
 
     @staticmethod
-    def _one(asked: CallUnderDecision, wanted: Any) -> SourcedEvidence:
+    def _one(asked: CallContext, wanted: Any) -> SourcedEvidence:
         made = {"for": wanted, "call": asked.call.digest, "kind": "approval", "state": "met", "expires_ns": T + 1}
         return SourcedEvidence(made)
 
