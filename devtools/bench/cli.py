@@ -13,13 +13,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from devtools.bench import machine, measure, peers, stages
-from devtools.bench.figures import Figure, Pace, Report, Stage
-from devtools.bench.harness import BenchFault, Rig, Server
+from devtools.bench.figures import BenchPace, BenchReport, Figure, StageFigure
+from devtools.bench.harness import BenchFault, BenchServer, Rig
 from devtools.bench.measure import FIGURES, Bench
 from pdp.cli.decide import read
 from pdp.client.requests_decide import CallQuestion
 
-QUICK, FULL = Pace(), Pace(rounds=7, seconds=3.0, records=1_000_000)
+QUICK, FULL = BenchPace(), BenchPace(rounds=7, seconds=3.0, records=1_000_000)
 STAGES, PEERS = "stages", "peers"
 NAMES = (*FIGURES, STAGES, PEERS)
 _STAGE_TIMES = 600  # for each second of a round
@@ -82,7 +82,7 @@ def bench(
     if full and quick:
         raise click.UsageError("give --full or --quick")
     pace = FULL if full else QUICK
-    pace = Pace(rounds or pace.rounds, seconds or pace.seconds, records or pace.records)
+    pace = BenchPace(rounds or pace.rounds, seconds or pace.seconds, records or pace.records)
     if target is None and (token_file or ask):
         raise click.UsageError("--token-file and --ask say how to drive a --target; give that too")
     foreign = None if target is None else _foreign(target, token_file, ask)
@@ -97,7 +97,7 @@ def bench(
         picture.write_text(plot.svg(report.figures, report.caption()))
 
 
-def _foreign(target: str, token_file: Path | None, ask: Path | None) -> Server:
+def _foreign(target: str, token_file: Path | None, ask: Path | None) -> BenchServer:
     if ask is None:
         raise click.UsageError("--target needs --ask FILE: what to ask it, as for `pdp decide`")
     if not target.startswith(_LOCAL):
@@ -107,10 +107,10 @@ def _foreign(target: str, token_file: Path | None, ask: Path | None) -> Server:
     if not token:
         raise click.UsageError("--token-file is missing, and --ask names no caller_token_file")
     question = CallQuestion("x", asked.call, asked.bearer, asked.session, frozenset(asked.obligations))
-    return Server("target", target, token, question.request().SerializeToString())
+    return BenchServer("target", target, token, question.request().SerializeToString())
 
 
-def _run(console: Console, pace: Pace, names: tuple[str, ...], foreign: Server | None) -> Report:
+def _run(console: Console, pace: BenchPace, names: tuple[str, ...], foreign: BenchServer | None) -> BenchReport:
     began = machine.load()
     place = Path("var").absolute()
     if len(bytes(place)) > _LONGEST:
@@ -120,15 +120,15 @@ def _run(console: Console, pace: Pace, names: tuple[str, ...], foreign: Server |
     place.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=place) as folder, Rig() as rig:
         if foreign is not None:
-            figures, stages = measure.foreign(rig, foreign, pace), list[Stage]()
+            figures, stages = measure.foreign(rig, foreign, pace), list[StageFigure]()
         else:
             made = Bench(rig, Path(folder), pace, lambda said: console.print(f"  {escape(said)}", style="dim"))
             figures, stages = _measured(console, made, names)
-    return Report(machine.facts(), (began, machine.load()), pace, tuple(figures), tuple(stages))
+    return BenchReport(machine.facts(), (began, machine.load()), pace, tuple(figures), tuple(stages))
 
 
-def _measured(console: Console, made: Bench, names: tuple[str, ...]) -> tuple[list[Figure], list[Stage]]:
-    figures, stages, document = list[Figure](), list[Stage](), b""
+def _measured(console: Console, made: Bench, names: tuple[str, ...]) -> tuple[list[Figure], list[StageFigure]]:
+    figures, stages, document = list[Figure](), list[StageFigure](), b""
     for place, name in enumerate(names, 1):
         console.print(f"[{place}/{len(names)}] {name}", markup=False)
         found = FIGURES[name](made) if name in FIGURES else []
@@ -142,12 +142,12 @@ def _measured(console: Console, made: Bench, names: tuple[str, ...]) -> tuple[li
     return figures, stages
 
 
-def _staged(made: Bench) -> tuple[list[Stage], bytes]:
+def _staged(made: Bench) -> tuple[list[StageFigure], bytes]:
     world = made.world("stages")
     return stages.stages(world, max(20, int(_STAGE_TIMES * made.pace.seconds)))
 
 
-def _show(console: Console, report: Report) -> None:
+def _show(console: Console, report: BenchReport) -> None:
     console.print(report.caption(), markup=False)
     if report.figures:
         table = Table(title="Ratios of this run", title_justify="left")

@@ -95,7 +95,7 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class StageFigure:
     """CPU microseconds of one stage of one Decide: in the server's process, and in its workers."""
 
     name: str
@@ -104,7 +104,7 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class BenchPace:
     """How long to look. `records`: what the long log holds before it is asked."""
 
     rounds: int = 3
@@ -116,14 +116,14 @@ FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class BenchReport:
     """`load` is the load average at the start and at the end: what else the machine had to do shows there."""
 
     machine: Mapping[str, Json]
     load: tuple[float, float]
-    pace: Pace
+    pace: BenchPace
     figures: tuple[Figure, ...]
-    stages: tuple[Stage, ...] = ()
+    stages: tuple[StageFigure, ...] = ()
 
     def json(self) -> Mapping[str, Json]:
         """Everything, with the single rounds."""

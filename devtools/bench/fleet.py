@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from devtools.bench import scenarios
-from devtools.bench.harness import BenchFault, Rig, Round, Server
+from devtools.bench.harness import BenchFault, BenchServer, Rig, Round
 from devtools.bench.scenarios import World
 
 WAIT_SECONDS = 30
@@ -28,7 +28,7 @@ _SHARED = {"service": {"index_key": "file:index.key"}, "approvals": {"resume_key
 class Members:
     """Two processes on one database, each with a load generator of its own."""
 
-    def __init__(self, servers: tuple[Server, Server], rigs: tuple[Rig, Rig]) -> None:
+    def __init__(self, servers: tuple[BenchServer, BenchServer], rigs: tuple[Rig, Rig]) -> None:
         self._members = tuple(zip(rigs, servers, strict=True))
         for rig, server in self._members:
             rig.round(server, 0.5, expect="")  # warm

@@ -29,7 +29,7 @@ class BenchFault(Fault):
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class BenchServer:
     """A running server. `token` and `request` are what the load generator sends; `pid` 0: not ours, no CPU."""
 
     name: str
@@ -79,7 +79,7 @@ class Rig:
 
     def round(
         self,
-        server: Server,
+        server: BenchServer,
         seconds: float,
         *,
         method: str = "Decide",

@@ -19,7 +19,7 @@ import grpc
 import grpc.aio
 
 from devtools.bench import scenarios
-from devtools.bench.harness import BenchFault, Rig, Server, family
+from devtools.bench.harness import BenchFault, BenchServer, Rig, family
 from devtools.bench.scenarios import TOOL, World
 from pdp.client.requests_decide import CallQuestion
 from pdp.client.values import Session, ToolCall
@@ -48,7 +48,7 @@ class JudgeLoad:
     """A server whose judge asks a model that answers so many `calls` together. `answers` counts what became of them,
     by effect or status."""
 
-    server: Server
+    server: BenchServer
     world: World
     folder: Path
     calls: int
@@ -136,7 +136,7 @@ def court(rig: Rig, folder: Path, seconds: float, say: Callable[[str], None], ca
     return JudgeLoad(world.serve(rig, "judged"), world, model, calls)
 
 
-def memory_mb(server: Server) -> float:
+def memory_mb(server: BenchServer) -> float:
     """What a server, its workers and its judge have in memory; shared pages count for each."""
     pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in family(server.pid))
     return pages * resource.getpagesize() / 1e6

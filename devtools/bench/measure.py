@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from devtools.bench import fleet, judge_load, machine, polls, scenarios
-from devtools.bench.figures import Figure, Goal, Pace, Spread
-from devtools.bench.harness import Rig, Round, Server
+from devtools.bench.figures import BenchPace, Figure, Goal, Spread
+from devtools.bench.harness import BenchServer, Rig, Round
 from devtools.bench.scenarios import LISTS, World
 
 BATCH = 32
@@ -28,15 +28,15 @@ FLEET = Goal(1.5, 1.2)
 class Bench:
     """Everything that runs, started when a figure first needs it. `say` is told what goes on."""
 
-    def __init__(self, rig: Rig, folder: Path, pace: Pace, say: Callable[[str], None]) -> None:
+    def __init__(self, rig: Rig, folder: Path, pace: BenchPace, say: Callable[[str], None]) -> None:
         self.rig = rig
         self.folder = folder
         self.pace = pace
         self.say = say
         self._worlds: dict[str, World] = {}
-        self._servers: dict[str, Server] = {}
+        self._servers: dict[str, BenchServer] = {}
 
-    def server(self, name: str) -> Server:
+    def server(self, name: str) -> BenchServer:
         """`echo`, `pdp` (few tools), `many` (many tools), `lists` (long lists), `long` (many records),
         `waits` (room for long polls)."""
         if name not in self._servers:
@@ -53,7 +53,7 @@ class Bench:
             self._worlds[name] = scenarios.create(self.folder / name, tools=tools, lists=sizes, settings=room)
         return self._worlds[name]
 
-    def _start(self, name: str) -> Server:
+    def _start(self, name: str) -> BenchServer:
         if name == "echo":
             return scenarios.echo(self.rig, self.folder, self.world("pdp").call())
         if name == "long":
@@ -271,7 +271,7 @@ FIGURES: dict[str, Callable[[Bench], list[Figure]]] = {
 }
 
 
-def foreign(rig: Rig, server: Server, pace: Pace) -> list[Figure]:
+def foreign(rig: Rig, server: BenchServer, pace: BenchPace) -> list[Figure]:
     """A server that is not ours: what a caller sees of it. Absolute values, so without goals."""
     many = [rig.round(server, pace.seconds, expect="") for _ in range(pace.rounds)]
     one = [rig.round(server, pace.seconds, in_flight=1, expect="") for _ in range(pace.rounds)]

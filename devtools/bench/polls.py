@@ -11,7 +11,7 @@ from threading import Event, Thread
 import grpc
 import grpc.aio
 
-from devtools.bench.harness import BenchFault, Server
+from devtools.bench.harness import BenchFault, BenchServer
 from devtools.bench.scenarios import World
 from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2
 
@@ -22,7 +22,7 @@ _SETTLE_SECONDS = 1.0
 
 
 @contextlib.contextmanager
-def held(server: Server, world: World, count: int = POLLS) -> Iterator[None]:
+def held(server: BenchServer, world: World, count: int = POLLS) -> Iterator[None]:
     """Hold so many long polls on one pending call. Raises BenchFault when one is not held."""
     stop, ready, problems = Event(), Event(), list[str]()
 
@@ -47,7 +47,7 @@ def held(server: Server, world: World, count: int = POLLS) -> Iterator[None]:
         raise BenchFault("bench.polls", f"{server.name}: the long polls were not held ({problems[0]})")
 
 
-async def _hold(server: Server, world: World, count: int, stop: Event, ready: Event) -> None:
+async def _hold(server: BenchServer, world: World, count: int, stop: Event, ready: Event) -> None:
     metadata = (("authorization", f"Bearer {server.token}"),)
     async with contextlib.AsyncExitStack() as stack:
         stubs = []

@@ -15,7 +15,7 @@ from typing import Any
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
-from devtools.bench.harness import Rig, Server
+from devtools.bench.harness import BenchServer, Rig
 from pdp.authoring import sandbox
 from pdp.authoring.sandbox import ALICE, Sandbox
 from pdp.client.requests_decide import CallQuestion, ListQuestion
@@ -27,7 +27,7 @@ from pdp.core.stored import CallRow, Commit, ReplyRow, ValueRow
 from pdp.identity import development
 from pdp.identity.keys import DEVELOPMENT_MEMBER, DEVELOPMENT_PREFIX
 from pdp.ports import Entropy
-from pdp.registry.pin import Server as McpServer
+from pdp.registry.pin import PinnedServer
 from pdp.registry.review import Review
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite import SqliteStore
@@ -117,13 +117,13 @@ class World:
     subject_token: str
     tokens: Tokens
 
-    def serve(self, rig: Rig, name: str) -> Server:
+    def serve(self, rig: Rig, name: str) -> BenchServer:
         """Start a PDP in it. Raises BenchFault."""
         made = self.sandbox
         ready = made.folder / "ready"
         arguments = ("serve", "--config", str(made.config), "--ready-file", str(ready))
         pid = rig.start(ready, "pdp.cli.main", *arguments)
-        return Server(name, made.socket, self.caller_token, self.call(), pid)
+        return BenchServer(name, made.socket, self.caller_token, self.call(), pid)
 
     def call(self) -> bytes:
         """The one call, as a gateway would ask: bearer token, definition as listed, session."""
@@ -155,10 +155,10 @@ def create(
 ) -> World:
     """A world with `tools` signed tools in `folder` (emptied), and a server more for each of `lists`, with so many
     tools, all of which the subject may see. `more` are reviews of tools that are not like these."""
-    made = sandbox.create(folder, McpServer(sandbox.TENANT, "git", RESOURCE, "bench"), settings=settings)
+    made = sandbox.create(folder, PinnedServer(sandbox.TENANT, "git", RESOURCE, "bench"), settings=settings)
     now, grants = time.time_ns(), []
     for count in lists:
-        server = McpServer(sandbox.TENANT, f"list-{count}", RESOURCE, "bench")
+        server = PinnedServer(sandbox.TENANT, f"list-{count}", RESOURCE, "bench")
         grants.append({"server": server.id, "tools": _names(count)})
         _pin(replace(made, server=server), count, now, more)
     _pin(made, tools, now, more)
@@ -184,12 +184,12 @@ def _pin(made: sandbox.Sandbox, count: int, now: int, more: Mapping[str, Json]) 
     made.pin(listed, Review.model_validate(review), now)
 
 
-def echo(rig: Rig, folder: Path, request: bytes) -> Server:
+def echo(rig: Rig, folder: Path, request: bytes) -> BenchServer:
     """Start the yardstick."""
     socket = folder / "echo.sock"
     socket.unlink(missing_ok=True)
     target = f"unix:{socket}"
-    return Server("echo", target, "x" * 700, request, rig.start(socket, "devtools.bench.echo", target))
+    return BenchServer("echo", target, "x" * 700, request, rig.start(socket, "devtools.bench.echo", target))
 
 
 class _Numbers:

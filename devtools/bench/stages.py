@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from devtools.bench.figures import Stage
+from devtools.bench.figures import StageFigure
 from devtools.bench.harness import cpu_seconds
 from devtools.bench.scenarios import World
 from pdp.adapters.grpc.codec import decide_request, decide_response
@@ -33,7 +33,7 @@ class _Meter:
     """Runs a step many times; keeps what it cost, returns what it came to the last time."""
 
     def __init__(self, times: int) -> None:
-        self.stages: list[Stage] = []
+        self.stages: list[StageFigure] = []
         self.times = times
 
     async def waits(self, name: str, step: Callable[[], Awaitable[Any]]) -> Any:
@@ -44,7 +44,7 @@ class _Meter:
             made = await step()
         own = time.process_time() - own
         workers = cpu_seconds(os.getpid(), itself=False) - others
-        self.stages.append(Stage(name, own / self.times * 1e6, workers / self.times * 1e6))
+        self.stages.append(StageFigure(name, own / self.times * 1e6, workers / self.times * 1e6))
         return made
 
     def runs(self, name: str, step: Callable[[], Any]) -> Any:
@@ -53,16 +53,16 @@ class _Meter:
         made = step()
         for _ in range(self.times - 1):
             made = step()
-        self.stages.append(Stage(name, (time.process_time() - own) / self.times * 1e6, 0.0))
+        self.stages.append(StageFigure(name, (time.process_time() - own) / self.times * 1e6, 0.0))
         return made
 
 
-def stages(world: World, times: int) -> tuple[list[Stage], bytes]:
+def stages(world: World, times: int) -> tuple[list[StageFigure], bytes]:
     """CPU by stage, and the input document that the engine was asked with."""
     return asyncio.run(_stages(world, times))
 
 
-async def _stages(world: World, times: int) -> tuple[list[Stage], bytes]:
+async def _stages(world: World, times: int) -> tuple[list[StageFigure], bytes]:
     process = await bootstrap.build(settings.load(world.sandbox.config, {}))
     await bootstrap.start(process)
     try:

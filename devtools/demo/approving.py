@@ -11,7 +11,7 @@ from typing import Any
 from mcp.client.client import Client
 
 from devtools.demo.scenes import ACT, Row, Scene, row_of
-from devtools.demo.stage import Stage, approvals_command
+from devtools.demo.stage import DemoStage, approvals_command
 from pdp.authoring.sandbox import ALICE, CAROL, ERIN, Person, definition_bytes
 from pdp.client import AsyncClient, Decision, Session, ToolCall
 
@@ -21,7 +21,7 @@ ROUNDS = 3  # stages of approval that the demo's policy may want one after the o
 APPROVERS = {"approvers": CAROL, "on-call": ERIN}
 
 
-async def approve(stage: Stage, pdp: AsyncClient, server: Client) -> AsyncIterator[Row]:
+async def approve(stage: DemoStage, pdp: AsyncClient, server: Client) -> AsyncIterator[Row]:
     """Approve by the command line, come back, come back again, come back with something else."""
     repository = str(stage.repository)
     decision = await _ask(stage, pdp, repository, "")
@@ -45,7 +45,7 @@ async def approve(stage: Stage, pdp: AsyncClient, server: Client) -> AsyncIterat
     yield row_of(Scene("and for another folder", ALICE, RESET, "deny", "resume.mismatch"), other)
 
 
-async def _ask(stage: Stage, pdp: AsyncClient, repository: str, token: str) -> Decision:
+async def _ask(stage: DemoStage, pdp: AsyncClient, repository: str, token: str) -> Decision:
     call = ToolCall(
         server="git",
         tool=RESET,
@@ -57,7 +57,7 @@ async def _ask(stage: Stage, pdp: AsyncClient, repository: str, token: str) -> D
     return await pdp.decide(call, bearer, session=Session(id=f"demo-{ALICE.id}", task="Tidy up the repository"))
 
 
-async def _vote(stage: Stage, approval_id: str) -> Person:
+async def _vote(stage: DemoStage, approval_id: str) -> Person:
     """Whoever may fill a seat looks at the request, and votes for exactly what was shown."""
     for person in APPROVERS.values():
         shown = await _run(approvals_command(stage, person, "show", approval_id, "--json"))

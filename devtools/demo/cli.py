@@ -17,7 +17,7 @@ from rich.table import Table
 
 from devtools.demo.play import play
 from devtools.demo.scenes import ACT, Row
-from devtools.demo.stage import RunningServer, Stage, prepare
+from devtools.demo.stage import DemoStage, RunningServer, prepare
 
 FOLDER = Path("var/demo")
 GIT_SERVER = Path(".venv-demo/bin/mcp-server-git")
@@ -70,7 +70,7 @@ def demo(leave: bool, folder: Path, git_server: Path) -> None:
         server.stop()
 
 
-async def _play(console: Console, stage: Stage, server: RunningServer) -> bool:
+async def _play(console: Console, stage: DemoStage, server: RunningServer) -> bool:
     await server.wait_ready()
     rows = [row async for row in play(stage)]
     console.print(table(rows, console.width))
@@ -106,7 +106,7 @@ def table(rows: Sequence[Row], width: int) -> Table:
     return made
 
 
-def _leave(console: Console, stage: Stage, server: RunningServer) -> None:
+def _leave(console: Console, stage: DemoStage, server: RunningServer) -> None:
     asyncio.run(server.wait_ready())
     console.print("serving; the tokens hold for an hour. In another terminal:")
     for tool in ("git_status", "git_reset"):

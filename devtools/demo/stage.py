@@ -25,9 +25,9 @@ from pdp.core.digest import Json
 from pdp.core.errors import ConfigurationFault
 from pdp.identity.development import DEVELOPMENT_ISSUER
 from pdp.registry.live import StdioServer, read_tools
-from pdp.registry.pin import Server
+from pdp.registry.pin import PinnedServer
 
-SERVER = Server(sandbox.TENANT, "git", "https://mcp.acme.example/git", "devtools@acme.example")
+SERVER = PinnedServer(sandbox.TENANT, "git", "https://mcp.acme.example/git", "devtools@acme.example")
 REVIEW = Path(__file__).with_name("review.yaml")
 START_SECONDS = 30.0
 PARTS = {
@@ -52,7 +52,7 @@ WAIVERS: tuple[Mapping[str, Json], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class DemoStage:
     """What the scenes play on. `tools` are the live server's definitions by name."""
 
     world: Sandbox
@@ -66,7 +66,7 @@ class Stage:
         return self.world.folder / "asks" / f"{tool}.yaml"
 
 
-async def prepare(folder: Path, command: Path, *, console: bool = False) -> Stage:
+async def prepare(folder: Path, command: Path, *, console: bool = False) -> DemoStage:
     """Make everything but the running server. `command` is the mcp-server-git executable; with `console` people may
     answer in a browser as well."""
     if not await asyncio.to_thread(command.exists):
@@ -85,7 +85,7 @@ async def prepare(folder: Path, command: Path, *, console: bool = False) -> Stag
     now = time.time_ns()
     world.pin(definitions, REVIEW, now)
     world.waive(WAIVERS, now)
-    stage = Stage(world, repository, server, {str(d["name"]): d for d in definitions}, url)
+    stage = DemoStage(world, repository, server, {str(d["name"]): d for d in definitions}, url)
     _write_asks(stage, now)
     return stage
 
@@ -143,7 +143,7 @@ def _repository(path: Path) -> Path:
     return path.resolve()
 
 
-def _write_asks(stage: Stage, at_ns: int) -> None:
+def _write_asks(stage: DemoStage, at_ns: int) -> None:
     folder = stage.world.folder / "asks"
     folder.mkdir()
     _private(folder / "gateway.token", stage.world.caller_token("gateway", at_ns))
@@ -215,7 +215,7 @@ def pdp_command() -> list[str]:
     return [sys.executable, "-m", "pdp.cli.main"]
 
 
-def switch_command(stage: Stage, *, engaged: bool) -> list[str]:
+def switch_command(stage: DemoStage, *, engaged: bool) -> list[str]:
     """The command an operator types to stop a server, or to release it."""
     return [
         *pdp_command(), "switch", "off" if engaged else "on", "server", "git",
@@ -225,7 +225,7 @@ def switch_command(stage: Stage, *, engaged: bool) -> list[str]:
     ]  # fmt: skip
 
 
-def approvals_command(stage: Stage, person: Person, *arguments: str) -> list[str]:
+def approvals_command(stage: DemoStage, person: Person, *arguments: str) -> list[str]:
     """The command with which a person looks at a request or answers it."""
     asks = stage.world.folder / "asks"
     return [

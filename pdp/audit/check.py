@@ -23,7 +23,7 @@ SCHEMA_FILE = Path(__file__).with_name("record.schema.json")
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class RecordProblem:
     """One thing that is wrong. `where` is a JSON Pointer ("" is the whole record); `message` shows no value."""
 
     code: str  # "record.size" | "record.json" | "record.encoding" | "record.schema" | "record.time"
@@ -31,23 +31,25 @@ class Problem:
     message: str
 
 
-def check(record: bytes) -> list[Problem]:
+def check(record: bytes) -> list[RecordProblem]:
     """Everything that is wrong with a record's bytes; empty when nothing is. Never raises."""
     if len(record) > MAX_BYTES:
-        return [Problem("record.size", "", f"is {len(record)} bytes; a record has at most {MAX_BYTES}")]
+        return [RecordProblem("record.size", "", f"is {len(record)} bytes; a record has at most {MAX_BYTES}")]
     try:
         value = json.loads(record.decode("utf-8"))
         same = canonical(value) == record  # also catches duplicate keys, spaces, other forms of a number
     except (ValueError, RecursionError, InvalidRequest):
-        return [Problem("record.json", "", "is not UTF-8 JSON within int64")]
+        return [RecordProblem("record.json", "", "is not UTF-8 JSON within int64")]
     if not same:
-        return [Problem("record.encoding", "", "is not in pdp-jcs-1 form")]
+        return [RecordProblem("record.encoding", "", "is not in pdp-jcs-1 form")]
     problems = [
-        Problem("record.schema", "".join(f"/{step}" for step in e.instance_path), f"breaks {_rule(e.schema_path)}")
+        RecordProblem(
+            "record.schema", "".join(f"/{step}" for step in e.instance_path), f"breaks {_rule(e.schema_path)}"
+        )
         for e in _validator().iter_errors(value)
     ]
     if not problems and not _says_same_instant(value["time"], value["time_ns"]):
-        problems.append(Problem("record.time", "/time", "is not the instant of time_ns"))
+        problems.append(RecordProblem("record.time", "/time", "is not the instant of time_ns"))
     return problems
 
 

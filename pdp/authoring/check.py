@@ -51,12 +51,12 @@ def check_folder(shipped: Path, organisation: Path | None, registries: Sequence[
     return CheckResult(bundle, replace(report, findings=(*report.findings, *warnings)))
 
 
-def fault_finding(fault: BundleFault) -> gate.Finding:
+def fault_finding(fault: BundleFault) -> gate.GateFinding:
     """A fault of reading the folder, as a finding without a place in a file."""
-    return gate.Finding("", 0, 0, fault.code, gate.ERROR, fault.message, fault.detail)
+    return gate.GateFinding("", 0, 0, fault.code, gate.ERROR, fault.message, fault.detail)
 
 
-def finding_fact(finding: gate.Finding) -> dict[str, Json]:
+def finding_fact(finding: gate.GateFinding) -> dict[str, Json]:
     """A finding as JSON."""
     return {
         "code": finding.code,

@@ -13,7 +13,7 @@ from pathlib import Path
 from pdp.core.digest import Json
 from pdp.core.errors import RegistryFault
 from pdp.core.names import did_you_mean
-from pdp.policy.gate import WARNING, Finding, RegistryName, RuleNames
+from pdp.policy.gate import WARNING, GateFinding, RegistryName, RuleNames
 from pdp.ports import RegistryView
 from pdp.registry.draft import latest
 from pdp.registry.sign import load_manifest
@@ -72,20 +72,20 @@ def arguments(schema: Mapping[str, Json]) -> frozenset[str]:
     return frozenset(names)
 
 
-def compare(naming: Iterable[RuleNames], registered: RegisteredNames) -> tuple[Finding, ...]:
+def compare(naming: Iterable[RuleNames], registered: RegisteredNames) -> tuple[GateFinding, ...]:
     """Warnings, sorted. None about tools of servers that have none yet, and none at all where nothing is pinned."""
     namings = tuple(naming)
     if not registered.servers:
         return ()
     bounds = {named.pack: named.of("server") for named in namings if named.rule == "meta"}
     asked = {pack: frozenset[str]().union(*(n.of("argument") for n in namings if n.pack == pack)) for pack in bounds}
-    warnings: set[Finding] = set()
+    warnings: set[GateFinding] = set()
     for named in namings:
         warnings.update(_servers(named, registered))
         tools = _scope(named, bounds.get(named.pack, frozenset()), registered)
         warnings.update(_tools(named, tools, registered))
         warnings.update(_arguments(named, tools, asked.get(named.pack, frozenset())))
-    first: dict[tuple[str, str], Finding] = {}  # the same of one name is said once, where it stands first
+    first: dict[tuple[str, str], GateFinding] = {}  # the same of one name is said once, where it stands first
     for warning in sorted(warnings):
         first.setdefault((warning.path, warning.message), warning)
     return tuple(first.values())
@@ -99,7 +99,7 @@ def _scope(named: RuleNames, bound: frozenset[str], registered: RegisteredNames)
     return tuple(tool for tool in registered.tools if tool.server in servers) if servers else registered.tools
 
 
-def _servers(named: RuleNames, registered: RegisteredNames) -> Iterator[Finding]:
+def _servers(named: RuleNames, registered: RegisteredNames) -> Iterator[GateFinding]:
     for name in named.names:
         if name.kind == "server" and name.name not in registered.servers:
             message = f"{_said(name)}: no signed set has such a server."
@@ -107,7 +107,7 @@ def _servers(named: RuleNames, registered: RegisteredNames) -> Iterator[Finding]
             yield _warning(name, "registry.server", message, hint)
 
 
-def _tools(named: RuleNames, tools: tuple[RegisteredTool, ...], registered: RegisteredNames) -> Iterator[Finding]:
+def _tools(named: RuleNames, tools: tuple[RegisteredTool, ...], registered: RegisteredNames) -> Iterator[GateFinding]:
     there = {tool.name for tool in tools}
     for name in named.names:
         if name.kind == "tool" and there and name.name not in there:
@@ -117,7 +117,7 @@ def _tools(named: RuleNames, tools: tuple[RegisteredTool, ...], registered: Regi
             yield _warning(name, "registry.tool", message, hint)
 
 
-def _arguments(named: RuleNames, tools: tuple[RegisteredTool, ...], asked: frozenset[str]) -> Iterator[Finding]:
+def _arguments(named: RuleNames, tools: tuple[RegisteredTool, ...], asked: frozenset[str]) -> Iterator[GateFinding]:
     """Arguments that no tool of the rule has; and their like, on the same server, that no rule of the pack reads."""
     meant = tuple(tool for tool in tools if tool.name in named.of("tool")) or tools
     there = frozenset[str]().union(*(tool.arguments for tool in meant))
@@ -155,5 +155,5 @@ def _said(name: RegistryName) -> str:
     return f"{name.kind.capitalize()} `{name.name}`" + (f" (of `{name.source}`)" if name.source else "")
 
 
-def _warning(name: RegistryName, code: str, message: str, hint: str) -> Finding:
-    return Finding(name.path, name.line, name.column, code, WARNING, message, hint)
+def _warning(name: RegistryName, code: str, message: str, hint: str) -> GateFinding:
+    return GateFinding(name.path, name.line, name.column, code, WARNING, message, hint)

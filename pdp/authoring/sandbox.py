@@ -24,7 +24,7 @@ from pdp.identity.development import DevelopmentKey
 from pdp.policy.bundle import shipped_rego
 from pdp.registry import keys, sign
 from pdp.registry.manifest import render
-from pdp.registry.pin import Pinned, Server, pin
+from pdp.registry.pin import Pinned, PinnedServer, pin
 from pdp.registry.review import Review, load_review
 
 TENANT = "acme"
@@ -71,7 +71,7 @@ class Sandbox:
     """A test installation. All paths lie below `folder`."""
 
     folder: Path
-    server: Server
+    server: PinnedServer
     key: DevelopmentKey = field(repr=False)
 
     @property
@@ -140,7 +140,7 @@ class Sandbox:
 
 
 def create(
-    folder: Path, server: Server, *, policy: Path | None = None, settings: Mapping[str, Any] | None = None
+    folder: Path, server: PinnedServer, *, policy: Path | None = None, settings: Mapping[str, Any] | None = None
 ) -> Sandbox:
     """Make a world in `folder` (emptied first): keys, an empty registry, a copy of the policy, a configuration.
 

@@ -17,7 +17,7 @@ from pdp.config.settings import Settings
 from pdp.config.sources import Origins, origins, variables
 from pdp.core.errors import ConfigurationFault
 from pdp.runtime import preflight
-from pdp.runtime.preflight import Problem, Report, Risk
+from pdp.runtime.preflight import ConfigProblem, ConfigReport, Risk
 
 DENIED = 10
 _SETTING = re.compile(r"([\w.-]+): .*?(?: \((line \d+|PDP_\w+)\))?")
@@ -79,18 +79,18 @@ def _invalid(code: str, line: str) -> dict[str, str]:
     return {"code": code, "message": line, "path": path, "origin": origin}
 
 
-def _where(problem: Problem | Risk, sources: Origins) -> dict[str, str]:
+def _where(problem: ConfigProblem | Risk, sources: Origins) -> dict[str, str]:
     """The setting, and the line or variable that sets it; empty for what is nowhere set."""
     return {"path": ".".join(problem.path), "origin": sources.nearest(problem.path)}
 
 
-def _line(problem: Problem | Risk, sources: Origins) -> str:
+def _line(problem: ConfigProblem | Risk, sources: Origins) -> str:
     where = _where(problem, sources)
     origin = f" ({where['origin']})" if where["origin"] else ""
     return f"{where['path']}: {problem.message}{origin}"
 
 
-def _print(loaded: Settings, report: Report, sources: Origins, shown: list[Setting]) -> None:
+def _print(loaded: Settings, report: ConfigReport, sources: Origins, shown: list[Setting]) -> None:
     for setting in shown:
         click.echo(setting.text())
     for risk in report.risks:

@@ -15,7 +15,7 @@ from pdp.authoring.test import TestRun, coverage_lines, junit, run_folder
 from pdp.cli.commands import Commands
 from pdp.core.errors import ConfigurationFault, Fault, RegistryFault
 from pdp.policy.bundle import shipped_rego
-from pdp.policy.gate import ERROR, Finding
+from pdp.policy.gate import ERROR, GateFinding
 from pdp.policy.opa.bundle import ROOTS, archive
 
 FAULT = 1
@@ -146,7 +146,7 @@ def _opa(named: str | None) -> Path:
     return Path(program)
 
 
-def _exit(findings: tuple[Finding, ...], *, ok: bool) -> int:
+def _exit(findings: tuple[GateFinding, ...], *, ok: bool) -> int:
     if any(f.code in _GATE_FAULTS for f in findings):
         return FAULT
     return 0 if ok else DENIED
@@ -170,7 +170,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _print_finding(finding: Finding) -> None:
+def _print_finding(finding: GateFinding) -> None:
     where = f"{finding.path}:{finding.line}:{finding.column}: " if finding.path else ""
     click.secho(
         f"{where}{finding.severity} {finding.code}", fg="red" if finding.severity == ERROR else "yellow", bold=True

@@ -40,7 +40,7 @@ from pdp.registry.documents import SetIndex
 from pdp.registry.keys import read_private
 from pdp.registry.live import HttpServer, StdioServer, read_tools
 from pdp.registry.manifest import Manifest
-from pdp.registry.pin import Pinned, Server
+from pdp.registry.pin import Pinned, PinnedServer
 from pdp.registry.pin import pin as pin_tools
 from pdp.registry.review import Review, load_review
 from pdp.registry.scan.finding import visible
@@ -120,7 +120,7 @@ def pin(
     review = load_review(review_file) if review_file else Review()
     env = {name: os.environ[name] for name in env_names if name in os.environ}
     source = HttpServer(url) if url else StdioServer(command[0], command[1:], env)
-    described = Server(tenant, server, resource, owner, peer)
+    described = PinnedServer(tenant, server, resource, owner, peer)
     described.entry()  # a misspelt option is told before anything is started
     definitions = asyncio.run(read_tools(source, timeout_seconds=timeout, legacy=legacy))
     pinned = pin_tools(out, described, definitions, review, at_ns=time.time_ns())

@@ -24,7 +24,7 @@ from pdp.registry.keys import KeySet, SignerKey, read_public
 from pdp.registry.options import SignerRole
 from pdp.registry.pin import set_state
 from pdp.registry.scaffold import scaffold
-from pdp.registry.verify import Report, verify_folder
+from pdp.registry.verify import VerificationReport, verify_folder
 
 DIFFERENT = 10
 NOT_VERIFIED = 10
@@ -199,7 +199,7 @@ def _key(spec: str) -> SignerKey:
         raise click.UsageError(fault.message) from None
 
 
-def _report_json(report: Report) -> Json:
+def _report_json(report: VerificationReport) -> Json:
     return {
         "ok": report.ok,
         "serial": report.index.serial if report.index is not None else None,
@@ -213,7 +213,7 @@ def _report_json(report: Report) -> Json:
     }
 
 
-def _show_report(report: Report) -> None:
+def _show_report(report: VerificationReport) -> None:
     console = page()
     if report.index is not None:
         rows = []

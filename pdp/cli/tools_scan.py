@@ -24,7 +24,7 @@ from pdp.core.digest import Json
 from pdp.registry.live import HttpServer, StdioServer, read_tools
 from pdp.registry.scan import accept, folder
 from pdp.registry.scan.accept import Review
-from pdp.registry.scan.finding import Finding, visible
+from pdp.registry.scan.finding import ScanFinding, visible
 from pdp.registry.scan.rules import SEVERITIES, Severity
 from pdp.registry.scan.sarif import sarif
 from pdp.registry.scan.scan import ScannedTool, scan
@@ -122,7 +122,7 @@ def _live(
 
 
 def _acceptances(
-    path: Path | None, findings: tuple[Finding, ...], ids: tuple[str, ...], reason: str | None
+    path: Path | None, findings: tuple[ScanFinding, ...], ids: tuple[str, ...], reason: str | None
 ) -> accept.Acceptances:
     """What is accepted, with what is accepted now."""
     if bool(ids) != (reason is not None):
@@ -134,7 +134,7 @@ def _acceptances(
     return accept.accept(path, findings, ids, reason) if ids and reason is not None else accept.load(path)
 
 
-def _at_least(one: Finding, fail_on: Severity) -> bool:
+def _at_least(one: ScanFinding, fail_on: Severity) -> bool:
     return SEVERITIES.index(one.severity) <= SEVERITIES.index(fail_on)
 
 

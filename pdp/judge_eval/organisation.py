@@ -18,7 +18,7 @@ from pdp.core.digest import Json
 from pdp.core.request import Ask, Bearer, SessionAsk, ToolTarget
 from pdp.core.target import TargetFact
 from pdp.judge_eval.cases import Case
-from pdp.registry.pin import Server, manifest_of, pin
+from pdp.registry.pin import PinnedServer, manifest_of, pin
 from pdp.registry.review import Review, ToolReview
 from pdp.registry.scan import accept
 from pdp.registry.scan.finding import blocking
@@ -117,8 +117,8 @@ def definition_of(case: Case) -> bytes:
     return definition_bytes(case.definition)
 
 
-def _server(name: str) -> Server:
-    return Server(TENANT, name, f"https://mcp.acme.example/{name}", _OWNER)
+def _server(name: str) -> PinnedServer:
+    return PinnedServer(TENANT, name, f"https://mcp.acme.example/{name}", _OWNER)
 
 
 def _review_of(review: Review, tools: Mapping[str, object]) -> Review:

@@ -33,7 +33,7 @@ REVIEWED = "1"  # of one whose review names none
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class PinnedServer:
     """The server whose tools are pinned. `resource` is the audience of tokens for it (RFC 8707)."""
 
     tenant: str
@@ -71,7 +71,12 @@ class Pinned:
 
 
 def manifest_of(
-    server: Server, definition: Mapping[str, Json], review: ToolReview | None, *, reviewed_by: str | None, at_ns: int
+    server: PinnedServer,
+    definition: Mapping[str, Json],
+    review: ToolReview | None,
+    *,
+    reviewed_by: str | None,
+    at_ns: int,
 ) -> Manifest:
     """One tool's manifest: worst values, lowered by the review, raised by the server's own annotations. Raises
     RegistryFault `pin.malformed` for a definition or review that no manifest can hold."""
@@ -107,7 +112,7 @@ def manifest_of(
 
 
 def pin(
-    folder: Path, server: Server, definitions: Sequence[Mapping[str, Json]], review: Review, *, at_ns: int
+    folder: Path, server: PinnedServer, definitions: Sequence[Mapping[str, Json]], review: Review, *, at_ns: int
 ) -> Pinned:
     """Write manifests and the draft `set.json` with the next serial into `folder`.
 
@@ -134,7 +139,7 @@ def pin(
 
 
 def _propose(
-    folder: Path, base: Draft, server: Server, definition: Mapping[str, Json], review: Review, at_ns: int
+    folder: Path, base: Draft, server: PinnedServer, definition: Mapping[str, Json], review: Review, at_ns: int
 ) -> Proposal:
     tool_review = review.tools.get(str(definition["name"]))
     manifest = manifest_of(server, definition, tool_review, reviewed_by=review.reviewed_by, at_ns=at_ns)

@@ -27,7 +27,7 @@ _Document = TypeVar("_Document", SetIndex, WaiverSet)
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class VerificationProblem:
     """A reason why a file or tool does not verify. `where` names it, never a path of this machine."""
 
     where: str
@@ -48,10 +48,10 @@ class ToolLine:
 
 
 @dataclass(slots=True)
-class Report:
+class VerificationReport:
     """The content and problems of a folder. `notes` need attention but break nothing."""
 
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[VerificationProblem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     signers: tuple[str, ...] = ()
     index: SetIndex | None = None
@@ -64,12 +64,12 @@ class Report:
 
     def add(self, where: str, fault: RegistryFault) -> None:
         what, _, fix = fault.message.removeprefix(f"{where}: ").partition("; ")
-        self.problems.append(Problem(where, fault.code, what, fix or "see the manual of `pdp tools`"))
+        self.problems.append(VerificationProblem(where, fault.code, what, fix or "see the manual of `pdp tools`"))
 
 
-def verify_folder(folder: Path, keys: KeySet, at_ns: int, *, floor: int = 0) -> Report:
+def verify_folder(folder: Path, keys: KeySet, at_ns: int, *, floor: int = 0) -> VerificationReport:
     """Check a tenant's folder as the PDP would at `at_ns`. `floor` is the highest serial it has loaded before."""
-    report = Report()
+    report = VerificationReport()
     report.index = _document((folder, files.SET_FILE), dsse.SET_TYPE, SetIndex, keys, report)
     if report.index is not None:
         _dates(report.index, files.SET_FILE, at_ns, report)
@@ -90,7 +90,7 @@ def verify_folder(folder: Path, keys: KeySet, at_ns: int, *, floor: int = 0) -> 
 
 
 def _document(
-    source: tuple[Path, str], payload_type: str, kind: type[_Document], keys: KeySet, report: Report
+    source: tuple[Path, str], payload_type: str, kind: type[_Document], keys: KeySet, report: VerificationReport
 ) -> _Document | None:
     """The document, even when too few have signed it: the rest of the report is about what is there."""
     folder, name = source
@@ -112,7 +112,7 @@ def _document(
         return None
 
 
-def _dates(document: SetIndex | WaiverSet, name: str, at_ns: int, report: Report) -> None:
+def _dates(document: SetIndex | WaiverSet, name: str, at_ns: int, report: VerificationReport) -> None:
     if at_ns >= document.expires_ns:
         report.add(
             name,
@@ -124,7 +124,7 @@ def _dates(document: SetIndex | WaiverSet, name: str, at_ns: int, report: Report
         report.add(name, RegistryFault("registry.not_yet_valid", "was issued in the future; check the clocks"))
 
 
-def _tools(folder: Path, index: SetIndex, report: Report) -> None:
+def _tools(folder: Path, index: SetIndex, report: VerificationReport) -> None:
     for entry in index.tools:
         where = f"{entry.server}/{entry.name}"
         manifest, code = None, ""
@@ -136,7 +136,7 @@ def _tools(folder: Path, index: SetIndex, report: Report) -> None:
         report.tools.append(ToolLine(entry.server, entry.name, entry.state, code, manifest))
 
 
-def _findings(folder: Path, report: Report) -> None:
+def _findings(folder: Path, report: VerificationReport) -> None:
     """Notes, not problems: a set that was signed counts; its findings were accepted, or are newer than the rules."""
     tools = [
         ScannedTool(line.server, line.manifest.definition)
@@ -159,7 +159,7 @@ def _findings(folder: Path, report: Report) -> None:
         report.notes.append(f"{len(held.stale)} acceptances in {accept.FILE} are about findings that are no more")
 
 
-def _leftovers(folder: Path, index: SetIndex, report: Report) -> None:
+def _leftovers(folder: Path, index: SetIndex, report: VerificationReport) -> None:
     named = {entry.manifest_sha256 for entry in index.tools}
     lying = sorted(path.stem for path in (folder / files.MANIFESTS).glob("*.json") if path.stem not in named)
     if lying:
@@ -173,7 +173,7 @@ def _leftovers(folder: Path, index: SetIndex, report: Report) -> None:
         report.notes.append(f"a draft with serial {draft.serial} waits to be signed with `pdp tools sign`")
 
 
-def _same_tenant(report: Report) -> None:
+def _same_tenant(report: VerificationReport) -> None:
     if report.index is not None and report.waivers is not None and report.index.tenant != report.waivers.tenant:
         report.add(
             files.WAIVERS_FILE,

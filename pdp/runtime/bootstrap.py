@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pdp import __version__
-from pdp.adapters.grpc.server import Server
+from pdp.adapters.grpc.server import GrpcServer
 from pdp.adapters.grpc.servicer import Services
 from pdp.config.settings import Settings
 from pdp.content import ArgumentContent
@@ -74,7 +74,7 @@ class Process:
     reloads: Reloads
     admin: Admin
     services: Services
-    server: Server
+    server: GrpcServer
     levels: Levels
     approvals: WiredApprovals
     judge: Judge | None
@@ -215,7 +215,7 @@ def _build(
         approvals=approvals.services,
         telemetry=telemetry,
     )
-    server = Server(
+    server = GrpcServer(
         settings.server,
         services,
         answers=lambda: store.healthy() and state.policy is not None,

@@ -19,7 +19,7 @@ OUTCOMES = frozenset({"done", "failed", "unknown"})
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class OutcomeReport:
     """What a caller reports. `outcome` is one of `OUTCOMES`; `finished_ns` is the caller's word, cut at now."""
 
     decision_id: str
@@ -36,7 +36,7 @@ class Outcomes:
     recorder: Recorder
     clock: Clock
 
-    async def __call__(self, report: Report, caller: Caller) -> RecordRef:
+    async def __call__(self, report: OutcomeReport, caller: Caller) -> RecordRef:
         """Note it; durable when this returns. The same report again gets the same record.
 
         Raises NotFound (no such decision of this caller, or a redemption that is not its), Outdated
@@ -71,7 +71,7 @@ class Outcomes:
         except Conflict:
             raise Outdated("outcome.noted", "Another outcome of this call is noted already.") from None
 
-    def _decision(self, report: Report, caller: Caller) -> tuple[dict[str, str], Outcome | None]:
+    def _decision(self, report: OutcomeReport, caller: Caller) -> tuple[dict[str, str], Outcome | None]:
         """The decision, and what was reported of it before."""
         stored = self.store.record(report.decision_id)
         found = json.loads(stored.record) if stored is not None else {}

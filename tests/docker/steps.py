@@ -12,12 +12,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from dockerfile import DOCKERFILE, ROOT, Scratch, Stage, read
 
 from pdp.authoring import sandbox
-from pdp.registry.pin import Server
+from pdp.registry.pin import PinnedServer
 
 
 def serve(scratch: Scratch, final: Stage) -> None:
     """A server of the image's files, asked by its own probe, and stopped as Docker would."""
-    world = sandbox.create(scratch.folder / "w", Server("acme", "git", "https://git.example/mcp", "platform"))
+    world = sandbox.create(scratch.folder / "w", PinnedServer("acme", "git", "https://git.example/mcp", "platform"))
     probe = ("health", "--config", str(world.config), "--timeout", "1")
     with scratch.started(final, "serve", "--config", str(world.config)) as server:
         for _ in range(60):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pdp.authoring.sandbox import TENANT
-from pdp.registry.pin import Server
+from pdp.registry.pin import PinnedServer
 from pdp.registry.review import Review
 
 Definition = dict[str, Any]
@@ -59,8 +59,8 @@ class ServerPlan:
     peer: str | None = None
 
     @property
-    def server(self) -> Server:
-        return Server(self.tenant, self.id, resource(self.id), f"{self.id}-team@acme.example", self.peer)
+    def server(self) -> PinnedServer:
+        return PinnedServer(self.tenant, self.id, resource(self.id), f"{self.id}-team@acme.example", self.peer)
 
     @property
     def review(self) -> Review:

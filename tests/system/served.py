@@ -33,7 +33,7 @@ from pdp.core.policy import Bundle, Module
 from pdp.policy.embedded.engine import EngineHost
 from pdp.policy.embedded.options import EmbeddedOptions, PoolOptions
 from pdp.ports import LoadedPolicy
-from pdp.registry.pin import Server
+from pdp.registry.pin import PinnedServer
 from pdp.registry.review import Review
 from pdp.runtime import background, bootstrap
 from pdp.runtime.environment import Environment
@@ -96,7 +96,7 @@ def make_world(
     }
     world = sandbox.create(
         folder,
-        Server(sandbox.TENANT, "git", RESOURCE, "devtools@acme.example"),
+        PinnedServer(sandbox.TENANT, "git", RESOURCE, "devtools@acme.example"),
         policy=policy,
         settings=sandbox._merged(base, over or {}),
     )

@@ -24,7 +24,7 @@ from pdp.service.approvals.expiry import Sweep
 from pdp.service.decision import Decision
 from pdp.service.facts import FactBuilder
 from pdp.service.idempotency import Idempotency
-from pdp.service.outcomes import Report
+from pdp.service.outcomes import OutcomeReport
 from pdp.v1 import types_pb2
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("people-attacks")]
@@ -67,7 +67,7 @@ async def approved(world: World, approvers: Approvers, note: str) -> DecideAnswe
 
 async def report(world: World, *given: Any) -> None:
     async with world._admitted("gateway", "ReportOutcome") as caller:
-        await world.process.services.outcomes(Report(*given), caller)
+        await world.process.services.outcomes(OutcomeReport(*given), caller)
 
 
 async def test_a_caller_that_finished_in_the_future_ends_nobodys_request(world: World, approvers: Approvers) -> None:

@@ -28,7 +28,7 @@ from pdp.core.check import NS
 from pdp.core.errors import Fault, NotFound, Outdated, Unavailable
 from pdp.service.batch import Batch
 from pdp.service.judge_evidence import Judging
-from pdp.service.outcomes import Report
+from pdp.service.outcomes import OutcomeReport
 from pdp.store.schema import FILE
 from pdp.v1 import types_pb2
 
@@ -448,20 +448,20 @@ async def test_an_outcome_is_noted_once_and_nobody_knowing_is_a_fact(world: Worl
     allowed = await answered(world, reset(world, "outcome", token=answer.pending.resume_token))
     outcomes = world.process.services.outcomes
     async with world._admitted("gateway", "ReportOutcome") as caller:
-        report = Report(allowed.decision_id, allowed.redemption_id, "unknown")
+        report = OutcomeReport(allowed.decision_id, allowed.redemption_id, "unknown")
         noted = await outcomes(report, caller)
         assert await outcomes(report, caller) == noted  # the same again adds no record
         seen = await answered(world, reset(world, "outcome"))
         document = json.loads(world.value(seen.decision_id, "input").data)
         assert document["call"]["unknown_outcomes"] == 1
-        await outcomes(Report(allowed.decision_id, allowed.redemption_id, "done"), caller)
+        await outcomes(OutcomeReport(allowed.decision_id, allowed.redemption_id, "done"), caller)
         with pytest.raises(Outdated):
-            await outcomes(Report(allowed.decision_id, allowed.redemption_id, "failed"), caller)
+            await outcomes(OutcomeReport(allowed.decision_id, allowed.redemption_id, "failed"), caller)
         with pytest.raises(Outdated):
-            await outcomes(Report(seen.decision_id, "", "done"), caller)  # it was no allow
+            await outcomes(OutcomeReport(seen.decision_id, "", "done"), caller)  # it was no allow
         for unknown in ("0" * 36, ""):
             with pytest.raises(Fault) as refused:
-                await outcomes(Report(unknown, "", "done"), caller)
+                await outcomes(OutcomeReport(unknown, "", "done"), caller)
             assert refused.value.code == "outcome.decision"
     seen = await answered(world, reset(world, "outcome"))
     document = json.loads(world.value(seen.decision_id, "input").data)

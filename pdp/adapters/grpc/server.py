@@ -41,7 +41,7 @@ _HANDSHAKE_MS = 10_000
 _MAX_AGE_MS = 600_000  # of a connection by client certificate
 
 
-class Server:
+class GrpcServer:
     """One gRPC server. `start`, then `drain` or `close`; a new one for a new start.
 
     `answers` is whether the service can answer now (health); `reflection_on` is for development.

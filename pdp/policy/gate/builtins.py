@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pdp.core.names import did_you_mean
-from pdp.policy.gate.report import Finding
+from pdp.policy.gate.report import GateFinding
 from pdp.policy.gate.syntax import Body, Node, Unit, kind, number, span_of, string
 from pdp.policy.gate.value import TYPES, Collection, Scalar, Unknown, Value
 
@@ -101,13 +101,13 @@ class Builtins:
     def result(self, name: str) -> Value:
         return _value(self.declarations[name].result)
 
-    def refuse(self, unit: Unit, name: str, span: Body, rules: list[str]) -> Finding:
+    def refuse(self, unit: Unit, name: str, span: Body, rules: list[str]) -> GateFinding:
         """The finding for a name that is no allowed builtin and no rule."""
         hint = next((text for start, text in _ALTERNATIVES if name.startswith(start)), "")
         hint = hint or did_you_mean(name, [*self.declarations, *rules], "rego/capabilities.json lists what there is.")
         return unit.finding(span, "builtin.refused", f"`{name}` may not be called in policy.", hint)
 
-    def traps(self, unit: Unit, name: str, params: list[Node]) -> Iterator[Finding]:
+    def traps(self, unit: Unit, name: str, params: list[Node]) -> Iterator[GateFinding]:
         """Calls that engines answer differently."""
         if len(params) < self.declarations[name].arity:
             return  # refused for that
@@ -144,7 +144,7 @@ def _value(declared: Mapping[str, Any]) -> Value:
     return Unknown(types=_taken(declared))
 
 
-def _pattern(unit: Unit, params: list[Node]) -> Iterator[Finding]:
+def _pattern(unit: Unit, params: list[Node]) -> Iterator[GateFinding]:
     text, span = string(params[0]), span_of(params[0])
     if text is None:
         hint = "Write the pattern as a literal, one rule per pattern; plain names are better compared with == or in."
@@ -157,7 +157,7 @@ def _pattern(unit: Unit, params: list[Node]) -> Iterator[Finding]:
         yield unit.finding(span, "builtin.pattern", "Engines may read this pattern differently.", _PLAIN)
 
 
-def _glob(unit: Unit, params: list[Node]) -> Iterator[Finding]:
+def _glob(unit: Unit, params: list[Node]) -> Iterator[GateFinding]:
     name, body = kind(params[1])
     fine = name == "Null" or (name == "Array" and all(string(i) in (".", "/") for i in body["items"]))
     if not fine:
@@ -176,7 +176,7 @@ def verbs_of(text: str) -> list[str]:
     return [verb for verb in _VERB.findall(text) if verb != "%"]
 
 
-def _format(unit: Unit, params: list[Node]) -> Iterator[Finding]:
+def _format(unit: Unit, params: list[Node]) -> Iterator[GateFinding]:
     text = string(params[0])
     name, body = kind(params[1])
     verbs = verbs_of(text or "")
@@ -187,7 +187,7 @@ def _format(unit: Unit, params: list[Node]) -> Iterator[Finding]:
         yield unit.finding(span_of(params[0]), "builtin.sprintf", message, hint)
 
 
-def _range(unit: Unit, params: list[Node]) -> Iterator[Finding]:
+def _range(unit: Unit, params: list[Node]) -> Iterator[GateFinding]:
     """A range as long as an argument says takes the worker's memory, and with it that call."""
     low, high = (number(param) for param in params[:2])
     if low is None or high is None or abs(high - low) > _LONGEST:

@@ -19,7 +19,7 @@ from pdp.core.policy import Bundle
 from pdp.policy.embedded.regorus_binding import RegorusEngine, new_engine
 from pdp.policy.gate import dynamic_check, elements, inventory, parsing, static_check
 from pdp.policy.gate.policy import Policy
-from pdp.policy.gate.report import FileCoverage, Finding, RuleNames, TestResult
+from pdp.policy.gate.report import FileCoverage, GateFinding, RuleNames, TestResult
 from pdp.policy.gate.syntax import Unit
 from pdp.ports import Pack
 
@@ -80,7 +80,7 @@ def _test(bundle: Bundle, job: Mapping[str, Any]) -> dict[str, Any]:
     if not findings and job["coverage"]:
         policy = Policy.of(bundle, units, Path(job["capabilities"]))
         coverage = dynamic_check.run_coverage(bundle, policy, units, selected, results.append)
-        if isinstance(coverage, Finding):
+        if isinstance(coverage, GateFinding):
             findings.append(coverage)
         else:
             files = coverage
@@ -94,8 +94,8 @@ def _test(bundle: Bundle, job: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
-    return {name: getattr(finding, name) for name in Finding.__slots__}
+def _finding(finding: GateFinding) -> dict[str, Any]:
+    return {name: getattr(finding, name) for name in GateFinding.__slots__}
 
 
 def _fired(bundle: Bundle, job: Mapping[str, Any]) -> dict[str, Any]:

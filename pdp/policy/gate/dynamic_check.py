@@ -27,7 +27,7 @@ from pdp.policy.embedded.regorus_binding import new_engine, places
 from pdp.policy.gate import elements
 from pdp.policy.gate.elements import Element
 from pdp.policy.gate.policy import Policy, RuleKey, is_pack
-from pdp.policy.gate.report import ERROR, ElementCoverage, FileCoverage, Finding, TestResult
+from pdp.policy.gate.report import ERROR, ElementCoverage, FileCoverage, GateFinding, TestResult
 from pdp.policy.gate.syntax import Rule, Unit, dotted, named, span_of, trees, walk
 
 _NOTE = "pdp_gate.note"
@@ -46,7 +46,7 @@ class TestEngine:
     _validator: Any = None
     _judged: dict[str, str] = field(default_factory=dict)
 
-    def start(self, bundle: Bundle, texts: dict[str, str]) -> Finding | None:
+    def start(self, bundle: Bundle, texts: dict[str, str]) -> GateFinding | None:
         """As `load`; a bundle that the engine does not load or compile is one finding, where the engine sees it."""
         try:
             self.load(bundle, texts)
@@ -57,7 +57,7 @@ class TestEngine:
             hint = "Declare variables before they are used, and give each its value with `:=`." if unbound else ""
             place = _PLACE.match(places(error))
             path, line, column = (place[1], int(place[2]), int(place[3])) if place else ("", 0, 0)
-            return Finding(path, line, column, "engine.load", ERROR, message, hint)
+            return GateFinding(path, line, column, "engine.load", ERROR, message, hint)
         return None
 
     def load(self, bundle: Bundle, texts: dict[str, str]) -> None:
@@ -113,7 +113,7 @@ def tests_of(units: list[Unit]) -> list[tuple[Unit, Rule]]:
 
 def run_all(
     bundle: Bundle, units: list[Unit], selected: Callable[[str], bool], report: Callable[[TestResult], None]
-) -> Finding | None:
+) -> GateFinding | None:
     """Run the tests whose name is wanted. Returns a finding if the bundle does not even load."""
     trial = TestEngine()
     fault = trial.start(bundle, {})
@@ -125,7 +125,7 @@ def run_all(
     return None
 
 
-def check(bundle: Bundle, policy: Policy, units: list[Unit]) -> list[Finding]:
+def check(bundle: Bundle, policy: Policy, units: list[Unit]) -> list[GateFinding]:
     """Every element of every pack must come about in one of the pack's own tests, and not in another."""
     elements = pack_elements(policy)
     trial = TestEngine()
@@ -169,7 +169,7 @@ class _PackResults:
         self.absent |= {label(e) for e in elements if _seen(e) in notes} - notes - set(void)
         self.void |= {what: (test, why) for what, why in void.items()}
 
-    def failures(self) -> Iterator[Finding]:
+    def failures(self) -> Iterator[GateFinding]:
         """A test that is not true stands for itself; one error in many tests is said once."""
         hint = "Run `pdp policy test` for all of them."
         for error, tests in self.failed.items():
@@ -246,7 +246,7 @@ def rewritten(policy: Policy, elements: list[Element]) -> dict[str, str]:
     return texts
 
 
-def _proven(element: Element, shown: _PackResults) -> list[Finding]:
+def _proven(element: Element, shown: _PackResults) -> list[GateFinding]:
     fired, absent = label(element) in shown.fired, label(element) in shown.absent
     if fired and absent:
         return []
@@ -287,7 +287,7 @@ def run_coverage(
     units: list[Unit],
     selected: Callable[[str], bool],
     report: Callable[[TestResult], None],
-) -> tuple[FileCoverage, ...] | Finding:
+) -> tuple[FileCoverage, ...] | GateFinding:
     """Run the tests whose name is wanted, and say what they reached of every file that is no test.
 
     A line counts when any test evaluated something on it; an element when one of its pack's own tests brought it

@@ -16,7 +16,7 @@ from pdp.core.approvals.requirement import FIELDS, KINDS
 from pdp.core.check import is_service_code
 from pdp.core.names import did_you_mean
 from pdp.policy.gate.policy import CONTRACT, Policy
-from pdp.policy.gate.report import Finding
+from pdp.policy.gate.report import GateFinding
 from pdp.policy.gate.syntax import (
     LITERAL_TYPES,
     Body,
@@ -79,7 +79,7 @@ _NEVER_WAIVED = re.compile(r"MB-?[12](\D.*)?")
 
 def check_fields(
     rule: Rule, what: str, fields: Mapping[str, Node], node: Node, *, nested: bool = False
-) -> Iterator[Finding]:
+) -> Iterator[GateFinding]:
     """Missing, unknown and mistyped fields of an element of the rule `what`; `nested` for an `otherwise`."""
     needed, besides = _allowed(what, fields, nested=nested)
     if "code" in fields and not CODE.fullmatch(string(fields["code"]) or ""):
@@ -119,13 +119,13 @@ def _allowed(what: str, fields: Mapping[str, Node], *, nested: bool) -> tuple[fr
     return needed, besides
 
 
-def _code_finding(rule: Rule, node: Node) -> Finding:
+def _code_finding(rule: Rule, node: Node) -> GateFinding:
     message = "The code must be a literal: lower-case letters, digits, `.`, `_` and `-`."
     hint = 'One rule per code, for example "code": "team.limit"; put what varies into the message.'
     return rule.unit.finding(span_of(node), "element.code", message, hint)
 
 
-def check_recorded(rule: Rule, fields: Mapping[str, Node]) -> Iterator[Finding]:
+def check_recorded(rule: Rule, fields: Mapping[str, Node]) -> Iterator[GateFinding]:
     """One finding for each field of a `require` or `oblige` that is computed."""
     if rule.name not in RECORDED:
         return
@@ -170,14 +170,14 @@ def _is_variable(node: Node | None) -> bool:
     return node is not None and kind(node)[0] == "Var"
 
 
-def check_requirement(rule: Rule, fields: Mapping[str, Node]) -> Iterator[Finding]:
+def check_requirement(rule: Rule, fields: Mapping[str, Node]) -> Iterator[GateFinding]:
     """A requirement and, one level deep, what takes its place when it fails."""
     yield from _values(rule, fields)
     if "otherwise" in fields:
         yield from _otherwise(rule, fields["otherwise"])
 
 
-def _values(rule: Rule, fields: Mapping[str, Node]) -> Iterator[Finding]:
+def _values(rule: Rule, fields: Mapping[str, Node]) -> Iterator[GateFinding]:
     if "kind" in fields and string(fields["kind"]) not in KINDS:
         text = string(fields["kind"]) or ""
         hint = did_you_mean(text, KINDS, f"One of: {', '.join(sorted(KINDS))}, as literal text.")
@@ -197,7 +197,7 @@ def _values(rule: Rule, fields: Mapping[str, Node]) -> Iterator[Finding]:
     yield from _verdict(rule, fields)
 
 
-def _verdict(rule: Rule, fields: Mapping[str, Node]) -> Iterator[Finding]:
+def _verdict(rule: Rule, fields: Mapping[str, Node]) -> Iterator[GateFinding]:
     """The verdict and confidence that unlock: nothing but an allow, with a minimum above 0."""
     if "accepts" in fields and _texts(fields["accepts"]) != ["allow"]:
         message = '`accepts` must be `["allow"]`: a judge that does not allow asks for people, or refuses.'
@@ -207,7 +207,7 @@ def _verdict(rule: Rule, fields: Mapping[str, Node]) -> Iterator[Finding]:
         yield rule.unit.finding(span_of(fields["min_confidence"]), "element.number", message, hint)
 
 
-def _check_seats(rule: Rule, node: Node) -> Iterator[Finding]:
+def _check_seats(rule: Rule, node: Node) -> Iterator[GateFinding]:
     """The seats of an approval, at least one: without any it would count as given at once."""
     name, body = kind(node)
     seats = body["items"] if name == "Array" else [] if name not in _ELSEWHERE else None
@@ -227,7 +227,7 @@ def _check_seats(rule: Rule, node: Node) -> Iterator[Finding]:
             yield _number_finding(rule, "n", fields["n"])
 
 
-def _number_finding(rule: Rule, name: str, node: Node) -> Finding:
+def _number_finding(rule: Rule, name: str, node: Node) -> GateFinding:
     message, hint = f"`{name}` must be a whole number of at least 1.", f'For example "{name}": 1.'
     return rule.unit.finding(span_of(node), "element.number", message, hint)
 
@@ -252,7 +252,7 @@ def _texts(node: Node) -> list[str | None]:
     return [string(item) for item in body["items"]] if name == "Array" else []
 
 
-def _otherwise(rule: Rule, node: Node) -> Iterator[Finding]:
+def _otherwise(rule: Rule, node: Node) -> Iterator[GateFinding]:
     name, body = kind(node)
     if name != "Object" or not all(string(key) for _, key, _ in body["fields"]):
         message = "`otherwise` must be a requirement, written out."
@@ -278,7 +278,7 @@ class Element:
     fields: Mapping[str, Node]
 
 
-def of_rule(rule: Rule) -> tuple[Element | None, list[Finding]]:
+def of_rule(rule: Rule) -> tuple[Element | None, list[GateFinding]]:
     """The element of one contract rule (not `meta`), or what is wrong with its shape."""
     findings = list(_head(rule))
     if findings or rule.key is None:
@@ -312,7 +312,7 @@ def _written_out(node: Node) -> dict[str, Node] | str:
     return fields
 
 
-def meta(rules: list[Rule]) -> Iterator[Finding]:
+def meta(rules: list[Rule]) -> Iterator[GateFinding]:
     """The one `meta` of a pack: written out, naming its servers and its owner."""
     for again in rules[1:]:
         yield again.unit.finding(again.span, "meta.twice", "`meta` is defined twice.", "Keep one.")
@@ -341,11 +341,11 @@ def pack(name: str, rules: list[Rule]) -> Pack:
     return Pack(name, string(fields["owner"]) or "", tuple(servers))
 
 
-def _shape(rule: Rule, span: Body, message: str, code: str = "rule.shape") -> Finding:
+def _shape(rule: Rule, span: Body, message: str, code: str = "rule.shape") -> GateFinding:
     return rule.unit.finding(span, code, message, f"Write: {EXAMPLES[rule.name]}")
 
 
-def _head(rule: Rule) -> Iterator[Finding]:
+def _head(rule: Rule) -> Iterator[GateFinding]:
     if rule.name == "allow" and _is_baseline(rule):
         message = "The baseline grants nothing."
         yield rule.unit.finding(rule.span, "allow.baseline", message, "Grants belong into an organisation's pack.")
@@ -360,7 +360,7 @@ def _is_baseline(rule: Rule) -> bool:
     return rule.unit.package == ("packs", "baseline")
 
 
-def _baseline(rule: Rule, fields: Mapping[str, Node]) -> Iterator[Finding]:
+def _baseline(rule: Rule, fields: Mapping[str, Node]) -> Iterator[GateFinding]:
     """Controls and waivers: every element of the baseline names its control, and only those can be waived."""
     control = string(fields["control"]) if "control" in fields else None
     optional = not _is_baseline(rule) and ("control" not in fields or control == "")
@@ -372,7 +372,7 @@ def _baseline(rule: Rule, fields: Mapping[str, Node]) -> Iterator[Finding]:
         yield from _waivable(rule, fields["waivable"], control)
 
 
-def _waivable(rule: Rule, node: Node, control: str | None) -> Iterator[Finding]:
+def _waivable(rule: Rule, node: Node, control: str | None) -> Iterator[GateFinding]:
     span = span_of(node)
     tag, body = kind(node)
     if tag != "Bool" or body["value"] is not True:

@@ -11,7 +11,7 @@ from pdp.policy.gate import literals
 from pdp.policy.gate.builtins import verbs_of
 from pdp.policy.gate.policy import RequiredType, is_pack
 from pdp.policy.gate.references import ASSERTED_HINT, FIXTURES, Context, Env, References
-from pdp.policy.gate.report import Finding
+from pdp.policy.gate.report import GateFinding
 from pdp.policy.gate.syntax import (
     COMPREHENSIONS,
     LITERAL_TYPES,
@@ -374,7 +374,7 @@ class Expressions(References):
             return "", text
         return f"Give it a name, `x := {text}`, and use that. ", "x"
 
-    def _wrong(self, wrong: list[Value], taken: frozenset[str], finding: Finding) -> None:
+    def _wrong(self, wrong: list[Value], taken: frozenset[str], finding: GateFinding) -> None:
         parameters = [option.parameter for option in wrong if isinstance(option, Unknown) and option.parameter]
         if len(parameters) == len(wrong):  # then the callers are checked
             self.analysis.needed += [RequiredType(parameter, taken, finding) for parameter in parameters]

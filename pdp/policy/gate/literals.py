@@ -14,7 +14,7 @@ import jsonschema_rs
 
 from pdp.core.names import nearest
 from pdp.policy.gate.policy import Analysis, RuleKey
-from pdp.policy.gate.report import Finding
+from pdp.policy.gate.report import GateFinding
 from pdp.policy.gate.syntax import Body, Unit
 from pdp.policy.gate.value import (
     ANY,
@@ -34,7 +34,7 @@ _ARTICLES = {"array": "a list", "object": "an object", "string": "text", "null":
 _ARTICLES |= {"number": "a number", "boolean": "true or false, without quotes", "set": "a set"}
 
 
-def never(unit: Unit, span: Body, one: Value, other: Value) -> Iterator[Finding]:
+def never(unit: Unit, span: Body, one: Value, other: Value) -> Iterator[GateFinding]:
     """Findings about values of either side that the facts of the other side cannot hold."""
     for value, facts in ((one, other), (other, one)):
         impossible = list(_unholdable(value, facts))
@@ -46,7 +46,7 @@ def never(unit: Unit, span: Body, one: Value, other: Value) -> Iterator[Finding]
             return
 
 
-def never_in_order(unit: Unit, span: Body, operator: str, one: Value, other: Value) -> Iterator[Finding]:
+def never_in_order(unit: Unit, span: Body, operator: str, one: Value, other: Value) -> Iterator[GateFinding]:
     """The same for an order that the bounds of the schema rule out: `weekday > 7`."""
     left, right = ([_bounds(option) for option in options(value)] for value in (one, other))
     places = [option for option in (*options(one), *options(other)) if isinstance(option, SchemaValue)]
@@ -71,7 +71,7 @@ def _bounds(value: Value) -> tuple[float, float] | None:
     return (low, high) if isinstance(low, int | float) and isinstance(high, int | float) else None
 
 
-def of_parameters(analyses: Mapping[RuleKey, Analysis]) -> Iterator[Finding]:
+def of_parameters(analyses: Mapping[RuleKey, Analysis]) -> Iterator[GateFinding]:
     """The same for what functions compare their parameters with: no call hands over a fact that could hold it."""
     for analysis in analyses.values():
         for expected in analysis.expected:

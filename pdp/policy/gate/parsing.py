@@ -15,7 +15,7 @@ from typing import Any
 from pdp.core.names import did_you_mean
 from pdp.core.policy import Bundle, Module
 from pdp.policy.embedded.regorus_binding import new_engine
-from pdp.policy.gate.report import ERROR, Finding
+from pdp.policy.gate.report import ERROR, GateFinding
 from pdp.policy.gate.syntax import (
     HEADS,
     Body,
@@ -41,18 +41,18 @@ _IMPORTED_KEYWORDS = frozenset({("in",), ("every",), ("if",), ("contains",)})
 _PLACE = re.compile(r"--> .*:([0-9]+):([0-9]+)")
 
 
-def scan(module: Module) -> list[Finding]:
+def scan(module: Module) -> list[GateFinding]:
     """Size, line length, bracket depth and balance of one module."""
     findings = list(_sizes(module))
     findings += _brackets(module)
     return findings
 
 
-def _text_finding(module: Module, line: int, column: int, code: str, message: str, hint: str) -> Finding:
-    return Finding(module.path, line, column, code, ERROR, message, hint)
+def _text_finding(module: Module, line: int, column: int, code: str, message: str, hint: str) -> GateFinding:
+    return GateFinding(module.path, line, column, code, ERROR, message, hint)
 
 
-def _sizes(module: Module) -> Iterator[Finding]:
+def _sizes(module: Module) -> Iterator[GateFinding]:
     lines = module.text.split("\n")
     if len(module.text.encode()) > MAX_BYTES or len(lines) > MAX_LINES:
         message = f"The file is longer than {MAX_LINES} lines or {MAX_BYTES >> 10} KiB."
@@ -70,7 +70,7 @@ def _sizes(module: Module) -> Iterator[Finding]:
                 return
 
 
-def _brackets(module: Module) -> list[Finding]:
+def _brackets(module: Module) -> list[GateFinding]:
     """Depth and balance, outside of comments and text."""
     stack: list[str] = []
     for token in _TOKEN.finditer(module.text):
@@ -89,7 +89,7 @@ def _brackets(module: Module) -> list[Finding]:
     return [_unbalanced(module, len(module.text))] if stack else []
 
 
-def _unbalanced(module: Module, offset: int) -> Finding:
+def _unbalanced(module: Module, offset: int) -> GateFinding:
     message = "Brackets or quotes do not match."
     return _text_finding(
         module, *_position(module.text, offset), "syntax.brackets", message, "Close what was opened."
@@ -110,7 +110,7 @@ def expected_package(module: Module) -> str:
     return parts[0] + "." if not module.is_test else "_test"
 
 
-def check_package(unit: Unit) -> Iterator[Finding]:
+def check_package(unit: Unit) -> Iterator[GateFinding]:
     """The package and imports of one file."""
     package = ".".join(unit.package)
     expected = expected_package(unit.module)
@@ -129,7 +129,7 @@ def check_package(unit: Unit) -> Iterator[Finding]:
     yield from _imports(unit)
 
 
-def _imports(unit: Unit) -> Iterator[Finding]:
+def _imports(unit: Unit) -> Iterator[GateFinding]:
     for alias, (path, span) in unit.imports.items():
         if path == ("rego", "v1") or (path[:2] == ("future", "keywords") and path[2:] in _IMPORTED_KEYWORDS):
             continue
@@ -159,7 +159,7 @@ def _may_import(unit: Unit, path: tuple[str, ...]) -> bool:
     return path[1:2] in (("lib",), ("org",)) or path[1 : 1 + len(unit.package)] == unit.package
 
 
-def parse(module: Module) -> Unit | Finding:
+def parse(module: Module) -> Unit | GateFinding:
     """Parse one file (after `text.scan` found nothing). A parse error is a finding."""
     engine: Any = new_engine()
     try:
@@ -171,10 +171,10 @@ def parse(module: Module) -> Unit | Finding:
         return _unit(module, tree["ast"])
     except (NotUnderstoodError, KeyError, TypeError, ValueError, IndexError):
         message = "The gate does not know this syntax."
-        return Finding(module.path, 1, 1, "syntax.unknown", ERROR, message, "Write it with plainer rules.")
+        return GateFinding(module.path, 1, 1, "syntax.unknown", ERROR, message, "Write it with plainer rules.")
 
 
-def _syntax_error(module: Module, text: str) -> Finding:
+def _syntax_error(module: Module, text: str) -> GateFinding:
     line, column, message = 1, 1, "cannot be parsed"
     for row in text.partition("\nStack backtrace")[0].splitlines():
         place = _PLACE.fullmatch(row)
@@ -189,7 +189,7 @@ def _syntax_error(module: Module, text: str) -> Finding:
         hint = "Imports stand above all rules."
     elif "keyword `some`" in message:
         hint = "A comprehension begins with one name or value: [y | some x in xs; y := x.n * x.price]."
-    return Finding(module.path, line, column, "syntax.error", ERROR, f"Not valid Rego: {message}.", hint)
+    return GateFinding(module.path, line, column, "syntax.error", ERROR, f"Not valid Rego: {message}.", hint)
 
 
 def _unit(module: Module, tree: Body) -> Unit:
@@ -265,17 +265,17 @@ def _query(body: Body) -> Query:
     return Query(tuple(body["query"]["stmts"]), value, bool(body["is_else"]), body["query"]["span"])
 
 
-def read(bundle: Bundle) -> tuple[list[Unit], list[Finding]]:
+def read(bundle: Bundle) -> tuple[list[Unit], list[GateFinding]]:
     """Scan and parse every module, tests included; what cannot be parsed is among the findings."""
     units: list[Unit] = []
-    findings: list[Finding] = []
+    findings: list[GateFinding] = []
     for module in bundle.modules:
         refused = scan(module)
         findings += refused
         if refused:
             continue
         unit = parse(module)
-        if isinstance(unit, Finding):
+        if isinstance(unit, GateFinding):
             findings.append(unit)
         else:
             units.append(unit)

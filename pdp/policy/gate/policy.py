@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from pdp.core.policy import Bundle
 from pdp.policy.gate.builtins import Builtins
-from pdp.policy.gate.report import Finding
+from pdp.policy.gate.report import GateFinding
 from pdp.policy.gate.syntax import Body, Rule, Unit
 from pdp.policy.gate.value import Parameter, Schema, Unknown, Value
 
@@ -66,7 +66,7 @@ class RequiredType:
 
     parameter: Parameter
     types: frozenset[str]
-    finding: Finding
+    finding: GateFinding
 
 
 @dataclass(slots=True)
@@ -76,8 +76,8 @@ class Analysis:
     value: Value = field(default_factory=Unknown)
     reads: list[InputRead] = field(default_factory=list)
     uses: list[RuleUse] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
-    unfollowed: list[Finding] = field(default_factory=list)  # input read in a way that cannot be followed
+    findings: list[GateFinding] = field(default_factory=list)
+    unfollowed: list[GateFinding] = field(default_factory=list)  # input read in a way that cannot be followed
     heads: list[tuple[Rule, Value]] = field(default_factory=list)  # elements of a set, by definition
     calls: list[tuple[RuleKey, tuple[Value, ...]]] = field(
         default_factory=list

@@ -23,7 +23,7 @@ from pdp.policy.gate.report import (
     ERROR,
     ElementCoverage,
     FileCoverage,
-    Finding,
+    GateFinding,
     GateReport,
     RegistryName,
     RuleNames,
@@ -59,7 +59,7 @@ def check(
         "capabilities": str(path.resolve()),
     }
     answer = _run(bundle, job, time_limit)
-    if isinstance(answer, Finding):
+    if isinstance(answer, GateFinding):
         return GateReport((answer,))
     packs = tuple(
         Pack(
@@ -75,7 +75,7 @@ def check(
         RuleNames(n["pack"], n["rule"], n["code"], tuple(RegistryName(**name) for name in n["names"]))
         for n in answer["naming"]
     )
-    return GateReport(tuple(Finding(**f) for f in answer["findings"]), packs, naming)
+    return GateReport(tuple(GateFinding(**f) for f in answer["findings"]), packs, naming)
 
 
 def run_tests(
@@ -88,9 +88,9 @@ def run_tests(
     capabilities = str((shipped_rego() / "capabilities.json").resolve())
     job: dict[str, Json] = {"job": "test", "filter": name_filter, "coverage": coverage, "capabilities": capabilities}
     answer = _run(bundle, job, time_limit)
-    if isinstance(answer, Finding):
+    if isinstance(answer, GateFinding):
         return TestReport(faults=(answer,))
-    faults = tuple(Finding(**f) for f in answer["findings"])
+    faults = tuple(GateFinding(**f) for f in answer["findings"])
     reached = tuple(_coverage(file) for file in answer["coverage"])
     return TestReport(tuple(TestResult(**r) for r in answer["results"]), faults, reached)
 
@@ -108,7 +108,7 @@ def fired(
         "capabilities": capabilities,
     }
     answer = _run(bundle, job, time_limit)
-    if isinstance(answer, Finding):
+    if isinstance(answer, GateFinding):
         raise EngineFault("policy.untraced", "The rules that fired cannot be found out.", detail=answer.message)
     return tuple(FiredElement(**element) for element in answer["fired"])
 
@@ -118,7 +118,7 @@ def _coverage(file: Mapping[str, Any]) -> FileCoverage:
     return FileCoverage(file["path"], file["shipped"], tuple(file["covered"]), tuple(file["missed"]), elements)
 
 
-def _run(bundle: Bundle, job: Mapping[str, Json], time_limit: float) -> dict[str, Any] | Finding:
+def _run(bundle: Bundle, job: Mapping[str, Json], time_limit: float) -> dict[str, Any] | GateFinding:
     version()
     text = json.dumps({**job, "bundle": json.loads(bundle.to_bytes())})
     command = [sys.executable, "-I", "-c", _START, json.dumps(sys.path)]
@@ -134,7 +134,7 @@ def _run(bundle: Bundle, job: Mapping[str, Json], time_limit: float) -> dict[str
     except subprocess.TimeoutExpired:
         message = f"The policy was not checked within {time_limit:g} s."
         hint = "Look for nested loops over long lists, deep nesting, or a test that does not end."
-        return Finding("", 0, 0, "gate.time", ERROR, message, hint)
+        return GateFinding("", 0, 0, "gate.time", ERROR, message, hint)
     if done.returncode == 0:
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
@@ -142,4 +142,4 @@ def _run(bundle: Bundle, job: Mapping[str, Json], time_limit: float) -> dict[str
     errors = [line for line in lines if not line.startswith("note:")]
     message = "The process that checked the policy died" + (f": {errors[-1][:200]}." if errors else ".")
     hint = _RECURSION if done.returncode == -signal.SIGSEGV else _MEMORY
-    return Finding("", 0, 0, "gate.died", ERROR, message, hint)
+    return GateFinding("", 0, 0, "gate.died", ERROR, message, hint)

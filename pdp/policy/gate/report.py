@@ -11,7 +11,7 @@ WARNING = "warning"  # reported; the bundle may become active
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Finding:
+class GateFinding:
     """One defect of a policy. `code` is stable and dotted; `hint` shows the right form. Lines and columns from 1."""
 
     path: str
@@ -53,7 +53,7 @@ class RuleNames:
 class GateReport:
     """The findings of the gate. Only a bundle whose report is `ok` may become active."""
 
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[GateFinding, ...] = ()
     packs: tuple[Pack, ...] = field(default=(), compare=False)  # of a bundle that passed
     naming: tuple[RuleNames, ...] = field(default=(), compare=False)  # likewise
 
@@ -104,7 +104,7 @@ class TestReport:
     __test__ = False
 
     results: tuple[TestResult, ...] = ()
-    faults: tuple[Finding, ...] = ()
+    faults: tuple[GateFinding, ...] = ()
     coverage: tuple[FileCoverage, ...] = ()
 
     @property

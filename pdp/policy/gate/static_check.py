@@ -15,7 +15,7 @@ from pdp.policy.gate.elements import Element
 from pdp.policy.gate.flow import Analyses
 from pdp.policy.gate.literals import handed_over
 from pdp.policy.gate.policy import CONTRACT, Analysis, Policy, RuleKey, chain, closure
-from pdp.policy.gate.report import Finding
+from pdp.policy.gate.report import GateFinding
 from pdp.policy.gate.syntax import Body, Node, Rule, Unit, dotted, kind, members, span_of, string, trees, walk
 from pdp.policy.gate.value import ObjectValue, SchemaValue, is_number, options, types
 
@@ -24,7 +24,7 @@ _MAY_READ_ASSERTED = ("deny", "require")
 _COUNTED = ("stage", "ttl_seconds", "deny_quorum", "min_confidence")
 
 
-def check(policy: Policy, units: list[Unit]) -> list[Finding]:
+def check(policy: Policy, units: list[Unit]) -> list[GateFinding]:
     """Every static finding about the policy."""
     analyses = Analyses(policy).all()
     findings = [finding for analysis in analyses.values() for finding in analysis.findings]
@@ -39,7 +39,7 @@ def check(policy: Policy, units: list[Unit]) -> list[Finding]:
     return findings
 
 
-def shadowing(policy: Policy) -> Iterator[Finding]:
+def shadowing(policy: Policy) -> Iterator[GateFinding]:
     """Rules named as a builtin: engines differ on which one is called, and so would the gate."""
     for (_, name), rules in policy.groups.items():
         if name in {declared.split(".")[0] for declared in policy.builtins.declarations}:
@@ -47,7 +47,7 @@ def shadowing(policy: Policy) -> Iterator[Finding]:
             yield rules[0].unit.finding(rules[0].span, "names.shadowed", f"`{name}` is the name of a builtin.", hint)
 
 
-def recursion(policy: Policy, analyses: Mapping[RuleKey, Analysis]) -> Iterator[Finding]:
+def recursion(policy: Policy, analyses: Mapping[RuleKey, Analysis]) -> Iterator[GateFinding]:
     """Rules and functions that rest on themselves: engines answer differently, and one of them dies."""
     for key in policy.groups:
         for use in analyses[key].uses:
@@ -59,7 +59,7 @@ def recursion(policy: Policy, analyses: Mapping[RuleKey, Analysis]) -> Iterator[
                 break
 
 
-def untyped(analyses: Mapping[RuleKey, Analysis]) -> Iterator[Finding]:
+def untyped(analyses: Mapping[RuleKey, Analysis]) -> Iterator[GateFinding]:
     """Parameters that are not of the type that their function needs, wherever it is called."""
     for analysis in analyses.values():
         for needed in analysis.needed:
@@ -67,7 +67,9 @@ def untyped(analyses: Mapping[RuleKey, Analysis]) -> Iterator[Finding]:
                 yield needed.finding
 
 
-def check_pack(policy: Policy, package: tuple[str, ...], analyses: Mapping[RuleKey, Analysis]) -> Iterator[Finding]:
+def check_pack(
+    policy: Policy, package: tuple[str, ...], analyses: Mapping[RuleKey, Analysis]
+) -> Iterator[GateFinding]:
     """Everything about one pack that one file alone does not show."""
     units = [unit for unit in policy.units if unit.package == package]
     yield from _names(policy, package, analyses)
@@ -94,7 +96,7 @@ def check_pack(policy: Policy, package: tuple[str, ...], analyses: Mapping[RuleK
     yield from _unique(shipped, checked)
 
 
-def _names(policy: Policy, package: tuple[str, ...], analyses: Mapping[RuleKey, Analysis]) -> Iterator[Finding]:
+def _names(policy: Policy, package: tuple[str, ...], analyses: Mapping[RuleKey, Analysis]) -> Iterator[GateFinding]:
     used = {key for name in CONTRACT for key in closure((package, name), analyses)}
     for key, rules in policy.groups.items():
         if key[0] == package and key[1] not in CONTRACT:
@@ -107,7 +109,7 @@ def _names(policy: Policy, package: tuple[str, ...], analyses: Mapping[RuleKey, 
             yield unit.finding(unit.imports[alias][1], "names.shadowed", message, "Import it under another name.")
 
 
-def _helper(key: RuleKey, rules: list[Rule], *, used: bool) -> Iterator[Finding]:
+def _helper(key: RuleKey, rules: list[Rule], *, used: bool) -> Iterator[GateFinding]:
     """A rule that the composition does not know: used by one it knows, of one kind, under one plain name."""
     name = key[1]
     first, last = rules[0], rules[-1]
@@ -129,7 +131,9 @@ def _dotted_head(rule: Rule) -> bool:
     return not rule.plain and (rule.kind != "map" or len(rule.extra) != 1)
 
 
-def _split(units: list[Unit], package: tuple[str, ...], analyses: Mapping[RuleKey, Analysis]) -> Iterator[Finding]:
+def _split(
+    units: list[Unit], package: tuple[str, ...], analyses: Mapping[RuleKey, Analysis]
+) -> Iterator[GateFinding]:
     """Regorus 0.13 looks names up in the wrong file when the composition reads `data.packs[p]` of a package in
     several files, and drops the rule without a word; asked for directly, as tests do, the rule is there."""
     path = ".".join(("data", *package))
@@ -146,7 +150,7 @@ def _split(units: list[Unit], package: tuple[str, ...], analyses: Mapping[RuleKe
                 yield use.unit.finding(use.span, "package.split", f"{why} a bare name.", hint)
 
 
-def _rests_on(key: RuleKey, analyses: Mapping[RuleKey, Analysis]) -> Iterator[Finding]:
+def _rests_on(key: RuleKey, analyses: Mapping[RuleKey, Analysis]) -> Iterator[GateFinding]:
     name = key[1]
     for used, way in closure(key, analyses).items():
         analysis = analyses.get(used)
@@ -165,10 +169,10 @@ def _rests_on(key: RuleKey, analyses: Mapping[RuleKey, Analysis]) -> Iterator[Fi
                 yield read.unit.finding(read.span, "reads.reserved", message, hint)
         for lost in analysis.unfollowed if analysis and name in _TOOL_PHASE else ():
             message = f"{lost.message} In {chain(way)} that could read what only calls have."
-            yield Finding(lost.path, lost.line, lost.column, "phase.unknown", "error", message, lost.hint)
+            yield GateFinding(lost.path, lost.line, lost.column, "phase.unknown", "error", message, lost.hint)
 
 
-def _values(key: RuleKey, analysis: Analysis) -> Iterator[Finding]:
+def _values(key: RuleKey, analysis: Analysis) -> Iterator[GateFinding]:
     """Values of elements: the key of a requested target, text, and numbers where the composition counts."""
     for rule, head in analysis.heads:
         if not isinstance(head, ObjectValue) or rule.key is None or kind(rule.key)[0] != "Object":
@@ -192,7 +196,7 @@ def _values(key: RuleKey, analysis: Analysis) -> Iterator[Finding]:
                 yield rule.unit.finding(span_of(nodes[name]), "element.number", message, hint)
 
 
-def _unique(shipped: list[Element], checked: list[Element]) -> Iterator[Finding]:
+def _unique(shipped: list[Element], checked: list[Element]) -> Iterator[GateFinding]:
     """Codes and ids that a pack has twice, and codes of ours: waivers and records go by them."""
     seen: dict[tuple[str, str], Element] = {("code", element.code): element for element in shipped}
     for element in checked:
@@ -217,13 +221,13 @@ def _ids(fields: Mapping[str, Node]) -> list[tuple[str, str, Mapping[str, object
     return [("id", string(fields["id"]) or "", span_of(fields["id"]))] if "id" in fields else []
 
 
-def _test_calls(policy: Policy, unit: Unit, own: set[str]) -> list[Finding]:
+def _test_calls(policy: Policy, unit: Unit, own: set[str]) -> list[GateFinding]:
     """Tests may do what they like with facts, but call nothing that engines differ on."""
     calls = (node for rule in unit.rules for node in walk(trees(rule)) if set(node) == {"Call"})
     return [finding for call in calls for finding in _test_call(policy, unit, call, own)]
 
 
-def _test_call(policy: Policy, unit: Unit, node: Node, own: set[str]) -> list[Finding]:
+def _test_call(policy: Policy, unit: Unit, node: Node, own: set[str]) -> list[GateFinding]:
     body: Body = kind(node)[1]
     names = dotted(body["fcn"])
     if names is None or names[0] in own or names[0] in unit.imports or names[0] in ("data", "print"):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from pdp.core.policy import Module
-from pdp.policy.gate.report import ERROR, Finding
+from pdp.policy.gate.report import ERROR, GateFinding
 
 Node: TypeAlias = Mapping[str, Any]
 Body: TypeAlias = Mapping[str, Any]
@@ -93,9 +93,9 @@ class Unit:
     def text(self, span: Body) -> str:
         return self.source[int(span["start"]) : int(span["end"])].decode(errors="replace")
 
-    def finding(self, span: Body, code: str, message: str, hint: str = "", severity: str = ERROR) -> Finding:
+    def finding(self, span: Body, code: str, message: str, hint: str = "", severity: str = ERROR) -> GateFinding:
         place = self.place(span)
-        return Finding(self.module.path, place.line, place.column, code, severity, message, hint)
+        return GateFinding(self.module.path, place.line, place.column, code, severity, message, hint)
 
 
 def kind(node: Node) -> tuple[str, Body]:

@@ -17,7 +17,7 @@ from pdp.core.errors import RegistryFault
 from pdp.registry.draft import write_file
 from pdp.registry.manifest import Closed, first_problem
 from pdp.registry.review import load_yaml
-from pdp.registry.scan.finding import Finding, blocking
+from pdp.registry.scan.finding import ScanFinding, blocking
 
 FILE = "accepted.yaml"
 _SHOWN = 5  # findings named in a refusal
@@ -55,16 +55,16 @@ class Acceptances(Closed):
 class Review:
     """Findings held against what was accepted."""
 
-    open: tuple[Finding, ...]  # of any severity, not accepted
-    accepted: tuple[tuple[Finding, str], ...]  # with the reason
+    open: tuple[ScanFinding, ...]  # of any severity, not accepted
+    accepted: tuple[tuple[ScanFinding, str], ...]  # with the reason
     stale: tuple[str, ...]  # accepted ids of findings that are no more
 
     @property
-    def blocking(self) -> tuple[Finding, ...]:
+    def blocking(self) -> tuple[ScanFinding, ...]:
         return blocking(self.open)
 
 
-def review(findings: Sequence[Finding], accepted: Acceptances) -> Review:
+def review(findings: Sequence[ScanFinding], accepted: Acceptances) -> Review:
     """Hold findings against acceptances."""
     reasons = accepted.by_id()
     ids = {one.id for one in findings}
@@ -88,7 +88,7 @@ def load(folder: Path) -> Acceptances:
         ) from None
 
 
-def accept(folder: Path, findings: Sequence[Finding], ids: Sequence[str], reason: str) -> Acceptances:
+def accept(folder: Path, findings: Sequence[ScanFinding], ids: Sequence[str], reason: str) -> Acceptances:
     """Add findings to `accepted.yaml`, and drop entries about findings that are no more. Raises RegistryFault
     `accepted.unknown` for an id that no finding has, `accepted.malformed` for an empty reason."""
     by_id = {one.id: one for one in findings}
@@ -122,5 +122,5 @@ def refuse_open(held: Review) -> None:
     )
 
 
-def _what(one: Finding) -> str:
+def _what(one: ScanFinding) -> str:
     return f"{one.code} at {one.server}/{one.tool}{one.pointer}: {one.excerpt}"[:512]

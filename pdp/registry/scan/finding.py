@@ -16,7 +16,7 @@ _UNSEEN = frozenset({"Cc", "Cf", "Co", "Cn", "Cs", "Zl", "Zp"})
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TextPlace:
     """The place of a text: RFC 6901 `pointer` into the definition of `tool` on `server`."""
 
     server: str
@@ -25,7 +25,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Finding:
+class ScanFinding:
     """One rule that holds of one text. `id` changes whenever the text does, so an acceptance is of this text only."""
 
     server: str
@@ -38,11 +38,13 @@ class Finding:
     id: str
 
 
-def finding(rule: Rule, place: Place, text: str, excerpt: str) -> Finding:
+def finding(rule: Rule, place: TextPlace, text: str, excerpt: str) -> ScanFinding:
     """A finding about `text`. Its id covers server, tool, pointer, rule, the whole text and the excerpt."""
     covered = (place.server, place.tool, place.pointer, rule.code, text, excerpt)
     identifier = digest([_text_digest(part) for part in covered])[:_ID_CHARS]
-    return Finding(place.server, place.tool, place.pointer, rule.code, rule.severity, excerpt, rule.help, identifier)
+    return ScanFinding(
+        place.server, place.tool, place.pointer, rule.code, rule.severity, excerpt, rule.help, identifier
+    )
 
 
 def _text_digest(text: str) -> str:
@@ -80,6 +82,6 @@ def is_unseen(char: str) -> bool:
     )
 
 
-def blocking(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+def blocking(findings: Iterable[ScanFinding]) -> tuple[ScanFinding, ...]:
     """Findings that keep a set from being signed."""
     return tuple(one for one in findings if one.severity == "high")

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from pdp import __version__
 from pdp.core.digest import Json
 from pdp.registry.scan.accept import Review
-from pdp.registry.scan.finding import Finding, visible
+from pdp.registry.scan.finding import ScanFinding, visible
 from pdp.registry.scan.rules import Severity
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -41,7 +41,7 @@ def sarif(held: Review, artifact: str) -> Json:
     }
 
 
-def _rule(one: Finding) -> Json:
+def _rule(one: ScanFinding) -> Json:
     return {
         "id": one.code,
         "shortDescription": {"text": one.help.split(". ")[0].rstrip(".") + "."},
@@ -51,7 +51,7 @@ def _rule(one: Finding) -> Json:
     }
 
 
-def _result(one: Finding, index: int, artifact: str, reasons: dict[str, str]) -> Json:
+def _result(one: ScanFinding, index: int, artifact: str, reasons: dict[str, str]) -> Json:
     return {
         "ruleId": one.code,
         "ruleIndex": index,

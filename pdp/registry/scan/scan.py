@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pdp.core.digest import Json
 from pdp.registry.scan import behaviour, names
-from pdp.registry.scan.finding import Finding, Place, excerpt_of, finding, visible
+from pdp.registry.scan.finding import ScanFinding, TextPlace, excerpt_of, finding, visible
 from pdp.registry.scan.hidden import hidden
 from pdp.registry.scan.instructions import MAX_SENTENCES, TOGETHER, cooccurrence, instructions, sentences, together
 from pdp.registry.scan.names import References
@@ -45,20 +45,20 @@ class ScannedTool:
         return str(self.definition.get("name", ""))
 
 
-def scan(tools: Sequence[ScannedTool]) -> tuple[Finding, ...]:
+def scan(tools: Sequence[ScannedTool]) -> tuple[ScanFinding, ...]:
     """All findings about a set of tools, sorted by server, tool, place and rule; each rule once per text."""
     references = References((tool.server, tool.name) for tool in tools)
-    findings: set[Finding] = set(_across(tools))
+    findings: set[ScanFinding] = set(_across(tools))
     for tool in tools:
         findings.update(_of_tool(tool, references))
     return tuple(sorted(findings))
 
 
-def _across(tools: Sequence[ScannedTool]) -> Iterator[Finding]:
-    once: dict[tuple[str, str, str], Finding] = {}
+def _across(tools: Sequence[ScannedTool]) -> Iterator[ScanFinding]:
+    once: dict[tuple[str, str, str], ScanFinding] = {}
     for (server, name), rule, other in names.clashes([(tool.server, tool.name) for tool in tools]):
         excerpt = visible(f"{name}, like {other}" if other else name)
-        once.setdefault((server, name, rule.code), finding(rule, Place(server, name, "/name"), name, excerpt))
+        once.setdefault((server, name, rule.code), finding(rule, TextPlace(server, name, "/name"), name, excerpt))
     yield from once.values()
     texts = {
         (tool.server, tool.name): text
@@ -67,17 +67,17 @@ def _across(tools: Sequence[ScannedTool]) -> Iterator[Finding]:
     }
     for (server, name), other in names.copies(texts):
         yield finding(
-            names.COPIED, Place(server, name, "/description"), texts[server, name], visible(f"like {other}")
+            names.COPIED, TextPlace(server, name, "/description"), texts[server, name], visible(f"like {other}")
         )
 
 
-def _of_tool(tool: ScannedTool, references: References) -> Iterator[Finding]:
+def _of_tool(tool: ScannedTool, references: References) -> Iterator[ScanFinding]:
     for rule, pointer, contradiction in behaviour.contradictions(tool.definition):
-        yield finding(rule, Place(tool.server, tool.name, pointer), _whole(tool), visible(contradiction))
+        yield finding(rule, TextPlace(tool.server, tool.name, pointer), _whole(tool), visible(contradiction))
     said_alone: set[str] = set()
     prose: list[str] = []
     for count, text in enumerate(texts_of(tool.definition)):
-        place = Place(tool.server, tool.name, text.pointer)
+        place = TextPlace(tool.server, tool.name, text.pointer)
         if count >= MAX_TEXTS:
             yield finding(LIMIT, place, _whole(tool), f"more than {MAX_TEXTS} texts")
             return
@@ -92,7 +92,7 @@ def _of_tool(tool: ScannedTool, references: References) -> Iterator[Finding]:
     for rule, excerpt in _grave(joined):
         if rule.code not in said_alone:
             split = Rule(rule.code, rule.severity, rule.help + _SPLIT_HELP)
-            yield finding(split, Place(tool.server, tool.name, ""), joined, excerpt)
+            yield finding(split, TextPlace(tool.server, tool.name, ""), joined, excerpt)
 
 
 def _whole(tool: ScannedTool) -> str:

@@ -19,23 +19,23 @@ from pdp.core.policy import Bundle
 from pdp.policy.gate import GateReport
 from pdp.policy.gate import check as load_gate
 from pdp.runtime.preflight import loading
-from pdp.runtime.preflight.loading import Problem, Report, Risk
+from pdp.runtime.preflight.loading import ConfigProblem, ConfigReport, Risk
 from pdp.runtime.preflight.risks import choices, risks
 
-__all__ = ["Problem", "Report", "Risk", "check", "choices"]
+__all__ = ["ConfigProblem", "ConfigReport", "Risk", "check", "choices"]
 
 
 def check(
     settings: Settings, at_ns: int, *, syntax_only: bool = False, gate: Callable[[Bundle], GateReport] = load_gate
-) -> Report:
+) -> ConfigReport:
     """Everything that is wrong with these settings, and everything that is worth a warning.
 
     Settings that contradict each other (`settings.load`, `tolerant`) are a problem, and what they name is looked at
     all the same. `at_ns` is the instant (Unix time, nanoseconds) at which signatures and certificates are looked at.
     Blocks for seconds, but with `syntax_only`, which looks at nothing outside the settings.
     """
-    problems = [Problem("config.invalid", each.path, f"{each.message}.") for each in settings.contradictions()]
+    problems = [ConfigProblem("config.invalid", each.path, f"{each.message}.") for each in settings.contradictions()]
     if syntax_only:
-        return Report(tuple(problems), tuple(choices(settings)))
+        return ConfigReport(tuple(problems), tuple(choices(settings)))
     loaded = loading.load(settings, at_ns, gate)
-    return Report((*problems, *loaded.problems), (*choices(settings), *risks(settings, loaded, at_ns)))
+    return ConfigReport((*problems, *loaded.problems), (*choices(settings), *risks(settings, loaded, at_ns)))

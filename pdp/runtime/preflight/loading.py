@@ -42,7 +42,7 @@ _PREFIX = re.compile(r"([a-z_]+)((?:\.[^\s:]+|\[[^\s\]]+\])*): (.+)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class ConfigProblem:
     """A reason why a start would fail: `code` and `message` of the fault, `path` of the setting."""
 
     code: str
@@ -50,7 +50,7 @@ class Problem:
     message: str
 
     @classmethod
-    def of(cls, fault: Fault, path: Path) -> Problem:
+    def of(cls, fault: Fault, path: Path) -> ConfigProblem:
         """A fault, of the setting that begins its message, else of `path`."""
         match = _PREFIX.fullmatch(fault.message)
         if match is None or match[1] not in Settings.model_fields:
@@ -68,10 +68,10 @@ class Risk:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ConfigReport:
     """Problems and risks of a configuration. A start succeeds only without problems."""
 
-    problems: tuple[Problem, ...]
+    problems: tuple[ConfigProblem, ...]
     risks: tuple[Risk, ...]
 
     @property
@@ -86,7 +86,7 @@ _T = TypeVar("_T")
 class Loaded:
     """The parts that could be loaded; None, or no entry of a tenant, where loading failed."""
 
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[ConfigProblem] = field(default_factory=list)
     bundle: Bundle | None = None
     packs: tuple[Pack, ...] | None = None
     naming: tuple[RuleNames, ...] = ()  # what the packs name of the registry
@@ -100,7 +100,7 @@ class Loaded:
         try:
             return attempt()
         except Fault as fault:
-            self.problems.append(Problem.of(fault, path))
+            self.problems.append(ConfigProblem.of(fault, path))
             return None
 
 
@@ -132,7 +132,7 @@ def _server(settings: Settings, loaded: Loaded) -> None:
     for address in loaded.tried(("server", "listen"), partial(addresses, settings.server)) or ():
         if isinstance(address, UnixAddress) and not address.path.parent.is_dir():
             loaded.problems.append(
-                Problem("config.listen", ("server", "listen"), "the folder of the Unix socket does not exist.")
+                ConfigProblem("config.listen", ("server", "listen"), "the folder of the Unix socket does not exist.")
             )
     tls = settings.server.tls
     if tls is not None:
@@ -144,7 +144,7 @@ def _secrets(settings: Settings, loaded: Loaded) -> None:
     opa, judge, key = settings.policy.opa, settings.judge, settings.service.index_key
     if not key and (settings.production or settings.store.url is not None):
         message = "mandatory in production and with store.url; give file:PATH (openssl rand -hex 32 > PATH)."
-        loaded.problems.append(Problem("config.secret", ("service", "index_key"), message))
+        loaded.problems.append(ConfigProblem("config.secret", ("service", "index_key"), message))
     references: list[tuple[Path, str, int]] = [
         (("service", "index_key"), key, MIN_BYTES),
         (("store", "password"), settings.store.password, 1),
@@ -188,7 +188,7 @@ def _policy(settings: Settings, loaded: Loaded, gate: Callable[[Bundle], GateRep
         if finding.severity == ERROR:
             where = f"{finding.path}:{finding.line}: " if finding.path else ""
             message = f"{where}{finding.message} `pdp policy check FOLDER` shows what to write."
-            loaded.problems.append(Problem("bundle.gate", path, message))
+            loaded.problems.append(ConfigProblem("bundle.gate", path, message))
     if report.ok:
         loaded.packs, loaded.naming = report.packs, report.naming
 
@@ -204,15 +204,15 @@ def _engine(settings: Settings, loaded: Loaded) -> None:
 def _store(settings: Settings, loaded: Loaded) -> None:
     if settings.store.url is not None:
         if find_spec("asyncpg") is None:
-            loaded.problems.append(Problem.of(postgres_missing(), ("store", "url")))
+            loaded.problems.append(ConfigProblem.of(postgres_missing(), ("store", "url")))
         return
     path, where = settings.store.path, ("store", "path")
     place = path if path.exists() else next(parent for parent in path.parents if parent.exists())
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-        loaded.problems.append(Problem("store.path", where, "cannot be used as a directory by this user."))
+        loaded.problems.append(ConfigProblem("store.path", where, "cannot be used as a directory by this user."))
     elif path.exists() and path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         message = "others may write to it; run chmod go-w on it."
-        loaded.problems.append(Problem("store.permissions", where, message))
+        loaded.problems.append(ConfigProblem("store.permissions", where, message))
 
 
 async def _registry(settings: Settings, at_ns: int, loaded: Loaded) -> None:
@@ -232,7 +232,7 @@ async def _registry(settings: Settings, at_ns: int, loaded: Loaded) -> None:
         if change.problem:
             path = ("registry", "sets", change.tenant)
             message = "does not verify; `pdp tools verify` says why."
-            loaded.problems.append(Problem(change.problem, path, message))
+            loaded.problems.append(ConfigProblem(change.problem, path, message))
     loaded.registry, loaded.registry_status = registry.view(at_ns), registry.status(at_ns)
     loaded.terms += registry.terms()
 
@@ -243,7 +243,7 @@ async def _directories(settings: Settings, at_ns: int, loaded: Loaded) -> None:
     for change in await directories.reload(at_ns):
         if change.problem:
             path = ("directory", "tenants", change.tenant)
-            loaded.problems.append(Problem(change.problem, path, f"{change.detail}."))
+            loaded.problems.append(ConfigProblem(change.problem, path, f"{change.detail}."))
             continue
         directories.activate(change)
         loaded.directories[change.tenant] = directories.of(change.tenant)
@@ -261,4 +261,4 @@ def _certificates(settings: Settings, at_ns: int, loaded: Loaded) -> None:
             continue
         loaded.terms += (certificate_term,)
         if not certificate_term.holds(at_ns):
-            loaded.problems.append(Problem("config.certificate", path, f"{certificate_term.warning(at_ns)}."))
+            loaded.problems.append(ConfigProblem("config.certificate", path, f"{certificate_term.warning(at_ns)}."))

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from pdp.adapters.grpc.options import ServerOptions
-from pdp.adapters.grpc.server import Server
+from pdp.adapters.grpc.server import GrpcServer
 from pdp.adapters.grpc.servicer import Services
 from pdp.config.settings import validate
 from pdp.content import ArgumentContent
@@ -293,7 +293,7 @@ async def serve(services: Any, edges: Any) -> AsyncIterator:
 
     async def start(*, with_services: Any = services, reflection_on: Any = False, **options: Any) -> Any:
         options.setdefault("listen", ("127.0.0.1:0",))
-        server = Server(
+        server = GrpcServer(
             ServerOptions(**options),
             with_services,
             answers=lambda: edges.healthy,

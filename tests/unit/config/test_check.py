@@ -18,12 +18,12 @@ from pdp.cli.config import config
 from pdp.config import settings
 from pdp.config.reference import HIDDEN, explain
 from pdp.config.sources import origins
-from pdp.registry.pin import Server
+from pdp.registry.pin import PinnedServer
 from pdp.runtime import preflight
 
 PROVIDER = {"name": "staff", "label": "Staff", "issuer": "https://id.example", "tenant": "acme", "client_id": "pdp"}
 MAIL = {"kind": "smtp", "host": "smtp.example", "sender": "a@acme.example"}
-SERVER = Server("acme", "git", "https://git.example/mcp", "platform")
+SERVER = PinnedServer("acme", "git", "https://git.example/mcp", "platform")
 
 
 @pytest.fixture

@@ -19,10 +19,10 @@ from pdp.cli.config import config
 from pdp.config import settings
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
-from pdp.registry.pin import Server
+from pdp.registry.pin import PinnedServer
 from pdp.runtime import preflight
 
-SERVER = Server("acme", "git", "https://git.example/mcp", "platform")
+SERVER = PinnedServer("acme", "git", "https://git.example/mcp", "platform")
 STATUS = {"name": "git_status", "inputSchema": {"type": "object", "properties": {}, "additionalProperties": False}}
 
 

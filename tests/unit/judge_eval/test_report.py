@@ -15,7 +15,7 @@ from support.llm import LlmStandIn, echoes, fails, obeys, says
 from pdp.authoring import sandbox
 from pdp.core.errors import ConfigurationFault
 from pdp.judge_eval.page import page
-from pdp.registry.pin import Server
+from pdp.registry.pin import PinnedServer
 
 KEY_MARK = "sk-stand-in"
 
@@ -149,7 +149,7 @@ def test_two_runs_are_compared_on_the_same_cases(tmp_path: Path, llm: LlmStandIn
 def test_a_configuration_names_the_endpoint_and_what_it_costs(tmp_path: Path, llm: LlmStandIn) -> None:
     prices = {"input_per_million": 1000.0, "output_per_million": 5000.0}
     section = llm.judge(tmp_path, prices=prices, model="of-the-configuration")
-    server = Server("acme", "git", "https://mcp.acme.example/git", "owner")
+    server = PinnedServer("acme", "git", "https://mcp.acme.example/git", "owner")
     made = sandbox.create(tmp_path / "w", server, settings={"judge": section})
     asked = (few(tmp_path), "--config", made.config, "--limit", "2", "--json", tmp_path / "r.json")
     found = evaluate(*asked)
@@ -161,7 +161,7 @@ def test_a_configuration_names_the_endpoint_and_what_it_costs(tmp_path: Path, ll
 
 
 def test_a_configuration_without_a_judge_says_so(tmp_path: Path) -> None:
-    server = Server("acme", "git", "https://mcp.acme.example/git", "owner")
+    server = PinnedServer("acme", "git", "https://mcp.acme.example/git", "owner")
     made = sandbox.create(tmp_path / "w", server)
     found = evaluate(few(tmp_path), "--config", made.config)
     assert isinstance(found.exception, ConfigurationFault)

@@ -16,7 +16,7 @@ from pdp.registry import dsse, files
 from pdp.registry.keys import KeySet, SignerKey, generate, read_private
 from pdp.registry.load import SignedRegistry
 from pdp.registry.options import KeyOptions, RegistryOptions
-from pdp.registry.pin import Pinned, Server, pin
+from pdp.registry.pin import Pinned, PinnedServer, pin
 from pdp.registry.review import Review
 from pdp.registry.sign import Term, sign_set, sign_waivers
 
@@ -84,7 +84,7 @@ class Bench:
         server: str = "files",
         peer: str | None = None,
     ) -> Pinned:
-        described = Server(self.tenant, server, f"https://{server}.example/mcp", "platform", peer)
+        described = PinnedServer(self.tenant, server, f"https://{server}.example/mcp", "platform", peer)
         return pin(self.folder, described, definitions, Review.model_validate({"tools": review or {}}), at_ns=self.at)
 
     def sign(self, *names: str, days: int = 30, renew: bool = False) -> None:

@@ -15,7 +15,7 @@ from pdp.core.errors import ConfigurationFault, RegistryFault
 from pdp.registry import dsse
 from pdp.registry.documents import SetIndex, decode
 from pdp.registry.keys import KeySet, SignerKey
-from pdp.registry.pin import Server, manifest_of
+from pdp.registry.pin import PinnedServer, manifest_of
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 DSSE = json.loads((VECTORS / "dsse.json").read_text())
@@ -38,7 +38,7 @@ def test_golden_envelope() -> None:
 
 def test_golden_documents() -> None:
     golden = DOCUMENTS["manifest"]
-    server = Server("acme", "files", "https://files.example/mcp", "platform")
+    server = PinnedServer("acme", "files", "https://files.example/mcp", "platform")
     made = manifest_of(server, golden["definition"], None, reviewed_by=None, at_ns=1_900_000_000 * 10**9)
     assert made.digest() == golden["sha256"]
     payload = DOCUMENTS["set"]["payload"].encode()

@@ -13,10 +13,10 @@ from pdp.core.check import WORST_COUNT
 from pdp.core.digest import canonical
 from pdp.core.errors import RegistryFault
 from pdp.registry.manifest import Manifest, decode
-from pdp.registry.pin import Server, manifest_of
+from pdp.registry.pin import PinnedServer, manifest_of
 from pdp.registry.review import Review, ToolReview
 
-SERVER = Server("acme", "files", "https://files.example/mcp", "platform")
+SERVER = PinnedServer("acme", "files", "https://files.example/mcp", "platform")
 
 
 def made(review: dict[str, Any] | None = None, **more: Any) -> Manifest:

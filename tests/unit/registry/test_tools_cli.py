@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from pdp.cli.tools import tools
 from pdp.core.errors import Fault
 from pdp.registry.diff import newest_version
-from pdp.registry.pin import Server
+from pdp.registry.pin import PinnedServer
 from pdp.registry.pin import pin as pin_tools
 from pdp.registry.review import Review, load_review
 from pdp.registry.scaffold import scaffold
@@ -259,7 +259,7 @@ def test_a_review_to_fill_in(home: Path) -> None:
 def test_a_description_stays_a_comment(tmp_path: Path) -> None:
     hostile = "ok\r\n  evil:\n    risk: low\x85  more: 1\u2028\u202e" + "x" * 300
     definition = {"name": "t", "description": hostile, "inputSchema": {"properties": {"a\nb: 1": {}, "c": {}}}}
-    server = Server("acme", "srv", "https://srv.example", "platform")
+    server = PinnedServer("acme", "srv", "https://srv.example", "platform")
     pin_tools(tmp_path, server, [definition], Review(), at_ns=1)
     text = scaffold(newest_version(tmp_path), "srv")
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]

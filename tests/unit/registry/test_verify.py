@@ -9,10 +9,10 @@ from registry_bench import DAY, NOW, Bench, definition
 
 from pdp.core.digest import canonical
 from pdp.registry import files
-from pdp.registry.verify import Report, verify_folder
+from pdp.registry.verify import VerificationReport, verify_folder
 
 
-def report(bench: Bench, at: int = NOW, **more: Any) -> Report:
+def report(bench: Bench, at: int = NOW, **more: Any) -> VerificationReport:
     found = verify_folder(bench.folder, bench.keyset(), at, **more)
     for problem in found.problems:
         assert problem.where

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pdp.registry.scan.finding import Finding
+from pdp.registry.scan.finding import ScanFinding
 from pdp.registry.scan.instructions import MAX_SENTENCES
 from pdp.registry.scan.scan import ScannedTool, scan
 
@@ -30,7 +30,7 @@ def tool(description: str = "Adds.", **more: Any) -> dict[str, Any]:
     return {"name": "add", "description": description, "inputSchema": {"type": "object"}, **more}
 
 
-def findings(definition: Mapping[str, Any]) -> tuple[Finding, ...]:
+def findings(definition: Mapping[str, Any]) -> tuple[ScanFinding, ...]:
     return scan([ScannedTool("srv", definition)])
 
 

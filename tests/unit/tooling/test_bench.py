@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from devtools.bench import machine, plot
 from devtools.bench.driver import Load, _Round
-from devtools.bench.figures import FORMAT, Figure, Goal, Pace, Report, Spread, Stage, percentile
+from devtools.bench.figures import FORMAT, BenchPace, BenchReport, Figure, Goal, Spread, StageFigure, percentile
 from devtools.bench.harness import BenchFault, cpu_seconds
 from pdp.cli.main import cli
 from pdp.v1 import decision_pb2
@@ -71,8 +71,8 @@ def test_a_share_of_one_just_meets_the_first_mark() -> None:
     assert (LESS.share(4.0), LESS.share(8.0), MORE.share(0.25), MORE.share(0.125)) == (1.0, 2.0, 1.0, 2.0)
 
 
-def report(*figures: Figure) -> Report:
-    return Report(machine.facts(), (0.5, 1.5), Pace(), figures, (Stage("engine", 60.04, 500.0),))
+def report(*figures: Figure) -> BenchReport:
+    return BenchReport(machine.facts(), (0.5, 1.5), BenchPace(), figures, (StageFigure("engine", 60.04, 500.0),))
 
 
 def test_the_report_says_everything_a_reader_needs_and_nothing_that_names_the_machine() -> None:

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from pdp.cli.policy import policy
 from pdp.policy.bundle import shipped_rego
-from pdp.registry.pin import Server, pin
+from pdp.registry.pin import PinnedServer, pin
 from pdp.registry.review import Review
 
 META = 'package packs.files\n\nmeta := {"servers": ["files"], "owner": "team"}\n\n'
@@ -44,7 +44,7 @@ def registry(tmp_path: Path) -> Path:
     folder.mkdir()
     tools = [tool("read_file", "path"), tool("read_files", "paths"), tool("list_dir", "path", "depth")]
     for server, definitions in (("files", tools), ("git", [tool("git_log", "max_count")])):
-        described = Server("acme", server, f"https://{server}.example", "team")
+        described = PinnedServer("acme", server, f"https://{server}.example", "team")
         pin(folder, described, definitions, Review(), at_ns=time.time_ns())
     return folder
 

@@ -204,7 +204,7 @@ def test_a_part_of_the_service_is_no_name(tmp_path: Path) -> None:
 
 
 def test_junit_says_why_no_test_ran() -> None:
-    fault = gate.Finding("a.rego", 1, 1, "syntax.error", gate.ERROR, "Not \x00 <valid>.")
+    fault = gate.GateFinding("a.rego", 1, 1, "syntax.error", gate.ERROR, "Not \x00 <valid>.")
     [suite] = ET.fromstring(junit(gate.TestReport(faults=(fault,))))
     assert (suite.attrib["errors"], suite[0][0].attrib["type"]) == ("1", "syntax.error")
     assert suite[0][0].attrib["message"] == "Not \N{REPLACEMENT CHARACTER} <valid>."

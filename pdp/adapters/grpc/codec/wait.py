@@ -11,7 +11,7 @@ from pdp.adapters.grpc.codec.enums import OUTCOMES
 from pdp.core.errors import InvalidRequest
 from pdp.core.request import Credential
 from pdp.service.approvals.wait import MAX_SECONDS, Waited
-from pdp.service.outcomes import Report
+from pdp.service.outcomes import OutcomeReport
 from pdp.v1 import decision_pb2, types_pb2
 
 MARGIN_SECONDS = 0.2  # an answer that leaves so long before the caller's deadline still arrives
@@ -40,14 +40,14 @@ def waited(found: Waited) -> decision_pb2.WaitDecisionResponse:
     )
 
 
-def report(request: decision_pb2.ReportOutcomeRequest) -> Report:
+def report(request: decision_pb2.ReportOutcomeRequest) -> OutcomeReport:
     """A ReportOutcomeRequest. Raises InvalidRequest."""
     fields.name(request.request_id, "request_id", mandatory=True)
     outcome = OUTCOMES.words.get(request.outcome)
     if outcome is None:
         raise InvalidRequest("outcome", "must be one of OUTCOME_DONE, OUTCOME_FAILED, OUTCOME_UNKNOWN")
     finished = fields.instant_ns(request.finished_at, "finished_at") if request.HasField("finished_at") else 0
-    return Report(
+    return OutcomeReport(
         decision_id=fields.name(request.decision_id, "decision_id", mandatory=True),
         redemption_id=fields.name(request.redemption_id, "redemption_id"),
         outcome=outcome,

@@ -9,9 +9,9 @@ from pdp.core.policy import Bundle, Module
 from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.gate import parsing, static_check
 from pdp.policy.gate.policy import Policy
-from pdp.policy.gate.report import Finding
+from pdp.policy.gate.report import GateFinding
 
-Static = Callable[..., list[Finding]]
+Static = Callable[..., list[GateFinding]]
 META = 'package packs.acme\n\nmeta := {"servers": ["git"], "owner": "acme"}\n\n'
 
 
@@ -37,11 +37,11 @@ def walk(shipped: Bundle) -> Static:
     """Static findings about one organisation pack (text after package and meta), beside the shipped library."""
     library = tuple(m for m in shipped.modules if m.path.startswith("lib/") and not m.is_test)
 
-    def run(body: str, *more: Module, head: str = META) -> list[Finding]:
+    def run(body: str, *more: Module, head: str = META) -> list[GateFinding]:
         pack = Module("packs/acme/acme.rego", text_of(body) if head == META else head + body)
         return run_modules(pack, *more)
 
-    def run_modules(*modules: Module) -> list[Finding]:
+    def run_modules(*modules: Module) -> list[GateFinding]:
         bundle = replace(shipped, modules=(*library, *modules), packs=("acme",))
         units, findings = parsing.read(bundle)
         if not findings:

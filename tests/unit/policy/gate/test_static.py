@@ -12,9 +12,9 @@ from pdp.core.policy import Module
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pdp.policy.gate.report import Finding
+    from pdp.policy.gate.report import GateFinding
 
-    Static = Callable[..., list[Finding]]
+    Static = Callable[..., list[GateFinding]]
 
 DENY = 'deny contains {"code": "a.x", "message": "No."} if { %s }\n'
 ALLOW = 'allow contains {"target": t.key, "code": "a.x"} if { some t in input.targets; %s }\n'
@@ -833,7 +833,7 @@ def test_is_found_where_it_stands_with_what_to_write_instead(
     assert any(lines[f.line - 1][f.column - 1 :].startswith(sample.at) for f in here) or _in_library(found), found
 
 
-def _in_library(found: list[Finding]) -> bool:
+def _in_library(found: list[GateFinding]) -> bool:
     """A read by the library is shown there; its text is not ours to repeat here."""
     return all(f.path.startswith("lib/") and f.line > 1 for f in found)
 
