@@ -7,11 +7,9 @@ from collections.abc import Mapping
 
 from pdp.core.digest import Json
 from pdp.core.errors import ConfigurationFault
-from pdp.identity.callers import ConfiguredCallers
-from pdp.identity.key_sources import Fetch, KeySource, source
 from pdp.identity.options import IdentityOptions, IssuerOptions
-from pdp.identity.revocation import DenyList
-from pdp.identity.subjects import VerifiedSubjects
+from pdp.identity.principals import ConfiguredCallers, VerifiedSubjects
+from pdp.identity.sources import DenyList, Fetch, KeySource, source
 from pdp.identity.verifier import TokenVerifier, TrustedIssuer
 
 

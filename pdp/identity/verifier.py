@@ -1,6 +1,6 @@
 """Token verification, in this order: form, issuer, algorithm, key, signature, times, revocation. Each may refuse.
 
-The tenant and the audience are checked by `subjects` and `callers`.
+The tenant and the audience are checked by `principals`.
 """
 
 from __future__ import annotations
@@ -11,16 +11,58 @@ from dataclasses import dataclass, field
 
 from cachetools import LRUCache
 
+from pdp.core.check import NS
 from pdp.identity import claims as read
-from pdp.identity.claims import MalformedClaim
+from pdp.identity.claims import Claims, MalformedClaim
 from pdp.identity.compact import CompactToken, Refusal, parse
-from pdp.identity.key_sources import KeySource
-from pdp.identity.keys import PublicKey
+from pdp.identity.keys import KeyRing
 from pdp.identity.options import IssuerOptions
-from pdp.identity.revocation import DenyList
+from pdp.identity.sources import DenyList, KeySource
 
 _KNOWN = 1024  # tokens that are remembered
 _KNOWN_LENGTH = 4096  # characters of the longest of them
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """When a token was issued, begins and ends, Unix nanoseconds. `expires_ns` is None where it does not say; so it
+    was issued, or begins, at 0."""
+
+    issued_ns: int
+    begins_ns: int  # not before it was issued
+    expires_ns: int | None
+
+    def refusal(self, at_ns: int, skew_ns: int) -> Refusal | None:
+        """`expired` or `not_yet_valid`."""
+        if self.expires_ns is not None and at_ns >= self.expires_ns + skew_ns:
+            return Refusal("expired", "the token has expired; get a new one")
+        if self.begins_ns > at_ns + skew_ns:
+            return Refusal("not_yet_valid", "the token is not valid yet; check the clocks or ask later")
+        return None
+
+
+def times(
+    claims: Claims, at_ns: int, *, skew_seconds: int, max_lifetime_seconds: int, required: bool
+) -> Times | Refusal:
+    """Check `exp`, `nbf` and `iat`. `required` says whether `exp` and `iat` must be there.
+
+    Refuses with `expired`, `not_yet_valid`, `lifetime` or `claims`.
+    """
+    expires, issued = read.seconds(claims, "exp"), read.seconds(claims, "iat")
+    begins = read.seconds(claims, "nbf", up=True)
+    if required and (expires is None or issued is None):
+        return Refusal("claims", "the token lacks `exp` or `iat`; have the issuer add both")
+    lifetime = Times(
+        (issued or 0) * NS, max(issued or 0, begins or 0) * NS, None if expires is None else expires * NS
+    )
+    if refused := lifetime.refusal(at_ns, skew_seconds * NS):
+        return refused
+    if expires is not None and issued is not None:
+        if expires <= issued:
+            return Refusal("claims", "the token ends before it begins; correct `exp` and `iat` at the issuer")
+        if expires - issued > max_lifetime_seconds:
+            return Refusal("lifetime", "the token lives longer than is allowed here; have the issuer shorten it")
+    return lifetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,27 +83,26 @@ class VerifiedToken:
     issuer: IssuerOptions
     subject: str
     audiences: tuple[str, ...]
-    times: read.Times
+    times: Times
     token_id: str | None
-    claims: read.Claims = field(repr=False)
+    claims: Claims = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A token that held when it was last asked about, and the key that verified its signature."""
+    """A token that held when it was last asked about, and the key set that verified its signature."""
 
     token: CompactToken
-    key: PublicKey
+    ring: KeyRing
     verified: VerifiedToken
 
 
 class TokenVerifier:
     """Verifies tokens of the configured issuers.
 
-    Between calls it remembers, by the digest of a token's bytes, what is in it and which key has verified its
-    signature. That counts only while the issuer's key set has that very key; a set that is read anew has new ones.
-    Whether the issuer's keys may still be used, and whether the token has begun, ended or been revoked, is asked on
-    every call.
+    Between calls it remembers, by the digest of a token's bytes, what is in it and which key set has verified its
+    signature. That counts only while the issuer has that very key set; one that is read anew is another. Whether the
+    issuer's keys may still be used, and whether the token has begun, ended or been revoked, is asked on every call.
     """
 
     def __init__(self, issuers: Mapping[str, TrustedIssuer], deny_list: DenyList) -> None:
@@ -80,49 +121,53 @@ class TokenVerifier:
         issuer = self._issuers.get(named) if isinstance(named, str) else None
         if issuer is None:
             return Refusal("issuer", "the token's issuer is not trusted here; use one that is configured")
-        key = await self._key(parsed, issuer, at_ns)
-        if isinstance(key, Refusal):
-            return key
-        verified = remembered.verified if remembered is not None and remembered.key is key else None
-        if verified is None and not key.verifies(parsed.algorithm, parsed.signing_input, parsed.signature):
-            return Refusal("signature", "the token's signature does not verify; get a new token from its issuer")
-        try:
-            result = self._check(issuer.options, parsed.claims, at_ns, verified)
-        except MalformedClaim as error:
-            return error.refusal()
-        if verified is None and isinstance(result, VerifiedToken) and len(token) <= _KNOWN_LENGTH:
-            self._known[mark] = _Known(parsed, key, result)
-        return result
-
-    async def _key(self, parsed: CompactToken, issuer: TrustedIssuer, at_ns: int) -> PublicKey | Refusal:
-        """The issuer's key that must have signed the token."""
         if parsed.algorithm not in issuer.options.algorithms:
             return Refusal("algorithm", "the token's `alg` is not allowed for its issuer; sign with an allowed one")
         ring = await issuer.keys.current(at_ns, parsed.key_id)
         if ring is None:
             return Refusal("keys_unavailable", "the issuer's keys cannot be had; try again, then tell the operator")
-        return ring.select(parsed.key_id, parsed.algorithm)
+        if remembered is not None and remembered.ring is ring:
+            return self._again(remembered.verified, at_ns)
+        verified = self._first(parsed, issuer.options, ring, at_ns)
+        if isinstance(verified, VerifiedToken) and len(token) <= _KNOWN_LENGTH:
+            self._known[mark] = _Known(parsed, ring, verified)
+        return verified
 
-    def _check(
-        self, issuer: IssuerOptions, claims: read.Claims, at_ns: int, remembered: VerifiedToken | None
+    def _again(self, verified: VerifiedToken, at_ns: int) -> VerifiedToken | Refusal:
+        """A token whose signature was verified by the key set in force: only its times and revocation are left."""
+        issuer = verified.issuer
+        refused = verified.times.refusal(at_ns, issuer.skew_seconds * NS)
+        return refused or self._deny_list.refusal(issuer.issuer, verified.token_id, at_ns) or verified
+
+    def _first(
+        self, parsed: CompactToken, issuer: IssuerOptions, ring: KeyRing, at_ns: int
     ) -> VerifiedToken | Refusal:
-        """Check the times and revocation of a correctly signed token; `remembered` is an earlier result."""
+        """A token that is not remembered, or whose issuer has other keys now: all of it is checked."""
+        key = ring.select(parsed.key_id, parsed.algorithm)
+        if isinstance(key, Refusal):
+            return key
+        if not key.verifies(parsed.algorithm, parsed.signing_input, parsed.signature):
+            return Refusal("signature", "the token's signature does not verify; get a new token from its issuer")
+        try:
+            return self._check(issuer, parsed.claims, at_ns)
+        except MalformedClaim as error:
+            return error.refusal()
+
+    def _check(self, issuer: IssuerOptions, claims: Claims, at_ns: int) -> VerifiedToken | Refusal:
+        """Check the times and revocation of a correctly signed token. Raises MalformedClaim."""
         if unbound := read.unbound(claims):
             return unbound
-        times = read.times(
+        lifetime = times(
             claims,
             at_ns,
             skew_seconds=issuer.skew_seconds,
             max_lifetime_seconds=issuer.max_lifetime_seconds,
             required=True,
         )
-        if isinstance(times, Refusal):
-            return times
-        subject = remembered.subject if remembered is not None else read.text(claims, "sub")
-        jti = remembered.token_id if remembered is not None else read.text(claims, "jti")
+        if isinstance(lifetime, Refusal):
+            return lifetime
+        subject, jti = read.text(claims, "sub"), read.text(claims, "jti")
         if subject is None:
             return Refusal("claims", "the token has no `sub`; have the issuer add it")
         revoked = self._deny_list.refusal(issuer.issuer, jti, at_ns)
-        if revoked is not None:
-            return revoked
-        return remembered or VerifiedToken(issuer, subject, read.audiences(claims), times, jti, claims)
+        return revoked or VerifiedToken(issuer, subject, read.audiences(claims), lifetime, jti, claims)

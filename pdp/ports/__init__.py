@@ -160,7 +160,7 @@ class KeptPolicies(Protocol):
 
 
 class Callers(Protocol):
-    """Who asks (identity/callers)."""
+    """Who asks (identity/principals)."""
 
     async def authenticate(self, peer: Peer, at_ns: int) -> Caller:
         """Raises Unauthenticated with a stable code (`caller.unauthenticated`, `caller.token_expired`, ...)."""
@@ -168,7 +168,7 @@ class Callers(Protocol):
 
 
 class Subjects(Protocol):
-    """For whom (identity/subject)."""
+    """For whom (identity/principals)."""
 
     async def identify(
         self, credential: Credential, *, caller: Caller, audiences: tuple[str, ...], at_ns: int

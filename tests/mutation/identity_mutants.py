@@ -39,12 +39,12 @@ CREDENTIALS = (
         (
             "bound-token-of-bearer",
             "if unbound := read.unbound(claims):",
-            "if known is None and (unbound := None):",
+            "if unbound := None:",
             "a bound token without its proof is refused",
         ),
     ),
     *_in(
-        "identity/subjects",
+        "identity/principals",
         (
             "bound-claims-vouched",
             "refused = read.unbound(claims) or self._deny_list",

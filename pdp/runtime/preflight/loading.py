@@ -24,7 +24,7 @@ from pdp.core.errors import Fault
 from pdp.core.policy import Bundle
 from pdp.core.term import Term
 from pdp.identity.component import issuer_keys
-from pdp.identity.revocation import DenyList
+from pdp.identity.sources import DenyList
 from pdp.judge.options import key_text
 from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.embedded.regorus_binding import version

@@ -15,9 +15,9 @@ from pydantic import ValidationError
 
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
-from pdp.identity.key_sources import DiscoveredFetch, HttpFetch, metadata_urls
 from pdp.identity.keys import MAX_DOCUMENT
 from pdp.identity.options import IdentityOptions, IssuerOptions
+from pdp.identity.sources import DiscoveredFetch, HttpFetch, metadata_urls
 
 NOW = 1_800_000_000
 OAUTH = "/.well-known/oauth-authorization-server"

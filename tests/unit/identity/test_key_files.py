@@ -16,7 +16,7 @@ from pdp.core.errors import ConfigurationFault
 from pdp.identity import keys
 from pdp.identity.component import Identity
 from pdp.identity.options import IdentityOptions
-from pdp.identity.watched_file import WatchedFile
+from pdp.identity.sources import WatchedFile
 
 NOW = 1_800_000_000
 ISSUER = "https://issuer.example"

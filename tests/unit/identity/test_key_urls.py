@@ -11,9 +11,9 @@ import pytest
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
 from pdp.identity.component import Identity
-from pdp.identity.key_sources import HttpFetch
 from pdp.identity.keys import MAX_DOCUMENT
 from pdp.identity.options import IdentityOptions
+from pdp.identity.sources import HttpFetch
 
 NOW = 1_800_000_000
 ISSUER = "https://issuer.example"

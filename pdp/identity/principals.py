@@ -1,22 +1,103 @@
-"""Identification of the subject, its actor chain and its agent (port `Subjects`)."""
+"""Principals: callers by mTLS certificate or caller token, subjects with actor chain and agent by their credential
+(ports `Callers` and `Subjects`)."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
+from pdp.core.check import NS, failed, missing
 from pdp.core.check import OK as PASSED
-from pdp.core.check import failed, missing
 from pdp.core.digest import Json
+from pdp.core.errors import Unauthenticated
 from pdp.core.facts import AgentFact, Identity, SubjectFact
-from pdp.core.request import AssertedClaims, Bearer, Caller, Credential
+from pdp.core.request import AssertedClaims, Bearer, Caller, Credential, Peer
 from pdp.identity import claims as read
 from pdp.identity.claims import MalformedClaim
 from pdp.identity.compact import MAX_TOKEN, Refusal, strict_object
-from pdp.identity.options import LIFETIME_SECONDS, IssuerOptions
-from pdp.identity.revocation import DenyList
-from pdp.identity.verifier import TokenVerifier, TrustedIssuer, VerifiedToken
+from pdp.identity.options import LIFETIME_SECONDS, IdentityOptions, IssuerOptions, SanMatch, normal_san
+from pdp.identity.sources import DenyList
+from pdp.identity.verifier import Times, TokenVerifier, TrustedIssuer, VerifiedToken, times
+
+_BEARER = re.compile(r"bearer +([^ ]+)", re.IGNORECASE)
+
+
+class ConfiguredCallers:
+    """Knows the callers of the configuration. Nobody else is one."""
+
+    def __init__(self, options: IdentityOptions, verifier: TokenVerifier) -> None:
+        self._verifier = verifier
+        self._audience = options.caller_audience
+        self._by_san: dict[str, Caller] = {}
+        self._by_token: dict[tuple[str, str], Caller] = {}
+        for name, configured in options.callers.items():
+            caller, match = configured.caller(name), configured.match
+            if isinstance(match, SanMatch):
+                self._by_san.update(dict.fromkeys(match.sans, caller))
+            else:
+                self._by_token[match.issuer, match.subject] = caller
+
+    async def authenticate(self, peer: Peer, at_ns: int) -> Caller:
+        """See `ports.Callers.authenticate`. Every credential that is shown must hold, and all must name one caller.
+
+        Raises Unauthenticated: `caller.unauthenticated` (none shown), `caller.unknown` (valid, but nobody's),
+        `caller.certificate` (malformed, or with a name that could be read in two ways),
+        `caller.certificate_expired`, `caller.ambiguous`, `caller.token_scheme`, `caller.token_<reason>` as for
+        subjects.
+        """
+        if peer.unreadable:
+            raise Unauthenticated(
+                "caller.certificate",
+                "the client certificate is malformed, or a name in it is not printable ASCII; have it issued anew",
+            )
+        if 0 < peer.until_ns <= at_ns:  # TLS asks when a connection begins, and that may be long ago
+            raise Unauthenticated(
+                "caller.certificate_expired",
+                "the client certificate has expired; connect anew with one that is valid",
+            )
+        matches: dict[str, Caller] = {}
+        if peer.transport == "mtls":  # on any other transport nobody has verified them
+            configured = (self._by_san.get(normal_san(san)) for san in peer.sans)
+            matches = {caller.name: caller for caller in configured if caller is not None}
+        if peer.authorization:
+            caller = await self._by_bearer(peer.authorization, at_ns)
+            matches[caller.name] = caller
+        if len(matches) > 1:
+            raise Unauthenticated(
+                "caller.ambiguous", "the credentials shown belong to different callers; show those of one only"
+            )
+        if matches:
+            return next(iter(matches.values()))
+        if peer.transport == "mtls" and peer.sans:
+            raise Unauthenticated(
+                "caller.unknown", "the client certificate is not a configured caller's; add its SAN to `callers`"
+            )
+        raise Unauthenticated(
+            "caller.unauthenticated",
+            "no caller credential; use a client certificate or a caller token in `authorization` metadata",
+        )
+
+    async def _by_bearer(self, authorization: str, at_ns: int) -> Caller:
+        scheme = _BEARER.fullmatch(authorization)
+        if scheme is None:
+            raise Unauthenticated("caller.token_scheme", "`authorization` metadata must read `Bearer <caller token>`")
+        verified = await self._verifier.verify(scheme[1], at_ns)
+        if isinstance(verified, Refusal):
+            raise Unauthenticated(f"caller.token_{verified.reason}", f"caller: {verified.message}")
+        if self._audience is None or verified.audiences != (self._audience,):
+            # one token must not serve as caller token and as a subject's, so its only audience is ours
+            raise Unauthenticated(
+                "caller.token_audience", "caller: the token's only `aud` must be the configured `caller_audience`"
+            )
+        caller = self._by_token.get((verified.issuer.issuer, verified.subject))
+        if caller is None:
+            raise Unauthenticated(
+                "caller.unknown", "the caller token is valid but no caller's; add its issuer and subject to `callers`"
+            )
+        return caller
+
 
 _SKEW_SECONDS = 30  # for vouched claims of an issuer that is not configured here
 _NO_AGENT = missing("agent.missing", "without an accepted subject there is no agent; see the subject's check")
@@ -31,7 +112,7 @@ class _Accepted:
     source: str
     issuer: str
     subject: str
-    times: read.Times
+    times: Times
     claims: read.Claims = field(repr=False)
     may_name_groups: bool
 
@@ -99,7 +180,7 @@ class VerifiedSubjects:
             return _AUDIENCE
         remembered = self._known.get(verified)
         if remembered is not None:  # only this of what the claims come to depends on the instant
-            read.authenticated_ns(verified.claims, at_ns, skew_seconds=verified.issuer.skew_seconds)
+            _check_signed_in(remembered.subject.authenticated_ns, at_ns, verified.issuer.skew_seconds)
             return remembered
         accepted = _Accepted(
             "verified",
@@ -129,24 +210,24 @@ class VerifiedSubjects:
         if claims is None:
             return Refusal("malformed", f"the claims are not a strict JSON object of at most {MAX_TOKEN} bytes")
         subject = read.text({"sub": asserted.subject}, "sub") or ""
-        times = self._vouched_times(asserted.issuer, subject, claims, at_ns)
-        if isinstance(times, Refusal):
-            return times
+        vouched = self._vouched_times(asserted.issuer, subject, claims, at_ns)
+        if isinstance(vouched, Refusal):
+            return vouched
         if "aud" in claims and not self._addressed(read.audiences(claims), audiences):
             return _AUDIENCE
         may_name_groups = caller.may_assert.groups
         return self._identity(
-            _Accepted("vouched", asserted.issuer, subject, times, claims, may_name_groups=may_name_groups), at_ns
+            _Accepted("vouched", asserted.issuer, subject, vouched, claims, may_name_groups=may_name_groups), at_ns
         )
 
-    def _vouched_times(self, issuer: str, subject: str, claims: read.Claims, at_ns: int) -> read.Times | Refusal:
+    def _vouched_times(self, issuer: str, subject: str, claims: read.Claims, at_ns: int) -> Times | Refusal:
         """Check that the claims agree with what is named beside them, hold now and are not revoked."""
         if claims.get("iss", issuer) != issuer or claims.get("sub", subject) != subject:
             return Refusal("claims", "`iss` or `sub` in the claims differs from what is named beside them")
         options = self._options(issuer)
         jti = read.text(claims, "jti")
         refused = read.unbound(claims) or self._deny_list.refusal(issuer, jti, at_ns, vouched=True)
-        return refused or read.times(
+        return refused or times(
             claims,
             at_ns,
             skew_seconds=_SKEW_SECONDS if options is None else options.skew_seconds,
@@ -179,9 +260,16 @@ class VerifiedSubjects:
             acr=read.text(claims, "acr"),
             amr=read.texts(claims, "amr"),
             issued_ns=accepted.times.issued_ns,
-            authenticated_ns=read.authenticated_ns(claims, at_ns, skew_seconds=skew),
-            expires_ns=accepted.times.expires_ns,
+            authenticated_ns=read.authenticated_ns(claims),
+            expires_ns=accepted.times.expires_ns or 0,
             token_id=read.text(claims, "jti"),
         )
+        _check_signed_in(subject.authenticated_ns, at_ns, skew)
         agent = read.agent(claims, chain, accepted.source)
         return Identity(subject, agent, chain if chain and agent.check.ok else ())
+
+
+def _check_signed_in(signed_in_ns: int, at_ns: int, skew_seconds: int) -> None:
+    """Raises MalformedClaim for an `auth_time` that lies ahead; 0 is none."""
+    if signed_in_ns > at_ns + skew_seconds * NS:
+        raise MalformedClaim("auth_time", "in the past")

@@ -1,30 +1,123 @@
-"""Key sources of one issuer: a file, a URL, or discovery by the issuer's metadata; and how long keys serve.
+"""Sources of what tokens are verified with: an issuer's keys from a file, a URL or by discovery, and the deny list.
 
 Discovery follows RFC 8414, and OpenID Connect Discovery where that is all there is. Metadata counts only when it
 names the configured issuer (RFC 8414 section 3.3), so no server can lend its keys to another's name. Metadata of
 protected resources (RFC 9728) is not asked: a resource does not say whom we trust.
+
+The deny list (`revoked_jti_file`) has one entry per line: `<jti>` for every issuer, or `<issuer> <jti>`. Empty lines
+and lines that start with `#` do not count. A list that can no longer be read serves for an hour; after that no token
+passes.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
 
 from pdp.core.check import NS
-from pdp.core.digest import Json
+from pdp.core.digest import Json, digest
 from pdp.core.errors import ConfigurationFault
 from pdp.core.names import is_loopback
 from pdp.identity import keys
-from pdp.identity.compact import strict_object
+from pdp.identity.compact import Refusal, strict_object
 from pdp.identity.keys import MAX_DOCUMENT, KeyRing
 from pdp.identity.options import IssuerOptions, key_url_problem
-from pdp.identity.watched_file import WatchedFile
+
+T = TypeVar("T")
+_LOOK_AGAIN_NS = NS  # look at the file's status at most once a second
+_Stamp = tuple[int, int, int, int]
+
+
+class WatchedFile(Generic[T]):
+    """The parsed content of one file.
+
+    `parse` raises ConfigurationFault. So does the constructor, with `<prefix>.unreadable` or
+    `<prefix>.unsafe_permissions` besides: a service must not start on a file it cannot trust. Later faults
+    keep the last good content for `max_stale_ns` after it was last seen good, then there is none.
+    """
+
+    def __init__(
+        self, path: Path, parse: Callable[[bytes], T], *, limit: int, max_stale_ns: int, prefix: str, key: str
+    ) -> None:
+        self._path, self._parse, self._limit = path, parse, limit
+        self._max_stale_ns, self._prefix, self._key = max_stale_ns, prefix, key
+        self._looked_ns: int | None = None
+        self._good_ns: int | None = None
+        self.problem = ""  # code of the last fault, empty while the file is good
+        self._confirmed = False  # read twice with one stamp: a change within one tick of the file's clock leaves none
+        self._stamp, self._content = self._read()
+
+    def content(self, at_ns: int, *, now: bool = False) -> T | None:
+        """The content, or None when the last good one is too old. `now` looks even if we have just looked."""
+        if self._good_ns is None:
+            self._good_ns = at_ns  # the constructor has just read it
+        if now or self._looked_ns is None or not 0 <= at_ns - self._looked_ns < _LOOK_AGAIN_NS:
+            self._looked_ns = at_ns
+            self._look(at_ns)
+        return self._content if at_ns - self._good_ns <= self._max_stale_ns else None
+
+    @property
+    def last(self) -> T:
+        """The content that was last good, however old."""
+        return self._content
+
+    def age_ns(self, at_ns: int) -> int:
+        """Time since the file was last seen good."""
+        return 0 if self._good_ns is None else max(0, at_ns - self._good_ns)
+
+    def _look(self, at_ns: int) -> None:
+        try:
+            if self._confirmed and _stamp(self._path.stat()) == self._stamp and not self.problem:
+                self._good_ns = at_ns
+                return
+            before = self._stamp
+            self._stamp, self._content = self._read()
+            self._confirmed = self._stamp == before
+        except ConfigurationFault as fault:
+            self.problem = fault.code
+        except OSError:
+            self.problem = f"{self._prefix}.unreadable"
+        else:
+            self.problem, self._good_ns = "", at_ns
+
+    def _read(self) -> tuple[_Stamp, T]:
+        try:
+            with self._path.open("rb") as file:
+                status = os.fstat(file.fileno())
+                raw = file.read(self._limit + 1)
+        except OSError as error:
+            raise ConfigurationFault(
+                f"{self._prefix}.unreadable",
+                f"`{self._key}` cannot be read; give a readable file",
+                detail=f"{self._path}: {error.strerror}",
+            ) from None
+        if status.st_mode & 0o002:
+            raise ConfigurationFault(
+                f"{self._prefix}.unsafe_permissions",
+                f"`{self._key}` is writable by everyone; run `chmod o-w` on it",
+                detail=str(self._path),
+            )
+        if len(raw) > self._limit:
+            raise ConfigurationFault(
+                f"{self._prefix}.too_large",
+                f"`{self._key}` is larger than {self._limit} bytes",
+                detail=str(self._path),
+            )
+        return _stamp(status), self._parse(raw)
+
+
+def _stamp(status: os.stat_result) -> _Stamp:
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
 
 Fetch = Callable[[str], Awaitable[bytes]]
 """URL to body. Raises ConfigurationFault (`keys.unreachable`, `keys.refused`, `keys.too_large`)."""
@@ -257,3 +350,85 @@ class UrlKeys:
 def _status(kind: str, ring: KeyRing | None, age_ns: int, problem: str) -> Mapping[str, Json]:
     count = 0 if ring is None else len(ring.keys)
     return {"source": kind, "keys": count, "age_seconds": age_ns // NS, "problem": problem}
+
+
+_MAX_LIST_BYTES = 64 * 1024 * 1024
+_MAX_LIST_STALE_NS = 3600 * NS
+_SPACE = re.compile(r"\s")
+_Entry = tuple[str, str]  # (issuer, or "" for every issuer; jti)
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """What one reading of the file said, and its digest, whatever the order of lines."""
+
+    entries: frozenset[_Entry]
+    sha256: str
+
+
+class DenyList:
+    """Token ids that are refused before their time is up."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._file: WatchedFile[_Listed] | None = None
+        if path is not None:
+            self._file = WatchedFile(
+                path,
+                _entries,
+                limit=_MAX_LIST_BYTES,
+                max_stale_ns=_MAX_LIST_STALE_NS,
+                prefix="revocations",
+                key="revoked_jti_file",
+            )
+
+    def refusal(self, issuer: str, jti: str | None, at_ns: int, *, vouched: bool = False) -> Refusal | None:
+        """`revoked`, `revocations_unavailable`, or `claims` for a token that no list could ever name. A caller that
+        vouches for claims may leave `jti` out, for it has seen the token."""
+        if self._file is None:
+            return None
+        entries = self._file.content(at_ns)
+        if entries is None:
+            return Refusal("revocations_unavailable", "the deny list of tokens cannot be read; tell the operator")
+        if jti is None and vouched:
+            return None
+        if jti is None or _SPACE.search(jti):
+            return Refusal(
+                "claims",
+                "the token has no `jti`, or one with blanks, so it could not be revoked; have the issuer add one",
+            )
+        if ("", jti) in entries.entries or (issuer, jti) in entries.entries:
+            return Refusal("revoked", "the token was revoked; sign in again")
+        return None
+
+    def digest(self) -> str:
+        """Digest of the entries that were last good; "" without a list."""
+        return "" if self._file is None else self._file.last.sha256
+
+    def refresh(self, at_ns: int) -> None:
+        """Look at the file now."""
+        if self._file is not None:
+            self._file.content(at_ns, now=True)
+
+    @property
+    def problem(self) -> str:
+        """Code of what is wrong with the file, or empty."""
+        return "" if self._file is None else self._file.problem
+
+
+def _entries(raw: bytes) -> _Listed:
+    entries: set[_Entry] = set()
+    try:
+        lines = raw.decode("utf-8-sig").splitlines()  # an editor's mark must not hide the first entry
+    except UnicodeDecodeError:
+        raise ConfigurationFault("revocations.malformed", "`revoked_jti_file` is not UTF-8 text") from None
+    for number, line in enumerate(lines, 1):
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            continue
+        if len(words) > 2:
+            raise ConfigurationFault(
+                "revocations.malformed", f"`revoked_jti_file` line {number} is not `<jti>` or `<issuer> <jti>`"
+            )
+        entries.add(("", words[0]) if len(words) == 1 else (words[0], words[1]))
+    listed: Json = [list(entry) for entry in sorted(entries)]
+    return _Listed(frozenset(entries), digest(listed))
