@@ -1,8 +1,8 @@
 """The load generator, a process of its own: `python -m devtools.bench.driver`.
 
-One JSON object a line in, one a line out (see `Load` and `Seen`); ends with its input. A closed loop keeps a number
-of calls under way; an open loop sends at a fixed rate and counts each call's time from the moment it was due, so
-that a server that stalls is charged for the calls that had to wait.
+One JSON object a line in, one a line out (see `Load` and `LoadResult`); ends with its input. A closed loop keeps a
+number of calls under way; an open loop sends at a fixed rate and counts each call's time from the moment it was due,
+so that a server that stalls is charged for the calls that had to wait.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class LoadResult:
     """What came back. `answers` counts them by effect; those of a list by the number of tools in it."""
 
     calls: int
@@ -63,7 +63,7 @@ class _Round:
         self._took: list[float] = []
         self._answers: Counter[str] = Counter()
 
-    async def run(self) -> Seen:
+    async def run(self) -> LoadResult:
         load, options = self._load, [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1)]
         channels = [grpc.aio.insecure_channel(load.target, options=options) for _ in range(CHANNELS)]
         calls: list[Any] = [
@@ -80,7 +80,7 @@ class _Round:
             await channel.close()
         took = sorted(self._took)
         p50, p99 = percentile(took, 0.5), percentile(took, 0.99)
-        return Seen(len(took), seconds, dict(self._answers), p50 * 1e6, p99 * 1e6)
+        return LoadResult(len(took), seconds, dict(self._answers), p50 * 1e6, p99 * 1e6)
 
     async def _closed(self, calls: list[Any]) -> None:
         ends = time.perf_counter() + self._load.seconds

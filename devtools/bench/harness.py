@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from devtools.bench.driver import Load, Seen
+from devtools.bench.driver import Load, LoadResult
 from pdp.core.errors import Fault
 
 START_SECONDS = 60.0
@@ -45,7 +45,7 @@ class Round:
 
     cpu_us: float
     rate: float
-    seen: Seen
+    seen: LoadResult
 
 
 class Rig:
@@ -101,7 +101,7 @@ class Rig:
             raise BenchFault("bench.answer", f"{server.name}: {method} answered {seen.answers}, not {expect}")
         return Round(used / seen.calls * 1e6, seen.calls / seen.seconds, seen)
 
-    def _drive(self, load: Load) -> Seen:
+    def _drive(self, load: Load) -> LoadResult:
         driver = self._driver
         if driver.stdin is None or driver.stdout is None:
             raise BenchFault("bench.driver", "the load generator has no pipes")
@@ -110,7 +110,7 @@ class Rig:
         line = driver.stdout.readline()
         if not line:
             raise BenchFault("bench.driver", "the load generator ended; its last words are above")
-        return Seen(**json.loads(line))
+        return LoadResult(**json.loads(line))
 
 
 def cpu_seconds(pid: int, *, itself: bool = True) -> float:

@@ -10,9 +10,9 @@ from typing import Any
 
 from mcp.client.client import Client
 
-from devtools.demo.scenes import ACT, Row, Scene, row_of
+from devtools.demo.scenes import ACT, Scene, SceneRow, row_of
 from devtools.demo.stage import DemoStage, approvals_command
-from pdp.authoring.sandbox import ALICE, CAROL, ERIN, Person, definition_bytes
+from pdp.authoring.sandbox import ALICE, CAROL, ERIN, SandboxPerson, definition_bytes
 from pdp.client import AsyncClient, Decision, Session, ToolCall
 
 RESET = "git_reset"
@@ -21,11 +21,11 @@ ROUNDS = 3  # stages of approval that the demo's policy may want one after the o
 APPROVERS = {"approvers": CAROL, "on-call": ERIN}
 
 
-async def approve(stage: DemoStage, pdp: AsyncClient, server: Client) -> AsyncIterator[Row]:
+async def approve(stage: DemoStage, pdp: AsyncClient, server: Client) -> AsyncIterator[SceneRow]:
     """Approve by the command line, come back, come back again, come back with something else."""
     repository = str(stage.repository)
     decision = await _ask(stage, pdp, repository, "")
-    voters: list[Person] = []
+    voters: list[SandboxPerson] = []
     token = ""
     while decision.pending is not None and len(voters) < ROUNDS:
         token = decision.pending.resume_token
@@ -33,7 +33,7 @@ async def approve(stage: DemoStage, pdp: AsyncClient, server: Client) -> AsyncIt
         decision = await _ask(stage, pdp, repository, token)
     who = ", ".join(voter.id for voter in voters)
     command = "pdp approvals approve"
-    yield Row("somebody else reads and approves it", who, command, ACT, "", "", "-", "-", bool(voters))
+    yield SceneRow("somebody else reads and approves it", who, command, ACT, "", "", "-", "-", bool(voters))
     ran = "-"
     if decision.allowed:  # here, too, only what is allowed is carried out
         result = await server.call_tool(RESET, {"repo_path": repository})
@@ -57,7 +57,7 @@ async def _ask(stage: DemoStage, pdp: AsyncClient, repository: str, token: str) 
     return await pdp.decide(call, bearer, session=Session(id=f"demo-{ALICE.id}", task="Tidy up the repository"))
 
 
-async def _vote(stage: DemoStage, approval_id: str) -> Person:
+async def _vote(stage: DemoStage, approval_id: str) -> SandboxPerson:
     """Whoever may fill a seat looks at the request, and votes for exactly what was shown."""
     for person in APPROVERS.values():
         shown = await _run(approvals_command(stage, person, "show", approval_id, "--json"))

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from devtools.demo.play import play
-from devtools.demo.scenes import ACT, Row
+from devtools.demo.scenes import ACT, SceneRow
 from devtools.demo.stage import DemoStage, RunningServer, prepare
 
 FOLDER = Path("var/demo")
@@ -83,7 +83,7 @@ async def _play(console: Console, stage: DemoStage, server: RunningServer) -> bo
     return all(row.ok for row in rows)
 
 
-def table(rows: Sequence[Row], width: int) -> Table:
+def table(rows: Sequence[SceneRow], width: int) -> Table:
     """What was asked and answered, in as many columns as so many cells hold without breaking a word."""
     made = Table(title="What the gateway asked, and what it was told", title_justify="left", expand=False)
     columns = [column for column in _COLUMNS if width >= column.terminal]

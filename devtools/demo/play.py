@@ -15,9 +15,9 @@ from mcp.client.client import Client
 from mcp.client.stdio import stdio_client
 
 from devtools.demo.approving import approve
-from devtools.demo.scenes import CALLS, LISTS, Row, Scene, row_of
+from devtools.demo.scenes import CALLS, LISTS, Scene, SceneRow, row_of
 from devtools.demo.stage import DemoStage, switch_command, tampered
-from pdp.authoring.sandbox import ALICE, Person, definition_bytes
+from pdp.authoring.sandbox import ALICE, SandboxPerson, definition_bytes
 from pdp.client import AsyncClient, Decision, Listing, Session, ToolCall
 from pdp.core.check import NS
 
@@ -25,7 +25,7 @@ SWITCH_SECONDS = 1.0  # what the product promises
 HOUR_NS = 3600 * NS
 
 
-async def play(stage: DemoStage) -> AsyncIterator[Row]:
+async def play(stage: DemoStage) -> AsyncIterator[SceneRow]:
     """Ask everything once, in order."""
     token = stage.world.caller_token("gateway", time.time_ns())
     async with _git_server(stage) as server, AsyncClient(stage.world.socket, token=token) as pdp:
@@ -60,7 +60,7 @@ async def _ask(stage: DemoStage, scene: Scene, pdp: AsyncClient) -> Decision:
     return await pdp.decide(call, bearer, session=Session(id=f"demo-{scene.who.id}", task="Tidy up the repository"))
 
 
-async def _call(stage: DemoStage, scene: Scene, pdp: AsyncClient, server: Client) -> Row:
+async def _call(stage: DemoStage, scene: Scene, pdp: AsyncClient, server: Client) -> SceneRow:
     decision = await _ask(stage, scene, pdp)
     ran = "-"
     if decision.allowed:  # the only place where anything is carried out
@@ -70,7 +70,7 @@ async def _call(stage: DemoStage, scene: Scene, pdp: AsyncClient, server: Client
     return row_of(scene, decision, ran=ran)
 
 
-async def _list(stage: DemoStage, person: Person, pdp: AsyncClient) -> Row:
+async def _list(stage: DemoStage, person: SandboxPerson, pdp: AsyncClient) -> SceneRow:
     definitions = [definition_bytes(d) for d in stage.tools.values()]
     bearer = stage.world.token(person, time.time_ns())
     found = await pdp.filter_tools(Listing("git", definitions), bearer)
@@ -81,10 +81,10 @@ async def _list(stage: DemoStage, person: Person, pdp: AsyncClient) -> Row:
     why = f"{len(names)} tools shown, {hidden} hidden"
     record = str(found.record.index) if found.record else "-"
     rule = "packs.acme.allow" if hidden == 0 else "not granted"
-    return Row("what this person may see", person.id, "tools/list", "list", why, rule, record, "-", ok)
+    return SceneRow("what this person may see", person.id, "tools/list", "list", why, rule, record, "-", ok)
 
 
-async def _switch(stage: DemoStage, pdp: AsyncClient) -> AsyncIterator[Row]:
+async def _switch(stage: DemoStage, pdp: AsyncClient) -> AsyncIterator[SceneRow]:
     scene = Scene("an operator stops the server", ALICE, "git_status", "deny", "switch.server")
     await _run(switch_command(stage, engaged=True))
     since = time.monotonic()

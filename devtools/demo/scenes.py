@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pdp.authoring.sandbox import ALICE, BOB, Person
+from pdp.authoring.sandbox import ALICE, BOB, SandboxPerson
 from pdp.client import Decision, Reason
 
 
@@ -15,7 +15,7 @@ class Scene:
     """One call. `code` must be among the answer's reasons; `{repo}` in an argument is the scratch repository."""
 
     title: str
-    who: Person
+    who: SandboxPerson
     tool: str
     effect: str
     code: str
@@ -42,7 +42,7 @@ CALLS: tuple[Scene, ...] = (
     Scene("an expired token", ALICE, "git_status", "deny", "subject.expired", expired=True),
 )  # fmt: skip
 
-LISTS: Mapping[Person, frozenset[str] | None] = {
+LISTS: Mapping[SandboxPerson, frozenset[str] | None] = {
     ALICE: None,  # everything that the server has
     BOB: frozenset({"git_status", "git_log", "git_diff", "git_show"}),
 }
@@ -52,7 +52,7 @@ ACT = "approve"  # the effect of a row that is no answer, but what people do
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class SceneRow:
     """One line of the table. `ok` is whether the answer was the expected one."""
 
     what: str
@@ -66,7 +66,7 @@ class Row:
     ok: bool
 
 
-def row_of(scene: Scene, decision: Decision, *, ran: str = "-") -> Row:
+def row_of(scene: Scene, decision: Decision, *, ran: str = "-") -> SceneRow:
     """How a scene went. `ran` is whether the call was carried out: "-", "yes" or "failed"."""
     found = next((r for r in decision.reasons if r.code == scene.code), None)
     ok = decision.effect == scene.effect and found is not None and ran in ("-", "yes")
@@ -74,7 +74,7 @@ def row_of(scene: Scene, decision: Decision, *, ran: str = "-") -> Row:
     record = str(decision.record.index) if decision.record else "-"
     given = ", ".join(f"{key}={_short(value)}" for key, value in scene.arguments.items())
     call = f"{scene.tool}({given})"
-    return Row(scene.title, scene.who.id, call, decision.effect, shown.code, shown.rule, record, ran, ok)
+    return SceneRow(scene.title, scene.who.id, call, decision.effect, shown.code, shown.rule, record, ran, ok)
 
 
 def _short(value: object) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 
 from pdp.authoring import sandbox
-from pdp.authoring.sandbox import ALICE, BOB, CAROL, DAVE, ERIN, Person, Sandbox, definition_bytes
+from pdp.authoring.sandbox import ALICE, BOB, CAROL, DAVE, ERIN, Sandbox, SandboxPerson, definition_bytes
 from pdp.core.digest import Json
 from pdp.core.errors import ConfigurationFault
 from pdp.identity.development import DEVELOPMENT_ISSUER
@@ -225,7 +225,7 @@ def switch_command(stage: DemoStage, *, engaged: bool) -> list[str]:
     ]  # fmt: skip
 
 
-def approvals_command(stage: DemoStage, person: Person, *arguments: str) -> list[str]:
+def approvals_command(stage: DemoStage, person: SandboxPerson, *arguments: str) -> list[str]:
     """The command with which a person looks at a request or answers it."""
     asks = stage.world.folder / "asks"
     return [

@@ -15,7 +15,7 @@ from standardwebhooks.webhooks import Webhook
 from pdp.approvals import messages
 from pdp.approvals.mail import Mail
 from pdp.approvals.options import ChannelOptions, ChatOptions, MailOptions, WebhookOptions
-from pdp.approvals.outgoing import Host, Post, trusted
+from pdp.approvals.outgoing import OutgoingHost, Post, trusted
 from pdp.core.approvals.notices import Message, Route
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
@@ -83,7 +83,7 @@ def routes(channels: Mapping[str, ChannelOptions]) -> tuple[Route, ...]:
 
 
 def _mail(options: MailOptions, tls: ssl.SSLContext, password: str) -> Mail:
-    host = Host(options.host, options.port, options.allow_internal)
+    host = OutgoingHost(options.host, options.port, options.allow_internal)
     return Mail(host, options.security, tls, options.sender, options.user, password)
 
 

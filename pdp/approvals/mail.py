@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from email.message import EmailMessage
 
 from pdp.approvals.messages import mail
-from pdp.approvals.outgoing import SECONDS, Host, address_of
+from pdp.approvals.outgoing import SECONDS, OutgoingHost, address_of
 from pdp.core.approvals.notices import Message
 from pdp.core.errors import Unavailable
 
@@ -24,7 +24,7 @@ _READY = 220
 class Mail:
     """Sends one mail to all recipients of a message; none of them sees another."""
 
-    host: Host
+    host: OutgoingHost
     security: str  # "starttls" | "tls" | "none"
     tls: ssl.SSLContext
     sender: str
@@ -87,7 +87,7 @@ class _Session:
 class _Pinned(smtplib.SMTP):
     """Connects to an address that was looked at; the certificate is checked for the host's name."""
 
-    def __init__(self, host: Host, address: str, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, host: OutgoingHost, address: str, tls: ssl.SSLContext | None) -> None:
         super().__init__(timeout=SECONDS, local_hostname="localhost")
         self._host = host.name  # what starttls verifies
         self._place = (address, host.port)

@@ -25,7 +25,7 @@ _TRANSLATED = (IPv6Network("64:ff9b::/96"), IPv6Network("::/96"))
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
+class OutgoingHost:
     """A host of the configuration. `internal`: its address may be one of an inner network."""
 
     name: str
@@ -33,7 +33,7 @@ class Host:
     internal: bool = False
 
 
-async def address_of(host: Host) -> str:
+async def address_of(host: OutgoingHost) -> str:
     """The address to connect to. Raises Unavailable `notice.unresolved`, `notice.address`."""
     loop = asyncio.get_running_loop()
     try:
@@ -99,7 +99,7 @@ class Post:
     async def _post(self, body: bytes, headers: dict[str, str]) -> int:
         url = httpx.URL(self.url)
         port = url.port or (_PORT if url.scheme == "https" else _PLAIN_PORT)
-        address = await address_of(Host(url.host, port, self.internal))
+        address = await address_of(OutgoingHost(url.host, port, self.internal))
         everything = {
             **headers,
             "host": url.netloc.decode(),

@@ -41,7 +41,7 @@ CALLERS: Mapping[str, Mapping[str, Any]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class SandboxPerson:
     """A person for whom an agent acts. Policy grants by `groups`; the token is limited to `scopes`."""
 
     id: str
@@ -49,11 +49,11 @@ class Person:
     scopes: tuple[str, ...]
 
 
-ALICE = Person("alice", ("developers",), ("git:read", "git:write"))
-BOB = Person("bob", ("auditors",), ("git:read",))
-CAROL = Person("carol", ("approvers", "leaders", "security"), ())
-DAVE = Person("dave", ("approvers", "leaders", "security"), ())
-ERIN = Person("erin", ("operators", "on-call"), ())
+ALICE = SandboxPerson("alice", ("developers",), ("git:read", "git:write"))
+BOB = SandboxPerson("bob", ("auditors",), ("git:read",))
+CAROL = SandboxPerson("carol", ("approvers", "leaders", "security"), ())
+DAVE = SandboxPerson("dave", ("approvers", "leaders", "security"), ())
+ERIN = SandboxPerson("erin", ("operators", "on-call"), ())
 PEOPLE = (ALICE, BOB, CAROL, DAVE, ERIN)
 GROUPS: Mapping[str, str] = {
     "approvers": "Approvers",
@@ -91,7 +91,7 @@ class Sandbox:
         """The gRPC target of the server."""
         return f"unix:{self.folder / 'pdp.sock'}"
 
-    def token(self, person: Person, at_ns: int, *, lifetime_seconds: int = 600, **claims: Json) -> str:
+    def token(self, person: SandboxPerson, at_ns: int, *, lifetime_seconds: int = 600, **claims: Json) -> str:
         """A person's access token for the server, as an agent would hold it; `claims` replace or add."""
         standard = development.claims(
             subject=person.id,
@@ -103,7 +103,7 @@ class Sandbox:
         )
         return development.mint({**standard, **claims}, self.key, at_ns, lifetime_seconds=lifetime_seconds)
 
-    def own_token(self, person: Person, at_ns: int, *, lifetime_seconds: int = 600, **claims: Json) -> str:
+    def own_token(self, person: SandboxPerson, at_ns: int, *, lifetime_seconds: int = 600, **claims: Json) -> str:
         """A person's own token, to act with: no agent holds it, and it is good for no MCP server."""
         standard = development.claims(
             subject=person.id, audience=DESK, client_id="desk", groups=person.groups, amr=("pwd",)
@@ -127,7 +127,7 @@ class Sandbox:
         """Author and reviewer both sign the set."""
         for i, name in enumerate(("author", "reviewer")):
             key = keys.read_private(self.folder / "keys" / f"{name}.pem")
-            sign.sign_set(self.registry, key, sign.Term(at_ns, days * DAY_NS), renew=renew and i == 0)
+            sign.sign_set(self.registry, key, sign.SigningTerm(at_ns, days * DAY_NS), renew=renew and i == 0)
 
     def waive(self, waivers: Sequence[Mapping[str, Json]], at_ns: int, *, days: int = 30) -> None:
         """Sign waivers; one without `expires` holds as long as the document."""
@@ -136,7 +136,7 @@ class Sandbox:
         (self.registry / sign.WAIVERS_DRAFT).write_text(yaml.safe_dump({"waivers": whole}))
         for name in ("author", "reviewer"):
             key = keys.read_private(self.folder / "keys" / f"{name}.pem")
-            sign.sign_waivers(self.registry, key, sign.Term(at_ns, days * DAY_NS))
+            sign.sign_waivers(self.registry, key, sign.SigningTerm(at_ns, days * DAY_NS))
 
 
 def create(

@@ -136,7 +136,7 @@ def evaluate(**given: Any) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class MeasuredJudge:
     """The judge that is measured: an endpoint (`source` is its options) or a tape (its file)."""
 
     model: str
@@ -145,7 +145,7 @@ class Run:
     record: Path | None = None
 
 
-def _run_of(given: Mapping[str, Any]) -> Run:
+def _run_of(given: Mapping[str, Any]) -> MeasuredJudge:
     """The run that the options of the command describe. Raises UsageError and ConfigurationFault."""
     if (tape := given["replay"]) is not None:
         if given["record"] is not None:
@@ -154,13 +154,13 @@ def _run_of(given: Mapping[str, Any]) -> Run:
         model = given["model"] or (models[0] if len(models) == 1 else "")
         if model not in models:
             raise click.UsageError(f"--model: the tape is of {', '.join(models) or 'no model'}")
-        return Run(model, tape)
+        return MeasuredJudge(model, tape)
     if given["config"] and (given["model"] or given["base_url"] or given["key"]):
         raise click.UsageError("--config names the endpoint; --model, --base-url and --key have no place beside it")
     options, vault = _configured(given["config"]) if given["config"] else (_options(given), None)
     changed = {"tenant_share": 1.0, "max_concurrent": given["concurrency"] or options.max_concurrent}
     options = options.model_copy(update=changed)
-    return Run(options.model, options, vault, given["record"])
+    return MeasuredJudge(options.model, options, vault, given["record"])
 
 
 def _configured(path: Path) -> tuple[JudgeOptions, VaultOptions | None]:
@@ -191,7 +191,9 @@ def _options(given: Mapping[str, Any]) -> JudgeOptions:
         raise click.UsageError(first["msg"].removeprefix("Value error, ")) from None
 
 
-async def _results(run: Run, questions: Sequence[CaseQuestion], results: Path | None) -> dict[str, CaseResult]:
+async def _results(
+    run: MeasuredJudge, questions: Sequence[CaseQuestion], results: Path | None
+) -> dict[str, CaseResult]:
     """Results by case id. Those in the file `results` are not asked again; new ones are added there at once."""
     kept = by_asked(read_results(results)) if results is not None else {}
     missing = sum(question.asked not in kept for question in questions)
@@ -222,7 +224,7 @@ def _progress() -> Progress:
 
 
 @asynccontextmanager
-async def _session_host(run: Run) -> AsyncIterator[SessionHost]:
+async def _session_host(run: MeasuredJudge) -> AsyncIterator[SessionHost]:
     if isinstance(run.source, Path):
         yield SessionPlayer(run.source, run.model)
         return

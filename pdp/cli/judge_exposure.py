@@ -17,7 +17,7 @@ from pdp.cli.commands import OutFile
 from pdp.cli.render.tables import page, table
 from pdp.config import settings
 from pdp.core.request import Caller, Peer, Role
-from pdp.judge_eval.cases import Case, Cases, read_cases
+from pdp.judge_eval.cases import Cases, LabelledCase, read_cases
 from pdp.judge_eval.exposure import AIM, WHO, CaseOutcome, Exposure, PermissiveJudge, course
 from pdp.judge_eval.figures import Share
 from pdp.judge_eval.organisation import AT_NS, CALLER, JudgePolicy, Organisation, create, definition_of
@@ -82,7 +82,7 @@ def measure(cases: Cases, review: Review, ways: JudgePolicy) -> Exposure:
 
 
 async def courses(
-    organisation: Organisation, cases: Sequence[Case], environment: Environment
+    organisation: Organisation, cases: Sequence[LabelledCase], environment: Environment
 ) -> Mapping[str, CaseOutcome]:
     """How each case goes, in a PDP that is started for it. Its wall clock must stand at `AT_NS`. Raises Fault."""
     process = await bootstrap.build(settings.load(organisation.sandbox.config, {}), environment)
@@ -98,7 +98,11 @@ async def courses(
 
 
 async def _decide(
-    process: bootstrap.Process, organisation: Organisation, case: Case, caller: Caller, slots: asyncio.Semaphore
+    process: bootstrap.Process,
+    organisation: Organisation,
+    case: LabelledCase,
+    caller: Caller,
+    slots: asyncio.Semaphore,
 ) -> CaseOutcome:
     async with slots:
         answer, _ = await process.services.decide(organisation.ask(case, definition_of(case)), caller)

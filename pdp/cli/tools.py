@@ -44,7 +44,7 @@ from pdp.registry.pin import Pinned, PinnedServer
 from pdp.registry.pin import pin as pin_tools
 from pdp.registry.review import Review, load_review
 from pdp.registry.scan.finding import visible
-from pdp.registry.sign import Signing, Term, sign_set, sign_waivers
+from pdp.registry.sign import Signing, SigningTerm, sign_set, sign_waivers
 from pdp.registry.watcher import Look, Watcher, load_plan
 
 _UNITS = {"h": 3600, "d": 86_400}
@@ -152,7 +152,7 @@ def sign(
     Shows what changed since the set that was signed before, as `pdp tools diff` does, and asks.
     """
     private = signing_keys.read_private(key)
-    term = Term(time.time_ns(), _lifetime(expires or _DAYS))
+    term = SigningTerm(time.time_ns(), _lifetime(expires or _DAYS))
     if not waivers:
         before_signing(folder, renew=renew, shown=not as_json)
     confirm(f"Put your signature under {'the waivers' if waivers else 'this'}?", yes=yes or as_json)

@@ -23,7 +23,7 @@ from pdp.core.check import NS
 from pdp.core.digest import Json
 from pdp.registry.live import HttpServer, StdioServer, read_tools
 from pdp.registry.scan import accept, folder
-from pdp.registry.scan.accept import Review
+from pdp.registry.scan.accept import AcceptanceReview
 from pdp.registry.scan.finding import ScanFinding, visible
 from pdp.registry.scan.rules import SEVERITIES, Severity
 from pdp.registry.scan.sarif import sarif
@@ -142,7 +142,7 @@ def _print_json(value: Json) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=True))
 
 
-def _json(held: Review, tools: int) -> Json:
+def _json(held: AcceptanceReview, tools: int) -> Json:
     reasons = {one.id: reason for one, reason in held.accepted}
     everything = sorted([*held.open, *(one for one, _ in held.accepted)])
     return {
@@ -166,7 +166,7 @@ def _json(held: Review, tools: int) -> Json:
     }
 
 
-def _show(held: Review, tools: int) -> None:
+def _show(held: AcceptanceReview, tools: int) -> None:
     console = Console()
     if held.open:
         table = Table(title="open findings", show_lines=True)

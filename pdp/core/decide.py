@@ -23,7 +23,7 @@ _encode = json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class EngineQuery:
     """What an engine is asked. `sha256` is echoed by the engine, so no answer can belong to another question."""
 
     document: bytes  # the input document, JSON, UTF-8
@@ -41,7 +41,7 @@ def question(
     revision: str,
     packs: tuple[str, ...],
     valid: Callable[[Mapping[str, Json]], bool],
-) -> Question:
+) -> EngineQuery:
     """Build the question. `valid` checks the document against its JSON Schema; a document that is not total is a
     fault of ours and raises EngineFault (`policy.input`), which the service answers with DENY."""
     doc = document(facts, evidence, at_ns, revision=revision, packs=packs)
@@ -52,10 +52,10 @@ def question(
     except (TypeError, ValueError, RecursionError):  # a schema may let NaN and deep values pass
         raise EngineFault("policy.input", "The input document is not JSON.") from None
     keys = frozenset(t.key for t in facts.targets)
-    return Question(data, sha256_hex(data), facts.phase, keys, _advice(facts))
+    return EngineQuery(data, sha256_hex(data), facts.phase, keys, _advice(facts))
 
 
-def conclude(asked: Question, answer: bytes, supported_obligations: frozenset[str]) -> Outcome:
+def conclude(asked: EngineQuery, answer: bytes, supported_obligations: frozenset[str]) -> Outcome:
     """Turn the engine's answer to `asked` into an outcome; every doubt is a denial."""
     outcome = _ordered(_advised(read(answer), asked.advice))
     if not outcome.visible <= asked.keys:

@@ -25,7 +25,7 @@ from pdp.core.check import OK
 from pdp.core.digest import Json, digest
 from pdp.core.errors import ConfigurationFault
 from pdp.core.facts import WORST_LABELS, SessionFact
-from pdp.core.judge.judge_input import Content, JudgeInput
+from pdp.core.judge.judge_input import CallContent, JudgeInput
 from pdp.core.target import TargetFact
 
 ALLOW, DENY = "allow", "deny"
@@ -60,7 +60,7 @@ class _Line(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class LabelledCase:
     """A labelled case: one call with the right verdict."""
 
     id: str
@@ -97,7 +97,7 @@ class Cases:
 
     name: str
     sha256: str
-    all: tuple[Case, ...]
+    all: tuple[LabelledCase, ...]
 
 
 def read_cases(path: Path) -> Cases:
@@ -109,7 +109,7 @@ def read_cases(path: Path) -> Cases:
         raise _fault(path, "cannot be read; check the path", repr(error)) from None
     if len(data) > _MAX_BYTES:
         raise _fault(path, f"is larger than {_MAX_BYTES} bytes")
-    cases: dict[str, Case] = {}
+    cases: dict[str, LabelledCase] = {}
     for number, line in enumerate(data.splitlines(), 1):
         if line.strip():
             case = _case(path, number, line)
@@ -121,14 +121,14 @@ def read_cases(path: Path) -> Cases:
     return Cases(path.name, hashlib.sha256(data).hexdigest(), tuple(cases.values()))
 
 
-def judge_input_of(case: Case, target: TargetFact, definition: Mapping[str, Json]) -> JudgeInput:
+def judge_input_of(case: LabelledCase, target: TargetFact, definition: Mapping[str, Json]) -> JudgeInput:
     """The judge's input for a case, made by the code of a decision. `target` and `definition` are
     as the registry has them (`organisation.pinned`)."""
     session = SessionFact(OK, labels=case.session_labels, task=case.task, task_source=TASK_SOURCE)
-    return JudgeInput.of(case.agent, target, session, Content(definition, case.arguments, case.observation))
+    return JudgeInput.of(case.agent, target, session, CallContent(definition, case.arguments, case.observation))
 
 
-def _case(path: Path, number: int, line: bytes) -> Case:
+def _case(path: Path, number: int, line: bytes) -> LabelledCase:
     try:
         fields = _Line.model_validate(json.loads(line))
     except ValidationError as error:
@@ -137,7 +137,7 @@ def _case(path: Path, number: int, line: bytes) -> Case:
         raise _fault(path, f"line {number}: {where}: {first['msg']}") from None
     except (ValueError, RecursionError):
         raise _fault(path, f"line {number}: is not one JSON object") from None
-    return Case(
+    return LabelledCase(
         id=fields.id,
         task=fields.user_task,
         agent=fields.agent,

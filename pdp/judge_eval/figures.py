@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pdp.core.judge.judge_input import OK
-from pdp.judge_eval.cases import ALLOW, DENY, Case
+from pdp.judge_eval.cases import ALLOW, DENY, LabelledCase
 from pdp.judge_eval.runs import CaseResult
 
 DRAWS = 2_000
@@ -114,7 +114,7 @@ def quantile(ordered: Sequence[float], part: float) -> float:
 class JudgedCase:
     """A case with the judge's result for it."""
 
-    case: Case
+    case: LabelledCase
     result: CaseResult
     min_confidence: float = MIN_CONFIDENCE
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from pdp.authoring import sandbox
-from pdp.authoring.sandbox import ALICE, TENANT, Person, Sandbox, definition_bytes
+from pdp.authoring.sandbox import ALICE, TENANT, Sandbox, SandboxPerson, definition_bytes
 from pdp.core.check import NS, failed
 from pdp.core.digest import Json
 from pdp.core.request import Ask, Bearer, SessionAsk, ToolTarget
 from pdp.core.target import TargetFact
-from pdp.judge_eval.cases import Case
+from pdp.judge_eval.cases import LabelledCase
 from pdp.registry.pin import PinnedServer, manifest_of, pin
 from pdp.registry.review import Review, ToolReview
 from pdp.registry.scan import accept
@@ -55,10 +55,10 @@ class Organisation:
     (`pdp tools scan`) objects to them."""
 
     sandbox: Sandbox
-    subject: Person
+    subject: SandboxPerson
     left_out: tuple[str, ...]
 
-    def ask(self, case: Case, definition: bytes) -> Ask:
+    def ask(self, case: LabelledCase, definition: bytes) -> Ask:
         """The call as a gateway puts it, which vouches for the task: a session of its own, and what was read last."""
         server = _server(case.server)
         return Ask(
@@ -73,7 +73,12 @@ class Organisation:
 
 
 def create(
-    folder: Path, cases: Sequence[Case], review: Review, ways: JudgePolicy, *, judge: Mapping[str, Any] | None = None
+    folder: Path,
+    cases: Sequence[LabelledCase],
+    review: Review,
+    ways: JudgePolicy,
+    *,
+    judge: Mapping[str, Any] | None = None,
 ) -> Organisation:
     """Make the world in `folder` (emptied). `judge` is a section of that name for its configuration. Raises
     RegistryFault for tools that no manifest can hold."""
@@ -94,12 +99,12 @@ def create(
     return Organisation(world, replace(ALICE, scopes=tuple(sorted(permissions))), tuple(sorted(left_out)))
 
 
-def tools_of(cases: Sequence[Case], server: str) -> dict[str, dict[str, Json]]:
+def tools_of(cases: Sequence[LabelledCase], server: str) -> dict[str, dict[str, Json]]:
     """Definitions by name."""
     return {case.tool: case.definition for case in cases if case.server == server}
 
 
-def pinned(case: Case, review: Review | None) -> tuple[TargetFact, Mapping[str, Json]]:
+def pinned(case: LabelledCase, review: Review | None) -> tuple[TargetFact, Mapping[str, Json]]:
     """A case's tool and its definition as the registry has them; the worst facts for a tool without a review."""
     reviewed = review.tools.get(case.tool) if review is not None else None
     if review is None or reviewed is None:
@@ -112,7 +117,7 @@ def pinned(case: Case, review: Review | None) -> tuple[TargetFact, Mapping[str, 
     return tool.fact, tool.pinned.definition
 
 
-def definition_of(case: Case) -> bytes:
+def definition_of(case: LabelledCase) -> bytes:
     """The definition as a gateway presents it."""
     return definition_bytes(case.definition)
 

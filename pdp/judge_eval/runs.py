@@ -26,7 +26,7 @@ from pdp.core.judge.redact import redacted_text
 from pdp.core.judge.render import render
 from pdp.core.judge.verdict import read_opinion
 from pdp.judge.protocol import SessionResult
-from pdp.judge_eval.cases import Case, judge_input_of
+from pdp.judge_eval.cases import LabelledCase, judge_input_of
 from pdp.judge_eval.organisation import pinned
 from pdp.ports import Entropy
 from pdp.registry.review import Review
@@ -211,7 +211,7 @@ def _recording_fault(name: str, what: str, detail: str = "") -> ConfigurationFau
 class CaseQuestion:
     """A case with its rendered prompt."""
 
-    case: Case
+    case: LabelledCase
     asked: ResultKey
     rendered: Rendered
 
@@ -226,7 +226,7 @@ class JudgeUnderTest:
     review: Review | None
     entropy: Entropy
 
-    def question(self, case: Case) -> CaseQuestion:
+    def question(self, case: LabelledCase) -> CaseQuestion:
         """The question for a case. Raises UnknownPrompt."""
         nonce = self.entropy.bytes(_NONCE_BYTES).hex()
         rendered = render(self.prompts, self.prompt, judge_input_of(case, *pinned(case, self.review)), nonce)

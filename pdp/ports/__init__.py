@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from pdp.core.decide import Question
+from pdp.core.decide import EngineQuery
 from pdp.core.digest import Json
 from pdp.core.facts import ArgumentsFact, Identity, ServerFact, SessionFact, Waiver
 from pdp.core.registered import PinnedTool, RegistryChange
@@ -87,7 +87,7 @@ class Engine(Protocol):
         """Workers that are up; without any of its own, 1 when it can be asked."""
         ...
 
-    async def evaluate(self, asked: Question) -> bytes:
+    async def evaluate(self, asked: EngineQuery) -> bytes:
         """JSON of `data.pdp.decision`. Raises EngineFault (`policy.*`) or Overloaded; never returns late."""
         ...
 

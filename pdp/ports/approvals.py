@@ -19,7 +19,7 @@ from pdp.core.approvals.rows import (
     Delegation,
     Grant,
     Notice,
-    Outcome,
+    ReportedOutcome,
     Seen,
     Shown,
     Vote,
@@ -174,7 +174,7 @@ class Answers(Protocol):
 
     def seen(self, tenant: str, accounts: tuple[Account, ...]) -> Mapping[Account, Seen]: ...
 
-    def outcome(self, decision_id: str) -> Outcome | None: ...
+    def outcome(self, decision_id: str) -> ReportedOutcome | None: ...
 
     def outcomes_of(self, redemption_ids: tuple[str, ...]) -> Mapping[str, str]:
         """What became of redeemed calls, by the redemption; those that nobody reported are left out."""

@@ -27,7 +27,7 @@ WAIVERS_DRAFT = "waivers.yaml"
 
 
 @dataclass(frozen=True, slots=True)
-class Term:
+class SigningTerm:
     """When it is signed and for how long it holds; `lifetime_ns` counts only for the first signature."""
 
     at_ns: int
@@ -41,12 +41,12 @@ class Signing:
     document: SetIndex | WaiverSet
     signatures: int
     outcome: str  # "begun" (first signature) | "added" | "already" (this key had signed)
-    scanned: accept.Review | None = (
+    scanned: accept.AcceptanceReview | None = (
         None  # what a scan found in the set, and what of it is accepted; waivers have none
     )
 
 
-def sign_set(folder: Path, key: Ed25519PrivateKey, term: Term, *, renew: bool = False) -> Signing:
+def sign_set(folder: Path, key: Ed25519PrivateKey, term: SigningTerm, *, renew: bool = False) -> Signing:
     """Sign the draft in `folder`, or add a signature to `set.dsse.json` when it already holds the same content.
 
     `renew` begins anew with the next serial and fresh dates. Raises RegistryFault: nothing to sign, a manifest
@@ -73,7 +73,7 @@ def sign_set(folder: Path, key: Ed25519PrivateKey, term: Term, *, renew: bool = 
     return replace(_begin(folder / files.SET_FILE, dsse.SET_TYPE, index, key), scanned=scanned)
 
 
-def sign_waivers(folder: Path, key: Ed25519PrivateKey, term: Term, *, renew: bool = False) -> Signing:
+def sign_waivers(folder: Path, key: Ed25519PrivateKey, term: SigningTerm, *, renew: bool = False) -> Signing:
     """Sign `waivers.yaml` ({waivers: [{id, code, server, owner, reason, expires}]}) for the tenant of the set in
     `folder`, or add a signature to `waivers.dsse.json` when it already holds the same. Raises RegistryFault."""
     content = load_yaml(folder / WAIVERS_DRAFT, "waivers.malformed")
@@ -129,7 +129,7 @@ def _tenant(folder: Path) -> str:
     )
 
 
-def _waivers(content: Any, tenant: str, serial: int, term: Term) -> WaiverSet:
+def _waivers(content: Any, tenant: str, serial: int, term: SigningTerm) -> WaiverSet:
     head = {
         "schema": WAIVERS_SCHEMA,
         "tenant": tenant,
@@ -155,7 +155,7 @@ def _begin(path: Path, payload_type: str, document: SetIndex | WaiverSet, key: E
 
 
 def _add(
-    path: Path, envelope: dsse.Envelope, document: SetIndex | WaiverSet, key: Ed25519PrivateKey, term: Term
+    path: Path, envelope: dsse.Envelope, document: SetIndex | WaiverSet, key: Ed25519PrivateKey, term: SigningTerm
 ) -> Signing:
     if term.at_ns >= document.expires_ns:
         raise RegistryFault("sign.expired", "What is signed has expired; begin anew with --renew.")

@@ -32,7 +32,7 @@ from pdp.service.facts import FactBuilder
 from pdp.service.idempotency import Idempotency
 from pdp.service.judge_evidence import Absent, Judging
 from pdp.service.outcomes import Outcomes
-from pdp.service.state import State
+from pdp.service.state import ServiceState
 
 DAY_NS = 24 * 3600 * NS
 
@@ -61,7 +61,7 @@ class WiredApprovals:
 def wire_approvals(  # noqa: PLR0913, PLR0917 - what it rests on
     settings: Settings,
     store: Store,
-    state: State,
+    state: ServiceState,
     subjects: Subjects,
     facts: FactBuilder,
     recorder: Recorder,

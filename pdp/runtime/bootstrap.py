@@ -45,7 +45,7 @@ from pdp.service.operations.reload import PARTS, Reloads
 from pdp.service.operations.runs import Runs
 from pdp.service.records import Records
 from pdp.service.simulate import ReadOnlySessions
-from pdp.service.state import State
+from pdp.service.state import ServiceState
 from pdp.sessions.memory import MemorySessions
 from pdp.store.clock import StoreClock
 from pdp.store.opening import AnyStore, open_store
@@ -64,7 +64,7 @@ class Process:
     """One running PDP: everything wired, in the order in which it is closed."""
 
     settings: Settings
-    state: State
+    state: ServiceState
     store: AnyStore
     clock: StoreClock
     identity: Identity
@@ -127,7 +127,7 @@ def _build(
     policies = FolderSource(host, shipped_rego(), settings.policy.folder, environment.gate, settings.policy.packs)
     ports = Ports(identity.callers, identity.subjects, content, store, policies)
     ports = observed(telemetry, ports, store)
-    state = State(store)
+    state = ServiceState(store)
     recorder = Recorder(ports.store, clock, entropy, boot=store.boot, index_key=index_key)
     options = settings.service
     limits = Limits(options.max_in_flight, options.max_waiting, options.min_budget_ms)

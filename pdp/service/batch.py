@@ -29,7 +29,7 @@ from pdp.service.admission import RECORDED, require_server
 from pdp.service.decide import TRIES, Decide
 from pdp.service.decision import Decision
 from pdp.service.evaluate import Evaluated
-from pdp.service.simulate import Standing
+from pdp.service.simulate import KnownEvidence
 from pdp.service.state import Snapshot
 
 RPC = "DecideBatch"
@@ -237,7 +237,7 @@ class Batch:
             return Evaluated(each.denied, b"")
         source = self.decide.evidence
         if each.guess:  # nobody is asked for what may not be wanted
-            source = Standing(source)
+            source = KnownEvidence(source)
         return await self.decide.evaluate(each.decision, source)
 
     async def _checked(self, run: Run, each: Open, evaluated: Evaluated | BaseException) -> None:

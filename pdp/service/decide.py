@@ -20,7 +20,7 @@ from pdp.service.decision import Decision
 from pdp.service.evaluate import Evaluated, settle
 from pdp.service.facts import FactBuilder
 from pdp.service.idempotency import Idempotency
-from pdp.service.state import State
+from pdp.service.state import ServiceState
 
 TRIES = 5  # evaluations of one question that somebody else's commit may overtake
 
@@ -29,7 +29,7 @@ TRIES = 5  # evaluations of one question that somebody else's commit may overtak
 class Decide:
     """`DecisionService.Decide`."""
 
-    state: State
+    state: ServiceState
     store: Store
     facts: FactBuilder
     idempotency: Idempotency

@@ -37,8 +37,8 @@ from pdp.service.decision import Decision
 from pdp.service.evaluate import settle
 from pdp.service.facts import FactBuilder
 from pdp.service.operations.admin import ANY_TENANT
-from pdp.service.simulate import Case, Standing, evaluated, search
-from pdp.service.state import State
+from pdp.service.simulate import ExplainedCase, KnownEvidence, evaluated, search
+from pdp.service.state import ServiceState
 
 log = logging.getLogger("pdp.policy")
 
@@ -50,7 +50,7 @@ _UNSUPPORTED = "obligation.unsupported"
 
 
 @dataclass(frozen=True, slots=True)
-class Why:
+class ExplainRequest:
     """What is to be explained: a recorded decision by id, or a request."""
 
     asked: str | Ask
@@ -78,7 +78,7 @@ class Explanation:
 class Explain:
     """`ExplainService.Explain`. `facts` is one of its own, made with `ReadOnlySessions`."""
 
-    state: State
+    state: ServiceState
     facts: FactBuilder
     evidence: EvidenceSource
     kept: KeptPolicies
@@ -90,7 +90,7 @@ class Explain:
     _asked: dict[tuple[str, str], deque[int]] = field(default_factory=dict)
     turns: FairQueue = field(default_factory=lambda: FairQueue(AT_ONCE, MOST_WAITING, 1 / AT_ONCE))
 
-    async def __call__(self, why: Why, caller: Caller) -> tuple[Explanation, RecordRef]:
+    async def __call__(self, why: ExplainRequest, caller: Caller) -> tuple[Explanation, RecordRef]:
         """Explain one answer; that somebody asked is durable when this returns.
 
         Raises NotFound (no such decision for this caller), Gone (what a replay needs is not there any more),
@@ -155,11 +155,11 @@ class Explain:
         decision.stored = await self.store.for_call(decision.keys)
         self.facts.build(decision)
         self.facts.release(decision)  # a salt that nothing will be stored with
-        source = Standing(self.evidence)
+        source = KnownEvidence(self.evidence)
         made = await settle(
             snapshot.policy, decision.facts, at_ns, asked=decision.call, source=source, supported=supported
         )
-        case = Case(snapshot.policy, made.document, made.outcome, supported)
+        case = ExplainedCase(snapshot.policy, made.document, made.outcome, supported)
         found = await self._explained(case, find_changes, self._failed(caller))
         target = (decision.target.server, decision.target.key)
         return found, (caller.tenant, _entry(caller, "", target, found))
@@ -199,7 +199,9 @@ class Explain:
         finally:
             await policy.engine.close()
 
-    async def _explained(self, case: Case, find_changes: bool, failed: Callable[[Outcome], None]) -> Explanation:
+    async def _explained(
+        self, case: ExplainedCase, find_changes: bool, failed: Callable[[Outcome], None]
+    ) -> Explanation:
         outcome = case.outcome
         document: dict[str, Any] = json.loads(case.document) if case.document else {}
         rules = await self._fired(case) if document else ()
@@ -212,7 +214,7 @@ class Explain:
         # in a thread: there may be some ten thousand facts, and decisions do not wait for them
         return await asyncio.to_thread(_explanation, case, document, rules, found, self.clock.now_ns())
 
-    async def _fired(self, case: Case) -> tuple[FiredRule, ...]:
+    async def _fired(self, case: ExplainedCase) -> tuple[FiredRule, ...]:
         """What fired, with its place. Where that cannot be found out, at least what the answer itself names."""
         outcome = case.outcome
         waivers = {(w["pack"], w["code"]): str(w["waiver"]) for w in outcome.waived}
@@ -237,7 +239,7 @@ class Explain:
 
 
 def _explanation(
-    case: Case,
+    case: ExplainedCase,
     document: Mapping[str, Any],
     rules: tuple[FiredRule, ...],
     found: changes.SearchResult | None,
@@ -295,7 +297,7 @@ def _entry(caller: Caller, decision_id: str, target: tuple[str, str], found: Exp
     )
 
 
-async def _replay(policy: LoadedPolicy, document: bytes, record: Mapping[str, Any]) -> Case:
+async def _replay(policy: LoadedPolicy, document: bytes, record: Mapping[str, Any]) -> ExplainedCase:
     """Evaluate a recorded document again. What the caller supported is not recorded: everything, unless the
     recorded denial says otherwise."""
     supported = frozenset[str]() if any(r["code"] == _UNSUPPORTED for r in record["reasons"]) else None
@@ -304,7 +306,7 @@ async def _replay(policy: LoadedPolicy, document: bytes, record: Mapping[str, An
         outcome = await evaluated(policy, document, supported, advice)
     except EngineFault as fault:
         outcome = denied(fault.code, "The policy could not be evaluated; the operator's log says why.")
-    return Case(policy, document, outcome, supported)
+    return ExplainedCase(policy, document, outcome, supported)
 
 
 def _same(outcome: Outcome, record: Mapping[str, Any]) -> bool:

@@ -18,14 +18,14 @@ from pdp.service.admission import WorkerCrashQuota, require_server
 from pdp.service.commit import ListRecording, Recorder
 from pdp.service.evaluate import Evaluated, evaluate
 from pdp.service.facts import METHOD_TOOL_LIST, FactBuilder
-from pdp.service.state import Snapshot, State
+from pdp.service.state import ServiceState, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
     """`DecisionService.FilterTools`. A list that cannot be decided is empty."""
 
-    state: State
+    state: ServiceState
     facts: FactBuilder
     recorder: Recorder
     clock: Clock

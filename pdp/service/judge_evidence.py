@@ -24,7 +24,7 @@ from pdp.core.digest import Json, canonical, digest, keyed_index
 from pdp.core.errors import Conflict, Fault
 from pdp.core.evidence import Verdict, judged, well_formed
 from pdp.core.judge import records
-from pdp.core.judge.judge_input import Content, JudgeInput, Opinion
+from pdp.core.judge.judge_input import CallContent, JudgeInput, Opinion
 from pdp.core.stored import CallRow, StoredCall
 from pdp.fair_limiter import FairLimiter
 from pdp.ports import Clock, Judge, Store
@@ -259,7 +259,7 @@ class Absent:
 def matter(asked: CallContext) -> JudgeInput:
     """What the judge may see of a call."""
     facts = asked.facts
-    content = Content(asked.definition, facts.arguments.value, asked.observation, facts.asserted.task or "")
+    content = CallContent(asked.definition, facts.arguments.value, asked.observation, facts.asserted.task or "")
     return JudgeInput.of(asked.call.agent, facts.targets[0], facts.session, content)
 
 

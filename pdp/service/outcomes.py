@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 
 from pdp.core.approvals import records
-from pdp.core.approvals.rows import Outcome
+from pdp.core.approvals.rows import ReportedOutcome
 from pdp.core.approvals.steps import Note
 from pdp.core.errors import Conflict, NotFound, Outdated
 from pdp.core.outcome import Effect
@@ -49,7 +49,7 @@ class Outcomes:
         if noted is not None and noted.outcome != "unknown":
             raise Outdated("outcome.noted", "Another outcome of this call is noted already.")
         record_id = self.recorder.new_id(at)
-        outcome = Outcome(
+        outcome = ReportedOutcome(
             decision_id=report.decision_id,
             tenant=caller.tenant,
             caller=caller.name,
@@ -71,7 +71,7 @@ class Outcomes:
         except Conflict:
             raise Outdated("outcome.noted", "Another outcome of this call is noted already.") from None
 
-    def _decision(self, report: OutcomeReport, caller: Caller) -> tuple[dict[str, str], Outcome | None]:
+    def _decision(self, report: OutcomeReport, caller: Caller) -> tuple[dict[str, str], ReportedOutcome | None]:
         """The decision, and what was reported of it before."""
         stored = self.store.record(report.decision_id)
         found = json.loads(stored.record) if stored is not None else {}

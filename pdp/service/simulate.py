@@ -11,7 +11,7 @@ from typing import Any
 from pdp.core import changes
 from pdp.core.approvals.call import CallContext, SourcedEvidence
 from pdp.core.changes import alternatives
-from pdp.core.decide import Question, conclude
+from pdp.core.decide import EngineQuery, conclude
 from pdp.core.digest import Json, sha256_hex
 from pdp.core.errors import EngineFault
 from pdp.core.facts import Identity, SessionFact
@@ -28,7 +28,7 @@ _NOBODY: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class ExplainedCase:
     """One evaluation to be explained. `document` is empty when no policy saw one; `supported` are the kinds of
     obligations that the caller honours, None for all."""
 
@@ -70,7 +70,7 @@ class ReadOnlySessions:
         """Nothing happened."""
 
 
-class Standing:
+class KnownEvidence:
     """Evidence that is there already; nobody is asked for more."""
 
     def __init__(self, source: EvidenceSource) -> None:
@@ -93,7 +93,7 @@ async def evaluated(
     """What the policy says of a document. Raises EngineFault."""
     told: dict[str, Any] = json.loads(document)
     keys = frozenset(target["key"] for target in told["targets"])
-    asked = Question(document, sha256_hex(document), told["phase"], keys, advice)
+    asked = EngineQuery(document, sha256_hex(document), told["phase"], keys, advice)
     answer = await policy.engine.evaluate(asked)
     if supported is None:
         supported = frozenset(str(obligation["kind"]) for obligation in read(answer).obligations)
@@ -101,7 +101,7 @@ async def evaluated(
 
 
 async def search(
-    case: Case, document: Mapping[str, Any], bundle: Bundle, failed: Callable[[Outcome], None]
+    case: ExplainedCase, document: Mapping[str, Any], bundle: Bundle, failed: Callable[[Outcome], None]
 ) -> changes.SearchResult:
     """The smallest changes that would allow a denied call, by at most EVALUATIONS tries, fewer for large documents.
     An evaluation that fails ends the search: the next ones might cost a policy worker each. `failed` hears of it."""
@@ -128,7 +128,7 @@ async def search(
                 return changes.SearchResult((), incomplete=True, evaluations=tries)
 
 
-async def _tried(case: Case, supposed: Mapping[str, Any], failures: list[Outcome]) -> Outcome:
+async def _tried(case: ExplainedCase, supposed: Mapping[str, Any], failures: list[Outcome]) -> Outcome:
     if not case.policy.valid(supposed):
         return denied("policy.input")
     try:

@@ -46,7 +46,7 @@ class Snapshot:
         return digest([self.policy.digest, self.registry.digest(tenant), self.switches.epoch])
 
 
-class State:
+class ServiceState:
     """Holds the current snapshot. Every change is a whole new one.
 
     Switches are the store's: one that is durable acts, even when whoever set it did not wait for its answer.

@@ -30,7 +30,7 @@ from pdp.store.ledger import Ledger
 from pdp.store.sessions import asked
 from pdp.store.shared import Fingerprints
 from pdp.store.watch import Watch
-from pdp.store.writer import UNAVAILABLE, State, Writer
+from pdp.store.writer import UNAVAILABLE, Writer, WriterState
 
 T = TypeVar("T")
 
@@ -170,7 +170,7 @@ class LogStore(PeopleReads, ABC):
     def problem(self) -> str:
         """Code of what is wrong with it: `record.unavailable` (it cannot be written), `store.unreadable`,
         `store.replaced`, `store.rollback`; empty while all is well."""
-        if self._writer.state is not State.OPEN:
+        if self._writer.state is not WriterState.OPEN:
             return self._writer.problem or UNAVAILABLE
         return self._watch.problem
 

@@ -97,7 +97,7 @@ class StoreOptions(BaseModel):
     @classmethod
     def _a_database(cls, url: str | None) -> str | None:
         if url is not None:
-            Place.read(url)
+            PostgresAddress.read(url)
         return url
 
     @model_validator(mode="after")
@@ -110,7 +110,7 @@ class StoreOptions(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PostgresAddress:
     """Where a PostgreSQL database is. `socket` is a directory, or "" for TCP."""
 
     user: str
@@ -120,7 +120,7 @@ class Place:
     socket: str
 
     @classmethod
-    def read(cls, url: str) -> Place:
+    def read(cls, url: str) -> PostgresAddress:
         """Raises ValueError for what is no such URL; a password has no place in one."""
         parts = urlsplit(url)
         query = parse_qs(parts.query, strict_parsing=bool(parts.query))

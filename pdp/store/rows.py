@@ -16,7 +16,7 @@ from pdp.store.approvals.steps import carry_out
 from pdp.store.database import LogWentBack
 from pdp.store.entries import places, reused, salt_taken, settable
 from pdp.store.ledger import Ages, Head, Marks
-from pdp.store.schema import Opened, set_meta
+from pdp.store.schema import OpenedFile, set_meta
 from pdp.store.shared import Last, in_force
 
 _ENGAGED = "SELECT * FROM switches WHERE engaged = 1 ORDER BY at_ns, tenant, scope, server, value"
@@ -55,7 +55,7 @@ class SqliteRows:
     """Implements `ledger.Rows` by hand-written statements: a decision's time is theirs. SQLAlchemy, on the same
     connection, runs only for steps."""
 
-    def __init__(self, opened: Opened) -> None:
+    def __init__(self, opened: OpenedFile) -> None:
         self._db = opened.writer
         self._people = opened.people
         self._origin = opened.origin

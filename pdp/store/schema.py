@@ -39,7 +39,7 @@ READER_PRAGMAS = ("PRAGMA query_only=ON", "PRAGMA busy_timeout=1000", "PRAGMA ca
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedFile:
     """The connections and what the file says about itself. `clean`: the last run closed the store. `people` is
     SQLAlchemy on the writer's connection, `reads` a pool of its own."""
 
@@ -52,7 +52,7 @@ class Opened:
     clean: bool
 
 
-def connect(directory: Path, origin: str | None, fresh: str, boot: str) -> Opened:
+def connect(directory: Path, origin: str | None, fresh: str, boot: str) -> OpenedFile:
     """Open or create the file. `fresh` names a new log for which no `origin` is configured.
 
     Raises ConfigurationFault: `store.schema` (written by a newer release), `store.foreign` (not ours),
@@ -85,7 +85,7 @@ def connect(directory: Path, origin: str | None, fresh: str, boot: str) -> Opene
                 "store.unreadable", f"store.path: the store cannot be opened: {why}", detail=alchemy.said(e)
             ) from None
         refused.pop_all()
-    return Opened(writer, people, alchemy.pool(lambda: _reader(path)), reader, name, size, clean)
+    return OpenedFile(writer, people, alchemy.pool(lambda: _reader(path)), reader, name, size, clean)
 
 
 def _checked_origin(db: sqlite3.Connection, origin: str | None) -> str:

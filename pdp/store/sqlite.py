@@ -39,7 +39,7 @@ from pdp.store.lock import DirectoryLock
 from pdp.store.log import LogStore
 from pdp.store.options import StoreOptions
 from pdp.store.rows import SqliteRows
-from pdp.store.schema import FILE, Opened, connect
+from pdp.store.schema import FILE, OpenedFile, connect
 from pdp.store.shared import is_there, last_record
 from pdp.store.transactions import SqliteTransactions
 from pdp.store.writer import Writer, pace
@@ -73,7 +73,7 @@ class SqliteStore(LogStore):
     """Implements `ports.Store`. Reads of the log and of one call share one connection; they see every commit that
     was answered."""
 
-    def __init__(self, opened: Opened, lock: DirectoryLock, options: StoreOptions, boot: str) -> None:
+    def __init__(self, opened: OpenedFile, lock: DirectoryLock, options: StoreOptions, boot: str) -> None:
         self._opened = opened
         self._reader = opened.reader
         self._reader_lock = Lock()

@@ -35,7 +35,7 @@ UNAVAILABLE = "record.unavailable"
 T = TypeVar("T")
 
 
-class State(Enum):
+class WriterState(Enum):
     """What the writer does with work."""
 
     OPEN = "open"
@@ -81,7 +81,7 @@ class Writer:
     """Owns the writing side of the database."""
 
     def __init__(self, db: Database, pace: Pace, hooks: Hooks) -> None:
-        self.state = State.OPEN
+        self.state = WriterState.OPEN
         self.problem = ""  # code of why it is not, or was not last
         self._db = db
         self._pace = pace
@@ -105,7 +105,7 @@ class Writer:
         loop = asyncio.get_running_loop()
         work = Work(job, loop, loop.create_future(), after, entries)
         with self._ready:
-            if self.state is not State.OPEN or self._closing:
+            if self.state is not WriterState.OPEN or self._closing:
                 raise unavailable()
             if len(self._queue) >= self._pace.max_queue:
                 raise Overloaded("store.overloaded", "too many records wait for the disk; ask again later")
@@ -127,10 +127,10 @@ class Writer:
         while self._round():
             pass
         for step in (self._tidy, self._hooks.closing):
-            if self.state is State.OPEN:
+            if self.state is WriterState.OPEN:
                 self._guarded(step)
-        if self.state is not State.FAILED:
-            self.state = State.CLOSED
+        if self.state is not WriterState.FAILED:
+            self.state = WriterState.CLOSED
 
     def _round(self) -> bool:
         """One batch, or one piece of housekeeping; False when everything queued is done and it is time to go."""
@@ -139,7 +139,7 @@ class Writer:
             self._commit(batch)
         elif self._closing:
             return False
-        elif self.state is State.STALLED:
+        elif self.state is WriterState.STALLED:
             self._guarded(self._probe)
         if self._tidy_due(idle=not batch):
             self._guarded(self._tidy)
@@ -161,13 +161,13 @@ class Writer:
         return batch
 
     def _patience(self) -> float | None:
-        if self.state is State.STALLED:
+        if self.state is WriterState.STALLED:
             return self._pace.probe
-        return TIDY_IDLE if self._since_tidy and self.state is State.OPEN else None
+        return TIDY_IDLE if self._since_tidy and self.state is WriterState.OPEN else None
 
     def _commit(self, batch: Sequence[Work]) -> None:
         results: list[object] = [unavailable()] * len(batch)
-        if self.state is State.OPEN:
+        if self.state is WriterState.OPEN:
             self._guarded(lambda: self._transaction(batch, results))
         self._since_tidy += sum(max(1, len(work.entries)) for work in batch) + 1
         _deliver(batch, results)
@@ -230,9 +230,9 @@ class Writer:
             step()
         except BaseException as e:  # noqa: BLE001 a bug: waiters must hear of it, nothing may build on its leavings
             healing = isinstance(e, Exception) and self._db.heals(e)
-            self._turn(State.STALLED if healing else State.FAILED, e)
+            self._turn(WriterState.STALLED if healing else WriterState.FAILED, e)
 
-    def _turn(self, state: State, cause: BaseException) -> None:
+    def _turn(self, state: WriterState, cause: BaseException) -> None:
         if self.state is not state:
             log.error(
                 "the store is %s: records cannot be written (%s)", state.value, said(cause), exc_info=ours(cause)
@@ -245,11 +245,11 @@ class Writer:
         """Its success ends the stall."""
         self._db.probe()
         self._since_tidy += 1
-        self.state = State.OPEN
+        self.state = WriterState.OPEN
         log.warning("the store can write again")
 
     def _tidy_due(self, *, idle: bool) -> bool:
-        if self.state is not State.OPEN or not self._since_tidy:
+        if self.state is not WriterState.OPEN or not self._since_tidy:
             return False
         return idle or self._since_tidy >= TIDY_WRITES
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 from pdp.core.check import Check
-from pdp.core.decide import Question
+from pdp.core.decide import EngineQuery
 from pdp.core.digest import Json
 from pdp.core.errors import BundleFault
 from pdp.core.facts import ArgumentsFact, Identity
@@ -99,7 +99,7 @@ class ObservedEngine(_Observed[Engine]):
         super().__init__(inner, telemetry)
         self._digest = digest
 
-    async def evaluate(self, asked: Question) -> bytes:
+    async def evaluate(self, asked: EngineQuery) -> bytes:
         attributes: Attributes = {
             "pdp.engine": self._inner.name,
             "pdp.policy.digest": self._digest,

@@ -22,7 +22,7 @@ from support.stored import (
 )
 
 from pdp.core.approvals.queries import ApprovalQuery, ConsentQuery, GrantQuery, Page
-from pdp.core.approvals.rows import Account, Answered, Delegation, Notice, Outcome
+from pdp.core.approvals.rows import Account, Answered, Delegation, Notice, ReportedOutcome
 from pdp.core.approvals.states import OPEN, Event, GrantState, State
 from pdp.core.approvals.steps import Agree, Delegate, EndConsent, Issue, Move, Note, Notify, Open, PutAnswer, Step
 from pdp.core.approvals.turned_down import TurnedDown
@@ -158,7 +158,7 @@ async def test_what_no_text_of_the_store_can_be_is_found_nowhere(store: AnyStore
 
 async def test_outcomes_are_found_by_their_redemption(store: AnyStore) -> None:
     rows = [
-        Outcome(an_id(n), "acme", "gateway", "digest", redemption, outcome, AT, an_id(20 + n))
+        ReportedOutcome(an_id(n), "acme", "gateway", "digest", redemption, outcome, AT, an_id(20 + n))
         for n, redemption, outcome in ((1, "r-1", "failed"), (2, "", "done"), (3, "r-3", "done"))
     ]
     await keep(store, *map(Note, rows))

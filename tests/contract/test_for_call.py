@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support.stored import ALICE, AT, BOB, CALL, TTL, a_reply, a_vote, an_approval, entry, shown_of
 
-from pdp.core.approvals.rows import Account, Answered, Delegation, Outcome, Seen
+from pdp.core.approvals.rows import Account, Answered, Delegation, ReportedOutcome, Seen
 from pdp.core.approvals.states import Event, State
 from pdp.core.approvals.steps import Delegate, Move, Note, Open, PutAnswer, See, Step
 from pdp.core.approvals.turned_down import TurnedDown
@@ -19,7 +19,7 @@ from pdp.store.opening import AnyStore
 ROW = CallRow("call-index", "acme", "alice-index", b"s" * 32, "digest", AT)
 SESSION = SessionRow("session-index", "owner", AT + TTL)
 REFUSED = Answered("digest", "r" * 64, "acme", "judge", b"{}", AT + TTL, AT, asker="asker", refused=True)
-UNKNOWN = Outcome("decision", "acme", "gateway", "digest", "", "unknown", AT, "record")
+UNKNOWN = ReportedOutcome("decision", "acme", "gateway", "digest", "", "unknown", AT, "record")
 KEYS = CallKeys(
     "acme",
     AT,

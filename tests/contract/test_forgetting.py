@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import func, select, text
 from support.stored import ALICE, AT, a_vote, an_approval, an_id, entry, shown_of
 
-from pdp.core.approvals.rows import Answered, Approval, Notice, Outcome
+from pdp.core.approvals.rows import Answered, Approval, Notice, ReportedOutcome
 from pdp.core.approvals.states import Event
 from pdp.core.approvals.steps import Move, Note, Notify, Open, PutAnswer, Step
 from pdp.core.check import NS
@@ -56,7 +56,9 @@ class Writing:
         """People go on answering."""
         for _ in range(6):
             self.count += 1
-            done = Outcome(an_id(self.count), "acme", "gateway", "other", "", "done", at_ns, an_id(self.count))
+            done = ReportedOutcome(
+                an_id(self.count), "acme", "gateway", "other", "", "done", at_ns, an_id(self.count)
+            )
             await self(at_ns, Note(done))
 
 

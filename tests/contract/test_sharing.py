@@ -18,7 +18,7 @@ from pdp.core.errors import ConfigurationFault, Conflict, Fault, Unavailable
 from pdp.core.stored import CallRow
 from pdp.store.migrations import VERSION
 from pdp.store.opening import AnyStore
-from pdp.store.options import Place as Address
+from pdp.store.options import PostgresAddress
 from pdp.store.shared import Fingerprints
 
 Place = Any  # of conftest, which cannot be imported
@@ -45,7 +45,7 @@ def database() -> str:
 @pytest.fixture
 def name(where: dict[str, Any]) -> str:
     """Of the test's database."""
-    return Address.read(where["url"]).database
+    return PostgresAddress.read(where["url"]).database
 
 
 async def until(holds: Any) -> None:

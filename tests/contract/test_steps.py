@@ -22,7 +22,7 @@ from support.stored import (
     wanted,
 )
 
-from pdp.core.approvals.rows import Answered, Delegation, Notice, Outcome, Seen
+from pdp.core.approvals.rows import Answered, Delegation, Notice, ReportedOutcome, Seen
 from pdp.core.approvals.states import OPEN, TRANSITIONS, Event, GrantState, State
 from pdp.core.approvals.steps import (
     Activate,
@@ -350,7 +350,7 @@ async def test_an_older_sight_never_replaces_a_newer_one(book: Book) -> None:
 
 
 async def test_an_outcome_is_noted_once_unless_nobody_knew(book: Book) -> None:
-    unknown = Outcome(an_id(1), "acme", "gateway", "digest", "redemption", "unknown", AT, an_id(9))
+    unknown = ReportedOutcome(an_id(1), "acme", "gateway", "digest", "redemption", "unknown", AT, an_id(9))
     await book.does(Note(unknown))
     assert book.store.unknown_outcomes("digest") == 1
     done = replace(unknown, outcome="done", at_ns=AT + 1, record_id=an_id(10))
@@ -434,7 +434,7 @@ async def test_a_clock_that_leapt_and_was_put_right_ends_nothing_for_long(book: 
 
 async def test_when_a_call_ended_is_no_instant_of_ours(book: Book) -> None:
     await book.does(
-        opening(1), Note(Outcome(an_id(9), "acme", "gateway", "digest", "", "done", AT + 2 * TTL, an_id(1)))
+        opening(1), Note(ReportedOutcome(an_id(9), "acme", "gateway", "digest", "", "done", AT + 2 * TTL, an_id(1)))
     )
     await book.does(Move(an_id(1), 1, Event.FILL, AT + 1))
 

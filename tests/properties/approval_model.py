@@ -27,7 +27,7 @@ from pdp.core.approvals.rows import Approval, Shown, Vote
 from pdp.core.approvals.states import OPEN, Event, State
 from pdp.core.approvals.steps import Activate, Expect, Move, Open, Step
 from pdp.core.approvals.view import presented
-from pdp.core.approvals.vote import Ballot, Cast, Refusal, cast
+from pdp.core.approvals.vote import Ballot, Cast, VoteRefusal, cast
 from pdp.core.check import NS
 from pdp.core.digest import canonical, digest
 from pdp.core.errors import Conflict
@@ -207,7 +207,7 @@ def _move(approval: Approval, event: Event, at_ns: int) -> Prepared:
 def vote(world: World, approval_id: str, who: str, choice: str) -> Prepared | None:
     """Somebody votes on what it sees, by the real check."""
     made = tried(world, approval_id, who, choice)
-    if isinstance(made, Refusal):
+    if isinstance(made, VoteRefusal):
         return None
     approval = world.store.approvals[approval_id]
     return Prepared((made.move,), (_vote_record(approval, made.move),))
@@ -218,7 +218,7 @@ def _vote_record(approval: Approval, moved: Move) -> bytes:
     return records.moved(stamp(moved.at_ns, 4), approval, moved)
 
 
-def tried(world: World, approval_id: str, who: str, choice: str) -> Cast | Refusal:
+def tried(world: World, approval_id: str, who: str, choice: str) -> Cast | VoteRefusal:
     approval, votes = world.store.approvals[approval_id], world.store.votes_of(approval_id)
     return _tried(approval, votes, who, choice, world.instant, world.directory is FULL)
 
@@ -226,7 +226,7 @@ def tried(world: World, approval_id: str, who: str, choice: str) -> Cast | Refus
 @cache
 def _tried(
     approval: Approval, votes: tuple[Vote, ...], who: str, choice: str, instant: int, full: bool
-) -> Cast | Refusal:
+) -> Cast | VoteRefusal:
     """The same question again, in whatever state the other call is, has the same answer."""
     number = (int(approval.id[-4:], 16), len(votes), list(PEOPLE).index(who), CHOICES.index(choice))
     vote_id = make.make_id(int("1" + "".join(f"{part:04}" for part in number)))

@@ -23,7 +23,7 @@ from pdp.core.approvals.redeem import redeemable
 from pdp.core.approvals.rows import Approval, Vote
 from pdp.core.approvals.states import FINAL, TRANSITIONS, Event, State
 from pdp.core.approvals.view import presented
-from pdp.core.approvals.vote import Ballot, Refusal, cast
+from pdp.core.approvals.vote import Ballot, VoteRefusal, cast
 
 # whatever needs the same states runs in one process
 pytestmark = pytest.mark.xdist_group("approval-states")
@@ -123,12 +123,12 @@ def test_nobody_from_elsewhere_votes_and_nobody_on_what_was_not_shown() -> None:
         ballot = Ballot("approve", make.make_id(1), at_ns, presented=_presented(other))
         stranger = replace(PEOPLE["ann"], tenant="globex")
         found = cast(approval, None, votes, ballot, stranger, standing)
-        assert isinstance(found, Refusal)
+        assert isinstance(found, VoteRefusal)
         assert found.code == "approval.not_found"
         own = make.shown(approval)
         for person in PEOPLE.values():
             found = cast(approval, own, votes, ballot, person, standing)
-            assert isinstance(found, Refusal)
+            assert isinstance(found, VoteRefusal)
 
 
 @cache

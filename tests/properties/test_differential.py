@@ -25,7 +25,7 @@ from support.environment import SeededEntropy
 from support.golden import policy as lab_and_acme
 from support.opa import opa_or_skip
 
-from pdp.core.decide import Question
+from pdp.core.decide import EngineQuery
 from pdp.core.digest import sha256_hex
 from pdp.core.document import document
 from pdp.core.errors import EngineFault
@@ -216,7 +216,7 @@ def regorus(bundle: Bundle) -> Evaluator:
 
 async def by_opa(engine: OpaEngine, asked: bytes) -> str:
     try:
-        return _text(await engine.evaluate(Question(asked, sha256_hex(asked), "call", frozenset())))
+        return _text(await engine.evaluate(EngineQuery(asked, sha256_hex(asked), "call", frozenset())))
     except EngineFault as fault:
         return fault.code
 

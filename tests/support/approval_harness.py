@@ -46,7 +46,7 @@ from pdp.service.approvals.changes import Changes
 from pdp.service.approvals.evidence import Counting
 from pdp.service.approvals.votes import BallotInput
 from pdp.service.commit import Recorder
-from pdp.service.state import State
+from pdp.service.state import ServiceState
 from pdp.store.options import StoreOptions
 from pdp.store.sqlite import SqliteStore
 
@@ -151,7 +151,7 @@ class ApprovalHarness:
     clock: Clock
     directories: Directories
     subjects: Subjects
-    state: State
+    state: ServiceState
     changes: Changes
     off_loop: OffLoopStore  # what the services read
 
@@ -213,7 +213,7 @@ async def harness(folder: Path, **more: Any) -> AsyncIterator[ApprovalHarness]:
     store = SqliteStore.open(StoreOptions(path=folder / "store"), entropy=Entropy())
     off_loop: Any = OffLoopStore(store)
     recorder = Recorder(off_loop, clock, Entropy("recorder"), boot=store.boot, index_key=KEY)
-    state, changes = State(store), Changes(off_loop)  # the state reads what a store keeps in memory
+    state, changes = ServiceState(store), Changes(off_loop)  # the state reads what a store keeps in memory
     recorder.changed = changes.notify
     services = assemble(
         off_loop,

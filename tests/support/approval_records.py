@@ -24,7 +24,7 @@ from support.approvals import (
 from pdp.core.approvals import records
 from pdp.core.approvals.consents import given
 from pdp.core.approvals.grants import GrantTerms, issue
-from pdp.core.approvals.rows import Answered, Approval, Notice, Outcome
+from pdp.core.approvals.rows import Answered, Approval, Notice, ReportedOutcome
 from pdp.core.approvals.states import Event, GrantState, State
 from pdp.core.approvals.steps import Move
 from pdp.core.approvals.vote import Cast, cast
@@ -82,7 +82,9 @@ def cases(stamp: Stamp) -> dict[str, bytes]:
         "consent used": records.consent_used(stamp, consent, request.call, SPENT),
         "consent ended": records.consent_ended(stamp, consent, "h-sue", AT),
         "evidence used": records.evidence_used(stamp, answered, SPENT),
-        "outcome": records.outcome(stamp, Outcome(make_id(2), TENANT, "gateway", HEX, "", "unknown", AT, make_id(8))),
+        "outcome": records.outcome(
+            stamp, ReportedOutcome(make_id(2), TENANT, "gateway", HEX, "", "unknown", AT, make_id(8))
+        ),
         "delegation added": records.delegated(stamp, away, "h-bob", SALT),
         "delegation ended": records.delegation_ended(stamp, away, "h-bob", AT),
         "directory": records.directory(

@@ -7,8 +7,8 @@ from typing import Any
 
 from support.world import World
 
-from pdp.authoring.sandbox import Person
-from pdp.core.approvals.directory import Person as Actor
+from pdp.authoring.sandbox import SandboxPerson
+from pdp.core.approvals.directory import SandboxPerson as Actor
 from pdp.core.approvals.view import ApprovalView
 from pdp.core.request import Bearer, Role
 from pdp.service.approvals.votes import BallotInput, Voted
@@ -25,19 +25,19 @@ class Approvers:
     def services(self) -> Any:
         return self.world.process.approvals.services
 
-    async def person(self, who: Person, **claims: Any) -> Actor:
+    async def person(self, who: SandboxPerson, **claims: Any) -> Actor:
         """A person, by a fresh token of its own."""
         token = self.world.sandbox.own_token(who, self.world.now_ns, **claims)
         async with self.world._admitted("desk", "Vote", Role.APPROVE) as caller:
             found: Actor = await self.services.persons.identify(caller, Bearer(token), "cli")
             return found
 
-    async def look(self, who: Person, approval_id: str) -> ApprovalView:
+    async def look(self, who: SandboxPerson, approval_id: str) -> ApprovalView:
         """What the person sees of one request."""
         found: ApprovalView = await self.services.queue.get(await self.person(who), approval_id)
         return found
 
-    async def vote(self, who: Person, approval_id: str, choice: str = "approve", **more: Any) -> Voted:
+    async def vote(self, who: SandboxPerson, approval_id: str, choice: str = "approve", **more: Any) -> Voted:
         """Look, and vote for what was shown."""
         seen = await self.look(who, approval_id)
         ballot = BallotInput(

@@ -10,7 +10,7 @@ from typing import Any
 from support.tools import CHANGING, DESTROYING, GIT, READING, ServerPlan, resource, reviewed, tool
 from support.world import WEDNESDAY_NS, Plan
 
-from pdp.authoring.sandbox import CALLER_AUDIENCE, DAY_NS, TENANT, Person, Sandbox
+from pdp.authoring.sandbox import CALLER_AUDIENCE, DAY_NS, TENANT, Sandbox, SandboxPerson
 from pdp.core.check import NS
 from pdp.identity.development import DEVELOPMENT_ISSUER
 from pdp.policy.bundle import shipped_rego
@@ -28,13 +28,13 @@ GLOBEX, GLOBEX_ISSUER, ROOT_ISSUER = "globex", "urn:pdp:globex", "urn:pdp:root"
 GATEWAY_RESOURCE = "https://gateway.acme.example"
 REVOKED_JTI = "revoked-0001"
 
-PEOPLE: Mapping[str, Person] = {
-    "alice": Person("alice", ("developers",), ("git:read", "git:write")),
-    "bob": Person("bob", ("auditors",), ("git:read",)),
-    "carol": Person("carol", ("contractors",), ("git:read",)),
-    "gus": Person("gus", ("guests",), ("git:read", "git:write")),
-    "lee": Person("lee", ("lab",), ("lab:read",)),
-    "lou": Person("lou", ("lab", "leaders"), ("lab:read",)),
+PEOPLE: Mapping[str, SandboxPerson] = {
+    "alice": SandboxPerson("alice", ("developers",), ("git:read", "git:write")),
+    "bob": SandboxPerson("bob", ("auditors",), ("git:read",)),
+    "carol": SandboxPerson("carol", ("contractors",), ("git:read",)),
+    "gus": SandboxPerson("gus", ("guests",), ("git:read", "git:write")),
+    "lee": SandboxPerson("lee", ("lab",), ("lab:read",)),
+    "lou": SandboxPerson("lou", ("lab", "leaders"), ("lab:read",)),
 }
 
 _NOTE = {"note": {"type": "string"}}
@@ -205,7 +205,7 @@ def finish(world: Sandbox, at_ns: int) -> None:
     pin(folder, _VAULT.server, _VAULT.tools, _VAULT.review, at_ns=long_ago)
     for name in ("author", "reviewer"):
         key = keys.read_private(world.folder / "keys" / f"{name}.pem")
-        sign.sign_set(folder, key, sign.Term(long_ago, 30 * DAY_NS))
+        sign.sign_set(folder, key, sign.SigningTerm(long_ago, 30 * DAY_NS))
 
 
 def _manifest(world: Sandbox, server: str, name: str) -> Path:

@@ -26,7 +26,7 @@ from support.tools import GIT, Definition, ServerPlan, resource
 from pdp.adapters.grpc import status
 from pdp.adapters.grpc.codec import decide_request, decide_response
 from pdp.authoring import sandbox
-from pdp.authoring.sandbox import Person, Sandbox, definition_bytes
+from pdp.authoring.sandbox import Sandbox, SandboxPerson, definition_bytes
 from pdp.config.settings import load
 from pdp.core.check import NS
 from pdp.core.errors import Fault
@@ -96,7 +96,7 @@ class World:
 
     def ask(
         self,
-        who: Person | types_pb2.Credential | None,
+        who: SandboxPerson | types_pb2.Credential | None,
         tool: str,
         arguments: Mapping[str, Any] | bytes | None = None,
         *,
@@ -125,10 +125,10 @@ class World:
         )
 
     def credential(
-        self, who: Person | types_pb2.Credential | None, server: str = "git"
+        self, who: SandboxPerson | types_pb2.Credential | None, server: str = "git"
     ) -> types_pb2.Credential | None:
         """A fresh token of a person for a server."""
-        if not isinstance(who, Person):
+        if not isinstance(who, SandboxPerson):
             return who
         return types_pb2.Credential(bearer=self.sandbox.token(who, self.now_ns, aud=resource(server)))
 

@@ -27,7 +27,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from support.gate import gate_once
 
 from pdp.authoring import sandbox
-from pdp.authoring.sandbox import ALICE, Person, Sandbox, definition_bytes
+from pdp.authoring.sandbox import ALICE, Sandbox, SandboxPerson, definition_bytes
 from pdp.config import settings
 from pdp.core.policy import Bundle, Module
 from pdp.policy.embedded.engine import EngineHost
@@ -232,7 +232,7 @@ class Asking:
         """ALICE's token, good now."""
         return self.world.token(ALICE, self.now(), **claims)
 
-    def person(self, person: Person, **claims: Any) -> str:
+    def person(self, person: SandboxPerson, **claims: Any) -> str:
         """Somebody's token, good now."""
         return self.world.token(person, self.now(), **claims)
 

@@ -13,7 +13,7 @@ import pytest
 from support.environment import Stage, StillClock
 from support.world import GRPC, WEDNESDAY_NS, World, running
 
-from pdp.authoring.sandbox import ALICE, BOB, CAROL, DAVE, DESK, ERIN, Person
+from pdp.authoring.sandbox import ALICE, BOB, CAROL, DAVE, DESK, ERIN, SandboxPerson
 from pdp.client import AsyncApprovalClient, Ballot, Consent, Filter, RefusedError
 from pdp.v1 import approval_pb2, approval_pb2_grpc, consent_pb2, consent_pb2_grpc, decision_pb2, types_pb2
 
@@ -28,12 +28,12 @@ class Counter:
     approvals: Any
     consents: Any
 
-    def credential(self, who: Person, **claims: Any) -> types_pb2.Credential:
+    def credential(self, who: SandboxPerson, **claims: Any) -> types_pb2.Credential:
         """A token that `who` got for the desk."""
         made = {"aud": DESK, "client_id": "desk", **claims}
         return types_pb2.Credential(bearer=self.world.sandbox.token(who, self.world.now_ns, **made))
 
-    def desk(self, who: Person) -> AsyncApprovalClient:
+    def desk(self, who: SandboxPerson) -> AsyncApprovalClient:
         """Where `who` sits."""
         token = self.world.metadata("desk")[0][1].removeprefix("Bearer ")
         return AsyncApprovalClient(self.world.sandbox.socket, self.credential(who).bearer, token=token)

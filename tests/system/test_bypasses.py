@@ -30,7 +30,7 @@ from support.world import GRPC, WEDNESDAY_NS, World, running
 
 from pdp.adapters.grpc.codec import approvals
 from pdp.approvals.scim import read_export
-from pdp.authoring.sandbox import ALICE, CAROL, DAVE, DESK, Person
+from pdp.authoring.sandbox import ALICE, CAROL, DAVE, DESK, SandboxPerson
 from pdp.cli.connection import to_json
 from pdp.cli.main import cli
 from pdp.cli.render import requests, standing
@@ -71,7 +71,7 @@ class Scene:
         (wanted,) = (await self.ask(path)).pending.requirements
         return wanted.approval_id
 
-    def token(self, who: Person, **claims: Any) -> types_pb2.Credential:
+    def token(self, who: SandboxPerson, **claims: Any) -> types_pb2.Credential:
         fields = {"aud": DESK, "client_id": "desk", **claims}
         return types_pb2.Credential(bearer=self.world.sandbox.token(who, self.world.now_ns, **fields))
 

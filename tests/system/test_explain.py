@@ -24,7 +24,7 @@ from pdp.core.errors import EngineFault, Fault, NotFound
 from pdp.core.request import Caller, Role
 from pdp.fair_limiter import FairQueue
 from pdp.service.admission import WorkerCrashQuota
-from pdp.service.explain import Why
+from pdp.service.explain import ExplainRequest
 from pdp.v1 import decision_pb2, explain_pb2, explain_pb2_grpc, types_pb2
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -332,7 +332,9 @@ async def test_one_tenants_explanations_keep_no_other_tenant_waiting(
         while not service.turns.waiting:  # noqa: ASYNC110 - it queues without a word
             await asyncio.sleep(0)
         with pytest.raises(NotFound):  # which it could only find out in its turn
-            await service(Why("unknown"), Caller("other", "globex", frozenset({Role.EXPLAIN}), frozenset()))
+            await service(
+                ExplainRequest("unknown"), Caller("other", "globex", frozenset({Role.EXPLAIN}), frozenset())
+            )
         refused = await explain(world, decision_id=answer.decision_id)
         assert (refused.status, refused.code) == ("RESOURCE_EXHAUSTED", "explain.busy")
         assert not waiting.done()

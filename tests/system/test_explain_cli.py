@@ -14,7 +14,7 @@ import yaml
 from click.testing import CliRunner, Result
 from support.world import World, running
 
-from pdp.authoring.sandbox import ALICE, Person, definition_bytes
+from pdp.authoring.sandbox import ALICE, SandboxPerson, definition_bytes
 from pdp.cli.main import cli
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -38,7 +38,7 @@ def access(world: World, caller: str = "explainer") -> tuple[Any, ...]:
     return "--target", world.sandbox.socket, "--token-file", world.sandbox.folder / f"{caller}.token"
 
 
-def question(world: World, folder: Path, who: Person, tool: str, arguments: Any, **more: Any) -> Path:
+def question(world: World, folder: Path, who: SandboxPerson, tool: str, arguments: Any, **more: Any) -> Path:
     (folder / "subject.token").write_text(world.sandbox.token(who, world.now_ns))
     (folder / "tool.json").write_bytes(definition_bytes(world.definition("git", tool)))
     said = {

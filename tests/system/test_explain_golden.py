@@ -16,7 +16,7 @@ from support.world import PROCESS, Refused, World, running
 from test_golden import JudgedFacts, run
 
 from pdp.core.request import Caller, Role
-from pdp.service.explain import Why
+from pdp.service.explain import ExplainRequest
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 CASES = [case for case in load_cases() if not case.is_list]
@@ -50,7 +50,7 @@ async def test_a_golden_decision_is_reproduced(
     record = json.loads(made.record)
     monkeypatch.setattr(type(world.process.services.explain.kept), "fired", nothing)
     explainer = Caller("explainer", record["tenant"], frozenset({Role.EXPLAIN}), frozenset({"*"}))
-    found, _ = await world.process.services.explain(Why(record["id"]), explainer)
+    found, _ = await world.process.services.explain(ExplainRequest(record["id"]), explainer)
     # such evidence was not weighed, so the document is without it and the replay does not deny for it
     malformed = any(r["code"] == "evidence.malformed" for r in record["reasons"])
     assert found.reproduced is not malformed, [found.outcome, record["effect"], record["reasons"]]

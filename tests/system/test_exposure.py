@@ -26,7 +26,7 @@ from pdp.core.judge.judge_input import JudgeInput, Opinion
 from pdp.core.judge.render import render
 from pdp.core.outcome import Effect, Reason
 from pdp.judge.prompts import LoadedPrompts
-from pdp.judge_eval.cases import DENY, Case, Cases, judge_input_of, read_cases
+from pdp.judge_eval.cases import DENY, Cases, LabelledCase, judge_input_of, read_cases
 from pdp.judge_eval.exposure import DENIED, JUDGE, NOBODY, PERSON, CaseOutcome, Exposure, PermissiveJudge, course
 from pdp.judge_eval.organisation import AT_NS, JudgePolicy, create, pinned
 from pdp.policy.embedded.engine import EmbeddedEngine
@@ -183,8 +183,8 @@ def test_the_command_holds_bounds(tmp_path: Path) -> None:
 
 
 def test_the_floor_is_the_best_choice_by_tool() -> None:
-    def case(number: int, tool: str, label: str) -> Case:
-        return Case(str(number), "", "a", tool, "", {}, {}, "", label, "", "")
+    def case(number: int, tool: str, label: str) -> LabelledCase:
+        return LabelledCase(str(number), "", "a", tool, "", {}, {}, "", label, "", "")
 
     # `mail`: 5 calls for 3 attacks; `shop`: 4 for 1; `read`: 1 for none. 4 attacks of 10 may pass, then 3, then none.
     kinds = [("mail", 5, 3), ("shop", 4, 1), ("read", 1, 0), ("kill", 0, 6)]

@@ -14,7 +14,7 @@ from support.environment import Stage, StillClock
 from support.watching import Watch
 from support.world import GRPC, WEDNESDAY_NS, Plan, World, create, running, serving
 
-from pdp.authoring.sandbox import ALICE, CAROL, DESK, ERIN, Person
+from pdp.authoring.sandbox import ALICE, CAROL, DESK, ERIN, SandboxPerson
 from pdp.cli.main import cli
 from pdp.core.approvals.states import State
 from pdp.v1 import decision_pb2, types_pb2
@@ -22,7 +22,7 @@ from pdp.v1 import decision_pb2, types_pb2
 OBLIGATIONS = ("log", "notify", "redact_result")
 
 
-async def reset(world: World, path: str, who: Person = ALICE) -> decision_pb2.DecideResponse:
+async def reset(world: World, path: str, who: SandboxPerson = ALICE) -> decision_pb2.DecideResponse:
     ask = world.ask(who, "git_reset", {"repo_path": path}, obligations=OBLIGATIONS)
     answer = await world.decide(ask, way=GRPC)
     assert isinstance(answer, decision_pb2.DecideResponse)
@@ -49,7 +49,7 @@ async def test_an_operator_opens_a_canary_and_the_group_answers_it(tmp_path: Pat
         (tmp_path / "desk.token").write_text(world.metadata("desk")[0][1].removeprefix("Bearer ") + "\n")
         (tmp_path / "evil.json").write_text('{"repo_path": "/everything"}')
 
-        async def run(who: Person, *words: str) -> Result:
+        async def run(who: SandboxPerson, *words: str) -> Result:
             (tmp_path / "own.token").write_text(world.sandbox.token(who, world.now_ns, aud=DESK, client_id="desk"))
             reach = ("--target", world.sandbox.socket, "--token-file", str(tmp_path / "own.token"))
             every = ["approvals", *words, *reach, "--caller-token-file", str(tmp_path / "desk.token")]

@@ -21,11 +21,11 @@ from support.environment import SeededEntropy, Stage, StillClock
 from support.postgres import Postgres, in_thread, running
 from support.world import WEDNESDAY_NS, Plan, Refused, World, answered, codes, create, serving
 
-from pdp.authoring.sandbox import ALICE, BOB, CAROL, Person, Sandbox
+from pdp.authoring.sandbox import ALICE, BOB, CAROL, Sandbox, SandboxPerson
 from pdp.config.settings import load
 from pdp.core.errors import ConfigurationFault
 from pdp.runtime import bootstrap
-from pdp.store.options import Place
+from pdp.store.options import PostgresAddress
 from pdp.v1 import types_pb2
 
 ROUNDS = int(os.environ.get("RACES", "10"))
@@ -39,7 +39,7 @@ def still(seed: str) -> Stage:
 
 def meta(url: str | None, change: str = "") -> Any:
     """What the store says of itself, after a change of it."""
-    where = Place.read(url or "")
+    where = PostgresAddress.read(url or "")
 
     async def run() -> Any:
         db = await asyncpg.connect(
@@ -211,7 +211,7 @@ async def test_a_session_is_of_one_person_in_every_process(fleet: list[World]) -
     here, there = fleet
     numbers = itertools.count()
 
-    async def mismatch(world: World, who: Person, session: str) -> bool:
+    async def mismatch(world: World, who: SandboxPerson, session: str) -> bool:
         asked = world.ask(who, "git_status", session=session)
         asked.request_id = f"session-{next(numbers)}"
         return "session.identity_mismatch" in codes(await answered(world, asked))
@@ -231,7 +231,7 @@ async def test_a_session_that_nobody_used_for_long_is_free_in_every_process(flee
     """Though it is the only one that anybody ever has, as where a gateway has one id for all."""
     here, there = fleet
 
-    async def mismatch(world: World, who: Person) -> bool:
+    async def mismatch(world: World, who: SandboxPerson) -> bool:
         asked = world.ask(who, "git_status", session="main")
         asked.request_id = f"{world.sandbox.folder.name} {who.id} {world.now_ns}"
         return "session.identity_mismatch" in codes(await answered(world, asked))

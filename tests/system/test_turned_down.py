@@ -14,7 +14,7 @@ from support.approvers import Approvers, waiting
 from support.environment import SeededEntropy, Stage, StillClock
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, World, answered, codes, create, running, serving
 
-from pdp.authoring.sandbox import ALICE, BOB, CAROL, DAVE, Person
+from pdp.authoring.sandbox import ALICE, BOB, CAROL, DAVE, SandboxPerson
 from pdp.core.check import WORST_COUNT
 from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2
 
@@ -27,7 +27,9 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         yield found
 
 
-async def reset(world: World, path: str, who: Person = ALICE, *, agent: str = "", session: str = "") -> DecideAnswer:
+async def reset(
+    world: World, path: str, who: SandboxPerson = ALICE, *, agent: str = "", session: str = ""
+) -> DecideAnswer:
     asked = world.ask(who, "git_reset", {"repo_path": path}, session=session)
     asked.request_id = f"{world.stage.entropy.seed} {asked.request_id}"
     if agent:
@@ -43,7 +45,7 @@ def counts(world: World, answer: DecideAnswer) -> tuple[int, int]:
 
 @pytest.mark.parametrize(("who", "choice"), [(CAROL, "deny"), (ALICE, "cancel")])
 async def test_a_dot_more_each_time_asks_people_three_times_and_not_forty(
-    world: World, who: Person, choice: str
+    world: World, who: SandboxPerson, choice: str
 ) -> None:
     approvers, asked = Approvers(world), 0
     for i in range(40):

@@ -20,7 +20,7 @@ from pdp.adapters.console.guard import Guard, TooLarge, too_large
 from pdp.adapters.console.oidc import Provider
 from pdp.adapters.console.options import ConsoleOptions
 from pdp.adapters.console.passkeys import ConsolePasskeys
-from pdp.adapters.console.session import Sessions
+from pdp.adapters.console.session import ConsoleSessions
 from pdp.adapters.console.signin import HOME, SignIn
 from pdp.adapters.console.visit import (
     FOLDER,
@@ -93,7 +93,7 @@ def application(
     console = Console(
         options,
         services,
-        Sessions(options, key, services.clock, services.entropy),
+        ConsoleSessions(options, key, services.clock, services.entropy),
         Pages(services.clock),
         ConsolePasskeys(options, services.approvals.directories),
         ReadLimiter(_DRAWN, _WAITING, _WAITING_OF_ONE),

@@ -30,7 +30,7 @@ _UNFOLDED = "Nothing was recorded: parts of this request were cut. Here is every
 
 
 @dataclass(frozen=True, slots=True)
-class Why:
+class ApprovalReason:
     """Why people are asked: what policy says, and by what rule and control."""
 
     sentence: str
@@ -166,14 +166,14 @@ def _saw_everything(visit: Visit, presented: str) -> bool:
     return visit.console.sessions.holds(visit.session, form, visit.form.get("whole", ""))
 
 
-def _why(view: ApprovalView) -> Why:
+def _why(view: ApprovalView) -> ApprovalReason:
     element = json.loads(view.approval.requirement)
     code, message = view.wanted.code, element.get("message")
     sentence = (
         message if isinstance(message, str) and message else wording.REASONS.get(code, f"The rule {code} asks.")
     )
     control = element.get("control")
-    return Why(sentence, code, control if isinstance(control, str) else "")
+    return ApprovalReason(sentence, code, control if isinstance(control, str) else "")
 
 
 def _seats(view: ApprovalView, directory: Directory, mine: frozenset[str]) -> tuple[SeatShown, ...]:
@@ -241,7 +241,7 @@ _HEAD, _TAIL, _MAX_TAIL = 240, 120, 200
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class ClippedText:
     """A text, or its beginning and its end with how much is left out between."""
 
     head: str
@@ -251,15 +251,15 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ShownArgument:
     """One argument. `folder` and `name` are its JSON Pointer, split before the last segment."""
 
     folder: str
     name: str
     type: str
-    value: Text
+    value: ClippedText
     change: str
-    previous: Text
+    previous: ClippedText
     secret: str  # its kind, in place of both texts
 
 
@@ -269,7 +269,7 @@ class Arguments:
     of a value, or rows are of which this is not a part. `part` of `parts` begins at row `begin`; parts count from 1,
     and do not depend on what is compared."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[ShownArgument, ...]
     total: int
     begin: int
     part: int
@@ -293,18 +293,18 @@ def arguments(rows: Sequence[ArgumentRow], *, part: int) -> Arguments:
     return Arguments(shown, len(rows), begin, part, parts, cut, any(row.change != "none" for row in rows))
 
 
-def fold(text: str, *, everything: bool) -> Text:
+def fold(text: str, *, everything: bool) -> ClippedText:
     """Cut a long text in the middle. The end begins with the last segment of a path, where that is not too long."""
     if everything or len(text) <= MAX_TEXT:
-        return Text(text, length=len(text))
+        return ClippedText(text, length=len(text))
     slash = max(text.rfind("/", -_MAX_TAIL), text.rfind("\\", -_MAX_TAIL))
     at = min(slash, len(text) - _TAIL) if slash >= 0 else len(text) - _TAIL
-    return Text(text[:_HEAD], at - _HEAD, text[at:], len(text))
+    return ClippedText(text[:_HEAD], at - _HEAD, text[at:], len(text))
 
 
-def _row(row: ArgumentRow, *, everything: bool) -> Row:
+def _row(row: ArgumentRow, *, everything: bool) -> ShownArgument:
     folder, slash, name = row.pointer.rpartition("/")
     texts = (row.value_json, row.previous_json)
     value, previous = (fold(text, everything=everything or row.secret) for text in texts)
     secret = str(json.loads(row.value_json or row.previous_json)).strip("⟨⟩") if row.secret else ""
-    return Row(folder + slash, name or "(all of them)", row.type, value, row.change, previous, secret)
+    return ShownArgument(folder + slash, name or "(all of them)", row.type, value, row.change, previous, secret)

@@ -172,8 +172,8 @@ WRITE_SECONDS = 30.0  # for a reader that takes nothing
 
 
 class Listener(socket.socket):
-    """Accepts so many connections that have not shaken hands for TLS, which no `Connection` knows of yet: beyond, the
-    first of them is ended."""
+    """Limits accepted connections whose TLS handshake is not done, which no `ConsoleConnection` counts yet: one more
+    ends the oldest of them."""
 
     def __init__(self, family: int, most: int) -> None:
         super().__init__(family, socket.SOCK_STREAM)
@@ -192,11 +192,11 @@ class Listener(socket.socket):
         return connection, address
 
     def shaken(self, address: object) -> None:
-        """A connection has become a `Connection`, which is counted with its kind."""
+        """A connection has become a `ConsoleConnection`, which is counted with its kind."""
         self._begun.pop(address, None)
 
 
-class Connection(H11Protocol):
+class ConsoleConnection(H11Protocol):
     """Where as many connections are open as may be, a new one takes the place of the one that has been silent for
     longest: only connections with an answer under way keep theirs."""
 
@@ -274,7 +274,7 @@ class Connection(H11Protocol):
             self.transport.abort()  # the application waits for the rest, and learns that nobody is there
 
     def _make_room(self) -> bool:
-        others = (each for each in self.connections if isinstance(each, Connection) and each is not self)
+        others = (each for each in self.connections if isinstance(each, ConsoleConnection) and each is not self)
         silent = [each for each in others if each.waits]
         if not silent:
             return False
@@ -294,9 +294,9 @@ class Connection(H11Protocol):
         self.transport.close()
 
 
-def protocol(headers: Mapping[str, str], listener: Listener) -> type[Connection]:
+def protocol(headers: Mapping[str, str], listener: Listener) -> type[ConsoleConnection]:
     """The connections of a console whose every answer has these headers, and that `listener` accepts."""
-    return type("ConsoleConnection", (Connection,), {"every": headers, "shaken": staticmethod(listener.shaken)})
+    return type("Connection", (ConsoleConnection,), {"every": headers, "shaken": staticmethod(listener.shaken)})
 
 
 class _Deadline:

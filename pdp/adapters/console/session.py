@@ -70,7 +70,7 @@ _SIGNED_OUT = 10_000  # ids remembered; beyond, those that end first are forgott
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class ConsoleSession:
     """One sign-in. `groups` are what the provider's token claimed; `authenticated_ns` is the instant of the
     last authentication, 0 when the provider does not say."""
 
@@ -84,7 +84,7 @@ class Session:
     expires_ns: int
 
 
-class Sessions:
+class ConsoleSessions:
     """Opens, reads and ends sessions."""
 
     def __init__(self, options: ConsoleOptions, key: bytes, clock: Clock, entropy: Entropy) -> None:
@@ -99,7 +99,7 @@ class Sessions:
         prefix = "__Host-" if options.https else ""
         self.cookie = f"{prefix}pdp-session"
 
-    def open(self, response: Response, session: Session) -> bool:
+    def open(self, response: Response, session: ConsoleSession) -> bool:
         """Begin a session with a new id on this answer. False when its groups are too many for a cookie."""
         sealed = self._seal.close(
             {
@@ -119,14 +119,14 @@ class Sessions:
         self.set_cookie(response, self.cookie, sealed, same_site="strict")
         return True
 
-    def read(self, request: Request) -> Session | None:
+    def read(self, request: Request) -> ConsoleSession | None:
         """The session of a request; None when there is none that holds now."""
         content = self._seal.open(request.cookies.get(self.cookie, ""))
         if content is None or not self._lasts(content["id"], content["expires_ns"]):
             return None
         if not self._configured(content):
             return None
-        return Session(
+        return ConsoleSession(
             content["id"],
             content["tenant"],
             Account(content["issuer"], content["account"]),
@@ -137,7 +137,7 @@ class Sessions:
             content["expires_ns"],
         )
 
-    def lasts(self, session: Session) -> bool:
+    def lasts(self, session: ConsoleSession) -> bool:
         """Whether a session that was read before still holds, as far as this process knows."""
         return self._lasts(session.id, session.expires_ns)
 
@@ -151,7 +151,7 @@ class Sessions:
             return self._issuers.get(content["provider"]) == (issuer, tenant)
         return (issuer, content["account"], tenant) in self._local
 
-    def end(self, response: Response, session: Session) -> None:
+    def end(self, response: Response, session: ConsoleSession) -> None:
         """End it, here and in the browser."""
         now = self._clock.now_ns()
         self._ended = {key: until for key, until in self._ended.items() if until > now}
@@ -160,15 +160,15 @@ class Sessions:
         self._ended[session.id] = session.expires_ns
         self.drop_cookie(response, self.cookie)
 
-    def fresh(self, session: Session) -> bool:
+    def fresh(self, session: ConsoleSession) -> bool:
         """Whether the last authentication is recent enough to act."""
         return self._clock.now_ns() - session.authenticated_ns < self._options.step_up_minutes * 60 * NS
 
-    def token(self, session: Session, form: str) -> str:
+    def token(self, session: ConsoleSession, form: str) -> str:
         """The token of one form of this session. `form` names the form and all that it is about."""
         return _text(hmac.digest(self._form_key, f"{session.id}\0{form}".encode(), hashlib.sha256))
 
-    def holds(self, session: Session, form: str, token: str) -> bool:
+    def holds(self, session: ConsoleSession, form: str, token: str) -> bool:
         """Whether a posted token is that form's."""
         return hmac.compare_digest(self.token(session, form).encode(), token.encode())
 

@@ -15,7 +15,7 @@ from starlette.responses import RedirectResponse, Response
 
 from pdp.adapters.console.oidc import Attempt, Provider, Signed
 from pdp.adapters.console.options import LocalAccountOptions
-from pdp.adapters.console.session import Seal, Session
+from pdp.adapters.console.session import ConsoleSession, Seal
 from pdp.adapters.console.visit import SIGN_IN, TOKEN_FIELD, Console, own_origin, read_form
 from pdp.core.approvals.rows import Account
 from pdp.core.check import NS
@@ -110,7 +110,9 @@ class SignIn:
         response = self._console.pages.show("onward.html", target=target)
         ends = self._clock.now_ns() + self._console.options.session_minutes * 60 * NS
         groups = tuple(sorted(person.claimed))
-        session = Session("", tenant, signed.account, signed.name, groups, provider, signed.authenticated_ns, ends)
+        session = ConsoleSession(
+            "", tenant, signed.account, signed.name, groups, provider, signed.authenticated_ns, ends
+        )
         if not self._console.sessions.open(response, session):
             raise Forbidden("console.groups", "You are in more groups than a session can hold; ask the operator.")
         self._console.sessions.drop_cookie(response, self._cookie)

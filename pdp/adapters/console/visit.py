@@ -21,7 +21,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from pdp.adapters.console import wording
 from pdp.adapters.console.options import ConsoleOptions
 from pdp.adapters.console.passkeys import ConsolePasskeys
-from pdp.adapters.console.session import Session, Sessions
+from pdp.adapters.console.session import ConsoleSession, ConsoleSessions
 from pdp.core.approvals.directory import Person
 from pdp.core.approvals.text_safety import isolated, visible
 from pdp.core.errors import Forbidden, InvalidRequest, Unauthenticated
@@ -51,7 +51,7 @@ class Console:
 
     options: ConsoleOptions
     services: ConsoleServices
-    sessions: Sessions
+    sessions: ConsoleSessions
     pages: Pages
     passkeys: ConsolePasskeys
     drawing: ReadLimiter  # of pages that are drawn in a thread
@@ -63,7 +63,7 @@ class Visit:
 
     console: Console
     request: Request
-    session: Session
+    session: ConsoleSession
     person: Person
     form: Mapping[str, str] = field(default_factory=dict)
 
@@ -171,7 +171,7 @@ def again_url(provider: str, back: str) -> str:
     return f"{SIGN_IN}{f'/{provider}' if provider else ''}?again=1&next={quote(back, safe='')}"
 
 
-async def _person(console: Console, session: Session) -> Person:
+async def _person(console: Console, session: ConsoleSession) -> Person:
     sign_in = SignedIn(
         session.tenant, session.account, session.name, session.groups, authenticated_ns=session.authenticated_ns
     )

@@ -21,7 +21,7 @@ from google.protobuf.message import DecodeError
 from typing_extensions import override
 
 from pdp.adapters.grpc.peer import Context
-from pdp.adapters.grpc.status import Refusal, refusal
+from pdp.adapters.grpc.status import FaultStatus, refusal
 from pdp.core.errors import DeadlineTooShort, Fault, InvalidRequest
 from pdp.ports import Entropy
 
@@ -154,7 +154,7 @@ def _parser(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
     return strict
 
 
-def _log(error: BaseException, said: Refusal, method: str, fault_id: str) -> None:
+def _log(error: BaseException, said: FaultStatus, method: str, fault_id: str) -> None:
     """One line of JSON per fault: no values, no text of foreign exceptions (which may quote values)."""
     status = said.status.name
     event: dict[str, object] = {"event": "rpc.refused", "method": method, "status": status, "code": said.code}

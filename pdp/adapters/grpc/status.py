@@ -56,7 +56,7 @@ TABLE: Mapping[type[Fault], StatusCode] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class FaultStatus:
     """What a caller is told about a fault. `code` goes out as trailing metadata `pdp-code`."""
 
     status: StatusCode
@@ -64,11 +64,11 @@ class Refusal:
     message: str
 
 
-def refusal(error: BaseException, fault_id: str) -> Refusal:
+def refusal(error: BaseException, fault_id: str) -> FaultStatus:
     """What to say about `error`. Only the message of a fault with a row other than INTERNAL is ever said."""
     if isinstance(error, Fault):
         status = TABLE.get(type(error), StatusCode.INTERNAL)
         if status is not StatusCode.INTERNAL:
-            return Refusal(status, error.code, error.message)
+            return FaultStatus(status, error.code, error.message)
     message = f"Something went wrong in the service; its log says more under the id {fault_id}."
-    return Refusal(StatusCode.INTERNAL, INTERNAL_CODE, message)
+    return FaultStatus(StatusCode.INTERNAL, INTERNAL_CODE, message)

@@ -16,14 +16,14 @@ _COUNTER = slice(33, 37)  # of the authenticator data, after 32 bytes of hash an
 
 
 @dataclass(frozen=True, slots=True)
-class Signature:
+class PasskeySignature:
     """By which credential, and the authenticator's counter; 0 of one that has none."""
 
     passkey_id: str
     count: int
 
 
-def read(assertion: bytes) -> Signature | None:
+def read(assertion: bytes) -> PasskeySignature | None:
     """From the browser's JSON; None for what is no assertion."""
     try:
         parsed = json.loads(assertion)
@@ -33,7 +33,7 @@ def read(assertion: bytes) -> Signature | None:
         return None
     if not isinstance(passkey_id, str) or not passkey_id or len(raw) < _COUNTER.stop:
         return None
-    return Signature(passkey_id, int.from_bytes(raw[_COUNTER]))
+    return PasskeySignature(passkey_id, int.from_bytes(raw[_COUNTER]))
 
 
 def evidence(assertion: bytes, public_key: bytes) -> bytes:
@@ -43,7 +43,7 @@ def evidence(assertion: bytes, public_key: bytes) -> bytes:
     return canonical({"assertion": assertion.decode("utf-8", "replace"), "public_key": key})
 
 
-def kept(vote_passkey: bytes) -> Signature | None:
+def kept(vote_passkey: bytes) -> PasskeySignature | None:
     """The signature within what a vote keeps; None where there is none."""
     return read(json.loads(vote_passkey)["assertion"].encode()) if vote_passkey else None
 

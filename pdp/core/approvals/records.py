@@ -21,7 +21,7 @@ from pdp.core.approvals.rows import (
     Delegation,
     Grant,
     Notice,
-    Outcome,
+    ReportedOutcome,
     Shown,
     Vote,
 )
@@ -184,7 +184,7 @@ def evidence_used(stamp: Stamp, answered: Answered, spent: Spent) -> bytes:
     return encode(stamp, "evidence", fields)
 
 
-def outcome(stamp: Stamp, noted: Outcome) -> bytes:
+def outcome(stamp: Stamp, noted: ReportedOutcome) -> bytes:
     """What became of an allowed call."""
     fields: Fields = {
         "caller": noted.caller,

@@ -200,7 +200,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ReportedOutcome:
     """What became of an allowed call: "done", "failed" or "unknown"."""
 
     decision_id: str

@@ -19,7 +19,7 @@ from pdp.core.approvals.rows import (
     Delegation,
     Grant,
     Notice,
-    Outcome,
+    ReportedOutcome,
     Seen,
     Shown,
     Vote,
@@ -152,7 +152,7 @@ class See:
 class Note:
     """Insert an outcome. Conflict when the decision has one, unless that is `unknown`."""
 
-    outcome: Outcome
+    outcome: ReportedOutcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ class Ballot:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class VoteRefusal:
     """A vote that does not count. `message` says how to do better, never a value."""
 
     code: str
@@ -99,7 +99,7 @@ def cast(  # noqa: PLR0913 - all that a vote rests on
     standing: Standing,
     *,
     valid: Valid | None = None,
-) -> Cast | Refusal:
+) -> Cast | VoteRefusal:
     """What a ballot comes to. `valid` checks a grant's own schema; without it a grant covers the same arguments only.
 
     A person may change its vote while the request is pending: the last one counts. Any denial after the approval ends
@@ -130,7 +130,7 @@ def _count(
     vote: Vote,
     requirement: Requirement,
     standing: Standing,
-) -> Cast | Refusal:
+) -> Cast | VoteRefusal:
     before, after = (tally(requirement, some, approval.call, standing) for some in (votes, (*votes, vote)))
     if _again(approval, votes, vote, before, standing):
         return _refused("approval.voted")
@@ -150,7 +150,7 @@ def _cancel(
     person: Person,
     standing: Standing,
     requirement: Requirement,
-) -> Cast | Refusal:
+) -> Cast | VoteRefusal:
     directory = standing.directory
     me = directory.human(person.account)
     if not directory.active(me):
@@ -290,5 +290,5 @@ def _with_claims(standing: Standing, person: Person, at_ns: int) -> Standing:
     return replace(standing, at_ns=at_ns, seen={**standing.seen, person.account: seen})
 
 
-def _refused(code: str) -> Refusal:
-    return Refusal(code, MESSAGES[code])
+def _refused(code: str) -> VoteRefusal:
+    return VoteRefusal(code, MESSAGES[code])

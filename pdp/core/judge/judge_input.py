@@ -35,7 +35,7 @@ class Traits:
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class CallContent:
     """The content of a call as it came: the pinned definition, the arguments, and text around them."""
 
     definition: Mapping[str, Json]
@@ -63,7 +63,7 @@ class JudgeInput:
     traits: Traits = field(default_factory=Traits)
 
     @classmethod
-    def of(cls, agent: str, target: TargetFact, session: SessionFact, content: Content) -> JudgeInput:
+    def of(cls, agent: str, target: TargetFact, session: SessionFact, content: CallContent) -> JudgeInput:
         """The input for one call, in a decision and in an evaluation of the judge: no user, no session, no
         secret that we know to be one."""
         clean = redacted(content.arguments, content.observation)

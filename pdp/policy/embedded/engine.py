@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from pdp.core.decide import Question
+from pdp.core.decide import EngineQuery
 from pdp.core.errors import BundleFault, ConfigurationFault, EngineFault, Fault
 from pdp.core.policy import Bundle
 from pdp.policy.embedded import wire
@@ -233,7 +233,7 @@ class EmbeddedEngine:
         """Process id of the zygote, for the operator."""
         return self._zygote.pid
 
-    async def evaluate(self, asked: Question) -> bytes:
+    async def evaluate(self, asked: EngineQuery) -> bytes:
         """JSON of `data.pdp.decision` for the question.
 
         Raises EngineFault: `policy.timeout` and `policy.crashed` (this question cost a worker), `policy.error`,

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from typing_extensions import override
 
-from pdp.core.decide import Question
+from pdp.core.decide import EngineQuery
 from pdp.core.errors import EngineFault, Overloaded
 from pdp.policy import evaluation
 from pdp.policy.embedded import wire
@@ -31,7 +31,7 @@ class QueuedQuestion:
     """A question in the queue or in flight. `since` is in seconds of the loop's clock."""
 
     nonce: int
-    asked: Question
+    asked: EngineQuery
     since: float
     answer: asyncio.Future[bytes]
     attempts: int = 0
@@ -211,7 +211,7 @@ class Pool:
         """Workers that answer."""
         return sum(link.up for link in self._links)
 
-    async def evaluate(self, asked: Question) -> bytes:
+    async def evaluate(self, asked: EngineQuery) -> bytes:
         """JSON of `data.pdp.decision` for the question. Raises EngineFault; Overloaded when the queue is full."""
         if self.refusing:
             raise EngineFault(*evaluation.UNAVAILABLE)

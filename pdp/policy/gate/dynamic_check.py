@@ -28,7 +28,7 @@ from pdp.policy.gate import elements
 from pdp.policy.gate.elements import Element
 from pdp.policy.gate.policy import Policy, RuleKey, is_pack
 from pdp.policy.gate.report import ERROR, ElementCoverage, FileCoverage, GateFinding, TestResult
-from pdp.policy.gate.syntax import Rule, Unit, dotted, named, span_of, trees, walk
+from pdp.policy.gate.syntax import RegoRule, Unit, dotted, named, span_of, trees, walk
 
 _NOTE = "pdp_gate.note"
 _PLACE = re.compile(r"(.+):([0-9]+):([0-9]+)")
@@ -87,7 +87,7 @@ class TestEngine:
             self._judged[document] = f"`{pointer or '/'}` breaks `{broken.schema_path[-1]}`" if broken else ""
         return self._judged[document]
 
-    def run(self, unit: Unit, rule: Rule) -> tuple[TestResult, frozenset[str]]:
+    def run(self, unit: Unit, rule: RegoRule) -> tuple[TestResult, frozenset[str]]:
         """Run one test; true is a pass, anything else is not."""
         self.notes.clear()
         self.invalid.clear()
@@ -101,9 +101,9 @@ class TestEngine:
         return result, frozenset(self.notes)
 
 
-def tests_of(units: list[Unit]) -> list[tuple[Unit, Rule]]:
+def tests_of(units: list[Unit]) -> list[tuple[Unit, RegoRule]]:
     """Every test: rules named `test_*` in test modules, once by name."""
-    tests: dict[tuple[tuple[str, ...], str], tuple[Unit, Rule]] = {}
+    tests: dict[tuple[tuple[str, ...], str], tuple[Unit, RegoRule]] = {}
     for unit in units:
         for rule in unit.rules if unit.module.is_test else ():
             if rule.name.startswith("test_"):
@@ -161,7 +161,7 @@ class _PackResults:
     fired: set[str] = field(default_factory=set)
     absent: set[str] = field(default_factory=set)
     void: dict[str, tuple[str, str]] = field(default_factory=dict)  # note -> a test that has it, why it counts not
-    failed: dict[str, list[tuple[Unit, Rule]]] = field(default_factory=dict)  # by the engine's error
+    failed: dict[str, list[tuple[Unit, RegoRule]]] = field(default_factory=dict)  # by the engine's error
 
     def add(self, test: str, notes: AbstractSet[str], void: dict[str, str], elements: list[Element]) -> None:
         """Add the notes of a passed test; `void` are notes that do not count, each with the reason."""

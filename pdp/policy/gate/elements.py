@@ -21,7 +21,7 @@ from pdp.policy.gate.syntax import (
     LITERAL_TYPES,
     Body,
     Node,
-    Rule,
+    RegoRule,
     children,
     dotted,
     kind,
@@ -78,7 +78,7 @@ _NEVER_WAIVED = re.compile(r"MB-?[12](\D.*)?")
 
 
 def check_fields(
-    rule: Rule, what: str, fields: Mapping[str, Node], node: Node, *, nested: bool = False
+    rule: RegoRule, what: str, fields: Mapping[str, Node], node: Node, *, nested: bool = False
 ) -> Iterator[GateFinding]:
     """Missing, unknown and mistyped fields of an element of the rule `what`; `nested` for an `otherwise`."""
     needed, besides = _allowed(what, fields, nested=nested)
@@ -119,13 +119,13 @@ def _allowed(what: str, fields: Mapping[str, Node], *, nested: bool) -> tuple[fr
     return needed, besides
 
 
-def _code_finding(rule: Rule, node: Node) -> GateFinding:
+def _code_finding(rule: RegoRule, node: Node) -> GateFinding:
     message = "The code must be a literal: lower-case letters, digits, `.`, `_` and `-`."
     hint = 'One rule per code, for example "code": "team.limit"; put what varies into the message.'
     return rule.unit.finding(span_of(node), "element.code", message, hint)
 
 
-def check_recorded(rule: Rule, fields: Mapping[str, Node]) -> Iterator[GateFinding]:
+def check_recorded(rule: RegoRule, fields: Mapping[str, Node]) -> Iterator[GateFinding]:
     """One finding for each field of a `require` or `oblige` that is computed."""
     if rule.name not in RECORDED:
         return
@@ -151,7 +151,7 @@ def _is_org(path: tuple[str, ...]) -> bool:
     return path[:2] == _ORG and len(path) > len(_ORG)
 
 
-def _organisations(rule: Rule) -> frozenset[str]:
+def _organisations(rule: RegoRule) -> frozenset[str]:
     """Variables that run over a list of `data.org` (`some limit in data.org.limits`) and over nothing else."""
     fixed: set[str] = set()
     computed: set[str] = set()
@@ -170,14 +170,14 @@ def _is_variable(node: Node | None) -> bool:
     return node is not None and kind(node)[0] == "Var"
 
 
-def check_requirement(rule: Rule, fields: Mapping[str, Node]) -> Iterator[GateFinding]:
+def check_requirement(rule: RegoRule, fields: Mapping[str, Node]) -> Iterator[GateFinding]:
     """A requirement and, one level deep, what takes its place when it fails."""
     yield from _values(rule, fields)
     if "otherwise" in fields:
         yield from _otherwise(rule, fields["otherwise"])
 
 
-def _values(rule: Rule, fields: Mapping[str, Node]) -> Iterator[GateFinding]:
+def _values(rule: RegoRule, fields: Mapping[str, Node]) -> Iterator[GateFinding]:
     if "kind" in fields and string(fields["kind"]) not in KINDS:
         text = string(fields["kind"]) or ""
         hint = did_you_mean(text, KINDS, f"One of: {', '.join(sorted(KINDS))}, as literal text.")
@@ -197,7 +197,7 @@ def _values(rule: Rule, fields: Mapping[str, Node]) -> Iterator[GateFinding]:
     yield from _verdict(rule, fields)
 
 
-def _verdict(rule: Rule, fields: Mapping[str, Node]) -> Iterator[GateFinding]:
+def _verdict(rule: RegoRule, fields: Mapping[str, Node]) -> Iterator[GateFinding]:
     """The verdict and confidence that unlock: nothing but an allow, with a minimum above 0."""
     if "accepts" in fields and _texts(fields["accepts"]) != ["allow"]:
         message = '`accepts` must be `["allow"]`: a judge that does not allow asks for people, or refuses.'
@@ -207,7 +207,7 @@ def _verdict(rule: Rule, fields: Mapping[str, Node]) -> Iterator[GateFinding]:
         yield rule.unit.finding(span_of(fields["min_confidence"]), "element.number", message, hint)
 
 
-def _check_seats(rule: Rule, node: Node) -> Iterator[GateFinding]:
+def _check_seats(rule: RegoRule, node: Node) -> Iterator[GateFinding]:
     """The seats of an approval, at least one: without any it would count as given at once."""
     name, body = kind(node)
     seats = body["items"] if name == "Array" else [] if name not in _ELSEWHERE else None
@@ -227,7 +227,7 @@ def _check_seats(rule: Rule, node: Node) -> Iterator[GateFinding]:
             yield _number_finding(rule, "n", fields["n"])
 
 
-def _number_finding(rule: Rule, name: str, node: Node) -> GateFinding:
+def _number_finding(rule: RegoRule, name: str, node: Node) -> GateFinding:
     message, hint = f"`{name}` must be a whole number of at least 1.", f'For example "{name}": 1.'
     return rule.unit.finding(span_of(node), "element.number", message, hint)
 
@@ -252,7 +252,7 @@ def _texts(node: Node) -> list[str | None]:
     return [string(item) for item in body["items"]] if name == "Array" else []
 
 
-def _otherwise(rule: Rule, node: Node) -> Iterator[GateFinding]:
+def _otherwise(rule: RegoRule, node: Node) -> Iterator[GateFinding]:
     name, body = kind(node)
     if name != "Object" or not all(string(key) for _, key, _ in body["fields"]):
         message = "`otherwise` must be a requirement, written out."
@@ -272,13 +272,13 @@ def _otherwise(rule: Rule, node: Node) -> Iterator[GateFinding]:
 class Element:
     """One element of a contract rule. `code_span` is where its literal code stands, quotes included."""
 
-    rule: Rule
+    rule: RegoRule
     code: str
     code_span: Body
     fields: Mapping[str, Node]
 
 
-def of_rule(rule: Rule) -> tuple[Element | None, list[GateFinding]]:
+def of_rule(rule: RegoRule) -> tuple[Element | None, list[GateFinding]]:
     """The element of one contract rule (not `meta`), or what is wrong with its shape."""
     findings = list(_head(rule))
     if findings or rule.key is None:
@@ -312,7 +312,7 @@ def _written_out(node: Node) -> dict[str, Node] | str:
     return fields
 
 
-def meta(rules: list[Rule]) -> Iterator[GateFinding]:
+def meta(rules: list[RegoRule]) -> Iterator[GateFinding]:
     """The one `meta` of a pack: written out, naming its servers and its owner."""
     for again in rules[1:]:
         yield again.unit.finding(again.span, "meta.twice", "`meta` is defined twice.", "Keep one.")
@@ -332,7 +332,7 @@ def meta(rules: list[Rule]) -> Iterator[GateFinding]:
         yield _shape(rule, rule.span, "`owner` must say, as text, who answers for the pack.", "meta.shape")
 
 
-def pack(name: str, rules: list[Rule]) -> Pack:
+def pack(name: str, rules: list[RegoRule]) -> Pack:
     """The pack that a valid `meta` describes."""
     value = rules[0].value
     assert value is not None  # noqa: S101 - `meta` has looked
@@ -341,11 +341,11 @@ def pack(name: str, rules: list[Rule]) -> Pack:
     return Pack(name, string(fields["owner"]) or "", tuple(servers))
 
 
-def _shape(rule: Rule, span: Body, message: str, code: str = "rule.shape") -> GateFinding:
+def _shape(rule: RegoRule, span: Body, message: str, code: str = "rule.shape") -> GateFinding:
     return rule.unit.finding(span, code, message, f"Write: {EXAMPLES[rule.name]}")
 
 
-def _head(rule: Rule) -> Iterator[GateFinding]:
+def _head(rule: RegoRule) -> Iterator[GateFinding]:
     if rule.name == "allow" and _is_baseline(rule):
         message = "The baseline grants nothing."
         yield rule.unit.finding(rule.span, "allow.baseline", message, "Grants belong into an organisation's pack.")
@@ -356,11 +356,11 @@ def _head(rule: Rule) -> Iterator[GateFinding]:
         yield _shape(rule, rule.span, f"`{rule.name}` is a set of elements, it cannot have {form}.")
 
 
-def _is_baseline(rule: Rule) -> bool:
+def _is_baseline(rule: RegoRule) -> bool:
     return rule.unit.package == ("packs", "baseline")
 
 
-def _baseline(rule: Rule, fields: Mapping[str, Node]) -> Iterator[GateFinding]:
+def _baseline(rule: RegoRule, fields: Mapping[str, Node]) -> Iterator[GateFinding]:
     """Controls and waivers: every element of the baseline names its control, and only those can be waived."""
     control = string(fields["control"]) if "control" in fields else None
     optional = not _is_baseline(rule) and ("control" not in fields or control == "")
@@ -372,7 +372,7 @@ def _baseline(rule: Rule, fields: Mapping[str, Node]) -> Iterator[GateFinding]:
         yield from _waivable(rule, fields["waivable"], control)
 
 
-def _waivable(rule: Rule, node: Node, control: str | None) -> Iterator[GateFinding]:
+def _waivable(rule: RegoRule, node: Node, control: str | None) -> Iterator[GateFinding]:
     span = span_of(node)
     tag, body = kind(node)
     if tag != "Bool" or body["value"] is not True:

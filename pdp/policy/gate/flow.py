@@ -26,7 +26,7 @@ from pdp.policy.gate.syntax import (
     Node,
     NotUnderstoodError,
     Query,
-    Rule,
+    RegoRule,
     Unit,
     children,
     dotted,
@@ -159,7 +159,7 @@ class Negation(Binding, ABC):
         self._asked.discard(key)
         return unconditional
 
-    def _made(self, rule: Rule) -> bool:
+    def _made(self, rule: RegoRule) -> bool:
         if rule.value is None or rule.unit is self.unit:
             given = {name: Unknown() for param in rule.params for name, _ in variables(param)}
             return rule.value is None or self.unsure(rule.value, given, Context()) is None
@@ -197,7 +197,7 @@ class Flow(Negation):
 
     _named: AbstractSet[str] = frozenset()
 
-    def rule(self, rule: Rule) -> list[Value]:
+    def rule(self, rule: RegoRule) -> list[Value]:
         """Values that one definition gives. A set or map gives its items."""
         self._named = named(trees(rule))
         env: dict[str, Value] = {}
@@ -213,7 +213,7 @@ class Flow(Negation):
             values += self._head(rule, query, inner, context)
         return values
 
-    def _head(self, rule: Rule, query: Query | None, env: Env, context: Context) -> list[Value]:
+    def _head(self, rule: RegoRule, query: Query | None, env: Env, context: Context) -> list[Value]:
         for key in rule.extra:
             self.evaluate(key, env, context)
         if rule.key is not None:
@@ -226,7 +226,7 @@ class Flow(Negation):
             given = rule.value
         return [self.evaluate(given, env, context) if given is not None else Scalar("boolean")]
 
-    def _optional(self, node: Node, rule: Rule, env: Env, context: Context) -> None:
+    def _optional(self, node: Node, rule: RegoRule, env: Env, context: Context) -> None:
         """A missing value would make the whole element vanish, so the body must ask for it first."""
         if not is_pack(self.unit) or rule.name not in CONTRACT:
             return

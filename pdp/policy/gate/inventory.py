@@ -18,7 +18,7 @@ from pdp.policy.gate.flow import Analyses
 from pdp.policy.gate.policy import CONTRACT, Analysis, NamedFact, Policy, RuleKey, closure
 from pdp.policy.gate.references import NAMED
 from pdp.policy.gate.report import RegistryName, RuleNames
-from pdp.policy.gate.syntax import Body, Node, Rule, Unit, dotted, kind, members, number, span_of, string
+from pdp.policy.gate.syntax import Body, Node, RegoRule, Unit, dotted, kind, members, number, span_of, string
 from pdp.policy.gate.value import Scalar, SchemaValue, options
 from pdp.ports import Pack
 
@@ -102,13 +102,13 @@ def names_of(policy: Policy, org: Json) -> Iterator[RuleNames]:
                 yield RuleNames(package[1], name, element.code if element else "", distinct)
 
 
-def _meta(rule: Rule) -> Iterator[RegistryName]:
+def _meta(rule: RegoRule) -> Iterator[RegistryName]:
     fields = members(rule.value) if rule.value else {}
     for server in kind(fields["servers"])[1]["items"]:
         yield _name("server", string(server) or "", rule.unit, span_of(server))
 
 
-def _of_rule(rule: Rule, key: RuleKey, analyses: Mapping[RuleKey, Analysis], org: Json) -> Iterator[RegistryName]:
+def _of_rule(rule: RegoRule, key: RuleKey, analyses: Mapping[RuleKey, Analysis], org: Json) -> Iterator[RegistryName]:
     """The names in one definition, and in all rules that it uses."""
     starts = [int(other.span["start"]) for other in rule.unit.rules]
     start = int(rule.span["start"])

@@ -22,7 +22,7 @@ from pdp.policy.gate.syntax import (
     Node,
     NotUnderstoodError,
     Query,
-    Rule,
+    RegoRule,
     Unit,
     dotted,
     flatten,
@@ -231,11 +231,13 @@ def _repair(tree: object, source: bytes) -> None:
             _repair(inner, source)
 
 
-def _rule(unit: Unit, rule: Body) -> Rule:
+def _rule(unit: Unit, rule: Body) -> RegoRule:
     [(form, body)] = rule.items()
     if form == "Default":
         name, plain, extra = _name(body["refr"])
-        return Rule(unit, name, "default", None, body["value"], tuple(body["args"]), (), body["span"], plain, extra)
+        return RegoRule(
+            unit, name, "default", None, body["value"], tuple(body["args"]), (), body["span"], plain, extra
+        )
     if form != "Spec":
         raise NotUnderstoodError
     [(head_kind, head)] = body["head"].items()
@@ -247,7 +249,7 @@ def _rule(unit: Unit, rule: Body) -> Rule:
     value = head["assign"]["value"] if head.get("assign") else None
     params = tuple(head["args"]) if head_kind == "Func" else ()
     shape = {"Set": "set", "Func": "function", "Compr": "complete" if plain else "map"}[head_kind]
-    return Rule(unit, name, shape, key, value, params, queries, body["span"], plain, extra)
+    return RegoRule(unit, name, shape, key, value, params, queries, body["span"], plain, extra)
 
 
 def _name(node: Node) -> tuple[str, bool, tuple[Node, ...]]:

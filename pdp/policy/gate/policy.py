@@ -11,7 +11,7 @@ from typing import TypeAlias
 from pdp.core.policy import Bundle
 from pdp.policy.gate.builtins import Builtins
 from pdp.policy.gate.report import GateFinding
-from pdp.policy.gate.syntax import Body, Rule, Unit
+from pdp.policy.gate.syntax import Body, RegoRule, Unit
 from pdp.policy.gate.value import Parameter, Schema, Unknown, Value
 
 CONTRACT = ("meta", "allow", "hide", "deny", "require", "oblige", "label")
@@ -78,7 +78,7 @@ class Analysis:
     uses: list[RuleUse] = field(default_factory=list)
     findings: list[GateFinding] = field(default_factory=list)
     unfollowed: list[GateFinding] = field(default_factory=list)  # input read in a way that cannot be followed
-    heads: list[tuple[Rule, Value]] = field(default_factory=list)  # elements of a set, by definition
+    heads: list[tuple[RegoRule, Value]] = field(default_factory=list)  # elements of a set, by definition
     calls: list[tuple[RuleKey, tuple[Value, ...]]] = field(
         default_factory=list
     )  # functions, and what they are handed
@@ -95,7 +95,7 @@ class Policy:
     input_schema: Schema
     org_schema: Schema
     builtins: Builtins
-    groups: dict[RuleKey, list[Rule]] = field(default_factory=dict)
+    groups: dict[RuleKey, list[RegoRule]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for unit in self.units:

@@ -16,7 +16,7 @@ from pdp.policy.gate.flow import Analyses
 from pdp.policy.gate.literals import handed_over
 from pdp.policy.gate.policy import CONTRACT, Analysis, Policy, RuleKey, chain, closure
 from pdp.policy.gate.report import GateFinding
-from pdp.policy.gate.syntax import Body, Node, Rule, Unit, dotted, kind, members, span_of, string, trees, walk
+from pdp.policy.gate.syntax import Body, Node, RegoRule, Unit, dotted, kind, members, span_of, string, trees, walk
 from pdp.policy.gate.value import ObjectValue, SchemaValue, is_number, options, types
 
 _TOOL_PHASE = ("allow", "hide")
@@ -109,7 +109,7 @@ def _names(policy: Policy, package: tuple[str, ...], analyses: Mapping[RuleKey, 
             yield unit.finding(unit.imports[alias][1], "names.shadowed", message, "Import it under another name.")
 
 
-def _helper(key: RuleKey, rules: list[Rule], *, used: bool) -> Iterator[GateFinding]:
+def _helper(key: RuleKey, rules: list[RegoRule], *, used: bool) -> Iterator[GateFinding]:
     """A rule that the composition does not know: used by one it knows, of one kind, under one plain name."""
     name = key[1]
     first, last = rules[0], rules[-1]
@@ -126,7 +126,7 @@ def _helper(key: RuleKey, rules: list[Rule], *, used: bool) -> Iterator[GateFind
         yield last.unit.finding(last.span, "rule.conflict", message, "Give each its own name.")
 
 
-def _dotted_head(rule: Rule) -> bool:
+def _dotted_head(rule: RegoRule) -> bool:
     """`limits.git := 5` or `limits["git"] := 5`; with one variable key it is a table and fine."""
     return not rule.plain and (rule.kind != "map" or len(rule.extra) != 1)
 

@@ -52,7 +52,7 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class RegoRule:
     """One rule as written. `kind`: `set` (contains), `complete`, `function`, `map` (keys in the head), `default`."""
 
     unit: Unit
@@ -79,7 +79,7 @@ class Unit:
     package: tuple[str, ...]
     package_span: Body
     imports: dict[str, tuple[tuple[str, ...], Body]] = field(default_factory=dict)  # alias -> path
-    rules: list[Rule] = field(default_factory=list)
+    rules: list[RegoRule] = field(default_factory=list)
     source: bytes = b""
 
     def place(self, span: Body) -> Position:
@@ -204,7 +204,7 @@ def dotted(node: Node) -> tuple[str, ...] | None:
     return (str(body["value"]), *(str(step) for step, _ in steps))
 
 
-def trees(rule: Rule) -> list[object]:
+def trees(rule: RegoRule) -> list[object]:
     """All of a rule's trees."""
     return [rule.key, rule.value, rule.extra, *((query.literals, query.value) for query in rule.queries)]
 

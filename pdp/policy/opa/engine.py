@@ -17,7 +17,7 @@ from pathlib import Path
 
 import aiohttp
 
-from pdp.core.decide import Question
+from pdp.core.decide import EngineQuery
 from pdp.core.errors import ConfigurationFault, EngineFault, Overloaded
 from pdp.core.policy import Bundle
 from pdp.policy import evaluation
@@ -67,7 +67,7 @@ class OpaEngine:
             return 0
         return 1
 
-    async def evaluate(self, asked: Question) -> bytes:
+    async def evaluate(self, asked: EngineQuery) -> bytes:
         """JSON of `data.pdp.decision` for the question.
 
         Raises EngineFault: `policy.timeout`, `policy.crashed` (the connection broke), `policy.error`,
@@ -88,7 +88,7 @@ class OpaEngine:
         finally:
             self._asked -= 1
 
-    async def _within(self, asked: Question) -> OpaAnswer:
+    async def _within(self, asked: EngineQuery) -> OpaAnswer:
         """The answer, in time: waiting for a connection, making one, sending, evaluating and reading included."""
         seconds, now = self._limits.seconds(len(asked.keys)), asyncio.get_running_loop().time
         end, left = now() + seconds, 0.0

@@ -52,7 +52,7 @@ class Acceptances(Closed):
 
 
 @dataclass(frozen=True, slots=True)
-class Review:
+class AcceptanceReview:
     """Findings held against what was accepted."""
 
     open: tuple[ScanFinding, ...]  # of any severity, not accepted
@@ -64,11 +64,11 @@ class Review:
         return blocking(self.open)
 
 
-def review(findings: Sequence[ScanFinding], accepted: Acceptances) -> Review:
+def review(findings: Sequence[ScanFinding], accepted: Acceptances) -> AcceptanceReview:
     """Hold findings against acceptances."""
     reasons = accepted.by_id()
     ids = {one.id for one in findings}
-    return Review(
+    return AcceptanceReview(
         tuple(one for one in findings if one.id not in reasons),
         tuple((one, reasons[one.id]) for one in findings if one.id in reasons),
         tuple(sorted(set(reasons) - ids)),
@@ -109,7 +109,7 @@ def accept(folder: Path, findings: Sequence[ScanFinding], ids: Sequence[str], re
     return result
 
 
-def refuse_open(held: Review) -> None:
+def refuse_open(held: AcceptanceReview) -> None:
     """Raises RegistryFault `sign.findings` while a finding of severity high is not accepted."""
     if not held.blocking:
         return

@@ -140,7 +140,7 @@ _TOOL = re.compile(
 )
 
 
-class References:
+class NameReferences:
     """The names of a set, to find them in texts."""
 
     def __init__(self, keys: Iterable[tuple[str, str]]) -> None:

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from pdp import __version__
 from pdp.core.digest import Json
-from pdp.registry.scan.accept import Review
+from pdp.registry.scan.accept import AcceptanceReview
 from pdp.registry.scan.finding import ScanFinding, visible
 from pdp.registry.scan.rules import Severity
 
@@ -15,7 +15,7 @@ _LEVELS: dict[Severity, str] = {"high": "error", "medium": "warning", "low": "no
 _RANKS: dict[Severity, str] = {"high": "8.0", "medium": "5.0", "low": "2.0"}
 
 
-def sarif(held: Review, artifact: str) -> Json:
+def sarif(held: AcceptanceReview, artifact: str) -> Json:
     """One run. `artifact` is the name of what was scanned; accepted findings are there, suppressed."""
     findings = sorted([*held.open, *(one for one, _ in held.accepted)])
     reasons = {one.id: reason for one, reason in held.accepted}

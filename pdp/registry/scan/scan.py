@@ -12,7 +12,7 @@ from pdp.registry.scan import behaviour, names
 from pdp.registry.scan.finding import ScanFinding, TextPlace, excerpt_of, finding, visible
 from pdp.registry.scan.hidden import hidden
 from pdp.registry.scan.instructions import MAX_SENTENCES, TOGETHER, cooccurrence, instructions, sentences, together
-from pdp.registry.scan.names import References
+from pdp.registry.scan.names import NameReferences
 from pdp.registry.scan.normalize import decoded, letters, phrase
 from pdp.registry.scan.patterns import addresses, markers, secrets
 from pdp.registry.scan.rules import Rule
@@ -47,7 +47,7 @@ class ScannedTool:
 
 def scan(tools: Sequence[ScannedTool]) -> tuple[ScanFinding, ...]:
     """All findings about a set of tools, sorted by server, tool, place and rule; each rule once per text."""
-    references = References((tool.server, tool.name) for tool in tools)
+    references = NameReferences((tool.server, tool.name) for tool in tools)
     findings: set[ScanFinding] = set(_across(tools))
     for tool in tools:
         findings.update(_of_tool(tool, references))
@@ -71,7 +71,7 @@ def _across(tools: Sequence[ScannedTool]) -> Iterator[ScanFinding]:
         )
 
 
-def _of_tool(tool: ScannedTool, references: References) -> Iterator[ScanFinding]:
+def _of_tool(tool: ScannedTool, references: NameReferences) -> Iterator[ScanFinding]:
     for rule, pointer, contradiction in behaviour.contradictions(tool.definition):
         yield finding(rule, TextPlace(tool.server, tool.name, pointer), _whole(tool), visible(contradiction))
     said_alone: set[str] = set()
@@ -107,7 +107,7 @@ def _grave(value: str) -> Iterator[tuple[Rule, str]]:
             yield phrases.rule, excerpt
 
 
-def _of_text(text: Text, tool: ScannedTool, references: References) -> Iterator[tuple[Rule, str]]:
+def _of_text(text: Text, tool: ScannedTool, references: NameReferences) -> Iterator[tuple[Rule, str]]:
     value = text.value[:MAX_CHARS]
     if len(value) < len(text.value):
         yield LIMIT, f"{len(text.value)} characters"
@@ -133,7 +133,7 @@ def _of_text(text: Text, tool: ScannedTool, references: References) -> Iterator[
             yield Rule(rule.code, rule.severity, rule.help + _ENCODED_HELP), excerpt
 
 
-def _readings(value: str, text: Text, tool: ScannedTool, references: References) -> Iterator[tuple[Rule, str]]:
+def _readings(value: str, text: Text, tool: ScannedTool, references: NameReferences) -> Iterator[tuple[Rule, str]]:
     """Rules that one reading of a text matches."""
     bare, folded = letters(value), phrase(value)
     matches = [*addresses(bare), *markers(bare)]

@@ -16,7 +16,7 @@ from pdp.identity.options import LIFETIME_SECONDS
 from pdp.ports import Pack, RegistryView
 from pdp.runtime.preflight.loading import Loaded, Path, Risk
 from pdp.service.operations.admin import ANY_TENANT
-from pdp.store.options import Place
+from pdp.store.options import PostgresAddress
 from pdp.telemetry.options import beyond_this_machine
 
 _MINUTE, _DAY = 60, 86_400
@@ -99,7 +99,7 @@ def _process(settings: Settings) -> Iterator[Risk]:
         (
             settings.store.url is not None
             and settings.store.tls == "off"
-            and not Place.read(settings.store.url).socket,
+            and not PostgresAddress.read(settings.store.url).socket,
             "store.tls",
             "off: whoever is on the way to the database reads and changes records",
         ),

@@ -22,7 +22,7 @@ from pdp.service.approvals.retry import IdempotentCommits
 from pdp.service.approvals.visibility import Queue, Visibilities
 from pdp.service.approvals.votes import Proofs, Votes
 from pdp.service.commit import Recorder
-from pdp.service.state import State
+from pdp.service.state import ServiceState
 
 DAY_NS = 24 * 3600 * NS
 
@@ -54,7 +54,7 @@ class ApprovalServices:
 
 def assemble(  # noqa: PLR0913 - what they rest on
     store: Store,
-    state: State,
+    state: ServiceState,
     counting: Counting,
     subjects: Subjects,
     recorder: Recorder,

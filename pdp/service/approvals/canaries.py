@@ -25,7 +25,7 @@ from pdp.service.approvals.requests import short_code
 from pdp.service.approvals.retry import IdempotentCommits, RequestKey, retry_on_conflict
 from pdp.service.approvals.visibility import UNKNOWN
 from pdp.service.commit import Recorder
-from pdp.service.state import State as Running
+from pdp.service.state import ServiceState
 
 OPERATE = "operate"
 
@@ -35,7 +35,7 @@ class Canaries:
     """`ApprovalService.OpenCanary`, for persons with the role `operate`."""
 
     store: Store
-    running: Running
+    running: ServiceState
     commits: IdempotentCommits
     recorder: Recorder
     clock: Clock

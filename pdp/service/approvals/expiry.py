@@ -20,7 +20,7 @@ from pdp.core.switches import Switches
 from pdp.ports import Directories, Store
 from pdp.service.approvals.approver_metrics import ApproverMetrics
 from pdp.service.commit import Recorder
-from pdp.service.state import State
+from pdp.service.state import ServiceState
 
 _CHUNK = 200
 _AT_ONCE = 32  # entries that share a commit
@@ -35,7 +35,7 @@ class Sweep:
     """
 
     store: Store
-    state: State
+    state: ServiceState
     directories: Directories
     recorder: Recorder
     tenants: tuple[str, ...]

@@ -50,7 +50,7 @@ class Caps:
 
 
 @dataclass(frozen=True, slots=True)
-class Queue:
+class QueueCounts:
     """What waits for people already; the commit counts again."""
 
     mine: int  # of the subject
@@ -60,7 +60,7 @@ class Queue:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedRequests:
     """What a pending answer tells, and what is committed with it."""
 
     requirements: tuple[OpenRequirement, ...]
@@ -91,7 +91,7 @@ class Opening:
         policy: PolicyRef,
         decision_id: str,
         at_ns: int,
-    ) -> Opened | Outcome:
+    ) -> OpenedRequests | Outcome:
         """Attach to what is open, open the rest; or the denial that this comes to.
 
         Raises Conflict when people have answered since the evaluation began: it is to be made again.
@@ -127,7 +127,7 @@ class Opening:
                 entries.append(self._moved(approval, Event.REOPEN, at_ns))
             waiting.append(approval)
             shown.append(self._shown(plain, approval))
-        return Opened(tuple(shown), tuple(entries), self._token(asked, waiting, judged, at_ns))
+        return OpenedRequests(tuple(shown), tuple(entries), self._token(asked, waiting, judged, at_ns))
 
     def _never(self, asked: CallContext, wanted: tuple[Mapping[str, Any], ...]) -> Outcome | None:
         if not self.counting.active(asked):
@@ -143,19 +143,19 @@ class Opening:
             if answered and self.counting.stands(approval, asked.call, asked.stored, at_ns)[0] in GIVEN:
                 raise Conflict("store.conflict", "people answered meanwhile, so nothing was decided; ask again")
 
-    def _queue(self, asked: CallContext, wanted: tuple[Mapping[str, Any], ...], at_ns: int) -> Queue:
+    def _queue(self, asked: CallContext, wanted: tuple[Mapping[str, Any], ...], at_ns: int) -> QueueCounts:
         store, tenant = self.counting.store, asked.tenant
         needs = [need for element in wanted if element["kind"] in PEOPLE and (need := read(element)) is not None]
         groups = {seat.group_id for need in needs for seat in need.seats}
         alone = self.backoff.alone(asked.stored.turned_down)
-        return Queue(
+        return QueueCounts(
             *store.open_count(tenant, asked.subject_index),
             by_group={group: store.open_for(tenant, (group,)) for group in groups},
             like=alone and store.waiting_like(tenant, asked.call, at_ns),
         )
 
     def _refused(  # noqa: PLR0911 - one refusal per line
-        self, need: Requirement, asked: CallContext, queue: Queue, opened: int, at_ns: int
+        self, need: Requirement, asked: CallContext, queue: QueueCounts, opened: int, at_ns: int
     ) -> Outcome | None:
         directory = self.counting.directories.of(asked.tenant)
         if not satisfiable(need, asked.call, directory):

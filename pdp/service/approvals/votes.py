@@ -14,7 +14,7 @@ from pdp.core.approvals.rows import Account, Approval, Grant, Vote
 from pdp.core.approvals.states import FINAL, GrantState, State
 from pdp.core.approvals.steps import EndGrant, Issue, Sign
 from pdp.core.approvals.view import ApprovalView
-from pdp.core.approvals.vote import Ballot, Cast, Refusal, cast
+from pdp.core.approvals.vote import Ballot, Cast, VoteRefusal, cast
 from pdp.core.digest import Json, canonical, sha256_hex
 from pdp.core.errors import Fault, Forbidden, InvalidRequest, NotFound, Outdated, Overloaded
 from pdp.core.stored import Commit, RecordRef
@@ -215,7 +215,7 @@ class Votes:
             passkey=evidence(given.passkey, _key_of(person, directory, given.passkey)) if given.passkey else b"",
         )
         accepted = cast(approval, shown, votes, ballot, person, visibility.standing(votes), valid=self._valid)
-        if isinstance(accepted, Refusal):
+        if isinstance(accepted, VoteRefusal):
             raise fault(accepted)
         return accepted
 
@@ -287,7 +287,7 @@ class Votes:
         return Voted(view, self._commits.record(record_id), grant_id)
 
 
-def fault(refused: Refusal) -> Fault:
+def fault(refused: VoteRefusal) -> Fault:
     """The fault that a refused vote leaves as."""
     code, message = refused.code, refused.message
     if code in _UNKNOWN:

@@ -21,7 +21,7 @@ from pdp.ports import Clock, ResumeTokens, Store
 from pdp.service.admission import require_server
 from pdp.service.approvals.changes import Changes
 from pdp.service.facts import FactBuilder
-from pdp.service.state import State as Pinned
+from pdp.service.state import ServiceState
 
 MAX_SECONDS = 50.0
 JUDGE_NS = NS // 4  # when a verdict is first looked for, then half as often each time
@@ -43,7 +43,7 @@ class Waiting:
     store: Store
     tokens: ResumeTokens
     facts: FactBuilder
-    state: Pinned
+    state: ServiceState
     changes: Changes
     clock: Clock
 

@@ -17,7 +17,7 @@ from pdp.ports import Clock, Registry, Store, Subjects
 from pdp.service.commit import Recorder
 from pdp.service.operations.fleet import Difference
 from pdp.service.operations.reload import Failure, Reloads
-from pdp.service.state import State
+from pdp.service.state import ServiceState
 
 KIND = "switch"  # of a kept answer
 ANY_TENANT = "*"  # an operator's tenant in the configuration: acts on all of them
@@ -38,7 +38,7 @@ class SwitchAsk:
 
 
 @dataclass(frozen=True, slots=True)
-class Switched:
+class SwitchResult:
     """A switch that is durable. `epoch` is the store's with it; `checked`: what it names is known to exist."""
 
     row: SwitchRow
@@ -48,7 +48,7 @@ class Switched:
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class ServiceStatus:
     """The state of this process."""
 
     version: str
@@ -74,7 +74,7 @@ class Status:
 class Admin:
     """`AdminService` but for reloads, which `reload.Reloads` does."""
 
-    state: State
+    state: ServiceState
     reloads: Reloads
     registry: Registry
     subjects: Subjects
@@ -87,12 +87,12 @@ class Admin:
     draining: bool = False
     _one_switch: asyncio.Lock = field(default_factory=asyncio.Lock)  # so that the epoch is that of the switch
 
-    async def status(self) -> Status:
+    async def status(self) -> ServiceStatus:
         """What runs now; changes nothing."""
         at, policy = self.clock.now_ns(), self.state.policy
         problem = self.store.problem()
         serving = "draining" if self.draining else "serving" if policy and not problem else "not_serving"
-        return Status(
+        return ServiceStatus(
             version=self.version,
             boot=self.recorder.boot,
             at_ns=at,
@@ -123,7 +123,7 @@ class Admin:
             differences=self.state.fleet.differences(),
         )
 
-    async def set_switch(self, ask: SwitchAsk, caller: Caller) -> Switched:
+    async def set_switch(self, ask: SwitchAsk, caller: Caller) -> SwitchResult:
         """Store and record one switch; whatever is decided from then on obeys it.
 
         The same request id with the same content gets the same answer, as long as the switch still is as it was
@@ -135,7 +135,7 @@ class Admin:
         setting.add_done_callback(lambda done: done.cancelled() or done.exception())  # somebody has looked
         return await asyncio.shield(setting)
 
-    async def _set_switch(self, ask: SwitchAsk, caller: Caller) -> Switched:
+    async def _set_switch(self, ask: SwitchAsk, caller: Caller) -> SwitchResult:
         async with self._one_switch:
             at = self.clock.now_ns()
             row = self._row(ask, caller, at)
@@ -154,9 +154,9 @@ class Admin:
                 return ReplyRow(key, content, KIND, "", canonical([epoch, record_id, checked]), "", 0, at)
 
             ref = await self.recorder.switch(row, at, reply if ask.request_id else None)
-            return Switched(row, epoch, ref, checked)
+            return SwitchResult(row, epoch, ref, checked)
 
-    async def _again(self, kept: ReplyRow, content: str, row: SwitchRow) -> Switched:
+    async def _again(self, kept: ReplyRow, content: str, row: SwitchRow) -> SwitchResult:
         """What was answered to this id. Raises InvalidRequest for other content, or when that is no longer true."""
         if kept.content != content:
             raise InvalidRequest(
@@ -169,7 +169,7 @@ class Admin:
                 "request_id", "was used, and the switch was set anew since; use a new id", code="request.reused"
             )
         epoch, record_id, *checked = json.loads(kept.reply)  # of an older release there are two
-        return Switched(row, epoch, await self.recorder.locate(record_id), *checked)
+        return SwitchResult(row, epoch, await self.recorder.locate(record_id), *checked)
 
     def _engaged(self, at_ns: int) -> tuple[SwitchRow, ...]:
         """Those that act; one that has released itself is none, whether or not it was swept out yet."""

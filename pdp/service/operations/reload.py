@@ -18,7 +18,7 @@ from pdp.core.registered import RegistryChange
 from pdp.core.stored import RecordRef
 from pdp.ports import Clock, DirectorySource, PolicySource, Registry, Subjects
 from pdp.service.commit import Recorder
-from pdp.service.state import State
+from pdp.service.state import ServiceState
 
 log = logging.getLogger("pdp.policy")
 
@@ -63,7 +63,7 @@ class Reloaded:
 class Reloads:
     """`AdminService.Reload`, and the reloads that run by themselves."""
 
-    state: State
+    state: ServiceState
     policies: PolicySource
     registry: Registry
     subjects: Subjects

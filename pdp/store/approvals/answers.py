@@ -34,7 +34,7 @@ from pdp.core.approvals.rows import (
     Delegation,
     Grant,
     Notice,
-    Outcome,
+    ReportedOutcome,
     Seen,
     Shown,
     Vote,
@@ -220,8 +220,10 @@ class PeopleReads:
         found = self._values(Seen, select(t.seen).where(t.seen.c.tenant == tenant, theirs))
         return {each.account: each for each in found}
 
-    def outcome(self, decision_id: str) -> Outcome | None:
-        return _first(self._values(Outcome, select(t.outcomes).where(t.outcomes.c.decision_id == decision_id)))
+    def outcome(self, decision_id: str) -> ReportedOutcome | None:
+        return _first(
+            self._values(ReportedOutcome, select(t.outcomes).where(t.outcomes.c.decision_id == decision_id))
+        )
 
     def outcomes_of(self, redemption_ids: tuple[str, ...]) -> Mapping[str, str]:
         """What became of redeemed calls, by the redemption; those that nobody reported are left out."""

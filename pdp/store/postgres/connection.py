@@ -18,7 +18,7 @@ from sqlalchemy.util import greenlet_spawn
 
 from pdp.core.errors import ConfigurationFault
 from pdp.store.alchemy import READS, causes, sqlstate, state
-from pdp.store.options import Place, StoreOptions
+from pdp.store.options import PostgresAddress, StoreOptions
 
 T = TypeVar("T")
 
@@ -127,7 +127,7 @@ def arguments(
     options: StoreOptions, password: bytes, boot: str, session: dict[str, str], seconds: float
 ) -> dict[str, Any]:
     """Of asyncpg.connect. All that it would take from the environment is given."""
-    place = Place.read(options.url or "")
+    place = PostgresAddress.read(options.url or "")
     return {
         "host": place.socket or place.host,
         "port": place.port,

@@ -21,7 +21,7 @@ _MUST = {"server_encoding": "UTF8", "fsync": "on", "full_page_writes": "on"}
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedDatabase:
     """What the database says about itself. `clean`: no process that is gone left without ending its run."""
 
     boot: str
@@ -30,7 +30,7 @@ class Opened:
     clean: bool
 
 
-def connect(engine: Engine, origin: str | None, fresh: str, boot: str) -> Opened:
+def connect(engine: Engine, origin: str | None, fresh: str, boot: str) -> OpenedDatabase:
     """Make, bring up to date and check. `fresh` names a new log for which no `origin` is configured.
 
     Raises ConfigurationFault: `store.schema` (written by a newer release), `store.foreign` (not ours),
@@ -45,7 +45,7 @@ def connect(engine: Engine, origin: str | None, fresh: str, boot: str) -> Opened
             if version < VERSION:
                 upgrade(db, version)
             name = _origin(db, origin, fresh)
-            return Opened(boot, name, _checked_head(db), _begin_run(db, boot))
+            return OpenedDatabase(boot, name, _checked_head(db), _begin_run(db, boot))
     except DatabaseErrors as e:
         raise Unavailable(
             "store.unreadable", f"store.url: the store cannot be opened: {why(e)}", detail=said(e)

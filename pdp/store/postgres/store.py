@@ -22,7 +22,7 @@ from pdp.store.options import StoreOptions
 from pdp.store.postgres import connection
 from pdp.store.postgres.call import CallReads
 from pdp.store.postgres.connection import Bridge
-from pdp.store.postgres.opening import Opened, connect
+from pdp.store.postgres.opening import OpenedDatabase, connect
 from pdp.store.postgres.rows import PostgresRows, marks
 from pdp.store.postgres.transactions import PostgresTransactions, look
 from pdp.store.writer import Writer, pace
@@ -35,7 +35,12 @@ class PostgresStore(LogStore):
     kept in memory too, as of the last commit of this process or the last look, whichever is later."""
 
     def __init__(
-        self, opened: Opened, database: PostgresTransactions, ledger: Ledger, options: StoreOptions, password: bytes
+        self,
+        opened: OpenedDatabase,
+        database: PostgresTransactions,
+        ledger: Ledger,
+        options: StoreOptions,
+        password: bytes,
     ) -> None:
         self._database = database
         self._calls = CallReads(connection.reading_calls(options, password, opened.boot), self._lasting)
@@ -56,7 +61,7 @@ class PostgresStore(LogStore):
         engines = [each(options, password, boot) for each in (connection.opening, connection.writing)]
         bridge = Bridge("pdp-store-connection")
 
-        def begin() -> tuple[Opened, PostgresTransactions, Ledger]:
+        def begin() -> tuple[OpenedDatabase, PostgresTransactions, Ledger]:
             opened = connect(engines[0], options.origin, fresh, boot)
             database = PostgresTransactions(engines[1], bridge)
             with database.db.begin():

@@ -42,7 +42,7 @@ from pdp.service.idempotency import Idempotency
 from pdp.service.operations.admin import Admin
 from pdp.service.operations.reload import Reloads
 from pdp.service.records import Records
-from pdp.service.state import State
+from pdp.service.state import ServiceState
 from pdp.sessions.memory import MemorySessions
 from pdp.sessions.options import SessionOptions
 from pdp.store.clock import StoreClock
@@ -251,7 +251,7 @@ async def services(edges: Any, store: Any, tmp_path: Any) -> Any:
     entropy, clock, key = Entropy(), edges.clock, b"k" * 32
     subjects, registry = Subjects(), Registry()
     sessions = MemorySessions(SessionOptions(), key)
-    state, kills = State(store), WorkerCrashQuota()
+    state, kills = ServiceState(store), WorkerCrashQuota()
     recorder = Recorder(store, clock, entropy, boot="boot-1", index_key=key)
     establish = FactBuilder(subjects, ArgumentContent(), sessions, entropy=entropy, index_key=key)
 

@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from pdp.adapters.grpc.codec import admin
 from pdp.core.check import NS
 from pdp.core.request import Caller, Role
-from pdp.service.operations.admin import Status
+from pdp.service.operations.admin import ServiceStatus
 from pdp.service.operations.fleet import Difference
 from pdp.service.operations.reload import Failure, Reloaded
 from pdp.v1 import admin_pb2, approval_pb2, audit_pb2, consent_pb2, decision_pb2, explain_pb2
@@ -292,7 +292,7 @@ async def test_status_shows_an_operator_its_own_tenant(pdp: Any, as_caller: Any)
 
 def test_status_shows_an_operator_the_people_of_its_own_tenant() -> None:
     plain = {"revision": "r", "people": 5, "groups": 2, "age_seconds": 3, "problem": ""}
-    status = Status(
+    status = ServiceStatus(
         version="0.1.0",
         boot="b",
         at_ns=10 * NS,

@@ -8,7 +8,7 @@ from pdp.adapters.grpc.codec import admin, fields
 from pdp.core.errors import InvalidRequest, Unsupported
 from pdp.core.stored import RecordRef, SwitchRow
 from pdp.core.switches import SCOPES
-from pdp.service.operations.admin import Switched
+from pdp.service.operations.admin import SwitchResult
 from pdp.v1 import admin_pb2 as a
 
 REF = RecordRef("log", 0, b"h" * 32)
@@ -50,12 +50,12 @@ def test_a_switch_without_shape_is_refused(field: Any, request_: Any) -> None:
 
 def test_a_switch_comes_back_as_it_is() -> None:
     row = SwitchRow("acme", "tool", "git", "git_reset", True, "why", "ops", 7, 9)
-    found = admin.switch_response(Switched(row, 4, REF))
+    found = admin.switch_response(SwitchResult(row, 4, REF))
     s = found.switch
     assert (s.scope, s.server, s.value, s.engaged, s.reason) == (a.SWITCH_SCOPE_TOOL, "git", "git_reset", True, "why")
     assert (s.set_by, s.tenant, s.set_at.nanos, s.until.nanos, found.switch_epoch) == ("ops", "acme", 7, 9, 4)
     assert not admin.switch_response(
-        Switched(SwitchRow("", "everything", "", "", False, "", "ops", 7), 5, REF)
+        SwitchResult(SwitchRow("", "everything", "", "", False, "", "ops", 7), 5, REF)
     ).switch.HasField("until")
 
 

@@ -14,7 +14,7 @@ from support.receiver import NAME, Postbox, Resolver, certified, post_office
 
 from pdp.approvals import mail
 from pdp.approvals.mail import Mail
-from pdp.approvals.outgoing import Host, trusted
+from pdp.approvals.outgoing import OutgoingHost, trusted
 from pdp.core.approvals.notices import Message, message
 from pdp.core.approvals.rows import Notice
 from pdp.core.errors import Unavailable
@@ -34,7 +34,9 @@ def lookup(monkeypatch: pytest.MonkeyPatch) -> Resolver:
 
 
 def channel(box: Postbox, tls: Any, **fields: Any) -> Mail:
-    known = Mail(Host(NAME, box.port, internal=True), "starttls", trusted(tls.ca_file, "x"), "pdp@acme.example")
+    known = Mail(
+        OutgoingHost(NAME, box.port, internal=True), "starttls", trusted(tls.ca_file, "x"), "pdp@acme.example"
+    )
     return replace(known, **fields)
 
 
@@ -91,7 +93,7 @@ async def test_a_server_without_starttls_gets_nothing(tmp_path: Path, lookup: Re
 async def test_an_inner_server_is_refused_unless_allowed(tmp_path: Path, lookup: Resolver) -> None:
     tls = certified(tmp_path, NAME)
     async with post_office(tls.server) as box:
-        assert await refusal(channel(box, tls, host=Host(NAME, box.port))) == "notice.address"
+        assert await refusal(channel(box, tls, host=OutgoingHost(NAME, box.port))) == "notice.address"
 
 
 async def test_nobody_to_mail_to_is_told(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from support.receiver import NAME, Resolver, certified, receiving
 
 from pdp.approvals import outgoing
-from pdp.approvals.outgoing import Host, Post, address_of, allowed, trusted
+from pdp.approvals.outgoing import OutgoingHost, Post, address_of, allowed, trusted
 from pdp.core.errors import ConfigurationFault, Unavailable
 
 PUBLIC = ("93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "::ffff:93.184.215.14")
@@ -73,7 +73,7 @@ async def test_no_spelling_leads_inside(host: str) -> None:
 async def test_one_inner_address_among_public_ones_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", Resolver([["93.184.215.14", "127.0.0.1"]]))
     with pytest.raises(Unavailable) as caught:
-        await address_of(Host(NAME, 443))
+        await address_of(OutgoingHost(NAME, 443))
     assert caught.value.code == "notice.address"
 
 

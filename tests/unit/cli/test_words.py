@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from devtools.demo.cli import table
-from devtools.demo.scenes import Row
+from devtools.demo.scenes import SceneRow
 from pdp.cli.main import cli
 from pdp.cli.render import tables
 from pdp.client import Client
@@ -69,7 +69,7 @@ def test_where_nothing_answers_it_is_said_what_to_look_at(tmp_path: Path) -> Non
 @pytest.mark.parametrize("width", [80, 100, 120, 150, 200])
 def test_the_demo_breaks_no_word_on_a_terminal(width: int) -> None:
     words = ("text where the schema wants a number", "alice", "git_diff_unstaged()", "pending")
-    row = Row(*words, "annotations.destructive", "packs.baseline.require", "12", "yes", True)
+    row = SceneRow(*words, "annotations.destructive", "packs.baseline.require", "12", "yes", True)
     screen = Console(width=width, file=io.StringIO(), record=True)
     screen.print(table([row], width))
     told = screen.export_text()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pdp.core.check import OK, failed
-from pdp.core.decide import RULE, Question, conclude, question
+from pdp.core.decide import RULE, EngineQuery, conclude, question
 from pdp.core.digest import sha256_hex
 from pdp.core.document import document
 from pdp.core.errors import EngineFault
@@ -38,7 +38,7 @@ def answer(**changes: Any) -> Any:
 
 
 def asked(phase: Any = "call", keys: Any = ("tool:a",)) -> Any:
-    return Question(b"{}", sha256_hex(b"{}"), phase, frozenset(keys))
+    return EngineQuery(b"{}", sha256_hex(b"{}"), phase, frozenset(keys))
 
 
 def codes(outcome: Any) -> Any:

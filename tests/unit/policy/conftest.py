@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pdp.core.decide import Question
+from pdp.core.decide import EngineQuery
 from pdp.core.digest import sha256_hex
 from pdp.core.policy import Bundle, Module
 from pdp.policy.embedded.engine import EmbeddedEngine, EngineHost
@@ -28,12 +28,12 @@ def rego() -> Callable[..., Bundle]:
 
 
 @pytest.fixture
-def ask() -> Callable[..., Question]:
+def ask() -> Callable[..., EngineQuery]:
     """A question whose document is the given input, or the given bytes."""
 
-    def make(document: bytes | None = None, *, phase: str = "call", **facts: object) -> Question:
+    def make(document: bytes | None = None, *, phase: str = "call", **facts: object) -> EngineQuery:
         data = json.dumps(facts).encode() if document is None else document
-        return Question(data, sha256_hex(data), phase, frozenset())
+        return EngineQuery(data, sha256_hex(data), phase, frozenset())
 
     return make
 

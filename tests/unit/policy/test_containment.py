@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 from support.waiting import until
 
-from pdp.core.decide import Question
+from pdp.core.decide import EngineQuery
 from pdp.core.errors import EngineFault
 from pdp.core.policy import Bundle
 from pdp.policy.embedded import engine
 from pdp.policy.embedded.engine import EmbeddedEngine
 
 Rego = Callable[..., Bundle]
-Ask = Callable[..., Question]
+Ask = Callable[..., EngineQuery]
 Load = Callable[..., Awaitable[EmbeddedEngine]]
 Children = Callable[[int], set[int]]
 # `loop` runs some seconds, `crash` overflows the stack, `eat` asks for more memory than a worker may have
@@ -40,10 +40,10 @@ SLOW = """decision := {
 """
 
 
-async def outcomes(engine: EmbeddedEngine, asked: list[Question]) -> list[object]:
+async def outcomes(engine: EmbeddedEngine, asked: list[EngineQuery]) -> list[object]:
     """What each got: its n, or the code of its fault."""
 
-    async def one(question: Question) -> object:
+    async def one(question: EngineQuery) -> object:
         try:
             return json.loads(await engine.evaluate(question))["n"]
         except EngineFault as fault:
@@ -205,7 +205,7 @@ PARENT = """
 import asyncio, json, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from pdp.core.decide import Question
+from pdp.core.decide import EngineQuery
 from pdp.core.policy import Bundle, Module
 from pdp.core.digest import sha256_hex
 from pdp.policy.embedded.engine import EngineHost
@@ -216,7 +216,7 @@ async def main():
     host = EngineHost(EmbeddedOptions(workers=2, pool=PoolOptions(deadline_ms=60_000)))
     engine = await host.load(bundle)
     data = json.dumps({"do": sys.argv[3], "n": 1}).encode()
-    busy = asyncio.ensure_future(engine.evaluate(Question(data, sha256_hex(data), "call", frozenset())))
+    busy = asyncio.ensure_future(engine.evaluate(EngineQuery(data, sha256_hex(data), "call", frozenset())))
     await asyncio.sleep(0.2)
     print(engine.zygote_pid, flush=True)
     await asyncio.sleep(60)

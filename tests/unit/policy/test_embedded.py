@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from support.waiting import until
 
-from pdp.core.decide import Question
+from pdp.core.decide import EngineQuery
 from pdp.core.errors import BundleFault, ConfigurationFault, EngineFault, Overloaded
 from pdp.core.policy import Bundle
 from pdp.policy.embedded.engine import EmbeddedEngine, EngineHost
 from pdp.policy.embedded.options import EmbeddedOptions, PoolOptions
 
 Rego = Callable[..., Bundle]
-Ask = Callable[..., Question]
+Ask = Callable[..., EngineQuery]
 Load = Callable[..., Awaitable[EmbeddedEngine]]
 ECHO = 'decision := {"n": input.n}'
 # about 25 million iterations: far beyond any deadline, far from for ever
@@ -25,7 +25,7 @@ decision := {"n": square(5000)} if input.loop
 """
 
 
-async def code(engine: EmbeddedEngine, asked: Question) -> str:
+async def code(engine: EmbeddedEngine, asked: EngineQuery) -> str:
     with pytest.raises(EngineFault) as caught:
         await engine.evaluate(asked)
     return caught.value.code
@@ -120,7 +120,7 @@ async def test_those_who_left_take_no_room(load: Load, rego: Rego, ask: Ask) -> 
     assert isinstance(answers[-1], bytes)
 
 
-async def _after_a_turn(engine: EmbeddedEngine, asked: Question, gone: list[asyncio.Future[bytes]]) -> bytes:
+async def _after_a_turn(engine: EmbeddedEngine, asked: EngineQuery, gone: list[asyncio.Future[bytes]]) -> bytes:
     for waiter in gone:
         waiter.cancel()
     return await engine.evaluate(asked)

@@ -18,7 +18,7 @@ from support.environment import SeededEntropy
 from support.opa import opa_or_skip
 from support.waiting import until_working
 
-from pdp.core.decide import Question
+from pdp.core.decide import EngineQuery
 from pdp.core.errors import BundleFault, ConfigurationFault, EngineFault, Overloaded
 from pdp.core.policy import Bundle
 from pdp.policy.opa import engine as opa_engine
@@ -28,7 +28,7 @@ from pdp.policy.opa.options import OpaOptions
 from pdp.policy.opa.process import ChildOpa, OpaProcess
 
 Rego = Callable[..., Bundle]
-Ask = Callable[..., Question]
+Ask = Callable[..., EngineQuery]
 Load = Callable[..., Awaitable[OpaEngine]]
 ECHO = 'decision := {"n": input.n}'
 # far beyond any deadline when `loop` is true
@@ -64,13 +64,13 @@ def running(engine: OpaEngine) -> OpaProcess:
     return process
 
 
-async def code(engine: OpaEngine, asked: Question) -> str:
+async def code(engine: OpaEngine, asked: EngineQuery) -> str:
     with pytest.raises(EngineFault) as caught:
         await engine.evaluate(asked)
     return caught.value.code
 
 
-async def again(engine: OpaEngine, asked: Question) -> bytes:
+async def again(engine: OpaEngine, asked: EngineQuery) -> bytes:
     """The first answer after a time of faults, each of which is a denial."""
     while True:
         try:

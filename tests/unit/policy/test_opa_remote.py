@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from support.environment import SeededEntropy
 from support.opa import opa_or_skip
 
-from pdp.core.decide import Question
+from pdp.core.decide import EngineQuery
 from pdp.core.digest import sha256_hex
 from pdp.core.errors import ConfigurationFault, EngineFault
 from pdp.core.policy import Bundle
@@ -35,7 +35,7 @@ from pdp.policy.opa.options import OpaOptions
 from pdp.policy.opa.process import RemoteOpa, introduce
 
 Rego = Callable[..., Bundle]
-Ask = Callable[..., Question]
+Ask = Callable[..., EngineQuery]
 Load = Callable[..., Awaitable[OpaEngine]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 TOKEN = b"a-token-for-tests"
@@ -276,13 +276,13 @@ async def test_an_answer_that_drips_is_late(load: Load, liar: Any, rego: Rego, a
     assert caught.value.code == "policy.timeout"
 
 
-async def codes(engine: OpaEngine, *asked: Question) -> list[str]:
+async def codes(engine: OpaEngine, *asked: EngineQuery) -> list[str]:
     """What each of them comes to when all are asked at once."""
     answers = await asyncio.gather(*map(engine.evaluate, asked), return_exceptions=True)
     return [getattr(answer, "code", "answered") for answer in answers]
 
 
-async def until(engine: OpaEngine, asked: Question, code: str) -> None:
+async def until(engine: OpaEngine, asked: EngineQuery, code: str) -> None:
     """Ask until this is the answer; the test's own time limit is the end of patience."""
     while await codes(engine, asked) != [code]:  # noqa: ASYNC110 - the other side's state sets no event
         await asyncio.sleep(0.01)
@@ -373,8 +373,8 @@ async def test_a_long_list_has_more_time(load: Load, liar: Any, rego: Rego) -> N
         await given_up.wait()
         return await liar.honest(request)
 
-    def asked(tools: int) -> Question:
-        return Question(b"{}", sha256_hex(b"{}"), "list", frozenset(f"tool:{n}" for n in range(tools)))
+    def asked(tools: int) -> EngineQuery:
+        return EngineQuery(b"{}", sha256_hex(b"{}"), "list", frozenset(f"tool:{n}" for n in range(tools)))
 
     engine = await load(liar.url, rego(ECHO), deadline_ms=1000)
     liar.say = slow

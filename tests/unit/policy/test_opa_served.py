@@ -17,7 +17,7 @@ from support.environment import SeededEntropy
 from support.opa import opa_or_skip
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, World, create, running
 
-from pdp.authoring.sandbox import Person
+from pdp.authoring.sandbox import SandboxPerson
 from pdp.config.settings import load, validate
 from pdp.core.errors import BundleFault, ConfigurationFault
 from pdp.core.outcome import Effect
@@ -30,10 +30,10 @@ from pdp.policy.opa.options import OpaOptions
 from pdp.policy.opa.process import ChildOpa, OpaProcess
 from pdp.policy.source import FolderSource
 from pdp.runtime import bootstrap
-from pdp.service.explain import Why
+from pdp.service.explain import ExplainRequest
 from pdp.v1 import types_pb2
 
-ALICE = Person("alice", ("developers",), ("git:read", "git:write"))
+ALICE = SandboxPerson("alice", ("developers",), ("git:read", "git:write"))
 
 
 def on_opa(**opa: Any) -> Mapping[str, Any]:
@@ -188,7 +188,7 @@ async def test_a_decision_of_an_older_policy_is_replayed_although_opa_holds_anot
                 await world.reload()
                 await asyncio.sleep(0.05)
             async with world._admitted("explainer", "Explain", Role.EXPLAIN) as who:
-                found, _ = await world.process.services.explain(Why(answer.decision_id), who)
+                found, _ = await world.process.services.explain(ExplainRequest(answer.decision_id), who)
             assert (found.outcome.effect, found.reproduced) == (Effect.ALLOW, True)
             assert (found.policy.digest, found.policy.engine) == (before.digest, "embedded")
 

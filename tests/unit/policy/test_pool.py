@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from pdp.core.decide import Question
+from pdp.core.decide import EngineQuery
 from pdp.core.errors import EngineFault
 from pdp.policy.embedded import wire
 from pdp.policy.embedded.options import EngineCounters, PoolOptions
@@ -19,7 +19,7 @@ from pdp.policy.embedded.pool import Pool, WorkerLink
 from pdp.policy.embedded.wire import Progress, page
 from pdp.policy.evaluation import Status
 
-Ask = Callable[..., Question]
+Ask = Callable[..., EngineQuery]
 Answer = Callable[[wire.ReplyBatch], bytes]
 BUNDLE = hashlib.sha256(b"the bundle").digest()
 OTHER = hashlib.sha256(b"another").digest()

@@ -18,7 +18,7 @@ from pdp.registry.load import SignedRegistry
 from pdp.registry.options import KeyOptions, RegistryOptions
 from pdp.registry.pin import Pinned, PinnedServer, pin
 from pdp.registry.review import Review
-from pdp.registry.sign import Term, sign_set, sign_waivers
+from pdp.registry.sign import SigningTerm, sign_set, sign_waivers
 
 NOW = 1_900_000_000 * NS
 DAY = 86_400 * NS
@@ -89,14 +89,14 @@ class Bench:
 
     def sign(self, *names: str, days: int = 30, renew: bool = False) -> None:
         for index, name in enumerate(names or ("author", "reviewer")):
-            sign_set(self.folder, self.key(name), Term(self.at, days * DAY), renew=renew and index == 0)
+            sign_set(self.folder, self.key(name), SigningTerm(self.at, days * DAY), renew=renew and index == 0)
 
     def waive(
         self, *entries: dict[str, str], names: tuple[str, ...] = ("author", "reviewer"), days: int = 30
     ) -> None:
         (self.folder / "waivers.yaml").write_text(json.dumps({"waivers": list(entries)}))
         for name in names:
-            sign_waivers(self.folder, self.key(name), Term(self.at, days * DAY))
+            sign_waivers(self.folder, self.key(name), SigningTerm(self.at, days * DAY))
 
     def seal(self, payload: bytes, name: str = files.SET_FILE, kind: str = dsse.SET_TYPE) -> None:
         """Sign any bytes by both, as a careless tool would."""

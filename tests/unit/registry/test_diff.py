@@ -16,7 +16,7 @@ from pdp.registry.change_summary import SEVERITIES
 from pdp.registry.diff import BEFORE_FILE, Version, compare, newest_version, signed_version, version_before
 from pdp.registry.draft import load_draft
 from pdp.registry.pin import set_state
-from pdp.registry.sign import Term, sign_set
+from pdp.registry.sign import SigningTerm, sign_set
 
 SCHEMA: dict[str, Any] = definition()["inputSchema"]
 
@@ -290,7 +290,7 @@ def test_unknown_names_are_said_with_the_nearest(bench: Bench, tmp_path: Any) ->
 
 def test_what_cannot_be_read_is_not_restored(bench: Bench) -> None:
     set_state(bench.folder, "files", "read_file", "withdrawn")
-    sign_set(bench.folder, bench.key("author"), Term(NOW, DAY))
+    sign_set(bench.folder, bench.key("author"), SigningTerm(NOW, DAY))
     bench.manifest().unlink()
     with pytest.raises(RegistryFault) as caught:
         set_state(bench.folder, "files", "read_file", "active")

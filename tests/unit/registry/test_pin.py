@@ -12,7 +12,7 @@ from pdp.core.errors import ConfigurationFault, RegistryFault
 from pdp.registry import files
 from pdp.registry.keys import generate, read_private, read_public
 from pdp.registry.review import load_review, load_yaml
-from pdp.registry.sign import Term, sign_set
+from pdp.registry.sign import SigningTerm, sign_set
 
 
 def states(bench: Bench) -> dict[str, str]:
@@ -85,10 +85,10 @@ def test_a_folder_is_one_tenants(bench: Bench) -> None:
 
 def test_signing_in_turn(bench: Bench) -> None:
     bench.pin(definition(), review={"read_file": REVIEWED})
-    term = Term(NOW, 30 * DAY)
+    term = SigningTerm(NOW, 30 * DAY)
     assert sign_set(bench.folder, bench.key("author"), term).outcome == "begun"
     assert sign_set(bench.folder, bench.key("author"), term).outcome == "already"
-    late = Term(NOW + DAY, 90 * DAY)
+    late = SigningTerm(NOW + DAY, 90 * DAY)
     added = sign_set(bench.folder, bench.key("reviewer"), late)
     assert (added.outcome, added.signatures) == ("added", 2)
     assert bench.payload()["issued"] == "2030-03-17T17:46:40Z"  # the first signature fixed it
@@ -105,7 +105,7 @@ def test_renewing_takes_the_next_serial(bench: Bench) -> None:
 
 def test_an_expired_set_takes_no_more_signatures(bench: Bench) -> None:
     with pytest.raises(RegistryFault) as fault:
-        sign_set(bench.folder, bench.key("stranger"), Term(NOW + 31 * DAY, DAY))
+        sign_set(bench.folder, bench.key("stranger"), SigningTerm(NOW + 31 * DAY, DAY))
     assert fault.value.code == "sign.expired"
 
 

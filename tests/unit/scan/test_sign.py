@@ -15,7 +15,7 @@ from pdp.registry.review import Review, ToolReview
 from pdp.registry.scan import accept
 from pdp.registry.scan.folder import folder_tools
 from pdp.registry.scan.scan import scan
-from pdp.registry.sign import Signing, Term, sign_set
+from pdp.registry.sign import Signing, SigningTerm, sign_set
 from pdp.registry.verify import verify_folder
 
 NOW = 1_900_000_000 * NS
@@ -41,7 +41,7 @@ class Registry:
         pin(self.folder, server, definitions, review or Review(), at_ns=NOW)
 
     def sign(self, name: str = "author", **more: Any) -> Signing:
-        return sign_set(self.folder, read_private(self.keys / f"{name}.pem"), Term(NOW, 30 * DAY), **more)
+        return sign_set(self.folder, read_private(self.keys / f"{name}.pem"), SigningTerm(NOW, 30 * DAY), **more)
 
     def high(self) -> list[str]:
         return [one.id for one in scan(folder_tools(self.folder)) if one.severity == "high"]

@@ -12,7 +12,7 @@ from support.world import running
 from pdp.authoring.sandbox import ALICE
 from pdp.core.registered import RegistryChange
 from pdp.service.operations.reload import Reloads
-from pdp.service.state import State
+from pdp.service.state import ServiceState
 from pdp.v1 import decision_pb2
 
 REFUSED = RegistryChange("acme", 3, "d" * 64, 1, (), "set.rollback")
@@ -49,7 +49,7 @@ def reloads(store: Any, recorder: Any, clock: Any, keys: Any) -> Reloads:
         pass
 
     ports: Any = (None, None, keys)
-    return Reloads(State(store), *ports, nothing, recorder, clock)
+    return Reloads(ServiceState(store), *ports, nothing, recorder, clock)
 
 
 def worse(reloads: Reloads, tenant: str) -> tuple[str, ...]:

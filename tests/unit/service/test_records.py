@@ -13,7 +13,7 @@ from pdp.core.request import Caller, Role
 from pdp.service.commit import CLOCK, CLOCK_STEP_NS
 from pdp.service.operations.runs import Runs
 from pdp.service.records import Records
-from pdp.service.state import State
+from pdp.service.state import ServiceState
 
 T = 1_800_000_000_000_000_000
 
@@ -114,7 +114,7 @@ async def test_many_counts_take_several_records(store: Any, recorder: Any, clock
 
 
 def test_there_is_no_snapshot_before_policy_and_registry(store: Any) -> None:
-    state = State(store)
+    state = ServiceState(store)
     with pytest.raises(Unavailable) as caught:
         state.snapshot()
     assert caught.value.code == "service.starting"

@@ -14,7 +14,7 @@ from pdp.core.errors import BundleFault, Unavailable
 from pdp.core.registered import RegistryChange
 from pdp.ports import LoadedPolicy, Pack
 from pdp.service.operations.reload import Reloads
-from pdp.service.state import State
+from pdp.service.state import ServiceState
 
 
 class Engine:
@@ -118,7 +118,7 @@ class Stage:
 
     def __init__(self, store: Any, recorder: Any, clock: Any) -> None:
         self.store = store
-        self.state = State(store)
+        self.state = ServiceState(store)
         self.policies, self.sets, self.keys = Policies(), Sets(), Keys()
         ports: Any = (self.policies, self.sets, self.keys)
         self.people = People()

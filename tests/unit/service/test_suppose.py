@@ -11,7 +11,7 @@ import pytest
 from pdp.core import explain
 from pdp.core.answer import PolicyRef
 from pdp.core.changes import FactChange, SearchResult
-from pdp.core.decide import Question
+from pdp.core.decide import EngineQuery
 from pdp.core.errors import EngineFault
 from pdp.core.explain import FiredRule, RequirementStory
 from pdp.core.outcome import Effect, Outcome, Reason, denied
@@ -19,7 +19,7 @@ from pdp.core.policy import Bundle, Module
 from pdp.ports import LoadedPolicy
 from pdp.service import simulate
 from pdp.service.explain import Explanation, _without_secrets
-from pdp.service.simulate import Case, search
+from pdp.service.simulate import ExplainedCase, search
 
 TOKEN = "ghp_" + "a" * 36
 OK = {"status": "ok", "code": ""}
@@ -44,7 +44,7 @@ class Deny:
         self.fail = fail
         self.asked = self.now = self.most = self.bytes = 0
 
-    async def evaluate(self, asked: Question) -> bytes:
+    async def evaluate(self, asked: EngineQuery) -> bytes:
         self.asked += 1
         place = self.asked
         self.bytes += len(asked.document)
@@ -60,7 +60,7 @@ class Deny:
         """Nothing."""
 
 
-def case(engine: Deny, size: int) -> tuple[Case, dict[str, Any]]:
+def case(engine: Deny, size: int) -> tuple[ExplainedCase, dict[str, Any]]:
     """A denied call with so many characters in its arguments, and with many numbers that might be other."""
     document = {
         "phase": "call",
@@ -77,7 +77,7 @@ def case(engine: Deny, size: int) -> tuple[Case, dict[str, Any]]:
         "asserted": {"observation": None},
     }
     policy = LoadedPolicy("r", "d" * 64, "o", ("a",), engine, lambda _: True, b"")
-    return Case(policy, json.dumps(document).encode(), denied("no"), None), document
+    return ExplainedCase(policy, json.dumps(document).encode(), denied("no"), None), document
 
 
 BUNDLE = Bundle((Module("packs/a/a.rego", "x if input.n > 9"),), b'{"limits": [1, 2, 3]}', b"{}", b"{}", "r", ("a",))

@@ -14,7 +14,7 @@ from pdp.core.digest import Json
 from pdp.core.errors import Forbidden, InvalidRequest, Unsupported
 from pdp.core.request import Caller
 from pdp.core.stored import RecordRef, StoredRecord, SwitchRow
-from pdp.service.operations.admin import ANY_TENANT, Status, SwitchAsk, Switched
+from pdp.service.operations.admin import ANY_TENANT, ServiceStatus, SwitchAsk, SwitchResult
 from pdp.service.operations.reload import Failure, Part, Reloaded
 from pdp.v1 import admin_pb2, audit_pb2, types_pb2
 
@@ -81,7 +81,7 @@ def switch_ask(request: admin_pb2.SetSwitchRequest) -> SwitchAsk:
     )
 
 
-def switch_response(switched: Switched) -> admin_pb2.SetSwitchResponse:
+def switch_response(switched: SwitchResult) -> admin_pb2.SetSwitchResponse:
     """The switch as it now is."""
     return admin_pb2.SetSwitchResponse(
         switch=_switch(switched.row),
@@ -91,7 +91,7 @@ def switch_response(switched: Switched) -> admin_pb2.SetSwitchResponse:
     )
 
 
-def status_response(status: Status, caller: Caller) -> admin_pb2.GetStatusResponse:
+def status_response(status: ServiceStatus, caller: Caller) -> admin_pb2.GetStatusResponse:
     """Status of the service. An operator of one tenant sees registry, keys and switches of that tenant and of all."""
     response = admin_pb2.GetStatusResponse(
         version=status.version,
@@ -182,7 +182,7 @@ def _switch(row: SwitchRow) -> admin_pb2.Switch:
     )
 
 
-def _policy(status: Status) -> admin_pb2.PolicyStatus:
+def _policy(status: ServiceStatus) -> admin_pb2.PolicyStatus:
     policy_status = admin_pb2.PolicyStatus(last_failure=_failure(status.policy_failure))
     policy = status.policy
     if policy is not None:
@@ -206,7 +206,7 @@ def _policy(status: Status) -> admin_pb2.PolicyStatus:
     return policy_status
 
 
-def _registries(status: Status, caller: Caller) -> Iterable[admin_pb2.RegistryStatus]:
+def _registries(status: ServiceStatus, caller: Caller) -> Iterable[admin_pb2.RegistryStatus]:
     for tenant, entry in sorted(status.registry.items()):
         if isinstance(entry, Mapping) and caller.tenant in (ANY_TENANT, tenant):
             yield _registry(tenant, entry, status.at_ns)
@@ -236,7 +236,7 @@ def _denied(key: str, code: str) -> admin_pb2.DeniedTool:
     return admin_pb2.DeniedTool(server=server, name=name, reasons=[types_pb2.Reason(code=code, rule="service")])
 
 
-def _key_sets(status: Status, caller: Caller) -> Iterable[admin_pb2.KeySetStatus]:
+def _key_sets(status: ServiceStatus, caller: Caller) -> Iterable[admin_pb2.KeySetStatus]:
     for issuer, entry in sorted(status.keys.items()):
         if isinstance(entry, Mapping) and caller.tenant in (ANY_TENANT, entry.get("tenant")):
             key_set = admin_pb2.KeySetStatus(
@@ -249,7 +249,7 @@ def _key_sets(status: Status, caller: Caller) -> Iterable[admin_pb2.KeySetStatus
             yield key_set
 
 
-def _directories(status: Status, caller: Caller) -> Iterable[admin_pb2.DirectoryStatus]:
+def _directories(status: ServiceStatus, caller: Caller) -> Iterable[admin_pb2.DirectoryStatus]:
     for tenant, entry in sorted(status.directories.items()):
         if isinstance(entry, Mapping) and caller.tenant in (ANY_TENANT, tenant):
             problem = _text(entry, "problem")

@@ -11,18 +11,18 @@ from pdp.core.digest import canonical
 from pdp.core.errors import InvalidRequest
 from pdp.core.explain import Fact, FiredRule, RequirementStory
 from pdp.core.stored import RecordRef
-from pdp.service.explain import Explanation, Why
+from pdp.service.explain import ExplainRequest, Explanation
 from pdp.v1 import explain_pb2
 
 
-def why(request: explain_pb2.ExplainRequest) -> Why:
+def why(request: explain_pb2.ExplainRequest) -> ExplainRequest:
     """What is to be explained. Raises InvalidRequest naming the field."""
     match request.WhichOneof("what"):
         case "decision_id":
             decision_id = fields.name(request.decision_id, "decision_id", limit=fields.MAX_WORD, mandatory=True)
-            return Why(decision_id, request.find_changes)
+            return ExplainRequest(decision_id, request.find_changes)
         case "request":
-            return Why(decide_request.ask(request.request), request.find_changes)
+            return ExplainRequest(decide_request.ask(request.request), request.find_changes)
         case _:
             raise InvalidRequest("what", "is missing; set decision_id or request")
 

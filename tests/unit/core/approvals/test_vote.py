@@ -9,7 +9,7 @@ from support import approvals as make
 from pdp.core.approvals.grants import GrantTerms
 from pdp.core.approvals.rows import Account, Seen
 from pdp.core.approvals.states import Event, State
-from pdp.core.approvals.vote import MAX_REASON, MESSAGES, Cast, Refusal, cast
+from pdp.core.approvals.vote import MAX_REASON, MESSAGES, Cast, VoteRefusal, cast
 from pdp.core.check import NS
 from pdp.core.digest import canonical
 
@@ -27,7 +27,7 @@ def given(
     shown: Any = "as it is",
     valid: Any = None,
     **fields: Any,
-) -> Cast | Refusal:
+) -> Cast | VoteRefusal:
     """What somebody's ballot on a request comes to."""
     acting = make.person(who, **(person or {}))
     ballot = make.ballot(request, choice, **fields)
@@ -37,7 +37,7 @@ def given(
 
 def code(*args: Any, **fields: Any) -> str:
     found = given(*args, **fields)
-    assert isinstance(found, Refusal), found
+    assert isinstance(found, VoteRefusal), found
     assert found.message == MESSAGES[found.code]
     return found.code
 

@@ -27,7 +27,7 @@ from pdp.core.approvals.directory import Person
 from pdp.core.approvals.queries import Page
 from pdp.core.approvals.records import delegated, moved
 from pdp.core.approvals.records import outcome as noted
-from pdp.core.approvals.rows import Approval, Outcome, Shown
+from pdp.core.approvals.rows import Approval, ReportedOutcome, Shown
 from pdp.core.approvals.states import Event, State
 from pdp.core.approvals.steps import Delegate, Move, Note
 from pdp.core.errors import InvalidRequest, NotFound, Overloaded
@@ -253,7 +253,7 @@ async def test_what_became_of_a_call_is_shown(harness: ApprovalHarness, outcome:
     asked = await harness.open()
     await carried_out(harness, asked, "bob")
     assert await became(harness, asked) == {""}
-    note = Outcome("d-1", TENANT, "gateway", asked.call.digest, "r", outcome, harness.clock.at, "rec-1")
+    note = ReportedOutcome("d-1", TENANT, "gateway", asked.call.digest, "r", outcome, harness.clock.at, "rec-1")
     await harness.commit("outcome", lambda stamp: noted(stamp, note), Note(note))
     assert await became(harness, asked) == {outcome}
 
