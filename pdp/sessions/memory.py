@@ -11,9 +11,8 @@ not in memory is looked up there, by the caller of this module.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
-
-from cachetools import TTLCache
 
 from pdp.core.check import NS, OK, failed
 from pdp.core.digest import keyed_index
@@ -26,6 +25,7 @@ from pdp.sessions.options import SessionOptions
 UNKNOWN = "The session is not known for this caller, subject and agent; start one under a new id."
 
 _Owner = tuple[str | None, str | None, str | None]
+_Sessions = OrderedDict[str, "_Session"]  # of one caller, by id; the least recently used goes first
 
 
 @dataclass(slots=True)
@@ -35,6 +35,7 @@ class _Session:
     identity: _Owner | None  # whose keyed index is the owner's, once somebody was found to be it
     started_ns: int
     until_ns: int  # as long the store keeps whose it is; 0: it does not know yet
+    used_ns: int = 0  # when it was last kept in memory
     looked: bool = False
     calls: int = 0
     denials: int = 0
@@ -48,16 +49,16 @@ class MemorySessions:
         self._options = options
         self._key = key
         self._idle_ns = options.idle_seconds * NS
-        self._fresh: dict[str, tuple[TTLCache[str, _Session], str]] = {}  # by index: bound here, not yet durable
-        self._at_ns = 0  # the instant of the call in progress: cachetools asks for it through `timer`
-        self._callers: dict[tuple[str, str], TTLCache[str, _Session]] = {}
+        self._fresh: dict[str, tuple[_Sessions, str]] = {}  # by index: bound here, not yet durable
+        self._now_ns = 0  # of the latest call: a clock that runs back revives no session
+        self._callers: dict[tuple[str, str], _Sessions] = {}
 
     def key(self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int) -> str:
         """The keyed index of a session that is not in memory."""
-        if not ask.id or ask.handle or not _verified(identity):
+        if not _has_session(identity, ask):
             return ""
-        session = self._of(caller, at_ns).get(ask.id)
-        return "" if session is not None and not _over(session, at_ns) else self._index(caller, ask.id)
+        _, session = self._find(caller, ask.id, at_ns)
+        return self._index(caller, ask.id) if session is None or _over(session, at_ns) else ""
 
     def look(
         self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int, row: SessionRow | None = None
@@ -89,56 +90,53 @@ class MemorySessions:
         task, source = _task(caller, ask)
         if ask.handle:
             return SessionFact(failed("session.unknown", UNKNOWN), task=task, task_source=source)
-        if not ask.id or not _verified(identity):
+        if not _has_session(identity, ask):
             return SessionFact(OK, task=task, task_source=source)
-        sessions = self._of(caller, at_ns)
-        found = sessions.get(ask.id)
-        if found is None or _over(found, at_ns):
-            found = self._bound(caller, identity, ask.id, at_ns, row)
+        sessions, session = self._find(caller, ask.id, at_ns)
+        if session is None or _over(session, at_ns):
+            session = self._bound(caller, identity, ask.id, at_ns, row)
             if binding:
-                sessions[ask.id] = found
-        if not self._owns(found, caller, identity, ask.id):
+                self._keep(sessions, ask.id, session)
+        if not self._owns(session, caller, identity, ask.id):
             return SessionFact(failed("session.identity_mismatch", UNKNOWN), task=task, task_source=source)
-        known, found.looked = found.looked, found.looked or binding
+        known, session.looked = session.looked, session.looked or binding
         return SessionFact(
             OK,
             known=known,
             task=task,
             task_source=source,
-            calls=found.calls,
-            denials=found.denials,
-            started_ns=found.started_ns,
+            calls=session.calls,
+            denials=session.denials,
+            started_ns=session.started_ns,
         )
 
     def note(self, caller: Caller, identity: Identity, ask: SessionAsk, effect: str, at_ns: int) -> None:
         """Count an answered call ("allow", "deny" or "pending") of the session's own identity."""
-        if not ask.id or ask.handle or not _verified(identity):
+        if not _has_session(identity, ask):
             return
-        sessions = self._of(caller, at_ns)
-        found = sessions.get(ask.id)
-        if found is None:  # idle for too long while the call was answered, or another one released it
-            found = self._own(caller, identity, ask.id, at_ns)
-            found.looked = True
-        if not self._owns(found, caller, identity, ask.id):
+        sessions, session = self._find(caller, ask.id, at_ns)
+        if session is None:  # idle for too long while the call was answered, or another one released it
+            session = self._own(caller, identity, ask.id, at_ns)
+            session.looked = True
+        if not self._owns(session, caller, identity, ask.id):
             return
-        if self._due(found, at_ns):
-            found.until_ns = at_ns + self._kept_ns
-            self._fresh.pop(found.index, None)
-        found.calls += 1
-        found.denials += effect == "deny"
-        sessions[ask.id] = found  # storing it again is what restarts its idle time
+        if self._due(session, at_ns):
+            session.until_ns = at_ns + self._kept_ns
+            self._fresh.pop(session.index, None)
+        session.calls += 1
+        session.denials += effect == "deny"
+        self._keep(sessions, ask.id, session)  # which restarts its idle time
 
     def binding(self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int) -> SessionRow | None:
         """A row for a session of this identity that the store does not know yet, or would forget too soon."""
-        if not ask.id or ask.handle or not _verified(identity):
+        if not _has_session(identity, ask):
             return None
-        sessions = self._of(caller, at_ns)
-        found = sessions.get(ask.id)
-        if found is None or not self._due(found, at_ns) or not self._owns(found, caller, identity, ask.id):
+        sessions, session = self._find(caller, ask.id, at_ns)
+        if session is None or not self._due(session, at_ns) or not self._owns(session, caller, identity, ask.id):
             return None
-        if not found.until_ns:
-            self._fresh[found.index] = (sessions, ask.id)
-        return SessionRow(found.index, found.owner, at_ns + self._kept_ns)
+        if not session.until_ns:
+            self._fresh[session.index] = (sessions, ask.id)
+        return SessionRow(session.index, session.owner, at_ns + self._kept_ns)
 
     def release(self, row: SessionRow) -> None:
         """A session that nothing has made durable is forgotten: another process may have been first."""
@@ -152,8 +150,8 @@ class MemorySessions:
         only when a fifth of its time is over."""
         return self._idle_ns + self._idle_ns // 4
 
-    def _due(self, found: _Session, at_ns: int) -> bool:
-        return found.until_ns - at_ns < self._idle_ns
+    def _due(self, session: _Session, at_ns: int) -> bool:
+        return session.until_ns - at_ns < self._idle_ns
 
     def _own(self, caller: Caller, identity: Identity, name: str, at_ns: int) -> _Session:
         """A session of this identity that the store does not know yet."""
@@ -170,30 +168,34 @@ class MemorySessions:
     def _bound(self, caller: Caller, identity: Identity, name: str, at_ns: int, row: SessionRow | None) -> _Session:
         """A session as the store has it, or else one of this identity. Where the store has come to know another owner
         since `row` was read, the commit of the first answer is refused."""
-        found = self._own(caller, identity, name, at_ns)
+        session = self._own(caller, identity, name, at_ns)
         if row is not None:
-            found.until_ns = row.until_ns
-            if row.owner != found.owner:
-                found.owner, found.identity = row.owner, None
-        return found
+            session.until_ns = row.until_ns
+            if row.owner != session.owner:
+                session.owner, session.identity = row.owner, None
+        return session
 
-    def _owns(self, found: _Session, caller: Caller, identity: Identity, name: str) -> bool:
-        if found.identity is None and found.owner == self._owner_index(caller, identity, name):
-            found.identity = _owner(identity)
-        return found.identity == _owner(identity)
+    def _owns(self, session: _Session, caller: Caller, identity: Identity, name: str) -> bool:
+        if session.identity is None and session.owner == self._owner_index(caller, identity, name):
+            session.identity = _owner(identity)
+        return session.identity == _owner(identity)
 
-    def _of(self, caller: Caller, at_ns: int) -> TTLCache[str, _Session]:
-        self._at_ns = max(self._at_ns, at_ns)
-        key = (caller.tenant, caller.name)
-        sessions = self._callers.get(key)
-        if sessions is None:
-            sessions = TTLCache(
-                self._options.max_sessions_per_caller,
-                self._options.idle_seconds * NS,
-                timer=lambda: self._at_ns,
-            )
-            self._callers[key] = sessions
-        return sessions
+    def _find(self, caller: Caller, name: str, at_ns: int) -> tuple[_Sessions, _Session | None]:
+        """The caller's sessions, and the one of that name unless it was idle for too long."""
+        self._now_ns = max(self._now_ns, at_ns)
+        sessions = self._callers.setdefault((caller.tenant, caller.name), OrderedDict())
+        session = sessions.get(name)
+        if session is None or self._now_ns - session.used_ns >= self._idle_ns:
+            return sessions, None
+        sessions.move_to_end(name)
+        return sessions, session
+
+    def _keep(self, sessions: _Sessions, name: str, session: _Session) -> None:
+        session.used_ns = self._now_ns
+        sessions[name] = session
+        sessions.move_to_end(name)
+        while len(sessions) > self._options.max_sessions_per_caller:
+            sessions.popitem(last=False)
 
 
 def _over(session: _Session, at_ns: int) -> bool:
@@ -201,8 +203,9 @@ def _over(session: _Session, at_ns: int) -> bool:
     return 0 < session.until_ns < at_ns
 
 
-def _verified(identity: Identity) -> bool:
-    return identity.subject.check.ok and identity.agent.check.ok
+def _has_session(identity: Identity, ask: SessionAsk) -> bool:
+    """Whether a session of this identity's own is asked for."""
+    return bool(ask.id) and not ask.handle and identity.subject.check.ok and identity.agent.check.ok
 
 
 def _owner(identity: Identity) -> _Owner:

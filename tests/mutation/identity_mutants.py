@@ -58,14 +58,14 @@ SESSIONS = _in(
     "sessions/memory",
     (
         "session-of-whoever-comes",
-        "            if row.owner != found.owner:\n",
+        "            if row.owner != session.owner:\n",
         "            if False:\n",
         "whose a session is holds over a restart",
     ),
     (
         "session-of-the-first-who-knocks",
-        "if found.identity is None and found.owner == self._owner_index(caller, identity, name):",
-        "if found.identity is None:",
+        "if session.identity is None and session.owner == self._owner_index(caller, identity, name):",
+        "if session.identity is None:",
         "only its owner takes a session up again",
     ),
     (
