@@ -55,9 +55,10 @@ class MemorySessions:
 
     def key(self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int) -> str:
         """The keyed index of a session that is not in memory."""
-        if not _has_session(identity, ask):
+        place = self._find(caller, identity, ask, at_ns)
+        if place is None:
             return ""
-        _, session = self._find(caller, ask.id, at_ns)
+        _, session = place
         return self._index(caller, ask.id) if session is None or _over(session, at_ns) else ""
 
     def look(
@@ -90,9 +91,10 @@ class MemorySessions:
         task, source = _task(caller, ask)
         if ask.handle:
             return SessionFact(failed("session.unknown", UNKNOWN), task=task, task_source=source)
-        if not _has_session(identity, ask):
+        place = self._find(caller, identity, ask, at_ns)
+        if place is None:
             return SessionFact(OK, task=task, task_source=source)
-        sessions, session = self._find(caller, ask.id, at_ns)
+        sessions, session = place
         if session is None or _over(session, at_ns):
             session = self._bound(caller, identity, ask.id, at_ns, row)
             if binding:
@@ -112,9 +114,10 @@ class MemorySessions:
 
     def note(self, caller: Caller, identity: Identity, ask: SessionAsk, effect: str, at_ns: int) -> None:
         """Count an answered call ("allow", "deny" or "pending") of the session's own identity."""
-        if not _has_session(identity, ask):
+        place = self._find(caller, identity, ask, at_ns)
+        if place is None:
             return
-        sessions, session = self._find(caller, ask.id, at_ns)
+        sessions, session = place
         if session is None:  # idle for too long while the call was answered, or another one released it
             session = self._own(caller, identity, ask.id, at_ns)
             session.looked = True
@@ -129,9 +132,10 @@ class MemorySessions:
 
     def binding(self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int) -> SessionRow | None:
         """A row for a session of this identity that the store does not know yet, or would forget too soon."""
-        if not _has_session(identity, ask):
+        place = self._find(caller, identity, ask, at_ns)
+        if place is None:
             return None
-        sessions, session = self._find(caller, ask.id, at_ns)
+        sessions, session = place
         if session is None or not self._due(session, at_ns) or not self._owns(session, caller, identity, ask.id):
             return None
         if not session.until_ns:
@@ -180,14 +184,19 @@ class MemorySessions:
             session.identity = _owner(identity)
         return session.identity == _owner(identity)
 
-    def _find(self, caller: Caller, name: str, at_ns: int) -> tuple[_Sessions, _Session | None]:
-        """The caller's sessions, and the one of that name unless it was idle for too long."""
+    def _find(
+        self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int
+    ) -> tuple[_Sessions, _Session | None] | None:
+        """The caller's sessions, and the one that is named unless it was idle for too long. None where no session is
+        kept: without an id, and for an identity whose checks did not pass."""
+        if not ask.id or ask.handle or not (identity.subject.check.ok and identity.agent.check.ok):
+            return None
         self._now_ns = max(self._now_ns, at_ns)
         sessions = self._callers.setdefault((caller.tenant, caller.name), OrderedDict())
-        session = sessions.get(name)
+        session = sessions.get(ask.id)
         if session is None or self._now_ns - session.used_ns >= self._idle_ns:
             return sessions, None
-        sessions.move_to_end(name)
+        sessions.move_to_end(ask.id)
         return sessions, session
 
     def _keep(self, sessions: _Sessions, name: str, session: _Session) -> None:
@@ -201,11 +210,6 @@ class MemorySessions:
 def _over(session: _Session, at_ns: int) -> bool:
     """What was read of another process's session may be over."""
     return 0 < session.until_ns < at_ns
-
-
-def _has_session(identity: Identity, ask: SessionAsk) -> bool:
-    """Whether a session of this identity's own is asked for."""
-    return bool(ask.id) and not ask.handle and identity.subject.check.ok and identity.agent.check.ok
 
 
 def _owner(identity: Identity) -> _Owner:
