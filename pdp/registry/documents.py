@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
@@ -46,11 +47,11 @@ class _Signed(Closed):
     issued: RFC3339
     expires: RFC3339
 
-    @property
+    @cached_property
     def issued_ns(self) -> int:
         return parse_ns(self.issued)
 
-    @property
+    @cached_property
     def expires_ns(self) -> int:
         return parse_ns(self.expires)
 

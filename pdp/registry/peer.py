@@ -39,11 +39,9 @@ def is_peer(text: str) -> bool:
     return _SPIFFE.fullmatch(text) is not None or _DIGEST.fullmatch(text) is not None
 
 
-def check_peer(pinned: str | None, seen: ServerPeer | None) -> Check:
+def check_peer(pinned: str, seen: ServerPeer | None) -> Check:
     """Compare. `seen` is None when nobody may vouch for it. Codes `server.peer_unchecked`, `server.peer_missing`,
     `server.peer_mismatch`; a form that is not pinned says nothing."""
-    if pinned is None:
-        return OK
     digest = _DIGEST.fullmatch(pinned)
     if digest is None and _SPIFFE.fullmatch(pinned) is None:
         return _MALFORMED

@@ -75,10 +75,6 @@ class TenantSnapshot:
         """Code of what is wrong with the set, on disk or against the marks; empty while all is well."""
         return self.problem or self.behind.code
 
-    def stale(self, at_ns: int, max_stale_ns: int) -> bool:
-        """The last good set has been served for too long. Counted only while reading it fails."""
-        return bool(self.problem) and at_ns - self.good_ns > max_stale_ns
-
     def watched_servers(self) -> tuple[str, ...]:
         """Servers with a tool that a watcher has to see, sorted."""
         return tuple(sorted({server for (server, _), tool in (self.tools or {}).items() if tool.watched}))

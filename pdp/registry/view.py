@@ -43,7 +43,9 @@ class FileRegistryView:
     max_stale_ns: int
     digests: MutableMapping[bytes, str]
     observations: Observations = field(default_factory=Observations)
-    _known: MutableMapping[str, str] = field(default_factory=dict)  # digest by tenant: the view never changes
+    # by tenant, made once: the view never changes
+    _tenant_digests: MutableMapping[str, str] = field(default_factory=dict)
+    _marks: MutableMapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
     _waivers: MutableMapping[str, tuple[Waiver, ...]] = field(default_factory=dict)
 
     def above(self, high_water: HighWater) -> FileRegistryView:
@@ -55,8 +57,10 @@ class FileRegistryView:
 
     def marks(self, tenant: str) -> tuple[tuple[str, int], ...]:
         """The marks that the tenant's answers rest on: an answer is void once one of them is higher."""
-        snapshot = self.tenants.get(tenant)
-        return marks(snapshot) if snapshot is not None else ()
+        if tenant not in self._marks:
+            snapshot = self.tenants.get(tenant)
+            self._marks[tenant] = marks(snapshot) if snapshot is not None else ()
+        return self._marks[tenant]
 
     def serial(self, tenant: str) -> int:
         """Serial of the tenant's set; 0 when none is loaded."""
@@ -65,10 +69,10 @@ class FileRegistryView:
 
     def digest(self, tenant: str) -> str:
         """Of `effective`; empty when nothing is loaded."""
-        if tenant not in self._known:
+        if tenant not in self._tenant_digests:
             state = self.effective(tenant)
-            self._known[tenant] = sha256_hex(canonical(state)) if state else ""
-        return self._known[tenant]
+            self._tenant_digests[tenant] = sha256_hex(canonical(state)) if state else ""
+        return self._tenant_digests[tenant]
 
     def waivers(self, tenant: str) -> tuple[Waiver, ...]:
         """The tenant's waivers by id, expired ones included; none once their document has expired."""
@@ -88,8 +92,7 @@ class FileRegistryView:
         entry = (snapshot.servers or {}).get(server) if snapshot is not None else None
         if entry is None or not check.ok:
             return ServerFact(_UNKNOWN_SERVER if check.ok else check, server)
-        proved = check_peer(entry.peer, peer)
-        if not proved.ok:
+        if entry.peer is not None and not (proved := check_peer(entry.peer, peer)).ok:
             return ServerFact(proved, server)
         return ServerFact(OK, server, entry.resource, entry.owner)
 
@@ -214,7 +217,7 @@ def _state(snapshot: TenantSnapshot | None, kind: str, at_ns: int, max_stale_ns:
         return _UNKNOWN_SERVER if kind == "server" else _UNKNOWN_TOOL
     if not snapshot.behind.ok:
         return snapshot.behind
-    if snapshot.stale(at_ns, max_stale_ns):
+    if snapshot.problem and at_ns - snapshot.good_ns > max_stale_ns:  # a set that is read without fail is never stale
         return failed(f"{kind}.stale", _STALE)
     if at_ns >= snapshot.signed.index.expires_ns:
         return failed(f"{kind}.expired", _EXPIRED)

@@ -16,8 +16,6 @@ HEX = "ab" * 32
 @pytest.mark.parametrize(
     ("pinned", "seen", "code"),
     [
-        (None, None, ""),
-        (None, ServerPeer(spiffe_id="spiffe://evil.example/x"), ""),
         (SPIFFE, None, "server.peer_unchecked"),
         (SPIFFE, ServerPeer(), "server.peer_missing"),
         (SPIFFE, ServerPeer(spki_digest=HEX), "server.peer_missing"),
@@ -33,7 +31,7 @@ HEX = "ab" * 32
         ("x509:whatever", ServerPeer(SPIFFE, HEX, HEX), "server.peer_unchecked"),
     ],
 )
-def test_what_a_server_proved(pinned: str | None, seen: ServerPeer | None, code: str) -> None:
+def test_what_a_server_proved(pinned: str, seen: ServerPeer | None, code: str) -> None:
     assert check_peer(pinned, seen).code == code
 
 
@@ -71,6 +69,8 @@ def test_a_server_with_a_peer(bench: Bench) -> None:
     assert (failed.check.code, failed.resource, failed.owner) == ("server.peer_missing", None, None)
     proved = view.server("acme", "other", NOW, ServerPeer(SPIFFE))
     assert (proved.check.ok, proved.resource) == (True, "https://other.example/mcp")
+    assert view.server("acme", "files", NOW, ServerPeer("spiffe://evil.example/x")).check.ok  # none is pinned
+    assert view.server("acme", "files", NOW).check.ok
     assert view.resource("acme", "other", NOW) == "https://other.example/mcp"  # whom tokens are for is signed
     assert (view.resource("acme", "nope", NOW), view.resource("nope", "other", NOW)) == ("", "")
     expired = NOW + 31 * DAY
