@@ -29,7 +29,7 @@ from pdp.cli.tools_folder import (
     withdraw,
 )
 from pdp.cli.tools_scan import SECONDS, scan_command, shadow
-from pdp.content.validate import Compiled, SchemaError
+from pdp.content.arguments import Compiled, SchemaError
 from pdp.core.check import NS
 from pdp.core.digest import Json
 from pdp.core.patterns import hidden_in

@@ -1,18 +1,29 @@
-"""The `Content` port: arguments parsed and checked into one fact."""
+"""The `Content` port: arguments parsed strictly, checked with the pinned schema, and searched for credentials, hidden
+characters and undeclared members.
+
+Nothing is ever fetched: a schema that refers outside does not compile. Values are never kept. Names in arguments are
+the caller's words too, so JSON Pointers (RFC 6901) show only harmless ones.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Self
 
-from cachetools import LRUCache
+import jsonschema_rs
+from cachetools import LRUCache, cached
 
-from pdp.content.findings import findings
 from pdp.content.options import MAX_NESTING, ContentOptions
-from pdp.content.validate import Compiled, SchemaError
-from pdp.core.check import Check, failed
+from pdp.content.visits import Visits
+from pdp.core.check import OK, Check, failed
 from pdp.core.digest import Json
-from pdp.core.facts import ArgumentsFact
+from pdp.core.errors import InvalidRequest
+from pdp.core.facts import ArgumentsFact, Finding
+from pdp.core.patterns import hidden_in, secret_in, secrets_in
 from pdp.core.registered import PinnedTool
+from pdp.core.schema import Path, declared_names, undeclared
 from pdp.core.strict_json import MAX_BYTES, parse_object, parse_objects
 
 FIELD = "arguments_json"
@@ -76,13 +87,185 @@ class ArgumentContent:
             return _UNCHECKED
         key = tool.manifest_sha256
         if key not in self._compiled:
-            self._compiled[key] = _compiled(tool.input_schema)
+            self._compiled[key] = Compiled.of(tool.input_schema)
         compiled = self._compiled[key]
         return _INVALID if compiled is None else compiled.check(value, size=size, depth=depth)
 
 
-def _compiled(schema: Mapping[str, Json]) -> Compiled | None:
+# the pinned schema
+
+_WIDEST = 10_000  # branches that may meet in one value
+_WORK = 250_000  # visits, at most, to find out where arguments break a schema
+_KEPT = 1_024  # compiled schemas of grants
+_BACKTRACKS = 10_000  # of the regular expression engine, for patterns that need it
+# where a pattern that gives up would make the whole pass
+_NEGATIVE = frozenset({"not", "if", "oneOf", "contains", "patternProperties"})
+
+
+class SchemaError(Exception):
+    """The schema does not compile."""
+
+
+class Compiled:
+    """One schema, ready. Drafts by `$schema`, 2020-12 when it is absent; formats are asserted."""
+
+    def __init__(self, schema: Mapping[str, Json]) -> None:
+        """Raises SchemaError."""
+        self._validator = _compile(dict(schema))
+        self._declared = declared_names(schema)
+        self._visits = Visits(schema)
+        if self._visits.widest() > _WIDEST:
+            raise SchemaError("Too many branches.")
+
+    @classmethod
+    def of(cls, schema: Mapping[str, Json]) -> Self | None:
+        """None for a schema that does not compile."""
+        try:
+            return cls(schema)
+        except SchemaError:
+            return None
+
+    def valid(self, value: Mapping[str, Json]) -> bool:
+        """Whether the value satisfies the schema."""
+        return bool(self._validator.is_valid(dict(value)))
+
+    def check(self, value: Mapping[str, Json], *, size: int, depth: int) -> Check:
+        """`arguments.schema` for the first thing that breaks the schema: where, and which keyword, unless that is too
+        much work for a value of this size (bytes) and depth."""
+        if self._validator.is_valid(dict(value)):
+            return OK
+        cheap = size * self._visits.along(depth) <= _WORK
+        error = next(iter(self._validator.iter_errors(dict(value))), None) if cheap else None
+        if error is None:
+            return failed(
+                "arguments.schema",
+                "The arguments break the pinned schema. Send what the tool's inputSchema asks for.",
+            )
+        # names that the schema does not declare are the caller's content
+        where = pointer(error.instance_path, self._declared.__contains__)
+        place = f"at {where}" if where else "at the top"
+        return failed(
+            "arguments.schema",
+            f"The arguments break the pinned schema {place}: keyword `{error.kind.name}`. "
+            "Send what the tool's inputSchema asks for.",
+        )
+
+
+@cached(LRUCache(_KEPT))
+def _given(schema: bytes) -> Compiled | None:
     try:
-        return Compiled(schema)
-    except SchemaError:
+        parsed, _ = parse_object(schema, "schema", max_bytes=len(schema))
+    except InvalidRequest:
         return None
+    return Compiled.of(parsed)
+
+
+def satisfies(schema: bytes, value: Mapping[str, Json]) -> bool:
+    """Whether a value satisfies a schema given as JSON. Never for a schema that does not compile."""
+    compiled = _given(schema)
+    return compiled is not None and compiled.valid(value)
+
+
+def _compile(schema: dict[str, Json]) -> jsonschema_rs.Validator:
+    """Patterns run in linear time. Those with look-around or back-references cannot, so they run with a bounded
+    number of steps, and giving up counts as no match; where that would loosen, the schema is refused."""
+    linear = jsonschema_rs.RegexOptions()
+    try:
+        return _build(schema, linear)
+    except (ValueError, jsonschema_rs.ReferencingError) as error:
+        if _has_negative(schema):
+            raise SchemaError(type(error).__name__) from None
+    try:
+        return _build(schema, jsonschema_rs.FancyRegexOptions(backtrack_limit=_BACKTRACKS))
+    except (ValueError, jsonschema_rs.ReferencingError) as error:
+        raise SchemaError(type(error).__name__) from None
+
+
+def _build(
+    schema: dict[str, Json], options: jsonschema_rs.RegexOptions | jsonschema_rs.FancyRegexOptions
+) -> jsonschema_rs.Validator:
+    return jsonschema_rs.validator_for(schema, validate_formats=True, offline=True, pattern_options=options)
+
+
+def _has_negative(root: Json) -> bool:
+    pending: list[Json] = [root]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, Mapping):
+            if not _NEGATIVE.isdisjoint(node):
+                return True
+            pending.extend(node.values())
+        elif isinstance(node, Sequence) and not isinstance(node, str):
+            pending.extend(node)
+    return False
+
+
+# findings
+
+MAX_PER_KIND = 16  # more of one kind tell policy nothing new
+_SHORTEST = 12  # no credential format is shorter
+_PLAIN = re.compile(r"[A-Za-z_$@][A-Za-z0-9_.$@:-]{0,63}\Z")
+MASK = "*"  # stands for a name that is not shown
+
+
+def pointer(path: Iterable[str | int], shown: Callable[[str], bool]) -> str:
+    """Encode a path; names for which `shown` is false become `*`."""
+    return "".join(f"/{_segment(part, shown)}" for part in path)
+
+
+def harmless(name: str) -> bool:
+    """A name that looks like one and holds no credential."""
+    return _PLAIN.match(name) is not None and secret_in(name) is None
+
+
+def _segment(part: str | int, shown: Callable[[str], bool]) -> str:
+    if isinstance(part, int):
+        return str(part)
+    return part.replace("~", "~0").replace("/", "~1") if shown(part) else MASK
+
+
+def findings(value: Mapping[str, Json], schema: Json) -> tuple[Finding, ...]:
+    """All findings, at most `MAX_PER_KIND` of each kind. `schema` is None when nothing is pinned."""
+    distinct: dict[Finding, None] = {}
+    counts: Counter[str] = Counter()
+    for finding in _all(value, schema):
+        if finding not in distinct and counts[finding.kind] < MAX_PER_KIND:
+            counts[finding.kind] += 1
+            distinct[finding] = None
+    return tuple(distinct)
+
+
+def _all(value: Mapping[str, Json], schema: Json) -> Iterator[Finding]:
+    if schema is not None and not _plainly_declared(value, schema):
+        for path in undeclared(schema, value):
+            yield Finding("undeclared", pointer(path, harmless))
+    for path, text in _texts(value):
+        if len(text) >= _SHORTEST:
+            for pattern in secrets_in(text):
+                yield Finding(pattern.kind, pointer(path, harmless), pattern.name)
+        if not text.isascii() or not text.isprintable():
+            for name in hidden_in(text):
+                yield Finding("hidden_unicode", pointer(path, harmless), name)
+
+
+def _plainly_declared(value: Mapping[str, Json], schema: Json) -> bool:
+    """Whether flat arguments all stand among the schema's own `properties`: then there is nothing to look for."""
+    named = schema.get("properties") if isinstance(schema, Mapping) else None
+    if not isinstance(named, Mapping) or not value.keys() <= named.keys():
+        return False
+    return all(member is None or isinstance(member, (str, int, float)) for member in value.values())
+
+
+def _texts(root: Json) -> Iterator[tuple[Path, str]]:
+    """Every text with its path; a name in an object counts as text that stands where its member does."""
+    pending: list[tuple[Path, Json]] = [((), root)]
+    while pending:
+        path, value = pending.pop()
+        if isinstance(value, str):
+            yield path, value
+        elif isinstance(value, Mapping):
+            for key, member in value.items():
+                yield (*path, key), key
+                pending.append(((*path, key), member))
+        elif isinstance(value, list):
+            pending.extend(((*path, i), member) for i, member in enumerate(value))

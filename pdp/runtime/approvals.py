@@ -10,7 +10,7 @@ from pdp.approvals.options import ChannelOptions
 from pdp.approvals.resume import ResumeTokens
 from pdp.config.settings import Settings
 from pdp.config.sources import read_yaml
-from pdp.content.validate import satisfies
+from pdp.content.arguments import satisfies
 from pdp.core.approvals.notices import Notifications
 from pdp.core.approvals.turned_down import Backoff
 from pdp.core.check import NS

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pdp.content import ArgumentContent
-from pdp.content.validate import ENDLESS, Visits
+from pdp.content.visits import ENDLESS, Visits
 from pdp.core.facts import ArgumentsFact
 from pdp.core.registered import PinnedTool
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pdp.content.findings import MAX_PER_KIND, findings
+from pdp.content.arguments import MAX_PER_KIND, findings
 from pdp.core.patterns import PATTERNS, hidden_in, secrets_in
 
 ALNUM = string.ascii_letters + string.digits

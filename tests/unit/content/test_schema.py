@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pdp.content.findings import findings, harmless, pointer
+from pdp.content.arguments import findings, harmless, pointer
 from pdp.core.schema import declared_names, is_open, undeclared
 
 STR = {"type": "string"}

@@ -1,0 +1,114 @@
+"""A bound on the work of saying where a value breaks a schema.
+
+When the validator only says whether a value is valid it remembers the members it has seen; when it collects errors it
+does not. A schema that leads into itself from two branches of an `anyOf` then doubles the work at each level of a
+value, and a hundred bytes would take years.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from pdp.core.digest import Json
+
+ENDLESS = 1 << 40
+_IN_PLACE = ("if", "then", "else", "not")
+_IN_PLACE_LISTS = ("allOf", "anyOf", "oneOf")
+_FOR_ANY = ("additionalProperties", "unevaluatedProperties", "propertyNames", "items", "additionalItems", "contains")
+_NOT_FOLLOWED = ("$dynamicRef", "$recursiveRef", "unevaluatedItems")
+
+
+class Visits:
+    """An upper bound on how often parts of one schema are looked at along one path into a value."""
+
+    def __init__(self, root: Mapping[str, Json]) -> None:
+        self._root = root
+        self._known: dict[tuple[int, int], int] = {}
+
+    def along(self, depth: int) -> int:
+        """For a value nested so deep; at most `ENDLESS`."""
+        try:
+            return self._visits(self._root, depth)
+        except RecursionError:
+            return ENDLESS
+
+    def widest(self) -> int:
+        """For the one value where most branches meet, without what lies in it: nothing is remembered there."""
+        most = 0
+        pending: list[Json] = [self._root]
+        while pending:
+            node = pending.pop()
+            if isinstance(node, Mapping):
+                try:
+                    most = max(most, self._visits(node, 0))
+                except RecursionError:
+                    return ENDLESS
+                pending.extend(node.values())
+            else:
+                pending.extend(_listed(node))
+        return most
+
+    def _visits(self, node: Json, depth: int) -> int:
+        if not isinstance(node, Mapping):
+            return 1
+        key = (id(node), depth)
+        if key not in self._known:
+            self._known[key] = ENDLESS  # what leads back here without going deeper never ends
+            visits = 1 + sum(self._visits(child, depth) for child in self._in_place(node))
+            if depth > 0:
+                visits += self._members(node, depth - 1)
+            self._known[key] = min(visits, ENDLESS)
+        return self._known[key]
+
+    def _in_place(self, node: Mapping[str, Json]) -> Iterator[Json]:
+        for keyword in _IN_PLACE_LISTS:
+            yield from _several(node.get(keyword))
+        for keyword in _IN_PLACE:
+            if keyword in node:
+                yield node[keyword]
+        yield from _several(node.get("dependentSchemas"))
+        yield from _several(node.get("dependencies"))
+        if any(keyword in node for keyword in _NOT_FOLLOWED):
+            yield self._root  # wherever that leads, it counts as leading in circles
+        if "$ref" in node:
+            yield self._target(node["$ref"])
+
+    def _members(self, node: Mapping[str, Json], depth: int) -> int:
+        """One member is looked at by one of the named schemas, and by all that are for any name."""
+        named = (*_several(node.get("properties")), *_several(node.get("prefixItems")), *_listed(node.get("items")))
+        visits = max((self._visits(child, depth) for child in named), default=0)
+        others = [
+            *_several(node.get("patternProperties")),
+            *(node[keyword] for keyword in _FOR_ANY if keyword in node),
+        ]
+        return visits + sum(self._visits(child, depth) for child in others)
+
+    def _target(self, reference: Json) -> Json:
+        """The target of a pointer within the schema; the root for anything else."""
+        node: Json = self._root
+        if not isinstance(reference, str) or not reference.startswith("#/") or "%" in reference:
+            return self._root
+        for part in reference[2:].split("/"):
+            name = part.replace("~1", "/").replace("~0", "~")
+            if isinstance(node, Mapping) and name in node:
+                node = node[name]
+            elif isinstance(node, Sequence) and not isinstance(node, str) and name.isdecimal() and len(name) < 6:
+                if int(name) >= len(node):
+                    return self._root
+                node = node[int(name)]
+            else:
+                return self._root
+        return node
+
+
+def _several(value: Json) -> Iterator[Json]:
+    """The schemas in an object or array of them."""
+    if isinstance(value, Mapping):
+        yield from value.values()
+    else:
+        yield from _listed(value)
+
+
+def _listed(value: Json) -> Iterator[Json]:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        yield from value
