@@ -6,19 +6,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from pdp.core.approvals.requirement import ApprovalKind
+from pdp.files.options import Options
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x20\x7f]+$")]
 Address = Annotated[str, StringConstraints(max_length=254, pattern=r"^[!#-'*+\-/-9=?A-Z^-~.]+@[A-Za-z0-9.-]+$")]
 _SECRET: dict[str, Any] = {"secret": True}
 
 
-class _Channel(BaseModel):
+class _Channel(Options):
     """What all channels have."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     tenants: tuple[Name, ...] = Field((), description="Only requests of these tenants.", examples=[["acme"]])
     events: tuple[Literal["opened", "resolved"], ...] = Field(
@@ -102,11 +101,7 @@ class MailOptions(_Channel):
 ChannelOptions = Annotated[WebhookOptions | ChatOptions | MailOptions, Field(discriminator="kind")]
 
 
-class _Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ScimOptions(_Options):
+class ScimOptions(Options):
     """What was exported from an identity provider by SCIM 2.0 (RFC 7644): the list responses of two resources."""
 
     users_file: Path = Field(description="The list response of `Users`, JSON.", examples=["scim/users.json"])
@@ -117,7 +112,7 @@ class ScimOptions(_Options):
     )
 
 
-class ClaimsOptions(_Options):
+class ClaimsOptions(Options):
     """Groups that a person's own verified token may name."""
 
     issuer: Name = Field(description="Whose tokens.", examples=["https://id.acme.example"])
@@ -126,7 +121,7 @@ class ClaimsOptions(_Options):
     )
 
 
-class TenantDirectoryOptions(_Options):
+class TenantDirectoryOptions(Options):
     """People and groups of one tenant. File and SCIM import may be used together; no account may stand in both."""
 
     file: Path | None = Field(
@@ -152,7 +147,7 @@ class TenantDirectoryOptions(_Options):
         return self
 
 
-class DirectoryOptions(_Options):
+class DirectoryOptions(Options):
     """Who people are."""
 
     tenants: dict[Name, TenantDirectoryOptions] = Field(
@@ -175,7 +170,7 @@ class DirectoryOptions(_Options):
     )
 
 
-class ApprovalOptions(_Options):
+class ApprovalOptions(Options):
     """Requests for people."""
 
     console_url: str = Field(

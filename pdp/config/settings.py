@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import BaseModel, Field, ValidationError, ValidationInfo, model_validator
 
 from pdp.adapters.console.options import ConsoleOptions
 from pdp.adapters.grpc.options import ServerOptions
@@ -22,6 +22,7 @@ from pdp.content.options import ContentOptions
 from pdp.core.digest import Json, digest
 from pdp.core.errors import ConfigurationFault
 from pdp.files.contradictions import TOLERANT, Contradiction, refuse
+from pdp.files.options import Options
 from pdp.identity.options import IdentityOptions
 from pdp.judge.options import JudgeOptions
 from pdp.policy.embedded.options import EmbeddedOptions, PoolOptions, default_workers
@@ -33,10 +34,8 @@ from pdp.store.options import StoreOptions
 from pdp.telemetry.options import TelemetryOptions
 
 
-class ServiceOptions(BaseModel):
+class ServiceOptions(Options):
     """Limits and terms of answers."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     max_in_flight: int = Field(
         256, ge=1, le=100_000, description="Calls at once, of one tenant 15 in 16; beyond, RESOURCE_EXHAUSTED."
@@ -63,10 +62,8 @@ class ServiceOptions(BaseModel):
     )
 
 
-class PolicyOptions(BaseModel):
+class PolicyOptions(Options):
     """Where policy comes from, and how it is evaluated."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     folder: Path | None = Field(
         None,
@@ -108,10 +105,8 @@ class PolicyOptions(BaseModel):
         return self
 
 
-class Settings(BaseModel):
+class Settings(Options):
     """The whole configuration."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     mode: Literal["production", "development"] = Field(
         "production", description="Development allows development keys and gRPC reflection, and says so."

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from pdp.core.strict_json import MAX_BYTES, MAX_DEPTH
+from pdp.files.options import Options
 
 MAX_NESTING = 60  # of what stands in an input document, which itself may nest to 64
 
 
-class ContentOptions(BaseModel):
+class ContentOptions(Options):
     """`content:` in the configuration."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     max_arguments_bytes: int = Field(
         default=MAX_BYTES,

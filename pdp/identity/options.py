@@ -9,11 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     StringConstraints,
     ValidationInfo,
@@ -21,9 +18,9 @@ from pydantic import (
     model_validator,
 )
 
-from pdp.core.names import is_loopback
 from pdp.core.request import Caller, MayAssert, Role
 from pdp.files.contradictions import Contradiction, refuse
+from pdp.files.options import Options, url_problem
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x20\x7f]+$")]
 Algorithm = Literal[
@@ -34,11 +31,7 @@ Algorithm = Literal[
 LIFETIME_SECONDS = 900  # a token that lives for longer is a stolen one for longer
 
 
-class _Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SubjectKindOptions(_Options):
+class SubjectKindOptions(Options):
     """How this issuer's tokens tell people from services, beyond what every token tells (see `claims.kind`)."""
 
     claim: Name | None = Field(None, description="The claim that tells them apart.", examples=["idtyp"])
@@ -59,7 +52,7 @@ class SubjectKindOptions(_Options):
         return self
 
 
-class IssuerOptions(_Options):
+class IssuerOptions(Options):
     """One trusted issuer of tokens and where its public keys (JWKS, RFC 7517) come from."""
 
     issuer: Name = Field(description="Its name, compared with `iss` exactly.", examples=["https://id.acme.example"])
@@ -105,7 +98,7 @@ class IssuerOptions(_Options):
     @field_validator("jwks_url")
     @classmethod
     def _safe_url(cls, url: str | None) -> str | None:
-        if url is not None and (problem := key_url_problem(url)):
+        if url is not None and (problem := url_problem(url)):
             raise ValueError(problem)
         return url
 
@@ -117,27 +110,12 @@ class IssuerOptions(_Options):
             raise ValueError("`jwks_ca_file` goes with `jwks_url`, or with `jwks: discover`")
         if self.jwks_file is None and self.max_stale_seconds < self.refresh_seconds:
             raise ValueError("`max_stale_seconds` must be at least `refresh_seconds`")
-        if self.jwks is not None and (key_url_problem(self.issuer) or "?" in self.issuer):
+        if self.jwks is not None and (url_problem(self.issuer) or "?" in self.issuer):
             raise ValueError("`jwks: discover` needs an `issuer` that is an https URL without query and fragment")
         return self
 
 
-def key_url_problem(url: str) -> str:
-    """The reason against fetching keys from a URL, or empty."""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname
-        _ = parts.port
-    except ValueError:
-        return "must be a URL with a host, without user information and fragment"
-    if not host or parts.username is not None or parts.password is not None or "#" in url:
-        return "must be a URL with a host, without user information and fragment"
-    if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host)):
-        return ""
-    return "must be https (plain http only for a loopback host)"
-
-
-class SanMatch(_Options):
+class SanMatch(Options):
     """A caller known by its mTLS certificate: any of these SANs, compared exactly, no wildcards."""
 
     sans: tuple[Name, ...] = Field(
@@ -163,7 +141,7 @@ def normal_san(san: str) -> str:
     return san.lower() if san.lower().startswith("dns:") else san
 
 
-class TokenMatch(_Options):
+class TokenMatch(Options):
     """A caller known by a token of its own in `authorization` metadata."""
 
     issuer: Name = Field(
@@ -173,7 +151,7 @@ class TokenMatch(_Options):
     subject: Name = Field(description="The token's `sub`.", examples=["operator"])
 
 
-class MayAssertOptions(_Options):
+class MayAssertOptions(Options):
     """What a caller may vouch for. Nothing by default."""
 
     claims: tuple[Name, ...] = Field(
@@ -187,7 +165,7 @@ class MayAssertOptions(_Options):
     )
 
 
-class CallerOptions(_Options):
+class CallerOptions(Options):
     """One caller (`callers.<name>`). Roles, servers and vouching are nothing by default."""
 
     match: SanMatch | TokenMatch = Field(description="How it is known: by a certificate, or by a token of its own.")
@@ -230,7 +208,7 @@ class CallerOptions(_Options):
         )
 
 
-class IdentityOptions(_Options):
+class IdentityOptions(Options):
     """Everything identity needs to know."""
 
     issuers: tuple[IssuerOptions, ...] = Field((), description="Who may make tokens, of subjects and of callers.")

@@ -27,10 +27,11 @@ from pdp.core.check import NS
 from pdp.core.digest import Json, digest
 from pdp.core.errors import ConfigurationFault
 from pdp.core.names import is_loopback
+from pdp.files.options import url_problem
 from pdp.identity import keys
 from pdp.identity.compact import Refusal, strict_object
 from pdp.identity.keys import MAX_DOCUMENT, KeyRing
-from pdp.identity.options import IssuerOptions, key_url_problem
+from pdp.identity.options import IssuerOptions
 
 T = TypeVar("T")
 _LOOK_AGAIN_NS = NS  # look at the file's status at most once a second
@@ -210,7 +211,7 @@ class DiscoveredFetch:
                 "keys.metadata_issuer", "the metadata found is of another issuer; correct `issuer`, or the server"
             )
         url = metadata.get("jwks_uri")
-        if not isinstance(url, str) or key_url_problem(url):
+        if not isinstance(url, str) or url_problem(url):
             raise ConfigurationFault(
                 "keys.metadata_url", "the metadata's `jwks_uri` is no https URL; have the issuer correct it"
             )

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Literal, NamedTuple, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from pdp.core.errors import ConfigurationFault
 from pdp.core.judge.judge_input import JudgeInput
 from pdp.core.names import is_loopback
+from pdp.files.options import Options
 
 Answers = Literal["json_schema", "json_object", "text"]
 UNIX = "unix:"
@@ -37,25 +38,21 @@ PRESETS: Mapping[str, Preset] = {
 }
 
 
-class _ClosedOptions(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Budget(_ClosedOptions):
+class Budget(Options):
     """What a tenant may use up in a day (UTC). Kept in memory: it begins anew with the judge's process."""
 
     tokens_per_day: int | None = Field(None, ge=0, description="Of input and output; no bound if unset.")
     cost_per_day: float | None = Field(None, ge=0, description="In the currency of judge.prices; no bound if unset.")
 
 
-class Prices(_ClosedOptions):
+class Prices(Options):
     """What the endpoint asks for, in one currency."""
 
     input_per_million: float = Field(0.0, ge=0, description="For a million tokens that are read.")
     output_per_million: float = Field(0.0, ge=0, description="For a million tokens that are written.")
 
 
-class AllowedData(_ClosedOptions):
+class AllowedData(Options):
     """The calls that may be shown to this endpoint. For any other there is no verdict (`withheld`), so its
     requirement fails."""
 
@@ -80,7 +77,7 @@ def _matches(value: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(value, pattern) for pattern in patterns)
 
 
-class JudgeOptions(_ClosedOptions):
+class JudgeOptions(Options):
     """The judge. Its key is read by its own process (`pdp judge serve`) and by no other."""
 
     endpoint: Literal["openai", "azure", "vllm", "ollama", "llamacpp", "compatible"] = Field(

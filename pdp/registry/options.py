@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from pdp.files.options import Options
 
 SignerRole = Literal["author", "reviewer"]
 
 
-class KeyOptions(BaseModel):
+class KeyOptions(Options):
     """One public key that may sign. Its role is decided here, never by the signed content."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: str = Field(min_length=1, max_length=128, description="The key's name in signatures.", examples=["ann"])
     role: SignerRole = Field(
@@ -22,10 +22,8 @@ class KeyOptions(BaseModel):
     public_key_file: Path = Field(description="PEM, Ed25519.", examples=["keys/ann.pub.pem"])
 
 
-class WatcherOptions(BaseModel):
+class WatcherOptions(Options):
     """One trusted `pdp tools watch` of one tenant."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: str = Field(min_length=1, max_length=128, description="A name of your choice.", examples=["watcher-1"])
     tenant: str = Field(min_length=1, max_length=128, description="Whose servers it watches.", examples=["acme"])
@@ -35,10 +33,8 @@ class WatcherOptions(BaseModel):
     )
 
 
-class RegistryOptions(BaseModel):
+class RegistryOptions(Options):
     """`registry:` in the configuration."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     sets: dict[str, Path] = Field(
         default_factory=dict,

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Self
-from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from pdp.core.names import is_loopback
+from pdp.files.options import Options, url_problem
 
 
-class VaultOptions(BaseModel):
+class VaultOptions(Options):
     """The Vault in which `vault:PATH#KEY` is looked up, at start only."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     url: str = Field(
         description="Where Vault listens: https://host:port, plain http for loopback only.",
@@ -36,13 +33,8 @@ class VaultOptions(BaseModel):
     @field_validator("url")
     @classmethod
     def _safe(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if not parts.hostname or parts.username is not None or parts.password is not None:
-            raise ValueError("must be https://host:port, without user information")
-        if parts.path.strip("/") or parts.query or parts.fragment:
-            raise ValueError("must end after the port; the path of a secret stands in its reference")
-        if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
-            raise ValueError("must be https (plain http only for a loopback host)")
+        if problem := url_problem(url, origin=True):
+            raise ValueError(problem)
         return url.rstrip("/")
 
     @field_validator("token")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from pdp.files.options import Options
 
 
-class SessionOptions(BaseModel):
+class SessionOptions(Options):
     """Bounds. A session that is forgotten starts again with `known: false`; whose it is lies in the store."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     max_sessions_per_caller: int = Field(
         default=10_000, ge=1, le=1_000_000, description="Remembered at once; the least recently used go first."

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from pdp.files.options import Options
 
 
-class StoreOptions(BaseModel):
+class StoreOptions(Options):
     """Where the log lies and how commits are grouped."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: Path = Field(
         Path("var/store"),

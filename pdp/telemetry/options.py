@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pdp.core.errors import ConfigurationFault
 from pdp.core.names import is_loopback
+from pdp.files.options import Options, url_problem
 
 _MAX_PORT = 65_535
 
 
-class OtlpOptions(BaseModel):
+class OtlpOptions(Options):
     """A collector that is sent traces and metrics, by OTLP over gRPC."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     endpoint: str = Field(
         description="https://host:port of the collector; plain http for a literal loopback address only.",
@@ -39,13 +38,12 @@ class OtlpOptions(BaseModel):
     @field_validator("endpoint")
     @classmethod
     def _safe(cls, endpoint: str) -> str:
+        if problem := url_problem(endpoint, origin=True):
+            raise ValueError(problem)
         parts = urlsplit(endpoint)
-        if not parts.hostname or parts.port is None or parts.username is not None or parts.password is not None:
-            raise ValueError("must be https://host:port, without user information")
-        if parts.path.strip("/") or parts.query or parts.fragment:
-            raise ValueError("must end after the port")
-        literal = parts.hostname != "localhost" and is_loopback(parts.hostname)
-        if parts.scheme != "https" and not (parts.scheme == "http" and literal):
+        if parts.port is None:
+            raise ValueError("must be https://host:port")
+        if parts.scheme == "http" and parts.hostname == "localhost":
             raise ValueError("must be https (plain http only for a literal loopback address)")
         return endpoint.rstrip("/")
 
@@ -60,10 +58,8 @@ class OtlpOptions(BaseModel):
         return headers
 
 
-class TelemetryOptions(BaseModel):
+class TelemetryOptions(Options):
     """Exporters of telemetry. None by default."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     enabled: bool = Field(False, description="Traces and metrics; needs otlp, prometheus or call_log.")
     service_name: str = Field("pdp", min_length=1, max_length=128, pattern=r"^[!-~]*$", description="Our own name.")

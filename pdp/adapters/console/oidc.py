@@ -19,11 +19,12 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from pdp.adapters.console.options import ProviderOptions, is_safe
+from pdp.adapters.console.options import ProviderOptions
 from pdp.core.approvals.rows import Account
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault, Unauthenticated, Unavailable
 from pdp.core.names import is_loopback
+from pdp.files.options import url_problem
 from pdp.ports import Clock
 
 _MAX_DOCUMENT = 256 << 10
@@ -162,7 +163,7 @@ class Provider:
 
     def _fit(self, url: object) -> bool:
         """Only an issuer on this machine may send us to this machine without TLS."""
-        if not isinstance(url, str) or not is_safe(url) or "#" in url:
+        if not isinstance(url, str) or url_problem(url):
             return False
         return url.startswith("https:") or is_loopback(httpx.URL(self.options.issuer).host)
 

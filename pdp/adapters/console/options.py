@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from pdp.core.names import is_loopback
+from pdp.files.options import Options, url_problem
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 
 
-class _Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ConsoleTlsOptions(_Options):
+class ConsoleTlsOptions(Options):
     """Certificate of the console's own listener, PEM. Read at start."""
 
     certificate_file: Path = Field(description="Its certificate, with the chain.", examples=["tls/console.pem"])
     key_file: Path = Field(description="Its private key.", examples=["tls/console.key"])
 
-    @field_validator("certificate_file", "key_file")
-    @classmethod
-    def _beside_the_file(cls, path: Path, info: ValidationInfo) -> Path:
-        return _folder(info) / path
 
-
-class ProviderOptions(_Options):
+class ProviderOptions(Options):
     """An OpenID provider at which people sign in. Its people belong to `tenant`, whatever a token or request says."""
 
     name: Slug = Field(description="Part of its callback, /signin/NAME/callback.", examples=["staff"])
@@ -55,18 +46,12 @@ class ProviderOptions(_Options):
     @field_validator("issuer")
     @classmethod
     def _safe_issuer(cls, url: str) -> str:
-        parts = _split(url)
-        if not is_safe(url) or parts.query or "#" in url or "?" in url:
+        if url_problem(url) or "?" in url:
             raise ValueError("must be an https URL without query and fragment (plain http only for a loopback host)")
         return url
 
-    @field_validator("ca_file")
-    @classmethod
-    def _beside_the_file(cls, path: Path | None, info: ValidationInfo) -> Path | None:
-        return None if path is None else _folder(info) / path
 
-
-class LocalAccountOptions(_Options):
+class LocalAccountOptions(Options):
     """Somebody who may sign in by a click, in development only."""
 
     name: Slug = Field(description="What one clicks on.", examples=["bob"])
@@ -77,7 +62,7 @@ class LocalAccountOptions(_Options):
     groups: tuple[Name, ...] = Field((), description="Groups, as if a token claimed them.", examples=[["auditors"]])
 
 
-class ConsoleOptions(_Options):
+class ConsoleOptions(Options):
     """Where people approve, deny, agree and take back."""
 
     listen: str = Field(
@@ -113,8 +98,8 @@ class ConsoleOptions(_Options):
     @field_validator("public_url")
     @classmethod
     def _an_origin(cls, url: str) -> str:
-        parts = _split(url)
-        if not is_safe(url) or parts.path not in {"", "/"} or "?" in url or "#" in url:
+        parts = urlsplit(url)
+        if url_problem(url) or parts.path not in {"", "/"} or "?" in url:
             raise ValueError("must be https://HOST or https://HOST:PORT (plain http only for a loopback host)")
         host = (parts.hostname or "").lower()
         host = f"[{host}]" if ":" in host else host
@@ -142,26 +127,3 @@ class ConsoleOptions(_Options):
     def host(self) -> str:
         """The only `Host` that is answered."""
         return self.public_url.partition("://")[2]
-
-
-def is_safe(url: str) -> bool:
-    """Whether a URL has a host, no user information, and TLS (or this machine's own address)."""
-    try:
-        parts = _split(url)
-    except ValueError:
-        return False
-    if not parts.hostname or parts.username is not None or parts.password is not None:
-        return False
-    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
-
-
-def _split(url: str) -> Any:
-    parts = urlsplit(url)
-    _ = parts.port  # raises ValueError for what is no port
-    return parts
-
-
-def _folder(info: ValidationInfo) -> Path:
-    """Where relative paths start: the folder of the configuration file, when there is one."""
-    context: Any = info.context
-    return Path(context["folder"]) if isinstance(context, dict) and "folder" in context else Path()

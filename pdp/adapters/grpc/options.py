@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import Field
+
+from pdp.files.options import Options
 
 UNIX = "unix:"
 
 
-class TlsOptions(BaseModel):
+class TlsOptions(Options):
     """Certificates of the server, PEM. They are read at start."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     certificate_file: Path = Field(
         description="The server's certificate, with its chain.", examples=["tls/server.pem"]
@@ -23,20 +22,13 @@ class TlsOptions(BaseModel):
         None, description="Who signs callers' certificates. With it every TLS caller must show one (mTLS)."
     )
 
-    @field_validator("certificate_file", "key_file", "client_ca_file")
-    @classmethod
-    def _beside_the_file(cls, path: Path | None, info: ValidationInfo) -> Path | None:
-        return None if path is None else _folder(info) / path
 
-
-class ServerOptions(BaseModel):
+class ServerOptions(Options):
     """Where the service listens, and the limits of its connections.
 
     `listen` items are `unix:PATH`, `HOST:PORT` or `[IPV6]:PORT`. Without `tls` only a Unix socket or a literal
     loopback address is accepted; with it, every TCP address speaks TLS 1.2 or later.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     listen: tuple[str, ...] = Field(
         ("127.0.0.1:50051",),
@@ -64,19 +56,3 @@ class ServerOptions(BaseModel):
     )
     idle_seconds: int = Field(300, ge=10, le=86_400, description="A connection without calls is closed.")
     drain_seconds: float = Field(10.0, ge=0, le=300, description="For calls under way when the service stops.")
-
-    @field_validator("listen")
-    @classmethod
-    def _beside_the_file(cls, listen: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        folder = _folder(info)
-        if folder == Path():
-            return listen
-        return tuple(
-            f"{UNIX}{folder / item.removeprefix(UNIX)}" if item.startswith(UNIX) else item for item in listen
-        )
-
-
-def _folder(info: ValidationInfo) -> Path:
-    """Where relative paths start: the folder of the configuration file, when there is one."""
-    context: Any = info.context
-    return Path(context["folder"]) if isinstance(context, dict) and "folder" in context else Path()

@@ -6,18 +6,16 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from pdp.core.names import is_loopback
+from pdp.files.options import Options, url_problem
 
 _PORTS = {"http": 80, "https": 443}
 
 
-class OpaOptions(BaseModel):
+class OpaOptions(Options):
     """Which OPA decides: one that we start ourselves, or one that somebody else runs with the bundle that
     `pdp policy bundle` writes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     binary: Path | None = Field(
         None, description="The `opa` to start, one private process per bundle.", examples=["/usr/local/bin/opa"]
@@ -59,12 +57,9 @@ class OpaOptions(BaseModel):
 def address(url: str) -> tuple[bool, str, int]:
     """Whether TLS is spoken, host and port. Raises ValueError for what is no address of an OPA, and for plain http
     to anywhere but this machine."""
+    if problem := url_problem(url, origin=True):
+        raise ValueError(f"url {problem}")
     parts = urlsplit(url)
-    if parts.scheme not in _PORTS or not parts.hostname or parts.username is not None:
-        raise ValueError("url must be https://host:port (or http:// on this machine)")
-    if parts.path.strip("/") or parts.query or parts.fragment:
-        raise ValueError("url must end after the port: OPA has its API at the root")
-    if parts.scheme == "http" and not is_loopback(parts.hostname):
-        raise ValueError("url must be https:// unless OPA runs on this machine; policy decides on what crosses this")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
     return parts.scheme == "https", host, parts.port or _PORTS[parts.scheme]

@@ -190,7 +190,10 @@ def test_relative_places_begin_at_the_file(file: Path) -> None:
         "registry": {"sets": {}, "keys": []},
         "identity": {"issuers": [issuer], "revoked_jti_file": "/etc/revoked"},
         "service": {"index_key": "file:index.key"},
-        "server": {"listen": ["unix:pdp.sock", "127.0.0.1:0"]},
+        "server": {
+            "listen": ["unix:pdp.sock", "127.0.0.1:0"],
+            "tls": {"certificate_file": "c.pem", "key_file": "/k"},
+        },
     }
     found = load(written(file, content), {})
     here = file.parent.resolve()
@@ -198,6 +201,8 @@ def test_relative_places_begin_at_the_file(file: Path) -> None:
     assert found.identity.revoked_jti_file == Path("/etc/revoked")
     assert found.service.index_key == f"file:{here / 'index.key'}"
     assert found.server.listen == (f"unix:{here / 'pdp.sock'}", "127.0.0.1:0")
+    assert found.server.tls is not None
+    assert (found.server.tls.certificate_file, found.server.tls.key_file) == (here / "c.pem", Path("/k"))
 
 
 def test_the_fingerprint_tells_configurations_apart(tmp_path: Path) -> None:
