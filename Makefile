@@ -83,7 +83,7 @@ exposure: .venv/ready ## what the shipped policy leaves to a judge, on all label
 rebuild-engine: .venv/ready ## build the embedded engine from its source and compare (needs cargo; minutes)
 	$(BIN)/python tests/conformance/rebuild.py
 
-bench: .venv/ready ## what a decision costs, as ratios within one run (a minute and a half)
+bench: .venv/ready ## what a decision costs, as ratios within one run (some minutes)
 	$(BIN)/pdp bench
 
 size: .venv/ready ## lines and files of the wheel

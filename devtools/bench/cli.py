@@ -19,7 +19,7 @@ from devtools.bench.measure import FIGURES, Bench
 from pdp.cli.decide import read
 from pdp.client.requests_decide import CallQuestion
 
-QUICK, FULL = BenchPace(), BenchPace(rounds=7, seconds=3.0, records=1_000_000)
+QUICK, FULL = BenchPace(), BenchPace(rounds=7, seconds=3.0, records=1_000_000, subjects=100_000)
 STAGES, PEERS = "stages", "peers"
 NAMES = (*FIGURES, STAGES, PEERS)
 _STAGE_TIMES = 600  # for each second of a round
@@ -34,11 +34,12 @@ _Existing = click.Path(dir_okay=False, exists=True, path_type=Path)
 
 
 @click.command()
-@click.option("--full", is_flag=True, help="7 rounds of 3 s and a log of 1,000,000 records; many minutes.")
-@click.option("--quick", is_flag=True, help="3 rounds of 1 s; about a minute and a half. The default.")
+@click.option("--full", is_flag=True, help="7 rounds of 3 s, 1,000,000 records, 100,000 subjects; many minutes.")
+@click.option("--quick", is_flag=True, help="3 rounds of 1 s; some minutes. The default.")
 @click.option("--rounds", type=click.IntRange(1, 100), help="Rounds of each figure.")
 @click.option("--seconds", type=click.FloatRange(0.1, 60), help="Of one round.")
 @click.option("--records", type=click.IntRange(64, 10_000_000), help="What the long log holds.")
+@click.option("--subjects", type=click.IntRange(64, 10_000_000), help="Who have asked before, each with a token.")
 @click.option("--only", type=click.Choice(NAMES), multiple=True, help="This figure; may be given again.")
 @click.option("--json", "as_json", type=_File, help="Write everything to FILE.")
 @click.option("--plot", "picture", type=_File, help="Write a picture (SVG) to FILE.")
@@ -52,6 +53,7 @@ def bench(
     rounds: int | None,
     seconds: float | None,
     records: int | None,
+    subjects: int | None,
     only: tuple[str, ...],
     as_json: Path | None,
     picture: Path | None,
@@ -63,12 +65,16 @@ def bench(
 
     \b
     Starts a PDP and a bare gRPC echo of its own, and alternates between them:
-      closed    CPU per Decide and throughput over the echo; the open loop's p99 over its p50
+      warm      CPU per Decide and throughput over the echo, and the open loop's p99 over its p50, as sessions go on
+      cold      the same where every call is new: token, subject, group, session, arguments
+      closed    the same with one call again and again
       alone     one caller: the added p50, in syncs of this disk
       batch     DecideBatch(32), per item, over Decide
       list      FilterTools(200) over Decide, and whether it grows in a straight line
       tools     2,000 tools over 10
       records   a long log over an empty one
+      packs     20 packs of 50 rules over the shipped ones, and whether it grows in a straight line
+      subjects  after many subjects over after few; memory
       waits     a Decide while 500 long polls are held, over one without
       judged    a Decide without a judge while 500 wait for a judge of 2 s, over a quiet one; memory
       stages    where the CPU of one Decide goes
@@ -82,7 +88,9 @@ def bench(
     if full and quick:
         raise click.UsageError("give --full or --quick")
     pace = FULL if full else QUICK
-    pace = BenchPace(rounds or pace.rounds, seconds or pace.seconds, records or pace.records)
+    pace = BenchPace(
+        rounds or pace.rounds, seconds or pace.seconds, records or pace.records, subjects or pace.subjects
+    )
     if target is None and (token_file or ask):
         raise click.UsageError("--token-file and --ask say how to drive a --target; give that too")
     foreign = None if target is None else _foreign(target, token_file, ask)

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 import itertools
 import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+import aiohttp
 import grpc
 import grpc.aio
 
@@ -25,21 +29,32 @@ from devtools.bench.figures import percentile
 
 CHANNELS = 4
 TIMEOUT = 30.0  # seconds
+OPA = "/v1/data/pdp/decision"
+CERBOS = "CheckResources"
+CERBOS_PROTO = "devtools/bench/cerbos/check.proto"
+_SERVICES = {CERBOS: "cerbos.svc.v1.CerbosService"}
+_OURS = "pdp.v1.DecisionService"
+
+_JSON = "application/json"
+
+Call = Callable[[bytes], Awaitable[str]]  # from an encoded question to the name of the answer
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What to do. `request`: one encoded question, base64; `items` of them make a batch. `rate` per second makes it
-    an open loop."""
+    """What to do. `request`: one encoded question, base64; `items` of them make a batch. `feed` is a file with such
+    questions instead, one a line, each asked once, which may end a round early. `rate` per second makes it an open
+    loop."""
 
     target: str
     token: str
-    method: str  # Decide | DecideBatch | FilterTools
+    method: str  # Decide | DecideBatch | FilterTools | CERBOS | OPA
     request: str
     seconds: float
     in_flight: int = 64
     items: int = 0
     rate: float = 0.0
+    feed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,67 +71,105 @@ class LoadResult:
 class _Round:
     def __init__(self, load: Load) -> None:
         self._load = load
-        self._template = base64.b64decode(load.request)
-        self._ids = itertools.count()
-        self._prefix = f"{time.time_ns():x}-"
-        self._metadata = (("authorization", f"Bearer {load.token}"),)
+        self._questions = questions(load)
         self._took: list[float] = []
         self._answers: Counter[str] = Counter()
 
     async def run(self) -> LoadResult:
-        load, options = self._load, [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1)]
-        channels = [grpc.aio.insecure_channel(load.target, options=options) for _ in range(CHANNELS)]
-        calls: list[Any] = [
-            c.unary_unary(f"/pdp.v1.DecisionService/{load.method}", None, _read(load.method)) for c in channels
-        ]
-        for call in calls[: load.in_flight]:  # connect
-            await self._one(call, time.perf_counter())
-        self._took.clear()
-        self._answers.clear()
-        began = time.perf_counter()
-        await (self._open(calls) if load.rate else self._closed(calls))
-        seconds = time.perf_counter() - began
-        for channel in channels:
-            await channel.close()
+        load = self._load
+        async with (_http if load.method == OPA else _grpc)(load) as calls:
+            for call in calls[: load.in_flight]:  # connect
+                await self._one(call, next(self._questions), time.perf_counter())
+            self._took.clear()
+            self._answers.clear()
+            began = time.perf_counter()
+            await (self._open(calls) if load.rate else self._closed(calls))
+            seconds = time.perf_counter() - began
         took = sorted(self._took)
         p50, p99 = percentile(took, 0.5), percentile(took, 0.99)
         return LoadResult(len(took), seconds, dict(self._answers), p50 * 1e6, p99 * 1e6)
 
-    async def _closed(self, calls: list[Any]) -> None:
+    async def _closed(self, calls: list[Call]) -> None:
         ends = time.perf_counter() + self._load.seconds
 
-        async def caller(call: Any) -> None:
-            while (now := time.perf_counter()) < ends:
-                await self._one(call, now)
+        async def caller(call: Call) -> None:
+            for question in self._questions:
+                if (now := time.perf_counter()) >= ends:
+                    return
+                await self._one(call, question, now)
 
         await asyncio.gather(*(caller(calls[i % len(calls)]) for i in range(self._load.in_flight)))
 
-    async def _open(self, calls: list[Any]) -> None:
+    async def _open(self, calls: list[Call]) -> None:
         began, tasks = time.perf_counter(), set[asyncio.Task[None]]()
-        for i in range(int(self._load.rate * self._load.seconds)):
+        for i, question in zip(range(int(self._load.rate * self._load.seconds)), self._questions, strict=False):
             due = began + i / self._load.rate
             if (left := due - time.perf_counter()) > 0:
                 await asyncio.sleep(left)
-            tasks.add(asyncio.create_task(self._one(calls[i % len(calls)], due)))
+            tasks.add(asyncio.create_task(self._one(calls[i % len(calls)], question, due)))
         await asyncio.gather(*tasks)
 
-    async def _one(self, call: Any, since: float) -> None:
+    async def _one(self, call: Call, question: bytes, since: float) -> None:
         try:
-            answer: str = await call(self._encoded(), metadata=self._metadata, timeout=TIMEOUT)
+            answer = await call(question)
         except grpc.aio.AioRpcError as error:
             self._answers[error.code().name] += 1
+        except aiohttp.ClientError as error:
+            self._answers[type(error).__name__] += 1
         else:
             self._took.append(time.perf_counter() - since)
             self._answers[answer] += 1
 
-    def _encoded(self) -> bytes:
-        if not self._load.items:
-            return self._question()
-        return b"".join(_embedded(self._question()) for _ in range(self._load.items))
 
-    def _question(self) -> bytes:
-        # request_id is field 1 everywhere, and a field that stands twice takes its last value
-        return self._template + _embedded(f"{self._prefix}{next(self._ids)}".encode())
+@asynccontextmanager
+async def _grpc(load: Load) -> AsyncIterator[list[Call]]:
+    options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1)]
+    path, metadata = (
+        f"/{_SERVICES.get(load.method, _OURS)}/{load.method}",
+        (("authorization", f"Bearer {load.token}"),),
+    )
+    async with AsyncExitStack() as stack:
+        calls = list[Call]()
+        for _ in range(CHANNELS):
+            channel = await stack.enter_async_context(grpc.aio.insecure_channel(load.target, options=options))
+            method: Any = channel.unary_unary(path, None, _read(load.method))
+            calls.append(functools.partial(method, metadata=metadata, timeout=TIMEOUT))
+        yield calls
+
+
+@asynccontextmanager
+async def _http(load: Load) -> AsyncIterator[list[Call]]:
+    """OPA's REST API, on as many connections as calls are under way."""
+    connector, headers = aiohttp.UnixConnector(load.target.removeprefix("unix:"), limit=0), {"content-type": _JSON}
+    async with aiohttp.ClientSession(f"http://{connector.path}", connector=connector, headers=headers) as session:
+
+        async def call(question: bytes) -> str:
+            async with session.post(OPA, data=question) as answer:
+                answer.raise_for_status()
+                return str(json.loads(await answer.read())["result"]["effect"])
+
+        yield [call]
+
+
+def questions(load: Load) -> Iterator[bytes]:
+    """Encoded questions; those of a gRPC method each with a `request_id` of its own."""
+    templates, ids, prefix = _templates(load), itertools.count(), f"{time.time_ns():x}-"
+    if load.method == OPA:
+        yield from templates
+        return
+    # request_id is field 1 everywhere, and a field that stands twice takes its last value
+    own = (template + _embedded(f"{prefix}{next(ids)}".encode()) for template in templates)
+    if not load.items:
+        yield from own
+    while batch := list(itertools.islice(own, load.items)):
+        yield b"".join(map(_embedded, batch))
+
+
+def _templates(load: Load) -> Iterator[bytes]:
+    if not load.feed:
+        yield from itertools.repeat(base64.b64decode(load.request))
+    with Path(load.feed).open("rb") as lines:
+        yield from map(base64.b64decode, lines)
 
 
 def _embedded(value: bytes) -> bytes:
@@ -143,7 +196,12 @@ def _read(method: str) -> Callable[[bytes], str]:
     def tools(data: bytes) -> str:
         return str(len(decision_pb2.FilterToolsResponse.FromString(data).tools))
 
-    return {"Decide": decided, "DecideBatch": batch, "FilterTools": tools}[method]
+    def checked(data: bytes) -> str:
+        (entry,) = messages.CheckResourcesResponse.FromString(data).results
+        return "+".join(sorted({messages.Effect.Name(effect) for effect in entry.actions.values()}))
+
+    messages: Any = grpc.protos(CERBOS_PROTO) if method == CERBOS else None
+    return {"Decide": decided, "DecideBatch": batch, "FilterTools": tools, CERBOS: checked}[method]
 
 
 def main() -> None:

@@ -105,11 +105,12 @@ class StageFigure:
 
 @dataclass(frozen=True, slots=True)
 class BenchPace:
-    """How long to look. `records`: what the long log holds before it is asked."""
+    """How long to look. `records`: what the long log holds before it is asked; `subjects`: who have asked before."""
 
     rounds: int = 3
     seconds: float = 1.0
     records: int = 100_000
+    subjects: int = 10_000
 
 
 FORMAT = 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -88,14 +89,14 @@ class Rig:
         rate: float = 0.0,
         expect: str = ALLOW,
         request: bytes | None = None,
+        feed: Path | None = None,
     ) -> Round:
-        """Load a server. Raises BenchFault when anything but `expect` ("" for whatever it may be) comes back:
-        the cost of a refusal is no figure for an answer."""
+        """Load a server with one question, or with each of a `feed` once. Raises BenchFault when anything comes back
+        but `expect` ("" for whatever it may be): the cost of a refusal is no figure for an answer."""
         encoded = base64.b64encode(server.request if request is None else request).decode()
+        load = Load(server.target, server.token, method, encoded, seconds, in_flight, items, rate, str(feed or ""))
         before = cpu_seconds(server.pid)
-        seen = self._drive(
-            Load(server.target, server.token, method, encoded, seconds, in_flight, items=items, rate=rate)
-        )
+        seen = self._drive(load)
         used = cpu_seconds(server.pid) - before
         if not seen.calls or (expect and set(seen.answers) != {expect}):
             raise BenchFault("bench.answer", f"{server.name}: {method} answered {seen.answers}, not {expect}")
@@ -122,6 +123,12 @@ def cpu_seconds(pid: int, *, itself: bool = True) -> float:
 def family(pid: int) -> list[int]:
     """A process and all its living descendants; none for pid 0."""
     return _below(pid, _processes())
+
+
+def memory_mb(pid: int) -> float:
+    """What a process and its descendants have in memory; shared pages count for each."""
+    pages = sum(int(Path(f"/proc/{each}/statm").read_text().split()[1]) for each in family(pid))
+    return pages * resource.getpagesize() / 1e6
 
 
 def _processes() -> dict[int, tuple[int, float]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import resource
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +18,7 @@ import grpc
 import grpc.aio
 
 from devtools.bench import scenarios
-from devtools.bench.harness import BenchFault, BenchServer, Rig, family
+from devtools.bench.harness import BenchFault, BenchServer, Rig
 from devtools.bench.scenarios import TOOL, World
 from pdp.client.requests_decide import CallQuestion
 from pdp.client.values import Session, ToolCall
@@ -134,9 +133,3 @@ def court(rig: Rig, folder: Path, seconds: float, say: Callable[[str], None], ca
     found["judge"], found["business_hours"] = {"people": "none", "medium": "instead"}, _ALWAYS
     organisation.write_text(json.dumps(found))
     return JudgeLoad(world.serve(rig, "judged"), world, model, calls)
-
-
-def memory_mb(server: BenchServer) -> float:
-    """What a server, its workers and its judge have in memory; shared pages count for each."""
-    pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in family(server.pid))
-    return pages * resource.getpagesize() / 1e6

@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 
-from devtools.bench import fleet, judge_load, machine, polls, scenarios
+from devtools.bench import fleet, judge_load, machine, packs, polls, scenarios
+from devtools.bench.driver import CHANNELS
 from devtools.bench.figures import BenchPace, Figure, Goal, Spread
-from devtools.bench.harness import BenchServer, Rig, Round
+from devtools.bench.harness import BenchServer, Rig, Round, memory_mb
 from devtools.bench.scenarios import LISTS, World
+from devtools.bench.traffic import COLD, WARM, Traffic
 
 BATCH = 32
 SHARE = 0.7  # of the closed-loop rate, for the open loop
+PACKS = {"packs-10": 10, "packs-20": 20}  # worlds by their generated packs
+_PER_SECOND = 3_000  # questions of a closed loop; a round that has asked them all ends
+_HOURS = 4 * 3600.0
 
-CPU = Goal(4.5, 3.0)
+WARM_CPU = Goal(4.5, 3.0)
+COLD_CPU = Goal(7.0, 5.0)
 THROUGHPUT = Goal(0.25, 0.40, at_most=False)
-TAIL = Goal(4.0, 2.5)
+TAIL = Goal(3.0, 2.5)
 ALONE = Goal(8.0, 4.0)
-BATCHED = Goal(0.75, 0.5)
-LISTED = Goal(20.0, 8.0)
-SCALED = Goal(1.3, 1.1)
+BATCHED = Goal(0.6, 0.5)
+LISTED = Goal(12.0, 8.0)
+SCALED = Goal(1.2, 1.1)
 WAITED = Goal(1.1, 1.05)
 JUDGED = Goal(1.5, 1.2)
 FLEET = Goal(1.5, 1.2)
+
+
+class Ask(Protocol):
+    """Loads one server for a round, by default in a closed loop."""
+
+    def __call__(self, seconds: float, *, rate: float = 0.0, in_flight: int = 64) -> Round: ...
 
 
 class Bench:
@@ -35,10 +49,11 @@ class Bench:
         self.say = say
         self._worlds: dict[str, World] = {}
         self._servers: dict[str, BenchServer] = {}
+        self._traffic: dict[str, Traffic] = {}
 
     def server(self, name: str) -> BenchServer:
-        """`echo`, `pdp` (few tools), `many` (many tools), `lists` (long lists), `long` (many records),
-        `waits` (room for long polls)."""
+        """`echo`, `pdp` (few tools), `many` (many tools), `lists` (long lists), `long` (many records), `subjects`
+        (that many have asked), `waits` (room for long polls), one of `PACKS`."""
         if name not in self._servers:
             self.say(f"starting {name}")
             self._servers[name] = self._start(name)
@@ -51,7 +66,14 @@ class Bench:
             tools, sizes = scenarios.MANY if name == "many" else scenarios.FEW, LISTS if name == "lists" else ()
             room = polls.ROOM if name == "waits" else None
             self._worlds[name] = scenarios.create(self.folder / name, tools=tools, lists=sizes, settings=room)
+            packs.write(self._worlds[name].sandbox.policy, PACKS.get(name, 0))
         return self._worlds[name]
+
+    def traffic(self, name: str) -> Traffic:
+        """What is asked of a PDP."""
+        if name not in self._traffic:
+            self._traffic[name] = Traffic(self.world(name), self.world(name).sandbox.folder)
+        return self._traffic[name]
 
     def _start(self, name: str) -> BenchServer:
         if name == "echo":
@@ -67,10 +89,25 @@ class Bench:
         for _ in range(self.pace.rounds):
             yield tuple(side(self.pace.seconds) for side in sides)
 
-    def asks(self, name: str) -> Callable[[float], Round]:
-        """A closed loop of unary calls."""
+    def asks(self, name: str) -> Ask:
+        """The same unary call again and again."""
         server, expect = self.server(name), "EFFECT_DENY" if name == "echo" else "EFFECT_ALLOW"
-        return lambda seconds: self.rig.round(server, seconds, expect=expect)
+
+        def ask(seconds: float, *, rate: float = 0.0, in_flight: int = 64) -> Round:
+            return self.rig.round(server, seconds, rate=rate, in_flight=in_flight, expect=expect)
+
+        return ask
+
+    def mix(self, name: str, kind: str = WARM) -> Ask:
+        """Unary calls that differ."""
+        server, traffic = self.server(name), self.traffic(name)
+
+        def ask(seconds: float, *, rate: float = 0.0, in_flight: int = 64) -> Round:
+            feed = traffic.write(kind, math.ceil((rate or _PER_SECOND) * seconds) + CHANNELS)
+            return self.rig.round(server, seconds, rate=rate, in_flight=in_flight, feed=feed)
+
+        ask(min(0.5, self.pace.seconds))  # so that the tokens of warm sessions have been seen
+        return ask
 
 
 def _ratio(pairs: list[tuple[Round, ...]], of: Callable[[Round], float], side: int = 1, base: int = 0) -> Spread:
@@ -91,41 +128,67 @@ def _rate(found: Round) -> float:
 
 
 def closed(bench: Bench) -> list[Figure]:
+    """One call, asked again and again: what was the same for every caller would be done once."""
+    return _over_echo(bench, bench.asks("pdp"), "", "the same call again and again", None, None)
+
+
+def warm(bench: Bench) -> list[Figure]:
+    """Sessions that go on: tokens seen before, a mix of tools and arguments."""
+    return _over_echo(bench, bench.mix("pdp", WARM), "warm-", "warm", WARM_CPU, THROUGHPUT)
+
+
+def cold(bench: Bench) -> list[Figure]:
+    """Calls that are new in everything: token, subject, group, session, arguments."""
+    return _over_echo(bench, bench.mix("pdp", COLD), "cold-", "cold", COLD_CPU, None)
+
+
+def _over_echo(
+    bench: Bench, ask: Ask, prefix: str, what: str, cpu_goal: Goal | None, rate_goal: Goal | None
+) -> list[Figure]:
     """CPU and throughput of a closed loop over the echo, and from its rate the open loop."""
-    pairs = list(bench.rounds(bench.asks("echo"), bench.asks("pdp")))
+    pairs = list(bench.rounds(bench.asks("echo"), ask))
     rates = [_median(pairs, _rate, side) for side in (0, 1)]
     cpu = [_median(pairs, _cpu, side) for side in (0, 1)]
-    server, rate = bench.server("pdp"), SHARE * rates[1]
+    rate = SHARE * rates[1]
     bench.say(f"open loop at {rate:.0f}/s")
-    seconds = 2 * bench.pace.seconds
-    opened = [bench.rig.round(server, seconds, rate=rate).seen for _ in range(bench.pace.rounds)]
+    opened = [ask(2 * bench.pace.seconds, rate=rate).seen for _ in range(bench.pace.rounds)]
     tail = Spread(tuple(seen.p99_us / seen.p50_us for seen in opened))
     p50, p99 = (
         Spread(tuple(values)).median / 1e3 for values in zip(*((s.p50_us, s.p99_us) for s in opened), strict=True)
     )
     return [
-        Figure("cpu", "CPU per Decide over echo", _ratio(pairs, _cpu), CPU, f"{cpu[1]:.0f} us over {cpu[0]:.0f} us"),
         Figure(
-            "throughput",
-            "closed-loop throughput over echo",
+            f"{prefix}cpu",
+            f"{what}: CPU per Decide over echo",
+            _ratio(pairs, _cpu),
+            cpu_goal,
+            f"{cpu[1]:.0f} us over {cpu[0]:.0f} us",
+        ),
+        Figure(
+            f"{prefix}throughput",
+            f"{what}: closed-loop throughput over echo",
             _ratio(pairs, _rate),
-            THROUGHPUT,
+            rate_goal,
             f"{rates[1]:.0f}/s over {rates[0]:.0f}/s",
         ),
         Figure(
-            "open", f"open loop at {SHARE:.0%} of that: p99 over p50", tail, TAIL, f"{p99:.2f} ms over {p50:.2f} ms"
+            f"{prefix}open",
+            f"{what}: open loop at {SHARE:.0%} of that, p99 over p50",
+            tail,
+            None if cpu_goal is None else TAIL,
+            f"{p99:.2f} ms over {p50:.2f} ms",
         ),
     ]
 
 
 def alone(bench: Bench) -> list[Figure]:
     """One caller at a time: what the median call takes more than an echo, in syncs of the store's disk."""
-    echo, pdp, values, added, syncs = bench.server("echo"), bench.server("pdp"), [], [], []
+    echo, pdp, values, added, syncs = bench.asks("echo"), bench.mix("pdp"), [], [], []
     for _ in range(bench.pace.rounds):
         seconds = bench.pace.seconds
         sync = machine.sync_us(bench.world("pdp").sandbox.folder, seconds / 2).median
-        base = bench.rig.round(echo, seconds, in_flight=1, expect="EFFECT_DENY").seen.p50_us
-        mine = bench.rig.round(pdp, seconds, in_flight=1).seen.p50_us
+        base = echo(seconds, in_flight=1).seen.p50_us
+        mine = pdp(seconds, in_flight=1).seen.p50_us
         values.append((mine - base) / sync)
         added.append(mine - base)
         syncs.append(sync)
@@ -186,6 +249,42 @@ def records(bench: Bench) -> list[Figure]:
     ]
 
 
+def rules(bench: Bench) -> list[Figure]:
+    """A Decide among many rules over one among those that are shipped, and whether it grows in a straight line."""
+    ten, twenty = PACKS
+    found = list(bench.rounds(*(bench.mix(name) for name in ("pdp", ten, twenty))))
+    us = [_median(found, _cpu, side) for side in range(3)]
+    growth = Spread(tuple((r[2].cpu_us - r[1].cpu_us) / (r[1].cpu_us - r[0].cpu_us) for r in found))
+    what = f"CPU per Decide: {PACKS[twenty]} packs of {packs.RULES} rules more over the shipped"
+    note = f"{us[2]:.0f} us over {us[0]:.0f} us"
+    by_packs = f"0: {us[0]:.0f} us, {PACKS[ten]}: {us[1]:.0f} us, {PACKS[twenty]}: {us[2]:.0f} us"
+    return [
+        Figure("packs", what, _ratio(found, _cpu, 2), None, note),
+        Figure("packs-linear", "the second ten packs over the first ten: what they add", growth, None, by_packs),
+    ]
+
+
+def subjects(bench: Bench) -> list[Figure]:
+    """A Decide for a new subject after many over one after few, and what the many left in memory."""
+    server, traffic, count = bench.server("subjects"), bench.traffic("subjects"), bench.pace.subjects
+    memory = []
+    for half in ("half", "all"):
+        bench.say(f"{half} of {count:,} subjects")
+        bench.rig.round(server, _HOURS, feed=traffic.write(COLD, count // 2))
+        memory.append(memory_mb(server.pid))
+    many = f"{count:,} subjects"
+    return [
+        _scaled(bench, "subjects", f"CPU per Decide for a new subject: after {many} over few", "subjects", COLD),
+        Figure(
+            "subjects-memory",
+            f"memory: after {many} over half of them",
+            Spread((memory[1] / memory[0],)),
+            SCALED,
+            f"{memory[1]:.0f} MB over {memory[0]:.0f} MB",
+        ),
+    ]
+
+
 def waits(bench: Bench) -> list[Figure]:
     """A Decide while long polls are held over one without them, on the same server in turns."""
     server, world, ask = bench.server("waits"), bench.world("waits"), bench.asks("waits")
@@ -206,9 +305,9 @@ def court(bench: Bench) -> list[Figure]:
     bench.rig.round(found.server, seconds, in_flight=1)  # warm
     p50, memory = [], []
     for _ in range(bench.pace.rounds):
-        quiet = bench.rig.round(found.server, seconds, in_flight=1).seen.p50_us, judge_load.memory_mb(found.server)
+        quiet = bench.rig.round(found.server, seconds, in_flight=1).seen.p50_us, memory_mb(found.server.pid)
         with found.waiting():
-            held = bench.rig.round(found.server, seconds, in_flight=1).seen.p50_us, judge_load.memory_mb(found.server)
+            held = bench.rig.round(found.server, seconds, in_flight=1).seen.p50_us, memory_mb(found.server.pid)
         p50.append((held[0], quiet[0]))
         memory.append((held[1], quiet[1]))
     over = [Spread(tuple(a / b for a, b in pairs)) for pairs in (p50, memory)]
@@ -252,19 +351,23 @@ def postgres(bench: Bench) -> list[Figure]:
     ]
 
 
-def _scaled(bench: Bench, name: str, what: str, other: str) -> Figure:
-    pairs = list(bench.rounds(bench.asks("pdp"), bench.asks(other)))
+def _scaled(bench: Bench, name: str, what: str, other: str, kind: str = WARM) -> Figure:
+    pairs = list(bench.rounds(bench.mix("pdp", kind), bench.mix(other, kind)))
     note = f"{_median(pairs, _cpu, 1):.0f} us over {_median(pairs, _cpu, 0):.0f} us"
     return Figure(name, what, _ratio(pairs, _cpu), SCALED, note)
 
 
 FIGURES: dict[str, Callable[[Bench], list[Figure]]] = {
+    "warm": warm,
+    "cold": cold,
     "closed": closed,
     "alone": alone,
     "batch": batch,
     "list": lists,
     "tools": tools,
     "records": records,
+    "packs": rules,
+    "subjects": subjects,
     "waits": waits,
     "judged": court,
     "postgres": postgres,

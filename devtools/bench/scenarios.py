@@ -17,7 +17,7 @@ from joserfc.jwk import RSAKey
 
 from devtools.bench.harness import BenchServer, Rig
 from pdp.authoring import sandbox
-from pdp.authoring.sandbox import ALICE, Sandbox
+from pdp.authoring.sandbox import ALICE, Sandbox, SandboxPerson
 from pdp.client.requests_decide import CallQuestion, ListQuestion
 from pdp.client.values import Listing, Session, ToolCall
 from pdp.core.check import NS
@@ -43,29 +43,24 @@ TOOL: Mapping[str, Json] = {
         "additionalProperties": False,
     },
 }
-REVIEW = {
-    "reviewed_by": "bench",
-    "tools": {
-        "git_log": {
-            "risk": "low",
-            "permissions": ["git:read"],
-            "labels": [],
-            "sinks": [],
-            "annotations": {"read_only": True, "open_world": False},
-        }
-    },
+HARMLESS: Json = {
+    "risk": "low",
+    "permissions": ["git:read"],
+    "labels": [],
+    "sinks": [],
+    "annotations": {"read_only": True, "open_world": False},
 }
-
-
+READS = ("git_log", "git_status", "git_diff", "git_show", "git_branch")  # that everybody here may call
 RESET = "git_reset"  # waits for an approval
-DESTRUCTIVE: Mapping[str, Json] = {
+OTHERS: Mapping[str, Json] = {
+    **dict.fromkeys(READS[1:], HARMLESS),
     RESET: {
         "risk": "high",
         "permissions": ["git:write"],
         "labels": [],
         "sinks": [],
         "annotations": {"read_only": False, "destructive": True, "open_world": False},
-    }
+    },
 }
 
 
@@ -78,14 +73,14 @@ class Tokens:
         keys = {"keys": [self._key.as_dict(private=False)], DEVELOPMENT_MEMBER: True}
         (world.folder / "issuer" / development.JWKS_FILE).write_text(json.dumps(keys))
 
-    def subject(self, now: int) -> str:
+    def subject(self, now: int, person: SandboxPerson = ALICE) -> str:
         """For whom the agent acts."""
         made = development.claims(
-            subject=ALICE.id,
+            subject=person.id,
             audience=self._world.server.resource,
             client_id="coding-agent",
-            scopes=ALICE.scopes,
-            groups=ALICE.groups,
+            scopes=person.scopes,
+            groups=person.groups,
             amr=("pwd",),
         )
         return self._sign({**made, "auth_time": now // NS}, now)
@@ -97,7 +92,7 @@ class Tokens:
         )
 
     def _sign(self, claims: Mapping[str, Json], now: int) -> str:
-        times = {"iat": now // NS, "exp": now // NS + 3600, "jti": f"bench-{now}"}
+        times = {"iat": now // NS, "exp": now // NS + 3600, "jti": f"{claims['sub']}-{now}"}
         header = {"alg": "RS256", "kid": self._key.kid, "typ": "at+jwt"}
         return jwt.encode(header, {**claims, **times}, self._key)
 
@@ -105,7 +100,7 @@ class Tokens:
 RESOURCE = "https://mcp.acme.example/git"
 FEW, MANY = 10, 2_000
 LISTS = (100, 200, 400)
-_BATCH = 64
+_BATCH = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +122,12 @@ class World:
 
     def call(self) -> bytes:
         """The one call, as a gateway would ask: bearer token, definition as listed, session."""
-        call = ToolCall("git", "git_log", {"repo_path": "/src/project", "max_count": 10}, TOOL)
-        asked = CallQuestion("x", call, self.subject_token, Session(id="bench"), frozenset())
+        return self.read("git_log", {"repo_path": "/src/project", "max_count": 10}, self.subject_token, "bench")
+
+    def read(self, tool: str, arguments: Mapping[str, Json], token: str, session: str) -> bytes:
+        """A call of one of `READS`."""
+        call = ToolCall("git", tool, arguments, {**TOOL, "name": tool})
+        asked = CallQuestion("x", call, token, Session(id=session), frozenset())
         encoded: bytes = asked.request().SerializeToString()
         return encoded
 
@@ -151,7 +150,7 @@ def create(
     tools: int = FEW,
     lists: Collection[int] = (),
     settings: Mapping[str, Any] | None = None,
-    more: Mapping[str, Json] = DESTRUCTIVE,
+    more: Mapping[str, Json] = OTHERS,
 ) -> World:
     """A world with `tools` signed tools in `folder` (emptied), and a server more for each of `lists`, with so many
     tools, all of which the subject may see. `more` are reviews of tools that are not like these."""
@@ -178,8 +177,7 @@ def _names(count: int) -> list[str]:
 
 def _pin(made: sandbox.Sandbox, count: int, now: int, more: Mapping[str, Json]) -> None:
     names = _names(count)
-    word: Json = REVIEW["tools"]["git_log"]  # type: ignore[index] # a literal of ours
-    review = {"reviewed_by": "bench", "tools": {**dict.fromkeys(names, word), **more}}
+    review = {"reviewed_by": "bench", "tools": {**dict.fromkeys(names, HARMLESS), **more}}
     listed = [{**TOOL, "name": name} for name in (*names, *more)]
     made.pin(listed, Review.model_validate(review), now)
 

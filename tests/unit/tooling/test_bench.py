@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from devtools.bench import machine, plot
-from devtools.bench.driver import Load, _Round
+from devtools.bench import machine, measure, packs, plot, scenarios, traffic
+from devtools.bench.driver import Load, questions
 from devtools.bench.figures import FORMAT, BenchPace, BenchReport, Figure, Goal, Spread, StageFigure, percentile
 from devtools.bench.harness import BenchFault, cpu_seconds
 from pdp.cli.main import cli
@@ -114,7 +114,7 @@ def test_the_picture_is_well_formed_and_has_a_bar_for_each_goal() -> None:
 def test_every_question_has_an_id_of_its_own() -> None:
     template = decision_pb2.DecideRequest(request_id="x", call_id="kept").SerializeToString()
     load = Load("unix:/nowhere", "token", "DecideBatch", base64.b64encode(template).decode(), 1.0, items=3)
-    batch = decision_pb2.DecideBatchRequest.FromString(_Round(load)._encoded())
+    batch = decision_pb2.DecideBatchRequest.FromString(next(questions(load)))
     assert {r.call_id for r in batch.requests} == {"kept"}
     assert len({r.request_id for r in batch.requests} - {"x"}) == 3
 
@@ -122,8 +122,50 @@ def test_every_question_has_an_id_of_its_own() -> None:
 def test_a_long_question_fits_into_a_batch() -> None:
     template = decision_pb2.DecideRequest(call_id="long" * 10_000).SerializeToString()
     load = Load("unix:/nowhere", "token", "DecideBatch", base64.b64encode(template).decode(), 1.0, items=1)
-    (request,) = decision_pb2.DecideBatchRequest.FromString(_Round(load)._encoded()).requests
+    (request,) = decision_pb2.DecideBatchRequest.FromString(next(questions(load))).requests
     assert request.call_id == "long" * 10_000
+
+
+def test_each_question_of_a_feed_is_asked_once(tmp_path: Path) -> None:
+    feed = tmp_path / "feed"
+    templates = [
+        decision_pb2.DecideRequest(request_id="x", call_id=f"call-{i}").SerializeToString() for i in range(3)
+    ]
+    feed.write_bytes(b"".join(base64.b64encode(template) + b"\n" for template in templates))
+    load = Load("unix:/nowhere", "token", "Decide", "", 1.0, feed=str(feed))
+    asked = [decision_pb2.DecideRequest.FromString(question) for question in questions(load)]
+    assert [request.call_id for request in asked] == ["call-0", "call-1", "call-2"]
+    assert len({request.request_id for request in asked}) == 3
+
+
+def asked(path: Path) -> list[tuple[str, str, str, str]]:
+    """Token, session, tool and arguments of each question of a feed."""
+    found = [decision_pb2.DecideRequest.FromString(base64.b64decode(line)) for line in path.read_bytes().splitlines()]
+    tools = [request.target.tool for request in found]
+    return [
+        (r.credential.bearer, r.session.id, t.name, str(t.arguments_json)) for r, t in zip(found, tools, strict=True)
+    ]
+
+
+def test_warm_sessions_go_on_and_cold_calls_are_new(tmp_path: Path) -> None:
+    made = traffic.Traffic(scenarios.create(tmp_path / "w"), tmp_path)
+    first, later = (asked(made.write(traffic.WARM, 300)) for _ in range(2))
+    tokens, calls = ({each[:2] for each in found} for found in (first, later)), {each[1:] for each in first}
+    assert set.intersection(*tokens) == {each[:2] for each in first}
+    assert len({each[:2] for each in first}) == traffic.SESSIONS
+    assert 100 < len(calls) < 250, "some are repeated, and some are new"
+    cold = asked(made.write(traffic.COLD, 20)) + asked(made.write(traffic.COLD, 20))
+    assert [len({each[part] for each in cold}) for part in (0, 1, 3)] == [40, 40, 40]
+
+
+def test_generated_packs_pass_the_gate(tmp_path: Path) -> None:
+    world = scenarios.create(tmp_path / "w")
+    packs.write(world.sandbox.policy, 2)
+    done = CliRunner().invoke(cli, ["policy", "check", str(world.sandbox.policy)])
+    assert done.exit_code == 0, done.output
+    assert "0 errors, 0 warnings" in done.output
+    text = (world.sandbox.policy / "packs" / "generated_01" / "generated_01.rego").read_text()
+    assert text.count("deny contains") == packs.RULES
 
 
 _BURN = "import time\nwhile time.process_time() < 0.2: pass\nprint('done', flush=True)\ninput()"
@@ -173,6 +215,21 @@ def test_a_short_run_measures_real_processes(short: Path, monkeypatch: pytest.Mo
     assert all(f["median"] > 0 for f in found.values())
     assert ET.parse("a.svg").getroot().tag.endswith("svg")
     assert not list(Path("var").iterdir())
+
+
+@pytest.mark.starts_server
+def test_a_short_run_of_many_of_everything(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(short)
+    monkeypatch.setattr(measure, "PACKS", {"few": 1, "more": 2})
+    only = [argument for name in ("warm", "cold", "packs", "subjects", "records") for argument in ("--only", name)]
+    arguments = ["--rounds", "1", "--seconds", "0.2", "--subjects", "64", "--records", "64", *only]
+    done = CliRunner().invoke(cli, ["bench", *arguments, "--json", "a.json"])
+    assert done.exit_code == 0, done.output
+    found = {f["name"]: f["what"] for f in json.loads(Path("a.json").read_text())["figures"]}
+    against_echo = {f"{kind}-{name}" for kind in ("warm", "cold") for name in ("cpu", "throughput", "open")}
+    assert found.keys() == against_echo | {"packs", "packs-linear", "subjects", "subjects-memory", "records"}
+    assert {name for name, what in found.items() if what.startswith(("warm: ", "cold: "))} == against_echo
+    assert "64 subjects" in found["subjects"]
 
 
 @pytest.mark.parametrize(
