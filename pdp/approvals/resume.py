@@ -24,7 +24,7 @@ _ID, _NONCE = 4, 12  # bytes
 MAX_CHARS = 8_192  # a token of ours is far shorter; nothing longer is looked at
 
 
-class ResumeTokens:
+class SealedResumeTokens:
     """Seals with the first key, opens with any, so that a key can be replaced while its tokens are out."""
 
     def __init__(self, secrets: Sequence[bytes], entropy: Entropy) -> None:

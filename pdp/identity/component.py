@@ -13,7 +13,7 @@ from pdp.identity.sources import DenyList, Fetch, KeySource, source
 from pdp.identity.verifier import TokenVerifier, TrustedIssuer
 
 
-class Identity:
+class IdentityComponent:
     """The identity component.
 
     Reads `jwks_file` and `revoked_jti_file` at once, and raises ConfigurationFault (`keys.*`, `revocations.*`) for

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pdp.approvals.channels import channel, routes
 from pdp.approvals.directory import LoadedDirectories
 from pdp.approvals.options import ChannelOptions
-from pdp.approvals.resume import ResumeTokens
+from pdp.approvals.resume import SealedResumeTokens
 from pdp.config.settings import Settings
 from pdp.config.sources import read_yaml
 from pdp.content.arguments import satisfies
@@ -78,7 +78,7 @@ def wire_approvals(  # noqa: PLR0913, PLR0917 - what it rests on
     address = options.console_url or (settings.console.public_url if settings.console else "")
     directories = LoadedDirectories(settings.directory, read_yaml)
     counting = Counting(store, directories, settings.directory.claims_max_age_seconds * NS)
-    tokens = ResumeTokens(resume_secrets(settings, index_key), entropy)
+    tokens = SealedResumeTokens(resume_secrets(settings, index_key), entropy)
     changes = Changes(store)
     recorder.changed = changes.notify
     notifications = Notifications(routes(options.channels), recorder.new_id)

@@ -20,7 +20,7 @@ from pdp.store.clock import StoreClock
 log = logging.getLogger("pdp")
 
 
-class Process(Protocol):
+class RunningProcess(Protocol):
     """The parts of a running process that background tasks use."""
 
     settings: Settings
@@ -46,7 +46,7 @@ async def again_and_again(seconds: float, **chores: Callable[[], Awaitable[None]
                 log.exception("%s: internal error; retrying", name)
 
 
-async def watch(process: Process, part: Part) -> NoReturn:
+async def watch(process: RunningProcess, part: Part) -> NoReturn:
     """Look for changes of one part once in a while, each part by itself: gating a policy takes seconds."""
     said = ""
 
@@ -79,7 +79,7 @@ async def watch_prompts(judge: Judge, seconds: float) -> NoReturn:
     await again_and_again(seconds, prompts=look)
 
 
-async def tend(process: Process) -> NoReturn:
+async def tend(process: RunningProcess) -> NoReturn:
     """Write down what was aggregated, tell how things stand, and say when the clock cannot be believed."""
     said = ""
 

@@ -20,7 +20,7 @@ from pdp.core.answer import Terms
 from pdp.core.check import NS
 from pdp.core.digest import keyed_index
 from pdp.core.errors import ConfigurationFault, Fault
-from pdp.identity.component import Identity
+from pdp.identity.component import IdentityComponent
 from pdp.policy.bundle import shipped_rego
 from pdp.policy.source import FolderSource, Host, KeptBundles, deciding_host, replaying_host
 from pdp.ports import Judge
@@ -67,7 +67,7 @@ class Process:
     state: ServiceState
     store: AnyStore
     clock: StoreClock
-    identity: Identity
+    identity: IdentityComponent
     host: Host
     recorder: Recorder
     runs: Runs
@@ -116,7 +116,7 @@ def _build(
 ) -> Process:
     entropy = environment.entropy
     clock = StoreClock(environment.wall, environment.monotonic, store.high_water(CLOCK))
-    identity = Identity(settings.identity, production=settings.production)
+    identity = IdentityComponent(settings.identity, production=settings.production)
     registry = SignedRegistry(settings.registry, high_water=store.high_water)
     content = ArgumentContent(settings.content)
     sessions = MemorySessions(settings.sessions, index_key)

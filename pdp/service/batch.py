@@ -48,7 +48,7 @@ Counter = tuple[str, str | None, str | None, str | None]  # session id, issuer, 
 
 
 @dataclass(slots=True)
-class Open:
+class OpenItem:
     """A decision with its facts, to be evaluated. Its randomness is drawn in the order of the items. `session` is its
     session without what this batch counted; `guess`: the counters rest on answers that are not there yet."""
 
@@ -72,7 +72,7 @@ class Run:
     begun: list[Decision] = field(default_factory=list)
     counts: dict[Counter, tuple[int, int]] = field(default_factory=dict)  # calls, denials
     answered: list[Decision] = field(default_factory=list)
-    waiting: list[Open] = field(default_factory=list)
+    waiting: list[OpenItem] = field(default_factory=list)
     outdated: bool = False  # a judge took so long that an allow rests on what is history by now
     end: int | None = None  # the item after which the rest is left to another commit
 
@@ -215,7 +215,7 @@ class Batch:
         guessed = counted(session, run.counts.get(counter(decision), (0, 0)), guess=before)
         decision.facts = replace(decision.facts, session=guessed)
         decision.id, decision.input_salt = decide.recorder.new_id(at), decide.recorder.new_salt()
-        run.waiting.append(Open(place, decision, session, guessed != session and before > 0, kept))
+        run.waiting.append(OpenItem(place, decision, session, guessed != session and before > 0, kept))
 
     async def _drain(self, run: Run) -> None:
         """Evaluate what waits, together, and take the results in order."""
@@ -232,7 +232,7 @@ class Batch:
             if run.end is not None:
                 return
 
-    async def _settle(self, each: Open) -> Evaluated:
+    async def _settle(self, each: OpenItem) -> Evaluated:
         if each.denied is not None:
             return Evaluated(each.denied, b"")
         source = self.decide.evidence
@@ -240,7 +240,7 @@ class Batch:
             source = KnownEvidence(source)
         return await self.decide.evaluate(each.decision, source)
 
-    async def _checked(self, run: Run, each: Open, evaluated: Evaluated | BaseException) -> None:
+    async def _checked(self, run: Run, each: OpenItem, evaluated: Evaluated | BaseException) -> None:
         """The evaluation, if it rests on what has come about by now; else another one."""
         decision = each.decision
         if each.guess:
@@ -255,7 +255,7 @@ class Batch:
             raise evaluated
         decision.evaluated = evaluated
 
-    async def _close(self, run: Run, each: Open) -> None:
+    async def _close(self, run: Run, each: OpenItem) -> None:
         """What is to be told, recorded, kept and counted, once the batch is durable."""
         decide, decision = self.decide, each.decision
         decide.crash_quota.note(run.caller, decision.evaluated.outcome, run.at_ns)
@@ -300,7 +300,7 @@ class Batch:
             return fault
 
 
-def _enough(waiting: Sequence[Open]) -> bool:
+def _enough(waiting: Sequence[OpenItem]) -> bool:
     """Whether these are evaluated before there are more."""
     return len(waiting) == TOGETHER or sum(each.decision.ask.fact_bytes for each in waiting) >= TOGETHER_BYTES
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class CallStage:
     """A child span `pdp.<name>` of a call, and a value of `pdp.stage` in `pdp.stage.duration`."""
 
     name: str
@@ -38,14 +38,16 @@ class Instrument:
 _SECONDS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 STAGES = (
-    Stage("admit", "the caller is authenticated"),
-    Stage("identify", "the subject's credential is verified"),
-    Stage("facts", "facts are established"),
-    Stage("registry", "within facts: the tool is found in the signed registry and compared with what was presented"),
-    Stage("arguments", "within facts: arguments are parsed and checked against the pinned schema"),
-    Stage("evaluate", "the engine answers; again for each stage of requirements that is met at once"),
-    Stage("commit", "the record becomes durable, waiting for its batch included"),
-    Stage("answer", "the answer is put into its message"),
+    CallStage("admit", "the caller is authenticated"),
+    CallStage("identify", "the subject's credential is verified"),
+    CallStage("facts", "facts are established"),
+    CallStage(
+        "registry", "within facts: the tool is found in the signed registry and compared with what was presented"
+    ),
+    CallStage("arguments", "within facts: arguments are parsed and checked against the pinned schema"),
+    CallStage("evaluate", "the engine answers; again for each stage of requirements that is met at once"),
+    CallStage("commit", "the record becomes durable, waiting for its batch included"),
+    CallStage("answer", "the answer is put into its message"),
 )
 
 ATTRIBUTES = (

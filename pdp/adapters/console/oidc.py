@@ -35,7 +35,7 @@ _REST_NS = 5 * NS  # a provider that does not answer is left alone for so long
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class SignInAttempt:
     """What one attempt to sign in is bound to; kept sealed in the browser meanwhile."""
 
     state: str
@@ -73,7 +73,7 @@ class Provider:
                 "console.ca_file", f"console.providers ({options.name}): ca_file is not a readable PEM bundle."
             ) from None
 
-    async def authorize_url(self, attempt: Attempt, *, max_age: int, again: bool) -> str:
+    async def authorize_url(self, attempt: SignInAttempt, *, max_age: int, again: bool) -> str:
         """Where to send the browser. `max_age`: seconds since the person last proved who they are; `again`: have
         them prove it now. Raises Unavailable."""
         asked = {
@@ -92,7 +92,7 @@ class Provider:
         place = (await self._about()).authorize
         return f"{place}{'&' if '?' in place else '?'}{urlencode(asked, quote_via=quote)}"
 
-    async def exchange(self, code: str, issuer: str, attempt: Attempt) -> Signed:
+    async def exchange(self, code: str, issuer: str, attempt: SignInAttempt) -> Signed:
         """Who signed in. `issuer` is the answer's `iss`, if it had one (RFC 9207).
 
         Raises Unauthenticated (`console.signin_*`) and Unavailable.

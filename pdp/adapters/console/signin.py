@@ -13,7 +13,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from pdp.adapters.console.oidc import Attempt, Provider, Signed
+from pdp.adapters.console.oidc import Provider, Signed, SignInAttempt
 from pdp.adapters.console.options import LocalAccountOptions
 from pdp.adapters.console.session import ConsoleSession, Seal
 from pdp.adapters.console.visit import SIGN_IN, TOKEN_FIELD, Console, own_origin, read_form
@@ -51,7 +51,7 @@ class SignIn:
     async def begin(self, request: Request) -> Response:
         """GET /signin/NAME: to the provider. Raises NotFound, Unavailable."""
         provider = self._provider(request)
-        attempt = Attempt(self._random(16), self._random(16), self._random(32))
+        attempt = SignInAttempt(self._random(16), self._random(16), self._random(32))
         sealed = self._seal.close(
             {
                 "provider": provider.options.name,
@@ -75,7 +75,7 @@ class SignIn:
         """GET /signin/NAME/callback: back from the provider. Raises Unauthenticated, Forbidden, Unavailable."""
         provider = self._provider(request)
         kept, asked = self._kept(request, provider), request.query_params
-        attempt = Attempt(kept["state"], kept["nonce"], kept["verifier"])
+        attempt = SignInAttempt(kept["state"], kept["nonce"], kept["verifier"])
         if "error" in asked:
             raise Unauthenticated("console.signin_refused", "The provider did not sign you in. Try again.")
         signed = await provider.exchange(asked.get("code", ""), asked.get("iss", ""), attempt)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdp.approvals.resume import MAX_CHARS, ResumeTokens
+from pdp.approvals.resume import MAX_CHARS, SealedResumeTokens
 from pdp.core.approvals.redeem import Resume
 from pdp.core.approvals.rows import Account
 
@@ -24,8 +24,8 @@ class System:
         return os.urandom(count)
 
 
-def tokens(*names: str) -> ResumeTokens:
-    return ResumeTokens([hashlib.sha256(name.encode()).digest() for name in names], System())
+def tokens(*names: str) -> SealedResumeTokens:
+    return SealedResumeTokens([hashlib.sha256(name.encode()).digest() for name in names], System())
 
 
 OURS = tokens("first")

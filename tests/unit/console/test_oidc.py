@@ -14,13 +14,13 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey
 from support.console_client import NOW_NS, Clock, opened
 
-from pdp.adapters.console.oidc import Attempt, Provider, challenge
+from pdp.adapters.console.oidc import Provider, SignInAttempt, challenge
 from pdp.adapters.console.options import ProviderOptions
 from pdp.core.check import NS
 from pdp.core.errors import Unauthenticated, Unavailable
 
 NOW = NOW_NS // NS
-ATTEMPT = Attempt("state", "nonce", "verifier" * 6)
+ATTEMPT = SignInAttempt("state", "nonce", "verifier" * 6)
 KEY = ECKey.generate_key("P-256", {"kid": "one", "use": "sig", "alg": "ES256"})
 OTHER = ECKey.generate_key("P-256", {"kid": "one", "use": "sig", "alg": "ES256"})
 

@@ -18,9 +18,9 @@ from joserfc.jwa import JWS_ALGORITHMS
 from joserfc.jwk import JWKRegistry, Key
 
 from pdp.core.check import NS
-from pdp.core.facts import Identity as Established
+from pdp.core.facts import Identity
 from pdp.core.request import Bearer, Caller, Credential, MayAssert, Role
-from pdp.identity.component import Identity
+from pdp.identity.component import IdentityComponent
 from pdp.identity.options import IdentityOptions
 
 NOW = 1_800_000_000
@@ -73,12 +73,14 @@ class World:
     signer: Signer
     options: dict[str, Any]
     production: bool = True
-    _identity: Identity | None = None
+    _identity: IdentityComponent | None = None
 
     @property
-    def identity(self) -> Identity:
+    def identity(self) -> IdentityComponent:
         if self._identity is None:
-            self._identity = Identity(IdentityOptions.model_validate(self.options), production=self.production)
+            self._identity = IdentityComponent(
+                IdentityOptions.model_validate(self.options), production=self.production
+            )
         return self._identity
 
     @property
@@ -119,7 +121,7 @@ class World:
         caller: Caller | None = None,
         audiences: tuple[str, ...] = (RESOURCE,),
         at: float = NOW,
-    ) -> Established:
+    ) -> Identity:
         given = Bearer(credential) if isinstance(credential, str) else credential
         return await self.identity.subjects.identify(
             given, caller=caller or gateway(), audiences=audiences, at_ns=int(at * NS)

@@ -14,27 +14,27 @@ from click.testing import CliRunner
 from pdp.cli.dev import dev
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
-from pdp.core.facts import Identity as Established
+from pdp.core.facts import Identity
 from pdp.core.request import Bearer, Caller
 from pdp.identity import development
-from pdp.identity.component import Identity
+from pdp.identity.component import IdentityComponent
 from pdp.identity.options import IdentityOptions
 
 NOW = 1_800_000_000
 SEED = bytes(range(32))
 
 
-def identity(folder: Path, *, production: bool = False, marked: bool = True) -> Identity:
+def identity(folder: Path, *, production: bool = False, marked: bool = True) -> IdentityComponent:
     issuer = {
         "issuer": development.DEVELOPMENT_ISSUER,
         "tenant": "acme",
         "jwks_file": folder / development.JWKS_FILE,
         "development": marked,
     }
-    return Identity(IdentityOptions.model_validate({"issuers": [issuer]}), production=production)
+    return IdentityComponent(IdentityOptions.model_validate({"issuers": [issuer]}), production=production)
 
 
-async def identify(component: Identity, token: str, at_ns: int) -> Established:
+async def identify(component: IdentityComponent, token: str, at_ns: int) -> Identity:
     caller = Caller("gateway", "acme", frozenset(), frozenset())
     return await component.subjects.identify(
         Bearer(token), caller=caller, audiences=("https://git.example",), at_ns=at_ns

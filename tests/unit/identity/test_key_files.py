@@ -14,7 +14,7 @@ from joserfc.util import int_to_base64
 from pdp.core.check import NS
 from pdp.core.errors import ConfigurationFault
 from pdp.identity import keys
-from pdp.identity.component import Identity
+from pdp.identity.component import IdentityComponent
 from pdp.identity.options import IdentityOptions
 from pdp.identity.sources import WatchedFile
 
@@ -25,7 +25,7 @@ ISSUER = "https://issuer.example"
 def start(world: Any) -> str:
     """The code with which the component refuses to start, or empty."""
     try:
-        Identity(IdentityOptions.model_validate(world.options), production=True)
+        IdentityComponent(IdentityOptions.model_validate(world.options), production=True)
     except ConfigurationFault as caught:
         fault = caught
     else:
