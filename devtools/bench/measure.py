@@ -33,7 +33,7 @@ JUDGED = Goal(1.5, 1.2)
 FLEET = Goal(1.5, 1.2)
 
 
-class Ask(Protocol):
+class LoadRound(Protocol):
     """Loads one server for a round, by default in a closed loop."""
 
     def __call__(self, seconds: float, *, rate: float = 0.0, in_flight: int = 64) -> Round: ...
@@ -89,7 +89,7 @@ class Bench:
         for _ in range(self.pace.rounds):
             yield tuple(side(self.pace.seconds) for side in sides)
 
-    def asks(self, name: str) -> Ask:
+    def asks(self, name: str) -> LoadRound:
         """The same unary call again and again."""
         server, expect = self.server(name), "EFFECT_DENY" if name == "echo" else "EFFECT_ALLOW"
 
@@ -98,7 +98,7 @@ class Bench:
 
         return ask
 
-    def mix(self, name: str, kind: str = WARM) -> Ask:
+    def mix(self, name: str, kind: str = WARM) -> LoadRound:
         """Unary calls that differ."""
         server, traffic = self.server(name), self.traffic(name)
 
@@ -143,7 +143,7 @@ def cold(bench: Bench) -> list[Figure]:
 
 
 def _over_echo(
-    bench: Bench, ask: Ask, prefix: str, what: str, cpu_goal: Goal | None, rate_goal: Goal | None
+    bench: Bench, ask: LoadRound, prefix: str, what: str, cpu_goal: Goal | None, rate_goal: Goal | None
 ) -> list[Figure]:
     """CPU and throughput of a closed loop over the echo, and from its rate the open loop."""
     pairs = list(bench.rounds(bench.asks("echo"), ask))

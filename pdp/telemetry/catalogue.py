@@ -42,7 +42,7 @@ STAGES = (
     CallStage("identify", "the subject's credential is verified"),
     CallStage("facts", "facts are established"),
     CallStage(
-        "registry", "within facts: the tool is found in the signed registry and compared with what was presented"
+        "registry", "within facts: the tool is found in the signed registry and compared with the presented one"
     ),
     CallStage("arguments", "within facts: arguments are parsed and checked against the pinned schema"),
     CallStage("evaluate", "the engine answers; again for each stage of requirements that is met at once"),
