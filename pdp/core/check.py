@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pdp.core.digest import Json
@@ -17,13 +18,13 @@ class Check:
     status: str  # "ok" | "failed" | "missing"
     code: str = ""
     message: str = ""
-    ok: bool = field(init=False, repr=False, compare=False)  # asked far more often than a check is made
+    # read far more often than a check is made
+    ok: bool = field(init=False, repr=False, compare=False)
+    as_json: Mapping[str, Json] = field(init=False, repr=False, compare=False)  # for documents and records
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ok", self.status == "ok")
-
-    def fact(self) -> dict[str, Json]:
-        return {"status": self.status, "code": self.code}
+        object.__setattr__(self, "as_json", {"status": self.status, "code": self.code})
 
 
 OK = Check("ok")

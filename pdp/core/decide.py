@@ -11,10 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from pdp.core.digest import Json, sha256_hex
-from pdp.core.document import document
 from pdp.core.errors import EngineFault
 from pdp.core.evidence import Evidence
-from pdp.core.facts import Facts
+from pdp.core.facts import Facts, document
 from pdp.core.outcome import Effect, Outcome, Reason, denied, read
 
 RULE = "data.pdp.decision"  # the one query

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
-from pdp.core.check import WORST_COUNT, Check
+from pdp.core.check import NS, WORST_COUNT, Check
 from pdp.core.digest import Json
-from pdp.core.target import TargetFact
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +99,85 @@ class ServerFact:
 
 
 @dataclass(frozen=True, slots=True)
+class Annotations:
+    """Effective behaviour hints: the worst of what the server says and what the reviewer says.
+
+    The defaults are the worst values, and the MCP defaults for hints that are absent.
+    """
+
+    read_only: bool = False
+    destructive: bool = True
+    idempotent: bool = False
+    open_world: bool = True
+
+    def fact(self) -> dict[str, Json]:
+        return {
+            "read_only": self.read_only,
+            "destructive": self.destructive,
+            "idempotent": self.idempotent,
+            "open_world": self.open_world,
+        }
+
+
+RISKS = ("low", "medium", "high", "critical")  # risk_level is the index plus one
+
+
+@dataclass(frozen=True, slots=True)
+class Sink:
+    """Where an argument flows to. `argument` is a JSON Pointer, empty for the tool as a whole."""
+
+    kind: str  # "network" | "email" | "message" | "filesystem" | "process" | "database" | "other"
+    argument: str = ""
+
+    def fact(self) -> dict[str, Json]:
+        return {"kind": self.kind, "argument": self.argument}
+
+
+@dataclass(frozen=True, slots=True)
+class TargetFact:
+    """One thing that may be asked for. Unknown targets hold the worst values."""
+
+    check: Check
+    key: str  # "<kind>:<name>", for example "tool:git_status"
+    kind: str
+    name: str
+    server: str
+    risk: str = "critical"
+    permissions: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()  # what its results put on a session
+    sinks: tuple[Sink, ...] = ()
+    annotations: Annotations = field(default_factory=Annotations)
+    definition_check: str = "presented"  # "presented" | "watched" | "none"
+    schema_open: bool = True
+    manifest_sha256: str | None = None
+    version: str | None = None
+    owner: str | None = None
+    cost: int = WORST_COUNT
+
+    def fact(self) -> dict[str, Json]:
+        return {
+            "status": self.check.status,
+            "code": self.check.code,
+            "key": self.key,
+            "kind": self.kind,
+            "name": self.name,
+            "server": self.server,
+            "risk": self.risk,
+            "risk_level": RISKS.index(self.risk) + 1,
+            "permissions": list(self.permissions),
+            "labels": list(self.labels),
+            "sinks": list(map(Sink.fact, self.sinks)),
+            "annotations": self.annotations.fact(),
+            "definition_check": self.definition_check,
+            "schema_open": self.schema_open,
+            "manifest_sha256": self.manifest_sha256,
+            "version": self.version,
+            "owner": self.owner,
+            "cost": self.cost,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """Something noticed in the arguments. `pointer` is a JSON Pointer; the value itself is never kept."""
 
@@ -124,7 +203,7 @@ class ArgumentsFact:
         return {
             "status": self.check.status,
             "value": dict(self.value) if self.check.ok else {},
-            "findings": [f.fact() for f in self.findings],
+            "findings": list(map(Finding.fact, self.findings)),
             "size": self.size,
             "depth": self.depth,
         }
@@ -249,3 +328,72 @@ class Facts:
     unknown_outcomes: int = 0  # calls like this one whose end nobody knows
     people_refusals: int = WORST_COUNT  # of like calls within a day (`approvals.earlier`)
     people_withdrawals: int = WORST_COUNT
+
+
+SCHEMA = "pdp.input/1"
+
+
+def document(
+    facts: Facts,
+    evidence: tuple[Mapping[str, Json], ...],
+    at_ns: int,
+    *,
+    revision: str,
+    packs: tuple[str, ...],
+) -> dict[str, Json]:
+    """The input document (`pdp.input/1`) for one evaluation at one instant."""
+    identity = facts.identity
+    return {
+        "schema": SCHEMA,
+        "phase": facts.phase,
+        "time": time_fact(at_ns),
+        "policy": {"revision": revision, "packs": list(packs)},
+        "caller": facts.caller.fact(),
+        "checks": {
+            "caller": facts.caller.check.as_json,
+            "subject": identity.subject.check.as_json,
+            "agent": identity.agent.check.as_json,
+            "server": facts.server.check.as_json,
+            "switch": facts.switch.as_json,
+        },
+        "call_checks": {
+            "arguments": facts.arguments.check.as_json,
+            "session": facts.session.check.as_json,
+        },
+        "subject": identity.subject.fact(),
+        "actors": list(map(Actor.fact, identity.actors)) if identity.subject.check.ok else [],
+        "agent": identity.agent.fact(),
+        "server": facts.server.fact(),
+        "targets": list(map(TargetFact.fact, facts.targets)),
+        "call": {
+            "method": facts.method,
+            "digest": facts.call_digest,
+            "judge_refusals": facts.judge_refusals,
+            "unknown_outcomes": facts.unknown_outcomes,
+            "people_refusals": facts.people_refusals,
+            "people_withdrawals": facts.people_withdrawals,
+        },
+        "arguments": facts.arguments.fact(),
+        "session": facts.session.fact(),
+        "consents": [],
+        "grants": [],
+        "evidence": list(map(dict, evidence)),
+        "judge": {"prompts": dict(facts.judge_prompts)},
+        "waivers": list(map(Waiver.fact, facts.waivers)),
+        "asserted": facts.asserted.fact(),
+    }
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def time_fact(at_ns: int) -> dict[str, Json]:
+    """The instant, UTC. `weekday` is ISO (Monday is 1), `minute_of_day` counts from midnight."""
+    at = _EPOCH + timedelta(seconds=at_ns // NS)
+    return {
+        "ns": at_ns,
+        "rfc3339": f"{at.isoformat()[:19]}Z",
+        "date": at.date().isoformat(),
+        "weekday": at.isoweekday(),
+        "minute_of_day": at.hour * 60 + at.minute,
+    }

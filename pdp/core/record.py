@@ -18,9 +18,8 @@ from pdp.core.check import NS
 from pdp.core.digest import Json, canonical, digest, sha256_hex
 from pdp.core.errors import Fault, InvalidRequest
 from pdp.core.evidence import Evidence
-from pdp.core.facts import AgentFact, Facts, Identity, SubjectFact
+from pdp.core.facts import AgentFact, Facts, Identity, SubjectFact, TargetFact
 from pdp.core.outcome import Effect, Outcome, Reason
-from pdp.core.target import TargetFact
 
 SCHEMA = "pdp.record/1"
 MAX_BYTES = 60_000
@@ -108,7 +107,7 @@ def decision(stamp: Stamp, made: Decided) -> bytes:
             "target": _target(facts.targets[0]),
             "call_digest": facts.call_digest or None,
             "arguments": {
-                **arguments.check.fact(),
+                **arguments.check.as_json,
                 "commitment": made.sealed.arguments,
                 "size": arguments.size,
                 "findings": dict(Counter(f.kind for f in arguments.findings)),
@@ -143,9 +142,9 @@ def _answer(made: Decided) -> Fields:
         "subject": _subject(facts.identity),
         "actors": _actors(facts.identity),
         "agent": _agent(facts.identity.agent),
-        "session": {**facts.session.check.fact(), "index": made.sealed.session, "known": facts.session.known},
-        "server": {"id": cut(facts.server.id), **facts.server.check.fact()},
-        "switch": facts.switch.fact(),
+        "session": {**facts.session.check.as_json, "index": made.sealed.session, "known": facts.session.known},
+        "server": {"id": cut(facts.server.id), **facts.server.check.as_json},
+        "switch": facts.switch.as_json,
         "request": made.sealed.request,
         "input": made.sealed.input,
         "effect": outcome.effect.value,
@@ -186,7 +185,7 @@ def _subject(identity: Identity) -> Fields:
     found = identity.subject
     shown = found if found.check.ok else SubjectFact(found.check)  # unverified claims are not recorded
     return {
-        **shown.check.fact(),
+        **shown.check.as_json,
         "issuer": cut(shown.issuer),
         "id": cut(shown.id),
         "kind": shown.kind,
@@ -203,12 +202,12 @@ def _actors(identity: Identity) -> list[Json]:
 
 def _agent(found: AgentFact) -> Fields:
     shown = found if found.check.ok else AgentFact(found.check)
-    return {**shown.check.fact(), "id": cut(shown.id), "kind": shown.kind}
+    return {**shown.check.as_json, "id": cut(shown.id), "kind": shown.kind}
 
 
 def _target(target: TargetFact) -> Fields:
     return {
-        **target.check.fact(),
+        **target.check.as_json,
         "key": cut(target.key),
         "kind": target.kind,
         "name": cut(target.name),

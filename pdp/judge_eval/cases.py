@@ -24,9 +24,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pdp.core.check import OK
 from pdp.core.digest import Json, digest
 from pdp.core.errors import ConfigurationFault
-from pdp.core.facts import WORST_LABELS, SessionFact
+from pdp.core.facts import WORST_LABELS, SessionFact, TargetFact
 from pdp.core.judge.judge_input import CallContent, JudgeInput
-from pdp.core.target import TargetFact
 
 ALLOW, DENY = "allow", "deny"
 TASK_SOURCE = "caller"  # the user's request, passed on by a caller that may vouch for it

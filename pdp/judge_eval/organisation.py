@@ -15,8 +15,8 @@ from pdp.authoring import sandbox
 from pdp.authoring.sandbox import ALICE, TENANT, Sandbox, SandboxPerson, definition_bytes
 from pdp.core.check import NS, failed
 from pdp.core.digest import Json
+from pdp.core.facts import TargetFact
 from pdp.core.request import Ask, Bearer, SessionAsk, ToolTarget
-from pdp.core.target import TargetFact
 from pdp.judge_eval.cases import LabelledCase
 from pdp.registry.pin import PinnedServer, manifest_of, pin
 from pdp.registry.review import Review, ToolReview

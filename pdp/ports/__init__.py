@@ -11,11 +11,10 @@ from typing import Protocol
 
 from pdp.core.decide import EngineQuery
 from pdp.core.digest import Json
-from pdp.core.facts import ArgumentsFact, Identity, ServerFact, SessionFact, Waiver
+from pdp.core.facts import ArgumentsFact, Identity, ServerFact, SessionFact, TargetFact, Waiver
 from pdp.core.registered import PinnedTool, RegistryChange
 from pdp.core.request import Caller, Credential, Peer, ServerPeer, SessionAsk
 from pdp.core.stored import SessionRow
-from pdp.core.target import TargetFact
 from pdp.core.term import Term
 from pdp.ports.approvals import Answers, Channel, Directories, DirectorySource, EvidenceSource, Passkeys, ResumeTokens
 from pdp.ports.judge import Judge

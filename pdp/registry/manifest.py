@@ -18,8 +18,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pdp.core.check import NS
 from pdp.core.digest import Json, canonical, digest, sha256_hex
 from pdp.core.errors import InvalidRequest, RegistryFault
+from pdp.core.facts import Annotations, Sink
 from pdp.core.strict_json import parse_object
-from pdp.core.target import Annotations, Sink
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SHAPE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z", re.ASCII)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pdp.core.check import OK, Check
+from pdp.core.facts import TargetFact
 from pdp.core.registered import PinnedTool
 from pdp.core.schema import is_open
-from pdp.core.target import TargetFact
 from pdp.registry.documents import ServerEntry, SetIndex, ToolEntry, WaiverSet
 from pdp.registry.manifest import Manifest
 

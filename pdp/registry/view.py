@@ -9,11 +9,10 @@ from dataclasses import dataclass, field, replace
 from pdp.core.check import OK, Check, failed
 from pdp.core.digest import Json, canonical, digest, sha256_hex
 from pdp.core.errors import InvalidRequest
-from pdp.core.facts import ServerFact, Waiver
+from pdp.core.facts import ServerFact, TargetFact, Waiver
 from pdp.core.registered import PinnedTool
 from pdp.core.request import ServerPeer
 from pdp.core.strict_json import parse_object
-from pdp.core.target import TargetFact
 from pdp.registry.manifest import MAX_BYTES, MAX_DEPTH, without_meta
 from pdp.registry.marks import Floors, HighWater, marks
 from pdp.registry.observation import Observations

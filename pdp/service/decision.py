@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from pdp.core.answer import Answer
 from pdp.core.approvals.call import CallContext
 from pdp.core.digest import Json
-from pdp.core.facts import ArgumentsFact, Facts, Identity, ServerFact
+from pdp.core.facts import ArgumentsFact, Facts, Identity, ServerFact, TargetFact
 from pdp.core.request import Ask, Caller
 from pdp.core.stored import CallKeys, CallRow, Commit, ReplyRow, SessionRow, StoredCall
-from pdp.core.target import TargetFact
 from pdp.service.evaluate import Evaluated
 from pdp.service.idempotency import Claim
 from pdp.service.state import Snapshot

@@ -13,12 +13,11 @@ from pdp.core.approvals.rows import REFUSALS_NS, Account, Call
 from pdp.core.check import OK, Check, failed
 from pdp.core.digest import Json, canonical, commitment, digest, keyed_index
 from pdp.core.errors import InvalidRequest
-from pdp.core.facts import ArgumentsFact, Asserted, CallerFact, Facts, Identity, SessionFact
+from pdp.core.facts import ArgumentsFact, Asserted, CallerFact, Facts, Identity, SessionFact, TargetFact
 from pdp.core.registered import PinnedTool
 from pdp.core.request import Ask, Caller, Credential, ListAsk, ServerPeer, Target, ToolTarget
 from pdp.core.stored import CallKeys, CallRow
 from pdp.core.strict_json import MAX_BYTES
-from pdp.core.target import TargetFact
 from pdp.ports import Content, Entropy, Judge, RegistryView, Sessions, Subjects
 from pdp.ports.telemetry import Telemetry
 from pdp.service.decision import Decision

@@ -125,7 +125,7 @@ CHECKS = _in(
 )
 
 TARGETS = _in(
-    "target",
+    "facts",
     ("unknown-not-destructive", "destructive: bool = True", "destructive: bool = False", "unknown is the worst"),
     ("unknown-risk-low", 'risk: str = "critical"', 'risk: str = "low"', "unknown is the worst"),
     ("unknown-schema-closed", "schema_open: bool = True", "schema_open: bool = False", "unknown is the worst"),
@@ -133,7 +133,7 @@ TARGETS = _in(
 )
 
 DOCUMENT = _in(
-    "document",
+    "facts",
     (
         "actors-leak",
         " if identity.subject.check.ok else [],",
@@ -142,18 +142,18 @@ DOCUMENT = _in(
     ),
     (
         "switch-not-passed-on",
-        '"switch": facts.switch.fact(),',
+        '"switch": facts.switch.as_json,',
         '"switch": {"status": "ok", "code": ""},',
         "a kill switch reaches policy",
     ),
     (
         "server-check-not-passed-on",
-        '"server": facts.server.check.fact(),',
+        '"server": facts.server.check.as_json,',
         '"server": {"status": "ok", "code": ""},',
         "the registry's check reaches policy",
     ),
     ("weekday-from-zero", "at.isoweekday()", "at.weekday()", "weekdays are ISO"),
-    ("evidence-dropped", "[dict(e) for e in evidence]", "[]", "evidence reaches policy"),
+    ("evidence-dropped", "list(map(dict, evidence))", "[]", "evidence reaches policy"),
 )
 
 EARLIER = _in(

@@ -10,6 +10,7 @@ from pdp.core.check import OK, Check, missing
 from pdp.core.facts import (
     Actor,
     AgentFact,
+    Annotations,
     ArgumentsFact,
     Asserted,
     CallerFact,
@@ -18,10 +19,11 @@ from pdp.core.facts import (
     Identity,
     ServerFact,
     SessionFact,
+    Sink,
     SubjectFact,
+    TargetFact,
     Waiver,
 )
-from pdp.core.target import Annotations, Sink, TargetFact
 
 TOOLS = ("git_status", "git_log", "git_diff", "git_commit", "git_checkout", "git_reset", "git_push")
 NOON = 1_782_907_200 * 10**9  # a Wednesday

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from policy_under_test import Policy
 
 from pdp.core.evidence import Verdict, answer, judged
-from pdp.core.facts import Facts, Finding
+from pdp.core.facts import Annotations, Facts, Finding
 from pdp.core.outcome import Effect
-from pdp.core.target import Annotations
 
 # A judge at stage 1, people in its place, and somebody's approval at stage 2.
 JUDGED = """package packs.judged

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from policy_under_test import Policy, no_looser
 
 from pdp.core.check import WORST_COUNT, Check
-from pdp.core.facts import ArgumentsFact, Asserted, Facts, Finding, SessionFact, SubjectFact
+from pdp.core.facts import Annotations, ArgumentsFact, Asserted, Facts, Finding, SessionFact, SubjectFact
 from pdp.core.outcome import Effect
-from pdp.core.target import Annotations
 
 # An organisation may look at what nobody vouched for only to deny or to require.
 SUSPICIOUS = """package packs.suspicious

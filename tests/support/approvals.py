@@ -32,10 +32,10 @@ from pdp.core.facts import (
     ServerFact,
     SessionFact,
     SubjectFact,
+    TargetFact,
 )
 from pdp.core.ids import uuid7
 from pdp.core.stored import CallKeys, CallRow, StoredCall
-from pdp.core.target import TargetFact
 
 AT = 1_800_000_000 * NS
 ISSUER = "https://idp.example"

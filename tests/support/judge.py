@@ -6,10 +6,10 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from pdp.core.facts import Annotations
 from pdp.core.judge.judge_input import JudgeInput, Rendered, Traits
 from pdp.core.judge.prompt import Prompt, PromptSet, Section, ToolSelector
 from pdp.core.judge.render import render
-from pdp.core.target import Annotations
 
 NONCE = "3f9a1c07e5b24d68a1f0c2d3e4b5a697"
 READS = Traits("low", (), (), Annotations(read_only=True, destructive=False, idempotent=True, open_world=False))

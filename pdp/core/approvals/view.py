@@ -17,8 +17,8 @@ from pdp.core.approvals.rows import Answered, Approval, Shown, Vote
 from pdp.core.approvals.turned_down import Earlier
 from pdp.core.digest import Json, canonical, commitment
 from pdp.core.evidence import well_formed
+from pdp.core.facts import TargetFact
 from pdp.core.patterns import secret_in
-from pdp.core.target import TargetFact
 
 _MAX_TOLD_APART = 16_384  # bytes of arguments that are compared for a list
 _MOST_TOLD_APART = 5

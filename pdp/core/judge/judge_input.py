@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pdp.core.digest import Json
-from pdp.core.facts import SessionFact
+from pdp.core.facts import Annotations, SessionFact, TargetFact
 from pdp.core.judge.redact import redacted
-from pdp.core.target import Annotations, TargetFact
 
 VERDICTS = ("allow", "deny", "escalate")
 OK = "ok"

@@ -25,10 +25,9 @@ from pdp.content import ArgumentContent
 from pdp.core.answer import Terms
 from pdp.core.check import NS, OK, failed, missing
 from pdp.core.errors import Unauthenticated
-from pdp.core.facts import AgentFact, Identity, ServerFact, SubjectFact
+from pdp.core.facts import AgentFact, Identity, ServerFact, SubjectFact, TargetFact
 from pdp.core.registered import PinnedTool
 from pdp.core.request import Bearer, Caller, Role
-from pdp.core.target import TargetFact
 from pdp.ports import LoadedPolicy, Pack
 from pdp.runtime.approvals import wire_approvals
 from pdp.service.admission import Admission, Limits, WorkerCrashQuota

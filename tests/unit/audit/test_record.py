@@ -33,12 +33,12 @@ from pdp.core.facts import (
     ServerFact,
     SessionFact,
     SubjectFact,
+    TargetFact,
 )
 from pdp.core.ids import uuid7
 from pdp.core.judge import records as judge_records
 from pdp.core.judge.judge_input import Opinion
 from pdp.core.outcome import Effect, Hidden, Outcome, Reason, denied
-from pdp.core.target import TargetFact
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "record.json"
 AT = 1_800_000_000_123_456_789

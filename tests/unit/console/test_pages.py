@@ -20,7 +20,7 @@ from pdp.core.approvals.view import Advice
 from pdp.core.check import NS
 from pdp.core.digest import canonical
 from pdp.core.errors import InvalidRequest, Outdated
-from pdp.core.target import RISKS
+from pdp.core.facts import RISKS
 
 PAGE, PLACE = f"/requests/{APPROVAL.id}", f"/requests/{APPROVAL.id}/vote"
 CONSOLE = Path(wording.__file__).parent

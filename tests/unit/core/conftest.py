@@ -11,6 +11,7 @@ from pdp.core.check import OK
 from pdp.core.facts import (
     Actor,
     AgentFact,
+    Annotations,
     ArgumentsFact,
     Asserted,
     CallerFact,
@@ -19,10 +20,11 @@ from pdp.core.facts import (
     Identity,
     ServerFact,
     SessionFact,
+    Sink,
     SubjectFact,
+    TargetFact,
     Waiver,
 )
-from pdp.core.target import Annotations, Sink, TargetFact
 
 AT = 1_782_907_200_123_456_789  # Wednesday, 2026-07-01, 12:00 UTC
 _SCHEMA = json.loads((Path(__file__).parents[3] / "rego" / "schemas" / "input.json").read_text())

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from pdp.core.check import OK, WORST_COUNT, Check, failed, missing
-from pdp.core.document import document, time_fact
 from pdp.core.facts import (
+    RISKS,
     WORST_LABELS,
     Actor,
     AgentFact,
@@ -20,8 +20,10 @@ from pdp.core.facts import (
     ServerFact,
     SessionFact,
     SubjectFact,
+    TargetFact,
+    document,
+    time_fact,
 )
-from pdp.core.target import RISKS, TargetFact
 
 BAD = failed("x.bad", "It is bad. Make it good.")
 

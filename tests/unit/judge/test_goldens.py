@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from support.judge import NONCE, blocks
 
+from pdp.core.facts import Annotations
 from pdp.core.judge.judge_input import JudgeInput, Rendered, Traits
 from pdp.core.judge.render import render
-from pdp.core.target import Annotations
 from pdp.files import strict_yaml
 from pdp.judge.prompts import read_prompts, shipped_prompts
 

@@ -7,10 +7,10 @@ from support.judge import READS, matter
 from support.judge_prompts import BASE, CLASSES, SECTION, organisation, shipped, written
 
 from pdp.core.errors import ConfigurationFault
+from pdp.core.facts import Annotations
 from pdp.core.judge.judge_input import Traits
 from pdp.core.judge.prompt import PromptSet, ToolSelector
 from pdp.core.judge.render import render
-from pdp.core.target import Annotations
 from pdp.judge.prompts import LoadedPrompts, read_prompts, shipped_prompts
 
 NONCE = "ab" * 16

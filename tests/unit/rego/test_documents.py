@@ -10,7 +10,6 @@ import pytest
 import shipped
 
 from pdp.core.check import OK
-from pdp.core.document import document
 from pdp.core.facts import (
     AgentFact,
     ArgumentsFact,
@@ -21,6 +20,7 @@ from pdp.core.facts import (
     ServerFact,
     SessionFact,
     SubjectFact,
+    document,
 )
 from pdp.policy.bundle import read_bundle
 

@@ -23,10 +23,10 @@ from pdp.core.facts import (
     ServerFact,
     SessionFact,
     SubjectFact,
+    TargetFact,
 )
 from pdp.core.outcome import Effect
 from pdp.core.stored import CallKeys, StoredCall
-from pdp.core.target import TargetFact
 from pdp.ports import LoadedPolicy
 from pdp.service.evaluate import MAX_ROUNDS, evaluate, settle
 

@@ -13,7 +13,7 @@ from pdp.core.approvals.view import advice_in, argument_rows, effects, presented
 from pdp.core.check import OK, failed
 from pdp.core.digest import canonical
 from pdp.core.evidence import Verdict, judged
-from pdp.core.target import Annotations, Sink, TargetFact
+from pdp.core.facts import Annotations, Sink, TargetFact
 
 REQUEST = make.approval()
 SHOWN = make.shown(REQUEST)

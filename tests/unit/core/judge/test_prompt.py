@@ -7,9 +7,9 @@ import pytest
 from support.judge import BASE, MATTER, PROMPTS, READING, SENDING, matter
 
 from pdp.core.check import Check
+from pdp.core.facts import Annotations, Sink, TargetFact
 from pdp.core.judge.judge_input import SINK_KINDS, Traits
 from pdp.core.judge.prompt import PromptSet, ToolSelector, UnknownPrompt
-from pdp.core.target import Annotations, Sink, TargetFact
 
 OK = Check("ok", "")
 
