@@ -15,8 +15,8 @@ from devtools.bench.harness import cpu_seconds
 from devtools.bench.scenarios import World
 from pdp.adapters.grpc.codec import decide_request, decide_response
 from pdp.config import settings
-from pdp.core.decide import conclude, question
 from pdp.core.facts import Identity
+from pdp.core.outcome import conclude, question
 from pdp.core.request import Ask, Bearer, Caller, Credential, Peer, Role
 from pdp.core.stored import Commit, RecordRef
 from pdp.runtime import bootstrap

@@ -1,4 +1,8 @@
-"""The outcome of one evaluation, and the strict reading of what an engine returned.
+"""One evaluation, sans I/O: the question that an engine is asked, and the outcome that its answer comes to.
+
+First ask, re-evaluation with evidence, lists, replay and explain all pass through here. `question` turns facts into
+what an engine is asked, `conclude` turns the engine's answer into an outcome. Between the two the service carries the
+bytes; nothing else may happen there.
 
 `read` is the only place where an effect is born from Rego's answer; anything that is not exactly a decision
 becomes a denial. Only here and in `denied` does an `Outcome` come into being.
@@ -8,12 +12,33 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from operator import itemgetter
+from typing import TypeVar, cast
 
 from pdp.core.approvals.requirement import KINDS
-from pdp.core.digest import INT64_MAX, INT64_MIN, Json
+from pdp.core.digest import INT64_MAX, INT64_MIN, Json, sha256_hex
+from pdp.core.errors import EngineFault
+from pdp.core.evidence import Evidence
+from pdp.core.facts import Facts, document
+
+T = TypeVar("T")
+RULE = "data.pdp.decision"  # the one query
+# ASCII output keeps lone surrogates, if any slipped in, as escapes that the engine's parser refuses
+_encode = json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",", ":")).encode
+
+
+@dataclass(frozen=True, slots=True)
+class EngineQuery:
+    """What an engine is asked. `sha256` is echoed by the engine, so no answer can belong to another question."""
+
+    document: bytes  # the input document, JSON, UTF-8
+    sha256: str
+    phase: str
+    keys: frozenset[str]  # the target keys asked about
+    advice: Mapping[str, str] = field(default_factory=dict)  # failed checks: what to tell people, by code
 
 
 class Effect(StrEnum):
@@ -63,7 +88,84 @@ def denied(code: str, message: str = "", *, control: str = "") -> Outcome:
     return Outcome(Effect.DENY, (Reason(code, message, "service", control),))
 
 
-_KEYS = {"effect", "reasons", "requirements", "obligations", "visible", "hidden", "waived"}
+def question(
+    facts: Facts,
+    evidence: tuple[Evidence, ...],
+    at_ns: int,
+    *,
+    revision: str,
+    packs: tuple[str, ...],
+    valid: Callable[[Mapping[str, Json]], bool],
+) -> EngineQuery:
+    """Build the question. `valid` checks the document against its JSON Schema; a document that is not total is a
+    fault of ours and raises EngineFault (`policy.input`), which the service answers with DENY."""
+    doc = document(facts, evidence, at_ns, revision=revision, packs=packs)
+    if not valid(doc):
+        raise EngineFault("policy.input", "The input document does not match its schema.")
+    try:
+        data = _encode(doc).encode()
+    except (TypeError, ValueError, RecursionError):  # a schema may let NaN and deep values pass
+        raise EngineFault("policy.input", "The input document is not JSON.") from None
+    keys = frozenset(t.key for t in facts.targets)
+    return EngineQuery(data, sha256_hex(data), facts.phase, keys, _advice(facts))
+
+
+def _advice(facts: Facts) -> Mapping[str, str]:
+    """Where a check failed and how to mend it. Policy sees only a check's code, so its words would say less."""
+    identity = facts.identity
+    checks = [identity.subject.check, identity.agent.check, facts.server.check, facts.switch]
+    checks += [target.check for target in facts.targets]
+    if facts.phase == "call":
+        checks += [facts.arguments.check, facts.session.check]
+    return {check.code: check.message for check in checks if not check.ok and check.message}
+
+
+def conclude(asked: EngineQuery, answer: bytes, supported_obligations: frozenset[str]) -> Outcome:
+    """Turn the engine's answer to `asked` into an outcome; every doubt is a denial."""
+    outcome = read(answer)
+    if asked.advice:
+        outcome = _advised(outcome, asked.advice)
+    if len(outcome.reasons) > 1:  # Rego's sets know no order
+        outcome = replace(outcome, reasons=tuple(sorted(outcome.reasons, key=_place)))
+    if not outcome.visible <= asked.keys:
+        return denied("policy.not_a_decision", "The policy answered about a target that was not asked for.")
+    if asked.phase != "call":
+        if outcome.effect is not Effect.DENY:
+            return denied("policy.not_a_decision", "The policy decided a call where only a list was asked for.")
+        return outcome
+    if outcome.effect is not Effect.DENY and not outcome.visible:
+        return denied("policy.not_a_decision", "The policy let a call pass that it does not grant.")
+    unsupported = sorted({str(o["kind"]) for o in outcome.obligations} - supported_obligations)
+    if unsupported:
+        message = f"The caller does not support the obligation {', '.join(unsupported)}; declare it or do not call."
+        return Outcome(Effect.DENY, (Reason("obligation.unsupported", message, "service"),), waived=outcome.waived)
+    return outcome
+
+
+def _advised(outcome: Outcome, advice: Mapping[str, str]) -> Outcome:
+    """The gate's reasons, in the words of the checks that they name."""
+
+    def told(reasons: tuple[Reason, ...]) -> tuple[Reason, ...]:
+        return tuple(replace(r, message=advice[r.code]) if _gates(r) and r.code in advice else r for r in reasons)
+
+    hidden = tuple(replace(h, reasons=told(h.reasons)) for h in outcome.hidden)
+    return replace(outcome, reasons=told(outcome.reasons), hidden=hidden)
+
+
+# The causes before their consequences: without a server there is no audience, without a subject no agent.
+_CAUSES = ("policy", "caller", "switch", "server", "subject", "agent", "target", "tool", "arguments", "session")
+_ORDER = {name: index for index, name in enumerate(_CAUSES)}
+
+
+def _place(reason: Reason) -> tuple[bool, int, str, str]:
+    """Where a reason stands, most important first: the gate's in order of cause, then the packs'."""
+    gates = _gates(reason)
+    cause = _ORDER.get(reason.code.partition(".")[0], len(_ORDER)) if gates else 0
+    return not gates, cause, reason.rule, reason.code
+
+
+def _gates(reason: Reason) -> bool:
+    return reason.rule == "pdp.gate"
 
 
 class _NotADecisionError(Exception):
@@ -77,82 +179,70 @@ def read(answer: bytes) -> Outcome:
         value = _DECODER.decode(text)
         if "\\u" in text:  # an escape may be half a character, which no record can hold
             json.dumps(value, ensure_ascii=False).encode()
-        return _read(value)
-    except (_NotADecisionError, ValueError, RecursionError):
+        return _outcome(value)
+    except (_NotADecisionError, KeyError, ValueError, RecursionError):
         return denied("policy.not_a_decision", "The policy did not return a decision.")
 
 
-def _read(value: object) -> Outcome:
-    found = _object(value)
-    if set(found) != _KEYS:
+_KEYS = {"effect", "reasons", "requirements", "obligations", "visible", "hidden", "waived"}
+_lists = itemgetter("reasons", "requirements", "obligations", "visible", "hidden", "waived")
+_reason_texts = itemgetter("code", "message", "rule", "control")
+_requirement_texts = itemgetter("kind", "id", "code")
+_requirement_numbers = itemgetter("stage", "ttl_seconds")
+_obligation_texts = itemgetter("kind", "code")
+
+
+def _outcome(decision: object) -> Outcome:
+    """Raises _NotADecisionError; KeyError for what is missing, ValueError for an effect that is none."""
+    if not isinstance(decision, dict) or decision.keys() != _KEYS:
         raise _NotADecisionError
-    try:
-        effect = Effect(_text(found, "effect"))
-    except ValueError:
-        raise _NotADecisionError from None
-    reasons = tuple(map(_reason, _list(found, "reasons")))
-    requirements = tuple(map(_requirement, _list(found, "requirements")))
-    obligations = tuple(map(_obligation, _list(found, "obligations")))
-    visible = frozenset(map(_string, _list(found, "visible")))
-    hidden = tuple(
-        Hidden(_text(h, "key"), tuple(map(_reason, _list(h, "reasons"))))
-        for h in map(_object, _list(found, "hidden"))
-    )
-    waived = tuple(map(_object, _list(found, "waived")))
+    effect = Effect(decision["effect"])
+    reasons, requirements, obligations, visible, hidden, waived = _each(list, _lists(decision))
     if (effect is Effect.PENDING) != bool(requirements):
         raise _NotADecisionError
-    if effect is not Effect.ALLOW:
-        obligations = ()  # nothing to carry out
-    elif not visible:
+    if effect is Effect.ALLOW and not visible:
         raise _NotADecisionError  # an allow grants something
-    return Outcome(effect, reasons, requirements, obligations, visible, hidden, waived)
+    carried_out = tuple(map(_obligation, _each(dict, obligations)))
+    return Outcome(
+        effect,
+        reasons=tuple(map(_reason, _each(dict, reasons))),
+        requirements=tuple(map(_requirement, _each(dict, requirements))),
+        obligations=carried_out if effect is Effect.ALLOW else (),
+        visible=frozenset(_each(str, visible)),
+        hidden=tuple(map(_hidden, _each(dict, hidden))),
+        waived=_each(dict, waived),
+    )
 
 
-def _reason(value: object) -> Reason:
-    found = _object(value)
-    return Reason(*(_text(found, k) for k in ("code", "message", "rule", "control")))
+def _each(kind: type[T], values: Sequence[object]) -> tuple[T, ...]:
+    """The values, all of exactly this type of JSON: `true` is no integer."""
+    for value in values:
+        if type(value) is not kind:
+            raise _NotADecisionError
+    return cast("tuple[T, ...]", tuple(values))
 
 
-def _requirement(value: object) -> Mapping[str, Json]:
-    found = _object(value)
-    stage, ttl = found.get("stage"), found.get("ttl_seconds")
-    if _text(found, "kind") not in KINDS or not _text(found, "id") or not _text(found, "code"):
-        raise _NotADecisionError
-    if not isinstance(stage, int) or isinstance(stage, bool) or stage < 1:
-        raise _NotADecisionError
-    if not isinstance(ttl, int) or isinstance(ttl, bool) or ttl < 1:
-        raise _NotADecisionError
-    return found
+def _reason(value: Mapping[str, Json]) -> Reason:
+    return Reason(*_each(str, _reason_texts(value)))
 
 
-def _obligation(value: object) -> Mapping[str, Json]:
-    found = _object(value)
-    if not _text(found, "kind") or not _text(found, "code"):
-        raise _NotADecisionError
-    return found
-
-
-def _object(value: object) -> dict[str, Json]:
-    if not isinstance(value, dict):
-        raise _NotADecisionError
-    return value
-
-
-def _list(found: Mapping[str, object], key: str) -> list[object]:
-    value = found.get(key)
-    if not isinstance(value, list):
+def _requirement(value: Mapping[str, Json]) -> Mapping[str, Json]:
+    kind, name, code = _each(str, _requirement_texts(value))
+    stage, ttl_seconds = _each(int, _requirement_numbers(value))
+    if kind not in KINDS or not name or not code or stage < 1 or ttl_seconds < 1:
         raise _NotADecisionError
     return value
 
 
-def _text(found: Mapping[str, object], key: str) -> str:
-    return _string(found.get(key))
-
-
-def _string(value: object) -> str:
-    if not isinstance(value, str):
+def _obligation(value: Mapping[str, Json]) -> Mapping[str, Json]:
+    if not all(_each(str, _obligation_texts(value))):
         raise _NotADecisionError
     return value
+
+
+def _hidden(value: Mapping[str, Json]) -> Hidden:
+    (key,), (reasons,) = _each(str, [value["key"]]), _each(list, [value["reasons"]])
+    return Hidden(key, tuple(map(_reason, _each(dict, reasons))))
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:

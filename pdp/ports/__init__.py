@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from pdp.core.decide import EngineQuery
 from pdp.core.digest import Json
 from pdp.core.facts import ArgumentsFact, Identity, ServerFact, SessionFact, TargetFact, Waiver
+from pdp.core.outcome import EngineQuery
 from pdp.core.registered import PinnedTool, RegistryChange
 from pdp.core.request import Caller, Credential, Peer, ServerPeer, SessionAsk
 from pdp.core.stored import SessionRow

@@ -6,11 +6,10 @@ import logging
 from dataclasses import dataclass, replace
 
 from pdp.core.approvals.call import CallContext, SourcedEvidence
-from pdp.core.decide import conclude, question
 from pdp.core.errors import EngineFault, Unavailable
 from pdp.core.evidence import Evidence, well_formed
 from pdp.core.facts import Facts
-from pdp.core.outcome import Effect, Outcome, denied
+from pdp.core.outcome import Effect, Outcome, conclude, denied, question
 from pdp.ports import EvidenceSource, LoadedPolicy
 
 log = logging.getLogger("pdp.policy")

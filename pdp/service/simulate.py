@@ -11,11 +11,10 @@ from typing import Any
 from pdp.core import changes
 from pdp.core.approvals.call import CallContext, SourcedEvidence
 from pdp.core.changes import alternatives
-from pdp.core.decide import EngineQuery, conclude
 from pdp.core.digest import Json, sha256_hex
 from pdp.core.errors import EngineFault
 from pdp.core.facts import Identity, SessionFact
-from pdp.core.outcome import Outcome, denied, read
+from pdp.core.outcome import EngineQuery, Outcome, conclude, denied, read
 from pdp.core.policy import Bundle
 from pdp.core.request import Caller, SessionAsk
 from pdp.core.stored import SessionRow

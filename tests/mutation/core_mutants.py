@@ -13,27 +13,42 @@ OUTCOME = _in(
     "outcome",
     (
         "read-unknown-effect",
-        "    except ValueError:\n        raise _NotADecisionError from None\n",
-        "    except ValueError:\n        effect = Effect.ALLOW\n",
+        'effect = Effect(decision["effect"])',
+        'effect = Effect(decision["effect"]) if decision["effect"] in list(Effect) else Effect.ALLOW',
         "there is no fourth effect",
     ),
-    ("read-extra-keys", "if set(found) != _KEYS:", "if not _KEYS <= set(found):", "exactly a decision, or a denial"),
+    (
+        "read-extra-keys",
+        "or decision.keys() != _KEYS:",
+        "or not decision.keys() >= _KEYS:",
+        "exactly a decision, or a denial",
+    ),
     (
         "read-pending-for-nothing",
         "if (effect is Effect.PENDING) != bool(requirements):",
         "if requirements and effect is Effect.DENY:",
         "pending has requirements, nothing else has",
     ),
-    ("read-allow-of-nothing", "elif not visible:", "elif not visible and hidden:", "an allow grants something"),
-    ("read-stage-true", "or isinstance(stage, bool) or stage < 1", "or stage < 1", "a stage is a positive integer"),
+    (
+        "read-allow-of-nothing",
+        "ALLOW and not visible:",
+        "ALLOW and not visible and hidden:",
+        "an allow grants something",
+    ),
+    (
+        "read-stage-true",
+        "if type(value) is not kind:",
+        "if not isinstance(value, kind):",
+        "a stage is a positive integer",
+    ),
     ("read-stage-zero", "stage < 1", "stage < 0", "a stage is a positive integer"),
     (
         "read-stage-fraction",
-        "if not isinstance(stage, int) or",
-        "if not isinstance(stage, int | float) or",
+        "stage, ttl_seconds = _each(int, _requirement_numbers(value))",
+        "stage, ttl_seconds = _requirement_numbers(value)",
         "a stage is a positive integer",
     ),
-    ("read-any-kind", '_text(found, "kind") not in KINDS or', 'not _text(found, "kind") or', "four kinds, no fifth"),
+    ("read-any-kind", "if kind not in KINDS or", "if not kind or", "four kinds, no fifth"),
     (
         "read-duplicate-keys",
         "if len(made) != len(pairs):",
@@ -49,7 +64,7 @@ OUTCOME = _in(
 )
 
 DECIDE = _in(
-    "decide",
+    "outcome",
     (
         "conclude-any-target",
         "if not outcome.visible <= asked.keys:",

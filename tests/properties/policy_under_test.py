@@ -9,9 +9,8 @@ from typing import Any
 
 import jsonschema_rs
 
-from pdp.core.decide import conclude, question
 from pdp.core.facts import Facts
-from pdp.core.outcome import Effect, Outcome, denied
+from pdp.core.outcome import Effect, Outcome, conclude, denied, question
 from pdp.core.policy import Module
 from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.embedded.regorus_binding import new_engine

@@ -25,10 +25,10 @@ from support.environment import SeededEntropy
 from support.golden import policy as lab_and_acme
 from support.opa import opa_or_skip
 
-from pdp.core.decide import EngineQuery
 from pdp.core.digest import sha256_hex
 from pdp.core.errors import EngineFault
 from pdp.core.facts import document
+from pdp.core.outcome import EngineQuery
 from pdp.core.policy import Bundle
 from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.embedded.regorus_binding import new_engine

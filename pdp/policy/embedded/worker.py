@@ -11,7 +11,7 @@ import socket
 import time
 from dataclasses import dataclass
 
-from pdp.core.decide import RULE
+from pdp.core.outcome import RULE
 from pdp.policy.embedded import wire
 from pdp.policy.embedded.regorus_binding import RegorusEngine, places
 from pdp.policy.embedded.wire import NONE, Progress

@@ -28,8 +28,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from pdp.core.decide import RULE
 from pdp.core.errors import BundleFault, Fault
+from pdp.core.outcome import RULE
 from pdp.core.policy import Bundle
 from pdp.policy.embedded import confinement, wire
 from pdp.policy.embedded.regorus_binding import RegorusEngine, load_error, new_engine, version

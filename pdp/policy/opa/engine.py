@@ -17,8 +17,8 @@ from pathlib import Path
 
 import aiohttp
 
-from pdp.core.decide import EngineQuery
 from pdp.core.errors import ConfigurationFault, EngineFault, Overloaded
+from pdp.core.outcome import EngineQuery
 from pdp.core.policy import Bundle
 from pdp.policy import evaluation
 from pdp.policy.evaluation import MAX_DEPTH, EvaluationLimits, Status, too_deep

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pdp.core.decide import EngineQuery
 from pdp.core.digest import sha256_hex
+from pdp.core.outcome import EngineQuery
 from pdp.core.policy import Bundle, Module
 from pdp.policy.embedded.engine import EmbeddedEngine, EngineHost
 from pdp.policy.embedded.options import EmbeddedOptions, PoolOptions

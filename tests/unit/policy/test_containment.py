@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from support.waiting import until
 
-from pdp.core.decide import EngineQuery
 from pdp.core.errors import EngineFault
+from pdp.core.outcome import EngineQuery
 from pdp.core.policy import Bundle
 from pdp.policy.embedded import engine
 from pdp.policy.embedded.engine import EmbeddedEngine
@@ -205,7 +205,7 @@ PARENT = """
 import asyncio, json, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from pdp.core.decide import EngineQuery
+from pdp.core.outcome import EngineQuery
 from pdp.core.policy import Bundle, Module
 from pdp.core.digest import sha256_hex
 from pdp.policy.embedded.engine import EngineHost

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from support.waiting import until
 
-from pdp.core.decide import EngineQuery
 from pdp.core.errors import BundleFault, ConfigurationFault, EngineFault, Overloaded
+from pdp.core.outcome import EngineQuery
 from pdp.core.policy import Bundle
 from pdp.policy.embedded.engine import EmbeddedEngine, EngineHost
 from pdp.policy.embedded.options import EmbeddedOptions, PoolOptions

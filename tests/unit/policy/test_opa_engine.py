@@ -18,8 +18,8 @@ from support.environment import SeededEntropy
 from support.opa import opa_or_skip
 from support.waiting import until_working
 
-from pdp.core.decide import EngineQuery
 from pdp.core.errors import BundleFault, ConfigurationFault, EngineFault, Overloaded
+from pdp.core.outcome import EngineQuery
 from pdp.core.policy import Bundle
 from pdp.policy.opa import engine as opa_engine
 from pdp.policy.opa.boot import check

@@ -24,9 +24,9 @@ from pydantic import ValidationError
 from support.environment import SeededEntropy
 from support.opa import opa_or_skip
 
-from pdp.core.decide import EngineQuery
 from pdp.core.digest import sha256_hex
 from pdp.core.errors import ConfigurationFault, EngineFault
+from pdp.core.outcome import EngineQuery
 from pdp.core.policy import Bundle
 from pdp.policy.opa import client
 from pdp.policy.opa.bundle import ROOTS, archive, pack

@@ -11,10 +11,9 @@ import pytest
 from pdp.core import explain
 from pdp.core.answer import PolicyRef
 from pdp.core.changes import FactChange, SearchResult
-from pdp.core.decide import EngineQuery
 from pdp.core.errors import EngineFault
 from pdp.core.explain import FiredRule, RequirementStory
-from pdp.core.outcome import Effect, Outcome, Reason, denied
+from pdp.core.outcome import Effect, EngineQuery, Outcome, Reason, denied
 from pdp.core.policy import Bundle, Module
 from pdp.ports import LoadedPolicy
 from pdp.service import simulate

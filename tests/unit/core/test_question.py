@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 
 from pdp.core.check import OK, failed
-from pdp.core.decide import RULE, EngineQuery, conclude, question
 from pdp.core.digest import sha256_hex
 from pdp.core.errors import EngineFault
 from pdp.core.facts import TargetFact, document
-from pdp.core.outcome import Effect, Reason
+from pdp.core.outcome import RULE, Effect, EngineQuery, Reason, conclude, question
 
 REQUIREMENT = {"kind": "approval", "id": "a", "code": "acme.a", "stage": 1, "ttl_seconds": 60}
 REDACT = {"kind": "redact", "code": "acme.redact"}
