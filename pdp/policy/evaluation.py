@@ -5,6 +5,7 @@ Workers import this module too, so it imports nothing but the standard library.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -50,9 +51,10 @@ class EvaluationLimits:
     call_bytes: int = 8 << 20
     list_bytes: int = 8 << 20
 
-    def cap(self, phase: str) -> int:
-        """The largest document of a phase, in bytes."""
-        return self.call_bytes if phase == "call" else self.list_bytes
+    @property
+    def caps(self) -> Mapping[str, int]:
+        """The largest document of each phase, in bytes."""
+        return {"call": self.call_bytes, "list": self.list_bytes}
 
     def seconds(self, targets: int) -> float:
         """The deadline of a question about so many targets: a long list takes longer than a call, and must not cost

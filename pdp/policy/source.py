@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Protocol
 
 import jsonschema_rs
 
-from pdp.core.digest import Json, sha256_hex
+from pdp.core.digest import sha256_hex
 from pdp.core.errors import BundleFault, ConfigurationFault, EngineFault
 from pdp.core.policy import Bundle
 from pdp.policy import evaluation, gate
@@ -145,17 +145,13 @@ class FolderSource:
 def loaded_policy(bundle: Bundle, engine: Engine) -> LoadedPolicy:
     """A bundle with the engine that answers for it."""
     validator = jsonschema_rs.validator_for(bundle.input_schema.decode())
-
-    def valid(document: Mapping[str, Json]) -> bool:
-        return validator.is_valid(document)
-
     return LoadedPolicy(
         revision=bundle.revision,
         digest=bundle.digest,
         org_digest=bundle.org_digest,
         packs=bundle.packs,
         engine=engine,
-        valid=valid,
+        valid=validator.is_valid,
         artefact=bundle.to_bytes(),
     )
 

@@ -207,6 +207,7 @@ class EmbeddedEngine:
         self._pool = Pool(
             options.pool, counters, need_worker=self._worker_needed.set, condemn=self._condemn, on_kill=on_kill
         )
+        self.evaluate = self._pool.evaluate
         self._loop = asyncio.get_running_loop()
         self._supervisor = self._loop.create_task(self._supervise(), name="policy workers")
 
@@ -232,15 +233,6 @@ class EmbeddedEngine:
     def zygote_pid(self) -> int:
         """Process id of the zygote, for the operator."""
         return self._zygote.pid
-
-    async def evaluate(self, asked: EngineQuery) -> bytes:
-        """JSON of `data.pdp.decision` for the question.
-
-        Raises EngineFault: `policy.timeout` and `policy.crashed` (this question cost a worker), `policy.error`,
-        `policy.undefined`, `policy.not_a_decision`, `policy.input`, `policy.mismatch`, `policy.unavailable`; and
-        Overloaded when too many questions wait.
-        """
-        return await self._pool.evaluate(asked)
 
     async def close(self) -> None:
         """Fail what is still asked, end all processes and wait until none is left. Idempotent."""

@@ -182,6 +182,8 @@ class Pool:
         on_kill: Callable[[str], None],
     ) -> None:
         self._options = options
+        self._caps = options.caps
+        self._call_seconds = options.seconds(1)
         self._counters = counters
         self._need_worker = need_worker
         self._condemn = condemn
@@ -212,11 +214,16 @@ class Pool:
         return sum(link.up for link in self._links)
 
     async def evaluate(self, asked: EngineQuery) -> bytes:
-        """JSON of `data.pdp.decision` for the question. Raises EngineFault; Overloaded when the queue is full."""
+        """JSON of `data.pdp.decision` for the question.
+
+        Raises EngineFault: `policy.timeout` and `policy.crashed` (this question cost a worker), `policy.error`,
+        `policy.undefined`, `policy.not_a_decision`, `policy.input`, `policy.mismatch`, `policy.unavailable`; and
+        Overloaded when the queue is full.
+        """
         if self.refusing:
             raise EngineFault(*evaluation.UNAVAILABLE)
         size = len(asked.document)
-        if size > self._options.cap(asked.phase):
+        if size > self._caps[asked.phase]:
             raise EngineFault(*evaluation.TOO_LARGE)
         if self._full(size):
             raise Overloaded("overload.policy", "Too many calls wait for the policy engine; try again later.")
@@ -365,7 +372,7 @@ class Pool:
             self._counters.batches += 1
             self._counters.items += len(items)
             link.send(items, self._loop.time())
-            link.timer = self._loop.call_later(self._options.seconds(1), self._overdue, link)
+            link.timer = self._loop.call_later(self._call_seconds, self._overdue, link)
 
     def _take(self) -> list[QueuedQuestion]:
         while self._reruns:

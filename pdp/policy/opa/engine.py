@@ -74,7 +74,7 @@ class OpaEngine:
         `policy.undefined`, `policy.not_a_decision`, `policy.input`, `policy.mismatch`, `policy.unavailable`; and
         Overloaded when too many questions wait.
         """
-        if len(asked.document) > self._limits.cap(asked.phase):
+        if len(asked.document) > self._limits.caps[asked.phase]:
             raise EngineFault(*evaluation.TOO_LARGE)
         if too_deep(asked.document, MAX_DEPTH):
             raise EngineFault(*evaluation.BY_STATUS[Status.INPUT])
