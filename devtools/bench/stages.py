@@ -13,7 +13,7 @@ from typing import Any
 from devtools.bench.figures import StageFigure
 from devtools.bench.harness import cpu_seconds
 from devtools.bench.scenarios import World
-from pdp.adapters.grpc.codec import decide_request, decide_response
+from pdp.adapters.grpc.codec import decisions
 from pdp.config import settings
 from pdp.core.facts import Identity
 from pdp.core.outcome import conclude, question
@@ -84,7 +84,7 @@ async def _walk(process: bootstrap.Process, world: World, meter: _Meter) -> byte
 
     caller = await meter.waits("admit (caller's JWT)", admit)
     ask: Ask = meter.runs(
-        "decode", lambda: decide_request.ask(decision_pb2.DecideRequest.FromString(encoded + b"\x0a\x05bench"))
+        "decode", lambda: decisions.ask(decision_pb2.DecideRequest.FromString(encoded + b"\x0a\x05bench"))
     )
 
     async def identify(credential: Credential) -> Identity:
@@ -118,7 +118,7 @@ async def _walk(process: bootstrap.Process, world: World, meter: _Meter) -> byte
     entries = iter([await record() for _ in range(meter.times)])
     await meter.waits("commit (one sync each)", lambda: process.store.commit_all(next(entries)))
     answer = decision.answer
-    meter.runs("encode", lambda: decide_response.decide_response(answer, _NOWHERE).SerializeToString())
+    meter.runs("encode", lambda: decisions.response(answer, _NOWHERE).SerializeToString())
     decide.facts.release(decision)
     document: bytes = asked.document
     return document

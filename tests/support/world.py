@@ -24,7 +24,7 @@ from support.environment import Stage, StillClock
 from support.tools import GIT, Definition, ServerPlan, resource
 
 from pdp.adapters.grpc import status
-from pdp.adapters.grpc.codec import decide_request, decide_response
+from pdp.adapters.grpc.codec import decisions
 from pdp.authoring import sandbox
 from pdp.authoring.sandbox import Sandbox, SandboxPerson, definition_bytes
 from pdp.config.settings import load
@@ -141,8 +141,8 @@ class World:
             return found
         try:
             async with self._admitted(caller, "Decide") as who:
-                answer, ref = await self.process.services.decide(decide_request.ask(request), who)
-                return decide_response.decide_response(answer, ref)
+                answer, ref = await self.process.services.decide(decisions.ask(request), who)
+                return decisions.response(answer, ref)
         except Fault as fault:
             return _refused(fault)
 
@@ -155,8 +155,8 @@ class World:
             return found
         try:
             async with self._admitted(caller, "FilterTools") as who:
-                answer, ref = await self.process.services.filter(decide_request.list_ask(request), who)
-                return decide_response.filter_response(answer, ref)
+                answer, ref = await self.process.services.filter(decisions.list_ask(request), who)
+                return decisions.filter_response(answer, ref)
         except Fault as fault:
             return _refused(fault)
 

@@ -14,7 +14,7 @@ from support.approvers import Approvers, waiting
 from support.environment import Stage, StillClock
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, World, answered, codes, create, serving
 
-from pdp.adapters.grpc.codec import decide_request
+from pdp.adapters.grpc.codec import decisions
 from pdp.authoring.sandbox import ALICE, CAROL
 from pdp.core.check import NS
 from pdp.core.errors import Fault, NotFound
@@ -192,7 +192,7 @@ async def test_a_batch_that_asks_people_again_and_again_costs_little_more_than_i
         return claim(self, ask, *more)
 
     monkeypatch.setattr(Idempotency, "claim", counted)
-    asked = [decide_request.ask(reset(world, f"batch {i}")) for i in range(15)]
+    asked = [decisions.ask(reset(world, f"batch {i}")) for i in range(15)]
     async with world._admitted("gateway", "DecideBatch") as caller:
         found = await world.process.services.batch(asked, caller)
     effects = [each[0].effect.value for each in found if not isinstance(each, Fault)]
@@ -226,6 +226,6 @@ async def test_no_request_outlives_its_calls_digest(world: World) -> None:
     opening = replace(made.approvals.opening, longest_ns=1_000 * NS)
     short = replace(made, approvals=replace(made.approvals, opening=opening))
     async with world._admitted("gateway", "Decide") as caller:
-        answer, _ = await short(decide_request.ask(reset(world, "long")), caller)
+        answer, _ = await short(decisions.ask(reset(world, "long")), caller)
     assert [reason.code for reason in answer.reasons] == ["requirement.too_long"]
     assert world.process.approvals.resolve.opening.longest_ns == 40_000 * NS

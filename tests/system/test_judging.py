@@ -18,7 +18,7 @@ from support.tools import GIT, resource
 from support.waiting import until
 from support.world import WEDNESDAY_NS, Plan, Refused, World, answered, codes, create, serving
 
-from pdp.adapters.grpc.codec import decide_request, decide_response
+from pdp.adapters.grpc.codec import decisions
 from pdp.authoring.sandbox import ALICE, CAROL
 from pdp.core.check import NS
 from pdp.core.errors import Fault, Unavailable
@@ -194,14 +194,12 @@ async def test_a_call_is_not_held_past_its_deadline_and_finds_the_verdict_later(
     judged_world: World, judge: Scripted
 ) -> None:
     judge.gate = asyncio.Event()
-    asked = decide_request.ask(
-        commit(judged_world, "late verdict"), judged_world.stage.clock.monotonic() + int(0.3 * NS)
-    )
+    asked = decisions.ask(commit(judged_world, "late verdict"), judged_world.stage.clock.monotonic() + int(0.3 * NS))
     async with judged_world._admitted("gateway", "Decide") as caller:
         answer, ref = await asyncio.wait_for(judged_world.process.services.decide(asked, caller), 90)
-        told = decide_response.decide_response(answer, ref)
+        told = decisions.response(answer, ref)
         assert (told.effect, codes(told)) == (PENDING, ["judge.medium"])
-        credential = decide_request.credential(judged_world.credential(ALICE))  # type: ignore[arg-type]
+        credential = decisions.credential(judged_world.credential(ALICE))  # type: ignore[arg-type]
         waits = judged_world.process.services.waiting
         held = asyncio.create_task(waits(told.pending.resume_token, credential, 20, caller))
         await until(lambda: judged_world.process.approvals.changes._waiters)
@@ -347,7 +345,7 @@ async def test_what_unlocks_counts_only_for_what_the_judge_saw(
 ) -> None:
     judge.gate = asyncio.Event()
     note = f"basis {changed}"
-    asked = decide_request.ask(commit(judged_world, note), judged_world.stage.clock.monotonic() + 1)
+    asked = decisions.ask(commit(judged_world, note), judged_world.stage.clock.monotonic() + 1)
     running: Any = judged_world.process.approvals.judging._running  # type: ignore[union-attr]
     before = set(running.values())
     async with judged_world._admitted("gateway", "Decide") as caller:
@@ -435,9 +433,9 @@ async def decide_one(world: World, asked: Any) -> Any:
 
 async def decide_batch(world: World, asked: Any) -> Any:
     async with world._admitted("gateway", "DecideBatch") as caller:
-        [found] = await world.process.services.batch([decide_request.ask(asked)], caller)
+        [found] = await world.process.services.batch([decisions.ask(asked)], caller)
         assert not isinstance(found, Fault), found
-        return decide_response.decide_response(*found)
+        return decisions.response(*found)
 
 
 async def test_one_caller_takes_half_of_the_judges_places_and_no_more(
@@ -451,7 +449,7 @@ async def test_one_caller_takes_half_of_the_judges_places_and_no_more(
     async with judged_world._admitted("gateway", "Decide") as caller:
         ask = judged_world.process.services.decide
         for i in range(5):
-            answer, _ = await ask(decide_request.ask(commit(judged_world, f"many {i}"), until), caller)
+            answer, _ = await ask(decisions.ask(commit(judged_world, f"many {i}"), until), caller)
             assert answer.effect.value == "pending"
     assert len(judge.seen) == 2
     judge.gate.set()
@@ -480,10 +478,10 @@ async def test_a_used_verdict_wakes_nobody_who_waits_for_the_next(judged_world: 
     assert (await answered(judged_world, commit(judged_world, "next"))).effect == ALLOW
     judge.gate = asyncio.Event()
     async with judged_world._admitted("gateway", "Decide") as caller:
-        asked = decide_request.ask(commit(judged_world, "next"), judged_world.stage.clock.monotonic() + int(0.3 * NS))
+        asked = decisions.ask(commit(judged_world, "next"), judged_world.stage.clock.monotonic() + int(0.3 * NS))
         answer, ref = await judged_world.process.services.decide(asked, caller)
-        token = decide_response.decide_response(answer, ref).pending.resume_token
-        credential = decide_request.credential(judged_world.credential(ALICE))  # type: ignore[arg-type]
+        token = decisions.response(answer, ref).pending.resume_token
+        credential = decisions.credential(judged_world.credential(ALICE))  # type: ignore[arg-type]
         waits = judged_world.process.services.waiting
         assert not (await waits(token, credential, 0, caller)).again
         judge.gate.set()
@@ -501,7 +499,7 @@ async def test_a_lost_answer_that_a_verdict_unlocked_is_told_again_by_its_call_i
         for dedupes in (True, True, False):
             asked.request_id = judged_world.fresh()
             mine = replace(caller, dedupes_redemptions=dedupes)
-            found.append((await judged_world.process.services.decide(decide_request.ask(asked), mine))[0])
+            found.append((await judged_world.process.services.decide(decisions.ask(asked), mine))[0])
     first, again, other = found
     assert first.effect.value == "allow"
     assert again == first

@@ -19,7 +19,7 @@ from support.stored import entry
 from support.waiting import Held, until
 from support.world import WEDNESDAY_NS, DecideAnswer, Plan, Refused, World, answered, codes, create, serving
 
-from pdp.adapters.grpc.codec import decide_request, decide_response
+from pdp.adapters.grpc.codec import decisions
 from pdp.authoring.sandbox import ALICE, BOB, CAROL, DAVE
 from pdp.core.approvals.rows import Answered
 from pdp.core.approvals.states import State
@@ -324,7 +324,7 @@ async def overtaken(world: World, asked: Any, part: str, method: str, *, batch: 
     held = Held(getattr(decide, part), method)
     slow: Any = replace(decide, **{part: held})
     async with world._admitted("gateway", "Decide") as who:
-        one = Batch(slow)([decide_request.ask(asked)], who) if batch else slow(decide_request.ask(asked), who)
+        one = Batch(slow)([decisions.ask(asked)], who) if batch else slow(decisions.ask(asked), who)
         late = asyncio.create_task(one)
         await held.reached.wait()
         first = types_pb2.Target()
@@ -334,7 +334,7 @@ async def overtaken(world: World, asked: Any, part: str, method: str, *, batch: 
         assert (await answered(world, twin)).effect == ALLOW
         held.release.set()
         found: Any = await late
-    return decide_response.decide_response(*(found[0] if batch else found))
+    return decisions.response(*(found[0] if batch else found))
 
 
 @pytest.mark.parametrize(
@@ -496,11 +496,11 @@ async def test_a_verdict_that_this_release_cannot_read_unlocks_nothing(world: Wo
     judging = Judging(nobody, world.process.store, world.process.recorder, world.process.clock, b"k" * 32)
     decide: Any = replace(world.process.services.decide, evidence=judging)
     async with world._admitted("gateway", "Decide") as who:
-        denied, _ = await decide(decide_request.ask(reset(world, "verdict")), who)
+        denied, _ = await decide(decisions.ask(reset(world, "verdict")), who)
     assert [reason.code for reason in denied.reasons] == ["evidence.malformed"]
 
 
 def passed_on(world: World, who: Any = ALICE) -> Any:
     """What the gateway passes on."""
     found = world.credential(who)
-    return decide_request.credential(found if found is not None else types_pb2.Credential())
+    return decisions.credential(found if found is not None else types_pb2.Credential())

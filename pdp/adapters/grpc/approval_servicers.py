@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 from typing_extensions import override
 
-from pdp.adapters.grpc.codec import approvals, decide_request, decide_response, explain, fields, pages, standing
+from pdp.adapters.grpc.codec import approvals, decisions, explain, fields, pages, standing
 from pdp.adapters.grpc.peer import Context, surface_of
 from pdp.adapters.grpc.servicer import RpcAdmission, Services
 from pdp.core.approvals.directory import Person
@@ -122,7 +122,7 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
             grant, record = await self._approvals.grants.revoke(person, grant_id, reason, request_id)
             directory = self._approvals.directories.of(person.tenant)
             return approval_pb2.RevokeGrantResponse(
-                grant=standing.grant(grant, directory), record=decide_response.record_ref(record)
+                grant=standing.grant(grant, directory), record=decisions.record_ref(record)
             )
 
     @override
@@ -134,7 +134,7 @@ class ApprovalServicer(approval_pb2_grpc.ApprovalServiceServicer):
             arguments = fields.data(request.arguments_json, "arguments_json")
             person = await _person(self._approvals, request.credential, caller, context)
             approval_id, record = await self._approvals.canaries.open(person, like, arguments, request_id)
-            return approval_pb2.OpenCanaryResponse(approval_id=approval_id, record=decide_response.record_ref(record))
+            return approval_pb2.OpenCanaryResponse(approval_id=approval_id, record=decisions.record_ref(record))
 
 
 class ConsentServicer(consent_pb2_grpc.ConsentServiceServicer):
@@ -184,7 +184,7 @@ async def _person(
     services: ApprovalServices, credential: types_pb2.Credential, caller: Caller, context: Context
 ) -> Person:
     """The person who acts. Raises Unauthenticated, Forbidden."""
-    return await services.persons.identify(caller, decide_request.credential(credential), surface_of(context))
+    return await services.persons.identify(caller, decisions.credential(credential), surface_of(context))
 
 
 def _id(value: str, field: str) -> str:

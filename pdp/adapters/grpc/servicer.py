@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from typing_extensions import override
 
-from pdp.adapters.grpc.codec import admin, batch, decide_request, decide_response, wait
+from pdp.adapters.grpc.codec import admin, batch, decisions, wait
 from pdp.adapters.grpc.interceptors import time_left
 from pdp.adapters.grpc.peer import Context, peer_of
 from pdp.core.errors import InvalidRequest, Unsupported
@@ -114,19 +114,19 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
     @override
     async def Decide(self, request: decision_pb2.DecideRequest, context: Context) -> decision_pb2.DecideResponse:
         async with self._admission.admit(context, Role.DECIDE, "Decide") as caller:
-            asked = decide_request.ask(request, self._admission.until(context))
+            asked = decisions.ask(request, self._admission.until(context))
             answer, record = await self._decide(asked, caller)
             with self._telemetry.stage("answer"):
-                return decide_response.decide_response(answer, record)
+                return decisions.response(answer, record)
 
     @override
     async def FilterTools(
         self, request: decision_pb2.FilterToolsRequest, context: Context
     ) -> decision_pb2.FilterToolsResponse:
         async with self._admission.admit(context, Role.DECIDE, "FilterTools") as caller:
-            answer, record = await self._filter(decide_request.list_ask(request), caller)
+            answer, record = await self._filter(decisions.list_ask(request), caller)
             with self._telemetry.stage("answer"):
-                return decide_response.filter_response(answer, record)
+                return decisions.filter_response(answer, record)
 
     @override
     async def DecideBatch(
@@ -156,7 +156,7 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
     ) -> decision_pb2.ReportOutcomeResponse:
         async with self._admission.admit(context, Role.DECIDE, "ReportOutcome") as caller:
             record = await self._outcomes(wait.report(request), caller)
-            return decision_pb2.ReportOutcomeResponse(record=decide_response.record_ref(record))
+            return decision_pb2.ReportOutcomeResponse(record=decisions.record_ref(record))
 
     @override
     async def EndSession(

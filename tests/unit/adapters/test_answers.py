@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdp.adapters.grpc.codec import decide_response, fields
+from pdp.adapters.grpc.codec import decisions, fields
 from pdp.core.answer import Answer, ListAnswer, OpenRequirement, PolicyRef
 from pdp.core.errors import InvalidRequest
 from pdp.core.outcome import Effect, Hidden, Reason
@@ -27,7 +27,7 @@ def answer(effect: Any = Effect.ALLOW, **changes: Any) -> Any:
 
 def test_an_allow() -> None:
     obliged = {"kind": "redact_result", "code": "r.c", "paths": ["/x"], "n": 2**60}
-    found = decide_response.decide_response(answer(obligations=(obliged,), redemption_id="red"), REF)
+    found = decisions.response(answer(obligations=(obliged,), redemption_id="red"), REF)
     assert (found.decision_id, found.effect, found.risk) == ("id-1", t.EFFECT_ALLOW, t.RISK_LOW)
     assert (found.valid_until.seconds, found.valid_until.nanos) == divmod(AT, 10**9)
     assert (found.record.log, found.record.index, found.record.leaf_hash) == ("log.example", 7, b"h" * 32)
@@ -41,7 +41,7 @@ def test_an_allow() -> None:
 
 
 def test_a_denial_says_why_and_grants_nothing() -> None:
-    found = decide_response.decide_response(
+    found = decisions.response(
         answer(Effect.DENY, obligations=({"kind": "log", "code": "x"},), valid_until_ns=AT), REF
     )
     assert found.effect == t.EFFECT_DENY
@@ -59,7 +59,7 @@ def test_a_denial_says_why_and_grants_nothing() -> None:
 
 def test_a_pending_answer() -> None:
     wanted = OpenRequirement("q1", "approval", "c", "MB-2", 2, AT, url="https://x", short_code="AB12")
-    found = decide_response.decide_response(
+    found = decisions.response(
         answer(Effect.PENDING, requirements=(wanted,), retry_after_ms=5_250, resume_token="rt"), REF
     )
     assert found.effect == t.EFFECT_PENDING
@@ -77,16 +77,16 @@ def test_a_pending_answer() -> None:
 
 @pytest.mark.parametrize("effect", Effect)
 def test_each_effect_has_its_number(effect: Any) -> None:
-    assert t.Effect.Name(decide_response.decide_response(answer(effect), REF).effect) == f"EFFECT_{effect.upper()}"
+    assert t.Effect.Name(decisions.response(answer(effect), REF).effect) == f"EFFECT_{effect.upper()}"
 
 
 def test_only_the_very_word_frees_a_caller() -> None:
     for word, number in (("observed", t.ENFORCEMENT_OBSERVED), ("", 1), ("Observed", 1), ("off", 1)):
-        assert decide_response.decide_response(answer(enforcement=word), REF).enforcement == number
+        assert decisions.response(answer(enforcement=word), REF).enforcement == number
 
 
 def test_a_risk_that_is_no_risk_is_not_said() -> None:
-    assert decide_response.decide_response(answer(risk="unknown"), REF).risk == t.RISK_UNSPECIFIED
+    assert decisions.response(answer(risk="unknown"), REF).risk == t.RISK_UNSPECIFIED
 
 
 def listed(tools: Any = (), reasons: Any = (), hidden: Any = ()) -> Any:
@@ -96,7 +96,7 @@ def listed(tools: Any = (), reasons: Any = (), hidden: Any = ()) -> Any:
 def test_a_list_is_ordered_and_keeps_its_hidden_tools_apart() -> None:
     hidden = (Hidden("tool:git_reset", (Reason("x.y"),)),)
     tools = (("b", {"name": "b"}), ("a", {"name": "a", "title": "ä"}))
-    found = decide_response.filter_response(listed(tools, (), hidden), REF)
+    found = decisions.filter_response(listed(tools, (), hidden), REF)
     assert found.effect == t.EFFECT_ALLOW
     assert [(v.name, v.definition_json) for v in found.tools] == [
         ("a", '{"name":"a","title":"ä"}'.encode()),
@@ -108,7 +108,7 @@ def test_a_list_is_ordered_and_keeps_its_hidden_tools_apart() -> None:
 
 
 def test_a_list_that_was_denied() -> None:
-    found = decide_response.filter_response(listed(reasons=(Reason("subject.expired"),)), REF)
+    found = decisions.filter_response(listed(reasons=(Reason("subject.expired"),)), REF)
     assert (found.effect, [r.code for r in found.reasons]) == (t.EFFECT_DENY, ["subject.expired"])
     assert not found.HasField("valid_until")
     assert found.safe_message

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdp.adapters.grpc.codec import decide_request, fields
+from pdp.adapters.grpc.codec import decisions, fields
 from pdp.core.errors import InvalidRequest
 from pdp.core.request import (
     AssertedClaims,
@@ -52,7 +52,7 @@ def test_a_full_request_arrives_whole() -> None:
         resume_token="rt",
         client_answers=[d.ClientAnswer(requirement_id="q", answer=d.ANSWER_ACCEPT)],
     )
-    found = decide_request.ask(request)
+    found = decisions.ask(request)
     assert found.target == ToolTarget("git", "git_log", b'{"name":"x"}', "", b'{"a":1}')
     assert found.credential == Bearer("e.y.J")
     assert found.session == SessionAsk("s", "look\nhere", False, "p", "tt", "h", True)
@@ -65,7 +65,7 @@ def test_a_full_request_arrives_whole() -> None:
 
 
 def test_what_is_not_given_is_nothing() -> None:
-    found = decide_request.ask(decide())
+    found = decisions.ask(decide())
     assert found.target == ToolTarget("git", "git_status", None, "", b"{}")
     assert isinstance(found.credential, NoCredential)
     assert found.session == SessionAsk()
@@ -82,25 +82,25 @@ def test_what_is_not_given_is_nothing() -> None:
 )
 def test_other_targets(target: Any, expected: Any) -> None:
     request = d.DecideRequest(request_id="r", method="resources/read", target=target)
-    assert decide_request.ask(request).target == expected
+    assert decisions.ask(request).target == expected
 
 
 def test_an_empty_definition_and_an_empty_token_are_not_given() -> None:
     tool = t.ToolTarget(server="git", name="x", definition_json=b"")
-    found = decide_request.ask(decide(target=t.Target(tool=tool), credential=t.Credential(bearer="")))
+    found = decisions.ask(decide(target=t.Target(tool=tool), credential=t.Credential(bearer="")))
     assert found.target.definition is None
     assert isinstance(found.credential, NoCredential)
 
 
 def test_asserted_claims() -> None:
     claims = t.AssertedClaims(issuer="https://id.example", subject="ada")
-    found = decide_request.ask(decide(credential=t.Credential(claims=claims)))
+    found = decisions.ask(decide(credential=t.Credential(claims=claims)))
     assert found.credential == AssertedClaims("https://id.example", "ada", b"{}")
 
 
 def test_a_task_that_the_agent_wrote_says_so() -> None:
     session = t.Session(id="s", task="anything goes", task_by_agent=True)
-    assert decide_request.ask(decide(session=session)).session == SessionAsk("s", "anything goes", task_by_agent=True)
+    assert decisions.ask(decide(session=session)).session == SessionAsk("s", "anything goes", task_by_agent=True)
 
 
 def tool(**changes: Any) -> Any:
@@ -160,13 +160,13 @@ REFUSED = {
 )
 def test_what_has_no_shape_is_refused_by_its_field(field: Any, request_: Any) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        decide_request.ask(request_)
+        decisions.ask(request_)
     assert refused.value.field == field
     assert "s3cr3t" not in refused.value.message
 
 
 def test_the_request_id_is_mandatory() -> None:
-    for bare, read in ((decide(), decide_request.ask), (d.FilterToolsRequest(server="git"), decide_request.list_ask)):
+    for bare, read in ((decide(), decisions.ask), (d.FilterToolsRequest(server="git"), decisions.list_ask)):
         bare.request_id = ""
         with pytest.raises(InvalidRequest, match=r"^request_id: is missing"):
             read(bare)
@@ -174,7 +174,7 @@ def test_the_request_id_is_mandatory() -> None:
 
 @given(st.text(alphabet=st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=128))
 def test_any_printable_ascii_request_id_is_kept(request_id: Any) -> None:
-    assert decide_request.ask(decide(request_id=request_id)).request_id == request_id
+    assert decisions.ask(decide(request_id=request_id)).request_id == request_id
 
 
 @given(
@@ -191,7 +191,7 @@ def test_text_and_bytes_pass_unchanged(server: Any, name: Any, arguments: Any, t
         session=t.Session(id="s", task=task),
         context=t.Context(observation=observation),
     )
-    found = decide_request.ask(d.DecideRequest.FromString(sent.SerializeToString()))
+    found = decisions.ask(d.DecideRequest.FromString(sent.SerializeToString()))
     assert (found.target.server, found.target.name, found.target.arguments) == (server, name, arguments)
     assert (found.session.task, found.observation) == (task, observation)
 
@@ -206,7 +206,7 @@ def test_a_list() -> None:
         session=t.Session(id="s"),
         protocol_version="v",
     )
-    found = decide_request.list_ask(request)
+    found = decisions.list_ask(request)
     assert (found.request_id, found.server, found.definitions) == ("r", "git", (b"{}", b"[]"))
     assert (found.credential, found.session, found.protocol_version) == (Bearer("x"), SessionAsk("s"), "v")
 
@@ -221,17 +221,17 @@ def test_a_list() -> None:
 )
 def test_a_list_without_shape_is_refused(field: Any, changes: Any) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        decide_request.list_ask(d.FilterToolsRequest(**{"request_id": "r", "server": "git", **changes}))
+        decisions.list_ask(d.FilterToolsRequest(**{"request_id": "r", "server": "git", **changes}))
     assert refused.value.field == field
 
 
 @pytest.mark.parametrize(("said", "method"), [("", "tools/list"), ("resources/list", "resources/list")])
 def test_a_list_says_what_it_is_of(said: Any, method: Any) -> None:
-    assert decide_request.list_ask(d.FilterToolsRequest(request_id="r", server="git", method=said)).method == method
+    assert decisions.list_ask(d.FilterToolsRequest(request_id="r", server="git", method=said)).method == method
 
 
 @pytest.mark.parametrize("presented_only", [False, True])
 def test_a_list_about_nothing_stays_one(presented_only: Any) -> None:
     request = d.FilterToolsRequest(request_id="r", server="git", method="tools/list", presented_only=presented_only)
-    found = decide_request.list_ask(request)
+    found = decisions.list_ask(request)
     assert (found.definitions, found.presented_only) == ((), presented_only)

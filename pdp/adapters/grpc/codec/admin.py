@@ -8,7 +8,7 @@ from contextlib import suppress
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from pdp.adapters.grpc.codec import fields
-from pdp.adapters.grpc.codec.decide_response import record_ref
+from pdp.adapters.grpc.codec.decisions import record_ref
 from pdp.adapters.grpc.codec.enums import RELOAD_PARTS, SERVING_STATES, SWITCH_SCOPES
 from pdp.core.digest import Json
 from pdp.core.errors import Forbidden, InvalidRequest, Unsupported

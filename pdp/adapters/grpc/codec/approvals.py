@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from pdp.adapters.grpc.codec import decide_response, enums, fields
+from pdp.adapters.grpc.codec import decisions, enums, fields
 from pdp.core.answer import PolicyRef, open_requirement
 from pdp.core.approvals.directory import Directory
 from pdp.core.approvals.grants import GrantTerms
@@ -89,7 +89,7 @@ def listed(view: ApprovalView, directory: Directory) -> approval_pb2.Approval:
         opened_at=fields.timestamp(approval.opened_ns),
         expires_at=fields.timestamp(approval.expires_ns),
         resolution=approval.resolution,
-        policy=decide_response.policy_ref(PolicyRef(approval.policy_revision, approval.policy_digest, "")),
+        policy=decisions.policy_ref(PolicyRef(approval.policy_revision, approval.policy_digest, "")),
         decision_id=approval.decision_id,
         outcome=enums.OUTCOMES.number(view.outcome),
     )
@@ -141,7 +141,7 @@ def voted(result: Voted, directory: Directory) -> approval_pb2.VoteResponse:
     """A vote that is recorded."""
     return approval_pb2.VoteResponse(
         approval=listed(result.view, directory),
-        record=decide_response.record_ref(result.record),
+        record=decisions.record_ref(result.record),
         grant_id=result.grant_id,
     )
 
@@ -164,7 +164,7 @@ def _requirement(view: ApprovalView) -> types_pb2.Requirement:
     approval = view.approval
     element = json.loads(approval.requirement)
     shown = open_requirement(element, approval.call.digest, approval.opened_ns)
-    message = decide_response.requirement(shown)
+    message = decisions.requirement(shown)
     message.state = enums.REQUIREMENT_STATES.numbers[_REQUIREMENT_STATES[approval.state]]
     message.short_code, message.approval_id = view.short_code, approval.id
     if approval.state is not State.PENDING:

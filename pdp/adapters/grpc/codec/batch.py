@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pdp.adapters.grpc.codec import decide_request, decide_response, fields
+from pdp.adapters.grpc.codec import decisions, fields
 from pdp.adapters.grpc.status import refusal
 from pdp.core.errors import Fault, InvalidRequest
 from pdp.service.batch import MAX_ITEMS, Answered, Question
@@ -27,7 +27,7 @@ def response(answered: Iterable[Answered]) -> decision_pb2.DecideBatchResponse:
 
 def _ask(request: decision_pb2.DecideRequest, until_ns: int) -> Question:
     try:
-        return decide_request.ask(request, until_ns)
+        return decisions.ask(request, until_ns)
     except InvalidRequest as fault:
         return fault
 
@@ -37,4 +37,4 @@ def _item(answered: Answered) -> decision_pb2.BatchItem:
         said = refusal(answered, "")
         number: int = said.status.value[0]
         return decision_pb2.BatchItem(error=decision_pb2.BatchError(code=number, message=said.message))
-    return decision_pb2.BatchItem(response=decide_response.decide_response(*answered))
+    return decision_pb2.BatchItem(response=decisions.response(*answered))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pdp.adapters.grpc.codec import decide_request, decide_response, enums, fields
+from pdp.adapters.grpc.codec import decisions, enums, fields
 from pdp.core.answer import open_requirement
 from pdp.core.changes import FactChange
 from pdp.core.digest import canonical
@@ -22,7 +22,7 @@ def why(request: explain_pb2.ExplainRequest) -> ExplainRequest:
             decision_id = fields.name(request.decision_id, "decision_id", limit=fields.MAX_WORD, mandatory=True)
             return ExplainRequest(decision_id, request.find_changes)
         case "request":
-            return ExplainRequest(decide_request.ask(request.request), request.find_changes)
+            return ExplainRequest(decisions.ask(request.request), request.find_changes)
         case _:
             raise InvalidRequest("what", "is missing; set decision_id or request")
 
@@ -31,15 +31,15 @@ def response(found: Explanation, record: RecordRef) -> explain_pb2.ExplainRespon
     """The explanation."""
     made = explain_pb2.ExplainResponse(
         effect=enums.EFFECTS.numbers[found.outcome.effect],
-        reasons=map(decide_response.reason, found.outcome.reasons),
+        reasons=map(decisions.reason, found.outcome.reasons),
         facts=map(_fact, found.facts),
         rules=map(_rule, found.rules),
         requirements=(_requirement(story, found) for story in found.requirements),
-        policy=decide_response.policy_ref(found.policy),
+        policy=decisions.policy_ref(found.policy),
         evaluated_at=fields.timestamp(found.evaluated_ns),
         reproduced=bool(found.reproduced),
-        explained=None if found.explained is None else decide_response.record_ref(found.explained),
-        record=decide_response.record_ref(record),
+        explained=None if found.explained is None else decisions.record_ref(found.explained),
+        record=decisions.record_ref(record),
     )
     if found.changes is not None:
         made.search_incomplete = found.changes.incomplete
@@ -73,7 +73,7 @@ def _rule(rule: FiredRule) -> explain_pb2.FiredRule:
 def _requirement(story: RequirementStory, found: Explanation) -> explain_pb2.ExplainedRequirement:
     wanted = replace(open_requirement(story.element, found.digest, found.evaluated_ns), state=story.state)
     return explain_pb2.ExplainedRequirement(
-        requirement=decide_response.requirement(wanted), element_json=canonical(dict(story.element)), why=story.why
+        requirement=decisions.requirement(wanted), element_json=canonical(dict(story.element)), why=story.why
     )
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from ipaddress import ip_address
+from operator import attrgetter
+from typing import Any, NamedTuple
 
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from pdp.core.digest import INT64_MAX
@@ -29,6 +32,51 @@ MAX_CLIENT_ANSWERS = 64
 NS = 1_000_000_000
 _MAX_SECONDS = 253_402_300_799  # 9999-12-31T23:59:59Z, the end of google.protobuf.Timestamp
 _ASCII = frozenset(string.ascii_letters + string.digits + string.punctuation + " ")
+_MISSING = "is missing"
+_INVISIBLE = "holds control or invisible characters; send printable ones only"
+
+
+class Bound(NamedTuple):
+    """What one field of a message may hold."""
+
+    read: Callable[[Any], Any]  # of the message that has the field: str or bytes
+    path: str  # from the request
+    limit: int
+    unit: str
+    printable: bool
+    mandatory: bool
+
+
+def name_at(path: str, limit: int = MAX_ID, *, mandatory: bool = False) -> Bound:
+    """See `name`."""
+    return Bound(_reader(path), path, limit, "characters", True, mandatory)
+
+
+def text_at(path: str, limit: int) -> Bound:
+    """See `text`."""
+    return Bound(_reader(path), path, limit, "characters", False, False)
+
+
+def data_at(path: str, limit: int = MAX_JSON_BYTES) -> Bound:
+    """See `data`."""
+    return Bound(_reader(path), path, limit, "bytes", False, False)
+
+
+def _reader(path: str) -> Callable[[Any], Any]:
+    return attrgetter(path.rpartition(".")[2])
+
+
+def check(message: Message, bounds: tuple[Bound, ...]) -> None:
+    """Check fields of a message in this order. Raises InvalidRequest for the first that breaks its bound."""
+    for read, path, limit, unit, printable, mandatory in bounds:
+        value = read(message)
+        if not value:
+            if mandatory:
+                raise InvalidRequest(path, _MISSING)
+        elif len(value) > limit:
+            raise InvalidRequest(path, f"is longer than {limit} {unit}")
+        elif printable and not value.isprintable():
+            raise InvalidRequest(path, _INVISIBLE)
 
 
 def request_id(value: str) -> str:
@@ -44,12 +92,12 @@ def name(value: str, field: str, *, limit: int = MAX_ID, mandatory: bool = False
     """An id or a word: printable, so that it looks like itself in every log and on every screen."""
     if not value:
         if mandatory:
-            raise InvalidRequest(field, "is missing")
+            raise InvalidRequest(field, _MISSING)
         return value
     if len(value) > limit:
         raise InvalidRequest(field, f"is longer than {limit} characters")
     if not value.isprintable():
-        raise InvalidRequest(field, "holds control or invisible characters; send printable ones only")
+        raise InvalidRequest(field, _INVISIBLE)
     return value
 
 
@@ -65,6 +113,14 @@ def data(value: bytes, field: str, limit: int = MAX_JSON_BYTES) -> bytes:
     if len(value) > limit:
         raise InvalidRequest(field, f"is longer than {limit} bytes")
     return value
+
+
+def words(values: Collection[str], field: str, most: int) -> tuple[str, ...]:
+    """A list of at most `most` words, none of them empty."""
+    count(values, field, most)
+    for i, value in enumerate(values):
+        name(value, f"{field}[{i}]", limit=MAX_WORD, mandatory=True)
+    return tuple(values)
 
 
 def count(values: Collection[object], field: str, limit: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pdp.adapters.grpc.codec import approvals, decide_response, enums, fields
+from pdp.adapters.grpc.codec import approvals, decisions, enums, fields
 from pdp.core.approvals.directory import Directory
 from pdp.core.approvals.rows import Grant
 from pdp.core.approvals.states import GrantState
@@ -105,16 +105,12 @@ def consent(view: ConsentView, directory: Directory) -> consent_pb2.Consent:
 
 def granted(view: ConsentView, record: RecordRef, directory: Directory) -> consent_pb2.GrantConsentResponse:
     """A consent that is recorded."""
-    return consent_pb2.GrantConsentResponse(
-        consent=consent(view, directory), record=decide_response.record_ref(record)
-    )
+    return consent_pb2.GrantConsentResponse(consent=consent(view, directory), record=decisions.record_ref(record))
 
 
 def revoked(view: ConsentView, record: RecordRef, directory: Directory) -> consent_pb2.RevokeConsentResponse:
     """A consent that has ended, or a request that was refused."""
-    return consent_pb2.RevokeConsentResponse(
-        consent=consent(view, directory), record=decide_response.record_ref(record)
-    )
+    return consent_pb2.RevokeConsentResponse(consent=consent(view, directory), record=decisions.record_ref(record))
 
 
 def _terms(message: consent_pb2.ConsentTerms) -> ConsentTerms:

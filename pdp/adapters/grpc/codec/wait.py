@@ -5,8 +5,7 @@ from __future__ import annotations
 from google.protobuf.duration_pb2 import Duration
 
 from pdp.adapters.grpc.codec import fields
-from pdp.adapters.grpc.codec.decide_request import credential
-from pdp.adapters.grpc.codec.decide_response import requirement
+from pdp.adapters.grpc.codec.decisions import credential, requirement
 from pdp.adapters.grpc.codec.enums import OUTCOMES
 from pdp.core.errors import InvalidRequest
 from pdp.core.request import Credential
