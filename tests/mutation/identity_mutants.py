@@ -11,7 +11,7 @@ def _in(file: str, *rows: tuple[str, str, str, str]) -> tuple[Mutant, ...]:
 
 CREDENTIALS = (
     *_in(
-        "adapters/grpc/peer",
+        "adapters/grpc/servicer",
         (
             "san-with-controls",
             "if not text.isascii() or not text.isprintable():",

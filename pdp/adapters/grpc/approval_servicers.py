@@ -9,8 +9,8 @@ from contextlib import aclosing
 from typing_extensions import override
 
 from pdp.adapters.grpc.codec import approvals, decisions, explain, fields, pages, standing
-from pdp.adapters.grpc.peer import Context, surface_of
-from pdp.adapters.grpc.servicer import RpcAdmission, Services
+from pdp.adapters.grpc.interceptors import Context
+from pdp.adapters.grpc.servicer import RpcAdmission, Services, surface_of
 from pdp.core.approvals.directory import Person
 from pdp.core.request import Caller, Role
 from pdp.service.approvals.assembly import ApprovalServices

@@ -12,7 +12,7 @@ from grpc_health.v1 import (  # type: ignore[import-untyped] # grpcio-health-che
 )
 from typing_extensions import override
 
-from pdp.adapters.grpc.peer import Context
+from pdp.adapters.grpc.interceptors import Context
 from pdp.core.errors import NotFound, Unsupported
 
 _Response: Any = health_pb2.HealthCheckResponse

@@ -13,12 +13,12 @@ import grpc.aio
 from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped] # grpcio-reflection has no types
 
 from pdp.adapters.grpc.address import CODE, Address, TcpAddress, UnixAddress, addresses, prepare
+from pdp.adapters.grpc.admin_servicers import AdminServicer, AuditServicer
 from pdp.adapters.grpc.approval_servicers import ApprovalServicer, ConsentServicer, ExplainServicer
-from pdp.adapters.grpc.bodies import Bodies
 from pdp.adapters.grpc.health import Health
-from pdp.adapters.grpc.interceptors import Faults
+from pdp.adapters.grpc.interceptors import Bodies, Faults
 from pdp.adapters.grpc.options import ServerOptions, TlsOptions
-from pdp.adapters.grpc.servicer import AdminServicer, AuditServicer, DecisionServicer, RpcAdmission, Services
+from pdp.adapters.grpc.servicer import DecisionServicer, RpcAdmission, Services
 from pdp.adapters.grpc.traces import Traces
 from pdp.core.errors import ConfigurationFault
 from pdp.ports import Entropy

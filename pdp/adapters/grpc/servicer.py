@@ -1,20 +1,22 @@
-"""The services with bodies. Every call is admitted for its role first; one without a body is refused only then, so
-that nobody learns anything by asking."""
+"""The admission of every call, and `DecisionService`. A call is admitted for its role first; one without a body is
+refused only then, so that nobody learns anything by asking."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import NoReturn
 
+from cryptography import x509
 from typing_extensions import override
 
-from pdp.adapters.grpc.codec import admin, batch, decisions, wait
-from pdp.adapters.grpc.interceptors import time_left
-from pdp.adapters.grpc.peer import Context, peer_of
+from pdp.adapters.grpc.codec import batch, decisions, wait
+from pdp.adapters.grpc.interceptors import Context, time_left
+from pdp.core.check import NS
 from pdp.core.errors import InvalidRequest, Unsupported
-from pdp.core.request import Caller, Role
+from pdp.core.request import Caller, Peer, Role
 from pdp.ports.telemetry import SILENT, Telemetry
 from pdp.service.admission import Admission
 from pdp.service.approvals.assembly import ApprovalServices
@@ -27,14 +29,7 @@ from pdp.service.operations.admin import Admin
 from pdp.service.operations.reload import Reloads
 from pdp.service.outcomes import Outcomes
 from pdp.service.records import Records
-from pdp.v1 import (
-    admin_pb2,
-    admin_pb2_grpc,
-    audit_pb2,
-    audit_pb2_grpc,
-    decision_pb2,
-    decision_pb2_grpc,
-)
+from pdp.v1 import decision_pb2, decision_pb2_grpc
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +58,77 @@ _ROLES = {
     "pdp.v1.AuditService": Role.AUDIT,
     "pdp.v1.AdminService": Role.OPERATE,
 }
+
+
+_KINDS: dict[type, str] = {
+    x509.UniformResourceIdentifier: "uri",
+    x509.DNSName: "dns",
+    x509.RFC822Name: "email",
+    x509.IPAddress: "ip",
+}
+_AUTHORIZATION = "authorization"
+_SURFACE = "pdp-surface"
+
+
+def peer_of(context: Context) -> Peer:
+    """The peer of a call. It never raises: a peer that proves nothing is refused, and recorded, at admission.
+
+    Several `authorization` values are joined as HTTP joins them (RFC 9110, 5.2), which no scheme of ours accepts.
+    """
+    proved = context.auth_context()
+    values = []
+    for key, value in context.invocation_metadata() or ():
+        if key == _AUTHORIZATION:
+            values.append(value if isinstance(value, str) else value.decode("latin-1"))
+    authorization = ", ".join(values)
+    if next(iter(proved.get("transport_security_type", ())), b"") != b"ssl":
+        # the server listens in plaintext nowhere else
+        kind = "unix" if context.peer().startswith("unix:") else "loopback"
+        return Peer(kind, (), authorization)
+    if "x509_pem_cert" not in proved:
+        return Peer("tls", (), authorization)
+    try:
+        sans, until_ns = _certified(b"".join(proved["x509_pem_cert"]))
+        return Peer("mtls", sans, authorization, until_ns=until_ns)
+    except Exception:  # noqa: BLE001 - whatever a certificate makes of its parser, it names nobody
+        return Peer("mtls", (), authorization, unreadable=True)
+
+
+def surface_of(context: Context) -> str:
+    """By what a person acts, as the client says: for the record, and good for nothing else."""
+    said = [v for k, v in context.invocation_metadata() or () if k == _SURFACE]
+    return "cli" if said == ["cli"] else "grpc"
+
+
+@lru_cache(maxsize=256)  # a connection shows the same certificate with each of its calls
+def _certified(pem: bytes) -> tuple[tuple[str, ...], int]:
+    """The names of a certificate, and its end. Raises what `_sans` and the parser raise."""
+    certificate = x509.load_pem_x509_certificate(pem)
+    return tuple(_sans(certificate)), _end_ns(certificate)
+
+
+def _end_ns(certificate: x509.Certificate) -> int:
+    """The first instant at which a certificate is not valid any more; its last second still counts (RFC 5280,
+    4.1.2.5)."""
+    return (int(certificate.not_valid_after_utc.timestamp()) + 1) * NS
+
+
+def _sans(certificate: x509.Certificate) -> Iterator[str]:
+    """The names of a certificate, each with its type. Raises ValueError, and what else the parser raises, for one
+    that could be read in two ways; names of other types than ours are nobody's here."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return
+    for name in names:
+        if isinstance(name, x509.DirectoryName):
+            if not all(str(attribute.value).isprintable() for attribute in name.value):
+                raise ValueError("a control character in a name")
+        elif kind := _KINDS.get(type(name)):
+            text = str(name.value)
+            if not text.isascii() or not text.isprintable():  # RFC 5280, 4.2.1.6: IA5String, so ASCII
+                raise ValueError("a control character in a name, or one that is not ASCII")
+            yield f"{kind}:{text}"
 
 
 class RpcAdmission:
@@ -109,14 +175,16 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
         self._filter = services.filter
         self._waiting = services.waiting
         self._outcomes = services.outcomes
-        self._telemetry = services.telemetry
+        self._answering: Callable[[], AbstractContextManager[object]] = (
+            nullcontext if services.telemetry is SILENT else partial(services.telemetry.stage, "answer")
+        )
 
     @override
     async def Decide(self, request: decision_pb2.DecideRequest, context: Context) -> decision_pb2.DecideResponse:
         async with self._admission.admit(context, Role.DECIDE, "Decide") as caller:
             asked = decisions.ask(request, self._admission.until(context))
             answer, record = await self._decide(asked, caller)
-            with self._telemetry.stage("answer"):
+            with self._answering():
                 return decisions.response(answer, record)
 
     @override
@@ -125,7 +193,7 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
     ) -> decision_pb2.FilterToolsResponse:
         async with self._admission.admit(context, Role.DECIDE, "FilterTools") as caller:
             answer, record = await self._filter(decisions.list_ask(request), caller)
-            with self._telemetry.stage("answer"):
+            with self._answering():
                 return decisions.filter_response(answer, record)
 
     @override
@@ -163,58 +231,3 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
         self, request: decision_pb2.EndSessionRequest, context: Context
     ) -> decision_pb2.EndSessionResponse:
         await self._admission.refuse(context, Role.DECIDE, "EndSession")
-
-
-class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
-    """`AdminService`, for the role `operate`."""
-
-    def __init__(self, services: Services) -> None:
-        self._admission = RpcAdmission(services.admission)
-        self._admin = services.admin
-        self._reloads = services.reloads
-
-    @override
-    async def GetStatus(self, request: admin_pb2.GetStatusRequest, context: Context) -> admin_pb2.GetStatusResponse:
-        async with self._admission.admit(context, Role.OPERATE, "GetStatus") as caller:
-            return admin.status_response(await self._admin.status(), caller)
-
-    @override
-    async def Reload(self, request: admin_pb2.ReloadRequest, context: Context) -> admin_pb2.ReloadResponse:
-        async with self._admission.admit(context, Role.OPERATE, "Reload") as caller:
-            results, record = await self._reloads(admin.parts(request), caller.name)
-            return admin.reload_response(results, record, caller)
-
-    @override
-    async def SetSwitch(self, request: admin_pb2.SetSwitchRequest, context: Context) -> admin_pb2.SetSwitchResponse:
-        async with self._admission.admit(context, Role.OPERATE, "SetSwitch") as caller:
-            return admin.switch_response(await self._admin.set_switch(admin.switch_ask(request), caller))
-
-
-class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
-    """`AuditService`, for the role `audit`."""
-
-    def __init__(self, services: Services) -> None:
-        self._admission = RpcAdmission(services.admission)
-        self._records = services.records
-
-    @override
-    async def GetRecord(self, request: audit_pb2.GetRecordRequest, context: Context) -> audit_pb2.GetRecordResponse:
-        async with self._admission.admit(context, Role.AUDIT, "GetRecord") as caller:
-            decision_id, index = admin.record_key(request)
-            return admin.record_response(await self._records.get(caller, decision_id=decision_id, index=index))
-
-    @override
-    async def GetProof(self, request: audit_pb2.GetProofRequest, context: Context) -> audit_pb2.GetProofResponse:
-        await self._admission.refuse(context, Role.AUDIT, "GetProof")
-
-    @override
-    async def GetCheckpoint(
-        self, request: audit_pb2.GetCheckpointRequest, context: Context
-    ) -> audit_pb2.GetCheckpointResponse:
-        await self._admission.refuse(context, Role.AUDIT, "GetCheckpoint")
-
-    @override
-    async def SearchRecords(
-        self, request: audit_pb2.SearchRecordsRequest, context: Context
-    ) -> audit_pb2.SearchRecordsResponse:
-        await self._admission.refuse(context, Role.AUDIT, "SearchRecords")

@@ -14,8 +14,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 from typing_extensions import override
 
-from pdp.adapters.grpc.interceptors import METADATA_KEY
-from pdp.adapters.grpc.peer import Context
+from pdp.adapters.grpc.interceptors import METADATA_KEY, Context
 from pdp.core import trace_context
 from pdp.core.trace_context import TraceParent
 from pdp.ports.telemetry import Span, Telemetry

@@ -18,7 +18,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pdp.core.errors import BundleFault, ConfigurationFault, EngineFault, Fault
-from pdp.core.outcome import EngineQuery
 from pdp.core.policy import Bundle
 from pdp.policy.embedded import wire
 from pdp.policy.embedded.options import EmbeddedOptions, EngineCounters

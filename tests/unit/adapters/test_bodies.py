@@ -8,7 +8,7 @@ import grpc
 import grpc.aio
 import pytest
 
-from pdp.adapters.grpc import bodies
+from pdp.adapters.grpc import interceptors
 from pdp.v1 import decision_pb2
 from pdp.v1 import types_pb2 as t
 
@@ -39,7 +39,7 @@ async def told(call: Any) -> Any:
 async def test_a_request_that_does_not_come_is_given_up(
     serve: Any, connect: Any, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.2)
+    monkeypatch.setattr(interceptors, "BODY_SECONDS", 0.2)
     server = await serve()
     channel = connect(server.addresses[0]).channel
     if path == WATCH:
@@ -53,7 +53,7 @@ async def test_silent_calls_do_not_use_up_the_server(
     serve: Any, connect: Any, as_caller: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They need no credential, so there must be an end to them; gRPC by itself would wait for ever."""
-    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.2)
+    monkeypatch.setattr(interceptors, "BODY_SECONDS", 0.2)
     server = await serve(max_concurrent=4)
     stubs = connect(server.addresses[0])
     calls = [stubs.channel.stream_unary(DECIDE)(silent()) for _ in range(4)]

@@ -1,0 +1,66 @@
+"""`AdminService` and `AuditService`."""
+
+from __future__ import annotations
+
+from typing_extensions import override
+
+from pdp.adapters.grpc.codec import admin
+from pdp.adapters.grpc.interceptors import Context
+from pdp.adapters.grpc.servicer import RpcAdmission, Services
+from pdp.core.request import Role
+from pdp.v1 import admin_pb2, admin_pb2_grpc, audit_pb2, audit_pb2_grpc
+
+
+class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
+    """`AdminService`, for the role `operate`."""
+
+    def __init__(self, services: Services) -> None:
+        self._admission = RpcAdmission(services.admission)
+        self._admin = services.admin
+        self._reloads = services.reloads
+
+    @override
+    async def GetStatus(self, request: admin_pb2.GetStatusRequest, context: Context) -> admin_pb2.GetStatusResponse:
+        async with self._admission.admit(context, Role.OPERATE, "GetStatus") as caller:
+            return admin.status_response(await self._admin.status(), caller)
+
+    @override
+    async def Reload(self, request: admin_pb2.ReloadRequest, context: Context) -> admin_pb2.ReloadResponse:
+        async with self._admission.admit(context, Role.OPERATE, "Reload") as caller:
+            results, record = await self._reloads(admin.parts(request), caller.name)
+            return admin.reload_response(results, record, caller)
+
+    @override
+    async def SetSwitch(self, request: admin_pb2.SetSwitchRequest, context: Context) -> admin_pb2.SetSwitchResponse:
+        async with self._admission.admit(context, Role.OPERATE, "SetSwitch") as caller:
+            return admin.switch_response(await self._admin.set_switch(admin.switch_ask(request), caller))
+
+
+class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
+    """`AuditService`, for the role `audit`."""
+
+    def __init__(self, services: Services) -> None:
+        self._admission = RpcAdmission(services.admission)
+        self._records = services.records
+
+    @override
+    async def GetRecord(self, request: audit_pb2.GetRecordRequest, context: Context) -> audit_pb2.GetRecordResponse:
+        async with self._admission.admit(context, Role.AUDIT, "GetRecord") as caller:
+            decision_id, index = admin.record_key(request)
+            return admin.record_response(await self._records.get(caller, decision_id=decision_id, index=index))
+
+    @override
+    async def GetProof(self, request: audit_pb2.GetProofRequest, context: Context) -> audit_pb2.GetProofResponse:
+        await self._admission.refuse(context, Role.AUDIT, "GetProof")
+
+    @override
+    async def GetCheckpoint(
+        self, request: audit_pb2.GetCheckpointRequest, context: Context
+    ) -> audit_pb2.GetCheckpointResponse:
+        await self._admission.refuse(context, Role.AUDIT, "GetCheckpoint")
+
+    @override
+    async def SearchRecords(
+        self, request: audit_pb2.SearchRecordsRequest, context: Context
+    ) -> audit_pb2.SearchRecordsResponse:
+        await self._admission.refuse(context, Role.AUDIT, "SearchRecords")
