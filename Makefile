@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # an OPA installed by .ci/run is found; one on the PATH as well
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: demo serve test quick lint types layers proto rego pytest docker-steps mutation mutation-sample bench calls size races screenshots lock stubs generated differential constructs language rebuild-engine clean help
+.PHONY: demo serve test quick lint types layers proto rego pytest docker-steps mutation mutation-sample bench cerbos calls size races screenshots lock stubs generated differential constructs language rebuild-engine clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -85,6 +85,11 @@ rebuild-engine: .venv/ready ## build the embedded engine from its source and com
 
 bench: .venv/ready ## what a decision costs, as ratios within one run (some minutes)
 	$(BIN)/pdp bench
+
+cerbos: ## install the Cerbos that `make bench` measures beside ours, by its hash (needs npm)
+	@mkdir -p .tools/cerbos
+	@cp devtools/bench/cerbos/package.json devtools/bench/cerbos/package-lock.json .tools/cerbos/
+	@cd .tools/cerbos && npm ci --ignore-scripts --no-audit --no-fund
 
 size: .venv/ready ## lines and files of the wheel
 	@$(BIN)/python devtools/size.py

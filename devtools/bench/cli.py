@@ -78,7 +78,7 @@ def bench(
       waits     a Decide while 500 long polls are held, over one without
       judged    a Decide without a judge while 500 wait for a judge of 2 s, over a quiet one; memory
       stages    where the CPU of one Decide goes
-      peers     an OPA server on the same policy and input, when there is an `opa`
+      peers     an OPA server on the same policy and input, and Cerbos on a policy of its own, where they are there
 
     Everything lies in a temporary folder below ./var, whose disk is thus the one measured. What else the
     machine does shows in the load average of the report.
@@ -145,7 +145,8 @@ def _measured(console: Console, made: Bench, names: tuple[str, ...]) -> tuple[li
         if name == PEERS:
             found = peers.measure(made, document)
         for figure in found:
-            console.print(f"  {figure.what}: {figure.spread.median:.2f}  ({figure.note})", markup=False)
+            value = "-" if figure.spread is None else f"{figure.spread.median:.2f}"
+            console.print(f"  {figure.what}: {value}  ({figure.note})", markup=False)
         figures += found
     return figures, stages
 
@@ -183,8 +184,7 @@ def _cells(figure: Figure) -> tuple[str, ...]:
     coloured = f"[{_COLOURS[figure.verdict]}]{said}[/]" if said else ""
     return (
         escape(figure.what),
-        f"{spread.median:.2f}",
-        f"{spread.low:.2f}-{spread.high:.2f}",
+        *(("-", "-") if spread is None else (f"{spread.median:.2f}", f"{spread.low:.2f}-{spread.high:.2f}")),
         *marks,
         coloured,
         escape(figure.note),

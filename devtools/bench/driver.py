@@ -141,7 +141,7 @@ async def _grpc(load: Load) -> AsyncIterator[list[Call]]:
 async def _http(load: Load) -> AsyncIterator[list[Call]]:
     """OPA's REST API, on as many connections as calls are under way."""
     connector, headers = aiohttp.UnixConnector(load.target.removeprefix("unix:"), limit=0), {"content-type": _JSON}
-    async with aiohttp.ClientSession(f"http://{connector.path}", connector=connector, headers=headers) as session:
+    async with aiohttp.ClientSession("http://opa", connector=connector, headers=headers) as session:
 
         async def call(question: bytes) -> str:
             async with session.post(OPA, data=question) as answer:

@@ -60,18 +60,18 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line of the table. `note` says what was measured, with absolute values."""
+    """One line of the table. `note` says what was measured, with absolute values. No `spread`: why it was not."""
 
     name: str
     what: str
-    spread: Spread
+    spread: Spread | None
     goal: Goal | None = None
     note: str = ""
 
     @property
     def verdict(self) -> str:
-        """`aim`, `first` or `missed`, by the median; "" for a figure without a goal."""
-        if self.goal is None:
+        """`aim`, `first` or `missed`, by the median; "" without a goal or a value."""
+        if self.goal is None or self.spread is None:
             return ""
         if self.goal.holds(self.spread.median, self.goal.aim):
             return "aim"
@@ -79,15 +79,15 @@ class Figure:
 
     def json(self) -> Mapping[str, Json]:
         """The figure for machines."""
-        goal = self.goal
+        goal, spread = self.goal, self.spread
         marks: Json = None if goal is None else {"first": goal.first, "aim": goal.aim, "at_most": goal.at_most}
         return {
             "name": self.name,
             "what": self.what,
-            "median": round(self.spread.median, 4),
-            "low": round(self.spread.low, 4),
-            "high": round(self.spread.high, 4),
-            "rounds": [round(value, 4) for value in self.spread.values],
+            "median": None if spread is None else round(spread.median, 4),
+            "low": None if spread is None else round(spread.low, 4),
+            "high": None if spread is None else round(spread.high, 4),
+            "rounds": [] if spread is None else [round(value, 4) for value in spread.values],
             "goal": marks,
             "verdict": self.verdict,
             "note": self.note,

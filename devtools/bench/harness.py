@@ -9,7 +9,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -66,15 +66,21 @@ class Rig:
 
     def start(self, ready: Path, module: str, *arguments: str) -> int:
         """Start a server of ours, wait until `ready` exists, and return its pid. Raises BenchFault."""
-        return self.spawn(ready, sys.executable, "-m", module, *arguments)
+        command = (sys.executable, "-m", module, *arguments)
+        return self._started(subprocess.Popen(command, stderr=subprocess.DEVNULL), ready, module)
 
-    def spawn(self, ready: Path, *command: str) -> int:
-        """The same for any command."""
-        process = self._stack.enter_context(_ended(subprocess.Popen(command, stderr=subprocess.DEVNULL)))
+    def spawn(self, ready: Path, command: Sequence[str | Path], log: Path) -> int:
+        """The same for any command, whose output goes to `log`."""
+        with log.open("wb") as output:
+            process = subprocess.Popen(command, stdout=output, stderr=output)
+        return self._started(process, ready, Path(command[0]).name)
+
+    def _started(self, process: subprocess.Popen[bytes], ready: Path, name: str) -> int:
+        self._stack.enter_context(_ended(process))
         ends = time.monotonic() + START_SECONDS
         while not ready.exists():
             if process.poll() is not None or time.monotonic() > ends:
-                raise BenchFault("bench.start", f"{command[-1 if len(command) < 3 else 2]} does not start")
+                raise BenchFault("bench.start", f"{name} does not start")
             time.sleep(0.02)
         return process.pid
 

@@ -16,7 +16,8 @@ from devtools.bench.traffic import COLD, WARM, Traffic
 
 BATCH = 32
 SHARE = 0.7  # of the closed-loop rate, for the open loop
-PACKS = {"packs-10": 10, "packs-20": 20}  # worlds by their generated packs
+SOME_PACKS, MANY_PACKS = "packs-10", "packs-20"
+PACKS = {SOME_PACKS: 10, MANY_PACKS: 20}  # worlds by their generated packs
 _PER_SECOND = 3_000  # questions of a closed loop; a round that has asked them all ends
 _HOURS = 4 * 3600.0
 
@@ -251,13 +252,12 @@ def records(bench: Bench) -> list[Figure]:
 
 def rules(bench: Bench) -> list[Figure]:
     """A Decide among many rules over one among those that are shipped, and whether it grows in a straight line."""
-    ten, twenty = PACKS
-    found = list(bench.rounds(*(bench.mix(name) for name in ("pdp", ten, twenty))))
+    found = list(bench.rounds(*(bench.mix(name) for name in ("pdp", SOME_PACKS, MANY_PACKS))))
     us = [_median(found, _cpu, side) for side in range(3)]
     growth = Spread(tuple((r[2].cpu_us - r[1].cpu_us) / (r[1].cpu_us - r[0].cpu_us) for r in found))
-    what = f"CPU per Decide: {PACKS[twenty]} packs of {packs.RULES} rules more over the shipped"
+    what = f"CPU per Decide: {PACKS[MANY_PACKS]} packs of {packs.RULES} rules more over the shipped"
     note = f"{us[2]:.0f} us over {us[0]:.0f} us"
-    by_packs = f"0: {us[0]:.0f} us, {PACKS[ten]}: {us[1]:.0f} us, {PACKS[twenty]}: {us[2]:.0f} us"
+    by_packs = f"0: {us[0]:.0f} us, {PACKS[SOME_PACKS]}: {us[1]:.0f} us, {PACKS[MANY_PACKS]}: {us[2]:.0f} us"
     return [
         Figure("packs", what, _ratio(found, _cpu, 2), None, note),
         Figure("packs-linear", "the second ten packs over the first ten: what they add", growth, None, by_packs),

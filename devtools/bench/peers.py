@@ -1,123 +1,171 @@
-"""Other decision points side by side, where their binaries are present: the same policy on the same input.
+"""Other decision points side by side, where their binaries are present: the same facts, and the same load generator.
 
-OPA: `opa run --server` with our bundle, asked over HTTP on loopback with the very input document of the measured
-call, its decision log written to a file. It does less: it verifies no token and checks no schema (the document
-arrives finished), its log is not synced, and its answer does not wait for it. Cerbos has a policy language of its
-own and cannot evaluate the bundle; it is named and left out.
+OPA: `opa run --server` with our bundle, asked by its REST API with the very input document of the measured call; once
+bare, once with its decision log. Cerbos: by its gRPC API, with its decision log in a file; it has no Rego, so its
+policy says the same in its own language, as far as it can (cerbos/policies). Each does less than a Decide, and its
+row says what it leaves out. The row of a product that is not there says so.
 """
 
 from __future__ import annotations
 
-import http.client
 import json
 import shutil
-import socket
-import subprocess
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-from devtools.bench.figures import Figure, Spread
-from devtools.bench.harness import START_SECONDS, STOP_SECONDS, BenchFault, cpu_seconds
-from devtools.bench.measure import Bench
+import grpc
+import yaml
+from google.protobuf import json_format
+
+from devtools.bench.driver import CERBOS, CERBOS_PROTO, OPA
+from devtools.bench.figures import Figure, Goal, Spread
+from devtools.bench.harness import BenchServer, Rig, Round
+from devtools.bench.measure import MANY_PACKS, Bench
 from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.opa.bundle import archive
 
-THREADS = 8
-_PATH = "/v1/data/pdp/decision"
-_HEADERS = {"content-type": "application/json"}
+OVER_OPA = Goal(1.0, 0.7)
+POLICIES = Path(__file__).with_name("cerbos") / "policies"
+TOOLS = Path(__file__).parents[2] / ".tools"
+_LESS = "verifies no token, checks no arguments, asks nobody, has no session"
+_OVER_ECHO = {
+    "warm": ("warm Decide", "all of it, and the record is on the disk before the answer"),
+    "opa": ("OPA server, evaluation alone", f"{_LESS}, writes no record"),
+    "opa-log": ("OPA server, decision log to a file", f"{_LESS}; the answer waits for no disk"),
+    "cerbos": ("Cerbos, decision log to a file, a policy of its own", f"{_LESS}; the answer waits for no disk"),
+}
+_OVER_OPA = {
+    "warm-over-opa": ("warm", "opa", "the same policy"),
+    "packs-over-opa": ("packs", "opa-packs", "the same policy, with 20 packs of 50 rules more"),
+}
 
 
-def opa() -> str | None:
-    """The binary: on the PATH, or where CI puts it."""
-    return shutil.which("opa") or shutil.which("opa", path=".tools/bin")
+def opa_binary() -> Path | None:
+    """On the PATH, or where CI puts it."""
+    found = shutil.which("opa") or shutil.which("opa", path=TOOLS / "bin")
+    return None if found is None else Path(found)
+
+
+def cerbos_binary() -> Path | None:
+    """On the PATH, or where `make cerbos` puts it."""
+    found = shutil.which("cerbos")
+    installed = [Path(found)] if found else sorted((TOOLS / "cerbos/node_modules/@cerbos").glob("*/cerbos-*"))
+    return installed[0] if installed else None
 
 
 def measure(bench: Bench, document: bytes) -> list[Figure]:
-    """CPU of OPA per evaluation over our echo, interleaved. Nothing without an `opa`. Raises BenchFault."""
-    if shutil.which("cerbos"):
-        bench.say("cerbos: has no Rego, so it cannot do the same work; skipped")
-    binary = opa()
-    if binary is None:
-        bench.say("opa: not found; skipped")
-        return []
-    body = b'{"input":' + document + b"}"
-    values, cpu, rates = [], [], []
-    with _server(binary, bench) as (pid, port):
-        echo = bench.asks("echo")
-        _ask(port, body, 0.2)  # warm
-        for _ in range(bench.pace.rounds):
-            base = echo(bench.pace.seconds)
-            before = cpu_seconds(pid)
-            answered, seconds = _ask(port, body, bench.pace.seconds)
-            used = (cpu_seconds(pid) - before) / answered * 1e6
-            values.append(used / base.cpu_us)
-            cpu.append(used)
-            rates.append(answered / seconds)
-    note = f"{Spread(tuple(cpu)).median:.0f} us; {Spread(tuple(rates)).median:.0f}/s with {THREADS} connections"
-    what = "peer: OPA server, Rego only, decision log unsynced: CPU over echo"
-    return [Figure("opa", what, Spread(tuple(values)), None, note)]
+    """CPU of an answer over our echo, and of a warm Decide over OPA's evaluation, all in turn. Raises BenchFault."""
+    sides: dict[str, Callable[[float], Round]] = {"echo": bench.asks("echo"), "warm": bench.mix("pdp")}
+    if (opa := opa_binary()) is not None:
+        bench.say("starting OPA three times: bare, with a log, with many packs")
+        many = json.loads(document)
+        many["policy"]["packs"] = _packs(bench.world(MANY_PACKS).sandbox.policy)
+        sides["opa"] = _opa(bench, opa, "opa", "pdp", document)
+        sides["opa-log"] = _opa(bench, opa, "opa-log", "pdp", document, log=True)
+        sides["packs"] = bench.mix(MANY_PACKS)
+        sides["opa-packs"] = _opa(bench, opa, "opa-packs", MANY_PACKS, json.dumps(many).encode())
+    if (cerbos := cerbos_binary()) is not None:
+        bench.say("starting Cerbos")
+        server = start_cerbos(bench.rig, bench.folder / "cerbos", cerbos, json.loads(document))
+        sides["cerbos"] = lambda seconds: bench.rig.round(server, seconds, method=CERBOS)
+    for ask in sides.values():
+        ask(min(0.5, bench.pace.seconds))  # so that all have served before
+    rounds = list(bench.rounds(*sides.values()))
+    by_side = dict(zip(sides, zip(*rounds, strict=True), strict=True))
+    over_echo = [
+        _figure(f"peer-{name}", f"peer: {what}: CPU over echo", by_side, (name, "echo"), None, f"; {does}")
+        for name, (what, does) in _OVER_ECHO.items()
+    ]
+    over_opa = [
+        _figure(name, f"CPU of a warm Decide over OPA's evaluation of {what}", by_side, (ours, theirs), OVER_OPA, "")
+        for name, (ours, theirs, what) in _OVER_OPA.items()
+    ]
+    return [*over_echo, *over_opa]
 
 
-@contextmanager
-def _server(binary: str, bench: Bench) -> Iterator[tuple[int, int]]:
-    folder = bench.folder / "opa"
-    folder.mkdir(exist_ok=True)
-    bundle = folder / "bundle.tar.gz"
-    bundle.write_bytes(archive(read_bundle(shipped_rego(), bench.world("pdp").sandbox.policy)))
-    port = _free_port()
-    command = [binary, "run", "--server", "--addr", f"127.0.0.1:{port}", "--bundle", str(bundle)]
-    command += ["--set", "decision_logs.console=true", "--log-level", "error", "--skip-version-check"]
-    with (folder / "decisions.log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
-        try:
-            _wait(process, port)
-            yield process.pid, port
-        finally:
-            process.terminate()
-            try:
-                process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
+def _figure(
+    name: str,
+    what: str,
+    by_side: dict[str, tuple[Round, ...]],
+    sides: tuple[str, str],
+    goal: Goal | None,
+    remark: str,
+) -> Figure:
+    for side in sides:
+        if side not in by_side:
+            product, how = ("Cerbos", "make cerbos") if side == "cerbos" else ("OPA", ".ci/run")
+            return Figure(name, what, None, goal, f"not measured: there is no {product} here ({how} installs it)")
+    cpu, base = (Spread(tuple(each.cpu_us for each in by_side[side])) for side in sides)
+    rate = Spread(tuple(each.rate for each in by_side[sides[0]])).median
+    return Figure(
+        name, what, cpu.over(base), goal, f"{cpu.median:.0f} us over {base.median:.0f} us, {rate:.0f}/s{remark}"
+    )
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
+def _packs(policy: Path) -> list[str]:
+    return sorted(read_bundle(shipped_rego(), policy).packs)
 
 
-def _wait(process: subprocess.Popen[bytes], port: int) -> None:
-    ends = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            if process.poll() is not None or time.monotonic() > ends:
-                raise BenchFault("bench.start", "opa does not start; its log says why") from None
-            time.sleep(0.05)
-        else:
-            return
+def _opa(
+    bench: Bench, binary: Path, name: str, world: str, document: bytes, *, log: bool = False
+) -> Callable[[float], Round]:
+    """A server with a world's policy, and a closed loop that asks it with one input document."""
+    folder = bench.folder / name
+    folder.mkdir()
+    bundle, socket = folder / "bundle.tar.gz", folder / "opa.sock"
+    bundle.write_bytes(archive(read_bundle(shipped_rego(), bench.world(world).sandbox.policy)))
+    options: list[str | Path] = ["--log-level", "error", "--skip-version-check"]
+    if log:
+        options += ["--set", "decision_logs.console=true"]
+    command = [binary, "run", "--server", *options, "--addr", f"unix://{socket}", "--bundle", bundle]
+    pid = bench.rig.spawn(socket, command, folder / "log")
+    server = BenchServer(name, f"unix:{socket}", "", b'{"input":' + document + b"}", pid)
+    return lambda seconds: bench.rig.round(server, seconds, method=OPA, expect="allow")
 
 
-def _ask(port: int, body: bytes, seconds: float) -> tuple[int, float]:
-    """(answers, seconds) of a closed loop of `THREADS` connections."""
-    began = time.perf_counter()
-    with ThreadPoolExecutor(THREADS) as pool:
-        counts = list(pool.map(_loop(port, body, began + seconds), range(THREADS)))
-    return sum(counts), time.perf_counter() - began
+def start_cerbos(rig: Rig, folder: Path, binary: Path, document: dict[str, Any]) -> BenchServer:
+    """A server that is asked about the call of an input document. Raises BenchFault."""
+    folder.mkdir()
+    config, socket = folder / "config.yaml", folder / "grpc.sock"
+    options = {
+        "server": {"grpcListenAddr": f"unix:{socket}", "httpListenAddr": f"unix:{folder / 'http.sock'}"},
+        "storage": {"driver": "disk", "disk": {"directory": str(POLICIES), "watchForChanges": False}},
+        "audit": {
+            "enabled": True,
+            "decisionLogsEnabled": True,
+            "accessLogsEnabled": False,
+            "backend": "file",
+            "file": {"path": str(folder / "decisions.log")},
+        },
+        "telemetry": {"disabled": True},
+    }
+    config.write_text(yaml.safe_dump(options))
+    pid = rig.spawn(socket, (binary, "server", "--log-level", "error", "--config", config), folder / "log")
+    return BenchServer("cerbos", f"unix:{socket}", "", cerbos_request(document), pid)
 
 
-def _loop(port: int, body: bytes, ends: float) -> Callable[[int], int]:
-    def run(_: int) -> int:
-        connection, count = http.client.HTTPConnection("127.0.0.1", port, timeout=10), 0
-        while time.perf_counter() < ends or not count:
-            connection.request("POST", _PATH, body, _HEADERS)
-            answer = connection.getresponse().read()
-            if not count and json.loads(answer).get("result", {}).get("effect") != "allow":
-                raise BenchFault("bench.answer", "opa: the policy does not allow the call there")
-            count += 1
-        connection.close()
-        return count
-
-    return run
+def cerbos_request(document: dict[str, Any]) -> bytes:
+    """The call of an input document, for Cerbos."""
+    subject, call, (target,) = document["subject"], document["call"], document["targets"]
+    principal = {name: subject[name] for name in ("kind", "source", "scopes")}
+    facts = {
+        **{name: call[name] for name in ("unknown_outcomes", "people_refusals")},
+        "arguments": document["arguments"]["value"],
+        "findings": document["arguments"]["findings"],
+        "session_labels": document["session"]["labels"],
+        "time_ns": document["time"]["ns"],
+    }
+    request = {
+        "principal": {
+            "id": subject["id"],
+            "roles": subject["groups"],
+            "attr": {**principal, "actors": document["actors"]},
+        },
+        "resources": [
+            {"actions": ["call"], "resource": {"kind": "tool", "id": target["key"], "attr": {**target, **facts}}}
+        ],
+    }
+    messages: Any = grpc.protos(CERBOS_PROTO)
+    encoded: bytes = json_format.ParseDict(request, messages.CheckResourcesRequest()).SerializeToString()
+    return encoded

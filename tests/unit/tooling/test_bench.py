@@ -8,14 +8,15 @@ import tempfile
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
-from devtools.bench import machine, measure, packs, plot, scenarios, traffic
-from devtools.bench.driver import Load, questions
+from devtools.bench import machine, measure, packs, peers, plot, scenarios, stages, traffic
+from devtools.bench.driver import CERBOS, Load, questions
 from devtools.bench.figures import FORMAT, BenchPace, BenchReport, Figure, Goal, Spread, StageFigure, percentile
-from devtools.bench.harness import BenchFault, cpu_seconds
+from devtools.bench.harness import BenchFault, Rig, cpu_seconds
 from pdp.cli.main import cli
 from pdp.v1 import decision_pb2
 
@@ -220,7 +221,7 @@ def test_a_short_run_measures_real_processes(short: Path, monkeypatch: pytest.Mo
 @pytest.mark.starts_server
 def test_a_short_run_of_many_of_everything(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(short)
-    monkeypatch.setattr(measure, "PACKS", {"few": 1, "more": 2})
+    monkeypatch.setattr(measure, "PACKS", {measure.SOME_PACKS: 1, measure.MANY_PACKS: 2})
     only = [argument for name in ("warm", "cold", "packs", "subjects", "records") for argument in ("--only", name)]
     arguments = ["--rounds", "1", "--seconds", "0.2", "--subjects", "64", "--records", "64", *only]
     done = CliRunner().invoke(cli, ["bench", *arguments, "--json", "a.json"])
@@ -230,6 +231,76 @@ def test_a_short_run_of_many_of_everything(short: Path, monkeypatch: pytest.Monk
     assert found.keys() == against_echo | {"packs", "packs-linear", "subjects", "subjects-memory", "records"}
     assert {name for name, what in found.items() if what.startswith(("warm: ", "cold: "))} == against_echo
     assert "64 subjects" in found["subjects"]
+
+
+PEERS = {f"peer-{name}" for name in ("warm", "opa", "opa-log", "cerbos")} | {"warm-over-opa", "packs-over-opa"}
+
+
+def peer_rows() -> dict[str, dict[str, Any]]:
+    arguments = ["--rounds", "1", "--seconds", "0.2", "--only", "peers", "--json", "a.json"]
+    done = CliRunner().invoke(cli, ["bench", *arguments])
+    assert done.exit_code == 0, done.output
+    rows = {row["name"]: row for row in json.loads(Path("a.json").read_text())["figures"]}
+    assert rows.keys() == PEERS
+    assert all(row["what"] in " ".join(done.output.split()) for row in rows.values())
+    return rows
+
+
+@pytest.mark.starts_server
+def test_peers_are_measured_and_say_what_they_leave_out(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(short)
+    monkeypatch.setattr(measure, "PACKS", {measure.MANY_PACKS: 1})
+    absent = set() if peers.opa_binary() else PEERS - {"peer-warm", "peer-cerbos"}
+    absent |= set() if peers.cerbos_binary() else {"peer-cerbos"}
+    rows = peer_rows()
+    assert {name for name, row in rows.items() if row["median"] is None} == absent
+    for name in rows.keys() & {"peer-opa", "peer-opa-log", "peer-cerbos"} - absent:
+        assert "verifies no token" in rows[name]["note"]
+
+
+@pytest.mark.starts_server
+def test_what_is_not_there_is_told_in_its_row(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(short)
+    for binary in ("opa_binary", "cerbos_binary"):
+        monkeypatch.setattr(peers, binary, lambda: None)
+    rows = peer_rows()
+    assert rows.pop("peer-warm")["median"] > 0
+    assert all(row["median"] is None and row["verdict"] == "" for row in rows.values())
+    assert "make cerbos" in rows["peer-cerbos"]["note"]
+    assert "no OPA here" in rows["packs-over-opa"]["note"]
+
+
+@pytest.mark.starts_server
+def test_cerbos_denies_what_our_policy_does_not_allow(short: Path) -> None:
+    if (binary := peers.cerbos_binary()) is None:
+        pytest.skip("no cerbos; `make cerbos` installs it")
+    _, document = stages.stages(scenarios.create(short / "w"), 1)
+    allowed = json.loads(document)
+    subject, call, (tool,) = allowed["subject"], allowed["call"], allowed["targets"]
+    changing = {"read_only": False, "destructive": False, "idempotent": False, "open_world": False}
+    bent: list[dict[str, Any]] = [
+        {"subject": {**subject, "groups": ["guests"]}},
+        {"subject": {**subject, "scopes": []}},
+        {"subject": {**subject, "kind": "service"}, "targets": [{**tool, "annotations": changing}]},
+        {"actors": [{"id": name, "issuer": None} for name in "abc"]},
+        {"arguments": {**allowed["arguments"], "value": {"max_count": 101}}},
+        {"arguments": {**allowed["arguments"], "findings": [{"kind": "secret"}]}},
+        {"call": {**call, "people_refusals": 5}, "targets": [{**tool, "annotations": changing}]},
+        {"call": {**call, "unknown_outcomes": 1}, "targets": [{**tool, "annotations": changing}]},
+        {"targets": [{**tool, "name": "git_push"}]},
+        {"targets": [{**tool, "risk_level": 3}]},
+        {"targets": [{**tool, "annotations": {**changing, "destructive": True}}]},
+        {"targets": [{**tool, "annotations": changing, "schema_open": True}]},
+        {"session": {"labels": ["untrusted"]}, "targets": [{**tool, "sinks": [{"kind": "email"}]}]},
+    ]
+    with Rig() as rig:
+        server = peers.start_cerbos(rig, short / "c", binary, allowed)
+        rig.round(server, 0.05, in_flight=1, method=CERBOS)
+        for change in bent:
+            request = peers.cerbos_request({**allowed, **change})
+            rig.round(server, 0.02, in_flight=1, method=CERBOS, request=request, expect="EFFECT_DENY")
+        decisions = (short / "c" / "decisions.log").read_text().splitlines()
+    assert len(decisions) > len(bent), "each has its line in the log"
 
 
 @pytest.mark.parametrize(
