@@ -24,6 +24,19 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Guard(), "guard")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Sets aside what collection leaves for good, 12,000 tests and their modules, so that no later garbage collection
+    walks through it: one would take half a second, and one follows each module."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Marks what starts a server; who shares one runs in one worker process, which starts it once."""
     if starts_server(item):
