@@ -23,6 +23,7 @@ STARTERS = {
     "asyncio.subprocess:create_subprocess_exec",
     "pdp.judge.process:ChildJudge",
     "pdp.runtime.bootstrap:build",
+    "pdp.runtime.bootstrap:run",
     "playwright.async_api._context_manager:PlaywrightContextManager",
     "playwright.async_api:async_playwright",
     "subprocess:Popen",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from collections import Counter
 from typing import Any
 
 import pytest
 import shipped
+from support.opa import opa_or_skip
 
 OPA_PATHS = ["pdp", "baseline", "lib", "examples/acme/packs"]
 
@@ -37,13 +36,7 @@ def test_every_rule_file_of_the_shipped_policy_has_its_test_beside_it() -> None:
 
 
 def _opa(*arguments: str) -> str:
-    found = shutil.which("opa")
-    if found is None:
-        message = "no opa on the PATH: the checks on a real OPA are skipped (.ci/run installs it)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
-    done = subprocess.run([found, *arguments], cwd=shipped.REGO, capture_output=True, text=True, check=False)
+    done = subprocess.run([opa_or_skip(), *arguments], cwd=shipped.REGO, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
