@@ -22,7 +22,7 @@ from pdp.client.requests_decide import CallQuestion, ListQuestion
 from pdp.client.values import Listing, Session, ToolCall
 from pdp.core.check import NS
 from pdp.core.digest import Json
-from pdp.core.ids import uuid7
+from pdp.core.record import uuid7
 from pdp.core.stored import CallRow, Commit, ReplyRow, ValueRow
 from pdp.identity import development
 from pdp.identity.keys import DEVELOPMENT_MEMBER, DEVELOPMENT_PREFIX

@@ -8,23 +8,25 @@ verified.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from pdp.core.check import NS
 from pdp.core.digest import Json, canonical, digest, sha256_hex
-from pdp.core.errors import Fault, InvalidRequest
+from pdp.core.errors import Fault
 from pdp.core.evidence import Evidence
-from pdp.core.facts import AgentFact, Facts, Identity, SubjectFact, TargetFact
+from pdp.core.facts import Actor, AgentFact, Facts, SubjectFact
 from pdp.core.outcome import Effect, Outcome, Reason
 
 SCHEMA = "pdp.record/1"
 MAX_BYTES = 60_000
 LIST_BYTES = 20_000  # the most that the names of one list may take; the digest covers all of them
 TEXT_BYTES = 1_024  # the most of one text that comes from outside; beyond, its digest stands for the rest
+UNCUT = TEXT_BYTES // 6  # characters that fit in any case: none takes more than six bytes
+
+RANDOM_BYTES = 8  # what `uuid7` needs
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Fields = dict[str, Json]
@@ -39,6 +41,22 @@ class RecordTooLargeError(Fault):
             "record.too_large",
             "The decision's reasons and requirements are too large for a record; make the policy say less.",
         )
+
+
+def uuid7(at_ns: int, random: bytes) -> str:
+    """A UUIDv7 (RFC 9562 section 5.7) for the instant `at_ns` (Unix nanoseconds), from at least 8 random bytes.
+
+    `rand_a` holds the fraction of the millisecond (RFC 9562 section 6.2, method 3), so ids made in order sort
+    in order to about 250 ns; `rand_b` holds 62 random bits. Raises Fault (`ids.invalid`) when the instant does
+    not fit into 48 bits of milliseconds or the randomness is too short.
+    """
+    millis, rest = divmod(at_ns, 1_000_000)
+    if not 0 <= millis < 1 << 48 or len(random) < RANDOM_BYTES:
+        raise Fault("ids.invalid", "an id needs an instant from 1970 on and 8 random bytes")
+    fraction = rest * 4096 // 1_000_000
+    tail = int.from_bytes(random[:RANDOM_BYTES], "big") & ((1 << 62) - 1)
+    text = f"{millis << 80 | 7 << 76 | fraction << 64 | 2 << 62 | tail:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +74,8 @@ class Stamp:
 
 @dataclass(frozen=True, slots=True)
 class Pins:
-    """The versions that an answer was made with; digests are hex SHA-256."""
+    """The versions that an answer was made with; digests are hex SHA-256. `degraded` names what was worse than
+    normal, for example `registry.stale`."""
 
     revision: str
     policy_digest: str
@@ -66,6 +85,7 @@ class Pins:
     registry_serial: int
     registry_digest: str
     switch_epoch: int
+    degraded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,75 +102,84 @@ class Sealed:
     input: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """One answered request. `degraded` names what was worse than normal, for example `registry.stale`."""
-
-    facts: Facts
-    outcome: Outcome
-    pins: Pins
-    sealed: Sealed
-    valid_until_ns: int
-    evidence: tuple[Evidence, ...] = ()
-    enforcement: str = "enforced"  # "enforced" | "observed"
-    degraded: tuple[str, ...] = ()
-
-
-def decision(stamp: Stamp, made: Decided) -> bytes:
+def decision(  # noqa: PLR0913 - what an answer is made of
+    stamp: Stamp,
+    facts: Facts,
+    outcome: Outcome,
+    pins: Pins,
+    sealed: Sealed,
+    *,
+    valid_until_ns: int,
+    evidence: Iterable[Evidence] = (),
+    enforcement: str = "enforced",  # "enforced" | "observed"
+) -> bytes:
     """The record of one Decide. Raises RecordTooLargeError."""
-    facts, arguments = made.facts, made.facts.arguments
+    target, arguments = facts.targets[0], facts.arguments
     return encode(
         stamp,
         "decision",
         {
-            **_answer(made),
-            "target": _target(facts.targets[0]),
+            **_answer(facts, outcome, pins, sealed, valid_until_ns, enforcement),
+            "target": _bounded(
+                {
+                    **target.check.as_json,
+                    "key": target.key,
+                    "kind": target.kind,
+                    "name": target.name,
+                    "manifest_sha256": target.manifest_sha256,
+                    "risk": target.risk,
+                }
+            ),
             "call_digest": facts.call_digest or None,
             "arguments": {
                 **arguments.check.as_json,
-                "commitment": made.sealed.arguments,
+                "commitment": sealed.arguments,
                 "size": arguments.size,
                 "findings": dict(Counter(f.kind for f in arguments.findings)),
             },
-            "requirements": [dict(r) for r in made.outcome.requirements],
-            "obligations": [dict(o) for o in made.outcome.obligations],
-            "evidence": [_evidence(e) for e in made.evidence],
+            "requirements": list(outcome.requirements),
+            "obligations": list(outcome.obligations),
+            "evidence": list(map(_evidence, evidence)),
         },
     )
 
 
-def listing(stamp: Stamp, made: Decided) -> bytes:
+def listing(
+    stamp: Stamp, facts: Facts, outcome: Outcome, pins: Pins, sealed: Sealed, *, valid_until_ns: int
+) -> bytes:
     """The record of one FilterTools (kind `list`). Raises RecordTooLargeError.
 
     `visible` and `hidden` name as many targets as fit; `count` and `sha256` (over all, canonical) are complete.
     """
-    outcome = made.outcome
     hidden: list[Json] = [
         {"key": cut(h.key), "codes": sorted({r.code for r in h.reasons})}
         for h in sorted(outcome.hidden, key=lambda h: h.key)
     ]
     visible: list[Json] = [cut(key) for key in sorted(outcome.visible)]
-    return encode(stamp, "list", {**_answer(made), "visible": portion(visible), "hidden": portion(hidden)})
+    answer = _answer(facts, outcome, pins, sealed, valid_until_ns, "enforced")
+    return encode(stamp, "list", {**answer, "visible": portion(visible), "hidden": portion(hidden)})
 
 
-def _answer(made: Decided) -> Fields:
+def _answer(
+    facts: Facts, outcome: Outcome, pins: Pins, sealed: Sealed, valid_until_ns: int, enforcement: str
+) -> Fields:
     """What a decision and a list share."""
-    facts, outcome, pins = made.facts, made.outcome, made.pins
+    identity = facts.identity
     return {
         "caller": facts.caller.name,
         "method": cut(facts.method),
-        "subject": _subject(facts.identity),
-        "actors": _actors(facts.identity),
-        "agent": _agent(facts.identity.agent),
-        "session": {**facts.session.check.as_json, "index": made.sealed.session, "known": facts.session.known},
-        "server": {"id": cut(facts.server.id), **facts.server.check.as_json},
+        "subject": _subject(identity.subject),
+        "actors": list(map(_actor, identity.actors)) if identity.subject.check.ok else [],
+        "agent": _agent(identity.agent),
+        "session": {**facts.session.check.as_json, "index": sealed.session, "known": facts.session.known},
+        "server": _bounded({"id": facts.server.id, **facts.server.check.as_json}),
         "switch": facts.switch.as_json,
-        "request": made.sealed.request,
-        "input": made.sealed.input,
+        "request": sealed.request,
+        "input": sealed.input,
         "effect": outcome.effect.value,
         "decided_by": _decided_by(outcome),
-        "reasons": [{**r.fact(), "message": cut(_kept_message(r))} for r in outcome.reasons],
-        "waived": [dict(w) for w in outcome.waived],
+        "reasons": list(map(_reason, outcome.reasons)),
+        "waived": list(outcome.waived),
         "policy": {
             "revision": cut(pins.revision),
             "digest": pins.policy_digest,
@@ -160,19 +189,20 @@ def _answer(made: Decided) -> Fields:
         "org_digest": pins.org_digest,
         "registry": {"serial": pins.registry_serial, "digest": pins.registry_digest},
         "switch_epoch": pins.switch_epoch,
-        "valid_until_ns": made.valid_until_ns,
-        "enforcement": made.enforcement,
-        "degraded": list(made.degraded),
+        "valid_until_ns": valid_until_ns,
+        "enforcement": enforcement,
+        "degraded": list(pins.degraded),
     }
 
 
-def _kept_message(reason: Reason) -> str:
+def _reason(reason: Reason) -> Fields:
     """Packs of an organisation word their messages freely, arguments included, and a record cannot be erased: of
     theirs the code and rule must do. The answer has the message, and the bundle, kept by digest, its wording."""
     _, _, rest = reason.rule.partition("packs.")
     pack, _, name = rest.partition(".")
     ours = not rest or pack == "baseline" or name == "require"  # what is said of a requirement is the composition's
-    return reason.message if ours else ""
+    message = reason.message if ours else ""
+    return {"code": reason.code, "message": cut(message), "rule": reason.rule, "control": reason.control}
 
 
 def _decided_by(outcome: Outcome) -> str:
@@ -181,39 +211,27 @@ def _decided_by(outcome: Outcome) -> str:
     return "service" if by_service else "policy"
 
 
-def _subject(identity: Identity) -> Fields:
-    found = identity.subject
+def _subject(found: SubjectFact) -> Fields:
     shown = found if found.check.ok else SubjectFact(found.check)  # unverified claims are not recorded
-    return {
-        **shown.check.as_json,
-        "issuer": cut(shown.issuer),
-        "id": cut(shown.id),
-        "kind": shown.kind,
-        "source": shown.source,
-        "token_id": cut(shown.token_id),
-    }
+    return _bounded(
+        {
+            **shown.check.as_json,
+            "issuer": shown.issuer,
+            "id": shown.id,
+            "kind": shown.kind,
+            "source": shown.source,
+            "token_id": shown.token_id,
+        }
+    )
 
 
-def _actors(identity: Identity) -> list[Json]:
-    if not identity.subject.check.ok:
-        return []
-    return [{"id": cut(a.id), "issuer": cut(a.issuer)} for a in identity.actors]
+def _actor(actor: Actor) -> Fields:
+    return _bounded({"id": actor.id, "issuer": actor.issuer})
 
 
 def _agent(found: AgentFact) -> Fields:
     shown = found if found.check.ok else AgentFact(found.check)
-    return {**shown.check.as_json, "id": cut(shown.id), "kind": shown.kind}
-
-
-def _target(target: TargetFact) -> Fields:
-    return {
-        **target.check.as_json,
-        "key": cut(target.key),
-        "kind": target.kind,
-        "name": cut(target.name),
-        "manifest_sha256": target.manifest_sha256,
-        "risk": target.risk,
-    }
+    return _bounded({**shown.check.as_json, "id": shown.id, "kind": shown.kind})
 
 
 def _evidence(found: Evidence) -> Fields:
@@ -236,11 +254,17 @@ def portion(items: Sequence[Json]) -> Fields:
     return {"count": len(items), "sha256": digest(items), "items": shown}
 
 
-def cut(text: str | None) -> str | None:
+def _bounded(fields: Fields) -> Fields:
+    """The same with every text `cut`."""
+    for name, text in fields.items():
+        if isinstance(text, str) and len(text) > UNCUT:
+            fields[name] = cut(text)
+    return fields
+
+
+def cut(text: str) -> str:
     """A text from outside, bounded in its encoded form; two different texts stay different."""
-    if text is None or len(text) * 6 <= TEXT_BYTES:  # no character takes more than six bytes
-        return text
-    if len(canonical(text)) <= TEXT_BYTES:
+    if len(text) <= UNCUT or len(canonical(text)) <= TEXT_BYTES:
         return text
     return f"{text[: TEXT_BYTES // 8]}... sha256:{sha256_hex(text.encode())}"
 
@@ -248,14 +272,6 @@ def cut(text: str | None) -> str | None:
 def _time(at_ns: int) -> str:
     seconds, rest = divmod(at_ns, NS)
     return f"{(_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]}.{rest:09d}Z"
-
-
-# The C encoder writes the same bytes as `canonical`, three times as fast, as long as keys are ASCII strings and
-# there is no float; only what policy made can break that.
-_plain = json.JSONEncoder(
-    ensure_ascii=False, check_circular=False, allow_nan=False, sort_keys=True, separators=(",", ":")
-).encode
-_POLICY_MADE = ("requirements", "obligations", "waived", "evidence")
 
 
 def encode(stamp: Stamp, kind: str, body: Fields) -> bytes:
@@ -272,13 +288,7 @@ def encode(stamp: Stamp, kind: str, body: Fields) -> bytes:
         "tenant": stamp.tenant,
         **body,
     }
-    if "confidence" in body or any(body.get(key) for key in _POLICY_MADE):
-        data = canonical(fields)
-    else:
-        try:
-            data = _plain(fields).encode()
-        except UnicodeEncodeError:
-            raise InvalidRequest("record", "contains a lone surrogate; send well-formed UTF-8") from None
+    data = canonical(fields)
     if len(data) > MAX_BYTES:
         raise RecordTooLargeError
     return data

@@ -12,9 +12,8 @@ from pdp.core.check import NS
 from pdp.core.digest import canonical, commitment, keyed_index
 from pdp.core.errors import BundleFault, Fault, InvalidRequest, Unavailable
 from pdp.core.facts import Facts
-from pdp.core.ids import RANDOM_BYTES, uuid7
 from pdp.core.outcome import denied
-from pdp.core.record import Decided, Pins, Sealed, Stamp
+from pdp.core.record import RANDOM_BYTES, Pins, Sealed, Stamp, uuid7
 from pdp.core.registered import RegistryChange
 from pdp.core.request import Caller, ListAsk
 from pdp.core.stored import (
@@ -100,27 +99,29 @@ class Recorder:
 
         A record too large for the log turns the answer into a denial, which always fits, opens and spends nothing.
         """
-        snapshot, tenant, evaluated = decision.snapshot, decision.caller.tenant, decision.evaluated
-        stamp = self._stamp(decision.id, decision.at_ns, tenant)
+        tenant, facts, answer = decision.caller.tenant, decision.facts, decision.answer
+        outcome, evidence = decision.evaluated.outcome, decision.evaluated.evidence
+        stamp, pins = self._stamp(decision.id, decision.at_ns, tenant), pins_of(decision.snapshot, tenant)
         sealed, values = self._seal(decision)
-        decided = Decided(
-            facts=decision.facts,
-            outcome=evaluated.outcome,
-            pins=pins(snapshot, tenant),
-            sealed=sealed,
-            valid_until_ns=decision.answer.valid_until_ns,
-            evidence=evaluated.evidence,
-            enforcement=decision.answer.enforcement,
-            degraded=snapshot.degraded(tenant),
-        )
         try:
-            data = record.decision(stamp, decided)
+            data = record.decision(
+                stamp,
+                facts,
+                outcome,
+                pins,
+                sealed,
+                valid_until_ns=answer.valid_until_ns,
+                evidence=evidence,
+                enforcement=answer.enforcement,
+            )
         except record.RecordTooLargeError as fault:
             outcome = denied(fault.code, fault.message)
-            data = record.decision(stamp, replace(decided, outcome=outcome, evidence=(), valid_until_ns=0))
+            data = record.decision(
+                stamp, facts, outcome, pins, sealed, valid_until_ns=0, enforcement=answer.enforcement
+            )
             decision.reply, decision.entries = None, ()
             decision.answer = replace(
-                decision.answer,
+                answer,
                 effect=outcome.effect,
                 reasons=outcome.reasons,
                 obligations=(),
@@ -149,20 +150,13 @@ class Recorder:
             session=self._session(made.caller, made.ask.session.id),
             input=commitment(salt, "input", made.found.document),
         )
-        decided = Decided(
-            facts=made.facts,
-            outcome=made.found.outcome,
-            pins=pins(made.snapshot, made.caller.tenant),
-            sealed=sealed,
-            valid_until_ns=answer.valid_until_ns,
-            degraded=made.snapshot.degraded(made.caller.tenant),
-        )
+        pins, until_ns = pins_of(made.snapshot, made.caller.tenant), answer.valid_until_ns
         value = ValueRow(stamp.id, made.caller.tenant, made.subject_index, "input", salt, made.found.document)
         try:
-            data = record.listing(stamp, decided)
+            data = record.listing(stamp, made.facts, made.found.outcome, pins, sealed, valid_until_ns=until_ns)
         except record.RecordTooLargeError as fault:
             outcome = denied(fault.code, fault.message)
-            data = record.listing(stamp, replace(decided, outcome=outcome))
+            data = record.listing(stamp, made.facts, outcome, pins, sealed, valid_until_ns=until_ns)
             answer = replace(answer, tools=(), reasons=outcome.reasons)
         return answer, await self._store.commit(self._entry(stamp, "list", data, values=(value,)))
 
@@ -337,7 +331,7 @@ class Recorder:
         )
 
 
-def pins(snapshot: Snapshot, tenant: str) -> Pins:
+def pins_of(snapshot: Snapshot, tenant: str) -> Pins:
     """The versions that an answer rests on."""
     policy = snapshot.policy
     return Pins(
@@ -349,4 +343,5 @@ def pins(snapshot: Snapshot, tenant: str) -> Pins:
         registry_serial=snapshot.registry.serial(tenant),
         registry_digest=snapshot.registry.digest(tenant),
         switch_epoch=snapshot.switches.epoch,
+        degraded=snapshot.degraded(tenant),
     )

@@ -34,7 +34,7 @@ from pdp.core.facts import (
     SubjectFact,
     TargetFact,
 )
-from pdp.core.ids import uuid7
+from pdp.core.record import uuid7
 from pdp.core.stored import CallKeys, CallRow, StoredCall
 
 AT = 1_800_000_000 * NS

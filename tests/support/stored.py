@@ -7,7 +7,7 @@ from typing import Any
 from pdp.core.approvals.rows import Account, Approval, Call, Consent, Grant, Shown, Vote
 from pdp.core.approvals.states import GrantState, State
 from pdp.core.digest import canonical
-from pdp.core.ids import uuid7
+from pdp.core.record import uuid7
 from pdp.core.stored import Commit, ReplyRow, SwitchRow
 
 AT = 1_800_000_000_000_000_000

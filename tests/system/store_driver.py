@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from pdp.core.errors import Unavailable
-from pdp.core.ids import uuid7
+from pdp.core.record import uuid7
 from pdp.core.stored import CallRow, Commit, ReplyRow, ValueRow
 from pdp.store import schema
 from pdp.store.options import StoreOptions

@@ -26,8 +26,8 @@ from pdp.core.approvals.view import effects
 from pdp.core.check import NS
 from pdp.core.digest import canonical, digest, keyed_index
 from pdp.core.errors import Conflict
-from pdp.core.ids import RANDOM_BYTES, uuid7
 from pdp.core.outcome import Outcome, denied
+from pdp.core.record import RANDOM_BYTES, uuid7
 from pdp.core.stored import Commit
 from pdp.ports import Entropy, ResumeTokens
 from pdp.service.approvals.evidence import GIVEN, Counting

@@ -35,10 +35,10 @@ from pdp.core.facts import (
     SubjectFact,
     TargetFact,
 )
-from pdp.core.ids import uuid7
 from pdp.core.judge import records as judge_records
 from pdp.core.judge.judge_input import Opinion
 from pdp.core.outcome import Effect, Hidden, Outcome, Reason, denied
+from pdp.core.record import uuid7
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "record.json"
 AT = 1_800_000_000_123_456_789
@@ -80,8 +80,9 @@ def facts(**fields: Any) -> Any:
 
 
 def decided(outcome: Any, **fields: Any) -> Any:
-    known = {"facts": facts(), "outcome": outcome, "pins": PINS, "sealed": SEALED, "valid_until_ns": AT + 10**9}
-    return record.Decided(**{**known, **fields})
+    """The arguments of `record.decision` and `record.listing`."""
+    known = {"stamp": STAMP, "facts": facts(), "outcome": outcome, "pins": PINS, "sealed": SEALED}
+    return {**known, "valid_until_ns": AT + 10**9, **fields}
 
 
 def allow() -> Any:
@@ -107,13 +108,14 @@ def cases() -> Any:
     )
     tool_list = decided(listed, facts=facts(phase="list", method="tools/list", call_digest=""))
     obliged = replace(allow(), obligations=({"kind": "redact", "code": "pii", "paths": ["/iban"]},))
+    degraded = replace(PINS, degraded=("registry.stale",))
     tool = [("git/git_push", "tool.expired")]
     return {
-        "decision allow": record.decision(STAMP, decided(obliged, evidence=evidence, degraded=("registry.stale",))),
-        "decision plain": record.decision(STAMP, decided(allow(), enforcement="observed")),
-        "decision pending": record.decision(STAMP, decided(pending)),
-        "decision denied": record.decision(STAMP, refused),
-        "list": record.listing(STAMP, tool_list),
+        "decision allow": record.decision(**decided(obliged, evidence=evidence, pins=degraded)),
+        "decision plain": record.decision(**decided(allow(), enforcement="observed")),
+        "decision pending": record.decision(**decided(pending)),
+        "decision denied": record.decision(**refused),
+        "list": record.listing(**tool_list),
         "refusal": events.refusal(STAMP, caller="", rpc="Decide", code="caller.unauthenticated"),
         "refusals": events.refusals(STAMP, [("acme", "gw", "caller.role", 12), ("", "", "request.malformed", 3)]),
         "start": events.start(STAMP, version="0.1.0", config_sha256=HEX, records=41, clean=False),
@@ -251,7 +253,7 @@ def test_evidence_names_its_requirement_by_digest() -> None:
 def test_a_record_beyond_the_limit_is_refused_and_its_denial_always_fits() -> None:
     large = replace(allow(), reasons=tuple(Reason(f"c{n}", "m" * 900) for n in range(100)))
     with pytest.raises(record.RecordTooLargeError) as e:
-        record.decision(STAMP, decided(large))
+        record.decision(**decided(large))
     assert e.value.code == "record.too_large"
     long = "\x01" * 30_000  # each takes six bytes
     subject = SubjectFact(OK, "verified", long, long, token_id=long)
@@ -262,13 +264,13 @@ def test_a_record_beyond_the_limit_is_refused_and_its_denial_always_fits() -> No
         method=long,
         server=ServerFact(OK, long),
     )
-    assert check(record.decision(STAMP, decided(denied("record.too_large"), facts=everything))) == []
+    assert check(record.decision(**decided(denied("record.too_large"), facts=everything))) == []
 
 
 def test_a_long_list_keeps_count_and_digest() -> None:
     names = sorted(f"tool:{'x' * 60}{n:04}" for n in range(2000))
     hidden = tuple(Hidden(f"{n}h", (Reason("role.none"),)) for n in names)
-    data = record.listing(STAMP, decided(Outcome(Effect.ALLOW, visible=frozenset(names), hidden=hidden)))
+    data = record.listing(**decided(Outcome(Effect.ALLOW, visible=frozenset(names), hidden=hidden)))
     assert check(data) == []
     visible = json.loads(data)["visible"]
     assert (visible["count"], visible["sha256"]) == (2000, digest(names))
@@ -292,7 +294,7 @@ def test_the_quick_encoding_is_the_canonical_one(id_: Any, name: Any, message: A
     subject = SubjectFact(OK, "verified", id_, name, token_id=message)
     with_them = facts(identity=Identity(subject, AgentFact(OK, id=name)))
     outcome = Outcome(Effect.DENY, (Reason("c", message),))
-    data = record.decision(replace(STAMP, tenant=tenant), decided(outcome, facts=with_them))
+    data = record.decision(**decided(outcome, facts=with_them, stamp=replace(STAMP, tenant=tenant)))
     assert data == canonical(json.loads(data))
 
 
@@ -331,7 +333,7 @@ def test_an_id_from_nothing_is_refused(at_ns: Any, random: Any) -> None:
 )
 def test_an_organisations_words_stay_out_of_a_record(rule: Any, kept: Any) -> None:
     outcome = Outcome(Effect.DENY, (Reason("acme.limit", "4711 is too much", rule, "MB-1.1"),))
-    data = record.decision(STAMP, decided(outcome))
+    data = record.decision(**decided(outcome))
     (found,) = json.loads(data)["reasons"]
     assert found == {
         "code": "acme.limit",

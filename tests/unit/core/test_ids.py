@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pdp.core.errors import Fault
-from pdp.core.ids import RANDOM_BYTES, uuid7
+from pdp.core.record import RANDOM_BYTES, uuid7
 
 ONES = b"\xff" * RANDOM_BYTES
 
