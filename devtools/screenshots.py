@@ -63,7 +63,7 @@ async def shoot(found: Browser, world: ConsoleWorld, ids: dict[str, str]) -> Non
 async def take(
     found: Browser, world: ConsoleWorld, who: str, pages: Mapping[str, str], tail: str, **options: object
 ) -> None:
-    """Pictures of pages as somebody sees them."""
+    """Pictures of pages as a user sees them."""
     window = await context(found, **options)
     page = await window.new_page()
     await sign_in(page, world.url, who)

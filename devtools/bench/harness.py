@@ -98,7 +98,7 @@ class Rig:
         feed: Path | None = None,
     ) -> Round:
         """Load a server with one question, or with each of a `feed` once. Raises BenchFault when anything comes back
-        but `expect` ("" for whatever it may be): the cost of a refusal is no figure for an answer."""
+        but `expect` ("" for any effect): the cost of a refusal is no figure for an answer."""
         encoded = base64.b64encode(server.request if request is None else request).decode()
         load = Load(server.target, server.token, method, encoded, seconds, in_flight, items, rate, str(feed or ""))
         before = cpu_seconds(server.pid)

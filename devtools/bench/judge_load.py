@@ -79,7 +79,7 @@ class JudgeLoad:
         while not (self.folder / f"all-{self._times}").exists():
             if problems or time.monotonic() > ends:
                 why = problems[0] if problems else "some never reached the model"
-                raise BenchFault("bench.judged", f"{self.server.name}: nobody waits for the judge ({why})")
+                raise BenchFault("bench.judged", f"{self.server.name}: no call waits for the judge ({why})")
             time.sleep(0.01)
 
     async def _ask(self) -> None:
@@ -102,7 +102,7 @@ class JudgeLoad:
             self.answers[types_pb2.Effect.Name(answer.effect)] += 1
 
     def _call(self, number: int) -> Any:
-        """One that nobody asked about before."""
+        """A call that is not cached."""
         call = ToolCall("git", _COMMIT, {"repo_path": f"/src/{self._times}/{number}"}, {**TOOL, "name": _COMMIT})
         session = Session(id="bench", task="Commit the fix")
         name = f"judged-{self._times}-{number}-{time.monotonic_ns()}"

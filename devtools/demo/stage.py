@@ -117,7 +117,7 @@ def _console(url: str) -> dict[str, Any]:
 
 
 def _in_use(path: Path) -> bool:
-    """Does somebody answer at this socket?"""
+    """Whether a server answers at this socket."""
     with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(str(path))

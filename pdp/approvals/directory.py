@@ -36,7 +36,7 @@ class _Loaded:
 class LoadedDirectories:
     """Implements `ports.DirectorySource`. `read` turns a YAML text into a mapping, strictly.
 
-    A tenant whose files were never good has nobody in it, and its claims give nobody a group: who is disabled there
+    A tenant whose files were never good has no members, and claims add no groups: who is disabled there
     would not be known.
     """
 

@@ -3,7 +3,7 @@
 A file of the organisation's own is YAML or JSON, and closed:
 
     people:
-      - id: p-anna                  # ours and stable; never used again for somebody else
+      - id: p-anna                  # ours and stable; never reused for another person
         name: Anna Novak
         mail: anna@acme.example     # for messages; may be left out
         accounts:                   # all of them are one human

@@ -60,7 +60,7 @@ class WebhookOptions(_Channel):
 
 
 class ChatOptions(_Channel):
-    """An incoming webhook of Slack or Microsoft Teams. Its URL is a secret, for whoever has it may post."""
+    """An incoming webhook of Slack or Microsoft Teams. Its URL is a secret: it alone permits posting."""
 
     kind: Literal["slack", "teams"] = Field(description="What the channel is.", examples=["slack"])
     host: Name = Field(description="The URL's host, and its port if it is not 443.", examples=["hooks.slack.com"])
@@ -72,7 +72,7 @@ class ChatOptions(_Channel):
 
 
 class MailOptions(_Channel):
-    """Mail to whoever could fill a seat and has an address in the directory; to the subject where it is its turn."""
+    """Mail to the eligible approvers with an address in the directory, or to the subject for a confirmation."""
 
     kind: Literal["smtp"] = Field("smtp", description="What the channel is.")
     host: Name = Field(description="The mail server.", examples=["smtp.acme.example"])
@@ -81,7 +81,9 @@ class MailOptions(_Channel):
         "starttls", description="`none` sends in clear: without user, and only with allow_internal."
     )
     sender: Address = Field(description="Whom it is from.", examples=["approvals@acme.example"])
-    user: str = Field("", max_length=256, description="Who signs in; nobody when empty.", examples=["approvals"])
+    user: str = Field(
+        "", max_length=256, description="User name for SMTP authentication; none when empty.", examples=["approvals"]
+    )
     password: str = Field(
         "",
         description="file:PATH or vault:PATH#KEY of the password, with user.",
@@ -148,11 +150,11 @@ class TenantDirectoryOptions(Options):
 
 
 class DirectoryOptions(Options):
-    """Who people are."""
+    """The directory of people and groups, by tenant."""
 
     tenants: dict[Name, TenantDirectoryOptions] = Field(
         default_factory=dict,
-        description="By tenant. Without one, nobody can fill a seat of an approval.",
+        description="By tenant. A tenant without one has no approvers.",
         examples=["acme"],
     )
     max_stale_seconds: int = Field(
@@ -194,7 +196,7 @@ class ApprovalOptions(Options):
         300,
         ge=0,
         le=14_400,
-        description="The first wait; each further denial doubles it, up to four hours. 0: nobody waits.",
+        description="The first wait; each further denial doubles it, up to four hours. 0: no wait.",
     )
     resume_keys: tuple[str, ...] = Field(
         (),
@@ -204,7 +206,7 @@ class ApprovalOptions(Options):
         json_schema_extra={"secret": True},
     )
     consent_max_days: int = Field(180, ge=1, le=3660, description="How long a consent holds at most.")
-    delegation_max_days: int = Field(30, ge=1, le=366, description="How long somebody may be stood in for.")
+    delegation_max_days: int = Field(30, ge=1, le=366, description="Maximum duration of a delegation.")
     channels: dict[Name, ChannelOptions] = Field(
         default_factory=dict,
         description="Who is told of requests, by a name of yours. Messages hold a link, never an argument. Each "

@@ -81,7 +81,7 @@ def _member(
 
 
 def _members(group: Mapping[str, Json], place: str) -> Iterator[str]:
-    """Ids of direct members. What is not a user of the export is nobody here."""
+    """Ids of direct members; members that are no users of the export are left out."""
     members = group.get("members", [])
     if not isinstance(members, list):
         raise ConfigurationFault(CODE, f"{place}.members: is no list")

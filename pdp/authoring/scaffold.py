@@ -41,7 +41,7 @@ def new_pack(name: str, folder: Path, shipped: Path, *, server: str, owner: str)
             _folders(path.parent)
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "w", encoding="utf-8") as file:
                 file.write(text)
-            path.chmod(0o644)  # whatever the umask: a policy that others may write is refused
+            path.chmod(0o644)  # despite the umask: a policy that others may write is refused
     except OSError as error:
         raise ConfigurationFault("pack.folder", f"The folder cannot be written ({error.strerror}).") from None
     return [path for path, _ in files]

@@ -54,7 +54,7 @@ def exposure(
     people_at_most: float | None,
     as_json: Path | None,
 ) -> None:
-    """Put every case of FILE to the shipped policy, with a judge that allows whatever it is asked.
+    """Put every case of FILE to the shipped policy, with a judge that always allows.
 
     Exposure is the share of attacks that end as allow with no person asked. Beside it stands the share of calls that
     serve the task and need a person. Nothing leaves this machine; it takes some seconds.

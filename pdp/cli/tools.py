@@ -243,7 +243,7 @@ def _plain(resource: str) -> tuple[str, ...]:
     address = urlsplit(resource)
     if address.scheme != "http" or address.hostname in ("localhost", "127.0.0.1", "::1"):
         return ()
-    return ("the resource is plain http: whoever is on the way reads and changes calls, and tokens; use https",)
+    return ("the resource is plain http: an attacker on the network reads and changes calls and tokens; use https",)
 
 
 def _lifetime(text: str) -> int:

@@ -56,7 +56,7 @@ def review(folder: Path, server: str, out: Path | None) -> None:
         with out.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise click.UsageError(f"{out.name} exists; somebody's review is never overwritten") from None
+        raise click.UsageError(f"{out.name} exists; a review is never overwritten") from None
     except OSError as error:
         raise click.UsageError(f"--out: cannot be written ({error.strerror})") from None
     click.echo(f"{out}  fill it in, then: pdp tools pin ... --review {out}", err=True)

@@ -164,7 +164,7 @@ def beside(target: str, folder: Path) -> str:
 
 
 def _fixed(target: str) -> str:
-    """The target as it is now, whatever folder the process changes to."""
+    """The target with an absolute socket path, independent of later changes of the working directory."""
     return beside(target, Path.cwd())
 
 
@@ -175,7 +175,7 @@ def _local(target: str) -> bool:
     host, _, port = target.rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     try:
-        # a name is whatever the resolver says today, "localhost" too
+        # a name depends on the resolver, "localhost" too
         return port.isdigit() and ip_address(bare).is_loopback and (":" in bare) == (bare != host)
     except ValueError:
         return False

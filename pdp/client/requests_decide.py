@@ -36,7 +36,7 @@ METHOD_TOOL_LIST = "tools/list"
 
 _MIN_ATTEMPT = 0.02  # seconds; with less left a second attempt cannot answer
 _PAUSE = 0.05  # seconds between the attempts
-_MAX_WAIT = 86_400  # seconds; nobody means more
+_MAX_WAIT = 86_400  # seconds
 _GONE = responses.CODES[grpc.StatusCode.NOT_FOUND]
 _OUTCOMES: Mapping[str, decision_pb2.Outcome.ValueType] = {
     "done": decision_pb2.OUTCOME_DONE,

@@ -104,7 +104,7 @@ class Answer:
 class Terms:
     """How long answers hold."""
 
-    allow_seconds: int = 10  # a call begins at once; whoever stops something wants it stopped
+    allow_seconds: int = 10  # short, so that a kill switch or a new policy takes effect
     list_seconds: int = 60
     retry_after_ms: int = 5_000
 

@@ -243,7 +243,7 @@ class SessionFact:
 
 @dataclass(frozen=True, slots=True)
 class Asserted:
-    """What nobody vouched for. May only make an answer stricter."""
+    """Unvouched statements. They may only make an answer stricter."""
 
     task: str | None = None
     observation: str | None = None
@@ -325,7 +325,7 @@ class Facts:
     call_digest: str = ""
     judge_prompts: Mapping[str, str] = field(default_factory=dict)
     judge_refusals: int = 0
-    unknown_outcomes: int = 0  # calls like this one whose end nobody knows
+    unknown_outcomes: int = 0  # identical calls with outcome "unknown"
     people_refusals: int = WORST_COUNT  # of like calls within a day (`approvals.earlier`)
     people_withdrawals: int = WORST_COUNT
 

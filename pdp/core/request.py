@@ -180,11 +180,11 @@ class Ask:
     client_answers: tuple[ClientAnswer, ...] = ()
     server_peer: ServerPeer = field(default_factory=ServerPeer)
     meta: bytes = b""  # `_meta` of the MCP request, JSON; no fact is made of it
-    until_ns: int = 0  # monotonic; when the caller stops waiting, 0 when it did not say. No part of what is asked
+    until_ns: int = 0  # monotonic; when the caller stops waiting, 0 without a deadline. No part of the request digest
 
     @property
     def fact_bytes(self) -> int:
-        """The size, in UTF-8, of whatever its facts hold in the caller's own words, identity apart."""
+        """The size, in UTF-8, of the caller's own texts and JSON in the facts, identity apart."""
         texts = (self.observation, self.session.task)
         arguments = self.target.arguments if isinstance(self.target, ToolTarget) else b""
         data = (arguments, self.extra, self.client_capabilities)

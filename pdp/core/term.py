@@ -37,7 +37,7 @@ class Term:
         return self.from_ns <= at_ns < self.until_ns
 
     def warning(self, at_ns: int) -> str:
-        """Why somebody should do something: it does not hold, or only a week is left (of a short term, a third).
+        """The reason for a warning: it does not hold, or only a week is left (of a short term, a third).
         Empty while there is time. The words are the same for a day, towards the end for an hour."""
         what, renew = _WORDS[self.kind]
         left = self.until_ns - at_ns

@@ -32,7 +32,7 @@ class Folder:
             raise BundleFault("bundle.layout", f"{name} cannot be read.", detail=repr(error)) from None
 
     def files(self) -> list[str]:
-        """Relative paths (with `/`) of all files, sorted. Names that begin with a dot are read by nobody."""
+        """Relative paths (with `/`) of all files, sorted. Names that begin with a dot are ignored."""
         paths: list[str] = []
         pending = [""]
         seen = 0
@@ -116,7 +116,7 @@ def _check(info: os.stat_result, path: str) -> None:
         return  # no POSIX permissions to look at
     if info.st_mode & stat.S_IWOTH:
         raise BundleFault("bundle.permissions", f"{path}: everybody may write it; run `chmod o-w` on it.")
-    # a group of the owner's own (same number, as user-private groups have) adds nobody
+    # a user-private group (same number as the owner) has no other members
     if info.st_mode & stat.S_IWGRP and info.st_gid != info.st_uid:
         raise BundleFault("bundle.permissions", f"{path}: its group may write it; run `chmod g-w` on it.")
     if info.st_uid not in {0, os.geteuid(), Path(__file__).stat().st_uid}:

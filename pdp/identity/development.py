@@ -93,7 +93,7 @@ def mint(content: Mapping[str, Json], key: DevelopmentKey, now_ns: int, *, lifet
 
 
 def sign(header: Mapping[str, Json], content: Mapping[str, Json], key: DevelopmentKey) -> str:
-    """A compact JWS over exactly this header and content, signed with Ed25519 whatever the header says."""
+    """A compact JWS over exactly this header and content, always signed with Ed25519."""
     parts = f"{_base64url(canonical(header))}.{_base64url(canonical(content))}"
     signature = Ed25519PrivateKey.from_private_bytes(key.seed).sign(parts.encode("ascii"))
     return f"{parts}.{_base64url(signature)}"

@@ -85,9 +85,7 @@ class IssuerOptions(Options):
     refresh_seconds: int = Field(
         300, ge=1, le=86400, description="How old keys from a URL grow before they are fetched again."
     )
-    retry_seconds: int = Field(
-        30, ge=1, le=3600, description="At most one fetch per this time, whatever asks for it."
-    )
+    retry_seconds: int = Field(30, ge=1, le=3600, description="Minimum time between two fetches.")
     max_stale_seconds: int = Field(
         3600, ge=1, le=7 * 86400, description="How long the last good keys serve when new ones cannot be had."
     )
@@ -182,7 +180,7 @@ class CallerOptions(Options):
     person_clients: frozenset[Name] = Field(
         frozenset(),
         description="Clients (client_id, azp) of the tokens that people act with here, with the roles approve and "
-        "subject. A token of any other client, an agent's for one, acts for nobody.",
+        "subject. Tokens of any other client, such as an agent's, are refused there.",
     )
     may_assert: MayAssertOptions = Field(MayAssertOptions(), description="What it may vouch for.")
     dedupes_redemptions: bool = Field(
@@ -251,7 +249,8 @@ class IdentityOptions(Options):
         yield from self._of_desks()
 
     def _of_desks(self) -> Iterator[Contradiction]:
-        """Tokens for whatever decides are what agents hold: with one of them nobody may act as a person."""
+        """Agents hold tokens for resources of callers that decide; such a token never lets its holder act as a
+        person."""
         agents = {
             resource: name
             for name, caller in self.callers.items()

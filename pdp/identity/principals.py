@@ -58,7 +58,7 @@ class ConfiguredCallers:
                 "the client certificate has expired; connect anew with one that is valid",
             )
         matches: dict[str, Caller] = {}
-        if peer.transport == "mtls":  # on any other transport nobody has verified them
+        if peer.transport == "mtls":  # on any other transport they are not verified
             configured = (self._by_san.get(normal_san(san)) for san in peer.sans)
             matches = {caller.name: caller for caller in configured if caller is not None}
         if peer.authorization:

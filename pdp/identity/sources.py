@@ -361,7 +361,7 @@ _Entry = tuple[str, str]  # (issuer, or "" for every issuer; jti)
 
 @dataclass(frozen=True, slots=True)
 class _Listed:
-    """What one reading of the file said, and its digest, whatever the order of lines."""
+    """The content of the file at one reading, and a digest that does not depend on the order of lines."""
 
     entries: frozenset[_Entry]
     sha256: str

@@ -54,7 +54,7 @@ class JudgeConnection:
             async with asyncio.timeout(_CONNECT_SECONDS):
                 reader, writer = await asyncio.open_unix_connection(path, limit=protocol.MAX_ANSWER)
         except OSError:  # TimeoutError is one
-            raise UnreachableError("nobody listens at its socket") from None
+            raise UnreachableError("no process listens at its socket") from None
         connection = cls(reader, writer)
         try:
             await connection._handshake(options)

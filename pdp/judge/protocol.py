@@ -2,7 +2,7 @@
 bounded.
 
     judge's      {"hello": 1, "model": …, "url": …}            first of all
-    decision's   {"id": 7, "tenant": …, "within_s": …, "rendered": {…}}   asks; later nobody waits for it
+    decision's   {"id": 7, "tenant": …, "within_s": …, "rendered": {…}}   asks; later there is no waiter
     judge's      {"id": 7, "said": {…}}                        answers, in any order
                  {"state": {…}}                                at least every other second
 

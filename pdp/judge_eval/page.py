@@ -93,7 +93,7 @@ def _tone(name: str) -> str:
 def _exposure(exposure: Mapping[str, Any]) -> str:
     rows = [
         ("attacks that policy leaves to the judge alone, or to nobody (exposure)", exposure["exposure"]),
-        ("benign calls that need a person, whatever the judge says", exposure["benign_person"]),
+        ("benign calls that need a person, with any verdict of the judge", exposure["benign_person"]),
         ("attacks let through by policy and this judge together", exposure["with_this_judge"]["attacks_let_through"]),
         ("benign calls that reach people with this judge", exposure["with_this_judge"]["benign_to_people"]),
     ]

@@ -55,7 +55,7 @@ def read_bundle(
     """Read the bundle made of `shipped` and, when given, an organisation's folder.
 
     `revision` is what people call it; left out, it is the first twelve digits of the digest. `after` is the bundle
-    that this one is to replace: what it had may go only where somebody said so, for a folder that was emptied, or
+    that this one is to replace: packs may be removed only on purpose, because a folder that was emptied, or
     lost a part on its way, holds no denials either. `needed` are packs that must be there in any case.
     Raises BundleFault: `bundle.permissions` (writable by others, or a link out of the folder), `bundle.layout`
     (a file or folder that has no place in it), `bundle.vanished` (a pack or the organisation's data), `bundle.data`

@@ -148,8 +148,8 @@ class KeptPolicies(Protocol):
     """Policies as they were, from what is kept by digest (`LoadedPolicy.artefact`)."""
 
     async def open(self, artefact: bytes) -> LoadedPolicy:
-        """An engine of its own for that bundle, which whoever asked closes. It passed the load gate when it became
-        active and is not gated again. Raises EngineFault, BundleFault."""
+        """An engine of its own for that bundle, which the caller closes. The bundle passed the load gate when it
+        became active and is not gated again. Raises EngineFault, BundleFault."""
         ...
 
     async def fired(self, artefact: bytes, document: bytes, codes: tuple[str, ...]) -> tuple[FiredElement, ...]:
@@ -212,11 +212,11 @@ class RegistryView(Protocol):
 
     def server(self, tenant: str, server: str, at_ns: int, peer: ServerPeer | None = None) -> ServerFact:
         """`server.unknown`, `server.expired` (set index out of date), ... in the check. `peer` is how the server
-        proved itself to a caller that may vouch for that; None: nobody may (`server.peer_unchecked`)."""
+        proved itself to a caller that may vouch for it; None: the caller may not (`server.peer_unchecked`)."""
         ...
 
     def resource(self, tenant: str, server: str, at_ns: int) -> str:
-        """The audience of tokens for the server, whoever it proves to be; "" when it is not to be used at all."""
+        """The audience of tokens for the server, without a check of its peer; "" when it is not to be used at all."""
         ...
 
     def servers(self, tenant: str) -> tuple[str, ...]:
@@ -224,7 +224,7 @@ class RegistryView(Protocol):
         ...
 
     def tools(self, tenant: str, server: str) -> tuple[str, ...]:
-        """Names of all tools the index lists for the server, whatever their state, sorted."""
+        """Names of all tools the index lists for the server, in any state, sorted."""
         ...
 
     def target(
@@ -296,7 +296,7 @@ class Sessions(Protocol):
     def peek(
         self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int, row: SessionRow | None = None
     ) -> SessionFact:
-        """What `look` would say, without binding a new id or remembering that anybody looked."""
+        """What `look` would return, without binding a new id or counting a use."""
         ...
 
     def binding(self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int) -> SessionRow | None:
@@ -305,8 +305,8 @@ class Sessions(Protocol):
         ...
 
     def release(self, row: SessionRow) -> None:
-        """After `binding`, however it ended: unless `note` was called, the session is nobody's, or as the store has
-        it."""
+        """After `binding`, on success or failure: without a call of `note` the session has no owner, or the one in
+        the store."""
         ...
 
     def note(self, caller: Caller, identity: Identity, ask: SessionAsk, effect: str, at_ns: int) -> None:

@@ -157,7 +157,7 @@ class Answers(Protocol):
     def consent(self, tenant: str, consent_id: str) -> Consent | None: ...
 
     def consents_for(self, tenant: str, subject: Account, agent: str) -> tuple[Consent, ...]:
-        """Those in force (not ended; whoever asks compares the instant), oldest first."""
+        """Those not ended, oldest first; the caller compares the instant."""
         ...
 
     def consents(self, query: ConsentQuery, page: Page) -> tuple[Consent, ...]: ...
@@ -177,7 +177,7 @@ class Answers(Protocol):
     def outcome(self, decision_id: str) -> ReportedOutcome | None: ...
 
     def outcomes_of(self, redemption_ids: tuple[str, ...]) -> Mapping[str, str]:
-        """What became of redeemed calls, by the redemption; those that nobody reported are left out."""
+        """Reported outcomes of redeemed calls, by redemption id."""
         ...
 
     def turned_down(self, tenant: str, call: Call, since_ns: int) -> TurnedDown:
@@ -194,7 +194,7 @@ class Answers(Protocol):
         ...
 
     def unknown_outcomes(self, call_digest: str) -> int:
-        """How many calls like this one ended nobody knows how."""
+        """The number of identical calls with outcome "unknown"."""
         ...
 
     def sign_count(self, tenant: str, passkey_id: str) -> int:

@@ -1,4 +1,4 @@
-"""The port for telemetry: what happens inside, told to whoever watches. It never decides, and never sees a secret.
+"""The port for telemetry: spans, metrics and logs of decisions. It never decides, and never sees a secret.
 
 Names of stages, attributes and instruments are those of `pdp.telemetry.catalogue`. Values are what an operator may
 see: codes, digests, counts, names out of signed documents. Never arguments, tokens, subjects or messages.
@@ -85,7 +85,7 @@ class _Nothing(AbstractContextManager["_Nothing"], Span):
     def fail(self, code: str) -> None: ...
 
 
-UNSEEN = _Nothing()  # a span that nobody keeps
+UNSEEN = _Nothing()  # a span that is not exported
 
 
 class Silent(Telemetry):

@@ -70,7 +70,7 @@ def read(folder: Path, name: str, limit: int) -> bytes:
 
 
 def read_set(folder: Path, name: str, limit: int) -> bytes:
-    """Like `read`, from a folder that nobody else may write. Manifests need no such folder: their content has
+    """Like `read`, from a folder that other users may not write. Manifests need no such folder: their content has
     the name that was signed."""
     try:
         check_safe(folder.stat(), "the folder")
@@ -82,14 +82,14 @@ def read_set(folder: Path, name: str, limit: int) -> bytes:
 
 
 def check_safe(info: os.stat_result, name: str) -> None:
-    """Raises RegistryFault `registry.unsafe` when somebody else may write it. A sticky folder (as mounted
+    """Raises RegistryFault `registry.unsafe` when other users may write it. A sticky folder (as mounted
     configuration has) lets others add files but not replace ours."""
     if not hasattr(os, "geteuid"):
         return  # no POSIX permissions to look at
     sticky = stat.S_ISDIR(info.st_mode) and info.st_mode & stat.S_ISVTX
     if info.st_mode & stat.S_IWOTH and not sticky:
         raise RegistryFault("registry.unsafe", f"{name}: everybody may write it; run `chmod o-w` on it")
-    # a group of the owner's own (same number, as user-private groups have) adds nobody
+    # a user-private group (same number as the owner) has no other members
     if info.st_mode & stat.S_IWGRP and info.st_gid != info.st_uid:
         raise RegistryFault("registry.unsafe", f"{name}: its group may write it; run `chmod g-w` on it")
     if info.st_uid not in {0, os.geteuid(), Path(__file__).stat().st_uid}:

@@ -28,7 +28,7 @@ class SignerKey:
 
     @property
     def raw(self) -> bytes:
-        """The 32 bytes that make the key what it is, whatever its id."""
+        """The 32 bytes of the public key, without its id."""
         return self.public.public_bytes_raw()
 
 
@@ -73,7 +73,7 @@ def read_public(path: Path, where: str) -> Ed25519PublicKey:
 
 
 def read_private(path: Path) -> Ed25519PrivateKey:
-    """A signing key from a PEM file that nobody else may read. Raises ConfigurationFault."""
+    """A signing key from a PEM file that other users may not read. Raises ConfigurationFault."""
     try:
         if b"PUBLIC KEY" in _read(path):
             raise ConfigurationFault(

@@ -80,7 +80,7 @@ async def read_tools(
         ) from None
     except RegistryFault:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever the SDK makes of a hostile server, it is that server's fault
+    except Exception as error:  # noqa: BLE001 - a hostile server may provoke any exception in the SDK
         raise RegistryFault(
             "pin.unreachable",
             "The server's tools could not be listed; check the command or the URL, and that it speaks MCP "

@@ -177,7 +177,7 @@ def worse(hints: Hints, definition: Mapping[str, Json]) -> Hints:
     listed: Mapping[str, Json] = stated if isinstance(stated, Mapping) else {}
     destructive = hints.destructive or listed.get("destructiveHint") is True
     return Hints(
-        # a destructive tool is not read-only, whatever is claimed
+        # a destructive tool is not read-only, even when it claims so
         read_only=hints.read_only and listed.get("readOnlyHint") is not False and not destructive,
         destructive=destructive,
         idempotent=hints.idempotent and listed.get("idempotentHint") is not False,

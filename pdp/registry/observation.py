@@ -94,7 +94,7 @@ def observation_of(tenant: str, server: str, definitions: Sequence[Mapping[str, 
 
 
 def seal(observation: Observation, key: Ed25519PrivateKey) -> bytes:
-    """The signed file. Raises RegistryFault `watch.malformed` for one that nobody would read."""
+    """The signed file. Raises RegistryFault `watch.malformed` for one that readers would refuse."""
     payload = canonical(observation.model_dump(mode="json", by_alias=True))
     if len(payload) > MAX_BYTES:
         raise RegistryFault("watch.malformed", "the server lists too many or too long names; it must be corrected")

@@ -40,8 +40,8 @@ def is_peer(text: str) -> bool:
 
 
 def check_peer(pinned: str, seen: ServerPeer | None) -> Check:
-    """Compare. `seen` is None when nobody may vouch for it. Codes `server.peer_unchecked`, `server.peer_missing`,
-    `server.peer_mismatch`; a form that is not pinned says nothing."""
+    """Compare. `seen` is None when the caller may not vouch for it. Codes `server.peer_unchecked`,
+    `server.peer_missing`, `server.peer_mismatch`; a form that is not pinned says nothing."""
     digest = _DIGEST.fullmatch(pinned)
     if digest is None and _SPIFFE.fullmatch(pinned) is None:
         return _MALFORMED

@@ -93,7 +93,7 @@ def manifest_of(
                 "definition_sha256": digest(definition),
                 "version": values.version or (UNREVIEWED if review is None else REVIEWED),
                 "risk": values.risk or "critical",
-                # a permission that nobody holds until somebody grants it on purpose
+                # a permission without holders until an administrator grants it
                 "permissions": [f"{server.id}:{name}"] if values.permissions is None else values.permissions,
                 "labels": list(WORST_LABELS) if values.labels is None else values.labels,
                 "sinks": [{"kind": "network"}] if values.sinks is None else [s.model_dump() for s in values.sinks],

@@ -1,7 +1,7 @@
 """Review template of a pinned server: the YAML that `pdp tools pin --review` reads.
 
 A tool that was reviewed has its values; every other has them as comments, the worst ones, and counts as not reviewed
-until somebody takes the `#` away. Text of the server is cut, on one line, and shows what cannot be seen.
+until a reviewer removes the `#`. Text of the server is cut, on one line, and shows what cannot be seen.
 """
 
 from __future__ import annotations

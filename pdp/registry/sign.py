@@ -1,6 +1,6 @@
 """Signing of a set index or the waivers, one signature at a time: author and reviewer both sign.
 
-The first signature fixes the dates; whoever signs next signs the same bytes.
+The first signature fixes the dates; later signers sign the same bytes.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def sign_set(folder: Path, key: Ed25519PrivateKey, term: SigningTerm, *, renew: 
     """Sign the draft in `folder`, or add a signature to `set.dsse.json` when it already holds the same content.
 
     `renew` begins anew with the next serial and fresh dates. Raises RegistryFault: nothing to sign, a manifest
-    that is not what the index names (nobody signs what cannot be read), an index out of date, a finding of
+    that is not what the index names (text that cannot be read is not signed), an index out of date, a finding of
     severity high that `accepted.yaml` does not name (`sign.findings`).
     """
     draft, envelope = load_draft(folder), load_envelope(folder, files.SET_FILE)

@@ -49,7 +49,7 @@ class WiredApprovals:
     changes: Changes
     outbox: Outbox
     services: ApprovalServices
-    judging: Judging | None = None  # None: nobody judges, and what policy wants of a judge fails
+    judging: Judging | None = None  # None: no judge is configured, so its requirements fail
 
     async def close(self) -> None:
         """Wake all waiters; give up sessions with the judge."""

@@ -276,7 +276,7 @@ async def start(process: Process) -> None:
 
 
 async def _until_there_is_policy(process: Process) -> None:
-    """An OPA that somebody else runs may come up after us, so it is asked again; nothing else mends itself so."""
+    """A remote OPA may start after the PDP, so loading is retried; no other fault is transient."""
     opa, said = process.settings.policy.opa, ""
     while process.state.policy is None:
         failure = process.reloads.policy_failure
@@ -345,7 +345,7 @@ def _settle() -> None:
 async def close(process: Process, *, reason: str) -> None:
     """Drain, record the stop, and close everything."""
     process.admin.draining = True
-    async with AsyncExitStack() as left:  # backwards, and each whatever became of the others
+    async with AsyncExitStack() as left:  # in reverse order, each even when another one fails
         left.push_async_callback(asyncio.to_thread, process.levels.telemetry.close)
         for part in (process.store, process.identity, process.host, process.state, process.judge, process.approvals):
             if part is not None:

@@ -37,10 +37,10 @@ MAX_ITEMS = 64
 TOGETHER = 16  # evaluated at once; then the caller's quota of lost workers is looked at again
 TOGETHER_BYTES = 64 << 10  # of facts, likewise: what is made at once holds other callers' decisions up
 
-# What refuses one item of a batch, as it would refuse a single call. Anything else is a bug, and nobody's answer.
+# Faults of one item of a batch, as of a single call. Any other exception is a bug and fails the batch.
 _REFUSALS = (Forbidden, InvalidRequest, Overloaded, Unavailable, DeadlineTooShort)
 
-Question = Ask | InvalidRequest  # what is asked, or why it cannot be read
+Question = Ask | InvalidRequest  # a request, or its decoding error
 Answered = tuple[Answer, RecordRef] | Fault
 
 
@@ -138,7 +138,7 @@ class Batch:
                         redeeming |= decision.redeeming
 
     def _switched(self, snapshot: Snapshot) -> bool:
-        """Whether somebody threw a switch since: then nothing of what was found may be told."""
+        """Whether a kill switch changed since: then results of this snapshot must not be answered."""
         return self.decide.state.switches is not snapshot.switches
 
     async def _identified(

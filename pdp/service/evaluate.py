@@ -38,7 +38,7 @@ async def evaluate(
     held: tuple[SourcedEvidence, ...] = (),
     supported: frozenset[str] = frozenset(),
 ) -> Evaluated:
-    """Ask the engine once. An engine that fails, in whatever way, denies."""
+    """Ask the engine once. Any failure of the engine denies."""
     document = b""
     evidence = tuple(each.element for each in held)
     try:
@@ -47,7 +47,7 @@ async def evaluate(
         outcome = conclude(asked, await policy.engine.evaluate(asked), supported)
     except EngineFault as fault:
         outcome = denied(fault.code, "The policy could not be evaluated; the operator's log says why.")
-        # the alarm: whatever reaches this is a fault of the policy or of ours, never of the caller
+        # an alarm: a fault of the policy or of the PDP, never of the caller
         log.error("%s: bundle %s: %s %s", fault.code, policy.digest[:12], fault.message, fault.detail)
     return Evaluated(outcome, document, held)
 

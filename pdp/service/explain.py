@@ -2,7 +2,7 @@
 
 A recorded decision is replayed from what was kept of it: its input document, its policy bundle, its record. A request
 is evaluated as if it were asked now. Neither changes anything: no counter, no reply, no salt, no requirement; what is
-written is the record that somebody asked. The answers tell how to get past policy, so gateways never get the role,
+written is the record of the explanation. Explanations show how to get past policy, so gateways never get the role,
 and each caller has a rate. One tenant has one under way, so that another has not to wait for it.
 """
 
@@ -91,7 +91,7 @@ class Explain:
     turns: FairQueue = field(default_factory=lambda: FairQueue(AT_ONCE, MOST_WAITING, 1 / AT_ONCE))
 
     async def __call__(self, why: ExplainRequest, caller: Caller) -> tuple[Explanation, RecordRef]:
-        """Explain one answer; that somebody asked is durable when this returns.
+        """Explain one answer; the record of the explanation is durable when this returns.
 
         Raises NotFound (no such decision for this caller), Gone (what a replay needs is not there any more),
         Overloaded, and for a request what Decide raises.

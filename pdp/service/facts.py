@@ -65,7 +65,7 @@ class FactBuilder:
         return await self._subjects.identify(credential, caller=caller, audiences=audiences, at_ns=at_ns)
 
     def subject_index(self, caller: Caller, identity: Identity) -> str:
-        """The erasable tables' key of a subject; "" when nobody was verified."""
+        """The erasable tables' key of a subject; "" when none was verified."""
         subject = identity.subject
         if not subject.check.ok:
             return ""
@@ -83,7 +83,9 @@ class FactBuilder:
                 "arguments, observation, task, extra and client capabilities are together longer than "
                 f"{self._max_fact_bytes} bytes; send less of the observation",
             )
-        self._content.object(ask.meta, "context.meta_json")  # nothing rests on it, yet nobody must read it otherwise
+        self._content.object(
+            ask.meta, "context.meta_json"
+        )  # unused by policy, but no other parser may read it differently
         registry, tenant = decision.snapshot.registry, caller.tenant
         target = self._target(ask.target, ask.method, caller, decision.snapshot, at_ns)
         server = registry.server(tenant, target.server, at_ns, _peer(ask.server_peer, caller))

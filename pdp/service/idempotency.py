@@ -1,6 +1,6 @@
 """Repeating a request (DESIGN section 3): the same `request_id` gets the same answer, within narrow bounds.
 
-The scope is (tenant, caller, verified subject), so nobody reads another's answer by guessing an id; the content
+The scope is (tenant, caller, verified subject), so an answer cannot be read by guessing an id; the content
 is compared by a keyed HMAC without credential and deadline. Identity has been verified before anything here is
 called. A subject that was not verified has no scope: its requests are always evaluated. An allow is replayed only
 to the rights it was given to: another agent's token, or one with fewer scopes, is evaluated.
@@ -53,7 +53,7 @@ class Idempotency:
         self._running: dict[str, asyncio.Event] = {}
 
     def content(self, ask: Ask) -> str:
-        """The keyed HMAC of what is asked."""
+        """The keyed HMAC of the request."""
         return keyed_index(self._key, "content", _content(ask))
 
     def claim(self, ask: Ask, caller: Caller, identity: Identity) -> Claim | None:

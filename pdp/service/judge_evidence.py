@@ -2,9 +2,9 @@
 committed whenever they come, and redeemed like any other answer.
 
 A verdict that unlocks counts only for what the judge saw: with another statement of the task, another observation or
-another prompt it is asked again. A refusal stands for its time whatever is said around the call, so that nobody shops
-for a kinder verdict: not one ask after the other, and not many at once. About one call there is one session at a
-time, and an allow that comes when the judge has refused its asker something meanwhile waits until policy knows that.
+another prompt it is asked again. A refusal stands for its time even when the text around the call changes, which
+prevents shopping for a kinder verdict, in sequence or in parallel. About one call there is one session at a time, and
+an allow that comes when the judge has refused its asker something meanwhile waits until policy knows that.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ class Judging:
     """One part of `ports.EvidenceSource`: what the judge says.
 
     `holding` are calls that wait, each in a place where decisions are made; `sessions` go on when their caller has
-    left. A call that finds no place is pending, and has to be asked again: to fail it would let whoever asks much get
-    round a veto.
+    left. A call that finds no place is pending, and has to be asked again: failing it would let a busy caller bypass
+    a veto.
     """
 
     judge: Judge
@@ -140,8 +140,8 @@ class Judging:
     def _ask(
         self, asked: CallContext, seen: JudgeInput, element: Mapping[str, Json], basis: str, at_ns: int
     ) -> asyncio.Task[SourcedEvidence | None] | None:
-        """One session for each requirement of each call, however many ask and whatever they say around it; None where
-        there is no place for it."""
+        """One session for each requirement of each call, shared by all requests about it; None where there is no
+        place for it."""
         key = (asked.tenant, asked.index, *_id(element))
         task = self._running.get(key)
         if task is None and self.sessions.take(asked):
@@ -162,8 +162,8 @@ class Judging:
     async def _session(
         self, asked: CallContext, seen: JudgeInput, element: Mapping[str, Json], basis: str, at_ns: int
     ) -> SourcedEvidence | None:
-        """Ask, and make the answer durable, with the digest of the call that it is for: whoever hung up meanwhile
-        finds it. When it cannot be, nobody has answered (None), unless it refuses: that is heard once at least."""
+        """Ask, and make the answer durable with the digest of its call, so that a caller that disconnected finds it
+        later. Without a durable record there is no answer (None), except for a refusal, which counts once."""
         seconds = float(str(element["ttl_seconds"]))
         prompt = str(element.get("prompt", ""))
         try:
@@ -236,7 +236,7 @@ class Judging:
 
 
 class Absent:
-    """Where no judge is configured: whatever is asked of one fails at once, and policy says what takes its place."""
+    """Without a judge: its requirements fail at once, and policy names the replacement."""
 
     async def known(self, _asked: CallContext, _at_ns: int, /) -> tuple[SourcedEvidence, ...]:
         """Nothing."""
@@ -269,14 +269,14 @@ def _same_call(asked: CallContext, stored: StoredCall) -> bool:
 
 
 def _refused(stored: StoredCall, at_ns: int) -> Mapping[tuple[str, str], _Refusal]:
-    """Refusals of a call that have their time yet, whatever else policy wanted of the judge then."""
+    """Refusals of a call that have not expired, of any requirement for a judge."""
     live = [each for each in stored.answers if at_ns < each.expires_ns and not each.redemption_id]
     kept = (_Refusal(each, json.loads(each.element)) for each in live)
     return {_id(r.element["for"]): r for r in kept if well_formed(r.element) and r.element["verdict"] == "deny"}
 
 
 def _id(requirement: Mapping[str, Any]) -> tuple[str, str]:
-    """What a requirement is called, whatever it wants."""
+    """The pack and id of a requirement."""
     return str(requirement.get("pack", "")), str(requirement.get("id", ""))
 
 

@@ -70,7 +70,7 @@ class ReadOnlySessions:
 
 
 class KnownEvidence:
-    """Evidence that is there already; nobody is asked for more."""
+    """Stored evidence only; none is requested."""
 
     def __init__(self, source: EvidenceSource) -> None:
         self._source = source

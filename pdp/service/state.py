@@ -15,7 +15,7 @@ from pdp.core.switches import Switch, Switches
 from pdp.ports import LoadedPolicy, RegistryView, Store
 from pdp.service.operations.fleet import Difference, Fleet
 
-PIN_NS = NS  # whoever throws a switch wants it obeyed within a second
+PIN_NS = NS  # a kill switch takes effect within a second
 DRAIN_SECONDS = 5.0  # an engine that was replaced finishes what it was asked
 
 
@@ -42,14 +42,14 @@ class Snapshot:
         return Expect(self.policy.digest, self.switches.epoch, self.registry.marks(tenant))
 
     def epochs(self, tenant: str) -> str:
-        """Changes with policy, registry and switches: whatever an answer rests on besides the request."""
+        """Changes with policy, registry and switches: everything that an answer depends on besides the request."""
         return digest([self.policy.digest, self.registry.digest(tenant), self.switches.epoch])
 
 
 class ServiceState:
     """Holds the current snapshot. Every change is a whole new one.
 
-    Switches are the store's: one that is durable acts, even when whoever set it did not wait for its answer.
+    Switches are the store's: a durable one acts, even when its operator did not wait for the answer.
     """
 
     def __init__(self, store: Store) -> None:

@@ -21,7 +21,7 @@ from pdp.core.request import Caller, SessionAsk
 from pdp.core.stored import SessionRow
 from pdp.sessions.options import SessionOptions
 
-# Whose a session is, and whether it exists, is nobody's business: one sentence for both.
+# One message for both, so that a caller learns neither the owner of a session nor whether it exists.
 UNKNOWN = "The session is not known for this caller, subject and agent; start one under a new id."
 
 _Owner = tuple[str | None, str | None, str | None]
@@ -32,7 +32,7 @@ _Sessions = OrderedDict[str, "_Session"]  # of one caller, by id; the least rece
 class _Session:
     index: str  # keyed
     owner: str  # keyed index
-    identity: _Owner | None  # whose keyed index is the owner's, once somebody was found to be it
+    identity: _Owner | None  # the identity with the owner's keyed index, once one was verified
     started_ns: int
     until_ns: int  # as long the store keeps whose it is; 0: it does not know yet
     used_ns: int = 0  # when it was last kept in memory
@@ -75,7 +75,7 @@ class MemorySessions:
     def peek(
         self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int, row: SessionRow | None = None
     ) -> SessionFact:
-        """As `look`, but a new id stays free and nobody has looked."""
+        """As `look`, without claiming a new id or counting a use."""
         return self._fact(caller, identity, ask, at_ns, row, binding=False)
 
     def _fact(

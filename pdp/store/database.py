@@ -73,7 +73,7 @@ class Hooks(Protocol):
         ...
 
     def plain_done(self, entries: Sequence[Commit], refs: tuple[RecordRef, ...]) -> None:
-        """They are durable; nobody has been told yet."""
+        """They are durable, and not announced yet."""
         ...
 
     def begun(self) -> None:
@@ -85,11 +85,11 @@ class Hooks(Protocol):
         ...
 
     def done(self) -> None:
-        """The batch is durable; nobody has been told yet."""
+        """The batch is durable, and not announced yet."""
         ...
 
     def undone(self) -> None:
-        """The batch, or whatever was under way, was not made durable."""
+        """The batch, or the step under way, was not made durable."""
         ...
 
     def closing(self) -> None:

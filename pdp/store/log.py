@@ -151,7 +151,7 @@ class LogStore(PeopleReads, ABC):
         """The erasure is durable."""
 
     def session(self, index: str) -> SessionRow | None:
-        """Whose a session is; None for one that is nobody's, or nobody's any more."""
+        """The owner of a session; None for one without an owner, or with an expired one."""
         found = self._rows(asked(index))
         return self._lasting(tuple(found[0].values()) if found else None)
 

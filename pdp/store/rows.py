@@ -61,7 +61,7 @@ class SqliteRows:
         self._origin = opened.origin
 
     def lock(self, known: Head, last: Last | None) -> Head:
-        """The file is this process's alone. Raises LogWentBack where somebody has put another's content into it."""
+        """The file belongs to this process. Raises LogWentBack when its content was replaced."""
         if last is not None:
             found = self._db.execute(_LEAF, (last.index,)).fetchall()
             if found != [(last.leaf,)]:

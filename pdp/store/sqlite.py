@@ -54,7 +54,7 @@ _REPLY = """SELECT key, content, kind, effect, reply, epochs, valid_until_ns, cr
 WHERE key = ?"""
 
 _SESSION = "SELECT idx, owner, until_ns FROM sessions WHERE idx = ?"
-# a call that comes again, with what is mostly nothing: outcomes nobody knows, requests, the judge's answers
+# a repeated call, with tables that are mostly empty: unknown outcomes, requests, verdicts
 _CALL_AGAIN = """SELECT idx, tenant, subject, salt, digest, created_ns,
   (SELECT count(*) FROM outcomes WHERE call_digest = digest AND outcome = 'unknown'),
   EXISTS (SELECT 1 FROM approvals WHERE approvals.tenant = calls.tenant AND call_digest = digest),

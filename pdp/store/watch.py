@@ -1,5 +1,5 @@
-"""Whether the store can be read, and is still the one that was written: found out by looking, for nobody may have
-asked anything for a while. On threads of its own."""
+"""Health checks of the store, by reading it: it is readable, and still the log that was written. They run on threads
+of their own, because there may be no requests for a while."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Watch:
                 self._missed, self._another = 0, ""
             except AnotherLog as e:
                 problem = self._another = e.code
-            except Exception as e:  # noqa: BLE001 whatever it is: a thread that ends would go on looking healthy
+            except Exception as e:  # noqa: BLE001 a thread that ended would still look healthy
                 problem, self._missed = type(e).__name__, self._missed + 1
             if problem and problem != said:
                 log.error("the store cannot be read: %s", problem)

@@ -27,7 +27,7 @@ from pdp.store.options import StoreOptions
 
 log = logging.getLogger(__name__)
 
-TIDY_IDLE = 0.02  # seconds without work after which tidying up disturbs nobody
+TIDY_IDLE = 0.02  # seconds without work before tidying up
 TIDY_WRITES = 400  # entries and commits after which it is due in any case: for SQLite a WAL of some 15 MB
 
 UNAVAILABLE = "record.unavailable"
@@ -100,7 +100,7 @@ class Writer:
     ) -> T:
         """Queue a job and wait until it is durable. Raises Unavailable or Overloaded, and the job's own fault.
 
-        The write goes on when the waiter is cancelled: only the future is, and nobody takes work back.
+        The write goes on when the waiter is cancelled: only the future is cancelled, not the work.
         """
         loop = asyncio.get_running_loop()
         work = Work(job, loop, loop.create_future(), after, entries)
@@ -271,7 +271,7 @@ def _deliver(batch: Sequence[Work], results: Sequence[object]) -> None:
     for work, result in zip(batch, results, strict=True):
         per_loop.setdefault(work.loop, []).append((work, result))
     for loop, told in per_loop.items():
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed: there is no waiter
             loop.call_soon_threadsafe(_tell, told)
 
 

@@ -82,7 +82,7 @@ class _Listener(socketserver.ThreadingMixIn, socketserver.TCPServer):
 
     @override
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that broke off is nobody's fault; the default prints its address and a trace."""
+        """A client that disconnects is no error; the default handler prints its address and a trace."""
 
 
 def serve(host: str, port: int, registry: CollectorRegistry) -> Callable[[], None]:

@@ -87,9 +87,9 @@ class TelemetryOptions(Options):
         return address
 
     @model_validator(mode="after")
-    def _somebody_hears(self) -> Self:
+    def _has_an_exporter(self) -> Self:
         if self.enabled and self.otlp is None and self.prometheus is None and not self.call_log:
-            raise ValueError("telemetry.enabled needs somebody who hears: otlp, prometheus or call_log")
+            raise ValueError("telemetry.enabled needs an exporter: otlp, prometheus or call_log")
         return self
 
 
@@ -102,7 +102,7 @@ def listen(address: str) -> tuple[str, int]:
     try:
         return str(ip_address(host)), int(port)
     except ValueError:
-        raise ValueError("must be IP:PORT with a literal address, for a name is whatever the resolver says") from None
+        raise ValueError("must be IP:PORT with a literal address, because a name depends on the resolver") from None
 
 
 def beyond_this_machine(address: str) -> bool:

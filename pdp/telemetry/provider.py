@@ -123,7 +123,7 @@ class OpenTelemetry(Telemetry):
         current = CURRENT.get()
         began = self._monotonic()
         try:
-            # outside a call there is no trace to belong to, and inside one that nobody keeps no use in more spans
+            # outside a call there is no trace; in one that is not sampled, more spans are of no use
             if current is None or not current.recorded:
                 yield UNSEEN
             else:

@@ -91,7 +91,7 @@ _DAYS = (("today", 0), ("a week from now", 7), ("30 days from now", 30), ("90 da
 def _days(now_ns: int, longest_ns: int) -> tuple[tuple[str, str], ...]:
     """The days until whose end one may agree: those that a consent may last. The longest is always among them."""
     today = datetime.fromtimestamp(now_ns // NS, UTC).date()
-    last = max(0, longest_ns // (24 * 3600 * NS) - 1)  # whose end is within, whatever the time of day
+    last = max(0, longest_ns // (24 * 3600 * NS) - 1)  # whose end is within, at any time of day
     offered = [(word, days) for word, days in _DAYS if days <= last]
     if offered[-1][1] != last and last < _DAYS[-1][1]:
         offered.append(("the longest allowed", last))

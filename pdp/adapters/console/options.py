@@ -22,7 +22,7 @@ class ConsoleTlsOptions(Options):
 
 
 class ProviderOptions(Options):
-    """An OpenID provider at which people sign in. Its people belong to `tenant`, whatever a token or request says."""
+    """An OpenID provider at which people sign in. Its people belong to `tenant`; no token or request changes that."""
 
     name: Slug = Field(description="Part of its callback, /signin/NAME/callback.", examples=["staff"])
     label: Name = Field(description="What the sign-in page calls it.", examples=["Acme staff"])
@@ -52,7 +52,7 @@ class ProviderOptions(Options):
 
 
 class LocalAccountOptions(Options):
-    """Somebody who may sign in by a click, in development only."""
+    """An account that signs in by a click, in development only."""
 
     name: Slug = Field(description="What one clicks on.", examples=["bob"])
     label: Name = Field(description="Name shown.", examples=["Bob Example"])
@@ -83,7 +83,7 @@ class ConsoleOptions(Options):
     development_accounts: tuple[LocalAccountOptions, ...] = Field(
         (), description="Accounts without password; refused in production."
     )
-    session_minutes: int = Field(60, ge=1, le=720, description="How long a sign-in lasts, whatever one does.")
+    session_minutes: int = Field(60, ge=1, le=720, description="How long a sign-in lasts, also while it is in use.")
     step_up_minutes: int = Field(
         15, ge=1, le=720, description="To vote, agree or delegate, one has signed in this recently."
     )
@@ -110,7 +110,7 @@ class ConsoleOptions(Options):
     def _consistent(self) -> Self:
         names = [p.name for p in self.providers] + [a.name for a in self.development_accounts]
         if not names:
-            raise ValueError("nobody could sign in; give `providers`")
+            raise ValueError("there is no way to sign in; give `providers`")
         if len(set(names)) != len(names):
             raise ValueError("two `providers` or `development_accounts` have the same name")
         if not self.https and self.tls is not None:

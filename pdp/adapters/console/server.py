@@ -271,7 +271,7 @@ class ConsoleConnection(H11Protocol):
         if self.cycle is None or self.cycle.response_complete:
             self._refuse(408, "The request did not come in time.\n")
         else:
-            self.transport.abort()  # the application waits for the rest, and learns that nobody is there
+            self.transport.abort()  # the application waits for the rest, and learns of the disconnection
 
     def _make_room(self) -> bool:
         others = (each for each in self.connections if isinstance(each, ConsoleConnection) and each is not self)

@@ -82,7 +82,7 @@ def _tcp(text: str, key: str) -> TcpAddress:
     try:
         return TcpAddress(bare, int(port), ip_address(bare).is_loopback)
     except ValueError:
-        # a name is whatever the resolver says today, "localhost" too
+        # a name depends on the resolver, "localhost" too
         return TcpAddress(bare, int(port), loopback=False)
 
 
@@ -115,5 +115,5 @@ def _answers(path: Path) -> bool:
         except (ConnectionRefusedError, FileNotFoundError):
             return False
         except OSError:
-            return True  # busy or not for us: in doubt it is somebody's
+            return True  # busy or refused: in doubt the socket is in use
         return True

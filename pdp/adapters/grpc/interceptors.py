@@ -1,6 +1,6 @@
 """The interceptors of every call: a request arrives in time or is given up, and every fault leaves through here.
 
-grpc.aio begins the handler of a single request only when that has arrived, and waits for it without end: whoever
+grpc.aio begins the handler of a single request only when its body has arrived, and waits without limit: a client that
 opens `max_concurrent` calls and sends nothing would keep everybody out, known or not. The handler of a stream of
 requests is begun at once. On the wire the two are the same, so every call is taken for a stream, of which the first
 item is read.
@@ -172,7 +172,7 @@ class Faults(grpc.aio.ServerInterceptor):
             try:
                 async with limit:
                     return await inner(await self._read(parse, request, method, context), context)
-            except BaseException as error:  # noqa: BLE001 - whatever it is, the caller gets an answer and no text of it
+            except BaseException as error:  # noqa: BLE001 - the caller gets a status without the text of the exception
                 await self._leave(error, method, context, expired=limit.expired())
 
         return guarded
@@ -183,7 +183,7 @@ class Faults(grpc.aio.ServerInterceptor):
                 async for answer in inner(await self._read(parse, request, method, context), context):
                     yield answer
             except GeneratorExit:
-                raise  # nobody reads any more
+                raise  # the caller no longer reads
             except BaseException as error:  # noqa: BLE001 - as above
                 await self._leave(error, method, context, expired=False)
 
@@ -201,7 +201,7 @@ class Faults(grpc.aio.ServerInterceptor):
             raise error
         task = asyncio.current_task()
         if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-            raise error  # the caller is gone, or the server stops: nobody waits for words
+            raise error  # the caller is gone, or the server stops: no status is read
         if expired and isinstance(error, TimeoutError):
             error = DeadlineTooShort("service.timeout", "The call took too long and was given up.")
         fault_id = self._entropy.bytes(8).hex()

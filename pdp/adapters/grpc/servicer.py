@@ -1,5 +1,5 @@
-"""The admission of every call, and `DecisionService`. A call is admitted for its role first; one without a body is
-refused only then, so that nobody learns anything by asking."""
+"""The admission of every call, and `DecisionService`. A call is admitted for its role first; an unimplemented one is
+refused only then, so that a caller without the role learns nothing."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def peer_of(context: Context) -> Peer:
     try:
         sans, until_ns = _certified(b"".join(proved["x509_pem_cert"]))
         return Peer("mtls", sans, authorization, until_ns=until_ns)
-    except Exception:  # noqa: BLE001 - whatever a certificate makes of its parser, it names nobody
+    except Exception:  # noqa: BLE001 - a certificate may provoke any exception in its parser, and then has no names
         return Peer("mtls", (), authorization, unreadable=True)
 
 
@@ -115,7 +115,7 @@ def _end_ns(certificate: x509.Certificate) -> int:
 
 def _sans(certificate: x509.Certificate) -> Iterator[str]:
     """The names of a certificate, each with its type. Raises ValueError, and what else the parser raises, for one
-    that could be read in two ways; names of other types than ours are nobody's here."""
+    that could be read in two ways; names of other types are ignored."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
@@ -148,7 +148,7 @@ class RpcAdmission:
         return self._admission.until(time_left(context))
 
     async def refuse(self, context: Context, role: Role, rpc: str) -> NoReturn:
-        """Admit, then say that `rpc` has no body. Raises Unsupported, or whatever keeps the caller out."""
+        """Admit, then refuse `rpc` as not implemented. Raises Unsupported, or the fault of the admission."""
         async with self.admit(context, role, rpc):
             raise Unsupported(
                 "service.unsupported", f"{rpc} is part of the API, but this release does not answer it."
@@ -156,7 +156,7 @@ class RpcAdmission:
 
     async def unreadable(self, context: Context, method: str, fault: InvalidRequest) -> NoReturn:
         """Admit to `method` (`/service/rpc`), then say `fault`, so that bytes which are no message leave a record
-        like every other malformed request. Raises `fault`, or whatever keeps the caller out."""
+        like every other malformed request. Raises `fault`, or the fault of the admission."""
         _, service, rpc = method.split("/")
         role = _ROLES.get(service)
         if role is None:  # health and reflection have no door

@@ -33,7 +33,7 @@ class CallContext:
 
     @property
     def repeated(self) -> bool:
-        """Whether it was asked about before: else nobody can have answered for it yet."""
+        """Whether the call was seen before: otherwise it cannot have answers yet."""
         return self.stored.row is not None
 
     @property

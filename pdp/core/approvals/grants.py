@@ -149,7 +149,8 @@ def covers(grant: Grant, asked: CallContext, at_ns: int, valid: Valid) -> bool:
 
 
 def lasts(grant: Grant, at_ns: int) -> bool:
-    """Whether a grant is in force at an instant, whatever its state says; at the instant of its expiry it is over."""
+    """Whether a grant is in force at an instant, by its times and not its state; at the instant of its expiry it is
+    over."""
     timely = not grant.expires_ns or at_ns < grant.expires_ns
     return grant.state is GrantState.ACTIVE and timely and (not grant.uses or grant.used < grant.uses)
 

@@ -122,8 +122,8 @@ def message(notice: Notice, approval: Approval, url: str, at_ns: int, recipients
 
 
 def recipients(notice: Notice, approval: Approval, requirement: Requirement, standing: Standing) -> tuple[str, ...]:
-    """Mail addresses of whom a notice is for: who could fill a seat (or stands in for such a one), else the subject.
-    Nobody who is disabled, and of an approval nobody in whose name the call is made."""
+    """Mail addresses of the recipients: eligible approvers and their deputies, else the subject. Disabled people are
+    left out, and for an approval the subject and actors of the call."""
     directory, call = standing.directory, approval.call
     subject = directory.human(call.subject)
     if notice.event == RESOLVED or requirement.kind != "approval":
@@ -136,7 +136,7 @@ def recipients(notice: Notice, approval: Approval, requirement: Requirement, sta
 
 
 def over(notice: Notice, approval: Approval, at_ns: int) -> bool:
-    """Whether nobody needs to be asked any more."""
+    """Whether the notice is obsolete: its request is settled or expired."""
     return notice.event == OPENED and (approval.state not in OPEN or approval.expires_ns <= at_ns)
 
 

@@ -33,7 +33,7 @@ class Tally:
 
 @lru_cache(maxsize=1024)  # a list has the same few elements again and again
 def wanted_by(requirement: bytes) -> Requirement | None:
-    """The requirement of a row; None for one that nobody can answer properly."""
+    """The requirement of a row; None for a malformed one."""
     element = json.loads(requirement)
     return read(element) if isinstance(element, dict) else None
 
@@ -170,7 +170,7 @@ def is_party(call: Call, directory: Directory, human: str, account: Account | No
 
 
 def delegation(standing: Standing, tenant: str, absent: str, deputy: str) -> Delegation | None:
-    """By what somebody stands in for somebody at this instant."""
+    """The delegation from `absent` to `deputy` in force at this instant."""
     for row in standing.delegations:
         parties = (row.tenant, row.absent, row.deputy) == (tenant, absent, deputy)
         ended = row.ended_ns and row.ended_ns <= standing.at_ns
@@ -180,7 +180,7 @@ def delegation(standing: Standing, tenant: str, absent: str, deputy: str) -> Del
 
 
 def strong_enough(requirement: Requirement, assurance: str) -> bool:
-    """Whether somebody is identified as strongly as the requirement asks."""
+    """Whether an assurance is as strong as the requirement asks."""
     return assurance in ASSURANCES and ASSURANCES.index(assurance) >= ASSURANCES.index(requirement.min_assurance)
 
 
@@ -240,8 +240,8 @@ def _acted_otherwise(votes: Sequence[Vote], me: str, behalf: str, directory: Dir
 def _seat(
     seats: Sequence[Seat], offers: Iterable[tuple[str, frozenset[str]]], enough: int | None = None
 ) -> dict[str, int]:
-    """Seat as many as possible, each once: who → index of the seat. Augmenting paths, so that whoever fits in two
-    groups moves over for somebody who fits in one; who has a seat keeps one. Stops when `enough` are seated."""
+    """A maximum matching of people to seats, by augmenting paths: a person with two groups moves for one with a
+    single group, and a seated person keeps a seat. Returns person → index of the seat; stops at `enough`."""
     able: dict[str, frozenset[str]] = {}
     seated: dict[str, int] = {}
 

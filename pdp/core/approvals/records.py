@@ -86,8 +86,8 @@ def opened(stamp: Stamp, approval: Approval, shown: Shown) -> bytes:
 
 
 def moved(stamp: Stamp, approval: Approval, move: Move, spent: Spent | None = None, *, salt: bytes = b"") -> bytes:
-    """A request moves on from `approval`, the row that this was decided on. `salt` is needed where somebody said
-    something, the same as for `erasable`. Raises ValueError for a move that the table of states does not have."""
+    """A request moves on from `approval`, the row that this was decided on. `salt` is needed for a move with a
+    comment, the same as for `erasable`. Raises ValueError for a move that the table of states does not have."""
     row = follow(approval.state, move.event)
     if row is None:
         raise ValueError(f"no transition for {move.event} in {approval.state}")
@@ -324,8 +324,8 @@ def directory(
 
 
 def notice(stamp: Stamp, sent: Notice) -> bytes:
-    """A message is being delivered, was delivered, or is not for `sent.problem` (a code): it is tried again, or given
-    up. Nothing that it says, and nobody's address."""
+    """Delivery of a message: under way, done, or failed with `sent.problem` (a code), to be retried or given up.
+    Without its text and addresses."""
     fields: Fields = {
         "notice_id": sent.id,
         "channel": sent.channel,

@@ -58,7 +58,7 @@ class Requirement:
 
 
 def read(element: Mapping[str, Any]) -> Requirement | None:
-    """The requirement, or None for one that nobody can answer properly: the service then denies. An approval has
+    """The requirement, or None for a malformed one: the service then denies. An approval has
     seats of at least one person each and a deny quorum of at least one; nothing missing means nothing needed."""
     kind = element.get("kind")
     texts = [element.get(name) for name in ("id", "code")]

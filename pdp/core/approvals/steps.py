@@ -3,8 +3,8 @@
 The store carries out all steps of a commit in its transaction, or none and raises Conflict: then the caller
 reads again and decides again. So every race has one winner, the one whose commit came first.
 
-For whatever must happen before something expires, the store takes the later of the step's own instant and the latest
-instant that any committed step had: a process whose clock is behind cannot use what has expired.
+For steps with an expiry, the store compares with the later of the step's own instant and the latest instant of any
+committed step: a process whose clock is behind cannot use what has expired.
 """
 
 from __future__ import annotations
@@ -110,8 +110,8 @@ class EndConsent:
 
 @dataclass(frozen=True, slots=True)
 class PutAnswer:
-    """Insert or replace the judge's answer to one requirement of one call, unless a refusal stands there that nobody
-    has redeemed. What was refused once stays `refused`, by whatever it is replaced."""
+    """Insert or replace the judge's answer to one requirement of one call, unless the stored one is a refusal that is
+    not redeemed. `refused` stays set, by any replacement."""
 
     answered: Answered
 

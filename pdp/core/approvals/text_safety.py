@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001, RUF002 - it is about characters that look like others
-"""Text of others made harmless to look at: whatever cannot be seen, or looks like something else, is spelled out.
+"""Untrusted text for display: invisible and confusable characters are spelled out.
 
 One function for page, terminal and notification. What it returns has only characters with a shape of their own, and
 can be read back: two different texts never look the same, as far as characters go. What is drawn like ASCII and is

@@ -45,13 +45,13 @@ class Earlier:
 class Backoff:
     """So many may be turned down without a wait; the next one waits for `first_ns`, and each further one twice as
     long as the one before, four hours at most; and as long as one waits for people, no other is asked about. A
-    `first_ns` of 0: nobody ever waits."""
+    `first_ns` of 0: no wait."""
 
     after: int = 2
     first_ns: int = 300 * NS
 
     def alone(self, turned_down: TurnedDown) -> bool:
-        """Whether people are asked about one like call at a time: what is asked all at once waits for nothing."""
+        """Whether like calls are asked about one at a time, because parallel ones would not wait."""
         return self.first_ns > 0 and turned_down.refusals + turned_down.withdrawals > self.after
 
     def until(self, turned_down: TurnedDown) -> int:

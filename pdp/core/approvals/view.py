@@ -120,7 +120,7 @@ def view(
     standing: Standing,
     previous: Shown | None = None,
 ) -> ApprovalView | None:
-    """The view, or None for a request whose requirement nobody can answer. `previous` is what was shown of the last
+    """The view, or None for a request with a malformed requirement. `previous` is what was shown of the last
     call to compare with."""
     requirement = wanted_by(approval.requirement)
     if requirement is None:
@@ -131,7 +131,7 @@ def view(
     return ApprovalView(
         approval=approval,
         wanted=requirement,
-        # arguments and salt stay here: nobody shows them by accident
+        # arguments and salt are left out, so that no page shows them by accident
         shown=None if shown is None else replace(shown, salt=b"", arguments=b"{}", secrets=()),
         rows=() if shown is None else argument_rows(shown, previous),
         votes=votes,

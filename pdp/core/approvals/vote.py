@@ -230,8 +230,8 @@ def _vote(approval: Approval, requirement: Requirement, ballot: Ballot, person: 
 
 
 def _again(approval: Approval, votes: tuple[Vote, ...], vote: Vote, before: Tally, standing: Standing) -> bool:
-    """Whether the vote says again what counts already. Where votes fill all seats of a pending request, somebody who
-    lost a role has it back: then saying so again is what approves."""
+    """Whether the vote repeats one that counts. When votes fill all seats of a pending request, a voter has regained
+    a role: then the repeated vote approves."""
     useless = before.counted if vote.choice == "approve" else tuple(each.id for each in votes)
     refills = approval.state is State.PENDING and before.met
     return not refills and any(

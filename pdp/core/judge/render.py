@@ -232,7 +232,7 @@ def _body(part: Fitted, nonce: str) -> str:
 
 
 def unmarked(text: str, nonce: str) -> str:
-    """The text with the nonce, in whatever case, spelled out: it stands for nothing in data."""
+    """The text with the nonce, in any case, spelled out: in data it is no marker."""
     return re.sub(re.escape(nonce), "⟨the marker, written by the data⟩", text, flags=re.IGNORECASE)
 
 

@@ -347,7 +347,7 @@ class Pool:
     # dispatch
 
     def _dispatch_soon(self) -> None:
-        """Send together what is asked in this round of the loop; right after a batch, linger for as many again."""
+        """Batch the queries of this iteration of the event loop; right after a batch, linger for as many again."""
         if not self._idle or not (self._queue or self._reruns):
             return
         due = self._idle_since + self._options.linger_ms / 1000

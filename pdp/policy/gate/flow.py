@@ -145,7 +145,7 @@ class Negation(Binding, ABC):
         return self._always(key) and (not steps or _leads(self.analyse(key).value, steps))
 
     def _always(self, key: RuleKey) -> bool:
-        """Whether a rule has a value whatever the input: a set, a map, one with a default, or one without conditions
+        """Whether a rule has a value for every input: a set, a map, one with a default, or one without conditions
         that is made of such."""
         rules = self.policy.groups.get(key, [])
         if any(rule.kind in ("default", "set", "map") for rule in rules):
@@ -167,7 +167,7 @@ class Negation(Binding, ABC):
 
 
 def _leads(value: Value, steps: list[Step]) -> bool:
-    """Whether the steps lead to a value whatever the input: along required members of closed objects."""
+    """Whether the steps lead to a value for every input: along required members of closed objects."""
     for step, _ in steps:
         members: list[Value] = []
         for option in options(value):

@@ -29,7 +29,7 @@ def check(binary: Path) -> None:
         raise ConfigurationFault("engine.binary", f"policy.opa.binary: cannot be used ({why}).") from None
     if not stat.S_ISREG(info.st_mode) or not info.st_mode & stat.S_IXUSR:
         raise ConfigurationFault("engine.binary", "policy.opa.binary: is not an executable file.")
-    # as for policy files: a group of the owner's own (same number, as user-private groups have) adds nobody
+    # as for policy files: a user-private group (same number as the owner) has no other members
     shared = info.st_mode & stat.S_IWGRP and info.st_gid != info.st_uid
     if info.st_mode & stat.S_IWOTH or shared:
         raise ConfigurationFault("engine.binary", "policy.opa.binary: others may write it; run `chmod go-w` on it.")

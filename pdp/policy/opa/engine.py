@@ -103,7 +103,7 @@ class OpaEngine:
             if left < seconds / 2:  # most of its time it only waited
                 raise EngineFault(*evaluation.BUSY) from None
             if witness is None or not witness.done() or not witness.result():
-                raise EngineFault(*evaluation.UNAVAILABLE, detail="OPA answers nobody") from None
+                raise EngineFault(*evaluation.UNAVAILABLE, detail="OPA does not answer") from None
             raise EngineFault(*evaluation.TIMEOUT) from None
         finally:
             if witness is not None:

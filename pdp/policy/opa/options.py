@@ -14,7 +14,7 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class OpaOptions(Options):
-    """Which OPA decides: one that we start ourselves, or one that somebody else runs with the bundle that
+    """The OPA that decides: a child process of the PDP, or a server of the operator with the bundle that
     `pdp policy bundle` writes."""
 
     binary: Path | None = Field(

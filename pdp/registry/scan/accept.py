@@ -1,6 +1,6 @@
 """Accepted findings: `accepted.yaml` in a registry folder, reviewed and committed with what it is about.
 
-It is no signature: it keeps signers from overlooking a finding, and whoever signs is shown what was accepted.
+It is no signature: it keeps signers from overlooking a finding, and they are shown what was accepted.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pdp.core.digest import digest, sha256_hex
 from pdp.registry.scan.rules import Rule, Severity
 
-_ID_CHARS = 20  # of the hex digest: nobody finds a second text for an accepted id
+_ID_CHARS = 20  # of the hex digest: enough against a second text with the id of an accepted one
 _BEFORE, _AFTER = 24, 96
 _SHOWN = "\n\t"  # known to everybody, and shown as a space
 _UNSEEN = frozenset({"Cc", "Cf", "Co", "Cn", "Cs", "Zl", "Zp"})

@@ -52,7 +52,7 @@ _LAYERS = 3  # of encodings in encodings
 
 @dataclass(frozen=True, slots=True)
 class Normalized:
-    """A text as it reads when decoded. `unusual`: honest definitions spell nothing that way, whatever it says."""
+    """A decoded text. `unusual`: honest definitions never use this encoding."""
 
     text: str
     unusual: bool

@@ -23,7 +23,7 @@ LINK = Rule("address.link", "low", "A link; see that it belongs to the server's 
 CONFIG = Rule("path.configuration", "medium", "A file that may hold secrets; see that the tool is about that file.")
 PATH = Rule("path.sensitive", "high", "A file that holds secrets; a description has no reason to name it.")
 SHELL = Rule("code.shell", "high", "Shell or script text that does harm when run.")
-INNER = Rule("address.internal", "medium", "A resource or host inside somebody's network.")
+INNER = Rule("address.internal", "medium", "A resource or host inside a private network.")
 
 _DROPS = shape("drops")
 _LABELLED = shape("labelled")

@@ -238,7 +238,7 @@ async def _registry(settings: Settings, at_ns: int, loaded: Loaded) -> None:
 
 
 async def _directories(settings: Settings, at_ns: int, loaded: Loaded) -> None:
-    """A directory that cannot be used keeps no process from starting, but then nobody of its tenant can be asked."""
+    """An unusable directory does not stop a start, but its tenant has no approvers."""
     directories = LoadedDirectories(settings.directory, read_yaml)
     for change in await directories.reload(at_ns):
         if change.problem:

@@ -21,11 +21,11 @@ from pdp.telemetry.options import beyond_this_machine
 
 _MINUTE, _DAY = 60, 86_400
 _BESIDE_DECIDE = frozenset({Role.EXPLAIN, Role.APPROVE, Role.OPERATE})
-_PLAIN = "plain http; whatever runs on this machine may listen there"
+_PLAIN = "plain http; any process of this machine may listen there"
 
 
 def choices(settings: Settings) -> Iterator[Risk]:
-    """Choices that somebody should have made on purpose."""
+    """Settings that are weaker than the default or unusual in production."""
     yield from _process(settings)
     yield from _callers(settings)
     yield from _issuers(settings)
@@ -36,7 +36,7 @@ def choices(settings: Settings) -> Iterator[Risk]:
 def _process(settings: Settings) -> Iterator[Risk]:
     tls, opa, vault, told = settings.server.tls, settings.policy.opa, settings.vault, settings.telemetry
     judge, console = settings.judge, settings.console
-    clear = "plain http in production: whoever is on the way reads and changes what people see and answer"
+    clear = "plain http in production: an attacker on the network reads and changes pages and answers"
     looser = (
         (not settings.production, "mode", "development: keys of `pdp dev keys` are accepted, gRPC reflection is on"),
         (settings.server.socket_group, "server.socket_group", "the whole group may connect to the Unix socket"),
@@ -84,7 +84,7 @@ def _process(settings: Settings) -> Iterator[Risk]:
         (
             judge is not None and judge.plain_http,
             "judge.plain_http",
-            "true: whoever is on the way to the endpoint reads what the judge is shown, and writes its verdicts",
+            "true: an attacker on the network reads the prompts of the judge and forges its verdicts",
         ),
         (
             told.enabled and told.prometheus is not None and beyond_this_machine(told.prometheus),
@@ -101,7 +101,7 @@ def _process(settings: Settings) -> Iterator[Risk]:
             and settings.store.tls == "off"
             and not PostgresAddress.read(settings.store.url).socket,
             "store.tls",
-            "off: whoever is on the way to the database reads and changes records",
+            "off: an attacker on the network reads and changes records",
         ),
     )
     yield from (Risk(tuple(path.split(".")), why) for holds, path, why in looser if holds)
@@ -121,7 +121,11 @@ def _callers(settings: Settings) -> Iterator[Risk]:
                 "not set: a token of any client, an agent's for one, may act for a person here",
             ),
             (not caller.roles, "roles", "none: it may do nothing"),
-            (bool(beside), "roles", f"decide together with {beside}: who asks should not also be told or rule"),
+            (
+                bool(beside),
+                "roles",
+                f"decide together with {beside}: keep callers for decisions apart from those that rule on them",
+            ),
             (
                 bool(caller.may_assert.claims),
                 "may_assert.claims",
@@ -150,11 +154,11 @@ def _issuers(settings: Settings) -> Iterator[Risk]:
         if issuer.max_stale_seconds > _DAY:
             yield Risk((*path, "max_stale_seconds"), "a withdrawn key is accepted for more than a day")
         if issuer.subject_kind.otherwise == "human":
-            yield Risk((*path, "subject_kind", "otherwise"), "whatever its tokens do not mark counts as a person")
+            yield Risk((*path, "subject_kind", "otherwise"), "tokens without a mark count as those of a person")
 
 
 def _tenants(settings: Settings) -> Iterator[Risk]:
-    """Tenants without a signed set: whatever is configured for them, all their calls are denied."""
+    """Tenants without a signed set: all their calls are denied."""
     signed = settings.registry.sets
     for path, tenant in _named_tenants(settings):
         if tenant not in signed and tenant != ANY_TENANT:
@@ -184,7 +188,7 @@ def _named_tenants(settings: Settings) -> Iterator[tuple[Path, str]]:
 
 
 def _accounts(settings: Settings) -> Iterator[Risk]:
-    """Issuers at which nobody can sign in: accounts and groups of theirs are nobody's."""
+    """Issuers without a sign-in: their accounts and groups have no effect."""
     console = settings.console
     issuers = {issuer.issuer for issuer in settings.identity.issuers}
     issuers |= {each.issuer for each in console.providers} if console is not None else set()
@@ -198,7 +202,7 @@ def _accounts(settings: Settings) -> Iterator[Risk]:
             named.append(((*path, "scim", "issuer"), directory.scim.issuer))
         for where, issuer in named:
             if issuer not in issuers:
-                yield Risk(where, "is none of identity.issuers or console.providers; accounts of it are nobody's")
+                yield Risk(where, "is none of identity.issuers or console.providers; its accounts have no effect")
 
 
 _POLICY: Path = ("policy", "folder")
@@ -281,7 +285,8 @@ def _alike(loaded: Loaded) -> Iterator[Risk]:
 
 
 def _judge(settings: Settings, loaded: Loaded, packs: tuple[Pack, ...]) -> Iterator[Risk]:
-    """Verdicts that policy wants and nobody gives; the baseline does only where the organisation's data says so."""
+    """Policies that require a judge where none is configured. The baseline requires one only by the organisation's
+    data."""
     if settings.judge is not None:
         return
     org = json.loads(loaded.bundle.org) if loaded.bundle is not None else {}

@@ -1,6 +1,6 @@
 """Canaries: requests that can never be used, opened to measure whether approvers read before they approve.
 
-A canary copies an earlier request with other arguments, for a call that nobody makes: its digest is random.
+A canary copies an earlier request with other arguments, for a call that is never made: its digest is random.
 The log names the canary and its operator from the beginning; approvers are not told.
 """
 

@@ -113,7 +113,7 @@ class Changes:
                 self._tell(news)
             except Fault as fault:
                 log.error("approval changes cannot be read: %s", fault.code)
-            except Exception:  # nobody would be woken any more; what was not told is told the next time
+            except Exception:  # a raised error would end all wake-ups; missed changes are announced the next time
                 log.exception("approval changes cannot be published: internal error; retrying")
 
     def _read(self, positions: Mapping[str, int]) -> Mapping[str, tuple[int, list[Change]]]:

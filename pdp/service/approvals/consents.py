@@ -293,7 +293,7 @@ class Consents:
         )
 
     def _request(self, visibility: Visibility, approval_id: str) -> Approval:
-        """A request for a consent of this person. Raises NotFound, in the same words for whatever it is not."""
+        """A request for a consent of this person. Raises NotFound, with one message for every reason."""
         approval = self._store.approval(visibility.person.tenant, approval_id)
         if approval is None or approval.kind != "consent" or approval.call.subject not in visibility.accounts:
             raise _unknown()

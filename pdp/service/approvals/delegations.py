@@ -109,7 +109,7 @@ class Delegations:
                 (EndDelegation(delegation.id, at),),
                 at,
             )
-        except Conflict:  # somebody else has just ended it
+        except Conflict:  # another request has just ended it
             raise _unknown() from None
 
     def _operates(self, tenant: str, human: str) -> bool:

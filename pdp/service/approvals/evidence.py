@@ -47,7 +47,7 @@ class Counting:
         )
 
     def active(self, asked: CallContext) -> bool:
-        """False for a call in the name of somebody whom the directory has disabled."""
+        """False when the directory has disabled the subject of the call."""
         directory = self.directories.of(asked.tenant)
         known = directory.by_account.get(asked.call.subject)
         return known is None or directory.active(known)
@@ -56,7 +56,7 @@ class Counting:
         """How a request stands for a call by its votes, counted now: "met", "refused", "open" or "expired"; and until
         when."""
         wanted = wanted_by(approval.requirement)
-        if wanted is None:  # written by a release that understood more: nobody may build on it
+        if wanted is None:  # written by a newer release: it must not count
             return "open", approval.expires_ns
         directory = self.directories.of(approval.tenant)
         standing = Standing(directory, at_ns, stored.delegations, stored.seen, self.claims_max_age_ns)

@@ -95,7 +95,7 @@ class Sweep:
         return moved
 
     def _why_not(self, tenant: str, row: Approval, switches: Switches, at_ns: int) -> str:
-        """Why nobody may use the request any more; "" when somebody may."""
+        """The reason why the request is no longer open to votes; "" while it is."""
         directory, call = self.directories.of(tenant), row.call
         if not directory.active(directory.human(call.subject)):
             return "person.inactive"
@@ -140,8 +140,8 @@ class Sweep:
 
 
 async def _all(moves: Iterable[Awaitable[None]], failed: list[BaseException]) -> int:
-    """Begin and carry them out, some at once, and count those that nobody else was quicker with; what goes wrong is
-    added to `failed`."""
+    """Begin and carry them out, some at once, and count those that no other process has carried out; what goes wrong
+    is added to `failed`."""
     done, rest = 0, iter(moves)
     while some := tuple(itertools.islice(rest, _AT_ONCE)):
         results = await asyncio.gather(*some, return_exceptions=True)

@@ -34,7 +34,7 @@ from pdp.service.approvals.evidence import GIVEN, Counting
 from pdp.service.commit import Recorder
 from pdp.service.facts import SALT_BYTES
 
-TOKEN_GRACE_NS = 24 * 3600 * NS  # a token outlives its requests, so that whoever comes late hears why
+TOKEN_GRACE_NS = 24 * 3600 * NS  # a token outlives its requests, so that a late caller is told the reason
 _SECRETS = frozenset({"secret", "bearer_token"})
 _CODE_CHARS = 4
 _ANSWERED = frozenset({State.APPROVED, State.DENIED, State.REVOKED})
@@ -123,7 +123,7 @@ class Opening:
                 opened += 1
                 approval = self._new(asked, title, need, canonical(element), policy, decision_id, at_ns)
                 entries.append(self._opened(asked, approval, at_ns))
-            elif approval.state is State.APPROVED:  # somebody whose vote counted may no longer vote
+            elif approval.state is State.APPROVED:  # a voter may have lost the role since
                 entries.append(self._moved(approval, Event.REOPEN, at_ns))
             waiting.append(approval)
             shown.append(self._shown(plain, approval))
@@ -286,7 +286,7 @@ def short_code(approval_id: str) -> str:
 
 
 def _over(known: tuple[Approval, ...], element: bytes, at_ns: int) -> list[Approval]:
-    """Open ones whose time is over and that nobody has swept yet: a new one cannot be opened beside them."""
+    """Open requests that have expired but are not swept yet: a new one cannot be opened beside them."""
     return [a for a in known if a.requirement == element and a.state in OPEN and at_ns >= a.expires_ns]
 
 

@@ -106,7 +106,7 @@ def _unknown() -> NotFound:
 
 
 def _settled(approval: Approval, now_ns: int) -> bool:
-    """Whether it is no use to wait for; nobody can answer what this release cannot read."""
+    """Whether waiting is pointless: it is over, or of a newer release, which this one cannot answer."""
     over = approval.state is not State.PENDING or now_ns >= approval.expires_ns
     return over or wanted_by(approval.requirement) is None
 

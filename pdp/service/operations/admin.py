@@ -124,7 +124,7 @@ class Admin:
         )
 
     async def set_switch(self, ask: SwitchAsk, caller: Caller) -> SwitchResult:
-        """Store and record one switch; whatever is decided from then on obeys it.
+        """Store and record one switch; later decisions obey it.
 
         The same request id with the same content gets the same answer, as long as the switch still is as it was
         set then: that something is stopped must never be said of what is not.
@@ -132,7 +132,9 @@ class Admin:
         Raises InvalidRequest, Forbidden, Unavailable."""
         # a caller that goes away must not free the place of a write that goes on: it may come back with the same id
         setting = asyncio.ensure_future(self._set_switch(ask, caller))
-        setting.add_done_callback(lambda done: done.cancelled() or done.exception())  # somebody has looked
+        setting.add_done_callback(
+            lambda done: done.cancelled() or done.exception()
+        )  # its exception counts as retrieved
         return await asyncio.shield(setting)
 
     async def _set_switch(self, ask: SwitchAsk, caller: Caller) -> SwitchResult:

@@ -86,7 +86,7 @@ class Reloads:
     async def __call__(self, parts: tuple[Part, ...], by: str) -> tuple[tuple[Reloaded, ...], RecordRef | None]:
         """Read the parts again (all, when empty). What does not pass its checks is not activated.
 
-        Each change is recorded by itself; a reload that somebody asked for is recorded too (`by` not empty).
+        Each change is recorded by itself; a requested reload is recorded too (`by` not empty).
         """
         run = {
             "policy": self._reload_policy,
@@ -126,7 +126,7 @@ class Reloads:
         try:
             # the record comes first: no answer under a policy whose activation is not in the log
             await self.recorder.policy_activated(loaded, at)
-        except BaseException:  # a caller that went away too: nobody else knows of these processes
+        except BaseException:  # including cancellation: these processes have no other owner
             await loaded.engine.close()
             raise
         self.state.activate(loaded)

@@ -37,9 +37,11 @@ class Runs:
 
     async def refusals(self) -> None:
         """What lay beyond the quota since the last time: records per tenant, so that each may read its own."""
-        # what is being written is counted until it is durable: nobody may begin again before that is known
+        # what is being written is counted until it is durable: no run may begin again before that
         writing = asyncio.ensure_future(self._refusals())
-        writing.add_done_callback(lambda done: done.cancelled() or done.exception())  # somebody has looked
+        writing.add_done_callback(
+            lambda done: done.cancelled() or done.exception()
+        )  # its exception counts as retrieved
         await asyncio.shield(writing)
 
     async def _refusals(self) -> None:

@@ -164,7 +164,7 @@ class PeopleReads:
         return _first(self._values(Consent, select(t.consents).where(*_known(t.consents, tenant, consent_id))))
 
     def consents_for(self, tenant: str, subject: Account, agent: str) -> tuple[Consent, ...]:
-        """Those in force (not ended; whoever asks compares the instant), oldest first."""
+        """Those not ended, oldest first; the caller compares the instant."""
         c = t.consents.c
         given = select(t.consents).where(c.tenant == tenant, *_of(t.consents, "subject", subject), c.agent == agent)
         return self._values(Consent, given.where(t.IN_FORCE).order_by(c.id))
@@ -226,13 +226,13 @@ class PeopleReads:
         )
 
     def outcomes_of(self, redemption_ids: tuple[str, ...]) -> Mapping[str, str]:
-        """What became of redeemed calls, by the redemption; those that nobody reported are left out."""
+        """Reported outcomes of redeemed calls, by redemption id."""
         c = t.outcomes.c
         query = select(c.redemption_id, c.outcome).where(t.REPORTED, c.redemption_id.in_(redemption_ids))
         return {row["redemption_id"]: row["outcome"] for row in self._rows(query)} if redemption_ids else {}
 
     def unknown_outcomes(self, call_digest: str) -> int:
-        """How many calls like this one ended nobody knows how."""
+        """The number of identical calls with outcome "unknown"."""
         like = select(func.count().label("n")).where(t.outcomes.c.call_digest == call_digest, t.UNKNOWN)
         return int(self._rows(like)[0]["n"])
 
@@ -277,7 +277,7 @@ class PeopleReads:
         except SQLAlchemyError as e:
             if isinstance(e, StatementError) and isinstance(e.orig, ValueError):
                 return ()  # asked for by a text that `columns.Words` keeps out, one with a NUL: no row has it
-            if not only_this(e):  # tried again, it would fail again, and nobody would be served any more
+            if not only_this(e):  # a retry would fail again, and stop every later commit
                 self._failed(partial(self._ask_again, query))
             raise Unavailable("store.unreadable", "the store cannot be read; try again", detail=said(e)) from None
         except (ValueError, TypeError) as e:  # a column's own type cannot tell what it says

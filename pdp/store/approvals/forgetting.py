@@ -1,5 +1,5 @@
-"""Deletes what nobody needs any more of what people and the judge answered, on either database: looking only at the
-oldest rows, for it rides along with commits. Their records stay."""
+"""Retention: deletes expired approvals and verdicts, on either database. It reads only the oldest rows, because it
+runs within commits. Their records stay."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def _messages(db: Connection, limit: int, before_ns: int) -> None:
 
 
 def _verdicts(db: Connection, limit: int, before_ns: int, refusals_ns: int) -> None:
-    """Of calls by whose digest nobody asks any more, unless they are asked about all the time: then over long ago.
-    Refusals stay for as long as they count."""
+    """Of calls that are over, unless they are repeated all the time: then those that expired long ago. Refusals stay
+    for as long as they count."""
     c = t.evidence.c
     key = (c.call_digest, c.requirement_sha256)
     oldest = select(*key, c.refused, c.created_ns).where(c.created_ns < before_ns).order_by(c.created_ns).limit(limit)

@@ -256,7 +256,7 @@ active_policy = Table(
 
 
 def asked_by(subject_index: str) -> ColumnElement[bool]:
-    """Requests for calls of a subject; nobody made that of a canary."""
+    """Requests for calls of a subject; canaries are no calls."""
     c = approvals.c
     return and_(c.subject_index == subject_index, c.canary == literal(value=False, type_=Flag()))
 

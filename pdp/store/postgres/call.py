@@ -1,7 +1,7 @@
 """What the store holds about one call, by one prepared statement on the loop of the service.
 
-A second statement follows only for a call about which people or the judge were asked: its tables are not touched for
-any other, so whatever holds them up holds up no other decision.
+A second statement follows only for a call with approvals or verdicts. Other calls do not touch those tables, so a
+lock on them delays no other decision.
 """
 
 from __future__ import annotations

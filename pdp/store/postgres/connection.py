@@ -30,7 +30,7 @@ _HEALING = {"08", "25", "40", "53", "55", "57"}
 
 _NO_TLS = "rejected SSL upgrade"  # asyncpg's words; it has no code for that
 
-# Why the server lets nobody in, in words.
+# Reasons why the server refuses a connection, in words.
 _REFUSALS = {
     "28P01": "the password is wrong: store.password",
     "28000": "the server's pg_hba.conf lets this user not in from here",

@@ -36,7 +36,7 @@ class PostgresRows:
         self._names: dict[int, str] = {}  # ids by index, of this transaction; a later entry may have taken the index
 
     def lock(self, _known: Head, last: Last | None) -> Head:
-        """Wait for whoever writes. Raises LogWentBack."""
+        """Wait for the lock of the head row. Raises LogWentBack."""
         found = lock(self._database.db, last)
         self._names.clear()
         return found

@@ -118,7 +118,7 @@ class PostgresStore(LogStore):
 
     @override
     async def for_call(self, keys: CallKeys) -> StoredCall:
-        """By one statement, or two where somebody was asked about the call."""
+        """By one statement, or two for a call with approvals or verdicts."""
         self._check_readable()
         try:
             try:

@@ -7,7 +7,7 @@ from sqlalchemy import Column, Table
 from pdp.store.columns import Integer, key, number
 from pdp.store.tables import metadata
 
-head = Table(  # one row: whoever writes locks it, so commits stand in a line
+head = Table(  # one row: a writer locks it, so commits are serialised
     "head",
     metadata,
     Column("one", Integer, primary_key=True, autoincrement=False),

@@ -105,8 +105,8 @@ class PostgresTransactions:
         return isinstance(error, LogWentBack) or database
 
     def heals(self, error: Exception) -> bool:
-        """A lost server, a lock that nobody gives, a full disk there: a new connection may do. In any case the head
-        is let go, so that others go on."""
+        """A lost server, a lock timeout, a full disk of the server: a new connection may succeed. The lock on the
+        head is released in any case, so that other processes continue."""
         self._disconnect()
         return isinstance(error, server.DatabaseErrors) and server.passing(error)
 
