@@ -661,6 +661,18 @@ REFUSED = {
         "z, ",
         "",
     ),
+    "a parameter that one call of two hands something else": deny(
+        'f("k"); f(input.arguments.value.x)' + '\n}\n\nf(y) if { startswith(y, "a")',
+        "type.unknown",
+        "y, ",
+        "is_string(y)",
+    ),
+    "a parameter that one call of two passes on from a call": deny(
+        'f("k"); g(input.arguments.value.x)' + '\n}\n\ng(z) if f(z)\n\nf(y) if { startswith(y, "a")',
+        "type.unknown",
+        "y, ",
+        "is_string(y)",
+    ),
     "what may be null": deny('contains(input.asserted.observation, "x")', "type.unknown", "input", "is_string("),
     "a key and a value of a set": deny('"k", "v" in {"k", "v"}', "type.unknown", '{"k"', ""),
     "a fact in an element that may not be there": Sample(
