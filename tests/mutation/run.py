@@ -1,15 +1,17 @@
 """Plants every bug of the list, one at a time, in a copy of the tree, and sees whether anything notices.
 
-    python tests/mutation/run.py [--jobs N] [--only NAME]...
+    python tests/mutation/run.py [--jobs N] [--only NAME]... [--sample N [--seed N]] [--near]
 
-The checks first run on the copy as it is, where they must pass. A mutant that survives them all fails the run, and
-so does one whose text is no longer in the code.
+The checks run nearest first, until one notices; each that notices anything must also pass on the copy as it is. A
+mutant that survives them all fails the run, and so does one whose text is no longer in the code. `--near` leaves
+out the checks of other parts (`Check.of`).
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -17,8 +19,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +53,10 @@ class Check:
     name: str
     arguments: tuple[str, ...]
     of: tuple[str, ...] = ()
+
+    def nearness(self, mutant: Mutant) -> int:
+        """How much of the mutant's path is of the check; 0 when it is about other parts."""
+        return max((len(of) for of in self.of if mutant.file.startswith(of)), default=0)
 
 
 def _pytest(*arguments: str) -> tuple[str, ...]:
@@ -128,16 +134,8 @@ class Tree:
             else:
                 shutil.copy2(source / name, folder / name)
 
-    def failing(self, checks: Sequence[Check], *, compile_modules: bool = False) -> str:
-        """The name of the first check that fails, with what it says; empty when all pass."""
-        for check in checks:
-            said = self._run(check, {} if compile_modules else {"PYTHONDONTWRITEBYTECODE": "1"})
-            if said is not None:
-                return f"{check.name}: {said}"
-        return ""
-
-    def try_out(self, mutant: Mutant, checks: Sequence[Check]) -> str:
-        """What catches the mutant; empty when it survives. Raises StaleMutantError."""
+    def try_out(self, mutant: Mutant, checks: Sequence[Check]) -> tuple[Check | None, str]:
+        """What catches the mutant, and what it says; None when it survives. Raises StaleMutantError."""
         path = self.folder / mutant.file
         text = mutant.applied(self.folder)
         if mutant.old is None:
@@ -146,18 +144,19 @@ class Tree:
         else:
             undo = _replace(path, text)
         try:
-            near = {c: max((len(of) for of in c.of if mutant.file.startswith(of)), default=0) for c in checks}
-            likely_first = sorted(checks, key=lambda c: -near[c])
-            return self.failing(likely_first)
+            for check in sorted(checks, key=lambda check: -check.nearness(mutant)):
+                if (said := self.complaint(check)) is not None:
+                    return check, said
+            return None, ""
         finally:
             undo()
 
-    def _run(self, check: Check, more: Mapping[str, str]) -> str | None:
+    def complaint(self, check: Check) -> str | None:
         """None when the check passes, otherwise the last it said."""
         process = subprocess.Popen(
             [sys.executable, *check.arguments],
             cwd=self.folder,
-            env={"PYTHONPATH": str(self.folder), "PATH": os.defpath, **more},
+            env={"PYTHONPATH": str(self.folder), "PATH": os.defpath, "PYTHONDONTWRITEBYTECODE": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -196,12 +195,17 @@ class Trees:
         self._folder = folder
         self._mine = threading.local()
         self._first = Tree(folder / "first")
+        self._complaints: dict[Check, Future[str | None]] = {}
+        self._lock = threading.Lock()
 
-    def failing(self, checks: Sequence[Check], jobs: int) -> str:
-        """What fails without any mutant."""
-        with ThreadPoolExecutor(jobs) as pool:
-            found = pool.map(lambda c: self._first.failing([c], compile_modules=True), checks)
-        return "; ".join(filter(None, found))
+    def complaint(self, check: Check) -> str | None:
+        """What a check says without any mutant; None when it passes. It runs once."""
+        with self._lock:
+            mine = check not in self._complaints
+            complaint = self._complaints.setdefault(check, Future())
+        if mine:
+            complaint.set_result(self._first.complaint(check))
+        return complaint.result()
 
     def compile(self) -> None:
         """Compile the first tree's modules, which the others then have too."""
@@ -217,10 +221,18 @@ class Trees:
 def verdict(trees: Trees, mutant: Mutant, checks: Sequence[Check]) -> tuple[bool, str]:
     """Whether the mutant was caught, and by what."""
     try:
-        found = trees.tree().try_out(mutant, checks)
+        check, said = trees.tree().try_out(mutant, checks)
     except StaleMutantError as error:
         return False, f"STALE {error}"
-    return bool(found), found or f"SURVIVED, so nothing holds: {mutant.attacks}"
+    if check is None:
+        return False, f"SURVIVED, so nothing holds: {mutant.attacks}"
+    if (broken := trees.complaint(check)) is not None:
+        return False, f"UNDECIDED, since {check.name} fails without any mutant: {broken}"
+    return True, f"{check.name}: {said}"
+
+
+def _checks_of(mutant: Mutant, *, near: bool) -> Sequence[Check]:
+    return [check for check in CHECKS if near and check.nearness(mutant)] or CHECKS
 
 
 def _say(text: str) -> None:
@@ -233,20 +245,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--only", action="append", default=[], metavar="NAME")
+    parser.add_argument("--sample", type=int, metavar="N", help="only so many, by chance")
+    parser.add_argument("--seed", type=int, default=20261120)
+    parser.add_argument("--near", action="store_true")
     options = parser.parse_args(arguments)
     chosen = [m for m in MUTANTS if not options.only or m.name in options.only]
     if unknown := set(options.only) - {m.name for m in chosen}:
         parser.error(f"no such mutant: {', '.join(sorted(unknown))}")
+    if options.sample:
+        chosen = random.Random(options.seed).sample(chosen, min(options.sample, len(chosen)))
     began = time.monotonic()
     caught = 0
     with tempfile.TemporaryDirectory(prefix="pdp-mutation-") as folder:
         trees = Trees(Path(folder))
-        if broken := trees.failing(CHECKS, options.jobs):
-            _say(f"the checks fail without any mutant: {broken}")
-            return 1
-        _say(f"the checks pass without a mutant ({time.monotonic() - began:.0f} s)")
+        trees.compile()
         with ThreadPoolExecutor(options.jobs) as pool:
-            jobs = {pool.submit(verdict, trees, mutant, CHECKS): mutant for mutant in chosen}
+            jobs = {pool.submit(verdict, trees, m, _checks_of(m, near=options.near)): m for m in chosen}
             for number, job in enumerate(as_completed(jobs), 1):
                 was_caught, by = job.result()
                 caught += was_caught

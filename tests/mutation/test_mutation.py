@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 from mutant import Mutant, StaleMutantError
 from mutants import MUTANTS
-from run import CHECKS, HERE, QUICK, ROOT, Trees, main, verdict
+from run import CHECKS, HERE, QUICK, ROOT, Check, Trees, main, verdict
 
 # whatever needs the same trees runs in one process
 pytestmark = pytest.mark.xdist_group("mutation")
@@ -24,7 +24,8 @@ SAMPLE = (
 @pytest.fixture(scope="module")
 def trees(tmp_path_factory: pytest.TempPathFactory) -> Trees:
     made = Trees(tmp_path_factory.mktemp("trees"))
-    assert made.failing(QUICK, jobs=1) == "", "the checks must pass without a mutant"
+    made.compile()
+    assert [made.complaint(check) for check in QUICK] == [None] * len(QUICK), "the checks must pass without a mutant"
     return made
 
 
@@ -82,3 +83,11 @@ def test_an_unknown_name_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> Non
         main(["--only", "no-such-mutant"])
     assert ended.value.code == 2
     assert "no-such-mutant" in capsys.readouterr().err
+
+
+def test_what_fails_anyway_catches_nothing(trees: Trees) -> None:
+    always = Check("always", ("-c", "raise SystemExit(1)"), ("rego",))
+    harmless = Mutant("comment", "rego/pdp/gate.rego", "# The checks that hold", "# These checks hold", "nothing")
+    caught, why = verdict(trees, harmless, [always])
+    assert not caught
+    assert why.startswith("UNDECIDED")
