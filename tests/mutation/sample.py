@@ -1,12 +1,15 @@
 """Plants a sample of small bugs where chance has it, and sees whether the tests that run those lines notice.
 
-    python tests/mutation/sample.py [--sites 100] [--seed N] [--jobs N] [--tests PATH]... [--all]
+    python tests/mutation/sample.py [--sites 100] [--seed N] [--jobs N] [--areas AREA]... [--stages N] [--only TEXT]
 
-First every test file runs once, in a copy of the tree, to learn which lines of pdp/ it runs; that is kept in
-var/mutation until the code changes. Then each bug is planted in a copy, and the files that run its line are tried,
-the fastest first. What no file notices survives, unless `equivalent.yaml` says why nothing can notice it.
+The tests come in stages: those of the sites' areas, first without and then with servers; the system's; all others.
+In each they run once, in a copy of the tree, to learn which of them run the lines of the sites; then each bug is
+planted in a copy and those tests are tried, fastest first, up to the first that fails. That one must pass again
+without the bug, or it does not count. What survives goes on to the next stage; what survives the last is a missing
+test, unless `equivalent.yaml` says why nothing can notice it. A line that only processes run which tests start is not
+measured: it is tried with the tests that run something else of its folder.
 
-By default only tests count that start no server; `--all` takes the others too (much longer).
+What is learnt is kept in var/mutation until the code or a test changes: a run that was ended goes on where it was.
 """
 
 from __future__ import annotations
@@ -16,101 +19,216 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import coverage
 import yaml
-from run import HERE, ROOT, Tree, Trees, _replace, _say
+from run import HERE, ROOT, _replace, _say
 from sites import Site, sites
+from trials import UNFIT
 
 AREAS = ("core", "service", "adapters", "store", "judge", "policy")
-TESTS = ("tests/unit", "tests/properties", "tests/contract", "tests/system")
 EQUIVALENT = HERE / "equivalent.yaml"
-KEPT = ROOT / "var" / "mutation" / "coverage.json"
-MOST_FILES = 12  # that are tried on one bug
-SECONDS = 300  # for all of them; what hangs is noticed as well
-PYTEST = ("-m", "pytest", "-x", "-q", "--no-header", "-p", "no:randomly", "-p", "no:cacheprovider")
+KEPT = ROOT / "var" / "mutation"
+FILES = 6  # that one process measures
+SECONDS, SECONDS_NEAR = 90, 20  # of tests, as measured, that are tried on one bug in a stage
+PYTEST = (
+    "-m",
+    "pytest",
+    "-q",
+    "--no-header",
+    "-p",
+    "no:randomly",
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "coverage_by_test",
+)
 
-Measured = Mapping[str, Any]  # as coverage_by_file.py writes it
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Tests: those of `folders` that are not in `without`, as far as pytest's marker expression takes them."""
+
+    name: str
+    marker: str
+    folders: Sequence[str]
+    without: Sequence[str] = ()
+
+    def files(self) -> list[str]:
+        """The test files."""
+        paths = (path for folder in self.folders for path in (ROOT / folder).rglob("test_*.py"))
+        named = sorted(str(path.relative_to(ROOT)) for path in paths)
+        return [name for name in named if not name.startswith(tuple(self.without) or "/")]
 
 
-def chosen(count: int, seed: int) -> list[Site]:
+def stages(areas: Sequence[str]) -> list[Stage]:
+    """In their order."""
+    own = [f"tests/unit/{area}/" for area in areas]
+    own += ["tests/unit/console/"] if "adapters" in areas else []
+    own += ["tests/contract/"] if "store" in areas else []
+    return [
+        Stage("own", "not starts_server", own),
+        Stage("servers", "starts_server", own),
+        Stage("system", "", ("tests/system/",)),
+        Stage("others", "", ("tests/unit/", "tests/properties/", "tests/contract/"), own),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """A test that passes, and for how long it runs while it is measured."""
+
+    name: str
+    seconds: float
+
+    @property
+    def file(self) -> str:
+        """The file's path."""
+        return self.name.partition("::")[0]
+
+
+class Measured:
+    """Which tests run which lines: the data that `coverage_by_test.py` wrote."""
+
+    def __init__(self, parts: Sequence[Path]) -> None:
+        self._data = [coverage.CoverageData(str(part)) for part in parts]
+        for data in self._data:
+            data.read()
+        self.files = defaultdict[str, list[Test]](list)  # with the tests in their order
+        for part in parts:
+            for name, entry in json.loads(part.with_suffix(".json").read_text()).items():
+                if entry["passed"]:
+                    self.files[name.partition("::")[0]].append(Test(name, entry["seconds"]))
+        self._tests = {test.name: test for tests in self.files.values() for test in tests}
+        self._lock = threading.Lock()  # the data's database
+
+    def running(self, site: Site) -> list[Test]:
+        """The tests that run a line of it."""
+        return self._of(self._contexts(site.file, set(range(site.line, site.last + 1))))
+
+    def near(self, site: Site) -> list[Test]:
+        """The tests that run modules of its folder. What runs in a process of its own is not measured."""
+        modules = {path for data in self._data for path in data.measured_files()}
+        neighbours = [path for path in modules if Path(path).parent == Path(site.file).parent]
+        return self._of({context for path in neighbours for context in self._contexts(path, None)})
+
+    def _contexts(self, file: str, lines: set[int] | None) -> set[str]:
+        with self._lock:
+            measured = [data.contexts_by_lineno(file).items() for data in self._data]
+        return {
+            context
+            for by_line in measured
+            for line, contexts in by_line
+            if lines is None or line in lines
+            for context in contexts
+        }
+
+    def _of(self, contexts: set[str]) -> list[Test]:
+        found = {self._tests[name] for name in contexts if name in self._tests}
+        for context in contexts:
+            if context.endswith("::"):
+                found.update(self.files[context[:-2]])
+        return sorted(found, key=lambda test: (test.seconds, test.name))
+
+
+class Copies:
+    """Copies of the repository, one per thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._mine = threading.local()
+        self.first = folder / "first"
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True)
+        for name in filter(None, listed.stdout.split("\0")):
+            (self.first / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, self.first / name, follow_symlinks=False)
+        if (ROOT / ".tools").exists():
+            (self.first / ".tools").symlink_to(ROOT / ".tools")
+        subprocess.run([sys.executable, "-m", "compileall", "-q", "pdp", "tests"], cwd=self.first, check=True)
+
+    def mine(self) -> Path:
+        """This thread's."""
+        if not hasattr(self._mine, "folder"):
+            self._mine.folder = Path(tempfile.mkdtemp(dir=self._folder)) / "copy"
+            shutil.copytree(self.first, self._mine.folder, symlinks=True)
+        folder: Path = self._mine.folder
+        return folder
+
+
+def chosen(count: int, seed: int, areas: Sequence[str] = AREAS) -> list[Site]:
     """As many sites of each area, in the order of the areas."""
     chance = random.Random(seed)
     found: list[Site] = []
-    for number, area in enumerate(AREAS):
+    for number, area in enumerate(areas):
         modules = sorted((ROOT / "pdp" / area).rglob("*.py"))
         every = [site for module in modules for site in sites(ROOT, str(module.relative_to(ROOT)))]
-        found += chance.sample(every, count // len(AREAS) + (number < count % len(AREAS)))
+        found += chance.sample(every, count // len(areas) + (number < count % len(areas)))
     return found
 
 
-def measured(folder: Path, tests: Sequence[str], jobs: int, *, everything: bool) -> Measured:
-    """What each test file runs. Of files that fail in a copy of the tree, nothing."""
-    digest = _digest(tests, everything=everything)
-    if KEPT.exists() and (kept := json.loads(KEPT.read_text()))["digest"] == digest:
-        files: dict[str, Any] = kept["files"]
-        return files
-    tree = Tree(folder / "measured")
-    paths = sorted(str(path.relative_to(tree.folder)) for each in tests for path in _test_files(tree.folder / each))
-    with ThreadPoolExecutor(jobs) as pool:
-        parts = list(
-            pool.map(
-                lambda n: _measure(tree, paths[n::jobs], folder / f"part-{n}", everything=everything), range(jobs)
-            )
+def kept(todo: Sequence[Site]) -> Path:
+    """The folder for what is learnt about these sites in the repository as it is."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True)
+    digest = hashlib.sha256("".join(sorted(map(_key, todo))).encode())
+    for name in sorted(filter(None, listed.stdout.split("\0"))):
+        if (ROOT / name).is_file() and not (ROOT / name).is_relative_to(HERE):
+            digest.update(f"{name}\0".encode() + (ROOT / name).read_bytes())
+    return KEPT / digest.hexdigest()[:12]
+
+
+def measured(copies: Copies, stage: Stage, todo: Sequence[Site], into: Path, jobs: int) -> Measured:
+    """Which tests of a stage run which lines of the modules of the sites."""
+    into.mkdir(parents=True, exist_ok=True)
+    files, modules = stage.files(), sorted({site.file for site in todo})
+    groups = [
+        (into / f"{stage.name}-{n:03}.coverage", files[n :: -(-len(files) // FILES)])
+        for n in range(-(-len(files) // FILES))
+    ]
+    missing = [group for group in groups if not group[0].with_suffix(".json").exists()]
+
+    def measure(group: tuple[Path, Sequence[str]]) -> str:
+        part, paths = group
+        part.unlink(missing_ok=True)
+        code, said = _pytest(
+            copies.first,
+            [*(["-m", stage.marker] if stage.marker else []), *paths],
+            seconds=3600,
+            SAMPLE_COVERAGE=str(part),
+            SAMPLE_MODULES=json.dumps(modules),
         )
-    files = {file: entry for part in parts for file, entry in part.items() if entry["lines"]}
-    for file in sorted(file for file, entry in files.items() if entry.pop("failed")):
-        _say(f"left out, since it fails in a copy of the tree: {file}")
-        del files[file]
-    KEPT.parent.mkdir(parents=True, exist_ok=True)
-    KEPT.write_text(json.dumps({"digest": digest, "files": files}))
-    return files
+        if code not in (0, 1, 5):
+            raise SystemExit(f"the tests cannot be measured:\n{said[-2000:]}")
+        return said.strip().splitlines()[-1]
+
+    with ThreadPoolExecutor(jobs) as pool:
+        jobs_ = [pool.submit(measure, group) for group in missing]
+        for number, job in enumerate(as_completed(jobs_), 1):
+            _say(f"measured {stage.name} {number}/{len(missing)}: {job.result()}")
+    tests = Measured([part for part, _ in groups if part.exists()])
+    if not tests.files:
+        raise SystemExit(f"no test was measured: {stage}")
+    return tests
 
 
-def _test_files(path: Path) -> list[Path]:
-    return [path] if path.is_file() else list(path.rglob("test_*.py"))
-
-
-def _digest(tests: Sequence[str], *, everything: bool) -> str:
-    """Of the code and of what is asked for."""
-    found = hashlib.sha256(json.dumps([list(tests), everything]).encode())
-    for part in ("pdp", "tests"):
-        for path in sorted((ROOT / part).rglob("*.py")):
-            if path.parent != HERE:
-                found.update(path.read_bytes())
-    return found.hexdigest()
-
-
-def _measure(tree: Tree, paths: Sequence[str], into: Path, *, everything: bool) -> Measured:
-    arguments = [*(each for each in PYTEST if each != "-x"), "-p", "coverage_by_file"]
-    arguments += [*_marker(everything=everything), *paths]
-    _, said = _run(tree, arguments, seconds=3600, SAMPLE_COVERAGE=str(into))
-    if not into.exists():
-        raise SystemExit(f"the tests cannot be measured:\n{said[-2000:]}")
-    found: dict[str, Any] = json.loads(into.read_text())
-    return found
-
-
-def _marker(*, everything: bool) -> Sequence[str]:
-    return () if everything else ("-m", "not starts_server")
-
-
-def _run(tree: Tree, arguments: Sequence[str], *, seconds: float, **more: str) -> tuple[int, str]:
-    """Exit code and output; 1 when it does not end."""
-    environment = {**os.environ, "PYTHONPATH": f"{tree.folder}{os.pathsep}{HERE}", "PYTHONDONTWRITEBYTECODE": "1"}
+def _pytest(tree: Path, arguments: Sequence[str], *, seconds: float, **more: str) -> tuple[int | None, str]:
+    """Exit code, None when it does not end, and output."""
     process = subprocess.Popen(
-        [sys.executable, *arguments],
-        cwd=tree.folder,
-        env={**environment, **more},
+        [sys.executable, *PYTEST, *arguments],
+        cwd=tree,
+        env=_environment(tree, **more),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -121,36 +239,184 @@ def _run(tree: Tree, arguments: Sequence[str], *, seconds: float, **more: str) -
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-        return 1, "it does not end"
+        return None, ""
     return process.returncode, said
 
 
-def tests_of(site: Site, files: Measured) -> list[str]:
-    """The files that run a line of it, the fastest first."""
-    lines = set(range(site.line, site.last + 1))
-    found = [file for file, entry in files.items() if lines & set(entry["lines"].get(site.file, ()))]
-    return sorted(found, key=lambda file: files[file]["seconds"])[:MOST_FILES]
+def _within(seconds: float, tests: Sequence[Test]) -> list[Test]:
+    """The first, and as many more as fit, file by file."""
+    found, total = [], 0.0
+    for test in tests:
+        if found and total + test.seconds > seconds:
+            break
+        found.append(test)
+        total += test.seconds
+    return sorted(found, key=lambda test: test.file)
 
 
-def caught_by(trees: Trees, site: Site, files: Measured, *, everything: bool) -> str:
-    """What noticed the bug, or "" ."""
-    tests = tests_of(site, files)
-    if not tests:
-        return ""
-    tree = trees.tree()
-    path = tree.folder / site.file
-    undo = _replace(path, site.applied(path.read_bytes()).decode())
+class Trials:
+    """A process that has collected the tests of a stage and tries them on one bug after the other (`trials.py`)."""
+
+    def __init__(self, tree: Path, tests: Measured) -> None:
+        self._tree = tree
+        self._log = (tree.parent / "trials.log").open("w+")
+        theirs_in, ours_out = os.pipe()
+        ours_in, theirs_out = os.pipe()
+        self._process = subprocess.Popen(
+            [sys.executable, *PYTEST, "-p", "trials", *sorted(tests.files)],
+            cwd=tree,
+            env=_environment(tree, SAMPLE_JOBS=str(theirs_in), SAMPLE_ANSWERS=str(theirs_out)),
+            pass_fds=(theirs_in, theirs_out),
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        os.close(theirs_in)
+        os.close(theirs_out)
+        self._jobs, self._answers = os.fdopen(ours_out, "w"), os.fdopen(ours_in)
+        self._answer()
+
+    def failing(self, site: Site | None, tests: Sequence[Test]) -> str:
+        """The first test that fails with the bug, or without any; "" when none does."""
+        job = {"tests": [test.name for test in tests], "file": "", "seconds": _patience(tests)}
+        with _planted(self._tree, site) as (before, after):
+            if site:
+                job |= {"file": site.file, "before": before, "after": after}
+            self._jobs.write(json.dumps(job) + "\n")
+            self._jobs.flush()
+            answer = self._answer()
+        return _failing(self._tree, site, tests) if answer == UNFIT else answer
+
+    def _answer(self) -> str:
+        line = self._answers.readline()
+        if not line:
+            raise SystemExit(f"the tests cannot be run:\n{(self._tree.parent / 'trials.log').read_text()[-2000:]}")
+        answer: str = json.loads(line)
+        return answer
+
+    def close(self) -> None:
+        """End the process."""
+        self._jobs.close()
+        self._process.wait()
+        self._log.close()
+
+
+def caught_by(trials: Trials, site: Site, tests: Sequence[Test]) -> str:
+    """What noticed the bug, or ""."""
+    left = list(tests)
+    while left and (failed := trials.failing(site, left)):
+        blamed = [test for test in left if test.name == failed] or left
+        if not trials.failing(None, blamed):
+            return failed
+        _say(f"    fails without the bug as well, so it does not count: {failed}")
+        left = [test for test in left if test not in blamed]
+    return ""
+
+
+class Bench:
+    """Each thread's copy and its trials, for one stage."""
+
+    def __init__(self, copies: Copies, tests: Measured) -> None:
+        self._copies, self._tests = copies, tests
+        self._mine = threading.local()
+        self._every: list[Trials] = []
+
+    def tried_on(self, todo: Sequence[Site], stage: Stage, jobs: int) -> Iterator[tuple[Site, str]]:
+        """The sites as they come, each with what noticed the bug, or ""."""
+        with ThreadPoolExecutor(jobs) as pool:
+            futures = {pool.submit(self._caught_by, site, self._tests_for(site, stage)): site for site in todo}
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        for trials in self._every:
+            trials.close()
+
+    def _tests_for(self, site: Site, stage: Stage) -> list[Test]:
+        if running := self._tests.running(site):
+            return _within(SECONDS, running)
+        return _within(SECONDS_NEAR, self._tests.near(site)) if stage.name == "own" else []
+
+    def _caught_by(self, site: Site, tests: Sequence[Test]) -> str:
+        if tests and not hasattr(self._mine, "trials"):
+            self._mine.trials = Trials(self._copies.mine(), self._tests)
+            self._every.append(self._mine.trials)
+        return caught_by(self._mine.trials, site, tests) if tests else ""
+
+
+class Verdicts:
+    """What noticed each bug in each stage, or "", kept in a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._of: dict[str, dict[str, str]] = json.loads(path.read_text()) if path.exists() else {}
+
+    def note(self, site: Site, stage: Stage, by: str) -> None:
+        """Keep one."""
+        self._of.setdefault(_key(site), {})[stage.name] = by
+        self._path.write_text(json.dumps(self._of, indent=1))
+
+    def tried(self, site: Site, stage: Stage) -> bool:
+        """Whether it went through a stage."""
+        return stage.name in self._of.get(_key(site), {})
+
+    def caught(self, site: Site) -> bool:
+        """Whether anything noticed it."""
+        return any(self._of.get(_key(site), {}).values())
+
+
+def _environment(tree: Path, **more: str) -> dict[str, str]:
+    return {
+        **{name: value for name, value in os.environ.items() if name != "TEST_GATE_REPORTS"},
+        "PYTHONPATH": f"{tree}{os.pathsep}{HERE}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        **more,
+    }
+
+
+def _patience(tests: Sequence[Test]) -> float:
+    """Seconds after which tests are said not to end."""
+    return 90 + 6 * sum(test.seconds for test in tests)
+
+
+@contextmanager
+def _planted(tree: Path, site: Site | None) -> Iterator[tuple[str, str]]:
+    """A file as it is and with the bug, which is in it meanwhile."""
+    if site is None:
+        yield "", ""
+        return
+    before = (tree / site.file).read_bytes()
+    after = site.applied(before).decode()
+    undo = _replace(tree / site.file, after)
     try:
-        code, said = _run(tree, [*PYTEST, *_marker(everything=everything), *tests], seconds=SECONDS)
+        yield before.decode(), after
     finally:
         undo()
-    lines = [line for line in said.splitlines() if line.startswith(("FAILED", "ERROR"))] or said.splitlines()[-1:]
-    return lines[0][:120] if code not in (0, 5) else ""
 
 
-def reason_of(site: Site, text: str) -> str:
+def _failing(tree: Path, site: Site | None, tests: Sequence[Test]) -> str:
+    """As `Trials.failing`, in a process of its own."""
+    listed, failed = tree.parent / "tests.json", tree.parent / "failed"
+    listed.write_text(json.dumps([test.name for test in tests]))
+    failed.unlink(missing_ok=True)
+    with _planted(tree, site):
+        code, said = _pytest(
+            tree,
+            ["-x", *dict.fromkeys(test.file for test in tests)],
+            seconds=_patience(tests),
+            SAMPLE_TESTS=str(listed),
+            SAMPLE_FAILED=str(failed),
+        )
+    if code == 0:
+        return ""
+    if failed.exists():
+        return failed.read_text()
+    if code in (4, 5):
+        raise SystemExit(f"the tests cannot be run:\n{said[-2000:]}")
+    return "it does not end" if code is None else f"the run breaks: {said.strip().splitlines()[-1]}"
+
+
+def reason_of(site: Site) -> str:
     """Why nothing can notice it, if `equivalent.yaml` says so of this line."""
-    line = text.splitlines()[site.line - 1].strip()
+    line = (ROOT / site.file).read_text().splitlines()[site.line - 1].strip()
     for each in yaml.safe_load(EQUIVALENT.read_text()) or ():
         if (each["file"], each["kind"], each["old"], each["line"]) == (site.file, site.kind, site.old, line):
             return str(each["why"])
@@ -163,28 +429,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--sites", type=int, default=100)
     parser.add_argument("--seed", type=int, default=20261120)
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--tests", action="append", metavar="PATH")
-    parser.add_argument("--all", action="store_true")
+    parser.add_argument("--areas", nargs="+", default=AREAS, metavar="AREA", help="folders of pdp/")
+    parser.add_argument("--stages", type=int, default=4)
+    parser.add_argument("--only", default="", metavar="TEXT", help="only the sites whose line in the output has it")
     options = parser.parse_args(arguments)
-    began, verdicts = time.monotonic(), defaultdict[str, list[Site]](list)
+    began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="pdp-sample-") as folder:
-        files = measured(Path(folder), options.tests or TESTS, options.jobs, everything=options.all)
-        _say(f"{len(files)} test files measured ({time.monotonic() - began:.0f} s)")
-        trees, todo = Trees(Path(folder)), chosen(options.sites, options.seed)
-        trees.compile()
-        with ThreadPoolExecutor(options.jobs) as pool:
-            jobs = {pool.submit(caught_by, trees, site, files, everything=options.all): site for site in todo}
-            for number, job in enumerate(as_completed(jobs), 1):
-                site, by = jobs[job], job.result()
-                why = "" if by else reason_of(site, (ROOT / site.file).read_text())
-                verdict = "caught" if by else "equivalent" if why else "SURVIVED"
-                verdicts[verdict].append(site)
-                untested = "" if tests_of(site, files) else "no test runs it"
-                _say(f"{number:>3}/{len(todo)} {verdict:<10} {site} | {by or why or untested}")
-    counted = len(todo) - len(verdicts["equivalent"])
-    share = len(verdicts["caught"]) / max(1, counted)
-    _say(f"{len(verdicts['caught'])} of {counted} caught ({share:.0%}), {time.monotonic() - began:.0f} s")
-    return 0 if share >= 0.9 else 1
+        sample = chosen(options.sites, options.seed, options.areas)
+        into, copies = kept(sample), Copies(Path(folder))
+        verdicts = Verdicts(into / "verdicts.json")
+        for stage in stages(options.areas)[: options.stages]:
+            left = [site for site in sample if not verdicts.caught(site)]
+            todo = [site for site in left if options.only in str(site) and not reason_of(site)]
+            todo = [site for site in todo if not verdicts.tried(site, stage)]
+            if todo:
+                tests = measured(copies, stage, left, into, options.jobs)
+                _say(f"{stage.name}: {len(tests.files)} test files ({time.monotonic() - began:.0f} s)")
+                for site, by in Bench(copies, tests).tried_on(todo, stage, options.jobs):
+                    verdicts.note(site, stage, by)
+                    why = by or f"{len(tests.running(site))} tests run it"
+                    _say(f"{stage.name} {'caught' if by else 'SURVIVED':<8} {site} | {why}")
+    counted = [site for site in sample if not reason_of(site)]
+    todo = [site for site in counted if not verdicts.caught(site)]
+    for site in todo:
+        _say(f"SURVIVED {site}")
+    caught = len(counted) - len(todo)
+    _say(f"{caught} of {len(counted)} caught ({caught / len(counted):.0%}), {time.monotonic() - began:.0f} s")
+    return 0 if caught >= 0.9 * len(counted) else 1
+
+
+def _key(site: Site) -> str:
+    return f"{site.file}:{site.start}:{site.end}:{site.new}"
 
 
 if __name__ == "__main__":
