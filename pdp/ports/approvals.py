@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import ParamSpec, Protocol, TypeVar
 
 from pdp.core.approvals.call import CallContext, SourcedEvidence
 from pdp.core.approvals.directory import Directory, DirectoryChange, Person
@@ -26,6 +26,9 @@ from pdp.core.approvals.rows import (
 )
 from pdp.core.approvals.turned_down import TurnedDown
 from pdp.core.digest import Json
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 class EvidenceSource(Protocol):
@@ -95,8 +98,13 @@ class Channel(Protocol):
 
 
 class Answers(Protocol):
-    """Reading what people answered; part of the store. Synchronous and quick, from any thread: what lists many rows
-    is called from a thread of its own. Sees every commit that was answered."""
+    """Reading what people answered; part of the store. The reads are synchronous, from any thread; pages of people
+    and background tasks call them by `in_thread`. Sees every commit that was answered."""
+
+    async def in_thread(self, reads: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """The result of `reads`, which calls reads of this store, in one of its few threads for pages and background
+        tasks; decisions have others. Raises Overloaded `store.overloaded` where none is free for seconds."""
+        ...
 
     def approval(self, tenant: str, approval_id: str) -> Approval | None: ...
 

@@ -49,8 +49,9 @@ class Store(Answers, Protocol):
         ...
 
     async def read(self, reads: Callable[[], _T]) -> _T:
-        """The result of `reads`, which calls the synchronous reads of this store: in place on a local file, in a
-        thread where a server is asked."""
+        """The result of `reads`, which calls the synchronous reads of this store, for a decision or an operator: in
+        place on a local file; where a server is asked, in one of the store's few threads for that. Raises Overloaded
+        `store.overloaded` where none is free for seconds."""
         ...
 
     def healthy(self) -> bool:

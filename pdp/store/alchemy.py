@@ -11,8 +11,9 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool, StaticPool
 
-# Connections for reads: kept, opened besides where many threads read, and seconds that a read waits for one.
-READS: dict[str, Any] = {"poolclass": QueuePool, "pool_size": 4, "max_overflow": 28, "pool_timeout": 5.0}
+# Connections for reads: kept, opened besides, and seconds that a read waits for one. There are enough for all
+# threads of `threads` and `watch`.
+READS: dict[str, Any] = {"poolclass": QueuePool, "pool_size": 4, "max_overflow": 12, "pool_timeout": 5.0}
 
 _BAD_DATA = "22000"
 # Of SQLSTATE: classes of bad data and of limits of the program, and a statement that was cancelled.

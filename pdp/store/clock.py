@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Lock
 
 from pdp.core.check import NS
 
@@ -20,7 +21,7 @@ class StoreClock:
     with a corrected clock heals it. `accept_jump` is for an operator who says that the wall clock is right.
 
     The service puts `("clock", mark())` into `Commit.high_water` every few seconds (5 is plenty): after a crash
-    the clock can fall back by no more than that.
+    the clock can fall back by no more than that. May be read from any thread.
     """
 
     def __init__(
@@ -37,17 +38,19 @@ class StoreClock:
         self._jumped = False
         self._now = max(wall(), high_water_ns)
         self._read_at = monotonic()
+        self._lock = Lock()  # a reading builds on the one before it
 
     def now_ns(self) -> int:
         """Wall clock, Unix nanoseconds."""
-        wall, monotonic = self._wall(), self._monotonic()
-        paced = self._now + max(0, monotonic - self._read_at)
-        self._jumped = self._jumped or wall - paced > self._limit
-        self._behind = paced - wall > NS  # slewing and rounding are no anomaly
-        # an ordinary reading follows the wall; only one that would fall back is carried by the monotonic clock
-        self._now = wall if wall >= self._now and not self._behind else paced
-        self._read_at = monotonic
-        return self._now
+        with self._lock:
+            wall, monotonic = self._wall(), self._monotonic()
+            paced = self._now + max(0, monotonic - self._read_at)
+            self._jumped = self._jumped or wall - paced > self._limit
+            self._behind = paced - wall > NS  # slewing and rounding are no anomaly
+            # an ordinary reading follows the wall; only one that would fall back is carried by the monotonic clock
+            self._now = wall if wall >= self._now and not self._behind else paced
+            self._read_at = monotonic
+            return self._now
 
     def monotonic_ns(self) -> int:
         """For durations and the record's monotonic reading."""
@@ -61,8 +64,10 @@ class StoreClock:
 
     def mark(self) -> int | None:
         """What to persist as the high-water mark now; None while a jump is not accepted."""
-        return None if self._jumped else self._now
+        with self._lock:
+            return None if self._jumped else self._now
 
     def accept_jump(self) -> None:
         """The wall clock is right after all."""
-        self._jumped = False
+        with self._lock:
+            self._jumped = False

@@ -6,7 +6,6 @@ The log names the canary and its operator from the beginning; approvers are not 
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, replace
 
 from pdp.core.approvals import records
@@ -56,9 +55,9 @@ class Canaries:
     async def _open(self, person: Person, like: str, arguments: bytes, request_id: str) -> tuple[str, RecordRef]:
         key = self.commits.key("canary", person, request_id, like, sha256_hex(arguments))
 
-        if (answered := await asyncio.to_thread(self._answered, key)) is not None:
+        if (answered := await self.store.in_thread(self._answered, key)) is not None:
             return answered
-        original, requirement, shown = await asyncio.to_thread(self._like, person, like)
+        original, requirement, shown = await self.store.in_thread(self._like, person, like)
         at = self.clock.now_ns()
         copy = self._made(original, requirement, at)
         seen = replace(shown, approval_id=copy.id, salt=self.recorder.new_salt(), arguments=arguments, secrets=())

@@ -70,7 +70,7 @@ class Changes:
 
     async def last(self) -> int:
         """The number of the latest change."""
-        return await asyncio.to_thread(self._store.last_change)
+        return await self._store.in_thread(self._store.last_change)
 
     def notify(self) -> None:
         """Poll soon: something was committed. To be called on the event loop."""
@@ -109,7 +109,7 @@ class Changes:
                     await self._nudge.wait()
             self._nudge.clear()
             try:
-                news = await asyncio.to_thread(self._read, dict(self._told))
+                news = await self._store.in_thread(self._read, dict(self._told))
                 self._tell(news)
             except Fault as fault:
                 log.error("approval changes cannot be read: %s", fault.code)
@@ -175,7 +175,7 @@ class Watchers:
         try:
             async with self._changes.waiting(person.tenant, None) as waiter:
                 news: tuple[Change, ...] = ()
-                while news := await asyncio.to_thread(self._store.changes, person.tenant, number, _BACKLOG):
+                while news := await self._store.in_thread(self._store.changes, person.tenant, number, _BACKLOG):
                     number = news[-1][0]
                     for change, view in await self._visible(person, query, news):
                         yield view, str(change)
@@ -212,4 +212,4 @@ class Watchers:
             return self._visibilities.of(person, at_ns).listed((approval for _, approval in news), query)
 
         numbers = {approval.id: change for change, approval in news}
-        return [(numbers[view.approval.id], view) for view in await asyncio.to_thread(read)]
+        return [(numbers[view.approval.id], view) for view in await self._store.in_thread(read)]

@@ -127,7 +127,7 @@ class Consents:
     ) -> tuple[tuple[ConsentView, ...], str]:
         """The person's own, open requests first, then newest first, and the `after` of the next page. `states`
         empty: requested and active ones."""
-        views = await asyncio.to_thread(self._all, person, states or DEFAULT_STATES, self._clock.now_ns())
+        views = await self._store.in_thread(self._all, person, states or DEFAULT_STATES, self._clock.now_ns())
         listed = [each for each in views if consent_id in ("", each.id)]
         rest = listed
         if page.after:  # what ended meanwhile leaves a gap, among consents: ids are in the order of age
@@ -148,13 +148,13 @@ class Consents:
 
     async def refuse(self, person: Person, approval_id: str, request_id: str = "") -> tuple[ConsentView, RecordRef]:
         """Refuse an open request. As `revoke`, for a request only."""
-        if await asyncio.to_thread(self._store.consent, person.tenant, approval_id) is not None:
+        if await self._store.in_thread(self._store.consent, person.tenant, approval_id) is not None:
             raise _unknown()
         return await self.revoke(person, approval_id, request_id)
 
     async def _grant(self, person: Person, given: Agreement) -> tuple[ConsentView, RecordRef]:
         key = self._commits.key("consent", person, given.request_id, *given.content())
-        prepared = await asyncio.to_thread(self._prepare_grant, person, given, key, self._clock.now_ns())
+        prepared = await self._store.in_thread(self._prepare_grant, person, given, key, self._clock.now_ns())
         return await self._commit(key, prepared)
 
     async def _commit(
@@ -164,7 +164,7 @@ class Consents:
         if not isinstance(prepared, _Prepared):
             return prepared
         ref = await self._commits.commit(key, prepared.entries, prepared.reply, prepared.visibility.at_ns)
-        return await asyncio.to_thread(self._shown, prepared.visibility, prepared.consent_id), ref
+        return await self._store.in_thread(self._shown, prepared.visibility, prepared.consent_id), ref
 
     def _prepare_grant(
         self, person: Person, given: Agreement, key: RequestKey | None, at_ns: int
@@ -246,7 +246,7 @@ class Consents:
 
     async def _end(self, person: Person, consent_id: str, request_id: str) -> tuple[ConsentView, RecordRef]:
         key = self._commits.key("end consent", person, request_id, consent_id)
-        prepared = await asyncio.to_thread(self._prepare_end, person, consent_id, key, self._clock.now_ns())
+        prepared = await self._store.in_thread(self._prepare_end, person, consent_id, key, self._clock.now_ns())
         return await self._commit(key, prepared)
 
     def _prepare_end(

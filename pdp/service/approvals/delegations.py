@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 
 from pdp.core.approvals import records
@@ -119,7 +118,7 @@ class Delegations:
 
     async def _lasting(self, tenant: str, at_ns: int) -> tuple[Delegation, ...]:
         """Those that are in force or to come."""
-        return await asyncio.to_thread(self._store.delegations, tenant, at_ns)
+        return await self._store.in_thread(self._store.delegations, tenant, at_ns)
 
     def _check(
         self, person: Person, stand_in: StandIn, absent: str, at_ns: int, lasting: tuple[Delegation, ...]

@@ -51,7 +51,7 @@ class Sweep:
         Raises the error of the first move that failed, after all others have been tried."""
         failed: list[BaseException] = []
         moved = 0
-        while due := await asyncio.to_thread(self.store.due, at_ns, _CHUNK):
+        while due := await self.store.in_thread(self.store.due, at_ns, _CHUNK):
             done = await _all((self._move(row, Event.EXPIRE, "approval.expired", at_ns) for row in due), failed)
             moved += done
             if not done:
@@ -78,7 +78,7 @@ class Sweep:
     async def _cancel(self, tenant: str, switches: Switches, at_ns: int, failed: list[BaseException]) -> int:
         moved, after = 0, ""
         query = ApprovalQuery(tenant, states=OPEN)
-        while rows := await asyncio.to_thread(self.store.approvals, query, Page(_CHUNK, after)):
+        while rows := await self.store.in_thread(self.store.approvals, query, Page(_CHUNK, after)):
             after = rows[-1].id
             checked = [(row, self._why_not(tenant, row, switches, at_ns)) for row in rows if at_ns < row.expires_ns]
             moves = (self._move(row, Event.CANCEL, why, at_ns) for row, why in checked if why)
@@ -88,7 +88,7 @@ class Sweep:
     async def _end(self, tenant: str, switches: Switches, at_ns: int, failed: list[BaseException]) -> int:
         moved, after = 0, ""
         query = GrantQuery(tenant, states=frozenset({GrantState.ACTIVE}))
-        while rows := await asyncio.to_thread(self.store.grants, query, Page(_CHUNK, after)):
+        while rows := await self.store.in_thread(self.store.grants, query, Page(_CHUNK, after)):
             after = rows[-1].id
             checked = [(row, self._end_of(tenant, row, switches, at_ns)) for row in rows]
             moved += await _all((self._ended(row, *end, at_ns) for row, end in checked if end is not None), failed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, replace
 
 from pdp.core.approvals import records
@@ -48,7 +47,7 @@ class Grants:
     async def list(self, person: Person, query: GrantFilter, page: Page) -> tuple[tuple[Grant, ...], str]:
         """A page, newest first, and the `after` of the next; "" on the last. A grant whose time is over reads as
         expired, whatever the store has noted so far; a page may be shorter than its size."""
-        return await asyncio.to_thread(self._list, person, query, page, self._clock.now_ns())
+        return await self._store.in_thread(self._list, person, query, page, self._clock.now_ns())
 
     def _list(self, person: Person, wanted: GrantFilter, page: Page, at_ns: int) -> tuple[tuple[Grant, ...], str]:
         visibility = self._visibilities.of(person, at_ns)
@@ -82,7 +81,7 @@ class Grants:
             grant, kept = self._own(visibility, grant_id), self._commits.kept(key, 0)
             return visibility, grant, None if kept is None else self._commits.record(kept[0])
 
-        visibility, grant, answered = await asyncio.to_thread(read)
+        visibility, grant, answered = await self._store.in_thread(read)
         if answered is not None:
             return grant, answered
         if not lasts(grant, at):
@@ -99,7 +98,7 @@ class Grants:
             ),
         )
         ref = await self._commits.commit(key, (ended,), (), at)
-        return await asyncio.to_thread(self._own, visibility, grant_id), ref
+        return await self._store.in_thread(self._own, visibility, grant_id), ref
 
     def _own(self, visibility: Visibility, grant_id: str) -> Grant:
         person = visibility.person

@@ -55,7 +55,7 @@ class Outbox:
 
     async def run_once(self) -> int:
         """Try what is due, some at once. Returns how many this process took. Raises Unavailable."""
-        due = await asyncio.to_thread(self.store.notices, self.clock.now_ns(), AT_ONCE)
+        due = await self.store.in_thread(self.store.notices, self.clock.now_ns(), AT_ONCE)
         results = await asyncio.gather(*map(self._deliver, due), return_exceptions=True)
         for each in results:
             if isinstance(each, BaseException):
@@ -82,7 +82,7 @@ class Outbox:
     async def _try(self, notice: Notice) -> tuple[str, bool]:
         """Why it was not delivered, "" when it was, and whether there is no point in trying again."""
         at = self.clock.now_ns()
-        approval, delegations = await asyncio.to_thread(self._read, notice, at)
+        approval, delegations = await self.store.in_thread(self._read, notice, at)
         channel = self.channels.get(notice.channel)
         if channel is None:
             return "notice.no_channel", True

@@ -319,14 +319,14 @@ class Queue:
     ) -> tuple[tuple[ApprovalView, ...], str]:
         """A page of the requests that the person may see, without what only one at a time shows (`shown` is None,
         no rows), and the `after` of the next page; "" on the last. A page may be shorter than its size."""
-        return await asyncio.to_thread(self._list, person, narrowed_by, page, self._clock.now_ns())
+        return await self._store.in_thread(self._list, person, narrowed_by, page, self._clock.now_ns())
 
     async def get(self, person: Person, approval_id: str) -> ApprovalView:
         """One request, complete; the read is recorded. Raises NotFound, in the same words for unknown and not
         this person's to see; Overloaded where many are being read at once."""
         at = self._clock.now_ns()
         async with self._room.of((person.tenant, person.human)):
-            approval, complete = await asyncio.to_thread(self._get, person, approval_id, at)
+            approval, complete = await self._store.in_thread(self._get, person, approval_id, at)
         await self._recorder.commit_event(
             person.tenant, "read", lambda stamp: records.read(stamp, person, approval), claims_step(person, at), at
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field, replace
 
 from pdp.core.approvals import records
@@ -164,7 +163,7 @@ class Votes:
 
     async def _vote(self, person: Person, approval_id: str, given: BallotInput) -> Voted:
         at = self._clock.now_ns()
-        vote = await asyncio.to_thread(self._prepare, person, approval_id, given, at)
+        vote = await self._visibilities.store.in_thread(self._prepare, person, approval_id, given, at)
         if isinstance(vote, Voted):
             return vote
         cast, grant = vote.cast, vote.cast.grant
@@ -173,7 +172,9 @@ class Votes:
         ref = await self._commits.commit(vote.key, vote.entries, reply, at)
         self._metrics.voted(cast.vote)
         self._metrics.moved(vote.approval, cast.event)
-        return Voted(await asyncio.to_thread(self._after, vote.visibility, approval_id), ref, grant_id)
+        return Voted(
+            await self._visibilities.store.in_thread(self._after, vote.visibility, approval_id), ref, grant_id
+        )
 
     def _prepare(self, person: Person, approval_id: str, given: BallotInput, at_ns: int) -> _Prepared | Voted:
         """The vote to be committed, or what was answered to this attempt before. In a thread."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
@@ -48,9 +48,11 @@ from pdp.store.approvals import tables as t
 from pdp.store.approvals.counting import open_for, waiting_like
 from pdp.store.approvals.mapping import from_row
 from pdp.store.columns import Flag
+from pdp.store.threads import ReadThreads
 
 ABOUT_ONE_CALL = 32
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -63,6 +65,11 @@ class PeopleReads:
         self._engine = engine
         self._failed = failed
         self._reading = True
+        self._threads = ReadThreads("pdp-store-pages")
+
+    async def in_thread(self, reads: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """The result of `reads` in one of the threads for pages and background tasks."""
+        return await self._threads.run(partial(reads, *args, **kwargs))
 
     def approval(self, tenant: str, approval_id: str) -> Approval | None:
         return _first(self._values(Approval, select(t.approvals).where(*_known(t.approvals, tenant, approval_id))))
@@ -300,6 +307,7 @@ class PeopleReads:
 
     def _end_reads(self) -> None:
         self._reading = False
+        self._threads.close()
         self._engine.dispose()
 
 

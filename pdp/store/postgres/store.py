@@ -25,6 +25,7 @@ from pdp.store.postgres.connection import Bridge
 from pdp.store.postgres.opening import OpenedDatabase, connect
 from pdp.store.postgres.rows import PostgresRows, marks
 from pdp.store.postgres.transactions import PostgresTransactions, look
+from pdp.store.threads import ReadThreads
 from pdp.store.writer import Writer, pace
 
 T = TypeVar("T")
@@ -45,6 +46,7 @@ class PostgresStore(LogStore):
         self._database = database
         self._calls = CallReads(connection.reading_calls(options, password, opened.boot), self._lasting)
         self._bridge = Bridge("pdp-store-reader")
+        self._decision_threads = ReadThreads("pdp-store-decisions")
         writer = Writer(database, pace(options), ledger)
         reading = connection.reading(options, password, opened.boot)
         super().__init__(reading, writer, ledger, origin=opened.origin, boot=opened.boot, clean=opened.clean)
@@ -137,8 +139,8 @@ class PostgresStore(LogStore):
 
     @override
     async def read(self, reads: Callable[[], T]) -> T:
-        """In a thread."""
-        return await asyncio.to_thread(reads)
+        """In one of the threads for decisions and operators."""
+        return await self._decision_threads.run(reads)
 
     @override
     def artefact(self, digest: str) -> Artefact | None:
@@ -187,5 +189,7 @@ class PostgresStore(LogStore):
     def _end_reads(self) -> None:
         if self._reading:
             self._reading = False
+            self._threads.close()
+            self._decision_threads.close()
             self._bridge.run(self._engine.dispose)
             self._bridge.close()

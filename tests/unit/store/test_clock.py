@@ -1,5 +1,6 @@
 """The clock that does not run back."""
 
+from threading import Event, Thread, get_ident
 from typing import Any
 
 from hypothesis import given
@@ -91,3 +92,30 @@ def test_it_never_runs_back(steps: Any, high_water: Any) -> None:
         assert now >= last
         assert now >= time.wall or now >= last
         last = now
+
+
+def test_threads_count_elapsed_time_once() -> None:
+    """One thread is held up between its readings of the clocks and what it makes of them."""
+    time = Time()
+    reading, proceed = Event(), Event()
+    held: list[Thread] = []
+
+    def monotonic() -> int:
+        instant: int = time.monotonic
+        if held and held[0].ident == get_ident():
+            reading.set()
+            proceed.wait(10)
+        return instant
+
+    clock = StoreClock(lambda: time.wall, monotonic, T + 1000 * S)  # ahead of the wall: paced by the monotonic clock
+    held.append(Thread(target=clock.now_ns))
+    other = Thread(target=clock.now_ns)
+    held[0].start()
+    assert reading.wait(10)
+    time.passes(10)
+    other.start()
+    other.join(0.2)  # it has to wait
+    proceed.set()
+    for thread in (held[0], other):
+        thread.join(10)
+    assert clock.now_ns() == T + 1010 * S
