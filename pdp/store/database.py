@@ -55,6 +55,10 @@ class Database(Protocol):
         """True when the error may go away by itself and the transaction is taken back."""
         ...
 
+    def locked(self, error: BaseException) -> bool:
+        """True when another session's lock was not given up in time; what needs no such lock may still be written."""
+        ...
+
     def probe(self) -> None:
         """A committed test write; anew from the start where need be."""
         ...

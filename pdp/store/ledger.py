@@ -138,6 +138,7 @@ class Ledger:
         self._coming: Marks | None = None  # as of this transaction, where they changed
         self._latest_ns = 0
         self._touched = False  # switches, marks or what is in force changed in this batch
+        self._switched = False  # a switch changed in this batch
         self._told: Mapping[Key, int] = {}  # counted refusals that records of this batch tell of
         self._bound = 0  # entries of this batch that bind a session
         self._answers = 0  # entries that changed what people or the judge answered, since some was last forgotten
@@ -155,6 +156,7 @@ class Ledger:
         self._touched = self._touched or entry.switch is not None or bool(entry.high_water)
         self._told = {**self._told, **{(tenant, caller, code): n for tenant, caller, code, n in entry.refusals}}
         self._answers += bool(entry.steps)
+        self._switched = self._switched or entry.switch is not None
         return ref
 
     def write_all(self, entries: Sequence[Commit]) -> tuple[RecordRef, ...]:
@@ -213,16 +215,10 @@ class Ledger:
         self._next, self._wrote = self._before.size, None
 
     def before_commit(self, entries: int) -> None:
-        """Prune twice as fast as rows can come, and save the counts of aggregated refusals."""
-        entries = max(entries, self._next - self._before.size)  # one piece of work may write many
-        ages = self._ages(self._latest_ns)
-        self._rows.prune(2 * entries, ages)
-        if self._bound:
-            limit = 2 * self._bound
-            self._rows.on(lambda db: sessions.forget(db, limit, ages.sessions_ns))
-        if self._answers >= FORGET_EVERY:
-            self._rows.forget(2 * self._answers, ages)
-            self._forgot = True
+        """Prune, except with a switch, which waits for no table that it does not need; and save the counts of
+        aggregated refusals."""
+        if not self._switched:
+            self._prune(max(entries, self._next - self._before.size))  # one piece of work may write many
         if any(ended(switch.until_ns, self.believed_ns()) for switch in self.marks.switches):
             self._rows.sweep(self.believed_ns())
             self._touched = True
@@ -232,6 +228,17 @@ class Ledger:
         if self._before.changes != self.head.changes:
             self._coming = self._rows.marks()
         self._rows.advance(Head(self._next, self._before.changes))
+
+    def _prune(self, entries: int) -> None:
+        """Twice as fast as rows can come."""
+        ages = self._ages(self._latest_ns)
+        self._rows.prune(2 * entries, ages)
+        if self._bound:
+            limit = 2 * self._bound
+            self._rows.on(lambda db: sessions.forget(db, limit, ages.sessions_ns))
+        if self._answers >= FORGET_EVERY:
+            self._rows.forget(2 * self._answers, ages)
+            self._forgot = True
 
     def done(self) -> None:
         """Publish what is durable now."""
@@ -267,7 +274,7 @@ class Ledger:
     def _forget(self) -> None:
         self._coming = None
         self._told, self._bound = {}, 0
-        self._touched = self._forgot = False
+        self._touched = self._forgot = self._switched = False
 
     def closing(self) -> None:
         """The run ends well."""

@@ -70,6 +70,10 @@ class SqliteTransactions:
         passing = isinstance(error, FileReplaced) or (isinstance(error, sqlite3.Error) and code in _HEALING)
         return passing and self._rolled_back()
 
+    def locked(self, _error: BaseException) -> bool:
+        """A lock is one of the whole file."""
+        return False
+
     def _rolled_back(self) -> bool:
         try:
             if self._db.in_transaction:

@@ -2,7 +2,8 @@
 
 Failure rules. Whatever goes wrong with the database refuses the whole batch: no answer leaves. What may heal by
 itself (`Database.heals`: disk full while writing, a foreign lock, a lost server) stalls the writer, which refuses
-everything until a test write has been committed; nothing of the refused batch is tried again. Everything else, above
+everything until a test write has been committed; nothing of the refused batch is tried again. Where a batch met a
+lock of another session, that test write comes at once: others may not need what is locked. Everything else, above
 all a failed sync, is final: the kernel may drop dirty pages after reporting the error once, so a second sync that
 succeeds proves nothing. Only a restart, which reads the database again, goes on.
 """
@@ -88,9 +89,11 @@ class Writer:
         self._hooks = hooks
         self._ready = Condition()
         self._queue: list[Work] = []
+        self._switches: list[Work] = []  # come first, in batches of their own: other entries may wait for a lock
         self._wanted = 1  # queue length at which the writer wakes
         self._expected = 1  # the last batch's length: what lingering waits for
         self._closing = False
+        self._locked_out = False  # the last batch was, by a lock that others perhaps do not need
         self._since_tidy = 0
         self._thread = Thread(target=lambda: db.run(self._run), name="pdp-store-writer", daemon=True)
         self._thread.start()
@@ -109,8 +112,9 @@ class Writer:
                 raise unavailable()
             if len(self._queue) >= self._pace.max_queue:
                 raise Overloaded("store.overloaded", "too many records wait for the disk; ask again later")
-            self._queue.append(work)
-            if len(self._queue) >= self._wanted:
+            switches = any(entry.switch is not None for entry in entries)
+            (self._switches if switches else self._queue).append(work)
+            if switches or len(self._queue) >= self._wanted:
                 self._wanted = self._pace.max_queue + 1  # wake it once
                 self._ready.notify()
         made: T = await work.future
@@ -139,7 +143,8 @@ class Writer:
             self._commit(batch)
         elif self._closing:
             return False
-        elif self.state is WriterState.STALLED:
+        if self._locked_out or (self.state is WriterState.STALLED and not batch):
+            self._locked_out = False
             self._guarded(self._probe)
         if self._tidy_due(idle=not batch):
             self._guarded(self._tidy)
@@ -148,15 +153,17 @@ class Writer:
     def _gather(self) -> list[Work]:
         """The next batch; empty when it is time for something else."""
         with self._ready:
-            if not self._queue and not self._closing:
+            if not self._queue and not self._switches and not self._closing:
                 self._wanted = 1
                 self._ready.wait(self._patience())
-            if 0 < len(self._queue) < self._expected and self._pace.linger and not self._closing:
+            hurry = self._switches or self._closing
+            if 0 < len(self._queue) < self._expected and self._pace.linger and not hurry:
                 self._wanted = self._expected
-                self._ready.wait_for(lambda: len(self._queue) >= self._expected, self._pace.linger)
+                self._ready.wait_for(lambda: self._switches or len(self._queue) >= self._expected, self._pace.linger)
             self._wanted = self._pace.max_queue + 1
-            batch = self._queue[: self._pace.max_batch]
-            del self._queue[: self._pace.max_batch]
+            queue = self._switches or self._queue
+            batch = queue[: self._pace.max_batch]
+            del queue[: self._pace.max_batch]
         self._expected = max(1, len(batch))
         return batch
 
@@ -168,7 +175,7 @@ class Writer:
     def _commit(self, batch: Sequence[Work]) -> None:
         results: list[object] = [unavailable()] * len(batch)
         if self.state is WriterState.OPEN:
-            self._guarded(lambda: self._transaction(batch, results))
+            self._guarded(lambda: self._transaction(batch, results), of_batch=True)
         self._since_tidy += sum(max(1, len(work.entries)) for work in batch) + 1
         _deliver(batch, results)
 
@@ -224,13 +231,19 @@ class Writer:
         self._db.release(undo=isinstance(result, Fault))
         return result
 
-    def _guarded(self, step: Callable[[], None]) -> None:
-        """Run a step on the database; any error decides the writer's state."""
+    def _guarded(self, step: Callable[[], None], *, of_batch: bool = False) -> None:
+        """Run a step on the database; any error decides the writer's state. Where a batch met another session's lock,
+        a test write decides."""
         try:
             step()
         except BaseException as e:  # noqa: BLE001 a bug: waiters must hear of it, nothing may build on its leavings
             healing = isinstance(e, Exception) and self._db.heals(e)
-            self._turn(WriterState.STALLED if healing else WriterState.FAILED, e)
+            if healing and of_batch and self._db.locked(e):
+                log.error("records cannot be written while another session locks a table (%s)", said(e))
+                self._locked_out = True
+                self._hooks.undone()
+            else:
+                self._turn(WriterState.STALLED if healing else WriterState.FAILED, e)
 
     def _turn(self, state: WriterState, cause: BaseException) -> None:
         if self.state is not state:
@@ -245,8 +258,9 @@ class Writer:
         """Its success ends the stall."""
         self._db.probe()
         self._since_tidy += 1
-        self.state = WriterState.OPEN
-        log.warning("the store can write again")
+        if self.state is WriterState.STALLED:
+            self.state = WriterState.OPEN
+            log.warning("the store can write again")
 
     def _tidy_due(self, *, idle: bool) -> bool:
         if self.state is not WriterState.OPEN or not self._since_tidy:

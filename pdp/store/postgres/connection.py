@@ -45,7 +45,7 @@ _PLANNED_ONCE = {"plan_cache_mode": "force_generic_plan", "jit": "off"}
 WRITING = {
     **_DURABLE,
     **_PLANNED_ONCE,
-    "lock_timeout": "5s",
+    "lock_timeout": "3s",
     "statement_timeout": "10s",
     "idle_in_transaction_session_timeout": "10s",  # a session that holds the head and hangs holds up all others
 }

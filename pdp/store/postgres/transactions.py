@@ -12,10 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, NestedTransaction, RootTransaction, select
+from sqlalchemy import ColumnElement, Connection, Engine, NestedTransaction, RootTransaction, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.util import await_only
 
+from pdp.store.alchemy import state
 from pdp.store.database import LogWentBack
 from pdp.store.ledger import Head
 from pdp.store.postgres import connection as server
@@ -26,6 +27,8 @@ from pdp.store.tables import records
 
 T = TypeVar("T")
 
+LOCK_NOT_AVAILABLE = "55P03"
+LOCKED_TIMEOUT = "500ms"  # for other locks of a transaction that holds the head
 FIND_OUT_SECONDS = 5.0  # how long the fate of a commit is asked after
 _PAUSE = 0.2
 
@@ -110,6 +113,9 @@ class PostgresTransactions:
         self._disconnect()
         return isinstance(error, server.DatabaseErrors) and server.passing(error)
 
+    def locked(self, error: BaseException) -> bool:
+        return state(error) == LOCK_NOT_AVAILABLE
+
     def probe(self) -> None:
         """On a new connection; what this process wrote must still be there. Raises LogWentBack."""
         self._connect()
@@ -170,20 +176,28 @@ class PostgresTransactions:
 
 
 def lock(db: Connection, known: Last | None = None) -> Head:
-    """Take the head row, and with it the right to write; others wait until the transaction ends. Raises LogWentBack
-    where the record that is `known` is not there."""
-    found, _ = look(db, known, locked=True)
-    return found
+    """Take the head row, and with it the right to write; others wait until the transaction ends, so from here on it
+    waits for no other lock for long. Raises LogWentBack where the record that is `known` is not there."""
+    locked = select(head.c.size, head.c.changes).with_for_update(of=head).cte("locked")
+    briefly = func.set_config("lock_timeout", LOCKED_TIMEOUT, True)  # for this transaction
+    row = db.execute(select(locked.c.size, locked.c.changes, _leaf_of(known), briefly)).one()
+    _check(row, known)
+    return Head(row.size, row.changes)
 
 
-def look(db: Connection, known: Last | None, *, locked: bool = False) -> tuple[Head, Last | None]:
-    """Where the log ends, and its last record, which a transaction that had to wait for the lock may not see. One
-    statement. Raises LogWentBack as `lock`."""
-    c = records.c
-    last = select(c.leaf).where(c.idx == head.c.size - 1).scalar_subquery()
-    ours = select(c.leaf).where(c.idx == (-1 if known is None else known.index)).scalar_subquery()
-    asked = select(head.c.size, head.c.changes, last.label("last"), ours.label("ours"))
-    row = db.execute(asked.with_for_update(of=head) if locked else asked).one()
+def look(db: Connection, known: Last | None) -> tuple[Head, Last | None]:
+    """Where the log ends, and its last record. Raises LogWentBack as `lock`."""
+    last = select(records.c.leaf).where(records.c.idx == head.c.size - 1).scalar_subquery()
+    row = db.execute(select(head.c.size, head.c.changes, _leaf_of(known), last.label("last"))).one()
+    _check(row, known)
+    return Head(row.size, row.changes), None if row.last is None else Last(row.size - 1, row.last)
+
+
+def _leaf_of(known: Last | None) -> ColumnElement[bytes]:
+    leaf = select(records.c.leaf).where(records.c.idx == (-1 if known is None else known.index))
+    return leaf.scalar_subquery().label("ours")
+
+
+def _check(row: Any, known: Last | None) -> None:
     if known is not None and (row.size <= known.index or row.ours != known.leaf):
         raise LogWentBack("the log is not the one that was written; restore the newest copy of the database")
-    return Head(row.size, row.changes), None if row.last is None else Last(row.size - 1, row.last)
