@@ -21,23 +21,31 @@ from google.protobuf import json_format
 from devtools.bench.driver import CERBOS, CERBOS_PROTO, OPA
 from devtools.bench.figures import Figure, Goal, Spread
 from devtools.bench.harness import BenchServer, Rig, Round
-from devtools.bench.measure import MANY_PACKS, Bench
+from devtools.bench.measure import MANY_PACKS, PACKS, Bench
+from devtools.bench.packs import RULES
 from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.opa.bundle import archive
 
 OVER_OPA = Goal(1.0, 0.7)
 POLICIES = Path(__file__).with_name("cerbos") / "policies"
 TOOLS = Path(__file__).parents[2] / ".tools"
-_LESS = "verifies no token, checks no arguments, asks nobody, has no session"
+_LESS = "no token verified, no schema, no approvals, no sessions"
 _OVER_ECHO = {
-    "warm": ("warm Decide", "all of it, and the record is on the disk before the answer"),
-    "opa": ("OPA server, evaluation alone", f"{_LESS}, writes no record"),
-    "opa-log": ("OPA server, decision log to a file", f"{_LESS}; the answer waits for no disk"),
-    "cerbos": ("Cerbos, decision log to a file, a policy of its own", f"{_LESS}; the answer waits for no disk"),
+    "warm": ("warm Decide", "all of it, and the record durable before the answer"),
+    "opa": ("OPA server, evaluation alone", f"{_LESS}, no record"),
+    "opa-log": ("OPA server, decision log to a file", f"{_LESS}, no record durable before the answer"),
+    "cerbos": (
+        "Cerbos, decision log to a file, a policy of its own",
+        f"{_LESS}, no record durable before the answer",
+    ),
 }
 _OVER_OPA = {
     "warm-over-opa": ("warm", "opa", "the same policy"),
-    "packs-over-opa": ("packs", "opa-packs", "the same policy, with 20 packs of 50 rules more"),
+    "packs-over-opa": (
+        "packs",
+        "opa-packs",
+        f"the same policy, with {PACKS[MANY_PACKS]} packs of {RULES} rules more",
+    ),
 }
 
 
