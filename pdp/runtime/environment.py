@@ -20,16 +20,9 @@ KEY_BYTES = 32
 
 
 class SystemEntropy:
-    """The operating system's randomness, drawn a page at a time. For one thread; never handed to a forked child."""
+    """The operating system's randomness."""
 
-    def __init__(self) -> None:
-        self._drawn = b""
-
-    def bytes(self, count: int) -> bytes:
-        if len(self._drawn) < count:
-            self._drawn = os.urandom(max(count, 4096))
-        given, self._drawn = self._drawn[:count], self._drawn[count:]
-        return given
+    bytes = staticmethod(os.urandom)
 
 
 @dataclass(frozen=True, slots=True)
