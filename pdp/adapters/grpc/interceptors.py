@@ -64,7 +64,7 @@ class Bodies(grpc.aio.ServerInterceptor):
     are there."""
 
     def __init__(self) -> None:
-        self._reading: dict[str, Handler] = {}  # by method; only known ones, so it stays small
+        self._handlers: dict[str, Handler] = {}  # by method; only known ones, so it stays small
 
     @override
     async def intercept_service(
@@ -72,15 +72,14 @@ class Bodies(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler | None:
-        """Take the handler of a single request for one of a stream."""
-        handler = await continuation(handler_call_details)
-        if handler is None:
-            return None
+        """Take the handler of a single request for one of a stream. What lies within is asked once a method."""
         method = handler_call_details.method
-        reading = self._reading.get(method)
-        if reading is None:
-            reading = self._reading[method] = self._around(handler)
-        return reading
+        handler = self._handlers.get(method)
+        if handler is None:
+            handler = await continuation(handler_call_details)
+            if handler is not None:
+                handler = self._handlers[method] = self._around(handler)
+        return handler
 
     def _around(self, handler: Any) -> Handler:
         parse, write = handler.request_deserializer, handler.response_serializer
@@ -130,7 +129,6 @@ class Faults(grpc.aio.ServerInterceptor):
         self._max_call_seconds = max_call_seconds
         self._margin = min(1.0, max_call_seconds / 10)  # for an answer that was held as long as it may
         self._door = door
-        self._guarded: dict[str, Handler] = {}  # by method; only known ones, so it stays small
 
     @override
     async def intercept_service(
@@ -140,13 +138,7 @@ class Faults(grpc.aio.ServerInterceptor):
     ) -> Handler | None:
         """Wrap the handler of a known method; an unknown one is UNIMPLEMENTED by gRPC itself."""
         handler = await continuation(handler_call_details)
-        if handler is None:
-            return None
-        method = handler_call_details.method
-        guarded = self._guarded.get(method)
-        if guarded is None:
-            guarded = self._guarded[method] = self._guard(handler, method)
-        return guarded
+        return None if handler is None else self._guard(handler, handler_call_details.method)
 
     def _guard(self, handler: Any, method: str) -> Handler:
         # a single request is parsed inside the guard, so that what does not parse is a fault like any other

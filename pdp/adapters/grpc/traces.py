@@ -44,7 +44,6 @@ class Traces(grpc.aio.ServerInterceptor):
 
     def __init__(self, telemetry: Telemetry) -> None:
         self._telemetry = telemetry
-        self._traced: dict[str, Handler] = {}  # by method; only known ones
 
     @override
     async def intercept_service(
@@ -56,10 +55,7 @@ class Traces(grpc.aio.ServerInterceptor):
         method = handler_call_details.method
         if handler is None or handler.response_streaming or not method.startswith(_OURS):
             return handler  # type: ignore[no-any-return] # the stubs of grpcio have no fields for handlers
-        traced = self._traced.get(method)
-        if traced is None:
-            traced = self._traced[method] = self._around(handler, method)
-        return traced
+        return self._around(handler, method)
 
     def _around(self, handler: Any, method: str) -> Handler:
         parse, write = handler.request_deserializer, handler.response_serializer
