@@ -9,6 +9,8 @@ CASES_FILE := tests/corpora/judge/judge_cases_dev.jsonl.gz
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # an OPA installed by .ci/run is found; one on the PATH as well
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
+# the many processes of the tests find the modules compiled
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo serve test quick lint types layers proto rego pytest docker-steps mutation mutation-sample bench cerbos calls size races screenshots lock stubs generated differential constructs language rebuild-engine clean help
 
@@ -23,8 +25,8 @@ serve: .venv/ready .venv-demo/ready ## the demo's server, left running
 
 test: lint types layers proto rego pytest docker-steps ## everything
 
-quick: lint types layers ## while you work: style, types, layers and the tests that start no server, database or browser
-	$(PYTEST) -m "not starts_server"
+quick: lint types layers ## while you work: style, types, layers and the tests that start no server, database or browser and are no sweep
+	$(PYTEST) -m "not starts_server and not sweep"
 
 lint: .venv/ready ## style
 	$(BIN)/ruff format --check .

@@ -49,7 +49,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """What takes long comes first, whatever the order else: then the many short tests even out the workers."""
     yield
-    items.sort(key=lambda item: item.get_closest_marker(MARKER) is None)
+    items.sort(key=lambda item: [item.get_closest_marker(marker) is None for marker in (MARKER, "sweep")])
 
 
 @pytest.fixture(autouse=True, scope="module")

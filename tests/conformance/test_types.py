@@ -91,6 +91,7 @@ def test_without_the_gate_answers_differ(opa: engines.Opa) -> None:
     assert found["differences"] > 100
 
 
+@pytest.mark.sweep
 def test_a_guard_before_it_makes_a_call_admissible() -> None:
     """What the gate refuses can be written: each builtin takes an argument in each of its places."""
     hopeless = {

@@ -10,6 +10,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from policy_under_test import ACME_ONLY, Policy
 
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Each tries many inputs."""
+    item.add_marker("sweep")
+
+
 settings.register_profile(
     "pdp",
     derandomize=True,

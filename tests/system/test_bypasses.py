@@ -324,6 +324,7 @@ def _everywhere(message: Any, text: str) -> int:
     return count
 
 
+@pytest.mark.sweep
 def test_bypass_8_no_field_of_a_terminal_page_deceives() -> None:
     """Every deceptive character in every field is spelled out, wherever it is shown."""
     screen = requests.console()

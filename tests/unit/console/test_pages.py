@@ -111,6 +111,7 @@ async def test_nothing_of_others_is_markup_or_unseen(console: ConsoleClient) -> 
         assert "49" not in re.findall(r"`(.*?)&lt;", html)
 
 
+@pytest.mark.sweep
 async def test_every_deceptive_character_is_spelled_out_in_every_field_of_every_page(console: ConsoleClient) -> None:
     plain = {}
     everywhere(console, "aa")

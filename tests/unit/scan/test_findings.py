@@ -90,6 +90,7 @@ def test_excerpts_of_anything(text: str, start: int, length: int) -> None:
         *("password: ", "x://y:", "keep it "),
     ],
 )
+@pytest.mark.sweep
 def test_hostile_text_costs_no_more_than_its_length(seed: str) -> None:
     """What backtracks more than linearly does not end within the runner's timeout at this size."""
     text = seed * (60_000 // len(seed))

@@ -67,6 +67,7 @@ def promtool() -> str:
     return found
 
 
+@pytest.mark.sweep
 def test_each_rule_fires_when_it_should_and_only_then() -> None:
     for arguments in (("check", "rules", RULES), ("test", "rules", CASES)):
         done = subprocess.run([promtool(), *arguments], capture_output=True, text=True, check=False)
