@@ -105,7 +105,7 @@ def test_the_operator_hears_of_it(server: Served, caplog: pytest.LogCaptureFixtu
 
 
 def test_a_policy_that_loops(server: Served) -> None:
-    server.activate(rego(f'decision := {{"n": {FOREVER}}} if tool == "git_log"'), deadline_ms=300)
+    server.activate(rego(f'decision := {{"n": {FOREVER}}} if tool == "git_log"'), deadline_ms=1000)
     server.kills.clear()
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         neighbours = [pool.submit(server.decide) for _ in range(4)]
