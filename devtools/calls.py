@@ -37,7 +37,7 @@ _RESUMED = 3  # of a RESUME instruction's argument: not the start of a function
 
 @dataclass(slots=True)
 class Profile:
-    """What one thread of ours ran."""
+    """The Python calls of one thread."""
 
     calls: Counter[str] = field(default_factory=Counter)  # by file and function
     path: list[str] = field(default_factory=list)  # files in the order of entry, without repetitions in a row

@@ -42,9 +42,9 @@ Call = Callable[[bytes], Awaitable[str]]  # from an encoded question to the name
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What to do. `request`: one encoded question, base64; `items` of them make a batch. `feed` is a file with such
-    questions instead, one a line, each asked once, which may end a round early. `rate` per second makes it an open
-    loop."""
+    """A load to generate. `request`: one encoded question, base64; `items` of them make a batch. `feed` is a file
+    with such questions instead, one a line, each asked once, which may end a round early. `rate` per second makes it
+    an open loop."""
 
     target: str
     token: str
@@ -59,7 +59,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What came back. `answers` counts them by effect; those of a list by the number of tools in it."""
+    """The result of a load. `answers` counts them by effect; those of a list by the number of tools in it."""
 
     calls: int
     seconds: float

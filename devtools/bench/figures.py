@@ -1,4 +1,4 @@
-"""What a bench comes to: ratios with their spread, set against DESIGN section 12. Pure."""
+"""Figures of a bench: ratios with their spread, set against DESIGN section 12. Pure."""
 
 from __future__ import annotations
 
@@ -105,7 +105,8 @@ class StageFigure:
 
 @dataclass(frozen=True, slots=True)
 class BenchPace:
-    """How long to look. `records`: what the long log holds before it is asked; `subjects`: who have asked before."""
+    """The length of a measurement. `records`: what the long log holds before it is asked; `subjects`: who have asked
+    before."""
 
     rounds: int = 3
     seconds: float = 1.0

@@ -26,7 +26,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class BenchFault(Fault):
-    """What was to be measured does not work."""
+    """A subject of the measurement does not work."""
 
 
 @dataclass(frozen=True, slots=True)

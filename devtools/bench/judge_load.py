@@ -1,5 +1,4 @@
-"""What waiting for a judge costs those who need none: a Decide while hundreds wait for a verdict, over a quiet
-one."""
+"""Cost of pending judge verdicts for other calls: a Decide while hundreds wait for a verdict, over a quiet one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What waiting costs those who do not wait: a Decide while hundreds of long polls are held, over one without any."""
+"""Cost of long polls for other calls: a Decide while hundreds of them are held, over one without any."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is measured: worlds that differ in one thing (tools, records), and the calls that are asked about in them."""
+"""Scenarios of the bench: worlds that differ in one thing (tools, records), and their calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the CPU of one Decide goes: the stages of the request path run one after the other, each many times over, in
+"""CPU time of one Decide by stage: the stages of the request path run one after the other, each many times over, in
 this process, on the parts that `pdp serve` would run. (No stage can be left out of a server: there is no such option,
 and there shall be none.)"""
 

@@ -1,4 +1,4 @@
-"""What is asked in a round: warm, as sessions go on; or cold, where nothing was seen before."""
+"""Requests of a round: warm, as sessions go on; or cold, where nothing was seen before."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ WAIVERS: tuple[Mapping[str, Json], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class DemoStage:
-    """What the scenes play on. `tools` are the live server's definitions by name."""
+    """The world of the demo's scenes. `tools` are the live server's definitions by name."""
 
     world: Sandbox
     repository: Path

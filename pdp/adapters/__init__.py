@@ -1,1 +1,1 @@
-"""What stands between the service and a protocol. Adapters never know one another."""
+"""The adapters between the service and protocols. Adapters never know one another."""

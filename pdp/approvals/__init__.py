@@ -1,1 +1,1 @@
-"""What approvals need from outside the service: the directory of people, messages to them, passkeys."""
+"""External dependencies of approvals: the directory of people, notifications, passkeys."""

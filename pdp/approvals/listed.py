@@ -37,7 +37,7 @@ Read: TypeAlias = "Callable[[str, str], Mapping[str, Any]]"  # text and file nam
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What one source lists."""
+    """The people and groups of one source."""
 
     people: tuple[Member, ...] = ()
     groups: Mapping[str, str] | None = None  # id to name

@@ -17,7 +17,7 @@ _SECRET: dict[str, Any] = {"secret": True}
 
 
 class _Channel(Options):
-    """What all channels have."""
+    """Options common to all channels."""
 
     tenants: tuple[Name, ...] = Field((), description="Only requests of these tenants.", examples=[["acme"]])
     events: tuple[Literal["opened", "resolved"], ...] = Field(
@@ -104,7 +104,7 @@ ChannelOptions = Annotated[WebhookOptions | ChatOptions | MailOptions, Field(dis
 
 
 class ScimOptions(Options):
-    """What was exported from an identity provider by SCIM 2.0 (RFC 7644): the list responses of two resources."""
+    """An export of an identity provider by SCIM 2.0 (RFC 7644): the list responses of two resources."""
 
     users_file: Path = Field(description="The list response of `Users`, JSON.", examples=["scim/users.json"])
     groups_file: Path = Field(description="The list response of `Groups`, JSON.", examples=["scim/groups.json"])

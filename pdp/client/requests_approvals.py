@@ -42,8 +42,8 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What is listed or watched; empty fields do not narrow. States and kinds by name, such as `pending` and
-    `approval`."""
+    """A filter of requests to list or watch; empty fields do not narrow. States and kinds by name, such as `pending`
+    and `approval`."""
 
     states: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
@@ -100,7 +100,7 @@ class Ballot:
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """What a subject agrees to of its own accord."""
+    """The terms of a consent that a subject gives without a request."""
 
     agent: str
     server: str

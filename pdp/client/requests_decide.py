@@ -49,7 +49,7 @@ Answer = TypeVar("Answer")
 
 
 class NotARequestError(ValueError):
-    """What was given cannot be sent; the message says which argument, never its value."""
+    """An argument cannot be encoded; the message names the argument, never its value."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,8 +31,8 @@ _BOUNDS = (("ge", "at least {}"), ("gt", "above {}"), ("le", "at most {}"), ("lt
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a key holds. `holds` is `value`, `section` (a mapping with fixed keys), `list` or `map` (of sections); of
-    several `models` a section is one."""
+    """The type of a configuration key. `holds` is `value`, `section` (a mapping with fixed keys), `list` or `map` (of
+    sections); of several `models` a section is one."""
 
     holds: str
     models: tuple[Model, ...] = ()

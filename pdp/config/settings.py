@@ -63,7 +63,7 @@ class ServiceOptions(Options):
 
 
 class PolicyOptions(Options):
-    """Where policy comes from, and how it is evaluated."""
+    """Source of the policy, and its engine."""
 
     folder: Path | None = Field(
         None,

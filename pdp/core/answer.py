@@ -1,4 +1,4 @@
-"""What a caller is answered, as a value. The reply that is kept for repeats is made of it too."""
+"""The answer to a caller, as a value. The reply that is kept for repeats is made of it too."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How long answers hold."""
+    """Validity periods of answers."""
 
     allow_seconds: int = 10  # short, so that a kill switch or a new policy takes effect
     list_seconds: int = 60

@@ -54,15 +54,15 @@ class Unsupported(Fault):
 
 
 class NotFound(Fault):
-    """What was asked for does not exist, or not for this caller: the two read the same."""
+    """The object does not exist, or not for this caller: both have the same message."""
 
 
 class Gone(Fault):
-    """What the answer needs was there once and is no more: erased values, a policy that is not kept."""
+    """Data of the answer no longer exists: erased values, a policy that is not kept."""
 
 
 class Outdated(Fault):
-    """What a person acts on is no longer as it was: too late, or changed since it was shown. Read it again."""
+    """The object of a person's action is over, or changed since it was shown. Read it again."""
 
 
 class OutOfRange(Fault):

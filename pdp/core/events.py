@@ -101,9 +101,9 @@ def reload(stamp: Stamp, *, by: str, results: Mapping[str, str]) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """What was explained, and what came out. `decision` is the id of a recorded decision, "" for a request that was
-    only supposed; `reproduced` whether the replay gave the recorded answer, None for a request. `evaluations` counts
-    what the search for changes tried, 0 when none was asked for."""
+    """An explanation: its subject and its result. `decision` is the id of a recorded decision, "" for a request that
+    was only supposed; `reproduced` whether the replay gave the recorded answer, None for a request. `evaluations`
+    counts what the search for changes tried, 0 when none was asked for."""
 
     caller: str
     decision: str

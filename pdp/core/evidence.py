@@ -61,7 +61,7 @@ def _is_verdict(element: Evidence) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a judge's session came to. `status` is `ok` or why there is no verdict."""
+    """The result of a judge's session. `status` is `ok` or why there is no verdict."""
 
     status: str
     verdict: str | None  # "allow" | "deny" | "escalate"

@@ -28,7 +28,8 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class SubjectFact:
-    """For whom the agent acts. Times are Unix nanoseconds; 0 is the worst value (the beginning of time)."""
+    """The subject, for whom the agent acts. Times are Unix nanoseconds; 0 is the worst value (the beginning of
+    time)."""
 
     check: Check
     source: str = "none"  # "verified" | "vouched" | "none"
@@ -78,7 +79,7 @@ class AgentFact:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a credential turned out to be."""
+    """The verified identity of a credential."""
 
     subject: SubjectFact
     agent: AgentFact
@@ -124,7 +125,7 @@ RISKS = ("low", "medium", "high", "critical")  # risk_level is the index plus on
 
 @dataclass(frozen=True, slots=True)
 class Sink:
-    """Where an argument flows to. `argument` is a JSON Pointer, empty for the tool as a whole."""
+    """The destination of an argument. `argument` is a JSON Pointer, empty for the tool as a whole."""
 
     kind: str  # "network" | "email" | "message" | "filesystem" | "process" | "database" | "other"
     argument: str = ""
@@ -214,7 +215,7 @@ WORST_LABELS = ("untrusted", "sensitive")  # what an unobserved session must be 
 
 @dataclass(frozen=True, slots=True)
 class SessionFact:
-    """What this session has touched. No session means the worst labels and counters."""
+    """Labels and counters of the session. No session means the worst labels and counters."""
 
     check: Check
     known: bool = False

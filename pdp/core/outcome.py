@@ -32,7 +32,7 @@ _encode = json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",
 
 @dataclass(frozen=True, slots=True)
 class EngineQuery:
-    """What an engine is asked. `sha256` is echoed by the engine, so no answer can belong to another question."""
+    """A query to an engine. `sha256` is echoed by the engine, so no answer can belong to another question."""
 
     document: bytes  # the input document, JSON, UTF-8
     sha256: str
@@ -42,7 +42,7 @@ class EngineQuery:
 
 
 class Effect(StrEnum):
-    """What the caller is told. There is no fourth."""
+    """The effect of a decision. There is no fourth."""
 
     ALLOW = "allow"
     DENY = "deny"
@@ -72,7 +72,7 @@ class Hidden:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What policy decided. `requirements` is the opened stage; empty unless pending."""
+    """The decision of the policy. `requirements` is the opened stage; empty unless pending."""
 
     effect: Effect
     reasons: tuple[Reason, ...] = ()

@@ -61,8 +61,8 @@ def uuid7(at_ns: int, random: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What every record has. `log` is the log's origin, `boot` names this run of the process, `tenant` is ""
-    for what belongs to no tenant; times are nanoseconds (wall clock and monotonic reading)."""
+    """The fields common to all records. `log` is the log's origin, `boot` names this run of the process, `tenant` is
+    "" for what belongs to no tenant; times are nanoseconds (wall clock and monotonic reading)."""
 
     log: str
     id: str

@@ -1,4 +1,4 @@
-"""What the registry gives: a pinned tool, and a change to be recorded."""
+"""Values of the registry: a pinned tool, and a change to be recorded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pdp.core.stored import Artefact
 
 @dataclass(frozen=True, slots=True)
 class PinnedTool:
-    """What the service needs of one verified manifest. `definition` is rebuilt for a model: only name, title,
+    """The part of one verified manifest that the service uses. `definition` is rebuilt for a model: only name, title,
     description, inputSchema, outputSchema, annotations."""
 
     server: str

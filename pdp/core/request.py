@@ -1,4 +1,4 @@
-"""What is asked, in our own words: the proto messages after the codec, before any fact is established.
+"""Requests as values: the proto messages after the codec, before any fact is established.
 
 Everything here is as the caller sent it and is trusted accordingly (DESIGN section 4).
 """
@@ -22,7 +22,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MayAssert:
-    """What a caller's configuration lets it vouch for."""
+    """The statements that a caller's configuration lets it vouch for."""
 
     claims: tuple[str, ...] = ()  # issuers whose claims it may pass on without the token
     task: bool = False
@@ -52,7 +52,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """How the connection reached us, as the transport verified it."""
+    """The peer of the connection, as the transport verified it."""
 
     transport: str  # "unix" | "loopback" | "tls" | "mtls"
     sans: tuple[str, ...] = ()  # SANs of the verified client certificate, e.g. "uri:spiffe://..", "dns:gw"
@@ -63,7 +63,7 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class ServerPeer:
-    """How the MCP server proved itself to the caller, in the caller's words; "" for a form that it did not see."""
+    """The MCP server's proof of identity, as stated by the caller; "" for a form that it did not see."""
 
     spiffe_id: str = ""
     spki_digest: str = ""  # SHA-256 of the DER SubjectPublicKeyInfo, lower-case hex

@@ -1,4 +1,4 @@
-"""What is committed together and found again: rows of the store as values. Times are Unix nanoseconds."""
+"""Rows of the store as values, and the unit of a commit. Times are Unix nanoseconds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RefusalCount = tuple[str, str, str, int]  # tenant, caller, code, how many
 
 @dataclass(frozen=True, slots=True)
 class RecordRef:
-    """Where a record stands: log origin, index (from 0), RFC 6962 leaf hash."""
+    """Reference to a record: log origin, index (from 0), RFC 6962 leaf hash."""
 
     log: str
     index: int
@@ -47,7 +47,7 @@ class CallRow:
 
 @dataclass(frozen=True, slots=True)
 class SessionRow:
-    """Whose a session is: its keyed index, that of its owner (subject and agent), and how long it is kept."""
+    """The owner of a session: its keyed index, that of the owner (subject and agent), and how long it is kept."""
 
     index: str
     owner: str
@@ -139,7 +139,7 @@ class CallKeys:
 
 @dataclass(frozen=True, slots=True)
 class StoredCall:
-    """What the store holds about one call, by one consistent read."""
+    """The store's data about one call, by one consistent read."""
 
     reply: ReplyRow | None = None
     redeemed: ReplyRow | None = None

@@ -22,7 +22,8 @@ _SOON_NS = 7 * _DAY_NS
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """It holds from `from_ns` until `until_ns`. `path` is the setting that names it, as in `registry.sets.acme`."""
+    """A validity period from `from_ns` until `until_ns`. `path` is the setting that names it, as in
+    `registry.sets.acme`."""
 
     kind: Kind
     path: tuple[str, ...]

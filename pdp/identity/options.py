@@ -32,7 +32,8 @@ LIFETIME_SECONDS = 900  # a token that lives for longer is a stolen one for long
 
 
 class SubjectKindOptions(Options):
-    """How this issuer's tokens tell people from services, beyond what every token tells (see `claims.kind`)."""
+    """The claim that tells people from services in this issuer's tokens, beyond the standard ones (see
+    `claims.kind`)."""
 
     claim: Name | None = Field(None, description="The claim that tells them apart.", examples=["idtyp"])
     service: tuple[str, ...] = Field((), description="Its values that mean a service.", examples=[["app"]])
@@ -150,7 +151,7 @@ class TokenMatch(Options):
 
 
 class MayAssertOptions(Options):
-    """What a caller may vouch for. Nothing by default."""
+    """The statements that a caller may vouch for. Nothing by default."""
 
     claims: tuple[Name, ...] = Field(
         (), description="Issuers whose claims it may state without a token.", examples=[["https://id.acme.example"]]

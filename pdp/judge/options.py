@@ -20,7 +20,7 @@ UNIX = "unix:"
 
 
 class Preset(NamedTuple):
-    """What is known of an endpoint. `url` is "" where only the operator can know it."""
+    """The defaults of an endpoint. `url` is "" where only the operator can know it."""
 
     url: str
     answers: Answers
@@ -39,14 +39,14 @@ PRESETS: Mapping[str, Preset] = {
 
 
 class Budget(Options):
-    """What a tenant may use up in a day (UTC). Kept in memory: it begins anew with the judge's process."""
+    """The budget of a tenant for a day (UTC). Kept in memory: it begins anew with the judge's process."""
 
     tokens_per_day: int | None = Field(None, ge=0, description="Of input and output; no bound if unset.")
     cost_per_day: float | None = Field(None, ge=0, description="In the currency of judge.prices; no bound if unset.")
 
 
 class Prices(Options):
-    """What the endpoint asks for, in one currency."""
+    """The prices of the endpoint, in one currency."""
 
     input_per_million: float = Field(0.0, ge=0, description="For a million tokens that are read.")
     output_per_million: float = Field(0.0, ge=0, description="For a million tokens that are written.")

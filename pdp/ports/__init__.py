@@ -1,4 +1,4 @@
-"""What the service needs from outside. Components implement these protocols; `bootstrap` wires them.
+"""The ports of the service. Components implement these protocols; `bootstrap` wires them.
 
 Nothing here does I/O. Times are Unix nanoseconds unless a name says otherwise.
 """
@@ -123,7 +123,7 @@ class LoadedPolicy:
 
 
 class PolicySource(Protocol):
-    """Where bundles come from: folder, load gate, engine."""
+    """The source of bundles: folder, load gate, engine."""
 
     async def load(self, active: str | None) -> LoadedPolicy | None:
         """Read the bundle, gate it, start its engine. None when its digest equals `active`. Raises BundleFault
@@ -159,7 +159,7 @@ class KeptPolicies(Protocol):
 
 
 class Callers(Protocol):
-    """Who asks (identity/principals)."""
+    """Authentication of callers (identity/principals)."""
 
     async def authenticate(self, peer: Peer, at_ns: int) -> Caller:
         """Raises Unauthenticated with a stable code (`caller.unauthenticated`, `caller.token_expired`, ...)."""
@@ -167,7 +167,7 @@ class Callers(Protocol):
 
 
 class Subjects(Protocol):
-    """For whom (identity/principals)."""
+    """Authentication of subjects (identity/principals)."""
 
     async def identify(
         self, credential: Credential, *, caller: Caller, audiences: tuple[str, ...], at_ns: int

@@ -1,4 +1,4 @@
-"""What the service needs to know of what people and the judge answered, and of who people are."""
+"""The ports for approvals: stored answers of people and the judge, the directory, channels."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Directories(Protocol):
 
 
 class DirectorySource(Directories, Protocol):
-    """Where they are loaded from."""
+    """The source of directories."""
 
     async def reload(self, at_ns: int) -> tuple[DirectoryChange, ...]:
         """Look again; returns what changed, or cannot be read. Nothing of it is in force yet: it is returned again
@@ -89,7 +89,7 @@ class Passkeys(Protocol):
 
 
 class Channel(Protocol):
-    """Where messages about requests go (approvals/channels)."""
+    """A notification channel (approvals/channels)."""
 
     async def send(self, message: Message, /) -> None:
         """Hand it over. Raises Unavailable `notice.*` when that fails, without an address or a word of the message.

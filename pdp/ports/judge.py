@@ -1,4 +1,4 @@
-"""What the service needs of the judge."""
+"""The port for the judge."""
 
 from __future__ import annotations
 

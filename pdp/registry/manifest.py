@@ -71,7 +71,7 @@ class Closed(BaseModel):
 
 
 class SinkEntry(Closed):
-    """Where an argument flows to; `argument` is a JSON Pointer, empty for the tool as a whole."""
+    """The destination of an argument; `argument` is a JSON Pointer, empty for the tool as a whole."""
 
     kind: SinkKind
     argument: str = Field(default="", max_length=256, pattern=r"^(/([^~/]|~[01])*)*$")

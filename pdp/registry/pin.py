@@ -64,7 +64,7 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class Pinned:
-    """What a pin wrote. `draft` is None when nothing differs from what is signed."""
+    """The files that a pin wrote. `draft` is None when nothing differs from what is signed."""
 
     proposals: tuple[Proposal, ...]
     draft: Draft | None

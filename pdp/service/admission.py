@@ -1,4 +1,4 @@
-"""Who may come in: authenticates the caller, checks its role, holds the limits, and records refusals."""
+"""Admission: authenticates the caller, checks its role, enforces the limits, and records refusals."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class OpenItem:
 
 @dataclass(slots=True)
 class Run:
-    """What a batch has come to so far, by place; none of it is durable."""
+    """The progress of a batch, by position; none of it is durable."""
 
     caller: Caller
     snapshot: Snapshot

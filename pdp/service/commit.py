@@ -39,7 +39,7 @@ CLOCK_STEP_NS = 5 * NS
 
 @dataclass(frozen=True, slots=True)
 class ListRecording:
-    """What one filtered list was made of."""
+    """The input and answer of one filtered list, to be recorded."""
 
     ask: ListAsk
     caller: Caller

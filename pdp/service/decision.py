@@ -18,8 +18,8 @@ from pdp.service.state import Snapshot
 
 @dataclass(slots=True)
 class Decision:
-    """What is known of one request. A step reads the fields above its own and fills in its own; a field that no step
-    has filled in yet cannot be read."""
+    """The state of one request on its way through the service. A step reads the fields above its own and fills in its
+    own; a field that no step has filled in yet cannot be read."""
 
     ask: Ask
     caller: Caller

@@ -1,4 +1,4 @@
-"""Why an answer was what it was, and what would have to be different: `ExplainService`.
+"""Explanations of answers, with the smallest changes to others: `ExplainService`.
 
 A recorded decision is replayed from what was kept of it: its input document, its policy bundle, its record. A request
 is evaluated as if it were asked now. Neither changes anything: no counter, no reply, no salt, no requirement; what is
@@ -51,7 +51,7 @@ _UNSUPPORTED = "obligation.unsupported"
 
 @dataclass(frozen=True, slots=True)
 class ExplainRequest:
-    """What is to be explained: a recorded decision by id, or a request."""
+    """The subject of an explanation: a recorded decision by id, or a request."""
 
     asked: str | Ask
     find_changes: bool = False

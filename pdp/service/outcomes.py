@@ -20,7 +20,8 @@ OUTCOMES = frozenset({"done", "failed", "unknown"})
 
 @dataclass(frozen=True, slots=True)
 class OutcomeReport:
-    """What a caller reports. `outcome` is one of `OUTCOMES`; `finished_ns` is the caller's word, cut at now."""
+    """A caller's report of an outcome. `outcome` is one of `OUTCOMES`; `finished_ns` is the caller's word, cut at
+    now."""
 
     decision_id: str
     redemption_id: str

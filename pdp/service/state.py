@@ -1,4 +1,4 @@
-"""What one request pins: policy, registry view, switches. Replaced whole, never changed in place."""
+"""The snapshot that one request pins: policy, registry view, switches. Replaced whole, never changed in place."""
 
 from __future__ import annotations
 

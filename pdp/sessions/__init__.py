@@ -1,1 +1,1 @@
-"""What a session has done so far: state, never identity."""
+"""Session state: labels and counters, never identity."""

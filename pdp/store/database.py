@@ -1,4 +1,4 @@
-"""What the writer asks of a database, and of the store that it writes for."""
+"""The interfaces between the writer, its database, and the store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class AnotherLog(Exception):
-    """What lies there is not what this process wrote: nothing may be built on it, and nothing of it told."""
+    """The database does not hold what this process wrote: it must be neither extended nor read."""
 
     code = "store.rollback"
 
@@ -27,7 +27,7 @@ class FileReplaced(AnotherLog):
 
 
 class Database(Protocol):
-    """What the writer needs of a database; called on the writer's thread only, and all else within `run`."""
+    """The database of a writer; called on the writer's thread only, and all else within `run`."""
 
     def run(self, work: Callable[[], T]) -> T:
         """Do it where the connection may be used, and wait for it."""
@@ -69,7 +69,7 @@ class Database(Protocol):
 
 
 class Hooks(Protocol):
-    """What the store keeps in step with the database; called on the writer's thread only."""
+    """Callbacks that keep the store in step with the database; called on the writer's thread only."""
 
     def commit_plain(self, entries: Sequence[Commit]) -> tuple[RecordRef, ...] | None:
         """Make entries durable in one round trip. None, and an error that is not the database's, where nothing was

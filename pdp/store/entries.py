@@ -1,4 +1,4 @@
-"""What makes an entry one that can be written, on either database."""
+"""Validation of entries before a write, on either database."""
 
 from __future__ import annotations
 

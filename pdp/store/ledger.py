@@ -1,5 +1,5 @@
-"""What the store knows in memory, kept exactly in step with what is durable: the next index, the engaged
-switches, the high-water marks, and the housekeeping that rides along with commits."""
+"""The store's memory, exactly in step with its durable state: the next index, the engaged switches, the high-water
+marks, and the housekeeping that runs within commits."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FORGET_EVERY = 32  # entries: it costs as much as one of them
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Where the log ends, and how often switches, marks or what is in force changed."""
+    """The end of the log, and change counters of switches, marks and versions in force."""
 
     size: int
     changes: int = 0
@@ -46,7 +46,7 @@ class Marks:
 
 @dataclass(frozen=True, slots=True)
 class Ages:
-    """What was made before these instants goes; values stay for good where None."""
+    """Retention limits: rows made before these instants are deleted; values stay for good where None."""
 
     replies_ns: int
     calls_ns: int

@@ -1,4 +1,4 @@
-"""What a store does the same on either database: commits, and what it knows in memory."""
+"""The store on either database: commits, and its memory."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from pdp.files.options import Options
 
 
 class StoreOptions(Options):
-    """Where the log lies and how commits are grouped."""
+    """The database of the log, and the grouping of commits."""
 
     path: Path = Field(
         Path("var/store"),
@@ -111,7 +111,7 @@ class StoreOptions(Options):
 
 @dataclass(frozen=True, slots=True)
 class PostgresAddress:
-    """Where a PostgreSQL database is. `socket` is a directory, or "" for TCP."""
+    """The address of a PostgreSQL database. `socket` is a directory, or "" for TCP."""
 
     user: str
     host: str

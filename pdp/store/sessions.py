@@ -1,4 +1,4 @@
-"""Whose sessions are, on either database: one row for each, until it has not been used for long.
+"""Owners of sessions, on either database: one row for each, until it has not been used for long.
 
 When that is, the believed clock says: a wrong leap makes nobody's session another's.
 """

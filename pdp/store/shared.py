@@ -1,4 +1,4 @@
-"""What the processes of one store tell each other besides the log, on either database."""
+"""Data that the processes of one store share besides the log, on either database."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Last:
 
 @dataclass(frozen=True, slots=True)
 class Fingerprints:
-    """Of the keys that processes of one store share, each made with the key itself over a name and the log's origin,
-    so that it says nothing but which key it is. `resume`: the first seals, all open."""
+    """Fingerprints of the keys that processes of one store share: each is a MAC with the key itself over a name and
+    the log's origin, so that it identifies the key and reveals nothing else. `resume`: the first seals, all open."""
 
     index: str
     resume: tuple[str, ...]

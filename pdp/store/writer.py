@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 
 class WriterState(Enum):
-    """What the writer does with work."""
+    """The state of the writer."""
 
     OPEN = "open"
     STALLED = "stalled"
@@ -65,7 +65,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How batches form; times in seconds."""
+    """Limits of batches; times in seconds."""
 
     max_batch: int
     max_queue: int

@@ -36,7 +36,7 @@ _REST_NS = 5 * NS  # a provider that does not answer is left alone for so long
 
 @dataclass(frozen=True, slots=True)
 class SignInAttempt:
-    """What one attempt to sign in is bound to; kept sealed in the browser meanwhile."""
+    """State of one sign-in attempt, sealed in a cookie of the browser meanwhile."""
 
     state: str
     nonce: str

@@ -63,7 +63,7 @@ class LocalAccountOptions(Options):
 
 
 class ConsoleOptions(Options):
-    """Where people approve, deny, agree and take back."""
+    """The approval console."""
 
     listen: str = Field(
         "127.0.0.1:8443", description="HOST:PORT or [IPV6]:PORT. Plaintext on a literal loopback address only."

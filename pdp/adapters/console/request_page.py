@@ -31,7 +31,7 @@ _UNFOLDED = "Nothing was recorded: parts of this request were cut. Here is every
 
 @dataclass(frozen=True, slots=True)
 class ApprovalReason:
-    """Why people are asked: what policy says, and by what rule and control."""
+    """A reason of the policy for the request, with its rule and control."""
 
     sentence: str
     code: str
@@ -50,7 +50,7 @@ class SeatShown:
 
 @dataclass(frozen=True, slots=True)
 class May:
-    """What this page offers to this person."""
+    """The actions that this page offers to this person."""
 
     approve: bool
     deny: bool

@@ -197,8 +197,8 @@ class Listener(socket.socket):
 
 
 class ConsoleConnection(H11Protocol):
-    """Where as many connections are open as may be, a new one takes the place of the one that has been silent for
-    longest: only connections with an answer under way keep theirs."""
+    """One HTTP connection. At the limit a new one replaces the longest idle one; connections with an answer under way
+    stay."""
 
     every: Mapping[str, str] = {}  # headers of every answer
     shaken: Callable[[object], None] = staticmethod(lambda _: None)  # told of its address

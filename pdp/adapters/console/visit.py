@@ -38,7 +38,7 @@ _MAX_FIELDS = 64
 
 @dataclass(frozen=True, slots=True)
 class ConsoleServices:
-    """What the console calls; `bootstrap` gives it."""
+    """The services behind the console, from `bootstrap`."""
 
     approvals: ApprovalServices
     clock: Clock
@@ -47,7 +47,7 @@ class ConsoleServices:
 
 @dataclass(frozen=True, slots=True)
 class Console:
-    """What every page works with."""
+    """The shared dependencies of all pages."""
 
     options: ConsoleOptions
     services: ConsoleServices

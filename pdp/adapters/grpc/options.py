@@ -24,7 +24,7 @@ class TlsOptions(Options):
 
 
 class ServerOptions(Options):
-    """Where the service listens, and the limits of its connections.
+    """Listeners of the service, and the limits of its connections.
 
     `listen` items are `unix:PATH`, `HOST:PORT` or `[IPV6]:PORT`. Without `tls` only a Unix socket or a literal
     loopback address is accepted; with it, every TCP address speaks TLS 1.2 or later.

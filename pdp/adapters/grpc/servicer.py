@@ -34,7 +34,7 @@ from pdp.v1 import decision_pb2, decision_pb2_grpc
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What is served."""
+    """The services behind the API."""
 
     admission: Admission
     decide: Decide

@@ -57,7 +57,7 @@ TABLE: Mapping[type[Fault], StatusCode] = {
 
 @dataclass(frozen=True, slots=True)
 class FaultStatus:
-    """What a caller is told about a fault. `code` goes out as trailing metadata `pdp-code`."""
+    """The gRPC status of a fault. `code` goes out as trailing metadata `pdp-code`."""
 
     status: StatusCode
     code: str

@@ -1,4 +1,4 @@
-"""What a passkey's assertion says of its authenticator: how often it has signed (WebAuthn level 2, section 6.1.1).
+"""The signature counter in a passkey's assertion (WebAuthn level 2, section 6.1.1).
 
 The signature is verified elsewhere; here is only the counter, which gives a cloned authenticator away, and an
 assertion that was used before.
@@ -17,7 +17,7 @@ _COUNTER = slice(33, 37)  # of the authenticator data, after 32 bytes of hash an
 
 @dataclass(frozen=True, slots=True)
 class PasskeySignature:
-    """By which credential, and the authenticator's counter; 0 of one that has none."""
+    """The credential, and the authenticator's signature counter; 0 where it has none."""
 
     passkey_id: str
     count: int

@@ -30,8 +30,8 @@ MAX_SCHEMA_BYTES = 16_384
 
 @dataclass(frozen=True, slots=True)
 class GrantTerms:
-    """What an approver agrees to. 0 and False: not bounded by that. `arguments_schema` is UTF-8 JSON; empty means
-    exactly the arguments of this call."""
+    """The terms of a grant, as the approver sees them. 0 and False: not bounded by that. `arguments_schema` is UTF-8
+    JSON; empty means exactly the arguments of this call."""
 
     minutes: int = 0
     uses: int = 0

@@ -30,7 +30,7 @@ _TOLD = frozenset({State.APPROVED, State.DENIED, State.EXPIRED, State.CANCELLED,
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What a configured channel is told of. Without tenants it is told of every tenant's."""
+    """The events, kinds and tenants of a configured channel. Without tenants it is told of every tenant's."""
 
     channel: str
     tenants: frozenset[str] = frozenset()

@@ -63,7 +63,7 @@ class ConsentQuery:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Where a page begins and how long it is. `after` is the id of the last row of the page before."""
+    """Start and length of a page. `after` is the id of the last row of the page before."""
 
     size: int = 50
     after: str = ""

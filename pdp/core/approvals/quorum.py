@@ -20,8 +20,8 @@ from pdp.core.approvals.states import OPEN
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What the votes come to. `filled` is per seat, `counted` are the approvals that fill one, `lost` those that
-    stand but do not count; both by vote id, oldest first."""
+    """The result of counting votes. `filled` is per seat, `counted` are the approvals that fill one, `lost` those
+    that stand but do not count; both by vote id, oldest first."""
 
     filled: tuple[int, ...]
     met: bool

@@ -41,7 +41,7 @@ class GrantOffer:
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """What policy wants of people for one call."""
+    """One requirement of policy for people's answers to a call."""
 
     kind: str
     id: str

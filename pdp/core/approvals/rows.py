@@ -65,7 +65,8 @@ class Approval:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What only people see of a request. Erased with its subject; the record has commitments by `salt`."""
+    """The content of a request for people's eyes only. Erased with its subject; the record has commitments by
+    `salt`."""
 
     approval_id: str
     tenant: str
@@ -201,7 +202,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class ReportedOutcome:
-    """What became of an allowed call: "done", "failed" or "unknown"."""
+    """The reported outcome of an allowed call: "done", "failed" or "unknown"."""
 
     decision_id: str
     tenant: str

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """Where a request for people stands."""
+    """The state of an approval request."""
 
     PENDING = "pending"
     APPROVED = "approved"  # a hint: votes are counted again when the call comes back
@@ -22,7 +22,7 @@ class State(StrEnum):
 
 
 class Event(StrEnum):
-    """What happens to a request."""
+    """An event in the life of a request."""
 
     VOTE = "vote"  # a vote that changes nothing but the tally
     FILL = "fill"  # the vote that fills the last seat
@@ -71,7 +71,7 @@ def follow(state: State, event: Event) -> Transition | None:
 
 
 class GrantState(StrEnum):
-    """Where a grant stands."""
+    """The state of a grant."""
 
     ACTIVE = "active"
     EXHAUSTED = "exhausted"

@@ -1,4 +1,4 @@
-"""What one commit changes besides its record: conditional writes, decided by pure code on the rows it read.
+"""The changes of one commit besides its record: conditional writes, decided by pure code on the rows it read.
 
 The store carries out all steps of a commit in its transaction, or none and raises Conflict: then the caller
 reads again and decides again. So every race has one winner, the one whose commit came first.
@@ -164,7 +164,7 @@ class Notify:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How far the delivery of a message got. Conflict unless it is undelivered and was tried `attempts` times: so one
+    """A new delivery state of a message. Conflict unless it is undelivered and was tried `attempts` times: so one
     process at a time tries, and what it finds out counts only as long as no other has taken over."""
 
     notice: Notice

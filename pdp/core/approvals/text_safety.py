@@ -85,7 +85,7 @@ _RUN = re.compile(rf"(.)\1{{{MAX_RUN}}}", re.DOTALL)
 
 
 class _As(Enum):
-    """How a character is put."""
+    """The rendering of a character."""
 
     ITSELF = 0
     MARKED = 1

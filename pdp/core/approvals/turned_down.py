@@ -22,7 +22,7 @@ _DOUBLINGS = 16  # far beyond the longest
 
 @dataclass(frozen=True, slots=True)
 class TurnedDown:
-    """How often like calls were refused or taken back, and when last (Unix nanoseconds; 0: never)."""
+    """Counts of refused and withdrawn like calls, and the last instant (Unix nanoseconds; 0: never)."""
 
     refusals: int = 0
     withdrawals: int = 0

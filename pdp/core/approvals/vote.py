@@ -33,7 +33,7 @@ MAX_PASSKEY_BYTES = 8_192
 
 @dataclass(frozen=True, slots=True)
 class Ballot:
-    """What a person decides about one request. `presented` is that of the view it saw; `passkey` a WebAuthn assertion
+    """A person's decision about one request. `presented` is that of the view it saw; `passkey` a WebAuthn assertion
     that was verified before, as `Person.assurance` says. `vote_id` is the id of the vote and of a grant it leaves."""
 
     choice: str  # "approve" | "deny" | "cancel"

@@ -62,7 +62,7 @@ class ConsentView:
 
 @dataclass(frozen=True, slots=True)
 class ConsentTerms:
-    """What a subject agrees to on its own initiative."""
+    """The terms of a consent without a request."""
 
     agent: str
     server: str
@@ -90,7 +90,7 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """What is to be committed about one consent or request, and what is kept as the reply."""
+    """The commit for one consent or request, and the kept reply."""
 
     visibility: Visibility
     consent_id: str

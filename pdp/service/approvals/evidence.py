@@ -29,7 +29,7 @@ GIVEN = ("met", "refused")  # everything else is no answer
 
 @dataclass(frozen=True, slots=True)
 class Counting:
-    """Who people are and what they said, as of an instant."""
+    """The directory and people's answers, as of an instant."""
 
     store: Store
     directories: Directories

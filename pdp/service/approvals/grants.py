@@ -23,7 +23,7 @@ _ACTIVE = frozenset({GrantState.ACTIVE})
 
 @dataclass(frozen=True, slots=True)
 class GrantFilter:
-    """What is listed. Empty fields do not narrow, but for `states`: the active ones."""
+    """A filter of grants. Empty fields do not narrow, but for `states`: the active ones."""
 
     states: frozenset[GrantState] = _ACTIVE
     server: str = ""

@@ -20,7 +20,7 @@ _ASSURANCE = {"verified": "signed_in", "vouched": "client_asserted"}
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """What the console's own sign-in (OpenID Connect, authorization code) found out. `groups` are the raw values of
+    """The result of a sign-in at the console (OpenID Connect, authorization code). `groups` are the raw values of
     the groups claim; `assurance` is `signed_in` or `passkey`."""
 
     tenant: str

@@ -42,7 +42,7 @@ _ANSWERED = frozenset({State.APPROVED, State.DENIED, State.REVOKED})
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """How many requests may be open at once; beyond, the call is denied, and nothing is dropped."""
+    """Limits of open requests; beyond, the call is denied, and nothing is dropped."""
 
     per_subject: int = 20
     per_tenant: int = 1_000
@@ -51,7 +51,7 @@ class Caps:
 
 @dataclass(frozen=True, slots=True)
 class QueueCounts:
-    """What waits for people already; the commit counts again."""
+    """Counts of open requests; the commit counts again."""
 
     mine: int  # of the subject
     everybody: int  # of the tenant
@@ -61,7 +61,7 @@ class QueueCounts:
 
 @dataclass(frozen=True, slots=True)
 class OpenedRequests:
-    """What a pending answer tells, and what is committed with it."""
+    """The requests of a pending answer, and their commit."""
 
     requirements: tuple[OpenRequirement, ...]
     entries: tuple[Commit, ...]

@@ -1,5 +1,5 @@
-"""What surrounds an evaluation when people have a say: before it, a call that comes back, with a token or as the
-repeat of one whose answer was lost; after it, what a pending answer opens and what an allow spends. Unary calls and
+"""Approvals around an evaluation: before it, the resumed call, by a token or as the repeat of one with a lost answer;
+after it, the requests that a pending answer opens and the answers that an allow spends. Unary calls and
 batches share it.
 
 A token proves nothing. It only says which requests the caller means, so that one that has ended is told as ended and

@@ -36,9 +36,9 @@ _MOST_ROWS = 2_000  # looked at for one page; a page may end early, and the next
 
 @dataclass(frozen=True, slots=True)
 class ApprovalFilter:
-    """What is listed or watched. Fields are combined by and, the values of a set by or; empty ones do not narrow,
-    but for `states`: a list then has the open ones, a stream all. Instants are Unix nanoseconds, `opened_to_ns` is
-    excluded."""
+    """A filter of requests to list or watch. Fields are combined by and, the values of a set by or; empty ones do not
+    narrow, but for `states`: a list then has the open ones, a stream all. Instants are Unix nanoseconds,
+    `opened_to_ns` is excluded."""
 
     states: frozenset[State] = frozenset()
     kinds: frozenset[str] = frozenset()

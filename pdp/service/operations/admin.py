@@ -1,4 +1,4 @@
-"""What an operator sees and does: status and switches."""
+"""`AdminService`: status and kill switches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the processes of one store have in force: policy, directories, deny list, configuration, by digest.
+"""Versions in force in the processes of one store: policy, directories, deny list, configuration, by digest.
 
 Each process declares in the store what it puts in force. Where that is not what another one declared since, the two
 decide differently: this process then says so in its status, in the `degraded` of its records and by a metric. It goes

@@ -37,7 +37,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Reloaded:
-    """What became of one part, by tenant; under "" what concerns everybody."""
+    """The result of reloading one part, by tenant; under "" for all tenants."""
 
     part: Part
     changed: bool

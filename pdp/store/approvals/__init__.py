@@ -1,1 +1,1 @@
-"""What people answered, in tables: one definition, one interpreter of steps, the same reads on both databases."""
+"""Tables of approvals: one definition, one interpreter of steps, the same reads on both databases."""

@@ -1,4 +1,4 @@
-"""What is open already: read before one more request is opened, and again in the commit that opens it."""
+"""Counts of open requests: read before one more request is opened, and again in the commit that opens it."""
 
 from __future__ import annotations
 

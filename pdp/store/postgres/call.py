@@ -1,4 +1,4 @@
-"""What the store holds about one call, by one prepared statement on the loop of the service.
+"""The store's data about one call, by one prepared statement on the loop of the service.
 
 A second statement follows only for a call with approvals or verdicts. Other calls do not touch those tables, so a
 lock on them delays no other decision.

@@ -22,7 +22,7 @@ _MUST = {"server_encoding": "UTF8", "fsync": "on", "full_page_writes": "on"}
 
 @dataclass(frozen=True, slots=True)
 class OpenedDatabase:
-    """What the database says about itself. `clean`: no process that is gone left without ending its run."""
+    """The database's metadata at opening. `clean`: no process that is gone left without ending its run."""
 
     boot: str
     origin: str

@@ -37,7 +37,7 @@ _INVISIBLE = "holds control or invisible characters; send printable ones only"
 
 
 class Bound(NamedTuple):
-    """What one field of a message may hold."""
+    """The limits of one field of a message."""
 
     read: Callable[[Any], Any]  # of the message that has the field: str or bytes
     path: str  # from the request
