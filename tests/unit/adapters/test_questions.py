@@ -217,6 +217,15 @@ def test_a_list() -> None:
         ("server", {"server": ""}),
         ("definitions_json", {"definitions_json": [b""] * (fields.MAX_DEFINITIONS + 1)}),
         ("definitions_json[1]", {"definitions_json": [b"", b"x" * (fields.MAX_JSON_BYTES + 1)]}),
+        ("method", {"method": "x" * 129}),
+        ("protocol_version", {"protocol_version": SECRET}),
+        ("client_capabilities_json", {"client_capabilities_json": b"x" * (fields.MAX_JSON_BYTES + 1)}),
+        ("credential.bearer", {"credential": t.Credential(bearer="x" * (fields.MAX_TOKEN + 1))}),
+        ("session.id", {"session": t.Session(id=SECRET)}),
+        ("context.client_address", {"context": t.Context(client_address="s3cr3t")}),
+        ("context.observation", {"context": t.Context(observation="x" * (fields.MAX_OBSERVATION + 1))}),
+        ("context.extra_json", {"context": t.Context(extra_json=b"x" * (fields.MAX_JSON_BYTES + 1))}),
+        ("context.meta_json", {"context": t.Context(meta_json=b"x" * (fields.MAX_JSON_BYTES + 1))}),
     ],
 )
 def test_a_list_without_shape_is_refused(field: Any, changes: Any) -> None:

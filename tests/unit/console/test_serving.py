@@ -24,7 +24,7 @@ from pdp.adapters.console import server as server_module
 from pdp.adapters.console.guard import HEADERS
 from pdp.adapters.console.options import ConsoleOptions
 from pdp.adapters.console.server import ConsoleServer
-from pdp.core.errors import ConfigurationFault
+from pdp.core.errors import ConfigurationFault, OutOfRange
 
 
 def server(console: ConsoleClient, port: int = 0, **options: object) -> ConsoleServer:
@@ -86,6 +86,43 @@ async def test_a_stream_ends_with_its_session(
                 console.clock.pass_minutes(61)
             async with asyncio.timeout(60):
                 assert {line async for line in lines} <= {"", ": alive"}
+    await made.drain()
+
+
+async def test_a_stream_without_news_is_kept_open(console: ConsoleClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proxies end connections on which nothing comes."""
+    monkeypatch.setattr(events, "_ALIVE_SECONDS", 0.05)
+    made = server(console)
+    await made.start()
+    url = f"http://{made.address}"
+    async with httpx.AsyncClient(headers=HOST, timeout=60) as client:
+        answer = await client.post(f"{url}/signin/development", data={"account": "bob"}, headers=OURS)
+        signed_in = {"cookie": answer.headers["set-cookie"].partition(";")[0]}
+        async with client.stream("GET", f"{url}/events", headers=signed_in) as stream:
+            lines = stream.aiter_lines()
+            assert [await anext(lines) for _ in range(5)] == ["retry: 5000", "", ": alive", "", ": alive"]
+    await made.drain()
+
+
+@pytest.mark.parametrize("end", ["a fault", "no more"])
+async def test_a_page_that_may_have_missed_something_is_told_so(console: ConsoleClient, end: str) -> None:
+    """It forgets its cursor, which may be why."""
+
+    async def watch(*_: object) -> AsyncIterator[object]:
+        if end == "a fault":
+            raise OutOfRange("cursor", "is of another store")
+        return
+        yield
+
+    console.parts.approvals.watchers.watch = watch  # type: ignore[method-assign] # what happens is in the test's hands
+    made = server(console)
+    await made.start()
+    url = f"http://{made.address}"
+    async with httpx.AsyncClient(headers=HOST, timeout=60) as client:
+        answer = await client.post(f"{url}/signin/development", data={"account": "bob"}, headers=OURS)
+        signed_in = {"cookie": answer.headers["set-cookie"].partition(";")[0]}
+        stream = await client.get(f"{url}/events", headers=signed_in)
+        assert stream.text == "retry: 5000\n\nid:\nevent: changed\ndata: {}\n\n"
     await made.drain()
 
 
@@ -153,6 +190,25 @@ async def test_a_body_that_never_comes_whole_ends_its_connection(
     async with asyncio.timeout(60):
         with contextlib.suppress(ConnectionResetError):
             assert await reader.read() == b""
+    writer.close()
+    await made.drain()
+
+
+async def test_a_connection_whose_request_came_in_time_is_kept(
+    console: ConsoleClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "REQUEST_SECONDS", 0.5)
+    made = server(console)
+    await made.start()
+    host, _, port = made.address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    async with asyncio.timeout(60):
+        for _ in range(2):
+            writer.write(b"GET /signin HTTP/1.1\r\nhost: approvals.acme.example\r\n\r\n")
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+            assert head.startswith("http/1.1 200")
+            await reader.readexactly(int(head.partition("content-length: ")[2].partition("\r")[0]))
+            await asyncio.sleep(0.7)
     writer.close()
     await made.drain()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from typing import Any
@@ -39,6 +40,32 @@ async def test_what_was_missed_is_told_first(harness: ApprovalHarness) -> None:
     async with aclosing(harness.services.watchers.watch(person("bob"), ApprovalFilter(), cursor)) as news:
         view, _ = await anext(news)
         assert view.approval.id == other.id
+
+
+async def test_what_happens_during_the_first_look_is_told_once(
+    harness: ApprovalHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first look reads it, and the poll for those who wait as well."""
+    monkeypatch.setattr(changes, "LIFE_SECONDS", 0.01)
+    watchers, read = harness.services.watchers, harness.store.changes
+    begun, happened = threading.Event(), threading.Event()
+
+    def late(tenant: str, after: int, limit: int) -> Any:
+        begun.set()
+        assert happened.wait(60)
+        return read(tenant, after, limit)
+
+    monkeypatch.setattr(harness.store, "changes", late)
+    async with aclosing(watchers.watch(person("bob"), ApprovalFilter(), "0")) as news, asyncio.timeout(60):
+        first = asyncio.ensure_future(anext(news))
+        assert await asyncio.to_thread(begun.wait, 60)
+        asked = await harness.open()
+        happened.set()
+        view, cursor = await first
+        assert view.approval.id == asked.id
+        (waiter,) = watchers._changes._waiters
+        await waiter.woken.wait()
+        assert await anext(news) == (None, cursor)
 
 
 async def test_nobody_hears_of_what_is_not_theirs(harness: ApprovalHarness, monkeypatch: pytest.MonkeyPatch) -> None:
