@@ -8,7 +8,7 @@ from typing import Any
 from support.world import World
 
 from pdp.authoring.sandbox import SandboxPerson
-from pdp.core.approvals.directory import SandboxPerson as Actor
+from pdp.core.approvals.directory import Person as Actor
 from pdp.core.approvals.view import ApprovalView
 from pdp.core.request import Bearer, Role
 from pdp.service.approvals.votes import BallotInput, Voted
