@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pdp.core.check import OK, Check
 from pdp.core.facts import TargetFact
@@ -61,8 +61,8 @@ class TenantSnapshot:
 
     tenant: str
     signed: SignedSet | None = None
-    servers: Mapping[str, ServerEntry] | None = None
-    tools: Mapping[tuple[str, str], IndexedTool] | None = None
+    servers: Mapping[str, ServerEntry] = field(default_factory=dict)
+    tools: Mapping[tuple[str, str], IndexedTool] = field(default_factory=dict)
     waivers: SignedWaivers | None = None
     good_ns: int = 0  # when the set last verified
     problem: str = ""  # code, while the set on disk does not verify
@@ -77,14 +77,15 @@ class TenantSnapshot:
 
     def watched_servers(self) -> tuple[str, ...]:
         """Servers with a tool that a watcher has to see, sorted."""
-        return tuple(sorted({server for (server, _), tool in (self.tools or {}).items() if tool.watched}))
+        return tuple(sorted({server for (server, _), tool in self.tools.items() if tool.watched}))
 
     def refused(self) -> tuple[tuple[str, str], ...]:
         """(server/name, code) of the tools that do not verify, sorted."""
-        tools = self.tools or {}
         return tuple(
             sorted(
-                (f"{server}/{name}", t.refusal.code) for (server, name), t in tools.items() if t.refusal is not None
+                (f"{server}/{name}", t.refusal.code)
+                for (server, name), t in self.tools.items()
+                if t.refusal is not None
             )
         )
 

@@ -29,6 +29,7 @@ _NOT_PRESENTED = failed(
 _DRIFTED = failed(
     "tool.drifted", "The tool's definition is not the pinned one; have the change reviewed, pinned and signed."
 )
+_UNLOADED = TenantSnapshot("")  # of a tenant that is not configured
 _STALE = "The registry could not be verified for too long; `pdp tools verify` says why."
 _EXPIRED = "The signed registry has expired; sign it again with `pdp tools sign`."
 
@@ -57,14 +58,13 @@ class FileRegistryView:
     def marks(self, tenant: str) -> tuple[tuple[str, int], ...]:
         """The marks that the tenant's answers rest on: an answer is void once one of them is higher."""
         if tenant not in self._marks:
-            snapshot = self.tenants.get(tenant)
-            self._marks[tenant] = marks(snapshot) if snapshot is not None else ()
+            self._marks[tenant] = marks(self.tenants.get(tenant, _UNLOADED))
         return self._marks[tenant]
 
     def serial(self, tenant: str) -> int:
         """Serial of the tenant's set; 0 when none is loaded."""
-        snapshot = self.tenants.get(tenant)
-        return snapshot.signed.index.serial if snapshot is not None and snapshot.signed is not None else 0
+        signed = self.tenants.get(tenant, _UNLOADED).signed
+        return signed.index.serial if signed is not None else 0
 
     def digest(self, tenant: str) -> str:
         """Of `effective`; empty when nothing is loaded."""
@@ -76,8 +76,7 @@ class FileRegistryView:
     def waivers(self, tenant: str) -> tuple[Waiver, ...]:
         """The tenant's waivers by id, expired ones included; none once their document has expired."""
         if tenant not in self._waivers:
-            snapshot = self.tenants.get(tenant)
-            signed = snapshot.waivers if snapshot is not None else None
+            signed = self.tenants.get(tenant, _UNLOADED).waivers
             current = signed is not None and self.at_ns < signed.waivers.expires_ns
             entries = signed.waivers.waivers if signed is not None and current else ()
             self._waivers[tenant] = tuple(sorted((e.fact() for e in entries), key=lambda w: w.id))
@@ -86,9 +85,9 @@ class FileRegistryView:
     def server(self, tenant: str, server: str, at_ns: int, peer: ServerPeer | None = None) -> ServerFact:
         """`server.unknown`, `server.stale`, `server.expired`, `registry.rollback`, `registry.serial_reused`, and
         `server.peer_*` (see `peer.check_peer`)."""
-        snapshot = self.tenants.get(tenant)
+        snapshot = self.tenants.get(tenant, _UNLOADED)
         check = _state(snapshot, "server", at_ns, self.max_stale_ns)
-        entry = (snapshot.servers or {}).get(server) if snapshot is not None else None
+        entry = snapshot.servers.get(server)
         if entry is None or not check.ok:
             return ServerFact(_UNKNOWN_SERVER if check.ok else check, server)
         if entry.peer is not None and not (proved := check_peer(entry.peer, peer)).ok:
@@ -97,20 +96,19 @@ class FileRegistryView:
 
     def resource(self, tenant: str, server: str, at_ns: int) -> str:
         """The signed `resource`, whether or not the server has proved itself."""
-        snapshot = self.tenants.get(tenant)
-        entry = (snapshot.servers or {}).get(server) if snapshot is not None else None
-        usable = _state(snapshot, "server", at_ns, self.max_stale_ns).ok
-        return entry.resource if entry is not None and usable else ""
+        snapshot = self.tenants.get(tenant, _UNLOADED)
+        entry = snapshot.servers.get(server)
+        if entry is None or not _state(snapshot, "server", at_ns, self.max_stale_ns).ok:
+            return ""
+        return entry.resource
 
     def servers(self, tenant: str) -> tuple[str, ...]:
         """Ids of the servers the index lists, sorted."""
-        snapshot = self.tenants.get(tenant)
-        return tuple(sorted((snapshot.servers if snapshot is not None else None) or {}))
+        return tuple(sorted(self.tenants.get(tenant, _UNLOADED).servers))
 
     def tools(self, tenant: str, server: str) -> tuple[str, ...]:
         """Names the index lists for the server, whatever their state, sorted."""
-        snapshot = self.tenants.get(tenant)
-        tools = (snapshot.tools if snapshot is not None else None) or {}
+        tools = self.tenants.get(tenant, _UNLOADED).tools
         return tuple(sorted(name for owner, name in tools if owner == server))
 
     def target(
@@ -120,8 +118,8 @@ class FileRegistryView:
 
         `listing`: the pinned definition itself is shown, so none needs to be presented. What is presented is
         compared all the same, and what would have to be watched is no more visible than callable."""
-        snapshot = self.tenants.get(tenant)
-        tool = ((snapshot.tools if snapshot is not None else None) or {}).get((server, name))
+        snapshot = self.tenants.get(tenant, _UNLOADED)
+        tool = snapshot.tools.get((server, name))
         check = _state(snapshot, "tool", at_ns, self.max_stale_ns)
         if check.ok:
             check = _UNKNOWN_TOOL if tool is None else self._tool_check(tool, presented, listing, (tenant, at_ns))
@@ -135,19 +133,18 @@ class FileRegistryView:
 
     def pinned(self, tenant: str, server: str, name: str) -> PinnedTool | None:
         """The verified manifest's content; None when there is none that verifies."""
-        snapshot = self.tenants.get(tenant)
-        tool = ((snapshot.tools if snapshot is not None else None) or {}).get((server, name))
+        tool = self.tenants.get(tenant, _UNLOADED).tools.get((server, name))
         return tool.verified.pinned if tool is not None and tool.verified is not None else None
 
     def state(self, tenant: str) -> str:
         """Empty while the tenant's set may be used, else the code that says why not."""
-        return _state(self.tenants.get(tenant), "server", self.at_ns, self.max_stale_ns).code
+        return _state(self.tenants.get(tenant, _UNLOADED), "server", self.at_ns, self.max_stale_ns).code
 
     def effective(self, tenant: str) -> dict[str, Json]:
         """What answers depend on: payload digests, whether the set still counts, refused tools. Empty when
         nothing is loaded. So a repeated request is evaluated anew when, say, a manifest stops verifying."""
-        snapshot = self.tenants.get(tenant)
-        if snapshot is None or snapshot.signed is None:
+        snapshot = self.tenants.get(tenant, _UNLOADED)
+        if snapshot.signed is None:
             return {}
         state: dict[str, Json] = {
             "tenant": tenant,
@@ -161,10 +158,8 @@ class FileRegistryView:
 
     def unseen(self, tenant: str) -> tuple[tuple[str, str], ...]:
         """(server/name, code) of the active `watched` tools that no watcher has lately seen as pinned, sorted."""
-        snapshot = self.tenants.get(tenant)
-        tools = (snapshot.tools if snapshot is not None else None) or {}
         refused: list[tuple[str, str]] = []
-        for (server, name), tool in tools.items():
+        for (server, name), tool in self.tenants.get(tenant, _UNLOADED).tools.items():
             if tool.watched:
                 check = self._seen(tool, tenant, self.at_ns)
                 refused += [] if check.ok else [(f"{server}/{name}", check.code)]
@@ -210,9 +205,9 @@ def _bounded(snapshot: TenantSnapshot, high_water: HighWater) -> TenantSnapshot:
     return snapshot if behind == snapshot.behind else replace(snapshot, behind=behind)
 
 
-def _state(snapshot: TenantSnapshot | None, kind: str, at_ns: int, max_stale_ns: int) -> Check:
+def _state(snapshot: TenantSnapshot, kind: str, at_ns: int, max_stale_ns: int) -> Check:
     """Whether the tenant's set may be used at all; codes `<kind>.unknown`, `.stale`, `.expired`, `registry.*`."""
-    if snapshot is None or snapshot.signed is None:
+    if snapshot.signed is None:
         return _UNKNOWN_SERVER if kind == "server" else _UNKNOWN_TOOL
     if not snapshot.behind.ok:
         return snapshot.behind
