@@ -42,6 +42,18 @@ CREDENTIALS = (
             "if unbound := None:",
             "a bound token without its proof is refused",
         ),
+        (
+            "remembered-whatever-the-keys",
+            "if remembered is not None and remembered.ring is ring:",
+            "if remembered is not None:",
+            "a token that was seen is verified anew by keys that were read anew",
+        ),
+        (
+            "remembered-past-its-end",
+            "refused = verified.times.refusal(at_ns, issuer.skew_seconds * NS)",
+            "refused = None",
+            "the times of a token that was seen are looked at on every call",
+        ),
     ),
     *_in(
         "identity/principals",
