@@ -21,7 +21,6 @@ from pdp.core.request import Ask, Bearer, Caller, Credential, Peer, Role
 from pdp.core.stored import Commit, RecordRef
 from pdp.runtime import bootstrap
 from pdp.service.decision import Decision
-from pdp.service.evaluate import Evaluated
 from pdp.v1 import decision_pb2
 
 _DEADLINE_SECONDS = 5.0
@@ -105,8 +104,8 @@ async def _walk(process: bootstrap.Process, world: World, meter: _Meter) -> byte
         lambda: question(decision.facts, (), at, revision=policy.revision, packs=policy.packs, valid=policy.valid),
     )
     said = await meter.waits("engine (Rego, in a worker)", lambda: policy.engine.evaluate(asked))
-    outcome = meter.runs("conclude", lambda: conclude(asked, said, frozenset()))
-    decision.evaluated = Evaluated(outcome, asked.document)
+    decision.document = asked.document
+    decision.outcome = meter.runs("conclude", lambda: conclude(asked, said, frozenset()))
 
     async def record() -> tuple[Commit, ...]:
         decision.id = decide.recorder.new_id(at)

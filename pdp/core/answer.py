@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pdp.core.approvals.call import SourcedEvidence
 from pdp.core.check import NS
 from pdp.core.digest import Json, digest
-from pdp.core.evidence import Evidence
 from pdp.core.facts import Facts
 from pdp.core.outcome import Effect, Hidden, Outcome, Reason
 
@@ -113,7 +113,7 @@ def answer_of(  # noqa: PLR0913, PLR0917 - what an answer is made of
     decision_id: str,
     facts: Facts,
     outcome: Outcome,
-    evidence: tuple[Evidence, ...],
+    evidence: tuple[SourcedEvidence, ...],
     policy: PolicyRef,
     terms: Terms,
     at_ns: int,
@@ -137,7 +137,7 @@ def answer_of(  # noqa: PLR0913, PLR0917 - what an answer is made of
 def _valid_until(
     facts: Facts,
     outcome: Outcome,
-    evidence: tuple[Evidence, ...],
+    evidence: tuple[SourcedEvidence, ...],
     requirements: tuple[OpenRequirement, ...],
     until_ns: int,
 ) -> int:
@@ -147,8 +147,12 @@ def _valid_until(
     if outcome.effect is Effect.PENDING:
         return min(requirement.expires_ns for requirement in requirements)
     # vouched claims may have no end of their own; a token always has
-    bounds = [until_ns, facts.identity.subject.expires_ns or until_ns]
-    return min(bounds + [e["expires_ns"] for e in evidence if isinstance(e["expires_ns"], int)])
+    until_ns = min(until_ns, facts.identity.subject.expires_ns or until_ns)
+    for held in evidence:
+        expires_ns = held.element["expires_ns"]
+        if isinstance(expires_ns, int):
+            until_ns = min(until_ns, expires_ns)
+    return until_ns
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from pdp.core.stored import Commit, RecordRef, ReplyRow
 from pdp.service.admission import RECORDED, require_server
 from pdp.service.decide import TRIES, Decide
 from pdp.service.decision import Decision
-from pdp.service.evaluate import Evaluated
+from pdp.service.evaluate import settle
 from pdp.service.simulate import KnownEvidence
 from pdp.service.state import Snapshot
 
@@ -221,9 +221,9 @@ class Batch:
         """Evaluate what waits, together, and take the results in order."""
         opened, run.waiting = run.waiting, []
         results = await asyncio.gather(*(self._settle(each) for each in opened), return_exceptions=True)
-        for each, found in zip(opened, results, strict=True):
+        for each, failure in zip(opened, results, strict=True):
             try:
-                await self._checked(run, each, found)
+                await self._check(run, each, failure)
                 await self._close(run, each)
             except Conflict:  # people answered meanwhile: nothing of this is right any more
                 raise
@@ -232,33 +232,34 @@ class Batch:
             if run.end is not None:
                 return
 
-    async def _settle(self, each: OpenItem) -> Evaluated:
+    async def _settle(self, each: OpenItem) -> None:
         if each.denied is not None:
-            return Evaluated(each.denied, b"")
+            each.decision.outcome = each.denied
+            return
         source = self.decide.evidence
         if each.guess:  # nobody is asked for what may not be wanted
             source = KnownEvidence(source)
-        return await self.decide.evaluate(each.decision, source)
+        await settle(each.decision, source)
 
-    async def _checked(self, run: Run, each: OpenItem, evaluated: Evaluated | BaseException) -> None:
-        """The evaluation, if it rests on what has come about by now; else another one."""
+    async def _check(self, run: Run, each: OpenItem, failure: BaseException | None) -> None:
+        """Evaluate again what does not rest on what has come about by now. Raises what its evaluation failed with."""
         decision = each.decision
         if each.guess:
             session = counted(each.session, run.counts.get(counter(decision), (0, 0)))
-            unsure = isinstance(evaluated, BaseException) or evaluated.outcome.effect is Effect.PENDING
+            unsure = failure is not None or decision.outcome.effect is Effect.PENDING
             if unsure or session != decision.facts.session:
-                if isinstance(evaluated, Evaluated):
-                    self.decide.crash_quota.note(run.caller, evaluated.outcome, run.at_ns)
+                if failure is None:
+                    self.decide.crash_quota.note(run.caller, decision.outcome, run.at_ns)
                 decision.facts, each.guess = replace(decision.facts, session=session), False
-                evaluated = await self._settle(each)
-        if isinstance(evaluated, BaseException):
-            raise evaluated
-        decision.evaluated = evaluated
+                failure = None
+                await self._settle(each)
+        if failure is not None:
+            raise failure
 
     async def _close(self, run: Run, each: OpenItem) -> None:
         """What is to be told, recorded, kept and counted, once the batch is durable."""
         decide, decision = self.decide, each.decision
-        decide.crash_quota.note(run.caller, decision.evaluated.outcome, run.at_ns)
+        decide.crash_quota.note(run.caller, decision.outcome, run.at_ns)
         run.outdated = run.outdated or decide.judged_long(decision)
         await decide.approvals.resolve(decision, decide.terms)
         entries = decide.recorder.decided(decision)

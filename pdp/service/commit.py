@@ -12,7 +12,7 @@ from pdp.core.check import NS
 from pdp.core.digest import canonical, commitment, keyed_index
 from pdp.core.errors import BundleFault, Fault, InvalidRequest, Unavailable
 from pdp.core.facts import Facts
-from pdp.core.outcome import denied
+from pdp.core.outcome import Outcome, denied
 from pdp.core.record import RANDOM_BYTES, Pins, Sealed, Stamp, uuid7
 from pdp.core.registered import RegistryChange
 from pdp.core.request import Caller, ListAsk
@@ -29,7 +29,6 @@ from pdp.core.stored import (
 )
 from pdp.ports import Clock, Entropy, LoadedPolicy, Store
 from pdp.service.decision import Decision
-from pdp.service.evaluate import Evaluated
 from pdp.service.facts import SALT_BYTES
 from pdp.service.state import Snapshot
 
@@ -44,7 +43,8 @@ class ListRecording:
     ask: ListAsk
     caller: Caller
     facts: Facts
-    found: Evaluated
+    outcome: Outcome
+    document: bytes  # the input document
     snapshot: Snapshot
     at_ns: int
     subject_index: str
@@ -100,7 +100,7 @@ class Recorder:
         A record too large for the log turns the answer into a denial, which always fits, opens and spends nothing.
         """
         tenant, facts, answer = decision.caller.tenant, decision.facts, decision.answer
-        outcome, evidence = decision.evaluated.outcome, decision.evaluated.evidence
+        outcome = decision.outcome
         stamp, pins = self._stamp(decision.id, decision.at_ns, tenant), pins_of(decision.snapshot, tenant)
         sealed, values = self._seal(decision)
         try:
@@ -111,7 +111,7 @@ class Recorder:
                 pins,
                 sealed,
                 valid_until_ns=answer.valid_until_ns,
-                evidence=evidence,
+                evidence=[held.element for held in decision.evidence],
                 enforcement=answer.enforcement,
             )
         except record.RecordTooLargeError as fault:
@@ -148,12 +148,12 @@ class Recorder:
         salt = self._entropy.bytes(SALT_BYTES)
         sealed = Sealed(
             session=self._session(made.caller, made.ask.session.id),
-            input=commitment(salt, "input", made.found.document),
+            input=commitment(salt, "input", made.document),
         )
         pins, until_ns = pins_of(made.snapshot, made.caller.tenant), answer.valid_until_ns
-        value = ValueRow(stamp.id, made.caller.tenant, made.subject_index, "input", salt, made.found.document)
+        value = ValueRow(stamp.id, made.caller.tenant, made.subject_index, "input", salt, made.document)
         try:
-            data = record.listing(stamp, made.facts, made.found.outcome, pins, sealed, valid_until_ns=until_ns)
+            data = record.listing(stamp, made.facts, made.outcome, pins, sealed, valid_until_ns=until_ns)
         except record.RecordTooLargeError as fault:
             outcome = denied(fault.code, fault.message)
             data = record.listing(stamp, made.facts, outcome, pins, sealed, valid_until_ns=until_ns)
@@ -274,7 +274,7 @@ class Recorder:
 
     def _seal(self, decision: Decision) -> tuple[Sealed, tuple[ValueRow, ...]]:
         """Commitments for the record, and the erasable rows behind them."""
-        document, salt, tenant = decision.evaluated.document, decision.input_salt, decision.caller.tenant
+        document, salt, tenant = decision.document, decision.input_salt, decision.caller.tenant
         sealed = Sealed(
             request=decision.claim.content if decision.claim is not None else None,
             session=self._session(decision.caller, decision.ask.session.id),

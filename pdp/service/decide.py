@@ -17,7 +17,7 @@ from pdp.service.admission import WorkerCrashQuota, require_server
 from pdp.service.approvals.resolve import Resolve
 from pdp.service.commit import Recorder
 from pdp.service.decision import Decision
-from pdp.service.evaluate import Evaluated, settle
+from pdp.service.evaluate import settle
 from pdp.service.facts import FactBuilder
 from pdp.service.idempotency import Idempotency
 from pdp.service.state import ServiceState
@@ -83,10 +83,10 @@ class Decide:
                 decision.answer = kept
                 return await self.recorder.locate(kept.decision_id)
             if kept is not None:
-                decision.evaluated = Evaluated(kept, b"")
+                decision.outcome = kept
             else:
-                decision.evaluated = await self.evaluate(decision, self.evidence)
-            self.crash_quota.note(decision.caller, decision.evaluated.outcome, decision.at_ns)
+                await settle(decision, self.evidence)
+            self.crash_quota.note(decision.caller, decision.outcome, decision.at_ns)
             switched = self.state.switches is not decision.snapshot.switches
             if switched or (again and self.judged_long(decision)):
                 return None
@@ -100,24 +100,12 @@ class Decide:
         self.check_late(decision.answer, decision.at_ns)
         return ref
 
-    async def evaluate(self, decision: Decision, source: EvidenceSource) -> Evaluated:
-        """What policy says, with the answers that are at hand."""
-        return await settle(
-            decision.snapshot.policy,
-            decision.facts,
-            decision.at_ns,
-            asked=decision.call,
-            source=source,
-            supported=frozenset(decision.ask.supported_obligations),
-        )
-
     def judged_long(self, decision: Decision) -> bool:
         """Whether a judge took so long that the allow it unlocks rests on what is history by now. Its verdict is
         durable, and will be found at once."""
-        evaluated = decision.evaluated
-        if evaluated.outcome.effect is not Effect.ALLOW or not evaluated.held:
+        if decision.outcome.effect is not Effect.ALLOW or not decision.evidence:
             return False
-        unlocks = any(isinstance(held.source, Answered) for held in evaluated.held)
+        unlocks = any(isinstance(held.source, Answered) for held in decision.evidence)
         return unlocks and self.state.outdated(decision.snapshot, decision.at_ns, self.clock.now_ns())
 
     def note(self, decision: Decision) -> None:

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pdp.core.answer import Answer
-from pdp.core.approvals.call import CallContext
+from pdp.core.approvals.call import CallContext, SourcedEvidence
 from pdp.core.digest import Json
 from pdp.core.facts import ArgumentsFact, Facts, Identity, ServerFact, TargetFact
+from pdp.core.outcome import Outcome
 from pdp.core.request import Ask, Caller
 from pdp.core.stored import CallKeys, CallRow, Commit, ReplyRow, SessionRow, StoredCall
-from pdp.service.evaluate import Evaluated
 from pdp.service.idempotency import Claim
 from pdp.service.state import Snapshot
 
@@ -51,8 +51,10 @@ class Decision:
     row: CallRow | None = field(init=False)  # to be stored with the record; None when it is stored, and young
     session: SessionRow | None = field(init=False)  # likewise: whose the session is
 
-    # evaluate
-    evaluated: Evaluated = field(init=False)
+    # evaluate: the outcome, the input document it is of, and the evidence that was weighed
+    outcome: Outcome = field(init=False)
+    document: bytes = b""  # empty where no policy was asked
+    evidence: tuple[SourcedEvidence, ...] = ()
 
     # approvals.resolve: the answer, what is kept for repeats, and what is committed with the record
     id: str = field(init=False)

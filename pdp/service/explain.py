@@ -148,18 +148,16 @@ class Explain:
         self, ask: Ask, caller: Caller, at_ns: int, find_changes: bool
     ) -> tuple[Explanation, tuple[str, Explained]]:
         require_server(caller, ask.target.server)
-        snapshot, supported = self.state.snapshot(), frozenset(ask.supported_obligations)
+        snapshot = self.state.snapshot()
         identity = await self.facts.identity(ask.credential, caller, ask.target.server, snapshot.registry, at_ns)
         decision = Decision(ask, caller, identity, snapshot, at_ns)
         self.facts.prepare(decision)
         decision.stored = await self.store.for_call(decision.keys)
         self.facts.build(decision)
         self.facts.release(decision)  # a salt that nothing will be stored with
-        source = KnownEvidence(self.evidence)
-        made = await settle(
-            snapshot.policy, decision.facts, at_ns, asked=decision.call, source=source, supported=supported
-        )
-        case = ExplainedCase(snapshot.policy, made.document, made.outcome, supported)
+        await settle(decision, KnownEvidence(self.evidence))
+        supported = frozenset(ask.supported_obligations)
+        case = ExplainedCase(snapshot.policy, decision.document, decision.outcome, supported)
         found = await self._explained(case, find_changes, self._failed(caller))
         target = (decision.target.server, decision.target.key)
         return found, (caller.tenant, _entry(caller, "", target, found))

@@ -16,7 +16,7 @@ from pdp.core.stored import RecordRef
 from pdp.ports import Clock
 from pdp.service.admission import WorkerCrashQuota, require_server
 from pdp.service.commit import ListRecording, Recorder
-from pdp.service.evaluate import Evaluated, evaluate
+from pdp.service.evaluate import evaluate
 from pdp.service.facts import METHOD_TOOL_LIST, FactBuilder
 from pdp.service.state import ServiceState, Snapshot
 
@@ -46,15 +46,15 @@ class Filter:
                 break
         facts = self.facts.list(ask, shown, caller, identity, snapshot, at)
         if ask.method == METHOD_TOOL_LIST:
-            found = await evaluate(snapshot.policy, facts, at)
+            outcome, document = await evaluate(snapshot.policy, facts, at)
         else:
-            found = Evaluated(
-                denied("target.unsupported", f"Only {METHOD_TOOL_LIST} is filtered by this release."), b""
-            )
-        self.kills.note(caller, found.outcome, at)
-        answer = self._answer(facts, found.outcome, snapshot, at)
+            outcome = denied("target.unsupported", f"Only {METHOD_TOOL_LIST} is filtered by this release.")
+            document = b""
+        self.kills.note(caller, outcome, at)
+        answer = self._answer(facts, outcome, snapshot, at)
         subject = self.facts.subject_index(caller, identity)
-        return await self.recorder.list(ListRecording(ask, caller, facts, found, snapshot, at, subject), answer)
+        recording = ListRecording(ask, caller, facts, outcome, document, snapshot, at, subject)
+        return await self.recorder.list(recording, answer)
 
     def _answer(self, facts: Facts, outcome: Outcome, snapshot: Snapshot, at_ns: int) -> ListAnswer:
         tools: list[tuple[str, dict[str, Json]]] = []

@@ -22,10 +22,10 @@ REDEEMING = (
     ),
     *_in(
         "approvals/resolve",
-        ("any-token-counts", "if resume is None or not _own(resume, asked):", "if resume is None:", "I9"),
+        ("any-token-counts", "if resume is None or not _own(resume, call):", "if resume is None:", "I9"),
         (
             "token-of-another-call",
-            "if resume.digest != asked.call.digest:",
+            "if resume.digest != call.call.digest:",
             "if False:",
             "I1: a token belongs to its call",
         ),
@@ -37,7 +37,7 @@ REDEEMING = (
         ),
         (
             "overtaken-asks-again",
-            "mine = meant or approval.id in redeeming or (",
+            "mine = meant or approval.id in decision.redeeming or (",
             "mine = meant or (",
             "I2: who was overtaken hears that it is used, and asks nobody anew",
         ),

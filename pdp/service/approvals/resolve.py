@@ -8,7 +8,6 @@ is never opened again behind people's backs. Another caller's token is indisting
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from pdp.core.answer import Answer, PolicyRef, Terms, answer_of
@@ -49,81 +48,67 @@ class Resolve:
     idempotency: Idempotency
 
     def resume(self, decision: Decision) -> Answer | Outcome | None:
-        """For a call that comes back: its kept answer, or a denial. None: evaluate."""
-        return self._resumed(decision, decision.call) if decision.call is not None else None
+        """For a call that comes back: its kept answer, or a denial. None: it is evaluated like any other call. A call
+        that was about to redeem a request and was overtaken hears that it is used, with a token and without."""
+        ask, call = decision.ask, decision.call
+        if call is None:
+            return None
+        named: tuple[str, ...] = ()
+        if ask.resume_token:
+            resume = self.tokens.open(ask.resume_token, decision.at_ns)
+            if resume is None or not _own(resume, call):
+                return denied(*_INVALID)
+            if resume.digest != call.call.digest:
+                return denied(*_OTHER)
+            named = resume.approvals
+        elif not call.repeated:
+            return None
+        return self._past(decision, call, named)
 
     async def resolve(self, decision: Decision, terms: Terms) -> None:
         """The answer to an evaluation, what is kept for repeats, and what is committed with the record.
 
         Raises Conflict when people have answered meanwhile.
         """
-        effect, call = decision.evaluated.outcome.effect, decision.call
+        effect, call = decision.outcome.effect, decision.call
         if call is not None and effect is Effect.PENDING:
             await self._open(decision, call, terms)
         else:
             _answer(decision, terms)
-            if call is not None and effect is Effect.ALLOW and self._redeemed(decision, call):
+            if call is not None and effect is Effect.ALLOW and decision.evidence and self._redeemed(decision, call):
                 return
         decision.reply = self.idempotency.entry(decision.claim, decision.answer, decision.snapshot, decision.at_ns)
 
-    def _resumed(self, decision: Decision, asked: CallContext) -> Answer | Outcome | None:
-        """The kept answer, a denial, or None: then it is evaluated like any other call. A call that was about to
-        redeem a request and was overtaken hears that it is used, with a token and without."""
-        ask, at_ns = decision.ask, decision.at_ns
-        named: tuple[str, ...] = ()
-        if ask.resume_token:
-            resume = self.tokens.open(ask.resume_token, at_ns)
-            if resume is None or not _own(resume, asked):
-                return denied(*_INVALID)
-            if resume.digest != asked.call.digest:
-                return denied(*_OTHER)
-            named = resume.approvals
-        elif not asked.repeated:
-            return None
-        call_id = call_id_of(ask)
-
-        def kept() -> Answer | None:  # for callers that carry out a redemption only once
-            return self.idempotency.redeemed(asked, decision.snapshot, at_ns)
-
-        found = self._come_to(named, decision.redeeming, call_id, asked, kept, at_ns)
-        return kept() if found is None and ask.call_id else found  # a grant's use, or a verdict's
-
-    def _come_to(
-        self,
-        named: tuple[str, ...],
-        redeeming: frozenset[str],
-        call_id: str,
-        asked: CallContext,
-        kept: Callable[[], Answer | None],
-        at_ns: int,
-    ) -> Answer | Outcome | None:
-        """What becomes of the requests that are meant, or were redeemed by this very call."""
-        found = asked.stored.approvals
-        if not {approval.id for approval in found}.issuperset(named):  # so many have come since that it is long over
+    def _past(self, decision: Decision, call: CallContext, named: tuple[str, ...]) -> Answer | Outcome | None:
+        """What became of the requests that are named, or were redeemed by this very call."""
+        ask, snapshot, at_ns = decision.ask, decision.snapshot, decision.at_ns
+        approvals, call_id = call.stored.approvals, call_id_of(ask)
+        if not {approval.id for approval in approvals}.issuperset(named):  # so many have come since: it is long over
             return denied(*_INVALID)
-        for approval in found:
+        for approval in approvals:
             meant = approval.id in named
-            mine = meant or approval.id in redeeming or (call_id and approval.redeemed_call == call_id)
+            mine = meant or approval.id in decision.redeeming or (call_id and approval.redeemed_call == call_id)
             if approval.state is State.REDEEMED and mine:
                 again = approval.redeemed_call == call_id and at_ns - approval.resolved_ns < REPLAY_NS
-                return (kept() if again else None) or denied(*_SPENT)
+                return (self.idempotency.redeemed(call, snapshot, at_ns) if again else None) or denied(*_SPENT)
             state = State.EXPIRED if approval.state in OPEN and at_ns >= approval.expires_ns else approval.state
             if meant and state in _OVER:
                 return denied(*_OVER[state])
-        return None
+        # a grant's use, or a verdict's, for callers that carry out a redemption only once
+        return self.idempotency.redeemed(call, snapshot, at_ns) if ask.call_id else None
 
     async def _open(self, decision: Decision, call: CallContext, terms: Terms) -> None:
-        call = await self._again(call)
-        if self._resumed(decision, call) is not None:
+        call = decision.call = await self._again(call)
+        if self.resume(decision) is not None:
             raise _settled()  # what it came back for was spent or ended while it was evaluated
         _answer(decision, terms)
-        answer, requirements = decision.answer, decision.evaluated.outcome.requirements
+        answer, requirements = decision.answer, decision.outcome.requirements
         try:
             opened = await self.opening(call, _title(call), requirements, answer.policy, decision.id, decision.at_ns)
         except RecordTooLargeError as fault:
             opened = denied(fault.code, fault.message)
         if isinstance(opened, Outcome):
-            decision.evaluated = replace(decision.evaluated, outcome=opened)
+            decision.outcome = opened
             _answer(decision, terms)
             return
         decision.entries = opened.entries
@@ -145,7 +130,7 @@ class Resolve:
 
     def _redeemed(self, decision: Decision, call: CallContext) -> bool:
         """Whether the allow rests on answers that it spends."""
-        snapshot, at, held = decision.snapshot, decision.at_ns, decision.evaluated.held
+        snapshot, at, held = decision.snapshot, decision.at_ns, decision.evidence
         redemption = self.redeem(
             call, held, call_id_of(decision.ask), decision.id, snapshot.expected(call.tenant), at
         )
@@ -161,10 +146,10 @@ class Resolve:
 
 def _answer(decision: Decision, terms: Terms) -> None:
     """The plain answer of an evaluation."""
-    policy, evaluated = decision.snapshot.policy, decision.evaluated
+    policy = decision.snapshot.policy
     ref = PolicyRef(policy.revision, policy.digest, policy.engine.name)
     decision.answer = answer_of(
-        decision.id, decision.facts, evaluated.outcome, evaluated.evidence, ref, terms, decision.at_ns
+        decision.id, decision.facts, decision.outcome, decision.evidence, ref, terms, decision.at_ns
     )
 
 

@@ -14,8 +14,8 @@ from support.world import NS, World, running
 
 from pdp.adapters.grpc.codec import batch as codec
 from pdp.authoring.sandbox import ALICE
+from pdp.service import batch as batches
 from pdp.service.batch import TOGETHER_BYTES
-from pdp.service.decide import Decide
 from pdp.service.facts import FactBuilder
 from pdp.v1 import decision_pb2, types_pb2
 
@@ -128,15 +128,15 @@ async def test_others_have_their_turn_between_the_items_of_a_batch(
     """Large items and those that are refused, which nothing waits for, too."""
     turns, at_call, evaluated = 0, [], []
     decide = world.process.services.decide
-    real_prepare, real_evaluate = FactBuilder.prepare, Decide.evaluate
+    real_prepare, real_settle = FactBuilder.prepare, batches.settle
 
     def prepare(self: FactBuilder, *given: Any) -> Any:
         at_call.append(turns)
         return real_prepare(self, *given)
 
-    async def evaluate(self: Decide, *given: Any) -> Any:
+    async def settle(*given: Any) -> None:
         evaluated.append(turns)
-        return await real_evaluate(self, *given)
+        await real_settle(*given)
 
     async def others() -> None:
         nonlocal turns
@@ -145,7 +145,7 @@ async def test_others_have_their_turn_between_the_items_of_a_batch(
             await asyncio.sleep(0)
 
     monkeypatch.setattr(type(decide.facts), "prepare", prepare)
-    monkeypatch.setattr(Decide, "evaluate", evaluate)
+    monkeypatch.setattr(batches, "settle", settle)
     large = b'{"repo_path":"%s"}' % (b"x" * TOGETHER_BYTES)
     asked = [world.ask(ALICE, "git_status", raw) for raw in (large, b"{", large, b"[]", large, b"x")]
     running = asyncio.create_task(others())

@@ -26,9 +26,13 @@ from pdp.core.facts import (
     TargetFact,
 )
 from pdp.core.outcome import Effect
+from pdp.core.request import Ask, Caller, NoCredential, SessionAsk, ToolTarget
 from pdp.core.stored import CallKeys, StoredCall
+from pdp.core.switches import Switches
 from pdp.ports import LoadedPolicy
+from pdp.service.decision import Decision
 from pdp.service.evaluate import MAX_ROUNDS, evaluate, settle
+from pdp.service.state import Snapshot
 
 T = 1_800_000_000_000_000_000
 KEY = "tool:git_status"
@@ -135,10 +139,15 @@ def policy(engine: Any) -> LoadedPolicy:
     return LoadedPolicy("r", "d" * 64, "o", ("acme",), engine, lambda _: True, b"{}")
 
 
-async def run(engine: Staged, source: Answers, made: Facts | None = None) -> Any:
-    made = made or facts()
-    asked = about(made) if made.call_digest else None
-    return await settle(policy(engine), made, T, asked=asked, source=source, supported=frozenset())
+async def run(engine: Staged, source: Answers, made: Facts | None = None) -> Decision:
+    facts_made = made or facts()
+    ask = Ask("", "", "tools/call", ToolTarget("git", "git_status", None, "", b"{}"), NoCredential(), SessionAsk())
+    caller = Caller("gw", "acme", frozenset(), frozenset({"*"}))
+    registry: Any = None  # is not looked at
+    found = Decision(ask, caller, facts_made.identity, Snapshot(policy(engine), registry, Switches()), T)
+    found.facts, found.call = facts_made, about(facts_made) if facts_made.call_digest else None
+    await settle(found, source)
+    return found
 
 
 async def test_stages_are_answered_one_after_the_other() -> None:
@@ -190,10 +199,10 @@ async def test_a_denial_is_asked_about_nobody() -> None:
 async def test_a_fault_of_the_engine_denies_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     engine = Staged(answer=EngineFault("policy.error", "it failed", detail="pdp/x.rego:1:1"))
     with caplog.at_level(logging.ERROR, "pdp.policy"):
-        found = await evaluate(policy(engine), facts(), T)
-    assert found.outcome.effect is Effect.DENY
-    assert [(r.code, r.rule) for r in found.outcome.reasons] == [("policy.error", "service")]
-    assert "pdp/x.rego:1:1" not in found.outcome.reasons[0].message
+        outcome, _ = await evaluate(policy(engine), facts(), T)
+    assert outcome.effect is Effect.DENY
+    assert [(r.code, r.rule) for r in outcome.reasons] == [("policy.error", "service")]
+    assert "pdp/x.rego:1:1" not in outcome.reasons[0].message
     assert "policy.error" in caplog.text
     assert "pdp/x.rego:1:1" in caplog.text
 
@@ -201,10 +210,10 @@ async def test_a_fault_of_the_engine_denies_and_is_logged(caplog: pytest.LogCapt
 async def test_a_document_that_does_not_fit_its_schema_is_never_asked() -> None:
     engine = Staged()
     loaded = LoadedPolicy("r", "d" * 64, "o", ("acme",), engine, lambda _: False, b"{}")
-    found = await evaluate(loaded, facts(), T)
-    assert [r.code for r in found.outcome.reasons] == ["policy.input"]
+    outcome, document = await evaluate(loaded, facts(), T)
+    assert [r.code for r in outcome.reasons] == ["policy.input"]
     assert engine.asked == []
-    assert found.document == b""
+    assert document == b""
 
 
 async def test_overload_is_no_answer() -> None:
@@ -225,5 +234,5 @@ WHY = "The arguments break the pinned schema at /a: keyword `type`."
 )
 async def test_the_gate_says_what_the_failed_check_says(code: str, rule: str, message: str) -> None:
     made = facts(arguments=ArgumentsFact(failed("arguments.schema", WHY)))
-    found = await evaluate(policy(Staged(answer=decision("deny", code=code, rule=rule))), made, T)
-    assert [r.message for r in found.outcome.reasons] == [message]
+    outcome, _ = await evaluate(policy(Staged(answer=decision("deny", code=code, rule=rule))), made, T)
+    assert [r.message for r in outcome.reasons] == [message]
