@@ -103,6 +103,9 @@ def bench(
         from devtools.bench import plot  # noqa: PLC0415 - matplotlib takes half a second, and is for development only
 
         picture.write_text(plot.svg(report.figures, report.caption()))
+    broken = [figure.name for figure in report.figures if figure.spread is None and figure.name in NAMES]
+    if broken:
+        raise BenchFault("bench.incomplete", f"not measured: {', '.join(broken)}; their rows say why")
 
 
 def _foreign(target: str, token_file: Path | None, ask: Path | None) -> BenchServer:
@@ -139,11 +142,14 @@ def _measured(console: Console, made: Bench, names: tuple[str, ...]) -> tuple[li
     figures, stages, document = list[Figure](), list[StageFigure](), b""
     for place, name in enumerate(names, 1):
         console.print(f"[{place}/{len(names)}] {name}", markup=False)
-        found = FIGURES[name](made) if name in FIGURES else []
-        if name == STAGES or (name == PEERS and not document):
-            stages, document = _staged(made)
-        if name == PEERS:
-            found = peers.measure(made, document)
+        try:
+            found = FIGURES[name](made) if name in FIGURES else []
+            if name == STAGES or (name == PEERS and not document):
+                stages, document = _staged(made)
+            if name == PEERS:
+                found = peers.measure(made, document)
+        except BenchFault as fault:  # what was measured before is still told, and so is what can be measured after
+            found = [Figure(name, name, None, None, f"not measured: {fault}")]
         for figure in found:
             value = "-" if figure.spread is None else f"{figure.spread.median:.2f}"
             console.print(f"  {figure.what}: {value}  ({figure.note})", markup=False)

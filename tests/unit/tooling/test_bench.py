@@ -205,6 +205,23 @@ def test_a_folder_too_deep_for_sockets_is_told(tmp_path: Path, monkeypatch: pyte
     assert not list(deep.iterdir())
 
 
+def test_what_does_not_work_is_told_after_what_does(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: measure.Bench) -> list[Figure]:
+        raise BenchFault("bench.answer", "pdp: Decide answered nothing")
+
+    monkeypatch.chdir(short)
+    monkeypatch.setitem(measure.FIGURES, "alone", broken)
+    monkeypatch.setitem(measure.FIGURES, "batch", lambda _: [figure(LESS, 1.0)])
+    done = CliRunner().invoke(
+        cli, ["bench", "--only", "alone", "--only", "batch", "--json", "a.json", "--plot", "a.svg"]
+    )
+    assert isinstance(done.exception, BenchFault)
+    assert done.exception.message == "not measured: alone; their rows say why"
+    rows = {row["name"]: row for row in json.loads(Path("a.json").read_text())["figures"]}
+    assert (rows["alone"]["median"], rows["name"]["median"]) == (None, 1.0)
+    assert "Decide answered nothing" in rows["alone"]["note"]
+
+
 @pytest.mark.starts_server
 def test_a_short_run_measures_real_processes(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(short)
