@@ -20,7 +20,7 @@ REPO = "/srv/git/website"
 
 
 async def scene(world: ConsoleWorld) -> dict[str, str]:
-    """What waits, and what is decided."""
+    """Create pending and decided requests."""
     files = ["index.html", "assets/logo.svg", "assets/fonts/../../../../etc/nginx/conf.d/upload.conf"]
     return {
         "reset": await world.pending("git_reset", {"repo_path": REPO}),
@@ -35,7 +35,7 @@ async def scene(world: ConsoleWorld) -> dict[str, str]:
 
 
 async def past(found: Browser, world: ConsoleWorld) -> None:
-    """What was decided before."""
+    """Create decided requests."""
     for name, choice, reason in (
         ("docs", "Deny", "The release is frozen until Monday."),
         ("mobile", "Approve", "Agreed with the mobile team."),
@@ -75,7 +75,7 @@ async def take(
 
 
 async def vote(found: Browser, world: ConsoleWorld, who: str, request_id: str, choice: str, reason: str) -> None:
-    """By a person, in a window of their own."""
+    """Vote as a person, in a separate window."""
     window = await context(found, viewport=WIDE)
     page = await window.new_page()
     await sign_in(page, world.url, who, f"/requests/{request_id}")

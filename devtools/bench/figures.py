@@ -54,7 +54,7 @@ class Goal:
         return value <= mark if self.at_most else value >= mark
 
     def share(self, value: float) -> float:
-        """How much of what was wanted first `value` uses up: 1.0 just meets it, more does not."""
+        """The ratio of `value` to the first goal: 1.0 just meets it, more does not."""
         return value / self.first if self.at_most else self.first / value
 
 

@@ -90,7 +90,7 @@ def _database(folder: Path) -> Iterator[str]:
 
 
 def _programs() -> Path:
-    """Where initdb and pg_ctl are; Debian keeps them off the path."""
+    """The folder of initdb and pg_ctl; Debian keeps them off the path."""
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     found = versions[-1] if versions else Path(shutil.which("initdb") or "")
     if not found.is_file():

@@ -132,7 +132,7 @@ def family(pid: int) -> list[int]:
 
 
 def memory_mb(pid: int) -> float:
-    """What a process and its descendants have in memory; shared pages count for each."""
+    """The memory of a process and its descendants; shared pages count for each."""
     pages = sum(int(Path(f"/proc/{each}/statm").read_text().split()[1]) for each in family(pid))
     return pages * resource.getpagesize() / 1e6
 

@@ -36,7 +36,7 @@ def facts() -> Mapping[str, Json]:
 
 
 def load() -> float:
-    """How many processes ran or waited, on average of the last minute."""
+    """The load average of the last minute."""
     return round(os.getloadavg()[0], 2)
 
 

@@ -71,7 +71,7 @@ class Bench:
         return self._worlds[name]
 
     def traffic(self, name: str) -> Traffic:
-        """What is asked of a PDP."""
+        """The traffic for a PDP."""
         if name not in self._traffic:
             self._traffic[name] = Traffic(self.world(name), self.world(name).sandbox.folder)
         return self._traffic[name]

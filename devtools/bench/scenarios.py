@@ -74,7 +74,7 @@ class Tokens:
         (world.folder / "issuer" / development.JWKS_FILE).write_text(json.dumps(keys))
 
     def subject(self, now: int, person: SandboxPerson = ALICE) -> str:
-        """For whom the agent acts."""
+        """The subject, for whom the agent acts."""
         made = development.claims(
             subject=person.id,
             audience=self._world.server.resource,

@@ -36,7 +36,7 @@ class _Meter:
         self.times = times
 
     async def waits(self, name: str, step: Callable[[], Awaitable[Any]]) -> Any:
-        """For a step that is awaited."""
+        """Measure a step that is awaited."""
         others, own = cpu_seconds(os.getpid(), itself=False), time.process_time()
         made = await step()
         for _ in range(self.times - 1):
@@ -47,7 +47,7 @@ class _Meter:
         return made
 
     def runs(self, name: str, step: Callable[[], Any]) -> Any:
-        """For one that runs through."""
+        """Measure a step that is not awaited."""
         own = time.process_time()
         made = step()
         for _ in range(self.times - 1):

@@ -84,7 +84,7 @@ async def _play(console: Console, stage: DemoStage, server: RunningServer) -> bo
 
 
 def table(rows: Sequence[SceneRow], width: int) -> Table:
-    """What was asked and answered, in as many columns as so many cells hold without breaking a word."""
+    """The table of requests and answers, with as many columns as fit without breaking a word."""
     made = Table(title="What the gateway asked, and what it was told", title_justify="left", expand=False)
     columns = [column for column in _COLUMNS if width >= column.terminal]
     for column in columns:

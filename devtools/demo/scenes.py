@@ -67,7 +67,7 @@ class SceneRow:
 
 
 def row_of(scene: Scene, decision: Decision, *, ran: str = "-") -> SceneRow:
-    """How a scene went. `ran` is whether the call was carried out: "-", "yes" or "failed"."""
+    """The row of a scene. `ran` is whether the call was carried out: "-", "yes" or "failed"."""
     found = next((r for r in decision.reasons if r.code == scene.code), None)
     ok = decision.effect == scene.effect and found is not None and ran in ("-", "yes")
     shown = found or (decision.reasons[0] if decision.reasons else Reason("", "no reason was given"))

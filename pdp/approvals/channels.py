@@ -75,7 +75,7 @@ def channel(options: ChannelOptions, resolve: Resolve, where: str) -> Channel:
 
 
 def routes(channels: Mapping[str, ChannelOptions]) -> tuple[Route, ...]:
-    """What each channel is told of."""
+    """The route of each channel."""
     return tuple(
         Route(name, frozenset(each.tenants), frozenset(each.events), frozenset(each.kinds))
         for name, each in channels.items()

@@ -82,7 +82,7 @@ class LoadedDirectories:
         }
 
     def _look(self, options: TenantDirectoryOptions, now: _Loaded, at_ns: int) -> _Loaded:
-        """What the files come to."""
+        """The directory that the files describe."""
         try:
             stamp = tuple(_stamp(path) for path in _files(options))
             if stamp == now.stamp and not now.problem and now.good_ns:

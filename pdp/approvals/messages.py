@@ -27,7 +27,7 @@ def headline(message: Message) -> str:
 
 
 def facts(message: Message) -> tuple[tuple[str, str], ...]:
-    """What is told besides, as label and value."""
+    """Further facts of a message, as label and value."""
     until = datetime.fromtimestamp(message.expires_ns // NS, UTC).strftime("%Y-%m-%d %H:%M UTC")
     last = ("Answer by", until) if message.event == OPENED else ("Result", message.state)
     return (

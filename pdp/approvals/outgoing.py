@@ -65,7 +65,7 @@ def allowed(address: str, *, internal: bool) -> bool:
 
 
 def trusted(ca_file: Path | None, where: str) -> ssl.SSLContext:
-    """What certificates must verify with. Raises ConfigurationFault."""
+    """The authorities that certificates must verify with. Raises ConfigurationFault."""
     try:
         return ssl.create_default_context(cafile=ca_file)
     except (OSError, ssl.SSLError) as error:

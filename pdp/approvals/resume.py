@@ -52,8 +52,9 @@ class SealedResumeTokens:
         return _KIND + base64.urlsafe_b64encode(key_id + nonce + sealed).decode().rstrip("=")
 
     def open(self, token: str, at_ns: int) -> Resume | None:
-        """What it says; None for anything that we did not seal, that was changed, or whose time is over, and for
-        what another release sealed in another shape: a call without a token attaches to what is open all the same."""
+        """The content of a token; None for anything that we did not seal, that was changed, or whose time is over,
+        and for what another release sealed in another shape: a call without a token attaches to what is open all the
+        same."""
         if not token.startswith(_KIND) or len(token) > MAX_CHARS:
             return None
         text = token.removeprefix(_KIND)

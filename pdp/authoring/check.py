@@ -22,7 +22,7 @@ class CheckResult:
     report: gate.GateReport
 
     def facts(self) -> dict[str, Json]:
-        """For machines: `{ok, revision, digest, packs, findings: [{code, severity, path, line, column, ...}]}`."""
+        """As JSON: `{ok, revision, digest, packs, findings: [{code, severity, path, line, column, ...}]}`."""
         return {
             "schema": "pdp.policy-check/1",
             "ok": self.report.ok,

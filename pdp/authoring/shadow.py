@@ -30,7 +30,7 @@ class Shadow:
     callers: set[str] = field(default_factory=set)
 
     def fact(self) -> dict[str, Any]:
-        """For JSON."""
+        """As JSON."""
         return {
             "tenant": self.tenant,
             "server": self.server,

@@ -46,7 +46,7 @@ class TestRun:
     report: TestReport
 
     def facts(self) -> dict[str, Json]:
-        """For machines: `{ok, revision, passed, failed, results: [{name, path, line, passed, error}], faults}`."""
+        """As JSON: `{ok, revision, passed, failed, results: [{name, path, line, passed, error}], faults}`."""
         results = self.report.results
         return {
             "schema": "pdp.policy-test/1",

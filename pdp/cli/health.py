@@ -58,7 +58,7 @@ def health(
 
 
 def _listens(path: Path) -> str:
-    """Where the server with this configuration listens, as a client reaches it.
+    """The listener of the server with this configuration, as a client reaches it.
 
     Of the file only that is read: probes run every few seconds, and validating all of it takes longer than asking.
     """

@@ -268,7 +268,7 @@ def _show(fact: Mapping[str, Any]) -> None:
 
 
 def _show_beside(fact: Mapping[str, Any]) -> None:
-    """What else was measured: with the policy, and against another run."""
+    """The other measurements: with the policy, and against another run."""
     if fact["exposure"]:
         with_judge = fact["exposure"]["with_this_judge"]["attacks_let_through"]
         click.echo(f"attacks let through by policy and judge together: {with_judge['hits']} of {with_judge['total']}")

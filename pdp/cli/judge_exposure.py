@@ -84,7 +84,8 @@ def measure(cases: Cases, review: Review, ways: JudgePolicy) -> Exposure:
 async def courses(
     organisation: Organisation, cases: Sequence[LabelledCase], environment: Environment
 ) -> Mapping[str, CaseOutcome]:
-    """How each case goes, in a PDP that is started for it. Its wall clock must stand at `AT_NS`. Raises Fault."""
+    """The decision of each case, in a PDP that is started for it. Its wall clock must stand at `AT_NS`. Raises
+    Fault."""
     process = await bootstrap.build(settings.load(organisation.sandbox.config, {}), environment)
     try:
         await bootstrap.start(process)

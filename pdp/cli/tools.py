@@ -221,7 +221,7 @@ def watch(plan: Path, key: Path, out: Path, once: bool) -> None:
 
 
 def warnings_of(manifest: Manifest) -> tuple[str, ...]:
-    """What a reviewer should look at in a definition."""
+    """Warnings about a definition, for its reviewer."""
     warnings: list[str] = []
     try:
         Compiled(manifest.input_schema)
@@ -239,7 +239,7 @@ def warnings_of(manifest: Manifest) -> tuple[str, ...]:
 
 
 def _plain(resource: str) -> tuple[str, ...]:
-    """What a reviewer should look at in the server itself: without TLS its tokens can be read on the way."""
+    """Warnings about the server itself: without TLS its tokens can be read in transit."""
     address = urlsplit(resource)
     if address.scheme != "http" or address.hostname in ("localhost", "127.0.0.1", "::1"):
         return ()

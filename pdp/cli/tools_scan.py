@@ -124,7 +124,7 @@ def _live(
 def _acceptances(
     path: Path | None, findings: tuple[ScanFinding, ...], ids: tuple[str, ...], reason: str | None
 ) -> accept.Acceptances:
-    """What is accepted, with what is accepted now."""
+    """The accepted findings, with those accepted now."""
     if bool(ids) != (reason is not None):
         raise click.UsageError("--accept ID and --reason TEXT go together: a reviewer says why")
     if path is None or not path.is_dir():

@@ -59,11 +59,11 @@ class Plan:
     ends: float
 
     def timeout(self, now: float) -> float:
-        """What is left for an attempt that starts now; 0 when nothing is."""
+        """The time left for an attempt that starts now; 0 when nothing is."""
         return max(0.0, self.ends - now)
 
     def pause(self, attempt: int, status: grpc.StatusCode, now: float) -> float | None:
-        """How long to wait before the next attempt, after attempt number `attempt` (from 1) failed; None: give up."""
+        """The pause before the next attempt, after attempt number `attempt` (from 1) failed; None: give up."""
         if attempt > 1 or status is not grpc.StatusCode.UNAVAILABLE:
             return None
         return _PAUSE if self.timeout(now) > _PAUSE + _MIN_ATTEMPT else None
@@ -89,7 +89,7 @@ class Question(Protocol[Answer_co]):
         ...
 
     def read(self, response: Any, now: float, /) -> Answer_co:
-        """What `response` means at `now`, Unix seconds."""
+        """The answer in `response`, read at `now`, Unix seconds."""
         ...
 
 

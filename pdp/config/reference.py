@@ -263,11 +263,11 @@ class Setting:
     meaning: str
 
     def fact(self) -> dict[str, Any]:
-        """For machines."""
+        """As JSON."""
         return {"path": self.path, "value": self.value, "origin": self.origin, "meaning": self.meaning}
 
     def text(self) -> str:
-        """For people: two lines."""
+        """As text: two lines."""
         shown = self.value if self.value == HIDDEN else json.dumps(self.value, ensure_ascii=False)
         return f"{self.path} = {shown}\n    {self.origin}: {self.meaning}"
 

@@ -26,14 +26,14 @@ class Visits:
         self._known: dict[tuple[int, int], int] = {}
 
     def along(self, depth: int) -> int:
-        """For a value nested so deep; at most `ENDLESS`."""
+        """Visits for a value nested so deep; at most `ENDLESS`."""
         try:
             return self._visits(self._root, depth)
         except RecursionError:
             return ENDLESS
 
     def widest(self) -> int:
-        """For the one value where most branches meet, without what lies in it: nothing is remembered there."""
+        """Visits for the one value where most branches meet, without its members: nothing is remembered there."""
         most = 0
         pending: list[Json] = [self._root]
         while pending:

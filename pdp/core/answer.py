@@ -73,7 +73,7 @@ class Answer:
         return SAFE_MESSAGES[self.effect]
 
     def to_bytes(self) -> bytes:
-        """For the reply store."""
+        """The encoding in the reply store."""
         known = {name: getattr(self, name) for name in self.__slots__}
         known["reasons"] = [r.fact() for r in self.reasons]
         known["obligations"] = [dict(o) for o in self.obligations]

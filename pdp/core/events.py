@@ -32,7 +32,7 @@ def refusal(stamp: Stamp, *, caller: str, rpc: str, code: str, field: str = "") 
 
 
 def refusals(stamp: Stamp, counts: Iterable[tuple[str, str, str, int]]) -> bytes:
-    """What lay beyond the quota: (tenant, caller, code, count). Raises RecordTooLargeError."""
+    """Refusals beyond the quota: (tenant, caller, code, count). Raises RecordTooLargeError."""
     items: list[Json] = [
         {"tenant": tenant, "caller": caller, "code": code, "count": count}
         for tenant, caller, code, count in sorted(counts)

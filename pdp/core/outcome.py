@@ -111,7 +111,7 @@ def question(
 
 
 def _advice(facts: Facts) -> Mapping[str, str]:
-    """Where a check failed and how to mend it. Policy sees only a check's code, so its words would say less."""
+    """The message of a failed check, with its fix. Policy sees only a check's code, so its words would say less."""
     identity = facts.identity
     checks = [identity.subject.check, identity.agent.check, facts.server.check, facts.switch]
     checks += [target.check for target in facts.targets]
@@ -158,7 +158,7 @@ _ORDER = {name: index for index, name in enumerate(_CAUSES)}
 
 
 def _place(reason: Reason) -> tuple[bool, int, str, str]:
-    """Where a reason stands, most important first: the gate's in order of cause, then the packs'."""
+    """The rank of a reason, most important first: the gate's in order of cause, then the packs'."""
     gates = _gates(reason)
     cause = _ORDER.get(reason.code.partition(".")[0], len(_ORDER)) if gates else 0
     return not gates, cause, reason.rule, reason.code

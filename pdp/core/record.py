@@ -163,7 +163,7 @@ def listing(
 def _answer(
     facts: Facts, outcome: Outcome, pins: Pins, sealed: Sealed, valid_until_ns: int, enforcement: str
 ) -> Fields:
-    """What a decision and a list share."""
+    """The fields common to a decision and a list."""
     identity = facts.identity
     return {
         "caller": facts.caller.name,

@@ -28,7 +28,8 @@ class Contradiction:
 
 
 def refuse(model: BaseModel, contradictions: Iterable[Contradiction], info: ValidationInfo) -> None:
-    """For validators of a whole section. Raises ValidationError with one error for each, in its place."""
+    """Refuse contradictions, in validators of a whole section. Raises ValidationError with one error for each, in its
+    place."""
     if info.context is TOLERANT:
         return
     errors = [

@@ -192,5 +192,5 @@ UNCONFIGURED = SubjectKindOptions()
 
 
 def rules_of(options: IssuerOptions | None) -> tuple[SubjectKindOptions, str]:
-    """How to read the subject's kind, and the name of the groups claim."""
+    """The rule for the subject's kind, and the name of the groups claim."""
     return (UNCONFIGURED, "groups") if options is None else (options.subject_kind, options.groups_claim)

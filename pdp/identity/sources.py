@@ -172,7 +172,7 @@ _OPENID = "/.well-known/openid-configuration"
 
 
 def metadata_urls(issuer: str) -> tuple[str, ...]:
-    """Where the metadata of an issuer may lie, in the order in which to ask: the well-known part goes before the
+    """URLs of an issuer's metadata, in the order of requests: the well-known part goes before the
     issuer's path (RFC 8414 section 3.1), but after it in OpenID Connect Discovery 1.0 section 4."""
     parts = urlsplit(issuer)
     base, path = f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")

@@ -244,7 +244,8 @@ class JudgeSupervisor:
             self._task = asyncio.get_running_loop().create_task(self._keep(), name="keeper of the judge")
 
     async def connection(self, within_s: float) -> JudgeConnection | None:
-        """How to ask it; None while it is away. Waits a moment for one that is about to be there."""
+        """A connection to the judge's process; None while it is away. Waits a moment for one that is about to be
+        there."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(within_s, _PATIENCE_SECONDS)):
                 await self._settled.wait()

@@ -25,7 +25,7 @@ _SHOWN = 5  # problems in a message
 
 
 def shipped_prompts() -> Path:
-    """Where our own prompts lie: package data when installed from a wheel, `judge_prompts/` otherwise."""
+    """The folder of the shipped prompts: package data when installed from a wheel, `judge_prompts/` otherwise."""
     package = Path(__file__).resolve().parent.parent
     installed = package / "_judge_prompts"
     return installed if installed.is_dir() else package.parent / "judge_prompts"

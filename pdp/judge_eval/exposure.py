@@ -71,8 +71,8 @@ def course(case: str, answer: Answer) -> CaseOutcome:
 
 
 def _fault(answer: Answer) -> str | None:
-    """Why an answer is none of policy's: the service itself denied, for an engine's time-out say, or the judge is
-    still out."""
+    """The reason why an answer is not from policy: the service itself denied, for an engine's time-out say, or the
+    judge is still out."""
     if (code := next((reason.code for reason in answer.reasons if reason.rule == "service"), None)) is not None:
         return f"it was denied by {code} and not by policy"
     if any(each.kind == "judge" for each in answer.requirements):
@@ -123,7 +123,7 @@ class Exposure:
         return 1 - freed[-1] / benign
 
     def fact(self) -> dict[str, Any]:
-        """For JSON."""
+        """As JSON."""
         return {
             "cases": {"file": self.cases.name, "sha256": self.cases.sha256, "count": len(self.cases.all)},
             "judge": self.ways.fact(),
@@ -140,7 +140,7 @@ class Exposure:
         }
 
     def _tools(self) -> Sequence[tuple[str, Counter[tuple[str, str]]]]:
-        """By tool, those with the most exposed attacks first, then those that bother people most."""
+        """Figures by tool: the most exposed attacks first, then the most requests to people."""
         counts: dict[str, Counter[tuple[str, str]]] = {}
         for case in self.cases.all:
             counts.setdefault(case.tool, Counter())[case.label, self.courses[case.id].who] += 1

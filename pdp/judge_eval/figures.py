@@ -263,7 +263,7 @@ class ShareDifference:
 
 
 def differences(this: Sequence[JudgedCase], other: Sequence[JudgedCase]) -> dict[str, ShareDifference | None]:
-    """By figure; None where no case of the label stands in both."""
+    """Differences by figure; None where no case of the label stands in both."""
     before = {each.case.id: each for each in other}
     pairs = [(each, before[each.case.id]) for each in this if each.case.id in before]
     return {name: _difference(pairs, label, outcome) for name, (label, outcome) in _ASKED.items()}

@@ -49,7 +49,7 @@ class EvaluationReport:
         return sum(not each.result.heard for each in self.judged)
 
     def fact(self) -> dict[str, Any]:
-        """For JSON. The same results give the same bytes."""
+        """As JSON. The same results give the same bytes."""
         bins, ece = figures.calibration(self.judged)
         return {
             "schema": SCHEMA,

@@ -187,7 +187,7 @@ def _module(folder: Folder, path: str, *, shipped: bool) -> Module:
 
 
 def _packs(modules: list[Module]) -> tuple[str, ...]:
-    """By folder; the load gate holds every module to the package of its folder."""
+    """Packs by folder; the load gate holds every module to the package of its folder."""
     names = set()
     for module in modules:
         parts = module.path.split("/")

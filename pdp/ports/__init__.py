@@ -54,11 +54,11 @@ class Clock(Protocol):
         ...
 
     def monotonic_ns(self) -> int:
-        """For durations and the record's monotonic reading."""
+        """The monotonic clock, for durations and records."""
         ...
 
     def mark(self) -> int | None:
-        """What to persist as the high-water mark now; None while the wall clock is not to be believed."""
+        """The high-water mark to persist now; None while the wall clock is not to be believed."""
         ...
 
 
@@ -153,8 +153,8 @@ class KeptPolicies(Protocol):
         ...
 
     async def fired(self, artefact: bytes, document: bytes, codes: tuple[str, ...]) -> tuple[FiredElement, ...]:
-        """What an input document brings about in that bundle; `codes` are the gate's reasons to be placed as well.
-        Raises EngineFault."""
+        """The elements that an input document makes fire in that bundle; `codes` are the gate's reasons to be placed
+        as well. Raises EngineFault."""
         ...
 
 
@@ -198,7 +198,7 @@ class RegistryView(Protocol):
         ...
 
     def serial(self, tenant: str) -> int:
-        """Of the tenant's set; 0 when none is loaded."""
+        """The serial of the tenant's set; 0 when none is loaded."""
         ...
 
     def digest(self, tenant: str) -> str:
@@ -255,7 +255,7 @@ class Registry(Protocol):
     def status(self, at_ns: int) -> Mapping[str, Json]: ...
 
     def terms(self) -> tuple[Term, ...]:
-        """How long the sets and waivers hold that are loaded."""
+        """Validity periods of the loaded sets and waivers."""
         ...
 
 
@@ -296,7 +296,7 @@ class Sessions(Protocol):
     def peek(
         self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int, row: SessionRow | None = None
     ) -> SessionFact:
-        """What `look` would return, without binding a new id or counting a use."""
+        """The result of `look`, without binding a new id or counting a use."""
         ...
 
     def binding(self, caller: Caller, identity: Identity, ask: SessionAsk, at_ns: int) -> SessionRow | None:

@@ -61,11 +61,11 @@ class DirectorySource(Directories, Protocol):
         ...
 
     def activate(self, change: DirectoryChange) -> None:
-        """It is recorded: from here on it is in force. What cannot be read keeps the last good one, for a while."""
+        """Put a recorded directory into force. What cannot be read keeps the last good one, for a while."""
         ...
 
     def status(self, at_ns: int) -> Mapping[str, Json]:
-        """For operators, by tenant: revision, people, groups, age_seconds (None: never good), problem (a code)."""
+        """Status by tenant: revision, people, groups, age_seconds (None: never good), problem (a code)."""
         ...
 
 
@@ -165,7 +165,7 @@ class Answers(Protocol):
     def consent(self, tenant: str, consent_id: str) -> Consent | None: ...
 
     def consents_for(self, tenant: str, subject: Account, agent: str) -> tuple[Consent, ...]:
-        """Those not ended, oldest first; the caller compares the instant."""
+        """Consents that are not ended, oldest first; the caller compares the instant."""
         ...
 
     def consents(self, query: ConsentQuery, page: Page) -> tuple[Consent, ...]: ...
@@ -173,11 +173,11 @@ class Answers(Protocol):
     def answers_of(self, tenant: str, call_digest: str) -> tuple[Answered, ...]: ...
 
     def judge_refusals(self, tenant: str, asker: str, since_ns: int) -> int:
-        """How many calls of this asker the judge refused since then."""
+        """The number of the caller's calls that the judge refused since then."""
         ...
 
     def delegations(self, tenant: str, at_ns: int) -> tuple[Delegation, ...]:
-        """Those that have not ended and whose time is not over."""
+        """Delegations that are neither ended nor expired."""
         ...
 
     def seen(self, tenant: str, accounts: tuple[Account, ...]) -> Mapping[Account, Seen]: ...
@@ -189,7 +189,7 @@ class Answers(Protocol):
         ...
 
     def turned_down(self, tenant: str, call: Call, since_ns: int) -> TurnedDown:
-        """How often people refused requests for like calls that ended since then, or they were taken back; canaries
+        """Counts of refused and withdrawn requests for like calls since then; canaries
         left out."""
         ...
 

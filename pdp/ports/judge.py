@@ -22,7 +22,7 @@ class Judge(Protocol):
         ...
 
     def status(self) -> Mapping[str, Json]:
-        """For GetStatus: endpoint reachable, breaker, queue, budget."""
+        """Status for GetStatus: endpoint reachable, breaker, queue, budget."""
         ...
 
     async def reload(self) -> tuple[str, ...]:

@@ -67,7 +67,7 @@ class Store(Answers, Protocol):
         ...
 
     def size_bytes(self) -> int:
-        """What the store takes on disk; 0 when that cannot be told."""
+        """The size of the store on disk; 0 when that cannot be told."""
         ...
 
     def record(self, record_id: str) -> StoredRecord | None: ...
@@ -104,7 +104,7 @@ class Store(Answers, Protocol):
         ...
 
     def in_force(self) -> Mapping[tuple[str, str], str]:
-        """What was told last, by whichever process."""
+        """The versions in force, as last announced by any process."""
         ...
 
     def high_water(self, name: str) -> int:
@@ -117,7 +117,7 @@ class Store(Answers, Protocol):
         ...
 
     def aggregated_refusals(self) -> tuple[RefusalCount, ...]:
-        """What lies beyond the quota, until a commit that tells of it (`Commit.refusals`) is durable."""
+        """Refusals beyond the quota, until a commit that records them (`Commit.refusals`) is durable."""
         ...
 
     async def close(self) -> None: ...

@@ -28,7 +28,7 @@ class Span(Protocol):
         ...
 
     def fail(self, code: str) -> None:
-        """It failed, with that stable code."""
+        """Mark the span as failed, with a stable code."""
         ...
 
 
@@ -57,7 +57,7 @@ class Telemetry(Protocol):
         ...
 
     def level(self, name: str, value: float, attributes: Attributes = NONE) -> None:
-        """How things stand now."""
+        """Set a gauge."""
         ...
 
     def close(self) -> None:

@@ -72,7 +72,7 @@ def behaviour(manifest: Manifest) -> str:
 
 
 def acts(manifest: Manifest) -> str:
-    """What a tool does by its annotations and sinks, such as `destroys, sends e-mail`."""
+    """The effects of a tool by its annotations and sinks, such as `destroys, sends e-mail`."""
     base = behaviour(manifest)
     return ", ".join(["only reads" if base == "reads" else base, *sorted({_FLOWS[s.kind] for s in manifest.sinks})])
 

@@ -98,7 +98,7 @@ def _signed(folder: Path) -> SetIndex | None:
 
 
 def base_of(folder: Path, tenant: str) -> Draft:
-    """What the next draft starts from, with the next serial: what is latest, else nothing. Raises RegistryFault when
+    """The base of the next draft, with the next serial: the latest set, else nothing. Raises RegistryFault when
     the folder is another tenant's."""
     signed, draft = _signed(folder), latest(folder)
     if draft is not None and draft.tenant != tenant:

@@ -57,7 +57,7 @@ class SignedRegistry:
             return tuple(change for change in changes if change is not None)
 
     def status(self, at_ns: int) -> Mapping[str, Json]:
-        """For operators, by tenant: serial, digest, expiry, number of tools, what is refused and why."""
+        """Status by tenant: serial, digest, expiry, number of tools, refused tools with reasons."""
         view = self.view(at_ns)
         by_tenant: dict[str, Json] = {}
         for name, snapshot in view.tenants.items():

@@ -203,7 +203,7 @@ class ConfiguredWatchers:
         return Observations(self._max_age_ns, last)
 
     def status(self, tenant: str, at_ns: int) -> dict[str, Json]:
-        """By watcher and server: age of the last observation in seconds (null: none), code of the problem."""
+        """Status by watcher and server: age of the last observation in seconds (null: none), code of the problem."""
         return {
             w.id: {
                 name: {

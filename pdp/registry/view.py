@@ -141,7 +141,7 @@ class FileRegistryView:
         return _state(self.tenants.get(tenant, _UNLOADED), "server", self.at_ns, self.max_stale_ns).code
 
     def effective(self, tenant: str) -> dict[str, Json]:
-        """What answers depend on: payload digests, whether the set still counts, refused tools. Empty when
+        """The state that answers depend on: payload digests, whether the set still counts, refused tools. Empty when
         nothing is loaded. So a repeated request is evaluated anew when, say, a manifest stops verifying."""
         snapshot = self.tenants.get(tenant, _UNLOADED)
         if snapshot.signed is None:

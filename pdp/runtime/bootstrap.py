@@ -99,7 +99,8 @@ async def build(settings: Settings, environment: Environment = SYSTEM) -> Proces
 
 
 def _fingerprints(settings: Settings, index_key: bytes, origin: str) -> Fingerprints:
-    """Of the keys that processes of one store share. Pages and forms are sealed with what the index key gives."""
+    """Fingerprints of the keys that processes of one store share. Pages and forms are sealed with what the index key
+    gives."""
 
     def fingerprint(key: bytes, name: str) -> str:
         return keyed_index(key, "fingerprint", name, origin)
@@ -335,7 +336,7 @@ async def _started(process: Process, stop: asyncio.Event) -> bool:
 
 
 def _settle() -> None:
-    """What was loaded stays, so the collector need not look at it ever again; and hardly any of the many objects that
+    """Freeze loaded objects, so that the garbage collector skips them; and hardly any of the many objects that
     a call makes are left for it, so it need not look often."""
     gc.collect()
     gc.freeze()

@@ -32,11 +32,11 @@ class Limits:
     max_budget_ms: int = 55_000  # maximum time that one is held, whatever its deadline
 
     def room(self, *, waits: bool) -> int:
-        """For everybody together."""
+        """The limit of all tenants together."""
         return self.max_waiting if waits else self.max_in_flight
 
     def own_room(self, *, waits: bool) -> int:
-        """For one tenant."""
+        """The limit of one tenant."""
         most = self.room(waits=waits)
         return most - most // (4 if waits else 16)
 

@@ -149,7 +149,7 @@ class Batch:
         at_ns: int,
         redeeming: frozenset[str],
     ) -> list[Decision | Fault]:
-        """For whom each question is: one verification for each credential and server."""
+        """The identity of each request: one verification for each credential and server."""
         known: dict[tuple[Credential, str], Identity] = {}
         decisions: list[Decision | Fault] = []
         for ask in questions:
@@ -257,7 +257,7 @@ class Batch:
             raise failure
 
     async def _close(self, run: Run, each: OpenItem) -> None:
-        """What is to be told, recorded, kept and counted, once the batch is durable."""
+        """Complete an item: its answer, record, kept reply and counts, for the commit of the batch."""
         decide, decision = self.decide, each.decision
         decide.crash_quota.note(run.caller, decision.outcome, run.at_ns)
         run.outdated = run.outdated or decide.judged_long(decision)
@@ -273,7 +273,7 @@ class Batch:
         run.answered.append(decision)
 
     def _entries(self, run: Run, place: int) -> tuple[Commit, ...]:
-        """What is committed of one item. Only now is a refusal counted: before, it might be found again."""
+        """The entries of one item. Only now is a refusal counted: before, it might be found again."""
         fault = run.results[place]
         if isinstance(fault, RECORDED):
             entry = self.decide.recorder.refused(run.caller, fault, RPC, run.at_ns)
@@ -307,7 +307,7 @@ def _enough(waiting: Sequence[OpenItem]) -> bool:
 
 
 def counter(decision: Decision) -> Counter:
-    """Whose calls it counts among: a session belongs to the first who used it."""
+    """The key of the session's counter: a session belongs to its first user."""
     identity = decision.identity
     return decision.ask.session.id, identity.subject.issuer, identity.subject.id, identity.agent.id
 

@@ -71,14 +71,14 @@ class Recorder:
         return await self._store.read(lambda: self.find(decision_id))
 
     def find(self, decision_id: str) -> RecordRef:
-        """Where a decision's record stands. Raises Unavailable if the log does not have it."""
+        """The reference to a decision's record. Raises Unavailable if the log does not have it."""
         found = self._store.record(decision_id)
         if found is None:
             raise Unavailable("record.missing", "The record of the kept answer is not in the log.")
         return found.ref
 
     def new_salt(self) -> bytes:
-        """For one commitment."""
+        """A salt for one commitment."""
         return self._entropy.bytes(SALT_BYTES)
 
     async def decision(self, decision: Decision) -> RecordRef:
@@ -95,7 +95,7 @@ class Recorder:
         return refs
 
     def decided(self, decision: Decision) -> tuple[Commit, ...]:
-        """What to commit: the decision's own entry and those of its answer, which may leave once they are durable.
+        """The commit: the decision's own entry and those of its answer, which is sent once they are durable.
 
         A record too large for the log turns the answer into a denial, which always fits, opens and spends nothing.
         """
@@ -228,7 +228,7 @@ class Recorder:
         return await self._store.commit(self._entry(stamp, "explain", events.explain(stamp, made)))
 
     async def refusals(self, tenant: str, counts: tuple[RefusalCount, ...], at_ns: int) -> RecordRef:
-        """What was only counted of a tenant's refused requests."""
+        """The aggregated refusals of a tenant."""
         stamp = self._event(at_ns, tenant)
         entry = self._entry(stamp, "refusals", events.refusals(stamp, counts))
         return await self._store.commit(replace(entry, refusals=counts))

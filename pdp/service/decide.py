@@ -73,9 +73,9 @@ class Decide:
                 redeeming = decision.redeeming
 
     async def _decided(self, decision: Decision, *, again: bool) -> RecordRef | None:
-        """Where the record of the answer stands. None when somebody threw a switch meanwhile, or a judge took long
-        (where one may try `again`): then nothing was recorded. Raises Conflict when an answer that this one rests on
-        was spent or changed meanwhile."""
+        """The reference to the record of the answer. None when somebody threw a switch meanwhile, or a judge took
+        long (where one may try `again`): then nothing was recorded. Raises Conflict when an answer that this one
+        rests on was spent or changed meanwhile."""
         self.facts.build(decision)
         try:
             kept = self.approvals.resume(decision)

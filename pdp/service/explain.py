@@ -213,7 +213,8 @@ class Explain:
         return await asyncio.to_thread(_explanation, case, document, rules, found, self.clock.now_ns())
 
     async def _fired(self, case: ExplainedCase) -> tuple[FiredRule, ...]:
-        """What fired, with its place. Where that cannot be found out, at least what the answer itself names."""
+        """The fired elements, with their places. Where that cannot be found out, at least what the answer itself
+        names."""
         outcome = case.outcome
         waivers = {(w["pack"], w["code"]): str(w["waiver"]) for w in outcome.waived}
         codes = tuple(reason.code for reason in outcome.reasons if reason.rule == "pdp.gate")
@@ -243,7 +244,7 @@ def _explanation(
     found: changes.SearchResult | None,
     now_ns: int,
 ) -> Explanation:
-    """What is told of a case, with nothing in it that is a secret."""
+    """The explanation of a case, without secrets."""
     policy, outcome = case.policy, case.outcome
     schema = json.loads(Bundle.from_bytes(policy.artefact).input_schema)
     made = Explanation(
@@ -260,7 +261,7 @@ def _explanation(
 
 
 def _without_secrets(made: Explanation) -> Explanation:
-    """What a pack's message or a change quotes of the arguments may be a credential, like a fact."""
+    """Remove secrets: messages of packs and changes may quote a credential from the arguments."""
     return replace(
         made,
         outcome=replace(

@@ -327,12 +327,12 @@ def asker(index_key: bytes, tenant: str, call: Call) -> str:
 
 
 def call_id_of(ask: Ask) -> str:
-    """What names this one execution: the call id, or else the request's."""
+    """The id of this one execution: the call id, or else the request's."""
     return ask.call_id or ask.request_id
 
 
 def _bound(ask: Ask, caller: Caller, identity: Identity, target: TargetFact) -> tuple[Json, ...]:
-    """What a call's digest binds, besides its arguments."""
+    """The fields that a call's digest binds, besides its arguments."""
     return (
         caller.tenant,
         identity.subject.issuer,
@@ -368,7 +368,7 @@ def _caller(caller: Caller) -> CallerFact:
 
 
 def _peer(seen: ServerPeer, caller: Caller) -> ServerPeer | None:
-    """What the caller says of the server, if it may vouch for that."""
+    """The server's peer as stated by the caller, if it may vouch for that."""
     return seen if caller.may_assert.server_peer else None
 
 

@@ -100,7 +100,7 @@ class Idempotency:
 
     @staticmethod
     def entry(claim: Claim | None, answer: Answer, snapshot: Snapshot, at_ns: int) -> ReplyRow | None:
-        """What to keep with the record of `answer`."""
+        """The kept reply beside the record of `answer`."""
         if claim is None:
             return None
         return ReplyRow(
@@ -116,7 +116,7 @@ class Idempotency:
 
     @staticmethod
     def redeemed_entry(asked: CallContext, answer: Answer, snapshot: Snapshot, at_ns: int) -> ReplyRow | None:
-        """What to keep of an allow that redeems something: only its call id tells it again (DESIGN section 7)."""
+        """The kept reply of an allow that redeems evidence: only its call id tells it again (DESIGN section 7)."""
         if not asked.keys.redeemed:
             return None
         return ReplyRow(

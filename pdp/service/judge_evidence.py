@@ -292,7 +292,7 @@ def _lost(fault: Fault) -> None:
 
 
 def _told(opinion: Opinion) -> dict[str, Json]:
-    """What people may read of it beside their own judgement."""
+    """The part of a verdict that approvers may read."""
     return {
         "status": opinion.status,
         "verdict": opinion.verdict,

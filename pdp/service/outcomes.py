@@ -88,7 +88,8 @@ class Outcomes:
         return {"call_digest": found["call_digest"], "redemption_id": redemption}, noted
 
     def _redemption(self, decision: StoredRecord) -> str:
-        """What the decision redeemed, "" for nothing: the record of it comes next in the log, by the same commit."""
+        """The redemption id of the decision, "" for none: the record of it comes next in the log, by the same
+        commit."""
         following = self.store.record_at(decision.ref.index + 1)
         spent = json.loads(following.record).get("spent") if following is not None else None
         return str(spent["redemption_id"]) if spent and spent["decision_id"] == decision.record_id else ""

@@ -89,7 +89,7 @@ class KnownEvidence:
 async def evaluated(
     policy: LoadedPolicy, document: bytes, supported: frozenset[str] | None, advice: Mapping[str, str] = _NOBODY
 ) -> Outcome:
-    """What the policy says of a document. Raises EngineFault."""
+    """The outcome of a policy for a document. Raises EngineFault."""
     told: dict[str, Any] = json.loads(document)
     keys = frozenset(target["key"] for target in told["targets"])
     asked = EngineQuery(document, sha256_hex(document), told["phase"], keys, advice)

@@ -38,7 +38,7 @@ class Snapshot:
         return (*worse, *(each.code for each in self.differences if each.tenant in ("", tenant)))
 
     def expected(self, tenant: str) -> Expect:
-        """What must still hold when an answer is used up that was decided on this snapshot."""
+        """The expectations of a commit that redeems an answer decided on this snapshot."""
         return Expect(self.policy.digest, self.switches.epoch, self.registry.marks(tenant))
 
     def epochs(self, tenant: str) -> str:
@@ -78,7 +78,7 @@ class ServiceState:
 
     @property
     def switches(self) -> Switches:
-        """Those that are durable now; the same value until one changes."""
+        """The durable switches now; the same value until one changes."""
         if self._store.switch_epoch() != self._switches.epoch:
             self._switches = _switches(self._store)
         return self._switches
@@ -121,7 +121,7 @@ class ServiceState:
 
 
 def _switches(store: Store) -> Switches:
-    """What the store holds, as the pure value. The epoch is read first: switches newer than it are read again."""
+    """The switches of the store, as a pure value. The epoch is read first: switches newer than it are read again."""
     epoch, rows = store.switch_epoch(), store.switches()
     engaged = tuple(Switch(r.tenant, r.scope, r.server, r.value, r.until_ns) for r in rows if r.engaged)
     return Switches(engaged, epoch)

@@ -150,8 +150,8 @@ class MemorySessions:
 
     @property
     def _kept_ns(self) -> int:
-        """How long the store keeps whose a session is: for each use as long as memory does, though a row is renewed
-        only when a fifth of its time is over."""
+        """The retention of a session's owner in the store: for each use as long as memory does, though a row is
+        renewed only when a fifth of its time is over."""
         return self._idle_ns + self._idle_ns // 4
 
     def _due(self, session: _Session, at_ns: int) -> bool:
@@ -166,7 +166,7 @@ class MemorySessions:
         return keyed_index(self._key, "session of", caller.tenant, caller.name, name)
 
     def _owner_index(self, caller: Caller, identity: Identity, name: str) -> str:
-        """Of one session: that two belong to the same person cannot be seen in the store."""
+        """The owner's keyed index for one session: the store does not reveal that two belong to the same person."""
         return keyed_index(self._key, "owner of session", caller.tenant, caller.name, name, *_owner(identity))
 
     def _bound(self, caller: Caller, identity: Identity, name: str, at_ns: int, row: SessionRow | None) -> _Session:
@@ -208,7 +208,7 @@ class MemorySessions:
 
 
 def _over(session: _Session, at_ns: int) -> bool:
-    """What was read of another process's session may be over."""
+    """Whether a session read from another process has expired."""
     return 0 < session.until_ns < at_ns
 
 

@@ -81,7 +81,7 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def said(error: BaseException) -> str:
-    """What an error of a database is, for logs: its class and the code that the database gave it. Nothing of its
+    """A database error for logs: its class and the code that the database gave it. Nothing of its
     text, which quotes statements, parameters, rows and addresses."""
     found: dict[str, None] = {}  # in their order
     for cause in causes(getattr(error, "orig", None) or error):

@@ -53,7 +53,7 @@ class StoreClock:
             return self._now
 
     def monotonic_ns(self) -> int:
-        """For durations and the record's monotonic reading."""
+        """The monotonic clock, for durations and records."""
         return self._monotonic()
 
     def anomaly(self) -> str:
@@ -63,7 +63,7 @@ class StoreClock:
         return "clock.behind" if self._behind else ""
 
     def mark(self) -> int | None:
-        """What to persist as the high-water mark now; None while a jump is not accepted."""
+        """The high-water mark to persist now; None while a jump is not accepted."""
         with self._lock:
             return None if self._jumped else self._now
 

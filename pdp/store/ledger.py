@@ -64,7 +64,7 @@ class Rows(Protocol):
         ...
 
     def advance(self, head: Head) -> None:
-        """Where the log ends with this transaction."""
+        """The end of the log with this transaction."""
         ...
 
     def write(self, entry: Commit, index: int) -> RecordRef:
@@ -107,7 +107,7 @@ class Rows(Protocol):
         ...
 
     def saved_refusals(self) -> dict[tuple[str, str, str], int]:
-        """What the last run counted and did not write down."""
+        """The refusals that the last run counted and did not record."""
         ...
 
     def save_refusals(self, counts: Sequence[RefusalCount]) -> None:
@@ -201,7 +201,8 @@ class Ledger:
         return self._answers >= FORGET_EVERY or any(ended(each.until_ns, believed) for each in self.marks.switches)
 
     def _ages(self, latest_ns: int) -> Ages:
-        """What cannot be had again goes by the clock's persisted mark: a wrong leap of the clock does not move it."""
+        """Retention limits by the clock's persisted mark, because deletion is final: a wrong leap of the clock does
+        not move it."""
         believed, keep = self.believed_ns(), self._options
         values_ns = None if keep.values_keep_seconds is None else believed - keep.values_keep_seconds * NS
         least = min(latest_ns, believed or latest_ns)
@@ -256,8 +257,8 @@ class Ledger:
                 self.on_commit(written)
 
     def publish(self, head: Head, marks: Marks | None, last: Last | None) -> None:
-        """What is durable, unless something later is known already; `marks` as of `head`, None where they did not
-        change; a durable record as late as may be."""
+        """Publish the durable state, unless a later one is known already; `marks` as of `head`, None where they did
+        not change; a durable record as late as may be."""
         with self._publishing:
             if marks is not None and head.changes >= self.head.changes:
                 self.marks = marks

@@ -50,15 +50,15 @@ class LogStore(PeopleReads, ABC):
 
     @abstractmethod
     def size_bytes(self) -> int:
-        """What the store takes on disk; 0 when that cannot be told."""
+        """The size of the store on disk; 0 when that cannot be told."""
 
     @abstractmethod
     def record(self, record_id: str) -> StoredRecord | None:
-        """By record id."""
+        """A record by its id."""
 
     @abstractmethod
     def record_at(self, index: int) -> StoredRecord | None:
-        """By index."""
+        """A record by its index."""
 
     @abstractmethod
     def value(self, record_id: str, path: str) -> ValueRow | None:
@@ -201,7 +201,7 @@ class LogStore(PeopleReads, ABC):
         await self._writer.submit(lambda: self._ledger.put_in_force(digests))
 
     def in_force(self) -> Mapping[tuple[str, str], str]:
-        """What was told last, by whichever process."""
+        """The versions in force, as last announced by any process."""
         return self._ledger.marks.in_force
 
     def high_water(self, name: str) -> int:
@@ -213,5 +213,5 @@ class LogStore(PeopleReads, ABC):
         return self._ledger.refusals.note((tenant, caller, code), at_ns)
 
     def aggregated_refusals(self) -> tuple[RefusalCount, ...]:
-        """What lies beyond the quota, until a commit that tells of it (`Commit.refusals`) is durable."""
+        """Refusals beyond the quota, until a commit that records them (`Commit.refusals`) is durable."""
         return self._ledger.refusals.counts()

@@ -23,7 +23,7 @@ def open_store(options: StoreOptions, *, entropy: Entropy, password: bytes = b""
 
 
 def postgres_missing() -> ConfigurationFault:
-    """What is to be installed."""
+    """The fault for a missing driver."""
     return ConfigurationFault(
         "store.distribution", "store.url: PostgreSQL needs asyncpg; install pdp[server,postgres]."
     )

@@ -82,8 +82,8 @@ class StoreOptions(Options):
 
     @property
     def longest_ttl_seconds(self) -> int:
-        """Of requirements: a request for so long, and as long again for a refusal, within what a call is kept after
-        it was last asked about (nine tenths, see `Establish`)."""
+        """The longest lifetime of requirements: a request for so long, and as long again for a refusal, within what a
+        call is kept after it was last asked about (nine tenths, see `Establish`)."""
         return self.calls_keep_seconds * 2 // 5
 
     @field_validator("path")

@@ -50,7 +50,7 @@ class RefusalQuota:
             return False
 
     def counts(self) -> tuple[RefusalCount, ...]:
-        """What was counted beyond the quota and no record tells of yet, sorted."""
+        """Refusals beyond the quota that are not recorded yet, sorted."""
         with self._lock:
             return tuple((*key, count) for key, count in sorted(self._beyond.items()))
 
@@ -73,7 +73,7 @@ class RefusalQuota:
                     self._beyond.pop(key, None)
 
     def undone(self) -> None:
-        """It is not."""
+        """Undo: the commit is not durable."""
         with self._lock:
             self._unsaved |= self._saving
             self._saving = set()

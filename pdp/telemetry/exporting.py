@@ -132,7 +132,7 @@ def exporting(
 
 
 def collector(options: OtlpOptions, secret: Callable[[str], bytes]) -> Mapping[str, Any]:
-    """How the collector is reached. Reads what the options name; raises ConfigurationFault."""
+    """The connection to the collector. Reads what the options name; raises ConfigurationFault."""
     secure = options.endpoint.startswith("https:")
     return {
         "endpoint": options.endpoint,

@@ -166,7 +166,7 @@ def _fault(console: Console) -> ExceptionHandler:
 
 
 def _http(console: Console) -> ExceptionHandler:
-    """What the routes themselves refuse: no such path, no such method."""
+    """Errors of the routes themselves: no such path, no such method."""
 
     async def handle(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 404

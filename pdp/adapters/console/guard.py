@@ -44,7 +44,7 @@ _MAX_TARGET = 4096  # bytes of path and query
 
 
 def headers(options: ConsoleOptions) -> Mapping[str, str]:
-    """What every answer of this console has."""
+    """The headers of every answer."""
     return {**HEADERS, "strict-transport-security": _HSTS} if options.https else HEADERS
 
 

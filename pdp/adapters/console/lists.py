@@ -113,7 +113,7 @@ def _day(asked: QueryParams, name: str, *, after: int = 0) -> int:
 
 
 def _kept(asked: QueryParams) -> Mapping[str, str]:
-    """What the form of filters shows again."""
+    """The values that the form of filters keeps."""
     names = ("state", "kind", "server", "tool", "agent", "code", "person", "mine", "from", "to")
     return {name: asked.get(name, "") for name in names}
 

@@ -74,8 +74,8 @@ class Provider:
             ) from None
 
     async def authorize_url(self, attempt: SignInAttempt, *, max_age: int, again: bool) -> str:
-        """Where to send the browser. `max_age`: seconds since the person last proved who they are; `again`: have
-        them prove it now. Raises Unavailable."""
+        """The URL of the provider for the browser. `max_age`: seconds since the person last proved who they are;
+        `again`: have them prove it now. Raises Unavailable."""
         asked = {
             "response_type": "code",
             "client_id": self.options.client_id,
@@ -93,7 +93,7 @@ class Provider:
         return f"{place}{'&' if '?' in place else '?'}{urlencode(asked, quote_via=quote)}"
 
     async def exchange(self, code: str, issuer: str, attempt: SignInAttempt) -> Signed:
-        """Who signed in. `issuer` is the answer's `iss`, if it had one (RFC 9207).
+        """The signed-in person. `issuer` is the answer's `iss`, if it had one (RFC 9207).
 
         Raises Unauthenticated (`console.signin_*`) and Unavailable.
         """
@@ -261,7 +261,7 @@ def verified(token: str, keys: KeySet) -> Mapping[str, Any] | None:
 
 
 def read(claims: Mapping[str, Any], options: ProviderOptions, nonce: str, now: int) -> Signed:
-    """Who signed in, by verified claims; `now` in seconds. Raises Unauthenticated (`console.signin_*`)."""
+    """The signed-in person, from verified claims; `now` in seconds. Raises Unauthenticated (`console.signin_*`)."""
     if problem := _problem(claims, options, nonce, now):
         raise refused("token", problem)
     if "act" in claims:
@@ -280,7 +280,7 @@ def refused(reason: str, message: str) -> Unauthenticated:
 
 
 def _problem(claims: Mapping[str, Any], options: ProviderOptions, nonce: str, now: int) -> str:
-    """What is wrong with the claims, or ""."""
+    """The problem of the claims, or ""."""
     ours, audience = options.client_id, claims.get("aud")
     proved = _seconds(claims, "auth_time") or 0
     checks = (

@@ -47,7 +47,7 @@ class ConsolePasskeys:
         self._directories = directories
 
     def of(self, person: Person) -> tuple[Passkey, ...]:
-        """Those that the directory lists for this human."""
+        """The passkeys of this human in the directory."""
         member = self._directories.of(person.tenant).members.get(person.human)
         return member.passkeys if member is not None else ()
 
@@ -72,7 +72,7 @@ class ConsolePasskeys:
         return True
 
     def asked(self, person: Person, view: ApprovalView) -> str:
-        """What the page's script asks the authenticator for, JSON; "" where no passkey could vote: policy asks for
+        """The assertion request for the authenticator, JSON; "" where no passkey could vote: policy asks for
         none, or the person has none."""
         challenge_bytes, listed = challenge(view), self.of(person)
         if not challenge_bytes or not listed:
@@ -89,7 +89,7 @@ class ConsolePasskeys:
         )
 
     def creation(self, person: Person, challenge_bytes: bytes) -> str:
-        """What the page's script asks an authenticator to make, JSON."""
+        """The registration request for an authenticator, JSON."""
         user = hashlib.sha256(f"{person.tenant}\0{person.human}".encode()).digest()
         listed: list[Json] = [{"type": "public-key", "id": passkey.id} for passkey in self.of(person)]
         algorithms: list[Json] = [{"type": "public-key", "alg": each} for each in _ALGORITHMS]
@@ -107,7 +107,7 @@ class ConsolePasskeys:
         )
 
     def made(self, challenge_bytes: bytes, credential: str) -> Made:
-        """What an authenticator made. Raises InvalidRequest."""
+        """The registered credential. Raises InvalidRequest."""
         try:
             verified = verify_registration_response(
                 credential=dict(_object(credential.encode())),

@@ -138,7 +138,7 @@ def _draw(  # noqa: PLR0913, PLR0917 - all that is on the page
 
 
 def _recorded(view: ApprovalView, person: Person, now_ns: int) -> str:
-    """What this person did to the request a moment ago, by the votes in the store; "" for nothing."""
+    """The person's last action on the request, by the votes in the store; "" for nothing."""
     mine = [vote for vote in view.votes if vote.human == person.human]
     if not mine or now_ns - mine[-1].at_ns >= _RECENT_NS:
         return ""
@@ -185,7 +185,7 @@ def _seats(view: ApprovalView, directory: Directory, mine: frozenset[str]) -> tu
 
 
 def _may(view: ApprovalView, *, standing_in: bool, passkey: bool, operator: bool) -> May:
-    """What to offer; a vote is judged where those of all surfaces are."""
+    """The actions to offer; a vote is judged where those of all surfaces are."""
     open_ = view.approval.state in OPEN and view.approval.kind != "consent"
     code = view.may_not_code
     votes = view.may_vote or (standing_in and code in {"approval.not_eligible", "approval.voted"})
@@ -198,7 +198,7 @@ def _may(view: ApprovalView, *, standing_in: bool, passkey: bool, operator: bool
 
 
 async def _absent(visit: Visit) -> Absent:
-    """Whom this person stands in for now: human and name."""
+    """The people for whom this person is a deputy now: human and name."""
     now = visit.console.services.clock.now_ns()
     members = visit.approvals.directories.of(visit.person.tenant).members
     delegations = await visit.approvals.delegations.list(visit.person)

@@ -100,7 +100,7 @@ class ConsoleServer:
 
     @property
     def address(self) -> str:
-        """Where it listens, HOST:PORT, with the port that the system chose for port 0."""
+        """The listener's HOST:PORT, with the port that the system chose for port 0."""
         return f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
 
     async def start(self) -> None:
@@ -130,7 +130,8 @@ class ConsoleServer:
 
 
 def check(options: ConsoleOptions, *, production: bool) -> tuple[str, int]:
-    """Where the console would listen. Raises ConfigurationFault for what it would refuse; nothing is opened."""
+    """The address at which the console would listen. Raises ConfigurationFault for what it would refuse; nothing is
+    opened."""
     if production and options.development_accounts:
         raise ConfigurationFault(
             "console.development_accounts",

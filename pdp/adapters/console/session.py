@@ -52,7 +52,7 @@ class Seal:
         return text if len(text) <= _MAX_SEALED else None
 
     def open(self, text: str) -> Mapping[str, Any] | None:
-        """What was sealed; None for everything that is not exactly that."""
+        """The sealed content; None for everything that is not exactly that."""
         if not text or len(text) > _MAX_SEALED or not text.isascii():
             return None
         try:

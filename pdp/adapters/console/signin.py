@@ -119,7 +119,7 @@ class SignIn:
         return response
 
     def _kept(self, request: Request, provider: Provider) -> Mapping[str, Any]:
-        """What this browser's attempt is bound to. Raises Unauthenticated when the answer is not to it."""
+        """The state of this browser's sign-in attempt. Raises Unauthenticated when the answer is not to it."""
         kept = self._seal.open(request.cookies.get(self._cookie, ""))
         fits = (
             kept is not None

@@ -69,7 +69,7 @@ class Visit:
 
     @property
     def approvals(self) -> ApprovalServices:
-        """What people may ask for and do."""
+        """The approval services."""
         return self.console.services.approvals
 
     @property
@@ -226,7 +226,7 @@ def block(text: str) -> Markup:
 
 
 def exact(text: str) -> Markup:
-    """For what comes back to us: values of form fields, and what a person typed. Escaped, and else as it is."""
+    """Text that returns to the console: values of form fields, and typed text. Escaped, and else as it is."""
     return escape(text)
 
 

@@ -85,7 +85,7 @@ def risk_class(risk: str) -> str:
 
 
 def why_not(code: str) -> str:
-    """Why a person may not vote."""
+    """The reason why a person may not vote."""
     return WHY_NOT.get(code, f"You cannot vote on this ({code}).")
 
 
@@ -105,7 +105,7 @@ def millis(at_ns: int) -> int:
 
 
 def span(from_ns: int, to_ns: int) -> str:
-    """How long, in its largest unit, rounded down: "3 hours". Nothing is "0 seconds"."""
+    """A duration in its largest unit, rounded down: "3 hours". Nothing is "0 seconds"."""
     seconds = max(0, to_ns - from_ns) // NS
     size, name = next(((s, n) for s, n in _UNITS if seconds >= s), (1, "second"))
     return counted(seconds // size, name)
@@ -118,7 +118,7 @@ def counted(count: int, noun: str) -> str:
 
 
 def turned_down(denials: int, withdrawals: int) -> str:
-    """How often like calls were, as in "Denied 3 times, withdrawn 1 time"."""
+    """Counts of like calls, as in "Denied 3 times, withdrawn 1 time"."""
     counts = (("denied", denials), ("withdrawn", withdrawals))
     return ", ".join(f"{what} {counted(count, 'time')}" for what, count in counts if count).capitalize()
 

@@ -203,7 +203,7 @@ class Faults(grpc.aio.ServerInterceptor):
 
 
 def _strict(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
-    """For the items of a stream, which gRPC parses."""
+    """Strict parsing for the items of a stream, which gRPC parses."""
 
     def parsed(raw: bytes) -> Any:
         try:
@@ -236,6 +236,6 @@ def _kinds(error: BaseException) -> list[str]:
 
 
 def _frames(error: BaseException) -> list[str]:
-    """Where it was raised, innermost last: module file, line and function, never the source line's values."""
+    """The frames of the exception, innermost last: module file, line and function, never the source line's values."""
     frames = traceback.extract_tb(error.__traceback__)
     return [f"{f.filename}:{f.lineno} {f.name}" for f in frames[-20:]]

@@ -82,7 +82,7 @@ class GrpcServer:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Where it listens, with the ports that the system chose for port 0; valid as gRPC targets."""
+        """The listeners, with the ports that the system chose for port 0; valid as gRPC targets."""
         return tuple(str(address) for address in self._bound)
 
     async def start(self) -> None:

@@ -95,7 +95,7 @@ def peer_of(context: Context) -> Peer:
 
 
 def surface_of(context: Context) -> str:
-    """By what a person acts, as the client says: for the record, and good for nothing else."""
+    """The user interface that a person acts with, as stated by the client, for the record only."""
     said = [v for k, v in context.invocation_metadata() or () if k == _SURFACE]
     return "cli" if said == ["cli"] else "grpc"
 

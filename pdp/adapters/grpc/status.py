@@ -65,7 +65,7 @@ class FaultStatus:
 
 
 def refusal(error: BaseException, fault_id: str) -> FaultStatus:
-    """What to say about `error`. Only the message of a fault with a row other than INTERNAL is ever said."""
+    """The status for `error`. Only the message of a fault with a row other than INTERNAL is ever said."""
     if isinstance(error, Fault):
         status = TABLE.get(type(error), StatusCode.INTERNAL)
         if status is not StatusCode.INTERNAL:

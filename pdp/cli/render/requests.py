@@ -163,7 +163,7 @@ def arguments(it: approval_pb2.Approval, rows: range) -> list[RenderableType]:
 
 
 def why_not(response: approval_pb2.GetApprovalResponse) -> str:
-    """Why this person may not vote, in the console's words."""
+    """The reason why this person may not vote, in the console's words."""
     return visible(wording.why_not(response.may_not_code))
 
 

@@ -37,8 +37,8 @@ def read(assertion: bytes) -> PasskeySignature | None:
 
 
 def evidence(assertion: bytes, public_key: bytes) -> bytes:
-    """What a vote keeps: the browser's own text and the key (COSE) that it verifies with, so that a record can be
-    checked when the directory has long forgotten the passkey."""
+    """The kept part of a vote: the browser's own text and the key (COSE) that verifies it, so that a record can be
+    checked when the passkey is no longer in the directory."""
     key = base64.urlsafe_b64encode(public_key).rstrip(b"=").decode()
     return canonical({"assertion": assertion.decode("utf-8", "replace"), "public_key": key})
 

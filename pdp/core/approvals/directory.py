@@ -76,7 +76,7 @@ class Directory:
         return sum(member.active and group in member.groups for member in self.members.values()) >= n
 
     def roles_of(self, groups: frozenset[str]) -> frozenset[str]:
-        """What members of these groups may do besides: "operate", "audit"."""
+        """Additional roles of members of these groups: "operate", "audit"."""
         return frozenset(role for role, holders in self.roles.items() if holders & groups)
 
 
@@ -96,7 +96,7 @@ def look_alikes(directory: Directory) -> tuple[tuple[str, str, str], ...]:
 
 
 def _as_read(text: str) -> frozenset[str]:
-    """What texts have in common that differ by case, width, composition or look-alikes."""
+    """A skeleton, equal for texts that differ by case, width, composition or look-alikes only."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     return frozenset({folded, skeleton(text), skeleton(folded)})
 

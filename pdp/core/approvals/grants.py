@@ -39,7 +39,7 @@ class GrantTerms:
     arguments_schema: bytes = b""
 
     def to_bytes(self) -> bytes:
-        """For the vote's row. Raises InvalidRequest for a schema that is not a JSON object."""
+        """The encoding in the vote's row. Raises InvalidRequest for a schema that is not a JSON object."""
         schema: Json = None
         if self.arguments_schema:
             schema = parse_object(self.arguments_schema, "grant.arguments_schema", max_bytes=MAX_SCHEMA_BYTES)[0]
@@ -85,7 +85,7 @@ def fits(terms: GrantTerms, arguments: bytes, valid: Valid | None) -> bool:
 
 
 def narrowest(agreed: Iterable[GrantTerms]) -> GrantTerms:
-    """What all of the terms allow; there is at least one. Their schemas must all be satisfied."""
+    """The intersection of the terms; there is at least one. Their schemas must all be satisfied."""
     terms = tuple(agreed)
     minutes = min((t.minutes for t in terms if t.minutes), default=0)
     uses = min((t.uses for t in terms if t.uses), default=0)

@@ -102,7 +102,7 @@ def link(url: str, approval: Approval) -> str:
 
 
 def message(notice: Notice, approval: Approval, url: str, at_ns: int, recipients: tuple[str, ...]) -> Message:
-    """What the notice says about the request as it stands."""
+    """The message of a notice about the request in its current state."""
     return Message(
         id=notice.id,
         event=notice.event,

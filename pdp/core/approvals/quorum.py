@@ -71,7 +71,7 @@ def tally(requirement: Requirement, votes: tuple[Vote, ...], call: Call, standin
 def may_vote(
     approval: Approval, requirement: Requirement, votes: tuple[Vote, ...], person: Person, standing: Standing
 ) -> str:
-    """Why this person may not vote for itself now, as a code; "" when it may.
+    """The reason why this person may not vote for itself now, as a code; "" when it may.
 
     `approval.assurance` comes last: who gets it may still deny, and approve once it signed in as strongly as policy
     asks (a passkey).
@@ -90,7 +90,8 @@ def bar(  # noqa: C901, PLR0911 - one refusal per line, in the order in which th
     standing: Standing,
     behalf: str = "",
 ) -> str:
-    """What keeps a person from voting, for itself or in the place of the human `behalf`; "" when nothing does."""
+    """The code that bars a person from voting, for itself or as the deputy of the human `behalf`; "" when nothing
+    does."""
     directory = standing.directory
     me = directory.human(person.account)
     if person.tenant != approval.tenant:
@@ -202,7 +203,7 @@ def _eligible(requirement: Requirement, vote: Vote, call: Call, standing: Standi
 
 
 def _claims_now(vote: Vote, standing: Standing) -> tuple[str, ...]:
-    """What the voter's token claimed when we last saw one, unless that is too long ago."""
+    """The groups in the voter's last token, unless that is too long ago."""
     seen = standing.seen.get(vote.account)
     if seen is None or standing.at_ns - seen.at_ns > standing.claims_max_age_ns:
         return ()

@@ -101,8 +101,8 @@ def moved(stamp: Stamp, approval: Approval, move: Move, spent: Spent | None = No
 def erasable(
     record_id: str, tenant: str, subject: str, salt: bytes, *, reason: str = "", grant: bytes = b""
 ) -> tuple[ValueRow, ...]:
-    """What lies behind a record's commitments. `subject` is the keyed index of the subject of the request, grant or
-    delegation; `grant` are the terms of a vote (`Vote.grant`) or the schema of a grant."""
+    """The erasable values behind a record's commitments. `subject` is the keyed index of the subject of the request,
+    grant or delegation; `grant` are the terms of a vote (`Vote.grant`) or the schema of a grant."""
     texts = (("reason", canonical(reason) if reason else b""), ("grant", grant))
     return tuple(ValueRow(record_id, tenant, subject, path, salt, data) for path, data in texts if data)
 
@@ -185,7 +185,7 @@ def evidence_used(stamp: Stamp, answered: Answered, spent: Spent) -> bytes:
 
 
 def outcome(stamp: Stamp, noted: ReportedOutcome) -> bytes:
-    """What became of an allowed call."""
+    """The reported outcome of an allowed call."""
     fields: Fields = {
         "caller": noted.caller,
         "decision_id": noted.decision_id,

@@ -26,7 +26,7 @@ _OVER = {
 def evidence_state(
     approval: Approval, requirement: Requirement, votes: tuple[Vote, ...], call: Call, standing: Standing
 ) -> tuple[Standpoint, int]:
-    """What a request says about a call at `standing.at_ns`, and until when (Unix nanoseconds).
+    """The evidence state of a request for a call at `standing.at_ns`, and its end (Unix nanoseconds).
 
     `refused` holds for the cool-down, a `ttl` from when it was refused. `expired` stands for every request that has
     no answer any more: its time is over, or it was cancelled or redeemed, or it is about another call.
@@ -52,7 +52,7 @@ def redeemable(  # noqa: PLR0911 - one refusal per line
     asked: CallContext,
     standing: Standing,
 ) -> str:
-    """Why no allow for this call may redeem the request now, as a code; "" when one may.
+    """The reason why no allow for this call may redeem the request now, as a code; "" when one may.
 
     `approval.not_found` for a call of another tenant, subject, agent, caller or session: there the id does not exist.
     `approval.reopened` says that votes were lost: the request goes back to pending (`Event.REOPEN`).

@@ -183,7 +183,7 @@ def _times(length: int) -> str:
 
 
 def _shown(text: str, *, alike: bool) -> list[_As]:
-    """For each character how it is put. Marks show themselves on a letter, where they are few and no other spelling
+    """The rendering of each character. Marks show themselves on a letter, where they are few and no other spelling
     of the same letter exists; otherwise all marks of that letter are spelled out."""
     shown: list[bool] = []
     start = 0
@@ -249,7 +249,7 @@ def _of_a_word(char: str) -> bool:
 
 
 def _deceptive_in_word(word: str, *, alike: bool) -> Iterator[bool]:
-    """For each letter, digit and mark of a word whether it passes for an ASCII one: in a word with Latin letters all
+    """Whether each letter, digit and mark of a word passes for an ASCII one: in a word with Latin letters all
     of a script that has the same shapes, otherwise what is drawn so where nothing tells its script. Marks go with
     their letter."""
     scripts = [_script(char) for char in word]
@@ -290,13 +290,13 @@ def skeleton(text: str) -> str:
 
 @lru_cache(maxsize=16_384)
 def _first_alike(char: str) -> str:
-    """Of the ASCII characters that one is drawn like, itself among them, the first."""
+    """The first of the ASCII characters that one is drawn like, itself among them."""
     found = [each for each in (char, *_drawn_like(char)) if each.isascii() and len(each) == 1]
     return min(found, default=char)
 
 
 def _drawn_like(char: str) -> tuple[str, ...]:
-    """What a character may be taken for (UTS 39, confusables)."""
+    """The characters that one is confusable with (UTS 39)."""
     from confusable_homoglyphs.confusables import is_confusable  # noqa: PLC0415 - a megabyte of tables
 
     found = is_confusable(char, greedy=True)

@@ -96,8 +96,8 @@ def _is_advice(element: Mapping[str, Any]) -> bool:
 
 
 def told_apart(listed: Iterable[tuple[Approval, Shown | None]]) -> dict[str, tuple[str, ...]]:
-    """For requests of a list that are about the same call but for its arguments: the names of those that differ, by
-    request. Names only, and no secret ones: who looks at a value is on record. Large arguments are left out."""
+    """The names of differing arguments, by request, for requests of a list whose calls differ in arguments only.
+    Names only, and no secret ones: who looks at a value is on record. Large arguments are left out."""
     alike: dict[tuple[object, ...], list[tuple[str, dict[str, Json]]]] = {}
     for approval, shown in listed:
         if shown is not None and len(shown.arguments) <= _MAX_TOLD_APART:

@@ -100,7 +100,7 @@ def cast(  # noqa: PLR0913 - all that a vote rests on
     *,
     valid: Valid | None = None,
 ) -> Cast | VoteRefusal:
-    """What a ballot comes to. `valid` checks a grant's own schema; without it a grant covers the same arguments only.
+    """The effect of a ballot. `valid` checks a grant's own schema; without it a grant covers the same arguments only.
 
     A person may change its vote while the request is pending: the last one counts. Any denial after the approval ends
     it. The last instant to vote is the one before `expires_ns`.
@@ -189,7 +189,7 @@ def _unproved(requirement: Requirement, ballot: Ballot, person: Person) -> str:
 def _unseen(
     approval: Approval, shown: Shown | None, requirement: Requirement, ballot: Ballot, valid: Valid | None
 ) -> str:
-    """Who approves has seen exactly what would be done, and what it would let through besides."""
+    """The code against an approval whose call or grant was not shown like this; "" for none."""
     if shown is None:
         return "approval.erased"
     if ballot.presented != presented(approval, shown):

@@ -330,8 +330,8 @@ class Pool:
         self._dispatch_now()
 
     def _blame(self, link: WorkerLink) -> tuple[str, QueuedQuestion | None]:
-        """Why a worker died, and the item that is failed for it and never evaluated again: the one in progress,
-        unless we ended the worker because of another."""
+        """The cause of a worker's death, and the item that fails for it and is never evaluated again: the one in
+        progress, unless we ended the worker because of another."""
         cause = link.condemned or "crashed"
         culprit, since = link.in_progress()
         if culprit is None:

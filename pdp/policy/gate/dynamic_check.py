@@ -80,7 +80,7 @@ class TestEngine:
         return what.rpartition("\n")[2]
 
     def _problem(self, document: str) -> str:
-        """Why no request has this input; empty if one could."""
+        """The reason why no request has this input; empty if one could."""
         if document not in self._judged:
             broken = next(iter(self._validator.iter_errors(json.loads(document))), None)
             pointer = "".join(f"/{part}" for part in broken.instance_path) if broken else ""

@@ -246,7 +246,7 @@ async def introduce(client: OpaClient, digest: str, seconds: float) -> tuple[str
 
 
 def _why(error: Exception) -> str:
-    """Why OPA cannot be asked, in words for its operator."""
+    """The reason why OPA cannot be reached, for its operator."""
     if isinstance(error, TimeoutError):
         return "does not answer in time"
     if isinstance(error, aiohttp.ClientConnectorDNSError):

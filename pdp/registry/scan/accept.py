@@ -76,7 +76,7 @@ def review(findings: Sequence[ScanFinding], accepted: Acceptances) -> Acceptance
 
 
 def load(folder: Path) -> Acceptances:
-    """What is accepted in `folder`; nothing when there is no file. Raises RegistryFault `accepted.malformed`."""
+    """The accepted findings of `folder`; nothing when there is no file. Raises RegistryFault `accepted.malformed`."""
     if not (folder / FILE).exists():
         return Acceptances()
     value = load_yaml(folder / FILE, "accepted.malformed")

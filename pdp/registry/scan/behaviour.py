@@ -94,7 +94,7 @@ def probe(property_name: str) -> bool:
 
 
 def asks(folded: str) -> str | None:
-    """What a description asks to be filled in, if it is the model's own."""
+    """The model's own data that a description asks for."""
     match = _PROBE_TEXT.search(folded)
     return match[0] if match is not None else None
 

@@ -32,7 +32,7 @@ Key = tuple[str, str]  # server, name
 
 
 def skeleton(name: str) -> str:
-    """What a name looks like: equal for two names that people would read as one."""
+    """The skeleton of a name: equal for two names that people would read as one."""
     shape = "".join(char for char in letters(name) if char.isalnum())
     for seen, meant in _SIMILAR:
         shape = shape.replace(seen, meant)
@@ -51,7 +51,7 @@ def words(name: str) -> tuple[str, ...]:
 
 
 def clashes(keys: Sequence[Key]) -> Iterator[tuple[Key, Rule, str]]:
-    """For each tool whose name clashes: the rule and one tool that it clashes with."""
+    """Clashes of names, by tool: the rule and one other tool."""
     by_skeleton: dict[str, list[Key]] = defaultdict(list)
     by_words: dict[tuple[str, ...], list[Key]] = defaultdict(list)
     for key in sorted(keys):

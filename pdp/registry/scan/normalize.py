@@ -86,7 +86,7 @@ def phrase(text: str) -> str:
 
 
 def decoded(text: str) -> Iterator[Normalized]:
-    """What is spelled in `text` some other way: character references, percent signs, escapes, base64, base32, hex,
+    """Decoded readings of `text`: character references, percent signs, escapes, base64, base32, hex,
     letters held apart, digits for letters, words run together, backwards, rotated. Only what reads as text."""
     plain = _unescaped(text)
     if plain != text:

@@ -74,7 +74,7 @@ class Canaries:
         return copy.id, await self.commits.commit(key, (opened, asked), (copy.id,), at)
 
     def _answered(self, key: RequestKey | None) -> tuple[str, RecordRef] | None:
-        """What was answered to this attempt before. In a thread."""
+        """The kept answer to this attempt. In a thread."""
         kept = self.commits.kept(key, 1)
         return None if kept is None else (str(kept[1]), self.commits.record(str(kept[0])))
 

@@ -117,7 +117,7 @@ class Changes:
                 log.exception("approval changes cannot be published: internal error; retrying")
 
     def _read(self, positions: Mapping[str, int]) -> Mapping[str, tuple[int, list[Change]]]:
-        """By tenant, the changes after a number, and the number up to which they are complete. In a thread."""
+        """Changes after a number, by tenant, and the number up to which they are complete. In a thread."""
         last = self._store.last_change()
         news: dict[str, tuple[int, list[Change]]] = {}
         for tenant, after in positions.items():

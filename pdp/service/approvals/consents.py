@@ -375,7 +375,7 @@ def _of_request(view: ApprovalView) -> ConsentView | None:
 
 
 def _terms(consent: Consent) -> tuple[str, ...]:
-    """What a consent is about, without its life."""
+    """The terms of a consent, without its times."""
     return consent.agent, consent.server, consent.tool, consent.scope, consent.purpose
 
 

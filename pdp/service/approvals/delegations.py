@@ -51,7 +51,7 @@ class Delegations:
         self._longest_ns = longest_ns
 
     async def list(self, person: Person) -> tuple[Delegation, ...]:
-        """Those that are not over, of which the person is the absent or the deputy; an operator sees all."""
+        """Current delegations from or to the person; an operator sees all."""
         lasting = await self._lasting(person.tenant, self._clock.now_ns())
         return tuple(each for each in lasting if _concerns(person, each))
 
@@ -117,7 +117,7 @@ class Delegations:
         return "operate" in directory.roles_of(directory.groups(human))
 
     async def _lasting(self, tenant: str, at_ns: int) -> tuple[Delegation, ...]:
-        """Those that are in force or to come."""
+        """Delegations that are in force or to come."""
         return await self._store.in_thread(self._store.delegations, tenant, at_ns)
 
     def _check(

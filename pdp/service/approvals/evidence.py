@@ -36,7 +36,7 @@ class Counting:
     claims_max_age_ns: int = 24 * 3600 * NS
 
     def standing(self, tenant: str, votes: Iterable[Vote], at_ns: int) -> Standing:
-        """What counting these votes rests on."""
+        """The directory state that these votes are counted with."""
         accounts = tuple(sorted({vote.account for vote in votes if vote.claimed}, key=lambda a: (a.issuer, a.id)))
         return Standing(
             directory=self.directories.of(tenant),
@@ -53,8 +53,8 @@ class Counting:
         return known is None or directory.active(known)
 
     def stands(self, approval: Approval, call: Call, stored: StoredCall, at_ns: int) -> tuple[str, int]:
-        """How a request stands for a call by its votes, counted now: "met", "refused", "open" or "expired"; and until
-        when."""
+        """The state of a request for a call by its votes, counted now: "met", "refused", "open" or "expired"; and
+        until when."""
         wanted = wanted_by(approval.requirement)
         if wanted is None:  # written by a newer release: it must not count
             return "open", approval.expires_ns
@@ -70,13 +70,13 @@ class Sources:
         self._sources = sources
 
     async def known(self, asked: CallContext, at_ns: int, /) -> tuple[SourcedEvidence, ...]:
-        """What each knows."""
+        """The known evidence of all sources."""
         return tuple([held for source in self._sources for held in await source.known(asked, at_ns)])
 
     async def gather(
         self, asked: CallContext, opened: tuple[Mapping[str, Json], ...], at_ns: int, /
     ) -> tuple[SourcedEvidence, ...]:
-        """What each can answer now."""
+        """The evidence that all sources can gather now."""
         return tuple([held for source in self._sources for held in await source.gather(asked, opened, at_ns)])
 
 
@@ -89,7 +89,7 @@ class ApprovalEvidence:
         self._valid = valid
 
     async def known(self, asked: CallContext, at_ns: int, /) -> tuple[SourcedEvidence, ...]:
-        """What people said of exactly this call: for each requirement the latest that is an answer. Nothing for a
+        """People's answers about exactly this call: the latest one for each requirement. Nothing for a
         subject who is disabled: what is asked in its name is then refused where people would be asked."""
         if not asked.repeated or not self._counting.active(asked):
             return ()

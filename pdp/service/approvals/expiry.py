@@ -106,7 +106,7 @@ class Sweep:
         return "switch.tool" if switches.tool_off(tenant, call.server, call.tool, at_ns) else ""
 
     def _end_of(self, tenant: str, row: Grant, switches: Switches, at_ns: int) -> tuple[GrantState, str] | None:
-        """How a grant ends, and by what; None when it does not."""
+        """The end of a grant, and its cause; None when it does not."""
         directory = self.directories.of(tenant)
         if not lasts(row, at_ns):
             return GrantState.EXPIRED, "time"

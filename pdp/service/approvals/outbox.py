@@ -80,7 +80,7 @@ class Outbox:
         return True
 
     async def _try(self, notice: Notice) -> tuple[str, bool]:
-        """Why it was not delivered, "" when it was, and whether there is no point in trying again."""
+        """The problem of a delivery, "" for none, and whether a retry is pointless."""
         at = self.clock.now_ns()
         approval, delegations = await self.store.in_thread(self._read, notice, at)
         channel = self.channels.get(notice.channel)

@@ -61,7 +61,7 @@ class Redeem:
 
 
 def _settles(held: SourcedEvidence) -> bool:
-    """What was refused or failed unlocked nothing, and stays."""
+    """Whether an allow consumes the evidence; refused or failed evidence unlocks nothing, and stays."""
     element = held.element
     return element["state"] == "met" if "state" in element else element.get("status") == "ok"
 

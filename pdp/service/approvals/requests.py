@@ -280,7 +280,7 @@ class Opening:
 
 
 def short_code(approval_id: str) -> str:
-    """For people to compare at the requester's and the approver's screen: `7F-K2`. It opens nothing."""
+    """A code to compare on the screens of requester and approver: `7F-K2`. It opens nothing."""
     text = base64.b32encode(hashlib.sha256(approval_id.encode()).digest()).decode()[:_CODE_CHARS]
     return f"{text[:2]}-{text[2:]}"
 

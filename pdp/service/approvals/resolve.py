@@ -48,7 +48,7 @@ class Resolve:
     idempotency: Idempotency
 
     def resume(self, decision: Decision) -> Answer | Outcome | None:
-        """For a call that comes back: its kept answer, or a denial. None: it is evaluated like any other call. A call
+        """Resume a call: its kept answer, or a denial. None: it is evaluated like any other call. A call
         that was about to redeem a request and was overtaken hears that it is used, with a token and without."""
         ask, call = decision.ask, decision.call
         if call is None:
@@ -80,7 +80,7 @@ class Resolve:
         decision.reply = self.idempotency.entry(decision.claim, decision.answer, decision.snapshot, decision.at_ns)
 
     def _past(self, decision: Decision, call: CallContext, named: tuple[str, ...]) -> Answer | Outcome | None:
-        """What became of the requests that are named, or were redeemed by this very call."""
+        """The answer by the state of the named requests, or of those redeemed by this very call."""
         ask, snapshot, at_ns = decision.ask, decision.snapshot, decision.at_ns
         approvals, call_id = call.stored.approvals, call_id_of(ask)
         if not {approval.id for approval in approvals}.issuperset(named):  # so many have come since: it is long over

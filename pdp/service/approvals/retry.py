@@ -45,7 +45,7 @@ class IdempotentCommits:
         return RequestKey(key, keyed_index(self._index_key, "people content", call, *content))
 
     def kept(self, request_key: RequestKey | None, size: int) -> Any:
-        """What was answered to it (JSON): the first record's id, then a reply of so many parts; None when it is new.
+        """The kept answer (JSON): the first record's id, then a reply of so many parts; None when it is new.
 
         Raises InvalidRequest `request.reused` when the id was used for other content, or answered by another release
         in another shape: what it asked for is done.
@@ -65,7 +65,7 @@ class IdempotentCommits:
         return kept
 
     def record(self, record_id: str) -> RecordRef:
-        """Where the record of a kept answer stands."""
+        """The reference to the record of a kept answer."""
         return self._recorder.find(record_id)
 
     async def commit(
@@ -83,7 +83,8 @@ class IdempotentCommits:
 
 
 async def retry_on_conflict(decide: Callable[[], Awaitable[T]]) -> T:
-    """What `decide` comes to once its commit was not overtaken. Raises Conflict when that happens again and again."""
+    """The result of `decide`, repeated while its commit is overtaken. Raises Conflict when that happens again and
+    again."""
     for _ in range(TRIES - 1):
         try:
             return await decide()

@@ -101,7 +101,7 @@ class Visibility:
         return tuple(accounts)
 
     def standing(self, votes: tuple[Vote, ...]) -> Standing:
-        """What counting these votes, and one of this person, rests on."""
+        """The directory state for counting these votes, and one of this person."""
         person = self.person
         claimants = {vote.account for vote in votes if vote.claimed} - {person.account}
         accounts = tuple(sorted(claimants, key=lambda account: (account.issuer, account.id)))
@@ -118,8 +118,8 @@ class Visibility:
         return as_of(approval, self.at_ns)
 
     def listed(self, rows: Iterable[Approval], narrowed_by: ApprovalFilter) -> list[ApprovalView]:
-        """Those of the requests that filter and rights let through, as in a list: of what only people see, the
-        effects and the agent's name. In a few reads, however many there are."""
+        """Requests that pass filter and rights, as a list shows them: with effects and the agent's name, without
+        other content. In a few reads, however many there are."""
         called = frozenset(self._called(narrowed_by.person)) if narrowed_by.person else None
         rows = [
             row
@@ -193,7 +193,7 @@ class Visibility:
         return not seats.isdisjoint(self.groups)
 
     def _previous(self, approval: Approval) -> Shown | None:
-        """What was shown of the last call to compare this one with: one of the same tool, agent and subject that
+        """The content of the last call to compare with: one of the same tool, agent and subject that
         others approved by the same rule, and that is this person's to see. What a subject confirms for itself is no
         ground for anybody's decision, so only an approval is compared, and only with an approval."""
         if approval.kind != "approval":
@@ -222,7 +222,7 @@ class Visibilities:
     counting: Counting
 
     def of(self, person: Person, at_ns: int) -> Visibility:
-        """What counts of the person now: directory and delegations as they are. Who watches for long may have lost a
+        """The person's current rights, by directory and delegations. Who watches for long may have lost a
         role since it began, or be disabled: then it sees nothing any more."""
         base = self.counting.standing(person.tenant, (), at_ns)
         directory = base.directory
@@ -247,7 +247,7 @@ class Visibilities:
 
 
 def claims_of(person: Person, at_ns: int) -> Seen:
-    """What the person's claims say now."""
+    """The person's current claims, as a row."""
     return Seen(person.tenant, person.account, person.name, tuple(sorted(person.claimed)), at_ns)
 
 

@@ -50,7 +50,7 @@ class BallotInput:
     passkey: bytes = field(default=b"", repr=False)
 
     def content(self, approval_id: str) -> tuple[Json, ...]:
-        """What the request_key is about."""
+        """The content that the request_key covers."""
         behalf = None if self.behalf is None else [self.behalf.issuer, self.behalf.id]
         terms = None if self.grant is None else sha256_hex(self.grant.to_bytes())
         passkey = sha256_hex(self.passkey)
@@ -107,8 +107,9 @@ def _signature(vote: Vote) -> tuple[Sign, ...]:
 
 
 def challenge(view: ApprovalView) -> bytes:
-    """What a passkey signs to approve this request: 32 bytes that commit to the request, its call, all that is shown,
-    and the person's own last vote on it, so that no assertion counts twice; b"" where policy does not ask for one."""
+    """The challenge that a passkey signs to approve this request: 32 bytes that commit to the request, its call, all
+    that is shown, and the person's own last vote on it, so that no assertion counts twice; b"" where policy does not
+    ask for one."""
     if view.wanted.min_assurance != "passkey" or not view.presented:
         return b""
     approval = view.approval
@@ -254,7 +255,7 @@ class Votes:
         return voted, issued
 
     def _ended(self, visibility: Visibility, cast: Cast) -> tuple[Commit, ...]:
-        """What is revoked or taken back leaves no grant behind."""
+        """The ends of grants of a request that is revoked or withdrawn."""
         grants = (visibility.store.grant(visibility.person.tenant, grant_id) for grant_id in cast.ends_grants)
         return tuple(
             self._end(grant, visibility.person.human, visibility.at_ns)
@@ -279,7 +280,7 @@ class Votes:
         return view
 
     def _again(self, visibility: Visibility, approval: Approval, kept: list[str]) -> Voted:
-        """What was answered before: the request as it was then."""
+        """The kept answer: the request as it was then."""
         record_id, grant_id, state, resolved_ns, resolution = kept
         then = replace(approval, state=State(state), resolved_ns=int(resolved_ns), resolution=resolution)
         view = visibility.summary(then)

@@ -88,7 +88,7 @@ class Admin:
     _one_switch: asyncio.Lock = field(default_factory=asyncio.Lock)  # so that the epoch is that of the switch
 
     async def status(self) -> ServiceStatus:
-        """What runs now; changes nothing."""
+        """The status now; changes nothing."""
         at, policy = self.clock.now_ns(), self.state.policy
         problem = self.store.problem()
         serving = "draining" if self.draining else "serving" if policy and not problem else "not_serving"
@@ -159,7 +159,7 @@ class Admin:
             return SwitchResult(row, epoch, ref, checked)
 
     async def _again(self, kept: ReplyRow, content: str, row: SwitchRow) -> SwitchResult:
-        """What was answered to this id. Raises InvalidRequest for other content, or when that is no longer true."""
+        """The kept answer to this id. Raises InvalidRequest for other content, or when that is no longer true."""
         if kept.content != content:
             raise InvalidRequest(
                 "request_id", "was used for another switch; use a new id for a new request", code="request.reused"
@@ -174,7 +174,7 @@ class Admin:
         return SwitchResult(row, epoch, await self.recorder.locate(record_id), *checked)
 
     def _engaged(self, at_ns: int) -> tuple[SwitchRow, ...]:
-        """Those that act; one that has released itself is none, whether or not it was swept out yet."""
+        """The engaged switches; one that has released itself is none, whether or not it was swept out yet."""
         return tuple(row for row in self.store.switches() if not ended(row.until_ns, at_ns))
 
     def _known(self, row: SwitchRow, at_ns: int) -> bool:
@@ -250,11 +250,11 @@ def _unread(status: Json) -> bool:
 
 
 def _unknown(what: str, name: str, known: Collection[str]) -> str:
-    """Why a switch is refused, what was probably meant, and what to do when it was meant."""
+    """The message for a switch with an unknown name: the nearest name, and the way to force it."""
     hint = did_you_mean(name, known)
     return f"there is no {what}; it would stop nothing.{hint and f' {hint}'} `unlisted` (--unlisted) insists"
 
 
 def _place(row: SwitchRow) -> tuple[str, str, str, str]:
-    """What a switch stops; there is one switch for it at a time."""
+    """The scope of a switch; there is one switch for it at a time."""
     return row.tenant, row.scope, row.server, row.value

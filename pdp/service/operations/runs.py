@@ -36,7 +36,7 @@ class Runs:
         )
 
     async def refusals(self) -> None:
-        """What lay beyond the quota since the last time: records per tenant, so that each may read its own."""
+        """Record the refusals beyond the quota since the last time: per tenant, so that each may read its own."""
         # what is being written is counted until it is durable: no run may begin again before that
         writing = asyncio.ensure_future(self._refusals())
         writing.add_done_callback(

@@ -171,7 +171,7 @@ class PeopleReads:
         return _first(self._values(Consent, select(t.consents).where(*_known(t.consents, tenant, consent_id))))
 
     def consents_for(self, tenant: str, subject: Account, agent: str) -> tuple[Consent, ...]:
-        """Those not ended, oldest first; the caller compares the instant."""
+        """Consents that are not ended, oldest first; the caller compares the instant."""
         c = t.consents.c
         given = select(t.consents).where(c.tenant == tenant, *_of(t.consents, "subject", subject), c.agent == agent)
         return self._values(Consent, given.where(t.IN_FORCE).order_by(c.id))
@@ -190,14 +190,14 @@ class PeopleReads:
         return self._values(Answered, given.order_by(c.requirement_sha256))
 
     def judge_refusals(self, tenant: str, asker: str, since_ns: int) -> int:
-        """How many calls of this asker the judge refused since then."""
+        """The number of the caller's calls that the judge refused since then."""
         c = t.evidence.c
         given = select(func.count().label("n")).where(c.tenant == tenant, c.asker == asker, c.created_ns >= since_ns)
         refused = literal(value=True, type_=Flag())
         return int(self._rows(given.where(c.refused == refused))[0]["n"])
 
     def turned_down(self, tenant: str, call: Call, since_ns: int) -> TurnedDown:
-        """How often people refused requests for like calls that ended since then, or they were taken back."""
+        """Counts of refused and withdrawn requests for like calls since then."""
         c = t.approvals.c
         counted = select(c.resolution, func.count().label("n"), func.max(c.resolved_ns).label("last"))
         rows = self._rows(counted.where(*_like(tenant, call, since_ns)).group_by(c.resolution))
@@ -217,7 +217,7 @@ class PeopleReads:
         return bool(self._rows(waiting_like(tenant, call, at_ns))[0]["n"])
 
     def delegations(self, tenant: str, at_ns: int) -> tuple[Delegation, ...]:
-        """Those that have not ended and whose time is not over."""
+        """Delegations that are neither ended nor expired."""
         c = t.delegations.c
         lasting = select(t.delegations).where(c.tenant == tenant, t.IN_FORCE, c.until_ns > at_ns)
         return self._values(Delegation, lasting.order_by(c.id))

@@ -25,8 +25,8 @@ def _messages(db: Connection, limit: int, before_ns: int) -> None:
 
 
 def _verdicts(db: Connection, limit: int, before_ns: int, refusals_ns: int) -> None:
-    """Of calls that are over, unless they are repeated all the time: then those that expired long ago. Refusals stay
-    for as long as they count."""
+    """Delete verdicts of calls that are over; of calls that are repeated all the time, those that expired long ago.
+    Refusals stay for as long as they count."""
     c = t.evidence.c
     key = (c.call_digest, c.requirement_sha256)
     oldest = select(*key, c.refused, c.created_ns).where(c.created_ns < before_ns).order_by(c.created_ns).limit(limit)
@@ -36,7 +36,7 @@ def _verdicts(db: Connection, limit: int, before_ns: int, refusals_ns: int) -> N
 
 
 def _said(db: Connection, limit: int, before_ns: int) -> None:
-    """What people saw of a request that is over, and the reasons they gave."""
+    """Delete the shown content of requests that are over, and the reasons of votes."""
     over = select(t.approvals.c.id).where(t.approvals.c.resolved_ns.between(1, before_ns - 1))
     oldest = select(t.shown.c.approval_id).order_by(t.shown.c.approval_id).limit(limit)
     here = t.shown.c.approval_id

@@ -173,7 +173,7 @@ def _answered(stored: StoredCall, rows: Mapping[str, Any]) -> StoredCall:
 
 
 def _values(kind: type[T], table: Table, rows: list[Mapping[str, Any]]) -> tuple[T, ...]:
-    """What rows of a table say, by its columns' types."""
+    """The values of rows, by the types of a table's columns."""
     read = {c.name: c.type.result_processor(_DIALECT, None) for c in table.c}
     return tuple(
         from_row(kind, {name: process(row[name]) if process else row[name] for name, process in read.items()})

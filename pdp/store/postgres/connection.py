@@ -88,7 +88,7 @@ class Bridge:
 
 
 async def _settled() -> None:
-    """What is left over is cancelled, and sockets that are being closed are."""
+    """Cancel remaining tasks, and wait for closing sockets."""
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:
         task.cancel()
@@ -98,12 +98,12 @@ async def _settled() -> None:
 
 
 def opening(options: StoreOptions, password: bytes, boot: str) -> Engine:
-    """For making the tables and bringing them up to date."""
+    """An engine for migrations."""
     return _engine(options, password, boot, _DURABLE, OPEN_SECONDS, {"poolclass": NullPool})
 
 
 def writing(options: StoreOptions, password: bytes, boot: str) -> Engine:
-    """For one connection at a time; a lost one is opened anew."""
+    """An engine for one connection at a time; a lost one is opened anew."""
     return _engine(options, password, boot, WRITING, WRITE_SECONDS, {"poolclass": NullPool})
 
 
@@ -126,7 +126,7 @@ def reading_calls(options: StoreOptions, password: bytes, boot: str) -> dict[str
 def arguments(
     options: StoreOptions, password: bytes, boot: str, session: dict[str, str], seconds: float
 ) -> dict[str, Any]:
-    """Of asyncpg.connect. All that it would take from the environment is given."""
+    """Arguments of asyncpg.connect. All that it would take from the environment is given."""
     place = PostgresAddress.read(options.url or "")
     return {
         "host": place.socket or place.host,
@@ -177,12 +177,12 @@ def _tls(options: StoreOptions) -> ssl.SSLContext:
 
 
 def application(boot: str) -> str:
-    """What a process is called among the server's sessions."""
+    """The application name of a process among the server's sessions."""
     return f"pdp {boot}"
 
 
 def why(error: BaseException) -> str:
-    """Why there is no connection, for operators: no text of the server's, which may say more than they should see."""
+    """The reason for a failed connection, for operators, without the server's own text, which may say too much."""
     chain = tuple(causes(getattr(error, "orig", None) or error))
     if not isinstance(error, DatabaseErrors):
         return type(error).__name__

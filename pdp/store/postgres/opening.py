@@ -95,7 +95,7 @@ def _origin(db: Connection, origin: str | None, fresh: str) -> str:
 
 
 def _checked_head(db: Connection) -> Head:
-    """Where the log ends; the last indexes are dense and their leaves hash to what they say."""
+    """The end of the log; the last indexes are dense and their leaves hash to what they say."""
     row = db.execute(select(head.c.size, head.c.changes)).one()
     tail = db.execute(
         select(records.c.idx, records.c.leaf, records.c.bytes).order_by(records.c.idx.desc()).limit(TAIL)

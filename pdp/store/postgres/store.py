@@ -120,7 +120,7 @@ class PostgresStore(LogStore):
 
     @override
     async def for_call(self, keys: CallKeys) -> StoredCall:
-        """By one statement, or two for a call with approvals or verdicts."""
+        """The stored data of a call, by one statement, or two for a call with approvals or verdicts."""
         self._check_readable()
         try:
             try:
@@ -171,7 +171,7 @@ class PostgresStore(LogStore):
 
     @override
     def _look(self) -> None:
-        """What other processes changed."""
+        """Read the changes of other processes."""
         self._bridge.run(self._take_over)
 
     def _take_over(self) -> None:

@@ -186,7 +186,7 @@ def lock(db: Connection, known: Last | None = None) -> Head:
 
 
 def look(db: Connection, known: Last | None) -> tuple[Head, Last | None]:
-    """Where the log ends, and its last record. Raises LogWentBack as `lock`."""
+    """The end of the log, and its last record. Raises LogWentBack as `lock`."""
     last = select(records.c.leaf).where(records.c.idx == head.c.size - 1).scalar_subquery()
     row = db.execute(select(head.c.size, head.c.changes, _leaf_of(known), last.label("last"))).one()
     _check(row, known)

@@ -279,7 +279,7 @@ def filter_response(answer: ListAnswer, record: RecordRef) -> decision_pb2.Filte
 
 
 def record_ref(record: RecordRef) -> types_pb2.RecordRef:
-    """Where a record stands."""
+    """The reference to a record."""
     return types_pb2.RecordRef(log=record.log, index=record.index, leaf_hash=record.leaf_hash)
 
 

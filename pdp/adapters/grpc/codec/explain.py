@@ -16,7 +16,7 @@ from pdp.v1 import explain_pb2
 
 
 def why(request: explain_pb2.ExplainRequest) -> ExplainRequest:
-    """What is to be explained. Raises InvalidRequest naming the field."""
+    """The subject of an explanation. Raises InvalidRequest naming the field."""
     match request.WhichOneof("what"):
         case "decision_id":
             decision_id = fields.name(request.decision_id, "decision_id", limit=fields.MAX_WORD, mandatory=True)

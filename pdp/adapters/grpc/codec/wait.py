@@ -30,7 +30,7 @@ def wait(request: decision_pb2.WaitDecisionRequest, remaining: float | None) -> 
 
 
 def waited(found: Waited) -> decision_pb2.WaitDecisionResponse:
-    """What the wait came to."""
+    """The result of the wait."""
     if found.again:
         return decision_pb2.WaitDecisionResponse(outcome=decision_pb2.WAIT_OUTCOME_ASK_AGAIN)
     return decision_pb2.WaitDecisionResponse(
