@@ -37,6 +37,15 @@ async def test_a_commit_can_be_read_back_at_once(store: Any) -> None:
     assert store.healthy()
 
 
+async def test_a_record_has_up_to_sixteen_values_of_its_own(store: Any) -> None:
+    for n in (1, 2, 3):
+        values = tuple(ValueRow(an_id(n), "acme", "alice", f"{n}/{i}", b"salt", b"{}") for i in range(16))
+        await store.commit(entry(n, values=values))
+    for n in (1, 2, 3):
+        readable = {f"{m}/{i}" for m in (1, 2, 3) for i in range(16) if store.value(an_id(n), f"{m}/{i}") is not None}
+        assert readable == {f"{n}/{i}" for i in range(16)}
+
+
 async def test_what_is_not_there_reads_as_none(store: Any) -> None:
     await store.commit(entry(1))
     assert store.record("no") is store.record_at(1) is store.value(an_id(1), "input") is None

@@ -56,7 +56,13 @@ SECTION_FAULTS = {
         "is no example",
     ),
     "an example of another verdict": ("- allow:", "- permit:", 17, "item", "is no example"),
-    "an unknown rule in an example": ("deny `crm.other`", "deny `crm.othr`", 18, "unknown_rule", "crm.othr"),
+    "an unknown rule in an example": (
+        "deny `crm.other`",
+        "deny `crm.othr`",
+        18,
+        "unknown_rule",
+        "crm.othr in this file or in the base prompt; there is crm.other, task.unrelated.",
+    ),
     "an unknown rule in the text": (
         "whom the task names.",
         "unless `crm.bulk` holds.",

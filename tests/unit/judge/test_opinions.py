@@ -210,6 +210,31 @@ async def test_an_endpoint_that_fails_again_and_again_is_left_alone(llm: LlmStan
     assert (other.status, still.status) == ("ok", "breaker_open")
 
 
+@pytest.mark.parametrize(
+    "behaviour",
+    [model.fails(401), model.fails(404), model.fails(503), model.drops(), model.nonsense(), model.echoes_the_key()],
+)
+async def test_so_is_one_that_would_answer_no_request(llm: LlmStandIn, tmp_path: Path, behaviour: Behaviour) -> None:
+    llm.behave(behaviour)
+    async with judging(llm, tmp_path, retries=0, breaker_failures=2, breaker_seconds=600) as link:
+        statuses = [(await link.opine("acme", PROMPT, matter(f"{i}"), within_s=60)).status for i in range(3)]
+    assert statuses == ["endpoint", "endpoint", "breaker_open"]
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "status"),
+    [*((model.fails(status), "endpoint") for status in (400, 413, 422)), (model.filtered_before(), "filtered")],
+)
+async def test_but_not_one_that_refuses_a_single_request(
+    llm: LlmStandIn, tmp_path: Path, behaviour: Behaviour, status: str
+) -> None:
+    """Somebody who writes such requests must not keep the others from being judged."""
+    llm.behave(behaviour)
+    async with judging(llm, tmp_path, retries=0, breaker_failures=2, breaker_seconds=600) as link:
+        statuses = [(await link.opine("acme", PROMPT, matter(f"{i}"), within_s=60)).status for i in range(3)]
+    assert statuses == [status] * 3
+
+
 async def test_who_has_to_wait_for_the_endpoint_takes_nobodys_place(llm: LlmStandIn, tmp_path: Path) -> None:
     """Two tenants that were told to come back later, or try again after a failure, keep no third one from asking."""
     llm.behave(lambda seen: (model.says() if "Mine." in seen.user else model.rate_limited(600))(seen))

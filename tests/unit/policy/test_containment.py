@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -275,3 +276,15 @@ async def test_whatever_a_start_raises_another_worker_is_made(
     await until(lambda: not broken and engine.workers > 0)
     assert await outcomes(engine, [ask(do="echo", n=2)]) == [2]
     assert "internal error; retrying" in caplog.text
+
+
+def test_signals_that_the_server_blocks_or_gets_are_none_of_a_workers() -> None:
+    """A mask is inherited, and the alarm of an evaluation must come through; the server decides when workers end."""
+    script = (
+        "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM, signal.SIGTERM});"
+        "from pdp.policy.embedded.confinement import ignore_signals; ignore_signals();"
+        "print(sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())), *(signal.getsignal(each) is signal.SIG_IGN"
+        " for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)))"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True)
+    assert ended.stdout == "[] True True True\n"
