@@ -30,18 +30,7 @@ from mutants import MUTANTS
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 
-NEEDED = (
-    *("pdp", "rego", "judge_prompts", "pyproject.toml"),
-    *(
-        "tests/unit",
-        "tests/properties",
-        "tests/contract",
-        "tests/system",
-        "tests/support",
-        "tests/vectors",
-        "tests/conftest.py",
-    ),
-)
+LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "var", "build", "dist")
 SECONDS = 300  # for one check, far beyond what it takes; a mutant that hangs one is caught as well
 
 
@@ -121,18 +110,15 @@ CHECKS = (
 
 
 class Tree:
-    """A copy of what the checks need, in which one mutant at a time lives."""
+    """A copy of the repository, in which one mutant at a time lives."""
 
     def __init__(self, folder: Path, source: Path = ROOT) -> None:
         """`source` is the repository or another tree, whose compiled modules are then copied too."""
         self.folder = folder
-        unwanted = shutil.ignore_patterns(".*", *(["__pycache__"] if source == ROOT else []))
-        for name in NEEDED:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            if (source / name).is_dir():
-                shutil.copytree(source / name, folder / name, ignore=unwanted)
-            else:
-                shutil.copy2(source / name, folder / name)
+        # whole: of what is missing, Python would take the installed one, which is another tree's
+        shutil.copytree(source, folder, ignore=LEFT_OUT if source == ROOT else None, symlinks=True)
+        if source == ROOT and (ROOT / ".tools").exists():
+            (folder / ".tools").symlink_to(ROOT / ".tools")
 
     def try_out(self, mutant: Mutant, checks: Sequence[Check]) -> tuple[Check | None, str]:
         """What catches the mutant, and what it says; None when it survives. Raises StaleMutantError."""
@@ -194,7 +180,7 @@ class Trees:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._mine = threading.local()
-        self._first = Tree(folder / "first")
+        self.first = Tree(folder / "first")
         self._complaints: dict[Check, Future[str | None]] = {}
         self._lock = threading.Lock()
 
@@ -204,16 +190,16 @@ class Trees:
             mine = check not in self._complaints
             complaint = self._complaints.setdefault(check, Future())
         if mine:
-            complaint.set_result(self._first.complaint(check))
+            complaint.set_result(self.first.complaint(check))
         return complaint.result()
 
     def compile(self) -> None:
         """Compile the first tree's modules, which the others then have too."""
-        subprocess.run([sys.executable, "-m", "compileall", "-q", "pdp", "tests"], cwd=self._first.folder, check=True)
+        subprocess.run([sys.executable, "-m", "compileall", "-q", "pdp", "tests"], cwd=self.first.folder, check=True)
 
     def tree(self) -> Tree:
         if not hasattr(self._mine, "tree"):
-            self._mine.tree = Tree(Path(tempfile.mkdtemp(dir=self._folder)), self._first.folder)
+            self._mine.tree = Tree(Path(tempfile.mkdtemp(dir=self._folder)) / "tree", self.first.folder)
         tree: Tree = self._mine.tree
         return tree
 

@@ -19,7 +19,6 @@ import hashlib
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -31,11 +30,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import coverage
 import yaml
-from run import HERE, ROOT, _replace, _say
+from run import HERE, ROOT, Tree, Trees, _replace, _say
 from sites import Site, sites
 from trials import UNFIT
 
@@ -123,7 +123,12 @@ class Measured:
         """The tests that run modules of its folder. What runs in a process of its own is not measured."""
         modules = {path for data in self._data for path in data.measured_files()}
         neighbours = [path for path in modules if Path(path).parent == Path(site.file).parent]
-        return self._of({context for path in neighbours for context in self._contexts(path, None)})
+        tests = self._of({context for path in neighbours for context in self._contexts(path, None)})
+        by_file = defaultdict[str, list[Test]](list)
+        for test in tests:
+            by_file[test.file].append(test)
+        # the fastest of each file, then the second of each
+        return [test for turn in zip_longest(*by_file.values()) for test in turn if test]
 
     def _contexts(self, file: str, lines: set[int] | None) -> set[str]:
         with self._lock:
@@ -144,30 +149,6 @@ class Measured:
         return sorted(found, key=lambda test: (test.seconds, test.name))
 
 
-class Copies:
-    """Copies of the repository, one per thread."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._mine = threading.local()
-        self.first = folder / "first"
-        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True)
-        for name in filter(None, listed.stdout.split("\0")):
-            (self.first / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, self.first / name, follow_symlinks=False)
-        if (ROOT / ".tools").exists():
-            (self.first / ".tools").symlink_to(ROOT / ".tools")
-        subprocess.run([sys.executable, "-m", "compileall", "-q", "pdp", "tests"], cwd=self.first, check=True)
-
-    def mine(self) -> Path:
-        """This thread's."""
-        if not hasattr(self._mine, "folder"):
-            self._mine.folder = Path(tempfile.mkdtemp(dir=self._folder)) / "copy"
-            shutil.copytree(self.first, self._mine.folder, symlinks=True)
-        folder: Path = self._mine.folder
-        return folder
-
-
 def chosen(count: int, seed: int, areas: Sequence[str] = AREAS) -> list[Site]:
     """As many sites of each area, in the order of the areas."""
     chance = random.Random(seed)
@@ -179,17 +160,17 @@ def chosen(count: int, seed: int, areas: Sequence[str] = AREAS) -> list[Site]:
     return found
 
 
-def kept(todo: Sequence[Site]) -> Path:
+def kept(todo: Sequence[Site], tree: Tree) -> Path:
     """The folder for what is learnt about these sites in the repository as it is."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True)
     digest = hashlib.sha256("".join(sorted(map(_key, todo))).encode())
-    for name in sorted(filter(None, listed.stdout.split("\0"))):
-        if (ROOT / name).is_file() and not (ROOT / name).is_relative_to(HERE):
-            digest.update(f"{name}\0".encode() + (ROOT / name).read_bytes())
+    for path in sorted(path for path in tree.folder.rglob("*") if path.is_file()):
+        name = path.relative_to(tree.folder)
+        if not (ROOT / name).is_relative_to(HERE):
+            digest.update(f"{name}\0".encode() + path.read_bytes())
     return KEPT / digest.hexdigest()[:12]
 
 
-def measured(copies: Copies, stage: Stage, todo: Sequence[Site], into: Path, jobs: int) -> Measured:
+def measured(trees: Trees, stage: Stage, todo: Sequence[Site], into: Path, jobs: int) -> Measured:
     """Which tests of a stage run which lines of the modules of the sites."""
     into.mkdir(parents=True, exist_ok=True)
     files, modules = stage.files(), sorted({site.file for site in todo})
@@ -203,7 +184,7 @@ def measured(copies: Copies, stage: Stage, todo: Sequence[Site], into: Path, job
         part, paths = group
         part.unlink(missing_ok=True)
         code, said = _pytest(
-            copies.first,
+            trees.first.folder,
             [*(["-m", stage.marker] if stage.marker else []), *paths],
             seconds=3600,
             SAMPLE_COVERAGE=str(part),
@@ -314,10 +295,10 @@ def caught_by(trials: Trials, site: Site, tests: Sequence[Test]) -> str:
 
 
 class Bench:
-    """Each thread's copy and its trials, for one stage."""
+    """Each thread's tree and its trials, for one stage."""
 
-    def __init__(self, copies: Copies, tests: Measured) -> None:
-        self._copies, self._tests = copies, tests
+    def __init__(self, trees: Trees, tests: Measured) -> None:
+        self._trees, self._tests = trees, tests
         self._mine = threading.local()
         self._every: list[Trials] = []
 
@@ -337,7 +318,7 @@ class Bench:
 
     def _caught_by(self, site: Site, tests: Sequence[Test]) -> str:
         if tests and not hasattr(self._mine, "trials"):
-            self._mine.trials = Trials(self._copies.mine(), self._tests)
+            self._mine.trials = Trials(self._trees.tree().folder, self._tests)
             self._every.append(self._mine.trials)
         return caught_by(self._mine.trials, site, tests) if tests else ""
 
@@ -436,16 +417,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="pdp-sample-") as folder:
         sample = chosen(options.sites, options.seed, options.areas)
-        into, copies = kept(sample), Copies(Path(folder))
+        trees = Trees(Path(folder))
+        into = kept(sample, trees.first)
+        trees.compile()
         verdicts = Verdicts(into / "verdicts.json")
         for stage in stages(options.areas)[: options.stages]:
             left = [site for site in sample if not verdicts.caught(site)]
             todo = [site for site in left if options.only in str(site) and not reason_of(site)]
             todo = [site for site in todo if not verdicts.tried(site, stage)]
             if todo:
-                tests = measured(copies, stage, left, into, options.jobs)
+                tests = measured(trees, stage, left, into, options.jobs)
                 _say(f"{stage.name}: {len(tests.files)} test files ({time.monotonic() - began:.0f} s)")
-                for site, by in Bench(copies, tests).tried_on(todo, stage, options.jobs):
+                for site, by in Bench(trees, tests).tried_on(todo, stage, options.jobs):
                     verdicts.note(site, stage, by)
                     why = by or f"{len(tests.running(site))} tests run it"
                     _say(f"{stage.name} {'caught' if by else 'SURVIVED':<8} {site} | {why}")
