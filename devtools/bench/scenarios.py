@@ -30,7 +30,7 @@ from pdp.ports import Entropy
 from pdp.registry.pin import PinnedServer
 from pdp.registry.review import Review
 from pdp.store.options import StoreOptions
-from pdp.store.sqlite import SqliteStore
+from pdp.store.sqlite.store import SqliteStore
 from pdp.v1 import decision_pb2
 
 TOOL: Mapping[str, Json] = {

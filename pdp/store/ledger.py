@@ -5,118 +5,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from threading import Lock
-from typing import Protocol, TypeVar
-
-from sqlalchemy import Connection
 
 from pdp.core.approvals.rows import REFUSALS_NS
 from pdp.core.check import NS
-from pdp.core.stored import Commit, RecordRef, RefusalCount, SwitchRow
+from pdp.core.stored import Commit, RecordRef
 from pdp.core.switches import ended
-from pdp.store import sessions, shared
+from pdp.store import shared
 from pdp.store.clock import MARK
-from pdp.store.marks import SWITCH_EPOCH
 from pdp.store.options import StoreOptions
 from pdp.store.refusals import Key, RefusalQuota
+from pdp.store.rows import Ages, Head, Marks, Rows
 from pdp.store.shared import Fingerprints, Last
-
-T = TypeVar("T")
+from pdp.store.tables import SWITCH_EPOCH
 
 FORGET_EVERY = 32  # entries: it costs as much as one of them
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The end of the log, and change counters of switches, marks and versions in force."""
-
-    size: int
-    changes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Marks:
-    """The engaged switches, oldest first; the high-water marks by name; what is in force by part and tenant."""
-
-    switches: tuple[SwitchRow, ...]
-    high_water: Mapping[str, int]
-    in_force: Mapping[tuple[str, str], str]
-
-
-@dataclass(frozen=True, slots=True)
-class Ages:
-    """Retention limits: rows made before these instants are deleted; values stay for good where None."""
-
-    replies_ns: int
-    calls_ns: int
-    refusals_ns: int  # the judge's, which policy counts
-    values_ns: int | None
-    sessions_ns: int
-    believed_ns: int  # the clock's persisted mark
-
-
-class Rows(Protocol):
-    """Statements of one database, in the transaction that the writer began."""
-
-    def lock(self, known: Head, last: Last | None) -> Head:
-        """Take the log's write lock; where the log ends now. Raises LogWentBack where `last` is not there."""
-        ...
-
-    def advance(self, head: Head) -> None:
-        """The end of the log with this transaction."""
-        ...
-
-    def write(self, entry: Commit, index: int) -> RecordRef:
-        """Write one entry. Raises InvalidRequest `request.id_reused` (the reply's key is taken by other content),
-        Conflict (a step's condition does not hold, or another request drew a salt for the same call first),
-        and what the database raises (for a duplicate id)."""
-        ...
-
-    def commit_plain(
-        self, entries: Sequence[Commit], head: Head, last: Last | None, ages: Ages
-    ) -> tuple[RecordRef, ...] | None:
-        """Entries with only records, values, calls, replies and sessions, durable in one round trip; None where
-        nothing was changed. Only where `plain` says so of each."""
-        ...
-
-    def plain(self, entry: Commit) -> bool:
-        """Whether one round trip would do for it."""
-        ...
-
-    def on(self, work: Callable[[Connection], T]) -> T:
-        """Statements that are the same on either database; faults are the database's own."""
-        ...
-
-    def alone(self) -> bool:
-        """No other process has the store open."""
-        ...
-
-    def marks(self) -> Marks: ...
-
-    def prune(self, limit: int, ages: Ages) -> None:
-        """Delete what is older, looking only at the `limit` oldest rows of each table."""
-        ...
-
-    def forget(self, limit: int, ages: Ages) -> None:
-        """The same of what people and the judge answered."""
-        ...
-
-    def sweep(self, at_ns: int) -> None:
-        """Delete switches that have released themselves."""
-        ...
-
-    def saved_refusals(self) -> dict[tuple[str, str, str], int]:
-        """The refusals that the last run counted and did not record."""
-        ...
-
-    def save_refusals(self, counts: Sequence[RefusalCount]) -> None:
-        """Keep counts over a crash; none of 0."""
-        ...
-
-    def end_run(self) -> None:
-        """The run ends well."""
-        ...
 
 
 class Ledger:
@@ -146,9 +49,7 @@ class Ledger:
 
     def write(self, entry: Commit) -> RecordRef:
         """One entry, at the next index. When it raises, nothing here has changed and the index is used again."""
-        if (row := entry.session) is not None:
-            self._rows.on(lambda db: sessions.bind(db, row, self.believed_ns()))
-        ref = self._rows.write(entry, self._next)
+        ref = self._rows.write(entry, self._next, self.believed_ns())
         self._wrote = Last(ref.index, ref.leaf_hash)
         self._next += 1
         self._latest_ns = max(self._latest_ns, entry.at_ns)
@@ -233,10 +134,7 @@ class Ledger:
     def _prune(self, entries: int) -> None:
         """Twice as fast as rows can come."""
         ages = self._ages(self._latest_ns)
-        self._rows.prune(2 * entries, ages)
-        if self._bound:
-            limit = 2 * self._bound
-            self._rows.on(lambda db: sessions.forget(db, limit, ages.sessions_ns))
+        self._rows.prune(2 * entries, ages, sessions=2 * self._bound)
         if self._answers >= FORGET_EVERY:
             self._rows.forget(2 * self._answers, ages)
             self._forgot = True

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, Select, select
 from typing_extensions import override
 
 from pdp.core.errors import InvalidRequest, Unavailable
@@ -24,10 +24,11 @@ from pdp.core.stored import (
     SwitchRow,
     ValueRow,
 )
+from pdp.store import tables as t
 from pdp.store.approvals.answers import PeopleReads
 from pdp.store.database import LogWentBack
 from pdp.store.ledger import Ledger
-from pdp.store.sessions import asked
+from pdp.store.rows import VALUES_PER_RECORD
 from pdp.store.shared import Fingerprints
 from pdp.store.watch import Watch
 from pdp.store.writer import UNAVAILABLE, Writer, WriterState
@@ -52,29 +53,57 @@ class LogStore(PeopleReads, ABC):
     def size_bytes(self) -> int:
         """The size of the store on disk; 0 when that cannot be told."""
 
-    @abstractmethod
     def record(self, record_id: str) -> StoredRecord | None:
         """A record by its id."""
+        return self._record(select(t.records).where(t.records.c.id == record_id))
 
-    @abstractmethod
     def record_at(self, index: int) -> StoredRecord | None:
         """A record by its index."""
+        return self._record(select(t.records).where(t.records.c.idx == index))
 
-    @abstractmethod
+    def _record(self, query: Select[Any]) -> StoredRecord | None:
+        row = self._one(query)
+        if row is None:
+            return None
+        return StoredRecord(RecordRef(self.origin, row["idx"], row["leaf"]), row["id"], row["tenant"], row["bytes"])
+
     def value(self, record_id: str, path: str) -> ValueRow | None:
         """The value and salt behind one commitment; None when erased or never there."""
+        v, first = t.values.c, t.records.c.idx * VALUES_PER_RECORD
+        behind = select(t.values).join(t.records, v.seq.between(first, first + VALUES_PER_RECORD - 1))
+        row = self._one(behind.where(t.records.c.id == record_id, v.path == path))
+        if row is None:
+            return None
+        return ValueRow(record_id, row["tenant"], row["subject"], row["path"], row["salt"], row["data"])
 
-    @abstractmethod
     def call(self, index: str) -> CallRow | None:
         """The salt of a call that was asked about before."""
+        c = t.calls.c
+        row = self._one(
+            select(c.idx.label("index"), c.tenant, c.subject, c.salt, c.digest, c.created_ns).where(c.idx == index)
+        )
+        return None if row is None else CallRow(**row)
 
-    @abstractmethod
     def reply(self, key: str) -> ReplyRow | None:
         """A stored answer."""
+        columns = [column for column in t.replies.c if column.name != "seq"]
+        row = self._one(select(*columns).where(t.replies.c.key == key))
+        return None if row is None else ReplyRow(**row)
 
-    @abstractmethod
+    def session(self, index: str) -> SessionRow | None:
+        """The owner of a session; None for one without an owner, or with an expired one."""
+        c = t.sessions.c
+        row = self._one(select(c.idx, c.owner, c.until_ns).where(c.idx == index))
+        return None if row is None else self._lasting(tuple(row.values()))
+
     def artefact(self, digest: str) -> Artefact | None:
         """A bundle, set index or waiver set by digest."""
+        row = self._one(select(t.artefacts).where(t.artefacts.c.digest == digest))
+        return None if row is None else Artefact(**row)
+
+    def _one(self, query: Select[Any]) -> Any:
+        rows = self._rows(query)
+        return rows[0] if rows else None
 
     @abstractmethod
     async def for_call(self, keys: CallKeys) -> StoredCall:
@@ -149,11 +178,6 @@ class LogStore(PeopleReads, ABC):
 
     def _erased(self) -> None:
         """The erasure is durable."""
-
-    def session(self, index: str) -> SessionRow | None:
-        """The owner of a session; None for one without an owner, or with an expired one."""
-        found = self._rows(asked(index))
-        return self._lasting(tuple(found[0].values()) if found else None)
 
     def _lasting(self, row: tuple[Any, ...] | None) -> SessionRow | None:
         """None for a row whose time is over."""

@@ -6,7 +6,7 @@ from pdp.core.errors import ConfigurationFault
 from pdp.ports import Entropy
 from pdp.store.log import LogStore as AnyStore
 from pdp.store.options import StoreOptions
-from pdp.store.sqlite import SqliteStore
+from pdp.store.sqlite.store import SqliteStore
 
 __all__ = ["AnyStore", "open_store", "postgres_missing"]
 

@@ -17,7 +17,7 @@ from pdp.core.errors import ConfigurationFault, Unavailable
 from pdp.store.alchemy import said
 from pdp.store.opening import postgres_missing
 from pdp.store.options import StoreOptions
-from pdp.store.schema import FILE
+from pdp.store.sqlite.opening import FILE
 from pdp.store.tables import records
 
 _PAGE = 2_000  # each page is a transaction of its own: a long one would keep the writer's log from being emptied

@@ -1,174 +1,302 @@
-"""Between port values and SQLite's rows: what one commit writes, and the rows that are kept in memory."""
+"""Rows of the log's tables that a commit writes and deletes: one text of SQL for either database.
+
+Steps, which people's and the judge's answers make, are SQLAlchemy's (`approvals.steps`), on the same connection.
+"""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from pdp.core.digest import leaf_hash
-from pdp.core.stored import CallRow, Commit, RecordRef, RefusalCount, ReplyRow, SwitchRow
-from pdp.store.alchemy import plain_faults
-from pdp.store.approvals.forgetting import forget
+from pdp.core.errors import Conflict, Fault, InvalidRequest
+from pdp.core.stored import CallRow, Commit, RecordRef, RefusalCount, ReplyRow, SessionRow, SwitchRow
+from pdp.store import tables as t
 from pdp.store.approvals.steps import carry_out
-from pdp.store.database import LogWentBack
-from pdp.store.entries import places, reused, salt_taken, settable
-from pdp.store.ledger import Ages, Head, Marks
-from pdp.store.schema import OpenedFile, set_meta
+from pdp.store.erasing import forget
 from pdp.store.shared import Last, in_force
-
-_ENGAGED = "SELECT * FROM switches WHERE engaged = 1 ORDER BY at_ns, tenant, scope, server, value"
-
-_RECORD = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)"
-_LEAF = "SELECT leaf FROM records WHERE idx = ?"
-_VALUE = 'INSERT INTO "values" VALUES (?, ?, ?, ?, ?, ?)'
-_CALL = """INSERT INTO calls VALUES (NULL, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (idx) DO UPDATE SET seq = (SELECT max(seq) + 1 FROM calls), created_ns = excluded.created_ns
-WHERE salt = excluded.salt"""
-_REPLY = """INSERT INTO replies VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (key) DO UPDATE SET seq = (SELECT max(seq) + 1 FROM replies),
-  kind = excluded.kind, effect = excluded.effect, reply = excluded.reply,
-  epochs = excluded.epochs, valid_until_ns = excluded.valid_until_ns, created_ns = excluded.created_ns
-WHERE content = excluded.content"""
-_ARTEFACT = "INSERT INTO artefacts VALUES (?, ?, ?) ON CONFLICT (digest) DO NOTHING"
-_SWITCH = "INSERT OR REPLACE INTO switches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_EPOCH = """INSERT INTO high_water VALUES ('switch_epoch', 1)
-ON CONFLICT (name) DO UPDATE SET value = value + 1"""
-# The oldest rows come first by `seq`, so a young one among the first few ends the work: no index by age.
-_PRUNE_REPLIES = "DELETE FROM replies WHERE seq IN (SELECT seq FROM replies ORDER BY seq LIMIT ?) AND created_ns < ?"
-_PRUNE_CALLS = "DELETE FROM calls WHERE seq IN (SELECT seq FROM calls ORDER BY seq LIMIT ?) AND created_ns < ?"
-_PRUNE_VALUES = """DELETE FROM "values" WHERE seq IN (SELECT seq FROM "values" ORDER BY seq LIMIT ?)
-AND (SELECT time_ns FROM records WHERE idx = seq / 16) < ?"""
-# these have released themselves, so no epoch counts them
-_SWEEP = "DELETE FROM switches WHERE until_ns BETWEEN 1 AND ?"
-_COUNT = "INSERT OR REPLACE INTO refusals VALUES (?, ?, ?, ?)"
-_HIGH_WATER = """INSERT INTO high_water VALUES (?, ?)
-ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)"""
-
+from pdp.store.tables import OWN, SWITCH_EPOCH
 
 T = TypeVar("T")
 
+VALUES_PER_RECORD = 16
 
-class SqliteRows:
-    """Implements `ledger.Rows` by hand-written statements: a decision's time is theirs. SQLAlchemy, on the same
-    connection, runs only for steps."""
+# How the next number of a row that is written again is said.
+_RENEWED = {"sqlite": "(SELECT max(seq) + 1 FROM {table})", "postgresql": "DEFAULT"}
 
-    def __init__(self, opened: OpenedFile) -> None:
-        self._db = opened.writer
-        self._people = opened.people
-        self._origin = opened.origin
 
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """Columns of new rows, and what becomes of a row that is there: `taken`, an ON CONFLICT clause. Where that
+    changes nothing, no row is counted."""
+
+    table: str
+    columns: tuple[str, ...]
+    taken: str = ""
+
+    def text(self, source: str, dialect: str, now: str = "") -> str:
+        """Rows come from `source`; `now` is the parameter of the clock's mark."""
+        taken = self.taken.format(renewed=_RENEWED[dialect].format(table=self.table), now=now)
+        return f'INSERT INTO "{self.table}" ({", ".join(self.columns)}) {source} {taken}'.strip()
+
+    def one(self, dialect: str) -> str:
+        """One row, its columns by number; the clock's mark comes after them."""
+        numbers = ", ".join(f"${n}" for n, _ in enumerate(self.columns, 1))
+        return self.text(f"VALUES ({numbers})", dialect, f"${len(self.columns) + 1}")
+
+
+RECORDS = Insert("records", ("idx", "id", "kind", "tenant", "time_ns", "leaf", "bytes"))
+VALUES = Insert("values", ("seq", "path", "tenant", "subject", "salt", "data"))
+# A call that is asked about again, and a newer answer, are young again: they move to the end.
+CALLS = Insert(
+    "calls",
+    ("idx", "tenant", "subject", "salt", "digest", "created_ns"),
+    """ON CONFLICT (idx) DO UPDATE SET seq = {renewed}, created_ns = excluded.created_ns
+  WHERE calls.salt = excluded.salt""",
+)
+REPLIES = Insert(
+    "replies",
+    ("key", "content", "kind", "effect", "reply", "epochs", "valid_until_ns", "created_ns"),
+    """ON CONFLICT (key) DO UPDATE SET seq = {renewed}, kind = excluded.kind, effect = excluded.effect,
+    reply = excluded.reply, epochs = excluded.epochs, valid_until_ns = excluded.valid_until_ns,
+    created_ns = excluded.created_ns
+  WHERE replies.content = excluded.content""",
+)
+# A session is its owner's until it has not been used for long. When that is, the believed clock says: a wrong leap
+# makes nobody's session another's.
+SESSIONS = Insert(
+    "sessions",
+    ("idx", "owner", "until_ns"),
+    """ON CONFLICT (idx) DO UPDATE SET owner = excluded.owner,
+    until_ns = CASE WHEN sessions.until_ns > excluded.until_ns THEN sessions.until_ns ELSE excluded.until_ns END
+  WHERE sessions.owner = excluded.owner OR sessions.until_ns < {now}""",
+)
+ARTEFACTS = Insert("artefacts", ("digest", "kind", "data"), "ON CONFLICT (digest) DO NOTHING")
+SWITCHES = Insert(
+    "switches",
+    ("tenant", "scope", "server", "value", "engaged", "reason", '"by"', "at_ns", "until_ns"),
+    """ON CONFLICT (tenant, scope, server, value) DO UPDATE SET engaged = excluded.engaged,
+    reason = excluded.reason, "by" = excluded."by", at_ns = excluded.at_ns, until_ns = excluded.until_ns""",
+)
+HIGH_WATER = Insert(
+    "high_water",
+    ("name", "value"),
+    """ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE high_water.value < excluded.value""",
+)
+_EPOCH = """INSERT INTO high_water (name, value) VALUES ($1, 1)
+ON CONFLICT (name) DO UPDATE SET value = high_water.value + 1"""
+
+# Which rows go: those made before an instant, of the `limit` oldest. By `seq` the oldest come first, so a young one
+# among the first few ends the work, and no index by age is needed.
+OLD = {
+    "replies": "seq IN (SELECT seq FROM replies ORDER BY seq LIMIT {limit}) AND created_ns < {before}",
+    "calls": "seq IN (SELECT seq FROM calls ORDER BY seq LIMIT {limit}) AND created_ns < {before}",
+    "values": """seq IN (SELECT seq FROM "values" ORDER BY seq LIMIT {limit})
+    AND (SELECT time_ns FROM records WHERE idx = seq / 16) < {before}""",
+    "sessions": """idx IN (SELECT idx FROM sessions WHERE until_ns < {before} ORDER BY until_ns LIMIT {limit})
+    AND until_ns < {before}""",
+}
+# these have released themselves, so no epoch counts them
+_SWEEP = "DELETE FROM switches WHERE until_ns BETWEEN 1 AND $1"
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The end of the log, and change counters of switches, marks and versions in force."""
+
+    size: int
+    changes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """The engaged switches, oldest first; the high-water marks by name; what is in force by part and tenant."""
+
+    switches: tuple[SwitchRow, ...]
+    high_water: Mapping[str, int]
+    in_force: Mapping[tuple[str, str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Ages:
+    """Retention limits: rows made before these instants are deleted; values stay for good where None."""
+
+    replies_ns: int
+    calls_ns: int
+    refusals_ns: int  # the judge's, which policy counts
+    values_ns: int | None
+    sessions_ns: int
+    believed_ns: int  # the clock's persisted mark
+
+
+class Rows(ABC):
+    """Statements of one database, in the transaction that the writer began."""
+
+    def __init__(self, origin: str, dialect: str) -> None:
+        self._origin = origin
+        inserts = (RECORDS, VALUES, CALLS, REPLIES, SESSIONS, ARTEFACTS, SWITCHES, HIGH_WATER)
+        self._inserts = {each.table: self._parameters(each.one(dialect)) for each in inserts}
+        deletes = {table: old.format(limit="$1", before="$2") for table, old in OLD.items()}
+        self._deletes = {
+            table: self._parameters(f'DELETE FROM "{table}" WHERE {old}')  # noqa: S608 - of ours
+            for table, old in deletes.items()
+        }
+
+    def _parameters(self, text: str) -> str:
+        """The text as the driver wants it."""
+        return text
+
+    @abstractmethod
+    def _execute(self, text: str, *rows: Sequence[Any]) -> int:
+        """Run a statement, once for each row of parameters; how many rows a single one changed."""
+
+    @abstractmethod
     def lock(self, known: Head, last: Last | None) -> Head:
-        """The file belongs to this process. Raises LogWentBack when its content was replaced."""
-        if last is not None:
-            found = self._db.execute(_LEAF, (last.index,)).fetchall()
-            if found != [(last.leaf,)]:
-                raise LogWentBack("the log is not the one that was written; restore the newest copy of the file")
-        return known
+        """Take the log's write lock; where the log ends now. Raises LogWentBack where `last` is not there."""
 
+    @abstractmethod
     def advance(self, head: Head) -> None:
-        """The records say it."""
+        """The end of the log with this transaction."""
 
-    def write(self, entry: Commit, index: int) -> RecordRef:
-        """As the protocol says; sqlite3.IntegrityError for a duplicate id."""
-        db = self._db
+    @abstractmethod
+    def commit_plain(
+        self, entries: Sequence[Commit], head: Head, last: Last | None, ages: Ages
+    ) -> tuple[RecordRef, ...] | None:
+        """Entries with only records, values, calls, replies and sessions, durable in one round trip; None where
+        nothing was changed. Only where `plain` says so of each."""
+
+    @abstractmethod
+    def plain(self, entry: Commit) -> bool:
+        """Whether one round trip would do for it."""
+
+    @abstractmethod
+    def on(self, work: Callable[[Connection], T]) -> T:
+        """Statements of SQLAlchemy; faults are the database's own."""
+
+    @abstractmethod
+    def alone(self) -> bool:
+        """No other process has the store open."""
+
+    @abstractmethod
+    def saved_refusals(self) -> dict[tuple[str, str, str], int]:
+        """The refusals that the last run counted and did not record."""
+
+    @abstractmethod
+    def save_refusals(self, counts: Sequence[RefusalCount]) -> None:
+        """Keep counts over a crash; none of 0."""
+
+    @abstractmethod
+    def end_run(self) -> None:
+        """The run ends well."""
+
+    def write(self, entry: Commit, index: int, believed_ns: int) -> RecordRef:
+        """Write one entry. Raises InvalidRequest `request.id_reused` (the reply's key is taken by other content),
+        Conflict (a step's condition does not hold, another request drew a salt for the same call first, or the
+        session is another's and was not over by then), and what the database raises (for a duplicate id)."""
+        if entry.session is not None and not self._insert(SESSIONS, (*session_row(entry.session), believed_ns)):
+            raise Conflict("store.conflict", "the session was begun by another at the same time; send it again")
         for name, value in entry.high_water:
-            db.execute(_HIGH_WATER, (settable(name), value))
+            self._insert(HIGH_WATER, (settable(name), value))
         if entry.steps:
-            with plain_faults():
-                carry_out(self._people, entry.steps)
+            self.on(lambda db: carry_out(db, entry.steps))
         leaf = leaf_hash(entry.record)
-        row = (index, entry.record_id, entry.kind, entry.tenant, entry.at_ns, leaf, entry.record)
-        db.execute(_RECORD, row)
-        _write_values(db, entry, index)
-        if entry.call is not None:
-            _write_call(db, entry.call)
-        if entry.reply is not None:
-            _write_reply(db, entry.reply)
-        for a in entry.artefacts:
-            db.execute(_ARTEFACT, (a.digest, a.kind, a.data))
+        self._insert(RECORDS, (index, *record_row(entry, leaf)))
+        if entry.values:
+            self._insert(VALUES, *value_rows(entry, index))
+        self._keep(entry)
+        for artefact in entry.artefacts:
+            self._insert(ARTEFACTS, (artefact.digest, artefact.kind, artefact.data))
         if entry.switch is not None:
-            _write_switch(db, entry.switch)
+            self._insert(SWITCHES, _switch_row(entry.switch))
+            self._execute(self._parameters(_EPOCH), (SWITCH_EPOCH,))
         return RecordRef(self._origin, index, leaf)
+
+    def _keep(self, entry: Commit) -> None:
+        """What the same call, or the same request, is to find again."""
+        if entry.call is not None and not self._insert(CALLS, call_row(entry.call)):
+            raise Conflict("store.conflict", "the same call was asked about at the same time; send it again")
+        if entry.reply is not None and not self._insert(REPLIES, reply_row(entry.reply)):
+            raise InvalidRequest("request_id", "was used for another request; use a new id", code="request.id_reused")
+
+    def _insert(self, into: Insert, *rows: Sequence[Any]) -> int:
+        return self._execute(self._inserts[into.table], *rows)
 
     def marks(self) -> Marks:
         """As of the transaction."""
-        found = self._db.execute(_ENGAGED).fetchall()
-        switches = tuple(
-            SwitchRow(tenant, scope, server, value, bool(engaged), reason, by, at_ns, until_ns)
-            for tenant, scope, server, value, engaged, reason, by, at_ns, until_ns in found
-        )
-        high_water = dict(self._db.execute("SELECT name, value FROM high_water").fetchall())
-        with plain_faults():
-            return Marks(switches, high_water, in_force(self._people))
+        return self.on(marks)
 
-    def plain(self, _entry: Commit) -> bool:
-        """A file has no round trips to save."""
-        return False
-
-    def commit_plain(self, *_: object) -> None:
-        """As `plain` says."""
-
-    def on(self, work: Callable[[Connection], T]) -> T:
-        """As the protocol says."""
-        with plain_faults():
-            return work(self._people)
-
-    def alone(self) -> bool:
-        """The file is this process's alone."""
-        return True
-
-    def prune(self, limit: int, ages: Ages) -> None:
-        """As the protocol says."""
-        self._db.execute(_PRUNE_REPLIES, (limit, ages.replies_ns))
-        self._db.execute(_PRUNE_CALLS, (limit, ages.calls_ns))
-        if ages.values_ns is not None:
-            self._db.execute(_PRUNE_VALUES, (2 * limit, ages.values_ns))  # a record has two
+    def prune(self, limit: int, ages: Ages, sessions: int) -> None:
+        """Delete what is older, looking only at the `limit` oldest rows of each table; of values at twice as many,
+        for a record has two, and of sessions at `sessions`."""
+        oldest = {
+            "replies": (limit, ages.replies_ns),
+            "calls": (limit, ages.calls_ns),
+            "values": (2 * limit, ages.values_ns),
+            "sessions": (sessions, ages.sessions_ns),
+        }
+        for table, (rows, before_ns) in oldest.items():
+            if rows and before_ns is not None:
+                self._execute(self._deletes[table], (rows, before_ns))
 
     def forget(self, limit: int, ages: Ages) -> None:
-        """As the protocol says."""
-        with plain_faults():
-            forget(self._people, limit, ages)
+        """The same of what people and the judge answered."""
+        before = (ages.calls_ns, ages.refusals_ns, ages.values_ns)
+        self.on(lambda db: forget(db, limit, *before))
 
     def sweep(self, at_ns: int) -> None:
-        """As the protocol says."""
-        self._db.execute(_SWEEP, (at_ns,))
-
-    def saved_refusals(self) -> dict[tuple[str, str, str], int]:
-        """As the protocol says."""
-        rows = self._db.execute("SELECT tenant, caller, code, count FROM refusals").fetchall()
-        return {(tenant, caller, code): count for tenant, caller, code, count in rows}
-
-    def save_refusals(self, counts: Sequence[RefusalCount]) -> None:
-        """As the protocol says."""
-        self._db.executemany(_COUNT, counts)
-        self._db.execute("DELETE FROM refusals WHERE count <= 0")
-
-    def end_run(self) -> None:
-        """The next run finds that this one ended well."""
-        set_meta(self._db, "clean", "1")
+        """Delete switches that have released themselves."""
+        self._execute(self._parameters(_SWEEP), (at_ns,))
 
 
-def _write_values(db: sqlite3.Connection, entry: Commit, index: int) -> None:
-    for seq, v in places(entry, index):
-        db.execute(_VALUE, (seq, v.path, v.tenant, v.subject, v.salt, v.data))
+def record_row(entry: Commit, leaf: bytes) -> tuple[Any, ...]:
+    """Its columns but the index."""
+    return entry.record_id, entry.kind, entry.tenant, entry.at_ns, leaf, entry.record
 
 
-def _write_switch(db: sqlite3.Connection, s: SwitchRow) -> None:
-    row = (s.tenant, s.scope, s.server, s.value, int(s.engaged), s.reason, s.by, s.at_ns, s.until_ns)
-    db.execute(_SWITCH, row)
-    db.execute(_EPOCH)
+def value_rows(entry: Commit, index: int) -> list[tuple[Any, ...]]:
+    """The entry's values, each with its place in the table: 16 times the record's index and on.
+
+    Raises Fault `store.entry` where they are more or another record's."""
+    if len(entry.values) > VALUES_PER_RECORD or any(v.record_id != entry.record_id for v in entry.values):
+        raise Fault("store.entry", "values: at most 16, all of the record they are committed with")
+    places = enumerate(entry.values, VALUES_PER_RECORD * index)
+    return [(place, v.path, v.tenant, v.subject, v.salt, v.data) for place, v in places]
 
 
-def _write_call(db: sqlite3.Connection, call: CallRow) -> None:
-    row = (call.index, call.tenant, call.subject, call.salt, call.digest, call.created_ns)
-    if db.execute(_CALL, row).rowcount != 1:
-        raise salt_taken()
+def call_row(call: CallRow) -> tuple[Any, ...]:
+    """Its columns."""
+    return call.index, call.tenant, call.subject, call.salt, call.digest, call.created_ns
 
 
-def _write_reply(db: sqlite3.Connection, r: ReplyRow) -> None:
-    row = (r.key, r.content, r.kind, r.effect, r.reply, r.epochs, r.valid_until_ns, r.created_ns)
-    if db.execute(_REPLY, row).rowcount != 1:
-        raise reused()
+def reply_row(r: ReplyRow) -> tuple[Any, ...]:
+    """Its columns."""
+    return r.key, r.content, r.kind, r.effect, r.reply, r.epochs, r.valid_until_ns, r.created_ns
+
+
+def session_row(session: SessionRow) -> tuple[Any, ...]:
+    """Its columns."""
+    return session.index, session.owner, session.until_ns
+
+
+def _switch_row(s: SwitchRow) -> tuple[Any, ...]:
+    return s.tenant, s.scope, s.server, s.value, int(s.engaged), s.reason, s.by, s.at_ns, s.until_ns
+
+
+def settable(name: str) -> str:
+    """The name of a high-water mark that an entry may set; Fault `store.entry` for the store's own."""
+    if name in OWN:
+        raise Fault("store.entry", f"high_water: {name} is the store's own; name another")
+    return name
+
+
+def marks(db: Connection) -> Marks:
+    """Engaged switches, high-water marks and what is in force, as one statement each sees them."""
+    c = t.switches.c
+    engaged = select(t.switches).where(c.engaged == 1).order_by(c.at_ns, c.tenant, c.scope, c.server, c.value)
+    switches = tuple(SwitchRow(**row) for row in db.execute(engaged).mappings())
+    waters = db.execute(select(t.high_water.c.name, t.high_water.c.value)).all()
+    return Marks(switches, {row.name: row.value for row in waters}, in_force(db))

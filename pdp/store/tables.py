@@ -6,6 +6,11 @@ from sqlalchemy import Column, Index, MetaData, Table
 
 from pdp.store.columns import Flag, Integer, data, key, number, serial, text
 
+# High-water marks that only the store itself sets.
+SWITCH_EPOCH = "switch_epoch"  # counts changes of switches
+PEOPLE_INSTANT = "people_instant"  # the latest instant that any committed step had
+OWN = frozenset({SWITCH_EPOCH, PEOPLE_INSTANT})
+
 metadata = MetaData()
 
 meta = Table("meta", metadata, key("name"), data("value"), sqlite_strict=True, sqlite_with_rowid=False)

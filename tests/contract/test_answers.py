@@ -28,7 +28,7 @@ from pdp.core.approvals.steps import Agree, Delegate, EndConsent, Issue, Move, N
 from pdp.core.approvals.turned_down import TurnedDown
 from pdp.core.stored import CallRow, ValueRow
 from pdp.store.approvals import tables
-from pdp.store.approvals.mapping import from_row, to_row
+from pdp.store.approvals.tables import from_row, to_row
 from pdp.store.opening import AnyStore
 
 ELSEWHERE = Account("https://other.example", "alice")  # the same id of another issuer is somebody else

@@ -27,7 +27,7 @@ from pdp.store.opening import AnyStore
 from pdp.store.options import StoreOptions
 from pdp.store.postgres.connection import Bridge, writing
 from pdp.store.postgres.tables import head, runs
-from pdp.store.schema import FILE
+from pdp.store.sqlite.opening import FILE
 from pdp.store.tables import metadata
 
 T = TypeVar("T")

@@ -81,22 +81,46 @@ ENTRIES = (
         ),
     ),
     *_in(
-        "sessions",
+        "rows",
         (
             "session-of-the-last-who-came",
-            "WHERE sessions.owner = excluded.owner OR sessions.until_ns < :now_ns",
-            "WHERE :now_ns = :now_ns",
+            "WHERE sessions.owner = excluded.owner OR sessions.until_ns < {now}",
+            "WHERE {now} = {now}",
             "a session stays whose it was first",
         ),
         (
             "session-is-never-over",
-            " OR sessions.until_ns < :now_ns",
-            " OR :now_ns < 0",
+            " OR sessions.until_ns < {now}",
+            " OR {now} < 0",
             "an id that was not used for long is free",
+        ),
+        (
+            "salt-of-the-last-who-came",
+            "WHERE calls.salt = excluded.salt",
+            "WHERE TRUE",
+            "one call has one salt",
+        ),
+        (
+            "reply-of-other-content",
+            "WHERE replies.content = excluded.content",
+            "WHERE TRUE",
+            "a request id is one request's",
+        ),
+        (
+            "mark-goes-back",
+            "WHERE high_water.value < excluded.value",
+            "WHERE TRUE",
+            "a high-water mark never goes back",
+        ),
+        (
+            "young-calls-go",
+            "(SELECT seq FROM calls ORDER BY seq LIMIT {limit}) AND created_ns < {before}",
+            "(SELECT seq FROM calls ORDER BY seq LIMIT {limit}) AND created_ns <> {before}",
+            "what is asked about is kept as long as the options say",
         ),
     ),
     *_in(
-        "transactions",
+        "sqlite/transactions",
         (
             "file-was-replaced",
             "        if self._place() != self._file:\n",
@@ -123,7 +147,7 @@ ENTRIES = (
         ),
     ),
     *_in(
-        "sqlite",
+        "sqlite/store",
         (
             "log-was-replaced",
             "            elif not is_there(db, known):\n",
@@ -141,10 +165,11 @@ ENTRIES = (
         ),
     ),
     *_in(
-        "approvals/erasing", ("said-stays", 'values(reason="", grant=b"")', "values(grant=b'')", "erasure is whole")
+        "erasing",
+        ("said-stays", 'said.values(reason="", grant=b"")', "said.values(grant=b'')", "erasure is whole"),
     ),
     *_in(
-        "approvals/erasing",
+        "erasing",
         ("grant-keeps-bounds", "_NOTHING, version=c.version + 1", "_NOTHING", "erasure is decided on"),
     ),
     *_in(
@@ -163,10 +188,15 @@ ENTRIES = (
 )
 _WAITS = "what waits, or is in force, is kept"
 FORGETTING = _in(
-    "approvals/forgetting",
+    "erasing",
     ("undelivered-goes", "select(c.id).where(c.done_ns > 0)", "select(c.id)", _WAITS),
     ("verdict-in-force-goes", "oldest.where(c.expires_ns < before_ns)", "oldest", _WAITS),
     ("waiting-request-loses-its-text", "resolved_ns.between(1,", "resolved_ns.between(0,", _WAITS),
-    ("reasons-stay", 'values(reason="", grant=b"")', "values(grant=b'')", "what is forgotten is forgotten whole"),
+    (
+        "reasons-stay",
+        'in_(gone)).values(reason="", grant=b"")',
+        "in_(gone)).values(grant=b'')",
+        "what is forgotten is forgotten whole",
+    ),
 )
 STORE = (*STEPS, *ENTRIES, *FORGETTING)

@@ -48,7 +48,7 @@ from pdp.service.approvals.votes import BallotInput
 from pdp.service.commit import Recorder
 from pdp.service.state import ServiceState
 from pdp.store.options import StoreOptions
-from pdp.store.sqlite import SqliteStore
+from pdp.store.sqlite.store import SqliteStore
 
 KEY = b"k" * 32
 APPROVAL_CLIENT = Caller(

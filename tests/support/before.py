@@ -31,7 +31,7 @@ from pdp.authoring.sandbox import ALICE, CAROL, Sandbox
 from pdp.core.approvals.grants import GrantTerms
 from pdp.policy.bundle import shipped_rego
 from pdp.service.approvals.consents import Agreement
-from pdp.store.schema import FILE
+from pdp.store.sqlite.opening import FILE
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 LATER_NS = 60 * 1_000_000_000  # this release begins a minute after the other one ended

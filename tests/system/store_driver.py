@@ -16,9 +16,9 @@ from pathlib import Path
 from pdp.core.errors import Unavailable
 from pdp.core.record import uuid7
 from pdp.core.stored import CallRow, Commit, ReplyRow, ValueRow
-from pdp.store import schema
 from pdp.store.options import StoreOptions
-from pdp.store.sqlite import SqliteStore
+from pdp.store.sqlite import opening as schema
+from pdp.store.sqlite.store import SqliteStore
 
 AT = 1_800_000_000_000_000_000
 

@@ -15,7 +15,7 @@ from store_driver import Entropy
 from pdp.core.digest import leaf_hash
 from pdp.core.errors import ConfigurationFault
 from pdp.store.options import StoreOptions
-from pdp.store.sqlite import SqliteStore
+from pdp.store.sqlite.store import SqliteStore
 
 DRIVER = Path(__file__).parent / "store_driver.py"
 ROOT = Path(__file__).parents[2]

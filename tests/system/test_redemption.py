@@ -29,7 +29,7 @@ from pdp.core.errors import Fault, NotFound, Outdated, Unavailable
 from pdp.service.batch import Batch
 from pdp.service.judge_evidence import Judging
 from pdp.service.outcomes import OutcomeReport
-from pdp.store.schema import FILE
+from pdp.store.sqlite.opening import FILE
 from pdp.v1 import types_pb2
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("redemption")]

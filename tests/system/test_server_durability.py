@@ -29,7 +29,7 @@ from pdp.core.digest import leaf_hash
 
 # Takes the sync away in the process that is started with this folder on its path: the control of the order check.
 UNSYNCED = """
-from pdp.store import schema
+from pdp.store.sqlite import opening as schema
 
 schema.WRITER_PRAGMAS = tuple(p.replace("synchronous=FULL", "synchronous=OFF") for p in schema.WRITER_PRAGMAS)
 """

@@ -45,8 +45,7 @@ from pdp.core.errors import Unavailable
 from pdp.core.stored import CallKeys, StoredCall
 from pdp.store.alchemy import only_this, said
 from pdp.store.approvals import tables as t
-from pdp.store.approvals.counting import open_for, waiting_like
-from pdp.store.approvals.mapping import from_row
+from pdp.store.approvals.tables import from_row, open_for, waiting_like
 from pdp.store.columns import Flag
 from pdp.store.threads import ReadThreads
 

@@ -19,11 +19,9 @@ from pdp.core.approvals.states import FINAL, Event, GrantState, follow
 from pdp.core.check import NS
 from pdp.core.errors import Conflict
 from pdp.store.approvals import tables as t
-from pdp.store.approvals.counting import open_for, waiting_like
-from pdp.store.approvals.mapping import to_row
+from pdp.store.approvals.tables import open_for, to_row, waiting_like
 from pdp.store.clock import MARK
-from pdp.store.marks import PEOPLE_INSTANT, SWITCH_EPOCH
-from pdp.store.tables import high_water
+from pdp.store.tables import PEOPLE_INSTANT, SWITCH_EPOCH, high_water
 
 AHEAD_NS = 10 * NS  # that steps may be ahead of the clock's persisted mark, which follows it every 5 seconds
 

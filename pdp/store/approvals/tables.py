@@ -1,16 +1,26 @@
-"""Tables for what people answer. A column is a field of the row's type in `core.approvals.rows`; the fields of an
-account or call within it have its name in front (`subject_issuer`, `call_digest`). The migrations make them."""
+"""Tables for what people answer, and their rows as values. A column is a field of the row's type in
+`core.approvals.rows`; the fields of an account or call within it have its name in front (`subject_issuer`,
+`call_digest`). The migrations make them."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, TypeAlias, TypeVar, get_type_hints
 
-from sqlalchemy import Column, ColumnElement, Index, Table, TextClause, and_, literal
+from sqlalchemy import Column, ColumnElement, Index, Select, Table, TextClause, and_, func, literal, select
 from sqlalchemy import text as words
 
+from pdp.core.approvals.rows import Account, Call
 from pdp.core.approvals.states import GrantState, State
 from pdp.store.columns import Accounts, Flag, Integer, OneOf, Texts, account, data, key, number, prose, text
 from pdp.store.tables import metadata
+
+T = TypeVar("T")
+
+_NESTED = (Account, Call)
+_Shape: TypeAlias = tuple[tuple[str, type[Any] | None], ...]  # fields; the type of one that is nested
+_SHAPES: dict[type[Any], _Shape] = {}
 
 # Partial indexes serve only queries that say the same words, so these are words and not bound values.
 OPEN = words("state IN ('approved', 'pending')")
@@ -255,12 +265,6 @@ active_policy = Table(
 )
 
 
-def asked_by(subject_index: str) -> ColumnElement[bool]:
-    """Requests for calls of a subject; canaries are no calls."""
-    c = approvals.c
-    return and_(c.subject_index == subject_index, c.canary == literal(value=False, type_=Flag()))
-
-
 def _index(name: str, *columns: Column[Any], where: TextClause | None = None, unique: bool = False) -> None:
     Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
 
@@ -286,3 +290,55 @@ _index("delegations_open", delegations.c.tenant, delegations.c.until_ns, where=I
 _index("outcomes_unknown", outcomes.c.call_digest, where=UNKNOWN)
 _index("outcomes_of_redemption", outcomes.c.redemption_id, where=REPORTED)
 _index("notices_due", notices.c.due_ns, where=UNDELIVERED)
+
+
+def asked_by(subject_index: str) -> ColumnElement[bool]:
+    """Requests for calls of a subject; canaries are no calls."""
+    c = approvals.c
+    return and_(c.subject_index == subject_index, c.canary == literal(value=False, type_=Flag()))
+
+
+def open_for(tenant: str, group: str) -> Select[int]:
+    """Open requests of a tenant that have a seat for a group. Goes through the open ones, not through history."""
+    c = approvals.c
+    seat = select(seats.c.group_id).where(seats.c.approval_id == c.id, seats.c.group_id == group)
+    return select(func.count().label("n")).select_from(approvals).where(c.tenant == tenant, OPEN, seat.exists())
+
+
+def waiting_like(tenant: str, call: Call, at_ns: int) -> Select[int]:
+    """Requests for other calls of the same subject, agent, server and tool for which people are still to answer."""
+    c = approvals.c
+    like = select(func.count().label("n")).select_from(approvals).where(c.tenant == tenant, OPEN)
+    like = like.where(c.call_subject_id == call.subject.id, c.call_subject_issuer == call.subject.issuer)
+    like = like.where(c.call_agent == call.agent, c.call_server == call.server, c.call_tool == call.tool)
+    like = like.where(c.state == State.PENDING, c.expires_ns > at_ns, c.call_digest != call.digest)
+    return like.where(c.canary == literal(value=False, type_=Flag()))
+
+
+def to_row(value: object) -> dict[str, Any]:
+    """The row of a value."""
+    row: dict[str, Any] = {}
+    for name, nested in _shape(type(value)):
+        part = getattr(value, name)
+        if nested is None:
+            row[name] = part
+        else:
+            row.update({f"{name}_{inner}": each for inner, each in to_row(part).items()})
+    return row
+
+
+def from_row(kind: type[T], row: Mapping[Any, Any], prefix: str = "") -> T:
+    """The value in a row; columns that no field has are left aside."""
+    return kind(
+        **{
+            name: row[prefix + name] if nested is None else from_row(nested, row, f"{prefix}{name}_")
+            for name, nested in _shape(kind)
+        }
+    )
+
+
+def _shape(kind: type[Any]) -> _Shape:
+    if kind not in _SHAPES:
+        hints = get_type_hints(kind)
+        _SHAPES[kind] = tuple((f.name, hints[f.name] if hints[f.name] in _NESTED else None) for f in fields(kind))
+    return _SHAPES[kind]

@@ -1,13 +1,9 @@
-"""The store's data about one call, by one prepared statement on the loop of the service.
-
-A second statement follows only for a call with approvals or verdicts. Other calls do not touch those tables, so a
-lock on them delays no other decision.
-"""
+"""Reads of one call on PostgreSQL, by prepared statements on the loop of the service."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -16,45 +12,17 @@ from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
 
 from pdp.core.approvals.rows import Answered, Approval, Delegation, Seen, Vote
-from pdp.core.approvals.turned_down import TurnedDown
-from pdp.core.stored import CallKeys, CallRow, ReplyRow, SessionRow, StoredCall
+from pdp.core.stored import CallKeys, StoredCall
 from pdp.store.approvals import tables as t
 from pdp.store.approvals.answers import ABOUT_ONE_CALL
-from pdp.store.approvals.mapping import from_row
-from pdp.store.columns import storable
+from pdp.store.approvals.tables import from_row
+from pdp.store.calls import STATEMENT, Lasting, arguments, stored_call
 
 T = TypeVar("T")
 
 CONNECTIONS = 16
 
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call] # types ask for one
-_REPLY = "{0}.key, {0}.content, {0}.kind, {0}.effect, {0}.reply, {0}.epochs, {0}.valid_until_ns, {0}.created_ns"
-_REPLY_COLUMNS, _CALL_COLUMNS, _SESSION_COLUMNS = 8, 6, 3
-
-STATEMENT = f"""
-SELECT {_REPLY.format("kept")}, {_REPLY.format("redeemed")}, sessions.idx, sessions.owner, sessions.until_ns,
-  calls.idx, calls.tenant, calls.subject, calls.salt, calls.digest, calls.created_ns,
-  (SELECT count(*) FROM outcomes WHERE call_digest = calls.digest AND outcome = 'unknown'),
-  refused, withdrawn, last_ns,
-  CASE WHEN $11 = '' THEN 0
-    ELSE (SELECT count(*) FROM evidence
-      WHERE tenant = $1 AND asker = $11 AND created_ns >= $5 AND evidence.refused = 1)
-  END,
-  EXISTS (SELECT FROM approvals WHERE tenant = $1 AND call_digest = calls.digest)
-    OR EXISTS (SELECT FROM evidence WHERE tenant = $1 AND call_digest = calls.digest)
-FROM (
-  SELECT count(*) FILTER (WHERE resolution <> 'approval.cancelled') AS refused,
-    count(*) FILTER (WHERE resolution = 'approval.cancelled') AS withdrawn, coalesce(max(resolved_ns), 0) AS last_ns
-  FROM approvals
-  WHERE tenant = $1 AND call_subject_id = $6 AND call_subject_issuer = $7 AND call_agent = $8 AND call_server = $9
-    AND call_tool = $10 AND resolved_ns >= $5 AND state IN ('cancelled', 'denied', 'revoked') AND canary = 0
-    AND resolution IN ('approval.denied', 'approval.revoked', 'approval.cancelled')
-) AS like_this
-LEFT JOIN replies AS kept ON kept.key = $2
-LEFT JOIN sessions ON sessions.idx = $3
-LEFT JOIN calls ON calls.idx = $4
-LEFT JOIN replies AS redeemed ON redeemed.key = $12 AND calls.idx IS NOT NULL
-"""  # noqa: S608 - names of columns
 
 ANSWERED = f"""
 WITH about AS (
@@ -70,9 +38,6 @@ SELECT ARRAY(SELECT approvals FROM approvals WHERE id IN (SELECT id FROM about) 
     (SELECT account_issuer, account_id FROM given WHERE claimed <> '[]')) AS seen,
   ARRAY(SELECT evidence FROM evidence WHERE tenant = $1 AND call_digest = $2 ORDER BY requirement_sha256) AS evidence
 """  # noqa: S608 - a number of ours
-
-
-Lasting = Callable[[tuple[Any, ...] | None], SessionRow | None]
 
 
 class CallReads:
@@ -107,9 +72,9 @@ class CallReads:
             db.terminate()
 
     async def _read(self, db: Any, keys: CallKeys) -> StoredCall:
-        row = tuple((await db.fetch(STATEMENT, *_arguments(keys)))[0])
-        stored, asked = _stored(row, self._lasting), row[-1]
-        if keys.call is None or stored.row is None or not asked:
+        (row,) = await db.fetch(STATEMENT, *arguments(keys))
+        stored, asked = stored_call(tuple(row), self._lasting)
+        if stored.row is None or not asked:
             return stored
         return _answered(stored, (await db.fetch(ANSWERED, keys.tenant, stored.row.digest, keys.at_ns))[0])
 
@@ -131,31 +96,6 @@ class CallReads:
             for db in self._idle:
                 db.terminate()
         self._idle.clear()
-
-
-def _arguments(keys: CallKeys) -> tuple[str | int, ...]:
-    call = keys.call
-    like = ("",) * 5 if call is None else (
-        call.subject.id, call.subject.issuer, call.agent, call.server, call.tool
-    )  # fmt: skip
-    before = (keys.tenant, keys.reply, keys.session, keys.index)
-    after = (*like, keys.asker, keys.redeemed)
-    return (*map(storable, before), keys.since_ns, *map(storable, after))
-
-
-def _stored(row: tuple[Any, ...], lasting: Lasting) -> StoredCall:
-    kept, redeemed, rest = row[:_REPLY_COLUMNS], row[_REPLY_COLUMNS : 2 * _REPLY_COLUMNS], row[2 * _REPLY_COLUMNS :]
-    session, rest = rest[:_SESSION_COLUMNS], rest[_SESSION_COLUMNS:]
-    call, (unknown, refusals, withdrawals, last_ns, judge_refusals, _) = rest[:_CALL_COLUMNS], rest[_CALL_COLUMNS:]
-    return StoredCall(
-        reply=None if kept[0] is None else ReplyRow(*kept),
-        redeemed=None if redeemed[0] is None else ReplyRow(*redeemed),
-        session=None if session[0] is None else lasting(session),
-        row=None if call[0] is None else CallRow(*call),
-        unknown_outcomes=unknown,
-        turned_down=TurnedDown(refusals, withdrawals, last_ns),
-        judge_refusals=judge_refusals,
-    )
 
 
 def _answered(stored: StoredCall, rows: Mapping[str, Any]) -> StoredCall:

@@ -9,10 +9,10 @@ from sqlalchemy import Connection, Engine, delete, func, insert, select, text
 from pdp.core.digest import leaf_hash
 from pdp.core.errors import ConfigurationFault, Unavailable
 from pdp.store.alchemy import said
-from pdp.store.ledger import Head
 from pdp.store.migrations import VERSION, upgrade
 from pdp.store.postgres.connection import DatabaseErrors, application, why
 from pdp.store.postgres.tables import head, runs
+from pdp.store.rows import Head
 from pdp.store.tables import meta, records
 
 TAIL = 64  # records whose leaf hash is computed again at open

@@ -10,12 +10,10 @@ from sqlalchemy import RowMapping, Select, func, select
 from typing_extensions import override
 
 from pdp.core.errors import Unavailable
-from pdp.core.stored import Artefact, CallKeys, CallRow, RecordRef, ReplyRow, StoredCall, StoredRecord, ValueRow
+from pdp.core.stored import CallKeys, StoredCall
 from pdp.ports import Entropy
-from pdp.store import tables as t
 from pdp.store.alchemy import only_this, said
-from pdp.store.approvals.erasing import erase
-from pdp.store.entries import VALUES_PER_RECORD
+from pdp.store.erasing import erase
 from pdp.store.ledger import Ledger
 from pdp.store.log import LogStore
 from pdp.store.options import StoreOptions
@@ -23,8 +21,9 @@ from pdp.store.postgres import connection
 from pdp.store.postgres.call import CallReads
 from pdp.store.postgres.connection import Bridge
 from pdp.store.postgres.opening import OpenedDatabase, connect
-from pdp.store.postgres.rows import PostgresRows, marks
+from pdp.store.postgres.rows import PostgresRows
 from pdp.store.postgres.transactions import PostgresTransactions, look
+from pdp.store.rows import marks
 from pdp.store.threads import ReadThreads
 from pdp.store.writer import Writer, pace
 
@@ -88,37 +87,6 @@ class PostgresStore(LogStore):
             return 0
 
     @override
-    def record(self, record_id: str) -> StoredRecord | None:
-        return self._stored(select(t.records).where(t.records.c.id == record_id))
-
-    @override
-    def record_at(self, index: int) -> StoredRecord | None:
-        return self._stored(select(t.records).where(t.records.c.idx == index))
-
-    @override
-    def value(self, record_id: str, path: str) -> ValueRow | None:
-        v, first = t.values.c, t.records.c.idx * VALUES_PER_RECORD
-        found = select(t.values).join(t.records, v.seq.between(first, first + VALUES_PER_RECORD - 1))
-        row = self._one(found.where(t.records.c.id == record_id, v.path == path))
-        if row is None:
-            return None
-        return ValueRow(record_id, row["tenant"], row["subject"], row["path"], row["salt"], row["data"])
-
-    @override
-    def call(self, index: str) -> CallRow | None:
-        c = t.calls.c
-        row = self._one(
-            select(c.idx.label("index"), c.tenant, c.subject, c.salt, c.digest, c.created_ns).where(c.idx == index)
-        )
-        return None if row is None else CallRow(**row)
-
-    @override
-    def reply(self, key: str) -> ReplyRow | None:
-        named = [column for column in t.replies.c if column.name != "seq"]
-        row = self._one(select(*named).where(t.replies.c.key == key))
-        return None if row is None else ReplyRow(**row)
-
-    @override
     async def for_call(self, keys: CallKeys) -> StoredCall:
         """The stored data of a call, by one statement, or two for a call with approvals or verdicts."""
         self._check_readable()
@@ -143,11 +111,6 @@ class PostgresStore(LogStore):
         return await self._decision_threads.run(reads)
 
     @override
-    def artefact(self, digest: str) -> Artefact | None:
-        row = self._one(select(t.artefacts).where(t.artefacts.c.digest == digest))
-        return None if row is None else Artefact(**row)
-
-    @override
     async def close(self) -> None:
         await asyncio.to_thread(self._watch.stop)
         await asyncio.to_thread(self._writer.stop)
@@ -158,16 +121,6 @@ class PostgresStore(LogStore):
     @override
     def _erase(self, tenant: str, subject: str) -> int:
         return erase(self._database.db, tenant, subject)
-
-    def _stored(self, query: Select[Any]) -> StoredRecord | None:
-        row = self._one(query)
-        if row is None:
-            return None
-        return StoredRecord(RecordRef(self.origin, row["idx"], row["leaf"]), row["id"], row["tenant"], row["bytes"])
-
-    def _one(self, query: Select[Any]) -> Any:
-        rows = self._rows(query)
-        return rows[0] if rows else None
 
     @override
     def _look(self) -> None:

@@ -46,7 +46,7 @@ from pdp.sessions.memory import MemorySessions
 from pdp.sessions.options import SessionOptions
 from pdp.store.clock import StoreClock
 from pdp.store.options import StoreOptions
-from pdp.store.sqlite import SqliteStore
+from pdp.store.sqlite.store import SqliteStore
 from pdp.v1 import (
     admin_pb2_grpc,
     approval_pb2_grpc,

@@ -13,7 +13,7 @@ from pdp.core.errors import Unavailable
 from pdp.core.stored import Commit, RecordRef
 from pdp.service.commit import Recorder
 from pdp.store.options import StoreOptions
-from pdp.store.sqlite import SqliteStore
+from pdp.store.sqlite.store import SqliteStore
 
 T = 1_800_000_000_000_000_000
 KEY = b"k" * 32

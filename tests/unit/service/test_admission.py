@@ -9,7 +9,7 @@ from pdp.core.errors import Overloaded, Unauthenticated
 from pdp.core.request import Caller, Peer, Role
 from pdp.service.admission import Admission, Limits
 from pdp.service.commit import Recorder
-from pdp.store.sqlite import SqliteStore
+from pdp.store.sqlite.store import SqliteStore
 
 
 class Known:

@@ -16,7 +16,7 @@ from support.stored import AT, Entropy, an_id, entry
 from pdp.core.errors import ConfigurationFault, Fault, InvalidRequest, Unavailable
 from pdp.core.stored import Artefact, CallRow, ValueRow
 from pdp.store.options import StoreOptions
-from pdp.store.sqlite import SqliteStore
+from pdp.store.sqlite.store import SqliteStore
 
 
 def opened(path: Any, **options: Any) -> Any:
@@ -347,7 +347,7 @@ async def test_entries_that_stand_together_share_one_sync(tmp_path: Any) -> None
     finally:
         await found.close()
     upto = commits[: commits.index("COMMIT") + 1]
-    assert sum(said.startswith("INSERT INTO records") for said in upto) == 64
+    assert sum(said.startswith('INSERT INTO "records"') for said in upto) == 64
 
 
 async def test_nothing_of_a_failed_disk_is_told(store: Any) -> None:

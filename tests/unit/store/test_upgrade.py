@@ -15,8 +15,8 @@ from pdp.core.errors import ConfigurationFault
 from pdp.core.stored import Artefact, CallRow, ValueRow
 from pdp.store.migrations import VERSION, upgrade
 from pdp.store.options import StoreOptions
-from pdp.store.schema import APPLICATION, FILE
-from pdp.store.sqlite import SqliteStore
+from pdp.store.sqlite.opening import APPLICATION, FILE
+from pdp.store.sqlite.store import SqliteStore
 
 # The tables of version 1, as its release made them.
 FIRST = """
@@ -163,7 +163,7 @@ async def test_an_upgrade_that_was_cut_short_is_begun_again(tmp_path: Path, monk
         raise sqlite3.OperationalError("the disk is full")
 
     with monkeypatch.context() as broken:
-        broken.setattr("pdp.store.schema.upgrade", cut_short)
+        broken.setattr("pdp.store.sqlite.opening.upgrade", cut_short)
         with pytest.raises(Exception, match="store cannot be opened: OperationalError"):
             opened(folder)
     assert version_of(folder) == 1

@@ -1,0 +1,77 @@
+"""The store's data about one call, by one statement that is the same for either database.
+
+Answers of people and the judge follow by another read, and only for a call about which they were asked: their tables
+are not touched for any other, so whatever holds them up holds up no other decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pdp.core.approvals.turned_down import TurnedDown
+from pdp.core.stored import CallKeys, CallRow, ReplyRow, SessionRow, StoredCall
+from pdp.store.columns import storable
+
+_REPLY = "{0}.key, {0}.content, {0}.kind, {0}.effect, {0}.reply, {0}.epochs, {0}.valid_until_ns, {0}.created_ns"
+_REPLY_COLUMNS, _CALL_COLUMNS, _SESSION_COLUMNS = 8, 6, 3
+
+STATEMENT = f"""
+SELECT {_REPLY.format("kept")}, {_REPLY.format("redeemed")}, sessions.idx, sessions.owner, sessions.until_ns,
+  calls.idx, calls.tenant, calls.subject, calls.salt, calls.digest, calls.created_ns,
+  (SELECT count(*) FROM outcomes WHERE call_digest = calls.digest AND outcome = 'unknown'),
+  refused, withdrawn, last_ns,
+  CASE WHEN $11 = '' THEN 0
+    ELSE (SELECT count(*) FROM evidence
+      WHERE tenant = $1 AND asker = $11 AND created_ns >= $5 AND evidence.refused = 1)
+  END,
+  EXISTS (SELECT 1 FROM approvals WHERE tenant = $1 AND call_digest = calls.digest)
+    OR EXISTS (SELECT 1 FROM evidence WHERE tenant = $1 AND call_digest = calls.digest)
+FROM (
+  SELECT count(*) FILTER (WHERE resolution <> 'approval.cancelled') AS refused,
+    count(*) FILTER (WHERE resolution = 'approval.cancelled') AS withdrawn, coalesce(max(resolved_ns), 0) AS last_ns
+  FROM approvals
+  WHERE tenant = $1 AND call_subject_id = $6 AND call_subject_issuer = $7 AND call_agent = $8 AND call_server = $9
+    AND call_tool = $10 AND resolved_ns >= $5 AND state IN ('cancelled', 'denied', 'revoked') AND canary = 0
+    AND resolution IN ('approval.denied', 'approval.revoked', 'approval.cancelled')
+) AS like_this
+LEFT JOIN replies AS kept ON kept.key = $2
+LEFT JOIN sessions ON sessions.idx = $3
+LEFT JOIN calls ON calls.idx = $4
+LEFT JOIN replies AS redeemed ON redeemed.key = $12 AND calls.idx IS NOT NULL
+"""  # noqa: S608 - names of columns
+
+
+Lasting = Callable[[tuple[Any, ...] | None], SessionRow | None]
+
+
+def arguments(keys: CallKeys) -> tuple[str | int, ...]:
+    """The parameters of `STATEMENT`."""
+    call = keys.call
+    like = ("",) * 5 if call is None else (
+        call.subject.id, call.subject.issuer, call.agent, call.server, call.tool
+    )  # fmt: skip
+    before = (keys.tenant, keys.reply, keys.session, keys.index)
+    after = (*like, keys.asker, keys.redeemed)
+    return (*map(storable, before), keys.since_ns, *map(storable, after))
+
+
+def stored_call(row: tuple[Any, ...], lasting: Lasting) -> tuple[StoredCall, bool]:
+    """What a row of `STATEMENT` says, and whether people or the judge were asked about the call. `lasting` makes a
+    session of its row, unless its time is over."""
+    kept, redeemed, rest = row[:_REPLY_COLUMNS], row[_REPLY_COLUMNS : 2 * _REPLY_COLUMNS], row[2 * _REPLY_COLUMNS :]
+    session, rest = rest[:_SESSION_COLUMNS], rest[_SESSION_COLUMNS:]
+    call, (unknown, refusals, withdrawals, last_ns, judge_refusals, asked) = (
+        rest[:_CALL_COLUMNS],
+        rest[_CALL_COLUMNS:],
+    )
+    stored = StoredCall(
+        reply=None if kept[0] is None else ReplyRow(*kept),
+        redeemed=None if redeemed[0] is None else ReplyRow(*redeemed),
+        session=None if session[0] is None else lasting(session),
+        row=None if call[0] is None else CallRow(*call),
+        unknown_outcomes=unknown,
+        turned_down=TurnedDown(refusals, withdrawals, last_ns),
+        judge_refusals=judge_refusals,
+    )
+    return stored, bool(asked)

@@ -1,0 +1,90 @@
+"""Rows of the log on SQLite, by statements on the writing connection: a decision's time is theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+from typing_extensions import override
+
+from pdp.core.stored import Commit, RefusalCount
+from pdp.store.alchemy import plain_faults
+from pdp.store.database import LogWentBack
+from pdp.store.rows import Head, Rows
+from pdp.store.shared import Last
+from pdp.store.sqlite.opening import OpenedFile, set_meta
+
+T = TypeVar("T")
+
+_LEAF = "SELECT leaf FROM records WHERE idx = ?"
+_COUNT = "INSERT OR REPLACE INTO refusals VALUES (?, ?, ?, ?)"
+
+
+def numbered(text: str) -> str:
+    """A text of SQL with SQLite's numbered parameters."""
+    return text.replace("$", "?")
+
+
+class SqliteRows(Rows):
+    """Its one process writes alone."""
+
+    def __init__(self, opened: OpenedFile) -> None:
+        super().__init__(opened.origin, "sqlite")
+        self._db = opened.writer
+        self._people = opened.people
+
+    @override
+    def _parameters(self, text: str) -> str:
+        return numbered(text)
+
+    @override
+    def _execute(self, text: str, *rows: Sequence[Any]) -> int:
+        if len(rows) == 1:
+            return self._db.execute(text, rows[0]).rowcount
+        return self._db.executemany(text, rows).rowcount
+
+    @override
+    def lock(self, known: Head, last: Last | None) -> Head:
+        """The file is this process's alone. Raises LogWentBack where somebody has put another's content into it."""
+        if last is not None:
+            leaf = self._db.execute(_LEAF, (last.index,)).fetchall()
+            if leaf != [(last.leaf,)]:
+                raise LogWentBack("the log is not the one that was written; restore the newest copy of the file")
+        return known
+
+    @override
+    def advance(self, head: Head) -> None:
+        """The records say it."""
+
+    @override
+    def plain(self, entry: Commit) -> bool:
+        """A file has no round trips to save."""
+        return False
+
+    @override
+    def commit_plain(self, *_: object) -> None:
+        """As `plain` says."""
+
+    @override
+    def on(self, work: Callable[[Connection], T]) -> T:
+        with plain_faults():
+            return work(self._people)
+
+    @override
+    def alone(self) -> bool:
+        return True
+
+    @override
+    def saved_refusals(self) -> dict[tuple[str, str, str], int]:
+        rows = self._db.execute("SELECT tenant, caller, code, count FROM refusals").fetchall()
+        return {(tenant, caller, code): count for tenant, caller, code, count in rows}
+
+    @override
+    def save_refusals(self, counts: Sequence[RefusalCount]) -> None:
+        self._db.executemany(_COUNT, counts)
+        self._db.execute("DELETE FROM refusals WHERE count <= 0")
+
+    @override
+    def end_run(self) -> None:
+        set_meta(self._db, "clean", "1")

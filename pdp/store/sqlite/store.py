@@ -1,0 +1,140 @@
+"""The store on SQLite: one file, one writer process, one commit that makes everything true at once.
+
+Open it after worker processes that are forked without exec: they would inherit the lock and the connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import Callable
+from functools import partial
+from threading import Lock
+from typing import TypeVar
+
+from typing_extensions import override
+
+from pdp.core.errors import Unavailable
+from pdp.core.stored import CallKeys, StoredCall
+from pdp.ports import Entropy
+from pdp.store.alchemy import on, plain_faults, said
+from pdp.store.approvals.answers import ReaderAnswers
+from pdp.store.calls import STATEMENT, arguments, stored_call
+from pdp.store.database import LogWentBack
+from pdp.store.erasing import erase
+from pdp.store.ledger import Ledger
+from pdp.store.log import LogStore
+from pdp.store.options import StoreOptions
+from pdp.store.rows import Head
+from pdp.store.shared import is_there, last_record
+from pdp.store.sqlite.opening import FILE, DirectoryLock, OpenedFile, connect
+from pdp.store.sqlite.rows import SqliteRows, numbered
+from pdp.store.sqlite.transactions import SqliteTransactions
+from pdp.store.writer import Writer, pace
+
+T = TypeVar("T")
+
+_CALL = numbered(STATEMENT)
+
+
+class SqliteStore(LogStore):
+    """Implements `ports.Store`. Reads of one call have a connection of their own; all see every commit that was
+    answered."""
+
+    def __init__(self, opened: OpenedFile, lock: DirectoryLock, options: StoreOptions, boot: str) -> None:
+        self._opened = opened
+        self._reader = opened.reader
+        self._reader_lock = Lock()
+        self._lock = lock
+        self._path = options.path
+        self._database = SqliteTransactions(opened.writer, options.path / FILE)
+        ledger = Ledger(SqliteRows(opened), Head(opened.size), options)
+        writer = Writer(self._database, pace(options), ledger)
+        super().__init__(opened.reads, writer, ledger, origin=opened.origin, boot=boot, clean=opened.clean)
+        self._in_reader = ReaderAnswers(on(opened.reader).engine, self._failed, self._ask)
+        self._watch.start()
+
+    @classmethod
+    def open(cls, options: StoreOptions, *, entropy: Entropy) -> SqliteStore:
+        """Lock and open the store, creating it where there is none. Blocks; meant for start-up.
+
+        Raises ConfigurationFault (`store.path`, `store.permissions`, `store.locked`, `store.schema`,
+        `store.foreign`, `store.origin`, `store.durability`) and Unavailable (`store.corrupt`,
+        `store.unreadable`).
+        """
+        lock = DirectoryLock(options.path)
+        boot = entropy.bytes(16).hex()
+        try:
+            opened = connect(options.path, options.origin, f"pdp/{entropy.bytes(8).hex()}", boot)
+        except BaseException:
+            lock.release()
+            raise
+        return cls(opened, lock, options, boot)
+
+    @override
+    def _erase(self, tenant: str, subject: str) -> int:
+        with plain_faults():
+            return erase(self._opened.people, tenant, subject)
+
+    @override
+    def _erased(self) -> None:
+        self._database.empty_log()
+
+    @override
+    def size_bytes(self) -> int:
+        try:
+            return sum(file.stat().st_size for file in self._path.glob(f"{FILE}*"))
+        except OSError:
+            return 0
+
+    @override
+    async def for_call(self, keys: CallKeys) -> StoredCall:
+        """In one read transaction."""
+        parameters = arguments(keys)
+        with self._reader_lock:
+            self._check_readable()
+            try:
+                self._reader.execute("BEGIN")
+                (row,) = self._reader.execute(_CALL, parameters).fetchall()  # none holds on to an old snapshot
+                stored, asked = stored_call(row, self._lasting)
+                if stored.row is None or not asked:
+                    return stored
+                return self._in_reader.answered(keys, stored.row.digest, stored)
+            except sqlite3.Error as e:
+                self._failed(partial(self._read_again, parameters))
+                raise Unavailable("store.unreadable", "the store cannot be read; try again", detail=said(e)) from None
+            finally:
+                with contextlib.suppress(sqlite3.Error):
+                    self._reader.rollback()
+
+    def _read_again(self, parameters: tuple[str | int, ...]) -> None:
+        """The same read on another thread's connection."""
+        with self._engine.connect() as db:
+            db.exec_driver_sql(_CALL, parameters).fetchall()
+
+    @override
+    async def read(self, reads: Callable[[], T]) -> T:
+        """In place: the file is local."""
+        return reads()
+
+    @override
+    async def close(self) -> None:
+        await asyncio.to_thread(self._watch.stop)
+        await asyncio.to_thread(self._writer.stop)
+        self._end_reads()
+        for db in (self._reader, self._opened.writer):
+            with contextlib.suppress(sqlite3.Error):
+                db.close()
+        self._lock.release()
+
+    @override
+    def _look(self) -> None:
+        """The file is where it was, and in it what was written last."""
+        self._database.check_place()
+        with self._engine.connect() as db:
+            known = self._ledger.last
+            if known is None:
+                last_record(db)
+            elif not is_there(db, known):
+                raise LogWentBack("the log is not the one that was written; restore the newest copy of the file")
