@@ -20,7 +20,7 @@ import pytest
 
 T = TypeVar("T")
 
-WAIT_SECONDS = 30
+WAIT_SECONDS = 90
 ROOM = 1 << 30  # a container has 64 MB there, which is too little for a server
 _HBA = """local all all trust
 hostssl all all 127.0.0.1/32 scram-sha-256

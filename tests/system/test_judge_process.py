@@ -113,11 +113,11 @@ def _stands(memory: Any, start: int, end: int, secret: bytes) -> bool:
 
 def test_the_key_is_in_the_judge_s_process_and_in_no_other(server: Spawned, llm: LlmStandIn) -> None:
     llm.forget()
-    until(lambda: server.decide(commit(server, "first")).effect == ALLOW, seconds=60)  # or finds it when asked again
+    until(lambda: server.decide(commit(server, "first")).effect == ALLOW)  # or finds it when asked again
     assert llm.requests[-1].headers["authorization"] == f"Bearer {KEY}"
     llm.behave(model.echoes_the_key())  # not even then
     confirmed = ["judge.medium.confirm"]
-    until(lambda: served.codes(server.decide(commit(server, "second"))) == confirmed, seconds=60)
+    until(lambda: served.codes(server.decide(commit(server, "second"))) == confirmed)
     family = descendants(server.pid)
     judges = [pid for pid in family if is_judge(pid)]
     others = [pid for pid in family if not is_judge(pid)]

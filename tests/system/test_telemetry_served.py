@@ -48,7 +48,7 @@ def free_port() -> int:
 
 def scrape(port: int) -> dict[str, list[tuple[dict[str, str], float]]]:
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxies of another test
-    with direct.open(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+    with direct.open(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
         text = answer.read().decode()
     return {
         sample.name: [(s.labels, s.value) for s in family.samples if s.name == sample.name]

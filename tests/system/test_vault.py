@@ -143,7 +143,7 @@ def test_somebody_who_is_no_vault(tmp_path: Path, answer: bytes) -> None:
         thread = threading.Thread(target=serve, daemon=True)  # a test that fails must not wait for it
         thread.start()
         running = Running(f"http://127.0.0.1:{listener.getsockname()[1]}", "hvs.x")
-        assert refusal(REFERENCE, options(running, tmp_path, timeout_seconds=2)).code == "vault.answer"
+        assert refusal(REFERENCE, options(running, tmp_path, timeout_seconds=10)).code == "vault.answer"
         thread.join()
 
 

@@ -66,7 +66,7 @@ async def invoke(pdp: Any, service: Any, method: Any, metadata: Any) -> Any:
     kind = type(call).__name__
     module = next(m for (name, m), _ in ROLES.items() if name == service)
     request = none() if kind.startswith("Stream") else getattr(module, f"{method}Request")()
-    made = call(request, metadata=metadata, timeout=10)
+    made = call(request, metadata=metadata, timeout=60)
     try:
         if kind.endswith("StreamMultiCallable"):
             async for _ in made:

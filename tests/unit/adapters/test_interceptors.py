@@ -105,7 +105,7 @@ async def test_a_deadline_that_is_nearer_ends_the_handler_too(asked: Any) -> Non
         finally:
             ended.set()
 
-    status, _, _ = await outcome(await asked(hang, within=0.5, max_call_seconds=60))
+    status, _, _ = await outcome(await asked(hang, within=2, max_call_seconds=60))
     assert status == grpc.StatusCode.DEADLINE_EXCEEDED
     await asyncio.wait_for(ended.wait(), 60)
 
@@ -148,8 +148,8 @@ async def test_an_unknown_method_is_unimplemented(pdp: Any) -> None:
     assert error.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-# gRPC sends a deadline in steps of 10 ms, rounded up: a second arrives as up to 1.01
-@pytest.mark.parametrize(("within", "most"), [(None, 1.8), (1.0, 1.01)])
+# gRPC sends a deadline in steps of 10 ms, rounded up: nine seconds arrive as up to 9.01
+@pytest.mark.parametrize(("within", "most"), [(None, 54), (9.0, 9.01)])
 async def test_nobody_is_held_until_the_call_is_given_up(
     serve: Any, connect: Any, services: Any, as_caller: Any, within: Any, most: Any
 ) -> None:
@@ -163,7 +163,7 @@ async def test_nobody_is_held_until_the_call_is_given_up(
         held.append(seconds)
         raise Unavailable("a.b", "Enough.")
 
-    server = await serve(with_services=replace(services, decide=decide, waiting=waiting), max_call_seconds=2)
+    server = await serve(with_services=replace(services, decide=decide, waiting=waiting), max_call_seconds=60)
     stub = connect(server.addresses[0]).decision
     with pytest.raises(grpc.RpcError):
         await stub.Decide(REQUEST, metadata=as_caller("gateway"), timeout=within)

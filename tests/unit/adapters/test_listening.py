@@ -89,7 +89,7 @@ def test_options_are_closed() -> None:
 
 
 async def ask(stubs: Any, metadata: Any = ()) -> Any:
-    return (await stubs.decision.Decide(REQUEST, metadata=metadata, timeout=20)).effect
+    return (await stubs.decision.Decide(REQUEST, metadata=metadata, timeout=60)).effect
 
 
 @pytest.mark.parametrize(("group", "mode"), [(False, 0o600), (True, 0o660)])

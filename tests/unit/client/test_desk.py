@@ -91,13 +91,13 @@ ACTS: dict[str, Callable[[Any], Any]] = {
 
 
 def sync_act(target: str, act: Callable[[Any], Any]) -> Any:
-    with ApprovalClient(target, lambda: "alice", token=lambda: "desk", surface="cli", timeout=5) as desk:
+    with ApprovalClient(target, lambda: "alice", token=lambda: "desk", surface="cli", timeout=60) as desk:
         return act(desk)
 
 
 def async_act(target: str, act: Callable[[Any], Any]) -> Any:
     async def run() -> Any:
-        async with AsyncApprovalClient(target, "alice", token="desk", surface="cli", timeout=5) as desk:
+        async with AsyncApprovalClient(target, "alice", token="desk", surface="cli", timeout=60) as desk:
             return await act(desk)
 
     return asyncio.run(run())

@@ -182,7 +182,7 @@ def test_another_host_is_not_asked_instead() -> None:
 )
 def test_servers_that_are_none(server: StdioServer | HttpServer) -> None:
     with pytest.raises(RegistryFault) as fault:
-        read(server, timeout_seconds=20)
+        read(server, timeout_seconds=60)
     assert fault.value.code == "pin.unreachable"
 
 
@@ -203,6 +203,6 @@ def test_the_environment_is_not_inherited(monkeypatch: pytest.MonkeyPatch, tmp_p
     out = tmp_path / "env"
     code = f"import os; open({str(out)!r}, 'w').write(repr(sorted(os.environ)))"
     with pytest.raises(RegistryFault):
-        read(StdioServer(sys.executable, ("-c", code), {"PASSED_ON": "1"}), timeout_seconds=20)
+        read(StdioServer(sys.executable, ("-c", code), {"PASSED_ON": "1"}), timeout_seconds=60)
     assert "SECRET_TOKEN" not in out.read_text()
     assert "PASSED_ON" in out.read_text()

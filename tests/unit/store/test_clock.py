@@ -104,18 +104,18 @@ def test_threads_count_elapsed_time_once() -> None:
         instant: int = time.monotonic
         if held and held[0].ident == get_ident():
             reading.set()
-            proceed.wait(10)
+            proceed.wait(60)
         return instant
 
     clock = StoreClock(lambda: time.wall, monotonic, T + 1000 * S)  # ahead of the wall: paced by the monotonic clock
     held.append(Thread(target=clock.now_ns))
     other = Thread(target=clock.now_ns)
     held[0].start()
-    assert reading.wait(10)
+    assert reading.wait(60)
     time.passes(10)
     other.start()
     other.join(0.2)  # it has to wait
     proceed.set()
     for thread in (held[0], other):
-        thread.join(10)
+        thread.join(60)
     assert clock.now_ns() == T + 1010 * S

@@ -70,9 +70,9 @@ def served() -> Iterator[tuple[Traces, int, bytes]]:
     server.stop(0).wait()
 
 
-def told(port: int, ca: Path) -> None:
+def told(port: int, ca: Path, timeout_seconds: float = 60) -> None:
     """Tell one span, and end."""
-    otlp = OtlpOptions(endpoint=f"https://127.0.0.1:{port}", ca_file=ca, timeout_seconds=1)
+    otlp = OtlpOptions(endpoint=f"https://127.0.0.1:{port}", ca_file=ca, timeout_seconds=timeout_seconds)
     options = TelemetryOptions(enabled=True, otlp=otlp)
     telemetry = exporting(options, monotonic=time.monotonic_ns, instance="i", secret=lambda _: b"")
     with telemetry.call("m", None):
@@ -90,7 +90,7 @@ def test_collector_of_the_authority_is_told(served: tuple[Traces, int, bytes], t
 def test_another_one_hears_nothing(served: tuple[Traces, int, bytes], tmp_path: Path) -> None:
     traces, port, _ = served
     (tmp_path / "ca.pem").write_bytes(pair()[0])
-    told(port, tmp_path / "ca.pem")
+    told(port, tmp_path / "ca.pem", 1)
     assert traces.spans == []
 
 

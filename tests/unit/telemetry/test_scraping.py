@@ -29,7 +29,7 @@ def port() -> Iterator[int]:
 
 def asked(port: int, request: bytes) -> tuple[bytes, bytes]:
     """Head and body of the answer; both empty when the connection was closed without one."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
         answer = b""
         try:
             client.sendall(request)
@@ -64,7 +64,7 @@ def test_what_is_no_question_gets_no_metrics(port: int, request_: bytes) -> None
 
 def test_silent_clients_do_not_pile_up(port: int) -> None:
     """Each would hold a thread of the process that decides."""
-    held = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(exporting.MAX_CONNECTIONS)]
+    held = [socket.create_connection(("127.0.0.1", port), timeout=60) for _ in range(exporting.MAX_CONNECTIONS)]
     try:
         assert asked(port, b"GET /metrics HTTP/1.1\r\n\r\n") == (b"", b"")  # closed at once
     finally:
@@ -74,7 +74,7 @@ def test_silent_clients_do_not_pile_up(port: int) -> None:
 
 def test_a_client_that_says_nothing_is_let_go(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exporting._Handler, "timeout", 0.05)
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
         assert client.recv(1) == b""
     head, _ = asked(port, b"GET /metrics HTTP/1.1\r\n\r\n")
     assert head.startswith(b"HTTP/1.0 200")
