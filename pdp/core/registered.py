@@ -1,4 +1,4 @@
-"""Values of the registry: a pinned tool, and a change to be recorded."""
+"""Values of the registry: a pinned tool, the pins of a tenant, and a change to be recorded."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pdp.core.digest import Json
+from pdp.core.facts import Waiver
 from pdp.core.stored import Artefact
 
 
@@ -19,6 +20,18 @@ class PinnedTool:
     manifest_sha256: str
     input_schema: Mapping[str, Json]
     definition: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryPins:
+    """What a tenant's answers rest on. The defaults are those of a tenant of which nothing is loaded."""
+
+    serial: int = 0  # of its set
+    # SHA-256 (hex) over what its answers depend on: verified set index and waivers, manifests that do not verify,
+    # whether the set is stale or expired
+    digest: str = ""
+    marks: tuple[tuple[str, int], ...] = ()  # high-water marks: an answer is void once one of them is higher
+    waivers: tuple[Waiver, ...] = ()  # signed, by id, expired ones included (policy compares the instant)
 
 
 @dataclass(frozen=True, slots=True)

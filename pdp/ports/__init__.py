@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pdp.core.digest import Json
-from pdp.core.facts import ArgumentsFact, Identity, ServerFact, SessionFact, TargetFact, Waiver
+from pdp.core.facts import ArgumentsFact, Identity, ServerFact, SessionFact, TargetFact
 from pdp.core.outcome import EngineQuery
-from pdp.core.registered import PinnedTool, RegistryChange
+from pdp.core.registered import PinnedTool, RegistryChange, RegistryPins
 from pdp.core.request import Caller, Credential, Peer, ServerPeer, SessionAsk
 from pdp.core.stored import SessionRow
 from pdp.core.term import Term
@@ -193,21 +193,8 @@ class RegistryView(Protocol):
         (`registry.rollback`); this very view where nothing is."""
         ...
 
-    def marks(self, tenant: str) -> tuple[tuple[str, int], ...]:
-        """The high-water marks that the tenant's answers rest on: an answer is void once one of them is higher."""
-        ...
-
-    def serial(self, tenant: str) -> int:
-        """The serial of the tenant's set; 0 when none is loaded."""
-        ...
-
-    def digest(self, tenant: str) -> str:
-        """SHA-256 (hex) over what the tenant's answers depend on: verified set index and waivers, manifests that do
-        not verify, whether the set is stale or expired; empty when nothing is loaded."""
-        ...
-
-    def waivers(self, tenant: str) -> tuple[Waiver, ...]:
-        """The tenant's signed waivers, expired ones included (policy compares the instant)."""
+    def pins(self, tenant: str) -> RegistryPins:
+        """What the tenant's answers rest on."""
         ...
 
     def server(self, tenant: str, server: str, at_ns: int, peer: ServerPeer | None = None) -> ServerFact:

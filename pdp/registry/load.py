@@ -14,7 +14,7 @@ from pdp.core.registered import RegistryChange
 from pdp.core.stored import Artefact
 from pdp.core.term import Term
 from pdp.registry.keys import load_keys
-from pdp.registry.marks import Floors, marks
+from pdp.registry.marks import Floors
 from pdp.registry.observation import ConfiguredWatchers, Observations
 from pdp.registry.options import RegistryOptions
 from pdp.registry.snapshot import TenantSnapshot
@@ -63,8 +63,8 @@ class SignedRegistry:
         for name, snapshot in view.tenants.items():
             signed = snapshot.signed
             by_tenant[name] = {
-                "serial": view.serial(name),
-                "digest": view.digest(name),
+                "serial": view.pins(name).serial,
+                "digest": view.pins(name).digest,
                 "expires": signed.index.expires if signed else None,
                 "state": view.state(name) or "ok",
                 "age_seconds": (at_ns - snapshot.good_ns) // NS if snapshot.good_ns else None,
@@ -73,7 +73,7 @@ class SignedRegistry:
                 "tools": len(snapshot.tools),
                 "refused": dict(snapshot.refused() + view.unseen(name)),
                 "watched": self._watched.status(name, at_ns),
-                "waivers": len(view.waivers(name)),
+                "waivers": len(view.pins(name).waivers),
                 "waivers_problem": snapshot.waivers_problem,
             }
         return by_tenant
@@ -109,19 +109,20 @@ class SignedRegistry:
 
     def _change(self, snapshot: TenantSnapshot, view: FileRegistryView) -> RegistryChange | None:
         tenant = snapshot.tenant
-        now = (view.digest(tenant), snapshot.trouble, snapshot.waivers_problem)
+        pins = view.pins(tenant)
+        now = (pins.digest, snapshot.trouble, snapshot.waivers_problem)
         if self._reported.get(tenant) == now:
             return None
         self._reported[tenant] = now
         waivers = (("waivers", snapshot.waivers_problem),) if snapshot.waivers_problem else ()
         return RegistryChange(
             tenant=tenant,
-            serial=view.serial(tenant),
-            digest=view.digest(tenant),
+            serial=pins.serial,
+            digest=pins.digest,
             loaded=sum(tool.verified is not None for tool in snapshot.tools.values()),
             refused=snapshot.refused() + view.unseen(tenant) + waivers,
             problem=snapshot.trouble,
-            marks=marks(snapshot),
+            marks=pins.marks,
             artefacts=_artefacts(snapshot, view),
         )
 
@@ -131,7 +132,7 @@ def _artefacts(snapshot: TenantSnapshot, view: FileRegistryView) -> tuple[Artefa
     artefacts: list[Artefact] = []
     if snapshot.signed is not None:
         artefacts.append(
-            Artefact(view.digest(snapshot.tenant), "registry", canonical(view.effective(snapshot.tenant)))
+            Artefact(view.pins(snapshot.tenant).digest, "registry", canonical(view.effective(snapshot.tenant)))
         )
         artefacts.append(Artefact(snapshot.signed.sha256, "registry", snapshot.signed.payload))
     if snapshot.waivers is not None:

@@ -10,7 +10,7 @@ from pdp.core.check import OK, Check, failed
 from pdp.core.digest import Json, canonical, digest, sha256_hex
 from pdp.core.errors import InvalidRequest
 from pdp.core.facts import ServerFact, TargetFact, Waiver
-from pdp.core.registered import PinnedTool
+from pdp.core.registered import PinnedTool, RegistryPins
 from pdp.core.request import ServerPeer
 from pdp.core.strict_json import parse_object
 from pdp.registry.manifest import MAX_BYTES, MAX_DEPTH, without_meta
@@ -43,10 +43,7 @@ class FileRegistryView:
     max_stale_ns: int
     digests: MutableMapping[bytes, str]
     observations: Observations = field(default_factory=Observations)
-    # by tenant, made once: the view never changes
-    _tenant_digests: MutableMapping[str, str] = field(default_factory=dict)
-    _marks: MutableMapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
-    _waivers: MutableMapping[str, tuple[Waiver, ...]] = field(default_factory=dict)
+    _pins: MutableMapping[str, RegistryPins] = field(default_factory=dict)  # by tenant
 
     def above(self, high_water: HighWater) -> FileRegistryView:
         """The same, but that nothing below the marks is used: no set, no waiver. This very view where nothing is."""
@@ -55,32 +52,24 @@ class FileRegistryView:
             return self
         return FileRegistryView(bounded, self.at_ns, self.max_stale_ns, self.digests, self.observations)
 
-    def marks(self, tenant: str) -> tuple[tuple[str, int], ...]:
-        """The marks that the tenant's answers rest on: an answer is void once one of them is higher."""
-        if tenant not in self._marks:
-            self._marks[tenant] = marks(self.tenants.get(tenant, _UNLOADED))
-        return self._marks[tenant]
+    def pins(self, tenant: str) -> RegistryPins:
+        """See `ports.RegistryView.pins`. Made once for each tenant, for the view never changes."""
+        if tenant not in self._pins:
+            snapshot, state = self.tenants.get(tenant, _UNLOADED), self.effective(tenant)
+            self._pins[tenant] = RegistryPins(
+                serial=snapshot.signed.index.serial if snapshot.signed is not None else 0,
+                digest=sha256_hex(canonical(state)) if state else "",
+                marks=marks(snapshot),
+                waivers=self._waivers(snapshot),
+            )
+        return self._pins[tenant]
 
-    def serial(self, tenant: str) -> int:
-        """Serial of the tenant's set; 0 when none is loaded."""
-        signed = self.tenants.get(tenant, _UNLOADED).signed
-        return signed.index.serial if signed is not None else 0
-
-    def digest(self, tenant: str) -> str:
-        """Of `effective`; empty when nothing is loaded."""
-        if tenant not in self._tenant_digests:
-            state = self.effective(tenant)
-            self._tenant_digests[tenant] = sha256_hex(canonical(state)) if state else ""
-        return self._tenant_digests[tenant]
-
-    def waivers(self, tenant: str) -> tuple[Waiver, ...]:
-        """The tenant's waivers by id, expired ones included; none once their document has expired."""
-        if tenant not in self._waivers:
-            signed = self.tenants.get(tenant, _UNLOADED).waivers
-            current = signed is not None and self.at_ns < signed.waivers.expires_ns
-            entries = signed.waivers.waivers if signed is not None and current else ()
-            self._waivers[tenant] = tuple(sorted((e.fact() for e in entries), key=lambda w: w.id))
-        return self._waivers[tenant]
+    def _waivers(self, snapshot: TenantSnapshot) -> tuple[Waiver, ...]:
+        """None once their document has expired."""
+        signed = snapshot.waivers
+        current = signed is not None and self.at_ns < signed.waivers.expires_ns
+        entries = signed.waivers.waivers if signed is not None and current else ()
+        return tuple(sorted((entry.fact() for entry in entries), key=lambda waiver: waiver.id))
 
     def server(self, tenant: str, server: str, at_ns: int, peer: ServerPeer | None = None) -> ServerFact:
         """`server.unknown`, `server.stale`, `server.expired`, `registry.rollback`, `registry.serial_reused`, and
@@ -151,7 +140,7 @@ class FileRegistryView:
             "set": snapshot.signed.sha256,
             "state": self.state(tenant),
             "refused": [list(pair) for pair in snapshot.refused()],
-            "waivers": snapshot.waivers.sha256 if snapshot.waivers is not None and self.waivers(tenant) else "",
+            "waivers": snapshot.waivers.sha256 if snapshot.waivers is not None and self._waivers(snapshot) else "",
         }
         unseen = self.unseen(tenant)
         return state | {"watched": [list(pair) for pair in unseen]} if unseen else state

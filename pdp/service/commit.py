@@ -333,15 +333,15 @@ class Recorder:
 
 def pins_of(snapshot: Snapshot, tenant: str) -> Pins:
     """The versions that an answer rests on."""
-    policy = snapshot.policy
+    policy, registry = snapshot.policy, snapshot.registry.pins(tenant)
     return Pins(
         revision=policy.revision,
         policy_digest=policy.digest,
         engine=policy.engine.name,
         engine_version=policy.engine.version,
         org_digest=policy.org_digest,
-        registry_serial=snapshot.registry.serial(tenant),
-        registry_digest=snapshot.registry.digest(tenant),
+        registry_serial=registry.serial,
+        registry_digest=registry.digest,
         switch_epoch=snapshot.switches.epoch,
         degraded=snapshot.degraded(tenant),
     )

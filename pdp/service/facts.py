@@ -122,7 +122,7 @@ class FactBuilder:
             arguments=decision.checked,
             session=self._sessions.look(caller, identity, ask.session, at_ns, decision.stored.session),
             asserted=self._asserted(ask, caller),
-            waivers=decision.snapshot.registry.waivers(caller.tenant),
+            waivers=decision.snapshot.registry.pins(caller.tenant).waivers,
         )
         self._bind(decision)
         decision.session = self._sessions.binding(caller, identity, ask.session, at_ns)
@@ -156,7 +156,7 @@ class FactBuilder:
             arguments=ArgumentsFact(failed("arguments.none", "A list has no arguments.")),
             session=SessionFact(OK),
             asserted=Asserted(),
-            waivers=registry.waivers(tenant),
+            waivers=registry.pins(tenant).waivers,
         )
 
     def shown(self, ask: ListAsk) -> dict[str, bytes]:

@@ -39,11 +39,11 @@ class Snapshot:
 
     def expected(self, tenant: str) -> Expect:
         """The expectations of a commit that redeems an answer decided on this snapshot."""
-        return Expect(self.policy.digest, self.switches.epoch, self.registry.marks(tenant))
+        return Expect(self.policy.digest, self.switches.epoch, self.registry.pins(tenant).marks)
 
     def epochs(self, tenant: str) -> str:
         """Changes with policy, registry and switches: everything that an answer depends on besides the request."""
-        return digest([self.policy.digest, self.registry.digest(tenant), self.switches.epoch])
+        return digest([self.policy.digest, self.registry.pins(tenant).digest, self.switches.epoch])
 
 
 class ServiceState:

@@ -208,7 +208,7 @@ def _check_record(case: Case, answer: DecideAnswer | ListAnswer, found: Run, wor
     assert (fields["policy"]["digest"], fields["policy"]["revision"]) == (policy.digest, policy.revision)
     assert fields["org_digest"] == policy.org_digest
     registry = world.process.state.snapshot().registry
-    assert fields["registry"]["digest"] == registry.digest(fields["tenant"]) != ""
+    assert fields["registry"]["digest"] == registry.pins(fields["tenant"]).digest != ""
     assert fields["switch_epoch"] == found.switch_epoch
     assert fields["time_ns"] == world.now_ns
     row = world.value(answer.decision_id, "input")

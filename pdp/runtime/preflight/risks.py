@@ -235,7 +235,7 @@ def _servers(settings: Settings, registry: RegistryView) -> Iterator[Risk]:
     """Servers that callers may ask about and no signed set of their tenant has."""
     for name, caller in settings.identity.callers.items():
         tenants = tuple(settings.registry.sets) if caller.tenant == ANY_TENANT else (caller.tenant,)
-        loaded = [tenant for tenant in tenants if registry.serial(tenant)]
+        loaded = [tenant for tenant in tenants if registry.pins(tenant).serial]
         servers = {server for tenant in loaded for server in registry.servers(tenant)}
         for server in sorted(caller.servers - servers - {"*"}) if loaded else ():
             hint = did_you_mean(server, servers, "It is denied until it is pinned and signed.")

@@ -26,7 +26,7 @@ from pdp.core.answer import Terms
 from pdp.core.check import NS, OK, failed, missing
 from pdp.core.errors import Unauthenticated
 from pdp.core.facts import AgentFact, Identity, ServerFact, SubjectFact, TargetFact
-from pdp.core.registered import PinnedTool
+from pdp.core.registered import PinnedTool, RegistryPins
 from pdp.core.request import Bearer, Caller, Role
 from pdp.ports import LoadedPolicy, Pack
 from pdp.runtime.approvals import wire_approvals
@@ -119,17 +119,8 @@ class View:
     def above(self, _high_water: Any) -> Any:
         return self
 
-    def marks(self, _tenant: Any) -> Any:
-        return ()
-
-    def serial(self, _tenant: Any) -> Any:
-        return 3
-
-    def digest(self, _tenant: Any) -> Any:
-        return "d" * 64
-
-    def waivers(self, _tenant: Any) -> Any:
-        return ()
+    def pins(self, _tenant: Any) -> Any:
+        return RegistryPins(3, "d" * 64)
 
     def server(self, _tenant: Any, server: Any, _at_ns: Any, _peer: Any = None) -> Any:
         return ServerFact(OK, server, f"https://{server}.example", "platform")

@@ -42,7 +42,7 @@ def test_change_carries_marks_and_artefacts(bench: Bench) -> None:
     registry = bench.registry()
     (change,) = bench.reload(registry)
     assert dict(change.marks)["registry.acme"] == 1
-    assert change.digest == registry.view(NOW).digest("acme")
+    assert change.digest == registry.view(NOW).pins("acme").digest
     assert {a.digest for a in change.artefacts} >= {change.digest}
     assert all(sha256_hex(a.data) == a.digest for a in change.artefacts)
 
@@ -57,7 +57,7 @@ def test_before_the_first_load_all_is_unknown(bench: Bench) -> None:
     registry = bench.registry()
     assert bench.code(registry) == "tool.unknown"
     assert registry.view(NOW).server("acme", "files", NOW).check.code == "server.unknown"
-    assert registry.view(NOW).digest("acme") == ""
+    assert registry.view(NOW).pins("acme").digest == ""
 
 
 def test_unknown_names(bench: Bench) -> None:
@@ -171,7 +171,7 @@ def swap(bench: Bench) -> None:
 )
 def test_a_manifest_that_stops_verifying_denies_its_tool_at_once(bench: Bench, breaking: Any, code: str) -> None:
     registry = bench.loaded()
-    before = registry.view(NOW).digest("acme")
+    before = registry.view(NOW).pins("acme").digest
     content = bench.manifest().read_bytes()
     breaking(bench)
     (change,) = bench.reload(registry)
@@ -179,12 +179,12 @@ def test_a_manifest_that_stops_verifying_denies_its_tool_at_once(bench: Bench, b
     assert bench.code(registry) == code
     assert bench.code(registry, "write_file") == ""
     assert registry.view(NOW).pinned("acme", "files", "read_file") is None
-    assert registry.view(NOW).digest("acme") != before  # a stored answer no longer counts
+    assert registry.view(NOW).pins("acme").digest != before  # a stored answer no longer counts
     bench.manifest().write_bytes(content)
     bench.manifest().chmod(0o644)
     bench.reload(registry)
     assert bench.code(registry) == ""
-    assert registry.view(NOW).digest("acme") == before
+    assert registry.view(NOW).pins("acme").digest == before
 
 
 def test_a_manifest_changed_with_its_old_time_is_noticed(bench: Bench) -> None:
@@ -287,7 +287,7 @@ def test_a_set_that_does_not_verify_leaves_the_last_good_one_for_a_while(
     view = registry.view(NOW + HOUR + 1)
     assert bench.code(registry, at=NOW + HOUR + 1) == "tool.stale"
     assert view.server("acme", "files", NOW + HOUR + 1).check.code == "server.stale"
-    assert view.digest("acme") != registry.view(NOW).digest("acme")
+    assert view.pins("acme").digest != registry.view(NOW).pins("acme").digest
 
 
 @pytest.mark.parametrize(("breaking", "code"), BROKEN_SETS[:-1])
@@ -380,10 +380,10 @@ def test_what_another_process_has_replaced_is_not_used(bench: Bench) -> None:
     registry = bench.loaded()
     view = registry.view(NOW)
     assert view.above(lambda name: bench.marks.get(name, 0)) is view
-    known = view.digest("acme")
+    known = view.pins("acme").digest
     bench.marks["waivers.acme"] = 2
     bounded = view.above(lambda name: bench.marks.get(name, 0))
-    assert (bounded.waivers("acme"), bounded.server("acme", "files", NOW).check.ok) == ((), True)
+    assert (bounded.pins("acme").waivers, bounded.server("acme", "files", NOW).check.ok) == ((), True)
     bench.marks["registry.acme"] = 2
     bounded = view.above(lambda name: bench.marks.get(name, 0))
     server = bounded.server("acme", "files", NOW)
@@ -393,7 +393,7 @@ def test_what_another_process_has_replaced_is_not_used(bench: Bench) -> None:
         "",
     )
     assert bench.code(registry) == "registry.rollback"
-    assert bounded.digest("acme") != known  # what was answered by it is not told again
+    assert bounded.pins("acme").digest != known  # what was answered by it is not told again
     (change,) = bench.reload(registry)
     assert (change.problem, change.serial) == ("registry.rollback", 1)
     assert registry.status(NOW)["acme"]["state"] == "registry.rollback"  # type: ignore[call-overload, index] # as JSON
@@ -429,10 +429,10 @@ def test_waivers(bench: Bench) -> None:
     registry = bench.registry()
     (change,) = bench.reload(registry)
     assert dict(change.marks)["waivers.acme"] == 1
-    (waiver,) = registry.view(NOW).waivers("acme")
+    (waiver,) = registry.view(NOW).pins("acme").waivers
     assert (waiver.id, waiver.code, waiver.server) == ("w1", "args.open_schema", "files")
-    assert registry.view(NOW).waivers("other") == ()
-    assert registry.view(NOW + 30 * DAY).waivers("acme") == ()
+    assert registry.view(NOW).pins("other").waivers == ()
+    assert registry.view(NOW + 30 * DAY).pins("acme").waivers == ()
 
 
 def waive_again(bench: Bench) -> None:
@@ -466,10 +466,10 @@ def waive_again(bench: Bench) -> None:
 def test_waivers_that_do_not_verify_soften_nothing(bench: Bench, breaking: Any, code: str) -> None:
     bench.waive(WAIVER)
     registry = bench.loaded()
-    assert registry.view(NOW).waivers("acme")
+    assert registry.view(NOW).pins("acme").waivers
     breaking(bench)
     (change,) = bench.reload(registry)
-    assert registry.view(NOW).waivers("acme") == ()
+    assert registry.view(NOW).pins("acme").waivers == ()
     assert ("waivers", code) in change.refused
     assert bench.code(registry) == ""
 
@@ -482,7 +482,7 @@ def test_old_waivers_do_not_come_back(bench: Bench) -> None:
     bench.reload(registry)
     (bench.folder / files.WAIVERS_FILE).write_bytes(old)
     bench.reload(registry)
-    assert registry.view(NOW).waivers("acme") == ()
+    assert registry.view(NOW).pins("acme").waivers == ()
 
 
 def test_tenants_do_not_see_each_other(bench: Bench) -> None:
@@ -494,8 +494,8 @@ def test_tenants_do_not_see_each_other(bench: Bench) -> None:
     view = registry.view(NOW)
     assert view.tools("acme", "files") == ("read_file", "write_file")
     assert view.tools("beta", "files") == ("secret_tool",)
-    assert view.waivers("acme") == ()
-    assert len(view.waivers("beta")) == 1
+    assert view.pins("acme").waivers == ()
+    assert len(view.pins("beta").waivers) == 1
     (other.folder / files.SET_FILE).unlink()
     (change,) = bench.reload(registry)
     assert change.tenant == "beta"
