@@ -22,6 +22,10 @@ from pdp.identity.sources import DenyList
 from pdp.identity.verifier import Times, TokenVerifier, TrustedIssuer, VerifiedToken, times
 
 _BEARER = re.compile(r"bearer +([^ ]+)", re.IGNORECASE)
+_SKEW_SECONDS = 30  # for vouched claims of an issuer that is not configured here
+_NO_AGENT = missing("agent.missing", "without an accepted subject there is no agent; see the subject's check")
+_AUDIENCE = Refusal("audience", "the token is for somebody else; ask its issuer for one for this server's resource")
+_TENANT = Refusal("tenant", "the token's issuer belongs to another tenant than the caller; use the tenant's issuer")
 
 
 class ConfiguredCallers:
@@ -97,12 +101,6 @@ class ConfiguredCallers:
                 "caller.unknown", "the caller token is valid but no caller's; add its issuer and subject to `callers`"
             )
         return caller
-
-
-_SKEW_SECONDS = 30  # for vouched claims of an issuer that is not configured here
-_NO_AGENT = missing("agent.missing", "without an accepted subject there is no agent; see the subject's check")
-_AUDIENCE = Refusal("audience", "the token is for somebody else; ask its issuer for one for this server's resource")
-_TENANT = Refusal("tenant", "the token's issuer belongs to another tenant than the caller; use the tenant's issuer")
 
 
 @dataclass(frozen=True, slots=True)
