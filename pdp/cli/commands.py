@@ -1,13 +1,14 @@
-"""Command groups: subcommands that are imported on use, help in whole sentences, and a type of option."""
+"""Command groups: subcommands that are imported on use, help in whole sentences, and types of options."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 from typing_extensions import override
@@ -71,6 +72,24 @@ def _from_source(name: str) -> click.Command:
         raise click.UsageError(text)
 
     return command
+
+
+class Duration(click.ParamType[int]):
+    """A number and one of `units`, in seconds; at most 27 years."""
+
+    name = "duration"
+    _SECONDS: ClassVar[Mapping[str, int]] = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+    def __init__(self, units: str, example: str) -> None:
+        self._units, self._example = units, example
+
+    @override
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        match = re.fullmatch(rf"([1-9][0-9]{{0,5}})([{self._units}])", str(value))
+        seconds = int(match[1]) * self._SECONDS[match[2]] if match is not None else 0
+        if not 0 < seconds < 10_000 * 86_400:
+            self.fail(f"must be a number and one of {', '.join(self._units)}, such as {self._example}", param, ctx)
+        return seconds
 
 
 class OutFile(click.Path):

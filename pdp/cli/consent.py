@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from datetime import UTC, datetime, timedelta
 
 import click
 
-from pdp.cli.commands import Commands
+from pdp.cli.commands import Commands, Duration
 from pdp.cli.connection import ApprovalConnection, approval_options, id_argument, numbers, to_json
 from pdp.cli.render import requests, standing
 from pdp.client import Consent
@@ -63,7 +62,12 @@ def list_(*, connection: ApprovalConnection, states: tuple[str, ...], as_json: b
 @click.option("--tool", default="", help="Without ID: only this tool of it.")
 @click.option("--scope", default="", help="Without ID: what may be used, in policy's words.")
 @click.option("--purpose", default="", help="Without ID: what for, in policy's words.")
-@click.option("--for", "duration", default="", help="How long: a number with h or d; as long as is allowed without.")
+@click.option(
+    "--for",
+    "duration",
+    type=Duration("hd", "30d"),
+    help="How long: a number with h or d; as long as is allowed without.",
+)
 @click.option("--yes", is_flag=True, help="For scripts: do not show and ask; with ID needs --presented.")
 @click.option("--presented", default="", help="With --yes: `presented` of what was judged.")
 @approval_options
@@ -76,7 +80,7 @@ def grant(
     tool: str,
     scope: str,
     purpose: str,
-    duration: str,
+    duration: int | None,
     yes: bool,
     presented: str,
 ) -> None:
@@ -87,7 +91,7 @@ def grant(
         raise click.UsageError("give ID, or --agent, --server, --scope and --purpose")
     if consent_id and yes != bool(presented):
         raise click.UsageError("--yes and --presented go together")
-    expires = until(duration)
+    expires = datetime.now(UTC) + timedelta(seconds=duration) if duration is not None else None
     with connection.client() as client:
         if consent_id and not yes:
             consents = client.list_consents(consent_id=consent_id).consents
@@ -127,13 +131,3 @@ def _end(connection: ApprovalConnection, consent_id: str, word: str) -> None:
     with connection.client() as client:
         response = client.revoke_consent(consent_id)
     click.echo(f"{word} ({requests.recorded(response.record)})")
-
-
-def until(duration: str) -> datetime | None:
-    """The instant so long from now, by the terminal's clock; None for no bound. Raises click.UsageError."""
-    if not duration:
-        return None
-    match = re.fullmatch(r"([1-9][0-9]{0,4})([hd])", duration)
-    if match is None:
-        raise click.UsageError("--for: a number with h or d, such as 30d")
-    return datetime.now(UTC) + timedelta(hours=int(match[1]) * (24 if match[2] == "d" else 1))

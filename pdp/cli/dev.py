@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 import time
 from pathlib import Path
 
 import click
 
-from pdp.cli.commands import Commands
+from pdp.cli.commands import Commands, Duration
 from pdp.core.errors import ConfigurationFault
 from pdp.identity import development
-
-_DURATION = re.compile(r"([0-9]{1,6})([smh])")
-_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600}
-
-
-def _seconds(_context: click.Context, _option: click.Parameter, value: str) -> int:
-    """A duration such as `90s`, `10m` or `1h`, in seconds."""
-    match = _DURATION.fullmatch(value)
-    if match is None or int(match[1]) == 0:
-        raise click.BadParameter("must be a number and a unit, as in 90s, 10m or 1h")
-    return int(match[1]) * _UNIT_SECONDS[match[2]]
 
 
 @click.group(cls=Commands)
@@ -63,7 +51,12 @@ def make_keys(folder: Path) -> None:
 @click.option("--amr", multiple=True, default=("pwd",), show_default=True, help="How a person signed in.")
 @click.option("--service", is_flag=True, help="No traces of a person signing in.")
 @click.option(
-    "--expires", "lifetime", callback=_seconds, default="10m", show_default=True, help="Lifetime: 90s, 10m, 1h."
+    "--expires",
+    "lifetime",
+    type=Duration("smh", "10m"),
+    default="10m",
+    show_default=True,
+    help="Lifetime: 90s, 10m, 1h.",
 )
 def make_token(
     *,

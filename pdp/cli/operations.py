@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Iterable, Iterator
 
@@ -10,6 +9,7 @@ import click
 from google.protobuf.json_format import MessageToJson
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from pdp.cli.commands import Duration
 from pdp.cli.connection import AdminConnection, admin_options, numbers, word
 from pdp.v1 import admin_pb2
 
@@ -24,7 +24,6 @@ _NAMES = {number: name for name, number in PARTS.items()}
 SCOPES = numbers(admin_pb2.SwitchScope)
 _NAMED = ("server", "tool", "agent", "subject")
 _LISTED = ("server", "tool", "tenant")
-_SECONDS = {"m": 60, "h": 3600, "d": 86_400}
 _MEGABYTE = 1_000_000
 _DIGEST = 12  # characters that tell digests apart
 
@@ -68,7 +67,9 @@ def reload(*, parts: tuple[str, ...], connection: AdminConnection) -> None:
 @click.argument("scope", type=click.Choice(list(SCOPES)))
 @click.argument("name", required=False, default="")
 @click.option("--server", default="", help="The server of a tool (scope tool).")
-@click.option("--for", "duration", default="", metavar="TIME", help="It releases itself after 30m, 8h, 2d.")
+@click.option(
+    "--for", "duration", type=Duration("mhd", "30m"), metavar="TIME", help="It releases itself after 30m, 8h, 2d."
+)
 @click.option(
     "--unlisted", is_flag=True, help="Set it although no signed set has that name: for what was just removed."
 )
@@ -80,7 +81,7 @@ def switch(
     scope: str,
     name: str,
     server: str,
-    duration: str,
+    duration: int | None,
     unlisted: bool,
     reason: str,
     connection: AdminConnection,
@@ -202,12 +203,11 @@ def _at(instant: Timestamp) -> str:
     return f"{instant.ToDatetime():%Y-%m-%d %H:%M:%S}Z"
 
 
-def _until(duration: str, state: str, connection: AdminConnection) -> Timestamp | None:
+def _until(duration: int | None, state: str, connection: AdminConnection) -> Timestamp | None:
     """The end of a switch that releases itself, by the server's clock. None without one."""
-    if not duration:
+    if duration is None:
         return None
-    match = re.fullmatch(r"([1-9][0-9]{0,4})([mhd])", duration)
-    if match is None or state == "on":
-        raise click.UsageError("--for goes with `off`: a number with m, h or d, such as 30m.")
+    if state == "on":
+        raise click.UsageError("--for goes with `off`.")
     now = connection.call("GetStatus", admin_pb2.GetStatusRequest()).time.seconds
-    return Timestamp(seconds=now + int(match[1]) * _SECONDS[match[2]])
+    return Timestamp(seconds=now + duration)

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from pdp.cli.commands import Commands
+from pdp.cli.commands import Commands, Duration
 from pdp.cli.render.tables import page, table
 from pdp.cli.tools_folder import (
     before_signing,
@@ -47,8 +47,7 @@ from pdp.registry.scan.finding import visible
 from pdp.registry.sign import Signing, SigningTerm, sign_set, sign_waivers
 from pdp.registry.watcher import Look, Watcher, load_plan
 
-_UNITS = {"h": 3600, "d": 86_400}
-_DAYS = "30d"
+_DAYS = 30
 NOT_SEEN = 10
 
 
@@ -135,7 +134,11 @@ def pin(
 @tools.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--key", required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False), help="PEM, 0600.")
-@click.option("--expires", default=None, help=f"How long it holds, like 12h or 90d. First signature only. [{_DAYS}]")
+@click.option(
+    "--expires",
+    type=Duration("hd", "30d"),
+    help=f"How long it holds, like 12h or 90d. First signature only. [{_DAYS}d]",
+)
 @click.option("--renew", is_flag=True, help="Begin anew: next serial, fresh dates.")
 @click.option(
     "--waivers",
@@ -145,14 +148,14 @@ def pin(
 @click.option("--yes", is_flag=True, help="Do not ask, at a terminal, before the signature is made.")
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def sign(
-    folder: Path, *, key: Path, expires: str | None, renew: bool, waivers: bool, yes: bool, as_json: bool
+    folder: Path, *, key: Path, expires: int | None, renew: bool, waivers: bool, yes: bool, as_json: bool
 ) -> None:
     """Put a signature under the set in FOLDER. Author and reviewer each sign with a key of their own.
 
     Shows what changed since the set that was signed before, as `pdp tools diff` does, and asks.
     """
     private = signing_keys.read_private(key)
-    term = SigningTerm(time.time_ns(), _lifetime(expires or _DAYS))
+    term = SigningTerm(time.time_ns(), (expires or _DAYS * 86_400) * NS)
     if not waivers:
         before_signing(folder, renew=renew, shown=not as_json)
     confirm(f"Put your signature under {'the waivers' if waivers else 'this'}?", yes=yes or as_json)
@@ -244,13 +247,6 @@ def _plain(resource: str) -> tuple[str, ...]:
     if address.scheme != "http" or address.hostname in ("localhost", "127.0.0.1", "::1"):
         return ()
     return ("the resource is plain http: an attacker on the network reads and changes calls and tokens; use https",)
-
-
-def _lifetime(text: str) -> int:
-    match = re.fullmatch(r"([1-9][0-9]{0,3})([hd])", text)
-    if match is None:
-        raise click.UsageError("--expires is a number of hours or days, like 12h or 30d")
-    return int(match[1]) * _UNITS[match[2]] * NS
 
 
 def _print_json(value: Json) -> None:

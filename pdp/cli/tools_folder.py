@@ -8,6 +8,7 @@ import contextlib
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -123,6 +124,13 @@ def show_changes(changes: tuple[Change, ...]) -> None:
         console.print(text, style=style or None)
 
 
+def _of_a_tool(function: Callable[[Path, str, str], None]) -> click.Command:
+    """A command on TOOL of SERVER in the draft of FOLDER."""
+    for argument in (click.argument("tool"), click.argument("server"), click.argument("folder", type=_FOLDER)):
+        function = argument(function)
+    return click.command()(function)
+
+
 def _set_state(folder: Path, server: str, tool: str, state: State) -> None:
     draft = set_state(folder, server, tool, state)
     if draft is None:
@@ -134,28 +142,19 @@ def _set_state(folder: Path, server: str, tool: str, state: State) -> None:
         )
 
 
-@click.command()
-@click.argument("folder", type=_FOLDER)
-@click.argument("server")
-@click.argument("tool")
+@_of_a_tool
 def withdraw(folder: Path, server: str, tool: str) -> None:
     """Take TOOL of SERVER out of use for good, in the draft of FOLDER. To stop it at once: `pdp switch off tool`."""
     _set_state(folder, server, tool, "withdrawn")
 
 
-@click.command()
-@click.argument("folder", type=_FOLDER)
-@click.argument("server")
-@click.argument("tool")
+@_of_a_tool
 def quarantine(folder: Path, server: str, tool: str) -> None:
     """Keep TOOL of SERVER registered and denied, in the draft of FOLDER, until somebody has looked at it."""
     _set_state(folder, server, tool, "quarantined")
 
 
-@click.command()
-@click.argument("folder", type=_FOLDER)
-@click.argument("server")
-@click.argument("tool")
+@_of_a_tool
 def restore(folder: Path, server: str, tool: str) -> None:
     """Let TOOL of SERVER be used again, in the draft of FOLDER."""
     _set_state(folder, server, tool, "active")

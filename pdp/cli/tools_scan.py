@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 import sys
 import time
 from pathlib import Path
@@ -17,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pdp.authoring.shadow import KINDS, MARK, MAX_CALLERS, Shadow, shadows
+from pdp.cli.commands import Duration
 from pdp.cli.render.tables import page, table
 from pdp.config import settings
 from pdp.core.check import NS
@@ -33,7 +33,6 @@ from pdp.store.options import StoreOptions
 from pdp.store.reading import Having, records_with
 
 FINDINGS = 10
-_UNITS = {"h": 3600, "d": 86_400}  # seconds, of --since
 SECONDS = click.FloatRange(0.1, 3600)  # that a live server has to answer
 _COLOURS: dict[Severity, str] = {"high": "red", "medium": "yellow", "low": "dim"}
 
@@ -197,11 +196,11 @@ def _show(held: AcceptanceReview, tools: int) -> None:
     help="Instead of STORE: the server's configuration, which names its store; for PostgreSQL.",
 )
 @click.option("--tenant", default=None, help="Only this tenant's requests.")
-@click.option("--since", default=None, help="Only the last hours or days, like 12h or 7d.")
+@click.option("--since", type=Duration("hd", "7d"), help="Only the last hours or days, like 12h or 7d.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="Lines of the table.")
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def shadow(
-    store: Path | None, config: Path | None, tenant: str | None, since: str | None, limit: int, as_json: bool
+    store: Path | None, config: Path | None, tenant: str | None, since: int | None, limit: int, as_json: bool
 ) -> None:
     """List unknown servers and tools that were asked for, from the records in STORE (the folder of `store.path`).
 
@@ -209,7 +208,7 @@ def shadow(
     """
     if (store is None) == (config is None):
         raise click.UsageError("Give either STORE or --config.")
-    query = Having(MARK, KINDS, tenant, _since(since))
+    query = Having(MARK, KINDS, tenant, time.time_ns() - since * NS if since is not None else 0)
     options, password = _configured(config) if config is not None else (StoreOptions(path=store or Path()), b"")
     report = shadows(records_with(options, query, password=password))
     if as_json:
@@ -228,15 +227,6 @@ def _configured(path: Path) -> tuple[StoreOptions, bytes]:
     reference = loaded.store.password
     password = secret(reference, loaded.vault, where="store.password", at_least=1) if reference else b""
     return loaded.store, password
-
-
-def _since(text: str | None) -> int:
-    if text is None:
-        return 0
-    match = re.fullmatch(r"([1-9][0-9]{0,3})([hd])", text)
-    if match is None:
-        raise click.UsageError("--since is a number of hours or days, like 12h or 7d")
-    return time.time_ns() - int(match[1]) * _UNITS[match[2]] * NS
 
 
 def _show_shadows(entries: tuple[Shadow, ...], limit: int) -> None:
