@@ -51,9 +51,10 @@ def arguments(keys: CallKeys) -> tuple[str | int, ...]:
     like = ("",) * 5 if call is None else (
         call.subject.id, call.subject.issuer, call.agent, call.server, call.tool
     )  # fmt: skip
-    before = (keys.tenant, keys.reply, keys.session, keys.index)
-    after = (*like, keys.asker, keys.redeemed)
-    return (*map(storable, before), keys.since_ns, *map(storable, after))
+    texts: tuple[str, ...] = (keys.tenant, keys.reply, keys.session, keys.index, *like, keys.asker, keys.redeemed)
+    if not storable("".join(texts)):
+        texts = tuple(map(storable, texts))
+    return *texts[:4], keys.since_ns, *texts[4:]
 
 
 def stored_call(row: tuple[Any, ...], lasting: Lasting) -> tuple[StoredCall, bool]:

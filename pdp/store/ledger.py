@@ -23,8 +23,8 @@ FORGET_EVERY = 32  # entries: it costs as much as one of them
 
 
 class Ledger:
-    """Implements `writer.Hooks`. What is public changes only when a batch is durable, by replacing whole values, so
-    any thread may read it at any time."""
+    """Kept in step by the writer, on its thread. What is public changes only when a batch is durable, by replacing
+    whole values, so any thread may read it at any time."""
 
     def __init__(self, rows: Rows, head: Head, options: StoreOptions) -> None:
         self.head = head
@@ -84,14 +84,15 @@ class Ledger:
         self._touched = True
 
     def commit_plain(self, entries: Sequence[Commit]) -> tuple[RecordRef, ...] | None:
-        """As the protocol says."""
+        """Make entries durable in one round trip. None, and an error that is not the database's, where nothing was
+        changed and a transaction must be tried."""
         if not all(map(self._rows.plain, entries)) or self._housekeeping_due():
             return None
         ages = self._ages(max(self._latest_ns, *(entry.at_ns for entry in entries)))
         return self._rows.commit_plain(entries, self.head, self.last, ages)
 
     def plain_done(self, entries: Sequence[Commit], refs: tuple[RecordRef, ...]) -> None:
-        """As the protocol says."""
+        """They are durable, and not announced yet."""
         self._latest_ns = max(self._latest_ns, *(entry.at_ns for entry in entries))
         last = refs[-1]
         self.publish(Head(last.index + 1, self.head.changes), None, Last(last.index, last.leaf_hash))

@@ -26,10 +26,10 @@ from pdp.core.stored import (
 )
 from pdp.store import tables as t
 from pdp.store.approvals.answers import PeopleReads
-from pdp.store.database import LogWentBack
 from pdp.store.ledger import Ledger
 from pdp.store.rows import VALUES_PER_RECORD
-from pdp.store.shared import Fingerprints
+from pdp.store.shared import Fingerprints, LogWentBack
+from pdp.store.threads import closed
 from pdp.store.watch import Watch
 from pdp.store.writer import UNAVAILABLE, Writer, WriterState
 
@@ -123,9 +123,11 @@ class LogStore(PeopleReads, ABC):
 
     @override
     def _check_readable(self) -> None:
-        """Also raises where it is not the log that was written: what was kept there is not told either."""
-        super()._check_readable()
-        if self._watch.problem == LogWentBack.code:
+        """Raises Unavailable once it is closed, and where it is not the log that was written: what was kept there is
+        not told either."""
+        if not self._reading:
+            raise closed()
+        if self._watch.another == LogWentBack.code:
             raise Unavailable(
                 "store.unreadable", "the store is an older copy; ask another process, or restart this one"
             )

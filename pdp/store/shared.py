@@ -15,6 +15,22 @@ from pdp.store.tables import meta, records
 _INDEX_KEY, _RESUME_KEYS = "key service.index_key", "keys approvals.resume_keys"  # names in `meta`
 
 
+class AnotherLog(Exception):
+    """The database does not hold what this process wrote: it must be neither extended nor read."""
+
+    code = "store.rollback"
+
+
+class LogWentBack(AnotherLog):
+    """Records that were durable are gone or others: the database is an older copy, or one that grew from it."""
+
+
+class FileReplaced(AnotherLog):
+    """Another file lies where the store's was: what is written now would be lost with the next start."""
+
+    code = "store.replaced"
+
+
 @dataclass(frozen=True, slots=True)
 class Last:
     """A durable record by which the log is known again: its index and leaf hash."""

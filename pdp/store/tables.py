@@ -104,3 +104,14 @@ sessions = Table(
 )
 
 high_water = Table("high_water", metadata, key("name"), number("value"), sqlite_strict=True, sqlite_with_rowid=False)
+
+# Only PostgreSQL has these.
+head = Table(  # one row: whoever writes locks it, so commits stand in a line
+    "head",
+    metadata,
+    Column("one", Integer, primary_key=True, autoincrement=False),
+    number("size"),
+    number("changes"),  # how often switches or marks changed
+)
+
+runs = Table("runs", metadata, key("boot"))  # processes that have not ended well

@@ -31,7 +31,7 @@ class ReadThreads:
         try:
             reading = self._threads.submit(copy_context().run, reads)
         except RuntimeError:
-            raise Unavailable("store.unreadable", "the store is closed; start the process again") from None
+            raise closed() from None
         result = asyncio.wrap_future(reading)
         try:
             await asyncio.wait((result,), timeout=WAIT_SECONDS)
@@ -44,3 +44,8 @@ class ReadThreads:
     def close(self) -> None:
         """They end with the reads that are under way."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def closed() -> Unavailable:
+    """The fault of a read once the store is closed."""
+    return Unavailable("store.unreadable", "the store is closed; start the process again")

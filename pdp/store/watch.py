@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from threading import Event, Thread
 
-from pdp.store.database import AnotherLog
+from pdp.store.shared import AnotherLog
 
 log = logging.getLogger(__name__)
 
@@ -24,15 +24,15 @@ class Watch:
         self._look = look
         self._failed: Callable[[], object] | None = None
         self._missed = 0  # looks in a row that did not come through
-        self._another = ""  # code, while what is there is not what was written
+        self.another = ""  # code, while what is there is not what was written
         self._closing = Event()
         self._threads = [Thread(target=each, name="pdp-store-watch", daemon=True) for each in (self._run, self._try)]
 
     @property
     def problem(self) -> str:
         """Code of what is wrong with reading; empty while all is well."""
-        if self._another:
-            return self._another
+        if self.another:
+            return self.another
         return UNREADABLE if self._failed is not None or self._missed >= MISSED_LOOKS else ""
 
     def failed(self, read: Callable[[], object]) -> None:
@@ -56,9 +56,9 @@ class Watch:
             problem = ""
             try:
                 self._look()
-                self._missed, self._another = 0, ""
+                self._missed, self.another = 0, ""
             except AnotherLog as e:
-                problem = self._another = e.code
+                problem = self.another = e.code
             except Exception as e:  # noqa: BLE001 a thread that ended would still look healthy
                 problem, self._missed = type(e).__name__, self._missed + 1
             if problem and problem != said:

@@ -18,13 +18,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from threading import Condition, Thread
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pdp.core.errors import Fault, Overloaded, Unavailable
 from pdp.core.stored import Commit, RecordRef
 from pdp.store.alchemy import ours, said
-from pdp.store.database import AnotherLog, Database, Hooks
+from pdp.store.ledger import Ledger
 from pdp.store.options import StoreOptions
+from pdp.store.shared import AnotherLog
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,48 @@ TIDY_WRITES = 400  # entries and commits after which it is due in any case: for 
 UNAVAILABLE = "record.unavailable"
 
 T = TypeVar("T")
+
+
+class Database(Protocol):
+    """The database of a writer; called on the writer's thread only, and all else within `run`."""
+
+    def run(self, work: Callable[[], T]) -> T:
+        """Do it where the connection may be used, and wait for it."""
+        ...
+
+    def begin(self) -> None: ...
+
+    def commit(self) -> None:
+        """Returns when the transaction is durable; raises when it is not, or when that cannot be told."""
+        ...
+
+    def rollback(self) -> None: ...
+
+    def savepoint(self) -> None: ...
+
+    def release(self, *, undo: bool) -> None:
+        """End the savepoint, and take back what was written since where `undo`."""
+        ...
+
+    def at_fault(self, error: Exception) -> bool:
+        """True when the error is the database's, False when it is only the entry's."""
+        ...
+
+    def heals(self, error: Exception) -> bool:
+        """True when the error may go away by itself and the transaction is taken back."""
+        ...
+
+    def locked(self, error: BaseException) -> bool:
+        """True when another session's lock was not given up in time; what needs no such lock may still be written."""
+        ...
+
+    def probe(self) -> None:
+        """A committed test write; anew from the start where need be."""
+        ...
+
+    def tidy(self) -> None:
+        """Housekeeping between batches."""
+        ...
 
 
 class WriterState(Enum):
@@ -81,12 +124,12 @@ def pace(options: StoreOptions) -> Pace:
 class Writer:
     """Owns the writing side of the database."""
 
-    def __init__(self, db: Database, pace: Pace, hooks: Hooks) -> None:
+    def __init__(self, db: Database, pace: Pace, ledger: Ledger) -> None:
         self.state = WriterState.OPEN
         self.problem = ""  # code of why it is not, or was not last
         self._db = db
         self._pace = pace
-        self._hooks = hooks
+        self._ledger = ledger
         self._ready = Condition()
         self._queue: list[Work] = []
         self._switches: list[Work] = []  # come first, in batches of their own: other entries may wait for a lock
@@ -130,7 +173,7 @@ class Writer:
     def _run(self) -> None:
         while self._round():
             pass
-        for step in (self._tidy, self._hooks.closing):
+        for step in (self._tidy, self._ledger.closing):
             if self.state is WriterState.OPEN:
                 self._guarded(step)
         if self.state is not WriterState.FAILED:
@@ -182,7 +225,7 @@ class Writer:
     def _transaction(self, batch: Sequence[Work], results: list[object]) -> None:
         entries = [entry for work in batch for entry in work.entries] if all(work.entries for work in batch) else []
         if entries and (refs := self._plain(entries)) is not None:
-            self._hooks.plain_done(entries, refs)
+            self._ledger.plain_done(entries, refs)
             positions = iter(refs)
             results[:] = [tuple(itertools.islice(positions, len(work.entries))) for work in batch]
             return
@@ -195,12 +238,12 @@ class Writer:
             # One entry is at fault. Once more, each in a savepoint of its own, so that the others stand; savepoints
             # copy pages, so a batch without faults does not have them.
             self._db.rollback()
-            self._hooks.undone()
+            self._ledger.undone()
             self._begin()
             made = [self._entry(work) for work in batch]
-        self._hooks.before_commit(len(batch))
+        self._ledger.before_commit(len(batch))
         self._db.commit()
-        self._hooks.done()
+        self._ledger.done()
         for work, result in zip(batch, made, strict=True):
             if work.after is not None and not isinstance(result, Fault):
                 work.after()
@@ -208,7 +251,7 @@ class Writer:
 
     def _plain(self, entries: Sequence[Commit]) -> tuple[RecordRef, ...] | None:
         try:
-            return self._hooks.commit_plain(entries)
+            return self._ledger.commit_plain(entries)
         except Exception as e:
             if self._db.at_fault(e):
                 raise
@@ -216,7 +259,7 @@ class Writer:
 
     def _begin(self) -> None:
         self._db.begin()
-        self._hooks.begun()
+        self._ledger.begun()
 
     def _entry(self, work: Work) -> object:
         self._db.savepoint()
@@ -241,7 +284,7 @@ class Writer:
             if healing and of_batch and self._db.locked(e):
                 log.error("records cannot be written while another session locks a table (%s)", said(e))
                 self._locked_out = True
-                self._hooks.undone()
+                self._ledger.undone()
             else:
                 self._turn(WriterState.STALLED if healing else WriterState.FAILED, e)
 
@@ -252,7 +295,7 @@ class Writer:
             )
         self.state = state
         self.problem = cause.code if isinstance(cause, AnotherLog) else UNAVAILABLE
-        self._hooks.undone()
+        self._ledger.undone()
 
     def _probe(self) -> None:
         """Its success ends the stall."""

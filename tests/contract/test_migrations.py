@@ -26,9 +26,8 @@ from pdp.store.migrations.versions import r0008_judged
 from pdp.store.opening import AnyStore
 from pdp.store.options import StoreOptions
 from pdp.store.postgres.connection import Bridge, writing
-from pdp.store.postgres.tables import head, runs
 from pdp.store.sqlite.opening import FILE
-from pdp.store.tables import metadata
+from pdp.store.tables import head, metadata, runs
 
 T = TypeVar("T")
 

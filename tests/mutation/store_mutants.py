@@ -132,7 +132,7 @@ ENTRIES = (
         "log",
         (
             "older-copy-is-told",
-            "        if self._watch.problem == LogWentBack.code:\n",
+            "        if self._watch.another == LogWentBack.code:\n",
             "        if False:\n",
             "nothing is told out of a log that is not the one that was written",
         ),

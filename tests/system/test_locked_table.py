@@ -22,7 +22,7 @@ from support.postgres import Postgres, running
 from support.world import METADATA_KEY, WEDNESDAY_NS, Plan, World, create, serving
 
 from pdp.authoring.sandbox import ALICE, CAROL, DESK
-from pdp.store.postgres import tables as postgres
+from pdp.store import tables
 from pdp.store.threads import THREADS
 from pdp.v1 import (
     admin_pb2,
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 DATABASE = "locked"
 WAITING = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted"
 
-TABLES = sorted(postgres.metadata.tables)
+TABLES = sorted(tables.metadata.tables)
 LOG = {"head", "records"}  # nothing at all can be committed
 READ_BY_ALL = {"approvals", "calls", "evidence", "outcomes", "replies", "sessions"}  # by the one read of a Decide
 WRITTEN_BY_ALL = {"values"}

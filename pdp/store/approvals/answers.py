@@ -47,7 +47,7 @@ from pdp.store.alchemy import only_this, said
 from pdp.store.approvals import tables as t
 from pdp.store.approvals.tables import from_row, open_for, waiting_like
 from pdp.store.columns import Flag
-from pdp.store.threads import ReadThreads
+from pdp.store.threads import ReadThreads, closed
 
 ABOUT_ONE_CALL = 32
 
@@ -302,7 +302,7 @@ class PeopleReads:
     def _check_readable(self) -> None:
         """Raises Unavailable once it is closed."""
         if not self._reading:
-            raise Unavailable("store.unreadable", "the store is closed; start the process again")
+            raise closed()
 
     def _end_reads(self) -> None:
         self._reading = False

@@ -11,9 +11,8 @@ from pdp.core.errors import ConfigurationFault, Unavailable
 from pdp.store.alchemy import said
 from pdp.store.migrations import VERSION, upgrade
 from pdp.store.postgres.connection import DatabaseErrors, application, why
-from pdp.store.postgres.tables import head, runs
 from pdp.store.rows import Head
-from pdp.store.tables import meta, records
+from pdp.store.tables import head, meta, records, runs
 
 TAIL = 64  # records whose leaf hash is computed again at open
 _OPENING = 0x70647031  # "pdp1": the advisory lock of who opens

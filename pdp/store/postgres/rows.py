@@ -12,10 +12,10 @@ from pdp.core.digest import leaf_hash
 from pdp.core.stored import Commit, RecordRef, RefusalCount
 from pdp.store.postgres.opening import others
 from pdp.store.postgres.plain import is_plain, statement_arguments
-from pdp.store.postgres.tables import head, runs
 from pdp.store.postgres.transactions import PostgresTransactions, Written, lock
 from pdp.store.rows import Ages, Head, Rows
 from pdp.store.shared import Last
+from pdp.store.tables import head, runs
 
 T = TypeVar("T")
 

@@ -17,13 +17,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.util import await_only
 
 from pdp.store.alchemy import state
-from pdp.store.database import LogWentBack
 from pdp.store.postgres import connection as server
 from pdp.store.postgres.plain import NAME, STATEMENT
-from pdp.store.postgres.tables import head
 from pdp.store.rows import Head
-from pdp.store.shared import Last
-from pdp.store.tables import records
+from pdp.store.shared import Last, LogWentBack
+from pdp.store.tables import head, records
 
 T = TypeVar("T")
 

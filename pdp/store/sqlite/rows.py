@@ -10,9 +10,8 @@ from typing_extensions import override
 
 from pdp.core.stored import Commit, RefusalCount
 from pdp.store.alchemy import plain_faults
-from pdp.store.database import LogWentBack
 from pdp.store.rows import Head, Rows
-from pdp.store.shared import Last
+from pdp.store.shared import Last, LogWentBack
 from pdp.store.sqlite.opening import OpenedFile, set_meta
 
 T = TypeVar("T")

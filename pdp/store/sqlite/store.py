@@ -21,13 +21,12 @@ from pdp.ports import Entropy
 from pdp.store.alchemy import on, plain_faults, said
 from pdp.store.approvals.answers import ReaderAnswers
 from pdp.store.calls import STATEMENT, arguments, stored_call
-from pdp.store.database import LogWentBack
 from pdp.store.erasing import erase
 from pdp.store.ledger import Ledger
 from pdp.store.log import LogStore
 from pdp.store.options import StoreOptions
 from pdp.store.rows import Head
-from pdp.store.shared import is_there, last_record
+from pdp.store.shared import LogWentBack, is_there, last_record
 from pdp.store.sqlite.opening import FILE, DirectoryLock, OpenedFile, connect
 from pdp.store.sqlite.rows import SqliteRows, numbered
 from pdp.store.sqlite.transactions import SqliteTransactions

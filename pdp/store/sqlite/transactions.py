@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from pdp.store.database import FileReplaced
+from pdp.store.shared import FileReplaced
 
 T = TypeVar("T")
 
