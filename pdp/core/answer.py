@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from pdp.core.approvals.call import SourcedEvidence
@@ -19,8 +19,6 @@ SAFE_MESSAGES: Mapping[Effect, str] = {
     Effect.DENY: "This call is not available.",
     Effect.PENDING: "This call waits for a confirmation or approval. Ask again later with the same arguments.",
 }
-
-_encode = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +72,7 @@ class Answer:
 
     def to_bytes(self) -> bytes:
         """The encoding in the reply store."""
-        known = {name: getattr(self, name) for name in self.__slots__}
-        known["reasons"] = [r.fact() for r in self.reasons]
-        known["obligations"] = [dict(o) for o in self.obligations]
-        known["policy"] = [self.policy.revision, self.policy.digest, self.policy.engine]
-        known["requirements"] = [asdict(r) for r in self.requirements]
-        return _encode(known).encode()
+        return _encode(self).encode()
 
     @staticmethod
     def from_bytes(data: bytes) -> Answer | None:
@@ -98,6 +91,15 @@ class Answer:
             )
         except (KeyError, TypeError, ValueError):
             return None
+
+
+def _encodable(value: Answer | Reason | OpenRequirement | PolicyRef) -> Json:
+    if isinstance(value, PolicyRef):
+        return [value.revision, value.digest, value.engine]
+    return {name: getattr(value, name) for name in value.__slots__}
+
+
+_encode = json.JSONEncoder(check_circular=False, separators=(",", ":"), default=_encodable).encode
 
 
 @dataclass(frozen=True, slots=True)

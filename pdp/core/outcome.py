@@ -106,7 +106,7 @@ def question(
         data = _encode(doc).encode()
     except (TypeError, ValueError, RecursionError):  # a schema may let NaN and deep values pass
         raise EngineFault("policy.input", "The input document is not JSON.") from None
-    keys = frozenset(t.key for t in facts.targets)
+    keys = frozenset([target.key for target in facts.targets])
     return EngineQuery(data, sha256_hex(data), facts.phase, keys, _advice(facts))
 
 
@@ -202,15 +202,16 @@ def _outcome(decision: object) -> Outcome:
         raise _NotADecisionError
     if effect is Effect.ALLOW and not visible:
         raise _NotADecisionError  # an allow grants something
-    carried_out = tuple(map(_obligation, _each(dict, obligations)))
+    _each(dict, [*reasons, *requirements, *obligations, *hidden, *waived])
+    carried_out = tuple(map(_obligation, obligations))
     return Outcome(
         effect,
-        reasons=tuple(map(_reason, _each(dict, reasons))),
-        requirements=tuple(map(_requirement, _each(dict, requirements))),
+        reasons=tuple(map(_reason, reasons)),
+        requirements=tuple(map(_requirement, requirements)),
         obligations=carried_out if effect is Effect.ALLOW else (),
         visible=frozenset(_each(str, visible)),
-        hidden=tuple(map(_hidden, _each(dict, hidden))),
-        waived=_each(dict, waived),
+        hidden=tuple(map(_hidden, hidden)),
+        waived=tuple(waived),
     )
 
 

@@ -185,10 +185,9 @@ class Ask:
     @property
     def fact_bytes(self) -> int:
         """The size, in UTF-8, of the caller's own texts and JSON in the facts, identity apart."""
-        texts = (self.observation, self.session.task)
         arguments = self.target.arguments if isinstance(self.target, ToolTarget) else b""
-        data = (arguments, self.extra, self.client_capabilities)
-        return sum(map(len, data)) + sum(len(text.encode()) for text in texts)
+        texts = (self.observation.encode(), self.session.task.encode())
+        return sum(map(len, (arguments, self.extra, self.client_capabilities, *texts)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,8 @@ class Switches:
 
     def tool_off(self, tenant: str, server: str, name: str, at_ns: int) -> bool:
         """True when this one tool is switched off."""
-        return any(
-            s.scope == "tool" and s.server == server and s.value == name and s.live(tenant, at_ns)
-            for s in self.engaged
-        )
+        for switch in self.engaged:
+            tool = switch.scope == "tool" and switch.server == server and switch.value == name
+            if tool and switch.live(tenant, at_ns):
+                return True
+        return False

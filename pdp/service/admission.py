@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
 from pdp.core.check import NS
 from pdp.core.errors import DeadlineTooShort, Fault, Forbidden, InvalidRequest, Overloaded, Unauthenticated
@@ -31,14 +31,15 @@ class Limits:
     min_budget_ms: int = 10  # a deadline nearer than this is refused before work starts
     max_budget_ms: int = 55_000  # maximum time that one is held, whatever its deadline
 
-    def room(self, *, waits: bool) -> int:
-        """The limit of all tenants together."""
-        return self.max_waiting if waits else self.max_in_flight
 
-    def own_room(self, *, waits: bool) -> int:
-        """The limit of one tenant."""
-        most = self.room(waits=waits)
-        return most - most // (4 if waits else 16)
+@dataclass(slots=True)
+class Slots:
+    """Places for calls of one sort, and who has taken them."""
+
+    most: int  # of all tenants together
+    own: int  # of one tenant
+    taken: int = 0
+    by_tenant: Counter[str] = field(default_factory=Counter)
 
 
 class Admission:
@@ -50,12 +51,13 @@ class Admission:
         self._recorder = recorder
         self._clock = clock
         self._limits = limits
-        self._taken: Counter[bool] = Counter()  # by whether the call waits
-        self._own: Counter[tuple[bool, str]] = Counter()  # and by tenant, once that is known
+        decisions, waiting = limits.max_in_flight, limits.max_waiting
+        self._decisions = Slots(decisions, decisions - decisions // 16)
+        self._waiting = Slots(waiting, waiting - waiting // 4)
 
     @property
     def in_flight(self) -> int:
-        return self._taken[False]
+        return self._decisions.taken
 
     @asynccontextmanager
     async def admit(
@@ -68,34 +70,28 @@ class Admission:
         """
         if remaining_s is not None and remaining_s * 1000 < self._limits.min_budget_ms:
             raise DeadlineTooShort("service.deadline", "The deadline is too short to finish; allow more time.")
-        who = Caller("", "", frozenset(), frozenset())
-        if self._taken[waits] >= self._limits.room(waits=waits):
+        who, slots = Caller("", "", frozenset(), frozenset()), self._waiting if waits else self._decisions
+        if slots.taken >= slots.most:
             raise Overloaded("service.overloaded", "Too many calls at once; ask again shortly.")
-        self._taken[waits] += 1
+        slots.taken += 1
         try:
             who = await self._callers.authenticate(peer, self._clock.now_ns())
             if role not in who.roles:
                 raise Forbidden(
                     "caller.role", f"The caller lacks the role '{role}'; give it in callers.<name>.roles."
                 )
-            with self._own_place(who.tenant, waits=waits):
+            if slots.by_tenant[who.tenant] >= slots.own:
+                raise Overloaded("service.overloaded", "Too many calls of one tenant at once; ask again shortly.")
+            slots.by_tenant[who.tenant] += 1
+            try:
                 yield who
+            finally:
+                slots.by_tenant[who.tenant] -= 1
         except RECORDED as fault:
             await self._note(who, fault, rpc)
             raise
         finally:
-            self._taken[waits] -= 1
-
-    @contextmanager
-    def _own_place(self, tenant: str, *, waits: bool) -> Iterator[None]:
-        whose = waits, tenant
-        if self._own[whose] >= self._limits.own_room(waits=waits):
-            raise Overloaded("service.overloaded", "Too many calls of one tenant at once; ask again shortly.")
-        self._own[whose] += 1
-        try:
-            yield
-        finally:
-            self._own[whose] -= 1
+            slots.taken -= 1
 
     def until(self, remaining_s: float | None) -> int:
         """The monotonic instant at which a caller stops waiting, or has waited as long as anybody may."""

@@ -13,7 +13,7 @@ from pdp.core.approvals.rows import REFUSALS_NS, Account, Call
 from pdp.core.check import OK, Check, failed
 from pdp.core.digest import Json, canonical, commitment, digest, keyed_index
 from pdp.core.errors import InvalidRequest
-from pdp.core.facts import ArgumentsFact, Asserted, CallerFact, Facts, Identity, SessionFact, TargetFact
+from pdp.core.facts import Actor, ArgumentsFact, Asserted, CallerFact, Facts, Identity, SessionFact, TargetFact
 from pdp.core.registered import PinnedTool
 from pdp.core.request import Ask, Caller, Credential, ListAsk, ServerPeer, Target, ToolTarget
 from pdp.core.stored import CallKeys, CallRow
@@ -337,7 +337,7 @@ def _bound(ask: Ask, caller: Caller, identity: Identity, target: TargetFact) -> 
         caller.tenant,
         identity.subject.issuer,
         identity.subject.id,
-        canonical([a.fact() for a in identity.actors]).decode(),
+        canonical(list(map(Actor.fact, identity.actors))).decode(),
         identity.agent.id,
         caller.name,
         ask.session.id,

@@ -9,10 +9,12 @@ to the rights it was given to: another agent's token, or one with fewer scopes, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+import hmac
+import json
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any
 
 from pdp.core.answer import Answer
@@ -54,7 +56,7 @@ class Idempotency:
 
     def content(self, ask: Ask) -> str:
         """The keyed HMAC of the request."""
-        return keyed_index(self._key, "content", _content(ask))
+        return hmac.digest(self._key, _encode(["content", _content(ask)]).encode(), "sha256").hex()
 
     def claim(self, ask: Ask, caller: Caller, identity: Identity) -> Claim | None:
         """The claim of this request, or None when there is nothing to repeat."""
@@ -157,34 +159,27 @@ def _rights(identity: Identity) -> str:
 _NOT_CONTENT = frozenset({"credential", "meta", "request_id", "until_ns"})
 
 
-def _content(ask: Ask) -> Json:
-    """Everything that was asked, without credential, id and trace context; byte fields by hash."""
-    kind: Any = type(ask)
-    values = [getattr(ask, name) for name in _members(kind) if name not in _NOT_CONTENT]
-    meta = without_context(ask.meta)  # only where there is any: kept replies of before know nothing of it
-    return _each([*values, meta] if meta else values)
+def _content(ask: Ask) -> list[object]:
+    """Everything that was asked, without credential, id and trace context."""
+    values = [getattr(ask, name) for name in _members(Ask) if name not in _NOT_CONTENT]
+    meta = without_context(ask.meta) if ask.meta else b""
+    return [*values, meta] if meta else values  # replies that were kept before there was any know nothing of it
 
 
-_PLAIN = frozenset({type(None), str, bool, int})
-
-
-def _each(values: Iterable[object]) -> list[Json]:
-    return [value if type(value) in _PLAIN else _plain(value) for value in values]  # type: ignore[misc] # as above
-
-
-def _plain(value: object) -> Json:
-    """Positional, so that no field can be forgotten; a value of a type that is not known here is a bug."""
-    if value is None or isinstance(value, (str, bool, int)):
-        return value
+def _encodable(value: object) -> Json:
+    """Bytes by hash; a dataclass as its name and fields, positional, so that no field can be forgotten. Raises
+    TypeError for any other type."""
     if isinstance(value, bytes):
         return sha256_hex(value)
-    if isinstance(value, tuple):
-        return _each(value)
     kind: Any = type(value)
-    return [kind.__name__, *_each([getattr(value, name) for name in _members(kind)])]
+    return [kind.__name__, *map(partial(getattr, value), _members(kind))]
 
 
 @cache
 def _members(kind: type[Any]) -> tuple[str, ...]:
     """The fields of a dataclass. Raises TypeError for any other type."""
     return tuple(field.name for field in fields(kind))
+
+
+# what a request consists of is canonical in this encoding: texts, flags and lists
+_encode = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":"), default=_encodable).encode

@@ -34,6 +34,8 @@ class Snapshot:
     def degraded(self, tenant: str) -> tuple[str, ...]:
         """Codes of what works worse than normal for a tenant (`policy.last_good`, `policy.differs`, ...): its record
         says so."""
+        if not self.worse and not self.differences:
+            return ()
         worse = (codes[name] for codes in self.worse.values() for name in ("", tenant) if name in codes)
         return (*worse, *(each.code for each in self.differences if each.tenant in ("", tenant)))
 

@@ -87,7 +87,7 @@ REST = (
         ),
         ("switch-until-flipped", "until_ns <= at_ns", "until_ns > at_ns", "a switch ends at its time"),
         ("switch-ended-at-once", "return 0 < until_ns", "return 0 <= until_ns", "0 means until released"),
-        ("switch-of-any-server", "s.server == server and ", "", "a tool's switch is its server's"),
+        ("switch-of-any-server", "switch.server == server and ", "", "a tool's switch is its server's"),
         (
             "switch-everything-ignored",
             'if self.scope == "everything":\n            return True',

@@ -91,7 +91,7 @@ class ApprovalEvidence:
     async def known(self, asked: CallContext, at_ns: int, /) -> tuple[SourcedEvidence, ...]:
         """People's answers about exactly this call: the latest one for each requirement. Nothing for a
         subject who is disabled: what is asked in its name is then refused where people would be asked."""
-        if not asked.repeated or not self._counting.active(asked):
+        if not asked.stored.approvals or not self._counting.active(asked):
             return ()
         found: dict[bytes, SourcedEvidence] = {}
         for approval in asked.stored.approvals:

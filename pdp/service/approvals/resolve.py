@@ -61,8 +61,6 @@ class Resolve:
             if resume.digest != call.call.digest:
                 return denied(*_OTHER)
             named = resume.approvals
-        elif not call.repeated:
-            return None
         return self._past(decision, call, named)
 
     async def resolve(self, decision: Decision, terms: Terms) -> None:

@@ -23,7 +23,7 @@ from pdp.core.request import (
     SessionAsk,
     ToolTarget,
 )
-from pdp.service.idempotency import Claim, Idempotency, _plain
+from pdp.service.idempotency import Claim, Idempotency, _encode
 
 CALLER = Caller("gw", "acme", frozenset({Role.DECIDE}), frozenset({"*"}))
 WHO = Identity(SubjectFact(OK, "verified", "alice", "https://idp"), AgentFact(OK, "verified", "agent"))
@@ -87,7 +87,7 @@ def test_credential_and_id_are_no_content(repeats: Idempotency) -> None:
 
 
 def test_text_and_bytes_do_not_pass_for_each_other() -> None:
-    assert _plain(b"x") != _plain("x")
+    assert _encode(b"x") != _encode("x")
 
 
 def test_what_is_not_known_is_a_bug_rather_than_no_content() -> None:
@@ -96,7 +96,7 @@ def test_what_is_not_known_is_a_bug_rather_than_no_content() -> None:
         field: set[str]
 
     with pytest.raises(TypeError):
-        _plain(New({"a"}))
+        _encode(New({"a"}))
 
 
 def test_the_scope_of_an_id(repeats: Idempotency) -> None:
