@@ -349,13 +349,13 @@ async def test_calls_of_one_session_are_evaluated_together(world: World, monkeyp
     """Once each while the guesses are right, and never more than twice."""
     engine = world.process.state.policy.engine
     evaluated: list[bytes] = []
-    evaluate = type(engine).evaluate
+    evaluate = engine.evaluate
 
-    async def counted(self: Any, asked: Any) -> bytes:
+    async def counted(asked: Any) -> bytes:
         evaluated.append(asked.document)
-        return await evaluate(self, asked)
+        return await evaluate(asked)
 
-    monkeypatch.setattr(type(engine), "evaluate", counted)
+    monkeypatch.setattr(engine, "evaluate", counted)
     right = [Step("alice", "git", "git_status", {"repo_path": str(i)}, "right", f"r{i}") for i in range(8)]
     await batch(world, requests(world, right))
     assert len(evaluated) == 8
@@ -370,10 +370,10 @@ async def test_a_batch_cannot_cost_more_workers_than_its_caller_may(
 ) -> None:
     """Beyond the quota, what is not under way yet is refused, as single calls would be."""
 
-    async def times_out(_self: Any, _asked: Any) -> bytes:
+    async def times_out(_asked: Any) -> bytes:
         raise EngineFault("policy.timeout", "too slow")
 
-    monkeypatch.setattr(type(world.process.state.policy.engine), "evaluate", times_out)
+    monkeypatch.setattr(world.process.state.policy.engine, "evaluate", times_out)
     steps = [Step("alice", "git", "git_status", {"repo_path": str(i)}, "", f"k{i}") for i in range(40)]
     found = await batch(world, requests(world, steps))
     codes = [i.response.reasons[0].code if i.HasField("response") else i.error.code for i in found.items]
