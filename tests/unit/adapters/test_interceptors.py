@@ -149,7 +149,7 @@ async def test_an_unknown_method_is_unimplemented(pdp: Any) -> None:
 
 
 # gRPC sends a deadline in steps of 10 ms, rounded up: nine seconds arrive as up to 9.01
-@pytest.mark.parametrize(("within", "most"), [(None, 54), (9.0, 9.01)])
+@pytest.mark.parametrize(("within", "most"), [(None, 9.0), (9.0, 9.01)])
 async def test_nobody_is_held_until_the_call_is_given_up(
     serve: Any, connect: Any, services: Any, as_caller: Any, within: Any, most: Any
 ) -> None:
@@ -163,7 +163,7 @@ async def test_nobody_is_held_until_the_call_is_given_up(
         held.append(seconds)
         raise Unavailable("a.b", "Enough.")
 
-    server = await serve(with_services=replace(services, decide=decide, waiting=waiting), max_call_seconds=60)
+    server = await serve(with_services=replace(services, decide=decide, waiting=waiting), max_call_seconds=10)
     stub = connect(server.addresses[0]).decision
     with pytest.raises(grpc.RpcError):
         await stub.Decide(REQUEST, metadata=as_caller("gateway"), timeout=within)
