@@ -15,7 +15,7 @@ from pdp.core.approvals.queries import ApprovalQuery, Page
 from pdp.core.approvals.states import Event, State
 from pdp.core.approvals.steps import Issue, Move, Open
 from pdp.core.errors import ConfigurationFault, Conflict, Fault, Unavailable
-from pdp.core.stored import CallRow
+from pdp.core.stored import CallKeys, CallRow, StoredCall
 from pdp.store.migrations import VERSION
 from pdp.store.opening import AnyStore
 from pdp.store.options import PostgresAddress
@@ -177,6 +177,35 @@ async def test_a_question_that_the_database_refuses_says_nothing_of_the_store(
     with pytest.raises(Unavailable):
         store.grant("acme", "one")
     assert store.problem() == "store.unreadable"
+
+
+async def test_a_call_that_the_database_does_not_answer_in_time_is_unreadable_alone(
+    place: Place, postgres: Postgres, name: str
+) -> None:
+    store, keys = place.open(), CallKeys("acme", AT, AT, reply="k")
+    with postgres.locked("replies", database=name), pytest.raises(Unavailable) as e:
+        await store.for_call(keys)
+    assert (e.value.code, store.problem()) == ("store.unreadable", "")
+    assert await store.for_call(keys) == StoredCall()
+
+
+async def test_a_call_is_read_by_another_connection_where_one_has_broken(
+    place: Place, postgres: Postgres, name: str
+) -> None:
+    store, keys = place.open(), CallKeys("acme", AT, AT, reply="k")
+    await store.commit(entry(1, reply=a_reply("k")))
+    there = await store.for_call(keys)
+    assert there.reply == a_reply("k")
+    postgres.sql(END_ALL, database=name)
+    assert await store.for_call(keys) == there
+    assert store.problem() == ""
+
+
+async def test_a_store_that_cannot_be_read_has_no_size(place: Place) -> None:
+    store = place.open()
+    assert store.size_bytes() > 0
+    await store.close()
+    assert store.size_bytes() == 0
 
 
 async def test_a_commit_whose_answer_is_lost_is_found_out(cut: Cut) -> None:
