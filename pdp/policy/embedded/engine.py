@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pdp.core.errors import BundleFault, ConfigurationFault, EngineFault, Fault
+from pdp.core.outcome import EngineQuery
 from pdp.core.policy import Bundle
 from pdp.policy.embedded import wire
 from pdp.policy.embedded.options import EmbeddedOptions, EngineCounters
@@ -206,7 +207,6 @@ class EmbeddedEngine:
         self._pool = Pool(
             options.pool, counters, need_worker=self._worker_needed.set, condemn=self._condemn, on_kill=on_kill
         )
-        self.evaluate = self._pool.evaluate
         self._loop = asyncio.get_running_loop()
         self._supervisor = self._loop.create_task(self._supervise(), name="policy workers")
 
@@ -232,6 +232,10 @@ class EmbeddedEngine:
     def zygote_pid(self) -> int:
         """Process id of the zygote, for the operator."""
         return self._zygote.pid
+
+    async def evaluate(self, asked: EngineQuery) -> bytes:
+        """JSON of `data.pdp.decision` for the question. Raises as `Pool.evaluate`."""
+        return await self._pool.evaluate(asked)
 
     async def close(self) -> None:
         """Fail what is still asked, end all processes and wait until none is left. Idempotent."""
