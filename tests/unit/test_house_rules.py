@@ -65,7 +65,7 @@ RETIRED_FILES = {
 }  # fmt: skip
 RETIRED_CLASSES = {
     "Tended", "Established", "Onlooker", "Places", "KillQuota", "Viewer", "Desk", "AsyncDesk", "Reach", "Court",
-    "Wanted", "Held", "Spelled", "Trouble", "Surroundings", "Entrance", "CallUnderDecision",
+    "Wanted", "Held", "Spelled", "Trouble", "Surroundings", "Entrance", "CallUnderDecision", "Evaluated",
     "Escalation", "Asking", "Ended",
     "Report", "Problem", "Place", "Stage", "Server", "Why", "Opened", "Attempt",
 }  # fmt: skip
