@@ -105,10 +105,7 @@ def _figure(
             product, how = ("Cerbos", "make cerbos") if side == "cerbos" else ("OPA", ".ci/run")
             return Figure(name, what, None, goal, f"not measured: there is no {product} here ({how} installs it)")
     cpu, base = (Spread(tuple(each.cpu_us for each in by_side[side])) for side in sides)
-    rate = Spread(tuple(each.rate for each in by_side[sides[0]])).median
-    return Figure(
-        name, what, cpu.over(base), goal, f"{cpu.median:.0f} us over {base.median:.0f} us, {rate:.0f}/s{remark}"
-    )
+    return Figure(name, what, cpu.over(base), goal, f"{cpu.median:.0f} us over {base.median:.0f} us{remark}")
 
 
 def _packs(policy: Path) -> list[str]:

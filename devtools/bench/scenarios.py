@@ -100,6 +100,7 @@ class Tokens:
 RESOURCE = "https://mcp.acme.example/git"
 FEW, MANY = 10, 2_000
 LISTS = (100, 200, 400)
+PATIENCE = {"policy": {"deadline_ms": 5_000}}  # so that a busy machine denies nothing
 _BATCH = 1_024
 
 
@@ -154,7 +155,8 @@ def create(
 ) -> World:
     """A world with `tools` signed tools in `folder` (emptied), and a server more for each of `lists`, with so many
     tools, all of which the subject may see. `more` are reviews of tools that are not like these."""
-    made = sandbox.create(folder, PinnedServer(sandbox.TENANT, "git", RESOURCE, "bench"), settings=settings)
+    server = PinnedServer(sandbox.TENANT, "git", RESOURCE, "bench")
+    made = sandbox.create(folder, server, settings={**PATIENCE, **(settings or {})})
     now, grants = time.time_ns(), []
     for count in lists:
         server = PinnedServer(sandbox.TENANT, f"list-{count}", RESOURCE, "bench")
