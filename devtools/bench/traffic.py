@@ -69,7 +69,7 @@ class Traffic:
             yield self._world.read(tool, arguments, self._token(name, f"team-{self._serial}"), name)
 
     def _new(self) -> Read:
-        """A call that nobody made before."""
+        """A new call."""
         self._serial += 1
         arguments: Mapping[str, Json] = {
             "repo_path": f"/src/project-{self._serial}",

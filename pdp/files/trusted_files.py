@@ -1,7 +1,7 @@
 """Trusted folders of policy and prompts: ownership, permissions, listing, bounded reads.
 
-A writer of policy files decides, and a prompt sways a judge. So every file and folder must belong to root, to
-the user the PDP runs as, or to the owner of the PDP's own code, and nobody else may write it. Folders above the root
+A writer of policy files decides, and a prompt sways a judge. So every file and folder must belong to root, to the
+user the PDP runs as, or to the owner of the PDP's own code, and no other user may write it. Folders above the root
 are the operator's business.
 """
 

@@ -79,7 +79,7 @@ def seconds(claims: Claims, name: str, *, up: bool = False) -> int | None:
 
 def unbound(claims: Claims) -> Refusal | None:
     """`unbound` for a token that is bound to a key of its sender (`cnf`, RFC 7800; DPoP, RFC 9449; mTLS, RFC 8705):
-    no proof of that key reaches us, and without one whoever copied the token could use it."""
+    the PDP receives no proof of that key, and without one a copied token could be used."""
     if "cnf" not in claims:
         return None
     return Refusal(

@@ -6,7 +6,7 @@ the same (`seen_sha256` covers prompt, sections, settings and data) and the same
 
 A recording keeps an endpoint's answers, so that a measurement can be repeated offline. A line is
 {"seen_sha256", "model", "said"}. The nonce of a session is taken out and put in again, so a
-recording serves any number of runs; the key is in no answer, and whatever looks like a secret is
+recording serves any number of runs; the key is in no answer, and text that looks like a secret is
 taken out as well.
 """
 

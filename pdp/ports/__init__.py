@@ -11,13 +11,13 @@ from typing import Protocol
 
 from pdp.core.digest import Json
 from pdp.core.facts import ArgumentsFact, Identity, ServerFact, SessionFact, TargetFact
+from pdp.core.judge.judge_input import JudgeInput, Opinion
 from pdp.core.outcome import EngineQuery
 from pdp.core.registered import PinnedTool, RegistryChange, RegistryPins
 from pdp.core.request import Caller, Credential, Peer, ServerPeer, SessionAsk
 from pdp.core.stored import SessionRow
 from pdp.core.term import Term
 from pdp.ports.approvals import Answers, Channel, Directories, DirectorySource, EvidenceSource, Passkeys, ResumeTokens
-from pdp.ports.judge import Judge
 from pdp.ports.store import Store
 
 __all__ = [
@@ -299,3 +299,26 @@ class Sessions(Protocol):
     def note(self, caller: Caller, identity: Identity, ask: SessionAsk, effect: str, at_ns: int) -> None:
         """Count an answered call, whose record is durable with what `binding` gave."""
         ...
+
+
+class Judge(Protocol):
+    """Sessions with a language model, each for one verdict. It holds no key and writes nothing down."""
+
+    def prompts(self) -> Mapping[str, str]:
+        """Prompt id to SHA-256 of what is loaded now (last good)."""
+        ...
+
+    async def opine(self, tenant: str, prompt: str, judge_input: JudgeInput, *, within_s: float) -> Opinion:
+        """An opinion, of status `ok` or with the reason why there is none (`timeout` after `within_s` seconds of
+        trying). Never raises, unless it is cancelled. The caller decides how long to wait for it."""
+        ...
+
+    def status(self) -> Mapping[str, Json]:
+        """Status for GetStatus: endpoint reachable, breaker, queue, budget."""
+        ...
+
+    async def reload(self) -> tuple[str, ...]:
+        """Look at the prompts again; problems for the log, empty when all is well. What is broken stays as it was."""
+        ...
+
+    async def close(self) -> None: ...

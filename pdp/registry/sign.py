@@ -87,7 +87,7 @@ def sign_waivers(folder: Path, key: Ed25519PrivateKey, term: SigningTerm, *, ren
 
 def scanned_tools(folder: Path, draft: Draft) -> tuple[ScannedTool, ...]:
     """The tools of a set to scan: all but withdrawn ones, which cannot be called. All manifests are read:
-    nobody signs what cannot be read. Raises RegistryFault (`tool.*`)."""
+    text that cannot be read is not signed. Raises RegistryFault (`tool.*`)."""
     held = [(entry, load_manifest(folder, entry, draft.tenant)) for entry in draft.tools]
     return tuple(ScannedTool(e.server, m.definition) for e, m in held if e.state != "withdrawn")
 

@@ -96,7 +96,7 @@ class FileRegistryView:
         return tuple(sorted(self.tenants.get(tenant, _UNLOADED).servers))
 
     def tools(self, tenant: str, server: str) -> tuple[str, ...]:
-        """Names the index lists for the server, whatever their state, sorted."""
+        """Names the index lists for the server, in any state, sorted."""
         tools = self.tenants.get(tenant, _UNLOADED).tools
         return tuple(sorted(name for owner, name in tools if owner == server))
 

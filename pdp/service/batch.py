@@ -237,7 +237,7 @@ class Batch:
             each.decision.outcome = each.denied
             return
         source = self.decide.evidence
-        if each.guess:  # nobody is asked for what may not be wanted
+        if each.guess:  # no approval is requested for a guess
             source = KnownEvidence(source)
         await settle(each.decision, source)
 

@@ -223,7 +223,7 @@ class Recorder:
         return await self._store.commit(self._entry(stamp, "switch", data, switch=row, reply=kept))
 
     async def explained(self, tenant: str, made: events.Explained, at_ns: int) -> RecordRef:
-        """Somebody asked why."""
+        """Commit the record of an explanation."""
         stamp = self._event(at_ns, tenant)
         return await self._store.commit(self._entry(stamp, "explain", events.explain(stamp, made)))
 

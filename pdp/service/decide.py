@@ -22,7 +22,7 @@ from pdp.service.facts import FactBuilder
 from pdp.service.idempotency import Idempotency
 from pdp.service.state import ServiceState
 
-TRIES = 5  # evaluations of one question that somebody else's commit may overtake
+TRIES = 5  # evaluations of one request, each overtaken by another commit
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Decide:
                 redeeming = decision.redeeming
 
     async def _decided(self, decision: Decision, *, again: bool) -> RecordRef | None:
-        """The reference to the record of the answer. None when somebody threw a switch meanwhile, or a judge took
+        """The reference to the record of the answer. None when a kill switch changed meanwhile, or a judge took
         long (where one may try `again`): then nothing was recorded. Raises Conflict when an answer that this one
         rests on was spent or changed meanwhile."""
         self.facts.build(decision)

@@ -88,7 +88,7 @@ class Judging:
                 found.append(SourcedEvidence(element, answered))
                 continue
             prompt = str(element["for"].get("prompt", ""))
-            seen = seen or matter(asked)
+            seen = seen or judge_input(asked)
             if element["verdict"] == "deny" or answered.basis == self._basis(seen, prompt):
                 found.append(SourcedEvidence(element, answered))
         return tuple(found)
@@ -100,7 +100,7 @@ class Judging:
         wanted = [element for element in opened if element["kind"] == "judge"]
         if not wanted:
             return ()
-        seen = matter(asked)
+        seen = judge_input(asked)
         # what was refused while the call was evaluated, perhaps for long, counts
         stored = await self.store.for_call(asked.keys)
         refused = _refused(stored, at_ns) if _same_call(asked, stored) else {}
@@ -256,7 +256,7 @@ class Absent:
         )
 
 
-def matter(asked: CallContext) -> JudgeInput:
+def judge_input(asked: CallContext) -> JudgeInput:
     """What the judge may see of a call."""
     facts = asked.facts
     content = CallContent(asked.definition, facts.arguments.value, asked.observation, facts.asserted.task or "")

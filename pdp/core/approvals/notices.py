@@ -18,7 +18,6 @@ from pdp.core.approvals.text_safety import visible
 from pdp.core.check import NS
 
 OPENED, RESOLVED = "opened", "resolved"
-EVENTS = (OPENED, RESOLVED)
 MAX_NAME = 160  # characters of a name in a message
 MAX_ATTEMPTS = 10
 LEASE_NS = 120 * NS  # longer than any attempt may take: until then no other process tries

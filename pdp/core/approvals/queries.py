@@ -54,7 +54,7 @@ class GrantQuery:
 
 @dataclass(frozen=True, slots=True)
 class ConsentQuery:
-    """Consents of one subject: nobody sees another's."""
+    """Consents of one subject; a person sees only their own."""
 
     tenant: str
     subjects: tuple[Account, ...]  # the accounts of one human

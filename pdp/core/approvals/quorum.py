@@ -158,7 +158,7 @@ def eligible_groups(
 
 
 def is_party(call: Call, directory: Directory, human: str, account: Account | None = None) -> bool:
-    """Whether a human is the subject of a call, or acts for it, by whatever account. An actor without an issuer, and
+    """Whether a human is the subject of a call, or acts for it, by any account. An actor without an issuer, and
     the agent, are anybody who has that id."""
     if not human:
         return False

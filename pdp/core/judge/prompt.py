@@ -16,7 +16,6 @@ from pdp.core.judge.judge_input import JudgeInput
 
 FORMAT = "pdp.judge/2"  # of what the renderer makes around the texts; another one means other digests
 SECTIONS, MARKER = "{{sections}}", "{{marker}}"  # what a base text holds, each once
-HINTS = ("read_only", "destructive", "idempotent", "open_world")
 
 
 class UnknownPrompt(Fault):

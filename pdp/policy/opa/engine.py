@@ -3,7 +3,7 @@ of ours.
 
 Anything but a decision by the expected revision, in time, is a fault, and the service denies.
 `OpaHost` makes an engine per bundle: on a process of its own, or on a session with an OPA that
-somebody else runs.
+the operator runs.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class Grants:
 
     async def list(self, person: Person, query: GrantFilter, page: Page) -> tuple[tuple[Grant, ...], str]:
         """A page, newest first, and the `after` of the next; "" on the last. A grant whose time is over reads as
-        expired, whatever the store has noted so far; a page may be shorter than its size."""
+        expired, even before the store has noted it; a page may be shorter than its size."""
         return await self._store.in_thread(self._list, person, query, page, self._clock.now_ns())
 
     def _list(self, person: Person, wanted: GrantFilter, page: Page, at_ns: int) -> tuple[tuple[Grant, ...], str]:

@@ -1,4 +1,4 @@
-"""A pending call asks people: one request for each requirement that nobody was asked yet, and a token to come back.
+"""A pending call asks people: one request for each requirement without one, and a resume token.
 
 An identical call attaches to what is open. Nothing is written here: the entries go into the decision's own commit.
 """

@@ -252,7 +252,7 @@ def claims_of(person: Person, at_ns: int) -> Seen:
 
 
 def claims_step(person: Person, at_ns: int) -> tuple[See, ...]:
-    """To be committed with whatever the person does: votes by claimed groups count as long as they are seen. A token
+    """To be committed with any action of the person: votes by claimed groups count as long as they are seen. A token
     that claims nothing any more is seen too, or what it claimed before would go on counting."""
     return (See(claims_of(person, at_ns)),)
 

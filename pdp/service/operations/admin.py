@@ -185,7 +185,7 @@ class Admin:
             self._known_tenant(row.value)
             return True
         if not row.server:
-            return row.scope == "everything"  # of agents and subjects nobody has a list
+            return row.scope == "everything"  # there is no list of agents and subjects
         view, status = self.registry.view(at_ns), self.registry.status(at_ns)
         tenants = (row.tenant,) if row.tenant else tuple(status)
         servers = {server for tenant in tenants for server in view.servers(tenant)}

@@ -37,7 +37,7 @@ class PostgresRows(Rows):
 
     @override
     def lock(self, known: Head, last: Last | None) -> Head:
-        """Wait for whoever writes. Raises LogWentBack."""
+        """Wait for the lock of the head row. Raises LogWentBack."""
         self._names.clear()
         return lock(self._database.db, last)
 

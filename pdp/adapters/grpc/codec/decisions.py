@@ -1,4 +1,4 @@
-"""Codec of decisions, both ways: what is asked about calls and lists, and the answers.
+"""Codec of decisions: requests about calls and lists, and their answers.
 
 Of a request only presence and shape are looked at; whether what is said is true is for the service to find out.
 Fields that the contract marks as reserved are left out, which never loosens an answer.
