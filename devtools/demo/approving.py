@@ -58,7 +58,7 @@ async def _ask(stage: DemoStage, pdp: AsyncClient, repository: str, token: str) 
 
 
 async def _vote(stage: DemoStage, approval_id: str) -> SandboxPerson:
-    """Whoever may fill a seat looks at the request, and votes for exactly what was shown."""
+    """An eligible approver looks at the request, and votes for exactly what was shown."""
     for person in APPROVERS.values():
         shown = await _run(approvals_command(stage, person, "show", approval_id, "--json"))
         if shown is not None and shown["may_vote"]:

@@ -64,8 +64,8 @@ class VerdictCache:
         return len(self._under_way)
 
     async def get(self, key: VerdictKey, run: Callable[[], Awaitable[Opinion]], within_s: float) -> Opinion:
-        """The opinion that is kept, or that of the session under way, or that of a new one (`run`). Whoever joins
-        waits for their own `within_s` only. Raises TimeoutError, TooManySessionsError."""
+        """The opinion that is kept, or that of the session under way, or that of a new one (`run`). A caller that
+        joins waits for their own `within_s` only. Raises TimeoutError, TooManySessionsError."""
         if (kept := self._kept.get(key)) is not None:
             return _again(kept)
         task = self._under_way.get(key)

@@ -114,7 +114,7 @@ class JudgeOptions(Options):
         examples=["http://egress.internal:3128"],
     )
     plain_http: bool = Field(
-        default=False, description="Allow http:// beyond this machine. Whoever is on the way reads, and answers."
+        default=False, description="Allow http:// beyond this machine. An attacker on the network reads, and answers."
     )
     attempt_seconds: float = Field(20.0, ge=0.1, le=600, description="For one request to the endpoint.")
     verdict_seconds: float = Field(

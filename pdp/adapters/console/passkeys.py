@@ -1,6 +1,6 @@
 """Passkeys (WebAuthn level 2): making one, and checking what one signed for a vote.
 
-A passkey counts when the directory lists it. Whoever is signed in can make one, and gets the lines that an operator
+A passkey counts when the directory lists it. A signed-in person can make one, and gets the lines that an operator
 adds: so a sign-in alone, stolen or forged, never becomes the stronger proof that policy asks for. What a vote's
 assertion signs commits to the request and to all that was shown (`service.approvals.votes.challenge`).
 """
@@ -52,7 +52,7 @@ class ConsolePasskeys:
         return member.passkeys if member is not None else ()
 
     def verify(self, person: Person, challenge_bytes: bytes, assertion: bytes, /) -> bool:
-        """See `ports.Passkeys.verify`. Whoever commits the vote compares the authenticator's counter."""
+        """See `ports.Passkeys.verify`. The commit of the vote compares the authenticator's counter."""
         parsed = _object(assertion)
         passkey = next((each for each in self.of(person) if each.id == parsed.get("id")), None)
         if passkey is None or not challenge_bytes:

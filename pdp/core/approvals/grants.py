@@ -132,7 +132,7 @@ def issue(
 
 def covers(grant: Grant, asked: CallContext, at_ns: int, valid: Valid) -> bool:
     """Whether a grant answers its requirement for this call now: same subject, agent, caller, tool and definition,
-    within its bounds, and the arguments satisfy its schema. Whoever asks compares `grant.requirement`."""
+    within its bounds, and the arguments satisfy its schema. The caller compares `grant.requirement`."""
     call = asked.call
     same = (grant.tenant, grant.subject, grant.agent, grant.caller) == (
         asked.tenant,

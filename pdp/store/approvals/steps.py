@@ -1,6 +1,6 @@
 """Carries out steps (core.approvals.steps) in the transaction of their commit, on either database.
 
-Whoever calls holds the log's write lock (SQLite's one writer, PostgreSQL's locked head row), so what is read here
+The caller holds the log's write lock (SQLite's one writer, PostgreSQL's locked head row), so what is read here
 cannot change before the commit. Each change names the row that it was decided on; one that is gone is a Conflict.
 """
 

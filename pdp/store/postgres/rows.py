@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class PostgresRows(Rows):
-    """Whoever writes has locked the head row."""
+    """Rows within a transaction that has locked the head row."""
 
     def __init__(self, database: PostgresTransactions, origin: str, boot: str) -> None:
         super().__init__(origin, "postgresql")
