@@ -65,7 +65,7 @@ class VerdictCache:
 
     async def get(self, key: VerdictKey, run: Callable[[], Awaitable[Opinion]], within_s: float) -> Opinion:
         """The opinion that is kept, or that of the session under way, or that of a new one (`run`). A caller that
-        joins waits for their own `within_s` only. Raises TimeoutError, TooManySessionsError."""
+        joins waits for its own `within_s` only. Raises TimeoutError, TooManySessionsError."""
         if (kept := self._kept.get(key)) is not None:
             return _again(kept)
         task = self._under_way.get(key)

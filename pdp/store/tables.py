@@ -106,7 +106,7 @@ sessions = Table(
 high_water = Table("high_water", metadata, key("name"), number("value"), sqlite_strict=True, sqlite_with_rowid=False)
 
 # Only PostgreSQL has these.
-head = Table(  # one row: whoever writes locks it, so commits stand in a line
+head = Table(  # one row: a writer locks it, so commits are serialised
     "head",
     metadata,
     Column("one", Integer, primary_key=True, autoincrement=False),
