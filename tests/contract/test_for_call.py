@@ -108,6 +108,16 @@ async def test_a_call_that_is_not_there_has_only_what_is_not_its_own(store: AnyS
     assert await store.for_call(CallKeys("acme", AT, AT, reply="kept", session="session-index")) == without
 
 
+async def test_of_many_requests_about_a_call_the_newest_are_read_and_all_but_canaries_count(store: AnyStore) -> None:
+    closed = {"state": State.DENIED, "resolution": "approval.denied", "resolved_ns": AT + 3}
+    requests = [replace(an_approval(n, index=f"question {n}"), **closed, canary=n == 1) for n in range(1, 35)]  # type: ignore[arg-type] # a field each
+    await store.commit(entry(1, call=ROW))
+    await store.commit_all(tuple(entry(100 + n, steps=(Open(r, shown_of(r)),)) for n, r in enumerate(requests)))
+    stored = await store.for_call(KEYS)
+    assert stored.approvals == tuple(reversed(requests[-32:]))
+    assert stored.turned_down == TurnedDown(33, 0, AT + 3)
+
+
 async def test_a_closed_store_tells_nothing(store: AnyStore) -> None:
     await store.close()
     with pytest.raises(Unavailable) as refused:

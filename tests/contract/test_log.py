@@ -183,6 +183,27 @@ async def test_switches_have_an_epoch_and_can_be_released(store: Any) -> None:
     assert store.switch_epoch() == 3
 
 
+async def test_values_of_one_commit_are_found_by_their_records(store: Any) -> None:
+    rows = [ValueRow(an_id(n), "acme", "", path, b"s" * 32, b"%d" % n) for n in (1, 2) for path in ("input", "other")]
+    entries = (entry(1, values=tuple(rows[:2])), entry(2, values=tuple(rows[2:])))
+    await store.commit(entry(0))
+    await store.commit_all(entries)
+    assert [store.value(row.record_id, row.path) for row in rows] == rows
+
+
+async def test_a_session_has_one_owner_in_one_commit_too(store: Any) -> None:
+    mine = SessionRow("s", "alice", AT)
+    with pytest.raises(Conflict):
+        await store.commit_all((entry(1, session=mine), entry(2, session=replace(mine, owner="bob"))))
+    assert (store.session("s"), store.size()) == (None, 0)
+
+
+async def test_a_high_water_mark_never_goes_back(store: Any) -> None:
+    for n, value in enumerate((7, 5)):
+        await store.commit(entry(n, high_water=(("clock", value),)))
+    assert store.high_water("clock") == 7
+
+
 async def test_old_replies_and_calls_are_pruned(place: Place) -> None:
     store = place.open(replies_keep_seconds=60, calls_keep_seconds=120)
     try:

@@ -88,6 +88,15 @@ async def test_a_switch_of_one_process_is_seen_by_the_others(place: Place) -> No
     assert (here.switch_epoch(), here.size()) == (2, 2)
 
 
+async def test_a_commit_sees_the_switches_of_other_processes(place: Place) -> None:
+    """Though this process did not look meanwhile: they are those of its answer."""
+    here, there = place.open(seed="a"), place.open(seed="b")
+    there._watch.stop()
+    await here.commit(entry(1, switch=a_switch()))
+    await there.commit(entry(2))
+    assert there.switches() == (a_switch(),)
+
+
 async def test_what_one_process_has_in_force_is_seen_by_the_others(place: Place) -> None:
     here, there = place.open(seed="a"), place.open(seed="b")
     before = there.shared_epoch()

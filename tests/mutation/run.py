@@ -80,6 +80,11 @@ CHECKS = (
     ),
     Check("store", _pytest("tests/contract", "-k", "sqlite"), ("pdp/store/",)),
     Check(
+        "store on PostgreSQL",
+        _pytest(*(f"tests/contract/test_{n}.py" for n in ("log", "for_call", "sharing")), "-k", "not sqlite"),
+        ("pdp/store/postgres/",),
+    ),
+    Check(
         "store's file", _pytest("tests/unit/store/test_refusals.py", "tests/unit/store/test_store.py"), ("pdp/store",)
     ),
     Check(

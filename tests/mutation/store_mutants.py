@@ -199,4 +199,98 @@ FORGETTING = _in(
         "what is forgotten is forgotten whole",
     ),
 )
-STORE = (*STEPS, *ENTRIES, *FORGETTING)
+_WHOLE = "a batch in one statement is whole, or an ordinary transaction finds out why not"
+POSTGRES = (
+    *_in(
+        "postgres/plain",
+        ("batch-with-a-taken-salt", "(SELECT count(*) FROM new_calls) = cardinality($14::text[])", "TRUE", _WHOLE),
+        (
+            "batch-with-a-reused-id",
+            "(SELECT count(*) FROM new_replies) = cardinality($20::text[])",
+            "TRUE",
+            _WHOLE,
+        ),
+        (
+            "batch-with-a-foreign-session",
+            "(SELECT count(*) FROM new_sessions) = cardinality($28::text[])",
+            "TRUE",
+            _WHOLE,
+        ),
+        (
+            "batch-on-another-log",
+            "($32 < 0 OR (SELECT leaf FROM records WHERE idx = $32) = $33::bytea)",
+            "($32 < 0 OR $33::bytea IS NOT NULL)",
+            "nothing is written behind another log",
+        ),
+        (
+            "batch-by-old-switches",
+            "WHERE changes = $31 AND size > $32",
+            "WHERE changes >= $31 AND size > $32",
+            "a commit sees the switches of other processes",
+        ),
+        (
+            "batch-prunes-young-calls",
+            'OLD["calls"].format(limit="$35", before="$37")',
+            'OLD["calls"].format(limit="$35", before="greatest($36, $37)")',
+            "what is asked about is kept as long as the options say",
+        ),
+        (
+            "batch-mixes-up-values",
+            "16 * first + seq, path",
+            "16 * (first + 1) + seq, path",
+            "values are found by their record",
+        ),
+        (
+            "two-owners-of-a-batch",
+            "if first.owner != row.owner:",
+            "if not row.owner:",
+            "a session stays whose it was first",
+        ),
+    ),
+    *_in(
+        "postgres/call",
+        (
+            "delegations-that-are-over",
+            "AND ended_ns = 0 AND until_ns > $3",
+            "AND ended_ns = 0 AND until_ns > $3 - 9000000000000000000",
+            "I8",
+        ),
+        (
+            "oldest-requests-first",
+            "call_digest = $2 ORDER BY id DESC LIMIT",
+            "call_digest = $2 ORDER BY id LIMIT",
+            "of many requests about a call the newest count",
+        ),
+    ),
+    *_in(
+        "postgres/transactions",
+        (
+            "lock-is-the-database's-end",
+            "return state(error) == LOCK_NOT_AVAILABLE",
+            "return False",
+            "a locked table holds up only what needs it",
+        ),
+    ),
+    *_in(
+        "calls",
+        (
+            "turned-down-for-good",
+            "AND call_tool = $10 AND resolved_ns >= $5",
+            "AND call_tool = $10 AND resolved_ns >= $5 - 9000000000000000000",
+            "I5",
+        ),
+        (
+            "canaries-turn-down",
+            "'revoked') AND canary = 0",
+            "'revoked') AND canary <> 2",
+            "canaries are nobody's call",
+        ),
+        (
+            "any-judge-refusals",
+            "AND asker = $11 AND created_ns",
+            "AND asker <> $2 AND created_ns",
+            "refusals count for who asked",
+        ),
+    ),
+)
+STORE = (*STEPS, *ENTRIES, *FORGETTING, *POSTGRES)
