@@ -13,32 +13,19 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from operator import itemgetter
 from typing import TypeVar, cast
 
 from pdp.core.approvals.requirement import KINDS
-from pdp.core.digest import INT64_MAX, INT64_MIN, Json, sha256_hex
+from pdp.core.digest import INT64_MAX, INT64_MIN, Json
+from pdp.core.elements import EngineQuery, decision_of
 from pdp.core.errors import EngineFault
 from pdp.core.evidence import Evidence
 from pdp.core.facts import Facts, document
 
 T = TypeVar("T")
-RULE = "data.pdp.decision"  # the one query
-# ASCII output keeps lone surrogates, if any slipped in, as escapes that the engine's parser refuses
-_encode = json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",", ":")).encode
-
-
-@dataclass(frozen=True, slots=True)
-class EngineQuery:
-    """A query to an engine. `sha256` is echoed by the engine, so no answer can belong to another question."""
-
-    document: bytes  # the input document, JSON, UTF-8
-    sha256: str
-    phase: str
-    keys: frozenset[str]  # the target keys asked about
-    advice: Mapping[str, str] = field(default_factory=dict)  # failed checks: what to tell people, by code
 
 
 class Effect(StrEnum):
@@ -102,12 +89,7 @@ def question(
     doc = document(facts, evidence, at_ns, revision=revision, packs=packs)
     if not valid(doc):
         raise EngineFault("policy.input", "The input document does not match its schema.")
-    try:
-        data = _encode(doc).encode()
-    except (TypeError, ValueError, RecursionError):  # a schema may let NaN and deep values pass
-        raise EngineFault("policy.input", "The input document is not JSON.") from None
-    keys = frozenset([target.key for target in facts.targets])
-    return EngineQuery(data, sha256_hex(data), facts.phase, keys, _advice(facts))
+    return EngineQuery.of(doc, _advice(facts))
 
 
 def _advice(facts: Facts) -> Mapping[str, str]:
@@ -122,7 +104,7 @@ def _advice(facts: Facts) -> Mapping[str, str]:
 
 def conclude(asked: EngineQuery, answer: bytes, supported_obligations: frozenset[str]) -> Outcome:
     """Turn the engine's answer to `asked` into an outcome; every doubt is a denial."""
-    outcome = read(answer)
+    outcome = read(decision_of(answer))
     if asked.advice:
         outcome = _advised(outcome, asked.advice)
     if len(outcome.reasons) > 1:  # Rego's sets know no order

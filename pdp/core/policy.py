@@ -9,6 +9,8 @@ from typing import Any
 
 from pdp.core.digest import Json, canonical, digest, sha256_hex
 
+FIXTURES = "lib/testing.rego"  # what tests make inputs from
+
 
 @dataclass(frozen=True, slots=True)
 class Module:
@@ -22,6 +24,11 @@ class Module:
     def is_test(self) -> bool:
         """Tests never reach an engine that decides."""
         return self.path.endswith("_test.rego")
+
+    @property
+    def composes(self) -> bool:
+        """The composition, which is evaluated apart from packs."""
+        return self.shipped and self.path.startswith("pdp/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,12 @@ class Bundle:
     def tests(self) -> tuple[Module, ...]:
         """The modules that only test."""
         return tuple(m for m in self.modules if m.is_test)
+
+    @property
+    def reads_asserted(self) -> bool:
+        """Whether packs may read what callers assert, by the word, comments included. Without it they see none."""
+        packs = (module for module in self.live if not module.composes and module.path != FIXTURES)
+        return any("asserted" in module.text for module in packs)
 
     @property
     def digest(self) -> str:

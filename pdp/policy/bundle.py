@@ -32,7 +32,7 @@ MAX_BYTES = 16 * 2**20  # all files of a bundle together
 SHIPPED_FOLDERS = ("pdp", "baseline", "lib")
 BASELINE = "baseline"
 REMOVED = "REMOVED.md"  # in a pack's folder, in place of its rules
-RESERVED = frozenset({BASELINE, "pdp", "lib", "org", "packs", "data", "input", "system"})
+RESERVED = frozenset({BASELINE, "pdp", "lib", "org", "packs", "data", "input", "system", "elements"})
 _PACK_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _IGNORED = (".md", ".txt")  # people may explain themselves beside their policy
 

@@ -15,6 +15,7 @@ from typing import Protocol
 import jsonschema_rs
 
 from pdp.core.digest import sha256_hex
+from pdp.core.elements import COMPOSITION_SCHEMA
 from pdp.core.errors import BundleFault, ConfigurationFault, EngineFault
 from pdp.core.policy import Bundle
 from pdp.policy import evaluation, gate
@@ -180,6 +181,8 @@ class KeptBundles:
     async def open(self, artefact: bytes) -> LoadedPolicy:
         """See the port."""
         bundle = Bundle.from_bytes(artefact)
+        if not any(COMPOSITION_SCHEMA in module.text for module in bundle.live if module.composes):
+            raise BundleFault("bundle.release", "The bundle is of a release that evaluated policy in another way.")
         return loaded_policy(bundle, await self._host.load(bundle))
 
     async def fired(self, artefact: bytes, document: bytes, codes: tuple[str, ...]) -> tuple[FiredElement, ...]:

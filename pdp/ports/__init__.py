@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pdp.core.digest import Json
+from pdp.core.elements import EngineQuery
 from pdp.core.facts import ArgumentsFact, Identity, ServerFact, SessionFact, TargetFact
 from pdp.core.judge.judge_input import JudgeInput, Opinion
-from pdp.core.outcome import EngineQuery
 from pdp.core.registered import PinnedTool, RegistryChange, RegistryPins
 from pdp.core.request import Caller, Credential, Peer, ServerPeer, SessionAsk
 from pdp.core.stored import SessionRow

@@ -11,10 +11,11 @@ from typing import Any
 from pdp.core import changes
 from pdp.core.approvals.call import CallContext, SourcedEvidence
 from pdp.core.changes import alternatives
-from pdp.core.digest import Json, sha256_hex
+from pdp.core.digest import Json
+from pdp.core.elements import EngineQuery, decision_of
 from pdp.core.errors import EngineFault
 from pdp.core.facts import Identity, SessionFact
-from pdp.core.outcome import EngineQuery, Outcome, conclude, denied, read
+from pdp.core.outcome import Outcome, conclude, denied, read
 from pdp.core.policy import Bundle
 from pdp.core.request import Caller, SessionAsk
 from pdp.core.stored import SessionRow
@@ -91,11 +92,10 @@ async def evaluated(
 ) -> Outcome:
     """The outcome of a policy for a document. Raises EngineFault."""
     told: dict[str, Any] = json.loads(document)
-    keys = frozenset(target["key"] for target in told["targets"])
-    asked = EngineQuery(document, sha256_hex(document), told["phase"], keys, advice)
+    asked = EngineQuery.of(told, advice)
     answer = await policy.engine.evaluate(asked)
     if supported is None:
-        supported = frozenset(str(obligation["kind"]) for obligation in read(answer).obligations)
+        supported = frozenset(str(obligation["kind"]) for obligation in read(decision_of(answer)).obligations)
     return conclude(asked, answer, supported)
 
 

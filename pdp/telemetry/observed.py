@@ -10,9 +10,9 @@ from typing import Any, Generic, TypeVar
 
 from pdp.core.check import Check
 from pdp.core.digest import Json
+from pdp.core.elements import EngineQuery
 from pdp.core.errors import BundleFault
 from pdp.core.facts import ArgumentsFact, Identity
-from pdp.core.outcome import EngineQuery
 from pdp.core.registered import PinnedTool
 from pdp.core.request import Caller, Credential, Peer
 from pdp.core.stored import Commit, RecordRef

@@ -4,9 +4,11 @@ import data.lib.testing
 
 # Two packs: what follows changes one thing at a time.
 packs(rules) := {
-	"baseline": {"meta": {"servers": [], "owner": "pdp"}},
-	"acme": object.union(granting, rules),
+	"baseline": object.union(silent, {"meta": {"servers": [], "owner": "pdp"}}),
+	"acme": object.union(silent, object.union(granting, rules)),
 }
+
+silent := {"allow": set(), "hide": set(), "deny": set(), "require": set(), "oblige": set(), "label": set()}
 
 granting := {
 	"meta": {"servers": ["git"], "owner": "security"},
@@ -15,12 +17,26 @@ granting := {
 
 loaded := {"policy": {"packs": ["acme", "baseline"]}}
 
+# Elements come as JSON, where sets are lists.
+lists(elements) := {p: {name: listed(value) | some name, value in pack} | some p, pack in elements}
+
+listed(value) := [element | some element in value] if is_set(value)
+
+else := value
+
 call(overrides) := testing.call(object.union(loaded, overrides))
 
 list(overrides) := object.union(testing.list(["git_status", "git_reset"]), object.union(loaded, overrides))
 
-decide(rules, question) := decision if {
-	decision := data.pdp.decision with data.packs as packs(rules) with input as question
+decide(rules, question) := composed_of(packs(rules), question)
+
+composed_of(elements, question) := decision if {
+	told := {
+		"schema": "pdp.composition/1",
+		"elements": lists(elements),
+		"asserted_elements": null,
+	}
+	decision := data.pdp.decision with input as object.union(question, told)
 }
 
 codes(decision) := {r.code | some r in decision.reasons}

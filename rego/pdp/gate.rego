@@ -9,16 +9,29 @@ gate_checks := {"caller", "subject", "agent", "server", "switch"}
 default gate_open := false
 
 gate_open if {
-	input.schema == "pdp.input/1"
-	loaded_packs == {p | some p in input.policy.packs}
+	well_formed_question
+	expected_packs_loaded
 	passed_gate_checks == gate_checks
 	count(malformed) == 0
 }
 
 passed_gate_checks := {k | some k in gate_checks; input.checks[k].status == "ok"}
 
+# Lists, for what is none would be taken for an empty one by one engine and be an error to the other.
+well_formed_question if {
+	input.schema == "pdp.composition/1"
+	is_array(input.evidence)
+	is_array(input.waivers)
+}
+
+# The baseline among them: a policy without it is none.
+expected_packs_loaded if {
+	loaded_packs == {p | some p in input.policy.packs}
+	"baseline" in loaded_packs
+}
+
 # A pack without a proper `meta` is not loaded as far as the gate is concerned: it then differs from what the
-# service believes, which closes the gate. Base JSON mounted under `packs` is found here too.
+# service believes, which closes the gate.
 loaded_packs := {p |
 	some p, pack in packs
 	meta := pack.meta
@@ -27,19 +40,24 @@ loaded_packs := {p |
 	is_string(meta.owner)
 }
 
-# What a pack may define as partial sets.
-contract := {"allow", "hide", "deny", "require", "oblige", "label"}
+# The elements that every pack has, by phase; a pack without a rule has none of its kind.
+contract := {
+	"list": {"allow", "hide"},
+	"call": {"allow", "hide", "deny", "require", "oblige", "label"},
+}
 
 # METADATA
 # title: Elements that cannot be weighed
 # description: |
-#   A rule that is not a set, or an element without the fields that give it its meaning, would drop out of the
-#   composition without a word. It closes the gate instead. An unusable `allow` element simply grants nothing.
+#   A rule that is not a set (an object takes its place in the elements), or an element without the fields that give it
+#   its meaning, would drop out of the composition without a word. It closes the gate instead. An unusable `allow`
+#   element simply grants nothing.
 malformed contains {"pack": p, "rule": name} if {
-	some p, pack in packs
-	some name in contract
-	value := pack[name]
-	not is_set(value)
+	some elements in [input.elements, input.asserted_elements]
+	is_object(elements)
+	some p, pack in elements
+	some name in contract[input.phase]
+	not has_list(pack, name)
 }
 
 malformed contains {"pack": p, "rule": "hide"} if {
@@ -63,6 +81,9 @@ malformed contains {"pack": p, "rule": "oblige"} if {
 	not has_text(element, key)
 }
 
+# True only for a list under `key`; where there is nothing, `not is_array` would be undefined.
+has_list(pack, key) if is_array(pack[key])
+
 # True only for a non-empty text under `key` of an object.
 has_text(element, key) if {
 	is_object(element)
@@ -84,7 +105,7 @@ gate_reasons contains reason(
 	"pdp.gate",
 	"",
 ) if {
-	not loaded_packs == {p | some p in input.policy.packs}
+	not expected_packs_loaded
 }
 
 gate_reasons contains reason(
@@ -96,16 +117,11 @@ gate_reasons contains reason(
 	some m in malformed
 }
 
-gate_reasons contains reason("policy.input", "The question is not of the form pdp.input/1.", "pdp.gate", "") if {
-	not input.schema == "pdp.input/1"
+gate_reasons contains reason("policy.input", "The question is not of the form pdp.composition/1.", "pdp.gate", "") if {
+	not well_formed_question
 }
 
 # The failing check's own code, or one made of its name.
 check_code(group, name) := input[group][name].code if {
 	has_text(input[group][name], "code")
 } else := concat(".", ["check", name])
-
-# METADATA
-# title: All packs, evaluated once
-# description: Read through this and never one rule at a time, for an engine evaluates a pack anew for each computed path.
-packs := data.packs

@@ -44,29 +44,51 @@ test_pack_that_the_service_does_not_know_closes_the_gate if {
 	denied_for(decide({}, call({"policy": {"packs": ["baseline"]}})), "policy.packs")
 }
 
+test_policy_without_the_baseline_closes_the_gate if {
+	elements := json.remove(packs({}), ["baseline"])
+	denied_for(composed_of(elements, call({"policy": {"packs": ["acme"]}})), "policy.packs")
+	denied_for(composed_of({}, call({"policy": {"packs": []}})), "policy.packs")
+}
+
 test_pack_without_meta_closes_the_gate if {
-	decision := data.pdp.decision with data.packs as json.remove(packs({}), ["acme/meta"]) with input as call({})
+	decision := composed_of(json.remove(packs({}), ["acme/meta"]), call({}))
 	denied_for(decision, "policy.packs")
 }
 
 test_meta_without_owner_or_servers_closes_the_gate if {
 	every meta in {{"owner": "x"}, {"servers": ["git"]}, {"servers": "git", "owner": "x"}, "git"} {
 		stripped := object.union(json.remove(packs({}), ["acme/meta"]), {"acme": {"meta": meta}})
-		decision := data.pdp.decision with data.packs as stripped with input as call({})
+		decision := composed_of(stripped, call({}))
 		denied_for(decision, "policy.packs")
 	}
 }
 
 test_other_form_of_question_closes_the_gate if {
-	denied_for(decide({}, call({"schema": "pdp.input/2"})), "policy.input")
+	other := {"elements": packs({}), "asserted_elements": null, "schema": "pdp.composition/2"}
+	decision := data.pdp.decision with input as object.union(call({}), other)
+	denied_for(decision, "policy.input")
 }
 
-# A scalar in their place is an error to one engine and undefined to the other: a denial on both.
+test_question_without_lists_closes_the_gate if {
+	every name in {"evidence", "waivers"} {
+		without := json.remove(call({}), [name])
+		denied_for(composed_of(packs({}), without), "policy.input")
+		denied_for(composed_of(packs({}), object.union(without, {name: {}})), "policy.input")
+	}
+}
+
+# What is no set is an empty object in the elements.
 test_rules_that_are_no_sets_close_the_gate if {
 	every name in contract_rules {
-		every value in [["x"], {"x": 1}, [{"code": "x", "kind": "y"}], {}] {
+		every value in [{"x": 1}, {}] {
 			denied_for(decide({name: value}, call({})), "policy.element")
 		}
+	}
+}
+
+test_kinds_that_are_not_there_close_the_gate if {
+	every name in contract_rules {
+		denied_for(composed_of(json.remove(packs({}), [sprintf("acme/%s", [name])]), call({})), "policy.element")
 	}
 }
 

@@ -32,7 +32,7 @@ pending_reasons contains reason(
 deny_reasons contains why if {
 	some t in input.targets
 	not t.key in visible
-	some why in target_reasons[t.key]
+	some why in objections_to(t.key)
 }
 
 deny_reasons contains reason(

@@ -6,6 +6,7 @@ granted contains element.target if {
 	input.server.id in pack.meta.servers
 	some element in pack.allow
 	has_text(element, "code")
+	has_text(element, "target")
 }
 
 # Targets whose own checks passed, on the server that was asked.
@@ -44,26 +45,35 @@ hidden contains {"key": t.key, "reasons": why} if {
 	why := hidden_reasons(t.key)
 }
 
-hidden_reasons(key) := target_reasons[key] if {
-	gate_open
-} else := gate_reasons
+hidden_reasons(key) := gate_reasons if {
+	not gate_open
+} else := objections_by_key[key] if {
+	input.phase == "list"
+} else := objections_to(key)
+
+objections_to(key) := {o.reason | some o in objections; o.key == key}
+
+# Only for lists, where looking through all objections for each target would cost their square. Only the interpreter
+# evaluates lists: the virtual machine takes this for a set (docs/engine-differences.md).
+objections_by_key[o.key] contains o.reason if some o in objections
 
 # METADATA
-# title: Why a target is not visible
-# description: By target key. Its failed check alone when there is one; policy has nothing to say about such a target.
-target_reasons[t.key] contains reason(code, "The target did not pass its checks.", "pdp.gate", "") if {
+# title: Why targets are not visible
+# description: A failed check alone when there is one; policy has nothing to say about such a target.
+objections contains {"key": t.key, "reason": why} if {
 	some t in input.targets
 	not t.status == "ok"
-	code := target_code(t)
+	why := reason(target_code(t), "The target did not pass its checks.", "pdp.gate", "")
 }
 
-target_reasons[t.key] contains reason("policy.not_granted", "No pack grants this target.", "pdp.gate", "") if {
+objections contains {"key": t.key, "reason": why} if {
 	some t in input.targets
 	t.status == "ok"
 	not t.key in grantable
+	why := reason("policy.not_granted", "No pack grants this target.", "pdp.gate", "")
 }
 
-target_reasons[element.target] contains element_reason(p, "hide", element) if {
+objections contains {"key": element.target, "reason": element_reason(p, "hide", element)} if {
 	some p, pack in packs
 	some element in pack.hide
 	element.target in offered

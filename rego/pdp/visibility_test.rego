@@ -8,7 +8,7 @@ test_grant_counts_only_on_the_servers_of_its_pack if {
 
 test_baseline_cannot_grant_by_naming_no_server if {
 	generous := object.union(packs({}), {"baseline": {"allow": {{"target": "tool:git_reset", "code": "x"}}}})
-	decision := data.pdp.decision with data.packs as generous with input as list({})
+	decision := composed_of(generous, list({}))
 	decision.visible == {"tool:git_status"}
 }
 
@@ -53,7 +53,7 @@ test_hide_of_something_else_hides_nothing_here if {
 
 test_grant_without_a_code_grants_nothing if {
 	without := object.union(packs({}), {"acme": {"allow": {{"target": "tool:git_status"}}}})
-	decision := data.pdp.decision with data.packs as without with input as call({})
+	decision := composed_of(without, call({}))
 	denied_for(decision, "policy.not_granted")
 }
 

@@ -15,6 +15,7 @@ waived(p, element) if {
 live_waivers(element) := {w.id |
 	waivable(element)
 	some w in input.waivers
+	has_text(w, "id")
 	w.code == element.code
 	w.server == input.server.id
 	is_number(w.expires_ns)
@@ -28,19 +29,19 @@ waivable(element) if {
 }
 
 waived_hides contains waiver_use(element.code, id) if {
-	some element in data.packs.baseline.hide
+	some element in packs.baseline.hide
 	some t in input.targets
 	element.target == t.key
 	some id in live_waivers(element)
 }
 
 waived_elements contains waiver_use(element.code, id) if {
-	some element in data.packs.baseline.deny
+	some element in packs.baseline.deny
 	some id in live_waivers(element)
 }
 
 waived_elements contains waiver_use(element.code, id) if {
-	some element in data.packs.baseline.require
+	some element in packs.baseline.require
 	some id in live_waivers(element)
 }
 

@@ -7,7 +7,7 @@ softenable := {"code": "x.soft", "message": "no", "control": "MB-4.1", "waivable
 # The same rules, but in the baseline, where waivers can reach them.
 base_decide(rules, question) := decision if {
 	together := object.union(packs({}), {"baseline": rules})
-	decision := data.pdp.decision with data.packs as together with input as question
+	decision := composed_of(together, question)
 }
 
 waived_call(overrides) := call({"waivers": [object.union(testing.waiver("x.soft", "git"), overrides)]})

@@ -14,6 +14,7 @@ from support.golden import policy as lab_and_acme
 from support.opa import opa_or_skip
 
 from pdp.cli.policy import policy
+from pdp.core import elements
 from pdp.policy.bundle import read_bundle, shipped_rego
 
 ACME = shipped_rego() / "examples" / "acme"
@@ -73,8 +74,12 @@ def test_the_bundle_for_an_opa(tmp_path: Path) -> None:
         assert told is not None
         manifest = json.load(told)
     bundle = read_bundle(shipped_rego(), ACME)
-    assert manifest == {"revision": bundle.digest, "roots": ["lib", "org", "packs", "pdp"], "rego_version": 1}
-    assert set(names) == {".manifest", "org/data.json"} | {module.path for module in bundle.live}
+    assert manifest == {
+        "revision": bundle.digest,
+        "roots": ["elements", "lib", "org", "packs", "pdp"],
+        "rego_version": 1,
+    }
+    assert set(names) == {".manifest", "org/data.json", elements.PATH} | {module.path for module in bundle.live}
 
 
 def test_policy_that_may_not_become_active_is_not_written(tmp_path: Path) -> None:

@@ -27,21 +27,35 @@ GATE = _in(
     ),
     (
         "gate-packs-not-compared",
-        "\tloaded_packs == {p | some p in input.policy.packs}\n\tpassed",
-        "\tpassed",
+        '\tloaded_packs == {p | some p in input.policy.packs}\n\t"baseline',
+        '\t"baseline',
         "the loaded packs are those of the bundle",
     ),
     (
         "gate-packs-a-subset",
-        "\tloaded_packs == {p | some p in input.policy.packs}\n\tpassed",
-        "\tcount({p | some p in input.policy.packs} - loaded_packs) == 0\n\tpassed",
+        '\tloaded_packs == {p | some p in input.policy.packs}\n\t"baseline',
+        '\tcount({p | some p in input.policy.packs} - loaded_packs) == 0\n\t"baseline',
         "a pack that nobody knows of closes the gate",
     ),
     (
         "gate-any-form",
-        '\tinput.schema == "pdp.input/1"\n\tloaded',
-        "\tloaded",
+        '\tinput.schema == "pdp.composition/1"\n',
+        "",
         "only a question of the known form is answered",
+    ),
+    (
+        "gate-without-the-baseline",
+        '\t"baseline" in loaded_packs\n',
+        "",
+        "a policy without the baseline closes the gate",
+    ),
+    ("gate-evidence-of-any-form", "\tis_array(input.evidence)\n", "", "evidence that is no list closes the gate"),
+    ("gate-waivers-of-any-form", "\tis_array(input.waivers)\n", "", "waivers that are no list close the gate"),
+    (
+        "gate-asserted-elements-of-any-form",
+        "some elements in [input.elements, input.asserted_elements]",
+        "some elements in [input.elements]",
+        "elements on what was asserted are held to the same form",
     ),
     ("gate-malformed-ignored", "\tcount(malformed) == 0\n", "", "an element that cannot be weighed closes the gate"),
     (
@@ -54,8 +68,8 @@ GATE = _in(
     ("gate-meta-servers-any", "\tis_array(meta.servers)\n", "", "a pack without a proper meta does not count"),
     (
         "gate-rule-not-a-set",
-        "\tnot is_set(value)\n",
-        "\tis_null(value)\n",
+        "\tnot has_list(pack, name)\n",
+        "\tis_null(pack[name])\n",
         "a rule that is not a set closes the gate",
     ),
     (

@@ -95,12 +95,83 @@ DECIDE = _in(
         "if not doc:",
         "the document is validated before each evaluation",
     ),
-    ("question-nan", "allow_nan=False", "allow_nan=True", "the question is JSON"),
     (
         "list-decides",
         "        if outcome.effect is not Effect.DENY:\n",
         "        if outcome.effect is Effect.PENDING:\n",
         "a list decides no call",
+    ),
+)
+
+ELEMENTS = (
+    *_in(
+        "elements",
+        ("question-nan", "allow_nan=False", "allow_nan=True", "the question is JSON"),
+        (
+            "elements-on-asserted-alone",
+            "[_facts(texts | {ASSERTED: _NOTHING_ASSERTED})]",
+            "[_facts(texts)]",
+            "packs are evaluated without what was asserted",
+        ),
+        (
+            "elements-without-asserted",
+            "            facts.append(_facts(texts))\n",
+            "            pass\n",
+            "packs are evaluated with what was asserted as well",
+        ),
+        (
+            "elements-of-lists-on-asserted",
+            'if document["phase"] == "call" and document[ASSERTED]',
+            "if document[ASSERTED]",
+            "lists rest on nothing that was asserted",
+        ),
+        (
+            "elements-see-evidence",
+            '"arguments", "session")',
+            '"arguments", "session", "evidence")',
+            "packs see no evidence",
+        ),
+        (
+            "elements-no-set",
+            'f"\\tis_set({path})"',
+            'f"\\t{path} == {path}"',
+            "a rule that is no set is no element",
+        ),
+    ),
+    Mutant(
+        "elements-machine-undefined",
+        "pdp/policy/embedded/worker.py",
+        " and _UNDEFINED not in text",
+        "",
+        "what the machine has no value for is left to the interpreter",
+    ),
+    Mutant(
+        "elements-machine-lists",
+        "pdp/policy/embedded/worker.py",
+        'if phase == b"call" else b""',
+        'if phase else b""',
+        "lists are composed by the interpreter",
+    ),
+    Mutant(
+        "elements-never-asserted",
+        "pdp/policy/embedded/worker.py",
+        "told = facts if self._engines.asserted else facts[:1]",
+        "told = facts[:1]",
+        "packs that read what was asserted are evaluated with it",
+    ),
+    Mutant(
+        "elements-granted-by-either",
+        "rego/pdp/elements.rego",
+        "[e | some e in elements; e in others]",
+        "[e | some e in elements]",
+        "a grant that rests on what was not asserted needs both evaluations",
+    ),
+    Mutant(
+        "elements-forbidden-by-one",
+        "rego/pdp/elements.rego",
+        "some part in [elements, others]",
+        "some part in [elements]",
+        "what either evaluation forbids is forbidden",
     ),
 )
 
@@ -184,6 +255,7 @@ EARLIER = _in(
 )
 
 CORE = (
+    *ELEMENTS,
     *OUTCOME,
     *DECIDE,
     *FACTS,

@@ -62,8 +62,8 @@ LOADING = (
         "policy/gate/static_check",
         (
             "gate-hide-by-arguments",
-            'elif name in _TOOL_PHASE and read.phase == "call":',
-            'elif name == "allow" and read.phase == "call":',
+            'if name in _TOOL_PHASE and read.phase == "call":',
+            'if name == "allow" and read.phase == "call":',
             "allow and hide read nothing that only a call has",
         ),
         (
@@ -71,21 +71,6 @@ LOADING = (
             'if read.readers == "pdp":',
             'if read.readers == "pdp" and name == "allow":',
             "packs never read evidence or waivers",
-        ),
-        (
-            "gate-asserted-allows",
-            '_MAY_READ_ASSERTED = ("deny", "require")',
-            '_MAY_READ_ASSERTED = ("deny", "require", "allow")',
-            "asserted facts never allow",
-        ),
-    ),
-    *_in(
-        "policy/gate/references",
-        (
-            "gate-asserted-negated",
-            "if context.negated and value.tainted:",
-            "if context.negated and value.tainted and not steps:",
-            "asserted facts never under not",
         ),
     ),
     *_in(

@@ -161,8 +161,8 @@ WAIVERS = _in(
     ),
     (
         "waiver-use-not-told",
-        "data.packs.baseline.deny\n\tsome id",
-        "data.packs.baseline.denied\n\tsome id",
+        "packs.baseline.deny\n\tsome id",
+        "packs.baseline.denied\n\tsome id",
         "each use of a waiver is recorded",
     ),
 )

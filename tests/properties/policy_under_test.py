@@ -9,12 +9,13 @@ from typing import Any
 
 import jsonschema_rs
 
+from pdp.core.elements import SEPARATOR
 from pdp.core.facts import Facts
 from pdp.core.outcome import Effect, Outcome, conclude, denied, question
 from pdp.core.policy import Module
 from pdp.policy.bundle import read_bundle, shipped_rego
-from pdp.policy.embedded.regorus_binding import new_engine
 from pdp.policy.embedded.worker import EvaluationCaps, Evaluator
+from pdp.policy.embedded.zygote import build
 from pdp.policy.evaluation import Status
 
 ACME_ONLY: Mapping[str, str] = {}
@@ -31,11 +32,8 @@ class Policy:
         self._bundle = replace(
             bundle, modules=(*bundle.modules, *modules), packs=tuple(sorted((*bundle.packs, *extra)))
         )
-        self._engine = new_engine()
-        for module in self._bundle.live:
-            self._engine.add_policy(module.path, module.text)
-        self._engine.add_data_json(f'{{"org":{self._bundle.org.decode()}}}')
-        self._evaluator = Evaluator(self._engine, EvaluationCaps())
+        self._engines = build(self._bundle)
+        self._evaluator = Evaluator(self._engines, EvaluationCaps())
         self._valid = jsonschema_rs.validator_for(json.loads(bundle.input_schema)).is_valid
 
     def ask(self, facts: Facts, at_ns: int, evidence: tuple[Mapping[str, Any], ...] = ()) -> Outcome:
@@ -48,12 +46,39 @@ class Policy:
             packs=self._bundle.packs,
             valid=self._valid,
         )
-        status, body = self._evaluator.evaluate(asked.document)
+        status, body = self._evaluator.evaluate(asked.payload)
+        self._asked, self._answered = asked, body
         return conclude(asked, body, frozenset()) if status is Status.OK else denied(f"policy.{status.name}")
 
     def rule(self, path: str) -> Any:
-        """The value of one more rule for the question asked last."""
-        return json.loads(self._engine.eval_rule_as_json(path))
+        """The value of one more rule of the composition for the question asked last."""
+        composition = self._asked.payload.split(SEPARATOR)[0]
+        elements = (*self._answered.split(SEPARATOR)[1:], b"null")
+        told = dict(zip(("elements", "asserted_elements"), map(json.loads, elements), strict=False))
+        self._engines.composition.set_input_json(json.dumps(json.loads(composition) | told))
+        return json.loads(self._engines.composition.eval_rule_as_json(path))
+
+
+class Composition:
+    """The shipped composition, alone."""
+
+    def __init__(self) -> None:
+        self._engines = build(read_bundle(shipped_rego(), None))
+        self._evaluator = Evaluator(self._engines, EvaluationCaps())
+
+    def by_machine(self, document: str) -> str:
+        """The decision as canonical text; empty where the machine leaves it to the interpreter."""
+        answer = self._evaluator.by_machine(document.encode())
+        return _canonical(answer) if answer else ""
+
+    def by_interpreter(self, document: str) -> str:
+        """The decision as canonical text, or the outcome of an evaluation without one."""
+        status, answer = self._evaluator.evaluate(document.encode())
+        return _canonical(answer) if status is Status.OK else status.name
+
+
+def _canonical(answer: bytes) -> str:
+    return json.dumps(json.loads(answer), sort_keys=True)
 
 
 def no_looser(bent: Outcome, base: Outcome) -> bool:

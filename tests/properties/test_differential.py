@@ -14,6 +14,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,13 @@ from support.environment import SeededEntropy
 from support.golden import policy as lab_and_acme
 from support.opa import opa_or_skip
 
-from pdp.core.digest import sha256_hex
+from pdp.core.elements import SEPARATOR, EngineQuery, decision_of
 from pdp.core.errors import EngineFault
 from pdp.core.facts import document
-from pdp.core.outcome import EngineQuery
 from pdp.core.policy import Bundle
 from pdp.policy.bundle import read_bundle, shipped_rego
-from pdp.policy.embedded.regorus_binding import new_engine
 from pdp.policy.embedded.worker import EvaluationCaps, Evaluator
+from pdp.policy.embedded.zygote import build
 from pdp.policy.evaluation import Status
 from pdp.policy.opa.engine import OpaEngine, OpaHost
 from pdp.policy.opa.options import OpaOptions
@@ -207,28 +207,26 @@ async def opa(bundle: Bundle) -> AsyncIterator[OpaEngine]:
 
 @pytest.fixture(scope="module")
 def regorus(bundle: Bundle) -> Evaluator:
-    engine = new_engine()
-    for module in bundle.live:
-        engine.add_policy(module.path, module.text)
-    engine.add_data_json(f'{{"org":{bundle.org.decode()}}}')
-    return Evaluator(engine, EvaluationCaps())
+    return Evaluator(build(bundle), EvaluationCaps())
 
 
-async def by_opa(engine: OpaEngine, asked: bytes) -> str:
+async def by_opa(engine: OpaEngine, asked: EngineQuery) -> str:
     try:
-        return _text(await engine.evaluate(EngineQuery(asked, sha256_hex(asked), "call", frozenset())))
+        return _text(await engine.evaluate(asked))
     except EngineFault as fault:
         return fault.code
 
 
-def by_regorus(evaluator: Evaluator, asked: bytes) -> str:
-    status, body = evaluator.evaluate(asked)
+def by_regorus(evaluator: Evaluator, asked: EngineQuery) -> str:
+    status, body = evaluator.evaluate(asked.payload)
     return _text(body) if status is Status.OK else f"policy.{status.name.lower()}"
 
 
 def _text(body: bytes) -> str:
-    """One text per value: true is not 1, and 1.0 is."""
-    return json.dumps(_plain(json.loads(body)), sort_keys=True)
+    """Decision and elements, one text per value: true is not 1, and 1.0 is."""
+    return SEPARATOR.decode().join(
+        json.dumps(_plain(json.loads(part)), sort_keys=True) for part in body.split(SEPARATOR)
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -253,13 +251,13 @@ async def test_both_engines_decide_alike(bundle: Bundle, opa: OpaEngine, regorus
     waiting: list[Document] = []
     for count in batches(INPUTS):
         documents = [waiting.pop() if waiting else inputs.make() for _ in range(count)]
-        asked = [json.dumps(d, separators=(",", ":")).encode() for d in documents]
+        asked = [EngineQuery.of(document, {}) for document in documents]
         theirs = await asyncio.gather(*(by_opa(opa, a) for a in asked))
         for made, question, their in zip(documents, asked, theirs, strict=True):
             assert valid.is_valid(made), next(iter(valid.iter_errors(made))).message
             our = by_regorus(regorus, question)
-            assert our == their, question.decode()
-            answer = json.loads(our) if our.startswith("{") else {"effect": our, "reasons": []}
+            assert our == their, question.payload.decode()
+            answer = json.loads(decision_of(our.encode())) if our.startswith("{") else {"effect": our, "reasons": []}
             seen[answer["effect"]] += 1
             seen.update(reason["code"] for reason in answer["reasons"])
             if answer["effect"] == "pending" and len(made["evidence"]) < ANSWERS:
@@ -278,6 +276,9 @@ def test_inputs_are_made_up_but_valid(bundle: Bundle) -> None:
 async def test_a_difference_is_found(bundle: Bundle, opa: OpaEngine, regorus: Evaluator, tmp_path: Path) -> None:
     """An input that only one of them has would show."""
     inputs = Inputs(bundle, seed=2)
-    asked = [json.dumps(inputs.make()).encode() for _ in range(40)]
-    other = [a.replace(b'"developers"', b'"others"').replace(b'"lab"', b'"mail"') for a in asked]
+    asked = [EngineQuery.of(inputs.make(), {}) for _ in range(40)]
+    other = [
+        replace(a, payload=a.payload.replace(b'"developers"', b'"others"').replace(b'"lab"', b'"mail"'))
+        for a in asked
+    ]
     assert [await by_opa(opa, a) for a in asked] != [by_regorus(regorus, o) for o in other]

@@ -24,11 +24,11 @@ require contains {
 	"prompt": "intent", "accepts": ["allow"], "min_confidence": 0.8,
 	"otherwise": {"kind": "confirmation", "id": "j.other", "code": "j.other", "ttl_seconds": 60,
 		"min_assurance": "passkey"},
-} if input.phase == "call"
+}
 require contains {
 	"kind": "approval", "id": "j.approval", "code": "j.approval", "control": "", "stage": 2, "ttl_seconds": 60,
 	"seats": [{"group_id": "security", "n": 2}], "deny_quorum": 1, "reason_required": false,
-} if input.phase == "call"
+}
 """
 LATER = 2**62
 GOOD = Verdict("ok", "allow", 0.9, "11", "m")

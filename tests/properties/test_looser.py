@@ -15,7 +15,7 @@ from pdp.core.check import WORST_COUNT, Check
 from pdp.core.facts import Annotations, ArgumentsFact, Asserted, Facts, Finding, SessionFact, SubjectFact
 from pdp.core.outcome import Effect
 
-# An organisation may look at what nobody vouched for only to deny or to require.
+# What an organisation would do with what nobody vouched for.
 SUSPICIOUS = """package packs.suspicious
 meta := {"servers": ["git"], "owner": "o"}
 deny contains {"code": "s.address", "message": ""} if input.asserted.client_address == "10.0.0.1"
@@ -25,6 +25,32 @@ require contains {
 	"seats": [{"group_id": "security", "n": 1}], "deny_quorum": 1, "reason_required": false,
 } if input.asserted.task == null
 """
+
+
+# Everything that a pack could try to grant, spare or lift by it; whatever the gate says of such a pack.
+LOOSENING = """package packs.loosening
+meta := {"servers": ["git"], "owner": "o"}
+approval := {
+	"kind": "approval", "control": "", "stage": 1, "ttl_seconds": 60,
+	"seats": [{"group_id": "security", "n": 1}], "deny_quorum": 1, "reason_required": false,
+}
+observed if is_string(input.asserted.observation)
+allow contains {"target": t.key, "code": "l.all"} if { some t in input.targets; observed }
+hide contains {"target": t.key, "code": "l.hide"} if { some t in input.targets; not observed }
+deny contains {"code": "l.unobserved", "message": ""} if not observed
+deny contains {"code": "l.address", "message": ""} if input.asserted.client_address != "10.0.0.1"
+deny contains {"code": "l.few", "message": ""} if count([1 | some _ in input.asserted.extra]) < 1
+require contains object.union(approval, {"id": "l.task", "code": "l.task"}) if input.asserted.task == null
+require contains object.union(approval, {"id": "l.n", "code": "l.n", "stage": stage}) if {
+	stage := count(object.keys(input.asserted.client_capabilities)) + 1
+}
+oblige contains {"kind": "redact", "code": "l.redact"} if not observed
+"""
+
+
+@pytest.fixture(scope="module")
+def loosening() -> Policy:
+    return Policy({"loosening": LOOSENING})
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +80,29 @@ def test_rules_about_what_is_asserted_only_make_stricter(
         assert no_looser(suspicious.ask(replace(call, asserted=one), at_ns), base)
 
 
+@given(call=calls(), forged=asserted, at_ns=instants)
+def test_not_even_a_pack_that_wants_to_loosen_by_what_is_asserted_can(
+    loosening: Policy, call: Facts, forged: Asserted, at_ns: int
+) -> None:
+    """By construction: what is asserted is told only beside an evaluation without it."""
+    silent = loosening.ask(replace(call, asserted=Asserted()), at_ns)
+    names = [f.name for f in fields(Asserted)]
+    bent = [replace(Asserted(), **{n: getattr(source, n)}) for n in names for source in (forged, call.asserted)]
+    for one in (*bent, forged, call.asserted):
+        assert no_looser(loosening.ask(replace(call, asserted=one), at_ns), silent)
+
+
+def test_what_is_asserted_does_tighten(loosening: Policy) -> None:
+    plain = replace(good_call(), asserted=Asserted())
+    told = replace(plain, asserted=Asserted(client_capabilities={"a": 1}))
+    stages = [
+        {r["id"]: r["stage"] for r in loosening.rule("data.pdp.wanted")} if loosening.ask(c, NOON) else {}
+        for c in (plain, told)
+    ]
+    assert stages[0] == {"l.task": 1, "l.n": 1}
+    assert len(stages[1]) == 2
+
+
 def test_the_suspicious_pack_does_something(suspicious: Policy, policy: Policy) -> None:
     counts: Counter[bool] = Counter()
 
@@ -69,7 +118,7 @@ def test_the_suspicious_pack_does_something(suspicious: Policy, policy: Policy) 
 @pytest.mark.parametrize("value", ["true", "false", "null", "1", '"x"', '["x"]', '{"x": 1}', "{}", "[]"])
 @pytest.mark.parametrize("rule", ["hide", "deny", "require", "oblige"])
 def test_a_rule_that_is_no_set_lets_nothing_pass(rule: str, value: str) -> None:
-    """The gate closes on it, or the engine cannot evaluate it: both deny."""
+    """An empty object stands for it in the elements, on which the gate closes."""
     odd = Policy({"odd": f'package packs.odd\nmeta := {{"servers": ["git"], "owner": "o"}}\n{rule} := {value}\n'})
     assert odd.ask(good_call(), NOON).effect is Effect.DENY
 

@@ -96,7 +96,7 @@ def test_a_policy_that_does_not_decide(server: Served, case: str, rule: str, cod
 
 
 def test_the_operator_hears_of_it(server: Served, caplog: pytest.LogCaptureFixture) -> None:
-    server.activate(rego('decision := {"e": 1 / count([])} if input.arguments.value.repo_path == "zq-secret"'))
+    server.activate(rego('decision := {"e": 1 / count([])} if input.call.digest != "zq-secret"'))
     with caplog.at_level(logging.ERROR, "pdp.policy"):
         denied(server, "policy.error", tool="git_log", arguments={"repo_path": "zq-secret"})
     assert "policy.error" in caplog.text

@@ -16,7 +16,7 @@ _HEAD = f"""package pdp
 
 import rego.v1
 
-tool := input.targets[0].name
+tool := trim_prefix(input.targets[0].key, "tool:")
 decision := {ALLOWS} if tool == "git_status"
 """
 # an endless loop cannot be written in Rego; this one takes about as long as anybody would wait

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 
 from typing_extensions import override
 
+from pdp.core.elements import EngineQuery
 from pdp.core.errors import EngineFault, Overloaded
-from pdp.core.outcome import EngineQuery
 from pdp.policy import evaluation
 from pdp.policy.embedded import wire
 from pdp.policy.embedded.options import EngineCounters, PoolOptions
@@ -103,7 +103,7 @@ class WorkerLink(asyncio.Protocol):
             raise RuntimeError("the link is not connected")
         self._sequence += 1
         self.flight = BatchInFlight(self._sequence, items, now)
-        self._transport.write(wire.batch(self._sequence, ((i.nonce, i.asked.document) for i in items)))
+        self._transport.write(wire.batch(self._sequence, ((i.nonce, i.asked.payload) for i in items)))
 
     def unanswered(self) -> list[QueuedQuestion]:
         """The items of the batch in flight that have no answer yet."""
@@ -222,7 +222,7 @@ class Pool:
         """
         if self.refusing:
             raise EngineFault(*evaluation.UNAVAILABLE)
-        size = len(asked.document)
+        size = len(asked.payload)
         if size > self._caps[asked.phase]:
             raise EngineFault(*evaluation.TOO_LARGE)
         if self._full(size):
@@ -382,7 +382,7 @@ class Pool:
         taken, size = list[QueuedQuestion](), 0
         share = min(self._options.batch_items, -(-len(self._queue) // len(self._idle)))
         while self._queue and len(taken) < share:
-            length = len(self._queue[0].asked.document)
+            length = len(self._queue[0].asked.payload)
             if taken and size + length > self._options.batch_bytes:
                 break
             item = self._queue.popleft()
@@ -432,7 +432,7 @@ class Pool:
             while queue and (queue[0].since <= oldest or queue[0].answer.done()):
                 item = queue.popleft()
                 if queue is self._queue:
-                    self._queued_bytes -= len(item.asked.document)
+                    self._queued_bytes -= len(item.asked.payload)
                 item.fail(evaluation.BUSY)
         waiting = [queue[0].since for queue in (self._reruns, self._queue) if queue]
         for item in (item for link in self._links for item in link.unanswered()):
@@ -448,5 +448,5 @@ class Pool:
             return False
         # those whose callers have gone do not count
         self._queue = deque(item for item in self._queue if not item.answer.done())
-        self._queued_bytes = sum(len(item.asked.document) for item in self._queue)
+        self._queued_bytes = sum(len(item.asked.payload) for item in self._queue)
         return len(self._queue) >= options.queue_items or self._queued_bytes + size > options.queue_bytes

@@ -1,9 +1,10 @@
 """The `regorus` extension module, which has no type stubs: engines, their version, errors, and
 corrected builtins.
 
-Only the `Engine` class is used, JSON in and out (docs/adr, DESIGN section 5): `set_input` with
-Python objects can crash the process, and `Rvm` drops conflict errors. An engine belongs to the
-thread that made it; use from another raises a PanicException, which is a BaseException.
+JSON in and out (docs/adr, DESIGN section 5): `set_input` with Python objects can crash the process.
+Packs are evaluated by `Engine`, the interpreter, alone: `Rvm`, the virtual machine, drops errors. It
+evaluates our own composition, where it was shown to answer alike. Both belong to the thread that made
+them; use from another raises a PanicException, which is a BaseException.
 
 Builtins that answer otherwise than in OPA are replaced by extensions (docs/engine-differences.md,
 "Differences"). What an extension raises becomes an evaluation error, as in OPA with strict builtin
@@ -20,7 +21,7 @@ import importlib.util
 import ipaddress
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
@@ -57,6 +58,25 @@ class RegorusEngine(Protocol):
     def eval_rule_as_json(self, path: str) -> str:
         """The rule's value as JSON text; `"<undefined>"` when undefined. Raises RuntimeError on evaluation errors,
         conflicts, and a path that names no rule (`eval_query` would return nothing for a misspelt path)."""
+
+
+class RegorusMachine(Protocol):
+    """The part of `regorus.Rvm` that we use."""
+
+    def set_input_json(self, document: str) -> None:
+        """Set `input`. Raises RuntimeError."""
+
+    def execute_entry_point(self, path: str) -> str:
+        """The value of the rule as JSON text. Raises RuntimeError, not for every error of evaluation."""
+
+
+def new_machine(modules: Iterable[tuple[str, str]], rule: str) -> RegorusMachine:
+    """A virtual machine for one rule of these modules (path, text). Raises RuntimeError where they do not compile."""
+    regorus = importlib.import_module("regorus")
+    machine = regorus.Rvm()
+    machine.load_program(regorus.Program.compile_from_modules("{}", list(modules), [rule]))
+    machine.set_data_json("{}")
+    return cast("RegorusMachine", machine)
 
 
 def new_engine() -> RegorusEngine:

@@ -1,4 +1,4 @@
-"""A policy worker: one engine with one bundle, one socket, one batch at a time. It is forked ready by the zygote.
+"""A policy worker: one bundle, one socket, one batch at a time. It is forked ready by the zygote.
 
 It trusts nothing it evaluates: any behaviour of the engine short of ending the process becomes an item's status.
 """
@@ -11,12 +11,13 @@ import socket
 import time
 from dataclasses import dataclass
 
-from pdp.core.outcome import RULE
+from pdp.core.elements import RULE, RULES, SEPARATOR
 from pdp.policy.embedded import wire
-from pdp.policy.embedded.regorus_binding import RegorusEngine, places
+from pdp.policy.embedded.regorus_binding import RegorusEngine, RegorusMachine, places
 from pdp.policy.embedded.wire import NONE, Progress
 from pdp.policy.evaluation import MAX_DEPTH, Status, too_deep
 
+_UNDEFINED = '"<undefined>"'  # what stands in JSON for no value
 _FLUSH_SECONDS = 0.005  # finished answers do not wait longer than this for a slow neighbour
 
 
@@ -34,43 +35,96 @@ class BrokenEngineError(Exception):
     """An engine failed otherwise than by an evaluation error; it must not be used again."""
 
 
-class Evaluator:
-    """The evaluator of `data.pdp.decision`, for one document after another."""
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """The engines of one bundle: `packs` holds everything but the composition, the others nothing else. `machine`
+    evaluates it for calls; whatever it does not answer, and lists, is for the interpreter."""
 
-    def __init__(self, engine: RegorusEngine, caps: EvaluationCaps) -> None:
-        self._engine = engine
+    packs: RegorusEngine
+    composition: RegorusEngine
+    machine: RegorusMachine | None
+    asserted: bool  # whether packs are evaluated with what callers assert as well
+
+
+class _RefusedError(Exception):
+    """An evaluation without a value: its status and what is told of it."""
+
+    def __init__(self, status: Status, body: bytes) -> None:
+        super().__init__(status)
+        self.status = status
+        self.body = body
+
+
+class Evaluator:
+    """The evaluator of both steps, for one question after another."""
+
+    def __init__(self, engines: Engines, caps: EvaluationCaps) -> None:
+        self._engines = engines
         self._caps = caps
 
-    def evaluate(self, document: bytes) -> tuple[Status, bytes]:
-        """The status and body for one document. Raises BrokenEngineError after a panic or lack of memory."""
-        if too_deep(document, self._caps.depth):
+    def evaluate(self, asked: bytes) -> tuple[Status, bytes]:
+        """The status and body for one question (`EngineQuery.payload`).
+
+        Raises BrokenEngineError after a panic or lack of memory.
+        """
+        parts = asked.split(SEPARATOR)
+        if any(too_deep(part, self._caps.depth) for part in parts):
             return Status.INPUT, b"nested too deep"
         try:
-            return self._evaluate(document)
+            return Status.OK, self._answer(*parts)
+        except _RefusedError as refused:
+            return refused.status, refused.body
         except BaseException as error:
             raise BrokenEngineError from error
 
-    def _evaluate(self, document: bytes) -> tuple[Status, bytes]:
+    def _answer(self, composition: bytes, phase: bytes = b"", *facts: bytes) -> bytes:
+        elements: list[bytes] = []
+        if phase or facts:
+            rule = RULES.get(phase.decode(errors="replace"))
+            if rule is None or len(facts) not in (1, 2):
+                raise _RefusedError(Status.INPUT, b"not a question")
+            told = facts if self._engines.asserted else facts[:1]
+            elements = [self._value(self._engines.packs, rule, each) for each in told]
+            plain, asserted = (*elements, b"null")[:2]
+            composition = composition.removesuffix(b"}")
+            composition = b'%b,"elements":%b,"asserted_elements":%b}' % (composition, plain, asserted)
+        decision = self.by_machine(composition) if phase == b"call" else b""
+        decision = decision or self._value(self._engines.composition, RULE, composition)
+        answer = SEPARATOR.join((decision, *elements))
+        if len(answer) > self._caps.answer_bytes:
+            raise _RefusedError(Status.NOT_A_DECISION, b"too large")
+        return answer
+
+    def by_machine(self, composition: bytes) -> bytes:
+        """The decision by the virtual machine; empty for anything but an object of values that are all defined."""
+        machine = self._engines.machine
+        if machine is None:
+            return b""
+        try:
+            machine.set_input_json(composition.decode())
+            text = machine.execute_entry_point(RULE)
+        except (RuntimeError, UnicodeDecodeError):
+            return b""
+        good = text.startswith("{") and _UNDEFINED not in text
+        return text.encode(errors="surrogatepass") if good else b""
+
+    def _value(self, engine: RegorusEngine, rule: str, document: bytes) -> bytes:
+        """The value of a rule, an object, for one document."""
         try:
             # a refused document leaves the previous one in place, so nothing is evaluated after a failure here
-            self._engine.set_input_json(document.decode())
+            engine.set_input_json(document.decode())
         except (RuntimeError, UnicodeDecodeError):
-            return Status.INPUT, b"not JSON that the engine accepts"
+            raise _RefusedError(Status.INPUT, b"not JSON that the engine accepts") from None
         try:
-            text = self._engine.eval_rule_as_json(RULE)
+            text = engine.eval_rule_as_json(rule)
         except RuntimeError as error:
-            return Status.ERROR, f"evaluation failed at {places(error)}".encode(errors="replace")[:1000]
-        return self._answer(text)
-
-    def _answer(self, text: str) -> tuple[Status, bytes]:
-        if text == '"<undefined>"':
-            return Status.UNDEFINED, b"undefined"
+            place = f"evaluation failed at {places(error)}".encode(errors="replace")[:1000]
+            raise _RefusedError(Status.ERROR, place) from None
+        if text == _UNDEFINED:
+            raise _RefusedError(Status.UNDEFINED, b"undefined")
         if not text.startswith("{"):
-            return Status.NOT_A_DECISION, b"not an object"
-        body = text.encode(errors="surrogatepass")
-        if len(body) > self._caps.answer_bytes:
-            return Status.NOT_A_DECISION, b"too large"
-        return Status.OK, body
+            raise _RefusedError(Status.NOT_A_DECISION, b"not an object")
+        return text.encode(errors="surrogatepass")
 
 
 class _ReplyBuffer:

@@ -28,15 +28,23 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
+from pdp.core.elements import MEMBERS, RULE, RULES, module
 from pdp.core.errors import BundleFault, Fault
-from pdp.core.outcome import RULE
-from pdp.core.policy import Bundle
+from pdp.core.policy import Bundle, Module
 from pdp.policy.embedded import confinement, wire
-from pdp.policy.embedded.regorus_binding import RegorusEngine, load_error, new_engine, version
+from pdp.policy.embedded.regorus_binding import (
+    RegorusEngine,
+    RegorusMachine,
+    load_error,
+    new_engine,
+    new_machine,
+    version,
+)
 from pdp.policy.embedded.wire import Progress
-from pdp.policy.embedded.worker import EvaluationCaps, Evaluator, serve
+from pdp.policy.embedded.worker import Engines, EvaluationCaps, Evaluator, serve
 
 _IDENT = struct.Struct("<Q")
+_NO_RULE = "not a valid rule path"  # what the engine says of a path that names no rule
 _COMMAND_BYTES = 1 << 16
 
 
@@ -64,35 +72,59 @@ def kill_command(ident: int) -> bytes:
     return wire.frame(b"K", _IDENT.pack(ident))
 
 
-def build(bundle: Bundle) -> RegorusEngine:
-    """An engine with the bundle's live modules and the organisation's data at `data.org`, compiled by one
-    evaluation whose result does not matter. Raises BundleFault naming module, row and column."""
-    engine = new_engine()
-    for module in bundle.live:
-        try:
-            engine.add_policy(module.path, module.text)
-        except RuntimeError as error:
-            raise BundleFault("bundle.load", f"The engine cannot load {load_error(error)}.") from None
+def build(bundle: Bundle) -> Engines:
+    """The engines of the bundle's live modules: the composition in one of its own, everything else, with the
+    organisation's data at `data.org`, in the other; both compiled by one evaluation whose result does not matter.
+    Raises BundleFault naming module, row and column."""
+    packs, composition = new_engine(), new_engine()
+    for live in bundle.live:
+        _add(composition if live.composes else packs, live)
+    packs.set_input_json("{}")
+    _add(packs, module({pack: [k for k in MEMBERS if _defined(packs, pack, k)] for pack in bundle.packs}))
     try:
-        engine.add_data_json(f'{{"org":{bundle.org.decode()}}}')
+        packs.add_data_json(f'{{"org":{bundle.org.decode()}}}')
     except (RuntimeError, UnicodeDecodeError):
         raise BundleFault("bundle.load", "The organisation's data is not JSON that the engine accepts.") from None
-    engine.set_input_json("{}")
+    for engine, rule in (*((packs, rule) for rule in RULES.values()), (composition, RULE)):
+        engine.set_input_json("{}")
+        try:
+            engine.eval_rule_as_json(rule)
+        except RuntimeError as error:
+            if str(error).startswith(_NO_RULE):
+                message = f"The bundle has no complete rule {rule}; it must define the decision in one place."
+                raise BundleFault("bundle.load", message) from None
+    return Engines(packs, composition, _machine(bundle), bundle.reads_asserted)
+
+
+def _defined(engine: RegorusEngine, pack: str, kind: str) -> bool:
+    """Whether a pack has a rule of this name."""
     try:
-        engine.eval_rule_as_json(RULE)
+        engine.eval_rule_as_json(f"data.packs.{pack}.{kind}")
     except RuntimeError as error:
-        if str(error).startswith("not a valid rule path"):
-            message = f"The bundle has no complete rule {RULE}; it must define the decision in one place."
-            raise BundleFault("bundle.load", message) from None
-    return engine
+        return not str(error).startswith(_NO_RULE)
+    return True
+
+
+def _machine(bundle: Bundle) -> RegorusMachine | None:
+    try:
+        return new_machine(((live.path, live.text) for live in bundle.live if live.composes), RULE)
+    except RuntimeError:  # then the interpreter does it
+        return None
+
+
+def _add(engine: RegorusEngine, live: Module) -> None:
+    try:
+        engine.add_policy(live.path, live.text)
+    except RuntimeError as error:
+        raise BundleFault("bundle.load", f"The engine cannot load {load_error(error)}.") from None
 
 
 class _Zygote:
     """The zygote after loading: forks, kills and reaps workers."""
 
-    def __init__(self, control: socket.socket, engine: RegorusEngine, digest: bytes, caps: EvaluationCaps) -> None:
+    def __init__(self, control: socket.socket, engines: Engines, digest: bytes, caps: EvaluationCaps) -> None:
         self._control = control
-        self._evaluator = Evaluator(engine, caps)
+        self._evaluator = Evaluator(engines, caps)
         self._digest = digest
         self._caps = caps
         self._children: dict[int, int] = {}  # worker id -> process id, until buried
@@ -196,13 +228,13 @@ def _main(control: int, parent: int) -> None:
         bundle = Bundle.from_bytes(artefact)
         # a policy that loops while it is loaded or warmed up ends the process; the default action needs no Python
         signal.setitimer(signal.ITIMER_REAL, options["load_seconds"])
-        engine = build(bundle)
+        engines = build(bundle)
         signal.setitimer(signal.ITIMER_REAL, 0)
     except Fault as fault:
         connection.sendall(wire.frame(b"F", json.dumps({"code": fault.code, "message": fault.message}).encode()))
         return
     digest = bundle.digest
-    zygote = _Zygote(connection, engine, bytes.fromhex(digest), caps)
+    zygote = _Zygote(connection, engines, bytes.fromhex(digest), caps)
     gc.collect()
     gc.freeze()  # workers share these pages until someone writes to them
     connection.sendall(wire.frame(b"R", json.dumps({"digest": digest, "version": engine_version}).encode()))

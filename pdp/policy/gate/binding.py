@@ -10,7 +10,7 @@ from typing import TypeAlias
 from pdp.policy.gate.expressions import Expressions
 from pdp.policy.gate.references import Context, Env
 from pdp.policy.gate.syntax import LITERAL_TYPES, REFERENCES, Body, Node, children, kind, span_of, string
-from pdp.policy.gate.value import TYPES, Scalar, Unknown, Value, any_of, options, same, taint
+from pdp.policy.gate.value import TYPES, Scalar, Unknown, Value, any_of, options, same
 
 Literal: TypeAlias = "tuple[str, Body, list[Body]]"  # kind, body and `with` modifiers of a statement
 Names: TypeAlias = "frozenset[str] | None"
@@ -51,20 +51,19 @@ class Binding(Expressions, ABC):
         elif name == "SomeIn":
             collection = self.evaluate(body["collection"], env, context)
             if body["key"] is not None:
-                self.bind(body["key"], taint(Scalar("any"), collection.tainted), own)
+                self.bind(body["key"], Scalar("any"), own)
             self.bind(body["value"], self.item(collection, span_of(body["collection"])), own)
         elif name == "Expr":
             tag, inner = kind(body["expr"])
             if tag == "AssignExpr":
                 self._assign(inner, env, own, context)
             elif tag == "Call" and self._has_output(inner):
-                self._output(inner, env, own, context)
+                self._output(inner, env, own)
 
-    def _output(self, call: Body, env: Env, own: dict[str, Value], context: Context) -> None:
-        tainted = self.evaluate(call["params"][0], env, context).tainted
+    def _output(self, call: Body, env: Env, own: dict[str, Value]) -> None:
         for variable, _ in variables(call["params"][-1]):
             if variable not in env and variable != "_" and not self.is_global(variable):
-                own[variable] = Unknown(tainted)
+                own[variable] = Unknown()
 
     def _has_output(self, call: Body) -> bool:
         """Whether the last argument receives the result, as in walk(x, [path, value])."""

@@ -10,7 +10,7 @@ from typing_extensions import override
 from pdp.policy.gate import literals
 from pdp.policy.gate.builtins import verbs_of
 from pdp.policy.gate.policy import RequiredType, is_pack
-from pdp.policy.gate.references import ASSERTED_HINT, FIXTURES, Context, Env, References
+from pdp.policy.gate.references import FIXTURES, Context, Env, References
 from pdp.policy.gate.report import GateFinding
 from pdp.policy.gate.syntax import (
     COMPREHENSIONS,
@@ -31,7 +31,6 @@ from pdp.policy.gate.value import (
     ANY,
     Collection,
     ObjectValue,
-    OpenValue,
     Scalar,
     SchemaValue,
     Unknown,
@@ -44,13 +43,11 @@ from pdp.policy.gate.value import (
     may_be_text,
     options,
     same,
-    taint,
     types,
 )
 
 _ORDERED = frozenset({"Lt", "Le", "Gt", "Ge"})
 _COPIES = frozenset({"min", "max", "sort", "array.reverse"})  # give back what they were given
-_ABSENCE = frozenset({"object.get", "is_null", "type_name"})
 _GROWS = {"replace": 2, "concat": 0}  # which parameter is repeated
 _EACH = frozenset({"strings.any_prefix_match", "strings.any_suffix_match"})  # look at text, or at a list of text
 _INSPECTS = frozenset({"count", "type_name"})  # look at no field
@@ -99,11 +96,12 @@ class Expressions(References):
         return Collection(any_of([self.evaluate(item, env, context) for item in body["items"]]), shape=name.lower())
 
     def _minus(self, body: Body, env: Env, context: Context) -> Value:
-        value, written = self.evaluate(body["expr"], env, context), number(body["expr"])
+        self.evaluate(body["expr"], env, context)
+        written = number(body["expr"])
         if written is None:
             message, hint = "The embedded engine knows `-` before a number alone.", "Write 0 - x."
             self.note(body["span"], "syntax.minus", message, hint)
-        return Scalar("number", value.tainted, ANY if written is None else -written)
+        return Scalar("number", ANY if written is None else -written)
 
     def _exact(self, name: str, node: Node) -> None:
         value = number(node)
@@ -126,14 +124,12 @@ class Expressions(References):
         return ObjectValue(tuple(members))
 
     def _comprehension(self, name: str, body: Body, env: Env, context: Context) -> Value:
-        before = self.taint_count
         self._indexed(body["query"]["stmts"], env)
         inner, context = self.query(body["query"]["stmts"], env, context)
         if name == "ObjectCompr":
             self.evaluate(body["key"], inner, context)
         item = self.evaluate(body["value" if name == "ObjectCompr" else "term"], inner, context)
-        # a comprehension that looks at asserted facts is tainted by them
-        return Collection(item, self.taint_count > before, name.removesuffix("Compr").lower())
+        return Collection(item, name.removesuffix("Compr").lower())
 
     def _indexed(self, statements: Sequence[Body], env: Env) -> None:
         """Where a comprehension could bind an outer variable, OPA collects for all its values at once, and what else
@@ -148,30 +144,22 @@ class Expressions(References):
     def _compare(self, body: Body, env: Env, context: Context) -> Value:
         left, right = self.evaluate(body["lhs"], env, context), self.evaluate(body["rhs"], env, context)
         operator = body["op"]
-        tainted = left.tainted or right.tainted
         for value, other in ((left, body["rhs"]), (right, body["lhs"])):
             if operator in ("Eq", "Ne"):
                 self.whole(value, body["span"])
             if _is_check(value) and not (operator == "Eq" and string(other) == "ok"):
                 self.note(body["span"], "checks.positive", "A check's status is not tested positively.", _STATUS_HINT)
-            if value.tainted and (operator == "Ne" or (operator == "Eq" and _is_absence(other))):
-                message = "An asserted fact is tested for what it is not."
-                self.note(body["span"], "asserted.negated", message, ASSERTED_HINT)
         if operator in ("Eq", "Ne"):
             self.compare(left, right, body["span"])
         if operator in _ORDERED:
             self._order(body, left, right, context)
-        return Scalar("boolean", tainted)
+        return Scalar("boolean")
 
     def _order(self, body: Body, left: Value, right: Value, context: Context) -> None:
         self._ordered(body["lhs"], left, context)
         self._ordered(body["rhs"], right, context)
         if not self.quiet:
             self.analysis.findings += literals.never_in_order(self.unit, body["span"], body["op"], left, right)
-        small = left if body["op"] in ("Lt", "Le") else right
-        if small.tainted and not isinstance(small, OpenValue | SchemaValue):
-            message = "Something counted from asserted facts must be below a limit, so leaving it out would help."
-            self.note(body["span"], "asserted.negated", message, ASSERTED_HINT)
 
     def _ordered(self, node: Node, value: Value, context: Context) -> None:
         if is_number(value) or self.key_of(node, value) & context.guards:
@@ -196,21 +184,18 @@ class Expressions(References):
     def _membership(self, body: Body, env: Env, context: Context) -> Value:
         collection = self.evaluate(body["collection"], env, context)
         value = self.evaluate(body["value"], env, context)
-        key = self.evaluate(body["key"], env, context) if body["key"] is not None else value
         item = self.item(collection, span_of(body["collection"]))
         if body["key"] is not None:
+            self.evaluate(body["key"], env, context)
             message = "`key, value in`"
             self.typed(body["collection"], collection, types(collection) - {"set"}, message)
         self.compare(value, item, body["span"])
         self.whole(value, span_of(body["value"]))
-        if value.tainted and _holds_absence(body["collection"]):
-            message = "An asserted fact is tested for what it is not."
-            self.note(span_of(body["collection"]), "asserted.negated", message, ASSERTED_HINT)
         if _is_check(value) or _is_check(item):
             self.note(
                 span_of(body["value"]), "checks.positive", "A check's status is not tested positively.", _STATUS_HINT
             )
-        return Scalar("boolean", collection.tainted or value.tainted or key.tainted)
+        return Scalar("boolean")
 
     def _unify(self, body: Body, env: Env, context: Context) -> Value:
         left, right = self.evaluate(body["lhs"], env, context), self.evaluate(body["rhs"], env, context)
@@ -220,33 +205,27 @@ class Expressions(References):
                 self.note(
                     span_of(other), "checks.positive", "A check's status is not tested positively.", _STATUS_HINT
                 )
-            if value.tainted and body["op"] == "Eq" and _is_absence(other):
-                message = "An asserted fact is tested for what it is not."
-                self.note(span_of(other), "asserted.negated", message, ASSERTED_HINT)
         if body["op"] == "Eq":
             self.compare(left, right, body["span"])
             for node, value, other in ((body["lhs"], left, right), (body["rhs"], right, left)):
                 if kind(node)[0] == "Var":  # it is also what other statements unify it with
                     rest = [o for o in options(value) if not any(same(o, given) for given in options(other))]
                     self.compare(any_of(rest), other, body["span"])
-        return Scalar("boolean", left.tainted or right.tainted)
+        return Scalar("boolean")
 
     def _arithmetic(self, name: str, body: Body, env: Env, context: Context) -> Value:
         left, right = self.evaluate(body["lhs"], env, context), self.evaluate(body["rhs"], env, context)
-        tainted = left.tainted or right.tainted
         if name == "BinExpr":
             one, other = self.item(left, span_of(body["lhs"])), self.item(right, span_of(body["rhs"]))
             if body["op"] == "Intersection":
                 self.compare(one, other, body["span"])
-            return Collection(any_of([one, other]), tainted, "set")
-        if body["op"] == "Sub" and right.tainted:
-            self.note(span_of(body["rhs"]), "asserted.negated", "Asserted facts are taken away.", ASSERTED_HINT)
+            return Collection(any_of([one, other]), "set")
         if body["op"] == "Sub" and (is_collection(left) or is_collection(right)):
-            return Collection(self.item(left, span_of(body["lhs"])), tainted, "set")
+            return Collection(self.item(left, span_of(body["lhs"])), "set")
         sides = ((body["lhs"], left), (body["rhs"], right))
         if all(is_number(v) or self.key_of(n, v) & context.guards for n, v in sides):
-            return Scalar("number", tainted)
-        return Unknown(tainted)
+            return Scalar("number")
+        return Unknown()
 
     def _call(self, body: Body, env: Env, context: Context) -> Value:
         names = dotted(body["fcn"])
@@ -261,7 +240,7 @@ class Expressions(References):
         name = ".".join(names)
         if name not in self.policy.builtins.declarations:
             self._refused(name, body, self.policy.names(self.unit.package))
-            return Unknown(any(value.tainted for value in values))
+            return Unknown()
         self._builtin(name, body, values, context)
         if name == "sprintf" and len(values) > 1:
             self._worded(body["params"], env, context)
@@ -287,7 +266,7 @@ class Expressions(References):
                 self.note(
                     span_of(param), "checks.positive", "A check's status leaves the rule untested.", _STATUS_HINT
                 )
-        return taint(result, any(v.tainted for v in values))
+        return result
 
     def _builtin(self, name: str, body: Body, values: list[Value], context: Context) -> None:
         """Note the defects of a call of a builtin."""
@@ -297,9 +276,6 @@ class Expressions(References):
             self.note(span, "builtin.arity", f"`{name}` takes {arity} arguments, here are {len(params)}.")
         if not self.quiet:
             self.analysis.findings += self.policy.builtins.traps(self.unit, name, params)
-        if name in _ABSENCE and any(value.tainted for value in values):
-            message = f"{name} can tell that an asserted fact is missing."
-            self.note(span, "asserted.negated", message, ASSERTED_HINT)
         if name != "sprintf" and any(_is_check(value) for value in values):
             self.note(span, "checks.positive", "A check's status is not tested positively.", _STATUS_HINT)
         guards = {guard.removeprefix("~") for guard in context.guards}
@@ -407,7 +383,7 @@ class Expressions(References):
         elif name in _COPIES and is_collection(values[0]):
             item = self.item(values[0], span_of(params[0]))
             result = item if name in ("min", "max") else Collection(item, shape="array")
-        return taint(result, any(value.tainted for value in values))
+        return result
 
 
 def _is_ours(unit: Unit) -> bool:
@@ -428,18 +404,3 @@ def _is_check(value: Value) -> bool:
         or (isinstance(o, ObjectValue) and any(_is_check(v) for _, v in o.fields))
         for o in options(value)
     )
-
-
-def _holds_absence(node: Node) -> bool:
-    name, body = kind(node)
-    return name in ("Array", "Set") and any(_is_absence(item) for item in body["items"])
-
-
-def _is_absence(node: Node) -> bool:
-    """Literals that stand for nothing: false, null, 0, empty text and empty collections."""
-    name, body = kind(node)
-    if name in ("Array", "Set"):
-        return not body["items"]
-    if name == "Object":
-        return not body["fields"]
-    return name == "Null" or (name in ("Bool", "Number", "String", "RawString") and not body["value"])

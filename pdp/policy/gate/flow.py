@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from pdp.policy.gate.binding import Binding, Literal, objects, variables
 from pdp.policy.gate.policy import CONTRACT, Analysis, Policy, RuleKey, is_pack
-from pdp.policy.gate.references import ASSERTED_HINT, Context, Env, Step
+from pdp.policy.gate.references import Context, Env, Step
 from pdp.policy.gate.syntax import (
     COMPREHENSIONS,
     LITERAL_TYPES,
@@ -48,7 +48,6 @@ from pdp.policy.gate.value import (
     any_of,
     choices,
     options,
-    taint,
 )
 
 _CLOSED = COMPREHENSIONS | LITERAL_TYPES.keys()
@@ -126,7 +125,7 @@ class Negation(Binding, ABC):
             path, span = self.unit.imports[called]
             called, steps = path[0], [*((key, span) for key in path[1:]), *steps]
         if called == "input":
-            return _leads(SchemaValue(self.policy.input_schema, "input"), steps)
+            return _leads(SchemaValue(self.policy.schema_of(self.unit), "input"), steps)
         if called == "data":
             return self._data_sure(steps)
         key = (self.unit.package, called)
@@ -282,7 +281,7 @@ class Flow(Negation):
         if name == "Expr":
             self._expression(body["expr"], env, context)
         elif name == "NotExpr":
-            self.evaluate(body["expr"], env, context.under_not())
+            self.evaluate(body["expr"], env, context)
             self.negation(body["expr"], env, context)
         elif name == "SomeIn":
             collection = self.evaluate(body["collection"], env, context)
@@ -309,8 +308,7 @@ class Flow(Negation):
         self.evaluate(node, env, context)
 
     def _every(self, body: Body, env: Env, context: Context) -> None:
-        # `every` is "not some … not": asserted facts may not stand in it
-        domain = self.evaluate(body["domain"], env, context.under_not())
+        domain = self.evaluate(body["domain"], env, context)
         inner = dict(env)
         if body["key"] is not None:
             self._shadow(self.unit.text(body["key"]), body["key"])
@@ -322,7 +320,7 @@ class Flow(Negation):
             if span is not None:
                 self._idle(span, used)
         hidden = {name for name, value in inner.items() if env.get(name) is not value}
-        self.query(body["query"]["stmts"], inner, context.under_not().without(hidden))
+        self.query(body["query"]["stmts"], inner, context.without(hidden))
 
     def _late(self, statement: Body, later: AbstractSet[str]) -> None:
         """One engine finds a value further down for some kinds of statement, the other for others."""
@@ -382,8 +380,6 @@ class Analyses:
                 message = "The gate does not know this syntax."
                 finding = rule.unit.finding(rule.span, "syntax.unknown", message, "Write it with plainer rules.")
                 analysis.findings.append(finding)
-        tainted = any(read.trust == "asserted" for read in analysis.reads)
-        tainted = tainted or any(self.done[u.key].value.tainted for u in analysis.uses if u.key in self.done)
         value = any_of(values)
         last = rules[-1]  # a default comes first and says nothing about the kind
         if last.kind == "set":
@@ -396,11 +392,5 @@ class Analyses:
             value = Collection(value, shape="object")
         else:
             value = choices(value)
-        analysis.value = taint(value, tainted)
-        turned = [r for r in rules if r.kind == "default" or any(q.is_else for q in r.queries)]
-        if tainted and turned and is_pack(rules[0].unit):
-            message = "A rule on asserted facts has a default or an else, so leaving the fact out has an effect."
-            analysis.findings.append(
-                turned[0].unit.finding(turned[0].span, "asserted.negated", message, ASSERTED_HINT)
-            )
+        analysis.value = value
         return analysis

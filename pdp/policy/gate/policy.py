@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from pdp.core.elements import composition_schema
 from pdp.core.policy import Bundle
 from pdp.policy.gate.builtins import Builtins
 from pdp.policy.gate.report import GateFinding
@@ -26,7 +27,6 @@ class InputRead:
     unit: Unit
     span: Body
     phase: str
-    trust: str
     readers: str
 
 
@@ -95,9 +95,11 @@ class Policy:
     input_schema: Schema
     org_schema: Schema
     builtins: Builtins
+    composition_schema: Schema = field(init=False)
     groups: dict[RuleKey, list[RegoRule]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.composition_schema = composition_schema(self.input_schema)
         for unit in self.units:
             for rule in unit.rules:
                 self.groups.setdefault((unit.package, rule.name), []).append(rule)
@@ -111,6 +113,10 @@ class Policy:
             json.loads(bundle.org_schema),
             Builtins.read(capabilities),
         )
+
+    def schema_of(self, unit: Unit) -> Schema:
+        """The schema of `input` in a file: the composition has an input of its own."""
+        return self.composition_schema if unit.package[:1] == ("pdp",) else self.input_schema
 
     def names(self, package: tuple[str, ...]) -> list[str]:
         """Rule names of a package."""

@@ -30,7 +30,6 @@ from pdp.policy.gate.value import (
     member,
     narrow,
     options,
-    taint,
 )
 
 NAMED = {  # facts that stand for what the registry has
@@ -48,10 +47,6 @@ _INDEX = re.compile(r'\[([^\]"]+)\]')
 Env: TypeAlias = Mapping[str, Value]
 Step: TypeAlias = "tuple[str | Node, Body]"
 FIXTURES = ("lib", "testing")  # what tests make inputs from
-ASSERTED_HINT = (
-    "What nobody vouched for may only make an answer stricter: test it positively, for example "
-    "`is_string(input.asserted.observation)`, then `contains(…)`, so that leaving it out never helps."
-)
 
 
 class Paths:
@@ -84,12 +79,10 @@ class Paths:
         """Note a read of the input, with the annotations of every schema on the way."""
         if self.quiet:
             return
-        notes = {"phase": "", "trust": "", "readers": ""}
+        notes = {"phase": "", "readers": ""}
         for schema in schemas:
             notes = {name: str(schema.get(f"x-pdp-{name}", note)) for name, note in notes.items()}
-        self.analysis.reads.append(
-            InputRead(label, self.unit, span, notes["phase"], notes["trust"], notes["readers"])
-        )
+        self.analysis.reads.append(InputRead(label, self.unit, span, notes["phase"], notes["readers"]))
 
     def named(self, place: Value, name: Value, span: Body) -> None:
         """Note what is named of the registry: where a fact of it is compared, or an argument is read."""
@@ -112,7 +105,7 @@ class Paths:
             if isinstance(key, str) and value.shape != "object":
                 self.note(span, "path.unknown", f"A list or set has no member `{key}`.", "Take items with some … in.")
                 return Unknown()
-            return taint(value.item, value.tainted)
+            return value.item
         if isinstance(value, Scalar):
             self.note(span, "path.unknown", f"A {value.type} has no members.", "Read a path that the schema has.")
             return Unknown()
@@ -124,7 +117,7 @@ class Paths:
             "A field is read from a value whose origin the gate cannot follow (a parameter or a result).",
             "Hand single facts to functions, for example may_write(t.risk), and read fields in the rule itself.",
         )
-        return Unknown(value.tainted)
+        return Unknown()
 
     def _field(self, value: ObjectValue, key: str | Node, span: Body) -> Value:
         if not isinstance(key, str):
@@ -143,7 +136,7 @@ class Paths:
             return self._member(place, key, span, whole)
         kinds = " or ".join(sorted(types))
         self.note(span, "path.unknown", f"`{place.label}` is a {kinds}; nothing stands below it.")
-        return Unknown(place.tainted)
+        return Unknown()
 
     def _index(self, place: SchemaValue, key: str | Node, span: Body) -> Value:
         if isinstance(key, str):
@@ -164,7 +157,7 @@ class Paths:
         if isinstance(key, str):
             hint = did_you_mean(key, place.properties, f"There is: {', '.join(sorted(place.properties))}.")
             self.note(span, "path.unknown", f"`{place.label}` has no `{key}`.", hint)
-            return Unknown(place.tainted)
+            return Unknown()
         self.unfollowed(
             whole,
             "flow.dynamic_key",
@@ -172,7 +165,7 @@ class Paths:
             "Write the key out. For tables use a list of objects in data.org and some … in.",
             all_input=place.label == "input",
         )
-        return Unknown(place.tainted or place.label == "input")
+        return Unknown()
 
     def item(self, value: Value, span: Body) -> Value:
         """The value of an item of `value`."""
@@ -185,15 +178,15 @@ class Paths:
             elif isinstance(option, OpenValue):
                 items_of_options.append(OpenValue(option.label + "[_]"))
             elif isinstance(option, Collection):
-                items_of_options.append(taint(option.item, option.tainted))
+                items_of_options.append(option.item)
             elif isinstance(option, ObjectValue):
                 items_of_options += [value for _, value in option.fields]
             elif isinstance(option, SchemaValue | Scalar):
                 name = f"`{option.label}`" if isinstance(option, SchemaValue) else f"A {option.type}"
                 self.note(span, "path.not_iterable", f"{name} is no list; nothing can be taken from it.")
-                items_of_options.append(Unknown(option.tainted))
+                items_of_options.append(Unknown())
             else:
-                items_of_options.append(Unknown(option.tainted))
+                items_of_options.append(Unknown())
         return any_of(items_of_options)
 
     def _members(self, place: SchemaValue, span: Body) -> Value:
@@ -206,7 +199,7 @@ class Paths:
             "Name the members that the rule is about.",
             all_input=place.label == "input",
         )
-        return Unknown(place.tainted or place.label == "input")
+        return Unknown()
 
 
 def _any_item(place: SchemaValue) -> Value:
@@ -229,16 +222,12 @@ def _label(label: str, key: str | Node) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The context of an expression: under a negation or not, and which references are known to be numbers, to match
-    a pattern (`~`), to hold items (`#`) or to be there at all (`?`), by what else the body asks for.
+    """The context of an expression: which references are known to be numbers, to match a pattern (`~`), to hold items
+    (`#`) or to be there at all (`?`), by what else the body asks for.
     `shown` are the types that statements before this one have shown references to have."""
 
-    negated: bool = False
     guards: frozenset[str] = frozenset()
     shown: Mapping[str, frozenset[str]] = field(default_factory=dict)
-
-    def under_not(self) -> Context:
-        return replace(self, negated=True)
 
     def without(self, names: AbstractSet[str]) -> Context:
         """The same, without guards on variables that are declared anew, and on items under them."""
@@ -267,7 +256,6 @@ class References(Paths, ABC):
     ) -> None:
         super().__init__(policy, unit, analysis)
         self.analyse = analyse
-        self.taint_count = 0  # how often asserted facts were looked at
 
     @abstractmethod
     def evaluate(self, node: Node, env: Env, context: Context) -> Value:
@@ -289,9 +277,6 @@ class References(Paths, ABC):
             value = self.step(value, key, span, whole)
         for shown_types in (context.shown[key] for key in self.key_of(node, value) if key in context.shown):
             value = narrow(value, shown_types)
-        self.taint_count += value.tainted
-        if context.negated and value.tainted:
-            self.note(whole, "asserted.negated", "An asserted fact is used under a negation.", ASSERTED_HINT)
         return value
 
     def _looked_up(self, table: Value, key: Value, span: Body) -> None:
@@ -336,7 +321,7 @@ class References(Paths, ABC):
         return Unknown(), steps
 
     def _input(self, steps: list[Step], whole: Body) -> tuple[Value, list[Step]]:
-        root = SchemaValue(self.policy.input_schema, "input")
+        root = SchemaValue(self.policy.schema_of(self.unit), "input")
         if not steps:
             self.unfollowed(whole, "flow.bare_input", "`input` is used as a whole.", all_input=True)
             return root, steps

@@ -20,7 +20,6 @@ from pdp.policy.gate.syntax import Body, Node, RegoRule, Unit, dotted, kind, mem
 from pdp.policy.gate.value import ObjectValue, SchemaValue, is_number, options, types
 
 _TOOL_PHASE = ("allow", "hide")
-_MAY_READ_ASSERTED = ("deny", "require")
 _COUNTED = ("stage", "ttl_seconds", "deny_quorum", "min_confidence")
 
 
@@ -155,11 +154,7 @@ def _rests_on(key: RuleKey, analyses: Mapping[RuleKey, Analysis]) -> Iterator[Ga
     for used, way in closure(key, analyses).items():
         analysis = analyses.get(used)
         for read in analysis.reads if analysis else ():
-            if read.trust == "asserted" and name not in _MAY_READ_ASSERTED:
-                message = f"{chain(way)} rests on `{read.label}`, which nobody vouched for."
-                hint = "Asserted facts may be read in `deny` and `require` only."
-                yield read.unit.finding(read.span, "asserted.rule", message, hint)
-            elif name in _TOOL_PHASE and read.phase == "call":
+            if name in _TOOL_PHASE and read.phase == "call":
                 message = f"`{read.label}` exists only for calls, and {chain(way)} also decides what is listed."
                 hint = "Deny or require on it instead: what is listed must be exactly what may be called."
                 yield read.unit.finding(read.span, "phase.call", message, hint)

@@ -20,7 +20,6 @@ _TYPES = {bool: "boolean", int: "number", float: "number", str: "string", type(N
 class Unknown:
     """Anything: a parameter, or the result of something the gate does not look into."""
 
-    tainted: bool = False
     parameter: Parameter | None = None
     types: frozenset[str] = TYPES  # of which one it has
 
@@ -30,7 +29,6 @@ class Scalar:
     """A scalar of a known type (`number`, `string`, `boolean`, `null`, or `any`), with its value if written out."""
 
     type: str
-    tainted: bool = False
     value: object = ANY
     choice: bool = False  # one of several that a rule may give, its default for example
 
@@ -41,10 +39,6 @@ class SchemaValue:
 
     schema: Schema
     label: str
-
-    @property
-    def tainted(self) -> bool:
-        return self.label.startswith("input.asserted")
 
     @property
     def types(self) -> frozenset[str]:
@@ -82,17 +76,12 @@ class OpenValue:
     label: str
     types: frozenset[str] = JSON  # of which it has one, where it is there
 
-    @property
-    def tainted(self) -> bool:
-        return self.label.startswith("input.asserted")
-
 
 @dataclass(frozen=True, slots=True)
 class Collection:
     """A collection; `shape` is `array`, `set`, `object` (one with computed keys) or empty: one of these."""
 
     item: Value
-    tainted: bool = False
     shape: str = ""
 
 
@@ -102,20 +91,12 @@ class ObjectValue:
 
     fields: tuple[tuple[str, Value], ...]
 
-    @property
-    def tainted(self) -> bool:
-        return any(value.tainted for _, value in self.fields)
-
 
 @dataclass(frozen=True, slots=True)
 class AnyOf:
     """One of several values."""
 
     options: tuple[Value, ...]
-
-    @property
-    def tainted(self) -> bool:
-        return any(value.tainted for value in self.options)
 
 
 Value: TypeAlias = "Unknown | Scalar | SchemaValue | OpenValue | Collection | ObjectValue | AnyOf"
@@ -190,7 +171,7 @@ def _narrow(value: Value, known: frozenset[str]) -> Value:
     if isinstance(value, Unknown | OpenValue):
         return replace(value, types=value.types & known)
     if isinstance(value, Scalar) and value.type == "any":
-        return Unknown(value.tainted, types=known)
+        return Unknown(types=known)
     if isinstance(value, SchemaValue) and not types(value) <= known:
         left = [t for t in sorted(value.types) if ("number" if t == "integer" else t) in known]
         return SchemaValue({**value.schema, "type": left}, value.label)
@@ -237,16 +218,3 @@ def holds_object(value: Value) -> bool:
             if isinstance(items, dict) and holds_object(SchemaValue(items, option.label + "[_]")):
                 return True
     return False
-
-
-def taint(value: Value, tainted: bool) -> Value:
-    """`value`, marked as made from asserted facts when `tainted`."""
-    if not tainted or value.tainted:
-        return value
-    if isinstance(value, Collection):
-        return Collection(value.item, True, value.shape)
-    if isinstance(value, Scalar):
-        return Scalar(value.type, True, value.value, value.choice)
-    if isinstance(value, AnyOf):
-        return AnyOf(tuple(taint(o, True) for o in value.options))
-    return Unknown(True)

@@ -13,15 +13,18 @@ import tarfile
 from collections.abc import Mapping
 from typing import Any
 
+from pdp.core import elements
 from pdp.core.errors import EngineFault
 from pdp.core.policy import Bundle
 
-ROOTS = ("lib", "org", "packs", "pdp")
+ROOTS = ("elements", "lib", "org", "packs", "pdp")
 
 
 def archive(bundle: Bundle) -> bytes:
-    """A bundle for OPA (tar.gz, the same bytes every time): live modules, and the organisation's data at `org`."""
-    files = {module.path: module.text.encode() for module in bundle.live}
+    """A bundle for OPA (tar.gz, the same bytes every time): live modules with the one that asks packs for their
+    elements, and the organisation's data at `org`."""
+    modules = (*bundle.live, elements.total_module(bundle.packs, asserted=bundle.reads_asserted))
+    files = {module.path: module.text.encode() for module in modules}
     return pack({**files, "org/data.json": bundle.org}, revision=bundle.digest, roots=ROOTS)
 
 

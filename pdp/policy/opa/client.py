@@ -21,6 +21,7 @@ from opa_client.opa_async import AsyncOpaClient  # type: ignore[import-untyped] 
 from typing_extensions import override
 
 from pdp.core import strict_json
+from pdp.core.elements import ANSWER, SEPARATOR
 
 MAX_ANSWER = 8 << 20  # bytes
 _QUERY = {"provenance": "true", "strict-builtin-errors": "true"}
@@ -80,12 +81,15 @@ class OpaClient(AsyncOpaClient):  # type: ignore[misc]  # untyped, see above
         await client._init_session()
         return client
 
-    async def decide(self, document: bytes) -> OpaAnswer:
-        """Ask `data.pdp.decision` about an input document, sent byte for byte.
+    async def decide(self, asked: bytes) -> OpaAnswer:
+        """Ask for both steps of a question (`Question.payload`), its parts sent byte for byte.
 
         Raises OpaRefusedError, UnreadableAnswerError; aiohttp.ClientError without a connection.
         """
-        return _answer(await self.query_rule(_Verbatim(document), "pdp", "decision", _QUERY))
+        composition, *rest = asked.split(SEPARATOR)
+        members = {b"composition": composition} | dict(zip((b"facts", b"asserted"), rest[1:], strict=False))
+        document = b"{%b}" % b",".join(b'"%b":%b' % member for member in members.items())
+        return _answer(await self.query_rule(_Verbatim(document), *ANSWER, _QUERY))
 
     async def bundles(self) -> OpaAnswer:
         """The bundles that OPA holds, with their manifests. Raises like `decide`."""

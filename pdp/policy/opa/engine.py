@@ -17,8 +17,8 @@ from pathlib import Path
 
 import aiohttp
 
+from pdp.core.elements import ANSWERED, SEPARATOR, EngineQuery
 from pdp.core.errors import ConfigurationFault, EngineFault, Overloaded
-from pdp.core.outcome import EngineQuery
 from pdp.core.policy import Bundle
 from pdp.policy import evaluation
 from pdp.policy.evaluation import MAX_DEPTH, EvaluationLimits, Status, too_deep
@@ -74,9 +74,9 @@ class OpaEngine:
         `policy.undefined`, `policy.not_a_decision`, `policy.input`, `policy.mismatch`, `policy.unavailable`; and
         Overloaded when too many questions wait.
         """
-        if len(asked.document) > self._limits.caps[asked.phase]:
+        if len(asked.payload) > self._limits.caps[asked.phase]:
             raise EngineFault(*evaluation.TOO_LARGE)
-        if too_deep(asked.document, MAX_DEPTH):
+        if too_deep(asked.payload, MAX_DEPTH):
             raise EngineFault(*evaluation.BY_STATUS[Status.INPUT])
         if self._closed:
             raise EngineFault(*evaluation.UNAVAILABLE)
@@ -97,7 +97,7 @@ class OpaEngine:
             async with asyncio.timeout(seconds), self._places:
                 left = end - now()
                 witness = asyncio.create_task(self._answers(left / 2), name="witness of OPA")
-                return await self._ask(asked.document)
+                return await self._ask(asked.payload)
         except TimeoutError:
             self._link.suspect()
             if left < seconds / 2:  # most of its time it only waited
@@ -118,11 +118,11 @@ class OpaEngine:
             return False
         return True
 
-    async def _ask(self, document: bytes) -> OpaAnswer:
+    async def _ask(self, asked: bytes) -> OpaAnswer:
         client = self._link.client()
         self._sent += 1
         try:
-            answer = await client.decide(document)
+            answer = await client.decide(asked)
             await self._link.vouch()
         except OpaRefusedError as error:
             raise EngineFault(*evaluation.BY_STATUS[Status.ERROR], detail=str(error)) from None
@@ -143,8 +143,11 @@ class OpaEngine:
             raise EngineFault(*evaluation.BY_STATUS[Status.UNDEFINED])
         if not isinstance(answer.result, dict):
             raise EngineFault(*evaluation.BY_STATUS[Status.NOT_A_DECISION])
+        parts = [answer.result[name] for name in ANSWERED if answer.result.get(name) is not None]
+        if answer.result.get("decision") is None or not all(isinstance(part, dict) for part in parts):
+            raise EngineFault(*evaluation.BY_STATUS[Status.NOT_A_DECISION])
         try:
-            return json.dumps(answer.result, allow_nan=False, separators=(",", ":")).encode()
+            return SEPARATOR.join(json.dumps(part, allow_nan=False, separators=(",", ":")).encode() for part in parts)
         except (ValueError, RecursionError):
             raise EngineFault(*evaluation.BY_STATUS[Status.NOT_A_DECISION]) from None
 

@@ -47,7 +47,7 @@ default allow := false
 allow if {{
 	known
 	input.method == "POST"
-	input.path == ["v1", "data", "pdp", "decision"]
+	input.path == ["v1", "data", "elements", "answer"]
 }}
 
 allow if {{

@@ -88,3 +88,21 @@ def test_a_kept_bundle_is_the_bundle() -> None:
     found = Bundle.from_bytes(BUNDLE.to_bytes())
     assert found == replace(BUNDLE, modules=tuple(sorted(BUNDLE.modules, key=lambda m: m.path)))
     assert (found.digest, found.revision) == (BUNDLE.digest, "r1")
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "shipped", "reads"),
+    [
+        ("packs/a/a.rego", "deny contains {} if input.asserted.task", False, True),
+        ("packs/a/a.rego", "deny contains {}  # nothing is asserted", False, True),
+        ("packs/a/a.rego", "deny contains {} if input.call.method", False, False),
+        ("packs/a/a_test.rego", "input.asserted", False, False),
+        ("lib/x.rego", "x if input.asserted.task", True, True),
+        ("lib/testing.rego", '{"asserted": {}}', True, False),
+        ("pdp/elements.rego", "input.asserted_elements", True, False),
+        ("pdp/elements.rego", "input.asserted_elements", False, True),
+    ],
+)
+def test_whether_packs_may_read_what_is_asserted(path: str, text: str, shipped: bool, reads: bool) -> None:
+    bundle = Bundle((Module(path, text, shipped),), b"{}", b"{}", b"{}", "r", ("a",))
+    assert bundle.reads_asserted is reads

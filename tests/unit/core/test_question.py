@@ -9,9 +9,10 @@ import pytest
 
 from pdp.core.check import OK, failed
 from pdp.core.digest import sha256_hex
+from pdp.core.elements import ASSERTED, FACTS, RULE, SEPARATOR, EngineQuery, composition
 from pdp.core.errors import EngineFault
-from pdp.core.facts import TargetFact, document
-from pdp.core.outcome import RULE, Effect, EngineQuery, Reason, conclude, question
+from pdp.core.facts import Asserted, TargetFact, document
+from pdp.core.outcome import Effect, Reason, conclude, question
 
 REQUIREMENT = {"kind": "approval", "id": "a", "code": "acme.a", "stage": 1, "ttl_seconds": 60}
 REDACT = {"kind": "redact", "code": "acme.redact"}
@@ -36,7 +37,7 @@ def answer(**changes: Any) -> Any:
 
 
 def asked(phase: Any = "call", keys: Any = ("tool:a",)) -> Any:
-    return EngineQuery(b"{}", sha256_hex(b"{}"), phase, frozenset(keys))
+    return EngineQuery(b"{}", b"{}", sha256_hex(b"{}"), phase, frozenset(keys))
 
 
 def codes(outcome: Any) -> Any:
@@ -51,9 +52,35 @@ def test_the_question_is_the_document(facts: Any, at: int, valid: Any) -> None:
     evidence = ({"call": "d1", "state": "met"},)
     found = ask(facts, at, valid, evidence)
     assert json.loads(found.document) == document(facts, evidence, at, revision="r1", packs=("baseline",))
-    assert found.sha256 == sha256_hex(found.document)
+    assert found.sha256 == sha256_hex(found.payload)
     assert found.phase == "call"
     assert found.keys == {"tool:git_status"}
+
+
+def test_packs_see_facts_and_the_composition_sees_the_rest(facts: Any, at: int, valid: Any) -> None:
+    evidence = ({"call": "d1", "state": "met"},)
+    unasserting = replace(facts, asserted=Asserted())
+    whole = document(unasserting, evidence, at, revision="r1", packs=("baseline",))
+    composed, phase, told = ask(unasserting, at, valid, evidence).payload.split(SEPARATOR)
+    assert phase == b"call"
+    assert json.loads(told) == {"schema": "pdp.facts/1"} | {name: whole[name] for name in (*FACTS, "asserted")}
+    assert json.loads(composed) == json.loads(json.dumps(composition(whole)))
+    assert not json.loads(composed).keys() & {"subject", "actors", "agent", "caller", "arguments", "asserted"}
+    assert not json.loads(told).keys() & {"evidence", "waivers", "consents", "grants", "checks", "judge"}
+
+
+def test_asserted_facts_are_told_beside_a_question_without_them(facts: Any, at: int, valid: Any) -> None:
+    asserting, silent = (replace(facts, asserted=Asserted(observation=text)) for text in ("x", None))
+    _, _, without, told = ask(asserting, at, valid).payload.split(SEPARATOR)
+    assert without == ask(silent, at, valid).payload.split(SEPARATOR)[2]
+    assert json.loads(told) == json.loads(without) | {"asserted": asserting.asserted.fact()}
+    assert len(ask(replace(asserting, phase="list"), at, valid).payload.split(SEPARATOR)) == 3
+
+
+def test_every_part_of_the_document_is_told_to_one_of_both(facts: Any, at: int) -> None:
+    whole = document(facts, (), at, revision="r1", packs=("baseline",))
+    unread = {"schema", "consents", "grants"}
+    assert whole.keys() == {*FACTS, ASSERTED} | composition(whole).keys() | unread
 
 
 def test_a_list_asks_about_all_its_targets(facts: Any, at: int, valid: Any) -> None:
@@ -97,7 +124,9 @@ def test_what_is_not_json_is_not_asked_even_if_the_schema_lets_it_pass(facts: An
 
 def test_a_lone_surrogate_reaches_the_engine_only_as_an_escape(facts: Any, at: int) -> None:
     bent = replace(facts, method="\ud800")
-    assert b"\\ud800" in ask(bent, at, lambda _: True).document
+    question = ask(bent, at, lambda _: True)
+    assert b"\\ud800" in question.document
+    assert b"\\ud800" in question.payload
 
 
 def test_an_allow_passes_with_what_it_carries() -> None:

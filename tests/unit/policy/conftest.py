@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pdp.core.digest import sha256_hex
-from pdp.core.outcome import EngineQuery
+from pdp.core.elements import EngineQuery
 from pdp.core.policy import Bundle, Module
 from pdp.policy.embedded.engine import EmbeddedEngine, EngineHost
 from pdp.policy.embedded.options import EmbeddedOptions, PoolOptions
@@ -33,7 +33,7 @@ def ask() -> Callable[..., EngineQuery]:
 
     def make(document: bytes | None = None, *, phase: str = "call", **facts: object) -> EngineQuery:
         data = json.dumps(facts).encode() if document is None else document
-        return EngineQuery(data, sha256_hex(data), phase, frozenset())
+        return EngineQuery(data, data, sha256_hex(data), phase, frozenset())
 
     return make
 

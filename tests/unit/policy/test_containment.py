@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from support.waiting import until
 
+from pdp.core.elements import EngineQuery
 from pdp.core.errors import EngineFault
-from pdp.core.outcome import EngineQuery
 from pdp.core.policy import Bundle
 from pdp.policy.embedded import engine
 from pdp.policy.embedded.engine import EmbeddedEngine
@@ -206,18 +206,18 @@ PARENT = """
 import asyncio, json, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from pdp.core.outcome import EngineQuery
+from pdp.core.elements import EngineQuery
 from pdp.core.policy import Bundle, Module
 from pdp.core.digest import sha256_hex
 from pdp.policy.embedded.engine import EngineHost
 from pdp.policy.embedded.options import EmbeddedOptions, PoolOptions
 
 async def main():
-    bundle = Bundle((Module("pdp/main.rego", sys.argv[2]),), b"{}", b"{}", b"{}", "test", ())
+    bundle = Bundle((Module("pdp/main.rego", sys.argv[2], shipped=True),), b"{}", b"{}", b"{}", "test", ())
     host = EngineHost(EmbeddedOptions(workers=2, pool=PoolOptions(deadline_ms=60_000)))
     engine = await host.load(bundle)
     data = json.dumps({"do": sys.argv[3], "n": 1}).encode()
-    busy = asyncio.ensure_future(engine.evaluate(EngineQuery(data, sha256_hex(data), "call", frozenset())))
+    busy = asyncio.ensure_future(engine.evaluate(EngineQuery(data, data, sha256_hex(data), "call", frozenset())))
     await asyncio.sleep(0.2)
     print(engine.zygote_pid, flush=True)
     await asyncio.sleep(60)

@@ -18,8 +18,8 @@ from support.environment import SeededEntropy
 from support.opa import opa_or_skip
 from support.waiting import until_working
 
+from pdp.core.elements import EngineQuery
 from pdp.core.errors import BundleFault, ConfigurationFault, EngineFault, Overloaded
-from pdp.core.outcome import EngineQuery
 from pdp.core.policy import Bundle
 from pdp.policy.opa import engine as opa_engine
 from pdp.policy.opa.boot import check
@@ -253,9 +253,9 @@ async def test_the_socket_serves_one_query_to_the_holder_of_the_token(load: Load
     assert sorted(f.name for f in socket.parent.iterdir()) == ["s"]  # the bundles are gone once they are loaded
     right = {"Authorization": f"Bearer {process.client._place.token}"}
     asked = [
-        ("POST", "/v1/data/pdp/decision", {}, 401),
-        ("POST", "/v1/data/pdp/decision", {"Authorization": "Bearer guess"}, 401),
-        ("POST", "/v1/data/pdp/decision", right, 200),
+        ("POST", "/v1/data/elements/answer", {}, 401),
+        ("POST", "/v1/data/elements/answer", {"Authorization": "Bearer guess"}, 401),
+        ("POST", "/v1/data/elements/answer", right, 200),
         ("PUT", "/v1/data/packs/evil", right, 401),
         ("PUT", "/v1/policies/evil", right, 401),
         ("POST", "/v1/data/packs", right, 401),

@@ -25,8 +25,8 @@ from support.environment import SeededEntropy
 from support.opa import opa_or_skip
 
 from pdp.core.digest import sha256_hex
+from pdp.core.elements import EngineQuery
 from pdp.core.errors import ConfigurationFault, EngineFault
-from pdp.core.outcome import EngineQuery
 from pdp.core.policy import Bundle
 from pdp.policy.opa import client
 from pdp.policy.opa.bundle import ROOTS, archive, pack
@@ -79,7 +79,7 @@ class Liar:
         return {"version": self.version, "bundles": {n: {"revision": r} for n, r in told.items()}}
 
     async def honest(self, _request: web.Request) -> web.StreamResponse:
-        return web.json_response({"provenance": self.provenance(), "result": {"n": 1}})
+        return web.json_response({"provenance": self.provenance(), "result": {"decision": {"n": 1}}})
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.seen.append((request.method, request.path_qs, dict(request.headers), await request.read()))
@@ -117,9 +117,19 @@ async def test_what_is_sent(load: Load, liar: Any, rego: Rego, ask: Ask) -> None
     asked = ask(b'{"n": 1,   "b":1.50}')
     assert await engine.evaluate(asked) == b'{"n":1}'
     method, path, headers, sent = liar.seen[-1]
-    assert (method, path) == ("POST", "/v1/data/pdp/decision?provenance=true&strict-builtin-errors=true")
-    assert sent == b'{"input":' + asked.document + b"}"  # byte for byte: its digest is in the record
+    assert (method, path) == ("POST", "/v1/data/elements/answer?provenance=true&strict-builtin-errors=true")
+    assert sent == b'{"input":{"composition":' + asked.payload + b"}}"  # byte for byte
     assert headers["Authorization"] == f"Bearer {TOKEN.decode()}"
+
+
+async def test_both_steps_are_one_round_trip(load: Load, liar: Any, rego: Rego, ask: Ask) -> None:
+    engine = await load(liar.url, rego(ECHO))
+    before = len(liar.seen)
+    await engine.evaluate(ask(b'{"c": 1}\0call\0{"f": 1.50}'))
+    await engine.evaluate(ask(b'{"c": 1}\0call\0{"f": 1.50}\0{"f":2}'))
+    first, second = (sent for _, _, _, sent in liar.seen[before:])
+    assert first == b'{"input":{"composition":{"c": 1},"facts":{"f": 1.50}}}'
+    assert second == b'{"input":{"composition":{"c": 1},"facts":{"f": 1.50},"asserted":{"f":2}}}'
 
 
 @pytest.mark.parametrize(
@@ -178,11 +188,16 @@ GOOD = '"provenance":{"version":"1.22.0","bundles":{"ours":{"revision":"%s"}}}'
         ("{%s}", "policy.undefined"),
         ('{%s,"result":null}', "policy.not_a_decision"),
         ('{%s,"result":[]}', "policy.not_a_decision"),
-        ('{%s,"result":{"a":1},"result":{"a":2}}', "policy.not_a_decision"),
-        ('{%s,"result":{"a":1,"a":2}}', "policy.not_a_decision"),
-        ('{%s,"result":{"a":NaN}}', "policy.not_a_decision"),
-        ('{%s,"result":{"a":1e999}}', "policy.not_a_decision"),
-        ('{%s,"result":{"a":' + "[" * 200_000 + "]" * 200_000 + "}}", "policy.not_a_decision"),
+        ('{%s,"result":{}}', "policy.not_a_decision"),
+        ('{%s,"result":{"elements":{}}}', "policy.not_a_decision"),
+        ('{%s,"result":{"decision":null}}', "policy.not_a_decision"),
+        ('{%s,"result":{"decision":true}}', "policy.not_a_decision"),
+        ('{%s,"result":{"decision":{},"elements":[]}}', "policy.not_a_decision"),
+        ('{%s,"result":{"decision":{}},"result":{"decision":{}}}', "policy.not_a_decision"),
+        ('{%s,"result":{"decision":{"a":1,"a":2}}}', "policy.not_a_decision"),
+        ('{%s,"result":{"decision":{"a":NaN}}}', "policy.not_a_decision"),
+        ('{%s,"result":{"decision":{"a":1e999}}}', "policy.not_a_decision"),
+        ('{%s,"result":{"decision":{"a":' + "[" * 200_000 + "]" * 200_000 + "}}}", "policy.not_a_decision"),
         ('{%s,"result":{}', "policy.not_a_decision"),
         ("", "policy.not_a_decision"),
         ("[]", "policy.not_a_decision"),
@@ -210,7 +225,7 @@ async def test_any_other_status_is_a_fault_and_nothing_is_tried_again(
     load: Load, liar: Any, rego: Rego, ask: Ask, status: int
 ) -> None:
     engine = await load(liar.url, rego(ECHO))
-    good = json.dumps({"provenance": liar.provenance(), "result": {"n": 1}})
+    good = json.dumps({"provenance": liar.provenance(), "result": {"decision": {"n": 1}}})
     liar.say = body(good if status != 204 else b"", status=status, headers={"Location": "/v1/data/elsewhere"})
     liar.seen.clear()
     with pytest.raises(EngineFault) as caught:
@@ -250,7 +265,7 @@ async def test_an_answer_without_end_is_cut(
 
 async def test_a_compressed_answer_is_not_unpacked(load: Load, liar: Any, rego: Rego, ask: Ask) -> None:
     async def packed(_request: web.Request) -> web.StreamResponse:
-        answer = web.json_response({"provenance": liar.provenance(), "result": {"n": 1}})
+        answer = web.json_response({"provenance": liar.provenance(), "result": {"decision": {"n": 1}}})
         answer.enable_compression(web.ContentCoding.gzip)
         return answer
 
@@ -376,7 +391,7 @@ async def test_a_long_list_has_more_time(load: Load, liar: Any, rego: Rego) -> N
         return await liar.honest(request)
 
     def asked(tools: int) -> EngineQuery:
-        return EngineQuery(b"{}", sha256_hex(b"{}"), "list", frozenset(f"tool:{n}" for n in range(tools)))
+        return EngineQuery(b"{}", b"{}", sha256_hex(b"{}"), "list", frozenset(f"tool:{n}" for n in range(tools)))
 
     engine = await load(liar.url, rego(ECHO), deadline_ms=1000)
     liar.say = slow

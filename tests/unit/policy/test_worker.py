@@ -3,11 +3,13 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pdp.core.elements import KINDS
 from pdp.core.errors import BundleFault
 from pdp.core.policy import Bundle
 from pdp.policy.embedded.regorus_binding import RegorusEngine, new_engine
@@ -49,16 +51,66 @@ def test_depth_is_that_of_the_value_also_in_long_documents(value: object, limit:
 
 
 def test_an_object_is_returned_as_json(rego: Rego) -> None:
-    status, body = evaluate(
-        rego('decision := {"got": input.n, "limit": data.org.limit}', org=b'{"limit":5}'), b'{"n":1}'
-    )
-    assert (status, json.loads(body)) == (Status.OK, {"got": 1, "limit": 5})
+    status, body = evaluate(rego('decision := {"got": input.n}'), b'{"n":1}')
+    assert (status, json.loads(body)) == (Status.OK, {"got": 1})
+
+
+def test_both_steps_are_taken(rego: Rego) -> None:
+    """Packs say elements on facts, the composition sees these and nothing of the facts."""
+    status, body = evaluate(two_steps(rego), b'{"c":1}\0call\0{"n":1}\0{"n":2}')
+    decision, plain, asserted = (json.loads(part) for part in body.split(b"\0"))
+    assert status is Status.OK
+    assert [elements["a"]["deny"] for elements in (plain, asserted)] == [[{"n": 1}], [{"n": 2}]]
+    assert plain["a"] == {
+        "meta": {"owner": "o"},
+        **{kind: [] for kind in KINDS["call"]},
+        "deny": [{"n": 1}],
+    }
+    assert decision == {"in": {"c": 1, "elements": plain, "asserted_elements": asserted}, "packs": []}
+
+
+def test_without_asserted_facts_there_is_one_set_of_elements(rego: Rego) -> None:
+    decision, elements = evaluate(two_steps(rego), b'{"c":1}\0list\0{"n":1}')[1].split(b"\0")
+    assert json.loads(decision)["in"]["asserted_elements"] is None
+    assert json.loads(elements)["a"].keys() == {"meta", *KINDS["list"]}
+
+
+def two_steps(rego: Rego) -> Bundle:
+    pack = 'package packs.a\n\nmeta := {"owner": "o"}\n\ndeny contains {"n": input.n} if input.n  # asserted\n'
+    bundle = rego('decision := {"in": input, "packs": [p | some p; data.packs[p]]}', **{"packs/a/a": pack})
+    return replace(bundle, packs=("a",))
+
+
+@pytest.mark.parametrize(
+    ("pack", "document", "status"),
+    [
+        ("deny contains {} if 1 / input.n > 0", b'{"c":1}\0call\0{"n":0}', Status.ERROR),
+        ("deny contains {}", b'{"c":1}\0result\0{"n":0}', Status.INPUT),
+        ("deny contains {}", b'{"c":1}\0call', Status.INPUT),
+        ("deny contains {}", b'{"c":1}\0call\0{}\0{}\0{}', Status.INPUT),
+        ("deny contains {}", b'{"c":1}\0call\0{"n":', Status.INPUT),
+        ("deny contains {}", b'{"c":\0call\0{"n":1}', Status.INPUT),
+        ("deny contains {}  # asserted", b'{"c":1}\0call\0{"n":1}\0{"n":', Status.INPUT),
+        ("deny contains {}  # told nothing", b'{"c":1}\0call\0{"n":1}\0{"n":', Status.OK),
+        ('deny := ["x"]', b'{"c":1}\0call\0{"n":1}', Status.UNDEFINED),
+        ('deny := {"x": 1}', b'{"c":1}\0call\0{"n":1}', Status.UNDEFINED),
+        ("meta := {} if input.n > 1", b'{"c":1}\0call\0{"n":1}', Status.UNDEFINED),
+        ("deny contains {}", b'{"c":1}\0call\0{"n":1}', Status.OK),
+    ],
+)
+def test_status_of_both_steps(rego: Rego, pack: str, document: bytes, status: Status) -> None:
+    bundle = rego('decision := {"a": 1}', **{"packs/a/a": f"package packs.a\n\n{pack}\n"})
+    assert evaluate(replace(bundle, packs=("a",)), document)[0] is status
 
 
 def test_organisation_data_is_nowhere_but_at_data_org(rego: Rego) -> None:
-    # data that names our own rule stays data
-    bundle = rego('decision := {"own": true, "org": data.org}', org=b'{"pdp":{"decision":{"own":false}}}')
-    assert json.loads(evaluate(bundle, b"{}")[1]) == {"own": True, "org": {"pdp": {"decision": {"own": False}}}}
+    # data that names rules stays data, and the composition has none
+    pack = "package packs.a\n\nmeta := data.org\n\ndeny contains {} if data.packs.a.hide\n"
+    org = b'{"pdp":{"decision":{"own":false}},"packs":{"a":{"hide":["x"]}}}'
+    bundle = rego('decision := {"own": true, "org": [o | o := data.org]}', org=org, **{"packs/a/a": pack})
+    decision, elements = evaluate(replace(bundle, packs=("a",)), b'{"c":1}\0call\0{}')[1].split(b"\0")
+    assert json.loads(decision) == {"own": True, "org": []}
+    assert json.loads(elements) == {"a": {"meta": json.loads(org), **{kind: [] for kind in KINDS["call"]}}}
 
 
 def test_tests_of_policy_are_not_loaded(rego: Rego) -> None:

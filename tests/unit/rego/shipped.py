@@ -10,6 +10,9 @@ from typing import Any
 
 import regorus
 
+from pdp.core.elements import RULE, RULES, SEPARATOR, EngineQuery, total_module
+
+PACKS = ("acme", "baseline")
 REGO = Path(__file__).parents[3] / "rego"
 ACME = REGO / "examples" / "acme"
 FOLDERS = (REGO / "pdp", REGO / "baseline", REGO / "lib", ACME / "packs")
@@ -27,6 +30,8 @@ def engine(*, tests: bool, org: dict[str, Any] | None = ORG, extra: str = "") ->
     made = regorus.Engine()
     for path in files(tests=tests):
         made.add_policy(path.relative_to(REGO).as_posix(), path.read_text())
+    asking = total_module(PACKS, asserted=True)
+    made.add_policy(asking.path, asking.text)
     if extra:
         made.add_policy("extra.rego", extra)
     if org is not None:
@@ -39,6 +44,15 @@ def evaluate(made: Any, path: str, document: dict[str, Any] | None = None) -> An
     """The value of the rule at `path` for one document."""
     made.set_input_json(json.dumps(document or {}, allow_nan=False))
     return json.loads(made.eval_rule_as_json(path))
+
+
+def decide(made: Any, question: dict[str, Any]) -> Any:
+    """The decision on an input document."""
+    asked = EngineQuery.of(question, {})
+    composed, phase, *facts = asked.payload.split(SEPARATOR)
+    elements = [evaluate(made, RULES[phase.decode()], json.loads(part)) for part in facts]
+    told = dict(zip(("elements", "asserted_elements"), (*elements, None), strict=False))
+    return evaluate(made, RULE, json.loads(composed) | told)
 
 
 @cache

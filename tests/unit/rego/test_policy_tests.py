@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 import shipped
 from support.opa import opa_or_skip
+
+from pdp.core.elements import composition_schema
 
 OPA_PATHS = ["pdp", "baseline", "lib", "examples/acme/packs"]
 
@@ -41,8 +45,15 @@ def _opa(*arguments: str) -> str:
     return done.stdout
 
 
-def test_opa_check_strict() -> None:
-    _opa("check", "--strict", "--schema", "schemas/input.json", *OPA_PATHS)
+def test_opa_check_strict(tmp_path: Path) -> None:
+    """Packs against the facts, the composition against what it reads of them."""
+    composed = tmp_path / "composition.json"
+    composed.write_text(json.dumps(composition_schema(json.loads((shipped.REGO / "schemas/input.json").read_text()))))
+    rules = [path.relative_to(shipped.REGO).as_posix() for path in shipped.files(tests=False)]
+    ours = [path for path in rules if path.startswith("pdp/")]
+    _opa("check", "--strict", "--schema", str(composed), *ours)
+    _opa("check", "--strict", "--schema", "schemas/input.json", *(path for path in rules if path not in ours))
+    _opa("check", "--strict", *OPA_PATHS)
 
 
 def test_opa_runs_the_same_tests() -> None:

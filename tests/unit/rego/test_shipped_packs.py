@@ -114,7 +114,7 @@ def engine() -> Any:
 
 
 def decide(engine: Any, question: Json) -> Json:
-    return shipped.evaluate(engine, "data.pdp.decision", question)
+    return shipped.decide(engine, question)
 
 
 steady = settings(max_examples=150, deadline=None, derandomize=True, database=None)

@@ -11,9 +11,10 @@ import pytest
 from pdp.core import explain
 from pdp.core.answer import PolicyRef
 from pdp.core.changes import FactChange, SearchResult
+from pdp.core.elements import EngineQuery
 from pdp.core.errors import EngineFault
 from pdp.core.explain import FiredRule, RequirementStory
-from pdp.core.outcome import Effect, EngineQuery, Outcome, Reason, denied
+from pdp.core.outcome import Effect, Outcome, Reason, denied
 from pdp.core.policy import Bundle, Module
 from pdp.ports import LoadedPolicy
 from pdp.service import simulate
@@ -62,8 +63,15 @@ class Deny:
 def case(engine: Deny, size: int) -> tuple[ExplainedCase, dict[str, Any]]:
     """A denied call with so many characters in its arguments, and with many numbers that might be other."""
     document = {
+        "schema": "pdp.input/1",
         "phase": "call",
         "time": {"ns": 1},
+        "policy": {"packs": ["a"]},
+        "caller": {},
+        "agent": {},
+        "server": {"id": "s"},
+        "judge": {"prompts": {}},
+        "waivers": [],
         "checks": {"subject": OK},
         "call_checks": {},
         "subject": {"source": "verified", "kind": "human", "groups": [], "scopes": []},
@@ -71,7 +79,7 @@ def case(engine: Deny, size: int) -> tuple[ExplainedCase, dict[str, Any]]:
         "targets": [],
         "call": {"digest": "d"},
         "arguments": {"value": {"text": "x" * size, **{f"n{i}": 7 for i in range(200)}}, "findings": []},
-        "session": {"labels": [], "calls": 0, "denials": 0},
+        "session": {"task_source": "none", "labels": [], "calls": 0, "denials": 0},
         "evidence": [],
         "asserted": {"observation": None},
     }

@@ -86,8 +86,8 @@ def test_a_grant_for_other_servers_is_none(bundle: Bundle) -> None:
     [
         ({"subject": "subject.expired"}, "subject.expired", "gate_reasons"),
         ({"arguments": "arguments.schema"}, "arguments.schema", "deny_reasons"),
-        ({"target": "tool.drifted"}, "tool.drifted", "target_reasons"),
-        ({}, "policy.not_granted", "target_reasons"),
+        ({"target": "tool.drifted"}, "tool.drifted", "objections"),
+        ({}, "policy.not_granted", "objections"),
         ({}, "policy.undecided", "reasons"),
     ],
 )

@@ -1,0 +1,201 @@
+"""The two steps of an evaluation, and what is told to each (DESIGN section 5).
+
+Step 1 evaluates the packs on facts alone, by the rules of `module`; elements are what packs say about a call or list.
+Step 2 composes the decision from elements, checks, evidence and waivers, in an engine that holds no pack.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pdp.core.digest import Json, sha256_hex
+from pdp.core.errors import EngineFault
+from pdp.core.facts import Asserted
+from pdp.core.policy import Module
+
+FACTS_SCHEMA = "pdp.facts/1"
+COMPOSITION_SCHEMA = "pdp.composition/1"
+# what packs read; everything else is for the composition alone
+FACTS = ("time", "caller", "subject", "actors", "agent", "server", "targets", "call", "arguments", "session")
+ASSERTED = "asserted"  # likewise, where there is any
+_COMPOSED = ("phase", "policy", "checks", "call_checks", "evidence", "judge", "waivers")  # whole
+_TARGET = ("key", "status", "code", "server")
+RULE = "data.pdp.decision"  # of step 2
+# ASCII output keeps lone surrogates, if any slipped in, as escapes that the engine's parser refuses
+_encode = json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",", ":")).encode
+NOTHING_ASSERTED: Mapping[str, Json] = Asserted().fact()
+SEPARATOR = b"\0"  # of the parts of a question and an answer: no JSON text holds it
+
+
+@dataclass(frozen=True, slots=True)
+class EngineQuery:
+    """What an engine is asked.
+
+    `payload` is, with `SEPARATOR` between: what the composition reads (`pdp.composition/1`), the phase, the facts
+    without what the caller asserted (`pdp.facts/1`), and where something was asserted, the facts with it. The first
+    part alone, its elements included, asks for the composition only. The answer is the decision and, for each part
+    of facts, the elements that packs say on it. The engine echoes `sha256` of `payload`, so no answer can belong to
+    another question.
+    """
+
+    document: bytes  # the input document whole, JSON, UTF-8: for records
+    payload: bytes
+    sha256: str
+    phase: str
+    keys: frozenset[str]  # the target keys asked about
+    advice: Mapping[str, str] = field(default_factory=dict)  # failed checks: what to tell people, by code
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any], advice: Mapping[str, str]) -> EngineQuery:
+        """The question about a total input document. Raises EngineFault (`policy.input`) for one that is not JSON."""
+        try:
+            texts = {name: _encode(value) for name, value in document.items()}
+            composed = _encode(composition(document))
+        except (TypeError, ValueError, RecursionError):  # a schema may let NaN and deep values pass
+            raise EngineFault("policy.input", "The input document is not JSON.") from None
+        facts = [_facts(texts | {ASSERTED: _NOTHING_ASSERTED})]
+        if document["phase"] == "call" and document[ASSERTED] != NOTHING_ASSERTED:  # what is listed rests on none
+            facts.append(_facts(texts))
+        payload = SEPARATOR.join(part.encode() for part in (composed, document["phase"], *facts))
+        keys = frozenset(target["key"] for target in document["targets"])
+        return cls(_object(texts).encode(), payload, sha256_hex(payload), document["phase"], keys, advice)
+
+
+def _facts(texts: Mapping[str, str]) -> str:
+    return _object({"schema": _encode(FACTS_SCHEMA)} | {name: texts[name] for name in (*FACTS, ASSERTED)})
+
+
+def _object(texts: Mapping[str, str]) -> str:
+    """A JSON object of members that are JSON text already."""
+    return "{" + ",".join(f'"{name}":{text}' for name, text in texts.items()) + "}"
+
+
+_NOTHING_ASSERTED = _encode(NOTHING_ASSERTED)
+
+
+def decision_of(answer: bytes) -> bytes:
+    """The decision in an engine's answer."""
+    return answer.partition(SEPARATOR)[0]
+
+
+def composition(document: Mapping[str, Any]) -> dict[str, Json]:
+    """The part of an input document that the composition reads: no more of the facts than names the call."""
+    return {
+        "schema": COMPOSITION_SCHEMA,
+        **{name: document[name] for name in _COMPOSED},
+        "time": {"ns": document["time"]["ns"]},
+        "server": {"id": document["server"]["id"]},
+        "targets": [{name: target[name] for name in _TARGET} for target in document["targets"]],
+        "call": {"digest": document["call"]["digest"]},
+        "session": {"task_source": document["session"]["task_source"]},
+    }
+
+
+def composition_schema(document_schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON Schema of `pdp.composition/1` with its elements, from that of the input document. It names the paths
+    that the composition may read; what stands in elements is the composition's to look at."""
+    properties = document_schema["properties"]
+    targets = properties["targets"]
+    parts = {"time": ("ns",), "server": ("id",), "call": ("digest",), "session": ("task_source",)}
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "schema": {"type": "string", "const": COMPOSITION_SCHEMA},
+            **{name: properties[name] for name in _COMPOSED},
+            **{name: _only(properties[name], members) for name, members in parts.items()},
+            "targets": targets | {"items": _only(targets["items"], _TARGET)},
+            "elements": {"type": "object", "additionalProperties": True},
+            "asserted_elements": {"type": ["object", "null"], "additionalProperties": True},
+        },
+    }
+
+
+def _only(schema: Mapping[str, Any], members: tuple[str, ...]) -> dict[str, Any]:
+    return {**schema, "properties": {name: schema["properties"][name] for name in members}, "required": list(members)}
+
+
+PACKAGE = "elements"
+RULES: Mapping[str, str] = {"call": f"data.{PACKAGE}.call", "list": f"data.{PACKAGE}.list"}  # by phase
+# both steps at once, for an engine that holds packs and composition; the second alone where there are no facts
+ANSWER = (PACKAGE, "answer")
+ANSWERED = ("decision", "elements", "asserted_elements")  # its members
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "call": ("allow", "hide", "deny", "require", "oblige", "label"),
+    "list": ("allow", "hide"),
+}
+MEMBERS = ("meta", *KINDS["call"])  # of a pack's elements
+PATH = f"{PACKAGE}/{PACKAGE}.rego"
+# an empty object, which no list of elements is and which every engine iterates, for what is no set
+_SET = "set_or_nothing(value) := value if is_set(value) else := {}"
+_ASSERTED = 'elements_with(input.composition.phase, object.get(input, "asserted", null))'
+_ANSWER = f"""answer := {{"decision": decision}} if {{
+	not input.facts
+	decision := data.pdp.decision with input as input.composition
+}}
+
+answer := {{"decision": decision, "elements": plain, "asserted_elements": told}} if {{
+	plain := elements(input.composition.phase, input.facts)
+	told := {_ASSERTED}
+	question := object.union(input.composition, {{"elements": plain, "asserted_elements": told}})
+	decision := data.pdp.decision with input as question
+}}
+
+elements_with(phase, facts) := elements(phase, facts) if is_object(facts) else := null
+
+elements("call", facts) := json.unmarshal(json.marshal(found)) if {{
+	found := call with input as facts
+}}
+
+elements("list", facts) := json.unmarshal(json.marshal(found)) if {{
+	found := list with input as facts
+}}"""
+
+
+def module(packs: Mapping[str, Collection[str]]) -> Module:
+    """The rules of `RULES` over these packs, each with the members that it defines.
+
+    Elements are total: an empty set for every other kind. A rule that is no set, which JSON would make look like one,
+    leaves them undefined.
+    """
+    blocks = [f"package {PACKAGE}"]
+    for phase, kinds in KINDS.items():
+        rows, sets = [], []
+        for pack, defined in sorted(packs.items()):
+            meta = f"data.packs.{pack}.meta" if "meta" in defined else "null"
+            paths = {kind: f"data.packs.{pack}.{kind}" for kind in kinds if kind in defined}
+            members = ", ".join(f'"{kind}": {paths.get(kind, "set()")}' for kind in kinds)
+            rows.append(f'\t"{pack}": {{"meta": {meta}, {members}}},')
+            sets += [f"\tis_set({path})" for path in paths.values()]
+        body = ["} if {", *sets, "}"] if sets else ["}"]
+        blocks.append("\n".join((f"{phase} := {{", *rows, *body)))
+    return Module(PATH, "\n\n".join(blocks) + "\n", shipped=True)
+
+
+def total_module(packs: Iterable[str], *, asserted: bool) -> Module:
+    """The same for an engine that is not asked which rules there are, and takes both steps at once (`ANSWER`).
+
+    `asserted` is whether packs are evaluated with what callers assert as well.
+    """
+    names = sorted(packs)
+    blocks = [f"package {PACKAGE}"]
+    for phase, kinds in KINDS.items():
+        rows = (f'\t"{pack}": {{{", ".join(_member(pack, kind) for kind in ("meta", *kinds))}}},' for pack in names)
+        blocks.append("\n".join((f"{phase} := {{", *rows, "}")))
+    blocks += [_rule(pack, kind) for pack in names for kind in MEMBERS]
+    answer = _ANSWER if asserted else _ANSWER.replace(_ASSERTED, "null")
+    return Module(PATH, "\n\n".join((*blocks, _SET, answer)) + "\n", shipped=True)
+
+
+def _member(pack: str, kind: str) -> str:
+    return f'"{kind}": {pack}_{kind}'
+
+
+def _rule(pack: str, kind: str) -> str:
+    path = f"data.packs.{pack}.{kind}"
+    if kind == "meta":
+        return f"default {pack}_meta := null\n\n{pack}_meta := {path}"
+    return f"default {pack}_{kind} := set()\n\n{pack}_{kind} := set_or_nothing({path})"
