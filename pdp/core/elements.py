@@ -35,10 +35,10 @@ class EngineQuery:
     """What an engine is asked.
 
     `payload` is, with `SEPARATOR` between: what the composition reads (`pdp.composition/1`), the phase, the facts
-    without what the caller asserted (`pdp.facts/1`), and where something was asserted, the facts with it. The first
-    part alone, its elements included, asks for the composition only. The answer is the decision and, for each part
-    of facts, the elements that packs say on it. The engine echoes `sha256` of `payload`, so no answer can belong to
-    another question.
+    that packs read (`pdp.facts/1`) but for the asserted ones, these as if nothing were asserted, and where something
+    is, as they are. The first part alone, its elements included, asks for the composition only. The answer is the
+    decision, and the elements that packs say without asserted facts and with them. The engine echoes `sha256` of
+    `payload`, so no answer can belong to another question.
     """
 
     document: bytes  # the input document whole, JSON, UTF-8: for records
@@ -56,16 +56,26 @@ class EngineQuery:
             composed = _encode(composition(document))
         except (TypeError, ValueError, RecursionError):  # a schema may let NaN and deep values pass
             raise EngineFault("policy.input", "The input document is not JSON.") from None
-        facts = [_facts(texts | {ASSERTED: _NOTHING_ASSERTED})]
+        facts = _object({"schema": _encode(FACTS_SCHEMA)} | {name: texts[name] for name in FACTS})
+        asserted = [_NOTHING_ASSERTED]
         if document["phase"] == "call" and document[ASSERTED] != NOTHING_ASSERTED:  # what is listed rests on none
-            facts.append(_facts(texts))
-        payload = SEPARATOR.join(part.encode() for part in (composed, document["phase"], *facts))
+            asserted.append(texts[ASSERTED])
+        payload = SEPARATOR.join(part.encode() for part in (composed, document["phase"], facts, *asserted))
         keys = frozenset(target["key"] for target in document["targets"])
         return cls(_object(texts).encode(), payload, sha256_hex(payload), document["phase"], keys, advice)
 
 
-def _facts(texts: Mapping[str, str]) -> str:
-    return _object({"schema": _encode(FACTS_SCHEMA)} | {name: texts[name] for name in (*FACTS, ASSERTED)})
+def parts(payload: bytes) -> tuple[bytes, str, tuple[bytes, ...]]:
+    """The composition's input, the phase, and the facts that packs are evaluated on: without asserted ones, and with
+    them where there are any. No phase and no facts where only the composition is asked. Raises ValueError."""
+    composed, *rest = payload.split(SEPARATOR)
+    if not rest:
+        return composed, "", ()
+    phase, facts, *asserted = rest
+    if phase.decode() not in KINDS or len(asserted) not in (1, 2):
+        raise ValueError("not a query")
+    facts = facts.removesuffix(b"}")
+    return composed, phase.decode(), tuple(b'%b,"%b":%b}' % (facts, ASSERTED.encode(), each) for each in asserted)
 
 
 def _object(texts: Mapping[str, str]) -> str:

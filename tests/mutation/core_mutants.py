@@ -109,13 +109,13 @@ ELEMENTS = (
         ("question-nan", "allow_nan=False", "allow_nan=True", "the question is JSON"),
         (
             "elements-on-asserted-alone",
-            "[_facts(texts | {ASSERTED: _NOTHING_ASSERTED})]",
-            "[_facts(texts)]",
+            "asserted = [_NOTHING_ASSERTED]",
+            "asserted = [texts[ASSERTED]]",
             "packs are evaluated without what was asserted",
         ),
         (
             "elements-without-asserted",
-            "            facts.append(_facts(texts))\n",
+            "            asserted.append(texts[ASSERTED])\n",
             "            pass\n",
             "packs are evaluated with what was asserted as well",
         ),
@@ -148,15 +148,15 @@ ELEMENTS = (
     Mutant(
         "elements-machine-lists",
         "pdp/policy/embedded/worker.py",
-        'if phase == b"call" else b""',
+        'if phase == "call" else b""',
         'if phase else b""',
         "lists are composed by the interpreter",
     ),
     Mutant(
         "elements-never-asserted",
         "pdp/policy/embedded/worker.py",
-        "told = facts if self._engines.asserted else facts[:1]",
-        "told = facts[:1]",
+        "facts if self._engines.asserted else facts[:1]",
+        "facts[:1]",
         "packs that read what was asserted are evaluated with it",
     ),
     Mutant(

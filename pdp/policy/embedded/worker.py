@@ -11,7 +11,7 @@ import socket
 import time
 from dataclasses import dataclass
 
-from pdp.core.elements import RULE, RULES, SEPARATOR
+from pdp.core.elements import RULE, RULES, SEPARATOR, parts
 from pdp.policy.embedded import wire
 from pdp.policy.embedded.regorus_binding import RegorusEngine, RegorusMachine, places
 from pdp.policy.embedded.wire import NONE, Progress
@@ -67,28 +67,26 @@ class Evaluator:
 
         Raises BrokenEngineError after a panic or lack of memory.
         """
-        parts = asked.split(SEPARATOR)
-        if any(too_deep(part, self._caps.depth) for part in parts):
+        try:
+            composition, phase, facts = parts(asked)
+        except ValueError:
+            return Status.INPUT, b"not a query"
+        if any(too_deep(document, self._caps.depth) for document in (composition, *facts)):
             return Status.INPUT, b"nested too deep"
         try:
-            return Status.OK, self._answer(*parts)
+            return Status.OK, self._answer(composition, phase, facts if self._engines.asserted else facts[:1])
         except _RefusedError as refused:
             return refused.status, refused.body
         except BaseException as error:
             raise BrokenEngineError from error
 
-    def _answer(self, composition: bytes, phase: bytes = b"", *facts: bytes) -> bytes:
-        elements: list[bytes] = []
-        if phase or facts:
-            rule = RULES.get(phase.decode(errors="replace"))
-            if rule is None or len(facts) not in (1, 2):
-                raise _RefusedError(Status.INPUT, b"not a question")
-            told = facts if self._engines.asserted else facts[:1]
-            elements = [self._value(self._engines.packs, rule, each) for each in told]
+    def _answer(self, composition: bytes, phase: str, facts: tuple[bytes, ...]) -> bytes:
+        elements = [self._value(self._engines.packs, RULES[phase], each) for each in facts]
+        if elements:
             plain, asserted = (*elements, b"null")[:2]
             composition = composition.removesuffix(b"}")
             composition = b'%b,"elements":%b,"asserted_elements":%b}' % (composition, plain, asserted)
-        decision = self.by_machine(composition) if phase == b"call" else b""
+        decision = self.by_machine(composition) if phase == "call" else b""
         decision = decision or self._value(self._engines.composition, RULE, composition)
         answer = SEPARATOR.join((decision, *elements))
         if len(answer) > self._caps.answer_bytes:

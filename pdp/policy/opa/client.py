@@ -21,7 +21,7 @@ from opa_client.opa_async import AsyncOpaClient  # type: ignore[import-untyped] 
 from typing_extensions import override
 
 from pdp.core import strict_json
-from pdp.core.elements import ANSWER, SEPARATOR
+from pdp.core.elements import ANSWER, parts
 
 MAX_ANSWER = 8 << 20  # bytes
 _QUERY = {"provenance": "true", "strict-builtin-errors": "true"}
@@ -82,13 +82,13 @@ class OpaClient(AsyncOpaClient):  # type: ignore[misc]  # untyped, see above
         return client
 
     async def decide(self, asked: bytes) -> OpaAnswer:
-        """Ask for both steps of a question (`Question.payload`), its parts sent byte for byte.
+        """Ask for both steps of a question (`EngineQuery.payload`), its parts sent byte for byte.
 
         Raises OpaRefusedError, UnreadableAnswerError; aiohttp.ClientError without a connection.
         """
-        composition, *rest = asked.split(SEPARATOR)
-        members = {b"composition": composition} | dict(zip((b"facts", b"asserted"), rest[1:], strict=False))
-        document = b"{%b}" % b",".join(b'"%b":%b' % member for member in members.items())
+        composition, _, facts = parts(asked)
+        members = zip((b"composition", b"facts", b"asserted"), (composition, *facts), strict=False)
+        document = b"{%b}" % b",".join(b'"%b":%b' % member for member in members)
         return _answer(await self.query_rule(_Verbatim(document), *ANSWER, _QUERY))
 
     async def bundles(self) -> OpaAnswer:

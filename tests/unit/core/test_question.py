@@ -9,7 +9,7 @@ import pytest
 
 from pdp.core.check import OK, failed
 from pdp.core.digest import sha256_hex
-from pdp.core.elements import ASSERTED, FACTS, RULE, SEPARATOR, EngineQuery, composition
+from pdp.core.elements import ASSERTED, FACTS, RULE, EngineQuery, composition, parts
 from pdp.core.errors import EngineFault
 from pdp.core.facts import Asserted, TargetFact, document
 from pdp.core.outcome import Effect, Reason, conclude, question
@@ -61,8 +61,8 @@ def test_packs_see_facts_and_the_composition_sees_the_rest(facts: Any, at: int, 
     evidence = ({"call": "d1", "state": "met"},)
     unasserting = replace(facts, asserted=Asserted())
     whole = document(unasserting, evidence, at, revision="r1", packs=("baseline",))
-    composed, phase, told = ask(unasserting, at, valid, evidence).payload.split(SEPARATOR)
-    assert phase == b"call"
+    composed, phase, (told,) = parts(ask(unasserting, at, valid, evidence).payload)
+    assert phase == "call"
     assert json.loads(told) == {"schema": "pdp.facts/1"} | {name: whole[name] for name in (*FACTS, "asserted")}
     assert json.loads(composed) == json.loads(json.dumps(composition(whole)))
     assert not json.loads(composed).keys() & {"subject", "actors", "agent", "caller", "arguments", "asserted"}
@@ -71,10 +71,10 @@ def test_packs_see_facts_and_the_composition_sees_the_rest(facts: Any, at: int, 
 
 def test_asserted_facts_are_told_beside_a_question_without_them(facts: Any, at: int, valid: Any) -> None:
     asserting, silent = (replace(facts, asserted=Asserted(observation=text)) for text in ("x", None))
-    _, _, without, told = ask(asserting, at, valid).payload.split(SEPARATOR)
-    assert without == ask(silent, at, valid).payload.split(SEPARATOR)[2]
+    _, _, (without, told) = parts(ask(asserting, at, valid).payload)
+    assert (without,) == parts(ask(silent, at, valid).payload)[2]
     assert json.loads(told) == json.loads(without) | {"asserted": asserting.asserted.fact()}
-    assert len(ask(replace(asserting, phase="list"), at, valid).payload.split(SEPARATOR)) == 3
+    assert len(parts(ask(replace(asserting, phase="list"), at, valid).payload)[2]) == 1
 
 
 def test_every_part_of_the_document_is_told_to_one_of_both(facts: Any, at: int) -> None:

@@ -57,7 +57,7 @@ def test_an_object_is_returned_as_json(rego: Rego) -> None:
 
 def test_both_steps_are_taken(rego: Rego) -> None:
     """Packs say elements on facts, the composition sees these and nothing of the facts."""
-    status, body = evaluate(two_steps(rego), b'{"c":1}\0call\0{"n":1}\0{"n":2}')
+    status, body = evaluate(two_steps(rego), b'{"c":1}\0call\0{"f":0}\0{"n":1}\0{"n":2}')
     decision, plain, asserted = (json.loads(part) for part in body.split(b"\0"))
     assert status is Status.OK
     assert [elements["a"]["deny"] for elements in (plain, asserted)] == [[{"n": 1}], [{"n": 2}]]
@@ -70,13 +70,13 @@ def test_both_steps_are_taken(rego: Rego) -> None:
 
 
 def test_without_asserted_facts_there_is_one_set_of_elements(rego: Rego) -> None:
-    decision, elements = evaluate(two_steps(rego), b'{"c":1}\0list\0{"n":1}')[1].split(b"\0")
+    decision, elements = evaluate(two_steps(rego), b'{"c":1}\0list\0{"f":0}\0{"n":1}')[1].split(b"\0")
     assert json.loads(decision)["in"]["asserted_elements"] is None
     assert json.loads(elements)["a"].keys() == {"meta", *KINDS["list"]}
 
 
 def two_steps(rego: Rego) -> Bundle:
-    pack = 'package packs.a\n\nmeta := {"owner": "o"}\n\ndeny contains {"n": input.n} if input.n  # asserted\n'
+    pack = 'package packs.a\n\nmeta := {"owner": "o"}\n\ndeny contains {"n": input.asserted.n} if input.f == 0\n'
     bundle = rego('decision := {"in": input, "packs": [p | some p; data.packs[p]]}', **{"packs/a/a": pack})
     return replace(bundle, packs=("a",))
 
@@ -84,18 +84,22 @@ def two_steps(rego: Rego) -> Bundle:
 @pytest.mark.parametrize(
     ("pack", "document", "status"),
     [
-        ("deny contains {} if 1 / input.n > 0", b'{"c":1}\0call\0{"n":0}', Status.ERROR),
-        ("deny contains {}", b'{"c":1}\0result\0{"n":0}', Status.INPUT),
+        ("deny contains {} if 1 / input.n > 0", b'{"c":1}\0call\0{"n":0}\0{}', Status.ERROR),
+        ("deny contains {}", b'{"c":1}\0result\0{"n":0}\0{}', Status.INPUT),
+        ("deny contains {}", b'{"c":1}\0\xff\0{"n":0}\0{}', Status.INPUT),
         ("deny contains {}", b'{"c":1}\0call', Status.INPUT),
-        ("deny contains {}", b'{"c":1}\0call\0{}\0{}\0{}', Status.INPUT),
-        ("deny contains {}", b'{"c":1}\0call\0{"n":', Status.INPUT),
-        ("deny contains {}", b'{"c":\0call\0{"n":1}', Status.INPUT),
-        ("deny contains {}  # asserted", b'{"c":1}\0call\0{"n":1}\0{"n":', Status.INPUT),
-        ("deny contains {}  # told nothing", b'{"c":1}\0call\0{"n":1}\0{"n":', Status.OK),
-        ('deny := ["x"]', b'{"c":1}\0call\0{"n":1}', Status.UNDEFINED),
-        ('deny := {"x": 1}', b'{"c":1}\0call\0{"n":1}', Status.UNDEFINED),
-        ("meta := {} if input.n > 1", b'{"c":1}\0call\0{"n":1}', Status.UNDEFINED),
-        ("deny contains {}", b'{"c":1}\0call\0{"n":1}', Status.OK),
+        ("deny contains {}", b'{"c":1}\0call\0{"n":0}', Status.INPUT),
+        ("deny contains {}", b'{"c":1}\0call\0{"n":0}\0{}\0{}\0{}', Status.INPUT),
+        ("deny contains {}", b'{"c":1}\0call\0{"n":\0{}', Status.INPUT),
+        ("deny contains {}", b'{"c":\0call\0{"n":1}\0{}', Status.INPUT),
+        ("deny contains {}  # asserted", b'{"c":1}\0call\0{"n":1}\0{}\0{"n":', Status.INPUT),
+        ("deny contains {}  # told nothing", b'{"c":1}\0call\0{"n":1}\0{}\0{"n":', Status.OK),
+        ("deny contains {}", b'{"c":1}\0call\0{"n":%b}\0{}' % (b"[" * 64 + b"]" * 64), Status.INPUT),
+        ("deny contains {}", b'{"c":1}\0call\0{"n":1}\0%b' % (b"[" * 64 + b"]" * 64), Status.INPUT),
+        ('deny := ["x"]', b'{"c":1}\0call\0{"n":1}\0{}', Status.UNDEFINED),
+        ('deny := {"x": 1}', b'{"c":1}\0call\0{"n":1}\0{}', Status.UNDEFINED),
+        ("meta := {} if input.n > 1", b'{"c":1}\0call\0{"n":1}\0{}', Status.UNDEFINED),
+        ("deny contains {}", b'{"c":1}\0call\0{"n":1}\0{}', Status.OK),
     ],
 )
 def test_status_of_both_steps(rego: Rego, pack: str, document: bytes, status: Status) -> None:
@@ -108,7 +112,7 @@ def test_organisation_data_is_nowhere_but_at_data_org(rego: Rego) -> None:
     pack = "package packs.a\n\nmeta := data.org\n\ndeny contains {} if data.packs.a.hide\n"
     org = b'{"pdp":{"decision":{"own":false}},"packs":{"a":{"hide":["x"]}}}'
     bundle = rego('decision := {"own": true, "org": [o | o := data.org]}', org=org, **{"packs/a/a": pack})
-    decision, elements = evaluate(replace(bundle, packs=("a",)), b'{"c":1}\0call\0{}')[1].split(b"\0")
+    decision, elements = evaluate(replace(bundle, packs=("a",)), b'{"c":1}\0call\0{"f":0}\0{}')[1].split(b"\0")
     assert json.loads(decision) == {"own": True, "org": []}
     assert json.loads(elements) == {"a": {"meta": json.loads(org), **{kind: [] for kind in KINDS["call"]}}}
 

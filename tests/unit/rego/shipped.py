@@ -10,7 +10,7 @@ from typing import Any
 
 import regorus
 
-from pdp.core.elements import RULE, RULES, SEPARATOR, EngineQuery, total_module
+from pdp.core.elements import RULE, RULES, EngineQuery, parts, total_module
 
 PACKS = ("acme", "baseline")
 REGO = Path(__file__).parents[3] / "rego"
@@ -49,8 +49,8 @@ def evaluate(made: Any, path: str, document: dict[str, Any] | None = None) -> An
 def decide(made: Any, question: dict[str, Any]) -> Any:
     """The decision on an input document."""
     asked = EngineQuery.of(question, {})
-    composed, phase, *facts = asked.payload.split(SEPARATOR)
-    elements = [evaluate(made, RULES[phase.decode()], json.loads(part)) for part in facts]
+    composed, phase, facts = parts(asked.payload)
+    elements = [evaluate(made, RULES[phase], json.loads(part)) for part in facts]
     told = dict(zip(("elements", "asserted_elements"), (*elements, None), strict=False))
     return evaluate(made, RULE, json.loads(composed) | told)
 
