@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 from pdp.core.digest import Json, sha256_hex
@@ -21,8 +22,9 @@ COMPOSITION_SCHEMA = "pdp.composition/1"
 # what packs read; everything else is for the composition alone
 FACTS = ("time", "caller", "subject", "actors", "agent", "server", "targets", "call", "arguments", "session")
 ASSERTED = "asserted"  # likewise, where there is any
-_COMPOSED = ("phase", "policy", "checks", "call_checks", "evidence", "judge", "waivers")  # whole
+COMPOSED = ("phase", "policy", "checks", "call_checks", "evidence", "judge", "waivers")  # whole
 _TARGET = ("key", "status", "code", "server")
+_target = itemgetter(*_TARGET)
 RULE = "data.pdp.decision"  # of step 2
 # ASCII output keeps lone surrogates, if any slipped in, as escapes that the engine's parser refuses
 _encode = json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",", ":")).encode
@@ -50,19 +52,21 @@ class EngineQuery:
 
     @classmethod
     def of(cls, document: Mapping[str, Any], advice: Mapping[str, str]) -> EngineQuery:
-        """The question about a total input document. Raises EngineFault (`policy.input`) for one that is not JSON."""
+        """The query about a total input document. Raises EngineFault (`policy.input`) for one that is not JSON."""
+        phase, excerpts = document["phase"], excerpts_of(document)
         try:
-            texts = {name: _encode(value) for name, value in document.items()}
-            composed = _encode(composition(document))
+            texts = dict(zip(document, map(_encode, document.values()), strict=True))
+            excerpt_texts = dict(zip(excerpts, map(_encode, excerpts.values()), strict=True))
         except (TypeError, ValueError, RecursionError):  # a schema may let NaN and deep values pass
             raise EngineFault("policy.input", "The input document is not JSON.") from None
-        facts = _object({"schema": _encode(FACTS_SCHEMA)} | {name: texts[name] for name in FACTS})
+        composed = _object(dict(zip(COMPOSED, _composed_texts(texts), strict=True)) | excerpt_texts)
+        facts = _object(dict(zip(FACTS, _facts_texts(texts), strict=True)) | _FACTS_SCHEMA)
         asserted = [_NOTHING_ASSERTED]
-        if document["phase"] == "call" and document[ASSERTED] != NOTHING_ASSERTED:  # what is listed rests on none
+        if phase == "call" and document[ASSERTED] != NOTHING_ASSERTED:  # what is listed rests on none
             asserted.append(texts[ASSERTED])
-        payload = SEPARATOR.join(part.encode() for part in (composed, document["phase"], facts, *asserted))
-        keys = frozenset(target["key"] for target in document["targets"])
-        return cls(_object(texts).encode(), payload, sha256_hex(payload), document["phase"], keys, advice)
+        payload = SEPARATOR.decode().join((composed, phase, facts, *asserted)).encode()
+        keys = frozenset(map(itemgetter("key"), document["targets"]))
+        return cls(_object(texts).encode(), payload, sha256_hex(payload), phase, keys, advice)
 
 
 def parts(payload: bytes) -> tuple[bytes, str, tuple[bytes, ...]]:
@@ -79,11 +83,13 @@ def parts(payload: bytes) -> tuple[bytes, str, tuple[bytes, ...]]:
 
 
 def _object(texts: Mapping[str, str]) -> str:
-    """A JSON object of members that are JSON text already."""
-    return "{" + ",".join(f'"{name}":{text}' for name, text in texts.items()) + "}"
+    """A JSON object of members that are JSON text already: each is encoded once."""
+    return "{" + ",".join(map('"{}":{}'.format, texts, texts.values())) + "}"
 
 
 _NOTHING_ASSERTED = _encode(NOTHING_ASSERTED)
+_FACTS_SCHEMA = {"schema": _encode(FACTS_SCHEMA)}
+_composed_texts, _facts_texts = itemgetter(*COMPOSED), itemgetter(*FACTS)
 
 
 def decision_of(answer: bytes) -> bytes:
@@ -91,14 +97,14 @@ def decision_of(answer: bytes) -> bytes:
     return answer.partition(SEPARATOR)[0]
 
 
-def composition(document: Mapping[str, Any]) -> dict[str, Json]:
-    """The part of an input document that the composition reads: no more of the facts than names the call."""
+def excerpts_of(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of the composition's input that are no whole members of the input document: no more of the facts
+    than names the call."""
     return {
         "schema": COMPOSITION_SCHEMA,
-        **{name: document[name] for name in _COMPOSED},
         "time": {"ns": document["time"]["ns"]},
         "server": {"id": document["server"]["id"]},
-        "targets": [{name: target[name] for name in _TARGET} for target in document["targets"]],
+        "targets": [dict(zip(_TARGET, members, strict=True)) for members in map(_target, document["targets"])],
         "call": {"digest": document["call"]["digest"]},
         "session": {"task_source": document["session"]["task_source"]},
     }
@@ -115,7 +121,7 @@ def composition_schema(document_schema: Mapping[str, Any]) -> dict[str, Any]:
         "additionalProperties": False,
         "properties": {
             "schema": {"type": "string", "const": COMPOSITION_SCHEMA},
-            **{name: properties[name] for name in _COMPOSED},
+            **{name: properties[name] for name in COMPOSED},
             **{name: _only(properties[name], members) for name, members in parts.items()},
             "targets": targets | {"items": _only(targets["items"], _TARGET)},
             "elements": {"type": "object", "additionalProperties": True},

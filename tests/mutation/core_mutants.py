@@ -121,7 +121,7 @@ ELEMENTS = (
         ),
         (
             "elements-of-lists-on-asserted",
-            'if document["phase"] == "call" and document[ASSERTED]',
+            'if phase == "call" and document[ASSERTED]',
             "if document[ASSERTED]",
             "lists rest on nothing that was asserted",
         ),

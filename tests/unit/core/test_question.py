@@ -9,7 +9,7 @@ import pytest
 
 from pdp.core.check import OK, failed
 from pdp.core.digest import sha256_hex
-from pdp.core.elements import ASSERTED, FACTS, RULE, EngineQuery, composition, parts
+from pdp.core.elements import ASSERTED, COMPOSED, FACTS, RULE, EngineQuery, excerpts_of, parts
 from pdp.core.errors import EngineFault
 from pdp.core.facts import Asserted, TargetFact, document
 from pdp.core.outcome import Effect, Reason, conclude, question
@@ -64,7 +64,10 @@ def test_packs_see_facts_and_the_composition_sees_the_rest(facts: Any, at: int, 
     composed, phase, (told,) = parts(ask(unasserting, at, valid, evidence).payload)
     assert phase == "call"
     assert json.loads(told) == {"schema": "pdp.facts/1"} | {name: whole[name] for name in (*FACTS, "asserted")}
-    assert json.loads(composed) == json.loads(json.dumps(composition(whole)))
+    told_of_calls = {"targets": [{name: whole["targets"][0][name] for name in ("key", "status", "code", "server")}]}
+    told_of_calls |= {"time": {"ns": at}, "server": {"id": "git"}, "call": {"digest": "d1"}}
+    told_of_calls |= {"session": {"task_source": whole["session"]["task_source"]}, "schema": "pdp.composition/1"}
+    assert json.loads(composed) == json.loads(json.dumps({n: whole[n] for n in COMPOSED} | told_of_calls))
     assert not json.loads(composed).keys() & {"subject", "actors", "agent", "caller", "arguments", "asserted"}
     assert not json.loads(told).keys() & {"evidence", "waivers", "consents", "grants", "checks", "judge"}
 
@@ -80,7 +83,7 @@ def test_asserted_facts_are_told_beside_a_question_without_them(facts: Any, at: 
 def test_every_part_of_the_document_is_told_to_one_of_both(facts: Any, at: int) -> None:
     whole = document(facts, (), at, revision="r1", packs=("baseline",))
     unread = {"schema", "consents", "grants"}
-    assert whole.keys() == {*FACTS, ASSERTED} | composition(whole).keys() | unread
+    assert whole.keys() == {*FACTS, ASSERTED} | {*COMPOSED} | excerpts_of(whole).keys() | unread
 
 
 def test_a_list_asks_about_all_its_targets(facts: Any, at: int, valid: Any) -> None:
