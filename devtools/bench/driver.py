@@ -29,7 +29,7 @@ from devtools.bench.figures import percentile
 
 CHANNELS = 4
 TIMEOUT = 30.0  # seconds
-OPA = "/v1/data/pdp/decision"
+OPA = "/v1/data/elements/answer"
 CERBOS = "CheckResources"
 CERBOS_PROTO = "devtools/bench/cerbos/check.proto"
 _SERVICES = {CERBOS: "cerbos.svc.v1.CerbosService"}
@@ -146,7 +146,7 @@ async def _http(load: Load) -> AsyncIterator[list[Call]]:
         async def call(question: bytes) -> str:
             async with session.post(OPA, data=question) as answer:
                 answer.raise_for_status()
-                return str(json.loads(await answer.read())["result"]["effect"])
+                return str(json.loads(await answer.read())["result"]["decision"]["effect"])
 
         yield [call]
 

@@ -1,6 +1,6 @@
 """Other decision points side by side, where their binaries are present: the same facts, and the same load generator.
 
-OPA: `opa run --server` with our bundle, asked by its REST API with the very input document of the measured call; once
+OPA: `opa run --server` with our bundle, asked by its REST API for both steps of the measured call; once
 bare, once with its decision log. Cerbos: by its gRPC API, with its decision log in a file; it has no Rego, so its
 policy says the same in its own language, as far as it can (cerbos/policies). Each does less than a Decide, and its
 row says what it leaves out. The row of a product that is not there says so.
@@ -23,8 +23,10 @@ from devtools.bench.figures import Figure, Goal, Spread
 from devtools.bench.harness import BenchServer, Rig, Round
 from devtools.bench.measure import MANY_PACKS, PACKS, Bench
 from devtools.bench.packs import RULES
+from pdp.core.elements import EngineQuery
 from pdp.policy.bundle import read_bundle, shipped_rego
 from pdp.policy.opa.bundle import archive
+from pdp.policy.opa.client import input_of
 
 OVER_OPA = Goal(1.0, 0.7)
 POLICIES = Path(__file__).with_name("cerbos") / "policies"
@@ -69,10 +71,11 @@ def measure(bench: Bench, document: bytes) -> list[Figure]:
         bench.say("starting OPA three times: bare, with a log, with many packs")
         many = json.loads(document)
         many["policy"]["packs"] = _packs(bench.world(MANY_PACKS).sandbox.policy)
-        sides["opa"] = _opa(bench, opa, "opa", "pdp", document)
-        sides["opa-log"] = _opa(bench, opa, "opa-log", "pdp", document, log=True)
+        one = json.loads(document)
+        sides["opa"] = _opa(bench, opa, "opa", "pdp", one)
+        sides["opa-log"] = _opa(bench, opa, "opa-log", "pdp", one, log=True)
         sides["packs"] = bench.mix(MANY_PACKS)
-        sides["opa-packs"] = _opa(bench, opa, "opa-packs", MANY_PACKS, json.dumps(many).encode())
+        sides["opa-packs"] = _opa(bench, opa, "opa-packs", MANY_PACKS, many)
     if (cerbos := cerbos_binary()) is not None:
         bench.say("starting Cerbos")
         server = start_cerbos(bench.rig, bench.folder / "cerbos", cerbos, json.loads(document))
@@ -113,7 +116,7 @@ def _packs(policy: Path) -> list[str]:
 
 
 def _opa(
-    bench: Bench, binary: Path, name: str, world: str, document: bytes, *, log: bool = False
+    bench: Bench, binary: Path, name: str, world: str, document: dict[str, Any], *, log: bool = False
 ) -> Callable[[float], Round]:
     """A server with a world's policy, and a closed loop that asks it with one input document."""
     folder = bench.folder / name
@@ -125,7 +128,8 @@ def _opa(
         options += ["--set", "decision_logs.console=true"]
     command = [binary, "run", "--server", *options, "--addr", f"unix://{socket}", "--bundle", bundle]
     pid = bench.rig.spawn(socket, command, folder / "log")
-    server = BenchServer(name, f"unix:{socket}", "", b'{"input":' + document + b"}", pid)
+    question = input_of(EngineQuery.of(document, {}).payload)
+    server = BenchServer(name, f"unix:{socket}", "", b'{"input":' + question + b"}", pid)
     return lambda seconds: bench.rig.round(server, seconds, method=OPA, expect="allow")
 
 

@@ -121,7 +121,7 @@ async def test_rules_name_the_line_where_they_stand(world: World) -> None:
         places[rule.pack, rule.rule, rule.code] = modules[rule.file].splitlines()[rule.line - 1]
     assert places["baseline", "deny", "scope.missing"].startswith("deny contains")
     assert places["baseline", "require", "risk.medium"].startswith("require contains")
-    assert "target_reasons" in places["", "gate", "policy.not_granted"]
+    assert "objections" in places["", "gate", "policy.not_granted"]
     assert {r.control for r in found.rules if r.code == "scope.missing"} == {"MB-1.2"}
     assert json.loads(next(r for r in found.rules if r.code == "risk.medium").element_json)["id"] == "risk.medium"
 

@@ -95,11 +95,9 @@ class Policy:
     input_schema: Schema
     org_schema: Schema
     builtins: Builtins
-    composition_schema: Schema = field(init=False)
     groups: dict[RuleKey, list[RegoRule]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.composition_schema = composition_schema(self.input_schema)
         for unit in self.units:
             for rule in unit.rules:
                 self.groups.setdefault((unit.package, rule.name), []).append(rule)
@@ -116,7 +114,7 @@ class Policy:
 
     def schema_of(self, unit: Unit) -> Schema:
         """The schema of `input` in a file: the composition has an input of its own."""
-        return self.composition_schema if unit.package[:1] == ("pdp",) else self.input_schema
+        return composition_schema(self.input_schema) if unit.package[:1] == ("pdp",) else self.input_schema
 
     def names(self, package: tuple[str, ...]) -> list[str]:
         """Rule names of a package."""

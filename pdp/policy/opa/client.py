@@ -86,10 +86,7 @@ class OpaClient(AsyncOpaClient):  # type: ignore[misc]  # untyped, see above
 
         Raises OpaRefusedError, UnreadableAnswerError; aiohttp.ClientError without a connection.
         """
-        composition, _, facts = parts(asked)
-        members = zip((b"composition", b"facts", b"asserted"), (composition, *facts), strict=False)
-        document = b"{%b}" % b",".join(b'"%b":%b' % member for member in members)
-        return _answer(await self.query_rule(_Verbatim(document), *ANSWER, _QUERY))
+        return _answer(await self.query_rule(_Verbatim(input_of(asked)), *ANSWER, _QUERY))
 
     async def bundles(self) -> OpaAnswer:
         """The bundles that OPA holds, with their manifests. Raises like `decide`."""
@@ -131,6 +128,13 @@ class OpaClient(AsyncOpaClient):  # type: ignore[misc]  # untyped, see above
             if response.status != 200:
                 raise OpaRefusedError(await _error_summary(response))
             yield response
+
+
+def input_of(asked: bytes) -> bytes:
+    """The input of `ANSWER` for a query (`EngineQuery.payload`)."""
+    composition, _, facts = parts(asked)
+    members = zip((b"composition", b"facts", b"asserted"), (composition, *facts), strict=False)
+    return b"{%b}" % b",".join(b'"%b":%b' % member for member in members)
 
 
 def trust(ca_file: Path | None) -> ssl.SSLContext:

@@ -147,11 +147,11 @@ def test_drift_and_recovery_are_changes_with_a_record(bench: Bench, post: Post) 
     found = registry(bench, post)
     post.see(definition())
     bench.reload(found)
-    good = found.view(NOW).digest("acme")
+    good = found.view(NOW).pins("acme").digest
     post.see(definition(description="Other."), at=NOW + NS)
     (change,) = bench.reload(found, NOW + NS)
     assert change.refused == (("files/read_file", "tool.drifted"),)
-    assert change.digest == found.view(NOW + NS).digest("acme") != good
+    assert change.digest == found.view(NOW + NS).pins("acme").digest != good
     post.see(definition(), at=NOW + 2 * NS)
     (change,) = bench.reload(found, NOW + 2 * NS)
     assert (change.refused, change.digest) == ((), good)
