@@ -70,6 +70,11 @@ CHECKS = (
     Check("properties", _pytest(*(f"{_PROPERTIES}{n}.py" for n in ("canonical", "visibility", "looser")))),
     Check("rego", _pytest("tests/unit/rego"), ("rego",)),
     Check("gate", _pytest("tests/unit/policy/gate"), ("pdp/policy", "pdp/files")),
+    Check(
+        "policy worker",
+        _pytest("tests/unit/policy/test_worker.py"),
+        ("pdp/policy/embedded/worker", "pdp/policy/embedded/zygote", "pdp/core/elements"),
+    ),
     Check("opa", _pytest("tests/unit/policy/test_opa_remote.py"), ("pdp/policy/opa/",)),
     Check(
         "prompts", _pytest(*(f"tests/unit/judge/test_{n}.py" for n in ("prompts", "lint", "goldens"))), ("pdp/judge",)

@@ -75,6 +75,14 @@ def test_without_asserted_facts_there_is_one_set_of_elements(rego: Rego) -> None
     assert json.loads(elements)["a"].keys() == {"meta", *KINDS["list"]}
 
 
+def test_lists_are_composed_by_the_interpreter(rego: Rego) -> None:
+    """The machine takes a partial object of sets for one set (docs/engine-differences.md)."""
+    bundle = rego('by[k] contains v if some k, v in input.m\n\ndecision := {"by": by}')
+    answers = [evaluate(bundle, b'{"m":{"k":"v"}}\0%b\0{"f":0}\0{}' % phase)[1] for phase in (b"list", b"call")]
+    decisions = [json.loads(answer.split(b"\0")[0]) for answer in answers]
+    assert decisions == [{"by": {"k": ["v"]}}, {"by": ["v"]}]
+
+
 def two_steps(rego: Rego) -> Bundle:
     pack = 'package packs.a\n\nmeta := {"owner": "o"}\n\ndeny contains {"n": input.asserted.n} if input.f == 0\n'
     bundle = rego('decision := {"in": input, "packs": [p | some p; data.packs[p]]}', **{"packs/a/a": pack})
