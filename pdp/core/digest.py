@@ -147,7 +147,7 @@ def sha256_hex(data: bytes) -> str:
 
 def digest(value: Json) -> str:
     """SHA-256 over canonical bytes, hex."""
-    return hashlib.sha256(canonical(value)).hexdigest()
+    return sha256_hex(canonical(value))
 
 
 def leaf_hash(record: bytes) -> bytes:
@@ -165,4 +165,9 @@ def commitment(salt: bytes, path: str, value: bytes) -> str:
 
 def keyed_index(key: bytes, *parts: Json) -> str:
     """A look-up index that reveals nothing without the server's key: HMAC over the canonical list of parts."""
-    return hmac.digest(key, canonical(list(parts)), "sha256").hex()
+    return keyed_hex(key, canonical(list(parts)))
+
+
+def keyed_hex(key: bytes, data: bytes) -> str:
+    """The HMAC-SHA-256 of bytes, hex."""
+    return hmac.digest(key, data, "sha256").hex()

@@ -23,6 +23,8 @@ COMPOSITION_SCHEMA = "pdp.composition/1"
 FACTS = ("time", "caller", "subject", "actors", "agent", "server", "targets", "call", "arguments", "session")
 ASSERTED = "asserted"  # likewise, where there is any
 COMPOSED = ("phase", "policy", "checks", "call_checks", "evidence", "judge", "waivers")  # whole
+# one member of a fact each, and of a target those that name it
+_EXCERPTS = {"time": "ns", "server": "id", "call": "digest", "session": "task_source"}
 _TARGET = ("key", "status", "code", "server")
 _target = itemgetter(*_TARGET)
 RULE = "data.pdp.decision"  # of step 2
@@ -102,11 +104,8 @@ def excerpts_of(document: Mapping[str, Any]) -> dict[str, Any]:
     than names the call."""
     return {
         "schema": COMPOSITION_SCHEMA,
-        "time": {"ns": document["time"]["ns"]},
-        "server": {"id": document["server"]["id"]},
+        **{name: {member: document[name][member]} for name, member in _EXCERPTS.items()},
         "targets": [dict(zip(_TARGET, members, strict=True)) for members in map(_target, document["targets"])],
-        "call": {"digest": document["call"]["digest"]},
-        "session": {"task_source": document["session"]["task_source"]},
     }
 
 
@@ -115,14 +114,13 @@ def composition_schema(document_schema: Mapping[str, Any]) -> dict[str, Any]:
     that the composition may read; what stands in elements is the composition's to look at."""
     properties = document_schema["properties"]
     targets = properties["targets"]
-    parts = {"time": ("ns",), "server": ("id",), "call": ("digest",), "session": ("task_source",)}
     return {
         "type": "object",
         "additionalProperties": False,
         "properties": {
             "schema": {"type": "string", "const": COMPOSITION_SCHEMA},
             **{name: properties[name] for name in COMPOSED},
-            **{name: _only(properties[name], members) for name, members in parts.items()},
+            **{name: _only(properties[name], (member,)) for name, member in _EXCERPTS.items()},
             "targets": targets | {"items": _only(targets["items"], _TARGET)},
             "elements": {"type": "object", "additionalProperties": True},
             "asserted_elements": {"type": ["object", "null"], "additionalProperties": True},

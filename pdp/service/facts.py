@@ -83,9 +83,8 @@ class FactBuilder:
                 "arguments, observation, task, extra and client capabilities are together longer than "
                 f"{self._max_fact_bytes} bytes; send less of the observation",
             )
-        self._content.object(
-            ask.meta, "context.meta_json"
-        )  # unused by policy, but no other parser may read it differently
+        # unused by policy, but no other parser may read it differently
+        self._content.object(ask.meta, "context.meta_json")
         registry, tenant = decision.snapshot.registry, caller.tenant
         target = self._target(ask.target, ask.method, caller, decision.snapshot, at_ns)
         server = registry.server(tenant, target.server, at_ns, _peer(ask.server_peer, caller))

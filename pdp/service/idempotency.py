@@ -9,7 +9,6 @@ to the rights it was given to: another agent's token, or one with fewer scopes, 
 from __future__ import annotations
 
 import asyncio
-import hmac
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,7 +18,7 @@ from typing import Any
 
 from pdp.core.answer import Answer
 from pdp.core.approvals.call import CallContext
-from pdp.core.digest import Json, digest, keyed_index, sha256_hex
+from pdp.core.digest import Json, digest, keyed_hex, keyed_index, sha256_hex
 from pdp.core.errors import InvalidRequest
 from pdp.core.facts import Identity
 from pdp.core.outcome import Effect
@@ -56,7 +55,7 @@ class Idempotency:
 
     def content(self, ask: Ask) -> str:
         """The keyed HMAC of the request."""
-        return hmac.digest(self._key, _encode(["content", _content(ask)]).encode(), "sha256").hex()
+        return keyed_hex(self._key, _encode(["content", _content(ask)]).encode())
 
     def claim(self, ask: Ask, caller: Caller, identity: Identity) -> Claim | None:
         """The claim of this request, or None when there is nothing to repeat."""

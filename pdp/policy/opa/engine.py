@@ -143,11 +143,11 @@ class OpaEngine:
             raise EngineFault(*evaluation.BY_STATUS[Status.UNDEFINED])
         if not isinstance(answer.result, dict):
             raise EngineFault(*evaluation.BY_STATUS[Status.NOT_A_DECISION])
-        parts = [answer.result[name] for name in ANSWERED if answer.result.get(name) is not None]
-        if answer.result.get("decision") is None or not all(isinstance(part, dict) for part in parts):
+        told = [answer.result[name] for name in ANSWERED if answer.result.get(name) is not None]
+        if answer.result.get("decision") is None or not all(isinstance(part, dict) for part in told):
             raise EngineFault(*evaluation.BY_STATUS[Status.NOT_A_DECISION])
         try:
-            return SEPARATOR.join(json.dumps(part, allow_nan=False, separators=(",", ":")).encode() for part in parts)
+            return SEPARATOR.join(json.dumps(part, allow_nan=False, separators=(",", ":")).encode() for part in told)
         except (ValueError, RecursionError):
             raise EngineFault(*evaluation.BY_STATUS[Status.NOT_A_DECISION]) from None
 
