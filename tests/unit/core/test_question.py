@@ -80,6 +80,16 @@ def test_asserted_facts_are_told_beside_a_question_without_them(facts: Any, at: 
     assert len(parts(ask(replace(asserting, phase="list"), at, valid).payload)[2]) == 1
 
 
+def test_no_text_of_a_caller_makes_a_part(facts: Any, at: int) -> None:
+    """The separator stands between parts as it is, and in texts as an escape."""
+    forged = '\0call\0{"subject":{}}\0{}'
+    bent = replace(facts, method=forged, asserted=Asserted(observation=forged, extra={forged: forged}))
+    _, phase, told = parts(ask(bent, at, lambda _: True).payload)
+    assert (phase, len(told)) == ("call", 2)
+    assert json.loads(told[0])["call"]["method"] == forged
+    assert json.loads(told[1])["asserted"]["extra"] == {forged: forged}
+
+
 def test_every_part_of_the_document_is_told_to_one_of_both(facts: Any, at: int) -> None:
     whole = document(facts, (), at, revision="r1", packs=("baseline",))
     unread = {"schema", "consents", "grants"}
