@@ -63,6 +63,12 @@ async def test_it_serves_where_it_says_and_drains_with_streams_open(console: Con
         socket.create_connection(("127.0.0.1", int(made.address.rpartition(":")[2])))
 
 
+async def sign_in(client: httpx.AsyncClient, url: str, account: str) -> dict[str, str]:
+    """The header with the session of a development account."""
+    answer = await client.post(f"{url}/signin/development", data={"account": account}, headers=OURS)
+    return {"cookie": answer.headers["set-cookie"].partition(";")[0]}
+
+
 @pytest.mark.parametrize("end", ["signed out", "time is over"])
 async def test_a_stream_ends_with_its_session(
     console: ConsoleClient, monkeypatch: pytest.MonkeyPatch, end: str
@@ -72,8 +78,7 @@ async def test_a_stream_ends_with_its_session(
     await made.start()
     url = f"http://{made.address}"
     async with httpx.AsyncClient(headers=HOST, timeout=60) as client:
-        answer = await client.post(f"{url}/signin/development", data={"account": "bob"}, headers=OURS)
-        signed_in = {"cookie": answer.headers["set-cookie"].partition(";")[0]}
+        signed_in = await sign_in(client, url, "bob")
         async with client.stream("GET", f"{url}/events", headers=signed_in) as stream:
             lines = stream.aiter_lines()
             assert await anext(lines) == "retry: 5000"
@@ -96,8 +101,7 @@ async def test_a_stream_without_news_is_kept_open(console: ConsoleClient, monkey
     await made.start()
     url = f"http://{made.address}"
     async with httpx.AsyncClient(headers=HOST, timeout=60) as client:
-        answer = await client.post(f"{url}/signin/development", data={"account": "bob"}, headers=OURS)
-        signed_in = {"cookie": answer.headers["set-cookie"].partition(";")[0]}
+        signed_in = await sign_in(client, url, "bob")
         async with client.stream("GET", f"{url}/events", headers=signed_in) as stream:
             lines = stream.aiter_lines()
             assert [await anext(lines) for _ in range(5)] == ["retry: 5000", "", ": alive", "", ": alive"]
@@ -119,8 +123,7 @@ async def test_a_page_that_may_have_missed_something_is_told_so(console: Console
     await made.start()
     url = f"http://{made.address}"
     async with httpx.AsyncClient(headers=HOST, timeout=60) as client:
-        answer = await client.post(f"{url}/signin/development", data={"account": "bob"}, headers=OURS)
-        signed_in = {"cookie": answer.headers["set-cookie"].partition(";")[0]}
+        signed_in = await sign_in(client, url, "bob")
         stream = await client.get(f"{url}/events", headers=signed_in)
         assert stream.text == "retry: 5000\n\nid:\nevent: changed\ndata: {}\n\n"
     await made.drain()
@@ -238,8 +241,7 @@ async def test_streams_keep_their_place_and_what_is_too_much_is_told_so(console:
     await made.start()
     url = f"http://{made.address}"
     async with httpx.AsyncClient(headers=HOST, timeout=60) as client, contextlib.AsyncExitStack() as streams:
-        answer = await client.post(f"{url}/signin/development", data={"account": "bob"}, headers=OURS)
-        cookie = {"cookie": answer.headers["set-cookie"].partition(";")[0]}
+        cookie = await sign_in(client, url, "bob")
         for _ in range(8):  # the connection that signed in is one of them
             stream = await streams.enter_async_context(client.stream("GET", f"{url}/events", headers=cookie))
             assert stream.status_code == 200
@@ -256,10 +258,7 @@ async def test_one_persons_pages_leave_room_for_others() -> None:
         async with httpx.AsyncClient(headers=HOST, timeout=60) as client, contextlib.AsyncExitStack() as streams:
             asked = {}
             for name in ("alice", "bob"):
-                answer = await client.post(
-                    f"http://{made.address}/signin/development", data={"account": name}, headers=OURS
-                )
-                asked[name] = {"cookie": answer.headers["set-cookie"].partition(";")[0]}
+                asked[name] = await sign_in(client, f"http://{made.address}", name)
                 client.cookies.clear()
             statuses = []
             for name in ("bob", "bob", "bob", "alice"):
@@ -282,8 +281,7 @@ async def test_nothing_leaves_after_the_sign_out(console: ConsoleClient) -> None
     await made.start()
     url = f"http://{made.address}"
     async with httpx.AsyncClient(headers=HOST, timeout=60) as client:
-        answer = await client.post(f"{url}/signin/development", data={"account": "bob"}, headers=OURS)
-        signed_in = {"cookie": answer.headers["set-cookie"].partition(";")[0]}
+        signed_in = await sign_in(client, url, "bob")
         async with client.stream("GET", f"{url}/events", headers=signed_in) as stream:
             lines = stream.aiter_lines()
             assert await anext(lines) == "retry: 5000"
