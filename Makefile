@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 # the many processes of the tests find the modules compiled
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo serve test quick lint types layers proto rego pytest docker-steps mutation mutation-sample bench cerbos calls size races screenshots lock stubs generated differential constructs language rebuild-engine clean help
+.PHONY: demo serve test quick lint types layers proto rego pytest docker-steps mutation mutation-sample bench cerbos examples calls size races screenshots lock stubs generated differential constructs language rebuild-engine clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -92,6 +92,9 @@ cerbos: ## install the Cerbos that `make bench` measures beside ours, by its has
 	@mkdir -p .tools/cerbos
 	@cp devtools/bench/cerbos/package.json devtools/bench/cerbos/package-lock.json .tools/cerbos/
 	@cd .tools/cerbos && npm ci --ignore-scripts --no-audit --no-fund
+
+examples: .venv/ready ## build the callers in Go and TypeScript (needs go, node and npm)
+	@PYTHON=$(BIN)/python sh examples/build.sh
 
 size: .venv/ready ## lines and files of the wheel
 	@$(BIN)/python devtools/size.py

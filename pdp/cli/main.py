@@ -26,6 +26,10 @@ _COMMANDS = {
         "Start the PDP and the public mcp-server-git, and ask what a gateway would ask.",
     ),
     "dev": ("pdp.cli.dev:dev", "Keys and tokens for development; refused in production."),
+    "doctor": (
+        "pdp.cli.doctor:doctor",
+        "Show that a caller refuses when the decision point fails: `pdp doctor -- COMMAND`.",
+    ),
     "explain": (
         "pdp.cli.explain:explain",
         "Say why a recorded decision was what it was, or what would be decided of the call in FILE and why.",

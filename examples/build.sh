@@ -1,0 +1,27 @@
+#!/bin/sh
+# Generate the stubs of both examples from proto/ and build them: .tools/examples/guard-go, .tools/examples/guard-ts.
+# Needs go, node and npm; protoc comes with the project's own environment.
+set -eu
+cd "$(dirname "$0")/.."
+OUT="$PWD/.tools/examples"
+PROTOC="${PYTHON:-.venv/bin/python} -m grpc_tools.protoc -Iproto"
+SOURCES="pdp/v1/types.proto pdp/v1/decision.proto"
+mkdir -p "$OUT"
+
+if [ "${1:-go}" = go ]; then
+  (cd examples/go && GOBIN="$OUT" go install tool)
+  MODULE=$(sed -n 's/^module //p' examples/go/go.mod)
+  OPTIONS="module=$MODULE"
+  for source in $SOURCES; do OPTIONS="$OPTIONS,M$source=$MODULE/pdpv1"; done
+  $PROTOC --plugin="$OUT/protoc-gen-go" --plugin="$OUT/protoc-gen-go-grpc" \
+    --go_out="$OPTIONS:examples/go" --go-grpc_out="$OPTIONS:examples/go" $SOURCES
+  (cd examples/go && go vet ./... && go build -o "$OUT/guard-go" .)
+fi
+
+if [ "${1:-typescript}" = typescript ]; then
+  (cd examples/typescript && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error)
+  PATH="$PWD/examples/typescript/node_modules/.bin:$PATH" $PROTOC \
+    --plugin="$PWD/examples/typescript/node_modules/.bin/protoc-gen-es" \
+    --es_out="target=ts,import_extension=js:examples/typescript/src" $SOURCES
+  (cd examples/typescript && npm run --silent build)
+fi

@@ -1,0 +1,92 @@
+"""`pdp doctor`: show by experiment that a caller refuses when the decision point fails."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from pdp.core.errors import ConfigurationFault
+from pdp.doctor.answers import FAULTS
+from pdp.doctor.examination import Examined, Experiment, examine
+from pdp.doctor.remedies import REMEDIES, remedy
+
+UNKNOWN, OPEN = 1, 10
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_WAYS = {"allow": "allows", "deny": "denies", **FAULTS}
+_WORDS = {
+    "well": "well",
+    "open": "CARRIED OUT",
+    "hangs": "not carried out, but the caller did not end",
+    "unasked": "UNKNOWN: the question never came",
+    "closed": "UNKNOWN: not even an allow carries it out",
+}
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.option(
+    "--listen", default="127.0.0.1:0", show_default=True, help="Where the caller asks: in place of the PDP."
+)
+@click.option("--tool", default="probe", show_default=True, help="The tool's name; nothing else is ever allowed.")
+@click.option("--ran", type=click.Path(dir_okay=False, path_type=Path), help="The file that the tool writes to.")
+@click.option("--caller", type=click.Choice(sorted(REMEDIES)), default="own", show_default=True, help="For advice.")
+@click.option("--fault", "faults", multiple=True, type=click.Choice(list(FAULTS)), help="Only these.")
+@click.option("--limit", type=click.FloatRange(1, 600), default=30.0, show_default=True, help="Seconds for one call.")
+@click.option(
+    "--certificate", type=_FILE, help="PEM to prove ourselves with, where the caller speaks TLS; with --key."
+)
+@click.option("--key", type=_FILE, help="Its private key.")
+@click.option("--json", "as_json", is_flag=True, help="The table as JSON.")
+def doctor(
+    command: tuple[str, ...],
+    listen: str,
+    tool: str,
+    ran: Path | None,
+    caller: str,
+    faults: tuple[str, ...],
+    limit: float,
+    certificate: Path | None,
+    key: Path | None,
+    as_json: bool,
+) -> None:
+    """Show that a caller refuses when the decision point fails: `pdp doctor -- COMMAND`.
+
+    COMMAND makes your caller carry out one call of a harmless tool and ends with it. The doctor answers at the
+    decision point's place: once it allows, once it denies, then it fails in eight ways. It looks each time whether
+    the tool was carried out: the tool appends a line to the file in PDP_DOCTOR_RAN (or --ran). The address is
+    {target} in COMMAND, or PDP_DOCTOR_TARGET.
+
+    Exit codes: 0 the caller refuses whenever it must, 10 it does not, 1 that could not be found out, 2 usage.
+    """
+    if (certificate is None) != (key is None):
+        raise click.UsageError("Give both --certificate and --key, or none.")
+    tls = (certificate, key) if certificate and key else None
+    with tempfile.TemporaryDirectory() as folder:
+        experiment = Experiment(command, listen, ran or Path(folder) / "ran", tool, limit, tls)
+        try:
+            results = _shown(examine(experiment, faults or tuple(FAULTS)), caller, as_json)
+        except ConfigurationFault as fault:
+            raise click.UsageError(fault.message) from None
+    if as_json:
+        click.echo(json.dumps([asdict(result) for result in results], indent=2))
+    verdicts = {result.verdict for result in results}
+    raise SystemExit(OPEN if "open" in verdicts else UNKNOWN if verdicts & {"unasked", "closed", "hangs"} else 0)
+
+
+def _shown(examined: Iterable[Examined], caller: str, as_json: bool) -> list[Examined]:
+    results = []
+    for result in examined:
+        results.append(result)
+        if as_json:
+            continue
+        click.echo(f"{result.way:<10}{_WAYS[result.way]:<50}{_WORDS[result.verdict]}")
+        if result.verdict == "open":
+            click.echo(f"{'':<10}{remedy(caller, result.way)}")
+        if result.verdict == "closed":
+            click.echo(f"{'':<10}Does the caller ask at this address, for a tool of this name? Does the tool write?")
+    return results

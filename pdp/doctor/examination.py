@@ -1,0 +1,187 @@
+"""The examination: one call of a harmless probe through the real caller, for each way in which an answer can fail.
+
+A caller that is well carries the call out when it is allowed, and not when it is denied or the answer fails. The
+probe tells that it was carried out by writing to a file. What the caller was never asked about proves nothing: only
+a run in which the question arrived counts.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal
+
+from pdp.core.errors import ConfigurationFault
+from pdp.doctor.answers import ASKED, CONTROLS, READY
+
+TARGET, RAN = "PDP_DOCTOR_TARGET", "PDP_DOCTOR_RAN"
+_WITHOUT_QUESTION = "away"
+
+Verdict = Literal["well", "open", "hangs", "unasked", "closed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """How the caller stood one way of answering.
+
+    `well`: as it should be. `open`: the tool was carried out. `hangs`: it was not, but the caller did not come to an
+    end. `unasked`: the question never came. `closed`: the tool was not carried out though it was allowed.
+    """
+
+    way: str
+    verdict: Verdict
+    ran: bool
+    asked: int
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """What is repeated: the command that makes the caller carry out the probe once, and where it asks.
+
+    `{target}` in the command is the address at which we answer; it stands in the environment too, with the file that
+    the probe writes to. `limit` in seconds is for one call; `tls` are the files of certificate and key.
+    """
+
+    command: Sequence[str]
+    listen: str
+    ran: Path
+    tool: str
+    limit: float
+    tls: tuple[Path, Path] | None = None
+
+
+def examine(experiment: Experiment, faults: Sequence[str]) -> Iterator[Examined]:
+    """Examine the caller: both controls, then `faults`, as each is done.
+
+    Ends after the controls if they fail: a caller that never carries the probe out would look well.
+    Raises ConfigurationFault when the command or the address cannot be used.
+    """
+    listen = experiment.listen
+    for way in (*CONTROLS, *faults):
+        examined, listen = _examine(experiment, way, listen)
+        yield examined
+        if way == "allow" and examined.verdict != "well":
+            return
+
+
+def _examine(experiment: Experiment, way: str, listen: str) -> tuple[Examined, str]:
+    """One way of answering. Also returns the address, which stays: a port that was chosen is kept."""
+    end = time.monotonic() + experiment.limit
+    while True:
+        before = _written(experiment.ran)
+        with _answering(experiment, way, listen) as answers:
+            ended = _call(experiment, answers.listen)
+        ran, listen = _written(experiment.ran) > before, answers.listen
+        known = bool(answers.asked) or ran or way == _WITHOUT_QUESTION
+        # a caller that backs off after the fault before may refuse without asking: then it is called again
+        if known or not ended or time.monotonic() > end:
+            return Examined(way, _verdict(way, ran, known, ended), ran, answers.asked), listen
+
+
+def _verdict(way: str, ran: bool, known: bool, ended: bool) -> Verdict:
+    if way == "allow" and known:
+        return "well" if ran else "hangs" if not ended else "closed"
+    if ran:
+        return "open"
+    if not ended:
+        return "hangs"
+    return "well" if known else "unasked"
+
+
+class _Answers:
+    """A running stand-in: `asked` is complete once it has ended."""
+
+    def __init__(self, process: subprocess.Popen[str] | None, listen: str) -> None:
+        self._process = process
+        self.listen = listen
+        self.asked = 0
+        if process is not None:
+            host = listen.rpartition(":")[0]
+            self.listen = listen if listen.startswith("unix:") else f"{host}:{_port(process)}"
+
+    def end(self) -> None:
+        """Stop answering, and count the questions."""
+        if self._process is None:
+            return
+        if self._process.stdin:
+            self._process.stdin.close()
+        out = self._process.stdout
+        self.asked = out.read().splitlines().count(ASKED) if out else 0
+        self._process.wait()
+
+
+@contextmanager
+def _answering(experiment: Experiment, way: str, listen: str) -> Iterator[_Answers]:
+    if way == _WITHOUT_QUESTION:
+        yield _Answers(None, listen)
+        return
+    command = (
+        sys.executable,
+        "-m",
+        "pdp.doctor.answers",
+        way,
+        listen,
+        experiment.tool,
+        *map(str, experiment.tls or ()),
+    )
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        answers = _Answers(process, listen)
+        try:
+            yield answers
+        finally:
+            answers.end()
+
+
+def _port(process: subprocess.Popen[str]) -> str:
+    out: IO[str] | None = process.stdout
+    word, _, port = (out.readline() if out else "").strip().partition(" ")
+    if word != READY or port == "0":
+        process.kill()
+        raise ConfigurationFault(
+            "doctor.listen", "The address to answer at cannot be used; is it taken, or not ours?"
+        )
+    return port
+
+
+def _call(experiment: Experiment, target: str) -> bool:
+    """Run the command once. Whether it ended within the limit; if not it is ended, with all it has started."""
+    command = [part.replace("{target}", target) for part in experiment.command]
+    environment: Mapping[str, str] = {**os.environ, TARGET: target, RAN: str(experiment.ran)}
+    try:
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ConfigurationFault("doctor.command", f"The command cannot be run: {error.strerror}.") from None
+    try:
+        process.wait(experiment.limit)
+    except subprocess.TimeoutExpired:
+        return False
+    finally:
+        _end(process)
+    return True
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _written(ran: Path) -> int:
+    """The size of the file that the probe writes to: it grows with every call that is carried out."""
+    return ran.stat().st_size if ran.exists() else 0

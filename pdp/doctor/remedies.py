@@ -1,0 +1,39 @@
+"""What to change where in a caller that carried a tool out though no valid allow had come."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+ANY = "any"
+# by kind of caller, then by way of answering; `any` is for the ways without a line of their own
+REMEDIES: Mapping[str, Mapping[str, str]] = {
+    "own": {
+        "deny": "In your code: carry a tool out only where `decision.allowed` is true.",
+        "late": "In your code: compare `valid_until` with the clock just before the tool runs.",
+        "unknown": "In your code: compare the effect with EFFECT_ALLOW; never ask whether it is a denial.",
+        "empty": "In your code: compare the effect with EFFECT_ALLOW; an empty message has EFFECT_UNSPECIFIED.",
+        "withheld": "In your code: give every question a deadline, and let its end deny.",
+        ANY: "In your code: an exception of the question ends the call; nothing behind `except` may run the tool.",
+    },
+    "envoy": {
+        "deny": "envoy.yaml: put `envoy.filters.http.ext_authz` before the router, on every route, "
+        "without `disabled: true` and with `filter_enabled` at 100 %.",
+        "empty": "An empty CheckResponse is OK by Envoy's contract, and no setting changes that. Let nothing but the "
+        "decision point answer: `transport_socket` with TLS and `match_typed_subject_alt_names` on its cluster.",
+        ANY: "envoy.yaml: `failure_mode_allow: false` in `envoy.filters.http.ext_authz`.",
+    },
+    "agentgateway": {
+        "deny": "config.yaml: `mcpGuardrails.processors[].methods` must name `tools/call: request`.",
+        ANY: "config.yaml: `mcpGuardrails.processors[].failureMode: failClosed`; for ext_authz `failureMode: deny`.",
+    },
+    "middleware": {
+        "deny": "Add `PdpMiddleware` to the server itself, not to one that is mounted beside it.",
+        ANY: "Update the package: the middleware denies whatever is not plainly an allow.",
+    },
+}
+
+
+def remedy(caller: str, way: str) -> str:
+    """The setting that mends it. Every kind of caller has one for every way."""
+    of_caller = REMEDIES[caller]
+    return of_caller.get(way, of_caller[ANY])

@@ -1,0 +1,93 @@
+"""Callers to be examined: ours in Python, and the examples in other languages, built by `make examples`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+GUARD_GO = ROOT / ".tools" / "examples" / "guard-go"
+PROBE = ("sh", "-c", 'echo ran >> "$PDP_DOCTOR_RAN"')
+ASKS = ("--target", "{target}", "--server", "any", "--tool", "probe")
+CALLER = """
+import os, sys
+from pdp.client import Client, ToolCall
+with Client(sys.argv[1], timeout=1) as pdp:
+    decision = pdp.decide(ToolCall(server="any", tool="probe", arguments={}), "token")
+if decision.allowed:
+    with open(os.environ["PDP_DOCTOR_RAN"], "a") as ran:
+        ran.write("ran")
+"""
+
+
+def examine(command: Sequence[str], *options: str) -> Mapping[str, str]:
+    """`pdp doctor` on a command: way → verdict, with the exit code as "exit"."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pdp", "doctor", "--json", *options, "--", *command],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert not done.stderr, done.stderr
+    return {item["way"]: item["verdict"] for item in json.loads(done.stdout)} | {"exit": str(done.returncode)}
+
+
+def built(language: str, *needed: Path) -> None:
+    """Skip, or fail in CI, where `make examples` has not made what is newer than its sources."""
+    sources = [path for path in (EXAMPLES / language).rglob("*") if path.suffix in {".go", ".ts"}]
+    sources = [path for path in sources if "node_modules" not in path.parts]
+    newest = max(path.stat().st_mtime for path in sources)
+    if any(not path.exists() or path.stat().st_mtime < newest for path in needed):
+        why = f"examples/{language} is not built: run `make examples` (needs {language})"
+        if os.environ.get("CI") == "true":
+            pytest.fail(why)
+        pytest.skip(why)
+
+
+def python_caller(folder: Path, text: str) -> list[str]:
+    """The command of a caller in Python, with this text."""
+    (folder / "caller.py").write_text(text)
+    return [sys.executable, str(folder / "caller.py"), "{target}"]
+
+
+def go_caller(folder: Path, planted: Mapping[str, str]) -> list[str]:
+    """The command of the Go example, with these replacements in its guard."""
+    built("go", GUARD_GO)
+    binary = GUARD_GO
+    if planted:
+        source = shutil.copytree(EXAMPLES / "go", folder / "go")
+        plant(source / "guard.go", planted)
+        binary = folder / "guard"
+        subprocess.run(["go", "build", "-o", str(binary), "."], cwd=source, check=True)
+    return [str(binary), *ASKS, *PROBE]
+
+
+def typescript_caller(folder: Path, planted: Mapping[str, str]) -> list[str]:
+    """The command of the TypeScript example, with these replacements in its compiled guard."""
+    source = EXAMPLES / "typescript"
+    built("typescript", source / "dist" / "main.js", source / "dist" / "guard.js")
+    if planted:
+        copied = folder / "typescript"
+        shutil.copytree(source / "dist", copied / "dist")
+        shutil.copy(source / "package.json", copied)
+        (copied / "node_modules").symlink_to(source / "node_modules")
+        plant(copied / "dist" / "guard.js", planted)
+        source = copied
+    return ["node", str(source / "dist" / "main.js"), *ASKS, "--", *PROBE]
+
+
+def plant(file: Path, planted: Mapping[str, str]) -> None:
+    """Replace texts that stand exactly once."""
+    text = file.read_text()
+    for old, new in planted.items():
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    file.write_text(text)

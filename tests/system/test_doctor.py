@@ -1,0 +1,173 @@
+"""`pdp doctor` on callers that are well, and on ones in which a way to fail open is planted."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from support.callers import CALLER, examine, go_caller, python_caller, typescript_caller
+
+from pdp.doctor.answers import CONTROLS, FAULTS, WAYS
+from pdp.doctor.remedies import REMEDIES, remedy
+
+WELL = dict.fromkeys((*CONTROLS, *FAULTS), "well") | {"exit": "0"}
+RAW = """
+import os, sys, uuid
+import grpc
+from pdp.v1 import decision_pb2, decision_pb2_grpc, types_pb2
+
+def ran():
+    with open(os.environ["PDP_DOCTOR_RAN"], "a") as file:
+        file.write("ran")
+
+with grpc.insecure_channel(sys.argv[1]) as channel:
+    request = decision_pb2.DecideRequest(request_id=str(uuid.uuid4()), method="tools/call")
+    request.target.tool.name = "probe"
+"""
+
+
+@pytest.mark.starts_server
+def test_our_own_client_refuses_whatever_happens(tmp_path: Path) -> None:
+    assert examine(python_caller(tmp_path, CALLER)) == WELL
+
+
+@pytest.mark.starts_server
+def test_the_go_example_refuses_whatever_happens(tmp_path: Path) -> None:
+    assert examine(go_caller(tmp_path, {})) == WELL
+
+
+@pytest.mark.starts_server
+def test_the_typescript_example_refuses_whatever_happens(tmp_path: Path) -> None:
+    assert examine(typescript_caller(tmp_path, {})) == WELL
+
+
+GO = {
+    "an error is an allow": (
+        {'return fmt.Errorf("the decision': 'return nil; return fmt.Errorf("the decision'},
+        {"withheld", "garbled", "error", "killed", "away"},
+    ),
+    "an unknown effect is an allow": (
+        {'return errors.New("the answer has no effect that this caller knows")': "return nil"},
+        {"empty", "unknown"},
+    ),
+    "time does not matter": ({"!now.Before(answer.GetValidUntil().AsTime())": "now.IsZero()"}, {"late"}),
+}
+TYPESCRIPT = {
+    "an error is an allow": (
+        {"return deny(`the decision point gave": 'return { effect: "allow" }; return deny(`the decision point gave'},
+        {"withheld", "garbled", "error", "killed", "away"},
+    ),
+    "only a denial denies": ({"answer.effect !== Effect.ALLOW": "false"}, {"unknown"}),
+    "time does not matter": ({"validUntil <= now": "validUntil < 0"}, {"late"}),
+}
+PYTHON = {
+    "an exception is passed over": (
+        """
+    try:
+        stub = decision_pb2_grpc.DecisionServiceStub(channel)
+        denied = stub.Decide(request, timeout=1).effect != types_pb2.EFFECT_ALLOW
+    except grpc.RpcError:
+        denied = False
+    if not denied:
+        ran()
+""",
+        {"withheld", "late", "garbled", "error", "killed", "away"},
+    ),
+    "only a denial denies": (
+        """
+    answer = decision_pb2_grpc.DecisionServiceStub(channel).Decide(request, timeout=1)
+    if answer.effect != types_pb2.EFFECT_DENY:
+        ran()
+""",
+        {"late", "empty", "unknown"},
+    ),
+    "nobody is asked": ("\n    ran()\n", {"deny", *FAULTS}),
+    "denials are only logged": (
+        """
+    print(decision_pb2_grpc.DecisionServiceStub(channel).Decide(request, timeout=1))
+    ran()
+""",
+        {"deny", "late", "empty", "unknown"},
+    ),
+}
+
+
+@pytest.mark.starts_server
+@pytest.mark.parametrize("planted", GO)
+def test_a_go_caller_that_fails_open_is_found(planted: str, tmp_path: Path) -> None:
+    replaced, opened = GO[planted]
+    assert found(examine(go_caller(tmp_path, replaced))) == (opened, "10")
+
+
+@pytest.mark.starts_server
+@pytest.mark.parametrize("planted", TYPESCRIPT)
+def test_a_typescript_caller_that_fails_open_is_found(planted: str, tmp_path: Path) -> None:
+    replaced, opened = TYPESCRIPT[planted]
+    assert found(examine(typescript_caller(tmp_path, replaced))) == (opened, "10")
+
+
+@pytest.mark.starts_server
+@pytest.mark.parametrize("planted", PYTHON)
+def test_a_python_caller_that_fails_open_is_found(planted: str, tmp_path: Path) -> None:
+    text, opened = PYTHON[planted]
+    assert found(examine(python_caller(tmp_path, RAW + text))) == (opened, "10")
+
+
+def found(verdicts: Mapping[str, str]) -> tuple[set[str], str]:
+    """The ways in which the tool was carried out, and the exit code."""
+    return {way for way, verdict in verdicts.items() if verdict == "open"}, verdicts["exit"]
+
+
+@pytest.mark.starts_server
+def test_a_caller_that_never_asks_proves_nothing() -> None:
+    assert examine(["true"], "--limit", "1") == {"allow": "unasked", "exit": "1"}
+
+
+@pytest.mark.starts_server
+def test_a_caller_that_never_carries_out_proves_nothing(tmp_path: Path) -> None:
+    never = CALLER.replace("if decision.allowed", "if False")
+    assert examine(python_caller(tmp_path, never)) == {"allow": "closed", "exit": "1"}
+
+
+@pytest.mark.starts_server
+def test_a_caller_without_a_deadline_hangs(tmp_path: Path) -> None:
+    waits = RAW + PYTHON["only a denial denies"][0].replace("timeout=1", "timeout=None").replace(
+        "!= types_pb2.EFFECT_DENY", "== types_pb2.EFFECT_ALLOW"
+    )
+    verdicts = examine(python_caller(tmp_path, waits), "--limit", "5", "--fault", "withheld", "--fault", "error")
+    assert verdicts == {"allow": "well", "deny": "well", "withheld": "hangs", "error": "well", "exit": "1"}
+
+
+@pytest.mark.starts_server
+def test_nothing_but_the_probe_is_ever_allowed(tmp_path: Path) -> None:
+    other = CALLER.replace('tool="probe"', 'tool="transfer"')
+    assert examine(python_caller(tmp_path, other), "--limit", "1") == {"allow": "unasked", "exit": "1"}
+
+
+@pytest.mark.starts_server
+def test_what_cannot_be_run_or_listened_on_is_said() -> None:
+    for arguments, said in (
+        (["--", "/nowhere/at-all"], "The command cannot be run"),
+        (["--listen", "nowhere.invalid:1", "--", "true"], "The address to answer at cannot be used"),
+        (["--key", __file__, "--", "true"], "Give both --certificate and --key"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "pdp", "doctor", *arguments], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 2
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_every_way_has_an_answer_and_every_caller_a_remedy() -> None:
+    assert set(WAYS) | {"away"} == {*CONTROLS, *FAULTS}
+    for caller in REMEDIES:
+        assert all(remedy(caller, way) for way in ("deny", *FAULTS))
+
+
+def test_the_documented_table_names_every_fault() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "doctor.md").read_text()
+    assert all(f"| `{fault}` |" in page for fault in FAULTS)
