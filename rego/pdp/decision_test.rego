@@ -90,10 +90,9 @@ test_call_of_nothing_is_denied if denied_for(decide({}, call({"targets": []})), 
 test_unknown_phase_is_denied if denied_for(decide({}, call({"phase": "replay"})), "policy.input")
 
 test_stages_open_one_after_the_other if {
-	first := {"kind": "confirmation", "id": "a", "code": "acme.a", "stage": 1, "ttl_seconds": 60}
-	second := {"kind": "approval", "id": "b", "code": "acme.b", "stage": 2, "ttl_seconds": 60}
-	rules := {"require": {first, second}}
-	opened := object.union(first, {"pack": "acme"})
+	second := object.union(approval, {"id": "b", "code": "acme.b", "stage": 2})
+	rules := {"require": {confirm, second}}
+	opened := object.union(confirm, {"pack": "acme"})
 
 	asked := decide(rules, call({}))
 	asked.effect == "pending"
@@ -107,8 +106,7 @@ test_stages_open_one_after_the_other if {
 }
 
 test_nothing_is_opened_once_a_later_stage_is_refused if {
-	first := {"kind": "confirmation", "id": "a", "code": "acme.a", "stage": 1, "ttl_seconds": 60}
-	second := {"kind": "approval", "id": "b", "code": "acme.b", "stage": 2, "ttl_seconds": 60}
+	second := object.union(approval, {"id": "b", "code": "acme.b", "stage": 2})
 	refusal := testing.answer(object.union(second, {"pack": "acme"}), "refused")
-	denied_for(decide({"require": {first, second}}, call({"evidence": [refusal]})), "requirement.refused")
+	denied_for(decide({"require": {confirm, second}}, call({"evidence": [refusal]})), "requirement.refused")
 }

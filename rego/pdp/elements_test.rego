@@ -8,9 +8,14 @@ asserting(rules, told) := decision if {
 
 asked(elements) := object.union(call({"schema": "pdp.composition/1"}), elements)
 
+no := {"code": "acme.no", "message": "No."}
+
 granted := {"allow": {{"target": "tool:git_status", "code": "acme.granted"}}}
 
-confirm := {"kind": "confirmation", "id": "a", "code": "acme.a", "stage": 1, "ttl_seconds": 60}
+confirm := {
+	"kind": "confirmation", "id": "a", "code": "acme.a", "stage": 1, "ttl_seconds": 60,
+	"min_assurance": "signed_in",
+}
 
 test_what_both_grant_is_granted if asserting({}, {}).effect == "allow"
 
@@ -20,8 +25,8 @@ test_what_one_grants_is_not_granted if {
 }
 
 test_what_either_forbids_is_denied if {
-	denied_for(asserting({"deny": {{"code": "acme.no"}}}, {}), "acme.no")
-	denied_for(asserting({}, {"deny": {{"code": "acme.no"}}}), "acme.no")
+	denied_for(asserting({"deny": {no}}, {}), "acme.no")
+	denied_for(asserting({}, {"deny": {no}}), "acme.no")
 	denied_for(asserting({"hide": {{"target": "tool:git_status", "code": "acme.no"}}}, {}), "acme.no")
 	denied_for(asserting({}, {"hide": {{"target": "tool:git_status", "code": "acme.no"}}}), "acme.no")
 }

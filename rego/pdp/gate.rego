@@ -49,37 +49,26 @@ contract := {
 # METADATA
 # title: Elements that cannot be weighed
 # description: |
-#   A rule that is not a set (an object takes its place in the elements), or an element without the fields that give it
-#   its meaning, would drop out of the composition without a word. It closes the gate instead. An unusable `allow`
-#   element simply grants nothing.
+#   A rule that is not a set (an object takes its place in the elements), or an element that breaks its schema, would
+#   mean something else or drop out of the composition without a word. It closes the gate instead.
 malformed contains {"pack": p, "rule": name} if {
-	some elements in [input.elements, input.asserted_elements]
-	is_object(elements)
+	some elements in told
 	some p, pack in elements
 	some name in contract[input.phase]
 	not has_list(pack, name)
 }
 
-malformed contains {"pack": p, "rule": "hide"} if {
-	some p, pack in packs
-	some element in pack.hide
-	not has_text(element, "target")
+malformed contains {"pack": p, "rule": name} if {
+	some elements in told
+	some p, pack in elements
+	some name in contract[input.phase]
+	some element in pack[name]
+	not plain(name, element)
+	not conforms(name, element)
 }
 
-malformed contains {"pack": p, "rule": "require"} if {
-	input.phase == "call"
-	some p, pack in packs
-	some element in pack.require
-	not is_object(element)
-}
-
-malformed contains {"pack": p, "rule": "oblige"} if {
-	input.phase == "call"
-	some p, pack in packs
-	some element in pack.oblige
-	some key in {"kind", "code"}
-	not has_text(element, key)
-}
+# What packs say without what callers assert, and with it.
+told := [elements | some elements in [input.elements, input.asserted_elements]; is_object(elements)]
 
 # True only for a list under `key`; where there is nothing, `not is_array` would be undefined.
 has_list(pack, key) if is_array(pack[key])

@@ -93,17 +93,3 @@ test_kinds_that_are_not_there_close_the_gate if {
 }
 
 contract_rules := {"allow", "hide", "deny", "require", "oblige", "label"}
-
-test_elements_that_cannot_be_weighed_close_the_gate if {
-	every rules in [
-		{"hide": {{"code": "x"}}},
-		{"hide": {"tool:git_status"}},
-		{"hide": {{"target": 7, "code": "x"}}},
-		{"require": {"approval"}},
-		{"oblige": {{"code": "x"}}},
-		{"oblige": {{"kind": "redact"}}},
-		{"oblige": {"redact"}},
-	] {
-		denied_for(decide(rules, call({})), "policy.element")
-	}
-}

@@ -63,7 +63,6 @@ deny_reasons contains reason(
 blocked_words := {
 	"requirement.refused": "refused; it can be asked for again when that answer expires",
 	"requirement.failed": "could not be answered, and nothing takes its place",
-	"requirement.malformed": "the pack does not state it properly",
 }
 
 deny_reasons contains reason("policy.targets", "A call is about exactly one target.", "pdp.gate", "") if {

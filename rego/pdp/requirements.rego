@@ -47,7 +47,7 @@ settled contains r if {
 
 # METADATA
 # title: Requirements that cannot be settled
-# description: Refused, failed without a substitute (a substitute has none), or not fit to be asked for.
+# description: Refused, or failed without a substitute (a substitute has none).
 blocked contains {"requirement": r, "code": "requirement.refused"} if {
 	some r in wanted
 	state(r) == "refused"
@@ -62,19 +62,4 @@ blocked contains {"requirement": r, "code": "requirement.failed"} if {
 blocked contains {"requirement": r, "code": "requirement.failed"} if {
 	some r in second
 	state(r) == "failed"
-}
-
-blocked contains {"requirement": r, "code": "requirement.malformed"} if {
-	some r in wanted
-	not well_formed(r)
-}
-
-well_formed(r) if {
-	r.kind in {"judge", "confirmation", "approval", "consent"}
-	has_text(r, "id")
-	has_text(r, "code")
-	is_number(r.stage)
-	r.stage >= 1
-	is_number(r.ttl_seconds)
-	r.ttl_seconds >= 1
 }

@@ -32,9 +32,8 @@ test_deny_wins_over_all_and_is_told if {
 }
 
 test_deny_wins_over_met_requirements if {
-	require := {"kind": "approval", "id": "a", "code": "acme.a", "stage": 1, "ttl_seconds": 60}
-	rules := {"deny": {{"code": "acme.no"}}, "require": {require}}
-	met := testing.answer(object.union(require, {"pack": "acme"}), "met")
+	rules := {"deny": {no}, "require": {approval}}
+	met := testing.answer(composed, "met")
 	denied_for(decide(rules, call({"evidence": [met]})), "acme.no")
 }
 
@@ -67,6 +66,6 @@ test_obligations_of_different_kinds_do_not_conflict if {
 }
 
 test_nothing_is_imposed_unless_allowed if {
-	rules := {"oblige": {{"kind": "redact", "code": "a"}}, "deny": {{"code": "acme.no"}}}
+	rules := {"oblige": {{"kind": "redact", "code": "a"}}, "deny": {no}}
 	decide(rules, call({})).obligations == set()
 }

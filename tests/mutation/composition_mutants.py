@@ -72,18 +72,57 @@ GATE = _in(
         "\tis_null(pack[name])\n",
         "a rule that is not a set closes the gate",
     ),
+)
+
+SCHEMA = _in(
+    "schema",
+    ("schema-of-nothing", "default conforms(_, _) := false", "default conforms(_, _) := true", "what has no schema"),
+    ("schema-open", "\tcount(object.keys(e) - fields) == 0\n", "", "another field breaks the schema"),
     (
-        "gate-hide-without-target",
-        '\tnot has_text(element, "target")\n',
-        "\tnot is_object(element)\n",
-        "a hide that names nothing closes the gate",
+        "schema-hide-without-target",
+        '\tonly(e, {"target", "code", "message", "control", "waivable"})\n\thas_text(e, "target")\n',
+        '\tonly(e, {"target", "code", "message", "control", "waivable"})\n',
+        "a hide that names nothing",
     ),
+    ("schema-oblige-without-kind", '\thas_text(e, "kind")\n', "", "an obligation is of a kind"),
+    ("schema-oblige-names-its-pack", '\tnot has_key(e, "pack")\n', "", "the composition adds the pack"),
+    ("schema-without-code", '\thas_text(e, "code")\n', "", "every element has a code"),
+    ("schema-waivable-as-text", '\tobject.get(e, "waivable", true) == true\n', "", "waivable is true or not there"),
+    ("schema-no-stage", "\tcounts(e.stage)\n", "", "stages begin at 1"),
+    ("schema-no-time-to-live", "\tcounts(e.ttl_seconds)\n", "", "a requirement lives for some seconds"),
+    ("schema-no-id", '\thas_text(e, "id")\n', "", "a requirement has an id"),
+    ("schema-no-seat", "\tcount(seats) > 0\n", "", "nobody's approval is none"),
     (
-        "gate-oblige-without-kind",
-        'some key in {"kind", "code"}',
-        'some key in {"code"}',
-        "an obligation that cannot be weighed closes the gate",
+        "schema-seats-of-any-form",
+        "\tcount([seat | some seat in seats; not is_seat(seat)]) == 0\n",
+        "",
+        "each seat is one",
     ),
+    ("schema-seat-for-nobody", "\tcounts(seat.n)\n", "", "a seat is for one person at least"),
+    ("schema-no-bar", "\te.min_confidence > 0\n", "", "a verdict of no confidence unlocks nothing"),
+    ("schema-bar-above-all", "\te.min_confidence <= 1\n", "", "a share is at most 1"),
+    ("schema-any-verdict", '\te.accepts == ["allow"]\n', "", "nothing but an allow unlocks"),
+    ("schema-any-weight", '\te.weight in {"advice", "veto"}\n', "", "two weights, no third"),
+    (
+        "schema-any-assurance",
+        '\te.min_assurance in {"client_asserted", "signed_in", "passkey"}\n',
+        "",
+        "three assurances",
+    ),
+    ("schema-heard-and-replaced", '\tnot has_key(e, "weight")\n', "", "who is only heard is not replaced"),
+    ("schema-heard-in-place", '\tnot has_key(other, "weight")\n', "", "who takes a place answers"),
+    (
+        "schema-boundless-grant",
+        "\t[bounds.minutes, bounds.uses, bounds.session] != [0, 0, false]\n",
+        "",
+        "a grant ends",
+    ),
+    ("schema-plain-and-more", "\tcount(e) == 2\n", "", "what is plain has no other field"),
+    ("schema-plain-without-target", '\te.target != ""\n', "", "what is plain names a target"),
+    ("schema-plain-without-code", '\te.code != ""\n', "", "what is plain has a code"),
+    ("schema-plain-forbids", '\trule in {"allow", "hide"}\n', "", "a denial says more than a grant"),
+    ("schema-fraction", "\tn == round(n)\n", "", "people are whole"),
+    ("schema-zero", "\tn != 0\n", "", "a count begins at 1"),
 )
 
 DECISION = _in(
@@ -171,6 +210,7 @@ VETOES = _in(
 
 COMPOSITION = (
     *GATE,
+    *SCHEMA,
     *DECISION,
     *VISIBILITY,
     *VETOES,

@@ -117,16 +117,6 @@ REQUIREMENTS = _in(
     ),
     ("require-substitute-stage", ', "stage": r.stage})', "})", "a substitute stands at its requirement's stage"),
     ("require-substitute-pack", '{"pack": r.pack, "after"', '{"after"', "evidence is bound to the pack"),
-    ("require-stage-as-text", "\tis_number(r.stage)\n", "", 'the text "1" is no stage'),
-    ("require-stage-zero", "r.stage >= 1", "r.stage >= 0", "stages begin at 1"),
-    ("require-ttl-as-text", "\tis_number(r.ttl_seconds)\n", "", "a text is no time to live"),
-    ("require-malformed-passes", "\tnot well_formed(r)\n", "\tnot is_object(r)\n", "what cannot be asked for denies"),
-    (
-        "require-any-kind",
-        '\tr.kind in {"judge", "confirmation", "approval", "consent"}\n',
-        "",
-        "four kinds, no fifth",
-    ),
     ("require-only-baseline", "pack.require\n", "data.packs.baseline.require\n", "every pack may require"),
 )
 

@@ -111,9 +111,7 @@ def question(case: Case) -> dict[str, Any]:
         packs["acme"]["allow"].append({"target": KEY, "code": "granted"})
     for rule, where in (("hide", case.hide), ("deny", case.deny)):
         if where:
-            element = {"code": f"code.{rule}", "message": "", "control": "MB-4.1", "target": KEY}
-            element["waivable"] = where != "rigid"  # on an organisation's element it means nothing
-            packs["acme" if where == "acme" else "baseline"][rule].append(element)
+            packs["acme" if where == "acme" else "baseline"][rule].append(_forbidding(rule, where))
     evidence = []
     for name, wish in (("acme", case.acme), ("baseline", case.baseline)):
         if wish is None:
@@ -142,12 +140,22 @@ def question(case: Case) -> dict[str, Any]:
     }
 
 
+def _forbidding(rule: str, where: str) -> dict[str, Any]:
+    element: dict[str, Any] = {"code": f"code.{rule}", "message": "No.", "control": "MB-4.1"}
+    if rule == "hide":
+        element["target"] = KEY
+    if where != "rigid":
+        element["waivable"] = True  # on an organisation's element it means nothing
+    return element
+
+
 def _required(name: str, wish: Requirement) -> dict[str, Any]:
     element: dict[str, Any] = {"kind": "approval", "id": name, "code": "code.require", "stage": wish.stage}
     element |= {"ttl_seconds": 60, "control": "MCP06", "waivable": True}
+    element |= {"seats": [{"group_id": "g", "n": 1}], "deny_quorum": 1, "reason_required": False}
     if wish.otherwise is not None:
         other = {"kind": "confirmation", "id": f"{name}.otherwise", "code": "code.otherwise", "ttl_seconds": 60}
-        element["otherwise"] = other
+        element["otherwise"] = other | {"min_assurance": "signed_in"}
     return element
 
 

@@ -20,6 +20,14 @@ CALL = "digest"
 KEYS = ("tool:t", "tool:u")
 PACKS = ("acme", "baseline")
 LISTS = ("allow", "hide", "deny", "require", "oblige", "label")
+APPROVAL = {
+    "kind": "approval",
+    "seats": [{"group_id": "g", "n": 1}],
+    "deny_quorum": 1,
+    "reason_required": False,
+}
+CONFIRMATION = {"kind": "confirmation", "min_assurance": "signed_in"}
+CONSENT = {"kind": "consent", "scope": "s", "purpose": "p"}
 # what a member may hold that it should not
 JUNK: list[Any] = [
     None,
@@ -88,19 +96,23 @@ class Drawn:
     def elements(self, kind: str) -> list[Any]:
         some = (0,) * 9 + (1,) if kind in ("hide", "deny") else (0, 0, 0, 1, 1, 2)
         made = [self.element(kind) for _ in range(self.one(some))]
-        return [self.bent(e) if self.chance(0.05) else e for e in made]
+        return [self.bent(e) if self.chance(0.02) else e for e in made]
 
     def element(self, kind: str) -> dict[str, Any]:
         shared = {"code": self.one(("a", "b", "c")), "control": self.one(("", "MB-4.1", "MB-1.1", "MCP06"))}
         if kind in ("allow", "hide"):
-            return shared | {"target": self.one(KEYS), "waivable": self.one((True, False))}
+            made = shared | {"target": self.one(KEYS)}
+            return self.waivable(made) if kind == "hide" else made
         if kind == "deny":
-            return shared | {"message": "no", "waivable": self.one((True, True, False))}
+            return self.waivable(shared | {"message": "no"})
         if kind == "oblige":
             return shared | {"kind": self.one(("redact", "notify")), "n": self.one((1,) * 9 + (2,))}
         if kind == "label":
             return shared | {"label": "sensitive"}
-        return self.requirement(shared) | {"waivable": self.one((True, False))}
+        return self.waivable(self.requirement(shared))
+
+    def waivable(self, element: dict[str, Any]) -> dict[str, Any]:
+        return element | {"waivable": True} if self.chance(0.6) else element
 
     def requirement(self, shared: dict[str, Any]) -> dict[str, Any]:
         made = {**shared, "id": self.one(("i", "j", "k")), "stage": self.one((1, 1, 2)), "ttl_seconds": 60}
@@ -110,9 +122,9 @@ class Drawn:
                 ({"accepts": ["allow"], "min_confidence": 0.8}, {"weight": "veto"}, {"weight": "advice"})
             )
         else:
-            made |= {"kind": self.one(("approval", "confirmation", "consent"))}
-        if self.chance(0.4):
-            made["otherwise"] = {"kind": "confirmation", "id": "o", "code": "o", "ttl_seconds": 60}
+            made |= self.one((APPROVAL, CONFIRMATION, CONSENT))
+        if "weight" not in made and self.chance(0.5):
+            made["otherwise"] = CONFIRMATION | {"id": "o", "code": "o", "ttl_seconds": 60}
         return made
 
     def evidence(self, required: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from pdp.core.approvals.directory import ASSURANCES
 from pdp.core.approvals.requirement import FIELDS, KINDS
 from pdp.core.check import is_service_code
 from pdp.core.names import did_you_mean
@@ -62,7 +63,9 @@ OTHERWISE_EXAMPLE = (
     '"otherwise": {"kind": "confirmation", "id": "confirm", "code": "team.confirm", "ttl_seconds": 600, '
     '"min_assurance": "signed_in"}'
 )
-_TEXT = frozenset({"code", "message", "id", "control", "label", "prompt", "target"})
+_MAY_BE_EMPTY = frozenset({"message", "control", "scope"})
+_NAMING = frozenset({"label", "prompt", "target", "purpose"})  # `kind`, `code` and `id` are looked at by themselves
+_GRANT = frozenset({"minutes", "uses", "session"})
 NOT_TEXT = ("Number", "Bool", "Null", "Array", "Set", "Object")
 RECORDED = frozenset({"require", "oblige"})
 _HOLDING = frozenset({"Object", "Array", "Set"})
@@ -96,10 +99,16 @@ def check_fields(
         hint = did_you_mean(name, needed | besides, f"It has: {', '.join(sorted(needed | besides))}.")
         message = f"An element of `{what}` has no field `{name}`."
         yield rule.unit.finding(span_of(fields[name]), "element.unknown", message, hint)
-    for name in sorted(_TEXT & set(fields)):
-        if kind(fields[name])[0] in NOT_TEXT:
-            message = f"`{name}` must be text."
+    texts = _MAY_BE_EMPTY | _NAMING if what != "oblige" else {"message", "control", "kind"}
+    for name in sorted(texts & set(fields)):
+        if not _is_text(fields[name], empty=name in _MAY_BE_EMPTY):
+            message = f"`{name}` must be text{'' if name in _MAY_BE_EMPTY else ', and not empty'}."
             yield rule.unit.finding(span_of(fields[name]), "element.type", message, "Put it in quotes.")
+
+
+def _is_text(node: Node, *, empty: bool) -> bool:
+    """A literal text, or what may be one when it is evaluated."""
+    return kind(node)[0] not in NOT_TEXT and (empty or string(node) != "")
 
 
 def _allowed(what: str, fields: Mapping[str, Node], *, nested: bool) -> tuple[frozenset[str], frozenset[str]]:
@@ -192,9 +201,22 @@ def _values(rule: RegoRule, fields: Mapping[str, Node]) -> Iterator[GateFinding]
     for name in ("stage", "ttl_seconds", "deny_quorum"):
         if name in fields and not _counts(fields[name]):
             yield _number_finding(rule, name, fields[name])
+    yield from _people(rule, fields)
+    yield from _verdict(rule, fields)
+
+
+def _people(rule: RegoRule, fields: Mapping[str, Node]) -> Iterator[GateFinding]:
+    """Who is to answer, how surely, and what they may grant."""
     if "seats" in fields:
         yield from _check_seats(rule, fields["seats"])
-    yield from _verdict(rule, fields)
+    if "reason_required" in fields and not _is_truth(fields["reason_required"]):
+        yield _truth_finding(rule, "reason_required", fields["reason_required"])
+    if "grant" in fields:
+        yield from _check_grant(rule, fields["grant"])
+    assurance = fields.get("min_assurance")
+    if assurance and kind(assurance)[0] not in _ELSEWHERE and string(assurance) not in ASSURANCES:
+        hint = did_you_mean(string(assurance) or "", ASSURANCES, f"One of: {', '.join(ASSURANCES)}.")
+        yield rule.unit.finding(span_of(assurance), "element.assurance", "There is no such assurance.", hint)
 
 
 def _verdict(rule: RegoRule, fields: Mapping[str, Node]) -> Iterator[GateFinding]:
@@ -220,11 +242,44 @@ def _check_seats(rule: RegoRule, node: Node) -> Iterator[GateFinding]:
         if kind(seat)[0] in _ELSEWHERE:
             continue
         fields = members(seat)
-        if set(fields) != {"group_id", "n"} or kind(fields["group_id"])[0] in NOT_TEXT:
+        if set(fields) != {"group_id", "n"} or not _is_text(fields["group_id"], empty=False):
             message = "A seat has `group_id`, a text, and `n`, and nothing else."
             yield rule.unit.finding(span_of(seat), "element.seats", message, _SEAT_EXAMPLE)
         elif not _counts(fields["n"]):
             yield _number_finding(rule, "n", fields["n"])
+
+
+def _check_grant(rule: RegoRule, node: Node) -> Iterator[GateFinding]:
+    """The widest grant that is offered: bounded by minutes, uses or the session."""
+    if kind(node)[0] in _ELSEWHERE:
+        return
+    fields = members(node) if kind(node)[0] == "Object" else {}
+    if (
+        not fields
+        or not set(fields) <= _GRANT
+        or all(number(held) == 0 or _is_false(held) for held in fields.values())
+    ):
+        message, hint = "A grant is bounded by `minutes`, `uses` or `session`.", 'For example "grant": {"uses": 5}.'
+        yield rule.unit.finding(span_of(node), "element.grant", message, hint)
+    for name in sorted({"minutes", "uses"} & set(fields)):
+        if number(fields[name]) != 0 and not _counts(fields[name]):
+            yield _number_finding(rule, name, fields[name])
+    if "session" in fields and not _is_truth(fields["session"]):
+        yield _truth_finding(rule, "session", fields["session"])
+
+
+def _is_truth(node: Node) -> bool:
+    """A literal `true` or `false`, or a reference (whose type is checked elsewhere)."""
+    return kind(node)[0] in ("Bool", *_ELSEWHERE)
+
+
+def _is_false(node: Node) -> bool:
+    return kind(node)[0] == "Bool" and kind(node)[1]["value"] is False
+
+
+def _truth_finding(rule: RegoRule, name: str, node: Node) -> GateFinding:
+    message, hint = f"`{name}` must be true or false.", f'For example "{name}": false.'
+    return rule.unit.finding(span_of(node), "element.type", message, hint)
 
 
 def _number_finding(rule: RegoRule, name: str, node: Node) -> GateFinding:

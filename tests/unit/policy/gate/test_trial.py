@@ -233,7 +233,7 @@ def test_each_kind_of_element_must_be_shown(shipped: Bundle) -> None:
         'allow contains {"target": t.key, "code": "acme.a"} if { some t in input.targets; t.risk_level < 2 }\n'
         'hide contains {"target": t.key, "code": "acme.h"} if { some t in input.targets; t.risk_level > 2 }\n'
         'require contains {"kind": "confirmation", "id": "acme.c", "code": "acme.c", "stage": 1, "ttl_seconds": 60, '
-        '"min_assurance": "x"} if not input.session.known\n'
+        '"min_assurance": "passkey"} if not input.session.known\n'
         'oblige contains {"kind": "log", "code": "acme.o"} if input.session.known\n'
     )
     found = gate.check(bundle(shipped, body)).findings

@@ -1,0 +1,155 @@
+package pdp
+
+# METADATA
+# title: The schema of elements
+# description: |
+#   Closed, for each kind of element: one that lacks a field, has another, or has one of another type breaks it. What it
+#   would forbid or require cannot be weighed, so it closes the gate. The load gate looks at what a pack writes
+#   (pdp/policy/gate/elements.py has the same fields); here counts what came of it, whatever `data.org` put there.
+default conforms(_, _) := false
+
+conforms("allow", e) if {
+	only(e, {"target", "code", "message", "control"})
+	has_text(e, "target")
+	worded(e)
+}
+
+conforms("hide", e) if {
+	only(e, {"target", "code", "message", "control", "waivable"})
+	has_text(e, "target")
+	worded(e)
+}
+
+conforms("deny", e) if {
+	only(e, {"code", "message", "control", "waivable"})
+	is_string(e.message)
+	worded(e)
+}
+
+conforms("require", e) if {
+	only(e, (answered(e) | {"kind", "id", "code", "stage", "ttl_seconds", "message", "control", "waivable", "otherwise"}))
+	counts(e.stage)
+	asked_for(e)
+	substitutable(e)
+}
+
+# What an obligation says besides is between pack and caller; the composition adds the pack.
+conforms("oblige", e) if {
+	has_text(e, "kind")
+	not has_key(e, "pack")
+	worded(e)
+}
+
+conforms("label", e) if {
+	only(e, {"label", "code", "message", "control"})
+	has_text(e, "label")
+	worded(e)
+}
+
+only(e, fields) if {
+	is_object(e)
+	count(object.keys(e) - fields) == 0
+}
+
+has_key(e, name) if {
+	is_object(e)
+	name in object.keys(e)
+}
+
+worded(e) if {
+	has_text(e, "code")
+	is_string(object.get(e, "message", ""))
+	is_string(object.get(e, "control", ""))
+	object.get(e, "waivable", true) == true
+}
+
+asked_for(e) if {
+	has_text(e, "id")
+	counts(e.ttl_seconds)
+	worded(e)
+}
+
+# One requirement that takes its place, at its stage. Who is only heard is not replaced.
+substitutable(e) if not has_key(e, "otherwise")
+
+substitutable(e) if {
+	not has_key(e, "weight")
+	other := e.otherwise
+	not has_key(other, "weight")
+	only(other, (answered(other) | {"kind", "id", "code", "stage", "ttl_seconds", "message", "control"}))
+	counts(object.get(other, "stage", 1))
+	asked_for(other)
+}
+
+# METADATA
+# title: The fields that say what answers a requirement
+# description: By its kind, and only if each is sound; nothing that is missing means that nothing is needed.
+answered(e) := {"seats", "deny_quorum", "reason_required", "grant"} if {
+	e.kind == "approval"
+	seated(e.seats)
+	counts(e.deny_quorum)
+	is_boolean(e.reason_required)
+	offered_grant(object.get(e, "grant", {"uses": 1}))
+} else := {"min_assurance"} if {
+	e.kind == "confirmation"
+	e.min_assurance in {"client_asserted", "signed_in", "passkey"}
+} else := {"scope", "purpose"} if {
+	e.kind == "consent"
+	is_string(e.scope)
+	has_text(e, "purpose")
+} else := {"prompt", "weight"} if {
+	e.kind == "judge"
+	e.weight in {"advice", "veto"}
+	has_text(e, "prompt")
+} else := {"prompt", "accepts", "min_confidence"} if {
+	e.kind == "judge"
+	has_text(e, "prompt")
+	e.accepts == ["allow"]
+	is_number(e.min_confidence)
+	e.min_confidence > 0
+	e.min_confidence <= 1
+}
+
+seated(seats) if {
+	is_array(seats)
+	count(seats) > 0
+	count([seat | some seat in seats; not is_seat(seat)]) == 0
+}
+
+is_seat(seat) if {
+	only(seat, {"group_id", "n"})
+	has_text(seat, "group_id")
+	counts(seat.n)
+}
+
+# Bounded by at least one of them.
+offered_grant(grant) if {
+	only(grant, {"minutes", "uses", "session"})
+	bounds := object.union({"minutes": 0, "uses": 0, "session": false}, grant)
+	whole(bounds.minutes)
+	whole(bounds.uses)
+	is_boolean(bounds.session)
+	[bounds.minutes, bounds.uses, bounds.session] != [0, 0, false]
+}
+
+counts(n) if {
+	whole(n)
+	n != 0
+}
+
+whole(n) if {
+	is_number(n)
+	n >= 0
+	n == round(n)
+}
+
+# Most elements of a list are no more than this, and conform: a long list then costs half as much.
+plain(rule, e) if {
+	rule in {"allow", "hide"}
+	is_object(e)
+	is_string(e.target)
+	is_string(e.code)
+	e.target != ""
+	e.code != ""
+	count(e) == 2
+}
