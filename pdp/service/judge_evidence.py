@@ -44,18 +44,6 @@ class Patience:
     margin: float = 0.25
 
 
-@dataclass(frozen=True, slots=True)
-class _Refusal:
-    """A refusal by the judge that is kept, and its evidence element."""
-
-    answered: Answered
-    element: Mapping[str, Any]
-
-    def anew(self, requirement: Mapping[str, Json]) -> SourcedEvidence:
-        """The same, for the requirement as policy words it now: no reload makes a kinder verdict of it."""
-        return SourcedEvidence({**self.element, "for": dict(requirement)}, self.answered)
-
-
 @dataclass(slots=True)
 class Judging:
     """One part of `ports.EvidenceSource`: what the judge says.
@@ -104,7 +92,7 @@ class Judging:
         # what was refused while the call was evaluated, perhaps for long, counts
         stored = await self.store.for_call(asked.keys)
         refused = _refused(stored, at_ns) if _same_call(asked, stored) else {}
-        if standing := tuple(refused[_id(element)].anew(element) for element in wanted if _id(element) in refused):
+        if standing := tuple(refused[_id(element)] for element in wanted if _id(element) in refused):
             return standing
         running: dict[asyncio.Task[SourcedEvidence | None], str] = {}  # with the basis that an allow must have
         for element in wanted:
@@ -268,11 +256,12 @@ def _same_call(asked: CallContext, stored: StoredCall) -> bool:
     return asked.repeated and stored.row is not None and stored.row.digest == asked.call.digest
 
 
-def _refused(stored: StoredCall, at_ns: int) -> Mapping[tuple[str, str], _Refusal]:
-    """Refusals of a call that have not expired, of any requirement for a judge."""
+def _refused(stored: StoredCall, at_ns: int) -> Mapping[tuple[str, str], SourcedEvidence]:
+    """Refusals of a call that have not expired, by the pack and id of what they refuse, which counts (Rego)."""
     live = [each for each in stored.answers if at_ns < each.expires_ns and not each.redemption_id]
-    kept = (_Refusal(each, json.loads(each.element)) for each in live)
-    return {_id(r.element["for"]): r for r in kept if well_formed(r.element) and r.element["verdict"] == "deny"}
+    kept = [(json.loads(each.element), each) for each in live]
+    denials = [(e, each) for e, each in kept if well_formed(e) and e["verdict"] == "deny"]
+    return {_id(element["for"]): SourcedEvidence(element, each) for element, each in denials}
 
 
 def _id(requirement: Mapping[str, Any]) -> tuple[str, str]:

@@ -5,7 +5,7 @@ package pdp
 # description: |
 #   Refused, failed, met or open, the worst that any live answer says. Evidence is read in this file only, so
 #   nothing but a requirement can ever be answered by it.
-state(r) := strongest({worth(r, e) | some e in input.evidence; answers(r, e)})
+state(r) := strongest({worth(r, e) | some e in live; e.for == r} | {"refused" | some e in live; refuses(r, e)})
 
 strongest(found) := "refused" if {
 	"refused" in found
@@ -15,36 +15,50 @@ strongest(found) := "refused" if {
 	"met" in found
 } else := "open"
 
-# For exactly this requirement (a raised quorum is another requirement), this call, and not yet expired.
-answers(r, e) if {
-	e.for == r
+# About this call, and not yet expired.
+live := [e |
+	some e in input.evidence
 	input.call.digest != ""
 	e.call == input.call.digest
 	is_number(e.expires_ns)
 	e.expires_ns > input.time.ns
+]
+
+# METADATA
+# title: Refusals that outlast a change of words
+# description: |
+#   What settles is for exactly this requirement (a raised quorum is another requirement). What refuses is for the
+#   requirement of this pack and id: no new message, lifetime or number of seats opens again what was refused.
+refuses(r, e) if {
+	e.for.pack == r.pack
+	e.for.id == r.id
+	says_no(r, e)
+}
+
+says_no(_, e) if e.state == "refused"
+
+says_no(r, e) if {
+	e.verdict == "deny"
+	not r.weight == "advice"
 }
 
 # METADATA
-# title: What one answer is worth
-# description: People answer met, refused or failed; anything else is failed. A judge gives a verdict, never a state.
+# title: What one answer is worth to the requirement that it is for
+# description: People answer met; anything else is failed, or refuses above. A judge gives a verdict, never a state.
 worth(r, e) := judged(r, e) if {
 	r.kind == "judge"
-} else := e.state if {
-	e.state in {"met", "refused", "failed"}
+} else := "met" if {
+	e.state == "met"
 } else := "failed"
 
 # METADATA
 # title: What a verdict is worth
 # description: |
-#   By the requirement's `weight`: an adviser is heard and settles nothing else; a veto may refuse and unlocks nothing,
-#   for people decide as well; a verdict (without a weight) may do both. A judge unlocks nothing on a statement that only
-#   the agent made, nor with another prompt than the pinned one.
+#   By the requirement's `weight`: an adviser is heard and settles nothing else; a veto may refuse (above) and unlocks
+#   nothing, for people decide as well; a verdict (without a weight) may do both. A judge unlocks nothing on a statement
+#   that only the agent made, nor with another prompt than the pinned one.
 judged(r, e) := "met" if {
-	r.weight == "advice"
-} else := "refused" if {
-	e.verdict == "deny"
-} else := "met" if {
-	r.weight == "veto"
+	r.weight in {"advice", "veto"}
 } else := "met" if {
 	e.status == "ok"
 	is_string(e.prompt_sha256)

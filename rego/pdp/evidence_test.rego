@@ -113,6 +113,49 @@ test_raised_quorum_drops_old_votes if {
 	with_evidence({two}, evidence).effect == "pending"
 }
 
+reworded := [
+	{"message": "Other words."}, {"ttl_seconds": 1}, {"stage": 2}, {"deny_quorum": 2}, {"control": "MCP01"},
+	{"seats": [{"group_id": "h", "n": 1}]},
+]
+
+test_a_refusal_outlasts_a_change_of_words if {
+	refusal := testing.answer(composed, "refused")
+	every change in reworded {
+		denied_for(with_evidence({object.union(approval, change)}, [refusal]), "requirement.refused")
+	}
+	denied_for(with_evidence({object.union(confirm, {"id": "a"})}, [refusal]), "requirement.refused")
+}
+
+test_nothing_but_a_refusal_outlasts_it if {
+	every state in ["met", "failed", "open"] {
+		every change in reworded {
+			with_evidence({object.union(approval, change)}, [testing.answer(composed, state)]).effect == "pending"
+		}
+	}
+}
+
+test_a_refusal_is_of_one_pack_and_id_and_call if {
+	refusal := testing.answer(composed, "refused")
+	every other in [{"for": {"pack": "baseline"}}, {"for": {"id": "b"}}, {"call": "call-2"}, {"expires_ns": testing.now_ns}] {
+		with_evidence({approval}, [object.union(refusal, other)]).effect == "pending"
+	}
+}
+
+test_a_refusal_outlasts_a_better_answer_to_other_words if {
+	changed := object.union(approval, {"message": "Other words."})
+	met := testing.answer(object.union(changed, {"pack": "acme"}), "met")
+	denied_for(with_evidence({changed}, [met, testing.answer(composed, "refused")]), "requirement.refused")
+}
+
+test_a_denial_of_the_judge_outlasts_a_change_of_words if {
+	denial := object.union(verdict, {"verdict": "deny"})
+	every change in [{"min_confidence": 0.1}, {"prompt": "other"}, {"ttl_seconds": 1}] {
+		denied_for(with_evidence({object.union(judge, change)}, [denial]), "requirement.refused")
+	}
+	denied_for(with_evidence({heard("veto")}, [denial]), "requirement.refused")
+	with_evidence({heard("advice")}, [denial]).effect == "pending"
+}
+
 test_evidence_never_answers_a_call_without_a_digest if {
 	question := call({"call": {"digest": ""}, "evidence": [object.union(testing.answer(composed, "met"), {"call": ""})]})
 	decide({"require": {approval}}, question).effect == "pending"

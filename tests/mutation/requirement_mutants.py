@@ -11,8 +11,22 @@ def _in(file: str, *rows: tuple[str, str, str, str]) -> tuple[Mutant, ...]:
 
 EVIDENCE = _in(
     "evidence",
-    ("evidence-by-id-only", "\te.for == r\n", "\te.for.id == r.id\n", "evidence is for the whole requirement"),
-    ("evidence-for-anything", "\te.for == r\n", "", "evidence is for the whole requirement"),
+    ("evidence-by-id-only", "e.for == r}", "e.for.id == r.id}", "what settles is for the whole requirement"),
+    (
+        "evidence-for-anything",
+        "some e in live; e.for == r}",
+        "some e in live}",
+        "what settles is for the whole requirement",
+    ),
+    (
+        "refusal-of-the-whole-only",
+        "\te.for.pack == r.pack\n\te.for.id == r.id\n",
+        "\te.for == r\n",
+        "no other words reopen what was refused",
+    ),
+    ("refusal-of-any-pack", "\te.for.pack == r.pack\n", "", "a refusal is of one pack's requirement"),
+    ("refusal-of-any-requirement", "\te.for.id == r.id\n", "", "a refusal is of one requirement"),
+    ("refusal-by-advice", '\tnot r.weight == "advice"\n', "", "an adviser settles nothing"),
     ("evidence-for-another-call", "\te.call == input.call.digest\n", "", "evidence is for one call"),
     ("evidence-without-digest", '\tinput.call.digest != ""\n', "", "a call without a digest is answered by nothing"),
     ("evidence-expired", "\te.expires_ns > input.time.ns\n", "", "evidence expires"),
@@ -34,7 +48,6 @@ EVIDENCE = _in(
     ),
     ("judge-empty-prompt", '\te.prompt_sha256 != ""\n', "", "no prompt is no pinned prompt"),
     ("judge-confidence-as-text", "\tis_number(e.confidence)\n", "", "a text is greater than any number"),
-    ("judge-threshold-as-null", "\tis_number(r.min_confidence)\n", "", "any number is greater than null"),
     (
         "judge-confidence-flipped",
         "e.confidence >= r.min_confidence",
@@ -50,12 +63,11 @@ EVIDENCE = _in(
     ),
     ("judge-deny-ignored", 'e.verdict == "deny"', 'e.verdict == "denied"', "a judge's deny is a refusal"),
     (
-        "judge-veto-unlocks-deny",
-        '} else := "refused" if {\n\te.verdict == "deny"\n} else := "met" if {\n\tr.weight == "veto"',
-        '} else := "met" if {\n\tr.weight == "veto"',
-        "a veto refuses",
+        "judge-without-weight-is-heard",
+        '\tr.weight in {"advice", "veto"}\n',
+        "",
+        "what a judge may unlock wants a verdict",
     ),
-    ("judge-any-weight-is-advice", '\tr.weight == "advice"\n', '\tr.weight != ""\n', "only advice settles nothing"),
     ("judge-by-evidence-kind", '\tr.kind == "judge"\n', '\te.kind == "judge"\n', "a judge gives no state"),
     (
         "state-best-wins",

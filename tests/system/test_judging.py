@@ -262,7 +262,7 @@ async def test_a_refusal_stands_when_policy_words_its_requirement_anew(
     judge.answer = said("allow")
     changed = {**element, "min_confidence": 0.7}
     [held] = await gather(asked, (changed,), at_ns)
-    assert (held.element["for"], held.element["verdict"]) == (changed, "deny")
+    assert (held.element["for"], held.element["verdict"]) == (element, "deny")  # policy matches it by pack and id
     assert len(judge.seen) == 1
     [other] = await gather(asked, ({**element, "id": "another"},), at_ns)
     assert other.element["verdict"] == "allow"

@@ -145,6 +145,29 @@ async def test_a_refusal_holds_for_the_cool_down(world: World, approvers: Approv
     assert waiting(asked) != waiting(answer)
 
 
+async def test_a_refusal_outlasts_a_change_of_policy_and_an_approval_does_not(
+    world: World, approvers: Approvers
+) -> None:
+    """Another group is to approve: what was refused stays so, what was approved is asked anew."""
+    refused = await answered(world, reset(world, "refused before"))
+    await approvers.vote(CAROL, *waiting(refused), "deny")
+    agreed = await approved(world, approvers, "approved before")
+    data = world.sandbox.policy / "data/org.json"
+    text = data.read_text()
+    try:
+        data.write_text(text.replace('"destructive": "approvers"', '"destructive": "security"'))
+        await world.reload()
+        for token in ("", refused.pending.resume_token):
+            denied = await answered(world, reset(world, "refused before", token=token))
+            assert (denied.effect, codes(denied)) == (DENY, ["requirement.refused"])
+        anew = await answered(world, reset(world, "approved before", token=agreed.pending.resume_token))
+        assert anew.effect == PENDING
+        assert waiting(anew) != waiting(agreed)
+    finally:
+        data.write_text(text)
+        await world.reload()
+
+
 async def test_time_that_is_over_denies_the_token_and_opens_anew_without(world: World, approvers: Approvers) -> None:
     answer = await approved(world, approvers, "late")
     world.stage.clock.advance(3600)  # at that very instant expiry wins
